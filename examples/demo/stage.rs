@@ -1,0 +1,320 @@
+//! The two people, what they can do, and how it is shown and checked.
+
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::{Value, json};
+
+use crate::{
+    screen::{Look, Screen, Side},
+    support::{Client, Event, Events, Nats, Peerd, Reply, bin},
+};
+
+pub(crate) const RECEIVED: &str = "peer_message_received";
+pub(crate) const CHANGED: &str = "conversation_changed";
+pub(crate) const TOTAL: &str = "conversation_total_unread_message_count_updated";
+pub(crate) const DELETED: &str = "message_deleted";
+
+/// People do not type faster, and peerd accepts no more than ten a second.
+const PACE: Duration = Duration::from_millis(120);
+const RECOVERY_DEADLINE: Duration = Duration::from_secs(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Something that was not as it should be.
+#[derive(Debug)]
+pub(crate) struct Failed(pub(crate) String);
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a step has shown, in a sentence, or what was wrong.
+pub(crate) type Shown = Result<String, Failed>;
+
+/// Fails with that sentence unless both are the same.
+pub(crate) fn same<T: PartialEq + fmt::Debug>(
+    what: &str,
+    is: &T,
+    expected: &T,
+) -> Result<(), Failed> {
+    if is == expected {
+        return Ok(());
+    }
+    Err(Failed(format!("{what}: expected {expected:?}, got {is:?}")))
+}
+
+/// The body of a success.
+pub(crate) fn success(reply: &Reply) -> Result<&Value, Failed> {
+    match reply.code {
+        None => Ok(&reply.body),
+        Some(_) => Err(Failed(format!("a call was refused: {}", reply.body))),
+    }
+}
+
+/// One of the two.
+pub(crate) struct Person {
+    pub(crate) name: &'static str,
+    pub(crate) side: Side,
+    pub(crate) events: Events,
+    /// The texts that this person has sent to the other, as history should show them.
+    pub(crate) said: Vec<String>,
+}
+
+impl Person {
+    async fn new(client: &Client, name: &'static str, side: Side) -> Self {
+        let events = client.events(name).await;
+        Self { name, side, events, said: Vec::new() }
+    }
+
+    /// Exactly these events come next; each is shown as it comes.
+    pub(crate) async fn told(
+        &mut self,
+        screen: Screen,
+        names: &[&str],
+    ) -> Result<Vec<Event>, Failed> {
+        let mut events = Vec::new();
+        for name in names {
+            let event = self.events.next().await;
+            show(screen, self.side, &event);
+            same(&format!("the next event of {}", self.name), &event.name.as_str(), name)?;
+            events.push(event);
+        }
+        Ok(events)
+    }
+
+    /// All that came of the calls answered so far, whatever its order.
+    pub(crate) async fn told_so_far(&mut self, screen: Screen) -> Vec<Event> {
+        let events = self.events.drain().await;
+        for event in &events {
+            show(screen, self.side, event);
+        }
+        events
+    }
+
+    /// Nothing came of the calls answered so far.
+    pub(crate) async fn told_nothing(&mut self, screen: Screen) -> Result<(), Failed> {
+        let events = self.told_so_far(screen).await;
+        let names: Vec<_> = events.iter().map(|event| event.name.as_str()).collect();
+        same(&format!("events of {}", self.name), &names, &Vec::<&str>::new())
+    }
+}
+
+/// Everything that runs, and the two who talk.
+pub(crate) struct Stage {
+    pub(crate) screen: Screen,
+    pub(crate) client: Client,
+    pub(crate) alice: Person,
+    pub(crate) bob: Person,
+    pub(crate) peerd: Peerd,
+    // Last, so that it outlives the daemon that uses it.
+    nats: Nats,
+}
+
+impl Stage {
+    /// Starts the servers and subscribes both.
+    pub(crate) async fn set(screen: Screen) -> Self {
+        let nats = Nats::start().await;
+        let peerd = Peerd::start_with(&nats.url(), &[]).await;
+        let client = Client::connect(&nats.url()).await;
+        Self {
+            screen,
+            alice: Person::new(&client, "alice", Side::Left).await,
+            bob: Person::new(&client, "bob", Side::Right).await,
+            client,
+            peerd,
+            nats,
+        }
+    }
+
+    /// Where the servers are.
+    pub(crate) fn whereabouts(&self) -> String {
+        format!(
+            "nats-server (pid {}) at {}, peerd (pid {})",
+            self.nats.pid(),
+            self.nats.url(),
+            self.peerd.pid()
+        )
+    }
+
+    /// One call that must succeed.
+    pub(crate) async fn ask(&self, user: &str, method: &str, body: Value) -> Result<Value, Failed> {
+        let reply = self.client.call(user, method, body).await;
+        match reply.code {
+            None => Ok(reply.body),
+            Some(_) => Err(Failed(format!("{method} by {user}: {}", reply.body))),
+        }
+    }
+
+    /// One sends a message to the other, who is told `expected` of it; answers what was sent.
+    pub(crate) async fn send(
+        &mut self,
+        from: Side,
+        message: &Value,
+        expected: &[&str],
+    ) -> Result<Value, Failed> {
+        tokio::time::sleep(PACE).await;
+        let (sender, receiver) = match from {
+            Side::Left => (&mut self.alice, &mut self.bob),
+            Side::Right => (&mut self.bob, &mut self.alice),
+        };
+        let arrow = format!("→ {}", content(message));
+        self.screen.say(from, Look::Plain, &arrow);
+        let body = json!({ "message": message, "toUserID": receiver.name });
+        let (reply, told) = tokio::join!(
+            self.client.call(sender.name, "send_peer_message", body),
+            receiver.told(self.screen, expected)
+        );
+        let sent = success(&reply)?["message"].clone();
+        for event in told?.iter().filter(|event| event.name == RECEIVED) {
+            let received = content(&event.body["messageList"][0]);
+            same("what arrived", &received, &content(message))?;
+        }
+        if message["type"] != COMMAND {
+            sender.said.push(content(message));
+            let sequence = format!("  stored as messageSeq {}", sent["messageSeq"]);
+            self.screen.say(from, Look::Dim, &sequence);
+            let seq = u64::try_from(sender.said.len()).unwrap_or_default();
+            same("messageSeq", &sent["messageSeq"].as_u64(), &Some(seq))?;
+            sender.told(self.screen, &[CHANGED]).await?;
+        }
+        Ok(sent)
+    }
+
+    /// One page of what `user` sees of the conversation with `other`.
+    pub(crate) async fn page(
+        &self,
+        user: &str,
+        other: &str,
+        config: Value,
+    ) -> Result<Vec<Value>, Failed> {
+        let body = json!({ "conversationID": other, "conversationType": 0, "config": config });
+        let reply = self.ask(user, "query_history_message", body).await?;
+        let list = reply["messageList"].as_array().cloned();
+        list.ok_or_else(|| Failed(format!("no messageList in {reply}")))
+    }
+
+    /// The number of unread messages of all conversations that are not muted, and of all.
+    pub(crate) async fn totals(&self, user: &str) -> Result<(Option<u64>, Option<u64>), Failed> {
+        let method = "query_conversation_total_unread_message_count";
+        let reply = self.ask(user, method, json!({})).await?;
+        let number = |field: &str| reply[field].as_u64();
+        Ok((number("totalUnreadMessageCount"), number("totalUnreadMessageCountIncludingMuted")))
+    }
+
+    /// All that both see: history, conversations, totals.
+    pub(crate) async fn all_seen(&self) -> Result<Value, Failed> {
+        let mut all = Vec::new();
+        for (user, other) in [("alice", "bob"), ("bob", "alice")] {
+            let config = json!({ "count": 100, "reverse": true });
+            let history = self.page(user, other, config.clone()).await?;
+            let body = json!({ "config": { "count": 100 } });
+            let list = self.ask(user, "query_conversation_list", body).await?;
+            let totals = self.totals(user).await?;
+            all.push(json!([history, list["conversationList"], totals.0, totals.1]));
+        }
+        Ok(Value::Array(all))
+    }
+
+    /// Kills peerd as a power switch would, starts it again and waits until it answers both;
+    /// answers how long that took.
+    pub(crate) async fn kill_and_restart(&mut self) -> Result<Duration, Failed> {
+        let killed = Instant::now();
+        self.peerd.kill9();
+        self.peerd.restart().await;
+        for user in ["alice", "bob"] {
+            loop {
+                let method = "query_conversation_total_unread_message_count";
+                let answer = self.client.try_call(user, method, json!({})).await;
+                if answer.is_ok_and(|reply| reply.code.is_none()) {
+                    break;
+                }
+                if killed.elapsed() > RECOVERY_DEADLINE {
+                    let late = format!("peerd did not answer within {RECOVERY_DEADLINE:?}");
+                    return Err(Failed(late));
+                }
+                tokio::time::sleep(POLL_INTERVAL).await;
+            }
+        }
+        Ok(killed.elapsed())
+    }
+}
+
+/// `type` of a command message.
+const COMMAND: u64 = 2;
+/// `type` of an image message.
+const IMAGE: u64 = 11;
+
+/// A line of the conversation file as a message to send.
+pub(crate) fn message(line: &Value) -> Result<Value, Failed> {
+    if let Some(text) = line["text"].as_str() {
+        return Ok(json!({ "type": 1, "message": text }));
+    }
+    if let Some(command) = line["command"].as_str() {
+        return Ok(json!({ "type": COMMAND, "message": bin(command.as_bytes()) }));
+    }
+    let mut image = line["image"].clone();
+    if !image.is_object() {
+        return Err(Failed(format!("neither text, command nor image: {line}")));
+    }
+    image["type"] = json!(IMAGE);
+    Ok(image)
+}
+
+/// What a message says, in words.
+pub(crate) fn content(message: &Value) -> String {
+    let text = &message["message"];
+    match message["type"].as_u64() {
+        Some(IMAGE) => format!("[image] {}", message["fileName"].as_str().unwrap_or("?")),
+        Some(COMMAND) => {
+            let bytes = text["$bin"].as_str().and_then(|text| STANDARD.decode(text).ok());
+            let command = String::from_utf8(bytes.unwrap_or_default());
+            format!("[command] {}", command.as_deref().unwrap_or("?"))
+        }
+        _ => text.as_str().unwrap_or("?").to_owned(),
+    }
+}
+
+/// Shows an event on the side of who was told.
+pub(crate) fn show(screen: Screen, side: Side, event: &Event) {
+    let body = &event.body;
+    match event.name.as_str() {
+        RECEIVED => {
+            let missed = body["info"]["isOfflineMessage"] == json!(true);
+            for message in body["messageList"].as_array().into_iter().flatten() {
+                let note = if missed { " (missed)" } else { "" };
+                screen.say(side, Look::Plain, &format!("← {}{note}", content(message)));
+            }
+        }
+        CHANGED => {
+            for info in body["infoList"].as_array().into_iter().flatten() {
+                screen.say(side, Look::Dim, &conversation(info));
+            }
+        }
+        TOTAL => {
+            let total = &body["totalUnreadMessageCount"];
+            screen.say(side, Look::Dim, &format!("  total: {total} unread"));
+        }
+        other => screen.say(side, Look::Dim, &format!("  {other}")),
+    }
+}
+
+fn conversation(info: &Value) -> String {
+    let what = match info["event"].as_u64() {
+        Some(0) => "added",
+        Some(1) => "updated",
+        Some(2) => "disabled",
+        Some(3) => "deleted",
+        _ => "?",
+    };
+    let conversation = &info["conversation"];
+    let other = conversation["conversationID"].as_str().unwrap_or("?");
+    let unread = &conversation["unreadMessageCount"];
+    let muted = conversation["notificationStatus"] == 2;
+    let muted = if muted { ", muted" } else { "" };
+    format!("  conversation {other} {what}: {unread} unread{muted}")
+}

@@ -1,0 +1,114 @@
+//! A nats-server and a peerd to play with, until Ctrl-C.
+//!
+//! `cargo build && cargo run --example run` starts both on free ports with a temporary store, and
+//! says what to type in a second terminal.
+
+#[path = "demo/complaint.rs"]
+mod complaint;
+#[path = "demo/stop.rs"]
+mod stop;
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::{io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
+
+use crate::{
+    complaint::{complain, panic_in_plain_words},
+    stop::asked_to_stop,
+    support::{Nats, Peerd},
+};
+
+const LOG_INTERVAL: Duration = Duration::from_millis(300);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    panic_in_plain_words();
+    let mut running = tokio::spawn(run());
+    tokio::select! {
+        // It ends by itself only when something is wrong; a panic has said what.
+        ended = &mut running => {
+            if let Ok(why) = ended {
+                complain(&why);
+            }
+            ExitCode::FAILURE
+        }
+        asked = asked_to_stop() => {
+            // Ending the task drops the servers, which kills them.
+            running.abort();
+            let _ = running.await;
+            match asked {
+                Ok(()) => {
+                    say("\nBoth have ended, and the store is gone.");
+                    ExitCode::SUCCESS
+                }
+                Err(error) => {
+                    complain(&format!("cannot listen for signals: {error}"));
+                    ExitCode::FAILURE
+                }
+            }
+        }
+    }
+}
+
+/// Runs both until peerd ends; answers why that was.
+async fn run() -> String {
+    say("starting a nats-server and a peerd …");
+    let nats = Nats::start().await;
+    let mut peerd = Peerd::start_with(&nats.url(), &[]).await;
+    say(&invitation(&nats.url()));
+    let mut log = peerd.log();
+    say(log.trim_end());
+    while peerd.is_running() {
+        tokio::time::sleep(LOG_INTERVAL).await;
+        let now = peerd.log();
+        if let Some(news) = now.strip_prefix(log.as_str())
+            && !news.is_empty()
+        {
+            say(news.trim_end());
+        }
+        log = now;
+    }
+    "peerd has ended by itself".to_owned()
+}
+
+fn invitation(url: &str) -> String {
+    let peerd =
+        binary().map_or_else(|| "target/debug/peerd".to_owned(), |path| path.display().to_string());
+    format!(
+        r#"A nats-server and a peerd are running, with a store that ends with them.
+
+In a second terminal, watch what alice and bob are told:
+
+    export PEERD__NATS__SERVERS={url}
+    {peerd} watch alice bob
+
+In a third, log them in, send, look, and mark as read:
+
+    export PEERD__NATS__SERVERS={url}
+    {peerd} call alice login
+    {peerd} call bob login
+    {peerd} call alice send_peer_message \
+        '{{"toUserID":"bob","message":{{"type":1,"message":"Hello, Bob!"}}}}'
+    {peerd} call bob query_conversation_list '{{"config":{{"count":10}}}}'
+    {peerd} call bob query_history_message \
+        '{{"conversationID":"alice","config":{{"count":20,"reverse":true}}}}'
+    {peerd} call bob clear_conversation_unread_message_count '{{"conversationID":"alice"}}'
+
+Ctrl-C ends both. peerd's log follows.
+"#
+    )
+}
+
+/// The daemon's binary, one directory above this example's; relative where that is shorter.
+fn binary() -> Option<PathBuf> {
+    let this = std::env::current_exe().ok()?;
+    let path = this.parent()?.parent()?.join("peerd");
+    let here = std::env::current_dir().ok()?;
+    let relative = path.strip_prefix(&here).map(PathBuf::from);
+    Some(relative.unwrap_or(path))
+}
+
+fn say(text: &str) {
+    // Whoever closed standard output does not want to read more.
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}

@@ -1,0 +1,126 @@
+//! Service discovery (NATS ADR-32).
+//!
+//! async-nats has a service module, but a service of its would send our error replies without a
+//! body, and count them wrong when we send them ourselves (`docs/decisions/0003-service-discovery.md`).
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_nats::{Client, Message};
+use futures::stream::{self, StreamExt as _};
+
+use crate::wire::discovery::{
+    DISCOVERY_PREFIX, EndpointInfo, EndpointStats, Identity, Info, Ping, QUEUE_GROUP, SERVICE,
+    Stats,
+};
+
+const DESCRIPTION: &str = "One-to-one messaging for NATS";
+
+/// What an endpoint has done.
+#[derive(Debug, Default)]
+pub struct Counters {
+    requests: AtomicU64,
+    errors: AtomicU64,
+    processing_ns: AtomicU64,
+    last_error: Mutex<String>,
+}
+
+impl Counters {
+    /// Counts a call that was answered, with the code and reason of its error if it failed.
+    pub fn count(&self, took: Duration, error: Option<(u32, &str)>) {
+        let took_ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.processing_ns.fetch_add(took_ns, Ordering::Relaxed);
+        if let Some((code, reason)) = error {
+            self.errors.fetch_add(1, Ordering::Relaxed);
+            let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
+            *last = format!("{code}:{reason}");
+        }
+    }
+
+    fn stats(&self, endpoint: &EndpointInfo) -> EndpointStats {
+        let num_requests = self.requests.load(Ordering::Relaxed);
+        let processing_time = self.processing_ns.load(Ordering::Relaxed);
+        EndpointStats {
+            name: endpoint.name,
+            subject: endpoint.subject.clone(),
+            queue_group: QUEUE_GROUP,
+            num_requests,
+            num_errors: self.errors.load(Ordering::Relaxed),
+            last_error: self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            processing_time,
+            average_processing_time: processing_time.checked_div(num_requests).unwrap_or_default(),
+        }
+    }
+}
+
+/// What is told of this instance.
+pub struct Discovery {
+    /// Who it is.
+    pub identity: Identity,
+    /// When it started, RFC 3339.
+    pub started: String,
+    /// What can be called.
+    pub endpoint: EndpointInfo,
+    /// What it has done.
+    pub counters: std::sync::Arc<Counters>,
+}
+
+#[derive(Clone, Copy)]
+enum Verb {
+    Ping,
+    Info,
+    Stats,
+}
+
+impl Discovery {
+    /// Answers discovery requests until the connection closes.
+    pub async fn serve(self, client: Client) -> Result<(), async_nats::SubscribeError> {
+        let mut subscribers = Vec::new();
+        for (verb, word) in [(Verb::Ping, "PING"), (Verb::Info, "INFO"), (Verb::Stats, "STATS")] {
+            let all = format!("{DISCOVERY_PREFIX}.{word}");
+            let ours = format!("{all}.{SERVICE}");
+            let this = format!("{ours}.{}", self.identity.id);
+            for subject in [all, ours, this] {
+                let subscriber = client.subscribe(subject).await?;
+                subscribers.push(subscriber.map(move |request| (verb, request)));
+            }
+        }
+        let mut requests = stream::select_all(subscribers);
+        while let Some((verb, request)) = requests.next().await {
+            self.answer(&client, verb, request).await;
+        }
+        Ok(())
+    }
+
+    async fn answer(&self, client: &Client, verb: Verb, request: Message) {
+        let Some(reply) = request.reply else { return };
+        let identity = &self.identity;
+        let body = match verb {
+            Verb::Ping => {
+                serde_json::to_vec(&Ping { kind: "io.nats.micro.v1.ping_response", identity })
+            }
+            Verb::Info => serde_json::to_vec(&Info {
+                kind: "io.nats.micro.v1.info_response",
+                identity,
+                description: DESCRIPTION,
+                endpoints: std::slice::from_ref(&self.endpoint),
+            }),
+            Verb::Stats => serde_json::to_vec(&Stats {
+                kind: "io.nats.micro.v1.stats_response",
+                identity,
+                started: &self.started,
+                endpoints: &[self.counters.stats(&self.endpoint)],
+            }),
+        };
+        match body {
+            Ok(body) => {
+                // A discovery answer that is lost is asked for again.
+                let _ = client.publish(reply, body.into()).await;
+            }
+            Err(error) => tracing::error!(%error, "a discovery answer could not be written"),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! `peerd call`
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use async_nats::client::{Request, RequestErrorKind};
+
+use super::{EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_UNAVAILABLE, complain, print};
+use crate::domain::id::UserId;
+use crate::runtime::connect::connect_once;
+use crate::runtime::daemon::Settings;
+use crate::wire::encoding::{CONTENT_TYPE, Encoding, SERVICE_ERROR_CODE};
+use crate::wire::subject::{Subjects, Token};
+
+/// How much longer than peerd's own deadline the answer may take.
+const GRACE: Duration = Duration::from_secs(2);
+
+pub(super) async fn run(
+    settings: Settings,
+    user: String,
+    method: String,
+    json: String,
+) -> ExitCode {
+    let user = match UserId::new(&user, "USER") {
+        Ok(user) => Token::of(&user),
+        Err(rejection) => return complain(EXIT_CONFIGURATION, &rejection),
+    };
+    if method.is_empty() || method.contains(['.', '*', '>', ' ']) {
+        return complain(EXIT_CONFIGURATION, &"METHOD is not a method's name");
+    }
+    let client = match connect_once(&settings.nats, "peerd call").await {
+        Ok(client) => client,
+        Err(error) => return complain(EXIT_UNAVAILABLE, &error),
+    };
+    let subjects = Subjects::new(&settings.subject_prefix, settings.partitions);
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, Encoding::Json.content_type());
+    let request = Request::new()
+        .payload(json.into())
+        .headers(headers)
+        .timeout(Some(settings.node.call_deadline + GRACE));
+    match client.send_request(subjects.call(&user, &method), request).await {
+        Ok(reply) => {
+            let headers = reply.headers.unwrap_or_default();
+            print(&readable(&reply.payload));
+            let is_error = headers.get(SERVICE_ERROR_CODE).is_some();
+            if is_error { ExitCode::from(EXIT_FAILURE) } else { ExitCode::SUCCESS }
+        }
+        Err(error) if error.kind() == RequestErrorKind::NoResponders => {
+            let prefix = subjects.prefix();
+            complain(EXIT_UNAVAILABLE, &format!("no peerd serves the subjects below {prefix:?}"))
+        }
+        Err(error) => complain(EXIT_UNAVAILABLE, &error),
+    }
+}
+
+/// Indented for people, one line for programs.
+fn readable(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body).into_owned();
+    if !std::io::stdout().is_terminal() {
+        return text;
+    }
+    let value = serde_json::from_slice::<serde_json::Value>(body);
+    value.and_then(|value| serde_json::to_string_pretty(&value)).unwrap_or(text)
+}

@@ -1,0 +1,52 @@
+//! `peerd serve`
+
+use std::process::ExitCode;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_UNAVAILABLE, complain};
+use crate::runtime::daemon::{ServeError, Settings, serve};
+use crate::telemetry::Telemetry;
+
+pub(super) async fn run(settings: Settings, telemetry: Telemetry) -> ExitCode {
+    telemetry.install();
+    let (mut terminate, mut interrupt) =
+        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+            (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
+            (Err(error), _) | (_, Err(error)) => return complain(EXIT_FAILURE, &error),
+        };
+    let shutdown = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping; a second signal exits at once");
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            tracing::warn!("exiting at once");
+            std::process::exit(i32::from(EXIT_FAILURE));
+        });
+    };
+    let version = env!("CARGO_PKG_VERSION");
+    let prefix = settings.subject_prefix.clone();
+    let ready = |id: &str| tracing::info!(id, version, prefix, "ready");
+    match serve(settings, shutdown, ready).await {
+        Ok(()) => {
+            tracing::info!("stopped");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            tracing::error!(%error, "peerd cannot go on");
+            ExitCode::from(match error {
+                ServeError::Provision(_) | ServeError::AnotherInstance { .. } => EXIT_CONFIGURATION,
+                ServeError::Connect(_)
+                | ServeError::Subscribe(_)
+                | ServeError::Resume(_)
+                | ServeError::Closed => EXIT_UNAVAILABLE,
+            })
+        }
+    }
+}

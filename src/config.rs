@@ -1,0 +1,236 @@
+//! The configuration: as it is written ([`Config`]) and as it is used
+//! ([`crate::runtime::daemon::Settings`]).
+//!
+//! Later sources win: the defaults, `config/peerd.toml` in the working directory if it is there, a
+//! file that is named, and the environment (`PEERD__SECTION__KEY`).
+
+mod check;
+mod source;
+
+pub use check::Problems;
+pub use source::load;
+
+use serde::{Deserialize, Serialize};
+
+/// What the environment's names begin with.
+pub const ENVIRONMENT_PREFIX: &str = "PEERD";
+/// The file that is read when it is there.
+pub const DEFAULT_FILE: &str = "config/peerd.toml";
+
+/// The configuration as it is written. `config/peerd.toml` explains every option.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "each option is explained once, in config/peerd.toml")]
+pub struct Config {
+    pub subject_prefix: String,
+    pub partitions: u16,
+    pub nats: Nats,
+    pub stream: Stream,
+    pub events: Events,
+    pub session: Session,
+    pub send: Send,
+    pub limits: Limits,
+    pub log: Log,
+}
+
+/// `[nats]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "each option is explained once, in config/peerd.toml")]
+pub struct Nats {
+    pub servers: Vec<String>,
+    pub credentials_file: String,
+    pub user: String,
+    pub password: String,
+    pub tls_ca_file: String,
+    pub tls_certificate_file: String,
+    pub tls_key_file: String,
+    pub tls_required: bool,
+    pub inbox_prefix: String,
+    pub connect_timeout_ms: u64,
+}
+
+/// `[stream]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "each option is explained once, in config/peerd.toml")]
+pub struct Stream {
+    pub replicas: u64,
+    pub storage: String,
+    pub max_age_seconds: u64,
+    pub max_bytes: u64,
+    pub push_max_age_seconds: u64,
+    pub push_max_messages: u64,
+}
+
+/// `[events]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "each option is explained once, in config/peerd.toml")]
+pub struct Events {
+    pub encoding: String,
+}
+
+/// `[session]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "each option is explained once, in config/peerd.toml")]
+pub struct Session {
+    pub heartbeat_interval_ms: u64,
+    pub offline_after_ms: u64,
+    pub idle_limit_ms: u64,
+    pub max_sessions: u64,
+    pub heard_write_interval_ms: u64,
+    pub replay_max_messages: u64,
+    pub replay_max_age_ms: u64,
+}
+
+/// `[send]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "each option is explained once, in config/peerd.toml")]
+pub struct Send {
+    pub require_known_receiver: bool,
+}
+
+/// `[limits]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "each option is explained once, in config/peerd.toml")]
+pub struct Limits {
+    pub text_bytes: u64,
+    pub command_bytes: u64,
+    pub media_bytes: u64,
+    pub combine_bytes: u64,
+    pub messages_per_second: u64,
+    pub commands_per_second: u64,
+    pub repeat_window_ms: u64,
+    pub retry_window_ms: u64,
+    pub body_bytes: u64,
+    pub calls_under_way: u64,
+    pub call_deadline_ms: u64,
+    pub shutdown_deadline_ms: u64,
+    pub cached_users: u64,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "each option is explained once, in config/peerd.toml")]
+pub struct Log {
+    pub level: String,
+    pub format: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            subject_prefix: "peer".to_owned(),
+            partitions: 8,
+            nats: Nats::default(),
+            stream: Stream::default(),
+            events: Events { encoding: "msgpack".to_owned() },
+            session: Session::default(),
+            send: Send::default(),
+            limits: Limits::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+impl Default for Nats {
+    fn default() -> Self {
+        Self {
+            servers: vec!["nats://127.0.0.1:4222".to_owned()],
+            credentials_file: String::new(),
+            user: String::new(),
+            password: String::new(),
+            tls_ca_file: String::new(),
+            tls_certificate_file: String::new(),
+            tls_key_file: String::new(),
+            tls_required: false,
+            inbox_prefix: "_INBOX".to_owned(),
+            connect_timeout_ms: 30_000,
+        }
+    }
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Self {
+            replicas: 1,
+            storage: "file".to_owned(),
+            max_age_seconds: 0,
+            max_bytes: 0,
+            push_max_age_seconds: 7 * 24 * 60 * 60,
+            push_max_messages: 1_000_000,
+        }
+    }
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self { encoding: "msgpack".to_owned() }
+    }
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Self {
+            heartbeat_interval_ms: 10_000,
+            offline_after_ms: 35_000,
+            idle_limit_ms: 24 * 60 * 60 * 1000,
+            max_sessions: 10,
+            heard_write_interval_ms: 60_000,
+            replay_max_messages: 1000,
+            replay_max_age_ms: 7 * 24 * 60 * 60 * 1000,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            text_bytes: 2048,
+            command_bytes: 5120,
+            media_bytes: 2048,
+            combine_bytes: 32_768,
+            messages_per_second: 10,
+            commands_per_second: 30,
+            repeat_window_ms: 10 * 60 * 1000,
+            retry_window_ms: 24 * 60 * 60 * 1000,
+            body_bytes: 262_144,
+            calls_under_way: 4096,
+            call_deadline_ms: 5000,
+            shutdown_deadline_ms: 10_000,
+            cached_users: 100_000,
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: "pretty".to_owned() }
+    }
+}
+
+impl Config {
+    /// The configuration for people to read: without secrets.
+    #[must_use]
+    pub fn without_secrets(&self) -> Self {
+        let mut config = self.clone();
+        if !config.nats.password.is_empty() {
+            "(hidden)".clone_into(&mut config.nats.password);
+        }
+        config.nats.servers = config.nats.servers.iter().map(|url| without_login(url)).collect();
+        config
+    }
+}
+
+/// An address without the user and password that it may hold.
+fn without_login(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let Some((_, address)) = rest.rsplit_once('@') else { return url.to_owned() };
+    let scheme = if scheme.is_empty() { String::new() } else { format!("{scheme}://") };
+    format!("{scheme}(hidden)@{address}")
+}

@@ -1,0 +1,340 @@
+//! From the configuration as it is written to the settings as they are used.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Config;
+use crate::domain;
+use crate::domain::id::PARTITIONS_MAX;
+use crate::runtime::connect::NatsOptions;
+use crate::runtime::daemon::Settings;
+use crate::runtime::node::Options;
+use crate::store::provision::StreamOptions;
+use crate::telemetry::{Format, Telemetry};
+use crate::wire::encoding::Encoding;
+
+/// Everything that is wrong with a configuration, a line each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problems(pub Vec<String>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// Collects problems while values are checked.
+#[derive(Default)]
+struct Check {
+    problems: Vec<String>,
+}
+
+impl Check {
+    fn that(&mut self, holds: bool, key: &str, problem: &str) {
+        if !holds {
+            self.problems.push(format!("{key}: {problem}"));
+        }
+    }
+
+    /// A number within bounds, as the type that is used.
+    fn number<T: TryFrom<u64> + Default>(
+        &mut self,
+        key: &str,
+        value: u64,
+        min: u64,
+        max: u64,
+    ) -> T {
+        self.that((min..=max).contains(&value), key, &format!("must be {min} to {max}"));
+        T::try_from(value).unwrap_or_default()
+    }
+
+    fn one_of<T: Copy>(&mut self, key: &str, value: &str, choices: &[(&str, T)]) -> Option<T> {
+        let found = choices.iter().find(|(name, _)| *name == value);
+        if found.is_none() {
+            let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+            self.that(false, key, &format!("must be one of {}", names.join(", ")));
+        }
+        found.map(|(_, choice)| *choice)
+    }
+}
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+const YEAR_MS: u64 = 366 * DAY_MS;
+
+impl Config {
+    /// Checks every value and gives the settings, or all problems.
+    pub fn settings(&self) -> Result<(Settings, Telemetry), Problems> {
+        let mut check = Check::default();
+        let settings = Settings {
+            nats: self.nats(&mut check),
+            subject_prefix: self.subject_prefix.clone(),
+            partitions: check.number(
+                "partitions",
+                u64::from(self.partitions),
+                1,
+                u64::from(PARTITIONS_MAX),
+            ),
+            stream: self.stream(&mut check),
+            node: self.node(&mut check),
+            shutdown_deadline: Duration::from_millis(check.number(
+                "limits.shutdown_deadline_ms",
+                self.limits.shutdown_deadline_ms,
+                0,
+                DAY_MS,
+            )),
+        };
+        let is_prefix = |token: &str| {
+            !token.is_empty()
+                && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+        };
+        let prefix_is_good = self.subject_prefix.split('.').all(is_prefix);
+        let problem = "must be tokens of letters, digits, - and _, with dots between";
+        check.that(prefix_is_good, "subject_prefix", problem);
+        let telemetry = self.telemetry(&mut check);
+        check.problems.sort();
+        if check.problems.is_empty() {
+            Ok((settings, telemetry))
+        } else {
+            Err(Problems(check.problems))
+        }
+    }
+
+    fn nats(&self, check: &mut Check) -> NatsOptions {
+        let nats = &self.nats;
+        check.that(!nats.servers.is_empty(), "nats.servers", "must name at least one server");
+        for server in &nats.servers {
+            let is_address = server.parse::<async_nats::ServerAddr>().is_ok();
+            check.that(is_address, "nats.servers", "must be addresses such as nats://host:4222");
+        }
+        let has_user = !nats.user.is_empty();
+        let problem = "must be given together with nats.password";
+        check.that(has_user != nats.password.is_empty(), "nats.user", problem);
+        let has_credentials = !nats.credentials_file.is_empty();
+        let problem = "must not be given together with nats.user";
+        check.that(!(has_credentials && has_user), "nats.credentials_file", problem);
+        let has_certificate = !nats.tls_certificate_file.is_empty();
+        let problem = "must be given together with nats.tls_key_file";
+        check.that(
+            has_certificate != nats.tls_key_file.is_empty(),
+            "nats.tls_certificate_file",
+            problem,
+        );
+        let inbox_is_good = !nats.inbox_prefix.is_empty()
+            && !nats.inbox_prefix.contains(['*', '>', ' '])
+            && !nats.inbox_prefix.ends_with('.');
+        check.that(inbox_is_good, "nats.inbox_prefix", "must be a subject without wildcards");
+        let file = |name: &str| (!name.is_empty()).then(|| PathBuf::from(name));
+        NatsOptions {
+            servers: nats.servers.clone(),
+            credentials_file: file(&nats.credentials_file),
+            user_and_password: has_user.then(|| (nats.user.clone(), nats.password.clone())),
+            tls_ca_file: file(&nats.tls_ca_file),
+            tls_certificate: file(&nats.tls_certificate_file).zip(file(&nats.tls_key_file)),
+            tls_required: nats.tls_required,
+            inbox_prefix: nats.inbox_prefix.clone(),
+            connect_timeout: Duration::from_millis(check.number(
+                "nats.connect_timeout_ms",
+                nats.connect_timeout_ms,
+                0,
+                DAY_MS,
+            )),
+        }
+    }
+
+    fn stream(&self, check: &mut Check) -> StreamOptions {
+        let stream = &self.stream;
+        let storage = [("file", false), ("memory", true)];
+        const YEARS_100_SECONDS: u64 = 100 * YEAR_MS / 1000;
+        let mut seconds =
+            |key: &str, value| Duration::from_secs(check.number(key, value, 0, YEARS_100_SECONDS));
+        let max_age = seconds("stream.max_age_seconds", stream.max_age_seconds);
+        let push_max_age = seconds("stream.push_max_age_seconds", stream.push_max_age_seconds);
+        let most = i64::MAX.unsigned_abs();
+        StreamOptions {
+            replicas: check.number("stream.replicas", stream.replicas, 1, 5),
+            in_memory: check
+                .one_of("stream.storage", &stream.storage, &storage)
+                .unwrap_or_default(),
+            max_age,
+            max_bytes: check.number("stream.max_bytes", stream.max_bytes, 0, most),
+            push_max_age,
+            push_max_messages: check.number(
+                "stream.push_max_messages",
+                stream.push_max_messages,
+                0,
+                most,
+            ),
+        }
+    }
+
+    fn node(&self, check: &mut Check) -> Options {
+        let (session, limits) = (&self.session, &self.limits);
+        let encodings = [("msgpack", Encoding::MessagePack), ("json", Encoding::Json)];
+        let encoding = check.one_of("events.encoding", &self.events.encoding, &encodings);
+        let problem = "must be longer than session.heartbeat_interval_ms";
+        let is_longer = session.offline_after_ms > session.heartbeat_interval_ms;
+        check.that(is_longer, "session.offline_after_ms", problem);
+        let is_longer = limits.retry_window_ms >= limits.repeat_window_ms;
+        let problem = "must not be shorter than limits.repeat_window_ms";
+        check.that(is_longer, "limits.retry_window_ms", problem);
+        let mut number = |key: &str, value, min, max| check.number(key, value, min, max);
+        Options {
+            event_encoding: encoding.unwrap_or_default(),
+            call_deadline: Duration::from_millis(number(
+                "limits.call_deadline_ms",
+                limits.call_deadline_ms,
+                10,
+                DAY_MS,
+            )),
+            heartbeat_interval_ms: number(
+                "session.heartbeat_interval_ms",
+                session.heartbeat_interval_ms,
+                1,
+                DAY_MS,
+            ),
+            heard_write_interval_ms: number(
+                "session.heard_write_interval_ms",
+                session.heard_write_interval_ms,
+                1,
+                DAY_MS,
+            ),
+            cached_users: self.size(
+                check,
+                "limits.cached_users",
+                limits.cached_users,
+                1,
+                100_000_000,
+            ),
+            calls_under_way: self.size(
+                check,
+                "limits.calls_under_way",
+                limits.calls_under_way,
+                1,
+                100_000,
+            ),
+            body_bytes: self.size(check, "limits.body_bytes", limits.body_bytes, 1024, 1 << 26),
+            limits: self.limits(check),
+        }
+    }
+
+    #[expect(clippy::unused_self, reason = "reads like its neighbours")]
+    fn size(&self, check: &mut Check, key: &str, value: u64, min: u64, max: u64) -> usize {
+        check.number(key, value, min, max)
+    }
+
+    fn limits(&self, check: &mut Check) -> domain::limits::Limits {
+        let (session, limits) = (&self.session, &self.limits);
+        let body = limits.body_bytes;
+        let mut size = |key: &str, value, max| check.number::<usize>(key, value, 1, max);
+        domain::limits::Limits {
+            text_bytes: size("limits.text_bytes", limits.text_bytes, 32 * 1024),
+            command_bytes: size("limits.command_bytes", limits.command_bytes, body),
+            media_bytes: size("limits.media_bytes", limits.media_bytes, 32 * 1024),
+            combine_bytes: size("limits.combine_bytes", limits.combine_bytes, body),
+            messages_per_second: size(
+                "limits.messages_per_second",
+                limits.messages_per_second,
+                1_000_000,
+            ),
+            commands_per_second: size(
+                "limits.commands_per_second",
+                limits.commands_per_second,
+                1_000_000,
+            ),
+            max_sessions: size("session.max_sessions", session.max_sessions, 100),
+            replay_messages: size(
+                "session.replay_max_messages",
+                session.replay_max_messages,
+                10_000,
+            ),
+            repeat_window_ms: check.number(
+                "limits.repeat_window_ms",
+                limits.repeat_window_ms,
+                1,
+                DAY_MS,
+            ),
+            retry_window_ms: check.number(
+                "limits.retry_window_ms",
+                limits.retry_window_ms,
+                1,
+                DAY_MS,
+            ),
+            offline_after_ms: check.number(
+                "session.offline_after_ms",
+                session.offline_after_ms,
+                1,
+                YEAR_MS,
+            ),
+            idle_limit_ms: check.number("session.idle_limit_ms", session.idle_limit_ms, 1, YEAR_MS),
+            replay_age_ms: check.number(
+                "session.replay_max_age_ms",
+                session.replay_max_age_ms,
+                0,
+                YEAR_MS,
+            ),
+            require_known_receiver: self.send.require_known_receiver,
+        }
+    }
+
+    fn telemetry(&self, check: &mut Check) -> Telemetry {
+        use tracing::level_filters::LevelFilter;
+        let levels = [
+            ("off", LevelFilter::OFF),
+            ("error", LevelFilter::ERROR),
+            ("warn", LevelFilter::WARN),
+            ("info", LevelFilter::INFO),
+            ("debug", LevelFilter::DEBUG),
+        ];
+        let formats = [("pretty", Format::Pretty), ("json", Format::Json)];
+        let level = check.one_of("log.level", &self.log.level, &levels);
+        let format = check.one_of("log.format", &self.log.format, &formats);
+        Telemetry {
+            level: level.unwrap_or(LevelFilter::INFO),
+            format: format.unwrap_or(Format::Pretty),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_the_protocols_limits() {
+        let (settings, _) = Config::default().settings().expect("the defaults are good");
+        assert_eq!(settings.node.limits, domain::limits::Limits::default());
+        assert_eq!(settings.partitions, 8);
+    }
+
+    #[test]
+    fn impossible_values_are_all_listed() {
+        let mut config = Config::default();
+        config.partitions = 0;
+        config.subject_prefix = "a..b".into();
+        config.stream.replicas = 9;
+        config.stream.storage = "tape".into();
+        config.events.encoding = "xml".into();
+        config.nats.servers = vec![];
+        config.nats.password = "secret".into();
+        config.session.offline_after_ms = 5;
+        let problems = config.settings().err().expect("problems");
+        let keys: Vec<&str> = problems.0.iter().filter_map(|line| line.split(':').next()).collect();
+        assert_eq!(
+            keys,
+            [
+                "events.encoding",
+                "nats.servers",
+                "nats.user",
+                "partitions",
+                "session.offline_after_ms",
+                "stream.replicas",
+                "stream.storage",
+                "subject_prefix",
+            ]
+        );
+        assert!(!problems.to_string().contains("secret"));
+    }
+}

@@ -1,0 +1,22 @@
+//! What peerd decides, with no clock, no randomness and no I/O: plain functions of state, command,
+//! `now` and limits. Nothing in here can wait, fail for want of a network, or be serialized.
+
+pub mod clear;
+pub mod clock;
+pub mod content;
+pub mod conversation;
+pub mod delete;
+pub mod deletions;
+pub mod event;
+pub mod id;
+pub mod limits;
+pub mod list;
+pub mod login;
+pub mod message;
+pub mod notification;
+pub mod rate;
+pub mod receive;
+pub mod rejection;
+pub mod repeats;
+pub mod send;
+pub mod user;

@@ -1,0 +1,339 @@
+//! One user's view of the messages between the user and one other.
+
+use std::sync::Arc;
+
+use super::deletions::Deletions;
+use super::id::{OrderKey, UserId};
+use super::limits::PAGE_MESSAGES;
+use super::message::{Direction, Message};
+use super::repeats::Repeats;
+
+/// Whether a conversation moves the total and wakes the user, with the SDK's number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum NotificationStatus {
+    /// It does.
+    #[default]
+    Notify = 1,
+    /// It does not.
+    DoNotDisturb = 2,
+}
+
+/// How far into the messages of one direction something reaches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// `messageSeq` of the last message.
+    pub seq: u64,
+    /// How many of the messages up to there count as unread until read.
+    pub counted: u64,
+}
+
+/// How far a user deleted all messages of one direction. By direction, since a message of the other
+/// direction may be on its way with a lower order key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cleared {
+    /// `messageSeq` of the last message that is gone.
+    pub seq: u64,
+    /// Its order key: from here on history is read.
+    pub key: OrderKey,
+}
+
+/// Stream sequences that make a page of history one read: of the first message of a message's own
+/// page, and of the page before (0: there is none). Never handed out to callers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PagePointers {
+    /// First message of the own page.
+    pub first: u64,
+    /// First message of the page before.
+    pub previous: u64,
+}
+
+/// The newest message of one direction. It carries all that is needed to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Its sequence, and how many so far count as unread until read.
+    pub mark: Mark,
+    /// Its order key.
+    pub key: OrderKey,
+    /// When it was accepted, in milliseconds since 1970.
+    pub timestamp_ms: u64,
+    /// Where the store has it. 0 when the store no longer has any message of this direction.
+    pub stream_seq: u64,
+    /// Its page.
+    pub page: PagePointers,
+}
+
+impl Head {
+    /// The pointers that the message after this one carries. 0 as `first` means "this message":
+    /// a record that opens a page cannot know its own place before it is stored.
+    #[must_use]
+    pub const fn next_pointers(&self) -> PagePointers {
+        if self.mark.seq.is_multiple_of(PAGE_MESSAGES) {
+            PagePointers { first: 0, previous: self.page.first }
+        } else {
+            self.page
+        }
+    }
+}
+
+/// What a user decided about a conversation, plus marks to count on from. Stored at first contact
+/// and at each change, never per message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Order key of the last change.
+    pub changed: OrderKey,
+    /// Whether the user ever made a setting: such a conversation exists without messages.
+    pub kept: bool,
+    /// Muted or not.
+    pub notification: NotificationStatus,
+    /// When it was pinned, in milliseconds since 1970; 0 when it is not.
+    pub pinned_ms: u64,
+    /// How far the user has read what the other sent.
+    pub read: Mark,
+    /// Messages past the read mark that count and that the user deleted.
+    pub deleted_unread: u64,
+    /// What the user received up to here is gone for the user.
+    pub cleared_received: Cleared,
+    /// What the user sent up to here is gone for the user.
+    pub cleared_sent: Cleared,
+    /// Single messages that are gone for the user.
+    pub deleted: Deletions,
+    /// The newest received and sent messages when this was stored: counting goes on above them
+    /// when retention has emptied the log.
+    pub received_mark: Mark,
+    /// See `received_mark`.
+    pub sent_mark: Mark,
+}
+
+impl Settings {
+    /// How far all messages of a direction are gone for the user.
+    #[must_use]
+    pub const fn cleared(&self, direction: Direction) -> Cleared {
+        match direction {
+            Direction::Send => self.cleared_sent,
+            Direction::Receive => self.cleared_received,
+        }
+    }
+}
+
+/// One user's view of the messages with one other.
+#[derive(Clone, Debug, Default)]
+pub struct Conversation {
+    /// The newest message that the other sent.
+    pub received: Option<Head>,
+    /// The newest message that the user sent.
+    pub sent: Option<Head>,
+    /// What the user decided.
+    pub settings: Settings,
+    /// Where the store has the settings; 0 when it does not.
+    pub settings_seq: u64,
+    /// What the other sent lately, to recognize repeats.
+    pub repeats: Repeats,
+}
+
+impl Conversation {
+    /// Whether the user has this conversation: it has messages, or a setting of the user's.
+    #[must_use]
+    pub const fn exists(&self) -> bool {
+        self.has_messages() || self.settings.kept
+    }
+
+    /// Whether anything was ever sent either way.
+    #[must_use]
+    pub const fn has_messages(&self) -> bool {
+        self.received.is_some() || self.sent.is_some()
+    }
+
+    /// Messages of the other's that are stored, count, and were neither read nor deleted.
+    #[must_use]
+    pub fn unread(&self) -> u64 {
+        let counted = self.received_mark().counted;
+        counted.saturating_sub(self.settings.read.counted + self.settings.deleted_unread)
+    }
+
+    /// Whether it is left out of the total.
+    #[must_use]
+    pub fn is_muted(&self) -> bool {
+        self.settings.notification == NotificationStatus::DoNotDisturb
+    }
+
+    /// How far the other has sent.
+    #[must_use]
+    pub fn received_mark(&self) -> Mark {
+        newest_mark(self.received.as_ref(), self.settings.received_mark)
+    }
+
+    /// How far the user has sent.
+    #[must_use]
+    pub fn sent_mark(&self) -> Mark {
+        newest_mark(self.sent.as_ref(), self.settings.sent_mark)
+    }
+
+    /// The newest message of a direction.
+    #[must_use]
+    pub const fn head(&self, direction: Direction) -> Option<&Head> {
+        match direction {
+            Direction::Send => self.sent.as_ref(),
+            Direction::Receive => self.received.as_ref(),
+        }
+    }
+
+    /// Sorts conversations: larger is later.
+    #[must_use]
+    pub fn order_key(&self) -> OrderKey {
+        let newest = |head: &Option<Head>| head.map_or(OrderKey::ZERO, |head| head.key);
+        match newest(&self.received).max(newest(&self.sent)) {
+            OrderKey::ZERO => self.settings.changed,
+            key => key,
+        }
+    }
+
+    /// Whether the user no longer sees a message.
+    #[must_use]
+    pub fn hides(&self, direction: Direction, seq: u64) -> bool {
+        seq <= self.settings.cleared(direction).seq
+            || self.settings.deleted.contains(direction, seq)
+    }
+
+    /// The settings as they would be after a change at `key`.
+    #[must_use]
+    pub fn changed_settings(&self, key: OrderKey, change: impl FnOnce(&mut Settings)) -> Settings {
+        let mut settings = Settings {
+            changed: key,
+            received_mark: self.received_mark(),
+            sent_mark: self.sent_mark(),
+            ..self.settings.clone()
+        };
+        change(&mut settings);
+        settings
+    }
+
+    /// Takes the settings that the store has, if they are newer than those at hand.
+    pub fn adopt_settings(&mut self, settings: Settings, settings_seq: u64) {
+        if settings_seq > self.settings_seq {
+            self.settings = settings;
+            self.settings_seq = settings_seq;
+        }
+    }
+
+    /// Takes a head that the store has, if it is newer than the one at hand.
+    pub fn adopt_head(&mut self, direction: Direction, head: Head) {
+        let slot = match direction {
+            Direction::Send => &mut self.sent,
+            Direction::Receive => &mut self.received,
+        };
+        if slot.is_none_or(|known| known.mark.seq < head.mark.seq) {
+            *slot = Some(head);
+        }
+    }
+}
+
+fn newest_mark(head: Option<&Head>, stored: Mark) -> Mark {
+    head.map(|head| head.mark).filter(|mark| mark.seq >= stored.seq).unwrap_or(stored)
+}
+
+/// What happened to a conversation, with the SDK's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ConversationEvent {
+    /// It is new.
+    Added = 0,
+    /// It changed.
+    Updated = 1,
+    /// It can no longer be used.
+    Disabled = 2,
+    /// It is gone.
+    Deleted = 3,
+}
+
+/// A conversation as its user is told of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConversationView {
+    /// The other user.
+    pub id: UserId,
+    /// The other user's name; the ID where there is none.
+    pub name: String,
+    /// Muted or not.
+    pub notification: NotificationStatus,
+    /// Unread messages.
+    pub unread: u64,
+    /// The newest message that the user still sees.
+    pub last_message: Option<Arc<Message>>,
+    /// Sorts conversations: larger is later.
+    pub order_key: OrderKey,
+    /// When it was pinned; 0 when it is not.
+    pub pinned_ms: u64,
+    /// How far the user has read.
+    pub read_seq: u64,
+}
+
+impl ConversationView {
+    /// What a user is told of a conversation.
+    #[must_use]
+    pub fn new(
+        id: &UserId,
+        name: &str,
+        conversation: &Conversation,
+        last_message: Option<Arc<Message>>,
+    ) -> Self {
+        Self {
+            id: id.clone(),
+            name: if name.is_empty() { id.as_str() } else { name }.to_owned(),
+            notification: conversation.settings.notification,
+            unread: conversation.unread(),
+            last_message,
+            order_key: conversation.order_key(),
+            pinned_ms: conversation.settings.pinned_ms,
+            read_seq: conversation.settings.read.seq,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(seq: u64, counted: u64) -> Head {
+        Head {
+            mark: Mark { seq, counted },
+            key: OrderKey(seq),
+            timestamp_ms: 0,
+            stream_seq: seq * 10,
+            page: PagePointers { first: 10, previous: 0 },
+        }
+    }
+
+    #[test]
+    fn unread_is_what_counts_past_the_read_mark_less_what_was_deleted() {
+        let mut conversation = Conversation { received: Some(head(9, 7)), ..Default::default() };
+        assert_eq!(conversation.unread(), 7);
+        conversation.settings.read = Mark { seq: 4, counted: 3 };
+        conversation.settings.deleted_unread = 1;
+        assert_eq!(conversation.unread(), 3);
+    }
+
+    #[test]
+    fn counting_goes_on_above_the_stored_marks_when_the_log_is_empty() {
+        let mut conversation = Conversation::default();
+        conversation.settings.received_mark = Mark { seq: 40, counted: 38 };
+        assert_eq!(conversation.received_mark().seq, 40);
+        conversation.adopt_head(Direction::Receive, head(41, 39));
+        assert_eq!(conversation.received_mark(), Mark { seq: 41, counted: 39 });
+    }
+
+    #[test]
+    fn a_page_opens_after_32_messages_and_points_to_the_one_before() {
+        assert_eq!(head(31, 0).next_pointers(), PagePointers { first: 10, previous: 0 });
+        assert_eq!(head(32, 0).next_pointers(), PagePointers { first: 0, previous: 10 });
+    }
+
+    #[test]
+    fn an_older_answer_of_the_store_changes_nothing() {
+        let mut conversation = Conversation { settings_seq: 5, ..Default::default() };
+        conversation.adopt_settings(Settings { kept: true, ..Default::default() }, 4);
+        assert!(!conversation.settings.kept);
+        conversation.adopt_head(Direction::Send, head(3, 3));
+        conversation.adopt_head(Direction::Send, head(2, 2));
+        assert_eq!(conversation.sent, Some(head(3, 3)));
+    }
+}

@@ -1,0 +1,189 @@
+//! Identifiers: who, where, which message, and in what order.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+
+use super::rejection::Rejection;
+
+/// Longest user ID, in bytes.
+pub const USER_ID_MAX_BYTES: usize = 32;
+/// Longest local message ID, in bytes.
+pub const LOCAL_MESSAGE_ID_MAX_BYTES: usize = 64;
+/// Most partitions a deployment can have: a message ID keeps ten bits for its partition.
+pub const PARTITIONS_MAX: u16 = 1024;
+/// 2026-01-01T00:00:00Z in milliseconds since 1970: the zero of order keys.
+pub const EPOCH_MS: u64 = 1_767_225_600_000;
+/// Order keys that share one millisecond.
+pub const KEYS_PER_MS: u64 = 4096;
+
+/// A user, by the name that services know: 1 to 32 bytes of the characters ZIM allows.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UserId(Arc<str>);
+
+impl UserId {
+    /// Takes a user ID after checking its length and characters. `field` is the name that an
+    /// error shows to the caller.
+    pub fn new(text: &str, field: &str) -> Result<Self, Rejection> {
+        if text.is_empty() || text.len() > USER_ID_MAX_BYTES {
+            return Err(Rejection::invalid(field, "must be 1 to 32 bytes"));
+        }
+        if !text.bytes().all(is_user_id_byte) {
+            return Err(Rejection::invalid(field, "has a character that a userID may not have"));
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// The ID as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Letters, digits and the punctuation that ZIM's typings list, and the space.
+fn is_user_id_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&()+-:;<=.>?@[]^_{}|~ ".contains(&byte)
+}
+
+impl Borrow<str> for UserId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// The caller's own ID of a message: 1 to 64 bytes, no control characters. It makes a repeat
+/// recognizable.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LocalMessageId(Arc<str>);
+
+impl LocalMessageId {
+    /// Takes a local message ID after checking its length and characters.
+    pub fn new(text: &str) -> Result<Self, Rejection> {
+        const FIELD: &str = "message.localMessageID";
+        if text.is_empty() || text.len() > LOCAL_MESSAGE_ID_MAX_BYTES {
+            return Err(Rejection::invalid(FIELD, "must be 1 to 64 bytes"));
+        }
+        if text.chars().any(char::is_control) {
+            return Err(Rejection::invalid(FIELD, "must be printable"));
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// The ID as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// One of the parts that users are hashed to, below the configured number of partitions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Partition(pub u16);
+
+impl fmt::Display for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// The position of a message among all messages: larger is later. Milliseconds since
+/// [`EPOCH_MS`] × [`KEYS_PER_MS`] + a counter; below 2^53 until the year 2095, so that every JSON
+/// reader holds it exactly.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OrderKey(pub u64);
+
+impl OrderKey {
+    /// Below every key that a clock gives.
+    pub const ZERO: Self = Self(0);
+
+    /// The first key of a millisecond (since 1970); [`OrderKey::ZERO`] before the epoch.
+    #[must_use]
+    pub const fn at_ms(unix_ms: u64) -> Self {
+        Self(unix_ms.saturating_sub(EPOCH_MS) * KEYS_PER_MS)
+    }
+
+    /// The millisecond (since 1970) that the key names.
+    #[must_use]
+    pub const fn unix_ms(self) -> u64 {
+        self.0 / KEYS_PER_MS + EPOCH_MS
+    }
+}
+
+/// A message's name, unique over the whole system for ever: order key × 1024 + partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MessageId(u64);
+
+impl MessageId {
+    /// The ID of the message with `key` in `partition`.
+    #[must_use]
+    pub const fn new(key: OrderKey, partition: Partition) -> Self {
+        Self(key.0 * PARTITIONS_MAX as u64 + partition.0 as u64)
+    }
+
+    /// Reads the decimal text that callers see. Only the one spelling without sign or leading
+    /// zeros is an ID.
+    pub fn parse(text: &str, field: &str) -> Result<Self, Rejection> {
+        text.parse::<u64>()
+            .ok()
+            .map(Self)
+            .filter(|id| id.to_string() == text)
+            .ok_or_else(|| Rejection::invalid(field, "is not a messageID"))
+    }
+
+    /// The order key in the ID.
+    #[must_use]
+    pub const fn key(self) -> OrderKey {
+        OrderKey(self.0 / PARTITIONS_MAX as u64)
+    }
+
+    /// The partition in the ID: the one of the message's receiver.
+    #[must_use]
+    pub const fn partition(self) -> Partition {
+        Partition((self.0 % PARTITIONS_MAX as u64) as u16)
+    }
+}
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn user_ids_are_limited_in_length_and_characters() {
+        for good in ["a", "alice", "a.b c", "!#$%&()+-:;<=.>?@[]^_{}|~ ", &"x".repeat(32)] {
+            assert!(UserId::new(good, "userID").is_ok(), "{good}");
+        }
+        for bad in ["", "a*b", "a/b", "a'b", "a\"b", "a,b", "a\\b", "ä", "a\n", &"x".repeat(33)] {
+            assert!(UserId::new(bad, "userID").is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_message_id_names_its_key_and_partition_and_has_one_spelling() {
+        let id = MessageId::new(OrderKey((1 << 53) - 1), Partition(1023));
+        assert_eq!(id.key(), OrderKey((1 << 53) - 1));
+        assert_eq!(id.partition(), Partition(1023));
+        assert_eq!(MessageId::parse(&id.to_string(), "messageID"), Ok(id));
+        for bad in ["", "01", "+1", "-1", "1.0", "x", "18446744073709551616"] {
+            assert!(MessageId::parse(bad, "messageID").is_err(), "{bad}");
+        }
+    }
+}

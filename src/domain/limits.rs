@@ -1,0 +1,83 @@
+//! Every bound of the protocol in one place.
+
+/// Most items of a Multiple message.
+pub const MULTIPLE_ITEMS_MAX: usize = 20;
+/// Most messages inside a Combine message.
+pub const COMBINE_MESSAGES_MAX: usize = 300;
+/// Deepest nesting of Combine messages in each other.
+pub const COMBINE_DEPTH_MAX: usize = 4;
+/// Longest `extendedData`, in bytes.
+pub const EXTENDED_DATA_MAX_BYTES: usize = 1024;
+/// Longest `searchedContent` of a Custom message, in bytes.
+pub const SEARCHED_CONTENT_MAX_BYTES: usize = 64;
+/// Largest `subType` of a Custom message.
+pub const SUB_TYPE_MAX: u8 = 200;
+/// Longest `userName`, in bytes.
+pub const USER_NAME_MAX_BYTES: usize = 256;
+/// Longest `platform` and `deviceID` of a login, in bytes.
+pub const DEVICE_MAX_BYTES: usize = 128;
+/// Most messages of one history page.
+pub const HISTORY_PAGE_MAX: u64 = 100;
+/// Most conversations of one page of the list.
+pub const CONVERSATION_PAGE_MAX: u64 = 1000;
+/// Most messages of one delete.
+pub const DELETE_BATCH_MAX: usize = 100;
+/// Longest text of a push configuration field, in bytes.
+pub const PUSH_TEXT_MAX_BYTES: usize = 4096;
+/// Messages of one subject that share page pointers.
+pub const PAGE_MESSAGES: u64 = 32;
+
+/// The bounds that the configuration sets. Times are milliseconds unless the name says otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest Text or Custom message, in UTF-8 bytes of its text.
+    pub text_bytes: usize,
+    /// Longest Command message, in bytes.
+    pub command_bytes: usize,
+    /// Longest Image, File, Audio or Video message, in UTF-8 bytes of its own texts.
+    pub media_bytes: usize,
+    /// Longest Combine or Multiple message, in bytes of the content of all parts.
+    pub combine_bytes: usize,
+    /// Most stored messages that one sender may have accepted in any second.
+    pub messages_per_second: usize,
+    /// Most Command messages that one sender may have accepted in any second.
+    pub commands_per_second: usize,
+    /// How long a local message ID makes a repeat recognizable.
+    pub repeat_window_ms: u64,
+    /// How far back a send with `isRetrySend` looks for its first attempt.
+    pub retry_window_ms: u64,
+    /// Most sessions of one user; past it the earliest is kicked.
+    pub max_sessions: usize,
+    /// A user not heard from for longer is offline.
+    pub offline_after_ms: u64,
+    /// A session not heard from for longer has ended.
+    pub idle_limit_ms: u64,
+    /// Most messages replayed at login.
+    pub replay_messages: usize,
+    /// Oldest message replayed at login.
+    pub replay_age_ms: u64,
+    /// Whether a receiver must have logged in once.
+    pub require_known_receiver: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+        Self {
+            text_bytes: 2 * 1024,
+            command_bytes: 5 * 1024,
+            media_bytes: 2 * 1024,
+            combine_bytes: 32 * 1024,
+            messages_per_second: 10,
+            commands_per_second: 30,
+            repeat_window_ms: 10 * 60 * 1000,
+            retry_window_ms: DAY_MS,
+            max_sessions: 10,
+            offline_after_ms: 35_000,
+            idle_limit_ms: DAY_MS,
+            replay_messages: 1000,
+            replay_age_ms: 7 * DAY_MS,
+            require_known_receiver: false,
+        }
+    }
+}

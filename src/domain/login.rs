@@ -1,0 +1,88 @@
+//! Login and logout.
+
+use super::limits::Limits;
+use super::user::{Account, Session, User};
+
+/// An account after a login, and the sessions that had to go for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// The account to store.
+    pub account: Account,
+    /// The sessions that are kicked, the earliest first.
+    pub kicked: Vec<Session>,
+}
+
+impl User {
+    /// The account after `session` began. An empty `name` keeps the name that there was.
+    #[must_use]
+    pub fn login(&self, session: Session, name: &str, now_ms: u64, limits: &Limits) -> Login {
+        let mut account = self.account.clone();
+        if !name.is_empty() {
+            name.clone_into(&mut account.name);
+        }
+        if !self.is_logged_in(now_ms, limits) {
+            // They ended by idling: nobody is there to be told.
+            account.sessions.clear();
+        }
+        account.sessions.push(session);
+        let surplus = account.sessions.len().saturating_sub(limits.max_sessions);
+        let kicked = account.sessions.drain(..surplus).collect();
+        Login { account, kicked }
+    }
+
+    /// The account after a logout of one session, or of all; `None` where there is no such session.
+    #[must_use]
+    pub fn logout(&self, session_id: Option<&str>) -> Option<Account> {
+        let mut account = self.account.clone();
+        let stays = |session: &Session| session_id.is_some_and(|id| session.id != id);
+        account.sessions.retain(stays);
+        (account.sessions.len() < self.account.sessions.len()).then_some(account)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::id::UserId;
+
+    fn session(id: &str) -> Session {
+        Session { id: id.into(), since_ms: 0, platform: String::new(), device_id: String::new() }
+    }
+
+    fn user(sessions: &[&str], heard_ms: u64) -> User {
+        let mut user = User::new(UserId::new("alice", "userID").expect("a valid ID"));
+        user.account.sessions = sessions.iter().map(|id| session(id)).collect();
+        user.account.heard_ms = Some(heard_ms);
+        user
+    }
+
+    fn ids(sessions: &[Session]) -> Vec<&str> {
+        sessions.iter().map(|session| session.id.as_str()).collect()
+    }
+
+    #[test]
+    fn the_earliest_session_is_kicked() {
+        let limits = Limits { max_sessions: 2, ..Limits::default() };
+        let login = user(&["a", "b"], 1000).login(session("c"), "", 1001, &limits);
+        assert_eq!(ids(&login.account.sessions), ["b", "c"]);
+        assert_eq!(ids(&login.kicked), ["a"]);
+    }
+
+    #[test]
+    fn sessions_that_idled_out_are_dropped_without_a_word() {
+        let limits = Limits { max_sessions: 1, idle_limit_ms: 10, ..Limits::default() };
+        let login = user(&["a"], 1000).login(session("b"), "", 1011, &limits);
+        assert_eq!(ids(&login.account.sessions), ["b"]);
+        assert_eq!(ids(&login.kicked), [""; 0]);
+    }
+
+    #[test]
+    fn a_logout_ends_one_session_or_all() {
+        let user = user(&["a", "b"], 0);
+        assert_eq!(user.logout(Some("x")), None);
+        let account = user.logout(Some("a")).expect("a change");
+        assert_eq!(ids(&account.sessions), ["b"]);
+        let account = user.logout(None).expect("a change");
+        assert!(account.sessions.is_empty());
+    }
+}

@@ -1,0 +1,99 @@
+//! A message as it is stored, and as each side sees it.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::content::Content;
+use super::id::{LocalMessageId, MessageId, OrderKey, Partition, UserId};
+
+/// What a caller wants to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draft {
+    /// The message's own fields.
+    pub content: Content,
+    /// The caller's own ID of it, if any.
+    pub local_id: Option<LocalMessageId>,
+    /// Text that travels with the message, at most 1 KB.
+    pub extended_data: String,
+}
+
+impl Draft {
+    /// Tells a repeat from a reuse of its local message ID: equal for equal content, type and
+    /// extended data. Only compared within one process, so it may differ between versions.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        fingerprint(&self.content, &self.extended_data)
+    }
+}
+
+/// See [`Draft::fingerprint`].
+#[must_use]
+pub fn fingerprint(content: &Content, extended_data: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    content.hash(&mut hasher);
+    extended_data.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// How far a message's read receipt has come, with the SDK's number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ReceiptStatus {
+    /// None was asked for.
+    #[default]
+    None = 0,
+    /// Asked for, not read yet.
+    Processing = 1,
+    /// Read.
+    Done = 2,
+}
+
+/// A message that peerd accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Who sent it.
+    pub sender: UserId,
+    /// Whom it was sent to.
+    pub receiver: UserId,
+    /// The partition of the receiver.
+    pub partition: Partition,
+    /// Its place among all messages.
+    pub key: OrderKey,
+    /// 1, 2, 3 … of what the sender sent into this conversation; 0 for a Command.
+    pub seq: u64,
+    /// When the sender's owner accepted it, in milliseconds since 1970.
+    pub timestamp_ms: u64,
+    /// The sender's own ID of it, if any.
+    pub local_id: Option<LocalMessageId>,
+    /// Whether a read receipt was asked for.
+    pub receipt: ReceiptStatus,
+    /// Whether it counts as unread until read (`disableUnreadMessageCount` was not set).
+    pub counts: bool,
+    /// Text that travels with the message.
+    pub extended_data: String,
+    /// What it says.
+    pub content: Content,
+}
+
+impl Message {
+    /// Its ID.
+    #[must_use]
+    pub const fn id(&self) -> MessageId {
+        MessageId::new(self.key, self.partition)
+    }
+
+    /// The conversation's ID as `viewer` sees it: the other user.
+    #[must_use]
+    pub fn other(&self, viewer: &UserId) -> &UserId {
+        if *viewer == self.sender { &self.receiver } else { &self.sender }
+    }
+}
+
+/// Which way a message went, seen by one user, with the SDK's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Direction {
+    /// The user sent it.
+    Send = 0,
+    /// The user received it.
+    Receive = 1,
+}

@@ -1,0 +1,88 @@
+//! The strict sliding window over what one sender sends.
+
+use std::collections::VecDeque;
+
+const SECOND_US: u64 = 1_000_000;
+
+/// At most so many in any second, counted from each to each: never a fixed second on the clock.
+/// Times are microseconds of a clock that only goes forward.
+#[derive(Clone, Debug, Default)]
+pub struct Window {
+    taken: VecDeque<u64>,
+}
+
+/// A place in a window. It is given back if what it was taken for did not happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a place that was not needed is given back"]
+pub struct Place {
+    at_us: u64,
+}
+
+impl Window {
+    /// Takes a place, or says in how many milliseconds there will be one.
+    pub fn take(&mut self, now_us: u64, limit: usize) -> Result<Place, u64> {
+        let now_us = self.taken.back().map_or(now_us, |newest| now_us.max(*newest));
+        while self.taken.front().is_some_and(|oldest| oldest + SECOND_US <= now_us) {
+            self.taken.pop_front();
+        }
+        if self.taken.len() < limit {
+            self.taken.push_back(now_us);
+            return Ok(Place { at_us: now_us });
+        }
+        // The place that must become free first is not the oldest where the limit was lowered.
+        let next = self.taken.len() - limit;
+        let free_us = self.taken.get(next).map_or(now_us, |taken| taken + SECOND_US);
+        Err(free_us.saturating_sub(now_us).div_ceil(1000).max(1))
+    }
+
+    /// Gives a place back.
+    pub fn give_back(&mut self, place: Place) {
+        if let Some(index) = self.taken.iter().rposition(|taken| *taken == place.at_us) {
+            self.taken.remove(index);
+        }
+    }
+
+    /// Notes what was sent before this window was there (by an owner before): `count` places taken
+    /// at `at_us`.
+    pub fn assume(&mut self, at_us: u64, count: usize) {
+        self.taken.extend(std::iter::repeat_n(at_us, count));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn never_more_than_the_limit_in_any_second() {
+        let mut window = Window::default();
+        let mut accepted = Vec::new();
+        for now in (0..5_000_000).step_by(30_011) {
+            if window.take(now, 10).is_ok() {
+                accepted.push(now);
+            }
+        }
+        for (index, start) in accepted.iter().enumerate() {
+            let within = accepted[index..].iter().take_while(|at| **at < start + SECOND_US);
+            assert!(within.count() <= 10);
+        }
+        assert!(accepted.len() >= 50, "the budget is usable in full: {}", accepted.len());
+    }
+
+    #[test]
+    fn the_wait_is_exact() {
+        let mut window = Window::default();
+        assert!(window.take(0, 1).is_ok());
+        assert_eq!(window.take(400_500, 1), Err(600));
+        assert_eq!(window.take(999_999, 1), Err(1));
+        assert!(window.take(1_000_000, 1).is_ok());
+    }
+
+    #[test]
+    fn a_place_given_back_can_be_taken() {
+        let mut window = Window::default();
+        let place = window.take(5, 1).expect("a place");
+        window.give_back(place);
+        assert!(window.take(6, 1).is_ok());
+    }
+}

@@ -1,0 +1,109 @@
+//! Expected refusals: what a caller did that peerd does not do.
+
+use std::fmt;
+
+/// A refusal that the caller can expect and understand. Each has a code of ZIM's; what went wrong
+/// in the world (a store that does not answer) is not in here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// A bad body, user ID, type or size. Names the field and what is wrong with it, never its
+    /// content.
+    InvalidParameter {
+        /// The field, as a path from the body's root, `message.type`.
+        field: String,
+        /// What is wrong, to be read after the field's name.
+        problem: String,
+    },
+    /// The method does not exist.
+    UnknownMethod,
+    /// The local message ID was used for other content.
+    LocalMessageIdReused,
+    /// Over the sender's rate.
+    RateLimited {
+        /// When the next message would be accepted.
+        retry_after_ms: u64,
+    },
+    /// The caller has no session.
+    NotLoggedIn,
+    /// The receiver is not known, where known receivers are asked for.
+    TargetNotFound,
+    /// The receiver blocked the sender.
+    BlockedByReceiver,
+    /// The conversation does not exist.
+    ConversationNotFound,
+}
+
+impl Rejection {
+    /// A bad parameter: `field` says which, `problem` what is wrong with it.
+    #[must_use]
+    pub fn invalid(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::InvalidParameter { field: field.into(), problem: problem.into() }
+    }
+
+    /// The code of ZIM's that the reply carries.
+    #[must_use]
+    pub const fn code(&self) -> u32 {
+        match self {
+            Self::InvalidParameter { .. } | Self::UnknownMethod | Self::LocalMessageIdReused => {
+                6_000_001
+            }
+            Self::RateLimited { .. } => 6_000_005,
+            Self::NotLoggedIn => 6_000_121,
+            Self::TargetNotFound => 6_000_204,
+            Self::BlockedByReceiver => 6_000_284,
+            Self::ConversationNotFound => 6_000_603,
+        }
+    }
+
+    /// The stable word that programs tell refusals apart by.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::InvalidParameter { .. } => "invalid_parameter",
+            Self::UnknownMethod => "unknown_method",
+            Self::LocalMessageIdReused => "local_message_id_reused",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::NotLoggedIn => "not_logged_in",
+            Self::TargetNotFound => "target_not_found",
+            Self::BlockedByReceiver => "blocked_by_receiver",
+            Self::ConversationNotFound => "conversation_not_found",
+        }
+    }
+
+    /// When a repeat may succeed, where that is known.
+    #[must_use]
+    pub const fn retry_after_ms(&self) -> Option<u64> {
+        match self {
+            Self::RateLimited { retry_after_ms } => Some(*retry_after_ms),
+            Self::InvalidParameter { .. }
+            | Self::UnknownMethod
+            | Self::LocalMessageIdReused
+            | Self::NotLoggedIn
+            | Self::TargetNotFound
+            | Self::BlockedByReceiver
+            | Self::ConversationNotFound => None,
+        }
+    }
+}
+
+/// The text for the caller.
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InvalidParameter { field, problem } => write!(f, "{field} {problem}"),
+            Self::UnknownMethod => f.write_str("there is no such method"),
+            Self::LocalMessageIdReused => {
+                f.write_str("message.localMessageID was used for another content")
+            }
+            Self::RateLimited { retry_after_ms } => {
+                write!(f, "too many messages in a second, try again in {retry_after_ms} ms")
+            }
+            Self::NotLoggedIn => f.write_str("the user is not logged in"),
+            Self::TargetNotFound => f.write_str("the receiver does not exist"),
+            Self::BlockedByReceiver => f.write_str("the receiver has blocked the sender"),
+            Self::ConversationNotFound => f.write_str("the conversation does not exist"),
+        }
+    }
+}
+
+impl std::error::Error for Rejection {}

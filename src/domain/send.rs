@@ -1,0 +1,159 @@
+//! The sender's part of a send: the budget before it, the sender's own view after it.
+
+use std::sync::Arc;
+
+use super::content::Content;
+use super::conversation::{ConversationEvent, ConversationView, Head, Settings};
+use super::event::{Event, Told};
+use super::id::{OrderKey, UserId};
+use super::limits::{EXTENDED_DATA_MAX_BYTES, Limits};
+use super::message::{Direction, Draft, Message, ReceiptStatus};
+use super::rate::Place;
+use super::rejection::Rejection;
+use super::user::User;
+
+/// What an offline push says. Handed on as it is, never read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Push {
+    /// First line.
+    pub title: String,
+    /// The text.
+    pub content: String,
+    /// For the application that is woken.
+    pub payload: String,
+    /// The vendor resources to use.
+    pub resources_id: String,
+    /// What groups notifications on the device.
+    pub thread_id: String,
+}
+
+/// How a message is to be sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SendOptions {
+    /// The offline push, if one is wanted.
+    pub push: Option<Push>,
+    /// Whether a read receipt is asked for.
+    pub has_receipt: bool,
+    /// Whether this repeats a send that failed, perhaps long ago.
+    pub is_retry: bool,
+    /// Whether it stays out of the receiver's unread count.
+    pub not_counted: bool,
+}
+
+/// A send as the caller asks for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Send {
+    /// Whom to.
+    pub to: UserId,
+    /// The message.
+    pub draft: Draft,
+    /// How.
+    pub options: SendOptions,
+}
+
+/// A message on its way from the sender's owner to the receiver's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Who sends it.
+    pub from: UserId,
+    /// The sender's name, for the receiver's conversation.
+    pub from_name: String,
+    /// The send.
+    pub send: Send,
+    /// When the sender's owner accepted it, in milliseconds since 1970.
+    pub timestamp_ms: u64,
+    /// The newest key that the sender was told of: the message sorts after it.
+    pub floor: OrderKey,
+}
+
+impl Send {
+    /// Checks what can be checked without any state.
+    pub fn validate(&self, from: &UserId, limits: &Limits) -> Result<(), Rejection> {
+        if self.to == *from {
+            return Err(Rejection::invalid("toUserID", "must not be the sender's own"));
+        }
+        if self.draft.extended_data.len() > EXTENDED_DATA_MAX_BYTES {
+            let problem = "must be 1024 bytes or shorter";
+            return Err(Rejection::invalid("message.extendedData", problem));
+        }
+        if self.options.has_receipt && matches!(self.draft.content, Content::Command { .. }) {
+            return Err(Rejection::invalid("config.hasReceipt", "is not for a Command message"));
+        }
+        self.draft.content.validate(limits)
+    }
+
+    /// The receipt status that the message starts with.
+    #[must_use]
+    pub const fn receipt(&self) -> ReceiptStatus {
+        if self.options.has_receipt { ReceiptStatus::Processing } else { ReceiptStatus::None }
+    }
+}
+
+impl User {
+    /// Takes a place in the budget of the message's kind.
+    pub fn admit(
+        &mut self,
+        content: &Content,
+        now_us: u64,
+        limits: &Limits,
+    ) -> Result<Place, Rejection> {
+        let taken = if content.is_stored() {
+            self.messages_sent.take(now_us, limits.messages_per_second)
+        } else {
+            self.commands_sent.take(now_us, limits.commands_per_second)
+        };
+        taken.map_err(|retry_after_ms| Rejection::RateLimited { retry_after_ms })
+    }
+
+    /// Gives a place back: the message was not accepted.
+    pub fn readmit(&mut self, content: &Content, place: Place) {
+        if content.is_stored() {
+            self.messages_sent.give_back(place);
+        } else {
+            self.commands_sent.give_back(place);
+        }
+    }
+
+    /// Whether the conversation with `other` has a stored entry.
+    #[must_use]
+    pub fn has_settings_with(&self, other: &UserId) -> bool {
+        self.conversations.get(other).is_some_and(|known| known.settings_seq > 0)
+    }
+
+    /// The key after which a message to `other` sorts: the newest that the user was told of.
+    #[must_use]
+    pub fn floor_for(&self, other: &UserId) -> OrderKey {
+        let settings = self.conversations.get(other).map(|known| known.settings.changed);
+        self.newest_told().max(settings.unwrap_or_default())
+    }
+
+    /// The entry to store before the first message to `other`: `None` where there is one already.
+    /// It makes the conversation findable for its sender.
+    #[must_use]
+    pub fn first_contact(&self, other: &UserId, key: OrderKey) -> Option<Settings> {
+        match self.conversations.get(other) {
+            Some(known) if known.settings_seq > 0 => None,
+            Some(known) => Some(known.changed_settings(key, |_| {})),
+            None => Some(Settings { changed: key, ..Settings::default() }),
+        }
+    }
+
+    /// The sender's view after the store has acknowledged a message. `name` is the receiver's.
+    pub fn sent(&mut self, message: &Arc<Message>, head: Head, name: &str) -> Told {
+        let other = &message.receiver;
+        let event = first_or_later(self, other);
+        self.update(other, |conversation| conversation.adopt_head(Direction::Send, head));
+        let revision = self.advance(message.key);
+        let conversation = &self.conversations[other];
+        let view = ConversationView::new(other, name, conversation, Some(message.clone()));
+        Told { revision, events: vec![Event::ConversationChanged(vec![(event, view)])] }
+    }
+}
+
+/// Added for the first message of a conversation, Updated after.
+pub(super) fn first_or_later(user: &User, other: &UserId) -> ConversationEvent {
+    match user.conversations.get(other) {
+        Some(conversation) if conversation.has_messages() => ConversationEvent::Updated,
+        _ => ConversationEvent::Added,
+    }
+}

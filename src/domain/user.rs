@@ -1,0 +1,168 @@
+//! All that an owner holds of one user.
+
+use std::collections::{HashMap, HashSet};
+
+use super::conversation::Conversation;
+use super::event::{Event, Revision, Told, Totals};
+use super::id::{OrderKey, UserId};
+use super::limits::Limits;
+use super::message::Direction;
+use super::rate::Window;
+use super::rejection::Rejection;
+
+/// One login of a user's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Its ID.
+    pub id: String,
+    /// When it began, in milliseconds since 1970.
+    pub since_ms: u64,
+    /// What the caller said it runs on.
+    pub platform: String,
+    /// What the caller said of the device.
+    pub device_id: String,
+}
+
+/// What is stored of a user apart from conversations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// The name to show; empty when none was given.
+    pub name: String,
+    /// The sessions, the earliest first.
+    pub sessions: Vec<Session>,
+    /// When peerd last heard from the user, in milliseconds since 1970; `None`: never.
+    pub heard_ms: Option<u64>,
+}
+
+/// All that an owner holds of one user.
+#[derive(Clone, Debug)]
+pub struct User {
+    /// Who it is.
+    pub id: UserId,
+    /// Name and sessions.
+    pub account: Account,
+    /// Where the store has the account; 0 when it does not.
+    pub account_seq: u64,
+    /// The conversations by the other user.
+    pub conversations: HashMap<UserId, Conversation>,
+    /// Whom the user blocked.
+    pub blocked: HashSet<UserId>,
+    /// The sum of the conversations' unread messages, kept as they change.
+    pub totals: Totals,
+    /// Where the user's conversations stand.
+    pub revision: Revision,
+    /// Stored messages of the last second.
+    pub messages_sent: Window,
+    /// Commands of the last second.
+    pub commands_sent: Window,
+}
+
+impl User {
+    /// A user of whom nothing is known yet.
+    #[must_use]
+    pub fn new(id: UserId) -> Self {
+        Self {
+            id,
+            account: Account::default(),
+            account_seq: 0,
+            conversations: HashMap::new(),
+            blocked: HashSet::new(),
+            totals: Totals::default(),
+            revision: Revision::default(),
+            messages_sent: Window::default(),
+            commands_sent: Window::default(),
+        }
+    }
+
+    /// Whether the user ever logged in.
+    #[must_use]
+    pub const fn is_known(&self) -> bool {
+        self.account_seq > 0
+    }
+
+    /// Whether the user has a session that has not ended by idling.
+    #[must_use]
+    pub fn is_logged_in(&self, now_ms: u64, limits: &Limits) -> bool {
+        !self.account.sessions.is_empty() && self.heard_within(now_ms, limits.idle_limit_ms)
+    }
+
+    /// Whether the user has a session and was heard from lately.
+    #[must_use]
+    pub fn is_online(&self, now_ms: u64, limits: &Limits) -> bool {
+        self.is_logged_in(now_ms, limits) && self.heard_within(now_ms, limits.offline_after_ms)
+    }
+
+    fn heard_within(&self, now_ms: u64, span_ms: u64) -> bool {
+        self.account.heard_ms.is_some_and(|heard| now_ms.saturating_sub(heard) <= span_ms)
+    }
+
+    /// Notes a call: any call of a logged-in user counts as a heartbeat.
+    pub fn hear(&mut self, now_ms: u64, limits: &Limits) -> Result<(), Rejection> {
+        if !self.is_logged_in(now_ms, limits) {
+            return Err(Rejection::NotLoggedIn);
+        }
+        self.account.heard_ms = self.account.heard_ms.max(Some(now_ms));
+        Ok(())
+    }
+
+    /// Changes one conversation and keeps the totals right.
+    pub fn update<R>(&mut self, other: &UserId, change: impl FnOnce(&mut Conversation) -> R) -> R {
+        let conversation = self.conversations.entry(other.clone()).or_default();
+        let share = |conversation: &Conversation| {
+            let unread = conversation.unread();
+            Totals { unmuted: if conversation.is_muted() { 0 } else { unread }, all: unread }
+        };
+        let before = share(conversation);
+        let result = change(conversation);
+        let after = share(conversation);
+        self.totals.unmuted = self.totals.unmuted - before.unmuted + after.unmuted;
+        self.totals.all = self.totals.all - before.all + after.all;
+        result
+    }
+
+    /// Notes a change at `key`: the revision rises, at least to the key.
+    pub fn advance(&mut self, key: OrderKey) -> Revision {
+        let previous = self.revision.current;
+        self.revision = Revision { current: key.0.max(previous + 1), previous };
+        self.revision
+    }
+
+    /// Sets the revision after a load: where the newest stored change put it.
+    pub fn settle_revision(&mut self) {
+        let newest = self.conversations.values().map(newest_key).max().unwrap_or_default();
+        if newest.0 > self.revision.current {
+            self.revision = Revision { current: newest.0, previous: newest.0 };
+        }
+    }
+
+    /// The newest key that the user can have been told of.
+    #[must_use]
+    pub const fn newest_told(&self) -> OrderKey {
+        OrderKey(self.revision.current)
+    }
+
+    /// Events that belong to no change.
+    #[must_use]
+    pub const fn tell(&self, events: Vec<Event>) -> Told {
+        Told { revision: self.revision, events }
+    }
+
+    /// The conversation with `other`, where it exists.
+    #[must_use]
+    pub fn conversation(&self, other: &UserId) -> Option<&Conversation> {
+        self.conversations.get(other).filter(|conversation| conversation.exists())
+    }
+
+    /// When the user last sent a stored message, in milliseconds since 1970.
+    #[must_use]
+    pub fn last_sent_ms(&self) -> Option<u64> {
+        let heads = self.conversations.values().filter_map(|known| known.head(Direction::Send));
+        heads.map(|head| head.timestamp_ms).max()
+    }
+}
+
+fn newest_key(conversation: &Conversation) -> OrderKey {
+    let head = |direction| conversation.head(direction).map_or(OrderKey::ZERO, |head| head.key);
+    let newest = head(Direction::Send).max(head(Direction::Receive));
+    newest.max(conversation.settings.changed)
+}

@@ -1,0 +1,14 @@
+//! peerd: one-to-one messaging for NATS.
+//!
+//! The layers, each of which may use those above it in this list only (`tests/layering.rs` holds
+//! the imports to it): [`domain`], [`wire`], [`store`] and [`bus`], [`runtime`], [`cli`].
+//! `ARCHITECTURE.md` is the map.
+
+pub mod bus;
+pub mod cli;
+pub mod config;
+pub mod domain;
+pub mod runtime;
+pub mod store;
+pub mod telemetry;
+pub mod wire;

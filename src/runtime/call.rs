@@ -1,0 +1,236 @@
+//! A call from intake to reply.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::FutureExt as _;
+use tokio::time::Instant;
+
+use super::cell::UserCell;
+use super::node::{MESSAGES_PER_CALL, Node};
+use super::session::LoggedIn;
+use crate::bus::{Bus, Incoming, Kind, Outgoing};
+use crate::domain::id::UserId;
+use crate::domain::rejection::Rejection;
+use crate::store::Store;
+use crate::wire::encoding::Encoding;
+use crate::wire::failure::{CallError, Failure, FailureBody};
+use crate::wire::reply::{Reply, ReplyBody};
+use crate::wire::request::{Method, Request};
+use crate::wire::subject::Token;
+
+/// When a caller who was refused for too many calls under way may try again.
+const OVERLOADED_RETRY_MS: u64 = 100;
+/// Room that a reply leaves for its subject and headers in the server's largest message.
+const ENVELOPE_BYTES: usize = 4096;
+/// Calls by one login that a replay may take, in call deadlines.
+const REPLAY_DEADLINES: u32 = 4;
+
+/// What a call comes to.
+struct Outcome {
+    reply: Reply,
+    /// A login whose replay is still to come.
+    replay: Option<Replay>,
+}
+
+struct Replay {
+    cell: Arc<UserCell>,
+    heard_before_ms: Option<u64>,
+}
+
+impl<S: Store, B: Bus> Node<S, B> {
+    /// Takes a call in: at once refused, or under way in a task of its own.
+    pub fn take(self: &Arc<Self>, incoming: Incoming) {
+        let has_room = self.bus.room() >= self.options.calls_under_way * MESSAGES_PER_CALL;
+        let permit = self.calls.clone().try_acquire_owned().ok().filter(|_| has_room);
+        let Some(permit) = permit else {
+            let failure = Failure::Overloaded { retry_after_ms: OVERLOADED_RETRY_MS };
+            self.refuse(&incoming, &failure.into());
+            return;
+        };
+        let node = self.clone();
+        self.tasks.spawn(async move {
+            node.handle(incoming).await;
+            drop(permit);
+        });
+    }
+
+    /// Handles a call to its end.
+    pub async fn handle(self: &Arc<Self>, incoming: Incoming) {
+        let began = Instant::now();
+        let encoding = Encoding::of_request(incoming.content_type.as_deref(), &incoming.body);
+        let written = encoding.clone().unwrap_or_else(|_| Encoding::sniff(&incoming.body));
+        let deadline = self.deadline();
+        let user = self.caller(&incoming);
+        let result = match &user {
+            Ok((user, method)) => {
+                let performed = self.perform(user, *method, encoding, &incoming.body, deadline);
+                // A fault in one call is that call's alone.
+                AssertUnwindSafe(performed).catch_unwind().await.unwrap_or_else(|_| {
+                    tracing::error!(method = method.name(), "a call panicked");
+                    Err(Failure::Internal.into())
+                })
+            }
+            Err(rejection) => Err(rejection.clone().into()),
+        };
+        let error = result.as_ref().err().map(|error| (error.code(), error.reason()));
+        self.counters.count(began.elapsed(), error);
+        match (result, user) {
+            (Ok(outcome), Ok((user, _))) => {
+                self.reply(&incoming, written, &outcome.reply, &user);
+                if let Some(Replay { cell, heard_before_ms }) = outcome.replay {
+                    let deadline = Instant::now() + self.options.call_deadline * REPLAY_DEADLINES;
+                    if let Err(error) = self.replay(&cell, heard_before_ms, deadline).await {
+                        tracing::warn!(%error, "a replay ended early");
+                    }
+                }
+            }
+            (Err(error), _) => self.reply_error(&incoming, written, &error),
+            (Ok(_), Err(rejection)) => {
+                self.reply_error(&incoming, written, &rejection.into());
+            }
+        }
+    }
+
+    /// Where the answer goes. NATS does not check the reply subject of a request against the
+    /// caller's permissions: who may not publish there must not have peerd do it.
+    fn reply_subject(&self, incoming: &Incoming) -> Option<String> {
+        incoming.reply_to.clone().filter(|subject| !self.subjects.is_reserved(subject))
+    }
+
+    /// Who calls what, as the subject says.
+    fn caller(&self, incoming: &Incoming) -> Result<(UserId, Method), Rejection> {
+        if incoming.reply_to.as_deref().is_some_and(|subject| self.subjects.is_reserved(subject)) {
+            return Err(Rejection::invalid("the reply subject", "is not the caller's to name"));
+        }
+        let call = self.subjects.parse_call(&incoming.subject);
+        let call = call.ok_or_else(|| Rejection::invalid("the subject", "is not a call's"))?;
+        let user = Token::parse(call.user)?;
+        let method = Method::from_name(call.method).ok_or(Rejection::UnknownMethod)?;
+        Ok((user, method))
+    }
+
+    async fn perform(
+        self: &Arc<Self>,
+        user: &UserId,
+        method: Method,
+        encoding: Result<Encoding, Rejection>,
+        body: &Bytes,
+        deadline: Instant,
+    ) -> Result<Outcome, CallError> {
+        let cell = self.user(user, deadline).await?;
+        if method != Method::Login {
+            self.hear(&cell)?;
+        }
+        if body.len() > self.options.body_bytes {
+            let problem = format!("must be {} bytes or shorter", self.options.body_bytes);
+            return Err(Rejection::invalid("body", problem).into());
+        }
+        let request = Request::parse(method, encoding?, body)?;
+        if let Request::Login { name, platform, device_id } = request {
+            let logged_in = self.login(&cell, &name, platform, device_id, deadline).await?;
+            let LoggedIn { reply, heard_before_ms } = logged_in;
+            return Ok(Outcome { reply, replay: Some(Replay { cell, heard_before_ms }) });
+        }
+        let reply = self.answer(&cell, request, deadline).await?;
+        Ok(Outcome { reply, replay: None })
+    }
+
+    async fn answer(
+        self: &Arc<Self>,
+        cell: &Arc<UserCell>,
+        request: Request,
+        deadline: Instant,
+    ) -> Result<Reply, CallError> {
+        match request {
+            Request::Login { .. } => Err(Failure::Internal.into()),
+            Request::Logout { session_id } => {
+                self.logout(cell, session_id.as_deref(), deadline).await
+            }
+            Request::Heartbeat => Ok(Reply::Heard { server_time_ms: self.clock.now().wall_ms }),
+            Request::Send(send) => self.send(cell, *send, deadline).await,
+            Request::History(query) => self.history(cell, query, deadline).await,
+            Request::DeleteMessages { other, messages } => {
+                self.delete_messages(cell, other, &messages, deadline).await
+            }
+            Request::DeleteAll(other) => self.delete_all(cell, other, deadline).await,
+            Request::List(query) => self.list(cell, query, deadline).await,
+            Request::Conversation(other) => self.conversation(cell, other, deadline).await,
+            Request::ClearUnread(other) => self.clear_unread(cell, other, deadline).await,
+            Request::ClearAllUnread => self.clear_all_unread(cell, deadline).await,
+            Request::TotalUnread => {
+                let user = cell.lock();
+                Ok(Reply::Totals { totals: user.totals, revision: user.revision.current })
+            }
+            Request::SetNotification { other, status } => {
+                self.set_notification(cell, other, status, deadline).await
+            }
+        }
+    }
+
+    fn reply(&self, incoming: &Incoming, encoding: Encoding, reply: &Reply, viewer: &UserId) {
+        let Some(subject) = self.reply_subject(incoming) else { return };
+        let kind = match reply {
+            Reply::Sent { is_duplicate: true, .. } => Kind::Duplicate,
+            _ => Kind::Plain,
+        };
+        let most = self.bus.max_message_bytes().saturating_sub(ENVELOPE_BYTES);
+        match fitting(reply, encoding, viewer, most) {
+            Ok(body) => self.emit(Outgoing { subject, encoding, kind, body }),
+            Err(error) => {
+                tracing::error!(%error, "a reply could not be written");
+                self.reply_error(incoming, encoding, &Failure::Internal.into());
+            }
+        }
+    }
+
+    fn refuse(&self, incoming: &Incoming, error: &CallError) {
+        let encoding = Encoding::of_request(incoming.content_type.as_deref(), &incoming.body);
+        let encoding = encoding.unwrap_or_else(|_| Encoding::sniff(&incoming.body));
+        self.counters.count(std::time::Duration::ZERO, Some((error.code(), error.reason())));
+        self.reply_error(incoming, encoding, error);
+    }
+
+    fn reply_error(&self, incoming: &Incoming, encoding: Encoding, error: &CallError) {
+        let Some(subject) = self.reply_subject(incoming) else { return };
+        let kind = Kind::Error { code: error.code(), text: error.to_string() };
+        match encoding.encode(&FailureBody(error)) {
+            Ok(body) => self.emit(Outgoing { subject, encoding, kind, body }),
+            Err(error) => tracing::error!(%error, "an error could not be written"),
+        }
+    }
+}
+
+/// The body of a reply. A page that would be larger than the server takes is cut at its far end:
+/// the caller goes on from its last entry, and an empty page is the end.
+fn fitting(
+    reply: &Reply,
+    encoding: Encoding,
+    viewer: &UserId,
+    most: usize,
+) -> Result<Bytes, crate::wire::encoding::EncodeError> {
+    let mut body = encoding.encode(&ReplyBody { reply, viewer })?;
+    if body.len() <= most {
+        return Ok(body);
+    }
+    let mut cut = reply.clone();
+    while body.len() > most {
+        let size = body.len();
+        let keep = move |length: usize| (length * most / size).min(length - 1).max(1);
+        match &mut cut {
+            Reply::History { messages, backwards, .. } if messages.len() > 1 => {
+                let keep = keep(messages.len());
+                if *backwards {
+                    messages.drain(..messages.len() - keep);
+                } else {
+                    messages.truncate(keep);
+                }
+            }
+            Reply::List(views) if views.len() > 1 => views.truncate(keep(views.len())),
+            _ => break,
+        }
+        body = encoding.encode(&ReplyBody { reply: &cut, viewer })?;
+    }
+    Ok(body)
+}

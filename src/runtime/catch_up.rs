@@ -1,0 +1,124 @@
+//! Catching up with the log after an append whose outcome is not known.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::cell::{Turn, UserCell};
+use super::load::LoadError;
+use super::node::Node;
+use crate::bus::Bus;
+use crate::domain::id::UserId;
+use crate::domain::message::fingerprint;
+use crate::store::{Start, Store};
+use crate::wire::record;
+
+/// Records read at once.
+const BATCH: usize = 64;
+/// Wait between tries while the store does not answer.
+const RETRY: Duration = Duration::from_millis(200);
+/// How long after its connection was lost a message can still come into the log: the server may
+/// have it in a queue.
+const STRAGGLER: Duration = Duration::from_secs(2);
+/// How long one try may take.
+const TRY: Duration = Duration::from_secs(5);
+
+impl<S: Store, B: Bus> Node<S, B> {
+    /// Takes in what the log has of `sender` beyond what is known: counts it and tells it, as its
+    /// acknowledgement would have had it. To be called in the pair's turn.
+    pub(super) async fn catch_up(
+        self: &Arc<Self>,
+        receiver: &Arc<UserCell>,
+        sender: &UserId,
+        deadline: Instant,
+    ) -> Result<(), LoadError> {
+        let known = receiver.lock().conversations.get(sender).and_then(|known| known.received);
+        let mut next = known.map_or(0, |head| head.stream_seq) + 1;
+        let subject = self.log_subject(receiver, sender);
+        let mut is_ahead = false;
+        loop {
+            let stream = self.log_of(receiver);
+            let from = Start::Seq(next);
+            let batch = self.store.read(stream, subject.clone(), from, BATCH, deadline).await?;
+            for record in &batch.records {
+                let partition = receiver.partition;
+                let stored = record::decode(&record.payload, sender, &receiver.id, partition)?;
+                let head = stored.head(record.stream_seq);
+                let print = fingerprint(&stored.message.content, &stored.message.extended_data);
+                let message = Arc::new(stored.message);
+                let from_memory = self.user_in_memory(sender);
+                let name = |cell: &Arc<UserCell>| cell.lock().account.name.clone();
+                let sender_name = from_memory.as_ref().map(name).unwrap_or_default();
+                {
+                    let mut user = receiver.lock();
+                    let told = user.receive(&message, head, &sender_name);
+                    user.remember(&message, print, record.stream_seq, self.limits());
+                    self.tell(receiver, &told);
+                }
+                if let Some(sender) = from_memory {
+                    self.tell_sender(&sender, &message, head, &name(receiver));
+                }
+                next = record.stream_seq + 1;
+                is_ahead = true;
+            }
+            if batch.remaining == 0 {
+                break;
+            }
+        }
+        if !is_ahead {
+            self.compare_end(receiver, sender, deadline).await?;
+        }
+        Ok(())
+    }
+
+    /// The log has nothing newer than what is known. It should end with what is known, unless it
+    /// lost what it had acknowledged: then appends go on from its end, and counts from ours.
+    async fn compare_end(
+        &self,
+        receiver: &UserCell,
+        sender: &UserId,
+        deadline: Instant,
+    ) -> Result<(), LoadError> {
+        let subjects = vec![
+            self.log_subject(receiver, sender),
+            self.subjects.log_sentinel(receiver.partition),
+        ];
+        let last = self.store.last(self.log_of(receiver), subjects.clone(), deadline).await?;
+        let end = last.iter().find(|record| record.subject == subjects[0]);
+        let end_seq = end.map_or(0, |record| record.stream_seq);
+        let mut user = receiver.lock();
+        user.update(sender, |known| {
+            let Some(head) = &mut known.received else { return };
+            if end_seq < head.stream_seq {
+                // Retention does this too, to the last message of a silent pair.
+                tracing::warn!("the log ends before what is known of it");
+                head.stream_seq = end_seq;
+            }
+        });
+        Ok(())
+    }
+
+    /// Finds out whether a message was stored, however long it takes.
+    pub(super) async fn resolve(
+        self: &Arc<Self>,
+        receiver: &Arc<UserCell>,
+        sender: &UserId,
+        turn: Turn,
+    ) {
+        while self.catch_up(receiver, sender, Instant::now() + TRY).await.is_err() {
+            sleep(RETRY).await;
+        }
+        drop(turn);
+        // Should it come into the log after that, the next append meets it. This is for a pair
+        // that falls silent: its counts are to be right all the same.
+        sleep(STRAGGLER).await;
+        let deadline = Instant::now() + TRY;
+        if let Ok(_turn) = receiver.turn(sender, deadline).await {
+            if let Err(error) = self.catch_up(receiver, sender, deadline).await {
+                tracing::debug!(%error, "no second look after an unknown outcome");
+                receiver.invalidate();
+            }
+        }
+    }
+}

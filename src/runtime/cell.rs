@@ -1,0 +1,159 @@
+//! A user in memory: the state, and who may touch it when.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::OwnedMutexGuard;
+use tokio::time::{Instant, timeout_at};
+
+use crate::domain::id::{Partition, UserId};
+use crate::domain::user::User;
+use crate::wire::failure::Failure;
+use crate::wire::subject::{Subjects, Token};
+
+/// A user in memory.
+///
+/// Three things order what happens to a user. The lock on the state is held for a decision and for
+/// the events that follow from it, never across an await. The gate lets one load, or one change of
+/// the user's own entries, through at a time. A turn lets one message of each sender through at a
+/// time, since each builds on the one before.
+pub(super) struct UserCell {
+    pub(super) id: UserId,
+    pub(super) token: Token,
+    pub(super) partition: Partition,
+    state: Mutex<User>,
+    gate: tokio::sync::Mutex<()>,
+    turns: Mutex<HashMap<UserId, Arc<tokio::sync::Mutex<()>>>>,
+    /// The store's generation in which the state was loaded; 0: to be loaded.
+    loaded_in: AtomicU64,
+    /// Set at each use, cleared by the sweep that looks for users to forget.
+    used: AtomicBool,
+    /// What the store has as the time of the last call, in milliseconds since 1970.
+    pub(super) heard_stored_ms: AtomicU64,
+    /// When the time of the last call is to be stored again.
+    heard_due_ms: AtomicU64,
+}
+
+impl UserCell {
+    pub(super) fn new(id: UserId, subjects: &Subjects) -> Self {
+        let token = Token::of(&id);
+        Self {
+            partition: subjects.partition(&token),
+            token,
+            state: Mutex::new(User::new(id.clone())),
+            id,
+            gate: tokio::sync::Mutex::default(),
+            turns: Mutex::default(),
+            loaded_in: AtomicU64::new(0),
+            used: AtomicBool::new(true),
+            heard_stored_ms: AtomicU64::new(0),
+            heard_due_ms: AtomicU64::new(0),
+        }
+    }
+
+    /// The state. Not to be held across an await.
+    pub(super) fn lock(&self) -> MutexGuard<'_, User> {
+        // A panic while the lock was held is caught at the call; the state is loaded anew.
+        self.state.lock().unwrap_or_else(|poisoned| {
+            self.invalidate();
+            self.state.clear_poison();
+            poisoned.into_inner()
+        })
+    }
+
+    pub(super) fn is_loaded(&self, generation: u64) -> bool {
+        self.loaded_in.load(Ordering::Acquire) == generation && generation > 0
+    }
+
+    pub(super) fn was_ever_loaded(&self) -> bool {
+        self.loaded_in.load(Ordering::Acquire) > 0
+    }
+
+    pub(super) fn set_loaded(&self, generation: u64) {
+        self.loaded_in.store(generation, Ordering::Release);
+    }
+
+    /// Has the state loaded again before the next use.
+    pub(super) fn invalidate(&self) {
+        self.loaded_in.store(0, Ordering::Release);
+    }
+
+    /// Has the time of the last call stored at `due_ms`, not before.
+    pub(super) fn put_off_heard(&self, due_ms: u64) {
+        self.heard_due_ms.store(due_ms, Ordering::Relaxed);
+    }
+
+    /// Whether the time of the last call is to be stored now; for one caller of many at a time,
+    /// and the next time at `next_ms`.
+    pub(super) fn claim_heard(&self, now_ms: u64, next_ms: u64) -> bool {
+        let due_ms = self.heard_due_ms.load(Ordering::Relaxed);
+        let (success, failure) = (Ordering::Relaxed, Ordering::Relaxed);
+        now_ms >= due_ms
+            && self.heard_due_ms.compare_exchange(due_ms, next_ms, success, failure).is_ok()
+    }
+
+    /// Whether the store does not know when the user was last heard from.
+    pub(super) fn is_heard_lagging(&self) -> bool {
+        let stored_ms = self.heard_stored_ms.load(Ordering::Relaxed);
+        self.lock().account.heard_ms.is_some_and(|heard_ms| heard_ms > stored_ms)
+    }
+
+    pub(super) fn touch(&self) {
+        self.used.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the user was used since this was last asked.
+    pub(super) fn take_used(&self) -> bool {
+        self.used.swap(false, Ordering::Relaxed)
+    }
+
+    /// Waits until no other load or change of the user's entries is under way.
+    pub(super) async fn gate(
+        &self,
+        deadline: Instant,
+    ) -> Result<tokio::sync::MutexGuard<'_, ()>, Failure> {
+        timeout_at(deadline, self.gate.lock()).await.map_err(|_| Failure::StoreUnavailable)
+    }
+
+    /// The gate, if nobody is in it.
+    pub(super) fn try_gate(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        self.gate.try_lock().ok()
+    }
+
+    /// Waits until no other message of `sender`'s to this user is under way.
+    pub(super) async fn turn(
+        self: &Arc<Self>,
+        sender: &UserId,
+        deadline: Instant,
+    ) -> Result<Turn, Failure> {
+        let turn = self.turns().entry(sender.clone()).or_default().clone();
+        let mut turn = Turn { receiver: self.clone(), sender: sender.clone(), turn, guard: None };
+        let guard = timeout_at(deadline, turn.turn.clone().lock_owned()).await;
+        turn.guard = Some(guard.map_err(|_| Failure::StoreUnavailable)?);
+        Ok(turn)
+    }
+
+    fn turns(&self) -> MutexGuard<'_, HashMap<UserId, Arc<tokio::sync::Mutex<()>>>> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right to be the only message of one sender to one receiver for a while.
+pub(super) struct Turn {
+    receiver: Arc<UserCell>,
+    sender: UserId,
+    turn: Arc<tokio::sync::Mutex<()>>,
+    guard: Option<OwnedMutexGuard<()>>,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.guard = None;
+        let mut turns = self.receiver.turns();
+        // This one and the map's: nobody else waits.
+        if Arc::strong_count(&self.turn) == 2 {
+            turns.remove(&self.sender);
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! Showing conversations: the list, one of them, and those that changed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use futures::future::try_join_all;
+use tokio::time::Instant;
+
+use super::cell::UserCell;
+use super::history::Reader;
+use super::load::LoadError;
+use super::node::Node;
+use crate::bus::Bus;
+use crate::domain::conversation::{Conversation, ConversationView};
+use crate::domain::id::{Partition, UserId};
+use crate::domain::message::{Direction, Message};
+use crate::domain::rejection::Rejection;
+use crate::store::{Store, StreamId};
+use crate::wire::entry;
+use crate::wire::failure::{CallError, Failure};
+use crate::wire::record;
+use crate::wire::reply::Reply;
+use crate::wire::request::{HistoryQuery, ListQuery};
+use crate::wire::subject::Token;
+
+/// Conversations whose newest message is looked for page by page at the same time.
+const CONCURRENT: usize = 16;
+
+/// What a conversation shows that its owner does not keep in memory.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Face {
+    /// The other user's name; empty where there is none.
+    pub(super) name: String,
+    /// The newest message that the user still sees.
+    pub(super) last_message: Option<Arc<Message>>,
+}
+
+impl<S: Store, B: Bus> Node<S, B> {
+    /// A page of a conversation.
+    pub(super) async fn history(
+        &self,
+        cell: &UserCell,
+        query: HistoryQuery,
+        deadline: Instant,
+    ) -> Result<Reply, CallError> {
+        let HistoryQuery { other, anchor, count, backwards } = query;
+        let conversation = cell.lock().conversation(&other).cloned().unwrap_or_default();
+        let mut reader = Reader::new(self, cell, &other, &conversation, deadline);
+        let anchor = anchor.map(|id| id.key());
+        let messages = if backwards {
+            reader.back(anchor, count).await
+        } else {
+            reader.forth(anchor, count).await
+        };
+        let messages = messages.map_err(Failure::from)?;
+        Ok(Reply::History { other, messages, backwards })
+    }
+
+    /// A page of the conversation list.
+    pub(super) async fn list(
+        &self,
+        cell: &UserCell,
+        query: ListQuery,
+        deadline: Instant,
+    ) -> Result<Reply, CallError> {
+        let page: Vec<(UserId, Conversation)> = {
+            let user = cell.lock();
+            let ids = user.list(query.anchor.as_ref(), query.count, query.only_unread);
+            let snapshot =
+                |id: UserId| user.conversations.get(&id).cloned().map(|known| (id, known));
+            ids.into_iter().filter_map(snapshot).collect()
+        };
+        Ok(Reply::List(self.views(cell, &page, deadline).await.map_err(Failure::from)?))
+    }
+
+    /// One conversation.
+    pub(super) async fn conversation(
+        &self,
+        cell: &UserCell,
+        other: UserId,
+        deadline: Instant,
+    ) -> Result<Reply, CallError> {
+        let known = cell.lock().conversation(&other).cloned();
+        let page = [(other, known.ok_or(Rejection::ConversationNotFound)?)];
+        let mut views = self.views(cell, &page, deadline).await.map_err(Failure::from)?;
+        let view = views.pop().ok_or(Failure::Internal)?;
+        Ok(Reply::Conversation(Box::new(view)))
+    }
+
+    async fn views(
+        &self,
+        cell: &UserCell,
+        page: &[(UserId, Conversation)],
+        deadline: Instant,
+    ) -> Result<Vec<ConversationView>, LoadError> {
+        let faces = self.faces(cell, page, deadline).await?;
+        let view = |((other, known), face): (&(UserId, Conversation), Face)| {
+            ConversationView::new(other, &face.name, known, face.last_message)
+        };
+        Ok(page.iter().zip(faces).map(view).collect())
+    }
+
+    /// What conversations show, in their order: one read for each partition that is touched, and a
+    /// walk through the history only where the newest message was deleted.
+    pub(super) async fn faces(
+        &self,
+        cell: &UserCell,
+        page: &[(UserId, Conversation)],
+        deadline: Instant,
+    ) -> Result<Vec<Face>, LoadError> {
+        let (names, newest) = futures::try_join!(
+            self.names(page.iter().map(|(other, _)| other), deadline),
+            self.newest_messages(cell, page, deadline),
+        )?;
+        let mut faces = Vec::with_capacity(page.len());
+        let mut newest = newest.into_iter();
+        for chunk in page.chunks(CONCURRENT) {
+            let chunk = chunk.iter().zip(newest.by_ref());
+            let last = chunk.map(|((other, known), newest)| {
+                self.last_message(cell, other, known, newest, deadline)
+            });
+            faces.extend(try_join_all(last).await?);
+        }
+        let face = |((other, _), last_message): (&(UserId, Conversation), _)| {
+            let name = names.get(other).cloned().unwrap_or_default();
+            Face { name, last_message }
+        };
+        Ok(page.iter().zip(faces).map(face).collect())
+    }
+
+    async fn last_message(
+        &self,
+        cell: &UserCell,
+        other: &UserId,
+        known: &Conversation,
+        newest: Newest,
+        deadline: Instant,
+    ) -> Result<Option<Arc<Message>>, LoadError> {
+        match newest {
+            Newest::Visible(message) => Ok(Some(message)),
+            Newest::None => Ok(None),
+            Newest::Hidden => Reader::new(self, cell, other, known, deadline).newest().await,
+        }
+    }
+
+    /// The names that users gave at login.
+    async fn names(
+        &self,
+        users: impl Iterator<Item = &UserId>,
+        deadline: Instant,
+    ) -> Result<HashMap<UserId, String>, LoadError> {
+        let mut by_partition: BTreeMap<Partition, Vec<(UserId, String)>> = BTreeMap::new();
+        for user in users {
+            let token = Token::of(user);
+            let partition = self.subjects.partition(&token);
+            let subject = self.subjects.account(partition, &token);
+            by_partition.entry(partition).or_default().push((user.clone(), subject));
+        }
+        let reads = by_partition.into_iter().map(|(partition, users)| async move {
+            let mut subjects: Vec<String> = users.iter().map(|(_, name)| name.clone()).collect();
+            subjects.push(self.subjects.state_sentinel(partition));
+            let stream = StreamId::State(partition);
+            let records = self.store.last(stream, subjects, deadline).await?;
+            let mut names = Vec::new();
+            for (user, subject) in users {
+                if let Some(record) = records.iter().find(|record| record.subject == subject) {
+                    names.push((user, entry::decode_account(&record.payload)?.name));
+                }
+            }
+            Ok::<_, LoadError>(names)
+        });
+        Ok(try_join_all(reads).await?.into_iter().flatten().collect())
+    }
+
+    async fn newest_messages(
+        &self,
+        cell: &UserCell,
+        page: &[(UserId, Conversation)],
+        deadline: Instant,
+    ) -> Result<Vec<Newest>, LoadError> {
+        let mut newest = vec![Newest::None; page.len()];
+        let mut by_partition: BTreeMap<Partition, Vec<(usize, Direction, String)>> =
+            BTreeMap::new();
+        for (index, (other, known)) in page.iter().enumerate() {
+            let Some((direction, seq)) = newest_head(known) else { continue };
+            let unsure = known.settings.deleted.has_spilled(direction);
+            if known.hides(direction, seq) || unsure {
+                newest[index] = Newest::Hidden;
+                continue;
+            }
+            let other = Token::of(other);
+            let (receiver, sender) = match direction {
+                Direction::Receive => (&cell.token, &other),
+                Direction::Send => (&other, &cell.token),
+            };
+            let partition = self.subjects.partition(receiver);
+            let subject = self.subjects.log(partition, receiver, sender);
+            by_partition.entry(partition).or_default().push((index, direction, subject));
+        }
+        let reads = by_partition.into_iter().map(|(partition, wanted)| async move {
+            let mut subjects: Vec<String> =
+                wanted.iter().map(|(.., subject)| subject.clone()).collect();
+            subjects.push(self.subjects.log_sentinel(partition));
+            let records = self.store.last(StreamId::Log(partition), subjects, deadline).await?;
+            let mut messages = Vec::new();
+            for (index, direction, subject) in wanted {
+                let found = records.iter().find(|record| record.subject == subject);
+                let Some(found) = found else { continue };
+                let other = &page[index].0;
+                let (sender, receiver) = match direction {
+                    Direction::Receive => (other, &cell.id),
+                    Direction::Send => (&cell.id, other),
+                };
+                let stored = record::decode(&found.payload, sender, receiver, partition)?;
+                messages.push((index, Arc::new(stored.message)));
+            }
+            Ok::<_, LoadError>(messages)
+        });
+        for (index, message) in try_join_all(reads).await?.into_iter().flatten() {
+            newest[index] = Newest::Visible(message);
+        }
+        Ok(newest)
+    }
+}
+
+/// What the heads of a conversation tell of its newest message.
+#[derive(Clone)]
+enum Newest {
+    /// There is none.
+    None,
+    /// It was deleted: an older one is to be looked for.
+    Hidden,
+    /// This is it.
+    Visible(Arc<Message>),
+}
+
+fn newest_head(known: &Conversation) -> Option<(Direction, u64)> {
+    let head = |direction| {
+        let head = known.head(direction).filter(|head| head.stream_seq > 0)?;
+        Some((head.key, direction, head.mark.seq))
+    };
+    let newest = head(Direction::Receive).max(head(Direction::Send));
+    newest.map(|(_, direction, seq)| (direction, seq))
+}

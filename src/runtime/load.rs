@@ -1,0 +1,212 @@
+//! Loading a user: a fixed number of batched reads, whatever the length of the history.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use futures::future::try_join_all;
+use tokio::time::Instant;
+
+use super::cell::UserCell;
+use super::node::Node;
+use crate::bus::Bus;
+use crate::domain::conversation::{Head, Settings};
+use crate::domain::id::{Partition, UserId};
+use crate::domain::message::Direction;
+use crate::domain::user::{Account, User};
+use crate::store::{ReadError, Record, Store, StreamId};
+use crate::wire::entry;
+use crate::wire::failure::Failure;
+use crate::wire::record::{self, RecordError};
+use crate::wire::subject::{Token, last_token};
+
+/// Why a read came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LoadError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+impl From<LoadError> for Failure {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Read(error) => {
+                tracing::debug!(%error, "a read failed");
+                Self::StoreUnavailable
+            }
+            LoadError::Record(error) => {
+                tracing::error!(%error, "the store holds what peerd cannot read");
+                Self::Internal
+            }
+        }
+    }
+}
+
+/// What the store has of a user.
+#[derive(Default)]
+struct Stored {
+    account: Option<(Account, u64)>,
+    settings: Vec<(UserId, Settings, u64)>,
+    blocked: Vec<(UserId, bool)>,
+    received: Vec<(UserId, Head)>,
+    sent: Vec<(UserId, Head)>,
+}
+
+impl<S: Store, B: Bus> Node<S, B> {
+    /// Loads a user's state, or brings it up to date.
+    pub(super) async fn load(&self, cell: &UserCell, deadline: Instant) -> Result<(), Failure> {
+        let _gate = cell.gate(deadline).await?;
+        // Read before the store is: what is lost meanwhile has it loaded once more.
+        let generation = self.store.generation();
+        if cell.is_loaded(generation) {
+            return Ok(());
+        }
+        let stored = self.read_user(cell, deadline).await?;
+        let mut user = cell.lock();
+        if let Some((account, _)) = &stored.account {
+            let heard_ms = account.heard_ms.unwrap_or_default();
+            cell.heard_stored_ms.store(heard_ms, Ordering::Relaxed);
+            cell.put_off_heard(heard_ms + self.options.heard_write_interval_ms);
+        }
+        let is_first = !cell.was_ever_loaded();
+        stored.merge_into(&mut user);
+        user.settle_revision();
+        self.key_clock(cell.partition).observe(user.newest_told());
+        if is_first {
+            self.assume_recent_sends(&mut user);
+        }
+        drop(user);
+        cell.set_loaded(generation);
+        Ok(())
+    }
+
+    /// An owner that has just come to a user does not know the user's last second. Where the log
+    /// shows a message of it, the budget counts as used up then.
+    fn assume_recent_sends(&self, user: &mut User) {
+        let now = self.clock.now();
+        let Some(sent_ms) = user.last_sent_ms() else { return };
+        let age_ms = now.wall_ms.saturating_sub(sent_ms);
+        if age_ms < 1000 {
+            let at_us = now.steady_us.saturating_sub(age_ms * 1000);
+            user.messages_sent.assume(at_us, self.limits().messages_per_second);
+        }
+    }
+
+    async fn read_user(&self, cell: &UserCell, deadline: Instant) -> Result<Stored, LoadError> {
+        let (partition, token) = (cell.partition, &cell.token);
+        let entries = vec![
+            self.subjects.account(partition, token),
+            self.subjects.conversations(partition, token),
+            self.subjects.blocked(partition, token),
+            self.subjects.state_sentinel(partition),
+        ];
+        let log =
+            vec![self.subjects.log_to(partition, token), self.subjects.log_sentinel(partition)];
+        let (entries, log) = futures::try_join!(
+            self.store.last(StreamId::State(partition), entries, deadline),
+            self.store.last(StreamId::Log(partition), log, deadline),
+        )?;
+        let mut stored = Stored::default();
+        for record in entries.iter().filter(|record| !is_sentinel(record)) {
+            stored.take_entry(record)?;
+        }
+        for record in log.iter().filter(|record| !is_sentinel(record)) {
+            let other = user_of(last_token(&record.subject))?;
+            let message = record::decode(&record.payload, &other, &cell.id, partition)?;
+            stored.received.push((other, message.head(record.stream_seq)));
+        }
+        stored.sent = self.read_sent(cell, &stored, deadline).await?;
+        Ok(stored)
+    }
+
+    /// The newest messages that the user sent to each known other.
+    async fn read_sent(
+        &self,
+        cell: &UserCell,
+        stored: &Stored,
+        deadline: Instant,
+    ) -> Result<Vec<(UserId, Head)>, LoadError> {
+        // Every conversation that the user ever sent into has an entry: it was written first.
+        let mut by_partition: BTreeMap<Partition, Vec<String>> = BTreeMap::new();
+        for (other, ..) in &stored.settings {
+            let other = Token::of(other);
+            let partition = self.subjects.partition(&other);
+            let subject = self.subjects.log(partition, &other, &cell.token);
+            by_partition.entry(partition).or_default().push(subject);
+        }
+        let reads = by_partition.into_iter().map(|(partition, mut subjects)| async move {
+            subjects.push(self.subjects.log_sentinel(partition));
+            let records = self.store.last(StreamId::Log(partition), subjects, deadline).await?;
+            let mut heads = Vec::with_capacity(records.len());
+            for record in records.iter().filter(|record| !is_sentinel(record)) {
+                let receiver = record.subject.rsplit('.').nth(1).unwrap_or_default();
+                let other = user_of(receiver)?;
+                let message = record::decode(&record.payload, &cell.id, &other, partition)?;
+                heads.push((other, message.head(record.stream_seq)));
+            }
+            Ok::<_, LoadError>(heads)
+        });
+        Ok(try_join_all(reads).await?.into_iter().flatten().collect())
+    }
+}
+
+impl Stored {
+    fn take_entry(&mut self, record: &Record) -> Result<(), RecordError> {
+        let mut tokens = record.subject.rsplit('.');
+        let (last, before) = (tokens.next().unwrap_or_default(), tokens.next());
+        match (before, last) {
+            (_, "account") => {
+                let account = entry::decode_account(&record.payload)?;
+                self.account = Some((account, record.stream_seq));
+            }
+            (Some("conversation"), other) => {
+                let settings = entry::decode_settings(&record.payload)?;
+                self.settings.push((user_of(other)?, settings, record.stream_seq));
+            }
+            (Some("blocked"), other) => {
+                self.blocked.push((user_of(other)?, !record.payload.is_empty()));
+            }
+            // A newer version's kind of entry.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Newer wins, entry by entry: acknowledged changes may have come while the store was read.
+    fn merge_into(self, user: &mut User) {
+        if let Some((account, seq)) = self.account.filter(|(_, seq)| *seq > user.account_seq) {
+            let heard_ms = user.account.heard_ms.max(account.heard_ms);
+            user.account = Account { heard_ms, ..account };
+            user.account_seq = seq;
+        }
+        for (other, settings, seq) in self.settings {
+            user.update(&other, |conversation| conversation.adopt_settings(settings, seq));
+        }
+        for (other, head) in self.received {
+            user.update(&other, |known| known.adopt_head(Direction::Receive, head));
+        }
+        for (other, head) in self.sent {
+            user.update(&other, |known| known.adopt_head(Direction::Send, head));
+        }
+        for (other, is_blocked) in self.blocked {
+            if is_blocked {
+                user.blocked.insert(other);
+            } else {
+                user.blocked.remove(&other);
+            }
+        }
+    }
+}
+
+/// Whether a record is there only so that no answer is empty.
+pub(super) fn is_sentinel(record: &Record) -> bool {
+    last_token(&record.subject) == "="
+}
+
+fn user_of(token: &str) -> Result<UserId, RecordError> {
+    Token::parse(token).map_err(|_| RecordError {
+        kind: "subject",
+        problem: "its token is not a user's".to_owned(),
+    })
+}

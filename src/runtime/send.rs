@@ -1,0 +1,350 @@
+//! The path of a send, from the sender's budget to the events of both sides.
+//!
+//! Read from top to bottom: [`Node::send`] is the sender's part, [`Node::deliver`] the receiver's.
+//! They meet in plain values (`Delivery`, `Delivered`), since the receiver may belong to another
+//! instance. Of all that, only the append waits for the store.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::cell::{Turn, UserCell};
+use super::load::LoadError;
+use super::node::Node;
+use crate::bus::Bus;
+use crate::domain::conversation::Head;
+use crate::domain::event::Event;
+use crate::domain::id::UserId;
+use crate::domain::message::{Message, fingerprint};
+use crate::domain::receive::{Placed, Plan};
+use crate::domain::repeats::Repeat;
+use crate::domain::send::{Delivery, Push, Send};
+use crate::store::{AppendError, Start, Store, StreamId};
+use crate::wire::failure::{CallError, Failure};
+use crate::wire::push::PushBody;
+use crate::wire::record;
+use crate::wire::reply::Reply;
+
+/// How often a send is decided anew because the log had moved on.
+const DECISIONS_MAX: usize = 3;
+/// How much earlier than by peerd's clock the log is read back, for a server whose clock is behind.
+const CLOCK_SLACK_MS: u64 = 2000;
+/// Records read at once when the log is read back.
+const READ_BACK: usize = 256;
+/// How long the hand-off of a push is tried.
+const PUSH_DEADLINE: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// What the receiver's owner answers to the sender's.
+pub(super) struct Delivered {
+    /// The message.
+    message: Arc<Message>,
+    /// Where it is; `None` for a Command.
+    head: Option<Head>,
+    /// The receiver's name, for the sender's conversation.
+    receiver_name: String,
+    /// Whether it had been stored before.
+    is_duplicate: bool,
+}
+
+impl<S: Store, B: Bus> Node<S, B> {
+    /// Sends a message: the part of the sender's owner. The sender is logged in.
+    pub(super) async fn send(
+        self: &Arc<Self>,
+        sender: &UserCell,
+        send: Send,
+        deadline: Instant,
+    ) -> Result<Reply, CallError> {
+        send.validate(&sender.id, self.limits())?;
+        let content = send.draft.content.clone();
+        let now = self.clock.now();
+        let place = sender.lock().admit(&content, now.steady_us, self.limits())?;
+        let result = self.send_admitted(sender, send, now.wall_ms, deadline).await;
+        let used = match &result {
+            Ok(delivered) => !delivered.is_duplicate,
+            // It may be stored.
+            Err(error) => *error == CallError::Failed(Failure::OutcomeUnknown),
+        };
+        if !used {
+            sender.lock().readmit(&content, place);
+        }
+        let Delivered { message, is_duplicate, .. } = result?;
+        Ok(Reply::Sent { message, is_duplicate })
+    }
+
+    async fn send_admitted(
+        self: &Arc<Self>,
+        sender: &UserCell,
+        send: Send,
+        timestamp_ms: u64,
+        deadline: Instant,
+    ) -> Result<Delivered, CallError> {
+        let is_first = send.draft.content.is_stored() && !sender.lock().has_settings_with(&send.to);
+        if is_first {
+            // What the receiver refuses leaves no trace.
+            let receiver = self.user(&send.to, deadline).await?;
+            receiver.lock().accepts(&sender.id, self.limits())?;
+            self.first_contact(sender, &send.to, deadline).await?;
+        }
+        let delivery = {
+            let user = sender.lock();
+            Delivery {
+                from: sender.id.clone(),
+                from_name: user.account.name.clone(),
+                timestamp_ms,
+                floor: user.floor_for(&send.to),
+                send,
+            }
+        };
+        let delivered = self.deliver(delivery, deadline).await?;
+        if let (Some(head), false) = (delivered.head, delivered.is_duplicate) {
+            self.tell_sender(sender, &delivered.message, head, &delivered.receiver_name);
+        }
+        Ok(delivered)
+    }
+
+    /// The sender's view after the store has acknowledged a message.
+    pub(super) fn tell_sender(
+        &self,
+        sender: &UserCell,
+        message: &Arc<Message>,
+        head: Head,
+        receiver_name: &str,
+    ) {
+        let mut user = sender.lock();
+        let told = user.sent(message, head, receiver_name);
+        self.key_clock(sender.partition).observe(message.key);
+        self.tell(sender, &told);
+    }
+
+    /// Takes a message in: the part of the receiver's owner.
+    pub(super) async fn deliver(
+        self: &Arc<Self>,
+        delivery: Delivery,
+        deadline: Instant,
+    ) -> Result<Delivered, CallError> {
+        let receiver = self.user(&delivery.send.to, deadline).await?;
+        receiver.lock().accepts(&delivery.from, self.limits())?;
+        if !delivery.send.draft.content.is_stored() {
+            return Ok(self.deliver_live(&receiver, &delivery));
+        }
+        let turn = receiver.turn(&delivery.from, deadline).await?;
+        for _ in 0..DECISIONS_MAX {
+            let since_ms = self.recall(&receiver, &delivery, deadline).await?;
+            let plan = {
+                let user = receiver.lock();
+                let clock = self.key_clock(receiver.partition);
+                let now_ms = self.clock.now().wall_ms;
+                user.plan(&delivery, receiver.partition, clock, now_ms, since_ms)?
+            };
+            let placed = match plan {
+                Plan::Repeat(seq) => {
+                    return self.first_delivery(&receiver, &delivery.from, seq, deadline).await;
+                }
+                Plan::Store(placed) => placed,
+            };
+            let push = delivery.send.options.push.as_ref();
+            match self.append(&receiver, &delivery.from, &placed, push, deadline).await {
+                Ok(seq) => return Ok(self.accept(&receiver, &delivery, *placed, seq)),
+                Err(AppendError::Conflict) => {
+                    self.catch_up(&receiver, &delivery.from, deadline)
+                        .await
+                        .map_err(Failure::from)?;
+                }
+                Err(AppendError::Unavailable(why)) => {
+                    tracing::warn!(%why, "a message could not be stored");
+                    return Err(Failure::StoreUnavailable.into());
+                }
+                Err(AppendError::Unknown) => {
+                    self.find_out(receiver, delivery.from, turn);
+                    return Err(Failure::OutcomeUnknown.into());
+                }
+            }
+        }
+        tracing::error!("the log keeps moving on: does another instance write to this partition?");
+        Err(Failure::StoreUnavailable.into())
+    }
+
+    /// A Command is told and forgotten.
+    fn deliver_live(&self, receiver: &UserCell, delivery: &Delivery) -> Delivered {
+        let user = receiver.lock();
+        let clock = self.key_clock(receiver.partition);
+        let message = user.command(delivery, receiver.partition, clock, self.clock.now().wall_ms);
+        let message = Arc::new(message);
+        let told = user.tell(vec![Event::PeerMessageReceived {
+            messages: vec![message.clone()],
+            from: delivery.from.clone(),
+            offline: false,
+        }]);
+        self.tell(receiver, &told);
+        let receiver_name = user.account.name.clone();
+        Delivered { message, head: None, receiver_name, is_duplicate: false }
+    }
+
+    async fn append(
+        &self,
+        receiver: &UserCell,
+        sender: &UserId,
+        placed: &Placed,
+        push: Option<&Push>,
+        deadline: Instant,
+    ) -> Result<u64, AppendError> {
+        let subject = self.log_subject(receiver, sender);
+        let payload = record::encode(placed, push).map_err(|error| {
+            tracing::error!(%error, "a record could not be written");
+            AppendError::Unavailable("a record could not be written".to_owned())
+        })?;
+        let stream = self.log_of(receiver);
+        self.store.append(stream, subject, payload, placed.expected_seq, deadline).await
+    }
+
+    /// The receiver's view after the store has acknowledged a message.
+    fn accept(
+        self: &Arc<Self>,
+        receiver: &Arc<UserCell>,
+        delivery: &Delivery,
+        placed: Placed,
+        stream_seq: u64,
+    ) -> Delivered {
+        let head = placed.head(stream_seq);
+        let message = Arc::new(placed.message);
+        let fingerprint = delivery.send.draft.fingerprint();
+        let now_ms = self.clock.now().wall_ms;
+        let mut user = receiver.lock();
+        let told = user.receive(&message, head, &delivery.from_name);
+        user.remember(&message, fingerprint, stream_seq, self.limits());
+        self.tell(receiver, &told);
+        let is_muted = user.conversations[&delivery.from].is_muted();
+        let is_online = user.is_online(now_ms, self.limits());
+        let badge = user.totals.unmuted;
+        let receiver_name = user.account.name.clone();
+        drop(user);
+        if let Some(push) = delivery.send.options.push.as_ref().filter(|_| !is_muted && !is_online)
+        {
+            self.hand_off(receiver, push, &message, badge);
+        }
+        Delivered { message, head: Some(head), receiver_name, is_duplicate: false }
+    }
+
+    /// Hands an offline push to the work queue, beside the answer to the sender.
+    fn hand_off(self: &Arc<Self>, receiver: &UserCell, push: &Push, message: &Message, badge: u64) {
+        let encoding = self.options.event_encoding;
+        let body = match encoding.encode(&PushBody::new(push, message, badge)) {
+            Ok(body) => body,
+            Err(error) => {
+                tracing::error!(%error, "a push could not be written");
+                return;
+            }
+        };
+        let (subject, id) = (self.subjects.push(&receiver.token), message.id().to_string());
+        let node = self.clone();
+        self.tasks.spawn(async move {
+            let deadline = Instant::now() + PUSH_DEADLINE;
+            let content_type = encoding.content_type();
+            let handed_off = node.store.hand_off(subject, body, content_type, id, deadline).await;
+            if let Err(error) = handed_off {
+                tracing::warn!(%error, "a push could not be handed off");
+            }
+        });
+    }
+
+    /// Sees to it that what the sender sent in the time in which repeats are recognized is
+    /// remembered, and answers since when that is. A pair that was silent for so long, or that is
+    /// in memory, needs no read.
+    async fn recall(
+        &self,
+        receiver: &UserCell,
+        delivery: &Delivery,
+        deadline: Instant,
+    ) -> Result<u64, Failure> {
+        let limits = self.limits();
+        let options = &delivery.send.options;
+        let span_ms =
+            if options.is_retry { limits.retry_window_ms } else { limits.repeat_window_ms };
+        let since_ms = self.clock.now().wall_ms.saturating_sub(span_ms);
+        if delivery.send.draft.local_id.is_none() {
+            return Ok(since_ms);
+        }
+        let is_remembered = receiver.lock().update(&delivery.from, |known| {
+            let is_silent = known.received.is_none_or(|head| head.timestamp_ms < since_ms);
+            if is_silent && !known.repeats.covers(since_ms) {
+                known.repeats.complete(since_ms, Vec::new());
+            }
+            known.repeats.covers(since_ms)
+        });
+        if !is_remembered {
+            let read = self.read_repeats(receiver, &delivery.from, since_ms, deadline).await?;
+            let mut user = receiver.lock();
+            user.update(&delivery.from, |known| known.repeats.complete(since_ms, read));
+        }
+        Ok(since_ms)
+    }
+
+    async fn read_repeats(
+        &self,
+        receiver: &UserCell,
+        sender: &UserId,
+        since_ms: u64,
+        deadline: Instant,
+    ) -> Result<Vec<Repeat>, LoadError> {
+        let mut repeats = Vec::new();
+        let mut from = Start::TimeMs(since_ms.saturating_sub(CLOCK_SLACK_MS));
+        loop {
+            let subject = self.log_subject(receiver, sender);
+            let stream = self.log_of(receiver);
+            let batch = self.store.read(stream, subject, from, READ_BACK, deadline).await?;
+            for record in &batch.records {
+                let partition = receiver.partition;
+                let stored = record::decode(&record.payload, sender, &receiver.id, partition)?;
+                let Message { local_id, timestamp_ms, content, extended_data, .. } =
+                    &stored.message;
+                if let (Some(local_id), true) = (local_id, *timestamp_ms >= since_ms) {
+                    let fingerprint = fingerprint(content, extended_data);
+                    let seq = record.stream_seq;
+                    repeats.push(Repeat::new(local_id, fingerprint, *timestamp_ms, seq));
+                }
+            }
+            match batch.records.last().filter(|_| batch.remaining > 0) {
+                Some(last) => from = Start::Seq(last.stream_seq + 1),
+                None => return Ok(repeats),
+            }
+        }
+    }
+
+    /// The answer that the first of repeated sends had.
+    async fn first_delivery(
+        &self,
+        receiver: &UserCell,
+        sender: &UserId,
+        stream_seq: u64,
+        deadline: Instant,
+    ) -> Result<Delivered, CallError> {
+        let subject = self.log_subject(receiver, sender);
+        let stream = StreamId::Log(receiver.partition);
+        let read = self.store.read(stream, subject, Start::Seq(stream_seq), 1, deadline).await;
+        let batch = read.map_err(|error| Failure::from(LoadError::from(error)))?;
+        let record = batch.records.first().filter(|record| record.stream_seq == stream_seq);
+        let record = record.ok_or(Failure::Internal)?;
+        let stored = record::decode(&record.payload, sender, &receiver.id, receiver.partition);
+        let stored = stored.map_err(|error| Failure::from(LoadError::from(error)))?;
+        Ok(Delivered {
+            message: Arc::new(stored.message),
+            head: None,
+            receiver_name: String::new(),
+            is_duplicate: true,
+        })
+    }
+
+    pub(super) fn log_subject(&self, receiver: &UserCell, sender: &UserId) -> String {
+        let sender = crate::wire::subject::Token::of(sender);
+        self.subjects.log(receiver.partition, &receiver.token, &sender)
+    }
+
+    /// Finds out, after the caller was told that the outcome is unknown, whether the message was
+    /// stored. The pair's turn is kept until then: nothing may be decided on a guess.
+    fn find_out(self: &Arc<Self>, receiver: Arc<UserCell>, sender: UserId, turn: Turn) {
+        let node = self.clone();
+        self.tasks.spawn(async move {
+            node.resolve(&receiver, &sender, turn).await;
+        });
+    }
+}

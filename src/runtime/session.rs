@@ -1,0 +1,124 @@
+//! Sessions: login, logout, and when a user was last heard from.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::time::Instant;
+
+use super::cell::UserCell;
+use super::node::Node;
+use crate::bus::Bus;
+use crate::domain::event::Event;
+use crate::domain::login::Login;
+use crate::domain::rejection::Rejection;
+use crate::domain::user::{Account, Session};
+use crate::store::{Store, StreamId};
+use crate::wire::entry;
+use crate::wire::failure::{CallError, Failure};
+use crate::wire::reply::Reply;
+
+/// A login that was answered, and since when messages are to be replayed.
+pub(super) struct LoggedIn {
+    pub(super) reply: Reply,
+    /// When the user was last heard from before; `None`: never.
+    pub(super) heard_before_ms: Option<u64>,
+}
+
+impl<S: Store, B: Bus> Node<S, B> {
+    /// Begins a session.
+    pub(super) async fn login(
+        &self,
+        cell: &UserCell,
+        name: &str,
+        platform: String,
+        device_id: String,
+        deadline: Instant,
+    ) -> Result<LoggedIn, CallError> {
+        let _gate = cell.gate(deadline).await?;
+        let now_ms = self.clock.now().wall_ms;
+        let id = nuid::next().to_string();
+        let session = Session { id: id.clone(), since_ms: now_ms, platform, device_id };
+        let (Login { account, kicked }, expected_seq) = {
+            let user = cell.lock();
+            (user.login(session, name, now_ms, self.limits()), user.account_seq)
+        };
+        let heard_before_ms = account.heard_ms;
+        // What is stored as last heard stays as it was until the replay is out: a crash before
+        // must not lose it.
+        let account_seq = self.store_account(cell, &account, expected_seq, deadline).await?;
+        cell.put_off_heard(now_ms + self.options.heard_write_interval_ms);
+        let mut user = cell.lock();
+        user.account = Account { heard_ms: Some(now_ms), ..account };
+        user.account_seq = account_seq;
+        let kicked = kicked.into_iter().map(|session| Event::KickedOut { session_id: session.id });
+        let told = user.tell(kicked.collect());
+        self.tell(cell, &told);
+        let reply = Reply::LoggedIn {
+            session_id: id,
+            server_time_ms: now_ms,
+            heartbeat_interval_ms: self.options.heartbeat_interval_ms,
+            totals: user.totals,
+            revision: user.revision.current,
+        };
+        Ok(LoggedIn { reply, heard_before_ms })
+    }
+
+    /// Ends one session or all.
+    pub(super) async fn logout(
+        &self,
+        cell: &UserCell,
+        session_id: Option<&str>,
+        deadline: Instant,
+    ) -> Result<Reply, CallError> {
+        let _gate = cell.gate(deadline).await?;
+        let (account, expected_seq) = {
+            let user = cell.lock();
+            (user.logout(session_id), user.account_seq)
+        };
+        let Some(account) = account else { return Ok(Reply::Empty) };
+        let account_seq = self.store_account(cell, &account, expected_seq, deadline).await?;
+        let mut user = cell.lock();
+        user.account.sessions = account.sessions;
+        user.account_seq = account_seq;
+        Ok(Reply::Empty)
+    }
+
+    async fn store_account(
+        &self,
+        cell: &UserCell,
+        account: &Account,
+        expected_seq: u64,
+        deadline: Instant,
+    ) -> Result<u64, CallError> {
+        let payload = entry::encode_account(account).map_err(|_| Failure::Internal)?;
+        let subject = self.subjects.account(cell.partition, &cell.token);
+        let stream = StreamId::State(cell.partition);
+        let written = self.store.append(stream, subject, payload, expected_seq, deadline).await;
+        let seq = written.map_err(|error| self.entry_failure(cell, &error))?;
+        cell.heard_stored_ms.store(account.heard_ms.unwrap_or_default(), Ordering::Relaxed);
+        Ok(seq)
+    }
+
+    /// Notes a call of a logged-in user, and now and then stores when it was.
+    pub(super) fn hear(self: &Arc<Self>, cell: &Arc<UserCell>) -> Result<(), Rejection> {
+        let now_ms = self.clock.now().wall_ms;
+        cell.lock().hear(now_ms, self.limits())?;
+        if cell.claim_heard(now_ms, now_ms + self.options.heard_write_interval_ms) {
+            let (node, cell) = (self.clone(), cell.clone());
+            self.tasks.spawn(async move { node.store_heard(&cell).await });
+        }
+        Ok(())
+    }
+
+    /// Stores when a user was last heard from. Losing it only makes a replay longer.
+    pub(super) async fn store_heard(&self, cell: &UserCell) {
+        let Some(_gate) = cell.try_gate() else { return };
+        let (account, expected_seq) = {
+            let user = cell.lock();
+            (user.account.clone(), user.account_seq)
+        };
+        if let Ok(seq) = self.store_account(cell, &account, expected_seq, self.deadline()).await {
+            cell.lock().account_seq = seq;
+        }
+    }
+}

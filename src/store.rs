@@ -1,0 +1,132 @@
+//! The database: JetStream, and a twin of it in memory.
+//!
+//! A store knows streams, subjects and bytes. What they mean is in [`crate::wire`].
+
+pub mod jetstream;
+pub mod memory;
+pub mod provision;
+
+pub(crate) mod link;
+
+mod direct_get;
+
+use std::future::Future;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::domain::id::Partition;
+
+/// One of the streams of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StreamId {
+    /// The messages.
+    Log(Partition),
+    /// The last-value entries.
+    State(Partition),
+}
+
+/// Something stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Its subject.
+    pub subject: String,
+    /// Its place in the stream.
+    pub stream_seq: u64,
+    /// When the server stored it, by the server's clock, in milliseconds since 1970.
+    pub stored_ms: u64,
+    /// Its bytes.
+    pub payload: Bytes,
+}
+
+/// Where a read begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// At a stream sequence, or the next one there is.
+    Seq(u64),
+    /// At the first record stored at or after a time (server's clock, milliseconds since 1970).
+    TimeMs(u64),
+}
+
+/// A stretch of a stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// The records, in the stream's order.
+    pub records: Vec<Record>,
+    /// How many matching records come after them.
+    pub remaining: u64,
+}
+
+/// Why nothing was appended, as far as is known.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// The subject does not end where the writer expected. Not stored.
+    #[error("the subject does not end where it was expected to")]
+    Conflict,
+    /// The store did not take it, and would not for a while. Not stored.
+    #[error("the store does not take writes: {0}")]
+    Unavailable(String),
+    /// It may or may not be stored.
+    #[error("no acknowledgement came")]
+    Unknown,
+}
+
+/// The store did not answer a read in time, or could not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the store does not answer: {0}")]
+pub struct ReadError(pub String);
+
+/// The streams. Every call ends by its deadline.
+pub trait Store: Send + Sync + 'static {
+    /// Stores a record after checking that its subject's last record is at `expected_seq` (0: that
+    /// there is none). Answers where it was stored, once it is as durable as the stream is
+    /// configured to be.
+    fn append(
+        &self,
+        stream: StreamId,
+        subject: String,
+        payload: Bytes,
+        expected_seq: u64,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<u64, AppendError>> + Send;
+
+    /// The last record of each subject that matches one of `subjects` (wildcards allowed), in the
+    /// stream's order.
+    fn last(
+        &self,
+        stream: StreamId,
+        subjects: Vec<String>,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Vec<Record>, ReadError>> + Send;
+
+    /// Up to `limit` records that match `subject` (wildcards allowed), in the stream's order.
+    fn read(
+        &self,
+        stream: StreamId,
+        subject: String,
+        from: Start,
+        limit: usize,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Batch, ReadError>> + Send;
+
+    /// Puts an offline push into the work queue, once per `id`.
+    fn hand_off(
+        &self,
+        subject: String,
+        payload: Bytes,
+        content_type: &'static str,
+        id: String,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<(), AppendError>> + Send;
+
+    /// The last `count` records of a stream, whatever their subject, in the stream's order.
+    fn tail(
+        &self,
+        stream: StreamId,
+        count: u64,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Vec<Record>, ReadError>> + Send;
+
+    /// Rises whenever what was read before may be out of date (a connection was lost).
+    fn generation(&self) -> u64;
+}

@@ -1,0 +1,163 @@
+//! Batched direct get (NATS ADR-31): one request, many records, served by any replica.
+
+use async_nats::{Client, HeaderMap, StatusCode};
+use bytes::Bytes;
+use futures::StreamExt as _;
+use serde::Serialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio::time::Instant;
+
+use super::link::{Broken, Link};
+use super::{Batch, ReadError, Record, Start};
+
+/// Most subjects that one request for last records may match.
+pub(super) const SUBJECTS_MAX: usize = 1024;
+
+/// What the server is asked.
+#[derive(Serialize)]
+pub(super) struct Request {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start_time: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_by_subj: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    multi_last: Option<Vec<String>>,
+    batch: usize,
+}
+
+impl Request {
+    /// The last record of each subject.
+    pub(super) const fn last(subjects: Vec<String>) -> Self {
+        Self {
+            seq: None,
+            start_time: None,
+            next_by_subj: None,
+            multi_last: Some(subjects),
+            batch: SUBJECTS_MAX,
+        }
+    }
+
+    /// Records of a subject from a place on.
+    pub(super) fn next(subject: String, from: Start, limit: usize) -> Self {
+        let (seq, start_time) = match from {
+            Start::Seq(seq) => (Some(seq.max(1)), None),
+            Start::TimeMs(ms) => (None, Some(rfc3339(ms))),
+        };
+        Self { seq, start_time, next_by_subj: Some(subject), multi_last: None, batch: limit }
+    }
+}
+
+/// Why a request has no batch.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// More than [`SUBJECTS_MAX`] subjects match.
+    TooMany,
+    /// Nobody serves the stream at the moment.
+    NoResponders,
+    /// No answer, or one that makes no sense.
+    Other(String),
+}
+
+impl From<Failed> for ReadError {
+    fn from(failed: Failed) -> Self {
+        Self(match failed {
+            Failed::TooMany => "too many subjects".to_owned(),
+            Failed::NoResponders => "no responders".to_owned(),
+            Failed::Other(text) => text,
+        })
+    }
+}
+
+/// Asks for a batch and collects it.
+pub(super) async fn fetch(
+    client: &Client,
+    link: &Link,
+    stream: &str,
+    request: &Request,
+    deadline: Instant,
+) -> Result<Batch, Failed> {
+    let answer = link.guard(deadline, collect(client, stream, request)).await;
+    answer.unwrap_or_else(|broken| {
+        Err(Failed::Other(match broken {
+            Broken::TimedOut => "timed out".to_owned(),
+            Broken::Disconnected => "disconnected".to_owned(),
+        }))
+    })
+}
+
+async fn collect(client: &Client, stream: &str, request: &Request) -> Result<Batch, Failed> {
+    let other = |error: &dyn std::error::Error| Failed::Other(error.to_string());
+    let payload = serde_json::to_vec(request).map_err(|error| other(&error))?;
+    let inbox = client.new_inbox();
+    let mut answers = client.subscribe(inbox.clone()).await.map_err(|error| other(&error))?;
+    client
+        .publish_with_reply(format!("$JS.API.DIRECT.GET.{stream}"), inbox, payload.into())
+        .await
+        .map_err(|error| other(&error))?;
+    let mut batch = Batch::default();
+    while let Some(answer) = answers.next().await {
+        let headers = answer.headers.unwrap_or_default();
+        let status = answer.status.map_or(200, |status: StatusCode| status.as_u16());
+        match status {
+            200 => {
+                batch.remaining = number(&headers, "Nats-Num-Pending").unwrap_or_default();
+                batch.records.push(record(&headers, answer.payload)?);
+            }
+            204 => return Ok(batch),
+            404 => return Ok(Batch::default()),
+            413 => return Err(Failed::TooMany),
+            503 => return Err(Failed::NoResponders),
+            other => {
+                let text = answer.description.unwrap_or_default();
+                return Err(Failed::Other(format!("status {other} {text}")));
+            }
+        }
+    }
+    Err(Failed::Other("the connection closed".to_owned()))
+}
+
+fn record(headers: &HeaderMap, payload: Bytes) -> Result<Record, Failed> {
+    let missing = |name: &str| Failed::Other(format!("an answer without {name}"));
+    let subject = headers.get("Nats-Subject").ok_or_else(|| missing("Nats-Subject"))?;
+    let stored = headers.get("Nats-Time-Stamp").and_then(|text| unix_ms(text.as_str()));
+    Ok(Record {
+        subject: subject.as_str().to_owned(),
+        stream_seq: number(headers, "Nats-Sequence").ok_or_else(|| missing("Nats-Sequence"))?,
+        stored_ms: stored.ok_or_else(|| missing("Nats-Time-Stamp"))?,
+        payload,
+    })
+}
+
+fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
+    headers.get(name)?.as_str().parse().ok()
+}
+
+fn unix_ms(text: &str) -> Option<u64> {
+    let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    u64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok()
+}
+
+fn rfc3339(unix_ms: u64) -> String {
+    let nanos = i128::from(unix_ms) * 1_000_000;
+    // Only a time past the year 9999 has no text, and asking from there on finds nothing.
+    let time = OffsetDateTime::from_unix_timestamp_nanos(nanos);
+    let text = time.ok().and_then(|time| time.format(&Rfc3339).ok());
+    text.unwrap_or_else(|| "9999-12-31T23:59:59Z".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_survive_their_text() {
+        for ms in [0, 1_767_225_600_123, 253_402_300_799_000] {
+            assert_eq!(unix_ms(&rfc3339(ms)), Some(ms));
+        }
+        assert_eq!(unix_ms("2026-01-01T00:00:00.123456789Z"), Some(1_767_225_600_123));
+        assert_eq!(rfc3339(u64::MAX), "9999-12-31T23:59:59Z");
+    }
+}

@@ -1,0 +1,85 @@
+//! Whether the connection to NATS stands, and how often it was made anew.
+
+use std::future::Future;
+
+use async_nats::Event;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// The state of a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct State {
+    connected: bool,
+    generation: u64,
+}
+
+/// Follows a connection by its events.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    state: watch::Sender<State>,
+}
+
+/// Why a wait on the link ended without the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// The deadline passed.
+    TimedOut,
+    /// The connection was lost while waiting.
+    Disconnected,
+}
+
+impl Link {
+    pub(crate) fn new() -> Self {
+        Self { state: watch::Sender::new(State::default()) }
+    }
+
+    /// Takes note of a connection event.
+    pub(crate) fn note(&self, event: &Event) {
+        match event {
+            Event::Connected => self.state.send_modify(|state| {
+                *state = State { connected: true, generation: state.generation + 1 };
+            }),
+            Event::Disconnected | Event::Closed => {
+                self.state.send_modify(|state| state.connected = false);
+            }
+            Event::LameDuckMode
+            | Event::Draining
+            | Event::SlowConsumer(_)
+            | Event::ServerError(_)
+            | Event::ClientError(_) => {}
+        }
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.state.borrow().connected
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.state.borrow().generation
+    }
+
+    /// Waits until the connection is made anew.
+    pub(crate) async fn reconnected(&self) {
+        let generation = self.generation();
+        // It cannot fail: this holds the sender.
+        let _ = self.state.subscribe().wait_for(|state| state.generation > generation).await;
+    }
+
+    /// Waits for an answer, but not past the deadline, and not past the end of the connection on
+    /// which it was asked: async-nats would wait for an answer that cannot come any more.
+    pub(crate) async fn guard<T>(
+        &self,
+        deadline: Instant,
+        answer: impl Future<Output = T>,
+    ) -> Result<T, Broken> {
+        let asked_in = self.generation();
+        let mut state = self.state.subscribe();
+        let lost = state.wait_for(|state| !state.connected || state.generation != asked_in);
+        tokio::select! {
+            biased;
+            answer = answer => Ok(answer),
+            _ = lost => Err(Broken::Disconnected),
+            () = tokio::time::sleep_until(deadline) => Err(Broken::TimedOut),
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! A twin of the store in memory, for tests: it keeps every promise of [`super::Store`] and nothing
+//! beyond the process.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::{AppendError, Batch, ReadError, Record, Start, Store, StreamId};
+
+/// An offline push in the work queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandedOff {
+    /// Its subject.
+    pub subject: String,
+    /// Its ID.
+    pub id: String,
+    /// Its body.
+    pub payload: Bytes,
+}
+
+#[derive(Default)]
+struct State {
+    streams: BTreeMap<StreamId, Vec<Record>>,
+    pushes: Vec<HandedOff>,
+}
+
+/// Streams in memory.
+pub struct Memory {
+    state: Mutex<State>,
+    wall_ms: Box<dyn Fn() -> u64 + Send + Sync>,
+}
+
+impl Memory {
+    /// Empty streams; `wall_ms` is the server's clock.
+    #[must_use]
+    pub fn new(wall_ms: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        Self { state: Mutex::default(), wall_ms: Box::new(wall_ms) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Everything that is stored in a stream.
+    #[must_use]
+    pub fn records(&self, stream: StreamId) -> Vec<Record> {
+        self.lock().streams.get(&stream).cloned().unwrap_or_default()
+    }
+
+    /// The work queue of offline pushes.
+    #[must_use]
+    pub fn pushes(&self) -> Vec<HandedOff> {
+        self.lock().pushes.clone()
+    }
+}
+
+/// Whether a subject matches a filter with `*` and `>`.
+fn matches(filter: &str, subject: &str) -> bool {
+    let mut tokens = subject.split('.');
+    for want in filter.split('.') {
+        match (want, tokens.next()) {
+            (">", Some(_)) => return true,
+            ("*", Some(_)) => {}
+            (want, Some(token)) if want == token => {}
+            _ => return false,
+        }
+    }
+    tokens.next().is_none()
+}
+
+impl Store for Memory {
+    async fn append(
+        &self,
+        stream: StreamId,
+        subject: String,
+        payload: Bytes,
+        expected_seq: u64,
+        _deadline: Instant,
+    ) -> Result<u64, AppendError> {
+        let stored_ms = (self.wall_ms)();
+        let mut state = self.lock();
+        let records = state.streams.entry(stream).or_default();
+        let last = records.iter().rev().find(|record| record.subject == subject);
+        if last.map_or(0, |record| record.stream_seq) != expected_seq {
+            return Err(AppendError::Conflict);
+        }
+        if matches!(stream, StreamId::State(_)) {
+            records.retain(|record| record.subject != subject || record.stream_seq > expected_seq);
+        }
+        let stream_seq = records.last().map_or(0, |record| record.stream_seq) + 1;
+        records.push(Record { subject, stream_seq, stored_ms, payload });
+        Ok(stream_seq)
+    }
+
+    async fn last(
+        &self,
+        stream: StreamId,
+        subjects: Vec<String>,
+        _deadline: Instant,
+    ) -> Result<Vec<Record>, ReadError> {
+        let state = self.lock();
+        let mut last: BTreeMap<&str, &Record> = BTreeMap::new();
+        for record in state.streams.get(&stream).into_iter().flatten() {
+            if subjects.iter().any(|filter| matches(filter, &record.subject)) {
+                last.insert(&record.subject, record);
+            }
+        }
+        let mut records: Vec<Record> = last.into_values().cloned().collect();
+        records.sort_unstable_by_key(|record| record.stream_seq);
+        Ok(records)
+    }
+
+    async fn read(
+        &self,
+        stream: StreamId,
+        subject: String,
+        from: Start,
+        limit: usize,
+        _deadline: Instant,
+    ) -> Result<Batch, ReadError> {
+        let state = self.lock();
+        let reached = |record: &&Record| match from {
+            Start::Seq(seq) => record.stream_seq >= seq,
+            Start::TimeMs(ms) => record.stored_ms >= ms,
+        };
+        let stored = state.streams.get(&stream).into_iter().flatten();
+        let mut matching =
+            stored.filter(reached).filter(|record| matches(&subject, &record.subject));
+        let records = matching.by_ref().take(limit).cloned().collect();
+        Ok(Batch { records, remaining: matching.count() as u64 })
+    }
+
+    async fn hand_off(
+        &self,
+        subject: String,
+        payload: Bytes,
+        _content_type: &'static str,
+        id: String,
+        _deadline: Instant,
+    ) -> Result<(), AppendError> {
+        let mut state = self.lock();
+        if state.pushes.iter().all(|push| push.id != id) {
+            state.pushes.push(HandedOff { subject, id, payload });
+        }
+        Ok(())
+    }
+
+    async fn tail(
+        &self,
+        stream: StreamId,
+        count: u64,
+        _deadline: Instant,
+    ) -> Result<Vec<Record>, ReadError> {
+        let records = self.records(stream);
+        let surplus = records.len().saturating_sub(usize::try_from(count).unwrap_or(usize::MAX));
+        Ok(records[surplus..].to_vec())
+    }
+
+    fn generation(&self) -> u64 {
+        1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn filters_match_as_in_nats() {
+        for (filter, subject, expected) in [
+            ("a.b", "a.b", true),
+            ("a.*", "a.b", true),
+            ("a.*", "a.b.c", false),
+            ("a.>", "a.b.c", true),
+            ("a.>", "a", false),
+            ("*.b", "a.b", true),
+            ("a.b.c", "a.b", false),
+        ] {
+            assert_eq!(matches(filter, subject), expected, "{filter} {subject}");
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The log.
+
+use std::io::IsTerminal as _;
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer as _, fmt};
+
+/// How a line of the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    Pretty,
+    /// For programs: one JSON object a line.
+    Json,
+}
+
+/// What the log shows, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Telemetry {
+    /// The least severe lines that are shown.
+    pub level: LevelFilter,
+    /// How a line is written.
+    pub format: Format,
+}
+
+impl Telemetry {
+    /// Has the process log to standard error from now on.
+    pub fn install(self) {
+        // async-nats logs every event of a connection that peerd logs itself.
+        let filter = Targets::new()
+            .with_default(self.level)
+            .with_target("async_nats", self.level.min(LevelFilter::WARN));
+        let layer = match self.format {
+            Format::Pretty => fmt::layer()
+                .with_writer(std::io::stderr)
+                .with_ansi(std::io::stderr().is_terminal())
+                .with_target(false)
+                .boxed(),
+            Format::Json => fmt::layer().json().with_writer(std::io::stderr).boxed(),
+        };
+        tracing_subscriber::registry().with(layer.with_filter(filter)).init();
+    }
+}

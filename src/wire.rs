@@ -1,0 +1,17 @@
+//! What goes over the wire and into the store: subjects, headers, bodies and records, and how they
+//! become the types of [`crate::domain`] and back. Pure: bytes in, values out.
+
+pub mod content;
+pub mod discovery;
+pub mod encoding;
+pub mod entry;
+pub mod event;
+pub mod failure;
+pub mod fields;
+pub mod message;
+pub mod push;
+pub mod record;
+pub mod reply;
+pub mod request;
+pub mod subject;
+pub mod value;

@@ -1,0 +1,185 @@
+//! The entries of the state streams: MessagePack arrays, their version first. As with records, a
+//! new version is added beside the old ones, which stay readable.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::record::{RecordError, version};
+use crate::domain::conversation::{Cleared, Mark, NotificationStatus, Settings};
+use crate::domain::deletions::{Bitmap, Deletions, PageId};
+use crate::domain::id::OrderKey;
+use crate::domain::message::Direction;
+use crate::domain::user::{Account, Session};
+
+const ACCOUNT: &str = "account";
+const SETTINGS: &str = "conversation entry";
+const PAGE: &str = "page of deletions";
+
+/// An error of the encoder.
+pub type EncodeError = rmp_serde::encode::Error;
+
+fn decode<'de, T: Deserialize<'de>>(
+    bytes: &'de [u8],
+    kind: &'static str,
+) -> Result<T, RecordError> {
+    match version(bytes, kind)? {
+        1 => rmp_serde::from_slice(bytes)
+            .map_err(|_| RecordError::new(kind, "it is not a version 1 entry")),
+        other => Err(RecordError::new(kind, format!("its version {other} is unknown"))),
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct AccountV1 {
+    version: u8,
+    name: String,
+    /// ID, since (ms since 1970), platform, device ID.
+    sessions: Vec<(String, u64, String, String)>,
+    heard_ms: Option<u64>,
+}
+
+/// Writes an account.
+pub fn encode_account(account: &Account) -> Result<Bytes, EncodeError> {
+    let session = |session: &Session| {
+        let Session { id, since_ms, platform, device_id } = session.clone();
+        (id, since_ms, platform, device_id)
+    };
+    let entry = AccountV1 {
+        version: 1,
+        name: account.name.clone(),
+        sessions: account.sessions.iter().map(session).collect(),
+        heard_ms: account.heard_ms,
+    };
+    rmp_serde::to_vec(&entry).map(Bytes::from)
+}
+
+/// Reads an account.
+pub fn decode_account(bytes: &[u8]) -> Result<Account, RecordError> {
+    let AccountV1 { name, sessions, heard_ms, .. } = decode(bytes, ACCOUNT)?;
+    let session =
+        |(id, since_ms, platform, device_id)| Session { id, since_ms, platform, device_id };
+    Ok(Account { name, sessions: sessions.into_iter().map(session).collect(), heard_ms })
+}
+
+#[derive(Serialize, Deserialize)]
+struct SettingsV1<'a> {
+    version: u8,
+    changed: u64,
+    kept: bool,
+    muted: bool,
+    pinned_ms: u64,
+    /// Marks are `(seq, counted)`.
+    read: (u64, u64),
+    deleted_unread: u64,
+    /// `(seq, order key)`.
+    cleared_received: (u64, u64),
+    cleared_sent: (u64, u64),
+    received_mark: (u64, u64),
+    sent_mark: (u64, u64),
+    spilled_received: bool,
+    spilled_sent: bool,
+    #[serde(borrow)]
+    deleted: Vec<PageV1<'a>>,
+}
+
+/// Received or not, the page's number, its bits.
+#[derive(Serialize, Deserialize)]
+struct PageV1<'a>(bool, u64, #[serde(borrow, with = "borrowed_bytes")] &'a [u8]);
+
+mod borrowed_bytes {
+    use serde::Deserialize;
+
+    pub(super) fn serialize<S: serde::Serializer>(
+        bytes: &[u8],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
+    }
+
+    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<&'de [u8], D::Error> {
+        <&'de [u8]>::deserialize(deserializer)
+    }
+}
+
+const fn pair(mark: Mark) -> (u64, u64) {
+    (mark.seq, mark.counted)
+}
+
+const fn mark((seq, counted): (u64, u64)) -> Mark {
+    Mark { seq, counted }
+}
+
+const fn cleared((seq, key): (u64, u64)) -> Cleared {
+    Cleared { seq, key: OrderKey(key) }
+}
+
+/// Writes what a user decided about a conversation.
+pub fn encode_settings(settings: &Settings) -> Result<Bytes, EncodeError> {
+    let page = |(page, bits): (&PageId, &'_ Bitmap)| {
+        (page.direction == Direction::Receive, page.number, bits.as_bytes().to_vec())
+    };
+    let pages: Vec<(bool, u64, Vec<u8>)> = settings.deleted.pages().map(page).collect();
+    let entry = SettingsV1 {
+        version: 1,
+        changed: settings.changed.0,
+        kept: settings.kept,
+        muted: settings.notification == NotificationStatus::DoNotDisturb,
+        pinned_ms: settings.pinned_ms,
+        read: pair(settings.read),
+        deleted_unread: settings.deleted_unread,
+        cleared_received: (settings.cleared_received.seq, settings.cleared_received.key.0),
+        cleared_sent: (settings.cleared_sent.seq, settings.cleared_sent.key.0),
+        received_mark: pair(settings.received_mark),
+        sent_mark: pair(settings.sent_mark),
+        spilled_received: settings.deleted.has_spilled(Direction::Receive),
+        spilled_sent: settings.deleted.has_spilled(Direction::Send),
+        deleted: pages
+            .iter()
+            .map(|(received, number, bits)| PageV1(*received, *number, bits))
+            .collect(),
+    };
+    rmp_serde::to_vec(&entry).map(Bytes::from)
+}
+
+/// Reads what a user decided about a conversation.
+pub fn decode_settings(bytes: &[u8]) -> Result<Settings, RecordError> {
+    let entry: SettingsV1<'_> = decode(bytes, SETTINGS)?;
+    let page = |PageV1(received, number, bits): &PageV1<'_>| {
+        let direction = if *received { Direction::Receive } else { Direction::Send };
+        (PageId { direction, number: *number }, Bitmap::from_bytes(bits))
+    };
+    let pages = entry.deleted.iter().map(page);
+    Ok(Settings {
+        changed: OrderKey(entry.changed),
+        kept: entry.kept,
+        notification: if entry.muted {
+            NotificationStatus::DoNotDisturb
+        } else {
+            NotificationStatus::Notify
+        },
+        pinned_ms: entry.pinned_ms,
+        read: mark(entry.read),
+        deleted_unread: entry.deleted_unread,
+        cleared_received: cleared(entry.cleared_received),
+        cleared_sent: cleared(entry.cleared_sent),
+        deleted: Deletions::new(pages, entry.spilled_sent, entry.spilled_received),
+        received_mark: mark(entry.received_mark),
+        sent_mark: mark(entry.sent_mark),
+    })
+}
+
+#[derive(Serialize, Deserialize)]
+struct PageEntryV1<'a>(u8, #[serde(borrow, with = "borrowed_bytes")] &'a [u8]);
+
+/// Writes a page of deletions that is stored on its own.
+pub fn encode_page(bitmap: &Bitmap) -> Result<Bytes, EncodeError> {
+    rmp_serde::to_vec(&PageEntryV1(1, bitmap.as_bytes())).map(Bytes::from)
+}
+
+/// Reads a page of deletions that is stored on its own.
+pub fn decode_page(bytes: &[u8]) -> Result<Bitmap, RecordError> {
+    let PageEntryV1(_, bits) = decode(bytes, PAGE)?;
+    Ok(Bitmap::from_bytes(bits))
+}

@@ -1,0 +1,161 @@
+//! The bodies of events.
+
+use serde::Serialize;
+use serde::ser::{SerializeSeq, Serializer};
+
+use super::message::{ConversationBody, PEER};
+use super::reply::Messages;
+use crate::domain::conversation::{ConversationEvent, ConversationView};
+use crate::domain::event::{Event, Revision};
+use crate::domain::id::UserId;
+
+/// `state` of a connection that ended.
+const DISCONNECTED: u8 = 0;
+/// `event` of a session that had to go for a later one.
+const KICKED_OUT: u8 = 4;
+
+/// The name of an event in its subject: the SDK's, in `snake_case`.
+#[must_use]
+pub const fn name(event: &Event) -> &'static str {
+    match event {
+        Event::PeerMessageReceived { .. } => "peer_message_received",
+        Event::ConversationChanged(_) => "conversation_changed",
+        Event::TotalChanged(_) => "conversation_total_unread_message_count_updated",
+        Event::MessageDeleted { .. } => "message_deleted",
+        Event::KickedOut { .. } => "connection_state_changed",
+    }
+}
+
+/// An event as its user, `viewer`, is told.
+pub struct EventBody<'a> {
+    /// The event.
+    pub event: &'a Event,
+    /// Where the user's conversations stand after it.
+    pub revision: Revision,
+    /// Who is told.
+    pub viewer: &'a UserId,
+}
+
+impl Serialize for EventBody<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let viewer = self.viewer;
+        let Revision { current: revision, previous: previous_revision } = self.revision;
+        match self.event {
+            Event::PeerMessageReceived { messages, from, offline } => Received {
+                message_list: Messages { messages, viewer },
+                from_conversation_id: from.as_str(),
+                info: Info { is_offline_message: *offline },
+                revision,
+                previous_revision,
+            }
+            .serialize(serializer),
+            Event::ConversationChanged(changes) => {
+                Changed { info_list: Changes { changes, viewer }, revision, previous_revision }
+                    .serialize(serializer)
+            }
+            Event::TotalChanged(totals) => Total {
+                total_unread_message_count: totals.unmuted,
+                total_unread_message_count_including_muted: totals.all,
+                revision,
+                previous_revision,
+            }
+            .serialize(serializer),
+            Event::MessageDeleted { other, delete_type, messages } => Deleted {
+                conversation_id: other.as_str(),
+                conversation_type: PEER,
+                message_delete_type: *delete_type as u8,
+                message_list: Messages { messages, viewer },
+                revision,
+                previous_revision,
+            }
+            .serialize(serializer),
+            Event::KickedOut { session_id } => Connection {
+                state: DISCONNECTED,
+                event: KICKED_OUT,
+                session_id,
+                revision,
+                previous_revision,
+            }
+            .serialize(serializer),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Received<'a> {
+    message_list: Messages<'a>,
+    #[serde(rename = "fromConversationID")]
+    from_conversation_id: &'a str,
+    info: Info,
+    revision: u64,
+    previous_revision: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Info {
+    is_offline_message: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Changed<'a> {
+    info_list: Changes<'a>,
+    revision: u64,
+    previous_revision: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Total {
+    total_unread_message_count: u64,
+    total_unread_message_count_including_muted: u64,
+    revision: u64,
+    previous_revision: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Deleted<'a> {
+    #[serde(rename = "conversationID")]
+    conversation_id: &'a str,
+    conversation_type: u8,
+    message_delete_type: u8,
+    message_list: Messages<'a>,
+    revision: u64,
+    previous_revision: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Connection<'a> {
+    state: u8,
+    event: u8,
+    #[serde(rename = "sessionID")]
+    session_id: &'a str,
+    revision: u64,
+    previous_revision: u64,
+}
+
+struct Changes<'a> {
+    changes: &'a [(ConversationEvent, ConversationView)],
+    viewer: &'a UserId,
+}
+
+impl Serialize for Changes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Change<'a> {
+            event: u8,
+            conversation: ConversationBody<'a>,
+        }
+        let viewer = self.viewer;
+        let mut seq = serializer.serialize_seq(Some(self.changes.len()))?;
+        for (event, view) in self.changes {
+            let conversation = ConversationBody { view, viewer };
+            seq.serialize_element(&Change { event: *event as u8, conversation })?;
+        }
+        seq.end()
+    }
+}

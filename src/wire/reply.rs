@@ -1,0 +1,217 @@
+//! The bodies of replies.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::ser::{SerializeSeq, Serializer};
+
+use super::message::{ConversationBody, MessageBody, PEER};
+use crate::domain::conversation::ConversationView;
+use crate::domain::event::Totals;
+use crate::domain::id::UserId;
+use crate::domain::message::Message;
+
+/// What a call that succeeded is answered.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// `{}`.
+    Empty,
+    /// A session began.
+    LoggedIn {
+        /// Its ID.
+        session_id: String,
+        /// The wall clock, in milliseconds since 1970.
+        server_time_ms: u64,
+        /// How often the caller should call.
+        heartbeat_interval_ms: u64,
+        /// Unread messages.
+        totals: Totals,
+        /// Where the user's conversations stand.
+        revision: u64,
+    },
+    /// peerd heard the user.
+    Heard {
+        /// The wall clock, in milliseconds since 1970.
+        server_time_ms: u64,
+    },
+    /// A message was stored, or delivered where it is not stored.
+    Sent {
+        /// The message.
+        message: Arc<Message>,
+        /// Whether it had been before.
+        is_duplicate: bool,
+    },
+    /// A page of a conversation.
+    History {
+        /// The other user.
+        other: UserId,
+        /// The page, oldest first.
+        messages: Vec<Arc<Message>>,
+        /// Whether the next page lies before this one.
+        backwards: bool,
+    },
+    /// A page of the conversation list.
+    List(Vec<ConversationView>),
+    /// One conversation.
+    Conversation(Box<ConversationView>),
+    /// The conversation with this user was changed, or had not to be.
+    Changed(UserId),
+    /// The total unread count.
+    Totals {
+        /// It.
+        totals: Totals,
+        /// Where the user's conversations stand.
+        revision: u64,
+    },
+}
+
+/// A reply as its user, `viewer`, sees it.
+pub struct ReplyBody<'a> {
+    /// The reply.
+    pub reply: &'a Reply,
+    /// Who called.
+    pub viewer: &'a UserId,
+}
+
+impl Serialize for ReplyBody<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let viewer = self.viewer;
+        match self.reply {
+            Reply::Empty => Empty {}.serialize(serializer),
+            Reply::LoggedIn {
+                session_id,
+                server_time_ms,
+                heartbeat_interval_ms,
+                totals,
+                revision,
+            } => LoggedIn {
+                session_id,
+                server_time: *server_time_ms,
+                heartbeat_interval_ms: *heartbeat_interval_ms,
+                total_unread_message_count: totals.unmuted,
+                revision: *revision,
+            }
+            .serialize(serializer),
+            Reply::Heard { server_time_ms } => {
+                Heard { server_time: *server_time_ms }.serialize(serializer)
+            }
+            Reply::Sent { message, is_duplicate: _ } => {
+                Sent { message: MessageBody { message, viewer } }.serialize(serializer)
+            }
+            Reply::History { other, messages, backwards: _ } => History {
+                conversation_id: other.as_str(),
+                conversation_type: PEER,
+                message_list: Messages { messages, viewer },
+            }
+            .serialize(serializer),
+            Reply::List(views) => {
+                List { conversation_list: Views { views, viewer } }.serialize(serializer)
+            }
+            Reply::Conversation(view) => {
+                One { conversation: ConversationBody { view, viewer } }.serialize(serializer)
+            }
+            Reply::Changed(other) => {
+                Changed { conversation_id: other.as_str(), conversation_type: PEER }
+                    .serialize(serializer)
+            }
+            Reply::Totals { totals, revision } => TotalsBody {
+                total_unread_message_count: totals.unmuted,
+                total_unread_message_count_including_muted: totals.all,
+                revision: *revision,
+            }
+            .serialize(serializer),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Empty {}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LoggedIn<'a> {
+    #[serde(rename = "sessionID")]
+    session_id: &'a str,
+    server_time: u64,
+    heartbeat_interval_ms: u64,
+    total_unread_message_count: u64,
+    revision: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Heard {
+    server_time: u64,
+}
+
+#[derive(Serialize)]
+struct Sent<'a> {
+    message: MessageBody<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct History<'a> {
+    #[serde(rename = "conversationID")]
+    conversation_id: &'a str,
+    conversation_type: u8,
+    message_list: Messages<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct List<'a> {
+    conversation_list: Views<'a>,
+}
+
+#[derive(Serialize)]
+struct One<'a> {
+    conversation: ConversationBody<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Changed<'a> {
+    #[serde(rename = "conversationID")]
+    conversation_id: &'a str,
+    conversation_type: u8,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TotalsBody {
+    total_unread_message_count: u64,
+    total_unread_message_count_including_muted: u64,
+    revision: u64,
+}
+
+/// A list of messages as `viewer` sees them.
+pub(super) struct Messages<'a> {
+    pub(super) messages: &'a [Arc<Message>],
+    pub(super) viewer: &'a UserId,
+}
+
+impl Serialize for Messages<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut seq = serializer.serialize_seq(Some(self.messages.len()))?;
+        for message in self.messages {
+            seq.serialize_element(&MessageBody { message, viewer: self.viewer })?;
+        }
+        seq.end()
+    }
+}
+
+struct Views<'a> {
+    views: &'a [ConversationView],
+    viewer: &'a UserId,
+}
+
+impl Serialize for Views<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut seq = serializer.serialize_seq(Some(self.views.len()))?;
+        for view in self.views {
+            seq.serialize_element(&ConversationBody { view, viewer: self.viewer })?;
+        }
+        seq.end()
+    }
+}

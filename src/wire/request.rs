@@ -1,0 +1,372 @@
+//! The bodies of calls: each method's fields, checked and turned into what it asks for.
+
+use super::content::{self, NUMBER_MAX};
+use super::encoding::Encoding;
+use super::fields::Object;
+use super::value::Value;
+use crate::domain::conversation::NotificationStatus;
+use crate::domain::id::{LocalMessageId, MessageId, OrderKey, UserId};
+use crate::domain::limits::{
+    CONVERSATION_PAGE_MAX, DELETE_BATCH_MAX, DEVICE_MAX_BYTES, HISTORY_PAGE_MAX,
+    PUSH_TEXT_MAX_BYTES, USER_NAME_MAX_BYTES,
+};
+use crate::domain::list::Anchor;
+use crate::domain::message::Draft;
+use crate::domain::rejection::Rejection;
+use crate::domain::send::{Push, Send, SendOptions};
+
+/// A page of a conversation's history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryQuery {
+    /// The other user.
+    pub other: UserId,
+    /// The page lies before (backwards) or after (forwards) this message.
+    pub anchor: Option<MessageId>,
+    /// How many messages, 1 to 100.
+    pub count: usize,
+    /// From the newest towards older, or from the oldest towards newer.
+    pub backwards: bool,
+}
+
+/// A page of the conversation list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListQuery {
+    /// The page begins after this conversation.
+    pub anchor: Option<Anchor>,
+    /// How many conversations, 1 to 1,000.
+    pub count: usize,
+    /// Only those with unread messages.
+    pub only_unread: bool,
+}
+
+macro_rules! methods {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
+        /// What can be called.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Method { $($(#[doc = $doc])+ $variant,)+ }
+
+        impl Method {
+            /// All methods.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The method of a name.
+            #[must_use]
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name { $($name => Some(Self::$variant),)+ _ => None }
+            }
+
+            /// The name in the subject: the SDK's, in snake_case.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+        }
+    };
+}
+
+methods! {
+    /// Begins a session.
+    Login = "login",
+    /// Ends one session or all.
+    Logout = "logout",
+    /// Says that the user is there.
+    Heartbeat = "heartbeat",
+    /// Sends a message to a user.
+    SendPeerMessage = "send_peer_message",
+    /// Sends a message into a conversation.
+    SendMessage = "send_message",
+    /// Reads a page of a conversation.
+    QueryHistoryMessage = "query_history_message",
+    /// Deletes messages, for the caller only.
+    DeleteMessages = "delete_messages",
+    /// Deletes all messages of a conversation, for the caller only.
+    DeleteAllMessage = "delete_all_message",
+    /// Reads a page of the conversation list.
+    QueryConversationList = "query_conversation_list",
+    /// Reads one conversation.
+    QueryConversation = "query_conversation",
+    /// Marks a conversation as read.
+    ClearConversationUnreadMessageCount = "clear_conversation_unread_message_count",
+    /// Marks all conversations as read.
+    ClearConversationTotalUnreadMessageCount = "clear_conversation_total_unread_message_count",
+    /// Reads the total unread count.
+    QueryConversationTotalUnreadMessageCount = "query_conversation_total_unread_message_count",
+    /// Mutes a conversation or unmutes it.
+    SetConversationNotificationStatus = "set_conversation_notification_status",
+}
+
+/// What a call asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Begins a session.
+    Login {
+        /// The name to show; empty keeps the one there is.
+        name: String,
+        /// What the caller runs on.
+        platform: String,
+        /// The caller's device.
+        device_id: String,
+    },
+    /// Ends one session or all.
+    Logout {
+        /// The one session.
+        session_id: Option<String>,
+    },
+    /// Says that the user is there.
+    Heartbeat,
+    /// Sends a message.
+    Send(Box<Send>),
+    /// Reads a page of a conversation.
+    History(HistoryQuery),
+    /// Deletes messages.
+    DeleteMessages {
+        /// In the conversation with this user.
+        other: UserId,
+        /// These; each once.
+        messages: Vec<MessageId>,
+    },
+    /// Deletes all messages with a user.
+    DeleteAll(UserId),
+    /// Reads a page of the conversation list.
+    List(ListQuery),
+    /// Reads the conversation with a user.
+    Conversation(UserId),
+    /// Marks the conversation with a user as read.
+    ClearUnread(UserId),
+    /// Marks all conversations as read.
+    ClearAllUnread,
+    /// Reads the total unread count.
+    TotalUnread,
+    /// Mutes the conversation with a user or unmutes it.
+    SetNotification {
+        /// The other user.
+        other: UserId,
+        /// Muted or not.
+        status: NotificationStatus,
+    },
+}
+
+impl Request {
+    /// Reads the body of a call.
+    pub fn parse(method: Method, encoding: Encoding, body: &[u8]) -> Result<Self, Rejection> {
+        let value = Value::decode(encoding, body)?;
+        let object = Object::root(&value)?;
+        match method {
+            Method::Login => Ok(Self::Login {
+                name: object.short_text("userName", USER_NAME_MAX_BYTES)?,
+                platform: object.short_text("platform", DEVICE_MAX_BYTES)?,
+                device_id: object.short_text("deviceID", DEVICE_MAX_BYTES)?,
+            }),
+            Method::Logout => {
+                Ok(Self::Logout { session_id: object.text("sessionID")?.map(str::to_owned) })
+            }
+            Method::Heartbeat => Ok(Self::Heartbeat),
+            Method::SendPeerMessage => parse_send(object, "toUserID", encoding),
+            Method::SendMessage => {
+                require_peer(object)?;
+                parse_send(object, "toConversationID", encoding)
+            }
+            Method::QueryHistoryMessage => parse_history(object),
+            Method::DeleteMessages => parse_delete(object),
+            Method::DeleteAllMessage => conversation(object).map(Self::DeleteAll),
+            Method::QueryConversationList => parse_list(object),
+            Method::QueryConversation => conversation(object).map(Self::Conversation),
+            Method::ClearConversationUnreadMessageCount => {
+                conversation(object).map(Self::ClearUnread)
+            }
+            Method::ClearConversationTotalUnreadMessageCount => Ok(Self::ClearAllUnread),
+            Method::QueryConversationTotalUnreadMessageCount => Ok(Self::TotalUnread),
+            Method::SetConversationNotificationStatus => parse_notification(object),
+        }
+    }
+}
+
+/// The conversation that a call is about.
+fn conversation(object: Object<'_>) -> Result<UserId, Rejection> {
+    let other = UserId::new(object.required_text("conversationID")?, "conversationID")?;
+    require_peer(object)?;
+    Ok(other)
+}
+
+fn require_peer(object: Object<'_>) -> Result<(), Rejection> {
+    match object.number("conversationType", NUMBER_MAX)? {
+        None | Some(0) => Ok(()),
+        Some(_) => Err(object.invalid("conversationType", "must be 0 (Peer)")),
+    }
+}
+
+fn parse_send(object: Object<'_>, to: &str, encoding: Encoding) -> Result<Request, Rejection> {
+    let receiver = UserId::new(object.required_text(to)?, to)?;
+    let draft = object.required_object("message", |message| {
+        Ok(Draft {
+            content: content::parse(message, encoding == Encoding::Json)?,
+            local_id: message
+                .text("localMessageID")?
+                .filter(|id| !id.is_empty())
+                .map(LocalMessageId::new)
+                .transpose()?,
+            extended_data: message.text("extendedData")?.unwrap_or_default().to_owned(),
+        })
+    })?;
+    let options = object.object("config", parse_options)?.unwrap_or_default();
+    Ok(Request::Send(Box::new(Send { to: receiver, draft, options })))
+}
+
+fn parse_options(config: Object<'_>) -> Result<SendOptions, Rejection> {
+    if !matches!(config.number("priority", NUMBER_MAX)?, None | Some(1..=3)) {
+        return Err(config.invalid("priority", "must be 1, 2 or 3"));
+    }
+    Ok(SendOptions {
+        push: config.object("pushConfig", parse_push)?,
+        has_receipt: config.flag("hasReceipt")?.unwrap_or_default(),
+        is_retry: config.flag("isRetrySend")?.unwrap_or_default(),
+        not_counted: config.flag("disableUnreadMessageCount")?.unwrap_or_default(),
+    })
+}
+
+fn parse_push(push: Object<'_>) -> Result<Push, Rejection> {
+    // Read for their types only: the badge of a push is always the absolute total.
+    push.flag("enableBadge")?;
+    push.number("badgeIncrement", NUMBER_MAX)?;
+    push.object("voIPConfig", |_| Ok(()))?;
+    Ok(Push {
+        title: push.short_text("title", PUSH_TEXT_MAX_BYTES)?,
+        content: push.short_text("content", PUSH_TEXT_MAX_BYTES)?,
+        payload: push.short_text("payload", PUSH_TEXT_MAX_BYTES)?,
+        resources_id: push.short_text("resourcesID", PUSH_TEXT_MAX_BYTES)?,
+        thread_id: push.short_text("threadID", PUSH_TEXT_MAX_BYTES)?,
+    })
+}
+
+fn message_id(object: Object<'_>) -> Result<MessageId, Rejection> {
+    MessageId::parse(object.required_text("messageID")?, &object.path_of("messageID"))
+}
+
+fn parse_history(object: Object<'_>) -> Result<Request, Rejection> {
+    let other = conversation(object)?;
+    object.required_object("config", |config| {
+        Ok(Request::History(HistoryQuery {
+            other,
+            anchor: config.object("nextMessage", message_id)?,
+            count: page_count(config, HISTORY_PAGE_MAX)?,
+            backwards: config.flag("reverse")?.unwrap_or_default(),
+        }))
+    })
+}
+
+fn page_count(config: Object<'_>, max: u64) -> Result<usize, Rejection> {
+    match config.required_number("count", NUMBER_MAX)? {
+        count if (1..=max).contains(&count) => Ok(usize::try_from(count).unwrap_or(1)),
+        _ => Err(config.invalid("count", &format!("must be 1 to {max}"))),
+    }
+}
+
+fn parse_delete(object: Object<'_>) -> Result<Request, Rejection> {
+    let other = conversation(object)?;
+    let mut messages = object.required_list("messageList", DELETE_BATCH_MAX, message_id)?;
+    messages.sort_unstable();
+    messages.dedup();
+    Ok(Request::DeleteMessages { other, messages })
+}
+
+fn parse_list(object: Object<'_>) -> Result<Request, Rejection> {
+    let only_unread =
+        object.object("option", |option| option.flag("isOnlyUnreadConversation"))?.flatten();
+    object.required_object("config", |config| {
+        Ok(Request::List(ListQuery {
+            anchor: config.object("nextConversation", parse_anchor)?,
+            count: page_count(config, CONVERSATION_PAGE_MAX)?,
+            only_unread: only_unread.unwrap_or_default(),
+        }))
+    })
+}
+
+fn parse_anchor(next: Object<'_>) -> Result<Anchor, Rejection> {
+    let id = next.required_text("conversationID")?;
+    Ok(Anchor {
+        id: UserId::new(id, &next.path_of("conversationID"))?,
+        order_key: next.number("orderKey", NUMBER_MAX)?.map(OrderKey),
+        is_pinned: next.flag("isPinned")?,
+    })
+}
+
+fn parse_notification(object: Object<'_>) -> Result<Request, Rejection> {
+    let other = conversation(object)?;
+    let status = match object.required_number("status", NUMBER_MAX)? {
+        1 => NotificationStatus::Notify,
+        2 => NotificationStatus::DoNotDisturb,
+        _ => return Err(object.invalid("status", "must be 1 (Notify) or 2 (DoNotDisturb)")),
+    };
+    Ok(Request::SetNotification { other, status })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn field(method: Method, body: &str) -> String {
+        match Request::parse(method, Encoding::Json, body.as_bytes()) {
+            Err(Rejection::InvalidParameter { field, .. }) => field,
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_method_has_one_name() {
+        for method in Method::ALL {
+            assert_eq!(Method::from_name(method.name()), Some(*method));
+        }
+        assert_eq!(Method::from_name("sendPeerMessage"), None);
+    }
+
+    #[test]
+    fn errors_name_the_field_by_its_path() {
+        use Method::{DeleteMessages, QueryHistoryMessage, SendPeerMessage};
+        for (method, body, path) in [
+            (SendPeerMessage, r"{}", "toUserID"),
+            (SendPeerMessage, r#"{"toUserID":7}"#, "toUserID"),
+            (SendPeerMessage, r#"{"toUserID":"bob","message":{"type":"1"}}"#, "message.type"),
+            (
+                SendPeerMessage,
+                r#"{"toUserID":"bob","message":{"type":10,"messageInfoList":[{"type":1,"message":5}]}}"#,
+                "message.messageInfoList[0].message",
+            ),
+            (
+                SendPeerMessage,
+                r#"{"toUserID":"bob","message":{"type":1,"message":"x"},"config":{"priority":4}}"#,
+                "config.priority",
+            ),
+            (
+                QueryHistoryMessage,
+                r#"{"conversationID":"bob","config":{"count":-1}}"#,
+                "config.count",
+            ),
+            (
+                QueryHistoryMessage,
+                r#"{"conversationID":"bob","config":{"count":1,"nextMessage":{"messageID":"x"}}}"#,
+                "config.nextMessage.messageID",
+            ),
+            (
+                DeleteMessages,
+                r#"{"conversationID":"bob","messageList":[{"messageID":"1"},{"messageID":2}]}"#,
+                "messageList[1].messageID",
+            ),
+        ] {
+            assert_eq!(field(method, body), path);
+        }
+    }
+
+    #[test]
+    fn bytes_of_a_command_are_base64_in_json_and_bin_in_messagepack() {
+        let json = r#"{"toUserID":"bob","message":{"type":2,"message":"AQI="}}"#;
+        let Ok(Request::Send(from_json)) =
+            Request::parse(Method::SendPeerMessage, Encoding::Json, json.as_bytes())
+        else {
+            panic!("the JSON is a send");
+        };
+        let packed =
+            b"\x82\xa8toUserID\xa3bob\xa7message\x82\xa4type\x02\xa7message\xc4\x02\x01\x02";
+        let from_packed = Request::parse(Method::SendPeerMessage, Encoding::MessagePack, packed);
+        assert_eq!(from_packed, Ok(Request::Send(from_json)));
+    }
+}

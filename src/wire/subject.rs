@@ -1,0 +1,333 @@
+//! Every subject that peerd uses, built and parsed in this one place.
+
+use std::fmt;
+
+use crate::domain::deletions::PageId;
+use crate::domain::id::{Partition, UserId};
+use crate::domain::message::Direction;
+use crate::domain::rejection::Rejection;
+
+/// A userID as a subject token: percent-encoded, with one spelling for each user.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token(String);
+
+impl Token {
+    /// The token of a user.
+    #[must_use]
+    pub fn of(user: &UserId) -> Self {
+        use fmt::Write as _;
+        let mut token = String::with_capacity(user.as_str().len());
+        for byte in user.as_str().bytes() {
+            if byte.is_ascii_alphanumeric() || b"-_~".contains(&byte) {
+                token.push(char::from(byte));
+            } else {
+                // Writing to a String cannot fail.
+                let _ = write!(token, "%{byte:02X}");
+            }
+        }
+        Self(token)
+    }
+
+    /// The user of a token. A token that is not exactly the encoding of its own decoding is
+    /// refused, so that one user has one subject and permissions cannot be sidestepped.
+    pub fn parse(token: &str) -> Result<UserId, Rejection> {
+        const FIELD: &str = "the user in the subject";
+        let problem = || Rejection::invalid(FIELD, "is not a percent-encoded userID");
+        let decoded = percent_decode(token).ok_or_else(problem)?;
+        let user = UserId::new(&decoded, FIELD)?;
+        if Self::of(&user).0 == token { Ok(user) } else { Err(problem()) }
+    }
+
+    /// The token as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn percent_decode(token: &str) -> Option<String> {
+    let mut bytes = token.bytes();
+    let mut decoded = Vec::with_capacity(token.len());
+    while let Some(byte) = bytes.next() {
+        decoded.push(match byte {
+            b'%' => {
+                let high = char::from(bytes.next()?).to_digit(16)?;
+                let low = char::from(bytes.next()?).to_digit(16)?;
+                u8::try_from(high * 16 + low).ok()?
+            }
+            byte => byte,
+        });
+    }
+    String::from_utf8(decoded).ok()
+}
+
+/// The 32-bit FNV-1a hash, the one behind the `{{partition(n,…)}}` of NATS subject mapping.
+const fn fnv1a32(bytes: &[u8]) -> u32 {
+    let mut hash = 0x811c_9dc5_u32;
+    let mut index = 0;
+    while index < bytes.len() {
+        hash = (hash ^ bytes[index] as u32).wrapping_mul(0x0100_0193);
+        index += 1;
+    }
+    hash
+}
+
+/// A call as its subject names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallSubject<'s> {
+    /// The user's token, unchecked.
+    pub user: &'s str,
+    /// The method's name, unchecked.
+    pub method: &'s str,
+}
+
+/// Builds and parses subjects for one prefix and one number of partitions.
+#[derive(Clone, Debug)]
+pub struct Subjects {
+    prefix: String,
+    partitions: u16,
+}
+
+impl Subjects {
+    /// Subjects that begin with `prefix`, for `partitions` (1 to 1024) partitions.
+    #[must_use]
+    pub fn new(prefix: &str, partitions: u16) -> Self {
+        Self { prefix: prefix.to_owned(), partitions: partitions.max(1) }
+    }
+
+    /// How many partitions there are.
+    #[must_use]
+    pub const fn partitions(&self) -> u16 {
+        self.partitions
+    }
+
+    /// The prefix.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The partition of a user, the same that NATS subject mapping computes from the token.
+    #[must_use]
+    pub fn partition(&self, user: &Token) -> Partition {
+        let hash = fnv1a32(user.0.as_bytes()) % u32::from(self.partitions);
+        Partition(u16::try_from(hash).unwrap_or_default())
+    }
+
+    /// What calls by users are subscribed with.
+    #[must_use]
+    pub fn all_calls(&self) -> String {
+        format!("{}.api.*.*", self.prefix)
+    }
+
+    /// What calls routed by partition are subscribed with.
+    #[must_use]
+    pub fn all_routed_calls(&self) -> String {
+        format!("{}.part.*.*.*", self.prefix)
+    }
+
+    /// Whether a subject is peerd's own or the server's, so that no caller may have it answered.
+    #[must_use]
+    pub fn is_reserved(&self, subject: &str) -> bool {
+        let is_own = subject
+            .strip_prefix(self.prefix.as_str())
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        is_own || subject.starts_with('$')
+    }
+
+    /// A call by a user.
+    #[must_use]
+    pub fn call(&self, user: &Token, method: &str) -> String {
+        format!("{}.api.{user}.{method}", self.prefix)
+    }
+
+    /// Reads the subject of a call, as the user sent it or as it was routed. A routed call is not
+    /// trusted to be where it says: its partition is computed anew.
+    #[must_use]
+    pub fn parse_call<'s>(&self, subject: &'s str) -> Option<CallSubject<'s>> {
+        let rest = subject.strip_prefix(self.prefix.as_str())?.strip_prefix('.')?;
+        let mut tokens = rest.split('.');
+        match tokens.next()? {
+            "api" => {}
+            "part" => {
+                tokens.next()?;
+            }
+            _ => return None,
+        }
+        let (user, method) = (tokens.next()?, tokens.next()?);
+        tokens.next().is_none().then_some(CallSubject { user, method })
+    }
+
+    /// What a user is told.
+    #[must_use]
+    pub fn event(&self, user: &Token, event: &str) -> String {
+        format!("{}.event.{user}.{event}", self.prefix)
+    }
+
+    /// All that a user is told.
+    #[must_use]
+    pub fn all_events(&self, user: &Token) -> String {
+        format!("{}.event.{user}.>", self.prefix)
+    }
+
+    /// Offline pushes for a user.
+    #[must_use]
+    pub fn push(&self, user: &Token) -> String {
+        format!("{}.push.{user}", self.prefix)
+    }
+
+    /// All offline pushes.
+    #[must_use]
+    pub fn all_pushes(&self) -> String {
+        format!("{}.push.*", self.prefix)
+    }
+
+    /// The messages that `sender` sent to `receiver`.
+    #[must_use]
+    pub fn log(&self, partition: Partition, receiver: &Token, sender: &Token) -> String {
+        format!("{}.log.{partition}.{receiver}.{sender}", self.prefix)
+    }
+
+    /// All messages to `receiver`.
+    #[must_use]
+    pub fn log_to(&self, partition: Partition, receiver: &Token) -> String {
+        format!("{}.log.{partition}.{receiver}.*", self.prefix)
+    }
+
+    /// All messages of a partition.
+    #[must_use]
+    pub fn all_log(&self, partition: Partition) -> String {
+        format!("{}.log.{partition}.*.*", self.prefix)
+    }
+
+    /// An entry that provisioning writes, so that no answer about the log is ever empty. `=` cannot
+    /// occur in a token.
+    #[must_use]
+    pub fn log_sentinel(&self, partition: Partition) -> String {
+        format!("{}.log.{partition}.=.=", self.prefix)
+    }
+
+    /// All entries of a partition.
+    #[must_use]
+    pub fn all_state(&self, partition: Partition) -> String {
+        format!("{}.state.{partition}.>", self.prefix)
+    }
+
+    /// As [`Subjects::log_sentinel`], for the entries.
+    #[must_use]
+    pub fn state_sentinel(&self, partition: Partition) -> String {
+        format!("{}.state.{partition}.=.=", self.prefix)
+    }
+
+    /// A user's name and sessions.
+    #[must_use]
+    pub fn account(&self, partition: Partition, user: &Token) -> String {
+        format!("{}.state.{partition}.{user}.account", self.prefix)
+    }
+
+    /// What `user` decided about the conversation with `other`.
+    #[must_use]
+    pub fn conversation(&self, partition: Partition, user: &Token, other: &Token) -> String {
+        format!("{}.state.{partition}.{user}.conversation.{other}", self.prefix)
+    }
+
+    /// All that `user` decided about conversations.
+    #[must_use]
+    pub fn conversations(&self, partition: Partition, user: &Token) -> String {
+        format!("{}.state.{partition}.{user}.conversation.*", self.prefix)
+    }
+
+    /// Whom `user` blocked.
+    #[must_use]
+    pub fn blocked(&self, partition: Partition, user: &Token) -> String {
+        format!("{}.state.{partition}.{user}.blocked.*", self.prefix)
+    }
+
+    /// A page of `user`'s deletions in the conversation with `other`.
+    #[must_use]
+    pub fn deleted(
+        &self,
+        partition: Partition,
+        user: &Token,
+        other: &Token,
+        page: PageId,
+    ) -> String {
+        let direction = match page.direction {
+            Direction::Send => "sent",
+            Direction::Receive => "received",
+        };
+        let (prefix, number) = (&self.prefix, page.number);
+        format!("{prefix}.state.{partition}.{user}.deleted.{other}.{direction}.{number}")
+    }
+}
+
+/// The last token of a subject.
+#[must_use]
+pub fn last_token(subject: &str) -> &str {
+    subject.rsplit('.').next().unwrap_or(subject)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_token_has_one_spelling() {
+        let user = UserId::new("a.b c%~", "userID").expect("a valid ID");
+        assert_eq!(Token::of(&user).as_str(), "a%2Eb%20c%25~");
+        assert_eq!(Token::parse("a%2Eb%20c%25~"), Ok(user));
+        for bad in
+            ["", "%61lice", "a%2eb", "a.b", "*", ">", "a%", "a%2", "a%zz", "%C3%A4", "=", "a%+1"]
+        {
+            assert!(Token::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn partitions_are_those_of_nats_subject_mapping() {
+        // Computed by nats-server's own `{{partition(10,1)}}` for these tokens.
+        let subjects = Subjects::new("peer", 10);
+        for (token, partition) in [("foo", 3), ("baz", 0), ("qux", 9)] {
+            let hash = fnv1a32(token.as_bytes()) % u32::from(subjects.partitions());
+            assert_eq!(hash, partition, "{token}");
+        }
+    }
+
+    #[test]
+    fn calls_are_read_from_both_kinds_of_subject() {
+        let subjects = Subjects::new("acme.peer", 8);
+        let call = Some(CallSubject { user: "alice", method: "login" });
+        assert_eq!(subjects.parse_call("acme.peer.api.alice.login"), call);
+        assert_eq!(subjects.parse_call("acme.peer.part.3.alice.login"), call);
+        for bad in ["acme.api.alice.login", "acme.peer.api.alice", "acme.peer.api.a.b.c", "x"] {
+            assert_eq!(subjects.parse_call(bad), None, "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_user_id_survives_its_token(
+            id in "[A-Za-z0-9!#$%&()+:;<=.>?@\\[\\]^_{}|~ -]{1,32}"
+        ) {
+            let user = UserId::new(&id, "userID").expect("a valid ID");
+            let token = Token::of(&user);
+            prop_assert!(!token.as_str().contains(['.', '*', '>', ' ']));
+            prop_assert_eq!(Token::parse(token.as_str()), Ok(user));
+        }
+
+        #[test]
+        fn no_other_text_names_a_user(text in "\\PC{0,40}") {
+            if let Ok(user) = Token::parse(&text) {
+                let token = Token::of(&user);
+                prop_assert_eq!(token.as_str(), text);
+            }
+        }
+    }
+}

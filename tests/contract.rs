@@ -1,0 +1,33 @@
+//! Holds the daemon to its contract, `docs/protocol.md`, from outside: the real binary, a real
+//! nats-server for each test, and a client written from the page alone.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and reads the clock where it checks the daemon's"
+)]
+
+mod support;
+
+mod contract {
+    pub(crate) mod world;
+
+    mod bad_input;
+    mod config_and_cli;
+    mod conversations;
+    mod delete;
+    mod discovery;
+    mod history;
+    mod instances;
+    mod limits;
+    mod login;
+    mod permissions;
+    mod provisioning;
+    mod push;
+    mod receive;
+    mod repeats;
+    mod replay;
+    mod send;
+    mod sizes;
+    mod unread;
+}

@@ -1,0 +1,133 @@
+//! Kills peerd and nats-server under load, and holds what is left against what was answered.
+//!
+//! Each run has a seed, printed with its figures; `DEATH_SEED=<seed>` makes the same choices
+//! again. What the clients do is in `death/load.rs`, what must hold in `death/checker.rs`.
+
+mod support;
+
+#[path = "death/account.rs"]
+mod account;
+#[path = "death/caller.rs"]
+mod caller;
+#[path = "death/checker.rs"]
+mod checker;
+#[path = "death/load.rs"]
+mod load;
+#[path = "death/random.rs"]
+mod random;
+#[path = "death/reading.rs"]
+mod reading;
+#[path = "death/scene.rs"]
+mod scene;
+
+use std::{process::Command, time::Duration};
+
+use tokio::time::Instant;
+
+use crate::{
+    caller::{Failure, count},
+    load::Plan,
+    scene::Scene,
+    support::{Nats, Peerd},
+};
+
+/// How long peerd may take to finish what is under way when it is told to end.
+const GRACE: Duration = Duration::from_secs(10);
+/// How long it may take when it is told so again.
+const AT_ONCE: Duration = Duration::from_secs(2);
+const REPEATED_SIGNAL_INTERVAL: Duration = Duration::from_millis(200);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn peerd_killed_under_load_loses_nothing_and_stores_nothing_twice() -> Result<(), Failure> {
+    let plan = Plan { users: 16, racing_pairs: 4, marks: false };
+    let mut scene = Scene::start("peerd killed", plan).await?;
+    for _ in 0..3 {
+        scene.work_a_while().await;
+        scene.kill_peerd().await?;
+    }
+    scene.work_a_while().await;
+    scene.finish().await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nats_killed_under_load_loses_nothing_and_service_resumes_by_itself() -> Result<(), Failure>
+{
+    let plan = Plan { users: 16, racing_pairs: 4, marks: false };
+    let mut scene = Scene::start("nats-server killed", plan).await?;
+    for _ in 0..4 {
+        scene.work_a_while().await;
+        scene.kill_nats().await?;
+    }
+    scene.work_a_while().await;
+    scene.finish().await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clears_mutes_and_deletes_between_kills_still_equal_the_recount() -> Result<(), Failure> {
+    let plan = Plan { users: 12, racing_pairs: 4, marks: true };
+    let mut scene = Scene::start("marks, both killed", plan).await?;
+    for round in 0..4 {
+        scene.work_a_while().await;
+        if round % 2 == 0 {
+            scene.kill_nats().await?;
+        } else {
+            scene.kill_peerd().await?;
+        }
+    }
+    scene.work_a_while().await;
+    scene.finish().await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn peerd_told_to_end_under_load_answers_every_call_it_accepted() -> Result<(), Failure> {
+    let plan = Plan { users: 12, racing_pairs: 4, marks: true };
+    let mut scene = Scene::start("peerd terminated", plan).await?;
+    for _ in 0..2 {
+        scene.work_a_while().await;
+        let took = scene.terminate_peerd().await?;
+        assert!(took <= GRACE, "peerd took {took:?} to end, more than {GRACE:?}");
+    }
+    scene.work_a_while().await;
+    let counts = scene.finish().await?;
+    // An accepted call is answered; one that was not accepted is told so at once by NATS.
+    assert_eq!(count(&counts.silence), 0, "calls that peerd took and did not answer");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn peerd_told_again_to_end_ends_at_once() -> Result<(), Failure> {
+    let nats = Nats::start().await;
+    let mut peerd = Peerd::start_with(&nats.url(), &[]).await;
+    // With a server that stands still there is nothing that an orderly end could finish.
+    signal("STOP", nats.pid())?;
+    let pid = peerd.pid();
+    let told = Instant::now();
+    let tell_again = async {
+        let first = told + REPEATED_SIGNAL_INTERVAL;
+        let mut again = tokio::time::interval_at(first, REPEATED_SIGNAL_INTERVAL);
+        loop {
+            again.tick().await;
+            // It may have ended in between, and then there is nobody to tell.
+            let _ = signal("TERM", pid);
+        }
+    };
+    let status = tokio::select! {
+        status = peerd.terminate() => status,
+        () = tell_again => return Err("a loop without an end ended".into()),
+    };
+    let took = told.elapsed();
+    assert!(took <= AT_ONCE, "peerd took {took:?} to end ({status}), told again and again");
+    Ok(())
+}
+
+fn signal(name: &str, pid: u32) -> Result<(), Failure> {
+    let status = Command::new("kill")
+        .arg(format!("-{name}"))
+        .arg(pid.to_string())
+        .stderr(std::process::Stdio::null())
+        .status()?;
+    if status.success() { Ok(()) } else { Err(format!("kill -{name} {pid}: {status}").into()) }
+}

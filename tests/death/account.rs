@@ -1,0 +1,167 @@
+//! What the clients know: every call they made, when it began and when it was answered.
+//!
+//! Times are ticks of one logical clock that all clients of a run share, so that "answered before
+//! the other began" is a comparison of two numbers.
+
+/// One message that a client sent, however often it had to repeat it.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    /// The sender.
+    pub(crate) from: String,
+    /// The receiver.
+    pub(crate) to: String,
+    /// The same in every repeat, and used once in a whole run.
+    pub(crate) local_id: String,
+    /// The content.
+    pub(crate) text: String,
+    /// False when it was sent with `disableUnreadMessageCount`.
+    pub(crate) counts: bool,
+    /// The tick before the first attempt.
+    pub(crate) started: u64,
+    /// The success that was answered; none while the outcome is unknown.
+    pub(crate) ack: Option<Ack>,
+}
+
+/// What a successful send was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ack {
+    /// The tick after the answer.
+    pub(crate) at: u64,
+    /// `messageID`
+    pub(crate) message_id: String,
+    /// `messageSeq`
+    pub(crate) seq: u64,
+    /// `orderKey`
+    pub(crate) order_key: u64,
+}
+
+/// A call that changes one user's own view.
+#[derive(Clone, Debug)]
+pub(crate) struct Mark {
+    /// Who called.
+    pub(crate) user: String,
+    /// What was asked.
+    pub(crate) what: Change,
+    /// The tick before the first attempt.
+    pub(crate) started: u64,
+    /// The tick after the answer; none while the outcome is unknown.
+    pub(crate) acked: Option<u64>,
+}
+
+/// The changes that the load makes. A conversation is named by the other user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// One conversation is read.
+    Clear(String),
+    /// All conversations are read.
+    ClearTotal,
+    /// Notification status of a conversation: true is `DoNotDisturb`.
+    Mute(String, bool),
+    /// One message, by its local ID.
+    Delete(String, String),
+    /// All messages of a conversation up to now.
+    DeleteAll(String),
+}
+
+/// Everything that the clients of one run did.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Account {
+    /// In the order in which they began.
+    pub(crate) sent: Vec<Sent>,
+    /// In the order in which they began.
+    pub(crate) marks: Vec<Mark>,
+}
+
+/// Whether something holds for sure, holds for sure not, or depends on how calls overlapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// Every order of the calls that overlapped leads there.
+    Yes,
+    /// Some orders do; or the call that decides it has an unknown outcome.
+    Maybe,
+    /// None does.
+    No,
+}
+
+impl Account {
+    /// What `user` did to the conversation with `other`.
+    pub(crate) fn marks_of<'a>(&'a self, user: &str, other: &'a str) -> Marks<'a> {
+        let concerns = |mark: &&Mark| {
+            mark.user == user
+                && match &mark.what {
+                    Change::ClearTotal => true,
+                    Change::Clear(conversation)
+                    | Change::Mute(conversation, _)
+                    | Change::Delete(conversation, _)
+                    | Change::DeleteAll(conversation) => conversation == other,
+                }
+        };
+        Marks(self.marks.iter().filter(concerns).collect())
+    }
+}
+
+/// The changes that concern one user's side of one conversation.
+#[derive(Debug)]
+pub(crate) struct Marks<'a>(Vec<&'a Mark>);
+
+impl Marks<'_> {
+    /// Whether `sent` is deleted on this side.
+    pub(crate) fn deleted(&self, sent: &Sent) -> Held {
+        self.covered(sent, |what| match what {
+            Change::Delete(_, local_id) if *local_id == sent.local_id => Held::Yes,
+            Change::DeleteAll(_) => Held::Yes,
+            Change::Delete(..) | Change::Clear(_) | Change::ClearTotal | Change::Mute(..) => {
+                Held::No
+            }
+        })
+    }
+
+    /// Whether this side has been cleared since `sent` came.
+    pub(crate) fn read(&self, sent: &Sent) -> Held {
+        // The contract does not say whether clearing the total clears a muted conversation too.
+        let muted = self.0.iter().any(|mark| matches!(mark.what, Change::Mute(_, true)));
+        let total = if muted { Held::Maybe } else { Held::Yes };
+        self.covered(sent, |what| match what {
+            Change::Clear(_) => Held::Yes,
+            Change::ClearTotal => total,
+            Change::Delete(..) | Change::DeleteAll(_) | Change::Mute(..) => Held::No,
+        })
+    }
+
+    /// The notification status that this side may have: true is `DoNotDisturb`.
+    pub(crate) fn may_be_muted(&self) -> Vec<bool> {
+        let mut possible = vec![false];
+        for mark in &self.0 {
+            if let Change::Mute(_, muted) = mark.what {
+                if mark.acked.is_some() {
+                    possible.clear();
+                }
+                possible.push(muted);
+            }
+        }
+        possible
+    }
+
+    /// Whether this side ever had something deleted.
+    pub(crate) fn any_deleted(&self) -> bool {
+        let deletes = |what: &Change| matches!(what, Change::Delete(..) | Change::DeleteAll(_));
+        self.0.iter().any(|mark| deletes(&mark.what))
+    }
+
+    /// Whether a change that `covers` everything before it has covered `sent`.
+    fn covered(&self, sent: &Sent, covers: impl Fn(&Change) -> Held) -> Held {
+        let mut held = Held::No;
+        for mark in &self.0 {
+            let coverage = covers(&mark.what);
+            if coverage == Held::No || mark.acked.is_some_and(|acked| acked < sent.started) {
+                continue;
+            }
+            let stored_before = sent.ack.as_ref().is_some_and(|ack| ack.at < mark.started);
+            if coverage == Held::Yes && mark.acked.is_some() && stored_before {
+                return Held::Yes;
+            }
+            held = Held::Maybe;
+        }
+        held
+    }
+}

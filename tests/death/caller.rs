@@ -1,0 +1,218 @@
+//! A client that lives with failure: a call may be answered, refused, or never heard of again,
+//! and is repeated until it is answered, as the contract tells clients to.
+
+use std::{
+    fmt,
+    sync::Arc,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use serde_json::Value;
+use tokio::{sync::watch, time::Instant};
+
+use crate::support::token;
+
+/// The daemon's own deadline for a call in these tests; a client waits longer than that, so that
+/// silence means that nobody works on the call any more.
+pub(crate) const CALL_DEADLINE: Duration = Duration::from_secs(2);
+const ANSWER_DEADLINE: Duration = Duration::from_secs(4);
+const REPEAT_INTERVAL: Duration = Duration::from_millis(50);
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Past this, a call that is repeated all the time and not answered is a failure of the daemon.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const OVERLOADED: u64 = 6_000_007;
+const STORE: u64 = 6_000_008;
+
+/// What stops a test.
+pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// How one attempt ended.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Done(Value),
+    Refused(Refusal),
+    /// Nobody serves calls: this one was not accepted.
+    NoResponders,
+    /// The connection broke, or no answer came in time.
+    Silence,
+}
+
+/// An answer with an error code.
+#[derive(Clone, Debug)]
+pub(crate) struct Refusal {
+    code: u64,
+    reason: String,
+    retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    /// Whether the contract tells the client to ask again.
+    fn repeatable(&self) -> bool {
+        self.code == STORE || (self.code == OVERLOADED && self.reason == "overloaded")
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.code, self.reason)
+    }
+}
+
+/// How many attempts ended in which way.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) done: AtomicU64,
+    pub(crate) duplicates: AtomicU64,
+    pub(crate) outcome_unknown: AtomicU64,
+    pub(crate) refused: AtomicU64,
+    pub(crate) no_responders: AtomicU64,
+    pub(crate) silence: AtomicU64,
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} answered ({} as duplicates), {} unknown, {} refused, {} without responder, \
+             {} without answer",
+            count(&self.done),
+            count(&self.duplicates),
+            count(&self.outcome_unknown),
+            count(&self.refused),
+            count(&self.no_responders),
+            count(&self.silence),
+        )
+    }
+}
+
+/// The value of a counter.
+pub(crate) fn count(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+/// One connection that calls as any user.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    nats: async_nats::Client,
+    connected: watch::Receiver<bool>,
+    counts: Arc<Counts>,
+}
+
+impl Caller {
+    pub(crate) async fn connect(url: &str) -> Result<Self, Failure> {
+        let (events, connected) = watch::channel(true);
+        let nats = async_nats::ConnectOptions::new()
+            .reconnect_delay_callback(|_| REPEAT_INTERVAL)
+            .event_callback(move |event| {
+                if event == async_nats::Event::Connected {
+                    events.send_replace(true);
+                } else if event == async_nats::Event::Disconnected {
+                    events.send_replace(false);
+                }
+                std::future::ready(())
+            })
+            .connect(url)
+            .await?;
+        Ok(Self { nats, connected, counts: Arc::default() })
+    }
+
+    /// How the attempts so far ended.
+    pub(crate) fn counts(&self) -> Arc<Counts> {
+        Arc::clone(&self.counts)
+    }
+
+    /// One attempt.
+    pub(crate) async fn ask(&self, user: &str, method: &str, body: &Value) -> Answer {
+        let subject = format!("peer.api.{}.{method}", token(user));
+        let request = async_nats::Request::new()
+            .payload(Bytes::from(body.to_string()))
+            .timeout(Some(ANSWER_DEADLINE));
+        let mut connected = self.connected.clone();
+        // A request that was written before a disconnect has lost its answer: do not wait for it.
+        let disconnected = connected.wait_for(|connected| !connected);
+        let answer = tokio::select! {
+            biased;
+            answer = self.nats.send_request(subject, request) => self.read(answer),
+            _ = disconnected => Answer::Silence,
+        };
+        let counter = match &answer {
+            Answer::Done(_) => &self.counts.done,
+            Answer::Refused(refusal) if refusal.reason == "outcome_unknown" => {
+                &self.counts.outcome_unknown
+            }
+            Answer::Refused(_) => &self.counts.refused,
+            Answer::NoResponders => &self.counts.no_responders,
+            Answer::Silence => &self.counts.silence,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        answer
+    }
+
+    /// Repeats one call until it succeeds.
+    ///
+    /// Fails on a refusal that repeating cannot mend, and when patience ends.
+    pub(crate) async fn until_done(
+        &self,
+        user: &str,
+        method: &str,
+        body: &Value,
+    ) -> Result<Value, Failure> {
+        let patience = Instant::now() + PATIENCE;
+        loop {
+            self.connected(patience).await?;
+            let (pause, last) = match self.ask(user, method, body).await {
+                Answer::Done(reply) => return Ok(reply),
+                Answer::Refused(refusal) if refusal.repeatable() => {
+                    let asked = refusal.retry_after.unwrap_or(REPEAT_INTERVAL);
+                    (asked.min(LONGEST_RETRY_AFTER), refusal.to_string())
+                }
+                Answer::Refused(refusal) => {
+                    return Err(format!("{method} by {user} was refused: {refusal}").into());
+                }
+                Answer::NoResponders => (REPEAT_INTERVAL, "no responders".to_owned()),
+                Answer::Silence => (REPEAT_INTERVAL, "silence".to_owned()),
+            };
+            if Instant::now() + pause > patience {
+                let said = format!("{method} by {user}: no success in {PATIENCE:?}, last {last}");
+                return Err(said.into());
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Waits for the connection, so that nothing is buffered and sent long after it was given up.
+    async fn connected(&self, deadline: Instant) -> Result<(), Failure> {
+        let mut connected = self.connected.clone();
+        let wait = connected.wait_for(|connected| *connected);
+        tokio::time::timeout_at(deadline, wait)
+            .await
+            .map_err(|_| format!("no connection to NATS in {PATIENCE:?}"))??;
+        Ok(())
+    }
+
+    fn read(&self, answer: Result<async_nats::Message, async_nats::RequestError>) -> Answer {
+        let message = match answer {
+            Ok(message) => message,
+            Err(error) if error.kind() == async_nats::RequestErrorKind::NoResponders => {
+                return Answer::NoResponders;
+            }
+            Err(_) => return Answer::Silence,
+        };
+        let body: Value = serde_json::from_slice(&message.payload).unwrap_or_default();
+        let headers = message.headers.unwrap_or_default();
+        if headers.get("Nats-Service-Error-Code").is_some() || !body.is_object() {
+            return Answer::Refused(Refusal {
+                code: body["code"].as_u64().unwrap_or_default(),
+                reason: body["reason"].as_str().unwrap_or_default().to_owned(),
+                retry_after: body["retryAfterMs"].as_u64().map(Duration::from_millis),
+            });
+        }
+        if headers.get("Peer-Duplicate").is_some() {
+            self.counts.duplicates.fetch_add(1, Ordering::Relaxed);
+        }
+        Answer::Done(body)
+    }
+}

@@ -1,0 +1,304 @@
+//! Holds what peerd shows at the end of a run against what its clients were told during it.
+//!
+//! Pure: an account of the calls and a reading of the views go in, sentences about what is wrong
+//! come out. `checker_tests.rs` shows that each kind of fault is found.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::account::{Account, Held, Marks, Sent};
+
+#[cfg(test)]
+#[path = "checker_tests.rs"]
+mod checker_tests;
+
+/// One message as a history page shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Line {
+    pub(crate) sender: String,
+    pub(crate) local_id: String,
+    pub(crate) text: String,
+    pub(crate) message_id: String,
+    pub(crate) seq: u64,
+    pub(crate) order_key: u64,
+}
+
+/// One conversation as the list shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Summary {
+    pub(crate) unread: u64,
+    pub(crate) muted: bool,
+    pub(crate) last_message_id: Option<String>,
+}
+
+/// All that one user sees.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct View {
+    /// By the other user, each in the order in which peerd gave it.
+    pub(crate) histories: BTreeMap<String, Vec<Line>>,
+    /// By the other user.
+    pub(crate) conversations: BTreeMap<String, Summary>,
+    pub(crate) total: u64,
+    pub(crate) total_with_muted: u64,
+}
+
+/// The views of all users, by user.
+pub(crate) type Views = BTreeMap<String, View>;
+
+/// The faults of `views`, given that `account` is what the clients did; empty when all holds.
+pub(crate) fn faults(account: &Account, views: &Views) -> Vec<String> {
+    let mut found = order_faults(account);
+    let conversations = by_conversation(account);
+    let users: BTreeSet<&str> = conversations.keys().map(|(user, _)| *user).collect();
+    let unseen = users.into_iter().filter(|user| !views.contains_key(*user));
+    found.extend(unseen.map(|user| format!("{user}: no view")));
+    for (user, view) in views {
+        let others: BTreeSet<&str> = (conversations.keys())
+            .filter(|(me, _)| *me == user)
+            .map(|(_, other)| *other)
+            .chain(view.histories.keys().map(String::as_str))
+            .chain(view.conversations.keys().map(String::as_str))
+            .collect();
+        for other in others {
+            let sent = conversations.get(&(user.as_str(), other)).map_or(&[][..], Vec::as_slice);
+            let marks = account.marks_of(user, other);
+            let side = Side { marks, views, user, other, sent };
+            found.extend(side.faults().into_iter().map(|f| format!("{user} with {other}: {f}")));
+        }
+        found.extend(total_faults(view).into_iter().map(|f| format!("{user}: {f}")));
+    }
+    found
+}
+
+/// The sends of each conversation, once under each of its two sides.
+fn by_conversation(account: &Account) -> BTreeMap<(&str, &str), Vec<&Sent>> {
+    let mut map: BTreeMap<(&str, &str), Vec<&Sent>> = BTreeMap::new();
+    for sent in &account.sent {
+        map.entry((&sent.from, &sent.to)).or_default().push(sent);
+        map.entry((&sent.to, &sent.from)).or_default().push(sent);
+    }
+    map
+}
+
+/// A message sorts after all that its sender had been answered when it began.
+fn order_faults(account: &Account) -> Vec<String> {
+    let mut senders: BTreeMap<&str, Vec<&Sent>> = BTreeMap::new();
+    for sent in account.sent.iter().filter(|sent| sent.ack.is_some()) {
+        senders.entry(&sent.from).or_default().push(sent);
+    }
+    let mut found = Vec::new();
+    for (sender, mut sends) in senders {
+        let mut answered: Vec<_> = sends
+            .iter()
+            .filter_map(|sent| sent.ack.as_ref().map(|ack| (ack.at, ack.order_key)))
+            .collect();
+        answered.sort_unstable();
+        sends.sort_unstable_by_key(|sent| sent.started);
+        let mut known = 0;
+        let mut answers = answered.into_iter().peekable();
+        for sent in sends {
+            while let Some((_, key)) = answers.next_if(|(at, _)| *at < sent.started) {
+                known = known.max(key);
+            }
+            if sent.ack.as_ref().is_some_and(|ack| ack.order_key <= known) {
+                found.push(format!(
+                    "{sender}: {} does not sort after what was answered before it ({known})",
+                    sent.local_id
+                ));
+            }
+        }
+    }
+    found
+}
+
+fn total_faults(view: &View) -> Vec<String> {
+    let all: u64 = view.conversations.values().map(|c| c.unread).sum();
+    let loud: u64 = view.conversations.values().filter(|c| !c.muted).map(|c| c.unread).sum();
+    let mut found = Vec::new();
+    if view.total != loud {
+        found.push(format!("the total is {}, the sum of the conversations {loud}", view.total));
+    }
+    if view.total_with_muted != all {
+        found.push(format!(
+            "the total including muted is {}, the sum of all conversations {all}",
+            view.total_with_muted
+        ));
+    }
+    found
+}
+
+/// One user's side of one conversation.
+struct Side<'a> {
+    marks: Marks<'a>,
+    views: &'a Views,
+    user: &'a str,
+    other: &'a str,
+    /// Both directions.
+    sent: &'a [&'a Sent],
+}
+
+impl Side<'_> {
+    fn faults(&self) -> Vec<String> {
+        let mut found = self.content_faults();
+        found.extend(self.loss_faults());
+        found.extend(self.agreement_faults());
+        found.extend(self.sequence_faults(self.user));
+        found.extend(self.sequence_faults(self.other));
+        found.extend(self.summary_faults());
+        found
+    }
+
+    fn lines(&self) -> &[Line] {
+        self.lines_of(self.user, self.other)
+    }
+
+    fn lines_of(&self, user: &str, other: &str) -> &[Line] {
+        let view = self.views.get(user);
+        view.and_then(|view| view.histories.get(other)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Nothing unsent, nothing twice, nothing other than answered, in ascending order.
+    fn content_faults(&self) -> Vec<String> {
+        let sent: HashMap<_, _> =
+            self.sent.iter().map(|s| ((s.from.as_str(), s.local_id.as_str()), *s)).collect();
+        let mut found = Vec::new();
+        let mut seen = BTreeSet::new();
+        let mut newest = 0;
+        for line in self.lines() {
+            let id = &line.local_id;
+            if !seen.insert((&line.sender, id)) {
+                found.push(format!("{id} is there twice"));
+            }
+            if line.order_key <= newest {
+                found.push(format!("{id} is not in ascending order"));
+            }
+            newest = newest.max(line.order_key);
+            let Some(sent) = sent.get(&(line.sender.as_str(), id.as_str())) else {
+                found.push(format!("{id} of {} was never sent", line.sender));
+                continue;
+            };
+            if line.text != sent.text {
+                found.push(format!("{id} has other content than was sent"));
+            }
+            if let Some(ack) = &sent.ack
+                && (&ack.message_id, ack.seq, ack.order_key)
+                    != (&line.message_id, line.seq, line.order_key)
+            {
+                found.push(format!("{id} is {line:?}, but {ack:?} was answered"));
+            }
+        }
+        found
+    }
+
+    /// What was answered is there, what was deleted is not.
+    fn loss_faults(&self) -> Vec<String> {
+        let present: BTreeSet<_> = self.lines().iter().map(|line| &line.local_id).collect();
+        let mut found = Vec::new();
+        for sent in self.sent {
+            let here = present.contains(&sent.local_id);
+            match self.marks.deleted(sent) {
+                Held::No if sent.ack.is_some() && !here => {
+                    found.push(format!("{} is lost: {:?}", sent.local_id, sent.ack));
+                }
+                Held::Yes if here => found.push(format!("{} was deleted", sent.local_id)),
+                Held::No | Held::Maybe | Held::Yes => {}
+            }
+        }
+        found
+    }
+
+    /// Both sides see the same message, and one whose outcome is unknown is seen by both or none.
+    fn agreement_faults(&self) -> Vec<String> {
+        let theirs: HashMap<_, _> = (self.lines_of(self.other, self.user).iter())
+            .map(|line| (&line.local_id, line))
+            .collect();
+        let mine: BTreeSet<_> = self.lines().iter().map(|line| &line.local_id).collect();
+        let differ = |line: &&Line| theirs.get(&line.local_id).is_some_and(|their| their != line);
+        let mut found: Vec<_> = (self.lines().iter())
+            .filter(differ)
+            .map(|line| format!("{} is not the same on both sides", line.local_id))
+            .collect();
+        for sent in self.sent.iter().filter(|sent| sent.ack.is_none()) {
+            let missing = theirs.contains_key(&sent.local_id) && !mine.contains(&sent.local_id);
+            if missing && self.marks.deleted(sent) == Held::No {
+                found.push(format!("{} is on the other side only", sent.local_id));
+            }
+        }
+        found
+    }
+
+    /// The `messageSeq` of one sender rises with the order, from 1, without gap or repeat.
+    fn sequence_faults(&self, sender: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut last = 0;
+        let mut seqs = BTreeSet::new();
+        for line in self.lines().iter().filter(|line| line.sender == sender) {
+            if line.seq <= last {
+                found.push(format!("{sender}'s {} follows {last} in the order", line.seq));
+            }
+            last = line.seq;
+            seqs.insert(line.seq);
+        }
+        // What this side deleted is known from its answers, or from the other side's view.
+        let theirs = self.lines_of(self.other, self.user);
+        for sent in self.sent.iter().filter(|sent| sent.from == sender) {
+            if self.marks.deleted(sent) == Held::No {
+                continue;
+            }
+            let shown = theirs.iter().find(|line| line.local_id == sent.local_id);
+            seqs.extend(sent.ack.as_ref().map(|ack| ack.seq));
+            seqs.extend(shown.map(|line| line.seq));
+        }
+        let mut expected = 1;
+        for seq in seqs {
+            if seq != expected {
+                found.push(format!("{sender}'s messageSeq jumps from {} to {seq}", expected - 1));
+            }
+            expected = seq + 1;
+        }
+        found
+    }
+
+    /// The conversation says what a recount of its messages says.
+    fn summary_faults(&self) -> Vec<String> {
+        let view = self.views.get(self.user);
+        let Some(summary) = view.and_then(|view| view.conversations.get(self.other)) else {
+            let stored = self.sent.iter().any(|sent| sent.ack.is_some());
+            let missing = stored || !self.lines().is_empty();
+            return if missing { vec!["not in the list".to_owned()] } else { Vec::new() };
+        };
+        let mut found = Vec::new();
+        let (least, most) = self.unread();
+        if !(least..=most).contains(&summary.unread) {
+            let unread = summary.unread;
+            found.push(format!("unread is {unread}, the recount {least} to {most}"));
+        }
+        if !self.marks.may_be_muted().contains(&summary.muted) {
+            found.push(format!("muted is {}", summary.muted));
+        }
+        let last = self.lines().last().map(|line| &line.message_id);
+        if !self.marks.any_deleted() && summary.last_message_id.as_ref() != last {
+            let shown = &summary.last_message_id;
+            found.push(format!("the last message is {shown:?} in the list, {last:?} in history"));
+        }
+        found
+    }
+
+    /// The least and the most that can be unread, by recount of what was received.
+    fn unread(&self) -> (u64, u64) {
+        let shown: BTreeSet<_> = (self.lines().iter())
+            .chain(self.lines_of(self.other, self.user))
+            .map(|line| &line.local_id)
+            .collect();
+        let (mut least, mut most) = (0, 0);
+        for sent in self.sent.iter().filter(|sent| sent.from == self.other && sent.counts) {
+            if sent.ack.is_none() && !shown.contains(&sent.local_id) {
+                continue;
+            }
+            let gone = self.marks.deleted(sent);
+            let read = self.marks.read(sent);
+            most += u64::from(gone != Held::Yes && read != Held::Yes);
+            least += u64::from(gone == Held::No && read == Held::No);
+        }
+        (least, most)
+    }
+}

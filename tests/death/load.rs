@@ -1,0 +1,367 @@
+//! Many pairs of users that write to each other, and keep an account of it.
+//!
+//! A pair is mostly walked by one task, one call after the other, so that its account is exact.
+//! Some pairs have several tasks at once; there the account knows what overlapped.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{Instant, timeout_at},
+};
+
+use crate::{
+    account::{Account, Ack, Change, Mark, Sent},
+    caller::{Caller, Failure},
+    random::Random,
+};
+
+/// The mean time that a task lets pass between two calls.
+const PACE_MS: u64 = 15;
+/// The time within which every task must have been answered again after a death.
+const RECOVERY_DEADLINE: Duration = Duration::from_secs(30);
+/// More than the patience of the last call under way.
+const STOP_DEADLINE: Duration = Duration::from_secs(40);
+/// The epoch of a task that has ended.
+const ENDED: u64 = u64::MAX;
+
+const TEXTS: [&str; 6] = [
+    "Are you there?",
+    "Ja, ich höre dich gut. Bis später!",
+    "今夜は何時に会いましょうか。",
+    "🚲🌧️ on my way",
+    "нет связи, отправляю ещё раз",
+    "مرحبا، كيف حالك اليوم؟",
+];
+
+/// What kind of load.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    /// How many users; each writes with four others.
+    pub(crate) users: usize,
+    /// How many of the pairs have several tasks at once.
+    pub(crate) racing_pairs: usize,
+    /// Whether conversations are cleared, muted and deleted from as well.
+    pub(crate) marks: bool,
+}
+
+/// A running load.
+pub(crate) struct Load {
+    shared: Arc<Shared>,
+    answered: watch::Receiver<Vec<u64>>,
+    walkers: JoinSet<Result<(), Failure>>,
+}
+
+/// How long it took after a death until there were answers again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Recovery {
+    /// Until one task was answered.
+    pub(crate) first: Duration,
+    /// Until every task was.
+    pub(crate) all: Duration,
+}
+
+impl Load {
+    /// Logs the users in and lets them write.
+    pub(crate) async fn start(
+        caller: &Caller,
+        plan: Plan,
+        random: &mut Random,
+    ) -> Result<Self, Failure> {
+        let users: Vec<_> = (0..plan.users).map(|user| format!("user.{user}")).collect();
+        for user in &users {
+            caller.until_done(user, "login", &json!({})).await?;
+        }
+        let walks = walks(&users, plan);
+        let (answering, answered) = watch::channel(vec![0; walks.len()]);
+        let shared = Arc::new(Shared {
+            caller: caller.clone(),
+            answering,
+            clock: AtomicU64::new(1),
+            epoch: AtomicU64::new(1),
+            stopping: AtomicU64::new(0),
+            account: Mutex::default(),
+            deletable: Mutex::default(),
+        });
+        let mut walkers = JoinSet::new();
+        for (index, walk) in walks.into_iter().enumerate() {
+            let walker = Walker {
+                shared: Arc::clone(&shared),
+                index,
+                walk,
+                random: random.split(),
+                sent: 0,
+                muted: HashMap::new(),
+            };
+            walkers.spawn(walker.run());
+        }
+        Ok(Self { shared, answered, walkers })
+    }
+
+    /// Answers to calls that begin from now on belong to a new epoch.
+    pub(crate) fn new_epoch(&self) -> u64 {
+        self.shared.epoch.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    /// Waits until every task was answered to a call that it began in that epoch.
+    pub(crate) async fn answered(&self, epoch: u64, since: Instant) -> Result<Recovery, Failure> {
+        let deadline = since + RECOVERY_DEADLINE;
+        let mut answered = self.answered.clone();
+        let any = |epochs: &Vec<u64>| epochs.iter().any(|seen| *seen >= epoch);
+        let every = |epochs: &Vec<u64>| epochs.iter().all(|seen| *seen >= epoch);
+        let late = |_| format!("no answer within {RECOVERY_DEADLINE:?}");
+        timeout_at(deadline, answered.wait_for(any)).await.map_err(late)??;
+        let first = since.elapsed();
+        if timeout_at(deadline, answered.wait_for(every)).await.is_err() {
+            let waiting = answered.borrow().iter().filter(|seen| **seen < epoch).count();
+            let said = format!("{waiting} tasks without an answer within {RECOVERY_DEADLINE:?}");
+            return Err(said.into());
+        }
+        Ok(Recovery { first, all: since.elapsed() })
+    }
+
+    /// Ends the load, waits for the calls under way, and gives the account.
+    pub(crate) async fn finish(mut self) -> Result<Account, Failure> {
+        self.shared.stopping.store(1, Ordering::SeqCst);
+        let deadline = Instant::now() + STOP_DEADLINE;
+        let mut troubles = BTreeSet::new();
+        while let Some(ended) = timeout_at(deadline, self.walkers.join_next()).await? {
+            if let Err(trouble) = ended? {
+                troubles.insert(trouble.to_string());
+            }
+        }
+        if !troubles.is_empty() {
+            return Err(format!("calls that came to nothing: {troubles:#?}").into());
+        }
+        Ok(self.shared.account().clone())
+    }
+}
+
+/// What one task does: calls as `user`, in the conversation with `other`.
+#[derive(Clone, Debug)]
+struct Walk {
+    user: String,
+    other: String,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Sends as either of the two.
+    Sends,
+    /// Sends and marks as either of the two.
+    SendsAndMarks,
+    /// Sends as `user` only, while others do so too.
+    RacingSends,
+    /// Marks as `user` only, while others send.
+    RacingMarks,
+}
+
+/// A ring in which each user writes with the next and the third after it.
+fn walks(users: &[String], plan: Plan) -> Vec<Walk> {
+    let pairs = (0..users.len()).flat_map(|user| [(user, user + 1), (user, user + 3)]);
+    let mut walks = Vec::new();
+    for (number, (user, other)) in pairs.enumerate() {
+        let (user, other) = (&users[user], &users[other % users.len()]);
+        let mut add = |user: &String, other: &String, kind| {
+            let (user, other) = (user.clone(), other.clone());
+            walks.push(Walk { user, other, kind });
+        };
+        if number >= plan.racing_pairs {
+            let kind = if plan.marks { Kind::SendsAndMarks } else { Kind::Sends };
+            add(user, other, kind);
+            continue;
+        }
+        for (user, other) in [(user, other), (other, user)] {
+            add(user, other, Kind::RacingSends);
+            add(user, other, Kind::RacingSends);
+            if plan.marks {
+                add(user, other, Kind::RacingMarks);
+            }
+        }
+    }
+    walks
+}
+
+/// By user and other: local ID and message ID of what that user may still delete.
+type Deletable = HashMap<(String, String), Vec<(String, String)>>;
+
+/// What the tasks of one load have in common.
+struct Shared {
+    caller: Caller,
+    /// The epoch of the last call of each task that was answered.
+    answering: watch::Sender<Vec<u64>>,
+    clock: AtomicU64,
+    epoch: AtomicU64,
+    stopping: AtomicU64,
+    account: Mutex<Account>,
+    deletable: Mutex<Deletable>,
+}
+
+impl Shared {
+    fn tick(&self) -> u64 {
+        self.clock.fetch_add(1, Ordering::SeqCst)
+    }
+
+    fn account(&self) -> MutexGuard<'_, Account> {
+        self.account.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add_deletable(&self, sent: &Sent, message_id: &str) {
+        let mut deletable = (self.deletable.lock()).unwrap_or_else(PoisonError::into_inner);
+        for (user, other) in [(&sent.from, &sent.to), (&sent.to, &sent.from)] {
+            let list = deletable.entry((user.clone(), other.clone())).or_default();
+            list.push((sent.local_id.clone(), message_id.to_owned()));
+        }
+    }
+
+    fn take_deletable(
+        &self,
+        user: &str,
+        other: &str,
+        random: &mut Random,
+    ) -> Option<(String, String)> {
+        let mut deletable = (self.deletable.lock()).unwrap_or_else(PoisonError::into_inner);
+        let list = deletable.get_mut(&(user.to_owned(), other.to_owned()))?;
+        let length = u64::try_from(list.len()).ok().filter(|length| *length > 0)?;
+        let index = usize::try_from(random.below(length)).ok()?;
+        Some(list.swap_remove(index))
+    }
+}
+
+struct Walker {
+    shared: Arc<Shared>,
+    index: usize,
+    walk: Walk,
+    random: Random,
+    sent: u64,
+    muted: HashMap<String, bool>,
+}
+
+impl Walker {
+    async fn run(mut self) -> Result<(), Failure> {
+        let result = self.walk().await;
+        self.answered(ENDED);
+        result
+    }
+
+    async fn walk(&mut self) -> Result<(), Failure> {
+        while self.shared.stopping.load(Ordering::SeqCst) == 0 {
+            let epoch = self.shared.epoch.load(Ordering::SeqCst);
+            self.step().await?;
+            self.answered(epoch);
+            tokio::time::sleep(self.random.pause(2 * PACE_MS)).await;
+        }
+        Ok(())
+    }
+
+    fn answered(&self, epoch: u64) {
+        self.shared.answering.send_if_modified(|epochs| {
+            let newer = epochs[self.index] < epoch;
+            epochs[self.index] = epochs[self.index].max(epoch);
+            newer
+        });
+    }
+
+    async fn step(&mut self) -> Result<(), Failure> {
+        let (mut user, mut other) = (self.walk.user.clone(), self.walk.other.clone());
+        let alone = matches!(self.walk.kind, Kind::Sends | Kind::SendsAndMarks);
+        if alone && self.random.percent(50) {
+            (user, other) = (other, user);
+        }
+        let marks = match self.walk.kind {
+            Kind::Sends | Kind::RacingSends => false,
+            Kind::SendsAndMarks => self.random.percent(20),
+            Kind::RacingMarks => true,
+        };
+        // A conversation begins with a message.
+        if marks && self.sent > 0 {
+            self.mark(user, other).await
+        } else {
+            self.send(user, other).await
+        }
+    }
+
+    async fn send(&mut self, user: String, other: String) -> Result<(), Failure> {
+        self.sent += 1;
+        let local_id = format!("task-{}-{}", self.index, self.sent);
+        let choice = usize::try_from(self.random.below(6)).unwrap_or_default();
+        let sent = Sent {
+            text: format!("{} ({local_id})", TEXTS[choice]),
+            from: user,
+            to: other,
+            local_id,
+            counts: !self.random.percent(3),
+            started: self.shared.tick(),
+            ack: None,
+        };
+        let place = {
+            let mut account = self.shared.account();
+            account.sent.push(sent.clone());
+            account.sent.len() - 1
+        };
+        let body = json!({
+            "message": { "type": 1, "message": sent.text, "localMessageID": sent.local_id },
+            "toUserID": sent.to,
+            "config": { "disableUnreadMessageCount": !sent.counts },
+        });
+        let caller = &self.shared.caller;
+        let reply = caller.until_done(&sent.from, "send_peer_message", &body).await?;
+        let ack = read_ack(&reply["message"], self.shared.tick())
+            .ok_or_else(|| format!("not a sent message: {reply}"))?;
+        self.shared.add_deletable(&sent, &ack.message_id);
+        self.shared.account().sent[place].ack = Some(ack);
+        Ok(())
+    }
+
+    async fn mark(&mut self, user: String, other: String) -> Result<(), Failure> {
+        let mut body = json!({ "conversationID": other, "conversationType": 0 });
+        let dice = self.random.below(100);
+        let (method, what) = if dice < 35 {
+            ("clear_conversation_unread_message_count", Change::Clear(other))
+        } else if dice < 40 {
+            ("clear_conversation_total_unread_message_count", Change::ClearTotal)
+        } else if dice < 60 {
+            let muted = self.muted.entry(user.clone()).or_default();
+            *muted = !*muted;
+            body["status"] = json!(if *muted { 2 } else { 1 });
+            ("set_conversation_notification_status", Change::Mute(other, *muted))
+        } else if dice < 95 {
+            let picked = self.shared.take_deletable(&user, &other, &mut self.random);
+            let Some((local_id, message_id)) = picked else {
+                return self.send(user, other).await;
+            };
+            body["messageList"] = json!([{ "messageID": message_id }]);
+            ("delete_messages", Change::Delete(other, local_id))
+        } else {
+            ("delete_all_message", Change::DeleteAll(other))
+        };
+        let mark = Mark { user: user.clone(), what, started: self.shared.tick(), acked: None };
+        let place = {
+            let mut account = self.shared.account();
+            account.marks.push(mark);
+            account.marks.len() - 1
+        };
+        self.shared.caller.until_done(&user, method, &body).await?;
+        self.shared.account().marks[place].acked = Some(self.shared.tick());
+        Ok(())
+    }
+}
+
+fn read_ack(message: &Value, at: u64) -> Option<Ack> {
+    Some(Ack {
+        at,
+        message_id: message["messageID"].as_str()?.to_owned(),
+        seq: message["messageSeq"].as_u64()?,
+        order_key: message["orderKey"].as_u64()?,
+    })
+}

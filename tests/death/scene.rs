@@ -1,0 +1,199 @@
+//! A nats-server, a peerd and a load, the ways in which the first two die, and the final recount.
+
+use std::{fmt::Write as _, io::Write as _, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use crate::{
+    account::{Account, Change},
+    caller::{CALL_DEADLINE, Caller, Counts, Failure},
+    checker,
+    load::{Load, Plan, Recovery},
+    random::Random,
+    reading,
+    support::{Nats, Peerd},
+};
+
+/// The longest time of undisturbed work before the next death.
+const LONGEST_WORK_MS: u64 = 1_200;
+/// The longest time for which a nats-server stays dead.
+const LONGEST_DEATH_MS: u64 = 800;
+/// How many of a hundred kills of peerd hit it once more while it recovers.
+const SECOND_KILL_PERCENT: u64 = 34;
+const FAULTS_SHOWN: usize = 20;
+const LOG_LINES_SHOWN: usize = 30;
+
+/// One run.
+pub(crate) struct Scene {
+    name: &'static str,
+    seed: u64,
+    random: Random,
+    caller: Caller,
+    load: Load,
+    peerd: Peerd,
+    nats: Nats,
+    deaths: u32,
+    recoveries: Vec<Recovery>,
+}
+
+impl Scene {
+    /// Starts everything, the load included.
+    pub(crate) async fn start(name: &'static str, plan: Plan) -> Result<Self, Failure> {
+        let seed = Random::seed();
+        say(&format!("{name}: DEATH_SEED={seed}"));
+        let mut random = Random::new(seed);
+        let nats = Nats::start().await;
+        let call_deadline = CALL_DEADLINE.as_millis().to_string();
+        let settings = [
+            ("PEERD__LIMITS__MESSAGES_PER_SECOND", "100000"),
+            ("PEERD__LIMITS__CALL_DEADLINE_MS", call_deadline.as_str()),
+        ];
+        let peerd = Peerd::start_with(&nats.url(), &settings).await;
+        let caller = Caller::connect(&nats.url()).await?;
+        let load = Load::start(&caller, plan, &mut random).await?;
+        // Every pair has written before the first death.
+        load.answered(1, Instant::now()).await?;
+        Ok(Self {
+            name,
+            seed,
+            random,
+            caller,
+            load,
+            peerd,
+            nats,
+            deaths: 0,
+            recoveries: Vec::new(),
+        })
+    }
+
+    /// Lets the load work until a random moment.
+    pub(crate) async fn work_a_while(&mut self) {
+        tokio::time::sleep(self.random.pause(LONGEST_WORK_MS)).await;
+    }
+
+    /// Kills peerd, sometimes again while it recovers, and waits until all are answered again.
+    pub(crate) async fn kill_peerd(&mut self) -> Result<(), Failure> {
+        let mut killed = Instant::now();
+        self.deaths += 1;
+        self.peerd.kill9();
+        if self.random.percent(SECOND_KILL_PERCENT) {
+            self.peerd.restart().await;
+            self.work_a_while().await;
+            killed = Instant::now();
+            self.deaths += 1;
+            self.peerd.kill9();
+        }
+        let epoch = self.load.new_epoch();
+        self.peerd.restart().await;
+        self.recovered(epoch, killed).await
+    }
+
+    /// Kills nats-server and starts it again after a while; peerd has to find it by itself.
+    pub(crate) async fn kill_nats(&mut self) -> Result<(), Failure> {
+        let killed = Instant::now();
+        self.deaths += 1;
+        self.nats.kill9();
+        let epoch = self.load.new_epoch();
+        tokio::time::sleep(self.random.pause(LONGEST_DEATH_MS)).await;
+        self.nats.restart().await;
+        self.recovered(epoch, killed).await?;
+        if self.peerd.is_running() {
+            Ok(())
+        } else {
+            Err(self.failure("peerd ended with its nats-server"))
+        }
+    }
+
+    /// Tells peerd to end, which must succeed, and starts it again; answers how long it took to
+    /// end.
+    pub(crate) async fn terminate_peerd(&mut self) -> Result<Duration, Failure> {
+        let told = Instant::now();
+        self.deaths += 1;
+        let status = self.peerd.terminate().await;
+        let took = told.elapsed();
+        say(&format!("{}: ended in {took:.2?}, {status}", self.name));
+        if !status.success() {
+            return Err(self.failure(&format!("peerd, told to end, ended with {status}")));
+        }
+        let epoch = self.load.new_epoch();
+        self.peerd.restart().await;
+        self.recovered(epoch, told).await?;
+        Ok(took)
+    }
+
+    /// Ends the load and holds what every user sees against what was answered.
+    pub(crate) async fn finish(mut self) -> Result<Arc<Counts>, Failure> {
+        let log_before = self.peerd.log();
+        let account = match self.load.finish().await {
+            Ok(account) => account,
+            Err(error) => return Err(failure(self.seed, &error.to_string(), &log_before)),
+        };
+        let counts = self.caller.counts();
+        say(&figures(self.name, &account, &counts, self.deaths, &self.recoveries));
+        let views = reading::read(&self.caller, &account).await?;
+        let read: usize =
+            (views.values()).flat_map(|view| view.histories.values()).map(Vec::len).sum();
+        let faults = checker::faults(&account, &views);
+        say(&format!("{}: {read} messages read back, {} faults", self.name, faults.len()));
+        if !faults.is_empty() {
+            let shown = &faults[..faults.len().min(FAULTS_SHOWN)];
+            let what = format!("{} faults, such as {shown:#?}", faults.len());
+            return Err(failure(self.seed, &what, &self.peerd.log()));
+        }
+        if !self.peerd.is_running() {
+            return Err(failure(self.seed, "peerd ended", &self.peerd.log()));
+        }
+        Ok(counts)
+    }
+
+    async fn recovered(&mut self, epoch: u64, since: Instant) -> Result<(), Failure> {
+        match self.load.answered(epoch, since).await {
+            Ok(recovery) => {
+                self.recoveries.push(recovery);
+                Ok(())
+            }
+            Err(error) => Err(self.failure(&error.to_string())),
+        }
+    }
+
+    fn failure(&self, what: &str) -> Failure {
+        failure(self.seed, what, &self.peerd.log())
+    }
+}
+
+fn failure(seed: u64, what: &str, log: &str) -> Failure {
+    let lines: Vec<_> = log.lines().collect();
+    let tail = lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n");
+    format!("DEATH_SEED={seed}: {what}\n--- peerd's log ---\n{tail}").into()
+}
+
+fn figures(
+    name: &str,
+    account: &Account,
+    counts: &Counts,
+    deaths: u32,
+    recoveries: &[Recovery],
+) -> String {
+    let acked = (account.sent.iter()).filter(|sent| sent.ack.is_some());
+    let deletes = (account.marks.iter())
+        .filter(|mark| matches!(mark.what, Change::Delete(..) | Change::DeleteAll(_)));
+    let mut text = format!(
+        "{name}: {} sent, {} acked; {} clears, mutes and deletes ({} deletes); {deaths} deaths\n\
+         {name}: attempts: {counts}\n{name}: answered again after (first, all):",
+        account.sent.len(),
+        acked.count(),
+        account.marks.len(),
+        deletes.count(),
+    );
+    for Recovery { first, all } in recoveries {
+        // Writing to a string cannot fail.
+        let _ = write!(text, " ({:.2} s, {:.2} s)", first.as_secs_f64(), all.as_secs_f64());
+    }
+    text
+}
+
+/// Writes a line that is seen whether or not the test passes: the figures are the point.
+fn say(text: &str) {
+    // A closed standard error is no reason to fail.
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}

