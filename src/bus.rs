@@ -4,6 +4,8 @@ pub mod discovery;
 pub mod memory;
 pub mod nats;
 
+use std::future::Future;
+
 use bytes::Bytes;
 
 use crate::wire::encoding::Encoding;
@@ -61,8 +63,8 @@ pub trait Bus: Send + Sync + 'static {
     /// a message can be given while the state it tells of is locked.
     fn emit(&self, outgoing: Outgoing) -> Result<(), Full>;
 
-    /// How many more messages can be given at the moment.
-    fn room(&self) -> usize;
+    /// Waits until `count` more messages can be given.
+    fn room_for(&self, count: usize) -> impl Future<Output = ()> + Send;
 
     /// The largest message, headers and body, in bytes.
     fn max_message_bytes(&self) -> usize;

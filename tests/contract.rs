@@ -18,7 +18,6 @@ mod contract {
     mod delete;
     mod discovery;
     mod history;
-    mod instances;
     mod limits;
     mod login;
     mod permissions;

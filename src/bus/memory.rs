@@ -23,9 +23,7 @@ impl Bus for Memory {
         Ok(())
     }
 
-    fn room(&self) -> usize {
-        usize::MAX
-    }
+    async fn room_for(&self, _count: usize) {}
 
     fn max_message_bytes(&self) -> usize {
         1024 * 1024

@@ -38,8 +38,11 @@ impl Bus for Nats {
         self.queue.try_send(outgoing).map_err(|_| Full)
     }
 
-    fn room(&self) -> usize {
-        self.queue.capacity()
+    async fn room_for(&self, count: usize) {
+        if self.queue.capacity() < count {
+            // The permits are given back at once: it is the wait that is wanted.
+            drop(self.queue.reserve_many(count).await);
+        }
     }
 
     fn max_message_bytes(&self) -> usize {

@@ -106,7 +106,7 @@ impl Config {
         let nats = &self.nats;
         check.that(!nats.servers.is_empty(), "nats.servers", "must name at least one server");
         for server in &nats.servers {
-            let is_address = server.parse::<async_nats::ServerAddr>().is_ok();
+            let is_address = !server.is_empty() && server.parse::<async_nats::ServerAddr>().is_ok();
             check.that(is_address, "nats.servers", "must be addresses such as nats://host:4222");
         }
         let has_user = !nats.user.is_empty();

@@ -2,7 +2,25 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::id::OrderKey;
+use super::id::{OrderKey, UserId};
+
+/// Which keys are given: even or odd ones. The two directions of a conversation may take their keys
+/// from the clocks of two partitions; with a lane each, no two messages of it have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// Even keys.
+    Even = 0,
+    /// Odd keys.
+    Odd = 1,
+}
+
+impl Lane {
+    /// The lane of the messages that `sender` sends to `receiver`.
+    #[must_use]
+    pub fn of(sender: &UserId, receiver: &UserId) -> Self {
+        if sender < receiver { Self::Even } else { Self::Odd }
+    }
+}
 
 /// Gives order keys that follow the wall clock and never go back: each is above every key given
 /// or seen before, whatever the wall clock does. One per partition.
@@ -14,9 +32,12 @@ pub struct KeyClock {
 impl KeyClock {
     /// A key for `now_ms` (wall clock, milliseconds since 1970), above `floor` and above every key
     /// given or seen.
-    pub fn next(&self, now_ms: u64, floor: OrderKey) -> OrderKey {
+    pub fn next(&self, now_ms: u64, floor: OrderKey, lane: Lane) -> OrderKey {
         let at_least = OrderKey::at_ms(now_ms).0.max(floor.0 + 1);
-        let step = |newest: u64| at_least.max(newest + 1);
+        let step = |newest: u64| {
+            let key = at_least.max(newest + 1);
+            key + u64::from(key % 2 != lane as u64)
+        };
         let before = self
             .newest
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |newest| Some(step(newest)));
@@ -38,12 +59,23 @@ mod tests {
     #[test]
     fn keys_rise_whatever_the_wall_clock_does() {
         let clock = KeyClock::default();
-        let first = clock.next(EPOCH_MS + 1000, OrderKey::ZERO);
-        assert_eq!(first, OrderKey::at_ms(EPOCH_MS + 1000));
-        assert_eq!(clock.next(EPOCH_MS + 1000, OrderKey::ZERO).0, first.0 + 1);
-        assert_eq!(clock.next(EPOCH_MS, OrderKey::ZERO).0, first.0 + 2, "the wall clock went back");
-        assert_eq!(clock.next(EPOCH_MS, OrderKey(first.0 + 50)).0, first.0 + 51, "above the floor");
-        clock.observe(OrderKey(first.0 + 100));
-        assert_eq!(clock.next(EPOCH_MS, OrderKey::ZERO).0, first.0 + 101, "above what was seen");
+        let next = |now_ms, floor| clock.next(now_ms, floor, Lane::Even).0;
+        let first = next(EPOCH_MS + 1000, OrderKey::ZERO);
+        assert_eq!(first, OrderKey::at_ms(EPOCH_MS + 1000).0);
+        assert_eq!(next(EPOCH_MS + 1000, OrderKey::ZERO), first + 2);
+        assert_eq!(next(EPOCH_MS, OrderKey::ZERO), first + 4, "the wall clock went back");
+        assert_eq!(next(EPOCH_MS, OrderKey(first + 50)), first + 52, "above the floor");
+        clock.observe(OrderKey(first + 100));
+        assert_eq!(next(EPOCH_MS, OrderKey::ZERO), first + 102, "above what was seen");
+    }
+
+    #[test]
+    fn two_clocks_never_give_the_two_directions_of_a_conversation_the_same_key() {
+        let user = |id| UserId::new(id, "userID").expect("a valid ID");
+        let (alice, bob) = (user("alice"), user("bob"));
+        let of = |sender, receiver| {
+            KeyClock::default().next(EPOCH_MS, OrderKey::ZERO, Lane::of(sender, receiver))
+        };
+        assert_ne!(of(&alice, &bob), of(&bob, &alice));
     }
 }

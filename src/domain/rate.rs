@@ -42,10 +42,10 @@ impl Window {
         }
     }
 
-    /// Notes what was sent before this window was there (by an owner before): `count` places taken
-    /// at `at_us`.
-    pub fn assume(&mut self, at_us: u64, count: usize) {
-        self.taken.extend(std::iter::repeat_n(at_us, count));
+    /// Notes what was sent before this window was there (by an owner before).
+    pub fn assume(&mut self, earlier_us: impl IntoIterator<Item = u64>) {
+        self.taken.extend(earlier_us);
+        self.taken.make_contiguous().sort_unstable();
     }
 }
 

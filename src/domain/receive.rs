@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::clock::KeyClock;
+use super::clock::{KeyClock, Lane};
 use super::conversation::{ConversationView, Head, Mark, PagePointers};
 use super::event::{Event, Told};
 use super::id::{Partition, UserId};
@@ -126,7 +126,7 @@ impl User {
             sender: delivery.from.clone(),
             receiver: self.id.clone(),
             partition,
-            key: clock.next(now_ms, delivery.floor),
+            key: clock.next(now_ms, delivery.floor, Lane::of(&delivery.from, &self.id)),
             seq,
             timestamp_ms: delivery.timestamp_ms,
             local_id: send.draft.local_id.clone(),

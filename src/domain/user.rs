@@ -93,7 +93,10 @@ impl User {
     }
 
     fn heard_within(&self, now_ms: u64, span_ms: u64) -> bool {
-        self.account.heard_ms.is_some_and(|heard| now_ms.saturating_sub(heard) <= span_ms)
+        // A login is a call too; its own time is all that is known after a crash right behind it.
+        let since_ms = self.account.sessions.last().map(|session| session.since_ms);
+        let heard_ms = self.account.heard_ms.max(since_ms);
+        heard_ms.is_some_and(|heard| now_ms.saturating_sub(heard) <= span_ms)
     }
 
     /// Notes a call: any call of a logged-in user counts as a heartbeat.
@@ -153,11 +156,21 @@ impl User {
         self.conversations.get(other).filter(|conversation| conversation.exists())
     }
 
-    /// When the user last sent a stored message, in milliseconds since 1970.
+    /// To whom the user sent stored messages at or after a time (milliseconds since 1970).
     #[must_use]
-    pub fn last_sent_ms(&self) -> Option<u64> {
-        let heads = self.conversations.values().filter_map(|known| known.head(Direction::Send));
-        heads.map(|head| head.timestamp_ms).max()
+    pub fn receivers_since(&self, since_ms: u64) -> Vec<UserId> {
+        let is_since = |known: &Conversation| {
+            known.head(Direction::Send).is_some_and(|head| head.timestamp_ms >= since_ms)
+        };
+        let conversations = self.conversations.iter();
+        conversations.filter(|(_, known)| is_since(known)).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Whether the user received a stored message at or after a time (milliseconds since 1970).
+    #[must_use]
+    pub fn has_news_since(&self, since_ms: u64) -> bool {
+        let mut heads = self.conversations.values().filter_map(|known| known.received);
+        heads.any(|head| head.timestamp_ms >= since_ms)
     }
 }
 

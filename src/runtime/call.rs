@@ -8,7 +8,7 @@ use futures::FutureExt as _;
 use tokio::time::Instant;
 
 use super::cell::UserCell;
-use super::node::{MESSAGES_PER_CALL, Node};
+use super::node::Node;
 use super::session::LoggedIn;
 use crate::bus::{Bus, Incoming, Kind, Outgoing};
 use crate::domain::id::UserId;
@@ -24,7 +24,7 @@ use crate::wire::subject::Token;
 const OVERLOADED_RETRY_MS: u64 = 100;
 /// Room that a reply leaves for its subject and headers in the server's largest message.
 const ENVELOPE_BYTES: usize = 4096;
-/// Calls by one login that a replay may take, in call deadlines.
+/// How long a replay may take, in call deadlines.
 const REPLAY_DEADLINES: u32 = 4;
 
 /// What a call comes to.
@@ -36,15 +36,15 @@ struct Outcome {
 
 struct Replay {
     cell: Arc<UserCell>,
-    heard_before_ms: Option<u64>,
+    since_ms: u64,
 }
 
 impl<S: Store, B: Bus> Node<S, B> {
     /// Takes a call in: at once refused, or under way in a task of its own.
-    pub fn take(self: &Arc<Self>, incoming: Incoming) {
-        let has_room = self.bus.room() >= self.options.calls_under_way * MESSAGES_PER_CALL;
-        let permit = self.calls.clone().try_acquire_owned().ok().filter(|_| has_room);
-        let Some(permit) = permit else {
+    pub async fn take(self: &Arc<Self>, incoming: Incoming) {
+        // The room that the calls under way may need, and some for the refusals of others.
+        self.wait_for_room().await;
+        let Ok(permit) = self.calls.clone().try_acquire_owned() else {
             let failure = Failure::Overloaded { retry_after_ms: OVERLOADED_RETRY_MS };
             self.refuse(&incoming, &failure.into());
             return;
@@ -79,17 +79,23 @@ impl<S: Store, B: Bus> Node<S, B> {
         match (result, user) {
             (Ok(outcome), Ok((user, _))) => {
                 self.reply(&incoming, written, &outcome.reply, &user);
-                if let Some(Replay { cell, heard_before_ms }) = outcome.replay {
-                    let deadline = Instant::now() + self.options.call_deadline * REPLAY_DEADLINES;
-                    if let Err(error) = self.replay(&cell, heard_before_ms, deadline).await {
-                        tracing::warn!(%error, "a replay ended early");
-                    }
+                if let Some(replay) = outcome.replay {
+                    self.finish_login(replay).await;
                 }
             }
             (Err(error), _) => self.reply_error(&incoming, written, &error),
             (Ok(_), Err(rejection)) => {
                 self.reply_error(&incoming, written, &rejection.into());
             }
+        }
+    }
+
+    /// What follows the reply to a login. Only then is the user taken to have heard of everything.
+    async fn finish_login(&self, Replay { cell, since_ms }: Replay) {
+        let deadline = Instant::now() + self.options.call_deadline * REPLAY_DEADLINES;
+        match self.replay(&cell, since_ms, deadline).await {
+            Ok(()) => self.store_heard(&cell).await,
+            Err(error) => tracing::warn!(%error, "a replay ended early"),
         }
     }
 
@@ -130,8 +136,9 @@ impl<S: Store, B: Bus> Node<S, B> {
         let request = Request::parse(method, encoding?, body)?;
         if let Request::Login { name, platform, device_id } = request {
             let logged_in = self.login(&cell, &name, platform, device_id, deadline).await?;
-            let LoggedIn { reply, heard_before_ms } = logged_in;
-            return Ok(Outcome { reply, replay: Some(Replay { cell, heard_before_ms }) });
+            let LoggedIn { reply, replay_since_ms } = logged_in;
+            let replay = replay_since_ms.map(|since_ms| Replay { cell, since_ms });
+            return Ok(Outcome { reply, replay });
         }
         let reply = self.answer(&cell, request, deadline).await?;
         Ok(Outcome { reply, replay: None })

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::clock::Clock;
 use super::connect::{ConnectError, Connection, NatsOptions, connect};
-use super::node::{MESSAGES_PER_CALL, Node, Options};
+use super::node::{MESSAGES_PER_CALL, Node, Options, ROOM_BEYOND_CALLS};
 use crate::bus::discovery::{Counters, Discovery};
 use crate::bus::nats::{Calls, Nats};
 use crate::store::jetstream::{JetStream, StreamNames};
@@ -86,7 +86,7 @@ pub async fn serve(
     refuse_company(&bus.client, subjects.prefix()).await?;
     provision(&store.client, &subjects, &names, &settings.stream).await?;
 
-    let capacity = 2 * settings.node.calls_under_way * MESSAGES_PER_CALL;
+    let capacity = settings.node.calls_under_way * MESSAGES_PER_CALL + ROOM_BEYOND_CALLS;
     let (outgoing, pump) = Nats::new(bus.client.clone(), capacity);
     let counters = Arc::new(Counters::default());
     let jetstream = JetStream::new(store.client.clone(), store.link.clone(), names.clone());
@@ -113,7 +113,7 @@ pub async fn serve(
         tokio::select! {
             () = &mut shutdown => break Ok(()),
             call = calls.next() => match call {
-                Some(call) => node.take(call),
+                Some(call) => node.take(call).await,
                 None => break Err(ServeError::Closed),
             },
         }
@@ -126,7 +126,7 @@ pub async fn serve(
     keeper.abort();
     calls.drain().await;
     while let Ok(Some(call)) = timeout_at(deadline, calls.next()).await {
-        node.take(call);
+        node.take(call).await;
     }
     if timeout_at(deadline, node.settle()).await.is_err() {
         tracing::warn!("calls were still under way at the end of the shutdown deadline");

@@ -13,11 +13,17 @@ use crate::domain::conversation::{Head, Settings};
 use crate::domain::id::{Partition, UserId};
 use crate::domain::message::Direction;
 use crate::domain::user::{Account, User};
-use crate::store::{ReadError, Record, Store, StreamId};
+use crate::store::{ReadError, Record, Start, Store, StreamId};
 use crate::wire::entry;
 use crate::wire::failure::Failure;
 use crate::wire::record::{self, RecordError};
 use crate::wire::subject::{Token, last_token};
+
+const SECOND_MS: u64 = 1000;
+/// How much earlier than by peerd's clock a read begins, for a server whose clock is behind.
+const CLOCK_SLACK_MS: u64 = 1000;
+/// Most messages of one pair that are read to know a sender's last second.
+const RECALLED: usize = 1024;
 
 /// Why a read came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -63,34 +69,53 @@ impl<S: Store, B: Bus> Node<S, B> {
             return Ok(());
         }
         let stored = self.read_user(cell, deadline).await?;
-        let mut user = cell.lock();
-        if let Some((account, _)) = &stored.account {
-            let heard_ms = account.heard_ms.unwrap_or_default();
-            cell.heard_stored_ms.store(heard_ms, Ordering::Relaxed);
-            cell.put_off_heard(heard_ms + self.options.heard_write_interval_ms);
+        {
+            let mut user = cell.lock();
+            if let Some((account, _)) = &stored.account {
+                let heard_ms = account.heard_ms.unwrap_or_default();
+                cell.heard_stored_ms.store(heard_ms, Ordering::Relaxed);
+                cell.put_off_heard(heard_ms + self.options.heard_write_interval_ms);
+            }
+            stored.merge_into(&mut user);
+            user.settle_revision();
+            self.key_clock(cell.partition).observe(user.newest_told());
         }
-        let is_first = !cell.was_ever_loaded();
-        stored.merge_into(&mut user);
-        user.settle_revision();
-        self.key_clock(cell.partition).observe(user.newest_told());
-        if is_first {
-            self.assume_recent_sends(&mut user);
+        if !cell.was_ever_loaded() {
+            self.recall_last_second(cell, deadline).await?;
         }
-        drop(user);
         cell.set_loaded(generation);
         Ok(())
     }
 
-    /// An owner that has just come to a user does not know the user's last second. Where the log
-    /// shows a message of it, the budget counts as used up then.
-    fn assume_recent_sends(&self, user: &mut User) {
+    /// An owner that has just come to a user does not know what the user sent in the last second.
+    /// The log does. A user who did not send then needs no read.
+    async fn recall_last_second(
+        &self,
+        cell: &UserCell,
+        deadline: Instant,
+    ) -> Result<(), LoadError> {
         let now = self.clock.now();
-        let Some(sent_ms) = user.last_sent_ms() else { return };
-        let age_ms = now.wall_ms.saturating_sub(sent_ms);
-        if age_ms < 1000 {
-            let at_us = now.steady_us.saturating_sub(age_ms * 1000);
-            user.messages_sent.assume(at_us, self.limits().messages_per_second);
+        let since_ms = now.wall_ms.saturating_sub(SECOND_MS);
+        let receivers = cell.lock().receivers_since(since_ms);
+        for receiver in receivers {
+            let token = Token::of(&receiver);
+            let partition = self.subjects.partition(&token);
+            let subject = self.subjects.log(partition, &token, &cell.token);
+            let start = Start::TimeMs(since_ms.saturating_sub(CLOCK_SLACK_MS));
+            // The rate bounds what there can be; at a rate past all reason some is missed.
+            let read =
+                self.store.read(StreamId::Log(partition), subject, start, RECALLED, deadline);
+            let mut sent_us = Vec::new();
+            for record in read.await?.records {
+                let stored = record::decode(&record.payload, &cell.id, &receiver, partition)?;
+                let age_ms = now.wall_ms.saturating_sub(stored.message.timestamp_ms);
+                if age_ms < SECOND_MS {
+                    sent_us.push(now.steady_us.saturating_sub(age_ms * 1000));
+                }
+            }
+            cell.lock().messages_sent.assume(sent_us);
         }
+        Ok(())
     }
 
     async fn read_user(&self, cell: &UserCell, deadline: Instant) -> Result<Stored, LoadError> {

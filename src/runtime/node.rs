@@ -26,6 +26,9 @@ use crate::wire::subject::{Subjects, Token};
 
 /// Most messages that one call sends while state is locked: events to both sides and the reply.
 pub const MESSAGES_PER_CALL: usize = 8;
+/// Room for messages on their way out beyond what the calls under way may need: for refusals and
+/// replays.
+pub const ROOM_BEYOND_CALLS: usize = 4096;
 /// Users that a sweep looks at for each user that comes in.
 const SWEEP_STEPS: usize = 16;
 
@@ -233,6 +236,11 @@ impl<S: Store, B: Bus> Node<S, B> {
             // Calls are only taken while there is room for what they send.
             tracing::error!("a message was dropped: too much is on its way out");
         }
+    }
+
+    /// Waits until there is more room for messages on their way out than the calls under way need.
+    pub(super) async fn wait_for_room(&self) {
+        self.bus.room_for(self.options.calls_under_way * MESSAGES_PER_CALL + 1).await;
     }
 
     pub(super) fn log_of(&self, receiver: &UserCell) -> StreamId {

@@ -29,23 +29,14 @@ const CLOCK_SLACK_MS: u64 = 2000;
 const HALVINGS_MAX: usize = 30;
 
 impl<S: Store, B: Bus> Node<S, B> {
-    /// Tells what was stored for a user since `heard_ms`, oldest first.
+    /// Tells what was stored for a user since a time, oldest first.
     pub(super) async fn replay(
         &self,
         cell: &UserCell,
-        heard_ms: Option<u64>,
+        since_ms: u64,
         deadline: Instant,
     ) -> Result<(), LoadError> {
         let limits = self.limits();
-        let oldest_ms = self.clock.now().wall_ms.saturating_sub(limits.replay_age_ms);
-        let since_ms = heard_ms.unwrap_or_default().max(oldest_ms);
-        let is_news = |user: &crate::domain::user::User| {
-            let heads = user.conversations.values().filter_map(|known| known.received);
-            heads.into_iter().any(|head| head.timestamp_ms >= since_ms)
-        };
-        if !is_news(&cell.lock()) {
-            return Ok(());
-        }
         let mut messages = self.read_since(cell, since_ms, deadline).await?;
         self.leave_out_deleted(cell, &mut messages);
         messages.sort_by_key(|message| message.key);
@@ -64,19 +55,18 @@ impl<S: Store, B: Bus> Node<S, B> {
         Ok(())
     }
 
+    /// Since when a user who was last heard at `heard_ms` gets messages replayed.
+    pub(super) fn replay_since(&self, heard_ms: Option<u64>) -> u64 {
+        let oldest_ms = self.clock.now().wall_ms.saturating_sub(self.limits().replay_age_ms);
+        heard_ms.unwrap_or_default().max(oldest_ms)
+    }
+
     fn leave_out_deleted(&self, cell: &UserCell, messages: &mut Vec<Arc<Message>>) {
         let user = cell.lock();
         messages.retain(|message| {
             let known = user.conversations.get(&message.sender);
             !known.is_some_and(|known| known.hides(Direction::Receive, message.seq))
         });
-    }
-
-    /// A replay is many messages: it leaves room for the calls under way.
-    async fn wait_for_room(&self) {
-        while self.bus.room() < self.options.calls_under_way * super::node::MESSAGES_PER_CALL {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
     }
 
     /// The messages to a user since a time; where they are too many, at least the newest.

@@ -17,11 +17,11 @@ use crate::wire::entry;
 use crate::wire::failure::{CallError, Failure};
 use crate::wire::reply::Reply;
 
-/// A login that was answered, and since when messages are to be replayed.
+/// A login that is to be answered, and what is to be replayed after that.
 pub(super) struct LoggedIn {
     pub(super) reply: Reply,
-    /// When the user was last heard from before; `None`: never.
-    pub(super) heard_before_ms: Option<u64>,
+    /// Since when, in milliseconds since 1970; `None` where nothing came since then.
+    pub(super) replay_since_ms: Option<u64>,
 }
 
 impl<S: Store, B: Bus> Node<S, B> {
@@ -38,13 +38,17 @@ impl<S: Store, B: Bus> Node<S, B> {
         let now_ms = self.clock.now().wall_ms;
         let id = nuid::next().to_string();
         let session = Session { id: id.clone(), since_ms: now_ms, platform, device_id };
-        let (Login { account, kicked }, expected_seq) = {
+        let (Login { mut account, kicked }, expected_seq, replay_since_ms) = {
             let user = cell.lock();
-            (user.login(session, name, now_ms, self.limits()), user.account_seq)
+            let since_ms = self.replay_since(user.account.heard_ms);
+            let replay_since_ms = user.has_news_since(since_ms).then_some(since_ms);
+            (user.login(session, name, now_ms, self.limits()), user.account_seq, replay_since_ms)
         };
-        let heard_before_ms = account.heard_ms;
-        // What is stored as last heard stays as it was until the replay is out: a crash before
-        // must not lose it.
+        // What is stored as last heard stays as it was until a replay is out: a crash before must
+        // not lose it.
+        if replay_since_ms.is_none() {
+            account.heard_ms = Some(now_ms);
+        }
         let account_seq = self.store_account(cell, &account, expected_seq, deadline).await?;
         cell.put_off_heard(now_ms + self.options.heard_write_interval_ms);
         let mut user = cell.lock();
@@ -60,7 +64,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             totals: user.totals,
             revision: user.revision.current,
         };
-        Ok(LoggedIn { reply, heard_before_ms })
+        Ok(LoggedIn { reply, replay_since_ms })
     }
 
     /// Ends one session or all.

@@ -14,6 +14,7 @@ use super::history::Reader;
 use super::node::Node;
 use crate::bus::Bus;
 use crate::domain::clear::clear_unread;
+use crate::domain::clock::Lane;
 use crate::domain::conversation::{
     Conversation, ConversationEvent, ConversationView, NotificationStatus, Settings,
 };
@@ -208,7 +209,7 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     pub(super) fn next_key(&self, cell: &UserCell) -> OrderKey {
         let floor = cell.lock().newest_told();
-        self.key_clock(cell.partition).next(self.clock.now().wall_ms, floor)
+        self.key_clock(cell.partition).next(self.clock.now().wall_ms, floor, Lane::Even)
     }
 
     async fn store_settings(

@@ -82,15 +82,22 @@ pub async fn provision(
     check_version(client)?;
     let context = jetstream::new(client.clone());
     let configs = configs(subjects, names, options);
-    let differences: Vec<Vec<String>> = stream::iter(configs)
-        .map(|config| ensure(&context, config))
+    // First all that is there, so that a refusal leaves everything as it was.
+    let found: Vec<Option<Config>> =
+        stream::iter(configs.iter().map(|config| config.name.clone()).collect::<Vec<_>>())
+            .map(|name| find(&context, name))
+            .buffered(CONCURRENT)
+            .try_collect()
+            .await?;
+    let there = configs.iter().zip(&found);
+    refuse(there.filter_map(|(want, found)| found.as_ref().map(|found| (want, found))))?;
+    let missing = configs.into_iter().zip(found).filter(|(_, found)| found.is_none());
+    let created: Vec<(Config, Config)> = stream::iter(missing.map(|(want, _)| want))
+        .map(|config| create(&context, config))
         .buffered(CONCURRENT)
         .try_collect()
         .await?;
-    let differences: Vec<String> = differences.into_iter().flatten().collect();
-    if !differences.is_empty() {
-        return Err(ProvisionError::Differs(differences));
-    }
+    refuse(created.iter().map(|(want, echoed)| (want, echoed)))?;
     write_sentinels(client, subjects).await
 }
 
@@ -154,22 +161,32 @@ fn limit(limit: u64) -> i64 {
     if limit == 0 { -1 } else { i64::try_from(limit).unwrap_or(i64::MAX) }
 }
 
-/// Makes one stream if it is missing; answers how the echoed configuration differs.
-async fn ensure(
+/// The configuration of a stream, if it is there.
+async fn find(
+    context: &jetstream::Context,
+    name: String,
+) -> Result<Option<Config>, ProvisionError> {
+    match context.get_stream(&name).await {
+        Ok(stream) => Ok(Some(stream.cached_info().config.clone())),
+        Err(error) if is_missing(&error) => Ok(None),
+        Err(error) => Err(failed(&name, &error)),
+    }
+}
+
+/// Makes a stream; answers what was asked for and what the server says it made.
+async fn create(
     context: &jetstream::Context,
     config: Config,
-) -> Result<Vec<String>, ProvisionError> {
-    let name = config.name.clone();
-    let found = match context.get_stream(&name).await {
-        Ok(stream) => stream.cached_info().config.clone(),
-        Err(error) if is_missing(&error) => {
-            let created = context.create_stream(config.clone()).await;
-            let created = created.map_err(|error| failed(&name, &error))?;
-            created.cached_info().config.clone()
-        }
-        Err(error) => return Err(failed(&name, &error)),
-    };
-    Ok(differences(&config, &found))
+) -> Result<(Config, Config), ProvisionError> {
+    let created = context.create_stream(config.clone()).await;
+    let created = created.map_err(|error| failed(&config.name, &error))?;
+    Ok((config, created.cached_info().config.clone()))
+}
+
+fn refuse<'a>(pairs: impl Iterator<Item = (&'a Config, &'a Config)>) -> Result<(), ProvisionError> {
+    let differences: Vec<String> =
+        pairs.flat_map(|(want, found)| differences(want, found)).collect();
+    if differences.is_empty() { Ok(()) } else { Err(ProvisionError::Differs(differences)) }
 }
 
 fn is_missing(error: &GetStreamError) -> bool {

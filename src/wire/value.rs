@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
 
-use serde::Deserialize as _;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::encoding::Encoding;
@@ -43,9 +42,9 @@ impl<'a> Value<'a> {
             return Ok(Self::Object(Vec::new()));
         }
         let left = Cell::new(VALUES_MAX);
-        let seed = Seed { depth: DEPTH_MAX, left: &left };
         match encoding {
             Encoding::Json => {
+                let seed = Seed { depth: DEPTH_MAX, left: &left };
                 let mut deserializer = serde_json::Deserializer::from_slice(body);
                 let value = seed.deserialize(&mut deserializer);
                 value.and_then(|value| deserializer.end().map(|()| value)).map_err(|error| {
@@ -55,15 +54,10 @@ impl<'a> Value<'a> {
                 })
             }
             Encoding::MessagePack => {
-                let mut deserializer = rmp_serde::Deserializer::from_read_ref(body);
-                let value = seed
-                    .deserialize(&mut deserializer)
-                    .map_err(|_| unreadable("is not valid MessagePack"))?;
-                // rmp-serde does not tell how far it read, but it tells when nothing is left.
-                match serde::de::IgnoredAny::deserialize(&mut deserializer) {
-                    Err(rmp_serde::decode::Error::InvalidMarkerRead(_)) => Ok(value),
-                    Ok(_) | Err(_) => Err(unreadable("has bytes after its end")),
-                }
+                let mut rest = body;
+                let value = packed::read(&mut rest, DEPTH_MAX, &left)
+                    .ok_or_else(|| unreadable("is not valid MessagePack"))?;
+                if rest.is_empty() { Ok(value) } else { Err(unreadable("has bytes after its end")) }
             }
         }
     }
@@ -73,6 +67,7 @@ fn unreadable(problem: &str) -> Rejection {
     Rejection::invalid("body", format!("{problem}, or is nested too deeply or too large"))
 }
 
+/// Reads JSON.
 #[derive(Clone, Copy)]
 struct Seed<'c> {
     depth: usize,
@@ -139,14 +134,6 @@ impl<'de> Visitor<'de> for Seed<'_> {
         Ok(Value::Text(Cow::Owned(text)))
     }
 
-    fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<Value<'de>, E> {
-        Ok(Value::Bytes(Cow::Borrowed(bytes)))
-    }
-
-    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Value<'de>, E> {
-        Ok(Value::Bytes(Cow::Owned(bytes.to_vec())))
-    }
-
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value<'de>, A::Error> {
         let seed = self.deeper()?;
         let mut list = Vec::new();
@@ -163,14 +150,139 @@ impl<'de> Visitor<'de> for Seed<'_> {
             let Value::Text(name) = name else {
                 return Err(A::Error::custom("a field name that is not text"));
             };
-            // Two services must not read one body in two ways. Objects of the protocol are small;
-            // the bound on values bounds this walk for all others.
-            if fields.iter().any(|(known, _)| *known == name) {
-                return Err(A::Error::custom("a field that is there twice"));
-            }
             fields.push((name, map.next_value_seed(seed)?));
         }
-        Ok(Value::Object(fields))
+        object(fields).ok_or_else(|| A::Error::custom("a field that is there twice"))
+    }
+}
+
+/// An object, unless it has a field twice: two services must not read one body in two ways.
+fn object<'a>(fields: Vec<(Cow<'a, str>, Value<'a>)>) -> Option<Value<'a>> {
+    let mut names: Vec<&str> = fields.iter().map(|(name, _)| &**name).collect();
+    names.sort_unstable();
+    let is_unique = names.windows(2).all(|pair| pair[0] != pair[1]);
+    is_unique.then_some(Value::Object(fields))
+}
+
+/// Reads `MessagePack`. Not by way of serde, which takes a text that is not UTF-8 for bytes and
+/// does not tell what is left after a value.
+mod packed {
+    use std::borrow::Cow;
+    use std::cell::Cell;
+
+    use rmp::Marker;
+    use rmp::decode::{RmpRead as _, read_marker};
+
+    use super::{Value, object};
+
+    /// Reads a value off the front of `rest`. `depth` and `left` bound nesting and values.
+    pub(super) fn read<'a>(
+        rest: &mut &'a [u8],
+        depth: usize,
+        left: &Cell<usize>,
+    ) -> Option<Value<'a>> {
+        left.set(left.get().checked_sub(1)?);
+        let number = |number: Option<i64>| {
+            number.map(|number| u64::try_from(number).map_or(Value::OtherNumber, Value::Number))
+        };
+        match read_marker(rest).ok()? {
+            Marker::Null => Some(Value::Null),
+            Marker::True => Some(Value::Flag(true)),
+            Marker::False => Some(Value::Flag(false)),
+            Marker::FixPos(small) => Some(Value::Number(small.into())),
+            Marker::FixNeg(_) => Some(Value::OtherNumber),
+            Marker::U8 => Some(Value::Number(rest.read_data_u8().ok()?.into())),
+            Marker::U16 => Some(Value::Number(rest.read_data_u16().ok()?.into())),
+            Marker::U32 => Some(Value::Number(rest.read_data_u32().ok()?.into())),
+            Marker::U64 => Some(Value::Number(rest.read_data_u64().ok()?)),
+            Marker::I8 => number(rest.read_data_i8().ok().map(i64::from)),
+            Marker::I16 => number(rest.read_data_i16().ok().map(i64::from)),
+            Marker::I32 => number(rest.read_data_i32().ok().map(i64::from)),
+            Marker::I64 => number(rest.read_data_i64().ok()),
+            Marker::F32 => take(rest, 4).map(|_| Value::OtherNumber),
+            Marker::F64 => take(rest, 8).map(|_| Value::OtherNumber),
+            Marker::FixStr(length) => text(rest, length.into()),
+            Marker::Str8 => length8(rest).and_then(|length| text(rest, length)),
+            Marker::Str16 => length16(rest).and_then(|length| text(rest, length)),
+            Marker::Str32 => length32(rest).and_then(|length| text(rest, length)),
+            Marker::Bin8 => length8(rest).and_then(|length| bytes(rest, length)),
+            Marker::Bin16 => length16(rest).and_then(|length| bytes(rest, length)),
+            Marker::Bin32 => length32(rest).and_then(|length| bytes(rest, length)),
+            Marker::FixArray(length) => list(rest, length.into(), depth, left),
+            Marker::Array16 => length16(rest).and_then(|length| list(rest, length, depth, left)),
+            Marker::Array32 => length32(rest).and_then(|length| list(rest, length, depth, left)),
+            Marker::FixMap(length) => map(rest, length.into(), depth, left),
+            Marker::Map16 => length16(rest).and_then(|length| map(rest, length, depth, left)),
+            Marker::Map32 => length32(rest).and_then(|length| map(rest, length, depth, left)),
+            // Nothing in the protocol is an extension.
+            Marker::FixExt1
+            | Marker::FixExt2
+            | Marker::FixExt4
+            | Marker::FixExt8
+            | Marker::FixExt16
+            | Marker::Ext8
+            | Marker::Ext16
+            | Marker::Ext32
+            | Marker::Reserved => None,
+        }
+    }
+
+    fn length8(rest: &mut &[u8]) -> Option<usize> {
+        rest.read_data_u8().ok().map(usize::from)
+    }
+
+    fn length16(rest: &mut &[u8]) -> Option<usize> {
+        rest.read_data_u16().ok().map(usize::from)
+    }
+
+    fn length32(rest: &mut &[u8]) -> Option<usize> {
+        rest.read_data_u32().ok().and_then(|length| usize::try_from(length).ok())
+    }
+
+    fn take<'a>(rest: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
+        let (taken, after) = rest.split_at_checked(length)?;
+        *rest = after;
+        Some(taken)
+    }
+
+    fn bytes<'a>(rest: &mut &'a [u8], length: usize) -> Option<Value<'a>> {
+        take(rest, length).map(|bytes| Value::Bytes(Cow::Borrowed(bytes)))
+    }
+
+    fn text<'a>(rest: &mut &'a [u8], length: usize) -> Option<Value<'a>> {
+        let text = std::str::from_utf8(take(rest, length)?).ok()?;
+        Some(Value::Text(Cow::Borrowed(text)))
+    }
+
+    // The lengths that lists and maps claim are not believed: memory grows with what is there.
+
+    fn list<'a>(
+        rest: &mut &'a [u8],
+        length: usize,
+        depth: usize,
+        left: &Cell<usize>,
+    ) -> Option<Value<'a>> {
+        let depth = depth.checked_sub(1)?;
+        let mut list = Vec::new();
+        for _ in 0..length {
+            list.push(read(rest, depth, left)?);
+        }
+        Some(Value::List(list))
+    }
+
+    fn map<'a>(
+        rest: &mut &'a [u8],
+        length: usize,
+        depth: usize,
+        left: &Cell<usize>,
+    ) -> Option<Value<'a>> {
+        let depth = depth.checked_sub(1)?;
+        let mut fields = Vec::new();
+        for _ in 0..length {
+            let Value::Text(name) = read(rest, depth, left)? else { return None };
+            fields.push((name, read(rest, depth, left)?));
+        }
+        object(fields)
     }
 }
 
@@ -215,8 +327,16 @@ mod tests {
         for bad in ["{", "{} {}", "nul", "{\"a\":1,\"a\":2}"] {
             assert!(Value::decode(Encoding::Json, bad.as_bytes()).is_err(), "{bad}");
         }
-        let bad: [&[u8]; 5] =
-            [&[0xc1], &[0x80, 0x80], &[0x81, 0xa1, b'a'], &[0x81, 1, 1], &[0xd9, 9, b'a']];
+        let bad: [&[u8]; 8] = [
+            &[0xc1],
+            &[0x80, 0x80],
+            &[0x81, 0xa1, b'a'],
+            &[0x81, 1, 1],
+            &[0xd9, 9, b'a'],
+            &[0xa1, 0xff],
+            &[0xdd, 0xff, 0xff, 0xff, 0xff],
+            &[0x82, 0xa1, b'a', 1, 0xa1, b'a', 2],
+        ];
         for bad in bad {
             assert!(Value::decode(Encoding::MessagePack, bad).is_err(), "{bad:?}");
         }

@@ -6,7 +6,7 @@ use futures::StreamExt as _;
 use serde_json::{Value, json};
 
 use super::world::{World, keys, number, string};
-use crate::support::Peerd;
+use crate::support::{Peerd, login, run_cli_env};
 
 const DEADLINE: Duration = Duration::from_secs(5);
 
@@ -105,22 +105,12 @@ async fn the_statistics_count_calls_and_errors() {
 }
 
 #[tokio::test]
-async fn two_instances_answer_with_their_own_ids() {
+async fn a_second_instance_finds_the_first_and_refuses_to_start() {
     let world = World::start().await;
-    let second = Peerd::start(&world.nats).await;
-    let nats = world.client.nats();
-    let inbox = nats.new_inbox();
-    let mut answers = nats.subscribe(inbox.clone()).await.unwrap();
-    nats.publish_with_reply("$SRV.PING.peerd", inbox, "".into()).await.unwrap();
-    let mut ids = Vec::new();
-    while ids.len() < 2 {
-        let next = tokio::time::timeout(DEADLINE, answers.next()).await;
-        let message = next.unwrap().unwrap();
-        let answer: Value = serde_json::from_slice(&message.payload).unwrap();
-        ids.push(string(&answer, "id").to_owned());
-    }
-    ids.sort_unstable();
-    let mut expected = [world.peerd.instance_id(), second.instance_id()];
-    expected.sort_unstable();
-    assert_eq!(ids, expected);
+    let envs = [("PEERD__NATS__SERVERS", world.nats.url())];
+    let envs: Vec<(&str, &str)> = envs.iter().map(|(name, value)| (*name, &**value)).collect();
+    let second = run_cli_env(&["serve"], &envs).await;
+    assert!(second.code.is_some_and(|code| code != 0), "{second:?}");
+    assert!(second.stderr.contains(world.peerd.instance_id()), "{second:?}");
+    login(&world.client, "alice").await;
 }

@@ -1,0 +1,181 @@
+//! What users do: the steps of a case, and how they are drawn.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+/// Everybody: three who log in at the start, one who may, and one who never does. Two need
+/// encoding in subjects.
+pub(crate) const NAMES: [&str; 5] = ["alice", "b.o b", "carol", "100%~", "ghost"];
+/// Those who call.
+pub(crate) const CALLERS: usize = 4;
+/// Those who are logged in when a case begins.
+pub(crate) const AT_HOME: usize = 3;
+
+/// How a daemon is configured for a case.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    pub(crate) partitions: u16,
+    /// Most users in memory: so few that users are forgotten and loaded all the time, or plenty.
+    pub(crate) cached_users: usize,
+    pub(crate) require_known_receiver: bool,
+}
+
+/// One thing that happens.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    Call { user: usize, call: Call },
+    Pass { ms: u64 },
+    Restart,
+}
+
+/// A message as the caller writes it.
+#[derive(Clone, Debug)]
+pub(crate) struct Draft {
+    /// See [`content`].
+    pub(crate) kind: usize,
+    pub(crate) variant: usize,
+    pub(crate) local: Option<usize>,
+    pub(crate) extended: bool,
+}
+
+/// How a message is to be sent.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Config {
+    pub(crate) not_counted: bool,
+    pub(crate) receipt: bool,
+    pub(crate) retry: bool,
+    pub(crate) push: Option<usize>,
+}
+
+/// A call. Messages and sessions are picked by number among those there are.
+#[derive(Clone, Debug)]
+pub(crate) enum Call {
+    Login { name: Option<usize> },
+    Logout { session: Option<usize> },
+    Heartbeat,
+    Send { to: usize, draft: Draft, config: Config, into_conversation: bool },
+    History { other: usize, reverse: bool, count: usize, anchor: Option<usize> },
+    Delete { other: usize, picks: Vec<usize>, foreign: bool },
+    DeleteAll { other: usize },
+    List { count: usize, anchor: Option<usize>, with_key: bool, only_unread: bool },
+    Conversation { other: usize },
+    Clear { other: usize },
+    ClearAll,
+    Totals,
+    Mute { other: usize, mute: bool },
+    Invalid { which: usize },
+}
+
+/// Calls that nobody can make sense of: method, body, and the field that the answer names.
+pub(crate) const INVALID: [(&str, &str, &str); 7] = [
+    ("send_peer_message", r#"{"toUserID":"alice","message":{"type":1,"message":" "}}"#, "message.message"),
+    ("send_peer_message", r#"{"toUserID":"a*","message":{"type":1,"message":"x"}}"#, "toUserID"),
+    ("send_peer_message", r#"{"toUserID":"alice","message":{"type":31}}"#, "message.type"),
+    ("send_message", r#"{"toConversationID":"alice","conversationType":2}"#, "conversationType"),
+    ("query_history_message", r#"{"conversationID":"alice","config":{"count":101}}"#, "config.count"),
+    ("delete_messages", r#"{"conversationID":"alice","messageList":[]}"#, "messageList"),
+    ("heartbeat", r#"{"#, "body"),
+];
+
+/// The lengths of time that matter, and one more or less.
+fn span() -> impl Strategy<Value = u64> {
+    use crate::world::{IDLE_MS, OFFLINE_MS, REPEAT_MS, REPLAY_AGE_MS, RETRY_MS};
+    let edges = vec![1000, OFFLINE_MS, IDLE_MS, REPEAT_MS, RETRY_MS, REPLAY_AGE_MS];
+    prop_oneof![
+        4 => 0..20_u64,
+        4 => 100..900_u64,
+        3 => (prop::sample::select(edges), 0..3_u64).prop_map(|(edge, past)| edge + past - 1),
+        2 => 1000..60_000_u64,
+    ]
+}
+
+fn draft() -> impl Strategy<Value = Draft> {
+    let kind = prop_oneof![6 => Just(0_usize), 2 => Just(1), 3 => 2..KINDS];
+    let local = prop_oneof![2 => Just(None), 3 => (0..3_usize).prop_map(Some)];
+    (kind, 0..2_usize, local, prop::bool::weighted(0.1))
+        .prop_map(|(kind, variant, local, extended)| Draft { kind, variant, local, extended })
+}
+
+fn config() -> impl Strategy<Value = Config> {
+    let flag = prop::bool::weighted;
+    (flag(0.2), flag(0.1), flag(0.25), prop::option::weighted(0.3, 0..2_usize)).prop_map(
+        |(not_counted, receipt, retry, push)| Config { not_counted, receipt, retry, push },
+    )
+}
+
+fn call() -> impl Strategy<Value = Call> {
+    let other = || 0..NAMES.len();
+    let pick = || 0..1000_usize;
+    let anchor = || prop::option::weighted(0.6, 0..1000_usize);
+    let flag = prop::bool::weighted;
+    prop_oneof![
+        3 => prop::option::of(0..3_usize).prop_map(|name| Call::Login { name }),
+        1 => prop::option::weighted(0.6, 0..4_usize).prop_map(|session| Call::Logout { session }),
+        1 => Just(Call::Heartbeat),
+        24 => (other(), draft(), config(), flag(0.2)).prop_map(
+            |(to, draft, config, into_conversation)| Call::Send {
+                to, draft, config, into_conversation
+            }),
+        4 => (other(), any::<bool>(), 1..8_usize, anchor()).prop_map(
+            |(other, reverse, count, anchor)| Call::History { other, reverse, count, anchor }),
+        3 => (other(), vec(pick(), 1..5), flag(0.1)).prop_map(
+            |(other, picks, foreign)| Call::Delete { other, picks, foreign }),
+        1 => other().prop_map(|other| Call::DeleteAll { other }),
+        3 => (1..4_usize, anchor(), any::<bool>(), flag(0.3)).prop_map(
+            |(count, anchor, with_key, only_unread)| Call::List {
+                count, anchor, with_key, only_unread
+            }),
+        2 => other().prop_map(|other| Call::Conversation { other }),
+        3 => other().prop_map(|other| Call::Clear { other }),
+        1 => Just(Call::ClearAll),
+        1 => Just(Call::Totals),
+        3 => (other(), any::<bool>()).prop_map(|(other, mute)| Call::Mute { other, mute }),
+        1 => (0..INVALID.len()).prop_map(|which| Call::Invalid { which }),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        16 => (0..CALLERS, call()).prop_map(|(user, call)| Step::Call { user, call }),
+        5 => span().prop_map(|ms| Step::Pass { ms }),
+        1 => Just(Step::Restart),
+    ]
+}
+
+/// A configuration and what happens then.
+pub(crate) fn case() -> impl Strategy<Value = (Setup, Vec<Step>)> {
+    let partitions = prop::sample::select(vec![1_u16, 2, 8]);
+    let cached_users = prop::sample::select(vec![0_usize, 100_000, 100_000]);
+    let setup = (partitions, cached_users, prop::bool::weighted(0.2)).prop_map(
+        |(partitions, cached_users, require_known_receiver)| Setup {
+            partitions,
+            cached_users,
+            require_known_receiver,
+        },
+    );
+    (setup, vec(step(), 10..60))
+}
+
+/// Kinds of content: 0 is Text, 1 Command, then the rest.
+pub(crate) const KINDS: usize = 9;
+
+/// The fields of a message's own type, as a caller may write them.
+pub(crate) fn content(kind: usize, variant: usize) -> Value {
+    let text = ["hello", "\u{1f600} again"][variant];
+    match kind {
+        0 => json!({"type": 1, "message": text}),
+        1 => json!({"type": 2, "message": ["AQI=", "//8A"][variant]}),
+        2 => json!({"type": 10, "messageInfoList": [
+            {"type": 1, "message": text}, {"type": 12, "fileDownloadUrl": "u"}]}),
+        3 => json!({"type": 11, "fileDownloadUrl": text, "thumbnailDownloadUrl": "t",
+            "originalImageWidth": 7, "fileSize": variant}),
+        4 => json!({"type": 12, "fileDownloadUrl": text, "fileName": "n", "fileUID": "i"}),
+        5 => json!({"type": 13, "fileDownloadUrl": text, "audioDuration": 5}),
+        6 => json!({"type": 14, "fileDownloadUrl": text, "videoFirstFrameWidth": 3}),
+        7 => json!({"type": 100, "title": text, "messageList": [
+            {"type": 1, "message": "m", "messageID": "5", "senderUserID": "x", "timestamp": 9},
+            {"type": 100, "messageList": [{"type": 200, "message": "c"}]}]}),
+        _ => json!({"type": 200, "message": text, "subType": variant, "searchedContent": "s"}),
+    }
+}

@@ -1,0 +1,242 @@
+//! A real node over a store and a bus in memory, on time that only the case moves.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use peerd::bus::memory::Memory as Bus;
+use peerd::bus::{Incoming, Kind};
+use peerd::domain::limits::Limits;
+use peerd::runtime::clock::Clock;
+use peerd::runtime::node::{Node, Options};
+use peerd::store::memory::Memory;
+use peerd::store::{AppendError, Batch, ReadError, Record, Start, Store, StreamId};
+use peerd::wire::encoding::Encoding;
+use peerd::wire::subject::Subjects;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::calls::{NAMES, Setup};
+
+pub(crate) const BEGAN_MS: u64 = 1_800_000_000_000;
+pub(crate) const MESSAGES_PER_SECOND: usize = 4;
+pub(crate) const COMMANDS_PER_SECOND: usize = 6;
+pub(crate) const REPEAT_MS: u64 = 40_000;
+pub(crate) const RETRY_MS: u64 = 90_000;
+pub(crate) const MAX_SESSIONS: usize = 2;
+pub(crate) const OFFLINE_MS: u64 = 35_000;
+pub(crate) const IDLE_MS: u64 = 200_000;
+pub(crate) const REPLAY_MESSAGES: usize = 6;
+pub(crate) const REPLAY_AGE_MS: u64 = 120_000;
+pub(crate) const HEARTBEAT_MS: u64 = 10_000;
+
+const INBOX: &str = "_INBOX.model";
+const START: Duration = Duration::from_secs(5);
+
+/// A store that outlives its node.
+#[derive(Clone)]
+pub(crate) struct Shared(Arc<Memory>);
+
+impl Store for Shared {
+    fn append(
+        &self,
+        stream: StreamId,
+        subject: String,
+        payload: Bytes,
+        expected_seq: u64,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<u64, AppendError>> + Send {
+        self.0.append(stream, subject, payload, expected_seq, deadline)
+    }
+
+    fn last(
+        &self,
+        stream: StreamId,
+        subjects: Vec<String>,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Vec<Record>, ReadError>> + Send {
+        self.0.last(stream, subjects, deadline)
+    }
+
+    fn read(
+        &self,
+        stream: StreamId,
+        subject: String,
+        from: Start,
+        limit: usize,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Batch, ReadError>> + Send {
+        self.0.read(stream, subject, from, limit, deadline)
+    }
+
+    fn hand_off(
+        &self,
+        subject: String,
+        payload: Bytes,
+        content_type: &'static str,
+        id: String,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<(), AppendError>> + Send {
+        self.0.hand_off(subject, payload, content_type, id, deadline)
+    }
+
+    fn tail(
+        &self,
+        stream: StreamId,
+        count: u64,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Vec<Record>, ReadError>> + Send {
+        self.0.tail(stream, count, deadline)
+    }
+
+    fn generation(&self) -> u64 {
+        self.0.generation()
+    }
+}
+
+/// An event as a user is told.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Told {
+    pub(crate) user: usize,
+    pub(crate) name: String,
+    pub(crate) body: Value,
+}
+
+/// An offline push as it was handed off.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Pushed {
+    pub(crate) subject: String,
+    pub(crate) id: String,
+    pub(crate) body: Value,
+}
+
+/// All that a call brought about.
+#[derive(Clone, Debug)]
+pub(crate) struct Observed {
+    pub(crate) kind: Kind,
+    pub(crate) reply: Value,
+    /// In the order in which users were told.
+    pub(crate) events: Vec<Told>,
+    /// How many events went out before the reply.
+    pub(crate) events_before_reply: usize,
+    pub(crate) pushes: Vec<Pushed>,
+}
+
+/// The daemon under test.
+pub(crate) struct World {
+    setup: Setup,
+    store: Shared,
+    node: Arc<Node<Shared, Bus>>,
+    began: Instant,
+    pushes_seen: usize,
+}
+
+fn options(setup: &Setup) -> Options {
+    Options {
+        event_encoding: Encoding::Json,
+        call_deadline: Duration::from_secs(5),
+        heartbeat_interval_ms: HEARTBEAT_MS,
+        heard_write_interval_ms: 0,
+        cached_users: setup.cached_users,
+        calls_under_way: 16,
+        body_bytes: 64 * 1024,
+        limits: Limits {
+            messages_per_second: MESSAGES_PER_SECOND,
+            commands_per_second: COMMANDS_PER_SECOND,
+            repeat_window_ms: REPEAT_MS,
+            retry_window_ms: RETRY_MS,
+            max_sessions: MAX_SESSIONS,
+            offline_after_ms: OFFLINE_MS,
+            idle_limit_ms: IDLE_MS,
+            replay_messages: REPLAY_MESSAGES,
+            replay_age_ms: REPLAY_AGE_MS,
+            require_known_receiver: setup.require_known_receiver,
+            ..Limits::default()
+        },
+    }
+}
+
+/// A user's token in subjects, spelled by the contract.
+pub(crate) fn token(user: &str) -> String {
+    let spell = |byte: u8| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'~' => {
+            char::from(byte).to_string()
+        }
+        other => format!("%{other:02X}"),
+    };
+    user.bytes().map(spell).collect()
+}
+
+impl World {
+    pub(crate) async fn start(setup: &Setup) -> Self {
+        let began = Instant::now();
+        let store = Shared(Arc::new(Memory::new(move || wall_ms(began))));
+        let node = node(setup, &store, began).await;
+        Self { setup: setup.clone(), store, node, began, pushes_seen: 0 }
+    }
+
+    /// A new node over the same store, as after a crash.
+    pub(crate) async fn restart(&mut self) {
+        self.node = node(&self.setup, &self.store, self.began).await;
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        wall_ms(self.began)
+    }
+
+    pub(crate) async fn call(&mut self, user: &str, method: &str, body: String) -> Observed {
+        let incoming = Incoming {
+            subject: format!("peer.api.{}.{method}", token(user)),
+            reply_to: Some(INBOX.to_owned()),
+            content_type: Some("application/json".to_owned()),
+            body: body.into(),
+        };
+        self.node.handle(incoming).await;
+        self.node.settle().await;
+        let mut observed = Observed {
+            kind: Kind::Plain,
+            reply: Value::Null,
+            events: Vec::new(),
+            events_before_reply: 0,
+            pushes: Vec::new(),
+        };
+        for outgoing in self.node.bus().take() {
+            let body: Value = serde_json::from_slice(&outgoing.body).expect("a JSON body");
+            assert_eq!(outgoing.encoding, Encoding::Json);
+            if outgoing.subject == INBOX {
+                assert_eq!(observed.reply, Value::Null, "one reply");
+                observed.events_before_reply = observed.events.len();
+                (observed.kind, observed.reply) = (outgoing.kind, body);
+                continue;
+            }
+            assert_eq!(outgoing.kind, Kind::Plain, "{}", outgoing.subject);
+            let tokens: Vec<&str> = outgoing.subject.split('.').collect();
+            let [_, "event", told, name] = tokens[..] else { panic!("{}", outgoing.subject) };
+            let user = NAMES.iter().position(|user| token(user) == told).expect("a known user");
+            observed.events.push(Told { user, name: name.to_owned(), body });
+        }
+        let pushes = self.store.0.pushes();
+        for push in &pushes[self.pushes_seen..] {
+            let body = serde_json::from_slice(&push.payload).expect("a JSON body");
+            let (subject, id) = (push.subject.clone(), push.id.clone());
+            observed.pushes.push(Pushed { subject, id, body });
+        }
+        self.pushes_seen = pushes.len();
+        observed
+    }
+}
+
+fn wall_ms(began: Instant) -> u64 {
+    BEGAN_MS + u64::try_from(began.elapsed().as_millis()).expect("a short case")
+}
+
+async fn node(setup: &Setup, store: &Shared, began: Instant) -> Arc<Node<Shared, Bus>> {
+    let subjects = Subjects::new("peer", setup.partitions);
+    let clock = Clock::simulated(wall_ms(began));
+    let counters = Arc::default();
+    let node =
+        Node::new(store.clone(), Bus::default(), subjects, options(setup), clock, counters);
+    node.resume(Instant::now() + START).await.expect("the store answers");
+    node
+}
