@@ -50,7 +50,7 @@ pub(super) async fn run(settings: Settings, users: Vec<String>) -> ExitCode {
 /// An event as one line of JSON: who is told, what, and the body.
 fn line(user: &UserId, message: &Message) -> String {
     let content_type = message.headers.as_ref().and_then(|headers| headers.get(CONTENT_TYPE));
-    let content_type = content_type.map(|value| value.as_str());
+    let content_type = content_type.map(async_nats::HeaderValue::as_str);
     let encoding = Encoding::of_request(content_type, &message.payload).unwrap_or_default();
     let body = match encoding {
         Encoding::Json => serde_json::from_slice(&message.payload).ok(),

@@ -63,6 +63,7 @@ impl Check {
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 const YEAR_MS: u64 = 366 * DAY_MS;
+const YEARS_100_SECONDS: u64 = 100 * YEAR_MS / 1000;
 
 impl Config {
     /// Checks every value and gives the settings, or all problems.
@@ -147,7 +148,6 @@ impl Config {
     fn stream(&self, check: &mut Check) -> StreamOptions {
         let stream = &self.stream;
         let storage = [("file", false), ("memory", true)];
-        const YEARS_100_SECONDS: u64 = 100 * YEAR_MS / 1000;
         let mut seconds =
             |key: &str, value| Duration::from_secs(check.number(key, value, 0, YEARS_100_SECONDS));
         let max_age = seconds("stream.max_age_seconds", stream.max_age_seconds);
@@ -311,9 +311,8 @@ mod tests {
 
     #[test]
     fn impossible_values_are_all_listed() {
-        let mut config = Config::default();
-        config.partitions = 0;
-        config.subject_prefix = "a..b".into();
+        let mut config =
+            Config { partitions: 0, subject_prefix: "a..b".into(), ..Config::default() };
         config.stream.replicas = 9;
         config.stream.storage = "tape".into();
         config.events.encoding = "xml".into();

@@ -68,7 +68,7 @@ impl Head {
     /// a record that opens a page cannot know its own place before it is stored.
     #[must_use]
     pub const fn next_pointers(&self) -> PagePointers {
-        if self.mark.seq.is_multiple_of(PAGE_MESSAGES) {
+        if self.mark.seq.is_multiple_of(PAGE_MESSAGES as u64) {
             PagePointers { first: 0, previous: self.page.first }
         } else {
             self.page

@@ -99,6 +99,7 @@ impl Deletions {
     }
 
     /// The pages at hand.
+    #[must_use]
     pub fn pages(&self) -> impl ExactSizeIterator<Item = (&PageId, &Bitmap)> {
         self.pages.iter()
     }

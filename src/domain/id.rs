@@ -151,6 +151,7 @@ impl MessageId {
 
     /// The partition in the ID: the one of the message's receiver.
     #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "a remainder of 1024 fits")]
     pub const fn partition(self) -> Partition {
         Partition((self.0 % PARTITIONS_MAX as u64) as u16)
     }

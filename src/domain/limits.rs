@@ -25,7 +25,7 @@ pub const DELETE_BATCH_MAX: usize = 100;
 /// Longest text of a push configuration field, in bytes.
 pub const PUSH_TEXT_MAX_BYTES: usize = 4096;
 /// Messages of one subject that share page pointers.
-pub const PAGE_MESSAGES: u64 = 32;
+pub const PAGE_MESSAGES: usize = 32;
 
 /// The bounds that the configuration sets. Times are milliseconds unless the name says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]

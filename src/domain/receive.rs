@@ -102,7 +102,8 @@ impl User {
             }
         }
         let newest = conversation.and_then(|conversation| conversation.received);
-        let mark = conversation.map_or_else(Mark::default, |known| known.received_mark());
+        let mark = conversation
+            .map_or_else(Mark::default, super::conversation::Conversation::received_mark);
         let counts = u64::from(!delivery.send.options.not_counted);
         let mark = Mark { seq: mark.seq + 1, counted: mark.counted + counts };
         Ok(Plan::Store(Box::new(Placed {

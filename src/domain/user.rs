@@ -51,6 +51,8 @@ pub struct User {
     pub totals: Totals,
     /// Where the user's conversations stand.
     pub revision: Revision,
+    /// The newest Command that the user sent or received: it changes no conversation.
+    pub newest_command: OrderKey,
     /// Stored messages of the last second.
     pub messages_sent: Window,
     /// Commands of the last second.
@@ -69,6 +71,7 @@ impl User {
             blocked: HashSet::new(),
             totals: Totals::default(),
             revision: Revision::default(),
+            newest_command: OrderKey::ZERO,
             messages_sent: Window::default(),
             commands_sent: Window::default(),
         }
@@ -140,8 +143,13 @@ impl User {
 
     /// The newest key that the user can have been told of.
     #[must_use]
-    pub const fn newest_told(&self) -> OrderKey {
-        OrderKey(self.revision.current)
+    pub fn newest_told(&self) -> OrderKey {
+        OrderKey(self.revision.current).max(self.newest_command)
+    }
+
+    /// Notes a Command that the user sent or received: what the user sends next sorts after it.
+    pub fn note_command(&mut self, key: OrderKey) {
+        self.newest_command = self.newest_command.max(key);
     }
 
     /// Events that belong to no change.

@@ -178,10 +178,8 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     fn reply(&self, incoming: &Incoming, encoding: Encoding, reply: &Reply, viewer: &UserId) {
         let Some(subject) = self.reply_subject(incoming) else { return };
-        let kind = match reply {
-            Reply::Sent { is_duplicate: true, .. } => Kind::Duplicate,
-            _ => Kind::Plain,
-        };
+        let is_duplicate = matches!(reply, Reply::Sent { is_duplicate: true, .. });
+        let kind = if is_duplicate { Kind::Duplicate } else { Kind::Plain };
         let most = self.bus.max_message_bytes().saturating_sub(ENVELOPE_BYTES);
         match fitting(reply, encoding, viewer, most) {
             Ok(body) => self.emit(Outgoing { subject, encoding, kind, body }),
@@ -224,18 +222,22 @@ fn fitting(
     let mut cut = reply.clone();
     while body.len() > most {
         let size = body.len();
-        let keep = move |length: usize| (length * most / size).min(length - 1).max(1);
-        match &mut cut {
-            Reply::History { messages, backwards, .. } if messages.len() > 1 => {
-                let keep = keep(messages.len());
-                if *backwards {
-                    messages.drain(..messages.len() - keep);
-                } else {
-                    messages.truncate(keep);
-                }
+        let keep = |length: usize| (length * most / size).min(length - 1).max(1);
+        if let Reply::History { messages, backwards, .. } = &mut cut
+            && messages.len() > 1
+        {
+            let keep = keep(messages.len());
+            if *backwards {
+                messages.drain(..messages.len() - keep);
+            } else {
+                messages.truncate(keep);
             }
-            Reply::List(views) if views.len() > 1 => views.truncate(keep(views.len())),
-            _ => break,
+        } else if let Reply::List(views) = &mut cut
+            && views.len() > 1
+        {
+            views.truncate(keep(views.len()));
+        } else {
+            break;
         }
         body = encoding.encode(&ReplyBody { reply: &cut, viewer })?;
     }

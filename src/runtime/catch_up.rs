@@ -38,7 +38,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let subject = self.log_subject(receiver, sender);
         let mut is_ahead = false;
         loop {
-            let stream = self.log_of(receiver);
+            let stream = receiver.log();
             let from = Start::Seq(next);
             let batch = self.store.read(stream, subject.clone(), from, BATCH, deadline).await?;
             for record in &batch.records {
@@ -84,7 +84,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             self.log_subject(receiver, sender),
             self.subjects.log_sentinel(receiver.partition),
         ];
-        let last = self.store.last(self.log_of(receiver), subjects.clone(), deadline).await?;
+        let last = self.store.last(receiver.log(), subjects.clone(), deadline).await?;
         let end = last.iter().find(|record| record.subject == subjects[0]);
         let end_seq = end.map_or(0, |record| record.stream_seq);
         let mut user = receiver.lock();
@@ -114,11 +114,11 @@ impl<S: Store, B: Bus> Node<S, B> {
         // that falls silent: its counts are to be right all the same.
         sleep(STRAGGLER).await;
         let deadline = Instant::now() + TRY;
-        if let Ok(_turn) = receiver.turn(sender, deadline).await {
-            if let Err(error) = self.catch_up(receiver, sender, deadline).await {
-                tracing::debug!(%error, "no second look after an unknown outcome");
-                receiver.invalidate();
-            }
+        if let Ok(_turn) = receiver.turn(sender, deadline).await
+            && let Err(error) = self.catch_up(receiver, sender, deadline).await
+        {
+            tracing::debug!(%error, "no second look after an unknown outcome");
+            receiver.invalidate();
         }
     }
 }

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::domain::id::{Partition, UserId};
 use crate::domain::user::User;
+use crate::store::StreamId;
 use crate::wire::failure::Failure;
 use crate::wire::subject::{Subjects, Token};
 
@@ -50,6 +51,11 @@ impl UserCell {
             heard_stored_ms: AtomicU64::new(0),
             heard_due_ms: AtomicU64::new(0),
         }
+    }
+
+    /// The stream with the messages to this user.
+    pub(super) const fn log(&self) -> StreamId {
+        StreamId::Log(self.partition)
     }
 
     /// The state. Not to be held across an await.
@@ -127,9 +133,9 @@ impl UserCell {
         sender: &UserId,
         deadline: Instant,
     ) -> Result<Turn, Failure> {
-        let turn = self.turns().entry(sender.clone()).or_default().clone();
-        let mut turn = Turn { receiver: self.clone(), sender: sender.clone(), turn, guard: None };
-        let guard = timeout_at(deadline, turn.turn.clone().lock_owned()).await;
+        let mutex = self.turns().entry(sender.clone()).or_default().clone();
+        let mut turn = Turn { receiver: self.clone(), sender: sender.clone(), mutex, guard: None };
+        let guard = timeout_at(deadline, turn.mutex.clone().lock_owned()).await;
         turn.guard = Some(guard.map_err(|_| Failure::StoreUnavailable)?);
         Ok(turn)
     }
@@ -143,7 +149,7 @@ impl UserCell {
 pub(super) struct Turn {
     receiver: Arc<UserCell>,
     sender: UserId,
-    turn: Arc<tokio::sync::Mutex<()>>,
+    mutex: Arc<tokio::sync::Mutex<()>>,
     guard: Option<OwnedMutexGuard<()>>,
 }
 
@@ -152,7 +158,7 @@ impl Drop for Turn {
         self.guard = None;
         let mut turns = self.receiver.turns();
         // This one and the map's: nobody else waits.
-        if Arc::strong_count(&self.turn) == 2 {
+        if Arc::strong_count(&self.mutex) == 2 {
             turns.remove(&self.sender);
         }
     }

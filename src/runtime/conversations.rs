@@ -46,7 +46,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let HistoryQuery { other, anchor, count, backwards } = query;
         let conversation = cell.lock().conversation(&other).cloned().unwrap_or_default();
         let mut reader = Reader::new(self, cell, &other, &conversation, deadline);
-        let anchor = anchor.map(|id| id.key());
+        let anchor = anchor.map(super::super::domain::id::MessageId::key);
         let messages = if backwards {
             reader.back(anchor, count).await
         } else {

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::cell::UserCell;
 use super::load::LoadError;
 use super::node::Node;
+use super::settings::entry_failure;
 use crate::bus::Bus;
 use crate::domain::deletions::{Bitmap, PageId};
 use crate::store::{Store, StreamId};
@@ -58,7 +59,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             let subject = self.subjects.deleted(cell.partition, &cell.token, other, page);
             let stream = StreamId::State(cell.partition);
             let written = self.store.append(stream, subject, payload, expected_seq, deadline).await;
-            written.map_err(|error| self.entry_failure(cell, &error))?;
+            written.map_err(|error| entry_failure(cell, &error))?;
         }
         Ok(())
     }

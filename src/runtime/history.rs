@@ -27,7 +27,7 @@ const CLOCK_SLACK_MS: u64 = 100;
 /// How often the clocks' difference is measured anew before a place is looked for page by page.
 const SEEK_TRIES: usize = 3;
 /// Records read at once: a page and the one before.
-const TWO_PAGES: usize = 2 * PAGE_MESSAGES as usize;
+const TWO_PAGES: usize = 2 * PAGE_MESSAGES;
 
 /// One direction of a conversation.
 #[derive(Clone)]
@@ -243,7 +243,7 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
     async fn fill_forward(&mut self, cursor: &mut Forward, count: usize) -> Result<(), LoadError> {
         let Some(start) = cursor.next.take() else { return Ok(()) };
         // The page in which the place was found may hold messages before it.
-        let limit = count + PAGE_MESSAGES as usize;
+        let limit = count + PAGE_MESSAGES;
         let mut found = self.read(&cursor.side, Start::Seq(start), limit).await?;
         if found.len() == limit {
             cursor.next = found.last().map(|last| last.stream_seq + 1);

@@ -242,10 +242,6 @@ impl<S: Store, B: Bus> Node<S, B> {
     pub(super) async fn wait_for_room(&self) {
         self.bus.room_for(self.options.calls_under_way * MESSAGES_PER_CALL + 1).await;
     }
-
-    pub(super) fn log_of(&self, receiver: &UserCell) -> StreamId {
-        StreamId::Log(receiver.partition)
-    }
 }
 
 impl Users {

@@ -38,7 +38,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     ) -> Result<(), LoadError> {
         let limits = self.limits();
         let mut messages = self.read_since(cell, since_ms, deadline).await?;
-        self.leave_out_deleted(cell, &mut messages);
+        leave_out_deleted(cell, &mut messages);
         messages.sort_by_key(|message| message.key);
         let surplus = messages.len().saturating_sub(limits.replay_messages);
         for run in runs(&messages[surplus..]) {
@@ -59,14 +59,6 @@ impl<S: Store, B: Bus> Node<S, B> {
     pub(super) fn replay_since(&self, heard_ms: Option<u64>) -> u64 {
         let oldest_ms = self.clock.now().wall_ms.saturating_sub(self.limits().replay_age_ms);
         heard_ms.unwrap_or_default().max(oldest_ms)
-    }
-
-    fn leave_out_deleted(&self, cell: &UserCell, messages: &mut Vec<Arc<Message>>) {
-        let user = cell.lock();
-        messages.retain(|message| {
-            let known = user.conversations.get(&message.sender);
-            !known.is_some_and(|known| known.hides(Direction::Receive, message.seq))
-        });
     }
 
     /// The messages to a user since a time; where they are too many, at least the newest.
@@ -99,12 +91,11 @@ impl<S: Store, B: Bus> Node<S, B> {
         loop {
             for record in &batch.records {
                 let token = last_token(&record.subject);
-                let sender = match senders.get(token) {
-                    Some(sender) => sender,
-                    None => {
-                        let Ok(sender) = Token::parse(token) else { continue };
-                        senders.entry(token.to_owned()).or_insert(sender)
-                    }
+                let sender = if let Some(sender) = senders.get(token) {
+                    sender
+                } else {
+                    let Ok(sender) = Token::parse(token) else { continue };
+                    senders.entry(token.to_owned()).or_insert(sender)
                 };
                 let stored = decode(cell, sender, &record.payload)?;
                 if stored.timestamp_ms >= since_ms {
@@ -128,8 +119,16 @@ impl<S: Store, B: Bus> Node<S, B> {
         deadline: Instant,
     ) -> Result<Batch, LoadError> {
         let subject = self.subjects.log_to(cell.partition, &cell.token);
-        Ok(self.store.read(self.log_of(cell), subject, from, BATCH, deadline).await?)
+        Ok(self.store.read(cell.log(), subject, from, BATCH, deadline).await?)
     }
+}
+
+fn leave_out_deleted(cell: &UserCell, messages: &mut Vec<Arc<Message>>) {
+    let user = cell.lock();
+    messages.retain(|message| {
+        let known = user.conversations.get(&message.sender);
+        !known.is_some_and(|known| known.hides(Direction::Receive, message.seq))
+    });
 }
 
 fn decode(

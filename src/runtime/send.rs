@@ -96,8 +96,12 @@ impl<S: Store, B: Bus> Node<S, B> {
             }
         };
         let delivered = self.deliver(delivery, deadline).await?;
-        if let (Some(head), false) = (delivered.head, delivered.is_duplicate) {
-            self.tell_sender(sender, &delivered.message, head, &delivered.receiver_name);
+        match delivered.head {
+            Some(head) => {
+                self.tell_sender(sender, &delivered.message, head, &delivered.receiver_name);
+            }
+            None if delivered.is_duplicate => {}
+            None => sender.lock().note_command(delivered.message.key),
         }
         Ok(delivered)
     }
@@ -166,9 +170,10 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     /// A Command is told and forgotten.
     fn deliver_live(&self, receiver: &UserCell, delivery: &Delivery) -> Delivered {
-        let user = receiver.lock();
+        let mut user = receiver.lock();
         let clock = self.key_clock(receiver.partition);
         let message = user.command(delivery, receiver.partition, clock, self.clock.now().wall_ms);
+        user.note_command(message.key);
         let message = Arc::new(message);
         let told = user.tell(vec![Event::PeerMessageReceived {
             messages: vec![message.clone()],
@@ -193,7 +198,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             tracing::error!(%error, "a record could not be written");
             AppendError::Unavailable("a record could not be written".to_owned())
         })?;
-        let stream = self.log_of(receiver);
+        let stream = receiver.log();
         self.store.append(stream, subject, payload, placed.expected_seq, deadline).await
     }
 
@@ -290,7 +295,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let mut from = Start::TimeMs(since_ms.saturating_sub(CLOCK_SLACK_MS));
         loop {
             let subject = self.log_subject(receiver, sender);
-            let stream = self.log_of(receiver);
+            let stream = receiver.log();
             let batch = self.store.read(stream, subject, from, READ_BACK, deadline).await?;
             for record in &batch.records {
                 let partition = receiver.partition;

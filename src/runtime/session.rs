@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::cell::UserCell;
 use super::node::Node;
+use super::settings::entry_failure;
 use crate::bus::Bus;
 use crate::domain::event::Event;
 use crate::domain::login::Login;
@@ -98,7 +99,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let subject = self.subjects.account(cell.partition, &cell.token);
         let stream = StreamId::State(cell.partition);
         let written = self.store.append(stream, subject, payload, expected_seq, deadline).await;
-        let seq = written.map_err(|error| self.entry_failure(cell, &error))?;
+        let seq = written.map_err(|error| entry_failure(cell, &error))?;
         cell.heard_stored_ms.store(account.heard_ms.unwrap_or_default(), Ordering::Relaxed);
         Ok(seq)
     }

@@ -224,27 +224,8 @@ impl<S: Store, B: Bus> Node<S, B> {
         let subject = self.subjects.conversation(cell.partition, &cell.token, &Token::of(other));
         let stream = StreamId::State(cell.partition);
         let written = self.store.append(stream, subject, payload, expected_seq, deadline).await;
-        let settings_seq = written.map_err(|error| self.entry_failure(cell, &error))?;
+        let settings_seq = written.map_err(|error| entry_failure(cell, &error))?;
         Ok(Stored { other: other.clone(), settings, settings_seq })
-    }
-
-    /// What a caller is told when an entry could not be written. Unless it is sure that nothing
-    /// was, the user is loaded anew before the next use.
-    pub(super) fn entry_failure(&self, cell: &UserCell, error: &AppendError) -> Failure {
-        match error {
-            AppendError::Unavailable(why) => {
-                tracing::warn!(%why, "an entry could not be written");
-                Failure::StoreUnavailable
-            }
-            AppendError::Conflict => {
-                cell.invalidate();
-                Failure::StoreUnavailable
-            }
-            AppendError::Unknown => {
-                cell.invalidate();
-                Failure::OutcomeUnknown
-            }
-        }
     }
 
     /// Applies stored settings in memory and tells the user. What the conversations show is read
@@ -296,6 +277,25 @@ impl<S: Store, B: Bus> Node<S, B> {
             }
             self.tell(cell, &Told { revision, events });
             return;
+        }
+    }
+}
+
+/// What a caller is told when an entry could not be written. Unless it is sure that nothing
+/// was, the user is loaded anew before the next use.
+pub(super) fn entry_failure(cell: &UserCell, error: &AppendError) -> Failure {
+    match error {
+        AppendError::Unavailable(why) => {
+            tracing::warn!(%why, "an entry could not be written");
+            Failure::StoreUnavailable
+        }
+        AppendError::Conflict => {
+            cell.invalidate();
+            Failure::StoreUnavailable
+        }
+        AppendError::Unknown => {
+            cell.invalidate();
+            Failure::OutcomeUnknown
         }
     }
 }

@@ -62,6 +62,7 @@ pub fn decode_account(bytes: &[u8]) -> Result<Account, RecordError> {
 }
 
 #[derive(Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "the array's fields, one by one")]
 struct SettingsV1<'a> {
     version: u8,
     changed: u64,

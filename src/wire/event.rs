@@ -108,6 +108,7 @@ struct Changed<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the SDK's names")]
 struct Total {
     total_unread_message_count: u64,
     total_unread_message_count_including_muted: u64,

@@ -34,10 +34,10 @@ pub struct Object<'v> {
 impl<'v> Object<'v> {
     /// The body itself, which must be an object.
     pub fn root(value: &'v Value<'v>) -> Result<Self, Rejection> {
-        match value {
-            Value::Object(fields) => Ok(Self { fields, path: Path::Root }),
-            _ => Err(Rejection::invalid("body", "must be an object")),
-        }
+        let Value::Object(fields) = value else {
+            return Err(Rejection::invalid("body", "must be an object"));
+        };
+        Ok(Self { fields, path: Path::Root })
     }
 
     /// An error about a field of this object.
@@ -87,14 +87,15 @@ impl<'v> Object<'v> {
     /// Bytes that must be there: `bin`, or base64 text where the body is JSON.
     pub fn required_bytes(&self, name: &str, is_json: bool) -> Result<Vec<u8>, Rejection> {
         use base64::Engine as _;
-        match self.require(name, self.find(name))? {
-            Value::Bytes(bytes) => Ok(bytes.to_vec()),
-            Value::Text(text) if is_json => base64::engine::general_purpose::STANDARD
-                .decode(text.as_bytes())
-                .map_err(|_| self.invalid(name, "must be base64 text")),
-            _ if is_json => Err(self.invalid(name, "must be base64 text")),
-            _ => Err(self.invalid(name, "must be bytes (bin)")),
+        let value = self.require(name, self.find(name))?;
+        if let (Value::Bytes(bytes), false) = (value, is_json) {
+            return Ok(bytes.to_vec());
         }
+        let text = if let (Value::Text(text), true) = (value, is_json) { Some(text) } else { None };
+        let base64 = base64::engine::general_purpose::STANDARD;
+        let decoded = text.and_then(|text| base64.decode(text.as_bytes()).ok());
+        let problem = if is_json { "must be base64 text" } else { "must be bytes (bin)" };
+        decoded.ok_or_else(|| self.invalid(name, problem))
     }
 
     /// A whole number up to `max`, if it is there.
@@ -169,10 +170,10 @@ impl<'v> Object<'v> {
         let path = Path::Field(&self.path, name);
         let read = |(index, value): (usize, &Value<'_>)| {
             let path = Path::Item(&path, index);
-            match value {
-                Value::Object(fields) => inner(Object { fields, path }),
-                _ => Err(Rejection::invalid(path.to_string(), "must be an object")),
-            }
+            let Value::Object(fields) = value else {
+                return Err(Rejection::invalid(path.to_string(), "must be an object"));
+            };
+            inner(Object { fields, path })
         };
         list.iter().enumerate().map(read).collect()
     }

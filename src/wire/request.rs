@@ -55,7 +55,7 @@ macro_rules! methods {
                 match name { $($name => Some(Self::$variant),)+ _ => None }
             }
 
-            /// The name in the subject: the SDK's, in snake_case.
+            /// The name in the subject: the SDK's, in `snake_case`.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)+ }

@@ -319,7 +319,7 @@ mod tests {
         }
         let deep = "[".repeat(100_000);
         assert!(Value::decode(Encoding::Json, deep.as_bytes()).is_err());
-        assert!(Value::decode(Encoding::MessagePack, &[0x91; 100_000]).is_err());
+        assert!(Value::decode(Encoding::MessagePack, &vec![0x91; 100_000]).is_err());
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use futures::StreamExt as _;
 use serde_json::{Value, json};
 
 use super::world::{World, keys, number, string};

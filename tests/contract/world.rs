@@ -55,10 +55,6 @@ impl World {
         }
     }
 
-    pub(crate) async fn login_one(&self, user: &str) {
-        self.login(&[user]).await;
-    }
-
     pub(crate) async fn events(&self, user: &str) -> Events {
         self.client.events(user).await
     }

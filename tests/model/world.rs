@@ -20,8 +20,8 @@ use tokio::time::Instant;
 use crate::calls::{NAMES, Setup};
 
 pub(crate) const BEGAN_MS: u64 = 1_800_000_000_000;
-pub(crate) const MESSAGES_PER_SECOND: usize = 4;
-pub(crate) const COMMANDS_PER_SECOND: usize = 6;
+pub(crate) const MESSAGES_PER_SECOND: usize = 3;
+pub(crate) const COMMANDS_PER_SECOND: usize = 2;
 pub(crate) const REPEAT_MS: u64 = 40_000;
 pub(crate) const RETRY_MS: u64 = 90_000;
 pub(crate) const MAX_SESSIONS: usize = 2;

@@ -1,0 +1,79 @@
+//! Drives a node with random calls and holds every reply, event and push against a plain model of
+//! the contract, `model/`.
+//!
+//! The model keeps a list of messages and counts everything anew each time. It shares no code with
+//! the daemon's own decisions.
+
+#[path = "model/calls.rs"]
+mod calls;
+#[path = "model/conversations.rs"]
+mod conversations;
+#[path = "model/drive.rs"]
+mod drive;
+#[path = "model/model.rs"]
+mod model;
+#[path = "model/sending.rs"]
+mod sending;
+#[path = "model/state.rs"]
+mod state;
+#[path = "model/world.rs"]
+mod world;
+
+use proptest::strategy::{Strategy as _, ValueTree as _};
+use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestError, TestRunner};
+
+use crate::calls::case;
+use crate::drive::drive;
+use crate::state::Flaw;
+
+const CASES: u32 = 20000;
+/// Where the seeds of failed cases are kept, to be tried first from then on.
+const SEEDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/model/failed-seeds.txt");
+/// Cases in which each flaw must show.
+const FLAWED_CASES: u32 = 64;
+
+#[test]
+fn a_node_does_what_the_contract_says() {
+    let config = Config {
+        cases: CASES,
+        max_shrink_iters: 4000,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(SEEDS))),
+        ..Config::default()
+    };
+    let result = TestRunner::new(config).run(&case(), |(setup, steps)| {
+        drive(&setup, &steps, Flaw::None).map_err(TestCaseError::fail)
+    });
+    match result {
+        Ok(()) => {}
+        Err(TestError::Fail(why, (setup, steps))) => {
+            let steps: Vec<String> = steps.iter().map(|step| format!("  {step:?}")).collect();
+            panic!("{why}\n\nwith {setup:?}\n{}", steps.join("\n"));
+        }
+        Err(TestError::Abort(why)) => panic!("{why}"),
+    }
+}
+
+/// The comparison finds a model that is wrong, so it would find a node that is.
+#[test]
+fn a_model_with_a_flaw_is_caught() {
+    let flaws = [
+        Flaw::OwnMessagesCount,
+        Flaw::DeletedStaysUnread,
+        Flaw::MutedMovesTotal,
+        Flaw::HistoryShowsDeleted,
+        Flaw::OneMoreInASecond,
+        Flaw::RepeatsAreForgottenEarly,
+        Flaw::EveryMessageIsTheFirst,
+        Flaw::PushesWakeTheMuted,
+        Flaw::OneMoreSession,
+        Flaw::ReplayGoesBackFurther,
+    ];
+    let mut runner = TestRunner::deterministic();
+    let cases: Vec<_> = (0..FLAWED_CASES)
+        .map(|_| case().new_tree(&mut runner).expect("a case").current())
+        .collect();
+    for flaw in flaws {
+        let is_caught = cases.iter().any(|(setup, steps)| drive(setup, steps, flaw).is_err());
+        assert!(is_caught, "{flaw:?} goes unnoticed");
+    }
+}

@@ -1,0 +1,305 @@
+//! What must come of reading conversations and of changing them.
+
+use serde_json::{Value, json};
+
+use crate::calls::NAMES;
+use crate::model::{Expected, INVALID_PARAMETER, Model, Wrong, number};
+use crate::state::{Flaw, Message, Settings};
+use crate::world::{Observed, Told};
+
+/// An ID that no message has.
+const NO_MESSAGE: &str = "12345";
+
+fn changed_reply(other: usize) -> Value {
+    json!({ "conversationID": NAMES[other], "conversationType": 0 })
+}
+
+impl Model {
+    /// The message that an anchor names, if there is any: one that was on a page once.
+    pub(crate) fn anchor(
+        &self,
+        user: usize,
+        other: usize,
+        anchor: Option<usize>,
+    ) -> Option<&Message> {
+        let messages = self.state.between(user, other);
+        anchor.filter(|_| !messages.is_empty()).map(|anchor| messages[anchor % messages.len()])
+    }
+
+    /// The messages that a delete names.
+    pub(crate) fn picked(
+        &self,
+        user: usize,
+        other: usize,
+        picks: &[usize],
+        foreign: bool,
+    ) -> Vec<String> {
+        let messages = self.state.between(user, other);
+        let pick = |pick: &usize| {
+            let found = messages.get(pick % messages.len().max(1));
+            found.map_or_else(|| NO_MESSAGE.to_owned(), |message| message.id.clone())
+        };
+        let mut picked: Vec<String> = picks.iter().map(pick).collect();
+        if foreign {
+            let is_elsewhere =
+                |message: &&Message| !messages.iter().any(|here| here.id == message.id);
+            let elsewhere = self.state.messages.iter().find(is_elsewhere);
+            picked.push(elsewhere.map_or_else(|| NO_MESSAGE.to_owned(), |found| found.id.clone()));
+        }
+        picked
+    }
+
+    /// The conversation after which a page of the list begins, and its order key then.
+    pub(crate) fn list_anchor(&self, user: usize, anchor: Option<usize>) -> Option<(usize, u64)> {
+        let list = self.state.list(user);
+        let other = anchor.filter(|_| !list.is_empty()).map(|anchor| list[anchor % list.len()])?;
+        let oldest = self.state.between(user, other).first().map(|message| message.key);
+        Some((other, oldest.unwrap_or_else(|| self.state.order_key(user, other))))
+    }
+
+    pub(crate) fn history(
+        &self,
+        user: usize,
+        other: usize,
+        reverse: bool,
+        count: usize,
+        anchor: Option<usize>,
+    ) -> Expected {
+        let mut page = match self.state.flaw {
+            Flaw::HistoryShowsDeleted => self.state.between(user, other),
+            _ => self.state.visible(user, other),
+        };
+        let anchor = self.anchor(user, other, anchor).map(|message| message.key);
+        if reverse {
+            page.retain(|message| anchor.is_none_or(|anchor| message.key < anchor));
+            page.drain(..page.len().saturating_sub(count));
+        } else {
+            page.retain(|message| anchor.is_none_or(|anchor| message.key > anchor));
+            page.truncate(count);
+        }
+        let page = page.into_iter().map(|message| self.state.show_message(user, message));
+        let page: Vec<Value> = page.collect();
+        let reply = json!({
+            "conversationID": NAMES[other], "conversationType": 0, "messageList": page,
+        });
+        Expected::good(reply, Vec::new())
+    }
+
+    pub(crate) fn list(
+        &self,
+        user: usize,
+        count: usize,
+        anchor: Option<usize>,
+        with_key: bool,
+        only_unread: bool,
+    ) -> Expected {
+        let mut list = self.state.list(user);
+        if let Some((anchor, then)) = self.list_anchor(user, anchor) {
+            let now = self.state.order_key(user, anchor);
+            let after = (if with_key { then } else { now }, NAMES[anchor]);
+            list.retain(|other| (self.state.order_key(user, *other), NAMES[*other]) < after);
+        }
+        list.retain(|other| !only_unread || self.state.unread(user, *other) > 0);
+        list.truncate(count);
+        let shown = list.into_iter().map(|other| self.state.show_conversation(user, other));
+        Expected::good(json!({ "conversationList": shown.collect::<Value>() }), Vec::new())
+    }
+
+    pub(crate) fn conversation(&self, user: usize, other: usize) -> Expected {
+        if !self.state.exists(user, other) {
+            return Expected::refused((6_000_603, "conversation_not_found"));
+        }
+        let conversation = self.state.show_conversation(user, other);
+        Expected::good(json!({ "conversation": conversation }), Vec::new())
+    }
+
+    pub(crate) fn totals(&self, user: usize) -> Expected {
+        let (unmuted, all) = self.state.totals(user);
+        let reply = json!({
+            "totalUnreadMessageCount": unmuted,
+            "totalUnreadMessageCountIncludingMuted": all,
+            "revision": self.state.users[user].revision,
+        });
+        Expected::good(reply, Vec::new())
+    }
+
+    pub(crate) fn total_changed(&self, user: usize) -> (&'static str, Value) {
+        let (unmuted, all) = self.state.totals(user);
+        let body = json!({
+            "totalUnreadMessageCount": unmuted,
+            "totalUnreadMessageCountIncludingMuted": all,
+        });
+        ("conversation_total_unread_message_count_updated", body)
+    }
+
+    pub(crate) fn clear(
+        &mut self,
+        user: usize,
+        other: usize,
+        observed: &Observed,
+    ) -> Result<Expected, Wrong> {
+        let mut events = Vec::new();
+        if self.state.unread(user, other) > 0 {
+            let before = self.state.totals(user).0;
+            self.read_all(user, other);
+            events = self.tell_change(user, &[other], before, None, observed)?;
+        }
+        Ok(Expected::good(changed_reply(other), events))
+    }
+
+    pub(crate) fn clear_all(&mut self, user: usize, observed: &Observed) -> Result<Expected, Wrong> {
+        let before = self.state.totals(user).0;
+        let unread: Vec<usize> =
+            (0..NAMES.len()).filter(|other| self.state.unread(user, *other) > 0).collect();
+        for other in &unread {
+            self.read_all(user, *other);
+        }
+        let mut events = Vec::new();
+        if !unread.is_empty() {
+            events = self.tell_change(user, &unread, before, None, observed)?;
+        }
+        Ok(Expected::good(json!({}), events))
+    }
+
+    pub(crate) fn mute(
+        &mut self,
+        user: usize,
+        other: usize,
+        mute: bool,
+        observed: &Observed,
+    ) -> Result<Expected, Wrong> {
+        if other == user {
+            return Ok(Expected::refused(INVALID_PARAMETER));
+        }
+        let mut events = Vec::new();
+        if self.state.settings(user, other).muted != mute {
+            let before = self.state.totals(user).0;
+            self.settings_mut(user, other).muted = mute;
+            events = self.tell_change(user, &[other], before, None, observed)?;
+        }
+        Ok(Expected::good(changed_reply(other), events))
+    }
+
+    /// Every message must be in the conversation. Those that were deleted before are passed over.
+    pub(crate) fn delete(
+        &mut self,
+        user: usize,
+        other: usize,
+        picks: &[usize],
+        foreign: bool,
+        observed: &Observed,
+    ) -> Result<Expected, Wrong> {
+        let picked = self.picked(user, other, picks, foreign);
+        let here: Vec<Message> = self.state.between(user, other).into_iter().cloned().collect();
+        if picked.iter().any(|id| here.iter().all(|message| message.id != *id)) {
+            return Ok(Expected::refused(INVALID_PARAMETER));
+        }
+        let mut gone = here;
+        gone.retain(|message| picked.contains(&message.id) && !message.hidden_for.contains(&user));
+        let mut events = Vec::new();
+        if !gone.is_empty() {
+            let before = self.state.totals(user).0;
+            self.hide(user, |message| gone.iter().any(|gone| gone.id == message.id));
+            let shown = gone.iter().map(|message| self.state.show_message(user, message));
+            let deleted = json!({
+                "conversationID": NAMES[other],
+                "conversationType": 0,
+                "messageDeleteType": 0,
+                "messageList": shown.collect::<Value>(),
+            });
+            events = self.tell_change(user, &[other], before, Some(deleted), observed)?;
+        }
+        Ok(Expected::good(json!({}), events))
+    }
+
+    /// There is something to delete if a message came or went since all were last deleted.
+    pub(crate) fn delete_all(
+        &mut self,
+        user: usize,
+        other: usize,
+        observed: &Observed,
+    ) -> Result<Expected, Wrong> {
+        let count = self.state.between(user, other).len();
+        let mut events = Vec::new();
+        if count > self.state.settings(user, other).cleared {
+            let before = self.state.totals(user).0;
+            self.read_all(user, other);
+            self.settings_mut(user, other).cleared = count;
+            self.hide(user, |message| {
+                let way = (message.from, message.to);
+                way == (user, other) || way == (other, user)
+            });
+            let deleted = json!({
+                "conversationID": NAMES[other],
+                "conversationType": 0,
+                "messageDeleteType": 1,
+                "messageList": [],
+            });
+            events = self.tell_change(user, &[other], before, Some(deleted), observed)?;
+        }
+        Ok(Expected::good(json!({}), events))
+    }
+
+    fn hide(&mut self, user: usize, is_gone: impl Fn(&Message) -> bool) {
+        for message in self.state.messages.iter_mut().filter(|message| is_gone(message)) {
+            message.hidden_for.push(user);
+        }
+    }
+
+    fn read_all(&mut self, user: usize, other: usize) {
+        let is_from = |message: &&mut Message| (message.from, message.to) == (other, user);
+        let mut read_seq = 0;
+        for message in self.state.messages.iter_mut().filter(is_from) {
+            message.read = true;
+            read_seq += 1;
+        }
+        self.settings_mut(user, other).read_seq = read_seq;
+    }
+
+    fn settings_mut(&mut self, user: usize, other: usize) -> &mut Settings {
+        self.state.users[user].settings.entry(other).or_default()
+    }
+
+    /// Tells the user's own subjects what changed: what was deleted, the conversations, and the
+    /// total if it moved.
+    fn tell_change(
+        &mut self,
+        user: usize,
+        others: &[usize],
+        total_before: u64,
+        deleted: Option<Value>,
+        observed: &Observed,
+    ) -> Result<Vec<Told>, Wrong> {
+        for other in others {
+            self.settings_mut(user, *other).kept = true;
+            if self.state.between(user, *other).is_empty() {
+                // Its place in the list is the daemon's to choose, after all that was before.
+                let key = changed_key(observed, NAMES[*other]);
+                let newest = self.state.list(user).first().map(|other| self.state.order_key(user, *other));
+                if newest.is_some_and(|newest| key <= newest) {
+                    return Err(format!("the changed conversation's order key {key} is not the newest"));
+                }
+                self.settings_mut(user, *other).key = key;
+            }
+        }
+        let infos = others.iter().map(|other| {
+            json!({ "event": 1, "conversation": self.state.show_conversation(user, *other) })
+        });
+        let infos: Vec<Value> = infos.collect();
+        let mut events: Vec<(&str, Value)> = Vec::new();
+        events.extend(deleted.map(|deleted| ("message_deleted", deleted)));
+        events.push(("conversation_changed", json!({ "infoList": infos })));
+        if self.state.totals(user).0 != total_before {
+            events.push(self.total_changed(user));
+        }
+        self.told(user, events, observed)
+    }
+}
+
+fn changed_key(observed: &Observed, conversation: &str) -> u64 {
+    let changed = observed.events.iter().filter(|told| told.name == "conversation_changed");
+    let infos = changed.filter_map(|told| told.body["infoList"].as_array()).flatten();
+    let mut infos = infos.map(|info| &info["conversation"]);
+    let found = infos.find(|shown| shown["conversationID"] == conversation);
+    found.map_or(0, |shown| number(shown, "orderKey"))
+}

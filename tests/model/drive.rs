@@ -1,0 +1,190 @@
+//! Runs a case: each step on the node and on the model.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::calls::{AT_HOME, CALLERS, Call, INVALID, NAMES, Setup, Step, content};
+use crate::model::{Model, Wrong, user_name};
+use crate::sending::{extended_data, local_id, push};
+use crate::state::Flaw;
+use crate::world::World;
+
+/// How long a restart takes at least.
+const RESTART_MS: u64 = 1;
+/// Messages and conversations of one page when everything is read at the end.
+const PAGE: usize = 3;
+
+/// Runs a case to its end; says where node and model differ.
+pub(crate) fn drive(setup: &Setup, steps: &[Step], flaw: Flaw) -> Result<(), Wrong> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let mut driver =
+            Driver { world: World::start(setup).await, model: Model::new(setup, flaw) };
+        for user in 0..AT_HOME {
+            driver.call(user, &Call::Login { name: None }).await?;
+        }
+        for (index, step) in steps.iter().enumerate() {
+            let done = driver.step(step).await;
+            done.map_err(|wrong| format!("step {index}, {step:?}:\n{wrong}"))?;
+        }
+        driver.read_everything().await.map_err(|wrong| format!("at the end: {wrong}"))
+    })
+}
+
+struct Driver {
+    world: World,
+    model: Model,
+}
+
+impl Driver {
+    async fn step(&mut self, step: &Step) -> Result<(), Wrong> {
+        match step {
+            Step::Call { user, call } => self.call(*user, call).await.map(drop),
+            Step::Pass { ms } => {
+                tokio::time::advance(Duration::from_millis(*ms)).await;
+                Ok(())
+            }
+            Step::Restart => {
+                tokio::time::advance(Duration::from_millis(RESTART_MS)).await;
+                self.world.restart().await;
+                self.model.restart(self.world.now_ms());
+                Ok(())
+            }
+        }
+    }
+
+    async fn call(&mut self, user: usize, call: &Call) -> Result<Value, Wrong> {
+        let (method, body) = self.request(user, call);
+        let observed = self.world.call(NAMES[user], method, body.clone()).await;
+        let checked = self.model.check(user, call, self.world.now_ms(), &observed);
+        checked.map_err(|wrong| format!("{method} by {} {body}\n{wrong}", NAMES[user]))?;
+        Ok(observed.reply)
+    }
+
+    /// Reads all that everybody has, in pages: each page is compared as it comes, and the pages
+    /// together are all there is.
+    async fn read_everything(&mut self) -> Result<(), Wrong> {
+        tokio::time::advance(Duration::from_secs(1)).await;
+        for user in 0..CALLERS {
+            self.call(user, &Call::Login { name: None }).await?;
+            self.call(user, &Call::Totals).await?;
+            let everything = Call::List {
+                count: NAMES.len(),
+                anchor: None,
+                with_key: false,
+                only_unread: false,
+            };
+            self.call(user, &everything).await?;
+            for other in 0..NAMES.len() {
+                self.call(user, &Call::Conversation { other }).await?;
+                for reverse in [true, false] {
+                    self.read_history(user, other, reverse).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_history(&mut self, user: usize, other: usize, reverse: bool) -> Result<(), Wrong> {
+        let mut ids: Vec<Value> = Vec::new();
+        let mut anchor = None;
+        loop {
+            let call = Call::History { other, reverse, count: PAGE, anchor };
+            let reply = self.call(user, &call).await?;
+            let page = reply["messageList"].as_array().cloned().unwrap_or_default();
+            let page: Vec<Value> = page.iter().map(|message| message["messageID"].clone()).collect();
+            let Some(last) = (if reverse { page.first() } else { page.last() }).cloned() else { break };
+            let all = self.model.state.between(user, other);
+            anchor = all.iter().position(|message| message.id == last);
+            let at = if reverse { 0 } else { ids.len() };
+            ids.splice(at..at, page);
+        }
+        let visible = self.model.state.visible(user, other);
+        let visible: Vec<Value> = visible.iter().map(|message| json!(message.id)).collect();
+        if ids != visible {
+            return Err(format!("the pages together are {ids:?}, not {visible:?}"));
+        }
+        Ok(())
+    }
+
+    /// The method and body of a call, with the messages and sessions that it picks.
+    fn request(&self, user: usize, call: &Call) -> (&'static str, String) {
+        let model = &self.model;
+        let with = |other: usize| json!({ "conversationID": NAMES[other], "conversationType": 0 });
+        let (method, body) = match call {
+            Call::Login { name } => {
+                ("login", json!({ "userName": name.map(user_name), "platform": "model" }))
+            }
+            Call::Logout { session } => {
+                let session = session.map(|session| model.session(user, session));
+                ("logout", json!({ "sessionID": session }))
+            }
+            Call::Heartbeat => ("heartbeat", json!({})),
+            Call::Send { to, draft, config, into_conversation } => {
+                let mut message = content(draft.kind, draft.variant);
+                let mine = json!({
+                    "localMessageID": local_id(draft),
+                    "extendedData": extended_data(draft),
+                    // Not the caller's to set.
+                    "messageSeq": 999,
+                });
+                crate::state::merge(&mut message, mine);
+                let config = json!({
+                    "disableUnreadMessageCount": config.not_counted,
+                    "hasReceipt": config.receipt,
+                    "isRetrySend": config.retry,
+                    "pushConfig": config.push.map(push),
+                });
+                let (method, name) = if *into_conversation {
+                    ("send_message", "toConversationID")
+                } else {
+                    ("send_peer_message", "toUserID")
+                };
+                (method, json!({ name: NAMES[*to], "message": message, "config": config }))
+            }
+            Call::History { other, reverse, count, anchor } => {
+                let anchor = model.anchor(user, *other, *anchor);
+                let anchor = anchor.map(|message| json!({ "messageID": message.id }));
+                let config = json!({ "reverse": reverse, "count": count, "nextMessage": anchor });
+                ("query_history_message", json!({"conversationID": NAMES[*other], "config": config}))
+            }
+            Call::Delete { other, picks, foreign } => {
+                let picked = model.picked(user, *other, picks, *foreign);
+                let picked: Vec<Value> =
+                    picked.into_iter().map(|id| json!({ "messageID": id })).collect();
+                let named = json!({ "conversationID": NAMES[*other], "messageList": picked });
+                ("delete_messages", named)
+            }
+            Call::DeleteAll { other } => ("delete_all_message", with(*other)),
+            Call::List { count, anchor, with_key, only_unread } => {
+                let anchor = model.list_anchor(user, *anchor).map(|(other, then)| {
+                    let then = with_key.then_some(then);
+                    json!({ "conversationID": NAMES[other], "orderKey": then })
+                });
+                let config = json!({ "count": count, "nextConversation": anchor });
+                let option = json!({ "isOnlyUnreadConversation": only_unread });
+                ("query_conversation_list", json!({ "config": config, "option": option }))
+            }
+            Call::Conversation { other } => ("query_conversation", with(*other)),
+            Call::Clear { other } => ("clear_conversation_unread_message_count", with(*other)),
+            Call::ClearAll => ("clear_conversation_total_unread_message_count", json!({})),
+            Call::Totals => ("query_conversation_total_unread_message_count", json!({})),
+            Call::Mute { other, mute } => {
+                let mut body = with(*other);
+                let status = if *mute { 2 } else { 1 };
+                crate::state::merge(&mut body, json!({ "status": status }));
+                ("set_conversation_notification_status", body)
+            }
+            Call::Invalid { which } => {
+                let (method, body, _) = INVALID[*which];
+                return (method, body.to_owned());
+            }
+        };
+        (method, body.to_string())
+    }
+}

@@ -1,0 +1,348 @@
+//! What must come of a call: the contract as code.
+//!
+//! Numbers that only the daemon can choose (IDs, order keys, revisions) are taken from what was
+//! observed, after a check of what the contract says about them. All else is computed.
+
+use std::collections::HashSet;
+
+use peerd::bus::Kind;
+use serde_json::{Value, json};
+
+use crate::calls::{Call, INVALID, NAMES, Setup};
+use crate::state::{Flaw, Message, State};
+use crate::world::{
+    HEARTBEAT_MS, MAX_SESSIONS, Observed, Pushed, REPLAY_AGE_MS, REPLAY_MESSAGES, Told,
+};
+
+/// What is wrong, for people.
+pub(crate) type Wrong = String;
+
+/// What must come of a call.
+#[derive(Debug)]
+pub(crate) struct Expected {
+    pub(crate) reply: Reply,
+    pub(crate) events: Vec<Told>,
+    pub(crate) events_before_reply: usize,
+    pub(crate) pushes: Vec<Pushed>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Reply {
+    Good(Value),
+    Repeated(Value),
+    Refused { code: u32, reason: &'static str, retry_after_ms: Option<u64> },
+}
+
+pub(crate) const INVALID_PARAMETER: (u32, &str) = (6_000_001, "invalid_parameter");
+
+impl Expected {
+    pub(crate) fn good(reply: Value, events: Vec<Told>) -> Self {
+        let events_before_reply = events.len();
+        Self { reply: Reply::Good(reply), events, events_before_reply, pushes: Vec::new() }
+    }
+
+    pub(crate) fn refused((code, reason): (u32, &'static str)) -> Self {
+        Self {
+            reply: Reply::Refused { code, reason, retry_after_ms: None },
+            ..Self::good(Value::Null, Vec::new())
+        }
+    }
+}
+
+/// The model: what it knows, and what it saw.
+#[derive(Clone, Debug)]
+pub(crate) struct Model {
+    pub(crate) state: State,
+    pub(crate) setup: Setup,
+    pub(crate) restarted_ms: Option<u64>,
+    /// All message IDs that were ever given.
+    pub(crate) ids: HashSet<String>,
+}
+
+impl Model {
+    pub(crate) fn new(setup: &Setup, flaw: Flaw) -> Self {
+        let (setup, state) = (setup.clone(), State::new(flaw));
+        Self { state, setup, restarted_ms: None, ids: HashSet::new() }
+    }
+
+    /// A restart loses nothing but the Commands of the last second.
+    pub(crate) fn restart(&mut self, now_ms: u64) {
+        self.restarted_ms = Some(now_ms);
+        for user in &mut self.state.users {
+            user.commands_ms.clear();
+        }
+    }
+
+    /// Whether the daemon may have forgotten a user at any time.
+    pub(crate) fn is_forgetful(&self) -> bool {
+        self.setup.cached_users == 0
+    }
+
+    /// Takes a call in, and holds what came of it against what must.
+    pub(crate) fn check(
+        &mut self,
+        user: usize,
+        call: &Call,
+        now_ms: u64,
+        observed: &Observed,
+    ) -> Result<(), Wrong> {
+        let expected = self.expect(user, call, now_ms, observed)?;
+        compare_reply(&expected.reply, observed)?;
+        same("events", &by_id(&expected.events), &by_id(&observed.events))?;
+        same("events before the reply", &expected.events_before_reply, &observed.events_before_reply)?;
+        same("pushes", &expected.pushes, &observed.pushes)?;
+        for told in &observed.events {
+            self.note_told(told.user, &told.body);
+        }
+        self.note_told(user, &observed.reply);
+        Ok(())
+    }
+
+    fn expect(
+        &mut self,
+        user: usize,
+        call: &Call,
+        now_ms: u64,
+        observed: &Observed,
+    ) -> Result<Expected, Wrong> {
+        if let Call::Login { name } = call {
+            return self.login(user, *name, now_ms, observed);
+        }
+        if !self.state.is_logged_in(user, now_ms) {
+            return Ok(Expected::refused((6_000_121, "not_logged_in")));
+        }
+        // Any call counts as a heartbeat.
+        self.state.users[user].heard_ms = Some(now_ms);
+        match call {
+            Call::Login { .. } => unreachable!("see above"),
+            Call::Logout { session } => Ok(self.logout(user, *session)),
+            Call::Heartbeat => Ok(Expected::good(json!({ "serverTime": now_ms }), Vec::new())),
+            Call::Send { to, draft, config, .. } => {
+                self.send(user, *to, draft, config, now_ms, observed)
+            }
+            Call::History { other, reverse, count, anchor } => {
+                Ok(self.history(user, *other, *reverse, *count, *anchor))
+            }
+            Call::Delete { other, picks, foreign } => {
+                self.delete(user, *other, picks, *foreign, observed)
+            }
+            Call::DeleteAll { other } => self.delete_all(user, *other, observed),
+            Call::List { count, anchor, with_key, only_unread } => {
+                Ok(self.list(user, *count, *anchor, *with_key, *only_unread))
+            }
+            Call::Conversation { other } => Ok(self.conversation(user, *other)),
+            Call::Clear { other } => self.clear(user, *other, observed),
+            Call::ClearAll => self.clear_all(user, observed),
+            Call::Totals => Ok(self.totals(user)),
+            Call::Mute { other, mute } => self.mute(user, *other, *mute, observed),
+            Call::Invalid { which } => {
+                let text = observed.reply["message"].as_str().unwrap_or_default();
+                let field = INVALID[*which].2;
+                if !text.starts_with(field) {
+                    return Err(format!("{text:?} does not name {field}"));
+                }
+                Ok(Expected::refused(INVALID_PARAMETER))
+            }
+        }
+    }
+
+    /// Past the number of sessions the earliest is kicked. What came since the user was last heard
+    /// from is replayed, after the reply.
+    fn login(
+        &mut self,
+        user: usize,
+        name: Option<usize>,
+        now_ms: u64,
+        observed: &Observed,
+    ) -> Result<Expected, Wrong> {
+        let was_logged_in = self.state.is_logged_in(user, now_ms);
+        let heard_ms = self.state.users[user].heard_ms.unwrap_or_default();
+        let session = observed.reply["sessionID"].as_str().unwrap_or_default().to_owned();
+        let account = &mut self.state.users[user];
+        if session.is_empty() || account.sessions.contains(&session) {
+            return Err(format!("{session:?} is no new session"));
+        }
+        if !was_logged_in {
+            account.sessions.clear();
+        }
+        account.sessions.push(session.clone());
+        account.heard_ms = Some(now_ms);
+        account.ever_logged_in = true;
+        if let Some(name) = name.map(user_name).filter(|name| !name.is_empty()) {
+            account.name = name;
+        }
+        let most = MAX_SESSIONS + usize::from(self.state.flaw == Flaw::OneMoreSession);
+        let surplus = account.sessions.len().saturating_sub(most);
+        let kicked: Vec<String> = account.sessions.drain(..surplus).collect();
+        let mut events = Vec::new();
+        for session in kicked {
+            let body = json!({ "state": 0, "event": 4, "sessionID": session });
+            events.push(self.told_aside(user, "connection_state_changed", body, observed)?);
+        }
+        let reply = json!({
+            "sessionID": session,
+            "serverTime": now_ms,
+            "heartbeatIntervalMs": HEARTBEAT_MS,
+            "totalUnreadMessageCount": self.state.totals(user).0,
+            "revision": self.state.users[user].revision,
+        });
+        let mut expected = Expected::good(reply, events);
+        expected.events.extend(self.replay(user, heard_ms, now_ms, observed)?);
+        Ok(expected)
+    }
+
+    fn replay(
+        &self,
+        user: usize,
+        heard_ms: u64,
+        now_ms: u64,
+        observed: &Observed,
+    ) -> Result<Vec<Told>, Wrong> {
+        let since_ms = heard_ms.max(now_ms - REPLAY_AGE_MS);
+        let since_ms =
+            if self.state.flaw == Flaw::ReplayGoesBackFurther { since_ms - 1 } else { since_ms };
+        let mut messages: Vec<&Message> = self.state.messages.iter().collect();
+        messages.retain(|message| message.to == user && message.at_ms >= since_ms);
+        messages.sort_by_key(|message| message.key);
+        let is_visible = |message: &&&Message| !message.hidden_for.contains(&user);
+        let recent = messages.len().saturating_sub(REPLAY_MESSAGES);
+        let least = messages[recent..].iter().filter(is_visible).count();
+        messages.retain(|message| is_visible(&message));
+        // The bound is on messages back, deleted ones included; a few more may fit under it.
+        let replayed = observed.events.iter().filter(|told| told.name == "peer_message_received");
+        let replayed: usize =
+            replayed.map(|told| told.body["messageList"].as_array().map_or(0, Vec::len)).sum();
+        let count = replayed.clamp(least, messages.len().min(REPLAY_MESSAGES));
+        let messages = messages.split_off(messages.len() - count);
+        let mut events = Vec::new();
+        for run in messages.chunk_by(|left, right| left.from == right.from) {
+            let shown = run.iter().map(|message| self.state.show_message(user, message));
+            let body = json!({
+                "messageList": shown.collect::<Value>(),
+                "fromConversationID": NAMES[run[0].from],
+                "info": { "isOfflineMessage": true },
+            });
+            events.push(self.told_aside(user, "peer_message_received", body, observed)?);
+        }
+        Ok(events)
+    }
+
+    fn logout(&mut self, user: usize, session: Option<usize>) -> Expected {
+        let ended = session.map(|session| self.session(user, session));
+        let sessions = &mut self.state.users[user].sessions;
+        sessions.retain(|session| ended.as_ref().is_some_and(|ended| ended != session));
+        Expected::good(json!({}), Vec::new())
+    }
+
+    /// The session that a call names: one there is, or none.
+    pub(crate) fn session(&self, user: usize, session: usize) -> String {
+        let sessions = &self.state.users[user].sessions;
+        sessions.get(session).cloned().unwrap_or_else(|| "no session".to_owned())
+    }
+
+    /// An event that belongs to no change: the revision stands.
+    pub(crate) fn told_aside(
+        &self,
+        user: usize,
+        name: &str,
+        mut body: Value,
+        observed: &Observed,
+    ) -> Result<Told, Wrong> {
+        let account = &self.state.users[user];
+        let found = observed.events.iter().find(|told| told.user == user && told.name == name);
+        let previous = found.map_or(0, |told| number(&told.body, "previousRevision"));
+        // The one before may be lost with a restart.
+        if found.is_some() && previous != account.revision && previous != account.previous_revision {
+            return Err(format!("{name} has the previous revision {previous}: {account:?}"));
+        }
+        let revisions = json!({ "revision": account.revision, "previousRevision": previous });
+        crate::state::merge(&mut body, revisions);
+        Ok(Told { user, name: name.to_owned(), body })
+    }
+
+    /// Events of one change: the revision rises, and names the one before.
+    pub(crate) fn told(
+        &mut self,
+        user: usize,
+        events: Vec<(&str, Value)>,
+        observed: &Observed,
+    ) -> Result<Vec<Told>, Wrong> {
+        let first = observed.events.iter().find(|told| told.user == user);
+        let first = first.ok_or_else(|| format!("{} is told nothing", NAMES[user]))?;
+        let revision = number(&first.body, "revision");
+        let account = &mut self.state.users[user];
+        let previous = std::mem::replace(&mut account.revision, revision);
+        account.previous_revision = previous;
+        if revision <= previous || revision >= 1 << 53 {
+            return Err(format!("the revision {revision} does not rise above {previous}"));
+        }
+        let told = |(name, mut body): (&str, Value)| {
+            let revisions = json!({ "revision": revision, "previousRevision": previous });
+            crate::state::merge(&mut body, revisions);
+            Told { user, name: name.to_owned(), body }
+        };
+        Ok(events.into_iter().map(told).collect())
+    }
+
+    /// Notes the order keys of all messages in a body.
+    fn note_told(&mut self, user: usize, body: &Value) {
+        match body {
+            Value::Object(fields) => {
+                // A daemon that forgets users forgets what is not stored: Commands.
+                let is_forgotten = self.is_forgetful() && body["messageSeq"] == 0;
+                if fields.contains_key("messageSeq") && !is_forgotten {
+                    let newest = &mut self.state.users[user].newest_told;
+                    *newest = (*newest).max(number(body, "orderKey"));
+                }
+                fields.values().for_each(|field| self.note_told(user, field));
+            }
+            Value::Array(items) => items.iter().for_each(|item| self.note_told(user, item)),
+            _ => {}
+        }
+    }
+}
+
+/// The names that users give at login; the first is none.
+pub(crate) fn user_name(name: usize) -> String {
+    ["", "Anna", "B\u{e9}la"][name].to_owned()
+}
+
+pub(crate) fn number(body: &Value, field: &str) -> u64 {
+    body[field].as_u64().unwrap_or_default()
+}
+
+/// Events whose lists of conversations are in one order: the contract names none.
+fn by_id(events: &[Told]) -> Vec<Told> {
+    let mut events = events.to_vec();
+    for told in &mut events {
+        if let Some(Value::Array(changes)) = told.body.get_mut("infoList") {
+            changes.sort_by_key(|change| change["conversation"]["conversationID"].to_string());
+        }
+    }
+    events
+}
+
+fn compare_reply(expected: &Reply, observed: &Observed) -> Result<(), Wrong> {
+    let (kind, body) = match expected {
+        Reply::Good(body) => (Kind::Plain, body.clone()),
+        Reply::Repeated(body) => (Kind::Duplicate, body.clone()),
+        Reply::Refused { code, reason, retry_after_ms } => {
+            // The text is for people.
+            let text = observed.reply["message"].as_str().unwrap_or("(none)").to_owned();
+            let mut body = json!({ "code": code, "reason": reason, "message": text });
+            if let Some(retry_after_ms) = retry_after_ms {
+                crate::state::merge(&mut body, json!({ "retryAfterMs": retry_after_ms }));
+            }
+            (Kind::Error { code: *code, text }, body)
+        }
+    };
+    same("reply", &body, &observed.reply)?;
+    same("kind of reply", &kind, &observed.kind)
+}
+
+fn same<T: PartialEq + std::fmt::Debug>(what: &str, expected: &T, seen: &T) -> Result<(), Wrong> {
+    if expected == seen {
+        return Ok(());
+    }
+    Err(format!("{what}:\n expected {expected:?}\n     seen {seen:?}"))
+}

@@ -1,0 +1,255 @@
+//! What must come of a send.
+
+use serde_json::{Value, json};
+
+use crate::calls::{Config, Draft, NAMES, content};
+use crate::model::{Expected, INVALID_PARAMETER, Model, Reply, Wrong, number};
+use crate::state::{Flaw, Message};
+use crate::world::{
+    COMMANDS_PER_SECOND, MESSAGES_PER_SECOND, Observed, Pushed, REPEAT_MS, RETRY_MS, token,
+};
+
+const SECOND_MS: u64 = 1000;
+const RATE_LIMITED: (u32, &str) = (6_000_005, "rate_limited");
+
+/// The local message ID that a draft has; empty for none.
+pub(crate) fn local_id(draft: &Draft) -> String {
+    draft.local.map_or_else(String::new, |number| format!("local {number}"))
+}
+
+/// The extended data that a draft has.
+pub(crate) fn extended_data(draft: &Draft) -> &'static str {
+    if draft.extended { "more" } else { "" }
+}
+
+/// The push configuration of a number.
+pub(crate) fn push(number: usize) -> Value {
+    [
+        json!({"title": "T", "content": "C", "payload": "P", "resourcesID": "R", "threadID": "H"}),
+        json!({"title": "only this", "enableBadge": true}),
+    ][number]
+        .clone()
+}
+
+fn is_command(draft: &Draft) -> bool {
+    draft.kind == 1
+}
+
+impl Model {
+    /// Checks, in order: parameters, the sender's rate, the receiver's rules, repeats.
+    pub(crate) fn send(
+        &mut self,
+        from: usize,
+        to: usize,
+        draft: &Draft,
+        config: &Config,
+        now_ms: u64,
+        observed: &Observed,
+    ) -> Result<Expected, Wrong> {
+        if to == from || (config.receipt && is_command(draft)) {
+            return Ok(Expected::refused(INVALID_PARAMETER));
+        }
+        if let Some(refused) = self.over_the_rate(from, draft, now_ms, observed)? {
+            return Ok(refused);
+        }
+        if self.setup.require_known_receiver && !self.state.users[to].ever_logged_in {
+            return Ok(Expected::refused((6_000_204, "target_not_found")));
+        }
+        if is_command(draft) {
+            return self.send_command(from, to, draft, now_ms, observed);
+        }
+        if let Some(first) = self.used_before(from, to, draft, config, now_ms) {
+            let is_same = first.content == content(draft.kind, draft.variant)
+                && first.extended == extended_data(draft);
+            if !is_same {
+                return Ok(Expected::refused((6_000_001, "local_message_id_reused")));
+            }
+            let reply = json!({ "message": self.state.show_message(from, &first) });
+            let nothing = Expected::good(Value::Null, Vec::new());
+            return Ok(Expected { reply: Reply::Repeated(reply), ..nothing });
+        }
+        self.store(from, to, draft, config, now_ms, observed)
+    }
+
+    /// No more than so many in any second. What is refused or a repeat does not count.
+    fn over_the_rate(
+        &self,
+        from: usize,
+        draft: &Draft,
+        now_ms: u64,
+        observed: &Observed,
+    ) -> Result<Option<Expected>, Wrong> {
+        let account = &self.state.users[from];
+        let (accepted, limit) = if is_command(draft) {
+            (&account.commands_ms, COMMANDS_PER_SECOND)
+        } else {
+            (&account.accepted_ms, MESSAGES_PER_SECOND)
+        };
+        let limit = limit + usize::from(self.state.flaw == Flaw::OneMoreInASecond);
+        let within: Vec<u64> =
+            accepted.iter().copied().filter(|at| at + SECOND_MS > now_ms).collect();
+        let retry_after_ms = within.len().checked_sub(limit).map(|at| within[at] + SECOND_MS - now_ms);
+        let seen = observed.reply["reason"] == RATE_LIMITED.1;
+        let seen_ms = number(&observed.reply, "retryAfterMs");
+        // Commands are not stored: who is forgotten has sent none.
+        let may_be_forgotten = is_command(draft) && self.is_forgetful() && !seen;
+        // A daemon that has just started may count what was sent before as sent at its start.
+        let since_ms = self.restarted_ms.map(|at| now_ms - at).unwrap_or(SECOND_MS);
+        let is_fresh = since_ms < SECOND_MS
+            && account.accepted_ms.iter().any(|at| at + since_ms + SECOND_MS > now_ms);
+        let retry_after_ms = match retry_after_ms {
+            Some(_) if may_be_forgotten => return Ok(None),
+            Some(exact) if is_fresh && seen && seen_ms > exact && seen_ms <= SECOND_MS => seen_ms,
+            Some(exact) => exact,
+            None if is_fresh && seen && seen_ms <= SECOND_MS - since_ms => seen_ms,
+            None => return Ok(None),
+        };
+        let (code, reason) = RATE_LIMITED;
+        let reply = Reply::Refused { code, reason, retry_after_ms: Some(retry_after_ms) };
+        Ok(Some(Expected { reply, ..Expected::good(Value::Null, Vec::new()) }))
+    }
+
+    /// The newest message with the draft's local ID, as far back as repeats are recognized.
+    fn used_before(
+        &self,
+        from: usize,
+        to: usize,
+        draft: &Draft,
+        config: &Config,
+        now_ms: u64,
+    ) -> Option<Message> {
+        let local = local_id(draft);
+        let span_ms = if config.retry { RETRY_MS } else { REPEAT_MS };
+        let span_ms = match self.state.flaw {
+            Flaw::RepeatsAreForgottenEarly => span_ms - 1,
+            _ => span_ms,
+        };
+        let is_it = |message: &&&Message| {
+            message.from == from && message.local == local && message.at_ms + span_ms >= now_ms
+        };
+        let messages = self.state.between(from, to);
+        messages.iter().rev().find(is_it).filter(|_| !local.is_empty()).map(|found| (*found).clone())
+    }
+
+    /// The message as it is, with the ID and order key that the daemon gave it.
+    fn given(
+        &mut self,
+        from: usize,
+        to: usize,
+        draft: &Draft,
+        config: &Config,
+        now_ms: u64,
+        observed: &Observed,
+    ) -> Result<Message, Wrong> {
+        let seen = &observed.reply["message"];
+        let id = seen["messageID"].as_str().unwrap_or_default().to_owned();
+        let key = number(seen, "orderKey");
+        let newest_told = self.state.users[from].newest_told;
+        if key <= newest_told || key >= 1 << 53 {
+            return Err(format!("the order key {key} is not above {newest_told}: {observed:?}"));
+        }
+        if id.is_empty() || !self.ids.insert(id.clone()) {
+            return Err(format!("the message ID {id:?} is not new"));
+        }
+        let sent = self.state.messages.iter().filter(|sent| (sent.from, sent.to) == (from, to));
+        let seq = if is_command(draft) { 0 } else { sent.count() as u64 + 1 };
+        Ok(Message {
+            id,
+            key,
+            seq,
+            from,
+            to,
+            at_ms: now_ms,
+            local: local_id(draft),
+            content: content(draft.kind, draft.variant),
+            extended: extended_data(draft).to_owned(),
+            receipt: config.receipt,
+            counts: !config.not_counted,
+            read: false,
+            hidden_for: Vec::new(),
+        })
+    }
+
+    /// A Command is delivered live and changes nothing.
+    fn send_command(
+        &mut self,
+        from: usize,
+        to: usize,
+        draft: &Draft,
+        now_ms: u64,
+        observed: &Observed,
+    ) -> Result<Expected, Wrong> {
+        let message = self.given(from, to, draft, &Config::default(), now_ms, observed)?;
+        self.state.users[from].commands_ms.push(now_ms);
+        let body = self.received(&message);
+        let events = vec![self.told_aside(to, "peer_message_received", body, observed)?];
+        let reply = json!({ "message": self.state.show_message(from, &message) });
+        Ok(Expected::good(reply, events))
+    }
+
+    fn received(&self, message: &Message) -> Value {
+        json!({
+            "messageList": [self.state.show_message(message.to, message)],
+            "fromConversationID": NAMES[message.from],
+            "info": { "isOfflineMessage": false },
+        })
+    }
+
+    /// Stores the message; tells the receiver, then the sender; wakes a receiver who is offline.
+    fn store(
+        &mut self,
+        from: usize,
+        to: usize,
+        draft: &Draft,
+        config: &Config,
+        now_ms: u64,
+        observed: &Observed,
+    ) -> Result<Expected, Wrong> {
+        let message = self.given(from, to, draft, config, now_ms, observed)?;
+        let is_first = self.state.between(from, to).is_empty()
+            || self.state.flaw == Flaw::EveryMessageIsTheFirst;
+        let event = if is_first { 0 } else { 1 };
+        self.state.messages.push(message.clone());
+        self.state.users[from].accepted_ms.push(now_ms);
+        let changed = |model: &Self, user: usize, other: usize| {
+            let conversation = model.state.show_conversation(user, other);
+            let infos = json!([{ "event": event, "conversation": conversation }]);
+            ("conversation_changed", json!({ "infoList": infos }))
+        };
+        let is_muted = self.state.settings(to, from).muted;
+        let received = ("peer_message_received", self.received(&message));
+        let mut to_receiver = vec![received, changed(self, to, from)];
+        if !is_muted {
+            to_receiver.push(self.total_changed(to));
+        }
+        let to_sender = vec![changed(self, from, to)];
+        let mut events = self.told(to, to_receiver, observed)?;
+        events.extend(self.told(from, to_sender, observed)?);
+        let reply = json!({ "message": self.state.show_message(from, &message) });
+        let mut expected = Expected::good(reply, events);
+        let wakes_muted = self.state.flaw == Flaw::PushesWakeTheMuted;
+        if let Some(number) = config.push.filter(|_| !is_muted || wakes_muted) {
+            if !self.state.is_online(to, now_ms) {
+                expected.pushes.push(self.pushed(&message, &push(number)));
+            }
+        }
+        Ok(expected)
+    }
+
+    fn pushed(&self, message: &Message, config: &Value) -> Pushed {
+        let text = |field: &str| config[field].as_str().unwrap_or_default();
+        let body = json!({
+            "title": text("title"),
+            "content": text("content"),
+            "payload": text("payload"),
+            "resourcesID": text("resourcesID"),
+            "threadID": text("threadID"),
+            "badge": self.state.totals(message.to).0,
+            "messageID": message.id,
+            "from": NAMES[message.from],
+            "to": NAMES[message.to],
+        });
+        let subject = format!("peer.push.{}", token(NAMES[message.to]));
+        Pushed { subject, id: message.id.clone(), body }
+    }
+}

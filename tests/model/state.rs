@@ -1,0 +1,267 @@
+//! What the model knows: plain lists, from which everything is counted anew each time.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::calls::NAMES;
+use crate::world::{IDLE_MS, OFFLINE_MS};
+
+/// A stored message.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    pub(crate) id: String,
+    pub(crate) key: u64,
+    pub(crate) seq: u64,
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+    pub(crate) at_ms: u64,
+    pub(crate) local: String,
+    /// The fields of its type, as the caller wrote them.
+    pub(crate) content: Value,
+    pub(crate) extended: String,
+    pub(crate) receipt: bool,
+    pub(crate) counts: bool,
+    /// Whether its receiver has read it.
+    pub(crate) read: bool,
+    /// Who deleted it.
+    pub(crate) hidden_for: Vec<usize>,
+}
+
+/// What one user decided about the conversation with another.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settings {
+    pub(crate) muted: bool,
+    /// Whether the user ever changed anything: the conversation exists without messages.
+    pub(crate) kept: bool,
+    pub(crate) read_seq: u64,
+    /// How many messages there were, both ways, when all were last deleted.
+    pub(crate) cleared: usize,
+    /// The order key that the conversation had when it was last changed without messages.
+    pub(crate) key: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct User {
+    pub(crate) name: String,
+    pub(crate) sessions: Vec<String>,
+    pub(crate) ever_logged_in: bool,
+    pub(crate) heard_ms: Option<u64>,
+    pub(crate) revision: u64,
+    pub(crate) previous_revision: u64,
+    /// The largest order key of a message that the user was told of.
+    pub(crate) newest_told: u64,
+    /// When the user's stored messages and Commands were accepted.
+    pub(crate) accepted_ms: Vec<u64>,
+    pub(crate) commands_ms: Vec<u64>,
+    pub(crate) settings: BTreeMap<usize, Settings>,
+}
+
+/// A mistake that the model makes on purpose, to see that the comparison finds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    None,
+    OwnMessagesCount,
+    DeletedStaysUnread,
+    MutedMovesTotal,
+    HistoryShowsDeleted,
+    OneMoreInASecond,
+    RepeatsAreForgottenEarly,
+    EveryMessageIsTheFirst,
+    PushesWakeTheMuted,
+    OneMoreSession,
+    ReplayGoesBackFurther,
+}
+
+/// The state of the whole world, by the contract.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    pub(crate) users: Vec<User>,
+    /// In the order in which they were stored.
+    pub(crate) messages: Vec<Message>,
+    pub(crate) flaw: Flaw,
+}
+
+impl State {
+    pub(crate) fn new(flaw: Flaw) -> Self {
+        Self { users: vec![User::default(); NAMES.len()], messages: Vec::new(), flaw }
+    }
+
+    pub(crate) fn is_logged_in(&self, user: usize, now_ms: u64) -> bool {
+        let User { sessions, heard_ms, .. } = &self.users[user];
+        !sessions.is_empty() && heard_ms.is_some_and(|heard| now_ms - heard <= IDLE_MS)
+    }
+
+    pub(crate) fn is_online(&self, user: usize, now_ms: u64) -> bool {
+        let heard_ms = self.users[user].heard_ms;
+        self.is_logged_in(user, now_ms) && heard_ms.is_some_and(|at| now_ms - at <= OFFLINE_MS)
+    }
+
+    pub(crate) fn settings(&self, user: usize, other: usize) -> Settings {
+        self.users[user].settings.get(&other).cloned().unwrap_or_default()
+    }
+
+    /// The messages of a conversation, both ways, whoever deleted them, in their order.
+    pub(crate) fn between(&self, user: usize, other: usize) -> Vec<&Message> {
+        let is_here = |message: &&Message| {
+            let way = (message.from, message.to);
+            way == (user, other) || way == (other, user)
+        };
+        let mut messages: Vec<&Message> = self.messages.iter().filter(is_here).collect();
+        messages.sort_by_key(|message| message.key);
+        messages
+    }
+
+    /// The messages of a conversation as the user sees it.
+    pub(crate) fn visible(&self, user: usize, other: usize) -> Vec<&Message> {
+        let mut messages = self.between(user, other);
+        messages.retain(|message| !message.hidden_for.contains(&user));
+        messages
+    }
+
+    pub(crate) fn unread(&self, user: usize, other: usize) -> u64 {
+        let is_unread = |message: &&&Message| {
+            let is_other = message.from == other || self.flaw == Flaw::OwnMessagesCount;
+            let is_gone = message.hidden_for.contains(&user);
+            let is_there = !is_gone || self.flaw == Flaw::DeletedStaysUnread;
+            is_other && message.counts && !message.read && is_there
+        };
+        self.between(user, other).iter().filter(is_unread).count() as u64
+    }
+
+    /// Whether the user has a conversation with the other.
+    pub(crate) fn exists(&self, user: usize, other: usize) -> bool {
+        !self.between(user, other).is_empty() || self.settings(user, other).kept
+    }
+
+    /// The user's conversations, the latest first.
+    pub(crate) fn list(&self, user: usize) -> Vec<usize> {
+        let mut others: Vec<usize> =
+            (0..NAMES.len()).filter(|other| self.exists(user, *other)).collect();
+        others.sort_by_key(|other| std::cmp::Reverse(self.order_key(user, *other)));
+        others
+    }
+
+    pub(crate) fn order_key(&self, user: usize, other: usize) -> u64 {
+        let newest = self.between(user, other).last().map(|message| message.key);
+        newest.unwrap_or_else(|| self.settings(user, other).key)
+    }
+
+    /// Unread messages over the conversations that are not muted, and over all.
+    pub(crate) fn totals(&self, user: usize) -> (u64, u64) {
+        let mut totals = (0, 0);
+        for other in 0..NAMES.len() {
+            let unread = self.unread(user, other);
+            let is_muted = self.settings(user, other).muted && self.flaw != Flaw::MutedMovesTotal;
+            totals.0 += if is_muted { 0 } else { unread };
+            totals.1 += unread;
+        }
+        totals
+    }
+
+    /// A message as one of its two users sees it.
+    pub(crate) fn show_message(&self, viewer: usize, message: &Message) -> Value {
+        let other = if viewer == message.from { message.to } else { message.from };
+        let mut shown = shown(&message.content);
+        let fields = json!({
+            "messageID": message.id,
+            "localMessageID": message.local,
+            "messageSeq": message.seq,
+            "senderUserID": NAMES[message.from],
+            "conversationID": NAMES[other],
+            "conversationType": 0,
+            "direction": u8::from(viewer == message.to),
+            "sentStatus": 1,
+            "timestamp": message.at_ms,
+            "orderKey": message.key,
+            "receiptStatus": u8::from(message.receipt),
+            "extendedData": message.extended,
+            "isServerMessage": false,
+        });
+        merge(&mut shown, fields);
+        shown
+    }
+
+    /// A conversation as its user sees it.
+    pub(crate) fn show_conversation(&self, user: usize, other: usize) -> Value {
+        let settings = self.settings(user, other);
+        let name = &self.users[other].name;
+        let mut shown = json!({
+            "conversationID": NAMES[other],
+            "conversationName": if name.is_empty() { NAMES[other] } else { name },
+            "type": 0,
+            "notificationStatus": if settings.muted { 2 } else { 1 },
+            "unreadMessageCount": self.unread(user, other),
+            "orderKey": self.order_key(user, other),
+            "isPinned": false,
+            "pinnedTime": 0,
+            "draft": "",
+            "mentionedInfoList": [],
+            "marks": [],
+            "readMessageSeq": settings.read_seq,
+        });
+        if let Some(message) = self.visible(user, other).last() {
+            merge(&mut shown, json!({ "lastMessage": self.show_message(user, message) }));
+        }
+        shown
+    }
+}
+
+/// Adds fields to an object.
+pub(crate) fn merge(object: &mut Value, fields: Value) {
+    let (Value::Object(object), Value::Object(fields)) = (object, fields) else {
+        panic!("two objects")
+    };
+    object.extend(fields);
+}
+
+/// Content as it is shown: what the caller left out is there, empty or zero.
+fn shown(content: &Value) -> Value {
+    const MEDIA: [(&str, &str); 4] =
+        [("fileDownloadUrl", ""), ("fileName", ""), ("fileSize", "0"), ("fileUID", "")];
+    let own: &[(&str, &str)] = match content["type"].as_u64() {
+        Some(11) => &[
+            ("thumbnailDownloadUrl", ""),
+            ("largeImageDownloadUrl", ""),
+            ("originalImageWidth", "0"),
+            ("originalImageHeight", "0"),
+            ("largeImageWidth", "0"),
+            ("largeImageHeight", "0"),
+            ("thumbnailWidth", "0"),
+            ("thumbnailHeight", "0"),
+        ],
+        Some(13) => &[("audioDuration", "0")],
+        Some(14) => &[
+            ("videoDuration", "0"),
+            ("videoFirstFrameDownloadUrl", ""),
+            ("videoFirstFrameWidth", "0"),
+            ("videoFirstFrameHeight", "0"),
+        ],
+        Some(100) => &[("title", ""), ("summary", "")],
+        Some(200) => &[("subType", "0"), ("searchedContent", "")],
+        _ => &[],
+    };
+    let media: &[(&str, &str)] =
+        if matches!(content["type"].as_u64(), Some(11..=14)) { &MEDIA } else { &[] };
+    let default = |(name, text): &(&str, &str)| {
+        let value = text.parse::<u64>().map_or_else(|_| json!(text), |number| json!(number));
+        ((*name).to_owned(), value)
+    };
+    let mut whole = Value::Object(own.iter().chain(media).map(default).collect());
+    merge(&mut whole, content.clone());
+    for name in ["messageInfoList", "messageList"] {
+        let Some(Value::Array(items)) = content.get(name) else { continue };
+        let show = |item: &Value| {
+            let mut item = shown(item);
+            if name == "messageList" {
+                let mut around =
+                    json!({"messageID": "", "senderUserID": "", "timestamp": 0, "extendedData": ""});
+                merge(&mut around, item);
+                item = around;
+            }
+            item
+        };
+        merge(&mut whole, json!({ name: items.iter().map(show).collect::<Value>() }));
+    }
+    whole
+}
