@@ -1,7 +1,8 @@
 //! peerd: one-to-one messaging for NATS.
 //!
 //! The layers, each of which may use those above it in this list only (`tests/layering.rs` holds
-//! the imports to it): [`domain`], [`wire`], [`store`] and [`bus`], [`runtime`], [`cli`].
+//! the imports to it): [`domain`], [`wire`], [`store`] and [`bus`], [`runtime`],
+//! [`config`] and [`telemetry`], [`cli`].
 //! `ARCHITECTURE.md` is the map.
 
 pub mod bus;

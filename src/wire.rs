@@ -14,4 +14,5 @@ pub mod record;
 pub mod reply;
 pub mod request;
 pub mod subject;
+pub mod time;
 pub mod value;

@@ -1,6 +1,6 @@
 //! One user's view of the messages between the user and one other.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::deletions::Deletions;
 use super::id::{OrderKey, UserId};
@@ -129,6 +129,8 @@ pub struct Conversation {
     pub settings_seq: u64,
     /// What the other sent lately, to recognize repeats.
     pub repeats: Repeats,
+    /// The newest message, for as long as somebody else holds it.
+    pub newest: Weak<Message>,
 }
 
 impl Conversation {
@@ -149,6 +151,16 @@ impl Conversation {
     pub fn unread(&self) -> u64 {
         let counted = self.received_mark().counted;
         counted.saturating_sub(self.settings.read.counted + self.settings.deleted_unread)
+    }
+
+    /// The newest message, of which `arrived` is the latest to be acknowledged. Messages that cross
+    /// may be acknowledged in another order than that of their keys.
+    pub fn newest_with(&mut self, arrived: &Arc<Message>) -> Arc<Message> {
+        let known = self.newest.upgrade().filter(|known| known.key > arrived.key);
+        known.unwrap_or_else(|| {
+            self.newest = Arc::downgrade(arrived);
+            arrived.clone()
+        })
     }
 
     /// Whether it is left out of the total.
@@ -213,6 +225,8 @@ impl Conversation {
         if settings_seq > self.settings_seq {
             self.settings = settings;
             self.settings_seq = settings_seq;
+            // It may be among what was deleted.
+            self.newest = Weak::new();
         }
     }
 

@@ -105,7 +105,8 @@ impl User {
         let mark = conversation
             .map_or_else(Mark::default, super::conversation::Conversation::received_mark);
         let counts = u64::from(!delivery.send.options.not_counted);
-        let mark = Mark { seq: mark.seq + 1, counted: mark.counted + counts };
+        let seq = mark.seq.max(delivery.sent_seq) + 1;
+        let mark = Mark { seq, counted: mark.counted + counts };
         Ok(Plan::Store(Box::new(Placed {
             message: self.message(delivery, partition, mark.seq, clock, now_ms),
             mark,
@@ -142,10 +143,13 @@ impl User {
     pub fn receive(&mut self, message: &Arc<Message>, head: Head, name: &str) -> Told {
         let other = &message.sender;
         let event = first_or_later(self, other);
-        self.update(other, |conversation| conversation.adopt_head(Direction::Receive, head));
+        let newest = self.update(other, |conversation| {
+            conversation.adopt_head(Direction::Receive, head);
+            conversation.newest_with(message)
+        });
         let revision = self.advance(message.key);
         let conversation = &self.conversations[other];
-        let view = ConversationView::new(other, name, conversation, Some(message.clone()));
+        let view = ConversationView::new(other, name, conversation, Some(newest));
         let mut events = vec![
             Event::PeerMessageReceived {
                 messages: vec![message.clone()],

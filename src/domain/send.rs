@@ -45,6 +45,8 @@ pub struct SendOptions {
 pub struct Send {
     /// Whom to.
     pub to: UserId,
+    /// The field in which the caller said so.
+    pub to_field: &'static str,
     /// The message.
     pub draft: Draft,
     /// How.
@@ -64,13 +66,16 @@ pub struct Delivery {
     pub timestamp_ms: u64,
     /// The newest key that the sender was told of: the message sorts after it.
     pub floor: OrderKey,
+    /// `messageSeq` of the newest message that the sender knows to have sent to the receiver: where
+    /// retention has emptied the log, counting goes on above it.
+    pub sent_seq: u64,
 }
 
 impl Send {
     /// Checks what can be checked without any state.
     pub fn validate(&self, from: &UserId, limits: &Limits) -> Result<(), Rejection> {
         if self.to == *from {
-            return Err(Rejection::invalid("toUserID", "must not be the sender's own"));
+            return Err(Rejection::invalid(self.to_field, "must not be the sender's own"));
         }
         if self.draft.extended_data.len() > EXTENDED_DATA_MAX_BYTES {
             let problem = "must be 1024 bytes or shorter";
@@ -127,6 +132,12 @@ impl User {
         self.newest_told().max(settings.unwrap_or_default())
     }
 
+    /// `messageSeq` of the newest message that the user is known to have sent to `other`.
+    #[must_use]
+    pub fn sent_seq(&self, other: &UserId) -> u64 {
+        self.conversations.get(other).map_or(0, |known| known.sent_mark().seq)
+    }
+
     /// The entry to store before the first message to `other`: `None` where there is one already.
     /// It makes the conversation findable for its sender.
     #[must_use]
@@ -142,10 +153,12 @@ impl User {
     pub fn sent(&mut self, message: &Arc<Message>, head: Head, name: &str) -> Told {
         let other = &message.receiver;
         let event = first_or_later(self, other);
-        self.update(other, |conversation| conversation.adopt_head(Direction::Send, head));
+        let newest = self.update(other, |conversation| {
+            conversation.adopt_head(Direction::Send, head);
+            conversation.newest_with(message)
+        });
         let revision = self.advance(message.key);
-        let conversation = &self.conversations[other];
-        let view = ConversationView::new(other, name, conversation, Some(message.clone()));
+        let view = ConversationView::new(other, name, &self.conversations[other], Some(newest));
         Told { revision, events: vec![Event::ConversationChanged(vec![(event, view)])] }
     }
 }

@@ -40,10 +40,9 @@ struct Replay {
 }
 
 impl<S: Store, B: Bus> Node<S, B> {
-    /// Takes a call in: at once refused, or under way in a task of its own.
-    pub async fn take(self: &Arc<Self>, incoming: Incoming) {
-        // The room that the calls under way may need, and some for the refusals of others.
-        self.wait_for_room().await;
+    /// Takes a call in: at once refused, or under way in a task of its own. To be called when
+    /// there is room for what it sends ([`Node::wait_for_room`]).
+    pub fn take(self: &Arc<Self>, incoming: Incoming) {
         let Ok(permit) = self.calls.clone().try_acquire_owned() else {
             let failure = Failure::Overloaded { retry_after_ms: OVERLOADED_RETRY_MS };
             self.refuse(&incoming, &failure.into());

@@ -7,8 +7,6 @@ use std::time::Duration;
 
 use async_nats::Client;
 use futures::StreamExt as _;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::clock::Clock;
@@ -16,11 +14,14 @@ use super::connect::{ConnectError, Connection, NatsOptions, connect};
 use super::node::{MESSAGES_PER_CALL, Node, Options, ROOM_BEYOND_CALLS};
 use crate::bus::discovery::{Counters, Discovery};
 use crate::bus::nats::{Calls, Nats};
+use crate::bus::{Bus, Incoming};
+use crate::store::Store;
 use crate::store::jetstream::{JetStream, StreamNames};
 use crate::store::provision::{ProvisionError, StreamOptions, provision};
 use crate::wire::discovery::{DISCOVERY_PREFIX, EndpointInfo, Identity, QUEUE_GROUP, SERVICE};
 use crate::wire::failure::Failure;
 use crate::wire::subject::Subjects;
+use crate::wire::time::rfc3339;
 
 /// How long other instances have to answer when one starts.
 const OTHERS_ANSWER: Duration = Duration::from_millis(300);
@@ -88,6 +89,7 @@ pub async fn serve(
 
     let capacity = settings.node.calls_under_way * MESSAGES_PER_CALL + ROOM_BEYOND_CALLS;
     let (outgoing, pump) = Nats::new(bus.client.clone(), capacity);
+    let clock = Clock::system();
     let counters = Arc::new(Counters::default());
     let jetstream = JetStream::new(store.client.clone(), store.link.clone(), names.clone());
     let node = Node::new(
@@ -95,13 +97,13 @@ pub async fn serve(
         outgoing,
         subjects.clone(),
         settings.node.clone(),
-        Clock::system(),
+        clock,
         counters.clone(),
     );
     node.resume(Instant::now() + START).await.map_err(ServeError::Resume)?;
 
     let mut calls = Calls::subscribe(&bus.client, &subjects).await?;
-    let discovery = discovery(&subjects, counters);
+    let discovery = discovery(&subjects, counters, clock.now().wall_ms);
     let id = discovery.identity.id.clone();
     let discovery = tokio::spawn(discovery.serve(bus.client.clone()));
     let keeper = tokio::spawn(keep_streams(store, subjects, names, settings.stream.clone()));
@@ -112,8 +114,8 @@ pub async fn serve(
     let result = loop {
         tokio::select! {
             () = &mut shutdown => break Ok(()),
-            call = calls.next() => match call {
-                Some(call) => node.take(call).await,
+            call = next_call(&node, &mut calls) => match call {
+                Some(call) => node.take(call),
                 None => break Err(ServeError::Closed),
             },
         }
@@ -125,8 +127,8 @@ pub async fn serve(
     discovery.abort();
     keeper.abort();
     calls.drain().await;
-    while let Ok(Some(call)) = timeout_at(deadline, calls.next()).await {
-        node.take(call).await;
+    while let Ok(Some(call)) = timeout_at(deadline, next_call(&node, &mut calls)).await {
+        node.take(call);
     }
     if timeout_at(deadline, node.settle()).await.is_err() {
         tracing::warn!("calls were still under way at the end of the shutdown deadline");
@@ -136,6 +138,12 @@ pub async fn serve(
     let _ = timeout_at(deadline, pump).await;
     round_trip(&bus.client, deadline).await;
     result
+}
+
+/// The next call, once there is room for what it sends.
+async fn next_call<S: Store, B: Bus>(node: &Node<S, B>, calls: &mut Calls) -> Option<Incoming> {
+    node.wait_for_room().await;
+    calls.next().await
 }
 
 /// Waits until the server has handled everything that was sent to it. A flush only empties
@@ -171,7 +179,7 @@ async fn refuse_company(client: &Client, prefix: &str) -> Result<(), ServeError>
     Ok(())
 }
 
-fn discovery(subjects: &Subjects, counters: Arc<Counters>) -> Discovery {
+fn discovery(subjects: &Subjects, counters: Arc<Counters>, started_ms: u64) -> Discovery {
     let metadata = BTreeMap::from([
         ("subject_prefix", subjects.prefix().to_owned()),
         ("partitions", subjects.partitions().to_string()),
@@ -183,7 +191,7 @@ fn discovery(subjects: &Subjects, counters: Arc<Counters>) -> Discovery {
             version: env!("CARGO_PKG_VERSION"),
             metadata,
         },
-        started: OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default(),
+        started: rfc3339(started_ms),
         endpoint: EndpointInfo {
             name: "api",
             subject: subjects.all_calls(),

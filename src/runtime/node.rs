@@ -1,5 +1,6 @@
 //! One instance of peerd: its users, its store, its bus.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::domain::clock::KeyClock;
 use crate::domain::event::Told;
 use crate::domain::id::{Partition, UserId};
 use crate::domain::limits::Limits;
+use crate::domain::message::Message;
 use crate::store::{Store, StreamId};
 use crate::wire::encoding::Encoding;
 use crate::wire::event::{self, EventBody};
@@ -32,6 +34,8 @@ pub const ROOM_BEYOND_CALLS: usize = 4096;
 /// Users that a sweep looks at for each user that comes in.
 const SWEEP_STEPS: usize = 16;
 
+/// Messages of a partition that are held in case others cross them.
+const LATEST_KEPT: usize = 256;
 /// Newest records of a partition among which the newest order key is.
 const KEYS_IN_FLIGHT: u64 = 256;
 /// Entries that are written at the same time at a stop.
@@ -62,6 +66,8 @@ pub struct Options {
 struct Owned {
     clock: KeyClock,
     users: Mutex<Users>,
+    /// The latest messages, so that those that cross them can be told beside them.
+    latest: Mutex<VecDeque<Arc<Message>>>,
 }
 
 /// Users in memory, and where the sweep for those to forget stands.
@@ -96,7 +102,11 @@ impl<S: Store, B: Bus> Node<S, B> {
         clock: Clock,
         counters: Arc<Counters>,
     ) -> Arc<Self> {
-        let owned = |_| Owned { clock: KeyClock::default(), users: Mutex::default() };
+        let owned = |_| Owned {
+            clock: KeyClock::default(),
+            users: Mutex::default(),
+            latest: Mutex::default(),
+        };
         Arc::new(Self {
             store,
             bus,
@@ -217,6 +227,15 @@ impl<S: Store, B: Bus> Node<S, B> {
         cell
     }
 
+    /// Holds a message until it is no longer one of the latest of its partition.
+    pub(super) fn keep_for_a_while(&self, message: &Arc<Message>) {
+        let mut latest = lock(&self.partitions[usize::from(message.partition.0)].latest);
+        if latest.len() >= LATEST_KEPT {
+            latest.pop_front();
+        }
+        latest.push_back(message.clone());
+    }
+
     /// Tells a user. To be called while the user's state is locked, so that users are told in the
     /// order of their revisions.
     pub(super) fn tell(&self, cell: &UserCell, told: &Told) {
@@ -239,7 +258,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     }
 
     /// Waits until there is more room for messages on their way out than the calls under way need.
-    pub(super) async fn wait_for_room(&self) {
+    pub async fn wait_for_room(&self) {
         self.bus.room_for(self.options.calls_under_way * MESSAGES_PER_CALL + 1).await;
     }
 }

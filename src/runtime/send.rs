@@ -92,6 +92,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                 from_name: user.account.name.clone(),
                 timestamp_ms,
                 floor: user.floor_for(&send.to),
+                sent_seq: user.sent_seq(&send.to),
                 send,
             }
         };
@@ -212,6 +213,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     ) -> Delivered {
         let head = placed.head(stream_seq);
         let message = Arc::new(placed.message);
+        self.keep_for_a_while(&message);
         let fingerprint = delivery.send.draft.fingerprint();
         let now_ms = self.clock.now().wall_ms;
         let mut user = receiver.lock();

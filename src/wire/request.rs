@@ -195,7 +195,11 @@ fn require_peer(object: Object<'_>) -> Result<(), Rejection> {
     }
 }
 
-fn parse_send(object: Object<'_>, to: &str, encoding: Encoding) -> Result<Request, Rejection> {
+fn parse_send(
+    object: Object<'_>,
+    to: &'static str,
+    encoding: Encoding,
+) -> Result<Request, Rejection> {
     let receiver = UserId::new(object.required_text(to)?, to)?;
     let draft = object.required_object("message", |message| {
         Ok(Draft {
@@ -209,7 +213,7 @@ fn parse_send(object: Object<'_>, to: &str, encoding: Encoding) -> Result<Reques
         })
     })?;
     let options = object.object("config", parse_options)?.unwrap_or_default();
-    Ok(Request::Send(Box::new(Send { to: receiver, draft, options })))
+    Ok(Request::Send(Box::new(Send { to: receiver, to_field: to, draft, options })))
 }
 
 fn parse_options(config: Object<'_>) -> Result<SendOptions, Rejection> {

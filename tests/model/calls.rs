@@ -69,11 +69,19 @@ pub(crate) enum Call {
 
 /// Calls that nobody can make sense of: method, body, and the field that the answer names.
 pub(crate) const INVALID: [(&str, &str, &str); 7] = [
-    ("send_peer_message", r#"{"toUserID":"ghost","message":{"type":1,"message":" "}}"#, "message.message"),
+    (
+        "send_peer_message",
+        r#"{"toUserID":"ghost","message":{"type":1,"message":" "}}"#,
+        "message.message",
+    ),
     ("send_peer_message", r#"{"toUserID":"a*","message":{"type":1,"message":"x"}}"#, "toUserID"),
     ("send_peer_message", r#"{"toUserID":"ghost","message":{"type":31}}"#, "message.type"),
     ("send_message", r#"{"toConversationID":"alice","conversationType":2}"#, "conversationType"),
-    ("query_history_message", r#"{"conversationID":"alice","config":{"count":101}}"#, "config.count"),
+    (
+        "query_history_message",
+        r#"{"conversationID":"alice","config":{"count":101}}"#,
+        "config.count",
+    ),
     ("delete_messages", r#"{"conversationID":"alice","messageList":[]}"#, "messageList"),
     ("heartbeat", r#"{"#, "body"),
 ];

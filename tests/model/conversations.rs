@@ -147,7 +147,11 @@ impl Model {
         Ok(Expected::good(changed_reply(other), events))
     }
 
-    pub(crate) fn clear_all(&mut self, user: usize, observed: &Observed) -> Result<Expected, Wrong> {
+    pub(crate) fn clear_all(
+        &mut self,
+        user: usize,
+        observed: &Observed,
+    ) -> Result<Expected, Wrong> {
         let before = self.state.totals(user).0;
         let unread: Vec<usize> =
             (0..NAMES.len()).filter(|other| self.state.unread(user, *other) > 0).collect();
@@ -275,9 +279,12 @@ impl Model {
             if self.state.between(user, *other).is_empty() {
                 // Its place in the list is the daemon's to choose, after all that was before.
                 let key = changed_key(observed, NAMES[*other]);
-                let newest = self.state.list(user).first().map(|other| self.state.order_key(user, *other));
+                let newest =
+                    self.state.list(user).first().map(|other| self.state.order_key(user, *other));
                 if newest.is_some_and(|newest| key <= newest) {
-                    return Err(format!("the changed conversation's order key {key} is not the newest"));
+                    return Err(format!(
+                        "the changed conversation's order key {key} is not the newest"
+                    ));
                 }
                 self.settings_mut(user, *other).key = key;
             }

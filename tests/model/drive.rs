@@ -90,15 +90,23 @@ impl Driver {
         Ok(())
     }
 
-    async fn read_history(&mut self, user: usize, other: usize, reverse: bool) -> Result<(), Wrong> {
+    async fn read_history(
+        &mut self,
+        user: usize,
+        other: usize,
+        reverse: bool,
+    ) -> Result<(), Wrong> {
         let mut ids: Vec<Value> = Vec::new();
         let mut anchor = None;
         loop {
             let call = Call::History { other, reverse, count: PAGE, anchor };
             let reply = self.call(user, &call).await?;
             let page = reply["messageList"].as_array().cloned().unwrap_or_default();
-            let page: Vec<Value> = page.iter().map(|message| message["messageID"].clone()).collect();
-            let Some(last) = (if reverse { page.first() } else { page.last() }).cloned() else { break };
+            let page: Vec<Value> =
+                page.iter().map(|message| message["messageID"].clone()).collect();
+            let Some(last) = (if reverse { page.first() } else { page.last() }).cloned() else {
+                break;
+            };
             let all = self.model.state.between(user, other);
             anchor = all.iter().position(|message| message.id == last);
             let at = if reverse { 0 } else { ids.len() };
@@ -151,7 +159,10 @@ impl Driver {
                 let anchor = model.anchor(user, *other, *anchor);
                 let anchor = anchor.map(|message| json!({ "messageID": message.id }));
                 let config = json!({ "reverse": reverse, "count": count, "nextMessage": anchor });
-                ("query_history_message", json!({"conversationID": NAMES[*other], "config": config}))
+                (
+                    "query_history_message",
+                    json!({"conversationID": NAMES[*other], "config": config}),
+                )
             }
             Call::Delete { other, picks, foreign } => {
                 let picked = model.picked(user, *other, picks, *foreign);

@@ -89,7 +89,11 @@ impl Model {
         let expected = self.expect(user, call, now_ms, observed)?;
         compare_reply(&expected.reply, observed)?;
         same("events", &by_id(&expected.events), &by_id(&observed.events))?;
-        same("events before the reply", &expected.events_before_reply, &observed.events_before_reply)?;
+        same(
+            "events before the reply",
+            &expected.events_before_reply,
+            &observed.events_before_reply,
+        )?;
         same("pushes", &expected.pushes, &observed.pushes)?;
         for told in &observed.events {
             self.note_told(told.user, &told.body);
@@ -252,7 +256,8 @@ impl Model {
         let found = observed.events.iter().find(|told| told.user == user && told.name == name);
         let previous = found.map_or(0, |told| number(&told.body, "previousRevision"));
         // The one before may be lost with a restart.
-        if found.is_some() && previous != account.revision && previous != account.previous_revision {
+        if found.is_some() && previous != account.revision && previous != account.previous_revision
+        {
             return Err(format!("{name} has the previous revision {previous}: {account:?}"));
         }
         let revisions = json!({ "revision": account.revision, "previousRevision": previous });

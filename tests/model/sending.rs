@@ -88,7 +88,8 @@ impl Model {
         let limit = limit + usize::from(self.state.flaw == Flaw::OneMoreInASecond);
         let within: Vec<u64> =
             accepted.iter().copied().filter(|at| at + SECOND_MS > now_ms).collect();
-        let retry_after_ms = within.len().checked_sub(limit).map(|at| within[at] + SECOND_MS - now_ms);
+        let retry_after_ms =
+            within.len().checked_sub(limit).map(|at| within[at] + SECOND_MS - now_ms);
         let seen = observed.reply["reason"] == RATE_LIMITED.1;
         let seen_ms = number(&observed.reply, "retryAfterMs");
         // Commands are not stored: who is forgotten has sent none.
@@ -128,7 +129,12 @@ impl Model {
             message.from == from && message.local == local && message.at_ms + span_ms >= now_ms
         };
         let messages = self.state.between(from, to);
-        messages.iter().rev().find(is_it).filter(|_| !local.is_empty()).map(|found| (*found).clone())
+        messages
+            .iter()
+            .rev()
+            .find(is_it)
+            .filter(|_| !local.is_empty())
+            .map(|found| (*found).clone())
     }
 
     /// The message as it is, with the ID and order key that the daemon gave it.

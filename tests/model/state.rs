@@ -254,8 +254,7 @@ fn shown(content: &Value) -> Value {
         let show = |item: &Value| {
             let mut item = shown(item);
             if name == "messageList" {
-                let mut around =
-                    json!({"messageID": "", "senderUserID": "", "timestamp": 0, "extendedData": ""});
+                let mut around = json!({"messageID": "", "senderUserID": "", "timestamp": 0, "extendedData": ""});
                 merge(&mut around, item);
                 item = around;
             }

@@ -235,8 +235,7 @@ async fn node(setup: &Setup, store: &Shared, began: Instant) -> Arc<Node<Shared,
     let subjects = Subjects::new("peer", setup.partitions);
     let clock = Clock::simulated(wall_ms(began));
     let counters = Arc::default();
-    let node =
-        Node::new(store.clone(), Bus::default(), subjects, options(setup), clock, counters);
+    let node = Node::new(store.clone(), Bus::default(), subjects, options(setup), clock, counters);
     node.resume(Instant::now() + START).await.expect("the store answers");
     node
 }
