@@ -16,3 +16,6 @@ pub mod request;
 pub mod subject;
 pub mod time;
 pub mod value;
+
+#[cfg(test)]
+mod golden;

@@ -1,9 +1,15 @@
 //! The bus on core NATS.
 
+use std::collections::VecDeque;
+use std::time::Duration;
+
 use async_nats::{Client, HeaderMap, Message, Subscriber};
+use bytes::Bytes;
+use futures::FutureExt as _;
 use futures::stream::StreamExt as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 
 use super::{Bus, Full, Incoming, Kind, Outgoing};
 use crate::wire::discovery::QUEUE_GROUP;
@@ -99,10 +105,65 @@ impl Encoded {
     }
 }
 
+/// How many more messages a subscription takes after it is told to end: more than can be on their
+/// way from the server at that moment.
+const LAST_CALLS: u64 = 1024;
+/// How long a subscription has to end.
+const ENDING: Duration = Duration::from_millis(500);
+
+/// A subscription to calls that can end without losing one.
+///
+/// `Subscriber::drain` of async-nats 0.51 forgets the subscription before the server has, and drops
+/// what the server sends in between. `Subscriber::unsubscribe_after` has both sides count to the
+/// same message: so the subscription is told to end a number of messages from now, and messages of
+/// our own fill the number up.
+struct CallSubscription {
+    subscriber: Subscriber,
+    /// Messages that came out of the subscriber so far.
+    taken: u64,
+    /// A subject that the subscription matches and that no call can have.
+    filler: String,
+}
+
+impl CallSubscription {
+    async fn new(
+        client: &Client,
+        subject: String,
+        filler: String,
+    ) -> Result<Self, async_nats::SubscribeError> {
+        let subscriber = client.queue_subscribe(subject, QUEUE_GROUP.to_owned()).await?;
+        Ok(Self { subscriber, taken: 0, filler })
+    }
+
+    /// The next message. May be dropped while it waits.
+    async fn next(&mut self) -> Option<Message> {
+        loop {
+            let message = self.subscriber.next().await?;
+            self.taken += 1;
+            if message.subject.as_str() != self.filler {
+                return Some(message);
+            }
+        }
+    }
+
+    async fn end(&mut self, client: &Client) {
+        // Neither can fail while the connection is there, and without it nothing comes.
+        let _ = self.subscriber.unsubscribe_after(self.taken + LAST_CALLS).await;
+        for _ in 0..LAST_CALLS {
+            let _ = client.publish(self.filler.clone(), Bytes::new()).await;
+        }
+    }
+}
+
 /// The calls that come in, by users and routed by partition.
 pub struct Calls {
-    direct: Subscriber,
-    routed: Subscriber,
+    client: Client,
+    direct: CallSubscription,
+    routed: CallSubscription,
+    /// What was there when the subscriptions were told to end.
+    left: VecDeque<Message>,
+    /// By when they must have ended.
+    ends: Option<Instant>,
 }
 
 impl Calls {
@@ -111,29 +172,48 @@ impl Calls {
         client: &Client,
         subjects: &Subjects,
     ) -> Result<Self, async_nats::SubscribeError> {
-        let group = || QUEUE_GROUP.to_owned();
+        let [direct, routed] = subjects.fillers();
         Ok(Self {
-            direct: client.queue_subscribe(subjects.all_calls(), group()).await?,
-            routed: client.queue_subscribe(subjects.all_routed_calls(), group()).await?,
+            client: client.clone(),
+            direct: CallSubscription::new(client, subjects.all_calls(), direct).await?,
+            routed: CallSubscription::new(client, subjects.all_routed_calls(), routed).await?,
+            left: VecDeque::new(),
+            ends: None,
         })
     }
 
-    /// Takes no more calls; [`Calls::next`] still gives those that are here already.
+    /// Takes no more calls; [`Calls::next`] still gives those that the server has sent.
     pub async fn drain(&mut self) {
-        for subscriber in [&mut self.direct, &mut self.routed] {
-            // It can only fail when the connection is closed, and then nothing comes anyway.
-            let _ = subscriber.drain().await;
+        // What is here already is not on its way any more.
+        while let Some(Some(message)) = self.receive().now_or_never() {
+            self.left.push_back(message);
         }
+        self.direct.end(&self.client).await;
+        self.routed.end(&self.client).await;
+        self.ends = Some(Instant::now() + ENDING);
     }
 
-    /// The next call; `None` after a drain or when the connection is closed.
+    /// The next call; `None` after a drain or when the connection is closed. May be dropped while
+    /// it waits.
     pub async fn next(&mut self) -> Option<Incoming> {
-        let message = tokio::select! {
-            Some(message) = self.direct.next() => message,
-            Some(message) = self.routed.next() => message,
-            else => return None,
+        if let Some(message) = self.left.pop_front() {
+            return Some(incoming(message));
+        }
+        let message = match self.ends {
+            None => self.receive().await?,
+            // Where others of the group took our fillers, or the connection was made anew and the
+            // counts with it, the subscriptions do not end by themselves.
+            Some(ends) => timeout_at(ends, self.receive()).await.ok().flatten()?,
         };
         Some(incoming(message))
+    }
+
+    async fn receive(&mut self) -> Option<Message> {
+        tokio::select! {
+            Some(message) = self.direct.next() => Some(message),
+            Some(message) = self.routed.next() => Some(message),
+            else => None,
+        }
     }
 }
 

@@ -11,6 +11,9 @@ use crate::domain::id::OrderKey;
 use crate::domain::message::Direction;
 use crate::domain::user::{Account, Session};
 
+#[cfg(test)]
+mod tests;
+
 const ACCOUNT: &str = "account";
 const SETTINGS: &str = "conversation entry";
 const PAGE: &str = "page of deletions";

@@ -48,9 +48,15 @@ impl StoredMessage {
     }
 }
 
+#[cfg(test)]
+mod tests;
+
 const KIND: &str = "message";
 const FLAG_COUNTS: u8 = 1;
 const FLAG_RECEIPT: u8 = 2;
+/// Deepest nesting of a record: more than twice what four Combine messages in each other need, and
+/// far from the end of a thread's stack.
+const DEPTH_MAX: usize = 64;
 
 /// Version 1. The fields are in the order of the array; texts are borrowed when writing.
 #[derive(Serialize, Deserialize)]
@@ -141,8 +147,12 @@ pub fn decode(
 
 fn decode_v1(bytes: &[u8]) -> Result<V1<'_>, RecordError> {
     match version(bytes, KIND)? {
-        1 => rmp_serde::from_slice(bytes)
-            .map_err(|_| RecordError::new(KIND, "it is not a version 1 record")),
+        1 => {
+            let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
+            deserializer.set_max_depth(DEPTH_MAX);
+            V1::deserialize(&mut deserializer)
+                .map_err(|_| RecordError::new(KIND, "it is not a version 1 record"))
+        }
         other => Err(RecordError::new(KIND, format!("its version {other} is unknown"))),
     }
 }

@@ -132,6 +132,13 @@ impl Subjects {
         format!("{}.part.*.*.*", self.prefix)
     }
 
+    /// Subjects that [`Subjects::all_calls`] and [`Subjects::all_routed_calls`] match and that no
+    /// call can have.
+    #[must_use]
+    pub fn fillers(&self) -> [String; 2] {
+        [format!("{}.api.=.=", self.prefix), format!("{}.part.=.=.=", self.prefix)]
+    }
+
     /// Whether a subject is peerd's own or the server's, so that no caller may have it answered.
     #[must_use]
     pub fn is_reserved(&self, subject: &str) -> bool {

@@ -1,5 +1,7 @@
 //! What users do: the steps of a case, and how they are drawn.
 
+use std::time::Duration;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -19,13 +21,26 @@ pub(crate) struct Setup {
     /// Most users in memory: so few that users are forgotten and loaded all the time, or plenty.
     pub(crate) cached_users: usize,
     pub(crate) require_known_receiver: bool,
+    /// How long an append takes.
+    pub(crate) append_takes: Duration,
 }
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
-    Call { user: usize, call: Call },
-    Pass { ms: u64 },
+    Call {
+        user: usize,
+        call: Call,
+    },
+    Pass {
+        ms: u64,
+    },
+    /// One user sends another so many texts, as fast as the rate allows: a history of many pages.
+    Chat {
+        from: usize,
+        to: usize,
+        count: usize,
+    },
     Restart,
 }
 
@@ -107,13 +122,14 @@ fn draft() -> impl Strategy<Value = Draft> {
 
 fn config() -> impl Strategy<Value = Config> {
     let flag = prop::bool::weighted;
-    (flag(0.2), flag(0.1), flag(0.25), prop::option::weighted(0.3, 0..2_usize)).prop_map(
+    (flag(0.2), flag(0.1), flag(0.25), prop::option::weighted(0.5, 0..2_usize)).prop_map(
         |(not_counted, receipt, retry, push)| Config { not_counted, receipt, retry, push },
     )
 }
 
 fn call() -> impl Strategy<Value = Call> {
-    let other = || 0..NAMES.len();
+    // Two meet more often than others, so that what one does matters to the other.
+    let other = || prop_oneof![0..2_usize, 0..NAMES.len()];
     let pick = || 0..1000_usize;
     let anchor = || prop::option::weighted(0.6, 0..1000_usize);
     let flag = prop::bool::weighted;
@@ -138,17 +154,20 @@ fn call() -> impl Strategy<Value = Call> {
         3 => other().prop_map(|other| Call::Clear { other }),
         1 => Just(Call::ClearAll),
         1 => Just(Call::Totals),
-        3 => (other(), any::<bool>()).prop_map(|(other, mute)| Call::Mute { other, mute }),
+        4 => (other(), flag(0.7)).prop_map(|(other, mute)| Call::Mute { other, mute }),
         1 => (0..INVALID.len()).prop_map(|which| Call::Invalid { which }),
     ]
 }
 
 fn step() -> impl Strategy<Value = Step> {
     // One is busier than the others.
-    let caller = prop_oneof![Just(0), 0..CALLERS];
+    let caller = prop_oneof![Just(0), Just(1), 0..CALLERS, 0..CALLERS];
     prop_oneof![
         16 => (caller, call()).prop_map(|(user, call)| Step::Call { user, call }),
         4 => span().prop_map(|ms| Step::Pass { ms }),
+        1 => (0..CALLERS, 0..NAMES.len(), 10..70_usize).prop_map(|(from, to, count)| Step::Chat {
+            from, to, count
+        }),
         1 => Just(Step::Restart),
     ]
 }
@@ -162,6 +181,7 @@ pub(crate) fn case() -> impl Strategy<Value = (Setup, Vec<Step>)> {
             partitions,
             cached_users,
             require_known_receiver,
+            append_takes: Duration::ZERO,
         },
     );
     (setup, vec(step(), 1..60))

@@ -4,16 +4,20 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::calls::{AT_HOME, CALLERS, Call, INVALID, NAMES, Setup, Step, content};
+use crate::calls::{
+    AT_HOME, CALLERS, Call, Config as SendConfig, Draft, INVALID, NAMES, Setup, Step, content,
+};
 use crate::model::{Model, Wrong, user_name};
 use crate::sending::{extended_data, local_id, push};
 use crate::state::Flaw;
-use crate::world::World;
+use crate::world::{MESSAGES_PER_SECOND, World};
 
 /// How long a restart takes at least.
 const RESTART_MS: u64 = 1;
+/// Time between the texts of a chat.
+const CHAT_MS: u64 = 1000 / MESSAGES_PER_SECOND as u64 + 1;
 /// Messages and conversations of one page when everything is read at the end.
-const PAGE: usize = 3;
+const PAGE: usize = 7;
 
 /// Runs a case to its end; says where node and model differ.
 pub(crate) fn drive(setup: &Setup, steps: &[Step], flaw: Flaw) -> Result<(), Wrong> {
@@ -47,6 +51,17 @@ impl Driver {
             Step::Call { user, call } => self.call(*user, call).await.map(drop),
             Step::Pass { ms } => {
                 tokio::time::advance(Duration::from_millis(*ms)).await;
+                Ok(())
+            }
+            Step::Chat { from, to, count } => {
+                for text in 0..*count {
+                    let local = None;
+                    let draft = Draft { kind: 0, variant: text % 2, local, extended: false };
+                    let (config, into_conversation) = (SendConfig::default(), false);
+                    let call = Call::Send { to: *to, draft, config, into_conversation };
+                    self.call(*from, &call).await?;
+                    tokio::time::advance(Duration::from_millis(CHAT_MS)).await;
+                }
                 Ok(())
             }
             Step::Restart => {

@@ -122,7 +122,7 @@ impl Model {
         let local = local_id(draft);
         let span_ms = if config.retry { RETRY_MS } else { REPEAT_MS };
         let span_ms = match self.state.flaw {
-            Flaw::RepeatsAreForgottenEarly => span_ms - 1,
+            Flaw::RepeatsAreForgottenEarly => span_ms / 2,
             _ => span_ms,
         };
         let is_it = |message: &&&Message| {

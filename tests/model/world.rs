@@ -36,18 +36,25 @@ const START: Duration = Duration::from_secs(5);
 
 /// A store that outlives its node.
 #[derive(Clone)]
-pub(crate) struct Shared(Arc<Memory>);
+pub(crate) struct Shared {
+    memory: Arc<Memory>,
+    /// How long an append takes.
+    append_takes: Duration,
+}
 
 impl Store for Shared {
-    fn append(
+    async fn append(
         &self,
         stream: StreamId,
         subject: String,
         payload: Bytes,
         expected_seq: u64,
         deadline: Instant,
-    ) -> impl Future<Output = Result<u64, AppendError>> + Send {
-        self.0.append(stream, subject, payload, expected_seq, deadline)
+    ) -> Result<u64, AppendError> {
+        if !self.append_takes.is_zero() {
+            tokio::time::sleep(self.append_takes).await;
+        }
+        self.memory.append(stream, subject, payload, expected_seq, deadline).await
     }
 
     fn last(
@@ -56,7 +63,7 @@ impl Store for Shared {
         subjects: Vec<String>,
         deadline: Instant,
     ) -> impl Future<Output = Result<Vec<Record>, ReadError>> + Send {
-        self.0.last(stream, subjects, deadline)
+        self.memory.last(stream, subjects, deadline)
     }
 
     fn read(
@@ -67,7 +74,7 @@ impl Store for Shared {
         limit: usize,
         deadline: Instant,
     ) -> impl Future<Output = Result<Batch, ReadError>> + Send {
-        self.0.read(stream, subject, from, limit, deadline)
+        self.memory.read(stream, subject, from, limit, deadline)
     }
 
     fn hand_off(
@@ -78,7 +85,7 @@ impl Store for Shared {
         id: String,
         deadline: Instant,
     ) -> impl Future<Output = Result<(), AppendError>> + Send {
-        self.0.hand_off(subject, payload, content_type, id, deadline)
+        self.memory.hand_off(subject, payload, content_type, id, deadline)
     }
 
     fn tail(
@@ -87,11 +94,11 @@ impl Store for Shared {
         count: u64,
         deadline: Instant,
     ) -> impl Future<Output = Result<Vec<Record>, ReadError>> + Send {
-        self.0.tail(stream, count, deadline)
+        self.memory.tail(stream, count, deadline)
     }
 
     fn generation(&self) -> u64 {
-        self.0.generation()
+        self.memory.generation()
     }
 }
 
@@ -171,7 +178,8 @@ pub(crate) fn token(user: &str) -> String {
 impl World {
     pub(crate) async fn start(setup: &Setup) -> Self {
         let began = Instant::now();
-        let store = Shared(Arc::new(Memory::new(move || wall_ms(began))));
+        let memory = Arc::new(Memory::new(move || wall_ms(began)));
+        let store = Shared { memory, append_takes: setup.append_takes };
         let node = node(setup, &store, began).await;
         Self { setup: setup.clone(), store, node, began, pushes_seen: 0 }
     }
@@ -185,14 +193,16 @@ impl World {
         wall_ms(self.began)
     }
 
+    /// Two calls at the same time.
+    pub(crate) async fn cross(&self, calls: [(&str, &str, String); 2]) {
+        let [one, other] = calls.map(|(user, method, body)| incoming(user, method, body));
+        tokio::join!(self.node.handle(one), self.node.handle(other));
+        self.node.settle().await;
+        self.node.bus().take();
+    }
+
     pub(crate) async fn call(&mut self, user: &str, method: &str, body: String) -> Observed {
-        let incoming = Incoming {
-            subject: format!("peer.api.{}.{method}", token(user)),
-            reply_to: Some(INBOX.to_owned()),
-            content_type: Some("application/json".to_owned()),
-            body: body.into(),
-        };
-        self.node.handle(incoming).await;
+        self.node.handle(incoming(user, method, body)).await;
         self.node.settle().await;
         let mut observed = Observed {
             kind: Kind::Plain,
@@ -216,7 +226,7 @@ impl World {
             let user = NAMES.iter().position(|user| token(user) == told).expect("a known user");
             observed.events.push(Told { user, name: name.to_owned(), body });
         }
-        let pushes = self.store.0.pushes();
+        let pushes = self.store.memory.pushes();
         for push in &pushes[self.pushes_seen..] {
             let body = serde_json::from_slice(&push.payload).expect("a JSON body");
             let (subject, id) = (push.subject.clone(), push.id.clone());
@@ -224,6 +234,15 @@ impl World {
         }
         self.pushes_seen = pushes.len();
         observed
+    }
+}
+
+fn incoming(user: &str, method: &str, body: String) -> Incoming {
+    Incoming {
+        subject: format!("peer.api.{}.{method}", token(user)),
+        reply_to: Some(INBOX.to_owned()),
+        content_type: Some("application/json".to_owned()),
+        body: body.into(),
     }
 }
 

@@ -1,0 +1,154 @@
+use proptest::prelude::*;
+
+use super::*;
+
+/// Entries as version 1 writes them. As with records, a line is never changed.
+const ACCOUNTS: &str = include_str!("../../../tests/golden/accounts-v1.txt");
+const SETTINGS: &str = include_str!("../../../tests/golden/settings-v1.txt");
+const PAGES: &str = include_str!("../../../tests/golden/pages-v1.txt");
+
+fn golden(file: &'static str) -> Vec<(&'static str, Vec<u8>)> {
+    crate::wire::golden::lines(file)
+}
+
+fn accounts() -> Vec<(&'static str, Account)> {
+    let session = |id: &str, since_ms, platform: &str, device_id: &str| Session {
+        id: id.into(),
+        since_ms,
+        platform: platform.into(),
+        device_id: device_id.into(),
+    };
+    let sessions = vec![
+        session("S1", 1_800_000_000_000, "ios", "d-1"),
+        session("S2", 1_800_000_000_500, "", ""),
+    ];
+    let heard_ms = Some(1_800_000_001_000);
+    vec![
+        ("empty", Account::default()),
+        ("logged-in", Account { name: "B\u{e9}la".into(), sessions, heard_ms }),
+        ("logged-out", Account { name: "Anna".into(), sessions: Vec::new(), heard_ms }),
+    ]
+}
+
+fn page(direction: Direction, number: u64) -> PageId {
+    PageId { direction, number }
+}
+
+fn settings() -> Vec<(&'static str, Settings)> {
+    let pages = [
+        (page(Direction::Receive, 0), Bitmap::from_bytes(&[1, 0, 128])),
+        (page(Direction::Send, 7), Bitmap::from_bytes(&[255; 128])),
+    ];
+    let everything = Settings {
+        changed: OrderKey((1 << 52) + 7),
+        kept: true,
+        notification: NotificationStatus::DoNotDisturb,
+        pinned_ms: 1_800_000_000_000,
+        read: Mark { seq: 300, counted: 299 },
+        deleted_unread: 2,
+        cleared_received: Cleared { seq: 200, key: OrderKey(1 << 51) },
+        cleared_sent: Cleared { seq: 100, key: OrderKey((1 << 51) + 1) },
+        deleted: Deletions::new(pages, false, true),
+        received_mark: Mark { seq: 70_000, counted: 69_000 },
+        sent_mark: Mark { seq: 5, counted: 4 },
+    };
+    let spilled_sent = Settings { deleted: Deletions::new([], true, false), ..Settings::default() };
+    vec![
+        ("first-contact", Settings { changed: OrderKey(9), ..Settings::default() }),
+        ("everything", everything),
+        ("spilled-sent", spilled_sent),
+    ]
+}
+
+fn pages() -> Vec<(&'static str, Bitmap)> {
+    vec![
+        ("empty", Bitmap::default()),
+        ("some", Bitmap::from_bytes(&[1, 0, 128])),
+        ("full", Bitmap::from_bytes(&[255; 128])),
+    ]
+}
+
+#[test]
+fn every_entry_has_its_golden_bytes() {
+    let accounts = accounts();
+    let written = accounts.iter().map(|(name, it)| (*name, encode_account(it)));
+    assert_written(written, ACCOUNTS);
+    let settings = settings();
+    let written = settings.iter().map(|(name, it)| (*name, encode_settings(it)));
+    assert_written(written, SETTINGS);
+    let pages = pages();
+    assert_written(pages.iter().map(|(name, it)| (*name, encode_page(it))), PAGES);
+}
+
+fn assert_written<'a>(
+    written: impl Iterator<Item = (&'a str, Result<Bytes, EncodeError>)>,
+    file: &'static str,
+) {
+    let bytes = |(name, bytes): (&'a str, Result<Bytes, _>)| (name, bytes.expect("fits").to_vec());
+    crate::wire::golden::assert_same(&written.map(bytes).collect::<Vec<_>>(), &golden(file));
+}
+
+#[test]
+fn golden_bytes_are_read_back_as_what_was_written() {
+    for ((name, account), (_, bytes)) in accounts().into_iter().zip(golden(ACCOUNTS)) {
+        assert_eq!(decode_account(&bytes), Ok(account), "{name}");
+    }
+    for ((name, settings), (_, bytes)) in settings().into_iter().zip(golden(SETTINGS)) {
+        assert_eq!(decode_settings(&bytes), Ok(settings), "{name}");
+    }
+    for ((name, page), (_, bytes)) in pages().into_iter().zip(golden(PAGES)) {
+        assert_eq!(decode_page(&bytes), Ok(page), "{name}");
+    }
+}
+
+/// Why each reader refuses the bytes; `None` where one reads them.
+fn refusals(bytes: &[u8]) -> [Option<String>; 3] {
+    let text = |error: RecordError| error.to_string();
+    [
+        decode_account(bytes).err().map(text),
+        decode_settings(bytes).err().map(text),
+        decode_page(bytes).err().map(text),
+    ]
+}
+
+fn all_golden() -> Vec<(usize, Vec<u8>)> {
+    let files = [ACCOUNTS, SETTINGS, PAGES].into_iter().enumerate();
+    let lines = |(kind, file)| golden(file).into_iter().map(move |(_, bytes)| (kind, bytes));
+    files.flat_map(lines).collect()
+}
+
+#[test]
+fn an_entry_of_an_unknown_version_is_refused() {
+    for (kind, mut bytes) in all_golden() {
+        bytes[1] = 2;
+        let error = refusals(&bytes)[kind].clone().expect("a refusal");
+        assert!(error.ends_with("its version 2 is unknown"), "{error}");
+    }
+}
+
+#[test]
+fn an_entry_of_another_kind_or_cut_short_is_refused() {
+    for (kind, bytes) in all_golden() {
+        for (reader, refusal) in refusals(&bytes).iter().enumerate() {
+            assert_eq!(refusal.is_none(), reader == kind, "{bytes:?}: {refusal:?}");
+        }
+        for length in 0..bytes.len() {
+            assert!(refusals(&bytes[..length]).iter().all(Option::is_some), "cut to {length}");
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_damaged_entry_is_never_the_end_of_the_daemon(
+        which in 0..9_usize,
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+    ) {
+        let (_, mut bytes) = all_golden().swap_remove(which);
+        for (index, byte) in damage {
+            let at = index.index(bytes.len());
+            bytes[at] = byte;
+        }
+        let _ = refusals(&bytes);
+    }
+}

@@ -1,0 +1,223 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::limits::{COMBINE_DEPTH_MAX, Limits};
+
+/// Records as version 1 writes them, a name and hex to a line. A line is never changed: a record
+/// that was written once is to be read for ever.
+const GOLDEN: &str = include_str!("../../../tests/golden/records-v1.txt");
+
+fn user(id: &str) -> UserId {
+    UserId::new(id, "userID").expect("a valid ID")
+}
+
+fn media() -> Media {
+    Media { url: "https://x/1".into(), name: "n.bin".into(), size: 1 << 33, uid: "u1".into() }
+}
+
+fn pixels(width: u32) -> Pixels {
+    Pixels { width, height: width + 1 }
+}
+
+fn text(message: &str) -> Content {
+    Content::Text { message: message.into() }
+}
+
+fn excerpt(content: Content) -> Excerpt {
+    Excerpt {
+        message_id: "77".into(),
+        sender_user_id: "carol".into(),
+        timestamp_ms: 1_800_000_000_000,
+        extended_data: "e".into(),
+        content,
+    }
+}
+
+fn contents() -> Vec<(&'static str, Content)> {
+    let custom =
+        Content::Custom { message: "{}".into(), sub_type: 200, searched_content: "find me".into() };
+    vec![
+        ("text", text("h\u{e9}llo")),
+        ("command", Content::Command { message: vec![0, 1, 254, 255] }),
+        (
+            "multiple",
+            Content::Multiple { infos: vec![text("a"), Content::File { media: media() }] },
+        ),
+        (
+            "image",
+            Content::Image {
+                media: media(),
+                thumbnail_url: "t".into(),
+                large_url: "l".into(),
+                original: pixels(4000),
+                large: pixels(300),
+                thumbnail: pixels(20),
+            },
+        ),
+        ("file", Content::File { media: media() }),
+        ("audio", Content::Audio { media: media(), duration_seconds: 61 }),
+        (
+            "video",
+            Content::Video {
+                media: media(),
+                duration_seconds: 3601,
+                first_frame_url: "f".into(),
+                first_frame: pixels(640),
+            },
+        ),
+        (
+            "combine",
+            Content::Combine {
+                title: "T".into(),
+                summary: "S".into(),
+                messages: vec![
+                    excerpt(text("one")),
+                    excerpt(Content::Combine {
+                        title: String::new(),
+                        summary: String::new(),
+                        messages: vec![excerpt(custom.clone())],
+                    }),
+                ],
+            },
+        ),
+        ("custom", custom),
+    ]
+}
+
+fn plain(content: Content) -> Placed {
+    Placed {
+        message: Message {
+            sender: user("alice"),
+            receiver: user("b.o b"),
+            partition: Partition(3),
+            key: OrderKey((1 << 52) + 5),
+            seq: 33,
+            timestamp_ms: 1_800_000_000_123,
+            local_id: None,
+            receipt: ReceiptStatus::None,
+            counts: true,
+            extended_data: String::new(),
+            content,
+        },
+        mark: Mark { seq: 33, counted: 30 },
+        page: PagePointers { first: 0, previous: 70_000 },
+        expected_seq: 0,
+    }
+}
+
+/// Every kind of record: each content, and then each of the other fields.
+fn records() -> Vec<(&'static str, Placed, Option<Push>)> {
+    let mut records: Vec<_> =
+        contents().into_iter().map(|(name, content)| (name, plain(content), None)).collect();
+    let vary = |change: fn(&mut Placed)| {
+        let mut placed = plain(text("x"));
+        change(&mut placed);
+        placed
+    };
+    records.extend([
+        ("not-counted", vary(|placed| placed.message.counts = false), None),
+        ("receipt", vary(|placed| placed.message.receipt = ReceiptStatus::Processing), None),
+        (
+            "local-id",
+            vary(|placed| placed.message.local_id = LocalMessageId::new("l-1").ok()),
+            None,
+        ),
+        ("extended-data", vary(|placed| placed.message.extended_data = "more".into()), None),
+        ("page", vary(|placed| placed.page = PagePointers { first: 9, previous: 0 }), None),
+        ("empty-push", plain(text("x")), Some(Push::default())),
+    ]);
+    let push = Push {
+        title: "T".into(),
+        content: "C".into(),
+        payload: "{}".into(),
+        resources_id: "R".into(),
+        thread_id: "H".into(),
+    };
+    records.push(("push", plain(text("x")), Some(push)));
+    records
+}
+
+fn read(bytes: &[u8]) -> Result<StoredMessage, RecordError> {
+    decode(bytes, &user("alice"), &user("b.o b"), Partition(3))
+}
+
+fn golden() -> Vec<(&'static str, Vec<u8>)> {
+    crate::wire::golden::lines(GOLDEN)
+}
+
+#[test]
+fn every_record_has_its_golden_bytes() {
+    let written: Vec<(&str, Vec<u8>)> = records()
+        .iter()
+        .map(|(name, placed, push)| (*name, encode(placed, push.as_ref()).expect("fits").to_vec()))
+        .collect();
+    crate::wire::golden::assert_same(&written, &golden());
+}
+
+#[test]
+fn golden_bytes_are_read_back_as_what_was_written() {
+    for ((name, placed, push), (_, bytes)) in records().into_iter().zip(golden()) {
+        let Placed { message, mark, page, .. } = placed;
+        assert_eq!(key(&bytes), Ok(message.key), "{name}");
+        assert_eq!(read(&bytes), Ok(StoredMessage { message, mark, page, push }), "{name}");
+    }
+}
+
+#[test]
+fn a_record_of_an_unknown_version_is_refused() {
+    for (name, mut bytes) in golden() {
+        bytes[1] = 2;
+        let error = read(&bytes).expect_err(name);
+        assert_eq!(error.to_string(), "a stored message cannot be read: its version 2 is unknown");
+        assert!(key(&bytes).is_err());
+    }
+}
+
+#[test]
+fn a_record_that_is_cut_short_is_refused() {
+    for (name, bytes) in golden() {
+        for length in 0..bytes.len() {
+            assert!(read(&bytes[..length]).is_err(), "{name} cut to {length}");
+        }
+    }
+}
+
+#[test]
+fn the_deepest_message_that_can_be_sent_is_read_back() {
+    let mut content = Content::Multiple { infos: vec![text("leaf")] };
+    for _ in 0..COMBINE_DEPTH_MAX {
+        let (title, summary) = ("T".into(), "S".into());
+        content = Content::Combine { title, summary, messages: vec![excerpt(content)] };
+    }
+    assert_eq!(content.validate(&Limits::default()), Ok(()));
+    let bytes = encode(&plain(content.clone()), None).expect("fits");
+    assert_eq!(read(&bytes).map(|stored| stored.message.content), Ok(content));
+}
+
+/// Deeper than anything that can be sent: an error, not the end of the stack.
+#[test]
+fn a_record_that_is_nested_without_end_is_refused() {
+    let (_, text) = &golden()[0];
+    let content = text.windows(3).position(|window| window == b"\x81\xa11").expect("content");
+    let mut bytes = text[..content].to_vec();
+    for _ in 0..100_000 {
+        bytes.extend(b"\x81\xa210\x91");
+    }
+    assert!(read(&bytes).is_err());
+}
+
+proptest! {
+    #[test]
+    fn a_damaged_record_is_never_the_end_of_the_daemon(
+        which in 0..16_usize,
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+    ) {
+        let (_, mut bytes) = golden().swap_remove(which);
+        for (index, byte) in damage {
+            let at = index.index(bytes.len());
+            bytes[at] = byte;
+        }
+        // What is damaged within a text can be read all the same.
+        let _ = (read(&bytes), key(&bytes));
+    }
+}

@@ -1,0 +1,264 @@
+//! Every body that peerd writes, as snapshots: a change of the contract is a visible diff.
+
+use std::sync::Arc;
+
+use peerd::domain::content::{Content, Excerpt, Media, Pixels};
+use peerd::domain::conversation::{ConversationEvent, ConversationView, NotificationStatus};
+use peerd::domain::event::{DeleteType, Event, Revision, Totals};
+use peerd::domain::id::{LocalMessageId, OrderKey, Partition, UserId};
+use peerd::domain::message::{Message, ReceiptStatus};
+use peerd::domain::rejection::Rejection;
+use peerd::domain::send::Push;
+use peerd::wire::encoding::Encoding;
+use peerd::wire::event::EventBody;
+use peerd::wire::failure::{CallError, Failure, FailureBody};
+use peerd::wire::push::PushBody;
+use peerd::wire::reply::{Reply, ReplyBody};
+use serde::Serialize;
+
+const KEY: u64 = 52_323_942_400_000;
+const AT_MS: u64 = 1_780_000_000_000;
+
+fn user(id: &str) -> UserId {
+    UserId::new(id, "userID").expect("a valid ID")
+}
+
+fn message(content: Content) -> Message {
+    Message {
+        sender: user("alice"),
+        receiver: user("bob"),
+        partition: Partition(3),
+        key: OrderKey(KEY),
+        seq: 7,
+        timestamp_ms: AT_MS,
+        local_id: LocalMessageId::new("l-1").ok(),
+        receipt: ReceiptStatus::None,
+        counts: true,
+        extended_data: String::new(),
+        content,
+    }
+}
+
+fn text(message: &str) -> Content {
+    Content::Text { message: message.into() }
+}
+
+/// A message without anything that may be left out.
+fn bare() -> Arc<Message> {
+    Arc::new(Message { local_id: None, ..message(text("hello")) })
+}
+
+fn media() -> Media {
+    Media { url: "https://x/1".into(), name: "n.bin".into(), size: 1 << 33, uid: "u-1".into() }
+}
+
+const fn pixels(width: u32) -> Pixels {
+    Pixels { width, height: width + 1 }
+}
+
+fn excerpt(content: Content) -> Excerpt {
+    Excerpt {
+        message_id: "77".into(),
+        sender_user_id: "carol".into(),
+        timestamp_ms: AT_MS,
+        extended_data: "e".into(),
+        content,
+    }
+}
+
+fn all_contents() -> Vec<Content> {
+    let custom =
+        Content::Custom { message: "{}".into(), sub_type: 200, searched_content: "find me".into() };
+    vec![
+        text("hello"),
+        Content::Multiple { infos: vec![text("a"), Content::File { media: media() }] },
+        Content::Image {
+            media: media(),
+            thumbnail_url: "t".into(),
+            large_url: "l".into(),
+            original: pixels(4000),
+            large: pixels(300),
+            thumbnail: pixels(20),
+        },
+        Content::File { media: media() },
+        Content::Audio { media: media(), duration_seconds: 61 },
+        Content::Video {
+            media: media(),
+            duration_seconds: 3601,
+            first_frame_url: "f".into(),
+            first_frame: pixels(640),
+        },
+        Content::Combine {
+            title: "T".into(),
+            summary: "S".into(),
+            messages: vec![excerpt(text("one")), excerpt(custom.clone())],
+        },
+        custom,
+    ]
+}
+
+fn conversation(last_message: Option<Arc<Message>>) -> ConversationView {
+    ConversationView {
+        id: user("alice"),
+        name: "Alice".into(),
+        notification: NotificationStatus::DoNotDisturb,
+        unread: 2,
+        last_message,
+        order_key: OrderKey(KEY),
+        pinned_ms: 0,
+        read_seq: 5,
+    }
+}
+
+/// A body as JSON for people; as it goes out, it has no white space.
+fn json(body: &impl Serialize) -> String {
+    let sent = Encoding::Json.encode(body).expect("fits JSON");
+    let sent: serde_json::Value = serde_json::from_slice(&sent).expect("is JSON");
+    let shown = serde_json::to_string_pretty(body).expect("fits JSON");
+    let read: serde_json::Value = serde_json::from_str(&shown).expect("is JSON");
+    assert_eq!(sent, read);
+    shown
+}
+
+fn hex(body: &impl Serialize) -> String {
+    let sent = Encoding::MessagePack.encode(body).expect("fits MessagePack");
+    sent.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn reply(reply: &Reply) -> String {
+    json(&ReplyBody { reply, viewer: &user("bob") })
+}
+
+fn event(event: &Event) -> String {
+    let revision = Revision { current: KEY, previous: KEY - 4096 };
+    json(&EventBody { event, revision, viewer: &user("bob") })
+}
+
+#[test]
+fn replies_of_sessions() {
+    let totals = Totals { unmuted: 3, all: 5 };
+    let logged_in = Reply::LoggedIn {
+        session_id: "S1".into(),
+        server_time_ms: AT_MS,
+        heartbeat_interval_ms: 10_000,
+        totals,
+        revision: KEY,
+    };
+    insta::assert_snapshot!("reply_login", reply(&logged_in));
+    insta::assert_snapshot!("reply_empty", reply(&Reply::Empty));
+    insta::assert_snapshot!("reply_heartbeat", reply(&Reply::Heard { server_time_ms: AT_MS }));
+    insta::assert_snapshot!("reply_totals", reply(&Reply::Totals { totals, revision: KEY }));
+}
+
+#[test]
+fn replies_with_messages() {
+    let sent = |content| Reply::Sent { message: Arc::new(message(content)), is_duplicate: false };
+    let as_sender = |reply: &Reply| json(&ReplyBody { reply, viewer: &user("alice") });
+    insta::assert_snapshot!("reply_sent_text", as_sender(&sent(text("hello"))));
+    let command = sent(Content::Command { message: vec![0, 1, 254, 255] });
+    insta::assert_snapshot!("reply_sent_command", as_sender(&command));
+    let repeat = Reply::Sent { message: Arc::new(message(text("hello"))), is_duplicate: true };
+    assert_eq!(as_sender(&repeat), as_sender(&sent(text("hello"))), "the header tells a repeat");
+    let with_receipt = Message { receipt: ReceiptStatus::Processing, ..message(text("hello")) };
+    let with_receipt = Message { extended_data: "more".into(), ..with_receipt };
+    let with_receipt = Reply::Sent { message: Arc::new(with_receipt), is_duplicate: false };
+    insta::assert_snapshot!("reply_sent_with_receipt", as_sender(&with_receipt));
+    let messages = all_contents().into_iter().map(|content| Arc::new(message(content))).collect();
+    let history = Reply::History { other: user("alice"), messages, backwards: true };
+    insta::assert_snapshot!("reply_history_of_all_types", reply(&history));
+    let nothing = Reply::History { other: user("alice"), messages: vec![], backwards: false };
+    insta::assert_snapshot!("reply_history_empty", reply(&nothing));
+}
+
+#[test]
+fn replies_with_conversations() {
+    let pinned = ConversationView {
+        pinned_ms: AT_MS,
+        notification: NotificationStatus::Notify,
+        ..conversation(None)
+    };
+    let list = Reply::List(vec![pinned, conversation(Some(bare()))]);
+    insta::assert_snapshot!("reply_list", reply(&list));
+    let one = Reply::Conversation(Box::new(conversation(Some(bare()))));
+    insta::assert_snapshot!("reply_conversation", reply(&one));
+    insta::assert_snapshot!("reply_changed", reply(&Reply::Changed(user("alice"))));
+}
+
+#[test]
+fn events() {
+    let received = |offline| Event::PeerMessageReceived {
+        messages: vec![bare()],
+        from: user("alice"),
+        offline,
+    };
+    insta::assert_snapshot!("event_peer_message_received", event(&received(false)));
+    insta::assert_snapshot!("event_peer_message_received_offline", event(&received(true)));
+    let changed = Event::ConversationChanged(vec![
+        (ConversationEvent::Added, conversation(Some(bare()))),
+        (ConversationEvent::Updated, conversation(None)),
+    ]);
+    insta::assert_snapshot!("event_conversation_changed", event(&changed));
+    let total = Event::TotalChanged(Totals { unmuted: 3, all: 5 });
+    insta::assert_snapshot!("event_total", event(&total));
+    let deleted = |delete_type, messages| Event::MessageDeleted {
+        other: user("alice"),
+        delete_type,
+        messages,
+    };
+    let messages = deleted(DeleteType::Messages, vec![bare()]);
+    insta::assert_snapshot!("event_message_deleted", event(&messages));
+    let all = deleted(DeleteType::Conversation, vec![]);
+    insta::assert_snapshot!("event_message_deleted_all", event(&all));
+    let kicked = Event::KickedOut { session_id: "S1".into() };
+    insta::assert_snapshot!("event_connection_state_changed", event(&kicked));
+}
+
+#[test]
+fn errors() {
+    let rejections = [
+        Rejection::invalid("message.type", "must be a number"),
+        Rejection::UnknownMethod,
+        Rejection::LocalMessageIdReused,
+        Rejection::RateLimited { retry_after_ms: 250 },
+        Rejection::NotLoggedIn,
+        Rejection::TargetNotFound,
+        Rejection::BlockedByReceiver,
+        Rejection::ConversationNotFound,
+    ];
+    let failures = [
+        Failure::Overloaded { retry_after_ms: 100 },
+        Failure::Internal,
+        Failure::StoreUnavailable,
+        Failure::OutcomeUnknown,
+    ];
+    let rejections = rejections.into_iter().map(CallError::from);
+    let errors = rejections.chain(failures.into_iter().map(CallError::from));
+    let bodies: Vec<String> = errors.map(|error| json(&FailureBody(&error))).collect();
+    insta::assert_snapshot!("errors", bodies.join("\n"));
+}
+
+#[test]
+fn an_offline_push() {
+    let push = Push {
+        title: "T".into(),
+        content: "C".into(),
+        payload: "{}".into(),
+        resources_id: "R".into(),
+        thread_id: "H".into(),
+    };
+    insta::assert_snapshot!("push", json(&PushBody::new(&push, &bare(), 3)));
+}
+
+/// `MessagePack` with named fields, numbers in their shortest form, bytes as `bin`.
+#[test]
+fn message_pack() {
+    let command = Arc::new(message(Content::Command { message: vec![0, 1, 254, 255] }));
+    let sent = Reply::Sent { message: command, is_duplicate: false };
+    let sent = hex(&ReplyBody { reply: &sent, viewer: &user("alice") });
+    insta::assert_snapshot!("messagepack_reply_sent_command", sent);
+    let changed = vec![(ConversationEvent::Added, conversation(Some(bare())))];
+    let changed = Event::ConversationChanged(changed);
+    let revision = Revision { current: KEY, previous: 0 };
+    let changed = hex(&EventBody { event: &changed, revision, viewer: &user("bob") });
+    insta::assert_snapshot!("messagepack_event_conversation_changed", changed);
+}
