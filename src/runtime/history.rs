@@ -25,7 +25,7 @@ use crate::wire::subject::Token;
 /// How far the server's clock may be behind an order key before a place is found the long way.
 const CLOCK_SLACK_MS: u64 = 100;
 /// How often the clocks' difference is measured anew before a place is looked for page by page.
-const SEEK_TRIES: usize = 3;
+const SEEK_TRIES: u32 = 3;
 /// Records read at once: a page and the one before.
 const TWO_PAGES: usize = 2 * PAGE_MESSAGES;
 
@@ -213,12 +213,14 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
         let Some(page) = cursor.next.take() else { return Ok(()) };
         let start = if page.previous > 0 { page.previous } else { page.first };
         let mut found = self.read(&cursor.side, Start::Seq(start), TWO_PAGES).await?;
-        found.retain(|found| found.key() < cursor.below);
         let Some(oldest) = found.first() else { return Ok(()) };
-        cursor.below = oldest.key();
-        if oldest.page().previous > 0 && oldest.seq() > cursor.side.cleared + 1 {
+        let is_progress = oldest.key() < cursor.below || oldest.stream_seq == start;
+        if is_progress && oldest.page().previous > 0 && oldest.seq() > cursor.side.cleared + 1 {
             cursor.next = Some(PagePointers { first: oldest.page().previous, previous: 0 });
         }
+        let below = cursor.below;
+        cursor.below = below.min(oldest.key());
+        found.retain(|found| found.key() < below);
         let visible = self.visible(&cursor.side, found).await?;
         cursor.buffer.extend(visible.into_iter().rev());
         Ok(())
@@ -257,7 +259,7 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
     /// message before.
     async fn seek(&self, side: &Side, key: OrderKey) -> Result<Option<PagePointers>, LoadError> {
         let mut at_ms = key.unix_ms().saturating_sub(CLOCK_SLACK_MS);
-        for _ in 0..SEEK_TRIES {
+        for tries in 1.. {
             let found = self.read(side, Start::TimeMs(at_ms), 1).await?;
             let Some(found) = found.into_iter().next() else { break };
             if found.key() >= key {
@@ -267,12 +269,17 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
             // for the one we look for. Where the pair was silent, the same is found again.
             let behind_ms = key.unix_ms().saturating_sub(found.key().unix_ms());
             let next_ms = (found.stored_ms + behind_ms).saturating_sub(CLOCK_SLACK_MS);
-            if behind_ms <= 2 * CLOCK_SLACK_MS || next_ms <= at_ms {
+            if behind_ms <= 2 * CLOCK_SLACK_MS || next_ms <= at_ms || tries == SEEK_TRIES {
                 return self.walk_forth(side, found, key).await.map(Some);
             }
             at_ms = next_ms;
         }
-        Ok(Some(side.head.page))
+        // By the server's clock everything is older than the key.
+        match self.read(side, Start::Seq(side.head.stream_seq), 1).await?.into_iter().next() {
+            Some(head) if head.key() >= key => self.walk_back(side, head, key).await.map(Some),
+            Some(head) => Ok(Some(head.page())),
+            None => Ok(None),
+        }
     }
 
     /// From a message at or after `key`, the page whose first message is at or before it.
@@ -382,3 +389,6 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
         Ok(messages)
     }
 }
+
+#[cfg(test)]
+mod tests;

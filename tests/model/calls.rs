@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 /// Everybody: three who log in at the start, one who may, and one who never does. Two need
 /// encoding in subjects.
-pub(crate) const NAMES: [&str; 5] = ["alice", "b.o b", "carol", "100%~", "ghost"];
+pub(crate) const NAMES: [&str; 5] = ["alice", "carol", "b.o b", "100%~", "ghost"];
 /// Those who call.
 pub(crate) const CALLERS: usize = 4;
 /// Those who are logged in when a case begins.

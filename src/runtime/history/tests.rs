@@ -1,0 +1,125 @@
+//! Paging over a store whose clock differs from peerd's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::bus::discovery::Counters;
+use crate::bus::{self, Incoming};
+use crate::domain::limits::Limits;
+use crate::runtime::clock::Clock;
+use crate::runtime::node::{Node, Options};
+use crate::store::memory::Memory;
+use crate::wire::encoding::Encoding;
+use crate::wire::subject::Subjects;
+
+const WALL_MS: u64 = 1_800_000_000_000;
+const MESSAGES: usize = 150;
+
+type TestNode = Node<Memory, bus::memory::Memory>;
+
+/// A node over a store whose clock is ahead of the node's by `skew_ms`.
+fn node(skew_ms: i64) -> Arc<TestNode> {
+    let clock = Clock::simulated(WALL_MS);
+    let store = Memory::new(move || clock.now().wall_ms.saturating_add_signed(skew_ms));
+    let options = Options {
+        event_encoding: Encoding::Json,
+        call_deadline: Duration::from_secs(5),
+        heartbeat_interval_ms: 10_000,
+        heard_write_interval_ms: 60_000,
+        cached_users: 100,
+        calls_under_way: 100,
+        body_bytes: 100_000,
+        limits: Limits { messages_per_second: 1000, ..Limits::default() },
+    };
+    let counters = Arc::new(Counters::default());
+    Node::new(
+        store,
+        bus::memory::Memory::default(),
+        Subjects::new("peer", 4),
+        options,
+        clock,
+        counters,
+    )
+}
+
+async fn call(node: &Arc<TestNode>, user: &str, method: &str, body: Value) -> Value {
+    node.bus().take();
+    let incoming = Incoming {
+        subject: format!("peer.api.{user}.{method}"),
+        reply_to: Some("reply".to_owned()),
+        content_type: None,
+        body: body.to_string().into(),
+    };
+    node.handle(incoming).await;
+    let sent = node.bus().take();
+    let reply = sent.iter().find(|sent| sent.subject == "reply").expect("a reply");
+    serde_json::from_slice(&reply.body).expect("a JSON body")
+}
+
+async fn page(
+    node: &Arc<TestNode>,
+    backwards: bool,
+    anchor: Option<&Value>,
+    count: usize,
+) -> Vec<Value> {
+    let config = json!({ "nextMessage": anchor, "count": count, "reverse": backwards });
+    let body = json!({ "conversationID": "bob", "config": config });
+    let reply = call(node, "alice", "query_history_message", body).await;
+    reply["messageList"].as_array().expect("a page").clone()
+}
+
+/// All texts, read in pages.
+async fn all(node: &Arc<TestNode>, backwards: bool, count: usize) -> Vec<String> {
+    let mut all: Vec<Value> = Vec::new();
+    loop {
+        let anchor = if backwards { all.first() } else { all.last() };
+        let page = page(node, backwards, anchor, count).await;
+        if page.is_empty() {
+            return all
+                .iter()
+                .map(|it| it["message"].as_str().expect("a text").to_owned())
+                .collect();
+        }
+        if backwards {
+            all.splice(0..0, page);
+        } else {
+            all.extend(page);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_join_whatever_the_servers_clock_says() {
+    for skew_ms in [0, 20, -20, 3_000, -3_000, 3_600_000, -3_600_000] {
+        let node = node(skew_ms);
+        for user in ["alice", "bob"] {
+            call(&node, user, "login", json!({})).await;
+        }
+        let mut texts = Vec::new();
+        for number in 0..MESSAGES {
+            // Bursts, pauses of seconds, and now and then a long silence.
+            let pause_ms =
+                [0, 0, 3, 150, 0, 2_500][number % 6] + u64::from(number % 50 == 49) * 900_000;
+            tokio::time::advance(Duration::from_millis(pause_ms)).await;
+            let (from, to) = if number % 3 == 0 { ("bob", "alice") } else { ("alice", "bob") };
+            let text = format!("m{number}");
+            let message = json!({ "type": 1, "message": text });
+            let sent = call(
+                &node,
+                from,
+                "send_peer_message",
+                json!({ "toUserID": to, "message": message }),
+            );
+            assert_eq!(sent.await["message"]["message"], text, "skew {skew_ms}");
+            texts.push(text);
+        }
+        for count in [1, 7, 40, 100] {
+            for backwards in [true, false] {
+                let read = all(&node, backwards, count).await;
+                assert_eq!(read, texts, "skew {skew_ms}, pages of {count}, backwards: {backwards}");
+            }
+        }
+    }
+}
