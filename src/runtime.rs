@@ -5,6 +5,7 @@ pub mod connect;
 pub mod daemon;
 pub mod node;
 
+mod blocklist;
 mod call;
 mod catch_up;
 mod cell;

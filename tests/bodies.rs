@@ -1,10 +1,13 @@
 //! Every body that peerd writes, as snapshots: a change of the contract is a visible diff.
 
+#![expect(clippy::expect_used, reason = "a test that cannot go on is to fail")]
+
 use std::sync::Arc;
 
+use peerd::domain::blocklist::BlockRefusal;
 use peerd::domain::content::{Content, Excerpt, Media, Pixels};
 use peerd::domain::conversation::{ConversationEvent, ConversationView, NotificationStatus};
-use peerd::domain::event::{DeleteType, Event, Revision, Totals};
+use peerd::domain::event::{BlacklistAction, DeleteType, Event, Revision, Totals};
 use peerd::domain::id::{LocalMessageId, OrderKey, Partition, UserId};
 use peerd::domain::message::{Message, ReceiptStatus};
 use peerd::domain::rejection::Rejection;
@@ -122,7 +125,8 @@ fn json(body: &impl Serialize) -> String {
 
 fn hex(body: &impl Serialize) -> String {
     let sent = Encoding::MessagePack.encode(body).expect("fits MessagePack");
-    sent.iter().map(|byte| format!("{byte:02x}")).collect()
+    let hex: Vec<String> = sent.iter().map(|byte| format!("{byte:02x}")).collect();
+    hex.concat()
 }
 
 fn reply(reply: &Reply) -> String {
@@ -185,6 +189,17 @@ fn replies_with_conversations() {
 }
 
 #[test]
+fn replies_about_the_block_list() {
+    let refused = vec![(user("bob"), BlockRefusal::OwnId), (user("carol"), BlockRefusal::Full)];
+    let changed = Reply::BlacklistChanged { refused };
+    insta::assert_snapshot!("reply_blacklist_changed", reply(&changed));
+    let page = |has_more| Reply::Blacklist { users: vec![user("alice"), user("carol")], has_more };
+    insta::assert_snapshot!("reply_blacklist", reply(&page(true)));
+    insta::assert_snapshot!("reply_blacklist_last", reply(&page(false)));
+    insta::assert_snapshot!("reply_is_blocked", reply(&Reply::IsBlocked(true)));
+}
+
+#[test]
 fn events() {
     let received = |offline| Event::PeerMessageReceived {
         messages: vec![bare()],
@@ -209,6 +224,10 @@ fn events() {
     insta::assert_snapshot!("event_message_deleted", event(&messages));
     let all = deleted(DeleteType::Conversation, vec![]);
     insta::assert_snapshot!("event_message_deleted_all", event(&all));
+    let blocked = |action| Event::BlacklistChanged { action, users: vec![user("alice")] };
+    insta::assert_snapshot!("event_blacklist_changed", event(&blocked(BlacklistAction::Added)));
+    let unblocked = event(&blocked(BlacklistAction::Removed));
+    insta::assert_snapshot!("event_blacklist_changed_removed", unblocked);
     let kicked = Event::KickedOut { session_id: "S1".into() };
     insta::assert_snapshot!("event_connection_state_changed", event(&kicked));
 }

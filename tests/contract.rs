@@ -13,6 +13,7 @@ mod contract {
     pub(crate) mod world;
 
     mod bad_input;
+    mod blocklist;
     mod config_and_cli;
     mod conversations;
     mod delete;

@@ -4,6 +4,8 @@
 //! The model keeps a list of messages and counts everything anew each time. It shares no code with
 //! the daemon's own decisions.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on is to fail")]
+
 #[path = "model/calls.rs"]
 mod calls;
 #[path = "model/conversations.rs"]

@@ -54,12 +54,12 @@ impl Screen {
 
     /// A line over the whole width.
     pub(crate) fn line(self, look: Look, text: &str) {
-        self.write(&self.painted(look, text));
+        Self::write(&self.painted(look, text));
     }
 
     /// The title of a step.
     pub(crate) fn step(self, number: usize, title: &str) {
-        self.write("");
+        Self::write("");
         self.line(Look::Heading, &format!("{number}. {title}"));
     }
 
@@ -92,7 +92,7 @@ impl Screen {
             let cell = |side: &[String]| side.get(number).cloned().unwrap_or_default();
             let (left, right) = (cell(&left), cell(&right));
             let padding: String = iter::repeat_n(' ', SIDE_WIDTH - width(&left)).collect();
-            self.write(&format!(
+            Self::write(&format!(
                 "{}{padding} {} {}",
                 self.painted(look, &left),
                 self.painted(Look::Dim, "│"),
@@ -110,7 +110,7 @@ impl Screen {
     }
 
     /// A reader that has gone away (`| head`) does not stop the show, which has more to check.
-    fn write(self, text: &str) {
+    fn write(text: &str) {
         let _ = writeln!(std::io::stdout().lock(), "{}", text.trim_end());
     }
 }

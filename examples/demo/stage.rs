@@ -171,8 +171,8 @@ impl Stage {
         );
         let sent = success(&reply)?["message"].clone();
         for event in told?.iter().filter(|event| event.name == RECEIVED) {
-            let received = content(&event.body["messageList"][0]);
-            same("what arrived", &received, &content(message))?;
+            let arrived = content(&event.body["messageList"][0]);
+            same("what arrived", &arrived, &content(message))?;
         }
         if message["type"] != COMMAND {
             sender.said.push(content(message));

@@ -35,6 +35,16 @@ pub enum DeleteType {
     Conversation = 1,
 }
 
+/// What happened to users of the block list, with the SDK's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum BlacklistAction {
+    /// They were blocked.
+    Added = 0,
+    /// They are blocked no more.
+    Removed = 1,
+}
+
 /// Something that a user is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -59,6 +69,13 @@ pub enum Event {
         delete_type: DeleteType,
         /// The messages, where they were named.
         messages: Vec<Arc<Message>>,
+    },
+    /// The user blocked others, or no longer does.
+    BlacklistChanged {
+        /// What happened to them.
+        action: BlacklistAction,
+        /// The others.
+        users: Vec<UserId>,
     },
     /// A session ended because too many came after it.
     KickedOut {

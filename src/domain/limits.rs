@@ -22,6 +22,12 @@ pub const HISTORY_PAGE_MAX: u64 = 100;
 pub const CONVERSATION_PAGE_MAX: u64 = 1000;
 /// Most messages of one delete.
 pub const DELETE_BATCH_MAX: usize = 100;
+/// Most users that one call blocks or unblocks.
+pub const BLOCK_BATCH_MAX: usize = 20;
+/// Most users that one user has blocked at a time.
+pub const BLOCKED_MAX: usize = 1000;
+/// Most users of one page of the block list.
+pub const BLOCKED_PAGE_MAX: usize = 100;
 /// Longest text of a push configuration field, in bytes.
 pub const PUSH_TEXT_MAX_BYTES: usize = 4096;
 /// Messages of one subject that share page pointers.

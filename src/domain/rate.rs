@@ -42,10 +42,13 @@ impl Window {
         }
     }
 
-    /// Notes what was sent before this window was there (by an owner before).
-    pub fn assume(&mut self, earlier_us: impl IntoIterator<Item = u64>) {
-        self.taken.extend(earlier_us);
-        self.taken.make_contiguous().sort_unstable();
+    /// Notes what was sent before this window was there (by an owner before). A window that knows
+    /// of anything was there.
+    pub fn assume(&mut self, mut earlier_us: Vec<u64>) {
+        if self.taken.is_empty() {
+            earlier_us.sort_unstable();
+            self.taken = earlier_us.into();
+        }
     }
 }
 

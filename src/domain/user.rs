@@ -1,8 +1,9 @@
 //! All that an owner holds of one user.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use super::conversation::Conversation;
+use super::blocklist::Blocklist;
+use super::conversation::{Conversation, Settings};
 use super::event::{Event, Revision, Told, Totals};
 use super::id::{OrderKey, UserId};
 use super::limits::Limits;
@@ -46,7 +47,7 @@ pub struct User {
     /// The conversations by the other user.
     pub conversations: HashMap<UserId, Conversation>,
     /// Whom the user blocked.
-    pub blocked: HashSet<UserId>,
+    pub blocked: Blocklist,
     /// The sum of the conversations' unread messages, kept as they change.
     pub totals: Totals,
     /// Where the user's conversations stand.
@@ -68,7 +69,7 @@ impl User {
             account: Account::default(),
             account_seq: 0,
             conversations: HashMap::new(),
-            blocked: HashSet::new(),
+            blocked: Blocklist::default(),
             totals: Totals::default(),
             revision: Revision::default(),
             newest_command: OrderKey::ZERO,
@@ -133,6 +134,21 @@ impl User {
         self.revision
     }
 
+    /// Forgets what entries of the store had said: those that the store has are about to come. To
+    /// be called when no entry is being written.
+    pub fn forget_entries(&mut self) {
+        self.account_seq = 0;
+        self.account.sessions.clear();
+        self.blocked = Blocklist::default();
+        let others: Vec<UserId> = self.conversations.keys().cloned().collect();
+        for other in others {
+            self.update(&other, |known| {
+                known.settings = Settings::default();
+                known.settings_seq = 0;
+            });
+        }
+    }
+
     /// Sets the revision after a load: where the newest stored change put it.
     pub fn settle_revision(&mut self) {
         let newest = self.conversations.values().map(newest_key).max().unwrap_or_default();
@@ -152,10 +168,11 @@ impl User {
         self.newest_command = self.newest_command.max(key);
     }
 
-    /// Events that belong to no change.
+    /// Events that belong to no change: they come after the last one, and show who missed it.
     #[must_use]
     pub const fn tell(&self, events: Vec<Event>) -> Told {
-        Told { revision: self.revision, events }
+        let current = self.revision.current;
+        Told { revision: Revision { current, previous: current }, events }
     }
 
     /// The conversation with `other`, where it exists.

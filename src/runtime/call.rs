@@ -172,6 +172,13 @@ impl<S: Store, B: Bus> Node<S, B> {
             Request::SetNotification { other, status } => {
                 self.set_notification(cell, other, status, deadline).await
             }
+            Request::Block(others) => self.block(cell, &others, deadline).await,
+            Request::Unblock(others) => self.unblock(cell, &others, deadline).await,
+            Request::Blacklist(query) => {
+                let (users, has_more) = cell.lock().blocked.page(query.after.as_ref(), query.count);
+                Ok(Reply::Blacklist { users, has_more })
+            }
+            Request::IsBlocked(other) => Ok(Reply::IsBlocked(cell.lock().blocked.contains(&other))),
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::cell::{Turn, UserCell};
+use super::cell::{STRAGGLER, Turn, UserCell};
 use super::load::LoadError;
 use super::node::Node;
 use crate::bus::Bus;
@@ -18,9 +18,6 @@ use crate::wire::record;
 const BATCH: usize = 64;
 /// Wait between tries while the store does not answer.
 const RETRY: Duration = Duration::from_millis(200);
-/// How long after its connection was lost a message can still come into the log: the server may
-/// have it in a queue.
-const STRAGGLER: Duration = Duration::from_secs(2);
 /// How long one try may take.
 const TRY: Duration = Duration::from_secs(5);
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, timeout_at};
@@ -12,6 +13,10 @@ use crate::domain::user::User;
 use crate::store::StreamId;
 use crate::wire::failure::Failure;
 use crate::wire::subject::{Subjects, Token};
+
+/// How long after its connection was lost, or its answer was given up, a write can still come into
+/// the store: the server may have it in a queue.
+pub(super) const STRAGGLER: Duration = Duration::from_secs(2);
 
 /// A user in memory.
 ///
@@ -28,6 +33,8 @@ pub(super) struct UserCell {
     turns: Mutex<HashMap<UserId, Arc<tokio::sync::Mutex<()>>>>,
     /// The store's generation in which the state was loaded; 0: to be loaded.
     loaded_in: AtomicU64,
+    /// Until when the store may hold more of the user than a load finds.
+    in_doubt_until: Mutex<Option<Instant>>,
     /// Set at each use, cleared by the sweep that looks for users to forget.
     used: AtomicBool,
     /// What the store has as the time of the last call, in milliseconds since 1970.
@@ -47,6 +54,7 @@ impl UserCell {
             gate: tokio::sync::Mutex::default(),
             turns: Mutex::default(),
             loaded_in: AtomicU64::new(0),
+            in_doubt_until: Mutex::new(None),
             used: AtomicBool::new(true),
             heard_stored_ms: AtomicU64::new(0),
             heard_due_ms: AtomicU64::new(0),
@@ -76,8 +84,23 @@ impl UserCell {
         self.loaded_in.load(Ordering::Acquire) > 0
     }
 
+    /// Notes that the state was loaded. While it is in doubt, that lasts for one use only.
     pub(super) fn set_loaded(&self, generation: u64) {
-        self.loaded_in.store(generation, Ordering::Release);
+        let in_doubt_until = *self.in_doubt_until();
+        if in_doubt_until.is_none_or(|until| Instant::now() >= until) {
+            self.loaded_in.store(generation, Ordering::Release);
+        }
+    }
+
+    /// Has the state loaded before each use for a while: an entry whose write was not acknowledged
+    /// may still come into the store.
+    pub(super) fn doubt(&self) {
+        *self.in_doubt_until() = Some(Instant::now() + STRAGGLER);
+        self.invalidate();
+    }
+
+    fn in_doubt_until(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.in_doubt_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has the state loaded again before the next use.

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use futures::future::try_join_all;
+use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 
 use super::cell::UserCell;
 use super::node::Node;
 use crate::bus::Bus;
+use crate::domain::blocklist::BlockEntry;
 use crate::domain::conversation::{Head, Settings};
 use crate::domain::id::{Partition, UserId};
 use crate::domain::message::Direction;
@@ -54,7 +56,7 @@ impl From<LoadError> for Failure {
 struct Stored {
     account: Option<(Account, u64)>,
     settings: Vec<(UserId, Settings, u64)>,
-    blocked: Vec<(UserId, bool)>,
+    blocked: Vec<(UserId, BlockEntry)>,
     received: Vec<(UserId, Head)>,
     sent: Vec<(UserId, Head)>,
 }
@@ -63,6 +65,22 @@ impl<S: Store, B: Bus> Node<S, B> {
     /// Loads a user's state, or brings it up to date.
     pub(super) async fn load(&self, cell: &UserCell, deadline: Instant) -> Result<(), Failure> {
         let _gate = cell.gate(deadline).await?;
+        self.load_in_gate(cell, deadline).await
+    }
+
+    /// Waits until no other load or change of the user's entries is under way, and sees to it that
+    /// what the one before left behind is known: it may have ended without an answer.
+    pub(super) async fn gate<'c>(
+        &self,
+        cell: &'c UserCell,
+        deadline: Instant,
+    ) -> Result<MutexGuard<'c, ()>, Failure> {
+        let gate = cell.gate(deadline).await?;
+        self.load_in_gate(cell, deadline).await?;
+        Ok(gate)
+    }
+
+    async fn load_in_gate(&self, cell: &UserCell, deadline: Instant) -> Result<(), Failure> {
         // Read before the store is: what is lost meanwhile has it loaded once more.
         let generation = self.store.generation();
         if cell.is_loaded(generation) {
@@ -75,6 +93,10 @@ impl<S: Store, B: Bus> Node<S, B> {
                 let heard_ms = account.heard_ms.unwrap_or_default();
                 cell.heard_stored_ms.store(heard_ms, Ordering::Relaxed);
                 cell.put_off_heard(heard_ms + self.options.heard_write_interval_ms);
+            }
+            if !cell.was_ever_loaded() {
+                // Or invalidated: the store did not have what memory had.
+                user.forget_entries();
             }
             stored.merge_into(&mut user);
             user.settle_revision();
@@ -97,6 +119,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let now = self.clock.now();
         let since_ms = now.wall_ms.saturating_sub(SECOND_MS);
         let receivers = cell.lock().receivers_since(since_ms);
+        let mut sent_us = Vec::new();
         for receiver in receivers {
             let token = Token::of(&receiver);
             let partition = self.subjects.partition(&token);
@@ -105,7 +128,6 @@ impl<S: Store, B: Bus> Node<S, B> {
             // The rate bounds what there can be; at a rate past all reason some is missed.
             let read =
                 self.store.read(StreamId::Log(partition), subject, start, RECALLED, deadline);
-            let mut sent_us = Vec::new();
             for record in read.await?.records {
                 let stored = record::decode(&record.payload, &cell.id, &receiver, partition)?;
                 let age_ms = now.wall_ms.saturating_sub(stored.message.timestamp_ms);
@@ -113,8 +135,8 @@ impl<S: Store, B: Bus> Node<S, B> {
                     sent_us.push(now.steady_us.saturating_sub(age_ms * 1000));
                 }
             }
-            cell.lock().messages_sent.assume(sent_us);
         }
+        cell.lock().messages_sent.assume(sent_us);
         Ok(())
     }
 
@@ -123,7 +145,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let entries = vec![
             self.subjects.account(partition, token),
             self.subjects.conversations(partition, token),
-            self.subjects.blocked(partition, token),
+            self.subjects.blocks(partition, token),
             self.subjects.state_sentinel(partition),
         ];
         let log =
@@ -190,7 +212,9 @@ impl Stored {
                 self.settings.push((user_of(other)?, settings, record.stream_seq));
             }
             (Some("blocked"), other) => {
-                self.blocked.push((user_of(other)?, !record.payload.is_empty()));
+                let is_blocked = entry::decode_block(&record.payload)?;
+                let entry = BlockEntry { seq: record.stream_seq, is_blocked };
+                self.blocked.push((user_of(other)?, entry));
             }
             // A newer version's kind of entry.
             _ => {}
@@ -214,12 +238,8 @@ impl Stored {
         for (other, head) in self.sent {
             user.update(&other, |known| known.adopt_head(Direction::Send, head));
         }
-        for (other, is_blocked) in self.blocked {
-            if is_blocked {
-                user.blocked.insert(other);
-            } else {
-                user.blocked.remove(&other);
-            }
+        for (other, entry) in self.blocked {
+            user.blocked.adopt(other, entry);
         }
     }
 }

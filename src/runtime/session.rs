@@ -35,7 +35,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         device_id: String,
         deadline: Instant,
     ) -> Result<LoggedIn, CallError> {
-        let _gate = cell.gate(deadline).await?;
+        let _gate = self.gate(cell, deadline).await?;
         let now_ms = self.clock.now().wall_ms;
         let id = nuid::next().to_string();
         let session = Session { id: id.clone(), since_ms: now_ms, platform, device_id };
@@ -75,7 +75,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         session_id: Option<&str>,
         deadline: Instant,
     ) -> Result<Reply, CallError> {
-        let _gate = cell.gate(deadline).await?;
+        let _gate = self.gate(cell, deadline).await?;
         let (account, expected_seq) = {
             let user = cell.lock();
             (user.logout(session_id), user.account_seq)

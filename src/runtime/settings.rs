@@ -80,6 +80,11 @@ impl<S: Store, B: Bus> Node<S, B> {
         other: UserId,
         deadline: Instant,
     ) -> Result<Reply, CallError> {
+        let known = cell.lock().conversations.get(&other).cloned().unwrap_or_default();
+        let mut reader = Reader::new(self, cell, &other, &known, deadline);
+        if reader.newest().await.map_err(Failure::from)?.is_none() {
+            return Ok(Reply::Empty);
+        }
         let told = Event::MessageDeleted {
             other: other.clone(),
             delete_type: DeleteType::Conversation,
@@ -98,7 +103,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         deadline: Instant,
         decide: impl FnOnce(&Conversation, OrderKey) -> Option<Settings>,
     ) -> Result<(), CallError> {
-        let _gate = cell.gate(deadline).await?;
+        let _gate = self.gate(cell, deadline).await?;
         let key = self.next_key(cell);
         let known = cell.lock().conversations.get(other).cloned().unwrap_or_default();
         let Some(settings) = decide(&known, key) else { return Ok(()) };
@@ -114,7 +119,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         cell: &UserCell,
         deadline: Instant,
     ) -> Result<Reply, CallError> {
-        let _gate = cell.gate(deadline).await?;
+        let _gate = self.gate(cell, deadline).await?;
         let key = self.next_key(cell);
         let changes: Vec<(UserId, Settings, u64)> = {
             let user = cell.lock();
@@ -153,7 +158,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         ids: &[MessageId],
         deadline: Instant,
     ) -> Result<Reply, CallError> {
-        let _gate = cell.gate(deadline).await?;
+        let _gate = self.gate(cell, deadline).await?;
         let mut known = cell.lock().conversations.get(&other).cloned().unwrap_or_default();
         let wanted: Vec<_> = ids.iter().map(|id| (id.key(), id.partition())).collect();
         let reader = Reader::new(self, cell, &other, &known, deadline);
@@ -198,7 +203,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         other: &UserId,
         deadline: Instant,
     ) -> Result<(), CallError> {
-        let _gate = cell.gate(deadline).await?;
+        let _gate = self.gate(cell, deadline).await?;
         let key = self.next_key(cell);
         let Some(settings) = cell.lock().first_contact(other, key) else { return Ok(()) };
         let stored = self.store_settings(cell, other, settings, 0, deadline).await?;
@@ -294,7 +299,7 @@ pub(super) fn entry_failure(cell: &UserCell, error: &AppendError) -> Failure {
             Failure::StoreUnavailable
         }
         AppendError::Unknown => {
-            cell.invalidate();
+            cell.doubt();
             Failure::OutcomeUnknown
         }
     }

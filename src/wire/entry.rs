@@ -17,6 +17,7 @@ mod tests;
 const ACCOUNT: &str = "account";
 const SETTINGS: &str = "conversation entry";
 const PAGE: &str = "page of deletions";
+const BLOCK: &str = "block";
 
 /// An error of the encoder.
 pub type EncodeError = rmp_serde::encode::Error;
@@ -186,4 +187,25 @@ pub fn encode_page(bitmap: &Bitmap) -> Result<Bytes, EncodeError> {
 pub fn decode_page(bytes: &[u8]) -> Result<Bitmap, RecordError> {
     let PageEntryV1(_, bits) = decode(bytes, PAGE)?;
     Ok(Bitmap::from_bytes(bits))
+}
+
+#[derive(Serialize, Deserialize)]
+struct BlockV1 {
+    version: u8,
+}
+
+/// Writes whether a user is blocked: an entry, or nothing at all.
+pub fn encode_block(is_blocked: bool) -> Result<Bytes, EncodeError> {
+    if !is_blocked {
+        return Ok(Bytes::new());
+    }
+    rmp_serde::to_vec(&BlockV1 { version: 1 }).map(Bytes::from)
+}
+
+/// Reads whether a user is blocked.
+pub fn decode_block(bytes: &[u8]) -> Result<bool, RecordError> {
+    if bytes.is_empty() {
+        return Ok(false);
+    }
+    decode::<BlockV1>(bytes, BLOCK).map(|_| true)
 }

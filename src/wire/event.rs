@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::ser::{SerializeSeq, Serializer};
 
 use super::message::{ConversationBody, PEER};
-use super::reply::Messages;
+use super::reply::{Messages, UserInfos};
 use crate::domain::conversation::{ConversationEvent, ConversationView};
 use crate::domain::event::{Event, Revision};
 use crate::domain::id::UserId;
@@ -22,6 +22,7 @@ pub const fn name(event: &Event) -> &'static str {
         Event::ConversationChanged(_) => "conversation_changed",
         Event::TotalChanged(_) => "conversation_total_unread_message_count_updated",
         Event::MessageDeleted { .. } => "message_deleted",
+        Event::BlacklistChanged { .. } => "blacklist_changed",
         Event::KickedOut { .. } => "connection_state_changed",
     }
 }
@@ -65,6 +66,13 @@ impl Serialize for EventBody<'_> {
                 conversation_type: PEER,
                 message_delete_type: *delete_type as u8,
                 message_list: Messages { messages, viewer },
+                revision,
+                previous_revision,
+            }
+            .serialize(serializer),
+            Event::BlacklistChanged { action, users } => Blacklist {
+                user_list: UserInfos(users),
+                action: *action as u8,
                 revision,
                 previous_revision,
             }
@@ -124,6 +132,15 @@ struct Deleted<'a> {
     conversation_type: u8,
     message_delete_type: u8,
     message_list: Messages<'a>,
+    revision: u64,
+    previous_revision: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Blacklist<'a> {
+    user_list: UserInfos<'a>,
+    action: u8,
     revision: u64,
     previous_revision: u64,
 }

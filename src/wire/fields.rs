@@ -154,12 +154,43 @@ impl<'v> Object<'v> {
         self.require(name, self.object(name, inner)?)
     }
 
+    /// A list of 1 to `max` texts that must be there. `read` takes each, with its path.
+    pub fn required_texts<T>(
+        &self,
+        name: &str,
+        max: usize,
+        read: impl Fn(&str, &str) -> Result<T, Rejection>,
+    ) -> Result<Vec<T>, Rejection> {
+        let item = |path: Path<'_>, value: &Value<'_>| {
+            let Value::Text(text) = value else {
+                return Err(Rejection::invalid(path.to_string(), "must be a text"));
+            };
+            read(text, &path.to_string())
+        };
+        self.required_items(name, max, item)
+    }
+
     /// A list of 1 to `max` objects that must be there. `inner` reads each.
     pub fn required_list<T>(
         &self,
         name: &str,
         max: usize,
         inner: impl Fn(Object<'_>) -> Result<T, Rejection>,
+    ) -> Result<Vec<T>, Rejection> {
+        let item = |path: Path<'_>, value: &Value<'_>| {
+            let Value::Object(fields) = value else {
+                return Err(Rejection::invalid(path.to_string(), "must be an object"));
+            };
+            inner(Object { fields, path })
+        };
+        self.required_items(name, max, item)
+    }
+
+    fn required_items<T>(
+        &self,
+        name: &str,
+        max: usize,
+        read: impl Fn(Path<'_>, &Value<'_>) -> Result<T, Rejection>,
     ) -> Result<Vec<T>, Rejection> {
         let Value::List(list) = self.require(name, self.find(name))? else {
             return Err(self.invalid(name, "must be a list"));
@@ -168,13 +199,7 @@ impl<'v> Object<'v> {
             return Err(self.invalid(name, &format!("must have 1 to {max} entries")));
         }
         let path = Path::Field(&self.path, name);
-        let read = |(index, value): (usize, &Value<'_>)| {
-            let path = Path::Item(&path, index);
-            let Value::Object(fields) = value else {
-                return Err(Rejection::invalid(path.to_string(), "must be an object"));
-            };
-            inner(Object { fields, path })
-        };
-        list.iter().enumerate().map(read).collect()
+        let items = list.iter().enumerate();
+        items.map(|(index, value)| read(Path::Item(&path, index), value)).collect()
     }
 }

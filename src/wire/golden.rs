@@ -12,9 +12,13 @@ pub(super) fn lines(file: &'static str) -> Vec<(&'static str, Vec<u8>)> {
 
 /// Fails with the lines as they should be.
 pub(super) fn assert_same(written: &[(&str, Vec<u8>)], golden: &[(&str, Vec<u8>)]) {
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex = |bytes: &[u8]| {
+        let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        hex.concat()
+    };
     let show = |lines: &[(&str, Vec<u8>)]| {
-        lines.iter().map(|(name, bytes)| format!("{name} {}\n", hex(bytes))).collect::<String>()
+        let lines = lines.iter().map(|(name, bytes)| format!("{name} {}\n", hex(bytes)));
+        lines.collect::<Vec<String>>().concat()
     };
     let (written, golden) = (show(written), show(golden));
     assert!(written == golden, "written:\n{written}\ngolden:\n{golden}");

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::ser::{SerializeSeq, Serializer};
 
 use super::message::{ConversationBody, MessageBody, PEER};
+use crate::domain::blocklist::BlockRefusal;
 use crate::domain::conversation::ConversationView;
 use crate::domain::event::Totals;
 use crate::domain::id::UserId;
@@ -56,6 +57,20 @@ pub enum Reply {
     Conversation(Box<ConversationView>),
     /// The conversation with this user was changed, or had not to be.
     Changed(UserId),
+    /// Users were blocked or unblocked, but for these.
+    BlacklistChanged {
+        /// Each with the reason.
+        refused: Vec<(UserId, BlockRefusal)>,
+    },
+    /// A page of the block list.
+    Blacklist {
+        /// The users, by their IDs.
+        users: Vec<UserId>,
+        /// Whether more follow.
+        has_more: bool,
+    },
+    /// Whether a user is blocked.
+    IsBlocked(bool),
     /// The total unread count.
     Totals {
         /// It.
@@ -113,6 +128,17 @@ impl Serialize for ReplyBody<'_> {
             Reply::Changed(other) => {
                 Changed { conversation_id: other.as_str(), conversation_type: PEER }
                     .serialize(serializer)
+            }
+            Reply::BlacklistChanged { refused } => {
+                BlacklistChanged { error_user_list: ErrorInfos(refused) }.serialize(serializer)
+            }
+            Reply::Blacklist { users, has_more } => {
+                let next = users.last().filter(|_| *has_more);
+                let next_flag = next.map_or("", UserId::as_str);
+                Blacklist { user_list: UserInfos(users), next_flag }.serialize(serializer)
+            }
+            Reply::IsBlocked(is_blocked) => {
+                InBlacklist { is_user_in_blacklist: *is_blocked }.serialize(serializer)
             }
             Reply::Totals { totals, revision } => TotalsBody {
                 total_unread_message_count: totals.unmuted,
@@ -183,6 +209,56 @@ struct TotalsBody {
     total_unread_message_count: u64,
     total_unread_message_count_including_muted: u64,
     revision: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BlacklistChanged<'a> {
+    error_user_list: ErrorInfos<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Blacklist<'a> {
+    user_list: UserInfos<'a>,
+    next_flag: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct InBlacklist {
+    is_user_in_blacklist: bool,
+}
+
+/// A list of users.
+pub(super) struct UserInfos<'a>(pub(super) &'a [UserId]);
+
+impl Serialize for UserInfos<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct UserInfo<'a> {
+            #[serde(rename = "userID")]
+            id: &'a str,
+        }
+        serializer.collect_seq(self.0.iter().map(|user| UserInfo { id: user.as_str() }))
+    }
+}
+
+/// A list of users with what was wrong with each.
+struct ErrorInfos<'a>(&'a [(UserId, BlockRefusal)]);
+
+impl Serialize for ErrorInfos<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct ErrorInfo<'a> {
+            #[serde(rename = "userID")]
+            id: &'a str,
+            reason: u32,
+        }
+        serializer.collect_seq(
+            self.0.iter().map(|(user, why)| ErrorInfo { id: user.as_str(), reason: *why as u32 }),
+        )
+    }
 }
 
 /// A list of messages as `viewer` sees them.

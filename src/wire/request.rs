@@ -7,8 +7,8 @@ use super::value::Value;
 use crate::domain::conversation::NotificationStatus;
 use crate::domain::id::{LocalMessageId, MessageId, OrderKey, UserId};
 use crate::domain::limits::{
-    CONVERSATION_PAGE_MAX, DELETE_BATCH_MAX, DEVICE_MAX_BYTES, HISTORY_PAGE_MAX,
-    PUSH_TEXT_MAX_BYTES, USER_NAME_MAX_BYTES,
+    BLOCK_BATCH_MAX, BLOCKED_PAGE_MAX, CONVERSATION_PAGE_MAX, DELETE_BATCH_MAX, DEVICE_MAX_BYTES,
+    HISTORY_PAGE_MAX, PUSH_TEXT_MAX_BYTES, USER_NAME_MAX_BYTES,
 };
 use crate::domain::list::Anchor;
 use crate::domain::message::Draft;
@@ -37,6 +37,15 @@ pub struct ListQuery {
     pub count: usize,
     /// Only those with unread messages.
     pub only_unread: bool,
+}
+
+/// A page of the block list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlacklistQuery {
+    /// The page begins after this user.
+    pub after: Option<UserId>,
+    /// How many users, 1 to 100.
+    pub count: usize,
 }
 
 macro_rules! methods {
@@ -93,6 +102,14 @@ methods! {
     QueryConversationTotalUnreadMessageCount = "query_conversation_total_unread_message_count",
     /// Mutes a conversation or unmutes it.
     SetConversationNotificationStatus = "set_conversation_notification_status",
+    /// Blocks users.
+    AddUsersToBlacklist = "add_users_to_blacklist",
+    /// Unblocks users.
+    RemoveUsersFromBlacklist = "remove_users_from_blacklist",
+    /// Reads a page of the block list.
+    QueryBlacklist = "query_blacklist",
+    /// Reads whether a user is blocked.
+    CheckUserIsInBlacklist = "check_user_is_in_blacklist",
 }
 
 /// What a call asks for.
@@ -144,6 +161,14 @@ pub enum Request {
         /// Muted or not.
         status: NotificationStatus,
     },
+    /// Blocks users; each once.
+    Block(Vec<UserId>),
+    /// Unblocks users; each once.
+    Unblock(Vec<UserId>),
+    /// Reads a page of the block list.
+    Blacklist(BlacklistQuery),
+    /// Reads whether a user is blocked.
+    IsBlocked(UserId),
 }
 
 impl Request {
@@ -177,6 +202,12 @@ impl Request {
             Method::ClearConversationTotalUnreadMessageCount => Ok(Self::ClearAllUnread),
             Method::QueryConversationTotalUnreadMessageCount => Ok(Self::TotalUnread),
             Method::SetConversationNotificationStatus => parse_notification(object),
+            Method::AddUsersToBlacklist => user_ids(object).map(Self::Block),
+            Method::RemoveUsersFromBlacklist => user_ids(object).map(Self::Unblock),
+            Method::QueryBlacklist => parse_blacklist(object),
+            Method::CheckUserIsInBlacklist => {
+                UserId::new(object.required_text("userID")?, "userID").map(Self::IsBlocked)
+            }
         }
     }
 }
@@ -259,7 +290,11 @@ fn parse_history(object: Object<'_>) -> Result<Request, Rejection> {
 }
 
 fn page_count(config: Object<'_>, max: u64) -> Result<usize, Rejection> {
-    match config.required_number("count", NUMBER_MAX)? {
+    checked_count(config, config.required_number("count", NUMBER_MAX)?, max)
+}
+
+fn checked_count(config: Object<'_>, count: u64, max: u64) -> Result<usize, Rejection> {
+    match count {
         count if (1..=max).contains(&count) => Ok(usize::try_from(count).unwrap_or(1)),
         _ => Err(config.invalid("count", &format!("must be 1 to {max}"))),
     }
@@ -304,6 +339,28 @@ fn parse_notification(object: Object<'_>) -> Result<Request, Rejection> {
     Ok(Request::SetNotification { other, status })
 }
 
+/// The users that a call is about, each once.
+fn user_ids(object: Object<'_>) -> Result<Vec<UserId>, Rejection> {
+    let mut users = object.required_texts("userIDs", BLOCK_BATCH_MAX, UserId::new)?;
+    users.sort_unstable();
+    users.dedup();
+    Ok(users)
+}
+
+fn parse_blacklist(object: Object<'_>) -> Result<Request, Rejection> {
+    let query = object.object("config", |config| {
+        let after = config.text("nextFlag")?.filter(|flag| !flag.is_empty());
+        let after = after.map(|flag| UserId::new(flag, &config.path_of("nextFlag"))).transpose()?;
+        let count = match config.number("count", NUMBER_MAX)? {
+            None => BLOCKED_PAGE_MAX,
+            Some(count) => checked_count(config, count, BLOCKED_PAGE_MAX as u64)?,
+        };
+        Ok(BlacklistQuery { after, count })
+    })?;
+    let first = BlacklistQuery { after: None, count: BLOCKED_PAGE_MAX };
+    Ok(Request::Blacklist(query.unwrap_or(first)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -325,7 +382,10 @@ mod tests {
 
     #[test]
     fn errors_name_the_field_by_its_path() {
-        use Method::{DeleteMessages, QueryHistoryMessage, SendPeerMessage};
+        use Method::{
+            AddUsersToBlacklist, DeleteMessages, QueryBlacklist, QueryHistoryMessage,
+            RemoveUsersFromBlacklist, SendPeerMessage,
+        };
         for (method, body, path) in [
             (SendPeerMessage, r"{}", "toUserID"),
             (SendPeerMessage, r#"{"toUserID":7}"#, "toUserID"),
@@ -355,8 +415,36 @@ mod tests {
                 r#"{"conversationID":"bob","messageList":[{"messageID":"1"},{"messageID":2}]}"#,
                 "messageList[1].messageID",
             ),
+            (AddUsersToBlacklist, r#"{"userIDs":["bob","a/b"]}"#, "userIDs[1]"),
+            (AddUsersToBlacklist, r#"{"userIDs":[{"userID":"bob"}]}"#, "userIDs[0]"),
+            (AddUsersToBlacklist, r#"{"userIDs":[]}"#, "userIDs"),
+            (RemoveUsersFromBlacklist, r#"{"userIDs":"bob"}"#, "userIDs"),
+            (QueryBlacklist, r#"{"config":{"count":101}}"#, "config.count"),
+            (QueryBlacklist, r#"{"config":{"nextFlag":"a/b"}}"#, "config.nextFlag"),
         ] {
             assert_eq!(field(method, body), path);
+        }
+    }
+
+    #[test]
+    fn users_to_block_are_up_to_twenty_each_once() {
+        let parse = |ids: &[&str]| {
+            let ids: Vec<String> = ids.iter().map(|id| format!("{id:?}")).collect();
+            let body = format!(r#"{{"userIDs":[{}]}}"#, ids.join(","));
+            Request::parse(Method::AddUsersToBlacklist, Encoding::Json, body.as_bytes())
+        };
+        let id = |text: &str| UserId::new(text, "userID").expect("a valid ID");
+        assert_eq!(parse(&["b", "a", "b"]), Ok(Request::Block(vec![id("a"), id("b")])));
+        assert!(parse(&["x"; 20]).is_ok());
+        assert!(parse(&["x"; 21]).is_err());
+    }
+
+    #[test]
+    fn the_first_page_of_the_block_list_needs_no_fields() {
+        for body in ["{}", r#"{"config":{}}"#, r#"{"config":{"nextFlag":""}}"#] {
+            let query = Request::parse(Method::QueryBlacklist, Encoding::Json, body.as_bytes());
+            let first = BlacklistQuery { after: None, count: 100 };
+            assert_eq!(query, Ok(Request::Blacklist(first)), "{body}");
         }
     }
 

@@ -250,9 +250,15 @@ impl Subjects {
         format!("{}.state.{partition}.{user}.conversation.*", self.prefix)
     }
 
+    /// Whether `user` blocked `other`.
+    #[must_use]
+    pub fn block(&self, partition: Partition, user: &Token, other: &Token) -> String {
+        format!("{}.state.{partition}.{user}.blocked.{other}", self.prefix)
+    }
+
     /// Whom `user` blocked.
     #[must_use]
-    pub fn blocked(&self, partition: Partition, user: &Token) -> String {
+    pub fn blocks(&self, partition: Partition, user: &Token) -> String {
         format!("{}.state.{partition}.{user}.blocked.*", self.prefix)
     }
 

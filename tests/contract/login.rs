@@ -40,6 +40,10 @@ fn methods_that_need_a_session() -> Vec<(&'static str, Value)> {
             "set_conversation_notification_status",
             json!({ "status": 2, "conversationID": "bob", "conversationType": 0 }),
         ),
+        ("add_users_to_blacklist", json!({ "userIDs": ["bob"] })),
+        ("remove_users_from_blacklist", json!({ "userIDs": ["bob"] })),
+        ("query_blacklist", json!({})),
+        ("check_user_is_in_blacklist", json!({ "userID": "bob" })),
     ]
 }
 

@@ -275,10 +275,10 @@ impl Side<'_> {
         if !self.marks.may_be_muted().contains(&summary.muted) {
             found.push(format!("muted is {}", summary.muted));
         }
-        let last = self.lines().last().map(|line| &line.message_id);
-        if !self.marks.any_deleted() && summary.last_message_id.as_ref() != last {
+        let newest = self.lines().last().map(|line| &line.message_id);
+        if !self.marks.any_deleted() && summary.last_message_id.as_ref() != newest {
             let shown = &summary.last_message_id;
-            found.push(format!("the last message is {shown:?} in the list, {last:?} in history"));
+            found.push(format!("the last message is {shown:?} in the list, {newest:?} in history"));
         }
         found
     }

@@ -13,8 +13,8 @@ impl Random {
 
     /// The seed of a run: `DEATH_SEED`, or another one each time.
     pub(crate) fn seed() -> u64 {
-        let given = std::env::var("DEATH_SEED").ok();
-        given.and_then(|text| text.parse().ok()).unwrap_or_else(|| {
+        let given = std::env::var_os("DEATH_SEED");
+        given.and_then(|text| text.to_str()?.parse().ok()).unwrap_or_else(|| {
             use std::hash::{BuildHasher as _, Hasher as _};
             std::hash::RandomState::new().build_hasher().finish() >> 32
         })

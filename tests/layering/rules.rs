@@ -23,8 +23,9 @@ struct Layer {
 
 const BELOW_CONFIG: &[&str] = &["domain", "wire", "store", "bus", "runtime"];
 const BELOW_CLI: &[&str] = &["domain", "wire", "store", "bus", "runtime", "config", "telemetry"];
+/// Pure: values in, bytes or text out.
 const WIRE_CRATES: &[&str] =
-    &["serde", "serde_json", "rmp", "rmp_serde", "bytes", "base64", "thiserror"];
+    &["serde", "serde_json", "rmp", "rmp_serde", "bytes", "base64", "thiserror", "time"];
 
 const LAYERS: &[Layer] = &[
     Layer { name: "domain", uses: &[], crates: Some(&[]) },
@@ -70,7 +71,10 @@ pub(crate) fn check(sources: &[Source], dependencies: &Dependencies) -> Vec<Stri
     let test_modules: HashSet<Vec<String>> = read
         .iter()
         .flat_map(|(_, module, named)| {
-            named.test_modules.iter().map(|name| [module.as_slice(), &[name.clone()]].concat())
+            named
+                .test_modules
+                .iter()
+                .map(|name| [module.as_slice(), std::slice::from_ref(name)].concat())
         })
         .collect();
     let mut findings = Vec::new();

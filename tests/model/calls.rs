@@ -98,7 +98,7 @@ pub(crate) const INVALID: [(&str, &str, &str); 7] = [
         "config.count",
     ),
     ("delete_messages", r#"{"conversationID":"alice","messageList":[]}"#, "messageList"),
-    ("heartbeat", r#"{"#, "body"),
+    ("heartbeat", r"{", "body"),
 ];
 
 /// The lengths of time that matter, and one more or less.

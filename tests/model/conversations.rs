@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::calls::NAMES;
 use crate::model::{Expected, INVALID_PARAMETER, Model, Wrong, number};
-use crate::state::{Flaw, Message, Settings};
+use crate::state::{Flaw, Message, Settings, show_message};
 use crate::world::{Observed, Told};
 
 /// An ID that no message has.
@@ -65,9 +65,10 @@ impl Model {
         count: usize,
         anchor: Option<usize>,
     ) -> Expected {
-        let mut page = match self.state.flaw {
-            Flaw::HistoryShowsDeleted => self.state.between(user, other),
-            _ => self.state.visible(user, other),
+        let mut page = if self.state.flaw == Flaw::HistoryShowsDeleted {
+            self.state.between(user, other)
+        } else {
+            self.state.visible(user, other)
         };
         let anchor = self.anchor(user, other, anchor).map(|message| message.key);
         if reverse {
@@ -77,7 +78,7 @@ impl Model {
             page.retain(|message| anchor.is_none_or(|anchor| message.key > anchor));
             page.truncate(count);
         }
-        let page = page.into_iter().map(|message| self.state.show_message(user, message));
+        let page = page.into_iter().map(|message| show_message(user, message));
         let page: Vec<Value> = page.collect();
         let reply = json!({
             "conversationID": NAMES[other], "conversationType": 0, "messageList": page,
@@ -204,7 +205,7 @@ impl Model {
         if !gone.is_empty() {
             let before = self.state.totals(user).0;
             self.hide(user, |message| gone.iter().any(|gone| gone.id == message.id));
-            let shown = gone.iter().map(|message| self.state.show_message(user, message));
+            let shown = gone.iter().map(|message| show_message(user, message));
             let deleted = json!({
                 "conversationID": NAMES[other],
                 "conversationType": 0,

@@ -9,7 +9,7 @@ use crate::calls::{
 };
 use crate::model::{Model, Wrong, user_name};
 use crate::sending::{extended_data, local_id, push};
-use crate::state::Flaw;
+use crate::state::{Flaw, merge};
 use crate::world::{MESSAGES_PER_SECOND, World};
 
 /// How long a restart takes at least.
@@ -149,26 +149,7 @@ impl Driver {
             }
             Call::Heartbeat => ("heartbeat", json!({})),
             Call::Send { to, draft, config, into_conversation } => {
-                let mut message = content(draft.kind, draft.variant);
-                let mine = json!({
-                    "localMessageID": local_id(draft),
-                    "extendedData": extended_data(draft),
-                    // Not the caller's to set.
-                    "messageSeq": 999,
-                });
-                crate::state::merge(&mut message, mine);
-                let config = json!({
-                    "disableUnreadMessageCount": config.not_counted,
-                    "hasReceipt": config.receipt,
-                    "isRetrySend": config.retry,
-                    "pushConfig": config.push.map(push),
-                });
-                let (method, name) = if *into_conversation {
-                    ("send_message", "toConversationID")
-                } else {
-                    ("send_peer_message", "toUserID")
-                };
-                (method, json!({ name: NAMES[*to], "message": message, "config": config }))
+                send_request(*to, draft, config, *into_conversation)
             }
             Call::History { other, reverse, count, anchor } => {
                 let anchor = model.anchor(user, *other, *anchor);
@@ -203,7 +184,7 @@ impl Driver {
             Call::Mute { other, mute } => {
                 let mut body = with(*other);
                 let status = if *mute { 2 } else { 1 };
-                crate::state::merge(&mut body, json!({ "status": status }));
+                merge(&mut body, json!({ "status": status }));
                 ("set_conversation_notification_status", body)
             }
             Call::Invalid { which } => {
@@ -213,4 +194,32 @@ impl Driver {
         };
         (method, body.to_string())
     }
+}
+
+fn send_request(
+    to: usize,
+    draft: &Draft,
+    config: &SendConfig,
+    into_conversation: bool,
+) -> (&'static str, Value) {
+    let mut message = content(draft.kind, draft.variant);
+    let mine = json!({
+        "localMessageID": local_id(draft),
+        "extendedData": extended_data(draft),
+        // Not the caller's to set.
+        "messageSeq": 999,
+    });
+    merge(&mut message, mine);
+    let config = json!({
+        "disableUnreadMessageCount": config.not_counted,
+        "hasReceipt": config.receipt,
+        "isRetrySend": config.retry,
+        "pushConfig": config.push.map(push),
+    });
+    let (method, name) = if into_conversation {
+        ("send_message", "toConversationID")
+    } else {
+        ("send_peer_message", "toUserID")
+    };
+    (method, json!({ name: NAMES[to], "message": message, "config": config }))
 }

@@ -9,7 +9,7 @@ use peerd::bus::Kind;
 use serde_json::{Value, json};
 
 use crate::calls::{Call, INVALID, NAMES, Setup};
-use crate::state::{Flaw, Message, State};
+use crate::state::{Flaw, Message, State, merge, show_message};
 use crate::world::{
     HEARTBEAT_MS, MAX_SESSIONS, Observed, Pushed, REPLAY_AGE_MS, REPLAY_MESSAGES, Told,
 };
@@ -220,7 +220,7 @@ impl Model {
         let messages = messages.split_off(messages.len() - count);
         let mut events = Vec::new();
         for run in messages.chunk_by(|left, right| left.from == right.from) {
-            let shown = run.iter().map(|message| self.state.show_message(user, message));
+            let shown = run.iter().map(|message| show_message(user, message));
             let body = json!({
                 "messageList": shown.collect::<Value>(),
                 "fromConversationID": NAMES[run[0].from],
@@ -261,7 +261,7 @@ impl Model {
             return Err(format!("{name} has the previous revision {previous}: {account:?}"));
         }
         let revisions = json!({ "revision": account.revision, "previousRevision": previous });
-        crate::state::merge(&mut body, revisions);
+        merge(&mut body, revisions);
         Ok(Told { user, name: name.to_owned(), body })
     }
 
@@ -283,7 +283,7 @@ impl Model {
         }
         let told = |(name, mut body): (&str, Value)| {
             let revisions = json!({ "revision": revision, "previousRevision": previous });
-            crate::state::merge(&mut body, revisions);
+            merge(&mut body, revisions);
             Told { user, name: name.to_owned(), body }
         };
         Ok(events.into_iter().map(told).collect())
@@ -302,7 +302,7 @@ impl Model {
                 fields.values().for_each(|field| self.note_told(user, field));
             }
             Value::Array(items) => items.iter().for_each(|item| self.note_told(user, item)),
-            _ => {}
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
     }
 }
@@ -336,7 +336,7 @@ fn compare_reply(expected: &Reply, observed: &Observed) -> Result<(), Wrong> {
             let text = observed.reply["message"].as_str().unwrap_or("(none)").to_owned();
             let mut body = json!({ "code": code, "reason": reason, "message": text });
             if let Some(retry_after_ms) = retry_after_ms {
-                crate::state::merge(&mut body, json!({ "retryAfterMs": retry_after_ms }));
+                merge(&mut body, json!({ "retryAfterMs": retry_after_ms }));
             }
             (Kind::Error { code: *code, text }, body)
         }

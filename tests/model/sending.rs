@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::calls::{Config, Draft, NAMES, content};
 use crate::model::{Expected, INVALID_PARAMETER, Model, Reply, Wrong, number};
-use crate::state::{Flaw, Message};
+use crate::state::{Flaw, Message, show_message};
 use crate::world::{
     COMMANDS_PER_SECOND, MESSAGES_PER_SECOND, Observed, Pushed, REPEAT_MS, RETRY_MS, token,
 };
@@ -35,6 +35,14 @@ fn is_command(draft: &Draft) -> bool {
     draft.kind == 1
 }
 
+fn received(message: &Message) -> Value {
+    json!({
+        "messageList": [show_message(message.to, message)],
+        "fromConversationID": NAMES[message.from],
+        "info": { "isOfflineMessage": false },
+    })
+}
+
 impl Model {
     /// Checks, in order: parameters, the sender's rate, the receiver's rules, repeats.
     pub(crate) fn send(
@@ -49,7 +57,7 @@ impl Model {
         if to == from || (config.receipt && is_command(draft)) {
             return Ok(Expected::refused(INVALID_PARAMETER));
         }
-        if let Some(refused) = self.over_the_rate(from, draft, now_ms, observed)? {
+        if let Some(refused) = self.over_the_rate(from, draft, now_ms, observed) {
             return Ok(refused);
         }
         if self.setup.require_known_receiver && !self.state.users[to].ever_logged_in {
@@ -64,7 +72,7 @@ impl Model {
             if !is_same {
                 return Ok(Expected::refused((6_000_001, "local_message_id_reused")));
             }
-            let reply = json!({ "message": self.state.show_message(from, &first) });
+            let reply = json!({ "message": show_message(from, &first) });
             let nothing = Expected::good(Value::Null, Vec::new());
             return Ok(Expected { reply: Reply::Repeated(reply), ..nothing });
         }
@@ -78,7 +86,7 @@ impl Model {
         draft: &Draft,
         now_ms: u64,
         observed: &Observed,
-    ) -> Result<Option<Expected>, Wrong> {
+    ) -> Option<Expected> {
         let account = &self.state.users[from];
         let (accepted, limit) = if is_command(draft) {
             (&account.commands_ms, COMMANDS_PER_SECOND)
@@ -95,19 +103,19 @@ impl Model {
         // Commands are not stored: who is forgotten has sent none.
         let may_be_forgotten = is_command(draft) && self.is_forgetful() && !seen;
         // A daemon that has just started may count what was sent before as sent at its start.
-        let since_ms = self.restarted_ms.map(|at| now_ms - at).unwrap_or(SECOND_MS);
+        let since_ms = self.restarted_ms.map_or(SECOND_MS, |at| now_ms - at);
         let is_fresh = since_ms < SECOND_MS
             && account.accepted_ms.iter().any(|at| at + since_ms + SECOND_MS > now_ms);
         let retry_after_ms = match retry_after_ms {
-            Some(_) if may_be_forgotten => return Ok(None),
+            Some(_) if may_be_forgotten => return None,
             Some(exact) if is_fresh && seen && seen_ms > exact && seen_ms <= SECOND_MS => seen_ms,
             Some(exact) => exact,
             None if is_fresh && seen && seen_ms <= SECOND_MS - since_ms => seen_ms,
-            None => return Ok(None),
+            None => return None,
         };
         let (code, reason) = RATE_LIMITED;
         let reply = Reply::Refused { code, reason, retry_after_ms: Some(retry_after_ms) };
-        Ok(Some(Expected { reply, ..Expected::good(Value::Null, Vec::new()) }))
+        Some(Expected { reply, ..Expected::good(Value::Null, Vec::new()) })
     }
 
     /// The newest message with the draft's local ID, as far back as repeats are recognized.
@@ -121,10 +129,8 @@ impl Model {
     ) -> Option<Message> {
         let local = local_id(draft);
         let span_ms = if config.retry { RETRY_MS } else { REPEAT_MS };
-        let span_ms = match self.state.flaw {
-            Flaw::RepeatsAreForgottenEarly => span_ms / 2,
-            _ => span_ms,
-        };
+        let is_early = self.state.flaw == Flaw::RepeatsAreForgottenEarly;
+        let span_ms = if is_early { span_ms / 2 } else { span_ms };
         let is_it = |message: &&&Message| {
             message.from == from && message.local == local && message.at_ms + span_ms >= now_ms
         };
@@ -187,18 +193,10 @@ impl Model {
     ) -> Result<Expected, Wrong> {
         let message = self.given(from, to, draft, &Config::default(), now_ms, observed)?;
         self.state.users[from].commands_ms.push(now_ms);
-        let body = self.received(&message);
+        let body = received(&message);
         let events = vec![self.told_aside(to, "peer_message_received", body, observed)?];
-        let reply = json!({ "message": self.state.show_message(from, &message) });
+        let reply = json!({ "message": show_message(from, &message) });
         Ok(Expected::good(reply, events))
-    }
-
-    fn received(&self, message: &Message) -> Value {
-        json!({
-            "messageList": [self.state.show_message(message.to, message)],
-            "fromConversationID": NAMES[message.from],
-            "info": { "isOfflineMessage": false },
-        })
     }
 
     /// Stores the message; tells the receiver, then the sender; wakes a receiver who is offline.
@@ -214,7 +212,7 @@ impl Model {
         let message = self.given(from, to, draft, config, now_ms, observed)?;
         let is_first = self.state.between(from, to).is_empty()
             || self.state.flaw == Flaw::EveryMessageIsTheFirst;
-        let event = if is_first { 0 } else { 1 };
+        let event = u8::from(!is_first);
         self.state.messages.push(message.clone());
         self.state.users[from].accepted_ms.push(now_ms);
         let changed = |model: &Self, user: usize, other: usize| {
@@ -223,21 +221,20 @@ impl Model {
             ("conversation_changed", json!({ "infoList": infos }))
         };
         let is_muted = self.state.settings(to, from).muted;
-        let received = ("peer_message_received", self.received(&message));
-        let mut to_receiver = vec![received, changed(self, to, from)];
+        let mut to_receiver =
+            vec![("peer_message_received", received(&message)), changed(self, to, from)];
         if !is_muted {
             to_receiver.push(self.total_changed(to));
         }
         let to_sender = vec![changed(self, from, to)];
         let mut events = self.told(to, to_receiver, observed)?;
         events.extend(self.told(from, to_sender, observed)?);
-        let reply = json!({ "message": self.state.show_message(from, &message) });
+        let reply = json!({ "message": show_message(from, &message) });
         let mut expected = Expected::good(reply, events);
         let wakes_muted = self.state.flaw == Flaw::PushesWakeTheMuted;
-        if let Some(number) = config.push.filter(|_| !is_muted || wakes_muted) {
-            if !self.state.is_online(to, now_ms) {
-                expected.pushes.push(self.pushed(&message, &push(number)));
-            }
+        let is_wanted = (!is_muted || wakes_muted) && !self.state.is_online(to, now_ms);
+        if let Some(number) = config.push.filter(|_| is_wanted) {
+            expected.pushes.push(self.pushed(&message, &push(number)));
         }
         Ok(expected)
     }

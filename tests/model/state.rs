@@ -159,29 +159,6 @@ impl State {
         totals
     }
 
-    /// A message as one of its two users sees it.
-    pub(crate) fn show_message(&self, viewer: usize, message: &Message) -> Value {
-        let other = if viewer == message.from { message.to } else { message.from };
-        let mut shown = shown(&message.content);
-        let fields = json!({
-            "messageID": message.id,
-            "localMessageID": message.local,
-            "messageSeq": message.seq,
-            "senderUserID": NAMES[message.from],
-            "conversationID": NAMES[other],
-            "conversationType": 0,
-            "direction": u8::from(viewer == message.to),
-            "sentStatus": 1,
-            "timestamp": message.at_ms,
-            "orderKey": message.key,
-            "receiptStatus": u8::from(message.receipt),
-            "extendedData": message.extended,
-            "isServerMessage": false,
-        });
-        merge(&mut shown, fields);
-        shown
-    }
-
     /// A conversation as its user sees it.
     pub(crate) fn show_conversation(&self, user: usize, other: usize) -> Value {
         let settings = self.settings(user, other);
@@ -201,10 +178,33 @@ impl State {
             "readMessageSeq": settings.read_seq,
         });
         if let Some(message) = self.visible(user, other).last() {
-            merge(&mut shown, json!({ "lastMessage": self.show_message(user, message) }));
+            merge(&mut shown, json!({ "lastMessage": show_message(user, message) }));
         }
         shown
     }
+}
+
+/// A message as one of its two users sees it.
+pub(crate) fn show_message(viewer: usize, message: &Message) -> Value {
+    let other = if viewer == message.from { message.to } else { message.from };
+    let mut shown = shown(&message.content);
+    let fields = json!({
+        "messageID": message.id,
+        "localMessageID": message.local,
+        "messageSeq": message.seq,
+        "senderUserID": NAMES[message.from],
+        "conversationID": NAMES[other],
+        "conversationType": 0,
+        "direction": u8::from(viewer == message.to),
+        "sentStatus": 1,
+        "timestamp": message.at_ms,
+        "orderKey": message.key,
+        "receiptStatus": u8::from(message.receipt),
+        "extendedData": message.extended,
+        "isServerMessage": false,
+    });
+    merge(&mut shown, fields);
+    shown
 }
 
 /// Adds fields to an object.

@@ -51,11 +51,11 @@ impl Encoding {
     fn of_request(headers: Option<&HeaderMap>, body: &[u8]) -> Option<Self> {
         let named = headers.and_then(|headers| headers.get(CONTENT_TYPE));
         match (named.map(async_nats::HeaderValue::as_str), body.first()) {
-            (Some(JSON_TYPE), _) => Some(Self::Json),
-            (Some(MSGPACK_TYPE), _) => Some(Self::MessagePack),
+            (Some(JSON_TYPE), _) | (None, Some(b'{' | b' ' | b'\t' | b'\r' | b'\n')) => {
+                Some(Self::Json)
+            }
+            (Some(MSGPACK_TYPE), _) | (None, Some(_)) => Some(Self::MessagePack),
             (Some(_), _) | (None, None) => None,
-            (None, Some(b'{' | b' ' | b'\t' | b'\r' | b'\n')) => Some(Self::Json),
-            (None, Some(_)) => Some(Self::MessagePack),
         }
     }
 }

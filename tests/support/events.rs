@@ -158,7 +158,8 @@ impl Events {
         let pair = (number("previousRevision"), number("revision"));
         let chained = match self.last_pair {
             None => pair.0 <= pair.1,
-            Some(last) => pair == last || (pair.0 == last.1 && pair.1 > last.1),
+            // One more event of the same change, one that belongs to no change, or the next change.
+            Some(last) => pair == last || (pair.0 == last.1 && pair.1 >= last.1),
         };
         assert!(
             chained,

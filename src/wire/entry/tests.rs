@@ -6,6 +6,7 @@ use super::*;
 const ACCOUNTS: &str = include_str!("../../../tests/golden/accounts-v1.txt");
 const SETTINGS: &str = include_str!("../../../tests/golden/settings-v1.txt");
 const PAGES: &str = include_str!("../../../tests/golden/pages-v1.txt");
+const BLOCKS: &str = include_str!("../../../tests/golden/blocks-v1.txt");
 
 fn golden(file: &'static str) -> Vec<(&'static str, Vec<u8>)> {
     crate::wire::golden::lines(file)
@@ -135,6 +136,25 @@ fn an_entry_of_another_kind_or_cut_short_is_refused() {
         for length in 0..bytes.len() {
             assert!(refusals(&bytes[..length]).iter().all(Option::is_some), "cut to {length}");
         }
+    }
+}
+
+#[test]
+fn a_block_has_its_golden_bytes_and_an_empty_entry_is_none() {
+    let written = [true].iter().map(|it| ("blocked", encode_block(*it)));
+    assert_written(written, BLOCKS);
+    for (name, mut bytes) in golden(BLOCKS) {
+        assert_eq!(decode_block(&bytes), Ok(true), "{name}");
+        assert!(refusals(&bytes).iter().all(Option::is_some), "{name}");
+        assert!(decode_block(&bytes[..1]).is_err(), "{name} cut short");
+        bytes[1] = 2;
+        let error = decode_block(&bytes).expect_err("a refusal").to_string();
+        assert!(error.ends_with("its version 2 is unknown"), "{error}");
+    }
+    assert!(encode_block(false).expect("fits").is_empty());
+    assert_eq!(decode_block(&[]), Ok(false));
+    for (_, bytes) in all_golden() {
+        assert!(decode_block(&bytes).is_err(), "{bytes:?}");
     }
 }
 
