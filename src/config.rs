@@ -181,7 +181,7 @@ impl Default for Session {
             offline_after_ms: 35_000,
             idle_limit_ms: 24 * 60 * 60 * 1000,
             max_sessions: 10,
-            heard_write_interval_ms: 60_000,
+            heard_write_interval_ms: 30_000,
             replay_max_messages: 1000,
             replay_max_age_ms: 7 * 24 * 60 * 60 * 1000,
         }

@@ -1,13 +1,14 @@
 //! The bus on core NATS.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::{Client, HeaderMap, Message, Subscriber};
 use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::stream::StreamExt as _;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
@@ -25,6 +26,8 @@ const BATCH: usize = 256;
 #[derive(Debug)]
 pub struct Nats {
     queue: mpsc::Sender<Outgoing>,
+    /// Told each time messages have left the queue.
+    left: Arc<Notify>,
     client: Client,
 }
 
@@ -34,8 +37,9 @@ impl Nats {
     #[must_use]
     pub fn new(client: Client, capacity: usize) -> (Self, JoinHandle<()>) {
         let (queue, outgoing) = mpsc::channel(capacity);
-        let pump = tokio::spawn(pump(client.clone(), outgoing));
-        (Self { queue, client }, pump)
+        let left = Arc::new(Notify::new());
+        let pump = tokio::spawn(pump(client.clone(), outgoing, left.clone()));
+        (Self { queue, left, client }, pump)
     }
 }
 
@@ -45,9 +49,14 @@ impl Bus for Nats {
     }
 
     async fn room_for(&self, count: usize) {
-        if self.queue.capacity() < count {
-            // The permits are given back at once: it is the wait that is wanted.
-            drop(self.queue.reserve_many(count).await);
+        loop {
+            // Not by reserving: a reservation that waits takes every place that becomes free, and
+            // the calls under way would find none.
+            let left = self.left.notified();
+            if self.queue.capacity() >= count {
+                return;
+            }
+            left.await;
         }
     }
 
@@ -57,10 +66,11 @@ impl Bus for Nats {
 }
 
 /// Hands messages to the connection in order.
-async fn pump(client: Client, mut outgoing: mpsc::Receiver<Outgoing>) {
+async fn pump(client: Client, mut outgoing: mpsc::Receiver<Outgoing>, left: Arc<Notify>) {
     let plain = Encoded::new();
     let mut batch = Vec::with_capacity(BATCH);
     while outgoing.recv_many(&mut batch, BATCH).await > 0 {
+        left.notify_waiters();
         for message in batch.drain(..) {
             let headers = plain.headers(&message);
             let sent = client.publish_with_headers(message.subject, headers, message.body).await;

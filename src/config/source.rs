@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use config::builder::DefaultState;
-use config::{ConfigBuilder, Environment, File, FileFormat, Value, ValueKind};
+use config::{ConfigBuilder, Environment, File, FileFormat, Source as _, Value, ValueKind};
 
 use super::{Config, DEFAULT_FILE, ENVIRONMENT_PREFIX, Problems};
 
@@ -17,16 +17,25 @@ pub fn load(file: Option<&Path>) -> Result<Config, Problems> {
     if let Some(file) = file {
         builder = builder.add_source(File::from(file).format(FileFormat::Toml).required(true));
     }
-    build(builder.add_source(environment()))
+    build(with_environment(builder, environment())?)
 }
 
+/// The environment. Its texts are not parsed here: a password may look like a number.
 fn environment() -> Environment {
-    Environment::with_prefix(ENVIRONMENT_PREFIX)
-        .prefix_separator("__")
-        .separator("__")
-        .try_parsing(true)
-        .list_separator(",")
-        .with_list_parse_key("nats.servers")
+    Environment::with_prefix(ENVIRONMENT_PREFIX).prefix_separator("__").separator("__")
+}
+
+fn with_environment(
+    builder: ConfigBuilder<DefaultState>,
+    environment: Environment,
+) -> Result<ConfigBuilder<DefaultState>, Problems> {
+    const LIST: &str = "nats.servers";
+    let problems = |error: config::ConfigError| Problems(vec![error.to_string()]);
+    let given = environment.collect().map_err(problems)?.remove(LIST);
+    let builder = builder.add_source(environment);
+    let Some(list) = given.and_then(|list| list.into_string().ok()) else { return Ok(builder) };
+    let list: Vec<&str> = list.split(',').map(str::trim).collect();
+    builder.set_override(LIST, list).map_err(problems)
 }
 
 fn build(builder: ConfigBuilder<DefaultState>) -> Result<Config, Problems> {
@@ -83,12 +92,10 @@ mod tests {
         let defaults = toml::to_string(&Config::default()).expect("the defaults are TOML");
         let variables = environment.iter().map(|(name, value)| ((*name).into(), (*value).into()));
         let environment = super::environment().source(Some(variables.collect()));
-        build(
-            config::Config::builder()
-                .add_source(File::from_str(&defaults, FileFormat::Toml))
-                .add_source(File::from_str(text, FileFormat::Toml))
-                .add_source(environment),
-        )
+        let builder = config::Config::builder()
+            .add_source(File::from_str(&defaults, FileFormat::Toml))
+            .add_source(File::from_str(text, FileFormat::Toml));
+        build(with_environment(builder, environment)?)
     }
 
     #[test]
@@ -98,7 +105,7 @@ mod tests {
             &[
                 ("PEERD__LIMITS__TEXT_BYTES", "200"),
                 ("PEERD__NATS__SERVERS", "nats://a:1,nats://b:2"),
-                ("PEERD__NATS__PASSWORD", "12345"),
+                ("PEERD__NATS__PASSWORD", "0123"),
                 ("PEERD__STREAM__STORAGE", "memory"),
                 ("PEERD_PASSWORD", "not ours"),
             ],
@@ -107,7 +114,7 @@ mod tests {
         assert_eq!(config.partitions, 4);
         assert_eq!(config.limits.text_bytes, 200);
         assert_eq!(config.nats.servers, ["nats://a:1", "nats://b:2"]);
-        assert_eq!(config.nats.password, "12345");
+        assert_eq!(config.nats.password, "0123");
         assert_eq!(config.stream.storage, "memory");
     }
 

@@ -127,6 +127,9 @@ pub struct Conversation {
     pub settings: Settings,
     /// Where the store has the settings; 0 when it does not.
     pub settings_seq: u64,
+    /// Where the store has the newest message of the other's that was told. A load may find newer
+    /// ones, whose acknowledgement was lost: they are told when the log is caught up with.
+    pub told_seq: u64,
     /// What the other sent lately, to recognize repeats.
     pub repeats: Repeats,
     /// The newest message, for as long as somebody else holds it.
@@ -228,6 +231,15 @@ impl Conversation {
             // It may be among what was deleted.
             self.newest = Weak::new();
         }
+    }
+
+    /// Takes the newest message of the other's as a load finds it. Where it is news, the repeats at
+    /// hand are not all.
+    pub fn adopt_received(&mut self, head: Head) {
+        if self.received.is_some_and(|known| known.mark.seq < head.mark.seq) {
+            self.repeats = Repeats::default();
+        }
+        self.adopt_head(Direction::Receive, head);
     }
 
     /// Takes a head that the store has, if it is newer than the one at hand.

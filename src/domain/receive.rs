@@ -145,6 +145,7 @@ impl User {
         let event = first_or_later(self, other);
         let newest = self.update(other, |conversation| {
             conversation.adopt_head(Direction::Receive, head);
+            conversation.told_seq = conversation.told_seq.max(head.stream_seq);
             conversation.newest_with(message)
         });
         let revision = self.advance(message.key);

@@ -33,6 +33,8 @@ pub struct Account {
     pub sessions: Vec<Session>,
     /// When peerd last heard from the user, in milliseconds since 1970; `None`: never.
     pub heard_ms: Option<u64>,
+    /// The newest revision that the user was told and that no order key shows; 0: none.
+    pub revision: u64,
 }
 
 /// All that an owner holds of one user.
@@ -50,10 +52,15 @@ pub struct User {
     pub blocked: Blocklist,
     /// The sum of the conversations' unread messages, kept as they change.
     pub totals: Totals,
+    /// Since when messages are still to be replayed, in milliseconds since 1970: a replay is under
+    /// way, or failed.
+    pub replay_due_ms: Option<u64>,
     /// Where the user's conversations stand.
     pub revision: Revision,
     /// The newest Command that the user sent or received: it changes no conversation.
     pub newest_command: OrderKey,
+    /// Whether `account.revision` is newer than what the store has.
+    pub is_revision_unstored: bool,
     /// Stored messages of the last second.
     pub messages_sent: Window,
     /// Commands of the last second.
@@ -71,7 +78,9 @@ impl User {
             conversations: HashMap::new(),
             blocked: Blocklist::default(),
             totals: Totals::default(),
+            replay_due_ms: None,
             revision: Revision::default(),
+            is_revision_unstored: false,
             newest_command: OrderKey::ZERO,
             messages_sent: Window::default(),
             commands_sent: Window::default(),
@@ -131,6 +140,12 @@ impl User {
     pub fn advance(&mut self, key: OrderKey) -> Revision {
         let previous = self.revision.current;
         self.revision = Revision { current: key.0.max(previous + 1), previous };
+        if key.0 <= previous {
+            // Acknowledged in another order than that of the keys. No key shows this revision, so
+            // it is to be stored beside them.
+            self.account.revision = self.revision.current;
+            self.is_revision_unstored = true;
+        }
         self.revision
     }
 
@@ -151,9 +166,10 @@ impl User {
 
     /// Sets the revision after a load: where the newest stored change put it.
     pub fn settle_revision(&mut self) {
-        let newest = self.conversations.values().map(newest_key).max().unwrap_or_default();
-        if newest.0 > self.revision.current {
-            self.revision = Revision { current: newest.0, previous: newest.0 };
+        let keys = self.conversations.values().flat_map(change_keys);
+        let newest = keys.max().unwrap_or_default().0.max(self.account.revision);
+        if newest > self.revision.current {
+            self.revision = Revision { current: newest, previous: newest };
         }
     }
 
@@ -199,8 +215,11 @@ impl User {
     }
 }
 
-fn newest_key(conversation: &Conversation) -> OrderKey {
+/// The keys of the newest changes of a conversation that its user was told of.
+fn change_keys(conversation: &Conversation) -> [OrderKey; 3] {
     let head = |direction| conversation.head(direction).map_or(OrderKey::ZERO, |head| head.key);
-    let newest = head(Direction::Send).max(head(Direction::Receive));
-    newest.max(conversation.settings.changed)
+    let settings = &conversation.settings;
+    // A first contact tells nobody anything.
+    let changed = if settings.kept { settings.changed } else { OrderKey::ZERO };
+    [head(Direction::Send), head(Direction::Receive), changed]
 }

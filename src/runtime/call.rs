@@ -93,8 +93,11 @@ impl<S: Store, B: Bus> Node<S, B> {
     async fn finish_login(&self, Replay { cell, since_ms }: Replay) {
         let deadline = Instant::now() + self.options.call_deadline * REPLAY_DEADLINES;
         match self.replay(&cell, since_ms, deadline).await {
-            Ok(()) => self.store_heard(&cell).await,
-            Err(error) => tracing::warn!(%error, "a replay ended early"),
+            Ok(()) => {
+                cell.lock().replay_due_ms = None;
+                self.store_heard(&cell).await;
+            }
+            Err(error) => tracing::warn!(%error, "a replay ended early, the next login has it"),
         }
     }
 

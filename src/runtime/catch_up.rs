@@ -9,6 +9,7 @@ use super::cell::{STRAGGLER, Turn, UserCell};
 use super::load::LoadError;
 use super::node::Node;
 use crate::bus::Bus;
+use crate::domain::conversation::PagePointers;
 use crate::domain::id::UserId;
 use crate::domain::message::fingerprint;
 use crate::store::{Start, Store};
@@ -22,7 +23,7 @@ const RETRY: Duration = Duration::from_millis(200);
 const TRY: Duration = Duration::from_secs(5);
 
 impl<S: Store, B: Bus> Node<S, B> {
-    /// Takes in what the log has of `sender` beyond what is known: counts it and tells it, as its
+    /// Takes in what the log has of `sender` beyond what was told: counts it and tells it, as its
     /// acknowledgement would have had it. To be called in the pair's turn.
     pub(super) async fn catch_up(
         self: &Arc<Self>,
@@ -30,8 +31,8 @@ impl<S: Store, B: Bus> Node<S, B> {
         sender: &UserId,
         deadline: Instant,
     ) -> Result<(), LoadError> {
-        let known = receiver.lock().conversations.get(sender).and_then(|known| known.received);
-        let mut next = known.map_or(0, |head| head.stream_seq) + 1;
+        let told_seq = receiver.lock().conversations.get(sender).map_or(0, |known| known.told_seq);
+        let mut next = told_seq + 1;
         let subject = self.log_subject(receiver, sender);
         let mut is_ahead = false;
         loop {
@@ -52,6 +53,8 @@ impl<S: Store, B: Bus> Node<S, B> {
                     let told = user.receive(&message, head, &sender_name);
                     user.remember(&message, print, record.stream_seq, self.limits());
                     self.tell(receiver, &told);
+                    self.note_revision(receiver, &mut user);
+                    self.push_if_away(receiver, &user, stored.push.as_ref(), &message);
                 }
                 if let Some(sender) = from_memory {
                     self.tell_sender(&sender, &message, head, &name(receiver));
@@ -83,14 +86,22 @@ impl<S: Store, B: Bus> Node<S, B> {
         ];
         let last = self.store.last(receiver.log(), subjects.clone(), deadline).await?;
         let end = last.iter().find(|record| record.subject == subjects[0]);
-        let end_seq = end.map_or(0, |record| record.stream_seq);
+        let (end_seq, page) = match end {
+            None => (0, PagePointers::default()),
+            Some(end) => {
+                let (to, partition) = (&receiver.id, receiver.partition);
+                let stored = record::decode(&end.payload, sender, to, partition)?;
+                (end.stream_seq, stored.head(end.stream_seq).page)
+            }
+        };
         let mut user = receiver.lock();
         user.update(sender, |known| {
             let Some(head) = &mut known.received else { return };
             if end_seq < head.stream_seq {
                 // Retention does this too, to the last message of a silent pair.
                 tracing::warn!("the log ends before what is known of it");
-                head.stream_seq = end_seq;
+                (head.stream_seq, head.page) = (end_seq, page);
+                known.told_seq = end_seq;
             }
         });
         Ok(())
@@ -103,8 +114,15 @@ impl<S: Store, B: Bus> Node<S, B> {
         sender: &UserId,
         turn: Turn,
     ) {
-        while self.catch_up(receiver, sender, Instant::now() + TRY).await.is_err() {
-            sleep(RETRY).await;
+        loop {
+            match self.catch_up(receiver, sender, Instant::now() + TRY).await {
+                Ok(()) => break,
+                Err(LoadError::Read(_)) => sleep(RETRY).await,
+                Err(LoadError::Record(error)) => {
+                    tracing::error!(%error, "the store holds what peerd cannot read");
+                    return;
+                }
+            }
         }
         drop(turn);
         // Should it come into the log after that, the next append meets it. This is for a pair
@@ -119,3 +137,6 @@ impl<S: Store, B: Bus> Node<S, B> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,6 +35,8 @@ pub(super) struct UserCell {
     loaded_in: AtomicU64,
     /// Until when the store may hold more of the user than a load finds.
     in_doubt_until: Mutex<Option<Instant>>,
+    /// Whether a write of the account is on its way for the sake of its revision.
+    pub(super) is_revision_due: AtomicBool,
     /// Set at each use, cleared by the sweep that looks for users to forget.
     used: AtomicBool,
     /// What the store has as the time of the last call, in milliseconds since 1970.
@@ -55,6 +57,7 @@ impl UserCell {
             turns: Mutex::default(),
             loaded_in: AtomicU64::new(0),
             in_doubt_until: Mutex::new(None),
+            is_revision_due: AtomicBool::new(false),
             used: AtomicBool::new(true),
             heard_stored_ms: AtomicU64::new(0),
             heard_due_ms: AtomicU64::new(0),
@@ -143,11 +146,6 @@ impl UserCell {
         deadline: Instant,
     ) -> Result<tokio::sync::MutexGuard<'_, ()>, Failure> {
         timeout_at(deadline, self.gate.lock()).await.map_err(|_| Failure::StoreUnavailable)
-    }
-
-    /// The gate, if nobody is in it.
-    pub(super) fn try_gate(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
-        self.gate.try_lock().ok()
     }
 
     /// Waits until no other message of `sender`'s to this user is under way.

@@ -100,7 +100,11 @@ impl<S: Store, B: Bus> Node<S, B> {
             }
             stored.merge_into(&mut user);
             user.settle_revision();
-            self.key_clock(cell.partition).observe(user.newest_told());
+            let clock = self.key_clock(cell.partition);
+            for known in user.conversations.values() {
+                clock.observe(known.order_key().max(known.settings.changed));
+            }
+            clock.observe(user.newest_told());
         }
         if !cell.was_ever_loaded() {
             self.recall_last_second(cell, deadline).await?;
@@ -226,14 +230,21 @@ impl Stored {
     fn merge_into(self, user: &mut User) {
         if let Some((account, seq)) = self.account.filter(|(_, seq)| *seq > user.account_seq) {
             let heard_ms = user.account.heard_ms.max(account.heard_ms);
-            user.account = Account { heard_ms, ..account };
+            let revision = user.account.revision.max(account.revision);
+            user.account = Account { heard_ms, revision, ..account };
             user.account_seq = seq;
+        }
+        for (other, head) in self.received {
+            let is_known = user.conversations.contains_key(&other);
+            user.update(&other, |known| {
+                known.adopt_received(head);
+                if !is_known {
+                    known.told_seq = head.stream_seq;
+                }
+            });
         }
         for (other, settings, seq) in self.settings {
             user.update(&other, |conversation| conversation.adopt_settings(settings, seq));
-        }
-        for (other, head) in self.received {
-            user.update(&other, |known| known.adopt_head(Direction::Receive, head));
         }
         for (other, head) in self.sent {
             user.update(&other, |known| known.adopt_head(Direction::Send, head));

@@ -259,7 +259,14 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     /// Waits until there is more room for messages on their way out than the calls under way need.
     pub async fn wait_for_room(&self) {
-        self.bus.room_for(self.options.calls_under_way * MESSAGES_PER_CALL + 1).await;
+        self.wait_for_room_beyond(1).await;
+    }
+
+    /// Waits until there is room for `count` messages beyond what the calls under way need, or for
+    /// as many as there can be.
+    pub(super) async fn wait_for_room_beyond(&self, count: usize) {
+        let beyond = count.min(ROOM_BEYOND_CALLS);
+        self.bus.room_for(self.options.calls_under_way * MESSAGES_PER_CALL + beyond).await;
     }
 }
 

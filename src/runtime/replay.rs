@@ -98,7 +98,8 @@ impl<S: Store, B: Bus> Node<S, B> {
                     senders.entry(token.to_owned()).or_insert(sender)
                 };
                 let stored = decode(cell, sender, &record.payload)?;
-                if stored.timestamp_ms >= since_ms {
+                // Accepted before and stored since is news too.
+                if stored.timestamp_ms >= since_ms || record.stored_ms >= since_ms {
                     messages.push(Arc::new(stored));
                 }
             }

@@ -19,6 +19,7 @@ use crate::domain::message::{Message, fingerprint};
 use crate::domain::receive::{Placed, Plan};
 use crate::domain::repeats::Repeat;
 use crate::domain::send::{Delivery, Push, Send};
+use crate::domain::user::User;
 use crate::store::{AppendError, Start, Store, StreamId};
 use crate::wire::failure::{CallError, Failure};
 use crate::wire::push::PushBody;
@@ -50,7 +51,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     /// Sends a message: the part of the sender's owner. The sender is logged in.
     pub(super) async fn send(
         self: &Arc<Self>,
-        sender: &UserCell,
+        sender: &Arc<UserCell>,
         send: Send,
         deadline: Instant,
     ) -> Result<Reply, CallError> {
@@ -73,7 +74,7 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     async fn send_admitted(
         self: &Arc<Self>,
-        sender: &UserCell,
+        sender: &Arc<UserCell>,
         send: Send,
         timestamp_ms: u64,
         deadline: Instant,
@@ -109,8 +110,8 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     /// The sender's view after the store has acknowledged a message.
     pub(super) fn tell_sender(
-        &self,
-        sender: &UserCell,
+        self: &Arc<Self>,
+        sender: &Arc<UserCell>,
         message: &Arc<Message>,
         head: Head,
         receiver_name: &str,
@@ -119,6 +120,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let told = user.sent(message, head, receiver_name);
         self.key_clock(sender.partition).observe(message.key);
         self.tell(sender, &told);
+        self.note_revision(sender, &mut user);
     }
 
     /// Takes a message in: the part of the receiver's owner.
@@ -215,21 +217,31 @@ impl<S: Store, B: Bus> Node<S, B> {
         let message = Arc::new(placed.message);
         self.keep_for_a_while(&message);
         let fingerprint = delivery.send.draft.fingerprint();
-        let now_ms = self.clock.now().wall_ms;
         let mut user = receiver.lock();
         let told = user.receive(&message, head, &delivery.from_name);
         user.remember(&message, fingerprint, stream_seq, self.limits());
         self.tell(receiver, &told);
-        let is_muted = user.conversations[&delivery.from].is_muted();
-        let is_online = user.is_online(now_ms, self.limits());
-        let badge = user.totals.unmuted;
+        self.note_revision(receiver, &mut user);
+        self.push_if_away(receiver, &user, delivery.send.options.push.as_ref(), &message);
         let receiver_name = user.account.name.clone();
         drop(user);
-        if let Some(push) = delivery.send.options.push.as_ref().filter(|_| !is_muted && !is_online)
-        {
-            self.hand_off(receiver, push, &message, badge);
-        }
         Delivered { message, head: Some(head), receiver_name, is_duplicate: false }
+    }
+
+    /// Hands an offline push on, if one is wanted and the receiver is away and has not muted the
+    /// conversation.
+    pub(super) fn push_if_away(
+        self: &Arc<Self>,
+        receiver: &UserCell,
+        user: &User,
+        push: Option<&Push>,
+        message: &Message,
+    ) {
+        let is_online = user.is_online(self.clock.now().wall_ms, self.limits());
+        let is_muted = user.conversations[&message.sender].is_muted();
+        if let Some(push) = push.filter(|_| !is_online && !is_muted) {
+            self.hand_off(receiver, push, message, user.totals.unmuted);
+        }
     }
 
     /// Hands an offline push to the work queue, beside the answer to the sender.
@@ -268,10 +280,12 @@ impl<S: Store, B: Bus> Node<S, B> {
         let span_ms =
             if options.is_retry { limits.retry_window_ms } else { limits.repeat_window_ms };
         let since_ms = self.clock.now().wall_ms.saturating_sub(span_ms);
-        if delivery.send.draft.local_id.is_none() {
-            return Ok(since_ms);
-        }
+        // This also puts the conversation there: should the outcome of its first message be
+        // unknown, a load is not to take the message for one that was told.
         let is_remembered = receiver.lock().update(&delivery.from, |known| {
+            if delivery.send.draft.local_id.is_none() {
+                return true;
+            }
             let is_silent = known.received.is_none_or(|head| head.timestamp_ms < since_ms);
             if is_silent && !known.repeats.covers(since_ms) {
                 known.repeats.complete(since_ms, Vec::new());

@@ -12,11 +12,14 @@ use crate::bus::Bus;
 use crate::domain::event::Event;
 use crate::domain::login::Login;
 use crate::domain::rejection::Rejection;
-use crate::domain::user::{Account, Session};
+use crate::domain::user::{Account, Session, User};
 use crate::store::{Store, StreamId};
 use crate::wire::entry;
 use crate::wire::failure::{CallError, Failure};
 use crate::wire::reply::Reply;
+
+/// How long a revision that no order key shows may be told and not stored.
+const REVISION_LAG: std::time::Duration = std::time::Duration::from_millis(20);
 
 /// A login that is to be answered, and what is to be replayed after that.
 pub(super) struct LoggedIn {
@@ -41,8 +44,11 @@ impl<S: Store, B: Bus> Node<S, B> {
         let session = Session { id: id.clone(), since_ms: now_ms, platform, device_id };
         let (Login { mut account, kicked }, expected_seq, replay_since_ms) = {
             let user = cell.lock();
-            let since_ms = self.replay_since(user.account.heard_ms);
-            let replay_since_ms = user.has_news_since(since_ms).then_some(since_ms);
+            let since_ms = self.replay_since(user.replay_due_ms.or(user.account.heard_ms));
+            // A message may be stored a while after it was accepted.
+            let slack_ms = u64::try_from(self.options.call_deadline.as_millis()).unwrap_or(0);
+            let is_news = user.has_news_since(since_ms.saturating_sub(slack_ms));
+            let replay_since_ms = is_news.then_some(since_ms);
             (user.login(session, name, now_ms, self.limits()), user.account_seq, replay_since_ms)
         };
         // What is stored as last heard stays as it was until a replay is out: a crash before must
@@ -53,6 +59,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let account_seq = self.store_account(cell, &account, expected_seq, deadline).await?;
         cell.put_off_heard(now_ms + self.options.heard_write_interval_ms);
         let mut user = cell.lock();
+        user.replay_due_ms = replay_since_ms;
         user.account = Account { heard_ms: Some(now_ms), ..account };
         user.account_seq = account_seq;
         let kicked = kicked.into_iter().map(|session| Event::KickedOut { session_id: session.id });
@@ -117,13 +124,28 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     /// Stores when a user was last heard from. Losing it only makes a replay longer.
     pub(super) async fn store_heard(&self, cell: &UserCell) {
-        let Some(_gate) = cell.try_gate() else { return };
+        let Ok(_gate) = self.gate(cell, self.deadline()).await else { return };
         let (account, expected_seq) = {
             let user = cell.lock();
-            (user.account.clone(), user.account_seq)
+            // As long as a replay is due, the store knows since when.
+            let heard_ms = user.replay_due_ms.or(user.account.heard_ms);
+            (Account { heard_ms, ..user.account.clone() }, user.account_seq)
         };
         if let Ok(seq) = self.store_account(cell, &account, expected_seq, self.deadline()).await {
             cell.lock().account_seq = seq;
+        }
+    }
+
+    /// Has a revision that no order key shows stored, soon and together with those that follow.
+    pub(super) fn note_revision(self: &Arc<Self>, cell: &Arc<UserCell>, user: &mut User) {
+        let is_new = std::mem::take(&mut user.is_revision_unstored);
+        if is_new && !cell.is_revision_due.swap(true, Ordering::Relaxed) {
+            let (node, cell) = (self.clone(), cell.clone());
+            self.tasks.spawn(async move {
+                tokio::time::sleep(REVISION_LAG).await;
+                cell.is_revision_due.store(false, Ordering::Relaxed);
+                node.store_heard(&cell).await;
+            });
         }
     }
 }

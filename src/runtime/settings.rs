@@ -33,8 +33,10 @@ use crate::wire::subject::Token;
 
 /// Entries that one call writes at the same time.
 const CONCURRENT: usize = 32;
-/// Most conversations that one event tells of.
-const CHANGES_PER_EVENT: usize = 16;
+/// Most conversations that one event tells of, and most bytes of content in it: JSON's escapes can
+/// make six of each, which is still below a server's usual `max_payload`.
+const CHANGES_PER_EVENT: usize = 64;
+const BYTES_PER_EVENT: usize = 128 * 1024;
 /// How often what a conversation shows is read anew because a message came in meanwhile.
 const FACE_TRIES: usize = 4;
 
@@ -252,6 +254,8 @@ impl<S: Store, B: Bus> Node<S, B> {
                 tracing::warn!(%error, "an event goes without its conversation's last message");
                 vec![Face::default(); page.len()]
             });
+            // Besides what the call may need: an event for each conversation, at worst.
+            self.wait_for_room_beyond(page.len()).await;
             let mut user = cell.lock();
             let is_current = page.iter().all(|(other, seen)| {
                 user.conversations
@@ -274,9 +278,8 @@ impl<S: Store, B: Bus> Node<S, B> {
                 Some((ConversationEvent::Updated, view))
             });
             let views: Vec<_> = views.collect();
-            let chunks = views.chunks(CHANGES_PER_EVENT);
             let mut events: Vec<Event> = first.into_iter().collect();
-            events.extend(chunks.map(|chunk| Event::ConversationChanged(chunk.to_vec())));
+            events.extend(chunks(views).map(Event::ConversationChanged));
             if user.totals.unmuted != totals.unmuted {
                 events.push(Event::TotalChanged(user.totals));
             }
@@ -303,6 +306,24 @@ pub(super) fn entry_failure(cell: &UserCell, error: &AppendError) -> Failure {
             Failure::OutcomeUnknown
         }
     }
+}
+
+/// Splits changes into what one event can tell.
+fn chunks(
+    mut changes: Vec<(ConversationEvent, ConversationView)>,
+) -> impl Iterator<Item = Vec<(ConversationEvent, ConversationView)>> {
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = |(_, view): &&(ConversationEvent, ConversationView)| {
+            let last = view.last_message.as_ref();
+            bytes += last.map_or(0, |last| last.content.size_bytes() + last.extended_data.len());
+            bytes <= BYTES_PER_EVENT
+        };
+        let length = changes.iter().take(CHANGES_PER_EVENT).take_while(fits).count();
+        let rest = changes.split_off(length.max(1).min(changes.len()));
+        let chunk = std::mem::replace(&mut changes, rest);
+        (!chunk.is_empty()).then_some(chunk)
+    })
 }
 
 /// The conversations as they will be with the stored settings.

@@ -76,6 +76,14 @@ struct AckError {
     description: String,
 }
 
+/// Why one publish was not acknowledged.
+enum Refused {
+    /// Nothing was stored, and it may be different soon.
+    ForNow(&'static str),
+    /// It would be no different soon, or it may be stored.
+    ForGood(AppendError),
+}
+
 /// Waits that grow, up to a deadline.
 struct Backoff {
     next: Duration,
@@ -104,16 +112,16 @@ impl JetStream {
         Self { client, link, names }
     }
 
-    /// One publish. Errors other than [`AppendError::Unknown`] mean that nothing was stored.
+    /// One publish.
     async fn publish_once(
         &self,
         subject: &str,
         headers: &HeaderMap,
         payload: &Bytes,
         deadline: Instant,
-    ) -> Result<u64, AppendError> {
+    ) -> Result<u64, Refused> {
         if !self.link.is_up() {
-            return Err(AppendError::Unavailable("disconnected".to_owned()));
+            return Err(Refused::ForNow("disconnected"));
         }
         // No timeout of async-nats's own: the link's guard ends the wait.
         let request =
@@ -123,28 +131,30 @@ impl JetStream {
         let message = match answer {
             Ok(Ok(message)) => message,
             Ok(Err(error)) if error.kind() == RequestErrorKind::NoResponders => {
-                return Err(AppendError::Unavailable("no responders".to_owned()));
+                return Err(Refused::ForNow("no responders"));
             }
             Ok(Err(error)) if error.kind() == RequestErrorKind::MaxPayloadExceeded => {
-                return Err(AppendError::Unavailable("over the server's max_payload".to_owned()));
+                let why = "over the server's max_payload".to_owned();
+                return Err(Refused::ForGood(AppendError::Unavailable(why)));
             }
             Ok(Err(_)) | Err(Broken::TimedOut | Broken::Disconnected) => {
-                return Err(AppendError::Unknown);
+                return Err(Refused::ForGood(AppendError::Unknown));
             }
         };
-        let Ok(ack) = serde_json::from_slice::<Ack>(&message.payload) else {
-            return Err(AppendError::Unknown);
-        };
+        let ack = serde_json::from_slice::<Ack>(&message.payload);
         match ack {
-            Ack { error: Some(error), .. } => Err(match error.err_code {
-                WRONG_LAST_SEQUENCE => AppendError::Conflict,
-                IN_FLIGHT | TEMPORARILY_UNAVAILABLE => {
-                    AppendError::Unavailable("no leader, or busy".to_owned())
+            Ok(Ack { error: Some(error), .. }) => Err(match error.err_code {
+                WRONG_LAST_SEQUENCE => Refused::ForGood(AppendError::Conflict),
+                IN_FLIGHT | TEMPORARILY_UNAVAILABLE => Refused::ForNow("no leader, or busy"),
+                code => {
+                    let why = format!("{} ({code})", error.description);
+                    Refused::ForGood(AppendError::Unavailable(why))
                 }
-                code => AppendError::Unavailable(format!("{} ({code})", error.description)),
             }),
-            Ack { seq: Some(seq), error: None } => Ok(seq),
-            Ack { seq: None, error: None } => Err(AppendError::Unknown),
+            Ok(Ack { seq: Some(seq), error: None }) => Ok(seq),
+            Ok(Ack { seq: None, error: None }) | Err(_) => {
+                Err(Refused::ForGood(AppendError::Unknown))
+            }
         }
     }
 
@@ -159,12 +169,13 @@ impl JetStream {
         let mut backoff = Backoff::until(deadline);
         loop {
             match self.publish_once(subject, &headers, &payload, deadline).await {
-                Err(AppendError::Unavailable(why)) => {
+                Err(Refused::ForNow(why)) => {
                     if !backoff.wait().await {
-                        return Err(AppendError::Unavailable(why));
+                        return Err(AppendError::Unavailable(why.to_owned()));
                     }
                 }
-                result => return result,
+                Err(Refused::ForGood(error)) => return Err(error),
+                Ok(seq) => return Ok(seq),
             }
         }
     }
@@ -308,7 +319,15 @@ impl Store for JetStream {
         let mut headers = HeaderMap::new();
         headers.insert(MESSAGE_ID, id);
         headers.insert(crate::wire::encoding::CONTENT_TYPE, content_type);
-        self.publish(&subject, headers, payload, deadline).await.map(drop)
+        let mut backoff = Backoff::until(deadline);
+        loop {
+            let published = self.publish(&subject, headers.clone(), payload.clone(), deadline);
+            match published.await {
+                // Its ID makes a repeat harmless.
+                Err(AppendError::Unknown) if backoff.wait().await => {}
+                result => return result.map(drop),
+            }
+        }
     }
 
     async fn tail(

@@ -124,6 +124,7 @@ fn configs(subjects: &Subjects, names: &StreamNames, options: &StreamOptions) ->
         max_messages: -1,
         max_messages_per_subject: -1,
         max_consumers: -1,
+        max_message_size: -1,
         ..Config::default()
     };
     let mut configs = Vec::new();
@@ -223,7 +224,16 @@ fn differences(want: &Config, found: &Config) -> Vec<String> {
             ("max_bytes", config.max_bytes.to_string()),
             ("max_msgs", config.max_messages.to_string()),
             ("max_msgs_per_subject", config.max_messages_per_subject.to_string()),
+            ("max_msg_size", config.max_message_size.max(-1).to_string()),
             ("allow_direct", config.allow_direct.to_string()),
+            ("no_ack", config.no_ack.to_string()),
+            ("sealed", config.sealed.to_string()),
+            ("deny_delete", config.deny_delete.to_string()),
+            ("deny_purge", config.deny_purge.to_string()),
+            ("discard_new_per_subject", config.discard_new_per_subject.to_string()),
+            ("mirror", config.mirror.is_some().to_string()),
+            ("sources", config.sources.is_some().to_string()),
+            ("subject_transform", config.subject_transform.is_some().to_string()),
         ];
         for key in [LAYOUT_KEY, PARTITIONS_KEY] {
             let value = config.metadata.get(key).map_or("not set", String::as_str);

@@ -40,6 +40,7 @@ struct AccountV1 {
     /// ID, since (ms since 1970), platform, device ID.
     sessions: Vec<(String, u64, String, String)>,
     heard_ms: Option<u64>,
+    revision: u64,
 }
 
 /// Writes an account.
@@ -53,16 +54,17 @@ pub fn encode_account(account: &Account) -> Result<Bytes, EncodeError> {
         name: account.name.clone(),
         sessions: account.sessions.iter().map(session).collect(),
         heard_ms: account.heard_ms,
+        revision: account.revision,
     };
     rmp_serde::to_vec(&entry).map(Bytes::from)
 }
 
 /// Reads an account.
 pub fn decode_account(bytes: &[u8]) -> Result<Account, RecordError> {
-    let AccountV1 { name, sessions, heard_ms, .. } = decode(bytes, ACCOUNT)?;
+    let AccountV1 { name, sessions, heard_ms, revision, .. } = decode(bytes, ACCOUNT)?;
     let session =
         |(id, since_ms, platform, device_id)| Session { id, since_ms, platform, device_id };
-    Ok(Account { name, sessions: sessions.into_iter().map(session).collect(), heard_ms })
+    Ok(Account { name, sessions: sessions.into_iter().map(session).collect(), heard_ms, revision })
 }
 
 #[derive(Serialize, Deserialize)]

@@ -235,11 +235,7 @@ fn parse_send(
     let draft = object.required_object("message", |message| {
         Ok(Draft {
             content: content::parse(message, encoding == Encoding::Json)?,
-            local_id: message
-                .text("localMessageID")?
-                .filter(|id| !id.is_empty())
-                .map(LocalMessageId::new)
-                .transpose()?,
+            local_id: message.text("localMessageID")?.map(LocalMessageId::new).transpose()?,
             extended_data: message.text("extendedData")?.unwrap_or_default().to_owned(),
         })
     })?;

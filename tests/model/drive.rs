@@ -204,7 +204,7 @@ fn send_request(
 ) -> (&'static str, Value) {
     let mut message = content(draft.kind, draft.variant);
     let mine = json!({
-        "localMessageID": local_id(draft),
+        "localMessageID": draft.local.map(|_| local_id(draft)),
         "extendedData": extended_data(draft),
         // Not the caller's to set.
         "messageSeq": 999,

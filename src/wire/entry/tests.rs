@@ -26,8 +26,11 @@ fn accounts() -> Vec<(&'static str, Account)> {
     let heard_ms = Some(1_800_000_001_000);
     vec![
         ("empty", Account::default()),
-        ("logged-in", Account { name: "B\u{e9}la".into(), sessions, heard_ms }),
-        ("logged-out", Account { name: "Anna".into(), sessions: Vec::new(), heard_ms }),
+        ("logged-in", Account { name: "B\u{e9}la".into(), sessions, heard_ms, revision: 1 << 50 }),
+        (
+            "logged-out",
+            Account { name: "Anna".into(), sessions: Vec::new(), heard_ms, revision: 0 },
+        ),
     ]
 }
 

@@ -1,0 +1,190 @@
+//! A message whose acknowledgement was lost, and a load that comes before the log is caught up with.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::bus::discovery::Counters;
+use crate::bus::{self, Incoming, Kind, Outgoing};
+use crate::domain::limits::Limits;
+use crate::runtime::clock::Clock;
+use crate::runtime::node::{Node, Options};
+use crate::store::memory::Memory;
+use crate::store::{AppendError, Batch, ReadError, Record, Start, Store, StreamId};
+use crate::wire::encoding::Encoding;
+use crate::wire::subject::Subjects;
+
+const WALL_MS: u64 = 1_800_000_000_000;
+
+/// A store that can lose the acknowledgement of a message, and not answer reads.
+struct Flaky {
+    memory: Memory,
+    loses_ack: AtomicBool,
+    is_deaf: AtomicBool,
+    generation: AtomicU64,
+}
+
+impl Store for Flaky {
+    async fn append(
+        &self,
+        stream: StreamId,
+        subject: String,
+        payload: Bytes,
+        expected_seq: u64,
+        deadline: Instant,
+    ) -> Result<u64, AppendError> {
+        let stored = self.memory.append(stream, subject, payload, expected_seq, deadline).await;
+        let is_message = matches!(stream, StreamId::Log(_));
+        if is_message && self.loses_ack.swap(false, Ordering::SeqCst) {
+            return Err(AppendError::Unknown);
+        }
+        stored
+    }
+
+    async fn last(
+        &self,
+        stream: StreamId,
+        subjects: Vec<String>,
+        deadline: Instant,
+    ) -> Result<Vec<Record>, ReadError> {
+        self.memory.last(stream, subjects, deadline).await
+    }
+
+    async fn read(
+        &self,
+        stream: StreamId,
+        subject: String,
+        start: Start,
+        limit: usize,
+        deadline: Instant,
+    ) -> Result<Batch, ReadError> {
+        if self.is_deaf.load(Ordering::SeqCst) {
+            return Err(ReadError("disconnected".to_owned()));
+        }
+        self.memory.read(stream, subject, start, limit, deadline).await
+    }
+
+    async fn hand_off(
+        &self,
+        subject: String,
+        payload: Bytes,
+        content_type: &'static str,
+        id: String,
+        deadline: Instant,
+    ) -> Result<(), AppendError> {
+        self.memory.hand_off(subject, payload, content_type, id, deadline).await
+    }
+
+    async fn tail(
+        &self,
+        stream: StreamId,
+        count: u64,
+        deadline: Instant,
+    ) -> Result<Vec<Record>, ReadError> {
+        self.memory.tail(stream, count, deadline).await
+    }
+
+    fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
+    }
+}
+
+type TestNode = Node<Flaky, bus::memory::Memory>;
+
+fn node() -> Arc<TestNode> {
+    let clock = Clock::simulated(WALL_MS);
+    let store = Flaky {
+        memory: Memory::new(move || clock.now().wall_ms),
+        loses_ack: AtomicBool::new(false),
+        is_deaf: AtomicBool::new(false),
+        generation: AtomicU64::new(1),
+    };
+    let options = Options {
+        event_encoding: Encoding::Json,
+        call_deadline: Duration::from_secs(5),
+        heartbeat_interval_ms: 10_000,
+        heard_write_interval_ms: 60_000,
+        cached_users: 100,
+        calls_under_way: 100,
+        body_bytes: 100_000,
+        limits: Limits::default(),
+    };
+    let (subjects, counters) = (Subjects::new("peer", 4), Arc::new(Counters::default()));
+    Node::new(store, bus::memory::Memory::default(), subjects, options, clock, counters)
+}
+
+/// Calls, and takes what went out: the reply is the last.
+async fn call(node: &Arc<TestNode>, user: &str, method: &str, body: Value) -> Vec<Outgoing> {
+    let incoming = Incoming {
+        subject: format!("peer.api.{user}.{method}"),
+        reply_to: Some("reply".to_owned()),
+        content_type: None,
+        body: body.to_string().into(),
+    };
+    node.handle(incoming).await;
+    node.bus().take()
+}
+
+fn text(text: &str) -> Value {
+    let message = json!({ "type": 1, "message": text, "localMessageID": text });
+    json!({ "toUserID": "bob", "message": message })
+}
+
+fn events_to(user: &str, sent: &[Outgoing]) -> Vec<String> {
+    let prefix = format!("peer.event.{user}.");
+    let events = sent.iter().filter_map(|sent| sent.subject.strip_prefix(&prefix));
+    events.map(str::to_owned).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_load_before_the_catch_up_hides_nothing() {
+    for heartbeat_comes_first in [true, false] {
+        for first_message in [true, false] {
+            let node = node();
+            for user in ["alice", "bob"] {
+                call(&node, user, "login", json!({})).await;
+            }
+            if !first_message {
+                call(&node, "alice", "send_peer_message", text("before")).await;
+            }
+            node.store().loses_ack.store(true, Ordering::SeqCst);
+            node.store().is_deaf.store(true, Ordering::SeqCst);
+            let sent = call(&node, "alice", "send_peer_message", text("lost ack")).await;
+            assert!(matches!(sent[0].kind, Kind::Error { code: 6_000_008, .. }), "{sent:?}");
+
+            // The first look fails; the connection comes back, and has bob loaded again.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            node.store().is_deaf.store(false, Ordering::SeqCst);
+            node.store().generation.store(2, Ordering::SeqCst);
+            if heartbeat_comes_first {
+                call(&node, "bob", "heartbeat", json!({})).await;
+            }
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            let told = node.bus().take();
+            let total = "conversation_total_unread_message_count_updated";
+            let expected = ["peer_message_received", "conversation_changed", total];
+            assert_eq!(events_to("bob", &told), expected, "first: {first_message}");
+            assert_eq!(events_to("alice", &told), ["conversation_changed"]);
+
+            let sent = call(&node, "alice", "send_peer_message", text("lost ack")).await;
+            assert_eq!(sent.len(), 1, "a repeat tells nobody: {sent:?}");
+            assert_eq!(sent[0].kind, Kind::Duplicate);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_push_is_handed_off_when_the_message_turns_out_to_be_stored() {
+    let node = node();
+    call(&node, "alice", "login", json!({})).await;
+    node.store().loses_ack.store(true, Ordering::SeqCst);
+    let mut body = text("lost ack");
+    body["config"] = json!({ "pushConfig": { "title": "t", "content": "c" } });
+    call(&node, "alice", "send_peer_message", body).await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(node.store().memory.pushes().len(), 1);
+}
