@@ -17,7 +17,7 @@ use crate::domain::event::Event;
 use crate::domain::id::UserId;
 use crate::domain::message::{Message, fingerprint};
 use crate::domain::receive::{Placed, Plan};
-use crate::domain::repeats::Repeat;
+use crate::domain::repeats::{Known, Repeat};
 use crate::domain::send::{Delivery, Push, Send};
 use crate::domain::user::User;
 use crate::store::{AppendError, Start, Store, StreamId};
@@ -58,7 +58,16 @@ impl<S: Store, B: Bus> Node<S, B> {
         send.validate(&sender.id, self.limits())?;
         let content = send.draft.content.clone();
         let now = self.clock.now();
-        let place = sender.lock().admit(&content, now.steady_us, self.limits())?;
+        let admitted = sender.lock().admit(&content, now.steady_us, self.limits());
+        let place = match admitted {
+            Ok(place) => place,
+            Err(refusal) => {
+                // A repeat is no new message: the rate is not what keeps its first answer back.
+                let first = self.repeated(sender, &send, deadline).await;
+                let Delivered { message, .. } = first.ok_or(refusal)?;
+                return Ok(Reply::Sent { message, is_duplicate: true });
+            }
+        };
         let result = self.send_admitted(sender, send, now.wall_ms, deadline).await;
         let used = match &result {
             Ok(delivered) => !delivered.is_duplicate,
@@ -70,6 +79,26 @@ impl<S: Store, B: Bus> Node<S, B> {
         }
         let Delivered { message, is_duplicate, .. } = result?;
         Ok(Reply::Sent { message, is_duplicate })
+    }
+
+    /// The first answer to a send that is a repeat, as far as memory knows: who is over the rate
+    /// has nothing loaded or searched.
+    async fn repeated(
+        &self,
+        sender: &UserCell,
+        send: &Send,
+        deadline: Instant,
+    ) -> Option<Delivered> {
+        let local_id = send.draft.local_id.as_ref()?;
+        let receiver = self.user_in_memory(&send.to)?;
+        let oldest_ms = self.clock.now().wall_ms.saturating_sub(self.limits().repeat_window_ms);
+        let known = {
+            let user = receiver.lock();
+            let conversation = user.conversations.get(&sender.id)?;
+            conversation.repeats.find(local_id, send.draft.fingerprint(), oldest_ms)
+        };
+        let Known::Same(stream_seq) = known else { return None };
+        self.first_delivery(&receiver, &sender.id, stream_seq, deadline).await.ok()
     }
 
     async fn send_admitted(

@@ -145,3 +145,19 @@ async fn a_retry_is_searched_for_beyond_the_window() {
     let reply = send(&world, "alice", retry("bob", "new", "l3")).await;
     assert!(!reply.is_duplicate());
 }
+
+#[tokio::test]
+async fn a_repeat_over_the_rate_is_still_answered_like_the_first() {
+    let world = World::of(&["alice", "bob"]).await;
+    let mut first = None;
+    for number in 0..10 {
+        let reply = send(&world, "alice", body("bob", "hi", &format!("l{number}"))).await;
+        first.get_or_insert(reply.body);
+    }
+    let eleventh = world.refused("alice", "send_peer_message", body("bob", "hi", "l10")).await;
+    assert_eq!(eleventh.1, "rate_limited");
+    let repeat = send(&world, "alice", body("bob", "hi", "l0")).await;
+    assert!(repeat.is_duplicate());
+    assert_eq!(Some(repeat.body), first);
+    assert_eq!(world.totals("bob").await, (10, 10));
+}

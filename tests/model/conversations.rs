@@ -224,12 +224,11 @@ impl Model {
         other: usize,
         observed: &Observed,
     ) -> Result<Expected, Wrong> {
-        let count = self.state.between(user, other).len();
         let mut events = Vec::new();
-        if count > self.state.settings(user, other).cleared {
+        // Where everything was deleted one by one, nothing changes.
+        if !self.state.visible(user, other).is_empty() {
             let before = self.state.totals(user).0;
             self.read_all(user, other);
-            self.settings_mut(user, other).cleared = count;
             self.hide(user, |message| {
                 let way = (message.from, message.to);
                 way == (user, other) || way == (other, user)

@@ -35,8 +35,6 @@ pub(crate) struct Settings {
     /// Whether the user ever changed anything: the conversation exists without messages.
     pub(crate) kept: bool,
     pub(crate) read_seq: u64,
-    /// How many messages there were, both ways, when all were last deleted.
-    pub(crate) cleared: usize,
     /// The order key that the conversation had when it was last changed without messages.
     pub(crate) key: u64,
 }
