@@ -4,6 +4,8 @@ pub mod discovery;
 pub mod memory;
 pub mod nats;
 
+mod queue;
+
 use std::future::Future;
 
 use bytes::Bytes;

@@ -1,17 +1,16 @@
 //! The bus on core NATS.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::{Client, HeaderMap, Message, Subscriber};
 use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::stream::StreamExt as _;
-use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
+use super::queue::{Giver, Taker, queue};
 use super::{Bus, Full, Incoming, Kind, Outgoing};
 use crate::wire::discovery::QUEUE_GROUP;
 use crate::wire::encoding::{
@@ -25,9 +24,7 @@ const BATCH: usize = 256;
 /// The bus on core NATS.
 #[derive(Debug)]
 pub struct Nats {
-    queue: mpsc::Sender<Outgoing>,
-    /// Told each time messages have left the queue.
-    left: Arc<Notify>,
+    queue: Giver,
     client: Client,
 }
 
@@ -36,28 +33,19 @@ impl Nats {
     /// when the bus is dropped and everything has been handed to the connection.
     #[must_use]
     pub fn new(client: Client, capacity: usize) -> (Self, JoinHandle<()>) {
-        let (queue, outgoing) = mpsc::channel(capacity);
-        let left = Arc::new(Notify::new());
-        let pump = tokio::spawn(pump(client.clone(), outgoing, left.clone()));
-        (Self { queue, left, client }, pump)
+        let (queue, outgoing) = queue(capacity);
+        let pump = tokio::spawn(pump(client.clone(), outgoing));
+        (Self { queue, client }, pump)
     }
 }
 
 impl Bus for Nats {
     fn emit(&self, outgoing: Outgoing) -> Result<(), Full> {
-        self.queue.try_send(outgoing).map_err(|_| Full)
+        self.queue.give(outgoing)
     }
 
     async fn room_for(&self, count: usize) {
-        loop {
-            // Not by reserving: a reservation that waits takes every place that becomes free, and
-            // the calls under way would find none.
-            let left = self.left.notified();
-            if self.queue.capacity() >= count {
-                return;
-            }
-            left.await;
-        }
+        self.queue.room_for(count).await;
     }
 
     fn max_message_bytes(&self) -> usize {
@@ -66,11 +54,10 @@ impl Bus for Nats {
 }
 
 /// Hands messages to the connection in order.
-async fn pump(client: Client, mut outgoing: mpsc::Receiver<Outgoing>, left: Arc<Notify>) {
+async fn pump(client: Client, mut outgoing: Taker) {
     let plain = Encoded::new();
     let mut batch = Vec::with_capacity(BATCH);
-    while outgoing.recv_many(&mut batch, BATCH).await > 0 {
-        left.notify_waiters();
+    while outgoing.take(&mut batch, BATCH).await > 0 {
         for message in batch.drain(..) {
             let headers = plain.headers(&message);
             let sent = client.publish_with_headers(message.subject, headers, message.body).await;

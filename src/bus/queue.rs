@@ -1,0 +1,90 @@
+//! The bounded queue of messages on their way out.
+
+use std::sync::Arc;
+
+use tokio::sync::{Notify, mpsc};
+
+use super::{Full, Outgoing};
+
+/// The end that messages are given to.
+#[derive(Debug)]
+pub(super) struct Giver {
+    queue: mpsc::Sender<Outgoing>,
+    /// Told each time messages have left the queue.
+    left: Arc<Notify>,
+}
+
+/// The end that messages are taken from.
+pub(super) struct Taker {
+    queue: mpsc::Receiver<Outgoing>,
+    left: Arc<Notify>,
+}
+
+/// A queue with room for `capacity` messages.
+pub(super) fn queue(capacity: usize) -> (Giver, Taker) {
+    let (giver, taker) = mpsc::channel(capacity);
+    let left = Arc::new(Notify::new());
+    (Giver { queue: giver, left: left.clone() }, Taker { queue: taker, left })
+}
+
+impl Giver {
+    /// Gives a message, if there is room.
+    pub(super) fn give(&self, outgoing: Outgoing) -> Result<(), Full> {
+        self.queue.try_send(outgoing).map_err(|_| Full)
+    }
+
+    /// Waits until there is room for `count` messages. Not by reserving: a reservation that waits
+    /// takes every place that becomes free, and the calls under way would find none.
+    pub(super) async fn room_for(&self, count: usize) {
+        loop {
+            let left = self.left.notified();
+            if self.queue.capacity() >= count {
+                return;
+            }
+            left.await;
+        }
+    }
+}
+
+impl Taker {
+    /// Takes up to `most` messages, in order; waits for the first. None are left, and none will
+    /// come, when it took none.
+    pub(super) async fn take(&mut self, batch: &mut Vec<Outgoing>, most: usize) -> usize {
+        let taken = self.queue.recv_many(batch, most).await;
+        self.left.notify_waiters();
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+    use crate::bus::Kind;
+    use crate::wire::encoding::Encoding;
+
+    fn message() -> Outgoing {
+        let (subject, body) = (String::new(), bytes::Bytes::new());
+        Outgoing { subject, encoding: Encoding::Json, kind: Kind::Plain, body }
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_room_takes_no_room() {
+        let (giver, mut taker) = queue(10);
+        for _ in 0..6 {
+            giver.give(message()).expect("room");
+        }
+        let mut waiting = std::pin::pin!(giver.room_for(6));
+        assert_eq!(waiting.as_mut().now_or_never(), None, "there is room for four");
+        for _ in 0..4 {
+            giver.give(message()).expect("the room that there is");
+        }
+        assert_eq!(giver.give(message()), Err(Full));
+        let mut batch = Vec::new();
+        assert_eq!(taker.take(&mut batch, 5).await, 5);
+        assert_eq!(waiting.as_mut().now_or_never(), None, "there is room for five");
+        assert_eq!(taker.take(&mut batch, 1).await, 1);
+        assert_eq!(waiting.now_or_never(), Some(()));
+    }
+}
