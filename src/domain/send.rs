@@ -95,14 +95,14 @@ impl Send {
 }
 
 impl User {
-    /// Takes a place in the budget of the message's kind.
+    /// Takes a place in the budget of the message's kind: stored, or a Command.
     pub fn admit(
         &mut self,
-        content: &Content,
+        is_stored: bool,
         now_us: u64,
         limits: &Limits,
     ) -> Result<Place, Rejection> {
-        let taken = if content.is_stored() {
+        let taken = if is_stored {
             self.messages_sent.take(now_us, limits.messages_per_second)
         } else {
             self.commands_sent.take(now_us, limits.commands_per_second)
@@ -111,8 +111,8 @@ impl User {
     }
 
     /// Gives a place back: the message was not accepted.
-    pub fn readmit(&mut self, content: &Content, place: Place) {
-        if content.is_stored() {
+    pub fn readmit(&mut self, is_stored: bool, place: Place) {
+        if is_stored {
             self.messages_sent.give_back(place);
         } else {
             self.commands_sent.give_back(place);

@@ -56,9 +56,9 @@ impl<S: Store, B: Bus> Node<S, B> {
         deadline: Instant,
     ) -> Result<Reply, CallError> {
         send.validate(&sender.id, self.limits())?;
-        let content = send.draft.content.clone();
+        let is_stored = send.draft.content.is_stored();
         let now = self.clock.now();
-        let admitted = sender.lock().admit(&content, now.steady_us, self.limits());
+        let admitted = sender.lock().admit(is_stored, now.steady_us, self.limits());
         let place = match admitted {
             Ok(place) => place,
             Err(refusal) => {
@@ -75,7 +75,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             Err(error) => *error == CallError::Failed(Failure::OutcomeUnknown),
         };
         if !used {
-            sender.lock().readmit(&content, place);
+            sender.lock().readmit(is_stored, place);
         }
         let Delivered { message, is_duplicate, .. } = result?;
         Ok(Reply::Sent { message, is_duplicate })
