@@ -26,6 +26,7 @@ pub struct Config {
     pub partitions: u16,
     pub nats: Nats,
     pub stream: Stream,
+    pub cluster: Cluster,
     pub events: Events,
     pub session: Session,
     pub send: Send,
@@ -61,6 +62,15 @@ pub struct Stream {
     pub max_bytes: u64,
     pub push_max_age_seconds: u64,
     pub push_max_messages: u64,
+}
+
+/// `[cluster]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "each option is explained once, in config/peerd.toml")]
+pub struct Cluster {
+    pub member_ttl_ms: u64,
+    pub owner_wait_ms: u64,
 }
 
 /// `[events]`
@@ -129,6 +139,7 @@ impl Default for Config {
             partitions: 8,
             nats: Nats::default(),
             stream: Stream::default(),
+            cluster: Cluster::default(),
             events: Events { encoding: "msgpack".to_owned() },
             session: Session::default(),
             send: Send::default(),
@@ -165,6 +176,12 @@ impl Default for Stream {
             push_max_age_seconds: 7 * 24 * 60 * 60,
             push_max_messages: 1_000_000,
         }
+    }
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Self { member_ttl_ms: 5000, owner_wait_ms: 2000 }
     }
 }
 

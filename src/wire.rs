@@ -9,6 +9,7 @@ pub mod event;
 pub mod failure;
 pub mod fields;
 pub mod message;
+pub mod ownership;
 pub mod push;
 pub mod record;
 pub mod reply;

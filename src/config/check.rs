@@ -79,6 +79,12 @@ impl Config {
                 u64::from(PARTITIONS_MAX),
             ),
             stream: self.stream(&mut check),
+            member_ttl: Duration::from_millis(check.number(
+                "cluster.member_ttl_ms",
+                self.cluster.member_ttl_ms,
+                1000,
+                DAY_MS,
+            )),
             node: self.node(&mut check),
             shutdown_deadline: Duration::from_millis(check.number(
                 "limits.shutdown_deadline_ms",
@@ -187,6 +193,12 @@ impl Config {
                 "limits.call_deadline_ms",
                 limits.call_deadline_ms,
                 10,
+                DAY_MS,
+            )),
+            owner_wait: Duration::from_millis(number(
+                "cluster.owner_wait_ms",
+                self.cluster.owner_wait_ms,
+                0,
                 DAY_MS,
             )),
             heartbeat_interval_ms: number(

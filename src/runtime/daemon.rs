@@ -38,6 +38,8 @@ pub struct Settings {
     pub partitions: u16,
     /// How streams are kept.
     pub stream: StreamOptions,
+    /// How long an instance is taken to be alive without a sign of life.
+    pub member_ttl: Duration,
     /// How calls are handled.
     pub node: Options,
     /// How long a stop may take.

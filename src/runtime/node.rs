@@ -48,6 +48,8 @@ pub struct Options {
     pub event_encoding: Encoding,
     /// By when a call is answered.
     pub call_deadline: Duration,
+    /// How long a call waits while nobody owns its partition.
+    pub owner_wait: Duration,
     /// How often callers are asked to call.
     pub heartbeat_interval_ms: u64,
     /// How far the stored time of a user's last call may lag behind.

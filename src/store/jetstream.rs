@@ -46,6 +46,30 @@ impl StreamNames {
         }
     }
 
+    /// The bucket of members and owners.
+    #[must_use]
+    pub fn owners_bucket(&self) -> String {
+        format!("{}_OWNERS", self.prefix)
+    }
+
+    /// The stream behind the bucket of members and owners.
+    #[must_use]
+    pub fn owners(&self) -> String {
+        format!("KV_{}", self.owners_bucket())
+    }
+
+    /// The subject of an entry of the bucket of members and owners.
+    #[must_use]
+    pub fn owners_entry(&self, key: &str) -> String {
+        format!("$KV.{}.{key}", self.owners_bucket())
+    }
+
+    /// The subjects of all entries of the bucket of members and owners.
+    #[must_use]
+    pub fn all_owners(&self) -> String {
+        self.owners_entry(">")
+    }
+
     /// The work queue of offline pushes.
     #[must_use]
     pub fn push(&self) -> String {

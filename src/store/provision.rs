@@ -24,6 +24,8 @@ const LAYOUT: &str = "1";
 /// Where each stream says which layout it has, and among how many partitions it is one.
 const LAYOUT_KEY: &str = "peerd.layout";
 const PARTITIONS_KEY: &str = "peerd.partitions";
+/// How long the bucket of owners remembers that an entry expired or was deleted.
+const EXPIRED_MARKER: Duration = Duration::from_secs(60);
 /// Streams that are made or compared at the same time.
 const CONCURRENT: usize = 8;
 /// Oldest nats-server that does all that peerd asks of it.
@@ -146,6 +148,19 @@ fn configs(subjects: &Subjects, names: &StreamNames, options: &StreamOptions) ->
             ..base.clone()
         });
     }
+    // As `nats kv` would make it, so that the usual tools show it.
+    configs.push(Config {
+        name: names.owners(),
+        subjects: vec![names.all_owners()],
+        discard: DiscardPolicy::New,
+        max_messages_per_subject: 1,
+        allow_rollup: true,
+        deny_delete: true,
+        allow_message_ttl: true,
+        // Who watches is told of an entry that expired.
+        subject_delete_marker_ttl: Some(EXPIRED_MARKER),
+        ..base.clone()
+    });
     configs.push(Config {
         name: names.push(),
         subjects: vec![subjects.all_pushes()],
@@ -231,6 +246,9 @@ fn differences(want: &Config, found: &Config) -> Vec<String> {
             ("deny_delete", config.deny_delete.to_string()),
             ("deny_purge", config.deny_purge.to_string()),
             ("discard_new_per_subject", config.discard_new_per_subject.to_string()),
+            ("allow_rollup_hdrs", config.allow_rollup.to_string()),
+            ("allow_msg_ttl", config.allow_message_ttl.to_string()),
+            ("subject_delete_marker_ttl", format!("{:?}", config.subject_delete_marker_ttl)),
             ("mirror", config.mirror.is_some().to_string()),
             ("sources", config.sources.is_some().to_string()),
             ("subject_transform", config.subject_transform.is_some().to_string()),

@@ -143,6 +143,7 @@ fn options(setup: &Setup) -> Options {
     Options {
         event_encoding: Encoding::Json,
         call_deadline: Duration::from_secs(5),
+        owner_wait: Duration::from_secs(1),
         heartbeat_interval_ms: HEARTBEAT_MS,
         heard_write_interval_ms: 0,
         cached_users: setup.cached_users,

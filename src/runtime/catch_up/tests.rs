@@ -106,6 +106,7 @@ fn node() -> Arc<TestNode> {
     let options = Options {
         event_encoding: Encoding::Json,
         call_deadline: Duration::from_secs(5),
+        owner_wait: Duration::from_secs(1),
         heartbeat_interval_ms: 10_000,
         heard_write_interval_ms: 60_000,
         cached_users: 100,

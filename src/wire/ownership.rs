@@ -1,0 +1,247 @@
+//! The entries of the owners' bucket: who is there, who owns what, how far each has told. JSON, so
+//! that `nats kv get` shows them to people. As with records, a new version is added beside the old.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::record::RecordError;
+use crate::domain::id::{OrderKey, Partition};
+
+const VERSION: u8 = 1;
+/// Longest ID of a member.
+const MEMBER_ID_MAX_BYTES: usize = 64;
+
+/// An instance, from its start to its end, or to the moment at which its entry expires: an
+/// instance whose entry expired comes back as another member.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct MemberId(String);
+
+impl MemberId {
+    /// Takes a member's ID: letters and digits, since it becomes part of a key.
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        let fits = !text.is_empty() && text.len() <= MEMBER_ID_MAX_BYTES;
+        let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        (fits && is_plain).then(|| Self(text.to_owned()))
+    }
+
+    /// The ID as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for MemberId {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::new(&text).ok_or("a member's ID is 1 to 64 letters, digits and -")
+    }
+}
+
+impl From<MemberId> for String {
+    fn from(id: MemberId) -> Self {
+        id.0
+    }
+}
+
+impl std::fmt::Display for MemberId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Where a process runs, so that another on the same machine can tell that it has ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Process {
+    /// The machine's name, for people.
+    pub host: String,
+    /// The process ID.
+    pub pid: u32,
+    /// The boot of the machine and the space that process IDs belong to; empty: not known.
+    pub realm: String,
+    /// When the process began, in the machine's own ticks.
+    pub began: u64,
+}
+
+/// A member's entry. It expires unless it is renewed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Member {
+    /// [`Process`].
+    #[serde(flatten)]
+    pub process: Process,
+    /// peerd's version.
+    pub release: String,
+    /// When it joined, in milliseconds since 1970.
+    pub started_ms: u64,
+    /// Whether it is about to end: it takes no partitions, and gives away those it has.
+    pub leaving: bool,
+    /// Renewals so far.
+    pub beat: u64,
+}
+
+/// A partition's entry. It does not expire: its holder is alive as long as the member's entry is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Owner {
+    /// Who owns the partition; `None`: it was given up in order.
+    pub holder: Option<MemberId>,
+    /// Who is to own it next, when it was given up.
+    pub next: Option<MemberId>,
+    /// Rises with each claim.
+    pub epoch: u64,
+    /// The newest order key that the last holder gave, when it was given up.
+    #[serde(with = "order_key")]
+    pub key: OrderKey,
+    /// When it was claimed or given up, in milliseconds since 1970.
+    pub since_ms: u64,
+}
+
+/// How far a member had come when it was last known to be well. It outlives the member's own entry,
+/// for whoever takes over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Told {
+    /// All that was stored before this time (milliseconds since 1970) has been told.
+    pub told_ms: u64,
+    /// The newest order key that was given.
+    #[serde(with = "order_key")]
+    pub key: OrderKey,
+}
+
+mod order_key {
+    use serde::{Deserialize as _, Serialize as _};
+
+    use crate::domain::id::OrderKey;
+
+    pub(super) fn serialize<S: serde::Serializer>(
+        key: &OrderKey,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        key.0.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<OrderKey, D::Error> {
+        u64::deserialize(deserializer).map(OrderKey)
+    }
+}
+
+/// A key of the bucket.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    /// `member.<id>`: a [`Member`].
+    Member(MemberId),
+    /// `owner.<p>`: an [`Owner`].
+    Owner(Partition),
+    /// `told.<id>`: a [`Told`].
+    Told(MemberId),
+}
+
+impl Key {
+    /// Reads a key; `None` for one that a newer version added.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.split_once('.')? {
+            ("member", id) => MemberId::new(id).map(Self::Member),
+            ("told", id) => MemberId::new(id).map(Self::Told),
+            ("owner", number) => {
+                let partition = number.parse().ok().map(Partition)?;
+                (partition.to_string() == number).then_some(Self::Owner(partition))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Member(id) => write!(f, "member.{id}"),
+            Self::Owner(partition) => write!(f, "owner.{partition}"),
+            Self::Told(id) => write!(f, "told.{id}"),
+        }
+    }
+}
+
+/// An entry with its version beside it.
+#[derive(Serialize, Deserialize)]
+struct Versioned<T> {
+    version: u8,
+    #[serde(flatten)]
+    entry: T,
+}
+
+/// Writes an entry.
+pub fn encode<T: Serialize>(entry: &T) -> Result<Bytes, serde_json::Error> {
+    serde_json::to_vec(&Versioned { version: VERSION, entry }).map(Bytes::from)
+}
+
+/// Reads an entry.
+pub fn decode<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, RecordError> {
+    #[derive(Deserialize)]
+    struct Version {
+        version: u8,
+    }
+    const KIND: &str = "owner's entry";
+    let Version { version } =
+        serde_json::from_slice(bytes).map_err(|_| RecordError::new(KIND, "it has no version"))?;
+    if version != VERSION {
+        return Err(RecordError::new(KIND, format!("its version {version} is unknown")));
+    }
+    let Versioned { entry, .. } = serde_json::from_slice(bytes)
+        .map_err(|_| RecordError::new(KIND, "it is not a version 1 entry"))?;
+    Ok(entry)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(text: &str) -> MemberId {
+        MemberId::new(text).expect("a valid ID")
+    }
+
+    #[test]
+    fn keys_survive_their_text_and_nothing_else_is_a_key() {
+        for key in [Key::Member(id("A1b-2")), Key::Owner(Partition(63)), Key::Told(id("x"))] {
+            assert_eq!(Key::parse(&key.to_string()), Some(key));
+        }
+        for text in ["", "member", "member.", "member.a.b", "owner.x", "owner.01", "owner.70000"] {
+            assert_eq!(Key::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn version_1_entries_stay_readable() {
+        let owner = Owner {
+            holder: Some(id("a")),
+            next: None,
+            epoch: 3,
+            key: OrderKey(7),
+            since_ms: 1_800_000_000_000,
+        };
+        let text =
+            br#"{"version":1,"holder":"a","next":null,"epoch":3,"key":7,"sinceMs":1800000000000}"#;
+        assert_eq!(&encode(&owner).expect("writable")[..], text);
+        assert_eq!(decode::<Owner>(text), Ok(owner));
+        let member = Member { release: "0.1.0".into(), beat: 9, ..Member::default() };
+        let text = br#"{"version":1,"host":"","pid":0,"realm":"","began":0,"release":"0.1.0","startedMs":0,"leaving":false,"beat":9}"#;
+        assert_eq!(&encode(&member).expect("writable")[..], text);
+        assert_eq!(decode::<Member>(text), Ok(member));
+        let told = Told { told_ms: 5, key: OrderKey(6) };
+        assert_eq!(decode::<Told>(br#"{"version":1,"toldMs":5,"key":6}"#), Ok(told));
+    }
+
+    #[test]
+    fn what_is_no_entry_is_refused() {
+        for bad in [&b""[..], b"{}", b"[1]", br#"{"version":2}"#, br#"{"version":1,"holder":""}"#] {
+            assert!(decode::<Owner>(bad).is_err(), "{}", bad.escape_ascii());
+        }
+    }
+}
