@@ -4,12 +4,18 @@ pub mod discovery;
 pub mod memory;
 pub mod nats;
 
+mod intake;
 mod queue;
 
+use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
+use tokio::time::Instant;
+
+use crate::domain::id::Partition;
 use crate::wire::encoding::Encoding;
 
 /// A call as it came in.
@@ -23,6 +29,8 @@ pub struct Incoming {
     pub content_type: Option<String>,
     /// The body.
     pub body: Bytes,
+    /// How often it was passed on between instances.
+    pub hops: u8,
 }
 
 /// What kind of message goes out, apart from its body.
@@ -39,10 +47,26 @@ pub enum Kind {
         /// The text for the caller.
         text: String,
     },
+    /// A call, or a request between instances, that is passed on to whom it concerns.
+    Routed {
+        /// Where the answer goes.
+        reply_to: Option<String>,
+        /// The `Content-Type` header that it came with.
+        content_type: Option<String>,
+        /// How often it was passed on, this time included.
+        hops: u8,
+    },
+}
+
+/// The right to tell users. A message that waited past its end is not sent: somebody else tells
+/// them now.
+pub trait Permit: Send + Sync + fmt::Debug {
+    /// Whether it still holds.
+    fn holds(&self) -> bool;
 }
 
 /// A message on its way out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Outgoing {
     /// Its subject.
     pub subject: String,
@@ -52,6 +76,19 @@ pub struct Outgoing {
     pub kind: Kind,
     /// The body.
     pub body: Bytes,
+    /// What it needs to be sent; `None`: nothing.
+    pub permit: Option<Arc<dyn Permit>>,
+}
+
+/// Why a request between instances has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    /// Nobody takes such requests at the moment: nothing was done.
+    #[error("nobody is there")]
+    Nobody,
+    /// It may or may not have been done.
+    #[error("no answer came")]
+    Unknown,
 }
 
 /// The bus takes nothing more: too much is on its way out.
@@ -67,6 +104,25 @@ pub trait Bus: Send + Sync + 'static {
 
     /// Waits until `count` more messages can be given.
     fn room_for(&self, count: usize) -> impl Future<Output = ()> + Send;
+
+    /// Asks the owner of a user of another partition. Ends by its deadline.
+    fn ask(
+        &self,
+        subject: String,
+        body: Bytes,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Bytes, AskError>> + Send;
+
+    /// Takes in what is routed to a partition, from now on; false where that fails. Done again, it
+    /// changes nothing.
+    fn listen(&self, partition: Partition) -> impl Future<Output = bool> + Send;
+
+    /// Takes in nothing more that is routed to a partition. What has arrived is taken before this
+    /// ends.
+    fn unlisten(&self, partition: Partition) -> impl Future<Output = ()> + Send;
+
+    /// Waits until the server has everything that was given so far; false where it is not reached.
+    fn reach(&self, deadline: Instant) -> impl Future<Output = bool> + Send;
 
     /// The largest message, headers and body, in bytes.
     fn max_message_bytes(&self) -> usize;

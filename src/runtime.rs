@@ -1,19 +1,25 @@
 //! The daemon at work: users and their state, calls and their flow, start and stop.
 
-pub mod clock;
 pub mod connect;
 pub mod daemon;
 pub mod node;
 
+mod again;
 mod blocklist;
 mod call;
 mod catch_up;
 mod cell;
+mod consign;
 mod conversations;
 mod deletions;
 mod history;
+mod hosting;
 mod load;
+mod pending;
 mod replay;
+mod route;
 mod send;
 mod session;
 mod settings;
+mod tenure;
+mod written;

@@ -5,8 +5,7 @@
 pub mod jetstream;
 pub mod memory;
 pub mod provision;
-
-pub(crate) mod link;
+pub mod registry;
 
 mod direct_get;
 
@@ -76,7 +75,8 @@ pub enum AppendError {
 #[error("the store does not answer: {0}")]
 pub struct ReadError(pub String);
 
-/// The streams. Every call ends by its deadline.
+/// The streams. Every call ends by its deadline. What was acknowledged here, or is known by
+/// [`Store::last_seq`] or [`Store::reaches`], is in every read that begins after that.
 pub trait Store: Send + Sync + 'static {
     /// Stores a record after checking that its subject's last record is at `expected_seq` (0: that
     /// there is none). Answers where it was stored, once it is as durable as the stream is
@@ -119,13 +119,19 @@ pub trait Store: Send + Sync + 'static {
         deadline: Instant,
     ) -> impl Future<Output = Result<(), AppendError>> + Send;
 
-    /// The last `count` records of a stream, whatever their subject, in the stream's order.
-    fn tail(
+    /// The place of the newest record of a stream. Never an old answer.
+    fn last_seq(
         &self,
         stream: StreamId,
-        count: u64,
         deadline: Instant,
-    ) -> impl Future<Output = Result<Vec<Record>, ReadError>> + Send;
+    ) -> impl Future<Output = Result<u64, ReadError>> + Send;
+
+    /// Takes note that a stream goes at least so far: reads that follow show it.
+    fn reaches(&self, stream: StreamId, seq: u64);
+
+    /// Whether a read may be answered by a copy that is behind, so that the ends of streams are worth
+    /// knowing.
+    fn may_lag(&self) -> bool;
 
     /// Rises whenever what was read before may be out of date (a connection was lost).
     fn generation(&self) -> u64;

@@ -2,6 +2,7 @@
 //! become the types of [`crate::domain`] and back. Pure: bytes in, values out.
 
 pub mod content;
+pub mod delivery;
 pub mod discovery;
 pub mod encoding;
 pub mod entry;

@@ -2,7 +2,11 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use super::{Bus, Full, Outgoing};
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::{AskError, Bus, Full, Outgoing};
+use crate::domain::id::Partition;
 
 /// Keeps what went out, until it is taken.
 #[derive(Debug, Default)]
@@ -24,6 +28,25 @@ impl Bus for Memory {
     }
 
     async fn room_for(&self, _count: usize) {}
+
+    async fn ask(
+        &self,
+        _subject: String,
+        _body: Bytes,
+        _deadline: Instant,
+    ) -> Result<Bytes, AskError> {
+        Err(AskError::Nobody)
+    }
+
+    async fn listen(&self, _partition: Partition) -> bool {
+        true
+    }
+
+    async fn unlisten(&self, _partition: Partition) {}
+
+    async fn reach(&self, _deadline: Instant) -> bool {
+        true
+    }
 
     fn max_message_bytes(&self) -> usize {
         1024 * 1024

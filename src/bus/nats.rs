@@ -1,41 +1,117 @@
 //! The bus on core NATS.
 
-use std::collections::VecDeque;
-use std::time::Duration;
+use std::collections::HashMap;
 
-use async_nats::{Client, HeaderMap, Message, Subscriber};
+use async_nats::client::{Request, RequestErrorKind};
+use async_nats::{Client, HeaderMap};
 use bytes::Bytes;
-use futures::FutureExt as _;
-use futures::stream::StreamExt as _;
+use futures::StreamExt as _;
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use super::queue::{Giver, Taker, queue};
-use super::{Bus, Full, Incoming, Kind, Outgoing};
-use crate::wire::discovery::QUEUE_GROUP;
+use super::intake::{Arrival, Subscription};
+use super::queue::{Giver, Item, Taker, queue};
+use super::{AskError, Bus, Full, Incoming, Kind, Outgoing};
+use crate::domain::id::Partition;
+use crate::link::Link;
 use crate::wire::encoding::{
-    CONTENT_TYPE, Encoding, PEER_DUPLICATE, SERVICE_ERROR, SERVICE_ERROR_CODE,
+    CONTENT_TYPE, Encoding, PEER_DUPLICATE, PEER_HOPS, SERVICE_ERROR, SERVICE_ERROR_CODE,
 };
 use crate::wire::subject::Subjects;
 
 /// Messages that are taken from the queue at once.
 const BATCH: usize = 256;
+/// Messages that have come in and wait for room; more wait in the connection.
+const ARRIVALS: usize = 1024;
 
 /// The bus on core NATS.
 #[derive(Debug)]
 pub struct Nats {
     queue: Giver,
     client: Client,
+    link: Link,
+    subjects: Subjects,
+    arrivals: mpsc::Sender<Arrival>,
+    /// What is subscribed to: the calls by users, and what is routed to partitions.
+    calls: Mutex<Option<Subscription>>,
+    routed: Mutex<HashMap<Partition, Subscription>>,
+}
+
+/// What comes in, in one queue.
+#[derive(Debug)]
+pub struct Calls {
+    arrivals: mpsc::Receiver<Arrival>,
 }
 
 impl Nats {
     /// A bus over a connection, with room for `capacity` messages on their way out. The task ends
     /// when the bus is dropped and everything has been handed to the connection.
-    #[must_use]
-    pub fn new(client: Client, capacity: usize) -> (Self, JoinHandle<()>) {
+    pub(crate) fn new(
+        client: Client,
+        link: Link,
+        subjects: Subjects,
+        capacity: usize,
+    ) -> (Self, Calls, JoinHandle<()>) {
         let (queue, outgoing) = queue(capacity);
-        let pump = tokio::spawn(pump(client.clone(), outgoing));
-        (Self { queue, client }, pump)
+        let (arrivals, calls) = mpsc::channel(ARRIVALS);
+        let pump = tokio::spawn(pump(client.clone(), link.clone(), outgoing));
+        let (calls_by_users, routed) = (Mutex::default(), Mutex::default());
+        let nats = Self { queue, client, link, subjects, arrivals, calls: calls_by_users, routed };
+        (nats, Calls { arrivals: calls }, pump)
+    }
+
+    /// Answers, as long as the connection stands, whether the instance is there.
+    pub async fn answer_probes(&self, instance: &str) -> Result<(), async_nats::SubscribeError> {
+        let mut probes = self.client.subscribe(self.subjects.probe(instance)).await?;
+        let client = self.client.clone();
+        tokio::spawn(async move {
+            while let Some(probe) = probes.next().await {
+                if let Some(reply) = probe.reply {
+                    // An answer that is lost is asked for again.
+                    let _ = client.publish(reply, Bytes::new()).await;
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// Takes calls by users in, from now on.
+    pub async fn take_calls(&self) -> Result<(), async_nats::SubscribeError> {
+        let (subject, filler) = (self.subjects.all_calls(), self.subjects.calls_filler());
+        let arrivals = self.arrivals.clone();
+        let subscription = Subscription::new(&self.client, subject, filler, arrivals).await?;
+        *self.calls.lock().await = Some(subscription);
+        Ok(())
+    }
+
+    /// Takes no more calls by users in. What has arrived is taken before this ends.
+    pub async fn end_calls(&self) {
+        if let Some(subscription) = self.calls.lock().await.take() {
+            subscription.end().await;
+        }
+        self.all_taken().await;
+    }
+
+    /// Waits until everything that has come in was taken.
+    async fn all_taken(&self) {
+        let (told, tells) = oneshot::channel();
+        if self.arrivals.send(Arrival::Mark(told)).await.is_ok() {
+            let _ = tells.await;
+        }
+    }
+}
+
+impl Calls {
+    /// The next message that came in. May be dropped while it waits.
+    pub async fn next(&mut self) -> Option<Incoming> {
+        loop {
+            match self.arrivals.recv().await? {
+                Arrival::Message(incoming) => return Some(incoming),
+                // Whoever waits may have given up.
+                Arrival::Mark(told) => _ = told.send(()),
+            }
+        }
     }
 }
 
@@ -48,24 +124,111 @@ impl Bus for Nats {
         self.queue.room_for(count).await;
     }
 
+    async fn ask(
+        &self,
+        subject: String,
+        body: Bytes,
+        deadline: Instant,
+    ) -> Result<Bytes, AskError> {
+        if !self.link.is_up() {
+            return Err(AskError::Nobody);
+        }
+        // No timeout of async-nats's own: the link's guard ends the wait.
+        let request = Request::new().payload(body).timeout(None);
+        match self.link.guard(deadline, self.client.send_request(subject, request)).await {
+            Ok(Ok(answer)) => Ok(answer.payload),
+            Ok(Err(error)) if error.kind() == RequestErrorKind::NoResponders => {
+                Err(AskError::Nobody)
+            }
+            Ok(Err(_)) | Err(_) => Err(AskError::Unknown),
+        }
+    }
+
+    async fn listen(&self, partition: Partition) -> bool {
+        let mut routed = self.routed.lock().await;
+        if routed.contains_key(&partition) {
+            return true;
+        }
+        let subject = self.subjects.all_routed(partition);
+        let filler = self.subjects.routed_filler(partition);
+        let arrivals = self.arrivals.clone();
+        match Subscription::new(&self.client, subject, filler, arrivals).await {
+            Ok(subscription) => {
+                routed.insert(partition, subscription);
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, "not subscribed");
+                false
+            }
+        }
+    }
+
+    async fn unlisten(&self, partition: Partition) {
+        let subscription = self.routed.lock().await.remove(&partition);
+        if let Some(subscription) = subscription {
+            subscription.end().await;
+            self.all_taken().await;
+        }
+    }
+
+    async fn reach(&self, deadline: Instant) -> bool {
+        let reached = async {
+            self.queue.mark().await?.await.ok()?;
+            // A flush only empties buffers on this side; the server's answer comes after all that
+            // was sent before the request.
+            let request = Request::new().timeout(None);
+            let answer = self.client.send_request(self.subjects.nobody(), request);
+            match self.link.guard(deadline, answer).await {
+                Ok(Err(error)) if error.kind() == RequestErrorKind::NoResponders => Some(()),
+                Ok(_) | Err(_) => None,
+            }
+        };
+        matches!(timeout_at(deadline, reached).await, Ok(Some(())))
+    }
+
     fn max_message_bytes(&self) -> usize {
         self.client.max_payload()
     }
 }
 
 /// Hands messages to the connection in order.
-async fn pump(client: Client, mut outgoing: Taker) {
+async fn pump(client: Client, link: Link, mut outgoing: Taker) {
     let plain = Encoded::new();
     let mut batch = Vec::with_capacity(BATCH);
     while outgoing.take(&mut batch, BATCH).await > 0 {
-        for message in batch.drain(..) {
-            let headers = plain.headers(&message);
-            let sent = client.publish_with_headers(message.subject, headers, message.body).await;
-            if let Err(error) = sent {
-                // Over the server's max_payload, or the connection was closed for good.
-                tracing::warn!(%error, "a message could not go out");
+        for item in batch.drain(..) {
+            match item {
+                Item::Message(message) => send(&client, &link, &plain, message).await,
+                // Whoever waits may have given up.
+                Item::Mark(told) => _ = told.send(()),
             }
         }
+    }
+}
+
+async fn send(client: &Client, link: &Link, plain: &Encoded, message: Outgoing) {
+    // What the connection takes while it is down goes out when it is up again, however late.
+    if message.permit.is_some() {
+        link.up().await;
+    }
+    if message.permit.as_ref().is_some_and(|permit| !permit.holds()) {
+        tracing::debug!("an event waited for too long and is left to the partition's next owner");
+        return;
+    }
+    let headers = plain.headers(&message);
+    let Outgoing { subject, kind, body, .. } = message;
+    let sent = match kind {
+        Kind::Routed { reply_to: Some(reply_to), .. } => {
+            client.publish_with_reply_and_headers(subject, reply_to, headers, body).await
+        }
+        Kind::Plain | Kind::Duplicate | Kind::Error { .. } | Kind::Routed { .. } => {
+            client.publish_with_headers(subject, headers, body).await
+        }
+    };
+    if let Err(error) = sent {
+        // Over the server's max_payload, or the connection was closed for good.
+        tracing::warn!(%error, "a message could not go out");
     }
 }
 
@@ -86,12 +249,20 @@ impl Encoded {
     }
 
     fn headers(&self, message: &Outgoing) -> HeaderMap {
+        if let Kind::Routed { content_type, hops, .. } = &message.kind {
+            let mut headers = HeaderMap::new();
+            if let Some(content_type) = content_type {
+                headers.insert(CONTENT_TYPE, content_type.as_str());
+            }
+            headers.insert(PEER_HOPS, hops.to_string());
+            return headers;
+        }
         let mut headers = match message.encoding {
             Encoding::Json => self.json.clone(),
             Encoding::MessagePack => self.message_pack.clone(),
         };
         match &message.kind {
-            Kind::Plain => {}
+            Kind::Plain | Kind::Routed { .. } => {}
             Kind::Duplicate => headers.insert(PEER_DUPLICATE, "true"),
             Kind::Error { code, text } => {
                 headers.insert(SERVICE_ERROR, text.as_str());
@@ -99,127 +270,5 @@ impl Encoded {
             }
         }
         headers
-    }
-}
-
-/// How many more messages a subscription takes after it is told to end: more than can be on their
-/// way from the server at that moment.
-const LAST_CALLS: u64 = 1024;
-/// How long a subscription has to end.
-const ENDING: Duration = Duration::from_millis(500);
-
-/// A subscription to calls that can end without losing one.
-///
-/// `Subscriber::drain` of async-nats 0.51 forgets the subscription before the server has, and drops
-/// what the server sends in between. `Subscriber::unsubscribe_after` has both sides count to the
-/// same message: so the subscription is told to end a number of messages from now, and messages of
-/// our own fill the number up.
-struct CallSubscription {
-    subscriber: Subscriber,
-    /// Messages that came out of the subscriber so far.
-    taken: u64,
-    /// A subject that the subscription matches and that no call can have.
-    filler: String,
-}
-
-impl CallSubscription {
-    async fn new(
-        client: &Client,
-        subject: String,
-        filler: String,
-    ) -> Result<Self, async_nats::SubscribeError> {
-        let subscriber = client.queue_subscribe(subject, QUEUE_GROUP.to_owned()).await?;
-        Ok(Self { subscriber, taken: 0, filler })
-    }
-
-    /// The next message. May be dropped while it waits.
-    async fn next(&mut self) -> Option<Message> {
-        loop {
-            let message = self.subscriber.next().await?;
-            self.taken += 1;
-            if message.subject.as_str() != self.filler {
-                return Some(message);
-            }
-        }
-    }
-
-    async fn end(&mut self, client: &Client) {
-        // Neither can fail while the connection is there, and without it nothing comes.
-        let _ = self.subscriber.unsubscribe_after(self.taken + LAST_CALLS).await;
-        for _ in 0..LAST_CALLS {
-            let _ = client.publish(self.filler.clone(), Bytes::new()).await;
-        }
-    }
-}
-
-/// The calls that come in, by users and routed by partition.
-pub struct Calls {
-    client: Client,
-    direct: CallSubscription,
-    routed: CallSubscription,
-    /// What was there when the subscriptions were told to end.
-    left: VecDeque<Message>,
-    /// By when they must have ended.
-    ends: Option<Instant>,
-}
-
-impl Calls {
-    /// Subscribes to the calls.
-    pub async fn subscribe(
-        client: &Client,
-        subjects: &Subjects,
-    ) -> Result<Self, async_nats::SubscribeError> {
-        let [direct, routed] = subjects.fillers();
-        Ok(Self {
-            client: client.clone(),
-            direct: CallSubscription::new(client, subjects.all_calls(), direct).await?,
-            routed: CallSubscription::new(client, subjects.all_routed_calls(), routed).await?,
-            left: VecDeque::new(),
-            ends: None,
-        })
-    }
-
-    /// Takes no more calls; [`Calls::next`] still gives those that the server has sent.
-    pub async fn drain(&mut self) {
-        // What is here already is not on its way any more.
-        while let Some(Some(message)) = self.receive().now_or_never() {
-            self.left.push_back(message);
-        }
-        self.direct.end(&self.client).await;
-        self.routed.end(&self.client).await;
-        self.ends = Some(Instant::now() + ENDING);
-    }
-
-    /// The next call; `None` after a drain or when the connection is closed. May be dropped while
-    /// it waits.
-    pub async fn next(&mut self) -> Option<Incoming> {
-        if let Some(message) = self.left.pop_front() {
-            return Some(incoming(message));
-        }
-        let message = match self.ends {
-            None => self.receive().await?,
-            // Where others of the group took our fillers, or the connection was made anew and the
-            // counts with it, the subscriptions do not end by themselves.
-            Some(ends) => timeout_at(ends, self.receive()).await.ok().flatten()?,
-        };
-        Some(incoming(message))
-    }
-
-    async fn receive(&mut self) -> Option<Message> {
-        tokio::select! {
-            Some(message) = self.direct.next() => Some(message),
-            Some(message) = self.routed.next() => Some(message),
-            else => None,
-        }
-    }
-}
-
-fn incoming(message: Message) -> Incoming {
-    let content_type = message.headers.as_ref().and_then(|headers| headers.get(CONTENT_TYPE));
-    Incoming {
-        content_type: content_type.map(|value| value.as_str().to_owned()),
-        subject: message.subject.to_string(),
-        reply_to: message.reply.map(|reply| reply.to_string()),
-        body: message.payload,
     }
 }

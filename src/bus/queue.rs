@@ -2,21 +2,30 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::{Full, Outgoing};
+
+/// What is in the queue.
+#[derive(Debug)]
+pub(super) enum Item {
+    /// A message.
+    Message(Outgoing),
+    /// To be told once everything before it has left the queue.
+    Mark(oneshot::Sender<()>),
+}
 
 /// The end that messages are given to.
 #[derive(Debug)]
 pub(super) struct Giver {
-    queue: mpsc::Sender<Outgoing>,
+    queue: mpsc::Sender<Item>,
     /// Told each time messages have left the queue.
     left: Arc<Notify>,
 }
 
 /// The end that messages are taken from.
 pub(super) struct Taker {
-    queue: mpsc::Receiver<Outgoing>,
+    queue: mpsc::Receiver<Item>,
     left: Arc<Notify>,
 }
 
@@ -30,7 +39,13 @@ pub(super) fn queue(capacity: usize) -> (Giver, Taker) {
 impl Giver {
     /// Gives a message, if there is room.
     pub(super) fn give(&self, outgoing: Outgoing) -> Result<(), Full> {
-        self.queue.try_send(outgoing).map_err(|_| Full)
+        self.queue.try_send(Item::Message(outgoing)).map_err(|_| Full)
+    }
+
+    /// Tells once everything that was given so far has left the queue.
+    pub(super) async fn mark(&self) -> Option<oneshot::Receiver<()>> {
+        let (told, tells) = oneshot::channel();
+        self.queue.send(Item::Mark(told)).await.ok().map(|()| tells)
     }
 
     /// Waits until there is room for `count` messages. Not by reserving: a reservation that waits
@@ -49,7 +64,7 @@ impl Giver {
 impl Taker {
     /// Takes up to `most` messages, in order; waits for the first. None are left, and none will
     /// come, when it took none.
-    pub(super) async fn take(&mut self, batch: &mut Vec<Outgoing>, most: usize) -> usize {
+    pub(super) async fn take(&mut self, batch: &mut Vec<Item>, most: usize) -> usize {
         let taken = self.queue.recv_many(batch, most).await;
         self.left.notify_waiters();
         taken
@@ -66,7 +81,7 @@ mod tests {
 
     fn message() -> Outgoing {
         let (subject, body) = (String::new(), bytes::Bytes::new());
-        Outgoing { subject, encoding: Encoding::Json, kind: Kind::Plain, body }
+        Outgoing { subject, encoding: Encoding::Json, kind: Kind::Plain, body, permit: None }
     }
 
     #[tokio::test]

@@ -41,11 +41,10 @@ pub(super) async fn run(settings: Settings, telemetry: Telemetry) -> ExitCode {
         Err(error) => {
             tracing::error!(%error, "peerd cannot go on");
             ExitCode::from(match error {
-                ServeError::Provision(_) | ServeError::AnotherInstance { .. } => EXIT_CONFIGURATION,
-                ServeError::Connect(_)
-                | ServeError::Subscribe(_)
-                | ServeError::Resume(_)
-                | ServeError::Closed => EXIT_UNAVAILABLE,
+                ServeError::Provision(_) => EXIT_CONFIGURATION,
+                ServeError::Connect(_) | ServeError::Subscribe(_) | ServeError::Closed => {
+                    EXIT_UNAVAILABLE
+                }
             })
         }
     }

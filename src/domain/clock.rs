@@ -45,6 +45,11 @@ impl KeyClock {
         OrderKey(step(before.unwrap_or_else(|newest| newest)))
     }
 
+    /// The newest key given or seen.
+    pub fn newest(&self) -> OrderKey {
+        OrderKey(self.newest.load(Ordering::Acquire))
+    }
+
     /// Takes note of a key from elsewhere (the store, another partition).
     pub fn observe(&self, seen: OrderKey) {
         self.newest.fetch_max(seen.0, Ordering::AcqRel);

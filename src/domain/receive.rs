@@ -48,6 +48,19 @@ pub const fn head(message: &Message, mark: Mark, page: PagePointers, stream_seq:
     }
 }
 
+/// What the receiver's owner answers to the sender's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivered {
+    /// The message.
+    pub message: Arc<Message>,
+    /// Where it is; `None` for a Command, and for a repeat.
+    pub head: Option<Head>,
+    /// The receiver's name, for the sender's conversation.
+    pub receiver_name: String,
+    /// Whether it had been stored before.
+    pub is_duplicate: bool,
+}
+
 /// What is to be done with a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plan {

@@ -71,6 +71,17 @@ pub struct Delivery {
     pub sent_seq: u64,
 }
 
+/// What the receiver's owner is to do with a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Take it in.
+    Deliver,
+    /// Say whether it would be taken in: a first contact is stored at the sender's before.
+    Ask,
+    /// Answer it if it is known to be a repeat: its sender is over the rate.
+    Repeat,
+}
+
 impl Send {
     /// Checks what can be checked without any state.
     pub fn validate(&self, from: &UserId, limits: &Limits) -> Result<(), Rejection> {

@@ -97,7 +97,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let payload = entry::encode_block(is_blocked).map_err(|_| Failure::Internal)?;
         let subject = self.subjects.block(cell.partition, &cell.token, &Token::of(other));
         let stream = StreamId::State(cell.partition);
-        let written = self.store.append(stream, subject, payload, expected_seq, deadline).await;
+        let written = self.write(cell, stream, subject, payload, expected_seq, deadline).await;
         written.map_err(|error| entry_failure(cell, &error))
     }
 }

@@ -9,7 +9,9 @@ use tokio::time::Instant;
 
 use super::cell::UserCell;
 use super::node::Node;
+use super::route::NO_OWNER;
 use super::session::LoggedIn;
+use super::tenure::{Tenure, Work};
 use crate::bus::{Bus, Incoming, Kind, Outgoing};
 use crate::domain::id::UserId;
 use crate::domain::rejection::Rejection;
@@ -20,8 +22,6 @@ use crate::wire::reply::{Reply, ReplyBody};
 use crate::wire::request::{Method, Request};
 use crate::wire::subject::Token;
 
-/// When a caller who was refused for too many calls under way may try again.
-const OVERLOADED_RETRY_MS: u64 = 100;
 /// Room that a reply leaves for its subject and headers in the server's largest message.
 const ENVELOPE_BYTES: usize = 4096;
 /// How long a replay may take, in call deadlines.
@@ -40,31 +40,19 @@ struct Replay {
 }
 
 impl<S: Store, B: Bus> Node<S, B> {
-    /// Takes a call in: at once refused, or under way in a task of its own. To be called when
-    /// there is room for what it sends ([`Node::wait_for_room`]).
-    pub fn take(self: &Arc<Self>, incoming: Incoming) {
-        let Ok(permit) = self.calls.clone().try_acquire_owned() else {
-            let failure = Failure::Overloaded { retry_after_ms: OVERLOADED_RETRY_MS };
-            self.refuse(&incoming, &failure.into());
-            return;
-        };
-        let node = self.clone();
-        self.tasks.spawn(async move {
-            node.handle(incoming).await;
-            drop(permit);
-        });
-    }
-
-    /// Handles a call to its end.
-    pub async fn handle(self: &Arc<Self>, incoming: Incoming) {
+    /// Handles a call of a partition that this instance owns, to its end.
+    pub(super) async fn handle_call(self: &Arc<Self>, incoming: Incoming, work: Work) {
         let began = Instant::now();
+        let _under_way = self.pending.begin(self.clock.now().wall_ms);
         let encoding = Encoding::of_request(incoming.content_type.as_deref(), &incoming.body);
         let written = encoding.clone().unwrap_or_else(|_| Encoding::sniff(&incoming.body));
         let deadline = self.deadline();
+        let tenure = &work.tenure;
         let user = self.caller(&incoming);
         let result = match &user {
             Ok((user, method)) => {
-                let performed = self.perform(user, *method, encoding, &incoming.body, deadline);
+                let performed =
+                    self.perform(tenure, user, *method, encoding, &incoming.body, deadline);
                 // A fault in one call is that call's alone.
                 AssertUnwindSafe(performed).catch_unwind().await.unwrap_or_else(|_| {
                     tracing::error!(method = method.name(), "a call panicked");
@@ -72,6 +60,14 @@ impl<S: Store, B: Bus> Node<S, B> {
                 })
             }
             Err(rejection) => Err(rejection.clone().into()),
+        };
+        // What was decided is of no use if somebody else has decided since. A message that was sent
+        // is stored, whoever owns what now.
+        let is_sent = matches!(&result, Ok(Outcome { reply: Reply::Sent { .. }, .. }));
+        let result = if is_sent || result.is_err() || tenure.may_act() {
+            result
+        } else {
+            Err(NO_OWNER.into())
         };
         let error = result.as_ref().err().map(|error| (error.code(), error.reason()));
         self.counters.count(began.elapsed(), error);
@@ -121,13 +117,14 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     async fn perform(
         self: &Arc<Self>,
+        tenure: &Arc<Tenure>,
         user: &UserId,
         method: Method,
         encoding: Result<Encoding, Rejection>,
         body: &Bytes,
         deadline: Instant,
     ) -> Result<Outcome, CallError> {
-        let cell = self.user(user, deadline).await?;
+        let cell = self.user(tenure, user, deadline).await?;
         if method != Method::Login {
             self.hear(&cell)?;
         }
@@ -191,7 +188,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let kind = if is_duplicate { Kind::Duplicate } else { Kind::Plain };
         let most = self.bus.max_message_bytes().saturating_sub(ENVELOPE_BYTES);
         match fitting(reply, encoding, viewer, most) {
-            Ok(body) => self.emit(Outgoing { subject, encoding, kind, body }),
+            Ok(body) => self.emit(Outgoing { subject, encoding, kind, body, permit: None }),
             Err(error) => {
                 tracing::error!(%error, "a reply could not be written");
                 self.reply_error(incoming, encoding, &Failure::Internal.into());
@@ -199,18 +196,33 @@ impl<S: Store, B: Bus> Node<S, B> {
         }
     }
 
-    fn refuse(&self, incoming: &Incoming, error: &CallError) {
+    /// Refuses what names no user, or a reply subject that is not the caller's to name.
+    pub(super) fn refuse_malformed(&self, incoming: &Incoming) {
+        let rejection = match self.caller(incoming) {
+            Err(rejection) => rejection,
+            Ok(_) => Rejection::invalid("the subject", "is not a call's"),
+        };
+        self.refuse(incoming, rejection);
+    }
+
+    /// Refuses a call, or a request of another instance, without having done anything.
+    pub(super) fn refuse(&self, incoming: &Incoming, error: impl Into<CallError>) {
+        let error = error.into();
+        if self.subjects.parse_ask(&incoming.subject).is_some() {
+            self.answer_ask(incoming, &Err(error));
+            return;
+        }
         let encoding = Encoding::of_request(incoming.content_type.as_deref(), &incoming.body);
         let encoding = encoding.unwrap_or_else(|_| Encoding::sniff(&incoming.body));
         self.counters.count(std::time::Duration::ZERO, Some((error.code(), error.reason())));
-        self.reply_error(incoming, encoding, error);
+        self.reply_error(incoming, encoding, &error);
     }
 
     fn reply_error(&self, incoming: &Incoming, encoding: Encoding, error: &CallError) {
         let Some(subject) = self.reply_subject(incoming) else { return };
         let kind = Kind::Error { code: error.code(), text: error.to_string() };
         match encoding.encode(&FailureBody(error)) {
-            Ok(body) => self.emit(Outgoing { subject, encoding, kind, body }),
+            Ok(body) => self.emit(Outgoing { subject, encoding, kind, body, permit: None }),
             Err(error) => tracing::error!(%error, "an error could not be written"),
         }
     }

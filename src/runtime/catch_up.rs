@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 use super::cell::{STRAGGLER, Turn, UserCell};
 use super::load::LoadError;
 use super::node::Node;
+use super::tenure::Work;
 use crate::bus::Bus;
 use crate::domain::conversation::PagePointers;
 use crate::domain::id::UserId;
@@ -56,8 +57,9 @@ impl<S: Store, B: Bus> Node<S, B> {
                     self.note_revision(receiver, &mut user);
                     self.push_if_away(receiver, &user, stored.push.as_ref(), &message);
                 }
-                if let Some(sender) = from_memory {
-                    self.tell_sender(&sender, &message, head, &name(receiver));
+                match from_memory {
+                    Some(sender) => self.tell_sender(&sender, &message, head, &name(receiver)),
+                    None => self.notify_sender(sender, &receiver.id),
                 }
                 next = record.stream_seq + 1;
                 is_ahead = true;
@@ -112,9 +114,9 @@ impl<S: Store, B: Bus> Node<S, B> {
         self: &Arc<Self>,
         receiver: &Arc<UserCell>,
         sender: &UserId,
-        turn: Turn,
+        (turn, work): (Turn, Work),
     ) {
-        loop {
+        while receiver.tenure.may_act() {
             match self.catch_up(receiver, sender, Instant::now() + TRY).await {
                 Ok(()) => break,
                 Err(LoadError::Read(_)) => sleep(RETRY).await,
@@ -124,7 +126,8 @@ impl<S: Store, B: Bus> Node<S, B> {
                 }
             }
         }
-        drop(turn);
+        // A partition that is about to change hands need not wait for the rest.
+        drop((turn, work));
         // Should it come into the log after that, the next append meets it. This is for a pair
         // that falls silent: its counts are to be right all the same.
         sleep(STRAGGLER).await;

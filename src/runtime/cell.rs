@@ -8,11 +8,12 @@ use std::time::Duration;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, timeout_at};
 
+use super::tenure::Tenure;
 use crate::domain::id::{Partition, UserId};
 use crate::domain::user::User;
 use crate::store::StreamId;
 use crate::wire::failure::Failure;
-use crate::wire::subject::{Subjects, Token};
+use crate::wire::subject::Token;
 
 /// How long after its connection was lost, or its answer was given up, a write can still come into
 /// the store: the server may have it in a queue.
@@ -28,6 +29,8 @@ pub(super) struct UserCell {
     pub(super) id: UserId,
     pub(super) token: Token,
     pub(super) partition: Partition,
+    /// The time for which this instance may act for the user.
+    pub(super) tenure: Arc<Tenure>,
     state: Mutex<User>,
     gate: tokio::sync::Mutex<()>,
     turns: Mutex<HashMap<UserId, Arc<tokio::sync::Mutex<()>>>>,
@@ -46,11 +49,11 @@ pub(super) struct UserCell {
 }
 
 impl UserCell {
-    pub(super) fn new(id: UserId, subjects: &Subjects) -> Self {
-        let token = Token::of(&id);
+    pub(super) fn new(id: UserId, tenure: Arc<Tenure>) -> Self {
         Self {
-            partition: subjects.partition(&token),
-            token,
+            partition: tenure.partition,
+            tenure,
+            token: Token::of(&id),
             state: Mutex::new(User::new(id.clone())),
             id,
             gate: tokio::sync::Mutex::default(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_nats::{Client, ConnectOptions, Event};
 use tokio::time::{Instant, sleep};
 
-use crate::store::link::Link;
+use crate::link::Link;
 
 /// Wait between tries to connect.
 const RETRY: Duration = Duration::from_millis(500);

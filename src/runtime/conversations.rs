@@ -143,6 +143,12 @@ impl<S: Store, B: Bus> Node<S, B> {
         }
     }
 
+    /// The name that a user gave at login; empty where none was given.
+    pub(super) async fn name(&self, user: &UserId, deadline: Instant) -> Result<String, LoadError> {
+        let names = self.names(std::iter::once(user), deadline).await?;
+        Ok(names.get(user).cloned().unwrap_or_default())
+    }
+
     /// The names that users gave at login.
     async fn names(
         &self,

@@ -5,26 +5,25 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::Client;
-use futures::StreamExt as _;
+use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::task::AbortOnDropHandle as AbortOnDrop;
 
-use super::clock::Clock;
 use super::connect::{ConnectError, Connection, NatsOptions, connect};
 use super::node::{MESSAGES_PER_CALL, Node, Options, ROOM_BEYOND_CALLS};
-use crate::bus::discovery::{Counters, Discovery};
+use crate::bus::Bus;
+use crate::bus::discovery::Discovery;
 use crate::bus::nats::{Calls, Nats};
-use crate::bus::{Bus, Incoming};
+use crate::clock::Clock;
+use crate::cluster::steward::{self, Steward};
+use crate::cluster::table::Table;
 use crate::store::Store;
 use crate::store::jetstream::{JetStream, StreamNames};
 use crate::store::provision::{ProvisionError, StreamOptions, provision};
-use crate::wire::discovery::{DISCOVERY_PREFIX, EndpointInfo, Identity, QUEUE_GROUP, SERVICE};
-use crate::wire::failure::Failure;
+use crate::wire::discovery::{EndpointInfo, Identity, QUEUE_GROUP, SERVICE};
 use crate::wire::subject::Subjects;
 use crate::wire::time::rfc3339;
 
-/// How long other instances have to answer when one starts.
-const OTHERS_ANSWER: Duration = Duration::from_millis(300);
 /// How long starting may take once NATS is connected.
 const START: Duration = Duration::from_secs(30);
 
@@ -55,20 +54,9 @@ pub enum ServeError {
     /// The streams are not as they should be.
     #[error(transparent)]
     Provision(#[from] ProvisionError),
-    /// Another instance serves the same subjects.
-    #[error("another peerd ({id}) serves the subjects below {prefix:?}; for now there can be one")]
-    AnotherInstance {
-        /// The other's ID.
-        id: String,
-        /// The subject prefix of both.
-        prefix: String,
-    },
     /// The subscriptions were refused.
     #[error("the calls could not be subscribed to: {0}")]
     Subscribe(#[from] async_nats::SubscribeError),
-    /// The newest messages could not be read.
-    #[error("the newest messages could not be read")]
-    Resume(#[source] Failure),
     /// The connection was closed for good.
     #[error("the connection to NATS was closed")]
     Closed,
@@ -86,102 +74,99 @@ pub async fn serve(
     // events, nor calls behind acks.
     let store = connect(&settings.nats, "peerd store").await?;
     let bus = connect(&settings.nats, "peerd bus").await?;
-    refuse_company(&bus.client, subjects.prefix()).await?;
     provision(&store.client, &subjects, &names, &settings.stream).await?;
 
-    let capacity = settings.node.calls_under_way * MESSAGES_PER_CALL + ROOM_BEYOND_CALLS;
-    let (outgoing, pump) = Nats::new(bus.client.clone(), capacity);
+    let capacity = settings.node.most_under_way() * MESSAGES_PER_CALL + ROOM_BEYOND_CALLS;
+    let (nats, mut calls, pump) =
+        Nats::new(bus.client.clone(), bus.link.clone(), subjects.clone(), capacity);
     let clock = Clock::system();
-    let counters = Arc::new(Counters::default());
-    let jetstream = JetStream::new(store.client.clone(), store.link.clone(), names.clone());
-    let node = Node::new(
-        jetstream,
-        outgoing,
-        subjects.clone(),
-        settings.node.clone(),
-        clock,
-        counters.clone(),
+    let jetstream = JetStream::new(
+        store.client.clone(),
+        store.link.clone(),
+        names.clone(),
+        settings.partitions,
+        settings.stream.replicas,
     );
-    node.resume(Instant::now() + START).await.map_err(ServeError::Resume)?;
+    let registry = Arc::new(jetstream.clone());
+    let table = Arc::new(Table::new(settings.partitions));
+    let options = settings.node.clone();
+    let node = Node::new(jetstream, nats, subjects.clone(), options, clock, table.clone());
 
-    let mut calls = Calls::subscribe(&bus.client, &subjects).await?;
-    let discovery = discovery(&subjects, counters, clock.now().wall_ms);
-    let id = discovery.identity.id.clone();
-    let discovery = tokio::spawn(discovery.serve(bus.client.clone()));
-    let keeper = tokio::spawn(keep_streams(store, subjects, names, settings.stream.clone()));
-    round_trip(&bus.client, Instant::now() + START).await;
-    ready(&id);
+    let instance = nuid::next().to_string();
+    let discovery = discovery(&subjects, &instance, &node, clock.now().wall_ms);
+    // Before it joins: the others ask who has joined whether it answers.
+    node.bus().answer_probes(&instance).await?;
+    let keeper = keep_streams(store, subjects, names, settings.stream.clone());
+    let keeper = AbortOnDrop::new(tokio::spawn(keeper));
+    let (leave, leaving) = watch::channel(false);
+    let (settled, has_settled) = oneshot::channel();
+    let options = steward::Options {
+        instance: instance.clone(),
+        release: env!("CARGO_PKG_VERSION").to_owned(),
+        partitions: settings.partitions,
+        ttl: settings.member_ttl,
+    };
+    let steward = Steward::new(registry, node.clone(), table, clock, options);
+    let steward = tokio::spawn(steward.run(leaving, || _ = settled.send(())));
 
     tokio::pin!(shutdown);
-    let result = loop {
-        tokio::select! {
-            () = &mut shutdown => break Ok(()),
-            call = next_call(&node, &mut calls) => match call {
-                Some(call) => node.take(call),
-                None => break Err(ServeError::Closed),
-            },
-        }
+    let mut discoverable = None;
+    let started = async {
+        // It cannot fail before the steward ends.
+        let _ = has_settled.await;
+        node.bus().take_calls().await?;
+        discoverable = Some(AbortOnDrop::new(tokio::spawn(discovery.serve(bus.client.clone()))));
+        node.bus().reach(Instant::now() + START).await;
+        ready(&instance);
+        std::future::pending::<Result<(), ServeError>>().await
+    };
+    let result = tokio::select! {
+        () = &mut shutdown => Ok(()),
+        Err(error) = started => Err(error),
+        () = take_all(&node, &mut calls) => Err(ServeError::Closed),
     };
 
-    // In order: no new calls, the calls under way, what they still owe the store, what is still to
-    // go out, and one round trip, after which the server has everything.
+    // In order: no new calls, the partitions, each with what is under way, what the calls still owe
+    // the store, what is still to go out, and one round trip, after which the server has everything.
     let deadline = Instant::now() + settings.shutdown_deadline;
-    discovery.abort();
-    keeper.abort();
-    calls.drain().await;
-    while let Ok(Some(call)) = timeout_at(deadline, next_call(&node, &mut calls)).await {
-        node.take(call);
+    drop(discoverable);
+    let ending = async {
+        node.bus().end_calls().await;
+        leave.send_replace(true);
+        let _ = steward.await;
+        node.settle().await;
+    };
+    tokio::select! {
+        ended = timeout_at(deadline, ending) => if ended.is_err() {
+            tracing::warn!("something was still under way at the end of the shutdown deadline");
+        },
+        // What arrives meanwhile is still handled, or passed on.
+        () = take_all(&node, &mut calls) => {}
     }
-    if timeout_at(deadline, node.settle()).await.is_err() {
-        tracing::warn!("calls were still under way at the end of the shutdown deadline");
-    }
-    node.store_all_heard(deadline).await;
-    drop(node);
+    node.bus().reach(deadline).await;
+    drop((keeper, node));
     let _ = timeout_at(deadline, pump).await;
-    round_trip(&bus.client, deadline).await;
     result
 }
 
-/// The next call, once there is room for what it sends.
-async fn next_call<S: Store, B: Bus>(node: &Node<S, B>, calls: &mut Calls) -> Option<Incoming> {
-    node.wait_for_room().await;
-    calls.next().await
-}
-
-/// Waits until the server has handled everything that was sent to it. A flush only empties
-/// buffers on this side; the answer to a request comes after all that was sent before it.
-async fn round_trip(client: &Client, deadline: Instant) {
-    let request = client.request("$JS.API.INFO", bytes::Bytes::new());
-    if timeout_at(deadline, request).await.is_err() {
-        tracing::warn!("the server did not answer in time");
-    }
-}
-
-/// Makes sure that no other instance serves the same subjects: two that decide for the same users
-/// would contradict each other. Not a lock: two that start in the same moment do not see each
-/// other.
-async fn refuse_company(client: &Client, prefix: &str) -> Result<(), ServeError> {
-    let inbox = client.new_inbox();
-    let mut answers = client.subscribe(inbox.clone()).await?;
-    let subject = format!("{DISCOVERY_PREFIX}.PING.{SERVICE}");
-    if client.publish_with_reply(subject, inbox, bytes::Bytes::new()).await.is_err() {
-        return Ok(());
-    }
-    let until = Instant::now() + OTHERS_ANSWER;
-    while let Ok(Some(answer)) = timeout_at(until, answers.next()).await {
-        if answer.status.is_some() {
-            break;
-        }
-        let body: serde_json::Value = serde_json::from_slice(&answer.payload).unwrap_or_default();
-        if body["metadata"]["subject_prefix"] == prefix {
-            let id = body["id"].as_str().unwrap_or_default().to_owned();
-            return Err(ServeError::AnotherInstance { id, prefix: prefix.to_owned() });
+/// Takes all that comes in, each once there is room for what it sends; ends when nothing can come
+/// any more.
+async fn take_all<S: Store, B: Bus>(node: &Arc<Node<S, B>>, calls: &mut Calls) {
+    loop {
+        node.wait_for_room().await;
+        match calls.next().await {
+            Some(call) => node.take(call),
+            None => return,
         }
     }
-    Ok(())
 }
 
-fn discovery(subjects: &Subjects, counters: Arc<Counters>, started_ms: u64) -> Discovery {
+fn discovery<S: Store, B: Bus>(
+    subjects: &Subjects,
+    instance: &str,
+    node: &Node<S, B>,
+    started_ms: u64,
+) -> Discovery {
     let metadata = BTreeMap::from([
         ("subject_prefix", subjects.prefix().to_owned()),
         ("partitions", subjects.partitions().to_string()),
@@ -189,7 +174,7 @@ fn discovery(subjects: &Subjects, counters: Arc<Counters>, started_ms: u64) -> D
     Discovery {
         identity: Identity {
             name: SERVICE,
-            id: nuid::next().to_string(),
+            id: instance.to_owned(),
             version: env!("CARGO_PKG_VERSION"),
             metadata,
         },
@@ -200,7 +185,7 @@ fn discovery(subjects: &Subjects, counters: Arc<Counters>, started_ms: u64) -> D
             queue_group: QUEUE_GROUP,
             metadata: BTreeMap::new(),
         },
-        counters,
+        counters: node.counters.clone(),
     }
 }
 

@@ -58,7 +58,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             let payload = entry::encode_page(&bitmap).map_err(|_| Failure::Internal)?;
             let subject = self.subjects.deleted(cell.partition, &cell.token, other, page);
             let stream = StreamId::State(cell.partition);
-            let written = self.store.append(stream, subject, payload, expected_seq, deadline).await;
+            let written = self.write(cell, stream, subject, payload, expected_seq, deadline).await;
             written.map_err(|error| entry_failure(cell, &error))?;
         }
         Ok(())

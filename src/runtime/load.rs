@@ -1,7 +1,7 @@
 //! Loading a user: a fixed number of batched reads, whatever the length of the history.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::Ordering::{self, Relaxed};
 
 use futures::future::try_join_all;
 use tokio::sync::MutexGuard;
@@ -22,8 +22,8 @@ use crate::wire::record::{self, RecordError};
 use crate::wire::subject::{Token, last_token};
 
 const SECOND_MS: u64 = 1000;
-/// How much earlier than by peerd's clock a read begins, for a server whose clock is behind.
-const CLOCK_SLACK_MS: u64 = 1000;
+/// How far the clocks of two machines of peerd may be apart.
+const CLOCK_SLACK_MS: u64 = 2000;
 /// Most messages of one pair that are read to know a sender's last second.
 const RECALLED: usize = 1024;
 
@@ -100,7 +100,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             }
             stored.merge_into(&mut user);
             user.settle_revision();
-            let clock = self.key_clock(cell.partition);
+            let clock = &cell.tenure.clock;
             for known in user.conversations.values() {
                 clock.observe(known.order_key().max(known.settings.changed));
             }
@@ -115,27 +115,32 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     /// An owner that has just come to a user does not know what the user sent in the last second.
     /// The log does. A user who did not send then needs no read.
+    ///
+    /// Ages are counted by the server's clock, which stored the messages, whoever had them stored:
+    /// the machines of two owners may disagree by more than the rate allows.
     async fn recall_last_second(
         &self,
         cell: &UserCell,
         deadline: Instant,
     ) -> Result<(), LoadError> {
         let now = self.clock.now();
-        let since_ms = now.wall_ms.saturating_sub(SECOND_MS);
-        let receivers = cell.lock().receivers_since(since_ms);
+        let server_ms = now.wall_ms.saturating_add_signed(self.server_ahead_ms.load(Relaxed));
+        // Who sent to whom is known by the clocks of peerd's machines.
+        let recent_ms = now.wall_ms.saturating_sub(SECOND_MS + CLOCK_SLACK_MS);
+        let receivers = cell.lock().receivers_since(recent_ms);
+        let since_ms = server_ms.saturating_sub(SECOND_MS);
         let mut sent_us = Vec::new();
         for receiver in receivers {
             let token = Token::of(&receiver);
             let partition = self.subjects.partition(&token);
             let subject = self.subjects.log(partition, &token, &cell.token);
-            let start = Start::TimeMs(since_ms.saturating_sub(CLOCK_SLACK_MS));
+            let start = Start::TimeMs(since_ms);
             // The rate bounds what there can be; at a rate past all reason some is missed.
             let read =
                 self.store.read(StreamId::Log(partition), subject, start, RECALLED, deadline);
             for record in read.await?.records {
-                let stored = record::decode(&record.payload, &cell.id, &receiver, partition)?;
-                let age_ms = now.wall_ms.saturating_sub(stored.message.timestamp_ms);
-                if age_ms < SECOND_MS {
+                let age_ms = server_ms.saturating_sub(record.stored_ms);
+                if age_ms <= SECOND_MS {
                     sent_us.push(now.steady_us.saturating_sub(age_ms * 1000));
                 }
             }

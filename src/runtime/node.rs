@@ -1,29 +1,31 @@
 //! One instance of peerd: its users, its store, its bus.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicI64, AtomicU16, AtomicU64};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use indexmap::IndexMap;
+use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
+use super::again::Untold;
 use super::cell::UserCell;
-use super::clock::Clock;
-use super::load::{LoadError, is_sentinel};
+use super::pending::Pending;
+use super::tenure::Tenure;
 use crate::bus::discovery::Counters;
-use crate::bus::{Bus, Kind, Outgoing};
-use crate::domain::clock::KeyClock;
+use crate::bus::{Bus, Kind, Outgoing, Permit};
+use crate::clock::Clock;
+use crate::cluster::host::{Grant, Host as _, NotOpened};
+use crate::cluster::lease::Lease;
+use crate::cluster::table::Table;
 use crate::domain::event::Told;
-use crate::domain::id::{Partition, UserId};
+use crate::domain::id::{OrderKey, Partition, UserId};
 use crate::domain::limits::Limits;
-use crate::domain::message::Message;
-use crate::store::{Store, StreamId};
+use crate::store::{AppendError, Store, StreamId};
 use crate::wire::encoding::Encoding;
 use crate::wire::event::{self, EventBody};
 use crate::wire::failure::Failure;
-use crate::wire::record;
 use crate::wire::subject::{Subjects, Token};
 
 /// Most messages that one call sends while state is locked: events to both sides and the reply.
@@ -31,15 +33,6 @@ pub const MESSAGES_PER_CALL: usize = 8;
 /// Room for messages on their way out beyond what the calls under way may need: for refusals and
 /// replays.
 pub const ROOM_BEYOND_CALLS: usize = 4096;
-/// Users that a sweep looks at for each user that comes in.
-const SWEEP_STEPS: usize = 16;
-
-/// Messages of a partition that are held in case others cross them.
-const LATEST_KEPT: usize = 256;
-/// Newest records of a partition among which the newest order key is.
-const KEYS_IN_FLIGHT: u64 = 256;
-/// Entries that are written at the same time at a stop.
-const WRITES_AT_STOP: usize = 64;
 
 /// What the configuration sets for a node.
 #[derive(Clone, Debug)]
@@ -64,19 +57,12 @@ pub struct Options {
     pub limits: Limits,
 }
 
-/// A partition that this instance owns.
-struct Owned {
-    clock: KeyClock,
-    users: Mutex<Users>,
-    /// The latest messages, so that those that cross them can be told beside them.
-    latest: Mutex<VecDeque<Arc<Message>>>,
-}
-
-/// Users in memory, and where the sweep for those to forget stands.
-#[derive(Default)]
-struct Users {
-    cells: IndexMap<UserId, Arc<UserCell>>,
-    hand: usize,
+impl Options {
+    /// Most calls and requests of other instances under way.
+    #[must_use]
+    pub const fn most_under_way(&self) -> usize {
+        2 * self.calls_under_way
+    }
 }
 
 /// One instance of peerd.
@@ -88,13 +74,29 @@ pub struct Node<S, B> {
     pub(super) clock: Clock,
     pub(super) calls: Arc<Semaphore>,
     pub(super) counters: Arc<Counters>,
+    /// Requests of other instances, which must not wait for calls: these wait for them.
+    pub(super) deliveries: Arc<Semaphore>,
+    /// Calls that were passed on to other instances.
+    pub(super) routed: AtomicU64,
     /// What goes on after its call was answered.
     pub(super) tasks: TaskTracker,
-    partitions: Vec<Owned>,
+    /// Where calls go.
+    pub(super) table: Arc<Table>,
+    /// The partitions that this instance owns.
+    pub(super) tenures: Vec<RwLock<Option<Arc<Tenure>>>>,
+    /// What is to be told again, of owners that have died.
+    pub(super) untold: Mutex<Vec<Untold>>,
+    pub(super) pending: Pending,
+    /// How far the server's clock is ahead of this machine's, in milliseconds, at least.
+    pub(super) server_ahead_ms: AtomicI64,
+    /// Since when the ends of all logs are known.
+    pub(super) ends_known: tokio::sync::Mutex<Option<Instant>>,
+    /// The partition at which the next look around begins.
+    pub(super) next_look: AtomicU16,
 }
 
 impl<S: Store, B: Bus> Node<S, B> {
-    /// An instance that owns all partitions.
+    /// An instance that owns nothing yet. `table` is where it finds where calls go.
     #[must_use]
     pub fn new(
         store: S,
@@ -102,24 +104,50 @@ impl<S: Store, B: Bus> Node<S, B> {
         subjects: Subjects,
         options: Options,
         clock: Clock,
-        counters: Arc<Counters>,
+        table: Arc<Table>,
     ) -> Arc<Self> {
-        let owned = |_| Owned {
-            clock: KeyClock::default(),
-            users: Mutex::default(),
-            latest: Mutex::default(),
-        };
         Arc::new(Self {
             store,
             bus,
             calls: Arc::new(Semaphore::new(options.calls_under_way)),
-            partitions: (0..subjects.partitions()).map(owned).collect(),
+            deliveries: Arc::new(Semaphore::new(options.calls_under_way)),
+            tenures: (0..subjects.partitions()).map(|_| RwLock::default()).collect(),
             subjects,
             options,
             clock,
-            counters,
+            counters: Arc::default(),
+            routed: AtomicU64::new(0),
             tasks: TaskTracker::new(),
+            table,
+            untold: Mutex::default(),
+            pending: Pending::default(),
+            server_ahead_ms: AtomicI64::new(0),
+            ends_known: tokio::sync::Mutex::default(),
+            next_look: AtomicU16::new(0),
         })
+    }
+
+    /// An instance that owns all partitions for ever, for tests of what one instance does.
+    pub async fn alone(
+        store: S,
+        bus: B,
+        subjects: Subjects,
+        options: Options,
+        clock: Clock,
+    ) -> Result<Arc<Self>, NotOpened> {
+        let table = Arc::new(Table::new(subjects.partitions()));
+        let node = Self::new(store, bus, subjects, options, clock, table);
+        for number in 0..node.subjects.partitions() {
+            let grant = Grant {
+                partition: Partition(number),
+                epoch: 1,
+                lease: Arc::new(Lease::endless()),
+                key: OrderKey::ZERO,
+                untold_since_ms: None,
+            };
+            node.open(grant).await?;
+        }
+        Ok(node)
     }
 
     /// The store.
@@ -132,40 +160,6 @@ impl<S: Store, B: Bus> Node<S, B> {
         &self.bus
     }
 
-    /// Takes the order keys up where the log ends: a key is never given twice, even when the wall
-    /// clock was set back since.
-    pub async fn resume(&self, deadline: Instant) -> Result<(), Failure> {
-        let resume = |number| async move {
-            let stream = StreamId::Log(Partition(number));
-            // Records of different pairs may be stored in another order than their keys'.
-            let tail = self.store.tail(stream, KEYS_IN_FLIGHT, deadline).await;
-            for record in tail.map_err(LoadError::from)? {
-                if !is_sentinel(&record) {
-                    let key = record::key(&record.payload).map_err(LoadError::from)?;
-                    self.key_clock(Partition(number)).observe(key);
-                }
-            }
-            Ok::<_, Failure>(())
-        };
-        let numbers = 0..self.subjects.partitions();
-        futures::future::try_join_all(numbers.map(resume)).await.map(drop)
-    }
-
-    /// Stores when each user in memory was last heard from, as far as the deadline allows.
-    pub(super) async fn store_all_heard(&self, deadline: Instant) {
-        for owned in &self.partitions {
-            let cells: Vec<_> = lock(&owned.users).cells.values().cloned().collect();
-            for chunk in cells.chunks(WRITES_AT_STOP) {
-                let lagging = chunk.iter().filter(|cell| cell.is_heard_lagging());
-                let writes = lagging.map(|cell| self.store_heard(cell));
-                let written = futures::future::join_all(writes);
-                if tokio::time::timeout_at(deadline, written).await.is_err() {
-                    return;
-                }
-            }
-        }
-    }
-
     /// Waits for everything that goes on after its call was answered.
     pub async fn settle(&self) {
         self.tasks.close();
@@ -176,8 +170,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     /// How many users are in memory.
     #[must_use]
     pub fn users_in_memory(&self) -> usize {
-        let count = |owned: &Owned| lock(&owned.users).cells.len();
-        self.partitions.iter().map(count).sum()
+        self.tenures().map(|tenure| tenure.users_in_memory()).sum()
     }
 
     pub(super) const fn limits(&self) -> &Limits {
@@ -188,65 +181,75 @@ impl<S: Store, B: Bus> Node<S, B> {
         Instant::now() + self.options.call_deadline
     }
 
-    pub(super) fn key_clock(&self, partition: Partition) -> &KeyClock {
-        &self.partitions[usize::from(partition.0)].clock
+    /// The tenure of a partition, if this instance owns it.
+    pub(super) fn tenure(&self, partition: Partition) -> Option<Arc<Tenure>> {
+        let tenure = self.tenures.get(usize::from(partition.0))?;
+        tenure.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The user, with the state loaded.
+    /// All tenures.
+    pub(super) fn tenures(&self) -> impl Iterator<Item = Arc<Tenure>> {
+        (0..self.subjects.partitions()).filter_map(|number| self.tenure(Partition(number)))
+    }
+
+    /// A user of the partition, with the state loaded.
     pub(super) async fn user(
         &self,
+        tenure: &Arc<Tenure>,
         id: &UserId,
         deadline: Instant,
     ) -> Result<Arc<UserCell>, Failure> {
-        let cell = self.cell(id);
+        let most = (self.options.cached_users / self.tenures.len()).max(1);
+        let cell = tenure.cell(id, most);
         if !cell.is_loaded(self.store.generation()) {
             self.load(&cell, deadline).await?;
         }
         Ok(cell)
     }
 
-    /// The user, if the state is in memory.
+    /// The user, if this instance owns the partition and the state is in memory.
     pub(super) fn user_in_memory(&self, id: &UserId) -> Option<Arc<UserCell>> {
-        let partition = self.subjects.partition(&Token::of(id));
-        let users = lock(&self.partitions[usize::from(partition.0)].users);
-        let cell = users.cells.get(id).filter(|cell| cell.was_ever_loaded());
-        cell.cloned()
+        self.tenure(self.subjects.partition(&Token::of(id)))?.cell_in_memory(id)
     }
 
-    fn cell(&self, id: &UserId) -> Arc<UserCell> {
-        let partition = self.subjects.partition(&Token::of(id));
-        let mut users = lock(&self.partitions[usize::from(partition.0)].users);
-        if let Some(cell) = users.cells.get(id) {
-            cell.touch();
-            return cell.clone();
+    /// Writes into a stream of the user's partition. Who is not the owner any more does not, and
+    /// does not act on what was written.
+    pub(super) async fn write(
+        &self,
+        cell: &UserCell,
+        stream: StreamId,
+        subject: String,
+        payload: Bytes,
+        expected_seq: u64,
+        deadline: Instant,
+    ) -> Result<u64, AppendError> {
+        let tenure = &cell.tenure;
+        if !tenure.may_act() {
+            return Err(AppendError::Unavailable("not the owner any more".to_owned()));
         }
-        let most = (self.options.cached_users / self.partitions.len()).max(1);
-        if users.cells.len() >= most {
-            users.forget_one();
+        let seq = self.store.append(stream, subject, payload, expected_seq, deadline).await?;
+        if !tenure.may_act() {
+            return Err(AppendError::Unknown);
         }
-        let cell = Arc::new(UserCell::new(id.clone(), &self.subjects));
-        users.cells.insert(id.clone(), cell.clone());
-        cell
-    }
-
-    /// Holds a message until it is no longer one of the latest of its partition.
-    pub(super) fn keep_for_a_while(&self, message: &Arc<Message>) {
-        let mut latest = lock(&self.partitions[usize::from(message.partition.0)].latest);
-        if latest.len() >= LATEST_KEPT {
-            latest.pop_front();
-        }
-        latest.push_back(message.clone());
+        tenure.written(stream).note(seq);
+        Ok(seq)
     }
 
     /// Tells a user. To be called while the user's state is locked, so that users are told in the
     /// order of their revisions.
     pub(super) fn tell(&self, cell: &UserCell, told: &Told) {
+        if !cell.tenure.may_act() {
+            return;
+        }
         let encoding = self.options.event_encoding;
         for event in &told.events {
             let body = EventBody { event, revision: told.revision, viewer: &cell.id };
             let subject = self.subjects.event(&cell.token, event::name(event));
             match encoding.encode(&body) {
-                Ok(body) => self.emit(Outgoing { subject, encoding, kind: Kind::Plain, body }),
+                Ok(body) => {
+                    let permit: Option<Arc<dyn Permit>> = Some(cell.tenure.clone());
+                    self.emit(Outgoing { subject, encoding, kind: Kind::Plain, body, permit });
+                }
                 Err(error) => tracing::error!(%error, "an event could not be written"),
             }
         }
@@ -268,26 +271,6 @@ impl<S: Store, B: Bus> Node<S, B> {
     /// as many as there can be.
     pub(super) async fn wait_for_room_beyond(&self, count: usize) {
         let beyond = count.min(ROOM_BEYOND_CALLS);
-        self.bus.room_for(self.options.calls_under_way * MESSAGES_PER_CALL + beyond).await;
+        self.bus.room_for(self.options.most_under_way() * MESSAGES_PER_CALL + beyond).await;
     }
-}
-
-impl Users {
-    /// Forgets a user that was not used for a while and that nobody holds: the sweep passes over
-    /// each user once before it forgets one, as a clock's hand does.
-    fn forget_one(&mut self) {
-        for _ in 0..SWEEP_STEPS {
-            self.hand = if self.hand >= self.cells.len() { 0 } else { self.hand };
-            let Some((_, cell)) = self.cells.get_index(self.hand) else { return };
-            if Arc::strong_count(cell) == 1 && !cell.take_used() {
-                self.cells.swap_remove_index(self.hand);
-                return;
-            }
-            self.hand += 1;
-        }
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

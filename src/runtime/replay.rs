@@ -124,7 +124,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     }
 }
 
-fn leave_out_deleted(cell: &UserCell, messages: &mut Vec<Arc<Message>>) {
+pub(super) fn leave_out_deleted(cell: &UserCell, messages: &mut Vec<Arc<Message>>) {
     let user = cell.lock();
     messages.retain(|message| {
         let known = user.conversations.get(&message.sender);
@@ -145,7 +145,7 @@ fn count(batch: &Batch) -> u64 {
 }
 
 /// Splits messages into what one event can tell: of one sender, and not too much.
-fn runs(mut messages: &[Arc<Message>]) -> Vec<&[Arc<Message>]> {
+pub(super) fn runs(mut messages: &[Arc<Message>]) -> Vec<&[Arc<Message>]> {
     let mut runs = Vec::new();
     while let Some(first) = messages.first() {
         let mut bytes = 0;

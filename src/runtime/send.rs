@@ -6,25 +6,28 @@
 
 use std::sync::Arc;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::cell::{Turn, UserCell};
+use super::consign::may_be_stored;
 use super::load::LoadError;
 use super::node::Node;
+use super::tenure::Tenure;
 use crate::bus::Bus;
 use crate::domain::conversation::Head;
 use crate::domain::event::Event;
 use crate::domain::id::UserId;
 use crate::domain::message::{Message, fingerprint};
-use crate::domain::receive::{Placed, Plan};
+use crate::domain::receive::{Delivered, Placed, Plan};
 use crate::domain::repeats::{Known, Repeat};
-use crate::domain::send::{Delivery, Push, Send};
+use crate::domain::send::{Delivery, Purpose, Push, Send};
 use crate::domain::user::User;
 use crate::store::{AppendError, Start, Store, StreamId};
 use crate::wire::failure::{CallError, Failure};
 use crate::wire::push::PushBody;
 use crate::wire::record;
 use crate::wire::reply::Reply;
+use crate::wire::subject::Token;
 
 /// How often a send is decided anew because the log had moved on.
 const DECISIONS_MAX: usize = 3;
@@ -34,18 +37,6 @@ const CLOCK_SLACK_MS: u64 = 2000;
 const READ_BACK: usize = 256;
 /// How long the hand-off of a push is tried.
 const PUSH_DEADLINE: std::time::Duration = std::time::Duration::from_secs(30);
-
-/// What the receiver's owner answers to the sender's.
-pub(super) struct Delivered {
-    /// The message.
-    message: Arc<Message>,
-    /// Where it is; `None` for a Command.
-    head: Option<Head>,
-    /// The receiver's name, for the sender's conversation.
-    receiver_name: String,
-    /// Whether it had been stored before.
-    is_duplicate: bool,
-}
 
 impl<S: Store, B: Bus> Node<S, B> {
     /// Sends a message: the part of the sender's owner. The sender is logged in.
@@ -63,16 +54,23 @@ impl<S: Store, B: Bus> Node<S, B> {
             Ok(place) => place,
             Err(refusal) => {
                 // A repeat is no new message: the rate is not what keeps its first answer back.
-                let first = self.repeated(sender, &send, deadline).await;
-                let Delivered { message, .. } = first.ok_or(refusal)?;
-                return Ok(Reply::Sent { message, is_duplicate: true });
+                if send.draft.local_id.is_none() {
+                    return Err(refusal.into());
+                }
+                let delivery = delivery(&sender.lock(), send, now.wall_ms);
+                return match self.consign(delivery, Purpose::Repeat, deadline).await {
+                    Ok(Some(Delivered { message, .. })) => {
+                        Ok(Reply::Sent { message, is_duplicate: true })
+                    }
+                    Ok(None) | Err(_) => Err(refusal.into()),
+                };
             }
         };
         let result = self.send_admitted(sender, send, now.wall_ms, deadline).await;
         let used = match &result {
             Ok(delivered) => !delivered.is_duplicate,
             // It may be stored.
-            Err(error) => *error == CallError::Failed(Failure::OutcomeUnknown),
+            Err(error) => may_be_stored(error),
         };
         if !used {
             sender.lock().readmit(is_stored, place);
@@ -83,22 +81,22 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     /// The first answer to a send that is a repeat, as far as memory knows: who is over the rate
     /// has nothing loaded or searched.
-    async fn repeated(
+    pub(super) async fn repeated(
         &self,
-        sender: &UserCell,
-        send: &Send,
+        tenure: &Tenure,
+        delivery: &Delivery,
         deadline: Instant,
     ) -> Option<Delivered> {
-        let local_id = send.draft.local_id.as_ref()?;
-        let receiver = self.user_in_memory(&send.to)?;
+        let local_id = delivery.send.draft.local_id.as_ref()?;
+        let receiver = tenure.cell_in_memory(&delivery.send.to)?;
         let oldest_ms = self.clock.now().wall_ms.saturating_sub(self.limits().repeat_window_ms);
         let known = {
             let user = receiver.lock();
-            let conversation = user.conversations.get(&sender.id)?;
-            conversation.repeats.find(local_id, send.draft.fingerprint(), oldest_ms)
+            let conversation = user.conversations.get(&delivery.from)?;
+            conversation.repeats.find(local_id, delivery.send.draft.fingerprint(), oldest_ms)
         };
         let Known::Same(stream_seq) = known else { return None };
-        self.first_delivery(&receiver, &sender.id, stream_seq, deadline).await.ok()
+        self.first_delivery(&receiver, &delivery.from, stream_seq, deadline).await.ok()
     }
 
     async fn send_admitted(
@@ -108,25 +106,29 @@ impl<S: Store, B: Bus> Node<S, B> {
         timestamp_ms: u64,
         deadline: Instant,
     ) -> Result<Delivered, CallError> {
-        let is_first = send.draft.content.is_stored() && !sender.lock().has_settings_with(&send.to);
-        if is_first {
+        let is_stored = send.draft.content.is_stored();
+        let to = send.to.clone();
+        if is_stored && !sender.lock().has_settings_with(&to) {
             // What the receiver refuses leaves no trace.
-            let receiver = self.user(&send.to, deadline).await?;
-            receiver.lock().accepts(&sender.id, self.limits())?;
-            self.first_contact(sender, &send.to, deadline).await?;
+            let asked = delivery(&sender.lock(), send.clone(), timestamp_ms);
+            self.consign(asked, Purpose::Ask, deadline).await?;
+            self.first_contact(sender, &to, deadline).await?;
         }
-        let delivery = {
-            let user = sender.lock();
-            Delivery {
-                from: sender.id.clone(),
-                from_name: user.account.name.clone(),
-                timestamp_ms,
-                floor: user.floor_for(&send.to),
-                sent_seq: user.sent_seq(&send.to),
-                send,
+        if !is_stored {
+            sleep_until(sender.tenure.commands_from).await;
+        }
+        let delivery = delivery(&sender.lock(), send, timestamp_ms);
+        let delivered = match self.consign(delivery, Purpose::Deliver, deadline).await {
+            Ok(delivered) => delivered.ok_or(Failure::Internal)?,
+            Err(error) => {
+                // Where the receiver's partition is served here, too, its part tells both.
+                let is_elsewhere = self.tenure(self.subjects.partition(&Token::of(&to))).is_none();
+                if is_stored && is_elsewhere && may_be_stored(&error) {
+                    self.find_sent(sender, to);
+                }
+                return Err(error);
             }
         };
-        let delivered = self.deliver(delivery, deadline).await?;
         match delivered.head {
             Some(head) => {
                 self.tell_sender(sender, &delivered.message, head, &delivered.receiver_name);
@@ -147,7 +149,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     ) {
         let mut user = sender.lock();
         let told = user.sent(message, head, receiver_name);
-        self.key_clock(sender.partition).observe(message.key);
+        sender.tenure.clock.observe(message.key);
         self.tell(sender, &told);
         self.note_revision(sender, &mut user);
     }
@@ -155,10 +157,11 @@ impl<S: Store, B: Bus> Node<S, B> {
     /// Takes a message in: the part of the receiver's owner.
     pub(super) async fn deliver(
         self: &Arc<Self>,
+        tenure: &Arc<Tenure>,
         delivery: Delivery,
         deadline: Instant,
     ) -> Result<Delivered, CallError> {
-        let receiver = self.user(&delivery.send.to, deadline).await?;
+        let receiver = self.user(tenure, &delivery.send.to, deadline).await?;
         receiver.lock().accepts(&delivery.from, self.limits())?;
         if !delivery.send.draft.content.is_stored() {
             return Ok(self.deliver_live(&receiver, &delivery));
@@ -168,7 +171,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             let since_ms = self.recall(&receiver, &delivery, deadline).await?;
             let plan = {
                 let user = receiver.lock();
-                let clock = self.key_clock(receiver.partition);
+                let clock = &receiver.tenure.clock;
                 let now_ms = self.clock.now().wall_ms;
                 user.plan(&delivery, receiver.partition, clock, now_ms, since_ms)?
             };
@@ -203,7 +206,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     /// A Command is told and forgotten.
     fn deliver_live(&self, receiver: &UserCell, delivery: &Delivery) -> Delivered {
         let mut user = receiver.lock();
-        let clock = self.key_clock(receiver.partition);
+        let clock = &receiver.tenure.clock;
         let message = user.command(delivery, receiver.partition, clock, self.clock.now().wall_ms);
         user.note_command(message.key);
         let message = Arc::new(message);
@@ -231,7 +234,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             AppendError::Unavailable("a record could not be written".to_owned())
         })?;
         let stream = receiver.log();
-        self.store.append(stream, subject, payload, placed.expected_seq, deadline).await
+        self.write(receiver, stream, subject, payload, placed.expected_seq, deadline).await
     }
 
     /// The receiver's view after the store has acknowledged a message.
@@ -244,7 +247,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     ) -> Delivered {
         let head = placed.head(stream_seq);
         let message = Arc::new(placed.message);
-        self.keep_for_a_while(&message);
+        receiver.tenure.keep_for_a_while(&message);
         let fingerprint = delivery.send.draft.fingerprint();
         let mut user = receiver.lock();
         let told = user.receive(&message, head, &delivery.from_name);
@@ -385,16 +388,29 @@ impl<S: Store, B: Bus> Node<S, B> {
     }
 
     pub(super) fn log_subject(&self, receiver: &UserCell, sender: &UserId) -> String {
-        let sender = crate::wire::subject::Token::of(sender);
+        let sender = Token::of(sender);
         self.subjects.log(receiver.partition, &receiver.token, &sender)
     }
 
     /// Finds out, after the caller was told that the outcome is unknown, whether the message was
     /// stored. The pair's turn is kept until then: nothing may be decided on a guess.
     fn find_out(self: &Arc<Self>, receiver: Arc<UserCell>, sender: UserId, turn: Turn) {
-        let node = self.clone();
+        let (node, work) = (self.clone(), receiver.tenure.go_on());
         self.tasks.spawn(async move {
-            node.resolve(&receiver, &sender, turn).await;
+            let _under_way = node.pending.begin(node.clock.now().wall_ms);
+            node.resolve(&receiver, &sender, (turn, work)).await;
         });
+    }
+}
+
+/// A message on its way, as its sender knows things now.
+fn delivery(sender: &User, send: Send, timestamp_ms: u64) -> Delivery {
+    Delivery {
+        from: sender.id.clone(),
+        from_name: sender.account.name.clone(),
+        timestamp_ms,
+        floor: sender.floor_for(&send.to),
+        sent_seq: sender.sent_seq(&send.to),
+        send,
     }
 }

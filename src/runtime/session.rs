@@ -105,7 +105,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let payload = entry::encode_account(account).map_err(|_| Failure::Internal)?;
         let subject = self.subjects.account(cell.partition, &cell.token);
         let stream = StreamId::State(cell.partition);
-        let written = self.store.append(stream, subject, payload, expected_seq, deadline).await;
+        let written = self.write(cell, stream, subject, payload, expected_seq, deadline).await;
         let seq = written.map_err(|error| entry_failure(cell, &error))?;
         cell.heard_stored_ms.store(account.heard_ms.unwrap_or_default(), Ordering::Relaxed);
         Ok(seq)

@@ -216,7 +216,7 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     pub(super) fn next_key(&self, cell: &UserCell) -> OrderKey {
         let floor = cell.lock().newest_told();
-        self.key_clock(cell.partition).next(self.clock.now().wall_ms, floor, Lane::Even)
+        cell.tenure.clock.next(self.clock.now().wall_ms, floor, Lane::Even)
     }
 
     async fn store_settings(
@@ -230,7 +230,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let payload = entry::encode_settings(&settings).map_err(|_| Failure::Internal)?;
         let subject = self.subjects.conversation(cell.partition, &cell.token, &Token::of(other));
         let stream = StreamId::State(cell.partition);
-        let written = self.store.append(stream, subject, payload, expected_seq, deadline).await;
+        let written = self.write(cell, stream, subject, payload, expected_seq, deadline).await;
         let settings_seq = written.map_err(|error| entry_failure(cell, &error))?;
         Ok(Stored { other: other.clone(), settings, settings_seq })
     }
@@ -309,7 +309,7 @@ pub(super) fn entry_failure(cell: &UserCell, error: &AppendError) -> Failure {
 }
 
 /// Splits changes into what one event can tell.
-fn chunks(
+pub(super) fn chunks(
     mut changes: Vec<(ConversationEvent, ConversationView)>,
 ) -> impl Iterator<Item = Vec<(ConversationEvent, ConversationView)>> {
     std::iter::from_fn(move || {

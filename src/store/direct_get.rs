@@ -6,8 +6,8 @@ use futures::StreamExt as _;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::link::{Broken, Link};
 use super::{Batch, ReadError, Record, Start};
+use crate::link::{Broken, Link};
 use crate::wire::time::{rfc3339, unix_ms};
 
 /// Most subjects that one request for last records may match.
@@ -49,6 +49,14 @@ impl Request {
     }
 }
 
+/// What the server answered.
+#[derive(Debug, Default)]
+pub(super) struct Answer {
+    pub(super) batch: Batch,
+    /// How far the replica that answered has the stream. Only said of last records that it found.
+    pub(super) up_to: u64,
+}
+
 /// Why a request has no batch.
 #[derive(Debug)]
 pub(super) enum Failed {
@@ -56,6 +64,8 @@ pub(super) enum Failed {
     TooMany,
     /// Nobody serves the stream at the moment.
     NoResponders,
+    /// Every replica that answered was behind.
+    Behind,
     /// No answer, or one that makes no sense.
     Other(String),
 }
@@ -64,6 +74,7 @@ impl From<Failed> for ReadError {
     fn from(failed: Failed) -> Self {
         Self(match failed {
             Failed::TooMany => "too many subjects".to_owned(),
+            Failed::Behind => "the replicas are behind".to_owned(),
             Failed::NoResponders => "no responders".to_owned(),
             Failed::Other(text) => text,
         })
@@ -77,7 +88,7 @@ pub(super) async fn fetch(
     stream: &str,
     request: &Request,
     deadline: Instant,
-) -> Result<Batch, Failed> {
+) -> Result<Answer, Failed> {
     let answer = link.guard(deadline, collect(client, stream, request)).await;
     answer.unwrap_or_else(|broken| {
         Err(Failed::Other(match broken {
@@ -87,7 +98,7 @@ pub(super) async fn fetch(
     })
 }
 
-async fn collect(client: &Client, stream: &str, request: &Request) -> Result<Batch, Failed> {
+async fn collect(client: &Client, stream: &str, request: &Request) -> Result<Answer, Failed> {
     let other = |error: &dyn std::error::Error| Failed::Other(error.to_string());
     let payload = serde_json::to_vec(request).map_err(|error| other(&error))?;
     let inbox = client.new_inbox();
@@ -105,8 +116,11 @@ async fn collect(client: &Client, stream: &str, request: &Request) -> Result<Bat
                 batch.remaining = number(&headers, "Nats-Num-Pending").unwrap_or_default();
                 batch.records.push(record(&headers, answer.payload)?);
             }
-            204 => return Ok(batch),
-            404 => return Ok(Batch::default()),
+            204 => {
+                let up_to = number(&headers, "Nats-UpTo-Sequence").unwrap_or_default();
+                return Ok(Answer { batch, up_to });
+            }
+            404 => return Ok(Answer::default()),
             413 => return Err(Failed::TooMany),
             503 => return Err(Failed::NoResponders),
             other => {

@@ -1,5 +1,9 @@
 //! The store on JetStream.
 
+mod floors;
+mod registry;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::client::{Request, RequestErrorKind};
@@ -8,10 +12,12 @@ use bytes::Bytes;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep_until};
 
+use self::floors::Floors;
 use super::direct_get::{self, Failed, SUBJECTS_MAX};
-use super::link::{Broken, Link};
 use super::{AppendError, Batch, ReadError, Record, Start, Store, StreamId};
 use crate::domain::id::Partition;
+use crate::link::{Broken, Link};
+use crate::wire::time::unix_ms;
 
 const EXPECTED_LAST: &str = "Nats-Expected-Last-Subject-Sequence";
 const MESSAGE_ID: &str = "Nats-Msg-Id";
@@ -21,6 +27,8 @@ const WRONG_LAST_SEQUENCE: u32 = 10071;
 const IN_FLIGHT: u32 = 10164;
 /// No leader at the moment.
 const TEMPORARILY_UNAVAILABLE: u32 = 10008;
+/// There is no such message.
+const NO_MESSAGE: u32 = 10037;
 const BACKOFF_FIRST: Duration = Duration::from_millis(10);
 const BACKOFF_MAX: Duration = Duration::from_millis(500);
 
@@ -83,6 +91,7 @@ pub struct JetStream {
     client: Client,
     link: Link,
     names: StreamNames,
+    floors: Arc<Floors>,
 }
 
 /// The answer to a publish.
@@ -98,6 +107,22 @@ struct AckError {
     err_code: u32,
     #[serde(default)]
     description: String,
+}
+
+/// The answer to a request for one message.
+#[derive(Deserialize)]
+struct NewestAnswer {
+    message: Option<Newest>,
+    error: Option<AckError>,
+}
+
+/// The newest message of some subjects.
+#[derive(Deserialize)]
+struct Newest {
+    seq: u64,
+    time: String,
+    #[serde(default)]
+    data: String,
 }
 
 /// Why one publish was not acknowledged.
@@ -132,8 +157,17 @@ impl Backoff {
 }
 
 impl JetStream {
-    pub(crate) const fn new(client: Client, link: Link, names: StreamNames) -> Self {
-        Self { client, link, names }
+    /// The streams of `partitions` partitions, with `replicas` copies each.
+    pub(crate) fn new(
+        client: Client,
+        link: Link,
+        names: StreamNames,
+        partitions: u16,
+        replicas: usize,
+    ) -> Self {
+        // A single copy is never behind.
+        let floors = Arc::new(Floors::new(if replicas > 1 { partitions } else { 0 }));
+        Self { client, link, names, floors }
     }
 
     /// One publish.
@@ -207,20 +241,108 @@ impl JetStream {
     async fn fetch(
         &self,
         stream: StreamId,
-        request: direct_get::Request,
+        request: &direct_get::Request,
         deadline: Instant,
-    ) -> Result<Batch, Failed> {
+    ) -> Result<direct_get::Answer, Failed> {
         let name = self.names.of(stream);
         let mut backoff = Backoff::until(deadline);
         loop {
             if self.link.is_up() {
-                match direct_get::fetch(&self.client, &self.link, &name, &request, deadline).await {
+                match direct_get::fetch(&self.client, &self.link, &name, request, deadline).await {
                     Err(Failed::NoResponders) => {}
                     result => return result,
                 }
             }
             if !backoff.wait().await {
                 return Err(Failed::NoResponders);
+            }
+        }
+    }
+
+    /// Up to `limit` records, as one replica has them.
+    async fn read_some(
+        &self,
+        stream: StreamId,
+        subject: &str,
+        from: Start,
+        limit: usize,
+        deadline: Instant,
+    ) -> Result<Batch, Failed> {
+        let request = direct_get::Request::next(subject.to_owned(), from, limit);
+        let mut batch = self.fetch(stream, &request, deadline).await?.batch;
+        // The server ends a batch early when it grows large.
+        while batch.records.len() < limit && batch.remaining > 0 {
+            let Some(last) = batch.records.last() else { break };
+            let (from, left) = (Start::Seq(last.stream_seq + 1), limit - batch.records.len());
+            let request = direct_get::Request::next(subject.to_owned(), from, left);
+            let more = self.fetch(stream, &request, deadline).await?.batch;
+            batch.remaining = more.remaining;
+            batch.records.extend(more.records);
+        }
+        Ok(batch)
+    }
+
+    /// The last record of each subject, from a replica that is not behind.
+    async fn last_records(
+        &self,
+        stream: StreamId,
+        subjects: Vec<String>,
+        deadline: Instant,
+    ) -> Result<Vec<Record>, Failed> {
+        let floor = self.floors.get(stream);
+        let request = direct_get::Request::last(subjects);
+        let mut backoff = Backoff::until(deadline);
+        loop {
+            let answer = self.fetch(stream, &request, deadline).await?;
+            // What was asked for always holds the sentinel, unless that aged out with the rest.
+            let is_empty = answer.batch.records.is_empty();
+            if answer.up_to >= floor
+                || (is_empty && self.newest(stream, ">", deadline).await?.is_none())
+            {
+                return Ok(answer.batch.records);
+            }
+            if !backoff.wait().await {
+                return Err(Failed::Behind);
+            }
+        }
+    }
+
+    /// The newest record of the subjects that match a filter: its place and its time. Asked of the
+    /// stream's leader, which is never behind.
+    async fn newest(
+        &self,
+        stream: StreamId,
+        filter: &str,
+        deadline: Instant,
+    ) -> Result<Option<(u64, u64)>, Failed> {
+        let newest = self.newest_of(self.names.of(stream), filter, deadline).await;
+        let newest = newest.map_err(|ReadError(why)| Failed::Other(why))?;
+        Ok(newest.map(|newest| (newest.seq, unix_ms(&newest.time).unwrap_or_default())))
+    }
+
+    async fn newest_of(
+        &self,
+        stream: String,
+        filter: &str,
+        deadline: Instant,
+    ) -> Result<Option<Newest>, ReadError> {
+        let subject = format!("$JS.API.STREAM.MSG.GET.{stream}");
+        let body = Bytes::from(serde_json::json!({ "last_by_subj": filter }).to_string());
+        let mut backoff = Backoff::until(deadline);
+        loop {
+            let request = self.client.request(subject.clone(), body.clone());
+            if let Ok(Ok(answer)) = self.link.guard(deadline, request).await {
+                let answer: NewestAnswer = serde_json::from_slice(&answer.payload)
+                    .map_err(|_| ReadError("a message that makes no sense".to_owned()))?;
+                match (answer.message, answer.error) {
+                    (Some(message), _) => return Ok(Some(message)),
+                    (None, Some(error)) if error.err_code == NO_MESSAGE => return Ok(None),
+                    (None, _) => {}
+                }
+            }
+            // No leader at the moment, perhaps.
+            if !backoff.wait().await {
+                return Err(ReadError("the stream's leader does not answer".to_owned()));
             }
         }
     }
@@ -267,7 +389,7 @@ impl JetStream {
 impl Store for JetStream {
     async fn append(
         &self,
-        _stream: StreamId,
+        stream: StreamId,
         subject: String,
         payload: Bytes,
         expected_seq: u64,
@@ -276,7 +398,9 @@ impl Store for JetStream {
         // The subject alone names the stream: no other stream of the account may have it.
         let mut headers = HeaderMap::new();
         headers.insert(EXPECTED_LAST, expected_seq.to_string());
-        self.publish(&subject, headers, payload, deadline).await
+        let seq = self.publish(&subject, headers, payload, deadline).await?;
+        self.floors.raise(stream, seq);
+        Ok(seq)
     }
 
     async fn last(
@@ -286,11 +410,10 @@ impl Store for JetStream {
         deadline: Instant,
     ) -> Result<Vec<Record>, ReadError> {
         if subjects.len() <= SUBJECTS_MAX {
-            let request = direct_get::Request::last(subjects.clone());
-            match self.fetch(stream, request, deadline).await {
+            match self.last_records(stream, subjects.clone(), deadline).await {
                 Err(Failed::TooMany) => {}
                 Err(failed) => return Err(failed.into()),
-                Ok(batch) => return Ok(batch.records),
+                Ok(records) => return Ok(records),
             }
         }
         let mut exact = Vec::new();
@@ -303,8 +426,7 @@ impl Store for JetStream {
         }
         let mut records = Vec::with_capacity(exact.len());
         for chunk in exact.chunks(SUBJECTS_MAX) {
-            let request = direct_get::Request::last(chunk.to_vec());
-            records.extend(self.fetch(stream, request, deadline).await?.records);
+            records.extend(self.last_records(stream, chunk.to_vec(), deadline).await?);
         }
         records.sort_unstable_by_key(|record| record.stream_seq);
         Ok(records)
@@ -318,18 +440,26 @@ impl Store for JetStream {
         limit: usize,
         deadline: Instant,
     ) -> Result<Batch, ReadError> {
-        let request = direct_get::Request::next(subject.clone(), from, limit);
-        let mut batch = self.fetch(stream, request, deadline).await?;
-        // The server ends a batch early when it grows large.
-        while batch.records.len() < limit && batch.remaining > 0 {
-            let Some(last) = batch.records.last() else { break };
-            let (from, left) = (Start::Seq(last.stream_seq + 1), limit - batch.records.len());
-            let request = direct_get::Request::next(subject.clone(), from, left);
-            let more = self.fetch(stream, request, deadline).await?;
-            batch.remaining = more.remaining;
-            batch.records.extend(more.records);
+        let mut backoff = Backoff::until(deadline);
+        loop {
+            let batch = self.read_some(stream, &subject, from, limit, deadline).await?;
+            if batch.remaining > 0 || self.floors.get(stream) == 0 {
+                return Ok(batch);
+            }
+            // It is said to end here: a replica that is behind would say so too.
+            let end = batch.records.last().map_or(0, |last| last.stream_seq);
+            let newest = self.newest(stream, &subject, deadline).await?;
+            let is_missing = newest.is_some_and(|(seq, stored_ms)| match from {
+                Start::Seq(from) => seq > end && seq >= from,
+                Start::TimeMs(from_ms) => seq > end && stored_ms >= from_ms,
+            });
+            if !is_missing {
+                return Ok(batch);
+            }
+            if !backoff.wait().await {
+                return Err(Failed::Behind.into());
+            }
         }
-        Ok(batch)
     }
 
     async fn hand_off(
@@ -354,12 +484,7 @@ impl Store for JetStream {
         }
     }
 
-    async fn tail(
-        &self,
-        stream: StreamId,
-        count: u64,
-        deadline: Instant,
-    ) -> Result<Vec<Record>, ReadError> {
+    async fn last_seq(&self, stream: StreamId, deadline: Instant) -> Result<u64, ReadError> {
         #[derive(Deserialize)]
         struct Info {
             state: State,
@@ -369,13 +494,30 @@ impl Store for JetStream {
             last_seq: u64,
         }
         let subject = format!("$JS.API.STREAM.INFO.{}", self.names.of(stream));
-        let answer = self.link.guard(deadline, self.client.request(subject, Bytes::new())).await;
-        let Ok(Ok(answer)) = answer else { return Err(ReadError("no stream info".into())) };
-        let Info { state: State { last_seq } } = serde_json::from_slice(&answer.payload)
-            .map_err(|_| ReadError("stream info that makes no sense".into()))?;
-        let start = Start::Seq(last_seq.saturating_sub(count.saturating_sub(1)));
-        let limit = usize::try_from(count).unwrap_or(usize::MAX);
-        Ok(self.read(stream, ">".to_owned(), start, limit, deadline).await?.records)
+        let mut backoff = Backoff::until(deadline);
+        loop {
+            let request = self.client.request(subject.clone(), Bytes::new());
+            let answer = self.link.guard(deadline, request).await;
+            if let Ok(Ok(answer)) = answer
+                && let Ok(Info { state: State { last_seq } }) =
+                    serde_json::from_slice(&answer.payload)
+            {
+                self.floors.raise(stream, last_seq);
+                return Ok(last_seq);
+            }
+            // No leader at the moment, perhaps.
+            if !backoff.wait().await {
+                return Err(ReadError("no stream info".to_owned()));
+            }
+        }
+    }
+
+    fn reaches(&self, stream: StreamId, seq: u64) {
+        self.floors.raise(stream, seq);
+    }
+
+    fn may_lag(&self) -> bool {
+        self.floors.is_used()
     }
 
     fn generation(&self) -> u64 {

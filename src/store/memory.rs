@@ -147,15 +147,14 @@ impl Store for Memory {
         Ok(())
     }
 
-    async fn tail(
-        &self,
-        stream: StreamId,
-        count: u64,
-        _deadline: Instant,
-    ) -> Result<Vec<Record>, ReadError> {
-        let records = self.records(stream);
-        let surplus = records.len().saturating_sub(usize::try_from(count).unwrap_or(usize::MAX));
-        Ok(records[surplus..].to_vec())
+    async fn last_seq(&self, stream: StreamId, _deadline: Instant) -> Result<u64, ReadError> {
+        Ok(self.records(stream).last().map_or(0, |record| record.stream_seq))
+    }
+
+    fn reaches(&self, _stream: StreamId, _seq: u64) {}
+
+    fn may_lag(&self) -> bool {
+        false
     }
 
     fn generation(&self) -> u64 {

@@ -14,6 +14,9 @@ pub const SERVICE_ERROR_CODE: &str = "Nats-Service-Error-Code";
 /// Header of a reply to a repeat: nothing was stored or counted again.
 pub const PEER_DUPLICATE: &str = "Peer-Duplicate";
 
+/// Header of a call that one instance passed on to another: how often that was done.
+pub const PEER_HOPS: &str = "Peer-Hops";
+
 /// How a body is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Encoding {

@@ -14,6 +14,11 @@ pub enum Failure {
         /// When a repeat may succeed.
         retry_after_ms: u64,
     },
+    /// Nobody owns the user's partition at the moment. Nothing was done.
+    NoOwner {
+        /// When a repeat may succeed.
+        retry_after_ms: u64,
+    },
     /// A fault in peerd.
     Internal,
     /// The store did not answer, or refused. Nothing was stored.
@@ -36,14 +41,14 @@ pub enum CallError {
 impl Failure {
     const fn code(self) -> u32 {
         match self {
-            Self::Overloaded { .. } | Self::Internal => 6_000_007,
+            Self::Overloaded { .. } | Self::NoOwner { .. } | Self::Internal => 6_000_007,
             Self::StoreUnavailable | Self::OutcomeUnknown => 6_000_008,
         }
     }
 
     const fn reason(self) -> &'static str {
         match self {
-            Self::Overloaded { .. } => "overloaded",
+            Self::Overloaded { .. } | Self::NoOwner { .. } => "overloaded",
             Self::Internal => "internal",
             Self::StoreUnavailable => "store_unavailable",
             Self::OutcomeUnknown => "outcome_unknown",
@@ -52,7 +57,9 @@ impl Failure {
 
     const fn retry_after_ms(self) -> Option<u64> {
         match self {
-            Self::Overloaded { retry_after_ms } => Some(retry_after_ms),
+            Self::Overloaded { retry_after_ms } | Self::NoOwner { retry_after_ms } => {
+                Some(retry_after_ms)
+            }
             Self::Internal | Self::StoreUnavailable | Self::OutcomeUnknown => None,
         }
     }
@@ -63,6 +70,9 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Overloaded { .. } => "too many calls are under way, try again later",
+            Self::NoOwner { .. } => {
+                "no instance of peerd owns the user's partition at the moment, try again later"
+            }
             Self::Internal => "a fault in peerd; its log says more",
             Self::StoreUnavailable => "the store is not available, nothing was stored",
             Self::OutcomeUnknown => {

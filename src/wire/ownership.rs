@@ -106,7 +106,8 @@ pub struct Owner {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Told {
-    /// All that was stored before this time (milliseconds since 1970) has been told.
+    /// All that was stored before this time has been told: by the server's clock, in milliseconds
+    /// since 1970.
     pub told_ms: u64,
     /// The newest order key that was given.
     #[serde(with = "order_key")]
@@ -118,6 +119,7 @@ mod order_key {
 
     use crate::domain::id::OrderKey;
 
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
     pub(super) fn serialize<S: serde::Serializer>(
         key: &OrderKey,
         serializer: S,

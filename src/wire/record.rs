@@ -147,14 +147,18 @@ pub fn decode(
 
 fn decode_v1(bytes: &[u8]) -> Result<V1<'_>, RecordError> {
     match version(bytes, KIND)? {
-        1 => {
-            let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
-            deserializer.set_max_depth(DEPTH_MAX);
-            V1::deserialize(&mut deserializer)
-                .map_err(|_| RecordError::new(KIND, "it is not a version 1 record"))
-        }
+        1 => from_slice(bytes).map_err(|_| RecordError::new(KIND, "it is not a version 1 record")),
         other => Err(RecordError::new(KIND, format!("its version {other} is unknown"))),
     }
+}
+
+/// Reads what holds content, to a bounded depth.
+pub(super) fn from_slice<'de, T: Deserialize<'de>>(
+    bytes: &'de [u8],
+) -> Result<T, rmp_serde::decode::Error> {
+    let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
+    deserializer.set_max_depth(DEPTH_MAX);
+    T::deserialize(&mut deserializer)
 }
 
 /// The order key of a record.
@@ -164,7 +168,7 @@ pub fn key(bytes: &[u8]) -> Result<OrderKey, RecordError> {
 
 /// Content, by the number of its type.
 #[derive(Serialize, Deserialize)]
-enum ContentV1 {
+pub(super) enum ContentV1 {
     #[serde(rename = "1")]
     Text(String),
     #[serde(rename = "2")]
@@ -186,16 +190,16 @@ enum ContentV1 {
 }
 
 #[derive(Serialize, Deserialize)]
-struct MediaV1(String, String, u64, String);
+pub(super) struct MediaV1(String, String, u64, String);
 
 #[derive(Serialize, Deserialize)]
-struct PixelsV1(u32, u32);
+pub(super) struct PixelsV1(u32, u32);
 
 #[derive(Serialize, Deserialize)]
-struct ExcerptV1(String, String, u64, String, ContentV1);
+pub(super) struct ExcerptV1(String, String, u64, String, ContentV1);
 
 #[derive(Serialize, Deserialize)]
-struct PushV1(String, String, String, String, String);
+pub(super) struct PushV1(String, String, String, String, String);
 
 /// Bytes as `bin`, where serde's default is a list of numbers.
 mod bytes_v1 {

@@ -126,17 +126,34 @@ impl Subjects {
         format!("{}.api.*.*", self.prefix)
     }
 
-    /// What calls routed by partition are subscribed with.
+    /// What is routed to a partition: calls, and requests between instances.
     #[must_use]
-    pub fn all_routed_calls(&self) -> String {
-        format!("{}.part.*.*.*", self.prefix)
+    pub fn all_routed(&self, partition: Partition) -> String {
+        format!("{}.part.{partition}.>", self.prefix)
     }
 
-    /// Subjects that [`Subjects::all_calls`] and [`Subjects::all_routed_calls`] match and that no
-    /// call can have.
+    /// A subject that [`Subjects::all_calls`] matches and that no call can have.
     #[must_use]
-    pub fn fillers(&self) -> [String; 2] {
-        [format!("{}.api.=.=", self.prefix), format!("{}.part.=.=.=", self.prefix)]
+    pub fn calls_filler(&self) -> String {
+        format!("{}.api.=.=", self.prefix)
+    }
+
+    /// A subject that [`Subjects::all_routed`] matches and that nothing that is routed can have.
+    #[must_use]
+    pub fn routed_filler(&self, partition: Partition) -> String {
+        format!("{}.part.{partition}.=", self.prefix)
+    }
+
+    /// What an instance answers on as long as it runs. `=` is no partition.
+    #[must_use]
+    pub fn probe(&self, instance: &str) -> String {
+        format!("{}.part.=.{instance}", self.prefix)
+    }
+
+    /// A subject that nobody subscribes to.
+    #[must_use]
+    pub fn nobody(&self) -> String {
+        format!("{}.part.=", self.prefix)
     }
 
     /// Whether a subject is peerd's own or the server's, so that no caller may have it answered.
@@ -152,6 +169,27 @@ impl Subjects {
     #[must_use]
     pub fn call(&self, user: &Token, method: &str) -> String {
         format!("{}.api.{user}.{method}", self.prefix)
+    }
+
+    /// A call by a user, routed to the user's partition.
+    #[must_use]
+    pub fn routed_call(&self, user: &Token, method: &str) -> String {
+        format!("{}.part.{}.{user}.{method}", self.prefix, self.partition(user))
+    }
+
+    /// A request between instances to the owner of a user. One token shorter than a call, so that
+    /// no call by a user becomes one where the server maps calls to partitions.
+    #[must_use]
+    pub fn ask(&self, user: &Token) -> String {
+        format!("{}.part.{}.{user}", self.prefix, self.partition(user))
+    }
+
+    /// The user's token in the subject of a request between instances.
+    #[must_use]
+    pub fn parse_ask<'s>(&self, subject: &'s str) -> Option<&'s str> {
+        let rest = subject.strip_prefix(self.prefix.as_str())?.strip_prefix(".part.")?;
+        let (_, user) = rest.split_once('.')?;
+        (!user.contains('.')).then_some(user)
     }
 
     /// Reads the subject of a call, as the user sent it or as it was routed. A routed call is not
@@ -224,6 +262,12 @@ impl Subjects {
     #[must_use]
     pub fn all_state(&self, partition: Partition) -> String {
         format!("{}.state.{partition}.>", self.prefix)
+    }
+
+    /// What the subjects of all entries of a partition begin with; the user's token follows.
+    #[must_use]
+    pub fn state_prefix(&self, partition: Partition) -> String {
+        format!("{}.state.{partition}.", self.prefix)
     }
 
     /// As [`Subjects::log_sentinel`], for the entries.
@@ -321,6 +365,18 @@ mod tests {
         assert_eq!(subjects.parse_call("acme.peer.part.3.alice.login"), call);
         for bad in ["acme.api.alice.login", "acme.peer.api.alice", "acme.peer.api.a.b.c", "x"] {
             assert_eq!(subjects.parse_call(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn no_call_is_a_request_between_instances() {
+        let subjects = Subjects::new("acme.peer", 8);
+        let alice = Token::of(&UserId::new("alice", "userID").expect("a valid ID"));
+        assert_eq!(subjects.parse_ask(&subjects.ask(&alice)), Some("alice"));
+        assert_eq!(subjects.parse_call(&subjects.ask(&alice)), None);
+        assert_eq!(subjects.parse_ask(&subjects.routed_call(&alice, "login")), None);
+        for bad in ["acme.peer.part.1", "acme.peer.api.alice", "acme.peer.part.1.a.b.c", "x"] {
+            assert_eq!(subjects.parse_ask(bad), None, "{bad}");
         }
     }
 

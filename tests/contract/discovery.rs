@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::world::{World, keys, number, string};
-use crate::support::{Peerd, login, run_cli_env};
+use crate::support::Peerd;
 
 const DEADLINE: Duration = Duration::from_secs(5);
 
@@ -101,15 +101,4 @@ async fn the_statistics_count_calls_and_errors() {
             .any(|endpoint| endpoint["last_error"].as_str().is_some_and(|e| !e.is_empty())),
         "{stats}"
     );
-}
-
-#[tokio::test]
-async fn a_second_instance_finds_the_first_and_refuses_to_start() {
-    let world = World::start().await;
-    let envs = [("PEERD__NATS__SERVERS", world.nats.url())];
-    let envs: Vec<(&str, &str)> = envs.iter().map(|(name, value)| (*name, &**value)).collect();
-    let second = run_cli_env(&["serve"], &envs).await;
-    assert!(second.code.is_some_and(|code| code != 0), "{second:?}");
-    assert!(second.stderr.contains(world.peerd.instance_id()), "{second:?}");
-    login(&world.client, "alice").await;
 }

@@ -21,8 +21,20 @@ struct Layer {
     crates: Option<&'static [&'static str]>,
 }
 
-const BELOW_CONFIG: &[&str] = &["domain", "wire", "store", "bus", "runtime"];
-const BELOW_CLI: &[&str] = &["domain", "wire", "store", "bus", "runtime", "config", "telemetry"];
+const BELOW_CONFIG: &[&str] =
+    &["domain", "wire", "clock", "link", "store", "bus", "cluster", "runtime"];
+const BELOW_CLI: &[&str] = &[
+    "domain",
+    "wire",
+    "clock",
+    "link",
+    "store",
+    "bus",
+    "cluster",
+    "runtime",
+    "config",
+    "telemetry",
+];
 /// Pure: values in, bytes or text out.
 const WIRE_CRATES: &[&str] =
     &["serde", "serde_json", "rmp", "rmp_serde", "bytes", "base64", "thiserror", "time"];
@@ -30,9 +42,16 @@ const WIRE_CRATES: &[&str] =
 const LAYERS: &[Layer] = &[
     Layer { name: "domain", uses: &[], crates: Some(&[]) },
     Layer { name: "wire", uses: &["domain"], crates: Some(WIRE_CRATES) },
-    Layer { name: "store", uses: &["domain", "wire"], crates: None },
-    Layer { name: "bus", uses: &["domain", "wire"], crates: None },
-    Layer { name: "runtime", uses: &["domain", "wire", "store", "bus"], crates: None },
+    Layer { name: "clock", uses: &[], crates: Some(&["tokio"]) },
+    Layer { name: "link", uses: &[], crates: Some(&["async_nats", "tokio"]) },
+    Layer { name: "store", uses: &["domain", "wire", "link"], crates: None },
+    Layer { name: "bus", uses: &["domain", "wire", "link"], crates: None },
+    Layer { name: "cluster", uses: &["domain", "wire", "clock", "store"], crates: None },
+    Layer {
+        name: "runtime",
+        uses: &["domain", "wire", "clock", "link", "store", "bus", "cluster"],
+        crates: None,
+    },
     // Beside the runtime, which knows neither.
     Layer { name: "telemetry", uses: BELOW_CONFIG, crates: None },
     Layer { name: "config", uses: BELOW_CLI, crates: None },

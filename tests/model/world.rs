@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use peerd::bus::memory::Memory as Bus;
 use peerd::bus::{Incoming, Kind};
+use peerd::clock::Clock;
 use peerd::domain::limits::Limits;
-use peerd::runtime::clock::Clock;
 use peerd::runtime::node::{Node, Options};
 use peerd::store::memory::Memory;
 use peerd::store::{AppendError, Batch, ReadError, Record, Start, Store, StreamId};
@@ -32,7 +32,6 @@ pub(crate) const REPLAY_AGE_MS: u64 = 120_000;
 pub(crate) const HEARTBEAT_MS: u64 = 10_000;
 
 const INBOX: &str = "_INBOX.model";
-const START: Duration = Duration::from_secs(5);
 
 /// A store that outlives its node.
 #[derive(Clone)]
@@ -88,13 +87,16 @@ impl Store for Shared {
         self.memory.hand_off(subject, payload, content_type, id, deadline)
     }
 
-    fn tail(
-        &self,
-        stream: StreamId,
-        count: u64,
-        deadline: Instant,
-    ) -> impl Future<Output = Result<Vec<Record>, ReadError>> + Send {
-        self.memory.tail(stream, count, deadline)
+    async fn last_seq(&self, stream: StreamId, deadline: Instant) -> Result<u64, ReadError> {
+        self.memory.last_seq(stream, deadline).await
+    }
+
+    fn reaches(&self, stream: StreamId, seq: u64) {
+        self.memory.reaches(stream, seq);
+    }
+
+    fn may_lag(&self) -> bool {
+        self.memory.may_lag()
     }
 
     fn generation(&self) -> u64 {
@@ -244,6 +246,7 @@ fn incoming(user: &str, method: &str, body: String) -> Incoming {
         reply_to: Some(INBOX.to_owned()),
         content_type: Some("application/json".to_owned()),
         body: body.into(),
+        hops: 0,
     }
 }
 
@@ -254,8 +257,6 @@ fn wall_ms(began: Instant) -> u64 {
 async fn node(setup: &Setup, store: &Shared, began: Instant) -> Arc<Node<Shared, Bus>> {
     let subjects = Subjects::new("peer", setup.partitions);
     let clock = Clock::simulated(wall_ms(began));
-    let counters = Arc::default();
-    let node = Node::new(store.clone(), Bus::default(), subjects, options(setup), clock, counters);
-    node.resume(Instant::now() + START).await.expect("the store answers");
-    node
+    let node = Node::alone(store.clone(), Bus::default(), subjects, options(setup), clock).await;
+    node.expect("the store answers")
 }

@@ -8,10 +8,9 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::bus::discovery::Counters;
 use crate::bus::{self, Incoming, Kind, Outgoing};
+use crate::clock::Clock;
 use crate::domain::limits::Limits;
-use crate::runtime::clock::Clock;
 use crate::runtime::node::{Node, Options};
 use crate::store::memory::Memory;
 use crate::store::{AppendError, Batch, ReadError, Record, Start, Store, StreamId};
@@ -79,13 +78,16 @@ impl Store for Flaky {
         self.memory.hand_off(subject, payload, content_type, id, deadline).await
     }
 
-    async fn tail(
-        &self,
-        stream: StreamId,
-        count: u64,
-        deadline: Instant,
-    ) -> Result<Vec<Record>, ReadError> {
-        self.memory.tail(stream, count, deadline).await
+    async fn last_seq(&self, stream: StreamId, deadline: Instant) -> Result<u64, ReadError> {
+        self.memory.last_seq(stream, deadline).await
+    }
+
+    fn reaches(&self, stream: StreamId, seq: u64) {
+        self.memory.reaches(stream, seq);
+    }
+
+    fn may_lag(&self) -> bool {
+        self.memory.may_lag()
     }
 
     fn generation(&self) -> u64 {
@@ -95,7 +97,7 @@ impl Store for Flaky {
 
 type TestNode = Node<Flaky, bus::memory::Memory>;
 
-fn node() -> Arc<TestNode> {
+async fn node() -> Arc<TestNode> {
     let clock = Clock::simulated(WALL_MS);
     let store = Flaky {
         memory: Memory::new(move || clock.now().wall_ms),
@@ -114,8 +116,8 @@ fn node() -> Arc<TestNode> {
         body_bytes: 100_000,
         limits: Limits::default(),
     };
-    let (subjects, counters) = (Subjects::new("peer", 4), Arc::new(Counters::default()));
-    Node::new(store, bus::memory::Memory::default(), subjects, options, clock, counters)
+    let (bus, subjects) = (bus::memory::Memory::default(), Subjects::new("peer", 4));
+    Node::alone(store, bus, subjects, options, clock).await.expect("the store answers")
 }
 
 /// Calls, and takes what went out: the reply is the last.
@@ -125,6 +127,7 @@ async fn call(node: &Arc<TestNode>, user: &str, method: &str, body: Value) -> Ve
         reply_to: Some("reply".to_owned()),
         content_type: None,
         body: body.to_string().into(),
+        hops: 0,
     };
     node.handle(incoming).await;
     node.bus().take()
@@ -145,7 +148,7 @@ fn events_to(user: &str, sent: &[Outgoing]) -> Vec<String> {
 async fn a_load_before_the_catch_up_hides_nothing() {
     for heartbeat_comes_first in [true, false] {
         for first_message in [true, false] {
-            let node = node();
+            let node = node().await;
             for user in ["alice", "bob"] {
                 call(&node, user, "login", json!({})).await;
             }
@@ -180,7 +183,7 @@ async fn a_load_before_the_catch_up_hides_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_push_is_handed_off_when_the_message_turns_out_to_be_stored() {
-    let node = node();
+    let node = node().await;
     call(&node, "alice", "login", json!({})).await;
     node.store().loses_ack.store(true, Ordering::SeqCst);
     let mut body = text("lost ack");

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::bus::discovery::Counters;
 use crate::bus::{self, Incoming};
+use crate::clock::Clock;
 use crate::domain::limits::Limits;
-use crate::runtime::clock::Clock;
 use crate::runtime::node::{Node, Options};
 use crate::store::memory::Memory;
 use crate::wire::encoding::Encoding;
@@ -20,7 +19,7 @@ const MESSAGES: usize = 150;
 type TestNode = Node<Memory, bus::memory::Memory>;
 
 /// A node over a store whose clock is ahead of the node's by `skew_ms`.
-fn node(skew_ms: i64) -> Arc<TestNode> {
+async fn node(skew_ms: i64) -> Arc<TestNode> {
     let clock = Clock::simulated(WALL_MS);
     let store = Memory::new(move || clock.now().wall_ms.saturating_add_signed(skew_ms));
     let options = Options {
@@ -34,15 +33,8 @@ fn node(skew_ms: i64) -> Arc<TestNode> {
         body_bytes: 100_000,
         limits: Limits { messages_per_second: 1000, ..Limits::default() },
     };
-    let counters = Arc::new(Counters::default());
-    Node::new(
-        store,
-        bus::memory::Memory::default(),
-        Subjects::new("peer", 4),
-        options,
-        clock,
-        counters,
-    )
+    let (bus, subjects) = (bus::memory::Memory::default(), Subjects::new("peer", 4));
+    Node::alone(store, bus, subjects, options, clock).await.expect("the store answers")
 }
 
 async fn call(node: &Arc<TestNode>, user: &str, method: &str, body: Value) -> Value {
@@ -52,6 +44,7 @@ async fn call(node: &Arc<TestNode>, user: &str, method: &str, body: Value) -> Va
         reply_to: Some("reply".to_owned()),
         content_type: None,
         body: body.to_string().into(),
+        hops: 0,
     };
     node.handle(incoming).await;
     let sent = node.bus().take();
@@ -94,7 +87,7 @@ async fn all(node: &Arc<TestNode>, backwards: bool, count: usize) -> Vec<String>
 #[tokio::test(start_paused = true)]
 async fn pages_join_whatever_the_servers_clock_says() {
     for skew_ms in [0, 20, -20, 3_000, -3_000, 3_600_000, -3_600_000] {
-        let node = node(skew_ms);
+        let node = node(skew_ms).await;
         for user in ["alice", "bob"] {
             call(&node, user, "login", json!({})).await;
         }

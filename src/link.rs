@@ -58,6 +58,12 @@ impl Link {
         self.state.borrow().generation
     }
 
+    /// Waits until the connection stands.
+    pub(crate) async fn up(&self) {
+        // It cannot fail: this holds the sender.
+        let _ = self.state.subscribe().wait_for(|state| state.connected).await;
+    }
+
     /// Waits until the connection is made anew.
     pub(crate) async fn reconnected(&self) {
         let generation = self.generation();

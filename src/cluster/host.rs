@@ -1,0 +1,60 @@
+//! What serves the partitions that the steward claims.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use super::lease::Lease;
+use crate::domain::id::{OrderKey, Partition};
+use crate::wire::ownership::{MemberId, Told};
+
+/// A partition that was claimed.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// Which.
+    pub partition: Partition,
+    /// How often it was claimed so far.
+    pub epoch: u64,
+    /// Until when it may be served.
+    pub lease: Arc<Lease>,
+    /// A key that is not below any that was given.
+    pub key: OrderKey,
+    /// Where the owner before did not give it up: since when events may be missing, in milliseconds
+    /// since 1970.
+    pub untold_since_ms: Option<u64>,
+}
+
+/// Why a partition that was claimed cannot be served.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NotOpened(pub String);
+
+/// What serves the partitions that the steward claims.
+pub trait Host: Clone + Send + Sync + 'static {
+    /// Takes the calls of a partition in, from now on. What comes before [`Host::open`] waits.
+    fn listen(&self, partition: Partition) -> impl Future<Output = Result<(), NotOpened>> + Send;
+
+    /// Serves a partition.
+    fn open(&self, grant: Grant) -> impl Future<Output = Result<(), NotOpened>> + Send;
+
+    /// Serves a partition no more, in order: what is under way is finished first, new calls wait.
+    /// Answers the newest key that was given.
+    fn close(&self, partition: Partition) -> impl Future<Output = OrderKey> + Send;
+
+    /// Takes no more calls of a partition in; those that have arrived are still handled.
+    fn unlisten(&self, partition: Partition) -> impl Future<Output = ()> + Send;
+
+    /// Serves nothing more, at once.
+    fn abandon(&self);
+
+    /// Whether it can be reached, and how far it has told everything.
+    fn pulse(&self) -> impl Future<Output = Option<Told>> + Send;
+
+    /// Whether a member answers. Nobody can tell for sure.
+    fn answers(&self, member: &MemberId) -> impl Future<Output = bool> + Send;
+
+    /// Learns what the server's clock said a moment ago.
+    fn observe_server_time(&self, server_ms: u64);
+
+    /// Looks, now and then, whether the store holds what this instance did not write.
+    fn look_around(&self) -> impl Future<Output = ()> + Send;
+}

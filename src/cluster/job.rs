@@ -1,0 +1,345 @@
+//! What waits for the bucket or for the host: claims, hand-overs, and looks around.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+
+use super::host::{Grant, Host};
+use super::lease::Lease;
+use super::plan::Step;
+use super::table::{Place, Table};
+use crate::clock::Clock;
+use crate::domain::id::Partition;
+use crate::store::AppendError;
+use crate::store::registry::Registry;
+use crate::wire::ownership::{self, Key, MemberId, Owner};
+
+/// How long a change of an entry may take.
+const TRY: Duration = Duration::from_secs(3);
+/// How long a partition that was given up goes on taking calls in for the one who is to have it.
+const TAKEN: Duration = Duration::from_secs(2);
+
+/// What a job came to.
+pub(super) enum Done {
+    /// A partition is served; its entry is at `seq`.
+    Opened { partition: Partition, epoch: u64, seq: u64 },
+    /// A partition is not served, or no more.
+    Closed(Partition),
+    /// A member that was dead has no entry any more, or one that is new.
+    Buried(MemberId),
+    /// These members do not answer.
+    Probed(BTreeSet<MemberId>),
+    /// The store was looked at.
+    LookedAround,
+}
+
+/// Where the entry of a partition is that this member holds.
+#[derive(Clone, Copy)]
+pub(super) struct Claimed {
+    epoch: u64,
+    seq: u64,
+}
+
+/// The jobs of one membership, and what they have come to.
+pub(super) struct Jobs<R, H> {
+    pub(super) me: MemberId,
+    pub(super) registry: Arc<R>,
+    pub(super) host: H,
+    pub(super) table: Arc<Table>,
+    pub(super) clock: Clock,
+    pub(super) lease: Arc<Lease>,
+    pub(super) claims: Arc<Semaphore>,
+    pub(super) hand_overs: Arc<Semaphore>,
+    pub(super) set: JoinSet<Done>,
+    /// The partitions that are served.
+    pub(super) held: BTreeSet<Partition>,
+    pub(super) claimed: BTreeMap<Partition, Claimed>,
+    /// The partitions and members that a job is about.
+    pub(super) busy: BTreeSet<Partition>,
+    pub(super) burying: BTreeSet<MemberId>,
+    /// Partitions whose calls still come here from a membership before.
+    pub(super) left_over: BTreeSet<Partition>,
+    pub(super) is_probing: bool,
+    pub(super) is_looking: bool,
+}
+
+impl<R: Registry, H: Host> Jobs<R, H> {
+    pub(super) fn new(
+        me: MemberId,
+        lease: Arc<Lease>,
+        (registry, host): (Arc<R>, H),
+        table: Arc<Table>,
+        clock: Clock,
+        (claims, hand_overs): (usize, usize),
+        left_over: BTreeSet<Partition>,
+    ) -> Self {
+        Self {
+            me,
+            registry,
+            host,
+            table,
+            clock,
+            lease,
+            claims: Arc::new(Semaphore::new(claims)),
+            hand_overs: Arc::new(Semaphore::new(hand_overs)),
+            set: JoinSet::new(),
+            held: BTreeSet::new(),
+            claimed: BTreeMap::new(),
+            busy: BTreeSet::new(),
+            burying: BTreeSet::new(),
+            left_over,
+            is_probing: false,
+            is_looking: false,
+        }
+    }
+
+    /// Begins a step, unless one about the same is under way.
+    pub(super) fn begin(&mut self, step: Step) {
+        match step {
+            Step::Claim { partition, seq, epoch, key, untold_since_ms } => {
+                if !self.busy.insert(partition) {
+                    return;
+                }
+                let grant = Grant {
+                    partition,
+                    epoch: epoch + 1,
+                    lease: self.lease.clone(),
+                    key,
+                    untold_since_ms,
+                };
+                let claim = self.deed();
+                let turns = self.claims.clone();
+                self.set.spawn(async move {
+                    let _turn = turns.acquire_owned().await;
+                    claim.claim(grant, seq).await
+                });
+            }
+            Step::HandOver { partition, to } => {
+                let Some(claimed) = self.claimed.get(&partition).copied() else { return };
+                if !self.busy.insert(partition) {
+                    return;
+                }
+                let hand_over = self.deed();
+                let turns = self.hand_overs.clone();
+                self.set.spawn(async move {
+                    let _turn = turns.acquire_owned().await;
+                    hand_over.hand_over(partition, to, claimed).await
+                });
+            }
+            Step::Bury { member, seq } => {
+                if self.burying.insert(member.clone()) {
+                    let registry = self.registry.clone();
+                    self.set.spawn(async move {
+                        tracing::warn!(member = member.as_str(), "gives no sign of life any more");
+                        let key = Key::Member(member.clone()).to_string();
+                        // Where it fails, it is still to be done.
+                        let _ = registry.delete(key, seq, Instant::now() + TRY).await;
+                        Done::Buried(member)
+                    });
+                }
+            }
+        }
+    }
+
+    fn deed(&self) -> Deed<R, H> {
+        Deed {
+            me: self.me.clone(),
+            registry: self.registry.clone(),
+            host: self.host.clone(),
+            table: self.table.clone(),
+            clock: self.clock,
+        }
+    }
+
+    /// The partitions whose calls come here.
+    pub(super) fn listening(&self) -> BTreeSet<Partition> {
+        &(&self.held | &self.busy) | &self.left_over
+    }
+
+    /// Takes no more calls in of partitions that were served by a membership before, and that others
+    /// serve by now.
+    pub(super) fn unlisten_left_over(&mut self) {
+        let left_over = std::mem::take(&mut self.left_over);
+        for partition in left_over {
+            if self.held.contains(&partition) {
+                continue;
+            }
+            if self.table.place(partition) == Place::There && self.busy.insert(partition) {
+                let host = self.host.clone();
+                self.set.spawn(async move {
+                    host.unlisten(partition).await;
+                    Done::Closed(partition)
+                });
+            } else {
+                self.left_over.insert(partition);
+            }
+        }
+    }
+
+    /// Asks the other members whether they answer.
+    pub(super) fn probe(&mut self, members: impl Iterator<Item = MemberId>) {
+        let others: Vec<MemberId> = members.filter(|member| *member != self.me).collect();
+        if std::mem::replace(&mut self.is_probing, true) {
+            return;
+        }
+        let host = self.host.clone();
+        self.set.spawn(async move {
+            let answers = join_all(others.iter().map(|member| host.answers(member))).await;
+            let silent = others.into_iter().zip(answers).filter(|(_, answers)| !answers);
+            Done::Probed(silent.map(|(member, _)| member).collect())
+        });
+    }
+
+    /// Looks at the store for what this instance did not write.
+    pub(super) fn look_around(&mut self) {
+        if std::mem::replace(&mut self.is_looking, true) {
+            return;
+        }
+        let host = self.host.clone();
+        self.set.spawn(async move {
+            host.look_around().await;
+            Done::LookedAround
+        });
+    }
+
+    /// Takes note of what a job came to.
+    pub(super) fn finish(&mut self, done: Done) {
+        match done {
+            Done::Opened { partition, epoch, seq } => {
+                self.busy.remove(&partition);
+                self.held.insert(partition);
+                self.claimed.insert(partition, Claimed { epoch, seq });
+            }
+            Done::Closed(partition) => {
+                self.busy.remove(&partition);
+                self.held.remove(&partition);
+                self.claimed.remove(&partition);
+            }
+            Done::Buried(member) => {
+                self.burying.remove(&member);
+            }
+            Done::Probed(_) => self.is_probing = false,
+            Done::LookedAround => self.is_looking = false,
+        }
+    }
+
+    /// Whether no partition is about to change hands.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.busy.is_empty()
+    }
+}
+
+/// A claim or a hand-over at work.
+struct Deed<R, H> {
+    me: MemberId,
+    registry: Arc<R>,
+    host: H,
+    table: Arc<Table>,
+    clock: Clock,
+}
+
+impl<R: Registry, H: Host> Deed<R, H> {
+    async fn claim(self, grant: Grant, seq: u64) -> Done {
+        let (partition, epoch) = (grant.partition, grant.epoch);
+        // The calls come here before the one who has the partition now stops taking them.
+        if let Err(error) = self.host.listen(partition).await {
+            tracing::warn!(%partition, %error, "the calls of a partition cannot be subscribed to");
+            return Done::Closed(partition);
+        }
+        let entry = Owner {
+            holder: Some(self.me.clone()),
+            next: None,
+            epoch,
+            key: grant.key,
+            since_ms: self.clock.now().wall_ms,
+        };
+        let seq = match self.put(partition, &entry, seq).await {
+            Ok(seq) => seq,
+            Err(error) => {
+                // Somebody else was faster; or the view will show that it was stored after all.
+                tracing::debug!(%partition, %error, "not claimed");
+                self.host.unlisten(partition).await;
+                return Done::Closed(partition);
+            }
+        };
+        let is_after_death = grant.untold_since_ms.is_some();
+        match self.host.open(grant).await {
+            Ok(()) => {
+                tracing::info!(%partition, epoch, is_after_death, "owned");
+                self.table.wake();
+                Done::Opened { partition, epoch, seq }
+            }
+            Err(error) => {
+                tracing::warn!(%partition, %error, "a partition cannot be served");
+                let entry = Owner { holder: None, ..entry };
+                let _ = self.put(partition, &entry, seq).await;
+                self.host.unlisten(partition).await;
+                Done::Closed(partition)
+            }
+        }
+    }
+
+    async fn hand_over(self, partition: Partition, to: Option<MemberId>, claimed: Claimed) -> Done {
+        let Claimed { epoch, seq } = claimed;
+        if to.is_none() {
+            // With nobody to go on, what has arrived is still handled.
+            self.host.unlisten(partition).await;
+        }
+        let key = self.host.close(partition).await;
+        let entry = Owner {
+            holder: None,
+            next: to.clone(),
+            epoch,
+            key,
+            since_ms: self.clock.now().wall_ms,
+        };
+        match self.put(partition, &entry, seq).await {
+            Ok(_) => tracing::info!(
+                %partition,
+                epoch,
+                to = to.as_ref().map(MemberId::as_str),
+                "given up"
+            ),
+            // It is closed here, and its entry says that it is not: it is claimed again, or taken.
+            Err(error) => {
+                tracing::warn!(%partition, %error, "a partition was not given up in order");
+            }
+        }
+        if to.is_some() {
+            self.taken(partition).await;
+            self.host.unlisten(partition).await;
+        }
+        Done::Closed(partition)
+    }
+
+    /// Waits until another has the partition: calls that still come here are passed on then.
+    async fn taken(&self, partition: Partition) {
+        let mut changes = self.table.changes();
+        let taken = async {
+            while self.table.place(partition) != Place::There && changes.changed().await.is_ok() {}
+        };
+        if timeout(TAKEN, taken).await.is_err() {
+            tracing::warn!(%partition, "a partition that was given up is not taken yet");
+        }
+    }
+
+    async fn put(
+        &self,
+        partition: Partition,
+        entry: &Owner,
+        expected_seq: u64,
+    ) -> Result<u64, AppendError> {
+        let value = ownership::encode(entry).map_err(|error| {
+            tracing::error!(%error, "an owner's entry could not be written");
+            AppendError::Unavailable(error.to_string())
+        })?;
+        let key = Key::Owner(partition).to_string();
+        let deadline = Instant::now() + TRY;
+        self.registry.put(key, value, Some(expected_seq), None, deadline).await
+    }
+}

@@ -1,0 +1,73 @@
+//! Until when an instance may act.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::clock::Now;
+
+/// How long an instance may go on after a sign of life, in fifths of the time after which the
+/// others take it for dead. The last fifth is for clocks that do not run alike.
+const FIFTHS: u64 = 4;
+
+/// Until when an instance may act. Counted by both clocks of its own machine: the steady one stands
+/// still while some machines sleep, the other can be set back; both at once do neither.
+#[derive(Debug, Default)]
+pub struct Lease {
+    until_us: AtomicU64,
+    until_wall_ms: AtomicU64,
+}
+
+impl Lease {
+    /// A lease that does not end, for an instance that is alone by its nature (in tests).
+    #[must_use]
+    pub const fn endless() -> Self {
+        Self { until_us: AtomicU64::new(u64::MAX), until_wall_ms: AtomicU64::new(u64::MAX) }
+    }
+
+    /// Extends it after a sign of life that was given at `given` and that others hold for one for
+    /// `ttl_ms`.
+    pub fn extend(&self, given: Now, ttl_ms: u64) {
+        let span_ms = ttl_ms * FIFTHS / 5;
+        self.until_us.fetch_max(given.steady_us + span_ms * 1000, Ordering::AcqRel);
+        self.until_wall_ms.store(given.wall_ms + span_ms, Ordering::Release);
+    }
+
+    /// Ends it.
+    pub fn end(&self) {
+        self.until_us.store(0, Ordering::Release);
+    }
+
+    /// Whether the instance may act.
+    #[must_use]
+    pub fn holds(&self, now: Now) -> bool {
+        now.steady_us < self.until_us.load(Ordering::Acquire)
+            && now.wall_ms < self.until_wall_ms.load(Ordering::Acquire)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(wall_ms: u64, steady_ms: u64) -> Now {
+        Now { wall_ms, steady_us: steady_ms * 1000 }
+    }
+
+    #[test]
+    fn it_ends_in_time_by_either_clock() {
+        let lease = Lease::default();
+        assert!(!lease.holds(at(0, 0)), "not before the first sign of life");
+        lease.extend(at(1000, 10), 5000);
+        assert!(lease.holds(at(4999, 4009)));
+        assert!(!lease.holds(at(4999, 4010)), "the time is over");
+        assert!(!lease.holds(at(5000, 4009)), "the machine slept");
+        assert!(lease.holds(at(0, 4009)), "the wall clock was set back");
+    }
+
+    #[test]
+    fn an_end_is_final() {
+        let lease = Lease::default();
+        lease.extend(at(1000, 10), 5000);
+        lease.end();
+        assert!(!lease.holds(at(1000, 10)));
+    }
+}

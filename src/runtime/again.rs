@@ -1,0 +1,199 @@
+//! Telling again what an owner that has died may not have told.
+//!
+//! Messages that were stored since it last told everything are told again, to both sides, with the
+//! IDs that they have: who was told already recognizes them. No change belongs to these events, so
+//! their revision is the one that the user has reached.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::load::LoadError;
+use super::node::Node;
+use super::replay::{leave_out_deleted, runs};
+use super::settings::chunks;
+use crate::bus::Bus;
+use crate::domain::conversation::{Conversation, ConversationEvent, ConversationView};
+use crate::domain::event::Event;
+use crate::domain::id::{Partition, UserId};
+use crate::domain::message::Message;
+use crate::store::{Record, Start, Store, StreamId};
+use crate::wire::failure::Failure;
+use crate::wire::record;
+use crate::wire::subject::Token;
+
+/// How long partitions of the same owner are gathered, so that the logs are read once for all.
+const GATHER: Duration = Duration::from_millis(200);
+/// How much earlier than that reading begins: the owner knew the server's clock to within a message's
+/// way, and the servers of a cluster know each other's about as well.
+const CLOCK_SLACK_MS: u64 = 200;
+/// Records read at once.
+const BATCH: usize = 256;
+/// Most messages that are told again after one death; the earliest are left to the next login.
+const MESSAGES_MAX: usize = 100_000;
+
+/// A partition whose owner has died, and since when it may not have told everything.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Untold {
+    pub(super) partition: Partition,
+    pub(super) since_ms: u64,
+}
+
+/// What a user is to be told again.
+#[derive(Default)]
+struct News {
+    received: Vec<Arc<Message>>,
+    /// The conversations that changed.
+    changed: BTreeSet<UserId>,
+}
+
+impl<S: Store, B: Bus> Node<S, B> {
+    /// Tells again, beside everything else, what the owner before may not have told.
+    pub(super) fn tell_again(self: &Arc<Self>, untold: Untold) {
+        let mut waiting = self.untold.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.push(untold);
+        if waiting.len() > 1 {
+            return;
+        }
+        let node = self.clone();
+        self.tasks.spawn(async move {
+            sleep(GATHER).await;
+            let untold =
+                std::mem::take(&mut *node.untold.lock().unwrap_or_else(PoisonError::into_inner));
+            if let Err(error) = node.tell_all_again(&untold).await {
+                tracing::warn!(%error, "not everything was told again that may not have been told");
+            }
+        });
+    }
+
+    async fn tell_all_again(&self, untold: &[Untold]) -> Result<(), LoadError> {
+        let taken: BTreeSet<Partition> = untold.iter().map(|untold| untold.partition).collect();
+        let since_ms = untold.iter().map(|untold| untold.since_ms).min().unwrap_or_default();
+        let mut news = BTreeMap::new();
+        let mut messages = 0;
+        for number in 0..self.subjects.partitions() {
+            let partition = Partition(number);
+            messages += self.gather(partition, since_ms, &taken, &mut news).await?;
+            if messages > MESSAGES_MAX {
+                tracing::warn!(messages, "too much to tell again");
+                break;
+            }
+        }
+        tracing::info!(messages, users = news.len(), "telling again");
+        for (user, news) in news {
+            self.tell_news(&user, news).await;
+        }
+        Ok(())
+    }
+
+    /// Gathers from one log what users of the taken partitions received or sent.
+    async fn gather(
+        &self,
+        partition: Partition,
+        since_ms: u64,
+        taken: &BTreeSet<Partition>,
+        news: &mut BTreeMap<UserId, News>,
+    ) -> Result<usize, LoadError> {
+        let stream = StreamId::Log(partition);
+        let end = self.store.last_seq(stream, self.deadline()).await?;
+        let mut from = Start::TimeMs(since_ms.saturating_sub(CLOCK_SLACK_MS));
+        let mut count = 0;
+        loop {
+            let subject = self.subjects.all_log(partition);
+            let batch = self.store.read(stream, subject, from, BATCH, self.deadline()).await?;
+            for record in &batch.records {
+                let Some((receiver, sender)) = parties(record) else { continue };
+                let is_for = |user| taken.contains(&self.subjects.partition(&Token::of(user)));
+                let (to_receiver, to_sender) = (is_for(&receiver), is_for(&sender));
+                if to_receiver {
+                    let stored = record::decode(&record.payload, &sender, &receiver, partition)?;
+                    let news: &mut News = news.entry(receiver.clone()).or_default();
+                    news.received.push(Arc::new(stored.message));
+                    news.changed.insert(sender.clone());
+                }
+                if to_sender {
+                    news.entry(sender).or_default().changed.insert(receiver);
+                }
+                count += usize::from(to_receiver || to_sender);
+            }
+            match batch.records.last() {
+                Some(last) if batch.remaining > 0 && last.stream_seq < end => {
+                    from = Start::Seq(last.stream_seq + 1);
+                }
+                _ => return Ok(count),
+            }
+        }
+    }
+
+    /// Tells a user of a message that came into the log without anybody being told.
+    pub(super) async fn tell_of(&self, message: Message) {
+        let (user, sender) = (message.receiver.clone(), message.sender.clone());
+        let news = News { received: vec![Arc::new(message)], changed: BTreeSet::from([sender]) };
+        self.tell_news(&user, news).await;
+    }
+
+    async fn tell_news(&self, user: &UserId, news: News) {
+        let deadline = self.deadline();
+        if let Err(error) = self.try_tell_news(user, news, deadline).await {
+            tracing::warn!(%error, "a user could not be told again");
+        }
+    }
+
+    async fn try_tell_news(
+        &self,
+        user: &UserId,
+        news: News,
+        deadline: Instant,
+    ) -> Result<(), Failure> {
+        let News { mut received, changed } = news;
+        let Some(tenure) = self.tenure(self.subjects.partition(&Token::of(user))) else {
+            return Ok(());
+        };
+        let cell = self.user(&tenure, user, deadline).await?;
+        leave_out_deleted(&cell, &mut received);
+        received.sort_by_key(|message| message.key);
+        let page: Vec<_> = {
+            let user = cell.lock();
+            let known = |other: UserId| {
+                let known = user.conversation(&other)?.clone();
+                Some((other, known))
+            };
+            changed.into_iter().filter_map(known).collect()
+        };
+        let faces = self.faces(&cell, &page, deadline).await?;
+        let runs = runs(&received);
+        self.wait_for_room_beyond(runs.len() + page.len() + 1).await;
+        let user = cell.lock();
+        let run = |run: &[Arc<Message>]| Event::PeerMessageReceived {
+            from: run[0].sender.clone(),
+            messages: run.to_vec(),
+            offline: false,
+        };
+        let mut events: Vec<Event> = runs.into_iter().map(run).collect();
+        let views = page.iter().zip(faces).filter_map(|((other, seen), face)| {
+            let known = user.conversations.get(other)?;
+            // What has moved on meanwhile was told meanwhile.
+            let is_current = known.received == seen.received && known.sent == seen.sent;
+            let view = ConversationView::new(other, &face.name, known, face.last_message);
+            is_current.then_some((ConversationEvent::Updated, view))
+        });
+        events.extend(chunks(views.collect()).map(Event::ConversationChanged));
+        let is_muted = |other| user.conversations.get(other).is_some_and(Conversation::is_muted);
+        if received.iter().any(|message| !is_muted(&message.sender)) {
+            events.push(Event::TotalChanged(user.totals));
+        }
+        let told = user.tell(events);
+        self.tell(&cell, &told);
+        Ok(())
+    }
+}
+
+/// Receiver and sender of a record of a log; `None` for a sentinel.
+pub(super) fn parties(record: &Record) -> Option<(UserId, UserId)> {
+    let mut tokens = record.subject.rsplit('.');
+    let sender = Token::parse(tokens.next()?).ok()?;
+    let receiver = Token::parse(tokens.next()?).ok()?;
+    Some((receiver, sender))
+}

@@ -1,0 +1,203 @@
+//! A delivery between two owners: in one process by a call, between two by a request.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::cell::{STRAGGLER, UserCell};
+use super::load::LoadError;
+use super::node::Node;
+use super::route::{NO_OWNER, Route};
+use super::tenure::{Tenure, Work};
+use crate::bus::{AskError, Bus, Incoming, Kind, Outgoing};
+use crate::domain::id::UserId;
+use crate::domain::message::Direction;
+use crate::domain::receive::Delivered;
+use crate::domain::send::{Delivery, Purpose};
+use crate::store::{Store, StreamId};
+use crate::wire::delivery::{self, Answer, Ask};
+use crate::wire::encoding::Encoding;
+use crate::wire::failure::{CallError, Failure};
+use crate::wire::record;
+use crate::wire::subject::Token;
+
+/// Wait before somebody is asked again who was not there.
+const AGAIN: Duration = Duration::from_millis(20);
+
+impl<S: Store, B: Bus> Node<S, B> {
+    /// Has the receiver's owner do something with a delivery, whoever that is.
+    pub(super) async fn consign(
+        self: &Arc<Self>,
+        delivery: Delivery,
+        purpose: Purpose,
+        deadline: Instant,
+    ) -> Answer {
+        let receiver = Token::of(&delivery.send.to);
+        let partition = self.subjects.partition(&receiver);
+        let until = deadline.min(Instant::now() + self.options.owner_wait);
+        loop {
+            match self.wait_for_owner(partition, until).await {
+                Route::Here(work) => {
+                    return self.accept_delivery(&work.tenure, delivery, purpose, deadline).await;
+                }
+                Route::There => {}
+                Route::Nowhere => return Err(NO_OWNER.into()),
+            }
+            let body = delivery::encode(&delivery, purpose).map_err(|_| Failure::Internal)?;
+            match self.bus.ask(self.subjects.ask(&receiver), body, deadline).await {
+                Ok(answer) => {
+                    let (from, to) = (&delivery.from, &delivery.send.to);
+                    let answer = delivery::decode_answer(&answer, from, to, partition);
+                    let answer = answer.map_err(|error| Failure::from(LoadError::from(error)))?;
+                    if let Ok(Some(Delivered { head: Some(head), .. })) = &answer {
+                        self.store.reaches(StreamId::Log(partition), head.stream_seq);
+                    }
+                    return answer;
+                }
+                Err(AskError::Nobody) => {
+                    if Instant::now() + AGAIN >= until {
+                        return Err(NO_OWNER.into());
+                    }
+                    let mut changes = self.table.changes();
+                    let _ = timeout_at(Instant::now() + AGAIN, changes.changed()).await;
+                }
+                Err(AskError::Unknown) if purpose == Purpose::Deliver => {
+                    return Err(Failure::OutcomeUnknown.into());
+                }
+                Err(AskError::Unknown) => return Err(Failure::StoreUnavailable.into()),
+            }
+        }
+    }
+
+    /// The receiver's owner's part.
+    async fn accept_delivery(
+        self: &Arc<Self>,
+        tenure: &Arc<Tenure>,
+        delivery: Delivery,
+        purpose: Purpose,
+        deadline: Instant,
+    ) -> Answer {
+        match purpose {
+            Purpose::Deliver => self.deliver(tenure, delivery, deadline).await.map(Some),
+            Purpose::Ask => {
+                let receiver = self.user(tenure, &delivery.send.to, deadline).await?;
+                receiver.lock().accepts(&delivery.from, self.limits())?;
+                Ok(None)
+            }
+            Purpose::Repeat => Ok(self.repeated(tenure, &delivery, deadline).await),
+        }
+    }
+
+    /// Handles a request of another instance to its end.
+    pub(super) async fn handle_ask(self: &Arc<Self>, incoming: Incoming, work: Work) {
+        let _under_way = self.pending.begin(self.clock.now().wall_ms);
+        let user = self.subjects.parse_ask(&incoming.subject).map(Token::parse);
+        let Some(Ok(user)) = user else { return };
+        match delivery::decode(&incoming.body, &user) {
+            Ok(Ask::Deliver(delivery, purpose)) => {
+                let deadline = self.deadline();
+                let answer = self.accept_delivery(&work.tenure, *delivery, purpose, deadline).await;
+                self.answer_ask(&incoming, &answer);
+            }
+            Ok(Ask::LookAgain(receiver)) => {
+                let looked = async {
+                    let sender = self.user(&work.tenure, &user, self.deadline()).await?;
+                    let looked = self.look_again(&sender, &receiver, self.deadline()).await;
+                    looked.map_err(Failure::from)
+                };
+                if let Err(error) = looked.await {
+                    tracing::debug!(%error, "could not look again");
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "another instance asks what this one does not understand");
+                self.answer_ask(&incoming, &Err(Failure::Internal.into()));
+            }
+        }
+    }
+
+    /// Answers a request of another instance.
+    pub(super) fn answer_ask(&self, incoming: &Incoming, answer: &Answer) {
+        let Some(subject) = incoming.reply_to.clone() else { return };
+        match delivery::encode_answer(answer) {
+            Ok(body) => {
+                let (encoding, kind) = (Encoding::MessagePack, Kind::Plain);
+                self.emit(Outgoing { subject, encoding, kind, body, permit: None });
+            }
+            Err(error) => tracing::error!(%error, "an answer could not be written"),
+        }
+    }
+
+    /// Finds out, after the caller was told that the outcome is unknown, whether the message was
+    /// stored by the owner of its receiver: the sender's own view follows the log.
+    pub(super) fn find_sent(self: &Arc<Self>, sender: &Arc<UserCell>, receiver: UserId) {
+        let (node, sender) = (self.clone(), sender.clone());
+        self.tasks.spawn(async move {
+            // The other owner has its own deadline, and what it has given up may still be stored.
+            let ends = Instant::now() + node.options.call_deadline + STRAGGLER;
+            let mut wait = AGAIN;
+            while Instant::now() < ends && sender.tenure.may_act() {
+                sleep(wait).await;
+                wait *= 4;
+                let deadline = node.deadline();
+                if let Err(error) = node.look_again(&sender, &receiver, deadline).await {
+                    tracing::debug!(%error, "could not look again");
+                }
+            }
+        });
+    }
+
+    /// Looks what the log has of the user's own messages to `receiver`, and takes in what is new.
+    async fn look_again(
+        self: &Arc<Self>,
+        sender: &Arc<UserCell>,
+        receiver: &UserId,
+        deadline: Instant,
+    ) -> Result<(), LoadError> {
+        let to = Token::of(receiver);
+        let partition = self.subjects.partition(&to);
+        let subjects = vec![
+            self.subjects.log(partition, &to, &sender.token),
+            self.subjects.log_sentinel(partition),
+        ];
+        let stream = StreamId::Log(partition);
+        self.store.last_seq(stream, deadline).await?;
+        let last = self.store.last(stream, subjects.clone(), deadline).await?;
+        let Some(last) = last.iter().find(|record| record.subject == subjects[0]) else {
+            return Ok(());
+        };
+        let stored = record::decode(&last.payload, &sender.id, receiver, partition)?;
+        let head = stored.head(last.stream_seq);
+        let is_new = {
+            let user = sender.lock();
+            let known = user.conversations.get(receiver);
+            let known = known.and_then(|known| known.head(Direction::Send));
+            known.is_none_or(|known| known.mark.seq < head.mark.seq)
+        };
+        if is_new {
+            let name = self.name(receiver, deadline).await?;
+            self.tell_sender(sender, &Arc::new(stored.message), head, &name);
+        }
+        Ok(())
+    }
+
+    /// Has the owner of `sender` look again what was sent to `receiver`: it was stored without the
+    /// sender's owner being told.
+    pub(super) fn notify_sender(self: &Arc<Self>, sender: &UserId, receiver: &UserId) {
+        let subject = self.subjects.ask(&Token::of(sender));
+        match delivery::encode_look_again(receiver) {
+            Ok(body) => {
+                let kind = Kind::Routed { reply_to: None, content_type: None, hops: 0 };
+                let encoding = Encoding::MessagePack;
+                self.emit(Outgoing { subject, encoding, kind, body, permit: None });
+            }
+            Err(error) => tracing::error!(%error, "a notice could not be written"),
+        }
+    }
+}
+
+/// Whether a delivery may have happened although it failed.
+pub(super) fn may_be_stored(error: &CallError) -> bool {
+    *error == CallError::Failed(Failure::OutcomeUnknown)
+}

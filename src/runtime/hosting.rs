@@ -1,0 +1,250 @@
+//! Beginning and ending to own partitions.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures::future::join_all;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use tokio::time::{Instant, timeout};
+
+use super::again::{Untold, parties};
+use super::load::{LoadError, is_sentinel};
+use super::node::Node;
+use super::tenure::Tenure;
+use crate::bus::{AskError, Bus};
+use crate::cluster::host::{Grant, Host, NotOpened};
+use crate::domain::id::{OrderKey, Partition};
+use crate::store::{Start, Store, StreamId};
+use crate::wire::ownership::{MemberId, Told};
+use crate::wire::record;
+use crate::wire::subject::Token;
+
+/// How long a partition may take to be opened.
+const OPEN: Duration = Duration::from_secs(5);
+/// How long it may take to store when users were last heard from, before a partition is closed.
+const HEARD: Duration = Duration::from_secs(1);
+/// Entries that are written at the same time before a partition is closed.
+const WRITES_AT_CLOSE: usize = 64;
+/// Newest records of a partition among which the newest order key is.
+const KEYS_IN_FLIGHT: u64 = 256;
+/// Streams that are asked at the same time.
+const CONCURRENT: usize = 32;
+/// Partitions that are looked at in one look around, and records that are read for one gap.
+const LOOKS: usize = 64;
+const GAP_RECORDS: usize = 256;
+/// How long a member has to answer.
+const ANSWERS: Duration = Duration::from_secs(1);
+/// How long the server has to answer.
+const PULSE: Duration = Duration::from_secs(2);
+
+impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
+    async fn listen(&self, partition: Partition) -> Result<(), NotOpened> {
+        if self.bus.listen(partition).await {
+            Ok(())
+        } else {
+            Err(NotOpened("no subscription".to_owned()))
+        }
+    }
+
+    async fn open(&self, grant: Grant) -> Result<(), NotOpened> {
+        let opened = self.try_open(&grant, Instant::now() + OPEN).await;
+        opened.map_err(|error| NotOpened(error.to_string()))?;
+        if let Some(since_ms) = grant.untold_since_ms {
+            self.tell_again(Untold { partition: grant.partition, since_ms });
+        }
+        Ok(())
+    }
+
+    async fn close(&self, partition: Partition) -> OrderKey {
+        let Some(tenure) = self.tenure(partition) else { return OrderKey::ZERO };
+        // Before it takes nothing new: calls wait while it does not.
+        let _ = timeout(HEARD, self.store_all_heard(&tenure)).await;
+        if timeout(self.options.call_deadline, tenure.close()).await.is_err() {
+            tracing::warn!(%partition, "something was under way for too long");
+        }
+        self.forget(&tenure);
+        tenure.clock.newest()
+    }
+
+    async fn unlisten(&self, partition: Partition) {
+        self.bus.unlisten(partition).await;
+    }
+
+    fn abandon(&self) {
+        for tenure in self.tenures() {
+            self.forget(&tenure);
+        }
+    }
+
+    async fn pulse(&self) -> Option<Told> {
+        // Read first: what begins after this is told after this.
+        let told_ms = self.pending.since(self.clock.now().wall_ms);
+        // By the server's clock, by which messages are stored.
+        let told_ms = told_ms.saturating_add_signed(self.server_ahead_ms.load(Ordering::Relaxed));
+        let key = self.tenures().map(|tenure| tenure.clock.newest()).max().unwrap_or_default();
+        let is_reached = self.bus.reach(Instant::now() + PULSE).await;
+        is_reached.then_some(Told { told_ms, key })
+    }
+
+    async fn answers(&self, member: &MemberId) -> bool {
+        let instance = member.as_str().split('-').next().unwrap_or_default();
+        let subject = self.subjects.probe(instance);
+        let answer = self.bus.ask(subject, bytes::Bytes::new(), Instant::now() + ANSWERS).await;
+        // Slow is not silent.
+        answer != Err(AskError::Nobody)
+    }
+
+    fn observe_server_time(&self, server_ms: u64) {
+        let ahead = i128::from(server_ms) - i128::from(self.clock.now().wall_ms);
+        self.server_ahead_ms.store(i64::try_from(ahead).unwrap_or_default(), Ordering::Relaxed);
+    }
+
+    async fn look_around(&self) {
+        let count = self.subjects.partitions();
+        let first = self.next_look.load(Ordering::Relaxed);
+        let numbers = (0..count).map(|step| (first + step) % count);
+        let tenures: Vec<_> =
+            numbers.filter_map(|number| self.tenure(Partition(number))).take(LOOKS).collect();
+        if let Some(last) = tenures.last() {
+            self.next_look.store((last.partition.0 + 1) % count, Ordering::Relaxed);
+        }
+        let looks = tenures.iter().flat_map(|tenure| {
+            [StreamId::Log(tenure.partition), StreamId::State(tenure.partition)]
+                .map(|stream| self.look(tenure, stream))
+        });
+        for looked in join_all(looks).await {
+            if let Err(error) = looked {
+                tracing::debug!(%error, "could not look around");
+            }
+        }
+    }
+}
+
+impl<S: Store, B: Bus> Node<S, B> {
+    async fn try_open(&self, grant: &Grant, deadline: Instant) -> Result<(), LoadError> {
+        let partition = grant.partition;
+        let (log, state) = (StreamId::Log(partition), StreamId::State(partition));
+        let (log_end, state_end, ()) = futures::try_join!(
+            async { Ok::<_, LoadError>(self.store.last_seq(log, deadline).await?) },
+            async { Ok(self.store.last_seq(state, deadline).await?) },
+            self.know_ends(deadline),
+        )?;
+        let tenure = Tenure::new(grant, self.clock, (log_end, state_end));
+        tenure.clock.observe(grant.key);
+        // A key is never given twice, even when the wall clock was set back. Records of different
+        // pairs may be stored in another order than their keys'.
+        let start = Start::Seq(log_end.saturating_sub(KEYS_IN_FLIGHT - 1));
+        let most = usize::try_from(KEYS_IN_FLIGHT).unwrap_or(usize::MAX);
+        let all = self.subjects.all_log(partition);
+        for record in self.store.read(log, all, start, most, deadline).await?.records {
+            if !is_sentinel(&record) {
+                tenure.clock.observe(record::key(&record.payload)?);
+            }
+        }
+        let slot = &self.tenures[usize::from(partition.0)];
+        *slot.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Arc::new(tenure));
+        Ok(())
+    }
+
+    /// Sees to it that reads of any log show what was stored until now, whoever stored it: the
+    /// owner before knew of it. Once for all partitions that are opened at the same time.
+    async fn know_ends(&self, deadline: Instant) -> Result<(), LoadError> {
+        if !self.store.may_lag() {
+            return Ok(());
+        }
+        let asked = Instant::now();
+        let mut known = self.ends_known.lock().await;
+        if known.is_some_and(|known| known >= asked) {
+            return Ok(());
+        }
+        let began = Instant::now();
+        stream::iter(0..self.subjects.partitions())
+            .map(|number| self.store.last_seq(StreamId::Log(Partition(number)), deadline))
+            .buffer_unordered(CONCURRENT)
+            .try_for_each(|_| std::future::ready(Ok(())))
+            .await?;
+        *known = Some(began);
+        Ok(())
+    }
+
+    fn forget(&self, tenure: &Tenure) {
+        tenure.end();
+        let slot = &self.tenures[usize::from(tenure.partition.0)];
+        *slot.write().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+    }
+
+    /// Stores when each user in memory was last heard from.
+    async fn store_all_heard(&self, tenure: &Tenure) {
+        let cells = tenure.cells();
+        let lagging: Vec<_> = cells.iter().filter(|cell| cell.is_heard_lagging()).collect();
+        for chunk in lagging.chunks(WRITES_AT_CLOSE) {
+            join_all(chunk.iter().map(|cell| self.store_heard(cell))).await;
+        }
+    }
+
+    /// Looks whether a stream holds what this instance did not write, and takes it in.
+    async fn look(
+        self: &Arc<Self>,
+        tenure: &Arc<Tenure>,
+        stream: StreamId,
+    ) -> Result<(), LoadError> {
+        let _under_way = self.pending.begin(self.clock.now().wall_ms);
+        let deadline = self.deadline();
+        let last = self.store.last_seq(stream, deadline).await?;
+        let gaps = tenure.written(stream).look(last);
+        for gap in gaps {
+            let (partition, first) = (tenure.partition, *gap.start());
+            let all = match stream {
+                StreamId::Log(_) => self.subjects.all_log(partition),
+                StreamId::State(_) => self.subjects.all_state(partition),
+            };
+            let start = Start::Seq(first);
+            let batch = self.store.read(stream, all, start, GAP_RECORDS, deadline).await?;
+            let inside = batch.records.iter().filter(|record| gap.contains(&record.stream_seq));
+            let found: Vec<_> = inside.filter(|record| !is_sentinel(record)).collect();
+            if found.is_empty() {
+                continue;
+            }
+            tracing::info!(%partition, first, "a stream holds what was not written here");
+            for record in found {
+                match stream {
+                    StreamId::Log(_) => self.take_in(tenure, record, deadline).await?,
+                    StreamId::State(_) => self.doubt_entry(tenure, &record.subject),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in a message that this instance did not store: counts it and tells it.
+    async fn take_in(
+        self: &Arc<Self>,
+        tenure: &Arc<Tenure>,
+        record: &crate::store::Record,
+        deadline: Instant,
+    ) -> Result<(), LoadError> {
+        let Some((receiver, sender)) = parties(record) else { return Ok(()) };
+        if let Some(receiver) = tenure.cell_in_memory(&receiver) {
+            // In the pair's turn: it may be this instance's own, not told yet.
+            if let Ok(_turn) = receiver.turn(&sender, deadline).await {
+                self.catch_up(&receiver, &sender, deadline).await?;
+            }
+            return Ok(());
+        }
+        let stored = record::decode(&record.payload, &sender, &receiver, tenure.partition)?;
+        self.tell_of(stored.message).await;
+        self.notify_sender(&sender, &receiver);
+        Ok(())
+    }
+
+    /// Has the user of an entry loaded again before the next use.
+    fn doubt_entry(&self, tenure: &Tenure, subject: &str) {
+        let prefix = self.subjects.state_prefix(tenure.partition);
+        let user = subject.strip_prefix(&prefix).and_then(|rest| rest.split('.').next());
+        let user = user.and_then(|token| Token::parse(token).ok());
+        if let Some(cell) = user.and_then(|user| tenure.cell_in_memory(&user)) {
+            cell.invalidate();
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Since when something is under way, so that it is known up to when everything was told.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// What is under way, by when it began.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    by_start_ms: Mutex<BTreeMap<u64, usize>>,
+}
+
+/// Something under way, until this is dropped.
+#[must_use]
+pub(super) struct UnderWay<'p> {
+    pending: &'p Pending,
+    start_ms: u64,
+}
+
+impl Pending {
+    /// Notes that something begins.
+    pub(super) fn begin(&self, now_ms: u64) -> UnderWay<'_> {
+        *self.lock().entry(now_ms).or_default() += 1;
+        UnderWay { pending: self, start_ms: now_ms }
+    }
+
+    /// Since when something is under way; `now_ms` if nothing is.
+    pub(super) fn since(&self, now_ms: u64) -> u64 {
+        self.lock().first_key_value().map_or(now_ms, |(start_ms, _)| now_ms.min(*start_ms))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, usize>> {
+        self.by_start_ms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let mut by_start_ms = self.pending.lock();
+        if let Some(count) = by_start_ms.get_mut(&self.start_ms) {
+            *count -= 1;
+            if *count == 0 {
+                by_start_ms.remove(&self.start_ms);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_earliest_that_has_not_ended_counts() {
+        let pending = Pending::default();
+        assert_eq!(pending.since(9), 9);
+        let first = pending.begin(5);
+        let second = pending.begin(5);
+        let third = pending.begin(7);
+        drop(first);
+        assert_eq!(pending.since(9), 5);
+        drop(second);
+        assert_eq!(pending.since(9), 7);
+        drop(third);
+        assert_eq!(pending.since(9), 9);
+    }
+}

@@ -1,0 +1,145 @@
+//! To whom a call goes: to this instance, to another, or to whoever comes to own its partition.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::node::Node;
+use super::tenure::Work;
+use crate::bus::{Bus, Incoming, Kind, Outgoing};
+use crate::cluster::table::Place;
+use crate::domain::id::Partition;
+use crate::store::Store;
+use crate::wire::encoding::Encoding;
+use crate::wire::failure::Failure;
+use crate::wire::subject::Token;
+
+/// When a caller who was refused for too many calls under way may try again.
+const OVERLOADED_RETRY_MS: u64 = 100;
+/// When a caller who met no owner may try again.
+const NO_OWNER_RETRY_MS: u64 = 1000;
+/// How often a call is passed on: while a partition changes hands, the one who had it and the one
+/// who will have it may both do so for a moment.
+const HOPS_MAX: u8 = 32;
+
+/// Where something goes.
+pub(super) enum Route {
+    /// To this instance.
+    Here(Work),
+    /// To another.
+    There,
+    /// Nobody knows yet.
+    Nowhere,
+}
+
+/// Nobody came to own the partition in time.
+pub(super) const NO_OWNER: Failure = Failure::NoOwner { retry_after_ms: NO_OWNER_RETRY_MS };
+
+impl<S: Store, B: Bus> Node<S, B> {
+    /// Takes in a call by a user, or a request of another instance: at once refused or passed on, or
+    /// under way in a task of its own. To be called when there is room for what it sends
+    /// ([`Node::wait_for_room`]).
+    pub fn take(self: &Arc<Self>, incoming: Incoming) {
+        let Some(partition) = self.addressee(&incoming) else {
+            // It is refused, whoever owns what.
+            self.refuse_malformed(&incoming);
+            return;
+        };
+        let route = self.route(partition);
+        if matches!(route, Route::There) && incoming.hops < HOPS_MAX {
+            self.pass_on(incoming);
+            return;
+        }
+        let is_ask = self.subjects.parse_ask(&incoming.subject).is_some();
+        let permits = if is_ask { &self.deliveries } else { &self.calls };
+        let Ok(permit) = permits.clone().try_acquire_owned() else {
+            let failure = Failure::Overloaded { retry_after_ms: OVERLOADED_RETRY_MS };
+            self.refuse(&incoming, failure);
+            return;
+        };
+        let node = self.clone();
+        self.tasks.spawn(async move {
+            node.go(incoming, partition, route).await;
+            drop(permit);
+        });
+    }
+
+    /// Handles a call, or a request of another instance, to its end.
+    pub async fn handle(self: &Arc<Self>, incoming: Incoming) {
+        match self.addressee(&incoming) {
+            Some(partition) => self.go(incoming, partition, self.route(partition)).await,
+            None => self.refuse_malformed(&incoming),
+        }
+    }
+
+    async fn go(self: &Arc<Self>, incoming: Incoming, partition: Partition, route: Route) {
+        let route = match route {
+            Route::Here(work) => Route::Here(work),
+            Route::There | Route::Nowhere => {
+                self.wait_for_owner(partition, Instant::now() + self.options.owner_wait).await
+            }
+        };
+        match route {
+            Route::Here(work) if self.subjects.parse_ask(&incoming.subject).is_some() => {
+                self.handle_ask(incoming, work).await;
+            }
+            Route::Here(work) => self.handle_call(incoming, work).await,
+            Route::There if incoming.hops < HOPS_MAX => self.pass_on(incoming),
+            Route::There | Route::Nowhere => self.refuse(&incoming, NO_OWNER),
+        }
+    }
+
+    /// The partition that a call, or a request of another instance, is for.
+    fn addressee(&self, incoming: &Incoming) -> Option<Partition> {
+        if incoming.reply_to.as_deref().is_some_and(|subject| self.subjects.is_reserved(subject)) {
+            return None;
+        }
+        let subject = &incoming.subject;
+        let call = self.subjects.parse_call(subject).map(|call| call.user);
+        let user = call.or_else(|| self.subjects.parse_ask(subject))?;
+        Some(self.subjects.partition(&Token::of(&Token::parse(user).ok()?)))
+    }
+
+    /// Where something for a partition goes.
+    pub(super) fn route(&self, partition: Partition) -> Route {
+        if let Some(work) = self.tenure(partition).and_then(|tenure| tenure.enter()) {
+            return Route::Here(work);
+        }
+        match self.table.place(partition) {
+            Place::There => Route::There,
+            // It is about to be served here, or was until now.
+            Place::Here | Place::Nobody => Route::Nowhere,
+        }
+    }
+
+    /// Where something for a partition goes, as soon as somebody owns it.
+    pub(super) async fn wait_for_owner(&self, partition: Partition, until: Instant) -> Route {
+        let mut changes = self.table.changes();
+        loop {
+            match self.route(partition) {
+                Route::Nowhere => {}
+                route @ (Route::Here(_) | Route::There) => return route,
+            }
+            if !matches!(timeout_at(until, changes.changed()).await, Ok(Ok(()))) {
+                return Route::Nowhere;
+            }
+        }
+    }
+
+    /// Passes something on to the owner of its partition, who answers the caller directly.
+    fn pass_on(&self, incoming: Incoming) {
+        let Incoming { subject, reply_to, content_type, body, hops } = incoming;
+        let routed = match self.subjects.parse_call(&subject) {
+            Some(call) => match Token::parse(call.user) {
+                Ok(user) => self.subjects.routed_call(&Token::of(&user), call.method),
+                Err(_) => return,
+            },
+            None => subject,
+        };
+        self.routed.fetch_add(1, Ordering::Relaxed);
+        let kind = Kind::Routed { reply_to, content_type, hops: hops + 1 };
+        let encoding = Encoding::default();
+        self.emit(Outgoing { subject: routed, encoding, kind, body, permit: None });
+    }
+}

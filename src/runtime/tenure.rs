@@ -1,0 +1,199 @@
+//! The time for which this instance owns a partition, with all that it holds for it.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use super::cell::UserCell;
+use super::written::Written;
+use crate::bus::Permit;
+use crate::clock::Clock;
+use crate::cluster::host::Grant;
+use crate::cluster::lease::Lease;
+use crate::domain::clock::KeyClock;
+use crate::domain::id::{Partition, UserId};
+use crate::domain::message::Message;
+use crate::store::StreamId;
+
+/// For how long what was sent counts against a rate.
+const RATE_SPAN: Duration = Duration::from_secs(1);
+/// Users that a sweep looks at for each user that comes in.
+const SWEEP_STEPS: usize = 16;
+/// Messages of a partition that are held in case others cross them.
+const LATEST_KEPT: usize = 256;
+
+/// The time for which this instance owns a partition.
+pub(super) struct Tenure {
+    pub(super) partition: Partition,
+    pub(super) clock: KeyClock,
+    /// When Commands are let through: nobody knows how many the owner before let through in its last
+    /// second.
+    pub(super) commands_from: Instant,
+    lease: Arc<Lease>,
+    time: Clock,
+    users: Mutex<Users>,
+    /// The latest messages, so that those that cross them can be told beside them.
+    latest: Mutex<VecDeque<Arc<Message>>>,
+    /// What is under way.
+    work: TaskTracker,
+    /// Whether it takes nothing new.
+    is_closing: AtomicBool,
+    /// Whether it is over.
+    is_over: AtomicBool,
+    log: Mutex<Written>,
+    state: Mutex<Written>,
+}
+
+/// Users in memory, and where the sweep for those to forget stands.
+#[derive(Default)]
+struct Users {
+    cells: IndexMap<UserId, Arc<UserCell>>,
+    hand: usize,
+}
+
+/// Something under way: a tenure that ends in order waits for it.
+pub(super) struct Work {
+    pub(super) tenure: Arc<Tenure>,
+    _token: TaskTrackerToken,
+}
+
+impl Tenure {
+    /// A tenure that begins with both streams at these ends.
+    pub(super) fn new(grant: &Grant, time: Clock, (log_end, state_end): (u64, u64)) -> Self {
+        let is_first = grant.epoch == 1;
+        Self {
+            partition: grant.partition,
+            clock: KeyClock::default(),
+            commands_from: Instant::now() + if is_first { Duration::ZERO } else { RATE_SPAN },
+            lease: grant.lease.clone(),
+            time,
+            users: Mutex::default(),
+            latest: Mutex::default(),
+            work: TaskTracker::new(),
+            is_closing: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
+            log: Mutex::new(Written::since(log_end)),
+            state: Mutex::new(Written::since(state_end)),
+        }
+    }
+
+    /// Whether this instance may still decide, write and tell for the partition.
+    pub(super) fn may_act(&self) -> bool {
+        !self.is_over.load(Ordering::Acquire) && self.lease.holds(self.time.now())
+    }
+
+    /// Takes something new on; `None` when the tenure is about to end, or over.
+    pub(super) fn enter(self: &Arc<Self>) -> Option<Work> {
+        // First the token, so that whoever closes either waits for it or is seen here.
+        let token = self.work.token();
+        let is_open = !self.is_closing.load(Ordering::Acquire) && self.may_act();
+        is_open.then(|| Work { tenure: self.clone(), _token: token })
+    }
+
+    /// Goes on with something that is under way.
+    pub(super) fn go_on(self: &Arc<Self>) -> Work {
+        Work { tenure: self.clone(), _token: self.work.token() }
+    }
+
+    /// Takes nothing new, and waits for what is under way.
+    pub(super) async fn close(&self) {
+        self.is_closing.store(true, Ordering::Release);
+        self.work.close();
+        self.work.wait().await;
+    }
+
+    /// Ends it at once. What is still under way does not act any more.
+    pub(super) fn end(&self) {
+        self.is_closing.store(true, Ordering::Release);
+        self.is_over.store(true, Ordering::Release);
+        // Cells hold their tenure.
+        self.users().cells.clear();
+    }
+
+    fn users(&self) -> MutexGuard<'_, Users> {
+        self.users.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The user's cell, new if need be: then another may have to go, where there are `most`.
+    pub(super) fn cell(self: &Arc<Self>, id: &UserId, most: usize) -> Arc<UserCell> {
+        let mut users = self.users();
+        if let Some(cell) = users.cells.get(id) {
+            cell.touch();
+            return cell.clone();
+        }
+        if users.cells.len() >= most {
+            users.forget_one();
+        }
+        let cell = Arc::new(UserCell::new(id.clone(), self.clone()));
+        users.cells.insert(id.clone(), cell.clone());
+        cell
+    }
+
+    /// The user's cell, if there is one whose state was loaded.
+    pub(super) fn cell_in_memory(&self, id: &UserId) -> Option<Arc<UserCell>> {
+        let users = self.users();
+        users.cells.get(id).filter(|cell| cell.was_ever_loaded()).cloned()
+    }
+
+    /// All cells.
+    pub(super) fn cells(&self) -> Vec<Arc<UserCell>> {
+        self.users().cells.values().cloned().collect()
+    }
+
+    /// How many users are in memory.
+    pub(super) fn users_in_memory(&self) -> usize {
+        self.users().cells.len()
+    }
+
+    /// Holds a message until it is no longer one of the latest.
+    pub(super) fn keep_for_a_while(&self, message: &Arc<Message>) {
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        if latest.len() >= LATEST_KEPT {
+            latest.pop_front();
+        }
+        latest.push_back(message.clone());
+    }
+
+    /// What this instance wrote into one of the partition's streams.
+    pub(super) fn written(&self, stream: StreamId) -> MutexGuard<'_, Written> {
+        let written = match stream {
+            StreamId::Log(_) => &self.log,
+            StreamId::State(_) => &self.state,
+        };
+        written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Tenure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tenure").field("partition", &self.partition).finish_non_exhaustive()
+    }
+}
+
+impl Permit for Tenure {
+    fn holds(&self) -> bool {
+        self.may_act()
+    }
+}
+
+impl Users {
+    /// Forgets a user that was not used for a while and that nobody holds: the sweep passes over
+    /// each user once before it forgets one, as a clock's hand does.
+    fn forget_one(&mut self) {
+        for _ in 0..SWEEP_STEPS {
+            self.hand = if self.hand >= self.cells.len() { 0 } else { self.hand };
+            let Some((_, cell)) = self.cells.get_index(self.hand) else { return };
+            if Arc::strong_count(cell) == 1 && !cell.take_used() {
+                self.cells.swap_remove_index(self.hand);
+                return;
+            }
+            self.hand += 1;
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! The bucket of owners, as a key-value bucket of JetStream.
+
+use std::time::Duration;
+
+use async_nats::jetstream;
+use async_nats::jetstream::consumer::push::OrderedConfig;
+use async_nats::jetstream::consumer::{DeliverPolicy, ReplayPolicy};
+use async_nats::{HeaderMap, HeaderValue};
+use bytes::Bytes;
+use futures::StreamExt as _;
+use tokio::time::{Instant, timeout_at};
+
+use super::{EXPECTED_LAST, JetStream};
+use crate::store::registry::{Change, Changes, Registry, Value};
+use crate::store::{AppendError, ReadError};
+
+const TTL: &str = "Nats-TTL";
+const OPERATION: &str = "KV-Operation";
+const MARKER: &str = "Nats-Marker-Reason";
+
+impl Registry for JetStream {
+    async fn put(
+        &self,
+        key: String,
+        value: Bytes,
+        expected_seq: Option<u64>,
+        ttl: Option<Duration>,
+        deadline: Instant,
+    ) -> Result<u64, AppendError> {
+        let mut headers = HeaderMap::new();
+        if let Some(seq) = expected_seq {
+            headers.insert(EXPECTED_LAST, seq.to_string());
+        }
+        if let Some(ttl) = ttl {
+            // The server counts whole seconds.
+            let seconds = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
+            headers.insert(TTL, format!("{}s", seconds.max(1)));
+        }
+        self.publish(&self.names.owners_entry(&key), headers, value, deadline).await
+    }
+
+    async fn delete(
+        &self,
+        key: String,
+        expected_seq: u64,
+        deadline: Instant,
+    ) -> Result<u64, AppendError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(EXPECTED_LAST, expected_seq.to_string());
+        headers.insert(OPERATION, "DEL");
+        // The mark of a member that is gone is of use for a while only.
+        headers.insert(TTL, "60s");
+        self.publish(&self.names.owners_entry(&key), headers, Bytes::new(), deadline).await
+    }
+
+    async fn find(&self, key: String, deadline: Instant) -> Result<Option<u64>, ReadError> {
+        let entry = self.names.owners_entry(&key);
+        let newest = self.newest_of(self.names.owners(), &entry, deadline).await?;
+        // Only the marks of what is gone are empty.
+        Ok(newest.filter(|newest| !newest.data.is_empty()).map(|newest| newest.seq))
+    }
+
+    async fn watch(&self, deadline: Instant) -> Result<Changes, ReadError> {
+        let failed = |error: &dyn std::error::Error| ReadError(error.to_string());
+        let watching = async {
+            let context = jetstream::new(self.client.clone());
+            let stream = context
+                .get_stream_no_info(self.names.owners())
+                .await
+                .map_err(|error| failed(&error))?;
+            let consumer = stream
+                .create_consumer(OrderedConfig {
+                    deliver_subject: self.client.new_inbox(),
+                    filter_subject: self.names.all_owners(),
+                    deliver_policy: DeliverPolicy::LastPerSubject,
+                    replay_policy: ReplayPolicy::Instant,
+                    ..OrderedConfig::default()
+                })
+                .await
+                .map_err(|error| failed(&error))?;
+            consumer.messages().await.map_err(|error| failed(&error))
+        };
+        let messages = timeout_at(deadline, watching);
+        let messages = messages.await.map_err(|_| ReadError("timed out".to_owned()))??;
+        let prefix = self.names.owners_entry("");
+        let changes = messages.filter_map(move |message| {
+            let change = match message {
+                Ok(message) => change(&message, &prefix).transpose(),
+                Err(error) => Some(Err(ReadError(error.to_string()))),
+            };
+            std::future::ready(change)
+        });
+        Ok(Box::pin(changes))
+    }
+}
+
+fn change(message: &jetstream::Message, prefix: &str) -> Result<Option<Change>, ReadError> {
+    let info = message.info().map_err(|error| ReadError(error.to_string()))?;
+    let Some(key) = message.subject.strip_prefix(prefix) else { return Ok(None) };
+    let headers = message.headers.as_ref();
+    let header = |name| headers.and_then(|headers| headers.get(name)).map(HeaderValue::as_str);
+    let value = match (header(MARKER), header(OPERATION)) {
+        (Some("MaxAge"), _) => Value::Expired,
+        (Some(_), _) | (None, Some("DEL" | "PURGE")) => Value::Deleted,
+        (None, _) => Value::Put(message.payload.clone()),
+    };
+    let stored_ms = info.published.unix_timestamp_nanos() / 1_000_000;
+    Ok(Some(Change {
+        key: key.to_owned(),
+        value,
+        seq: info.stream_sequence,
+        stored_ms: u64::try_from(stored_ms).unwrap_or_default(),
+    }))
+}

@@ -1,0 +1,289 @@
+//! What the sender's owner asks of the receiver's, and what it is answered. Between instances of
+//! peerd only, on `peer.part.<p>.<receiver>`; MessagePack arrays, their version first, since two
+//! versions meet in a rolling update.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::entry::EncodeError;
+use super::failure::{CallError, Failure};
+use super::record::{self, ContentV1, PushV1, RecordError, version};
+use crate::domain::id::{LocalMessageId, OrderKey, Partition, UserId};
+use crate::domain::message::Draft;
+use crate::domain::receive::{Delivered, Placed};
+use crate::domain::rejection::Rejection;
+use crate::domain::send::{Delivery, Purpose, Send, SendOptions};
+
+const KIND: &str = "request between instances";
+const ANSWER: &str = "answer between instances";
+
+/// What an instance asks of the owner of a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// Take a message in, or say what would become of it.
+    Deliver(Box<Delivery>, Purpose),
+    /// Look what the log has of the user's own messages to this receiver. Has no answer.
+    LookAgain(UserId),
+}
+
+#[derive(Serialize, Deserialize)]
+struct AskV1<'a> {
+    version: u8,
+    purpose: u8,
+    #[serde(borrow)]
+    from: &'a str,
+    #[serde(borrow)]
+    from_name: &'a str,
+    timestamp_ms: u64,
+    floor: u64,
+    sent_seq: u64,
+    has_receipt: bool,
+    is_retry: bool,
+    not_counted: bool,
+    #[serde(borrow)]
+    local_id: Option<&'a str>,
+    #[serde(borrow)]
+    extended_data: &'a str,
+    content: ContentV1,
+    push: Option<PushV1>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct LookAgainV1<'a> {
+    version: u8,
+    purpose: u8,
+    #[serde(borrow)]
+    receiver: &'a str,
+}
+
+/// The purposes, as numbers.
+const DELIVER: u8 = 0;
+const ASK: u8 = 1;
+const REPEAT: u8 = 2;
+const LOOK_AGAIN: u8 = 3;
+
+/// Writes a request to deliver.
+pub fn encode(delivery: &Delivery, purpose: Purpose) -> Result<Bytes, EncodeError> {
+    let Send { draft, options, .. } = &delivery.send;
+    let ask = AskV1 {
+        version: 1,
+        purpose: match purpose {
+            Purpose::Deliver => DELIVER,
+            Purpose::Ask => ASK,
+            Purpose::Repeat => REPEAT,
+        },
+        from: delivery.from.as_str(),
+        from_name: &delivery.from_name,
+        timestamp_ms: delivery.timestamp_ms,
+        floor: delivery.floor.0,
+        sent_seq: delivery.sent_seq,
+        has_receipt: options.has_receipt,
+        is_retry: options.is_retry,
+        not_counted: options.not_counted,
+        local_id: draft.local_id.as_ref().map(LocalMessageId::as_str),
+        extended_data: &draft.extended_data,
+        content: ContentV1::from(&draft.content),
+        push: options.push.as_ref().map(PushV1::from),
+    };
+    rmp_serde::to_vec(&ask).map(Bytes::from)
+}
+
+/// Writes a request to look again.
+pub fn encode_look_again(receiver: &UserId) -> Result<Bytes, EncodeError> {
+    let ask = LookAgainV1 { version: 1, purpose: LOOK_AGAIN, receiver: receiver.as_str() };
+    rmp_serde::to_vec(&ask).map(Bytes::from)
+}
+
+/// Reads a request to the owner of `user`.
+pub fn decode(bytes: &[u8], user: &UserId) -> Result<Ask, RecordError> {
+    let broken = |_| RecordError::new(KIND, "it is not a version 1 request");
+    let id = |text| UserId::new(text, "from").map_err(|_| RecordError::new(KIND, "its user"));
+    match version(bytes, KIND)? {
+        1 => {}
+        other => return Err(RecordError::new(KIND, format!("its version {other} is unknown"))),
+    }
+    // The array's header is one byte up to 15 fields, three beyond; then the version, the purpose.
+    let purpose = match bytes {
+        [0x90..=0x9f, _, purpose, ..] | [0xdc, _, _, _, purpose, ..] => *purpose,
+        _ => return Err(RecordError::new(KIND, "it has no purpose")),
+    };
+    let purpose = match purpose {
+        DELIVER => Purpose::Deliver,
+        ASK => Purpose::Ask,
+        REPEAT => Purpose::Repeat,
+        LOOK_AGAIN => {
+            let ask: LookAgainV1 = record::from_slice(bytes).map_err(broken)?;
+            return id(ask.receiver).map(Ask::LookAgain);
+        }
+        _ => return Err(RecordError::new(KIND, "its purpose is unknown")),
+    };
+    let ask: AskV1 = record::from_slice(bytes).map_err(broken)?;
+    let local_id = ask.local_id.map(LocalMessageId::new).transpose();
+    let delivery = Delivery {
+        from: id(ask.from)?,
+        from_name: ask.from_name.to_owned(),
+        send: Send {
+            to: user.clone(),
+            to_field: "toUserID",
+            draft: Draft {
+                content: ask.content.into(),
+                local_id: local_id.map_err(|_| RecordError::new(KIND, "its local ID"))?,
+                extended_data: ask.extended_data.to_owned(),
+            },
+            options: SendOptions {
+                push: ask.push.map(Into::into),
+                has_receipt: ask.has_receipt,
+                is_retry: ask.is_retry,
+                not_counted: ask.not_counted,
+            },
+        },
+        timestamp_ms: ask.timestamp_ms,
+        floor: OrderKey(ask.floor),
+        sent_seq: ask.sent_seq,
+    };
+    Ok(Ask::Deliver(Box::new(delivery), purpose))
+}
+
+/// What the receiver's owner answers.
+pub type Answer = Result<Option<Delivered>, CallError>;
+
+#[derive(Serialize, Deserialize)]
+struct AnswerV1<'a> {
+    version: u8,
+    status: u8,
+    /// The message's record; empty where there is none.
+    #[serde(borrow, with = "serde_bytes_v1")]
+    record: &'a [u8],
+    stream_seq: u64,
+    #[serde(borrow)]
+    receiver_name: &'a str,
+    retry_after_ms: u64,
+}
+
+mod serde_bytes_v1 {
+    use serde::Deserialize as _;
+
+    pub(super) fn serialize<S: serde::Serializer>(
+        bytes: &[u8],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
+    }
+
+    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<&'de [u8], D::Error> {
+        <&'de [u8]>::deserialize(deserializer)
+    }
+}
+
+/// The statuses, as numbers: what became of it, what the receiver refused, what went wrong.
+const STORED: u8 = 0;
+const DUPLICATE: u8 = 1;
+const LIVE: u8 = 2;
+const NOTHING: u8 = 3;
+const TARGET_NOT_FOUND: u8 = 20;
+const BLOCKED: u8 = 21;
+const REUSED: u8 = 22;
+const OVERLOADED: u8 = 30;
+const NO_OWNER: u8 = 31;
+const INTERNAL: u8 = 32;
+const STORE_UNAVAILABLE: u8 = 33;
+const OUTCOME_UNKNOWN: u8 = 34;
+
+/// Writes an answer.
+pub fn encode_answer(answer: &Answer) -> Result<Bytes, EncodeError> {
+    let mut written = AnswerV1 {
+        version: 1,
+        status: NOTHING,
+        record: &[],
+        stream_seq: 0,
+        receiver_name: "",
+        retry_after_ms: 0,
+    };
+    let record;
+    match answer {
+        Ok(None) => {}
+        Ok(Some(delivered)) => {
+            let Delivered { message, head, receiver_name, is_duplicate } = delivered;
+            let (mark, page, stream_seq) =
+                head.map_or_else(Default::default, |head| (head.mark, head.page, head.stream_seq));
+            let mut placed = Placed { message: (**message).clone(), mark, page, expected_seq: 0 };
+            placed.mark.seq = message.seq;
+            record = record::encode(&placed, None)?;
+            written.record = &record;
+            written.stream_seq = stream_seq;
+            written.receiver_name = receiver_name;
+            written.status = match head {
+                _ if *is_duplicate => DUPLICATE,
+                Some(_) => STORED,
+                None => LIVE,
+            };
+        }
+        Err(error) => (written.status, written.retry_after_ms) = status(error),
+    }
+    rmp_serde::to_vec(&written).map(Bytes::from)
+}
+
+const fn status(error: &CallError) -> (u8, u64) {
+    match error {
+        CallError::Rejected(Rejection::TargetNotFound) => (TARGET_NOT_FOUND, 0),
+        CallError::Rejected(Rejection::BlockedByReceiver) => (BLOCKED, 0),
+        CallError::Rejected(Rejection::LocalMessageIdReused) => (REUSED, 0),
+        CallError::Failed(Failure::Overloaded { retry_after_ms }) => (OVERLOADED, *retry_after_ms),
+        CallError::Failed(Failure::NoOwner { retry_after_ms }) => (NO_OWNER, *retry_after_ms),
+        CallError::Failed(Failure::StoreUnavailable) => (STORE_UNAVAILABLE, 0),
+        CallError::Failed(Failure::OutcomeUnknown) => (OUTCOME_UNKNOWN, 0),
+        // The receiver's rules have no other answers.
+        CallError::Failed(Failure::Internal)
+        | CallError::Rejected(
+            Rejection::InvalidParameter { .. }
+            | Rejection::UnknownMethod
+            | Rejection::RateLimited { .. }
+            | Rejection::NotLoggedIn
+            | Rejection::ConversationNotFound,
+        ) => (INTERNAL, 0),
+    }
+}
+
+/// Reads the answer about a message from `sender` to `receiver`.
+pub fn decode_answer(
+    bytes: &[u8],
+    sender: &UserId,
+    receiver: &UserId,
+    partition: Partition,
+) -> Result<Answer, RecordError> {
+    match version(bytes, ANSWER)? {
+        1 => {}
+        other => return Err(RecordError::new(ANSWER, format!("its version {other} is unknown"))),
+    }
+    let answer: AnswerV1 = record::from_slice(bytes)
+        .map_err(|_| RecordError::new(ANSWER, "it is not a version 1 answer"))?;
+    let retry_after_ms = answer.retry_after_ms;
+    Ok(match answer.status {
+        NOTHING => Ok(None),
+        status @ (STORED | DUPLICATE | LIVE) => {
+            let stored = record::decode(answer.record, sender, receiver, partition)?;
+            Ok(Some(Delivered {
+                head: (status == STORED).then(|| stored.head(answer.stream_seq)),
+                message: Arc::new(stored.message),
+                receiver_name: answer.receiver_name.to_owned(),
+                is_duplicate: status == DUPLICATE,
+            }))
+        }
+        TARGET_NOT_FOUND => Err(Rejection::TargetNotFound.into()),
+        BLOCKED => Err(Rejection::BlockedByReceiver.into()),
+        REUSED => Err(Rejection::LocalMessageIdReused.into()),
+        OVERLOADED => Err(Failure::Overloaded { retry_after_ms }.into()),
+        NO_OWNER => Err(Failure::NoOwner { retry_after_ms }.into()),
+        INTERNAL => Err(Failure::Internal.into()),
+        STORE_UNAVAILABLE => Err(Failure::StoreUnavailable.into()),
+        OUTCOME_UNKNOWN => Err(Failure::OutcomeUnknown.into()),
+        _ => return Err(RecordError::new(ANSWER, "its status is unknown")),
+    })
+}
+
+#[cfg(test)]
+mod tests;
