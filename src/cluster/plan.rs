@@ -165,3 +165,6 @@ impl Planner<'_> {
         u64::try_from(self.ttl.as_micros()).unwrap_or(u64::MAX)
     }
 }
+
+#[cfg(test)]
+mod tests;

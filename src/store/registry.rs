@@ -1,6 +1,8 @@
 //! A small bucket of entries that all instances see: changed by compare-and-set, watched, and with
 //! entries that expire.
 
+pub mod memory;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;

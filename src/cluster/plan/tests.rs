@@ -1,0 +1,246 @@
+use std::time::Duration;
+
+use super::*;
+use crate::cluster::assignment::assign;
+use crate::store::registry::{Change, Value};
+use crate::wire::ownership::{Key, Member, Told, encode};
+
+const TTL: Duration = Duration::from_secs(5);
+const PARTITIONS: u16 = 4;
+const SECOND: u64 = 1_000_000;
+
+fn id(text: &str) -> MemberId {
+    MemberId::new(text).expect("a valid ID")
+}
+
+/// A bucket as one instance sees it.
+#[derive(Default)]
+struct Bucket {
+    view: View,
+    seq: u64,
+    now_us: u64,
+}
+
+impl Bucket {
+    fn change(&mut self, key: &Key, value: Value) {
+        self.seq += 1;
+        let change = Change { key: key.to_string(), value, seq: self.seq, stored_ms: 0 };
+        self.view.apply(&change, self.now_us);
+    }
+
+    fn member(&mut self, member: &str, leaving: bool) {
+        let entry = Member { leaving, ..Member::default() };
+        self.change(&Key::Member(id(member)), Value::Put(encode(&entry).expect("writable")));
+    }
+
+    fn expire(&mut self, member: &str) {
+        self.change(&Key::Member(id(member)), Value::Expired);
+    }
+
+    fn own(&mut self, partition: u16, holder: Option<&str>, next: Option<&str>) {
+        let entry = Owner {
+            holder: holder.map(id),
+            next: next.map(id),
+            epoch: 3,
+            key: OrderKey(7),
+            since_ms: 0,
+        };
+        let entry = Value::Put(encode(&entry).expect("writable"));
+        self.change(&Key::Owner(Partition(partition)), entry);
+    }
+
+    /// What `me` has to do while it serves `held`.
+    fn steps(&self, me: &str, held: &[u16], is_leaving: bool) -> Vec<Step> {
+        let mut candidates = self.view.candidates();
+        if is_leaving {
+            candidates.remove(&id(me));
+        }
+        let targets = assign(&candidates, PARTITIONS);
+        let planner = Planner {
+            me: &id(me),
+            held: &held.iter().copied().map(Partition).collect(),
+            targets: &targets,
+            is_leaving,
+            ttl: TTL,
+            now_us: self.now_us,
+        };
+        planner.steps(&self.view)
+    }
+
+    /// The partitions that `me` claims.
+    fn claims(&self, me: &str, held: &[u16]) -> Vec<u16> {
+        let claim = |step| match step {
+            Step::Claim { partition, .. } => Some(partition.0),
+            Step::HandOver { .. } | Step::Bury { .. } => None,
+        };
+        self.steps(me, held, false).into_iter().filter_map(claim).collect()
+    }
+}
+
+#[test]
+fn who_is_alone_claims_everything() {
+    let mut bucket = Bucket::default();
+    bucket.member("a", false);
+    assert_eq!(bucket.claims("a", &[]), [0, 1, 2, 3]);
+    assert_eq!(bucket.claims("a", &[0, 1, 2, 3]), [0; 0]);
+}
+
+#[test]
+fn two_claim_each_what_falls_to_it() {
+    let mut bucket = Bucket::default();
+    bucket.member("a", false);
+    bucket.member("b", false);
+    let mut claims = [bucket.claims("a", &[]), bucket.claims("b", &[])].concat();
+    claims.sort_unstable();
+    assert_eq!(claims, [0, 1, 2, 3]);
+}
+
+#[test]
+fn what_somebody_alive_has_is_not_claimed() {
+    let mut bucket = Bucket::default();
+    bucket.member("a", false);
+    bucket.member("gone", true);
+    bucket.own(2, Some("gone"), None);
+    assert_eq!(bucket.claims("a", &[]), [0, 1, 3]);
+}
+
+#[test]
+fn a_dead_owner_is_waited_for_by_the_own_clock_too() {
+    let mut bucket = Bucket::default();
+    bucket.member("a", false);
+    bucket.member("dead", false);
+    bucket.own(0, Some("dead"), None);
+    let told = encode(&Told { told_ms: 99, key: OrderKey(8) }).expect("writable");
+    bucket.change(&Key::Told(id("dead")), Value::Put(told));
+    bucket.now_us = 4 * SECOND;
+    bucket.expire("dead");
+    assert_eq!(bucket.claims("a", &[]), [1, 2, 3], "the server's clock has jumped, perhaps");
+    bucket.now_us = 5 * SECOND;
+    let step = Step::Claim {
+        partition: Partition(0),
+        seq: 3,
+        epoch: 3,
+        key: OrderKey(8),
+        untold_since_ms: Some(99),
+    };
+    assert_eq!(bucket.steps("a", &[], false)[0], step);
+}
+
+#[test]
+fn an_owner_without_an_entry_is_dead() {
+    let mut bucket = Bucket::default();
+    bucket.member("a", false);
+    bucket.own(0, Some("long-gone"), None);
+    assert_eq!(bucket.claims("a", &[]), [0, 1, 2, 3]);
+}
+
+#[test]
+fn who_is_known_to_have_ended_is_not_waited_for() {
+    let mut bucket = Bucket::default();
+    bucket.member("a", false);
+    bucket.member("ended", false);
+    bucket.own(0, Some("ended"), None);
+    bucket.view.end(id("ended"));
+    let steps = bucket.steps("a", &[], false);
+    assert_eq!(steps[0], Step::Bury { member: id("ended"), seq: 2 });
+    assert_eq!(bucket.claims("a", &[]), [0, 1, 2, 3]);
+}
+
+#[test]
+fn who_gives_no_sign_is_buried_though_the_server_lets_the_entry_stand() {
+    let mut bucket = Bucket::default();
+    bucket.member("a", false);
+    bucket.member("dead", false);
+    bucket.now_us = 6 * SECOND - 1;
+    assert!(!bucket.steps("a", &[], false).contains(&Step::Bury { member: id("dead"), seq: 2 }));
+    bucket.now_us = 6 * SECOND;
+    assert!(bucket.steps("a", &[], false).contains(&Step::Bury { member: id("dead"), seq: 2 }));
+    assert!(!bucket.steps("a", &[], false).contains(&Step::Bury { member: id("a"), seq: 1 }));
+}
+
+#[test]
+fn what_was_given_up_goes_to_whom_it_was_given() {
+    let mut bucket = Bucket::default();
+    bucket.member("a", false);
+    bucket.member("b", false);
+    for partition in 0..PARTITIONS {
+        bucket.own(partition, None, Some("b"));
+    }
+    assert_eq!(bucket.claims("a", &[]), [0; 0]);
+    assert_eq!(bucket.claims("b", &[]), [0, 1, 2, 3]);
+    bucket.now_us = 5 * SECOND;
+    assert!(!bucket.claims("a", &[]).is_empty(), "it was not taken");
+    bucket.now_us = 0;
+    bucket.expire("b");
+    assert_eq!(bucket.claims("a", &[]), [0, 1, 2, 3], "who was to have it is gone");
+}
+
+#[test]
+fn a_claim_whose_acknowledgement_was_lost_is_made_again() {
+    let mut bucket = Bucket::default();
+    bucket.member("a", false);
+    bucket.own(1, Some("a"), None);
+    assert_eq!(bucket.claims("a", &[0, 2, 3]), [1]);
+}
+
+#[test]
+fn a_new_member_is_given_its_share_once_the_members_have_settled() {
+    let mut bucket = Bucket::default();
+    bucket.member("a", false);
+    for partition in 0..PARTITIONS {
+        bucket.own(partition, Some("a"), None);
+    }
+    bucket.now_us = SECOND;
+    bucket.member("b", false);
+    assert_eq!(bucket.steps("a", &[0, 1, 2, 3], false), []);
+    bucket.now_us += SETTLED_US;
+    let steps = bucket.steps("a", &[0, 1, 2, 3], false);
+    assert!(!steps.is_empty());
+    let to_b = |step: &Step| matches!(step, Step::HandOver { to: Some(to), .. } if *to == id("b"));
+    assert!(steps.iter().all(to_b), "{steps:?}");
+}
+
+#[test]
+fn who_leaves_gives_everything_away_at_once() {
+    let mut bucket = Bucket::default();
+    bucket.member("a", false);
+    bucket.member("b", false);
+    let steps = bucket.steps("a", &[0, 1], true);
+    let to_b = |number| Step::HandOver { partition: Partition(number), to: Some(id("b")) };
+    assert_eq!(steps, [to_b(0), to_b(1)]);
+    bucket.member("b", true);
+    let to_nobody = |number| Step::HandOver { partition: Partition(number), to: None };
+    assert_eq!(bucket.steps("a", &[0, 1], true), [to_nobody(0), to_nobody(1)]);
+}
+
+#[test]
+fn calls_go_to_owners_that_answer() {
+    let mut bucket = Bucket::default();
+    bucket.member("a", false);
+    bucket.member("b", false);
+    bucket.own(0, Some("a"), None);
+    bucket.own(1, Some("b"), None);
+    bucket.own(2, Some("gone"), None);
+    let targets = assign(&bucket.view.candidates(), PARTITIONS);
+    let planner = Planner {
+        me: &id("a"),
+        held: &BTreeSet::new(),
+        targets: &targets,
+        is_leaving: false,
+        ttl: TTL,
+        now_us: 0,
+    };
+    let (here, there, nobody) = (Place::Here, Place::There, Place::Nobody);
+    assert_eq!(planner.places(&bucket.view, &BTreeSet::new()), [here, there, nobody, nobody]);
+    let silent = BTreeSet::from([id("b")]);
+    assert_eq!(planner.places(&bucket.view, &silent), [here, nobody, nobody, nobody]);
+}
+
+#[test]
+fn an_entry_of_a_newer_version_is_left_alone() {
+    let mut bucket = Bucket::default();
+    bucket.member("a", false);
+    let entry = Value::Put(bytes::Bytes::from_static(br#"{"version":9}"#));
+    bucket.change(&Key::Owner(Partition(0)), entry);
+    assert_eq!(bucket.claims("a", &[]), [1, 2, 3]);
+}

@@ -1,0 +1,343 @@
+//! Several stewards over one bucket in memory, on tokio's own time: they come, leave, die and are cut
+//! off, and never two of them serve a partition at the same time.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use futures::FutureExt as _;
+
+use super::*;
+use crate::cluster::host::{Grant, NotOpened};
+use crate::domain::id::OrderKey;
+use crate::store::registry::Value;
+use crate::store::registry::memory::Memory;
+use crate::wire::ownership::{self, Owner, Told};
+
+const WALL_MS: u64 = 1_800_000_000_000;
+const PARTITIONS: u16 = 16;
+const TTL: Duration = Duration::from_secs(5);
+/// How long serving a partition's last calls takes.
+const CLOSING: Duration = Duration::from_millis(20);
+
+/// What all hosts serve.
+#[derive(Default)]
+struct World {
+    /// By partition: who serves it, until when, in which epoch.
+    served: BTreeMap<Partition, Vec<(usize, Grant)>>,
+    /// How often a partition was opened.
+    opened: BTreeMap<Partition, usize>,
+    /// Of those, how often after a death.
+    untold: usize,
+}
+
+/// A host that only notes what it serves.
+#[derive(Clone)]
+struct TestHost {
+    number: usize,
+    clock: Clock,
+    world: Arc<Mutex<World>>,
+}
+
+impl TestHost {
+    fn world(&self) -> std::sync::MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn forget(&self, partition: Option<Partition>) {
+        for (served, by) in &mut self.world().served {
+            if partition.is_none_or(|partition| partition == *served) {
+                by.retain(|(number, _)| *number != self.number);
+            }
+        }
+    }
+}
+
+impl Host for TestHost {
+    async fn listen(&self, _partition: Partition) -> Result<(), NotOpened> {
+        Ok(())
+    }
+
+    async fn open(&self, grant: Grant) -> Result<(), NotOpened> {
+        let mut world = self.world();
+        *world.opened.entry(grant.partition).or_default() += 1;
+        world.untold += usize::from(grant.untold_since_ms.is_some());
+        world.served.entry(grant.partition).or_default().push((self.number, grant));
+        Ok(())
+    }
+
+    async fn close(&self, partition: Partition) -> OrderKey {
+        sleep(CLOSING).await;
+        self.forget(Some(partition));
+        OrderKey(1)
+    }
+
+    async fn unlisten(&self, _partition: Partition) {}
+
+    fn abandon(&self) {
+        self.forget(None);
+    }
+
+    async fn pulse(&self) -> Option<Told> {
+        Some(Told { told_ms: self.clock.now().wall_ms, key: OrderKey(1) })
+    }
+
+    async fn answers(&self, _member: &MemberId) -> bool {
+        true
+    }
+
+    fn observe_server_time(&self, _server_ms: u64) {}
+
+    async fn look_around(&self) {}
+}
+
+/// An instance of the test.
+struct Instance {
+    host: TestHost,
+    registry: Memory,
+    leave: watch::Sender<bool>,
+    task: AbortOnDrop<()>,
+    is_ready: Arc<std::sync::atomic::AtomicBool>,
+}
+
+struct Cluster {
+    bucket: Memory,
+    clock: Clock,
+    world: Arc<Mutex<World>>,
+    instances: BTreeMap<usize, Instance>,
+    next: usize,
+    /// What its course was decided by, for whoever reads a failure.
+    seed: u64,
+}
+
+impl Cluster {
+    fn new(seed: u64) -> Self {
+        let clock = Clock::simulated(WALL_MS);
+        let bucket = Memory::new(move || clock.now().wall_ms);
+        let (world, instances) = (Arc::default(), BTreeMap::new());
+        Self { bucket, clock, world, instances, next: 0, seed }
+    }
+
+    fn start(&mut self) -> usize {
+        let number = self.next;
+        self.next += 1;
+        let registry = self.bucket.for_another();
+        let host = TestHost { number, clock: self.clock, world: self.world.clone() };
+        let options = Options {
+            instance: format!("i{number}"),
+            release: String::new(),
+            partitions: PARTITIONS,
+            ttl: TTL,
+        };
+        let table = Arc::new(Table::new(PARTITIONS));
+        let bucket = Arc::new(registry.clone());
+        let mut steward = Steward::new(bucket, host.clone(), table, self.clock, options);
+        // All are this process, which has not ended; so none is another's neighbour.
+        steward.process = Process::default();
+        let (leave, leaving) = watch::channel(false);
+        let is_ready = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let ready = is_ready.clone();
+        let ready = move || ready.store(true, std::sync::atomic::Ordering::SeqCst);
+        let task = AbortOnDrop::new(tokio::spawn(steward.run(leaving, ready)));
+        self.instances.insert(number, Instance { host, registry, leave, task, is_ready });
+        number
+    }
+
+    /// Lets a process die, without a word. What it served it serves no more.
+    fn kill(&mut self, number: usize) {
+        let instance = self.instances.remove(&number).expect("an instance");
+        drop(instance.task);
+        instance.host.forget(None);
+    }
+
+    /// Has an instance leave in order, and waits for its end.
+    async fn leave(&mut self, number: usize) {
+        let instance = self.instances.remove(&number).expect("an instance");
+        instance.leave.send_replace(true);
+        self.run_until(10, |_| instance.task.is_finished()).await;
+        assert!(instance.task.now_or_never().expect("it has ended").is_ok());
+    }
+
+    /// Lets time pass, and looks at every moment whether two serve the same.
+    async fn run(&self, span: Duration) {
+        let ends = Instant::now() + span;
+        while Instant::now() < ends {
+            self.check();
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    async fn run_until(&self, seconds: u64, is_so: impl Fn(&Self) -> bool) {
+        let ends = Instant::now() + Duration::from_secs(seconds);
+        while !is_so(self) {
+            assert!(Instant::now() < ends, "seed {}: not within {seconds} s", self.seed);
+            self.run(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Those that serve a partition and may.
+    fn owners(&self) -> BTreeMap<Partition, Vec<usize>> {
+        let world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = |(_, grant): &&(usize, Grant)| grant.lease.holds(self.clock.now());
+        let owners = |by: &Vec<(usize, Grant)>| by.iter().filter(may).map(|(n, _)| *n).collect();
+        world.served.iter().map(|(partition, by)| (*partition, owners(by))).collect()
+    }
+
+    fn check(&self) {
+        for (partition, owners) in self.owners() {
+            assert!(owners.len() <= 1, "seed {}: {partition} is served by {owners:?}", self.seed);
+        }
+    }
+
+    /// Whether each partition is served, and none by one that has too many.
+    fn is_even(&self) -> bool {
+        let owners = self.owners();
+        let served: Vec<usize> = owners.values().flatten().copied().collect();
+        let share = |number: &usize| served.iter().filter(|owner| *owner == number).count();
+        let most = self.instances.keys().map(share).max().unwrap_or_default();
+        served.len() == usize::from(PARTITIONS)
+            && most <= (5 * usize::from(PARTITIONS)).div_ceil(4 * self.instances.len())
+    }
+
+    fn opened(&self) -> BTreeMap<Partition, usize> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner).opened.clone()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_come_and_leave_and_each_partition_moves_once() {
+    let mut cluster = Cluster::new(0);
+    for _ in 0..3 {
+        cluster.start();
+    }
+    cluster.run_until(5, Cluster::is_even).await;
+    for _ in 0..4 {
+        let before = cluster.opened();
+        cluster.start();
+        cluster.run_until(5, Cluster::is_even).await;
+        cluster.run(Duration::from_secs(2)).await;
+        let moves = cluster.opened().into_iter().map(|(partition, now)| now - before[&partition]);
+        assert!(moves.max() <= Some(1));
+    }
+    assert!(
+        cluster
+            .instances
+            .values()
+            .all(|instance| { instance.is_ready.load(std::sync::atomic::Ordering::SeqCst) })
+    );
+    for number in 0..6 {
+        let before = cluster.opened();
+        cluster.leave(number).await;
+        cluster.run_until(5, Cluster::is_even).await;
+        cluster.run(Duration::from_secs(2)).await;
+        let moves = cluster.opened().into_iter().map(|(partition, now)| now - before[&partition]);
+        assert!(moves.max() <= Some(1));
+    }
+    cluster.leave(6).await;
+    assert_eq!(cluster.world.lock().unwrap_or_else(PoisonError::into_inner).untold, 0);
+    let released = |number| {
+        let entry = cluster.bucket.entry(&Key::Owner(Partition(number)).to_string());
+        let Some(Value::Put(entry)) = entry else { panic!("no entry: {entry:?}") };
+        ownership::decode::<Owner>(&entry).expect("an entry").holder.is_none()
+    };
+    assert!((0..PARTITIONS).all(released));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_death_is_followed_by_a_take_over_within_the_ttl_and_a_second() {
+    let mut cluster = Cluster::new(0);
+    for _ in 0..3 {
+        cluster.start();
+    }
+    cluster.run_until(5, Cluster::is_even).await;
+    cluster.run(Duration::from_millis(3456)).await;
+    let died = Instant::now();
+    cluster.kill(1);
+    cluster.run_until(6, Cluster::is_even).await;
+    assert!(died.elapsed() + Duration::from_secs(2) >= TTL, "{:?}", died.elapsed());
+    assert!(cluster.world.lock().unwrap_or_else(PoisonError::into_inner).untold > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_cut_off_stops_in_time_and_comes_back_as_another_member() {
+    let mut cluster = Cluster::new(0);
+    let numbers = [cluster.start(), cluster.start()];
+    cluster.run_until(5, Cluster::is_even).await;
+    let [cut, other] = numbers.map(|number| cluster.instances[&number].registry.clone());
+    cut.set_cut(true);
+    cluster
+        .run_until(7, |cluster| {
+            let owners = cluster.owners();
+            owners.len() == 16 && owners.values().all(|owners| *owners == [numbers[1]])
+        })
+        .await;
+    cluster.run(Duration::from_secs(5)).await;
+    cut.set_cut(false);
+    cluster.run_until(10, Cluster::is_even).await;
+    assert!(
+        matches!(cut.entry("member.i0-2"), Some(Value::Put(_))),
+        "{:?}",
+        cut.entry("member.i0")
+    );
+    // Both at once: nobody may serve anything, until both are back.
+    cut.set_cut(true);
+    other.set_cut(true);
+    cluster.run(Duration::from_secs(20)).await;
+    assert!(cluster.owners().values().all(Vec::is_empty));
+    cut.set_cut(false);
+    other.set_cut(false);
+    cluster.run_until(15, Cluster::is_even).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_single_instance_that_died_is_followed_by_the_next() {
+    let mut cluster = Cluster::new(0);
+    let first = cluster.start();
+    cluster.run_until(5, Cluster::is_even).await;
+    cluster.kill(first);
+    cluster.start();
+    cluster.run_until(6, Cluster::is_even).await;
+}
+
+/// Changes at random, by a seed that the failure names.
+#[tokio::test(start_paused = true)]
+async fn never_two_owners_whatever_happens() {
+    for seed in 0..16 {
+        let mut state = seed * 2 + 1;
+        let mut random = move |below: u64| {
+            // xorshift
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state % below
+        };
+        let mut cluster = Cluster::new(seed);
+        cluster.start();
+        for _ in 0..12 {
+            let numbers: Vec<usize> = cluster.instances.keys().copied().collect();
+            let pick =
+                numbers.get(usize::try_from(random(8)).expect("small") % numbers.len().max(1));
+            match (random(6), pick.copied()) {
+                (0, Some(number)) => cluster.kill(number),
+                (1, Some(number)) => {
+                    let instance = cluster.instances.remove(&number).expect("an instance");
+                    instance.leave.send_replace(true);
+                    tokio::spawn(instance.task);
+                }
+                (2 | 3, Some(number)) => {
+                    let is_cut = random(2) == 0;
+                    cluster.instances[&number].registry.set_cut(is_cut);
+                }
+                _ if numbers.len() < 5 => drop(cluster.start()),
+                _ => {}
+            }
+            cluster.run(Duration::from_millis(random(4000))).await;
+        }
+        for instance in cluster.instances.values() {
+            instance.registry.set_cut(false);
+        }
+        if cluster.instances.is_empty() {
+            cluster.start();
+        }
+        cluster.run_until(30, Cluster::is_even).await;
+    }
+}

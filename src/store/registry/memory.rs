@@ -1,0 +1,185 @@
+//! A twin of the bucket in memory, for tests: it keeps every promise of [`super::Registry`], on
+//! tokio's time, and can cut instances off.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::stream;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::{Change, Changes, Registry, Value};
+use crate::store::{AppendError, ReadError};
+
+/// How often an instance that is cut off, or that watches, looks again.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// An entry, and when it expires.
+struct Entry {
+    change: Change,
+    expires: Option<Instant>,
+}
+
+#[derive(Default)]
+struct State {
+    entries: BTreeMap<String, Entry>,
+    last_seq: u64,
+}
+
+/// A bucket in memory.
+#[derive(Clone)]
+pub struct Memory {
+    state: Arc<Mutex<State>>,
+    changed: Arc<watch::Sender<()>>,
+    wall_ms: Arc<dyn Fn() -> u64 + Send + Sync>,
+    /// Whether who holds this one is cut off from the bucket.
+    cut: Arc<AtomicBool>,
+}
+
+impl Memory {
+    /// An empty bucket; `wall_ms` is the server's clock.
+    #[must_use]
+    pub fn new(wall_ms: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        Self {
+            state: Arc::default(),
+            changed: Arc::new(watch::Sender::new(())),
+            wall_ms: Arc::new(wall_ms),
+            cut: Arc::default(),
+        }
+    }
+
+    /// The same bucket as another instance sees it.
+    #[must_use]
+    pub fn for_another(&self) -> Self {
+        Self { cut: Arc::default(), ..self.clone() }
+    }
+
+    /// Cuts this instance off, or lets it back.
+    pub fn set_cut(&self, is_cut: bool) {
+        self.cut.store(is_cut, Ordering::SeqCst);
+    }
+
+    /// What an entry came to, if it was ever there.
+    #[must_use]
+    pub fn entry(&self, key: &str) -> Option<Value> {
+        self.lock().entries.get(key).map(|entry| entry.change.value.clone())
+    }
+
+    fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::SeqCst)
+    }
+
+    /// The bucket, after what is due has expired.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let is_due = |entry: &&Entry| entry.expires.is_some_and(|expires| expires <= now);
+        let due: Vec<String> =
+            state.entries.values().filter(is_due).map(|entry| entry.change.key.clone()).collect();
+        for key in due {
+            self.write(&mut state, key, Value::Expired, None);
+        }
+        state
+    }
+
+    fn write(&self, state: &mut State, key: String, value: Value, expires: Option<Instant>) -> u64 {
+        state.last_seq += 1;
+        let (seq, stored_ms) = (state.last_seq, (self.wall_ms)());
+        let change = Change { key: key.clone(), value, seq, stored_ms };
+        state.entries.insert(key, Entry { change, expires });
+        self.changed.send_replace(());
+        seq
+    }
+
+    fn change(
+        &self,
+        key: String,
+        value: Value,
+        expected_seq: Option<u64>,
+        ttl: Option<Duration>,
+    ) -> Result<u64, AppendError> {
+        let mut state = self.lock();
+        let seq = state.entries.get(&key).map_or(0, |entry| entry.change.seq);
+        if expected_seq.is_some_and(|expected| expected != seq) {
+            return Err(AppendError::Conflict);
+        }
+        let expires = ttl.map(|ttl| Instant::now() + ttl);
+        Ok(self.write(&mut state, key, value, expires))
+    }
+}
+
+impl Registry for Memory {
+    async fn put(
+        &self,
+        key: String,
+        value: Bytes,
+        expected_seq: Option<u64>,
+        ttl: Option<Duration>,
+        deadline: Instant,
+    ) -> Result<u64, AppendError> {
+        if self.is_cut() {
+            sleep_until(deadline).await;
+            return Err(AppendError::Unknown);
+        }
+        sleep(LOOK).await;
+        self.change(key, Value::Put(value), expected_seq, ttl)
+    }
+
+    async fn delete(
+        &self,
+        key: String,
+        expected_seq: u64,
+        deadline: Instant,
+    ) -> Result<u64, AppendError> {
+        if self.is_cut() {
+            sleep_until(deadline).await;
+            return Err(AppendError::Unknown);
+        }
+        sleep(LOOK).await;
+        self.change(key, Value::Deleted, Some(expected_seq), None)
+    }
+
+    async fn find(&self, key: String, deadline: Instant) -> Result<Option<u64>, ReadError> {
+        if self.is_cut() {
+            sleep_until(deadline).await;
+            return Err(ReadError("cut off".to_owned()));
+        }
+        let state = self.lock();
+        let there = state.entries.get(&key);
+        let there = there.filter(|entry| matches!(entry.change.value, Value::Put(_)));
+        Ok(there.map(|entry| entry.change.seq))
+    }
+
+    async fn watch(&self, deadline: Instant) -> Result<Changes, ReadError> {
+        if self.is_cut() {
+            sleep_until(deadline).await;
+            return Err(ReadError("cut off".to_owned()));
+        }
+        let changes = stream::unfold((self.clone(), 0), |(bucket, seen)| async move {
+            loop {
+                if !bucket.is_cut() {
+                    let next = {
+                        let state = bucket.lock();
+                        let new = state.entries.values().map(|entry| &entry.change);
+                        let new = new.filter(|change| change.seq > seen);
+                        new.min_by_key(|change| change.seq).cloned()
+                    };
+                    if let Some(change) = next {
+                        let seen = change.seq;
+                        return Some((Ok(change), (bucket, seen)));
+                    }
+                }
+                // Entries expire, and instances come back, without a word.
+                let mut changed = bucket.changed.subscribe();
+                tokio::select! {
+                    _ = changed.changed() => {}
+                    () = sleep(LOOK) => {}
+                }
+            }
+        });
+        Ok(Box::pin(changes))
+    }
+}
