@@ -1,22 +1,20 @@
 //! Kills peerd and nats-server under load, and holds what is left against what was answered.
 //!
 //! Each run has a seed, printed with its figures; `DEATH_SEED=<seed>` makes the same choices
-//! again. What the clients do is in `death/load.rs`, what must hold in `death/checker.rs`.
+//! again. What the clients do is in `faults/load.rs`, what must hold in `faults/checker.rs`.
 
 mod support;
 
-#[path = "death/account.rs"]
-mod account;
-#[path = "death/caller.rs"]
-mod caller;
-#[path = "death/checker.rs"]
-mod checker;
-#[path = "death/load.rs"]
-mod load;
-#[path = "death/random.rs"]
-mod random;
-#[path = "death/reading.rs"]
-mod reading;
+#[path = "faults"]
+mod faults {
+    pub(crate) mod account;
+    pub(crate) mod caller;
+    pub(crate) mod checker;
+    pub(crate) mod load;
+    pub(crate) mod random;
+    pub(crate) mod reading;
+}
+
 #[path = "death/scene.rs"]
 mod scene;
 
@@ -25,8 +23,10 @@ use std::{process::Command, time::Duration};
 use tokio::time::Instant;
 
 use crate::{
-    caller::{Failure, count},
-    load::Plan,
+    faults::{
+        caller::{Failure, count},
+        load::Plan,
+    },
     scene::Scene,
     support::{Nats, Peerd},
 };
@@ -39,7 +39,7 @@ const REPEATED_SIGNAL_INTERVAL: Duration = Duration::from_millis(200);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn peerd_killed_under_load_loses_nothing_and_stores_nothing_twice() -> Result<(), Failure> {
-    let plan = Plan { users: 16, racing_pairs: 4, marks: false };
+    let plan = Plan { users: 16, racing_pairs: 4, marks: false, pace_ms: 15 };
     let mut scene = Scene::start("peerd killed", plan).await?;
     for _ in 0..3 {
         scene.work_a_while().await;
@@ -53,7 +53,7 @@ async fn peerd_killed_under_load_loses_nothing_and_stores_nothing_twice() -> Res
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nats_killed_under_load_loses_nothing_and_service_resumes_by_itself() -> Result<(), Failure>
 {
-    let plan = Plan { users: 16, racing_pairs: 4, marks: false };
+    let plan = Plan { users: 16, racing_pairs: 4, marks: false, pace_ms: 15 };
     let mut scene = Scene::start("nats-server killed", plan).await?;
     for _ in 0..4 {
         scene.work_a_while().await;
@@ -66,7 +66,7 @@ async fn nats_killed_under_load_loses_nothing_and_service_resumes_by_itself() ->
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clears_mutes_and_deletes_between_kills_still_equal_the_recount() -> Result<(), Failure> {
-    let plan = Plan { users: 12, racing_pairs: 4, marks: true };
+    let plan = Plan { users: 12, racing_pairs: 4, marks: true, pace_ms: 15 };
     let mut scene = Scene::start("marks, both killed", plan).await?;
     for round in 0..4 {
         scene.work_a_while().await;
@@ -83,7 +83,7 @@ async fn clears_mutes_and_deletes_between_kills_still_equal_the_recount() -> Res
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn peerd_told_to_end_under_load_answers_every_call_it_accepted() -> Result<(), Failure> {
-    let plan = Plan { users: 12, racing_pairs: 4, marks: true };
+    let plan = Plan { users: 12, racing_pairs: 4, marks: true, pace_ms: 15 };
     let mut scene = Scene::start("peerd terminated", plan).await?;
     for _ in 0..2 {
         scene.work_a_while().await;

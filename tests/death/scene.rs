@@ -5,12 +5,14 @@ use std::{fmt::Write as _, io::Write as _, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use crate::{
-    account::{Account, Change},
-    caller::{CALL_DEADLINE, Caller, Counts, Failure},
-    checker,
-    load::{Load, Plan, Recovery},
-    random::Random,
-    reading,
+    faults::{
+        account::{Account, Change},
+        caller::{CALL_DEADLINE, Caller, Counts, Failure},
+        checker,
+        load::{Load, Plan, Recovery},
+        random::Random,
+        reading,
+    },
     support::{Nats, Peerd},
 };
 
@@ -39,7 +41,7 @@ pub(crate) struct Scene {
 impl Scene {
     /// Starts everything, the load included.
     pub(crate) async fn start(name: &'static str, plan: Plan) -> Result<Self, Failure> {
-        let seed = Random::seed();
+        let seed = Random::seed("DEATH_SEED");
         say(&format!("{name}: DEATH_SEED={seed}"));
         let mut random = Random::new(seed);
         let nats = Nats::start().await;
@@ -50,7 +52,7 @@ impl Scene {
         ];
         let peerd = Peerd::start_with(&nats.url(), &settings).await;
         let caller = Caller::connect(&nats.url()).await?;
-        let load = Load::start(&caller, plan, &mut random).await?;
+        let load = Load::start(std::slice::from_ref(&caller), plan, &mut random).await?;
         // Every pair has written before the first death.
         load.answered(1, Instant::now()).await?;
         Ok(Self {

@@ -19,14 +19,12 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use crate::{
+use super::{
     account::{Account, Ack, Change, Mark, Sent},
     caller::{Caller, Failure},
     random::Random,
 };
 
-/// The mean time that a task lets pass between two calls.
-const PACE_MS: u64 = 15;
 /// The time within which every task must have been answered again after a death.
 const RECOVERY_DEADLINE: Duration = Duration::from_secs(30);
 /// More than the patience of the last call under way.
@@ -52,6 +50,8 @@ pub(crate) struct Plan {
     pub(crate) racing_pairs: usize,
     /// Whether conversations are cleared, muted and deleted from as well.
     pub(crate) marks: bool,
+    /// The mean time that a task lets pass between two calls, in milliseconds.
+    pub(crate) pace_ms: u64,
 }
 
 /// A running load.
@@ -71,20 +71,19 @@ pub(crate) struct Recovery {
 }
 
 impl Load {
-    /// Logs the users in and lets them write.
+    /// Logs the users in and lets them write, over all these connections.
     pub(crate) async fn start(
-        caller: &Caller,
+        callers: &[Caller],
         plan: Plan,
         random: &mut Random,
     ) -> Result<Self, Failure> {
         let users: Vec<_> = (0..plan.users).map(|user| format!("user.{user}")).collect();
-        for user in &users {
+        for (user, caller) in users.iter().zip(callers.iter().cycle()) {
             caller.until_done(user, "login", &json!({})).await?;
         }
         let walks = walks(&users, plan);
         let (answering, answered) = watch::channel(vec![0; walks.len()]);
         let shared = Arc::new(Shared {
-            caller: caller.clone(),
             answering,
             clock: AtomicU64::new(1),
             epoch: AtomicU64::new(1),
@@ -93,9 +92,12 @@ impl Load {
             deletable: Mutex::default(),
         });
         let mut walkers = JoinSet::new();
-        for (index, walk) in walks.into_iter().enumerate() {
+        let callers = callers.iter().cycle();
+        for ((index, walk), caller) in walks.into_iter().enumerate().zip(callers) {
             let walker = Walker {
                 shared: Arc::clone(&shared),
+                caller: caller.clone(),
+                pace_ms: plan.pace_ms,
                 index,
                 walk,
                 random: random.split(),
@@ -197,7 +199,6 @@ type Deletable = HashMap<(String, String), Vec<(String, String)>>;
 
 /// What the tasks of one load have in common.
 struct Shared {
-    caller: Caller,
     /// The epoch of the last call of each task that was answered.
     answering: watch::Sender<Vec<u64>>,
     clock: AtomicU64,
@@ -240,6 +241,8 @@ impl Shared {
 
 struct Walker {
     shared: Arc<Shared>,
+    caller: Caller,
+    pace_ms: u64,
     index: usize,
     walk: Walk,
     random: Random,
@@ -259,7 +262,7 @@ impl Walker {
             let epoch = self.shared.epoch.load(Ordering::SeqCst);
             self.step().await?;
             self.answered(epoch);
-            tokio::time::sleep(self.random.pause(2 * PACE_MS)).await;
+            tokio::time::sleep(self.random.pause(2 * self.pace_ms)).await;
         }
         Ok(())
     }
@@ -314,8 +317,7 @@ impl Walker {
             "toUserID": sent.to,
             "config": { "disableUnreadMessageCount": !sent.counts },
         });
-        let caller = &self.shared.caller;
-        let reply = caller.until_done(&sent.from, "send_peer_message", &body).await?;
+        let reply = self.caller.until_done(&sent.from, "send_peer_message", &body).await?;
         let ack = read_ack(&reply["message"], self.shared.tick())
             .ok_or_else(|| format!("not a sent message: {reply}"))?;
         self.shared.add_deletable(&sent, &ack.message_id);
@@ -351,7 +353,7 @@ impl Walker {
             account.marks.push(mark);
             account.marks.len() - 1
         };
-        self.shared.caller.until_done(&user, method, &body).await?;
+        self.caller.until_done(&user, method, &body).await?;
         self.shared.account().marks[place].acked = Some(self.shared.tick());
         Ok(())
     }

@@ -11,9 +11,9 @@ impl Random {
         Self(seed)
     }
 
-    /// The seed of a run: `DEATH_SEED`, or another one each time.
-    pub(crate) fn seed() -> u64 {
-        let given = std::env::var_os("DEATH_SEED");
+    /// The seed of a run: what that variable says, or another one each time.
+    pub(crate) fn seed(variable: &str) -> u64 {
+        let given = std::env::var_os(variable);
         given.and_then(|text| text.to_str()?.parse().ok()).unwrap_or_else(|| {
             use std::hash::{BuildHasher as _, Hasher as _};
             std::hash::RandomState::new().build_hasher().finish() >> 32

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
 
-use crate::{
+use super::{
     account::Account,
     caller::{Caller, Failure},
     checker::{Line, Summary, View, Views},

@@ -1,5 +1,6 @@
 //! A client that lives with failure: a call may be answered, refused, or never heard of again,
 //! and is repeated until it is answered, as the contract tells clients to.
+#![allow(dead_code, reason = "each test binary uses its own part of this module")]
 
 use std::{
     fmt,
@@ -18,6 +19,10 @@ use crate::support::token;
 /// silence means that nobody works on the call any more.
 pub(crate) const CALL_DEADLINE: Duration = Duration::from_secs(2);
 const ANSWER_DEADLINE: Duration = Duration::from_secs(4);
+/// What a client waits for the answer to a send when recovery is measured: a send may be repeated
+/// while the first attempt still goes on, since the repeat is recognized.
+const IMPATIENT_DEADLINE: Duration = Duration::from_millis(500);
+const SEND: &str = "send_peer_message";
 const REPEAT_INTERVAL: Duration = Duration::from_millis(50);
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Past this, a call that is repeated all the time and not answered is a failure of the daemon.
@@ -51,7 +56,7 @@ pub(crate) struct Refusal {
 impl Refusal {
     /// Whether the contract tells the client to ask again.
     fn repeatable(&self) -> bool {
-        self.code == STORE || (self.code == OVERLOADED && self.reason == "overloaded")
+        self.code == STORE || (self.code == OVERLOADED && self.retry_after.is_some())
     }
 }
 
@@ -59,6 +64,17 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.code, self.reason)
     }
+}
+
+/// How a client takes failures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// Waits for each answer until nobody can work on the call any more, then repeats it.
+    Patient,
+    /// Repeats a send early, over and over.
+    Impatient,
+    /// Waits like the patient one, and takes anything but a success for a fault of the daemon.
+    Strict,
 }
 
 /// How many attempts ended in which way.
@@ -99,11 +115,37 @@ pub(crate) struct Caller {
     nats: async_nats::Client,
     connected: watch::Receiver<bool>,
     counts: Arc<Counts>,
+    manner: Manner,
 }
 
 impl Caller {
     pub(crate) async fn connect(url: &str) -> Result<Self, Failure> {
+        Self::connect_any(&[url.to_owned()], Manner::Patient, Arc::default()).await
+    }
+
+    /// As many connections as there are servers, and each goes to another when its own is lost.
+    pub(crate) async fn connect_each(
+        servers: &[String],
+        manner: Manner,
+    ) -> Result<Vec<Self>, Failure> {
+        let counts = Arc::<Counts>::default();
+        let mut servers = servers.to_vec();
+        let mut callers = Vec::new();
+        for _ in 0..servers.len() {
+            callers.push(Self::connect_any(&servers, manner, Arc::clone(&counts)).await?);
+            servers.rotate_left(1);
+        }
+        Ok(callers)
+    }
+
+    async fn connect_any(
+        servers: &[String],
+        manner: Manner,
+        counts: Arc<Counts>,
+    ) -> Result<Self, Failure> {
         let (events, connected) = watch::channel(true);
+        let servers: Vec<async_nats::ServerAddr> =
+            servers.iter().map(|url| url.parse()).collect::<Result<_, _>>()?;
         let nats = async_nats::ConnectOptions::new()
             .reconnect_delay_callback(|_| REPEAT_INTERVAL)
             .event_callback(move |event| {
@@ -114,9 +156,10 @@ impl Caller {
                 }
                 std::future::ready(())
             })
-            .connect(url)
+            .retain_servers_order()
+            .connect(servers)
             .await?;
-        Ok(Self { nats, connected, counts: Arc::default() })
+        Ok(Self { nats, connected, counts, manner })
     }
 
     /// How the attempts so far ended.
@@ -129,7 +172,7 @@ impl Caller {
         let subject = format!("peer.api.{}.{method}", token(user));
         let request = async_nats::Request::new()
             .payload(Bytes::from(body.to_string()))
-            .timeout(Some(ANSWER_DEADLINE));
+            .timeout(Some(self.deadline(method)));
         let mut connected = self.connected.clone();
         // A request that was written before a disconnect has lost its answer: do not wait for it.
         let disconnected = connected.wait_for(|connected| !connected);
@@ -163,8 +206,12 @@ impl Caller {
         let patience = Instant::now() + PATIENCE;
         loop {
             self.connected(patience).await?;
-            let (pause, last) = match self.ask(user, method, body).await {
+            let answer = self.ask(user, method, body).await;
+            let (pause, last) = match answer {
                 Answer::Done(reply) => return Ok(reply),
+                failed if self.manner == Manner::Strict => {
+                    return Err(format!("{method} by {user}, the first attempt: {failed:?}").into());
+                }
                 Answer::Refused(refusal) if refusal.repeatable() => {
                     let asked = refusal.retry_after.unwrap_or(REPEAT_INTERVAL);
                     (asked.min(LONGEST_RETRY_AFTER), refusal.to_string())
@@ -181,6 +228,11 @@ impl Caller {
             }
             tokio::time::sleep(pause).await;
         }
+    }
+
+    fn deadline(&self, method: &str) -> Duration {
+        let is_early = self.manner == Manner::Impatient && method == SEND;
+        if is_early { IMPATIENT_DEADLINE } else { ANSWER_DEADLINE }
     }
 
     /// Waits for the connection, so that nothing is buffered and sent long after it was given up.

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::account::{Account, Held, Marks, Sent};
+use super::account::{Account, Held, Marks, Sent};
 
 #[cfg(test)]
 #[path = "checker_tests.rs"]
