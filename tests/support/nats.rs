@@ -5,7 +5,10 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::OnceLock,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU16, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -26,20 +29,25 @@ pub(crate) struct Nats {
 impl Nats {
     /// Starts a server without authentication.
     pub(crate) async fn start() -> Self {
-        Self::launch(None, &[]).await
+        Self::launch(None, &[], None).await
     }
 
     /// Starts a server with a configuration file, which may read the environment variables given.
     /// Address, port and store directory are the test's, whatever the file says.
     pub(crate) async fn start_with_config(path: impl AsRef<Path>, envs: &[(&str, &str)]) -> Self {
-        Self::launch(Some(path.as_ref().to_owned()), envs).await
+        Self::launch(Some(path.as_ref().to_owned()), envs, None).await
     }
 
-    async fn launch(config: Option<PathBuf>, envs: &[(&str, &str)]) -> Self {
+    /// Like [`Nats::start_with_config`], on that port.
+    pub(crate) async fn start_at(port: u16, path: impl AsRef<Path>) -> Self {
+        Self::launch(Some(path.as_ref().to_owned()), &[], Some(port)).await
+    }
+
+    async fn launch(config: Option<PathBuf>, envs: &[(&str, &str)], port: Option<u16>) -> Self {
         let dir = tempfile::Builder::new().prefix("peerd-nats-").tempdir().unwrap();
         let envs: Vec<_> =
             envs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let child = spawn(dir.path(), config.as_deref(), &envs, None);
+        let child = spawn(dir.path(), config.as_deref(), &envs, port);
         let mut nats = Self { child, port: 0, config, envs, dir };
         nats.port = nats.wait_for_port().await;
         nats
@@ -114,6 +122,24 @@ impl Drop for Nats {
 pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
+}
+
+/// A free TCP port that the system gives to nobody who asks for any port, so that a server that was
+/// killed can be sure to come back on it.
+pub(crate) fn reserved_port() -> u16 {
+    /// Below what Linux gives out by default (`net.ipv4.ip_local_port_range`).
+    const PORTS: std::ops::Range<u16> = 10_000..32_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Processes that run at the same time begin at different places.
+    let first = u64::from(std::process::id()) * 61 % u64::from(PORTS.end - PORTS.start);
+    let first = u16::try_from(first).unwrap();
+    loop {
+        let number = first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = PORTS.start + number % (PORTS.end - PORTS.start);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 pub(super) fn kill_and_wait(child: &mut Child) {

@@ -30,6 +30,8 @@ pub(crate) struct Peerd {
     envs: Vec<(String, String)>,
     probe: Option<(String, String)>,
     instance_id: String,
+    /// What earlier processes of this one wrote to the same log.
+    earlier_log_bytes: usize,
     dir: TempDir,
 }
 
@@ -65,10 +67,70 @@ impl Peerd {
             envs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let dir = tempfile::Builder::new().prefix("peerd-log-").tempdir().unwrap();
         let child = spawn(dir.path(), nats_url, &envs);
-        let mut peerd =
-            Self { child, url: nats_url.to_owned(), envs, probe, instance_id: String::new(), dir };
+        let mut peerd = Self {
+            child,
+            url: nats_url.to_owned(),
+            envs,
+            probe,
+            instance_id: String::new(),
+            earlier_log_bytes: 0,
+            dir,
+        };
         peerd.instance_id = peerd.wait_until_ready().await;
         peerd
+    }
+
+    /// Starts peerd without waiting for it; [`Peerd::until_ready`] does. Its log is JSON.
+    pub(crate) fn spawn(nats_url: &str, envs: &[(String, String)]) -> Self {
+        let mut envs = envs.to_vec();
+        envs.push(("PEERD__LOG__FORMAT".to_owned(), "json".to_owned()));
+        let dir = tempfile::Builder::new().prefix("peerd-log-").tempdir().unwrap();
+        let child = spawn(dir.path(), nats_url, &envs);
+        Self {
+            child,
+            url: nats_url.to_owned(),
+            envs,
+            probe: None,
+            instance_id: String::new(),
+            earlier_log_bytes: 0,
+            dir,
+        }
+    }
+
+    /// Starts peerd again with the same settings, after its end, without waiting for it.
+    pub(crate) fn spawn_again(&mut self) {
+        self.kill9();
+        self.earlier_log_bytes = self.log().len();
+        self.child = spawn(self.dir.path(), &self.url, &self.envs);
+    }
+
+    /// Waits until an instance that was spawned has logged that it is ready. Says why not.
+    pub(crate) async fn until_ready(&mut self) -> Result<(), String> {
+        let started = Instant::now();
+        loop {
+            if let Some(id) = self.ready_id() {
+                self.instance_id = id;
+                return Ok(());
+            }
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return Err(format!("peerd ended ({status}); its log:\n{}", tail(&self.log())));
+            }
+            if started.elapsed() > START_DEADLINE {
+                let log = self.log();
+                return Err(format!("not ready in {START_DEADLINE:?}; its log:\n{}", tail(&log)));
+            }
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    }
+
+    /// The ID that the present process logged with `ready`.
+    fn ready_id(&self) -> Option<String> {
+        let log = self.log();
+        log.get(self.earlier_log_bytes..)?.lines().find_map(|line| {
+            let line: serde_json::Value = serde_json::from_str(line).ok()?;
+            let fields = line.get("fields").filter(|fields| fields["message"] == "ready")?;
+            Some(fields["id"].as_str()?.to_owned())
+        })
     }
 
     /// The ID under which this instance answers service discovery.
@@ -121,6 +183,11 @@ impl Peerd {
     /// Asks the daemon to end (SIGTERM) and waits for it.
     pub(crate) async fn terminate(&mut self) -> ExitStatus {
         self.signal("TERM");
+        self.ended().await
+    }
+
+    /// Waits for the end of a daemon that was told to end.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
         let started = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
