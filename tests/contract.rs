@@ -19,6 +19,7 @@ mod contract {
     mod delete;
     mod discovery;
     mod history;
+    mod instances;
     mod limits;
     mod login;
     mod permissions;

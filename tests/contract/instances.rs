@@ -1,0 +1,130 @@
+//! Several instances on one NATS are one service.
+
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use serde_json::{Value, json};
+
+use super::{
+    limits::{accepted_timestamps, assert_at_most_ten_in_any_second, flood},
+    world::{FAST, FAULT, RATE_LIMITED, World, now_ms, number, text_to, texts},
+};
+use crate::support::{Client, Peerd, login, partition};
+
+const PARTITIONS: u32 = 8;
+
+#[tokio::test]
+async fn the_rate_holds_over_two_instances_and_over_a_change_of_owners() {
+    let mut world = World::of(&["alice", "bob"]).await;
+    let mut second = Peerd::start(&world.nats).await;
+    let clients = [world.client.clone(), Client::connect(&world.nats.url()).await];
+    let mut replies = flood(&clients, "alice", "bob", Duration::from_millis(1_500)).await;
+    // Whichever owns alice: when the first leaves, the other does.
+    let leaving = async {
+        assert!(world.peerd.terminate().await.success());
+    };
+    let flooding = flood(&clients, "alice", "bob", Duration::from_millis(2_500));
+    let ((), during) = tokio::join!(leaving, flooding);
+    replies.extend(during);
+    // While nobody owns alice or bob, a call may be put off, but each is answered.
+    for code in replies.iter().filter_map(|reply| reply.code) {
+        assert!([RATE_LIMITED, FAULT].contains(&code), "{code}");
+    }
+    let timestamps = accepted_timestamps(&replies);
+    assert!(timestamps.len() > 20, "{} accepted", timestamps.len());
+    assert_at_most_ten_in_any_second(timestamps);
+    assert!(second.is_running());
+}
+
+#[tokio::test]
+async fn many_users_chat_over_two_instances_and_every_count_agrees() {
+    let world = World::with(&[FAST]).await;
+    let mut second = Peerd::start_with(&world.nats.url(), &[FAST]).await;
+    let users: Vec<String> = (0..12).map(|number| format!("user{number}")).collect();
+    let world = &world;
+    join_all(users.iter().map(|user| login(&world.client, user))).await;
+    let sends = users.iter().flat_map(|from| {
+        users.iter().filter(move |to| *to != from).map(move |to| {
+            let body = text_to(to, &format!("{from} to {to}"));
+            async move { world.ok(from, "send_peer_message", body).await }
+        })
+    });
+    for reply in join_all(sends).await {
+        assert_eq!(reply["message"]["messageSeq"], 1);
+    }
+    assert!(second.terminate().await.success(), "{}", second.log());
+    for user in &users {
+        assert_eq!(world.totals(user).await, (11, 11), "{user}");
+        let conversations = world.conversations(user).await;
+        assert_eq!(conversations.len(), 11);
+        let keys: Vec<_> =
+            conversations.iter().map(|conversation| number(conversation, "orderKey")).collect();
+        assert!(keys.is_sorted_by(|one, next| one > next), "{keys:?}");
+    }
+    let history = world.history("user0", "user1").await;
+    let mut texts = texts(&history);
+    texts.sort_unstable();
+    assert_eq!(texts, ["user0 to user1", "user1 to user0"]);
+    world.ok("user0", "logout", json!({})).await;
+}
+
+/// A member that holds alice's partition and does nothing, until its entry expires.
+#[tokio::test]
+async fn a_call_without_an_owner_is_put_off_as_long_as_there_is_none() {
+    const OWNER_WAIT: Duration = Duration::from_millis(700);
+    const LIFE: Duration = Duration::from_secs(6);
+    const SLACK: Duration = Duration::from_secs(2);
+    let wait = OWNER_WAIT.as_millis().to_string();
+    let mut world = World::with(&[
+        ("PEERD__CLUSTER__OWNER_WAIT_MS", &wait),
+        ("PEERD__CLUSTER__MEMBER_TTL_MS", "2000"),
+    ])
+    .await;
+    let p = partition("alice", PARTITIONS);
+    assert_ne!(p, partition("bob", PARTITIONS));
+    assert!(world.peerd.terminate().await.success());
+    let held = json!({
+        "version": 1, "holder": "stranger", "next": null, "epoch": 1_000, "key": 0,
+        "sinceMs": now_ms(),
+    });
+    // It is about to leave, so that no other partition falls to it.
+    let member = json!({
+        "version": 1, "host": "elsewhere", "pid": 1, "realm": "", "began": 0, "release": "0.1.0",
+        "startedMs": now_ms(), "leaving": true, "beat": 1,
+    });
+    put(&world, &format!("owner.{p}"), &held, None).await;
+    let joined = Instant::now();
+    put(&world, "member.stranger", &member, Some(LIFE)).await;
+    world.peerd.restart().await;
+
+    let asked = Instant::now();
+    let reply = world.call("alice", "login", json!({})).await;
+    let took = asked.elapsed();
+    assert_eq!(reply.err(), (FAULT, "overloaded".to_owned()));
+    assert!(number(&reply.body, "retryAfterMs") > 0, "{}", reply.body);
+    assert!((OWNER_WAIT..OWNER_WAIT + SLACK).contains(&took), "answered after {took:?}");
+    login(&world.client, "bob").await;
+
+    loop {
+        let reply = world.call("alice", "login", json!({})).await;
+        let lived = joined.elapsed();
+        if reply.code.is_none() {
+            assert!(lived + SLACK > LIFE, "taken from its owner after {lived:?}");
+            break;
+        }
+        assert!(lived < LIFE + 2 * SLACK, "{lived:?}, and still {}", reply.body);
+        tokio::time::sleep(Duration::from_millis(number(&reply.body, "retryAfterMs"))).await;
+    }
+}
+
+/// Writes an entry of the bucket of owners as a member would.
+async fn put(world: &World, key: &str, entry: &Value, life: Option<Duration>) {
+    let mut headers = async_nats::HeaderMap::new();
+    if let Some(life) = life {
+        headers.insert("Nats-TTL", format!("{}s", life.as_secs()));
+    }
+    let subject = format!("$KV.PEER_OWNERS.{key}");
+    let body = entry.to_string().into();
+    let jetstream = world.store.jetstream();
+    jetstream.publish_with_headers(subject, headers, body).await.unwrap().await.unwrap();
+}
