@@ -28,6 +28,7 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Past this, a call that is repeated all the time and not answered is a failure of the daemon.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+const RATE: u64 = 6_000_005;
 const OVERLOADED: u64 = 6_000_007;
 const STORE: u64 = 6_000_008;
 
@@ -54,6 +55,11 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
+    /// Whether the sender was too fast.
+    pub(crate) fn is_rate(&self) -> bool {
+        self.code == RATE
+    }
+
     /// Whether the contract tells the client to ask again.
     fn repeatable(&self) -> bool {
         self.code == STORE || (self.code == OVERLOADED && self.retry_after.is_some())

@@ -62,7 +62,7 @@ pub(crate) struct Load {
 }
 
 /// How long it took after a death until there were answers again.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Recovery {
     /// Until one task was answered.
     pub(crate) first: Duration,

@@ -77,8 +77,17 @@ async fn conversations(caller: &Caller, user: &str) -> Result<BTreeMap<String, S
     }
 }
 
-/// From the newest page to the oldest; the lines in ascending order as the pages give them.
 async fn history(caller: &Caller, user: &str, other: &str) -> Result<Vec<Line>, Failure> {
+    messages(caller, user, other).await?.iter().map(line).collect()
+}
+
+/// All messages of a conversation: read from the newest page to the oldest, in ascending order as
+/// the pages give them.
+pub(crate) async fn messages(
+    caller: &Caller,
+    user: &str,
+    other: &str,
+) -> Result<Vec<Value>, Failure> {
     let mut pages = Vec::new();
     let mut messages = 0;
     let mut config = json!({ "count": MESSAGES_A_PAGE, "reverse": true });
@@ -86,7 +95,7 @@ async fn history(caller: &Caller, user: &str, other: &str) -> Result<Vec<Line>, 
         let body = json!({ "conversationID": other, "conversationType": 0, "config": config });
         let reply = caller.until_done(user, "query_history_message", &body).await?;
         let page = list(&reply, "messageList")?;
-        pages.push(page.iter().map(line).collect::<Result<Vec<_>, _>>()?);
+        pages.push(page.to_vec());
         messages += page.len();
         match page.first() {
             Some(first) if page.len() == MESSAGES_A_PAGE => {

@@ -1,0 +1,36 @@
+//! Many instances of peerd are one service: what was answered holds while instances come, go, die
+//! and stand still, and while the nats-servers below them do.
+//!
+//! Each run has a seed, printed with its figures; `CLUSTER_SEED=<seed>` makes the same choices
+//! again. How often and how long is in `cluster/settings.rs`, with the variables that raise it.
+//! What the clients do is in `faults/load.rs`, what must hold in `faults/checker.rs`.
+
+mod support;
+
+#[path = "faults"]
+mod faults {
+    pub(crate) mod account;
+    pub(crate) mod caller;
+    pub(crate) mod checker;
+    pub(crate) mod load;
+    pub(crate) mod random;
+    pub(crate) mod reading;
+}
+
+mod cluster {
+    mod owners;
+    mod scene;
+    mod settings;
+    mod waiting;
+
+    mod blackhole;
+    mod growth;
+    mod hop;
+    mod kill;
+    mod nodes;
+    mod pause;
+    mod rate;
+    mod rolling;
+    mod stop;
+    mod told;
+}

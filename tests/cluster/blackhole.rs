@@ -1,0 +1,58 @@
+//! The network of one instance fails without closing a connection, and comes back.
+
+use tokio::time::{Instant, sleep_until};
+
+use super::{
+    scene::{Scene, Setup},
+    settings::{rounds, ttl},
+    waiting::say,
+};
+use crate::{
+    faults::caller::{Failure, Manner},
+    support::{Flow, Nats, Proxy},
+};
+
+/// The server drops a connection that does not answer for two seconds. Until then it gives that
+/// instance its share of the calls, and nobody answers them; the server's default is six minutes.
+const SOON_SILENT: &str = "jetstream {}\nping_interval: \"1s\"\nping_max: 2\n";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_cut_off_from_nats_answers_nothing_wrong_and_comes_back_by_itself()
+-> Result<(), Failure> {
+    let dir = tempfile::tempdir()?;
+    let path = dir.path().join("soon-silent.conf");
+    std::fs::write(&path, SOON_SILENT)?;
+    let nats = Nats::start_with_config(&path, &[]).await;
+    let proxy = Proxy::start(nats.port()).await;
+    let mut setup = Setup::new("cut off", &nats.url(), Manner::Impatient);
+    setup.instances[0] = proxy.url();
+    let mut scene = Scene::start(setup).await?;
+    let pid = scene.peerds[0].pid();
+    for round in 0..2 * rounds() {
+        let flow = if round % 2 == 0 { Flow::Swallow } else { Flow::Hold };
+        scene.work_a_while().await;
+        let began = Instant::now();
+        proxy.set(flow);
+        let epoch = scene.fault();
+        scene.answered(epoch, began).await?;
+        let answered = began.elapsed();
+        sleep_until(began + 2 * ttl()).await;
+        proxy.set(Flow::Pass);
+        let back = Instant::now();
+        scene.until_owner(0).await?;
+        let owner = back.elapsed();
+        say(&format!("cut off: {flow:?}: answered {answered:.2?}, owner again {owner:.2?}"));
+    }
+    for _ in 0..rounds() {
+        scene.work_a_while().await;
+        let cut = Instant::now();
+        proxy.cut();
+        let epoch = scene.fault();
+        scene.answered(epoch, cut).await?;
+        scene.until_owner(0).await?;
+    }
+    let ownership = scene.ownership().await?;
+    assert!(ownership.held_by(pid) > 0, "{ownership:?}");
+    scene.finish().await?;
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! Instances die without a word, one or two at once.
+
+use std::time::Duration;
+
+use super::{
+    scene::{Scene, Setup},
+    settings::{kills, ttl},
+};
+use crate::{
+    faults::caller::{Failure, Manner},
+    support::Nats,
+};
+
+/// What a take-over may cost on top of the time after which an instance counts as dead.
+const MARGIN: Duration = Duration::from_secs(1);
+/// How many of a hundred kills hit two of the three.
+const TWO_AT_ONCE_PERCENT: u64 = 20;
+const KILLS_BETWEEN_MARKS: u64 = 6;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_instances_lose_nothing_and_their_users_are_soon_answered_by_others()
+-> Result<(), Failure> {
+    let nats = Nats::start().await;
+    let setup = Setup::new("killed", &nats.url(), Manner::Impatient);
+    let mut scene = Scene::start(setup).await?;
+    kill_many(&mut scene, kills()).await?;
+    let worst = scene.finish().await?.worst();
+    let bound = ttl() + MARGIN;
+    assert!(worst <= bound, "some were answered only {worst:?} after a kill, more than {bound:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clears_mutes_and_deletes_between_kills_of_instances_equal_the_recount()
+-> Result<(), Failure> {
+    let nats = Nats::start().await;
+    let mut setup = Setup::new("killed, marks", &nats.url(), Manner::Patient);
+    setup.plan.marks = true;
+    let mut scene = Scene::start(setup).await?;
+    kill_many(&mut scene, KILLS_BETWEEN_MARKS).await?;
+    scene.finish().await?;
+    Ok(())
+}
+
+async fn kill_many(scene: &mut Scene, kills: u64) -> Result<(), Failure> {
+    for _ in 0..kills {
+        scene.work_a_while().await;
+        let first = scene.any();
+        let second = (first + 1) % scene.peerds.len();
+        if scene.random.percent(TWO_AT_ONCE_PERCENT) {
+            scene.kill(&[first, second]).await?;
+        } else {
+            scene.kill(&[first]).await?;
+        }
+    }
+    scene.work_a_while().await;
+    Ok(())
+}

@@ -1,0 +1,65 @@
+//! All instances are restarted in order, one after the other: nobody may notice.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{
+    scene::{Scene, Setup},
+    settings::rounds,
+    waiting::say,
+};
+use crate::{
+    faults::caller::{Failure, Manner, count},
+    support::Nats,
+};
+
+const MAPPED: &str = "jetstream {}\nmappings { \"peer.api.*.*\": \
+    \"peer.part.{{partition(8,1)}}.{{wildcard(1)}}.{{wildcard(2)}}\" }\n";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_call_fails_while_instances_are_restarted_in_order() -> Result<(), Failure> {
+    let nats = Nats::start().await;
+    restart_all("rolling restart", &nats).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_call_fails_either_where_the_server_maps_calls_to_owners() -> Result<(), Failure> {
+    let dir = tempfile::tempdir()?;
+    let path = dir.path().join("mapped.conf");
+    std::fs::write(&path, MAPPED)?;
+    let nats = Nats::start_with_config(&path, &[]).await;
+    restart_all("rolling restart, mapped", &nats).await
+}
+
+async fn restart_all(name: &'static str, nats: &Nats) -> Result<(), Failure> {
+    let mut setup = Setup::new(name, &nats.url(), Manner::Strict);
+    setup.plan.marks = true;
+    setup.plan.pace_ms = 40;
+    let mut scene = Scene::start(setup).await?;
+    let mut ends = Vec::<Duration>::new();
+    for _ in 0..rounds() {
+        for instance in 0..scene.peerds.len() {
+            scene.work_a_while().await;
+            ends.push(scene.terminate(instance).await?);
+            let epoch = scene.fault();
+            scene.answered(epoch, Instant::now()).await?;
+            scene.peerds[instance].spawn_again();
+            scene.ready(instance).await?;
+            scene.until_owner(instance).await?;
+        }
+    }
+    scene.work_a_while().await;
+    say(&format!("{name}: ends took {ends:.2?}"));
+    let counts = scene.finish().await?.counts;
+    let others = [
+        &counts.duplicates,
+        &counts.refused,
+        &counts.outcome_unknown,
+        &counts.no_responders,
+        &counts.silence,
+    ];
+    let failed: u64 = others.into_iter().map(count).sum();
+    assert_eq!(failed, 0, "calls that did not succeed at once: {counts}");
+    Ok(())
+}

@@ -1,0 +1,296 @@
+//! Instances, a load, the ways in which instances go and come, and the final recount.
+
+use std::{fmt::Write as _, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use super::{
+    owners::{Owners, Ownership},
+    settings::ttl,
+    waiting::{say, until},
+};
+use crate::{
+    faults::{
+        caller::{Caller, Counts, Failure, Manner},
+        checker,
+        load::{Load, Plan, Recovery},
+        random::Random,
+        reading,
+    },
+    support::Peerd,
+};
+
+/// The daemon's own deadline for a call: below what a patient client waits, and above what a call
+/// waits for an owner.
+const CALL_DEADLINE: Duration = Duration::from_secs(3);
+/// The longest time of undisturbed work before the next fault.
+const LONGEST_WORK_MS: u64 = 800;
+/// How long an orderly end may take.
+const GRACE: Duration = Duration::from_secs(10);
+/// How long an instance may take to own partitions again once nothing keeps it from that.
+const REJOIN_DEADLINE: Duration = Duration::from_secs(30);
+const FAULTS_SHOWN: usize = 20;
+const LOG_LINES_SHOWN: usize = 25;
+
+/// What a run begins with.
+#[derive(Clone, Debug)]
+pub(super) struct Setup {
+    /// What its figures are printed under.
+    pub(super) name: &'static str,
+    /// Where each instance connects: an address, or several with commas. As many as there are.
+    pub(super) instances: Vec<String>,
+    /// Where the clients connect.
+    pub(super) clients: Vec<String>,
+    pub(super) partitions: u32,
+    pub(super) replicas: u32,
+    pub(super) plan: Plan,
+    pub(super) manner: Manner,
+}
+
+impl Setup {
+    /// Three instances on one nats-server.
+    pub(super) fn new(name: &'static str, url: &str, manner: Manner) -> Self {
+        Self {
+            name,
+            instances: vec![url.to_owned(); 3],
+            clients: vec![url.to_owned(); 3],
+            partitions: 8,
+            replicas: 1,
+            plan: Plan { users: 16, racing_pairs: 4, marks: false, pace_ms: 100 },
+            manner,
+        }
+    }
+
+    /// The settings of every instance.
+    pub(super) fn settings(&self) -> Vec<(String, String)> {
+        [
+            ("PEERD__LIMITS__MESSAGES_PER_SECOND", "100000".to_owned()),
+            ("PEERD__LIMITS__CALL_DEADLINE_MS", CALL_DEADLINE.as_millis().to_string()),
+            ("PEERD__CLUSTER__MEMBER_TTL_MS", ttl().as_millis().to_string()),
+            ("PEERD__PARTITIONS", self.partitions.to_string()),
+            ("PEERD__STREAM__REPLICAS", self.replicas.to_string()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .to_vec()
+    }
+}
+
+/// Starts them at the same time and waits until all are ready.
+pub(super) async fn start_instances(
+    urls: &[String],
+    settings: &[(String, String)],
+) -> Result<Vec<Peerd>, Failure> {
+    let mut peerds: Vec<_> = urls.iter().map(|url| Peerd::spawn(url, settings)).collect();
+    for peerd in &mut peerds {
+        peerd.until_ready().await?;
+    }
+    Ok(peerds)
+}
+
+/// One run.
+pub(super) struct Scene {
+    pub(super) random: Random,
+    pub(super) peerds: Vec<Peerd>,
+    pub(super) load: Load,
+    setup: Setup,
+    seed: u64,
+    owners: Owners,
+    callers: Vec<Caller>,
+    faults: u32,
+    recoveries: Vec<Recovery>,
+}
+
+impl Scene {
+    /// Starts the instances and the load.
+    pub(super) async fn start(setup: Setup) -> Result<Self, Failure> {
+        let seed = Random::seed("CLUSTER_SEED");
+        say(&format!("{}: CLUSTER_SEED={seed}", setup.name));
+        let mut random = Random::new(seed);
+        let peerds = start_instances(&setup.instances, &setup.settings()).await?;
+        let owners = Owners::connect(&setup.clients, setup.partitions).await?;
+        let callers = Caller::connect_each(&setup.clients, setup.manner).await?;
+        let load = Load::start(&callers, setup.plan, &mut random).await?;
+        let mut scene = Self {
+            random,
+            peerds,
+            load,
+            setup,
+            seed,
+            owners,
+            callers,
+            faults: 0,
+            recoveries: Vec::new(),
+        };
+        // Every pair has written before the first fault, and every instance owns something.
+        scene.answered(1, Instant::now()).await?;
+        for instance in 0..scene.peerds.len() {
+            scene.until_owner(instance).await?;
+        }
+        scene.recoveries.clear();
+        Ok(scene)
+    }
+
+    /// Lets the load work until a random moment.
+    pub(super) async fn work_a_while(&mut self) {
+        tokio::time::sleep(self.random.pause(LONGEST_WORK_MS)).await;
+    }
+
+    /// A random instance.
+    pub(super) fn any(&mut self) -> usize {
+        let count = u64::try_from(self.peerds.len()).unwrap_or(1);
+        usize::try_from(self.random.below(count)).unwrap_or_default()
+    }
+
+    /// Counts a fault; calls that begin from now on belong to the epoch that this answers.
+    pub(super) fn fault(&mut self) -> u64 {
+        self.faults += 1;
+        self.load.new_epoch()
+    }
+
+    /// Kills instances at the same time, waits until everybody is answered again, and starts them
+    /// anew: in this order, since one that comes back may know that its predecessor is dead.
+    pub(super) async fn kill(&mut self, victims: &[usize]) -> Result<(), Failure> {
+        let killed = Instant::now();
+        for victim in victims {
+            self.peerds[*victim].kill9();
+        }
+        let epoch = self.fault();
+        self.answered(epoch, killed).await?;
+        for victim in victims {
+            self.peerds[*victim].spawn_again();
+        }
+        for victim in victims {
+            self.ready(*victim).await?;
+        }
+        for victim in victims {
+            self.until_owner(*victim).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells an instance to end, which must succeed in time; answers how long it took.
+    pub(super) async fn terminate(&mut self, instance: usize) -> Result<Duration, Failure> {
+        let told = Instant::now();
+        let status = self.peerds[instance].terminate().await;
+        let took = told.elapsed();
+        if !status.success() {
+            return Err(self.failure(&format!("instance {instance} ended with {status}")));
+        }
+        if took > GRACE {
+            return Err(self.failure(&format!("instance {instance} took {took:?} to end")));
+        }
+        Ok(took)
+    }
+
+    /// Waits until an instance that was started has said that it is ready.
+    pub(super) async fn ready(&mut self, instance: usize) -> Result<(), Failure> {
+        let ready = self.peerds[instance].until_ready().await;
+        ready.map_err(|trouble| self.failure(&trouble))
+    }
+
+    /// Waits until everybody was answered to a call of that epoch.
+    pub(super) async fn answered(&mut self, epoch: u64, since: Instant) -> Result<(), Failure> {
+        match self.load.answered(epoch, since).await {
+            Ok(recovery) => {
+                self.recoveries.push(recovery);
+                Ok(())
+            }
+            Err(error) => Err(self.failure(&error.to_string())),
+        }
+    }
+
+    /// Waits until an instance owns a partition.
+    pub(super) async fn until_owner(&self, instance: usize) -> Result<(), Failure> {
+        let pid = self.peerds[instance].pid();
+        let owns = until(REJOIN_DEADLINE, async || {
+            let ownership = self.owners.read().await.map_err(|error| error.to_string())?;
+            if ownership.held_by(pid) > 0 { Ok(()) } else { Err(format!("{ownership:?}")) }
+        });
+        owns.await.map_err(|missing| {
+            self.failure(&format!("instance {instance} ({pid}) owns nothing: {missing}"))
+        })
+    }
+
+    /// Who owns what.
+    pub(super) async fn ownership(&self) -> Result<Ownership, Failure> {
+        self.owners.read().await
+    }
+
+    /// Ends the load and holds what every user sees against what was answered.
+    pub(super) async fn finish(mut self) -> Result<Outcome, Failure> {
+        let name = self.setup.name;
+        let account = match self.load.finish().await {
+            Ok(account) => account,
+            Err(error) => return Err(failure(self.seed, &error.to_string(), &self.peerds)),
+        };
+        let caller = &self.callers[0];
+        let counts = caller.counts();
+        let acked = account.sent.iter().filter(|sent| sent.ack.is_some()).count();
+        say(&format!(
+            "{name}: {} sent, {acked} acked; {} clears, mutes and deletes; {} faults survived\n\
+             {name}: attempts: {counts}\n{name}: answered again after: {}",
+            account.sent.len(),
+            account.marks.len(),
+            self.faults,
+            times(&self.recoveries),
+        ));
+        let views = reading::read(caller, &account).await?;
+        let read: usize =
+            (views.values()).flat_map(|view| view.histories.values()).map(Vec::len).sum();
+        let faults = checker::faults(&account, &views);
+        say(&format!("{name}: {read} messages read back, {} wrong", faults.len()));
+        if !faults.is_empty() {
+            let shown = &faults[..faults.len().min(FAULTS_SHOWN)];
+            let what = format!("{} are wrong, such as {shown:#?}", faults.len());
+            return Err(failure(self.seed, &what, &self.peerds));
+        }
+        if let Some(ended) = self.peerds.iter_mut().position(|peerd| !peerd.is_running()) {
+            let what = format!("instance {ended} ended");
+            return Err(failure(self.seed, &what, &self.peerds));
+        }
+        Ok(Outcome { counts, recoveries: self.recoveries })
+    }
+
+    /// A failure of the test, with what the instances logged.
+    pub(super) fn failure(&self, what: &str) -> Failure {
+        failure(self.seed, what, &self.peerds)
+    }
+}
+
+/// What a run came to.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) counts: Arc<Counts>,
+    pub(super) recoveries: Vec<Recovery>,
+}
+
+impl Outcome {
+    /// The longest time until everybody was answered again.
+    pub(super) fn worst(&self) -> Duration {
+        self.recoveries.iter().map(|recovery| recovery.all).max().unwrap_or_default()
+    }
+}
+
+fn times(recoveries: &[Recovery]) -> String {
+    let mut all: Vec<_> = recoveries.iter().map(|recovery| recovery.all).collect();
+    all.sort_unstable();
+    let Some(worst) = all.last() else { return "-".to_owned() };
+    let mut text = format!("median {:.2?}, worst {worst:.2?}, all:", all[all.len() / 2]);
+    for time in &all {
+        // Writing to a string cannot fail.
+        let _ = write!(text, " {:.2}", time.as_secs_f64());
+    }
+    text
+}
+
+fn failure(seed: u64, what: &str, peerds: &[Peerd]) -> Failure {
+    let mut text = format!("CLUSTER_SEED={seed}: {what}");
+    for (number, peerd) in peerds.iter().enumerate() {
+        let log = peerd.log();
+        let lines: Vec<_> = log.lines().collect();
+        let tail = lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n");
+        let (id, pid) = (peerd.instance_id(), peerd.pid());
+        let _ = write!(text, "\n--- the log of instance {number}, {id}, process {pid} ---\n{tail}");
+    }
+    text.into()
+}

@@ -1,0 +1,28 @@
+//! How often and how long, in a run that is not asked for more.
+
+use std::time::Duration;
+
+/// How long an instance counts as alive without a sign of life. `CLUSTER_TTL_MS`
+pub(super) fn ttl() -> Duration {
+    Duration::from_millis(number("CLUSTER_TTL_MS", 2_000))
+}
+
+/// How often instances are killed. `CLUSTER_KILLS`
+pub(super) fn kills() -> u64 {
+    number("CLUSTER_KILLS", 50)
+}
+
+/// How often an instance is stopped and let go on. `CLUSTER_STOPS`
+pub(super) fn stops() -> u64 {
+    number("CLUSTER_STOPS", 20)
+}
+
+/// How often all that comes in rounds is gone through. `CLUSTER_ROUNDS`
+pub(super) fn rounds() -> u64 {
+    number("CLUSTER_ROUNDS", 3)
+}
+
+fn number(variable: &str, default: u64) -> u64 {
+    let given = std::env::var_os(variable);
+    given.and_then(|text| text.to_str()?.parse().ok()).unwrap_or(default)
+}

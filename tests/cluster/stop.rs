@@ -1,0 +1,101 @@
+//! One of two instances ends in order, under more load than in a rolling restart.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{
+    scene::{Scene, Setup, start_instances},
+    settings::rounds,
+    waiting::say,
+};
+use crate::{
+    faults::caller::{Failure, Manner, count},
+    support::Nats,
+};
+
+/// How long an instance may take to end when it is told so again.
+const AT_ONCE: Duration = Duration::from_secs(2);
+const REPEATED_SIGNAL_INTERVAL: Duration = Duration::from_millis(200);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_told_to_end_answers_what_it_took_and_hands_the_rest_over()
+-> Result<(), Failure> {
+    let nats = Nats::start().await;
+    let mut setup = Setup::new("terminated", &nats.url(), Manner::Strict);
+    setup.instances.truncate(2);
+    setup.plan.pace_ms = 15;
+    let mut scene = Scene::start(setup).await?;
+    for round in 0..2 * rounds() {
+        scene.work_a_while().await;
+        let instance = usize::try_from(round % 2)?;
+        let took = scene.terminate(instance).await?;
+        say(&format!("terminated: instance {instance} ended in {took:.2?}"));
+        let epoch = scene.fault();
+        scene.answered(epoch, Instant::now()).await?;
+        scene.peerds[instance].spawn_again();
+        scene.ready(instance).await?;
+        scene.until_owner(instance).await?;
+    }
+    let counts = scene.finish().await?.counts;
+    assert_eq!(count(&counts.silence), 0, "calls that were taken and not answered: {counts}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_told_again_to_end_ends_at_once() -> Result<(), Failure> {
+    let nats = Nats::start().await;
+    let setup = Setup::new("told again", &nats.url(), Manner::Patient);
+    let mut peerds = start_instances(&setup.instances[..2], &setup.settings()).await?;
+    // With a server that stands still there is nothing that an orderly end could finish.
+    let stopped = Stopped::new(&nats);
+    let told = Instant::now();
+    let peerd = &mut peerds[0];
+    let pid = peerd.pid();
+    peerd.signal("TERM");
+    let tell_again = async {
+        let first = told + REPEATED_SIGNAL_INTERVAL;
+        let mut again = tokio::time::interval_at(first, REPEATED_SIGNAL_INTERVAL);
+        loop {
+            again.tick().await;
+            // It may have ended in between, and then there is nobody to tell.
+            signal("TERM", pid);
+        }
+    };
+    let status = tokio::select! {
+        status = peerd.ended() => status,
+        () = tell_again => return Err("a loop without an end ended".into()),
+    };
+    let took = told.elapsed();
+    drop(stopped);
+    say(&format!("told again: ended in {took:.2?}, {status}"));
+    assert!(took <= AT_ONCE, "it took {took:?} to end ({status}), told again and again");
+    assert!(peerds[1].is_running(), "the other one ended too");
+    Ok(())
+}
+
+/// A nats-server that stands still as long as this lives.
+struct Stopped(u32);
+
+impl Stopped {
+    fn new(nats: &Nats) -> Self {
+        signal("STOP", nats.pid());
+        Self(nats.pid())
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        signal("CONT", self.0);
+    }
+}
+
+fn signal(name: &str, pid: u32) {
+    let mut kill = std::process::Command::new("kill");
+    // Whether there was anybody to tell shows in what they do.
+    let _ = kill
+        .arg(format!("-{name}"))
+        .arg(pid.to_string())
+        .stderr(std::process::Stdio::null())
+        .status();
+}
