@@ -1,6 +1,6 @@
 //! Three nats-servers on loopback that are one cluster, whose nodes die and come back.
 
-use std::{fmt::Write as _, time::Duration};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -27,15 +27,14 @@ impl NatsCluster {
     pub(crate) async fn start(extra: &str) -> Self {
         let configs = tempfile::Builder::new().prefix("peerd-cluster-").tempdir().unwrap();
         let routes: Vec<_> = (0..NODES).map(|_| reserved_port()).collect();
-        let urls = routes.iter().fold(String::new(), |mut urls, port| {
-            write!(urls, "\"nats://127.0.0.1:{port}\" ").unwrap();
-            urls
-        });
+        let urls: Vec<_> =
+            routes.iter().map(|port| format!("\"nats://127.0.0.1:{port}\"")).collect();
+        let urls = urls.join(", ");
         let nodes = routes.iter().enumerate().map(|(number, route)| {
             let path = configs.path().join(format!("{number}.conf"));
             let config = format!(
                 "server_name: {}\njetstream {{}}\n{extra}\n\
-                 cluster {{ name: test, listen: \"127.0.0.1:{route}\", routes: [ {urls}] }}\n",
+                 cluster {{ name: test, listen: \"127.0.0.1:{route}\", routes: [ {urls} ] }}\n",
                 name(number),
             );
             std::fs::write(&path, config).unwrap();
