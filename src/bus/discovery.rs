@@ -3,17 +3,18 @@
 //! async-nats has a service module, but a service of its would send our error replies without a
 //! body, and count them wrong when we send them ourselves (`docs/decisions/0003-service-discovery.md`).
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_nats::{Client, Message};
 use futures::stream::{self, StreamExt as _};
+use tokio::time::{Instant, timeout_at};
 
 use crate::wire::discovery::{
-    DISCOVERY_PREFIX, EndpointInfo, EndpointStats, Identity, Info, Ping, QUEUE_GROUP, SERVICE,
-    Stats,
+    DISCOVERY_PREFIX, EndpointInfo, EndpointStats, Gauges, Identity, Info, Ping, QUEUE_GROUP,
+    SERVICE, Stats, StatsAnswer,
 };
 
 const DESCRIPTION: &str = "One-to-one messaging for NATS";
@@ -40,7 +41,7 @@ impl Counters {
         }
     }
 
-    fn stats(&self, endpoint: &EndpointInfo) -> EndpointStats {
+    fn stats(&self, endpoint: &EndpointInfo, data: Gauges) -> EndpointStats {
         let num_requests = self.requests.load(Ordering::Relaxed);
         let processing_time = self.processing_ns.load(Ordering::Relaxed);
         EndpointStats {
@@ -52,6 +53,7 @@ impl Counters {
             last_error: self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             processing_time,
             average_processing_time: processing_time.checked_div(num_requests).unwrap_or_default(),
+            data,
         }
     }
 }
@@ -65,7 +67,9 @@ pub struct Discovery {
     /// What can be called.
     pub endpoint: EndpointInfo,
     /// What it has done.
-    pub counters: std::sync::Arc<Counters>,
+    pub counters: Arc<Counters>,
+    /// Tells how it is at this moment.
+    pub gauges: Arc<dyn Fn() -> Gauges + Send + Sync>,
 }
 
 #[derive(Clone, Copy)]
@@ -112,7 +116,7 @@ impl Discovery {
                 kind: "io.nats.micro.v1.stats_response",
                 identity,
                 started: &self.started,
-                endpoints: &[self.counters.stats(&self.endpoint)],
+                endpoints: &[self.counters.stats(&self.endpoint, (self.gauges)())],
             }),
         };
         match body {
@@ -123,4 +127,33 @@ impl Discovery {
             Err(error) => tracing::error!(%error, "a discovery answer could not be written"),
         }
     }
+}
+
+/// Asks all instances of a deployment how they are; answers what came until all of `expected` have
+/// answered, or until the deadline.
+pub async fn ask(
+    client: &Client,
+    subject_prefix: &str,
+    mut expected: BTreeSet<&str>,
+    deadline: Instant,
+) -> Result<Vec<StatsAnswer>, async_nats::Error> {
+    let inbox = client.new_inbox();
+    let mut answers = client.subscribe(inbox.clone()).await?;
+    let subject = format!("{DISCOVERY_PREFIX}.STATS.{SERVICE}");
+    client.publish_with_reply(subject, inbox, bytes::Bytes::new()).await?;
+    let mut stats = Vec::new();
+    while let Ok(Some(answer)) = timeout_at(deadline, answers.next()).await {
+        if answer.status.is_some() {
+            // Nobody serves discovery.
+            break;
+        }
+        if let Some(answer) = StatsAnswer::read(&answer.payload, subject_prefix) {
+            expected.remove(answer.id.as_str());
+            stats.push(answer);
+            if expected.is_empty() {
+                break;
+            }
+        }
+    }
+    Ok(stats)
 }

@@ -20,7 +20,9 @@ use crate::cluster::table::Table;
 use crate::store::Store;
 use crate::store::jetstream::{JetStream, StreamNames};
 use crate::store::provision::{ProvisionError, StreamOptions, provision};
-use crate::wire::discovery::{EndpointInfo, Identity, QUEUE_GROUP, SERVICE};
+use crate::wire::discovery::{
+    EndpointInfo, Gauges, Identity, PARTITIONS, QUEUE_GROUP, SERVICE, SUBJECT_PREFIX,
+};
 use crate::wire::subject::Subjects;
 use crate::wire::time::rfc3339;
 
@@ -168,8 +170,8 @@ fn discovery<S: Store, B: Bus>(
     started_ms: u64,
 ) -> Discovery {
     let metadata = BTreeMap::from([
-        ("subject_prefix", subjects.prefix().to_owned()),
-        ("partitions", subjects.partitions().to_string()),
+        (SUBJECT_PREFIX, subjects.prefix().to_owned()),
+        (PARTITIONS, subjects.partitions().to_string()),
     ]);
     Discovery {
         identity: Identity {
@@ -186,6 +188,7 @@ fn discovery<S: Store, B: Bus>(
             metadata: BTreeMap::new(),
         },
         counters: node.counters.clone(),
+        gauges: Arc::new(Gauges::default),
     }
 }
 

@@ -1,6 +1,8 @@
 //! Service discovery bodies (NATS ADR-32).
 
-use serde::Serialize;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 
 /// The service's name.
 pub const SERVICE: &str = "peerd";
@@ -8,6 +10,10 @@ pub const SERVICE: &str = "peerd";
 pub const QUEUE_GROUP: &str = "peerd";
 /// What the discovery subjects begin with. `$SRV` is NATS's own, whatever peerd's prefix is.
 pub const DISCOVERY_PREFIX: &str = "$SRV";
+/// The metadata that tells the deployments of one account apart.
+pub const SUBJECT_PREFIX: &str = "subject_prefix";
+/// The metadata that tells among how many partitions users are divided.
+pub const PARTITIONS: &str = "partitions";
 
 /// What every discovery answer tells of an instance.
 #[derive(Clone, Debug, Serialize)]
@@ -19,7 +25,7 @@ pub struct Identity {
     /// peerd's version.
     pub version: &'static str,
     /// Subject prefix and partitions.
-    pub metadata: std::collections::BTreeMap<&'static str, String>,
+    pub metadata: BTreeMap<&'static str, String>,
 }
 
 /// What can be called, and with which subject.
@@ -32,7 +38,7 @@ pub struct EndpointInfo {
     /// [`QUEUE_GROUP`].
     pub queue_group: &'static str,
     /// Nothing yet; ADR-32 asks for the field.
-    pub metadata: std::collections::BTreeMap<&'static str, String>,
+    pub metadata: BTreeMap<&'static str, String>,
 }
 
 /// What an endpoint has done since the instance started.
@@ -54,6 +60,26 @@ pub struct EndpointStats {
     pub processing_time: u64,
     /// Nanoseconds from intake to reply, on average.
     pub average_processing_time: u64,
+    /// How it is at this moment; ADR-32 leaves the content to the service.
+    pub data: Gauges,
+}
+
+/// How an instance is at this moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Gauges {
+    /// Calls that came in and are not answered.
+    pub calls_under_way: u64,
+    /// Messages that other instances' users sent to users of this one, and that are not answered.
+    pub deliveries_under_way: u64,
+    /// Calls that were passed on to another instance, since the start.
+    pub routed: u64,
+    /// Partitions that it owns.
+    pub partitions: u64,
+    /// Users in memory.
+    pub users_in_memory: u64,
+    /// Messages that wait to go out.
+    pub outgoing: u64,
 }
 
 /// The answer to PING.
@@ -95,4 +121,75 @@ pub struct Stats<'a> {
     pub started: &'a str,
     /// What each endpoint has done.
     pub endpoints: &'a [EndpointStats],
+}
+
+/// What is read of an instance's answer to STATS, by whoever asked.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct StatsAnswer {
+    /// The instance.
+    pub id: String,
+    /// [`SUBJECT_PREFIX`], [`PARTITIONS`].
+    #[serde(default)]
+    metadata: BTreeMap<String, String>,
+    #[serde(default)]
+    endpoints: Vec<EndpointAnswer>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+struct EndpointAnswer {
+    data: Option<Gauges>,
+}
+
+impl StatsAnswer {
+    /// Reads an answer; `None` when it is not one, or another service's.
+    #[must_use]
+    pub fn read(body: &[u8], subject_prefix: &str) -> Option<Self> {
+        let answer: Self = serde_json::from_slice(body).ok()?;
+        let prefix = answer.metadata.get(SUBJECT_PREFIX)?;
+        (prefix == subject_prefix).then_some(answer)
+    }
+
+    /// How it is; `None` from a release that did not tell.
+    #[must_use]
+    pub fn gauges(&self) -> Option<Gauges> {
+        self.endpoints.iter().find_map(|endpoint| endpoint.data)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asks_reads_what_was_answered() {
+        let gauges = Gauges { calls_under_way: 3, outgoing: 4, ..Gauges::default() };
+        let endpoint = EndpointStats {
+            name: "api",
+            subject: "peer.api.*.*".to_owned(),
+            queue_group: QUEUE_GROUP,
+            num_requests: 0,
+            num_errors: 0,
+            last_error: String::new(),
+            processing_time: 0,
+            average_processing_time: 0,
+            data: gauges,
+        };
+        let identity = Identity {
+            name: SERVICE,
+            id: "a".to_owned(),
+            version: "0.1.0",
+            metadata: BTreeMap::from([(SUBJECT_PREFIX, "peer".to_owned())]),
+        };
+        let stats = Stats {
+            kind: "io.nats.micro.v1.stats_response",
+            identity: &identity,
+            started: "2026-01-01T00:00:00Z",
+            endpoints: &[endpoint],
+        };
+        let body = serde_json::to_vec(&stats).expect("writable");
+        let answer = StatsAnswer::read(&body, "peer").expect("an answer");
+        assert_eq!((answer.id.as_str(), answer.gauges()), ("a", Some(gauges)));
+        assert_eq!(StatsAnswer::read(&body, "other"), None);
+        assert_eq!(StatsAnswer::read(b"{}", "peer"), None);
+    }
 }
