@@ -3,6 +3,7 @@
 mod call;
 mod check_config;
 mod serve;
+mod status;
 mod watch;
 
 use std::future::Future;
@@ -73,6 +74,15 @@ enum Command {
         #[command(flatten)]
         source: Source,
     },
+    /// Print who is there, who owns what, and how the streams are; exit 0 when all is well.
+    #[command(after_help = status::HELP)]
+    Status {
+        /// One JSON object, for programs.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        source: Source,
+    },
     /// Print what users are told, one JSON object a line, until interrupted.
     Watch {
         /// The userIDs.
@@ -111,6 +121,9 @@ impl Arguments {
             },
             Command::Call { user, method, json, source } => {
                 with_settings(&source, |settings, _| call::run(settings, user, method, json))
+            }
+            Command::Status { json, source } => {
+                with_settings(&source, |settings, _| status::run(settings, json))
             }
             Command::Watch { users, source } => {
                 with_settings(&source, |settings, _| watch::run(settings, users))

@@ -30,5 +30,6 @@ mod contract {
     mod replay;
     mod send;
     mod sizes;
+    mod status;
     mod unread;
 }

@@ -98,7 +98,12 @@ pub(super) async fn fetch(
     })
 }
 
-async fn collect(client: &Client, stream: &str, request: &Request) -> Result<Answer, Failed> {
+/// [`fetch`] without a link, and without an end of its own.
+pub(super) async fn collect(
+    client: &Client,
+    stream: &str,
+    request: &Request,
+) -> Result<Answer, Failed> {
     let other = |error: &dyn std::error::Error| Failed::Other(error.to_string());
     let payload = serde_json::to_vec(request).map_err(|error| other(&error))?;
     let inbox = client.new_inbox();

@@ -23,7 +23,7 @@ use crate::wire::subject::Subjects;
 const LAYOUT: &str = "1";
 /// Where each stream says which layout it has, and among how many partitions it is one.
 const LAYOUT_KEY: &str = "peerd.layout";
-const PARTITIONS_KEY: &str = "peerd.partitions";
+pub(super) const PARTITIONS_KEY: &str = "peerd.partitions";
 /// How long the bucket of owners remembers that an entry expired or was deleted.
 const EXPIRED_MARKER: Duration = Duration::from_secs(60);
 /// Streams that are made or compared at the same time.

@@ -26,6 +26,13 @@ impl MemberId {
         (fits && is_plain).then(|| Self(text.to_owned()))
     }
 
+    /// The instance that is this member, as service discovery knows it: one that lost its entry
+    /// comes back as `<instance>-2`.
+    #[must_use]
+    pub fn instance(&self) -> &str {
+        self.0.split_once('-').map_or(&self.0, |(instance, _)| instance)
+    }
+
     /// The ID as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -207,6 +214,13 @@ mod tests {
 
     fn id(text: &str) -> MemberId {
         MemberId::new(text).expect("a valid ID")
+    }
+
+    #[test]
+    fn a_member_knows_its_instance() {
+        for text in ["a", "a-2", "a-2-b"] {
+            assert_eq!(id(text).instance(), "a");
+        }
     }
 
     #[test]

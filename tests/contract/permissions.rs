@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::world::{RECEIVED, of, text_to, texts};
-use crate::support::{Client, Events, Nats, Peerd, partition, send_text};
+use crate::support::{Client, Events, Nats, Peerd, partition, run_cli_env, send_text};
 
 const DEADLINE: Duration = Duration::from_secs(5);
 
@@ -58,7 +58,7 @@ struct Gate {
     alice: Limited,
     bob: Limited,
     operator: Client,
-    _nats: Nats,
+    nats: Nats,
 }
 
 impl Gate {
@@ -85,7 +85,7 @@ impl Gate {
             let reply = limited.client.call(user, "login", json!({})).await;
             reply.ok();
         }
-        Self { _peerd: peerd, alice, bob, operator: Client::new(operator, "peer"), _nats: nats }
+        Self { _peerd: peerd, alice, bob, operator: Client::new(operator, "peer"), nats }
     }
 
     /// What bob hears over his own connection.
@@ -111,6 +111,28 @@ async fn users_chat_over_the_shipped_configuration() {
     // The operator may act for anybody.
     let reply = gate.operator.call("bob", "query_conversation", of("alice"));
     reply.await.ok();
+}
+
+#[tokio::test]
+async fn the_operator_may_look_at_the_status_and_a_user_may_not() {
+    let gate = Gate::start().await;
+    let url = gate.nats.url();
+    let status = async |user: &str| {
+        let password = format!("{user}-secret");
+        let inbox = if user == "alice" { "_INBOX_alice" } else { "_INBOX" };
+        let envs = [
+            ("PEERD__NATS__SERVERS", url.as_str()),
+            ("PEERD__NATS__USER", user),
+            ("PEERD__NATS__PASSWORD", password.as_str()),
+            ("PEERD__NATS__INBOX_PREFIX", inbox),
+        ];
+        run_cli_env(&["status"], &envs).await
+    };
+    let run = status("operator").await;
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let run = status("alice").await;
+    assert_eq!(run.code, Some(69), "{run:?}");
+    assert_eq!(run.stdout, "");
 }
 
 #[tokio::test]

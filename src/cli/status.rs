@@ -1,0 +1,147 @@
+//! `peerd status`
+
+mod report;
+mod table;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use async_nats::Client;
+use futures::stream::{self, StreamExt as _};
+use tokio::time::Instant;
+
+use self::report::{Report, Seen};
+use super::{EXIT_FAILURE, EXIT_UNAVAILABLE, complain, print};
+use crate::bus::discovery::ask;
+use crate::clock::Clock;
+use crate::domain::id::Partition;
+use crate::runtime::connect::connect_once;
+use crate::runtime::daemon::Settings;
+use crate::store::StreamId;
+use crate::store::jetstream::StreamNames;
+use crate::store::survey::{self, StreamState, Unseen};
+use crate::wire::discovery::StatsAnswer;
+use crate::wire::ownership::Key;
+
+pub(super) const HELP: &str = "\
+The NATS user needs what the operator has in deploy/nats/users.conf.
+Exit codes: 0 all is well; 1 something is wrong: a partition without a live owner, a member that
+does not answer, a stream without a leader or with a copy that is offline or behind; 64 a wrong
+configuration; 69 NATS cannot be reached, or no peerd ever ran with this subject prefix.";
+
+/// How long the store has to answer. A stream whose leader has just died does not.
+const STORE_ANSWERS: Duration = Duration::from_secs(2);
+/// How long the instances have to answer.
+const MEMBERS_ANSWER: Duration = Duration::from_secs(1);
+/// Streams that are asked about at the same time.
+const CONCURRENT: usize = 32;
+
+pub(super) async fn run(settings: Settings, as_json: bool) -> ExitCode {
+    let client = match connect_once(&settings.nats, "peerd status").await {
+        Ok(client) => client,
+        Err(error) => return complain(EXIT_UNAVAILABLE, &error),
+    };
+    let seen = match look(&client, &settings).await {
+        Ok(seen) => seen,
+        Err(problem) => return complain(EXIT_UNAVAILABLE, &problem),
+    };
+    let now_ms = seen.now_ms;
+    let report = Report::of(seen);
+    if as_json {
+        let written = if std::io::stdout().is_terminal() {
+            serde_json::to_string_pretty(&report)
+        } else {
+            serde_json::to_string(&report)
+        };
+        match written {
+            Ok(text) => print(&text),
+            Err(error) => return complain(EXIT_FAILURE, &error),
+        };
+    } else {
+        print(&table::text(&report, now_ms));
+    }
+    if report.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILURE) }
+}
+
+/// Looks at everything; fails with a sentence when there is nothing to look at.
+async fn look(client: &Client, settings: &Settings) -> Result<Seen, String> {
+    let names = StreamNames::new(&settings.subject_prefix);
+    // The entries come from any replica; how the bucket is, its leader says.
+    let (owners, soon) = (names.owners(), Instant::now() + STORE_ANSWERS);
+    let (bucket, entries) =
+        tokio::join!(survey::stream(client, &owners, soon), survey::entries(client, &names, soon));
+    if let Err(Unseen::Missing) = bucket {
+        let (bucket, prefix) = (names.owners_bucket(), &settings.subject_prefix);
+        return Err(format!(
+            "no bucket {bucket}: no peerd ever ran with subject_prefix {prefix:?}"
+        ));
+    }
+    let unreadable =
+        |error| format!("{error}; may this NATS user read bucket {}?", names.owners_bucket());
+    let mut entries = entries.map_err(unreadable)?;
+    let known = instances(&entries);
+    let stats = stats(client, &settings.subject_prefix, &known).await?;
+    if stats.iter().any(|answer| !known.contains(&answer.id)) {
+        // It may have come a moment ago.
+        let soon = Instant::now() + STORE_ANSWERS;
+        entries = survey::entries(client, &names, soon).await.map_err(unreadable)?;
+    }
+    // What this command was configured with may differ from what is there.
+    let told = bucket.as_ref().ok().and_then(|bucket| bucket.partitions);
+    let partitions = told.unwrap_or(settings.partitions);
+    let streams = streams(client, &names, partitions, Instant::now() + STORE_ANSWERS).await;
+    // The server's clock gave the entries their times. It was asked last, hence the newest.
+    let answered_ms =
+        streams.iter().filter_map(|(_, state)| state.as_ref().ok()?.answered_ms).max();
+    Ok(Seen {
+        subject_prefix: settings.subject_prefix.clone(),
+        partitions,
+        member_ttl: settings.member_ttl,
+        now_ms: answered_ms.unwrap_or_else(|| Clock::system().now().wall_ms),
+        entries,
+        stats,
+        streams,
+    })
+}
+
+/// The instances that are members.
+fn instances(entries: &[(Key, crate::store::Record)]) -> BTreeSet<String> {
+    let ids = entries.iter().filter_map(|(key, _)| match key {
+        Key::Member(id) => Some(id.instance().to_owned()),
+        Key::Owner(_) | Key::Told(_) => None,
+    });
+    ids.collect()
+}
+
+async fn stats(
+    client: &Client,
+    prefix: &str,
+    known: &BTreeSet<String>,
+) -> Result<Vec<StatsAnswer>, String> {
+    let expected = known.iter().map(String::as_str).collect();
+    let answers = ask(client, prefix, expected, Instant::now() + MEMBERS_ANSWER).await;
+    answers.map_err(|error| format!("the instances could not be asked: {error}"))
+}
+
+/// Every stream of the deployment, in the order in which people look for them.
+async fn streams(
+    client: &Client,
+    names: &StreamNames,
+    partitions: u16,
+    deadline: Instant,
+) -> Vec<(String, Result<StreamState, Unseen>)> {
+    let numbers = || (0..partitions).map(Partition);
+    let logs = numbers().map(|partition| names.of(StreamId::Log(partition)));
+    let states = numbers().map(|partition| names.of(StreamId::State(partition)));
+    let all: Vec<String> = logs.chain(states).chain([names.owners(), names.push()]).collect();
+    let looked = stream::iter(all).map(|name| async move {
+        let state = survey::stream(client, &name, deadline).await;
+        (name, state)
+    });
+    looked.buffered(CONCURRENT).collect().await
+}

@@ -1,0 +1,320 @@
+//! What `peerd status` tells, as programs read it, and what of it is wrong.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::domain::id::Partition;
+use crate::store::Record;
+use crate::store::survey::{Replica, StreamState, Unseen};
+use crate::wire::discovery::{Gauges, StatsAnswer};
+use crate::wire::ownership::{Key, Member, MemberId, Owner, decode};
+
+/// A copy may be behind by so many operations, as each is for a moment while messages come in.
+const LAG_MAX: u64 = 1000;
+/// A copy that was not heard of for so long is not there: it is heard of each second.
+const UNHEARD_MAX: Duration = Duration::from_secs(5);
+
+/// All that was seen of a deployment.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    pub(super) subject_prefix: String,
+    pub(super) partitions: u16,
+    /// How long an instance is taken to be alive without a sign of life.
+    pub(super) member_ttl: Duration,
+    /// The server's clock, in milliseconds since 1970.
+    pub(super) now_ms: u64,
+    pub(super) entries: Vec<(Key, Record)>,
+    pub(super) stats: Vec<StatsAnswer>,
+    pub(super) streams: Vec<(String, Result<StreamState, Unseen>)>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Report {
+    pub(super) subject_prefix: String,
+    pub(super) members: Vec<MemberLine>,
+    pub(super) partitions: Vec<PartitionLine>,
+    pub(super) streams: Vec<StreamLine>,
+    /// What is wrong, a sentence each; empty when all is well.
+    pub(super) problems: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct MemberLine {
+    pub(super) id: MemberId,
+    pub(super) host: String,
+    pub(super) pid: u32,
+    pub(super) release: String,
+    pub(super) started_ms: u64,
+    pub(super) leaving: bool,
+    pub(super) renewed_ms_ago: u64,
+    #[serde(flatten)]
+    pub(super) gauges: GaugesLine,
+}
+
+/// What an instance tells of itself; all `null` when it did not answer.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct GaugesLine {
+    pub(super) partitions: Option<u64>,
+    pub(super) calls_under_way: Option<u64>,
+    pub(super) deliveries_under_way: Option<u64>,
+    pub(super) routed: Option<u64>,
+    pub(super) users_in_memory: Option<u64>,
+    pub(super) outgoing: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PartitionLine {
+    pub(super) partition: u16,
+    pub(super) owner: Option<MemberId>,
+    pub(super) is_owner_alive: bool,
+    pub(super) next: Option<MemberId>,
+    pub(super) epoch: u64,
+    /// When it was claimed or given up; `null`: it never was.
+    pub(super) since_ms: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct StreamLine {
+    pub(super) name: String,
+    pub(super) leader: Option<String>,
+    pub(super) messages: Option<u64>,
+    pub(super) bytes: Option<u64>,
+    pub(super) replicas: Vec<ReplicaLine>,
+    /// Copies that it should have, for people.
+    #[serde(skip)]
+    pub(super) copies: usize,
+    #[serde(skip)]
+    pub(super) is_healthy: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ReplicaLine {
+    pub(super) name: String,
+    pub(super) current: bool,
+    pub(super) lag: u64,
+    pub(super) offline: bool,
+    #[serde(skip)]
+    pub(super) is_well: bool,
+}
+
+impl Report {
+    pub(super) fn of(seen: Seen) -> Self {
+        let mut problems = Vec::new();
+        let (members, owners) = read(&seen.entries, &mut problems);
+        let (answers, strangers) = join(&seen.stats, &members);
+        let renewed_ms_ago = |stored_ms: &u64| seen.now_ms.saturating_sub(*stored_ms);
+        let mut alive = BTreeSet::new();
+        for (id, (_, stored_ms)) in &members {
+            let ago = Duration::from_millis(renewed_ms_ago(stored_ms));
+            let is_heard = answers.contains_key(id);
+            if !is_heard {
+                problems.push(format!("member {id} did not answer"));
+            }
+            // An entry goes away by itself when it is not renewed, once the bucket has a leader.
+            if is_heard || ago <= seen.member_ttl {
+                alive.insert(id);
+            } else {
+                problems.push(format!("member {id} gave its last sign {} s ago", ago.as_secs()));
+            }
+        }
+        let strange = |id: &&str| format!("instance {id} answers, but is no member");
+        problems.extend(strangers.iter().map(strange));
+        if alive.is_empty() {
+            problems.push("no instance is there".to_owned());
+        }
+        let partitions: Vec<PartitionLine> = (0..seen.partitions)
+            .map(|number| partition(number, owners.get(&Partition(number)), &alive))
+            .collect();
+        let ownerless = partitions.iter().filter(|line| !line.is_owner_alive);
+        let ownerless: Vec<u16> = ownerless.map(|line| line.partition).collect();
+        match ownerless.as_slice() {
+            [] => {}
+            [one] => problems.push(format!("partition {one} has no live owner")),
+            many => problems.push(format!("partitions {} have no live owner", ranges(many))),
+        }
+        let streams = seen.streams.into_iter().map(|(name, state)| stream(name, state));
+        let (streams, wrong): (Vec<StreamLine>, Vec<Vec<String>>) = streams.unzip();
+        problems.extend(wrong.into_iter().flatten());
+        let members = members.into_iter().map(|(id, (member, stored_ms))| MemberLine {
+            gauges: answers.get(&id).copied().flatten().map(GaugesLine::from).unwrap_or_default(),
+            id,
+            host: member.process.host,
+            pid: member.process.pid,
+            release: member.release,
+            started_ms: member.started_ms,
+            leaving: member.leaving,
+            renewed_ms_ago: renewed_ms_ago(&stored_ms),
+        });
+        Self {
+            subject_prefix: seen.subject_prefix,
+            members: members.collect(),
+            partitions,
+            streams,
+            problems,
+        }
+    }
+}
+
+impl From<Gauges> for GaugesLine {
+    fn from(gauges: Gauges) -> Self {
+        Self {
+            partitions: Some(gauges.partitions),
+            calls_under_way: Some(gauges.calls_under_way),
+            deliveries_under_way: Some(gauges.deliveries_under_way),
+            routed: Some(gauges.routed),
+            users_in_memory: Some(gauges.users_in_memory),
+            outgoing: Some(gauges.outgoing),
+        }
+    }
+}
+
+/// What members told of themselves, where their release does, and who answered without being one.
+fn join<'a>(
+    stats: &'a [StatsAnswer],
+    members: &Members,
+) -> (BTreeMap<MemberId, Option<Gauges>>, Vec<&'a str>) {
+    let (mut answers, mut strangers) = (BTreeMap::new(), Vec::new());
+    for answer in stats {
+        // The entry that an instance lost may still be there beside its new one.
+        let entries = members.iter().filter(|(id, _)| id.instance() == answer.id);
+        match entries.max_by_key(|(_, (_, stored_ms))| *stored_ms) {
+            Some((id, _)) => _ = answers.insert(id.clone(), answer.gauges()),
+            None => strangers.push(answer.id.as_str()),
+        }
+    }
+    (answers, strangers)
+}
+
+/// Members with the time at which each was last renewed.
+type Members = BTreeMap<MemberId, (Member, u64)>;
+type Owners = BTreeMap<Partition, Owner>;
+
+/// The members and owners that the bucket names.
+fn read(entries: &[(Key, Record)], problems: &mut Vec<String>) -> (Members, Owners) {
+    let (mut members, mut owners) = (Members::new(), Owners::new());
+    for (key, record) in entries {
+        let read = match key {
+            Key::Member(id) => decode(&record.payload).map(|member| {
+                members.insert(id.clone(), (member, record.stored_ms));
+            }),
+            Key::Owner(partition) => decode(&record.payload).map(|owner| {
+                owners.insert(*partition, owner);
+            }),
+            Key::Told(_) => Ok(()),
+        };
+        if let Err(error) = read {
+            problems.push(format!("entry {key}: {error}"));
+        }
+    }
+    (members, owners)
+}
+
+fn partition(number: u16, owner: Option<&Owner>, alive: &BTreeSet<&MemberId>) -> PartitionLine {
+    let holder = owner.and_then(|owner| owner.holder.clone());
+    PartitionLine {
+        partition: number,
+        is_owner_alive: holder.as_ref().is_some_and(|holder| alive.contains(holder)),
+        owner: holder,
+        next: owner.and_then(|owner| owner.next.clone()),
+        epoch: owner.map_or(0, |owner| owner.epoch),
+        since_ms: owner.map(|owner| owner.since_ms),
+    }
+}
+
+/// A stream's line, and what is wrong with it.
+fn stream(name: String, state: Result<StreamState, Unseen>) -> (StreamLine, Vec<String>) {
+    let mut problems = Vec::new();
+    let mut line = match state {
+        Ok(state) => {
+            if state.leader.is_none() {
+                problems.push(format!("stream {name} has no leader"));
+            }
+            let there = state.replicas.len() + 1;
+            if there < state.copies {
+                let copies = state.copies;
+                problems.push(format!("stream {name} has {there} of {copies} copies"));
+            }
+            // Only a leader knows how the others are.
+            let known = state.replicas.iter().filter(|_| state.leader.is_some());
+            let wrong = known.filter_map(|replica| {
+                trouble(replica).map(|what| format!("stream {name}: {} {what}", replica.name))
+            });
+            problems.extend(wrong);
+            StreamLine {
+                leader: state.leader,
+                messages: Some(state.messages),
+                bytes: Some(state.bytes),
+                replicas: state.replicas.into_iter().map(ReplicaLine::from).collect(),
+                copies: state.copies,
+                is_healthy: false,
+                name,
+            }
+        }
+        Err(unseen) => {
+            problems.push(format!("stream {name} {unseen}"));
+            StreamLine {
+                name,
+                leader: None,
+                messages: None,
+                bytes: None,
+                replicas: Vec::new(),
+                copies: 0,
+                is_healthy: false,
+            }
+        }
+    };
+    line.is_healthy = problems.is_empty();
+    (line, problems)
+}
+
+/// What is wrong with a copy.
+fn trouble(replica: &Replica) -> Option<String> {
+    if replica.is_offline {
+        Some("is offline".to_owned())
+    } else if !replica.is_current && replica.heard_ago.is_zero() {
+        Some("was not heard of since the leader leads".to_owned())
+    } else if replica.heard_ago > UNHEARD_MAX {
+        Some(format!("was not heard of for {} s", replica.heard_ago.as_secs()))
+    } else if replica.lag > LAG_MAX {
+        Some(format!("is behind by {}", replica.lag))
+    } else {
+        None
+    }
+}
+
+impl From<Replica> for ReplicaLine {
+    fn from(replica: Replica) -> Self {
+        Self {
+            is_well: trouble(&replica).is_none(),
+            name: replica.name,
+            current: replica.is_current,
+            lag: replica.lag,
+            offline: replica.is_offline,
+        }
+    }
+}
+
+/// Ascending numbers, as in `0-3, 7`.
+fn ranges(numbers: &[u16]) -> String {
+    let mut ranges: Vec<(u16, u16)> = Vec::new();
+    for number in numbers {
+        match ranges.last_mut() {
+            Some((_, last)) if *last + 1 == *number => *last = *number,
+            _ => ranges.push((*number, *number)),
+        }
+    }
+    let shown = ranges.iter().map(|(first, last)| match last - first {
+        0 => first.to_string(),
+        1 => format!("{first}, {last}"),
+        _ => format!("{first}-{last}"),
+    });
+    shown.collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,221 @@
+//! A look at the store from outside, for `peerd status`: the bucket of members and owners, and how
+//! each stream is. Unlike the store's own reads it needs no link: it is asked once, and an answer
+//! that does not come is part of what is seen.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use async_nats::Client;
+use bytes::Bytes;
+use serde::Deserialize;
+use tokio::time::{Instant, timeout_at};
+
+use super::direct_get::{self, Failed, Request};
+use super::jetstream::StreamNames;
+use super::provision::PARTITIONS_KEY;
+use super::{ReadError, Record};
+use crate::wire::ownership::Key;
+use crate::wire::time::unix_ms;
+
+/// The stream does not exist.
+const STREAM_NOT_FOUND: u32 = 10059;
+const TIMED_OUT: &str = "no answer in time";
+
+/// How a stream is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamState {
+    /// The node that leads it; `None`: none does.
+    pub leader: Option<String>,
+    /// Messages that it holds.
+    pub messages: u64,
+    /// Bytes that they take.
+    pub bytes: u64,
+    /// Copies that it should have, the leader's included.
+    pub copies: usize,
+    /// The copies that do not lead.
+    pub replicas: Vec<Replica>,
+    /// Among how many partitions it is one, if it says so.
+    pub partitions: Option<u16>,
+    /// When the server answered, by its own clock, in milliseconds since 1970.
+    pub answered_ms: Option<u64>,
+}
+
+/// A copy of a stream that does not lead.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Replica {
+    /// The node.
+    pub name: String,
+    /// Whether the leader takes it to have all.
+    pub is_current: bool,
+    /// Operations by which it is behind.
+    pub lag: u64,
+    /// Whether the node is known to be gone.
+    pub is_offline: bool,
+    /// How long ago the leader heard from it; zero when it has not since it leads.
+    pub heard_ago: Duration,
+}
+
+/// Why nothing is known of a stream.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unseen {
+    /// It is not there.
+    #[error("is not there")]
+    Missing,
+    /// Nobody answered for it, or the server refused.
+    #[error("does not answer: {0}")]
+    Silent(String),
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    error: Option<AnswerError>,
+    config: Option<Config>,
+    #[serde(default)]
+    state: State,
+    cluster: Option<Cluster>,
+    ts: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct AnswerError {
+    #[serde(default)]
+    err_code: u32,
+    #[serde(default)]
+    description: String,
+}
+
+#[derive(Deserialize)]
+struct Config {
+    #[serde(default)]
+    num_replicas: usize,
+    #[serde(default)]
+    metadata: HashMap<String, String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct State {
+    messages: u64,
+    bytes: u64,
+}
+
+#[derive(Deserialize)]
+struct Cluster {
+    leader: Option<String>,
+    #[serde(default)]
+    replicas: Vec<Peer>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Peer {
+    name: String,
+    current: bool,
+    offline: bool,
+    active: u64,
+    lag: u64,
+}
+
+/// Asks how a stream is.
+pub async fn stream(client: &Client, name: &str, deadline: Instant) -> Result<StreamState, Unseen> {
+    let request = client.request(format!("$JS.API.STREAM.INFO.{name}"), Bytes::new());
+    let answer = timeout_at(deadline, request).await;
+    let answer = answer.map_err(|_| Unseen::Silent(TIMED_OUT.to_owned()))?;
+    let answer = answer.map_err(|error| Unseen::Silent(error.to_string()))?;
+    read(&answer.payload)
+}
+
+fn read(body: &[u8]) -> Result<StreamState, Unseen> {
+    let answer: Answer =
+        serde_json::from_slice(body).map_err(|error| Unseen::Silent(error.to_string()))?;
+    let config = match (answer.error, answer.config) {
+        (Some(error), _) if error.err_code == STREAM_NOT_FOUND => return Err(Unseen::Missing),
+        (Some(error), _) => return Err(Unseen::Silent(error.description)),
+        (None, None) => return Err(Unseen::Silent("an answer without configuration".to_owned())),
+        (None, Some(config)) => config,
+    };
+    let (leader, replicas) = match answer.cluster {
+        Some(cluster) => (cluster.leader.filter(|name| !name.is_empty()), cluster.replicas),
+        None => (None, Vec::new()),
+    };
+    Ok(StreamState {
+        leader,
+        messages: answer.state.messages,
+        bytes: answer.state.bytes,
+        copies: config.num_replicas.max(1),
+        replicas: replicas.into_iter().map(Replica::from).collect(),
+        partitions: config.metadata.get(PARTITIONS_KEY).and_then(|number| number.parse().ok()),
+        answered_ms: answer.ts.as_deref().and_then(unix_ms),
+    })
+}
+
+impl From<Peer> for Replica {
+    fn from(peer: Peer) -> Self {
+        Self {
+            name: peer.name,
+            is_current: peer.current,
+            lag: peer.lag,
+            is_offline: peer.offline,
+            heard_ago: Duration::from_nanos(peer.active),
+        }
+    }
+}
+
+/// The members' and owners' entries of the bucket, whichever replica they come from.
+pub async fn entries(
+    client: &Client,
+    names: &StreamNames,
+    deadline: Instant,
+) -> Result<Vec<(Key, Record)>, ReadError> {
+    // One request could match more subjects than it may where there are 1,024 partitions.
+    let ask = async |keys: &str| {
+        let request = Request::last(vec![names.owners_entry(keys)]);
+        let stream = names.owners();
+        let asked = direct_get::collect(client, &stream, &request);
+        let answer = timeout_at(deadline, asked).await;
+        let answer = answer.unwrap_or_else(|_| Err(Failed::Other(TIMED_OUT.to_owned())));
+        answer.map(|answer| answer.batch)
+    };
+    let (members, owners) = tokio::try_join!(ask("member.*"), ask("owner.*"))?;
+    let prefix = names.owners_entry("");
+    let records = members.records.into_iter().chain(owners.records);
+    // An entry that expired or was deleted leaves an empty one behind for a while.
+    let present = records.filter(|record| !record.payload.is_empty());
+    let entries = present.filter_map(|record| {
+        let key = Key::parse(record.subject.strip_prefix(&prefix)?)?;
+        Some((key, record))
+    });
+    Ok(entries.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_read_as_a_cluster_tells_of_it() {
+        let body = br#"{"type":"io.nats.jetstream.api.v1.stream_info_response","total":0,
+            "config":{"name":"PEER_LOG_0","num_replicas":3,"metadata":{"peerd.partitions":"8"}},
+            "state":{"messages":7,"bytes":900,"first_seq":1},
+            "cluster":{"name":"peer","leader":"n1","replicas":[
+                {"name":"n2","current":true,"active":120000000},
+                {"name":"n3","current":false,"offline":true,"active":9000000000,"lag":5}]},
+            "ts":"2026-01-01T00:00:00.5Z"}"#;
+        let state = read(body).expect("readable");
+        assert_eq!((state.leader.as_deref(), state.messages, state.bytes), (Some("n1"), 7, 900));
+        assert_eq!((state.copies, state.partitions), (3, Some(8)));
+        assert_eq!(state.answered_ms, Some(1_767_225_600_500));
+        assert_eq!((state.replicas[0].is_current, state.replicas[0].lag), (true, 0));
+        assert_eq!((state.replicas[1].is_offline, state.replicas[1].lag), (true, 5));
+        assert_eq!(state.replicas[1].heard_ago, Duration::from_secs(9));
+    }
+
+    #[test]
+    fn a_missing_stream_is_told_from_a_silent_one() {
+        let body = br#"{"error":{"code":404,"err_code":10059,"description":"stream not found"}}"#;
+        assert_eq!(read(body), Err(Unseen::Missing));
+        let body = br#"{"error":{"code":503,"err_code":10008,"description":"unavailable"}}"#;
+        assert_eq!(read(body), Err(Unseen::Silent("unavailable".to_owned())));
+        assert!(matches!(read(b"nonsense"), Err(Unseen::Silent(_))));
+    }
+}
