@@ -1,0 +1,116 @@
+//! Three nats-servers, three peerds, users who write all the time, and deaths.
+//!
+//! `cargo build && cargo run --example demo_cluster` starts everything of its own on loopback, kills
+//! each nats-server and each peerd once, restarts the peerds one by one, and then holds what is
+//! stored against what was acknowledged. It ends by itself after about two minutes, and leaves
+//! nothing behind. It exits with 1 when anything was not as it should be.
+
+#[path = "demo_cluster/board.rs"]
+mod board;
+#[path = "demo/complaint.rs"]
+mod complaint;
+#[path = "demo_cluster/felt.rs"]
+mod felt;
+#[path = "demo_cluster/listeners.rs"]
+mod listeners;
+#[path = "demo_cluster/lookout.rs"]
+mod lookout;
+#[path = "demo_cluster/meter.rs"]
+mod meter;
+#[path = "demo_cluster/stage.rs"]
+mod stage;
+#[path = "demo/stop.rs"]
+mod stop;
+#[path = "../tests/support/mod.rs"]
+mod support;
+#[path = "demo_cluster/verdict.rs"]
+mod verdict;
+
+/// The load and the checker of the tests that kill things.
+#[path = "../tests/faults"]
+#[allow(dead_code, reason = "the tests use more of it")]
+mod faults {
+    pub(crate) mod account;
+    // In place of the tests' own: the same, with a watch in its hand.
+    #[path = "../../examples/demo_cluster/caller.rs"]
+    pub(crate) mod caller;
+    pub(crate) mod checker;
+    pub(crate) mod load;
+    pub(crate) mod random;
+    pub(crate) mod reading;
+}
+
+use std::{process::ExitCode, sync::Arc};
+
+use crate::{
+    board::Board,
+    complaint::{complain, panic_in_plain_words},
+    faults::caller::Failure,
+    felt::Felt,
+    stage::{NODES, Stage},
+    stop::asked_to_stop,
+};
+
+/// The exit code of a program that Ctrl-C ended, as shells have it.
+const INTERRUPTED: u8 = 130;
+
+const INTRODUCTION: &str = "\
+Three nats-servers, which keep three copies of everything, and three peerds, which share the users.
+Hundreds of users write to each other all the time. Meanwhile each server is killed without warning
+(kill -9), one after another; then the peerds are restarted one by one. Nothing may be lost.
+";
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    panic_in_plain_words();
+    let mut playing = Box::pin(play());
+    let asked = tokio::select! {
+        ended = &mut playing => return match ended {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(failure) => {
+                complain(&failure.to_string());
+                ExitCode::FAILURE
+            }
+        },
+        asked = asked_to_stop() => asked,
+    };
+    // It holds the servers, and kills them.
+    drop(playing);
+    match asked {
+        Ok(()) => board::say("\nstopped; all servers have ended, and their stores are gone"),
+        Err(error) => complain(&format!("cannot listen for signals: {error}")),
+    }
+    ExitCode::from(INTERRUPTED)
+}
+
+/// Answers whether everything was as promised.
+async fn play() -> Result<bool, Failure> {
+    board::say(INTRODUCTION);
+    let board = Arc::new(Board::new());
+    let mut stage = Stage::set(&board).await?;
+    let verdict = match show(&mut stage).await {
+        Ok(felt) => stage.judge(&felt).await,
+        Err(failure) => Err(failure),
+    };
+    let is_good = matches!(verdict, Ok(true));
+    board.close();
+    if !is_good {
+        match stage.keep_logs() {
+            Ok(folder) => board::say(&format!("\nthe logs are in {}", folder.display())),
+            Err(error) => complain(&format!("the logs could not be kept: {error}")),
+        }
+    }
+    verdict
+}
+
+/// All that happens, and how it was felt.
+async fn show(stage: &mut Stage) -> Result<Vec<Felt>, Failure> {
+    let mut felt = vec![stage.steady().await];
+    for node in 0..NODES {
+        felt.push(stage.kill_nats(node).await?);
+        felt.push(stage.kill_peerd(node).await?);
+    }
+    felt.push(stage.restart_all_peerds().await?);
+    Ok(felt)
+}

@@ -1,0 +1,41 @@
+//! What `peerd status` says, over and over.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::Value;
+
+use crate::{board::Board, support::run_cli_env};
+
+const INTERVAL: Duration = Duration::from_millis(400);
+
+/// Who is there, and how much of the work has an owner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sight {
+    /// Instances that answer.
+    pub(crate) members: usize,
+    /// Partitions with a live owner.
+    pub(crate) owned: usize,
+    pub(crate) partitions: usize,
+}
+
+/// Looks until it is dropped.
+pub(crate) async fn look_out(board: Arc<Board>, servers: String) {
+    loop {
+        let run = run_cli_env(&["status", "--json"], &[("PEERD__NATS__SERVERS", &servers)]).await;
+        // Without an answer the board keeps what was seen before.
+        if let Ok(report) = serde_json::from_str(&run.stdout) {
+            board.see(read(&report));
+        }
+        tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+fn read(report: &Value) -> Sight {
+    let list = |field: &str| report[field].as_array().cloned().unwrap_or_default();
+    let partitions = list("partitions");
+    Sight {
+        members: list("members").iter().filter(|member| member["routed"].is_u64()).count(),
+        owned: partitions.iter().filter(|partition| partition["isOwnerAlive"] == true).count(),
+        partitions: partitions.len(),
+    }
+}

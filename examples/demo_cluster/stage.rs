@@ -1,0 +1,242 @@
+//! Everything that runs, and the ways in which it dies.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+
+use crate::{
+    board::{Board, say},
+    faults::{
+        caller::{CALL_DEADLINE, Caller, Failure},
+        load::{Load, Plan},
+        random::Random,
+        reading,
+    },
+    felt::{self, Felt},
+    listeners::Listeners,
+    lookout::{Sight, look_out},
+    support::{NatsCluster, Peerd, run_cli_env},
+    verdict,
+};
+
+/// nats-servers, and peerds.
+pub(crate) const NODES: usize = 3;
+const PARTITIONS: usize = 8;
+const PLAN: Plan = Plan { users: 240, racing_pairs: 0, marks: false, pace_ms: 1500 };
+const MEMBER_TTL_MS: &str = "5000";
+/// How long it goes well before the first death.
+const STEADY: Duration = Duration::from_secs(5);
+/// How long a nats-server stays dead.
+const NATS_DEAD: Duration = Duration::from_secs(3);
+/// How long a peerd stays dead: longer than the others wait for a sign of life.
+const PEERD_DEAD: Duration = Duration::from_secs(7);
+/// How long it goes on after everything is well again.
+const CALM: Duration = Duration::from_secs(1);
+/// By when all members are there and own everything, after one came back.
+const WHOLE_DEADLINE: Duration = Duration::from_secs(30);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+
+pub(crate) struct Stage {
+    board: Arc<Board>,
+    load: Option<Load>,
+    callers: Vec<Caller>,
+    listeners: Listeners,
+    /// What looks and what draws.
+    _watchers: JoinSet<()>,
+    peerds: Vec<Peerd>,
+    // Last, so that they outlive what uses them.
+    nats: NatsCluster,
+}
+
+impl Stage {
+    /// Starts everything, the load included.
+    pub(crate) async fn set(board: &Arc<Board>) -> Result<Self, Failure> {
+        board.event("starting three nats-servers …");
+        let nats = NatsCluster::start("").await;
+        let servers = nats.urls();
+        board.event("starting three peerds …");
+        let settings = settings();
+        let mut peerds: Vec<Peerd> = Vec::new();
+        for _ in 0..NODES {
+            // One after another: the first makes the streams.
+            let mut peerd = Peerd::spawn(&servers.join(","), &settings);
+            peerd.until_ready().await?;
+            peerds.push(peerd);
+        }
+        let callers = Caller::connect_each(&servers, &board.meter).await?;
+        let listeners = Listeners::start(&servers).await?;
+        board.event(&format!("logging {} users in …\n", PLAN.users));
+        let mut random = Random::new(Random::seed("DEMO_SEED"));
+        let load = Load::start(&callers, PLAN, &mut random).await?;
+        let mut watchers = JoinSet::new();
+        watchers.spawn(look_out(Arc::clone(board), servers.join(",")));
+        board.open();
+        watchers.spawn(Arc::clone(board).live());
+        let stage = Self {
+            board: Arc::clone(board),
+            load: Some(load),
+            callers,
+            listeners,
+            _watchers: watchers,
+            peerds,
+            nats,
+        };
+        stage.whole().await?;
+        Ok(stage)
+    }
+
+    /// Nothing happens, for comparison.
+    pub(crate) async fn steady(&self) -> Felt {
+        self.board.event("all is well");
+        self.board.meter.begin();
+        sleep(STEADY).await;
+        Felt { what: "nothing happens".to_owned(), phase: self.board.meter.phase() }
+    }
+
+    /// Kills a nats-server and starts it again.
+    pub(crate) async fn kill_nats(&mut self, node: usize) -> Result<Felt, Failure> {
+        let name = format!("nats-server {}", node + 1);
+        let fault = self.fault(&format!("kill -9 {name}"))?;
+        self.nats.kill9(node);
+        sleep(NATS_DEAD).await;
+        self.nats.restart(node).await;
+        self.board.event(&format!("{name} is back, its copies catch up"));
+        self.nats.until_healthy().await?;
+        self.over(fault, &format!("{name} killed")).await
+    }
+
+    /// Kills a peerd, and starts it again once the others have taken its users over.
+    pub(crate) async fn kill_peerd(&mut self, node: usize) -> Result<Felt, Failure> {
+        let name = format!("peerd {}", node + 1);
+        let fault = self.fault(&format!("kill -9 {name}"))?;
+        self.peerds[node].kill9();
+        sleep(PEERD_DEAD).await;
+        self.peerds[node].spawn_again();
+        self.peerds[node].until_ready().await?;
+        self.board.event(&format!("{name} is back"));
+        self.over(fault, &format!("{name} killed")).await
+    }
+
+    /// Restarts the peerds one by one, in order, as an update does.
+    pub(crate) async fn restart_all_peerds(&mut self) -> Result<Felt, Failure> {
+        let fault = self.fault("now a rolling restart")?;
+        for node in 0..NODES {
+            let name = format!("peerd {}", node + 1);
+            self.board.event(&format!("{name} is told to end"));
+            let status = self.peerds[node].terminate().await;
+            if !status.success() {
+                return Err(format!("{name}, told to end, ended with {status}").into());
+            }
+            self.peerds[node].spawn_again();
+            self.peerds[node].until_ready().await?;
+            self.board.event(&format!("{name} is back"));
+            self.whole().await?;
+        }
+        self.over(fault, "peerds restarted in turn").await
+    }
+
+    /// Ends the load, and holds what every user sees against what was answered.
+    pub(crate) async fn judge(&mut self, felt: &[Felt]) -> Result<bool, Failure> {
+        self.board.event("the users stop, everything is read back");
+        let Some(load) = self.load.take() else { return Err("no load".into()) };
+        let account = load.finish().await?;
+        let views = reading::read(&self.callers[0], &account).await?;
+        self.board.close();
+        let mut is_good = verdict::pronounce(&account, &views, &self.listeners);
+        say(&format!("\n{}\n", felt::table(felt)));
+        let servers = self.nats.urls().join(",");
+        let status = run_cli_env(&["status"], &[("PEERD__NATS__SERVERS", &servers)]).await;
+        say(&format!("peerd status: {}", status.stdout.lines().next().unwrap_or(&status.stderr)));
+        if status.code != Some(0) {
+            say(&status.stdout);
+            is_good = false;
+        }
+        for (node, peerd) in self.peerds.iter_mut().enumerate() {
+            if !peerd.is_running() {
+                say(&format!("peerd {} has ended by itself", node + 1));
+                is_good = false;
+            }
+        }
+        let verdict = if is_good { "All is as promised" } else { "NOT AS PROMISED" };
+        say(&format!("{verdict}, after {} s.", self.board.elapsed().as_secs()));
+        Ok(is_good)
+    }
+
+    /// Copies the logs to where they outlive this program.
+    pub(crate) fn keep_logs(&self) -> std::io::Result<PathBuf> {
+        let folder = tempfile::Builder::new().prefix("peerd-demo-cluster-").tempdir()?.keep();
+        for node in 0..self.nats.len() {
+            let name = format!("nats-server-{}.log", node + 1);
+            std::fs::write(folder.join(name), self.nats.log(node))?;
+        }
+        for (node, peerd) in self.peerds.iter().enumerate() {
+            std::fs::write(folder.join(format!("peerd-{}.log", node + 1)), peerd.log())?;
+        }
+        Ok(folder)
+    }
+
+    /// A fault begins: what users feel from now on is felt of it.
+    fn fault(&self, what: &str) -> Result<Fault, Failure> {
+        let load = self.load.as_ref().ok_or("no load")?;
+        self.board.event(what);
+        self.board.meter.begin();
+        Ok(Fault { epoch: load.new_epoch(), since: Instant::now() })
+    }
+
+    /// Waits until a fault is over: every user is answered again, and everything has an owner.
+    async fn over(&self, fault: Fault, what: &str) -> Result<Felt, Failure> {
+        let load = self.load.as_ref().ok_or("no load")?;
+        load.answered(fault.epoch, fault.since).await?;
+        self.whole().await?;
+        sleep(CALM).await;
+        let felt = Felt { what: what.to_owned(), phase: self.board.meter.phase() };
+        self.board.event(&felt.to_string());
+        Ok(felt)
+    }
+
+    /// Waits until all members are there and own everything.
+    async fn whole(&self) -> Result<(), Failure> {
+        let whole = Sight { members: NODES, owned: PARTITIONS, partitions: PARTITIONS };
+        let deadline = Instant::now() + WHOLE_DEADLINE;
+        while self.board.sight() != whole {
+            if Instant::now() > deadline {
+                let seen = self.board.sight();
+                return Err(format!("after {WHOLE_DEADLINE:?} still {seen:?}").into());
+            }
+            sleep(POLL_INTERVAL).await;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if std::thread::panicking()
+            && let Ok(folder) = self.keep_logs()
+        {
+            say(&format!("\nthe logs are in {}", folder.display()));
+        }
+    }
+}
+
+/// A fault that began.
+struct Fault {
+    epoch: u64,
+    since: Instant,
+}
+
+fn settings() -> Vec<(String, String)> {
+    let call_deadline_ms = CALL_DEADLINE.as_millis().to_string();
+    let settings = [
+        ("PEERD__STREAM__REPLICAS", "3"),
+        ("PEERD__CLUSTER__MEMBER_TTL_MS", MEMBER_TTL_MS),
+        ("PEERD__EVENTS__ENCODING", "json"),
+        ("PEERD__LIMITS__CALL_DEADLINE_MS", &call_deadline_ms),
+        // The users of this demo are at their keyboards day and night.
+        ("PEERD__LIMITS__MESSAGES_PER_SECOND", "1000"),
+    ];
+    settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+}
