@@ -105,6 +105,9 @@ pub trait Bus: Send + Sync + 'static {
     /// Waits until `count` more messages can be given.
     fn room_for(&self, count: usize) -> impl Future<Output = ()> + Send;
 
+    /// Messages that were given and have not gone out yet.
+    fn waiting(&self) -> usize;
+
     /// Asks the owner of a user of another partition. Ends by its deadline.
     fn ask(
         &self,

@@ -29,6 +29,10 @@ impl Bus for Memory {
 
     async fn room_for(&self, _count: usize) {}
 
+    fn waiting(&self) -> usize {
+        0
+    }
+
     async fn ask(
         &self,
         _subject: String,

@@ -124,6 +124,10 @@ impl Bus for Nats {
         self.queue.room_for(count).await;
     }
 
+    fn waiting(&self) -> usize {
+        self.queue.waiting()
+    }
+
     async fn ask(
         &self,
         subject: String,

@@ -42,6 +42,11 @@ impl Giver {
         self.queue.try_send(Item::Message(outgoing)).map_err(|_| Full)
     }
 
+    /// Messages that wait in it.
+    pub(super) fn waiting(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
+
     /// Tells once everything that was given so far has left the queue.
     pub(super) async fn mark(&self) -> Option<oneshot::Receiver<()>> {
         let (told, tells) = oneshot::channel();

@@ -21,7 +21,7 @@ use crate::store::Store;
 use crate::store::jetstream::{JetStream, StreamNames};
 use crate::store::provision::{ProvisionError, StreamOptions, provision};
 use crate::wire::discovery::{
-    EndpointInfo, Gauges, Identity, PARTITIONS, QUEUE_GROUP, SERVICE, SUBJECT_PREFIX,
+    EndpointInfo, Identity, PARTITIONS, QUEUE_GROUP, SERVICE, SUBJECT_PREFIX,
 };
 use crate::wire::subject::Subjects;
 use crate::wire::time::rfc3339;
@@ -166,13 +166,14 @@ async fn take_all<S: Store, B: Bus>(node: &Arc<Node<S, B>>, calls: &mut Calls) {
 fn discovery<S: Store, B: Bus>(
     subjects: &Subjects,
     instance: &str,
-    node: &Node<S, B>,
+    node: &Arc<Node<S, B>>,
     started_ms: u64,
 ) -> Discovery {
     let metadata = BTreeMap::from([
         (SUBJECT_PREFIX, subjects.prefix().to_owned()),
         (PARTITIONS, subjects.partitions().to_string()),
     ]);
+    let asked = Arc::downgrade(node);
     Discovery {
         identity: Identity {
             name: SERVICE,
@@ -188,7 +189,8 @@ fn discovery<S: Store, B: Bus>(
             metadata: BTreeMap::new(),
         },
         counters: node.counters.clone(),
-        gauges: Arc::new(Gauges::default),
+        // Who is only asked how it is keeps it from no end.
+        gauges: Arc::new(move || asked.upgrade().map(|node| node.gauges()).unwrap_or_default()),
     }
 }
 

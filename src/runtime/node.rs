@@ -1,6 +1,6 @@
 //! One instance of peerd: its users, its store, its bus.
 
-use std::sync::atomic::{AtomicI64, AtomicU16, AtomicU64};
+use std::sync::atomic::{AtomicI64, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ use crate::domain::event::Told;
 use crate::domain::id::{OrderKey, Partition, UserId};
 use crate::domain::limits::Limits;
 use crate::store::{AppendError, Store, StreamId};
+use crate::wire::discovery::Gauges;
 use crate::wire::encoding::Encoding;
 use crate::wire::event::{self, EventBody};
 use crate::wire::failure::Failure;
@@ -171,6 +172,23 @@ impl<S: Store, B: Bus> Node<S, B> {
     #[must_use]
     pub fn users_in_memory(&self) -> usize {
         self.tenures().map(|tenure| tenure.users_in_memory()).sum()
+    }
+
+    /// How it is at this moment.
+    #[must_use]
+    pub fn gauges(&self) -> Gauges {
+        let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let under_way = |free: &Semaphore| {
+            number(self.options.calls_under_way.saturating_sub(free.available_permits()))
+        };
+        Gauges {
+            calls_under_way: under_way(&self.calls),
+            deliveries_under_way: under_way(&self.deliveries),
+            routed: self.routed.load(Ordering::Relaxed),
+            partitions: number(self.tenures().count()),
+            users_in_memory: number(self.users_in_memory()),
+            outgoing: number(self.bus.waiting()),
+        }
     }
 
     pub(super) const fn limits(&self) -> &Limits {
