@@ -42,6 +42,7 @@ pub(super) async fn run(settings: Settings, telemetry: Telemetry) -> ExitCode {
             tracing::error!(%error, "peerd cannot go on");
             ExitCode::from(match error {
                 ServeError::Provision(_) => EXIT_CONFIGURATION,
+                ServeError::Fault => EXIT_FAILURE,
                 ServeError::Connect(_) | ServeError::Subscribe(_) | ServeError::Closed => {
                     EXIT_UNAVAILABLE
                 }

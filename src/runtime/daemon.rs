@@ -59,6 +59,9 @@ pub enum ServeError {
     /// The subscriptions were refused.
     #[error("the calls could not be subscribed to: {0}")]
     Subscribe(#[from] async_nats::SubscribeError),
+    /// The task that keeps this instance a member has ended.
+    #[error("a fault in peerd: it is no member any more")]
+    Fault,
     /// The connection was closed for good.
     #[error("the connection to NATS was closed")]
     Closed,
@@ -109,7 +112,7 @@ pub async fn serve(
         ttl: settings.member_ttl,
     };
     let steward = Steward::new(registry, node.clone(), table, clock, options);
-    let steward = tokio::spawn(steward.run(leaving, || _ = settled.send(())));
+    let mut steward = tokio::spawn(steward.run(leaving, || _ = settled.send(())));
 
     tokio::pin!(shutdown);
     let mut discoverable = None;
@@ -126,6 +129,8 @@ pub async fn serve(
         () = &mut shutdown => Ok(()),
         Err(error) = started => Err(error),
         () = take_all(&node, &mut calls) => Err(ServeError::Closed),
+        // It ends by itself only by a fault.
+        _ = &mut steward => Err(ServeError::Fault),
     };
 
     // In order: no new calls, the partitions, each with what is under way, what the calls still owe
@@ -135,7 +140,9 @@ pub async fn serve(
     let ending = async {
         node.bus().end_calls().await;
         leave.send_replace(true);
-        let _ = steward.await;
+        if !steward.is_finished() {
+            let _ = steward.await;
+        }
         node.settle().await;
     };
     tokio::select! {

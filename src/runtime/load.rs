@@ -19,7 +19,7 @@ use crate::store::{ReadError, Record, Start, Store, StreamId};
 use crate::wire::entry;
 use crate::wire::failure::Failure;
 use crate::wire::record::{self, RecordError};
-use crate::wire::subject::{Token, last_token};
+use crate::wire::subject::{self, Token, last_token};
 
 const SECOND_MS: u64 = 1000;
 /// How far the clocks of two machines of peerd may be apart.
@@ -262,7 +262,7 @@ impl Stored {
 
 /// Whether a record is there only so that no answer is empty.
 pub(super) fn is_sentinel(record: &Record) -> bool {
-    last_token(&record.subject) == "="
+    subject::is_sentinel(&record.subject)
 }
 
 fn user_of(token: &str) -> Result<UserId, RecordError> {

@@ -17,6 +17,7 @@ use super::direct_get::{self, Failed, SUBJECTS_MAX};
 use super::{AppendError, Batch, ReadError, Record, Start, Store, StreamId};
 use crate::domain::id::Partition;
 use crate::link::{Broken, Link};
+use crate::wire::subject::is_sentinel;
 use crate::wire::time::unix_ms;
 
 const EXPECTED_LAST: &str = "Nats-Expected-Last-Subject-Sequence";
@@ -290,20 +291,33 @@ impl JetStream {
         deadline: Instant,
     ) -> Result<Vec<Record>, Failed> {
         let floor = self.floors.get(stream);
+        let sentinel = subjects.iter().find(|subject| is_sentinel(subject)).cloned();
         let request = direct_get::Request::last(subjects);
         let mut backoff = Backoff::until(deadline);
         loop {
             let answer = self.fetch(stream, &request, deadline).await?;
-            // What was asked for always holds the sentinel, unless that aged out with the rest.
-            let is_empty = answer.batch.records.is_empty();
-            if answer.up_to >= floor
-                || (is_empty && self.newest(stream, ">", deadline).await?.is_none())
-            {
+            if answer.up_to >= floor {
                 return Ok(answer.batch.records);
+            }
+            // Who finds nothing does not say how far it is. There is always a sentinel to be found,
+            // unless that has aged out.
+            if let (true, Some(sentinel)) = (answer.batch.records.is_empty(), &sentinel)
+                && self.newest(stream, sentinel, deadline).await?.is_none()
+            {
+                self.write_sentinel(stream, sentinel, deadline).await;
             }
             if !backoff.wait().await {
                 return Err(Failed::Behind);
             }
+        }
+    }
+
+    /// Writes a sentinel that is not there any more.
+    async fn write_sentinel(&self, stream: StreamId, sentinel: &str, deadline: Instant) {
+        let written = self.append(stream, sentinel.to_owned(), Bytes::new(), 0, deadline).await;
+        if let Err(error) = written {
+            // Somebody else has, perhaps; what it is for is tried again in any case.
+            tracing::debug!(%error, "a sentinel was not written");
         }
     }
 
@@ -366,6 +380,7 @@ impl JetStream {
             subjects: std::collections::BTreeMap<String, u64>,
         }
         let mut subjects = Vec::new();
+        let mut backoff = Backoff::until(deadline);
         loop {
             let body = serde_json::json!({ "subjects_filter": filter, "offset": subjects.len() });
             let request = self.client.request(
@@ -373,7 +388,13 @@ impl JetStream {
                 body.to_string().into(),
             );
             let answer = self.link.guard(deadline, request).await;
-            let Ok(Ok(answer)) = answer else { return Err(ReadError("no stream info".into())) };
+            let Ok(Ok(answer)) = answer else {
+                // No leader at the moment, perhaps.
+                if backoff.wait().await {
+                    continue;
+                }
+                return Err(ReadError("no stream info".into()));
+            };
             let info: Info = serde_json::from_slice(&answer.payload)
                 .map_err(|_| ReadError("stream info that makes no sense".into()))?;
             let page = info.state.map(|state| state.subjects).unwrap_or_default();

@@ -324,6 +324,12 @@ impl Subjects {
     }
 }
 
+/// Whether a subject is that of a sentinel: an entry that is there only so that no answer is empty.
+#[must_use]
+pub fn is_sentinel(subject: &str) -> bool {
+    last_token(subject) == "="
+}
+
 /// The last token of a subject.
 #[must_use]
 pub fn last_token(subject: &str) -> &str {
