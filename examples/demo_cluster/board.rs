@@ -95,7 +95,7 @@ impl Board {
 
     fn line(&self, state: &State) -> String {
         let figures = self.meter.figures();
-        let Sight { members, owned, partitions } = state.sight;
+        let Sight { members, owned, partitions, .. } = state.sight;
         format!(
             "{:>3} s  {:>7}  {:>6}  {:>6}  {:>8}  {members:>6}  {:>5}  {}",
             self.elapsed().as_secs(),

@@ -3,14 +3,17 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::{board::Board, support::run_cli_env};
 
 const INTERVAL: Duration = Duration::from_millis(400);
 
 /// Who is there, and how much of the work has an owner.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sight {
+    /// When it was looked; not at all yet.
+    pub(crate) at: Option<Instant>,
     /// Instances that answer.
     pub(crate) members: usize,
     /// Partitions with a live owner.
@@ -21,10 +24,11 @@ pub(crate) struct Sight {
 /// Looks until it is dropped.
 pub(crate) async fn look_out(board: Arc<Board>, servers: String) {
     loop {
+        let at = Instant::now();
         let run = run_cli_env(&["status", "--json"], &[("PEERD__NATS__SERVERS", &servers)]).await;
         // Without an answer the board keeps what was seen before.
         if let Ok(report) = serde_json::from_str(&run.stdout) {
-            board.see(read(&report));
+            board.see(Sight { at: Some(at), ..read(&report) });
         }
         tokio::time::sleep(INTERVAL).await;
     }
@@ -34,6 +38,7 @@ fn read(report: &Value) -> Sight {
     let list = |field: &str| report[field].as_array().cloned().unwrap_or_default();
     let partitions = list("partitions");
     Sight {
+        at: None,
         members: list("members").iter().filter(|member| member["routed"].is_u64()).count(),
         owned: partitions.iter().filter(|partition| partition["isOwnerAlive"] == true).count(),
         partitions: partitions.len(),

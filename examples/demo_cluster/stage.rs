@@ -17,7 +17,7 @@ use crate::{
     },
     felt::{self, Felt},
     listeners::Listeners,
-    lookout::{Sight, look_out},
+    lookout::look_out,
     support::{NatsCluster, Peerd, run_cli_env},
     verdict,
 };
@@ -199,11 +199,15 @@ impl Stage {
 
     /// Waits until all members are there and own everything.
     async fn whole(&self) -> Result<(), Failure> {
-        let whole = Sight { members: NODES, owned: PARTITIONS, partitions: PARTITIONS };
-        let deadline = Instant::now() + WHOLE_DEADLINE;
-        while self.board.sight() != whole {
-            if Instant::now() > deadline {
-                let seen = self.board.sight();
+        let began = Instant::now();
+        loop {
+            let seen = self.board.sight();
+            let is_new = seen.at.is_some_and(|at| at >= began);
+            let counts = (seen.members, seen.owned, seen.partitions);
+            if is_new && counts == (NODES, PARTITIONS, PARTITIONS) {
+                break;
+            }
+            if began.elapsed() > WHOLE_DEADLINE {
                 return Err(format!("after {WHOLE_DEADLINE:?} still {seen:?}").into());
             }
             sleep(POLL_INTERVAL).await;
