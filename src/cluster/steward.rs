@@ -314,8 +314,8 @@ impl<R: Registry, H: Host> Term<R, H> {
 
     /// Begins what is to be done, and says where calls go.
     fn act(&mut self, steward: &Steward<R, H>, ready: &mut Option<impl FnOnce()>) {
-        if !self.view.members().contains_key(&self.me) {
-            // The view is not complete: entries come in the order in which they were written.
+        if !self.view.is_complete() || !self.view.members().contains_key(&self.me) {
+            // Who is not seen is taken for dead: so not before everybody who is there was seen.
             return;
         }
         self.end_neighbours();

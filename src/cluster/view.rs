@@ -29,11 +29,14 @@ pub struct View {
     ended: BTreeSet<MemberId>,
     /// Since when the same members take partitions.
     settled_us: u64,
+    /// Whether all that was there when it was begun has come.
+    is_complete: bool,
 }
 
 impl View {
     /// Takes note of a change.
     pub fn apply(&mut self, change: &Change, now_us: u64) {
+        self.is_complete |= change.is_caught_up;
         let Some(key) = Key::parse(&change.key) else { return };
         let before = self.candidates();
         match (key, &change.value) {
@@ -88,6 +91,12 @@ impl View {
     #[must_use]
     pub const fn members(&self) -> &BTreeMap<MemberId, Seen<Member>> {
         &self.members
+    }
+
+    /// Whether all that was there when it was begun has come.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        self.is_complete
     }
 
     /// The entry of a partition.

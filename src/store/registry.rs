@@ -33,6 +33,8 @@ pub struct Change {
     pub value: Value,
     /// Its place in the bucket.
     pub seq: u64,
+    /// Whether everything that was there when the watch began has come.
+    pub is_caught_up: bool,
     /// When the server stored it, by the server's clock, in milliseconds since 1970.
     pub stored_ms: u64,
 }

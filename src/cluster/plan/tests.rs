@@ -24,7 +24,8 @@ struct Bucket {
 impl Bucket {
     fn change(&mut self, key: &Key, value: Value) {
         self.seq += 1;
-        let change = Change { key: key.to_string(), value, seq: self.seq, stored_ms: 0 };
+        let change =
+            Change { key: key.to_string(), value, seq: self.seq, stored_ms: 0, is_caught_up: true };
         self.view.apply(&change, self.now_us);
     }
 

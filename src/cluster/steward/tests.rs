@@ -289,6 +289,23 @@ async fn who_is_cut_off_stops_in_time_and_comes_back_as_another_member() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_watch_that_is_made_anew_moves_nothing() {
+    let mut cluster = Cluster::new(0);
+    for _ in 0..3 {
+        cluster.start();
+    }
+    cluster.run_until(5, Cluster::is_even).await;
+    cluster.run(Duration::from_secs(2)).await;
+    let before = cluster.opened();
+    for _ in 0..50 {
+        cluster.bucket.break_watches();
+        cluster.run(Duration::from_millis(137)).await;
+    }
+    cluster.run(Duration::from_secs(2)).await;
+    assert_eq!(cluster.opened(), before);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_single_instance_that_died_is_followed_by_the_next() {
     let mut cluster = Cluster::new(0);
     let first = cluster.start();

@@ -109,6 +109,7 @@ fn change(message: &jetstream::Message, prefix: &str) -> Result<Option<Change>, 
         key: key.to_owned(),
         value,
         seq: info.stream_sequence,
+        is_caught_up: info.pending == 0,
         stored_ms: u64::try_from(stored_ms).unwrap_or_default(),
     }))
 }

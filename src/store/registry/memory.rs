@@ -2,7 +2,7 @@
 //! tokio's time, and can cut instances off.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +37,8 @@ pub struct Memory {
     wall_ms: Arc<dyn Fn() -> u64 + Send + Sync>,
     /// Whether who holds this one is cut off from the bucket.
     cut: Arc<AtomicBool>,
+    /// How often all watches were broken off.
+    breaks: Arc<AtomicU64>,
 }
 
 impl Memory {
@@ -48,6 +50,7 @@ impl Memory {
             changed: Arc::new(watch::Sender::new(())),
             wall_ms: Arc::new(wall_ms),
             cut: Arc::default(),
+            breaks: Arc::default(),
         }
     }
 
@@ -60,6 +63,12 @@ impl Memory {
     /// Cuts this instance off, or lets it back.
     pub fn set_cut(&self, is_cut: bool) {
         self.cut.store(is_cut, Ordering::SeqCst);
+    }
+
+    /// Breaks all watches off.
+    pub fn break_watches(&self) {
+        self.breaks.fetch_add(1, Ordering::SeqCst);
+        self.changed.send_replace(());
     }
 
     /// What an entry came to, if it was ever there.
@@ -88,7 +97,7 @@ impl Memory {
     fn write(&self, state: &mut State, key: String, value: Value, expires: Option<Instant>) -> u64 {
         state.last_seq += 1;
         let (seq, stored_ms) = (state.last_seq, (self.wall_ms)());
-        let change = Change { key: key.clone(), value, seq, stored_ms };
+        let change = Change { key: key.clone(), value, seq, stored_ms, is_caught_up: true };
         state.entries.insert(key, Entry { change, expires });
         self.changed.send_replace(());
         seq
@@ -158,14 +167,22 @@ impl Registry for Memory {
             sleep_until(deadline).await;
             return Err(ReadError("cut off".to_owned()));
         }
-        let changes = stream::unfold((self.clone(), 0), |(bucket, seen)| async move {
+        let breaks = self.breaks.load(Ordering::SeqCst);
+        let changes = stream::unfold((self.clone(), 0), move |(bucket, seen)| async move {
             loop {
+                if bucket.breaks.load(Ordering::SeqCst) != breaks {
+                    return Some((Err(ReadError("broken off".to_owned())), (bucket, seen)));
+                }
                 if !bucket.is_cut() {
                     let next = {
                         let state = bucket.lock();
                         let new = state.entries.values().map(|entry| &entry.change);
                         let new = new.filter(|change| change.seq > seen);
-                        new.min_by_key(|change| change.seq).cloned()
+                        let next = new.min_by_key(|change| change.seq).cloned();
+                        next.map(|change| Change {
+                            is_caught_up: change.seq == state.last_seq,
+                            ..change
+                        })
                     };
                     if let Some(change) = next {
                         let seen = change.seq;
