@@ -43,8 +43,8 @@ pub trait Host: Clone + Send + Sync + 'static {
     /// Takes no more calls of a partition in; those that have arrived are still handled.
     fn unlisten(&self, partition: Partition) -> impl Future<Output = ()> + Send;
 
-    /// Serves nothing more, at once.
-    fn abandon(&self);
+    /// Serves a partition no more, at once. Its calls still come here.
+    fn abandon(&self, partition: Partition);
 
     /// Whether it can be reached, and how far it has told everything.
     fn pulse(&self) -> impl Future<Output = Option<Told>> + Send;

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use super::host::{Grant, Host};
 use super::lease::Lease;
-use super::plan::Step;
+use super::plan::{Claimed, Step};
 use super::table::{Place, Table};
 use crate::clock::Clock;
 use crate::domain::id::Partition;
@@ -38,13 +38,6 @@ pub(super) enum Done {
     LookedAround,
 }
 
-/// Where the entry of a partition is that this member holds.
-#[derive(Clone, Copy)]
-pub(super) struct Claimed {
-    epoch: u64,
-    seq: u64,
-}
-
 /// The jobs of one membership, and what they have come to.
 pub(super) struct Jobs<R, H> {
     pub(super) me: MemberId,
@@ -57,8 +50,7 @@ pub(super) struct Jobs<R, H> {
     pub(super) hand_overs: Arc<Semaphore>,
     pub(super) set: JoinSet<Done>,
     /// The partitions that are served.
-    pub(super) held: BTreeSet<Partition>,
-    pub(super) claimed: BTreeMap<Partition, Claimed>,
+    pub(super) held: BTreeMap<Partition, Claimed>,
     /// The partitions and members that a job is about.
     pub(super) busy: BTreeSet<Partition>,
     pub(super) burying: BTreeSet<MemberId>,
@@ -88,8 +80,7 @@ impl<R: Registry, H: Host> Jobs<R, H> {
             claims: Arc::new(Semaphore::new(claims)),
             hand_overs: Arc::new(Semaphore::new(hand_overs)),
             set: JoinSet::new(),
-            held: BTreeSet::new(),
-            claimed: BTreeMap::new(),
+            held: BTreeMap::new(),
             busy: BTreeSet::new(),
             burying: BTreeSet::new(),
             left_over,
@@ -120,7 +111,7 @@ impl<R: Registry, H: Host> Jobs<R, H> {
                 });
             }
             Step::HandOver { partition, to } => {
-                let Some(claimed) = self.claimed.get(&partition).copied() else { return };
+                let Some(claimed) = self.held.get(&partition).copied() else { return };
                 if !self.busy.insert(partition) {
                     return;
                 }
@@ -130,6 +121,15 @@ impl<R: Registry, H: Host> Jobs<R, H> {
                     let _turn = turns.acquire_owned().await;
                     hand_over.hand_over(partition, to, claimed).await
                 });
+            }
+            Step::Drop { partition } => {
+                // Unless it is this instance that is giving it up.
+                if !self.busy.contains(&partition) {
+                    tracing::warn!(%partition, "somebody else has taken a partition");
+                    self.host.abandon(partition);
+                    self.held.remove(&partition);
+                    self.left_over.insert(partition);
+                }
             }
             Step::Bury { member, seq } => {
                 if self.burying.insert(member.clone()) {
@@ -158,7 +158,8 @@ impl<R: Registry, H: Host> Jobs<R, H> {
 
     /// The partitions whose calls come here.
     pub(super) fn listening(&self) -> BTreeSet<Partition> {
-        &(&self.held | &self.busy) | &self.left_over
+        let held = self.held.keys().chain(&self.busy).chain(&self.left_over);
+        held.copied().collect()
     }
 
     /// Takes no more calls in of partitions that were served by a membership before, and that others
@@ -166,7 +167,7 @@ impl<R: Registry, H: Host> Jobs<R, H> {
     pub(super) fn unlisten_left_over(&mut self) {
         let left_over = std::mem::take(&mut self.left_over);
         for partition in left_over {
-            if self.held.contains(&partition) {
+            if self.held.contains_key(&partition) {
                 continue;
             }
             if self.table.place(partition) == Place::There && self.busy.insert(partition) {
@@ -212,13 +213,11 @@ impl<R: Registry, H: Host> Jobs<R, H> {
         match done {
             Done::Opened { partition, epoch, seq } => {
                 self.busy.remove(&partition);
-                self.held.insert(partition);
-                self.claimed.insert(partition, Claimed { epoch, seq });
+                self.held.insert(partition, Claimed { epoch, seq });
             }
             Done::Closed(partition) => {
                 self.busy.remove(&partition);
                 self.held.remove(&partition);
-                self.claimed.remove(&partition);
             }
             Done::Buried(member) => {
                 self.burying.remove(&member);

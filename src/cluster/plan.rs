@@ -3,7 +3,7 @@
 //! A plain function of what the bucket says. Instances that have seen different things come to
 //! different plans; the bucket lets one of them through.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::table::Place;
@@ -19,8 +19,8 @@ const SETTLED_US: u64 = 500_000;
 pub struct Planner<'a> {
     /// This instance.
     pub me: &'a MemberId,
-    /// The partitions that it serves.
-    pub held: &'a BTreeSet<Partition>,
+    /// The partitions that it serves, and where it wrote their entries.
+    pub held: &'a BTreeMap<Partition, Claimed>,
     /// Who is to own each partition.
     pub targets: &'a [Option<MemberId>],
     /// Whether it is about to end.
@@ -29,6 +29,15 @@ pub struct Planner<'a> {
     pub ttl: Duration,
     /// The time, in microseconds of the steady clock.
     pub now_us: u64,
+}
+
+/// Where the entry of a partition is that this instance serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// How often the partition was claimed.
+    pub epoch: u64,
+    /// Where its entry is.
+    pub seq: u64,
 }
 
 /// Something to be done.
@@ -55,6 +64,11 @@ pub enum Step {
         /// To whom.
         to: Option<MemberId>,
     },
+    /// Serve a partition no more, at once: its entry was written by somebody else.
+    Drop {
+        /// Which.
+        partition: Partition,
+    },
     /// Take away the entry of a member that has given no sign of life, and that the server let stand.
     Bury {
         /// The member.
@@ -71,8 +85,13 @@ impl Planner<'_> {
         let mut steps = self.burials(view);
         for (number, target) in (0..).zip(self.targets) {
             let (partition, target) = (Partition(number), target.as_ref());
-            let step = if self.held.contains(&partition) {
-                self.hand_over(view, partition, target)
+            let step = if let Some(claimed) = self.held.get(&partition) {
+                let is_lost = view.owner(partition).is_some_and(|seen| seen.seq > claimed.seq);
+                if is_lost {
+                    Some(Step::Drop { partition })
+                } else {
+                    self.hand_over(view, partition, target)
+                }
             } else if self.is_leaving {
                 None
             } else {

@@ -4,6 +4,7 @@
 //! machine can, so an instance that is started again after a crash need not wait until the entry of
 //! the one before expires.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use crate::wire::ownership::Process;
@@ -26,11 +27,13 @@ pub fn has_ended(other: &Process) -> bool {
     is_here && began(other.pid) != Some(other.began)
 }
 
-/// The boot of this machine and the space that process IDs belong to: a container has its own.
+/// The boot of this machine, the space that process IDs belong to (a container has its own), and the
+/// user: processes of other users may be hidden.
 fn realm() -> Option<String> {
     let boot = read("/proc/sys/kernel/random/boot_id")?;
     let space = std::fs::read_link("/proc/self/ns/pid").ok()?;
-    Some(format!("{boot} {}", space.display()))
+    let user = std::fs::metadata("/proc/self").ok()?.uid();
+    Some(format!("{boot} {} {user}", space.display()))
 }
 
 /// When a process began, in ticks since the boot; `None` where there is no such process.

@@ -112,7 +112,9 @@ impl<R: Registry, H: Host> Steward<R, H> {
             let end = term.run(&self, leaving.clone(), &mut ready).await;
             term.lease.end();
             self.table.set(vec![Place::Nobody; usize::from(self.options.partitions)]);
-            self.host.abandon();
+            for number in 0..self.options.partitions {
+                self.host.abandon(Partition(number));
+            }
             self.left_over = term.jobs.listening();
             drop(term);
             match end {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::cell::{STRAGGLER, Turn, UserCell};
 use super::load::LoadError;
@@ -119,7 +119,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         while receiver.tenure.may_act() {
             match self.catch_up(receiver, sender, Instant::now() + TRY).await {
                 Ok(()) => break,
-                Err(LoadError::Read(_)) => sleep(RETRY).await,
+                Err(LoadError::Read(_)) => receiver.tenure.sleep(RETRY).await,
                 Err(LoadError::Record(error)) => {
                     tracing::error!(%error, "the store holds what peerd cannot read");
                     return;
@@ -130,7 +130,10 @@ impl<S: Store, B: Bus> Node<S, B> {
         drop((turn, work));
         // Should it come into the log after that, the next append meets it. This is for a pair
         // that falls silent: its counts are to be right all the same.
-        sleep(STRAGGLER).await;
+        receiver.tenure.sleep(STRAGGLER).await;
+        if !receiver.tenure.may_act() {
+            return;
+        }
         let deadline = Instant::now() + TRY;
         if let Ok(_turn) = receiver.turn(sender, deadline).await
             && let Err(error) = self.catch_up(receiver, sender, deadline).await

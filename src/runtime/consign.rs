@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::cell::{STRAGGLER, UserCell};
 use super::load::LoadError;
@@ -138,7 +138,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             let ends = Instant::now() + node.options.call_deadline + STRAGGLER;
             let mut wait = AGAIN;
             while Instant::now() < ends && sender.tenure.may_act() {
-                sleep(wait).await;
+                sender.tenure.sleep(wait).await;
                 wait *= 4;
                 let deadline = node.deadline();
                 if let Err(error) = node.look_again(&sender, &receiver, deadline).await {

@@ -63,6 +63,10 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
         if timeout(self.options.call_deadline, tenure.close()).await.is_err() {
             tracing::warn!(%partition, "something was under way for too long");
         }
+        // The next owner does not tell again what is on its way out.
+        if !self.bus.reach(Instant::now() + PULSE).await {
+            tracing::warn!(%partition, "not everything was told");
+        }
         self.forget(&tenure);
         tenure.clock.newest()
     }
@@ -71,8 +75,8 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
         self.bus.unlisten(partition).await;
     }
 
-    fn abandon(&self) {
-        for tenure in self.tenures() {
+    fn abandon(&self, partition: Partition) {
+        if let Some(tenure) = self.tenure(partition) {
             self.forget(&tenure);
         }
     }

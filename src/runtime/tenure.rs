@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use indexmap::IndexMap;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -45,7 +46,7 @@ pub(super) struct Tenure {
     /// Whether it takes nothing new.
     is_closing: AtomicBool,
     /// Whether it is over.
-    is_over: AtomicBool,
+    over: CancellationToken,
     log: Mutex<Written>,
     state: Mutex<Written>,
 }
@@ -77,7 +78,7 @@ impl Tenure {
             latest: Mutex::default(),
             work: TaskTracker::new(),
             is_closing: AtomicBool::new(false),
-            is_over: AtomicBool::new(false),
+            over: CancellationToken::new(),
             log: Mutex::new(Written::since(log_end)),
             state: Mutex::new(Written::since(state_end)),
         }
@@ -85,7 +86,7 @@ impl Tenure {
 
     /// Whether this instance may still decide, write and tell for the partition.
     pub(super) fn may_act(&self) -> bool {
-        !self.is_over.load(Ordering::Acquire) && self.lease.holds(self.time.now())
+        !self.over.is_cancelled() && self.lease.holds(self.time.now())
     }
 
     /// Takes something new on; `None` when the tenure is about to end, or over.
@@ -111,9 +112,15 @@ impl Tenure {
     /// Ends it at once. What is still under way does not act any more.
     pub(super) fn end(&self) {
         self.is_closing.store(true, Ordering::Release);
-        self.is_over.store(true, Ordering::Release);
+        self.over.cancel();
         // Cells hold their tenure.
         self.users().cells.clear();
+    }
+
+    /// Waits, but not beyond its end.
+    pub(super) async fn sleep(&self, span: Duration) {
+        // Ends early when it is over.
+        let _ = self.over.run_until_cancelled(sleep(span)).await;
     }
 
     fn users(&self) -> MutexGuard<'_, Users> {

@@ -57,9 +57,10 @@ impl Bucket {
             candidates.remove(&id(me));
         }
         let targets = assign(&candidates, PARTITIONS);
+        let claimed = Claimed { epoch: 3, seq: self.seq };
         let planner = Planner {
             me: &id(me),
-            held: &held.iter().copied().map(Partition).collect(),
+            held: &held.iter().map(|number| (Partition(*number), claimed)).collect(),
             targets: &targets,
             is_leaving,
             ttl: TTL,
@@ -72,7 +73,7 @@ impl Bucket {
     fn claims(&self, me: &str, held: &[u16]) -> Vec<u16> {
         let claim = |step| match step {
             Step::Claim { partition, .. } => Some(partition.0),
-            Step::HandOver { .. } | Step::Bury { .. } => None,
+            Step::HandOver { .. } | Step::Drop { .. } | Step::Bury { .. } => None,
         };
         self.steps(me, held, false).into_iter().filter_map(claim).collect()
     }
@@ -225,7 +226,7 @@ fn calls_go_to_owners_that_answer() {
     let targets = assign(&bucket.view.candidates(), PARTITIONS);
     let planner = Planner {
         me: &id("a"),
-        held: &BTreeSet::new(),
+        held: &BTreeMap::new(),
         targets: &targets,
         is_leaving: false,
         ttl: TTL,
@@ -244,4 +245,24 @@ fn an_entry_of_a_newer_version_is_left_alone() {
     let entry = Value::Put(bytes::Bytes::from_static(br#"{"version":9}"#));
     bucket.change(&Key::Owner(Partition(0)), entry);
     assert_eq!(bucket.claims("a", &[]), [1, 2, 3]);
+}
+
+#[test]
+fn what_somebody_else_has_taken_is_served_no_more() {
+    let mut bucket = Bucket::default();
+    bucket.member("a", false);
+    bucket.own(0, Some("a"), None);
+    let held = BTreeMap::from([(Partition(0), Claimed { epoch: 3, seq: bucket.seq })]);
+    let targets = vec![Some(id("a"))];
+    let steps = |bucket: &Bucket| {
+        let (me, ttl, now_us) = (&id("a"), TTL, 0);
+        let planner =
+            Planner { me, held: &held, targets: &targets, is_leaving: false, ttl, now_us };
+        planner.steps(&bucket.view)
+    };
+    assert_eq!(steps(&bucket), []);
+    bucket.own(0, Some("thief"), None);
+    assert_eq!(steps(&bucket), [Step::Drop { partition: Partition(0) }]);
+    bucket.own(0, None, Some("a"));
+    assert_eq!(steps(&bucket), [Step::Drop { partition: Partition(0) }]);
 }

@@ -43,11 +43,9 @@ impl TestHost {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn forget(&self, partition: Option<Partition>) {
-        for (served, by) in &mut self.world().served {
-            if partition.is_none_or(|partition| partition == *served) {
-                by.retain(|(number, _)| *number != self.number);
-            }
+    fn forget(&self, partition: Partition) {
+        if let Some(by) = self.world().served.get_mut(&partition) {
+            by.retain(|(number, _)| *number != self.number);
         }
     }
 }
@@ -67,14 +65,14 @@ impl Host for TestHost {
 
     async fn close(&self, partition: Partition) -> OrderKey {
         sleep(CLOSING).await;
-        self.forget(Some(partition));
+        self.forget(partition);
         OrderKey(1)
     }
 
     async fn unlisten(&self, _partition: Partition) {}
 
-    fn abandon(&self) {
-        self.forget(None);
+    fn abandon(&self, partition: Partition) {
+        self.forget(partition);
     }
 
     async fn pulse(&self) -> Option<Told> {
@@ -146,7 +144,7 @@ impl Cluster {
     fn kill(&mut self, number: usize) {
         let instance = self.instances.remove(&number).expect("an instance");
         drop(instance.task);
-        instance.host.forget(None);
+        (0..PARTITIONS).for_each(|number| instance.host.forget(Partition(number)));
     }
 
     /// Has an instance leave in order, and waits for its end.
