@@ -124,6 +124,9 @@ pub trait Bus: Send + Sync + 'static {
     /// ends.
     fn unlisten(&self, partition: Partition) -> impl Future<Output = ()> + Send;
 
+    /// Whether the server answers.
+    fn is_reached(&self, deadline: Instant) -> impl Future<Output = bool> + Send;
+
     /// Waits until the server has everything that was given so far; false where it is not reached.
     fn reach(&self, deadline: Instant) -> impl Future<Output = bool> + Send;
 

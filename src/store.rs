@@ -130,9 +130,9 @@ pub trait Store: Send + Sync + 'static {
     /// Takes note that a stream goes at least so far: reads that follow show it.
     fn reaches(&self, stream: StreamId, seq: u64);
 
-    /// Whether a read may be answered by a copy that is behind, so that the ends of streams are worth
-    /// knowing.
-    fn may_lag(&self) -> bool;
+    /// Has the end of each stream asked for before the next read of it: others have written, and this
+    /// instance is to see it.
+    fn forget_ends(&self);
 
     /// Rises whenever what was read before may be out of date (a connection was lost).
     fn generation(&self) -> u64;

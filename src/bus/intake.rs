@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_nats::{Client, Message, Subscriber};
 use bytes::Bytes;
+use futures::FutureExt as _;
 use futures::stream::StreamExt as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -12,12 +13,15 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::Incoming;
 use crate::wire::discovery::QUEUE_GROUP;
 use crate::wire::encoding::{CONTENT_TYPE, PEER_HOPS};
+use crate::wire::subject::is_sentinel;
 
 /// How many more messages a subscription takes after it is told to end: more than can be on their
 /// way from the server at that moment.
 const LAST_MESSAGES: u64 = 1024;
 /// How long a subscription has to end.
-const ENDING: Duration = Duration::from_secs(1);
+const ENDING: Duration = Duration::from_secs(3);
+/// Most fillers of one round.
+const FILLERS_MAX: u64 = 64 * LAST_MESSAGES;
 /// How long what fills a subscription up has to come back before there is more of it.
 const FILLING: Duration = Duration::from_millis(20);
 
@@ -77,7 +81,7 @@ impl Pump {
         loop {
             tokio::select! {
                 message = self.subscriber.next() => match message {
-                    Some(message) => self.pass(message).await,
+                    Some(message) => _ = self.pass(message).await,
                     None => return,
                 },
                 // Also when nobody holds the subscription any more.
@@ -87,32 +91,53 @@ impl Pump {
         self.end().await;
     }
 
-    async fn pass(&mut self, message: Message) {
+    /// Passes a message on; answers whether it was a filler.
+    async fn pass(&mut self, message: Message) -> bool {
         self.taken += 1;
-        if message.subject.as_str() != self.filler {
+        // A server that maps subjects has fillers come back under other names.
+        let is_filler = is_sentinel(&message.subject);
+        if !is_filler {
             // Nobody takes it only when the process ends.
             let _ = self.arrivals.send(Arrival::Message(incoming(message))).await;
         }
+        is_filler
     }
 
     async fn end(&mut self) {
+        // What is here already is not on its way any more.
+        while let Some(Some(message)) = self.subscriber.next().now_or_never() {
+            self.pass(message).await;
+        }
+        let ends = Instant::now() + ENDING;
+        let ended = timeout_at(ends, self.fill_up()).await;
+        if ended.is_err() {
+            tracing::warn!(filler = self.filler, "a subscription did not end in time");
+        }
+    }
+
+    /// Has the subscription end at a message that both sides know.
+    async fn fill_up(&mut self) {
         // Neither can fail while the connection is there, and without it nothing comes.
         let _ = self.subscriber.unsubscribe_after(self.taken + LAST_MESSAGES).await;
-        // Where the connection was made anew, the counts begin anew, and it does not end by itself.
-        let ends = Instant::now() + ENDING;
-        while Instant::now() < ends {
-            for _ in 0..LAST_MESSAGES {
+        let mut fillers = LAST_MESSAGES;
+        loop {
+            for _ in 0..fillers {
                 let _ = self.client.publish(self.filler.clone(), Bytes::new()).await;
             }
+            let mut returned = 0;
             while let Ok(message) = timeout(FILLING, self.subscriber.next()).await {
                 match message {
-                    Some(message) => self.pass(message).await,
+                    Some(message) => returned += u64::from(self.pass(message).await),
                     None => return,
                 }
             }
-        }
-        while let Ok(Some(message)) = timeout_at(Instant::now(), self.subscriber.next()).await {
-            self.pass(message).await;
+            if returned == 0 {
+                // Nothing comes here any more: the connection was made anew and the counts with it,
+                // or the server sends what fits this subscription elsewhere.
+                return;
+            }
+            // The others of the group have had their share.
+            fillers = (fillers * LAST_MESSAGES / returned).min(FILLERS_MAX);
         }
     }
 }

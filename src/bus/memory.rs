@@ -48,6 +48,10 @@ impl Bus for Memory {
 
     async fn unlisten(&self, _partition: Partition) {}
 
+    async fn is_reached(&self, _deadline: Instant) -> bool {
+        true
+    }
+
     async fn reach(&self, _deadline: Instant) -> bool {
         true
     }

@@ -1,6 +1,7 @@
 //! The bus on core NATS.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use async_nats::client::{Request, RequestErrorKind};
 use async_nats::{Client, HeaderMap};
@@ -22,6 +23,8 @@ use crate::wire::subject::Subjects;
 
 /// Messages that are taken from the queue at once.
 const BATCH: usize = 256;
+/// How long a subscription may take.
+const SUBSCRIBED: Duration = Duration::from_secs(2);
 /// Messages that have come in and wait for room; more wait in the connection.
 const ARRIVALS: usize = 1024;
 
@@ -159,7 +162,8 @@ impl Bus for Nats {
         match Subscription::new(&self.client, subject, filler, arrivals).await {
             Ok(subscription) => {
                 routed.insert(partition, subscription);
-                true
+                // Whoever has the partition now goes on until the server knows of this.
+                self.is_reached(Instant::now() + SUBSCRIBED).await
             }
             Err(error) => {
                 tracing::warn!(%error, "not subscribed");
@@ -176,19 +180,21 @@ impl Bus for Nats {
         }
     }
 
+    async fn is_reached(&self, deadline: Instant) -> bool {
+        // A flush only empties buffers on this side; the server's answer comes after all that was sent
+        // before the request.
+        let request = Request::new().timeout(None);
+        let answer = self.client.send_request(self.subjects.nobody(), request);
+        match self.link.guard(deadline, answer).await {
+            Ok(Err(error)) => error.kind() == RequestErrorKind::NoResponders,
+            Ok(Ok(_)) | Err(_) => false,
+        }
+    }
+
     async fn reach(&self, deadline: Instant) -> bool {
-        let reached = async {
-            self.queue.mark().await?.await.ok()?;
-            // A flush only empties buffers on this side; the server's answer comes after all that
-            // was sent before the request.
-            let request = Request::new().timeout(None);
-            let answer = self.client.send_request(self.subjects.nobody(), request);
-            match self.link.guard(deadline, answer).await {
-                Ok(Err(error)) if error.kind() == RequestErrorKind::NoResponders => Some(()),
-                Ok(_) | Err(_) => None,
-            }
-        };
-        matches!(timeout_at(deadline, reached).await, Ok(Some(())))
+        let handed_on = async { self.queue.mark().await?.await.ok() };
+        let is_handed_on = matches!(timeout_at(deadline, handed_on).await, Ok(Some(())));
+        is_handed_on && self.is_reached(deadline).await
     }
 
     fn max_message_bytes(&self) -> usize {

@@ -1,6 +1,7 @@
 //! The signs of life of a member.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -28,7 +29,9 @@ pub(super) struct Heartbeat<R, H> {
     pub(super) id: MemberId,
     pub(super) member: Member,
     pub(super) lease: Arc<Lease>,
-    /// Where the entry is.
+    /// When what the others do was last acted upon, in microseconds of the steady clock.
+    pub(super) acted_us: Arc<AtomicU64>,
+    /// Where the entry is; 0: it was never there.
     pub(super) seq: u64,
 }
 
@@ -43,7 +46,7 @@ enum Beat {
 impl<R: Registry, H: Host> Heartbeat<R, H> {
     /// Writes the member's first entry.
     pub(super) async fn join(&mut self) -> Result<(), AppendError> {
-        self.put(0).await
+        self.put(self.seq).await
     }
 
     /// Gives signs of life until the others take the member for dead, or it must.
@@ -67,22 +70,35 @@ impl<R: Registry, H: Host> Heartbeat<R, H> {
     }
 
     async fn beat(&mut self) -> Beat {
-        // Who cannot be reached is of no use as an owner, so it gives no sign.
-        let Ok(Some(told)) = timeout_at(self.deadline(), self.host.pulse()).await else {
+        // Who cannot be reached, or does not see what the others do, is of no use as an owner: so it
+        // gives no sign, and they take over.
+        let acted_us = self.acted_us.load(Ordering::Acquire);
+        let idle_us = self.clock.now().steady_us.saturating_sub(acted_us);
+        if u128::from(idle_us) > self.ttl.as_micros() {
             return Beat::Missed;
-        };
-        if let Ok(told) = ownership::encode(&told) {
-            let key = Key::Told(self.id.clone()).to_string();
-            let written = self.registry.put(key, told, None, Some(TOLD_TTL), self.deadline());
-            if written.await.is_err() {
-                return Beat::Missed;
-            }
+        }
+        if !matches!(timeout_at(self.deadline(), self.host.is_reached()).await, Ok(true)) {
+            return Beat::Missed;
         }
         self.member.beat += 1;
-        match self.put(self.seq).await {
+        let beat = match self.put(self.seq).await {
             Ok(()) => Beat::Given,
             Err(AppendError::Conflict) => self.find().await,
             Err(AppendError::Unavailable(_) | AppendError::Unknown) => Beat::Missed,
+        };
+        self.store_told().await;
+        beat
+    }
+
+    /// Stores how far everything was told. Where that fails, more is told again than must be.
+    async fn store_told(&self) {
+        let Ok(Some(told)) = timeout_at(self.deadline(), self.host.told()).await else { return };
+        if let Ok(told) = ownership::encode(&told) {
+            let key = Key::Told(self.id.clone()).to_string();
+            let written = self.registry.put(key, told, None, Some(TOLD_TTL), self.deadline()).await;
+            if let Err(error) = written {
+                tracing::debug!(%error, "how far everything was told was not stored");
+            }
         }
     }
 

@@ -18,8 +18,17 @@ pub struct Grant {
     pub lease: Arc<Lease>,
     /// A key that is not below any that was given.
     pub key: OrderKey,
-    /// Where the owner before did not give it up: since when events may be missing, in milliseconds
-    /// since 1970.
+    /// Since when events may be missing, by the server's clock, in milliseconds since 1970: an owner
+    /// before had no time to tell everything.
+    pub untold_since_ms: Option<u64>,
+}
+
+/// What is left of a partition that was closed in order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Closed {
+    /// The newest key that was given.
+    pub key: OrderKey,
+    /// As [`Grant::untold_since_ms`], for the next owner.
     pub untold_since_ms: Option<u64>,
 }
 
@@ -37,8 +46,7 @@ pub trait Host: Clone + Send + Sync + 'static {
     fn open(&self, grant: Grant) -> impl Future<Output = Result<(), NotOpened>> + Send;
 
     /// Serves a partition no more, in order: what is under way is finished first, new calls wait.
-    /// Answers the newest key that was given.
-    fn close(&self, partition: Partition) -> impl Future<Output = OrderKey> + Send;
+    fn close(&self, partition: Partition) -> impl Future<Output = Closed> + Send;
 
     /// Takes no more calls of a partition in; those that have arrived are still handled.
     fn unlisten(&self, partition: Partition) -> impl Future<Output = ()> + Send;
@@ -46,8 +54,11 @@ pub trait Host: Clone + Send + Sync + 'static {
     /// Serves a partition no more, at once. Its calls still come here.
     fn abandon(&self, partition: Partition);
 
-    /// Whether it can be reached, and how far it has told everything.
-    fn pulse(&self) -> impl Future<Output = Option<Told>> + Send;
+    /// Whether what others send it comes.
+    fn is_reached(&self) -> impl Future<Output = bool> + Send;
+
+    /// How far it has told everything, if that is known soon.
+    fn told(&self) -> impl Future<Output = Option<Told>> + Send;
 
     /// Whether a member answers. Nobody can tell for sure.
     fn answers(&self, member: &MemberId) -> impl Future<Output = bool> + Send;

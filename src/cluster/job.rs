@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use super::host::{Grant, Host};
+use super::host::{Closed, Grant, Host};
 use super::lease::Lease;
 use super::plan::{Claimed, Step};
 use super::table::{Place, Table};
@@ -256,6 +256,7 @@ impl<R: Registry, H: Host> Deed<R, H> {
             epoch,
             key: grant.key,
             since_ms: self.clock.now().wall_ms,
+            untold_since_ms: grant.untold_since_ms,
         };
         let seq = match self.put(partition, &entry, seq).await {
             Ok(seq) => seq,
@@ -266,10 +267,10 @@ impl<R: Registry, H: Host> Deed<R, H> {
                 return Done::Closed(partition);
             }
         };
-        let is_after_death = grant.untold_since_ms.is_some();
+        let is_untold = grant.untold_since_ms.is_some();
         match self.host.open(grant).await {
             Ok(()) => {
-                tracing::info!(%partition, epoch, is_after_death, "owned");
+                tracing::info!(%partition, epoch, is_untold, "owned");
                 self.table.wake();
                 Done::Opened { partition, epoch, seq }
             }
@@ -289,13 +290,14 @@ impl<R: Registry, H: Host> Deed<R, H> {
             // With nobody to go on, what has arrived is still handled.
             self.host.unlisten(partition).await;
         }
-        let key = self.host.close(partition).await;
+        let Closed { key, untold_since_ms } = self.host.close(partition).await;
         let entry = Owner {
             holder: None,
             next: to.clone(),
             epoch,
             key,
             since_ms: self.clock.now().wall_ms,
+            untold_since_ms,
         };
         match self.put(partition, &entry, seq).await {
             Ok(_) => tracing::info!(

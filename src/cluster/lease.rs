@@ -1,6 +1,7 @@
 //! Until when an instance may act.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::clock::Now;
 
@@ -14,13 +15,18 @@ const FIFTHS: u64 = 4;
 pub struct Lease {
     until_us: AtomicU64,
     until_wall_ms: AtomicU64,
+    is_over: AtomicBool,
 }
 
 impl Lease {
     /// A lease that does not end, for an instance that is alone by its nature (in tests).
     #[must_use]
     pub const fn endless() -> Self {
-        Self { until_us: AtomicU64::new(u64::MAX), until_wall_ms: AtomicU64::new(u64::MAX) }
+        Self {
+            until_us: AtomicU64::new(u64::MAX),
+            until_wall_ms: AtomicU64::new(u64::MAX),
+            is_over: AtomicBool::new(false),
+        }
     }
 
     /// Extends it after a sign of life that was given at `given` and that others hold for one for
@@ -31,15 +37,23 @@ impl Lease {
         self.until_wall_ms.store(given.wall_ms + span_ms, Ordering::Release);
     }
 
-    /// Ends it.
+    /// Ends it for good.
     pub fn end(&self) {
-        self.until_us.store(0, Ordering::Release);
+        self.is_over.store(true, Ordering::Release);
+    }
+
+    /// For how long the instance may still act, as things are now.
+    #[must_use]
+    pub fn left(&self, now: Now) -> Duration {
+        let until_us = if self.holds(now) { self.until_us.load(Ordering::Acquire) } else { 0 };
+        Duration::from_micros(until_us.saturating_sub(now.steady_us))
     }
 
     /// Whether the instance may act.
     #[must_use]
     pub fn holds(&self, now: Now) -> bool {
-        now.steady_us < self.until_us.load(Ordering::Acquire)
+        !self.is_over.load(Ordering::Acquire)
+            && now.steady_us < self.until_us.load(Ordering::Acquire)
             && now.wall_ms < self.until_wall_ms.load(Ordering::Acquire)
     }
 }
@@ -67,7 +81,10 @@ mod tests {
     fn an_end_is_final() {
         let lease = Lease::default();
         lease.extend(at(1000, 10), 5000);
+        assert_eq!(lease.left(at(1000, 10)), Duration::from_secs(4));
         lease.end();
-        assert!(!lease.holds(at(1000, 10)));
+        lease.extend(at(1001, 11), 5000);
+        assert!(!lease.holds(at(1001, 11)));
+        assert_eq!(lease.left(at(1001, 11)), Duration::ZERO);
     }
 }

@@ -154,7 +154,7 @@ impl Planner<'_> {
             let step = Step::Claim { partition, seq: 0, epoch, key, untold_since_ms: None };
             return is_target.then_some(step);
         };
-        let Owner { holder, next, epoch, key, .. } = seen.entry.clone()?;
+        let Owner { holder, next, epoch, key, since_ms, untold_since_ms } = seen.entry.clone()?;
         let (is_mine, from) = match (holder, next) {
             // It was claimed, and the acknowledgement was lost.
             (Some(holder), _) if holder == *self.me => (true, None),
@@ -172,7 +172,12 @@ impl Planner<'_> {
         };
         let told = from.as_ref().and_then(|from| view.told(from));
         let key = told.map_or(key, |told| told.key);
-        let untold_since_ms = told.map(|told| told.told_ms);
+        // A dead owner's own word covers what it had still to tell again itself.
+        let untold_since_ms = match (&from, told) {
+            (Some(_), Some(told)) => Some(told.told_ms),
+            (Some(_), None) => Some(untold_since_ms.unwrap_or(since_ms)),
+            (None, _) => untold_since_ms,
+        };
         is_mine.then_some(Step::Claim { partition, seq: seen.seq, epoch, key, untold_since_ms })
     }
 

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -23,6 +24,7 @@ use super::table::{Place, Table};
 use super::view::View;
 use crate::clock::Clock;
 use crate::domain::id::Partition;
+use crate::store::AppendError;
 use crate::store::registry::{Changes, Registry};
 use crate::wire::ownership::{Key, Member, MemberId, Process};
 
@@ -30,11 +32,13 @@ use crate::wire::ownership::{Key, Member, MemberId, Process};
 const TICK: Duration = Duration::from_millis(50);
 /// Wait between tries to join or to watch.
 const RETRY: Duration = Duration::from_millis(200);
+/// Wait before a watch that was broken off is made anew.
+const REWATCH: Duration = Duration::from_millis(10);
 /// How long a try may take.
 const TRY: Duration = Duration::from_secs(5);
 /// How often the members are asked whether they answer: the more there are, the more rarely.
-const PROBE_EVERY: Duration = Duration::from_millis(250);
-const PROBE_EVERY_PER_MEMBER: Duration = Duration::from_millis(25);
+const PROBE_EVERY: Duration = Duration::from_millis(100);
+const PROBE_EVERY_PER_MEMBER: Duration = Duration::from_millis(20);
 /// How often the store is looked at for what this instance did not write.
 const LOOK_AROUND_EVERY: Duration = Duration::from_secs(1);
 /// Partitions that change hands at the same time.
@@ -105,10 +109,10 @@ impl<R: Registry, H: Host> Steward<R, H> {
         let mut ready = Some(ready);
         while !*leaving.borrow() {
             let Some((heartbeat, lease)) = self.join(leaving.clone()).await else { return };
-            let me = heartbeat.id.clone();
+            let (me, acted_us) = (heartbeat.id.clone(), heartbeat.acted_us.clone());
             tracing::info!(member = me.as_str(), "joined");
             let beating = AbortOnDrop::new(tokio::spawn(heartbeat.run(leaving.clone())));
-            let mut term = Term::new(me.clone(), lease, beating, &leaving, &self);
+            let mut term = Term::new(me.clone(), (lease, acted_us), beating, &leaving, &self);
             let end = term.run(&self, leaving.clone(), &mut ready).await;
             term.lease.end();
             self.table.set(vec![Place::Nobody; usize::from(self.options.partitions)]);
@@ -130,23 +134,27 @@ impl<R: Registry, H: Host> Steward<R, H> {
         }
     }
 
+    /// The ID of the next membership.
+    fn next_id(&self) -> Option<MemberId> {
+        let instance = &self.options.instance;
+        match self.former.len() {
+            0 => MemberId::new(instance),
+            times => MemberId::new(&format!("{instance}-{}", times + 1)),
+        }
+    }
+
     /// Becomes a member, however long it takes; `None` when told to leave meanwhile.
     async fn join(
-        &self,
+        &mut self,
         mut leaving: watch::Receiver<bool>,
     ) -> Option<(Heartbeat<R, H>, Arc<Lease>)> {
-        let instance = &self.options.instance;
-        let id = match self.former.len() {
-            0 => instance.clone(),
-            times => format!("{instance}-{}", times + 1),
-        };
         let lease = Arc::new(Lease::default());
         let mut heartbeat = Heartbeat {
             registry: self.registry.clone(),
             host: self.host.clone(),
             clock: self.clock,
             ttl: self.options.ttl,
-            id: MemberId::new(&id)?,
+            id: self.next_id()?,
             member: Member {
                 process: self.process.clone(),
                 release: self.options.release.clone(),
@@ -155,6 +163,7 @@ impl<R: Registry, H: Host> Steward<R, H> {
                 beat: 0,
             },
             lease: lease.clone(),
+            acted_us: Arc::new(AtomicU64::new(self.clock.now().steady_us)),
             seq: 0,
         };
         loop {
@@ -165,8 +174,16 @@ impl<R: Registry, H: Host> Steward<R, H> {
                         tracing::warn!(%error, "could not join");
                         // A sign may be stored whose acknowledgement was lost.
                         let key = Key::Member(heartbeat.id.clone()).to_string();
-                        let found = self.registry.find(key, Instant::now() + TRY).await;
-                        heartbeat.seq = found.ok().flatten().unwrap_or_default();
+                        match self.registry.find(key, Instant::now() + TRY).await {
+                            Ok(Some(seq)) => heartbeat.seq = seq,
+                            // It has expired, and an ID ends with its entry.
+                            Ok(None) if error == AppendError::Conflict => {
+                                self.former.push(heartbeat.id.clone());
+                                heartbeat.id = self.next_id()?;
+                                heartbeat.seq = 0;
+                            }
+                            Ok(None) | Err(_) => {}
+                        }
                         sleep(RETRY).await;
                     }
                 },
@@ -180,6 +197,7 @@ impl<R: Registry, H: Host> Steward<R, H> {
 struct Term<R, H> {
     me: MemberId,
     lease: Arc<Lease>,
+    acted_us: Arc<AtomicU64>,
     heartbeat: AbortOnDrop<()>,
     view: View,
     /// Since when the view is built, in microseconds of the steady clock.
@@ -197,7 +215,7 @@ struct Term<R, H> {
 impl<R: Registry, H: Host> Term<R, H> {
     fn new(
         me: MemberId,
-        lease: Arc<Lease>,
+        (lease, acted_us): (Arc<Lease>, Arc<AtomicU64>),
         heartbeat: AbortOnDrop<()>,
         leaving: &watch::Receiver<bool>,
         steward: &Steward<R, H>,
@@ -214,6 +232,7 @@ impl<R: Registry, H: Host> Term<R, H> {
             ),
             me,
             lease,
+            acted_us,
             heartbeat,
             view: View::default(),
             watched_us: 0,
@@ -240,14 +259,14 @@ impl<R: Registry, H: Host> Term<R, H> {
             }
             let now_us = steward.clock.now().steady_us;
             tokio::select! {
-                change = changes.next() => match change {
-                    Some(Ok(change)) => {
-                        if change.key == Key::Member(self.me.clone()).to_string() {
-                            steward.host.observe_server_time(change.stored_ms);
-                        }
-                        self.view.apply(&change, now_us);
+                change = changes.next() => if let Some(Ok(change)) = change {
+                    if change.key == Key::Member(self.me.clone()).to_string() {
+                        steward.host.observe_server_time(change.stored_ms);
                     }
-                    Some(Err(_)) | None => changes = self.watch(steward).await,
+                    self.view.apply(&change, now_us);
+                } else {
+                    sleep(REWATCH).await;
+                    changes = self.watch(steward).await;
                 },
                 Some(done) = self.jobs.set.join_next() => match done {
                     Ok(done) => self.finish(done),
@@ -296,7 +315,7 @@ impl<R: Registry, H: Host> Term<R, H> {
             self.watched_us = steward.clock.now().steady_us;
             match steward.registry.watch(Instant::now() + TRY).await {
                 Ok(changes) => {
-                    self.view = View::default();
+                    self.view = View::after(&self.view);
                     for former in &steward.former {
                         self.view.end(former.clone());
                     }
@@ -320,11 +339,12 @@ impl<R: Registry, H: Host> Term<R, H> {
             // Who is not seen is taken for dead: so not before everybody who is there was seen.
             return;
         }
+        let now_us = steward.clock.now().steady_us;
+        self.acted_us.store(now_us, Ordering::Release);
         self.end_neighbours();
-        let mut candidates = self.view.candidates();
-        if self.is_leaving {
-            candidates.remove(&self.me);
-        }
+        let candidates = self.view.candidates();
+        // Not before the others can see it: they would hand back what they were given.
+        let is_leaving = self.is_leaving && !candidates.contains(&self.me);
         if candidates != self.targets.0 {
             let targets = assign(&candidates, steward.options.partitions);
             self.targets = (candidates, targets);
@@ -334,9 +354,9 @@ impl<R: Registry, H: Host> Term<R, H> {
                 me: &self.me,
                 held: &self.jobs.held,
                 targets: &self.targets.1,
-                is_leaving: self.is_leaving,
+                is_leaving,
                 ttl: steward.options.ttl,
-                now_us: steward.clock.now().steady_us,
+                now_us,
             };
             let steps = planner.steps(&self.view);
             (steps, planner.places(&self.view, &self.silent), planner.is_settled(&self.view))

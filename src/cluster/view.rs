@@ -34,6 +34,15 @@ pub struct View {
 }
 
 impl View {
+    /// A view that is begun anew: what an earlier one says of those who are gone still holds.
+    #[must_use]
+    pub fn after(earlier: &Self) -> Self {
+        // Who is missing in what comes now has expired since.
+        let seen = earlier.members.iter().map(|(id, seen)| (id.clone(), seen.at_us));
+        let expired = earlier.expired.clone().into_iter().chain(seen).collect();
+        Self { expired, ended: earlier.ended.clone(), ..Self::default() }
+    }
+
     /// Takes note of a change.
     pub fn apply(&mut self, change: &Change, now_us: u64) {
         self.is_complete |= change.is_caught_up;
@@ -42,6 +51,7 @@ impl View {
         match (key, &change.value) {
             (Key::Member(id), Value::Put(bytes)) => {
                 let entry = read(bytes, &change.key);
+                self.expired.remove(&id);
                 self.members.insert(id, Seen { entry, seq: change.seq, at_us: now_us });
             }
             (Key::Member(id), Value::Expired) => {
@@ -72,8 +82,10 @@ impl View {
         if before != self.candidates() {
             self.settled_us = now_us;
         }
-        let holders: BTreeSet<_> = self.owners.values().filter_map(holder).cloned().collect();
-        self.expired.retain(|id, _| holders.contains(id));
+        if self.is_complete {
+            let holders: BTreeSet<_> = self.owners.values().filter_map(holder).cloned().collect();
+            self.expired.retain(|id, _| holders.contains(id));
+        }
     }
 
     /// Takes a member for ended: this instance knows it for certain.

@@ -195,6 +195,8 @@ impl Config {
                 10,
                 DAY_MS,
             )),
+            // Three of five signs of life.
+            stale_after: Duration::from_millis(self.cluster.member_ttl_ms.saturating_mul(3) / 5),
             owner_wait: Duration::from_millis(number(
                 "cluster.owner_wait_ms",
                 self.cluster.owner_wait_ms,

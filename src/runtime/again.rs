@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::load::LoadError;
 use super::node::Node;
+use super::pending::OwnedUnderWay;
 use super::replay::{leave_out_deleted, runs};
 use super::settings::chunks;
 use crate::bus::Bus;
@@ -31,14 +32,20 @@ const GATHER: Duration = Duration::from_millis(200);
 const CLOCK_SLACK_MS: u64 = 200;
 /// Records read at once.
 const BATCH: usize = 256;
-/// Most messages that are told again after one death; the earliest are left to the next login.
+/// Most messages that are told again after one death, and how old they may be. Who misses others sees
+/// the gap in the revisions, or asks at the next login.
 const MESSAGES_MAX: usize = 100_000;
+const OLDEST_MS: u64 = 10 * 60 * 1000;
+/// Wait before it is tried again to read what is to be told again.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// A partition whose owner has died, and since when it may not have told everything.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Untold {
     pub(super) partition: Partition,
     pub(super) since_ms: u64,
+    /// Until it was told: should this owner die before, the next one has to.
+    pub(super) under_way: OwnedUnderWay,
 }
 
 /// What a user is to be told again.
@@ -62,8 +69,19 @@ impl<S: Store, B: Bus> Node<S, B> {
             sleep(GATHER).await;
             let untold =
                 std::mem::take(&mut *node.untold.lock().unwrap_or_else(PoisonError::into_inner));
-            if let Err(error) = node.tell_all_again(&untold).await {
-                tracing::warn!(%error, "not everything was told again that may not have been told");
+            // Until it is done, or these are not this instance's any more.
+            while let Err(error) = node.tell_all_again(&untold).await {
+                tracing::warn!(%error, "what may not have been told could not be told again yet");
+                sleep(RETRY).await;
+                if untold.iter().all(|untold| node.tenure(untold.partition).is_none()) {
+                    return;
+                }
+            }
+            for Untold { partition, under_way, .. } in untold {
+                if let Some(tenure) = node.tenure(partition) {
+                    tenure.set_told();
+                }
+                drop(under_way);
             }
         });
     }
@@ -71,15 +89,14 @@ impl<S: Store, B: Bus> Node<S, B> {
     async fn tell_all_again(&self, untold: &[Untold]) -> Result<(), LoadError> {
         let taken: BTreeSet<Partition> = untold.iter().map(|untold| untold.partition).collect();
         let since_ms = untold.iter().map(|untold| untold.since_ms).min().unwrap_or_default();
+        let oldest_ms = self.clock.now().wall_ms.saturating_sub(OLDEST_MS);
+        let since_ms = since_ms.max(oldest_ms);
         let mut news = BTreeMap::new();
         let mut messages = 0;
         for number in 0..self.subjects.partitions() {
             let partition = Partition(number);
-            messages += self.gather(partition, since_ms, &taken, &mut news).await?;
-            if messages > MESSAGES_MAX {
-                tracing::warn!(messages, "too much to tell again");
-                break;
-            }
+            let most = MESSAGES_MAX - messages;
+            messages += self.gather(partition, since_ms, &taken, most, &mut news).await?;
         }
         tracing::info!(messages, users = news.len(), "telling again");
         for (user, news) in news {
@@ -94,6 +111,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         partition: Partition,
         since_ms: u64,
         taken: &BTreeSet<Partition>,
+        most: usize,
         news: &mut BTreeMap<UserId, News>,
     ) -> Result<usize, LoadError> {
         let stream = StreamId::Log(partition);
@@ -104,6 +122,10 @@ impl<S: Store, B: Bus> Node<S, B> {
             let subject = self.subjects.all_log(partition);
             let batch = self.store.read(stream, subject, from, BATCH, self.deadline()).await?;
             for record in &batch.records {
+                if count >= most {
+                    tracing::warn!(most = MESSAGES_MAX, "there is more to tell again than is told");
+                    return Ok(count);
+                }
                 let Some((receiver, sender)) = parties(record) else { continue };
                 let is_for = |user| taken.contains(&self.subjects.partition(&Token::of(user)));
                 let (to_receiver, to_sender) = (is_for(&receiver), is_for(&sender));

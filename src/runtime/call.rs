@@ -64,10 +64,14 @@ impl<S: Store, B: Bus> Node<S, B> {
         // What was decided is of no use if somebody else has decided since. A message that was sent
         // is stored, whoever owns what now.
         let is_sent = matches!(&result, Ok(Outcome { reply: Reply::Sent { .. }, .. }));
-        let result = if is_sent || result.is_err() || tenure.may_act() {
-            result
-        } else {
-            Err(NO_OWNER.into())
+        let result = match result {
+            Ok(outcome) if !is_sent && !tenure.may_act() => Err(if outcome.reply.is_read() {
+                NO_OWNER.into()
+            } else {
+                // It was stored, and the next owner may have read before that.
+                Failure::OutcomeUnknown.into()
+            }),
+            result => result,
         };
         let error = result.as_ref().err().map(|error| (error.code(), error.reason()));
         self.counters.count(began.elapsed(), error);

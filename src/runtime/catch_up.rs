@@ -119,7 +119,10 @@ impl<S: Store, B: Bus> Node<S, B> {
         while receiver.tenure.may_act() {
             match self.catch_up(receiver, sender, Instant::now() + TRY).await {
                 Ok(()) => break,
-                Err(LoadError::Read(_)) => receiver.tenure.sleep(RETRY).await,
+                Err(LoadError::Read(error)) => {
+                    tracing::warn!(%error, "it is not known yet whether a message was stored");
+                    receiver.tenure.sleep(RETRY).await;
+                }
                 Err(LoadError::Record(error)) => {
                     tracing::error!(%error, "the store holds what peerd cannot read");
                     return;

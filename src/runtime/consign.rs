@@ -9,7 +9,7 @@ use super::cell::{STRAGGLER, UserCell};
 use super::load::LoadError;
 use super::node::Node;
 use super::route::{NO_OWNER, Route};
-use super::tenure::{Tenure, Work};
+use super::tenure::{Tenure, What, Work};
 use crate::bus::{AskError, Bus, Incoming, Kind, Outgoing};
 use crate::domain::id::UserId;
 use crate::domain::message::Direction;
@@ -37,7 +37,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let partition = self.subjects.partition(&receiver);
         let until = deadline.min(Instant::now() + self.options.owner_wait);
         loop {
-            match self.wait_for_owner(partition, until).await {
+            match self.wait_for_owner(partition, What::Delivery, until).await {
                 Route::Here(work) => {
                     return self.accept_delivery(&work.tenure, delivery, purpose, deadline).await;
                 }
@@ -53,6 +53,9 @@ impl<S: Store, B: Bus> Node<S, B> {
                     if let Ok(Some(Delivered { head: Some(head), .. })) = &answer {
                         self.store.reaches(StreamId::Log(partition), head.stream_seq);
                     }
+                    if answer.as_ref().is_err_and(may_be_stored) {
+                        self.find_sent(&delivery);
+                    }
                     return answer;
                 }
                 Err(AskError::Nobody) => {
@@ -63,6 +66,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                     let _ = timeout_at(Instant::now() + AGAIN, changes.changed()).await;
                 }
                 Err(AskError::Unknown) if purpose == Purpose::Deliver => {
+                    self.find_sent(&delivery);
                     return Err(Failure::OutcomeUnknown.into());
                 }
                 Err(AskError::Unknown) => return Err(Failure::StoreUnavailable.into()),
@@ -96,7 +100,8 @@ impl<S: Store, B: Bus> Node<S, B> {
         let Some(Ok(user)) = user else { return };
         match delivery::decode(&incoming.body, &user) {
             Ok(Ask::Deliver(delivery, purpose)) => {
-                let deadline = self.deadline();
+                // Before whoever asks gives up: an answer that is known is better than none.
+                let deadline = Instant::now() + self.options.call_deadline * 4 / 5;
                 let answer = self.accept_delivery(&work.tenure, *delivery, purpose, deadline).await;
                 self.answer_ask(&incoming, &answer);
             }
@@ -131,8 +136,12 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     /// Finds out, after the caller was told that the outcome is unknown, whether the message was
     /// stored by the owner of its receiver: the sender's own view follows the log.
-    pub(super) fn find_sent(self: &Arc<Self>, sender: &Arc<UserCell>, receiver: UserId) {
-        let (node, sender) = (self.clone(), sender.clone());
+    fn find_sent(self: &Arc<Self>, delivery: &Delivery) {
+        if !delivery.send.draft.content.is_stored() {
+            return;
+        }
+        let Some(sender) = self.user_in_memory(&delivery.from) else { return };
+        let (node, receiver) = (self.clone(), delivery.send.to.clone());
         self.tasks.spawn(async move {
             // The other owner has its own deadline, and what it has given up may still be stored.
             let ends = Instant::now() + node.options.call_deadline + STRAGGLER;

@@ -1,11 +1,11 @@
 //! Beginning and ending to own partitions.
 
-use std::sync::Arc;
+use std::ops::RangeInclusive;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
-use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use tokio::time::{Instant, timeout};
 
 use super::again::{Untold, parties};
@@ -13,8 +13,8 @@ use super::load::{LoadError, is_sentinel};
 use super::node::Node;
 use super::tenure::Tenure;
 use crate::bus::{AskError, Bus};
-use crate::cluster::host::{Grant, Host, NotOpened};
-use crate::domain::id::{OrderKey, Partition};
+use crate::cluster::host::{Closed, Grant, Host, NotOpened};
+use crate::domain::id::Partition;
 use crate::store::{Start, Store, StreamId};
 use crate::wire::ownership::{MemberId, Told};
 use crate::wire::record;
@@ -28,8 +28,6 @@ const HEARD: Duration = Duration::from_secs(1);
 const WRITES_AT_CLOSE: usize = 64;
 /// Newest records of a partition among which the newest order key is.
 const KEYS_IN_FLIGHT: u64 = 256;
-/// Streams that are asked at the same time.
-const CONCURRENT: usize = 32;
 /// Partitions that are looked at in one look around, and records that are read for one gap.
 const LOOKS: usize = 64;
 const GAP_RECORDS: usize = 256;
@@ -48,27 +46,34 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
     }
 
     async fn open(&self, grant: Grant) -> Result<(), NotOpened> {
+        // Before it is open: how far everything was told does not move past what is to be told again.
+        let ahead_ms = self.server_ahead_ms.load(Ordering::Relaxed);
+        let under_way = grant.untold_since_ms.map(|since_ms| {
+            self.pending.clone().begin_owned(since_ms.saturating_add_signed(-ahead_ms))
+        });
         let opened = self.try_open(&grant, Instant::now() + OPEN).await;
         opened.map_err(|error| NotOpened(error.to_string()))?;
-        if let Some(since_ms) = grant.untold_since_ms {
-            self.tell_again(Untold { partition: grant.partition, since_ms });
+        if let Some((since_ms, under_way)) = grant.untold_since_ms.zip(under_way) {
+            self.tell_again(Untold { partition: grant.partition, since_ms, under_way });
         }
         Ok(())
     }
 
-    async fn close(&self, partition: Partition) -> OrderKey {
-        let Some(tenure) = self.tenure(partition) else { return OrderKey::ZERO };
+    async fn close(&self, partition: Partition) -> Closed {
+        let Some(tenure) = self.tenure(partition) else { return Closed::default() };
         // Before it takes nothing new: calls wait while it does not.
-        let _ = timeout(HEARD, self.store_all_heard(&tenure)).await;
+        self.store_all_heard(&tenure, Instant::now() + HEARD).await;
+        let told = self.told_ms();
         if timeout(self.options.call_deadline, tenure.close()).await.is_err() {
             tracing::warn!(%partition, "something was under way for too long");
         }
-        // The next owner does not tell again what is on its way out.
+        let mut untold_since_ms = tenure.untold_since_ms();
+        // What is on its way out is not sent once the tenure is over.
         if !self.bus.reach(Instant::now() + PULSE).await {
-            tracing::warn!(%partition, "not everything was told");
+            untold_since_ms = untold_since_ms.or(Some(told));
         }
         self.forget(&tenure);
-        tenure.clock.newest()
+        Closed { key: tenure.clock.newest(), untold_since_ms }
     }
 
     async fn unlisten(&self, partition: Partition) {
@@ -81,18 +86,25 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
         }
     }
 
-    async fn pulse(&self) -> Option<Told> {
+    async fn is_reached(&self) -> bool {
+        let asked_us = self.clock.now().steady_us;
+        let is_reached = self.bus.is_reached(Instant::now() + PULSE).await;
+        if is_reached {
+            self.reached_us.fetch_max(asked_us, Ordering::Relaxed);
+        }
+        is_reached
+    }
+
+    async fn told(&self) -> Option<Told> {
         // Read first: what begins after this is told after this.
-        let told_ms = self.pending.since(self.clock.now().wall_ms);
-        // By the server's clock, by which messages are stored.
-        let told_ms = told_ms.saturating_add_signed(self.server_ahead_ms.load(Ordering::Relaxed));
+        let told_ms = self.told_ms();
         let key = self.tenures().map(|tenure| tenure.clock.newest()).max().unwrap_or_default();
         let is_reached = self.bus.reach(Instant::now() + PULSE).await;
         is_reached.then_some(Told { told_ms, key })
     }
 
     async fn answers(&self, member: &MemberId) -> bool {
-        let instance = member.as_str().split('-').next().unwrap_or_default();
+        let instance = member.instance();
         let subject = self.subjects.probe(instance);
         let answer = self.bus.ask(subject, bytes::Bytes::new(), Instant::now() + ANSWERS).await;
         // Slow is not silent.
@@ -129,10 +141,11 @@ impl<S: Store, B: Bus> Node<S, B> {
     async fn try_open(&self, grant: &Grant, deadline: Instant) -> Result<(), LoadError> {
         let partition = grant.partition;
         let (log, state) = (StreamId::Log(partition), StreamId::State(partition));
-        let (log_end, state_end, ()) = futures::try_join!(
-            async { Ok::<_, LoadError>(self.store.last_seq(log, deadline).await?) },
-            async { Ok(self.store.last_seq(state, deadline).await?) },
-            self.know_ends(deadline),
+        // Whoever had the partition knew of what others had stored, too.
+        self.store.forget_ends();
+        let (log_end, state_end) = futures::try_join!(
+            self.store.last_seq(log, deadline),
+            self.store.last_seq(state, deadline),
         )?;
         let tenure = Tenure::new(grant, self.clock, (log_end, state_end));
         tenure.clock.observe(grant.key);
@@ -142,48 +155,47 @@ impl<S: Store, B: Bus> Node<S, B> {
         let most = usize::try_from(KEYS_IN_FLIGHT).unwrap_or(usize::MAX);
         let all = self.subjects.all_log(partition);
         for record in self.store.read(log, all, start, most, deadline).await?.records {
-            if !is_sentinel(&record) {
-                tenure.clock.observe(record::key(&record.payload)?);
+            if is_sentinel(&record) {
+                continue;
+            }
+            match record::key(&record.payload) {
+                Ok(key) => tenure.clock.observe(key),
+                // Of a newer version, perhaps. It is no reason to leave all others unserved.
+                Err(error) => tracing::error!(%error, "the store holds what peerd cannot read"),
             }
         }
         let slot = &self.tenures[usize::from(partition.0)];
-        *slot.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Arc::new(tenure));
+        let mut slot = slot.write().unwrap_or_else(PoisonError::into_inner);
+        // What was abandoned meanwhile stays so.
+        if tenure.may_act() {
+            *slot = Some(Arc::new(tenure));
+        }
         Ok(())
     }
 
-    /// Sees to it that reads of any log show what was stored until now, whoever stored it: the
-    /// owner before knew of it. Once for all partitions that are opened at the same time.
-    async fn know_ends(&self, deadline: Instant) -> Result<(), LoadError> {
-        if !self.store.may_lag() {
-            return Ok(());
-        }
-        let asked = Instant::now();
-        let mut known = self.ends_known.lock().await;
-        if known.is_some_and(|known| known >= asked) {
-            return Ok(());
-        }
-        let began = Instant::now();
-        stream::iter(0..self.subjects.partitions())
-            .map(|number| self.store.last_seq(StreamId::Log(Partition(number)), deadline))
-            .buffer_unordered(CONCURRENT)
-            .try_for_each(|_| std::future::ready(Ok(())))
-            .await?;
-        *known = Some(began);
-        Ok(())
+    /// Up to when everything that is not under way was told, by the server's clock, by which messages
+    /// are stored.
+    fn told_ms(&self) -> u64 {
+        let told_ms = self.pending.since(self.clock.now().wall_ms);
+        told_ms.saturating_add_signed(self.server_ahead_ms.load(Ordering::Relaxed))
     }
 
     fn forget(&self, tenure: &Tenure) {
         tenure.end();
         let slot = &self.tenures[usize::from(tenure.partition.0)];
-        *slot.write().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+        *slot.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Stores when each user in memory was last heard from.
-    async fn store_all_heard(&self, tenure: &Tenure) {
+    /// Stores when each user in memory was last heard from, as far as the time allows.
+    async fn store_all_heard(&self, tenure: &Tenure, until: Instant) {
         let cells = tenure.cells();
         let lagging: Vec<_> = cells.iter().filter(|cell| cell.is_heard_lagging()).collect();
         for chunk in lagging.chunks(WRITES_AT_CLOSE) {
+            // What was begun is waited for: its acknowledgement tells where the entry is.
             join_all(chunk.iter().map(|cell| self.store_heard(cell))).await;
+            if Instant::now() >= until {
+                return;
+            }
         }
     }
 
@@ -198,25 +210,39 @@ impl<S: Store, B: Bus> Node<S, B> {
         let last = self.store.last_seq(stream, deadline).await?;
         let gaps = tenure.written(stream).look(last);
         for gap in gaps {
-            let (partition, first) = (tenure.partition, *gap.start());
+            self.take_gap_in(tenure, stream, &gap, deadline).await?;
+            // Not before: where that failed, it is looked at again.
+            tenure.written(stream).know(gap);
+        }
+        Ok(())
+    }
+
+    async fn take_gap_in(
+        self: &Arc<Self>,
+        tenure: &Arc<Tenure>,
+        stream: StreamId,
+        gap: &RangeInclusive<u64>,
+        deadline: Instant,
+    ) -> Result<(), LoadError> {
+        let partition = tenure.partition;
+        let mut next = *gap.start();
+        while next <= *gap.end() {
             let all = match stream {
                 StreamId::Log(_) => self.subjects.all_log(partition),
                 StreamId::State(_) => self.subjects.all_state(partition),
             };
-            let start = Start::Seq(first);
+            let start = Start::Seq(next);
             let batch = self.store.read(stream, all, start, GAP_RECORDS, deadline).await?;
             let inside = batch.records.iter().filter(|record| gap.contains(&record.stream_seq));
-            let found: Vec<_> = inside.filter(|record| !is_sentinel(record)).collect();
-            if found.is_empty() {
-                continue;
-            }
-            tracing::info!(%partition, first, "a stream holds what was not written here");
-            for record in found {
+            for record in inside.filter(|record| !is_sentinel(record)) {
+                tracing::info!(%partition, seq = record.stream_seq, "was not written here");
                 match stream {
                     StreamId::Log(_) => self.take_in(tenure, record, deadline).await?,
                     StreamId::State(_) => self.doubt_entry(tenure, &record.subject),
                 }
             }
+            let Some(last) = batch.records.last().filter(|_| batch.remaining > 0) else { break };
+            next = last.stream_seq + 1;
         }
         Ok(())
     }

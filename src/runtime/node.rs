@@ -34,6 +34,8 @@ pub const MESSAGES_PER_CALL: usize = 8;
 /// Room for messages on their way out beyond what the calls under way may need: for refusals and
 /// replays.
 pub const ROOM_BEYOND_CALLS: usize = 4096;
+/// One of so many calls under way may wait for an owner.
+const WAITING_SHARE: usize = 4;
 
 /// What the configuration sets for a node.
 #[derive(Clone, Debug)]
@@ -44,6 +46,8 @@ pub struct Options {
     pub call_deadline: Duration,
     /// How long a call waits while nobody owns its partition.
     pub owner_wait: Duration,
+    /// How long the server may be silent before what arrives is taken for old.
+    pub stale_after: Duration,
     /// How often callers are asked to call.
     pub heartbeat_interval_ms: u64,
     /// How far the stored time of a user's last call may lag behind.
@@ -77,6 +81,10 @@ pub struct Node<S, B> {
     pub(super) counters: Arc<Counters>,
     /// Requests of other instances, which must not wait for calls: these wait for them.
     pub(super) deliveries: Arc<Semaphore>,
+    /// Those of them that may wait for an owner.
+    pub(super) waiting: Semaphore,
+    /// When the server was last heard of, in microseconds of the steady clock.
+    pub(super) reached_us: AtomicU64,
     /// Calls that were passed on to other instances.
     pub(super) routed: AtomicU64,
     /// What goes on after its call was answered.
@@ -87,11 +95,9 @@ pub struct Node<S, B> {
     pub(super) tenures: Vec<RwLock<Option<Arc<Tenure>>>>,
     /// What is to be told again, of owners that have died.
     pub(super) untold: Mutex<Vec<Untold>>,
-    pub(super) pending: Pending,
+    pub(super) pending: Arc<Pending>,
     /// How far the server's clock is ahead of this machine's, in milliseconds, at least.
     pub(super) server_ahead_ms: AtomicI64,
-    /// Since when the ends of all logs are known.
-    pub(super) ends_known: tokio::sync::Mutex<Option<Instant>>,
     /// The partition at which the next look around begins.
     pub(super) next_look: AtomicU16,
 }
@@ -107,6 +113,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         clock: Clock,
         table: Arc<Table>,
     ) -> Arc<Self> {
+        let waiting = Semaphore::new((options.calls_under_way / WAITING_SHARE).max(1));
         Arc::new(Self {
             store,
             bus,
@@ -117,13 +124,14 @@ impl<S: Store, B: Bus> Node<S, B> {
             options,
             clock,
             counters: Arc::default(),
+            waiting,
+            reached_us: AtomicU64::new(clock.now().steady_us),
             routed: AtomicU64::new(0),
             tasks: TaskTracker::new(),
             table,
             untold: Mutex::default(),
-            pending: Pending::default(),
+            pending: Arc::default(),
             server_ahead_ms: AtomicI64::new(0),
-            ends_known: tokio::sync::Mutex::default(),
             next_look: AtomicU16::new(0),
         })
     }
@@ -245,6 +253,8 @@ impl<S: Store, B: Bus> Node<S, B> {
         if !tenure.may_act() {
             return Err(AppendError::Unavailable("not the owner any more".to_owned()));
         }
+        // Nor is it tried any longer than this instance is sure to be the owner.
+        let deadline = deadline.min(Instant::now() + tenure.lease_left());
         let seq = self.store.append(stream, subject, payload, expected_seq, deadline).await?;
         if !tenure.may_act() {
             return Err(AppendError::Unknown);

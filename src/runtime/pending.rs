@@ -1,7 +1,7 @@
 //! Since when something is under way, so that it is known up to when everything was told.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What is under way, by when it began.
 #[derive(Debug, Default)]
@@ -10,15 +10,25 @@ pub(super) struct Pending {
 }
 
 /// Something under way, until this is dropped.
+#[derive(Debug)]
 #[must_use]
-pub(super) struct UnderWay<'p> {
-    pending: &'p Pending,
+pub(super) struct UnderWay<P: std::ops::Deref<Target = Pending>> {
+    pending: P,
     start_ms: u64,
 }
 
+/// Something under way that goes on beside everything else.
+pub(super) type OwnedUnderWay = UnderWay<Arc<Pending>>;
+
 impl Pending {
     /// Notes that something begins.
-    pub(super) fn begin(&self, now_ms: u64) -> UnderWay<'_> {
+    pub(super) fn begin(&self, now_ms: u64) -> UnderWay<&Self> {
+        *self.lock().entry(now_ms).or_default() += 1;
+        UnderWay { pending: self, start_ms: now_ms }
+    }
+
+    /// As [`Pending::begin`], for what goes on beside everything else.
+    pub(super) fn begin_owned(self: Arc<Self>, now_ms: u64) -> OwnedUnderWay {
         *self.lock().entry(now_ms).or_default() += 1;
         UnderWay { pending: self, start_ms: now_ms }
     }
@@ -33,7 +43,7 @@ impl Pending {
     }
 }
 
-impl Drop for UnderWay<'_> {
+impl<P: std::ops::Deref<Target = Pending>> Drop for UnderWay<P> {
     fn drop(&mut self) {
         let mut by_start_ms = self.pending.lock();
         if let Some(count) = by_start_ms.get_mut(&self.start_ms) {

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use tokio::time::{Instant, timeout_at};
 
 use super::node::Node;
-use super::tenure::Work;
-use crate::bus::{Bus, Incoming, Kind, Outgoing};
+use super::tenure::{What, Work};
+use crate::bus::{Bus, Incoming, Kind, Outgoing, Permit};
 use crate::cluster::table::Place;
 use crate::domain::id::Partition;
 use crate::store::Store;
@@ -33,6 +33,16 @@ pub(super) enum Route {
     Nowhere,
 }
 
+/// The right to pass something on, which ends in time.
+#[derive(Debug)]
+struct Until(Instant);
+
+impl Permit for Until {
+    fn holds(&self) -> bool {
+        Instant::now() < self.0
+    }
+}
+
 /// Nobody came to own the partition in time.
 pub(super) const NO_OWNER: Failure = Failure::NoOwner { retry_after_ms: NO_OWNER_RETRY_MS };
 
@@ -46,13 +56,21 @@ impl<S: Store, B: Bus> Node<S, B> {
             self.refuse_malformed(&incoming);
             return;
         };
-        let route = self.route(partition);
+        if self.is_stale() {
+            // It may have come long ago, and its caller have asked again since.
+            self.refuse(&incoming, NO_OWNER);
+            return;
+        }
+        let what = self.what(&incoming);
+        let route = self.route(partition, what);
         if matches!(route, Route::There) && incoming.hops < HOPS_MAX {
             self.pass_on(incoming);
             return;
         }
-        let is_ask = self.subjects.parse_ask(&incoming.subject).is_some();
-        let permits = if is_ask { &self.deliveries } else { &self.calls };
+        let permits = match what {
+            What::Delivery => &self.deliveries,
+            What::Call => &self.calls,
+        };
         let Ok(permit) = permits.clone().try_acquire_owned() else {
             let failure = Failure::Overloaded { retry_after_ms: OVERLOADED_RETRY_MS };
             self.refuse(&incoming, failure);
@@ -68,26 +86,49 @@ impl<S: Store, B: Bus> Node<S, B> {
     /// Handles a call, or a request of another instance, to its end.
     pub async fn handle(self: &Arc<Self>, incoming: Incoming) {
         match self.addressee(&incoming) {
-            Some(partition) => self.go(incoming, partition, self.route(partition)).await,
+            Some(partition) => {
+                let route = self.route(partition, self.what(&incoming));
+                self.go(incoming, partition, route).await;
+            }
             None => self.refuse_malformed(&incoming),
         }
     }
 
     async fn go(self: &Arc<Self>, incoming: Incoming, partition: Partition, route: Route) {
+        let what = self.what(&incoming);
         let route = match route {
             Route::Here(work) => Route::Here(work),
             Route::There | Route::Nowhere => {
-                self.wait_for_owner(partition, Instant::now() + self.options.owner_wait).await
+                // Those that wait leave room for calls to partitions that are served.
+                let Ok(_place) = self.waiting.try_acquire() else {
+                    self.refuse(&incoming, NO_OWNER);
+                    return;
+                };
+                let until = Instant::now() + self.options.owner_wait;
+                self.wait_for_owner(partition, what, until).await
             }
         };
-        match route {
-            Route::Here(work) if self.subjects.parse_ask(&incoming.subject).is_some() => {
-                self.handle_ask(incoming, work).await;
-            }
-            Route::Here(work) => self.handle_call(incoming, work).await,
-            Route::There if incoming.hops < HOPS_MAX => self.pass_on(incoming),
-            Route::There | Route::Nowhere => self.refuse(&incoming, NO_OWNER),
+        match (route, what) {
+            (Route::Here(work), What::Delivery) => self.handle_ask(incoming, work).await,
+            (Route::Here(work), What::Call) => self.handle_call(incoming, work).await,
+            (Route::There, _) if incoming.hops < HOPS_MAX => self.pass_on(incoming),
+            (Route::There | Route::Nowhere, _) => self.refuse(&incoming, NO_OWNER),
         }
+    }
+
+    fn what(&self, incoming: &Incoming) -> What {
+        match self.subjects.parse_ask(&incoming.subject) {
+            Some(_) => What::Delivery,
+            None => What::Call,
+        }
+    }
+
+    /// Whether the server has not been heard of for so long that this process, or its connection,
+    /// stood still: until it is heard of again, what arrives may be old.
+    fn is_stale(&self) -> bool {
+        let heard_us = self.reached_us.load(Ordering::Relaxed);
+        let silent_us = self.clock.now().steady_us.saturating_sub(heard_us);
+        u128::from(silent_us) > self.options.stale_after.as_micros()
     }
 
     /// The partition that a call, or a request of another instance, is for.
@@ -102,8 +143,8 @@ impl<S: Store, B: Bus> Node<S, B> {
     }
 
     /// Where something for a partition goes.
-    pub(super) fn route(&self, partition: Partition) -> Route {
-        if let Some(work) = self.tenure(partition).and_then(|tenure| tenure.enter()) {
+    pub(super) fn route(&self, partition: Partition, what: What) -> Route {
+        if let Some(work) = self.tenure(partition).and_then(|tenure| tenure.enter(what)) {
             return Route::Here(work);
         }
         match self.table.place(partition) {
@@ -114,10 +155,15 @@ impl<S: Store, B: Bus> Node<S, B> {
     }
 
     /// Where something for a partition goes, as soon as somebody owns it.
-    pub(super) async fn wait_for_owner(&self, partition: Partition, until: Instant) -> Route {
+    pub(super) async fn wait_for_owner(
+        &self,
+        partition: Partition,
+        what: What,
+        until: Instant,
+    ) -> Route {
         let mut changes = self.table.changes();
         loop {
-            match self.route(partition) {
+            match self.route(partition, what) {
                 Route::Nowhere => {}
                 route @ (Route::Here(_) | Route::There) => return route,
             }
@@ -140,6 +186,8 @@ impl<S: Store, B: Bus> Node<S, B> {
         self.routed.fetch_add(1, Ordering::Relaxed);
         let kind = Kind::Routed { reply_to, content_type, hops: hops + 1 };
         let encoding = Encoding::default();
-        self.emit(Outgoing { subject: routed, encoding, kind, body, permit: None });
+        // What waits on its way out for too long is not done after its caller has given up.
+        let permit: Arc<dyn Permit> = Arc::new(Until(Instant::now() + self.options.owner_wait));
+        self.emit(Outgoing { subject: routed, encoding, kind, body, permit: Some(permit) });
     }
 }

@@ -12,6 +12,7 @@ use super::cell::{Turn, UserCell};
 use super::consign::may_be_stored;
 use super::load::LoadError;
 use super::node::Node;
+use super::route::NO_OWNER;
 use super::tenure::Tenure;
 use crate::bus::Bus;
 use crate::domain::conversation::Head;
@@ -48,6 +49,10 @@ impl<S: Store, B: Bus> Node<S, B> {
     ) -> Result<Reply, CallError> {
         send.validate(&sender.id, self.limits())?;
         let is_stored = send.draft.content.is_stored();
+        if !is_stored {
+            // Before it is let through: nobody knows what the owner before has let through last.
+            sleep_until(sender.tenure.commands_from.min(deadline)).await;
+        }
         let now = self.clock.now();
         let admitted = sender.lock().admit(is_stored, now.steady_us, self.limits());
         let place = match admitted {
@@ -114,21 +119,9 @@ impl<S: Store, B: Bus> Node<S, B> {
             self.consign(asked, Purpose::Ask, deadline).await?;
             self.first_contact(sender, &to, deadline).await?;
         }
-        if !is_stored {
-            sleep_until(sender.tenure.commands_from).await;
-        }
         let delivery = delivery(&sender.lock(), send, timestamp_ms);
-        let delivered = match self.consign(delivery, Purpose::Deliver, deadline).await {
-            Ok(delivered) => delivered.ok_or(Failure::Internal)?,
-            Err(error) => {
-                // Where the receiver's partition is served here, too, its part tells both.
-                let is_elsewhere = self.tenure(self.subjects.partition(&Token::of(&to))).is_none();
-                if is_stored && is_elsewhere && may_be_stored(&error) {
-                    self.find_sent(sender, to);
-                }
-                return Err(error);
-            }
-        };
+        let delivered = self.consign(delivery, Purpose::Deliver, deadline).await?;
+        let delivered = delivered.ok_or(Failure::Internal)?;
         match delivered.head {
             Some(head) => {
                 self.tell_sender(sender, &delivered.message, head, &delivered.receiver_name);
@@ -188,6 +181,9 @@ impl<S: Store, B: Bus> Node<S, B> {
                     self.catch_up(&receiver, &delivery.from, deadline)
                         .await
                         .map_err(Failure::from)?;
+                }
+                Err(AppendError::Unavailable(_)) if !receiver.tenure.may_act() => {
+                    return Err(NO_OWNER.into());
                 }
                 Err(AppendError::Unavailable(why)) => {
                     tracing::warn!(%why, "a message could not be stored");
@@ -396,8 +392,9 @@ impl<S: Store, B: Bus> Node<S, B> {
     /// stored. The pair's turn is kept until then: nothing may be decided on a guess.
     fn find_out(self: &Arc<Self>, receiver: Arc<UserCell>, sender: UserId, turn: Turn) {
         let (node, work) = (self.clone(), receiver.tenure.go_on());
+        let under_way = self.pending.clone().begin_owned(self.clock.now().wall_ms);
         self.tasks.spawn(async move {
-            let _under_way = node.pending.begin(node.clock.now().wall_ms);
+            let _under_way = under_way;
             node.resolve(&receiver, &sender, (turn, work)).await;
         });
     }

@@ -116,8 +116,11 @@ impl<S: Store, B: Bus> Node<S, B> {
         let now_ms = self.clock.now().wall_ms;
         cell.lock().hear(now_ms, self.limits())?;
         if cell.claim_heard(now_ms, now_ms + self.options.heard_write_interval_ms) {
-            let (node, cell) = (self.clone(), cell.clone());
-            self.tasks.spawn(async move { node.store_heard(&cell).await });
+            let (node, cell, work) = (self.clone(), cell.clone(), cell.tenure.go_on());
+            self.tasks.spawn(async move {
+                node.store_heard(&cell).await;
+                drop(work);
+            });
         }
         Ok(())
     }
@@ -140,11 +143,12 @@ impl<S: Store, B: Bus> Node<S, B> {
     pub(super) fn note_revision(self: &Arc<Self>, cell: &Arc<UserCell>, user: &mut User) {
         let is_new = std::mem::take(&mut user.is_revision_unstored);
         if is_new && !cell.is_revision_due.swap(true, Ordering::Relaxed) {
-            let (node, cell) = (self.clone(), cell.clone());
+            let (node, cell, work) = (self.clone(), cell.clone(), cell.tenure.go_on());
             self.tasks.spawn(async move {
                 tokio::time::sleep(REVISION_LAG).await;
                 cell.is_revision_due.store(false, Ordering::Relaxed);
                 node.store_heard(&cell).await;
+                drop(work);
             });
         }
     }

@@ -12,6 +12,7 @@ use super::cell::UserCell;
 use super::conversations::Face;
 use super::history::Reader;
 use super::node::Node;
+use super::route::NO_OWNER;
 use crate::bus::Bus;
 use crate::domain::clear::clear_unread;
 use crate::domain::clock::Lane;
@@ -293,6 +294,7 @@ impl<S: Store, B: Bus> Node<S, B> {
 /// was, the user is loaded anew before the next use.
 pub(super) fn entry_failure(cell: &UserCell, error: &AppendError) -> Failure {
     match error {
+        AppendError::Unavailable(_) if !cell.tenure.may_act() => NO_OWNER,
         AppendError::Unavailable(why) => {
             tracing::warn!(%why, "an entry could not be written");
             Failure::StoreUnavailable

@@ -22,6 +22,7 @@ use crate::domain::id::{Partition, UserId};
 use crate::domain::message::Message;
 use crate::store::StreamId;
 
+const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// For how long what was sent counts against a rate.
 const RATE_SPAN: Duration = Duration::from_secs(1);
 /// Users that a sweep looks at for each user that comes in.
@@ -41,10 +42,12 @@ pub(super) struct Tenure {
     users: Mutex<Users>,
     /// The latest messages, so that those that cross them can be told beside them.
     latest: Mutex<VecDeque<Arc<Message>>>,
-    /// What is under way.
-    work: TaskTracker,
-    /// Whether it takes nothing new.
-    is_closing: AtomicBool,
+    /// The calls under way. They may wait for deliveries, here or elsewhere.
+    calls: Stage,
+    /// The deliveries under way, and what goes on beside calls. They wait for the store alone.
+    deliveries: Stage,
+    /// What is to be told again, since when by the server's clock, in milliseconds since 1970.
+    untold_since_ms: Mutex<Option<u64>>,
     /// Whether it is over.
     over: CancellationToken,
     log: Mutex<Written>,
@@ -56,6 +59,36 @@ pub(super) struct Tenure {
 struct Users {
     cells: IndexMap<UserId, Arc<UserCell>>,
     hand: usize,
+}
+
+/// What is taken on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    /// A call by a user.
+    Call,
+    /// A request of the sender's owner.
+    Delivery,
+}
+
+/// Things under way of one kind, and whether there may be more.
+#[derive(Default)]
+struct Stage {
+    work: TaskTracker,
+    is_closing: AtomicBool,
+}
+
+impl Stage {
+    fn enter(&self) -> Option<TaskTrackerToken> {
+        // First the token, so that whoever closes either waits for it or is seen here.
+        let token = self.work.token();
+        (!self.is_closing.load(Ordering::Acquire)).then_some(token)
+    }
+
+    async fn close(&self) {
+        self.is_closing.store(true, Ordering::Release);
+        self.work.close();
+        self.work.wait().await;
+    }
 }
 
 /// Something under way: a tenure that ends in order waits for it.
@@ -76,8 +109,9 @@ impl Tenure {
             time,
             users: Mutex::default(),
             latest: Mutex::default(),
-            work: TaskTracker::new(),
-            is_closing: AtomicBool::new(false),
+            calls: Stage::default(),
+            deliveries: Stage::default(),
+            untold_since_ms: Mutex::new(grant.untold_since_ms),
             over: CancellationToken::new(),
             log: Mutex::new(Written::since(log_end)),
             state: Mutex::new(Written::since(state_end)),
@@ -89,32 +123,54 @@ impl Tenure {
         !self.over.is_cancelled() && self.lease.holds(self.time.now())
     }
 
+    /// For how long this instance is sure to be the owner.
+    pub(super) fn lease_left(&self) -> Duration {
+        // An endless lease is longer than an instant can be far.
+        self.lease.left(self.time.now()).min(YEAR)
+    }
+
     /// Takes something new on; `None` when the tenure is about to end, or over.
-    pub(super) fn enter(self: &Arc<Self>) -> Option<Work> {
-        // First the token, so that whoever closes either waits for it or is seen here.
-        let token = self.work.token();
-        let is_open = !self.is_closing.load(Ordering::Acquire) && self.may_act();
-        is_open.then(|| Work { tenure: self.clone(), _token: token })
+    pub(super) fn enter(self: &Arc<Self>, what: What) -> Option<Work> {
+        let stage = match what {
+            What::Call => &self.calls,
+            What::Delivery => &self.deliveries,
+        };
+        let token = stage.enter()?;
+        self.may_act().then(|| Work { tenure: self.clone(), _token: token })
     }
 
-    /// Goes on with something that is under way.
+    /// Goes on with something beside a call or a delivery that is under way.
     pub(super) fn go_on(self: &Arc<Self>) -> Work {
-        Work { tenure: self.clone(), _token: self.work.token() }
+        Work { tenure: self.clone(), _token: self.deliveries.work.token() }
     }
 
-    /// Takes nothing new, and waits for what is under way.
+    /// Takes nothing new, and waits for what is under way: first for the calls, which may need
+    /// deliveries, then for those, which need nobody.
     pub(super) async fn close(&self) {
-        self.is_closing.store(true, Ordering::Release);
-        self.work.close();
-        self.work.wait().await;
+        self.calls.close().await;
+        self.deliveries.close().await;
+    }
+
+    /// Since when something is to be told again.
+    pub(super) fn untold_since_ms(&self) -> Option<u64> {
+        *self.untold()
+    }
+
+    /// Nothing is to be told again any more.
+    pub(super) fn set_told(&self) {
+        *self.untold() = None;
+    }
+
+    fn untold(&self) -> MutexGuard<'_, Option<u64>> {
+        self.untold_since_ms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends it at once. What is still under way does not act any more.
     pub(super) fn end(&self) {
-        self.is_closing.store(true, Ordering::Release);
+        let mut users = self.users();
         self.over.cancel();
         // Cells hold their tenure.
-        self.users().cells.clear();
+        users.cells.clear();
     }
 
     /// Waits, but not beyond its end.
@@ -138,7 +194,9 @@ impl Tenure {
             users.forget_one();
         }
         let cell = Arc::new(UserCell::new(id.clone(), self.clone()));
-        users.cells.insert(id.clone(), cell.clone());
+        if !self.over.is_cancelled() {
+            users.cells.insert(id.clone(), cell.clone());
+        }
         cell
     }
 

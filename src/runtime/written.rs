@@ -46,11 +46,15 @@ impl Written {
         if next <= self.looked {
             foreign.push(next..=self.looked);
         }
-        self.up_to = self.up_to.max(self.looked);
-        self.beyond = self.beyond.split_off(&(self.up_to + 1));
-        self.close_up();
         self.looked = last.max(self.looked);
         foreign
+    }
+
+    /// Notes that what somebody else wrote is known, and everything before it.
+    pub(super) fn know(&mut self, foreign: RangeInclusive<u64>) {
+        self.up_to = self.up_to.max(*foreign.end());
+        self.beyond = self.beyond.split_off(&(self.up_to + 1));
+        self.close_up();
     }
 
     fn close_up(&mut self) {
@@ -73,8 +77,11 @@ mod tests {
         assert_eq!(written.look(18), [], "it may still be noted");
         written.note(15);
         assert_eq!(written.look(20), [14..=14, 17..=18]);
+        assert_eq!(written.look(20), [14..=14, 17..=20], "it was not dealt with");
+        written.know(14..=14);
         written.note(17);
-        assert_eq!(written.look(20), [19..=20]);
+        assert_eq!(written.look(20), [18..=20]);
+        written.know(18..=20);
         assert_eq!(written.look(20), []);
         assert_eq!(written.look(0), [], "a stream that was lost");
     }

@@ -290,6 +290,7 @@ impl JetStream {
         subjects: Vec<String>,
         deadline: Instant,
     ) -> Result<Vec<Record>, Failed> {
+        self.know_end(stream, deadline).await?;
         let floor = self.floors.get(stream);
         let sentinel = subjects.iter().find(|subject| is_sentinel(subject)).cloned();
         let request = direct_get::Request::last(subjects);
@@ -310,6 +311,16 @@ impl JetStream {
                 return Err(Failed::Behind);
             }
         }
+    }
+
+    /// Asks how far a stream goes, where that is due.
+    async fn know_end(&self, stream: StreamId, deadline: Instant) -> Result<(), Failed> {
+        if let Some(round) = self.floors.is_due(stream) {
+            let asked = self.last_seq(stream, deadline).await;
+            asked.map_err(|ReadError(why)| Failed::Other(why))?;
+            self.floors.asked(stream, round);
+        }
+        Ok(())
     }
 
     /// Writes a sentinel that is not there any more.
@@ -446,9 +457,15 @@ impl Store for JetStream {
             }
         }
         let mut records = Vec::with_capacity(exact.len());
-        for chunk in exact.chunks(SUBJECTS_MAX) {
-            records.extend(self.last_records(stream, chunk.to_vec(), deadline).await?);
+        // Each request asks for the sentinel, too, so that its answer is not empty.
+        let sentinel = exact.iter().find(|subject| is_sentinel(subject)).cloned();
+        for chunk in exact.chunks(SUBJECTS_MAX - 1) {
+            let mut chunk = chunk.to_vec();
+            chunk.extend(sentinel.clone().filter(|sentinel| !chunk.contains(sentinel)));
+            records.extend(self.last_records(stream, chunk, deadline).await?);
         }
+        records.sort_unstable_by(|a, b| a.subject.cmp(&b.subject));
+        records.dedup_by(|a, b| a.subject == b.subject);
         records.sort_unstable_by_key(|record| record.stream_seq);
         Ok(records)
     }
@@ -461,6 +478,7 @@ impl Store for JetStream {
         limit: usize,
         deadline: Instant,
     ) -> Result<Batch, ReadError> {
+        self.know_end(stream, deadline).await?;
         let mut backoff = Backoff::until(deadline);
         loop {
             let batch = self.read_some(stream, &subject, from, limit, deadline).await?;
@@ -537,8 +555,8 @@ impl Store for JetStream {
         self.floors.raise(stream, seq);
     }
 
-    fn may_lag(&self) -> bool {
-        self.floors.is_used()
+    fn forget_ends(&self) {
+        self.floors.forget();
     }
 
     fn generation(&self) -> u64 {

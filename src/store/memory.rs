@@ -153,9 +153,7 @@ impl Store for Memory {
 
     fn reaches(&self, _stream: StreamId, _seq: u64) {}
 
-    fn may_lag(&self) -> bool {
-        false
-    }
+    fn forget_ends(&self) {}
 
     fn generation(&self) -> u64 {
         1

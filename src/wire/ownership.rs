@@ -68,7 +68,8 @@ pub struct Process {
     pub host: String,
     /// The process ID.
     pub pid: u32,
-    /// The boot of the machine and the space that process IDs belong to; empty: not known.
+    /// The boot of the machine, the space that process IDs belong to, and the user that may see them;
+    /// empty: not known.
     pub realm: String,
     /// When the process began, in the machine's own ticks.
     pub began: u64,
@@ -106,6 +107,10 @@ pub struct Owner {
     pub key: OrderKey,
     /// When it was claimed or given up, in milliseconds since 1970.
     pub since_ms: u64,
+    /// Since when an owner before may not have told everything, by the server's clock, in
+    /// milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub untold_since_ms: Option<u64>,
 }
 
 /// How far a member had come when it was last known to be well. It outlives the member's own entry,
@@ -241,6 +246,7 @@ mod tests {
             epoch: 3,
             key: OrderKey(7),
             since_ms: 1_800_000_000_000,
+            untold_since_ms: None,
         };
         let text =
             br#"{"version":1,"holder":"a","next":null,"epoch":3,"key":7,"sinceMs":1800000000000}"#;

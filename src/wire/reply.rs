@@ -80,6 +80,27 @@ pub enum Reply {
     },
 }
 
+impl Reply {
+    /// Whether the call changed nothing.
+    #[must_use]
+    pub const fn is_read(&self) -> bool {
+        match self {
+            Self::Heard { .. }
+            | Self::History { .. }
+            | Self::List(_)
+            | Self::Conversation(_)
+            | Self::Blacklist { .. }
+            | Self::IsBlocked(_)
+            | Self::Totals { .. } => true,
+            Self::Empty
+            | Self::LoggedIn { .. }
+            | Self::Sent { .. }
+            | Self::Changed(_)
+            | Self::BlacklistChanged { .. } => false,
+        }
+    }
+}
+
 /// A reply as its user, `viewer`, sees it.
 pub struct ReplyBody<'a> {
     /// The reply.

@@ -95,8 +95,8 @@ impl Store for Shared {
         self.memory.reaches(stream, seq);
     }
 
-    fn may_lag(&self) -> bool {
-        self.memory.may_lag()
+    fn forget_ends(&self) {
+        self.memory.forget_ends();
     }
 
     fn generation(&self) -> u64 {
@@ -146,6 +146,7 @@ fn options(setup: &Setup) -> Options {
         event_encoding: Encoding::Json,
         call_deadline: Duration::from_secs(5),
         owner_wait: Duration::from_secs(1),
+        stale_after: Duration::MAX,
         heartbeat_interval_ms: HEARTBEAT_MS,
         heard_write_interval_ms: 0,
         cached_users: setup.cached_users,

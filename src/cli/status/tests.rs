@@ -38,6 +38,7 @@ fn owner(partition: u16, holder: Option<&str>, next: Option<&str>) -> (Key, Reco
         epoch: 3,
         key: OrderKey(0),
         since_ms: NOW_MS - 65_000,
+        untold_since_ms: None,
     };
     entry(Key::Owner(Partition(partition)), NOW_MS, encode(&owner).expect("writable"))
 }

@@ -44,7 +44,8 @@ impl Bucket {
             next: next.map(id),
             epoch: 3,
             key: OrderKey(7),
-            since_ms: 0,
+            since_ms: 55,
+            untold_since_ms: None,
         };
         let entry = Value::Put(encode(&entry).expect("writable"));
         self.change(&Key::Owner(Partition(partition)), entry);
@@ -265,4 +266,25 @@ fn what_somebody_else_has_taken_is_served_no_more() {
     assert_eq!(steps(&bucket), [Step::Drop { partition: Partition(0) }]);
     bucket.own(0, None, Some("a"));
     assert_eq!(steps(&bucket), [Step::Drop { partition: Partition(0) }]);
+}
+
+#[test]
+fn what_is_untold_is_passed_on_until_somebody_tells_it() {
+    let untold = |bucket: &Bucket| match &bucket.steps("a", &[1, 2, 3], false)[..] {
+        [Step::Claim { untold_since_ms, .. }] => *untold_since_ms,
+        steps => panic!("{steps:?}"),
+    };
+    let mut bucket = Bucket::default();
+    bucket.member("a", false);
+    bucket.own(0, Some("silent-death"), None);
+    assert_eq!(untold(&bucket), Some(55), "it never said how far it was");
+    bucket.own(0, None, None);
+    assert_eq!(untold(&bucket), None);
+    for holder in [None, Some(id("a"))] {
+        let untold_since_ms = Some(44);
+        let entry = Owner { holder, untold_since_ms, ..Owner::default() };
+        let entry = Value::Put(encode(&entry).expect("writable"));
+        bucket.change(&Key::Owner(Partition(0)), entry);
+        assert_eq!(untold(&bucket), untold_since_ms, "it could not be opened, or nobody knows");
+    }
 }

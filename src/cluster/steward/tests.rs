@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use futures::FutureExt as _;
 
 use super::*;
-use crate::cluster::host::{Grant, NotOpened};
+use crate::cluster::host::{Closed, Grant, NotOpened};
 use crate::domain::id::OrderKey;
 use crate::store::registry::Value;
 use crate::store::registry::memory::Memory;
@@ -63,10 +63,10 @@ impl Host for TestHost {
         Ok(())
     }
 
-    async fn close(&self, partition: Partition) -> OrderKey {
+    async fn close(&self, partition: Partition) -> Closed {
         sleep(CLOSING).await;
         self.forget(partition);
-        OrderKey(1)
+        Closed { key: OrderKey(1), untold_since_ms: None }
     }
 
     async fn unlisten(&self, _partition: Partition) {}
@@ -75,7 +75,11 @@ impl Host for TestHost {
         self.forget(partition);
     }
 
-    async fn pulse(&self) -> Option<Told> {
+    async fn is_reached(&self) -> bool {
+        true
+    }
+
+    async fn told(&self) -> Option<Told> {
         Some(Told { told_ms: self.clock.now().wall_ms, key: OrderKey(1) })
     }
 

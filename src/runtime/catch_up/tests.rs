@@ -86,8 +86,8 @@ impl Store for Flaky {
         self.memory.reaches(stream, seq);
     }
 
-    fn may_lag(&self) -> bool {
-        self.memory.may_lag()
+    fn forget_ends(&self) {
+        self.memory.forget_ends();
     }
 
     fn generation(&self) -> u64 {
@@ -109,6 +109,7 @@ async fn node() -> Arc<TestNode> {
         event_encoding: Encoding::Json,
         call_deadline: Duration::from_secs(5),
         owner_wait: Duration::from_secs(1),
+        stale_after: Duration::MAX,
         heartbeat_interval_ms: 10_000,
         heard_write_interval_ms: 60_000,
         cached_users: 100,

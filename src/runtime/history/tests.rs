@@ -26,6 +26,7 @@ async fn node(skew_ms: i64) -> Arc<TestNode> {
         event_encoding: Encoding::Json,
         call_deadline: Duration::from_secs(5),
         owner_wait: Duration::from_secs(1),
+        stale_after: Duration::MAX,
         heartbeat_interval_ms: 10_000,
         heard_write_interval_ms: 60_000,
         cached_users: 100,

@@ -4,26 +4,31 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::store::StreamId;
 
+/// How far a stream is known to go.
+#[derive(Debug, Default)]
+struct Floor {
+    seq: AtomicU64,
+    /// The round in which its end was last asked for.
+    asked_in: AtomicU64,
+}
+
 /// How far each stream is known to go.
 #[derive(Debug)]
 pub(super) struct Floors {
-    logs: Vec<AtomicU64>,
-    states: Vec<AtomicU64>,
+    logs: Vec<Floor>,
+    states: Vec<Floor>,
+    /// Rises when the ends are to be asked for again.
+    round: AtomicU64,
 }
 
 impl Floors {
     /// Floors for the streams of so many partitions; with none, nothing is ever behind.
     pub(super) fn new(partitions: u16) -> Self {
-        let floors = || (0..partitions).map(|_| AtomicU64::new(0)).collect();
-        Self { logs: floors(), states: floors() }
+        let floors = || (0..partitions).map(|_| Floor::default()).collect();
+        Self { logs: floors(), states: floors(), round: AtomicU64::new(1) }
     }
 
-    /// Whether anything can be behind.
-    pub(super) fn is_used(&self) -> bool {
-        !self.logs.is_empty()
-    }
-
-    fn of(&self, stream: StreamId) -> Option<&AtomicU64> {
+    fn of(&self, stream: StreamId) -> Option<&Floor> {
         match stream {
             StreamId::Log(partition) => self.logs.get(usize::from(partition.0)),
             StreamId::State(partition) => self.states.get(usize::from(partition.0)),
@@ -33,12 +38,60 @@ impl Floors {
     /// The stream goes at least as far as `seq`.
     pub(super) fn raise(&self, stream: StreamId, seq: u64) {
         if let Some(floor) = self.of(stream) {
-            floor.fetch_max(seq, Ordering::AcqRel);
+            floor.seq.fetch_max(seq, Ordering::AcqRel);
         }
     }
 
     /// How far the stream is known to go.
     pub(super) fn get(&self, stream: StreamId) -> u64 {
-        self.of(stream).map_or(0, |floor| floor.load(Ordering::Acquire))
+        self.of(stream).map_or(0, |floor| floor.seq.load(Ordering::Acquire))
+    }
+
+    /// Has all ends asked for again.
+    pub(super) fn forget(&self) {
+        self.round.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// The round for which the stream's end is to be asked for now, if it is.
+    pub(super) fn is_due(&self, stream: StreamId) -> Option<u64> {
+        let round = self.round.load(Ordering::Acquire);
+        let asked_in = self.of(stream)?.asked_in.load(Ordering::Acquire);
+        (asked_in < round).then_some(round)
+    }
+
+    /// The stream's end was asked for in a round.
+    pub(super) fn asked(&self, stream: StreamId, round: u64) {
+        if let Some(floor) = self.of(stream) {
+            floor.asked_in.fetch_max(round, Ordering::AcqRel);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::id::Partition;
+
+    #[test]
+    fn ends_are_asked_for_once_a_round() {
+        let floors = Floors::new(2);
+        let stream = StreamId::Log(Partition(1));
+        let round = floors.is_due(stream).expect("not asked yet");
+        floors.forget();
+        floors.asked(stream, round);
+        let round = floors.is_due(stream).expect("what was written meanwhile may be missing");
+        floors.asked(stream, round);
+        assert_eq!(floors.is_due(stream), None);
+        floors.raise(stream, 9);
+        floors.raise(stream, 4);
+        assert_eq!(floors.get(stream), 9);
+    }
+
+    #[test]
+    fn a_single_copy_is_never_behind() {
+        let floors = Floors::new(0);
+        let stream = StreamId::State(Partition(0));
+        floors.raise(stream, 9);
+        assert_eq!((floors.get(stream), floors.is_due(stream)), (0, None));
     }
 }
