@@ -30,7 +30,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// How long an instance may take to own partitions again once nothing keeps it from that.
 const REJOIN_DEADLINE: Duration = Duration::from_secs(30);
 const FAULTS_SHOWN: usize = 20;
-const LOG_LINES_SHOWN: usize = 25;
+const LOG_LINES_SHOWN: usize = 40;
 
 /// What a run begins with.
 #[derive(Clone, Debug)]
@@ -292,5 +292,7 @@ fn failure(seed: u64, what: &str, peerds: &[Peerd]) -> Failure {
         let (id, pid) = (peerd.instance_id(), peerd.pid());
         let _ = write!(text, "\n--- the log of instance {number}, {id}, process {pid} ---\n{tail}");
     }
-    text.into()
+    // What a test returns is shown on one line.
+    say(&text);
+    format!("CLUSTER_SEED={seed}: {what}").into()
 }
