@@ -75,12 +75,19 @@ impl Setup {
     }
 }
 
-/// Starts them at the same time and waits until all are ready.
+/// Starts them, all but the first at the same time, and waits until all are ready.
 pub(super) async fn start_instances(
     urls: &[String],
     settings: &[(String, String)],
 ) -> Result<Vec<Peerd>, Failure> {
-    let mut peerds: Vec<_> = urls.iter().map(|url| Peerd::spawn(url, settings)).collect();
+    let mut peerds: Vec<Peerd> = Vec::new();
+    for url in urls {
+        // The first one makes the streams.
+        if let [first] = &mut peerds[..] {
+            first.until_ready().await?;
+        }
+        peerds.push(Peerd::spawn(url, settings));
+    }
     for peerd in &mut peerds {
         peerd.until_ready().await?;
     }
@@ -253,6 +260,8 @@ impl Scene {
 
     /// A failure of the test, with what the instances logged.
     pub(super) fn failure(&self, what: &str) -> Failure {
+        let counts = self.callers[0].counts();
+        say(&format!("the latest attempts that failed, of {counts}:\n{}", counts.latest()));
         failure(self.seed, what, &self.peerds)
     }
 }
@@ -283,7 +292,8 @@ fn times(recoveries: &[Recovery]) -> String {
     text
 }
 
-fn failure(seed: u64, what: &str, peerds: &[Peerd]) -> Failure {
+/// A failure of a test, with what the instances logged.
+pub(super) fn failure(seed: u64, what: &str, peerds: &[Peerd]) -> Failure {
     let mut text = format!("CLUSTER_SEED={seed}: {what}");
     for (number, peerd) in peerds.iter().enumerate() {
         let log = peerd.log();

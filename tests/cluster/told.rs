@@ -18,7 +18,7 @@ use tokio::{
 
 use super::{
     owners::Owners,
-    scene::{Setup, start_instances},
+    scene::{Setup, failure, start_instances},
     settings::{rounds, ttl},
     waiting::{now_ms, say, until},
 };
@@ -108,9 +108,10 @@ async fn what_a_killed_owner_stored_is_told_although_nobody_calls() -> Result<()
     let mut stage = Stage::start(&nats, Random::new(seed)).await?;
     for round in 0..4 * rounds() {
         let (from, to) = PAIRS[usize::try_from(round / 2)? % PAIRS.len()];
-        stage.round(if round % 2 == 0 { to } else { from }).await.map_err(|trouble| {
-            let logs: Vec<_> = stage.peerds.iter().map(Peerd::log).collect();
-            format!("CLUSTER_SEED={seed}: round {round}: {trouble}\n{}", logs.join("\n---\n"))
+        let victim = if round % 2 == 0 { to } else { from };
+        stage.round(victim).await.map_err(|trouble| {
+            let what = format!("round {round}, owner of {victim} killed: {trouble}");
+            failure(seed, &what, &stage.peerds)
         })?;
     }
     stage.judge().await

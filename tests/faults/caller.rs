@@ -3,9 +3,12 @@
 #![allow(dead_code, reason = "each test binary uses its own part of this module")]
 
 use std::{
+    collections::VecDeque,
     fmt,
-    sync::Arc,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -28,6 +31,7 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Past this, a call that is repeated all the time and not answered is a failure of the daemon.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+const LATEST_KEPT: usize = 12;
 const RATE: u64 = 6_000_005;
 const OVERLOADED: u64 = 6_000_007;
 const STORE: u64 = 6_000_008;
@@ -92,6 +96,23 @@ pub(crate) struct Counts {
     pub(crate) refused: AtomicU64,
     pub(crate) no_responders: AtomicU64,
     pub(crate) silence: AtomicU64,
+    latest: Mutex<VecDeque<String>>,
+}
+
+impl Counts {
+    /// The latest attempts that did not succeed.
+    pub(crate) fn latest(&self) -> String {
+        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        latest.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
+    }
+
+    fn keep(&self, attempt: String) {
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        if latest.len() == LATEST_KEPT {
+            latest.pop_front();
+        }
+        latest.push_back(attempt);
+    }
 }
 
 impl fmt::Display for Counts {
@@ -197,6 +218,9 @@ impl Caller {
             Answer::Silence => &self.counts.silence,
         };
         counter.fetch_add(1, Ordering::Relaxed);
+        if !matches!(answer, Answer::Done(_)) {
+            self.counts.keep(format!("{method} by {user}, {body}: {answer:?}"));
+        }
         answer
     }
 
