@@ -26,7 +26,10 @@ async fn an_instance_cut_off_from_nats_answers_nothing_wrong_and_comes_back_by_i
     let proxy = Proxy::start(nats.port()).await;
     let mut setup = Setup::new("cut off", &nats.url(), Manner::Impatient);
     setup.instances[0] = proxy.url();
+    // So many that each instance has some.
+    setup.partitions = 32;
     let mut scene = Scene::start(setup).await?;
+    scene.until_owner(0).await?;
     let pid = scene.peerds[0].pid();
     for round in 0..2 * rounds() {
         let flow = if round % 2 == 0 { Flow::Swallow } else { Flow::Hold };

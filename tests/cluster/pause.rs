@@ -26,8 +26,8 @@ async fn an_instance_that_stood_still_does_no_harm_when_it_wakes_up() -> Result<
         sleep_until(stopped + 2 * ttl()).await;
         scene.peerds[victim].signal("CONT");
         answered?;
-        // It is an owner again before the next one stops.
-        scene.until_owner(victim).await?;
+        // It is back before the next one stops.
+        scene.until_member(victim).await?;
     }
     scene.work_a_while().await;
     scene.finish().await?;

@@ -46,7 +46,7 @@ async fn restart_all(name: &'static str, nats: &Nats) -> Result<(), Failure> {
             scene.answered(epoch, Instant::now()).await?;
             scene.peerds[instance].spawn_again();
             scene.ready(instance).await?;
-            scene.until_owner(instance).await?;
+            scene.until_member(instance).await?;
         }
     }
     scene.work_a_while().await;

@@ -128,11 +128,8 @@ impl Scene {
             faults: 0,
             recoveries: Vec::new(),
         };
-        // Every pair has written before the first fault, and every instance owns something.
+        // Every pair has written before the first fault.
         scene.answered(1, Instant::now()).await?;
-        for instance in 0..scene.peerds.len() {
-            scene.until_owner(instance).await?;
-        }
         scene.recoveries.clear();
         Ok(scene)
     }
@@ -170,7 +167,7 @@ impl Scene {
             self.ready(*victim).await?;
         }
         for victim in victims {
-            self.until_owner(*victim).await?;
+            self.until_member(*victim).await?;
         }
         Ok(())
     }
@@ -206,15 +203,33 @@ impl Scene {
         }
     }
 
-    /// Waits until an instance owns a partition.
+    /// Waits until an instance is a member, and every partition has an owner that is one.
+    pub(super) async fn until_member(&self, instance: usize) -> Result<(), Failure> {
+        let partitions = self.setup.partitions;
+        self.until(instance, |ownership, pid| {
+            let is_member = ownership.pids.values().any(|member| *member == pid);
+            is_member && (0..partitions).all(|partition| ownership.pid_of(partition).is_some())
+        })
+        .await
+    }
+
+    /// Waits until an instance owns a partition. Where there are few, it may have none.
     pub(super) async fn until_owner(&self, instance: usize) -> Result<(), Failure> {
+        self.until(instance, |ownership, pid| ownership.held_by(pid) > 0).await
+    }
+
+    async fn until(
+        &self,
+        instance: usize,
+        is_so: impl Fn(&Ownership, u32) -> bool,
+    ) -> Result<(), Failure> {
         let pid = self.peerds[instance].pid();
-        let owns = until(REJOIN_DEADLINE, async || {
+        let waiting = until(REJOIN_DEADLINE, async || {
             let ownership = self.owners.read().await.map_err(|error| error.to_string())?;
-            if ownership.held_by(pid) > 0 { Ok(()) } else { Err(format!("{ownership:?}")) }
+            if is_so(&ownership, pid) { Ok(()) } else { Err(format!("{ownership:?}")) }
         });
-        owns.await.map_err(|missing| {
-            self.failure(&format!("instance {instance} ({pid}) owns nothing: {missing}"))
+        waiting.await.map_err(|missing| {
+            self.failure(&format!("instance {instance} ({pid}) is not an owner: {missing}"))
         })
     }
 

@@ -35,7 +35,7 @@ async fn an_instance_told_to_end_answers_what_it_took_and_hands_the_rest_over()
         scene.answered(epoch, Instant::now()).await?;
         scene.peerds[instance].spawn_again();
         scene.ready(instance).await?;
-        scene.until_owner(instance).await?;
+        scene.until_member(instance).await?;
     }
     let counts = scene.finish().await?.counts;
     assert_eq!(count(&counts.silence), 0, "calls that were taken and not answered: {counts}");

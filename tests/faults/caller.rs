@@ -196,6 +196,7 @@ impl Caller {
 
     /// One attempt.
     pub(crate) async fn ask(&self, user: &str, method: &str, body: &Value) -> Answer {
+        let began = Instant::now();
         let subject = format!("peer.api.{}.{method}", token(user));
         let request = async_nats::Request::new()
             .payload(Bytes::from(body.to_string()))
@@ -219,7 +220,8 @@ impl Caller {
         };
         counter.fetch_add(1, Ordering::Relaxed);
         if !matches!(answer, Answer::Done(_)) {
-            self.counts.keep(format!("{method} by {user}, {body}: {answer:?}"));
+            let (at, took) = (time_of_day(), began.elapsed());
+            self.counts.keep(format!("{at} {method} by {user}, {body}: {answer:?} in {took:.2?}"));
         }
         answer
     }
@@ -297,4 +299,12 @@ impl Caller {
         }
         Answer::Done(body)
     }
+}
+
+/// The time as the logs show it, to find a call beside what the instances logged.
+#[expect(clippy::disallowed_methods, reason = "only for people to read")]
+fn time_of_day() -> String {
+    let now = time::OffsetDateTime::from(std::time::SystemTime::now());
+    let (hour, minute, second, ms) = now.time().as_hms_milli();
+    format!("{hour:02}:{minute:02}:{second:02}.{ms:03}")
 }
