@@ -30,7 +30,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// How long an instance may take to own partitions again once nothing keeps it from that.
 const REJOIN_DEADLINE: Duration = Duration::from_secs(30);
 const FAULTS_SHOWN: usize = 20;
-const LOG_LINES_SHOWN: usize = 40;
+const LOG_LINES_SHOWN: usize = 100;
 
 /// What a run begins with.
 #[derive(Clone, Debug)]
@@ -241,12 +241,15 @@ impl Scene {
     /// Ends the load and holds what every user sees against what was answered.
     pub(super) async fn finish(mut self) -> Result<Outcome, Failure> {
         let name = self.setup.name;
+        let counts = self.callers[0].counts();
         let account = match self.load.finish().await {
             Ok(account) => account,
-            Err(error) => return Err(failure(self.seed, &error.to_string(), &self.peerds)),
+            Err(error) => {
+                say(&format!("the latest attempts that failed:\n{}", counts.latest()));
+                return Err(failure(self.seed, &error.to_string(), &self.peerds));
+            }
         };
         let caller = &self.callers[0];
-        let counts = caller.counts();
         let acked = account.sent.iter().filter(|sent| sent.ack.is_some()).count();
         say(&format!(
             "{name}: {} sent, {acked} acked; {} clears, mutes and deletes; {} faults survived\n\
