@@ -68,6 +68,7 @@ async fn kill_node(
     nats.restart(node).await;
     nats.until_healthy().await.map_err(|trouble| scene.failure(&trouble))?;
     let epoch = scene.load.new_epoch();
-    scene.load.answered(epoch, Instant::now()).await?;
+    let answered = scene.load.answered(epoch, Instant::now()).await;
+    answered.map_err(|trouble| scene.failure(&format!("with all nodes again: {trouble}")))?;
     Ok(())
 }
