@@ -1,5 +1,6 @@
 //! What comes in: subscriptions that can end without losing a message, into one bounded queue.
 
+use std::task::Poll;
 use std::time::Duration;
 
 use async_nats::{Client, Message, Subscriber};
@@ -7,8 +8,8 @@ use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::stream::StreamExt as _;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::task::{JoinHandle, unconstrained};
+use tokio::time::{Instant, timeout_at};
 
 use super::Incoming;
 use crate::wire::discovery::QUEUE_GROUP;
@@ -21,9 +22,7 @@ const LAST_MESSAGES: u64 = 1024;
 /// How long a subscription has to end.
 const ENDING: Duration = Duration::from_secs(3);
 /// Most fillers of one round.
-const FILLERS_MAX: u64 = 64 * LAST_MESSAGES;
-/// How long what fills a subscription up has to come back before there is more of it.
-const FILLING: Duration = Duration::from_millis(20);
+const FILLERS_MAX: u64 = 16 * LAST_MESSAGES;
 
 /// What comes in.
 #[derive(Debug)]
@@ -47,16 +46,19 @@ pub(super) struct Subscription {
 }
 
 impl Subscription {
-    /// Subscribes. `filler` is a subject that the subscription matches and nothing else uses.
+    /// Subscribes. `filler` is a subject that the subscription matches and nothing else uses, `nobody`
+    /// one that nobody subscribes to.
     pub(super) async fn new(
         client: &Client,
         subject: String,
         filler: String,
+        nobody: String,
         arrivals: mpsc::Sender<Arrival>,
     ) -> Result<Self, async_nats::SubscribeError> {
         let subscriber = client.queue_subscribe(subject, QUEUE_GROUP.to_owned()).await?;
         let (end, ends) = oneshot::channel();
-        let pump = Pump { subscriber, client: client.clone(), taken: 0, filler, arrivals };
+        let client = client.clone();
+        let pump = Pump { subscriber, client, taken: 0, filler, nobody, arrivals };
         Ok(Self { end, task: tokio::spawn(pump.run(ends)) })
     }
 
@@ -73,6 +75,8 @@ struct Pump {
     /// Messages that came so far.
     taken: u64,
     filler: String,
+    /// A subject that nobody subscribes to.
+    nobody: String,
     arrivals: mpsc::Sender<Arrival>,
 }
 
@@ -103,9 +107,15 @@ impl Pump {
         is_filler
     }
 
+    /// The next message, if it is here already.
+    fn here(&mut self) -> Poll<Option<Message>> {
+        // Otherwise tokio has a task wait now and then, although there is something.
+        unconstrained(self.subscriber.next()).now_or_never().map_or(Poll::Pending, Poll::Ready)
+    }
+
     async fn end(&mut self) {
         // What is here already is not on its way any more.
-        while let Some(Some(message)) = self.subscriber.next().now_or_never() {
+        while let Poll::Ready(Some(message)) = self.here() {
             self.pass(message).await;
         }
         let ends = Instant::now() + ENDING;
@@ -124,8 +134,10 @@ impl Pump {
             for _ in 0..fillers {
                 let _ = self.client.publish(self.filler.clone(), Bytes::new()).await;
             }
+            // The answer comes after all that the server sent before it, fillers and others.
+            let _ = self.client.request(self.nobody.clone(), Bytes::new()).await;
             let mut returned = 0;
-            while let Ok(message) = timeout(FILLING, self.subscriber.next()).await {
+            while let Poll::Ready(message) = self.here() {
                 match message {
                     Some(message) => returned += u64::from(self.pass(message).await),
                     None => return,

@@ -83,7 +83,9 @@ impl Nats {
     pub async fn take_calls(&self) -> Result<(), async_nats::SubscribeError> {
         let (subject, filler) = (self.subjects.all_calls(), self.subjects.calls_filler());
         let arrivals = self.arrivals.clone();
-        let subscription = Subscription::new(&self.client, subject, filler, arrivals).await?;
+        let nobody = self.subjects.nobody();
+        let subscription =
+            Subscription::new(&self.client, subject, filler, nobody, arrivals).await?;
         *self.calls.lock().await = Some(subscription);
         Ok(())
     }
@@ -159,7 +161,8 @@ impl Bus for Nats {
         let subject = self.subjects.all_routed(partition);
         let filler = self.subjects.routed_filler(partition);
         let arrivals = self.arrivals.clone();
-        match Subscription::new(&self.client, subject, filler, arrivals).await {
+        let nobody = self.subjects.nobody();
+        match Subscription::new(&self.client, subject, filler, nobody, arrivals).await {
             Ok(subscription) => {
                 routed.insert(partition, subscription);
                 // Whoever has the partition now goes on until the server knows of this.
