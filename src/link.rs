@@ -64,6 +64,13 @@ impl Link {
         let _ = self.state.subscribe().wait_for(|state| state.connected).await;
     }
 
+    /// Waits until the connection stands, made anew since it was the `generation`th.
+    pub(crate) async fn newer_than(&self, generation: u64) -> u64 {
+        let is_newer = |state: &State| state.connected && state.generation != generation;
+        // It cannot fail: this holds the sender.
+        self.state.subscribe().wait_for(is_newer).await.map_or(generation, |state| state.generation)
+    }
+
     /// Waits until the connection is made anew.
     pub(crate) async fn reconnected(&self) {
         let generation = self.generation();

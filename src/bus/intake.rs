@@ -12,6 +12,7 @@ use tokio::task::{JoinHandle, unconstrained};
 use tokio::time::{Instant, timeout_at};
 
 use super::Incoming;
+use crate::link::Link;
 use crate::wire::discovery::QUEUE_GROUP;
 use crate::wire::encoding::{CONTENT_TYPE, PEER_HOPS};
 use crate::wire::subject::is_sentinel;
@@ -46,19 +47,18 @@ pub(super) struct Subscription {
 }
 
 impl Subscription {
-    /// Subscribes. `filler` is a subject that the subscription matches and nothing else uses, `nobody`
-    /// one that nobody subscribes to.
+    /// Subscribes.
     pub(super) async fn new(
         client: &Client,
-        subject: String,
-        filler: String,
-        nobody: String,
+        link: &Link,
+        subjects: SubscriptionSubjects,
         arrivals: mpsc::Sender<Arrival>,
     ) -> Result<Self, async_nats::SubscribeError> {
-        let subscriber = client.queue_subscribe(subject, QUEUE_GROUP.to_owned()).await?;
+        let generation = link.generation();
+        let subscriber = subscribe(client, &subjects).await?;
         let (end, ends) = oneshot::channel();
-        let client = client.clone();
-        let pump = Pump { subscriber, client, taken: 0, filler, nobody, arrivals };
+        let (client, link) = (client.clone(), link.clone());
+        let pump = Pump { subscriber, generation, taken: 0, client, link, subjects, arrivals };
         Ok(Self { end, task: tokio::spawn(pump.run(ends)) })
     }
 
@@ -69,14 +69,33 @@ impl Subscription {
     }
 }
 
+/// What a subscription is made with.
+#[derive(Debug)]
+pub(super) struct SubscriptionSubjects {
+    /// What is subscribed to.
+    pub(super) all: String,
+    /// A subject that the subscription matches and nothing else uses.
+    pub(super) filler: String,
+    /// A subject that nobody subscribes to.
+    pub(super) nobody: String,
+}
+
+async fn subscribe(
+    client: &Client,
+    subjects: &SubscriptionSubjects,
+) -> Result<Subscriber, async_nats::SubscribeError> {
+    client.queue_subscribe(subjects.all.clone(), QUEUE_GROUP.to_owned()).await
+}
+
 struct Pump {
     subscriber: Subscriber,
-    client: Client,
+    /// The connection that it was made on.
+    generation: u64,
     /// Messages that came so far.
     taken: u64,
-    filler: String,
-    /// A subject that nobody subscribes to.
-    nobody: String,
+    client: Client,
+    link: Link,
+    subjects: SubscriptionSubjects,
     arrivals: mpsc::Sender<Arrival>,
 }
 
@@ -88,11 +107,33 @@ impl Pump {
                     Some(message) => _ = self.pass(message).await,
                     None => return,
                 },
+                generation = self.link.newer_than(self.generation) => self.renew(generation).await,
                 // Also when nobody holds the subscription any more.
                 _ = &mut ends => break,
             }
         }
         self.end().await;
+    }
+
+    /// Subscribes anew, since the connection was made anew: the server has begun to count from zero,
+    /// and async-nats goes on, so that they would not end at the same message.
+    async fn renew(&mut self, generation: u64) {
+        self.generation = generation;
+        let Ok(fresh) = subscribe(&self.client, &self.subjects).await else { return };
+        self.round_trip().await;
+        while let Poll::Ready(Some(message)) = self.here() {
+            self.pass(message).await;
+        }
+        let mut old = std::mem::replace(&mut self.subscriber, fresh);
+        self.taken = 0;
+        // What is on its way to the old one is lost, as is what was when the connection broke.
+        let _ = old.unsubscribe().await;
+    }
+
+    /// Waits until everything is here that the server has sent so far.
+    async fn round_trip(&self) {
+        // That nobody is there is an answer, too.
+        let _ = self.client.request(self.subjects.nobody.clone(), Bytes::new()).await;
     }
 
     /// Passes a message on; answers whether it was a filler.
@@ -121,7 +162,7 @@ impl Pump {
         let ends = Instant::now() + ENDING;
         let ended = timeout_at(ends, self.fill_up()).await;
         if ended.is_err() {
-            tracing::warn!(filler = self.filler, "a subscription did not end in time");
+            tracing::warn!(filler = self.subjects.filler, "a subscription did not end in time");
         }
     }
 
@@ -132,10 +173,10 @@ impl Pump {
         let mut fillers = LAST_MESSAGES;
         loop {
             for _ in 0..fillers {
-                let _ = self.client.publish(self.filler.clone(), Bytes::new()).await;
+                let _ = self.client.publish(self.subjects.filler.clone(), Bytes::new()).await;
             }
             // The answer comes after all that the server sent before it, fillers and others.
-            let _ = self.client.request(self.nobody.clone(), Bytes::new()).await;
+            self.round_trip().await;
             let mut returned = 0;
             while let Poll::Ready(message) = self.here() {
                 match message {

@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use super::intake::{Arrival, Subscription};
+use super::intake::{Arrival, Subscription, SubscriptionSubjects};
 use super::queue::{Giver, Item, Taker, queue};
 use super::{AskError, Bus, Full, Incoming, Kind, Outgoing};
 use crate::domain::id::Partition;
@@ -81,11 +81,13 @@ impl Nats {
 
     /// Takes calls by users in, from now on.
     pub async fn take_calls(&self) -> Result<(), async_nats::SubscribeError> {
-        let (subject, filler) = (self.subjects.all_calls(), self.subjects.calls_filler());
+        let subjects = SubscriptionSubjects {
+            all: self.subjects.all_calls(),
+            filler: self.subjects.calls_filler(),
+            nobody: self.subjects.nobody(),
+        };
         let arrivals = self.arrivals.clone();
-        let nobody = self.subjects.nobody();
-        let subscription =
-            Subscription::new(&self.client, subject, filler, nobody, arrivals).await?;
+        let subscription = Subscription::new(&self.client, &self.link, subjects, arrivals).await?;
         *self.calls.lock().await = Some(subscription);
         Ok(())
     }
@@ -158,13 +160,16 @@ impl Bus for Nats {
         if routed.contains_key(&partition) {
             return true;
         }
-        let subject = self.subjects.all_routed(partition);
-        let filler = self.subjects.routed_filler(partition);
+        let subjects = SubscriptionSubjects {
+            all: self.subjects.all_routed(partition),
+            filler: self.subjects.routed_filler(partition),
+            nobody: self.subjects.nobody(),
+        };
         let arrivals = self.arrivals.clone();
-        let nobody = self.subjects.nobody();
-        match Subscription::new(&self.client, subject, filler, nobody, arrivals).await {
+        match Subscription::new(&self.client, &self.link, subjects, arrivals).await {
             Ok(subscription) => {
                 routed.insert(partition, subscription);
+                drop(routed);
                 // Whoever has the partition now goes on until the server knows of this.
                 self.is_reached(Instant::now() + SUBSCRIBED).await
             }
