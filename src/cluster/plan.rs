@@ -23,6 +23,8 @@ pub struct Planner<'a> {
     pub held: &'a BTreeMap<Partition, Claimed>,
     /// Who is to own each partition.
     pub targets: &'a [Option<MemberId>],
+    /// Members that do not answer.
+    pub silent: &'a BTreeSet<MemberId>,
     /// Whether it is about to end.
     pub is_leaving: bool,
     /// How long a member is taken to be alive without a sign of life.
@@ -110,12 +112,12 @@ impl Planner<'_> {
 
     /// Where calls go.
     #[must_use]
-    pub fn places(&self, view: &View, silent: &BTreeSet<MemberId>) -> Vec<Place> {
+    pub fn places(&self, view: &View) -> Vec<Place> {
         let place = |number| {
             let owner = view.owner(Partition(number)).and_then(|seen| seen.entry.as_ref());
             match owner.and_then(|owner| owner.holder.as_ref()) {
                 Some(holder) if holder == self.me => Place::Here,
-                Some(holder) if silent.contains(holder) || !self.may_act(view, holder) => {
+                Some(holder) if self.silent.contains(holder) || !self.may_act(view, holder) => {
                     Place::Nobody
                 }
                 Some(_) => Place::There,
@@ -141,7 +143,10 @@ impl Planner<'_> {
         partition: Partition,
         target: Option<&MemberId>,
     ) -> Option<Step> {
-        let is_due = self.is_leaving || view.settled_for_us(self.now_us) >= SETTLED_US;
+        // Not while somebody is silent: calls under way that wait for one who has died would hold the
+        // hand-over up, and who is given something may be the one.
+        let is_calm = self.silent.is_empty() && view.settled_for_us(self.now_us) >= SETTLED_US;
+        let is_due = self.is_leaving || is_calm;
         let moves = self.is_leaving || target.is_some_and(|target| target != self.me);
         let to = target.filter(|target| *target != self.me).cloned();
         (is_due && moves).then_some(Step::HandOver { partition, to })

@@ -354,12 +354,13 @@ impl<R: Registry, H: Host> Term<R, H> {
                 me: &self.me,
                 held: &self.jobs.held,
                 targets: &self.targets.1,
+                silent: &self.silent,
                 is_leaving,
                 ttl: steward.options.ttl,
                 now_us,
             };
             let steps = planner.steps(&self.view);
-            (steps, planner.places(&self.view, &self.silent), planner.is_settled(&self.view))
+            (steps, planner.places(&self.view), planner.is_settled(&self.view))
         };
         steward.table.set(places);
         for step in steps {

@@ -19,6 +19,7 @@ struct Bucket {
     view: View,
     seq: u64,
     now_us: u64,
+    silent: BTreeSet<MemberId>,
 }
 
 impl Bucket {
@@ -63,6 +64,7 @@ impl Bucket {
             me: &id(me),
             held: &held.iter().map(|number| (Partition(*number), claimed)).collect(),
             targets: &targets,
+            silent: &self.silent,
             is_leaving,
             ttl: TTL,
             now_us: self.now_us,
@@ -201,6 +203,8 @@ fn a_new_member_is_given_its_share_once_the_members_have_settled() {
     assert!(!steps.is_empty());
     let to_b = |step: &Step| matches!(step, Step::HandOver { to: Some(to), .. } if *to == id("b"));
     assert!(steps.iter().all(to_b), "{steps:?}");
+    bucket.silent.insert(id("b"));
+    assert_eq!(bucket.steps("a", &[0, 1, 2, 3], false), [], "it has died, perhaps");
 }
 
 #[test]
@@ -225,18 +229,21 @@ fn calls_go_to_owners_that_answer() {
     bucket.own(1, Some("b"), None);
     bucket.own(2, Some("gone"), None);
     let targets = assign(&bucket.view.candidates(), PARTITIONS);
-    let planner = Planner {
-        me: &id("a"),
-        held: &BTreeMap::new(),
-        targets: &targets,
-        is_leaving: false,
-        ttl: TTL,
-        now_us: 0,
+    let places = |silent: &BTreeSet<MemberId>| {
+        let planner = Planner {
+            me: &id("a"),
+            held: &BTreeMap::new(),
+            targets: &targets,
+            silent,
+            is_leaving: false,
+            ttl: TTL,
+            now_us: 0,
+        };
+        planner.places(&bucket.view)
     };
     let (here, there, nobody) = (Place::Here, Place::There, Place::Nobody);
-    assert_eq!(planner.places(&bucket.view, &BTreeSet::new()), [here, there, nobody, nobody]);
-    let silent = BTreeSet::from([id("b")]);
-    assert_eq!(planner.places(&bucket.view, &silent), [here, nobody, nobody, nobody]);
+    assert_eq!(places(&BTreeSet::new()), [here, there, nobody, nobody]);
+    assert_eq!(places(&BTreeSet::from([id("b")])), [here, nobody, nobody, nobody]);
 }
 
 #[test]
@@ -256,9 +263,9 @@ fn what_somebody_else_has_taken_is_served_no_more() {
     let held = BTreeMap::from([(Partition(0), Claimed { epoch: 3, seq: bucket.seq })]);
     let targets = vec![Some(id("a"))];
     let steps = |bucket: &Bucket| {
-        let (me, ttl, now_us) = (&id("a"), TTL, 0);
-        let planner =
-            Planner { me, held: &held, targets: &targets, is_leaving: false, ttl, now_us };
+        let (me, silent, ttl, now_us) = (&id("a"), &BTreeSet::new(), TTL, 0);
+        let (held, targets, is_leaving) = (&held, &targets, false);
+        let planner = Planner { me, held, targets, silent, is_leaving, ttl, now_us };
         planner.steps(&bucket.view)
     };
     assert_eq!(steps(&bucket), []);
