@@ -59,7 +59,8 @@ async fn many_users_chat_over_two_instances_and_every_count_agrees() {
         assert_eq!(conversations.len(), 11);
         let keys: Vec<_> =
             conversations.iter().map(|conversation| number(conversation, "orderKey")).collect();
-        assert!(keys.is_sorted_by(|one, next| one > next), "{keys:?}");
+        // Messages of different conversations, with clocks of their own, may have the same key.
+        assert!(keys.is_sorted_by(|one, next| one >= next), "{keys:?}");
     }
     let history = world.history("user0", "user1").await;
     let mut texts = texts(&history);
