@@ -30,7 +30,7 @@ pub(super) enum Done {
     Opened { partition: Partition, epoch: u64, seq: u64 },
     /// A partition is not served, or no more.
     Closed(Partition),
-    /// A member that was dead has no entry any more, or one that is new.
+    /// It was tried to take a dead member's entry away.
     Buried(MemberId),
     /// These members do not answer.
     Probed(BTreeSet<MemberId>),

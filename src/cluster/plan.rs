@@ -104,12 +104,6 @@ impl Planner<'_> {
         steps
     }
 
-    /// Whether this instance has what falls to it, or others still serve it.
-    #[must_use]
-    pub fn is_settled(&self, view: &View) -> bool {
-        self.steps(view).iter().all(|step| !matches!(step, Step::Claim { .. }))
-    }
-
     /// Where calls go.
     #[must_use]
     pub fn places(&self, view: &View) -> Vec<Place> {

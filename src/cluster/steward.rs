@@ -18,7 +18,7 @@ use super::heartbeat::{BEATS_PER_TTL, Heartbeat};
 use super::host::Host;
 use super::job::{Done, Jobs};
 use super::lease::Lease;
-use super::plan::Planner;
+use super::plan::{Planner, Step};
 use super::process;
 use super::table::{Place, Table};
 use super::view::View;
@@ -349,7 +349,7 @@ impl<R: Registry, H: Host> Term<R, H> {
             let targets = assign(&candidates, steward.options.partitions);
             self.targets = (candidates, targets);
         }
-        let (steps, places, is_settled) = {
+        let (steps, places) = {
             let planner = Planner {
                 me: &self.me,
                 held: &self.jobs.held,
@@ -359,9 +359,10 @@ impl<R: Registry, H: Host> Term<R, H> {
                 ttl: steward.options.ttl,
                 now_us,
             };
-            let steps = planner.steps(&self.view);
-            (steps, planner.places(&self.view), planner.is_settled(&self.view))
+            (planner.steps(&self.view), planner.places(&self.view))
         };
+        // It has what falls to it, or others still serve it.
+        let is_settled = !steps.iter().any(|step| matches!(step, Step::Claim { .. }));
         steward.table.set(places);
         for step in steps {
             self.jobs.begin(step);

@@ -64,7 +64,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let what = self.what(&incoming);
         let route = self.route(partition, what);
         if matches!(route, Route::There) && incoming.hops < HOPS_MAX {
-            self.pass_on(incoming);
+            self.pass_on(incoming, partition);
             return;
         }
         let permits = match what {
@@ -111,7 +111,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         match (route, what) {
             (Route::Here(work), What::Delivery) => self.handle_ask(incoming, work).await,
             (Route::Here(work), What::Call) => self.handle_call(incoming, work).await,
-            (Route::There, _) if incoming.hops < HOPS_MAX => self.pass_on(incoming),
+            (Route::There, _) if incoming.hops < HOPS_MAX => self.pass_on(incoming, partition),
             (Route::There | Route::Nowhere, _) => self.refuse(&incoming, NO_OWNER),
         }
     }
@@ -174,13 +174,10 @@ impl<S: Store, B: Bus> Node<S, B> {
     }
 
     /// Passes something on to the owner of its partition, who answers the caller directly.
-    fn pass_on(&self, incoming: Incoming) {
+    fn pass_on(&self, incoming: Incoming, partition: Partition) {
         let Incoming { subject, reply_to, content_type, body, hops } = incoming;
         let routed = match self.subjects.parse_call(&subject) {
-            Some(call) => match Token::parse(call.user) {
-                Ok(user) => self.subjects.routed_call(&Token::of(&user), call.method),
-                Err(_) => return,
-            },
+            Some(call) => self.subjects.routed_call(partition, call),
             None => subject,
         };
         self.routed.fetch_add(1, Ordering::Relaxed);

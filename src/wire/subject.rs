@@ -173,8 +173,8 @@ impl Subjects {
 
     /// A call by a user, routed to the user's partition.
     #[must_use]
-    pub fn routed_call(&self, user: &Token, method: &str) -> String {
-        format!("{}.part.{}.{user}.{method}", self.prefix, self.partition(user))
+    pub fn routed_call(&self, partition: Partition, call: CallSubject<'_>) -> String {
+        format!("{}.part.{partition}.{}.{}", self.prefix, call.user, call.method)
     }
 
     /// A request between instances to the owner of a user. One token shorter than a call, so that
@@ -380,7 +380,10 @@ mod tests {
         let alice = Token::of(&UserId::new("alice", "userID").expect("a valid ID"));
         assert_eq!(subjects.parse_ask(&subjects.ask(&alice)), Some("alice"));
         assert_eq!(subjects.parse_call(&subjects.ask(&alice)), None);
-        assert_eq!(subjects.parse_ask(&subjects.routed_call(&alice, "login")), None);
+        let call = CallSubject { user: "alice", method: "login" };
+        let routed = subjects.routed_call(subjects.partition(&alice), call);
+        assert_eq!(subjects.parse_ask(&routed), None);
+        assert_eq!(subjects.parse_call(&routed), Some(call));
         for bad in ["acme.peer.part.1", "acme.peer.api.alice", "acme.peer.part.1.a.b.c", "x"] {
             assert_eq!(subjects.parse_ask(bad), None, "{bad}");
         }

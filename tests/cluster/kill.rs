@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    scene::{CALL_DEADLINE, Scene, Setup},
+    scene::{Scene, Setup},
     settings::{kills, ttl},
 };
 use crate::{
@@ -24,12 +24,8 @@ async fn killed_instances_lose_nothing_and_their_users_are_soon_answered_by_othe
     let setup = Setup::new("killed", &nats.url(), Manner::Impatient);
     let mut scene = Scene::start(setup).await?;
     kill_many(&mut scene, kills()).await?;
-    let recovery = scene.finish().await?;
-    let (median, worst) = (recovery.median(), recovery.worst());
+    let worst = scene.finish().await?.worst();
     let bound = ttl() + MARGIN;
-    assert!(median <= bound, "half were answered only {median:?} after a kill, not {bound:?}");
-    // A partition that is just being handed over waits for its calls, and these for who has died.
-    let bound = bound + CALL_DEADLINE;
     assert!(worst <= bound, "some were answered only {worst:?} after a kill, more than {bound:?}");
     Ok(())
 }

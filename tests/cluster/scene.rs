@@ -22,7 +22,7 @@ use crate::{
 
 /// The daemon's own deadline for a call: below what a patient client waits, and above what a call
 /// waits for an owner.
-pub(super) const CALL_DEADLINE: Duration = Duration::from_secs(3);
+const CALL_DEADLINE: Duration = Duration::from_secs(3);
 /// The longest time of undisturbed work before the next fault.
 const LONGEST_WORK_MS: u64 = 800;
 /// How long an orderly end may take.
@@ -295,13 +295,6 @@ impl Outcome {
     /// The longest time until everybody was answered again.
     pub(super) fn worst(&self) -> Duration {
         self.recoveries.iter().map(|recovery| recovery.all).max().unwrap_or_default()
-    }
-
-    /// The time within which everybody was answered again after half of the faults.
-    pub(super) fn median(&self) -> Duration {
-        let mut all: Vec<_> = self.recoveries.iter().map(|recovery| recovery.all).collect();
-        all.sort_unstable();
-        all.get(all.len() / 2).copied().unwrap_or_default()
     }
 }
 
