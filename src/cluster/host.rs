@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::lease::Lease;
 use crate::domain::id::{OrderKey, Partition};
@@ -46,7 +47,12 @@ pub trait Host: Clone + Send + Sync + 'static {
     fn open(&self, grant: Grant) -> impl Future<Output = Result<(), NotOpened>> + Send;
 
     /// Serves a partition no more, in order: what is under way is finished first, new calls wait.
-    fn close(&self, partition: Partition) -> impl Future<Output = Closed> + Send;
+    /// `None`: that was not done within `patience`, and the partition is served on.
+    fn close(
+        &self,
+        partition: Partition,
+        patience: Option<Duration>,
+    ) -> impl Future<Output = Option<Closed>> + Send;
 
     /// Takes no more calls of a partition in; those that have arrived are still handled.
     fn unlisten(&self, partition: Partition) -> impl Future<Output = ()> + Send;

@@ -21,6 +21,11 @@ use crate::wire::ownership::{self, Key, MemberId, Owner};
 
 /// How long a change of an entry may take.
 const TRY: Duration = Duration::from_secs(3);
+/// How long what is under way may hold up a hand-over for the balance: new calls wait meanwhile. It
+/// may wait for a member that has just died.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// How long nothing is handed over for the balance after one that was held up.
+const REST: Duration = Duration::from_secs(1);
 /// How long a partition that was given up goes on taking calls in for the one who is to have it.
 const TAKEN: Duration = Duration::from_secs(2);
 
@@ -30,6 +35,8 @@ pub(super) enum Done {
     Opened { partition: Partition, epoch: u64, seq: u64 },
     /// A partition is not served, or no more.
     Closed(Partition),
+    /// A partition could not be given up soon, and is served on.
+    Kept(Partition),
     /// It was tried to take a dead member's entry away.
     Buried(MemberId),
     /// These members do not answer.
@@ -56,6 +63,8 @@ pub(super) struct Jobs<R, H> {
     pub(super) burying: BTreeSet<MemberId>,
     /// Partitions whose calls still come here from a membership before.
     pub(super) left_over: BTreeSet<Partition>,
+    /// Until when nothing is handed over for the balance.
+    pub(super) rests_until: Instant,
     pub(super) is_probing: bool,
     pub(super) is_looking: bool,
 }
@@ -84,6 +93,7 @@ impl<R: Registry, H: Host> Jobs<R, H> {
             busy: BTreeSet::new(),
             burying: BTreeSet::new(),
             left_over,
+            rests_until: Instant::now(),
             is_probing: false,
             is_looking: false,
         }
@@ -110,16 +120,20 @@ impl<R: Registry, H: Host> Jobs<R, H> {
                     claim.claim(grant, seq).await
                 });
             }
-            Step::HandOver { partition, to } => {
+            Step::HandOver { partition, to, is_leaving } => {
                 let Some(claimed) = self.held.get(&partition).copied() else { return };
+                if !is_leaving && Instant::now() < self.rests_until {
+                    return;
+                }
                 if !self.busy.insert(partition) {
                     return;
                 }
+                let patience = (!is_leaving).then_some(PATIENCE);
                 let hand_over = self.deed();
                 let turns = self.hand_overs.clone();
                 self.set.spawn(async move {
                     let _turn = turns.acquire_owned().await;
-                    hand_over.hand_over(partition, to, claimed).await
+                    hand_over.hand_over(partition, to, claimed, patience).await
                 });
             }
             Step::Drop { partition } => {
@@ -219,6 +233,10 @@ impl<R: Registry, H: Host> Jobs<R, H> {
                 self.busy.remove(&partition);
                 self.held.remove(&partition);
             }
+            Done::Kept(partition) => {
+                self.busy.remove(&partition);
+                self.rests_until = Instant::now() + REST;
+            }
             Done::Buried(member) => {
                 self.burying.remove(&member);
             }
@@ -284,13 +302,24 @@ impl<R: Registry, H: Host> Deed<R, H> {
         }
     }
 
-    async fn hand_over(self, partition: Partition, to: Option<MemberId>, claimed: Claimed) -> Done {
+    async fn hand_over(
+        self,
+        partition: Partition,
+        to: Option<MemberId>,
+        claimed: Claimed,
+        patience: Option<Duration>,
+    ) -> Done {
         let Claimed { epoch, seq } = claimed;
         if to.is_none() {
             // With nobody to go on, what has arrived is still handled.
             self.host.unlisten(partition).await;
         }
-        let Closed { key, untold_since_ms } = self.host.close(partition).await;
+        let Some(closed) = self.host.close(partition, patience).await else {
+            tracing::info!(%partition, epoch, "kept: what is under way takes long");
+            self.table.wake();
+            return Done::Kept(partition);
+        };
+        let Closed { key, untold_since_ms } = closed;
         let entry = Owner {
             holder: None,
             next: to.clone(),

@@ -65,6 +65,8 @@ pub enum Step {
         partition: Partition,
         /// To whom.
         to: Option<MemberId>,
+        /// Whether it must be, since this instance ends; else it is for the balance alone.
+        is_leaving: bool,
     },
     /// Serve a partition no more, at once: its entry was written by somebody else.
     Drop {
@@ -122,9 +124,9 @@ impl Planner<'_> {
     }
 
     fn burials(&self, view: &View) -> Vec<Step> {
-        let patience_us = self.ttl_us() * 6 / 5;
+        // A server may let an entry stand longer than its TTL.
         let is_dead = |(member, seen): &(&MemberId, &Seen<_>)| {
-            let is_late = self.now_us >= seen.at_us + patience_us;
+            let is_late = self.now_us >= seen.at_us + self.ttl_us();
             *member != self.me && (is_late || view.has_ended(member))
         };
         let dead = view.members().iter().filter(is_dead);
@@ -143,7 +145,8 @@ impl Planner<'_> {
         let is_due = self.is_leaving || is_calm;
         let moves = self.is_leaving || target.is_some_and(|target| target != self.me);
         let to = target.filter(|target| *target != self.me).cloned();
-        (is_due && moves).then_some(Step::HandOver { partition, to })
+        let is_leaving = self.is_leaving;
+        (is_due && moves).then_some(Step::HandOver { partition, to, is_leaving })
     }
 
     fn claim(&self, view: &View, partition: Partition, target: Option<&MemberId>) -> Option<Step> {

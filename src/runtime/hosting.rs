@@ -59,12 +59,17 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
         Ok(())
     }
 
-    async fn close(&self, partition: Partition) -> Closed {
-        let Some(tenure) = self.tenure(partition) else { return Closed::default() };
+    async fn close(&self, partition: Partition, patience: Option<Duration>) -> Option<Closed> {
+        let Some(tenure) = self.tenure(partition) else { return Some(Closed::default()) };
         // Before it takes nothing new: calls wait while it does not.
         self.store_all_heard(&tenure, Instant::now() + HEARD).await;
         let told = self.told_ms();
-        if timeout(self.options.call_deadline, tenure.close()).await.is_err() {
+        let most = patience.unwrap_or(self.options.call_deadline);
+        if timeout(most, tenure.close()).await.is_err() {
+            if patience.is_some() {
+                tenure.reopen();
+                return None;
+            }
             tracing::warn!(%partition, "something was under way for too long");
         }
         let mut untold_since_ms = tenure.untold_since_ms();
@@ -73,7 +78,7 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
             untold_since_ms = untold_since_ms.or(Some(told));
         }
         self.forget(&tenure);
-        Closed { key: tenure.clock.newest(), untold_since_ms }
+        Some(Closed { key: tenure.clock.newest(), untold_since_ms })
     }
 
     async fn unlisten(&self, partition: Partition) {

@@ -89,6 +89,11 @@ impl Stage {
         self.work.close();
         self.work.wait().await;
     }
+
+    fn reopen(&self) {
+        self.work.reopen();
+        self.is_closing.store(false, Ordering::Release);
+    }
 }
 
 /// Something under way: a tenure that ends in order waits for it.
@@ -149,6 +154,12 @@ impl Tenure {
     pub(super) async fn close(&self) {
         self.calls.close().await;
         self.deliveries.close().await;
+    }
+
+    /// Takes on new things after all, when a close was given up.
+    pub(super) fn reopen(&self) {
+        self.deliveries.reopen();
+        self.calls.reopen();
     }
 
     /// Since when something is to be told again.

@@ -21,12 +21,11 @@ const KILLS_BETWEEN_MARKS: u64 = 6;
 async fn killed_instances_lose_nothing_and_their_users_are_soon_answered_by_others()
 -> Result<(), Failure> {
     let nats = Nats::start().await;
-    let setup = Setup::new("killed", &nats.url(), Manner::Impatient);
+    let mut setup = Setup::new("killed", &nats.url(), Manner::Impatient);
+    setup.bound = ttl() + MARGIN;
     let mut scene = Scene::start(setup).await?;
     kill_many(&mut scene, kills()).await?;
-    let worst = scene.finish().await?.worst();
-    let bound = ttl() + MARGIN;
-    assert!(worst <= bound, "some were answered only {worst:?} after a kill, more than {bound:?}");
+    scene.finish().await?;
     Ok(())
 }
 

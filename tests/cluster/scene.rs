@@ -13,7 +13,7 @@ use crate::{
     faults::{
         caller::{Caller, Counts, Failure, Manner},
         checker,
-        load::{Load, Plan, Recovery},
+        load::{Load, Plan, RECOVERY_DEADLINE, Recovery},
         random::Random,
         reading,
     },
@@ -45,6 +45,8 @@ pub(super) struct Setup {
     pub(super) replicas: u32,
     pub(super) plan: Plan,
     pub(super) manner: Manner,
+    /// How soon everybody must be answered again after a fault.
+    pub(super) bound: Duration,
 }
 
 impl Setup {
@@ -58,6 +60,7 @@ impl Setup {
             replicas: 1,
             plan: Plan { users: 16, racing_pairs: 4, marks: false, pace_ms: 100 },
             manner,
+            bound: RECOVERY_DEADLINE,
         }
     }
 
@@ -197,6 +200,12 @@ impl Scene {
         match self.load.answered(epoch, since).await {
             Ok(recovery) => {
                 self.recoveries.push(recovery);
+                let (took, bound) = (recovery.all, self.setup.bound);
+                if took > bound {
+                    let late =
+                        format!("some were answered only after {took:?}, more than {bound:?}");
+                    return Err(self.failure(&late));
+                }
                 Ok(())
             }
             Err(error) => Err(self.failure(&error.to_string())),
@@ -273,7 +282,7 @@ impl Scene {
             let what = format!("instance {ended} ended");
             return Err(failure(self.seed, &what, &self.peerds));
         }
-        Ok(Outcome { counts, recoveries: self.recoveries })
+        Ok(Outcome { counts })
     }
 
     /// A failure of the test, with what the instances logged.
@@ -288,14 +297,6 @@ impl Scene {
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) counts: Arc<Counts>,
-    pub(super) recoveries: Vec<Recovery>,
-}
-
-impl Outcome {
-    /// The longest time until everybody was answered again.
-    pub(super) fn worst(&self) -> Duration {
-        self.recoveries.iter().map(|recovery| recovery.all).max().unwrap_or_default()
-    }
 }
 
 fn times(recoveries: &[Recovery]) -> String {

@@ -26,7 +26,7 @@ use super::{
 };
 
 /// The time within which every task must have been answered again after a death.
-const RECOVERY_DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const RECOVERY_DEADLINE: Duration = Duration::from_secs(30);
 /// More than the patience of the last call under way.
 const STOP_DEADLINE: Duration = Duration::from_secs(40);
 /// The epoch of a task that has ended.

@@ -156,9 +156,9 @@ fn who_gives_no_sign_is_buried_though_the_server_lets_the_entry_stand() {
     let mut bucket = Bucket::default();
     bucket.member("a", false);
     bucket.member("dead", false);
-    bucket.now_us = 6 * SECOND - 1;
+    bucket.now_us = 5 * SECOND - 1;
     assert!(!bucket.steps("a", &[], false).contains(&Step::Bury { member: id("dead"), seq: 2 }));
-    bucket.now_us = 6 * SECOND;
+    bucket.now_us = 5 * SECOND;
     assert!(bucket.steps("a", &[], false).contains(&Step::Bury { member: id("dead"), seq: 2 }));
     assert!(!bucket.steps("a", &[], false).contains(&Step::Bury { member: id("a"), seq: 1 }));
 }
@@ -213,10 +213,15 @@ fn who_leaves_gives_everything_away_at_once() {
     bucket.member("a", false);
     bucket.member("b", false);
     let steps = bucket.steps("a", &[0, 1], true);
-    let to_b = |number| Step::HandOver { partition: Partition(number), to: Some(id("b")) };
+    let to_b = |number| Step::HandOver {
+        partition: Partition(number),
+        to: Some(id("b")),
+        is_leaving: true,
+    };
     assert_eq!(steps, [to_b(0), to_b(1)]);
     bucket.member("b", true);
-    let to_nobody = |number| Step::HandOver { partition: Partition(number), to: None };
+    let to_nobody =
+        |number| Step::HandOver { partition: Partition(number), to: None, is_leaving: true };
     assert_eq!(bucket.steps("a", &[0, 1], true), [to_nobody(0), to_nobody(1)]);
 }
 

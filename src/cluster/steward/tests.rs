@@ -28,6 +28,8 @@ struct World {
     opened: BTreeMap<Partition, usize>,
     /// Of those, how often after a death.
     untold: usize,
+    /// Whether calls under way hold up every hand-over.
+    is_held_up: bool,
 }
 
 /// A host that only notes what it serves.
@@ -63,10 +65,14 @@ impl Host for TestHost {
         Ok(())
     }
 
-    async fn close(&self, partition: Partition) -> Closed {
+    async fn close(&self, partition: Partition, patience: Option<Duration>) -> Option<Closed> {
         sleep(CLOSING).await;
+        if let Some(patience) = patience.filter(|_| self.world().is_held_up) {
+            sleep(patience).await;
+            return None;
+        }
         self.forget(partition);
-        Closed { key: OrderKey(1), untold_since_ms: None }
+        Some(Closed { key: OrderKey(1), untold_since_ms: None })
     }
 
     async fn unlisten(&self, _partition: Partition) {}
@@ -242,6 +248,26 @@ async fn members_come_and_leave_and_each_partition_moves_once() {
         ownership::decode::<Owner>(&entry).expect("an entry").holder.is_none()
     };
     assert!((0..PARTITIONS).all(released));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_given_up_soon_is_served_on_and_given_later() {
+    let mut cluster = Cluster::new(0);
+    let first = cluster.start();
+    cluster.run_until(5, Cluster::is_even).await;
+    let set_held_up = |cluster: &Cluster, is_held_up| {
+        cluster.world.lock().unwrap_or_else(PoisonError::into_inner).is_held_up = is_held_up;
+    };
+    set_held_up(&cluster, true);
+    cluster.start();
+    cluster.run(Duration::from_secs(10)).await;
+    assert!(cluster.owners().values().all(|owners| *owners == [first]));
+    set_held_up(&cluster, false);
+    cluster.run_until(5, Cluster::is_even).await;
+    // Who leaves waits for no better moment.
+    set_held_up(&cluster, true);
+    cluster.leave(first).await;
+    cluster.run_until(5, Cluster::is_even).await;
 }
 
 #[tokio::test(start_paused = true)]
