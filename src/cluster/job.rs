@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::host::{Closed, Grant, Host};
 use super::lease::Lease;
@@ -26,6 +26,8 @@ const TRY: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_millis(500);
 /// How long nothing is handed over for the balance after one that was held up.
 const REST: Duration = Duration::from_secs(1);
+/// Wait before it is looked again whether an owner that was not seen is there.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// How long a partition that was given up goes on taking calls in for the one who is to have it.
 const TAKEN: Duration = Duration::from_secs(2);
 
@@ -102,7 +104,7 @@ impl<R: Registry, H: Host> Jobs<R, H> {
     /// Begins a step, unless one about the same is under way.
     pub(super) fn begin(&mut self, step: Step) {
         match step {
-            Step::Claim { partition, seq, epoch, key, untold_since_ms } => {
+            Step::Claim { partition, seq, epoch, key, untold_since_ms, unseen } => {
                 if !self.busy.insert(partition) {
                     return;
                 }
@@ -117,7 +119,7 @@ impl<R: Registry, H: Host> Jobs<R, H> {
                 let turns = self.claims.clone();
                 self.set.spawn(async move {
                     let _turn = turns.acquire_owned().await;
-                    claim.claim(grant, seq).await
+                    claim.claim(grant, seq, unseen).await
                 });
             }
             Step::HandOver { partition, to, is_leaving } => {
@@ -261,8 +263,15 @@ struct Deed<R, H> {
 }
 
 impl<R: Registry, H: Host> Deed<R, H> {
-    async fn claim(self, grant: Grant, seq: u64) -> Done {
+    async fn claim(self, grant: Grant, seq: u64, unseen: Option<MemberId>) -> Done {
         let (partition, epoch) = (grant.partition, grant.epoch);
+        if let Some(member) = unseen
+            && !self.is_gone(&member).await
+        {
+            tracing::debug!(%partition, member = member.as_str(), "not claimed: its owner is there");
+            sleep(LOOK_AGAIN).await;
+            return Done::Closed(partition);
+        }
         // The calls come here before the one who has the partition now stops taking them.
         if let Err(error) = self.host.listen(partition).await {
             tracing::warn!(%partition, %error, "the calls of a partition cannot be subscribed to");
@@ -345,6 +354,12 @@ impl<R: Registry, H: Host> Deed<R, H> {
             self.host.unlisten(partition).await;
         }
         Done::Closed(partition)
+    }
+
+    /// Whether a member has no entry. It will have none again: an ID ends with its entry.
+    async fn is_gone(&self, member: &MemberId) -> bool {
+        let key = Key::Member(member.clone()).to_string();
+        matches!(self.registry.find(key, Instant::now() + TRY).await, Ok(None))
     }
 
     /// Waits until another has the partition: calls that still come here are passed on then.

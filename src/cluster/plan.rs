@@ -58,6 +58,9 @@ pub enum Step {
         /// Where the owner before did not give it up: since when events may be missing, in
         /// milliseconds since 1970, if that is known.
         untold_since_ms: Option<u64>,
+        /// Who has it and is taken for dead because no entry was seen: that is to be made sure of. An
+        /// entry that is rewritten while a watch begins may come later than all others.
+        unseen: Option<MemberId>,
     },
     /// Give a partition to another, or to nobody in particular.
     HandOver {
@@ -153,7 +156,8 @@ impl Planner<'_> {
         let is_target = target == Some(self.me);
         let Some(seen) = view.owner(partition) else {
             let (epoch, key) = (0, OrderKey::ZERO);
-            let step = Step::Claim { partition, seq: 0, epoch, key, untold_since_ms: None };
+            let (untold_since_ms, unseen) = (None, None);
+            let step = Step::Claim { partition, seq: 0, epoch, key, untold_since_ms, unseen };
             return is_target.then_some(step);
         };
         let Owner { holder, next, epoch, key, since_ms, untold_since_ms } = seen.entry.clone()?;
@@ -180,7 +184,9 @@ impl Planner<'_> {
             (Some(_), None) => Some(untold_since_ms.unwrap_or(since_ms)),
             (None, _) => untold_since_ms,
         };
-        is_mine.then_some(Step::Claim { partition, seq: seen.seq, epoch, key, untold_since_ms })
+        let unseen = from.filter(|from| !view.has_ended(from));
+        let seq = seen.seq;
+        is_mine.then_some(Step::Claim { partition, seq, epoch, key, untold_since_ms, unseen })
     }
 
     fn may_act(&self, view: &View, member: &MemberId) -> bool {

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use serde_json::json;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
 
 use super::{
     scene::{Scene, Setup},
@@ -10,12 +14,15 @@ use super::{
     waiting::say,
 };
 use crate::{
-    faults::caller::{Failure, Manner, count},
+    faults::caller::{Caller, Failure, Manner, count},
     support::Nats,
 };
 
 const MAPPED: &str = "jetstream {}\nmappings { \"peer.api.*.*\": \
     \"peer.part.{{partition(8,1)}}.{{wildcard(1)}}.{{wildcard(2)}}\" }\n";
+
+/// How long one newcomer comes after the other.
+const NEWCOMERS_PACE: Duration = Duration::from_millis(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_call_fails_while_instances_are_restarted_in_order() -> Result<(), Failure> {
@@ -37,6 +44,8 @@ async fn restart_all(name: &'static str, nats: &Nats) -> Result<(), Failure> {
     setup.plan.marks = true;
     setup.plan.pace_ms = 40;
     let mut scene = Scene::start(setup).await?;
+    let (stop, stopping) = watch::channel(false);
+    let newcomers = tokio::spawn(newcomers(scene.caller(), stopping));
     let mut ends = Vec::<Duration>::new();
     for _ in 0..rounds() {
         for instance in 0..scene.peerds.len() {
@@ -50,7 +59,9 @@ async fn restart_all(name: &'static str, nats: &Nats) -> Result<(), Failure> {
         }
     }
     scene.work_a_while().await;
-    say(&format!("{name}: ends took {ends:.2?}"));
+    stop.send_replace(true);
+    let contacts = newcomers.await??;
+    say(&format!("{name}: ends took {ends:.2?}; {contacts} first contacts"));
     let counts = scene.finish().await?.counts;
     let others = [
         &counts.duplicates,
@@ -62,4 +73,23 @@ async fn restart_all(name: &'static str, nats: &Nats) -> Result<(), Failure> {
     let failed: u64 = others.into_iter().map(count).sum();
     assert_eq!(failed, 0, "calls that did not succeed at once: {counts}");
     Ok(())
+}
+
+/// Users who log in for the first time and write to each other for the first time, until told to
+/// stop. Answers how many did; each call must succeed at once.
+async fn newcomers(caller: Caller, stopping: watch::Receiver<bool>) -> Result<u32, Failure> {
+    let name = |number: u32| format!("newcomer.{number}");
+    let mut number = 0;
+    caller.until_done(&name(0), "login", &json!({})).await?;
+    while !*stopping.borrow() {
+        number += 1;
+        caller.until_done(&name(number), "login", &json!({})).await?;
+        let body = json!({
+            "message": { "type": 1, "message": "Hello!" },
+            "toUserID": name(number - 1),
+        });
+        caller.until_done(&name(number), "send_peer_message", &body).await?;
+        sleep(NEWCOMERS_PACE).await;
+    }
+    Ok(number)
 }

@@ -142,6 +142,11 @@ impl Scene {
         tokio::time::sleep(self.random.pause(LONGEST_WORK_MS)).await;
     }
 
+    /// A client of the load's manner.
+    pub(super) fn caller(&self) -> Caller {
+        self.callers[0].clone()
+    }
+
     /// A random instance.
     pub(super) fn any(&mut self) -> usize {
         let count = u64::try_from(self.peerds.len()).unwrap_or(1);

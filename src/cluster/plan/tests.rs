@@ -127,6 +127,7 @@ fn a_dead_owner_is_waited_for_by_the_own_clock_too() {
         epoch: 3,
         key: OrderKey(8),
         untold_since_ms: Some(99),
+        unseen: Some(id("dead")),
     };
     assert_eq!(bucket.steps("a", &[], false)[0], step);
 }

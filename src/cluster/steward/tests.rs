@@ -334,6 +334,22 @@ async fn a_watch_that_is_made_anew_moves_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_is_not_seen_at_first_is_not_taken_for_dead() {
+    let mut cluster = Cluster::new(0);
+    let first = cluster.start();
+    cluster.run_until(5, Cluster::is_even).await;
+    let before = cluster.opened();
+    cluster.bucket.set_late(Some("member.i0"));
+    cluster.start();
+    cluster.run(TTL / 10).await;
+    assert_eq!(cluster.opened(), before, "before it has given its next sign of life");
+    cluster.run_until(5, Cluster::is_even).await;
+    cluster.kill(first);
+    cluster.start();
+    cluster.run_until(6, Cluster::is_even).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_single_instance_that_died_is_followed_by_the_next() {
     let mut cluster = Cluster::new(0);
     let first = cluster.start();

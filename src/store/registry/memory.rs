@@ -27,6 +27,8 @@ struct Entry {
 struct State {
     entries: BTreeMap<String, Entry>,
     last_seq: u64,
+    /// The beginnings of keys that a watch does not begin with.
+    late: Option<&'static str>,
 }
 
 /// A bucket in memory.
@@ -69,6 +71,12 @@ impl Memory {
     pub fn break_watches(&self) {
         self.breaks.fetch_add(1, Ordering::SeqCst);
         self.changed.send_replace(());
+    }
+
+    /// Has watches that begin from now on show entries whose keys begin so only once they are
+    /// rewritten: as if each was just being rewritten while the watch began.
+    pub fn set_late(&self, late: Option<&'static str>) {
+        self.lock().late = late;
     }
 
     /// What an entry came to, if it was ever there.
@@ -168,6 +176,10 @@ impl Registry for Memory {
             return Err(ReadError("cut off".to_owned()));
         }
         let breaks = self.breaks.load(Ordering::SeqCst);
+        let (late, begun) = {
+            let state = self.lock();
+            (state.late, state.last_seq)
+        };
         let changes = stream::unfold((self.clone(), 0), move |(bucket, seen)| async move {
             loop {
                 if bucket.breaks.load(Ordering::SeqCst) != breaks {
@@ -177,10 +189,15 @@ impl Registry for Memory {
                     let next = {
                         let state = bucket.lock();
                         let new = state.entries.values().map(|entry| &entry.change);
-                        let new = new.filter(|change| change.seq > seen);
+                        let is_late = |change: &&Change| {
+                            change.seq <= begun
+                                && late.is_some_and(|late| change.key.starts_with(late))
+                        };
+                        let new = new.filter(|change| change.seq > seen && !is_late(change));
+                        let newest = new.clone().map(|change| change.seq).max();
                         let next = new.min_by_key(|change| change.seq).cloned();
                         next.map(|change| Change {
-                            is_caught_up: change.seq == state.last_seq,
+                            is_caught_up: Some(change.seq) == newest,
                             ..change
                         })
                     };
