@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::host::{Closed, Grant, Host};
 use super::lease::Lease;
@@ -28,7 +28,8 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const REST: Duration = Duration::from_secs(1);
 /// Wait before it is looked again whether an owner that was not seen is there.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
-/// How long a partition that was given up goes on taking calls in for the one who is to have it.
+/// How long an instance that ends goes on taking the calls of a partition in that it has given up, for
+/// the one who is to have it.
 const TAKEN: Duration = Duration::from_secs(2);
 
 /// What a job came to.
@@ -39,12 +40,25 @@ pub(super) enum Done {
     Closed(Partition),
     /// A partition could not be given up soon, and is served on.
     Kept(Partition),
+    /// A partition was given up by the entry at `seq`. Its calls still come here. The turn is to be
+    /// held until another has it.
+    Given { partition: Partition, seq: u64, turn: OwnedSemaphorePermit },
     /// It was tried to take a dead member's entry away.
     Buried(MemberId),
     /// These members do not answer.
     Probed(BTreeSet<MemberId>),
     /// The store was looked at.
     LookedAround,
+}
+
+/// A partition that is not served here any more, and whose calls still come here: they are passed on
+/// to the one who has it next.
+pub(super) struct LeftOver {
+    /// Where its entry is that gave it up; 0: in that of a membership before.
+    given_seq: u64,
+    /// How long an instance that ends waits for the next one.
+    until: Instant,
+    _turn: Option<OwnedSemaphorePermit>,
 }
 
 /// The jobs of one membership, and what they have come to.
@@ -63,8 +77,7 @@ pub(super) struct Jobs<R, H> {
     /// The partitions and members that a job is about.
     pub(super) busy: BTreeSet<Partition>,
     pub(super) burying: BTreeSet<MemberId>,
-    /// Partitions whose calls still come here from a membership before.
-    pub(super) left_over: BTreeSet<Partition>,
+    pub(super) left_over: BTreeMap<Partition, LeftOver>,
     /// Until when nothing is handed over for the balance.
     pub(super) rests_until: Instant,
     pub(super) is_probing: bool,
@@ -94,7 +107,10 @@ impl<R: Registry, H: Host> Jobs<R, H> {
             held: BTreeMap::new(),
             busy: BTreeSet::new(),
             burying: BTreeSet::new(),
-            left_over,
+            left_over: left_over
+                .into_iter()
+                .map(|partition| (partition, LeftOver::new()))
+                .collect(),
             rests_until: Instant::now(),
             is_probing: false,
             is_looking: false,
@@ -105,7 +121,9 @@ impl<R: Registry, H: Host> Jobs<R, H> {
     pub(super) fn begin(&mut self, step: Step) {
         match step {
             Step::Claim { partition, seq, epoch, key, untold_since_ms, unseen } => {
-                if !self.busy.insert(partition) {
+                let given_seq = self.left_over.get(&partition).map_or(0, |left| left.given_seq);
+                // The view may still show the entry that was there before it was given up.
+                if seq < given_seq || !self.busy.insert(partition) {
                     return;
                 }
                 let grant = Grant {
@@ -134,8 +152,11 @@ impl<R: Registry, H: Host> Jobs<R, H> {
                 let hand_over = self.deed();
                 let turns = self.hand_overs.clone();
                 self.set.spawn(async move {
-                    let _turn = turns.acquire_owned().await;
-                    hand_over.hand_over(partition, to, claimed, patience).await
+                    // The semaphore is never closed.
+                    let Ok(turn) = turns.acquire_owned().await else {
+                        return Done::Kept(partition);
+                    };
+                    hand_over.hand_over(partition, to, claimed, patience, turn).await
                 });
             }
             Step::Drop { partition } => {
@@ -144,7 +165,7 @@ impl<R: Registry, H: Host> Jobs<R, H> {
                     tracing::warn!(%partition, "somebody else has taken a partition");
                     self.host.abandon(partition);
                     self.held.remove(&partition);
-                    self.left_over.insert(partition);
+                    self.left_over.insert(partition, LeftOver::new());
                 }
             }
             Step::Bury { member, seq } => {
@@ -174,26 +195,31 @@ impl<R: Registry, H: Host> Jobs<R, H> {
 
     /// The partitions whose calls come here.
     pub(super) fn listening(&self) -> BTreeSet<Partition> {
-        let held = self.held.keys().chain(&self.busy).chain(&self.left_over);
+        let held = self.held.keys().chain(&self.busy).chain(self.left_over.keys());
         held.copied().collect()
     }
 
-    /// Takes no more calls in of partitions that were served by a membership before, and that others
-    /// serve by now.
-    pub(super) fn unlisten_left_over(&mut self) {
+    /// Takes no more calls in of partitions that were served here, and that others serve by now. Who
+    /// is leaving does not wait for that forever.
+    pub(super) fn unlisten_left_over(&mut self, is_leaving: bool) {
         let left_over = std::mem::take(&mut self.left_over);
-        for partition in left_over {
+        for (partition, left) in left_over {
             if self.held.contains_key(&partition) {
                 continue;
             }
-            if self.table.place(partition) == Place::There && self.busy.insert(partition) {
+            let is_taken = self.table.place(partition) == Place::There;
+            let is_late = is_leaving && Instant::now() >= left.until;
+            if (is_taken || is_late) && self.busy.insert(partition) {
+                if !is_taken {
+                    tracing::warn!(%partition, "a partition that was given up is not taken yet");
+                }
                 let host = self.host.clone();
                 self.set.spawn(async move {
                     host.unlisten(partition).await;
                     Done::Closed(partition)
                 });
             } else {
-                self.left_over.insert(partition);
+                self.left_over.insert(partition, left);
             }
         }
     }
@@ -235,6 +261,13 @@ impl<R: Registry, H: Host> Jobs<R, H> {
                 self.busy.remove(&partition);
                 self.held.remove(&partition);
             }
+            Done::Given { partition, seq, turn } => {
+                self.busy.remove(&partition);
+                self.held.remove(&partition);
+                let until = Instant::now() + TAKEN;
+                let left = LeftOver { given_seq: seq, until, _turn: Some(turn) };
+                self.left_over.insert(partition, left);
+            }
             Done::Kept(partition) => {
                 self.busy.remove(&partition);
                 self.rests_until = Instant::now() + REST;
@@ -250,6 +283,17 @@ impl<R: Registry, H: Host> Jobs<R, H> {
     /// Whether no partition is about to change hands.
     pub(super) fn is_quiet(&self) -> bool {
         self.busy.is_empty()
+    }
+
+    /// Whether no calls of any partition come here.
+    pub(super) fn has_nothing(&self) -> bool {
+        self.held.is_empty() && self.busy.is_empty() && self.left_over.is_empty()
+    }
+}
+
+impl LeftOver {
+    fn new() -> Self {
+        Self { given_seq: 0, until: Instant::now(), _turn: None }
     }
 }
 
@@ -317,6 +361,7 @@ impl<R: Registry, H: Host> Deed<R, H> {
         to: Option<MemberId>,
         claimed: Claimed,
         patience: Option<Duration>,
+        turn: OwnedSemaphorePermit,
     ) -> Done {
         let Claimed { epoch, seq } = claimed;
         if to.is_none() {
@@ -337,40 +382,25 @@ impl<R: Registry, H: Host> Deed<R, H> {
             since_ms: self.clock.now().wall_ms,
             untold_since_ms,
         };
-        match self.put(partition, &entry, seq).await {
-            Ok(_) => tracing::info!(
-                %partition,
-                epoch,
-                to = to.as_ref().map(MemberId::as_str),
-                "given up"
-            ),
+        let seq = match self.put(partition, &entry, seq).await {
+            Ok(seq) => {
+                let to = to.as_ref().map(MemberId::as_str);
+                tracing::info!(%partition, epoch, to, "given up");
+                seq
+            }
             // It is closed here, and its entry says that it is not: it is claimed again, or taken.
             Err(error) => {
                 tracing::warn!(%partition, %error, "a partition was not given up in order");
+                0
             }
-        }
-        if to.is_some() {
-            self.taken(partition).await;
-            self.host.unlisten(partition).await;
-        }
-        Done::Closed(partition)
+        };
+        if to.is_some() { Done::Given { partition, seq, turn } } else { Done::Closed(partition) }
     }
 
     /// Whether a member has no entry. It will have none again: an ID ends with its entry.
     async fn is_gone(&self, member: &MemberId) -> bool {
         let key = Key::Member(member.clone()).to_string();
         matches!(self.registry.find(key, Instant::now() + TRY).await, Ok(None))
-    }
-
-    /// Waits until another has the partition: calls that still come here are passed on then.
-    async fn taken(&self, partition: Partition) {
-        let mut changes = self.table.changes();
-        let taken = async {
-            while self.table.place(partition) != Place::There && changes.changed().await.is_ok() {}
-        };
-        if timeout(TAKEN, taken).await.is_err() {
-            tracing::warn!(%partition, "a partition that was given up is not taken yet");
-        }
     }
 
     async fn put(

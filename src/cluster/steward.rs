@@ -294,7 +294,7 @@ impl<R: Registry, H: Host> Term<R, H> {
                 looked = Instant::now();
                 self.jobs.look_around();
             }
-            if self.is_leaving && self.jobs.held.is_empty() && self.jobs.is_quiet() {
+            if self.is_leaving && self.jobs.has_nothing() {
                 self.leave(steward).await;
                 return End::Left;
             }
@@ -367,7 +367,7 @@ impl<R: Registry, H: Host> Term<R, H> {
         for step in steps {
             self.jobs.begin(step);
         }
-        self.jobs.unlisten_left_over();
+        self.jobs.unlisten_left_over(self.is_leaving);
         if is_settled
             && self.jobs.is_quiet()
             && let Some(ready) = ready.take()

@@ -30,6 +30,8 @@ struct World {
     untold: usize,
     /// Whether calls under way hold up every hand-over.
     is_held_up: bool,
+    /// One whose subscriptions take very long.
+    slow: Option<usize>,
 }
 
 /// A host that only notes what it serves.
@@ -54,6 +56,9 @@ impl TestHost {
 
 impl Host for TestHost {
     async fn listen(&self, _partition: Partition) -> Result<(), NotOpened> {
+        if self.world().slow == Some(self.number) {
+            sleep(Duration::from_secs(60)).await;
+        }
         Ok(())
     }
 
@@ -331,6 +336,20 @@ async fn a_watch_that_is_made_anew_moves_nothing() {
     }
     cluster.run(Duration::from_secs(2)).await;
     assert_eq!(cluster.opened(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_given_to_one_who_leaves_comes_back_at_once() {
+    let mut cluster = Cluster::new(0);
+    let first = cluster.start();
+    cluster.run_until(5, Cluster::is_even).await;
+    let second = cluster.start();
+    cluster.world.lock().unwrap_or_else(PoisonError::into_inner).slow = Some(second);
+    let is_given = |cluster: &Cluster| cluster.owners().values().any(Vec::is_empty);
+    cluster.run_until(5, is_given).await;
+    cluster.instances[&second].leave.send_replace(true);
+    let all_back = |cluster: &Cluster| cluster.owners().values().all(|by| *by == [first]);
+    cluster.run_until(1, all_back).await;
 }
 
 #[tokio::test(start_paused = true)]
