@@ -2,7 +2,8 @@
 
 use std::sync::{PoisonError, RwLock};
 
-use tokio::sync::watch;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use crate::domain::id::Partition;
 
@@ -22,7 +23,8 @@ pub enum Place {
 #[derive(Debug)]
 pub struct Table {
     places: RwLock<Vec<Place>>,
-    changed: watch::Sender<()>,
+    /// One list of those who wait: who waits longest is woken first.
+    changed: Notify,
 }
 
 impl Table {
@@ -30,7 +32,7 @@ impl Table {
     #[must_use]
     pub fn new(partitions: u16) -> Self {
         let places = vec![Place::Nobody; usize::from(partitions)];
-        Self { places: RwLock::new(places), changed: watch::Sender::new(()) }
+        Self { places: RwLock::new(places), changed: Notify::new() }
     }
 
     /// Who owns a partition.
@@ -52,12 +54,12 @@ impl Table {
 
     /// Wakes who waits: a partition was opened or closed here.
     pub fn wake(&self) {
-        self.changed.send_replace(());
+        self.changed.notify_waiters();
     }
 
-    /// Tells of changes from now on.
+    /// Ends with the next change from now on, awaited or not.
     #[must_use]
-    pub fn changes(&self) -> watch::Receiver<()> {
-        self.changed.subscribe()
+    pub fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
     }
 }

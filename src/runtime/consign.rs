@@ -62,8 +62,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                     if Instant::now() + AGAIN >= until {
                         return Err(NO_OWNER.into());
                     }
-                    let mut changes = self.table.changes();
-                    let _ = timeout_at(Instant::now() + AGAIN, changes.changed()).await;
+                    let _ = timeout_at(Instant::now() + AGAIN, self.table.changed()).await;
                 }
                 Err(AskError::Unknown) if purpose == Purpose::Deliver => {
                     self.find_sent(&delivery);

@@ -161,13 +161,14 @@ impl<S: Store, B: Bus> Node<S, B> {
         what: What,
         until: Instant,
     ) -> Route {
-        let mut changes = self.table.changes();
         loop {
+            // Before it is looked: a change in between is not missed.
+            let changed = self.table.changed();
             match self.route(partition, what) {
                 Route::Nowhere => {}
                 route @ (Route::Here(_) | Route::There) => return route,
             }
-            if !matches!(timeout_at(until, changes.changed()).await, Ok(Ok(()))) {
+            if timeout_at(until, changed).await.is_err() {
                 return Route::Nowhere;
             }
         }
