@@ -55,8 +55,10 @@ impl<R: Registry, H: Host> Heartbeat<R, H> {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = ticks.tick() => {}
+                // The others are to learn of it with the next sign.
+                biased;
                 Ok(()) = leaving.changed() => self.member.leaving = *leaving.borrow_and_update(),
+                _ = ticks.tick() => {}
             }
             let beat = self.beat().await;
             if matches!(beat, Beat::Lost) || !self.lease.holds(self.clock.now()) {

@@ -57,6 +57,8 @@ pub struct Options {
     pub partitions: u16,
     /// How long a member is taken to be alive without a sign of life.
     pub ttl: Duration,
+    /// The process that it is.
+    pub process: Process,
 }
 
 /// Keeps an instance a member, and its partitions in its host.
@@ -66,7 +68,6 @@ pub struct Steward<R, H> {
     table: Arc<Table>,
     clock: Clock,
     options: Options,
-    process: Process,
     /// The members that this instance was before.
     former: Vec<MemberId>,
     /// Partitions that such a member had served: their calls still come here.
@@ -97,7 +98,6 @@ impl<R: Registry, H: Host> Steward<R, H> {
             table,
             clock,
             options,
-            process: process::this(),
             former: Vec::new(),
             left_over: BTreeSet::new(),
         }
@@ -111,8 +111,11 @@ impl<R: Registry, H: Host> Steward<R, H> {
             let Some((heartbeat, lease)) = self.join(leaving.clone()).await else { return };
             let (me, acted_us) = (heartbeat.id.clone(), heartbeat.acted_us.clone());
             tracing::info!(member = me.as_str(), "joined");
-            let beating = AbortOnDrop::new(tokio::spawn(heartbeat.run(leaving.clone())));
-            let mut term = Term::new(me.clone(), (lease, acted_us), beating, &leaving, &self);
+            // Told by the term alone, so that one thing happens after the other.
+            let (tell_heartbeat, is_told) = watch::channel(false);
+            let beating = AbortOnDrop::new(tokio::spawn(heartbeat.run(is_told)));
+            let heart = (beating, tell_heartbeat);
+            let mut term = Term::new(me.clone(), (lease, acted_us), heart, &leaving, &self);
             let end = term.run(&self, leaving.clone(), &mut ready).await;
             term.lease.end();
             self.table.set(vec![Place::Nobody; usize::from(self.options.partitions)]);
@@ -156,7 +159,7 @@ impl<R: Registry, H: Host> Steward<R, H> {
             ttl: self.options.ttl,
             id: self.next_id()?,
             member: Member {
-                process: self.process.clone(),
+                process: self.options.process.clone(),
                 release: self.options.release.clone(),
                 started_ms: self.clock.now().wall_ms,
                 leaving: false,
@@ -168,6 +171,8 @@ impl<R: Registry, H: Host> Steward<R, H> {
         };
         loop {
             tokio::select! {
+                biased;
+                () = told(&mut leaving) => return None,
                 joined = heartbeat.join() => match joined {
                     Ok(()) => return Some((heartbeat, lease)),
                     Err(error) => {
@@ -187,7 +192,6 @@ impl<R: Registry, H: Host> Steward<R, H> {
                         sleep(RETRY).await;
                     }
                 },
-                () = told(&mut leaving) => return None,
             }
         }
     }
@@ -199,6 +203,7 @@ struct Term<R, H> {
     lease: Arc<Lease>,
     acted_us: Arc<AtomicU64>,
     heartbeat: AbortOnDrop<()>,
+    tell_heartbeat: watch::Sender<bool>,
     view: View,
     /// Since when the view is built, in microseconds of the steady clock.
     watched_us: u64,
@@ -216,7 +221,7 @@ impl<R: Registry, H: Host> Term<R, H> {
     fn new(
         me: MemberId,
         (lease, acted_us): (Arc<Lease>, Arc<AtomicU64>),
-        heartbeat: AbortOnDrop<()>,
+        (heartbeat, tell_heartbeat): (AbortOnDrop<()>, watch::Sender<bool>),
         leaving: &watch::Receiver<bool>,
         steward: &Steward<R, H>,
     ) -> Self {
@@ -234,6 +239,7 @@ impl<R: Registry, H: Host> Term<R, H> {
             lease,
             acted_us,
             heartbeat,
+            tell_heartbeat,
             view: View::default(),
             watched_us: 0,
             targets: (BTreeSet::new(), Vec::new()),
@@ -258,15 +264,14 @@ impl<R: Registry, H: Host> Term<R, H> {
                 return End::Lost;
             }
             let now_us = steward.clock.now().steady_us;
+            // What ends the membership comes first, then what was done here, then what others do. The
+            // tick has nothing of its own to do, so it may come last.
             tokio::select! {
-                change = changes.next() => if let Some(Ok(change)) = change {
-                    if change.key == Key::Member(self.me.clone()).to_string() {
-                        steward.host.observe_server_time(change.stored_ms);
-                    }
-                    self.view.apply(&change, now_us);
-                } else {
-                    sleep(REWATCH).await;
-                    changes = self.watch(steward).await;
+                biased;
+                _ = &mut self.heartbeat => return End::Lost,
+                Ok(()) = leaving.changed() => {
+                    self.is_leaving = *leaving.borrow_and_update();
+                    self.tell_heartbeat.send_replace(self.is_leaving);
                 },
                 Some(done) = self.jobs.set.join_next() => match done {
                     Ok(done) => self.finish(done),
@@ -276,9 +281,16 @@ impl<R: Registry, H: Host> Term<R, H> {
                         return End::Lost;
                     }
                 },
+                change = changes.next() => if let Some(Ok(change)) = change {
+                    if change.key == Key::Member(self.me.clone()).to_string() {
+                        steward.host.observe_server_time(change.stored_ms);
+                    }
+                    self.view.apply(&change, now_us);
+                } else {
+                    sleep(REWATCH).await;
+                    changes = self.watch(steward).await;
+                },
                 _ = ticks.tick() => {}
-                _ = &mut self.heartbeat => return End::Lost,
-                Ok(()) = leaving.changed() => self.is_leaving = *leaving.borrow_and_update(),
             }
             if self.is_stale(steward) {
                 changes = self.watch(steward).await;

@@ -15,6 +15,7 @@ use crate::bus::Bus;
 use crate::bus::discovery::Discovery;
 use crate::bus::nats::{Calls, Nats};
 use crate::clock::Clock;
+use crate::cluster::process;
 use crate::cluster::steward::{self, Steward};
 use crate::cluster::table::Table;
 use crate::store::Store;
@@ -110,6 +111,7 @@ pub async fn serve(
         release: env!("CARGO_PKG_VERSION").to_owned(),
         partitions: settings.partitions,
         ttl: settings.member_ttl,
+        process: process::this(),
     };
     let steward = Steward::new(registry, node.clone(), table, clock, options);
     let mut steward = tokio::spawn(steward.run(leaving, || _ = settled.send(())));

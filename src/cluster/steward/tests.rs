@@ -140,12 +140,12 @@ impl Cluster {
             release: String::new(),
             partitions: PARTITIONS,
             ttl: TTL,
+            // All are this process, which has not ended; so none is another's neighbour.
+            process: Process::default(),
         };
         let table = Arc::new(Table::new(PARTITIONS));
         let bucket = Arc::new(registry.clone());
-        let mut steward = Steward::new(bucket, host.clone(), table, self.clock, options);
-        // All are this process, which has not ended; so none is another's neighbour.
-        steward.process = Process::default();
+        let steward = Steward::new(bucket, host.clone(), table, self.clock, options);
         let (leave, leaving) = watch::channel(false);
         let is_ready = Arc::new(std::sync::atomic::AtomicBool::new(false));
         let ready = is_ready.clone();
