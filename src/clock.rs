@@ -1,5 +1,6 @@
 //! The one place that asks what time it is.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
@@ -17,30 +18,47 @@ pub struct Now {
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     began: Instant,
-    /// Where the wall clock stood then, for tests that run on tokio's own time.
-    simulated_wall_ms: Option<u64>,
+    wall: Wall,
+}
+
+/// The wall clock.
+#[derive(Clone, Copy, Debug)]
+enum Wall {
+    /// That of the machine.
+    System,
+    /// Where it stood then, for tests that run on tokio's own time.
+    Simulated(u64),
+    /// The same, for tests that set it forwards and back.
+    Set(&'static AtomicU64),
 }
 
 impl Clock {
     /// The clocks of the machine.
     #[must_use]
     pub fn system() -> Self {
-        Self { began: Instant::now(), simulated_wall_ms: None }
+        Self { began: Instant::now(), wall: Wall::System }
     }
 
     /// Both clocks on tokio's time, which tests can stop; the wall clock begins at `wall_ms`.
     #[must_use]
     pub fn simulated(wall_ms: u64) -> Self {
-        Self { began: Instant::now(), simulated_wall_ms: Some(wall_ms) }
+        Self { began: Instant::now(), wall: Wall::Simulated(wall_ms) }
+    }
+
+    /// As [`Clock::simulated`]; who changes `wall_ms` sets the wall clock by as much.
+    #[must_use]
+    pub fn simulated_and_set(wall_ms: &'static AtomicU64) -> Self {
+        Self { began: Instant::now(), wall: Wall::Set(wall_ms) }
     }
 
     /// The time.
     #[must_use]
     pub fn now(&self) -> Now {
         let steady_us = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let wall_ms = match self.simulated_wall_ms {
-            Some(began_ms) => began_ms + steady_us / 1000,
-            None => system_ms(),
+        let wall_ms = match self.wall {
+            Wall::System => system_ms(),
+            Wall::Simulated(began_ms) => began_ms + steady_us / 1000,
+            Wall::Set(began_ms) => began_ms.load(Ordering::Relaxed) + steady_us / 1000,
         };
         Now { wall_ms, steady_us }
     }

@@ -203,6 +203,7 @@ impl Config {
                 0,
                 DAY_MS,
             )),
+            new_session_id: || nuid::next().to_string(),
             heartbeat_interval_ms: number(
                 "session.heartbeat_interval_ms",
                 session.heartbeat_interval_ms,

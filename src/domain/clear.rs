@@ -17,11 +17,13 @@ pub fn clear_unread(conversation: &Conversation, key: OrderKey) -> Option<Settin
 }
 
 impl User {
-    /// The conversations that have unread messages.
+    /// The conversations that have unread messages, by the other's ID.
     #[must_use]
     pub fn unread_conversations(&self) -> Vec<UserId> {
         let conversations = self.conversations.iter();
         let unread = conversations.filter(|(_, conversation)| conversation.unread() > 0);
-        unread.map(|(other, _)| other.clone()).collect()
+        let mut unread: Vec<UserId> = unread.map(|(other, _)| other.clone()).collect();
+        unread.sort_unstable();
+        unread
     }
 }

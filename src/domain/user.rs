@@ -204,7 +204,10 @@ impl User {
             known.head(Direction::Send).is_some_and(|head| head.timestamp_ms >= since_ms)
         };
         let conversations = self.conversations.iter();
-        conversations.filter(|(_, known)| is_since(known)).map(|(id, _)| id.clone()).collect()
+        let since = conversations.filter(|(_, known)| is_since(known));
+        let mut since: Vec<UserId> = since.map(|(id, _)| id.clone()).collect();
+        since.sort_unstable();
+        since
     }
 
     /// Whether the user received a stored message at or after a time (milliseconds since 1970).

@@ -58,6 +58,8 @@ pub struct Options {
     pub calls_under_way: usize,
     /// Largest body of a call.
     pub body_bytes: usize,
+    /// Makes the ID of a new session.
+    pub new_session_id: fn() -> String,
     /// The protocol's bounds.
     pub limits: Limits,
 }

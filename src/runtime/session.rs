@@ -40,7 +40,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     ) -> Result<LoggedIn, CallError> {
         let _gate = self.gate(cell, deadline).await?;
         let now_ms = self.clock.now().wall_ms;
-        let id = nuid::next().to_string();
+        let id = (self.options.new_session_id)();
         let session = Session { id: id.clone(), since_ms: now_ms, platform, device_id };
         let (Login { mut account, kicked }, expected_seq, replay_since_ms) = {
             let user = cell.lock();

@@ -152,6 +152,7 @@ fn options(setup: &Setup) -> Options {
         cached_users: setup.cached_users,
         calls_under_way: 16,
         body_bytes: 64 * 1024,
+        new_session_id: || nuid::next().to_string(),
         limits: Limits {
             messages_per_second: MESSAGES_PER_SECOND,
             commands_per_second: COMMANDS_PER_SECOND,

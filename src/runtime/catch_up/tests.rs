@@ -115,6 +115,7 @@ async fn node() -> Arc<TestNode> {
         cached_users: 100,
         calls_under_way: 100,
         body_bytes: 100_000,
+        new_session_id: || nuid::next().to_string(),
         limits: Limits::default(),
     };
     let (bus, subjects) = (bus::memory::Memory::default(), Subjects::new("peer", 4));

@@ -32,6 +32,7 @@ async fn node(skew_ms: i64) -> Arc<TestNode> {
         cached_users: 100,
         calls_under_way: 100,
         body_bytes: 100_000,
+        new_session_id: || nuid::next().to_string(),
         limits: Limits { messages_per_second: 1000, ..Limits::default() },
     };
     let (bus, subjects) = (bus::memory::Memory::default(), Subjects::new("peer", 4));
