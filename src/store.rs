@@ -2,6 +2,7 @@
 //!
 //! A store knows streams, subjects and bytes. What they mean is in [`crate::wire`].
 
+pub mod floors;
 pub mod jetstream;
 pub mod memory;
 pub mod provision;

@@ -1,6 +1,5 @@
 //! The store on JetStream.
 
-mod floors;
 mod registry;
 
 use std::sync::Arc;
@@ -12,8 +11,8 @@ use bytes::Bytes;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep_until};
 
-use self::floors::Floors;
 use super::direct_get::{self, Failed, SUBJECTS_MAX};
+use super::floors::Floors;
 use super::{AppendError, Batch, ReadError, Record, Start, Store, StreamId};
 use crate::domain::id::Partition;
 use crate::link::{Broken, Link};

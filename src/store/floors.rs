@@ -14,7 +14,7 @@ struct Floor {
 
 /// How far each stream is known to go.
 #[derive(Debug)]
-pub(super) struct Floors {
+pub struct Floors {
     logs: Vec<Floor>,
     states: Vec<Floor>,
     /// Rises when the ends are to be asked for again.
@@ -23,7 +23,8 @@ pub(super) struct Floors {
 
 impl Floors {
     /// Floors for the streams of so many partitions; with none, nothing is ever behind.
-    pub(super) fn new(partitions: u16) -> Self {
+    #[must_use]
+    pub fn new(partitions: u16) -> Self {
         let floors = || (0..partitions).map(|_| Floor::default()).collect();
         Self { logs: floors(), states: floors(), round: AtomicU64::new(1) }
     }
@@ -36,31 +37,33 @@ impl Floors {
     }
 
     /// The stream goes at least as far as `seq`.
-    pub(super) fn raise(&self, stream: StreamId, seq: u64) {
+    pub fn raise(&self, stream: StreamId, seq: u64) {
         if let Some(floor) = self.of(stream) {
             floor.seq.fetch_max(seq, Ordering::AcqRel);
         }
     }
 
     /// How far the stream is known to go.
-    pub(super) fn get(&self, stream: StreamId) -> u64 {
+    #[must_use]
+    pub fn get(&self, stream: StreamId) -> u64 {
         self.of(stream).map_or(0, |floor| floor.seq.load(Ordering::Acquire))
     }
 
     /// Has all ends asked for again.
-    pub(super) fn forget(&self) {
+    pub fn forget(&self) {
         self.round.fetch_add(1, Ordering::AcqRel);
     }
 
     /// The round for which the stream's end is to be asked for now, if it is.
-    pub(super) fn is_due(&self, stream: StreamId) -> Option<u64> {
+    #[must_use]
+    pub fn is_due(&self, stream: StreamId) -> Option<u64> {
         let round = self.round.load(Ordering::Acquire);
         let asked_in = self.of(stream)?.asked_in.load(Ordering::Acquire);
         (asked_in < round).then_some(round)
     }
 
     /// The stream's end was asked for in a round.
-    pub(super) fn asked(&self, stream: StreamId, round: u64) {
+    pub fn asked(&self, stream: StreamId, round: u64) {
         if let Some(floor) = self.of(stream) {
             floor.asked_in.fetch_max(round, Ordering::AcqRel);
         }
