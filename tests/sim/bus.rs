@@ -1,0 +1,545 @@
+//! The bus's twin: core NATS with one connection an instance. What one connection sends arrives at
+//! the server in order; from there each takes its own time. What was on its way when a connection
+//! breaks, or its process dies, may be lost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use peerd::bus::{AskError, Bus, Full, Incoming, Kind, Outgoing};
+use peerd::domain::id::Partition;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+
+use crate::world::{Core, World};
+
+/// The largest message.
+const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
+
+/// What comes in at an instance.
+pub(crate) enum Arrival {
+    Message(Incoming),
+    /// To be told once everything before it was taken.
+    Mark(oneshot::Sender<()>),
+}
+
+/// What waits to go out of an instance.
+pub(crate) enum Item {
+    Message(Box<Outgoing>),
+    Mark(oneshot::Sender<()>),
+}
+
+/// What is on its way from an instance to the server.
+pub(crate) enum OnItsWay {
+    Message(Box<Outgoing>),
+    /// A request of the connection itself.
+    Ask {
+        subject: String,
+        body: Bytes,
+        inbox: String,
+    },
+    /// One that nobody serves: its answer shows that all before it has arrived.
+    RoundTrip(oneshot::Sender<()>),
+}
+
+/// Who waits for an answer.
+pub(crate) enum Inbox {
+    Instance { who: usize, tell: oneshot::Sender<Option<Bytes>> },
+    Client(oneshot::Sender<Reply>),
+}
+
+/// The answer to a client's call.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) kind: Kind,
+    pub(crate) body: Bytes,
+    /// When it was at the server.
+    pub(crate) at_ms: u64,
+}
+
+/// The bus as one instance sees it.
+pub(crate) struct SimBus {
+    pub(crate) world: Arc<World>,
+    pub(crate) who: usize,
+    pub(crate) capacity: usize,
+}
+
+impl World {
+    /// Hands what waits to the connection, in order, as long as the instance lives.
+    pub(crate) async fn pump(self: Arc<Self>, who: usize) {
+        loop {
+            self.gate(who).await;
+            let given = {
+                let mut core = self.lock();
+                let seat = &mut core.seats[who];
+                let is_held = match seat.outgoing.front() {
+                    None => true,
+                    Some(Item::Message(message)) => message.permit.is_some() && !seat.bus.is_up,
+                    Some(Item::Mark(_)) => false,
+                };
+                if is_held {
+                    let wait =
+                        if seat.outgoing.is_empty() { &seat.given } else { &seat.bus.changed };
+                    Some(wait.clone())
+                } else {
+                    let item = seat.outgoing.pop_front();
+                    seat.left.notify_waiters();
+                    match item {
+                        Some(Item::Message(message)) => {
+                            if message.permit.as_ref().is_none_or(|permit| permit.holds()) {
+                                core.leaves(who, &message, self.now_ms());
+                                self.send(&mut core, who, OnItsWay::Message(message));
+                            }
+                        }
+                        Some(Item::Mark(tell)) => _ = tell.send(()),
+                        None => {}
+                    }
+                    None
+                }
+            };
+            if let Some(given) = given {
+                given.notified().await;
+            }
+        }
+    }
+
+    /// Puts something on its way to the server.
+    fn send(self: &Arc<Self>, core: &mut Core, who: usize, what: OnItsWay) {
+        let arrives_ms = self.now_ms() + core.latency_ms();
+        let seat = &mut core.seats[who];
+        seat.up_ms = seat.up_ms.max(arrives_ms);
+        seat.up.push_back(what);
+        let (world, span) = (self.clone(), self.until(seat.up_ms));
+        let (was_up, generation) = (seat.bus.is_up, seat.bus.generation);
+        tokio::spawn(async move {
+            sleep(span).await;
+            // What was given while the connection was down waits in its buffer until it stands.
+            loop {
+                let changed = {
+                    let mut core = world.lock();
+                    let seat = &mut core.seats[who];
+                    if seat.is_alive && !was_up && seat.bus.generation == generation {
+                        seat.bus.changed.clone()
+                    } else {
+                        // Whichever is first: each came with one of these.
+                        let Some(first) = seat.up.pop_front() else { return };
+                        world.arrive(&mut core, who, first);
+                        return;
+                    }
+                };
+                changed.notified().await;
+            }
+        });
+    }
+
+    fn until(&self, at_ms: u64) -> Duration {
+        Duration::from_millis(at_ms.saturating_sub(self.now_ms()))
+    }
+
+    /// Something of an instance's arrives at the server.
+    fn arrive(self: &Arc<Self>, core: &mut Core, who: usize, what: OnItsWay) {
+        match what {
+            OnItsWay::RoundTrip(tell) => {
+                let span = Duration::from_millis(core.latency_ms());
+                tokio::spawn(async move {
+                    sleep(span).await;
+                    let _ = tell.send(());
+                });
+            }
+            OnItsWay::Ask { subject, body, inbox } => {
+                let to = core.subscriber(&subject);
+                let Some(to) = to else {
+                    self.answer(core, &inbox, None);
+                    return;
+                };
+                let is_probe = subject.contains(".part.=.");
+                if is_probe {
+                    let (world, span) = (self.clone(), Duration::from_millis(core.latency_ms()));
+                    tokio::spawn(async move {
+                        sleep(span).await;
+                        world.gate(to).await;
+                        let mut core = world.lock();
+                        world.answer(&mut core, &inbox, Some(Bytes::new()));
+                    });
+                    return;
+                }
+                let incoming =
+                    Incoming { subject, reply_to: Some(inbox), content_type: None, body, hops: 0 };
+                self.deliver(core, to, incoming);
+            }
+            OnItsWay::Message(outgoing) => self.publish(core, who, *outgoing),
+        }
+    }
+
+    fn publish(self: &Arc<Self>, core: &mut Core, who: usize, outgoing: Outgoing) {
+        let Outgoing { subject, kind, body, .. } = outgoing;
+        let now_ms = self.now_ms();
+        if subject.starts_with("_INBOX.") {
+            let name = core.seats[who].name.clone();
+            core.trace.line(now_ms, format_args!("{name} answers {subject} {kind:?}"));
+            let weather = core.weather;
+            if Core::take_one(&mut core.lose_messages) || core.chance(weather.lost_message) {
+                core.trace.line(now_ms, format_args!("lost {subject}"));
+                return;
+            }
+            match core.inboxes.get(&subject) {
+                Some(Inbox::Instance { .. }) => self.answer(core, &subject, Some(body)),
+                Some(Inbox::Client(_)) => self.reply(core, &subject, kind, body),
+                None => {}
+            }
+        } else if subject.starts_with("peer.event.") {
+            core.told(who, &subject, &body, now_ms);
+        } else if let Kind::Routed { reply_to, content_type, hops } = kind {
+            let weather = core.weather;
+            if Core::take_one(&mut core.lose_messages) || core.chance(weather.lost_message) {
+                core.trace.line(now_ms, format_args!("lost {subject}"));
+                return;
+            }
+            if let Some(to) = core.subscriber(&subject) {
+                self.deliver(core, to, Incoming { subject, reply_to, content_type, body, hops });
+            }
+        }
+    }
+
+    /// Puts something on its way from the server to an instance.
+    pub(crate) fn deliver(self: &Arc<Self>, core: &mut Core, to: usize, incoming: Incoming) {
+        let now_ms = self.now_ms();
+        let arrives_ms = now_ms + core.latency_ms();
+        let seat = &mut core.seats[to];
+        seat.down_ms = seat.down_ms.max(arrives_ms);
+        seat.down.push_back((seat.bus.generation, incoming));
+        let (world, span) = (self.clone(), self.until(seat.down_ms));
+        tokio::spawn(async move {
+            sleep(span).await;
+            let mut core = world.lock();
+            let now_ms = world.now_ms();
+            let seat = &mut core.seats[to];
+            let Some((generation, incoming)) = seat.down.pop_front() else { return };
+            if !seat.is_alive || !seat.bus.is_up || seat.bus.generation != generation {
+                return;
+            }
+            let name = seat.name.clone();
+            let line = format!("{name} gets {} hops {}", incoming.subject, incoming.hops);
+            if seat.arrivals.try_send(Arrival::Message(incoming)).is_err() {
+                core.broken(crate::rules::Rule::Bounded, format!("{name} takes nothing in"));
+            }
+            core.trace.line(now_ms, format_args!("{line}"));
+        });
+    }
+
+    /// Answers a request of an instance; `None`: nobody serves it.
+    fn answer(self: &Arc<Self>, core: &mut Core, inbox: &str, answer: Option<Bytes>) {
+        if let Some(Inbox::Instance { who, tell }) = core.inboxes.remove(inbox) {
+            let span = Duration::from_millis(core.latency_ms());
+            let world = self.clone();
+            tokio::spawn(async move {
+                sleep(span).await;
+                world.gate(who).await;
+                let _ = tell.send(answer);
+            });
+        }
+    }
+
+    fn reply(self: &Arc<Self>, core: &mut Core, inbox: &str, kind: Kind, body: Bytes) {
+        let at_ms = self.now_ms();
+        core.replied(inbox, &kind, &body);
+        if let Some(Inbox::Client(tell)) = core.inboxes.remove(inbox) {
+            let span = Duration::from_millis(core.latency_ms());
+            tokio::spawn(async move {
+                sleep(span).await;
+                let _ = tell.send(Reply { kind, body, at_ms });
+            });
+        }
+    }
+
+    /// A client's call, to its reply; `None` when none came in time.
+    pub(crate) async fn call(
+        self: &Arc<Self>,
+        subject: String,
+        body: String,
+        patience: Duration,
+    ) -> Option<Reply> {
+        let (tell, told) = oneshot::channel();
+        let inbox = {
+            let mut core = self.lock();
+            let inbox = core.inbox(Inbox::Client(tell));
+            let way_ms = core.latency_ms();
+            let now_ms = self.now_ms();
+            core.trace.line(now_ms, format_args!("call {inbox} {subject} {body}"));
+            let (world, inbox) = (self.clone(), inbox.clone());
+            let sent = inbox.clone();
+            tokio::spawn(async move {
+                sleep(Duration::from_millis(way_ms)).await;
+                let mut core = world.lock();
+                let weather = core.weather;
+                if Core::take_one(&mut core.lose_messages) || core.chance(weather.lost_message) {
+                    return;
+                }
+                let content_type = Some("application/json".to_owned());
+                let (reply_to, body) = (Some(inbox), Bytes::from(body));
+                let incoming = Incoming { subject, reply_to, content_type, body, hops: 0 };
+                match core.taker() {
+                    Some(to) => world.deliver(&mut core, to, incoming),
+                    // No responders.
+                    None => _ = core.inboxes.remove(incoming.reply_to.as_deref().unwrap_or("")),
+                }
+            });
+            sent
+        };
+        let reply = timeout_at(Instant::now() + patience, told).await;
+        self.lock().inboxes.remove(&inbox);
+        match reply {
+            Ok(Ok(reply)) => {
+                self.note(format_args!("reply {inbox} {}", String::from_utf8_lossy(&reply.body)));
+                Some(reply)
+            }
+            Ok(Err(_)) | Err(_) => {
+                self.note(format_args!("no reply {inbox}"));
+                None
+            }
+        }
+    }
+
+    /// Waits until the server has everything that the connection was given before.
+    async fn round_trip(self: &Arc<Self>, who: usize, deadline: Instant) -> bool {
+        self.gate(who).await;
+        let (tell, told) = oneshot::channel();
+        let is_up = {
+            let mut core = self.lock();
+            let is_up = core.seats[who].bus.is_up;
+            if is_up {
+                self.send(&mut core, who, OnItsWay::RoundTrip(tell));
+            }
+            is_up
+        };
+        if !is_up {
+            // As a request that waits for the connection.
+            sleep_until(deadline).await;
+            return false;
+        }
+        let is_told = matches!(timeout_at(deadline, told).await, Ok(Ok(())));
+        self.gate(who).await;
+        is_told
+    }
+}
+
+impl Core {
+    pub(crate) fn inbox(&mut self, inbox: Inbox) -> String {
+        self.next_inbox += 1;
+        let name = format!("_INBOX.{}", self.next_inbox);
+        self.inboxes.insert(name.clone(), inbox);
+        name
+    }
+
+    /// Who of the queue group gets a call.
+    fn taker(&mut self) -> Option<usize> {
+        let takes = |who: &usize| {
+            let seat = &self.seats[*who];
+            seat.is_alive && seat.takes_calls && seat.bus.is_up
+        };
+        let takers: Vec<usize> = (0..self.seats.len()).filter(takes).collect();
+        self.one_of(&takers)
+    }
+
+    /// Who gets what is routed.
+    fn subscriber(&mut self, subject: &str) -> Option<usize> {
+        let number = subject.split('.').nth(2)?;
+        let is_there = |seat: &crate::world::Seat| seat.is_alive && seat.bus.is_up;
+        let subscribers: Vec<usize> = if number == "=" {
+            let name = subject.rsplit('.').next()?;
+            let probed = |who: &usize| self.seats[*who].name == name && is_there(&self.seats[*who]);
+            (0..self.seats.len()).filter(probed).collect()
+        } else {
+            let number = number.parse().ok()?;
+            let listens = |who: &usize| {
+                let seat = &self.seats[*who];
+                is_there(seat) && seat.listens.contains(&number)
+            };
+            (0..self.seats.len()).filter(listens).collect()
+        };
+        self.one_of(&subscribers)
+    }
+
+    fn one_of(&mut self, of: &[usize]) -> Option<usize> {
+        if of.len() < 2 {
+            return of.first().copied();
+        }
+        let index = self.noise.below(of.len() as u64);
+        of.get(usize::try_from(index).unwrap_or_default()).copied()
+    }
+
+    /// What an instance had handed to its connection is lost with it, or is not.
+    pub(crate) fn lose_on_its_way(&mut self, who: usize) {
+        if self.noise.percent(50) {
+            return;
+        }
+        let is_cut = self.seats[who].is_alive;
+        for lost in std::mem::take(&mut self.seats[who].up) {
+            if let (OnItsWay::Message(lost), true) = (lost, is_cut) {
+                self.watch.lost_by_the_wire(&lost.subject, &lost.body);
+            }
+        }
+    }
+}
+
+impl SimBus {
+    pub(crate) fn new(world: Arc<World>, who: usize, capacity: usize) -> Self {
+        Self { world, who, capacity }
+    }
+
+    async fn mark(&self) -> Option<()> {
+        let (tell, told) = oneshot::channel();
+        {
+            let mut core = self.world.lock();
+            let seat = &mut core.seats[self.who];
+            seat.outgoing.push_back(Item::Mark(tell));
+            seat.given.notify_waiters();
+        }
+        told.await.ok()
+    }
+}
+
+impl Bus for SimBus {
+    fn emit(&self, outgoing: Outgoing) -> Result<(), Full> {
+        self.world.doing(self.who, format_args!("emit {}", outgoing.subject));
+        let mut core = self.world.lock();
+        if outgoing.subject.starts_with("peer.event.") {
+            core.acts_as_owner_of(self.who, &outgoing.subject);
+        }
+        let seat = &mut core.seats[self.who];
+        if seat.outgoing.len() >= self.capacity {
+            core.broken(crate::rules::Rule::Bounded, "the outgoing queue is full".to_owned());
+            return Err(Full);
+        }
+        seat.outgoing.push_back(Item::Message(Box::new(outgoing)));
+        seat.given.notify_waiters();
+        Ok(())
+    }
+
+    async fn room_for(&self, count: usize) {
+        loop {
+            let left = {
+                let core = self.world.lock();
+                let seat = &core.seats[self.who];
+                if self.capacity - seat.outgoing.len() >= count {
+                    return;
+                }
+                seat.left.clone()
+            };
+            left.notified().await;
+        }
+    }
+
+    fn waiting(&self) -> usize {
+        self.world.lock().seats[self.who].outgoing.len()
+    }
+
+    async fn ask(
+        &self,
+        subject: String,
+        body: Bytes,
+        deadline: Instant,
+    ) -> Result<Bytes, AskError> {
+        let (world, who) = (&self.world, self.who);
+        if !subject.contains(".part.=.") {
+            world.doing(who, format_args!("ask {subject}"));
+        }
+        world.gate(who).await;
+        let (tell, told) = oneshot::channel();
+        let inbox = {
+            let mut core = world.lock();
+            let line = &core.seats[who].bus;
+            if !line.is_up {
+                return Err(AskError::Nobody);
+            }
+            let weather = core.weather;
+            let is_lost =
+                Core::take_one(&mut core.lose_messages) || core.chance(weather.lost_message);
+            let inbox = core.inbox(Inbox::Instance { who, tell });
+            if !is_lost {
+                let sent = OnItsWay::Ask { subject, body, inbox: inbox.clone() };
+                world.send(&mut core, who, sent);
+            }
+            inbox
+        };
+        let answer = tokio::select! {
+            biased;
+            answer = timeout_at(deadline, told) => answer.ok().and_then(Result::ok),
+            () = world.bus_broken(who) => None,
+        };
+        world.lock().inboxes.remove(&inbox);
+        world.gate(who).await;
+        match answer {
+            Some(Some(answer)) => Ok(answer),
+            Some(None) => Err(AskError::Nobody),
+            None => Err(AskError::Unknown),
+        }
+    }
+
+    async fn listen(&self, partition: Partition) -> bool {
+        self.world.doing(self.who, format_args!("listen {partition}"));
+        let deadline = Instant::now() + Duration::from_secs(2);
+        if !self.world.round_trip(self.who, deadline).await {
+            return false;
+        }
+        self.world.lock().seats[self.who].listens.insert(partition.0);
+        true
+    }
+
+    async fn unlisten(&self, partition: Partition) {
+        self.world.doing(self.who, format_args!("unlisten {partition}"));
+        let deadline = Instant::now() + Duration::from_secs(3);
+        self.world.round_trip(self.who, deadline).await;
+        self.world.lock().seats[self.who].listens.remove(&partition.0);
+        self.all_taken().await;
+    }
+
+    async fn is_reached(&self, deadline: Instant) -> bool {
+        self.world.round_trip(self.who, deadline).await
+    }
+
+    async fn reach(&self, deadline: Instant) -> bool {
+        let is_handed_on = matches!(timeout_at(deadline, self.mark()).await, Ok(Some(())));
+        is_handed_on && self.is_reached(deadline).await
+    }
+
+    fn max_message_bytes(&self) -> usize {
+        MAX_MESSAGE_BYTES
+    }
+}
+
+impl SimBus {
+    pub(crate) async fn take_calls(&self) {
+        self.world.round_trip(self.who, Instant::now() + Duration::from_secs(2)).await;
+        self.world.lock().seats[self.who].takes_calls = true;
+    }
+
+    pub(crate) async fn end_calls(&self) {
+        self.world.lock().seats[self.who].takes_calls = false;
+        self.all_taken().await;
+    }
+
+    /// Waits until everything that the server has sent was taken.
+    async fn all_taken(&self) {
+        let (arrivals, span) = {
+            let core = self.world.lock();
+            let seat = &core.seats[self.who];
+            (seat.arrivals.clone(), self.world.until(seat.down_ms + 1))
+        };
+        sleep(span).await;
+        let (tell, told) = oneshot::channel();
+        if arrivals.send(Arrival::Mark(tell)).await.is_ok() {
+            let _ = told.await;
+        }
+    }
+}
+
+/// What comes in, one after the other.
+pub(crate) async fn next(arrivals: &mut mpsc::Receiver<Arrival>) -> Option<Incoming> {
+    loop {
+        match arrivals.recv().await? {
+            Arrival::Message(incoming) => return Some(incoming),
+            Arrival::Mark(tell) => _ = tell.send(()),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! One instance of peerd over the twins, put together as `runtime/daemon.rs` does it over NATS.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use peerd::clock::Clock;
+use peerd::cluster::steward::{self, Steward};
+use peerd::cluster::table::Table;
+use peerd::domain::limits::Limits;
+use peerd::runtime::node::{MESSAGES_PER_CALL, Node, Options, ROOM_BEYOND_CALLS};
+use peerd::wire::encoding::Encoding;
+use peerd::wire::ownership::Process;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, timeout_at};
+
+use crate::bus::{SimBus, next};
+use crate::plan::Setup;
+use crate::registry::SimRegistry;
+use crate::rules::Rule;
+use crate::store::SimStore;
+use crate::world::{BEGAN_MS, Seat, World};
+
+/// Messages that have come in and wait for room, as in the adapter for NATS.
+const ARRIVALS: usize = 1024;
+/// How long a stop may take.
+const SHUTDOWN: Duration = Duration::from_secs(10);
+
+pub(crate) type SimNode = Node<SimStore, SimBus>;
+
+/// A handle to a running instance.
+pub(crate) struct Instance {
+    pub(crate) who: usize,
+    node: Arc<SimNode>,
+    leave: watch::Sender<bool>,
+    steward: tokio::task::JoinHandle<()>,
+}
+
+thread_local! {
+    /// Sessions of a run so far: each run has a thread to itself.
+    static SESSIONS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+/// Begins to count sessions anew.
+pub(crate) fn forget_sessions() {
+    SESSIONS.set(0);
+}
+
+fn new_session_id() -> String {
+    SESSIONS.set(SESSIONS.get() + 1);
+    format!("session-{}", SESSIONS.get())
+}
+
+fn options(setup: &Setup) -> Options {
+    Options {
+        event_encoding: Encoding::Json,
+        call_deadline: Duration::from_millis(setup.call_deadline_ms),
+        owner_wait: Duration::from_millis(setup.owner_wait_ms),
+        stale_after: Duration::from_millis(setup.ttl_ms * 3 / 5),
+        heartbeat_interval_ms: 10_000,
+        heard_write_interval_ms: 2000,
+        cached_users: setup.cached_users,
+        calls_under_way: setup.calls_under_way,
+        body_bytes: 64 * 1024,
+        new_session_id,
+        limits: Limits {
+            messages_per_second: setup.messages_per_second,
+            commands_per_second: setup.commands_per_second,
+            ..Limits::default()
+        },
+    }
+}
+
+/// Starts another instance. It takes calls once it has settled.
+pub(crate) fn start(world: &Arc<World>) -> Instance {
+    let setup = world.lock().setup.clone();
+    let options = options(&setup);
+    let capacity = options.most_under_way() * MESSAGES_PER_CALL + ROOM_BEYOND_CALLS;
+    let (arrivals, mut arriving) = mpsc::channel(ARRIVALS);
+    // A clock is copied to wherever time is told, and there are few instances.
+    let wall_ms: &'static AtomicU64 = Box::leak(Box::new(AtomicU64::new(world.server_ms())));
+    let (who, name, subjects) = {
+        let mut core = world.lock();
+        let who = core.seats.len();
+        let name = format!("i{who}");
+        core.seats.push(Seat::new(name.clone(), wall_ms, arrivals));
+        (who, name, core.subjects.clone())
+    };
+    world.note(format_args!("{name} starts"));
+    let clock = Clock::simulated_and_set(wall_ms);
+    let table = Arc::new(Table::new(setup.partitions));
+    let store = SimStore::new(world.clone(), who);
+    let bus = SimBus::new(world.clone(), who, capacity);
+    let node = Node::new(store, bus, subjects, options, clock, table.clone());
+    let (leave, leaving) = watch::channel(false);
+    let options = steward::Options {
+        instance: name,
+        release: String::new(),
+        partitions: setup.partitions,
+        ttl: Duration::from_millis(setup.ttl_ms),
+        // None knows of another whether its process has ended.
+        process: Process::default(),
+    };
+    let registry = Arc::new(SimRegistry { world: world.clone(), who });
+    let steward = Steward::new(registry, node.clone(), table, clock, options);
+    let ready = node.clone();
+    let steward = tokio::spawn(steward.run(leaving, move || {
+        tokio::spawn(async move { ready.bus().take_calls().await });
+    }));
+    let taking = tokio::spawn({
+        let (world, node) = (world.clone(), node.clone());
+        async move {
+            loop {
+                node.wait_for_room().await;
+                let Some(incoming) = next(&mut arriving).await else { return };
+                world.gate(who).await;
+                node.take(incoming);
+            }
+        }
+    });
+    let pump = tokio::spawn(world.clone().pump(who));
+    let tasks = [steward.abort_handle(), taking.abort_handle(), pump.abort_handle()];
+    world.lock().seats[who].tasks.extend(tasks);
+    Instance { who, node, leave, steward }
+}
+
+impl Instance {
+    /// Leaves in order.
+    pub(crate) async fn stop(self, world: Arc<World>) {
+        let deadline = Instant::now() + SHUTDOWN;
+        let who = self.who;
+        world.note(format_args!("i{who} leaves"));
+        let ending = async {
+            self.node.bus().end_calls().await;
+            self.leave.send_replace(true);
+            if !self.steward.is_finished() {
+                let _ = self.steward.await;
+            }
+            self.node.settle().await;
+        };
+        let _ = timeout_at(deadline, ending).await;
+        let _ = peerd::bus::Bus::reach(self.node.bus(), deadline).await;
+        let now_ms = world.now_ms();
+        let mut core = world.lock();
+        if core.seats[who].is_alive {
+            core.kill(who, now_ms);
+        }
+    }
+
+    /// Looks whether what has a bound is within it.
+    pub(crate) fn check_bounds(&self, world: &World) {
+        let gauges = self.node.gauges();
+        let mut core = world.lock();
+        let most = core.setup.calls_under_way as u64;
+        if gauges.calls_under_way > most || gauges.deliveries_under_way > most {
+            core.broken(Rule::Bounded, format!("{} are under way: {gauges:?}", most));
+        }
+    }
+}
+
+/// The server's clock, as a wall clock that nobody set.
+pub(crate) const fn began_ms() -> u64 {
+    BEGAN_MS
+}

@@ -1,0 +1,395 @@
+//! What must hold at every moment of a run, held against what the server sees: what is stored,
+//! what is told, what is answered, and who acts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use peerd::bus::Kind;
+use peerd::domain::id::{Partition, UserId};
+use peerd::store::registry::Value as Entry;
+use peerd::wire::ownership::{self, Key, Owner};
+use peerd::wire::record;
+use peerd::wire::subject::Token;
+use serde_json::Value;
+
+use crate::journal::Journal;
+use crate::plan::{NAMES, Setup};
+use crate::world::Core;
+
+/// What can be broken. The first ten are the rules of ARCHITECTURE, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Rule {
+    /// 1: no success before the store's acknowledgement.
+    SuccessIsStored,
+    /// 2: unread counts and totals equal a recount from the log.
+    CountsEqualRecount,
+    /// 3: what was accepted once is stored once.
+    StoredOnce,
+    /// 4: `messageSeq` has no gap and no repeat, order keys rise with it.
+    InSequence,
+    /// 5: the rate.
+    Rate,
+    /// 6: two instances never both act for a partition.
+    OneOwner,
+    /// 7: everything has a bound, and at the bound an answer.
+    Bounded,
+    /// 8: no content in the log.
+    NoContentInLog,
+    /// 9: what is stored is only added to, each stream by its own subjects.
+    StoreIsKept,
+    /// 10: what a send costs.
+    Cost,
+    /// Each event goes to whom it concerns, and says what is so.
+    ToldRightly,
+    /// What is stored is told, to both sides, whoever dies.
+    ToldAtAll,
+    /// A user's events come in the order of their revisions.
+    ToldInOrder,
+    /// Who was told of something reads it.
+    NeverStale,
+    /// Pages are the whole, each message once and in order.
+    Pages,
+    /// What a user changed stays so: marks, mutes, deletions, blocks, sessions.
+    ChangesStay,
+    /// Whom a user blocked is refused.
+    Blocked,
+    /// A repeat is answered as the first was.
+    Repeats,
+    /// Without a fault no call fails for want of an owner or a store.
+    Served,
+}
+
+/// A rule that was found broken.
+#[derive(Clone, Debug)]
+pub(crate) struct Broken {
+    pub(crate) rule: Rule,
+    pub(crate) why: String,
+}
+
+/// A message of the log.
+#[derive(Clone, Debug)]
+pub(crate) struct Logged {
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+    pub(crate) id: String,
+    pub(crate) key: u64,
+    pub(crate) seq: u64,
+    pub(crate) accepted_ms: u64,
+    pub(crate) counts: bool,
+    /// What tells one message of a run from all others.
+    pub(crate) mark: String,
+    pub(crate) stored_at_ms: u64,
+}
+
+/// What was seen so far.
+#[derive(Default)]
+pub(crate) struct Watch {
+    pub(crate) first: Option<Broken>,
+    pub(crate) log: Vec<Logged>,
+    by_id: BTreeMap<String, usize>,
+    by_mark: BTreeMap<String, usize>,
+    newest: BTreeMap<(usize, usize), usize>,
+    /// Who owns each partition, by what the bucket says.
+    owners: BTreeMap<u16, Option<String>>,
+    /// The messages that each user was told of as received.
+    pub(crate) received: BTreeSet<(usize, String)>,
+    /// Up to which key each user was told that a conversation changed.
+    pub(crate) changed: BTreeMap<(usize, usize), u64>,
+    revisions: BTreeMap<usize, u64>,
+    pub(crate) journal: Journal,
+    /// Changes of owners so far.
+    pub(crate) claims: usize,
+    pub(crate) events: usize,
+}
+
+pub(crate) fn number(value: &Value, name: &str) -> u64 {
+    value[name].as_u64().unwrap_or_default()
+}
+
+pub(crate) fn text<'v>(value: &'v Value, name: &str) -> &'v str {
+    value[name].as_str().unwrap_or_default()
+}
+
+/// A user by its name.
+pub(crate) fn user(name: &str) -> Option<usize> {
+    NAMES.iter().position(|known| *known == name)
+}
+
+pub(crate) fn id(user: usize) -> Option<UserId> {
+    UserId::new(NAMES[user], "userID").ok()
+}
+
+/// A user's token in subjects.
+pub(crate) fn token(user: usize) -> String {
+    id(user).map(|id| Token::of(&id).to_string()).unwrap_or_default()
+}
+
+fn user_of_token(token: &str) -> Option<usize> {
+    user(Token::parse(token).ok()?.as_str())
+}
+
+impl Watch {
+    pub(crate) fn new(_setup: &Setup) -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn broken(&mut self, rule: Rule, why: String) {
+        self.first.get_or_insert(Broken { rule, why });
+    }
+
+    /// A message came into the log.
+    pub(crate) fn stored(
+        &mut self,
+        partition: Partition,
+        subject: &str,
+        payload: &Bytes,
+        at_ms: u64,
+    ) {
+        let mut tokens = subject.rsplit('.');
+        let (sender, receiver) = (tokens.next().unwrap_or(""), tokens.next().unwrap_or(""));
+        let (Some(from), Some(to)) = (user_of_token(sender), user_of_token(receiver)) else {
+            return self.broken(Rule::StoreIsKept, format!("{subject} is of nobody"));
+        };
+        let (Some(sender), Some(receiver)) = (id(from), id(to)) else { return };
+        let Ok(stored) = record::decode(payload, &sender, &receiver, partition) else {
+            return self.broken(Rule::StoreIsKept, format!("{subject} cannot be read"));
+        };
+        let message = &stored.message;
+        let logged = Logged {
+            from,
+            to,
+            id: message.id().to_string(),
+            key: message.key.0,
+            seq: message.seq,
+            accepted_ms: message.timestamp_ms,
+            counts: message.counts,
+            mark: message.extended_data.clone(),
+            stored_at_ms: at_ms,
+        };
+        let before = self.newest.get(&(from, to)).map(|index| &self.log[*index]);
+        let (seq, key) = before.map_or((0, 0), |before| (before.seq, before.key));
+        if logged.seq != seq + 1 {
+            let why = format!("{subject}: messageSeq {} after {seq}", logged.seq);
+            self.broken(Rule::InSequence, why);
+        }
+        if logged.key <= key {
+            let why = format!("{subject}: order key {} after {key}", logged.key);
+            self.broken(Rule::InSequence, why);
+        }
+        let index = self.log.len();
+        if self.by_id.insert(logged.id.clone(), index).is_some() {
+            self.broken(Rule::InSequence, format!("two messages have the ID {}", logged.id));
+        }
+        if let Some(first) = self.by_mark.insert(logged.mark.clone(), index) {
+            let why =
+                format!("{} is stored as {} and {}", logged.mark, self.log[first].id, logged.id);
+            self.broken(Rule::StoredOnce, why);
+        }
+        if let Some(sent) = self.journal.sent.get(&logged.mark)
+            && logged.key <= sent.floor
+        {
+            let why = format!(
+                "{} has order key {}, and its sender had been told of {}",
+                logged.mark, logged.key, sent.floor
+            );
+            self.broken(Rule::InSequence, why);
+        }
+        self.newest.insert((from, to), index);
+        self.log.push(logged);
+    }
+
+    /// A message of the log, by its ID.
+    pub(crate) fn logged(&self, id: &str) -> Option<&Logged> {
+        self.by_id.get(id).map(|index| &self.log[*index])
+    }
+
+    /// A message of the log, by its mark.
+    pub(crate) fn logged_by_mark(&self, mark: &str) -> Option<&Logged> {
+        self.by_mark.get(mark).map(|index| &self.log[*index])
+    }
+
+    /// The messages between two users, by order key.
+    pub(crate) fn between(&self, user: usize, other: usize) -> Vec<&Logged> {
+        let is_here = |logged: &&Logged| {
+            (logged.from, logged.to) == (user, other) || (logged.from, logged.to) == (other, user)
+        };
+        let mut here: Vec<&Logged> = self.log.iter().filter(is_here).collect();
+        here.sort_by_key(|logged| logged.key);
+        here
+    }
+
+    /// An entry of the bucket changed.
+    pub(crate) fn entry(&mut self, key: &str, entry: &Entry) {
+        let (Some(Key::Owner(partition)), Entry::Put(bytes)) = (Key::parse(key), entry) else {
+            return;
+        };
+        match ownership::decode::<Owner>(bytes) {
+            Ok(owner) => {
+                let holder = owner.holder.map(|holder| holder.instance().to_owned());
+                self.claims += usize::from(holder.is_some());
+                self.owners.insert(partition.0, holder);
+            }
+            Err(_) => self.broken(Rule::OneOwner, format!("{key} cannot be read")),
+        }
+    }
+
+    /// Whether all partitions are owned.
+    pub(crate) fn all_owned(&self, partitions: u16) -> bool {
+        (0..partitions).all(|number| matches!(self.owners.get(&number), Some(Some(_))))
+    }
+
+    /// An event that was lost with a connection: that is NATS's to lose, and counts as told.
+    pub(crate) fn lost_by_the_wire(&mut self, subject: &str, body: &Bytes) {
+        if let Some(told) = subject.strip_prefix("peer.event.")
+            && let Some((token, _)) = told.split_once('.')
+            && let (Some(user), Ok(body)) = (user_of_token(token), serde_json::from_slice(body))
+        {
+            self.note_told(user, &body);
+        }
+    }
+
+    fn note_told(&mut self, user: usize, body: &Value) {
+        for message in body["messageList"].as_array().into_iter().flatten() {
+            self.received.insert((user, text(message, "messageID").to_owned()));
+        }
+        for info in body["infoList"].as_array().into_iter().flatten() {
+            let conversation = &info["conversation"];
+            if let Some(other) = self::user(text(conversation, "conversationID")) {
+                let known = self.changed.entry((user, other)).or_default();
+                *known = (*known).max(number(conversation, "orderKey"));
+            }
+        }
+    }
+}
+
+impl Core {
+    /// An instance writes as the owner of a partition.
+    pub(crate) fn acts(&mut self, who: usize, partition: Partition, what: &str) {
+        let seat = &self.seats[who];
+        let owner = self.watch.owners.get(&partition.0).cloned().flatten();
+        if seat.is_alive && owner.as_deref() != Some(seat.name.as_str()) {
+            let why = format!("{} acts ({what}) for {partition}, which {owner:?} owns", seat.name);
+            self.broken(Rule::OneOwner, why);
+        }
+    }
+
+    /// An instance tells a user, as the owner of the user's partition.
+    pub(crate) fn acts_as_owner_of(&mut self, who: usize, subject: &str) {
+        let token = subject.split('.').nth(2).unwrap_or_default();
+        if let Ok(user) = Token::parse(token) {
+            let partition = self.subjects.partition(&Token::of(&user));
+            self.acts(who, partition, subject);
+        }
+    }
+
+    /// An event arrives at the server.
+    pub(crate) fn told(&mut self, who: usize, subject: &str, body: &Bytes, now_ms: u64) {
+        let name = self.seats[who].name.clone();
+        let shown = String::from_utf8_lossy(body);
+        self.trace.line(now_ms, format_args!("{name} tells {subject} {shown}"));
+        let mut tokens = subject.split('.').skip(2);
+        let told = tokens.next().and_then(user_of_token);
+        let event = tokens.next().unwrap_or_default().to_owned();
+        let (Some(user), Ok(body)) = (told, serde_json::from_slice::<Value>(body)) else {
+            return self.broken(Rule::ToldRightly, format!("{subject}: nobody's, or no event"));
+        };
+        self.watch.events += 1;
+        let (revision, previous) = (number(&body, "revision"), number(&body, "previousRevision"));
+        let known = self.watch.revisions.insert(user, revision).unwrap_or_default();
+        if revision < known || previous > revision {
+            let why = format!("{subject}: revision {revision} ({previous} before) after {known}");
+            self.broken(Rule::ToldInOrder, why);
+        }
+        self.watch.note_told(user, &body);
+        if event == "peer_message_received" {
+            for message in body["messageList"].as_array().into_iter().flatten() {
+                self.told_of_message(user, message, now_ms);
+            }
+        }
+        for info in body["infoList"].as_array().into_iter().flatten() {
+            let last = &info["conversation"]["lastMessage"];
+            if last.is_object() {
+                self.watch.is_of(user, last);
+            }
+        }
+    }
+
+    fn told_of_message(&mut self, user: usize, message: &Value, now_ms: u64) {
+        let id = text(message, "messageID").to_owned();
+        let is_command = number(message, "type") == 2;
+        let from = self::user(text(message, "senderUserID"));
+        if !is_command {
+            match self.watch.logged(&id) {
+                Some(logged) if logged.to == user && Some(logged.from) == from => {}
+                Some(_) => {
+                    let why = format!("{} is told of {id}, which is another's", NAMES[user]);
+                    self.broken(Rule::ToldRightly, why);
+                }
+                None => {
+                    let why = format!("{} is told of {id}, which is not stored", NAMES[user]);
+                    self.broken(Rule::SuccessIsStored, why);
+                }
+            }
+        }
+        let due_ms = now_ms + self.latency_ms();
+        if let Some(other) = from {
+            let key = number(message, "orderKey");
+            self.watch.journal.will_know(due_ms, user, other, id, key, is_command);
+        }
+    }
+
+    /// A reply arrives at the server.
+    pub(crate) fn replied(&mut self, inbox: &str, kind: &Kind, body: &Bytes) {
+        let Ok(body) = serde_json::from_slice::<Value>(body) else {
+            return self.broken(Rule::ToldRightly, format!("{inbox}: a reply that is no JSON"));
+        };
+        let message = &body["message"];
+        let is_success = matches!(kind, Kind::Plain | Kind::Duplicate);
+        if is_success && message.is_object() && number(message, "type") != 2 {
+            let id = text(message, "messageID");
+            let logged = self.watch.logged(id);
+            let is_it = logged.is_some_and(|logged| {
+                logged.seq == number(message, "messageSeq")
+                    && logged.key == number(message, "orderKey")
+                    && logged.mark == text(message, "extendedData")
+            });
+            if !is_it {
+                let why = format!("success for {message}, which the log has as {logged:?}");
+                self.broken(Rule::SuccessIsStored, why);
+            }
+        }
+        if text(&body, "reason") == "internal" {
+            self.broken(Rule::Served, format!("a fault in peerd: {body}"));
+        }
+    }
+
+    /// An instance hands a message to its connection.
+    pub(crate) fn leaves(&mut self, who: usize, message: &peerd::bus::Outgoing, _now_ms: u64) {
+        if message.permit.is_some() && message.subject.starts_with("peer.event.") {
+            self.acts_as_owner_of(who, &message.subject);
+        }
+    }
+}
+
+impl Watch {
+    /// A message that a user is shown must be in the log, and between that user and another.
+    pub(crate) fn is_of(&mut self, user: usize, message: &Value) {
+        let id = text(message, "messageID");
+        let direction = number(message, "direction");
+        let is_it = self.logged(id).is_some_and(|logged| {
+            let (mine, other) =
+                if direction == 0 { (logged.from, logged.to) } else { (logged.to, logged.from) };
+            mine == user
+                && NAMES[other] == text(message, "conversationID")
+                && NAMES[logged.from] == text(message, "senderUserID")
+                && logged.seq == number(message, "messageSeq")
+                && logged.key == number(message, "orderKey")
+                && logged.mark == text(message, "extendedData")
+        });
+        if !is_it {
+            let why =
+                format!("{} is shown {message}, the log has {:?}", NAMES[user], self.logged(id));
+            self.broken(Rule::ToldRightly, why);
+        }
+    }
+}

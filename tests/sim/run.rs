@@ -1,0 +1,247 @@
+//! Carries a plan out, on time that stands still unless everybody waits.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::client::Client;
+use crate::instance::{Instance, forget_sessions, start};
+use crate::log::Log;
+use crate::plan::{Call, Fault, Plan, What};
+use crate::random::Random;
+use crate::rules::{Broken, Rule};
+use crate::world::World;
+
+/// How long the instances have to own everything at the start.
+const START_MS: u64 = 20_000;
+/// Most instances at a time.
+const INSTANCES_MAX: usize = 6;
+
+/// What a run came to.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) broken: Option<Broken>,
+    pub(crate) trace: String,
+    pub(crate) figures: Figures,
+}
+
+/// What happened in a run, or in many.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Figures {
+    pub(crate) calls: usize,
+    pub(crate) unanswered: usize,
+    pub(crate) messages: usize,
+    pub(crate) events: usize,
+    pub(crate) claims: usize,
+    pub(crate) deaths: usize,
+    pub(crate) virtual_ms: u64,
+}
+
+impl Figures {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.calls += other.calls;
+        self.unanswered += other.unanswered;
+        self.messages += other.messages;
+        self.events += other.events;
+        self.claims += other.claims;
+        self.deaths += other.deaths;
+        self.virtual_ms += other.virtual_ms;
+    }
+}
+
+/// Carries a plan out, to its end or until a rule is broken.
+pub(crate) fn run(plan: &Plan) -> Run {
+    forget_sessions();
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_time().start_paused(true).build();
+    let runtime = runtime.expect("a runtime without I/O");
+    let log = Log::default();
+    let dispatch = tracing::Dispatch::new(log.clone());
+    tracing::dispatcher::with_default(&dispatch, || {
+        runtime.block_on(async {
+            // Chance in the run is not that of the plan: a plan that was shortened has the same.
+            let noise = Random::new(plan.seed ^ 0x5EED_0F_A_2A2D);
+            let world = World::new(&plan.setup, noise);
+            log.writes_to(&world);
+            let mut driver = Driver {
+                client: Client { world: world.clone(), is_calm: plan.is_calm() },
+                world: world.clone(),
+                instances: Vec::new(),
+                calls: JoinSet::new(),
+                faults: JoinSet::new(),
+            };
+            driver.drive(plan).await;
+            let virtual_ms = world.now_ms();
+            let mut core = world.lock();
+            let watch = &mut core.watch;
+            let figures = Figures {
+                calls: watch.journal.calls,
+                unanswered: watch.journal.unanswered,
+                messages: watch.log.len(),
+                events: watch.events,
+                claims: watch.claims,
+                deaths: 0,
+                virtual_ms,
+            };
+            let broken = watch.first.take();
+            let deaths = core.seats.iter().filter(|seat| !seat.is_alive).count();
+            let figures = Figures { deaths, ..figures };
+            Run { broken, trace: core.trace.take(), figures }
+        })
+    })
+}
+
+struct Driver {
+    world: Arc<World>,
+    client: Client,
+    instances: Vec<Instance>,
+    calls: JoinSet<()>,
+    faults: JoinSet<()>,
+}
+
+impl Driver {
+    fn is_broken(&self) -> bool {
+        self.world.lock().watch.first.is_some()
+    }
+
+    async fn drive(&mut self, plan: &Plan) {
+        for _ in 0..plan.setup.instances {
+            self.instances.push(start(&self.world));
+        }
+        if !self.wait_until_owned(START_MS).await {
+            self.world
+                .lock()
+                .broken(Rule::Served, "nobody owns everything at the start".to_owned());
+            return;
+        }
+        for user in 0..plan.setup.users {
+            self.client.perform(user, Call::Login, 0).await;
+        }
+        let began_ms = self.world.now_ms();
+        for (number, step) in plan.steps.iter().enumerate() {
+            let now_ms = self.world.now_ms();
+            let wait_ms = (began_ms + step.at_ms).saturating_sub(now_ms);
+            if wait_ms > 0 {
+                sleep(Duration::from_millis(wait_ms)).await;
+            }
+            if self.is_broken() {
+                return;
+            }
+            for instance in &self.instances {
+                instance.check_bounds(&self.world);
+            }
+            match &step.what {
+                What::Call { user, call } => {
+                    let (client, user, call) = (self.client.clone(), *user, call.clone());
+                    self.calls.spawn(async move { client.perform(user, call, number).await });
+                }
+                What::Fault(fault) => self.fault(fault),
+            }
+        }
+        self.settle(plan).await;
+        if !self.is_broken() {
+            self.client.audit(plan).await;
+        }
+    }
+
+    async fn wait_until_owned(&self, most_ms: u64) -> bool {
+        let ends_ms = self.world.now_ms() + most_ms;
+        let partitions = self.world.lock().setup.partitions;
+        while self.world.now_ms() < ends_ms {
+            {
+                let core = self.world.lock();
+                let takes = |who: &usize| core.seats[*who].takes_calls;
+                let alive = core.alive();
+                let is_taken = !alive.is_empty() && alive.iter().all(takes);
+                if core.watch.all_owned(partitions) && is_taken {
+                    return true;
+                }
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        false
+    }
+
+    /// Who is meant by a number, of those that run.
+    fn picked(&self, pick: usize) -> Option<usize> {
+        let alive = self.world.lock().alive();
+        alive.get(pick % alive.len().max(1)).copied()
+    }
+
+    fn fault(&mut self, fault: &Fault) {
+        let world = self.world.clone();
+        world.note(format_args!("fault {fault:?}"));
+        match fault.clone() {
+            Fault::Crash { pick, after, done } => {
+                if let Some(who) = self.picked(pick) {
+                    world.doom(who, after, done);
+                }
+            }
+            Fault::Start => {
+                if world.lock().alive().len() < INSTANCES_MAX {
+                    self.instances.push(start(&world));
+                }
+            }
+            Fault::Leave { pick } => {
+                let is_last = world.lock().alive().len() < 2;
+                let Some(who) = self.picked(pick).filter(|_| !is_last) else { return };
+                let at = self.instances.iter().position(|instance| instance.who == who);
+                if let Some(at) = at {
+                    let instance = self.instances.remove(at);
+                    self.faults.spawn(instance.stop(world));
+                }
+            }
+            Fault::Freeze { pick, ms } => {
+                if let Some(who) = self.picked(pick) {
+                    self.faults.spawn(async move { world.freeze(who, ms).await });
+                }
+            }
+            Fault::Cut { pick, store, bus, ms } => {
+                if let Some(who) = self.picked(pick) {
+                    self.faults.spawn(async move { world.cut(who, (store, bus), ms).await });
+                }
+            }
+            Fault::Outage { what, ms } => world.outage(what, ms),
+            Fault::Lag { ms, for_ms } => {
+                let until_ms = world.now_ms() + for_ms;
+                world.lock().lag = (ms, until_ms);
+            }
+            Fault::LoseAcks { count } => world.lock().lose_acks += count,
+            Fault::LateWrites { count } => world.lock().late_writes += count,
+            Fault::LoseMessages { count } => world.lock().lose_messages += count,
+            Fault::WallStep { pick, ms } => {
+                if let Some(who) = self.picked(pick) {
+                    let wall_ms = world.lock().seats[who].wall_ms;
+                    let set = wall_ms.load(Ordering::Relaxed).saturating_add_signed(ms);
+                    wall_ms.store(set, Ordering::Relaxed);
+                }
+            }
+            Fault::BreakWatches { pick } => {
+                if let Some(who) = self.picked(pick) {
+                    world.break_watches(who);
+                }
+            }
+        }
+    }
+
+    /// Lets everything come to its end: no fault any more, somebody runs, all calls are over.
+    async fn settle(&mut self, plan: &Plan) {
+        self.world.note(format_args!("no more faults"));
+        self.world.calm_down();
+        while self.faults.join_next().await.is_some() {}
+        let setup = &plan.setup;
+        if self.world.lock().alive().is_empty() {
+            self.instances.push(start(&self.world));
+        }
+        while self.calls.join_next().await.is_some() {}
+        // The dead are buried, what they had not told is told, unknown outcomes are found out.
+        let span_ms = setup.ttl_ms * 2 + setup.call_deadline_ms + 5000;
+        sleep(Duration::from_millis(span_ms)).await;
+        if !self.wait_until_owned(START_MS).await {
+            self.world.lock().broken(Rule::Served, "nobody owns everything at the end".to_owned());
+        }
+    }
+}
