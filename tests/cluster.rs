@@ -13,6 +13,7 @@ mod faults {
     pub(crate) mod caller;
     pub(crate) mod checker;
     pub(crate) mod load;
+    pub(crate) mod look;
     pub(crate) mod random;
     pub(crate) mod reading;
 }

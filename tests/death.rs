@@ -11,6 +11,7 @@ mod faults {
     pub(crate) mod caller;
     pub(crate) mod checker;
     pub(crate) mod load;
+    pub(crate) mod look;
     pub(crate) mod random;
     pub(crate) mod reading;
 }
@@ -39,7 +40,7 @@ const REPEATED_SIGNAL_INTERVAL: Duration = Duration::from_millis(200);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn peerd_killed_under_load_loses_nothing_and_stores_nothing_twice() -> Result<(), Failure> {
-    let plan = Plan { users: 16, racing_pairs: 4, marks: false, pace_ms: 15 };
+    let plan = Plan { racing_pairs: 4, ..Plan::sends(16, 15) };
     let mut scene = Scene::start("peerd killed", plan).await?;
     for _ in 0..3 {
         scene.work_a_while().await;
@@ -53,7 +54,7 @@ async fn peerd_killed_under_load_loses_nothing_and_stores_nothing_twice() -> Res
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nats_killed_under_load_loses_nothing_and_service_resumes_by_itself() -> Result<(), Failure>
 {
-    let plan = Plan { users: 16, racing_pairs: 4, marks: false, pace_ms: 15 };
+    let plan = Plan { racing_pairs: 4, ..Plan::sends(16, 15) };
     let mut scene = Scene::start("nats-server killed", plan).await?;
     for _ in 0..4 {
         scene.work_a_while().await;
@@ -66,7 +67,7 @@ async fn nats_killed_under_load_loses_nothing_and_service_resumes_by_itself() ->
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clears_mutes_and_deletes_between_kills_still_equal_the_recount() -> Result<(), Failure> {
-    let plan = Plan { users: 12, racing_pairs: 4, marks: true, pace_ms: 15 };
+    let plan = Plan { racing_pairs: 4, marks: true, ..Plan::sends(12, 15) };
     let mut scene = Scene::start("marks, both killed", plan).await?;
     for round in 0..4 {
         scene.work_a_while().await;
@@ -83,7 +84,7 @@ async fn clears_mutes_and_deletes_between_kills_still_equal_the_recount() -> Res
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn peerd_told_to_end_under_load_answers_every_call_it_accepted() -> Result<(), Failure> {
-    let plan = Plan { users: 12, racing_pairs: 4, marks: true, pace_ms: 15 };
+    let plan = Plan { racing_pairs: 4, marks: true, ..Plan::sends(12, 15) };
     let mut scene = Scene::start("peerd terminated", plan).await?;
     for _ in 0..2 {
         scene.work_a_while().await;

@@ -25,7 +25,7 @@ use crate::{
 /// nats-servers, and peerds.
 pub(crate) const NODES: usize = 3;
 const PARTITIONS: usize = 8;
-const PLAN: Plan = Plan { users: 240, racing_pairs: 0, marks: false, pace_ms: 1500 };
+const PLAN: Plan = Plan::sends(240, 1500);
 const MEMBER_TTL_MS: &str = "5000";
 /// How long it goes well before the first death.
 const STEADY: Duration = Duration::from_secs(5);

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -198,6 +199,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             partitions: number(self.tenures().count()),
             users_in_memory: number(self.users_in_memory()),
             outgoing: number(self.bus.waiting()),
+            tasks: number(Handle::try_current().map_or(0, |of| of.metrics().num_alive_tasks())),
         }
     }
 

@@ -80,6 +80,8 @@ pub struct Gauges {
     pub users_in_memory: u64,
     /// Messages that wait to go out.
     pub outgoing: u64,
+    /// Tasks of its own that are alive. A timer belongs to the task that waits for it.
+    pub tasks: u64,
 }
 
 /// The answer to PING.

@@ -58,7 +58,7 @@ impl Setup {
             clients: vec![url.to_owned(); 3],
             partitions: 8,
             replicas: 1,
-            plan: Plan { users: 16, racing_pairs: 4, marks: false, pace_ms: 100 },
+            plan: Plan { racing_pairs: 4, ..Plan::sends(16, 100) },
             manner,
             bound: RECOVERY_DEADLINE,
         }

@@ -55,6 +55,7 @@ async fn all_is_well_with_an_instance_that_owns_everything() {
     for field in ["startedMs", "callsUnderWay", "deliveriesUnderWay", "routed", "outgoing"] {
         number(member, field);
     }
+    assert!(number(member, "tasks") > 0, "{member}");
     for (place, partition) in list(&report, "partitions").iter().enumerate() {
         assert_eq!(number(partition, "partition"), u64::try_from(place).unwrap());
         assert_eq!(partition["owner"], id);

@@ -66,7 +66,8 @@ impl Refusal {
 
     /// Whether the contract tells the client to ask again.
     fn repeatable(&self) -> bool {
-        self.code == STORE || (self.code == OVERLOADED && self.retry_after.is_some())
+        let is_for_now = matches!(self.code, OVERLOADED | RATE) && self.retry_after.is_some();
+        self.code == STORE || is_for_now
     }
 }
 

@@ -22,6 +22,7 @@ use tokio::{
 use super::{
     account::{Account, Ack, Change, Mark, Sent},
     caller::{Caller, Failure},
+    look::look,
     random::Random,
 };
 
@@ -29,6 +30,10 @@ use super::{
 pub(crate) const RECOVERY_DEADLINE: Duration = Duration::from_secs(30);
 /// More than the patience of the last call under way.
 const STOP_DEADLINE: Duration = Duration::from_secs(40);
+/// Of a hundred steps of a load that reads, those that do.
+const READ_PERCENT: u64 = 30;
+/// Steps of users who come and leave.
+const VISIT_STEPS: u64 = 12;
 /// The epoch of a task that has ended.
 const ENDED: u64 = u64::MAX;
 
@@ -52,6 +57,17 @@ pub(crate) struct Plan {
     pub(crate) marks: bool,
     /// The mean time that a task lets pass between two calls, in milliseconds.
     pub(crate) pace_ms: u64,
+    /// Whether users also read, and call everything else that there is.
+    pub(crate) reads: bool,
+    /// How many tasks play users who come, write to each other, leave, and never come back.
+    pub(crate) visits: usize,
+}
+
+impl Plan {
+    /// Pairs that send, each walked by one task, with that pace.
+    pub(crate) const fn sends(users: usize, pace_ms: u64) -> Self {
+        Self { users, racing_pairs: 0, marks: false, pace_ms, reads: false, visits: 0 }
+    }
 }
 
 /// A running load.
@@ -100,8 +116,11 @@ impl Load {
                 pace_ms: plan.pace_ms,
                 index,
                 walk,
+                reads: plan.reads,
                 random: random.split(),
                 sent: 0,
+                has_begun: false,
+                visit: Visit::default(),
                 muted: HashMap::new(),
             };
             walkers.spawn(walker.run());
@@ -166,6 +185,16 @@ enum Kind {
     RacingSends,
     /// Marks as `user` only, while others send.
     RacingMarks,
+    /// Sends and marks as either of two users who are others each time.
+    Visits,
+}
+
+/// Where a task is whose users come and leave.
+#[derive(Clone, Copy, Debug, Default)]
+struct Visit {
+    number: u64,
+    /// Steps until the two leave.
+    steps_left: u64,
 }
 
 /// A ring in which each user writes with the next and the third after it.
@@ -191,6 +220,13 @@ fn walks(users: &[String], plan: Plan) -> Vec<Walk> {
             }
         }
     }
+    let visits = 0..plan.visits;
+    let nobody = String::new();
+    walks.extend(visits.map(|_| Walk {
+        user: nobody.clone(),
+        other: nobody.clone(),
+        kind: Kind::Visits,
+    }));
     walks
 }
 
@@ -243,10 +279,14 @@ struct Walker {
     shared: Arc<Shared>,
     caller: Caller,
     pace_ms: u64,
+    reads: bool,
     index: usize,
     walk: Walk,
     random: Random,
     sent: u64,
+    /// Whether the two have written to each other.
+    has_begun: bool,
+    visit: Visit,
     muted: HashMap<String, bool>,
 }
 
@@ -276,26 +316,52 @@ impl Walker {
     }
 
     async fn step(&mut self) -> Result<(), Failure> {
+        if self.walk.kind == Kind::Visits && self.visit.steps_left == 0 {
+            return self.next_visit().await;
+        }
+        self.visit.steps_left = self.visit.steps_left.saturating_sub(1);
         let (mut user, mut other) = (self.walk.user.clone(), self.walk.other.clone());
-        let alone = matches!(self.walk.kind, Kind::Sends | Kind::SendsAndMarks);
+        let alone = matches!(self.walk.kind, Kind::Sends | Kind::SendsAndMarks | Kind::Visits);
         if alone && self.random.percent(50) {
             (user, other) = (other, user);
         }
         let marks = match self.walk.kind {
             Kind::Sends | Kind::RacingSends => false,
-            Kind::SendsAndMarks => self.random.percent(20),
+            Kind::SendsAndMarks | Kind::Visits => self.random.percent(20),
             Kind::RacingMarks => true,
         };
         // A conversation begins with a message.
-        if marks && self.sent > 0 {
+        if self.reads && self.has_begun && self.random.percent(READ_PERCENT) {
+            look(&self.caller, &mut self.random, &user, &other).await
+        } else if marks && self.has_begun {
             self.mark(user, other).await
         } else {
             self.send(user, other).await
         }
     }
 
+    /// The two users of a visit leave, and two new ones come.
+    async fn next_visit(&mut self) -> Result<(), Failure> {
+        if self.visit.number > 0 {
+            for user in [&self.walk.user, &self.walk.other] {
+                self.caller.until_done(user, "logout", &json!({})).await?;
+            }
+        }
+        self.visit.number += 1;
+        let name = |side| format!("visitor.{}.{}.{side}", self.index, self.visit.number);
+        (self.walk.user, self.walk.other) = (name('a'), name('b'));
+        for user in [&self.walk.user, &self.walk.other] {
+            self.caller.until_done(user, "login", &json!({ "userName": user })).await?;
+        }
+        self.muted.clear();
+        self.has_begun = false;
+        self.visit.steps_left = VISIT_STEPS;
+        Ok(())
+    }
+
     async fn send(&mut self, user: String, other: String) -> Result<(), Failure> {
         self.sent += 1;
+        self.has_begun = true;
         let local_id = format!("task-{}-{}", self.index, self.sent);
         let choice = usize::try_from(self.random.below(6)).unwrap_or_default();
         let sent = Sent {

@@ -15,7 +15,7 @@ const CONVERSATIONS_A_PAGE: usize = 3;
 const MESSAGES_A_PAGE: usize = 100;
 const USERS_AT_ONCE: usize = 8;
 
-/// What every user of that account sees.
+/// What every user of that account sees. Who has left comes back for it.
 pub(crate) async fn read(caller: &Caller, account: &Account) -> Result<Views, Failure> {
     let mut others: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for sent in &account.sent {
@@ -34,6 +34,7 @@ async fn read_user(
     user: &str,
     others: BTreeSet<&str>,
 ) -> Result<(String, View), Failure> {
+    caller.until_done(user, "login", &json!({})).await?;
     let mut view = View { conversations: conversations(caller, user).await?, ..View::default() };
     let listed = view.conversations.keys().map(String::as_str);
     let others: BTreeSet<&str> = listed.chain(others).collect();

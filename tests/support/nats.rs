@@ -63,6 +63,12 @@ impl Nats {
         self.port
     }
 
+    /// The port where the server tells of itself by HTTP, where its configuration asks for that.
+    pub(crate) fn monitoring_port(&self) -> Option<u16> {
+        let suffix = format!("_{}.ports", self.child.id());
+        read_port(&self.dir.path().join("ports"), &suffix, "monitoring")
+    }
+
     /// The process ID of the server.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
@@ -96,7 +102,7 @@ impl Nats {
         let suffix = format!("_{}.ports", self.child.id());
         let started = Instant::now();
         loop {
-            if let Some(port) = read_port(&self.dir.path().join("ports"), &suffix) {
+            if let Some(port) = read_port(&self.dir.path().join("ports"), &suffix, "nats") {
                 return port;
             }
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -184,7 +190,7 @@ fn spawn(dir: &Path, config: Option<&Path>, envs: &[(String, String)], port: Opt
     })
 }
 
-fn read_port(ports_dir: &Path, suffix: &str) -> Option<u16> {
+fn read_port(ports_dir: &Path, suffix: &str, what: &str) -> Option<u16> {
     let entry = fs::read_dir(ports_dir)
         .ok()?
         .filter_map(Result::ok)
@@ -192,7 +198,7 @@ fn read_port(ports_dir: &Path, suffix: &str) -> Option<u16> {
     // A half-written file does not parse yet; the next poll reads it whole.
     let text = fs::read_to_string(entry.path()).ok()?;
     let ports: serde_json::Value = serde_json::from_str(&text).ok()?;
-    let url = ports["nats"].as_array()?.first()?.as_str()?;
+    let url = ports[what].as_array()?.first()?.as_str()?;
     url.rsplit(':').next()?.parse().ok()
 }
 

@@ -56,6 +56,11 @@ impl NatsCluster {
         self.nodes.iter().map(Nats::url).collect()
     }
 
+    /// The port where a node tells of itself by HTTP, where its configuration asks for that.
+    pub(crate) fn monitoring_port(&self, node: usize) -> Option<u16> {
+        self.nodes[node].monitoring_port()
+    }
+
     /// What a node logged so far.
     pub(crate) fn log(&self, node: usize) -> String {
         self.nodes[node].log()

@@ -65,6 +65,7 @@ pub(super) struct GaugesLine {
     pub(super) routed: Option<u64>,
     pub(super) users_in_memory: Option<u64>,
     pub(super) outgoing: Option<u64>,
+    pub(super) tasks: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -172,6 +173,7 @@ impl From<Gauges> for GaugesLine {
             routed: Some(gauges.routed),
             users_in_memory: Some(gauges.users_in_memory),
             outgoing: Some(gauges.outgoing),
+            tasks: Some(gauges.tasks),
         }
     }
 }

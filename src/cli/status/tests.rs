@@ -49,7 +49,7 @@ fn stats(id: &str) -> StatsAnswer {
         "metadata": { "subject_prefix": "peer" },
         "endpoints": [{ "data": {
             "callsUnderWay": 12, "deliveriesUnderWay": 3, "routed": 1_234_567, "partitions": 2,
-            "usersInMemory": 100_000, "outgoing": 5,
+            "usersInMemory": 100_000, "outgoing": 5, "tasks": 40,
         } }],
     });
     StatsAnswer::read(body.to_string().as_bytes(), "peer").expect("an answer")
@@ -289,7 +289,7 @@ fn json_has_the_documented_fields() {
             "id": IDS[0], "host": "chat-7d9f8c6b5-x2kq1.some-namespace.cluster.local",
             "pid": 4711, "release": "0.1.0", "startedMs": NOW_MS - 7_384_000, "leaving": false,
             "renewedMsAgo": 431, "partitions": 2, "callsUnderWay": 12, "deliveriesUnderWay": 3,
-            "routed": 1_234_567, "usersInMemory": 100_000, "outgoing": 5,
+            "routed": 1_234_567, "usersInMemory": 100_000, "outgoing": 5, "tasks": 40,
         })
     );
     assert_eq!(

@@ -1,0 +1,124 @@
+//! An hour, or as long as is asked for, of three nats-servers and three peerds under a mixed load
+//! with faults, while it is watched what each peerd holds: memory, files, threads, subscriptions
+//! and tasks. Nothing may be lost, doubled or miscounted, and no line may rise.
+//!
+//! `make soak MINUTES=60` runs it. It writes what it saw to a folder and exits with 1 when anything
+//! was not as it should be. One of the peerds is never restarted, so that its lines are as long as
+//! the run.
+
+#[path = "demo/complaint.rs"]
+mod complaint;
+#[path = "soak/flat.rs"]
+mod flat;
+#[path = "soak/plot.rs"]
+mod plot;
+#[path = "soak/process.rs"]
+mod process;
+#[path = "soak/report.rs"]
+mod report;
+#[path = "soak/sample.rs"]
+mod sample;
+#[path = "soak/stage.rs"]
+mod stage;
+#[path = "demo/stop.rs"]
+mod stop;
+#[path = "../tests/support/mod.rs"]
+mod support;
+#[path = "soak/watcher.rs"]
+mod watcher;
+
+/// The load and the checker of the tests that kill things.
+#[path = "../tests/faults"]
+#[allow(dead_code, reason = "the tests use more of it")]
+mod faults {
+    pub(crate) mod account;
+    pub(crate) mod caller;
+    pub(crate) mod checker;
+    pub(crate) mod load;
+    pub(crate) mod look;
+    pub(crate) mod random;
+    pub(crate) mod reading;
+}
+
+use std::{io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
+
+use clap::Parser;
+
+use crate::{
+    complaint::{complain, panic_in_plain_words},
+    faults::caller::Failure,
+    report::Report,
+    stage::Stage,
+    stop::asked_to_stop,
+};
+
+/// The exit code of a program that Ctrl-C ended, as shells have it.
+const INTERRUPTED: u8 = 130;
+
+/// Watches what three peerds hold under a mixed load with faults.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// How long the load goes on.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=10_080))]
+    minutes: u64,
+    /// The folder for the series, the report, the picture, and the logs of a run that failed.
+    #[arg(long, default_value = "target/soak")]
+    out: PathBuf,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    panic_in_plain_words();
+    let arguments = Arguments::parse();
+    let mut running = Box::pin(run(&arguments));
+    tokio::select! {
+        ended = &mut running => match ended {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(failure) => {
+                complain(&failure.to_string());
+                ExitCode::FAILURE
+            }
+        },
+        asked = asked_to_stop() => {
+            if let Err(error) = asked {
+                complain(&format!("cannot listen for signals: {error}"));
+            }
+            ExitCode::from(INTERRUPTED)
+        }
+    }
+}
+
+/// Answers whether everything was as promised.
+async fn run(arguments: &Arguments) -> Result<bool, Failure> {
+    std::fs::create_dir_all(&arguments.out)?;
+    let span = Duration::from_secs(arguments.minutes * 60);
+    let mut stage = Stage::set(span).await?;
+    let verdict = match stage.play(span).await {
+        Ok(()) => stage.judge().await,
+        Err(failure) => Err(failure),
+    };
+    let verdict = match verdict {
+        Ok(verdict) => verdict,
+        Err(failure) => {
+            stage.keep_logs(&arguments.out)?;
+            return Err(failure);
+        }
+    };
+    let report = Report::of(span, stage.watched(), verdict);
+    report.write(&arguments.out)?;
+    say(&report.to_string());
+    let is_good = report.is_good();
+    if !is_good {
+        stage.keep_logs(&arguments.out)?;
+    }
+    say(&format!("what was seen is in {}", arguments.out.display()));
+    say(if is_good { "All is as promised." } else { "NOT AS PROMISED." });
+    Ok(is_good)
+}
+
+/// Writes a line. A reader that has gone away does not end the run.
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}

@@ -1,0 +1,129 @@
+//! What a run came to.
+
+use std::{fmt, fs, io, path::Path, time::Duration};
+
+use serde_json::{Value, json};
+
+use crate::{
+    flat::{self, Judged},
+    plot,
+    sample::{self, Kind, Sample},
+    watcher::{INTERVAL, Watched},
+};
+
+const FAULTS_SHOWN: usize = 10;
+/// The instance that is never restarted: its lines are judged.
+const JUDGED: usize = 0;
+
+/// What the checker said, and of what.
+#[derive(Clone, Debug)]
+pub(crate) struct Verdict {
+    pub(crate) seed: u64,
+    /// Calls that were answered with success.
+    pub(crate) calls: u64,
+    pub(crate) attempts: String,
+    pub(crate) acked: usize,
+    pub(crate) marks: usize,
+    pub(crate) users: usize,
+    pub(crate) read: usize,
+    pub(crate) faults: Vec<String>,
+}
+
+pub(crate) struct Report {
+    span: Duration,
+    samples: Vec<Sample>,
+    done: Vec<(Duration, String)>,
+    verdict: Verdict,
+    lines: Vec<(Kind, Option<Judged>)>,
+}
+
+impl Report {
+    pub(crate) fn of(span: Duration, watched: &Watched, verdict: Verdict) -> Self {
+        let samples = watched.samples();
+        let lines = Kind::ALL.map(|kind| {
+            let of_one = samples.iter().filter(|sample| sample.instance == JUDGED);
+            let line: Vec<(f64, f64)> = of_one
+                .filter_map(|sample| Some((sample.at.as_secs_f64(), kind.of(sample)?)))
+                .collect();
+            (kind, flat::judge(&line, span.as_secs_f64(), kind.slack()))
+        });
+        Self { span, samples, done: watched.faults(), verdict, lines: lines.into() }
+    }
+
+    pub(crate) fn is_good(&self) -> bool {
+        let is_flat =
+            |(_, judged): &(Kind, Option<Judged>)| judged.is_some_and(|judged| judged.is_flat());
+        self.verdict.faults.is_empty() && self.lines.iter().all(is_flat)
+    }
+
+    /// Writes the series, the picture and the report.
+    pub(crate) fn write(&self, folder: &Path) -> io::Result<()> {
+        fs::write(folder.join("samples.csv"), sample::csv(&self.samples))?;
+        fs::write(folder.join("soak.svg"), plot::svg(&self.samples, &self.done, self.span))?;
+        let report = serde_json::to_string_pretty(&self.json()).map_err(io::Error::other)?;
+        fs::write(folder.join("report.json"), report + "\n")
+    }
+
+    fn json(&self) -> Value {
+        let Verdict { seed, calls, acked, marks, users, read, faults, attempts } = &self.verdict;
+        let lines = self.lines.iter().map(|(kind, judged)| {
+            let title = kind.title();
+            judged.map_or_else(
+                || json!({ "line": title, "isFlat": false, "why": "too few values" }),
+                |judged| {
+                    json!({
+                        "line": title, "isFlat": judged.is_flat(),
+                        "medianOfSecondQuarter": judged.second,
+                        "medianOfLastQuarter": judged.last,
+                        "riseOfLeastSquaresLine": judged.rise,
+                        "allowed": if judged.allowed.is_finite() { json!(judged.allowed) }
+                            else { Value::Null },
+                    })
+                },
+            )
+        });
+        let done = self.done.iter().map(|(at, what)| json!({ "s": at.as_secs(), "what": what }));
+        json!({
+            "seconds": self.span.as_secs(), "seed": seed, "isGood": self.is_good(),
+            "callsAnswered": calls, "attempts": attempts, "messagesAcknowledged": acked,
+            "clearsMutesAndDeletes": marks, "users": users, "messagesReadBack": read,
+            "wrong": faults, "lines": lines.collect::<Vec<_>>(),
+            "faults": done.collect::<Vec<_>>(),
+            "sampleIntervalSeconds": INTERVAL.as_secs(), "samples": self.samples.len(),
+        })
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Verdict { acked, marks, users, read, faults, attempts, .. } = &self.verdict;
+        writeln!(f, "\n  {attempts}")?;
+        writeln!(
+            f,
+            "  {} faults; {users} users, {acked} messages acknowledged, {marks} clears, mutes and \
+             deletes; {read} lines of history read back, {} wrong",
+            self.done.len(),
+            faults.len()
+        )?;
+        for fault in faults.iter().take(FAULTS_SHOWN) {
+            writeln!(f, "  ! {fault}")?;
+        }
+        writeln!(
+            f,
+            "\n  {:<24}{:>12}{:>12}{:>10}{:>10}",
+            "peerd 1", "2nd quarter", "last", "rise", "allowed"
+        )?;
+        for (kind, judged) in &self.lines {
+            let title = kind.title();
+            match judged {
+                Some(Judged { second, last, rise, allowed }) => writeln!(
+                    f,
+                    "  {title:<24}{second:>12.1}{last:>12.1}{rise:>10.2}{allowed:>10.2}  {}",
+                    if judged.is_some_and(|judged| judged.is_flat()) { "flat" } else { "RISES" }
+                )?,
+                None => writeln!(f, "  {title:<24}{:>12}  too few values to judge", "-")?,
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,111 @@
+//! What was seen, moment by moment.
+
+use std::{fmt::Write as _, time::Duration};
+
+use serde_json::Value;
+
+/// One look at one process.
+#[derive(Clone, Debug)]
+pub(crate) struct Sample {
+    /// Since the load began.
+    pub(crate) at: Duration,
+    /// Which of the instances.
+    pub(crate) instance: usize,
+    /// How many processes that instance was before this one.
+    pub(crate) life: u32,
+    pub(crate) pid: u32,
+    pub(crate) rss_bytes: u64,
+    pub(crate) open_files: u64,
+    pub(crate) threads: u64,
+    /// As its nats-servers count them; not known while one of them is dead.
+    pub(crate) subscriptions: Option<u64>,
+    /// What the instance tells of itself; nothing while it stands still.
+    pub(crate) gauges: Option<Value>,
+}
+
+/// A line of the plot, and of the verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Memory,
+    OpenFiles,
+    Threads,
+    Subscriptions,
+    Tasks,
+    Users,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Memory,
+        Self::OpenFiles,
+        Self::Threads,
+        Self::Subscriptions,
+        Self::Tasks,
+        Self::Users,
+    ];
+
+    pub(crate) const fn title(self) -> &'static str {
+        match self {
+            Self::Memory => "resident memory, MiB",
+            Self::OpenFiles => "open files",
+            Self::Threads => "threads",
+            Self::Subscriptions => "subscriptions",
+            Self::Tasks => "tasks",
+            Self::Users => "users in memory",
+        }
+    }
+
+    /// What a line may rise by, whatever its height: what belongs to the calls of the moment, and to
+    /// one partition more or less.
+    pub(crate) const fn slack(self) -> f64 {
+        match self {
+            Self::Memory | Self::OpenFiles | Self::Threads => 1.0,
+            Self::Subscriptions => 3.0,
+            Self::Tasks => 10.0,
+            // Users come in with partitions that others had, and stay as long as there is room.
+            Self::Users => f64::INFINITY,
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    pub(crate) fn of(self, sample: &Sample) -> Option<f64> {
+        let gauge = |field: &str| sample.gauges.as_ref()?[field].as_u64();
+        let value = match self {
+            Self::Memory => return Some(sample.rss_bytes as f64 / 1_048_576.0),
+            Self::OpenFiles => Some(sample.open_files),
+            Self::Threads => Some(sample.threads),
+            Self::Subscriptions => sample.subscriptions,
+            Self::Tasks => gauge("tasks"),
+            Self::Users => gauge("usersInMemory"),
+        };
+        value.map(|value| value as f64)
+    }
+}
+
+const COLUMNS: &str = "seconds,instance,life,pid,rssBytes,openFiles,threads,subscriptions,tasks,\
+                       usersInMemory,partitions,callsUnderWay,deliveriesUnderWay,outgoing\n";
+const GAUGES: [&str; 6] =
+    ["tasks", "usersInMemory", "partitions", "callsUnderWay", "deliveriesUnderWay", "outgoing"];
+
+/// All samples as CSV, with nothing where nothing is known.
+pub(crate) fn csv(samples: &[Sample]) -> String {
+    let mut text = COLUMNS.to_owned();
+    for sample in samples {
+        let Sample { instance, life, pid, rss_bytes, open_files, threads, .. } = sample;
+        let shown = |value: Option<u64>| value.map_or_else(String::new, |value| value.to_string());
+        // Writing to a string cannot fail.
+        let _ = write!(
+            text,
+            "{:.1},{},{life},{pid},{rss_bytes},{open_files},{threads},{}",
+            sample.at.as_secs_f64(),
+            instance + 1,
+            shown(sample.subscriptions),
+        );
+        for field in GAUGES {
+            let gauge = sample.gauges.as_ref().and_then(|gauges| gauges[field].as_u64());
+            let _ = write!(text, ",{}", shown(gauge));
+        }
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,294 @@
+//! Everything that runs, and what is done to it.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use serde_json::Value;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, sleep_until},
+};
+
+use crate::{
+    faults::{
+        caller::{CALL_DEADLINE, Caller, Failure, Manner, count},
+        checker,
+        load::{Load, Plan},
+        random::Random,
+        reading,
+    },
+    report::Verdict,
+    say,
+    support::{NatsCluster, Peerd, run_cli_env},
+    watcher::{Watched, watch},
+};
+
+/// nats-servers, and peerds.
+const NODES: usize = 3;
+const PARTITIONS: u32 = 8;
+/// Moderate: it is about what stays behind, not about speed.
+const PLAN: Plan =
+    Plan { marks: true, racing_pairs: 8, reads: true, visits: 4, ..Plan::sends(96, 3000) };
+/// Fewer than there are users in the course of a run, so that some are forgotten all the time.
+const CACHED_USERS: u32 = 30 * PARTITIONS;
+const MEMBER_TTL: Duration = Duration::from_secs(5);
+/// How long one stands still: longer than the others wait for a sign of life.
+const PAUSE: Duration = Duration::from_secs(8);
+const DEAD: Duration = Duration::from_secs(7);
+/// Faults in a run, where it is long enough for them.
+const FAULTS: u32 = 30;
+const LEAST_BETWEEN_FAULTS: Duration = Duration::from_secs(40);
+/// The default of peerd; shorter in a run whose first quarter would not see the end of it.
+const REPEAT_WINDOW: Duration = Duration::from_secs(600);
+/// By when all is well again after a fault.
+const WHOLE_DEADLINE: Duration = Duration::from_secs(90);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// At the end nothing is done to them for so long.
+const CALM: Duration = Duration::from_secs(10);
+
+/// What is done, over and over in this order. The first peerd is never restarted.
+const SCRIPT: [Fault; 8] = [
+    Fault::Restart(1),
+    Fault::Kill(2),
+    Fault::Pause(0),
+    Fault::KillNats,
+    Fault::Restart(2),
+    Fault::Kill(1),
+    Fault::Pause(1),
+    Fault::KillNats,
+];
+
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    /// Told to end, and started again.
+    Restart(usize),
+    /// Killed, and started again once the others have taken its users over.
+    Kill(usize),
+    /// Stopped for so long that it is taken for dead.
+    Pause(usize),
+    /// The next nats-server in turn is killed, and started again.
+    KillNats,
+}
+
+pub(crate) struct Stage {
+    load: Option<Load>,
+    callers: Vec<Caller>,
+    began: Instant,
+    watched: Arc<Watched>,
+    watchers: JoinSet<Result<(), Failure>>,
+    next_node: usize,
+    seed: u64,
+    peerds: Vec<Peerd>,
+    // Last, so that they outlive what uses them.
+    nats: NatsCluster,
+}
+
+impl Stage {
+    /// Starts everything, the load included.
+    pub(crate) async fn set(span: Duration) -> Result<Self, Failure> {
+        let nats = NatsCluster::start("http: \"127.0.0.1:-1\"").await;
+        let servers = nats.urls();
+        let settings = settings(span);
+        let watched = Arc::<Watched>::default();
+        let mut peerds: Vec<Peerd> = Vec::new();
+        for place in 0..NODES {
+            // One after another: the first makes the streams.
+            let mut peerd = Peerd::spawn(&servers.join(","), &settings);
+            peerd.until_ready().await?;
+            watched.begins(place, peerd.pid(), peerd.instance_id());
+            peerds.push(peerd);
+        }
+        for node in 0..NODES {
+            watched.serves(node, nats.monitoring_port(node));
+        }
+        let seed = Random::seed("SOAK_SEED");
+        say(&format!("SOAK_SEED={seed}; three nats-servers, three peerds, {} s", span.as_secs()));
+        let callers = Caller::connect_each(&servers, Manner::Impatient).await?;
+        let load = Load::start(&callers, PLAN, &mut Random::new(seed)).await?;
+        let began = Instant::now();
+        let mut watchers = JoinSet::new();
+        watchers.spawn(watch(Arc::clone(&watched), servers, began));
+        Ok(Self {
+            load: Some(load),
+            callers,
+            began,
+            watched,
+            watchers,
+            next_node: 0,
+            seed,
+            peerds,
+            nats,
+        })
+    }
+
+    pub(crate) fn watched(&self) -> &Watched {
+        &self.watched
+    }
+
+    /// Lets the load work and does what the script says, for so long.
+    pub(crate) async fn play(&mut self, span: Duration) -> Result<(), Failure> {
+        let between = (span / (FAULTS + 1)).max(LEAST_BETWEEN_FAULTS);
+        let last = self.began + span.saturating_sub(between);
+        let mut next = self.began + between;
+        for fault in SCRIPT.iter().cycle() {
+            if next > last {
+                break;
+            }
+            sleep_until(next).await;
+            self.act(*fault).await?;
+            next = (next + between).max(Instant::now());
+        }
+        sleep_until(self.began + span).await;
+        Ok(())
+    }
+
+    async fn act(&mut self, fault: Fault) -> Result<(), Failure> {
+        let what = match fault {
+            Fault::Restart(place) => format!("peerd {} is restarted", place + 1),
+            Fault::Kill(place) => format!("peerd {} is killed", place + 1),
+            Fault::Pause(place) => format!("peerd {} stands still", place + 1),
+            Fault::KillNats => format!("nats-server {} is killed", self.next_node + 1),
+        };
+        self.watched.fault(self.began.elapsed(), &what);
+        let since = Instant::now();
+        let epoch = self.load.as_ref().ok_or("no load")?.new_epoch();
+        match fault {
+            Fault::Restart(place) => self.restart(place).await?,
+            Fault::Kill(place) => {
+                self.peerds[place].kill9();
+                sleep(DEAD).await;
+                self.again(place).await?;
+            }
+            Fault::Pause(place) => {
+                self.peerds[place].signal("STOP");
+                sleep(PAUSE).await;
+                self.peerds[place].signal("CONT");
+            }
+            Fault::KillNats => self.kill_nats().await?,
+        }
+        let load = self.load.as_ref().ok_or("no load")?;
+        load.answered(epoch, since).await?;
+        self.whole().await?;
+        let counts = self.callers[0].counts();
+        say(&format!(
+            "{:>5} s  {what:<24} well after {:>4.1} s; {}; {counts}",
+            self.began.elapsed().as_secs(),
+            since.elapsed().as_secs_f64(),
+            self.memory(),
+        ));
+        Ok(())
+    }
+
+    fn memory(&self) -> String {
+        let mib = |peerd: &Peerd| format!("{:.1}", peerd_mib(peerd));
+        let all: Vec<String> = self.peerds.iter().map(mib).collect();
+        format!("{} MiB", all.join(" "))
+    }
+
+    async fn restart(&mut self, place: usize) -> Result<(), Failure> {
+        let status = self.peerds[place].terminate().await;
+        if !status.success() {
+            return Err(format!("peerd {}, told to end, ended with {status}", place + 1).into());
+        }
+        self.again(place).await
+    }
+
+    async fn again(&mut self, place: usize) -> Result<(), Failure> {
+        let peerd = &mut self.peerds[place];
+        peerd.spawn_again();
+        peerd.until_ready().await?;
+        self.watched.begins(place, peerd.pid(), peerd.instance_id());
+        Ok(())
+    }
+
+    async fn kill_nats(&mut self) -> Result<(), Failure> {
+        let node = self.next_node;
+        self.next_node = (node + 1) % NODES;
+        self.watched.serves(node, None);
+        self.nats.kill9(node);
+        sleep(DEAD).await;
+        self.nats.restart(node).await;
+        self.watched.serves(node, self.nats.monitoring_port(node));
+        self.nats.until_healthy().await?;
+        Ok(())
+    }
+
+    /// Waits until `peerd status` finds nothing wrong and all members there.
+    async fn whole(&self) -> Result<(), Failure> {
+        let servers = self.nats.urls().join(",");
+        let began = Instant::now();
+        loop {
+            let run =
+                run_cli_env(&["status", "--json"], &[("PEERD__NATS__SERVERS", &servers)]).await;
+            let report: Value = serde_json::from_str(&run.stdout).unwrap_or_default();
+            let members = report["members"].as_array().map_or(0, Vec::len);
+            if run.code == Some(0) && members == NODES {
+                return Ok(());
+            }
+            if began.elapsed() > WHOLE_DEADLINE {
+                let problems = &report["problems"];
+                return Err(format!("not well within {WHOLE_DEADLINE:?}: {problems}").into());
+            }
+            sleep(POLL_INTERVAL).await;
+        }
+    }
+
+    /// Ends the load, and holds what every user sees against what was answered.
+    pub(crate) async fn judge(&mut self) -> Result<Verdict, Failure> {
+        let Some(load) = self.load.take() else { return Err("no load".into()) };
+        let account = load.finish().await?;
+        sleep(CALM).await;
+        // What is read now belongs to the verdict and not to the load.
+        self.watchers.shutdown().await;
+        let views = reading::read(&self.callers[0], &account).await?;
+        let mut faults = checker::faults(&account, &views);
+        for (place, peerd) in self.peerds.iter_mut().enumerate() {
+            if !peerd.is_running() {
+                faults.push(format!("peerd {} has ended by itself", place + 1));
+            }
+        }
+        let counts = self.callers[0].counts();
+        Ok(Verdict {
+            seed: self.seed,
+            calls: count(&counts.done),
+            attempts: counts.to_string(),
+            acked: account.sent.iter().filter(|sent| sent.ack.is_some()).count(),
+            marks: account.marks.len(),
+            users: views.len(),
+            read: views.values().flat_map(|view| view.histories.values()).map(Vec::len).sum(),
+            faults,
+        })
+    }
+
+    /// Copies the logs to where they outlive this program.
+    pub(crate) fn keep_logs(&self, folder: &Path) -> std::io::Result<()> {
+        for node in 0..self.nats.len() {
+            let name = format!("nats-server-{}.log", node + 1);
+            std::fs::write(folder.join(name), self.nats.log(node))?;
+        }
+        for (place, peerd) in self.peerds.iter().enumerate() {
+            std::fs::write(folder.join(format!("peerd-{}.log", place + 1)), peerd.log())?;
+        }
+        Ok(())
+    }
+}
+
+fn peerd_mib(peerd: &Peerd) -> f64 {
+    let held = crate::process::look(peerd.pid()).unwrap_or_default();
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    let bytes = held.rss_bytes as f64;
+    bytes / 1_048_576.0
+}
+
+fn settings(span: Duration) -> Vec<(String, String)> {
+    let repeat_window = REPEAT_WINDOW.min(span / 6);
+    let settings = [
+        ("PEERD__STREAM__REPLICAS", "3".to_owned()),
+        ("PEERD__PARTITIONS", PARTITIONS.to_string()),
+        ("PEERD__CLUSTER__MEMBER_TTL_MS", MEMBER_TTL.as_millis().to_string()),
+        ("PEERD__EVENTS__ENCODING", "json".to_owned()),
+        ("PEERD__LIMITS__CALL_DEADLINE_MS", CALL_DEADLINE.as_millis().to_string()),
+        ("PEERD__LIMITS__CACHED_USERS", CACHED_USERS.to_string()),
+        ("PEERD__LIMITS__REPEAT_WINDOW_MS", repeat_window.as_millis().to_string()),
+    ];
+    settings.map(|(name, value)| (name.to_owned(), value)).into()
+}
