@@ -1,5 +1,6 @@
 //! The command line. Each command is one file.
 
+mod audit;
 mod call;
 mod check_config;
 mod serve;
@@ -83,6 +84,17 @@ enum Command {
         #[command(flatten)]
         source: Source,
     },
+    /// Have users' counts recounted from the log; exit 0 when nothing differs.
+    #[command(after_help = audit::HELP)]
+    Audit {
+        /// One user; all users if left out.
+        user: Option<String>,
+        /// One JSON object, for programs.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        source: Source,
+    },
     /// Print what users are told, one JSON object a line, until interrupted.
     Watch {
         /// The userIDs.
@@ -124,6 +136,9 @@ impl Arguments {
             }
             Command::Status { json, source } => {
                 with_settings(&source, |settings, _| status::run(settings, json))
+            }
+            Command::Audit { user, json, source } => {
+                with_settings(&source, |settings, _| audit::run(settings, user, json))
             }
             Command::Watch { users, source } => {
                 with_settings(&source, |settings, _| watch::run(settings, users))

@@ -31,6 +31,7 @@ pub struct Config {
     pub session: Session,
     pub send: Send,
     pub limits: Limits,
+    pub audit: Audit,
     pub log: Log,
 }
 
@@ -123,6 +124,14 @@ pub struct Limits {
     pub cached_users: u64,
 }
 
+/// `[audit]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "each option is explained once, in config/peerd.toml")]
+pub struct Audit {
+    pub reads_per_second: u64,
+}
+
 /// `[log]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -144,6 +153,7 @@ impl Default for Config {
             session: Session::default(),
             send: Send::default(),
             limits: Limits::default(),
+            audit: Audit::default(),
             log: Log::default(),
         }
     }
@@ -222,6 +232,12 @@ impl Default for Limits {
             shutdown_deadline_ms: 10_000,
             cached_users: 100_000,
         }
+    }
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self { reads_per_second: 10 }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What peerd decides, with no clock, no randomness and no I/O: plain functions of state, command,
 //! `now` and limits. Nothing in here can wait, fail for want of a network, or be serialized.
 
+pub mod audit;
 pub mod blocklist;
 pub mod clear;
 pub mod clock;

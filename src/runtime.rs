@@ -5,6 +5,7 @@ pub mod daemon;
 pub mod node;
 
 mod again;
+mod audit;
 mod blocklist;
 mod call;
 mod catch_up;

@@ -1,6 +1,7 @@
 //! What goes over the wire and into the store: subjects, headers, bodies and records, and how they
 //! become the types of [`crate::domain`] and back. Pure: bytes in, values out.
 
+pub mod audit;
 pub mod content;
 pub mod delivery;
 pub mod discovery;

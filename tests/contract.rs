@@ -12,6 +12,7 @@ mod support;
 mod contract {
     pub(crate) mod world;
 
+    mod audit;
     mod bad_input;
     mod blocklist;
     mod config_and_cli;

@@ -26,6 +26,8 @@ pub(crate) struct Verdict {
     pub(crate) marks: usize,
     pub(crate) users: usize,
     pub(crate) read: usize,
+    /// Users that the owners recounted in the end.
+    pub(crate) audited: u64,
     pub(crate) faults: Vec<String>,
 }
 
@@ -40,14 +42,16 @@ pub(crate) struct Report {
 impl Report {
     pub(crate) fn of(span: Duration, watched: &Watched, verdict: Verdict) -> Self {
         let samples = watched.samples();
-        let lines = Kind::ALL.map(|kind| {
+        let judged = Kind::ALL.into_iter().filter_map(|kind| Some((kind, kind.slack()?)));
+        let lines = judged.map(|(kind, slack)| {
             let of_one = samples.iter().filter(|sample| sample.instance == JUDGED);
             let line: Vec<(f64, f64)> = of_one
                 .filter_map(|sample| Some((sample.at.as_secs_f64(), kind.of(sample)?)))
                 .collect();
-            (kind, flat::judge(&line, span.as_secs_f64(), kind.slack()))
+            (kind, flat::judge(&line, span.as_secs_f64(), slack))
         });
-        Self { span, samples, done: watched.faults(), verdict, lines: lines.into() }
+        let lines = lines.collect();
+        Self { span, samples, done: watched.faults(), verdict, lines }
     }
 
     pub(crate) fn is_good(&self) -> bool {
@@ -65,7 +69,8 @@ impl Report {
     }
 
     fn json(&self) -> Value {
-        let Verdict { seed, calls, acked, marks, users, read, faults, attempts } = &self.verdict;
+        let Verdict { seed, calls, acked, marks, users, read, audited, faults, attempts } =
+            &self.verdict;
         let lines = self.lines.iter().map(|(kind, judged)| {
             let title = kind.title();
             judged.map_or_else(
@@ -76,8 +81,7 @@ impl Report {
                         "medianOfSecondQuarter": judged.second,
                         "medianOfLastQuarter": judged.last,
                         "riseOfLeastSquaresLine": judged.rise,
-                        "allowed": if judged.allowed.is_finite() { json!(judged.allowed) }
-                            else { Value::Null },
+                        "allowed": judged.allowed,
                     })
                 },
             )
@@ -87,6 +91,7 @@ impl Report {
             "seconds": self.span.as_secs(), "seed": seed, "isGood": self.is_good(),
             "callsAnswered": calls, "attempts": attempts, "messagesAcknowledged": acked,
             "clearsMutesAndDeletes": marks, "users": users, "messagesReadBack": read,
+            "usersAudited": audited,
             "wrong": faults, "lines": lines.collect::<Vec<_>>(),
             "faults": done.collect::<Vec<_>>(),
             "sampleIntervalSeconds": INTERVAL.as_secs(), "samples": self.samples.len(),
@@ -96,12 +101,12 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Verdict { acked, marks, users, read, faults, attempts, .. } = &self.verdict;
+        let Verdict { acked, marks, users, read, audited, faults, attempts, .. } = &self.verdict;
         writeln!(f, "\n  {attempts}")?;
         writeln!(
             f,
             "  {} faults; {users} users, {acked} messages acknowledged, {marks} clears, mutes and \
-             deletes; {read} lines of history read back, {} wrong",
+             deletes; {read} lines of history read back, {audited} users audited; {} wrong",
             self.done.len(),
             faults.len()
         )?;

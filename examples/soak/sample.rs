@@ -56,14 +56,15 @@ impl Kind {
     }
 
     /// What a line may rise by, whatever its height: what belongs to the calls of the moment, and to
-    /// one partition more or less.
-    pub(crate) const fn slack(self) -> f64 {
+    /// one partition more or less. `None`: it may.
+    pub(crate) const fn slack(self) -> Option<f64> {
         match self {
-            Self::Memory | Self::OpenFiles | Self::Threads => 1.0,
-            Self::Subscriptions => 3.0,
-            Self::Tasks => 10.0,
-            // Users come in with partitions that others had, and stay as long as there is room.
-            Self::Users => f64::INFINITY,
+            Self::Memory => Some(0.0),
+            Self::OpenFiles | Self::Threads => Some(1.0),
+            Self::Subscriptions => Some(3.0),
+            Self::Tasks => Some(10.0),
+            // They come in with partitions that others had, and stay while there is room.
+            Self::Users => None,
         }
     }
 
@@ -83,9 +84,18 @@ impl Kind {
 }
 
 const COLUMNS: &str = "seconds,instance,life,pid,rssBytes,openFiles,threads,subscriptions,tasks,\
-                       usersInMemory,partitions,callsUnderWay,deliveriesUnderWay,outgoing\n";
-const GAUGES: [&str; 6] =
-    ["tasks", "usersInMemory", "partitions", "callsUnderWay", "deliveriesUnderWay", "outgoing"];
+                       usersInMemory,partitions,callsUnderWay,deliveriesUnderWay,outgoing,\
+                       usersAudited,auditDifferences\n";
+const GAUGES: [&str; 8] = [
+    "tasks",
+    "usersInMemory",
+    "partitions",
+    "callsUnderWay",
+    "deliveriesUnderWay",
+    "outgoing",
+    "usersAudited",
+    "auditDifferences",
+];
 
 /// All samples as CSV, with nothing where nothing is known.
 pub(crate) fn csv(samples: &[Sample]) -> String {

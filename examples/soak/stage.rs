@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use serde_json::Value;
 use tokio::{
     task::JoinSet,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     },
     report::Verdict,
     say,
-    support::{NatsCluster, Peerd, run_cli_env},
+    support::{NatsCluster, Peerd, peerd_command, run_cli_env},
     watcher::{Watched, watch},
 };
 
@@ -30,6 +30,8 @@ const PLAN: Plan =
     Plan { marks: true, racing_pairs: 8, reads: true, visits: 4, ..Plan::sends(96, 3000) };
 /// Fewer than there are users in the course of a run, so that some are forgotten all the time.
 const CACHED_USERS: u32 = 30 * PARTITIONS;
+/// More than the default, so that it comes around while the run lasts.
+const AUDIT_READS_PER_SECOND: u32 = 30;
 const MEMBER_TTL: Duration = Duration::from_secs(5);
 /// How long one stands still: longer than the others wait for a sign of life.
 const PAUSE: Duration = Duration::from_secs(8);
@@ -42,6 +44,8 @@ const REPEAT_WINDOW: Duration = Duration::from_secs(600);
 /// By when all is well again after a fault.
 const WHOLE_DEADLINE: Duration = Duration::from_secs(90);
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// By when the owners have recounted all users.
+const AUDIT_DEADLINE: Duration = Duration::from_secs(600);
 /// At the end nothing is done to them for so long.
 const CALM: Duration = Duration::from_secs(10);
 
@@ -246,6 +250,7 @@ impl Stage {
                 faults.push(format!("peerd {} has ended by itself", place + 1));
             }
         }
+        let audited = self.audit(&mut faults).await?;
         let counts = self.callers[0].counts();
         Ok(Verdict {
             seed: self.seed,
@@ -255,8 +260,32 @@ impl Stage {
             marks: account.marks.len(),
             users: views.len(),
             read: views.values().flat_map(|view| view.histories.values()).map(Vec::len).sum(),
+            audited,
             faults,
         })
+    }
+
+    /// Has the owners recount all users; answers how many there were.
+    async fn audit(&self, faults: &mut Vec<String>) -> Result<u64, Failure> {
+        let servers = self.nats.urls().join(",");
+        let folder = tempfile::tempdir()?;
+        let mut command = tokio::process::Command::from(peerd_command(folder.path()));
+        command.args(["audit", "--json"]).env("PEERD__NATS__SERVERS", servers).kill_on_drop(true);
+        let output = timeout(AUDIT_DEADLINE, command.output()).await??;
+        let report: Value = serde_json::from_slice(&output.stdout).map_err(|error| {
+            format!("peerd audit: {error}: {}", String::from_utf8_lossy(&output.stderr))
+        })?;
+        for field in ["differences", "notAudited"] {
+            let found = report[field].as_array().into_iter().flatten();
+            faults.extend(found.map(|found| format!("audit: {found}")));
+        }
+        for sample in self.watched.samples() {
+            let differences = sample.gauges.and_then(|gauges| gauges["auditDifferences"].as_u64());
+            if let Some(differences @ 1..) = differences {
+                faults.push(format!("audit by peerd {}: {differences}", sample.instance + 1));
+            }
+        }
+        Ok(report["users"].as_u64().unwrap_or_default())
     }
 
     /// Copies the logs to where they outlive this program.
@@ -287,6 +316,7 @@ fn settings(span: Duration) -> Vec<(String, String)> {
         ("PEERD__CLUSTER__MEMBER_TTL_MS", MEMBER_TTL.as_millis().to_string()),
         ("PEERD__EVENTS__ENCODING", "json".to_owned()),
         ("PEERD__LIMITS__CALL_DEADLINE_MS", CALL_DEADLINE.as_millis().to_string()),
+        ("PEERD__AUDIT__READS_PER_SECOND", AUDIT_READS_PER_SECOND.to_string()),
         ("PEERD__LIMITS__CACHED_USERS", CACHED_USERS.to_string()),
         ("PEERD__LIMITS__REPEAT_WINDOW_MS", repeat_window.as_millis().to_string()),
     ];

@@ -86,6 +86,12 @@ impl Config {
                 DAY_MS,
             )),
             node: self.node(&mut check),
+            audit_reads_per_second: check.number(
+                "audit.reads_per_second",
+                self.audit.reads_per_second,
+                0,
+                100_000,
+            ),
             shutdown_deadline: Duration::from_millis(check.number(
                 "limits.shutdown_deadline_ms",
                 self.limits.shutdown_deadline_ms,

@@ -114,6 +114,12 @@ impl<S: Store, B: Bus> Node<S, B> {
                     tracing::debug!(%error, "could not look again");
                 }
             }
+            Ok(Ask::Audit) => {
+                let tenure = work.tenure.clone();
+                // A hand-over does not wait for it.
+                drop(work);
+                self.answer_audit(&tenure, &user, &incoming).await;
+            }
             Err(error) => {
                 tracing::error!(%error, "another instance asks what this one does not understand");
                 self.answer_ask(&incoming, &Err(Failure::Internal.into()));

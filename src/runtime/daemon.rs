@@ -44,6 +44,8 @@ pub struct Settings {
     pub member_ttl: Duration,
     /// How calls are handled.
     pub node: Options,
+    /// How much the audit reads; 0: it does not run.
+    pub audit_reads_per_second: u32,
     /// How long a stop may take.
     pub shutdown_deadline: Duration,
 }
@@ -98,12 +100,17 @@ pub async fn serve(
     let options = settings.node.clone();
     let node = Node::new(jetstream, nats, subjects.clone(), options, clock, table.clone());
 
+    node.set_messages_may_age(settings.stream.may_forget());
+
     let instance = nuid::next().to_string();
     let discovery = discovery(&subjects, &instance, &node, clock.now().wall_ms);
     // Before it joins: the others ask who has joined whether it answers.
     node.bus().answer_probes(&instance).await?;
     let keeper = keep_streams(store, subjects, names, settings.stream.clone());
     let keeper = AbortOnDrop::new(tokio::spawn(keeper));
+    let auditor = (settings.audit_reads_per_second > 0)
+        .then(|| node.clone().audit_all(settings.audit_reads_per_second));
+    let auditor = auditor.map(|audit| AbortOnDrop::new(tokio::spawn(audit)));
     let (leave, leaving) = watch::channel(false);
     let (settled, has_settled) = oneshot::channel();
     let options = steward::Options {
@@ -138,7 +145,7 @@ pub async fn serve(
     // In order: no new calls, the partitions, each with what is under way, what the calls still owe
     // the store, what is still to go out, and one round trip, after which the server has everything.
     let deadline = Instant::now() + settings.shutdown_deadline;
-    drop(discoverable);
+    drop((discoverable, auditor));
     let ending = async {
         node.bus().end_calls().await;
         leave.send_replace(true);

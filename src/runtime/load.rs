@@ -53,12 +53,12 @@ impl From<LoadError> for Failure {
 
 /// What the store has of a user.
 #[derive(Default)]
-struct Stored {
+pub(super) struct Stored {
     account: Option<(Account, u64)>,
-    settings: Vec<(UserId, Settings, u64)>,
+    pub(super) settings: Vec<(UserId, Settings, u64)>,
     blocked: Vec<(UserId, BlockEntry)>,
-    received: Vec<(UserId, Head)>,
-    sent: Vec<(UserId, Head)>,
+    pub(super) received: Vec<(UserId, Head)>,
+    pub(super) sent: Vec<(UserId, Head)>,
 }
 
 impl<S: Store, B: Bus> Node<S, B> {
@@ -149,7 +149,12 @@ impl<S: Store, B: Bus> Node<S, B> {
         Ok(())
     }
 
-    async fn read_user(&self, cell: &UserCell, deadline: Instant) -> Result<Stored, LoadError> {
+    /// What the store has of a user.
+    pub(super) async fn read_user(
+        &self,
+        cell: &UserCell,
+        deadline: Instant,
+    ) -> Result<Stored, LoadError> {
         let (partition, token) = (cell.partition, &cell.token);
         let entries = vec![
             self.subjects.account(partition, token),

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::again::Untold;
+use super::audit::Tally;
 use super::cell::UserCell;
 use super::pending::Pending;
 use super::tenure::Tenure;
@@ -90,6 +91,8 @@ pub struct Node<S, B> {
     pub(super) reached_us: AtomicU64,
     /// Calls that were passed on to other instances.
     pub(super) routed: AtomicU64,
+    /// What the audit came to.
+    pub(super) audit: Tally,
     /// What goes on after its call was answered.
     pub(super) tasks: TaskTracker,
     /// Where calls go.
@@ -130,6 +133,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             waiting,
             reached_us: AtomicU64::new(clock.now().steady_us),
             routed: AtomicU64::new(0),
+            audit: Tally::default(),
             tasks: TaskTracker::new(),
             table,
             untold: Mutex::default(),
@@ -200,6 +204,8 @@ impl<S: Store, B: Bus> Node<S, B> {
             users_in_memory: number(self.users_in_memory()),
             outgoing: number(self.bus.waiting()),
             tasks: number(Handle::try_current().map_or(0, |of| of.metrics().num_alive_tasks())),
+            users_audited: self.audit.users.load(Ordering::Relaxed),
+            audit_differences: self.audit.differences.load(Ordering::Relaxed),
         }
     }
 

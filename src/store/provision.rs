@@ -48,6 +48,14 @@ pub struct StreamOptions {
     pub push_max_messages: u64,
 }
 
+impl StreamOptions {
+    /// Whether messages that were stored go away, other than by somebody's hand.
+    #[must_use]
+    pub const fn may_forget(&self) -> bool {
+        !self.max_age.is_zero() || self.in_memory
+    }
+}
+
 /// Why peerd cannot use the streams.
 #[derive(Debug, thiserror::Error)]
 pub enum ProvisionError {

@@ -1,4 +1,4 @@
-//! A look at the store from outside, for `peerd status`: the bucket of members and owners, and how
+//! A look at the store from outside, for `peerd status` and `peerd audit`: the bucket of members and owners, and how
 //! each stream is. Unlike the store's own reads it needs no link: it is asked once, and an answer
 //! that does not come is part of what is seen.
 
@@ -13,8 +13,10 @@ use tokio::time::{Instant, timeout_at};
 use super::direct_get::{self, Failed, Request};
 use super::jetstream::StreamNames;
 use super::provision::PARTITIONS_KEY;
-use super::{ReadError, Record};
+use super::{ReadError, Record, Start, StreamId};
+use crate::domain::id::{Partition, UserId};
 use crate::wire::ownership::Key;
+use crate::wire::subject::{Subjects, Token};
 use crate::wire::time::unix_ms;
 
 /// The stream does not exist.
@@ -186,6 +188,38 @@ pub async fn entries(
         Some((key, record))
     });
     Ok(entries.collect())
+}
+
+/// Some of the users of a partition who ever logged in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Accounts {
+    /// The users.
+    pub users: Vec<UserId>,
+    /// The place at which the others begin, if there are more.
+    pub next: Option<u64>,
+}
+
+/// Users of a partition, from a place in its entries on, whichever replica they come from.
+pub async fn accounts(
+    client: &Client,
+    names: &StreamNames,
+    subjects: &Subjects,
+    (partition, from): (Partition, u64),
+    limit: usize,
+    deadline: Instant,
+) -> Result<Accounts, ReadError> {
+    let request = Request::next(subjects.accounts(partition), Start::Seq(from), limit);
+    let stream = names.of(StreamId::State(partition));
+    let asked = direct_get::collect(client, &stream, &request);
+    let answer = timeout_at(deadline, asked).await;
+    let answer = answer.unwrap_or_else(|_| Err(Failed::Other(TIMED_OUT.to_owned())));
+    let batch = answer?.batch;
+    let user = |record: &Record| Token::parse(record.subject.rsplit('.').nth(1)?).ok();
+    let last = batch.records.last().filter(|_| batch.remaining > 0);
+    Ok(Accounts {
+        users: batch.records.iter().filter_map(user).collect(),
+        next: last.map(|last| last.stream_seq + 1),
+    })
 }
 
 #[cfg(test)]

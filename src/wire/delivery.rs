@@ -26,6 +26,8 @@ pub enum Ask {
     Deliver(Box<Delivery>, Purpose),
     /// Look what the log has of the user's own messages to this receiver. Has no answer.
     LookAgain(UserId),
+    /// Recount what is held of the user; the answer is [`super::audit`]'s.
+    Audit,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -63,6 +65,7 @@ const DELIVER: u8 = 0;
 const ASK: u8 = 1;
 const REPEAT: u8 = 2;
 const LOOK_AGAIN: u8 = 3;
+const AUDIT: u8 = 4;
 
 /// Writes a request to deliver.
 pub fn encode(delivery: &Delivery, purpose: Purpose) -> Result<Bytes, EncodeError> {
@@ -96,6 +99,13 @@ pub fn encode_look_again(receiver: &UserId) -> Result<Bytes, EncodeError> {
     rmp_serde::to_vec(&ask).map(Bytes::from)
 }
 
+/// Writes a request to audit.
+#[must_use]
+pub fn encode_audit() -> Bytes {
+    // An array of two: version and purpose.
+    Bytes::from_static(&[0x92, 1, AUDIT])
+}
+
 /// Reads a request to the owner of `user`.
 pub fn decode(bytes: &[u8], user: &UserId) -> Result<Ask, RecordError> {
     let broken = |_| RecordError::new(KIND, "it is not a version 1 request");
@@ -117,6 +127,7 @@ pub fn decode(bytes: &[u8], user: &UserId) -> Result<Ask, RecordError> {
             let ask: LookAgainV1 = record::from_slice(bytes).map_err(broken)?;
             return id(ask.receiver).map(Ask::LookAgain);
         }
+        AUDIT => return Ok(Ask::Audit),
         _ => return Err(RecordError::new(KIND, "its purpose is unknown")),
     };
     let ask: AskV1 = record::from_slice(bytes).map_err(broken)?;

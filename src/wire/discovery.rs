@@ -82,6 +82,10 @@ pub struct Gauges {
     pub outgoing: u64,
     /// Tasks of its own that are alive. A timer belongs to the task that waits for it.
     pub tasks: u64,
+    /// Users whose counts were held against the log, since the start.
+    pub users_audited: u64,
+    /// What differed then. Always 0, unless something is wrong.
+    pub audit_differences: u64,
 }
 
 /// The answer to PING.

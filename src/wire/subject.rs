@@ -282,6 +282,12 @@ impl Subjects {
         format!("{}.state.{partition}.{user}.account", self.prefix)
     }
 
+    /// Names and sessions of all users of a partition.
+    #[must_use]
+    pub fn accounts(&self, partition: Partition) -> String {
+        format!("{}.state.{partition}.*.account", self.prefix)
+    }
+
     /// What `user` decided about the conversation with `other`.
     #[must_use]
     pub fn conversation(&self, partition: Partition, user: &Token, other: &Token) -> String {

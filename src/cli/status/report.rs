@@ -66,6 +66,8 @@ pub(super) struct GaugesLine {
     pub(super) users_in_memory: Option<u64>,
     pub(super) outgoing: Option<u64>,
     pub(super) tasks: Option<u64>,
+    pub(super) users_audited: Option<u64>,
+    pub(super) audit_differences: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -116,6 +118,12 @@ impl Report {
         for (id, (_, stored_ms)) in &members {
             let ago = Duration::from_millis(renewed_ms_ago(stored_ms));
             let is_heard = answers.contains_key(id);
+            if let Some(Some(Gauges { audit_differences: differences @ 1.., .. })) = answers.get(id)
+            {
+                problems.push(format!(
+                    "member {id} found {differences} counts that differ from the log"
+                ));
+            }
             if !is_heard {
                 problems.push(format!("member {id} did not answer"));
             }
@@ -174,6 +182,8 @@ impl From<Gauges> for GaugesLine {
             users_in_memory: Some(gauges.users_in_memory),
             outgoing: Some(gauges.outgoing),
             tasks: Some(gauges.tasks),
+            users_audited: Some(gauges.users_audited),
+            audit_differences: Some(gauges.audit_differences),
         }
     }
 }

@@ -50,6 +50,7 @@ fn stats(id: &str) -> StatsAnswer {
         "endpoints": [{ "data": {
             "callsUnderWay": 12, "deliveriesUnderWay": 3, "routed": 1_234_567, "partitions": 2,
             "usersInMemory": 100_000, "outgoing": 5, "tasks": 40,
+            "usersAudited": 70_000, "auditDifferences": 0,
         } }],
     });
     StatsAnswer::read(body.to_string().as_bytes(), "peer").expect("an answer")
@@ -290,6 +291,7 @@ fn json_has_the_documented_fields() {
             "pid": 4711, "release": "0.1.0", "startedMs": NOW_MS - 7_384_000, "leaving": false,
             "renewedMsAgo": 431, "partitions": 2, "callsUnderWay": 12, "deliveriesUnderWay": 3,
             "routed": 1_234_567, "usersInMemory": 100_000, "outgoing": 5, "tasks": 40,
+            "usersAudited": 70_000, "auditDifferences": 0,
         })
     );
     assert_eq!(

@@ -1,0 +1,224 @@
+//! `peerd audit`
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use async_nats::Client;
+use async_nats::client::{Request, RequestErrorKind};
+use futures::stream::{self, StreamExt as _};
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::{EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_UNAVAILABLE, complain, print};
+use crate::domain::audit::Difference;
+use crate::domain::id::{Partition, UserId};
+use crate::runtime::connect::connect_once;
+use crate::runtime::daemon::Settings;
+use crate::store::jetstream::StreamNames;
+use crate::store::survey::{self, Unseen};
+use crate::wire::audit::{Audited, decode_answer};
+use crate::wire::delivery::encode_audit;
+use crate::wire::subject::{Subjects, Token};
+
+pub(super) const HELP: &str = "\
+The owner of each user recounts from the log what it holds: every message that others sent, which of
+them count as unread, what was read and deleted, the totals. Users are those who ever logged in.
+The NATS user needs what the operator has in deploy/nats/users.conf.
+Exit codes: 0 nothing differs; 1 something does, each difference a line; 64 a wrong configuration or
+no userID; 69 NATS cannot be reached, no peerd ever ran with this subject prefix, or some user could
+not be audited.";
+
+/// How long the store has to answer.
+const STORE_ANSWERS: Duration = Duration::from_secs(5);
+/// How long an owner has to recount one user.
+const OWNER_ANSWERS: Duration = Duration::from_secs(300);
+/// Users that are audited at the same time, so that owners keep time for their users.
+const CONCURRENT: usize = 4;
+/// Accounts that are asked for at the same time.
+const ACCOUNTS: usize = 256;
+
+/// All that was found.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    users: u64,
+    conversations: u64,
+    messages: u64,
+    differences: Vec<Line>,
+    /// Users that were not audited, and why.
+    not_audited: Vec<NotAudited>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Line {
+    user: UserName,
+    /// The other user of the conversation; `null`: it is about all conversations.
+    conversation: Option<String>,
+    what: &'static str,
+    expected: u64,
+    found: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct NotAudited {
+    user: UserName,
+    why: String,
+}
+
+type UserName = String;
+
+pub(super) async fn run(settings: Settings, user: Option<String>, as_json: bool) -> ExitCode {
+    let user = match user.map(|user| UserId::new(&user, "USER")).transpose() {
+        Ok(user) => user,
+        Err(rejection) => return complain(EXIT_CONFIGURATION, &rejection),
+    };
+    let client = match connect_once(&settings.nats, "peerd audit").await {
+        Ok(client) => client,
+        Err(error) => return complain(EXIT_UNAVAILABLE, &error),
+    };
+    let names = StreamNames::new(&settings.subject_prefix);
+    let partitions = match partitions(&client, &names, &settings).await {
+        Ok(partitions) => partitions,
+        Err(problem) => return complain(EXIT_UNAVAILABLE, &problem),
+    };
+    let subjects = Subjects::new(&settings.subject_prefix, partitions);
+    let mut report = Report::default();
+    match user {
+        Some(user) => report.add(audit(&client, &subjects, user).await),
+        None => {
+            if let Err(problem) = audit_all(&client, &names, &subjects, &mut report).await {
+                return complain(EXIT_UNAVAILABLE, &problem);
+            }
+        }
+    }
+    if as_json {
+        let written = if std::io::stdout().is_terminal() {
+            serde_json::to_string_pretty(&report)
+        } else {
+            serde_json::to_string(&report)
+        };
+        match written {
+            Ok(text) => print(&text),
+            Err(error) => return complain(EXIT_FAILURE, &error),
+        };
+    } else {
+        print(&report.text());
+    }
+    if !report.differences.is_empty() {
+        ExitCode::from(EXIT_FAILURE)
+    } else if report.not_audited.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(EXIT_UNAVAILABLE)
+    }
+}
+
+/// Among how many partitions the users are divided, as the store says.
+async fn partitions(
+    client: &Client,
+    names: &StreamNames,
+    settings: &Settings,
+) -> Result<u16, String> {
+    match survey::stream(client, &names.owners(), Instant::now() + STORE_ANSWERS).await {
+        Ok(bucket) => Ok(bucket.partitions.unwrap_or(settings.partitions)),
+        Err(Unseen::Missing) => {
+            let prefix = &settings.subject_prefix;
+            Err(format!("no peerd ever ran with subject_prefix {prefix:?}"))
+        }
+        Err(error @ Unseen::Silent(_)) => Err(format!("bucket {} {error}", names.owners_bucket())),
+    }
+}
+
+/// Audits all users, partition by partition.
+async fn audit_all(
+    client: &Client,
+    names: &StreamNames,
+    subjects: &Subjects,
+    report: &mut Report,
+) -> Result<(), String> {
+    for number in 0..subjects.partitions() {
+        let partition = Partition(number);
+        let mut next = Some(1);
+        while let Some(from) = next {
+            let deadline = Instant::now() + STORE_ANSWERS;
+            let page =
+                survey::accounts(client, names, subjects, (partition, from), ACCOUNTS, deadline);
+            let page = page.await.map_err(|error| {
+                format!("the users of partition {partition} could not be read: {error}")
+            })?;
+            next = page.next;
+            let audits = stream::iter(page.users).map(|user| audit(client, subjects, user));
+            let mut audits = audits.buffer_unordered(CONCURRENT);
+            while let Some(audited) = audits.next().await {
+                report.add(audited);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Has the owner of a user recount.
+async fn audit(
+    client: &Client,
+    subjects: &Subjects,
+    user: UserId,
+) -> (UserId, Result<Audited, String>) {
+    let request = Request::new().payload(encode_audit()).timeout(Some(OWNER_ANSWERS));
+    let answer = match client.send_request(subjects.ask(&Token::of(&user)), request).await {
+        Ok(answer) => decode_answer(&answer.payload)
+            .unwrap_or_else(|_| Err("its owner does not audit at the moment".to_owned())),
+        Err(error) if error.kind() == RequestErrorKind::NoResponders => {
+            Err("nobody owns its partition".to_owned())
+        }
+        Err(error) => Err(format!("its owner does not answer: {error}")),
+    };
+    (user, answer)
+}
+
+impl Report {
+    fn add(&mut self, (user, audited): (UserId, Result<Audited, String>)) {
+        let name = user.as_str();
+        let audited = match audited {
+            Ok(audited) => audited,
+            Err(why) => {
+                self.not_audited.push(NotAudited { user: name.to_owned(), why });
+                return;
+            }
+        };
+        self.users += 1;
+        self.conversations += audited.conversations;
+        self.messages += audited.messages;
+        self.differences.extend(audited.differences.into_iter().map(|difference| {
+            let Difference { other, subject, expected, found } = difference;
+            Line {
+                user: name.to_owned(),
+                conversation: other.map(|other| other.as_str().to_owned()),
+                what: subject.name(),
+                expected,
+                found,
+            }
+        }));
+    }
+
+    fn text(&self) -> String {
+        let Self { users, conversations, messages, differences, not_audited } = self;
+        let mut lines = vec![format!(
+            "{users} users, {conversations} conversations, {messages} messages: {} differences",
+            differences.len()
+        )];
+        lines.extend(differences.iter().map(|line| {
+            let Line { user, conversation, what, expected, found } = line;
+            let with =
+                conversation.as_ref().map_or(String::new(), |other| format!(" with {other}"));
+            format!("{user}{with}: {what} is {found}, the log says {expected}")
+        }));
+        lines.extend(
+            not_audited
+                .iter()
+                .map(|NotAudited { user, why }| format!("{user}: not audited, {why}")),
+        );
+        lines.join("\n")
+    }
+}

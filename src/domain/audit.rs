@@ -1,0 +1,244 @@
+//! Recounting a conversation from its messages: what is held of it must follow from the log.
+
+use super::conversation::{Conversation, Head, Settings};
+use super::event::Totals;
+use super::id::{OrderKey, UserId};
+use super::message::Direction;
+
+/// Differences of one conversation that are kept; past it the rest is only counted as more of it.
+pub const DIFFERENCES_MAX: usize = 16;
+
+/// What was recounted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Subject {
+    /// The `messageSeq` of a stored message: one more than that of the message before.
+    MessageSeq,
+    /// The order key of a stored message: above that of the message before.
+    OrderKey,
+    /// How many messages count as unread, as a stored message carries it.
+    Counted,
+    /// The newest message that was received, by `messageSeq`.
+    NewestReceived,
+    /// The newest message that was sent, by `messageSeq`.
+    NewestSent,
+    /// What the user decided, by its place in the store.
+    Settings,
+    /// How many messages had counted where the user has read up to.
+    ReadMark,
+    /// Deleted messages that had not been read.
+    DeletedUnread,
+    /// Unread messages of a conversation.
+    Unread,
+    /// Unread messages of all conversations that are not muted.
+    Total,
+    /// Unread messages of all conversations.
+    TotalWithMuted,
+}
+
+impl Subject {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::MessageSeq,
+        Self::OrderKey,
+        Self::Counted,
+        Self::NewestReceived,
+        Self::NewestSent,
+        Self::Settings,
+        Self::ReadMark,
+        Self::DeletedUnread,
+        Self::Unread,
+        Self::Total,
+        Self::TotalWithMuted,
+    ];
+
+    /// A name for programs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::MessageSeq => "messageSeq",
+            Self::OrderKey => "orderKey",
+            Self::Counted => "counted",
+            Self::NewestReceived => "newestReceived",
+            Self::NewestSent => "newestSent",
+            Self::Settings => "settings",
+            Self::ReadMark => "readMark",
+            Self::DeletedUnread => "deletedUnread",
+            Self::Unread => "unreadMessageCount",
+            Self::Total => "totalUnreadMessageCount",
+            Self::TotalWithMuted => "totalUnreadMessageCountIncludingMuted",
+        }
+    }
+}
+
+/// Something that does not follow from the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The other user of the conversation; `None`: it is about all conversations.
+    pub other: Option<UserId>,
+    /// What it is about.
+    pub subject: Subject,
+    /// What the recount says.
+    pub expected: u64,
+    /// What is held or stored.
+    pub found: u64,
+}
+
+/// What is recounted of one stored message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// The head that it was when it was the newest.
+    pub head: Head,
+    /// Whether it counts as unread until read.
+    pub counts: bool,
+}
+
+/// Recounts what one other sent to a user, message by message in the order of the log, up to the
+/// newest that the conversation knows.
+pub struct Recount<'c> {
+    other: &'c UserId,
+    conversation: &'c Conversation,
+    /// Whether the first messages may be gone by age: then what depends on them is not recounted.
+    may_age: bool,
+    last: Option<Head>,
+    /// What had counted up to the read mark, once the log has come there.
+    at_read_mark: Option<u64>,
+    is_whole: bool,
+    unread: u64,
+    deleted_unread: u64,
+    differences: Vec<Difference>,
+}
+
+impl<'c> Recount<'c> {
+    /// Begins before the first message.
+    #[must_use]
+    pub const fn new(other: &'c UserId, conversation: &'c Conversation, may_age: bool) -> Self {
+        let at_read_mark = if conversation.settings.read.seq == 0 { Some(0) } else { None };
+        Self {
+            other,
+            conversation,
+            may_age,
+            last: None,
+            at_read_mark,
+            is_whole: true,
+            unread: 0,
+            deleted_unread: 0,
+            differences: Vec::new(),
+        }
+    }
+
+    /// Takes the next message of the log; false where it is newer than what the conversation knows.
+    pub fn take(&mut self, message: Counted) -> bool {
+        let Some(newest) = self.conversation.received else { return false };
+        let Counted { head, counts } = message;
+        if head.stream_seq > newest.stream_seq {
+            return false;
+        }
+        let read_seq = self.conversation.settings.read.seq;
+        let before = self.last.unwrap_or_else(|| self.before_first(message));
+        if self.last.is_none() && before.mark.seq > 0 {
+            self.is_whole = before.mark.seq <= read_seq;
+            if before.mark.seq == read_seq {
+                self.at_read_mark = Some(before.mark.counted);
+            }
+        }
+        let counted = before.mark.counted + u64::from(counts);
+        self.compare(Subject::MessageSeq, before.mark.seq + 1, head.mark.seq);
+        self.compare(Subject::Counted, counted, head.mark.counted);
+        if head.key <= before.key {
+            self.differs(Subject::OrderKey, before.key.0 + 1, head.key.0);
+        }
+        if head.mark.seq == read_seq {
+            self.at_read_mark = Some(counted);
+        }
+        if counts && head.mark.seq > read_seq {
+            let Settings { deleted, cleared_received, .. } = &self.conversation.settings;
+            let is_gone = head.mark.seq <= cleared_received.seq
+                || deleted.contains(Direction::Receive, head.mark.seq);
+            self.deleted_unread += u64::from(is_gone);
+            self.unread += u64::from(!is_gone);
+        }
+        // Counting goes on from what was recounted, so that one wrong number is one difference.
+        let mut last = head;
+        last.mark.counted = counted;
+        self.last = Some(last);
+        true
+    }
+
+    /// What holds after the last message, and of the conversation as it is.
+    #[must_use]
+    pub fn finish(mut self) -> Vec<Difference> {
+        let settings = &self.conversation.settings;
+        let last = self.last.map_or_else(Default::default, |last| last.mark);
+        let is_empty = self.last.is_none();
+        if let Some(newest) = self.conversation.received
+            && !(is_empty && self.may_age)
+        {
+            self.compare(Subject::NewestReceived, last.seq, newest.mark.seq);
+            // Of a wrong number in the newest message itself, that has been said.
+        }
+        if is_empty && self.may_age {
+            return self.differences;
+        }
+        match self.at_read_mark {
+            Some(counted) => self.compare(Subject::ReadMark, counted, settings.read.counted),
+            // It lies before the first message, or past the last.
+            None if self.may_age => {}
+            None => self.differs(Subject::ReadMark, last.counted, settings.read.counted),
+        }
+        if self.is_whole {
+            self.compare(Subject::DeletedUnread, self.deleted_unread, settings.deleted_unread);
+            self.compare(Subject::Unread, self.unread, self.conversation.unread());
+        }
+        self.differences
+    }
+
+    /// What the first message builds on: nothing, unless messages before it are gone.
+    fn before_first(&self, first: Counted) -> Head {
+        let mut before = Head { key: OrderKey::ZERO, ..first.head };
+        before.mark = if self.may_age {
+            let Head { mark, .. } = first.head;
+            super::conversation::Mark {
+                seq: mark.seq.saturating_sub(1),
+                counted: mark.counted.saturating_sub(u64::from(first.counts)),
+            }
+        } else {
+            super::conversation::Mark::default()
+        };
+        before
+    }
+
+    fn compare(&mut self, subject: Subject, expected: u64, found: u64) {
+        if expected != found {
+            self.differs(subject, expected, found);
+        }
+    }
+
+    fn differs(&mut self, subject: Subject, expected: u64, found: u64) {
+        if self.differences.len() < DIFFERENCES_MAX {
+            let other = Some(self.other.clone());
+            self.differences.push(Difference { other, subject, expected, found });
+        }
+    }
+}
+
+/// The totals against the sum of the conversations.
+#[must_use]
+pub fn recount_totals<'c>(
+    conversations: impl Iterator<Item = &'c Conversation>,
+    totals: Totals,
+) -> Vec<Difference> {
+    let (mut all, mut unmuted) = (0, 0);
+    for conversation in conversations {
+        let unread = conversation.unread();
+        all += unread;
+        unmuted += if conversation.is_muted() { 0 } else { unread };
+    }
+    let of = |subject, expected, found| {
+        (expected != found).then_some(Difference { other: None, subject, expected, found })
+    };
+    let unmuted = of(Subject::Total, unmuted, totals.unmuted);
+    unmuted.into_iter().chain(of(Subject::TotalWithMuted, all, totals.all)).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,375 @@
+//! The audit: what is held of users is recounted from the log, message by message. Slowly in the
+//! background, for all users of the partitions that this instance owns, and for one user when asked.
+//!
+//! What is compared is taken while the user's state is locked, and the log is read up to the newest
+//! message of that moment: what is stored up to there never changes, so what changes meanwhile does
+//! not matter. Only what may still be on its way (an append without an acknowledgement yet, an entry
+//! that is being written) can look like a difference and be none. So a difference counts when it is
+//! still there some time after such things must be known.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::cell::{STRAGGLER, UserCell};
+use super::load::{LoadError, Stored};
+use super::node::Node;
+use super::tenure::Tenure;
+use crate::bus::{Bus, Incoming, Kind, Outgoing};
+use crate::domain::audit::{Counted, Difference, Recount, Subject, recount_totals};
+use crate::domain::conversation::Conversation;
+use crate::domain::deletions::PageId;
+use crate::domain::event::Totals;
+use crate::domain::id::{Partition, UserId};
+use crate::domain::message::Direction;
+use crate::store::{Start, Store, StreamId};
+use crate::wire::audit::{self, Audited};
+use crate::wire::encoding::Encoding;
+use crate::wire::record;
+use crate::wire::subject::Token;
+
+/// Messages that one read asks for.
+const PAGE: usize = 256;
+/// Accounts that one read asks for.
+const ACCOUNTS: usize = 16;
+/// How long one read may take.
+const READ: Duration = Duration::from_secs(5);
+/// After which a difference that may only be on its way is looked at again: longer than a write can
+/// be late, and than it takes to notice that somebody else wrote.
+const CONFIRM: Duration = Duration::from_secs(STRAGGLER.as_secs() + 3);
+/// How often it is looked again, at most.
+const LOOKS: usize = 4;
+/// Between rounds, and where nothing is owned or the store does not answer.
+const IDLE: Duration = Duration::from_secs(1);
+/// The audit waits while more than one of so many permits for calls is taken.
+const BUSY_SHARE: usize = 16;
+/// How often it looks whether there is less to do.
+const BUSY: Duration = Duration::from_millis(100);
+
+/// What the audit came to, since the start.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) users: AtomicU64,
+    pub(super) differences: AtomicU64,
+    /// Whether messages go away by age, or by other rules of the streams.
+    may_age: AtomicBool,
+}
+
+/// How fast it is read.
+struct Pace {
+    /// Between two reads; `None`: at once.
+    interval: Option<Duration>,
+    next: Instant,
+}
+
+impl Pace {
+    fn every(interval: Option<Duration>) -> Self {
+        Self { interval, next: Instant::now() }
+    }
+}
+
+/// Why a user was not audited.
+#[derive(Debug, thiserror::Error)]
+enum Unaudited {
+    #[error("the partition has another owner now")]
+    Over,
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error("the user could not be loaded")]
+    Unloaded,
+}
+
+/// What is held of a user at one moment.
+struct Snapshot {
+    conversations: Vec<(UserId, Conversation)>,
+    totals: Totals,
+}
+
+impl<S: Store, B: Bus> Node<S, B> {
+    /// Says that messages may go away by age: then a log that begins later is no difference.
+    pub fn set_messages_may_age(&self, may_age: bool) {
+        self.audit.may_age.store(may_age, Ordering::Relaxed);
+    }
+
+    /// Audits the users of all partitions that this instance owns, round after round, with no more
+    /// than so many reads in a second. Runs until it is dropped.
+    pub async fn audit_all(self: Arc<Self>, reads_per_second: u32) {
+        let interval = Duration::from_secs(1) / reads_per_second.max(1);
+        let mut pace = Pace::every(Some(interval));
+        // Where to go on in each partition's entries.
+        let mut next = vec![1; usize::from(self.subjects.partitions())];
+        loop {
+            let mut has_more = false;
+            for (number, next) in (0..).zip(&mut next) {
+                let Some(tenure) = self.tenure(Partition(number)) else {
+                    *next = 1;
+                    continue;
+                };
+                match self.audit_some(&tenure, *next, &mut pace).await {
+                    Ok(after) => {
+                        has_more |= after.is_some();
+                        *next = after.unwrap_or(1);
+                    }
+                    Err(Unaudited::Over) => *next = 1,
+                    Err(error @ (Unaudited::Load(_) | Unaudited::Unloaded)) => {
+                        tracing::debug!(%error, "the audit goes on later");
+                        sleep(IDLE).await;
+                    }
+                }
+            }
+            if !has_more {
+                sleep(IDLE).await;
+            }
+        }
+    }
+
+    /// Audits the next few users of a partition, in the order in which their accounts were stored.
+    /// Answers where to go on; `None` at the end.
+    async fn audit_some(
+        self: &Arc<Self>,
+        tenure: &Arc<Tenure>,
+        next: u64,
+        pace: &mut Pace,
+    ) -> Result<Option<u64>, Unaudited> {
+        self.wait_for_turn(pace, tenure).await?;
+        let state = StreamId::State(tenure.partition);
+        let accounts = self.subjects.accounts(tenure.partition);
+        let (from, deadline) = (Start::Seq(next), Instant::now() + READ);
+        let batch = self.store.read(state, accounts, from, ACCOUNTS, deadline).await;
+        let batch = batch.map_err(LoadError::from)?;
+        for record in &batch.records {
+            let token = record.subject.rsplit('.').nth(1).unwrap_or_default();
+            // Not an account, or a later version's.
+            let Ok(user) = Token::parse(token) else { continue };
+            self.audit_user(tenure, &user, pace).await?;
+        }
+        let last = batch.records.last().filter(|_| batch.remaining > 0);
+        Ok(last.map(|last| last.stream_seq + 1))
+    }
+
+    /// Audits one user; logs and counts what differs for good.
+    async fn audit_user(
+        self: &Arc<Self>,
+        tenure: &Arc<Tenure>,
+        user: &UserId,
+        pace: &mut Pace,
+    ) -> Result<Audited, Unaudited> {
+        let mut last = self.recount(tenure, user, pace).await?;
+        let mut confirmed = Vec::new();
+        // What is taken in meanwhile may differ in another way than before.
+        for _ in 0..LOOKS {
+            if last.differences.is_empty() {
+                break;
+            }
+            tenure.sleep(CONFIRM).await;
+            let again = self.recount(tenure, user, pace).await?;
+            confirmed = still(&last.differences, &again.differences);
+            last = again;
+            if confirmed.len() == last.differences.len() {
+                break;
+            }
+        }
+        let audited = Audited { differences: confirmed, ..last };
+        if !tenure.may_act() {
+            return Err(Unaudited::Over);
+        }
+        for Difference { other, subject, expected, found } in &audited.differences {
+            let other = other.as_ref().map(UserId::as_str);
+            let what = subject.name();
+            tracing::error!(%user, other, what, expected, found, "a count differs from the log");
+        }
+        let differences = u64::try_from(audited.differences.len()).unwrap_or(u64::MAX);
+        self.audit.users.fetch_add(1, Ordering::Relaxed);
+        self.audit.differences.fetch_add(differences, Ordering::Relaxed);
+        Ok(audited)
+    }
+
+    /// Recounts a user once.
+    async fn recount(
+        self: &Arc<Self>,
+        tenure: &Arc<Tenure>,
+        user: &UserId,
+        pace: &mut Pace,
+    ) -> Result<Audited, Unaudited> {
+        self.wait_for_turn(pace, tenure).await?;
+        let cell = self.audited_cell(tenure, user).await?;
+        let snapshot = Snapshot::of(&cell);
+        let stored = self.read_user(&cell, Instant::now() + READ).await?;
+        let mut audited = Audited::default();
+        let conversations = snapshot.conversations.iter().map(|(_, conversation)| conversation);
+        audited.differences.extend(recount_totals(conversations, snapshot.totals));
+        snapshot.compare(&stored, &mut audited.differences);
+        for (other, conversation) in &snapshot.conversations {
+            audited.conversations += 1;
+            let found = self.recount_one(&cell, other, conversation, &mut audited, pace).await?;
+            // What the newest message is may have been said already.
+            let is_new = |found: &Difference| !audited.differences.contains(found);
+            let found: Vec<Difference> = found.into_iter().filter(is_new).collect();
+            audited.differences.extend(found);
+        }
+        audited.differences.truncate(audit::DIFFERENCES_MAX);
+        Ok(audited)
+    }
+
+    /// The user as this instance has it, or would have it: without a place among those in memory for
+    /// the audit's sake.
+    async fn audited_cell(
+        &self,
+        tenure: &Arc<Tenure>,
+        user: &UserId,
+    ) -> Result<Arc<UserCell>, Unaudited> {
+        let in_memory = tenure.cell_in_memory(user);
+        let cell =
+            in_memory.unwrap_or_else(|| Arc::new(UserCell::new(user.clone(), tenure.clone())));
+        if !cell.is_loaded(self.store.generation()) {
+            let loaded = self.load(&cell, Instant::now() + READ).await;
+            loaded.map_err(|_| Unaudited::Unloaded)?;
+        }
+        Ok(cell)
+    }
+
+    /// Recounts what one other sent to the user.
+    async fn recount_one(
+        &self,
+        cell: &UserCell,
+        other: &UserId,
+        conversation: &Conversation,
+        audited: &mut Audited,
+        pace: &mut Pace,
+    ) -> Result<Vec<Difference>, Unaudited> {
+        let conversation = self.with_deletions(cell, other, conversation, pace).await?;
+        let may_age = self.audit.may_age.load(Ordering::Relaxed);
+        let mut recount = Recount::new(other, &conversation, may_age);
+        let subject = self.subjects.log(cell.partition, &cell.token, &Token::of(other));
+        let mut next = conversation.received.map(|_| 1);
+        while let Some(seq) = next.take() {
+            self.wait_for_turn(pace, &cell.tenure).await?;
+            let (from, deadline) = (Start::Seq(seq), Instant::now() + READ);
+            let batch = self.store.read(cell.log(), subject.clone(), from, PAGE, deadline).await;
+            let batch = batch.map_err(LoadError::from)?;
+            let mut has_more = batch.remaining > 0;
+            for record in &batch.records {
+                let stored = record::decode(&record.payload, other, &cell.id, cell.partition);
+                let stored = stored.map_err(LoadError::from)?;
+                let (head, counts) = (stored.head(record.stream_seq), stored.message.counts);
+                has_more &= recount.take(Counted { head, counts });
+                audited.messages += 1;
+            }
+            next = batch.records.last().filter(|_| has_more).map(|last| last.stream_seq + 1);
+        }
+        Ok(recount.finish())
+    }
+
+    /// The conversation with all deletions that bear on what is unread.
+    async fn with_deletions(
+        &self,
+        cell: &UserCell,
+        other: &UserId,
+        conversation: &Conversation,
+        pace: &mut Pace,
+    ) -> Result<Conversation, Unaudited> {
+        let mut conversation = conversation.clone();
+        let settings = &mut conversation.settings;
+        if let Some(head) = &conversation.received
+            && settings.deleted.has_spilled(Direction::Receive)
+        {
+            let first = PageId::of(Direction::Receive, settings.read.seq + 1);
+            let last = PageId::of(Direction::Receive, head.mark.seq);
+            let numbers = first.number..=last.number;
+            let pages = numbers.map(|number| PageId { number, ..first });
+            let pages: Vec<PageId> =
+                pages.filter(|page| !settings.deleted.has_page(*page)).collect();
+            for chunk in pages.chunks(PAGE) {
+                self.wait_for_turn(pace, &cell.tenure).await?;
+                let chunk: HashSet<PageId> = chunk.iter().copied().collect();
+                let (token, deadline) = (Token::of(other), Instant::now() + READ);
+                for (page, bitmap, _) in self.read_deletions(cell, &token, chunk, deadline).await? {
+                    settings.deleted.add_page(page, bitmap);
+                }
+            }
+        }
+        Ok(conversation)
+    }
+
+    /// Waits until it may be read, and calls leave room for it.
+    async fn wait_for_turn(&self, pace: &mut Pace, tenure: &Tenure) -> Result<(), Unaudited> {
+        if let Some(interval) = pace.interval {
+            sleep_until(pace.next).await;
+            let busy = self.options.calls_under_way / BUSY_SHARE;
+            let under_way = || self.options.calls_under_way - self.calls.available_permits();
+            while under_way() > busy && tenure.may_act() {
+                sleep(BUSY).await;
+            }
+            pace.next = Instant::now() + interval;
+        }
+        if tenure.may_act() { Ok(()) } else { Err(Unaudited::Over) }
+    }
+
+    /// Audits the user that somebody asked for, and answers.
+    pub(super) async fn answer_audit(
+        self: &Arc<Self>,
+        tenure: &Arc<Tenure>,
+        user: &UserId,
+        incoming: &Incoming,
+    ) {
+        let Some(subject) = incoming.reply_to.clone() else { return };
+        let audited = self.audit_user(tenure, user, &mut Pace::every(None)).await;
+        let audited = audited.map_err(|error| error.to_string());
+        match audit::encode_answer(audited.as_ref()) {
+            Ok(body) => {
+                let (encoding, kind) = (Encoding::MessagePack, Kind::Plain);
+                self.emit(Outgoing { subject, encoding, kind, body, permit: None });
+            }
+            Err(error) => tracing::error!(%error, "an answer could not be written"),
+        }
+    }
+}
+
+/// Those that were there before, too.
+fn still(before: &[Difference], now: &[Difference]) -> Vec<Difference> {
+    let about = |difference: &Difference| (difference.other.clone(), difference.subject);
+    let before: HashSet<_> = before.iter().map(about).collect();
+    now.iter().filter(|found| before.contains(&about(found))).cloned().collect()
+}
+
+impl Snapshot {
+    fn of(cell: &UserCell) -> Self {
+        let user = cell.lock();
+        let conversations = user.conversations.iter();
+        Self {
+            conversations: conversations
+                .map(|(other, known)| (other.clone(), known.clone()))
+                .collect(),
+            totals: user.totals,
+        }
+    }
+
+    /// Holds the newest messages and the settings against those that the store has.
+    fn compare(&self, stored: &Stored, differences: &mut Vec<Difference>) {
+        let mut compare = |other: &UserId, subject, expected: u64, found: u64| {
+            if expected != found {
+                let other = Some(other.clone());
+                differences.push(Difference { other, subject, expected, found });
+            }
+        };
+        let known = |other: &UserId| {
+            self.conversations.iter().find(|(id, _)| id == other).map(|(_, known)| known)
+        };
+        for (other, head) in &stored.received {
+            let found = known(other).and_then(|known| known.received);
+            let found = found.map_or(0, |found| found.mark.seq);
+            compare(other, Subject::NewestReceived, head.mark.seq, found);
+        }
+        for (other, head) in &stored.sent {
+            let found = known(other).and_then(|known| known.sent);
+            compare(other, Subject::NewestSent, head.mark.seq, found.map_or(0, |it| it.mark.seq));
+        }
+        for (other, _, seq) in &stored.settings {
+            let found = known(other).map_or(0, |known| known.settings_seq);
+            compare(other, Subject::Settings, *seq, found);
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! What is asked of the owner of a user when the user is to be audited, and what it answers. On
+//! `peer.part.<p>.<user>`, as requests between instances are; MessagePack arrays, their version
+//! first.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::entry::EncodeError;
+use super::record::{self, RecordError, version};
+use crate::domain::audit::{Difference, Subject};
+use crate::domain::id::UserId;
+
+/// Most differences of one user that are told.
+pub const DIFFERENCES_MAX: usize = 256;
+const ANSWER: &str = "answer to an audit";
+/// Tells this answer from the others that the owner of a user may give.
+const MARK: u8 = 40;
+
+/// What the audit of one user came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Audited {
+    /// Conversations that were recounted.
+    pub conversations: u64,
+    /// Messages that were read for it.
+    pub messages: u64,
+    /// What does not follow from the log.
+    pub differences: Vec<Difference>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AnswerV1<'a> {
+    version: u8,
+    mark: u8,
+    /// Why there was no audit; empty when there was one.
+    #[serde(borrow)]
+    problem: &'a str,
+    conversations: u64,
+    messages: u64,
+    #[serde(borrow)]
+    differences: Vec<DifferenceV1<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct DifferenceV1<'a>(#[serde(borrow)] &'a str, #[serde(borrow)] &'a str, u64, u64);
+
+/// Writes an answer: what the audit came to, or why there was none.
+pub fn encode_answer(answer: Result<&Audited, &String>) -> Result<Bytes, EncodeError> {
+    let none = Audited::default();
+    let (audited, problem) = match answer {
+        Ok(audited) => (audited, ""),
+        Err(problem) => (&none, problem.as_str()),
+    };
+    let differences = audited.differences.iter().take(DIFFERENCES_MAX).map(|difference| {
+        let Difference { other, subject, expected, found } = difference;
+        let other = other.as_ref().map_or("", UserId::as_str);
+        DifferenceV1(other, subject.name(), *expected, *found)
+    });
+    let answer = AnswerV1 {
+        version: 1,
+        mark: MARK,
+        problem,
+        conversations: audited.conversations,
+        messages: audited.messages,
+        differences: differences.collect(),
+    };
+    rmp_serde::to_vec(&answer).map(Bytes::from)
+}
+
+/// Reads an answer.
+pub fn decode_answer(bytes: &[u8]) -> Result<Result<Audited, String>, RecordError> {
+    match version(bytes, ANSWER)? {
+        1 => {}
+        other => return Err(RecordError::new(ANSWER, format!("its version {other} is unknown"))),
+    }
+    let broken = || RecordError::new(ANSWER, "it is not a version 1 answer");
+    let answer: AnswerV1 = record::from_slice(bytes).map_err(|_| broken())?;
+    if answer.mark != MARK {
+        return Err(broken());
+    }
+    if !answer.problem.is_empty() {
+        return Ok(Err(answer.problem.to_owned()));
+    }
+    let differences =
+        answer.differences.into_iter().map(|DifferenceV1(other, subject, expected, found)| {
+            let other = if other.is_empty() { None } else { Some(UserId::new(other, "other")) };
+            let subject = Subject::ALL.into_iter().find(|known| known.name() == subject);
+            Ok(Difference {
+                other: other.transpose().map_err(|_| broken())?,
+                subject: subject.ok_or_else(broken)?,
+                expected,
+                found,
+            })
+        });
+    Ok(Ok(Audited {
+        conversations: answer.conversations,
+        messages: answer.messages,
+        differences: differences.collect::<Result<_, RecordError>>()?,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_survives_its_bytes() {
+        let all = Subject::ALL.into_iter().enumerate().map(|(number, subject)| Difference {
+            other: (number > 1).then(|| UserId::new("bob", "other").unwrap()),
+            subject,
+            expected: number as u64,
+            found: 1 << 40,
+        });
+        let audited = Audited { conversations: 3, messages: 70_000, differences: all.collect() };
+        let bytes = encode_answer(Ok(&audited)).unwrap();
+        assert_eq!(decode_answer(&bytes), Ok(Ok(audited)));
+        let problem = "no".to_owned();
+        let bytes = encode_answer(Err(&problem)).unwrap();
+        assert_eq!(decode_answer(&bytes), Ok(Err(problem)));
+    }
+
+    #[test]
+    fn a_refusal_of_the_owner_is_no_answer_to_an_audit() {
+        let refusal: super::super::delivery::Answer =
+            Err(super::super::failure::Failure::StoreUnavailable.into());
+        let bytes = super::super::delivery::encode_answer(&refusal).unwrap();
+        assert!(decode_answer(&bytes).is_err());
+        assert!(decode_answer(b"").is_err());
+    }
+}
