@@ -1,6 +1,7 @@
 //! The command line. Each command is one file.
 
 mod audit;
+mod bench;
 mod call;
 mod check_config;
 mod serve;
@@ -75,6 +76,22 @@ enum Command {
         #[command(flatten)]
         source: Source,
     },
+    /// Measure how much a running deployment takes, and how fast.
+    #[command(after_help = bench::HELP)]
+    Bench {
+        #[command(flatten)]
+        arguments: Box<bench::Arguments>,
+        #[command(flatten)]
+        source: Source,
+    },
+    /// What `bench --floor` compares with, in a process of its own.
+    #[command(hide = true)]
+    BenchFloor {
+        #[command(flatten)]
+        arguments: bench::floor::Arguments,
+        #[command(flatten)]
+        source: Source,
+    },
     /// Print who is there, who owns what, and how the streams are; exit 0 when all is well.
     #[command(after_help = status::HELP)]
     Status {
@@ -133,6 +150,12 @@ impl Arguments {
             },
             Command::Call { user, method, json, source } => {
                 with_settings(&source, |settings, _| call::run(settings, user, method, json))
+            }
+            Command::Bench { arguments, source } => with_settings(&source, |settings, _| {
+                bench::run(settings, source.config.clone(), *arguments)
+            }),
+            Command::BenchFloor { arguments, source } => {
+                with_settings(&source, |settings, _| bench::floor::serve(settings, arguments))
             }
             Command::Status { json, source } => {
                 with_settings(&source, |settings, _| status::run(settings, json))

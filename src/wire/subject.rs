@@ -116,7 +116,13 @@ impl Subjects {
     /// The partition of a user, the same that NATS subject mapping computes from the token.
     #[must_use]
     pub fn partition(&self, user: &Token) -> Partition {
-        let hash = fnv1a32(user.0.as_bytes()) % u32::from(self.partitions);
+        self.partition_of(user.as_str())
+    }
+
+    /// The partition of a user's token, which is taken as it is.
+    #[must_use]
+    pub fn partition_of(&self, token: &str) -> Partition {
+        let hash = fnv1a32(token.as_bytes()) % u32::from(self.partitions);
         Partition(u16::try_from(hash).unwrap_or_default())
     }
 

@@ -1,0 +1,108 @@
+//! So many messages a second, whatever the answers do.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_nats::{Client, SubscribeError, Subscriber};
+use futures::StreamExt as _;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, interval};
+
+use super::load::{Shared, read_reply_subject, reply_subject};
+use super::numbers::{count, micros};
+use super::schedule::Schedule;
+use super::tally::Tally;
+
+/// How often it is looked at whether the last answer has come.
+const TICK: Duration = Duration::from_millis(10);
+/// What has not been sent yet.
+const PACING: u64 = u64::MAX;
+
+/// A connection, and what answers come to it.
+struct Lane {
+    client: Client,
+    inbox: String,
+    /// How many messages were sent on it; [`PACING`] as long as more are to come.
+    sent: Arc<AtomicU64>,
+}
+
+/// Starts to send at a rate, and to take the answers.
+pub(super) async fn start(
+    clients: &[Client],
+    shared: &Arc<Shared>,
+    rate: f64,
+) -> Result<Vec<JoinHandle<Tally>>, SubscribeError> {
+    let (mut lanes, mut tasks) = (Vec::new(), Vec::new());
+    for client in clients {
+        let inbox = client.new_inbox();
+        let replies = client.subscribe(format!("{inbox}.*.*")).await?;
+        let sent = Arc::new(AtomicU64::new(PACING));
+        tasks.push(tokio::spawn(take(replies, shared.clone(), sent.clone())));
+        lanes.push(Lane { client: client.clone(), inbox, sent });
+    }
+    let (shared, runtime) = (shared.clone(), Handle::current());
+    // A thread of its own: tokio's timers tell milliseconds, and messages are due in between.
+    tasks.push(tokio::task::spawn_blocking(move || {
+        pace(&lanes, &shared, Schedule::per_second(rate), &runtime)
+    }));
+    Ok(tasks)
+}
+
+/// Sends each message when it is due, or as soon after that as possible.
+fn pace(lanes: &[Lane], shared: &Shared, schedule: Schedule, runtime: &Handle) -> Tally {
+    let mut tally = Tally::new(shared.window);
+    let mut sent = vec![0; lanes.len()];
+    let part =
+        |number: u64, parts: usize| usize::try_from(number % count(parts)).unwrap_or_default();
+    for number in 0.. {
+        let due_us = micros(schedule.due(number));
+        if let Some(early) = shared.at(due_us).checked_duration_since(Instant::now())
+            && !early.is_zero()
+        {
+            std::thread::sleep(early);
+        }
+        // By when it is due: what was due within the window is sent, however late.
+        let is_late_for_good = Instant::now() > shared.patient_until();
+        if due_us >= shared.window.to_us || is_late_for_good || shared.was_ended() {
+            break;
+        }
+        let place = part(number, lanes.len());
+        let lane = &lanes[place];
+        let reply_to = reply_subject(&lane.inbox, 0, due_us);
+        let pair = part(number, shared.target.calls.len());
+        let sending = shared.send(&lane.client, reply_to, pair, due_us);
+        if runtime.block_on(sending).is_ok() {
+            tally.note_sent(due_us, shared.now_us());
+            sent[place] += 1;
+        }
+    }
+    for (lane, sent) in lanes.iter().zip(sent) {
+        lane.sent.store(sent, Ordering::Release);
+    }
+    tally
+}
+
+/// Takes the answers that come on one connection, until there is one to each message.
+async fn take(mut replies: Subscriber, shared: Arc<Shared>, sent: Arc<AtomicU64>) -> Tally {
+    let (mut tally, mut taken) = (Tally::new(shared.window), 0_u64);
+    let mut tick = interval(TICK);
+    loop {
+        tokio::select! {
+            reply = replies.next() => {
+                let Some(reply) = reply else { return tally };
+                if let Some((_, due_us)) = read_reply_subject(&reply.subject) {
+                    tally.note(due_us, shared.now_us(), &shared.read(&reply));
+                    taken += 1;
+                }
+            }
+            _ = tick.tick() => {
+                let is_complete = taken >= sent.load(Ordering::Acquire);
+                if is_complete || Instant::now() > shared.patient_until() {
+                    return tally;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The users of a run: they log in before it and out after it.
+
+use std::time::Duration;
+
+use async_nats::client::Request;
+use async_nats::{Client, HeaderMap, Message};
+use bytes::Bytes;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+
+use super::load::Call;
+use super::marker::{Run, Template};
+use super::tally::Answer;
+use crate::domain::id::UserId;
+use crate::domain::rejection::Rejection;
+use crate::wire::encoding::{CONTENT_TYPE, EncodeError, Encoding};
+use crate::wire::subject::{Subjects, Token};
+
+/// Calls at the same time, before and after what is measured.
+const CONCURRENT: usize = 256;
+/// How often a call is repeated that was refused for now.
+const TRIES: usize = 20;
+/// How long until then, where the answer does not say.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Who writes to whom.
+#[derive(Clone, Debug)]
+pub(super) struct Pair {
+    pub(super) sender: UserId,
+    pub(super) receiver: UserId,
+}
+
+/// `pairs` senders with names that begin with `prefix`, and `receivers` users to whom they write.
+pub(super) fn pairs(prefix: &str, pairs: usize, receivers: usize) -> Result<Vec<Pair>, Rejection> {
+    let user = |name: String| UserId::new(&name, "--users");
+    let pair = |number: usize| {
+        let sender = user(format!("{prefix}-s{number}"))?;
+        let receiver = user(format!("{prefix}-r{}", number % receivers))?;
+        Ok(Pair { sender, receiver })
+    };
+    (0..pairs).map(pair).collect()
+}
+
+/// Text of so many bytes.
+pub(super) fn text(bytes: usize) -> String {
+    const WORDS: &str = "Hello there, how are you today? See you at half past seven. ";
+    WORDS.chars().cycle().take(bytes).collect()
+}
+
+/// The header of a call.
+pub(super) fn headers(encoding: Encoding) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, encoding.content_type());
+    headers
+}
+
+/// The sends of the pairs.
+pub(super) fn calls(
+    subjects: &Subjects,
+    pairs: &[Pair],
+    run: &Run,
+    encoding: Encoding,
+    text: &str,
+) -> Result<Vec<Call>, EncodeError> {
+    let call = |pair: &Pair| {
+        let subject = subjects.call(&Token::of(&pair.sender), "send_peer_message").into();
+        let body = Template::new(run, encoding, pair.receiver.as_str(), text)?;
+        Ok(Call { subject, body })
+    };
+    pairs.iter().map(call).collect()
+}
+
+/// Has every user of the pairs call a method without a body; fails with the first refusal. `done` is
+/// told of each user.
+pub(super) async fn all_call(
+    client: &Client,
+    subjects: &Subjects,
+    pairs: &[Pair],
+    method: &str,
+    done: impl Fn(),
+) -> Result<(), String> {
+    let mut users: Vec<&UserId> =
+        pairs.iter().flat_map(|pair| [&pair.sender, &pair.receiver]).collect();
+    users.sort_unstable();
+    users.dedup();
+    let done = &done;
+    stream::iter(users)
+        .map(async |user| {
+            let subject = subjects.call(&Token::of(user), method);
+            let called = until_accepted(client, subject, HeaderMap::new(), Bytes::new()).await;
+            done();
+            called.map(drop).map_err(|problem| format!("{method} of {user}: {problem}"))
+        })
+        .buffer_unordered(CONCURRENT)
+        .try_collect()
+        .await
+}
+
+/// Has each pair send one message, so that its conversation is there.
+pub(super) async fn all_send(
+    client: &Client,
+    calls: &[Call],
+    headers: &HeaderMap,
+    done: impl Fn(),
+) -> Result<(), String> {
+    let done = &done;
+    stream::iter(calls.iter().zip(0_u64..))
+        .map(async |(call, number)| {
+            let (subject, body) = (call.subject.to_string(), call.body.body(0, number));
+            let called = until_accepted(client, subject, headers.clone(), body).await;
+            done();
+            called.map(drop).map_err(|problem| format!("a first message: {problem}"))
+        })
+        .buffer_unordered(CONCURRENT)
+        .try_collect()
+        .await
+}
+
+/// Calls until it is accepted, a bounded number of times where the refusal is one for now.
+pub(super) async fn until_accepted(
+    client: &Client,
+    subject: String,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Message, String> {
+    let mut problem = String::new();
+    for _ in 0..TRIES {
+        let request = Request::new().headers(headers.clone()).payload(body.clone());
+        let pause = match client.send_request(subject.clone(), request).await {
+            Ok(message) => match Answer::read(&message) {
+                Answer::Accepted => return Ok(message),
+                Answer::Refused { problem: (code, reason), retry_after } => {
+                    problem = format!("{reason} ({code})");
+                    retry_after
+                }
+            },
+            Err(error) => {
+                problem = error.to_string();
+                None
+            }
+        };
+        tokio::time::sleep(pause.unwrap_or(PAUSE)).await;
+    }
+    Err(problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn senders_share_the_receivers() {
+        let all = pairs("bench", 5, 2).expect("names");
+        let receivers: Vec<_> = all.iter().map(|pair| pair.receiver.as_str()).collect();
+        assert_eq!(receivers, ["bench-r0", "bench-r1", "bench-r0", "bench-r1", "bench-r0"]);
+        assert_eq!(all[4].sender.as_str(), "bench-s4");
+        assert!(pairs("a user's name cannot be as long as this", 1, 1).is_err());
+    }
+
+    #[test]
+    fn a_text_is_as_long_as_asked_for() {
+        assert_eq!((text(0).len(), text(59).len(), text(2048).len()), (0, 59, 2048));
+    }
+}
