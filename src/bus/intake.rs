@@ -1,5 +1,6 @@
 //! What comes in: subscriptions that can end without losing a message, into one bounded queue.
 
+use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -101,13 +102,18 @@ struct Pump {
 
 impl Pump {
     async fn run(mut self, mut ends: oneshot::Receiver<()>) {
+        let link = self.link.clone();
+        let mut newer = pin!(link.newer_than(self.generation));
         loop {
             tokio::select! {
                 message = self.subscriber.next() => match message {
                     Some(message) => _ = self.pass(message).await,
                     None => return,
                 },
-                generation = self.link.newer_than(self.generation) => self.renew(generation).await,
+                generation = &mut newer => {
+                    self.renew(generation).await;
+                    newer.set(link.newer_than(self.generation));
+                }
                 // Also when nobody holds the subscription any more.
                 _ = &mut ends => break,
             }

@@ -1,6 +1,6 @@
 //! What one sender sent to one receiver lately, so that a repeat is recognized.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::id::LocalMessageId;
@@ -46,11 +46,19 @@ pub enum Known {
     Other,
 }
 
+/// How many are looked through one by one.
+const SCANNED: usize = 32;
+
 /// The local message IDs of one sender's recent messages to one receiver, oldest first. Bounded by
 /// the sender's rate times the window.
 #[derive(Clone, Debug, Default)]
 pub struct Repeats {
     recent: VecDeque<Repeat>,
+    /// How many were ever taken off the front of `recent`.
+    forgotten: u64,
+    /// The newest of each local message ID, counted from the first that ever was. Empty while there
+    /// are few, as there mostly are.
+    index: HashMap<u64, u64>,
     /// Nothing that was stored at or after this time is missing; `None` when nothing is known yet.
     complete_since_ms: Option<u64>,
 }
@@ -69,6 +77,8 @@ impl Repeats {
         let newest = read_back.last().map_or(0, |repeat| repeat.stream_seq);
         self.recent = read_back.into();
         self.recent.extend(noted.into_iter().filter(|repeat| repeat.stream_seq > newest));
+        self.index = HashMap::new();
+        self.index_if_many();
         self.complete_since_ms = Some(since_ms);
     }
 
@@ -76,12 +86,32 @@ impl Repeats {
     pub fn note(&mut self, repeat: Repeat, oldest_ms: u64) {
         self.forget_before(oldest_ms);
         self.recent.push_back(repeat);
+        if self.index.is_empty() {
+            self.index_if_many();
+        } else {
+            let number = self.forgotten + (self.recent.len() as u64 - 1);
+            self.index.insert(repeat.local_id_hash, number);
+        }
+    }
+
+    fn index_if_many(&mut self) {
+        if self.recent.len() > SCANNED {
+            let numbered = (self.forgotten..).zip(&self.recent);
+            self.index = numbered.map(|(number, repeat)| (repeat.local_id_hash, number)).collect();
+        }
     }
 
     /// Forgets what is older than `oldest_ms`.
     pub fn forget_before(&mut self, oldest_ms: u64) {
         while self.recent.front().is_some_and(|repeat| repeat.timestamp_ms < oldest_ms) {
-            self.recent.pop_front();
+            let Some(repeat) = self.recent.pop_front() else { break };
+            if self.index.get(&repeat.local_id_hash) == Some(&self.forgotten) {
+                self.index.remove(&repeat.local_id_hash);
+            }
+            self.forgotten += 1;
+        }
+        if self.recent.len() < SCANNED / 2 {
+            self.index = HashMap::new();
         }
         self.complete_since_ms = self.complete_since_ms.map(|since| since.max(oldest_ms));
         if self.recent.is_empty() && self.recent.capacity() > 16 {
@@ -93,9 +123,14 @@ impl Repeats {
     #[must_use]
     pub fn find(&self, local_id: &LocalMessageId, fingerprint: u64, oldest_ms: u64) -> Known {
         let local_id_hash = hash(local_id);
-        let newest_first = self.recent.iter().rev();
-        let mut in_window = newest_first.take_while(|repeat| repeat.timestamp_ms >= oldest_ms);
-        match in_window.find(|repeat| repeat.local_id_hash == local_id_hash) {
+        let newest = if self.index.is_empty() {
+            self.recent.iter().rev().find(|repeat| repeat.local_id_hash == local_id_hash)
+        } else {
+            let number = self.index.get(&local_id_hash);
+            let place = number.and_then(|number| usize::try_from(number - self.forgotten).ok());
+            place.and_then(|place| self.recent.get(place))
+        };
+        match newest.filter(|repeat| repeat.timestamp_ms >= oldest_ms) {
             None => Known::No,
             Some(repeat) if repeat.fingerprint == fingerprint => Known::Same(repeat.stream_seq),
             Some(_) => Known::Other,
@@ -119,6 +154,38 @@ mod tests {
         assert_eq!(repeats.find(&id("a"), 8, 1000), Known::Other);
         assert_eq!(repeats.find(&id("a"), 7, 1001), Known::No);
         assert_eq!(repeats.find(&id("b"), 7, 0), Known::No);
+    }
+
+    #[test]
+    fn many_are_known_like_few() {
+        let mut repeats = Repeats::default();
+        let name = |number: u64| id(&number.to_string());
+        for number in 0..500 {
+            repeats.note(Repeat::new(&name(number), number, number, number), 0);
+            // Some are used again.
+            if number % 7 == 0 && number > 0 {
+                repeats.note(Repeat::new(&name(number - 5), 9, number, 1000 + number), 0);
+            }
+        }
+        let check = |repeats: &Repeats, oldest: u64| {
+            for number in 0..500 {
+                let again = number + 5;
+                let is_again = again % 7 == 0 && again < 500;
+                let (at, fingerprint, seq) =
+                    if is_again { (again, 9, 1000 + again) } else { (number, number, number) };
+                let known = if at < oldest { Known::No } else { Known::Same(seq) };
+                assert_eq!(repeats.find(&name(number), fingerprint, oldest), known, "{number}");
+            }
+        };
+        check(&repeats, 0);
+        check(&repeats, 250);
+        for oldest in [100, 300, 480, 490, 500] {
+            repeats.forget_before(oldest);
+            check(&repeats, oldest);
+        }
+        let read_back = (0..200).map(|number| Repeat::new(&name(number), number, number, number));
+        repeats.complete(0, read_back.collect());
+        assert_eq!(repeats.find(&name(17), 17, 0), Known::Same(17));
     }
 
     #[test]

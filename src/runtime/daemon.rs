@@ -85,7 +85,7 @@ pub async fn serve(
     provision(&store.client, &subjects, &names, &settings.stream).await?;
 
     let capacity = settings.node.most_under_way() * MESSAGES_PER_CALL + ROOM_BEYOND_CALLS;
-    let (nats, mut calls, pump) =
+    let (nats, calls, pump) =
         Nats::new(bus.client.clone(), bus.link.clone(), subjects.clone(), capacity);
     let clock = Clock::system();
     let jetstream = JetStream::new(
@@ -123,6 +123,8 @@ pub async fn serve(
     let steward = Steward::new(registry, node.clone(), table, clock, options);
     let mut steward = tokio::spawn(steward.run(leaving, || _ = settled.send(())));
 
+    // A task of its own: the thread that waits for the end of all this has to be woken by the system.
+    let mut takes = AbortOnDrop::new(tokio::spawn(take_all(node.clone(), calls)));
     tokio::pin!(shutdown);
     let mut discoverable = None;
     let started = async {
@@ -137,7 +139,7 @@ pub async fn serve(
     let result = tokio::select! {
         () = &mut shutdown => Ok(()),
         Err(error) = started => Err(error),
-        () = take_all(&node, &mut calls) => Err(ServeError::Closed),
+        _ = &mut takes => Err(ServeError::Closed),
         // It ends by itself only by a fault.
         _ = &mut steward => Err(ServeError::Fault),
     };
@@ -159,17 +161,17 @@ pub async fn serve(
             tracing::warn!("something was still under way at the end of the shutdown deadline");
         },
         // What arrives meanwhile is still handled, or passed on.
-        () = take_all(&node, &mut calls) => {}
+        _ = &mut takes, if !takes.is_finished() => {}
     }
     node.bus().reach(deadline).await;
-    drop((keeper, node));
+    drop((keeper, takes, node));
     let _ = timeout_at(deadline, pump).await;
     result
 }
 
 /// Takes all that comes in, each once there is room for what it sends; ends when nothing can come
 /// any more.
-async fn take_all<S: Store, B: Bus>(node: &Arc<Node<S, B>>, calls: &mut Calls) {
+async fn take_all<S: Store, B: Bus>(node: Arc<Node<S, B>>, mut calls: Calls) {
     loop {
         node.wait_for_room().await;
         match calls.next().await {

@@ -77,10 +77,11 @@ impl<S: Store, B: Bus> Node<S, B> {
             return;
         };
         let node = self.clone();
-        self.tasks.spawn(async move {
+        // In a box of its own: a task is moved several times on its way, and this one is large.
+        self.tasks.spawn(Box::pin(async move {
             node.go(incoming, partition, route).await;
             drop(permit);
-        });
+        }));
     }
 
     /// Handles a call, or a request of another instance, to its end.

@@ -5,6 +5,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::block;
 use super::entry::EncodeError;
 use super::record::{self, RecordError, version};
 use crate::domain::audit::{Difference, Subject};
@@ -63,7 +64,7 @@ pub fn encode_answer(answer: Result<&Audited, &String>) -> Result<Bytes, EncodeE
         messages: audited.messages,
         differences: differences.collect(),
     };
-    rmp_serde::to_vec(&answer).map(Bytes::from)
+    block::written(|out| rmp_serde::encode::write(out, &answer))
 }
 
 /// Reads an answer.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::block;
 use super::entry::EncodeError;
 use super::failure::{CallError, Failure};
 use super::record::{self, ContentV1, PushV1, RecordError, version};
@@ -90,13 +91,13 @@ pub fn encode(delivery: &Delivery, purpose: Purpose) -> Result<Bytes, EncodeErro
         content: ContentV1::from(&draft.content),
         push: options.push.as_ref().map(PushV1::from),
     };
-    rmp_serde::to_vec(&ask).map(Bytes::from)
+    block::written(|out| rmp_serde::encode::write(out, &ask))
 }
 
 /// Writes a request to look again.
 pub fn encode_look_again(receiver: &UserId) -> Result<Bytes, EncodeError> {
     let ask = LookAgainV1 { version: 1, purpose: LOOK_AGAIN, receiver: receiver.as_str() };
-    rmp_serde::to_vec(&ask).map(Bytes::from)
+    block::written(|out| rmp_serde::encode::write(out, &ask))
 }
 
 /// Writes a request to audit.
@@ -235,7 +236,7 @@ pub fn encode_answer(answer: &Answer) -> Result<Bytes, EncodeError> {
         }
         Err(error) => (written.status, written.retry_after_ms) = status(error),
     }
-    rmp_serde::to_vec(&written).map(Bytes::from)
+    block::written(|out| rmp_serde::encode::write(out, &written))
 }
 
 const fn status(error: &CallError) -> (u8, u64) {

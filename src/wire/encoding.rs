@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde::Serialize;
 
+use super::block;
 use crate::domain::rejection::Rejection;
 
 /// Header that names a body's encoding.
@@ -73,11 +74,10 @@ impl Encoding {
 
     /// Writes a body.
     pub fn encode(self, body: &impl Serialize) -> Result<Bytes, EncodeError> {
-        Ok(match self {
-            Self::Json => serde_json::to_vec(body)?,
-            Self::MessagePack => rmp_serde::to_vec_named(body)?,
-        }
-        .into())
+        block::written(|out| match self {
+            Self::Json => Ok(serde_json::to_writer(out, body)?),
+            Self::MessagePack => Ok(rmp_serde::encode::write_named(out, body)?),
+        })
     }
 }
 

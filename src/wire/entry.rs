@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::block;
 use super::record::{RecordError, version};
 use crate::domain::conversation::{Cleared, Mark, NotificationStatus, Settings};
 use crate::domain::deletions::{Bitmap, Deletions, PageId};
@@ -56,7 +57,7 @@ pub fn encode_account(account: &Account) -> Result<Bytes, EncodeError> {
         heard_ms: account.heard_ms,
         revision: account.revision,
     };
-    rmp_serde::to_vec(&entry).map(Bytes::from)
+    block::written(|out| rmp_serde::encode::write(out, &entry))
 }
 
 /// Reads an account.
@@ -147,7 +148,7 @@ pub fn encode_settings(settings: &Settings) -> Result<Bytes, EncodeError> {
             .map(|(received, number, bits)| PageV1(*received, *number, bits))
             .collect(),
     };
-    rmp_serde::to_vec(&entry).map(Bytes::from)
+    block::written(|out| rmp_serde::encode::write(out, &entry))
 }
 
 /// Reads what a user decided about a conversation.
@@ -182,7 +183,7 @@ struct PageEntryV1<'a>(u8, #[serde(borrow, with = "borrowed_bytes")] &'a [u8]);
 
 /// Writes a page of deletions that is stored on its own.
 pub fn encode_page(bitmap: &Bitmap) -> Result<Bytes, EncodeError> {
-    rmp_serde::to_vec(&PageEntryV1(1, bitmap.as_bytes())).map(Bytes::from)
+    block::written(|out| rmp_serde::encode::write(out, &PageEntryV1(1, bitmap.as_bytes())))
 }
 
 /// Reads a page of deletions that is stored on its own.
@@ -201,7 +202,7 @@ pub fn encode_block(is_blocked: bool) -> Result<Bytes, EncodeError> {
     if !is_blocked {
         return Ok(Bytes::new());
     }
-    rmp_serde::to_vec(&BlockV1 { version: 1 }).map(Bytes::from)
+    block::written(|out| rmp_serde::encode::write(out, &BlockV1 { version: 1 }))
 }
 
 /// Reads whether a user is blocked.

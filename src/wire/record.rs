@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::block;
 use crate::domain::content::{Content, Excerpt, Media, Pixels};
 use crate::domain::conversation::{Head, Mark, PagePointers};
 use crate::domain::id::{LocalMessageId, OrderKey, Partition, UserId};
@@ -105,7 +106,7 @@ pub fn encode(placed: &Placed, push: Option<&Push>) -> Result<Bytes, rmp_serde::
         content: ContentV1::from(&message.content),
         push: push.map(PushV1::from),
     };
-    rmp_serde::to_vec(&record).map(Bytes::from)
+    block::written(|out| rmp_serde::encode::write(out, &record))
 }
 
 /// Reads the record of a message. Who sent it to whom is in its subject.
