@@ -4,6 +4,7 @@
 //! `SIM_SEED=<seed>` runs one and prints its trace. `SIM_SEEDS=<count>` runs so many.
 
 #![expect(clippy::print_stdout, reason = "a run tells what it did")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on is to fail")]
 
 #[path = "sim/audit.rs"]
 mod audit;
@@ -17,6 +18,8 @@ mod instance;
 mod journal;
 #[path = "sim/log.rs"]
 mod log;
+#[path = "sim/many.rs"]
+mod many;
 #[path = "sim/plan.rs"]
 mod plan;
 #[path = "faults/random.rs"]
@@ -29,6 +32,8 @@ mod registry;
 mod rules;
 #[path = "sim/run.rs"]
 mod run;
+#[path = "sim/shrink.rs"]
+mod shrink;
 #[path = "sim/store.rs"]
 mod store;
 #[path = "sim/trace.rs"]
@@ -36,26 +41,59 @@ mod trace;
 #[path = "sim/world.rs"]
 mod world;
 
+use std::process::Command;
+
+use crate::many::run_all;
 use crate::plan::Plan;
+use crate::random::Random;
 use crate::run::run;
 
+/// Seeds that are run unless another number is asked for, and new ones besides.
+const SEEDS: u64 = 200;
+const NEW_SEEDS: u64 = 40;
+/// Seeds whose traces are compared.
+const COMPARED: u64 = 6;
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var_os(variable).and_then(|text| text.to_str()?.parse().ok())
+}
+
+/// Twice in this process, and once in another one.
 #[test]
 fn one_seed_gives_one_trace() {
-    for seed in 1..=10 {
+    for seed in 1..=COMPARED {
         let plan = Plan::of(seed);
         let (one, other) = (run(&plan).trace, run(&plan).trace);
         let differs = one.lines().zip(other.lines()).find(|(one, other)| one != other);
         assert_eq!(differs, None, "seed {seed}");
-        assert_eq!(one.len(), other.len(), "seed {seed}");
+        assert!(one == other, "seed {seed}: one trace is longer");
+        if seed == COMPARED {
+            let this = std::env::current_exe().expect("a test that runs");
+            let mut command = Command::new(this);
+            command.args(["--exact", "seeds_hold_the_rules", "--nocapture"]);
+            let printed = command.env("SIM_SEED", seed.to_string()).output().expect("it runs");
+            let printed = String::from_utf8(printed.stdout).expect("text");
+            assert!(printed.contains(&one), "seed {seed} runs otherwise in another process");
+        }
     }
 }
 
 #[test]
 fn seeds_hold_the_rules() {
-    let seeds = std::env::var_os("SIM_SEEDS").and_then(|text| text.to_str()?.parse().ok());
-    for seed in 1..=seeds.unwrap_or(20) {
-        let plan = Plan::of(seed);
-        let ran = run(&plan);
-        println!("{seed} {:?} {:?}", ran.broken, ran.figures);
+    if let Some(seed) = number("SIM_SEED") {
+        let ran = run(&Plan::of(seed));
+        println!("{}\nseed {seed}: {:?}\n{:?}", ran.trace, ran.figures, ran.broken);
+        assert!(ran.broken.is_none(), "seed {seed} breaks a rule");
+        return;
+    }
+    let count = number("SIM_SEEDS");
+    let mut seeds: Vec<u64> = (1..=count.unwrap_or(SEEDS)).collect();
+    if count.is_none() {
+        let first = Random::seed("SIM_NEW");
+        println!("new seeds: SIM_NEW={first}");
+        seeds.extend(first..first + NEW_SEEDS);
+    }
+    if let Some(complaint) = run_all(&seeds).complaint() {
+        panic!("{complaint}");
     }
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::{Duration, sleep};
 
 use crate::client::{Client, Said};
+use crate::journal::{OpKind, Outcome};
 use crate::plan::{NAMES, Plan};
 use crate::rules::{Logged, Rule, number, text};
 
@@ -44,9 +45,14 @@ impl Client {
             if self.world.lock().watch.first.is_some() {
                 return;
             }
+            let now_ms = self.world.now_ms();
+            let login = OpKind::Login;
+            let op = self.world.lock().watch.journal.begin(user, Some(user), login, now_ms);
             if self.surely(user, "login", &json!({})).await.is_none() {
                 return;
             }
+            let now_ms = self.world.now_ms();
+            self.world.lock().watch.journal.end(op, Outcome::Done, now_ms);
             self.read_all(user, plan.setup.users).await;
         }
     }
@@ -330,7 +336,7 @@ impl Client {
         let mut last_ms = 0;
         for op in journal.clears(user, other) {
             last_ms = last_ms.max(op.done_ms);
-            let is_done = op.outcome == crate::journal::Outcome::Done;
+            let is_done = op.outcome == Outcome::Done;
             let unread = counted
                 .clone()
                 .filter(is_visible)

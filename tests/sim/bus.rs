@@ -53,8 +53,6 @@ pub(crate) enum Inbox {
 pub(crate) struct Reply {
     pub(crate) kind: Kind,
     pub(crate) body: Bytes,
-    /// When it was at the server.
-    pub(crate) at_ms: u64,
 }
 
 /// The bus as one instance sees it.
@@ -241,13 +239,12 @@ impl World {
     }
 
     fn reply(self: &Arc<Self>, core: &mut Core, inbox: &str, kind: Kind, body: Bytes) {
-        let at_ms = self.now_ms();
         core.replied(inbox, &kind, &body);
         if let Some(Inbox::Client(tell)) = core.inboxes.remove(inbox) {
             let span = Duration::from_millis(core.latency_ms());
             tokio::spawn(async move {
                 sleep(span).await;
-                let _ = tell.send(Reply { kind, body, at_ms });
+                let _ = tell.send(Reply { kind, body });
             });
         }
     }

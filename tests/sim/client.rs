@@ -15,8 +15,8 @@ use crate::world::World;
 
 /// How often a send whose outcome is unknown is sent again.
 const TRIES: usize = 4;
-/// Wait between tries.
-const AGAIN: Duration = Duration::from_millis(100);
+/// The longest wait between tries.
+const AGAIN_MS: u64 = 300;
 
 /// What a call came to.
 #[derive(Debug)]
@@ -238,7 +238,8 @@ impl Client {
         let tries = if draft.local && !draft.command { TRIES } else { 1 };
         for turn in 0..tries {
             if turn > 0 {
-                sleep(AGAIN * u32::try_from(turn).unwrap_or(1)).await;
+                let pause = self.world.lock().noise.pause(AGAIN_MS);
+                sleep(pause).await;
             }
             let asked_ms = self.world.now_ms();
             let said = self.ask(user, method_of(draft), body).await;

@@ -19,7 +19,7 @@ use crate::plan::Setup;
 use crate::registry::SimRegistry;
 use crate::rules::Rule;
 use crate::store::SimStore;
-use crate::world::{BEGAN_MS, Seat, World};
+use crate::world::{Seat, World};
 
 /// Messages that have come in and wait for room, as in the adapter for NATS.
 const ARRIVALS: usize = 1024;
@@ -156,9 +156,4 @@ impl Instance {
             core.broken(Rule::Bounded, format!("{} are under way: {gauges:?}", most));
         }
     }
-}
-
-/// The server's clock, as a wall clock that nobody set.
-pub(crate) const fn began_ms() -> u64 {
-    BEGAN_MS
 }

@@ -120,6 +120,33 @@ pub(crate) enum Call {
     Blacklist,
 }
 
+impl Call {
+    /// Whether all that it names are among so many users.
+    pub(crate) fn names_below(&self, users: usize) -> bool {
+        match self {
+            Self::Send { to: other, .. }
+            | Self::Burst { to: other, .. }
+            | Self::History { other, .. }
+            | Self::Delete { other, .. }
+            | Self::DeleteAll { other }
+            | Self::Conversation { other }
+            | Self::Clear { other }
+            | Self::Mute { other, .. }
+            | Self::Block { other, .. }
+            | Self::IsBlocked { other } => *other < users,
+            Self::Login
+            | Self::Logout
+            | Self::Heartbeat
+            | Self::Repeat { .. }
+            | Self::Reuse { .. }
+            | Self::List { .. }
+            | Self::ClearAll
+            | Self::Totals
+            | Self::Blacklist => true,
+        }
+    }
+}
+
 /// A message as it is to be sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Draft {
@@ -197,6 +224,8 @@ pub(crate) enum Outage {
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) seed: u64,
+    /// Where the chance of the run begins.
+    pub(crate) noise: u64,
     pub(crate) setup: Setup,
     pub(crate) steps: Vec<Step>,
 }
@@ -233,7 +262,8 @@ impl Plan {
             }
         }
         steps.sort_by_key(|step| step.at_ms);
-        Self { seed, setup, steps }
+        let noise = seed.wrapping_mul(1000);
+        Self { seed, noise, setup, steps }
     }
 
     /// Whether nothing goes wrong: then nothing may fail, nor be late.

@@ -63,7 +63,7 @@ pub(crate) fn run(plan: &Plan) -> Run {
     tracing::dispatcher::with_default(&dispatch, || {
         runtime.block_on(async {
             // Chance in the run is not that of the plan: a plan that was shortened has the same.
-            let noise = Random::new(plan.seed ^ 0x5EED_0F_A_2A2D);
+            let noise = Random::new(plan.noise).split();
             let world = World::new(&plan.setup, noise);
             log.writes_to(&world);
             let mut driver = Driver {

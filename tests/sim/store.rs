@@ -54,11 +54,6 @@ impl Stream {
         stream_seq
     }
 
-    /// All records, the first stored first.
-    pub(crate) fn records(&self) -> &[Record] {
-        &self.records
-    }
-
     fn last_seq_of(&self, subject: &str) -> u64 {
         let last = self.by_subject.get(subject).and_then(|places| places.last());
         last.map_or(0, |place| *place as u64 + 1)
