@@ -156,6 +156,12 @@ impl<S: Store, B: Bus> Node<S, B> {
         self.tell_news(&user, news).await;
     }
 
+    /// Tells a user of what came into the log of the user's own messages without anybody being told.
+    pub(super) async fn tell_of_sent(&self, sender: &UserId, receiver: &UserId) {
+        let changed = BTreeSet::from([receiver.clone()]);
+        self.tell_news(sender, News { received: Vec::new(), changed }).await;
+    }
+
     async fn tell_news(&self, user: &UserId, news: News) {
         let deadline = self.deadline();
         if let Err(error) = self.try_tell_news(user, news, deadline).await {

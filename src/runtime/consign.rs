@@ -107,8 +107,9 @@ impl<S: Store, B: Bus> Node<S, B> {
             Ok(Ask::LookAgain(receiver)) => {
                 let looked = async {
                     let sender = self.user(&work.tenure, &user, self.deadline()).await?;
-                    let looked = self.look_again(&sender, &receiver, self.deadline()).await;
-                    looked.map_err(Failure::from)
+                    // Nobody here knows what the sender was told of it.
+                    let looked = self.look_again(&sender, &receiver, 0, self.deadline()).await;
+                    looked.map(drop).map_err(Failure::from)
                 };
                 if let Err(error) = looked.await {
                     tracing::debug!(%error, "could not look again");
@@ -147,6 +148,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         }
         let Some(sender) = self.user_in_memory(&delivery.from) else { return };
         let (node, receiver) = (self.clone(), delivery.send.to.clone());
+        let mut told_seq = delivery.sent_seq;
         self.tasks.spawn(async move {
             // The other owner has its own deadline, and what it has given up may still be stored.
             let ends = Instant::now() + node.options.call_deadline + STRAGGLER;
@@ -155,20 +157,24 @@ impl<S: Store, B: Bus> Node<S, B> {
                 sender.tenure.sleep(wait).await;
                 wait *= 4;
                 let deadline = node.deadline();
-                if let Err(error) = node.look_again(&sender, &receiver, deadline).await {
-                    tracing::debug!(%error, "could not look again");
+                match node.look_again(&sender, &receiver, told_seq, deadline).await {
+                    Ok(seq) => told_seq = seq,
+                    Err(error) => tracing::debug!(%error, "could not look again"),
                 }
             }
         });
     }
 
-    /// Looks what the log has of the user's own messages to `receiver`, and takes in what is new.
+    /// Looks what the log has of the user's own messages to `receiver`, takes in what is new, and
+    /// tells of it. What is known here may have been loaded since, so that nobody was told: what is
+    /// above `told_seq` is told again. Answers up to where it is told now.
     async fn look_again(
         self: &Arc<Self>,
         sender: &Arc<UserCell>,
         receiver: &UserId,
+        told_seq: u64,
         deadline: Instant,
-    ) -> Result<(), LoadError> {
+    ) -> Result<u64, LoadError> {
         let to = Token::of(receiver);
         let partition = self.subjects.partition(&to);
         let subjects = vec![
@@ -179,7 +185,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         self.store.last_seq(stream, deadline).await?;
         let last = self.store.last(stream, subjects.clone(), deadline).await?;
         let Some(last) = last.iter().find(|record| record.subject == subjects[0]) else {
-            return Ok(());
+            return Ok(told_seq);
         };
         let stored = record::decode(&last.payload, &sender.id, receiver, partition)?;
         let head = stored.head(last.stream_seq);
@@ -192,8 +198,10 @@ impl<S: Store, B: Bus> Node<S, B> {
         if is_new {
             let name = self.name(receiver, deadline).await?;
             self.tell_sender(sender, &Arc::new(stored.message), head, &name);
+        } else if head.mark.seq > told_seq {
+            self.tell_of_sent(&sender.id, receiver).await;
         }
-        Ok(())
+        Ok(head.mark.seq.max(told_seq))
     }
 
     /// Has the owner of `sender` look again what was sent to `receiver`: it was stored without the
