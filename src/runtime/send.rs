@@ -119,9 +119,17 @@ impl<S: Store, B: Bus> Node<S, B> {
             self.consign(asked, Purpose::Ask, deadline).await?;
             self.first_contact(sender, &to, deadline).await?;
         }
+        if !sender.tenure.may_act() {
+            // What was decided for the sender is somebody else's to decide now.
+            return Err(NO_OWNER.into());
+        }
         let delivery = delivery(&sender.lock(), send, timestamp_ms);
         let delivered = self.consign(delivery, Purpose::Deliver, deadline).await?;
         let delivered = delivered.ok_or(Failure::Internal)?;
+        if !sender.tenure.may_act() && delivered.head.is_some() {
+            // Nor is it told here.
+            self.notify_sender(&sender.id, &to);
+        }
         match delivered.head {
             Some(head) => {
                 self.tell_sender(sender, &delivered.message, head, &delivered.receiver_name);
