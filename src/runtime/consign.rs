@@ -149,7 +149,10 @@ impl<S: Store, B: Bus> Node<S, B> {
         let Some(sender) = self.user_in_memory(&delivery.from) else { return };
         let (node, receiver) = (self.clone(), delivery.send.to.clone());
         let mut told_seq = delivery.sent_seq;
+        // Should this owner die before, the next one has to tell the sender.
+        let under_way = self.pending.clone().begin_owned(delivery.timestamp_ms);
         self.tasks.spawn(async move {
+            let _under_way = under_way;
             // The other owner has its own deadline, and what it has given up may still be stored.
             let ends = Instant::now() + node.options.call_deadline + STRAGGLER;
             let mut wait = AGAIN;
@@ -161,6 +164,10 @@ impl<S: Store, B: Bus> Node<S, B> {
                     Ok(seq) => told_seq = seq,
                     Err(error) => tracing::debug!(%error, "could not look again"),
                 }
+            }
+            if !sender.tenure.may_act() {
+                // Whoever owns the sender now did not see the answer that is missing.
+                node.notify_sender(&sender.id, &receiver);
             }
         });
     }

@@ -31,6 +31,8 @@ const KEYS_IN_FLIGHT: u64 = 256;
 /// Partitions that are looked at in one look around, and records that are read for one gap.
 const LOOKS: usize = 64;
 const GAP_RECORDS: usize = 256;
+/// How long what somebody else wrote may go unnoticed: two looks around.
+const LATE_MS: u64 = 2000;
 /// How long a member has to answer.
 const ANSWERS: Duration = Duration::from_secs(1);
 /// How long the server has to answer.
@@ -73,6 +75,21 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
             tracing::warn!(%partition, "something was under way for too long");
         }
         let mut untold_since_ms = tenure.untold_since_ms();
+        // What somebody else wrote since the last look. Nothing is on its way to being noted any more,
+        // so what is missing now shows at once.
+        let log = StreamId::Log(partition);
+        let looked = timeout(HEARD, async {
+            self.look(&tenure, log).await?;
+            self.look(&tenure, log).await
+        });
+        if !matches!(looked.await, Ok(Ok(()))) {
+            untold_since_ms = untold_since_ms.or(Some(told.saturating_sub(LATE_MS)));
+        }
+        // What may still come into the log shows to the next owner only if that is there before.
+        if let Some(since_ms) = tenure.unsure_since_ms() {
+            let since_ms = self.by_the_server(since_ms);
+            untold_since_ms = Some(untold_since_ms.map_or(since_ms, |known| known.min(since_ms)));
+        }
         // What is on its way out is not sent once the tenure is over.
         if !self.bus.reach(Instant::now() + PULSE).await {
             untold_since_ms = untold_since_ms.or(Some(told));
@@ -181,8 +198,12 @@ impl<S: Store, B: Bus> Node<S, B> {
     /// Up to when everything that is not under way was told, by the server's clock, by which messages
     /// are stored.
     fn told_ms(&self) -> u64 {
-        let told_ms = self.pending.since(self.clock.now().wall_ms);
-        told_ms.saturating_add_signed(self.server_ahead_ms.load(Ordering::Relaxed))
+        self.by_the_server(self.pending.since(self.clock.now().wall_ms))
+    }
+
+    /// A time of this machine's wall clock by that of the server.
+    fn by_the_server(&self, wall_ms: u64) -> u64 {
+        wall_ms.saturating_add_signed(self.server_ahead_ms.load(Ordering::Relaxed))
     }
 
     fn forget(&self, tenure: &Tenure) {

@@ -168,6 +168,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             return Ok(self.deliver_live(&receiver, &delivery));
         }
         let turn = receiver.turn(&delivery.from, deadline).await?;
+        let began_ms = self.clock.now().wall_ms;
         for _ in 0..DECISIONS_MAX {
             let since_ms = self.recall(&receiver, &delivery, deadline).await?;
             let plan = {
@@ -198,7 +199,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                     return Err(Failure::StoreUnavailable.into());
                 }
                 Err(AppendError::Unknown) => {
-                    self.find_out(receiver, delivery.from, turn);
+                    self.find_out(receiver, delivery.from, turn, began_ms);
                     return Err(Failure::OutcomeUnknown.into());
                 }
             }
@@ -398,9 +399,17 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     /// Finds out, after the caller was told that the outcome is unknown, whether the message was
     /// stored. The pair's turn is kept until then: nothing may be decided on a guess.
-    fn find_out(self: &Arc<Self>, receiver: Arc<UserCell>, sender: UserId, turn: Turn) {
+    fn find_out(
+        self: &Arc<Self>,
+        receiver: Arc<UserCell>,
+        sender: UserId,
+        turn: Turn,
+        began_ms: u64,
+    ) {
         let (node, work) = (self.clone(), receiver.tenure.go_on());
-        let under_way = self.pending.clone().begin_owned(self.clock.now().wall_ms);
+        // It may have been stored at any time since.
+        let under_way =
+            (self.pending.clone().begin_owned(began_ms), receiver.tenure.begin_unsure(began_ms));
         self.tasks.spawn(async move {
             let _under_way = under_way;
             node.resolve(&receiver, &sender, (turn, work)).await;

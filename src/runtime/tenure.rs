@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::cell::UserCell;
+use super::pending::{OwnedUnderWay, Pending};
 use super::written::Written;
 use crate::bus::Permit;
 use crate::clock::Clock;
@@ -48,6 +49,8 @@ pub(super) struct Tenure {
     deliveries: Stage,
     /// What is to be told again, since when by the server's clock, in milliseconds since 1970.
     untold_since_ms: Mutex<Option<u64>>,
+    /// Messages of whose append it is not known what became, by when they began.
+    unsure: Arc<Pending>,
     /// Whether it is over.
     over: CancellationToken,
     log: Mutex<Written>,
@@ -117,6 +120,7 @@ impl Tenure {
             calls: Stage::default(),
             deliveries: Stage::default(),
             untold_since_ms: Mutex::new(grant.untold_since_ms),
+            unsure: Arc::default(),
             over: CancellationToken::new(),
             log: Mutex::new(Written::since(log_end)),
             state: Mutex::new(Written::since(state_end)),
@@ -170,6 +174,17 @@ impl Tenure {
     /// Nothing is to be told again any more.
     pub(super) fn set_told(&self) {
         *self.untold() = None;
+    }
+
+    /// Notes, until what is answered is dropped, that a message may come into the log without anybody
+    /// being told. It was decided at `began_ms`, by this machine's wall clock.
+    pub(super) fn begin_unsure(&self, began_ms: u64) -> OwnedUnderWay {
+        self.unsure.clone().begin_owned(began_ms)
+    }
+
+    /// Since when there are such messages.
+    pub(super) fn unsure_since_ms(&self) -> Option<u64> {
+        Some(self.unsure.since(u64::MAX)).filter(|since_ms| *since_ms < u64::MAX)
     }
 
     fn untold(&self) -> MutexGuard<'_, Option<u64>> {
