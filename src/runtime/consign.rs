@@ -29,6 +29,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     /// Has the receiver's owner do something with a delivery, whoever that is.
     pub(super) async fn consign(
         self: &Arc<Self>,
+        sender: &Arc<UserCell>,
         delivery: Delivery,
         purpose: Purpose,
         deadline: Instant,
@@ -37,7 +38,12 @@ impl<S: Store, B: Bus> Node<S, B> {
         let partition = self.subjects.partition(&receiver);
         let until = deadline.min(Instant::now() + self.options.owner_wait);
         loop {
-            match self.wait_for_owner(partition, What::Delivery, until).await {
+            let route = self.wait_for_owner(partition, What::Delivery, until).await;
+            if !sender.tenure.may_act() {
+                // What was decided for the sender is somebody else's to decide now.
+                return Err(NO_OWNER.into());
+            }
+            match route {
                 Route::Here(work) => {
                     return self.accept_delivery(&work.tenure, delivery, purpose, deadline).await;
                 }
@@ -54,7 +60,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                         self.store.reaches(StreamId::Log(partition), head.stream_seq);
                     }
                     if answer.as_ref().is_err_and(may_be_stored) {
-                        self.find_sent(&delivery);
+                        self.find_sent(sender, &delivery);
                     }
                     return answer;
                 }
@@ -65,7 +71,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                     let _ = timeout_at(Instant::now() + AGAIN, self.table.changed()).await;
                 }
                 Err(AskError::Unknown) if purpose == Purpose::Deliver => {
-                    self.find_sent(&delivery);
+                    self.find_sent(sender, &delivery);
                     return Err(Failure::OutcomeUnknown.into());
                 }
                 Err(AskError::Unknown) => return Err(Failure::StoreUnavailable.into()),
@@ -142,12 +148,12 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     /// Finds out, after the caller was told that the outcome is unknown, whether the message was
     /// stored by the owner of its receiver: the sender's own view follows the log.
-    fn find_sent(self: &Arc<Self>, delivery: &Delivery) {
+    fn find_sent(self: &Arc<Self>, sender: &Arc<UserCell>, delivery: &Delivery) {
         if !delivery.send.draft.content.is_stored() {
             return;
         }
-        let Some(sender) = self.user_in_memory(&delivery.from) else { return };
-        let (node, receiver) = (self.clone(), delivery.send.to.clone());
+        let (node, sender) = (self.clone(), sender.clone());
+        let receiver = delivery.send.to.clone();
         let mut told_seq = delivery.sent_seq;
         // Should this owner die before, the next one has to tell the sender.
         let under_way = self.pending.clone().begin_owned(delivery.timestamp_ms);

@@ -63,7 +63,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                     return Err(refusal.into());
                 }
                 let delivery = delivery(&sender.lock(), send, now.wall_ms);
-                return match self.consign(delivery, Purpose::Repeat, deadline).await {
+                return match self.consign(sender, delivery, Purpose::Repeat, deadline).await {
                     Ok(Some(Delivered { message, .. })) => {
                         Ok(Reply::Sent { message, is_duplicate: true })
                     }
@@ -116,15 +116,11 @@ impl<S: Store, B: Bus> Node<S, B> {
         if is_stored && !sender.lock().has_settings_with(&to) {
             // What the receiver refuses leaves no trace.
             let asked = delivery(&sender.lock(), send.clone(), timestamp_ms);
-            self.consign(asked, Purpose::Ask, deadline).await?;
+            self.consign(sender, asked, Purpose::Ask, deadline).await?;
             self.first_contact(sender, &to, deadline).await?;
         }
-        if !sender.tenure.may_act() {
-            // What was decided for the sender is somebody else's to decide now.
-            return Err(NO_OWNER.into());
-        }
         let delivery = delivery(&sender.lock(), send, timestamp_ms);
-        let delivered = self.consign(delivery, Purpose::Deliver, deadline).await?;
+        let delivered = self.consign(sender, delivery, Purpose::Deliver, deadline).await?;
         let delivered = delivered.ok_or(Failure::Internal)?;
         if !sender.tenure.may_act() && delivered.head.is_some() {
             // Nor is it told here.
