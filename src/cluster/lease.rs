@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock::Now;
+use crate::deliberate::{self, Fault};
 
 /// How long an instance may go on after a sign of life, in fifths of the time after which the
 /// others take it for dead. The last fifth is for clocks that do not run alike.
@@ -52,6 +53,9 @@ impl Lease {
     /// Whether the instance may act.
     #[must_use]
     pub fn holds(&self, now: Now) -> bool {
+        if deliberate::is(Fault::LeaseIgnored) {
+            return !self.is_over.load(Ordering::Acquire);
+        }
         !self.is_over.load(Ordering::Acquire)
             && now.steady_us < self.until_us.load(Ordering::Acquire)
             && now.wall_ms < self.until_wall_ms.load(Ordering::Acquire)

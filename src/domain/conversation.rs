@@ -7,6 +7,7 @@ use super::id::{OrderKey, UserId};
 use super::limits::PAGE_MESSAGES;
 use super::message::{Direction, Message};
 use super::repeats::Repeats;
+use crate::deliberate::{self, Fault};
 
 /// Whether a conversation moves the total and wakes the user, with the SDK's number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -152,7 +153,10 @@ impl Conversation {
     /// Messages of the other's that are stored, count, and were neither read nor deleted.
     #[must_use]
     pub fn unread(&self) -> u64 {
-        let counted = self.received_mark().counted;
+        let mut counted = self.received_mark().counted;
+        if deliberate::is(Fault::OwnMessagesCount) {
+            counted += self.sent_mark().counted;
+        }
         counted.saturating_sub(self.settings.read.counted + self.settings.deleted_unread)
     }
 

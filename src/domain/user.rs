@@ -10,6 +10,7 @@ use super::limits::Limits;
 use super::message::Direction;
 use super::rate::Window;
 use super::rejection::Rejection;
+use crate::deliberate::{self, Fault};
 
 /// One login of a user's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,7 +127,8 @@ impl User {
         let conversation = self.conversations.entry(other.clone()).or_default();
         let share = |conversation: &Conversation| {
             let unread = conversation.unread();
-            Totals { unmuted: if conversation.is_muted() { 0 } else { unread }, all: unread }
+            let is_muted = conversation.is_muted() && !deliberate::is(Fault::MutedCounts);
+            Totals { unmuted: if is_muted { 0 } else { unread }, all: unread }
         };
         let before = share(conversation);
         let result = change(conversation);
@@ -140,6 +142,9 @@ impl User {
     pub fn advance(&mut self, key: OrderKey) -> Revision {
         let previous = self.revision.current;
         self.revision = Revision { current: key.0.max(previous + 1), previous };
+        if deliberate::is(Fault::RevisionGoesBack) {
+            self.revision.current = key.0;
+        }
         if key.0 <= previous {
             // Acknowledged in another order than that of the keys. No key shows this revision, so
             // it is to be stored beside them.

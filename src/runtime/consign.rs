@@ -11,6 +11,7 @@ use super::node::Node;
 use super::route::{NO_OWNER, Route};
 use super::tenure::{Tenure, What, Work};
 use crate::bus::{AskError, Bus, Incoming, Kind, Outgoing};
+use crate::deliberate::{self, Fault};
 use crate::domain::id::UserId;
 use crate::domain::message::Direction;
 use crate::domain::receive::Delivered;
@@ -39,7 +40,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let until = deadline.min(Instant::now() + self.options.owner_wait);
         loop {
             let route = self.wait_for_owner(partition, What::Delivery, until).await;
-            if !sender.tenure.may_act() {
+            if !sender.tenure.may_act() && !deliberate::is(Fault::FormerOwnerSends) {
                 // What was decided for the sender is somebody else's to decide now.
                 return Err(NO_OWNER.into());
             }

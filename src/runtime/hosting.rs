@@ -14,6 +14,7 @@ use super::node::Node;
 use super::tenure::Tenure;
 use crate::bus::{AskError, Bus};
 use crate::cluster::host::{Closed, Grant, Host, NotOpened};
+use crate::deliberate::{self, Fault};
 use crate::domain::id::Partition;
 use crate::store::{Start, Store, StreamId};
 use crate::wire::ownership::{MemberId, Told};
@@ -55,7 +56,9 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
         });
         let opened = self.try_open(&grant, Instant::now() + OPEN).await;
         opened.map_err(|error| NotOpened(error.to_string()))?;
-        if let Some((since_ms, under_way)) = grant.untold_since_ms.zip(under_way) {
+        if let Some((since_ms, under_way)) = grant.untold_since_ms.zip(under_way)
+            && !deliberate::is(Fault::NotToldAgain)
+        {
             self.tell_again(Untold { partition: grant.partition, since_ms, under_way });
         }
         Ok(())
@@ -164,11 +167,15 @@ impl<S: Store, B: Bus> Node<S, B> {
         let partition = grant.partition;
         let (log, state) = (StreamId::Log(partition), StreamId::State(partition));
         // Whoever had the partition knew of what others had stored, too.
-        self.store.forget_ends();
-        let (log_end, state_end) = futures::try_join!(
-            self.store.last_seq(log, deadline),
-            self.store.last_seq(state, deadline),
-        )?;
+        let (log_end, state_end) = if deliberate::is(Fault::StaleCopy) {
+            (u64::MAX / 2, u64::MAX / 2)
+        } else {
+            self.store.forget_ends();
+            futures::try_join!(
+                self.store.last_seq(log, deadline),
+                self.store.last_seq(state, deadline),
+            )?
+        };
         let tenure = Tenure::new(grant, self.clock, (log_end, state_end));
         tenure.clock.observe(grant.key);
         // A key is never given twice, even when the wall clock was set back. Records of different

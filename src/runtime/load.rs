@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::cell::UserCell;
 use super::node::Node;
 use crate::bus::Bus;
+use crate::deliberate::{self, Fault};
 use crate::domain::blocklist::BlockEntry;
 use crate::domain::conversation::{Head, Settings};
 use crate::domain::id::{Partition, UserId};
@@ -106,7 +107,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             }
             clock.observe(user.newest_told());
         }
-        if !cell.was_ever_loaded() {
+        if !cell.was_ever_loaded() && !deliberate::is(Fault::RateForgotten) {
             self.recall_last_second(cell, deadline).await?;
         }
         cell.set_loaded(generation);

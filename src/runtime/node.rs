@@ -21,7 +21,8 @@ use crate::clock::Clock;
 use crate::cluster::host::{Grant, Host as _, NotOpened};
 use crate::cluster::lease::Lease;
 use crate::cluster::table::Table;
-use crate::domain::event::Told;
+use crate::deliberate::{self, Fault};
+use crate::domain::event::{Event, Told};
 use crate::domain::id::{OrderKey, Partition, UserId};
 use crate::domain::limits::Limits;
 use crate::store::{AppendError, Store, StreamId};
@@ -282,7 +283,18 @@ impl<S: Store, B: Bus> Node<S, B> {
         let encoding = self.options.event_encoding;
         for event in &told.events {
             let body = EventBody { event, revision: told.revision, viewer: &cell.id };
-            let subject = self.subjects.event(&cell.token, event::name(event));
+            let misled = match event {
+                Event::PeerMessageReceived { from, .. } => {
+                    deliberate::is(Fault::WrongReceiver).then(|| Token::of(from))
+                }
+                Event::ConversationChanged(_)
+                | Event::TotalChanged(_)
+                | Event::MessageDeleted { .. }
+                | Event::BlacklistChanged { .. }
+                | Event::KickedOut { .. } => None,
+            };
+            let token = misled.as_ref().unwrap_or(&cell.token);
+            let subject = self.subjects.event(token, event::name(event));
             match encoding.encode(&body) {
                 Ok(body) => {
                     let permit: Option<Arc<dyn Permit>> = Some(cell.tenure.clone());

@@ -9,6 +9,7 @@ use super::node::Node;
 use super::tenure::{What, Work};
 use crate::bus::{Bus, Incoming, Kind, Outgoing, Permit};
 use crate::cluster::table::Place;
+use crate::deliberate::{self, Fault};
 use crate::domain::id::Partition;
 use crate::store::Store;
 use crate::wire::encoding::Encoding;
@@ -72,8 +73,10 @@ impl<S: Store, B: Bus> Node<S, B> {
             What::Call => &self.calls,
         };
         let Ok(permit) = permits.clone().try_acquire_owned() else {
-            let failure = Failure::Overloaded { retry_after_ms: OVERLOADED_RETRY_MS };
-            self.refuse(&incoming, failure);
+            if !deliberate::is(Fault::SilentAtTheBound) {
+                let failure = Failure::Overloaded { retry_after_ms: OVERLOADED_RETRY_MS };
+                self.refuse(&incoming, failure);
+            }
             return;
         };
         let node = self.clone();

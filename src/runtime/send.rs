@@ -15,6 +15,7 @@ use super::node::Node;
 use super::route::NO_OWNER;
 use super::tenure::Tenure;
 use crate::bus::Bus;
+use crate::deliberate::{self, Fault};
 use crate::domain::conversation::Head;
 use crate::domain::event::Event;
 use crate::domain::id::UserId;
@@ -48,6 +49,9 @@ impl<S: Store, B: Bus> Node<S, B> {
         deadline: Instant,
     ) -> Result<Reply, CallError> {
         send.validate(&sender.id, self.limits())?;
+        if deliberate::is(Fault::ContentLogged) {
+            tracing::debug!(what = send.draft.extended_data, "a send");
+        }
         let is_stored = send.draft.content.is_stored();
         if !is_stored {
             // Before it is let through: nobody knows what the owner before has let through last.
@@ -182,6 +186,10 @@ impl<S: Store, B: Bus> Node<S, B> {
             let push = delivery.send.options.push.as_ref();
             match self.append(&receiver, &delivery.from, &placed, push, deadline).await {
                 Ok(seq) => return Ok(self.accept(&receiver, &delivery, *placed, seq)),
+                Err(AppendError::Unknown) if deliberate::is(Fault::SuccessWithoutAck) => {
+                    let seq = placed.expected_seq + 1;
+                    return Ok(self.accept(&receiver, &delivery, *placed, seq));
+                }
                 Err(AppendError::Conflict) => {
                     self.catch_up(&receiver, &delivery.from, deadline)
                         .await
@@ -323,7 +331,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             if is_silent && !known.repeats.covers(since_ms) {
                 known.repeats.complete(since_ms, Vec::new());
             }
-            known.repeats.covers(since_ms)
+            known.repeats.covers(since_ms) && !deliberate::is(Fault::SendReadsTheLog)
         });
         if !is_remembered {
             let read = self.read_repeats(receiver, &delivery.from, since_ms, deadline).await?;

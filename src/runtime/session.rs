@@ -9,6 +9,7 @@ use super::cell::UserCell;
 use super::node::Node;
 use super::settings::entry_failure;
 use crate::bus::Bus;
+use crate::deliberate::{self, Fault};
 use crate::domain::event::Event;
 use crate::domain::login::Login;
 use crate::domain::rejection::Rejection;
@@ -102,7 +103,11 @@ impl<S: Store, B: Bus> Node<S, B> {
         expected_seq: u64,
         deadline: Instant,
     ) -> Result<u64, CallError> {
-        let payload = entry::encode_account(account).map_err(|_| Failure::Internal)?;
+        let mut stored = account.clone();
+        if deliberate::is(Fault::LostSession) {
+            stored.sessions.clear();
+        }
+        let payload = entry::encode_account(&stored).map_err(|_| Failure::Internal)?;
         let subject = self.subjects.account(cell.partition, &cell.token);
         let stream = StreamId::State(cell.partition);
         let written = self.write(cell, stream, subject, payload, expected_seq, deadline).await;

@@ -14,10 +14,11 @@ use super::history::Reader;
 use super::node::Node;
 use super::route::NO_OWNER;
 use crate::bus::Bus;
+use crate::deliberate::{self, Fault};
 use crate::domain::clear::clear_unread;
 use crate::domain::clock::Lane;
 use crate::domain::conversation::{
-    Conversation, ConversationEvent, ConversationView, NotificationStatus, Settings,
+    Conversation, ConversationEvent, ConversationView, Mark, NotificationStatus, Settings,
 };
 use crate::domain::delete::{delete_all, delete_messages};
 use crate::domain::deletions::PageId;
@@ -228,9 +229,16 @@ impl<S: Store, B: Bus> Node<S, B> {
         expected_seq: u64,
         deadline: Instant,
     ) -> Result<Stored, CallError> {
-        let payload = entry::encode_settings(&settings).map_err(|_| Failure::Internal)?;
+        let mut stored = settings.clone();
+        if deliberate::is(Fault::LostReadMark) {
+            stored.read = Mark::default();
+        }
+        let payload = entry::encode_settings(&stored).map_err(|_| Failure::Internal)?;
         let subject = self.subjects.conversation(cell.partition, &cell.token, &Token::of(other));
-        let stream = StreamId::State(cell.partition);
+        let mut stream = StreamId::State(cell.partition);
+        if deliberate::is(Fault::WrongStream) {
+            stream = cell.log();
+        }
         let written = self.write(cell, stream, subject, payload, expected_seq, deadline).await;
         let settings_seq = written.map_err(|error| entry_failure(cell, &error))?;
         Ok(Stored { other: other.clone(), settings, settings_seq })

@@ -7,6 +7,8 @@
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
+use crate::deliberate::{self, Fault};
+
 /// What this instance wrote into a stream.
 #[derive(Debug, Default)]
 pub(super) struct Written {
@@ -47,6 +49,9 @@ impl Written {
             foreign.push(next..=self.looked);
         }
         self.looked = last.max(self.looked);
+        if deliberate::is(Fault::LateWriteUnnoticed) {
+            foreign.clear();
+        }
         foreign
     }
 

@@ -40,16 +40,22 @@ const WIRE_CRATES: &[&str] =
     &["serde", "serde_json", "rmp", "rmp_serde", "bytes", "base64", "thiserror", "time"];
 
 const LAYERS: &[Layer] = &[
-    Layer { name: "domain", uses: &[], crates: Some(&[]) },
+    // Faults for tests, which may have to be anywhere; in a release build there are none.
+    Layer { name: "deliberate", uses: &[], crates: Some(&[]) },
+    Layer { name: "domain", uses: &["deliberate"], crates: Some(&[]) },
     Layer { name: "wire", uses: &["domain"], crates: Some(WIRE_CRATES) },
     Layer { name: "clock", uses: &[], crates: Some(&["tokio"]) },
     Layer { name: "link", uses: &[], crates: Some(&["async_nats", "tokio"]) },
     Layer { name: "store", uses: &["domain", "wire", "link"], crates: None },
     Layer { name: "bus", uses: &["domain", "wire", "link"], crates: None },
-    Layer { name: "cluster", uses: &["domain", "wire", "clock", "store"], crates: None },
+    Layer {
+        name: "cluster",
+        uses: &["deliberate", "domain", "wire", "clock", "store"],
+        crates: None,
+    },
     Layer {
         name: "runtime",
-        uses: &["domain", "wire", "clock", "link", "store", "bus", "cluster"],
+        uses: &["deliberate", "domain", "wire", "clock", "link", "store", "bus", "cluster"],
         crates: None,
     },
     // Beside the runtime, which knows neither.

@@ -440,6 +440,7 @@ impl Bus for SimBus {
         let (world, who) = (&self.world, self.who);
         if !subject.contains(".part.=.") {
             world.doing(who, format_args!("ask {subject}"));
+            world.lock().hands_on(who, &subject, &body);
         }
         world.gate(who).await;
         let (tell, told) = oneshot::channel();

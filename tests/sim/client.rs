@@ -371,14 +371,14 @@ fn is_refusal(said: &Said) -> bool {
     matches!(said, Said::Refused { code, .. } if !matches!(code, 6_000_007 | 6_000_008))
 }
 
-const PLAIN: Draft =
+pub(crate) const PLAIN: Draft =
     Draft { local: true, command: false, counts: true, push: false, into_conversation: false };
 
 const fn method_of(draft: Draft) -> &'static str {
     if draft.into_conversation { "send_message" } else { "send_peer_message" }
 }
 
-fn body_of(mark: &str, to: usize, draft: Draft) -> Value {
+pub(crate) fn body_of(mark: &str, to: usize, draft: Draft) -> Value {
     let mut message = if draft.command {
         let bytes = base64::engine::general_purpose::STANDARD.encode(mark);
         json!({ "type": 2, "message": bytes, "extendedData": mark })

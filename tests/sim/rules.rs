@@ -7,6 +7,7 @@ use bytes::Bytes;
 use peerd::bus::Kind;
 use peerd::domain::id::{Partition, UserId};
 use peerd::store::registry::Value as Entry;
+use peerd::wire::delivery::{self, Ask};
 use peerd::wire::ownership::{self, Key, Owner};
 use peerd::wire::record;
 use peerd::wire::subject::Token;
@@ -279,6 +280,16 @@ impl Core {
         if let Ok(user) = Token::parse(token) {
             let partition = self.subjects.partition(&Token::of(&user));
             self.acts(who, partition, subject);
+        }
+    }
+
+    /// An instance hands a message on, as the owner of its sender.
+    pub(crate) fn hands_on(&mut self, who: usize, subject: &str, body: &Bytes) {
+        let receiver = self.subjects.parse_ask(subject).and_then(|token| Token::parse(token).ok());
+        let ask = receiver.and_then(|receiver| delivery::decode(body, &receiver).ok());
+        if let Some(Ask::Deliver(delivery, _)) = ask {
+            let partition = self.subjects.partition(&Token::of(&delivery.from));
+            self.acts(who, partition, "hands a message on");
         }
     }
 

@@ -1,0 +1,80 @@
+//! That the rules can be broken: each fault that is made on purpose is found by one of them.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use peerd::deliberate::{self, Fault};
+
+use crate::cost;
+use crate::plan::Plan;
+use crate::rules::Rule;
+use crate::run::run;
+
+/// Seeds in which a fault must show.
+const SEEDS: u64 = 400;
+
+/// The rules whose checks may find a fault: the first that does ends the run.
+fn rules_that_find(fault: Fault) -> &'static [Rule] {
+    match fault {
+        Fault::SuccessWithoutAck => &[Rule::SuccessIsStored],
+        Fault::LostReadMark => &[Rule::ChangesStay, Rule::CountsEqualRecount],
+        Fault::OwnMessagesCount => &[Rule::CountsEqualRecount],
+        Fault::StaleCopy => &[Rule::NeverStale, Rule::InSequence, Rule::ToldInOrder],
+        Fault::LeaseIgnored => &[Rule::OneOwner],
+        Fault::PageOverlaps => &[Rule::Pages],
+        Fault::RepeatStored => &[Rule::StoredOnce],
+        Fault::RateForgotten => &[Rule::Rate],
+        Fault::NotToldAgain => &[Rule::ToldAtAll],
+        Fault::MutedCounts => &[Rule::CountsEqualRecount],
+        Fault::LateWriteUnnoticed => &[Rule::ToldAtAll],
+        Fault::WrongReceiver => &[Rule::ToldRightly, Rule::OneOwner],
+        Fault::BlockIgnored => &[Rule::Blocked],
+        Fault::KeyGoesBack | Fault::GapInSequence => &[Rule::InSequence],
+        Fault::FormerOwnerSends => &[Rule::OneOwner, Rule::ToldAtAll],
+        Fault::LostSession => &[Rule::ChangesStay],
+        Fault::RevisionGoesBack => &[Rule::ToldInOrder],
+        Fault::SilentAtTheBound => &[Rule::Bounded],
+        Fault::ContentLogged => &[Rule::NoContentInLog],
+        Fault::WrongStream => &[Rule::StoreIsKept],
+        Fault::SendReadsTheLog => &[Rule::Cost],
+        Fault::DeletedShown => &[Rule::ChangesStay],
+    }
+}
+
+/// The rule that finds a fault, and with which seed.
+fn found(fault: Fault) -> Option<(Rule, u64)> {
+    deliberate::set(Some(fault));
+    let found = if fault == Fault::SendReadsTheLog {
+        let [early, late] = cost::measure();
+        (early != late || late != cost::USUAL).then_some((Rule::Cost, 0))
+    } else {
+        (1..=SEEDS).find_map(|seed| {
+            let broken = run(&Plan::of(seed)).broken?;
+            Some((broken.rule, seed))
+        })
+    };
+    deliberate::set(None);
+    found
+}
+
+/// Has each fault found; says which was not, or by which wrong rule.
+pub(crate) fn find_all() -> Vec<String> {
+    let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let work = || {
+        while let Some(fault) = Fault::ALL.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let found = found(*fault);
+            println!("{fault:?} is found: {found:?}");
+            if found.is_none_or(|(rule, _)| !rules_that_find(*fault).contains(&rule)) {
+                let mut wrong = wrong.lock().unwrap_or_else(PoisonError::into_inner);
+                wrong.push(format!("{fault:?}: {found:?}"));
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    wrong.into_inner().unwrap_or_else(PoisonError::into_inner)
+}

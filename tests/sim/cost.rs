@@ -1,0 +1,84 @@
+//! What a send costs, counted in what the store is asked for.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::sleep;
+
+use crate::client::{Client, PLAIN, body_of};
+use crate::instance::{forget_sessions, start};
+use crate::plan::{NAMES, Setup, Weather};
+use crate::random::Random;
+use crate::world::World;
+
+/// Messages between the first look at the cost and the second.
+const HISTORY: usize = 150;
+/// Sends that are looked at each time: one of them may be the one that stores when its sender was
+/// last heard from.
+const LOOKED_AT: usize = 3;
+
+/// What the store is asked for one send: appends and reads.
+pub(crate) type Cost = (u64, u64);
+
+/// One append, and nothing is read.
+pub(crate) const USUAL: Cost = (1, 0);
+
+/// The cost of a send in a conversation of two messages, and in one of many, beside others.
+pub(crate) fn measure() -> [Cost; 2] {
+    let setup = Setup {
+        instances: 1,
+        partitions: 4,
+        users: NAMES.len(),
+        replicas: true,
+        ttl_ms: 5000,
+        call_deadline_ms: 5000,
+        owner_wait_ms: 2000,
+        messages_per_second: 1000,
+        commands_per_second: 30,
+        calls_under_way: 64,
+        cached_users: 1000,
+        weather: Weather::CALM,
+    };
+    forget_sessions();
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_time().start_paused(true).build();
+    runtime.expect("a runtime without I/O").block_on(async {
+        let world = World::new(&setup, Random::new(1));
+        let _instance = start(&world);
+        sleep(Duration::from_secs(5)).await;
+        let client = Client { world: world.clone(), is_calm: true };
+        for user in 0..setup.users {
+            client.ask(user, "login", &json!({})).await;
+        }
+        let mut number = 0;
+        for _ in 0..2 {
+            send(&client, 1, &mut number).await;
+        }
+        let early = cost(&client, &mut number).await;
+        for _ in 0..HISTORY {
+            send(&client, 1, &mut number).await;
+        }
+        for other in 2..setup.users {
+            send(&client, other, &mut number).await;
+        }
+        [early, cost(&client, &mut number).await]
+    })
+}
+
+async fn send(client: &Client, to: usize, number: &mut usize) {
+    *number += 1;
+    let body = body_of(&format!("secret-{number}"), to, PLAIN);
+    client.ask(0, "send_peer_message", &body).await;
+    sleep(Duration::from_millis(10)).await;
+}
+
+async fn cost(client: &Client, number: &mut usize) -> Cost {
+    let mut least = (u64::MAX, u64::MAX);
+    for _ in 0..LOOKED_AT {
+        let before = client.world.lock().asked;
+        send(client, 1, number).await;
+        let after = client.world.lock().asked;
+        least = least.min((after.0 - before.0, after.1 - before.1));
+    }
+    least
+}
