@@ -4,6 +4,7 @@ mod audit;
 mod bench;
 mod call;
 mod check_config;
+pub mod readable;
 mod serve;
 mod status;
 mod watch;

@@ -8,7 +8,7 @@ mod check;
 mod source;
 
 pub use check::Problems;
-pub use source::load;
+pub use source::{load, read};
 
 use serde::{Deserialize, Serialize};
 

@@ -2,6 +2,7 @@
 //! become the types of [`crate::domain`] and back. Pure: bytes in, values out.
 
 pub mod audit;
+pub mod batch;
 mod block;
 pub mod content;
 pub mod delivery;

@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use super::Incoming;
 use crate::link::Link;
 use crate::wire::discovery::QUEUE_GROUP;
-use crate::wire::encoding::{CONTENT_TYPE, PEER_HOPS};
+use crate::wire::encoding::{CONTENT_TYPE, PEER_HOPS, hops};
 use crate::wire::subject::is_sentinel;
 
 /// How many more messages a subscription takes after it is told to end: more than can be on their
@@ -208,7 +208,7 @@ fn incoming(message: Message) -> Incoming {
     };
     Incoming {
         content_type: header(CONTENT_TYPE),
-        hops: header(PEER_HOPS).and_then(|hops| hops.parse().ok()).unwrap_or_default(),
+        hops: hops(header(PEER_HOPS).as_deref()),
         subject: message.subject.to_string(),
         reply_to: message.reply.map(|reply| reply.to_string()),
         body: message.payload,

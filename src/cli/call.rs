@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use async_nats::client::{Request, RequestErrorKind};
 
+use super::readable::indented;
 use super::{EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_UNAVAILABLE, complain, print};
 use crate::domain::id::UserId;
 use crate::runtime::connect::connect_once;
@@ -58,10 +59,9 @@ pub(super) async fn run(
 
 /// Indented for people, one line for programs.
 fn readable(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body).into_owned();
-    if !std::io::stdout().is_terminal() {
-        return text;
+    if std::io::stdout().is_terminal() {
+        indented(body)
+    } else {
+        String::from_utf8_lossy(body).into_owned()
     }
-    let value = serde_json::from_slice::<serde_json::Value>(body);
-    value.and_then(|value| serde_json::to_string_pretty(&value)).unwrap_or(text)
 }

@@ -5,12 +5,13 @@ use std::process::ExitCode;
 use async_nats::Message;
 use futures::stream::{self, StreamExt as _};
 
+use super::readable::event_line;
 use super::{EXIT_CONFIGURATION, EXIT_UNAVAILABLE, complain, print};
 use crate::domain::id::UserId;
 use crate::runtime::connect::connect_once;
 use crate::runtime::daemon::Settings;
-use crate::wire::encoding::{CONTENT_TYPE, Encoding};
-use crate::wire::subject::{Subjects, Token, last_token};
+use crate::wire::encoding::CONTENT_TYPE;
+use crate::wire::subject::{Subjects, Token};
 
 pub(super) async fn run(settings: Settings, users: Vec<String>) -> ExitCode {
     let users: Result<Vec<UserId>, _> =
@@ -47,37 +48,8 @@ pub(super) async fn run(settings: Settings, users: Vec<String>) -> ExitCode {
     }
 }
 
-/// An event as one line of JSON: who is told, what, and the body.
 fn line(user: &UserId, message: &Message) -> String {
     let content_type = message.headers.as_ref().and_then(|headers| headers.get(CONTENT_TYPE));
     let content_type = content_type.map(async_nats::HeaderValue::as_str);
-    let encoding = Encoding::of_request(content_type, &message.payload).unwrap_or_default();
-    let body = match encoding {
-        Encoding::Json => serde_json::from_slice(&message.payload).ok(),
-        Encoding::MessagePack => rmpv::decode::read_value(&mut &message.payload[..]).ok().map(json),
-    };
-    let event = last_token(&message.subject);
-    serde_json::json!({ "user": user.as_str(), "event": event, "body": body }).to_string()
-}
-
-/// A `MessagePack` body as JSON, where bytes become base64 text.
-fn json(value: rmpv::Value) -> serde_json::Value {
-    use base64::Engine as _;
-    use rmpv::Value;
-    match value {
-        Value::Boolean(flag) => flag.into(),
-        Value::Integer(number) => number.as_u64().into(),
-        Value::F32(number) => number.into(),
-        Value::F64(number) => number.into(),
-        Value::String(text) => text.into_str().into(),
-        Value::Binary(bytes) => base64::engine::general_purpose::STANDARD.encode(bytes).into(),
-        Value::Array(list) => list.into_iter().map(json).collect(),
-        Value::Map(fields) => {
-            let named = |(name, value): (Value, Value)| {
-                (name.as_str().unwrap_or_default().to_owned(), json(value))
-            };
-            fields.into_iter().map(named).collect()
-        }
-        Value::Nil | Value::Ext(..) => serde_json::Value::Null,
-    }
+    event_line(user.as_str(), &message.subject, content_type, &message.payload)
 }

@@ -20,6 +20,19 @@ pub fn load(file: Option<&Path>) -> Result<Config, Problems> {
     build(with_environment(builder, environment())?)
 }
 
+/// Reads a configuration from a text and from variables, as [`load`] does from the file that it is
+/// given and from the environment.
+pub fn read(text: &str, variables: &[(&str, &str)]) -> Result<Config, Problems> {
+    let defaults = toml::to_string(&Config::default())
+        .map_err(|error| Problems(vec![format!("the defaults cannot be written: {error}")]))?;
+    let variables = variables.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+    let environment = environment().source(Some(variables.collect()));
+    let builder = config::Config::builder()
+        .add_source(File::from_str(&defaults, FileFormat::Toml))
+        .add_source(File::from_str(text, FileFormat::Toml));
+    build(with_environment(builder, environment)?)
+}
+
 /// The environment. Its texts are not parsed here: a password may look like a number.
 fn environment() -> Environment {
     Environment::with_prefix(ENVIRONMENT_PREFIX).prefix_separator("__").separator("__")
@@ -88,19 +101,9 @@ fn compare(path: &str, value: &Value, known: Option<&toml::Value>, problems: &mu
 mod tests {
     use super::*;
 
-    fn parse(text: &str, environment: &[(&str, &str)]) -> Result<Config, Problems> {
-        let defaults = toml::to_string(&Config::default()).expect("the defaults are TOML");
-        let variables = environment.iter().map(|(name, value)| ((*name).into(), (*value).into()));
-        let environment = super::environment().source(Some(variables.collect()));
-        let builder = config::Config::builder()
-            .add_source(File::from_str(&defaults, FileFormat::Toml))
-            .add_source(File::from_str(text, FileFormat::Toml));
-        build(with_environment(builder, environment)?)
-    }
-
     #[test]
     fn later_sources_win_and_lists_are_comma_separated() {
-        let config = parse(
+        let config = read(
             "partitions = 4\n[limits]\ntext_bytes = 100\n",
             &[
                 ("PEERD__LIMITS__TEXT_BYTES", "200"),
@@ -122,7 +125,7 @@ mod tests {
     fn every_problem_is_listed() {
         let text =
             "partition = 4\n[limits]\ntext_bytes = \"many\"\n[nats]\nservers = 5\nhost = 1\n";
-        let problems = parse(text, &[("PEERD__LOG__LEVLE", "info")]).expect_err("problems");
+        let problems = read(text, &[("PEERD__LOG__LEVLE", "info")]).expect_err("problems");
         let names: Vec<&str> =
             problems.0.iter().filter_map(|problem| problem.split(':').next()).collect();
         assert_eq!(

@@ -1,14 +1,14 @@
 //! Batched direct get (NATS ADR-31): one request, many records, served by any replica.
 
-use async_nats::{Client, HeaderMap, StatusCode};
-use bytes::Bytes;
+use async_nats::{Client, HeaderValue, StatusCode};
 use futures::StreamExt as _;
 use serde::Serialize;
 use tokio::time::Instant;
 
 use super::{Batch, ReadError, Record, Start};
 use crate::link::{Broken, Link};
-use crate::wire::time::{rfc3339, unix_ms};
+use crate::wire::batch::{self, Part};
+use crate::wire::time::rfc3339;
 
 /// Most subjects that one request for last records may match.
 pub(super) const SUBJECTS_MAX: usize = 1024;
@@ -116,39 +116,22 @@ pub(super) async fn collect(
     while let Some(answer) = answers.next().await {
         let headers = answer.headers.unwrap_or_default();
         let status = answer.status.map_or(200, |status: StatusCode| status.as_u16());
-        match status {
-            200 => {
-                batch.remaining = number(&headers, "Nats-Num-Pending").unwrap_or_default();
-                batch.records.push(record(&headers, answer.payload)?);
+        let header = |name| headers.get(name).map(HeaderValue::as_str);
+        match batch::read(status, header).map_err(|missing| other(&missing))? {
+            Part::Record { subject, stream_seq, stored_ms, remaining } => {
+                let payload = answer.payload;
+                batch.remaining = remaining;
+                batch.records.push(Record { subject, stream_seq, stored_ms, payload });
             }
-            204 => {
-                let up_to = number(&headers, "Nats-UpTo-Sequence").unwrap_or_default();
-                return Ok(Answer { batch, up_to });
-            }
-            404 => return Ok(Answer::default()),
-            413 => return Err(Failed::TooMany),
-            503 => return Err(Failed::NoResponders),
-            other => {
+            Part::End { up_to } => return Ok(Answer { batch, up_to }),
+            Part::Nothing => return Ok(Answer::default()),
+            Part::TooMany => return Err(Failed::TooMany),
+            Part::NoResponders => return Err(Failed::NoResponders),
+            Part::Unexpected => {
                 let text = answer.description.unwrap_or_default();
-                return Err(Failed::Other(format!("status {other} {text}")));
+                return Err(Failed::Other(format!("status {status} {text}")));
             }
         }
     }
     Err(Failed::Other("the connection closed".to_owned()))
-}
-
-fn record(headers: &HeaderMap, payload: Bytes) -> Result<Record, Failed> {
-    let missing = |name: &str| Failed::Other(format!("an answer without {name}"));
-    let subject = headers.get("Nats-Subject").ok_or_else(|| missing("Nats-Subject"))?;
-    let stored = headers.get("Nats-Time-Stamp").and_then(|text| unix_ms(text.as_str()));
-    Ok(Record {
-        subject: subject.as_str().to_owned(),
-        stream_seq: number(headers, "Nats-Sequence").ok_or_else(|| missing("Nats-Sequence"))?,
-        stored_ms: stored.ok_or_else(|| missing("Nats-Time-Stamp"))?,
-        payload,
-    })
-}
-
-fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
-    headers.get(name)?.as_str().parse().ok()
 }

@@ -18,6 +18,15 @@ pub const PEER_DUPLICATE: &str = "Peer-Duplicate";
 /// Header of a call that one instance passed on to another: how often that was done.
 pub const PEER_HOPS: &str = "Peer-Hops";
 
+/// How often a call was passed on, by its header. One that peerd did not write counts as none, and
+/// one that is too large for its type as the most there can be.
+#[must_use]
+pub fn hops(header: Option<&str>) -> u8 {
+    let number = header.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let parsed = number.filter(|text| !text.is_empty()).map(|text| text.parse().unwrap_or(u8::MAX));
+    parsed.unwrap_or_default()
+}
+
 /// How a body is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Encoding {
@@ -112,5 +121,15 @@ mod tests {
             assert_eq!(Encoding::of_request(content_type, body.as_bytes()), Ok(encoding));
         }
         assert!(Encoding::of_request(Some("text/plain"), b"{}").is_err());
+    }
+
+    #[test]
+    fn a_call_was_passed_on_as_often_as_its_header_says() {
+        let cases =
+            [("0", 0), ("31", 31), ("255", 255), ("256", 255), ("", 0), ("-1", 0), ("+1", 0)];
+        for (header, passed_on) in cases {
+            assert_eq!(hops(Some(header)), passed_on, "{header}");
+        }
+        assert_eq!(hops(None), 0);
     }
 }

@@ -1,0 +1,46 @@
+//! Bodies as people read them in a terminal.
+
+use crate::wire::encoding::Encoding;
+use crate::wire::subject::last_token;
+
+/// A body as indented JSON; as it is where it is no JSON.
+#[must_use]
+pub fn indented(body: &[u8]) -> String {
+    let value = serde_json::from_slice::<serde_json::Value>(body);
+    let text = value.and_then(|value| serde_json::to_string_pretty(&value));
+    text.unwrap_or_else(|_| String::from_utf8_lossy(body).into_owned())
+}
+
+/// An event as one line of JSON: who is told, what, and the body; null where it cannot be read.
+#[must_use]
+pub fn event_line(user: &str, subject: &str, content_type: Option<&str>, body: &[u8]) -> String {
+    let encoding = Encoding::of_request(content_type, body).unwrap_or_default();
+    let body = match encoding {
+        Encoding::Json => serde_json::from_slice(body).ok(),
+        Encoding::MessagePack => rmpv::decode::read_value(&mut &*body).ok().map(json),
+    };
+    let event = last_token(subject);
+    serde_json::json!({ "user": user, "event": event, "body": body }).to_string()
+}
+
+/// A `MessagePack` body as JSON, where bytes become base64 text.
+fn json(value: rmpv::Value) -> serde_json::Value {
+    use base64::Engine as _;
+    use rmpv::Value;
+    match value {
+        Value::Boolean(flag) => flag.into(),
+        Value::Integer(number) => number.as_u64().into(),
+        Value::F32(number) => number.into(),
+        Value::F64(number) => number.into(),
+        Value::String(text) => text.into_str().into(),
+        Value::Binary(bytes) => base64::engine::general_purpose::STANDARD.encode(bytes).into(),
+        Value::Array(list) => list.into_iter().map(json).collect(),
+        Value::Map(fields) => {
+            let named = |(name, value): (Value, Value)| {
+                (name.as_str().unwrap_or_default().to_owned(), json(value))
+            };
+            fields.into_iter().map(named).collect()
+        }
+        Value::Nil | Value::Ext(..) => serde_json::Value::Null,
+    }
+}
