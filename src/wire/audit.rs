@@ -75,7 +75,7 @@ pub fn decode_answer(bytes: &[u8]) -> Result<Result<Audited, String>, RecordErro
     }
     let broken = || RecordError::new(ANSWER, "it is not a version 1 answer");
     let answer: AnswerV1 = record::from_slice(bytes).map_err(|_| broken())?;
-    if answer.mark != MARK {
+    if answer.mark != MARK || answer.differences.len() > DIFFERENCES_MAX {
         return Err(broken());
     }
     if !answer.problem.is_empty() {

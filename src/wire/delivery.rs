@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::block;
 use super::entry::EncodeError;
 use super::failure::{CallError, Failure};
-use super::record::{self, ContentV1, PushV1, RecordError, version};
+use super::record::{self, ContentV1, PushV1, RecordError, check_numbers, version};
 use crate::domain::id::{LocalMessageId, OrderKey, Partition, UserId};
 use crate::domain::message::Draft;
 use crate::domain::receive::{Delivered, Placed};
@@ -128,10 +128,14 @@ pub fn decode(bytes: &[u8], user: &UserId) -> Result<Ask, RecordError> {
             let ask: LookAgainV1 = record::from_slice(bytes).map_err(broken)?;
             return id(ask.receiver).map(Ask::LookAgain);
         }
-        AUDIT => return Ok(Ask::Audit),
+        AUDIT => {
+            let (_, _): (u8, u8) = record::from_slice(bytes).map_err(broken)?;
+            return Ok(Ask::Audit);
+        }
         _ => return Err(RecordError::new(KIND, "its purpose is unknown")),
     };
     let ask: AskV1 = record::from_slice(bytes).map_err(broken)?;
+    check_numbers(KIND, &[ask.timestamp_ms, ask.floor, ask.sent_seq])?;
     let local_id = ask.local_id.map(LocalMessageId::new).transpose();
     let delivery = Delivery {
         from: id(ask.from)?,
@@ -273,6 +277,7 @@ pub fn decode_answer(
     }
     let answer: AnswerV1 = record::from_slice(bytes)
         .map_err(|_| RecordError::new(ANSWER, "it is not a version 1 answer"))?;
+    check_numbers(ANSWER, &[answer.stream_seq, answer.retry_after_ms])?;
     let retry_after_ms = answer.retry_after_ms;
     Ok(match answer.status {
         NOTHING => Ok(None),

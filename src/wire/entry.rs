@@ -5,7 +5,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::block;
-use super::record::{RecordError, version};
+use super::record::{RecordError, check_numbers, from_slice, version};
 use crate::domain::conversation::{Cleared, Mark, NotificationStatus, Settings};
 use crate::domain::deletions::{Bitmap, Deletions, PageId};
 use crate::domain::id::OrderKey;
@@ -28,8 +28,7 @@ fn decode<'de, T: Deserialize<'de>>(
     kind: &'static str,
 ) -> Result<T, RecordError> {
     match version(bytes, kind)? {
-        1 => rmp_serde::from_slice(bytes)
-            .map_err(|_| RecordError::new(kind, "it is not a version 1 entry")),
+        1 => from_slice(bytes).map_err(|_| RecordError::new(kind, "it is not a version 1 entry")),
         other => Err(RecordError::new(kind, format!("its version {other} is unknown"))),
     }
 }
@@ -63,6 +62,7 @@ pub fn encode_account(account: &Account) -> Result<Bytes, EncodeError> {
 /// Reads an account.
 pub fn decode_account(bytes: &[u8]) -> Result<Account, RecordError> {
     let AccountV1 { name, sessions, heard_ms, revision, .. } = decode(bytes, ACCOUNT)?;
+    check_numbers(ACCOUNT, &[revision, heard_ms.unwrap_or_default()])?;
     let session =
         |(id, since_ms, platform, device_id)| Session { id, since_ms, platform, device_id };
     Ok(Account { name, sessions: sessions.into_iter().map(session).collect(), heard_ms, revision })
@@ -154,6 +154,16 @@ pub fn encode_settings(settings: &Settings) -> Result<Bytes, EncodeError> {
 /// Reads what a user decided about a conversation.
 pub fn decode_settings(bytes: &[u8]) -> Result<Settings, RecordError> {
     let entry: SettingsV1<'_> = decode(bytes, SETTINGS)?;
+    check_numbers(SETTINGS, &[entry.changed, entry.pinned_ms, entry.deleted_unread])?;
+    for (one, other) in [
+        entry.read,
+        entry.cleared_received,
+        entry.cleared_sent,
+        entry.received_mark,
+        entry.sent_mark,
+    ] {
+        check_numbers(SETTINGS, &[one, other])?;
+    }
     let page = |PageV1(received, number, bits): &PageV1<'_>| {
         let direction = if *received { Direction::Receive } else { Direction::Send };
         (PageId { direction, number: *number }, Bitmap::from_bytes(bits))

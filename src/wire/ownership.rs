@@ -5,7 +5,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::record::RecordError;
-use crate::domain::id::{OrderKey, Partition};
+use crate::domain::id::{OrderKey, PARTITIONS_MAX, Partition};
 
 const VERSION: u8 = 1;
 /// Longest ID of a member.
@@ -18,12 +18,13 @@ const MEMBER_ID_MAX_BYTES: usize = 64;
 pub struct MemberId(String);
 
 impl MemberId {
-    /// Takes a member's ID: letters and digits, since it becomes part of a key.
+    /// Takes a member's ID: letters and digits, since it becomes part of a key, and of the subject
+    /// on which its instance is probed.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
         let fits = !text.is_empty() && text.len() <= MEMBER_ID_MAX_BYTES;
         let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-        (fits && is_plain).then(|| Self(text.to_owned()))
+        (fits && is_plain && !text.starts_with('-')).then(|| Self(text.to_owned()))
     }
 
     /// The instance that is this member, as service discovery knows it: one that lost its entry
@@ -127,9 +128,11 @@ pub struct Told {
 }
 
 mod order_key {
+    use serde::de::Error as _;
     use serde::{Deserialize as _, Serialize as _};
 
     use crate::domain::id::OrderKey;
+    use crate::wire::content::NUMBER_MAX;
 
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
     pub(super) fn serialize<S: serde::Serializer>(
@@ -142,7 +145,11 @@ mod order_key {
     pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(
         deserializer: D,
     ) -> Result<OrderKey, D::Error> {
-        u64::deserialize(deserializer).map(OrderKey)
+        let key = u64::deserialize(deserializer)?;
+        if key > NUMBER_MAX {
+            return Err(D::Error::custom("an order key that no clock can follow"));
+        }
+        Ok(OrderKey(key))
     }
 }
 
@@ -165,7 +172,8 @@ impl Key {
             ("member", id) => MemberId::new(id).map(Self::Member),
             ("told", id) => MemberId::new(id).map(Self::Told),
             ("owner", number) => {
-                let partition = number.parse().ok().map(Partition)?;
+                let partition =
+                    number.parse().ok().filter(|p| *p < PARTITIONS_MAX).map(Partition)?;
                 (partition.to_string() == number).then_some(Self::Owner(partition))
             }
             _ => None,
@@ -233,7 +241,18 @@ mod tests {
         for key in [Key::Member(id("A1b-2")), Key::Owner(Partition(63)), Key::Told(id("x"))] {
             assert_eq!(Key::parse(&key.to_string()), Some(key));
         }
-        for text in ["", "member", "member.", "member.a.b", "owner.x", "owner.01", "owner.70000"] {
+        for text in [
+            "",
+            "member",
+            "member.",
+            "member.a.b",
+            "owner.x",
+            "owner.01",
+            "owner.1024",
+            "owner.70000",
+            "member.-2",
+            "told.-",
+        ] {
             assert_eq!(Key::parse(text), None, "{text}");
         }
     }
@@ -265,5 +284,7 @@ mod tests {
         for bad in [&b""[..], b"{}", b"[1]", br#"{"version":2}"#, br#"{"version":1,"holder":""}"#] {
             assert!(decode::<Owner>(bad).is_err(), "{}", bad.escape_ascii());
         }
+        assert!(decode::<Told>(br#"{"version":1,"toldMs":5,"key":9007199254740991}"#).is_ok());
+        assert!(decode::<Told>(br#"{"version":1,"toldMs":5,"key":9007199254740992}"#).is_err());
     }
 }

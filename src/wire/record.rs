@@ -5,6 +5,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::block;
+use super::content::NUMBER_MAX;
 use crate::domain::content::{Content, Excerpt, Media, Pixels};
 use crate::domain::conversation::{Head, Mark, PagePointers};
 use crate::domain::id::{LocalMessageId, OrderKey, Partition, UserId};
@@ -148,18 +149,35 @@ pub fn decode(
 
 fn decode_v1(bytes: &[u8]) -> Result<V1<'_>, RecordError> {
     match version(bytes, KIND)? {
-        1 => from_slice(bytes).map_err(|_| RecordError::new(KIND, "it is not a version 1 record")),
-        other => Err(RecordError::new(KIND, format!("its version {other} is unknown"))),
+        1 => {}
+        other => return Err(RecordError::new(KIND, format!("its version {other} is unknown"))),
     }
+    let record: V1<'_> =
+        from_slice(bytes).map_err(|_| RecordError::new(KIND, "it is not a version 1 record"))?;
+    let V1 { key, seq, counted, page_first, page_previous, timestamp_ms, .. } = record;
+    check_numbers(KIND, &[key, seq, counted, page_first, page_previous, timestamp_ms])?;
+    Ok(record)
 }
 
-/// Reads what holds content, to a bounded depth.
+/// Reads a value and nothing after it, to a bounded depth.
 pub(super) fn from_slice<'de, T: Deserialize<'de>>(
     bytes: &'de [u8],
 ) -> Result<T, rmp_serde::decode::Error> {
+    use rmp_serde::decode::Error;
+    use serde::de::Error as _;
     let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
     deserializer.set_max_depth(DEPTH_MAX);
-    T::deserialize(&mut deserializer)
+    let value = T::deserialize(&mut deserializer)?;
+    // The deserializer does not tell what is left; asked for more, it says that there is none.
+    let is_all = matches!(<()>::deserialize(&mut deserializer), Err(Error::InvalidMarkerRead(_)));
+    if is_all { Ok(value) } else { Err(Error::custom("there are bytes after its end")) }
+}
+
+/// Refuses numbers that no JSON reader holds exactly and no counter reaches: they can only come from
+/// damage, and counting on from them would end beyond what a number can be.
+pub(super) fn check_numbers(kind: &'static str, numbers: &[u64]) -> Result<(), RecordError> {
+    let is_good = numbers.iter().all(|number| *number <= NUMBER_MAX);
+    if is_good { Ok(()) } else { Err(RecordError::new(kind, "a number in it is too large")) }
 }
 
 /// The order key of a record.
