@@ -16,6 +16,8 @@ mod faults {
     pub(crate) mod reading;
 }
 
+#[path = "death/lost.rs"]
+mod lost;
 #[path = "death/scene.rs"]
 mod scene;
 

@@ -119,6 +119,11 @@ impl Repeats {
         }
     }
 
+    /// Forgets everything: the store is not what it was.
+    pub fn forget(&mut self) {
+        *self = Self::default();
+    }
+
     /// What is known of `local_id`, as far back as `oldest_ms`.
     #[must_use]
     pub fn find(&self, local_id: &LocalMessageId, fingerprint: u64, oldest_ms: u64) -> Known {
@@ -201,5 +206,8 @@ mod tests {
         repeats.forget_before(30);
         assert_eq!(repeats.find(&id("a"), 1, 0), Known::No);
         assert_eq!(repeats.find(&id("c"), 1, 0), Known::Same(3));
+        repeats.forget();
+        assert_eq!(repeats.find(&id("c"), 1, 0), Known::No);
+        assert!(!repeats.covers(40));
     }
 }

@@ -75,13 +75,14 @@ impl<S: Store, B: Bus> Node<S, B> {
     }
 
     /// The log has nothing newer than what is known. It should end with what is known, unless it
-    /// lost what it had acknowledged: then appends go on from its end, and counts from ours.
-    async fn compare_end(
+    /// lost what it had acknowledged: then appends go on from its end, and counts from ours. Answers
+    /// whether that is so.
+    pub(super) async fn compare_end(
         &self,
         receiver: &UserCell,
         sender: &UserId,
         deadline: Instant,
-    ) -> Result<(), LoadError> {
+    ) -> Result<bool, LoadError> {
         let subjects = vec![
             self.log_subject(receiver, sender),
             self.subjects.log_sentinel(receiver.partition),
@@ -97,16 +98,19 @@ impl<S: Store, B: Bus> Node<S, B> {
             }
         };
         let mut user = receiver.lock();
-        user.update(sender, |known| {
-            let Some(head) = &mut known.received else { return };
-            if end_seq < head.stream_seq {
-                // Retention does this too, to the last message of a silent pair.
-                tracing::warn!("the log ends before what is known of it");
-                (head.stream_seq, head.page) = (end_seq, page);
-                known.told_seq = end_seq;
-            }
-        });
-        Ok(())
+        Ok(user.update(sender, |known| {
+            let Some(head) = known.received.as_mut().filter(|head| end_seq < head.stream_seq)
+            else {
+                return false;
+            };
+            // Retention does this too, to the last message of a silent pair.
+            tracing::warn!("the log ends before what is known of it");
+            (head.stream_seq, head.page) = (end_seq, page);
+            known.told_seq = end_seq;
+            // Other messages may come to where those were that are gone.
+            known.repeats.forget();
+            true
+        }))
     }
 
     /// Finds out whether a message was stored, however long it takes.

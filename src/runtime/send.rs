@@ -32,7 +32,7 @@ use crate::wire::reply::Reply;
 use crate::wire::subject::Token;
 
 /// How often a send is decided anew because the log had moved on.
-const DECISIONS_MAX: usize = 3;
+const DECISIONS_MAX: usize = 4;
 /// How much earlier than by peerd's clock the log is read back, for a server whose clock is behind.
 const CLOCK_SLACK_MS: u64 = 2000;
 /// Records read at once when the log is read back.
@@ -105,7 +105,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             conversation.repeats.find(local_id, delivery.send.draft.fingerprint(), oldest_ms)
         };
         let Known::Same(stream_seq) = known else { return None };
-        self.first_delivery(&receiver, &delivery.from, stream_seq, deadline).await.ok()
+        self.first_delivery(&receiver, delivery, stream_seq, deadline).await.ok().flatten()
     }
 
     async fn send_admitted(
@@ -179,7 +179,17 @@ impl<S: Store, B: Bus> Node<S, B> {
             };
             let placed = match plan {
                 Plan::Repeat(seq) => {
-                    return self.first_delivery(&receiver, &delivery.from, seq, deadline).await;
+                    if let Some(first) =
+                        self.first_delivery(&receiver, &delivery, seq, deadline).await?
+                    {
+                        return Ok(first);
+                    }
+                    let is_lost = self.compare_end(&receiver, &delivery.from, deadline).await;
+                    if is_lost.map_err(Failure::from)? {
+                        continue;
+                    }
+                    tracing::warn!("a message that is to be repeated is not found");
+                    return Err(Failure::StoreUnavailable.into());
                 }
                 Plan::Store(placed) => placed,
             };
@@ -372,28 +382,33 @@ impl<S: Store, B: Bus> Node<S, B> {
         }
     }
 
-    /// The answer that the first of repeated sends had.
+    /// The answer that the first of repeated sends had. `None` where it is not found: the store lost
+    /// its end, or retention took it. Another message may be in its place then.
     async fn first_delivery(
         &self,
         receiver: &UserCell,
-        sender: &UserId,
+        repeat: &Delivery,
         stream_seq: u64,
         deadline: Instant,
-    ) -> Result<Delivered, CallError> {
+    ) -> Result<Option<Delivered>, CallError> {
+        let sender = &repeat.from;
         let subject = self.log_subject(receiver, sender);
         let stream = StreamId::Log(receiver.partition);
         let read = self.store.read(stream, subject, Start::Seq(stream_seq), 1, deadline).await;
         let batch = read.map_err(|error| Failure::from(LoadError::from(error)))?;
         let record = batch.records.first().filter(|record| record.stream_seq == stream_seq);
-        let record = record.ok_or(Failure::Internal)?;
+        let Some(record) = record else { return Ok(None) };
         let stored = record::decode(&record.payload, sender, &receiver.id, receiver.partition);
         let stored = stored.map_err(|error| Failure::from(LoadError::from(error)))?;
-        Ok(Delivered {
+        if stored.message.local_id != repeat.send.draft.local_id {
+            return Ok(None);
+        }
+        Ok(Some(Delivered {
             message: Arc::new(stored.message),
             head: None,
             receiver_name: String::new(),
             is_duplicate: true,
-        })
+        }))
     }
 
     pub(super) fn log_subject(&self, receiver: &UserCell, sender: &UserId) -> String {
