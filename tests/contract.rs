@@ -14,6 +14,7 @@ mod contract {
 
     mod audit;
     mod bad_input;
+    mod bench;
     mod blocklist;
     mod config_and_cli;
     mod conversations;

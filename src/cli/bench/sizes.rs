@@ -48,8 +48,7 @@ pub(super) async fn learn(
     let mut receivers =
         client.subscribe(subjects.all_events(&receiver)).await.map_err(|e| told(&e))?;
     let call = &target.calls[0];
-    // Another number than that of the message which began the conversation.
-    let body = call.body.body(0, u64::from(u32::MAX));
+    let body = call.body.body(0, target.next_number());
     let reply =
         until_accepted(client, call.subject.to_string(), target.headers.clone(), body).await?;
     let deadline = Instant::now() + SOON;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use async_nats::{Message, StatusCode};
+use async_nats::{HeaderValue, Message, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use super::numbers::{Latencies, Summary, float};
@@ -46,7 +46,7 @@ impl Answer {
         if message.status == Some(StatusCode::NO_RESPONDERS) {
             return refused(0, NO_RESPONDERS, None);
         }
-        let header = |name| message.headers.as_ref()?.get(name).map(|value| value.as_str());
+        let header = |name| message.headers.as_ref()?.get(name).map(HeaderValue::as_str);
         if header(SERVICE_ERROR).is_none() {
             return Self::Accepted;
         }

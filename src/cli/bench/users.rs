@@ -7,7 +7,7 @@ use async_nats::{Client, HeaderMap, Message};
 use bytes::Bytes;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use super::load::Call;
+use super::load::{Call, Target};
 use super::marker::{Run, Template};
 use super::tally::Answer;
 use crate::domain::id::UserId;
@@ -98,15 +98,15 @@ pub(super) async fn all_call(
 /// Has each pair send one message, so that its conversation is there.
 pub(super) async fn all_send(
     client: &Client,
-    calls: &[Call],
-    headers: &HeaderMap,
+    target: &Target,
     done: impl Fn(),
 ) -> Result<(), String> {
     let done = &done;
-    stream::iter(calls.iter().zip(0_u64..))
-        .map(async |(call, number)| {
-            let (subject, body) = (call.subject.to_string(), call.body.body(0, number));
-            let called = until_accepted(client, subject, headers.clone(), body).await;
+    stream::iter(&target.calls)
+        .map(async |call| {
+            let body = call.body.body(0, target.next_number());
+            let (subject, headers) = (call.subject.to_string(), target.headers.clone());
+            let called = until_accepted(client, subject, headers, body).await;
             done();
             called.map(drop).map_err(|problem| format!("a first message: {problem}"))
         })

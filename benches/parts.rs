@@ -1,0 +1,183 @@
+//! What the pure parts of a send and of a page cost: decisions, encodings, paging.
+//!
+//! `make bench-parts`. A figure that rises by much without a reason is worth a look; what counts for
+//! who uses peerd is in docs/performance.md.
+
+#![expect(missing_docs, reason = "criterion's macros make what cannot be documented")]
+#![expect(clippy::expect_used, reason = "what is measured is known to fit")]
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use peerd::domain::clock::KeyClock;
+use peerd::domain::content::Content;
+use peerd::domain::event::{Event, Told};
+use peerd::domain::id::{LocalMessageId, OrderKey, Partition, UserId};
+use peerd::domain::limits::Limits;
+use peerd::domain::message::{Draft, Message};
+use peerd::domain::receive::{Placed, Plan};
+use peerd::domain::send::{Delivery, Send, SendOptions};
+use peerd::domain::user::User;
+use peerd::wire::encoding::Encoding;
+use peerd::wire::event::EventBody;
+use peerd::wire::record;
+use peerd::wire::reply::{Reply, ReplyBody};
+use peerd::wire::request::{Method, Request};
+
+const NOW_MS: u64 = 1_800_000_000_000;
+const PARTITION: Partition = Partition(3);
+/// Messages of a page of history, and conversations of a page of the list.
+const PAGE: u64 = 30;
+/// Conversations of the user whose list is read.
+const CONVERSATIONS: u64 = 1000;
+const TEXT: &str = "Hello there, how are you today? See you at half past seven.";
+
+fn user(name: &str) -> UserId {
+    UserId::new(name, "userID").expect("a valid ID")
+}
+
+/// The `number`th message of `from` to bob.
+fn delivery(from: &str, number: u64) -> Delivery {
+    let local_id = LocalMessageId::new(&format!("local-{number}")).expect("a valid ID");
+    let content = Content::Text { message: TEXT.to_owned() };
+    let draft = Draft { content, local_id: Some(local_id), extended_data: String::new() };
+    let options = SendOptions::default();
+    Delivery {
+        from: user(from),
+        from_name: "Alice".to_owned(),
+        send: Send { to: user("bob"), to_field: "toUserID", draft, options },
+        timestamp_ms: NOW_MS,
+        floor: OrderKey::ZERO,
+        sent_seq: 0,
+    }
+}
+
+fn plan(bob: &User, delivery: &Delivery, clock: &KeyClock) -> Placed {
+    match bob.plan(delivery, PARTITION, clock, NOW_MS, 0) {
+        Ok(Plan::Store(placed)) => *placed,
+        Ok(Plan::Repeat(_)) | Err(_) => unreachable!("each message is a new one"),
+    }
+}
+
+/// Has bob receive a message at a place in the stream.
+fn receive(
+    bob: &mut User,
+    delivery: &Delivery,
+    clock: &KeyClock,
+    seq: u64,
+) -> (Arc<Message>, Told) {
+    let placed = plan(bob, delivery, clock);
+    let head = placed.head(seq);
+    let message = Arc::new(placed.message);
+    let told = bob.receive(&message, head, &delivery.from_name);
+    bob.remember(&message, delivery.send.draft.fingerprint(), seq, &Limits::default());
+    (message, told)
+}
+
+/// bob, with so many conversations of one message each.
+fn bob(conversations: u64) -> (User, KeyClock) {
+    let (mut bob, clock) = (User::new(user("bob")), KeyClock::default());
+    for number in 1..=conversations {
+        receive(&mut bob, &delivery(&format!("user{number}"), number), &clock, number);
+    }
+    (bob, clock)
+}
+
+fn decide(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("decide");
+    let (bob, clock) = bob(CONVERSATIONS);
+    let next = delivery("user1", CONVERSATIONS + 1);
+    group.bench_function("the place of a message", |bencher| {
+        bencher.iter(|| plan(black_box(&bob), black_box(&next), &clock));
+    });
+    group.bench_function("a message received", |bencher| {
+        let setup = || self::bob(1).0;
+        bencher.iter_batched_ref(
+            setup,
+            |bob| receive(bob, black_box(&next), &clock, CONVERSATIONS + 1),
+            BatchSize::SmallInput,
+        );
+    });
+    group.bench_function("a send within its limits", |bencher| {
+        let (alice, limits) = (user("alice"), Limits::default());
+        bencher.iter(|| black_box(&next).send.validate(&alice, &limits));
+    });
+    group.finish();
+}
+
+fn codec(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("codec");
+    let (mut bob, clock) = bob(1);
+    let next = delivery("user1", 2);
+    let placed = plan(&bob, &next, &clock);
+    let bytes = record::encode(&placed, None).expect("it fits");
+    group.bench_function("record, written", |bencher| {
+        bencher.iter(|| record::encode(black_box(&placed), None));
+    });
+    group.bench_function("record, read", |bencher| {
+        let (from, to) = (user("user1"), user("bob"));
+        bencher.iter(|| record::decode(black_box(&bytes), &from, &to, PARTITION));
+    });
+    let body = serde_json::json!({
+        "toUserID": "bob",
+        "message": { "type": 1, "message": TEXT, "localMessageID": "local-2" },
+    });
+    let (message, told) = receive(&mut bob, &next, &clock, 2);
+    for encoding in [Encoding::MessagePack, Encoding::Json] {
+        let name = encoding.content_type();
+        let body = encoding.encode(&body).expect("it fits");
+        group.bench_function(format!("request, read, {name}"), |bencher| {
+            bencher.iter(|| Request::parse(Method::SendPeerMessage, encoding, black_box(&body)));
+        });
+        for event in &told.events {
+            let event_name = peerd::wire::event::name(event);
+            group.bench_function(format!("{event_name}, written, {name}"), |bencher| {
+                bencher.iter(|| write_event(encoding, black_box(event), &told, &bob));
+            });
+        }
+        let reply = Reply::Sent { message: message.clone(), is_duplicate: false };
+        group.bench_function(format!("reply, written, {name}"), |bencher| {
+            let viewer = user("user1");
+            bencher
+                .iter(|| encoding.encode(&ReplyBody { reply: black_box(&reply), viewer: &viewer }));
+        });
+    }
+    group.finish();
+}
+
+fn write_event(encoding: Encoding, event: &Event, told: &Told, viewer: &User) -> usize {
+    let body = EventBody { event, revision: told.revision, viewer: &viewer.id };
+    encoding.encode(&body).map_or(0, |body| body.len())
+}
+
+fn paging(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("paging");
+    let (bob, _) = bob(CONVERSATIONS);
+    let count = usize::try_from(PAGE).expect("it fits");
+    group.bench_function("first page of 1,000 conversations", |bencher| {
+        bencher.iter(|| black_box(&bob).list(None, count, false));
+    });
+    let (mut carol, clock) = (User::new(user("bob")), KeyClock::default());
+    let mut records = Vec::new();
+    for number in 1..=PAGE {
+        let next = delivery("user1", number);
+        let placed = plan(&carol, &next, &clock);
+        records.push(record::encode(&placed, None).expect("it fits"));
+        receive(&mut carol, &next, &clock, number);
+    }
+    let (from, to) = (user("user1"), user("bob"));
+    group.bench_function("page of 30 messages, from records to reply", |bencher| {
+        bencher.iter(|| {
+            let read = |bytes| record::decode(bytes, &from, &to, PARTITION);
+            let messages = records.iter().filter_map(|bytes| read(bytes).ok());
+            let messages = messages.map(|stored| Arc::new(stored.message)).collect();
+            let reply = Reply::History { other: from.clone(), messages, backwards: true };
+            Encoding::MessagePack.encode(&ReplyBody { reply: &reply, viewer: &to })
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, decide, codec, paging);
+criterion_main!(benches);

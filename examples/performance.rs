@@ -1,0 +1,116 @@
+//! Measures what docs/performance.md says.
+//!
+//! `make bench` starts servers of its own, measures each row beside its floor, and writes the figures
+//! into the document. `make bench ROWS=throughput,history` measures some rows. `make bench QUICK=1` is
+//! a short run that writes nothing: to see that everything works, and roughly where it stands.
+
+#[path = "performance/bulk.rs"]
+mod bulk;
+#[path = "demo/complaint.rs"]
+mod complaint;
+#[path = "performance/document.rs"]
+mod document;
+#[path = "performance/effort.rs"]
+mod effort;
+#[path = "performance/figures.rs"]
+mod figures;
+#[path = "performance/load.rs"]
+mod load;
+#[path = "performance/memory.rs"]
+mod memory;
+#[path = "performance/reading.rs"]
+mod reading;
+#[path = "performance/stage.rs"]
+mod stage;
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::{
+    complaint::{complain, panic_in_plain_words},
+    document::Row,
+    effort::Effort,
+    figures::Figure,
+    stage::Kind,
+};
+
+/// What can be measured, in the order of the document.
+const ROWS: [&str; 11] = [
+    "throughput",
+    "throughput-r3",
+    "throughput-synced",
+    "latency",
+    "full",
+    "long",
+    "history",
+    "first-call",
+    "hot",
+    "memory",
+    "overload",
+];
+
+#[derive(Debug, clap::Parser)]
+struct Arguments {
+    /// The rows to measure; all if left out.
+    #[arg(long, value_delimiter = ',', value_parser = ROWS)]
+    rows: Vec<String>,
+    /// A short run that writes nothing.
+    #[arg(long)]
+    quick: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    panic_in_plain_words();
+    let Arguments { rows, quick } = Arguments::parse();
+    let effort = if quick { Effort::QUICK } else { Effort::FULL };
+    let (mut measured, mut has_failed) = (Vec::new(), false);
+    for row in ROWS {
+        if !rows.is_empty() && rows.iter().all(|asked| asked != row) {
+            continue;
+        }
+        say(&format!("{row} …"));
+        match measure(row, &effort).await {
+            Ok(figures) => {
+                for figure in &figures {
+                    say(&figure.line());
+                }
+                measured.push(Row::new(row, figures));
+            }
+            Err(why) => {
+                has_failed = true;
+                complain(&format!("{row}: {why}"));
+            }
+        }
+    }
+    if !quick && let Err(why) = document::write(measured, &ROWS) {
+        has_failed = true;
+        complain(&why);
+    }
+    if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+async fn measure(row: &str, effort: &Effort) -> Result<Vec<Figure>, String> {
+    match row {
+        "throughput" => load::throughput(effort, Kind::One).await,
+        "throughput-r3" => load::throughput(effort, Kind::Three).await,
+        "throughput-synced" => load::throughput(effort, Kind::OneSynced).await,
+        "latency" => load::latency(effort).await,
+        "full" => load::full(effort).await,
+        "long" => load::long(effort).await,
+        "history" => reading::history_pages(effort).await,
+        "first-call" => reading::first_call(effort).await,
+        "hot" => load::hot(effort).await,
+        "memory" => memory::measure(effort).await,
+        "overload" => load::overload(effort).await,
+        other => Err(format!("there is no row {other}")),
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "it is run to be read")]
+fn say(line: &str) {
+    println!("{line}");
+}

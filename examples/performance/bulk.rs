@@ -1,0 +1,237 @@
+//! Fills a store faster than peerd would: valid records, written into the streams directly, while
+//! nobody else writes.
+
+use async_nats::{
+    Client,
+    jetstream::{self, Context},
+};
+use futures::future::try_join_all;
+use peerd::{
+    clock::Clock,
+    domain::{
+        clock::{KeyClock, Lane},
+        content::Content,
+        conversation::{Head, Mark, PagePointers, Settings},
+        id::{MessageId, OrderKey, Partition, UserId},
+        message::{Message, ReceiptStatus},
+        receive::Placed,
+    },
+    store::{StreamId, jetstream::StreamNames},
+    wire::{
+        entry, record,
+        subject::{Subjects, Token},
+    },
+};
+use serde_json::Value;
+
+/// peerd's defaults.
+const PREFIX: &str = "peer";
+const PARTITIONS: u16 = 8;
+/// Messages of each conversation of a full store.
+const MESSAGES_EACH: u64 = 10;
+/// Messages that wait for an acknowledgement: that of the last one holds for all before it.
+const AT_ONCE: u64 = 500;
+/// How long ago they were sent, as their records say.
+const AGE_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// Who wrote how many messages to whom.
+#[derive(Clone, Debug)]
+pub(crate) struct Conversation {
+    pub(crate) sender: UserId,
+    pub(crate) receiver: UserId,
+    pub(crate) messages: u64,
+}
+
+/// Where a message is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stored {
+    pub(crate) stream_seq: u64,
+    pub(crate) id: MessageId,
+}
+
+/// A conversation as it grows.
+struct Growing {
+    conversation: Conversation,
+    subject: String,
+    newest: Option<Head>,
+}
+
+fn user(name: &str) -> Result<UserId, String> {
+    UserId::new(name, "userID").map_err(|error| error.to_string())
+}
+
+fn subjects() -> Subjects {
+    Subjects::new(PREFIX, PARTITIONS)
+}
+
+/// Fills a store with so many conversations; answers how many messages that are.
+pub(crate) async fn fill(url: &str, conversations: u64) -> Result<u64, String> {
+    let conversation = |number: u64| {
+        Ok(Conversation {
+            sender: user(&format!("full-s{number}"))?,
+            receiver: user(&format!("full-r{number}"))?,
+            messages: MESSAGES_EACH,
+        })
+    };
+    let all: Result<Vec<_>, String> = (0..conversations).map(conversation).collect();
+    write(url, all?).await?;
+    Ok(conversations * MESSAGES_EACH)
+}
+
+/// Writes the conversation of the one pair of `peerd bench --pairs 1 --users <users>`; answers its
+/// messages, oldest first.
+pub(crate) async fn conversation(
+    url: &str,
+    users: &str,
+    messages: u64,
+) -> Result<Vec<Stored>, String> {
+    let (sender, receiver) = (user(&format!("{users}-s0"))?, user(&format!("{users}-r0"))?);
+    write(url, vec![Conversation { sender, receiver, messages }]).await
+}
+
+/// Writes conversations; answers all messages, those of one in their order.
+pub(crate) async fn write(
+    url: &str,
+    conversations: Vec<Conversation>,
+) -> Result<Vec<Stored>, String> {
+    let client = async_nats::connect(url).await.map_err(|error| error.to_string())?;
+    let context = jetstream::new(client.clone());
+    let subjects = subjects();
+    let mut by_partition: Vec<Vec<Growing>> = (0..PARTITIONS).map(|_| Vec::new()).collect();
+    let mut entries: Vec<Vec<String>> = (0..PARTITIONS).map(|_| Vec::new()).collect();
+    for conversation in conversations {
+        let Conversation { sender, receiver, .. } = &conversation;
+        let (sender, receiver) = (Token::of(sender), Token::of(receiver));
+        let (theirs, ours) = (subjects.partition(&sender), subjects.partition(&receiver));
+        entries[usize::from(theirs.0)].push(subjects.conversation(theirs, &sender, &receiver));
+        let subject = subjects.log(ours, &receiver, &sender);
+        by_partition[usize::from(ours.0)].push(Growing { conversation, subject, newest: None });
+    }
+    let settings = Settings { changed: OrderKey::at_ms(sent_ms()), ..Settings::default() };
+    let entry = entry::encode_settings(&settings).map_err(|error| error.to_string())?;
+    let entries = (0..PARTITIONS).zip(entries).map(|(number, subjects)| {
+        let (writer, entry) =
+            (Writer::new(&client, &context, StreamId::State(Partition(number))), entry.clone());
+        async move {
+            let mut writer = writer.await?;
+            for subject in subjects {
+                writer.write(subject, entry.clone()).await?;
+            }
+            writer.end().await
+        }
+    });
+    try_join_all(entries).await?;
+    let logs = (0..PARTITIONS)
+        .zip(by_partition)
+        .map(|(number, growing)| messages(&client, &context, Partition(number), growing));
+    Ok(try_join_all(logs).await?.concat())
+}
+
+fn sent_ms() -> u64 {
+    Clock::system().now().wall_ms - AGE_MS
+}
+
+/// Writes the messages of one partition, the conversations by turns as they would come.
+async fn messages(
+    client: &Client,
+    context: &Context,
+    partition: Partition,
+    mut conversations: Vec<Growing>,
+) -> Result<Vec<Stored>, String> {
+    let mut writer = Writer::new(client, context, StreamId::Log(partition)).await?;
+    let (clock, sent_ms, mut stored) = (KeyClock::default(), sent_ms(), Vec::new());
+    let rounds = conversations.iter().map(|growing| growing.conversation.messages).max();
+    for round in 0..rounds.unwrap_or_default() {
+        for growing in &mut conversations {
+            if round >= growing.conversation.messages {
+                continue;
+            }
+            let placed = growing.next(partition, &clock, sent_ms);
+            let record = record::encode(&placed, None).map_err(|error| error.to_string())?;
+            let stream_seq = writer.write(growing.subject.clone(), record).await?;
+            stored.push(Stored { stream_seq, id: placed.message.id() });
+            growing.newest = Some(placed.head(stream_seq));
+        }
+    }
+    writer.end().await?;
+    Ok(stored)
+}
+
+impl Growing {
+    fn next(&self, partition: Partition, clock: &KeyClock, sent_ms: u64) -> Placed {
+        let Conversation { sender, receiver, .. } = &self.conversation;
+        let seq = self.newest.map_or(0, |head| head.mark.seq) + 1;
+        let message = Message {
+            sender: sender.clone(),
+            receiver: receiver.clone(),
+            partition,
+            key: clock.next(sent_ms, OrderKey::ZERO, Lane::of(sender, receiver)),
+            seq,
+            timestamp_ms: sent_ms,
+            local_id: None,
+            receipt: ReceiptStatus::None,
+            counts: true,
+            extended_data: String::new(),
+            content: Content::Text { message: format!("Message {seq} of a long time ago.") },
+        };
+        Placed {
+            message,
+            mark: Mark { seq, counted: seq },
+            page: self.newest.map_or_else(PagePointers::default, |head| head.next_pointers()),
+            expected_seq: self.newest.map_or(0, |head| head.stream_seq),
+        }
+    }
+}
+
+/// Writes into one stream, to which nobody else writes: so it knows each message's place before the
+/// acknowledgement.
+struct Writer {
+    client: Client,
+    newest_seq: u64,
+    unacknowledged: u64,
+    /// The last message, whose acknowledgement holds for those before it.
+    held_back: Option<(String, bytes::Bytes)>,
+}
+
+impl Writer {
+    async fn new(client: &Client, context: &Context, stream: StreamId) -> Result<Self, String> {
+        let name = StreamNames::new(PREFIX).of(stream);
+        let stream = context.get_stream(name).await.map_err(|error| error.to_string())?;
+        let newest_seq = stream.cached_info().state.last_sequence;
+        Ok(Self { client: client.clone(), newest_seq, unacknowledged: 0, held_back: None })
+    }
+
+    async fn write(&mut self, subject: String, body: bytes::Bytes) -> Result<u64, String> {
+        if let Some((subject, body)) = self.held_back.replace((subject, body)) {
+            self.unacknowledged += 1;
+            if self.unacknowledged >= AT_ONCE {
+                self.acknowledged(subject, body).await?;
+            } else {
+                let sent = self.client.publish(subject, body).await;
+                sent.map_err(|error| error.to_string())?;
+            }
+            self.newest_seq += 1;
+        }
+        Ok(self.newest_seq + 1)
+    }
+
+    /// Writes a message and waits for its acknowledgement.
+    async fn acknowledged(&mut self, subject: String, body: bytes::Bytes) -> Result<(), String> {
+        let ack = self.client.request(subject, body).await.map_err(|error| error.to_string())?;
+        let ack: Value = serde_json::from_slice(&ack.payload).map_err(|error| error.to_string())?;
+        let expected = self.newest_seq + 1;
+        self.unacknowledged = 0;
+        if ack["seq"] == expected {
+            Ok(())
+        } else {
+            Err(format!("a message is not at {expected}, as one was lost or another wrote: {ack}"))
+        }
+    }
+
+    async fn end(mut self) -> Result<(), String> {
+        match self.held_back.take() {
+            Some((subject, body)) => self.acknowledged(subject, body).await,
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The document: what was measured, on what.
+
+use std::{path::Path, process::Command};
+
+use serde::{Deserialize, Serialize};
+
+use crate::figures::Figure;
+
+/// Every figure that was measured, so that some rows can be measured again.
+const FIGURES: &str = "docs/performance.json";
+const DOCUMENT: &str = "docs/performance.md";
+/// What is between these lines is written; the rest of the document is for people to write.
+const BEGIN: &str = "<!-- measured: begin -->";
+const END: &str = "<!-- measured: end -->";
+
+/// A row, and on what it was measured.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Row {
+    pub(crate) name: String,
+    /// peerd's, with the commit.
+    pub(crate) release: String,
+    pub(crate) nats_server: String,
+    pub(crate) machine: String,
+    pub(crate) figures: Vec<Figure>,
+}
+
+impl Row {
+    pub(crate) fn new(name: &str, figures: Vec<Figure>) -> Self {
+        Self {
+            name: name.to_owned(),
+            release: release(),
+            nats_server: nats_server(),
+            machine: machine(),
+            figures,
+        }
+    }
+}
+
+/// Puts rows into the document, in the order of `names`; those that were not measured now stay.
+pub(crate) fn write(rows: Vec<Row>, names: &[&str]) -> Result<(), String> {
+    let failed = |file: &'static str| move |error: std::io::Error| format!("{file}: {error}");
+    let mut all: Vec<Row> = match std::fs::read_to_string(FIGURES) {
+        Ok(text) => serde_json::from_str(&text).map_err(|error| format!("{FIGURES}: {error}"))?,
+        Err(_) => Vec::new(),
+    };
+    all.retain(|known| rows.iter().all(|row| row.name != known.name));
+    all.extend(rows);
+    all.sort_by_key(|row| names.iter().position(|name| *name == row.name));
+    let json = serde_json::to_string_pretty(&all).map_err(|error| error.to_string())?;
+    std::fs::write(FIGURES, json + "\n").map_err(failed(FIGURES))?;
+    let document = std::fs::read_to_string(DOCUMENT).map_err(failed(DOCUMENT))?;
+    let document = replaced(&document, &table(&all))?;
+    std::fs::write(DOCUMENT, document).map_err(failed(DOCUMENT))
+}
+
+/// The document with another table.
+fn replaced(document: &str, table: &str) -> Result<String, String> {
+    let parts = document.split_once(BEGIN).and_then(|(before, rest)| {
+        let (_, after) = rest.split_once(END)?;
+        Some((before, after))
+    });
+    let (before, after) = parts.ok_or_else(|| format!("{DOCUMENT} has no place for the table"))?;
+    Ok(format!("{before}{BEGIN}\n\n{table}\n{END}{after}"))
+}
+
+fn table(rows: &[Row]) -> String {
+    let mut text = String::new();
+    let mut same: Vec<&Row> = Vec::new();
+    for row in rows {
+        let is_same = |other: &&Row| {
+            other.release == row.release
+                && other.nats_server == row.nats_server
+                && other.machine == row.machine
+        };
+        if !same.first().is_none_or(is_same) {
+            text.push_str(&section(&same));
+            same.clear();
+        }
+        same.push(row);
+    }
+    text + &section(&same)
+}
+
+/// The rows that were measured on the same.
+fn section(rows: &[&Row]) -> String {
+    let Some(first) = rows.first() else { return String::new() };
+    let lines: Vec<String> = rows.iter().flat_map(|row| &row.figures).map(Figure::line).collect();
+    format!(
+        "peerd {}, nats-server {}, {}.\n\n\
+         | figure | goal | measured: medians (lowest to highest) | reached | numbers |\n\
+         | --- | --- | --- | --- | --- |\n{}\n",
+        first.release,
+        first.nats_server,
+        first.machine,
+        lines.join("\n"),
+    )
+}
+
+/// The first line that a program prints.
+fn line(program: &Path, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).output().ok()?;
+    String::from_utf8(output.stdout).ok()?.lines().next().map(|line| line.trim().to_owned())
+}
+
+fn release() -> String {
+    let commit = line(Path::new("git"), &["describe", "--always", "--dirty"]);
+    format!("{} ({})", env!("CARGO_PKG_VERSION"), commit.unwrap_or_else(|| "no commit".to_owned()))
+}
+
+fn nats_server() -> String {
+    let version = line(crate::support::server_binary(), &["--version"]).unwrap_or_default();
+    version.trim_start_matches("nats-server:").trim().trim_start_matches('v').to_owned()
+}
+
+/// Processor, cores, memory, kernel, and the file system of the stores.
+fn machine() -> String {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let field = |text: &str, name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    };
+    let unknown = || "unknown".to_owned();
+    let model = field(&read("/proc/cpuinfo"), "model name").unwrap_or_else(unknown);
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    let memory = field(&read("/proc/meminfo"), "MemTotal").and_then(|text| {
+        let kilobytes: u64 = text.split(' ').next()?.parse().ok()?;
+        Some(format!("{} GiB", kilobytes / 1024 / 1024))
+    });
+    let kernel = read("/proc/sys/kernel/osrelease").trim().to_owned();
+    format!(
+        "{model}, {cores} cores, {} of memory, Linux {kernel}, stores on {}",
+        memory.unwrap_or_else(unknown),
+        file_system(&read("/proc/mounts"), &std::env::temp_dir()).unwrap_or_else(unknown),
+    )
+}
+
+/// The kind of the file system that a directory is on.
+fn file_system(mounts: &str, directory: &Path) -> Option<String> {
+    let mounts = mounts.lines().filter_map(|line| {
+        let mut fields = line.split(' ').skip(1);
+        Some((fields.next()?, fields.next()?))
+    });
+    let holding = mounts.filter(|(place, _)| directory.starts_with(place));
+    holding.max_by_key(|(place, _)| place.len()).map(|(_, kind)| kind.to_owned())
+}

@@ -1,0 +1,112 @@
+//! What was measured, beside the goal.
+
+use serde::{Deserialize, Serialize};
+
+/// What a figure should be.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Goal {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+impl Goal {
+    pub(crate) fn is_reached(self, measured: f64) -> bool {
+        match self {
+            Self::AtLeast(bound) => measured >= bound,
+            Self::AtMost(bound) => measured <= bound,
+        }
+    }
+
+    pub(crate) fn text(self) -> String {
+        match self {
+            Self::AtLeast(bound) => format!("≥ {bound}"),
+            Self::AtMost(bound) => format!("≤ {bound}"),
+        }
+    }
+}
+
+/// A ratio, or another number with a goal, over several rounds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Measured {
+    /// The ratio of the medians, or the median.
+    pub(crate) middle: f64,
+    pub(crate) lowest: f64,
+    pub(crate) highest: f64,
+    pub(crate) rounds: usize,
+}
+
+impl Measured {
+    /// The medians of two sides, one over the other; the spread is that of the rounds, which
+    /// alternated.
+    pub(crate) fn ratio(ours: &[f64], theirs: &[f64]) -> Self {
+        let each: Vec<f64> = ours.iter().zip(theirs).map(|(one, other)| one / other).collect();
+        let middle = median(ours) / median(theirs);
+        Self::spread(middle, &each)
+    }
+
+    /// The median of rounds.
+    pub(crate) fn of(rounds: &[f64]) -> Self {
+        Self::spread(median(rounds), rounds)
+    }
+
+    fn spread(middle: f64, each: &[f64]) -> Self {
+        Self {
+            middle,
+            lowest: each.iter().copied().fold(middle, f64::min),
+            highest: each.iter().copied().fold(middle, f64::max),
+            rounds: each.len(),
+        }
+    }
+}
+
+/// The middle one, or the mean of the two in the middle; not a number of nothing.
+pub(crate) fn median(values: &[f64]) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match (values.get(middle), values.len() % 2) {
+        (Some(upper), 1) => *upper,
+        (Some(upper), _) => f64::midpoint(values[middle - 1], *upper),
+        (None, _) => f64::NAN,
+    }
+}
+
+/// A line of the table.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Figure {
+    /// The row that measured it, as `ROWS` names it.
+    pub(crate) row: String,
+    pub(crate) what: String,
+    pub(crate) goal: Goal,
+    pub(crate) measured: Measured,
+    /// The absolute numbers behind it.
+    pub(crate) numbers: String,
+}
+
+impl Figure {
+    pub(crate) fn new(
+        row: &str,
+        what: &str,
+        goal: Goal,
+        measured: Measured,
+        numbers: impl Into<String>,
+    ) -> Self {
+        let (row, what) = (row.to_owned(), what.to_owned());
+        Self { row, what, goal, measured, numbers: numbers.into() }
+    }
+
+    /// The line of the table.
+    pub(crate) fn line(&self) -> String {
+        let Measured { middle, lowest, highest, rounds } = self.measured;
+        let reached = if self.goal.is_reached(middle) { "yes" } else { "**no**" };
+        format!(
+            "| {} | {} | {middle:.3} ({lowest:.3} to {highest:.3}, {rounds} rounds) | {reached} | {} |",
+            self.what,
+            self.goal.text(),
+            self.numbers,
+        )
+    }
+}

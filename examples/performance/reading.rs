@@ -1,0 +1,233 @@
+//! The rows that read: a call of peerd beside the read of the store that it comes from.
+
+use std::time::Duration;
+
+use async_nats::{Client, Subscriber};
+use futures::StreamExt as _;
+use peerd::{
+    domain::id::{Partition, UserId},
+    store::{StreamId, jetstream::StreamNames},
+    wire::subject::{Subjects, Token},
+};
+use serde_json::{Value, json};
+use tokio::time::{Instant, timeout};
+
+use crate::{
+    bulk::{self, Conversation},
+    effort::Effort,
+    figures::{Figure, Goal, Measured, median},
+    stage::{Kind, Stage},
+    support::{self, Encoding, decode, encode},
+};
+
+/// peerd's defaults.
+const PREFIX: &str = "peer";
+const PARTITIONS: u16 = 8;
+/// Messages of a page.
+const PAGE: usize = 30;
+/// The page far back that is held against the first.
+const FAR: usize = 1000;
+/// Conversations of a user who has many.
+const CONVERSATIONS: usize = 200;
+/// By when a read must be there.
+const DEADLINE: Duration = Duration::from_secs(20);
+/// Status of the end of a batch.
+const END: u16 = 204;
+
+/// Reads of one stream, without peerd.
+struct Raw {
+    client: Client,
+    inbox: String,
+    answers: Subscriber,
+    subject: String,
+}
+
+impl Raw {
+    async fn new(client: &Client, partition: Partition) -> Result<Self, String> {
+        let inbox = client.new_inbox();
+        let answers = client.subscribe(inbox.clone()).await.map_err(|error| error.to_string())?;
+        let stream = StreamNames::new(PREFIX).of(StreamId::Log(partition));
+        let subject = format!("$JS.API.DIRECT.GET.{stream}");
+        Ok(Self { client: client.clone(), inbox, answers, subject })
+    }
+
+    /// How long a batch takes to come; fails when it has not as many messages.
+    async fn read(&mut self, request: &Value, messages: usize) -> Result<f64, String> {
+        let body = request.to_string();
+        let began = Instant::now();
+        let (subject, inbox) = (self.subject.clone(), self.inbox.clone());
+        let asked = self.client.publish_with_reply(subject, inbox, body.into()).await;
+        asked.map_err(|error| error.to_string())?;
+        let mut count = 0;
+        loop {
+            let answer = timeout(DEADLINE, self.answers.next()).await;
+            let Ok(Some(answer)) = answer else { return Err("no answer to a read".to_owned()) };
+            match answer.status.map(|status| status.as_u16()) {
+                None => count += 1,
+                Some(END) if count == messages => return Ok(us_since(began)),
+                Some(status) => {
+                    return Err(format!("{count} messages and status {status} of {request}"));
+                }
+            }
+        }
+    }
+}
+
+fn us_since(began: Instant) -> f64 {
+    began.elapsed().as_secs_f64() * 1e6
+}
+
+/// How long a call of peerd takes; fails unless `is_right` says that the answer is right.
+async fn call(
+    client: &support::Client,
+    user: &str,
+    method: &str,
+    body: Value,
+    is_right: impl Fn(&Value) -> bool,
+) -> Result<f64, String> {
+    let subject = format!("{PREFIX}.api.{user}.{method}");
+    let body = encode(Encoding::MessagePack, &body);
+    let began = Instant::now();
+    let reply = client.nats().request(subject, body.into()).await;
+    let took_us = us_since(began);
+    // Read by nobody before the clock was stopped: neither are the messages of a raw read.
+    let reply = reply.map_err(|error| format!("{method} of {user}: {error}"))?;
+    let reply = decode(Encoding::MessagePack, &reply.payload);
+    if is_right(&reply) { Ok(took_us) } else { Err(format!("{method} of {user}: {reply}")) }
+}
+
+fn history(anchor: Option<String>) -> Value {
+    let mut config = json!({ "count": PAGE, "reverse": true });
+    if let Some(anchor) = anchor {
+        config["nextMessage"] = json!({ "messageID": anchor });
+    }
+    json!({ "conversationID": "long-s0", "config": config })
+}
+
+/// Pages of a long history.
+pub(crate) async fn history_pages(effort: &Effort) -> Result<Vec<Figure>, String> {
+    let mut stage = Stage::start(Kind::One, &[]).await?;
+    stage.end_peerd().await;
+    let stored = bulk::conversation(&stage.url(), "long", effort.long).await?;
+    stage.start_peerd().await?;
+    let client = support::Client::connect(&stage.url()).await;
+    support::login(&client, "long-r0").await;
+    let receiver = token("long-r0")?;
+    let subjects = Subjects::new(PREFIX, PARTITIONS);
+    let partition = subjects.partition(&receiver);
+    let mut raw = Raw::new(client.nats(), partition).await?;
+    let newest = stored.len().checked_sub(PAGE).and_then(|first| stored.get(first));
+    // The page before which there are as many pages as it takes.
+    let far = stored.len().checked_sub(PAGE * (FAR - 1)).and_then(|before| stored.get(before));
+    let (Some(newest), Some(far)) = (newest, far) else {
+        return Err(format!("{} messages are too few for page {FAR}", stored.len()));
+    };
+    let batch = json!({
+        "seq": newest.stream_seq,
+        "next_by_subj": subjects.log(partition, &receiver, &token("long-s0")?),
+        "batch": PAGE,
+    });
+    let is_page = |reply: &Value| reply["messageList"].as_array().map(Vec::len) == Some(PAGE);
+    let (mut firsts, mut fars, mut raws) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..effort.rounds {
+        let (mut first, mut thousandth, mut read) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..effort.calls {
+            let method = "query_history_message";
+            first.push(call(&client, "long-r0", method, history(None), is_page).await?);
+            read.push(raw.read(&batch, PAGE).await?);
+            let before = history(Some(far.id.to_string()));
+            thousandth.push(call(&client, "long-r0", method, before, is_page).await?);
+        }
+        firsts.push(median(&first));
+        fars.push(median(&thousandth));
+        raws.push(median(&read));
+    }
+    let numbers = |name: &str, ours: &[f64], other: &str, theirs: &[f64]| {
+        format!("{name} {:.0}, {other} {:.0} µs at p50", median(ours), median(theirs))
+    };
+    let first = format!(
+        "first page of history ({PAGE}) of {} messages against a raw batched direct get of them",
+        stored.len()
+    );
+    let thousandth = format!("page {FAR} of the same history against the first");
+    Ok(vec![
+        Figure::new(
+            "history",
+            &first,
+            Goal::AtMost(1.5),
+            Measured::ratio(&firsts, &raws),
+            numbers("page", &firsts, "raw", &raws),
+        ),
+        Figure::new(
+            "history",
+            &thousandth,
+            Goal::AtMost(1.0),
+            Measured::ratio(&fars, &firsts),
+            numbers("far", &fars, "first", &firsts),
+        ),
+    ])
+}
+
+fn user_id(name: &str) -> Result<UserId, String> {
+    UserId::new(name, "userID").map_err(|error| error.to_string())
+}
+
+fn token(name: &str) -> Result<Token, String> {
+    user_id(name).map(|user| Token::of(&user))
+}
+
+/// The first call of users with many conversations, none of whom is in memory.
+pub(crate) async fn first_call(effort: &Effort) -> Result<Vec<Figure>, String> {
+    let mut stage = Stage::start(Kind::One, &[]).await?;
+    stage.end_peerd().await;
+    let users: Vec<String> =
+        (0..effort.wide_users).map(|number| format!("wide-r{number}")).collect();
+    let mut conversations = Vec::new();
+    for (number, user) in users.iter().enumerate() {
+        for other in 0..CONVERSATIONS {
+            let sender = user_id(&format!("wide-s{number}-{other}"))?;
+            conversations.push(Conversation { sender, receiver: user_id(user)?, messages: 1 });
+        }
+    }
+    bulk::write(&stage.url(), conversations).await?;
+    stage.start_peerd().await?;
+    let client = support::Client::connect(&stage.url()).await;
+    for user in &users {
+        support::login(&client, user).await;
+    }
+    let subjects = Subjects::new(PREFIX, PARTITIONS);
+    let is_all = |reply: &Value| reply["totalUnreadMessageCount"] == CONVERSATIONS;
+    let (mut firsts, mut raws) = (Vec::new(), Vec::new());
+    for _ in 0..effort.rounds {
+        stage.end_peerd().await;
+        stage.start_peerd().await?;
+        let (mut first, mut read) = (Vec::new(), Vec::new());
+        for (number, user) in users.iter().enumerate() {
+            let receiver = token(user)?;
+            let partition = subjects.partition(&receiver);
+            let all = json!({
+                "multi_last": [subjects.log_to(partition, &receiver)],
+                "batch": CONVERSATIONS,
+            });
+            let mut raw = Raw::new(client.nats(), partition).await?;
+            let method = "query_conversation_total_unread_message_count";
+            // Who comes second finds what the server has just read: each is so half of the time.
+            if number % 2 == 0 {
+                read.push(raw.read(&all, CONVERSATIONS).await?);
+            }
+            first.push(call(&client, user, method, json!({}), is_all).await?);
+            if number % 2 == 1 {
+                read.push(raw.read(&all, CONVERSATIONS).await?);
+            }
+        }
+        firsts.push(median(&first));
+        raws.push(median(&read));
+    }
+    let numbers = format!("call {:.0}, raw {:.0} µs at p50", median(&firsts), median(&raws));
+    let figure = format!(
+        "first call of a user with {CONVERSATIONS} conversations that are not in memory, against one \
+         raw `multi_last` of them"
+    );
+    let measured = Measured::ratio(&firsts, &raws);
+    Ok(vec![Figure::new("first-call", &figure, Goal::AtMost(3.0), measured, numbers)])
+}

@@ -1,0 +1,107 @@
+//! Servers that are there to be measured, and `peerd bench` against them.
+
+use std::process::Stdio;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::{Nats, NatsCluster, Peerd, peerd_command};
+
+/// More than any sender of a load reaches.
+const NO_RATE_LIMIT: (&str, &str) = ("PEERD__LIMITS__MESSAGES_PER_SECOND", "1000000");
+
+/// How nats-server is set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// One server as it comes: what is acknowledged is written, and synced every two minutes.
+    One,
+    /// One server that syncs each write.
+    OneSynced,
+    /// Three servers, three copies of everything.
+    Three,
+}
+
+enum Servers {
+    One(Nats),
+    Three(NatsCluster),
+}
+
+/// Servers and a peerd.
+pub(crate) struct Stage {
+    pub(crate) peerd: Peerd,
+    servers: Servers,
+    envs: Vec<(String, String)>,
+    _configs: TempDir,
+}
+
+impl Stage {
+    /// Starts everything.
+    pub(crate) async fn start(kind: Kind, envs: &[(&str, &str)]) -> Result<Self, String> {
+        let configs = TempDir::new().map_err(|error| error.to_string())?;
+        let mut all = vec![NO_RATE_LIMIT];
+        all.extend(envs);
+        let servers = match kind {
+            Kind::One => Servers::One(Nats::start().await),
+            Kind::OneSynced => {
+                let path = configs.path().join("synced.conf");
+                std::fs::write(&path, "jetstream { sync_interval: always }\n")
+                    .map_err(|error| error.to_string())?;
+                Servers::One(Nats::start_with_config(path, &[]).await)
+            }
+            Kind::Three => {
+                all.push(("PEERD__STREAM__REPLICAS", "3"));
+                Servers::Three(NatsCluster::start("").await)
+            }
+        };
+        let url = servers.url();
+        let mut envs: Vec<(String, String)> =
+            all.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut peerd = Peerd::spawn(&url, &envs);
+        peerd.until_ready().await?;
+        if let Servers::Three(cluster) = &servers {
+            cluster.until_healthy().await?;
+        }
+        envs.push(("PEERD__NATS__SERVERS".to_owned(), url));
+        Ok(Self { peerd, servers, envs, _configs: configs })
+    }
+
+    /// The addresses of the servers, as configured.
+    pub(crate) fn url(&self) -> String {
+        self.servers.url()
+    }
+
+    /// Ends peerd in order. Its streams are there, and nobody writes into them.
+    pub(crate) async fn end_peerd(&mut self) {
+        self.peerd.terminate().await;
+    }
+
+    /// Starts peerd again, with nothing in memory.
+    pub(crate) async fn start_peerd(&mut self) -> Result<(), String> {
+        self.peerd.spawn_again();
+        self.peerd.until_ready().await
+    }
+
+    /// Runs `peerd bench` with those arguments; answers its report.
+    pub(crate) async fn bench(&self, arguments: &[&str]) -> Result<Value, String> {
+        let dir = TempDir::new().map_err(|error| error.to_string())?;
+        let mut command = tokio::process::Command::from(peerd_command(dir.path()));
+        let envs = self.envs.iter().map(|(name, value)| (name, value));
+        command.arg("bench").args(arguments).arg("--json").envs(envs).kill_on_drop(true);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let output = command.output().await.map_err(|error| error.to_string())?;
+        if !output.status.success() {
+            let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+            return Err(format!("peerd bench {}: {complaint}", arguments.join(" ")));
+        }
+        serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())
+    }
+}
+
+impl Servers {
+    fn url(&self) -> String {
+        match self {
+            Self::One(nats) => nats.url(),
+            Self::Three(cluster) => cluster.urls().join(","),
+        }
+    }
+}
