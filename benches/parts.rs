@@ -3,7 +3,6 @@
 //! `make bench-parts`. A figure that rises by much without a reason is worth a look; what counts for
 //! who uses peerd is in docs/performance.md.
 
-#![expect(missing_docs, reason = "criterion's macros make what cannot be documented")]
 #![expect(clippy::expect_used, reason = "what is measured is known to fit")]
 
 use std::hint::black_box;

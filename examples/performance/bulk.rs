@@ -1,6 +1,8 @@
 //! Fills a store faster than peerd would: valid records, written into the streams directly, while
 //! nobody else writes.
 
+use std::{ops::Range, time::Duration};
+
 use async_nats::{
     Client,
     jetstream::{self, Context},
@@ -31,8 +33,8 @@ const PARTITIONS: u16 = 8;
 const MESSAGES_EACH: u64 = 10;
 /// Messages that wait for an acknowledgement: that of the last one holds for all before it.
 const AT_ONCE: u64 = 500;
-/// How long ago they were sent, as their records say.
-const AGE_MS: u64 = 24 * 60 * 60 * 1000;
+/// Between two messages that are written as a sender would send them: ten a second.
+const PACE: Duration = Duration::from_millis(100);
 
 /// Who wrote how many messages to whom.
 #[derive(Clone, Debug)]
@@ -40,6 +42,9 @@ pub(crate) struct Conversation {
     pub(crate) sender: UserId,
     pub(crate) receiver: UserId,
     pub(crate) messages: u64,
+    /// Which of them, counted from 0, are written as slowly as a sender would send them. A message
+    /// that somebody names is looked for by its time, so what came at about that time counts.
+    pub(crate) slow: Range<u64>,
 }
 
 /// Where a message is.
@@ -71,6 +76,7 @@ pub(crate) async fn fill(url: &str, conversations: u64) -> Result<u64, String> {
             sender: user(&format!("full-s{number}"))?,
             receiver: user(&format!("full-r{number}"))?,
             messages: MESSAGES_EACH,
+            slow: 0..0,
         })
     };
     let all: Result<Vec<_>, String> = (0..conversations).map(conversation).collect();
@@ -84,9 +90,10 @@ pub(crate) async fn conversation(
     url: &str,
     users: &str,
     messages: u64,
+    slow: Range<u64>,
 ) -> Result<Vec<Stored>, String> {
     let (sender, receiver) = (user(&format!("{users}-s0"))?, user(&format!("{users}-r0"))?);
-    write(url, vec![Conversation { sender, receiver, messages }]).await
+    write(url, vec![Conversation { sender, receiver, messages, slow }]).await
 }
 
 /// Writes conversations; answers all messages, those of one in their order.
@@ -107,7 +114,7 @@ pub(crate) async fn write(
         let subject = subjects.log(ours, &receiver, &sender);
         by_partition[usize::from(ours.0)].push(Growing { conversation, subject, newest: None });
     }
-    let settings = Settings { changed: OrderKey::at_ms(sent_ms()), ..Settings::default() };
+    let settings = Settings { changed: OrderKey::at_ms(now_ms()), ..Settings::default() };
     let entry = entry::encode_settings(&settings).map_err(|error| error.to_string())?;
     let entries = (0..PARTITIONS).zip(entries).map(|(number, subjects)| {
         let (writer, entry) =
@@ -117,7 +124,7 @@ pub(crate) async fn write(
             for subject in subjects {
                 writer.write(subject, entry.clone()).await?;
             }
-            writer.end().await
+            writer.flush().await
         }
     });
     try_join_all(entries).await?;
@@ -127,8 +134,8 @@ pub(crate) async fn write(
     Ok(try_join_all(logs).await?.concat())
 }
 
-fn sent_ms() -> u64 {
-    Clock::system().now().wall_ms - AGE_MS
+fn now_ms() -> u64 {
+    Clock::system().now().wall_ms
 }
 
 /// Writes the messages of one partition, the conversations by turns as they would come.
@@ -139,21 +146,30 @@ async fn messages(
     mut conversations: Vec<Growing>,
 ) -> Result<Vec<Stored>, String> {
     let mut writer = Writer::new(client, context, StreamId::Log(partition)).await?;
-    let (clock, sent_ms, mut stored) = (KeyClock::default(), sent_ms(), Vec::new());
+    let (clock, mut stored) = (KeyClock::default(), Vec::new());
     let rounds = conversations.iter().map(|growing| growing.conversation.messages).max();
     for round in 0..rounds.unwrap_or_default() {
         for growing in &mut conversations {
             if round >= growing.conversation.messages {
                 continue;
             }
-            let placed = growing.next(partition, &clock, sent_ms);
+            let is_slow = growing.conversation.slow.contains(&round);
+            if is_slow {
+                // What was written before it is stored before it.
+                writer.flush().await?;
+                tokio::time::sleep(PACE).await;
+            }
+            let placed = growing.next(partition, &clock, now_ms());
             let record = record::encode(&placed, None).map_err(|error| error.to_string())?;
             let stream_seq = writer.write(growing.subject.clone(), record).await?;
             stored.push(Stored { stream_seq, id: placed.message.id() });
             growing.newest = Some(placed.head(stream_seq));
+            if is_slow {
+                writer.flush().await?;
+            }
         }
     }
-    writer.end().await?;
+    writer.flush().await?;
     Ok(stored)
 }
 
@@ -228,10 +244,12 @@ impl Writer {
         }
     }
 
-    async fn end(mut self) -> Result<(), String> {
-        match self.held_back.take() {
-            Some((subject, body)) => self.acknowledged(subject, body).await,
-            None => Ok(()),
+    /// Waits until everything is stored.
+    async fn flush(&mut self) -> Result<(), String> {
+        if let Some((subject, body)) = self.held_back.take() {
+            self.acknowledged(subject, body).await?;
+            self.newest_seq += 1;
         }
+        Ok(())
     }
 }

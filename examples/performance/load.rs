@@ -143,7 +143,7 @@ pub(crate) async fn long(effort: &Effort) -> Result<Vec<Figure>, String> {
     let mut stage = Stage::start(Kind::One, &[]).await?;
     stage.end_peerd().await;
     for (users, messages) in [("long", effort.long), ("short", SHORT)] {
-        bulk::conversation(&stage.url(), users, messages).await?;
+        bulk::conversation(&stage.url(), users, messages, 0..0).await?;
     }
     stage.start_peerd().await?;
     let (mut long, mut short) = (Vec::new(), Vec::new());

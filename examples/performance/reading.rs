@@ -27,6 +27,8 @@ const PARTITIONS: u16 = 8;
 const PAGE: usize = 30;
 /// The page far back that is held against the first.
 const FAR: usize = 1000;
+/// Messages before that page that are written as slowly as a sender would send them.
+const SLOW: u64 = 60;
 /// Conversations of a user who has many.
 const CONVERSATIONS: usize = 200;
 /// By when a read must be there.
@@ -108,7 +110,10 @@ fn history(anchor: Option<String>) -> Value {
 pub(crate) async fn history_pages(effort: &Effort) -> Result<Vec<Figure>, String> {
     let mut stage = Stage::start(Kind::One, &[]).await?;
     stage.end_peerd().await;
-    let stored = bulk::conversation(&stage.url(), "long", effort.long).await?;
+    // The message before which the page far back ends, and those shortly before it.
+    let anchor = effort.long.saturating_sub(count(PAGE * (FAR - 1)));
+    let slow = anchor.saturating_sub(SLOW)..anchor + 1;
+    let stored = bulk::conversation(&stage.url(), "long", effort.long, slow).await?;
     stage.start_peerd().await?;
     let client = support::Client::connect(&stage.url()).await;
     support::login(&client, "long-r0").await;
@@ -117,8 +122,7 @@ pub(crate) async fn history_pages(effort: &Effort) -> Result<Vec<Figure>, String
     let partition = subjects.partition(&receiver);
     let mut raw = Raw::new(client.nats(), partition).await?;
     let newest = stored.len().checked_sub(PAGE).and_then(|first| stored.get(first));
-    // The page before which there are as many pages as it takes.
-    let far = stored.len().checked_sub(PAGE * (FAR - 1)).and_then(|before| stored.get(before));
+    let far = usize::try_from(anchor).ok().and_then(|anchor| stored.get(anchor));
     let (Some(newest), Some(far)) = (newest, far) else {
         return Err(format!("{} messages are too few for page {FAR}", stored.len()));
     };
@@ -168,6 +172,10 @@ pub(crate) async fn history_pages(effort: &Effort) -> Result<Vec<Figure>, String
     ])
 }
 
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
 fn user_id(name: &str) -> Result<UserId, String> {
     UserId::new(name, "userID").map_err(|error| error.to_string())
 }
@@ -186,7 +194,12 @@ pub(crate) async fn first_call(effort: &Effort) -> Result<Vec<Figure>, String> {
     for (number, user) in users.iter().enumerate() {
         for other in 0..CONVERSATIONS {
             let sender = user_id(&format!("wide-s{number}-{other}"))?;
-            conversations.push(Conversation { sender, receiver: user_id(user)?, messages: 1 });
+            conversations.push(Conversation {
+                sender,
+                receiver: user_id(user)?,
+                messages: 1,
+                slow: 0..0,
+            });
         }
     }
     bulk::write(&stage.url(), conversations).await?;
