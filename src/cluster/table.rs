@@ -58,7 +58,6 @@ impl Table {
     }
 
     /// Ends with the next change from now on, awaited or not.
-    #[must_use]
     pub fn changed(&self) -> Notified<'_> {
         self.changed.notified()
     }
