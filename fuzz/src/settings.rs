@@ -1,0 +1,53 @@
+//! The configuration: a text of TOML, in which a line `PEERD__…=…` is a variable of the environment.
+
+use peerd::config::read;
+
+/// See [`super::Target::check`].
+///
+/// # Panics
+///
+/// Where something does not hold.
+pub fn check(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let variable = |line: &str| line.starts_with("PEERD__");
+    let variables = text.lines().filter(|line| variable(line));
+    let variables: Vec<_> = variables.filter_map(|line| line.split_once('=')).collect();
+    let rest: Vec<&str> = text.lines().filter(|line| !variable(line)).collect();
+    let config = match read(&rest.join("\n"), &variables) {
+        Ok(config) => config,
+        Err(problems) => {
+            assert!(!problems.0.is_empty(), "refused without a reason");
+            assert!(problems.0.iter().all(|problem| !problem.is_empty()));
+            return;
+        }
+    };
+    let written = toml::to_string(&config).expect("a configuration is TOML");
+    assert_eq!(read(&written, &[]).as_ref(), Ok(&config), "written, it is read as another");
+    if let Err(problems) = config.settings() {
+        assert!(!problems.0.is_empty(), "refused without a reason");
+    }
+    let shown = config.without_secrets();
+    assert!(shown.nats.password.is_empty() || shown.nats.password == "(hidden)");
+    for server in &shown.nats.servers {
+        let login = server.rsplit_once('@').map(|(login, _)| login);
+        assert!(login.is_none_or(|login| login.ends_with("(hidden)")), "a login is shown");
+    }
+}
+
+/// See [`super::Target::seeds`].
+#[must_use]
+pub fn seeds() -> Vec<Vec<u8>> {
+    let shipped = include_str!("../../config/peerd.toml");
+    let mut seeds = vec![
+        b"PEERD__NATS__SERVERS=nats://a:1,nats://user:secret@b:2\nPEERD__NATS__PASSWORD=0123\n"
+            .to_vec(),
+        b"partitions = 4\n[limits]\ntext_bytes = 100\nPEERD__LIMITS__TEXT_BYTES=200\n".to_vec(),
+        b"[stream]\nstorage = \"memory\"\nreplicas = 3\n[log]\nformat = \"json\"\n".to_vec(),
+    ];
+    // A section of the shipped file each.
+    seeds.extend(shipped.split("\n[").map(|part| {
+        let is_section = !part.starts_with('#');
+        [if is_section { "[" } else { "" }, part].concat().into_bytes()
+    }));
+    seeds
+}

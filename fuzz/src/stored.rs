@@ -1,0 +1,216 @@
+//! What is stored: records of messages and the entries of the state streams. The first byte chooses
+//! the kind, the rest are the bytes.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use peerd::domain::content::Content;
+use peerd::domain::conversation::{Conversation, Settings};
+use peerd::domain::id::{OrderKey, Partition, UserId};
+use peerd::domain::message::Direction;
+use peerd::domain::receive::Placed;
+use peerd::wire::encoding::Encoding;
+use peerd::wire::entry;
+use peerd::wire::record::{self, RecordError, StoredMessage};
+use peerd::wire::reply::{Reply, ReplyBody};
+
+use super::corpus::named;
+
+const PARTITION: Partition = Partition(7);
+/// Numbers of the protocol are below this, so that every JSON reader holds them exactly.
+pub(super) const NUMBER_END: u64 = 1 << 53;
+/// An error says what cannot be read and why; it never quotes.
+const ERROR_MAX_BYTES: usize = 64;
+const VERSION_NEWEST: u8 = 1;
+
+/// See [`super::Target::check`].
+///
+/// # Panics
+///
+/// Where something does not hold.
+pub fn check(data: &[u8]) {
+    let Some((kind, bytes)) = data.split_first() else { return };
+    match kind % super::KINDS {
+        0 => {
+            if let Some(stored) = survives(bytes, read_record, write_record) {
+                message(&stored, bytes);
+            }
+        }
+        1 => {
+            if let Some(account) = survives(bytes, entry::decode_account, |account| {
+                entry::encode_account(account).expect("writable")
+            }) {
+                assert!(account.revision < NUMBER_END);
+            }
+        }
+        2 => {
+            if let Some(settings) = survives(bytes, entry::decode_settings, |settings| {
+                entry::encode_settings(settings).expect("writable")
+            }) {
+                conversation(settings);
+            }
+        }
+        3 => {
+            let page = survives(bytes, entry::decode_page, |page| {
+                entry::encode_page(page).expect("writable")
+            });
+            if let Some(page) = page {
+                assert!(page.as_bytes().len() <= 1024 / 8, "more than a page");
+            }
+        }
+        4 if bytes.is_empty() => assert_eq!(entry::decode_block(bytes), Ok(false)),
+        4 => {
+            let block = survives(bytes, entry::decode_block, |is_blocked| {
+                entry::encode_block(*is_blocked).expect("writable")
+            });
+            assert_ne!(block, Some(false), "only nothing says that nobody is blocked");
+        }
+        _ => {}
+    }
+}
+
+/// What is read can be written and is read again as the same; nothing that is nearly it is read;
+/// and a later version is refused for what it is.
+pub(super) fn survives<T: Debug + PartialEq>(
+    bytes: &[u8],
+    read: impl Fn(&[u8]) -> Result<T, RecordError>,
+    write: impl Fn(&T) -> Bytes,
+) -> Option<T> {
+    let value = match read(bytes) {
+        Ok(value) => value,
+        Err(error) => {
+            assert!(error.problem.len() <= ERROR_MAX_BYTES, "{error}");
+            if let Some(version) = version(bytes).filter(|version| *version != VERSION_NEWEST) {
+                assert_eq!(error.problem, format!("its version {version} is unknown"));
+            }
+            return None;
+        }
+    };
+    assert_eq!(version(bytes), Some(VERSION_NEWEST), "read whatever its version");
+    let written = write(&value);
+    assert_eq!(read(&written).as_ref(), Ok(&value), "written, it is read as something else");
+    let tail = bytes.len().to_le_bytes()[0] ^ bytes[bytes.len() - 1];
+    assert!(read(&[bytes, &[tail]].concat()).is_err(), "read with {tail:02x} after its end");
+    let cut = 1 + bytes.len() % (written.len() - 1);
+    assert!(read(&written[..cut]).is_err(), "read although its end is missing");
+    let mut later = written.to_vec();
+    later[1] = VERSION_NEWEST + 1;
+    let unknown = format!("its version {} is unknown", VERSION_NEWEST + 1);
+    assert_eq!(read(&later).err().map(|error| error.problem), Some(unknown));
+    Some(value)
+}
+
+/// The version, where there is one: after the header of an array of one or two bytes.
+fn version(bytes: &[u8]) -> Option<u8> {
+    let version = match bytes {
+        [0x90..=0x9f, version, ..] | [0xdc, _, _, version, ..] => *version,
+        _ => return None,
+    };
+    (version <= 0x7f).then_some(version)
+}
+
+fn user(id: &str) -> UserId {
+    UserId::new(id, "userID").expect("a userID")
+}
+
+fn read_record(bytes: &[u8]) -> Result<StoredMessage, RecordError> {
+    let stored = record::decode(bytes, &user("alice"), &user("bob"), PARTITION);
+    let key = record::key(bytes);
+    if let Ok(stored) = &stored {
+        assert_eq!(key, Ok(stored.message.key));
+    }
+    stored
+}
+
+fn write_record(stored: &StoredMessage) -> Bytes {
+    let placed = Placed {
+        message: stored.message.clone(),
+        mark: stored.mark,
+        page: stored.page,
+        expected_seq: 0,
+    };
+    record::encode(&placed, stored.push.as_ref()).expect("writable")
+}
+
+/// A message that was read can be counted on from, named and shown.
+fn message(stored: &StoredMessage, bytes: &[u8]) {
+    let StoredMessage { message, mark, .. } = stored;
+    assert!(message.key.0 < NUMBER_END && mark.seq < NUMBER_END && mark.counted < NUMBER_END);
+    assert!(message.timestamp_ms < NUMBER_END);
+    assert_eq!(message.seq, mark.seq);
+    let id = message.id();
+    assert_eq!((id.key(), id.partition()), (message.key, PARTITION));
+    let head = stored.head(9);
+    assert!(head.page.first > 0, "a page that begins nowhere");
+    let next = head.next_pointers();
+    assert!(next.first == 0 || next == head.page);
+    let content = &message.content;
+    assert!(content.size_bytes() <= bytes.len(), "more text than there were bytes");
+    assert!(depth(content) <= 64, "nested {} deep", depth(content));
+    let received = Conversation { received: Some(head), ..Conversation::default() };
+    assert_eq!(received.unread(), mark.counted);
+    let reply = Reply::Sent { message: Arc::new(message.clone()), is_duplicate: false };
+    for encoding in [Encoding::Json, Encoding::MessagePack] {
+        let body = ReplyBody { reply: &reply, viewer: &message.receiver };
+        encoding.encode(&body).expect("what was stored can be shown");
+    }
+}
+
+fn depth(content: &Content) -> usize {
+    match content {
+        Content::Multiple { infos } => 1 + infos.iter().map(depth).max().unwrap_or_default(),
+        Content::Combine { messages, .. } => {
+            let depths = messages.iter().map(|excerpt| depth(&excerpt.content));
+            1 + depths.max().unwrap_or_default()
+        }
+        Content::Text { .. }
+        | Content::Command { .. }
+        | Content::Image { .. }
+        | Content::File { .. }
+        | Content::Audio { .. }
+        | Content::Video { .. }
+        | Content::Custom { .. } => 1,
+    }
+}
+
+/// A conversation with settings that were read can be counted and changed.
+fn conversation(settings: Settings) {
+    for number in [
+        settings.changed.0,
+        settings.read.counted,
+        settings.received_mark.seq,
+        settings.sent_mark.seq,
+        settings.deleted_unread,
+        settings.cleared_received.key.0,
+    ] {
+        assert!(number < NUMBER_END, "a number that no counter reaches");
+    }
+    let mut conversation = Conversation { settings, ..Conversation::default() };
+    let unread = conversation.unread();
+    assert!(unread <= conversation.received_mark().counted);
+    let seq = conversation.received_mark().seq;
+    let mut deleted = conversation.settings.deleted.clone();
+    deleted.insert(Direction::Receive, seq);
+    assert!(deleted.contains(Direction::Receive, seq));
+    deleted.spill();
+    let changed = conversation.changed_settings(OrderKey(1), |settings| settings.deleted = deleted);
+    conversation.adopt_settings(changed, 1);
+    assert_eq!(conversation.unread(), unread);
+}
+
+/// See [`super::Target::seeds`].
+#[must_use]
+pub fn seeds() -> Vec<Vec<u8>> {
+    let files = [
+        (0, include_str!("../../tests/golden/records-v1.txt")),
+        (1, include_str!("../../tests/golden/accounts-v1.txt")),
+        (2, include_str!("../../tests/golden/settings-v1.txt")),
+        (3, include_str!("../../tests/golden/pages-v1.txt")),
+        (4, include_str!("../../tests/golden/blocks-v1.txt")),
+    ];
+    let seeds = files.into_iter().flat_map(|(kind, file)| {
+        named(file).into_iter().map(move |bytes| [&[kind][..], &bytes].concat())
+    });
+    seeds.collect()
+}
