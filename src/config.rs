@@ -260,10 +260,13 @@ impl Config {
     }
 }
 
-/// An address without the user and password that it may hold.
+/// An address without the user and password that it may hold. Only what is nothing but a scheme is
+/// shown of what stands before the host: a password may look like the beginning of an address.
 fn without_login(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-    let Some((_, address)) = rest.rsplit_once('@') else { return url.to_owned() };
-    let scheme = if scheme.is_empty() { String::new() } else { format!("{scheme}://") };
-    format!("{scheme}(hidden)@{address}")
+    let Some((login, host)) = url.rsplit_once('@') else { return url.to_owned() };
+    let scheme = login.split_once("://").map(|(scheme, _)| scheme);
+    match scheme.filter(|scheme| scheme.bytes().all(|byte| byte.is_ascii_alphabetic())) {
+        Some(scheme) => format!("{scheme}://(hidden)@{host}"),
+        None => format!("(hidden)@{host}"),
+    }
 }

@@ -29,8 +29,10 @@ pub fn check(data: &[u8]) {
     let shown = config.without_secrets();
     assert!(shown.nats.password.is_empty() || shown.nats.password == "(hidden)");
     for server in &shown.nats.servers {
-        let login = server.rsplit_once('@').map(|(login, _)| login);
-        assert!(login.is_none_or(|login| login.ends_with("(hidden)")), "a login is shown");
+        let Some((login, _)) = server.rsplit_once('@') else { continue };
+        let scheme = login.strip_suffix("(hidden)").map(|scheme| scheme.trim_end_matches("://"));
+        let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphabetic());
+        assert!(scheme.is_some_and(is_plain), "of a login is shown {login:?}");
     }
 }
 
