@@ -11,8 +11,6 @@ mod board;
 mod complaint;
 #[path = "demo_cluster/felt.rs"]
 mod felt;
-#[path = "demo_cluster/listeners.rs"]
-mod listeners;
 #[path = "demo_cluster/lookout.rs"]
 mod lookout;
 #[path = "demo_cluster/meter.rs"]
@@ -30,13 +28,12 @@ mod verdict;
 #[path = "../tests/faults"]
 #[allow(dead_code, reason = "the tests use more of it")]
 mod faults {
-    pub(crate) mod account;
     // In place of the tests' own: the same, with a watch in its hand.
     #[path = "../../examples/demo_cluster/caller.rs"]
     pub(crate) mod caller;
-    pub(crate) mod checker;
     pub(crate) mod load;
     pub(crate) mod look;
+    pub(crate) mod notes;
     pub(crate) mod random;
     pub(crate) mod reading;
 }

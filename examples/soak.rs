@@ -31,11 +31,10 @@ mod watcher;
 #[path = "../tests/faults"]
 #[allow(dead_code, reason = "the tests use more of it")]
 mod faults {
-    pub(crate) mod account;
     pub(crate) mod caller;
-    pub(crate) mod checker;
     pub(crate) mod load;
     pub(crate) mod look;
+    pub(crate) mod notes;
     pub(crate) mod random;
     pub(crate) mod reading;
 }
@@ -61,6 +60,9 @@ struct Arguments {
     /// How long the load goes on.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=10_080))]
     minutes: u64,
+    /// Leave the nats-servers alone.
+    #[arg(long)]
+    spare_nats: bool,
     /// The folder for the series, the report, the picture, and the logs of a run that failed.
     #[arg(long, default_value = "target/soak")]
     out: PathBuf,
@@ -94,7 +96,7 @@ async fn run(arguments: &Arguments) -> Result<bool, Failure> {
     std::fs::create_dir_all(&arguments.out)?;
     let span = Duration::from_secs(arguments.minutes * 60);
     let mut stage = Stage::set(span).await?;
-    let verdict = match stage.play(span).await {
+    let verdict = match stage.play(span, arguments.spare_nats).await {
         Ok(()) => stage.judge().await,
         Err(failure) => Err(failure),
     };

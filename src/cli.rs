@@ -7,6 +7,7 @@ mod check_config;
 pub mod readable;
 mod serve;
 mod status;
+mod verify;
 mod watch;
 
 use std::future::Future;
@@ -113,6 +114,21 @@ enum Command {
         #[command(flatten)]
         source: Source,
     },
+    /// Hold what clients wrote down against what is stored; exit 0 when nothing is wrong.
+    #[command(after_help = verify::HELP)]
+    Verify {
+        /// The notes of the clients, a file each.
+        #[arg(required = true)]
+        notes: Vec<PathBuf>,
+        /// By how many milliseconds the clocks of two clients may differ.
+        #[arg(long, value_name = "MS", default_value_t = 0)]
+        clock_slack_ms: u64,
+        /// One JSON object, for programs.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        source: Source,
+    },
     /// Print what users are told, one JSON object a line, until interrupted.
     Watch {
         /// The userIDs.
@@ -163,6 +179,10 @@ impl Arguments {
             }
             Command::Audit { user, json, source } => {
                 with_settings(&source, |settings, _| audit::run(settings, user, json))
+            }
+            Command::Verify { notes, clock_slack_ms, json, source } => {
+                let asked = verify::Asked { notes, clock_slack_ms, as_json: json };
+                with_settings(&source, |settings, _| verify::run(settings, asked))
             }
             Command::Watch { users, source } => {
                 with_settings(&source, |settings, _| watch::run(settings, users))

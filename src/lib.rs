@@ -2,7 +2,7 @@
 //!
 //! The layers, each of which may use those above it in this list only (`tests/layering.rs` holds
 //! the imports to it): [`domain`], [`wire`], [`clock`] and [`link`], [`store`] and [`bus`], [`cluster`], [`runtime`],
-//! [`config`] and [`telemetry`], [`cli`].
+//! [`config`], [`telemetry`] and [`verify`], [`cli`].
 //! `ARCHITECTURE.md` is the map.
 
 pub mod bus;
@@ -16,4 +16,5 @@ pub mod link;
 pub mod runtime;
 pub mod store;
 pub mod telemetry;
+pub mod verify;
 pub mod wire;

@@ -7,6 +7,7 @@ pub mod jetstream;
 pub mod memory;
 pub mod provision;
 pub mod registry;
+pub mod scan;
 pub mod survey;
 
 mod direct_get;

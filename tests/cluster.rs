@@ -3,17 +3,16 @@
 //!
 //! Each run has a seed, printed with its figures; `CLUSTER_SEED=<seed>` makes the same choices
 //! again. How often and how long is in `cluster/settings.rs`, with the variables that raise it.
-//! What the clients do is in `faults/load.rs`, what must hold in `faults/checker.rs`.
+//! What the clients do is in `faults/load.rs`, what must hold in `src/verify.rs`, which has their notes.
 
 mod support;
 
 #[path = "faults"]
 mod faults {
-    pub(crate) mod account;
     pub(crate) mod caller;
-    pub(crate) mod checker;
     pub(crate) mod load;
     pub(crate) mod look;
+    pub(crate) mod notes;
     pub(crate) mod random;
     pub(crate) mod reading;
 }

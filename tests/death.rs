@@ -1,17 +1,16 @@
 //! Kills peerd and nats-server under load, and holds what is left against what was answered.
 //!
 //! Each run has a seed, printed with its figures; `DEATH_SEED=<seed>` makes the same choices
-//! again. What the clients do is in `faults/load.rs`, what must hold in `faults/checker.rs`.
+//! again. What the clients do is in `faults/load.rs`, what must hold in `src/verify.rs`, which has their notes.
 
 mod support;
 
 #[path = "faults"]
 mod faults {
-    pub(crate) mod account;
     pub(crate) mod caller;
-    pub(crate) mod checker;
     pub(crate) mod load;
     pub(crate) mod look;
+    pub(crate) mod notes;
     pub(crate) mod random;
     pub(crate) mod reading;
 }

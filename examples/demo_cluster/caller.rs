@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::meter::Meter;
+use crate::{faults::notes::Notes, meter::Meter};
 
 #[path = "../../tests/faults/caller.rs"]
 mod unwatched;
@@ -32,6 +32,11 @@ impl Caller {
         let callers = unwatched::Caller::connect_each(servers, Manner::Impatient).await?;
         let watched = |unwatched| Self { unwatched, meter: Arc::clone(meter) };
         Ok(callers.into_iter().map(watched).collect())
+    }
+
+    /// What is noted of this caller and those that were connected with it.
+    pub(crate) fn notes(&self) -> Arc<Notes> {
+        self.unwatched.notes()
     }
 
     /// Repeats one call until it succeeds.

@@ -12,11 +12,11 @@ use crate::{
     faults::{
         caller::{CALL_DEADLINE, Caller, Failure},
         load::{Load, Plan},
+        notes::Disturbed,
         random::Random,
         reading,
     },
     felt::{self, Felt},
-    listeners::Listeners,
     lookout::look_out,
     support::{NatsCluster, Peerd, run_cli_env},
     verdict,
@@ -43,7 +43,8 @@ pub(crate) struct Stage {
     board: Arc<Board>,
     load: Option<Load>,
     callers: Vec<Caller>,
-    listeners: Listeners,
+    /// Who hears what users are told.
+    _listeners: JoinSet<()>,
     /// What looks and what draws.
     _watchers: JoinSet<()>,
     peerds: Vec<Peerd>,
@@ -67,7 +68,11 @@ impl Stage {
             peerds.push(peerd);
         }
         let callers = Caller::connect_each(&servers, &board.meter).await?;
-        let listeners = Listeners::start(&servers).await?;
+        let mut listeners = JoinSet::new();
+        for server in &servers {
+            // Each stays with its server: an event that any of them heard was told.
+            callers[0].notes().listen(std::slice::from_ref(server), &mut listeners).await?;
+        }
         board.event(&format!("logging {} users in …\n", PLAN.users));
         let mut random = Random::new(Random::seed("DEMO_SEED"));
         let load = Load::start(&callers, PLAN, &mut random).await?;
@@ -79,7 +84,7 @@ impl Stage {
             board: Arc::clone(board),
             load: Some(load),
             callers,
-            listeners,
+            _listeners: listeners,
             _watchers: watchers,
             peerds,
             nats,
@@ -99,7 +104,7 @@ impl Stage {
     /// Kills a nats-server and starts it again.
     pub(crate) async fn kill_nats(&mut self, node: usize) -> Result<Felt, Failure> {
         let name = format!("nats-server {}", node + 1);
-        let fault = self.fault(&format!("kill -9 {name}"))?;
+        let fault = self.fault(&format!("kill -9 {name}"), Some(Disturbed::Nats))?;
         self.nats.kill9(node);
         sleep(NATS_DEAD).await;
         self.nats.restart(node).await;
@@ -111,7 +116,7 @@ impl Stage {
     /// Kills a peerd, and starts it again once the others have taken its users over.
     pub(crate) async fn kill_peerd(&mut self, node: usize) -> Result<Felt, Failure> {
         let name = format!("peerd {}", node + 1);
-        let fault = self.fault(&format!("kill -9 {name}"))?;
+        let fault = self.fault(&format!("kill -9 {name}"), Some(Disturbed::Peerd))?;
         self.peerds[node].kill9();
         sleep(PEERD_DEAD).await;
         self.peerds[node].spawn_again();
@@ -122,7 +127,7 @@ impl Stage {
 
     /// Restarts the peerds one by one, in order, as an update does.
     pub(crate) async fn restart_all_peerds(&mut self) -> Result<Felt, Failure> {
-        let fault = self.fault("now a rolling restart")?;
+        let fault = self.fault("now a rolling restart", None)?;
         for node in 0..NODES {
             let name = format!("peerd {}", node + 1);
             self.board.event(&format!("{name} is told to end"));
@@ -142,10 +147,11 @@ impl Stage {
     pub(crate) async fn judge(&mut self, felt: &[Felt]) -> Result<bool, Failure> {
         self.board.event("the users stop, everything is read back");
         let Some(load) = self.load.take() else { return Err("no load".into()) };
-        let account = load.finish().await?;
-        let views = reading::read(&self.callers[0], &account).await?;
+        let pairs = load.finish().await?;
+        let read = reading::read(&self.callers[0], &pairs).await?;
+        let verdict = self.callers[0].notes().verify(&self.nats.urls().join(",")).await?;
         self.board.close();
-        let mut is_good = verdict::pronounce(&account, &views, &self.listeners);
+        let mut is_good = verdict::pronounce(&verdict, read);
         say(&format!("\n{}\n", felt::table(felt)));
         let servers = self.nats.urls().join(",");
         let status = run_cli_env(&["status"], &[("PEERD__NATS__SERVERS", &servers)]).await;
@@ -179,7 +185,10 @@ impl Stage {
     }
 
     /// A fault begins: what users feel from now on is felt of it.
-    fn fault(&self, what: &str) -> Result<Fault, Failure> {
+    fn fault(&self, what: &str, disturbed: Option<Disturbed>) -> Result<Fault, Failure> {
+        if let Some(disturbed) = disturbed {
+            self.callers[0].notes().disturbed(disturbed)?;
+        }
         let load = self.load.as_ref().ok_or("no load")?;
         self.board.event(what);
         self.board.meter.begin();
@@ -191,6 +200,7 @@ impl Stage {
         let load = self.load.as_ref().ok_or("no load")?;
         load.answered(fault.epoch, fault.since).await?;
         self.whole().await?;
+        self.callers[0].notes().calm()?;
         sleep(CALM).await;
         let felt = Felt { what: what.to_owned(), phase: self.board.meter.phase() };
         self.board.event(&felt.to_string());

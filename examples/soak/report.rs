@@ -22,8 +22,8 @@ pub(crate) struct Verdict {
     /// Calls that were answered with success.
     pub(crate) calls: u64,
     pub(crate) attempts: String,
-    pub(crate) acked: usize,
-    pub(crate) marks: usize,
+    /// What `peerd verify` said.
+    pub(crate) verified: Value,
     pub(crate) users: usize,
     pub(crate) read: usize,
     /// Users that the owners recounted in the end.
@@ -69,7 +69,7 @@ impl Report {
     }
 
     fn json(&self) -> Value {
-        let Verdict { seed, calls, acked, marks, users, read, audited, faults, attempts } =
+        let Verdict { seed, calls, verified, users, read, audited, faults, attempts } =
             &self.verdict;
         let lines = self.lines.iter().map(|(kind, judged)| {
             let title = kind.title();
@@ -89,8 +89,10 @@ impl Report {
         let done = self.done.iter().map(|(at, what)| json!({ "s": at.as_secs(), "what": what }));
         json!({
             "seconds": self.span.as_secs(), "seed": seed, "isGood": self.is_good(),
-            "callsAnswered": calls, "attempts": attempts, "messagesAcknowledged": acked,
-            "clearsMutesAndDeletes": marks, "users": users, "messagesReadBack": read,
+            "callsAnswered": calls, "attempts": attempts,
+            "messagesAcknowledged": verified["acknowledged"],
+            "clearsMutesAndDeletes": verified["changes"], "events": verified["events"],
+            "messagesTold": verified["told"], "users": users, "messagesReadBack": read,
             "usersAudited": audited,
             "wrong": faults, "lines": lines.collect::<Vec<_>>(),
             "faults": done.collect::<Vec<_>>(),
@@ -101,7 +103,8 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Verdict { acked, marks, users, read, audited, faults, attempts, .. } = &self.verdict;
+        let Verdict { verified, users, read, audited, faults, attempts, .. } = &self.verdict;
+        let (acked, marks) = (&verified["acknowledged"], &verified["changes"]);
         writeln!(f, "\n  {attempts}")?;
         writeln!(
             f,

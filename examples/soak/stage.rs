@@ -11,8 +11,8 @@ use tokio::{
 use crate::{
     faults::{
         caller::{CALL_DEADLINE, Caller, Failure, Manner, count},
-        checker,
         load::{Load, Plan},
+        notes::{self, Disturbed},
         random::Random,
         reading,
     },
@@ -81,6 +81,7 @@ pub(crate) struct Stage {
     watchers: JoinSet<Result<(), Failure>>,
     next_node: usize,
     seed: u64,
+    _listeners: JoinSet<()>,
     peerds: Vec<Peerd>,
     // Last, so that they outlive what uses them.
     nats: NatsCluster,
@@ -107,6 +108,8 @@ impl Stage {
         let seed = Random::seed("SOAK_SEED");
         say(&format!("SOAK_SEED={seed}; three nats-servers, three peerds, {} s", span.as_secs()));
         let callers = Caller::connect_each(&servers, Manner::Impatient).await?;
+        let mut listeners = JoinSet::new();
+        callers[0].notes().listen(&servers, &mut listeners).await?;
         let load = Load::start(&callers, PLAN, &mut Random::new(seed)).await?;
         let began = Instant::now();
         let mut watchers = JoinSet::new();
@@ -119,6 +122,7 @@ impl Stage {
             watchers,
             next_node: 0,
             seed,
+            _listeners: listeners,
             peerds,
             nats,
         })
@@ -129,11 +133,12 @@ impl Stage {
     }
 
     /// Lets the load work and does what the script says, for so long.
-    pub(crate) async fn play(&mut self, span: Duration) -> Result<(), Failure> {
+    pub(crate) async fn play(&mut self, span: Duration, spares_nats: bool) -> Result<(), Failure> {
         let between = (span / (FAULTS + 1)).max(LEAST_BETWEEN_FAULTS);
         let last = self.began + span.saturating_sub(between);
         let mut next = self.began + between;
-        for fault in SCRIPT.iter().cycle() {
+        let is_done = |fault: &&Fault| !(spares_nats && matches!(fault, Fault::KillNats));
+        for fault in SCRIPT.iter().filter(is_done).cycle() {
             if next > last {
                 break;
             }
@@ -155,6 +160,13 @@ impl Stage {
         self.watched.fault(self.began.elapsed(), &what);
         let since = Instant::now();
         let epoch = self.load.as_ref().ok_or("no load")?.new_epoch();
+        let notes = self.callers[0].notes();
+        match fault {
+            // Nobody is to notice.
+            Fault::Restart(_) => {}
+            Fault::Kill(_) | Fault::Pause(_) => notes.disturbed(Disturbed::Peerd)?,
+            Fault::KillNats => notes.disturbed(Disturbed::Nats)?,
+        }
         match fault {
             Fault::Restart(place) => self.restart(place).await?,
             Fault::Kill(place) => {
@@ -172,6 +184,7 @@ impl Stage {
         let load = self.load.as_ref().ok_or("no load")?;
         load.answered(epoch, since).await?;
         self.whole().await?;
+        notes.calm()?;
         let counts = self.callers[0].counts();
         say(&format!(
             "{:>5} s  {what:<24} well after {:>4.1} s; {}; {counts}",
@@ -239,12 +252,14 @@ impl Stage {
     /// Ends the load, and holds what every user sees against what was answered.
     pub(crate) async fn judge(&mut self) -> Result<Verdict, Failure> {
         let Some(load) = self.load.take() else { return Err("no load".into()) };
-        let account = load.finish().await?;
+        let pairs = load.finish().await?;
         sleep(CALM).await;
         // What is read now belongs to the verdict and not to the load.
         self.watchers.shutdown().await;
-        let views = reading::read(&self.callers[0], &account).await?;
-        let mut faults = checker::faults(&account, &views);
+        let read = reading::read(&self.callers[0], &pairs).await?;
+        let servers = self.nats.urls().join(",");
+        let verdict = self.callers[0].notes().verify(&servers).await?;
+        let mut faults = notes::faults(&verdict);
         for (place, peerd) in self.peerds.iter_mut().enumerate() {
             if !peerd.is_running() {
                 faults.push(format!("peerd {} has ended by itself", place + 1));
@@ -256,10 +271,9 @@ impl Stage {
             seed: self.seed,
             calls: count(&counts.done),
             attempts: counts.to_string(),
-            acked: account.sent.iter().filter(|sent| sent.ack.is_some()).count(),
-            marks: account.marks.len(),
-            users: views.len(),
-            read: views.values().flat_map(|view| view.histories.values()).map(Vec::len).sum(),
+            verified: verdict,
+            users: pairs.len(),
+            read,
             audited,
             faults,
         })
@@ -290,6 +304,7 @@ impl Stage {
 
     /// Copies the logs to where they outlive this program.
     pub(crate) fn keep_logs(&self, folder: &Path) -> std::io::Result<()> {
+        self.callers[0].notes().keep(folder)?;
         for node in 0..self.nats.len() {
             let name = format!("nats-server-{}.log", node + 1);
             std::fs::write(folder.join(name), self.nats.log(node))?;

@@ -44,7 +44,12 @@ pub(super) enum Done {
     /// held until another has it.
     Given { partition: Partition, seq: u64, turn: OwnedSemaphorePermit },
     /// It was tried to take a dead member's entry away.
-    Buried(MemberId),
+    Buried {
+        /// The member.
+        member: MemberId,
+        /// Where its entry was seen; `None` where the bucket may still have it there.
+        gone_seq: Option<u64>,
+    },
     /// These members do not answer.
     Probed(BTreeSet<MemberId>),
     /// The store was looked at.
@@ -174,9 +179,13 @@ impl<R: Registry, H: Host> Jobs<R, H> {
                     self.set.spawn(async move {
                         tracing::warn!(member = member.as_str(), "gives no sign of life any more");
                         let key = Key::Member(member.clone()).to_string();
-                        // Where it fails, it is still to be done.
-                        let _ = registry.delete(key, seq, Instant::now() + TRY).await;
-                        Done::Buried(member)
+                        let deleted = registry.delete(key, seq, Instant::now() + TRY).await;
+                        let is_gone = matches!(deleted, Err(AppendError::Conflict));
+                        if deleted.is_err() && !is_gone {
+                            // It is still to be done, and would fail again at once.
+                            sleep(REST).await;
+                        }
+                        Done::Buried { member, gone_seq: is_gone.then_some(seq) }
                     });
                 }
             }
@@ -272,7 +281,7 @@ impl<R: Registry, H: Host> Jobs<R, H> {
                 self.busy.remove(&partition);
                 self.rests_until = Instant::now() + REST;
             }
-            Done::Buried(member) => {
+            Done::Buried { member, .. } => {
                 self.burying.remove(&member);
             }
             Done::Probed(_) => self.is_probing = false,

@@ -410,6 +410,9 @@ impl<R: Registry, H: Host> Term<R, H> {
         if let Done::Probed(silent) = &done {
             self.silent.clone_from(silent);
         }
+        if let Done::Buried { member, gone_seq: Some(seq) } = &done {
+            self.view.disown(member, *seq);
+        }
         self.jobs.finish(done);
     }
 

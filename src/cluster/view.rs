@@ -88,6 +88,15 @@ impl View {
         }
     }
 
+    /// Takes an entry of a member for expired that the bucket does not have: a server that has read
+    /// its files anew may show what was gone. One that is newer is not concerned.
+    pub fn disown(&mut self, member: &MemberId, seq: u64) {
+        if let Some(seen) = self.members.get(member).filter(|seen| seen.seq == seq) {
+            self.expired.insert(member.clone(), seen.at_us);
+            self.members.remove(member);
+        }
+    }
+
     /// Takes a member for ended: this instance knows it for certain.
     pub fn end(&mut self, member: MemberId) {
         self.ended.insert(member);

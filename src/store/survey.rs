@@ -32,6 +32,8 @@ pub struct StreamState {
     pub messages: u64,
     /// Bytes that they take.
     pub bytes: u64,
+    /// The place of the newest that it ever held.
+    pub last_seq: u64,
     /// Copies that it should have, the leader's included.
     pub copies: usize,
     /// The copies that do not lead.
@@ -99,6 +101,7 @@ struct Config {
 struct State {
     messages: u64,
     bytes: u64,
+    last_seq: u64,
 }
 
 #[derive(Deserialize)]
@@ -144,6 +147,7 @@ fn read(body: &[u8]) -> Result<StreamState, Unseen> {
         leader,
         messages: answer.state.messages,
         bytes: answer.state.bytes,
+        last_seq: answer.state.last_seq,
         copies: config.num_replicas.max(1),
         replicas: replicas.into_iter().map(Replica::from).collect(),
         partitions: config.metadata.get(PARTITIONS_KEY).and_then(|number| number.parse().ok()),

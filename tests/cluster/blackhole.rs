@@ -8,7 +8,10 @@ use super::{
     waiting::say,
 };
 use crate::{
-    faults::caller::{Failure, Manner},
+    faults::{
+        caller::{Failure, Manner},
+        notes::Disturbed,
+    },
     support::{Flow, Nats, Proxy},
 };
 
@@ -28,6 +31,7 @@ async fn an_instance_cut_off_from_nats_answers_nothing_wrong_and_comes_back_by_i
     setup.instances[0] = proxy.url();
     // So many that each instance has some.
     setup.partitions = 32;
+    setup.disturbs = Some(Disturbed::Nats);
     let mut scene = Scene::start(setup).await?;
     scene.until_owner(0).await?;
     let pid = scene.peerds[0].pid();

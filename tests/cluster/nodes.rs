@@ -7,7 +7,10 @@ use super::{
     waiting::say,
 };
 use crate::{
-    faults::caller::{Failure, Manner},
+    faults::{
+        caller::{Failure, Manner},
+        notes::Disturbed,
+    },
     support::NatsCluster,
 };
 
@@ -47,6 +50,7 @@ fn setup(nats: &NatsCluster) -> Setup {
         *instance = urls.join(",");
         urls.rotate_left(1);
     }
+    setup.disturbs = Some(Disturbed::Nats);
     setup.replicas = 3;
     setup.partitions = 4;
     setup

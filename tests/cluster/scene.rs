@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, sync::Arc, time::Duration};
 
-use tokio::time::Instant;
+use tokio::{task::JoinSet, time::Instant};
 
 use super::{
     owners::{Owners, Ownership},
@@ -12,8 +12,8 @@ use super::{
 use crate::{
     faults::{
         caller::{Caller, Counts, Failure, Manner},
-        checker,
         load::{Load, Plan, RECOVERY_DEADLINE, Recovery},
+        notes::{self, Disturbed},
         random::Random,
         reading,
     },
@@ -45,6 +45,8 @@ pub(super) struct Setup {
     pub(super) replicas: u32,
     pub(super) plan: Plan,
     pub(super) manner: Manner,
+    /// What a fault disturbs; `None`: nobody is to notice.
+    pub(super) disturbs: Option<Disturbed>,
     /// How soon everybody must be answered again after a fault.
     pub(super) bound: Duration,
 }
@@ -60,6 +62,8 @@ impl Setup {
             replicas: 1,
             plan: Plan { racing_pairs: 4, ..Plan::sends(16, 100) },
             manner,
+            // Who takes anything but a success for a fault takes anything that is missing for one.
+            disturbs: (manner != Manner::Strict).then_some(Disturbed::Peerd),
             bound: RECOVERY_DEADLINE,
         }
     }
@@ -108,6 +112,7 @@ pub(super) struct Scene {
     callers: Vec<Caller>,
     faults: u32,
     recoveries: Vec<Recovery>,
+    _listeners: JoinSet<()>,
 }
 
 impl Scene {
@@ -119,6 +124,8 @@ impl Scene {
         let peerds = start_instances(&setup.instances, &setup.settings()).await?;
         let owners = Owners::connect(&setup.clients, setup.partitions).await?;
         let callers = Caller::connect_each(&setup.clients, setup.manner).await?;
+        let mut listeners = JoinSet::new();
+        callers[0].notes().listen(&setup.clients, &mut listeners).await?;
         let load = Load::start(&callers, setup.plan, &mut random).await?;
         let mut scene = Self {
             random,
@@ -130,6 +137,7 @@ impl Scene {
             callers,
             faults: 0,
             recoveries: Vec::new(),
+            _listeners: listeners,
         };
         // Every pair has written before the first fault.
         scene.answered(1, Instant::now()).await?;
@@ -139,6 +147,10 @@ impl Scene {
 
     /// Lets the load work until a random moment.
     pub(super) async fn work_a_while(&mut self) {
+        // What was done before is over.
+        if let Err(error) = self.callers[0].notes().calm() {
+            say(&format!("no notes: {error}"));
+        }
         tokio::time::sleep(self.random.pause(LONGEST_WORK_MS)).await;
     }
 
@@ -156,6 +168,11 @@ impl Scene {
     /// Counts a fault; calls that begin from now on belong to the epoch that this answers.
     pub(super) fn fault(&mut self) -> u64 {
         self.faults += 1;
+        let disturbs = self.setup.disturbs;
+        let noted = disturbs.map_or(Ok(()), |what| self.callers[0].notes().disturbed(what));
+        if let Err(error) = noted {
+            say(&format!("no notes: {error}"));
+        }
         self.load.new_epoch()
     }
 
@@ -256,28 +273,32 @@ impl Scene {
     pub(super) async fn finish(mut self) -> Result<Outcome, Failure> {
         let name = self.setup.name;
         let counts = self.callers[0].counts();
-        let account = match self.load.finish().await {
-            Ok(account) => account,
+        let pairs = match self.load.finish().await {
+            Ok(pairs) => pairs,
             Err(error) => {
                 say(&format!("the latest attempts that failed:\n{}", counts.latest()));
                 return Err(failure(self.seed, &error.to_string(), &self.peerds));
             }
         };
         let caller = &self.callers[0];
-        let acked = account.sent.iter().filter(|sent| sent.ack.is_some()).count();
+        let read = reading::read(caller, &pairs).await?;
+        let verdict = caller.notes().verify(&self.setup.clients.join(",")).await?;
+        let faults = notes::faults(&verdict);
+        let figure = |name: &str| verdict[name].to_string();
         say(&format!(
-            "{name}: {} sent, {acked} acked; {} clears, mutes and deletes; {} faults survived\n\
-             {name}: attempts: {counts}\n{name}: answered again after: {}",
-            account.sent.len(),
-            account.marks.len(),
+            "{name}: {} acked; {} clears, mutes and deletes; {} faults survived\n\
+             {name}: attempts: {counts}\n{name}: answered again after: {}\n\
+             {name}: {read} messages read back, {} events heard, {} messages told, {} of them more \
+             than once; {} wrong",
+            figure("acknowledged"),
+            figure("changes"),
             self.faults,
             times(&self.recoveries),
+            figure("events"),
+            figure("told"),
+            figure("toldAgain"),
+            faults.len(),
         ));
-        let views = reading::read(caller, &account).await?;
-        let read: usize =
-            (views.values()).flat_map(|view| view.histories.values()).map(Vec::len).sum();
-        let faults = checker::faults(&account, &views);
-        say(&format!("{name}: {read} messages read back, {} wrong", faults.len()));
         if !faults.is_empty() {
             let shown = &faults[..faults.len().min(FAULTS_SHOWN)];
             let what = format!("{} are wrong, such as {shown:#?}", faults.len());

@@ -2,14 +2,14 @@
 
 use std::{fmt::Write as _, io::Write as _, sync::Arc, time::Duration};
 
-use tokio::time::Instant;
+use serde_json::Value;
+use tokio::{task::JoinSet, time::Instant};
 
 use crate::{
     faults::{
-        account::{Account, Change},
         caller::{CALL_DEADLINE, Caller, Counts, Failure},
-        checker,
         load::{Load, Plan, Recovery},
+        notes::{self, Disturbed},
         random::Random,
         reading,
     },
@@ -36,6 +36,7 @@ pub(crate) struct Scene {
     nats: Nats,
     deaths: u32,
     recoveries: Vec<Recovery>,
+    _listeners: JoinSet<()>,
 }
 
 impl Scene {
@@ -52,6 +53,8 @@ impl Scene {
         ];
         let peerd = Peerd::start_with(&nats.url(), &settings).await;
         let caller = Caller::connect(&nats.url()).await?;
+        let mut listeners = JoinSet::new();
+        caller.notes().listen(&[nats.url()], &mut listeners).await?;
         let load = Load::start(std::slice::from_ref(&caller), plan, &mut random).await?;
         // Every pair has written before the first death.
         load.answered(1, Instant::now()).await?;
@@ -65,6 +68,7 @@ impl Scene {
             nats,
             deaths: 0,
             recoveries: Vec::new(),
+            _listeners: listeners,
         })
     }
 
@@ -75,6 +79,7 @@ impl Scene {
 
     /// Kills peerd, sometimes again while it recovers, and waits until all are answered again.
     pub(crate) async fn kill_peerd(&mut self) -> Result<(), Failure> {
+        self.caller.notes().disturbed(Disturbed::Peerd)?;
         let mut killed = Instant::now();
         self.deaths += 1;
         self.peerd.kill9();
@@ -92,6 +97,7 @@ impl Scene {
 
     /// Kills nats-server and starts it again after a while; peerd has to find it by itself.
     pub(crate) async fn kill_nats(&mut self) -> Result<(), Failure> {
+        self.caller.notes().disturbed(Disturbed::Nats)?;
         let killed = Instant::now();
         self.deaths += 1;
         self.nats.kill9();
@@ -109,6 +115,7 @@ impl Scene {
     /// Tells peerd to end, which must succeed, and starts it again; answers how long it took to
     /// end.
     pub(crate) async fn terminate_peerd(&mut self) -> Result<Duration, Failure> {
+        self.caller.notes().disturbed(Disturbed::Peerd)?;
         let told = Instant::now();
         self.deaths += 1;
         let status = self.peerd.terminate().await;
@@ -126,16 +133,15 @@ impl Scene {
     /// Ends the load and holds what every user sees against what was answered.
     pub(crate) async fn finish(mut self) -> Result<Arc<Counts>, Failure> {
         let log_before = self.peerd.log();
-        let account = match self.load.finish().await {
-            Ok(account) => account,
+        let pairs = match self.load.finish().await {
+            Ok(pairs) => pairs,
             Err(error) => return Err(failure(self.seed, &error.to_string(), &log_before)),
         };
         let counts = self.caller.counts();
-        say(&figures(self.name, &account, &counts, self.deaths, &self.recoveries));
-        let views = reading::read(&self.caller, &account).await?;
-        let read: usize =
-            (views.values()).flat_map(|view| view.histories.values()).map(Vec::len).sum();
-        let faults = checker::faults(&account, &views);
+        let read = reading::read(&self.caller, &pairs).await?;
+        let verdict = self.caller.notes().verify(&self.nats.url()).await?;
+        let faults = notes::faults(&verdict);
+        say(&figures(self.name, &verdict, &counts, self.deaths, &self.recoveries));
         say(&format!("{}: {read} messages read back, {} faults", self.name, faults.len()));
         if !faults.is_empty() {
             let shown = &faults[..faults.len().min(FAULTS_SHOWN)];
@@ -171,21 +177,15 @@ fn failure(seed: u64, what: &str, log: &str) -> Failure {
 
 fn figures(
     name: &str,
-    account: &Account,
+    verdict: &Value,
     counts: &Counts,
     deaths: u32,
     recoveries: &[Recovery],
 ) -> String {
-    let acked = (account.sent.iter()).filter(|sent| sent.ack.is_some());
-    let deletes = (account.marks.iter())
-        .filter(|mark| matches!(mark.what, Change::Delete(..) | Change::DeleteAll(_)));
     let mut text = format!(
-        "{name}: {} sent, {} acked; {} clears, mutes and deletes ({} deletes); {deaths} deaths\n\
+        "{name}: {} acked; {} clears, mutes and deletes; {} messages told; {deaths} deaths\n\
          {name}: attempts: {counts}\n{name}: answered again after (first, all):",
-        account.sent.len(),
-        acked.count(),
-        account.marks.len(),
-        deletes.count(),
+        verdict["acknowledged"], verdict["changes"], verdict["told"],
     );
     for Recovery { first, all } in recoveries {
         // Writing to a string cannot fail.

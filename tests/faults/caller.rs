@@ -16,6 +16,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use tokio::{sync::watch, time::Instant};
 
+use crate::faults::notes::{Notes, Sheet};
 use crate::support::token;
 
 /// The daemon's own deadline for a call in these tests; a client waits longer than that, so that
@@ -144,11 +145,14 @@ pub(crate) struct Caller {
     connected: watch::Receiver<bool>,
     counts: Arc<Counts>,
     manner: Manner,
+    notes: Arc<Notes>,
+    sheet: Arc<Sheet>,
 }
 
 impl Caller {
     pub(crate) async fn connect(url: &str) -> Result<Self, Failure> {
-        Self::connect_any(&[url.to_owned()], Manner::Patient, Arc::default()).await
+        let (counts, notes) = (Arc::default(), Notes::new()?);
+        Self::connect_any(&[url.to_owned()], Manner::Patient, counts, notes).await
     }
 
     /// As many connections as there are servers, and each goes to another when its own is lost.
@@ -156,11 +160,11 @@ impl Caller {
         servers: &[String],
         manner: Manner,
     ) -> Result<Vec<Self>, Failure> {
-        let counts = Arc::<Counts>::default();
+        let (counts, notes) = (Arc::<Counts>::default(), Notes::new()?);
         let mut servers = servers.to_vec();
         let mut callers = Vec::new();
         for _ in 0..servers.len() {
-            callers.push(Self::connect_any(&servers, manner, Arc::clone(&counts)).await?);
+            callers.push(Self::connect_any(&servers, manner, counts.clone(), notes.clone()).await?);
             servers.rotate_left(1);
         }
         Ok(callers)
@@ -170,6 +174,7 @@ impl Caller {
         servers: &[String],
         manner: Manner,
         counts: Arc<Counts>,
+        notes: Arc<Notes>,
     ) -> Result<Self, Failure> {
         let (events, connected) = watch::channel(true);
         let servers: Vec<async_nats::ServerAddr> =
@@ -187,7 +192,8 @@ impl Caller {
             .retain_servers_order()
             .connect(servers)
             .await?;
-        Ok(Self { nats, connected, counts, manner })
+        let sheet = notes.sheet()?;
+        Ok(Self { nats, connected, counts, manner, notes, sheet })
     }
 
     /// How the attempts so far ended.
@@ -195,9 +201,19 @@ impl Caller {
         Arc::clone(&self.counts)
     }
 
-    /// One attempt.
+    /// What is noted of this caller and those that were connected with it.
+    pub(crate) fn notes(&self) -> Arc<Notes> {
+        Arc::clone(&self.notes)
+    }
+
+    /// One attempt that is not repeated.
     pub(crate) async fn ask(&self, user: &str, method: &str, body: &Value) -> Answer {
+        self.attempt(self.notes.operation(), user, method, body).await
+    }
+
+    async fn attempt(&self, operation: u64, user: &str, method: &str, body: &Value) -> Answer {
         let began = Instant::now();
+        let call = self.sheet.called(operation, user, method, body);
         let subject = format!("peer.api.{}.{method}", token(user));
         let request = async_nats::Request::new()
             .payload(Bytes::from(body.to_string()))
@@ -210,6 +226,13 @@ impl Caller {
             answer = self.nats.send_request(subject, request) => self.read(answer),
             _ = disconnected => Answer::Silence,
         };
+        match &answer {
+            Answer::Done(reply) => self.sheet.answered(call, reply),
+            Answer::Refused(refusal) => self.sheet.refused(call, &refusal.reason),
+            // Nobody had it: nothing was done.
+            Answer::NoResponders => self.sheet.refused(call, "no_responders"),
+            Answer::Silence => {}
+        }
         let counter = match &answer {
             Answer::Done(_) => &self.counts.done,
             Answer::Refused(refusal) if refusal.reason == "outcome_unknown" => {
@@ -237,9 +260,10 @@ impl Caller {
         body: &Value,
     ) -> Result<Value, Failure> {
         let patience = Instant::now() + PATIENCE;
+        let operation = self.notes.operation();
         loop {
             self.connected(patience).await?;
-            let answer = self.ask(user, method, body).await;
+            let answer = self.attempt(operation, user, method, body).await;
             let (pause, last) = match answer {
                 Answer::Done(reply) => return Ok(reply),
                 failed if self.manner == Manner::Strict => {

@@ -1,10 +1,10 @@
-//! Many pairs of users that write to each other, and keep an account of it.
+//! Many pairs of users that write to each other.
 //!
-//! A pair is mostly walked by one task, one call after the other, so that its account is exact.
-//! Some pairs have several tasks at once; there the account knows what overlapped.
+//! A pair is mostly walked by one task, one call after the other, so that what must come of it is
+//! exact. Some pairs have several tasks at once; there the notes show what overlapped.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::{
     sync::watch,
     task::JoinSet,
@@ -20,7 +20,6 @@ use tokio::{
 };
 
 use super::{
-    account::{Account, Ack, Change, Mark, Sent},
     caller::{Caller, Failure},
     look::look,
     random::Random,
@@ -101,10 +100,9 @@ impl Load {
         let (answering, answered) = watch::channel(vec![0; walks.len()]);
         let shared = Arc::new(Shared {
             answering,
-            clock: AtomicU64::new(1),
             epoch: AtomicU64::new(1),
             stopping: AtomicU64::new(0),
-            account: Mutex::default(),
+            pairs: Mutex::default(),
             deletable: Mutex::default(),
         });
         let mut walkers = JoinSet::new();
@@ -150,8 +148,8 @@ impl Load {
         Ok(Recovery { first, all: since.elapsed() })
     }
 
-    /// Ends the load, waits for the calls under way, and gives the account.
-    pub(crate) async fn finish(mut self) -> Result<Account, Failure> {
+    /// Ends the load, waits for the calls under way, and answers who has written with whom.
+    pub(crate) async fn finish(mut self) -> Result<Pairs, Failure> {
         self.shared.stopping.store(1, Ordering::SeqCst);
         let deadline = Instant::now() + STOP_DEADLINE;
         let mut troubles = BTreeSet::new();
@@ -163,7 +161,7 @@ impl Load {
         if !troubles.is_empty() {
             return Err(format!("calls that came to nothing: {troubles:#?}").into());
         }
-        Ok(self.shared.account().clone())
+        Ok(self.shared.pairs().clone())
     }
 }
 
@@ -230,43 +228,36 @@ fn walks(users: &[String], plan: Plan) -> Vec<Walk> {
     walks
 }
 
-/// By user and other: local ID and message ID of what that user may still delete.
-type Deletable = HashMap<(String, String), Vec<(String, String)>>;
+/// By user and other: the IDs of the messages that that user may still delete.
+type Deletable = HashMap<(String, String), Vec<String>>;
+
+/// By user: with whom the user has written.
+pub(crate) type Pairs = BTreeMap<String, BTreeSet<String>>;
 
 /// What the tasks of one load have in common.
 struct Shared {
     /// The epoch of the last call of each task that was answered.
     answering: watch::Sender<Vec<u64>>,
-    clock: AtomicU64,
     epoch: AtomicU64,
     stopping: AtomicU64,
-    account: Mutex<Account>,
+    pairs: Mutex<Pairs>,
     deletable: Mutex<Deletable>,
 }
 
 impl Shared {
-    fn tick(&self) -> u64 {
-        self.clock.fetch_add(1, Ordering::SeqCst)
+    fn pairs(&self) -> MutexGuard<'_, Pairs> {
+        self.pairs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn account(&self) -> MutexGuard<'_, Account> {
-        self.account.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn add_deletable(&self, sent: &Sent, message_id: &str) {
+    fn add_deletable(&self, from: &str, to: &str, message_id: &str) {
         let mut deletable = (self.deletable.lock()).unwrap_or_else(PoisonError::into_inner);
-        for (user, other) in [(&sent.from, &sent.to), (&sent.to, &sent.from)] {
-            let list = deletable.entry((user.clone(), other.clone())).or_default();
-            list.push((sent.local_id.clone(), message_id.to_owned()));
+        for (user, other) in [(from, to), (to, from)] {
+            let list = deletable.entry((user.to_owned(), other.to_owned())).or_default();
+            list.push(message_id.to_owned());
         }
     }
 
-    fn take_deletable(
-        &self,
-        user: &str,
-        other: &str,
-        random: &mut Random,
-    ) -> Option<(String, String)> {
+    fn take_deletable(&self, user: &str, other: &str, random: &mut Random) -> Option<String> {
         let mut deletable = (self.deletable.lock()).unwrap_or_else(PoisonError::into_inner);
         let list = deletable.get_mut(&(user.to_owned(), other.to_owned()))?;
         let length = u64::try_from(list.len()).ok().filter(|length| *length > 0)?;
@@ -364,72 +355,44 @@ impl Walker {
         self.has_begun = true;
         let local_id = format!("task-{}-{}", self.index, self.sent);
         let choice = usize::try_from(self.random.below(6)).unwrap_or_default();
-        let sent = Sent {
-            text: format!("{} ({local_id})", TEXTS[choice]),
-            from: user,
-            to: other,
-            local_id,
-            counts: !self.random.percent(3),
-            started: self.shared.tick(),
-            ack: None,
-        };
-        let place = {
-            let mut account = self.shared.account();
-            account.sent.push(sent.clone());
-            account.sent.len() - 1
-        };
+        for (user, other) in [(&user, &other), (&other, &user)] {
+            self.shared.pairs().entry(user.clone()).or_default().insert(other.clone());
+        }
+        let text = format!("{} ({local_id})", TEXTS[choice]);
         let body = json!({
-            "message": { "type": 1, "message": sent.text, "localMessageID": sent.local_id },
-            "toUserID": sent.to,
-            "config": { "disableUnreadMessageCount": !sent.counts },
+            "message": { "type": 1, "message": text, "localMessageID": local_id },
+            "toUserID": other,
+            "config": { "disableUnreadMessageCount": self.random.percent(3) },
         });
-        let reply = self.caller.until_done(&sent.from, "send_peer_message", &body).await?;
-        let ack = read_ack(&reply["message"], self.shared.tick())
+        let reply = self.caller.until_done(&user, "send_peer_message", &body).await?;
+        let message_id = reply["message"]["messageID"]
+            .as_str()
             .ok_or_else(|| format!("not a sent message: {reply}"))?;
-        self.shared.add_deletable(&sent, &ack.message_id);
-        self.shared.account().sent[place].ack = Some(ack);
+        self.shared.add_deletable(&user, &other, message_id);
         Ok(())
     }
 
     async fn mark(&mut self, user: String, other: String) -> Result<(), Failure> {
         let mut body = json!({ "conversationID": other, "conversationType": 0 });
         let dice = self.random.below(100);
-        let (method, what) = if dice < 35 {
-            ("clear_conversation_unread_message_count", Change::Clear(other))
+        let method = if dice < 35 {
+            "clear_conversation_unread_message_count"
         } else if dice < 40 {
-            ("clear_conversation_total_unread_message_count", Change::ClearTotal)
+            "clear_conversation_total_unread_message_count"
         } else if dice < 60 {
             let muted = self.muted.entry(user.clone()).or_default();
             *muted = !*muted;
             body["status"] = json!(if *muted { 2 } else { 1 });
-            ("set_conversation_notification_status", Change::Mute(other, *muted))
+            "set_conversation_notification_status"
         } else if dice < 95 {
             let picked = self.shared.take_deletable(&user, &other, &mut self.random);
-            let Some((local_id, message_id)) = picked else {
-                return self.send(user, other).await;
-            };
+            let Some(message_id) = picked else { return self.send(user, other).await };
             body["messageList"] = json!([{ "messageID": message_id }]);
-            ("delete_messages", Change::Delete(other, local_id))
+            "delete_messages"
         } else {
-            ("delete_all_message", Change::DeleteAll(other))
-        };
-        let mark = Mark { user: user.clone(), what, started: self.shared.tick(), acked: None };
-        let place = {
-            let mut account = self.shared.account();
-            account.marks.push(mark);
-            account.marks.len() - 1
+            "delete_all_message"
         };
         self.caller.until_done(&user, method, &body).await?;
-        self.shared.account().marks[place].acked = Some(self.shared.tick());
         Ok(())
     }
-}
-
-fn read_ack(message: &Value, at: u64) -> Option<Ack> {
-    Some(Ack {
-        at,
-        message_id: message["messageID"].as_str()?.to_owned(),
-        seq: message["messageSeq"].as_u64()?,
-        order_key: message["orderKey"].as_u64()?,
-    })
 }

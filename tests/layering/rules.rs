@@ -34,6 +34,7 @@ const BELOW_CLI: &[&str] = &[
     "runtime",
     "config",
     "telemetry",
+    "verify",
 ];
 /// Pure: values in, bytes or text out.
 const WIRE_CRATES: &[&str] =
@@ -60,6 +61,7 @@ const LAYERS: &[Layer] = &[
     },
     // Beside the runtime, which knows neither.
     Layer { name: "telemetry", uses: BELOW_CONFIG, crates: None },
+    Layer { name: "verify", uses: &["domain", "wire", "store"], crates: None },
     Layer { name: "config", uses: BELOW_CLI, crates: None },
     Layer { name: "cli", uses: BELOW_CLI, crates: None },
     Layer { name: "main", uses: &["cli"], crates: None },

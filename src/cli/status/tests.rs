@@ -71,6 +71,7 @@ fn state() -> StreamState {
         leader: Some("nats-1".to_owned()),
         messages: 1_234_567,
         bytes: 987_654_321,
+        last_seq: 1_234_567,
         copies: 3,
         replicas: vec![replica("nats-2"), replica("nats-3")],
         partitions: Some(4),

@@ -369,6 +369,24 @@ async fn who_is_not_seen_at_first_is_not_taken_for_dead() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_member_that_a_server_shows_although_it_is_gone_keeps_nothing() {
+    let mut cluster = Cluster::new(0);
+    cluster.start();
+    cluster.start();
+    cluster.run_until(5, Cluster::is_even).await;
+    let member = ownership::encode(&ownership::Member::default()).expect("writable");
+    cluster.bucket.set_ghost("member.ghost".to_owned(), member);
+    cluster.bucket.break_watches();
+    // It is given partitions, and does not take them.
+    cluster.run(TTL / 2).await;
+    assert!(!cluster.is_even());
+    cluster.run_until(10, Cluster::is_even).await;
+    cluster.run(TTL).await;
+    assert!(cluster.is_even());
+    assert!(cluster.bucket.deletions() <= 4, "{} deletions", cluster.bucket.deletions());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_single_instance_that_died_is_followed_by_the_next() {
     let mut cluster = Cluster::new(0);
     let first = cluster.start();

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::stream;
+use futures::stream::{self, StreamExt as _};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -29,6 +29,9 @@ struct State {
     last_seq: u64,
     /// The beginnings of keys that a watch does not begin with.
     late: Option<&'static str>,
+    /// What a watch begins with although it is not there.
+    ghost: Option<Change>,
+    deletions: usize,
 }
 
 /// A bucket in memory.
@@ -77,6 +80,20 @@ impl Memory {
     /// rewritten: as if each was just being rewritten while the watch began.
     pub fn set_late(&self, late: Option<&'static str>) {
         self.lock().late = late;
+    }
+
+    /// Has watches that begin from now on show an entry that is not there any more: as a server
+    /// does that was killed and has read its files anew.
+    pub fn set_ghost(&self, key: String, value: Bytes) {
+        let (value, stored_ms) = (Value::Put(value), (self.wall_ms)());
+        let ghost = Change { key, value, seq: 1, stored_ms, is_caught_up: false };
+        self.lock().ghost = Some(ghost);
+    }
+
+    /// How often it was tried to delete an entry.
+    #[must_use]
+    pub fn deletions(&self) -> usize {
+        self.lock().deletions
     }
 
     /// What an entry came to, if it was ever there.
@@ -156,6 +173,7 @@ impl Registry for Memory {
             return Err(AppendError::Unknown);
         }
         sleep(LOOK).await;
+        self.lock().deletions += 1;
         self.change(key, Value::Deleted, Some(expected_seq), None)
     }
 
@@ -176,10 +194,11 @@ impl Registry for Memory {
             return Err(ReadError("cut off".to_owned()));
         }
         let breaks = self.breaks.load(Ordering::SeqCst);
-        let (late, begun) = {
+        let (late, begun, ghost) = {
             let state = self.lock();
-            (state.late, state.last_seq)
+            (state.late, state.last_seq, state.ghost.clone())
         };
+        let ghost = stream::iter(ghost.map(Ok));
         let changes = stream::unfold((self.clone(), 0), move |(bucket, seen)| async move {
             loop {
                 if bucket.breaks.load(Ordering::SeqCst) != breaks {
@@ -214,6 +233,6 @@ impl Registry for Memory {
                 }
             }
         });
-        Ok(Box::pin(changes))
+        Ok(Box::pin(ghost.chain(changes)))
     }
 }

@@ -1,56 +1,56 @@
 //! What the clients know: every call they made, when it began and when it was answered.
 //!
-//! Times are ticks of one logical clock that all clients of a run share, so that "answered before
-//! the other began" is a comparison of two numbers.
+//! Times are microseconds, and far enough apart that "answered before the other began" is a comparison
+//! of two numbers: what clocks may differ by has been taken off beginnings and added to answers.
 
 /// One message that a client sent, however often it had to repeat it.
 #[derive(Clone, Debug)]
-pub(crate) struct Sent {
+pub struct Sent {
     /// The sender.
-    pub(crate) from: String,
+    pub from: String,
     /// The receiver.
-    pub(crate) to: String,
+    pub to: String,
     /// The same in every repeat, and used once in a whole run.
-    pub(crate) local_id: String,
+    pub local_id: String,
     /// The content.
-    pub(crate) text: String,
+    pub text: String,
     /// False when it was sent with `disableUnreadMessageCount`.
-    pub(crate) counts: bool,
-    /// The tick before the first attempt.
-    pub(crate) started: u64,
+    pub counts: bool,
+    /// When the first attempt began.
+    pub started: u64,
     /// The success that was answered; none while the outcome is unknown.
-    pub(crate) ack: Option<Ack>,
+    pub ack: Option<Ack>,
 }
 
 /// What a successful send was answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Ack {
-    /// The tick after the answer.
-    pub(crate) at: u64,
+pub struct Ack {
+    /// When it was answered.
+    pub at: u64,
     /// `messageID`
-    pub(crate) message_id: String,
+    pub message_id: String,
     /// `messageSeq`
-    pub(crate) seq: u64,
+    pub seq: u64,
     /// `orderKey`
-    pub(crate) order_key: u64,
+    pub order_key: u64,
 }
 
 /// A call that changes one user's own view.
 #[derive(Clone, Debug)]
-pub(crate) struct Mark {
+pub struct Mark {
     /// Who called.
-    pub(crate) user: String,
+    pub user: String,
     /// What was asked.
-    pub(crate) what: Change,
-    /// The tick before the first attempt.
-    pub(crate) started: u64,
-    /// The tick after the answer; none while the outcome is unknown.
-    pub(crate) acked: Option<u64>,
+    pub what: Change,
+    /// When the first attempt began.
+    pub started: u64,
+    /// When it was answered; none while the outcome is unknown.
+    pub acked: Option<u64>,
 }
 
 /// The changes that the load makes. A conversation is named by the other user.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
+pub enum Change {
     /// One conversation is read.
     Clear(String),
     /// All conversations are read.
@@ -65,16 +65,16 @@ pub(crate) enum Change {
 
 /// Everything that the clients of one run did.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Account {
+pub struct Account {
     /// In the order in which they began.
-    pub(crate) sent: Vec<Sent>,
+    pub sent: Vec<Sent>,
     /// In the order in which they began.
-    pub(crate) marks: Vec<Mark>,
+    pub marks: Vec<Mark>,
 }
 
 /// Whether something holds for sure, holds for sure not, or depends on how calls overlapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Held {
+pub enum Held {
     /// Every order of the calls that overlapped leads there.
     Yes,
     /// Some orders do; or the call that decides it has an unknown outcome.
@@ -85,7 +85,8 @@ pub(crate) enum Held {
 
 impl Account {
     /// What `user` did to the conversation with `other`.
-    pub(crate) fn marks_of<'a>(&'a self, user: &str, other: &'a str) -> Marks<'a> {
+    #[must_use]
+    pub fn marks_of<'a>(&'a self, user: &str, other: &'a str) -> Marks<'a> {
         let concerns = |mark: &&Mark| {
             mark.user == user
                 && match &mark.what {
@@ -102,11 +103,12 @@ impl Account {
 
 /// The changes that concern one user's side of one conversation.
 #[derive(Debug)]
-pub(crate) struct Marks<'a>(Vec<&'a Mark>);
+pub struct Marks<'a>(Vec<&'a Mark>);
 
 impl Marks<'_> {
     /// Whether `sent` is deleted on this side.
-    pub(crate) fn deleted(&self, sent: &Sent) -> Held {
+    #[must_use]
+    pub fn deleted(&self, sent: &Sent) -> Held {
         self.covered(sent, |what| match what {
             Change::Delete(_, local_id) if *local_id == sent.local_id => Held::Yes,
             Change::DeleteAll(_) => Held::Yes,
@@ -117,7 +119,8 @@ impl Marks<'_> {
     }
 
     /// Whether this side has been cleared since `sent` came.
-    pub(crate) fn read(&self, sent: &Sent) -> Held {
+    #[must_use]
+    pub fn read(&self, sent: &Sent) -> Held {
         // The contract does not say whether clearing the total clears a muted conversation too.
         let muted = self.0.iter().any(|mark| matches!(mark.what, Change::Mute(_, true)));
         let total = if muted { Held::Maybe } else { Held::Yes };
@@ -129,7 +132,8 @@ impl Marks<'_> {
     }
 
     /// The notification status that this side may have: true is `DoNotDisturb`.
-    pub(crate) fn may_be_muted(&self) -> Vec<bool> {
+    #[must_use]
+    pub fn may_be_muted(&self) -> Vec<bool> {
         let mut possible = vec![false];
         for mark in &self.0 {
             if let Change::Mute(_, muted) = mark.what {
@@ -143,7 +147,8 @@ impl Marks<'_> {
     }
 
     /// Whether this side ever had something deleted.
-    pub(crate) fn any_deleted(&self) -> bool {
+    #[must_use]
+    pub fn any_deleted(&self) -> bool {
         let deletes = |what: &Change| matches!(what, Change::Delete(..) | Change::DeleteAll(_));
         self.0.iter().any(|mark| deletes(&mark.what))
     }

@@ -1,56 +1,67 @@
-//! Holds what peerd shows at the end of a run against what its clients were told during it.
+//! Holds what each user sees at the end against what clients were told before it.
 //!
-//! Pure: an account of the calls and a reading of the views go in, sentences about what is wrong
-//! come out. `checker_tests.rs` shows that each kind of fault is found.
+//! Pure: an account of the calls and the views of all users go in, what is wrong comes out.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::account::{Account, Held, Marks, Sent};
+use super::fault::{Fault, Kind};
 
 #[cfg(test)]
-#[path = "checker_tests.rs"]
-mod checker_tests;
+mod tests;
 
 /// One message as a history page shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Line {
-    pub(crate) sender: String,
-    pub(crate) local_id: String,
-    pub(crate) text: String,
-    pub(crate) message_id: String,
-    pub(crate) seq: u64,
-    pub(crate) order_key: u64,
+pub struct Line {
+    /// Who sent it.
+    pub sender: String,
+    /// What names it among those of its conversation, see [`super::stored::key`].
+    pub local_id: String,
+    /// What it says, where that is a text.
+    pub text: String,
+    /// `messageID`
+    pub message_id: String,
+    /// `messageSeq`
+    pub seq: u64,
+    /// `orderKey`
+    pub order_key: u64,
 }
 
 /// One conversation as the list shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Summary {
-    pub(crate) unread: u64,
-    pub(crate) muted: bool,
-    pub(crate) last_message_id: Option<String>,
+pub struct Summary {
+    /// Unread messages.
+    pub unread: u64,
+    /// Whether it is `DoNotDisturb`.
+    pub muted: bool,
+    /// The newest message that the user sees.
+    pub last_message_id: Option<String>,
 }
 
 /// All that one user sees.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct View {
+pub struct View {
     /// By the other user, each in the order in which peerd gave it.
-    pub(crate) histories: BTreeMap<String, Vec<Line>>,
+    pub histories: BTreeMap<String, Vec<Line>>,
     /// By the other user.
-    pub(crate) conversations: BTreeMap<String, Summary>,
-    pub(crate) total: u64,
-    pub(crate) total_with_muted: u64,
+    pub conversations: BTreeMap<String, Summary>,
+    /// Unread messages of the conversations that are not muted.
+    pub total: u64,
+    /// Unread messages of all.
+    pub total_with_muted: u64,
 }
 
 /// The views of all users, by user.
-pub(crate) type Views = BTreeMap<String, View>;
+pub type Views = BTreeMap<String, View>;
 
 /// The faults of `views`, given that `account` is what the clients did; empty when all holds.
-pub(crate) fn faults(account: &Account, views: &Views) -> Vec<String> {
+#[must_use]
+pub fn faults(account: &Account, views: &Views) -> Vec<Fault> {
     let mut found = order_faults(account);
     let conversations = by_conversation(account);
     let users: BTreeSet<&str> = conversations.keys().map(|(user, _)| *user).collect();
     let unseen = users.into_iter().filter(|user| !views.contains_key(*user));
-    found.extend(unseen.map(|user| format!("{user}: no view")));
+    found.extend(unseen.map(|user| Fault::new(Kind::Lost, format!("{user}: no view"))));
     for (user, view) in views {
         let others: BTreeSet<&str> = (conversations.keys())
             .filter(|(me, _)| *me == user)
@@ -62,9 +73,10 @@ pub(crate) fn faults(account: &Account, views: &Views) -> Vec<String> {
             let sent = conversations.get(&(user.as_str(), other)).map_or(&[][..], Vec::as_slice);
             let marks = account.marks_of(user, other);
             let side = Side { marks, views, user, other, sent };
-            found.extend(side.faults().into_iter().map(|f| format!("{user} with {other}: {f}")));
+            found
+                .extend(side.faults().into_iter().map(|it| it.of(&format!("{user} with {other}"))));
         }
-        found.extend(total_faults(view).into_iter().map(|f| format!("{user}: {f}")));
+        found.extend(total_faults(view).into_iter().map(|fault| fault.of(user)));
     }
     found
 }
@@ -80,7 +92,7 @@ fn by_conversation(account: &Account) -> BTreeMap<(&str, &str), Vec<&Sent>> {
 }
 
 /// A message sorts after all that its sender had been answered when it began.
-fn order_faults(account: &Account) -> Vec<String> {
+fn order_faults(account: &Account) -> Vec<Fault> {
     let mut senders: BTreeMap<&str, Vec<&Sent>> = BTreeMap::new();
     for sent in account.sent.iter().filter(|sent| sent.ack.is_some()) {
         senders.entry(&sent.from).or_default().push(sent);
@@ -100,9 +112,12 @@ fn order_faults(account: &Account) -> Vec<String> {
                 known = known.max(key);
             }
             if sent.ack.as_ref().is_some_and(|ack| ack.order_key <= known) {
-                found.push(format!(
-                    "{sender}: {} does not sort after what was answered before it ({known})",
-                    sent.local_id
+                found.push(Fault::new(
+                    Kind::Reordered,
+                    format!(
+                        "{sender}: {} does not sort after what was answered before it ({known})",
+                        sent.local_id
+                    ),
                 ));
             }
         }
@@ -110,17 +125,23 @@ fn order_faults(account: &Account) -> Vec<String> {
     found
 }
 
-fn total_faults(view: &View) -> Vec<String> {
+fn total_faults(view: &View) -> Vec<Fault> {
     let all: u64 = view.conversations.values().map(|c| c.unread).sum();
     let loud: u64 = view.conversations.values().filter(|c| !c.muted).map(|c| c.unread).sum();
     let mut found = Vec::new();
     if view.total != loud {
-        found.push(format!("the total is {}, the sum of the conversations {loud}", view.total));
+        found.push(Fault::new(
+            Kind::WrongCount,
+            format!("the total is {}, the sum of the conversations {loud}", view.total),
+        ));
     }
     if view.total_with_muted != all {
-        found.push(format!(
-            "the total including muted is {}, the sum of all conversations {all}",
-            view.total_with_muted
+        found.push(Fault::new(
+            Kind::WrongCount,
+            format!(
+                "the total including muted is {}, the sum of all conversations {all}",
+                view.total_with_muted
+            ),
         ));
     }
     found
@@ -137,7 +158,7 @@ struct Side<'a> {
 }
 
 impl Side<'_> {
-    fn faults(&self) -> Vec<String> {
+    fn faults(&self) -> Vec<Fault> {
         let mut found = self.content_faults();
         found.extend(self.loss_faults());
         found.extend(self.agreement_faults());
@@ -157,7 +178,7 @@ impl Side<'_> {
     }
 
     /// Nothing unsent, nothing twice, nothing other than answered, in ascending order.
-    fn content_faults(&self) -> Vec<String> {
+    fn content_faults(&self) -> Vec<Fault> {
         let sent: HashMap<_, _> =
             self.sent.iter().map(|s| ((s.from.as_str(), s.local_id.as_str()), *s)).collect();
         let mut found = Vec::new();
@@ -166,40 +187,55 @@ impl Side<'_> {
         for line in self.lines() {
             let id = &line.local_id;
             if !seen.insert((&line.sender, id)) {
-                found.push(format!("{id} is there twice"));
+                found.push(Fault::new(Kind::Doubled, format!("{id} is there twice")));
             }
             if line.order_key <= newest {
-                found.push(format!("{id} is not in ascending order"));
+                found.push(Fault::new(Kind::Reordered, format!("{id} is not in ascending order")));
             }
             newest = newest.max(line.order_key);
             let Some(sent) = sent.get(&(line.sender.as_str(), id.as_str())) else {
-                found.push(format!("{id} of {} was never sent", line.sender));
+                found.push(Fault::new(
+                    Kind::Unsent,
+                    format!("{id} of {} was never sent", line.sender),
+                ));
                 continue;
             };
             if line.text != sent.text {
-                found.push(format!("{id} has other content than was sent"));
+                found.push(Fault::new(
+                    Kind::WrongContent,
+                    format!("{id} has other content than was sent"),
+                ));
             }
             if let Some(ack) = &sent.ack
                 && (&ack.message_id, ack.seq, ack.order_key)
                     != (&line.message_id, line.seq, line.order_key)
             {
-                found.push(format!("{id} is {line:?}, but {ack:?} was answered"));
+                found.push(Fault::new(
+                    Kind::WrongContent,
+                    format!("{id} is {line:?}, but {ack:?} was answered"),
+                ));
             }
         }
         found
     }
 
     /// What was answered is there, what was deleted is not.
-    fn loss_faults(&self) -> Vec<String> {
+    fn loss_faults(&self) -> Vec<Fault> {
         let present: BTreeSet<_> = self.lines().iter().map(|line| &line.local_id).collect();
         let mut found = Vec::new();
         for sent in self.sent {
             let here = present.contains(&sent.local_id);
             match self.marks.deleted(sent) {
                 Held::No if sent.ack.is_some() && !here => {
-                    found.push(format!("{} is lost: {:?}", sent.local_id, sent.ack));
+                    found.push(Fault::new(
+                        Kind::Lost,
+                        format!("{} is lost: {:?}", sent.local_id, sent.ack),
+                    ));
                 }
-                Held::Yes if here => found.push(format!("{} was deleted", sent.local_id)),
+                Held::Yes if here => {
+                    let text = format!("{} was deleted", sent.local_id);
+                    found.push(Fault::new(Kind::Undeleted, text));
+                }
                 Held::No | Held::Maybe | Held::Yes => {}
             }
         }
@@ -207,7 +243,7 @@ impl Side<'_> {
     }
 
     /// Both sides see the same message, and one whose outcome is unknown is seen by both or none.
-    fn agreement_faults(&self) -> Vec<String> {
+    fn agreement_faults(&self) -> Vec<Fault> {
         let theirs: HashMap<_, _> = (self.lines_of(self.other, self.user).iter())
             .map(|line| (&line.local_id, line))
             .collect();
@@ -216,24 +252,31 @@ impl Side<'_> {
         let mut found: Vec<_> = (self.lines().iter())
             .filter(differ)
             .map(|line| format!("{} is not the same on both sides", line.local_id))
+            .map(|text| Fault::new(Kind::WrongContent, text))
             .collect();
         for sent in self.sent.iter().filter(|sent| sent.ack.is_none()) {
             let missing = theirs.contains_key(&sent.local_id) && !mine.contains(&sent.local_id);
             if missing && self.marks.deleted(sent) == Held::No {
-                found.push(format!("{} is on the other side only", sent.local_id));
+                found.push(Fault::new(
+                    Kind::Lost,
+                    format!("{} is on the other side only", sent.local_id),
+                ));
             }
         }
         found
     }
 
     /// The `messageSeq` of one sender rises with the order, from 1, without gap or repeat.
-    fn sequence_faults(&self, sender: &str) -> Vec<String> {
+    fn sequence_faults(&self, sender: &str) -> Vec<Fault> {
         let mut found = Vec::new();
         let mut last = 0;
         let mut seqs = BTreeSet::new();
         for line in self.lines().iter().filter(|line| line.sender == sender) {
             if line.seq <= last {
-                found.push(format!("{sender}'s {} follows {last} in the order", line.seq));
+                found.push(Fault::new(
+                    Kind::Reordered,
+                    format!("{sender}'s {} follows {last} in the order", line.seq),
+                ));
             }
             last = line.seq;
             seqs.insert(line.seq);
@@ -251,7 +294,10 @@ impl Side<'_> {
         let mut expected = 1;
         for seq in seqs {
             if seq != expected {
-                found.push(format!("{sender}'s messageSeq jumps from {} to {seq}", expected - 1));
+                found.push(Fault::new(
+                    Kind::Gap,
+                    format!("{sender}'s messageSeq jumps from {} to {seq}", expected - 1),
+                ));
             }
             expected = seq + 1;
         }
@@ -259,26 +305,33 @@ impl Side<'_> {
     }
 
     /// The conversation says what a recount of its messages says.
-    fn summary_faults(&self) -> Vec<String> {
+    fn summary_faults(&self) -> Vec<Fault> {
         let view = self.views.get(self.user);
         let Some(summary) = view.and_then(|view| view.conversations.get(self.other)) else {
             let stored = self.sent.iter().any(|sent| sent.ack.is_some());
             let missing = stored || !self.lines().is_empty();
-            return if missing { vec!["not in the list".to_owned()] } else { Vec::new() };
+            let text = "not in the list".to_owned();
+            return if missing { vec![Fault::new(Kind::Lost, text)] } else { Vec::new() };
         };
         let mut found = Vec::new();
         let (least, most) = self.unread();
         if !(least..=most).contains(&summary.unread) {
             let unread = summary.unread;
-            found.push(format!("unread is {unread}, the recount {least} to {most}"));
+            found.push(Fault::new(
+                Kind::WrongCount,
+                format!("unread is {unread}, the recount {least} to {most}"),
+            ));
         }
         if !self.marks.may_be_muted().contains(&summary.muted) {
-            found.push(format!("muted is {}", summary.muted));
+            found.push(Fault::new(Kind::WrongContent, format!("muted is {}", summary.muted)));
         }
         let newest = self.lines().last().map(|line| &line.message_id);
         if !self.marks.any_deleted() && summary.last_message_id.as_ref() != newest {
             let shown = &summary.last_message_id;
-            found.push(format!("the last message is {shown:?} in the list, {newest:?} in history"));
+            found.push(Fault::new(
+                Kind::WrongContent,
+                format!("the last message is {shown:?} in the list, {newest:?} in history"),
+            ));
         }
         found
     }

@@ -1,7 +1,7 @@
 //! The checker finds each kind of fault in hand-made views, and nothing in sound ones.
 
 use super::{Line, Summary, View, Views, faults};
-use crate::faults::account::{Account, Ack, Change, Mark, Sent};
+use crate::verify::account::{Account, Ack, Change, Mark, Sent};
 
 /// `ann` sends a1, a2, a3 to `bob`, who answers b1 after a2; each call ends before the next begins.
 fn account() -> Account {
@@ -84,12 +84,12 @@ fn unread(views: &mut Views, count: u64) {
 #[track_caller]
 fn assert_found(account: &Account, views: &Views, part: &str) {
     let found = faults(account, views);
-    assert!(found.iter().any(|fault| fault.contains(part)), "no {part:?} in {found:?}");
+    assert!(found.iter().any(|fault| fault.text.contains(part)), "no {part:?} in {found:?}");
 }
 
 #[track_caller]
 fn assert_sound(account: &Account, views: &Views) {
-    assert_eq!(faults(account, views), Vec::<String>::new());
+    assert_eq!(faults(account, views), Vec::new());
 }
 
 #[test]

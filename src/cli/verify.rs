@@ -1,0 +1,136 @@
+//! `peerd verify`
+
+use std::fs::File;
+use std::io::{BufReader, IsTerminal as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use async_nats::Client;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::{EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_UNAVAILABLE, complain, print};
+use crate::domain::id::Partition;
+use crate::runtime::connect::connect_once;
+use crate::runtime::daemon::Settings;
+use crate::store::jetstream::StreamNames;
+use crate::store::survey::{self, Unseen};
+use crate::store::{StreamId, scan};
+use crate::verify::fault::Kind;
+use crate::verify::notes::Notes;
+use crate::verify::stored::Stored;
+use crate::verify::{Verdict, verdict};
+use crate::wire::subject::Subjects;
+
+pub(super) const HELP: &str = "\
+Clients write down every call, every answer and every event, a file each; docs/verify.md of peerd has
+the format. Run it when no client calls any more. Everything stored is read, into memory.
+The NATS user needs what the operator has in deploy/nats/users.conf.
+Exit codes: 0 nothing is wrong; 1 something is, each fault a line; 64 notes that cannot be read or a
+wrong configuration; 69 NATS cannot be reached, or a stream not be read.";
+
+/// How long the store has to answer.
+const STORE_ANSWERS: Duration = Duration::from_secs(5);
+/// How long one stream may take to be read.
+const STREAM_READ: Duration = Duration::from_secs(600);
+/// Faults that are printed for people.
+const FAULTS_SHOWN: usize = 50;
+
+pub(super) struct Asked {
+    pub(super) notes: Vec<PathBuf>,
+    pub(super) clock_slack_ms: u64,
+    pub(super) as_json: bool,
+}
+
+pub(super) async fn run(settings: Settings, asked: Asked) -> ExitCode {
+    let mut notes = Notes::default();
+    for path in &asked.notes {
+        let read = File::open(path).map_err(Into::into);
+        if let Err(error) = read.and_then(|file| notes.read(BufReader::new(file))) {
+            return complain(EXIT_CONFIGURATION, &format!("{}: {error}", path.display()));
+        }
+    }
+    let client = match connect_once(&settings.nats, "peerd verify").await {
+        Ok(client) => client,
+        Err(error) => return complain(EXIT_UNAVAILABLE, &error),
+    };
+    let stored = match read(&client, &settings).await {
+        Ok(stored) => stored,
+        Err(problem) => return complain(EXIT_UNAVAILABLE, &problem),
+    };
+    let verdict = verdict(&notes, &stored, Duration::from_millis(asked.clock_slack_ms));
+    if asked.as_json {
+        let report = json(&verdict);
+        print(&if std::io::stdout().is_terminal() {
+            format!("{report:#}")
+        } else {
+            report.to_string()
+        });
+    } else {
+        print(&text(&verdict));
+    }
+    if verdict.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILURE) }
+}
+
+/// Reads everything that is stored.
+async fn read(client: &Client, settings: &Settings) -> Result<Stored, String> {
+    let names = StreamNames::new(&settings.subject_prefix);
+    let soon = Instant::now() + STORE_ANSWERS;
+    let partitions = match survey::stream(client, &names.owners(), soon).await {
+        Ok(bucket) => bucket.partitions.unwrap_or(settings.partitions),
+        Err(Unseen::Missing) => {
+            let prefix = &settings.subject_prefix;
+            return Err(format!("no peerd ever ran with subject_prefix {prefix:?}"));
+        }
+        Err(error @ Unseen::Silent(_)) => {
+            return Err(format!("bucket {} {error}", names.owners_bucket()));
+        }
+    };
+    let subjects = Subjects::new(&settings.subject_prefix, partitions);
+    let mut stored = Stored::new(settings.stream.may_forget());
+    for number in 0..partitions {
+        let partition = Partition(number);
+        let (log, state) = (StreamId::Log(partition), StreamId::State(partition));
+        let deadline = Instant::now() + STREAM_READ;
+        let all = subjects.all_log(partition);
+        let take = |record| stored.take_message(partition, &record);
+        let read = scan::records(client, &names, log, &all, deadline, take).await;
+        read.map_err(|error| error.to_string())?;
+        let all = subjects.all_state(partition);
+        let take = |record| stored.take_entry(&record);
+        let read = scan::records(client, &names, state, &all, deadline, take).await;
+        read.map_err(|error| error.to_string())?;
+    }
+    Ok(stored)
+}
+
+fn json(verdict: &Verdict) -> Value {
+    let Verdict { calls, acknowledged, changes, events, told, told_again, stored, users, faults } =
+        verdict;
+    let faults: Vec<Value> =
+        faults.iter().map(|it| json!({ "kind": it.kind.name(), "text": it.text })).collect();
+    json!({
+        "calls": calls, "acknowledged": acknowledged, "changes": changes, "events": events,
+        "told": told, "toldAgain": told_again, "stored": stored, "users": users, "faults": faults,
+    })
+}
+
+fn text(verdict: &Verdict) -> String {
+    let Verdict { calls, acknowledged, changes, events, told, told_again, stored, users, faults } =
+        verdict;
+    let mut lines = vec![
+        format!("noted:  {calls} calls, {acknowledged} messages acknowledged, {changes} changes,"),
+        format!("        {events} events; {told} messages told, {told_again} more than once"),
+        format!("stored: {stored} messages of {users} users"),
+    ];
+    for kind in Kind::ALL {
+        let count = faults.iter().filter(|fault| fault.kind == kind).count();
+        lines.push(format!("{count:>8} {}", kind.name()));
+    }
+    lines.extend(faults.iter().take(FAULTS_SHOWN).map(ToString::to_string));
+    if let Some(more @ 1..) = faults.len().checked_sub(FAULTS_SHOWN) {
+        lines.push(format!("and {more} more"));
+    }
+    lines.join("\n")
+}

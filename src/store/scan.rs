@@ -1,0 +1,57 @@
+//! All that a stream holds, read once from outside, for `peerd verify`.
+
+use std::time::Duration;
+
+use async_nats::Client;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::direct_get::{self, Failed, Request};
+use super::jetstream::StreamNames;
+use super::survey;
+use super::{ReadError, Record, Start, StreamId};
+
+/// Records that one request asks for.
+const PAGE: usize = 512;
+/// Wait before a copy that is behind is asked again.
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// Gives every record of a stream that matches `filter` to `take`, in the stream's order, up to where
+/// its leader says that it ends.
+pub async fn records(
+    client: &Client,
+    names: &StreamNames,
+    stream: StreamId,
+    filter: &str,
+    deadline: Instant,
+    mut take: impl FnMut(Record),
+) -> Result<(), ReadError> {
+    let name = names.of(stream);
+    let state = survey::stream(client, &name, deadline).await;
+    let end = state.map_err(|unseen| ReadError(format!("{name} {unseen}")))?.last_seq;
+    let mut next = 1;
+    while next <= end {
+        let request = Request::next(filter.to_owned(), Start::Seq(next), PAGE);
+        let asked = direct_get::collect(client, &name, &request);
+        let answer = timeout_at(deadline, asked).await;
+        let answer = answer.unwrap_or_else(|_| Err(Failed::Other("timed out".to_owned())));
+        let batch = match answer {
+            Ok(answer) => answer.batch,
+            Err(Failed::NoResponders) => direct_get::Answer::default().batch,
+            Err(failed) => return Err(failed.into()),
+        };
+        if batch.records.is_empty() {
+            // The copy that answered does not go so far yet.
+            if Instant::now() + AGAIN >= deadline {
+                return Err(ReadError(format!(
+                    "{name} ends at {end}, and no copy goes beyond {next}"
+                )));
+            }
+            sleep(AGAIN).await;
+        }
+        for record in batch.records {
+            next = record.stream_seq + 1;
+            take(record);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,179 @@
+//! What users were told, held against the store and against its order.
+//!
+//! Always: what somebody is told is theirs, and is as it is stored. While nothing is disturbed:
+//! revisions rise, none is missed, and what was acknowledged is told. While instances of peerd die,
+//! are restarted or stand still, events may come twice and out of order, and none may be missing in
+//! the end. While NATS is disturbed, events may be missing, too: it delivers them at most once.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::account::Account;
+use super::fault::{Fault, Kind};
+use super::notes::{Event, Notes, What};
+use super::replies::line;
+use super::stored::{Stored, StoredMessage};
+
+/// By when an event has come after its reply, and how long before and after a disturbance what goes
+/// with it may be seen, in microseconds.
+const GRACE_US: u64 = 5_000_000;
+
+/// What came of it.
+#[derive(Default)]
+pub(super) struct Heard {
+    pub(super) told: usize,
+    pub(super) told_again: usize,
+    pub(super) faults: Vec<Fault>,
+}
+
+/// What one listener heard last for a user.
+struct Last {
+    revision: u64,
+    at: u64,
+}
+
+pub(super) fn hold(notes: &Notes, stored: &Stored, account: &Account) -> Heard {
+    let by_id = stored.by_id();
+    let mut heard = Heard::default();
+    let mut last: BTreeMap<(usize, &str), Last> = BTreeMap::new();
+    let mut keys: BTreeMap<(usize, &str, &str), (u64, u64)> = BTreeMap::new();
+    let mut told: HashMap<(&str, &str), HashMap<usize, u32>> = HashMap::new();
+    for event in &notes.events {
+        let fault = |kind, text: String| Fault::new(kind, text).of(&event.user);
+        if let Some(missed) = revisions(notes, event, &mut last) {
+            heard.faults.push(missed);
+        }
+        match event.event.as_str() {
+            "peer_message_received" => {
+                for message in event.body["messageList"].as_array().into_iter().flatten() {
+                    let id = message["messageID"].as_str().unwrap_or_default();
+                    let times = told.entry((event.user.as_str(), id)).or_default();
+                    *times.entry(event.client).or_default() += 1;
+                    heard.faults.extend(received(event, message, &by_id));
+                }
+            }
+            "conversation_changed" => {
+                for info in event.body["infoList"].as_array().into_iter().flatten() {
+                    let conversation = &info["conversation"];
+                    let other = conversation["conversationID"].as_str().unwrap_or_default();
+                    let order = conversation["orderKey"].as_u64().unwrap_or_default();
+                    let place = (event.client, event.user.as_str(), other);
+                    let before = keys.insert(place, (order, event.at)).unwrap_or_default();
+                    let is_calm = !disturbed(notes, None, before.1, event.at);
+                    if order < before.0 && is_calm {
+                        let text = format!("the conversation with {other} goes back to {order}");
+                        heard.faults.push(fault(Kind::Reordered, text));
+                    }
+                    heard.faults.extend(changed(event, conversation, other, &by_id));
+                }
+            }
+            _ => {}
+        }
+    }
+    untold(notes, account, &told, &mut heard);
+    heard
+}
+
+fn disturbed(notes: &Notes, what: Option<What>, from: u64, to: u64) -> bool {
+    notes.was_disturbed(what, from.saturating_sub(GRACE_US), to.saturating_add(GRACE_US))
+}
+
+/// Revisions rise, and each is the next.
+fn revisions<'n>(
+    notes: &'n Notes,
+    event: &'n Event,
+    last: &mut BTreeMap<(usize, &'n str), Last>,
+) -> Option<Fault> {
+    let revision = event.body["revision"].as_u64()?;
+    let previous = event.body["previousRevision"].as_u64()?;
+    let now = Last { revision, at: event.at };
+    let before = last.insert((event.client, &event.user), now)?;
+    if disturbed(notes, None, before.at, event.at)
+        || !notes.was_heard(&event.user, before.at, event.at)
+    {
+        return None;
+    }
+    if revision < before.revision {
+        let text = format!("revision {revision} came after {}", before.revision);
+        return Some(Fault::new(Kind::Reordered, text).of(&event.user));
+    }
+    if revision > before.revision && previous != before.revision {
+        let text =
+            format!("between revisions {} and {previous} something is missing", before.revision);
+        return Some(Fault::new(Kind::Untold, text).of(&event.user));
+    }
+    None
+}
+
+/// A message that somebody was told was sent to that user.
+fn received(
+    event: &Event,
+    message: &serde_json::Value,
+    by_id: &HashMap<&str, &StoredMessage>,
+) -> Option<Fault> {
+    const COMMAND: u64 = 2;
+    if message["type"].as_u64() == Some(COMMAND) {
+        return None;
+    }
+    let shown = line(message);
+    let from = event.body["fromConversationID"].as_str().unwrap_or_default();
+    let Some(stored) = by_id.get(shown.message_id.as_str()) else {
+        let text = format!("was told of {}, which is not stored", shown.local_id);
+        return Some(Fault::new(Kind::Unsent, text).of(&event.user));
+    };
+    if stored.receiver.as_str() != event.user || stored.sender.as_str() != from {
+        let (to, id) = (&stored.receiver, &shown.local_id);
+        let text = format!("was told of {id} as from {from}, which is to {to}");
+        return Some(Fault::new(Kind::WrongRecipient, text).of(&event.user));
+    }
+    let text = || format!("was told of {} otherwise than it is stored", shown.local_id);
+    (stored.line != shown).then(|| Fault::new(Kind::WrongContent, text()).of(&event.user))
+}
+
+/// The last message of a conversation that somebody was told of is between the two.
+fn changed(
+    event: &Event,
+    conversation: &serde_json::Value,
+    other: &str,
+    by_id: &HashMap<&str, &StoredMessage>,
+) -> Option<Fault> {
+    let last = &conversation["lastMessage"];
+    if !last.is_object() {
+        return None;
+    }
+    let shown = line(last);
+    let stored = by_id.get(shown.message_id.as_str())?;
+    let parties = [stored.sender.as_str(), stored.receiver.as_str()];
+    let is_theirs = parties.contains(&event.user.as_str()) && parties.contains(&other);
+    let text = || format!("was told of {} as between them and {other}", shown.local_id);
+    (!is_theirs).then(|| Fault::new(Kind::WrongRecipient, text()).of(&event.user))
+}
+
+/// What was acknowledged while somebody listened to its receiver was told.
+fn untold(
+    notes: &Notes,
+    account: &Account,
+    told: &HashMap<(&str, &str), HashMap<usize, u32>>,
+    heard: &mut Heard,
+) {
+    // A client that was disconnected for a moment can have missed what was told then.
+    let deaf: BTreeSet<u64> =
+        notes.listening.iter().map(|it| it.until).filter(|until| *until < u64::MAX).collect();
+    for sent in &account.sent {
+        let Some(ack) = &sent.ack else { continue };
+        let times = told.get(&(sent.to.as_str(), ack.message_id.as_str()));
+        if let Some(times) = times {
+            heard.told += 1;
+            heard.told_again += usize::from(times.values().any(|times| *times > 1));
+            continue;
+        }
+        let ends = ack.at.saturating_add(GRACE_US);
+        let was_deaf = deaf.range(sent.started.saturating_sub(GRACE_US)..=ends).next().is_some();
+        let is_due = notes.was_heard(&sent.to, sent.started, ends)
+            && !was_deaf
+            && !disturbed(notes, Some(What::Nats), sent.started, ends);
+        if is_due {
+            let text = format!("was not told of {}", sent.local_id);
+            heard.faults.push(Fault::new(Kind::Untold, text).of(&sent.to));
+        }
+    }
+}

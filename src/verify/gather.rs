@@ -1,0 +1,201 @@
+//! From notes to the account of what clients did and were told.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::Value;
+
+use super::account::{Account, Ack, Change, Mark, Sent};
+use super::fault::{Fault, Kind};
+use super::notes::{Answer, Call, Notes};
+use super::stored::{Stored, key};
+
+/// How long after its last attempt a call without an answer may still have an effect.
+const SETTLES_US: u64 = 60_000_000;
+/// A local message ID that is used again after this long is another message.
+const REPEAT_WINDOW_US: u64 = 600_000_000;
+const COMMAND: u64 = 2;
+const DO_NOT_DISTURB: u64 = 2;
+
+#[derive(Default)]
+pub(super) struct Gathered {
+    pub(super) account: Account,
+    pub(super) faults: Vec<Fault>,
+}
+
+/// What one operation came to, over all its attempts.
+struct Outcome<'n> {
+    call: &'n Call,
+    started: u64,
+    /// The first success.
+    reply: Option<(u64, &'n Value)>,
+    /// Other successes.
+    repeated: Vec<&'n Value>,
+    /// Whether it may have had an effect although no success was answered.
+    is_unknown: bool,
+    last: u64,
+}
+
+/// Whether an error leaves open whether something was done.
+fn is_open(reason: &str) -> bool {
+    matches!(reason, "outcome_unknown" | "internal")
+}
+
+pub(super) fn gather(notes: &Notes, stored: &Stored, slack_us: u64) -> Gathered {
+    let mut operations: BTreeMap<(usize, u64), Outcome<'_>> = BTreeMap::new();
+    for call in &notes.calls {
+        let outcome = operations.entry((call.client, call.operation)).or_insert(Outcome {
+            call,
+            started: call.at.saturating_sub(slack_us),
+            reply: None,
+            repeated: Vec::new(),
+            is_unknown: false,
+            last: call.at,
+        });
+        outcome.last = outcome.last.max(call.at);
+        match &call.answer {
+            None => outcome.is_unknown = true,
+            Some((_, Answer::Error(reason))) => outcome.is_unknown |= is_open(reason),
+            Some((at, Answer::Reply(reply))) if outcome.reply.is_none() => {
+                outcome.reply = Some((at + slack_us, reply));
+            }
+            Some((_, Answer::Reply(reply))) => outcome.repeated.push(reply),
+        }
+    }
+    let mut gathered = Gathered::default();
+    let ids: HashMap<&str, &str> = (stored.messages.iter())
+        .map(|it| (it.line.message_id.as_str(), it.line.local_id.as_str()))
+        .collect();
+    let mut operations: Vec<Outcome<'_>> = operations.into_values().collect();
+    operations.sort_by_key(|outcome| outcome.started);
+    for outcome in operations {
+        if outcome.reply.is_none() && !outcome.is_unknown {
+            // Refused, and nothing was done.
+            continue;
+        }
+        match outcome.call.method.as_str() {
+            "send_peer_message" | "send_message" => gathered.add_sent(&outcome),
+            _ => gathered.add_marks(&outcome, &ids),
+        }
+    }
+    gathered.merge_repeats();
+    gathered
+}
+
+impl Gathered {
+    fn add_sent(&mut self, outcome: &Outcome<'_>) {
+        let Call { user, body, .. } = outcome.call;
+        let message = &body["message"];
+        if message["type"].as_u64() == Some(COMMAND) {
+            return;
+        }
+        let to = body["toUserID"].as_str().or_else(|| body["toConversationID"].as_str());
+        let local_id = message["localMessageID"].as_str().unwrap_or_default();
+        let ack = outcome.reply.and_then(|(at, reply)| ack(&reply["message"], at));
+        if outcome.reply.is_some() && ack.is_none() {
+            let text = format!("{user}: the reply to {local_id} is no sent message");
+            self.faults.push(Fault::new(Kind::WrongContent, text));
+        }
+        let message_id = ack.as_ref().map_or("", |ack| ack.message_id.as_str());
+        if local_id.is_empty() && ack.is_none() {
+            // Whether it was stored cannot be told from other messages.
+            return;
+        }
+        for again in &outcome.repeated {
+            let again = again["message"]["messageID"].as_str().unwrap_or_default();
+            if again != message_id {
+                let text = format!("{user}: {local_id} was answered as {message_id} and {again}");
+                self.faults.push(Fault::new(Kind::Doubled, text));
+            }
+        }
+        self.account.sent.push(Sent {
+            from: user.clone(),
+            to: to.unwrap_or_default().to_owned(),
+            local_id: key(user, local_id, message_id),
+            text: message["message"].as_str().unwrap_or_default().to_owned(),
+            counts: body["config"]["disableUnreadMessageCount"] != true,
+            started: outcome.started,
+            ack,
+        });
+    }
+
+    fn add_marks(&mut self, outcome: &Outcome<'_>, ids: &HashMap<&str, &str>) {
+        let Call { user, method, body, .. } = outcome.call;
+        let other = body["conversationID"].as_str().unwrap_or_default().to_owned();
+        let changes = match method.as_str() {
+            "clear_conversation_unread_message_count" => vec![Change::Clear(other)],
+            "clear_conversation_total_unread_message_count" => vec![Change::ClearTotal],
+            "set_conversation_notification_status" => {
+                vec![Change::Mute(other, body["status"].as_u64() == Some(DO_NOT_DISTURB))]
+            }
+            "delete_all_message" => vec![Change::DeleteAll(other)],
+            "delete_messages" => {
+                let list = body["messageList"].as_array().into_iter().flatten();
+                let known = list.filter_map(|it| ids.get(it["messageID"].as_str()?));
+                known
+                    .map(|local_id| Change::Delete(other.clone(), (*local_id).to_owned()))
+                    .collect()
+            }
+            _ => Vec::new(),
+        };
+        for what in changes {
+            let acked = outcome.reply.map(|(at, _)| at);
+            let (user, started) = (user.clone(), outcome.started);
+            self.account.marks.push(Mark { user, what, started, acked });
+        }
+    }
+
+    /// Operations that name the same message are one: the sender repeated it.
+    fn merge_repeats(&mut self) {
+        let mut known: HashMap<(String, String, String), usize> = HashMap::new();
+        let mut merged: Vec<Sent> = Vec::new();
+        for sent in std::mem::take(&mut self.account.sent) {
+            let name = (sent.from.clone(), sent.to.clone(), sent.local_id.clone());
+            let first = known.get(&name).and_then(|index| merged.get_mut(*index));
+            let Some(first) = first else {
+                known.insert(name, merged.len());
+                merged.push(sent);
+                continue;
+            };
+            match (&first.ack, sent.ack) {
+                (Some(one), Some(other)) if one.message_id != other.message_id => {
+                    if sent.started < first.started + REPEAT_WINDOW_US {
+                        let (local_id, ids) =
+                            (&sent.local_id, (&one.message_id, &other.message_id));
+                        let text = format!("{local_id} was answered as {} and {}", ids.0, ids.1);
+                        self.faults.push(Fault::new(Kind::Doubled, text));
+                    }
+                }
+                (None, ack) => first.ack = ack,
+                (Some(_), _) => {}
+            }
+        }
+        self.account.sent = merged;
+    }
+}
+
+fn ack(message: &Value, at: u64) -> Option<Ack> {
+    Some(Ack {
+        at,
+        message_id: message["messageID"].as_str()?.to_owned(),
+        seq: message["messageSeq"].as_u64()?,
+        order_key: message["orderKey"].as_u64()?,
+    })
+}
+
+/// Until when what an account says may still have changed what each user sees.
+pub(super) fn changing_until(account: &Account) -> BTreeMap<&str, u64> {
+    let mut until: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut note = |user, at: u64| {
+        let known = until.entry(user).or_default();
+        *known = at.max(*known);
+    };
+    for sent in &account.sent {
+        let at = sent.ack.as_ref().map_or(sent.started + SETTLES_US, |ack| ack.at);
+        note(sent.from.as_str(), at);
+        note(sent.to.as_str(), at);
+    }
+    for mark in &account.marks {
+        note(mark.user.as_str(), mark.acked.unwrap_or(mark.started + SETTLES_US));
+    }
+    until
+}

@@ -1,0 +1,214 @@
+//! What calls that read were answered, held against the store.
+//!
+//! Whatever is under way meanwhile: a message in a reply is stored, as it is shown, between the caller
+//! and the other of the conversation, and in its order. Once nothing of a user's changes any more,
+//! replies are held to what the store says of the user, number by number.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::Value;
+
+use super::account::Account;
+use super::checker::{Line, View, Views};
+use super::fault::{Fault, Kind};
+use super::gather::changing_until;
+use super::notes::{Answer, Call, Notes};
+use super::stored::key;
+
+/// All that is wrong with replies.
+pub(super) fn faults(notes: &Notes, account: &Account, views: &Views, slack_us: u64) -> Vec<Fault> {
+    let until = changing_until(account);
+    let mut found = Vec::new();
+    let nothing = View::default();
+    let lines = by_id(views);
+    for call in &notes.calls {
+        let Some((_, Answer::Reply(reply))) = &call.answer else { continue };
+        let view = views.get(&call.user).unwrap_or(&nothing);
+        let ends = until.get(call.user.as_str()).copied().unwrap_or_default();
+        let is_final = call.at.saturating_sub(slack_us) > ends;
+        let reading = Reading { call, reply, view, lines: &lines, is_final };
+        let faults = reading.faults();
+        found
+            .extend(faults.into_iter().map(|it| it.of(&format!("{}, {}", call.user, call.method))));
+    }
+    found
+}
+
+/// Every message that somebody sees, by ID; with all who are party to it.
+fn by_id(views: &Views) -> HashMap<&str, (&Line, [&str; 2])> {
+    let mut lines = HashMap::new();
+    for (user, view) in views {
+        for (other, history) in &view.histories {
+            for line in history {
+                lines.insert(line.message_id.as_str(), (line, [user.as_str(), other.as_str()]));
+            }
+        }
+    }
+    lines
+}
+
+struct Reading<'a> {
+    call: &'a Call,
+    reply: &'a Value,
+    view: &'a View,
+    lines: &'a HashMap<&'a str, (&'a Line, [&'a str; 2])>,
+    is_final: bool,
+}
+
+impl Reading<'_> {
+    fn faults(&self) -> Vec<Fault> {
+        match self.call.method.as_str() {
+            "query_history_message" => self.history(),
+            "query_conversation_list" => self.list(),
+            "query_conversation" => self.conversation(&self.reply["conversation"]),
+            "query_conversation_total_unread_message_count" => self.totals(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn history(&self) -> Vec<Fault> {
+        let other = self.call.body["conversationID"].as_str().unwrap_or_default();
+        let page: Vec<Line> = array(&self.reply["messageList"]).iter().map(line).collect();
+        let mut found: Vec<Fault> =
+            page.iter().filter_map(|line| self.message(line, other)).collect();
+        let mut seqs: BTreeMap<&str, u64> = BTreeMap::new();
+        for pair in page.windows(2) {
+            if pair[1].order_key <= pair[0].order_key {
+                let text = format!("{} is not in ascending order", pair[1].local_id);
+                found.push(Fault::new(Kind::Reordered, text));
+            }
+        }
+        for line in &page {
+            let last = seqs.insert(&line.sender, line.seq).unwrap_or_default();
+            if line.seq <= last {
+                let text = format!("{}'s {} follows {last}", line.sender, line.seq);
+                found.push(Fault::new(Kind::Reordered, text));
+            }
+        }
+        if self.is_final && found.is_empty() {
+            found.extend(self.is_run(&page, other));
+        }
+        found
+    }
+
+    /// In the end a page is a stretch of what the store has, and the newest page its end.
+    fn is_run(&self, page: &[Line], other: &str) -> Option<Fault> {
+        let history = self.view.histories.get(other).map_or(&[][..], Vec::as_slice);
+        let config = &self.call.body["config"];
+        let is_newest = config["reverse"] == true && config["nextMessage"].is_null();
+        let Some(first) = page.first() else {
+            let text = format!("no messages with {other}, the store has {}", history.len());
+            let is_lost = is_newest && !history.is_empty();
+            return is_lost.then(|| Fault::new(Kind::Lost, text));
+        };
+        let begins = history.iter().position(|line| line.message_id == first.message_id)?;
+        let stored = &history[begins..(begins + page.len()).min(history.len())];
+        let ends = begins + stored.len() == history.len();
+        let text = format!("a page with {other} is not what the store has in its place");
+        let is_wrong = stored != page || (is_newest && !ends);
+        is_wrong.then(|| Fault::new(Kind::Lost, text))
+    }
+
+    /// A message that was shown.
+    fn message(&self, line: &Line, other: &str) -> Option<Fault> {
+        let id = &line.local_id;
+        let Some((stored, parties)) = self.lines.get(line.message_id.as_str()) else {
+            // What everybody has deleted since is in no view.
+            return self.is_final.then(|| {
+                Fault::new(Kind::Unsent, format!("{id} is shown with {other}, and not stored"))
+            });
+        };
+        let user = self.call.user.as_str();
+        if !parties.contains(&user) || !parties.contains(&other) {
+            let text =
+                format!("{id}, which is between {} and {}, is shown", parties[0], parties[1]);
+            return Some(Fault::new(Kind::WrongRecipient, text));
+        }
+        let is_same = *stored == line;
+        (!is_same).then(|| {
+            Fault::new(Kind::WrongContent, format!("{id} is shown otherwise than it is stored"))
+        })
+    }
+
+    fn list(&self) -> Vec<Fault> {
+        let page = array(&self.reply["conversationList"]);
+        let mut found: Vec<Fault> = page.iter().flat_map(|one| self.conversation(one)).collect();
+        let config = &self.call.body["config"];
+        let count = config["count"].as_u64().unwrap_or_default();
+        let is_whole = config["nextConversation"].is_null()
+            && u64::try_from(page.len()).is_ok_and(|length| length < count)
+            && self.call.body["option"].is_null();
+        let missing = self.view.conversations.len().saturating_sub(page.len());
+        if self.is_final && is_whole && missing > 0 {
+            let text = format!("{missing} conversations are not in the list");
+            found.push(Fault::new(Kind::Lost, text));
+        }
+        found
+    }
+
+    fn conversation(&self, shown: &Value) -> Vec<Fault> {
+        let other = shown["conversationID"].as_str().unwrap_or_default();
+        let mut found = Vec::new();
+        let last = &shown["lastMessage"];
+        if last.is_object() {
+            found.extend(self.message(&line(last), other));
+        }
+        if !self.is_final {
+            return found;
+        }
+        let Some(stored) = self.view.conversations.get(other) else {
+            let text = format!("a conversation with {other}, which is not stored");
+            found.push(Fault::new(Kind::Unsent, text));
+            return found;
+        };
+        let unread = shown["unreadMessageCount"].as_u64().unwrap_or(u64::MAX);
+        if unread != stored.unread {
+            let text = format!("unread with {other} is {unread}, the store says {}", stored.unread);
+            found.push(Fault::new(Kind::WrongCount, text));
+        }
+        if (shown["notificationStatus"] == 2) != stored.muted {
+            let text = format!("muted with {other} is not {}", stored.muted);
+            found.push(Fault::new(Kind::WrongContent, text));
+        }
+        if last["messageID"].as_str() != stored.last_message_id.as_deref() {
+            let text = format!("the last message with {other} is not the newest that is stored");
+            found.push(Fault::new(Kind::WrongContent, text));
+        }
+        found
+    }
+
+    fn totals(&self) -> Vec<Fault> {
+        if !self.is_final {
+            return Vec::new();
+        }
+        let pairs = [
+            ("totalUnreadMessageCount", self.view.total),
+            ("totalUnreadMessageCountIncludingMuted", self.view.total_with_muted),
+        ];
+        let wrong = pairs.into_iter().filter(|(field, stored)| self.reply[field] != *stored);
+        let fault = |(field, stored): (&str, u64)| {
+            let text = format!("{field} is {}, the store says {stored}", self.reply[field]);
+            Fault::new(Kind::WrongCount, text)
+        };
+        wrong.map(fault).collect()
+    }
+}
+
+fn array(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// A message as a body shows it.
+pub(super) fn line(message: &Value) -> Line {
+    let text = |field: &str| message[field].as_str().unwrap_or_default().to_owned();
+    let number = |field: &str| message[field].as_u64().unwrap_or_default();
+    let (sender, id) = (text("senderUserID"), text("messageID"));
+    Line {
+        local_id: key(&sender, &text("localMessageID"), &id),
+        text: text("message"),
+        seq: number("messageSeq"),
+        order_key: number("orderKey"),
+        message_id: id,
+        sender,
+    }
+}

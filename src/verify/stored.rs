@@ -1,0 +1,247 @@
+//! What the streams hold, decoded, and the views that users have by it.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::checker::{Line, Summary, Views};
+use super::fault::{Fault, Kind};
+use crate::domain::audit::{Counted, Recount, Subject};
+use crate::domain::content::Content;
+use crate::domain::conversation::{Conversation, Head, Settings};
+use crate::domain::deletions::{Bitmap, PageId};
+use crate::domain::id::{Partition, UserId};
+use crate::domain::message::Direction;
+use crate::store::Record;
+use crate::wire::entry;
+use crate::wire::record;
+use crate::wire::subject::{Token, is_sentinel, last_token};
+
+/// A message in the log.
+#[derive(Clone, Debug)]
+pub struct StoredMessage {
+    /// As a page of history shows it.
+    pub line: Line,
+    /// Who received it.
+    pub receiver: UserId,
+    /// Who sent it.
+    pub sender: UserId,
+    /// The head that it was when it was the newest.
+    pub head: Head,
+    /// Whether it counts as unread until read.
+    pub counts: bool,
+}
+
+/// All that the streams of a deployment hold.
+#[derive(Clone, Debug, Default)]
+pub struct Stored {
+    /// Those of one sender to one receiver in the order of the log.
+    pub messages: Vec<StoredMessage>,
+    /// By user and other.
+    settings: BTreeMap<(UserId, UserId), Settings>,
+    pages: Vec<(UserId, UserId, PageId, Bitmap)>,
+    unreadable: Vec<String>,
+    may_age: bool,
+}
+
+/// What names a message among those of a conversation: who sent it, and the sender's own ID of it.
+#[must_use]
+pub fn key(sender: &str, local_id: &str, message_id: &str) -> String {
+    if local_id.is_empty() {
+        format!("{sender}#{message_id}")
+    } else {
+        format!("{sender}:{local_id}")
+    }
+}
+
+impl Stored {
+    /// Nothing yet. `may_age`: messages may go away by age, so that a log may begin later.
+    #[must_use]
+    pub fn new(may_age: bool) -> Self {
+        Self { may_age, ..Self::default() }
+    }
+
+    /// Takes a record of the log of a partition.
+    pub fn take_message(&mut self, partition: Partition, record: &Record) {
+        if is_sentinel(&record.subject) {
+            return;
+        }
+        if let Err(problem) = self.try_message(partition, record) {
+            self.unreadable.push(format!("{} at {}: {problem}", record.subject, record.stream_seq));
+        }
+    }
+
+    fn try_message(&mut self, partition: Partition, record: &Record) -> Result<(), String> {
+        let mut tokens = record.subject.rsplit('.');
+        let mut user = || {
+            let token = tokens.next().unwrap_or_default();
+            Token::parse(token).map_err(|error| error.to_string())
+        };
+        let (sender, receiver) = (user()?, user()?);
+        let stored = record::decode(&record.payload, &sender, &receiver, partition);
+        let stored = stored.map_err(|error| error.to_string())?;
+        let message = &stored.message;
+        let id = message.id().to_string();
+        let local_id = message.local_id.as_ref().map_or("", |id| id.as_str());
+        let line = Line {
+            sender: sender.as_str().to_owned(),
+            local_id: key(sender.as_str(), local_id, &id),
+            text: text(&message.content),
+            message_id: id,
+            seq: message.seq,
+            order_key: message.key.0,
+        };
+        let (head, counts) = (stored.head(record.stream_seq), message.counts);
+        self.messages.push(StoredMessage { line, receiver, sender, head, counts });
+        Ok(())
+    }
+
+    /// Takes an entry of the state of a partition.
+    pub fn take_entry(&mut self, record: &Record) {
+        if is_sentinel(&record.subject) {
+            return;
+        }
+        if let Err(problem) = self.try_entry(record) {
+            self.unreadable.push(format!("{} at {}: {problem}", record.subject, record.stream_seq));
+        }
+    }
+
+    fn try_entry(&mut self, record: &Record) -> Result<(), String> {
+        let user = |token: &str| Token::parse(token).map_err(|error| error.to_string());
+        let broken = |error: record::RecordError| error.to_string();
+        let tokens: Vec<&str> = record.subject.split('.').collect();
+        match tokens.as_slice() {
+            [.., me, "conversation", other] => {
+                let settings = entry::decode_settings(&record.payload).map_err(broken)?;
+                self.settings.insert((user(me)?, user(other)?), settings);
+            }
+            [.., me, "deleted", other, direction, number] => {
+                let direction = match *direction {
+                    "sent" => Direction::Send,
+                    "received" => Direction::Receive,
+                    other => return Err(format!("the direction {other} is unknown")),
+                };
+                let number = number.parse().map_err(|_| "no number of a page".to_owned())?;
+                let bitmap = entry::decode_page(&record.payload).map_err(broken)?;
+                let page = PageId { direction, number };
+                self.pages.push((user(me)?, user(other)?, page, bitmap));
+            }
+            // Accounts and blocks are in no view.
+            _ if last_token(&record.subject) == "account" => {
+                entry::decode_account(&record.payload).map_err(broken)?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// By the ID: the message.
+    #[must_use]
+    pub fn by_id(&self) -> HashMap<&str, &StoredMessage> {
+        self.messages.iter().map(|stored| (stored.line.message_id.as_str(), stored)).collect()
+    }
+
+    /// What is wrong with what is stored, whatever clients did.
+    #[must_use]
+    pub fn faults(&self) -> Vec<Fault> {
+        let mut found: Vec<Fault> =
+            self.unreadable.iter().map(|text| Fault::new(Kind::Unreadable, text.clone())).collect();
+        let mut ids = HashSet::new();
+        for stored in &self.messages {
+            let id = stored.line.message_id.as_str();
+            if !ids.insert(id) {
+                found.push(Fault::new(Kind::Doubled, format!("messageID {id} is there twice")));
+            }
+        }
+        for ((receiver, sender), (conversation, messages)) in self.conversations() {
+            let mut recount = Recount::new(&sender, &conversation, self.may_age);
+            for message in messages {
+                recount.take(Counted { head: message.head, counts: message.counts });
+            }
+            found.extend(recount.finish().into_iter().map(|difference| {
+                let kind = match difference.subject {
+                    Subject::MessageSeq | Subject::NewestReceived | Subject::NewestSent => {
+                        Kind::Gap
+                    }
+                    Subject::OrderKey => Kind::Reordered,
+                    Subject::Counted
+                    | Subject::Settings
+                    | Subject::ReadMark
+                    | Subject::DeletedUnread
+                    | Subject::Unread
+                    | Subject::Total
+                    | Subject::TotalWithMuted => Kind::WrongCount,
+                };
+                let (what, expected) = (difference.subject.name(), difference.expected);
+                let text = format!("{what} is {}, the recount {expected}", difference.found);
+                Fault::new(kind, text).of(&format!("{receiver} with {sender}"))
+            }));
+        }
+        found
+    }
+
+    /// By user and other: the conversation, and what was received in it.
+    fn conversations(&self) -> BTreeMap<(UserId, UserId), (Conversation, Vec<&StoredMessage>)> {
+        let mut map: BTreeMap<(UserId, UserId), (Conversation, Vec<&StoredMessage>)> =
+            BTreeMap::new();
+        for (pair, settings) in &self.settings {
+            map.entry(pair.clone()).or_default().0.settings = settings.clone();
+        }
+        for (me, other, page, bitmap) in &self.pages {
+            let (conversation, _) = map.entry((me.clone(), other.clone())).or_default();
+            conversation.settings.deleted.add_page(*page, bitmap.clone());
+        }
+        for stored in &self.messages {
+            let pair = (stored.receiver.clone(), stored.sender.clone());
+            let (conversation, messages) = map.entry(pair).or_default();
+            conversation.received = Some(stored.head);
+            messages.push(stored);
+            let pair = (stored.sender.clone(), stored.receiver.clone());
+            map.entry(pair).or_default().0.sent = Some(stored.head);
+        }
+        map
+    }
+
+    /// What all users see.
+    #[must_use]
+    pub fn views(&self) -> Views {
+        let conversations = self.conversations();
+        let mut views = Views::new();
+        for ((user, other), (conversation, received)) in &conversations {
+            let theirs = conversations.get(&(other.clone(), user.clone()));
+            let sent = theirs.map_or(&[][..], |(_, received)| received);
+            let is_seen = |direction| {
+                move |stored: &&&StoredMessage| !conversation.hides(direction, stored.line.seq)
+            };
+            let mut lines: Vec<Line> = (received.iter().filter(is_seen(Direction::Receive)))
+                .chain(sent.iter().filter(is_seen(Direction::Send)))
+                .map(|stored| stored.line.clone())
+                .collect();
+            lines.sort_by_key(|line| line.order_key);
+            let view = views.entry(user.as_str().to_owned()).or_default();
+            if conversation.exists() {
+                let unread = conversation.unread();
+                let last_message_id = lines.last().map(|line| line.message_id.clone());
+                let muted = conversation.is_muted();
+                view.total += if muted { 0 } else { unread };
+                view.total_with_muted += unread;
+                let summary = Summary { unread, muted, last_message_id };
+                view.conversations.insert(other.as_str().to_owned(), summary);
+            }
+            view.histories.insert(other.as_str().to_owned(), lines);
+        }
+        views
+    }
+}
+
+/// What a message says, where that is a text.
+fn text(content: &Content) -> String {
+    match content {
+        Content::Text { message } | Content::Custom { message, .. } => message.clone(),
+        Content::Command { .. }
+        | Content::Multiple { .. }
+        | Content::Image { .. }
+        | Content::File { .. }
+        | Content::Audio { .. }
+        | Content::Video { .. }
+        | Content::Combine { .. } => String::new(),
+    }
+}
