@@ -31,8 +31,8 @@ not be audited.";
 
 /// How long the store has to answer.
 const STORE_ANSWERS: Duration = Duration::from_secs(5);
-/// How long an owner has to recount one user.
-const OWNER_ANSWERS: Duration = Duration::from_secs(300);
+/// How long an owner has to recount one user. The shipped permissions let peerd answer no longer.
+const OWNER_ANSWERS: Duration = Duration::from_secs(60);
 /// Users that are audited at the same time, so that owners keep time for their users.
 const CONCURRENT: usize = 4;
 /// Accounts that are asked for at the same time.
