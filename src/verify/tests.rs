@@ -110,18 +110,18 @@ fn scene() -> Scene {
     let mut scene = Scene { stored: sent.clone(), sent, settings: Vec::new(), notes };
     let history: Vec<Value> = scene.sent[..4].iter().map(|sent| sent.shown("bob")).collect();
     let body = json!({ "conversationID": "ann", "config": { "count": 20, "reverse": true } });
-    scene.read(100, "query_history_message", body, json!({ "messageList": history }));
+    scene.read(100, "query_history_message", &body, &json!({ "messageList": history }));
     let total = json!({
         "totalUnreadMessageCount": 3, "totalUnreadMessageCountIncludingMuted": 3,
     });
-    scene.read(101, "query_conversation_total_unread_message_count", json!({}), total);
+    scene.read(101, "query_conversation_total_unread_message_count", &json!({}), &total);
     let conversation = json!({
         "conversationID": "ann", "unreadMessageCount": 3, "notificationStatus": 1,
         "lastMessage": scene.sent[3].shown("bob"),
     });
     let body = json!({ "config": { "count": 20 } });
     let list = json!({ "conversationList": [conversation] });
-    scene.read(102, "query_conversation_list", body, list);
+    scene.read(102, "query_conversation_list", &body, &list);
     scene
 }
 
@@ -167,7 +167,7 @@ fn told(user: &str, sent: &Sent, previous: u64) -> Vec<Value> {
 }
 
 impl Scene {
-    fn read(&mut self, number: u64, method: &str, body: Value, reply: Value) {
+    fn read(&mut self, number: u64, method: &str, body: &Value, reply: &Value) {
         let at = (number + 10) * MINUTE_US;
         self.notes.push(json!({
             "at": at, "call": number, "user": "bob", "method": method, "body": body,
@@ -424,7 +424,7 @@ fn what_has_no_answer_may_be_stored_or_not() {
         if !is_stored {
             scene.stored.pop();
             scene.notes.retain(|note| {
-                note["at"].as_u64().is_some_and(|at| at < 5 * MINUTE_US || at > 6 * MINUTE_US)
+                note["at"].as_u64().is_some_and(|at| !(5 * MINUTE_US..=6 * MINUTE_US).contains(&at))
             });
         }
         assert_eq!(scene.kinds(), [], "{is_stored}");
