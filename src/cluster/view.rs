@@ -17,12 +17,21 @@ pub struct Seen<T> {
     pub at_us: u64,
 }
 
+/// How far a member had told everything, and where it said so.
+#[derive(Clone, Copy, Debug)]
+struct ToldSeen {
+    told: Told,
+    seq: u64,
+    /// Where it had said so before; 0 where that was not seen.
+    seq_before: u64,
+}
+
 /// What the bucket of owners says, as far as this instance has seen it.
 #[derive(Clone, Debug, Default)]
 pub struct View {
     members: BTreeMap<MemberId, Seen<Member>>,
     owners: BTreeMap<Partition, Seen<Owner>>,
-    told: BTreeMap<MemberId, Told>,
+    told: BTreeMap<MemberId, ToldSeen>,
     /// Members whose entry expired, and when they last gave a sign of life.
     expired: BTreeMap<MemberId, u64>,
     /// Members that are known to have ended, however fresh their entry is.
@@ -72,7 +81,8 @@ impl View {
             }
             (Key::Told(id), Value::Put(bytes)) => {
                 if let Some(told) = read(bytes, &change.key) {
-                    self.told.insert(id, told);
+                    let seq_before = self.told.get(&id).map_or(0, |before| before.seq);
+                    self.told.insert(id, ToldSeen { told, seq: change.seq, seq_before });
                 }
             }
             (Key::Told(id), Value::Expired | Value::Deleted) => {
@@ -129,7 +139,14 @@ impl View {
     /// How far a member had told everything, if that is known.
     #[must_use]
     pub fn told(&self, member: &MemberId) -> Option<Told> {
-        self.told.get(member).copied()
+        self.told.get(member).map(|seen| seen.told)
+    }
+
+    /// Whether a member said so twice since a place in the bucket: what it said first may have been
+    /// found out before.
+    #[must_use]
+    pub fn has_told_since(&self, member: &MemberId, seq: u64) -> bool {
+        self.told.get(member).is_some_and(|seen| seen.seq_before > seq)
     }
 
     /// The members that take partitions.
