@@ -52,8 +52,8 @@ struct Stored {
 impl<S: Store, B: Bus> Node<S, B> {
     /// Marks a conversation as read.
     pub(super) async fn clear_unread(
-        &self,
-        cell: &UserCell,
+        self: &Arc<Self>,
+        cell: &Arc<UserCell>,
         other: UserId,
         deadline: Instant,
     ) -> Result<Reply, CallError> {
@@ -63,8 +63,8 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     /// Mutes a conversation or unmutes it.
     pub(super) async fn set_notification(
-        &self,
-        cell: &UserCell,
+        self: &Arc<Self>,
+        cell: &Arc<UserCell>,
         other: UserId,
         status: NotificationStatus,
         deadline: Instant,
@@ -79,8 +79,8 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     /// Deletes all messages of a conversation for its user.
     pub(super) async fn delete_all(
-        &self,
-        cell: &UserCell,
+        self: &Arc<Self>,
+        cell: &Arc<UserCell>,
         other: UserId,
         deadline: Instant,
     ) -> Result<Reply, CallError> {
@@ -100,8 +100,8 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     /// Decides about one conversation, stores what changes, applies it and tells the user.
     async fn change(
-        &self,
-        cell: &UserCell,
+        self: &Arc<Self>,
+        cell: &Arc<UserCell>,
         other: &UserId,
         first: Option<Event>,
         deadline: Instant,
@@ -119,8 +119,8 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     /// Marks all conversations as read.
     pub(super) async fn clear_all_unread(
-        &self,
-        cell: &UserCell,
+        self: &Arc<Self>,
+        cell: &Arc<UserCell>,
         deadline: Instant,
     ) -> Result<Reply, CallError> {
         let _gate = self.gate(cell, deadline).await?;
@@ -156,8 +156,8 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     /// Deletes messages for their user.
     pub(super) async fn delete_messages(
-        &self,
-        cell: &UserCell,
+        self: &Arc<Self>,
+        cell: &Arc<UserCell>,
         other: UserId,
         ids: &[MessageId],
         deadline: Instant,
@@ -247,8 +247,8 @@ impl<S: Store, B: Bus> Node<S, B> {
     /// Applies stored settings in memory and tells the user. What the conversations show is read
     /// before, since nothing may be awaited between applying and telling.
     async fn apply(
-        &self,
-        cell: &UserCell,
+        self: &Arc<Self>,
+        cell: &Arc<UserCell>,
         key: OrderKey,
         first: Option<Event>,
         stored: Vec<Stored>,
@@ -293,6 +293,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                 events.push(Event::TotalChanged(user.totals));
             }
             self.tell(cell, &Told { revision, events });
+            self.note_revision(cell, &mut user);
             return;
         }
     }
