@@ -78,7 +78,7 @@ pub enum AppendError {
 #[error("the store does not answer: {0}")]
 pub struct ReadError(pub String);
 
-/// The streams. Every call ends by its deadline. What was acknowledged here, or is known by
+/// The streams. Every call ends by its deadline. What was acknowledged or read here, or is known by
 /// [`Store::last_seq`] or [`Store::reaches`], is in every read that begins after that.
 pub trait Store: Send + Sync + 'static {
     /// Stores a record after checking that its subject's last record is at `expected_seq` (0: that

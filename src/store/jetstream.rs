@@ -297,6 +297,7 @@ impl JetStream {
         loop {
             let answer = self.fetch(stream, &request, deadline).await?;
             if answer.up_to >= floor {
+                self.note_read(stream, &answer.batch.records);
                 return Ok(answer.batch.records);
             }
             // Who finds nothing does not say how far it is. There is always a sentinel to be found,
@@ -309,6 +310,13 @@ impl JetStream {
             if !backoff.wait().await {
                 return Err(Failed::Behind);
             }
+        }
+    }
+
+    /// What was read once is in every read after that, whichever copy answers.
+    fn note_read(&self, stream: StreamId, records: &[Record]) {
+        if let Some(last) = records.last() {
+            self.floors.raise(stream, last.stream_seq);
         }
     }
 
@@ -482,6 +490,7 @@ impl Store for JetStream {
         loop {
             let batch = self.read_some(stream, &subject, from, limit, deadline).await?;
             if batch.remaining > 0 || self.floors.get(stream) == 0 {
+                self.note_read(stream, &batch.records);
                 return Ok(batch);
             }
             // It is said to end here: a replica that is behind would say so too.
@@ -492,6 +501,7 @@ impl Store for JetStream {
                 Start::TimeMs(from_ms) => seq > end && stored_ms >= from_ms,
             });
             if !is_missing {
+                self.note_read(stream, &batch.records);
                 return Ok(batch);
             }
             if !backoff.wait().await {
