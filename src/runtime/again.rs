@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::cell::UserCell;
 use super::load::LoadError;
 use super::node::Node;
 use super::pending::OwnedUnderWay;
@@ -181,6 +182,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         };
         let cell = self.user(&tenure, user, deadline).await?;
         leave_out_deleted(&cell, &mut received);
+        leave_out_unknown(&cell, &mut received);
         received.sort_by_key(|message| message.key);
         let page: Vec<_> = {
             let user = cell.lock();
@@ -216,6 +218,16 @@ impl<S: Store, B: Bus> Node<S, B> {
         self.tell(&cell, &told);
         Ok(())
     }
+}
+
+/// Leaves out what the log has and the user's state does not: its acknowledgement is on its way, and
+/// it is told with that. Nobody is told of what a call after that would not show.
+fn leave_out_unknown(cell: &UserCell, received: &mut Vec<Arc<Message>>) {
+    let user = cell.lock();
+    received.retain(|message| {
+        let known = user.conversations.get(&message.sender).and_then(|known| known.received);
+        known.is_some_and(|head| head.mark.seq >= message.seq)
+    });
 }
 
 /// Receiver and sender of a record of a log; `None` for a sentinel.
