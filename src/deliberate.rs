@@ -12,7 +12,7 @@ pub enum Fault {
     LostReadMark,
     /// The user's own messages count as unread.
     OwnMessagesCount,
-    /// A new owner reads from whatever copy answers.
+    /// Reads are answered by whatever copy there is.
     StaleCopy,
     /// An owner goes on when it could not renew its lease.
     LeaseIgnored,

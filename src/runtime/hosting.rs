@@ -167,15 +167,11 @@ impl<S: Store, B: Bus> Node<S, B> {
         let partition = grant.partition;
         let (log, state) = (StreamId::Log(partition), StreamId::State(partition));
         // Whoever had the partition knew of what others had stored, too.
-        let (log_end, state_end) = if deliberate::is(Fault::StaleCopy) {
-            (u64::MAX / 2, u64::MAX / 2)
-        } else {
-            self.store.forget_ends();
-            futures::try_join!(
-                self.store.last_seq(log, deadline),
-                self.store.last_seq(state, deadline),
-            )?
-        };
+        self.store.forget_ends();
+        let (log_end, state_end) = futures::try_join!(
+            self.store.last_seq(log, deadline),
+            self.store.last_seq(state, deadline),
+        )?;
         let tenure = Tenure::new(grant, self.clock, (log_end, state_end));
         tenure.clock.observe(grant.key);
         // A key is never given twice, even when the wall clock was set back. Records of different

@@ -47,7 +47,7 @@ const LAYERS: &[Layer] = &[
     Layer { name: "wire", uses: &["domain"], crates: Some(WIRE_CRATES) },
     Layer { name: "clock", uses: &[], crates: Some(&["tokio"]) },
     Layer { name: "link", uses: &[], crates: Some(&["async_nats", "tokio"]) },
-    Layer { name: "store", uses: &["domain", "wire", "link"], crates: None },
+    Layer { name: "store", uses: &["deliberate", "domain", "wire", "link"], crates: None },
     Layer { name: "bus", uses: &["domain", "wire", "link"], crates: None },
     Layer {
         name: "cluster",

@@ -207,6 +207,13 @@ impl SimStore {
         Self { world, who, floors }
     }
 
+    /// What was read once is in every read after that, whichever copy answers.
+    fn note_read(&self, stream: StreamId, records: &[Record]) {
+        if let Some(last) = records.last() {
+            self.floors.raise(stream, last.stream_seq);
+        }
+    }
+
     /// An answer of a copy that goes as far as is known.
     async fn answer<T: Send + 'static>(
         &self,
@@ -304,7 +311,10 @@ impl Store for SimStore {
         deadline: Instant,
     ) -> Result<Vec<Record>, ReadError> {
         self.world.doing(self.who, format_args!("last {stream:?}"));
-        self.answer(stream, deadline, move |all, length| all.last(&subjects, length)).await
+        let last = self.answer(stream, deadline, move |all, length| all.last(&subjects, length));
+        let records = last.await?;
+        self.note_read(stream, &records);
+        Ok(records)
     }
 
     async fn read(
@@ -318,7 +328,9 @@ impl Store for SimStore {
         self.world.doing(self.who, format_args!("read {subject} {from:?} {limit}"));
         let keeps = matches!(stream, StreamId::Log(_));
         let look = move |all: &Stream, length| all.read(&subject, from, limit, length, keeps);
-        self.answer(stream, deadline, look).await
+        let batch = self.answer(stream, deadline, look).await?;
+        self.note_read(stream, &batch.records);
+        Ok(batch)
     }
 
     async fn hand_off(
