@@ -4,7 +4,7 @@
 //! `SIM_SEED=<seed>` runs one and prints its trace. `SIM_SEEDS=<count>` runs so many.
 
 #![expect(clippy::print_stdout, reason = "a run tells what it did")]
-#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on is to fail")]
+#![expect(clippy::expect_used, reason = "a test that cannot go on is to fail")]
 
 #[path = "sim/audit.rs"]
 mod audit;
@@ -57,7 +57,7 @@ use crate::run::run;
 const SEEDS: u64 = 200;
 const NEW_SEEDS: u64 = 40;
 /// Seeds beyond those that have shown a fault of peerd once, which was mended.
-const FOUND: [u64; 0] = [];
+const FOUND: [u64; 9] = [323, 375, 561, 584, 617, 635, 681, 740, 773];
 /// Seeds whose traces are compared.
 const COMPARED: u64 = 6;
 

@@ -24,7 +24,7 @@ impl Client {
         for _ in 0..TRIES {
             match self.ask(user, method, body).await {
                 Said::Good { body, .. } => return Some(body),
-                said => last = format!("{said:?}"),
+                said @ (Said::Refused { .. } | Said::Nothing) => last = format!("{said:?}"),
             }
             sleep(Duration::from_millis(300)).await;
         }
@@ -65,7 +65,7 @@ impl Client {
             let logged = core.watch.logged_by_mark(mark);
             match (logged, sent.acked.first()) {
                 (None, Some(id)) => {
-                    wrong.push((Rule::SuccessIsStored, format!("{mark} ({id}) is lost")))
+                    wrong.push((Rule::SuccessIsStored, format!("{mark} ({id}) is lost")));
                 }
                 (Some(logged), _) if (logged.from, logged.to) != (sent.from, sent.to) => {
                     wrong.push((Rule::ToldRightly, format!("{mark} is stored as {logged:?}")));

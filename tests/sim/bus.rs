@@ -83,14 +83,14 @@ impl World {
                     let item = seat.outgoing.pop_front();
                     seat.left.notify_waiters();
                     match item {
-                        Some(Item::Message(message)) => {
-                            if message.permit.as_ref().is_none_or(|permit| permit.holds()) {
-                                core.leaves(who, &message, self.now_ms());
-                                self.send(&mut core, who, OnItsWay::Message(message));
-                            }
+                        Some(Item::Message(message))
+                            if message.permit.as_ref().is_none_or(|permit| permit.holds()) =>
+                        {
+                            core.leaves(who, &message);
+                            self.send(&mut core, who, OnItsWay::Message(message));
                         }
                         Some(Item::Mark(tell)) => _ = tell.send(()),
-                        None => {}
+                        Some(Item::Message(_)) | None => {}
                     }
                     None
                 }
@@ -182,7 +182,7 @@ impl World {
             }
             match core.inboxes.get(&subject) {
                 Some(Inbox::Instance { .. }) => self.answer(core, &subject, Some(body)),
-                Some(Inbox::Client(_)) => self.reply(core, &subject, kind, body),
+                Some(Inbox::Client(_)) => Self::reply(core, &subject, kind, body),
                 None => {}
             }
         } else if subject.starts_with("peer.event.") {
@@ -238,7 +238,7 @@ impl World {
         }
     }
 
-    fn reply(self: &Arc<Self>, core: &mut Core, inbox: &str, kind: Kind, body: Bytes) {
+    fn reply(core: &mut Core, inbox: &str, kind: Kind, body: Bytes) {
         core.replied(inbox, &kind, &body);
         if let Some(Inbox::Client(tell)) = core.inboxes.remove(inbox) {
             let span = Duration::from_millis(core.latency_ms());
@@ -285,16 +285,13 @@ impl World {
         };
         let reply = timeout_at(Instant::now() + patience, told).await;
         self.lock().inboxes.remove(&inbox);
-        match reply {
-            Ok(Ok(reply)) => {
-                self.note(format_args!("reply {inbox} {}", String::from_utf8_lossy(&reply.body)));
-                Some(reply)
-            }
-            Ok(Err(_)) | Err(_) => {
-                self.note(format_args!("no reply {inbox}"));
-                None
-            }
+        let reply = reply.ok().and_then(Result::ok);
+        if let Some(reply) = &reply {
+            self.note(format_args!("reply {inbox} {}", String::from_utf8_lossy(&reply.body)));
+        } else {
+            self.note(format_args!("no reply {inbox}"));
         }
+        reply
     }
 
     /// Waits until the server has everything that the connection was given before.
@@ -330,11 +327,11 @@ impl Core {
 
     /// Who of the queue group gets a call.
     fn taker(&mut self) -> Option<usize> {
-        let takes = |who: &usize| {
+        let is_one = |who: &usize| {
             let seat = &self.seats[*who];
             seat.is_alive && seat.takes_calls && seat.bus.is_up
         };
-        let takers: Vec<usize> = (0..self.seats.len()).filter(takes).collect();
+        let takers: Vec<usize> = (0..self.seats.len()).filter(is_one).collect();
         self.one_of(&takers)
     }
 

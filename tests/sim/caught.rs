@@ -19,26 +19,23 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
     match fault {
         Fault::SuccessWithoutAck => &[Rule::SuccessIsStored],
         Fault::LostReadMark => &[Rule::ChangesStay, Rule::CountsEqualRecount],
-        Fault::OwnMessagesCount => &[Rule::CountsEqualRecount],
-        Fault::StaleCopy => &[Rule::NeverStale, Rule::InSequence, Rule::ToldInOrder],
+        Fault::StaleCopy => &[Rule::NeverStale, Rule::ChangesStay, Rule::InSequence],
         Fault::LeaseIgnored => &[Rule::OneOwner],
         Fault::PageOverlaps => &[Rule::Pages],
         Fault::RepeatStored => &[Rule::StoredOnce],
         Fault::RateForgotten => &[Rule::Rate],
-        Fault::NotToldAgain => &[Rule::ToldAtAll],
-        Fault::MutedCounts => &[Rule::CountsEqualRecount],
-        Fault::LateWriteUnnoticed => &[Rule::ToldAtAll],
+        Fault::NotToldAgain | Fault::LateWriteUnnoticed => &[Rule::ToldAtAll],
+        Fault::OwnMessagesCount | Fault::MutedCounts => &[Rule::CountsEqualRecount],
         Fault::WrongReceiver => &[Rule::ToldRightly, Rule::OneOwner],
         Fault::BlockIgnored => &[Rule::Blocked],
         Fault::KeyGoesBack | Fault::GapInSequence => &[Rule::InSequence],
         Fault::FormerOwnerSends => &[Rule::OneOwner, Rule::ToldAtAll],
-        Fault::LostSession => &[Rule::ChangesStay],
+        Fault::LostSession | Fault::DeletedShown => &[Rule::ChangesStay],
         Fault::RevisionGoesBack => &[Rule::ToldInOrder],
         Fault::SilentAtTheBound => &[Rule::Bounded],
         Fault::ContentLogged => &[Rule::NoContentInLog],
         Fault::WrongStream => &[Rule::StoreIsKept],
         Fault::SendReadsTheLog => &[Rule::Cost],
-        Fault::DeletedShown => &[Rule::ChangesStay],
     }
 }
 
@@ -46,24 +43,23 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
 const fn seed_that_shows(fault: Fault) -> u64 {
     match fault {
         Fault::SuccessWithoutAck => 3,
-        Fault::RepeatStored => 2,
+        Fault::RepeatStored | Fault::RevisionGoesBack => 2,
         Fault::LeaseIgnored => 23,
         Fault::RateForgotten => 150,
+        Fault::NotToldAgain => 15,
+        Fault::MutedCounts => 5,
+        Fault::StaleCopy => 12,
+        Fault::KeyGoesBack => 11,
+        Fault::FormerOwnerSends => 111,
+        Fault::LateWriteUnnoticed => 126,
+        Fault::SilentAtTheBound => 75,
         Fault::LostReadMark
         | Fault::OwnMessagesCount
-        | Fault::StaleCopy
         | Fault::PageOverlaps
-        | Fault::NotToldAgain
-        | Fault::MutedCounts
-        | Fault::LateWriteUnnoticed
         | Fault::WrongReceiver
         | Fault::BlockIgnored
-        | Fault::KeyGoesBack
         | Fault::GapInSequence
-        | Fault::FormerOwnerSends
         | Fault::LostSession
-        | Fault::RevisionGoesBack
-        | Fault::SilentAtTheBound
         | Fault::ContentLogged
         | Fault::WrongStream
         | Fault::SendReadsTheLog

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use crate::journal::{May, OpKind, Outcome, Sent};
 use crate::plan::{Call, Draft, NAMES};
 use crate::rules::{Rule, number, text, token};
-use crate::world::World;
+use crate::world::{Core, World};
 
 /// How often a send whose outcome is unknown is sent again.
 const TRIES: usize = 4;
@@ -55,10 +55,10 @@ impl Client {
             let span_ms = setup.call_deadline_ms + setup.owner_wait_ms + 500;
             (Duration::from_millis(span_ms), self.world.now_ms())
         };
-        let reply = self.world.call(subject, body.to_string(), patience).await;
+        let answer = self.world.call(subject, body.to_string(), patience).await;
         let now_ms = self.world.now_ms();
         let mut core = self.world.lock();
-        let Some(reply) = reply else {
+        let Some(answer) = answer else {
             core.watch.journal.unanswered += 1;
             if self.is_calm {
                 let why = format!("{method} by {} has no answer", NAMES[user]);
@@ -66,21 +66,21 @@ impl Client {
             }
             return Said::Nothing;
         };
-        let body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
-        let Kind::Error { code, .. } = reply.kind else {
-            let is_repeat = reply.kind == Kind::Duplicate;
+        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let Kind::Error { code, .. } = answer.kind else {
+            let is_repeat = answer.kind == Kind::Duplicate;
             if method != "login" {
-                self.must_be_home(&mut core, user, method, true, (asked_ms, now_ms));
+                must_be_home(&mut core, user, method, true, (asked_ms, now_ms));
             }
             return Said::Good { body, is_repeat };
         };
         let reason = text(&body, "reason").to_owned();
-        let code = u64::from(code);
-        if number(&body, "code") != code {
+        let number_of_error = u64::from(code);
+        if number(&body, "code") != number_of_error {
             core.broken(Rule::ToldRightly, format!("the header says {code}: {body}"));
         }
         if code == 6_000_121 {
-            self.must_be_home(&mut core, user, method, false, (asked_ms, now_ms));
+            must_be_home(&mut core, user, method, false, (asked_ms, now_ms));
         }
         let is_overload = core.setup.calls_under_way < 20 && reason == "overloaded";
         let is_failure = matches!(code, 6_000_007 | 6_000_008) && !is_overload;
@@ -88,22 +88,7 @@ impl Client {
             let why = format!("{method} by {} fails: {body}", NAMES[user]);
             core.broken(Rule::Served, why);
         }
-        Said::Refused { code, reason }
-    }
-
-    fn must_be_home(
-        &self,
-        core: &mut crate::world::Core,
-        user: usize,
-        method: &str,
-        is_home: bool,
-        span: (u64, u64),
-    ) {
-        let May { be, not_be } = core.watch.journal.may_be_home(user, span);
-        if (is_home && !be) || (!is_home && !not_be) {
-            let why = format!("{method} by {}: logged in is {is_home}", NAMES[user]);
-            core.broken(Rule::ChangesStay, why);
-        }
+        Said::Refused { code: number_of_error, reason }
     }
 
     /// Carries a call out.
@@ -179,7 +164,9 @@ impl Client {
         let outcome = match said.outcome() {
             // Some of it may have been done.
             Outcome::Refused if is_partial && !is_refusal(&said) => Outcome::Unknown,
-            outcome => outcome,
+            outcome @ (Outcome::UnderWay | Outcome::Done | Outcome::Refused | Outcome::Unknown) => {
+                outcome
+            }
         };
         let now_ms = self.world.now_ms();
         self.world.lock().watch.journal.end(op, outcome, now_ms);
@@ -363,6 +350,15 @@ impl Client {
                 core.broken(Rule::ChangesStay, why);
             }
         }
+    }
+}
+
+/// Whether a user is logged in must be as the user's logins and logouts say.
+fn must_be_home(core: &mut Core, user: usize, method: &str, is_home: bool, span: (u64, u64)) {
+    let May { be, not_be } = core.watch.journal.may_be_home(user, span);
+    if (is_home && !be) || (!is_home && !not_be) {
+        let why = format!("{method} by {}: logged in is {is_home}", NAMES[user]);
+        core.broken(Rule::ChangesStay, why);
     }
 }
 

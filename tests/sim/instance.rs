@@ -153,7 +153,7 @@ impl Instance {
         let mut core = world.lock();
         let most = core.setup.calls_under_way as u64;
         if gauges.calls_under_way > most || gauges.deliveries_under_way > most {
-            core.broken(Rule::Bounded, format!("{} are under way: {gauges:?}", most));
+            core.broken(Rule::Bounded, format!("more than {most} are under way: {gauges:?}"));
         }
     }
 }

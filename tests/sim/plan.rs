@@ -148,6 +148,7 @@ impl Call {
 }
 
 /// A message as it is to be sent.
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the call")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Draft {
     /// Whether it has a local ID; then it is sent again when its outcome is unknown.

@@ -387,7 +387,7 @@ impl Core {
     }
 
     /// An instance hands a message to its connection.
-    pub(crate) fn leaves(&mut self, who: usize, message: &peerd::bus::Outgoing, _now_ms: u64) {
+    pub(crate) fn leaves(&mut self, who: usize, message: &peerd::bus::Outgoing) {
         if message.permit.is_some() && message.subject.starts_with("peer.event.") {
             self.acts_as_owner_of(who, &message.subject);
         }

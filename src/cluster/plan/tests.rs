@@ -301,3 +301,27 @@ fn what_is_untold_is_passed_on_until_somebody_tells_it() {
         assert_eq!(untold(&bucket), untold_since_ms, "it could not be opened, or nobody knows");
     }
 }
+
+#[test]
+fn a_dead_owners_word_counts_if_it_was_given_since_it_owned() {
+    let untold = |bucket: &Bucket| match &bucket.steps("a", &[1, 2, 3], false)[..] {
+        [Step::Claim { untold_since_ms, .. }] => *untold_since_ms,
+        steps => panic!("{steps:?}"),
+    };
+    let tell = |bucket: &mut Bucket, told_ms| {
+        let told = encode(&Told { told_ms, key: OrderKey(8) }).expect("writable");
+        bucket.change(&Key::Told(id("dead")), Value::Put(told));
+    };
+    let mut bucket = Bucket::default();
+    bucket.member("a", false);
+    tell(&mut bucket, 99);
+    let (holder, untold_since_ms) = (Some(id("dead")), Some(44));
+    let entry = Owner { holder, untold_since_ms, ..Owner::default() };
+    let entry = Value::Put(encode(&entry).expect("writable"));
+    bucket.change(&Key::Owner(Partition(0)), entry);
+    assert_eq!(untold(&bucket), Some(44), "it was given before");
+    tell(&mut bucket, 100);
+    assert_eq!(untold(&bucket), Some(44), "it may have been found out before");
+    tell(&mut bucket, 101);
+    assert_eq!(untold(&bucket), Some(101));
+}
