@@ -42,7 +42,7 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
 /// A seed that showed a fault once.
 const fn seed_that_shows(fault: Fault) -> u64 {
     match fault {
-        Fault::SuccessWithoutAck => 3,
+        Fault::SuccessWithoutAck => 58,
         Fault::RepeatStored | Fault::RevisionGoesBack => 2,
         Fault::LeaseIgnored => 23,
         Fault::RateForgotten => 150,

@@ -312,8 +312,9 @@ impl Core {
         let (revision, previous) = (number(&body, "revision"), number(&body, "previousRevision"));
         let told = self.watch.revisions.insert(user, (revision, who, now_ms));
         let (known, by, at_ms) = told.unwrap_or((0, who, 0));
-        // What no order key shows is stored a moment after it was told: a death in between loses it.
-        let is_excused = by != who && self.died(by, at_ms + REVISION_LAG_MS);
+        // What no order key shows is stored a moment after it was told: a death in between loses it,
+        // and so does a cut, after which the same instance may come to own the user again.
+        let is_excused = self.died(by, at_ms + REVISION_LAG_MS);
         if (revision < known && !is_excused) || previous > revision {
             let why = format!("{subject}: revision {revision} ({previous} before) after {known}");
             self.broken(Rule::ToldInOrder, why);
