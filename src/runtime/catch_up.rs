@@ -61,6 +61,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                     Some(sender) => self.tell_sender(&sender, &message, head, &name(receiver)),
                     None => self.notify_sender(sender, &receiver.id),
                 }
+                receiver.tenure.written(receiver.log()).note(record.stream_seq);
                 next = record.stream_seq + 1;
                 is_ahead = true;
             }

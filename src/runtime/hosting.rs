@@ -284,14 +284,17 @@ impl<S: Store, B: Bus> Node<S, B> {
         deadline: Instant,
     ) -> Result<(), LoadError> {
         let Some((receiver, sender)) = parties(record) else { return Ok(()) };
-        if let Some(receiver) = tenure.cell_in_memory(&receiver) {
-            // In the pair's turn: it may be this instance's own, not told yet.
-            if let Ok(_turn) = receiver.turn(&sender, deadline).await {
-                self.catch_up(&receiver, &sender, deadline).await?;
-            }
-            return Ok(());
-        }
         let stored = record::decode(&record.payload, &sender, &receiver, tenure.partition)?;
+        if let Some(cell) = tenure.cell_in_memory(&receiver) {
+            // In the pair's turn: it may be this instance's own, not told yet.
+            let Ok(_turn) = cell.turn(&sender, deadline).await else { return Ok(()) };
+            let told_seq = cell.lock().conversations.get(&sender).map_or(0, |known| known.told_seq);
+            self.catch_up(&cell, &sender, deadline).await?;
+            if told_seq < record.stream_seq {
+                return Ok(());
+            }
+            // A load has taken it in, and nobody was told.
+        }
         self.tell_of(stored.message).await;
         self.notify_sender(&sender, &receiver);
         Ok(())
