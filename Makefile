@@ -21,11 +21,12 @@ demo-cluster: ## three nats-servers and three peerds, killed one after another u
 	@$(with_nats) cargo run --quiet --locked --example demo_cluster
 
 MINUTES ?= 60
+SOAK_FLAGS ?=
 
 soak: ## MINUTES=60 of mixed load with faults on three peerds; nothing lost, and no line rises
 	@cargo build --locked --release --bin peerd --example soak
 	@$(with_nats) cargo run --quiet --locked --release --example soak -- \
-		--minutes $(MINUTES) --out "$(CARGO_TARGET_DIR)/soak"
+		--minutes $(MINUTES) --out "$(CARGO_TARGET_DIR)/soak" $(SOAK_FLAGS)
 
 run: ## start nats-server and peerd on free ports, leave them running until Ctrl-C
 	@cargo build --locked --bin peerd --example run
