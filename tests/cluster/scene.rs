@@ -17,7 +17,7 @@ use crate::{
         random::Random,
         reading,
     },
-    support::Peerd,
+    support::{Peerd, run_cli_env},
 };
 
 /// The daemon's own deadline for a call: below what a patient client waits, and above what a call
@@ -29,6 +29,8 @@ const LONGEST_WORK_MS: u64 = 800;
 const GRACE: Duration = Duration::from_secs(10);
 /// How long an instance may take to own partitions again once nothing keeps it from that.
 const REJOIN_DEADLINE: Duration = Duration::from_secs(30);
+/// So that the audit comes around while a test lasts.
+const AUDIT_READS_PER_SECOND: u32 = 50;
 const FAULTS_SHOWN: usize = 20;
 const LOG_LINES_SHOWN: usize = 100;
 
@@ -74,6 +76,7 @@ impl Setup {
             ("PEERD__LIMITS__MESSAGES_PER_SECOND", "100000".to_owned()),
             ("PEERD__LIMITS__CALL_DEADLINE_MS", CALL_DEADLINE.as_millis().to_string()),
             ("PEERD__CLUSTER__MEMBER_TTL_MS", ttl().as_millis().to_string()),
+            ("PEERD__AUDIT__READS_PER_SECOND", AUDIT_READS_PER_SECOND.to_string()),
             ("PEERD__PARTITIONS", self.partitions.to_string()),
             ("PEERD__STREAM__REPLICAS", self.replicas.to_string()),
         ]
@@ -304,6 +307,7 @@ impl Scene {
             let what = format!("{} are wrong, such as {shown:#?}", faults.len());
             return Err(failure(self.seed, &what, &self.peerds));
         }
+        audit(self.seed, &self.setup, &self.peerds).await?;
         if let Some(ended) = self.peerds.iter_mut().position(|peerd| !peerd.is_running()) {
             let what = format!("instance {ended} ended");
             return Err(failure(self.seed, &what, &self.peerds));
@@ -317,6 +321,20 @@ impl Scene {
         say(&format!("the latest attempts that failed, of {counts}:\n{}", counts.latest()));
         failure(self.seed, what, &self.peerds)
     }
+}
+
+/// Has the owners recount everybody. That they also do so by themselves, all the time and under load,
+/// shows in their logs where something differs.
+async fn audit(seed: u64, setup: &Setup, peerds: &[Peerd]) -> Result<(), Failure> {
+    let servers = setup.clients.join(",");
+    let run = run_cli_env(&["audit"], &[("PEERD__NATS__SERVERS", &servers)]).await;
+    say(&format!("{}: {}", setup.name, run.stdout.trim()));
+    let has_found = peerds.iter().any(|peerd| peerd.log().contains("differs from the log"));
+    if run.code == Some(0) && !has_found {
+        return Ok(());
+    }
+    let what = format!("the audit: {run:?}, while it ran by itself: {has_found}");
+    Err(failure(seed, &what, peerds))
 }
 
 /// What a run came to.
