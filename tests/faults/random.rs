@@ -1,4 +1,5 @@
 //! A small seeded source of choices, so that a run can be repeated with its seed.
+#![allow(dead_code, reason = "each test binary uses its own part of this module")]
 
 use std::time::Duration;
 

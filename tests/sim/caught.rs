@@ -20,7 +20,7 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
         Fault::SuccessWithoutAck => &[Rule::SuccessIsStored],
         Fault::LostReadMark => &[Rule::ChangesStay, Rule::CountsEqualRecount],
         Fault::StaleCopy => &[Rule::NeverStale, Rule::ChangesStay, Rule::InSequence],
-        Fault::LeaseIgnored => &[Rule::OneOwner],
+        Fault::LeaseIgnored => &[Rule::OneOwner, Rule::ToldInOrder],
         Fault::PageOverlaps => &[Rule::Pages],
         Fault::RepeatStored => &[Rule::StoredOnce],
         Fault::RateForgotten => &[Rule::Rate],

@@ -314,7 +314,7 @@ impl Core {
         let (known, by, at_ms) = told.unwrap_or((0, who, 0));
         // What no order key shows is stored a moment after it was told: a death in between loses it,
         // and so does a cut, after which the same instance may come to own the user again.
-        let is_excused = self.died(by, at_ms + REVISION_LAG_MS);
+        let is_excused = self.ended_around(by, at_ms);
         if (revision < known && !is_excused) || previous > revision {
             let why = format!("{subject}: revision {revision} ({previous} before) after {known}");
             self.broken(Rule::ToldInOrder, why);
@@ -383,8 +383,10 @@ impl Core {
     }
 
     /// Whether an instance died before a time, or lost what it owned.
-    fn died(&self, who: usize, before_ms: u64) -> bool {
-        self.seats[who].ended_ms.is_some_and(|ended_ms| ended_ms <= before_ms)
+    /// Whether an instance died, froze or was cut off at about that time.
+    fn ended_around(&self, who: usize, at_ms: u64) -> bool {
+        let ended = &self.seats[who].ended_ms;
+        ended.iter().any(|ended_ms| ended_ms.abs_diff(at_ms) <= REVISION_LAG_MS)
     }
 
     /// An instance hands a message to its connection.

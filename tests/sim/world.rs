@@ -46,8 +46,8 @@ impl Line {
 pub(crate) struct Seat {
     pub(crate) name: String,
     pub(crate) is_alive: bool,
-    /// When it last died, froze, or was cut off.
-    pub(crate) ended_ms: Option<u64>,
+    /// When it died, froze, or was cut off.
+    pub(crate) ended_ms: Vec<u64>,
     /// How many freezes hold it.
     holds: u32,
     freed: Arc<Notify>,
@@ -224,7 +224,7 @@ impl World {
             let mut core = self.lock();
             let seat = &mut core.seats[who];
             seat.holds += 1;
-            seat.ended_ms = Some(now_ms);
+            seat.ended_ms.push(now_ms);
         }
         sleep(Duration::from_millis(span_ms)).await;
         let mut core = self.lock();
@@ -238,7 +238,7 @@ impl World {
         {
             let now_ms = self.now_ms();
             let mut core = self.lock();
-            core.seats[who].ended_ms = Some(now_ms);
+            core.seats[who].ended_ms.push(now_ms);
             if bus {
                 core.lose_on_its_way(who);
             }
@@ -372,7 +372,7 @@ impl Core {
         self.lose_on_its_way(who);
         let seat = &mut self.seats[who];
         seat.is_alive = false;
-        seat.ended_ms = Some(now_ms);
+        seat.ended_ms.push(now_ms);
         seat.takes_calls = false;
         seat.listens.clear();
         for task in seat.tasks.drain(..) {
@@ -414,7 +414,7 @@ impl Seat {
         Self {
             name,
             is_alive: true,
-            ended_ms: None,
+            ended_ms: Vec::new(),
             holds: 0,
             freed: Arc::default(),
             store: Line::new(),

@@ -76,7 +76,7 @@ enum Align {
 }
 use Align::{Left, Right};
 
-const MEMBER_HEAD: [(&str, Align); 11] = [
+const MEMBER_HEAD: [(&str, Align); 10] = [
     ("member", Left),
     ("host", Left),
     ("pid", Right),
@@ -87,7 +87,6 @@ const MEMBER_HEAD: [(&str, Align); 11] = [
     ("deliveries", Right),
     ("routed", Right),
     ("users", Right),
-    ("audited", Right),
 ];
 
 fn member(line: &MemberLine, ids: &Ids, now_ms: u64) -> Vec<String> {
@@ -108,7 +107,6 @@ fn member(line: &MemberLine, ids: &Ids, now_ms: u64) -> Vec<String> {
         gauge(line.gauges.deliveries_under_way),
         gauge(line.gauges.routed),
         gauge(line.gauges.users_in_memory),
-        gauge(line.gauges.users_audited),
     ]
 }
 
