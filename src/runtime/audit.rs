@@ -37,8 +37,9 @@ const PAGE: usize = 256;
 const ACCOUNTS: usize = 16;
 /// How long one read may take.
 const READ: Duration = Duration::from_secs(5);
-/// After which a difference that may only be on its way is looked at again: longer than a write can
-/// be late, and than it takes to notice that somebody else wrote.
+/// After how long, beyond a call's deadline, a difference that may only be on its way is looked at
+/// again: longer than a write can be late, and than it takes to notice that somebody else wrote, or
+/// that another owner stored what it could not answer any more.
 const CONFIRM: Duration = Duration::from_secs(STRAGGLER.as_secs() + 3);
 /// How often it is looked again, at most.
 const LOOKS: usize = 4;
@@ -164,7 +165,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             if last.differences.is_empty() {
                 break;
             }
-            tenure.sleep(CONFIRM).await;
+            tenure.sleep(self.options.call_deadline + CONFIRM).await;
             let again = self.recount(tenure, user, pace).await?;
             confirmed = still(&last.differences, &again.differences);
             last = again;

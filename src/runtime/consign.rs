@@ -25,6 +25,8 @@ use crate::wire::subject::Token;
 
 /// Wait before somebody is asked again who was not there.
 const AGAIN: Duration = Duration::from_millis(20);
+/// Most that is waited between two looks for a message of unknown outcome.
+const AGAIN_MAX: Duration = Duration::from_secs(1);
 
 impl<S: Store, B: Bus> Node<S, B> {
     /// Has the receiver's owner do something with a delivery, whoever that is.
@@ -165,7 +167,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             let mut wait = AGAIN;
             while Instant::now() < ends && sender.tenure.may_act() {
                 sender.tenure.sleep(wait).await;
-                wait *= 4;
+                wait = (wait * 4).min(AGAIN_MAX);
                 let deadline = node.deadline();
                 match node.look_again(&sender, &receiver, told_seq, deadline).await {
                     Ok(seq) => told_seq = seq,
