@@ -18,6 +18,7 @@ mod faults {
 }
 
 mod cluster {
+    mod machine;
     mod owners;
     mod scene;
     mod settings;

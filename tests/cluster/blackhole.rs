@@ -3,6 +3,7 @@
 use tokio::time::{Instant, sleep_until};
 
 use super::{
+    machine,
     scene::{Scene, Setup},
     settings::{rounds, ttl},
     waiting::say,
@@ -22,6 +23,7 @@ const SOON_SILENT: &str = "jetstream {}\nping_interval: \"1s\"\nping_max: 2\n";
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_instance_cut_off_from_nats_answers_nothing_wrong_and_comes_back_by_itself()
 -> Result<(), Failure> {
+    let _machine = machine::shared().await;
     let dir = tempfile::tempdir()?;
     let path = dir.path().join("soon-silent.conf");
     std::fs::write(&path, SOON_SILENT)?;

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use tokio::time::Instant;
 
 use super::{
+    machine,
     owners::Ownership,
     scene::{Scene, Setup},
     waiting::{say, until},
@@ -23,6 +24,7 @@ const QUIET: Duration = Duration::from_millis(1_500);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn partitions_even_out_and_move_at_most_once_as_instances_come_and_go() -> Result<(), Failure>
 {
+    let _machine = machine::shared().await;
     let nats = Nats::start().await;
     let mut setup = Setup::new("growth", &nats.url(), Manner::Strict);
     setup.partitions = PARTITIONS;

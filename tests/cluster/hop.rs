@@ -11,6 +11,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::{
+    machine,
     scene::{Setup, start_instances},
     settings::rounds,
     waiting::say,
@@ -29,6 +30,7 @@ const RUN: Duration = Duration::from_secs(2);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_that_arrive_anywhere_and_calls_that_arrive_at_their_owner() -> Result<(), Failure> {
+    let _machine = machine::shared().await;
     let dir = tempfile::tempdir()?;
     let path = dir.path().join("both-ways.conf");
     std::fs::write(&path, BOTH_WAYS)?;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{
+    machine,
     scene::{Scene, Setup},
     settings::{kills, ttl},
 };
@@ -20,6 +21,7 @@ const KILLS_BETWEEN_MARKS: u64 = 6;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_instances_lose_nothing_and_their_users_are_soon_answered_by_others()
 -> Result<(), Failure> {
+    let _machine = machine::alone().await;
     let nats = Nats::start().await;
     let mut setup = Setup::new("killed", &nats.url(), Manner::Impatient);
     setup.bound = ttl() + MARGIN;
@@ -32,6 +34,7 @@ async fn killed_instances_lose_nothing_and_their_users_are_soon_answered_by_othe
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clears_mutes_and_deletes_between_kills_of_instances_equal_the_recount()
 -> Result<(), Failure> {
+    let _machine = machine::shared().await;
     let nats = Nats::start().await;
     let mut setup = Setup::new("killed, marks", &nats.url(), Manner::Patient);
     setup.plan.marks = true;

@@ -3,6 +3,7 @@
 use tokio::time::Instant;
 
 use super::{
+    machine,
     scene::{Scene, Setup},
     waiting::say,
 };
@@ -19,6 +20,7 @@ const STREAMS: [&str; 3] = ["PEER_LOG_0", "PEER_STATE_0", "KV_PEER_OWNERS"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_death_of_any_node_and_a_change_of_leaders_lose_nothing() -> Result<(), Failure> {
+    let _machine = machine::shared().await;
     let mut nats = NatsCluster::start("").await;
     let mut scene = Scene::start(setup(&nats)).await?;
     nats.until_healthy().await?;

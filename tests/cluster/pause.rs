@@ -3,6 +3,7 @@
 use tokio::time::{Instant, sleep_until};
 
 use super::{
+    machine,
     scene::{Scene, Setup},
     settings::{stops, ttl},
 };
@@ -13,6 +14,7 @@ use crate::{
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_instance_that_stood_still_does_no_harm_when_it_wakes_up() -> Result<(), Failure> {
+    let _machine = machine::shared().await;
     let nats = Nats::start().await;
     let setup = Setup::new("stopped", &nats.url(), Manner::Impatient);
     let mut scene = Scene::start(setup).await?;

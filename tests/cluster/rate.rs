@@ -15,6 +15,7 @@ use tokio::{
 };
 
 use super::{
+    machine,
     owners::Owners,
     scene::{Setup, start_instances},
     settings::rounds,
@@ -62,6 +63,7 @@ impl Burst {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sender_keeps_the_limit_over_many_instances_that_come_and_go() -> Result<(), Failure> {
+    let _machine = machine::shared().await;
     let seed = Random::seed("CLUSTER_SEED");
     say(&format!("rate: CLUSTER_SEED={seed}"));
     let mut random = Random::new(seed);

@@ -9,6 +9,7 @@ use tokio::{
 };
 
 use super::{
+    machine,
     scene::{Scene, Setup},
     settings::rounds,
     waiting::say,
@@ -26,12 +27,14 @@ const NEWCOMERS_PACE: Duration = Duration::from_millis(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_call_fails_while_instances_are_restarted_in_order() -> Result<(), Failure> {
+    let _machine = machine::shared().await;
     let nats = Nats::start().await;
     restart_all("rolling restart", &nats).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_call_fails_either_where_the_server_maps_calls_to_owners() -> Result<(), Failure> {
+    let _machine = machine::shared().await;
     let dir = tempfile::tempdir()?;
     let path = dir.path().join("mapped.conf");
     std::fs::write(&path, MAPPED)?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{
+    machine,
     scene::{Scene, Setup, start_instances},
     settings::rounds,
     waiting::say,
@@ -21,6 +22,7 @@ const REPEATED_SIGNAL_INTERVAL: Duration = Duration::from_millis(200);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_instance_told_to_end_answers_what_it_took_and_hands_the_rest_over()
 -> Result<(), Failure> {
+    let _machine = machine::shared().await;
     let nats = Nats::start().await;
     let mut setup = Setup::new("terminated", &nats.url(), Manner::Strict);
     setup.instances.truncate(2);
@@ -44,6 +46,7 @@ async fn an_instance_told_to_end_answers_what_it_took_and_hands_the_rest_over()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_instance_told_again_to_end_ends_at_once() -> Result<(), Failure> {
+    let _machine = machine::shared().await;
     let nats = Nats::start().await;
     let setup = Setup::new("told again", &nats.url(), Manner::Patient);
     let mut peerds = start_instances(&setup.instances[..2], &setup.settings()).await?;

@@ -17,6 +17,7 @@ use tokio::{
 };
 
 use super::{
+    machine,
     owners::Owners,
     scene::{Setup, failure, start_instances},
     settings::{rounds, ttl},
@@ -102,6 +103,7 @@ struct Stage {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_killed_owner_stored_is_told_although_nobody_calls() -> Result<(), Failure> {
+    let _machine = machine::shared().await;
     let seed = Random::seed("CLUSTER_SEED");
     say(&format!("told: CLUSTER_SEED={seed}"));
     let nats = Nats::start().await;
