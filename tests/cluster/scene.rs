@@ -329,7 +329,10 @@ async fn audit(seed: u64, setup: &Setup, peerds: &[Peerd]) -> Result<(), Failure
     let servers = setup.clients.join(",");
     let run = run_cli_env(&["audit"], &[("PEERD__NATS__SERVERS", &servers)]).await;
     say(&format!("{}: {}", setup.name, run.stdout.trim()));
-    let has_found = peerds.iter().any(|peerd| peerd.log().contains("differs from the log"));
+    // What a user has sent last may lag for as long as the one who stored it stands still or is cut
+    // off, which the audit cannot know; in the end it must not.
+    let counts = |line: &str| line.contains("differs from the log") && !line.contains("newestSent");
+    let has_found = peerds.iter().any(|peerd| peerd.log().lines().any(counts));
     if run.code == Some(0) && !has_found {
         return Ok(());
     }
