@@ -146,7 +146,8 @@ impl Bus for Nats {
         }
         // No timeout of async-nats's own: the link's guard ends the wait.
         let request = Request::new().payload(body).timeout(None);
-        match self.link.guard(deadline, self.client.send_request(subject, request)).await {
+        let answer = Box::pin(self.client.send_request(subject, request));
+        match self.link.guard(deadline, answer).await {
             Ok(Ok(answer)) => Ok(answer.payload),
             Ok(Err(error)) if error.kind() == RequestErrorKind::NoResponders => {
                 Err(AskError::Nobody)
@@ -227,7 +228,7 @@ async fn pump(client: Client, link: Link, mut outgoing: Taker) {
 
 async fn send(client: &Client, link: &Link, plain: &Encoded, message: Outgoing) {
     // What the connection takes while it is down goes out when it is up again, however late.
-    if message.permit.is_some() {
+    if message.permit.is_some() && !link.is_up() {
         link.up().await;
     }
     if message.permit.as_ref().is_some_and(|permit| !permit.holds()) {

@@ -79,7 +79,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             (Ok(outcome), Ok((user, _))) => {
                 self.reply(&incoming, written, &outcome.reply, &user);
                 if let Some(replay) = outcome.replay {
-                    self.finish_login(replay).await;
+                    Box::pin(self.finish_login(replay)).await;
                 }
             }
             (Err(error), _) => self.reply_error(&incoming, written, &error),
@@ -137,16 +137,22 @@ impl<S: Store, B: Bus> Node<S, B> {
             return Err(Rejection::invalid("body", problem).into());
         }
         let request = Request::parse(method, encoding?, body)?;
+        if let Request::Send(send) = request {
+            let reply = self.send(&cell, send, deadline).await?;
+            return Ok(Outcome { reply, replay: None });
+        }
+        // All else in boxes: a call's state has room for the largest that is not in one.
         if let Request::Login { name, platform, device_id } = request {
-            let logged_in = self.login(&cell, &name, platform, device_id, deadline).await?;
-            let LoggedIn { reply, replay_since_ms } = logged_in;
+            let logged_in = self.login(&cell, &name, platform, device_id, deadline);
+            let LoggedIn { reply, replay_since_ms } = Box::pin(logged_in).await?;
             let replay = replay_since_ms.map(|since_ms| Replay { cell, since_ms });
             return Ok(Outcome { reply, replay });
         }
-        let reply = self.answer(&cell, request, deadline).await?;
+        let reply = Box::pin(self.answer(&cell, request, deadline)).await?;
         Ok(Outcome { reply, replay: None })
     }
 
+    /// The answer to any request but a send and a login.
     async fn answer(
         self: &Arc<Self>,
         cell: &Arc<UserCell>,
@@ -154,12 +160,11 @@ impl<S: Store, B: Bus> Node<S, B> {
         deadline: Instant,
     ) -> Result<Reply, CallError> {
         match request {
-            Request::Login { .. } => Err(Failure::Internal.into()),
+            Request::Login { .. } | Request::Send(_) => Err(Failure::Internal.into()),
             Request::Logout { session_id } => {
                 self.logout(cell, session_id.as_deref(), deadline).await
             }
             Request::Heartbeat => Ok(Reply::Heard { server_time_ms: self.clock.now().wall_ms }),
-            Request::Send(send) => self.send(cell, *send, deadline).await,
             Request::History(query) => self.history(cell, query, deadline).await,
             Request::DeleteMessages { other, messages } => {
                 self.delete_messages(cell, other, &messages, deadline).await

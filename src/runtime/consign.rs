@@ -33,7 +33,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     pub(super) async fn consign(
         self: &Arc<Self>,
         sender: &Arc<UserCell>,
-        delivery: Delivery,
+        delivery: &Delivery,
         purpose: Purpose,
         deadline: Instant,
     ) -> Answer {
@@ -53,7 +53,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                 Route::There => {}
                 Route::Nowhere => return Err(NO_OWNER.into()),
             }
-            let body = delivery::encode(&delivery, purpose).map_err(|_| Failure::Internal)?;
+            let body = delivery::encode(delivery, purpose).map_err(|_| Failure::Internal)?;
             match self.bus.ask(self.subjects.ask(&receiver), body, deadline).await {
                 Ok(answer) => {
                     let (from, to) = (&delivery.from, &delivery.send.to);
@@ -63,7 +63,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                         self.store.reaches(StreamId::Log(partition), head.stream_seq);
                     }
                     if answer.as_ref().is_err_and(may_be_stored) {
-                        self.find_sent(sender, &delivery);
+                        self.find_sent(sender, delivery);
                     }
                     return answer;
                 }
@@ -74,7 +74,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                     let _ = timeout_at(Instant::now() + AGAIN, self.table.changed()).await;
                 }
                 Err(AskError::Unknown) if purpose == Purpose::Deliver => {
-                    self.find_sent(sender, &delivery);
+                    self.find_sent(sender, delivery);
                     return Err(Failure::OutcomeUnknown.into());
                 }
                 Err(AskError::Unknown) => return Err(Failure::StoreUnavailable.into()),
@@ -86,7 +86,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     async fn accept_delivery(
         self: &Arc<Self>,
         tenure: &Arc<Tenure>,
-        delivery: Delivery,
+        delivery: &Delivery,
         purpose: Purpose,
         deadline: Instant,
     ) -> Answer {
@@ -97,7 +97,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                 receiver.lock().accepts(&delivery.from, self.limits())?;
                 Ok(None)
             }
-            Purpose::Repeat => Ok(self.repeated(tenure, &delivery, deadline).await),
+            Purpose::Repeat => Ok(self.repeated(tenure, delivery, deadline).await),
         }
     }
 
@@ -110,7 +110,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             Ok(Ask::Deliver(delivery, purpose)) => {
                 // Before whoever asks gives up: an answer that is known is better than none.
                 let deadline = Instant::now() + self.options.call_deadline * 4 / 5;
-                let answer = self.accept_delivery(&work.tenure, *delivery, purpose, deadline).await;
+                let answer = self.accept_delivery(&work.tenure, &delivery, purpose, deadline).await;
                 self.answer_ask(&incoming, &answer);
             }
             Ok(Ask::LookAgain(receiver)) => {
@@ -120,7 +120,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                     let looked = self.look_again(&sender, &receiver, 0, self.deadline()).await;
                     looked.map(drop).map_err(Failure::from)
                 };
-                if let Err(error) = looked.await {
+                if let Err(error) = Box::pin(looked).await {
                     tracing::debug!(%error, "could not look again");
                 }
             }
@@ -128,7 +128,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                 let tenure = work.tenure.clone();
                 // A hand-over does not wait for it.
                 drop(work);
-                self.answer_audit(&tenure, &user, &incoming).await;
+                Box::pin(self.answer_audit(&tenure, &user, &incoming)).await;
             }
             Err(error) => {
                 tracing::error!(%error, "another instance asks what this one does not understand");

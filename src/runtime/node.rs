@@ -239,7 +239,8 @@ impl<S: Store, B: Bus> Node<S, B> {
         let most = (self.options.cached_users / self.tenures.len()).max(1);
         let cell = tenure.cell(id, most);
         if !cell.is_loaded(self.store.generation()) {
-            self.load(&cell, deadline).await?;
+            // In a box, as all that is rare: the state of a call has room for all that it may wait for.
+            Box::pin(self.load(&cell, deadline)).await?;
         }
         Ok(cell)
     }

@@ -45,7 +45,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     pub(super) async fn send(
         self: &Arc<Self>,
         sender: &Arc<UserCell>,
-        send: Send,
+        send: Box<Send>,
         deadline: Instant,
     ) -> Result<Reply, CallError> {
         send.validate(&sender.id, self.limits())?;
@@ -67,7 +67,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                     return Err(refusal.into());
                 }
                 let delivery = delivery(&sender.lock(), send, now.wall_ms);
-                return match self.consign(sender, delivery, Purpose::Repeat, deadline).await {
+                return match self.consign(sender, &delivery, Purpose::Repeat, deadline).await {
                     Ok(Some(Delivered { message, .. })) => {
                         Ok(Reply::Sent { message, is_duplicate: true })
                     }
@@ -105,13 +105,16 @@ impl<S: Store, B: Bus> Node<S, B> {
             conversation.repeats.find(local_id, delivery.send.draft.fingerprint(), oldest_ms)
         };
         let Known::Same(stream_seq) = known else { return None };
-        self.first_delivery(&receiver, delivery, stream_seq, deadline).await.ok().flatten()
+        Box::pin(self.first_delivery(&receiver, delivery, stream_seq, deadline))
+            .await
+            .ok()
+            .flatten()
     }
 
     async fn send_admitted(
         self: &Arc<Self>,
         sender: &Arc<UserCell>,
-        send: Send,
+        send: Box<Send>,
         timestamp_ms: u64,
         deadline: Instant,
     ) -> Result<Delivered, CallError> {
@@ -120,11 +123,11 @@ impl<S: Store, B: Bus> Node<S, B> {
         if is_stored && !sender.lock().has_settings_with(&to) {
             // What the receiver refuses leaves no trace.
             let asked = delivery(&sender.lock(), send.clone(), timestamp_ms);
-            self.consign(sender, asked, Purpose::Ask, deadline).await?;
-            self.first_contact(sender, &to, deadline).await?;
+            self.consign(sender, &asked, Purpose::Ask, deadline).await?;
+            Box::pin(self.first_contact(sender, &to, deadline)).await?;
         }
         let delivery = delivery(&sender.lock(), send, timestamp_ms);
-        let delivered = self.consign(sender, delivery, Purpose::Deliver, deadline).await?;
+        let delivered = self.consign(sender, &delivery, Purpose::Deliver, deadline).await?;
         let delivered = delivered.ok_or(Failure::Internal)?;
         if !sender.tenure.may_act() && delivered.head.is_some() {
             // Nor is it told here.
@@ -159,33 +162,32 @@ impl<S: Store, B: Bus> Node<S, B> {
     pub(super) async fn deliver(
         self: &Arc<Self>,
         tenure: &Arc<Tenure>,
-        delivery: Delivery,
+        delivery: &Delivery,
         deadline: Instant,
     ) -> Result<Delivered, CallError> {
         let receiver = self.user(tenure, &delivery.send.to, deadline).await?;
         receiver.lock().accepts(&delivery.from, self.limits())?;
         if !delivery.send.draft.content.is_stored() {
-            return Ok(self.deliver_live(&receiver, &delivery));
+            return Ok(self.deliver_live(&receiver, delivery));
         }
         let turn = receiver.turn(&delivery.from, deadline).await?;
         let began_ms = self.clock.now().wall_ms;
         for _ in 0..DECISIONS_MAX {
-            let since_ms = self.recall(&receiver, &delivery, deadline).await?;
+            let since_ms = self.recall(&receiver, delivery, deadline).await?;
             let plan = {
                 let user = receiver.lock();
                 let clock = &receiver.tenure.clock;
                 let now_ms = self.clock.now().wall_ms;
-                user.plan(&delivery, receiver.partition, clock, now_ms, since_ms)?
+                user.plan(delivery, receiver.partition, clock, now_ms, since_ms)?
             };
             let placed = match plan {
                 Plan::Repeat(seq) => {
-                    if let Some(first) =
-                        self.first_delivery(&receiver, &delivery, seq, deadline).await?
-                    {
+                    let first = self.first_delivery(&receiver, delivery, seq, deadline);
+                    if let Some(first) = Box::pin(first).await? {
                         return Ok(first);
                     }
-                    let is_lost = self.compare_end(&receiver, &delivery.from, deadline).await;
-                    if is_lost.map_err(Failure::from)? {
+                    let is_lost = self.compare_end(&receiver, &delivery.from, deadline);
+                    if Box::pin(is_lost).await.map_err(Failure::from)? {
                         continue;
                     }
                     tracing::warn!("a message that is to be repeated is not found");
@@ -195,15 +197,14 @@ impl<S: Store, B: Bus> Node<S, B> {
             };
             let push = delivery.send.options.push.as_ref();
             match self.append(&receiver, &delivery.from, &placed, push, deadline).await {
-                Ok(seq) => return Ok(self.accept(&receiver, &delivery, *placed, seq)),
+                Ok(seq) => return Ok(self.accept(&receiver, delivery, *placed, seq)),
                 Err(AppendError::Unknown) if deliberate::is(Fault::SuccessWithoutAck) => {
                     let seq = placed.expected_seq + 1;
-                    return Ok(self.accept(&receiver, &delivery, *placed, seq));
+                    return Ok(self.accept(&receiver, delivery, *placed, seq));
                 }
                 Err(AppendError::Conflict) => {
-                    self.catch_up(&receiver, &delivery.from, deadline)
-                        .await
-                        .map_err(Failure::from)?;
+                    let caught_up = self.catch_up(&receiver, &delivery.from, deadline);
+                    Box::pin(caught_up).await.map_err(Failure::from)?;
                 }
                 Err(AppendError::Unavailable(_)) if !receiver.tenure.may_act() => {
                     return Err(NO_OWNER.into());
@@ -213,7 +214,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                     return Err(Failure::StoreUnavailable.into());
                 }
                 Err(AppendError::Unknown) => {
-                    self.find_out(receiver, delivery.from, turn, began_ms);
+                    self.find_out(receiver, delivery.from.clone(), turn, began_ms);
                     return Err(Failure::OutcomeUnknown.into());
                 }
             }
@@ -344,7 +345,8 @@ impl<S: Store, B: Bus> Node<S, B> {
             known.repeats.covers(since_ms) && !deliberate::is(Fault::SendReadsTheLog)
         });
         if !is_remembered {
-            let read = self.read_repeats(receiver, &delivery.from, since_ms, deadline).await?;
+            let read = self.read_repeats(receiver, &delivery.from, since_ms, deadline);
+            let read = Box::pin(read).await?;
             let mut user = receiver.lock();
             user.update(&delivery.from, |known| known.repeats.complete(since_ms, read));
         }
@@ -437,13 +439,13 @@ impl<S: Store, B: Bus> Node<S, B> {
 }
 
 /// A message on its way, as its sender knows things now.
-fn delivery(sender: &User, send: Send, timestamp_ms: u64) -> Delivery {
-    Delivery {
+fn delivery(sender: &User, send: Box<Send>, timestamp_ms: u64) -> Box<Delivery> {
+    Box::new(Delivery {
         from: sender.id.clone(),
         from_name: sender.account.name.clone(),
         timestamp_ms,
         floor: sender.floor_for(&send.to),
         sent_seq: sender.sent_seq(&send.to),
-        send,
-    }
+        send: *send,
+    })
 }

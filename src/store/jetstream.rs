@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::client::{Request, RequestErrorKind};
-use async_nats::{Client, HeaderMap};
+use async_nats::{Client, HeaderMap, Subject};
 use bytes::Bytes;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep_until};
@@ -173,19 +173,19 @@ impl JetStream {
     /// One publish.
     async fn publish_once(
         &self,
-        subject: &str,
-        headers: &HeaderMap,
-        payload: &Bytes,
+        subject: Subject,
+        headers: HeaderMap,
+        payload: Bytes,
         deadline: Instant,
     ) -> Result<u64, Refused> {
         if !self.link.is_up() {
             return Err(Refused::ForNow("disconnected"));
         }
         // No timeout of async-nats's own: the link's guard ends the wait.
-        let request =
-            Request::new().payload(payload.clone()).headers(headers.clone()).timeout(None);
-        let answer =
-            self.link.guard(deadline, self.client.send_request(subject.to_owned(), request)).await;
+        let request = Request::new().payload(payload).headers(headers).timeout(None);
+        // In a box: it is large, and would be moved with all that wait for it.
+        let answer = Box::pin(self.client.send_request(subject, request));
+        let answer = self.link.guard(deadline, answer).await;
         let message = match answer {
             Ok(Ok(message)) => message,
             Ok(Err(error)) if error.kind() == RequestErrorKind::NoResponders => {
@@ -216,17 +216,20 @@ impl JetStream {
         }
     }
 
-    /// Publishes until the store takes it, refuses it, or might have taken it.
+    /// Publishes until the store takes it, refuses it, or might have taken it. `headers` makes the
+    /// headers of each attempt.
     async fn publish(
         &self,
-        subject: &str,
-        headers: HeaderMap,
+        subject: String,
+        headers: impl Fn() -> HeaderMap,
         payload: Bytes,
         deadline: Instant,
     ) -> Result<u64, AppendError> {
+        let subject = Subject::from(subject);
         let mut backoff = Backoff::until(deadline);
         loop {
-            match self.publish_once(subject, &headers, &payload, deadline).await {
+            let once = self.publish_once(subject.clone(), headers(), payload.clone(), deadline);
+            match once.await {
                 Err(Refused::ForNow(why)) => {
                     if !backoff.wait().await {
                         return Err(AppendError::Unavailable(why.to_owned()));
@@ -435,9 +438,12 @@ impl Store for JetStream {
         deadline: Instant,
     ) -> Result<u64, AppendError> {
         // The subject alone names the stream: no other stream of the account may have it.
-        let mut headers = HeaderMap::new();
-        headers.insert(EXPECTED_LAST, expected_seq.to_string());
-        let seq = self.publish(&subject, headers, payload, deadline).await?;
+        let headers = || {
+            let mut headers = HeaderMap::new();
+            headers.insert(EXPECTED_LAST, expected_seq.to_string());
+            headers
+        };
+        let seq = self.publish(subject, headers, payload, deadline).await?;
         self.floors.raise(stream, seq);
         Ok(seq)
     }
@@ -518,12 +524,15 @@ impl Store for JetStream {
         id: String,
         deadline: Instant,
     ) -> Result<(), AppendError> {
-        let mut headers = HeaderMap::new();
-        headers.insert(MESSAGE_ID, id);
-        headers.insert(crate::wire::encoding::CONTENT_TYPE, content_type);
+        let headers = || {
+            let mut headers = HeaderMap::new();
+            headers.insert(MESSAGE_ID, id.as_str());
+            headers.insert(crate::wire::encoding::CONTENT_TYPE, content_type);
+            headers
+        };
         let mut backoff = Backoff::until(deadline);
         loop {
-            let published = self.publish(&subject, headers.clone(), payload.clone(), deadline);
+            let published = self.publish(subject.clone(), headers, payload.clone(), deadline);
             match published.await {
                 // Its ID makes a repeat harmless.
                 Err(AppendError::Unknown) if backoff.wait().await => {}

@@ -27,16 +27,19 @@ impl Registry for JetStream {
         ttl: Option<Duration>,
         deadline: Instant,
     ) -> Result<u64, AppendError> {
-        let mut headers = HeaderMap::new();
-        if let Some(seq) = expected_seq {
-            headers.insert(EXPECTED_LAST, seq.to_string());
-        }
-        if let Some(ttl) = ttl {
-            // The server counts whole seconds.
-            let seconds = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
-            headers.insert(TTL, format!("{}s", seconds.max(1)));
-        }
-        self.publish(&self.names.owners_entry(&key), headers, value, deadline).await
+        let headers = || {
+            let mut headers = HeaderMap::new();
+            if let Some(seq) = expected_seq {
+                headers.insert(EXPECTED_LAST, seq.to_string());
+            }
+            if let Some(ttl) = ttl {
+                // The server counts whole seconds.
+                let seconds = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
+                headers.insert(TTL, format!("{}s", seconds.max(1)));
+            }
+            headers
+        };
+        self.publish(self.names.owners_entry(&key), headers, value, deadline).await
     }
 
     async fn delete(
@@ -45,12 +48,15 @@ impl Registry for JetStream {
         expected_seq: u64,
         deadline: Instant,
     ) -> Result<u64, AppendError> {
-        let mut headers = HeaderMap::new();
-        headers.insert(EXPECTED_LAST, expected_seq.to_string());
-        headers.insert(OPERATION, "DEL");
-        // The mark of a member that is gone is of use for a while only.
-        headers.insert(TTL, "60s");
-        self.publish(&self.names.owners_entry(&key), headers, Bytes::new(), deadline).await
+        let headers = || {
+            let mut headers = HeaderMap::new();
+            headers.insert(EXPECTED_LAST, expected_seq.to_string());
+            headers.insert(OPERATION, "DEL");
+            // The mark of a member that is gone is of use for a while only.
+            headers.insert(TTL, "60s");
+            headers
+        };
+        self.publish(self.names.owners_entry(&key), headers, Bytes::new(), deadline).await
     }
 
     async fn find(&self, key: String, deadline: Instant) -> Result<Option<u64>, ReadError> {
