@@ -17,6 +17,7 @@ mod history;
 mod hosting;
 mod load;
 mod pending;
+mod places;
 mod replay;
 mod route;
 mod send;

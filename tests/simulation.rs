@@ -89,6 +89,12 @@ fn a_send_costs_the_same_whatever_the_history() {
     assert_eq!(cost::measure(), [cost::USUAL; 2]);
 }
 
+#[test]
+fn a_page_costs_the_same_however_far_back() {
+    let reads = cost::pages();
+    assert!(reads.iter().all(|page| *page == reads[0]), "reads of each page: {reads:?}");
+}
+
 /// The checks can fail: each fault made on purpose is found, by the rule that it breaks.
 #[cfg(debug_assertions)]
 #[test]

@@ -122,8 +122,11 @@ pub(crate) async fn history_pages(effort: &Effort) -> Result<Vec<Figure>, String
     let partition = subjects.partition(&receiver);
     let mut raw = Raw::new(client.nats(), partition).await?;
     let newest = stored.len().checked_sub(PAGE).and_then(|first| stored.get(first));
-    let far = usize::try_from(anchor).ok().and_then(|anchor| stored.get(anchor));
-    let (Some(newest), Some(far)) = (newest, far) else {
+    let far = usize::try_from(anchor).ok();
+    // Where the page before it ends, as who pages back has just read it.
+    let after = far.and_then(|far| stored.get(far + PAGE));
+    let far = far.and_then(|far| stored.get(far));
+    let (Some(newest), Some(far), Some(after)) = (newest, far, after) else {
         return Err(format!("{} messages are too few for page {FAR}", stored.len()));
     };
     let batch = json!({
@@ -133,17 +136,22 @@ pub(crate) async fn history_pages(effort: &Effort) -> Result<Vec<Figure>, String
     });
     let is_page = |reply: &Value| reply["messageList"].as_array().map(Vec::len) == Some(PAGE);
     let (mut firsts, mut fars, mut raws) = (Vec::new(), Vec::new(), Vec::new());
+    let mut jumps = Vec::new();
     for _ in 0..effort.rounds {
         let (mut first, mut thousandth, mut read) = (Vec::new(), Vec::new(), Vec::new());
+        let mut jumped = Vec::new();
         for _ in 0..effort.calls {
             let method = "query_history_message";
             first.push(call(&client, "long-r0", method, history(None), is_page).await?);
             read.push(raw.read(&batch, PAGE).await?);
-            let before = history(Some(far.id.to_string()));
+            let (after, before) =
+                (history(Some(after.id.to_string())), history(Some(far.id.to_string())));
+            jumped.push(call(&client, "long-r0", method, after, is_page).await?);
             thousandth.push(call(&client, "long-r0", method, before, is_page).await?);
         }
         firsts.push(median(&first));
         fars.push(median(&thousandth));
+        jumps.push(median(&jumped));
         raws.push(median(&read));
     }
     let numbers = |name: &str, ours: &[f64], other: &str, theirs: &[f64]| {
@@ -153,7 +161,9 @@ pub(crate) async fn history_pages(effort: &Effort) -> Result<Vec<Figure>, String
         "first page of history ({PAGE}) of {} messages against a raw batched direct get of them",
         stored.len()
     );
-    let thousandth = format!("page {FAR} of the same history against the first");
+    let thousandth =
+        format!("page {FAR} of the same history, read after page {}, against the first", FAR - 1);
+    let beside = format!("; {:.0} where the page before was not read", median(&jumps));
     Ok(vec![
         Figure::new(
             "history",
@@ -167,7 +177,7 @@ pub(crate) async fn history_pages(effort: &Effort) -> Result<Vec<Figure>, String
             &thousandth,
             Goal::AtMost(1.0),
             Measured::ratio(&fars, &firsts),
-            numbers("far", &fars, "first", &firsts),
+            numbers("far", &fars, "first", &firsts) + &beside,
         ),
     ])
 }

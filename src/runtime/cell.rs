@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, timeout_at};
 
+use super::places::Places;
 use super::tenure::Tenure;
 use crate::domain::id::{Partition, UserId};
 use crate::domain::user::User;
@@ -34,6 +35,7 @@ pub(super) struct UserCell {
     state: Mutex<User>,
     gate: tokio::sync::Mutex<()>,
     turns: Mutex<HashMap<UserId, Arc<tokio::sync::Mutex<()>>>>,
+    places: Mutex<Places>,
     /// The store's generation in which the state was loaded; 0: to be loaded.
     loaded_in: AtomicU64,
     /// Until when the store may hold more of the user than a load finds.
@@ -58,6 +60,7 @@ impl UserCell {
             id,
             gate: tokio::sync::Mutex::default(),
             turns: Mutex::default(),
+            places: Mutex::default(),
             loaded_in: AtomicU64::new(0),
             in_doubt_until: Mutex::new(None),
             is_revision_due: AtomicBool::new(false),
@@ -92,6 +95,7 @@ impl UserCell {
 
     /// Notes that the state was loaded. While it is in doubt, that lasts for one use only.
     pub(super) fn set_loaded(&self, generation: u64) {
+        self.places().clear();
         let in_doubt_until = *self.in_doubt_until();
         if in_doubt_until.is_none_or(|until| Instant::now() >= until) {
             self.loaded_in.store(generation, Ordering::Release);
@@ -162,6 +166,11 @@ impl UserCell {
         let guard = timeout_at(deadline, turn.mutex.clone().lock_owned()).await;
         turn.guard = Some(guard.map_err(|_| Failure::StoreUnavailable)?);
         Ok(turn)
+    }
+
+    /// Where pages of history ended.
+    pub(super) fn places(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn turns(&self) -> MutexGuard<'_, HashMap<UserId, Arc<tokio::sync::Mutex<()>>>> {

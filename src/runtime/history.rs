@@ -2,16 +2,18 @@
 //!
 //! JetStream reads forwards only. So each record points to the first record of its page and of the
 //! page before, and reading backwards is a walk over pages, each one batched read. A place is found
-//! from an order key by its time. Whatever the length of the history, a page costs the same.
+//! from an order key by its time, in two or three reads more; where the page before ended, it is
+//! known. Whatever the length of the history, a page costs the same.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::cell::UserCell;
+use super::cell::{STRAGGLER, UserCell};
 use super::load::LoadError;
 use super::node::Node;
+use super::places;
 use crate::bus::Bus;
 use crate::deliberate::{self, Fault};
 use crate::domain::conversation::{Conversation, Head, PagePointers};
@@ -71,7 +73,8 @@ impl Found {
 pub(super) struct Reader<'n, S, B> {
     node: &'n Node<S, B>,
     cell: &'n UserCell,
-    other: Token,
+    other: UserId,
+    other_token: Token,
     sides: Vec<Side>,
     deletions: Deletions,
     looked_up: HashSet<PageId>,
@@ -132,7 +135,8 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
         Self {
             node,
             cell,
-            other: other_token,
+            other: other.clone(),
+            other_token,
             sides,
             deletions: conversation.settings.deleted.clone(),
             looked_up: HashSet::new(),
@@ -146,7 +150,9 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
         before: Option<OrderKey>,
         count: usize,
     ) -> Result<Vec<Arc<Message>>, LoadError> {
-        let starts = self.sides.iter().map(|side| self.start_backward(side, before));
+        let known = before.map(|before| self.cell.places().find(&self.other, before));
+        let known = known.unwrap_or_default();
+        let starts = self.sides.iter().map(|side| self.start_backward(side, before, &known));
         let mut cursors = futures::future::try_join_all(starts).await?;
         let mut messages = Vec::with_capacity(count);
         while messages.len() < count {
@@ -162,8 +168,27 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
             let Some(found) = newest.and_then(|cursor| cursor.buffer.pop_front()) else { break };
             messages.push(Arc::new(found.stored.message));
         }
+        if let (true, Some(oldest)) = (messages.len() == count, messages.last()) {
+            self.note_place(oldest.key, &cursors);
+        }
         messages.reverse();
         Ok(messages)
+    }
+
+    /// Notes where the page before `before` begins, if that is sure to stay so: nothing is stored
+    /// there any more.
+    fn note_place(&self, before: OrderKey, cursors: &[Backward]) {
+        let settles = self.node.options.call_deadline + STRAGGLER;
+        let settles_ms = u64::try_from(settles.as_millis()).unwrap_or(u64::MAX);
+        if before.unix_ms().saturating_add(settles_ms) > self.node.clock.now().wall_ms {
+            return;
+        }
+        let start = |cursor: &Backward| {
+            let next = cursor.buffer.front().map(Found::page).or(cursor.next);
+            (cursor.side.direction, next)
+        };
+        let starts = cursors.iter().map(start).collect();
+        self.cell.places().note(self.other.clone(), before, starts);
     }
 
     /// Up to `count` messages after `after` (or from the oldest), oldest first.
@@ -200,10 +225,14 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
         &self,
         side: &Side,
         before: Option<OrderKey>,
+        known: &[places::Start],
     ) -> Result<Backward, LoadError> {
         let below = before.unwrap_or(OrderKey(u64::MAX));
+        let known = known.iter().find(|(direction, _)| *direction == side.direction);
         let next = if below > side.head.key {
             Some(side.head.page)
+        } else if let Some((_, next)) = known {
+            *next
         } else {
             self.seek(side, below).await?
         };
@@ -361,7 +390,7 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
                 && !self.deletions.has_page(*page)
                 && self.looked_up.insert(*page)
         });
-        let read = self.node.read_deletions(self.cell, &self.other, pages, self.deadline);
+        let read = self.node.read_deletions(self.cell, &self.other_token, pages, self.deadline);
         for (page, bitmap, _) in read.await? {
             self.deletions.add_page(page, bitmap);
         }

@@ -1,11 +1,11 @@
-//! What a send costs, counted in what the store is asked for.
+//! What a send and a page of history cost, counted in what the store is asked for.
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::client::{Client, PLAIN, body_of};
+use crate::client::{Client, PLAIN, Said, body_of};
 use crate::instance::{forget_sessions, start};
 use crate::plan::{NAMES, Setup, Weather};
 use crate::random::Random;
@@ -16,6 +16,10 @@ const HISTORY: usize = 150;
 /// Sends that are looked at each time: one of them may be the one that stores when its sender was
 /// last heard from.
 const LOOKED_AT: usize = 3;
+/// Messages of a page.
+const PAGE: usize = 30;
+/// Longer than anything can still be stored among older messages.
+const SETTLED: Duration = Duration::from_secs(30);
 
 /// What the store is asked for one send: appends and reads.
 pub(crate) type Cost = (u64, u64);
@@ -25,6 +29,47 @@ pub(crate) const USUAL: Cost = (1, 0);
 
 /// The cost of a send in a conversation of two messages, and in one of many, beside others.
 pub(crate) fn measure() -> [Cost; 2] {
+    run(async |client| {
+        let mut number = 0;
+        for _ in 0..2 {
+            send(&client, 1, &mut number).await;
+        }
+        let early = cost(&client, &mut number).await;
+        for _ in 0..HISTORY {
+            send(&client, 1, &mut number).await;
+        }
+        for other in 2..NAMES.len() {
+            send(&client, other, &mut number).await;
+        }
+        [early, cost(&client, &mut number).await]
+    })
+}
+
+/// The reads of each page of a history that is read backwards, page after page.
+pub(crate) fn pages() -> Vec<u64> {
+    run(async |client| {
+        let mut number = 0;
+        for _ in 0..HISTORY {
+            send(&client, 1, &mut number).await;
+        }
+        sleep(SETTLED).await;
+        let (mut reads, mut anchor) = (Vec::new(), Value::Null);
+        for _ in 0..HISTORY / PAGE {
+            let before = client.world.lock().asked.1;
+            let config = json!({ "nextMessage": anchor, "count": PAGE, "reverse": true });
+            let body = json!({ "conversationID": NAMES[1], "config": config });
+            let said = client.ask(0, "query_history_message", &body).await;
+            reads.push(client.world.lock().asked.1 - before);
+            let page = if let Said::Good { body, .. } = said { body } else { Value::Null };
+            assert_eq!(page["messageList"].as_array().map(Vec::len), Some(PAGE));
+            anchor = page["messageList"][0].clone();
+        }
+        reads
+    })
+}
+
+/// Runs something with one instance in which nothing goes wrong.
+fn run<R>(what: impl AsyncFnOnce(Client) -> R) -> R {
     let setup = Setup {
         instances: 1,
         partitions: 4,
@@ -50,18 +95,7 @@ pub(crate) fn measure() -> [Cost; 2] {
         for user in 0..setup.users {
             client.ask(user, "login", &json!({})).await;
         }
-        let mut number = 0;
-        for _ in 0..2 {
-            send(&client, 1, &mut number).await;
-        }
-        let early = cost(&client, &mut number).await;
-        for _ in 0..HISTORY {
-            send(&client, 1, &mut number).await;
-        }
-        for other in 2..setup.users {
-            send(&client, other, &mut number).await;
-        }
-        [early, cost(&client, &mut number).await]
+        what(client).await
     })
 }
 
