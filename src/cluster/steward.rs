@@ -306,7 +306,8 @@ impl<R: Registry, H: Host> Term<R, H> {
                 looked = Instant::now();
                 self.jobs.look_around();
             }
-            if self.is_leaving && self.jobs.has_nothing() {
+            // What was taken in and waits for an owner is still passed on.
+            if self.is_leaving && self.jobs.has_nothing() && !steward.table.is_awaited() {
                 self.leave(steward).await;
                 return End::Left;
             }

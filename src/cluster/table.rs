@@ -1,6 +1,7 @@
 //! Where calls go.
 
-use std::sync::{PoisonError, RwLock};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
@@ -25,6 +26,19 @@ pub struct Table {
     places: RwLock<Vec<Place>>,
     /// One list of those who wait: who waits longest is woken first.
     changed: Notify,
+    /// How much waits for an owner.
+    waiting: AtomicUsize,
+}
+
+/// Something that waits for an owner, until this is dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct Waiting(Arc<Table>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl Table {
@@ -32,7 +46,7 @@ impl Table {
     #[must_use]
     pub fn new(partitions: u16) -> Self {
         let places = vec![Place::Nobody; usize::from(partitions)];
-        Self { places: RwLock::new(places), changed: Notify::new() }
+        Self { places: RwLock::new(places), changed: Notify::new(), waiting: AtomicUsize::new(0) }
     }
 
     /// Who owns a partition.
@@ -55,6 +69,18 @@ impl Table {
     /// Wakes who waits: a partition was opened or closed here.
     pub fn wake(&self) {
         self.changed.notify_waiters();
+    }
+
+    /// Notes that something waits for an owner: an instance that ends goes on following the entries
+    /// for it.
+    pub fn wait(self: &Arc<Self>) -> Waiting {
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+        Waiting(self.clone())
+    }
+
+    /// Whether something waits for an owner.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.waiting.load(Ordering::Acquire) > 0
     }
 
     /// Ends with the next change from now on, awaited or not.

@@ -79,11 +79,13 @@ impl<S: Store, B: Bus> Node<S, B> {
             }
             return;
         };
+        // Noted before the task runs: an instance that ends sees what it took to its owner.
+        let waiting = (!matches!(route, Route::Here(_))).then(|| self.table.wait());
         let node = self.clone();
         // In a box of its own: a task is moved several times on its way, and this one is large.
         self.tasks.spawn(Box::pin(async move {
             node.go(incoming, partition, route).await;
-            drop(permit);
+            drop((waiting, permit));
         }));
     }
 

@@ -107,6 +107,7 @@ impl Host for TestHost {
 struct Instance {
     host: TestHost,
     registry: Memory,
+    table: Arc<Table>,
     leave: watch::Sender<bool>,
     task: AbortOnDrop<()>,
     is_ready: Arc<std::sync::atomic::AtomicBool>,
@@ -145,13 +146,13 @@ impl Cluster {
         };
         let table = Arc::new(Table::new(PARTITIONS));
         let bucket = Arc::new(registry.clone());
-        let steward = Steward::new(bucket, host.clone(), table, self.clock, options);
+        let steward = Steward::new(bucket, host.clone(), table.clone(), self.clock, options);
         let (leave, leaving) = watch::channel(false);
         let is_ready = Arc::new(std::sync::atomic::AtomicBool::new(false));
         let ready = is_ready.clone();
         let ready = move || ready.store(true, std::sync::atomic::Ordering::SeqCst);
         let task = AbortOnDrop::new(tokio::spawn(steward.run(leaving, ready)));
-        self.instances.insert(number, Instance { host, registry, leave, task, is_ready });
+        self.instances.insert(number, Instance { host, registry, table, leave, task, is_ready });
         number
     }
 
@@ -273,6 +274,28 @@ async fn what_cannot_be_given_up_soon_is_served_on_and_given_later() {
     set_held_up(&cluster, true);
     cluster.leave(first).await;
     cluster.run_until(5, Cluster::is_even).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_sees_what_it_took_to_its_owner() {
+    let mut cluster = Cluster::new(0);
+    let (first, second) = (cluster.start(), cluster.start());
+    cluster.run_until(5, Cluster::is_even).await;
+    let table = cluster.instances[&second].table.clone();
+    let is_there = |number| table.place(Partition(number)) == Place::There;
+    let partition = (0..PARTITIONS).find(|number| is_there(*number)).expect("one of the other's");
+    cluster.kill(first);
+    cluster.run(Duration::from_secs(1)).await;
+    let third = cluster.start();
+    let waiting = table.wait();
+    let instance = cluster.instances.remove(&second).expect("an instance");
+    instance.leave.send_replace(true);
+    let owned = |cluster: &Cluster| cluster.owners()[&Partition(partition)] == [third];
+    cluster.run_until(10, owned).await;
+    cluster.run(Duration::from_secs(1)).await;
+    assert!(is_there(partition) && !instance.task.is_finished());
+    drop(waiting);
+    cluster.run_until(10, |_| instance.task.is_finished()).await;
 }
 
 #[tokio::test(start_paused = true)]
