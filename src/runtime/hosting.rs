@@ -70,7 +70,8 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
         self.store_all_heard(&tenure, Instant::now() + HEARD).await;
         let told = self.told_ms();
         let most = patience.unwrap_or(self.options.call_deadline);
-        if timeout(most, tenure.close()).await.is_err() {
+        let is_cut_off = timeout(most, tenure.close()).await.is_err();
+        if is_cut_off {
             if patience.is_some() {
                 tenure.reopen();
                 return None;
@@ -78,6 +79,10 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
             tracing::warn!(%partition, "something was under way for too long");
         }
         let mut untold_since_ms = tenure.untold_since_ms();
+        if is_cut_off {
+            // What it still stores is told by nobody here.
+            untold_since_ms = earlier(untold_since_ms, told);
+        }
         // What somebody else wrote since the last look. Nothing is on its way to being noted any more,
         // so what is missing now shows at once.
         let log = StreamId::Log(partition);
@@ -86,16 +91,15 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
             self.look(&tenure, log).await
         });
         if !matches!(looked.await, Ok(Ok(()))) {
-            untold_since_ms = untold_since_ms.or(Some(told.saturating_sub(LATE_MS)));
+            untold_since_ms = earlier(untold_since_ms, told.saturating_sub(LATE_MS));
         }
         // What may still come into the log shows to the next owner only if that is there before.
         if let Some(since_ms) = tenure.unsure_since_ms() {
-            let since_ms = self.by_the_server(since_ms);
-            untold_since_ms = Some(untold_since_ms.map_or(since_ms, |known| known.min(since_ms)));
+            untold_since_ms = earlier(untold_since_ms, self.by_the_server(since_ms));
         }
         // What is on its way out is not sent once the tenure is over.
         if !self.bus.reach(Instant::now() + PULSE).await {
-            untold_since_ms = untold_since_ms.or(Some(told));
+            untold_since_ms = earlier(untold_since_ms, told);
         }
         self.forget(&tenure);
         Some(Closed { key: tenure.clock.newest(), untold_since_ms })
@@ -309,4 +313,9 @@ impl<S: Store, B: Bus> Node<S, B> {
             cell.invalidate();
         }
     }
+}
+
+/// The earlier of two times since which something is to be told again, where there was one before.
+fn earlier(known_ms: Option<u64>, since_ms: u64) -> Option<u64> {
+    known_ms.into_iter().chain([since_ms]).min()
 }
