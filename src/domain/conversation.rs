@@ -65,6 +65,14 @@ pub struct Head {
 }
 
 impl Head {
+    /// Whether a message is shown where this is the newest that is known. One that the user receives
+    /// is not, while its acknowledgement is on its way: it is counted and told with that. One that the
+    /// user sent may have been answered by an owner before, and be known here a moment later.
+    #[must_use]
+    pub const fn shows(&self, direction: Direction, seq: u64) -> bool {
+        matches!(direction, Direction::Send) || seq <= self.mark.seq
+    }
+
     /// The pointers that the message after this one carries. 0 as `first` means "this message":
     /// a record that opens a page cannot know its own place before it is stored.
     #[must_use]

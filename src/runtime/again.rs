@@ -222,7 +222,7 @@ impl<S: Store, B: Bus> Node<S, B> {
 
 /// Leaves out what the log has and the user's state does not: its acknowledgement is on its way, and
 /// it is told with that. Nobody is told of what a call after that would not show.
-fn leave_out_unknown(cell: &UserCell, received: &mut Vec<Arc<Message>>) {
+pub(super) fn leave_out_unknown(cell: &UserCell, received: &mut Vec<Arc<Message>>) {
     let user = cell.lock();
     received.retain(|message| {
         let known = user.conversations.get(&message.sender).and_then(|known| known.received);

@@ -101,7 +101,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     }
 
     /// What conversations show, in their order: one read for each partition that is touched, and a
-    /// walk through the history only where the newest message was deleted.
+    /// walk through the history only where the newest message was deleted or is not known yet.
     pub(super) async fn faces(
         &self,
         cell: &UserCell,
@@ -212,18 +212,25 @@ impl<S: Store, B: Bus> Node<S, B> {
             for (index, direction, subject) in wanted {
                 let found = records.iter().find(|record| record.subject == subject);
                 let Some(found) = found else { continue };
-                let other = &page[index].0;
+                let (other, known) = &page[index];
                 let (sender, receiver) = match direction {
                     Direction::Receive => (other, &cell.id),
                     Direction::Send => (&cell.id, other),
                 };
                 let stored = record::decode(&found.payload, sender, receiver, partition)?;
-                messages.push((index, Arc::new(stored.message)));
+                let seq = stored.message.seq;
+                let is_shown = known.head(direction).is_some_and(|head| head.shows(direction, seq));
+                let message = if is_shown {
+                    Newest::Visible(Arc::new(stored.message))
+                } else {
+                    Newest::Hidden
+                };
+                messages.push((index, message));
             }
             Ok::<_, LoadError>(messages)
         });
         for (index, message) in try_join_all(reads).await?.into_iter().flatten() {
-            newest[index] = Newest::Visible(message);
+            newest[index] = message;
         }
         Ok(newest)
     }
@@ -234,7 +241,7 @@ impl<S: Store, B: Bus> Node<S, B> {
 enum Newest {
     /// There is none.
     None,
-    /// It was deleted: an older one is to be looked for.
+    /// It was deleted, or is not known yet: an older one is to be looked for.
     Hidden,
     /// This is it.
     Visible(Arc<Message>),

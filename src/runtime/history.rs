@@ -368,13 +368,16 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
         read.await?.records.into_iter().map(decode).collect()
     }
 
-    /// Leaves out what the user deleted.
+    /// Leaves out what the user deleted, and what the user's state does not count yet: whoever deletes
+    /// all that is shown would see that again.
     async fn visible(
         &mut self,
         side: &Side,
         mut found: Vec<Found>,
     ) -> Result<Vec<Found>, LoadError> {
-        found.retain(|found| found.seq() > side.cleared);
+        found.retain(|found| {
+            found.seq() > side.cleared && side.head.shows(side.direction, found.seq())
+        });
         let pages = found.iter().map(|found| PageId::of(side.direction, found.seq()));
         let pages: HashSet<PageId> = pages.collect();
         self.load_deletions(pages).await?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::again::leave_out_unknown;
 use super::cell::UserCell;
 use super::load::LoadError;
 use super::node::Node;
@@ -39,6 +40,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let limits = self.limits();
         let mut messages = self.read_since(cell, since_ms, deadline).await?;
         leave_out_deleted(cell, &mut messages);
+        leave_out_unknown(cell, &mut messages);
         messages.sort_by_key(|message| message.key);
         let surplus = messages.len().saturating_sub(limits.replay_messages);
         for run in runs(&messages[surplus..]) {

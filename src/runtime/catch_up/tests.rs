@@ -194,3 +194,53 @@ async fn a_push_is_handed_off_when_the_message_turns_out_to_be_stored() {
     tokio::time::sleep(Duration::from_secs(4)).await;
     assert_eq!(node.store().memory.pushes().len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_counted_yet_is_not_shown() {
+    let node = node().await;
+    for user in ["alice", "bob"] {
+        call(&node, user, "login", json!({})).await;
+    }
+    call(&node, "alice", "send_peer_message", text("before")).await;
+    node.store().loses_ack.store(true, Ordering::SeqCst);
+    node.store().is_deaf.store(true, Ordering::SeqCst);
+    call(&node, "alice", "send_peer_message", text("lost ack")).await;
+    // The first look fails, and the next one comes later.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    node.store().is_deaf.store(false, Ordering::SeqCst);
+    assert_eq!(shown_to_bob(&node).await, ["before", "before", "before"]);
+    let told = call(&node, "bob", "login", json!({})).await;
+    let replayed = told.iter().map(|told| String::from_utf8_lossy(&told.body).into_owned());
+    let replayed: Vec<String> = replayed.filter(|body| body.contains("lost ack")).collect();
+    assert!(replayed.is_empty(), "{replayed:?}");
+
+    // What was deleted then does not come back, and what was not shown comes.
+    call(&node, "bob", "delete_all_message", json!({ "conversationID": "alice" })).await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let told = node.bus().take();
+    assert_eq!(events_to("bob", &told)[0], "peer_message_received");
+    assert_eq!(shown_to_bob(&node).await, ["lost ack", "lost ack", "lost ack"]);
+}
+
+/// The messages that bob is shown in the history from both ends, and as the last in the list.
+async fn shown_to_bob(node: &Arc<TestNode>) -> Vec<String> {
+    let mut shown = Vec::new();
+    for reverse in [true, false] {
+        let config = json!({ "count": 10, "reverse": reverse });
+        let body = json!({ "conversationID": "alice", "config": config });
+        let sent = call(node, "bob", "query_history_message", body).await;
+        shown.extend(texts(&sent, |reply| reply["messageList"].clone()));
+    }
+    let body = json!({ "config": { "count": 10 } });
+    let sent = call(node, "bob", "query_conversation_list", body).await;
+    shown.extend(texts(&sent, |reply| json!([reply["conversationList"][0]["lastMessage"]])));
+    shown
+}
+
+/// The texts of the messages in a reply.
+fn texts(sent: &[Outgoing], messages: impl Fn(&Value) -> Value) -> Vec<String> {
+    let reply = sent.last().expect("a reply");
+    let reply: Value = serde_json::from_slice(&reply.body).expect("a JSON body");
+    let messages = messages(&reply).as_array().cloned().unwrap_or_default();
+    messages.iter().map(|message| message["message"].as_str().unwrap_or("").to_owned()).collect()
+}
