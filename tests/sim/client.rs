@@ -15,6 +15,8 @@ use crate::world::{Core, World};
 
 /// How often a send whose outcome is unknown is sent again.
 const TRIES: usize = 4;
+/// What is said to who met no owner, unlike to who met too many other calls.
+const NO_OWNER_RETRY_MS: u64 = 1000;
 /// The longest wait between tries.
 const AGAIN_MS: u64 = 300;
 
@@ -50,14 +52,16 @@ impl Client {
         let subject = format!("peer.api.{}.{method}", token(user));
         let (patience, asked_ms) = {
             let mut core = self.world.lock();
-            core.watch.journal.calls += 1;
+            let asked_ms = self.world.now_ms();
+            core.watch.journal.begin_call(asked_ms);
             let setup = &core.setup;
             let span_ms = setup.call_deadline_ms + setup.owner_wait_ms + 500;
-            (Duration::from_millis(span_ms), self.world.now_ms())
+            (Duration::from_millis(span_ms), asked_ms)
         };
         let answer = self.world.call(subject, body.to_string(), patience).await;
         let now_ms = self.world.now_ms();
         let mut core = self.world.lock();
+        core.watch.journal.end_call(method);
         let Some(answer) = answer else {
             core.watch.journal.unanswered += 1;
             if self.is_calm {
@@ -82,7 +86,7 @@ impl Client {
         if code == 6_000_121 {
             must_be_home(&mut core, user, method, false, (asked_ms, now_ms));
         }
-        let is_overload = core.setup.calls_under_way < 20 && reason == "overloaded";
+        let is_overload = reason == "overloaded" && is_overload(&core, &body, asked_ms);
         let is_failure = matches!(code, 6_000_007 | 6_000_008) && !is_overload;
         if self.is_calm && is_failure {
             let why = format!("{method} by {} fails: {body}", NAMES[user]);
@@ -360,6 +364,15 @@ fn must_be_home(core: &mut Core, user: usize, method: &str, is_home: bool, span:
         let why = format!("{method} by {}: logged in is {is_home}", NAMES[user]);
         core.broken(Rule::ChangesStay, why);
     }
+}
+
+/// Whether a call had to be refused since it was made: more were under way than one instance takes
+/// on, or than may wait there for an owner, which is one of four.
+fn is_overload(core: &Core, refusal: &Value, asked_ms: u64) -> bool {
+    let takes = core.setup.calls_under_way;
+    let is_for_an_owner = number(refusal, "retryAfterMs") == NO_OWNER_RETRY_MS;
+    let most = if is_for_an_owner { (takes / 4).max(1) } else { takes };
+    core.watch.journal.was_crowded(most, asked_ms)
 }
 
 /// Whether a refusal says that nothing was done.

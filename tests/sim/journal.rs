@@ -81,6 +81,10 @@ pub(crate) struct Journal {
     news: Vec<News>,
     pub(crate) calls: usize,
     pub(crate) unanswered: usize,
+    /// Calls that have no answer yet, and logins, whose replay goes on after that: nobody sees its end.
+    under_way: usize,
+    /// When so many were last under way, by their number.
+    crowded_ms: BTreeMap<usize, u64>,
 }
 
 /// How a yes or no may stand.
@@ -91,6 +95,23 @@ pub(crate) struct May {
 }
 
 impl Journal {
+    /// A call is made.
+    pub(crate) fn begin_call(&mut self, now_ms: u64) {
+        self.calls += 1;
+        self.under_way += 1;
+        self.crowded_ms.insert(self.under_way, now_ms);
+    }
+
+    /// A call is answered, or given up.
+    pub(crate) fn end_call(&mut self, method: &str) {
+        self.under_way -= usize::from(method != "login");
+    }
+
+    /// Whether more than so many calls were under way at some time since.
+    pub(crate) fn was_crowded(&self, most: usize, since_ms: u64) -> bool {
+        self.crowded_ms.range(most + 1..).any(|(_, at_ms)| *at_ms >= since_ms)
+    }
+
     /// A user comes to know of a message at a time.
     pub(crate) fn will_know(
         &mut self,
