@@ -171,6 +171,14 @@ impl Driver {
         alive.get(pick % alive.len().max(1)).copied()
     }
 
+    /// Whether any other instance takes calls and goes on doing so.
+    fn others_take_calls(&self, who: usize) -> bool {
+        let core = self.world.lock();
+        let takes = |seat: &crate::world::Seat| seat.is_alive && seat.takes_calls;
+        // One that leaves is not among them any more.
+        self.instances.iter().any(|other| other.who != who && takes(&core.seats[other.who]))
+    }
+
     fn fault(&mut self, fault: &Fault) {
         let world = self.world.clone();
         world.note(format_args!("fault {fault:?}"));
@@ -188,6 +196,10 @@ impl Driver {
             Fault::Leave { pick } => {
                 let is_last = world.lock().alive().len() < 2;
                 let Some(who) = self.picked(pick).filter(|_| !is_last) else { return };
+                if self.client.is_calm && !self.others_take_calls(who) {
+                    // With nobody to take a call, NATS answers it: that is no fault of peerd's.
+                    return;
+                }
                 let at = self.instances.iter().position(|instance| instance.who == who);
                 if let Some(at) = at {
                     let instance = self.instances.remove(at);
