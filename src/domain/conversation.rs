@@ -245,10 +245,10 @@ impl Conversation {
         }
     }
 
-    /// Takes the newest message of the other's as a load finds it. Where it is news, the repeats at
-    /// hand are not all.
+    /// Takes the newest message of the other's as a load finds it. Where it is news, the first one
+    /// too, the repeats at hand are not all.
     pub fn adopt_received(&mut self, head: Head) {
-        if self.received.is_some_and(|known| known.mark.seq < head.mark.seq) {
+        if self.received.is_none_or(|known| known.mark.seq < head.mark.seq) {
             self.repeats = Repeats::default();
         }
         self.adopt_head(Direction::Receive, head);
@@ -373,5 +373,18 @@ mod tests {
         conversation.adopt_head(Direction::Send, head(3, 3));
         conversation.adopt_head(Direction::Send, head(2, 2));
         assert_eq!(conversation.sent, Some(head(3, 3)));
+    }
+
+    #[test]
+    fn with_what_a_load_finds_the_repeats_at_hand_are_not_all() {
+        let mut conversation = Conversation::default();
+        conversation.repeats.complete(5, Vec::new());
+        conversation.adopt_received(head(1, 1));
+        assert!(!conversation.repeats.covers(5), "the first message");
+        conversation.repeats.complete(5, Vec::new());
+        conversation.adopt_received(head(1, 1));
+        assert!(conversation.repeats.covers(5), "no news");
+        conversation.adopt_received(head(2, 2));
+        assert!(!conversation.repeats.covers(5), "a later one");
     }
 }

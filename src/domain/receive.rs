@@ -183,6 +183,14 @@ impl User {
         Told { revision, events }
     }
 
+    /// Whether a load has found a message of the other's that nobody was told of.
+    #[must_use]
+    pub fn has_untold(&self, other: &UserId) -> bool {
+        let known = self.conversations.get(other);
+        let head = known.and_then(|known| known.received.map(|head| (head, known.told_seq)));
+        head.is_some_and(|(head, told_seq)| head.stream_seq > told_seq)
+    }
+
     /// Notes a stored message, so that a repeat of it is recognized.
     pub fn remember(&mut self, message: &Message, fingerprint: u64, seq: u64, limits: &Limits) {
         let Some(local_id) = &message.local_id else { return };

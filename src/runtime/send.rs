@@ -173,9 +173,18 @@ impl<S: Store, B: Bus> Node<S, B> {
         let turn = receiver.turn(&delivery.from, deadline).await?;
         let began_ms = self.clock.now().wall_ms;
         for _ in 0..DECISIONS_MAX {
+            if receiver.lock().has_untold(&delivery.from) {
+                // It may be what is sent again, and is told before what comes after it.
+                let caught_up = Box::pin(self.catch_up(&receiver, &delivery.from, deadline));
+                caught_up.await.map_err(Failure::from)?;
+            }
             let since_ms = self.recall(&receiver, delivery, deadline).await?;
             let plan = {
                 let user = receiver.lock();
+                if user.has_untold(&delivery.from) {
+                    // A load came in between.
+                    continue;
+                }
                 let clock = &receiver.tenure.clock;
                 let now_ms = self.clock.now().wall_ms;
                 user.plan(delivery, receiver.partition, clock, now_ms, since_ms)?
