@@ -50,15 +50,21 @@ impl Lease {
         Duration::from_micros(until_us.saturating_sub(now.steady_us))
     }
 
-    /// Whether the instance may act.
+    /// Whether the instance may act. Once it was seen that it may not, no sign of life changes that.
     #[must_use]
     pub fn holds(&self, now: Now) -> bool {
         if deliberate::is(Fault::LeaseIgnored) {
             return !self.is_over.load(Ordering::Acquire);
         }
-        !self.is_over.load(Ordering::Acquire)
-            && now.steady_us < self.until_us.load(Ordering::Acquire)
-            && now.wall_ms < self.until_wall_ms.load(Ordering::Acquire)
+        let until_us = self.until_us.load(Ordering::Acquire);
+        let holds = !self.is_over.load(Ordering::Acquire)
+            && now.steady_us < until_us
+            && now.wall_ms < self.until_wall_ms.load(Ordering::Acquire);
+        if !holds && until_us > 0 {
+            // Whoever saw that has dropped something for it, an event for example.
+            self.end();
+        }
+        holds
     }
 }
 
@@ -76,9 +82,24 @@ mod tests {
         assert!(!lease.holds(at(0, 0)), "not before the first sign of life");
         lease.extend(at(1000, 10), 5000);
         assert!(lease.holds(at(4999, 4009)));
-        assert!(!lease.holds(at(4999, 4010)), "the time is over");
-        assert!(!lease.holds(at(5000, 4009)), "the machine slept");
         assert!(lease.holds(at(0, 4009)), "the wall clock was set back");
+        assert!(!lease.holds(at(4999, 4010)), "the time is over");
+        let lease = Lease::default();
+        lease.extend(at(1000, 10), 5000);
+        assert!(!lease.holds(at(5000, 4009)), "the machine slept");
+    }
+
+    #[test]
+    fn what_was_seen_to_be_over_does_not_begin_again() {
+        let lease = Lease::default();
+        lease.extend(at(1000, 10), 5000);
+        assert!(!lease.holds(at(5000, 4010)));
+        lease.extend(at(5001, 4011), 5000);
+        assert!(!lease.holds(at(5001, 4011)), "a sign of life that came late");
+        let lease = Lease::default();
+        lease.extend(at(1000, 10), 5000);
+        lease.extend(at(5001, 4011), 5000);
+        assert!(lease.holds(at(5001, 4011)), "nobody has seen it");
     }
 
     #[test]

@@ -55,7 +55,9 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
             self.pending.clone().begin_owned(since_ms.saturating_add_signed(-ahead_ms))
         });
         let opened = self.try_open(&grant, Instant::now() + OPEN).await;
-        opened.map_err(|error| NotOpened(error.to_string()))?;
+        if !opened.map_err(|error| NotOpened(error.to_string()))? {
+            return Err(NotOpened("the time to act was over before".to_owned()));
+        }
         if let Some((since_ms, under_way)) = grant.untold_since_ms.zip(under_way)
             && !deliberate::is(Fault::NotToldAgain)
         {
@@ -167,7 +169,8 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
 }
 
 impl<S: Store, B: Bus> Node<S, B> {
-    async fn try_open(&self, grant: &Grant, deadline: Instant) -> Result<(), LoadError> {
+    /// Begins a tenure; whether there is one now.
+    async fn try_open(&self, grant: &Grant, deadline: Instant) -> Result<bool, LoadError> {
         let partition = grant.partition;
         let (log, state) = (StreamId::Log(partition), StreamId::State(partition));
         // Whoever had the partition knew of what others had stored, too.
@@ -196,10 +199,11 @@ impl<S: Store, B: Bus> Node<S, B> {
         let slot = &self.tenures[usize::from(partition.0)];
         let mut slot = slot.write().unwrap_or_else(PoisonError::into_inner);
         // What was abandoned meanwhile stays so.
-        if tenure.may_act() {
+        let may_act = tenure.may_act();
+        if may_act {
             *slot = Some(Arc::new(tenure));
         }
-        Ok(())
+        Ok(may_act)
     }
 
     /// Up to when everything that is not under way was told, by the server's clock, by which messages
