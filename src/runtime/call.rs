@@ -43,7 +43,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     /// Handles a call of a partition that this instance owns, to its end.
     pub(super) async fn handle_call(self: &Arc<Self>, incoming: Incoming, work: Work) {
         let began = Instant::now();
-        let _under_way = self.pending.begin(self.clock.now().wall_ms);
+        let _under_way = self.pending.begin(self.server_ms());
         let encoding = Encoding::of_request(incoming.content_type.as_deref(), &incoming.body);
         let written = encoding.clone().unwrap_or_else(|_| Encoding::sniff(&incoming.body));
         let deadline = self.deadline();

@@ -40,6 +40,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let receiver = Token::of(&delivery.send.to);
         let partition = self.subjects.partition(&receiver);
         let until = deadline.min(Instant::now() + self.options.owner_wait);
+        let began_ms = self.server_ms();
         loop {
             let route = self.wait_for_owner(partition, What::Delivery, until).await;
             if !sender.tenure.may_act() && !deliberate::is(Fault::FormerOwnerSends) {
@@ -63,7 +64,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                         self.store.reaches(StreamId::Log(partition), head.stream_seq);
                     }
                     if answer.as_ref().is_err_and(may_be_stored) {
-                        self.find_sent(sender, delivery);
+                        self.find_sent(sender, delivery, began_ms);
                     }
                     return answer;
                 }
@@ -74,7 +75,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                     let _ = timeout_at(Instant::now() + AGAIN, self.table.changed()).await;
                 }
                 Err(AskError::Unknown) if purpose == Purpose::Deliver => {
-                    self.find_sent(sender, delivery);
+                    self.find_sent(sender, delivery, began_ms);
                     return Err(Failure::OutcomeUnknown.into());
                 }
                 Err(AskError::Unknown) => return Err(Failure::StoreUnavailable.into()),
@@ -103,7 +104,7 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     /// Handles a request of another instance to its end.
     pub(super) async fn handle_ask(self: &Arc<Self>, incoming: Incoming, work: Work) {
-        let _under_way = self.pending.begin(self.clock.now().wall_ms);
+        let _under_way = self.pending.begin(self.server_ms());
         let user = self.subjects.parse_ask(&incoming.subject).map(Token::parse);
         let Some(Ok(user)) = user else { return };
         match delivery::decode(&incoming.body, &user) {
@@ -151,7 +152,7 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     /// Finds out, after the caller was told that the outcome is unknown, whether the message was
     /// stored by the owner of its receiver: the sender's own view follows the log.
-    fn find_sent(self: &Arc<Self>, sender: &Arc<UserCell>, delivery: &Delivery) {
+    fn find_sent(self: &Arc<Self>, sender: &Arc<UserCell>, delivery: &Delivery, began_ms: u64) {
         if !delivery.send.draft.content.is_stored() {
             return;
         }
@@ -159,7 +160,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let receiver = delivery.send.to.clone();
         let mut told_seq = delivery.sent_seq;
         // Should this owner die before, the next one has to tell the sender.
-        let under_way = self.pending.clone().begin_owned(delivery.timestamp_ms);
+        let under_way = self.pending.clone().begin_owned(began_ms);
         self.tasks.spawn(async move {
             let _under_way = under_way;
             // The other owner has its own deadline, and what it has given up may still be stored.

@@ -50,10 +50,8 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
 
     async fn open(&self, grant: Grant) -> Result<(), NotOpened> {
         // Before it is open: how far everything was told does not move past what is to be told again.
-        let ahead_ms = self.server_ahead_ms.load(Ordering::Relaxed);
-        let under_way = grant.untold_since_ms.map(|since_ms| {
-            self.pending.clone().begin_owned(since_ms.saturating_add_signed(-ahead_ms))
-        });
+        let begin = |since_ms| self.pending.clone().begin_owned(since_ms);
+        let under_way = grant.untold_since_ms.map(begin);
         let opened = self.try_open(&grant, Instant::now() + OPEN).await;
         if !opened.map_err(|error| NotOpened(error.to_string()))? {
             return Err(NotOpened("the time to act was over before".to_owned()));
@@ -97,7 +95,7 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
         }
         // What may still come into the log shows to the next owner only if that is there before.
         if let Some(since_ms) = tenure.unsure_since_ms() {
-            untold_since_ms = earlier(untold_since_ms, self.by_the_server(since_ms));
+            untold_since_ms = earlier(untold_since_ms, since_ms);
         }
         // What is on its way out is not sent once the tenure is over.
         if !self.bus.reach(Instant::now() + PULSE).await {
@@ -143,8 +141,8 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
     }
 
     fn observe_server_time(&self, server_ms: u64) {
-        let ahead = i128::from(server_ms) - i128::from(self.clock.now().wall_ms);
-        self.server_ahead_ms.store(i64::try_from(ahead).unwrap_or_default(), Ordering::Relaxed);
+        let steady_ms = self.clock.now().steady_us / 1000;
+        self.server_began_ms.store(server_ms.saturating_sub(steady_ms), Ordering::Relaxed);
     }
 
     async fn look_around(&self) {
@@ -209,12 +207,14 @@ impl<S: Store, B: Bus> Node<S, B> {
     /// Up to when everything that is not under way was told, by the server's clock, by which messages
     /// are stored.
     fn told_ms(&self) -> u64 {
-        self.by_the_server(self.pending.since(self.clock.now().wall_ms))
+        self.pending.since(self.server_ms())
     }
 
-    /// A time of this machine's wall clock by that of the server.
-    fn by_the_server(&self, wall_ms: u64) -> u64 {
-        wall_ms.saturating_add_signed(self.server_ahead_ms.load(Ordering::Relaxed))
+    /// The server's clock, in milliseconds since 1970, or a little less. It is known since when this
+    /// instance has seen itself in the bucket, before it owns anything, and goes on by the steady clock:
+    /// the wall clock may be set.
+    pub(super) fn server_ms(&self) -> u64 {
+        self.server_began_ms.load(Ordering::Relaxed) + self.clock.now().steady_us / 1000
     }
 
     fn forget(&self, tenure: &Tenure) {
@@ -242,7 +242,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         tenure: &Arc<Tenure>,
         stream: StreamId,
     ) -> Result<(), LoadError> {
-        let _under_way = self.pending.begin(self.clock.now().wall_ms);
+        let _under_way = self.pending.begin(self.server_ms());
         let deadline = self.deadline();
         let last = self.store.last_seq(stream, deadline).await?;
         let gaps = tenure.written(stream).look(last);

@@ -1,7 +1,7 @@
 //! Loading a user: a fixed number of batched reads, whatever the length of the history.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering::{self, Relaxed};
+use std::sync::atomic::Ordering;
 
 use futures::future::try_join_all;
 use tokio::sync::MutexGuard;
@@ -125,7 +125,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         deadline: Instant,
     ) -> Result<(), LoadError> {
         let now = self.clock.now();
-        let server_ms = now.wall_ms.saturating_add_signed(self.server_ahead_ms.load(Relaxed));
+        let server_ms = self.server_ms();
         // Who sent to whom is known by the clocks of peerd's machines.
         let recent_ms = now.wall_ms.saturating_sub(SECOND_MS + CLOCK_SLACK_MS);
         let receivers = cell.lock().receivers_since(recent_ms);

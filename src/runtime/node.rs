@@ -1,6 +1,6 @@
 //! One instance of peerd: its users, its store, its bus.
 
-use std::sync::atomic::{AtomicI64, AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use super::pending::Pending;
 use super::tenure::Tenure;
 use crate::bus::discovery::Counters;
 use crate::bus::{Bus, Kind, Outgoing, Permit};
-use crate::clock::Clock;
+use crate::clock::{Clock, Now};
 use crate::cluster::host::{Grant, Host as _, NotOpened};
 use crate::cluster::lease::Lease;
 use crate::cluster::table::Table;
@@ -103,8 +103,9 @@ pub struct Node<S, B> {
     /// What is to be told again, of owners that have died.
     pub(super) untold: Mutex<Vec<Untold>>,
     pub(super) pending: Arc<Pending>,
-    /// How far the server's clock is ahead of this machine's, in milliseconds, at least.
-    pub(super) server_ahead_ms: AtomicI64,
+    /// Where the server's clock stood when this process's steady clock began, in milliseconds since
+    /// 1970, at most.
+    pub(super) server_began_ms: AtomicU64,
     /// The partition at which the next look around begins.
     pub(super) next_look: AtomicU16,
 }
@@ -120,6 +121,9 @@ impl<S: Store, B: Bus> Node<S, B> {
         clock: Clock,
         table: Arc<Table>,
     ) -> Arc<Self> {
+        let Now { wall_ms, steady_us } = clock.now();
+        // A guess, until the server has said.
+        let began_ms = wall_ms.saturating_sub(steady_us / 1000);
         let waiting = Semaphore::new((options.calls_under_way / WAITING_SHARE).max(1));
         Arc::new(Self {
             store,
@@ -132,14 +136,14 @@ impl<S: Store, B: Bus> Node<S, B> {
             clock,
             counters: Arc::default(),
             waiting,
-            reached_us: AtomicU64::new(clock.now().steady_us),
+            reached_us: AtomicU64::new(steady_us),
             routed: AtomicU64::new(0),
             audit: Tally::default(),
             tasks: TaskTracker::new(),
             table,
             untold: Mutex::default(),
             pending: Arc::default(),
-            server_ahead_ms: AtomicI64::new(0),
+            server_began_ms: AtomicU64::new(began_ms),
             next_look: AtomicU16::new(0),
         })
     }

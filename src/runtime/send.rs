@@ -171,7 +171,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             return Ok(self.deliver_live(&receiver, delivery));
         }
         let turn = receiver.turn(&delivery.from, deadline).await?;
-        let began_ms = self.clock.now().wall_ms;
+        let began_ms = self.server_ms();
         for _ in 0..DECISIONS_MAX {
             if receiver.lock().has_untold(&delivery.from) {
                 // It may be what is sent again, and is told before what comes after it.

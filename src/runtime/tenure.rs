@@ -177,7 +177,7 @@ impl Tenure {
     }
 
     /// Notes, until what is answered is dropped, that a message may come into the log without anybody
-    /// being told. It was decided at `began_ms`, by this machine's wall clock.
+    /// being told. It was decided at `began_ms`, by the server's clock.
     pub(super) fn begin_unsure(&self, began_ms: u64) -> OwnedUnderWay {
         self.unsure.clone().begin_owned(began_ms)
     }
