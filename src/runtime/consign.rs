@@ -159,8 +159,9 @@ impl<S: Store, B: Bus> Node<S, B> {
         let (node, sender) = (self.clone(), sender.clone());
         let receiver = delivery.send.to.clone();
         let mut told_seq = delivery.sent_seq;
-        // Should this owner die before, the next one has to tell the sender.
-        let under_way = self.pending.clone().begin_owned(began_ms);
+        // Should this owner die before, or give the sender to another, that one has to tell.
+        let under_way =
+            (self.pending.clone().begin_owned(began_ms), sender.tenure.begin_unsure(began_ms));
         self.tasks.spawn(async move {
             let _under_way = under_way;
             // The other owner has its own deadline, and what it has given up may still be stored.
