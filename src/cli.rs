@@ -11,6 +11,7 @@ mod verify;
 mod watch;
 
 use std::future::Future;
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -221,4 +222,15 @@ fn print(line: &str) -> bool {
     use std::io::Write as _;
     let mut out = std::io::stdout().lock();
     writeln!(out, "{line}").and_then(|()| out.flush()).is_ok()
+}
+
+/// Prints a report as JSON on standard output: on a terminal for people, else in one line.
+fn print_json(report: &impl serde::Serialize) -> serde_json::Result<()> {
+    let text = if std::io::stdout().is_terminal() {
+        serde_json::to_string_pretty(report)?
+    } else {
+        serde_json::to_string(report)?
+    };
+    print(&text);
+    Ok(())
 }

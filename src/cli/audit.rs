@@ -1,6 +1,5 @@
 //! `peerd audit`
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use futures::stream::{self, StreamExt as _};
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::{EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_UNAVAILABLE, complain, print};
+use super::{EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_UNAVAILABLE, complain, print, print_json};
 use crate::domain::audit::Difference;
 use crate::domain::id::{Partition, UserId};
 use crate::runtime::connect::connect_once;
@@ -94,15 +93,9 @@ pub(super) async fn run(settings: Settings, user: Option<String>, as_json: bool)
         }
     }
     if as_json {
-        let written = if std::io::stdout().is_terminal() {
-            serde_json::to_string_pretty(&report)
-        } else {
-            serde_json::to_string(&report)
-        };
-        match written {
-            Ok(text) => print(&text),
-            Err(error) => return complain(EXIT_FAILURE, &error),
-        };
+        if let Err(error) = print_json(&report) {
+            return complain(EXIT_FAILURE, &error);
+        }
     } else {
         print(&report.text());
     }

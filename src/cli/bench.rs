@@ -16,7 +16,6 @@ mod table;
 mod tally;
 mod users;
 
-use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -27,7 +26,7 @@ use self::load::{Offer, Plan};
 use self::numbers::{count, float};
 use self::report::{Load, Report, Setting, Who};
 use self::session::Session;
-use super::{EXIT_CONFIGURATION, EXIT_FAILURE, complain, print};
+use super::{EXIT_CONFIGURATION, EXIT_FAILURE, complain, print, print_json};
 use crate::runtime::daemon::Settings;
 use crate::wire::encoding::Encoding;
 
@@ -192,12 +191,7 @@ async fn measure(
         std::fs::write(&file, plot::svg(&report)).map_err(failed)?;
     }
     if as_json {
-        let written = if std::io::stdout().is_terminal() {
-            serde_json::to_string_pretty(&report)
-        } else {
-            serde_json::to_string(&report)
-        };
-        print(&written.map_err(|error| Problem::new(EXIT_FAILURE, error))?);
+        print_json(&report).map_err(|error| Problem::new(EXIT_FAILURE, error))?;
     } else {
         print(table::text(&report).trim_end());
     }

@@ -7,7 +7,6 @@ mod table;
 mod tests;
 
 use std::collections::BTreeSet;
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use futures::stream::{self, StreamExt as _};
 use tokio::time::Instant;
 
 use self::report::{Report, Seen};
-use super::{EXIT_FAILURE, EXIT_UNAVAILABLE, complain, print};
+use super::{EXIT_FAILURE, EXIT_UNAVAILABLE, complain, print, print_json};
 use crate::bus::discovery::ask;
 use crate::clock::Clock;
 use crate::domain::id::Partition;
@@ -53,15 +52,9 @@ pub(super) async fn run(settings: Settings, as_json: bool) -> ExitCode {
     let now_ms = seen.now_ms;
     let report = Report::of(seen);
     if as_json {
-        let written = if std::io::stdout().is_terminal() {
-            serde_json::to_string_pretty(&report)
-        } else {
-            serde_json::to_string(&report)
-        };
-        match written {
-            Ok(text) => print(&text),
-            Err(error) => return complain(EXIT_FAILURE, &error),
-        };
+        if let Err(error) = print_json(&report) {
+            return complain(EXIT_FAILURE, &error);
+        }
     } else {
         print(&table::text(&report, now_ms));
     }

@@ -1,7 +1,7 @@
 //! `peerd verify`
 
 use std::fs::File;
-use std::io::{BufReader, IsTerminal as _};
+use std::io::BufReader;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use async_nats::Client;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_UNAVAILABLE, complain, print};
+use super::{EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_UNAVAILABLE, complain, print, print_json};
 use crate::domain::id::Partition;
 use crate::runtime::connect::connect_once;
 use crate::runtime::daemon::Settings;
@@ -61,12 +61,9 @@ pub(super) async fn run(settings: Settings, asked: Asked) -> ExitCode {
     };
     let verdict = verdict(&notes, &stored, Duration::from_millis(asked.clock_slack_ms));
     if asked.as_json {
-        let report = json(&verdict);
-        print(&if std::io::stdout().is_terminal() {
-            format!("{report:#}")
-        } else {
-            report.to_string()
-        });
+        if let Err(error) = print_json(&json(&verdict)) {
+            return complain(EXIT_FAILURE, &error);
+        }
     } else {
         print(&text(&verdict));
     }
