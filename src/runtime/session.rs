@@ -61,7 +61,9 @@ impl<S: Store, B: Bus> Node<S, B> {
         cell.put_off_heard(now_ms + self.options.heard_write_interval_ms);
         let mut user = cell.lock();
         user.replay_due_ms = replay_since_ms;
-        user.account = Account { heard_ms: Some(now_ms), ..account };
+        // The revision may have risen since the account was written.
+        let revision = user.account.revision.max(account.revision);
+        user.account = Account { heard_ms: Some(now_ms), revision, ..account };
         user.account_seq = account_seq;
         let kicked = kicked.into_iter().map(|session| Event::KickedOut { session_id: session.id });
         let told = user.tell(kicked.collect());
