@@ -50,7 +50,7 @@ pub(super) struct Untold {
 }
 
 /// What a user is to be told again.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct News {
     received: Vec<Arc<Message>>,
     /// The conversations that changed.
@@ -71,8 +71,8 @@ impl<S: Store, B: Bus> Node<S, B> {
             let untold =
                 std::mem::take(&mut *node.untold.lock().unwrap_or_else(PoisonError::into_inner));
             // Until it is done, or these are not this instance's any more.
-            while let Err(error) = node.tell_all_again(&untold).await {
-                tracing::warn!(%error, "what may not have been told could not be told again yet");
+            let mut left = None;
+            while !node.tell_all_again(&untold, &mut left).await {
                 sleep(RETRY).await;
                 if untold.iter().all(|untold| node.tenure(untold.partition).is_none()) {
                     return;
@@ -87,7 +87,38 @@ impl<S: Store, B: Bus> Node<S, B> {
         });
     }
 
-    async fn tell_all_again(&self, untold: &[Untold]) -> Result<(), LoadError> {
+    /// Tells what is `left` to be told, and leaves there what could not be; at first that is gathered.
+    /// Answers whether it is done.
+    async fn tell_all_again(
+        &self,
+        untold: &[Untold],
+        left: &mut Option<BTreeMap<UserId, News>>,
+    ) -> bool {
+        let news = match left.take() {
+            Some(news) => news,
+            None => match self.gather_all(untold).await {
+                Ok(news) => news,
+                Err(error) => {
+                    tracing::warn!(%error, "what may not have been told cannot be read yet");
+                    return false;
+                }
+            },
+        };
+        let mut failed = BTreeMap::new();
+        for (user, news) in news {
+            let told = self.tell_news(&user, news.clone()).await;
+            // What peerd cannot read now it cannot read later, either.
+            if told.is_err_and(|failure| failure != Failure::Internal) {
+                failed.insert(user, news);
+            }
+        }
+        let is_done = failed.is_empty();
+        *left = Some(failed);
+        is_done
+    }
+
+    /// Gathers what is to be told again, by user.
+    async fn gather_all(&self, untold: &[Untold]) -> Result<BTreeMap<UserId, News>, LoadError> {
         let taken: BTreeSet<Partition> = untold.iter().map(|untold| untold.partition).collect();
         let since_ms = untold.iter().map(|untold| untold.since_ms).min().unwrap_or_default();
         let oldest_ms = self.clock.now().wall_ms.saturating_sub(OLDEST_MS);
@@ -100,10 +131,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             messages += self.gather(partition, since_ms, &taken, most, &mut news).await?;
         }
         tracing::info!(messages, users = news.len(), "telling again");
-        for (user, news) in news {
-            self.tell_news(&user, news).await;
-        }
-        Ok(())
+        Ok(news)
     }
 
     /// Gathers from one log what users of the taken partitions received or sent.
@@ -151,23 +179,25 @@ impl<S: Store, B: Bus> Node<S, B> {
     }
 
     /// Tells a user of a message that came into the log without anybody being told.
-    pub(super) async fn tell_of(&self, message: Message) {
+    pub(super) async fn tell_of(&self, message: Message) -> Result<(), Failure> {
         let (user, sender) = (message.receiver.clone(), message.sender.clone());
         let news = News { received: vec![Arc::new(message)], changed: BTreeSet::from([sender]) };
-        self.tell_news(&user, news).await;
+        self.tell_news(&user, news).await
     }
 
     /// Tells a user of what came into the log of the user's own messages without anybody being told.
-    pub(super) async fn tell_of_sent(&self, sender: &UserId, receiver: &UserId) {
+    pub(super) async fn tell_of_sent(
+        &self,
+        sender: &UserId,
+        receiver: &UserId,
+    ) -> Result<(), Failure> {
         let changed = BTreeSet::from([receiver.clone()]);
-        self.tell_news(sender, News { received: Vec::new(), changed }).await;
+        self.tell_news(sender, News { received: Vec::new(), changed }).await
     }
 
-    async fn tell_news(&self, user: &UserId, news: News) {
-        let deadline = self.deadline();
-        if let Err(error) = self.try_tell_news(user, news, deadline).await {
-            tracing::warn!(%error, "a user could not be told again");
-        }
+    async fn tell_news(&self, user: &UserId, news: News) -> Result<(), Failure> {
+        let told = self.try_tell_news(user, news, self.deadline()).await;
+        told.inspect_err(|error| tracing::warn!(%error, "a user could not be told again"))
     }
 
     async fn try_tell_news(

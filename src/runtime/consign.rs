@@ -217,7 +217,10 @@ impl<S: Store, B: Bus> Node<S, B> {
             let name = self.name(receiver, deadline).await?;
             self.tell_sender(sender, &Arc::new(stored.message), head, &name);
         } else if head.mark.seq > told_seq {
-            self.tell_of_sent(&sender.id, receiver).await;
+            let told = self.tell_of_sent(&sender.id, receiver).await;
+            if told.is_err() {
+                return Ok(told_seq);
+            }
         }
         Ok(head.mark.seq.max(told_seq))
     }

@@ -16,7 +16,7 @@ use crate::bus::{AskError, Bus};
 use crate::cluster::host::{Closed, Grant, Host, NotOpened};
 use crate::deliberate::{self, Fault};
 use crate::domain::id::Partition;
-use crate::store::{Start, Store, StreamId};
+use crate::store::{ReadError, Start, Store, StreamId};
 use crate::wire::ownership::{MemberId, Told};
 use crate::wire::record;
 use crate::wire::subject::Token;
@@ -303,7 +303,9 @@ impl<S: Store, B: Bus> Node<S, B> {
             }
             // A load has taken it in, and nobody was told.
         }
-        self.tell_of(stored.message).await;
+        // Else it is looked at again.
+        let told = self.tell_of(stored.message).await;
+        told.map_err(|failure| ReadError(failure.to_string()))?;
         self.notify_sender(&sender, &receiver);
         Ok(())
     }
