@@ -53,8 +53,8 @@ impl<S: Store, B: Bus> Node<S, B> {
                     let mut user = receiver.lock();
                     let told = user.receive(&message, head, &sender_name);
                     user.remember(&message, print, record.stream_seq, self.limits());
-                    self.tell(receiver, &told);
                     self.note_revision(receiver, &mut user);
+                    self.tell(receiver, &told);
                     self.push_if_away(receiver, &user, stored.push.as_ref(), &message);
                 }
                 match from_memory {

@@ -101,6 +101,10 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
         if !self.bus.reach(Instant::now() + PULSE).await {
             untold_since_ms = earlier(untold_since_ms, told);
         }
+        // Other partitions and late news have gone on meanwhile.
+        if let Some(since_ms) = tenure.unsure_since_ms() {
+            untold_since_ms = earlier(untold_since_ms, since_ms);
+        }
         self.forget(&tenure);
         Some(Closed { key: tenure.clock.newest(), untold_since_ms })
     }

@@ -154,8 +154,8 @@ impl<S: Store, B: Bus> Node<S, B> {
         let mut user = sender.lock();
         let told = user.sent(message, head, receiver_name);
         sender.tenure.clock.observe(message.key);
-        self.tell(sender, &told);
         self.note_revision(sender, &mut user);
+        self.tell(sender, &told);
     }
 
     /// Takes a message in: the part of the receiver's owner.
@@ -281,8 +281,8 @@ impl<S: Store, B: Bus> Node<S, B> {
         let mut user = receiver.lock();
         let told = user.receive(&message, head, &delivery.from_name);
         user.remember(&message, fingerprint, stream_seq, self.limits());
-        self.tell(receiver, &told);
         self.note_revision(receiver, &mut user);
+        self.tell(receiver, &told);
         self.push_if_away(receiver, &user, delivery.send.options.push.as_ref(), &message);
         let receiver_name = user.account.name.clone();
         drop(user);

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::cell::UserCell;
 use super::node::Node;
@@ -19,8 +20,10 @@ use crate::wire::entry;
 use crate::wire::failure::{CallError, Failure};
 use crate::wire::reply::Reply;
 
-/// How long a revision that no order key shows may be told and not stored.
-const REVISION_LAG: std::time::Duration = std::time::Duration::from_millis(20);
+/// How long a revision that no order key shows is told and not stored, where the store takes it.
+const REVISION_LAG: Duration = Duration::from_millis(20);
+/// Wait before it is tried again to store it.
+const REVISION_RETRY: Duration = Duration::from_millis(200);
 
 /// A login that is to be answered, and what is to be replayed after that.
 pub(super) struct LoggedIn {
@@ -98,13 +101,13 @@ impl<S: Store, B: Bus> Node<S, B> {
         Ok(Reply::Empty)
     }
 
-    async fn store_account(
+    pub(super) async fn store_account(
         &self,
         cell: &UserCell,
         account: &Account,
         expected_seq: u64,
         deadline: Instant,
-    ) -> Result<u64, CallError> {
+    ) -> Result<u64, Failure> {
         let mut stored = account.clone();
         if deliberate::is(Fault::LostSession) {
             stored.sessions.clear();
@@ -132,31 +135,55 @@ impl<S: Store, B: Bus> Node<S, B> {
         Ok(())
     }
 
-    /// Stores when a user was last heard from. Losing it only makes a replay longer.
-    pub(super) async fn store_heard(&self, cell: &UserCell) {
-        let Ok(_gate) = self.gate(cell, self.deadline()).await else { return };
+    /// Stores when a user was last heard from, with the rest of the account. Losing it only makes a
+    /// replay longer. Answers whether it is stored.
+    pub(super) async fn store_heard(&self, cell: &UserCell) -> bool {
+        let Ok(_gate) = self.gate(cell, self.deadline()).await else { return false };
         let (account, expected_seq) = {
             let user = cell.lock();
             // As long as a replay is due, the store knows since when.
             let heard_ms = user.replay_due_ms.or(user.account.heard_ms);
             (Account { heard_ms, ..user.account.clone() }, user.account_seq)
         };
-        if let Ok(seq) = self.store_account(cell, &account, expected_seq, self.deadline()).await {
+        let stored = self.store_account(cell, &account, expected_seq, self.deadline()).await;
+        if let Ok(seq) = stored {
             cell.lock().account_seq = seq;
         }
+        stored.is_ok()
     }
 
-    /// Has a revision that no order key shows stored, soon and together with those that follow.
+    /// Has a revision that no order key shows stored, soon and together with those that follow. To be
+    /// called before the user is told of it.
     pub(super) fn note_revision(self: &Arc<Self>, cell: &Arc<UserCell>, user: &mut User) {
         let is_new = std::mem::take(&mut user.is_revision_unstored);
-        if is_new && !cell.is_revision_due.swap(true, Ordering::Relaxed) {
-            let (node, cell, work) = (self.clone(), cell.clone(), cell.tenure.go_on());
-            self.tasks.spawn(async move {
-                tokio::time::sleep(REVISION_LAG).await;
-                cell.is_revision_due.store(false, Ordering::Relaxed);
-                node.store_heard(&cell).await;
-                drop(work);
-            });
+        if !is_new || cell.is_revision_due.swap(true, Ordering::Relaxed) {
+            return;
         }
+        let (node, cell, work) = (self.clone(), cell.clone(), cell.tenure.go_on());
+        // Should this owner die or end before it is stored, the next one is to know.
+        let now_ms = self.server_ms();
+        let unstored = (self.pending.clone().begin_owned(now_ms), cell.tenure.begin_unsure(now_ms));
+        self.tasks.spawn(async move {
+            let _unstored = unstored;
+            sleep(REVISION_LAG).await;
+            if node.store_revision(&cell).await {
+                return;
+            }
+            // A hand-over does not wait for a store that does not take it.
+            drop(work);
+            while cell.tenure.may_act() {
+                cell.tenure.sleep(REVISION_RETRY).await;
+                if node.store_revision(&cell).await {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Stores the account for the sake of its revision. Answers whether that is done, or another's
+    /// to do: one that rose meanwhile is stored by itself.
+    async fn store_revision(&self, cell: &UserCell) -> bool {
+        cell.is_revision_due.store(false, Ordering::Relaxed);
+        self.store_heard(cell).await || cell.is_revision_due.swap(true, Ordering::Relaxed)
     }
 }

@@ -292,8 +292,8 @@ impl<S: Store, B: Bus> Node<S, B> {
             if user.totals.unmuted != totals.unmuted {
                 events.push(Event::TotalChanged(user.totals));
             }
-            self.tell(cell, &Told { revision, events });
             self.note_revision(cell, &mut user);
+            self.tell(cell, &Told { revision, events });
             return;
         }
     }

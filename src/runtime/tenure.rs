@@ -49,7 +49,8 @@ pub(super) struct Tenure {
     deliveries: Stage,
     /// What is to be told again, since when by the server's clock, in milliseconds since 1970.
     untold_since_ms: Mutex<Option<u64>>,
-    /// Messages of whose append it is not known what became, by when they began.
+    /// Messages of whose append it is not known what became, and revisions that are told and not
+    /// stored, by when they began.
     unsure: Arc<Pending>,
     /// Whether it is over.
     over: CancellationToken,
@@ -177,12 +178,13 @@ impl Tenure {
     }
 
     /// Notes, until what is answered is dropped, that a message may come into the log without anybody
-    /// being told. It was decided at `began_ms`, by the server's clock.
+    /// being told, or that somebody is told of a revision that is not stored. That was decided at
+    /// `began_ms`, by the server's clock.
     pub(super) fn begin_unsure(&self, began_ms: u64) -> OwnedUnderWay {
         self.unsure.clone().begin_owned(began_ms)
     }
 
-    /// Since when there are such messages.
+    /// Since when there is such a message or revision.
     pub(super) fn unsure_since_ms(&self) -> Option<u64> {
         Some(self.unsure.since(u64::MAX)).filter(|since_ms| *since_ms < u64::MAX)
     }
