@@ -17,9 +17,6 @@ use crate::journal::Journal;
 use crate::plan::{NAMES, Setup};
 use crate::world::Core;
 
-/// How long a revision that no order key shows may be told and not stored, with the ways.
-const REVISION_LAG_MS: u64 = 150;
-
 /// What can be broken. The first ten are the rules of ARCHITECTURE, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Rule {
@@ -99,8 +96,8 @@ pub(crate) struct Watch {
     pub(crate) received: BTreeSet<(usize, String)>,
     /// Up to which key each user was told that a conversation changed.
     pub(crate) changed: BTreeMap<(usize, usize), u64>,
-    /// The newest revision that each user was told of, by whom and when.
-    revisions: BTreeMap<usize, (u64, usize, u64)>,
+    /// The newest revision that each user was told of.
+    revisions: BTreeMap<usize, u64>,
     pub(crate) journal: Journal,
     /// Changes of owners so far.
     pub(crate) claims: usize,
@@ -310,12 +307,8 @@ impl Core {
         };
         self.watch.events += 1;
         let (revision, previous) = (number(&body, "revision"), number(&body, "previousRevision"));
-        let told = self.watch.revisions.insert(user, (revision, who, now_ms));
-        let (known, by, at_ms) = told.unwrap_or((0, who, 0));
-        // What no order key shows is stored a moment after it was told: a death in between loses it,
-        // and so does a cut, after which the same instance may come to own the user again.
-        let is_excused = self.ended_around(by, at_ms);
-        if (revision < known && !is_excused) || previous > revision {
+        let known = self.watch.revisions.insert(user, revision).unwrap_or_default();
+        if revision < known || previous > revision {
             let why = format!("{subject}: revision {revision} ({previous} before) after {known}");
             self.broken(Rule::ToldInOrder, why);
         }
@@ -380,13 +373,6 @@ impl Core {
         if text(&body, "reason") == "internal" {
             self.broken(Rule::Served, format!("a fault in peerd: {body}"));
         }
-    }
-
-    /// Whether an instance died before a time, or lost what it owned.
-    /// Whether an instance died, froze or was cut off at about that time.
-    fn ended_around(&self, who: usize, at_ms: u64) -> bool {
-        let ended = &self.seats[who].ended_ms;
-        ended.iter().any(|ended_ms| ended_ms.abs_diff(at_ms) <= REVISION_LAG_MS)
     }
 
     /// An instance hands a message to its connection.

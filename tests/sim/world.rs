@@ -46,8 +46,6 @@ impl Line {
 pub(crate) struct Seat {
     pub(crate) name: String,
     pub(crate) is_alive: bool,
-    /// When it died, froze, or was cut off.
-    pub(crate) ended_ms: Vec<u64>,
     /// How many freezes hold it.
     holds: u32,
     freed: Arc<Notify>,
@@ -219,13 +217,7 @@ impl World {
 
     /// Holds an instance still for a while.
     pub(crate) async fn freeze(&self, who: usize, span_ms: u64) {
-        let now_ms = self.now_ms();
-        {
-            let mut core = self.lock();
-            let seat = &mut core.seats[who];
-            seat.holds += 1;
-            seat.ended_ms.push(now_ms);
-        }
+        self.lock().seats[who].holds += 1;
         sleep(Duration::from_millis(span_ms)).await;
         let mut core = self.lock();
         let seat = &mut core.seats[who];
@@ -236,9 +228,7 @@ impl World {
     /// Breaks connections of an instance and has them made anew after a while.
     pub(crate) async fn cut(&self, who: usize, (store, bus): (bool, bool), span_ms: u64) {
         {
-            let now_ms = self.now_ms();
             let mut core = self.lock();
-            core.seats[who].ended_ms.push(now_ms);
             if bus {
                 core.lose_on_its_way(who);
             }
@@ -372,7 +362,6 @@ impl Core {
         self.lose_on_its_way(who);
         let seat = &mut self.seats[who];
         seat.is_alive = false;
-        seat.ended_ms.push(now_ms);
         seat.takes_calls = false;
         seat.listens.clear();
         for task in seat.tasks.drain(..) {
@@ -414,7 +403,6 @@ impl Seat {
         Self {
             name,
             is_alive: true,
-            ended_ms: Vec::new(),
             holds: 0,
             freed: Arc::default(),
             store: Line::new(),
