@@ -173,10 +173,15 @@ impl User {
         }
     }
 
+    /// The keys of the newest changes that the user was told of: up to three in each conversation, and
+    /// zeros.
+    pub fn changes(&self) -> impl Iterator<Item = OrderKey> {
+        self.conversations.values().flat_map(change_keys)
+    }
+
     /// Sets the revision after a load: where the newest stored change put it.
     pub fn settle_revision(&mut self) {
-        let keys = self.conversations.values().flat_map(change_keys);
-        let newest = keys.max().unwrap_or_default().0.max(self.account.revision);
+        let newest = self.changes().max().unwrap_or_default().0.max(self.account.revision);
         if newest > self.revision.current {
             self.revision = Revision { current: newest, previous: newest };
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::cell::{STRAGGLER, UserCell};
 use super::load::LoadError;
@@ -177,7 +177,10 @@ impl<S: Store, B: Bus> Node<S, B> {
                 }
             }
             if !sender.tenure.may_act() {
-                // Whoever owns the sender now did not see the answer that is missing.
+                // Whoever owns the sender now did not see the answer that is missing, and what is
+                // stored later yet is nobody else's to notice.
+                node.notify_sender(&sender.id, &receiver);
+                sleep_until(ends).await;
                 node.notify_sender(&sender.id, &receiver);
             }
         });

@@ -124,8 +124,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let raised = {
             let user = cell.lock();
             // Who never logged in follows no revisions, and has no account to store one in.
-            let is_unsure =
-                user.is_known() && cell.tenure.may_have_told_more(user.revision.current);
+            let is_unsure = user.is_known() && cell.tenure.may_have_told_more(&user);
             is_unsure.then(|| (user.with_raised_revision(), user.account_seq))
         };
         if let Some((account, expected_seq)) = raised {

@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
-use super::cell::{Turn, UserCell};
+use super::cell::{STRAGGLER, Turn, UserCell};
 use super::consign::may_be_stored;
 use super::load::LoadError;
 use super::node::Node;
@@ -437,12 +437,22 @@ impl<S: Store, B: Bus> Node<S, B> {
         began_ms: u64,
     ) {
         let (node, work) = (self.clone(), receiver.tenure.go_on());
-        // It may have been stored at any time since.
-        let under_way =
-            (self.pending.clone().begin_owned(began_ms), receiver.tenure.begin_unsure(began_ms));
+        // It may have been stored at any time since. Whoever takes over either side is to know: a
+        // notice to the sender's owner can be lost while the sender changes hands.
+        let senders = self.tenure(self.subjects.partition(&Token::of(&sender)));
+        let under_way = (
+            self.pending.clone().begin_owned(began_ms),
+            receiver.tenure.begin_unsure(began_ms),
+            senders.map(|tenure| tenure.begin_unsure(began_ms)),
+        );
         self.tasks.spawn(async move {
             let _under_way = under_way;
             node.resolve(&receiver, &sender, (turn, work)).await;
+            if !receiver.tenure.may_act() {
+                // Whoever owns the receiver now tells the receiver, and the sender may be here still.
+                sleep(STRAGGLER).await;
+                node.notify_sender(&sender, &receiver.id);
+            }
         });
     }
 }

@@ -21,6 +21,7 @@ use crate::cluster::lease::Lease;
 use crate::domain::clock::KeyClock;
 use crate::domain::id::{OrderKey, Partition, UserId};
 use crate::domain::message::Message;
+use crate::domain::user::User;
 use crate::store::StreamId;
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -180,13 +181,15 @@ impl Tenure {
         *self.untold()
     }
 
-    /// Whether the owner before may have told a user of a revision that is not stored, where the
-    /// newest that is stored is this.
-    pub(super) fn may_have_told_more(&self, revision: u64) -> bool {
-        let newest_ms = OrderKey(revision).unix_ms();
-        self.unsure_between_ms.is_some_and(|(since_ms, came_ms)| {
-            newest_ms + MORE_TOLD_MS >= since_ms && newest_ms <= came_ms + MORE_TOLD_MS
-        })
+    /// Whether the owner before may have told a user of a revision that is not stored. Only changes
+    /// that cross have such revisions, so that there are two at least.
+    pub(super) fn may_have_told_more(&self, user: &User) -> bool {
+        let Some((since_ms, came_ms)) = self.unsure_between_ms else { return false };
+        let is_then = |key: &OrderKey| {
+            let at_ms = key.unix_ms();
+            at_ms + MORE_TOLD_MS >= since_ms && at_ms <= came_ms + MORE_TOLD_MS
+        };
+        user.changes().filter(is_then).nth(1).is_some()
     }
 
     /// Nothing is to be told again any more.

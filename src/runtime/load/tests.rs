@@ -93,6 +93,11 @@ async fn after_a_death_a_revision_is_above_all_that_was_told() {
     let message = json!({ "type": 1, "message": "hello" });
     let send = json!({ "toUserID": "bob", "message": message });
     call(&node, "alice", "send_peer_message", send).await;
+    let (one, _) = told(&node).await;
+    come_anew(&node, Some(clock.now().wall_ms)).await;
+    assert_eq!(told(&node).await, (one, None), "nothing can have crossed the only change");
+    let send = json!({ "toUserID": "alice", "message": message });
+    call(&node, "bob", "send_peer_message", send).await;
     let (before, _) = told(&node).await;
 
     come_anew(&node, None).await;
