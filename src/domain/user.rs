@@ -173,9 +173,17 @@ impl User {
         }
     }
 
+    /// Whether changes of some time, by their keys, can have become known in another order than that of
+    /// their keys. What one other sends is known in order; what the user sends is not, since each
+    /// message is acknowledged by itself; nor are changes of two kinds or two conversations.
+    pub fn may_have_crossing(&self, is_then: impl Fn(OrderKey) -> bool) -> bool {
+        let mut sent = self.conversations.values().filter_map(|known| known.head(Direction::Send));
+        sent.any(|head| is_then(head.key)) || self.changes().filter(|key| is_then(*key)).count() > 1
+    }
+
     /// The keys of the newest changes that the user was told of: up to three in each conversation, and
     /// zeros.
-    pub fn changes(&self) -> impl Iterator<Item = OrderKey> {
+    fn changes(&self) -> impl Iterator<Item = OrderKey> {
         self.conversations.values().flat_map(change_keys)
     }
 

@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::cluster::host::Grant;
 use crate::cluster::lease::Lease;
 use crate::domain::clock::KeyClock;
-use crate::domain::id::{OrderKey, Partition, UserId};
+use crate::domain::id::{Partition, UserId};
 use crate::domain::message::Message;
 use crate::domain::user::User;
 use crate::store::StreamId;
@@ -181,15 +181,14 @@ impl Tenure {
         *self.untold()
     }
 
-    /// Whether the owner before may have told a user of a revision that is not stored. Only changes
-    /// that cross have such revisions, so that there are two at least.
+    /// Whether the owner before may have told a user of a revision that is not stored: only changes
+    /// that cross have such revisions.
     pub(super) fn may_have_told_more(&self, user: &User) -> bool {
         let Some((since_ms, came_ms)) = self.unsure_between_ms else { return false };
-        let is_then = |key: &OrderKey| {
+        user.may_have_crossing(|key| {
             let at_ms = key.unix_ms();
             at_ms + MORE_TOLD_MS >= since_ms && at_ms <= came_ms + MORE_TOLD_MS
-        };
-        user.changes().filter(is_then).nth(1).is_some()
+        })
     }
 
     /// Nothing is to be told again any more.
