@@ -5,16 +5,12 @@ use std::collections::HashMap;
 use super::blocklist::Blocklist;
 use super::conversation::{Conversation, Settings};
 use super::event::{Event, Revision, Told, Totals};
-use super::id::{KEYS_PER_MS, OrderKey, UserId};
+use super::id::{OrderKey, UserId};
 use super::limits::Limits;
 use super::message::Direction;
 use super::rate::Window;
 use super::rejection::Rejection;
 use crate::deliberate::{self, Fault};
-
-/// How far a revision can be above the newest key that shows, and more: it rises by one for each
-/// change that is acknowledged after one with a later key, so by no more than are under way at once.
-const REVISION_STEP: u64 = 16 * KEYS_PER_MS;
 
 /// One login of a user's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,41 +169,13 @@ impl User {
         }
     }
 
-    /// Whether changes of some time, by their keys, can have become known in another order than that of
-    /// their keys. What one other sends is known in order; what the user sends is not, since each
-    /// message is acknowledged by itself; nor are changes of two kinds or two conversations.
-    pub fn may_have_crossing(&self, is_then: impl Fn(OrderKey) -> bool) -> bool {
-        let mut sent = self.conversations.values().filter_map(|known| known.head(Direction::Send));
-        sent.any(|head| is_then(head.key)) || self.changes().filter(|key| is_then(*key)).count() > 1
-    }
-
-    /// The keys of the newest changes that the user was told of: up to three in each conversation, and
-    /// zeros.
-    fn changes(&self) -> impl Iterator<Item = OrderKey> {
-        self.conversations.values().flat_map(change_keys)
-    }
-
     /// Sets the revision after a load: where the newest stored change put it.
     pub fn settle_revision(&mut self) {
-        let newest = self.changes().max().unwrap_or_default().0.max(self.account.revision);
+        let keys = self.conversations.values().flat_map(change_keys);
+        let newest = keys.max().unwrap_or_default().0.max(self.account.revision);
         if newest > self.revision.current {
             self.revision = Revision { current: newest, previous: newest };
         }
-    }
-
-    /// The account to store before the user is told of anything, where an owner before may have told
-    /// of a revision that is not stored: with one that is above it.
-    #[must_use]
-    pub fn with_raised_revision(&self) -> Account {
-        Account { revision: self.revision.current + REVISION_STEP, ..self.account.clone() }
-    }
-
-    /// Takes the raised revision, once it is stored, and tells of it as of a change: who was told all
-    /// that is stored misses nothing, and who was told more, or less, sees a gap.
-    pub fn raise_revision(&mut self, revision: u64) -> Told {
-        self.account.revision = revision;
-        self.revision = Revision { current: revision, previous: self.revision.current };
-        Told { revision: self.revision, events: vec![Event::TotalChanged(self.totals)] }
     }
 
     /// The newest key that the user can have been told of.

@@ -42,8 +42,6 @@ pub(super) struct UserCell {
     in_doubt_until: Mutex<Option<Instant>>,
     /// Whether a write of the account is on its way for the sake of its revision.
     pub(super) is_revision_due: AtomicBool,
-    /// Whether it was seen to it that the revision is not below what an owner before has told.
-    pub(super) is_revision_sure: AtomicBool,
     /// Set at each use, cleared by the sweep that looks for users to forget.
     used: AtomicBool,
     /// What the store has as the time of the last call, in milliseconds since 1970.
@@ -66,7 +64,6 @@ impl UserCell {
             loaded_in: AtomicU64::new(0),
             in_doubt_until: Mutex::new(None),
             is_revision_due: AtomicBool::new(false),
-            is_revision_sure: AtomicBool::new(false),
             used: AtomicBool::new(true),
             heard_stored_ms: AtomicU64::new(0),
             heard_due_ms: AtomicU64::new(0),

@@ -107,40 +107,10 @@ impl<S: Store, B: Bus> Node<S, B> {
             }
             clock.observe(user.newest_told());
         }
-        if !cell.is_revision_sure.load(Ordering::Relaxed) {
-            self.make_revision_sure(cell, deadline).await?;
-        }
         if !cell.was_ever_loaded() && !deliberate::is(Fault::RateForgotten) {
             self.recall_last_second(cell, deadline).await?;
         }
         cell.set_loaded(generation);
-        Ok(())
-    }
-
-    /// An owner that died, or ended while the store did not answer, may have told the user of a
-    /// revision that no key shows and that is not stored. What the user is told from now on is to be
-    /// above that. Where that is, is stored first: this owner may die as well.
-    async fn make_revision_sure(&self, cell: &UserCell, deadline: Instant) -> Result<(), Failure> {
-        let raised = {
-            let user = cell.lock();
-            // Who never logged in follows no revisions, and has no account to store one in.
-            let is_unsure = user.is_known() && cell.tenure.may_have_told_more(&user);
-            is_unsure.then(|| (user.with_raised_revision(), user.account_seq))
-        };
-        if let Some((account, expected_seq)) = raised {
-            let stored = self.store_account(cell, &account, expected_seq, deadline).await;
-            // Nothing that was asked for is done, whatever became of this.
-            let seq = stored.map_err(|failure| {
-                let is_unknown = failure == Failure::OutcomeUnknown;
-                if is_unknown { Failure::StoreUnavailable } else { failure }
-            })?;
-            let mut user = cell.lock();
-            user.account_seq = seq;
-            let told = user.raise_revision(account.revision);
-            cell.tenure.clock.observe(user.newest_told());
-            self.tell(cell, &told);
-        }
-        cell.is_revision_sure.store(true, Ordering::Relaxed);
         Ok(())
     }
 
@@ -307,6 +277,3 @@ fn user_of(token: &str) -> Result<UserId, RecordError> {
         problem: "its token is not a user's".to_owned(),
     })
 }
-
-#[cfg(test)]
-mod tests;

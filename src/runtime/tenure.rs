@@ -21,7 +21,6 @@ use crate::cluster::lease::Lease;
 use crate::domain::clock::KeyClock;
 use crate::domain::id::{Partition, UserId};
 use crate::domain::message::Message;
-use crate::domain::user::User;
 use crate::store::StreamId;
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -29,10 +28,6 @@ const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 const RATE_SPAN: Duration = Duration::from_secs(1);
 /// Users that a sweep looks at for each user that comes in.
 const SWEEP_STEPS: usize = 16;
-/// How long before the owner before had told everything, and how long after this one came, the newest
-/// change may be of a user whom the one before told more than is stored. News of a message can come
-/// late, and as the newest: as late as messages are told again.
-const MORE_TOLD_MS: u64 = 10 * 60 * 1000;
 /// Messages of a partition that are held in case others cross them.
 const LATEST_KEPT: usize = 256;
 
@@ -52,9 +47,6 @@ pub(super) struct Tenure {
     calls: Stage,
     /// The deliveries under way, and what goes on beside calls. They wait for the store alone.
     deliveries: Stage,
-    /// Since when the owner before may not have told everything, nor stored what it told; and when this
-    /// one came. By the clocks of the server and of this machine, in milliseconds since 1970.
-    unsure_between_ms: Option<(u64, u64)>,
     /// What is to be told again, since when by the server's clock, in milliseconds since 1970.
     untold_since_ms: Mutex<Option<u64>>,
     /// Messages of whose append it is not known what became, and revisions that are told and not
@@ -128,7 +120,6 @@ impl Tenure {
             latest: Mutex::default(),
             calls: Stage::default(),
             deliveries: Stage::default(),
-            unsure_between_ms: grant.untold_since_ms.map(|since_ms| (since_ms, time.now().wall_ms)),
             untold_since_ms: Mutex::new(grant.untold_since_ms),
             unsure: Arc::default(),
             over: CancellationToken::new(),
@@ -179,16 +170,6 @@ impl Tenure {
     /// Since when something is to be told again.
     pub(super) fn untold_since_ms(&self) -> Option<u64> {
         *self.untold()
-    }
-
-    /// Whether the owner before may have told a user of a revision that is not stored: only changes
-    /// that cross have such revisions.
-    pub(super) fn may_have_told_more(&self, user: &User) -> bool {
-        let Some((since_ms, came_ms)) = self.unsure_between_ms else { return false };
-        user.may_have_crossing(|key| {
-            let at_ms = key.unix_ms();
-            at_ms + MORE_TOLD_MS >= since_ms && at_ms <= came_ms + MORE_TOLD_MS
-        })
     }
 
     /// Nothing is to be told again any more.

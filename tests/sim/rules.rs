@@ -8,6 +8,7 @@ use peerd::bus::Kind;
 use peerd::domain::id::{Partition, UserId};
 use peerd::store::registry::Value as Entry;
 use peerd::wire::delivery::{self, Ask};
+use peerd::wire::entry;
 use peerd::wire::ownership::{self, Key, Owner};
 use peerd::wire::record;
 use peerd::wire::subject::Token;
@@ -96,8 +97,12 @@ pub(crate) struct Watch {
     pub(crate) received: BTreeSet<(usize, String)>,
     /// Up to which key each user was told that a conversation changed.
     pub(crate) changed: BTreeMap<(usize, usize), u64>,
-    /// The newest revision that each user was told of.
-    revisions: BTreeMap<usize, u64>,
+    /// The newest revision that each user was told of, and after how many changes of owners.
+    revisions: BTreeMap<usize, (u64, usize)>,
+    /// The revisions that what is stored shows: keys of messages and of settings.
+    shown: BTreeSet<u64>,
+    /// The newest revision that each user's account was stored with.
+    accounts: BTreeMap<usize, u64>,
     pub(crate) journal: Journal,
     /// Changes of owners so far.
     pub(crate) claims: usize,
@@ -198,6 +203,34 @@ impl Watch {
         }
         self.newest.insert((from, to), index);
         self.log.push(logged);
+    }
+
+    /// A record of the state was stored.
+    pub(crate) fn stored_state(&mut self, subject: &str, payload: &[u8]) {
+        let tokens: Vec<&str> = subject.split('.').collect();
+        match tokens[..] {
+            [_, _, _, user, "account"] => {
+                if let (Some(user), Ok(account)) =
+                    (user_of_token(user), entry::decode_account(payload))
+                {
+                    let known = self.accounts.entry(user).or_default();
+                    *known = (*known).max(account.revision);
+                }
+            }
+            [_, _, _, _, "conversation", _] => {
+                if let Ok(settings) = entry::decode_settings(payload) {
+                    self.shown.insert(settings.changed.0);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether what is stored shows that a user has come to a revision.
+    fn shows(&self, user: usize, revision: u64) -> bool {
+        self.shown.contains(&revision)
+            || self.accounts.get(&user).is_some_and(|stored| *stored >= revision)
+            || self.log.iter().any(|logged| logged.key == revision)
     }
 
     /// A message of the log, by its ID.
@@ -307,8 +340,13 @@ impl Core {
         };
         self.watch.events += 1;
         let (revision, previous) = (number(&body, "revision"), number(&body, "previousRevision"));
-        let known = self.watch.revisions.insert(user, revision).unwrap_or_default();
-        if revision < known || previous > revision {
+        let claims = self.watch.claims;
+        let (known, owned) =
+            self.watch.revisions.insert(user, (revision, claims)).unwrap_or_default();
+        // What nothing that is stored shows is stored after it was told: where its owner ends before
+        // that, the next one cannot know of it, as docs/decisions/0005 says.
+        let is_excused = owned < claims && !self.watch.shows(user, known);
+        if (revision < known && !is_excused) || previous > revision {
             let why = format!("{subject}: revision {revision} ({previous} before) after {known}");
             self.broken(Rule::ToldInOrder, why);
         }

@@ -162,8 +162,9 @@ impl Core {
         }
         let seq = all.push(subject.to_owned(), payload.clone(), BEGAN_MS + now_ms);
         self.trace.line(now_ms, format_args!("store {subject} @{seq}"));
-        if let StreamId::Log(partition) = stream {
-            self.watch.stored(partition, subject, payload, now_ms);
+        match stream {
+            StreamId::Log(partition) => self.watch.stored(partition, subject, payload, now_ms),
+            StreamId::State(_) => self.watch.stored_state(subject, payload),
         }
         Ack::Stored(seq)
     }
