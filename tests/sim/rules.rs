@@ -99,8 +99,8 @@ pub(crate) struct Watch {
     pub(crate) changed: BTreeMap<(usize, usize), u64>,
     /// The newest revision that each user was told of, and after how many changes of owners.
     revisions: BTreeMap<usize, (u64, usize)>,
-    /// The revisions that what is stored shows: keys of messages and of settings.
-    shown: BTreeSet<u64>,
+    /// The keys of changes that users have stored in their settings.
+    settings: BTreeSet<(usize, u64)>,
     /// The newest revision that each user's account was stored with.
     accounts: BTreeMap<usize, u64>,
     pub(crate) journal: Journal,
@@ -217,9 +217,11 @@ impl Watch {
                     *known = (*known).max(account.revision);
                 }
             }
-            [_, _, _, _, "conversation", _] => {
-                if let Ok(settings) = entry::decode_settings(payload) {
-                    self.shown.insert(settings.changed.0);
+            [_, _, _, user, "conversation", _] => {
+                if let (Some(user), Ok(settings)) =
+                    (user_of_token(user), entry::decode_settings(payload))
+                {
+                    self.settings.insert((user, settings.changed.0));
                 }
             }
             _ => {}
@@ -228,9 +230,10 @@ impl Watch {
 
     /// Whether what is stored shows that a user has come to a revision.
     fn shows(&self, user: usize, revision: u64) -> bool {
-        self.shown.contains(&revision)
+        let is_of = |logged: &Logged| logged.from == user || logged.to == user;
+        self.settings.contains(&(user, revision))
             || self.accounts.get(&user).is_some_and(|stored| *stored >= revision)
-            || self.log.iter().any(|logged| logged.key == revision)
+            || self.log.iter().any(|logged| logged.key == revision && is_of(logged))
     }
 
     /// A message of the log, by its ID.
