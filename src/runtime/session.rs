@@ -101,7 +101,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         Ok(Reply::Empty)
     }
 
-    pub(super) async fn store_account(
+    async fn store_account(
         &self,
         cell: &UserCell,
         account: &Account,
