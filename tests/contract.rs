@@ -20,6 +20,7 @@ mod contract {
     mod conversations;
     mod delete;
     mod discovery;
+    mod group_commit;
     mod history;
     mod instances;
     mod limits;

@@ -84,6 +84,26 @@ async fn clears_mutes_and_deletes_between_kills_still_equal_the_recount() -> Res
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn groups_that_are_cut_off_by_kills_lose_nothing_and_store_nothing_twice()
+-> Result<(), Failure> {
+    let plan = Plan { racing_pairs: 4, ..Plan::sends(32, 15) };
+    let settings = [("PEERD__STREAM__GROUP_COMMIT", "true"), ("PEERD__PARTITIONS", "1")];
+    let nats = Nats::start_synced().await;
+    let mut scene = Scene::start_with("groups, both killed", plan, nats, &settings).await?;
+    for round in 0..4 {
+        scene.work_a_while().await;
+        if round % 2 == 0 {
+            scene.kill_nats().await?;
+        } else {
+            scene.kill_peerd().await?;
+        }
+    }
+    scene.work_a_while().await;
+    scene.finish().await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn peerd_told_to_end_under_load_answers_every_call_it_accepted() -> Result<(), Failure> {
     let plan = Plan { racing_pairs: 4, marks: true, ..Plan::sends(12, 15) };
     let mut scene = Scene::start("peerd terminated", plan).await?;

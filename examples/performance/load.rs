@@ -69,7 +69,7 @@ pub(crate) async fn throughput(effort: &Effort, kind: Kind) -> Result<Vec<Figure
         }
         Kind::OneSynced => (
             "throughput-synced",
-            "the same on one server with `sync_interval: always`",
+            "the same on one server with `sync_interval: always`; peerd with `group_commit` and one partition",
             Goal::AtLeast(3.0),
         ),
     };

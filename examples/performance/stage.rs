@@ -15,7 +15,7 @@ const NO_RATE_LIMIT: (&str, &str) = ("PEERD__LIMITS__MESSAGES_PER_SECOND", "1000
 pub(crate) enum Kind {
     /// One server as it comes: what is acknowledged is written, and synced every two minutes.
     One,
-    /// One server that syncs each write.
+    /// One server that syncs before it acknowledges; peerd commits in groups.
     OneSynced,
     /// Three servers, three copies of everything.
     Three,
@@ -31,22 +31,19 @@ pub(crate) struct Stage {
     pub(crate) peerd: Peerd,
     servers: Servers,
     envs: Vec<(String, String)>,
-    _configs: TempDir,
 }
 
 impl Stage {
     /// Starts everything.
     pub(crate) async fn start(kind: Kind, envs: &[(&str, &str)]) -> Result<Self, String> {
-        let configs = TempDir::new().map_err(|error| error.to_string())?;
         let mut all = vec![NO_RATE_LIMIT];
         all.extend(envs);
         let servers = match kind {
             Kind::One => Servers::One(Nats::start().await),
             Kind::OneSynced => {
-                let path = configs.path().join("synced.conf");
-                std::fs::write(&path, "jetstream { sync_interval: always }\n")
-                    .map_err(|error| error.to_string())?;
-                Servers::One(Nats::start_with_config(path, &[]).await)
+                // One stream, as the floor has.
+                all.extend([("PEERD__STREAM__GROUP_COMMIT", "true"), ("PEERD__PARTITIONS", "1")]);
+                Servers::One(Nats::start_synced().await)
             }
             Kind::Three => {
                 all.push(("PEERD__STREAM__REPLICAS", "3"));
@@ -62,7 +59,7 @@ impl Stage {
             cluster.until_healthy().await?;
         }
         envs.push(("PEERD__NATS__SERVERS".to_owned(), url));
-        Ok(Self { peerd, servers, envs, _configs: configs })
+        Ok(Self { peerd, servers, envs })
     }
 
     /// The addresses of the servers, as configured.

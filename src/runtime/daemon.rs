@@ -93,7 +93,7 @@ pub async fn serve(
         store.link.clone(),
         names.clone(),
         settings.partitions,
-        settings.stream.replicas,
+        &settings.stream,
     );
     let registry = Arc::new(jetstream.clone());
     let table = Arc::new(Table::new(settings.partitions));

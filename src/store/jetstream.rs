@@ -1,36 +1,30 @@
 //! The store on JetStream.
 
+mod group;
+mod publish;
 mod registry;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use async_nats::client::{Request, RequestErrorKind};
 use async_nats::{Client, HeaderMap, Subject};
 use bytes::Bytes;
 use serde::Deserialize;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
+use self::group::{Append, Groups};
+use self::publish::{ApiError, Backoff, EXPECTED_LAST, Publisher, expecting};
 use super::direct_get::{self, Failed, SUBJECTS_MAX};
 use super::floors::Floors;
+use super::provision::StreamOptions;
 use super::{AppendError, Batch, ReadError, Record, Start, Store, StreamId};
 use crate::domain::id::Partition;
-use crate::link::{Broken, Link};
+use crate::link::Link;
 use crate::wire::subject::is_sentinel;
 use crate::wire::time::unix_ms;
 
-const EXPECTED_LAST: &str = "Nats-Expected-Last-Subject-Sequence";
 const MESSAGE_ID: &str = "Nats-Msg-Id";
-/// The subject does not end at the expected sequence.
-const WRONG_LAST_SEQUENCE: u32 = 10071;
-/// Another publish on the subject is in flight (replicated streams).
-const IN_FLIGHT: u32 = 10164;
-/// No leader at the moment.
-const TEMPORARILY_UNAVAILABLE: u32 = 10008;
 /// There is no such message.
 const NO_MESSAGE: u32 = 10037;
-const BACKOFF_FIRST: Duration = Duration::from_millis(10);
-const BACKOFF_MAX: Duration = Duration::from_millis(500);
 
 /// The names of the streams of one deployment, derived from its subject prefix.
 #[derive(Clone, Debug)]
@@ -92,28 +86,16 @@ pub struct JetStream {
     link: Link,
     names: StreamNames,
     floors: Arc<Floors>,
-}
-
-/// The answer to a publish.
-#[derive(Deserialize)]
-struct Ack {
-    seq: Option<u64>,
-    error: Option<AckError>,
-}
-
-#[derive(Deserialize)]
-struct AckError {
-    #[serde(default)]
-    err_code: u32,
-    #[serde(default)]
-    description: String,
+    publisher: Publisher,
+    /// Where appends wait for each other, if they do.
+    groups: Option<Arc<Groups>>,
 }
 
 /// The answer to a request for one message.
 #[derive(Deserialize)]
 struct NewestAnswer {
     message: Option<Newest>,
-    error: Option<AckError>,
+    error: Option<ApiError>,
 }
 
 /// The newest message of some subjects.
@@ -125,120 +107,20 @@ struct Newest {
     data: String,
 }
 
-/// Why one publish was not acknowledged.
-enum Refused {
-    /// Nothing was stored, and it may be different soon.
-    ForNow(&'static str),
-    /// It would be no different soon, or it may be stored.
-    ForGood(AppendError),
-}
-
-/// Waits that grow, up to a deadline.
-struct Backoff {
-    next: Duration,
-    deadline: Instant,
-}
-
-impl Backoff {
-    const fn until(deadline: Instant) -> Self {
-        Self { next: BACKOFF_FIRST, deadline }
-    }
-
-    /// Waits a while; false when the deadline comes first.
-    async fn wait(&mut self) -> bool {
-        let until = Instant::now() + self.next;
-        self.next = (self.next * 2).min(BACKOFF_MAX);
-        if until >= self.deadline {
-            return false;
-        }
-        sleep_until(until).await;
-        true
-    }
-}
-
 impl JetStream {
-    /// The streams of `partitions` partitions, with `replicas` copies each.
+    /// The streams of `partitions` partitions, as they were provisioned.
     pub(crate) fn new(
         client: Client,
         link: Link,
         names: StreamNames,
         partitions: u16,
-        replicas: usize,
+        options: &StreamOptions,
     ) -> Self {
         // A single copy is never behind.
-        let floors = Arc::new(Floors::new(if replicas > 1 { partitions } else { 0 }));
-        Self { client, link, names, floors }
-    }
-
-    /// One publish.
-    async fn publish_once(
-        &self,
-        subject: Subject,
-        headers: HeaderMap,
-        payload: Bytes,
-        deadline: Instant,
-    ) -> Result<u64, Refused> {
-        if !self.link.is_up() {
-            return Err(Refused::ForNow("disconnected"));
-        }
-        // No timeout of async-nats's own: the link's guard ends the wait.
-        let request = Request::new().payload(payload).headers(headers).timeout(None);
-        // In a box: it is large, and would be moved with all that wait for it.
-        let answer = Box::pin(self.client.send_request(subject, request));
-        let answer = self.link.guard(deadline, answer).await;
-        let message = match answer {
-            Ok(Ok(message)) => message,
-            Ok(Err(error)) if error.kind() == RequestErrorKind::NoResponders => {
-                return Err(Refused::ForNow("no responders"));
-            }
-            Ok(Err(error)) if error.kind() == RequestErrorKind::MaxPayloadExceeded => {
-                let why = "over the server's max_payload".to_owned();
-                return Err(Refused::ForGood(AppendError::Unavailable(why)));
-            }
-            Ok(Err(_)) | Err(Broken::TimedOut | Broken::Disconnected) => {
-                return Err(Refused::ForGood(AppendError::Unknown));
-            }
-        };
-        let ack = serde_json::from_slice::<Ack>(&message.payload);
-        match ack {
-            Ok(Ack { error: Some(error), .. }) => Err(match error.err_code {
-                WRONG_LAST_SEQUENCE => Refused::ForGood(AppendError::Conflict),
-                IN_FLIGHT | TEMPORARILY_UNAVAILABLE => Refused::ForNow("no leader, or busy"),
-                code => {
-                    let why = format!("{} ({code})", error.description);
-                    Refused::ForGood(AppendError::Unavailable(why))
-                }
-            }),
-            Ok(Ack { seq: Some(seq), error: None }) => Ok(seq),
-            Ok(Ack { seq: None, error: None }) | Err(_) => {
-                Err(Refused::ForGood(AppendError::Unknown))
-            }
-        }
-    }
-
-    /// Publishes until the store takes it, refuses it, or might have taken it. `headers` makes the
-    /// headers of each attempt.
-    async fn publish(
-        &self,
-        subject: String,
-        headers: impl Fn() -> HeaderMap,
-        payload: Bytes,
-        deadline: Instant,
-    ) -> Result<u64, AppendError> {
-        let subject = Subject::from(subject);
-        let mut backoff = Backoff::until(deadline);
-        loop {
-            let once = self.publish_once(subject.clone(), headers(), payload.clone(), deadline);
-            match once.await {
-                Err(Refused::ForNow(why)) => {
-                    if !backoff.wait().await {
-                        return Err(AppendError::Unavailable(why.to_owned()));
-                    }
-                }
-                Err(Refused::ForGood(error)) => return Err(error),
-                Ok(seq) => return Ok(seq),
-            }
-        }
+        let floors = Arc::new(Floors::new(if options.replicas > 1 { partitions } else { 0 }));
+        let publisher = Publisher { client: client.clone(), link: link.clone() };
+        let groups = options.group_commit.then(|| Arc::new(Groups::start(&publisher, partitions)));
+        Self { client, link, names, floors, publisher, groups }
     }
 
     async fn fetch(
@@ -438,12 +320,16 @@ impl Store for JetStream {
         deadline: Instant,
     ) -> Result<u64, AppendError> {
         // The subject alone names the stream: no other stream of the account may have it.
-        let headers = || {
-            let mut headers = HeaderMap::new();
-            headers.insert(EXPECTED_LAST, expected_seq.to_string());
-            headers
+        let subject = Subject::from(subject);
+        let seq = match &self.groups {
+            None => {
+                let headers = || expecting(expected_seq);
+                self.publisher.publish(subject, headers, payload, deadline).await?
+            }
+            Some(groups) => {
+                groups.append(stream, Append { subject, payload, expected_seq, deadline }).await?
+            }
         };
-        let seq = self.publish(subject, headers, payload, deadline).await?;
         self.floors.raise(stream, seq);
         Ok(seq)
     }
@@ -530,9 +416,11 @@ impl Store for JetStream {
             headers.insert(crate::wire::encoding::CONTENT_TYPE, content_type);
             headers
         };
+        let subject = Subject::from(subject);
         let mut backoff = Backoff::until(deadline);
         loop {
-            let published = self.publish(subject.clone(), headers, payload.clone(), deadline);
+            let published =
+                self.publisher.publish(subject.clone(), headers, payload.clone(), deadline);
             match published.await {
                 // Its ID makes a repeat harmless.
                 Err(AppendError::Unknown) if backoff.wait().await => {}

@@ -38,6 +38,8 @@ pub struct StreamOptions {
     pub replicas: usize,
     /// In memory instead of in files.
     pub in_memory: bool,
+    /// Whether appends that wait at the same time go as one atomic batch.
+    pub group_commit: bool,
     /// How long messages are kept; zero: for ever.
     pub max_age: Duration,
     /// Most bytes of messages in a partition; 0: no bound.
@@ -100,14 +102,15 @@ pub async fn provision(
             .try_collect()
             .await?;
     let there = configs.iter().zip(&found);
-    refuse(there.filter_map(|(want, found)| found.as_ref().map(|found| (want, found))))?;
+    let there = there.filter_map(|(want, found)| found.as_ref().map(|found| (want, found)));
+    refuse(there, options)?;
     let missing = configs.into_iter().zip(found).filter(|(_, found)| found.is_none());
     let created: Vec<(Config, Config)> = stream::iter(missing.map(|(want, _)| want))
         .map(|config| create(&context, config))
         .buffered(CONCURRENT)
         .try_collect()
         .await?;
-    refuse(created.iter().map(|(want, echoed)| (want, echoed)))?;
+    refuse(created.iter().map(|(want, echoed)| (want, echoed)), options)?;
     write_sentinels(client, subjects).await
 }
 
@@ -147,12 +150,14 @@ fn configs(subjects: &Subjects, names: &StreamNames, options: &StreamOptions) ->
             discard: DiscardPolicy::New,
             max_age: options.max_age,
             max_bytes: limit(options.max_bytes),
+            allow_atomic_publish: true,
             ..base.clone()
         });
         configs.push(Config {
             name: names.of(StreamId::State(partition)),
             subjects: vec![subjects.all_state(partition)],
             max_messages_per_subject: 1,
+            allow_atomic_publish: true,
             ..base.clone()
         });
     }
@@ -207,9 +212,12 @@ async fn create(
     Ok((config, created.cached_info().config.clone()))
 }
 
-fn refuse<'a>(pairs: impl Iterator<Item = (&'a Config, &'a Config)>) -> Result<(), ProvisionError> {
+fn refuse<'a>(
+    pairs: impl Iterator<Item = (&'a Config, &'a Config)>,
+    options: &StreamOptions,
+) -> Result<(), ProvisionError> {
     let differences: Vec<String> =
-        pairs.flat_map(|(want, found)| differences(want, found)).collect();
+        pairs.flat_map(|(want, found)| differences(want, found, options)).collect();
     if differences.is_empty() { Ok(()) } else { Err(ProvisionError::Differs(differences)) }
 }
 
@@ -235,7 +243,7 @@ fn failed(name: &str, error: &dyn std::error::Error) -> ProvisionError {
 }
 
 /// What of the configuration differs, a line each.
-fn differences(want: &Config, found: &Config) -> Vec<String> {
+fn differences(want: &Config, found: &Config, options: &StreamOptions) -> Vec<String> {
     let fields = |config: &Config| {
         let mut fields = vec![
             ("subjects", config.subjects.join(", ")),
@@ -261,6 +269,10 @@ fn differences(want: &Config, found: &Config) -> Vec<String> {
             ("sources", config.sources.is_some().to_string()),
             ("subject_transform", config.subject_transform.is_some().to_string()),
         ];
+        // Streams that were made before it was asked for do for who does not use it.
+        if options.group_commit {
+            fields.push(("allow_atomic", config.allow_atomic_publish.to_string()));
+        }
         for key in [LAYOUT_KEY, PARTITIONS_KEY] {
             let value = config.metadata.get(key).map_or("not set", String::as_str);
             fields.push((key, value.to_owned()));

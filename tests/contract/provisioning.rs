@@ -115,7 +115,7 @@ async fn partitions_are_those_of_the_servers_subject_mapping() {
 }
 
 /// Runs a daemon that is expected to refuse; answers what it wrote to its standard error.
-async fn refusal_to_serve(nats: &Nats, envs: &[(&str, &str)]) -> String {
+pub(super) async fn refusal_to_serve(nats: &Nats, envs: &[(&str, &str)]) -> String {
     let url = nats.url();
     let mut all = vec![("PEERD__NATS__SERVERS", url.as_str())];
     all.extend(envs);

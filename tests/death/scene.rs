@@ -42,15 +42,25 @@ pub(crate) struct Scene {
 impl Scene {
     /// Starts everything, the load included.
     pub(crate) async fn start(name: &'static str, plan: Plan) -> Result<Self, Failure> {
+        Self::start_with(name, plan, Nats::start().await, &[]).await
+    }
+
+    /// As [`Scene::start`], with that nats-server and those settings beside the usual ones.
+    pub(crate) async fn start_with(
+        name: &'static str,
+        plan: Plan,
+        nats: Nats,
+        settings: &[(&str, &str)],
+    ) -> Result<Self, Failure> {
         let seed = Random::seed("DEATH_SEED");
         say(&format!("{name}: DEATH_SEED={seed}"));
         let mut random = Random::new(seed);
-        let nats = Nats::start().await;
         let call_deadline = CALL_DEADLINE.as_millis().to_string();
-        let settings = [
+        let usual = [
             ("PEERD__LIMITS__MESSAGES_PER_SECOND", "100000"),
             ("PEERD__LIMITS__CALL_DEADLINE_MS", call_deadline.as_str()),
         ];
+        let settings = [&usual, settings].concat();
         let peerd = Peerd::start_with(&nats.url(), &settings).await;
         let caller = Caller::connect(&nats.url()).await?;
         let mut listeners = JoinSet::new();

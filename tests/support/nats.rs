@@ -32,6 +32,12 @@ impl Nats {
         Self::launch(None, &[], None).await
     }
 
+    /// Starts a server that syncs its disk before it acknowledges.
+    pub(crate) async fn start_synced() -> Self {
+        let config = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/synced.conf");
+        Self::launch(Some(config.into()), &[], None).await
+    }
+
     /// Starts a server with a configuration file, which may read the environment variables given.
     /// Address, port and store directory are the test's, whatever the file says.
     pub(crate) async fn start_with_config(path: impl AsRef<Path>, envs: &[(&str, &str)]) -> Self {

@@ -39,7 +39,7 @@ impl Registry for JetStream {
             }
             headers
         };
-        self.publish(self.names.owners_entry(&key), headers, value, deadline).await
+        self.publisher.publish(self.names.owners_entry(&key).into(), headers, value, deadline).await
     }
 
     async fn delete(
@@ -56,7 +56,9 @@ impl Registry for JetStream {
             headers.insert(TTL, "60s");
             headers
         };
-        self.publish(self.names.owners_entry(&key), headers, Bytes::new(), deadline).await
+        self.publisher
+            .publish(self.names.owners_entry(&key).into(), headers, Bytes::new(), deadline)
+            .await
     }
 
     async fn find(&self, key: String, deadline: Instant) -> Result<Option<u64>, ReadError> {
