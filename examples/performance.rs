@@ -67,7 +67,7 @@ async fn main() -> ExitCode {
     panic_in_plain_words();
     let Arguments { rows, quick } = Arguments::parse();
     let effort = if quick { Effort::QUICK } else { Effort::FULL };
-    let (mut measured, mut has_failed) = (Vec::new(), false);
+    let mut has_failed = false;
     for row in ROWS {
         if !rows.is_empty() && rows.iter().all(|asked| asked != row) {
             continue;
@@ -78,17 +78,18 @@ async fn main() -> ExitCode {
                 for figure in &figures {
                     say(&figure.line());
                 }
-                measured.push(Row::new(row, figures));
+                // Each as soon as it is there: the rest may take most of an hour.
+                let measured = Row::new(row, figures);
+                if !quick && let Err(why) = document::write(measured, &ROWS) {
+                    has_failed = true;
+                    complain(&why);
+                }
             }
             Err(why) => {
                 has_failed = true;
                 complain(&format!("{row}: {why}"));
             }
         }
-    }
-    if !quick && let Err(why) = document::write(measured, &ROWS) {
-        has_failed = true;
-        complain(&why);
     }
     if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

@@ -1,6 +1,6 @@
 //! The document: what was measured, on what.
 
-use std::{path::Path, process::Command};
+use std::{path::Path, process::Command, sync::OnceLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +29,7 @@ impl Row {
     pub(crate) fn new(name: &str, figures: Vec<Figure>) -> Self {
         Self {
             name: name.to_owned(),
-            release: release(),
+            release: release().to_owned(),
             nats_server: nats_server(),
             machine: machine(),
             figures,
@@ -37,15 +37,15 @@ impl Row {
     }
 }
 
-/// Puts rows into the document, in the order of `names`; those that were not measured now stay.
-pub(crate) fn write(rows: Vec<Row>, names: &[&str]) -> Result<(), String> {
+/// Puts a row into the document, in the order of `names`; the others stay.
+pub(crate) fn write(row: Row, names: &[&str]) -> Result<(), String> {
     let failed = |file: &'static str| move |error: std::io::Error| format!("{file}: {error}");
     let mut all: Vec<Row> = match std::fs::read_to_string(FIGURES) {
         Ok(text) => serde_json::from_str(&text).map_err(|error| format!("{FIGURES}: {error}"))?,
         Err(_) => Vec::new(),
     };
-    all.retain(|known| rows.iter().all(|row| row.name != known.name));
-    all.extend(rows);
+    all.retain(|known| row.name != known.name);
+    all.push(row);
     all.sort_by_key(|row| names.iter().position(|name| *name == row.name));
     let json = serde_json::to_string_pretty(&all).map_err(|error| error.to_string())?;
     std::fs::write(FIGURES, json + "\n").map_err(failed(FIGURES))?;
@@ -103,7 +103,13 @@ fn line(program: &Path, arguments: &[&str]) -> Option<String> {
     String::from_utf8(output.stdout).ok()?.lines().next().map(|line| line.trim().to_owned())
 }
 
-fn release() -> String {
+/// peerd's version and commit, as the tree was before anything was written into it.
+fn release() -> &'static str {
+    static RELEASE: OnceLock<String> = OnceLock::new();
+    RELEASE.get_or_init(described)
+}
+
+fn described() -> String {
     let commit = line(Path::new("git"), &["describe", "--always", "--dirty"]);
     format!("{} ({})", env!("CARGO_PKG_VERSION"), commit.unwrap_or_else(|| "no commit".to_owned()))
 }
