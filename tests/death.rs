@@ -70,14 +70,7 @@ async fn nats_killed_under_load_loses_nothing_and_service_resumes_by_itself() ->
 async fn clears_mutes_and_deletes_between_kills_still_equal_the_recount() -> Result<(), Failure> {
     let plan = Plan { racing_pairs: 4, marks: true, ..Plan::sends(12, 15) };
     let mut scene = Scene::start("marks, both killed", plan).await?;
-    for round in 0..4 {
-        scene.work_a_while().await;
-        if round % 2 == 0 {
-            scene.kill_nats().await?;
-        } else {
-            scene.kill_peerd().await?;
-        }
-    }
+    kill_in_turn(&mut scene).await?;
     scene.work_a_while().await;
     scene.finish().await?;
     Ok(())
@@ -90,14 +83,7 @@ async fn groups_that_are_cut_off_by_kills_lose_nothing_and_store_nothing_twice()
     let settings = [("PEERD__STREAM__GROUP_COMMIT", "true"), ("PEERD__PARTITIONS", "1")];
     let nats = Nats::start_synced().await;
     let mut scene = Scene::start_with("groups, both killed", plan, nats, &settings).await?;
-    for round in 0..4 {
-        scene.work_a_while().await;
-        if round % 2 == 0 {
-            scene.kill_nats().await?;
-        } else {
-            scene.kill_peerd().await?;
-        }
-    }
+    kill_in_turn(&mut scene).await?;
     scene.work_a_while().await;
     scene.finish().await?;
     Ok(())
@@ -142,6 +128,19 @@ async fn peerd_told_again_to_end_ends_at_once() -> Result<(), Failure> {
     };
     let took = told.elapsed();
     assert!(took <= AT_ONCE, "peerd took {took:?} to end ({status}), told again and again");
+    Ok(())
+}
+
+/// Kills nats-server and peerd under load, twice each.
+async fn kill_in_turn(scene: &mut Scene) -> Result<(), Failure> {
+    for round in 0..4 {
+        scene.work_a_while().await;
+        if round % 2 == 0 {
+            scene.kill_nats().await?;
+        } else {
+            scene.kill_peerd().await?;
+        }
+    }
     Ok(())
 }
 

@@ -41,7 +41,7 @@ impl Stage {
         let servers = match kind {
             Kind::One => Servers::One(Nats::start().await),
             Kind::OneSynced => {
-                // One stream, as the floor has.
+                // All that waits is one group. The floor has as many streams.
                 all.extend([("PEERD__STREAM__GROUP_COMMIT", "true"), ("PEERD__PARTITIONS", "1")]);
                 Servers::One(Nats::start_synced().await)
             }
