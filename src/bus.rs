@@ -4,6 +4,7 @@ pub mod discovery;
 pub mod memory;
 pub mod nats;
 
+mod exit;
 mod intake;
 mod queue;
 
@@ -91,6 +92,10 @@ pub enum AskError {
     Unknown,
 }
 
+/// What takes what comes in, at once. What it answers goes out at once, past all that is on its way:
+/// a refusal, or something that is passed on.
+pub type Take = Arc<dyn Fn(Incoming) -> Option<Outgoing> + Send + Sync>;
+
 /// The bus takes nothing more: too much is on its way out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("too much is on its way out")]
@@ -102,8 +107,11 @@ pub trait Bus: Send + Sync + 'static {
     /// a message can be given while the state it tells of is locked.
     fn emit(&self, outgoing: Outgoing) -> Result<(), Full>;
 
-    /// Waits until `count` more messages can be given.
-    fn room_for(&self, count: usize) -> impl Future<Output = ()> + Send;
+    /// How many more messages can be given.
+    fn room(&self) -> usize;
+
+    /// Waits until there is room for as many more messages as `count` says, which may change.
+    fn room_for(&self, count: impl Fn() -> usize + Send + Sync) -> impl Future<Output = ()> + Send;
 
     /// Messages that were given and have not gone out yet.
     fn waiting(&self) -> usize;
@@ -118,7 +126,7 @@ pub trait Bus: Send + Sync + 'static {
 
     /// Takes in what is routed to a partition, from now on; false where that fails. Done again, it
     /// changes nothing.
-    fn listen(&self, partition: Partition) -> impl Future<Output = bool> + Send;
+    fn listen(&self, partition: Partition, take: Take) -> impl Future<Output = bool> + Send;
 
     /// Takes in nothing more that is routed to a partition. What has arrived is taken before this
     /// ends.

@@ -51,10 +51,16 @@ impl Clock {
         Self { began: Instant::now(), wall: Wall::Set(wall_ms) }
     }
 
+    /// A clock that only goes forward, in microseconds since the process began.
+    #[must_use]
+    pub fn steady_us(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
     /// The time.
     #[must_use]
     pub fn now(&self) -> Now {
-        let steady_us = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let steady_us = self.steady_us();
         let wall_ms = match self.wall {
             Wall::System => system_ms(),
             Wall::Simulated(began_ms) => began_ms + steady_us / 1000,

@@ -2,9 +2,16 @@
 
 use std::future::Future;
 
-use async_nats::Event;
+use async_nats::{Client, Event};
 use tokio::sync::watch;
 use tokio::time::Instant;
+
+/// A connection and its state.
+#[derive(Clone, Debug)]
+pub(crate) struct Connection {
+    pub(crate) client: Client,
+    pub(crate) link: Link,
+}
 
 /// The state of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -16,6 +16,7 @@ mod deletions;
 mod history;
 mod hosting;
 mod load;
+mod pace;
 mod pending;
 mod places;
 mod replay;
@@ -24,4 +25,6 @@ mod send;
 mod session;
 mod settings;
 mod tenure;
+#[cfg(test)]
+mod twin;
 mod written;

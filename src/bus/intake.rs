@@ -1,4 +1,4 @@
-//! What comes in: subscriptions that can end without losing a message, into one bounded queue.
+//! What comes in: subscriptions that can end without losing a message.
 
 use std::pin::pin;
 use std::task::Poll;
@@ -8,12 +8,13 @@ use async_nats::{Client, Message, Subscriber};
 use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::stream::StreamExt as _;
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::{JoinHandle, unconstrained};
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, unconstrained, yield_now};
 use tokio::time::{Instant, timeout_at};
 
-use super::Incoming;
-use crate::link::Link;
+use super::exit::Exit;
+use super::{Incoming, Take};
+use crate::link::Connection;
 use crate::wire::discovery::QUEUE_GROUP;
 use crate::wire::encoding::{CONTENT_TYPE, PEER_HOPS, hops};
 use crate::wire::subject::is_sentinel;
@@ -25,17 +26,11 @@ const LAST_MESSAGES: u64 = 1024;
 const ENDING: Duration = Duration::from_secs(3);
 /// Most fillers of one round.
 const FILLERS_MAX: u64 = 16 * LAST_MESSAGES;
+/// Messages that are taken before all others have their turn.
+const IN_A_ROW: usize = 4096;
 
-/// What comes in.
-#[derive(Debug)]
-pub(super) enum Arrival {
-    /// A call, or a request between instances.
-    Message(Incoming),
-    /// To be told once everything before it was taken.
-    Mark(oneshot::Sender<()>),
-}
-
-/// A subscription in the queue group, whose messages go into a queue.
+/// A subscription in the queue group, each of whose messages is taken at once: whatever waits does
+/// so where it is counted and refused, and not here.
 ///
 /// `Subscriber::drain` of async-nats 0.51 forgets the subscription before the server has, and drops
 /// what the server sends in between. `Subscriber::unsubscribe_after` has both sides count to the
@@ -50,20 +45,21 @@ pub(super) struct Subscription {
 impl Subscription {
     /// Subscribes.
     pub(super) async fn new(
-        client: &Client,
-        link: &Link,
+        connection: Connection,
         subjects: SubscriptionSubjects,
-        arrivals: mpsc::Sender<Arrival>,
+        take: Take,
     ) -> Result<Self, async_nats::SubscribeError> {
-        let generation = link.generation();
-        let subscriber = subscribe(client, &subjects).await?;
+        let generation = connection.link.generation();
+        let subscriber = subscribe(&connection.client, &subjects).await?;
         let (end, ends) = oneshot::channel();
-        let (client, link) = (client.clone(), link.clone());
-        let pump = Pump { subscriber, generation, taken: 0, client, link, subjects, arrivals };
-        Ok(Self { end, task: tokio::spawn(pump.run(ends)) })
+        let exit = Exit::new(connection.clone());
+        let pump = Pump { subscriber, generation, taken: 0, connection, subjects, take, exit };
+        // Outside the scheduler's budget, by which it would get on no faster than a call does: more
+        // would come in than it can refuse.
+        Ok(Self { end, task: tokio::spawn(unconstrained(pump.run(ends))) })
     }
 
-    /// Ends the subscription, after everything that the server has sent is in the queue.
+    /// Ends the subscription, after everything that the server has sent was taken.
     pub(super) async fn end(self) {
         let _ = self.end.send(());
         let _ = self.task.await;
@@ -94,20 +90,20 @@ struct Pump {
     generation: u64,
     /// Messages that came so far.
     taken: u64,
-    client: Client,
-    link: Link,
+    connection: Connection,
     subjects: SubscriptionSubjects,
-    arrivals: mpsc::Sender<Arrival>,
+    take: Take,
+    exit: Exit,
 }
 
 impl Pump {
     async fn run(mut self, mut ends: oneshot::Receiver<()>) {
-        let link = self.link.clone();
+        let link = self.connection.link.clone();
         let mut newer = pin!(link.newer_than(self.generation));
         loop {
             tokio::select! {
                 message = self.subscriber.next() => match message {
-                    Some(message) => _ = self.pass(message).await,
+                    Some(message) => self.pass_all(message).await,
                     None => return,
                 },
                 generation = &mut newer => {
@@ -125,7 +121,7 @@ impl Pump {
     /// and async-nats goes on, so that they would not end at the same message.
     async fn renew(&mut self, generation: u64) {
         self.generation = generation;
-        let Ok(fresh) = subscribe(&self.client, &self.subjects).await else { return };
+        let Ok(fresh) = subscribe(&self.connection.client, &self.subjects).await else { return };
         self.round_trip().await;
         while let Poll::Ready(Some(message)) = self.here() {
             self.pass(message).await;
@@ -139,7 +135,17 @@ impl Pump {
     /// Waits until everything is here that the server has sent so far.
     async fn round_trip(&self) {
         // That nobody is there is an answer, too.
-        let _ = self.client.request(self.subjects.nobody.clone(), Bytes::new()).await;
+        let _ = self.connection.client.request(self.subjects.nobody.clone(), Bytes::new()).await;
+    }
+
+    /// Passes a message on, and those that are here already.
+    async fn pass_all(&mut self, first: Message) {
+        self.pass(first).await;
+        for _ in 1..IN_A_ROW {
+            let Poll::Ready(Some(message)) = self.here() else { return };
+            self.pass(message).await;
+        }
+        yield_now().await;
     }
 
     /// Passes a message on; answers whether it was a filler.
@@ -147,9 +153,8 @@ impl Pump {
         self.taken += 1;
         // A server that maps subjects has fillers come back under other names.
         let is_filler = is_sentinel(&message.subject);
-        if !is_filler {
-            // Nobody takes it only when the process ends.
-            let _ = self.arrivals.send(Arrival::Message(incoming(message))).await;
+        if !is_filler && let Some(answer) = (self.take)(incoming(message)) {
+            self.exit.send(answer).await;
         }
         is_filler
     }
@@ -179,7 +184,11 @@ impl Pump {
         let mut fillers = LAST_MESSAGES;
         loop {
             for _ in 0..fillers {
-                let _ = self.client.publish(self.subjects.filler.clone(), Bytes::new()).await;
+                let _ = self
+                    .connection
+                    .client
+                    .publish(self.subjects.filler.clone(), Bytes::new())
+                    .await;
             }
             // The answer comes after all that the server sent before it, fillers and others.
             self.round_trip().await;

@@ -3,18 +3,31 @@
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{AskError, Bus, Full, Outgoing};
+use super::{AskError, Bus, Full, Outgoing, Take};
 use crate::domain::id::Partition;
 
 /// Keeps what went out, until it is taken.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Memory {
     sent: Mutex<Vec<Outgoing>>,
+    room: watch::Sender<usize>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self { sent: Mutex::default(), room: watch::Sender::new(usize::MAX) }
+    }
 }
 
 impl Memory {
+    /// Says how many more messages there is room for, whatever is given.
+    pub fn set_room(&self, room: usize) {
+        self.room.send_replace(room);
+    }
+
     /// Takes what went out since the last time, in order.
     pub fn take(&self) -> Vec<Outgoing> {
         std::mem::take(&mut self.sent.lock().unwrap_or_else(PoisonError::into_inner))
@@ -27,7 +40,14 @@ impl Bus for Memory {
         Ok(())
     }
 
-    async fn room_for(&self, _count: usize) {}
+    fn room(&self) -> usize {
+        *self.room.borrow()
+    }
+
+    async fn room_for(&self, count: impl Fn() -> usize + Send + Sync) {
+        // It cannot fail: this holds the sender.
+        let _ = self.room.subscribe().wait_for(|room| *room >= count()).await;
+    }
 
     fn waiting(&self) -> usize {
         0
@@ -42,7 +62,7 @@ impl Bus for Memory {
         Err(AskError::Nobody)
     }
 
-    async fn listen(&self, _partition: Partition) -> bool {
+    async fn listen(&self, _partition: Partition, _take: Take) -> bool {
         true
     }
 

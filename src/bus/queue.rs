@@ -47,18 +47,24 @@ impl Giver {
         self.queue.max_capacity() - self.queue.capacity()
     }
 
+    /// How many more there is room for.
+    pub(super) fn room(&self) -> usize {
+        self.queue.capacity()
+    }
+
     /// Tells once everything that was given so far has left the queue.
     pub(super) async fn mark(&self) -> Option<oneshot::Receiver<()>> {
         let (told, tells) = oneshot::channel();
         self.queue.send(Item::Mark(told)).await.ok().map(|()| tells)
     }
 
-    /// Waits until there is room for `count` messages. Not by reserving: a reservation that waits
+    /// Waits until there is room for as many messages as `count` says, which is asked again each time
+    /// some have left. Not by reserving: a reservation that waits
     /// takes every place that becomes free, and the calls under way would find none.
-    pub(super) async fn room_for(&self, count: usize) {
+    pub(super) async fn room_for(&self, count: impl Fn() -> usize) {
         loop {
             let left = self.left.notified();
-            if self.queue.capacity() >= count {
+            if self.room() >= count() {
                 return;
             }
             left.await;
@@ -95,7 +101,7 @@ mod tests {
         for _ in 0..6 {
             giver.give(message()).expect("room");
         }
-        let mut waiting = std::pin::pin!(giver.room_for(6));
+        let mut waiting = std::pin::pin!(giver.room_for(|| 6));
         assert_eq!(waiting.as_mut().now_or_never(), None, "there is room for four");
         for _ in 0..4 {
             giver.give(message()).expect("the room that there is");

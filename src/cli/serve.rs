@@ -43,9 +43,7 @@ pub(super) async fn run(settings: Settings, telemetry: Telemetry) -> ExitCode {
             ExitCode::from(match error {
                 ServeError::Provision(_) => EXIT_CONFIGURATION,
                 ServeError::Fault => EXIT_FAILURE,
-                ServeError::Connect(_) | ServeError::Subscribe(_) | ServeError::Closed => {
-                    EXIT_UNAVAILABLE
-                }
+                ServeError::Connect(_) | ServeError::Subscribe(_) => EXIT_UNAVAILABLE,
             })
         }
     }

@@ -75,7 +75,7 @@ impl<R: Registry, H: Host> Heartbeat<R, H> {
         // Who cannot be reached, or does not see what the others do, is of no use as an owner: so it
         // gives no sign, and they take over.
         let acted_us = self.acted_us.load(Ordering::Acquire);
-        let idle_us = self.clock.now().steady_us.saturating_sub(acted_us);
+        let idle_us = self.clock.steady_us().saturating_sub(acted_us);
         if u128::from(idle_us) > self.ttl.as_micros() {
             return Beat::Missed;
         }

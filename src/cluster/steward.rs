@@ -166,7 +166,7 @@ impl<R: Registry, H: Host> Steward<R, H> {
                 beat: 0,
             },
             lease: lease.clone(),
-            acted_us: Arc::new(AtomicU64::new(self.clock.now().steady_us)),
+            acted_us: Arc::new(AtomicU64::new(self.clock.steady_us())),
             seq: 0,
         };
         loop {
@@ -263,7 +263,7 @@ impl<R: Registry, H: Host> Term<R, H> {
             if !self.lease.holds(steward.clock.now()) {
                 return End::Lost;
             }
-            let now_us = steward.clock.now().steady_us;
+            let now_us = steward.clock.steady_us();
             // What ends the membership comes first, then what was done here, then what others do. The
             // tick has nothing of its own to do, so it may come last.
             tokio::select! {
@@ -318,14 +318,14 @@ impl<R: Registry, H: Host> Term<R, H> {
     fn is_stale(&self, steward: &Steward<R, H>) -> bool {
         let seen_us = self.view.members().get(&self.me).map_or(0, |seen| seen.at_us);
         let span = steward.options.ttl * 3 / BEATS_PER_TTL;
-        let age_us = steward.clock.now().steady_us.saturating_sub(seen_us.max(self.watched_us));
+        let age_us = steward.clock.steady_us().saturating_sub(seen_us.max(self.watched_us));
         u128::from(age_us) > span.as_micros()
     }
 
     /// Reads the bucket anew and follows it.
     async fn watch(&mut self, steward: &Steward<R, H>) -> Changes {
         loop {
-            self.watched_us = steward.clock.now().steady_us;
+            self.watched_us = steward.clock.steady_us();
             match steward.registry.watch(Instant::now() + TRY).await {
                 Ok(changes) => {
                     self.view = View::after(&self.view);
@@ -352,7 +352,7 @@ impl<R: Registry, H: Host> Term<R, H> {
             // Who is not seen is taken for dead: so not before everybody who is there was seen.
             return;
         }
-        let now_us = steward.clock.now().steady_us;
+        let now_us = steward.clock.steady_us();
         self.acted_us.store(now_us, Ordering::Release);
         self.end_neighbours();
         let candidates = self.view.candidates();

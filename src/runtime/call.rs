@@ -8,6 +8,7 @@ use futures::FutureExt as _;
 use tokio::time::Instant;
 
 use super::cell::UserCell;
+use super::consign::answer_to_ask;
 use super::node::Node;
 use super::route::NO_OWNER;
 use super::session::LoggedIn;
@@ -205,35 +206,52 @@ impl<S: Store, B: Bus> Node<S, B> {
         }
     }
 
-    /// Refuses what names no user, or a reply subject that is not the caller's to name.
-    pub(super) fn refuse_malformed(&self, incoming: &Incoming) {
+    /// The refusal of what names no user, or a reply subject that is not the caller's to name.
+    pub(super) fn malformed(&self, incoming: &Incoming) -> Option<Outgoing> {
         let rejection = match self.caller(incoming) {
             Err(rejection) => rejection,
             Ok(_) => Rejection::invalid("the subject", "is not a call's"),
         };
-        self.refuse(incoming, rejection);
+        self.refusal(incoming, rejection)
     }
 
-    /// Refuses a call, or a request of another instance, without having done anything.
-    pub(super) fn refuse(&self, incoming: &Incoming, error: impl Into<CallError>) {
+    /// The refusal of a call, or of a request of another instance, for which nothing was done; `None`
+    /// where nobody is to be answered.
+    pub(super) fn refusal(
+        &self,
+        incoming: &Incoming,
+        error: impl Into<CallError>,
+    ) -> Option<Outgoing> {
         let error = error.into();
         if self.subjects.parse_ask(&incoming.subject).is_some() {
-            self.answer_ask(incoming, &Err(error));
-            return;
+            return answer_to_ask(incoming, &Err(error));
         }
         let encoding = Encoding::of_request(incoming.content_type.as_deref(), &incoming.body);
         let encoding = encoding.unwrap_or_else(|_| Encoding::sniff(&incoming.body));
         self.counters.count(std::time::Duration::ZERO, Some((error.code(), error.reason())));
-        self.reply_error(incoming, encoding, &error);
+        self.error(incoming, encoding, &error)
+    }
+
+    /// An error in answer to a call.
+    fn error(
+        &self,
+        incoming: &Incoming,
+        encoding: Encoding,
+        error: &CallError,
+    ) -> Option<Outgoing> {
+        let subject = self.reply_subject(incoming)?;
+        let kind = Kind::Error { code: error.code(), text: error.to_string() };
+        match encoding.encode(&FailureBody(error)) {
+            Ok(body) => Some(Outgoing { subject, encoding, kind, body, permit: None }),
+            Err(error) => {
+                tracing::error!(%error, "an error could not be written");
+                None
+            }
+        }
     }
 
     fn reply_error(&self, incoming: &Incoming, encoding: Encoding, error: &CallError) {
-        let Some(subject) = self.reply_subject(incoming) else { return };
-        let kind = Kind::Error { code: error.code(), text: error.to_string() };
-        match encoding.encode(&FailureBody(error)) {
-            Ok(body) => self.emit(Outgoing { subject, encoding, kind, body, permit: None }),
-            Err(error) => tracing::error!(%error, "an error could not be written"),
-        }
+        self.emit_any(self.error(incoming, encoding, error));
     }
 }
 

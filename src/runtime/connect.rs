@@ -1,17 +1,20 @@
 //! Connections to NATS.
 
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_nats::{Client, ConnectOptions, Event};
 use tokio::time::{Instant, sleep};
 
-use crate::link::Link;
+use crate::link::{Connection, Link};
 
 /// Wait between tries to connect.
 const RETRY: Duration = Duration::from_millis(500);
 /// How long one try may take.
 const TRY: Duration = Duration::from_secs(5);
+/// How often it is told that messages were dropped.
+const DROPPED_EACH: Duration = Duration::from_secs(1);
 /// A connection that is silent for twice as long is given up and made anew.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -52,12 +55,6 @@ pub enum ConnectError {
     },
 }
 
-/// A connection and its state.
-pub(super) struct Connection {
-    pub(super) client: Client,
-    pub(super) link: Link,
-}
-
 /// Connects, trying again until the configured time is over. `name` is shown by the server's
 /// monitoring.
 pub(super) async fn connect(options: &NatsOptions, name: &str) -> Result<Connection, ConnectError> {
@@ -90,7 +87,7 @@ async fn connect_options(
     link: &Link,
 ) -> Result<ConnectOptions, ConnectError> {
     let link = link.clone();
-    let shown = name.to_owned();
+    let log = Log::new(name);
     let mut connect = ConnectOptions::new()
         .name(name)
         .connection_timeout(TRY)
@@ -101,7 +98,7 @@ async fn connect_options(
         .require_tls(options.tls_required)
         .event_callback(move |event| {
             link.note(&event);
-            log(&shown, &event);
+            log.note(&event);
             std::future::ready(())
         });
     if let Some(file) = &options.credentials_file {
@@ -121,17 +118,43 @@ async fn connect_options(
     Ok(connect)
 }
 
-fn log(connection: &str, event: &Event) {
-    match event {
-        Event::Connected => tracing::info!(connection, "connected to NATS"),
-        Event::Disconnected => tracing::warn!(connection, "disconnected from NATS"),
-        Event::Closed => tracing::info!(connection, "connection to NATS closed"),
-        Event::ServerError(error) => tracing::error!(connection, %error, "NATS refused something"),
-        Event::SlowConsumer(subscription) => {
-            tracing::error!(connection, subscription, "calls came faster than they were taken");
+/// Tells of a connection's events.
+struct Log {
+    connection: String,
+    /// Messages that async-nats had no room for and that nobody was told of, and when somebody was.
+    dropped: Mutex<(u64, Option<Instant>)>,
+}
+
+impl Log {
+    fn new(connection: &str) -> Self {
+        Self { connection: connection.to_owned(), dropped: Mutex::default() }
+    }
+
+    fn note(&self, event: &Event) {
+        let connection = &self.connection;
+        match event {
+            Event::Connected => tracing::info!(connection, "connected to NATS"),
+            Event::Disconnected => tracing::warn!(connection, "disconnected from NATS"),
+            Event::Closed => tracing::info!(connection, "connection to NATS closed"),
+            Event::ServerError(error) => {
+                tracing::error!(connection, %error, "NATS refused something");
+            }
+            Event::SlowConsumer(_) => self.note_dropped(),
+            Event::LameDuckMode | Event::Draining | Event::ClientError(_) => {
+                tracing::info!(connection, %event, "connection to NATS");
+            }
         }
-        Event::LameDuckMode | Event::Draining | Event::ClientError(_) => {
-            tracing::info!(connection, %event, "connection to NATS");
+    }
+
+    /// Each is an event, and there may be very many.
+    fn note_dropped(&self) {
+        let mut dropped = self.dropped.lock().unwrap_or_else(PoisonError::into_inner);
+        let (count, told) = &mut *dropped;
+        *count += 1;
+        if told.is_none_or(|told| told.elapsed() >= DROPPED_EACH) {
+            let (connection, count) = (&self.connection, std::mem::take(count));
+            *told = Some(Instant::now());
+            tracing::error!(connection, count, "messages came faster than they could be refused");
         }
     }
 }

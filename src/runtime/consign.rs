@@ -112,7 +112,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                 // Before whoever asks gives up: an answer that is known is better than none.
                 let deadline = Instant::now() + self.options.call_deadline * 4 / 5;
                 let answer = self.accept_delivery(&work.tenure, &delivery, purpose, deadline).await;
-                self.answer_ask(&incoming, &answer);
+                self.emit_any(answer_to_ask(&incoming, &answer));
             }
             Ok(Ask::LookAgain(receiver)) => {
                 let looked = async {
@@ -133,20 +133,8 @@ impl<S: Store, B: Bus> Node<S, B> {
             }
             Err(error) => {
                 tracing::error!(%error, "another instance asks what this one does not understand");
-                self.answer_ask(&incoming, &Err(Failure::Internal.into()));
+                self.emit_any(answer_to_ask(&incoming, &Err(Failure::Internal.into())));
             }
-        }
-    }
-
-    /// Answers a request of another instance.
-    pub(super) fn answer_ask(&self, incoming: &Incoming, answer: &Answer) {
-        let Some(subject) = incoming.reply_to.clone() else { return };
-        match delivery::encode_answer(answer) {
-            Ok(body) => {
-                let (encoding, kind) = (Encoding::MessagePack, Kind::Plain);
-                self.emit(Outgoing { subject, encoding, kind, body, permit: None });
-            }
-            Err(error) => tracing::error!(%error, "an answer could not be written"),
         }
     }
 
@@ -239,6 +227,21 @@ impl<S: Store, B: Bus> Node<S, B> {
                 self.emit(Outgoing { subject, encoding, kind, body, permit: None });
             }
             Err(error) => tracing::error!(%error, "a notice could not be written"),
+        }
+    }
+}
+
+/// The answer to a request of another instance.
+pub(super) fn answer_to_ask(incoming: &Incoming, answer: &Answer) -> Option<Outgoing> {
+    let subject = incoming.reply_to.clone()?;
+    match delivery::encode_answer(answer) {
+        Ok(body) => {
+            let (encoding, kind) = (Encoding::MessagePack, Kind::Plain);
+            Some(Outgoing { subject, encoding, kind, body, permit: None })
+        }
+        Err(error) => {
+            tracing::error!(%error, "an answer could not be written");
+            None
         }
     }
 }

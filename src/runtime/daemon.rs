@@ -9,15 +9,16 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle as AbortOnDrop;
 
-use super::connect::{ConnectError, Connection, NatsOptions, connect};
+use super::connect::{ConnectError, NatsOptions, connect};
 use super::node::{MESSAGES_PER_CALL, Node, Options, ROOM_BEYOND_CALLS};
 use crate::bus::Bus;
 use crate::bus::discovery::Discovery;
-use crate::bus::nats::{Calls, Nats};
+use crate::bus::nats::Nats;
 use crate::clock::Clock;
 use crate::cluster::process;
 use crate::cluster::steward::{self, Steward};
 use crate::cluster::table::Table;
+use crate::link::Connection;
 use crate::store::Store;
 use crate::store::jetstream::{JetStream, StreamNames};
 use crate::store::provision::{ProvisionError, StreamOptions, provision};
@@ -65,9 +66,6 @@ pub enum ServeError {
     /// The task that keeps this instance a member has ended.
     #[error("a fault in peerd: it is no member any more")]
     Fault,
-    /// The connection was closed for good.
-    #[error("the connection to NATS was closed")]
-    Closed,
 }
 
 /// Runs the daemon until `shutdown` completes. `ready` is called when calls are being taken.
@@ -85,8 +83,7 @@ pub async fn serve(
     provision(&store.client, &subjects, &names, &settings.stream).await?;
 
     let capacity = settings.node.most_under_way() * MESSAGES_PER_CALL + ROOM_BEYOND_CALLS;
-    let (nats, calls, pump) =
-        Nats::new(bus.client.clone(), bus.link.clone(), subjects.clone(), capacity);
+    let (nats, pump) = Nats::new(bus.clone(), subjects.clone(), capacity);
     let clock = Clock::system();
     let jetstream = JetStream::new(
         store.client.clone(),
@@ -123,14 +120,12 @@ pub async fn serve(
     let steward = Steward::new(registry, node.clone(), table, clock, options);
     let mut steward = tokio::spawn(steward.run(leaving, || _ = settled.send(())));
 
-    // A task of its own: the thread that waits for the end of all this has to be woken by the system.
-    let mut takes = AbortOnDrop::new(tokio::spawn(take_all(node.clone(), calls)));
     tokio::pin!(shutdown);
     let mut discoverable = None;
     let started = async {
         // It cannot fail before the steward ends.
         let _ = has_settled.await;
-        node.bus().take_calls().await?;
+        node.bus().take_calls(node.taker()).await?;
         discoverable = Some(AbortOnDrop::new(tokio::spawn(discovery.serve(bus.client.clone()))));
         node.bus().reach(Instant::now() + START).await;
         ready(&instance);
@@ -139,7 +134,6 @@ pub async fn serve(
     let result = tokio::select! {
         () = &mut shutdown => Ok(()),
         Err(error) = started => Err(error),
-        _ = &mut takes => Err(ServeError::Closed),
         // It ends by itself only by a fault.
         _ = &mut steward => Err(ServeError::Fault),
     };
@@ -156,29 +150,13 @@ pub async fn serve(
         }
         node.settle().await;
     };
-    tokio::select! {
-        ended = timeout_at(deadline, ending) => if ended.is_err() {
-            tracing::warn!("something was still under way at the end of the shutdown deadline");
-        },
-        // What arrives meanwhile is still handled, or passed on.
-        _ = &mut takes, if !takes.is_finished() => {}
+    if timeout_at(deadline, ending).await.is_err() {
+        tracing::warn!("something was still under way at the end of the shutdown deadline");
     }
     node.bus().reach(deadline).await;
-    drop((keeper, takes, node));
+    drop((keeper, node));
     let _ = timeout_at(deadline, pump).await;
     result
-}
-
-/// Takes all that comes in, each once there is room for what it sends; ends when nothing can come
-/// any more.
-async fn take_all<S: Store, B: Bus>(node: Arc<Node<S, B>>, mut calls: Calls) {
-    loop {
-        node.wait_for_room().await;
-        match calls.next().await {
-            Some(call) => node.take(call),
-            None => return,
-        }
-    }
 }
 
 fn discovery<S: Store, B: Bus>(

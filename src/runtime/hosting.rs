@@ -41,7 +41,7 @@ const PULSE: Duration = Duration::from_secs(2);
 
 impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
     async fn listen(&self, partition: Partition) -> Result<(), NotOpened> {
-        if self.bus.listen(partition).await {
+        if self.bus.listen(partition, self.taker()).await {
             Ok(())
         } else {
             Err(NotOpened("no subscription".to_owned()))
@@ -120,7 +120,7 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
     }
 
     async fn is_reached(&self) -> bool {
-        let asked_us = self.clock.now().steady_us;
+        let asked_us = self.clock.steady_us();
         let is_reached = self.bus.is_reached(Instant::now() + PULSE).await;
         if is_reached {
             self.reached_us.fetch_max(asked_us, Ordering::Relaxed);
@@ -145,7 +145,7 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
     }
 
     fn observe_server_time(&self, server_ms: u64) {
-        let steady_ms = self.clock.now().steady_us / 1000;
+        let steady_ms = self.clock.steady_us() / 1000;
         self.server_began_ms.store(server_ms.saturating_sub(steady_ms), Ordering::Relaxed);
     }
 
@@ -218,7 +218,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     /// instance has seen itself in the bucket, before it owns anything, and goes on by the steady clock:
     /// the wall clock may be set.
     pub(super) fn server_ms(&self) -> u64 {
-        self.server_began_ms.load(Ordering::Relaxed) + self.clock.now().steady_us / 1000
+        self.server_began_ms.load(Ordering::Relaxed) + self.clock.steady_us() / 1000
     }
 
     fn forget(&self, tenure: &Tenure) {

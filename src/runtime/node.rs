@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::again::Untold;
 use super::audit::Tally;
 use super::cell::UserCell;
+use super::pace::Pace;
 use super::pending::Pending;
 use super::tenure::Tenure;
 use crate::bus::discovery::Counters;
@@ -83,6 +84,8 @@ pub struct Node<S, B> {
     pub(super) options: Options,
     pub(super) clock: Clock,
     pub(super) calls: Arc<Semaphore>,
+    /// How many of them, and of the next, may be under way at this moment.
+    pub(super) pace: Pace,
     pub(super) counters: Arc<Counters>,
     /// Requests of other instances, which must not wait for calls: these wait for them.
     pub(super) deliveries: Arc<Semaphore>,
@@ -128,6 +131,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         Arc::new(Self {
             store,
             bus,
+            pace: Pace::new(options.calls_under_way),
             calls: Arc::new(Semaphore::new(options.calls_under_way)),
             deliveries: Arc::new(Semaphore::new(options.calls_under_way)),
             tenures: (0..subjects.partitions()).map(|_| RwLock::default()).collect(),
@@ -310,22 +314,30 @@ impl<S: Store, B: Bus> Node<S, B> {
         }
     }
 
+    /// Sends what there may be to send.
+    pub(super) fn emit_any(&self, outgoing: Option<Outgoing>) {
+        if let Some(outgoing) = outgoing {
+            self.emit(outgoing);
+        }
+    }
+
     pub(super) fn emit(&self, outgoing: Outgoing) {
         if self.bus.emit(outgoing).is_err() {
-            // Calls are only taken while there is room for what they send.
+            // A call is only taken while there is room for what it sends.
             tracing::error!("a message was dropped: too much is on its way out");
         }
     }
 
-    /// Waits until there is more room for messages on their way out than the calls under way need.
-    pub async fn wait_for_room(&self) {
-        self.wait_for_room_beyond(1).await;
+    /// Calls and requests of other instances that are under way.
+    pub(super) fn under_way(&self) -> usize {
+        let free = self.calls.available_permits() + self.deliveries.available_permits();
+        self.options.most_under_way().saturating_sub(free)
     }
 
-    /// Waits until there is room for `count` messages beyond what the calls under way need, or for
+    /// Waits until there is room for `count` messages beyond what the calls under way may send, or for
     /// as many as there can be.
     pub(super) async fn wait_for_room_beyond(&self, count: usize) {
         let beyond = count.min(ROOM_BEYOND_CALLS);
-        self.bus.room_for(self.options.most_under_way() * MESSAGES_PER_CALL + beyond).await;
+        self.bus.room_for(|| self.under_way() * MESSAGES_PER_CALL + beyond).await;
     }
 }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
-use super::node::Node;
+use super::node::{MESSAGES_PER_CALL, Node, ROOM_BEYOND_CALLS};
 use super::tenure::{What, Work};
-use crate::bus::{Bus, Incoming, Kind, Outgoing, Permit};
+use crate::bus::{Bus, Incoming, Kind, Outgoing, Permit, Take};
 use crate::cluster::table::Place;
 use crate::deliberate::{self, Fault};
 use crate::domain::id::Partition;
@@ -48,45 +49,61 @@ impl Permit for Until {
 pub(super) const NO_OWNER: Failure = Failure::NoOwner { retry_after_ms: NO_OWNER_RETRY_MS };
 
 impl<S: Store, B: Bus> Node<S, B> {
-    /// Takes in a call by a user, or a request of another instance: at once refused or passed on, or
-    /// under way in a task of its own. To be called when there is room for what it sends
-    /// ([`Node::wait_for_room`]).
-    pub fn take(self: &Arc<Self>, incoming: Incoming) {
+    /// How the bus has this instance take something, as long as it is there.
+    #[must_use]
+    pub fn taker(self: &Arc<Self>) -> Take {
+        let node = Arc::downgrade(self);
+        Arc::new(move |incoming| node.upgrade()?.take(incoming))
+    }
+
+    /// Takes in a call by a user, or a request of another instance: it is under way in a task of its
+    /// own, or what is answered goes out at once, as a refusal or passed on.
+    pub fn take(self: &Arc<Self>, incoming: Incoming) -> Option<Outgoing> {
         let Some(partition) = self.addressee(&incoming) else {
             // It is refused, whoever owns what.
-            self.refuse_malformed(&incoming);
-            return;
+            return self.malformed(&incoming);
         };
         if self.is_stale() {
             // It may have come long ago, and its caller have asked again since.
-            self.refuse(&incoming, NO_OWNER);
-            return;
+            return self.refusal(&incoming, NO_OWNER);
         }
         let what = self.what(&incoming);
         let route = self.route(partition, what);
         if matches!(route, Route::There) && incoming.hops < HOPS_MAX {
-            self.pass_on(incoming, partition);
-            return;
+            return Some(self.passed_on(incoming, partition));
         }
-        let permits = match what {
-            What::Delivery => &self.deliveries,
-            What::Call => &self.calls,
-        };
-        let Ok(permit) = permits.clone().try_acquire_owned() else {
-            if !deliberate::is(Fault::SilentAtTheBound) {
-                let failure = Failure::Overloaded { retry_after_ms: OVERLOADED_RETRY_MS };
-                self.refuse(&incoming, failure);
+        let Some(permit) = self.permit(what) else {
+            if deliberate::is(Fault::SilentAtTheBound) {
+                return None;
             }
-            return;
+            let failure = Failure::Overloaded { retry_after_ms: OVERLOADED_RETRY_MS };
+            return self.refusal(&incoming, failure);
         };
         // Noted before the task runs: an instance that ends sees what it took to its owner.
         let waiting = (!matches!(route, Route::Here(_))).then(|| self.table.wait());
         let node = self.clone();
+        let taken_us = self.clock.steady_us();
         // In a box of its own: a task is moved several times on its way, and this one is large.
         self.tasks.spawn(Box::pin(async move {
+            node.pace.note(taken_us, node.clock.steady_us(), node.under_way());
             node.go(incoming, partition, route).await;
             drop((waiting, permit));
         }));
+        None
+    }
+
+    /// The right to have one more under way, if there are not too many for the processors, and there
+    /// is room for what all of them may send.
+    fn permit(&self, what: What) -> Option<OwnedSemaphorePermit> {
+        let permits = match what {
+            What::Delivery => &self.deliveries,
+            What::Call => &self.calls,
+        };
+        let permit = permits.clone().try_acquire_owned().ok()?;
+        // After it was acquired: of two at the same time, each sees the other.
+        let under_way = self.options.calls_under_way - permits.available_permits();
+        let room = self.under_way() * MESSAGES_PER_CALL + ROOM_BEYOND_CALLS;
+        (under_way <= self.pace.bound() && self.bus.room() >= room).then_some(permit)
     }
 
     /// Handles a call, or a request of another instance, to its end.
@@ -96,7 +113,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                 let route = self.route(partition, self.what(&incoming));
                 self.go(incoming, partition, route).await;
             }
-            None => self.refuse_malformed(&incoming),
+            None => self.emit_any(self.malformed(&incoming)),
         }
     }
 
@@ -107,7 +124,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             Route::There | Route::Nowhere => {
                 // Those that wait leave room for calls to partitions that are served.
                 let Ok(_place) = self.waiting.try_acquire() else {
-                    self.refuse(&incoming, NO_OWNER);
+                    self.emit_any(self.refusal(&incoming, NO_OWNER));
                     return;
                 };
                 let until = Instant::now() + self.options.owner_wait;
@@ -117,8 +134,10 @@ impl<S: Store, B: Bus> Node<S, B> {
         match (route, what) {
             (Route::Here(work), What::Delivery) => self.handle_ask(incoming, work).await,
             (Route::Here(work), What::Call) => self.handle_call(incoming, work).await,
-            (Route::There, _) if incoming.hops < HOPS_MAX => self.pass_on(incoming, partition),
-            (Route::There | Route::Nowhere, _) => self.refuse(&incoming, NO_OWNER),
+            (Route::There, _) if incoming.hops < HOPS_MAX => {
+                self.emit(self.passed_on(incoming, partition));
+            }
+            (Route::There | Route::Nowhere, _) => self.emit_any(self.refusal(&incoming, NO_OWNER)),
         }
     }
 
@@ -133,7 +152,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     /// stood still: until it is heard of again, what arrives may be old.
     fn is_stale(&self) -> bool {
         let heard_us = self.reached_us.load(Ordering::Relaxed);
-        let silent_us = self.clock.now().steady_us.saturating_sub(heard_us);
+        let silent_us = self.clock.steady_us().saturating_sub(heard_us);
         u128::from(silent_us) > self.options.stale_after.as_micros()
     }
 
@@ -180,8 +199,8 @@ impl<S: Store, B: Bus> Node<S, B> {
         }
     }
 
-    /// Passes something on to the owner of its partition, who answers the caller directly.
-    fn pass_on(&self, incoming: Incoming, partition: Partition) {
+    /// Something as it is passed on to the owner of its partition, who answers the caller directly.
+    fn passed_on(&self, incoming: Incoming, partition: Partition) -> Outgoing {
         let Incoming { subject, reply_to, content_type, body, hops } = incoming;
         let routed = match self.subjects.parse_call(&subject) {
             Some(call) => self.subjects.routed_call(partition, call),
@@ -192,6 +211,9 @@ impl<S: Store, B: Bus> Node<S, B> {
         let encoding = Encoding::default();
         // What waits on its way out for too long is not done after its caller has given up.
         let permit: Arc<dyn Permit> = Arc::new(Until(Instant::now() + self.options.owner_wait));
-        self.emit(Outgoing { subject: routed, encoding, kind, body, permit: Some(permit) });
+        Outgoing { subject: routed, encoding, kind, body, permit: Some(permit) }
     }
 }
+
+#[cfg(test)]
+mod tests;

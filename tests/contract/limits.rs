@@ -1,9 +1,11 @@
 //! Rates and overload.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt as _, future::join_all, stream};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::world::{FAULT, INVALID, RATE_LIMITED, World, number, text_to};
 use crate::support::{Client, Reply, bin, login};
@@ -159,4 +161,35 @@ async fn beyond_the_calls_under_way_the_answer_is_overloaded_at_once() {
     assert!(accepted(&replies) > 0, "an overloaded daemon still works");
     let sent: Value = world.send("alice", "bob", "after").await;
     assert_eq!(sent["messageSeq"], accepted(&replies) + 1, "what was refused was not stored");
+}
+
+#[tokio::test]
+async fn of_a_flood_every_call_is_answered_once() {
+    const CALLS: usize = 20_000;
+    let world = World::with(&[("PEERD__LIMITS__MESSAGES_PER_SECOND", "1000000")]).await;
+    login(&world.client, "alice").await;
+    let nats = world.client.nats();
+    let inbox = nats.new_inbox();
+    let mut replies = nats.subscribe(format!("{inbox}.*")).await.expect("a subscription");
+    let body = text_to("bob", "x").to_string();
+    for call in 0..CALLS {
+        let subject = format!("{}.api.alice.send_peer_message", world.client.prefix());
+        let reply_to = format!("{inbox}.{call}");
+        nats.publish_with_reply(subject, reply_to, body.clone().into()).await.expect("published");
+    }
+    let (mut answered, mut accepted) = (HashSet::new(), 0);
+    while answered.len() < CALLS {
+        let reply = timeout(Duration::from_secs(20), replies.next()).await;
+        let reply = reply.unwrap_or_else(|_| panic!("only {} were answered", answered.len()));
+        let reply = reply.expect("a message");
+        assert!(answered.insert(reply.subject.to_string()), "{} twice", reply.subject);
+        let body: Value = serde_json::from_slice(&reply.payload).expect("a JSON body");
+        match body.get("reason") {
+            None => accepted += 1,
+            Some(reason) => assert_eq!(reason, "overloaded", "{body}"),
+        }
+    }
+    assert!(accepted > 0, "an overloaded daemon still works");
+    let sent = world.send("alice", "bob", "after").await;
+    assert_eq!(sent["messageSeq"], accepted + 1, "what was refused was not stored");
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use peerd::bus::{AskError, Bus, Full, Incoming, Kind, Outgoing};
+use peerd::bus::{AskError, Bus, Full, Incoming, Kind, Outgoing, Take};
 use peerd::domain::id::Partition;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
@@ -83,14 +83,9 @@ impl World {
                     let item = seat.outgoing.pop_front();
                     seat.left.notify_waiters();
                     match item {
-                        Some(Item::Message(message))
-                            if message.permit.as_ref().is_none_or(|permit| permit.holds()) =>
-                        {
-                            core.leaves(who, &message);
-                            self.send(&mut core, who, OnItsWay::Message(message));
-                        }
+                        Some(Item::Message(message)) => self.leave(&mut core, who, message),
                         Some(Item::Mark(tell)) => _ = tell.send(()),
-                        Some(Item::Message(_)) | None => {}
+                        None => {}
                     }
                     None
                 }
@@ -98,6 +93,29 @@ impl World {
             if let Some(given) = given {
                 given.notified().await;
             }
+        }
+    }
+
+    /// Sends what an instance answers past what waits on its way out.
+    pub(crate) async fn pass_by(self: &Arc<Self>, who: usize, message: Outgoing) {
+        loop {
+            let changed = {
+                let mut core = self.lock();
+                if message.permit.is_none() || core.seats[who].bus.is_up {
+                    self.leave(&mut core, who, Box::new(message));
+                    return;
+                }
+                core.seats[who].bus.changed.clone()
+            };
+            changed.notified().await;
+        }
+    }
+
+    /// Hands a message to the connection, if its permit holds.
+    fn leave(self: &Arc<Self>, core: &mut Core, who: usize, message: Box<Outgoing>) {
+        if message.permit.as_ref().is_none_or(|permit| permit.holds()) {
+            core.leaves(who, &message);
+            self.send(core, who, OnItsWay::Message(message));
         }
     }
 
@@ -410,16 +428,13 @@ impl Bus for SimBus {
         Ok(())
     }
 
-    async fn room_for(&self, count: usize) {
-        loop {
-            let left = {
-                let core = self.world.lock();
-                let seat = &core.seats[self.who];
-                if self.capacity - seat.outgoing.len() >= count {
-                    return;
-                }
-                seat.left.clone()
-            };
+    fn room(&self) -> usize {
+        self.capacity - self.world.lock().seats[self.who].outgoing.len()
+    }
+
+    async fn room_for(&self, count: impl Fn() -> usize + Send + Sync) {
+        while self.room() < count() {
+            let left = self.world.lock().seats[self.who].left.clone();
             left.notified().await;
         }
     }
@@ -471,7 +486,7 @@ impl Bus for SimBus {
         }
     }
 
-    async fn listen(&self, partition: Partition) -> bool {
+    async fn listen(&self, partition: Partition, _take: Take) -> bool {
         self.world.doing(self.who, format_args!("listen {partition}"));
         let deadline = Instant::now() + Duration::from_secs(2);
         if !self.world.round_trip(self.who, deadline).await {

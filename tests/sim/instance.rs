@@ -21,7 +21,7 @@ use crate::rules::Rule;
 use crate::store::SimStore;
 use crate::world::{Seat, World};
 
-/// Messages that have come in and wait for room, as in the adapter for NATS.
+/// Messages that have come in and are about to be taken.
 const ARRIVALS: usize = 1024;
 /// How long a stop may take.
 const SHUTDOWN: Duration = Duration::from_secs(10);
@@ -111,10 +111,11 @@ pub(crate) fn start(world: &Arc<World>) -> Instance {
         let (world, node) = (world.clone(), node.clone());
         async move {
             loop {
-                node.wait_for_room().await;
                 let Some(incoming) = next(&mut arriving).await else { return };
                 world.gate(who).await;
-                node.take(incoming);
+                if let Some(answer) = node.take(incoming) {
+                    world.pass_by(who, answer).await;
+                }
             }
         }
     });

@@ -8,16 +8,13 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::bus::{self, Incoming, Kind, Outgoing};
+use crate::bus::{self, Kind, Outgoing};
 use crate::clock::Clock;
 use crate::domain::limits::Limits;
-use crate::runtime::node::{Node, Options};
+use crate::runtime::node::Node;
+use crate::runtime::twin::{self, WALL_MS, incoming};
 use crate::store::memory::Memory;
 use crate::store::{AppendError, Batch, ReadError, Record, Start, Store, StreamId};
-use crate::wire::encoding::Encoding;
-use crate::wire::subject::Subjects;
-
-const WALL_MS: u64 = 1_800_000_000_000;
 
 /// A store that can lose the acknowledgement of a message, and not answer reads.
 struct Flaky {
@@ -105,33 +102,12 @@ async fn node() -> Arc<TestNode> {
         is_deaf: AtomicBool::new(false),
         generation: AtomicU64::new(1),
     };
-    let options = Options {
-        event_encoding: Encoding::Json,
-        call_deadline: Duration::from_secs(5),
-        owner_wait: Duration::from_secs(1),
-        stale_after: Duration::MAX,
-        heartbeat_interval_ms: 10_000,
-        heard_write_interval_ms: 60_000,
-        cached_users: 100,
-        calls_under_way: 100,
-        body_bytes: 100_000,
-        new_session_id: || nuid::next().to_string(),
-        limits: Limits::default(),
-    };
-    let (bus, subjects) = (bus::memory::Memory::default(), Subjects::new("peer", 4));
-    Node::alone(store, bus, subjects, options, clock).await.expect("the store answers")
+    twin::node(store, Limits::default(), clock).await
 }
 
 /// Calls, and takes what went out: the reply is the last.
 async fn call(node: &Arc<TestNode>, user: &str, method: &str, body: Value) -> Vec<Outgoing> {
-    let incoming = Incoming {
-        subject: format!("peer.api.{user}.{method}"),
-        reply_to: Some("reply".to_owned()),
-        content_type: None,
-        body: body.to_string().into(),
-        hops: 0,
-    };
-    node.handle(incoming).await;
+    node.handle(incoming(user, method, &body)).await;
     node.bus().take()
 }
 

@@ -5,15 +5,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::bus::{self, Incoming};
+use crate::bus;
 use crate::clock::Clock;
 use crate::domain::limits::Limits;
-use crate::runtime::node::{Node, Options};
+use crate::runtime::node::Node;
+use crate::runtime::twin::{self, WALL_MS, incoming};
 use crate::store::memory::Memory;
-use crate::wire::encoding::Encoding;
-use crate::wire::subject::Subjects;
 
-const WALL_MS: u64 = 1_800_000_000_000;
 const MESSAGES: usize = 150;
 
 type TestNode = Node<Memory, bus::memory::Memory>;
@@ -22,33 +20,13 @@ type TestNode = Node<Memory, bus::memory::Memory>;
 async fn node(skew_ms: i64) -> Arc<TestNode> {
     let clock = Clock::simulated(WALL_MS);
     let store = Memory::new(move || clock.now().wall_ms.saturating_add_signed(skew_ms));
-    let options = Options {
-        event_encoding: Encoding::Json,
-        call_deadline: Duration::from_secs(5),
-        owner_wait: Duration::from_secs(1),
-        stale_after: Duration::MAX,
-        heartbeat_interval_ms: 10_000,
-        heard_write_interval_ms: 60_000,
-        cached_users: 100,
-        calls_under_way: 100,
-        body_bytes: 100_000,
-        new_session_id: || nuid::next().to_string(),
-        limits: Limits { messages_per_second: 1000, ..Limits::default() },
-    };
-    let (bus, subjects) = (bus::memory::Memory::default(), Subjects::new("peer", 4));
-    Node::alone(store, bus, subjects, options, clock).await.expect("the store answers")
+    let limits = Limits { messages_per_second: 1000, ..Limits::default() };
+    twin::node(store, limits, clock).await
 }
 
 async fn call(node: &Arc<TestNode>, user: &str, method: &str, body: Value) -> Value {
     node.bus().take();
-    let incoming = Incoming {
-        subject: format!("peer.api.{user}.{method}"),
-        reply_to: Some("reply".to_owned()),
-        content_type: None,
-        body: body.to_string().into(),
-        hops: 0,
-    };
-    node.handle(incoming).await;
+    node.handle(incoming(user, method, &body)).await;
     let sent = node.bus().take();
     let reply = sent.iter().find(|sent| sent.subject == "reply").expect("a reply");
     serde_json::from_slice(&reply.body).expect("a JSON body")

@@ -1,0 +1,83 @@
+//! What goes out, as core NATS has it.
+
+use async_nats::HeaderMap;
+
+use super::{Kind, Outgoing};
+use crate::link::Connection;
+use crate::wire::encoding::{
+    CONTENT_TYPE, Encoding, PEER_DUPLICATE, PEER_HOPS, SERVICE_ERROR, SERVICE_ERROR_CODE,
+};
+
+/// Hands messages to a connection.
+#[derive(Debug)]
+pub(super) struct Exit {
+    connection: Connection,
+    /// The headers that most messages have, made once.
+    json: HeaderMap,
+    message_pack: HeaderMap,
+}
+
+impl Exit {
+    /// What goes out over a connection.
+    pub(super) fn new(connection: Connection) -> Self {
+        let of = |encoding: Encoding| {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, encoding.content_type());
+            headers
+        };
+        let (json, message_pack) = (of(Encoding::Json), of(Encoding::MessagePack));
+        Self { connection, json, message_pack }
+    }
+
+    /// Hands a message to the connection, if its permit holds.
+    pub(super) async fn send(&self, message: Outgoing) {
+        let Connection { client, link } = &self.connection;
+        // What the connection takes while it is down goes out when it is up again, however late.
+        if message.permit.is_some() && !link.is_up() {
+            link.up().await;
+        }
+        if message.permit.as_ref().is_some_and(|permit| !permit.holds()) {
+            let subject = message.subject;
+            tracing::debug!(subject, "waited for too long: somebody else sees to it, or nobody");
+            return;
+        }
+        let headers = self.headers(&message);
+        let Outgoing { subject, kind, body, .. } = message;
+        let sent = match kind {
+            Kind::Routed { reply_to: Some(reply_to), .. } => {
+                client.publish_with_reply_and_headers(subject, reply_to, headers, body).await
+            }
+            Kind::Plain | Kind::Duplicate | Kind::Error { .. } | Kind::Routed { .. } => {
+                client.publish_with_headers(subject, headers, body).await
+            }
+        };
+        if let Err(error) = sent {
+            // Over the server's max_payload, or the connection was closed for good.
+            tracing::warn!(%error, "a message could not go out");
+        }
+    }
+
+    fn headers(&self, message: &Outgoing) -> HeaderMap {
+        if let Kind::Routed { content_type, hops, .. } = &message.kind {
+            let mut headers = HeaderMap::new();
+            if let Some(content_type) = content_type {
+                headers.insert(CONTENT_TYPE, content_type.as_str());
+            }
+            headers.insert(PEER_HOPS, hops.to_string());
+            return headers;
+        }
+        let mut headers = match message.encoding {
+            Encoding::Json => self.json.clone(),
+            Encoding::MessagePack => self.message_pack.clone(),
+        };
+        match &message.kind {
+            Kind::Plain | Kind::Routed { .. } => {}
+            Kind::Duplicate => headers.insert(PEER_DUPLICATE, "true"),
+            Kind::Error { code, text } => {
+                headers.insert(SERVICE_ERROR, text.as_str());
+                headers.insert(SERVICE_ERROR_CODE, code.to_string());
+            }
+        }
+        headers
+    }
+}

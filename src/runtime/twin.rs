@@ -1,0 +1,51 @@
+//! A node over twins of the store and the bus, for tests of what one instance does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::node::{Node, Options};
+use crate::bus::{Incoming, memory};
+use crate::clock::Clock;
+use crate::domain::limits::Limits;
+use crate::store::Store;
+use crate::wire::encoding::Encoding;
+use crate::wire::subject::Subjects;
+
+pub(super) const WALL_MS: u64 = 1_800_000_000_000;
+pub(super) const CALLS_UNDER_WAY: usize = 100;
+
+/// A node that owns everything.
+pub(super) async fn node<S: Store>(
+    store: S,
+    limits: Limits,
+    clock: Clock,
+) -> Arc<Node<S, memory::Memory>> {
+    let options = Options {
+        event_encoding: Encoding::Json,
+        call_deadline: Duration::from_secs(5),
+        owner_wait: Duration::from_secs(1),
+        stale_after: Duration::MAX,
+        heartbeat_interval_ms: 10_000,
+        heard_write_interval_ms: 60_000,
+        cached_users: 100,
+        calls_under_way: CALLS_UNDER_WAY,
+        body_bytes: 100_000,
+        new_session_id: || nuid::next().to_string(),
+        limits,
+    };
+    let (bus, subjects) = (memory::Memory::default(), Subjects::new("peer", 4));
+    Node::alone(store, bus, subjects, options, clock).await.expect("the store answers")
+}
+
+/// A call that is answered at `reply`.
+pub(super) fn incoming(user: &str, method: &str, body: &Value) -> Incoming {
+    Incoming {
+        subject: format!("peer.api.{user}.{method}"),
+        reply_to: Some("reply".to_owned()),
+        content_type: None,
+        body: body.to_string().into(),
+        hops: 0,
+    }
+}
