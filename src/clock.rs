@@ -61,12 +61,24 @@ impl Clock {
     #[must_use]
     pub fn now(&self) -> Now {
         let steady_us = self.steady_us();
-        let wall_ms = match self.wall {
+        Now { wall_ms: self.wall_at(steady_us), steady_us }
+    }
+
+    /// The wall clock alone, in milliseconds since 1970.
+    #[must_use]
+    pub fn wall_ms(&self) -> u64 {
+        match self.wall {
+            Wall::System => system_ms(),
+            Wall::Simulated(_) | Wall::Set(_) => self.wall_at(self.steady_us()),
+        }
+    }
+
+    fn wall_at(&self, steady_us: u64) -> u64 {
+        match self.wall {
             Wall::System => system_ms(),
             Wall::Simulated(began_ms) => began_ms + steady_us / 1000,
             Wall::Set(began_ms) => began_ms.load(Ordering::Relaxed) + steady_us / 1000,
-        };
-        Now { wall_ms, steady_us }
+        }
     }
 }
 

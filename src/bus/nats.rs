@@ -184,7 +184,11 @@ impl Bus for Nats {
 /// Hands messages to the connection in order.
 async fn pump(exit: Exit, mut outgoing: Taker) {
     let mut batch = Vec::with_capacity(BATCH);
-    while outgoing.take(&mut batch, BATCH).await > 0 {
+    loop {
+        outgoing.take(&mut batch, BATCH).await;
+        if batch.is_empty() {
+            return;
+        }
         for item in batch.drain(..) {
             match item {
                 Item::Message(message) => exit.send(message).await,

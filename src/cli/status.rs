@@ -95,7 +95,7 @@ async fn look(client: &Client, settings: &Settings) -> Result<Seen, String> {
         subject_prefix: settings.subject_prefix.clone(),
         partitions,
         member_ttl: settings.member_ttl,
-        now_ms: answered_ms.unwrap_or_else(|| Clock::system().now().wall_ms),
+        now_ms: answered_ms.unwrap_or_else(|| Clock::system().wall_ms()),
         entries,
         stats,
         streams,

@@ -335,7 +335,7 @@ impl<R: Registry, H: Host> Deed<R, H> {
             next: None,
             epoch,
             key: grant.key,
-            since_ms: self.clock.now().wall_ms,
+            since_ms: self.clock.wall_ms(),
             untold_since_ms: grant.untold_since_ms,
         };
         let seq = match self.put(partition, &entry, seq).await {
@@ -388,7 +388,7 @@ impl<R: Registry, H: Host> Deed<R, H> {
             next: to.clone(),
             epoch,
             key,
-            since_ms: self.clock.now().wall_ms,
+            since_ms: self.clock.wall_ms(),
             untold_since_ms,
         };
         let seq = match self.put(partition, &entry, seq).await {

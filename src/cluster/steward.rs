@@ -161,7 +161,7 @@ impl<R: Registry, H: Host> Steward<R, H> {
             member: Member {
                 process: self.options.process.clone(),
                 release: self.options.release.clone(),
-                started_ms: self.clock.now().wall_ms,
+                started_ms: self.clock.wall_ms(),
                 leaving: false,
                 beat: 0,
             },

@@ -121,7 +121,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     async fn gather_all(&self, untold: &[Untold]) -> Result<BTreeMap<UserId, News>, LoadError> {
         let taken: BTreeSet<Partition> = untold.iter().map(|untold| untold.partition).collect();
         let since_ms = untold.iter().map(|untold| untold.since_ms).min().unwrap_or_default();
-        let oldest_ms = self.clock.now().wall_ms.saturating_sub(OLDEST_MS);
+        let oldest_ms = self.clock.wall_ms().saturating_sub(OLDEST_MS);
         let since_ms = since_ms.max(oldest_ms);
         let mut news = BTreeMap::new();
         let mut messages = 0;

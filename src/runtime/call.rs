@@ -21,7 +21,6 @@ use crate::wire::encoding::Encoding;
 use crate::wire::failure::{CallError, Failure, FailureBody};
 use crate::wire::reply::{Reply, ReplyBody};
 use crate::wire::request::{Method, Request};
-use crate::wire::subject::Token;
 
 /// Room that a reply leaves for its subject and headers in the server's largest message.
 const ENVELOPE_BYTES: usize = 4096;
@@ -42,25 +41,30 @@ struct Replay {
 
 impl<S: Store, B: Bus> Node<S, B> {
     /// Handles a call of a partition that this instance owns, to its end.
-    pub(super) async fn handle_call(self: &Arc<Self>, incoming: Incoming, work: Work) {
+    pub(super) async fn handle_call(
+        self: &Arc<Self>,
+        incoming: Incoming,
+        user: &UserId,
+        method: Option<Method>,
+        work: Work,
+    ) {
         let began = Instant::now();
         let _under_way = self.pending.begin(self.server_ms());
         let encoding = Encoding::of_request(incoming.content_type.as_deref(), &incoming.body);
         let written = encoding.clone().unwrap_or_else(|_| Encoding::sniff(&incoming.body));
-        let deadline = self.deadline();
+        let deadline = began + self.options.call_deadline;
         let tenure = &work.tenure;
-        let user = self.caller(&incoming);
-        let result = match &user {
-            Ok((user, method)) => {
+        let result = match method {
+            Some(method) => {
                 let performed =
-                    self.perform(tenure, user, *method, encoding, &incoming.body, deadline);
+                    self.perform(tenure, user, method, encoding, &incoming.body, deadline);
                 // A fault in one call is that call's alone.
                 AssertUnwindSafe(performed).catch_unwind().await.unwrap_or_else(|_| {
                     tracing::error!(method = method.name(), "a call panicked");
                     Err(Failure::Internal.into())
                 })
             }
-            Err(rejection) => Err(rejection.clone().into()),
+            None => Err(Rejection::UnknownMethod.into()),
         };
         // What was decided is of no use if somebody else has decided since. A message that was sent
         // is stored, whoever owns what now.
@@ -76,17 +80,14 @@ impl<S: Store, B: Bus> Node<S, B> {
         };
         let error = result.as_ref().err().map(|error| (error.code(), error.reason()));
         self.counters.count(began.elapsed(), error);
-        match (result, user) {
-            (Ok(outcome), Ok((user, _))) => {
-                self.reply(&incoming, written, &outcome.reply, &user);
+        match result {
+            Ok(outcome) => {
+                self.reply(&incoming, written, &outcome.reply, user);
                 if let Some(replay) = outcome.replay {
                     Box::pin(self.finish_login(replay)).await;
                 }
             }
-            (Err(error), _) => self.reply_error(&incoming, written, &error),
-            (Ok(_), Err(rejection)) => {
-                self.reply_error(&incoming, written, &rejection.into());
-            }
+            Err(error) => self.reply_error(&incoming, written, &error),
         }
     }
 
@@ -106,18 +107,6 @@ impl<S: Store, B: Bus> Node<S, B> {
     /// caller's permissions: who may not publish there must not have peerd do it.
     fn reply_subject(&self, incoming: &Incoming) -> Option<String> {
         incoming.reply_to.clone().filter(|subject| !self.subjects.is_reserved(subject))
-    }
-
-    /// Who calls what, as the subject says.
-    fn caller(&self, incoming: &Incoming) -> Result<(UserId, Method), Rejection> {
-        if incoming.reply_to.as_deref().is_some_and(|subject| self.subjects.is_reserved(subject)) {
-            return Err(Rejection::invalid("the reply subject", "is not the caller's to name"));
-        }
-        let call = self.subjects.parse_call(&incoming.subject);
-        let call = call.ok_or_else(|| Rejection::invalid("the subject", "is not a call's"))?;
-        let user = Token::parse(call.user)?;
-        let method = Method::from_name(call.method).ok_or(Rejection::UnknownMethod)?;
-        Ok((user, method))
     }
 
     async fn perform(
@@ -165,7 +154,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             Request::Logout { session_id } => {
                 self.logout(cell, session_id.as_deref(), deadline).await
             }
-            Request::Heartbeat => Ok(Reply::Heard { server_time_ms: self.clock.now().wall_ms }),
+            Request::Heartbeat => Ok(Reply::Heard { server_time_ms: self.clock.wall_ms() }),
             Request::History(query) => self.history(cell, query, deadline).await,
             Request::DeleteMessages { other, messages } => {
                 self.delete_messages(cell, other, &messages, deadline).await
@@ -204,15 +193,6 @@ impl<S: Store, B: Bus> Node<S, B> {
                 self.reply_error(incoming, encoding, &Failure::Internal.into());
             }
         }
-    }
-
-    /// The refusal of what names no user, or a reply subject that is not the caller's to name.
-    pub(super) fn malformed(&self, incoming: &Incoming) -> Option<Outgoing> {
-        let rejection = match self.caller(incoming) {
-            Err(rejection) => rejection,
-            Ok(_) => Rejection::invalid("the subject", "is not a call's"),
-        };
-        self.refusal(incoming, rejection)
     }
 
     /// The refusal of a call, or of a request of another instance, for which nothing was done; `None`

@@ -103,11 +103,14 @@ impl<S: Store, B: Bus> Node<S, B> {
     }
 
     /// Handles a request of another instance to its end.
-    pub(super) async fn handle_ask(self: &Arc<Self>, incoming: Incoming, work: Work) {
+    pub(super) async fn handle_ask(
+        self: &Arc<Self>,
+        incoming: Incoming,
+        user: &UserId,
+        work: Work,
+    ) {
         let _under_way = self.pending.begin(self.server_ms());
-        let user = self.subjects.parse_ask(&incoming.subject).map(Token::parse);
-        let Some(Ok(user)) = user else { return };
-        match delivery::decode(&incoming.body, &user) {
+        match delivery::decode(&incoming.body, user) {
             Ok(Ask::Deliver(delivery, purpose)) => {
                 // Before whoever asks gives up: an answer that is known is better than none.
                 let deadline = Instant::now() + self.options.call_deadline * 4 / 5;
@@ -116,7 +119,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             }
             Ok(Ask::LookAgain(receiver)) => {
                 let looked = async {
-                    let sender = self.user(&work.tenure, &user, self.deadline()).await?;
+                    let sender = self.user(&work.tenure, user, self.deadline()).await?;
                     // Nobody here knows what the sender was told of it.
                     let looked = self.look_again(&sender, &receiver, 0, self.deadline()).await;
                     looked.map(drop).map_err(Failure::from)
@@ -129,7 +132,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                 let tenure = work.tenure.clone();
                 // A hand-over does not wait for it.
                 drop(work);
-                Box::pin(self.answer_audit(&tenure, &user, &incoming)).await;
+                Box::pin(self.answer_audit(&tenure, user, &incoming)).await;
             }
             Err(error) => {
                 tracing::error!(%error, "another instance asks what this one does not understand");

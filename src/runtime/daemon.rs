@@ -100,7 +100,7 @@ pub async fn serve(
     node.set_messages_may_age(settings.stream.may_forget());
 
     let instance = nuid::next().to_string();
-    let discovery = discovery(&subjects, &instance, &node, clock.now().wall_ms);
+    let discovery = discovery(&subjects, &instance, &node, clock.wall_ms());
     // Before it joins: the others ask who has joined whether it answers.
     node.bus().answer_probes(&instance).await?;
     let keeper = keep_streams(store, subjects, names, settings.stream.clone());

@@ -180,7 +180,7 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
     fn note_place(&self, before: OrderKey, cursors: &[Backward]) {
         let settles = self.node.options.call_deadline + STRAGGLER;
         let settles_ms = u64::try_from(settles.as_millis()).unwrap_or(u64::MAX);
-        if before.unix_ms().saturating_add(settles_ms) > self.node.clock.now().wall_ms {
+        if before.unix_ms().saturating_add(settles_ms) > self.node.clock.wall_ms() {
             return;
         }
         let start = |cursor: &Backward| {

@@ -59,7 +59,7 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     /// Since when a user who was last heard at `heard_ms` gets messages replayed.
     pub(super) fn replay_since(&self, heard_ms: Option<u64>) -> u64 {
-        let oldest_ms = self.clock.now().wall_ms.saturating_sub(self.limits().replay_age_ms);
+        let oldest_ms = self.clock.wall_ms().saturating_sub(self.limits().replay_age_ms);
         heard_ms.unwrap_or_default().max(oldest_ms)
     }
 
@@ -73,7 +73,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let most = self.limits().replay_messages as u64;
         let mut from_ms = since_ms.saturating_sub(CLOCK_SLACK_MS);
         let mut batch = self.read_log(cell, Start::TimeMs(from_ms), deadline).await?;
-        let mut until_ms = self.clock.now().wall_ms;
+        let mut until_ms = self.clock.wall_ms();
         for _ in 0..HALVINGS_MAX {
             // Between once and twice the most is near enough.
             if count(&batch) <= 2 * most || until_ms <= from_ms {

@@ -11,10 +11,12 @@ use super::tenure::{What, Work};
 use crate::bus::{Bus, Incoming, Kind, Outgoing, Permit, Take};
 use crate::cluster::table::Place;
 use crate::deliberate::{self, Fault};
-use crate::domain::id::Partition;
+use crate::domain::id::{Partition, UserId};
+use crate::domain::rejection::Rejection;
 use crate::store::Store;
 use crate::wire::encoding::Encoding;
 use crate::wire::failure::Failure;
+use crate::wire::request::Method;
 use crate::wire::subject::Token;
 
 /// When a caller who was refused for too many calls under way may try again.
@@ -33,6 +35,31 @@ pub(super) enum Route {
     There,
     /// Nobody knows yet.
     Nowhere,
+}
+
+/// Whom something that came in is for.
+struct Addressee {
+    user: UserId,
+    partition: Partition,
+    asks: Asks,
+}
+
+/// What it asks.
+#[derive(Clone, Copy)]
+enum Asks {
+    /// A call by the user; `None`: of no method that there is.
+    Call(Option<Method>),
+    /// A request of another instance.
+    Delivery,
+}
+
+impl Asks {
+    const fn what(self) -> What {
+        match self {
+            Self::Call(_) => What::Call,
+            Self::Delivery => What::Delivery,
+        }
+    }
 }
 
 /// The right to pass something on, which ends in time.
@@ -59,20 +86,22 @@ impl<S: Store, B: Bus> Node<S, B> {
     /// Takes in a call by a user, or a request of another instance: it is under way in a task of its
     /// own, or what is answered goes out at once, as a refusal or passed on.
     pub fn take(self: &Arc<Self>, incoming: Incoming) -> Option<Outgoing> {
-        let Some(partition) = self.addressee(&incoming) else {
+        let taken_us = self.clock.steady_us();
+        let addressee = match self.addressee(&incoming) {
+            Ok(addressee) => addressee,
             // It is refused, whoever owns what.
-            return self.malformed(&incoming);
+            Err(rejection) => return self.refusal(&incoming, rejection),
         };
-        if self.is_stale() {
+        if self.is_stale(taken_us) {
             // It may have come long ago, and its caller have asked again since.
             return self.refusal(&incoming, NO_OWNER);
         }
-        let what = self.what(&incoming);
-        let route = self.route(partition, what);
+        let Addressee { partition, asks, .. } = addressee;
+        let route = self.route(partition, asks.what());
         if matches!(route, Route::There) && incoming.hops < HOPS_MAX {
             return Some(self.passed_on(incoming, partition));
         }
-        let Some(permit) = self.permit(what) else {
+        let Some(permit) = self.permit(asks.what()) else {
             if deliberate::is(Fault::SilentAtTheBound) {
                 return None;
             }
@@ -82,11 +111,10 @@ impl<S: Store, B: Bus> Node<S, B> {
         // Noted before the task runs: an instance that ends sees what it took to its owner.
         let waiting = (!matches!(route, Route::Here(_))).then(|| self.table.wait());
         let node = self.clone();
-        let taken_us = self.clock.steady_us();
         // In a box of its own: a task is moved several times on its way, and this one is large.
         self.tasks.spawn(Box::pin(async move {
             node.pace.note(taken_us, node.clock.steady_us(), node.under_way());
-            node.go(incoming, partition, route).await;
+            node.go(incoming, addressee, route).await;
             drop((waiting, permit));
         }));
         None
@@ -109,16 +137,16 @@ impl<S: Store, B: Bus> Node<S, B> {
     /// Handles a call, or a request of another instance, to its end.
     pub async fn handle(self: &Arc<Self>, incoming: Incoming) {
         match self.addressee(&incoming) {
-            Some(partition) => {
-                let route = self.route(partition, self.what(&incoming));
-                self.go(incoming, partition, route).await;
+            Ok(addressee) => {
+                let route = self.route(addressee.partition, addressee.asks.what());
+                self.go(incoming, addressee, route).await;
             }
-            None => self.emit_any(self.malformed(&incoming)),
+            Err(rejection) => self.emit_any(self.refusal(&incoming, rejection)),
         }
     }
 
-    async fn go(self: &Arc<Self>, incoming: Incoming, partition: Partition, route: Route) {
-        let what = self.what(&incoming);
+    async fn go(self: &Arc<Self>, incoming: Incoming, addressee: Addressee, route: Route) {
+        let Addressee { user, partition, asks } = addressee;
         let route = match route {
             Route::Here(work) => Route::Here(work),
             Route::There | Route::Nowhere => {
@@ -128,12 +156,14 @@ impl<S: Store, B: Bus> Node<S, B> {
                     return;
                 };
                 let until = Instant::now() + self.options.owner_wait;
-                self.wait_for_owner(partition, what, until).await
+                self.wait_for_owner(partition, asks.what(), until).await
             }
         };
-        match (route, what) {
-            (Route::Here(work), What::Delivery) => self.handle_ask(incoming, work).await,
-            (Route::Here(work), What::Call) => self.handle_call(incoming, work).await,
+        match (route, asks) {
+            (Route::Here(work), Asks::Delivery) => self.handle_ask(incoming, &user, work).await,
+            (Route::Here(work), Asks::Call(method)) => {
+                self.handle_call(incoming, &user, method, work).await;
+            }
             (Route::There, _) if incoming.hops < HOPS_MAX => {
                 self.emit(self.passed_on(incoming, partition));
             }
@@ -141,30 +171,29 @@ impl<S: Store, B: Bus> Node<S, B> {
         }
     }
 
-    fn what(&self, incoming: &Incoming) -> What {
-        match self.subjects.parse_ask(&incoming.subject) {
-            Some(_) => What::Delivery,
-            None => What::Call,
-        }
-    }
-
     /// Whether the server has not been heard of for so long that this process, or its connection,
     /// stood still: until it is heard of again, what arrives may be old.
-    fn is_stale(&self) -> bool {
+    fn is_stale(&self, now_us: u64) -> bool {
         let heard_us = self.reached_us.load(Ordering::Relaxed);
-        let silent_us = self.clock.steady_us().saturating_sub(heard_us);
+        let silent_us = now_us.saturating_sub(heard_us);
         u128::from(silent_us) > self.options.stale_after.as_micros()
     }
 
-    /// The partition that a call, or a request of another instance, is for.
-    fn addressee(&self, incoming: &Incoming) -> Option<Partition> {
+    /// Whom a call, or a request of another instance, is for, as its subject says.
+    fn addressee(&self, incoming: &Incoming) -> Result<Addressee, Rejection> {
         if incoming.reply_to.as_deref().is_some_and(|subject| self.subjects.is_reserved(subject)) {
-            return None;
+            return Err(Rejection::invalid("the reply subject", "is not the caller's to name"));
         }
-        let subject = &incoming.subject;
-        let call = self.subjects.parse_call(subject).map(|call| call.user);
-        let user = call.or_else(|| self.subjects.parse_ask(subject))?;
-        Some(self.subjects.partition(&Token::of(&Token::parse(user).ok()?)))
+        let (token, asks) = match self.subjects.parse_call(&incoming.subject) {
+            Some(call) => (call.user, Asks::Call(Method::from_name(call.method))),
+            None => match self.subjects.parse_ask(&incoming.subject) {
+                Some(token) => (token, Asks::Delivery),
+                None => return Err(Rejection::invalid("the subject", "is not a call's")),
+            },
+        };
+        let user = Token::parse(token)?;
+        // The only spelling of a user is the token itself.
+        Ok(Addressee { user, partition: self.subjects.partition_of(token), asks })
     }
 
     /// Where something for a partition goes.

@@ -98,7 +98,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     ) -> Option<Delivered> {
         let local_id = delivery.send.draft.local_id.as_ref()?;
         let receiver = tenure.cell_in_memory(&delivery.send.to)?;
-        let oldest_ms = self.clock.now().wall_ms.saturating_sub(self.limits().repeat_window_ms);
+        let oldest_ms = self.clock.wall_ms().saturating_sub(self.limits().repeat_window_ms);
         let known = {
             let user = receiver.lock();
             let conversation = user.conversations.get(&delivery.from)?;
@@ -186,7 +186,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                     continue;
                 }
                 let clock = &receiver.tenure.clock;
-                let now_ms = self.clock.now().wall_ms;
+                let now_ms = self.clock.wall_ms();
                 user.plan(delivery, receiver.partition, clock, now_ms, since_ms)?
             };
             let placed = match plan {
@@ -236,7 +236,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     fn deliver_live(&self, receiver: &UserCell, delivery: &Delivery) -> Delivered {
         let mut user = receiver.lock();
         let clock = &receiver.tenure.clock;
-        let message = user.command(delivery, receiver.partition, clock, self.clock.now().wall_ms);
+        let message = user.command(delivery, receiver.partition, clock, self.clock.wall_ms());
         user.note_command(message.key);
         let message = Arc::new(message);
         let told = user.tell(vec![Event::PeerMessageReceived {
@@ -298,9 +298,10 @@ impl<S: Store, B: Bus> Node<S, B> {
         push: Option<&Push>,
         message: &Message,
     ) {
-        let is_online = user.is_online(self.clock.now().wall_ms, self.limits());
+        let Some(push) = push else { return };
+        let is_online = user.is_online(self.clock.wall_ms(), self.limits());
         let is_muted = user.conversations[&message.sender].is_muted();
-        if let Some(push) = push.filter(|_| !is_online && !is_muted) {
+        if !is_online && !is_muted {
             self.hand_off(receiver, push, message, user.totals.unmuted);
         }
     }
@@ -340,7 +341,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let options = &delivery.send.options;
         let span_ms =
             if options.is_retry { limits.retry_window_ms } else { limits.repeat_window_ms };
-        let since_ms = self.clock.now().wall_ms.saturating_sub(span_ms);
+        let since_ms = self.clock.wall_ms().saturating_sub(span_ms);
         // This also puts the conversation there: should the outcome of its first message be
         // unknown, a load is not to take the message for one that was told.
         let is_remembered = receiver.lock().update(&delivery.from, |known| {

@@ -43,7 +43,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         deadline: Instant,
     ) -> Result<LoggedIn, CallError> {
         let _gate = self.gate(cell, deadline).await?;
-        let now_ms = self.clock.now().wall_ms;
+        let now_ms = self.clock.wall_ms();
         let id = (self.options.new_session_id)();
         let session = Session { id: id.clone(), since_ms: now_ms, platform, device_id };
         let (Login { mut account, kicked }, expected_seq, replay_since_ms) = {
@@ -123,7 +123,7 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     /// Notes a call of a logged-in user, and now and then stores when it was.
     pub(super) fn hear(self: &Arc<Self>, cell: &Arc<UserCell>) -> Result<(), Rejection> {
-        let now_ms = self.clock.now().wall_ms;
+        let now_ms = self.clock.wall_ms();
         cell.lock().hear(now_ms, self.limits())?;
         if cell.claim_heard(now_ms, now_ms + self.options.heard_write_interval_ms) {
             let (node, cell, work) = (self.clone(), cell.clone(), cell.tenure.go_on());

@@ -218,7 +218,7 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     pub(super) fn next_key(&self, cell: &UserCell) -> OrderKey {
         let floor = cell.lock().newest_told();
-        cell.tenure.clock.next(self.clock.now().wall_ms, floor, Lane::Even)
+        cell.tenure.clock.next(self.clock.wall_ms(), floor, Lane::Even)
     }
 
     async fn store_settings(

@@ -91,7 +91,7 @@ impl Host for TestHost {
     }
 
     async fn told(&self) -> Option<Told> {
-        Some(Told { told_ms: self.clock.now().wall_ms, key: OrderKey(1) })
+        Some(Told { told_ms: self.clock.wall_ms(), key: OrderKey(1) })
     }
 
     async fn answers(&self, _member: &MemberId) -> bool {
@@ -126,7 +126,7 @@ struct Cluster {
 impl Cluster {
     fn new(seed: u64) -> Self {
         let clock = Clock::simulated(WALL_MS);
-        let bucket = Memory::new(move || clock.now().wall_ms);
+        let bucket = Memory::new(move || clock.wall_ms());
         let (world, instances) = (Arc::default(), BTreeMap::new());
         Self { bucket, clock, world, instances, next: 0, seed }
     }

@@ -97,7 +97,7 @@ type TestNode = Node<Flaky, bus::memory::Memory>;
 async fn node() -> Arc<TestNode> {
     let clock = Clock::simulated(WALL_MS);
     let store = Flaky {
-        memory: Memory::new(move || clock.now().wall_ms),
+        memory: Memory::new(move || clock.wall_ms()),
         loses_ack: AtomicBool::new(false),
         is_deaf: AtomicBool::new(false),
         generation: AtomicU64::new(1),

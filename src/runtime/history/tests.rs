@@ -19,7 +19,7 @@ type TestNode = Node<Memory, bus::memory::Memory>;
 /// A node over a store whose clock is ahead of the node's by `skew_ms`.
 async fn node(skew_ms: i64) -> Arc<TestNode> {
     let clock = Clock::simulated(WALL_MS);
-    let store = Memory::new(move || clock.now().wall_ms.saturating_add_signed(skew_ms));
+    let store = Memory::new(move || clock.wall_ms().saturating_add_signed(skew_ms));
     let limits = Limits { messages_per_second: 1000, ..Limits::default() };
     twin::node(store, limits, clock).await
 }

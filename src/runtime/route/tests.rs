@@ -16,7 +16,7 @@ type TestNode = Node<Memory, bus::memory::Memory>;
 
 async fn node() -> Arc<TestNode> {
     let clock = Clock::simulated(WALL_MS);
-    let store = Memory::new(move || clock.now().wall_ms);
+    let store = Memory::new(move || clock.wall_ms());
     twin::node(store, Limits::default(), clock).await
 }
 
