@@ -61,6 +61,11 @@ impl Link {
         self.state.borrow().connected
     }
 
+    /// Whether the connection stands that was the `generation`th.
+    pub(crate) fn is_up_since(&self, generation: u64) -> bool {
+        *self.state.borrow() == State { connected: true, generation }
+    }
+
     pub(crate) fn generation(&self) -> u64 {
         self.state.borrow().generation
     }
@@ -78,6 +83,13 @@ impl Link {
         self.state.subscribe().wait_for(is_newer).await.map_or(generation, |state| state.generation)
     }
 
+    /// Waits until the connection that was the `generation`th does not stand, or not any more.
+    pub(crate) async fn lost(&self, generation: u64) {
+        let stands = State { connected: true, generation };
+        // It cannot fail: this holds the sender.
+        let _ = self.state.subscribe().wait_for(|state| *state != stands).await;
+    }
+
     /// Waits until the connection is made anew.
     pub(crate) async fn reconnected(&self) {
         let generation = self.generation();
@@ -92,13 +104,11 @@ impl Link {
         deadline: Instant,
         answer: impl Future<Output = T>,
     ) -> Result<T, Broken> {
-        let asked_in = self.generation();
-        let mut state = self.state.subscribe();
-        let lost = state.wait_for(|state| !state.connected || state.generation != asked_in);
+        let lost = self.lost(self.generation());
         tokio::select! {
             biased;
             answer = answer => Ok(answer),
-            _ = lost => Err(Broken::Disconnected),
+            () = lost => Err(Broken::Disconnected),
             () = tokio::time::sleep_until(deadline) => Err(Broken::TimedOut),
         }
     }

@@ -1,6 +1,8 @@
 //! What goes out, as core NATS has it.
 
-use async_nats::HeaderMap;
+use async_nats::client::traits::Publisher as _;
+use async_nats::message::OutboundMessage;
+use async_nats::{HeaderMap, Subject};
 
 use super::{Kind, Outgoing};
 use crate::link::Connection;
@@ -43,15 +45,13 @@ impl Exit {
         }
         let headers = self.headers(&message);
         let Outgoing { subject, kind, body, .. } = message;
-        let sent = match kind {
-            Kind::Routed { reply_to: Some(reply_to), .. } => {
-                client.publish_with_reply_and_headers(subject, reply_to, headers, body).await
-            }
-            Kind::Plain | Kind::Duplicate | Kind::Error { .. } | Kind::Routed { .. } => {
-                client.publish_with_headers(subject, headers, body).await
-            }
+        let reply = match kind {
+            Kind::Routed { reply_to, .. } => reply_to.map(Subject::from),
+            Kind::Plain | Kind::Duplicate | Kind::Error { .. } => None,
         };
-        if let Err(error) = sent {
+        let (subject, headers) = (Subject::from(subject), Some(headers));
+        let message = OutboundMessage { subject, reply, payload: body, headers };
+        if let Err(error) = client.publish_message(message).await {
             // Over the server's max_payload, or the connection was closed for good.
             tracing::warn!(%error, "a message could not go out");
         }

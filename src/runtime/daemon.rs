@@ -85,13 +85,8 @@ pub async fn serve(
     let capacity = settings.node.most_under_way() * MESSAGES_PER_CALL + ROOM_BEYOND_CALLS;
     let (nats, pump) = Nats::new(bus.clone(), subjects.clone(), capacity);
     let clock = Clock::system();
-    let jetstream = JetStream::new(
-        store.client.clone(),
-        store.link.clone(),
-        names.clone(),
-        settings.partitions,
-        &settings.stream,
-    );
+    let jetstream =
+        JetStream::new(store.clone(), names.clone(), settings.partitions, &settings.stream);
     let registry = Arc::new(jetstream.clone());
     let table = Arc::new(Table::new(settings.partitions));
     let options = settings.node.clone();

@@ -1,12 +1,13 @@
 //! The store on JetStream.
 
+mod acks;
 mod group;
 mod publish;
 mod registry;
 
 use std::sync::Arc;
 
-use async_nats::{Client, HeaderMap, Subject};
+use async_nats::{HeaderMap, Subject};
 use bytes::Bytes;
 use serde::Deserialize;
 use tokio::time::Instant;
@@ -18,7 +19,7 @@ use super::floors::Floors;
 use super::provision::StreamOptions;
 use super::{AppendError, Batch, ReadError, Record, Start, Store, StreamId};
 use crate::domain::id::Partition;
-use crate::link::Link;
+use crate::link::Connection;
 use crate::wire::subject::is_sentinel;
 use crate::wire::time::unix_ms;
 
@@ -82,8 +83,7 @@ impl StreamNames {
 /// The store on JetStream, over one connection of its own.
 #[derive(Clone, Debug)]
 pub struct JetStream {
-    client: Client,
-    link: Link,
+    connection: Connection,
     names: StreamNames,
     floors: Arc<Floors>,
     publisher: Publisher,
@@ -110,17 +110,16 @@ struct Newest {
 impl JetStream {
     /// The streams of `partitions` partitions, as they were provisioned.
     pub(crate) fn new(
-        client: Client,
-        link: Link,
+        connection: Connection,
         names: StreamNames,
         partitions: u16,
         options: &StreamOptions,
     ) -> Self {
         // A single copy is never behind.
         let floors = Arc::new(Floors::new(if options.replicas > 1 { partitions } else { 0 }));
-        let publisher = Publisher { client: client.clone(), link: link.clone() };
+        let publisher = Publisher::start(connection.clone());
         let groups = options.group_commit.then(|| Arc::new(Groups::start(&publisher, partitions)));
-        Self { client, link, names, floors, publisher, groups }
+        Self { connection, names, floors, publisher, groups }
     }
 
     async fn fetch(
@@ -132,8 +131,16 @@ impl JetStream {
         let name = self.names.of(stream);
         let mut backoff = Backoff::until(deadline);
         loop {
-            if self.link.is_up() {
-                match direct_get::fetch(&self.client, &self.link, &name, request, deadline).await {
+            if self.connection.link.is_up() {
+                match direct_get::fetch(
+                    &self.connection.client,
+                    &self.connection.link,
+                    &name,
+                    request,
+                    deadline,
+                )
+                .await
+                {
                     Err(Failed::NoResponders) => {}
                     result => return result,
                 }
@@ -247,8 +254,8 @@ impl JetStream {
         let body = Bytes::from(serde_json::json!({ "last_by_subj": filter }).to_string());
         let mut backoff = Backoff::until(deadline);
         loop {
-            let request = self.client.request(subject.clone(), body.clone());
-            if let Ok(Ok(answer)) = self.link.guard(deadline, request).await {
+            let request = self.connection.client.request(subject.clone(), body.clone());
+            if let Ok(Ok(answer)) = self.connection.link.guard(deadline, request).await {
                 let answer: NewestAnswer = serde_json::from_slice(&answer.payload)
                     .map_err(|_| ReadError("a message that makes no sense".to_owned()))?;
                 match (answer.message, answer.error) {
@@ -286,11 +293,11 @@ impl JetStream {
         let mut backoff = Backoff::until(deadline);
         loop {
             let body = serde_json::json!({ "subjects_filter": filter, "offset": subjects.len() });
-            let request = self.client.request(
+            let request = self.connection.client.request(
                 format!("$JS.API.STREAM.INFO.{}", self.names.of(stream)),
                 body.to_string().into(),
             );
-            let answer = self.link.guard(deadline, request).await;
+            let answer = self.connection.link.guard(deadline, request).await;
             let Ok(Ok(answer)) = answer else {
                 // No leader at the moment, perhaps.
                 if backoff.wait().await {
@@ -441,8 +448,8 @@ impl Store for JetStream {
         let subject = format!("$JS.API.STREAM.INFO.{}", self.names.of(stream));
         let mut backoff = Backoff::until(deadline);
         loop {
-            let request = self.client.request(subject.clone(), Bytes::new());
-            let answer = self.link.guard(deadline, request).await;
+            let request = self.connection.client.request(subject.clone(), Bytes::new());
+            let answer = self.connection.link.guard(deadline, request).await;
             if let Ok(Ok(answer)) = answer
                 && let Ok(Info { state: State { last_seq } }) =
                     serde_json::from_slice(&answer.payload)
@@ -466,6 +473,6 @@ impl Store for JetStream {
     }
 
     fn generation(&self) -> u64 {
-        self.link.generation()
+        self.connection.link.generation()
     }
 }

@@ -192,13 +192,14 @@ impl Group {
             headers.insert(BATCH_SEQUENCE, sequence.to_string());
             headers
         };
-        if !self.publisher.link.is_up() {
+        if !self.publisher.connection.link.is_up() {
             return Err(Refused::ForNow("disconnected"));
         }
         for (sequence, Waiting { append, .. }) in (1..).zip(before) {
             let headers = headers(append, sequence);
             let (subject, payload) = (append.subject.clone(), append.payload.clone());
-            let published = self.publisher.client.publish_with_headers(subject, headers, payload);
+            let published =
+                self.publisher.connection.client.publish_with_headers(subject, headers, payload);
             // The server forgets a batch that is not committed.
             published.await.map_err(|_| Refused::ForNow("the connection does not take it"))?;
         }

@@ -1,14 +1,15 @@
 //! Publishing into a stream.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::client::{Request, RequestErrorKind};
-use async_nats::{Client, HeaderMap, Subject};
+use async_nats::{HeaderMap, Subject};
 use bytes::Bytes;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep_until};
 
-use crate::link::{Broken, Link};
+use super::acks::{Acks, Publish, Unacked};
+use crate::link::Connection;
 use crate::store::AppendError;
 
 /// The place at which the subject must end for a publish to be stored.
@@ -25,8 +26,8 @@ const BACKOFF_MAX: Duration = Duration::from_millis(500);
 /// Publishes over one connection.
 #[derive(Clone, Debug)]
 pub(super) struct Publisher {
-    pub(super) client: Client,
-    pub(super) link: Link,
+    pub(super) connection: Connection,
+    acks: Arc<Acks>,
 }
 
 /// The answer to a publish.
@@ -95,6 +96,11 @@ pub(super) fn expecting(expected_seq: u64) -> HeaderMap {
 }
 
 impl Publisher {
+    pub(super) fn start(connection: Connection) -> Self {
+        let acks = Arc::new(Acks::start(&connection));
+        Self { connection, acks }
+    }
+
     /// One publish that asks for an answer.
     pub(super) async fn publish_once(
         &self,
@@ -103,26 +109,16 @@ impl Publisher {
         payload: Bytes,
         deadline: Instant,
     ) -> Result<Ack, Refused> {
-        if !self.link.is_up() {
-            return Err(Refused::ForNow("disconnected"));
-        }
-        // No timeout of async-nats's own: the link's guard ends the wait.
-        let request = Request::new().payload(payload).headers(headers).timeout(None);
-        // In a box: it is large, and would be moved with all that wait for it.
-        let answer = Box::pin(self.client.send_request(subject, request));
-        let answer = self.link.guard(deadline, answer).await;
-        let message = match answer {
-            Ok(Ok(message)) => message,
-            Ok(Err(error)) if error.kind() == RequestErrorKind::NoResponders => {
-                return Err(Refused::ForNow("no responders"));
-            }
-            Ok(Err(error)) if error.kind() == RequestErrorKind::MaxPayloadExceeded => {
+        let publish = Publish { subject, headers, payload };
+        let message = match self.acks.publish(publish, deadline).await {
+            Ok(message) => message,
+            Err(Unacked::NotSent) => return Err(Refused::ForNow("disconnected")),
+            Err(Unacked::NoResponders) => return Err(Refused::ForNow("no responders")),
+            Err(Unacked::TooLarge) => {
                 let why = "over the server's max_payload".to_owned();
                 return Err(Refused::ForGood(AppendError::Unavailable(why)));
             }
-            Ok(Err(_)) | Err(Broken::TimedOut | Broken::Disconnected) => {
-                return Err(Refused::ForGood(AppendError::Unknown));
-            }
+            Err(Unacked::Unknown) => return Err(Refused::ForGood(AppendError::Unknown)),
         };
         match serde_json::from_slice(&message.payload) {
             Ok(Answer { error: Some(error), .. }) => Err(match error.err_code {

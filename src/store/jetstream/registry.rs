@@ -71,14 +71,14 @@ impl Registry for JetStream {
     async fn watch(&self, deadline: Instant) -> Result<Changes, ReadError> {
         let failed = |error: &dyn std::error::Error| ReadError(error.to_string());
         let watching = async {
-            let context = jetstream::new(self.client.clone());
+            let context = jetstream::new(self.connection.client.clone());
             let stream = context
                 .get_stream_no_info(self.names.owners())
                 .await
                 .map_err(|error| failed(&error))?;
             let consumer = stream
                 .create_consumer(OrderedConfig {
-                    deliver_subject: self.client.new_inbox(),
+                    deliver_subject: self.connection.client.new_inbox(),
                     filter_subject: self.names.all_owners(),
                     deliver_policy: DeliverPolicy::LastPerSubject,
                     replay_policy: ReplayPolicy::Instant,
