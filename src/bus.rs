@@ -92,8 +92,8 @@ pub enum AskError {
     Unknown,
 }
 
-/// What takes what comes in, at once. What it answers goes out at once, past all that is on its way:
-/// a refusal, or something that is passed on.
+/// What takes what comes in, at once. What it answers goes out as soon as the connection takes it,
+/// past all that is on its way: a refusal, or something that is passed on.
 pub type Take = Arc<dyn Fn(Incoming) -> Option<Outgoing> + Send + Sync>;
 
 /// The bus takes nothing more: too much is on its way out.
@@ -110,8 +110,8 @@ pub trait Bus: Send + Sync + 'static {
     /// How many more messages can be given.
     fn room(&self) -> usize;
 
-    /// Waits until there is room for as many more messages as `count` says, which may change.
-    fn room_for(&self, count: impl Fn() -> usize + Send + Sync) -> impl Future<Output = ()> + Send;
+    /// Waits until `count` more messages can be given.
+    fn room_for(&self, count: usize) -> impl Future<Output = ()> + Send;
 
     /// Messages that were given and have not gone out yet.
     fn waiting(&self) -> usize;

@@ -31,13 +31,24 @@ impl Exit {
         Self { connection, json, message_pack }
     }
 
-    /// Hands a message to the connection, if its permit holds.
+    /// Hands a message to the connection, once there is one, if its permit holds by then.
     pub(super) async fn send(&self, message: Outgoing) {
-        let Connection { client, link } = &self.connection;
         // What the connection takes while it is down goes out when it is up again, however late.
-        if message.permit.is_some() && !link.is_up() {
-            link.up().await;
+        if message.permit.is_some() && !self.connection.link.is_up() {
+            self.connection.link.up().await;
         }
+        self.hand_over(message).await;
+    }
+
+    /// The same, but what needs a permit is lost where there is no connection, as is what was on its
+    /// way when that was lost.
+    pub(super) async fn send_now(&self, message: Outgoing) {
+        if message.permit.is_none() || self.connection.link.is_up() {
+            self.hand_over(message).await;
+        }
+    }
+
+    async fn hand_over(&self, message: Outgoing) {
         if message.permit.as_ref().is_some_and(|permit| !permit.holds()) {
             let subject = message.subject;
             tracing::debug!(subject, "waited for too long: somebody else sees to it, or nobody");
@@ -51,7 +62,7 @@ impl Exit {
         };
         let (subject, headers) = (Subject::from(subject), Some(headers));
         let message = OutboundMessage { subject, reply, payload: body, headers };
-        if let Err(error) = client.publish_message(message).await {
+        if let Err(error) = self.connection.client.publish_message(message).await {
             // Over the server's max_payload, or the connection was closed for good.
             tracing::warn!(%error, "a message could not go out");
         }

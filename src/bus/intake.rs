@@ -10,7 +10,8 @@ use futures::FutureExt as _;
 use futures::stream::StreamExt as _;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, unconstrained, yield_now};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::task::AbortOnDropHandle as AbortOnDrop;
 
 use super::exit::Exit;
 use super::{Incoming, Take};
@@ -26,8 +27,8 @@ const LAST_MESSAGES: u64 = 1024;
 const ENDING: Duration = Duration::from_secs(3);
 /// Most fillers of one round.
 const FILLERS_MAX: u64 = 16 * LAST_MESSAGES;
-/// Messages that are taken before all others have their turn.
-const IN_A_ROW: usize = 4096;
+/// Messages that are taken before others have a turn.
+const IN_A_ROW: usize = 2048;
 
 /// A subscription in the queue group, each of whose messages is taken at once: whatever waits does
 /// so where it is counted and refused, and not here.
@@ -53,7 +54,9 @@ impl Subscription {
         let subscriber = subscribe(&connection.client, &subjects).await?;
         let (end, ends) = oneshot::channel();
         let exit = Exit::new(connection.clone());
-        let pump = Pump { subscriber, generation, taken: 0, connection, subjects, take, exit };
+        let (taken, in_a_row) = (0, 0);
+        let pump =
+            Pump { subscriber, generation, taken, in_a_row, connection, subjects, take, exit };
         // Outside the scheduler's budget, by which it would get on no faster than a call does: more
         // would come in than it can refuse.
         Ok(Self { end, task: tokio::spawn(unconstrained(pump.run(ends))) })
@@ -62,7 +65,11 @@ impl Subscription {
     /// Ends the subscription, after everything that the server has sent was taken.
     pub(super) async fn end(self) {
         let _ = self.end.send(());
-        let _ = self.task.await;
+        let task = AbortOnDrop::new(self.task);
+        // Without a connection it cannot answer what it refuses.
+        if timeout(2 * ENDING, task).await.is_err() {
+            tracing::warn!("a subscription was given up: there is no connection");
+        }
     }
 }
 
@@ -90,6 +97,8 @@ struct Pump {
     generation: u64,
     /// Messages that came so far.
     taken: u64,
+    /// Messages since others had a turn.
+    in_a_row: usize,
     connection: Connection,
     subjects: SubscriptionSubjects,
     take: Take,
@@ -138,14 +147,13 @@ impl Pump {
         let _ = self.connection.client.request(self.subjects.nobody.clone(), Bytes::new()).await;
     }
 
-    /// Passes a message on, and those that are here already.
+    /// Passes a message on, and of those that are here already as many as there may be in a row.
     async fn pass_all(&mut self, first: Message) {
         self.pass(first).await;
         for _ in 1..IN_A_ROW {
             let Poll::Ready(Some(message)) = self.here() else { return };
             self.pass(message).await;
         }
-        yield_now().await;
     }
 
     /// Passes a message on; answers whether it was a filler.
@@ -154,7 +162,12 @@ impl Pump {
         // A server that maps subjects has fillers come back under other names.
         let is_filler = is_sentinel(&message.subject);
         if !is_filler && let Some(answer) = (self.take)(incoming(message)) {
-            self.exit.send(answer).await;
+            self.exit.send_now(answer).await;
+        }
+        self.in_a_row += 1;
+        if self.in_a_row == IN_A_ROW {
+            self.in_a_row = 0;
+            yield_now().await;
         }
         is_filler
     }

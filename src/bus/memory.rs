@@ -44,9 +44,9 @@ impl Bus for Memory {
         *self.room.borrow()
     }
 
-    async fn room_for(&self, count: impl Fn() -> usize + Send + Sync) {
+    async fn room_for(&self, count: usize) {
         // It cannot fail: this holds the sender.
-        let _ = self.room.subscribe().wait_for(|room| *room >= count()).await;
+        let _ = self.room.subscribe().wait_for(|room| *room >= count).await;
     }
 
     fn waiting(&self) -> usize {

@@ -97,7 +97,7 @@ impl Bus for Nats {
         self.queue.room()
     }
 
-    async fn room_for(&self, count: impl Fn() -> usize + Send + Sync) {
+    async fn room_for(&self, count: usize) {
         self.queue.room_for(count).await;
     }
 

@@ -59,13 +59,12 @@ impl Giver {
         self.queue.send(Item::Mark(told)).await.ok().map(|()| tells)
     }
 
-    /// Waits until there is room for as many messages as `count` says, which is asked again each time
-    /// some have left. Not by reserving: a reservation that waits
+    /// Waits until there is room for `count` messages. Not by reserving: a reservation that waits
     /// takes every place that becomes free, and the calls under way would find none.
-    pub(super) async fn room_for(&self, count: impl Fn() -> usize) {
+    pub(super) async fn room_for(&self, count: usize) {
         loop {
             let left = self.left.notified();
-            if self.room() >= count() {
+            if self.room() >= count {
                 return;
             }
             left.await;
@@ -78,7 +77,7 @@ impl Taker {
     /// and none will come, when it took none.
     pub(super) async fn take(&mut self, batch: &mut Vec<Item>, most: usize) {
         self.queue.recv_many(batch, most).await;
-        if !batch.is_empty() {
+        if (1..most).contains(&batch.len()) {
             // Who is about to give something does so first: what goes out together costs the
             // connection, the server and the system one write.
             yield_now().await;
@@ -111,7 +110,7 @@ mod tests {
         for _ in 0..6 {
             giver.give(message()).expect("room");
         }
-        let mut waiting = std::pin::pin!(giver.room_for(|| 6));
+        let mut waiting = std::pin::pin!(giver.room_for(6));
         assert_eq!(waiting.as_mut().now_or_never(), None, "there is room for four");
         for _ in 0..4 {
             giver.give(message()).expect("the room that there is");

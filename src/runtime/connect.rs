@@ -154,6 +154,7 @@ impl Log {
         if told.is_none_or(|told| told.elapsed() >= DROPPED_EACH) {
             let (connection, count) = (&self.connection, std::mem::take(count));
             *told = Some(Instant::now());
+            // There may have been more: async-nats does not tell of each.
             tracing::error!(connection, count, "messages came faster than they could be refused");
         }
     }

@@ -84,7 +84,7 @@ pub struct Node<S, B> {
     pub(super) options: Options,
     pub(super) clock: Clock,
     pub(super) calls: Arc<Semaphore>,
-    /// How many of them, and of the next, may be under way at this moment.
+    /// How many of them, and of the next, may wait for a processor at this moment.
     pub(super) pace: Pace,
     pub(super) counters: Arc<Counters>,
     /// Requests of other instances, which must not wait for calls: these wait for them.
@@ -334,10 +334,10 @@ impl<S: Store, B: Bus> Node<S, B> {
         self.options.most_under_way().saturating_sub(free)
     }
 
-    /// Waits until there is room for `count` messages beyond what the calls under way may send, or for
-    /// as many as there can be.
+    /// Waits until there is room for `count` messages beyond what all calls that can be under way may
+    /// send, or for as many as there can be: who sends much leaves the queue to the calls.
     pub(super) async fn wait_for_room_beyond(&self, count: usize) {
         let beyond = count.min(ROOM_BEYOND_CALLS);
-        self.bus.room_for(|| self.under_way() * MESSAGES_PER_CALL + beyond).await;
+        self.bus.room_for(self.options.most_under_way() * MESSAGES_PER_CALL + beyond).await;
     }
 }

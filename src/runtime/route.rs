@@ -1,5 +1,6 @@
 //! To whom a call goes: to this instance, to another, or to whoever comes to own its partition.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -80,7 +81,15 @@ impl<S: Store, B: Bus> Node<S, B> {
     #[must_use]
     pub fn taker(self: &Arc<Self>) -> Take {
         let node = Arc::downgrade(self);
-        Arc::new(move |incoming| node.upgrade()?.take(incoming))
+        Arc::new(move |incoming| {
+            let node = node.upgrade()?;
+            // A fault in one is that one's alone: what takes them goes on.
+            let taken = catch_unwind(AssertUnwindSafe(|| node.take(incoming)));
+            taken.unwrap_or_else(|_| {
+                tracing::error!("what came in could not be taken: a panic");
+                None
+            })
+        })
     }
 
     /// Takes in a call by a user, or a request of another instance: it is under way in a task of its
@@ -101,9 +110,15 @@ impl<S: Store, B: Bus> Node<S, B> {
         if matches!(route, Route::There) && incoming.hops < HOPS_MAX {
             return Some(self.passed_on(incoming, partition));
         }
-        let Some(permit) = self.permit(asks.what()) else {
+        // Nobody is told that a notice was refused.
+        let is_notice = incoming.reply_to.is_none() && asks.what() == What::Delivery;
+        let is_time = is_notice || self.pace.admits(taken_us);
+        let Some(permit) = is_time.then(|| self.permit(asks.what())).flatten() else {
             if deliberate::is(Fault::SilentAtTheBound) {
                 return None;
+            }
+            if is_notice {
+                tracing::warn!("another instance's notice was refused: too much is under way");
             }
             let failure = Failure::Overloaded { retry_after_ms: OVERLOADED_RETRY_MS };
             return self.refusal(&incoming, failure);
@@ -111,17 +126,18 @@ impl<S: Store, B: Bus> Node<S, B> {
         // Noted before the task runs: an instance that ends sees what it took to its owner.
         let waiting = (!matches!(route, Route::Here(_))).then(|| self.table.wait());
         let node = self.clone();
+        self.pace.taken();
         // In a box of its own: a task is moved several times on its way, and this one is large.
         self.tasks.spawn(Box::pin(async move {
-            node.pace.note(taken_us, node.clock.steady_us(), node.under_way());
+            node.pace.begins(taken_us, node.clock.steady_us());
             node.go(incoming, addressee, route).await;
             drop((waiting, permit));
         }));
         None
     }
 
-    /// The right to have one more under way, if there are not too many for the processors, and there
-    /// is room for what all of them may send.
+    /// The right to have one more under way, if there are not too many, and there is room for what
+    /// all of them may send.
     fn permit(&self, what: What) -> Option<OwnedSemaphorePermit> {
         let permits = match what {
             What::Delivery => &self.deliveries,
@@ -129,9 +145,8 @@ impl<S: Store, B: Bus> Node<S, B> {
         };
         let permit = permits.clone().try_acquire_owned().ok()?;
         // After it was acquired: of two at the same time, each sees the other.
-        let under_way = self.options.calls_under_way - permits.available_permits();
         let room = self.under_way() * MESSAGES_PER_CALL + ROOM_BEYOND_CALLS;
-        (under_way <= self.pace.bound() && self.bus.room() >= room).then_some(permit)
+        (self.bus.room() >= room).then_some(permit)
     }
 
     /// Handles a call, or a request of another instance, to its end.

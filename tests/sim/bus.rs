@@ -432,8 +432,8 @@ impl Bus for SimBus {
         self.capacity - self.world.lock().seats[self.who].outgoing.len()
     }
 
-    async fn room_for(&self, count: impl Fn() -> usize + Send + Sync) {
-        while self.room() < count() {
+    async fn room_for(&self, count: usize) {
+        while self.room() < count {
             let left = self.world.lock().seats[self.who].left.clone();
             left.notified().await;
         }

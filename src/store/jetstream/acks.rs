@@ -22,8 +22,8 @@ use crate::link::{Connection, Link};
 
 /// Publishes that wait to be handed to the connection; who comes then waits.
 const QUEUED_MAX: usize = 4096;
-/// Publishes that are handed to the connection, and acknowledgements that are passed on, before all
-/// others have their turn.
+/// Publishes that are handed to the connection, and acknowledgements that are passed on, before others
+/// have a turn.
 const IN_A_ROW: usize = 256;
 
 /// A message to be stored.
@@ -174,12 +174,20 @@ impl Acks {
 /// Hands what is published to the connection.
 async fn pump(client: Client, mut queued: mpsc::Receiver<Queued>, waiting: Arc<Waiting>) {
     let inbox = client.new_inbox();
-    let Ok(acks) = client.subscribe(format!("{inbox}.*")).await else { return };
+    let acks = match client.subscribe(format!("{inbox}.*")).await {
+        Ok(acks) => acks,
+        Err(error) => {
+            tracing::error!(%error, "acknowledgements could not be subscribed to");
+            return;
+        }
+    };
     let _reads = AbortOnDrop::new(tokio::spawn(unconstrained(read(acks, waiting.clone()))));
     let mut batch = Vec::with_capacity(IN_A_ROW);
     while queued.recv_many(&mut batch, IN_A_ROW).await > 0 {
-        // Who is about to publish does so first.
-        yield_now().await;
+        if batch.len() < IN_A_ROW {
+            // Who is about to publish does so first.
+            yield_now().await;
+        }
         while batch.len() < IN_A_ROW
             && let Ok(more) = queued.try_recv()
         {
