@@ -64,22 +64,21 @@ fn replaced(document: &str, table: &str) -> Result<String, String> {
     Ok(format!("{before}{BEGIN}\n\n{table}\n{END}{after}"))
 }
 
+/// A section for each peerd, server and machine that rows were measured with.
 fn table(rows: &[Row]) -> String {
-    let mut text = String::new();
-    let mut same: Vec<&Row> = Vec::new();
+    let mut alike: Vec<Vec<&Row>> = Vec::new();
     for row in rows {
-        let is_same = |other: &&Row| {
+        let is_like = |other: &&Row| {
             other.release == row.release
                 && other.nats_server == row.nats_server
                 && other.machine == row.machine
         };
-        if !same.first().is_none_or(is_same) {
-            text.push_str(&section(&same));
-            same.clear();
+        match alike.iter_mut().find(|rows| rows.first().is_some_and(is_like)) {
+            Some(rows) => rows.push(row),
+            None => alike.push(vec![row]),
         }
-        same.push(row);
     }
-    text + &section(&same)
+    alike.iter().map(|rows| section(rows)).collect::<Vec<_>>().join("\n")
 }
 
 /// The rows that were measured on the same.
