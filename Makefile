@@ -32,7 +32,7 @@ run: ## start nats-server and peerd on free ports, leave them running until Ctrl
 	@cargo build --locked --bin peerd --example run
 	@$(with_nats) cargo run --quiet --locked --example run
 
-test: test-rust test-python ## all tests, each against a nats-server of its own
+test: test-rust test-python demo ## all tests, each against a nats-server of its own, and the demo
 
 test-rust: ## the Rust tests
 	$(with_nats) cargo test --locked

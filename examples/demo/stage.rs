@@ -61,6 +61,8 @@ pub(crate) struct Person {
     pub(crate) name: &'static str,
     pub(crate) side: Side,
     pub(crate) events: Events,
+    /// Whether peerd has died: it may then tell again what it told shortly before.
+    pub(crate) hears_again: bool,
     /// The texts that this person has sent to the other, as history should show them.
     pub(crate) said: Vec<String>,
 }
@@ -68,7 +70,7 @@ pub(crate) struct Person {
 impl Person {
     async fn new(client: &Client, name: &'static str, side: Side) -> Self {
         let events = client.events(name).await;
-        Self { name, side, events, said: Vec::new() }
+        Self { name, side, events, hears_again: false, said: Vec::new() }
     }
 
     /// Exactly these events come next; each is shown as it comes.
@@ -79,7 +81,12 @@ impl Person {
     ) -> Result<Vec<Event>, Failed> {
         let mut events = Vec::new();
         for name in names {
-            let event = self.events.next().await;
+            let mut event = self.events.next().await;
+            while self.hears_again && is_told_again(&event) {
+                let again = format!("  ({} told again)", event.name);
+                screen.say(self.side, Look::Dim, &again);
+                event = self.events.next().await;
+            }
             show(screen, self.side, &event);
             same(&format!("the next event of {}", self.name), &event.name.as_str(), name)?;
             events.push(event);
@@ -242,6 +249,11 @@ impl Stage {
         }
         Ok(killed.elapsed())
     }
+}
+
+/// Whether an event tells of no change.
+fn is_told_again(event: &Event) -> bool {
+    event.body["revision"] == event.body["previousRevision"]
 }
 
 /// `type` of a command message.

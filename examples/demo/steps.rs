@@ -234,6 +234,7 @@ pub(crate) async fn kill(stage: &mut Stage) -> Shown {
     // As a client does that has lost its server: listen anew, and go on.
     stage.alice.events = stage.client.events("alice").await;
     stage.bob.events = stage.client.events("bob").await;
+    (stage.alice.hears_again, stage.bob.hears_again) = (true, true);
     let message = json!({ "type": 1, "message": "Still here? ¡Aquí seguimos! 🎉" });
     stage.send(Side::Left, &message, &[RECEIVED, CHANGED, TOTAL]).await?;
     let message = json!({ "type": 1, "message": "Als wäre nichts gewesen." });
