@@ -60,8 +60,7 @@ impl Clock {
     /// The time.
     #[must_use]
     pub fn now(&self) -> Now {
-        let steady_us = self.steady_us();
-        Now { wall_ms: self.wall_at(steady_us), steady_us }
+        Now { wall_ms: self.wall_ms(), steady_us: self.steady_us() }
     }
 
     /// The wall clock alone, in milliseconds since 1970.
@@ -69,15 +68,8 @@ impl Clock {
     pub fn wall_ms(&self) -> u64 {
         match self.wall {
             Wall::System => system_ms(),
-            Wall::Simulated(_) | Wall::Set(_) => self.wall_at(self.steady_us()),
-        }
-    }
-
-    fn wall_at(&self, steady_us: u64) -> u64 {
-        match self.wall {
-            Wall::System => system_ms(),
-            Wall::Simulated(began_ms) => began_ms + steady_us / 1000,
-            Wall::Set(began_ms) => began_ms.load(Ordering::Relaxed) + steady_us / 1000,
+            Wall::Simulated(began_ms) => began_ms + self.steady_us() / 1000,
+            Wall::Set(began_ms) => began_ms.load(Ordering::Relaxed) + self.steady_us() / 1000,
         }
     }
 }

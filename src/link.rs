@@ -3,7 +3,8 @@
 use std::future::Future;
 
 use async_nats::{Client, Event};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+use tokio::task::yield_now;
 use tokio::time::Instant;
 
 /// A connection and its state.
@@ -11,6 +12,22 @@ use tokio::time::Instant;
 pub(crate) struct Connection {
     pub(crate) client: Client,
     pub(crate) link: Link,
+}
+
+/// Takes up to `most` of what waits to go out into an empty batch, in order; waits for the first.
+/// None is left, and none will come, when it took none.
+pub(crate) async fn gather<T>(queue: &mut mpsc::Receiver<T>, batch: &mut Vec<T>, most: usize) {
+    queue.recv_many(batch, most).await;
+    if (1..most).contains(&batch.len()) {
+        // Who is about to give something does so first: what goes out together costs the connection,
+        // the server and the system one write.
+        yield_now().await;
+    }
+    while batch.len() < most
+        && let Ok(more) = queue.try_recv()
+    {
+        batch.push(more);
+    }
 }
 
 /// The state of a connection.

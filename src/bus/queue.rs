@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::task::yield_now;
 
 use super::{Full, Outgoing};
+use crate::link::gather;
 
 /// What is in the queue.
 #[derive(Debug)]
@@ -73,20 +73,9 @@ impl Giver {
 }
 
 impl Taker {
-    /// Takes up to `most` messages into an empty batch, in order; waits for the first. None are left,
-    /// and none will come, when it took none.
+    /// Takes up to `most` messages, as [`gather`] does.
     pub(super) async fn take(&mut self, batch: &mut Vec<Item>, most: usize) {
-        self.queue.recv_many(batch, most).await;
-        if (1..most).contains(&batch.len()) {
-            // Who is about to give something does so first: what goes out together costs the
-            // connection, the server and the system one write.
-            yield_now().await;
-        }
-        while batch.len() < most
-            && let Ok(item) = self.queue.try_recv()
-        {
-            batch.push(item);
-        }
+        gather(&mut self.queue, batch, most).await;
         self.left.notify_waiters();
     }
 }

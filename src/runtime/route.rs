@@ -113,7 +113,8 @@ impl<S: Store, B: Bus> Node<S, B> {
         // Nobody is told that a notice was refused.
         let is_notice = incoming.reply_to.is_none() && asks.what() == What::Delivery;
         let is_time = is_notice || self.pace.admits(taken_us);
-        let Some(permit) = is_time.then(|| self.permit(asks.what())).flatten() else {
+        let permit = if is_time { self.permit(asks.what()) } else { None };
+        let Some(permit) = permit else {
             if deliberate::is(Fault::SilentAtTheBound) {
                 return None;
             }

@@ -114,7 +114,7 @@ pub(crate) fn start(world: &Arc<World>) -> Instance {
                 let Some(incoming) = next(&mut arriving).await else { return };
                 world.gate(who).await;
                 if let Some(answer) = node.take(incoming) {
-                    world.pass_by(who, answer).await;
+                    world.pass_by(who, answer);
                 }
             }
         }

@@ -18,7 +18,7 @@ use tokio::task::{unconstrained, yield_now};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle as AbortOnDrop;
 
-use crate::link::{Connection, Link};
+use crate::link::{Connection, Link, gather};
 
 /// Publishes that wait to be handed to the connection; who comes then waits.
 const QUEUED_MAX: usize = 4096;
@@ -183,15 +183,10 @@ async fn pump(client: Client, mut queued: mpsc::Receiver<Queued>, waiting: Arc<W
     };
     let _reads = AbortOnDrop::new(tokio::spawn(unconstrained(read(acks, waiting.clone()))));
     let mut batch = Vec::with_capacity(IN_A_ROW);
-    while queued.recv_many(&mut batch, IN_A_ROW).await > 0 {
-        if batch.len() < IN_A_ROW {
-            // Who is about to publish does so first.
-            yield_now().await;
-        }
-        while batch.len() < IN_A_ROW
-            && let Ok(more) = queued.try_recv()
-        {
-            batch.push(more);
+    loop {
+        gather(&mut queued, &mut batch, IN_A_ROW).await;
+        if batch.is_empty() {
+            return;
         }
         for Queued { number, publish } in batch.drain(..) {
             // What was given up, or was to go out on a connection that is lost, is not sent.
