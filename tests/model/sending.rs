@@ -43,6 +43,12 @@ fn received(message: &Message) -> Value {
     })
 }
 
+/// A repeat has the first answer again, and nobody is told anything.
+fn repeated(from: usize, first: &Message) -> Expected {
+    let reply = json!({ "message": show_message(from, first) });
+    Expected { reply: Reply::Repeated(reply), ..Expected::good(Value::Null, Vec::new()) }
+}
+
 impl Model {
     /// Checks, in order: parameters, the sender's rate, the receiver's rules, repeats.
     pub(crate) fn send(
@@ -58,7 +64,8 @@ impl Model {
             return Ok(Expected::refused(INVALID_PARAMETER));
         }
         if let Some(refused) = self.over_the_rate(from, draft, now_ms, observed) {
-            return Ok(refused);
+            let first = self.known_over_the_rate(from, to, draft, now_ms, observed);
+            return Ok(first.map_or(refused, |first| repeated(from, &first)));
         }
         if self.setup.require_known_receiver && !self.state.users[to].ever_logged_in {
             return Ok(Expected::refused((6_000_204, "target_not_found")));
@@ -72,9 +79,7 @@ impl Model {
             if !is_same {
                 return Ok(Expected::refused((6_000_001, "local_message_id_reused")));
             }
-            let reply = json!({ "message": show_message(from, &first) });
-            let nothing = Expected::good(Value::Null, Vec::new());
-            return Ok(Expected { reply: Reply::Repeated(reply), ..nothing });
+            return Ok(repeated(from, &first));
         }
         self.store(from, to, draft, config, now_ms, observed)
     }
@@ -116,6 +121,25 @@ impl Model {
         let (code, reason) = RATE_LIMITED;
         let reply = Reply::Refused { code, reason, retry_after_ms: Some(retry_after_ms) };
         Some(Expected { reply, ..Expected::good(Value::Null, Vec::new()) })
+    }
+
+    /// The message that a send over the rate repeats: it is answered as far as memory knows.
+    fn known_over_the_rate(
+        &self,
+        from: usize,
+        to: usize,
+        draft: &Draft,
+        now_ms: u64,
+        observed: &Observed,
+    ) -> Option<Message> {
+        let first = self.used_before(from, to, draft, &Config::default(), now_ms)?;
+        let may_be_forgotten =
+            self.is_forgetful() || self.restarted_ms.is_some_and(|at| first.at_ms <= at);
+        let is_refused = observed.reply["reason"] == RATE_LIMITED.1;
+        let is_same = !is_command(draft)
+            && first.content == content(draft.kind, draft.variant)
+            && first.extended == extended_data(draft);
+        (is_same && !(may_be_forgotten && is_refused)).then_some(first)
     }
 
     /// The newest message with the draft's local ID, as far back as repeats are recognized.
