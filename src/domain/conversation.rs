@@ -254,6 +254,26 @@ impl Conversation {
         self.adopt_head(Direction::Receive, head);
     }
 
+    /// Takes in a message that the store has acknowledged. Answers what the user is told of the
+    /// conversation; `name` is the other's.
+    pub fn take_in(
+        &mut self,
+        direction: Direction,
+        message: &Arc<Message>,
+        head: Head,
+        name: &str,
+    ) -> (ConversationEvent, ConversationView) {
+        let event =
+            if self.has_messages() { ConversationEvent::Updated } else { ConversationEvent::Added };
+        self.adopt_head(direction, head);
+        let newest = self.newest_with(message);
+        let other = match direction {
+            Direction::Send => &message.receiver,
+            Direction::Receive => &message.sender,
+        };
+        (event, ConversationView::new(other, name, self, Some(newest)))
+    }
+
     /// Takes a head that the store has, if it is newer than the one at hand.
     pub fn adopt_head(&mut self, direction: Direction, head: Head) {
         let slot = match direction {

@@ -24,6 +24,8 @@ impl User {
             // They ended by idling: nobody is there to be told.
             account.sessions.clear();
         }
+        // No more room than it needs: most users have one session, and there are many users.
+        account.sessions.reserve_exact(1);
         account.sessions.push(session);
         let surplus = account.sessions.len().saturating_sub(limits.max_sessions);
         let kicked = account.sessions.drain(..surplus).collect();

@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use super::clock::{KeyClock, Lane};
-use super::conversation::{ConversationView, Head, Mark, PagePointers};
+use super::conversation::{Head, Mark, PagePointers};
 use super::event::{Event, Told};
 use super::id::{Partition, UserId};
 use super::limits::Limits;
 use super::message::{Direction, Message};
 use super::rejection::Rejection;
 use super::repeats::{Known, Repeat};
-use super::send::{Delivery, first_or_later};
+use super::send::Delivery;
 use super::user::User;
 use crate::deliberate::{self, Fault};
 
@@ -160,24 +160,21 @@ impl User {
     /// The receiver's view after the store has acknowledged a message. `name` is the sender's.
     pub fn receive(&mut self, message: &Arc<Message>, head: Head, name: &str) -> Told {
         let other = &message.sender;
-        let event = first_or_later(self, other);
-        let newest = self.update(other, |conversation| {
-            conversation.adopt_head(Direction::Receive, head);
+        let (changed, is_muted) = self.update(other, |conversation| {
             conversation.told_seq = conversation.told_seq.max(head.stream_seq);
-            conversation.newest_with(message)
+            let changed = conversation.take_in(Direction::Receive, message, head, name);
+            (changed, conversation.is_muted())
         });
         let revision = self.advance(message.key);
-        let conversation = &self.conversations[other];
-        let view = ConversationView::new(other, name, conversation, Some(newest));
         let mut events = vec![
             Event::PeerMessageReceived {
                 messages: vec![message.clone()],
                 from: other.clone(),
                 offline: false,
             },
-            Event::ConversationChanged(vec![(event, view)]),
+            Event::ConversationChanged(vec![changed]),
         ];
-        if !conversation.is_muted() {
+        if !is_muted {
             events.push(Event::TotalChanged(self.totals));
         }
         Told { revision, events }

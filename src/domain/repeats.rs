@@ -1,7 +1,10 @@
 //! What one sender sent to one receiver lately, so that a repeat is recognized.
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::collections::VecDeque;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::LazyLock;
+
+use hashbrown::HashTable;
 
 use super::id::LocalMessageId;
 
@@ -30,9 +33,14 @@ impl Repeat {
 }
 
 fn hash(local_id: &LocalMessageId) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    local_id.hash(&mut hasher);
-    hasher.finish()
+    // With a key that nobody knows: senders choose their IDs, and could have them collide.
+    static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    KEY.hash_one(local_id)
+}
+
+/// Where the one with this number is, so many of those before having been forgotten.
+const fn place_of(number: u32, forgotten: u32) -> usize {
+    number.wrapping_sub(forgotten) as usize
 }
 
 /// What is known of a local message ID.
@@ -54,11 +62,11 @@ const SCANNED: usize = 32;
 #[derive(Clone, Debug, Default)]
 pub struct Repeats {
     recent: VecDeque<Repeat>,
-    /// How many were ever taken off the front of `recent`.
-    forgotten: u64,
-    /// The newest of each local message ID, counted from the first that ever was. Empty while there
-    /// are few, as there mostly are.
-    index: HashMap<u64, u64>,
+    /// How many were ever taken off the front of `recent`. It wraps.
+    forgotten: u32,
+    /// The newest of each local message ID, counted from the first that ever was, as `forgotten` is.
+    /// Empty while there are few, as there mostly are.
+    index: HashTable<u32>,
     /// Nothing that was stored at or after this time is missing; `None` when nothing is known yet.
     complete_since_ms: Option<u64>,
 }
@@ -77,7 +85,7 @@ impl Repeats {
         let newest = read_back.last().map_or(0, |repeat| repeat.stream_seq);
         self.recent = read_back.into();
         self.recent.extend(noted.into_iter().filter(|repeat| repeat.stream_seq > newest));
-        self.index = HashMap::new();
+        self.index = HashTable::new();
         self.index_if_many();
         self.complete_since_ms = Some(since_ms);
     }
@@ -89,29 +97,47 @@ impl Repeats {
         if self.index.is_empty() {
             self.index_if_many();
         } else {
-            let number = self.forgotten + (self.recent.len() as u64 - 1);
-            self.index.insert(repeat.local_id_hash, number);
+            self.index_one(self.recent.len() - 1);
         }
     }
 
     fn index_if_many(&mut self) {
         if self.recent.len() > SCANNED {
-            let numbered = (self.forgotten..).zip(&self.recent);
-            self.index = numbered.map(|(number, repeat)| (repeat.local_id_hash, number)).collect();
+            self.index = HashTable::with_capacity(self.recent.len());
+            (0..self.recent.len()).for_each(|place| self.index_one(place));
         }
+    }
+
+    /// Has the index know the one at this place in `recent`.
+    fn index_one(&mut self, place: usize) {
+        let Self { recent, forgotten, index, .. } = self;
+        let Some(local_id_hash) = recent.get(place).map(|repeat| repeat.local_id_hash) else {
+            return;
+        };
+        let number = forgotten.wrapping_add(u32::try_from(place).unwrap_or(u32::MAX));
+        let hash_of = |number: &u32| {
+            let repeat = recent.get(place_of(*number, *forgotten));
+            repeat.map_or(0, |repeat| repeat.local_id_hash)
+        };
+        let is_same = |number: &u32| hash_of(number) == local_id_hash;
+        index
+            .entry(local_id_hash, is_same, hash_of)
+            .and_modify(|known| *known = number)
+            .or_insert(number);
     }
 
     /// Forgets what is older than `oldest_ms`.
     pub fn forget_before(&mut self, oldest_ms: u64) {
         while self.recent.front().is_some_and(|repeat| repeat.timestamp_ms < oldest_ms) {
             let Some(repeat) = self.recent.pop_front() else { break };
-            if self.index.get(&repeat.local_id_hash) == Some(&self.forgotten) {
-                self.index.remove(&repeat.local_id_hash);
+            let is_it = |number: &u32| *number == self.forgotten;
+            if let Ok(indexed) = self.index.find_entry(repeat.local_id_hash, is_it) {
+                indexed.remove();
             }
-            self.forgotten += 1;
+            self.forgotten = self.forgotten.wrapping_add(1);
         }
         if self.recent.len() < SCANNED / 2 {
-            self.index = HashMap::new();
+            self.index = HashTable::new();
         }
         self.complete_since_ms = self.complete_since_ms.map(|since| since.max(oldest_ms));
         if self.recent.is_empty() && self.recent.capacity() > 16 {
@@ -128,12 +154,13 @@ impl Repeats {
     #[must_use]
     pub fn find(&self, local_id: &LocalMessageId, fingerprint: u64, oldest_ms: u64) -> Known {
         let local_id_hash = hash(local_id);
+        let is_same = |repeat: &&Repeat| repeat.local_id_hash == local_id_hash;
         let newest = if self.index.is_empty() {
-            self.recent.iter().rev().find(|repeat| repeat.local_id_hash == local_id_hash)
+            self.recent.iter().rev().find(is_same)
         } else {
-            let number = self.index.get(&local_id_hash);
-            let place = number.and_then(|number| usize::try_from(number - self.forgotten).ok());
-            place.and_then(|place| self.recent.get(place))
+            let numbered = |number: &u32| self.recent.get(place_of(*number, self.forgotten));
+            let is_its = |number: &u32| numbered(number).as_ref().is_some_and(is_same);
+            self.index.find(local_id_hash, is_its).and_then(numbered)
         };
         match newest.filter(|repeat| repeat.timestamp_ms >= oldest_ms) {
             None => Known::No,
@@ -191,6 +218,29 @@ mod tests {
         let read_back = (0..200).map(|number| Repeat::new(&name(number), number, number, number));
         repeats.complete(0, read_back.collect());
         assert_eq!(repeats.find(&name(17), 17, 0), Known::Same(17));
+    }
+
+    #[test]
+    fn the_numbers_of_the_index_may_wrap() {
+        let mut repeats = Repeats { forgotten: u32::MAX - 20, ..Repeats::default() };
+        let name = |number: u64| id(&number.to_string());
+        for number in 0..400_u64 {
+            let (at, oldest) = (number, number.saturating_sub(99));
+            repeats.note(Repeat::new(&name(number), number, at, number), oldest);
+            let [oldest, gone] = [oldest, oldest.wrapping_sub(1)];
+            assert_eq!(repeats.find(&name(number), number, 0), Known::Same(number));
+            assert_eq!(repeats.find(&name(oldest), oldest, 0), Known::Same(oldest), "{number}");
+            assert_eq!(repeats.find(&name(gone), gone, 0), Known::No, "{number}");
+        }
+        assert_eq!(repeats.index.len(), 100);
+        // What is read back is numbered on from there.
+        let read_back = (0..100).map(|number| Repeat::new(&name(number), 7, 1000, number));
+        repeats.complete(1000, read_back.collect());
+        repeats.note(Repeat::new(&name(5), 8, 2000, 500), 1000);
+        assert_eq!(repeats.find(&name(5), 8, 0), Known::Same(500));
+        repeats.forget_before(2000);
+        assert_eq!(repeats.find(&name(6), 7, 0), Known::No);
+        assert_eq!(repeats.find(&name(5), 8, 0), Known::Same(500));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::content::Content;
-use super::conversation::{ConversationEvent, ConversationView, Head, Settings};
+use super::conversation::{Head, Settings};
 use super::event::{Event, Told};
 use super::id::{OrderKey, UserId};
 use super::limits::{EXTENDED_DATA_MAX_BYTES, Limits};
@@ -163,21 +163,9 @@ impl User {
     /// The sender's view after the store has acknowledged a message. `name` is the receiver's.
     pub fn sent(&mut self, message: &Arc<Message>, head: Head, name: &str) -> Told {
         let other = &message.receiver;
-        let event = first_or_later(self, other);
-        let newest = self.update(other, |conversation| {
-            conversation.adopt_head(Direction::Send, head);
-            conversation.newest_with(message)
-        });
+        let changed =
+            self.update(other, |known| known.take_in(Direction::Send, message, head, name));
         let revision = self.advance(message.key);
-        let view = ConversationView::new(other, name, &self.conversations[other], Some(newest));
-        Told { revision, events: vec![Event::ConversationChanged(vec![(event, view)])] }
-    }
-}
-
-/// Added for the first message of a conversation, Updated after.
-pub(super) fn first_or_later(user: &User, other: &UserId) -> ConversationEvent {
-    match user.conversations.get(other) {
-        Some(conversation) if conversation.has_messages() => ConversationEvent::Updated,
-        _ => ConversationEvent::Added,
+        Told { revision, events: vec![Event::ConversationChanged(vec![changed])] }
     }
 }

@@ -1,6 +1,6 @@
 //! All that an owner holds of one user.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use super::blocklist::Blocklist;
 use super::conversation::{Conversation, Settings};
@@ -124,7 +124,7 @@ impl User {
 
     /// Changes one conversation and keeps the totals right.
     pub fn update<R>(&mut self, other: &UserId, change: impl FnOnce(&mut Conversation) -> R) -> R {
-        let conversation = self.conversations.entry(other.clone()).or_default();
+        let conversation = self.conversations.entry_ref(other).or_default();
         let share = |conversation: &Conversation| {
             let unread = conversation.unread();
             let is_muted = conversation.is_muted() && !deliberate::is(Fault::MutedCounts);

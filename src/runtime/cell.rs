@@ -1,10 +1,10 @@
 //! A user in memory: the state, and who may touch it when.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use hashbrown::HashMap;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, timeout_at};
 
@@ -161,7 +161,7 @@ impl UserCell {
         sender: &UserId,
         deadline: Instant,
     ) -> Result<Turn, Failure> {
-        let mutex = self.turns().entry(sender.clone()).or_default().clone();
+        let mutex = self.turns().entry_ref(sender).or_default().clone();
         let mut turn = Turn { receiver: self.clone(), sender: sender.clone(), mutex, guard: None };
         let guard = timeout_at(deadline, turn.mutex.clone().lock_owned()).await;
         turn.guard = Some(guard.map_err(|_| Failure::StoreUnavailable)?);

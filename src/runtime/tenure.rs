@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use hashbrown::DefaultHashBuilder;
 use indexmap::IndexMap;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -61,7 +62,7 @@ pub(super) struct Tenure {
 /// Users in memory, and where the sweep for those to forget stands.
 #[derive(Default)]
 struct Users {
-    cells: IndexMap<UserId, Arc<UserCell>>,
+    cells: IndexMap<UserId, Arc<UserCell>, DefaultHashBuilder>,
     hand: usize,
 }
 

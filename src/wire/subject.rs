@@ -16,6 +16,9 @@ impl Token {
     #[must_use]
     pub fn of(user: &UserId) -> Self {
         use fmt::Write as _;
+        if user.as_str().bytes().all(is_unreserved) {
+            return Self(user.as_str().to_owned());
+        }
         let mut token = String::with_capacity(user.as_str().len());
         for byte in user.as_str().bytes() {
             if is_unreserved(byte) {
@@ -254,8 +257,10 @@ impl Subjects {
         // Longer than the five tokens and what is between them.
         let length = self.prefix.len() + receiver.as_str().len() + sender.as_str().len() + 16;
         let mut subject = String::with_capacity(length);
+        subject.extend([self.prefix.as_str(), ".log."]);
         // Writing to a String cannot fail.
-        let _ = write!(subject, "{}.log.{partition}.{receiver}.{sender}", self.prefix);
+        let _ = write!(subject, "{partition}");
+        subject.extend([".", receiver.as_str(), ".", sender.as_str()]);
         subject
     }
 

@@ -13,6 +13,8 @@ use crate::domain::rejection::Rejection;
 const DEPTH_MAX: usize = 24;
 /// Most values of a body, so that a small body cannot become a large tree.
 const VALUES_MAX: usize = 20_000;
+/// As many fields as most objects have: so many are compared with each other one by one.
+const FEW_FIELDS: usize = 8;
 
 /// A value of a body.
 #[derive(Clone, Debug, PartialEq)]
@@ -158,9 +160,14 @@ impl<'de> Visitor<'de> for Seed<'_> {
 
 /// An object, unless it has a field twice: two services must not read one body in two ways.
 fn object<'a>(fields: Vec<(Cow<'a, str>, Value<'a>)>) -> Option<Value<'a>> {
-    let mut names: Vec<&str> = fields.iter().map(|(name, _)| &**name).collect();
-    names.sort_unstable();
-    let is_unique = names.windows(2).all(|pair| pair[0] != pair[1]);
+    let is_unique = if fields.len() <= FEW_FIELDS {
+        let mut before = (0..).zip(&fields);
+        before.all(|(count, (name, _))| fields.iter().take(count).all(|(known, _)| known != name))
+    } else {
+        let mut names: Vec<&str> = fields.iter().map(|(name, _)| &**name).collect();
+        names.sort_unstable();
+        names.windows(2).all(|pair| pair[0] != pair[1])
+    };
     is_unique.then_some(Value::Object(fields))
 }
 
@@ -173,7 +180,7 @@ mod packed {
     use rmp::Marker;
     use rmp::decode::{RmpRead as _, read_marker};
 
-    use super::{Value, object};
+    use super::{FEW_FIELDS, Value, object};
 
     /// Reads a value off the front of `rest`. `depth` and `left` bound nesting and values.
     pub(super) fn read<'a>(
@@ -254,7 +261,8 @@ mod packed {
         Some(Value::Text(Cow::Borrowed(text)))
     }
 
-    // The lengths that lists and maps claim are not believed: memory grows with what is there.
+    // The lengths that lists and maps claim are not believed beyond a few: memory grows with what
+    // is there.
 
     fn list<'a>(
         rest: &mut &'a [u8],
@@ -277,7 +285,7 @@ mod packed {
         left: &Cell<usize>,
     ) -> Option<Value<'a>> {
         let depth = depth.checked_sub(1)?;
-        let mut fields = Vec::new();
+        let mut fields = Vec::with_capacity(length.min(FEW_FIELDS));
         for _ in 0..length {
             let Value::Text(name) = read(rest, depth, left)? else { return None };
             fields.push((name, read(rest, depth, left)?));
@@ -326,6 +334,19 @@ mod tests {
     fn what_is_not_one_value_is_refused() {
         for bad in ["{", "{} {}", "nul", "{\"a\":1,\"a\":2}"] {
             assert!(Value::decode(Encoding::Json, bad.as_bytes()).is_err(), "{bad}");
+        }
+        // Few fields and many: they are compared in different ways.
+        for count in [2, FEW_FIELDS, FEW_FIELDS + 1, 3 * FEW_FIELDS] {
+            let field = |number: usize| format!("\"f{number}\":0");
+            let mut fields: Vec<String> = (0..count).map(field).collect();
+            let good = format!("{{{}}}", fields.join(","));
+            assert!(both(&good).iter().all(Result::is_ok), "{good}");
+            for (one, other) in [(0, count - 1), (count - 2, count - 1), (0, 1)] {
+                let kept = std::mem::replace(&mut fields[other], field(one));
+                let bad = format!("{{{}}}", fields.join(","));
+                assert!(Value::decode(Encoding::Json, bad.as_bytes()).is_err(), "{bad}");
+                fields[other] = kept;
+            }
         }
         let bad: [&[u8]; 8] = [
             &[0xc1],

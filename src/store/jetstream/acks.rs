@@ -4,7 +4,6 @@
 //! itself. Here, what several calls publish at the same time is handed to the connection together,
 //! so that it goes out in one write; and one task sees for all of them that the connection is lost.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_nats::client::PublishErrorKind;
@@ -13,6 +12,7 @@ use async_nats::message::OutboundMessage;
 use async_nats::{Client, HeaderMap, Message, StatusCode, Subject, Subscriber};
 use bytes::Bytes;
 use futures::StreamExt as _;
+use hashbrown::HashMap;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{unconstrained, yield_now};
 use tokio::time::{Instant, timeout_at};

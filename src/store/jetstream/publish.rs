@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{HeaderMap, Subject};
+use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
+use async_nats::{HeaderMap, HeaderName, HeaderValue, Subject};
 use bytes::Bytes;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep_until};
@@ -13,7 +14,7 @@ use crate::link::Connection;
 use crate::store::AppendError;
 
 /// The place at which the subject must end for a publish to be stored.
-pub(super) const EXPECTED_LAST: &str = "Nats-Expected-Last-Subject-Sequence";
+pub(super) const EXPECTED_LAST: HeaderName = NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 /// The subject does not end at the expected sequence.
 const WRONG_LAST_SEQUENCE: u32 = 10071;
 /// Another publish on the subject is in flight (replicated streams).
@@ -91,7 +92,7 @@ impl Backoff {
 /// The headers of a message that is stored where its subject ends at `expected_seq`.
 pub(super) fn expecting(expected_seq: u64) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    headers.insert(EXPECTED_LAST, expected_seq.to_string());
+    headers.insert(EXPECTED_LAST, HeaderValue::from(expected_seq));
     headers
 }
 
