@@ -73,6 +73,14 @@ impl Head {
         matches!(direction, Direction::Send) || seq <= self.mark.seq
     }
 
+    /// How many messages its page has up to this one. Where retention had emptied the log, and
+    /// counting went on above it, the page may begin later, and have fewer.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "a remainder of 32 fits")]
+    pub const fn in_page(&self) -> usize {
+        (self.mark.seq.saturating_sub(1) % PAGE_MESSAGES as u64) as usize + 1
+    }
+
     /// The pointers that the message after this one carries. 0 as `first` means "this message":
     /// a record that opens a page cannot know its own place before it is stored.
     #[must_use]
@@ -383,6 +391,7 @@ mod tests {
     fn a_page_opens_after_32_messages_and_points_to_the_one_before() {
         assert_eq!(head(31, 0).next_pointers(), PagePointers { first: 10, previous: 0 });
         assert_eq!(head(32, 0).next_pointers(), PagePointers { first: 0, previous: 10 });
+        assert_eq!([1, 31, 32, 33].map(|seq| head(seq, 0).in_page()), [1, 31, 32, 1]);
     }
 
     #[test]

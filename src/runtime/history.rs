@@ -90,6 +90,9 @@ struct Backward {
     below: OrderKey,
     /// The next pages to read.
     next: Option<PagePointers>,
+    /// How many messages the first of these has, if that is known: where they are enough, the page
+    /// before it is not read.
+    in_first: usize,
 }
 
 /// Reading one side towards newer messages.
@@ -158,7 +161,7 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
         while messages.len() < count {
             for cursor in &mut cursors {
                 while cursor.buffer.is_empty() && cursor.next.is_some() {
-                    self.fill_backward(cursor).await?;
+                    self.fill_backward(cursor, count - messages.len()).await?;
                 }
             }
             let newest = cursors
@@ -229,19 +232,25 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
     ) -> Result<Backward, LoadError> {
         let below = before.unwrap_or(OrderKey(u64::MAX));
         let known = known.iter().find(|(direction, _)| *direction == side.direction);
-        let next = if below > side.head.key {
-            Some(side.head.page)
+        let (next, in_first) = if below > side.head.key {
+            (Some(side.head.page), side.head.in_page())
         } else if let Some((_, next)) = known {
-            *next
+            (*next, 0)
         } else {
-            self.seek(side, below).await?
+            (self.seek(side, below).await?, 0)
         };
-        Ok(Backward { side: side.clone(), buffer: VecDeque::new(), below, next })
+        Ok(Backward { side: side.clone(), buffer: VecDeque::new(), below, next, in_first })
     }
 
-    async fn fill_backward(&mut self, cursor: &mut Backward) -> Result<(), LoadError> {
+    /// Reads the next pages, for so many messages.
+    async fn fill_backward(
+        &mut self,
+        cursor: &mut Backward,
+        wanted: usize,
+    ) -> Result<(), LoadError> {
         let Some(page) = cursor.next.take() else { return Ok(()) };
-        let start = if page.previous > 0 { page.previous } else { page.first };
+        let is_enough = std::mem::take(&mut cursor.in_first) >= wanted;
+        let start = if page.previous > 0 && !is_enough { page.previous } else { page.first };
         let mut found = self.read(&cursor.side, Start::Seq(start), TWO_PAGES).await?;
         let Some(oldest) = found.first() else { return Ok(()) };
         let is_progress = oldest.key() < cursor.below || oldest.stream_seq == start;
