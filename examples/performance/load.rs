@@ -17,6 +17,8 @@ const SENDERS: &str = "1000";
 const MANY_PAIRS: &str = "4096";
 /// By when a call that is too many must have been told so, in milliseconds.
 const OVERLOADED_MS: f64 = 50.0;
+/// Repeats are known for so long that a round is much longer.
+const SHORT_REPEAT_WINDOW: (&str, &str) = ("PEERD__LIMITS__REPEAT_WINDOW_MS", "1000");
 /// A round may end with so much of the memory with which the first one began, and count as flat.
 const FLAT: f64 = 1.1;
 
@@ -33,6 +35,12 @@ async fn beside_floor(stage: &Stage, effort: &Effort, arguments: &[&str]) -> Res
     let rounds: Vec<&str> = rounds.iter().map(String::as_str).collect();
     let arguments = [&["--floor", "--pairs", PAIRS], rounds.as_slice(), arguments].concat();
     run(stage, effort, &arguments).await
+}
+
+/// Offers twice the top rate.
+async fn twice(stage: &Stage, effort: &Effort, top: f64) -> Result<Value, String> {
+    let rate = format!("{:.0}", 2.0 * top);
+    run(stage, effort, &["--pairs", MANY_PAIRS, "--rate", &rate]).await
 }
 
 /// A figure of each round of one side.
@@ -52,6 +60,7 @@ fn ratio(report: &Value, pointer: &str, unit: &str) -> (Measured, String) {
 }
 
 const PER_SECOND: &str = "/acceptedPerSecond";
+const MEMORY: &str = "/service/memoryBytesMost";
 
 /// Throughput against the floor; on one server with peerd's CPU time beside it.
 pub(crate) async fn throughput(effort: &Effort, kind: Kind) -> Result<Vec<Figure>, String> {
@@ -167,13 +176,11 @@ pub(crate) async fn overload(effort: &Effort) -> Result<Vec<Figure>, String> {
     let (mut goodput, mut refused_ms, mut memory) = (Vec::new(), Vec::new(), Vec::new());
     let (mut tops, mut silent) = (Vec::new(), 0);
     for _ in 0..effort.rounds {
-        let pairs = ["--pairs", MANY_PAIRS];
-        let top = run(&stage, effort, &pairs).await?;
+        let top = run(&stage, effort, &["--pairs", MANY_PAIRS]).await?;
         let top = median(&each(&top, "peerd", PER_SECOND));
-        let rate = format!("{:.0}", 2.0 * top);
-        let report = run(&stage, effort, &[&pairs[..], &["--rate", &rate]].concat()).await?;
+        let report = twice(&stage, effort, top).await?;
         goodput.push(median(&each(&report, "peerd", PER_SECOND)) / top);
-        memory.extend(each(&report, "peerd", "/service/memoryBytesMost"));
+        memory.extend(each(&report, "peerd", MEMORY));
         tops.push(top);
         let round = &report["loads"][0]["rounds"][0];
         for refused in round["refused"].as_array().into_iter().flatten() {
@@ -184,8 +191,21 @@ pub(crate) async fn overload(effort: &Effort) -> Result<Vec<Figure>, String> {
             }
         }
     }
-    let first = memory.first().copied().unwrap_or(f64::NAN);
-    let growth: Vec<f64> = memory.iter().map(|bytes| bytes / first).collect();
+    // What is remembered of what was accepted, so that a repeat is known, is the same at any rate
+    // offered. Here it is all there is to remember by the end of the first round.
+    drop(stage);
+    let stage = Stage::start(Kind::One, &[SHORT_REPEAT_WINDOW]).await?;
+    let mut memory_beside = Vec::new();
+    for _ in 0..effort.rounds {
+        let report = twice(&stage, effort, median(&tops)).await?;
+        memory_beside.extend(each(&report, "peerd", MEMORY));
+    }
+    let memory_figure = |name: &str, memory: &[f64]| {
+        let first = memory.first().copied().unwrap_or(f64::NAN);
+        let growth: Vec<f64> = memory.iter().map(|bytes| bytes / first).collect();
+        let numbers = format!("{:.0} MiB in the first", first / 1024.0 / 1024.0);
+        Figure::new("overload", name, Goal::AtMost(FLAT), Measured::of(&growth), numbers)
+    };
     let figure = |name: &str, goal, measured, numbers: String| {
         Figure::new("overload", name, goal, measured, numbers)
     };
@@ -199,11 +219,10 @@ pub(crate) async fn overload(effort: &Effort) -> Result<Vec<Figure>, String> {
                 median(&tops)
             ),
         ),
-        figure(
-            "the same: memory of peerd, each round against the first",
-            Goal::AtMost(FLAT),
-            Measured::of(&growth),
-            format!("{:.0} MiB in the first", first / 1024.0 / 1024.0),
+        memory_figure("the same: memory of peerd, each round against the first", &memory),
+        memory_figure(
+            "the same with `repeat_window_ms = 1000`: what is remembered for repeats does not grow",
+            &memory_beside,
         ),
     ];
     if !refused_ms.is_empty() {
