@@ -109,8 +109,12 @@ fn release() -> &'static str {
 }
 
 fn described() -> String {
-    let commit = line(Path::new("git"), &["describe", "--always", "--dirty"]);
-    format!("{} ({})", env!("CARGO_PKG_VERSION"), commit.unwrap_or_else(|| "no commit".to_owned()))
+    let git = |arguments: &[&str]| line(Path::new("git"), arguments);
+    let commit = git(&["describe", "--always"]).unwrap_or_else(|| "no commit".to_owned());
+    // What an earlier run wrote is no part of what is measured.
+    let changes = git(&["status", "--porcelain", "--", ".", ":!docs/performance.*"]);
+    let dirty = if changes.is_some_and(|changes| !changes.is_empty()) { "-dirty" } else { "" };
+    format!("{} ({commit}{dirty})", env!("CARGO_PKG_VERSION"))
 }
 
 fn nats_server() -> String {
