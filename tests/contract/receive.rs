@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::world::{CHANGED, FAST, RECEIVED, TOTAL, World, as_received, keys, number};
+use super::world::{CHANGED, FAST, RECEIVED, TOTAL, World, as_received, keys, now_ms, number};
 use crate::support::{Encoding, Event, Events};
 
 /// The body without its revisions.
@@ -110,6 +110,11 @@ async fn both_sides_are_told_in_order_and_in_full() {
     let changed = conversation_of(&told[0], 1);
     assert_eq!(changed["lastMessage"], sent);
     assert_eq!(changed["unreadMessageCount"], 3, "answering reads nothing");
+    // What was stored in the millisecond in which a user was last heard of is replayed to them.
+    let answered_ms = now_ms();
+    while now_ms() == answered_ms {
+        tokio::task::yield_now().await;
+    }
     // Who asks is told the revision of what they ask about.
     for (user, events) in [("alice", &of_alice), ("bob", &of_bob)] {
         for method in ["query_conversation_total_unread_message_count", "login"] {
