@@ -43,6 +43,10 @@ fn received(message: &Message) -> Value {
     })
 }
 
+fn says_the_same(first: &Message, draft: &Draft) -> bool {
+    first.content == content(draft.kind, draft.variant) && first.extended == extended_data(draft)
+}
+
 /// A repeat has the first answer again, and nobody is told anything.
 fn repeated(from: usize, first: &Message) -> Expected {
     let reply = json!({ "message": show_message(from, first) });
@@ -74,9 +78,7 @@ impl Model {
             return self.send_command(from, to, draft, now_ms, observed);
         }
         if let Some(first) = self.used_before(from, to, draft, config, now_ms) {
-            let is_same = first.content == content(draft.kind, draft.variant)
-                && first.extended == extended_data(draft);
-            if !is_same {
+            if !says_the_same(&first, draft) {
                 return Ok(Expected::refused((6_000_001, "local_message_id_reused")));
             }
             return Ok(repeated(from, &first));
@@ -136,10 +138,8 @@ impl Model {
         let may_be_forgotten =
             self.is_forgetful() || self.restarted_ms.is_some_and(|at| first.at_ms <= at);
         let is_refused = observed.reply["reason"] == RATE_LIMITED.1;
-        let is_same = !is_command(draft)
-            && first.content == content(draft.kind, draft.variant)
-            && first.extended == extended_data(draft);
-        (is_same && !(may_be_forgotten && is_refused)).then_some(first)
+        let is_repeat = !is_command(draft) && says_the_same(&first, draft);
+        (is_repeat && !(may_be_forgotten && is_refused)).then_some(first)
     }
 
     /// The newest message with the draft's local ID, as far back as repeats are recognized.
