@@ -123,6 +123,7 @@ pub struct Limits {
     pub call_deadline_ms: u64,
     pub shutdown_deadline_ms: u64,
     pub cached_users: u64,
+    pub history_bytes: u64,
 }
 
 /// `[audit]`
@@ -233,6 +234,7 @@ impl Default for Limits {
             call_deadline_ms: 5000,
             shutdown_deadline_ms: 10_000,
             cached_users: 100_000,
+            history_bytes: 16 << 20,
         }
     }
 }

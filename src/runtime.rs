@@ -18,7 +18,6 @@ mod hosting;
 mod load;
 mod pace;
 mod pending;
-mod places;
 mod replay;
 mod route;
 mod send;

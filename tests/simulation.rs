@@ -94,8 +94,19 @@ fn a_send_costs_the_same_whatever_the_history() {
 
 #[test]
 fn a_page_costs_the_same_however_far_back() {
-    let reads = cost::pages();
-    assert!(reads.iter().all(|page| *page == reads[0]), "reads of each page: {reads:?}");
+    let pages = cost::pages();
+    let reads = |pages: &[cost::Page]| pages.iter().map(|page| page.reads).sum::<u64>();
+    let (near, far) = pages[1..].split_at(pages.len() / 2);
+    assert!(reads(far) <= reads(near), "{pages:#?}");
+    // After the first, three pages and more are read at once.
+    assert!(reads(&pages) <= 2 + pages.len() as u64 / 3, "{pages:#?}");
+}
+
+#[test]
+fn who_pages_back_waits_for_no_read_after_the_second_page() {
+    let pages = cost::pages();
+    let newest = pages[0].took;
+    assert!(pages[2..].iter().all(|page| page.took < newest), "{pages:#?}");
 }
 
 /// The checks can fail: each fault made on purpose is found, by the rule that it breaks.

@@ -73,6 +73,12 @@ pub(crate) fn median(values: &[f64]) -> f64 {
     }
 }
 
+/// The mean; not a number of nothing.
+#[expect(clippy::cast_precision_loss, reason = "there are far fewer than 2^53")]
+pub(crate) fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
 /// A line of the table.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

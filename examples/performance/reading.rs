@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout};
 use crate::{
     bulk::{self, Conversation},
     effort::Effort,
-    figures::{Figure, Goal, Measured, median},
+    figures::{Figure, Goal, Measured, mean, median},
     stage::{Kind, Stage},
     support::{self, Encoding, decode, encode},
 };
@@ -27,6 +27,9 @@ const PARTITIONS: u16 = 8;
 const PAGE: usize = 30;
 /// The page far back that is held against the first.
 const FAR: usize = 1000;
+/// Pages around it that are measured, and how long a reader who is in no hurry looks at each.
+const LAST: usize = 60;
+const PAUSE: Duration = Duration::from_millis(20);
 /// Messages before that page that are written as slowly as a sender would send them.
 const SLOW: u64 = 60;
 /// Conversations of a user who has many.
@@ -79,14 +82,14 @@ fn us_since(began: Instant) -> f64 {
     began.elapsed().as_secs_f64() * 1e6
 }
 
-/// How long a call of peerd takes; fails unless `is_right` says that the answer is right.
+/// How long a call of peerd takes, and its answer; fails unless `is_right` says that it is right.
 async fn call(
     client: &support::Client,
     user: &str,
     method: &str,
     body: Value,
     is_right: impl Fn(&Value) -> bool,
-) -> Result<f64, String> {
+) -> Result<(f64, Value), String> {
     let subject = format!("{PREFIX}.api.{user}.{method}");
     let body = encode(Encoding::MessagePack, &body);
     let began = Instant::now();
@@ -95,22 +98,49 @@ async fn call(
     // Read by nobody before the clock was stopped: neither are the messages of a raw read.
     let reply = reply.map_err(|error| format!("{method} of {user}: {error}"))?;
     let reply = decode(Encoding::MessagePack, &reply.payload);
-    if is_right(&reply) { Ok(took_us) } else { Err(format!("{method} of {user}: {reply}")) }
+    if is_right(&reply) {
+        Ok((took_us, reply))
+    } else {
+        Err(format!("{method} of {user}: {reply}"))
+    }
 }
 
-fn history(anchor: Option<String>) -> Value {
-    let mut config = json!({ "count": PAGE, "reverse": true });
-    if let Some(anchor) = anchor {
-        config["nextMessage"] = json!({ "messageID": anchor });
+/// How long a page of the long history takes before `anchor` (the newest: null), and its oldest
+/// message.
+async fn page(client: &support::Client, anchor: &Value) -> Result<(f64, Value), String> {
+    let config = json!({ "nextMessage": anchor, "count": PAGE, "reverse": true });
+    let body = json!({ "conversationID": "long-s0", "config": config });
+    let is_page = |reply: &Value| reply["messageList"].as_array().map(Vec::len) == Some(PAGE);
+    let (took_us, reply) = call(client, "long-r0", "query_history_message", body, is_page).await?;
+    Ok((took_us, reply["messageList"][0].clone()))
+}
+
+/// Pages back from the newest page; answers what the last pages took, the page far back among them,
+/// and the newest page, looked at after each of them.
+async fn page_back(
+    client: &support::Client,
+    pause: Duration,
+) -> Result<(Vec<f64>, Vec<f64>), String> {
+    let (_, mut anchor) = page(client, &Value::Null).await?;
+    let (mut far, mut first) = (Vec::new(), Vec::new());
+    for number in 2..=FAR + LAST / 2 {
+        let (took_us, oldest) = page(client, &anchor).await?;
+        anchor = oldest;
+        if number > FAR - LAST / 2 {
+            far.push(took_us);
+            tokio::time::sleep(pause).await;
+            first.push(page(client, &Value::Null).await?.0);
+            tokio::time::sleep(pause).await;
+        }
     }
-    json!({ "conversationID": "long-s0", "config": config })
+    Ok((far, first))
 }
 
 /// Pages of a long history.
 pub(crate) async fn history_pages(effort: &Effort) -> Result<Vec<Figure>, String> {
     let mut stage = Stage::start(Kind::One, &[]).await?;
     stage.end_peerd().await;
-    // The message before which the page far back ends, and those shortly before it.
+    // What is looked for by its time is found among messages that were sent one after another.
     let anchor = effort.long.saturating_sub(count(PAGE * (FAR - 1)));
     let slow = anchor.saturating_sub(SLOW)..anchor + 1;
     let stored = bulk::conversation(&stage.url(), "long", effort.long, slow).await?;
@@ -122,62 +152,72 @@ pub(crate) async fn history_pages(effort: &Effort) -> Result<Vec<Figure>, String
     let partition = subjects.partition(&receiver);
     let mut raw = Raw::new(client.nats(), partition).await?;
     let newest = stored.len().checked_sub(PAGE).and_then(|first| stored.get(first));
-    let far = usize::try_from(anchor).ok();
-    // Where the page before it ends, as who pages back has just read it.
-    let after = far.and_then(|far| stored.get(far + PAGE));
-    let far = far.and_then(|far| stored.get(far));
-    let (Some(newest), Some(far), Some(after)) = (newest, far, after) else {
+    let far = usize::try_from(anchor).ok().and_then(|far| stored.get(far));
+    let (Some(newest), Some(far)) = (newest, far) else {
         return Err(format!("{} messages are too few for page {FAR}", stored.len()));
     };
+    let far = json!({ "messageID": far.id.to_string() });
     let batch = json!({
         "seq": newest.stream_seq,
         "next_by_subj": subjects.log(partition, &receiver, &token("long-s0")?),
         "batch": PAGE,
     });
-    let is_page = |reply: &Value| reply["messageList"].as_array().map(Vec::len) == Some(PAGE);
-    let (mut firsts, mut fars, mut raws) = (Vec::new(), Vec::new(), Vec::new());
-    let mut jumps = Vec::new();
+    let (mut firsts, mut raws, mut jumps) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut fars, mut nears) = (Vec::new(), Vec::new());
+    let (mut hurried_fars, mut hurried_nears) = (Vec::new(), Vec::new());
     for _ in 0..effort.rounds {
-        let (mut first, mut thousandth, mut read) = (Vec::new(), Vec::new(), Vec::new());
-        let mut jumped = Vec::new();
+        let (mut first, mut read, mut jump) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..effort.calls {
-            let method = "query_history_message";
-            first.push(call(&client, "long-r0", method, history(None), is_page).await?);
+            first.push(page(&client, &Value::Null).await?.0);
             read.push(raw.read(&batch, PAGE).await?);
-            let (after, before) =
-                (history(Some(after.id.to_string())), history(Some(far.id.to_string())));
-            jumped.push(call(&client, "long-r0", method, after, is_page).await?);
-            thousandth.push(call(&client, "long-r0", method, before, is_page).await?);
+        }
+        for _ in 0..effort.calls {
+            jump.push(page(&client, &far).await?.0);
+            // For what is read ahead: nobody comes for it here.
+            tokio::time::sleep(PAUSE).await;
         }
         firsts.push(median(&first));
-        fars.push(median(&thousandth));
-        jumps.push(median(&jumped));
         raws.push(median(&read));
+        jumps.push(median(&jump));
+        // Means: what one page costs another may have paid.
+        let (far, near) = page_back(&client, PAUSE).await?;
+        fars.push(mean(&far));
+        nears.push(mean(&near));
+        let (far, near) = page_back(&client, Duration::ZERO).await?;
+        hurried_fars.push(mean(&far));
+        hurried_nears.push(mean(&near));
     }
     let numbers = |name: &str, ours: &[f64], other: &str, theirs: &[f64]| {
-        format!("{name} {:.0}, {other} {:.0} µs at p50", median(ours), median(theirs))
+        format!("{name} {:.0}, {other} {:.0} µs", median(ours), median(theirs))
     };
     let first = format!(
         "first page of history ({PAGE}) of {} messages against a raw batched direct get of them",
         stored.len()
     );
-    let thousandth =
-        format!("page {FAR} of the same history, read after page {}, against the first", FAR - 1);
-    let beside = format!("; {:.0} where the page before was not read", median(&jumps));
+    let thousandth = format!(
+        "page {FAR} of the same history, paged back to from the newest, against the newest, by a \
+         reader who looks at each of the {LAST} pages around it for {} ms",
+        PAUSE.as_millis()
+    );
+    let beside = format!(
+        ", means; {} for one who does not; {:.0} where the page before was not read",
+        numbers("far", &hurried_fars, "first", &hurried_nears),
+        median(&jumps),
+    );
     Ok(vec![
         Figure::new(
             "history",
             &first,
             Goal::AtMost(1.5),
             Measured::ratio(&firsts, &raws),
-            numbers("page", &firsts, "raw", &raws),
+            numbers("page", &firsts, "raw", &raws) + " at p50",
         ),
         Figure::new(
             "history",
             &thousandth,
             Goal::AtMost(1.0),
-            Measured::ratio(&fars, &firsts),
-            numbers("far", &fars, "first", &firsts) + &beside,
+            Measured::ratio(&fars, &nears),
+            numbers("far", &fars, "first", &nears) + &beside,
         ),
     ])
 }
@@ -238,7 +278,7 @@ pub(crate) async fn first_call(effort: &Effort) -> Result<Vec<Figure>, String> {
             if number % 2 == 0 {
                 read.push(raw.read(&all, CONVERSATIONS).await?);
             }
-            first.push(call(&client, user, method, json!({}), is_all).await?);
+            first.push(call(&client, user, method, json!({}), is_all).await?.0);
             if number % 2 == 1 {
                 read.push(raw.read(&all, CONVERSATIONS).await?);
             }

@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use async_nats::{Client, Message, Subscriber};
+use async_nats::{Client, HeaderName, HeaderValue, Message, Subject, Subscriber};
 use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::stream::StreamExt as _;
@@ -224,15 +224,16 @@ impl Pump {
 }
 
 fn incoming(message: Message) -> Incoming {
+    let Message { subject, reply, payload, headers, .. } = message;
     let header = |name| {
-        let value = message.headers.as_ref().and_then(|headers| headers.get(name));
-        value.map(|value| value.as_str().to_owned())
+        let value = headers.as_ref().and_then(|headers| headers.get::<HeaderName>(name));
+        value.map(HeaderValue::as_str)
     };
     Incoming {
-        content_type: header(CONTENT_TYPE),
-        hops: hops(header(PEER_HOPS).as_deref()),
-        subject: message.subject.to_string(),
-        reply_to: message.reply.map(|reply| reply.to_string()),
-        body: message.payload,
+        content_type: header(const { HeaderName::from_static(CONTENT_TYPE) }).map(str::to_owned),
+        hops: hops(header(const { HeaderName::from_static(PEER_HOPS) })),
+        subject: subject.into_string(),
+        reply_to: reply.map(Subject::into_string),
+        body: payload,
     }
 }

@@ -230,6 +230,13 @@ impl Config {
                 1,
                 100_000_000,
             ),
+            history_bytes: self.size(
+                check,
+                "limits.history_bytes",
+                limits.history_bytes,
+                0,
+                1 << 40,
+            ),
             calls_under_way: self.size(
                 check,
                 "limits.calls_under_way",

@@ -8,7 +8,6 @@ use hashbrown::HashMap;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, timeout_at};
 
-use super::places::Places;
 use super::tenure::Tenure;
 use crate::domain::id::{Partition, UserId};
 use crate::domain::user::User;
@@ -19,6 +18,8 @@ use crate::wire::subject::Token;
 /// How long after its connection was lost, or its answer was given up, a write can still come into
 /// the store: the server may have it in a queue.
 pub(super) const STRAGGLER: Duration = Duration::from_secs(2);
+/// Loads of users so far.
+static LOADS: AtomicU64 = AtomicU64::new(0);
 
 /// A user in memory.
 ///
@@ -35,7 +36,8 @@ pub(super) struct UserCell {
     state: Mutex<User>,
     gate: tokio::sync::Mutex<()>,
     turns: Mutex<HashMap<UserId, Arc<tokio::sync::Mutex<()>>>>,
-    places: Mutex<Places>,
+    /// Which load of all it was that the state came from.
+    load: AtomicU64,
     /// The store's generation in which the state was loaded; 0: to be loaded.
     loaded_in: AtomicU64,
     /// Until when the store may hold more of the user than a load finds.
@@ -60,7 +62,7 @@ impl UserCell {
             id,
             gate: tokio::sync::Mutex::default(),
             turns: Mutex::default(),
-            places: Mutex::default(),
+            load: AtomicU64::new(0),
             loaded_in: AtomicU64::new(0),
             in_doubt_until: Mutex::new(None),
             is_revision_due: AtomicBool::new(false),
@@ -89,13 +91,18 @@ impl UserCell {
         self.loaded_in.load(Ordering::Acquire) == generation && generation > 0
     }
 
+    /// Which load of all it was that the state came from.
+    pub(super) fn load(&self) -> u64 {
+        self.load.load(Ordering::Relaxed)
+    }
+
     pub(super) fn was_ever_loaded(&self) -> bool {
         self.loaded_in.load(Ordering::Acquire) > 0
     }
 
     /// Notes that the state was loaded. While it is in doubt, that lasts for one use only.
     pub(super) fn set_loaded(&self, generation: u64) {
-        self.places().clear();
+        self.load.store(LOADS.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
         let in_doubt_until = *self.in_doubt_until();
         if in_doubt_until.is_none_or(|until| Instant::now() >= until) {
             self.loaded_in.store(generation, Ordering::Release);
@@ -166,11 +173,6 @@ impl UserCell {
         let guard = timeout_at(deadline, turn.mutex.clone().lock_owned()).await;
         turn.guard = Some(guard.map_err(|_| Failure::StoreUnavailable)?);
         Ok(turn)
-    }
-
-    /// Where pages of history ended.
-    pub(super) fn places(&self) -> MutexGuard<'_, Places> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn turns(&self) -> MutexGuard<'_, HashMap<UserId, Arc<tokio::sync::Mutex<()>>>> {

@@ -38,7 +38,7 @@ pub(super) struct Face {
 impl<S: Store, B: Bus> Node<S, B> {
     /// A page of a conversation.
     pub(super) async fn history(
-        &self,
+        self: &Arc<Self>,
         cell: &UserCell,
         query: HistoryQuery,
         deadline: Instant,
@@ -48,11 +48,16 @@ impl<S: Store, B: Bus> Node<S, B> {
         let mut reader = Reader::new(self, cell, &other, &conversation, deadline);
         let anchor = anchor.map(super::super::domain::id::MessageId::key);
         let messages = if backwards {
-            reader.back(anchor, count).await
+            let page = reader.back(anchor, count).await.map_err(Failure::from)?;
+            if let Some(rest) = page.rest {
+                // Most who see the newest page are content with it.
+                let likely = if anchor.is_some() { count } else { 0 };
+                self.keep_place(rest, likely);
+            }
+            page.messages
         } else {
-            reader.forth(anchor, count).await
+            reader.forth(anchor, count).await.map_err(Failure::from)?
         };
-        let messages = messages.map_err(Failure::from)?;
         Ok(Reply::History { other, messages, backwards })
     }
 

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::again::Untold;
 use super::audit::Tally;
 use super::cell::UserCell;
+use super::history::Places;
 use super::pace::Pace;
 use super::pending::Pending;
 use super::tenure::Tenure;
@@ -58,6 +59,8 @@ pub struct Options {
     pub heard_write_interval_ms: u64,
     /// Most users in memory.
     pub cached_users: usize,
+    /// Most memory for what was read of histories and not asked for yet.
+    pub history_bytes: usize,
     /// Most calls under way.
     pub calls_under_way: usize,
     /// Largest body of a call.
@@ -97,6 +100,8 @@ pub struct Node<S, B> {
     pub(super) routed: AtomicU64,
     /// What the audit came to.
     pub(super) audit: Tally,
+    /// Where pages of history ended.
+    pub(super) places: Places,
     /// What goes on after its call was answered.
     pub(super) tasks: TaskTracker,
     /// Where calls go.
@@ -131,6 +136,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         Arc::new(Self {
             store,
             bus,
+            places: Places::new(options.history_bytes),
             pace: Pace::new(options.calls_under_way),
             calls: Arc::new(Semaphore::new(options.calls_under_way)),
             deliveries: Arc::new(Semaphore::new(options.calls_under_way)),

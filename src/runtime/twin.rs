@@ -30,6 +30,7 @@ pub(super) async fn node<S: Store>(
         heartbeat_interval_ms: 10_000,
         heard_write_interval_ms: 60_000,
         cached_users: 100,
+        history_bytes: 1 << 20,
         calls_under_way: CALLS_UNDER_WAY,
         body_bytes: 100_000,
         new_session_id: || nuid::next().to_string(),

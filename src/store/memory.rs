@@ -21,8 +21,15 @@ pub struct HandedOff {
 }
 
 #[derive(Default)]
+struct Stream {
+    records: Vec<Record>,
+    /// Of what was ever stored: a place is not given twice.
+    last_seq: u64,
+}
+
+#[derive(Default)]
 struct State {
-    streams: BTreeMap<StreamId, Vec<Record>>,
+    streams: BTreeMap<StreamId, Stream>,
     pushes: Vec<HandedOff>,
 }
 
@@ -46,7 +53,20 @@ impl Memory {
     /// Everything that is stored in a stream.
     #[must_use]
     pub fn records(&self, stream: StreamId) -> Vec<Record> {
-        self.lock().streams.get(&stream).cloned().unwrap_or_default()
+        self.lock().streams.get(&stream).map(|found| found.records.clone()).unwrap_or_default()
+    }
+
+    /// Takes the oldest records of a subject out of a stream, as retention does.
+    pub fn remove(&self, stream: StreamId, subject: &str, count: usize) {
+        let mut state = self.lock();
+        let mut left = count;
+        if let Some(Stream { records, .. }) = state.streams.get_mut(&stream) {
+            records.retain(|record| {
+                let is_removed = left > 0 && matches(subject, &record.subject);
+                left -= usize::from(is_removed);
+                !is_removed
+            });
+        }
     }
 
     /// The work queue of offline pushes.
@@ -81,7 +101,7 @@ impl Store for Memory {
     ) -> Result<u64, AppendError> {
         let stored_ms = (self.wall_ms)();
         let mut state = self.lock();
-        let records = state.streams.entry(stream).or_default();
+        let Stream { records, last_seq } = state.streams.entry(stream).or_default();
         let last = records.iter().rev().find(|record| record.subject == subject);
         if last.map_or(0, |record| record.stream_seq) != expected_seq {
             return Err(AppendError::Conflict);
@@ -89,9 +109,9 @@ impl Store for Memory {
         if matches!(stream, StreamId::State(_)) {
             records.retain(|record| record.subject != subject || record.stream_seq > expected_seq);
         }
-        let stream_seq = records.last().map_or(0, |record| record.stream_seq) + 1;
-        records.push(Record { subject, stream_seq, stored_ms, payload });
-        Ok(stream_seq)
+        *last_seq += 1;
+        records.push(Record { subject, stream_seq: *last_seq, stored_ms, payload });
+        Ok(*last_seq)
     }
 
     async fn last(
@@ -102,7 +122,7 @@ impl Store for Memory {
     ) -> Result<Vec<Record>, ReadError> {
         let state = self.lock();
         let mut last: BTreeMap<&str, &Record> = BTreeMap::new();
-        for record in state.streams.get(&stream).into_iter().flatten() {
+        for record in state.streams.get(&stream).into_iter().flat_map(|found| &found.records) {
             if subjects.iter().any(|filter| matches(filter, &record.subject)) {
                 last.insert(&record.subject, record);
             }
@@ -125,7 +145,7 @@ impl Store for Memory {
             Start::Seq(seq) => record.stream_seq >= seq,
             Start::TimeMs(ms) => record.stored_ms >= ms,
         };
-        let stored = state.streams.get(&stream).into_iter().flatten();
+        let stored = state.streams.get(&stream).into_iter().flat_map(|found| &found.records);
         let mut matching =
             stored.filter(reached).filter(|record| matches(&subject, &record.subject));
         let records = matching.by_ref().take(limit).cloned().collect();
@@ -148,7 +168,7 @@ impl Store for Memory {
     }
 
     async fn last_seq(&self, stream: StreamId, _deadline: Instant) -> Result<u64, ReadError> {
-        Ok(self.records(stream).last().map_or(0, |record| record.stream_seq))
+        Ok(self.lock().streams.get(&stream).map_or(0, |found| found.last_seq))
     }
 
     fn reaches(&self, _stream: StreamId, _seq: u64) {}
@@ -162,7 +182,22 @@ impl Store for Memory {
 
 #[cfg(test)]
 mod tests {
-    use super::matches;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_place_is_not_given_twice() {
+        let store = Memory::new(|| 0);
+        let stream = StreamId::State(crate::domain::id::Partition(0));
+        let mut expected_seq = 0;
+        for seq in 1..=3 {
+            let payload = Bytes::from_static(b"entry");
+            let deadline = Instant::now();
+            let append = store.append(stream, "entry".to_owned(), payload, expected_seq, deadline);
+            expected_seq = append.await.expect("stored");
+            assert_eq!(expected_seq, seq);
+        }
+        assert_eq!(store.records(stream).len(), 1);
+    }
 
     #[test]
     fn filters_match_as_in_nats() {

@@ -150,6 +150,7 @@ fn options(setup: &Setup) -> Options {
         heartbeat_interval_ms: HEARTBEAT_MS,
         heard_write_interval_ms: 0,
         cached_users: setup.cached_users,
+        history_bytes: 1 << 20,
         calls_under_way: 16,
         body_bytes: 64 * 1024,
         new_session_id: || nuid::next().to_string(),

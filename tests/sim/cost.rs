@@ -1,9 +1,10 @@
-//! What a send and a page of history cost, counted in what the store is asked for.
+//! What a send and a page of history cost, counted in what the store is asked for and in how long
+//! a caller waits.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::client::{Client, PLAIN, Said, body_of};
 use crate::instance::{forget_sessions, start};
@@ -12,7 +13,7 @@ use crate::random::Random;
 use crate::world::World;
 
 /// Messages between the first look at the cost and the second.
-const HISTORY: usize = 150;
+const HISTORY: usize = 450;
 /// Sends that are looked at each time: one of them may be the one that stores when its sender was
 /// last heard from.
 const LOOKED_AT: usize = 3;
@@ -20,6 +21,9 @@ const LOOKED_AT: usize = 3;
 const PAGE: usize = 30;
 /// Longer than anything can still be stored among older messages.
 const SETTLED: Duration = Duration::from_secs(30);
+
+/// How long a reader looks at a page, at least.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// What the store is asked for one send: appends and reads.
 pub(crate) type Cost = (u64, u64);
@@ -45,26 +49,37 @@ pub(crate) fn measure() -> [Cost; 2] {
     })
 }
 
-/// The reads of each page of a history that is read backwards, page after page.
-pub(crate) fn pages() -> Vec<u64> {
+/// What a page of a history costs.
+#[derive(Debug)]
+pub(crate) struct Page {
+    /// Reads of the store, those ahead of the next page included.
+    pub(crate) reads: u64,
+    /// How long the caller waited.
+    pub(crate) took: Duration,
+}
+
+/// What each page costs of a history that is read backwards, page after page.
+pub(crate) fn pages() -> Vec<Page> {
     run(async |client| {
         let mut number = 0;
         for _ in 0..HISTORY {
             send(&client, 1, &mut number).await;
         }
         sleep(SETTLED).await;
-        let (mut reads, mut anchor) = (Vec::new(), Value::Null);
+        let (mut pages, mut anchor) = (Vec::new(), Value::Null);
         for _ in 0..HISTORY / PAGE {
-            let before = client.world.lock().asked.1;
+            let (before, began) = (client.world.lock().asked.1, Instant::now());
             let config = json!({ "nextMessage": anchor, "count": PAGE, "reverse": true });
             let body = json!({ "conversationID": NAMES[1], "config": config });
             let said = client.ask(0, "query_history_message", &body).await;
-            reads.push(client.world.lock().asked.1 - before);
+            let took = began.elapsed();
+            sleep(LOOK).await;
+            pages.push(Page { reads: client.world.lock().asked.1 - before, took });
             let page = if let Said::Good { body, .. } = said { body } else { Value::Null };
             assert_eq!(page["messageList"].as_array().map(Vec::len), Some(PAGE));
             anchor = page["messageList"][0].clone();
         }
-        reads
+        pages
     })
 }
 

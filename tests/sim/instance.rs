@@ -60,6 +60,7 @@ fn options(setup: &Setup) -> Options {
         heartbeat_interval_ms: 10_000,
         heard_write_interval_ms: 2000,
         cached_users: setup.cached_users,
+        history_bytes: 1 << 20,
         calls_under_way: setup.calls_under_way,
         body_bytes: 64 * 1024,
         new_session_id,

@@ -7,9 +7,11 @@ use serde_json::{Value, json};
 
 use crate::bus;
 use crate::clock::Clock;
+use crate::domain::id::Partition;
 use crate::domain::limits::Limits;
 use crate::runtime::node::Node;
 use crate::runtime::twin::{self, WALL_MS, incoming};
+use crate::store::StreamId;
 use crate::store::memory::Memory;
 
 const MESSAGES: usize = 150;
@@ -96,4 +98,88 @@ async fn pages_join_whatever_the_servers_clock_says() {
             }
         }
     }
+}
+
+async fn send(node: &Arc<TestNode>, from: &str, to: &str, text: &str) -> Value {
+    let body = json!({ "toUserID": to, "message": { "type": 1, "message": text } });
+    call(node, from, "send_peer_message", body).await["message"].clone()
+}
+
+/// A node on which bob has sent so many messages to alice, too long ago for any to come among them.
+async fn with_messages(count: usize) -> Arc<TestNode> {
+    let node = node(0).await;
+    for user in ["alice", "bob"] {
+        call(&node, user, "login", json!({})).await;
+    }
+    for number in 0..count {
+        tokio::time::advance(Duration::from_millis(5)).await;
+        send(&node, "bob", "alice", &format!("m{number}")).await;
+    }
+    tokio::time::advance(Duration::from_secs(30)).await;
+    node
+}
+
+fn texts(page: &[Value]) -> Vec<&str> {
+    page.iter().map(|message| message["message"].as_str().expect("a text")).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_join_where_messages_are_now_close_together_and_now_far_apart() {
+    let node = node(0).await;
+    for user in ["alice", "bob", "carol"] {
+        call(&node, user, "login", json!({})).await;
+    }
+    let mut sent = Vec::new();
+    for others in [0, 30, 0, 3] {
+        for number in 0..120 {
+            tokio::time::advance(Duration::from_millis(40)).await;
+            let text = format!("m{others}-{number}");
+            send(&node, "bob", "alice", &text).await;
+            sent.push(text);
+            for _ in 0..others {
+                send(&node, "carol", "alice", "beside").await;
+            }
+        }
+    }
+    tokio::time::advance(Duration::from_secs(30)).await;
+    for count in [7, 30, 100] {
+        assert_eq!(all(&node, true, count).await, sent, "pages of {count}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_deleted_since_it_was_read_is_not_shown() {
+    let node = with_messages(100).await;
+    let first = page(&node, true, None, 10).await;
+    let second = page(&node, true, first.first(), 10).await;
+    assert_eq!(texts(&second)[0], "m80");
+    // Read with the second page, and not yet asked for.
+    let all = page(&node, true, None, 50).await;
+    let doomed = all.iter().find(|message| message["message"] == "m75").expect("m75");
+    let body = json!({ "conversationID": "bob", "messageList": [doomed] });
+    call(&node, "alice", "delete_messages", body).await;
+    let third = page(&node, true, second.first(), 10).await;
+    let expected: Vec<String> =
+        (69..80).filter(|it| *it != 75).map(|it| format!("m{it}")).collect();
+    assert_eq!(texts(&third), expected);
+    call(&node, "alice", "delete_all_message", json!({ "conversationID": "bob" })).await;
+    assert_eq!(page(&node, true, third.first(), 10).await, Vec::<Value>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_store_has_no_more_is_not_shown_for_long() {
+    let mut pages = Vec::new();
+    for wait_s in [0, 90] {
+        let node = with_messages(100).await;
+        let first = page(&node, true, None, 10).await;
+        let second = page(&node, true, first.first(), 10).await;
+        node.settle().await;
+        tokio::time::advance(Duration::from_secs(wait_s)).await;
+        for partition in 0..4 {
+            node.store().remove(StreamId::Log(Partition(partition)), "peer.log.*.alice.bob", 80);
+        }
+        pages.push(page(&node, true, second.first(), 10).await);
+    }
+    assert_eq!(texts(&pages[0])[0], "m70", "as it was read");
+    assert_eq!(pages[1], Vec::<Value>::new());
 }

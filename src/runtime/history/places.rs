@@ -1,0 +1,221 @@
+//! Where pages of history ended, with what was read beyond them, for whoever reads the page before.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::future::join_all;
+use tokio::sync::{Mutex as AsyncMutex, Semaphore};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::side::{Backward, Log};
+use crate::bus::Bus;
+use crate::domain::id::{OrderKey, UserId};
+use crate::runtime::node::Node;
+use crate::store::Store;
+
+/// Places at which it is read ahead at the same time.
+const AHEAD_MAX: usize = 64;
+/// How long it is waited before reading ahead, so that the page itself goes out first. Nobody has
+/// looked at it sooner; a program that has reads at once what it wants.
+const LOOK: Duration = Duration::from_millis(10);
+/// What a place takes beside what was read.
+const PLACE_BYTES: usize = 256;
+
+/// Where a page of a conversation ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(in crate::runtime) struct Place {
+    /// When its user's state was loaded: after that the store may not be what it was.
+    pub(super) load: u64,
+    pub(super) other: UserId,
+    /// The oldest message of the page.
+    pub(super) before: OrderKey,
+}
+
+/// What is left of reading towards older messages.
+pub(in crate::runtime) struct Rest(pub(super) Vec<Backward>);
+
+impl Rest {
+    /// What it comes to now.
+    fn take(&mut self) -> Vec<Backward> {
+        self.0.iter_mut().for_each(Backward::refresh);
+        std::mem::take(&mut self.0)
+    }
+
+    fn bytes(&self) -> usize {
+        PLACE_BYTES + self.0.iter().map(Backward::bytes).sum::<usize>()
+    }
+
+    fn has(&self, count: usize) -> bool {
+        let mut cursors = self.0.iter();
+        cursors.all(|cursor| cursor.next.is_none() || cursor.buffer.len() >= count)
+    }
+
+    /// Reads until there are `count` messages of each side.
+    async fn read_ahead<S: Store>(&mut self, log: &Log<'_, S>, count: usize) {
+        let reads = self.0.iter_mut().map(|cursor| async move {
+            while cursor.next.is_some() && cursor.buffer.len() < count {
+                log.read_back(cursor, count).await?;
+            }
+            Ok(())
+        });
+        for read in join_all(reads).await {
+            // Whoever asks for it reads it then, and is told if that fails, too.
+            let _: Result<(), super::LoadError> = read;
+        }
+    }
+}
+
+/// Where pages of history ended.
+pub(in crate::runtime) struct Places {
+    kept: Mutex<Shelf<Place, Arc<AsyncMutex<Rest>>>>,
+    ahead: Arc<Semaphore>,
+}
+
+impl Places {
+    /// Places that take no more than so much memory.
+    pub(in crate::runtime) fn new(bytes_max: usize) -> Self {
+        Self { kept: Mutex::new(Shelf::new(bytes_max)), ahead: Arc::new(Semaphore::new(AHEAD_MAX)) }
+    }
+
+    /// What is left of reading there, if that is known: for one caller, after what is being read
+    /// ahead.
+    pub(super) async fn rest(&self, place: &Place, deadline: Instant) -> Vec<Backward> {
+        let Some(rest) = self.kept().take(place) else { return Vec::new() };
+        timeout_at(deadline, rest.lock()).await.map(|mut rest| rest.take()).unwrap_or_default()
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Shelf<Place, Arc<AsyncMutex<Rest>>>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: Store, B: Bus> Node<S, B> {
+    /// Keeps where a page ended, and reads ahead as many messages as are likely to be asked for next.
+    pub(in crate::runtime) fn keep_place(
+        self: &Arc<Self>,
+        (place, rest): (Place, Rest),
+        likely: usize,
+    ) {
+        let (bytes, has_likely) = (rest.bytes(), rest.has(likely));
+        let rest = Arc::new(AsyncMutex::new(rest));
+        let is_kept = self.places.kept().keep(place.clone(), bytes, rest.clone());
+        if has_likely || !is_kept {
+            return;
+        }
+        let Ok(permit) = self.places.ahead.clone().try_acquire_owned() else { return };
+        let node = self.clone();
+        self.tasks.spawn(async move {
+            sleep(LOOK).await;
+            // Who has come for it before reads it, and there may be no room for it any more.
+            let is_kept = node.places.kept().by_key.contains_key(&place);
+            if let (true, Ok(mut rest)) = (is_kept, rest.try_lock()) {
+                let log = Log { store: &node.store, deadline: node.deadline() };
+                rest.read_ahead(&log, likely).await;
+                node.places.kept().weigh(&place, rest.bytes());
+            }
+            drop(permit);
+        });
+    }
+}
+
+/// What is kept while there is room: the latest.
+struct Shelf<K, V> {
+    bytes_max: usize,
+    bytes: usize,
+    last: u64,
+    by_key: HashMap<K, Kept<V>>,
+    by_age: BTreeMap<u64, K>,
+}
+
+struct Kept<V> {
+    number: u64,
+    bytes: usize,
+    value: V,
+}
+
+impl<K: Clone + Eq + Hash, V> Shelf<K, V> {
+    fn new(bytes_max: usize) -> Self {
+        Self { bytes_max, bytes: 0, last: 0, by_key: HashMap::new(), by_age: BTreeMap::new() }
+    }
+
+    /// Keeps a value in the place of what had its key; false where there is no room.
+    fn keep(&mut self, key: K, bytes: usize, value: V) -> bool {
+        self.take(&key);
+        if bytes > self.bytes_max {
+            return false;
+        }
+        self.last += 1;
+        let number = self.last;
+        self.bytes += bytes;
+        self.by_age.insert(number, key.clone());
+        self.by_key.insert(key, Kept { number, bytes, value });
+        self.make_room();
+        true
+    }
+
+    fn take(&mut self, key: &K) -> Option<V> {
+        let Kept { number, bytes, value } = self.by_key.remove(key)?;
+        self.by_age.remove(&number);
+        self.bytes -= bytes;
+        Some(value)
+    }
+
+    /// Takes note of how much memory something takes now, if it is still there.
+    fn weigh(&mut self, key: &K, bytes: usize) {
+        let Some(kept) = self.by_key.get_mut(key) else { return };
+        self.bytes = self.bytes - kept.bytes + bytes;
+        kept.bytes = bytes;
+        self.make_room();
+    }
+
+    fn make_room(&mut self) {
+        while self.bytes > self.bytes_max {
+            let Some((_, oldest)) = self.by_age.first_key_value() else { return };
+            let oldest = oldest.clone();
+            self.take(&oldest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_are_kept_as_far_as_there_is_room() {
+        let mut shelf = Shelf::new(10);
+        for key in 1..=4 {
+            shelf.keep(key, 3, key);
+        }
+        assert_eq!(shelf.take(&1), None, "no room");
+        assert_eq!((shelf.take(&3), shelf.take(&3)), (Some(3), None), "taken once");
+        shelf.keep(5, 3, 5);
+        assert_eq!((shelf.bytes, shelf.by_key.len(), shelf.by_age.len()), (9, 3, 3));
+        assert!(!shelf.keep(6, 11, 6), "too large");
+        assert_eq!((shelf.bytes, shelf.by_key.len(), shelf.by_age.len()), (9, 3, 3));
+    }
+
+    #[test]
+    fn what_has_grown_makes_room_for_itself() {
+        let mut shelf = Shelf::new(10);
+        for key in 1..=3 {
+            shelf.keep(key, 3, key);
+        }
+        shelf.weigh(&3, 6);
+        assert_eq!((shelf.bytes, shelf.take(&1), shelf.take(&2)), (9, None, Some(2)));
+        shelf.weigh(&3, 1);
+        shelf.weigh(&1, 9);
+        assert_eq!((shelf.bytes, shelf.by_key.len()), (1, 1), "what is gone weighs nothing");
+    }
+
+    #[test]
+    fn the_same_place_is_kept_once() {
+        let mut shelf = Shelf::new(10);
+        for value in [3, 4] {
+            shelf.keep(9, 6, value);
+        }
+        assert_eq!((shelf.bytes, shelf.take(&9), shelf.by_age.len()), (6, Some(4), 0));
+    }
+}

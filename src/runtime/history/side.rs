@@ -1,0 +1,298 @@
+//! One direction of a conversation, as the store has it.
+//!
+//! JetStream reads forwards only. So each record points to the first record of its page and of the
+//! page before, and reading backwards is a walk over pages, each one batched read. A place is found
+//! from an order key by its time, in two or three reads more.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::deliberate::{self, Fault};
+use crate::domain::conversation::{Head, PagePointers};
+use crate::domain::id::{OrderKey, Partition, UserId};
+use crate::domain::limits::PAGE_MESSAGES;
+use crate::domain::message::Direction;
+use crate::runtime::load::LoadError;
+use crate::store::{Record, Start, Store, StreamId};
+use crate::wire::record::{self, StoredMessage};
+
+/// How far the server's clock may be behind an order key before a place is found the long way.
+const CLOCK_SLACK_MS: u64 = 100;
+/// How often the clocks' difference is measured anew before a place is looked for page by page.
+const SEEK_TRIES: u32 = 3;
+/// Records read at once: a page and the one before.
+pub(super) const TWO_PAGES: usize = 2 * PAGE_MESSAGES;
+/// Pages that are read beyond the one that is next, where they begin by a guess.
+const GUESSED_PAGES: usize = 2;
+/// How long messages are kept that were read and not asked for: what retention takes, and what is
+/// purged by hand, is not shown for longer.
+const FRESH: Duration = Duration::from_secs(60);
+
+/// One direction of a conversation.
+#[derive(Clone)]
+pub(super) struct Side {
+    pub(super) direction: Direction,
+    pub(super) partition: Partition,
+    pub(super) subject: String,
+    pub(super) sender: UserId,
+    pub(super) receiver: UserId,
+    pub(super) head: Head,
+    /// Everything up to here is gone.
+    pub(super) cleared: u64,
+    /// The key of the last message that is gone.
+    pub(super) cleared_key: OrderKey,
+}
+
+/// A stored message and where it is.
+#[derive(Clone)]
+pub(super) struct Found {
+    pub(super) stream_seq: u64,
+    pub(super) stored: StoredMessage,
+    stored_ms: u64,
+    stored_bytes: usize,
+}
+
+impl Found {
+    pub(super) const fn key(&self) -> OrderKey {
+        self.stored.message.key
+    }
+
+    pub(super) const fn seq(&self) -> u64 {
+        self.stored.message.seq
+    }
+
+    const fn page(&self) -> PagePointers {
+        self.stored.head(self.stream_seq).page
+    }
+}
+
+/// The next pages to read towards older messages.
+#[derive(Clone, Copy)]
+pub(super) enum Next {
+    /// The page of a message that is known, and the one before.
+    Pages(PagePointers),
+    /// The page that begins at `first`. Where those before it begin can be guessed: a message of
+    /// this side was one of `stride` of the stream.
+    UpTo { first: u64, stride: u64 },
+}
+
+impl Next {
+    /// What comes before these, which ascend.
+    fn before(found: &[Found]) -> Option<Self> {
+        let (oldest, newest) = (found.first()?, found.last()?);
+        let page = oldest.page();
+        if oldest.stream_seq > page.first {
+            return Some(Self::Pages(page));
+        }
+        let gaps = (found.len() as u64 - 1).max(1);
+        let stride = (newest.stream_seq - oldest.stream_seq) / gaps;
+        (page.previous > 0).then_some(Self::UpTo { first: page.previous, stride })
+    }
+}
+
+/// Reading one side towards older messages.
+pub(super) struct Backward {
+    pub(super) side: Side,
+    /// Messages that were read and not taken, the newest at the front.
+    pub(super) buffer: VecDeque<Found>,
+    /// When the first of them was read.
+    read_at: Instant,
+    /// Messages from here on are read already, or were not asked for.
+    below: OrderKey,
+    /// The next pages to read.
+    pub(super) next: Option<Next>,
+    /// How many messages the first of these has, if that is known: where they are enough, the page
+    /// before it is not read.
+    in_first: usize,
+}
+
+impl Backward {
+    /// Forgets what was read too long ago and not taken, to read it anew.
+    pub(super) fn refresh(&mut self) {
+        let Some(newest) = self.buffer.front().filter(|_| self.read_at.elapsed() > FRESH) else {
+            return;
+        };
+        self.next = Some(Next::Pages(newest.page()));
+        self.below = OrderKey(newest.key().0 + 1);
+        self.buffer.clear();
+    }
+
+    /// The memory that it takes, about.
+    pub(super) fn bytes(&self) -> usize {
+        let found = self.buffer.iter().map(|found| size_of::<Found>() + found.stored_bytes);
+        size_of::<Self>() + found.sum::<usize>()
+    }
+}
+
+/// Reading sides from the store, by a deadline.
+pub(super) struct Log<'s, S> {
+    pub(super) store: &'s S,
+    pub(super) deadline: Instant,
+}
+
+impl<S: Store> Log<'_, S> {
+    /// Starts to read a side towards the messages before `below`.
+    pub(super) async fn start_back(
+        &self,
+        side: &Side,
+        below: OrderKey,
+    ) -> Result<Backward, LoadError> {
+        let (next, in_first) = if below > side.head.key {
+            (Some(side.head.page), side.head.in_page())
+        } else {
+            (self.seek(side, below).await?, 0)
+        };
+        let next = next.map(Next::Pages);
+        let (side, buffer, read_at) = (side.clone(), VecDeque::new(), Instant::now());
+        Ok(Backward { side, buffer, read_at, below, next, in_first })
+    }
+
+    /// Reads the next pages of a side, for so many messages. What it has is lost by no error.
+    pub(super) async fn read_back(
+        &self,
+        cursor: &mut Backward,
+        wanted: usize,
+    ) -> Result<(), LoadError> {
+        let Some(next) = cursor.next else { return Ok(()) };
+        let (start, mut found) = match next {
+            Next::Pages(page) => {
+                let is_enough = cursor.in_first >= wanted;
+                let start =
+                    if page.previous > 0 && !is_enough { page.previous } else { page.first };
+                (start, self.read(&cursor.side, Start::Seq(start), TWO_PAGES).await?)
+            }
+            Next::UpTo { first, stride } => self.read_up_to(cursor, first, stride).await?,
+        };
+        (cursor.next, cursor.in_first) = (None, 0);
+        let Some(oldest) = found.first() else { return Ok(()) };
+        let is_progress = oldest.key() < cursor.below || oldest.stream_seq == start;
+        if is_progress && oldest.seq() > cursor.side.cleared + 1 {
+            cursor.next = Next::before(&found);
+        }
+        let below = cursor.below;
+        cursor.below = below.min(oldest.key());
+        let overlaps = |key| key == below && deliberate::is(Fault::PageOverlaps);
+        found.retain(|found| found.key() < below || overlaps(found.key()));
+        if cursor.buffer.is_empty() {
+            cursor.read_at = Instant::now();
+        }
+        cursor.buffer.extend(found.into_iter().rev());
+        Ok(())
+    }
+
+    /// Reads the page that begins at `first`, and those before it as far as a guess goes; answers
+    /// where it began, too.
+    async fn read_up_to(
+        &self,
+        cursor: &Backward,
+        first: u64,
+        stride: u64,
+    ) -> Result<(u64, Vec<Found>), LoadError> {
+        let back = stride.saturating_mul((GUESSED_PAGES * PAGE_MESSAGES) as u64);
+        let start = first.saturating_sub(back).max(1);
+        if start < first {
+            // Half a page more, since no guess is exact.
+            let limit = (GUESSED_PAGES + 1) * PAGE_MESSAGES + PAGE_MESSAGES / 2;
+            let found = self.read(&cursor.side, Start::Seq(start), limit).await?;
+            // Where messages were closer together there, it ended before those that are next.
+            if found.len() < limit || found.last().is_some_and(|last| last.key() >= cursor.below) {
+                return Ok((start, found));
+            }
+        }
+        Ok((first, self.read(&cursor.side, Start::Seq(first), TWO_PAGES).await?))
+    }
+
+    /// The page to read from to meet every message from `key` on, and through its pointers every
+    /// message before.
+    pub(super) async fn seek(
+        &self,
+        side: &Side,
+        key: OrderKey,
+    ) -> Result<Option<PagePointers>, LoadError> {
+        let mut at_ms = key.unix_ms().saturating_sub(CLOCK_SLACK_MS);
+        for tries in 1.. {
+            let found = self.read(side, Start::TimeMs(at_ms), 1).await?;
+            let Some(found) = found.into_iter().next() else { break };
+            if found.key() >= key {
+                return self.walk_back(side, found, key).await.map(Some);
+            }
+            // Where the server's clock was behind when it stored this, it will have been behind
+            // for the one we look for. Where the pair was silent, the same is found again.
+            let behind_ms = key.unix_ms().saturating_sub(found.key().unix_ms());
+            let next_ms = (found.stored_ms + behind_ms).saturating_sub(CLOCK_SLACK_MS);
+            if behind_ms <= 2 * CLOCK_SLACK_MS || next_ms <= at_ms || tries == SEEK_TRIES {
+                return self.walk_forth(side, found, key).await.map(Some);
+            }
+            at_ms = next_ms;
+        }
+        // By the server's clock everything is older than the key.
+        match self.read(side, Start::Seq(side.head.stream_seq), 1).await?.into_iter().next() {
+            Some(head) if head.key() >= key => self.walk_back(side, head, key).await.map(Some),
+            Some(head) => Ok(Some(head.page())),
+            None => Ok(None),
+        }
+    }
+
+    /// From a message at or after `key`, the page whose first message is at or before it.
+    async fn walk_back(
+        &self,
+        side: &Side,
+        mut found: Found,
+        key: OrderKey,
+    ) -> Result<PagePointers, LoadError> {
+        loop {
+            let page = found.page();
+            let opening = self.read(side, Start::Seq(page.first), 1).await?.into_iter().next();
+            let Some(opening) = opening.filter(|opening| opening.key() > key) else {
+                return Ok(page);
+            };
+            if page.previous == 0 {
+                return Ok(page);
+            }
+            let before = self.read(side, Start::Seq(page.previous), 1).await?.into_iter().next();
+            // Retention may have taken the page before.
+            match before.filter(|before| before.stream_seq < opening.stream_seq) {
+                Some(before) => found = before,
+                None => return Ok(page),
+            }
+        }
+    }
+
+    /// From a message before `key`, the page of the first message at or after it, or the last.
+    async fn walk_forth(
+        &self,
+        side: &Side,
+        mut found: Found,
+        key: OrderKey,
+    ) -> Result<PagePointers, LoadError> {
+        loop {
+            let next = self.read(side, Start::Seq(found.stream_seq + 1), TWO_PAGES).await?;
+            if let Some(reached) = next.iter().find(|next| next.key() >= key) {
+                return Ok(reached.page());
+            }
+            match next.into_iter().next_back() {
+                Some(last) => found = last,
+                None => return Ok(found.page()),
+            }
+        }
+    }
+
+    pub(super) async fn read(
+        &self,
+        side: &Side,
+        from: Start,
+        limit: usize,
+    ) -> Result<Vec<Found>, LoadError> {
+        let stream = StreamId::Log(side.partition);
+        let read = self.store.read(stream, side.subject.clone(), from, limit, self.deadline);
+        let decode = |record: Record| {
+            let (sender, receiver) = (&side.sender, &side.receiver);
+            let stored = record::decode(&record.payload, sender, receiver, side.partition)?;
+            let Record { stream_seq, stored_ms, payload, .. } = record;
+            Ok(Found { stream_seq, stored, stored_ms, stored_bytes: payload.len() })
+        };
+        read.await?.records.into_iter().map(decode).collect()
+    }
+}
