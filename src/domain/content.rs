@@ -169,6 +169,25 @@ pub struct Excerpt {
 }
 
 impl Content {
+    /// How many contents it holds, at any depth, itself included.
+    #[must_use]
+    pub fn parts(&self) -> usize {
+        let inside = match self {
+            Self::Multiple { infos } => infos.iter().map(Self::parts).sum(),
+            Self::Combine { messages, .. } => {
+                messages.iter().map(|excerpt| excerpt.content.parts()).sum()
+            }
+            Self::Text { .. }
+            | Self::Command { .. }
+            | Self::Image { .. }
+            | Self::File { .. }
+            | Self::Audio { .. }
+            | Self::Video { .. }
+            | Self::Custom { .. } => 0,
+        };
+        1 + inside
+    }
+
     /// The message type of this content.
     #[must_use]
     pub const fn message_type(&self) -> MessageType {

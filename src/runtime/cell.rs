@@ -18,8 +18,6 @@ use crate::wire::subject::Token;
 /// How long after its connection was lost, or its answer was given up, a write can still come into
 /// the store: the server may have it in a queue.
 pub(super) const STRAGGLER: Duration = Duration::from_secs(2);
-/// Loads of users so far.
-static LOADS: AtomicU64 = AtomicU64::new(0);
 
 /// A user in memory.
 ///
@@ -100,9 +98,9 @@ impl UserCell {
         self.loaded_in.load(Ordering::Acquire) > 0
     }
 
-    /// Notes that the state was loaded. While it is in doubt, that lasts for one use only.
-    pub(super) fn set_loaded(&self, generation: u64) {
-        self.load.store(LOADS.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+    /// Notes that the state was loaded, by which load of all. While it is in doubt, that lasts for one use only.
+    pub(super) fn set_loaded(&self, generation: u64, load: u64) {
+        self.load.store(load, Ordering::Relaxed);
         let in_doubt_until = *self.in_doubt_until();
         if in_doubt_until.is_none_or(|until| Instant::now() >= until) {
             self.loaded_in.store(generation, Ordering::Release);

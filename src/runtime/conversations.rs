@@ -49,10 +49,10 @@ impl<S: Store, B: Bus> Node<S, B> {
         let anchor = anchor.map(super::super::domain::id::MessageId::key);
         let messages = if backwards {
             let page = reader.back(anchor, count).await.map_err(Failure::from)?;
-            if let Some(rest) = page.rest {
+            if let Some((place, rest)) = page.rest {
                 // Most who see the newest page are content with it.
                 let likely = if anchor.is_some() { count } else { 0 };
-                self.keep_place(rest, likely);
+                self.keep_place(place, rest, likely);
             }
             page.messages
         } else {

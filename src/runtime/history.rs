@@ -1,7 +1,6 @@
 //! Reading a conversation: two subjects, one each way, merged by order key.
 //!
-//! Whatever the length of the history, a page costs the same: one read of each side, or two where
-//! that has not enough. Where the page before ended is known for a while, with what was read beyond
+//! Whatever the length of the history, a page costs the same. Where the page before ended is known for a while, with what was read beyond
 //! it and what is read ahead: who pages on finds that in memory.
 
 mod places;
@@ -13,7 +12,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use self::places::{Place, Rest};
-use self::side::{Backward, Found, Log, Side, TWO_PAGES};
+use self::side::{Backward, Found, Reads, Side, TWO_PAGES};
 use super::cell::{STRAGGLER, UserCell};
 use super::load::LoadError;
 use super::node::Node;
@@ -29,6 +28,9 @@ use crate::wire::subject::Token;
 
 pub(super) use self::places::Places;
 
+/// How many bytes a reply has for one of a message in memory, at most: JSON's escapes make six.
+const WRITTEN_MAX: usize = 8;
+
 /// Reads one conversation as its user sees it at one moment.
 pub(super) struct Reader<'n, S, B> {
     node: &'n Node<S, B>,
@@ -38,6 +40,10 @@ pub(super) struct Reader<'n, S, B> {
     sides: Vec<Side>,
     deletions: Deletions,
     looked_up: HashSet<PageId>,
+    /// Which load of all it was that the state came from.
+    load: u64,
+    /// Whether all that was read is counted.
+    is_counted: bool,
     deadline: Instant,
 }
 
@@ -97,6 +103,8 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
             sides,
             deletions: conversation.settings.deleted.clone(),
             looked_up: HashSet::new(),
+            load: cell.load(),
+            is_counted: true,
             deadline,
         }
     }
@@ -109,11 +117,11 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
         count: usize,
     ) -> Result<Page, LoadError> {
         let mut cursors = self.start_back(before).await?;
-        let mut messages = Vec::with_capacity(count);
+        let (mut messages, mut bytes) = (Vec::with_capacity(count), 0);
         while messages.len() < count {
             for cursor in &mut cursors {
                 while cursor.buffer.is_empty() && cursor.next.is_some() {
-                    self.log().read_back(cursor, count - messages.len()).await?;
+                    self.reads().read_back(cursor, count - messages.len()).await?;
                     self.leave_out_hidden(cursor).await?;
                 }
             }
@@ -122,10 +130,16 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
                 .filter(|cursor| !cursor.buffer.is_empty())
                 .max_by_key(|cursor| cursor.buffer.front().map(Found::key));
             let Some(found) = newest.and_then(|cursor| cursor.buffer.pop_front()) else { break };
+            bytes += found.bytes;
             messages.push(Arc::new(found.stored.message));
         }
-        let oldest = messages.last().filter(|_| messages.len() == count).map(|oldest| oldest.key);
-        let oldest = oldest.filter(|oldest| self.is_settled(*oldest));
+        let stays = messages.len() == count
+            && messages.last().is_some_and(|oldest| self.is_settled(oldest.key))
+            // What is not counted yet was left out, and will not be for ever.
+            && self.is_counted
+            // A larger reply may be cut, and its oldest message be another.
+            && bytes <= self.node.bus.max_message_bytes() / WRITTEN_MAX;
+        let oldest = messages.last().filter(|_| stays).map(|oldest| oldest.key);
         let rest = oldest.map(|oldest| (self.place(oldest), Rest(cursors)));
         messages.reverse();
         Ok(Page { messages, rest })
@@ -134,14 +148,14 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
     /// Starts before `before`: where a page ended there, with what was read beyond it.
     async fn start_back(&mut self, before: Option<OrderKey>) -> Result<Vec<Backward>, LoadError> {
         let mut kept = match before {
-            Some(before) => self.node.places.rest(&self.place(before), self.deadline).await,
+            Some(before) => self.node.places.rest(&self.place(before)).await,
             None => Vec::new(),
         };
         for cursor in &mut kept {
             self.leave_out_hidden(cursor).await?;
         }
         let below = before.unwrap_or(OrderKey(u64::MAX));
-        let log = &self.log();
+        let reads = &self.reads();
         let starts = self.sides.iter().map(|side| {
             let found = kept.iter().position(|kept| kept.side.direction == side.direction);
             let kept = found.map(|found| kept.swap_remove(found));
@@ -151,7 +165,7 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
                         kept.side = side.clone();
                         Ok(kept)
                     }
-                    None => log.start_back(side, below).await,
+                    None => reads.start_back(side, below).await,
                 }
             }
         });
@@ -160,7 +174,7 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
 
     /// Where a page ended that began with the message of that key.
     fn place(&self, before: OrderKey) -> Place {
-        Place { load: self.cell.load(), other: self.other.clone(), before }
+        Place { load: self.load, other: self.other.clone(), before }
     }
 
     /// Whether nothing is stored before a message of that key any more.
@@ -170,8 +184,8 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
         key.unix_ms().saturating_add(settles_ms) <= self.node.clock.wall_ms()
     }
 
-    fn log(&self) -> Log<'n, S> {
-        Log { store: &self.node.store, deadline: self.deadline }
+    fn reads(&self) -> Reads<'n, S> {
+        Reads { store: &self.node.store, deadline: self.deadline }
     }
 
     /// Up to `count` messages after `after` (or from the oldest), oldest first.
@@ -215,7 +229,7 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
         } else if above >= side.head.key {
             None
         } else {
-            self.log().seek(side, above).await?.map(|page| page.first)
+            self.reads().seek(side, above).await?.map(|page| page.first)
         };
         Ok(Forward { side: side.clone(), buffer: VecDeque::new(), above, next })
     }
@@ -224,7 +238,7 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
         let Some(start) = cursor.next.take() else { return Ok(()) };
         // The page in which the place was found may hold messages before it.
         let limit = count + PAGE_MESSAGES;
-        let mut found = self.log().read(&cursor.side, Start::Seq(start), limit).await?;
+        let mut found = self.reads().read(&cursor.side, Start::Seq(start), limit).await?;
         if found.len() == limit {
             cursor.next = found.last().map(|last| last.stream_seq + 1);
         }
@@ -249,9 +263,10 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
         side: &Side,
         mut found: Vec<Found>,
     ) -> Result<Vec<Found>, LoadError> {
-        found.retain(|found| {
-            found.seq() > side.cleared && side.head.shows(side.direction, found.seq())
-        });
+        found.retain(|found| found.seq() > side.cleared);
+        let read = found.len();
+        found.retain(|found| side.head.shows(side.direction, found.seq()));
+        self.is_counted &= found.len() == read;
         let pages = found.iter().map(|found| PageId::of(side.direction, found.seq()));
         let pages: HashSet<PageId> = pages.collect();
         self.load_deletions(pages).await?;
@@ -285,8 +300,8 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
             let here = wanted.iter().filter(|(_, partition)| *partition == side.partition);
             let mut left: VecDeque<OrderKey> = here.map(|(key, _)| *key).collect();
             while let Some(key) = left.front().copied().filter(|key| *key <= side.head.key) {
-                let Some(page) = self.log().seek(side, key).await? else { break };
-                let found = self.log().read(side, Start::Seq(page.first), TWO_PAGES).await?;
+                let Some(page) = self.reads().seek(side, key).await? else { break };
+                let found = self.reads().read(side, Start::Seq(page.first), TWO_PAGES).await?;
                 let reached = found.last().map_or(key, Found::key).max(key);
                 let keys: HashSet<OrderKey> =
                     left.iter().copied().take_while(|key| *key <= reached).collect();

@@ -110,7 +110,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         if !cell.was_ever_loaded() && !deliberate::is(Fault::RateForgotten) {
             self.recall_last_second(cell, deadline).await?;
         }
-        cell.set_loaded(generation);
+        cell.set_loaded(generation, self.loads.fetch_add(1, Ordering::Relaxed) + 1);
         Ok(())
     }
 

@@ -102,6 +102,8 @@ pub struct Node<S, B> {
     pub(super) audit: Tally,
     /// Where pages of history ended.
     pub(super) places: Places,
+    /// Loads of users so far.
+    pub(super) loads: AtomicU64,
     /// What goes on after its call was answered.
     pub(super) tasks: TaskTracker,
     /// Where calls go.
@@ -136,7 +138,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         Arc::new(Self {
             store,
             bus,
-            places: Places::new(options.history_bytes),
+            places: Places::new(options.history_bytes, options.call_deadline),
             pace: Pace::new(options.calls_under_way),
             calls: Arc::new(Semaphore::new(options.calls_under_way)),
             deliveries: Arc::new(Semaphore::new(options.calls_under_way)),
@@ -146,6 +148,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             clock,
             counters: Arc::default(),
             waiting,
+            loads: AtomicU64::new(0),
             reached_us: AtomicU64::new(steady_us),
             routed: AtomicU64::new(0),
             audit: Tally::default(),

@@ -16,13 +16,18 @@ use crate::wire::subject::Subjects;
 pub(super) const WALL_MS: u64 = 1_800_000_000_000;
 pub(super) const CALLS_UNDER_WAY: usize = 100;
 
-/// A node that owns everything.
+/// A node that owns everything, with these limits.
 pub(super) async fn node<S: Store>(
     store: S,
     limits: Limits,
     clock: Clock,
 ) -> Arc<Node<S, memory::Memory>> {
-    let options = Options {
+    alone(store, options(limits), clock).await
+}
+
+/// What a node is made with.
+pub(super) fn options(limits: Limits) -> Options {
+    Options {
         event_encoding: Encoding::Json,
         call_deadline: Duration::from_secs(5),
         owner_wait: Duration::from_secs(1),
@@ -35,7 +40,15 @@ pub(super) async fn node<S: Store>(
         body_bytes: 100_000,
         new_session_id: || nuid::next().to_string(),
         limits,
-    };
+    }
+}
+
+/// A node that owns everything.
+pub(super) async fn alone<S: Store>(
+    store: S,
+    options: Options,
+    clock: Clock,
+) -> Arc<Node<S, memory::Memory>> {
     let (bus, subjects) = (memory::Memory::default(), Subjects::new("peer", 4));
     Node::alone(store, bus, subjects, options, clock).await.expect("the store answers")
 }

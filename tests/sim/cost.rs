@@ -1,10 +1,9 @@
-//! What a send and a page of history cost, counted in what the store is asked for and in how long
-//! a caller waits.
+//! What a send and a page of history cost, counted in what the store is asked for.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::client::{Client, PLAIN, Said, body_of};
 use crate::instance::{forget_sessions, start};
@@ -52,10 +51,10 @@ pub(crate) fn measure() -> [Cost; 2] {
 /// What a page of a history costs.
 #[derive(Debug)]
 pub(crate) struct Page {
-    /// Reads of the store, those ahead of the next page included.
+    /// Reads that the caller waited for.
     pub(crate) reads: u64,
-    /// How long the caller waited.
-    pub(crate) took: Duration,
+    /// Reads ahead of the next page.
+    pub(crate) ahead: u64,
 }
 
 /// What each page costs of a history that is read backwards, page after page.
@@ -67,17 +66,20 @@ pub(crate) fn pages() -> Vec<Page> {
         }
         sleep(SETTLED).await;
         let (mut pages, mut anchor) = (Vec::new(), Value::Null);
-        for _ in 0..HISTORY / PAGE {
-            let (before, began) = (client.world.lock().asked.1, Instant::now());
+        for newest in (PAGE..=HISTORY).rev().step_by(PAGE) {
+            let asked = || client.world.lock().asked.1;
+            let before = asked();
             let config = json!({ "nextMessage": anchor, "count": PAGE, "reverse": true });
             let body = json!({ "conversationID": NAMES[1], "config": config });
             let said = client.ask(0, "query_history_message", &body).await;
-            let took = began.elapsed();
+            let answered = asked();
             sleep(LOOK).await;
-            pages.push(Page { reads: client.world.lock().asked.1 - before, took });
+            pages.push(Page { reads: answered - before, ahead: asked() - answered });
             let page = if let Said::Good { body, .. } = said { body } else { Value::Null };
-            assert_eq!(page["messageList"].as_array().map(Vec::len), Some(PAGE));
-            anchor = page["messageList"][0].clone();
+            let messages = page["messageList"].as_array().expect("a page");
+            let seqs = messages.iter().map(|message| message["messageSeq"].clone());
+            assert!(seqs.eq(newest + 1 - PAGE..=newest), "{page}");
+            anchor = messages[0].clone();
         }
         pages
     })

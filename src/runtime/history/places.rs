@@ -7,16 +7,18 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use tokio::sync::{Mutex as AsyncMutex, Semaphore};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::side::{Backward, Log};
+use super::side::{Backward, Reads};
 use crate::bus::Bus;
 use crate::domain::id::{OrderKey, UserId};
 use crate::runtime::node::Node;
 use crate::store::Store;
 
 /// Places at which it is read ahead at the same time.
-const AHEAD_MAX: usize = 64;
+const AHEAD_MAX: usize = 16;
+/// Which part of a call's time may go by with reading ahead, and with waiting for that.
+const AHEAD_SHARE: u32 = 4;
 /// How long it is waited before reading ahead, so that the page itself goes out first. Nobody has
 /// looked at it sooner; a program that has reads at once what it wants.
 const LOOK: Duration = Duration::from_millis(10);
@@ -37,13 +39,19 @@ pub(in crate::runtime) struct Place {
 pub(in crate::runtime) struct Rest(pub(super) Vec<Backward>);
 
 impl Rest {
-    /// What it comes to now.
+    /// The cursors, for who reads on.
     fn take(&mut self) -> Vec<Backward> {
         self.0.iter_mut().for_each(Backward::refresh);
         std::mem::take(&mut self.0)
     }
 
-    fn bytes(&self) -> usize {
+    /// Forgets what was read and not taken, for who is not likely to ask for it.
+    fn strip(&mut self) {
+        self.0.iter_mut().for_each(Backward::strip);
+    }
+
+    fn bytes(&mut self) -> usize {
+        self.0.iter_mut().for_each(|cursor| cursor.buffer.shrink_to_fit());
         PLACE_BYTES + self.0.iter().map(Backward::bytes).sum::<usize>()
     }
 
@@ -53,14 +61,14 @@ impl Rest {
     }
 
     /// Reads until there are `count` messages of each side.
-    async fn read_ahead<S: Store>(&mut self, log: &Log<'_, S>, count: usize) {
-        let reads = self.0.iter_mut().map(|cursor| async move {
+    async fn read_ahead<S: Store>(&mut self, reads: &Reads<'_, S>, count: usize) {
+        let sides = self.0.iter_mut().map(|cursor| async move {
             while cursor.next.is_some() && cursor.buffer.len() < count {
-                log.read_back(cursor, count).await?;
+                reads.read_back(cursor, count).await?;
             }
             Ok(())
         });
-        for read in join_all(reads).await {
+        for read in join_all(sides).await {
             // Whoever asks for it reads it then, and is told if that fails, too.
             let _: Result<(), super::LoadError> = read;
         }
@@ -70,20 +78,25 @@ impl Rest {
 /// Where pages of history ended.
 pub(in crate::runtime) struct Places {
     kept: Mutex<Shelf<Place, Arc<AsyncMutex<Rest>>>>,
+    patience: Duration,
     ahead: Arc<Semaphore>,
 }
 
 impl Places {
-    /// Places that take no more than so much memory.
-    pub(in crate::runtime) fn new(bytes_max: usize) -> Self {
-        Self { kept: Mutex::new(Shelf::new(bytes_max)), ahead: Arc::new(Semaphore::new(AHEAD_MAX)) }
+    /// Places that take no more than so much memory; a call has so much time.
+    pub(in crate::runtime) fn new(bytes_max: usize, call_deadline: Duration) -> Self {
+        Self {
+            kept: Mutex::new(Shelf::new(bytes_max)),
+            patience: call_deadline / AHEAD_SHARE,
+            ahead: Arc::new(Semaphore::new(AHEAD_MAX)),
+        }
     }
 
     /// What is left of reading there, if that is known: for one caller, after what is being read
-    /// ahead.
-    pub(super) async fn rest(&self, place: &Place, deadline: Instant) -> Vec<Backward> {
+    /// ahead, unless that takes long.
+    pub(super) async fn rest(&self, place: &Place) -> Vec<Backward> {
         let Some(rest) = self.kept().take(place) else { return Vec::new() };
-        timeout_at(deadline, rest.lock()).await.map(|mut rest| rest.take()).unwrap_or_default()
+        timeout(self.patience, rest.lock()).await.map(|mut rest| rest.take()).unwrap_or_default()
     }
 
     fn kept(&self) -> MutexGuard<'_, Shelf<Place, Arc<AsyncMutex<Rest>>>> {
@@ -95,25 +108,29 @@ impl<S: Store, B: Bus> Node<S, B> {
     /// Keeps where a page ended, and reads ahead as many messages as are likely to be asked for next.
     pub(in crate::runtime) fn keep_place(
         self: &Arc<Self>,
-        (place, rest): (Place, Rest),
+        place: Place,
+        mut rest: Rest,
         likely: usize,
     ) {
+        if likely == 0 {
+            rest.strip();
+        }
         let (bytes, has_likely) = (rest.bytes(), rest.has(likely));
         let rest = Arc::new(AsyncMutex::new(rest));
-        let is_kept = self.places.kept().keep(place.clone(), bytes, rest.clone());
-        if has_likely || !is_kept {
+        let Some(number) = self.places.kept().keep(place.clone(), bytes, rest.clone()) else {
             return;
-        }
-        let Ok(permit) = self.places.ahead.clone().try_acquire_owned() else { return };
+        };
+        let permit = self.places.ahead.clone().try_acquire_owned();
+        let (false, Ok(permit)) = (has_likely, permit) else { return };
         let node = self.clone();
         self.tasks.spawn(async move {
             sleep(LOOK).await;
             // Who has come for it before reads it, and there may be no room for it any more.
-            let is_kept = node.places.kept().by_key.contains_key(&place);
+            let is_kept = node.places.kept().has(&place, number);
             if let (true, Ok(mut rest)) = (is_kept, rest.try_lock()) {
-                let log = Log { store: &node.store, deadline: node.deadline() };
-                rest.read_ahead(&log, likely).await;
-                node.places.kept().weigh(&place, rest.bytes());
+                let deadline = Instant::now() + node.places.patience;
+                rest.read_ahead(&Reads { store: &node.store, deadline }, likely).await;
+                node.places.kept().weigh(&place, number, rest.bytes());
             }
             drop(permit);
         });
@@ -140,11 +157,12 @@ impl<K: Clone + Eq + Hash, V> Shelf<K, V> {
         Self { bytes_max, bytes: 0, last: 0, by_key: HashMap::new(), by_age: BTreeMap::new() }
     }
 
-    /// Keeps a value in the place of what had its key; false where there is no room.
-    fn keep(&mut self, key: K, bytes: usize, value: V) -> bool {
+    /// Keeps a value in the place of what had its key, and answers its number; `None` where there is
+    /// no room.
+    fn keep(&mut self, key: K, bytes: usize, value: V) -> Option<u64> {
         self.take(&key);
         if bytes > self.bytes_max {
-            return false;
+            return None;
         }
         self.last += 1;
         let number = self.last;
@@ -152,7 +170,7 @@ impl<K: Clone + Eq + Hash, V> Shelf<K, V> {
         self.by_age.insert(number, key.clone());
         self.by_key.insert(key, Kept { number, bytes, value });
         self.make_room();
-        true
+        Some(number)
     }
 
     fn take(&mut self, key: &K) -> Option<V> {
@@ -162,12 +180,20 @@ impl<K: Clone + Eq + Hash, V> Shelf<K, V> {
         Some(value)
     }
 
+    fn has(&self, key: &K, number: u64) -> bool {
+        self.by_key.get(key).is_some_and(|kept| kept.number == number)
+    }
+
     /// Takes note of how much memory something takes now, if it is still there.
-    fn weigh(&mut self, key: &K, bytes: usize) {
-        let Some(kept) = self.by_key.get_mut(key) else { return };
-        self.bytes = self.bytes - kept.bytes + bytes;
-        kept.bytes = bytes;
-        self.make_room();
+    fn weigh(&mut self, key: &K, number: u64, bytes: usize) {
+        if bytes > self.bytes_max && self.has(key, number) {
+            self.take(key);
+        }
+        if let Some(kept) = self.by_key.get_mut(key).filter(|kept| kept.number == number) {
+            self.bytes = self.bytes - kept.bytes + bytes;
+            kept.bytes = bytes;
+            self.make_room();
+        }
     }
 
     fn make_room(&mut self) {
@@ -193,29 +219,29 @@ mod tests {
         assert_eq!((shelf.take(&3), shelf.take(&3)), (Some(3), None), "taken once");
         shelf.keep(5, 3, 5);
         assert_eq!((shelf.bytes, shelf.by_key.len(), shelf.by_age.len()), (9, 3, 3));
-        assert!(!shelf.keep(6, 11, 6), "too large");
+        assert_eq!(shelf.keep(6, 11, 6), None, "too large");
         assert_eq!((shelf.bytes, shelf.by_key.len(), shelf.by_age.len()), (9, 3, 3));
     }
 
     #[test]
     fn what_has_grown_makes_room_for_itself() {
         let mut shelf = Shelf::new(10);
-        for key in 1..=3 {
-            shelf.keep(key, 3, key);
-        }
-        shelf.weigh(&3, 6);
-        assert_eq!((shelf.bytes, shelf.take(&1), shelf.take(&2)), (9, None, Some(2)));
-        shelf.weigh(&3, 1);
-        shelf.weigh(&1, 9);
-        assert_eq!((shelf.bytes, shelf.by_key.len()), (1, 1), "what is gone weighs nothing");
+        let numbers: Vec<u64> = (1..=3).filter_map(|key| shelf.keep(key, 3, key)).collect();
+        shelf.weigh(&3, numbers[2], 6);
+        assert_eq!((shelf.bytes, shelf.take(&1)), (9, None));
+        shelf.weigh(&1, numbers[0], 9);
+        assert_eq!(shelf.bytes, 9, "what is gone weighs nothing");
+        shelf.weigh(&3, numbers[2], 11);
+        assert_eq!((shelf.bytes, shelf.take(&2)), (3, Some(2)), "it alone is too large");
     }
 
     #[test]
     fn the_same_place_is_kept_once() {
         let mut shelf = Shelf::new(10);
-        for value in [3, 4] {
-            shelf.keep(9, 6, value);
-        }
+        let first = shelf.keep(9, 6, 3).expect("room");
+        let second = shelf.keep(9, 6, 4).expect("room");
+        assert!(shelf.has(&9, second) && !shelf.has(&9, first));
+        shelf.weigh(&9, first, 1);
         assert_eq!((shelf.bytes, shelf.take(&9), shelf.by_age.len()), (6, Some(4), 0));
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::deliberate::{self, Fault};
+use crate::domain::content::Excerpt;
 use crate::domain::conversation::{Head, PagePointers};
 use crate::domain::id::{OrderKey, Partition, UserId};
 use crate::domain::limits::PAGE_MESSAGES;
@@ -26,7 +27,7 @@ const SEEK_TRIES: u32 = 3;
 pub(super) const TWO_PAGES: usize = 2 * PAGE_MESSAGES;
 /// Pages that are read beyond the one that is next, where they begin by a guess.
 const GUESSED_PAGES: usize = 2;
-/// How long messages are kept that were read and not asked for: what retention takes, and what is
+/// How long messages that were read and not asked for are good: what retention takes, and what is
 /// purged by hand, is not shown for longer.
 const FRESH: Duration = Duration::from_secs(60);
 
@@ -50,8 +51,9 @@ pub(super) struct Side {
 pub(super) struct Found {
     pub(super) stream_seq: u64,
     pub(super) stored: StoredMessage,
+    /// About the memory that it takes.
+    pub(super) bytes: usize,
     stored_ms: u64,
-    stored_bytes: usize,
 }
 
 impl Found {
@@ -70,25 +72,30 @@ impl Found {
 
 /// The next pages to read towards older messages.
 #[derive(Clone, Copy)]
-pub(super) enum Next {
-    /// The page of a message that is known, and the one before.
-    Pages(PagePointers),
-    /// The page that begins at `first`. Where those before it begin can be guessed: a message of
-    /// this side was one of `stride` of the stream.
-    UpTo { first: u64, stride: u64 },
+pub(super) struct Next {
+    /// A page and the one before, as far as they are known.
+    pages: PagePointers,
+    /// How far before these more of them are likely to begin, in places of the stream; 0: unknown.
+    reach: u64,
 }
 
 impl Next {
+    const fn of(pages: PagePointers) -> Self {
+        Self { pages, reach: 0 }
+    }
+
     /// What comes before these, which ascend.
     fn before(found: &[Found]) -> Option<Self> {
         let (oldest, newest) = (found.first()?, found.last()?);
-        let page = oldest.page();
-        if oldest.stream_seq > page.first {
-            return Some(Self::Pages(page));
+        let mut pages = oldest.page();
+        if oldest.stream_seq <= pages.first {
+            pages = PagePointers { first: pages.previous, previous: 0 };
         }
-        let gaps = (found.len() as u64 - 1).max(1);
-        let stride = (newest.stream_seq - oldest.stream_seq) / gaps;
-        (page.previous > 0).then_some(Self::UpTo { first: page.previous, stride })
+        // As close together as these are.
+        let (span, gaps) = (newest.stream_seq - oldest.stream_seq, found.len() as u64 - 1);
+        let guessed = (GUESSED_PAGES * PAGE_MESSAGES) as u64;
+        let reach = span.saturating_mul(guessed).checked_div(gaps).unwrap_or(0);
+        (pages.first > 0).then_some(Self { pages, reach })
     }
 }
 
@@ -111,28 +118,41 @@ pub(super) struct Backward {
 impl Backward {
     /// Forgets what was read too long ago and not taken, to read it anew.
     pub(super) fn refresh(&mut self) {
-        let Some(newest) = self.buffer.front().filter(|_| self.read_at.elapsed() > FRESH) else {
-            return;
-        };
-        self.next = Some(Next::Pages(newest.page()));
-        self.below = OrderKey(newest.key().0 + 1);
-        self.buffer.clear();
+        if self.read_at.elapsed() > FRESH {
+            self.strip();
+        }
+    }
+
+    /// Forgets what was read and not taken, to read it anew.
+    pub(super) fn strip(&mut self) {
+        if let Some(newest) = self.buffer.front() {
+            self.next = Some(Next::of(newest.page()));
+            self.below = OrderKey(newest.key().0 + 1);
+        }
+        self.buffer = VecDeque::new();
+    }
+
+    /// Whether these, which ascend, go as far as what was read already.
+    fn joins(&self, found: &[Found]) -> bool {
+        let reaches =
+            |last: &Found| last.key() >= self.below || last.stream_seq >= self.side.head.stream_seq;
+        found.last().is_some_and(reaches)
     }
 
     /// The memory that it takes, about.
     pub(super) fn bytes(&self) -> usize {
-        let found = self.buffer.iter().map(|found| size_of::<Found>() + found.stored_bytes);
+        let found = self.buffer.iter().map(|found| found.bytes);
         size_of::<Self>() + found.sum::<usize>()
     }
 }
 
 /// Reading sides from the store, by a deadline.
-pub(super) struct Log<'s, S> {
+pub(super) struct Reads<'s, S> {
     pub(super) store: &'s S,
     pub(super) deadline: Instant,
 }
 
-impl<S: Store> Log<'_, S> {
+impl<S: Store> Reads<'_, S> {
     /// Starts to read a side towards the messages before `below`.
     pub(super) async fn start_back(
         &self,
@@ -144,7 +164,7 @@ impl<S: Store> Log<'_, S> {
         } else {
             (self.seek(side, below).await?, 0)
         };
-        let next = next.map(Next::Pages);
+        let next = next.map(Next::of);
         let (side, buffer, read_at) = (side.clone(), VecDeque::new(), Instant::now());
         Ok(Backward { side, buffer, read_at, below, next, in_first })
     }
@@ -156,15 +176,33 @@ impl<S: Store> Log<'_, S> {
         wanted: usize,
     ) -> Result<(), LoadError> {
         let Some(next) = cursor.next else { return Ok(()) };
-        let (start, mut found) = match next {
-            Next::Pages(page) => {
-                let is_enough = cursor.in_first >= wanted;
-                let start =
-                    if page.previous > 0 && !is_enough { page.previous } else { page.first };
-                (start, self.read(&cursor.side, Start::Seq(start), TWO_PAGES).await?)
+        let Next { pages, reach } = next;
+        let is_enough = cursor.in_first >= wanted;
+        let exact = if pages.previous > 0 && !is_enough { pages.previous } else { pages.first };
+        let guess = exact.saturating_sub(reach).max(1);
+        let mut start = guess;
+        let mut found = Vec::new();
+        if guess < exact {
+            // Half a page more, since no guess is exact.
+            let limit = (GUESSED_PAGES + 2) * PAGE_MESSAGES + PAGE_MESSAGES / 2;
+            found = self.read(&cursor.side, Start::Seq(guess), limit).await?;
+            // Where messages were closer together there, it ended before those that are next.
+            if found.len() == limit && !cursor.joins(&found) {
+                found.clear();
             }
-            Next::UpTo { first, stride } => self.read_up_to(cursor, first, stride).await?,
-        };
+        }
+        if found.is_empty() {
+            start = exact;
+            found = self.read(&cursor.side, Start::Seq(exact), TWO_PAGES).await?;
+            // Where a log had lost its end, a page may have more messages than others.
+            let mut is_all = found.len() < TWO_PAGES;
+            while let (false, false, Some(last)) = (is_all, cursor.joins(&found), found.last()) {
+                let from = Start::Seq(last.stream_seq + 1);
+                let more = self.read(&cursor.side, from, TWO_PAGES).await?;
+                is_all = more.len() < TWO_PAGES;
+                found.extend(more);
+            }
+        }
         (cursor.next, cursor.in_first) = (None, 0);
         let Some(oldest) = found.first() else { return Ok(()) };
         let is_progress = oldest.key() < cursor.below || oldest.stream_seq == start;
@@ -180,28 +218,6 @@ impl<S: Store> Log<'_, S> {
         }
         cursor.buffer.extend(found.into_iter().rev());
         Ok(())
-    }
-
-    /// Reads the page that begins at `first`, and those before it as far as a guess goes; answers
-    /// where it began, too.
-    async fn read_up_to(
-        &self,
-        cursor: &Backward,
-        first: u64,
-        stride: u64,
-    ) -> Result<(u64, Vec<Found>), LoadError> {
-        let back = stride.saturating_mul((GUESSED_PAGES * PAGE_MESSAGES) as u64);
-        let start = first.saturating_sub(back).max(1);
-        if start < first {
-            // Half a page more, since no guess is exact.
-            let limit = (GUESSED_PAGES + 1) * PAGE_MESSAGES + PAGE_MESSAGES / 2;
-            let found = self.read(&cursor.side, Start::Seq(start), limit).await?;
-            // Where messages were closer together there, it ended before those that are next.
-            if found.len() < limit || found.last().is_some_and(|last| last.key() >= cursor.below) {
-                return Ok((start, found));
-            }
-        }
-        Ok((first, self.read(&cursor.side, Start::Seq(first), TWO_PAGES).await?))
     }
 
     /// The page to read from to meet every message from `key` on, and through its pointers every
@@ -291,7 +307,9 @@ impl<S: Store> Log<'_, S> {
             let (sender, receiver) = (&side.sender, &side.receiver);
             let stored = record::decode(&record.payload, sender, receiver, side.partition)?;
             let Record { stream_seq, stored_ms, payload, .. } = record;
-            Ok(Found { stream_seq, stored, stored_ms, stored_bytes: payload.len() })
+            let parts = stored.message.content.parts() * size_of::<Excerpt>();
+            let bytes = size_of::<Found>() + parts + payload.len();
+            Ok(Found { stream_seq, stored, bytes, stored_ms })
         };
         read.await?.records.into_iter().map(decode).collect()
     }

@@ -1,5 +1,6 @@
 //! Paging over a store whose clock differs from peerd's.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use crate::bus;
 use crate::clock::Clock;
 use crate::domain::id::Partition;
 use crate::domain::limits::Limits;
-use crate::runtime::node::Node;
+use crate::runtime::node::{Node, Options};
 use crate::runtime::twin::{self, WALL_MS, incoming};
 use crate::store::StreamId;
 use crate::store::memory::Memory;
@@ -22,8 +23,11 @@ type TestNode = Node<Memory, bus::memory::Memory>;
 async fn node(skew_ms: i64) -> Arc<TestNode> {
     let clock = Clock::simulated(WALL_MS);
     let store = Memory::new(move || clock.wall_ms().saturating_add_signed(skew_ms));
-    let limits = Limits { messages_per_second: 1000, ..Limits::default() };
-    twin::node(store, limits, clock).await
+    twin::node(store, limits(), clock).await
+}
+
+fn limits() -> Limits {
+    Limits { messages_per_second: 1000, ..Limits::default() }
 }
 
 async fn call(node: &Arc<TestNode>, user: &str, method: &str, body: Value) -> Value {
@@ -125,25 +129,43 @@ fn texts(page: &[Value]) -> Vec<&str> {
 
 #[tokio::test(start_paused = true)]
 async fn pages_join_where_messages_are_now_close_together_and_now_far_apart() {
-    let node = node(0).await;
-    for user in ["alice", "bob", "carol"] {
-        call(&node, user, "login", json!({})).await;
-    }
-    let mut sent = Vec::new();
-    for others in [0, 30, 0, 3] {
-        for number in 0..120 {
-            tokio::time::advance(Duration::from_millis(40)).await;
-            let text = format!("m{others}-{number}");
-            send(&node, "bob", "alice", &text).await;
-            sent.push(text);
-            for _ in 0..others {
-                send(&node, "carol", "alice", "beside").await;
+    // None is kept, few are, all are.
+    for history_bytes in [0, 10_000, 1 << 20] {
+        let options = Options { history_bytes, ..twin::options(limits()) };
+        let clock = Clock::simulated(WALL_MS);
+        let node = twin::alone(Memory::new(move || clock.wall_ms()), options, clock).await;
+        for user in ["alice", "bob", "carol"] {
+            call(&node, user, "login", json!({})).await;
+        }
+        let mut sent = Vec::new();
+        for others in [0, 30, 0, 3] {
+            for number in 0..120 {
+                tokio::time::advance(Duration::from_millis(40)).await;
+                let text = format!("m{others}-{number}");
+                let (from, to) = if number % 5 == 0 { ("alice", "bob") } else { ("bob", "alice") };
+                send(&node, from, to, &text).await;
+                sent.push(text);
+                for _ in 0..others {
+                    send(&node, "carol", "alice", "beside").await;
+                }
             }
         }
-    }
-    tokio::time::advance(Duration::from_secs(30)).await;
-    for count in [7, 30, 100] {
-        assert_eq!(all(&node, true, count).await, sent, "pages of {count}");
+        tokio::time::advance(Duration::from_secs(30)).await;
+        for (count, is_hurried) in [(7, true), (7, false), (30, true), (30, false), (100, false)] {
+            let (mut all, mut anchor) = (VecDeque::new(), None);
+            while all.len() < sent.len() {
+                let page = page(&node, true, anchor.as_ref(), count).await;
+                for text in texts(&page).into_iter().rev() {
+                    all.push_front(text.to_owned());
+                }
+                anchor = page.first().cloned();
+                if !is_hurried {
+                    // Until the next was read ahead.
+                    node.settle().await;
+                }
+            }
+            assert_eq!(all, sent, "pages of {count}, {history_bytes} bytes, hurried: {is_hurried}");
+        }
     }
 }
 
@@ -153,7 +175,8 @@ async fn what_was_deleted_since_it_was_read_is_not_shown() {
     let first = page(&node, true, None, 10).await;
     let second = page(&node, true, first.first(), 10).await;
     assert_eq!(texts(&second)[0], "m80");
-    // Read with the second page, and not yet asked for.
+    // Among what is kept for the third page.
+    node.settle().await;
     let all = page(&node, true, None, 50).await;
     let doomed = all.iter().find(|message| message["message"] == "m75").expect("m75");
     let body = json!({ "conversationID": "bob", "messageList": [doomed] });
