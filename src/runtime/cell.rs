@@ -98,7 +98,8 @@ impl UserCell {
         self.loaded_in.load(Ordering::Acquire) > 0
     }
 
-    /// Notes that the state was loaded, by which load of all. While it is in doubt, that lasts for one use only.
+    /// Notes that the state was loaded, by which load of all. While it is in doubt, that lasts for
+    /// one use only.
     pub(super) fn set_loaded(&self, generation: u64, load: u64) {
         self.load.store(load, Ordering::Relaxed);
         let in_doubt_until = *self.in_doubt_until();

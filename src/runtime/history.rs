@@ -1,7 +1,8 @@
 //! Reading a conversation: two subjects, one each way, merged by order key.
 //!
-//! Whatever the length of the history, a page costs the same. Where the page before ended is known for a while, with what was read beyond
-//! it and what is read ahead: who pages on finds that in memory.
+//! Whatever the length of the history, a page costs the same. Where the page before ended is known
+//! for a while, with what was read beyond it and what is read ahead: who pages on finds that in
+//! memory.
 
 mod places;
 mod side;
@@ -151,9 +152,6 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
             Some(before) => self.node.places.rest(&self.place(before)).await,
             None => Vec::new(),
         };
-        for cursor in &mut kept {
-            self.leave_out_hidden(cursor).await?;
-        }
         let below = before.unwrap_or(OrderKey(u64::MAX));
         let reads = &self.reads();
         let starts = self.sides.iter().map(|side| {
@@ -169,7 +167,11 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
                 }
             }
         });
-        futures::future::try_join_all(starts).await
+        let mut cursors = futures::future::try_join_all(starts).await?;
+        for cursor in &mut cursors {
+            self.leave_out_hidden(cursor).await?;
+        }
+        Ok(cursors)
     }
 
     /// Where a page ended that began with the message of that key.
@@ -250,14 +252,12 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
     /// Leaves out of what was read what the user does not see.
     async fn leave_out_hidden(&mut self, cursor: &mut Backward) -> Result<(), LoadError> {
         let found = std::mem::take(&mut cursor.buffer);
-        let side = self.sides.iter().find(|side| side.direction == cursor.side.direction);
-        let side = side.unwrap_or(&cursor.side).clone();
-        cursor.buffer = self.visible(&side, found.into()).await?.into();
+        cursor.buffer = self.visible(&cursor.side, found.into()).await?.into();
         Ok(())
     }
 
-    /// Leaves out what the user deleted, and what the user's state does not count yet: whoever deletes
-    /// all that is shown would see that again.
+    /// Leaves out what the user deleted, and what the user's state does not count yet: whoever
+    /// deletes all that is shown would see that again.
     async fn visible(
         &mut self,
         side: &Side,

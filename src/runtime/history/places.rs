@@ -64,14 +64,13 @@ impl Rest {
     async fn read_ahead<S: Store>(&mut self, reads: &Reads<'_, S>, count: usize) {
         let sides = self.0.iter_mut().map(|cursor| async move {
             while cursor.next.is_some() && cursor.buffer.len() < count {
-                reads.read_back(cursor, count).await?;
+                if reads.read_back(cursor, count).await.is_err() {
+                    // Whoever asks for it reads it then, and is told if that fails, too.
+                    break;
+                }
             }
-            Ok(())
         });
-        for read in join_all(sides).await {
-            // Whoever asks for it reads it then, and is told if that fails, too.
-            let _: Result<(), super::LoadError> = read;
-        }
+        join_all(sides).await;
     }
 }
 
@@ -105,7 +104,7 @@ impl Places {
 }
 
 impl<S: Store, B: Bus> Node<S, B> {
-    /// Keeps where a page ended, and reads ahead as many messages as are likely to be asked for next.
+    /// Keeps where a page ended, and reads ahead as many messages as are likely to be asked for.
     pub(in crate::runtime) fn keep_place(
         self: &Arc<Self>,
         place: Place,
@@ -120,8 +119,10 @@ impl<S: Store, B: Bus> Node<S, B> {
         let Some(number) = self.places.kept().keep(place.clone(), bytes, rest.clone()) else {
             return;
         };
-        let permit = self.places.ahead.clone().try_acquire_owned();
-        let (false, Ok(permit)) = (has_likely, permit) else { return };
+        if has_likely {
+            return;
+        }
+        let Ok(permit) = self.places.ahead.clone().try_acquire_owned() else { return };
         let node = self.clone();
         self.tasks.spawn(async move {
             sleep(LOOK).await;
@@ -157,8 +158,8 @@ impl<K: Clone + Eq + Hash, V> Shelf<K, V> {
         Self { bytes_max, bytes: 0, last: 0, by_key: HashMap::new(), by_age: BTreeMap::new() }
     }
 
-    /// Keeps a value in the place of what had its key, and answers its number; `None` where there is
-    /// no room.
+    /// Keeps a value in the place of what had its key, and answers its number; `None` where there
+    /// is no room.
     fn keep(&mut self, key: K, bytes: usize, value: V) -> Option<u64> {
         self.take(&key);
         if bytes > self.bytes_max {

@@ -47,7 +47,6 @@ pub(super) struct Side {
 }
 
 /// A stored message and where it is.
-#[derive(Clone)]
 pub(super) struct Found {
     pub(super) stream_seq: u64,
     pub(super) stored: StoredMessage,
@@ -176,33 +175,7 @@ impl<S: Store> Reads<'_, S> {
         wanted: usize,
     ) -> Result<(), LoadError> {
         let Some(next) = cursor.next else { return Ok(()) };
-        let Next { pages, reach } = next;
-        let is_enough = cursor.in_first >= wanted;
-        let exact = if pages.previous > 0 && !is_enough { pages.previous } else { pages.first };
-        let guess = exact.saturating_sub(reach).max(1);
-        let mut start = guess;
-        let mut found = Vec::new();
-        if guess < exact {
-            // Half a page more, since no guess is exact.
-            let limit = (GUESSED_PAGES + 2) * PAGE_MESSAGES + PAGE_MESSAGES / 2;
-            found = self.read(&cursor.side, Start::Seq(guess), limit).await?;
-            // Where messages were closer together there, it ended before those that are next.
-            if found.len() == limit && !cursor.joins(&found) {
-                found.clear();
-            }
-        }
-        if found.is_empty() {
-            start = exact;
-            found = self.read(&cursor.side, Start::Seq(exact), TWO_PAGES).await?;
-            // Where a log had lost its end, a page may have more messages than others.
-            let mut is_all = found.len() < TWO_PAGES;
-            while let (false, false, Some(last)) = (is_all, cursor.joins(&found), found.last()) {
-                let from = Start::Seq(last.stream_seq + 1);
-                let more = self.read(&cursor.side, from, TWO_PAGES).await?;
-                is_all = more.len() < TWO_PAGES;
-                found.extend(more);
-            }
-        }
+        let (start, mut found) = self.read_next(cursor, next, wanted).await?;
         (cursor.next, cursor.in_first) = (None, 0);
         let Some(oldest) = found.first() else { return Ok(()) };
         let is_progress = oldest.key() < cursor.below || oldest.stream_seq == start;
@@ -218,6 +191,38 @@ impl<S: Store> Reads<'_, S> {
         }
         cursor.buffer.extend(found.into_iter().rev());
         Ok(())
+    }
+
+    /// The messages of the next pages, and where it was read from.
+    async fn read_next(
+        &self,
+        cursor: &Backward,
+        Next { pages, reach }: Next,
+        wanted: usize,
+    ) -> Result<(u64, Vec<Found>), LoadError> {
+        let is_enough = cursor.in_first >= wanted;
+        let exact = if pages.previous > 0 && !is_enough { pages.previous } else { pages.first };
+        let guess = exact.saturating_sub(reach).max(1);
+        if guess < exact {
+            // Half a page more, since no guess is exact.
+            let limit = (GUESSED_PAGES + 2) * PAGE_MESSAGES + PAGE_MESSAGES / 2;
+            let found = self.read(&cursor.side, Start::Seq(guess), limit).await?;
+            // Where messages were closer together there, it ended before those that are next.
+            let is_joined = found.len() < limit || cursor.joins(&found);
+            if is_joined && !found.is_empty() {
+                return Ok((guess, found));
+            }
+        }
+        let mut found = self.read(&cursor.side, Start::Seq(exact), TWO_PAGES).await?;
+        // Where a log had lost its end, a page may have more messages than others.
+        let mut is_all = found.len() < TWO_PAGES;
+        while let (false, false, Some(last)) = (is_all, cursor.joins(&found), found.last()) {
+            let from = Start::Seq(last.stream_seq + 1);
+            let more = self.read(&cursor.side, from, TWO_PAGES).await?;
+            is_all = more.len() < TWO_PAGES;
+            found.extend(more);
+        }
+        Ok((exact, found))
     }
 
     /// The page to read from to meet every message from `key` on, and through its pointers every
