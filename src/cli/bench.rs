@@ -1,5 +1,7 @@
 //! `peerd bench`: how much a deployment takes, and how fast.
 
+mod axis;
+mod budget;
 mod closed;
 pub(super) mod floor;
 mod load;
@@ -16,6 +18,7 @@ mod table;
 mod tally;
 mod users;
 
+use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -28,6 +31,7 @@ use self::report::{Load, Report, Setting, Who};
 use self::session::Session;
 use super::{EXIT_CONFIGURATION, EXIT_FAILURE, complain, print, print_json};
 use crate::runtime::daemon::Settings;
+use crate::wire::discovery::THIS_BUILD;
 use crate::wire::encoding::Encoding;
 
 pub(super) const HELP: &str = "\
@@ -40,10 +44,13 @@ messages that were sent stay: do not run it where that matters.
   peerd bench --plot latency.svg                 # latencies over the load, as a picture
   peerd bench --pairs 1000 --receivers 1         # a thousand users write to one
 
-A sender may send limits.messages_per_second (10); so 1,000 pairs take 10,000 a second at most. Ask
-for more pairs, or raise the limit in the configuration of a peerd that is there to be measured.
-Exit codes: 0 done; 1 something failed, or the rate of the senders bounds the load; 64 a wrong
-configuration or option; 69 NATS could not be used.";
+A sender may send limits.messages_per_second (10); so 1,000 pairs take 10,000 a second at most. What a
+sender sends beyond that is refused, and counted as refused; with so many in flight, other senders
+send meanwhile. Where that bounds the load, a warning says so: ask for more pairs, or raise the limit
+in the configuration of a peerd that is there to be measured. Ctrl-C ends it early; the figures up to
+then are printed.
+Exit codes: 0 done; 1 something failed or it was interrupted, what was measured before is printed all
+the same; 64 a wrong configuration or option; 69 NATS could not be used.";
 
 /// Share of the top rate that each point of a picture offers, in percent.
 const PICTURE_PERCENT: [u32; 10] = [10, 20, 30, 40, 50, 60, 70, 80, 90, 100];
@@ -145,7 +152,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 /// A day.
 const DURATION_MAX_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// Why nothing was measured.
+/// Why something was not measured.
 #[derive(Debug)]
 struct Problem {
     exit_code: u8,
@@ -169,6 +176,7 @@ pub(super) async fn run(
     }
 }
 
+/// Measures, and shows what was measured also where something failed on the way.
 async fn measure(
     settings: Settings,
     config: Option<PathBuf>,
@@ -178,45 +186,75 @@ async fn measure(
     let plot = arguments.plot.clone();
     let as_json = arguments.json;
     let mut session = Session::begin(settings, config, arguments).await?;
-    let measured = loads(&mut session).await;
+    let (loads, problem) = loads(&mut session).await;
     let left_behind = session.end().await;
     let report = Report {
         release: env!("CARGO_PKG_VERSION"),
         setting: session.setting(),
-        loads: measured?,
-        left_behind: left_behind?,
+        loads,
+        left_behind,
+        warnings: std::mem::take(&mut session.warnings),
     };
-    if let Some(file) = plot {
-        let failed = |error| Problem::new(EXIT_FAILURE, format!("{}: {error}", file.display()));
-        std::fs::write(&file, plot::svg(&report)).map_err(failed)?;
-    }
     if as_json {
         print_json(&report).map_err(|error| Problem::new(EXIT_FAILURE, error))?;
     } else {
         print(table::text(&report).trim_end());
     }
-    Ok(())
+    if let Some(file) = plot {
+        let failed = |error| Problem::new(EXIT_FAILURE, format!("{}: {error}", file.display()));
+        std::fs::write(&file, plot::svg(&report)).map_err(failed)?;
+    }
+    problem.map_or(Ok(()), Err)
 }
 
-/// Measures all that was asked for.
-async fn loads(session: &mut Session) -> Result<Vec<Load>, Problem> {
+/// Measures all that was asked for, or what was measured until a problem, and that.
+async fn loads(session: &mut Session) -> (Vec<Load>, Option<Problem>) {
     let arguments = &session.arguments;
-    let mut offers: Vec<Offer> = arguments.rate.iter().copied().map(Offer::PerSecond).collect();
-    let mut loads = Vec::new();
+    let is_picture = arguments.plot.is_some() && arguments.rate.is_empty();
+    let mut offers: VecDeque<Offer> =
+        arguments.rate.iter().copied().map(Offer::PerSecond).collect();
     if offers.is_empty() {
-        let is_picture = arguments.plot.is_some();
-        let load = session.load(Offer::InFlight(arguments.in_flight)).await?;
-        let top = load.median(Who::Peerd, |round| Some(round.accepted_per_second));
-        if let Some(top) = top.filter(|_| is_picture) {
-            let rate = |percent| Offer::PerSecond(top * f64::from(percent) / 100.0);
-            offers.extend(PICTURE_PERCENT.map(rate));
+        offers.push_back(Offer::InFlight(arguments.in_flight));
+    }
+    let mut loads = Vec::new();
+    while let Some(offer) = offers.pop_front() {
+        let (load, problem) = session.load(offer).await;
+        if is_picture && loads.is_empty() {
+            offers.extend(shares(&load));
         }
-        loads.push(load);
+        if !load.rounds.is_empty() {
+            loads.push(load);
+        }
+        if problem.is_some() {
+            return (loads, problem);
+        }
     }
-    for offer in offers {
-        loads.push(session.load(offer).await?);
+    (loads, None)
+}
+
+/// The rates that a picture shows, by what the deployment was found to take; none if it took nothing.
+fn shares(load: &Load) -> Vec<Offer> {
+    let top = load.median(Who::Peerd, |round| Some(round.accepted_per_second));
+    let rate = |top: f64, percent| Offer::PerSecond(top * f64::from(percent) / 100.0);
+    let Some(top) = top.filter(|top| *top > 0.0) else { return Vec::new() };
+    PICTURE_PERCENT.into_iter().map(|percent| rate(top, percent)).collect()
+}
+
+/// What a figure of a debug build must be read with.
+fn build_warnings(this: &str, peerds: &BTreeSet<String>) -> Vec<String> {
+    const DEBUG: &str = "debug";
+    let mut warnings = Vec::new();
+    if peerds.contains(DEBUG) {
+        let some = if peerds.len() > 1 { "an instance of peerd" } else { "peerd" };
+        warnings.push(format!(
+            "{some} is a debug build: it is many times slower than a release build, which \
+             `cargo build --release` makes"
+        ));
     }
-    Ok(loads)
+    if this == DEBUG {
+        warnings.push("this command is a debug build: it may be slower than peerd".to_owned());
+    }
+    warnings
 }
 
 impl Arguments {
@@ -241,10 +279,17 @@ impl Arguments {
             let text = format!("--payload is 1 to {} (limits.text_bytes)", limits.text_bytes);
             return refuse(&text);
         }
-        let most = self.rate.iter().copied().fold(0.0, f64::max);
-        let needed = schedule::senders_for(most, limits.messages_per_second);
-        if needed > count(self.pairs) {
-            return refuse(&too_few(self.pairs, limits.messages_per_second, Some((most, needed))));
+        if let Some(file) = &self.plot {
+            // Before anything is measured, and without a change to a picture that is there.
+            let is_new = !file.exists();
+            let opened = std::fs::OpenOptions::new().append(true).create(true).open(file);
+            if let Err(error) = opened {
+                return refuse(&format!("--plot {}: {error}", file.display()));
+            }
+            if is_new {
+                // It is not needed if nothing is measured.
+                let _ = std::fs::remove_file(file);
+            }
         }
         Ok(())
     }
@@ -267,9 +312,16 @@ impl Arguments {
         }
     }
 
-    fn setting(&self, subject_prefix: &str, partitions: u16) -> Setting {
+    fn setting(
+        &self,
+        subject_prefix: &str,
+        partitions: u16,
+        peerd_builds: &BTreeSet<String>,
+    ) -> Setting {
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         Setting {
+            build: THIS_BUILD,
+            peerd_builds: peerd_builds.clone(),
             subject_prefix: subject_prefix.to_owned(),
             partitions,
             users: self.users.clone(),
@@ -288,16 +340,22 @@ impl Arguments {
 /// More than any machine offers.
 const RATE_MAX: f64 = 10_000_000.0;
 
-/// Says that the rate of the senders bounds what is asked for, and what to do.
-fn too_few(pairs: usize, limit: usize, asked: Option<(f64, u64)>) -> String {
+/// Says that the rate of the senders bounded a load, and what to do.
+fn too_few(offer: Offer, refused: u64, pairs: usize, limit: usize) -> String {
     let most = float(count(pairs)) * float(count(limit));
-    let needed = asked.map_or_else(String::new, |(rate, needed)| {
-        format!(" {rate:.0} a second take {needed} pairs.")
-    });
+    let (offered, needed) = match offer {
+        Offer::InFlight(count) => (format!("{count} in flight"), String::new()),
+        Offer::PerSecond(rate) => (
+            format!("{rate:.0}/s offered"),
+            format!(" {rate:.0} a second take {} pairs.", schedule::senders_for(rate, limit)),
+        ),
+    };
     format!(
-        "each sender may send {limit} messages a second (limits.messages_per_second), so that \
-         {pairs} pairs send {most:.0} a second at most.{needed} Ask for more --pairs, or raise the \
-         limit for a peerd that is there to be measured, and for this command"
+        "{offered}: {refused} messages were refused for the rate of their senders, which bounds this \
+         load. By this configuration each sender may send {limit} messages a second \
+         (limits.messages_per_second), so that {pairs} pairs send {most:.0} a second at \
+         most.{needed} Ask for more --pairs, or raise the limit for a peerd that is there to be \
+         measured"
     )
 }
 
@@ -316,11 +374,32 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_for_too_much_is_told_how_many_pairs_it_takes() {
-        let text = too_few(100, 10, Some((2000.0, 200)));
+    fn a_load_that_senders_bound_says_how_many_pairs_it_takes() {
+        let text = too_few(Offer::PerSecond(2000.0), 7, 100, 10);
         assert!(
             text.contains("100 pairs send 1000 a second at most. 2000 a second take 200 pairs.")
         );
-        assert!(too_few(100, 10, None).contains("at most. Ask for more"));
+        let text = too_few(Offer::InFlight(8), 7, 100, 10);
+        assert!(text.contains("8 in flight: 7 messages") && text.contains("at most. Ask for more"));
+    }
+
+    #[test]
+    fn a_picture_of_what_takes_nothing_has_no_rates() {
+        let load = |rate| {
+            let rounds = vec![report::tests::round(Who::Peerd, rate, 9)];
+            shares(&Load::new(Offer::InFlight(8), rounds)).len()
+        };
+        assert_eq!((load(0.0), load(100.0)), (0, PICTURE_PERCENT.len()));
+    }
+
+    #[test]
+    fn debug_builds_are_warned_of_on_both_sides() {
+        let builds = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let count = |this, names: &[&str]| build_warnings(this, &builds(names)).len();
+        assert_eq!(count("release", &[]), 0, "an older release does not say");
+        assert_eq!(count("release", &["release"]), 0);
+        assert_eq!(count("debug", &["release"]), 1);
+        assert_eq!(count("debug", &["debug", "release"]), 2);
+        assert!(build_warnings("release", &builds(&["debug"]))[0].starts_with("peerd is a debug"));
     }
 }

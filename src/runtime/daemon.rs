@@ -23,7 +23,7 @@ use crate::store::Store;
 use crate::store::jetstream::{JetStream, StreamNames};
 use crate::store::provision::{ProvisionError, StreamOptions, provision};
 use crate::wire::discovery::{
-    EndpointInfo, Identity, PARTITIONS, QUEUE_GROUP, SERVICE, SUBJECT_PREFIX,
+    BUILD, EndpointInfo, Identity, PARTITIONS, QUEUE_GROUP, SERVICE, SUBJECT_PREFIX, THIS_BUILD,
 };
 use crate::wire::subject::Subjects;
 use crate::wire::time::rfc3339;
@@ -163,6 +163,7 @@ fn discovery<S: Store, B: Bus>(
     let metadata = BTreeMap::from([
         (SUBJECT_PREFIX, subjects.prefix().to_owned()),
         (PARTITIONS, subjects.partitions().to_string()),
+        (BUILD, THIS_BUILD.to_owned()),
     ]);
     let asked = Arc::downgrade(node);
     Discovery {

@@ -15,6 +15,12 @@ pub const SUBJECT_PREFIX: &str = "subject_prefix";
 /// The metadata that tells among how many partitions users are divided.
 pub const PARTITIONS: &str = "partitions";
 
+/// The metadata that tells how the binary was built: [`THIS_BUILD`] of the instance.
+pub const BUILD: &str = "build";
+/// How this binary was built. A debug build is many times slower: no figure of one says how fast
+/// peerd is.
+pub const THIS_BUILD: &str = if cfg!(debug_assertions) { "debug" } else { "release" };
+
 /// What every discovery answer tells of an instance.
 #[derive(Clone, Debug, Serialize)]
 pub struct Identity {
@@ -24,7 +30,7 @@ pub struct Identity {
     pub id: String,
     /// peerd's version.
     pub version: &'static str,
-    /// Subject prefix and partitions.
+    /// Subject prefix, partitions and build.
     pub metadata: BTreeMap<&'static str, String>,
 }
 
@@ -134,7 +140,7 @@ pub struct Stats<'a> {
 pub struct StatsAnswer {
     /// The instance.
     pub id: String,
-    /// [`SUBJECT_PREFIX`], [`PARTITIONS`].
+    /// [`SUBJECT_PREFIX`], [`PARTITIONS`], [`BUILD`].
     #[serde(default)]
     metadata: BTreeMap<String, String>,
     #[serde(default)]
@@ -153,6 +159,12 @@ impl StatsAnswer {
         let answer: Self = serde_json::from_slice(body).ok()?;
         let prefix = answer.metadata.get(SUBJECT_PREFIX)?;
         (prefix == subject_prefix).then_some(answer)
+    }
+
+    /// How it was built; `None` from a release that did not tell.
+    #[must_use]
+    pub fn build(&self) -> Option<&str> {
+        self.metadata.get(BUILD).map(String::as_str)
     }
 
     /// How it is; `None` from a release that did not tell.
@@ -184,7 +196,10 @@ mod tests {
             name: SERVICE,
             id: "a".to_owned(),
             version: "0.1.0",
-            metadata: BTreeMap::from([(SUBJECT_PREFIX, "peer".to_owned())]),
+            metadata: BTreeMap::from([
+                (SUBJECT_PREFIX, "peer".to_owned()),
+                (BUILD, "release".to_owned()),
+            ]),
         };
         let stats = Stats {
             kind: "io.nats.micro.v1.stats_response",
@@ -195,6 +210,7 @@ mod tests {
         let body = serde_json::to_vec(&stats).expect("writable");
         let answer = StatsAnswer::read(&body, "peer").expect("an answer");
         assert_eq!((answer.id.as_str(), answer.gauges()), ("a", Some(gauges)));
+        assert_eq!(answer.build(), Some("release"));
         assert_eq!(StatsAnswer::read(&body, "other"), None);
         assert_eq!(StatsAnswer::read(b"{}", "peer"), None);
     }

@@ -74,7 +74,7 @@ async fn a_load_is_measured_on_both_sides_and_its_users_are_logged_out() {
     let world = World::with(&[FAST]).await;
     let run = bench(&world, &[&SHORT[..], &["--in-flight", "4", "--json"]].concat(), &[FAST]).await;
     let report = report(&run);
-    assert_eq!(keys(&report), ["leftBehind", "loads", "release", "setting"]);
+    assert_eq!(keys(&report), ["leftBehind", "loads", "release", "setting", "warnings"]);
     assert_eq!(report["setting"]["pairs"], 8);
     assert_eq!(report["setting"]["receivers"], 8);
     let [load] = report["loads"].as_array().unwrap().as_slice() else { panic!("{report}") };
@@ -136,21 +136,177 @@ async fn a_rate_is_offered_and_drawn_and_people_read_a_table() {
         assert!(table.stdout.contains(line), "{line}: {table:?}");
     }
     let svg = std::fs::read_to_string(picture).unwrap();
-    assert_eq!(svg.matches("<polyline").count(), 3, "{svg}");
+    // Latencies, and below them what was accepted and refused.
+    assert_eq!(svg.matches("<polyline").count(), 3 + 2, "{svg}");
+    for tick in [">0<", ">20<", ">100<"] {
+        assert!(svg.contains(tick), "{tick}: {svg}");
+    }
+}
+
+/// What peerd refused for that reason, in one round.
+fn refused(round: &Value, reason: &str) -> u64 {
+    let lines = round["refused"].as_array().unwrap();
+    let line = lines.iter().find(|line| line["reason"] == reason);
+    line.map_or(0, |line| number(line, "count"))
+}
+
+#[track_caller]
+fn assert_warned(report: &Value, text: &str) {
+    let warnings = report["warnings"].as_array().unwrap();
+    let is_it = |warning: &Value| warning.as_str().is_some_and(|warning| warning.contains(text));
+    assert!(warnings.iter().any(is_it), "{text}: {report}");
+}
+
+/// The figures of a run that ended early, with exit code 1.
+#[track_caller]
+fn report_until(code: Option<i32>, stdout: &str, stderr: &str) -> Value {
+    assert_eq!(code, Some(FAILED), "{stdout}{stderr}");
+    serde_json::from_str(stdout).unwrap_or_else(|error| panic!("{error}: {stdout}{stderr}"))
 }
 
 #[tokio::test]
-async fn what_the_senders_rate_bounds_is_refused_with_what_it_takes() {
+async fn what_the_senders_rate_bounds_is_measured_with_what_was_refused() {
     let world = World::start().await;
-    let offered = bench(&world, &[&SHORT[..], &["--rate", "100"]].concat(), &[]).await;
-    assert_eq!(offered.code, Some(WRONG), "{offered:?}");
-    assert!(offered.stderr.contains("100 a second take 10 pairs"), "{offered:?}");
-    let many = bench(&world, &[&SHORT[..], &["--in-flight", "8"]].concat(), &[]).await;
-    assert_eq!(many.code, Some(FAILED), "{many:?}");
-    assert!(many.stderr.contains("8 pairs send 80 a second at most"), "{many:?}");
-    assert_eq!(many.stdout, "");
-    let users = world.refused("bench-s0", "heartbeat", Value::Null).await;
-    assert_eq!(users.1, "not_logged_in", "they are logged out all the same");
+    // Several places a sender, and more senders than places.
+    for (pairs, in_flight) in [("8", "8"), ("8", "32"), ("40", "4")] {
+        let load = ["--duration", "2s", "--json", "--pairs", pairs, "--in-flight", in_flight];
+        let run = bench(&world, &[&SHORT[4..], &load].concat(), &[]).await;
+        let report = report(&run);
+        let [round] = rounds(&report["loads"][0]) else { panic!("{report}") };
+        let most = 10 * pairs.parse::<u64>().unwrap();
+        let accepted = round["acceptedPerSecond"].as_f64().unwrap();
+        let all = f64::from(u32::try_from(most).unwrap());
+        assert!(accepted > 0.5 * all && accepted < 1.5 * all, "of {most}: {round}");
+        assert!(refused(round, "rate_limited") > 0, "{round}");
+        // Senders that wait are left out: a refusal is not repeated as fast as it comes.
+        let refusals = refused(round, "rate_limited");
+        assert!(refusals < 10 * number(round, "accepted"), "{round}");
+        assert_warned(&report, &format!("{pairs} pairs send {most} a second at most"));
+        assert!(run.stderr.contains("for the rate of their senders"), "{run:?}");
+    }
+    let offered = bench(&world, &[&SHORT[..], &["--rate", "200", "--json"]].concat(), &[]).await;
+    let report = report(&offered);
+    assert_warned(&report, "200 a second take 20 pairs");
+    assert!(refused(&rounds(&report["loads"][0])[0], "rate_limited") > 0, "{report}");
+}
+
+#[tokio::test]
+async fn a_picture_of_what_the_senders_rate_bounds_is_drawn() {
+    let world = World::start().await;
+    let picture = world.nats.dir().join("bounded.svg");
+    let load = ["--rate", "40,200", "--plot", picture.to_str().unwrap()];
+    let run = bench(&world, &[&SHORT[..], &load].concat(), &[]).await;
+    assert_eq!(run.code, Some(DONE), "{run:?}");
+    assert!(run.stdout.contains("not accepted: "), "{run:?}");
+    let svg = std::fs::read_to_string(picture).unwrap();
+    assert!(svg.contains("peerd refused"), "{svg}");
+}
+
+#[tokio::test]
+async fn debug_builds_are_warned_of() {
+    let world = World::with(&[FAST]).await;
+    let run = bench(&world, &[&SHORT[..], &["--json"]].concat(), &[FAST]).await;
+    let report = report(&run);
+    let build = if cfg!(debug_assertions) { "debug" } else { "release" };
+    assert_eq!(report["setting"]["build"], build);
+    assert_eq!(report["setting"]["peerdBuilds"], serde_json::json!([build]));
+    let is_warned = report["warnings"].to_string().contains("peerd is a debug build");
+    assert_eq!(is_warned, build == "debug", "{report}");
+    assert_eq!(run.stderr.contains("peerd is a debug build"), build == "debug", "{run:?}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_is_said_before_anything_is_measured() {
+    let world = World::with(&[FAST]).await;
+    let run = bench(&world, &[&SHORT[..], &["--plot", "/no/such/x.svg"]].concat(), &[FAST]).await;
+    assert_eq!(run.code, Some(WRONG), "{run:?}");
+    assert!(run.stderr.contains("/no/such/x.svg"), "{run:?}");
+    assert_eq!(world.store.written("PEER_LOG_").await - 8, 0);
+}
+
+/// A bench without a warm-up, that has sent some of what it measures.
+async fn under_way(world: &World, duration: &str, load: &[&str]) -> tokio::process::Child {
+    let before = world.store.written("PEER_LOG_").await;
+    let mut command = crate::support::peerd_command(world.nats.dir());
+    command.args(["bench", "--pairs", "8", "--warm-up", "0s", "--json"]);
+    command.args(["--duration", duration]).args(load);
+    command.env("PEERD__NATS__SERVERS", world.nats.url()).env(FAST.0, FAST.1);
+    let mut command = tokio::process::Command::from(command);
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let child = command.kill_on_drop(true).spawn().unwrap();
+    until(async || world.store.written("PEER_LOG_").await > before + 100).await;
+    child
+}
+
+fn signal(child: &tokio::process::Child, name: &str) {
+    let id = child.id().expect("it runs").to_string();
+    let status = std::process::Command::new("kill").arg(format!("-{name}")).arg(id).status();
+    assert!(status.unwrap().success());
+}
+
+/// What a bench that was started by [`under_way`] printed, and its exit code.
+async fn ended(child: tokio::process::Child) -> (Option<i32>, String, String) {
+    let output = tokio::time::timeout(2 * DEADLINE, child.wait_with_output());
+    let output = output.await.expect("it does not end").unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[tokio::test]
+async fn an_interrupted_run_prints_what_it_has_measured_and_logs_out() {
+    let world = World::with(&[FAST]).await;
+    for (name, load) in [("INT", ["--in-flight", "4"]), ("TERM", ["--rate", "100"])] {
+        let child = under_way(&world, "60s", &load).await;
+        signal(&child, name);
+        let (code, stdout, stderr) = ended(child).await;
+        let report = report_until(code, &stdout, &stderr);
+        let [round] = rounds(&report["loads"][0]) else { panic!("{report}") };
+        assert!(number(round, "accepted") > 0 && number(round, "sent") > 0, "{round}");
+        assert!(round["acceptedPerSecond"].as_f64().unwrap() > 1.0, "of the time it ran: {round}");
+        assert!(stderr.contains("interrupted"), "{stderr}");
+        let (_, reason) = world.refused("bench-s0", "heartbeat", Value::Null).await;
+        assert_eq!(reason, "not_logged_in");
+    }
+}
+
+#[tokio::test]
+async fn a_run_whose_peerd_dies_ends_with_figures() {
+    let mut world = World::with(&[FAST]).await;
+    let child = under_way(&world, "60s", &["--in-flight", "4"]).await;
+    world.peerd.kill9();
+    signal(&child, "INT");
+    let (code, stdout, stderr) = ended(child).await;
+    let report = report_until(code, &stdout, &stderr);
+    let [round] = rounds(&report["loads"][0]) else { panic!("{report}") };
+    assert!(number(round, "accepted") > 0, "{round}");
+    assert_warned(&report, "not every user was logged out");
+}
+
+#[tokio::test]
+async fn a_run_whose_nats_server_dies_ends_with_figures() {
+    for load in [["--in-flight", "4"], ["--rate", "200"]] {
+        let mut world = World::with(&[FAST]).await;
+        let child = under_way(&world, "60s", &load).await;
+        world.nats.kill9();
+        signal(&child, "INT");
+        let (code, stdout, stderr) = ended(child).await;
+        let report = report_until(code, &stdout, &stderr);
+        let [round] = rounds(&report["loads"][0]) else { panic!("{report}") };
+        assert!(number(round, "accepted") > 0, "{round}");
+    }
+}
+
+#[tokio::test]
+async fn a_run_goes_on_over_a_restart_of_peerd() {
+    let mut world = World::with(&[FAST]).await;
+    let child = under_way(&world, "6s", &["--in-flight", "4"]).await;
+    world.peerd.restart().await;
+    let (code, stdout, stderr) = ended(child).await;
+    assert_eq!(code, Some(DONE), "{stdout}{stderr}");
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    let [round] = rounds(&report["loads"][0]) else { panic!("{report}") };
+    assert!(number(round, "accepted") > 0, "{round}");
+    assert_ne!(round["refused"], Value::Array(Vec::new()), "what was not answered shows: {round}");
 }
 
 #[tokio::test]

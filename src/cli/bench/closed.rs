@@ -10,9 +10,10 @@ use futures::StreamExt as _;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
+use super::budget::Budget;
 use super::load::{Shared, read_reply_subject, reply_subject};
 use super::numbers::micros;
-use super::tally::{Answer, Tally};
+use super::tally::{Answer, RATE_LIMITED, Tally};
 
 /// How often places are looked at that wait, or whose answer is late.
 const TICK: Duration = Duration::from_millis(10);
@@ -23,21 +24,30 @@ const PAUSE: Duration = Duration::from_millis(10);
 struct Lane {
     client: Client,
     shared: Arc<Shared>,
+    /// Which senders may send, as all lanes know it.
+    budget: Arc<Budget>,
     inbox: String,
     places: Vec<Place>,
     /// By how many pairs a place goes on with each message.
     stride: usize,
     under_way: usize,
-    /// Places that were refused: when each goes on.
+    /// Places that were refused or whose senders wait: when each goes on.
     waiting: BinaryHeap<Reverse<(u64, usize)>>,
     tally: Tally,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Place {
+    /// The pair that is next.
     pair: usize,
-    /// When the message was sent whose answer is waited for.
-    sent_us: Option<u64>,
+    /// The message whose answer is waited for.
+    sent: Option<Sent>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    pair: usize,
+    at_us: u64,
 }
 
 /// Starts lanes with `count` places in all.
@@ -47,20 +57,22 @@ pub(super) async fn start(
     count: usize,
 ) -> Result<Vec<JoinHandle<Tally>>, SubscribeError> {
     let mut lanes = Vec::new();
+    let pairs = shared.target.calls.len();
+    let budget = Arc::new(Budget::new(pairs));
     for (number, client) in clients.iter().enumerate() {
         let inbox = client.new_inbox();
         let replies = client.subscribe(format!("{inbox}.*.*")).await?;
-        let pairs = shared.target.calls.len();
         let places = (number..count).step_by(clients.len());
         let lane = Lane {
             client: client.clone(),
             shared: shared.clone(),
+            budget: budget.clone(),
             inbox,
-            places: places.map(|place| Place { pair: place % pairs, sent_us: None }).collect(),
+            places: places.map(|place| Place { pair: place % pairs, sent: None }).collect(),
             stride: count,
             under_way: 0,
             waiting: BinaryHeap::new(),
-            tally: Tally::new(shared.window),
+            tally: Tally::new(),
         };
         lanes.push(tokio::spawn(lane.run(replies)));
     }
@@ -92,19 +104,27 @@ impl Lane {
         }
     }
 
-    /// Sends the next message of a place.
+    /// Sends the next message of a place, from the next sender that may send.
     async fn send(&mut self, place: usize) {
         let now_us = self.shared.now_us();
         if self.shared.is_over(now_us) {
             return;
         }
-        let Place { pair, .. } = self.places[place];
+        let first = self.places[place].pair;
+        let pair = match self.budget.take(first, now_us, micros(self.shared.plan.patience)) {
+            Ok(pair) => pair,
+            Err(free_us) => {
+                self.waiting.push(Reverse((free_us, place)));
+                return;
+            }
+        };
         let reply_to = reply_subject(&self.inbox, place, now_us);
-        if self.shared.send(&self.client, reply_to, pair, now_us).await.is_ok() {
-            self.tally.note_sent(now_us, now_us);
+        if self.shared.send(&self.client, reply_to, pair, now_us).await {
+            self.tally.note_sent(self.shared.window(), now_us, now_us);
             self.under_way += 1;
-            self.places[place].sent_us = Some(now_us);
+            self.places[place].sent = Some(Sent { pair, at_us: now_us });
         } else {
+            self.budget.give_back(pair, now_us);
             self.wait(place, now_us, PAUSE);
         }
         let pairs = self.shared.target.calls.len();
@@ -119,19 +139,30 @@ impl Lane {
         let Some((place, sent_us)) = read_reply_subject(&reply.subject) else { return };
         let answer = self.shared.read(reply);
         let now_us = self.shared.now_us();
-        self.tally.note(sent_us, now_us, &answer);
-        let is_awaited = self.places.get(place).is_some_and(|place| place.sent_us == Some(sent_us));
-        if !is_awaited {
+        self.tally.note(self.shared.window(), sent_us, now_us, &answer);
+        let awaited = self.places.get(place).and_then(|place| place.sent);
+        let Some(Sent { pair, .. }) = awaited.filter(|sent| sent.at_us == sent_us) else {
             // It came too late, and the place has gone on.
             return;
-        }
-        self.places[place].sent_us = None;
+        };
+        self.places[place].sent = None;
         self.under_way -= 1;
-        match answer {
-            Answer::Accepted => self.send(place).await,
-            Answer::Refused { retry_after, .. } => {
-                self.wait(place, now_us, retry_after.unwrap_or(PAUSE).max(PAUSE));
+        let pause = match answer {
+            Answer::Accepted => None,
+            Answer::Refused { ref problem, retry_after } => {
+                let pause = retry_after.unwrap_or(PAUSE).max(PAUSE);
+                if problem.0 == RATE_LIMITED {
+                    // The sender waits, not the place: another sender may still send.
+                    self.budget.limit(pair, now_us + micros(pause));
+                    return self.send(place).await;
+                }
+                Some(pause)
             }
+        };
+        self.budget.give_back(pair, now_us);
+        match pause {
+            None => self.send(place).await,
+            Some(pause) => self.wait(place, now_us, pause),
         }
     }
 
@@ -147,10 +178,11 @@ impl Lane {
         }
         let patience_us = micros(self.shared.plan.patience);
         for place in 0..self.places.len() {
-            let is_late = |sent_us: u64| now_us.saturating_sub(sent_us) > patience_us;
-            if self.places[place].sent_us.is_some_and(is_late) {
-                self.places[place].sent_us = None;
+            let is_late = |sent: &Sent| now_us.saturating_sub(sent.at_us) > patience_us;
+            if let Some(Sent { pair, .. }) = self.places[place].sent.filter(is_late) {
+                self.places[place].sent = None;
                 self.under_way -= 1;
+                self.budget.give_back(pair, now_us);
                 self.send(place).await;
             }
         }

@@ -1,25 +1,27 @@
 //! The load: messages to a service that answers each, offered at a rate or so many at a time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use async_nats::client::PublishError;
 use async_nats::{Client, HeaderMap, Message, Subject, SubscribeError, Subscriber};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use super::marker::{Run, Template};
 use super::numbers::{Latencies, float, micros};
 use super::process::{Processes, Used, Watch};
-use super::tally::{Answer, RATE_LIMITED, Tally, Window};
+use super::tally::{Answer, Tally, Window};
 use super::{closed, open};
 
 /// How often memory is looked at.
 const LOOK: Duration = Duration::from_millis(250);
+/// How long answers may take once a run was ended before its time.
+const LEAVE: Duration = Duration::from_secs(2);
 /// Between the order to begin and the beginning: connections subscribe meanwhile.
 const LEAD: Duration = Duration::from_millis(200);
 /// The event that brings a message to its receiver.
@@ -91,6 +93,8 @@ pub(super) struct Connections {
 #[derive(Debug)]
 pub(super) struct Measured {
     pub(super) tally: Tally,
+    /// What was measured; empty when the run was ended before.
+    pub(super) window: Window,
     /// From when a message was due to when its receiver had the event.
     pub(super) received: Latencies,
     /// Events within the window, of all kinds.
@@ -107,14 +111,17 @@ pub(super) struct Shared {
     pub(super) target: Arc<Target>,
     pub(super) plan: Plan,
     pub(super) began: Instant,
-    pub(super) window: Window,
-    /// Messages accepted, for who looks on.
-    pub(super) accepted: AtomicU64,
-    /// Messages refused for their sender's rate.
-    pub(super) limited: AtomicU64,
-    /// Whether it ends before its time.
-    was_ended: AtomicBool,
+    /// What is measured, unless the run is ended before its time.
+    planned: Window,
+    /// Messages accepted so far.
+    accepted: AtomicU64,
+    /// When the run was ended before its time, in microseconds; [`NEVER`] if it was not.
+    ended_us: AtomicU64,
+    ended: CancellationToken,
 }
+
+/// No time within a run.
+const NEVER: u64 = u64::MAX;
 
 impl Shared {
     fn new(target: Arc<Target>, plan: Plan) -> Self {
@@ -123,36 +130,54 @@ impl Shared {
             target,
             plan,
             began: Instant::now() + LEAD,
-            window: Window { from_us, to_us: from_us + micros(plan.duration) },
+            planned: Window { from_us, to_us: from_us + micros(plan.duration) },
             accepted: AtomicU64::new(0),
-            limited: AtomicU64::new(0),
-            was_ended: AtomicBool::new(false),
+            ended_us: AtomicU64::new(NEVER),
+            ended: CancellationToken::new(),
         }
     }
 
-    /// Sends the message of a pair that is due; its answer will name the place.
+    /// What is measured.
+    pub(super) fn window(&self) -> Window {
+        let Window { from_us, to_us } = self.planned;
+        Window { from_us, to_us: to_us.min(self.ended_us.load(Ordering::Relaxed)) }
+    }
+
+    /// Ends the run before its time.
+    fn end(&self) {
+        self.ended_us.store(self.now_us(), Ordering::Relaxed);
+        self.ended.cancel();
+    }
+
+    /// Sends the message of a pair that is due, whose answer will name the place. False if the
+    /// client did not take it: without a connection to NATS it holds a bounded number of messages.
     pub(super) async fn send(
         &self,
         client: &Client,
         reply_to: Subject,
         pair: usize,
         due_us: u64,
-    ) -> Result<(), PublishError> {
+    ) -> bool {
         let call = &self.target.calls[pair];
         let body = call.body.body(due_us, self.target.next_number());
         let headers = self.target.headers.clone();
-        client.publish_with_reply_and_headers(call.subject.clone(), reply_to, headers, body).await
+        let subject = call.subject.clone();
+        tokio::select! {
+            // In this order: the others are not looked at where there is room, which is nearly always.
+            biased;
+            sent = client.publish_with_reply_and_headers(subject, reply_to, headers, body) => {
+                sent.is_ok()
+            }
+            () = self.ended.cancelled() => false,
+            () = sleep_until(self.patient_until()) => false,
+        }
     }
 
-    /// Reads an answer and counts it for who looks on.
+    /// Reads an answer and counts it.
     pub(super) fn read(&self, message: &Message) -> Answer {
         let answer = Answer::read(message);
-        match &answer {
-            Answer::Accepted => _ = self.accepted.fetch_add(1, Ordering::Relaxed),
-            Answer::Refused { problem: (RATE_LIMITED, _), .. } => {
-                self.limited.fetch_add(1, Ordering::Relaxed);
-            }
-            Answer::Refused { .. } => {}
+        if answer == Answer::Accepted {
+            self.accepted.fetch_add(1, Ordering::Relaxed);
         }
         answer
     }
@@ -168,17 +193,18 @@ impl Shared {
 
     /// Whether it was ended before its time.
     pub(super) fn was_ended(&self) -> bool {
-        self.was_ended.load(Ordering::Relaxed)
+        self.ended.is_cancelled()
     }
 
     /// Whether nothing more is to be sent.
     pub(super) fn is_over(&self, now_us: u64) -> bool {
-        now_us >= self.window.to_us || self.was_ended()
+        now_us >= self.window().to_us
     }
 
     /// By when the last answer may come.
     pub(super) fn patient_until(&self) -> Instant {
-        self.at(self.window.to_us) + self.plan.patience
+        let patience = if self.was_ended() { LEAVE } else { self.plan.patience };
+        self.at(self.window().to_us) + patience
     }
 }
 
@@ -200,8 +226,6 @@ pub(super) struct Progress {
     /// The part of the time that is over, 0 to 1.
     pub(super) part: f64,
     pub(super) accepted: u64,
-    /// Messages that were refused for their sender's rate.
-    pub(super) limited: u64,
 }
 
 /// Runs a load to its end. `looks` is told a few times a second how far it is, and says whether to
@@ -223,7 +247,7 @@ pub(super) async fn run(
         Offer::PerSecond(rate) => open::start(&connections.calls, &shared, rate).await?,
     };
     let [responder, nats, load] = follow(&shared, &mut looks).await;
-    let mut tally = Tally::new(shared.window);
+    let mut tally = Tally::new();
     for lane in sending {
         // A lane that has panicked has said so; what the others saw still holds.
         if let Ok(part) = lane.await {
@@ -231,10 +255,11 @@ pub(super) async fn run(
         }
     }
     let (received, events) = match listener {
-        Some(listener) => listener.end(&connections.events, &target.nobody).await,
+        Some(listener) => listener.end(&connections.events, &shared).await,
         None => (Latencies::new(), 0),
     };
-    Ok(Measured { tally, received, events, responder, nats, load })
+    let window = shared.window();
+    Ok(Measured { tally, window, received, events, responder, nats, load })
 }
 
 /// Looks on until the window is over; answers what was used in it by the service, nats-server and
@@ -242,15 +267,16 @@ pub(super) async fn run(
 async fn follow(shared: &Shared, looks: &mut impl FnMut(Progress) -> bool) -> [Option<Used>; 3] {
     let mut looks = || {
         let progress = Progress {
-            part: (float(shared.now_us()) / float(shared.window.to_us)).min(1.0),
+            part: (float(shared.now_us()) / float(shared.planned.to_us)).min(1.0),
             accepted: shared.accepted.load(Ordering::Relaxed),
-            limited: shared.limited.load(Ordering::Relaxed),
         };
         let goes_on = looks(progress);
-        shared.was_ended.store(!goes_on, Ordering::Relaxed);
+        if !goes_on {
+            shared.end();
+        }
         goes_on
     };
-    let (from, to) = (shared.at(shared.window.from_us), shared.at(shared.window.to_us));
+    let (from, to) = (shared.at(shared.planned.from_us), shared.at(shared.planned.to_us));
     while Instant::now() < from {
         sleep_until((Instant::now() + LOOK).min(from)).await;
         if !looks() {
@@ -286,10 +312,11 @@ impl Listener {
     }
 
     /// Ends it once everything has come that was told before the last answer.
-    async fn end(self, client: &Client, nobody: &str) -> (Latencies, u64) {
+    async fn end(self, client: &Client, shared: &Shared) -> (Latencies, u64) {
         // The server's answer comes after all that it had for this connection before. Whether that is
         // an error does not matter: nobody is there to answer.
-        let _ = client.request(nobody.to_owned(), Bytes::new()).await;
+        let nobody = shared.target.nobody.clone();
+        let _ = timeout_at(Instant::now() + LEAVE, client.request(nobody, Bytes::new())).await;
         let _ = self.end.send(());
         self.task.await.unwrap_or_else(|_| (Latencies::new(), 0))
     }
@@ -302,16 +329,19 @@ async fn listen(
 ) -> (Latencies, u64) {
     let Target { run, user_prefix, .. } = &*shared.target;
     let (mut received, mut heard, mut place) = (Latencies::new(), 0, 0);
-    let mut is_ending = false;
+    // Once it is ending: until when what is here may still be read.
+    let mut ending: Option<Instant> = None;
     loop {
         let event = tokio::select! {
             event = events.next() => event,
-            _ = &mut ends, if !is_ending => {
-                is_ending = true;
-                // What is here is still read.
-                let _ = events.unsubscribe().await;
+            _ = &mut ends, if ending.is_none() => {
+                let until = Instant::now() + LEAVE;
+                ending = Some(until);
+                // Without a connection, nobody takes the order and the subscription does not end.
+                let _ = timeout_at(until, events.unsubscribe()).await;
                 continue;
             }
+            () = until(ending) => None,
         };
         let Some(event) = event else { return (received, heard) };
         let mut tokens = event.subject.rsplit('.');
@@ -320,12 +350,20 @@ async fn listen(
             continue;
         }
         let now_us = shared.now_us();
-        heard += u64::from(shared.window.holds(now_us));
+        heard += u64::from(shared.window().holds(now_us));
         if name == Some(RECEIVED)
             && let Some(due_us) = run.due_us(&event.payload, &mut place)
-            && shared.window.holds(due_us)
+            && shared.window().holds(due_us)
         {
             received.record(now_us.saturating_sub(due_us));
         }
+    }
+}
+
+/// Waits until then; for ever where there is no such time.
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }

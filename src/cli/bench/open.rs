@@ -17,6 +17,8 @@ use super::tally::Tally;
 
 /// How often it is looked at whether the last answer has come.
 const TICK: Duration = Duration::from_millis(10);
+/// How long it sleeps at most before it looks whether it was ended.
+const NAP: Duration = Duration::from_millis(50);
 /// What has not been sent yet.
 const PACING: u64 = u64::MAX;
 
@@ -52,20 +54,14 @@ pub(super) async fn start(
 
 /// Sends each message when it is due, or as soon after that as possible.
 fn pace(lanes: &[Lane], shared: &Shared, schedule: Schedule, runtime: &Handle) -> Tally {
-    let mut tally = Tally::new(shared.window);
+    let mut tally = Tally::new();
     let mut sent = vec![0; lanes.len()];
     let part =
         |number: u64, parts: usize| usize::try_from(number % count(parts)).unwrap_or_default();
     for number in 0.. {
         let due_us = micros(schedule.due(number));
-        if let Some(early) = shared.at(due_us).checked_duration_since(Instant::now())
-            && !early.is_zero()
-        {
-            std::thread::sleep(early);
-        }
         // By when it is due: what was due within the window is sent, however late.
-        let is_late_for_good = Instant::now() > shared.patient_until();
-        if due_us >= shared.window.to_us || is_late_for_good || shared.was_ended() {
+        if shared.is_over(due_us) || !sleep_until_due(shared, due_us) {
             break;
         }
         let place = part(number, lanes.len());
@@ -73,8 +69,8 @@ fn pace(lanes: &[Lane], shared: &Shared, schedule: Schedule, runtime: &Handle) -
         let reply_to = reply_subject(&lane.inbox, 0, due_us);
         let pair = part(number, shared.target.calls.len());
         let sending = shared.send(&lane.client, reply_to, pair, due_us);
-        if runtime.block_on(sending).is_ok() {
-            tally.note_sent(due_us, shared.now_us());
+        if runtime.block_on(sending) {
+            tally.note_sent(shared.window(), due_us, shared.now_us());
             sent[place] += 1;
         }
     }
@@ -84,16 +80,28 @@ fn pace(lanes: &[Lane], shared: &Shared, schedule: Schedule, runtime: &Handle) -
     tally
 }
 
+/// Sleeps until a message is due; false when it is not to be sent any more.
+fn sleep_until_due(shared: &Shared, due_us: u64) -> bool {
+    let due = shared.at(due_us);
+    while !shared.was_ended() && Instant::now() <= shared.patient_until() {
+        match due.checked_duration_since(Instant::now()) {
+            Some(early) if !early.is_zero() => std::thread::sleep(early.min(NAP)),
+            _ => return true,
+        }
+    }
+    false
+}
+
 /// Takes the answers that come on one connection, until there is one to each message.
 async fn take(mut replies: Subscriber, shared: Arc<Shared>, sent: Arc<AtomicU64>) -> Tally {
-    let (mut tally, mut taken) = (Tally::new(shared.window), 0_u64);
+    let (mut tally, mut taken) = (Tally::new(), 0_u64);
     let mut tick = interval(TICK);
     loop {
         tokio::select! {
             reply = replies.next() => {
                 let Some(reply) = reply else { return tally };
                 if let Some((_, due_us)) = read_reply_subject(&reply.subject) {
-                    tally.note(due_us, shared.now_us(), &shared.read(&reply));
+                    tally.note(shared.window(), due_us, shared.now_us(), &shared.read(&reply));
                     taken += 1;
                 }
             }

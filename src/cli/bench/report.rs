@@ -1,5 +1,7 @@
 //! What `peerd bench` tells, as programs read it.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::load::{Measured, Offer};
@@ -15,12 +17,18 @@ pub(super) struct Report {
     pub(super) setting: Setting,
     pub(super) loads: Vec<Load>,
     pub(super) left_behind: LeftBehind,
+    /// What the figures must be read with, as text; empty when there is nothing.
+    pub(super) warnings: Vec<String>,
 }
 
 /// What all loads have in common.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Setting {
+    /// Of this command: `debug` or `release`.
+    pub(super) build: &'static str,
+    /// Of the instances, each once: `debug` or `release`; empty when none said.
+    pub(super) peerd_builds: BTreeSet<String>,
     pub(super) subject_prefix: String,
     pub(super) partitions: u16,
     pub(super) users: String,
@@ -69,6 +77,9 @@ pub(super) struct Round {
     /// From when a message was due until its receiver had the event; `null` where nobody listened.
     pub(super) received: Option<Summary>,
     pub(super) refused: Vec<Refused>,
+    /// All of these, in each second.
+    #[serde(skip)]
+    pub(super) refused_per_second: f64,
     /// Events that were heard.
     pub(super) events: u64,
     /// How long after it was due a message was sent.
@@ -118,15 +129,17 @@ pub(super) struct LeftBehind {
 
 impl Round {
     pub(super) fn new(of: Who, measured: &Measured) -> Self {
-        let tally = &measured.tally;
+        let (tally, window) = (&measured.tally, measured.window);
+        let refused = tally.refused();
         Self {
             of,
             sent: tally.sent,
             accepted: tally.accepted,
-            accepted_per_second: tally.per_second(),
+            accepted_per_second: window.per_second(tally.accepted),
             reply: tally.reply.summary(),
             received: measured.received.summary(),
-            refused: tally.refused(),
+            refused_per_second: window.per_second(refused.iter().map(|line| line.count).sum()),
+            refused,
             events: measured.events,
             lag: tally.lag.summary(),
             service: measured.responder,
@@ -146,6 +159,13 @@ impl Load {
         let has_floor = rounds.iter().any(|round| round.of == Who::Floor);
         let ratios = has_floor.then(|| Ratios::of(&rounds));
         Self { in_flight, offered_per_second, rounds, ratios }
+    }
+
+    /// How many messages peerd refused with that code, in all rounds.
+    pub(super) fn refused_with(&self, code: u32) -> u64 {
+        let of_peerd = self.rounds.iter().filter(|round| round.of == Who::Peerd);
+        let lines = of_peerd.flat_map(|round| &round.refused);
+        lines.filter(|line| line.code == code).map(|line| line.count).sum()
     }
 
     /// The median of a figure of the rounds of one side.
@@ -210,6 +230,7 @@ pub(super) mod tests {
             reply: Some(reply),
             received: None,
             refused: Vec::new(),
+            refused_per_second: accepted_per_second / 10.0,
             events: 36,
             lag: None,
             service: None,
@@ -221,6 +242,8 @@ pub(super) mod tests {
 
     pub(in crate::cli::bench) fn report(loads: Vec<Load>) -> Report {
         let setting = Setting {
+            build: "release",
+            peerd_builds: BTreeSet::from(["release".to_owned()]),
             subject_prefix: "peer".to_owned(),
             partitions: 8,
             users: "bench".to_owned(),
@@ -238,6 +261,7 @@ pub(super) mod tests {
             setting,
             loads,
             left_behind: LeftBehind { messages: 7, users: 6 },
+            warnings: Vec::new(),
         }
     }
 

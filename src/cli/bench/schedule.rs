@@ -20,7 +20,8 @@ impl Schedule {
     /// When message `number` is due, after the start.
     pub(super) fn due(self, number: u64) -> Duration {
         // By division: intervals that were rounded and summed up would drift.
-        Duration::from_secs_f64(float(number) / self.per_second)
+        // What is due in no time that can be told is due after everything.
+        Duration::try_from_secs_f64(float(number) / self.per_second).unwrap_or(Duration::MAX)
     }
 }
 
@@ -41,6 +42,7 @@ mod tests {
         assert_eq!(schedule.due(3), Duration::from_secs(1));
         assert_eq!(schedule.due(3 * 86_400), Duration::from_secs(86_400));
         let fast = Schedule::per_second(100_000.0);
+        assert_eq!(Schedule::per_second(1e-300).due(1), Duration::MAX);
         assert_eq!(fast.due(12_345_678), Duration::from_micros(123_456_780));
     }
 

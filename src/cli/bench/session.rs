@@ -1,15 +1,19 @@
 //! A run from its users' login to their logout.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use async_nats::Client;
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle as AbortOnDrop;
 
 use super::floor::Floor;
 use super::load::{self, Connections, Measured, Offer, Progress, Target};
@@ -17,18 +21,25 @@ use super::marker::Run;
 use super::numbers::{count, float};
 use super::process::{self, Processes};
 use super::report::{LeftBehind, Load, Round, Setting, Who};
+use super::tally::RATE_LIMITED;
 use super::users::{self, Pair};
-use super::{Arguments, Problem, sizes, too_few};
+use super::{Arguments, Problem, build_warnings, sizes, too_few};
+use crate::bus::discovery;
 use crate::cli::{EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_UNAVAILABLE};
 use crate::runtime::connect::connect_once;
 use crate::runtime::daemon::Settings;
 use crate::store::jetstream::StreamNames;
 use crate::store::survey;
+use crate::wire::discovery::THIS_BUILD;
 use crate::wire::encoding::Encoding;
+use crate::wire::ownership::Key;
 use crate::wire::subject::{Subjects, Token};
 
 /// How long the store has to say who is there.
 const STORE_ANSWERS: Duration = Duration::from_secs(5);
+
+/// How long the instances have to say how they were built.
+const INSTANCES_ANSWER: Duration = Duration::from_secs(1);
 
 /// A run.
 pub(super) struct Session {
@@ -41,9 +52,13 @@ pub(super) struct Session {
     peerd: Arc<Target>,
     floor: Option<(Floor, Arc<Target>)>,
     messages: u64,
+    /// How the instances say that they were built.
+    peerd_builds: BTreeSet<String>,
+    /// What the figures must be read with.
+    pub(super) warnings: Vec<String>,
     bar: ProgressBar,
-    interrupted: Arc<AtomicBool>,
-    _interrupt: JoinHandle<()>,
+    interrupted: CancellationToken,
+    _interrupt: AbortOnDrop<()>,
 }
 
 impl Session {
@@ -63,7 +78,7 @@ impl Session {
             calls.push(connect("peerd bench calls").await?);
         }
         let connections = Connections { calls, events: connect("peerd bench events").await? };
-        let (partitions, peerds) = deployment(&client, &settings).await?;
+        let Deployment { partitions, processes, builds } = deployment(&client, &settings).await?;
         let subjects = Subjects::new(&settings.subject_prefix, partitions);
         let wrong = |error: &dyn std::fmt::Display| Problem::new(EXIT_CONFIGURATION, error);
         let pairs = users::pairs(&arguments.users, arguments.pairs, arguments.receivers());
@@ -84,10 +99,12 @@ impl Session {
             user_prefix: Token::of(&pairs[0].sender).as_str().trim_end_matches("s0").to_owned(),
             run,
             numbers: AtomicU64::new(0),
-            responder: peerds,
+            responder: processes,
             nats,
         });
-        let interrupted = Arc::new(AtomicBool::new(false));
+        let interrupted = CancellationToken::new();
+        let interrupt = note_interrupt(interrupted.clone())?;
+        let build_warnings = build_warnings(THIS_BUILD, &builds);
         let mut session = Self {
             arguments,
             settings,
@@ -98,18 +115,34 @@ impl Session {
             peerd,
             floor: None,
             messages: 0,
+            peerd_builds: builds,
+            warnings: Vec::new(),
             bar: ProgressBar::new(0),
-            _interrupt: tokio::spawn(note_interrupt(interrupted.clone())),
-            interrupted,
+            _interrupt: AbortOnDrop::new(interrupt),
+            interrupted: interrupted.clone(),
         };
-        match session.prepare(config).await {
+        for warning in build_warnings {
+            session.warn(warning);
+        }
+        let prepared = tokio::select! {
+            prepared = session.prepare(config) => prepared,
+            () = interrupted.cancelled() => Err(interruption()),
+        };
+        match prepared {
             Ok(()) => Ok(session),
             Err(problem) => {
                 // What there is to log out is logged out; the problem before says more.
-                let _ = session.end().await;
+                session.end().await;
                 Err(problem)
             }
         }
+    }
+
+    /// Says at once what the figures must be read with, and keeps it for the report.
+    #[expect(clippy::print_stderr, reason = "a command line talks to its user")]
+    fn warn(&mut self, warning: String) {
+        self.bar.suspend(|| eprintln!("warning: {warning}"));
+        self.warnings.push(warning);
     }
 
     async fn prepare(&mut self, config: Option<PathBuf>) -> Result<(), Problem> {
@@ -122,10 +155,15 @@ impl Session {
             self.bar.inc(1);
         };
         let (client, peerd) = (&self.client, &*self.peerd);
-        let logged_in = users::all_call(client, &self.subjects, &self.pairs, "login", done).await;
+        let logged_in = users::all_log_in(client, &self.subjects, &self.pairs, done).await;
         logged_in.map_err(failed)?;
-        users::all_send(client, peerd, done).await.map_err(failed)?;
+        let first = users::all_send(client, peerd, done).await;
         self.messages += count(self.pairs.len());
+        if let Err(problem) = first {
+            // The load will be told why, with figures; only the floor needs one that is accepted.
+            self.warn(format!("not every pair has written its first message: {problem}"));
+        }
+        let (client, peerd) = (&self.client, &*self.peerd);
         if !self.arguments.floor {
             return Ok(());
         }
@@ -164,25 +202,49 @@ impl Session {
 
     /// What all loads have in common.
     pub(super) fn setting(&self) -> Setting {
-        self.arguments.setting(self.subjects.prefix(), self.subjects.partitions())
+        let (prefix, partitions) = (self.subjects.prefix(), self.subjects.partitions());
+        self.arguments.setting(prefix, partitions, &self.peerd_builds)
     }
 
-    /// Measures one way of offering messages, in rounds of peerd and of the floor by turns.
-    pub(super) async fn load(&mut self, offer: Offer) -> Result<Load, Problem> {
-        let mut rounds = Vec::new();
-        for number in 1..=self.arguments.rounds() {
+    /// Measures one way of offering messages, in rounds of peerd and of the floor by turns. Where
+    /// that fails, the rounds until then are answered with the problem.
+    pub(super) async fn load(&mut self, offer: Offer) -> (Load, Option<Problem>) {
+        let (mut rounds, mut problem) = (Vec::new(), None);
+        'rounds: for number in 1..=self.arguments.rounds() {
             let floor = self.floor.as_ref().map(|(_, target)| (Who::Floor, target.clone()));
             let peerd = Some((Who::Peerd, self.peerd.clone()));
             for (who, target) in [peerd, floor].into_iter().flatten() {
-                let measured = self.round(offer, who, &target, number).await?;
+                let measured = match self.round(offer, who, &target, number).await {
+                    Ok(measured) => measured,
+                    Err(met) => {
+                        problem = Some(met);
+                        break 'rounds;
+                    }
+                };
                 let round = Round::new(who, &measured);
                 if who == Who::Peerd {
                     self.messages += round.accepted_ever;
                 }
-                rounds.push(round);
+                if !measured.window.is_empty() {
+                    rounds.push(round);
+                }
+                if self.interrupted.is_cancelled() {
+                    problem = Some(interruption());
+                    break 'rounds;
+                }
             }
         }
-        Ok(Load::new(offer, rounds))
+        let load = Load::new(offer, rounds);
+        if problem.is_some() {
+            let rounds = load.rounds.len();
+            self.warn(format!("the measurement ended early, in round {rounds} of this load"));
+        }
+        let limited = load.refused_with(RATE_LIMITED);
+        if limited > 0 {
+            let limit = self.settings.node.limits.messages_per_second;
+            self.warn(too_few(offer, limited, self.pairs.len(), limit));
+        }
+        (load, problem)
     }
 
     async fn round(
@@ -201,52 +263,54 @@ impl Session {
         let rounds = self.arguments.rounds();
         self.bar.set_length(STEPS);
         self.bar.set_style(style(&format!("{of} {number}/{rounds} {{bar:30}} {{msg}}")));
-        let (limited, seen) = (Cell::new(false), Cell::new((Instant::now(), 0)));
+        let seen = Cell::new((Instant::now(), 0));
         let looks = |progress: Progress| {
             let (before, accepted) = seen.replace((Instant::now(), progress.accepted));
             let rate = float(progress.accepted - accepted) / before.elapsed().as_secs_f64();
             self.bar.set_position(super::numbers::whole(progress.part * float(STEPS)));
             self.bar.set_message(format!("{rate:.0}/s"));
-            // At an offered rate it was checked before that there are enough senders.
-            let is_bounded = progress.limited > 0 && matches!(offer, Offer::InFlight(_));
-            limited.set(limited.get() || is_bounded);
-            !is_bounded && !self.interrupted.load(Ordering::Relaxed)
+            !self.interrupted.is_cancelled()
         };
         let plan = self.arguments.plan(offer, &self.settings);
         let measured = load::run(target, &self.connections, plan, looks).await;
-        let measured = measured.map_err(|error| Problem::new(EXIT_UNAVAILABLE, error))?;
-        if limited.get() {
-            let limit = self.settings.node.limits.messages_per_second;
-            let text = too_few(self.pairs.len(), limit, None);
-            return Err(Problem::new(EXIT_FAILURE, text));
-        }
-        if self.interrupted.load(Ordering::Relaxed) {
-            return Err(Problem::new(EXIT_FAILURE, "interrupted; the users were logged out"));
-        }
-        Ok(measured)
+        measured.map_err(|error| Problem::new(EXIT_UNAVAILABLE, error))
     }
 
-    /// Ends the floor and logs the users out.
-    pub(super) async fn end(&mut self) -> Result<LeftBehind, Problem> {
-        let failed = |text: String| Problem::new(EXIT_FAILURE, text);
-        let ended = match self.floor.take() {
-            Some((floor, _)) => floor.end().await,
-            None => Ok(()),
-        };
+    /// Ends the floor and logs the users out. What of that fails takes nothing from the figures.
+    pub(super) async fn end(&mut self) -> LeftBehind {
+        if let Some((floor, _)) = self.floor.take()
+            && let Err(problem) = floor.end().await
+        {
+            self.warn(problem);
+        }
         let users = count(self.pairs.len() + self.arguments.receivers());
         self.bar.set_length(users);
         self.bar.set_position(0);
         self.bar.set_style(style("users log out {bar:30} {pos}/{len}"));
         let done = || self.bar.inc(1);
-        let out = users::all_call(&self.client, &self.subjects, &self.pairs, "logout", done).await;
+        let out = users::all_log_out(&self.client, &self.subjects, &self.pairs, done).await;
         self.bar.finish_and_clear();
-        ended.and(out).map_err(failed)?;
-        Ok(LeftBehind { messages: self.messages, users })
+        if let Err(problem) = out {
+            self.warn(format!("not every user was logged out: {problem}"));
+        }
+        LeftBehind { messages: self.messages, users }
     }
 }
 
-/// How many partitions the deployment has, and its processes where they can be seen.
-async fn deployment(client: &Client, settings: &Settings) -> Result<(u16, Processes), Problem> {
+fn interruption() -> Problem {
+    Problem::new(EXIT_FAILURE, "interrupted; the users are logged out")
+}
+
+/// What there is to measure.
+struct Deployment {
+    partitions: u16,
+    /// Its processes, where they can be seen.
+    processes: Processes,
+    /// How its instances say that they were built.
+    builds: BTreeSet<String>,
+}
+
+async fn deployment(client: &Client, settings: &Settings) -> Result<Deployment, Problem> {
     let names = StreamNames::new(&settings.subject_prefix);
     let soon = Instant::now() + STORE_ANSWERS;
     let unavailable = |text: String| Problem::new(EXIT_UNAVAILABLE, text);
@@ -258,13 +322,35 @@ async fn deployment(client: &Client, settings: &Settings) -> Result<(u16, Proces
     let entries = survey::entries(client, &names, soon).await;
     let entries = entries.map_err(|error| unavailable(error.to_string()))?;
     let partitions = bucket.partitions.unwrap_or(settings.partitions);
-    Ok((partitions, process::peerds(&entries)))
+    let members = entries.iter().filter_map(|(key, _)| match key {
+        Key::Member(id) => Some(id.as_str()),
+        Key::Owner(_) | Key::Told(_) => None,
+    });
+    let deadline = Instant::now() + INSTANCES_ANSWER;
+    let answers = discovery::ask(client, &settings.subject_prefix, members.collect(), deadline);
+    // Without an answer nothing is said of builds; the figures are as good.
+    let answers = answers.await.unwrap_or_default();
+    let builds = answers.iter().filter_map(|answer| answer.build().map(str::to_owned)).collect();
+    Ok(Deployment { partitions, processes: process::peerds(&entries), builds })
 }
 
-async fn note_interrupt(interrupted: Arc<AtomicBool>) {
-    while tokio::signal::ctrl_c().await.is_ok() {
-        interrupted.store(true, Ordering::Relaxed);
-    }
+/// Notes the first signal to end; a second one exits at once.
+fn note_interrupt(interrupted: CancellationToken) -> Result<JoinHandle<()>, Problem> {
+    let failed = |error| Problem::new(EXIT_FAILURE, error);
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    Ok(tokio::spawn(async move {
+        let mut next = async || {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        };
+        next().await;
+        interrupted.cancel();
+        next().await;
+        std::process::exit(i32::from(EXIT_FAILURE));
+    }))
 }
 
 /// The look of a progress bar; it shows on a terminal only.

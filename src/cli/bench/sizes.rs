@@ -8,7 +8,7 @@ use futures::StreamExt as _;
 use tokio::time::{Instant, timeout_at};
 
 use super::load::Target;
-use super::users::{Pair, until_accepted};
+use super::users::{Pair, TRY_FOR, until_accepted};
 use crate::store::StreamId;
 use crate::store::jetstream::StreamNames;
 use crate::wire::subject::{Subjects, Token};
@@ -50,7 +50,8 @@ pub(super) async fn learn(
     let call = &target.calls[0];
     let body = call.body.body(0, target.next_number());
     let reply =
-        until_accepted(client, call.subject.to_string(), target.headers.clone(), body).await?;
+        until_accepted(client, call.subject.to_string(), target.headers.clone(), body, TRY_FOR)
+            .await?;
     let deadline = Instant::now() + SOON;
     let mut events = Vec::new();
     while events.len() < EVENTS {

@@ -24,6 +24,9 @@ pub(super) fn text(report: &Report) -> String {
         "\nleft behind: {} messages of {} users whose names begin with {:?}",
         left.messages, left.users, setting.users,
     );
+    for warning in &report.warnings {
+        let _ = writeln!(text, "warning: {warning}");
+    }
     text
 }
 
@@ -130,7 +133,9 @@ mod tests {
     #[test]
     fn figures_and_ratios_are_shown_and_what_is_not_known_is_not_made_up() {
         let rounds = vec![round(Who::Peerd, 900.0, 1500), round(Who::Floor, 1000.0, 1000)];
-        let text = text(&report(vec![Load::new(Offer::InFlight(8), rounds)]));
+        let mut report = report(vec![Load::new(Offer::InFlight(8), rounds)]);
+        report.warnings.push("peerd is a debug build".to_owned());
+        let text = text(&report);
         for line in [
             "4 pairs, 2 receivers, 60 bytes of text, application/json, events consumed",
             "8 in flight",
@@ -138,6 +143,7 @@ mod tests {
             "  accepted a second               0.900 (0.900 to 0.900)",
             "  send to event, p50              n/a",
             "left behind: 7 messages of 6 users whose names begin with \"bench\"",
+            "warning: peerd is a debug build",
         ] {
             assert!(text.contains(line), "{line}\n{text}");
         }

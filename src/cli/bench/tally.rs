@@ -73,12 +73,21 @@ impl Window {
     pub(super) const fn holds(&self, at_us: u64) -> bool {
         self.from_us <= at_us && at_us < self.to_us
     }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.to_us <= self.from_us
+    }
+
+    /// So many things within it, in each second of it.
+    pub(super) fn per_second(&self, count: u64) -> f64 {
+        let length = Duration::from_micros(self.to_us.saturating_sub(self.from_us));
+        if length.is_zero() { 0.0 } else { float(count) / length.as_secs_f64() }
+    }
 }
 
 /// What came of the messages of a run.
 #[derive(Clone, Debug)]
 pub(super) struct Tally {
-    window: Window,
     /// Messages that were due within the window, and those of them that were sent.
     pub(super) sent: u64,
     /// Answers within the window that a message was accepted.
@@ -103,9 +112,8 @@ pub(super) struct Refused {
 }
 
 impl Tally {
-    pub(super) fn new(window: Window) -> Self {
+    pub(super) fn new() -> Self {
         Self {
-            window,
             sent: 0,
             accepted: 0,
             accepted_ever: 0,
@@ -116,25 +124,25 @@ impl Tally {
     }
 
     /// Notes that a message was sent.
-    pub(super) fn note_sent(&mut self, due_us: u64, now_us: u64) {
-        if self.window.holds(due_us) {
+    pub(super) fn note_sent(&mut self, window: Window, due_us: u64, now_us: u64) {
+        if window.holds(due_us) {
             self.sent += 1;
             self.lag.record(now_us.saturating_sub(due_us));
         }
     }
 
     /// Notes an answer to a message that was due at `due_us`.
-    pub(super) fn note(&mut self, due_us: u64, now_us: u64, answer: &Answer) {
+    pub(super) fn note(&mut self, window: Window, due_us: u64, now_us: u64, answer: &Answer) {
         let latency_us = now_us.saturating_sub(due_us);
         match answer {
             Answer::Accepted => {
                 self.accepted_ever += 1;
-                self.accepted += u64::from(self.window.holds(now_us));
-                if self.window.holds(due_us) {
+                self.accepted += u64::from(window.holds(now_us));
+                if window.holds(due_us) {
                     self.reply.record(latency_us);
                 }
             }
-            Answer::Refused { problem, .. } if self.window.holds(due_us) => {
+            Answer::Refused { problem, .. } if window.holds(due_us) => {
                 self.refused
                     .entry(problem.clone())
                     .or_insert_with(Latencies::new)
@@ -172,12 +180,6 @@ impl Tally {
         }
         lines
     }
-
-    /// Messages that were accepted in each second of the window.
-    pub(super) fn per_second(&self) -> f64 {
-        let window_us = self.window.to_us - self.window.from_us;
-        float(self.accepted) / Duration::from_micros(window_us).as_secs_f64()
-    }
 }
 
 #[cfg(test)]
@@ -193,17 +195,17 @@ mod tests {
 
     #[test]
     fn only_what_is_in_the_window_counts() {
-        let mut tally = Tally::new(WINDOW);
+        let mut tally = Tally::new();
         // Due before it, answered in it; due and answered in it; due in it, answered after it.
-        tally.note(999_999, 1_000_500, &Answer::Accepted);
-        tally.note(1_000_000, 1_000_700, &Answer::Accepted);
-        tally.note(2_999_999, 3_500_000, &Answer::Accepted);
-        tally.note(500_000, 600_000, &limited());
-        tally.note(1_500_000, 1_600_000, &limited());
+        tally.note(WINDOW, 999_999, 1_000_500, &Answer::Accepted);
+        tally.note(WINDOW, 1_000_000, 1_000_700, &Answer::Accepted);
+        tally.note(WINDOW, 2_999_999, 3_500_000, &Answer::Accepted);
+        tally.note(WINDOW, 500_000, 600_000, &limited());
+        tally.note(WINDOW, 1_500_000, 1_600_000, &limited());
         // Three that were sent in it were answered, one was not.
-        (0..4).for_each(|_| tally.note_sent(1_500_000, 1_500_000));
+        (0..4).for_each(|_| tally.note_sent(WINDOW, 1_500_000, 1_500_000));
         assert_eq!((tally.accepted, tally.accepted_ever), (2, 3));
-        assert!((tally.per_second() - 1.0).abs() < f64::EPSILON);
+        assert!((WINDOW.per_second(tally.accepted) - 1.0).abs() < f64::EPSILON);
         assert_eq!(tally.reply.count(), 2);
         let refused = tally.refused();
         let lines: Vec<_> = refused
@@ -215,10 +217,10 @@ mod tests {
 
     #[test]
     fn a_message_that_was_sent_late_shows_it_in_latency_and_lag() {
-        let mut tally = Tally::new(WINDOW);
-        tally.note_sent(1_000_000, 1_400_000);
-        tally.note(1_000_000, 1_400_300, &Answer::Accepted);
-        tally.note_sent(10, 20);
+        let mut tally = Tally::new();
+        tally.note_sent(WINDOW, 1_000_000, 1_400_000);
+        tally.note(WINDOW, 1_000_000, 1_400_300, &Answer::Accepted);
+        tally.note_sent(WINDOW, 10, 20);
         assert_eq!(tally.sent, 1);
         let reply = tally.reply.summary().expect("one");
         assert!(reply.p50_us.abs_diff(400_300) < 400, "{reply:?}");
@@ -226,12 +228,19 @@ mod tests {
     }
 
     #[test]
+    fn a_window_that_is_over_before_it_began_has_no_rate() {
+        let window = Window { from_us: 5, to_us: 5 };
+        assert!(window.is_empty() && !window.holds(5));
+        assert!(window.per_second(3).abs() < f64::EPSILON);
+    }
+
+    #[test]
     fn tallies_of_several_connections_add_up() {
-        let (mut one, mut other) = (Tally::new(WINDOW), Tally::new(WINDOW));
+        let (mut one, mut other) = (Tally::new(), Tally::new());
         for tally in [&mut one, &mut other] {
-            tally.note_sent(1_000_000, 1_000_000);
-            tally.note(1_000_000, 1_100_000, &Answer::Accepted);
-            tally.note(1_000_000, 1_100_000, &limited());
+            tally.note_sent(WINDOW, 1_000_000, 1_000_000);
+            tally.note(WINDOW, 1_000_000, 1_100_000, &Answer::Accepted);
+            tally.note(WINDOW, 1_000_000, 1_100_000, &limited());
         }
         one.add(&other);
         assert_eq!((one.sent, one.accepted, one.accepted_ever), (2, 2, 2));

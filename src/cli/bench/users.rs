@@ -6,6 +6,7 @@ use async_nats::client::Request;
 use async_nats::{Client, HeaderMap, Message};
 use bytes::Bytes;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::load::{Call, Target};
 use super::marker::{Run, Template};
@@ -17,8 +18,11 @@ use crate::wire::subject::{Subjects, Token};
 
 /// Calls at the same time, before and after what is measured.
 const CONCURRENT: usize = 256;
-/// How often a call is repeated that was refused for now.
-const TRIES: usize = 20;
+/// For how long a call is repeated that was refused or not answered: as long as another instance may
+/// take to take over.
+pub(super) const TRY_FOR: Duration = Duration::from_secs(15);
+/// The same of a logout: nothing depends on it.
+const TRY_TO_LEAVE_FOR: Duration = Duration::from_secs(5);
 /// How long until then, where the answer does not say.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -69,13 +73,31 @@ pub(super) fn calls(
     pairs.iter().map(call).collect()
 }
 
-/// Has every user of the pairs call a method without a body; fails with the first refusal. `done` is
-/// told of each user.
-pub(super) async fn all_call(
+/// Logs every user of the pairs in; fails with the first refusal. `done` is called for each user.
+pub(super) async fn all_log_in(
     client: &Client,
     subjects: &Subjects,
     pairs: &[Pair],
-    method: &str,
+    done: impl Fn(),
+) -> Result<(), String> {
+    all_call(client, subjects, pairs, ("login", TRY_FOR), done).await
+}
+
+/// Logs every user of the pairs out; fails with the first refusal. `done` is called for each user.
+pub(super) async fn all_log_out(
+    client: &Client,
+    subjects: &Subjects,
+    pairs: &[Pair],
+    done: impl Fn(),
+) -> Result<(), String> {
+    all_call(client, subjects, pairs, ("logout", TRY_TO_LEAVE_FOR), done).await
+}
+
+async fn all_call(
+    client: &Client,
+    subjects: &Subjects,
+    pairs: &[Pair],
+    (method, try_for): (&str, Duration),
     done: impl Fn(),
 ) -> Result<(), String> {
     let mut users: Vec<&UserId> =
@@ -86,7 +108,8 @@ pub(super) async fn all_call(
     stream::iter(users)
         .map(async |user| {
             let subject = subjects.call(&Token::of(user), method);
-            let called = until_accepted(client, subject, HeaderMap::new(), Bytes::new()).await;
+            let called =
+                until_accepted(client, subject, HeaderMap::new(), Bytes::new(), try_for).await;
             done();
             called.map(drop).map_err(|problem| format!("{method} of {user}: {problem}"))
         })
@@ -106,7 +129,7 @@ pub(super) async fn all_send(
         .map(async |call| {
             let body = call.body.body(0, target.next_number());
             let (subject, headers) = (call.subject.to_string(), target.headers.clone());
-            let called = until_accepted(client, subject, headers, body).await;
+            let called = until_accepted(client, subject, headers, body, TRY_FOR).await;
             done();
             called.map(drop).map_err(|problem| format!("a first message: {problem}"))
         })
@@ -115,32 +138,34 @@ pub(super) async fn all_send(
         .await
 }
 
-/// Calls until it is accepted, a bounded number of times where the refusal is one for now.
+/// Calls until it is accepted, for a bounded time.
 pub(super) async fn until_accepted(
     client: &Client,
     subject: String,
     headers: HeaderMap,
     body: Bytes,
+    try_for: Duration,
 ) -> Result<Message, String> {
-    let mut problem = String::new();
-    for _ in 0..TRIES {
+    let give_up = Instant::now() + try_for;
+    loop {
         let request = Request::new().headers(headers.clone()).payload(body.clone());
-        let pause = match client.send_request(subject.clone(), request).await {
-            Ok(message) => match Answer::read(&message) {
+        let called = timeout_at(give_up, client.send_request(subject.clone(), request)).await;
+        let (problem, pause) = match called {
+            Ok(Ok(message)) => match Answer::read(&message) {
                 Answer::Accepted => return Ok(message),
                 Answer::Refused { problem: (code, reason), retry_after } => {
-                    problem = format!("{reason} ({code})");
-                    retry_after
+                    (format!("{reason} ({code})"), retry_after)
                 }
             },
-            Err(error) => {
-                problem = error.to_string();
-                None
-            }
+            Ok(Err(error)) => (error.to_string(), None),
+            Err(_) => ("no answer in time".to_owned(), None),
         };
-        tokio::time::sleep(pause.unwrap_or(PAUSE)).await;
+        let pause = pause.unwrap_or(PAUSE);
+        if Instant::now() + pause >= give_up {
+            return Err(problem);
+        }
+        sleep(pause).await;
     }
-    Err(problem)
 }
 
 #[cfg(test)]
