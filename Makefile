@@ -51,7 +51,7 @@ fuzz: ## fuzz the decoders: TARGET=bodies SECONDS=600; without TARGET each in tu
 fuzz-keep: ## keep what `make fuzz` found in fuzz/corpus, without what adds nothing
 	@fuzz/run keep $(TARGET)
 
-check: ## format, lints, layering, documentation, links; writes nothing into the tree
+check: ## format, lints, layering, documentation, links, the image's build; writes nothing into the tree
 	cargo fmt --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
@@ -60,6 +60,7 @@ check: ## format, lints, layering, documentation, links; writes nothing into the
 	cargo test --locked --test layering
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 	docs/check-links
+	CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)" deploy/docker/check
 
 bench: ## measure what docs/performance.md says; ROWS=throughput,latency: some of it; QUICK=1: only look
 	@cargo build --locked --release --bin peerd --example performance
