@@ -19,15 +19,19 @@ mod contract {
     mod config_and_cli;
     mod conversations;
     mod delete;
+    mod deploy;
     mod discovery;
     mod group_commit;
     mod history;
     mod instances;
     mod limits;
     mod login;
+    mod notify;
     mod permissions;
     mod provisioning;
     mod push;
+    #[path = "../../examples/push_gateway/queue.rs"]
+    mod queue;
     mod receive;
     mod repeats;
     mod replay;

@@ -1,9 +1,13 @@
 //! `peerd serve`
 
+mod notify;
+
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use self::notify::Manager;
 use super::{EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_UNAVAILABLE, complain};
 use crate::runtime::daemon::{ServeError, Settings, serve};
 use crate::telemetry::Telemetry;
@@ -15,12 +19,15 @@ pub(super) async fn run(settings: Settings, telemetry: Telemetry) -> ExitCode {
             (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
             (Err(error), _) | (_, Err(error)) => return complain(EXIT_FAILURE, &error),
         };
+    let manager = Arc::new(Manager::of_environment());
+    let stopping = manager.clone();
     let shutdown = async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
         tracing::info!("stopping; a second signal exits at once");
+        stopping.stopping();
         tokio::spawn(async move {
             tokio::select! {
                 _ = terminate.recv() => {}
@@ -32,7 +39,12 @@ pub(super) async fn run(settings: Settings, telemetry: Telemetry) -> ExitCode {
     };
     let version = env!("CARGO_PKG_VERSION");
     let prefix = settings.subject_prefix.clone();
-    let ready = |id: &str| tracing::info!(id, version, prefix, "ready");
+    let alive = manager.clone();
+    tokio::spawn(async move { alive.give_signs_of_life().await });
+    let ready = |id: &str| {
+        tracing::info!(id, version, prefix, "ready");
+        manager.ready();
+    };
     match serve(settings, shutdown, ready).await {
         Ok(()) => {
             tracing::info!("stopped");

@@ -239,7 +239,7 @@ async fn under_way(world: &World, duration: &str, load: &[&str]) -> tokio::proce
 }
 
 fn signal(child: &tokio::process::Child, name: &str) {
-    let id = child.id().expect("it runs").to_string();
+    let id = child.id().unwrap().to_string();
     let status = std::process::Command::new("kill").arg(format!("-{name}")).arg(id).status();
     assert!(status.unwrap().success());
 }
@@ -247,7 +247,7 @@ fn signal(child: &tokio::process::Child, name: &str) {
 /// What a bench that was started by [`under_way`] printed, and its exit code.
 async fn ended(child: tokio::process::Child) -> (Option<i32>, String, String) {
     let output = tokio::time::timeout(2 * DEADLINE, child.wait_with_output());
-    let output = output.await.expect("it does not end").unwrap();
+    let output = output.await.unwrap().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }

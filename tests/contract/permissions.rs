@@ -12,13 +12,13 @@ use crate::support::{Client, Events, Nats, Peerd, partition, run_cli_env, send_t
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// A connection as one NATS user, and what the server told it off for.
-struct Limited {
-    client: Client,
+pub(super) struct Limited {
+    pub(super) client: Client,
     errors: mpsc::UnboundedReceiver<String>,
 }
 
 impl Limited {
-    async fn connect(nats: &Nats, user: &str, password: &str) -> Self {
+    pub(super) async fn connect(nats: &Nats, user: &str, password: &str) -> Self {
         let (sender, errors) = mpsc::unbounded_channel();
         let nats = ConnectOptions::new()
             .user_and_password(user.to_owned(), password.to_owned())
@@ -38,7 +38,7 @@ impl Limited {
     }
 
     /// Waits until the server has refused this connection that subject.
-    async fn expect_violation(&mut self, subject: &str) {
+    pub(super) async fn expect_violation(&mut self, subject: &str) {
         let quoted = format!("\"{}\"", subject.to_lowercase());
         loop {
             let next = tokio::time::timeout(DEADLINE, self.errors.recv()).await;
@@ -53,24 +53,30 @@ impl Limited {
 }
 
 /// The shipped configuration, with peerd on it, and alice, bob and the operator connected.
-struct Gate {
+pub(super) struct Gate {
     _peerd: Peerd,
-    alice: Limited,
-    bob: Limited,
-    operator: Client,
-    nats: Nats,
+    pub(super) alice: Limited,
+    pub(super) bob: Limited,
+    pub(super) operator: Client,
+    pub(super) nats: Nats,
 }
 
 impl Gate {
     async fn start() -> Self {
         let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/nats/nats-server.conf");
+        Self::with(&config).await
+    }
+
+    /// The same with a configuration made of the shipped one.
+    pub(super) async fn with(config: &Path) -> Self {
         let passwords = [
             ("PEERD_PASSWORD", "peerd-secret"),
             ("OPERATOR_PASSWORD", "operator-secret"),
             ("ALICE_PASSWORD", "alice-secret"),
             ("BOB_PASSWORD", "bob-secret"),
+            ("GATEWAY_PASSWORD", "gateway-secret"),
         ];
-        let nats = Nats::start_with_config(&config, &passwords).await;
+        let nats = Nats::start_with_config(config, &passwords).await;
         let settings = [("PEERD__NATS__USER", "peerd"), ("PEERD__NATS__PASSWORD", "peerd-secret")];
         let operator = ("operator", "operator-secret");
         let peerd = Peerd::start_probed_by(operator, &nats.url(), &settings).await;
@@ -89,7 +95,7 @@ impl Gate {
     }
 
     /// What bob hears over his own connection.
-    async fn events_of_bob(&self) -> Events {
+    pub(super) async fn events_of_bob(&self) -> Events {
         let client = &self.bob.client;
         let events = Events::subscribe_without_round_trip(client, client, "bob").await;
         client.call("bob", "heartbeat", json!({})).await.ok();
