@@ -21,4 +21,5 @@ pub mod receive;
 pub mod rejection;
 pub mod repeats;
 pub mod send;
+pub mod text;
 pub mod user;

@@ -17,6 +17,7 @@ use peerd::wire::event::EventBody;
 use peerd::wire::failure::{CallError, Failure, FailureBody};
 use peerd::wire::push::PushBody;
 use peerd::wire::reply::{Reply, ReplyBody};
+use peerd::wire::request::Method;
 use serde::Serialize;
 
 const KEY: u64 = 52_323_942_400_000;
@@ -236,7 +237,8 @@ fn events() {
 fn errors() {
     let rejections = [
         Rejection::invalid("message.type", "must be a number"),
-        Rejection::UnknownMethod,
+        Method::unknown("frobnicate"),
+        Method::unknown("sendPeerMessage"),
         Rejection::LocalMessageIdReused,
         Rejection::RateLimited { retry_after_ms: 250 },
         Rejection::NotLoggedIn,

@@ -38,5 +38,6 @@ mod contract {
     mod send;
     mod sizes;
     mod status;
+    mod texts;
     mod unread;
 }

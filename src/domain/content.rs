@@ -5,6 +5,7 @@ use super::limits::{
     SEARCHED_CONTENT_MAX_BYTES, SUB_TYPE_MAX,
 };
 use super::rejection::Rejection;
+use super::text::{NOT_A_LINE, is_blank, is_line};
 
 /// The kind of a message, with the SDK's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -272,9 +273,15 @@ impl Content {
             Self::Image { media, .. }
             | Self::File { media }
             | Self::Audio { media, .. }
-            | Self::Video { media, .. } => not_blank(&media.url, path, "fileDownloadUrl"),
+            | Self::Video { media, .. } => {
+                not_blank(&media.url, path, "fileDownloadUrl")?;
+                line(&media.name, path, "fileName")
+            }
             Self::Multiple { infos } => validate_multiple(infos, path, depth),
-            Self::Combine { messages, .. } => validate_combine(messages, path, depth),
+            Self::Combine { title, messages, .. } => {
+                line(title, path, "title")?;
+                validate_combine(messages, path, depth)
+            }
         }
     }
 }
@@ -314,16 +321,26 @@ fn validate_combine(messages: &[Excerpt], path: &str, depth: usize) -> Result<()
         if !excerpt.content.is_stored() {
             return Err(Rejection::invalid(format!("{item}.type"), "is not allowed here"));
         }
+        line(&excerpt.message_id, &item, "messageID")?;
+        line(&excerpt.sender_user_id, &item, "senderUserID")?;
         excerpt.content.validate_fields(&item, depth + 1)?;
     }
     Ok(())
 }
 
 fn not_blank(text: &str, path: &str, field: &str) -> Result<(), Rejection> {
-    if text.trim().is_empty() {
+    if is_blank(text) {
         return Err(Rejection::invalid(format!("{path}.{field}"), "must not be blank"));
     }
     Ok(())
+}
+
+/// A text that is shown in a line of its own, or that names something.
+fn line(text: &str, path: &str, field: &str) -> Result<(), Rejection> {
+    if is_line(text) {
+        return Ok(());
+    }
+    Err(Rejection::invalid(format!("{path}.{field}"), NOT_A_LINE))
 }
 
 impl Media {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::rejection::Rejection;
+use super::text::{NOT_A_LINE, is_line};
 
 /// Longest user ID, in bytes.
 pub const USER_ID_MAX_BYTES: usize = 32;
@@ -64,8 +65,7 @@ impl fmt::Debug for UserId {
     }
 }
 
-/// The caller's own ID of a message: 1 to 64 bytes, no control characters. It makes a repeat
-/// recognizable.
+/// The caller's own ID of a message: 1 to 64 bytes, printable. It makes a repeat recognizable.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LocalMessageId(Arc<str>);
 
@@ -76,10 +76,18 @@ impl LocalMessageId {
         if text.is_empty() || text.len() > LOCAL_MESSAGE_ID_MAX_BYTES {
             return Err(Rejection::invalid(FIELD, "must be 1 to 64 bytes"));
         }
-        if text.chars().any(char::is_control) {
-            return Err(Rejection::invalid(FIELD, "must be printable"));
+        if !is_line(text) {
+            return Err(Rejection::invalid(FIELD, NOT_A_LINE));
         }
         Ok(Self(text.into()))
+    }
+
+    /// Takes a local message ID that was accepted before, perhaps when more was: `None` where no
+    /// release ever accepted it.
+    #[must_use]
+    pub fn stored(text: &str) -> Option<Self> {
+        let fits = !text.is_empty() && text.len() <= LOCAL_MESSAGE_ID_MAX_BYTES;
+        (fits && !text.chars().any(char::is_control)).then(|| Self(text.into()))
     }
 
     /// The ID as text.

@@ -15,7 +15,12 @@ pub enum Rejection {
         problem: String,
     },
     /// The method does not exist.
-    UnknownMethod,
+    UnknownMethod {
+        /// What the caller called; empty where that cannot be shown.
+        name: String,
+        /// The method that may have been meant.
+        meant: Option<&'static str>,
+    },
     /// The local message ID was used for other content.
     LocalMessageIdReused,
     /// Over the sender's rate.
@@ -44,9 +49,9 @@ impl Rejection {
     #[must_use]
     pub const fn code(&self) -> u32 {
         match self {
-            Self::InvalidParameter { .. } | Self::UnknownMethod | Self::LocalMessageIdReused => {
-                6_000_001
-            }
+            Self::InvalidParameter { .. }
+            | Self::UnknownMethod { .. }
+            | Self::LocalMessageIdReused => 6_000_001,
             Self::RateLimited { .. } => 6_000_005,
             Self::NotLoggedIn => 6_000_121,
             Self::TargetNotFound => 6_000_204,
@@ -60,7 +65,7 @@ impl Rejection {
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::InvalidParameter { .. } => "invalid_parameter",
-            Self::UnknownMethod => "unknown_method",
+            Self::UnknownMethod { .. } => "unknown_method",
             Self::LocalMessageIdReused => "local_message_id_reused",
             Self::RateLimited { .. } => "rate_limited",
             Self::NotLoggedIn => "not_logged_in",
@@ -76,7 +81,7 @@ impl Rejection {
         match self {
             Self::RateLimited { retry_after_ms } => Some(*retry_after_ms),
             Self::InvalidParameter { .. }
-            | Self::UnknownMethod
+            | Self::UnknownMethod { .. }
             | Self::LocalMessageIdReused
             | Self::NotLoggedIn
             | Self::TargetNotFound
@@ -91,7 +96,19 @@ impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::InvalidParameter { field, problem } => write!(f, "{field} {problem}"),
-            Self::UnknownMethod => f.write_str("there is no such method"),
+            Self::UnknownMethod { name, meant } => {
+                f.write_str("there is no such method")?;
+                if !name.is_empty() {
+                    write!(f, " as {name}")?;
+                }
+                match meant {
+                    Some(meant) => write!(f, "; it is written {meant}"),
+                    None if name.bytes().any(|byte| byte.is_ascii_uppercase()) => {
+                        f.write_str("; methods are written in snake_case")
+                    }
+                    None => Ok(()),
+                }
+            }
             Self::LocalMessageIdReused => {
                 f.write_str("message.localMessageID was used for another content")
             }

@@ -64,7 +64,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                     Err(Failure::Internal.into())
                 })
             }
-            None => Err(Rejection::UnknownMethod.into()),
+            None => Err(self.unknown_method(&incoming).into()),
         };
         // What was decided is of no use if somebody else has decided since. A message that was sent
         // is stored, whoever owns what now.
@@ -101,6 +101,11 @@ impl<S: Store, B: Bus> Node<S, B> {
             }
             Err(error) => tracing::warn!(%error, "a replay ended early, the next login has it"),
         }
+    }
+
+    fn unknown_method(&self, incoming: &Incoming) -> Rejection {
+        let call = self.subjects.parse_call(&incoming.subject);
+        Method::unknown(call.map_or("", |call| call.method))
     }
 
     /// Where the answer goes. NATS does not check the reply subject of a request against the

@@ -136,7 +136,12 @@ pub fn decode(bytes: &[u8], user: &UserId) -> Result<Ask, RecordError> {
     };
     let ask: AskV1 = record::from_slice(bytes).map_err(broken)?;
     check_numbers(KIND, &[ask.timestamp_ms, ask.floor, ask.sent_seq])?;
-    let local_id = ask.local_id.map(LocalMessageId::new).transpose();
+    let local_id = match ask.local_id {
+        None => None,
+        Some(id) => Some(
+            LocalMessageId::stored(id).ok_or_else(|| RecordError::new(KIND, "its local ID"))?,
+        ),
+    };
     let delivery = Delivery {
         from: id(ask.from)?,
         from_name: ask.from_name.to_owned(),
@@ -145,7 +150,7 @@ pub fn decode(bytes: &[u8], user: &UserId) -> Result<Ask, RecordError> {
             to_field: "toUserID",
             draft: Draft {
                 content: ask.content.into(),
-                local_id: local_id.map_err(|_| RecordError::new(KIND, "its local ID"))?,
+                local_id,
                 extended_data: ask.extended_data.to_owned(),
             },
             options: SendOptions {
@@ -256,7 +261,7 @@ const fn status(error: &CallError) -> (u8, u64) {
         CallError::Failed(Failure::Internal)
         | CallError::Rejected(
             Rejection::InvalidParameter { .. }
-            | Rejection::UnknownMethod
+            | Rejection::UnknownMethod { .. }
             | Rejection::RateLimited { .. }
             | Rejection::NotLoggedIn
             | Rejection::ConversationNotFound,

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::value::Value;
 use crate::domain::rejection::Rejection;
+use crate::domain::text::{NOT_A_LINE, is_line};
 
 /// Where in a body something stands. Written out only when an error needs it.
 #[derive(Clone, Copy)]
@@ -82,6 +83,12 @@ impl<'v> Object<'v> {
             return Err(self.invalid(name, &format!("must be {max_bytes} bytes or shorter")));
         }
         Ok(text.to_owned())
+    }
+
+    /// A text as [`Self::short_text`] reads it that is shown in a line, or that names something.
+    pub fn line(&self, name: &str, max_bytes: usize) -> Result<String, Rejection> {
+        let line = self.short_text(name, max_bytes)?;
+        if is_line(&line) { Ok(line) } else { Err(self.invalid(name, NOT_A_LINE)) }
     }
 
     /// Bytes that must be there: `bin`, or base64 text where the body is JSON.

@@ -120,7 +120,9 @@ pub fn decode(
     let record = decode_v1(bytes)?;
     let local_id = match record.local_id {
         "" => None,
-        id => Some(LocalMessageId::new(id).map_err(|_| RecordError::new(KIND, "its local ID"))?),
+        id => {
+            Some(LocalMessageId::stored(id).ok_or_else(|| RecordError::new(KIND, "its local ID"))?)
+        }
     };
     let receipt = if record.flags & FLAG_RECEIPT == 0 {
         ReceiptStatus::None

@@ -14,6 +14,7 @@ use crate::domain::list::Anchor;
 use crate::domain::message::Draft;
 use crate::domain::rejection::Rejection;
 use crate::domain::send::{Push, Send, SendOptions};
+use crate::domain::text::is_blank;
 
 /// A page of a conversation's history.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +63,22 @@ macro_rules! methods {
             #[must_use]
             pub fn from_name(name: &str) -> Option<Self> {
                 match name { $($name => Some(Self::$variant),)+ _ => None }
+            }
+
+            /// The refusal of a call of a method that there is not.
+            #[must_use]
+            pub fn unknown(name: &str) -> Rejection {
+                /// Longer than any method's: more of it would help nobody.
+                const SHOWN_MAX_BYTES: usize = 64;
+                let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+                let is_shown = name.len() <= SHOWN_MAX_BYTES && name.bytes().all(is_name);
+                // Other spellings differ in capitals and in what joins the words.
+                let plain = |name: &str| name.replace(['_', '-'], "").to_ascii_lowercase();
+                let meant = is_shown.then(|| plain(name)).and_then(|called| {
+                    Self::ALL.iter().map(|method| method.name()).find(|name| plain(name) == called)
+                });
+                let name = if is_shown { name.to_owned() } else { String::new() };
+                Rejection::UnknownMethod { name, meant }
             }
 
             /// The name in the subject: the SDK's, in `snake_case`.
@@ -178,9 +195,9 @@ impl Request {
         let object = Object::root(&value)?;
         match method {
             Method::Login => Ok(Self::Login {
-                name: object.short_text("userName", USER_NAME_MAX_BYTES)?,
-                platform: object.short_text("platform", DEVICE_MAX_BYTES)?,
-                device_id: object.short_text("deviceID", DEVICE_MAX_BYTES)?,
+                name: user_name(object)?,
+                platform: object.line("platform", DEVICE_MAX_BYTES)?,
+                device_id: object.line("deviceID", DEVICE_MAX_BYTES)?,
             }),
             Method::Logout => {
                 Ok(Self::Logout { session_id: object.text("sessionID")?.map(str::to_owned) })
@@ -210,6 +227,15 @@ impl Request {
             }
         }
     }
+}
+
+/// The name that others are shown; empty where none is given.
+fn user_name(object: Object<'_>) -> Result<String, Rejection> {
+    let name = object.line("userName", USER_NAME_MAX_BYTES)?;
+    if !name.is_empty() && is_blank(&name) {
+        return Err(object.invalid("userName", "must not be blank"));
+    }
+    Ok(name)
 }
 
 /// The conversation that a call is about.
@@ -261,11 +287,11 @@ fn parse_push(push: Object<'_>) -> Result<Push, Rejection> {
     push.number("badgeIncrement", NUMBER_MAX)?;
     push.object("voIPConfig", |_| Ok(()))?;
     Ok(Push {
-        title: push.short_text("title", PUSH_TEXT_MAX_BYTES)?,
+        title: push.line("title", PUSH_TEXT_MAX_BYTES)?,
         content: push.short_text("content", PUSH_TEXT_MAX_BYTES)?,
         payload: push.short_text("payload", PUSH_TEXT_MAX_BYTES)?,
-        resources_id: push.short_text("resourcesID", PUSH_TEXT_MAX_BYTES)?,
-        thread_id: push.short_text("threadID", PUSH_TEXT_MAX_BYTES)?,
+        resources_id: push.line("resourcesID", PUSH_TEXT_MAX_BYTES)?,
+        thread_id: push.line("threadID", PUSH_TEXT_MAX_BYTES)?,
     })
 }
 
@@ -374,6 +400,23 @@ mod tests {
             assert_eq!(Method::from_name(method.name()), Some(*method));
         }
         assert_eq!(Method::from_name("sendPeerMessage"), None);
+    }
+
+    #[test]
+    fn an_unknown_method_is_named_and_told_the_right_spelling() {
+        for (called, text) in [
+            ("sendPeerMessage", " as sendPeerMessage; it is written send_peer_message"),
+            ("SEND_PEER_MESSAGE", " as SEND_PEER_MESSAGE; it is written send_peer_message"),
+            ("send-peer-message", " as send-peer-message; it is written send_peer_message"),
+            ("queryGroupList", " as queryGroupList; methods are written in snake_case"),
+            ("frobnicate", " as frobnicate"),
+            ("a\u{1}b", ""),
+            ("ä", ""),
+            (&"x".repeat(65), ""),
+        ] {
+            let told = Method::unknown(called).to_string();
+            assert_eq!(told, format!("there is no such method{text}"));
+        }
     }
 
     #[test]

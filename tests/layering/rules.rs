@@ -36,8 +36,9 @@ const BELOW_CLI: &[&str] = &[
     "telemetry",
     "verify",
 ];
-/// The standard library's own hash tables, with what it does not hand out: decision 0019.
-const DOMAIN_CRATES: &[&str] = &["hashbrown"];
+/// The standard library's own hash tables, with what it does not hand out (decision 0019), and
+/// Unicode's tables of characters.
+const DOMAIN_CRATES: &[&str] = &["hashbrown", "icu_properties"];
 /// Pure: values in, bytes or text out.
 const WIRE_CRATES: &[&str] =
     &["serde", "serde_json", "rmp", "rmp_serde", "bytes", "base64", "thiserror", "time"];
