@@ -138,15 +138,20 @@ fn codec(criterion: &mut Criterion) {
         let reply = Reply::Sent { message: message.clone(), is_duplicate: false };
         group.bench_function(format!("reply, written, {name}"), |bencher| {
             let viewer = user("user1");
-            bencher
-                .iter(|| encoding.encode(&ReplyBody { reply: black_box(&reply), viewer: &viewer }));
+            bencher.iter(|| {
+                encoding.encode(&ReplyBody {
+                    reply: black_box(&reply),
+                    viewer: &viewer,
+                    content_max: None,
+                })
+            });
         });
     }
     group.finish();
 }
 
 fn write_event(encoding: Encoding, event: &Event, told: &Told, viewer: &User) -> usize {
-    let body = EventBody { event, revision: told.revision, viewer: &viewer.id };
+    let body = EventBody { event, revision: told.revision, viewer: &viewer.id, content_max: None };
     encoding.encode(&body).map_or(0, |body| body.len())
 }
 
@@ -172,7 +177,11 @@ fn paging(criterion: &mut Criterion) {
             let messages = records.iter().filter_map(|bytes| read(bytes).ok());
             let messages = messages.map(|stored| Arc::new(stored.message)).collect();
             let reply = Reply::History { other: from.clone(), messages, backwards: true };
-            Encoding::MessagePack.encode(&ReplyBody { reply: &reply, viewer: &to })
+            Encoding::MessagePack.encode(&ReplyBody {
+                reply: &reply,
+                viewer: &to,
+                content_max: None,
+            })
         });
     });
     group.finish();

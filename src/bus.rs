@@ -16,6 +16,7 @@ use bytes::Bytes;
 
 use tokio::time::Instant;
 
+use crate::domain::event::Revision;
 use crate::domain::id::Partition;
 use crate::wire::encoding::Encoding;
 
@@ -37,8 +38,15 @@ pub struct Incoming {
 /// What kind of message goes out, apart from its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// An event, or a reply to a call that succeeded.
+    /// A reply to a call that succeeded.
     Plain,
+    /// An event.
+    Event {
+        /// Where its user's conversations stand: told even where the event itself cannot go out.
+        revision: Revision,
+    },
+    /// An answer to another instance.
+    Answer,
     /// A reply to a repeat.
     Duplicate,
     /// A reply to a call that failed.
@@ -138,6 +146,7 @@ pub trait Bus: Send + Sync + 'static {
     /// Waits until the server has everything that was given so far; false where it is not reached.
     fn reach(&self, deadline: Instant) -> impl Future<Output = bool> + Send;
 
-    /// The largest message, headers and body, in bytes.
+    /// The largest message, headers and body, that the servers take, in bytes: of those that were
+    /// connected to, the smallest.
     fn max_message_bytes(&self) -> usize;
 }

@@ -1,6 +1,8 @@
 //! Whether the connection to NATS stands, and how often it was made anew.
 
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_nats::{Client, Event};
 use tokio::sync::{mpsc, watch};
@@ -12,6 +14,14 @@ use tokio::time::Instant;
 pub(crate) struct Connection {
     pub(crate) client: Client,
     pub(crate) link: Link,
+}
+
+impl Connection {
+    /// The largest message, headers and body, that every server takes that this was connected to, in
+    /// bytes: what is written now may go out over the next connection.
+    pub(crate) fn max_payload(&self) -> usize {
+        self.link.note_max_payload(self.client.max_payload())
+    }
 }
 
 /// Takes up to `most` of what waits to go out into an empty batch, in order; waits for the first.
@@ -41,6 +51,8 @@ struct State {
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
     state: watch::Sender<State>,
+    /// The smallest that was seen.
+    max_payload: Arc<AtomicUsize>,
 }
 
 /// Why a wait on the link ended without the answer.
@@ -54,7 +66,8 @@ pub(crate) enum Broken {
 
 impl Link {
     pub(crate) fn new() -> Self {
-        Self { state: watch::Sender::new(State::default()) }
+        let max_payload = Arc::new(AtomicUsize::new(usize::MAX));
+        Self { state: watch::Sender::new(State::default()), max_payload }
     }
 
     /// Takes note of a connection event.
@@ -72,6 +85,11 @@ impl Link {
             | Event::ServerError(_)
             | Event::ClientError(_) => {}
         }
+    }
+
+    /// Takes note of a server's `max_payload`, and answers the smallest so far.
+    pub(crate) fn note_max_payload(&self, seen: usize) -> usize {
+        self.max_payload.fetch_min(seen, Ordering::Relaxed).min(seen)
     }
 
     pub(crate) fn is_up(&self) -> bool {

@@ -3,6 +3,7 @@
 pub mod connect;
 pub mod daemon;
 pub mod node;
+pub mod payload;
 
 mod again;
 mod audit;

@@ -131,12 +131,12 @@ fn hex(body: &impl Serialize) -> String {
 }
 
 fn reply(reply: &Reply) -> String {
-    json(&ReplyBody { reply, viewer: &user("bob") })
+    json(&ReplyBody { reply, viewer: &user("bob"), content_max: None })
 }
 
 fn event(event: &Event) -> String {
     let revision = Revision { current: KEY, previous: KEY - 4096 };
-    json(&EventBody { event, revision, viewer: &user("bob") })
+    json(&EventBody { event, revision, viewer: &user("bob"), content_max: None })
 }
 
 #[test]
@@ -158,7 +158,8 @@ fn replies_of_sessions() {
 #[test]
 fn replies_with_messages() {
     let sent = |content| Reply::Sent { message: Arc::new(message(content)), is_duplicate: false };
-    let as_sender = |reply: &Reply| json(&ReplyBody { reply, viewer: &user("alice") });
+    let as_sender =
+        |reply: &Reply| json(&ReplyBody { reply, viewer: &user("alice"), content_max: None });
     insta::assert_snapshot!("reply_sent_text", as_sender(&sent(text("hello"))));
     let command = sent(Content::Command { message: vec![0, 1, 254, 255] });
     insta::assert_snapshot!("reply_sent_command", as_sender(&command));
@@ -249,6 +250,7 @@ fn errors() {
     let failures = [
         Failure::Overloaded { retry_after_ms: 100 },
         Failure::Internal,
+        Failure::TooLarge,
         Failure::StoreUnavailable,
         Failure::OutcomeUnknown,
     ];
@@ -275,11 +277,12 @@ fn an_offline_push() {
 fn message_pack() {
     let command = Arc::new(message(Content::Command { message: vec![0, 1, 254, 255] }));
     let sent = Reply::Sent { message: command, is_duplicate: false };
-    let sent = hex(&ReplyBody { reply: &sent, viewer: &user("alice") });
+    let sent = hex(&ReplyBody { reply: &sent, viewer: &user("alice"), content_max: None });
     insta::assert_snapshot!("messagepack_reply_sent_command", sent);
     let changed = vec![(ConversationEvent::Added, conversation(Some(bare())))];
     let changed = Event::ConversationChanged(changed);
     let revision = Revision { current: KEY, previous: 0 };
-    let changed = hex(&EventBody { event: &changed, revision, viewer: &user("bob") });
+    let changed =
+        hex(&EventBody { event: &changed, revision, viewer: &user("bob"), content_max: None });
     insta::assert_snapshot!("messagepack_event_conversation_changed", changed);
 }

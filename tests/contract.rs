@@ -27,6 +27,7 @@ mod contract {
     mod limits;
     mod login;
     mod notify;
+    mod payload;
     mod permissions;
     mod provisioning;
     mod push;

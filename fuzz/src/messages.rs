@@ -90,7 +90,7 @@ fn back_to_the_sender(delivery: &Delivery, placed: &Placed) {
 /// The reply says the same in both encodings, and its message could be sent again.
 fn into_the_reply(delivery: &Delivery, placed: Placed) {
     let reply = Reply::Sent { message: Arc::new(placed.message), is_duplicate: false };
-    let body = ReplyBody { reply: &reply, viewer: &delivery.from };
+    let body = ReplyBody { reply: &reply, viewer: &delivery.from, content_max: None };
     let json = Encoding::Json.encode(&body).expect("writable");
     let packed = Encoding::MessagePack.encode(&body).expect("writable");
     let (from_json, from_packed) =

@@ -152,7 +152,7 @@ fn message(stored: &StoredMessage, bytes: &[u8]) {
     assert_eq!(received.unread(), mark.counted);
     let reply = Reply::Sent { message: Arc::new(message.clone()), is_duplicate: false };
     for encoding in [Encoding::Json, Encoding::MessagePack] {
-        let body = ReplyBody { reply: &reply, viewer: &message.receiver };
+        let body = ReplyBody { reply: &reply, viewer: &message.receiver, content_max: None };
         encoding.encode(&body).expect("what was stored can be shown");
     }
 }

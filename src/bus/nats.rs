@@ -177,7 +177,7 @@ impl Bus for Nats {
     }
 
     fn max_message_bytes(&self) -> usize {
-        self.connection.client.max_payload()
+        self.connection.max_payload()
     }
 }
 

@@ -53,7 +53,7 @@ pub(super) async fn run(settings: Settings, telemetry: Telemetry) -> ExitCode {
         Err(error) => {
             tracing::error!(%error, "peerd cannot go on");
             ExitCode::from(match error {
-                ServeError::Provision(_) => EXIT_CONFIGURATION,
+                ServeError::Provision(_) | ServeError::Payload(_) => EXIT_CONFIGURATION,
                 ServeError::Fault => EXIT_FAILURE,
                 ServeError::Connect(_) | ServeError::Subscribe(_) => EXIT_UNAVAILABLE,
             })

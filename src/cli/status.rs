@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::domain::id::Partition;
 use crate::runtime::connect::connect_once;
 use crate::runtime::daemon::Settings;
+use crate::runtime::payload;
 use crate::store::StreamId;
 use crate::store::jetstream::StreamNames;
 use crate::store::survey::{self, StreamState, Unseen};
@@ -50,13 +51,23 @@ pub(super) async fn run(settings: Settings, as_json: bool) -> ExitCode {
         Err(problem) => return complain(EXIT_UNAVAILABLE, &problem),
     };
     let now_ms = seen.now_ms;
-    let report = Report::of(seen);
+    let mut report = Report::of(seen);
+    let warnings = match payload::check(&settings.node.limits, client.max_payload()) {
+        Ok(warnings) => warnings,
+        Err(too_small) => {
+            report.problems.push(too_small.to_string());
+            Vec::new()
+        }
+    };
     if as_json {
         if let Err(error) = print_json(&report) {
             return complain(EXIT_FAILURE, &error);
         }
     } else {
         print(&table::text(&report, now_ms));
+        for warning in warnings {
+            print(&format!("note: {warning}"));
+        }
     }
     if report.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILURE) }
 }

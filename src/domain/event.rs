@@ -84,6 +84,20 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Messages and conversations that it shows.
+    #[must_use]
+    pub const fn entries(&self) -> usize {
+        match self {
+            Self::PeerMessageReceived { messages, .. } | Self::MessageDeleted { messages, .. } => {
+                messages.len()
+            }
+            Self::ConversationChanged(changes) => changes.len(),
+            Self::TotalChanged(_) | Self::BlacklistChanged { .. } | Self::KickedOut { .. } => 0,
+        }
+    }
+}
+
 /// Events of one change, in the order in which the user is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
@@ -91,4 +105,12 @@ pub struct Told {
     pub revision: Revision,
     /// The events.
     pub events: Vec<Event>,
+}
+
+impl Told {
+    /// Messages and conversations that the events show.
+    #[must_use]
+    pub fn entries(&self) -> usize {
+        self.events.iter().map(Event::entries).sum()
+    }
 }

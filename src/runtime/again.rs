@@ -224,7 +224,8 @@ impl<S: Store, B: Bus> Node<S, B> {
         };
         let faces = self.faces(&cell, &page, deadline).await?;
         let runs = runs(&received);
-        self.wait_for_room_beyond(runs.len() + page.len() + 1).await;
+        // An event for each, at worst.
+        self.wait_for_room_beyond(received.len() + page.len() + 1).await;
         let user = cell.lock();
         let run = |run: &[Arc<Message>]| Event::PeerMessageReceived {
             from: run[0].sender.clone(),

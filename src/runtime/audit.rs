@@ -318,10 +318,19 @@ impl<S: Store, B: Bus> Node<S, B> {
     ) {
         let Some(subject) = incoming.reply_to.clone() else { return };
         let audited = self.audit_user(tenure, user, &mut Pace::every(None)).await;
-        let audited = audited.map_err(|error| error.to_string());
-        match audit::encode_answer(audited.as_ref()) {
+        let mut audited = audited.map_err(|error| error.to_string());
+        let mut answer = audit::encode_answer(audited.as_ref());
+        while answer.as_ref().is_ok_and(|body| body.len() > self.room().body)
+            && let Ok(Audited { differences, .. }) = &mut audited
+            && !differences.is_empty()
+        {
+            // Some of them say that something is wrong as well as all do.
+            differences.truncate(differences.len() / 2);
+            answer = audit::encode_answer(audited.as_ref());
+        }
+        match answer {
             Ok(body) => {
-                let (encoding, kind) = (Encoding::MessagePack, Kind::Plain);
+                let (encoding, kind) = (Encoding::MessagePack, Kind::Answer);
                 self.emit(Outgoing { subject, encoding, kind, body, permit: None });
             }
             Err(error) => tracing::error!(%error, "an answer could not be written"),

@@ -19,11 +19,10 @@ use crate::domain::rejection::Rejection;
 use crate::store::Store;
 use crate::wire::encoding::Encoding;
 use crate::wire::failure::{CallError, Failure, FailureBody};
-use crate::wire::reply::{Reply, ReplyBody};
+use crate::wire::fit::{self, Unfit};
+use crate::wire::reply::Reply;
 use crate::wire::request::{Method, Request};
 
-/// Room that a reply leaves for its subject and headers in the server's largest message.
-const ENVELOPE_BYTES: usize = 4096;
 /// How long a replay may take, in call deadlines.
 const REPLAY_DEADLINES: u32 = 4;
 
@@ -127,9 +126,10 @@ impl<S: Store, B: Bus> Node<S, B> {
         if method != Method::Login {
             self.hear(&cell)?;
         }
-        if body.len() > self.options.body_bytes {
-            let problem = format!("must be {} bytes or shorter", self.options.body_bytes);
-            return Err(Rejection::invalid("body", problem).into());
+        // A larger one could not have been passed on: whoever took the call, the answer is the same.
+        let most = self.options.body_bytes.min(self.room().body);
+        if body.len() > most {
+            return Err(body_too_large(most).into());
         }
         let request = Request::parse(method, encoding?, body)?;
         if let Request::Send(send) = request {
@@ -190,10 +190,12 @@ impl<S: Store, B: Bus> Node<S, B> {
         let Some(subject) = self.reply_subject(incoming) else { return };
         let is_duplicate = matches!(reply, Reply::Sent { is_duplicate: true, .. });
         let kind = if is_duplicate { Kind::Duplicate } else { Kind::Plain };
-        let most = self.bus.max_message_bytes().saturating_sub(ENVELOPE_BYTES);
-        match fitting(reply, encoding, viewer, most) {
+        match fit::reply(reply, encoding, viewer, self.room()) {
             Ok(body) => self.emit(Outgoing { subject, encoding, kind, body, permit: None }),
-            Err(error) => {
+            Err(Unfit::TooLarge) => {
+                self.reply_error(incoming, encoding, &Failure::TooLarge.into());
+            }
+            Err(Unfit::Encode(error)) => {
                 tracing::error!(%error, "a reply could not be written");
                 self.reply_error(incoming, encoding, &Failure::Internal.into());
             }
@@ -240,39 +242,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     }
 }
 
-/// The body of a reply. A page that would be larger than the server takes is cut at its far end:
-/// the caller goes on from its last entry, and an empty page is the end.
-fn fitting(
-    reply: &Reply,
-    encoding: Encoding,
-    viewer: &UserId,
-    most: usize,
-) -> Result<Bytes, crate::wire::encoding::EncodeError> {
-    let mut body = encoding.encode(&ReplyBody { reply, viewer })?;
-    if body.len() <= most {
-        return Ok(body);
-    }
-    let mut cut = reply.clone();
-    while body.len() > most {
-        let size = body.len();
-        let keep = |length: usize| (length * most / size).min(length - 1).max(1);
-        if let Reply::History { messages, backwards, .. } = &mut cut
-            && messages.len() > 1
-        {
-            let keep = keep(messages.len());
-            if *backwards {
-                messages.drain(..messages.len() - keep);
-            } else {
-                messages.truncate(keep);
-            }
-        } else if let Reply::List(views) = &mut cut
-            && views.len() > 1
-        {
-            views.truncate(keep(views.len()));
-        } else {
-            break;
-        }
-        body = encoding.encode(&ReplyBody { reply: &cut, viewer })?;
-    }
-    Ok(body)
+/// The refusal of a body.
+pub(super) fn body_too_large(most: usize) -> Rejection {
+    Rejection::invalid("body", format!("must be {most} bytes or shorter"))
 }

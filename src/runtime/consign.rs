@@ -114,7 +114,13 @@ impl<S: Store, B: Bus> Node<S, B> {
             Ok(Ask::Deliver(delivery, purpose)) => {
                 // Before whoever asks gives up: an answer that is known is better than none.
                 let deadline = Instant::now() + self.options.call_deadline * 4 / 5;
-                let answer = self.accept_delivery(&work.tenure, &delivery, purpose, deadline).await;
+                // The servers of a cluster may differ in what they take.
+                let answer = match self.room().check(&delivery.send) {
+                    Ok(()) => {
+                        self.accept_delivery(&work.tenure, &delivery, purpose, deadline).await
+                    }
+                    Err(rejection) => Err(rejection.into()),
+                };
                 self.emit_any(answer_to_ask(&incoming, &answer));
             }
             Ok(Ask::LookAgain(receiver)) => {
@@ -239,7 +245,7 @@ pub(super) fn answer_to_ask(incoming: &Incoming, answer: &Answer) -> Option<Outg
     let subject = incoming.reply_to.clone()?;
     match delivery::encode_answer(answer) {
         Ok(body) => {
-            let (encoding, kind) = (Encoding::MessagePack, Kind::Plain);
+            let (encoding, kind) = (Encoding::MessagePack, Kind::Answer);
             Some(Outgoing { subject, encoding, kind, body, permit: None })
         }
         Err(error) => {

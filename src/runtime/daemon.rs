@@ -11,6 +11,7 @@ use tokio_util::task::AbortOnDropHandle as AbortOnDrop;
 
 use super::connect::{ConnectError, NatsOptions, connect};
 use super::node::{MESSAGES_PER_CALL, Node, Options, ROOM_BEYOND_CALLS};
+use super::payload::{self, TooSmall};
 use crate::bus::Bus;
 use crate::bus::discovery::Discovery;
 use crate::bus::nats::Nats;
@@ -60,6 +61,9 @@ pub enum ServeError {
     /// The streams are not as they should be.
     #[error(transparent)]
     Provision(#[from] ProvisionError),
+    /// The server takes too little.
+    #[error(transparent)]
+    Payload(#[from] TooSmall),
     /// The subscriptions were refused.
     #[error("the calls could not be subscribed to: {0}")]
     Subscribe(#[from] async_nats::SubscribeError),
@@ -80,6 +84,7 @@ pub async fn serve(
     // events, nor calls behind acks.
     let store = connect(&settings.nats, "peerd store").await?;
     let bus = connect(&settings.nats, "peerd bus").await?;
+    let follower = payload::follow(&settings.node.limits, &bus, &store)?;
     provision(&store.client, &subjects, &names, &settings.stream).await?;
 
     let capacity = settings.node.most_under_way() * MESSAGES_PER_CALL + ROOM_BEYOND_CALLS;
@@ -149,7 +154,7 @@ pub async fn serve(
         tracing::warn!("something was still under way at the end of the shutdown deadline");
     }
     node.bus().reach(deadline).await;
-    drop((keeper, node));
+    drop((keeper, follower, node));
     let _ = timeout_at(deadline, pump).await;
     result
 }

@@ -32,6 +32,8 @@ use crate::wire::discovery::Gauges;
 use crate::wire::encoding::Encoding;
 use crate::wire::event::{self, EventBody};
 use crate::wire::failure::Failure;
+use crate::wire::fit;
+use crate::wire::size::Room;
 use crate::wire::subject::{Subjects, Token};
 
 /// Most messages that one call sends while state is locked: events to both sides and the reply.
@@ -299,8 +301,10 @@ impl<S: Store, B: Bus> Node<S, B> {
             return;
         }
         let encoding = self.options.event_encoding;
+        let (room, revision) = (self.room(), told.revision);
+        let content_max = room.content_of(told.entries());
         for event in &told.events {
-            let body = EventBody { event, revision: told.revision, viewer: &cell.id };
+            let body = EventBody { event, revision, viewer: &cell.id, content_max };
             let misled = match event {
                 Event::PeerMessageReceived { from, .. } => {
                     deliberate::is(Fault::WrongReceiver).then(|| Token::of(from))
@@ -312,15 +316,21 @@ impl<S: Store, B: Bus> Node<S, B> {
                 | Event::KickedOut { .. } => None,
             };
             let token = misled.as_ref().unwrap_or(&cell.token);
-            let subject = self.subjects.event(token, event::name(event));
-            match encoding.encode(&body) {
-                Ok(body) => {
-                    let permit: Option<Arc<dyn Permit>> = Some(cell.tenure.clone());
-                    self.emit(Outgoing { subject, encoding, kind: Kind::Plain, body, permit });
-                }
-                Err(error) => tracing::error!(%error, "an event could not be written"),
+            let emit = |body| {
+                let subject = self.subjects.event(token, event::name(event));
+                let permit: Option<Arc<dyn Permit>> = Some(cell.tenure.clone());
+                let kind = Kind::Event { revision };
+                self.emit(Outgoing { subject, encoding, kind, body, permit });
+            };
+            if let Err(error) = fit::event(&body, encoding, room, emit) {
+                tracing::error!(%error, "an event could not be written");
             }
         }
+    }
+
+    /// The room that there is for what goes out.
+    pub(super) fn room(&self) -> Room {
+        Room::of(self.bus.max_message_bytes())
     }
 
     /// Sends what there may be to send.

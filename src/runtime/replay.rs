@@ -49,7 +49,8 @@ impl<S: Store, B: Bus> Node<S, B> {
                 messages: run.to_vec(),
                 offline: true,
             };
-            self.wait_for_room_beyond(1).await;
+            // An event for each message, at worst.
+            self.wait_for_room_beyond(run.len()).await;
             let user = cell.lock();
             let told = user.tell(vec![event]);
             self.tell(cell, &told);

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
+use super::call::body_too_large;
 use super::node::{MESSAGES_PER_CALL, Node, ROOM_BEYOND_CALLS};
 use super::tenure::{What, Work};
 use crate::bus::{Bus, Incoming, Kind, Outgoing, Permit, Take};
@@ -27,6 +28,10 @@ const NO_OWNER_RETRY_MS: u64 = 1000;
 /// How often a call is passed on: while a partition changes hands, the one who had it and the one
 /// who will have it may both do so for a moment.
 const HOPS_MAX: u8 = 32;
+
+/// The `Content-Type` of a call that is passed on with one that peerd does not know: its owner refuses
+/// it as it would have refused the caller's.
+const NO_ENCODING: &str = "unknown";
 
 /// Where something goes.
 pub(super) enum Route {
@@ -108,7 +113,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let Addressee { partition, asks, .. } = addressee;
         let route = self.route(partition, asks.what());
         if matches!(route, Route::There) && incoming.hops < HOPS_MAX {
-            return Some(self.passed_on(incoming, partition));
+            return self.passed_on(incoming, partition);
         }
         // Nobody is told that a notice was refused.
         let is_notice = incoming.reply_to.is_none() && asks.what() == What::Delivery;
@@ -181,7 +186,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                 self.handle_call(incoming, &user, method, work).await;
             }
             (Route::There, _) if incoming.hops < HOPS_MAX => {
-                self.emit(self.passed_on(incoming, partition));
+                self.emit_any(self.passed_on(incoming, partition));
             }
             (Route::There | Route::Nowhere, _) => self.emit_any(self.refusal(&incoming, NO_OWNER)),
         }
@@ -244,9 +249,19 @@ impl<S: Store, B: Bus> Node<S, B> {
         }
     }
 
-    /// Something as it is passed on to the owner of its partition, who answers the caller directly.
-    fn passed_on(&self, incoming: Incoming, partition: Partition) -> Outgoing {
+    /// Something as it is passed on to the owner of its partition, who answers the caller directly;
+    /// its refusal where it is too large for that.
+    fn passed_on(&self, incoming: Incoming, partition: Partition) -> Option<Outgoing> {
+        let most = self.room().body;
+        if incoming.body.len() > most {
+            return self.refusal(&incoming, body_too_large(most));
+        }
         let Incoming { subject, reply_to, content_type, body, hops } = incoming;
+        // Written anew: the caller's header may be as long as a message.
+        let content_type = content_type.map(|named| {
+            let encoding = Encoding::of_request(Some(&named), &body);
+            encoding.map_or(NO_ENCODING, Encoding::content_type).to_owned()
+        });
         let routed = match self.subjects.parse_call(&subject) {
             Some(call) => self.subjects.routed_call(partition, call),
             None => subject,
@@ -256,7 +271,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let encoding = Encoding::default();
         // What waits on its way out for too long is not done after its caller has given up.
         let permit: Arc<dyn Permit> = Arc::new(Until(Instant::now() + self.options.owner_wait));
-        Outgoing { subject: routed, encoding, kind, body, permit: Some(permit) }
+        Some(Outgoing { subject: routed, encoding, kind, body, permit: Some(permit) })
     }
 }
 

@@ -49,6 +49,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         deadline: Instant,
     ) -> Result<Reply, CallError> {
         send.validate(&sender.id, self.limits())?;
+        self.room().check(&send)?;
         if deliberate::is(Fault::ContentLogged) {
             tracing::debug!(what = send.draft.extended_data, "a send");
         }

@@ -263,8 +263,9 @@ impl<S: Store, B: Bus> Node<S, B> {
                 tracing::warn!(%error, "an event goes without its conversation's last message");
                 vec![Face::default(); page.len()]
             });
-            // Besides what the call may need: an event for each conversation, at worst.
-            self.wait_for_room_beyond(page.len()).await;
+            // Besides what the call may need: an event for each conversation and message, at worst.
+            let messages = first.as_ref().map_or(0, Event::entries);
+            self.wait_for_room_beyond(page.len() + messages).await;
             let mut user = cell.lock();
             let is_current = page.iter().all(|(other, seen)| {
                 user.conversations

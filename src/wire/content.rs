@@ -1,5 +1,7 @@
 //! The fields of a message's own type, with the SDK's names.
 
+use std::convert::Infallible;
+
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
@@ -104,79 +106,144 @@ fn pixels(object: Object<'_>, width: &str, height: &str) -> Result<Pixels, Rejec
     Ok(Pixels { width: object.small_number(width)?, height: object.small_number(height)? })
 }
 
-/// How many fields [`write`] adds.
-pub(super) const fn field_count(content: &Content) -> usize {
-    match content {
-        Content::Text { .. } | Content::Command { .. } | Content::Multiple { .. } => 1,
-        Content::Image { .. } => 4 + 8,
-        Content::File { .. } => 4,
-        Content::Audio { .. } => 4 + 1,
-        Content::Video { .. } => 4 + 4,
-        Content::Combine { .. } | Content::Custom { .. } => 3,
+/// Takes the fields of an object one by one.
+trait Sink {
+    type Error;
+
+    fn field<T: Serialize + ?Sized>(
+        &mut self,
+        name: &'static str,
+        value: &T,
+    ) -> Result<(), Self::Error>;
+
+    /// A field that is left out where its sender left it out, or might as well have.
+    fn optional_text(&mut self, name: &'static str, text: &str) -> Result<(), Self::Error> {
+        if text.is_empty() { Ok(()) } else { self.field(name, text) }
     }
+
+    /// See [`Self::optional_text`].
+    fn optional_number(
+        &mut self,
+        name: &'static str,
+        number: impl Into<u64>,
+    ) -> Result<(), Self::Error> {
+        let number = number.into();
+        if number == 0 { Ok(()) } else { self.field(name, &number) }
+    }
+}
+
+/// Counts fields: a `MessagePack` map begins with their number.
+struct Count(usize);
+
+impl Sink for Count {
+    type Error = Infallible;
+
+    fn field<T: Serialize + ?Sized>(&mut self, _: &'static str, _: &T) -> Result<(), Infallible> {
+        self.0 += 1;
+        Ok(())
+    }
+}
+
+/// Writes fields.
+struct Entries<'m, M>(&'m mut M);
+
+impl<M: SerializeMap> Sink for Entries<'_, M> {
+    type Error = M::Error;
+
+    fn field<T: Serialize + ?Sized>(
+        &mut self,
+        name: &'static str,
+        value: &T,
+    ) -> Result<(), M::Error> {
+        self.0.serialize_entry(name, value)
+    }
+}
+
+fn count(each: impl FnOnce(&mut Count) -> Result<(), Infallible>) -> usize {
+    let mut count = Count(0);
+    let Ok(()) = each(&mut count);
+    count.0
+}
+
+/// How many fields [`write`] adds.
+pub(super) fn field_count(content: &Content) -> usize {
+    count(|count| fields(content, count))
 }
 
 /// Adds the content's fields, without `type`, to an object.
 pub(super) fn write<M: SerializeMap>(content: &Content, map: &mut M) -> Result<(), M::Error> {
+    fields(content, &mut Entries(map))
+}
+
+/// The content's fields: those that a message of its type must have, and those that its sender set.
+fn fields<K: Sink>(content: &Content, sink: &mut K) -> Result<(), K::Error> {
     match content {
-        Content::Text { message } => map.serialize_entry("message", message),
-        Content::Command { message } => map.serialize_entry("message", &Binary(message)),
-        Content::Multiple { infos } => {
-            let infos: Vec<_> = infos.iter().map(Info).collect();
-            map.serialize_entry("messageInfoList", &infos)
-        }
+        Content::Text { message } => sink.field("message", message),
+        Content::Command { message } => sink.field("message", &Binary(message)),
+        Content::Multiple { infos } => sink.field("messageInfoList", &Infos(infos)),
         Content::Image { media, thumbnail_url, large_url, original, large, thumbnail } => {
-            write_media(media, map)?;
-            map.serialize_entry("thumbnailDownloadUrl", thumbnail_url)?;
-            map.serialize_entry("largeImageDownloadUrl", large_url)?;
-            write_pixels(*original, "originalImageWidth", "originalImageHeight", map)?;
-            write_pixels(*large, "largeImageWidth", "largeImageHeight", map)?;
-            write_pixels(*thumbnail, "thumbnailWidth", "thumbnailHeight", map)
+            media_fields(media, sink)?;
+            sink.optional_text("thumbnailDownloadUrl", thumbnail_url)?;
+            sink.optional_text("largeImageDownloadUrl", large_url)?;
+            sink.optional_number("originalImageWidth", original.width)?;
+            sink.optional_number("originalImageHeight", original.height)?;
+            sink.optional_number("largeImageWidth", large.width)?;
+            sink.optional_number("largeImageHeight", large.height)?;
+            sink.optional_number("thumbnailWidth", thumbnail.width)?;
+            sink.optional_number("thumbnailHeight", thumbnail.height)
         }
-        Content::File { media } => write_media(media, map),
+        Content::File { media } => media_fields(media, sink),
         Content::Audio { media, duration_seconds } => {
-            write_media(media, map)?;
-            map.serialize_entry("audioDuration", duration_seconds)
+            media_fields(media, sink)?;
+            sink.optional_number("audioDuration", *duration_seconds)
         }
         Content::Video { media, duration_seconds, first_frame_url, first_frame } => {
-            write_media(media, map)?;
-            map.serialize_entry("videoDuration", duration_seconds)?;
-            map.serialize_entry("videoFirstFrameDownloadUrl", first_frame_url)?;
-            write_pixels(*first_frame, "videoFirstFrameWidth", "videoFirstFrameHeight", map)
+            media_fields(media, sink)?;
+            sink.optional_number("videoDuration", *duration_seconds)?;
+            sink.optional_text("videoFirstFrameDownloadUrl", first_frame_url)?;
+            sink.optional_number("videoFirstFrameWidth", first_frame.width)?;
+            sink.optional_number("videoFirstFrameHeight", first_frame.height)
         }
         Content::Combine { title, summary, messages } => {
-            let messages: Vec<_> = messages.iter().map(ExcerptBody).collect();
-            map.serialize_entry("title", title)?;
-            map.serialize_entry("summary", summary)?;
-            map.serialize_entry("messageList", &messages)
+            sink.optional_text("title", title)?;
+            sink.optional_text("summary", summary)?;
+            sink.field("messageList", &Excerpts(messages))
         }
         Content::Custom { message, sub_type, searched_content } => {
-            map.serialize_entry("message", message)?;
-            map.serialize_entry("subType", sub_type)?;
-            map.serialize_entry("searchedContent", searched_content)
+            sink.field("message", message)?;
+            sink.optional_number("subType", *sub_type)?;
+            sink.optional_text("searchedContent", searched_content)
         }
     }
 }
 
-fn write_media<M: SerializeMap>(media: &Media, map: &mut M) -> Result<(), M::Error> {
-    map.serialize_entry("fileDownloadUrl", &media.url)?;
-    map.serialize_entry("fileName", &media.name)?;
-    map.serialize_entry("fileSize", &media.size)?;
-    map.serialize_entry("fileUID", &media.uid)
+fn media_fields<K: Sink>(media: &Media, sink: &mut K) -> Result<(), K::Error> {
+    sink.field("fileDownloadUrl", &media.url)?;
+    sink.optional_text("fileName", &media.name)?;
+    sink.optional_number("fileSize", media.size)?;
+    sink.optional_text("fileUID", &media.uid)
 }
 
-fn write_pixels<M: SerializeMap>(
-    pixels: Pixels,
-    width: &str,
-    height: &str,
-    map: &mut M,
-) -> Result<(), M::Error> {
-    map.serialize_entry(width, &pixels.width)?;
-    map.serialize_entry(height, &pixels.height)
+fn excerpt_fields<K: Sink>(excerpt: &Excerpt, sink: &mut K) -> Result<(), K::Error> {
+    let Excerpt { message_id, sender_user_id, timestamp_ms, extended_data, content } = excerpt;
+    sink.optional_text("messageID", message_id)?;
+    sink.optional_text("senderUserID", sender_user_id)?;
+    sink.optional_number("timestamp", *timestamp_ms)?;
+    sink.optional_text("extendedData", extended_data)?;
+    fields(content, sink)
+}
+
+/// The parts of a Multiple message.
+struct Infos<'a>(&'a [Content]);
+
+impl Serialize for Infos<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(Info))
+    }
 }
 
 /// A part of a Multiple message.
-struct Info<'a>(&'a Content);
+pub(super) struct Info<'a>(pub(super) &'a Content);
 
 impl Serialize for Info<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -187,19 +254,24 @@ impl Serialize for Info<'_> {
     }
 }
 
+/// The messages inside a Combine message.
+struct Excerpts<'a>(&'a [Excerpt]);
+
+impl Serialize for Excerpts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(ExcerptBody))
+    }
+}
+
 /// A message inside a Combine message.
 struct ExcerptBody<'a>(&'a Excerpt);
 
 impl Serialize for ExcerptBody<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Excerpt { message_id, sender_user_id, timestamp_ms, extended_data, content } = self.0;
-        let mut map = serializer.serialize_map(Some(5 + field_count(content)))?;
-        map.serialize_entry("type", &content.message_type().number())?;
-        map.serialize_entry("messageID", message_id)?;
-        map.serialize_entry("senderUserID", sender_user_id)?;
-        map.serialize_entry("timestamp", timestamp_ms)?;
-        map.serialize_entry("extendedData", extended_data)?;
-        write(content, &mut map)?;
+        let fields = 1 + count(|count| excerpt_fields(self.0, count));
+        let mut map = serializer.serialize_map(Some(fields))?;
+        map.serialize_entry("type", &self.0.content.message_type().number())?;
+        excerpt_fields(self.0, &mut Entries(&mut map))?;
         map.end()
     }
 }

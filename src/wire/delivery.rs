@@ -138,9 +138,9 @@ pub fn decode(bytes: &[u8], user: &UserId) -> Result<Ask, RecordError> {
     check_numbers(KIND, &[ask.timestamp_ms, ask.floor, ask.sent_seq])?;
     let local_id = match ask.local_id {
         None => None,
-        Some(id) => Some(
-            LocalMessageId::stored(id).ok_or_else(|| RecordError::new(KIND, "its local ID"))?,
-        ),
+        Some(id) => {
+            Some(LocalMessageId::stored(id).ok_or_else(|| RecordError::new(KIND, "its local ID"))?)
+        }
     };
     let delivery = Delivery {
         from: id(ask.from)?,
@@ -208,6 +208,7 @@ const NOTHING: u8 = 3;
 const TARGET_NOT_FOUND: u8 = 20;
 const BLOCKED: u8 = 21;
 const REUSED: u8 = 22;
+const MESSAGE_TOO_LARGE: u8 = 23;
 const OVERLOADED: u8 = 30;
 const NO_OWNER: u8 = 31;
 const INTERNAL: u8 = 32;
@@ -257,11 +258,12 @@ const fn status(error: &CallError) -> (u8, u64) {
         CallError::Failed(Failure::NoOwner { retry_after_ms }) => (NO_OWNER, *retry_after_ms),
         CallError::Failed(Failure::StoreUnavailable) => (STORE_UNAVAILABLE, 0),
         CallError::Failed(Failure::OutcomeUnknown) => (OUTCOME_UNKNOWN, 0),
+        // A send was checked before, but for what the receiver's server takes.
+        CallError::Rejected(Rejection::InvalidParameter { .. }) => (MESSAGE_TOO_LARGE, 0),
         // The receiver's rules have no other answers.
-        CallError::Failed(Failure::Internal)
+        CallError::Failed(Failure::Internal | Failure::TooLarge)
         | CallError::Rejected(
-            Rejection::InvalidParameter { .. }
-            | Rejection::UnknownMethod { .. }
+            Rejection::UnknownMethod { .. }
             | Rejection::RateLimited { .. }
             | Rejection::NotLoggedIn
             | Rejection::ConversationNotFound,
@@ -298,6 +300,10 @@ pub fn decode_answer(
         TARGET_NOT_FOUND => Err(Rejection::TargetNotFound.into()),
         BLOCKED => Err(Rejection::BlockedByReceiver.into()),
         REUSED => Err(Rejection::LocalMessageIdReused.into()),
+        MESSAGE_TOO_LARGE => {
+            let problem = "does not fit the max_payload of the receiver's nats-server";
+            Err(Rejection::invalid("message", problem).into())
+        }
         OVERLOADED => Err(Failure::Overloaded { retry_after_ms }.into()),
         NO_OWNER => Err(Failure::NoOwner { retry_after_ms }.into()),
         INTERNAL => Err(Failure::Internal.into()),

@@ -1,9 +1,9 @@
 //! The bodies of events.
 
 use serde::Serialize;
-use serde::ser::{SerializeSeq, Serializer};
+use serde::ser::{SerializeMap as _, SerializeSeq as _, Serializer};
 
-use super::message::{ConversationBody, PEER};
+use super::message::{ConversationBody, IS_CONTENT_OMITTED, PEER};
 use super::reply::{Messages, UserInfos};
 use crate::domain::conversation::{ConversationEvent, ConversationView};
 use crate::domain::event::{Event, Revision};
@@ -13,6 +13,24 @@ use crate::domain::id::UserId;
 const DISCONNECTED: u8 = 0;
 /// `event` of a session that had to go for a later one.
 const KICKED_OUT: u8 = 4;
+
+/// The body of an event whose content cannot go out: it only says where the user's conversations
+/// stand, so that the user asks.
+pub struct Omitted {
+    /// As the event would have carried it.
+    pub revision: Revision,
+}
+
+impl Serialize for Omitted {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Revision { current, previous } = self.revision;
+        let mut map = serializer.serialize_map(Some(3))?;
+        map.serialize_entry(IS_CONTENT_OMITTED, &true)?;
+        map.serialize_entry("revision", &current)?;
+        map.serialize_entry("previousRevision", &previous)?;
+        map.end()
+    }
+}
 
 /// The name of an event in its subject: the SDK's, in `snake_case`.
 #[must_use]
@@ -35,15 +53,17 @@ pub struct EventBody<'a> {
     pub revision: Revision,
     /// Who is told.
     pub viewer: &'a UserId,
+    /// A message whose sender set more bytes of it is shown without its content.
+    pub content_max: Option<usize>,
 }
 
 impl Serialize for EventBody<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let viewer = self.viewer;
+        let Self { viewer, content_max, .. } = *self;
         let Revision { current: revision, previous: previous_revision } = self.revision;
         match self.event {
             Event::PeerMessageReceived { messages, from, offline } => Received {
-                message_list: Messages { messages, viewer },
+                message_list: Messages { list: messages, viewer, content_max },
                 from_conversation_id: from.as_str(),
                 info: Info { is_offline_message: *offline },
                 revision,
@@ -51,8 +71,8 @@ impl Serialize for EventBody<'_> {
             }
             .serialize(serializer),
             Event::ConversationChanged(changes) => {
-                Changed { info_list: Changes { changes, viewer }, revision, previous_revision }
-                    .serialize(serializer)
+                let info_list = Changes { list: changes, viewer, content_max };
+                Changed { info_list, revision, previous_revision }.serialize(serializer)
             }
             Event::TotalChanged(totals) => Total {
                 total_unread_message_count: totals.unmuted,
@@ -65,7 +85,7 @@ impl Serialize for EventBody<'_> {
                 conversation_id: other.as_str(),
                 conversation_type: PEER,
                 message_delete_type: *delete_type as u8,
-                message_list: Messages { messages, viewer },
+                message_list: Messages { list: messages, viewer, content_max },
                 revision,
                 previous_revision,
             }
@@ -157,8 +177,9 @@ struct Connection<'a> {
 }
 
 struct Changes<'a> {
-    changes: &'a [(ConversationEvent, ConversationView)],
+    list: &'a [(ConversationEvent, ConversationView)],
     viewer: &'a UserId,
+    content_max: Option<usize>,
 }
 
 impl Serialize for Changes<'_> {
@@ -168,10 +189,10 @@ impl Serialize for Changes<'_> {
             event: u8,
             conversation: ConversationBody<'a>,
         }
-        let viewer = self.viewer;
-        let mut seq = serializer.serialize_seq(Some(self.changes.len()))?;
-        for (event, view) in self.changes {
-            let conversation = ConversationBody { view, viewer };
+        let Self { viewer, content_max, .. } = *self;
+        let mut seq = serializer.serialize_seq(Some(self.list.len()))?;
+        for (event, view) in self.list {
+            let conversation = ConversationBody { view, viewer, content_max };
             seq.serialize_element(&Change { event: *event as u8, conversation })?;
         }
         seq.end()

@@ -21,6 +21,8 @@ pub enum Failure {
     },
     /// A fault in peerd.
     Internal,
+    /// The answer is larger than the server takes.
+    TooLarge,
     /// The store did not answer, or refused. Nothing was stored.
     StoreUnavailable,
     /// The store did not answer a write: it may or may not have happened.
@@ -41,7 +43,9 @@ pub enum CallError {
 impl Failure {
     const fn code(self) -> u32 {
         match self {
-            Self::Overloaded { .. } | Self::NoOwner { .. } | Self::Internal => 6_000_007,
+            Self::Overloaded { .. } | Self::NoOwner { .. } | Self::Internal | Self::TooLarge => {
+                6_000_007
+            }
             Self::StoreUnavailable | Self::OutcomeUnknown => 6_000_008,
         }
     }
@@ -49,7 +53,7 @@ impl Failure {
     const fn reason(self) -> &'static str {
         match self {
             Self::Overloaded { .. } | Self::NoOwner { .. } => "overloaded",
-            Self::Internal => "internal",
+            Self::Internal | Self::TooLarge => "internal",
             Self::StoreUnavailable => "store_unavailable",
             Self::OutcomeUnknown => "outcome_unknown",
         }
@@ -60,7 +64,7 @@ impl Failure {
             Self::Overloaded { retry_after_ms } | Self::NoOwner { retry_after_ms } => {
                 Some(retry_after_ms)
             }
-            Self::Internal | Self::StoreUnavailable | Self::OutcomeUnknown => None,
+            Self::Internal | Self::TooLarge | Self::StoreUnavailable | Self::OutcomeUnknown => None,
         }
     }
 }
@@ -74,6 +78,7 @@ impl fmt::Display for Failure {
                 "no instance of peerd owns the user's partition at the moment, try again later"
             }
             Self::Internal => "a fault in peerd; its log says more",
+            Self::TooLarge => "the answer is larger than max_payload of the nats-server allows",
             Self::StoreUnavailable => "the store is not available, nothing was stored",
             Self::OutcomeUnknown => {
                 "the store did not answer; repeat with the same localMessageID to find out"

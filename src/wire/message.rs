@@ -3,13 +3,17 @@
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
-use super::content;
+use super::encoding::Encoding;
+use super::{content, size};
 use crate::domain::conversation::ConversationView;
 use crate::domain::id::UserId;
 use crate::domain::message::{Direction, Message};
 
 /// `conversationType` of a conversation with a peer: the only one there is.
 pub const PEER: u8 = 0;
+/// Says that a message, or an event, is shown without its content: with it, it would be larger than
+/// the server takes.
+pub const IS_CONTENT_OMITTED: &str = "isContentOmitted";
 /// `sentStatus` of a message that was stored or delivered.
 const SUCCESS: u8 = 1;
 
@@ -19,16 +23,27 @@ pub struct MessageBody<'a> {
     pub message: &'a Message,
     /// Who sees it.
     pub viewer: &'a UserId,
+    /// A message whose sender set more bytes of it is shown without its content.
+    pub content_max: Option<usize>,
+}
+
+impl MessageBody<'_> {
+    fn is_shortened(&self, is_json: bool) -> bool {
+        let encoding = if is_json { Encoding::Json } else { Encoding::MessagePack };
+        self.content_max.is_some_and(|most| size::content_bytes(self.message, encoding) > most)
+    }
 }
 
 impl Serialize for MessageBody<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { message, viewer } = self;
+        let Self { message, viewer, .. } = self;
+        let is_shortened = self.is_shortened(serializer.is_human_readable());
         let own = *viewer == &message.sender;
         let direction = if own { Direction::Send } else { Direction::Receive };
         let local_id = message.local_id.as_ref().map_or("", |id| id.as_str());
-        let fields = 14 + content::field_count(&message.content);
-        let mut map = serializer.serialize_map(Some(fields))?;
+        let own_fields = if is_shortened { 1 } else { content::field_count(&message.content) };
+        let extended_data = if is_shortened { "" } else { message.extended_data.as_str() };
+        let mut map = serializer.serialize_map(Some(14 + own_fields))?;
         map.serialize_entry("type", &message.content.message_type().number())?;
         map.serialize_entry("messageID", &Text(message.id()))?;
         map.serialize_entry("localMessageID", local_id)?;
@@ -41,9 +56,13 @@ impl Serialize for MessageBody<'_> {
         map.serialize_entry("timestamp", &message.timestamp_ms)?;
         map.serialize_entry("orderKey", &message.key.0)?;
         map.serialize_entry("receiptStatus", &(message.receipt as u8))?;
-        map.serialize_entry("extendedData", &message.extended_data)?;
+        map.serialize_entry("extendedData", extended_data)?;
         map.serialize_entry("isServerMessage", &false)?;
-        content::write(&message.content, &mut map)?;
+        if is_shortened {
+            map.serialize_entry(IS_CONTENT_OMITTED, &true)?;
+        } else {
+            content::write(&message.content, &mut map)?;
+        }
         map.end()
     }
 }
@@ -64,12 +83,14 @@ pub struct ConversationBody<'a> {
     pub view: &'a ConversationView,
     /// Whose it is.
     pub viewer: &'a UserId,
+    /// See [`MessageBody::content_max`].
+    pub content_max: Option<usize>,
 }
 
 impl Serialize for ConversationBody<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         const NONE: [u8; 0] = [];
-        let Self { view, viewer } = self;
+        let Self { view, viewer, content_max } = *self;
         let fields = 12 + usize::from(view.last_message.is_some());
         let mut map = serializer.serialize_map(Some(fields))?;
         map.serialize_entry("conversationID", view.id.as_str())?;
@@ -78,7 +99,8 @@ impl Serialize for ConversationBody<'_> {
         map.serialize_entry("notificationStatus", &(view.notification as u8))?;
         map.serialize_entry("unreadMessageCount", &view.unread)?;
         if let Some(message) = &view.last_message {
-            map.serialize_entry("lastMessage", &MessageBody { message, viewer })?;
+            let message = MessageBody { message, viewer, content_max };
+            map.serialize_entry("lastMessage", &message)?;
         }
         map.serialize_entry("orderKey", &view.order_key.0)?;
         map.serialize_entry("isPinned", &(view.pinned_ms > 0))?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use serde::ser::{SerializeSeq, Serializer};
+use serde::ser::Serializer;
 
 use super::message::{ConversationBody, MessageBody, PEER};
 use crate::domain::blocklist::BlockRefusal;
@@ -107,11 +107,13 @@ pub struct ReplyBody<'a> {
     pub reply: &'a Reply,
     /// Who called.
     pub viewer: &'a UserId,
+    /// A message whose sender set more bytes of it is shown without its content.
+    pub content_max: Option<usize>,
 }
 
 impl Serialize for ReplyBody<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let viewer = self.viewer;
+        let Self { viewer, content_max, .. } = *self;
         match self.reply {
             Reply::Empty => Empty {}.serialize(serializer),
             Reply::LoggedIn {
@@ -132,19 +134,21 @@ impl Serialize for ReplyBody<'_> {
                 Heard { server_time: *server_time_ms }.serialize(serializer)
             }
             Reply::Sent { message, is_duplicate: _ } => {
-                Sent { message: MessageBody { message, viewer } }.serialize(serializer)
+                Sent { message: MessageBody { message, viewer, content_max } }.serialize(serializer)
             }
             Reply::History { other, messages, backwards: _ } => History {
                 conversation_id: other.as_str(),
                 conversation_type: PEER,
-                message_list: Messages { messages, viewer },
+                message_list: Messages { list: messages, viewer, content_max },
             }
             .serialize(serializer),
             Reply::List(views) => {
-                List { conversation_list: Views { views, viewer } }.serialize(serializer)
+                List { conversation_list: Views { list: views, viewer, content_max } }
+                    .serialize(serializer)
             }
             Reply::Conversation(view) => {
-                One { conversation: ConversationBody { view, viewer } }.serialize(serializer)
+                One { conversation: ConversationBody { view, viewer, content_max } }
+                    .serialize(serializer)
             }
             Reply::Changed(other) => {
                 Changed { conversation_id: other.as_str(), conversation_type: PEER }
@@ -284,31 +288,35 @@ impl Serialize for ErrorInfos<'_> {
 
 /// A list of messages as `viewer` sees them.
 pub(super) struct Messages<'a> {
-    pub(super) messages: &'a [Arc<Message>],
+    pub(super) list: &'a [Arc<Message>],
     pub(super) viewer: &'a UserId,
+    pub(super) content_max: Option<usize>,
 }
 
 impl Serialize for Messages<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut seq = serializer.serialize_seq(Some(self.messages.len()))?;
-        for message in self.messages {
-            seq.serialize_element(&MessageBody { message, viewer: self.viewer })?;
-        }
-        seq.end()
+        let Self { list, viewer, content_max } = *self;
+        serializer.collect_seq(list.iter().map(|message| MessageBody {
+            message,
+            viewer,
+            content_max,
+        }))
     }
 }
 
 struct Views<'a> {
-    views: &'a [ConversationView],
+    list: &'a [ConversationView],
     viewer: &'a UserId,
+    content_max: Option<usize>,
 }
 
 impl Serialize for Views<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut seq = serializer.serialize_seq(Some(self.views.len()))?;
-        for view in self.views {
-            seq.serialize_element(&ConversationBody { view, viewer: self.viewer })?;
-        }
-        seq.end()
+        let Self { list, viewer, content_max } = *self;
+        serializer.collect_seq(list.iter().map(|view| ConversationBody {
+            view,
+            viewer,
+            content_max,
+        }))
     }
 }

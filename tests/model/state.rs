@@ -213,52 +213,18 @@ pub(crate) fn merge(object: &mut Value, fields: Value) {
     object.extend(fields);
 }
 
-/// Content as it is shown: what the caller left out is there, empty or zero.
+/// Content as it is shown: what the caller left out, or gave as empty or 0, is left out, but for what
+/// its type must have.
 fn shown(content: &Value) -> Value {
-    const MEDIA: [(&str, &str); 4] =
-        [("fileDownloadUrl", ""), ("fileName", ""), ("fileSize", "0"), ("fileUID", "")];
-    let own: &[(&str, &str)] = match content["type"].as_u64() {
-        Some(11) => &[
-            ("thumbnailDownloadUrl", ""),
-            ("largeImageDownloadUrl", ""),
-            ("originalImageWidth", "0"),
-            ("originalImageHeight", "0"),
-            ("largeImageWidth", "0"),
-            ("largeImageHeight", "0"),
-            ("thumbnailWidth", "0"),
-            ("thumbnailHeight", "0"),
-        ],
-        Some(13) => &[("audioDuration", "0")],
-        Some(14) => &[
-            ("videoDuration", "0"),
-            ("videoFirstFrameDownloadUrl", ""),
-            ("videoFirstFrameWidth", "0"),
-            ("videoFirstFrameHeight", "0"),
-        ],
-        Some(100) => &[("title", ""), ("summary", "")],
-        Some(200) => &[("subType", "0"), ("searchedContent", "")],
-        _ => &[],
+    const REQUIRED: [&str; 3] = ["type", "message", "fileDownloadUrl"];
+    let Value::Object(fields) = content else { panic!("an object") };
+    let is_shown = |(name, value): &(&String, &Value)| {
+        REQUIRED.contains(&name.as_str()) || (*value != "" && *value != 0)
     };
-    let media: &[(&str, &str)] =
-        if matches!(content["type"].as_u64(), Some(11..=14)) { &MEDIA } else { &[] };
-    let default = |(name, text): &(&str, &str)| {
-        let value = text.parse::<u64>().map_or_else(|_| json!(text), |number| json!(number));
-        ((*name).to_owned(), value)
+    let field = |(name, value): (&String, &Value)| {
+        let items = value.as_array().map(|items| items.iter().map(shown).collect());
+        let value = items.unwrap_or_else(|| value.clone());
+        (name.clone(), value)
     };
-    let mut whole = Value::Object(own.iter().chain(media).map(default).collect());
-    merge(&mut whole, content.clone());
-    for name in ["messageInfoList", "messageList"] {
-        let Some(Value::Array(items)) = content.get(name) else { continue };
-        let show = |item: &Value| {
-            let mut item = shown(item);
-            if name == "messageList" {
-                let mut around = json!({"messageID": "", "senderUserID": "", "timestamp": 0, "extendedData": ""});
-                merge(&mut around, item);
-                item = around;
-            }
-            item
-        };
-        merge(&mut whole, json!({ name: items.iter().map(show).collect::<Value>() }));
-    }
-    whole
+    Value::Object(fields.iter().filter(is_shown).map(field).collect())
 }

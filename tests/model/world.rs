@@ -226,7 +226,7 @@ impl World {
                 (observed.kind, observed.reply) = (outgoing.kind, body);
                 continue;
             }
-            assert_eq!(outgoing.kind, Kind::Plain, "{}", outgoing.subject);
+            assert!(matches!(outgoing.kind, Kind::Event { .. }), "{}", outgoing.subject);
             let tokens: Vec<&str> = outgoing.subject.split('.').collect();
             let [_, "event", told, name] = tokens[..] else { panic!("{}", outgoing.subject) };
             let user = NAMES.iter().position(|user| token(user) == told).expect("a known user");

@@ -1,0 +1,146 @@
+//! The server's `max_payload`: whether it is enough for the configured limits, and the smallest of
+//! the servers that were connected to.
+
+use tokio_util::task::AbortOnDropHandle as AbortOnDrop;
+
+use crate::domain::limits::{
+    DEVICE_MAX_BYTES, EXTENDED_DATA_MAX_BYTES, Limits, PUSH_TEXT_MAX_BYTES, USER_NAME_MAX_BYTES,
+};
+use crate::link::Connection;
+use crate::wire::size::Room;
+
+/// What a session takes of an account's entry beyond the texts that its caller gave.
+const SESSION_BYTES: usize = 64;
+/// The texts of a push that are as long as its bound.
+const PUSH_TEXTS: usize = 5;
+
+/// The server takes less than what must always go through.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "max_payload of the nats-server is {max_payload} bytes, and the configured limits need {needed} \
+     at least: set max_payload in the nats-server's configuration (its default is 1MB), or lower \
+     {option}"
+)]
+pub struct TooSmall {
+    max_payload: usize,
+    needed: usize,
+    /// The option that needs the most.
+    option: &'static str,
+}
+
+/// Whether a server's `max_payload` is enough for the limits; what may be refused where it is not
+/// enough for the largest forms that messages can take, a sentence each.
+pub fn check(limits: &Limits, max_payload: usize) -> Result<Vec<String>, TooSmall> {
+    let text = Room::max_payload_for(limits.text_bytes + EXTENDED_DATA_MAX_BYTES);
+    let session = 2 * DEVICE_MAX_BYTES + SESSION_BYTES;
+    let account = Room::max_payload_for(limits.max_sessions * session + USER_NAME_MAX_BYTES);
+    let (needed, option) = if text >= account {
+        (text, "limits.text_bytes")
+    } else {
+        (account, "session.max_sessions")
+    };
+    if max_payload < needed {
+        return Err(TooSmall { max_payload, needed, option });
+    }
+    let most = Room::of(max_payload).content;
+    let base64 = |bytes: usize| bytes.div_ceil(3) * 4;
+    let escaped = |bytes: usize| Room::largest_form(bytes + EXTENDED_DATA_MAX_BYTES);
+    let forms = [
+        ("limits.text_bytes", "a Text or Custom message", escaped(limits.text_bytes)),
+        (
+            "limits.command_bytes",
+            "a Command message",
+            base64(limits.command_bytes) + Room::largest_form(EXTENDED_DATA_MAX_BYTES),
+        ),
+        ("limits.media_bytes", "a message with media", escaped(limits.media_bytes)),
+        ("limits.combine_bytes", "a Combine or Multiple message", escaped(limits.combine_bytes)),
+        (
+            "config.pushConfig",
+            "an offline push",
+            Room::largest_form(PUSH_TEXTS * PUSH_TEXT_MAX_BYTES),
+        ),
+    ];
+    let too_large = forms.into_iter().filter(|(.., largest)| *largest > most);
+    Ok(too_large
+        .map(|(what, kind, largest)| {
+            format!(
+                "{what}: {kind} can take {largest} bytes as JSON; with max_payload {max_payload} of \
+                 the nats-server those that take more than {most} are refused with 6000001"
+            )
+        })
+        .collect())
+}
+
+/// Checks the servers that both connections are at, and goes on to watch those that follow: what goes
+/// out fits the smallest. Ends when the handle is dropped.
+pub(super) fn follow(
+    limits: &Limits,
+    bus: &Connection,
+    store: &Connection,
+) -> Result<AbortOnDrop<()>, TooSmall> {
+    let smallest = smallest_of(bus, store);
+    for problem in check(limits, smallest)? {
+        tracing::warn!("{problem}");
+    }
+    let (limits, bus, store) = (limits.clone(), bus.clone(), store.clone());
+    Ok(AbortOnDrop::new(tokio::spawn(watch(limits, bus, store, smallest))))
+}
+
+async fn watch(limits: Limits, bus: Connection, store: Connection, mut smallest: usize) {
+    loop {
+        tokio::select! {
+            () = bus.link.reconnected() => {}
+            () = store.link.reconnected() => {}
+        }
+        let now = smallest_of(&bus, &store);
+        if now < smallest {
+            smallest = now;
+            complain(&limits, smallest);
+        }
+    }
+}
+
+fn complain(limits: &Limits, max_payload: usize) {
+    match check(limits, max_payload) {
+        Ok(problems) => {
+            for problem in problems {
+                tracing::warn!("{problem}");
+            }
+        }
+        Err(error) => tracing::error!(%error, "a server of the cluster takes too little"),
+    }
+}
+
+fn smallest_of(bus: &Connection, store: &Connection) -> usize {
+    let smallest = bus.max_payload().min(store.max_payload());
+    bus.link.note_max_payload(smallest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_fit_what_a_server_takes_by_default() {
+        assert_eq!(check(&Limits::default(), 1024 * 1024), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_small_max_payload_is_told_by_what_may_be_refused() {
+        let problems = check(&Limits::default(), 64 * 1024).expect("enough for texts");
+        let options: Vec<_> =
+            problems.iter().filter_map(|problem| problem.split(':').next()).collect();
+        assert_eq!(options, ["limits.combine_bytes", "config.pushConfig"]);
+    }
+
+    #[test]
+    fn too_small_a_max_payload_is_told_with_what_is_needed() {
+        let error = check(&Limits::default(), 1024).expect_err("too little");
+        let text = error.to_string();
+        assert!(text.contains("1024 bytes") && text.contains("session.max_sessions"), "{text}");
+        assert!(check(&Limits::default(), error.needed).is_ok());
+        let limits = Limits { text_bytes: 32 * 1024, ..Limits::default() };
+        let error = check(&limits, 16 * 1024).expect_err("too little");
+        assert_eq!(error.option, "limits.text_bytes");
+    }
+}

@@ -1,0 +1,185 @@
+//! Bodies that fit what the server takes. A page is cut, an event is split, and a message that does
+//! not fit by itself goes without its content: there is always an answer, and always an event.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::encoding::{EncodeError, Encoding};
+use super::event::{EventBody, Omitted};
+use super::message::{ConversationBody, MessageBody};
+use super::reply::{Reply, ReplyBody};
+use super::size::{Room, counted};
+use crate::domain::conversation::ConversationView;
+use crate::domain::event::Event;
+use crate::domain::id::UserId;
+use crate::domain::message::Message;
+
+/// What an event or a page has around its list: names, IDs, revisions.
+const AROUND_LIST_BYTES: usize = 768;
+/// What a conversation of an event has around it there.
+const AROUND_ENTRY_BYTES: usize = 64;
+
+/// A body that cannot go out.
+#[derive(Debug, thiserror::Error)]
+pub enum Unfit {
+    /// It cannot be written.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// It is larger than the server takes, however it is shortened.
+    #[error("a body is larger than the server's max_payload allows")]
+    TooLarge,
+}
+
+/// The body of a reply. A page that does not fit is cut at its far end: the caller goes on from its
+/// last entry, and an empty page is the end.
+pub fn reply(
+    reply: &Reply,
+    encoding: Encoding,
+    viewer: &UserId,
+    room: Room,
+) -> Result<Bytes, Unfit> {
+    let body = encoding.encode(&ReplyBody { reply, viewer, content_max: None })?;
+    if body.len() <= room.body {
+        return Ok(body);
+    }
+    let sizes = Sizes { encoding, viewer, content_max: room.content };
+    let most = room.body.saturating_sub(AROUND_LIST_BYTES);
+    let mut cut = reply.clone();
+    if let Reply::History { messages, backwards, .. } = &mut cut {
+        let each = messages.iter().map(|message| sizes.message(message));
+        if *backwards {
+            let kept = how_many(each.rev(), most);
+            messages.drain(..messages.len() - kept);
+        } else {
+            let kept = how_many(each, most);
+            messages.truncate(kept);
+        }
+    } else if let Reply::List(views) = &mut cut {
+        let kept = how_many(views.iter().map(|view| sizes.view(view)), most);
+        views.truncate(kept);
+    } else if let Reply::Blacklist { users, has_more } = &mut cut {
+        let kept = how_many(users.iter().map(user_size), most);
+        *has_more |= kept < users.len();
+        users.truncate(kept);
+    }
+    let body = ReplyBody { reply: &cut, viewer, content_max: Some(room.content) };
+    within(encoding.encode(&body)?, room)
+}
+
+/// The bodies of an event, in order: one, or several with the same revision where its list does not
+/// fit into one. What does not fit at all is told as an event without content.
+pub fn event(
+    body: &EventBody<'_>,
+    encoding: Encoding,
+    room: Room,
+    mut each: impl FnMut(Bytes),
+) -> Result<(), EncodeError> {
+    let whole = encoding.encode(body)?;
+    if whole.len() <= room.body {
+        each(whole);
+        return Ok(());
+    }
+    let EventBody { event, revision, viewer, content_max } = *body;
+    let content_max = content_max.unwrap_or(room.content).min(room.content);
+    let sizes = Sizes { encoding, viewer, content_max };
+    for part in parts(event, sizes, room.body.saturating_sub(AROUND_LIST_BYTES)) {
+        let part = EventBody { event: &part, revision, viewer, content_max: Some(content_max) };
+        match within(encoding.encode(&part)?, room) {
+            Ok(body) => each(body),
+            Err(Unfit::TooLarge) => each(encoding.encode(&Omitted { revision })?),
+            Err(Unfit::Encode(error)) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn within(body: Bytes, room: Room) -> Result<Bytes, Unfit> {
+    if body.len() <= room.body { Ok(body) } else { Err(Unfit::TooLarge) }
+}
+
+/// An event as several, each with a part of its list.
+fn parts(event: &Event, sizes: Sizes<'_>, most: usize) -> Vec<Event> {
+    match event {
+        Event::PeerMessageReceived { messages, from, offline } => {
+            let part = |messages: &[Arc<Message>]| Event::PeerMessageReceived {
+                messages: messages.to_vec(),
+                from: from.clone(),
+                offline: *offline,
+            };
+            split(messages, |message| sizes.message(message), most).map(part).collect()
+        }
+        Event::MessageDeleted { other, delete_type, messages } => {
+            let part = |messages: &[Arc<Message>]| Event::MessageDeleted {
+                other: other.clone(),
+                delete_type: *delete_type,
+                messages: messages.to_vec(),
+            };
+            split(messages, |message| sizes.message(message), most).map(part).collect()
+        }
+        Event::ConversationChanged(changes) => {
+            let parts = split(changes, |(_, view)| sizes.view(view) + AROUND_ENTRY_BYTES, most);
+            parts.map(|changes| Event::ConversationChanged(changes.to_vec())).collect()
+        }
+        Event::BlacklistChanged { action, users } => {
+            let parts = split(users, user_size, most);
+            parts
+                .map(|users| Event::BlacklistChanged { action: *action, users: users.to_vec() })
+                .collect()
+        }
+        Event::TotalChanged(_) | Event::KickedOut { .. } => vec![event.clone()],
+    }
+}
+
+/// A list in pieces of at most so many bytes, or of one entry.
+fn split<T>(mut list: &[T], size: impl Fn(&T) -> usize, most: usize) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let length = how_many(list.iter().map(&size), most);
+        let (piece, rest) = list.split_at(length);
+        list = rest;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+/// How many entries of these sizes fit; of a list that is not empty one at least.
+fn how_many(sizes: impl Iterator<Item = usize>, most: usize) -> usize {
+    let mut bytes = 0;
+    let fit = sizes.enumerate().take_while(|(index, size)| {
+        // And the comma.
+        bytes += size + 1;
+        *index == 0 || bytes <= most
+    });
+    fit.count()
+}
+
+/// How large entries of lists are.
+#[derive(Clone, Copy)]
+struct Sizes<'a> {
+    encoding: Encoding,
+    viewer: &'a UserId,
+    content_max: usize,
+}
+
+impl Sizes<'_> {
+    fn of(self, body: &impl Serialize) -> usize {
+        counted(body, self.encoding)
+    }
+
+    fn message(self, message: &Message) -> usize {
+        let (viewer, content_max) = (self.viewer, Some(self.content_max));
+        self.of(&MessageBody { message, viewer, content_max })
+    }
+
+    fn view(self, view: &ConversationView) -> usize {
+        let (viewer, content_max) = (self.viewer, Some(self.content_max));
+        self.of(&ConversationBody { view, viewer, content_max })
+    }
+}
+
+fn user_size(user: &UserId) -> usize {
+    user.as_str().len() + AROUND_ENTRY_BYTES
+}
+
+#[cfg(test)]
+mod tests;

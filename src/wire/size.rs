@@ -1,0 +1,200 @@
+//! How large a message is on its way out, and whether that fits what the server takes.
+//!
+//! A message has one size as it comes in and others as it goes out: JSON makes six bytes of a control
+//! character and four of three bytes, a record has fields where the message had none. What is to be
+//! accepted must fit in every form that it may ever take.
+
+use std::io;
+
+use serde::Serialize;
+use serde::ser::{SerializeMap as _, Serializer};
+
+use super::content;
+use super::encoding::{EncodeError, Encoding};
+use super::record::{ContentV1, PushV1};
+use crate::domain::content::Content;
+use crate::domain::id::LocalMessageId;
+use crate::domain::message::{Draft, Message};
+use crate::domain::rejection::Rejection;
+use crate::domain::send::{Push, Send};
+
+/// What a message has besides its body: headers, which count, and their framing.
+const HEADERS_BYTES: usize = 1024;
+/// The most that stands around what a sender sets of a message, in any form: the message's other
+/// fields, the conversation that shows it, the event or reply that shows that, and the header and
+/// numbers of a record; with IDs of 128 bytes and a name of which each byte takes six.
+const AROUND_BYTES: usize = 3072;
+/// Most bytes that JSON makes of one.
+const JSON_ESCAPED: usize = 6;
+/// More than what a part of a message takes in JSON beyond what [`Content::size_bytes`] counts: the
+/// names of its fields, its numbers, `searchedContent`.
+const JSON_PART_BYTES: usize = 640;
+/// The same of a record.
+const RECORD_PART_BYTES: usize = 192;
+/// So many events of one change there is always room for, whatever they show.
+const FEW_ENTRIES: usize = 1024;
+/// Most events that one change may come to where it is of more entries.
+const EVENTS_OF_A_CHANGE: usize = 2048;
+/// The texts of a push.
+const PUSH_TEXTS: usize = 5;
+
+/// The room that there is for what goes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// For a body.
+    pub body: usize,
+    /// For what its sender sets of one message, so that the body that shows it fits.
+    pub content: usize,
+}
+
+impl Room {
+    /// The room that a server with this `max_payload` leaves.
+    #[must_use]
+    pub const fn of(max_payload: usize) -> Self {
+        let body = max_payload.saturating_sub(HEADERS_BYTES);
+        Self { body, content: body.saturating_sub(AROUND_BYTES) }
+    }
+
+    /// How much of each of so many messages the events of one change may show, so that there is room
+    /// for all the events: `None` where there are few, which go out whole.
+    #[must_use]
+    pub const fn content_of(self, entries: usize) -> Option<usize> {
+        if entries <= FEW_ENTRIES {
+            return None;
+        }
+        // At worst each event is half full.
+        let each = self.body.saturating_mul(EVENTS_OF_A_CHANGE) / 2 / entries;
+        let content = each.saturating_sub(AROUND_BYTES);
+        Some(if content < self.content { content } else { self.content })
+    }
+
+    /// The `max_payload` that leaves so much room for the content of a message.
+    #[must_use]
+    pub const fn max_payload_for(content: usize) -> usize {
+        content + AROUND_BYTES + HEADERS_BYTES
+    }
+
+    /// The most that content of so many bytes can become.
+    #[must_use]
+    pub const fn largest_form(size_bytes: usize) -> usize {
+        size_bytes * JSON_ESCAPED + JSON_PART_BYTES
+    }
+
+    /// Refuses a message that does not fit in each of its forms.
+    pub fn check(self, send: &Send) -> Result<(), Rejection> {
+        let Send { draft, options, .. } = send;
+        if json_at_most(draft) > self.content {
+            let own = |encoding| {
+                let Draft { content, extended_data, local_id } = draft;
+                Own { content, extended_data, local_id: local_id.as_ref() }.bytes(encoding)
+            };
+            self.fits("message", "as JSON", own(Encoding::Json))?;
+            self.fits("message", "as MessagePack", own(Encoding::MessagePack))?;
+        }
+        let push = options.push.as_ref();
+        if let Some(push) = push
+            && push_texts(push) * JSON_ESCAPED > self.content
+        {
+            self.fits("config.pushConfig", "as JSON", counted(&push_fields(push), Encoding::Json))?;
+        }
+        if record_at_most(draft, push) > self.content {
+            let record = (
+                draft.local_id.as_ref().map(LocalMessageId::as_str),
+                &draft.extended_data,
+                ContentV1::from(&draft.content),
+                push.map(PushV1::from),
+            );
+            let size = counted(&record, Encoding::MessagePack);
+            self.fits("message", "with its push, as it is stored", size)?;
+        }
+        Ok(())
+    }
+
+    fn fits(self, field: &str, form: &str, size: usize) -> Result<(), Rejection> {
+        if size <= self.content {
+            return Ok(());
+        }
+        let most = self.content;
+        let problem =
+            format!("is {size} bytes long {form}, {most} fit the max_payload of the nats-server");
+        Err(Rejection::invalid(field, problem))
+    }
+}
+
+/// How much a message's sender set of it, in an encoding.
+pub(super) fn content_bytes(message: &Message, encoding: Encoding) -> usize {
+    let Message { content, extended_data, local_id, .. } = message;
+    Own { content, extended_data, local_id: local_id.as_ref() }.bytes(encoding)
+}
+
+/// An upper bound that costs nothing: nearly every message is far below any server's `max_payload`.
+fn json_at_most(draft: &Draft) -> usize {
+    let local_id = draft.local_id.as_ref().map_or(0, |id| id.as_str().len());
+    let texts = draft.content.size_bytes() + draft.extended_data.len() + local_id;
+    texts * JSON_ESCAPED + draft.content.parts() * JSON_PART_BYTES
+}
+
+/// The same for a record, and what goes from owner to owner.
+fn record_at_most(draft: &Draft, push: Option<&Push>) -> usize {
+    let local_id = draft.local_id.as_ref().map_or(0, |id| id.as_str().len());
+    let texts = draft.content.size_bytes() + draft.extended_data.len() + local_id;
+    texts + push.map_or(0, push_texts) + draft.content.parts() * RECORD_PART_BYTES
+}
+
+fn push_fields(push: &Push) -> [&str; PUSH_TEXTS] {
+    let Push { title, content, payload, resources_id, thread_id } = push;
+    [title, content, payload, resources_id, thread_id]
+}
+
+fn push_texts(push: &Push) -> usize {
+    push_fields(push).iter().map(|text| text.len()).sum()
+}
+
+/// What a sender sets of a message.
+struct Own<'a> {
+    content: &'a Content,
+    extended_data: &'a str,
+    local_id: Option<&'a LocalMessageId>,
+}
+
+impl Own<'_> {
+    fn bytes(&self, encoding: Encoding) -> usize {
+        counted(self, encoding)
+    }
+}
+
+impl Serialize for Own<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(2 + content::field_count(self.content)))?;
+        map.serialize_entry("localMessageID", self.local_id.map_or("", LocalMessageId::as_str))?;
+        map.serialize_entry("extendedData", self.extended_data)?;
+        content::write(self.content, &mut map)?;
+        map.end()
+    }
+}
+
+/// How many bytes a body takes. What cannot be written fits nowhere.
+pub(super) fn counted(body: &impl Serialize, encoding: Encoding) -> usize {
+    let mut counter = Counter(0);
+    let written: Result<(), EncodeError> = match encoding {
+        Encoding::Json => serde_json::to_writer(&mut counter, body).map_err(Into::into),
+        Encoding::MessagePack => {
+            rmp_serde::encode::write_named(&mut counter, body).map_err(Into::into)
+        }
+    };
+    written.map_or(usize::MAX, |()| counter.0)
+}
+
+/// Counts what is written.
+struct Counter(usize);
+
+impl io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
