@@ -4,6 +4,7 @@ mod audit;
 mod bench;
 mod call;
 mod check_config;
+mod connection;
 pub mod readable;
 mod serve;
 mod status;
@@ -17,13 +18,14 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{self, Config, Problems};
+use crate::config::{self, Loaded, Overrides, Problems};
+use crate::link::Cause;
 use crate::runtime::daemon::Settings;
 use crate::telemetry::Telemetry;
 
-/// The configuration is wrong (`EX_USAGE`).
+/// A person must change something: the configuration, or NATS (`EX_USAGE`).
 const EXIT_CONFIGURATION: u8 = 64;
-/// NATS could not be used (`EX_UNAVAILABLE`).
+/// NATS could not be used, which may pass by itself (`EX_UNAVAILABLE`).
 const EXIT_UNAVAILABLE: u8 = 69;
 /// The call was refused, or something else failed.
 const EXIT_FAILURE: u8 = 1;
@@ -31,10 +33,12 @@ const EXIT_FAILURE: u8 = 1;
 /// One-to-one messaging for NATS: login, limits, Do Not Disturb, history and unread counts, with
 /// JetStream as the only database.
 #[derive(Debug, Parser)]
-#[command(version, about, long_about = None, after_help = AFTER_HELP)]
+#[command(version, about, long_about = None, after_help = AFTER_HELP, max_term_width = 100)]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    source: Source,
 }
 
 const AFTER_HELP: &str = "\
@@ -49,25 +53,23 @@ Try it, with a nats-server (2.12 or newer) that was started with -js:
   peerd call bob query_history_message \\
       '{\"conversationID\":\"alice\",\"config\":{\"count\":30,\"reverse\":true}}'
 
-The configuration comes from config/peerd.toml where it is there, the file given with --config, and
-the environment (PEERD__SECTION__KEY, as in PEERD__NATS__SERVERS=nats://host:4222).
-Exit codes: 0 done; 1 refused or failed; 64 a wrong configuration; 69 NATS could not be used.";
+The configuration comes from config/peerd.toml where it is there, the file given with --config, the \
+environment (PEERD__SECTION__KEY, as in PEERD__NATS__SERVERS=nats://host:4222), and --server and \
+--credentials.
+
+Exit codes: 0 done; 1 refused or failed; 64 a person must change the configuration, or NATS; 69 NATS \
+could not be used, which may pass: try again.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the daemon until SIGTERM or SIGINT; a second signal exits at once.
-    Serve {
-        #[command(flatten)]
-        source: Source,
-    },
+    Serve,
     /// Print the configuration that would be used, without secrets, or everything wrong with it.
-    CheckConfig {
-        #[command(flatten)]
-        source: Source,
-    },
+    CheckConfig,
     /// Call a method as a user and print the reply as JSON.
     ///
     /// The NATS user needs permission to publish the call and to subscribe to its inbox.
+    #[command(after_help = call::help())]
     Call {
         /// The userID; peerd takes the caller's word for it, NATS permissions are the gate.
         user: String,
@@ -76,24 +78,18 @@ enum Command {
         /// The body; an empty object if left out.
         #[arg(default_value = "{}")]
         json: String,
-        #[command(flatten)]
-        source: Source,
     },
     /// Measure how much a running deployment takes, and how fast.
     #[command(after_help = bench::HELP)]
     Bench {
         #[command(flatten)]
         arguments: Box<bench::Arguments>,
-        #[command(flatten)]
-        source: Source,
     },
     /// What `bench --floor` compares with, in a process of its own.
     #[command(hide = true)]
     BenchFloor {
         #[command(flatten)]
         arguments: bench::floor::Arguments,
-        #[command(flatten)]
-        source: Source,
     },
     /// Print who is there, who owns what, and how the streams are; exit 0 when all is well.
     #[command(after_help = status::HELP)]
@@ -101,8 +97,6 @@ enum Command {
         /// One JSON object, for programs.
         #[arg(long)]
         json: bool,
-        #[command(flatten)]
-        source: Source,
     },
     /// Have users' counts recounted from the log; exit 0 when nothing differs.
     #[command(after_help = audit::HELP)]
@@ -112,8 +106,6 @@ enum Command {
         /// One JSON object, for programs.
         #[arg(long)]
         json: bool,
-        #[command(flatten)]
-        source: Source,
     },
     /// Hold what clients wrote down against what is stored; exit 0 when nothing is wrong.
     #[command(after_help = verify::HELP)]
@@ -127,32 +119,54 @@ enum Command {
         /// One JSON object, for programs.
         #[arg(long)]
         json: bool,
-        #[command(flatten)]
-        source: Source,
     },
     /// Print what users are told, one JSON object a line, until interrupted.
     Watch {
         /// The userIDs.
         #[arg(required = true)]
         users: Vec<String>,
-        #[command(flatten)]
-        source: Source,
     },
 }
 
-/// Where the configuration comes from.
+/// Where the configuration comes from. Before or after the command.
 #[derive(Debug, clap::Args)]
 struct Source {
     /// A configuration file (TOML), on top of config/peerd.toml.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
+    /// Addresses of NATS, with commas between, instead of those that are configured.
+    #[arg(long, value_name = "URL", global = true, value_delimiter = ',')]
+    server: Vec<String>,
+    /// A .creds file, instead of the NATS user that is configured.
+    #[arg(long, value_name = "FILE", global = true)]
+    credentials: Option<PathBuf>,
 }
 
 impl Source {
-    fn load(&self) -> Result<(Config, Settings, Telemetry), Problems> {
-        let config = config::load(self.config.as_deref())?;
-        let (settings, telemetry) = config.settings()?;
-        Ok((config, settings, telemetry))
+    fn load(&self) -> Result<(Loaded, Settings, Telemetry), Problems> {
+        let overrides =
+            Overrides { servers: self.server.clone(), credentials_file: self.credentials.clone() };
+        let loaded = config::load(self.config.as_deref(), &overrides)?;
+        let (settings, telemetry) = loaded.config.settings()?;
+        Ok((loaded, settings, telemetry))
+    }
+
+    /// The arguments that have another process use the same.
+    fn arguments(&self) -> Vec<std::ffi::OsString> {
+        let mut arguments = Vec::new();
+        let mut add = |name: &str, value: &std::ffi::OsStr| {
+            arguments.extend([name.into(), value.to_owned()]);
+        };
+        if let Some(config) = &self.config {
+            add("--config", config.as_os_str());
+        }
+        for server in &self.server {
+            add("--server", server.as_ref());
+        }
+        if let Some(credentials) = &self.credentials {
+            add("--credentials", credentials.as_os_str());
+        }
+        arguments
     }
 }
 
@@ -160,33 +174,34 @@ impl Arguments {
     /// Does what the arguments say.
     #[must_use]
     pub fn run(self) -> ExitCode {
-        match self.command {
-            Command::Serve { source } => with_settings(&source, serve::run),
-            Command::CheckConfig { source } => match source.load() {
-                Ok((config, ..)) => check_config::run(&config),
+        let Self { command, source } = self;
+        match command {
+            Command::Serve => with_loaded(&source, serve::run),
+            Command::CheckConfig => match source.load() {
+                Ok((loaded, ..)) => check_config::run(&loaded),
                 Err(problems) => refuse(&problems),
             },
-            Command::Call { user, method, json, source } => {
-                with_settings(&source, |settings, _| call::run(settings, user, method, json))
+            Command::Call { user, method, json } => {
+                with_settings(&source, |settings| call::run(settings, user, method, json))
             }
-            Command::Bench { arguments, source } => with_settings(&source, |settings, _| {
-                bench::run(settings, source.config.clone(), *arguments)
+            Command::Bench { arguments } => with_settings(&source, |settings| {
+                bench::run(settings, source.arguments(), *arguments)
             }),
-            Command::BenchFloor { arguments, source } => {
-                with_settings(&source, |settings, _| bench::floor::serve(settings, arguments))
+            Command::BenchFloor { arguments } => {
+                with_settings(&source, |settings| bench::floor::serve(settings, arguments))
             }
-            Command::Status { json, source } => {
-                with_settings(&source, |settings, _| status::run(settings, json))
+            Command::Status { json } => {
+                with_settings(&source, |settings| status::run(settings, json))
             }
-            Command::Audit { user, json, source } => {
-                with_settings(&source, |settings, _| audit::run(settings, user, json))
+            Command::Audit { user, json } => {
+                with_settings(&source, |settings| audit::run(settings, user, json))
             }
-            Command::Verify { notes, clock_slack_ms, json, source } => {
+            Command::Verify { notes, clock_slack_ms, json } => {
                 let asked = verify::Asked { notes, clock_slack_ms, as_json: json };
-                with_settings(&source, |settings, _| verify::run(settings, asked))
+                with_settings(&source, |settings| verify::run(settings, asked))
             }
-            Command::Watch { users, source } => {
-                with_settings(&source, |settings, _| watch::run(settings, users))
+            Command::Watch { users } => {
+                with_settings(&source, |settings| watch::run(settings, users))
             }
         }
     }
@@ -194,16 +209,42 @@ impl Arguments {
 
 fn with_settings<F: Future<Output = ExitCode>>(
     source: &Source,
-    run: impl FnOnce(Settings, Telemetry) -> F,
+    run: impl FnOnce(Settings) -> F,
 ) -> ExitCode {
-    let (settings, telemetry) = match source.load() {
-        Ok((_, settings, telemetry)) => (settings, telemetry),
+    with_loaded(source, |settings, _, _| run(settings))
+}
+
+fn with_loaded<F: Future<Output = ExitCode>>(
+    source: &Source,
+    run: impl FnOnce(Settings, Telemetry, Vec<String>) -> F,
+) -> ExitCode {
+    let (loaded, settings, telemetry) = match source.load() {
+        Ok(loaded) => loaded,
         Err(problems) => return refuse(&problems),
     };
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(run(settings, telemetry)),
+        Ok(runtime) => runtime.block_on(run(settings, telemetry, loaded.warnings)),
         Err(error) => complain(EXIT_FAILURE, &error),
     }
+}
+
+/// The exit code for what a failure asks for.
+const fn exit_code(cause: Cause) -> u8 {
+    match cause {
+        Cause::Configuration | Cause::Refused => EXIT_CONFIGURATION,
+        Cause::Transient => EXIT_UNAVAILABLE,
+    }
+}
+
+/// A number of things: `1 user`, `2 users`.
+fn counted<N: std::fmt::Display + PartialEq + From<u8> + Copy>(number: N, thing: &str) -> String {
+    if number == N::from(1) { format!("1 {thing}") } else { format!("{number} {thing}s") }
+}
+
+/// Says on standard error what is accepted, and perhaps not meant.
+#[expect(clippy::print_stderr, reason = "a command line talks to its user")]
+fn warn(warning: &str) {
+    eprintln!("warning: {warning}");
 }
 
 fn refuse(problems: &Problems) -> ExitCode {

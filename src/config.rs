@@ -5,10 +5,12 @@
 //! file that is named, and the environment (`PEERD__SECTION__KEY`).
 
 mod check;
+mod names;
+mod relations;
 mod source;
 
 pub use check::Problems;
-pub use source::{load, read};
+pub use source::{Loaded, Overrides, load, read};
 
 use serde::{Deserialize, Serialize};
 
@@ -173,7 +175,7 @@ impl Default for Nats {
             tls_key_file: String::new(),
             tls_required: false,
             inbox_prefix: "_INBOX".to_owned(),
-            connect_timeout_ms: 30_000,
+            connect_timeout_ms: 60_000,
         }
     }
 }

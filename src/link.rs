@@ -1,10 +1,15 @@
-//! Whether the connection to NATS stands, and how often it was made anew.
+//! Whether the connection to NATS stands, how often it was made anew, and what the server forbade on
+//! it.
+
+mod violation;
+
+pub use violation::{Operation, Violation};
 
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use async_nats::{Client, Event};
+use async_nats::{Client, Event, ServerError};
 use tokio::sync::{mpsc, watch};
 use tokio::task::yield_now;
 use tokio::time::Instant;
@@ -47,12 +52,28 @@ struct State {
     generation: u64,
 }
 
+/// Different violations that are remembered.
+const VIOLATIONS_MAX: usize = 32;
+
+/// What a failure asks for: whether to try again, and the exit code, follow from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// A person must change something; trying again does not help.
+    Configuration,
+    /// As [`Cause::Configuration`], as long as the server is not just being changed itself.
+    Refused,
+    /// It may pass by itself.
+    Transient,
+}
+
 /// Follows a connection by its events.
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
     state: watch::Sender<State>,
     /// The smallest that was seen.
     max_payload: Arc<AtomicUsize>,
+    /// What the server forbade, each once.
+    violations: watch::Sender<Vec<Violation>>,
 }
 
 /// Why a wait on the link ended without the answer.
@@ -67,7 +88,8 @@ pub(crate) enum Broken {
 impl Link {
     pub(crate) fn new() -> Self {
         let max_payload = Arc::new(AtomicUsize::new(usize::MAX));
-        Self { state: watch::Sender::new(State::default()), max_payload }
+        let state = watch::Sender::new(State::default());
+        Self { state, max_payload, violations: watch::Sender::default() }
     }
 
     /// Takes note of a connection event.
@@ -79,10 +101,17 @@ impl Link {
             Event::Disconnected | Event::Closed => {
                 self.state.send_modify(|state| state.connected = false);
             }
+            Event::ServerError(ServerError::Other(text)) => {
+                if let Some(violation) = Violation::parse(text) {
+                    self.note_violation(violation);
+                }
+            }
             Event::LameDuckMode
             | Event::Draining
             | Event::SlowConsumer(_)
-            | Event::ServerError(_)
+            | Event::ServerError(
+                ServerError::AuthorizationViolation | ServerError::SlowConsumer(_),
+            )
             | Event::ClientError(_) => {}
         }
     }
@@ -90,6 +119,28 @@ impl Link {
     /// Takes note of a server's `max_payload`, and answers the smallest so far.
     pub(crate) fn note_max_payload(&self, seen: usize) -> usize {
         self.max_payload.fetch_min(seen, Ordering::Relaxed).min(seen)
+    }
+
+    fn note_violation(&self, violation: Violation) {
+        self.violations.send_if_modified(|violations| {
+            let is_new = violations.len() < VIOLATIONS_MAX && !violations.contains(&violation);
+            if is_new {
+                violations.push(violation);
+            }
+            is_new
+        });
+    }
+
+    /// Waits until the server has forbidden something that `matters`.
+    pub(crate) async fn forbidden(&self, matters: impl Fn(&Violation) -> bool) -> Violation {
+        let mut violations = self.violations.subscribe();
+        loop {
+            if let Some(violation) = violations.borrow_and_update().iter().find(|it| matters(it)) {
+                return violation.clone();
+            }
+            // It cannot fail: this holds the sender.
+            let _ = violations.changed().await;
+        }
     }
 
     pub(crate) fn is_up(&self) -> bool {

@@ -29,10 +29,10 @@ pub struct Telemetry {
 impl Telemetry {
     /// Has the process log to standard error from now on.
     pub fn install(self) {
-        // async-nats logs every event of a connection that peerd logs itself.
-        let filter = Targets::new()
-            .with_default(self.level)
-            .with_target("async_nats", self.level.min(LevelFilter::WARN));
+        // async-nats logs every event and every try of a connection, which peerd logs itself, each
+        // once.
+        let filter =
+            Targets::new().with_default(self.level).with_target("async_nats", LevelFilter::OFF);
         let layer = match self.format {
             Format::Pretty => fmt::layer()
                 .with_writer(std::io::stderr)

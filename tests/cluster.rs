@@ -25,6 +25,7 @@ mod cluster {
     mod waiting;
 
     mod blackhole;
+    mod cold;
     mod growth;
     mod hop;
     mod kill;

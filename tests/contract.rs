@@ -21,6 +21,7 @@ mod contract {
     mod delete;
     mod deploy;
     mod discovery;
+    mod forbidden;
     mod group_commit;
     mod history;
     mod instances;
@@ -38,6 +39,7 @@ mod contract {
     mod replay;
     mod send;
     mod sizes;
+    mod starting;
     mod status;
     mod texts;
     mod unread;

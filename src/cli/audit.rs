@@ -9,10 +9,12 @@ use futures::stream::{self, StreamExt as _};
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::{EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_UNAVAILABLE, complain, print, print_json};
+use super::connection::with_client;
+use super::{
+    EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_UNAVAILABLE, complain, counted, print, print_json,
+};
 use crate::domain::audit::Difference;
 use crate::domain::id::{Partition, UserId};
-use crate::runtime::connect::connect_once;
 use crate::runtime::daemon::Settings;
 use crate::store::jetstream::StreamNames;
 use crate::store::survey::{self, Unseen};
@@ -21,12 +23,14 @@ use crate::wire::delivery::encode_audit;
 use crate::wire::subject::{Subjects, Token};
 
 pub(super) const HELP: &str = "\
-The owner of each user recounts from the log what it holds: every message that others sent, which of
+The owner of each user recounts from the log what it holds: every message that others sent, which of \
 them count as unread, what was read and deleted, the totals. Users are those who ever logged in.
+
 The NATS user needs what the operator has in deploy/nats/users.conf.
-Exit codes: 0 nothing differs; 1 something does, each difference a line; 64 a wrong configuration or
-no userID; 69 NATS cannot be reached, no peerd ever ran with this subject prefix, or some user could
-not be audited.";
+
+Exit codes: 0 nothing differs; 1 something does, each difference a line; 64 a wrong configuration or \
+no userID; 69 NATS cannot be used, no peerd ever ran with this subject \
+prefix, or some user could not be audited.";
 
 /// How long the store has to answer.
 const STORE_ANSWERS: Duration = Duration::from_secs(5);
@@ -45,6 +49,8 @@ struct Report {
     conversations: u64,
     messages: u64,
     differences: Vec<Line>,
+    /// Users of whom nothing is stored: they never were.
+    unknown: Vec<UserName>,
     /// Users that were not audited, and why.
     not_audited: Vec<NotAudited>,
 }
@@ -73,18 +79,27 @@ pub(super) async fn run(settings: Settings, user: Option<String>, as_json: bool)
         Ok(user) => user,
         Err(rejection) => return complain(EXIT_CONFIGURATION, &rejection),
     };
-    let client = match connect_once(&settings.nats, "peerd audit").await {
-        Ok(client) => client,
-        Err(error) => return complain(EXIT_UNAVAILABLE, &error),
-    };
+    let report = |client| report(client, &settings, user, as_json);
+    with_client(&settings, "peerd audit", report).await
+}
+
+async fn report(
+    client: Client,
+    settings: &Settings,
+    user: Option<UserId>,
+    as_json: bool,
+) -> ExitCode {
     let names = StreamNames::new(&settings.subject_prefix);
-    let partitions = match partitions(&client, &names, &settings).await {
+    let partitions = match partitions(&client, &names, settings).await {
         Ok(partitions) => partitions,
         Err(problem) => return complain(EXIT_UNAVAILABLE, &problem),
     };
     let subjects = Subjects::new(&settings.subject_prefix, partitions);
     let mut report = Report::default();
     match user {
+        Some(user) if is_unknown(&client, &names, &subjects, &user).await => {
+            report.unknown.push(user.as_str().to_owned());
+        }
         Some(user) => report.add(audit(&client, &subjects, user).await),
         None => {
             if let Err(problem) = audit_all(&client, &names, &subjects, &mut report).await {
@@ -122,6 +137,18 @@ async fn partitions(
         }
         Err(error @ Unseen::Silent(_)) => Err(format!("bucket {} {error}", names.owners_bucket())),
     }
+}
+
+/// Whether nothing at all is stored about a user. Where the store does not say, the audit may.
+async fn is_unknown(
+    client: &Client,
+    names: &StreamNames,
+    subjects: &Subjects,
+    user: &UserId,
+) -> bool {
+    let deadline = Instant::now() + STORE_ANSWERS;
+    let known = survey::is_known(client, names, subjects, user, deadline).await;
+    known.is_ok_and(|is_known| !is_known)
 }
 
 /// Audits all users, partition by partition.
@@ -196,10 +223,16 @@ impl Report {
     }
 
     fn text(&self) -> String {
-        let Self { users, conversations, messages, differences, not_audited } = self;
+        let Self { users, conversations, messages, differences, unknown, not_audited } = self;
+        if let Some(user) = unknown.first() {
+            return format!("{user}: there is no such user: no login, no conversation");
+        }
         let mut lines = vec![format!(
-            "{users} users, {conversations} conversations, {messages} messages: {} differences",
-            differences.len()
+            "{}, {}, {}: {}",
+            counted(*users, "user"),
+            counted(*conversations, "conversation"),
+            counted(*messages, "message"),
+            counted(differences.len(), "difference")
         )];
         lines.extend(differences.iter().map(|line| {
             let Line { user, conversation, what, expected, found } = line;

@@ -19,6 +19,7 @@ mod tally;
 mod users;
 
 use std::collections::{BTreeSet, VecDeque};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -29,27 +30,29 @@ use self::load::{Offer, Plan};
 use self::numbers::{count, float};
 use self::report::{Load, Report, Setting, Who};
 use self::session::Session;
+use super::connection::NoUse;
 use super::{EXIT_CONFIGURATION, EXIT_FAILURE, complain, print, print_json};
 use crate::runtime::daemon::Settings;
 use crate::wire::discovery::THIS_BUILD;
 use crate::wire::encoding::Encoding;
 
 pub(super) const HELP: &str = "\
-The load runs against the peerd that serves the configured NATS; its NATS user needs what the operator
-has in deploy/nats/users.conf, and with --floor must be one who may do everything. It logs in users of its own, and
-messages that were sent stay: do not run it where that matters.
+The load runs against the peerd that serves the configured NATS; its NATS user needs what the \
+operator has in deploy/nats/users.conf, and with --floor must be one who may do everything. It logs \
+in users of its own, and messages that were sent stay: do not run it where that matters.
 
   peerd bench                                    # as many messages as 256 in flight come to
   peerd bench --rate 2000                        # latencies at 2,000 messages a second
   peerd bench --plot latency.svg                 # latencies over the load, as a picture
   peerd bench --pairs 1000 --receivers 1         # a thousand users write to one
 
-A sender may send limits.messages_per_second (10); so 1,000 pairs take 10,000 a second at most. What a
-sender sends beyond that is refused, and counted as refused; with so many in flight, other senders
-send meanwhile. Where that bounds the load, a warning says so: ask for more pairs, or raise the limit
-in the configuration of a peerd that is there to be measured. Ctrl-C ends it early; the figures up to
+A sender may send limits.messages_per_second (10); so 1,000 pairs take 10,000 a second at most. What a \
+sender sends beyond that is refused, and counted as refused; with so many in flight, other senders \
+send meanwhile. Where that bounds the load, a warning says so: ask for more pairs, or raise the limit \
+in the configuration of a peerd that is there to be measured. Ctrl-C ends it early; the figures up to \
 then are printed.
-Exit codes: 0 done; 1 something failed or it was interrupted, what was measured before is printed all
+
+Exit codes: 0 done; 1 something failed or it was interrupted, what was measured before is printed all \
 the same; 64 a wrong configuration or option; 69 NATS could not be used.";
 
 /// Share of the top rate that each point of a picture offers, in percent.
@@ -159,6 +162,12 @@ struct Problem {
     text: String,
 }
 
+impl From<NoUse> for Problem {
+    fn from(NoUse { exit_code, text }: NoUse) -> Self {
+        Self { exit_code, text }
+    }
+}
+
 impl Problem {
     fn new(exit_code: u8, text: impl std::fmt::Display) -> Self {
         Self { exit_code, text: text.to_string() }
@@ -167,10 +176,10 @@ impl Problem {
 
 pub(super) async fn run(
     settings: Settings,
-    config: Option<PathBuf>,
+    source: Vec<OsString>,
     arguments: Arguments,
 ) -> ExitCode {
-    match measure(settings, config, arguments).await {
+    match measure(settings, source, arguments).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(Problem { exit_code, text }) => complain(exit_code, &text),
     }
@@ -179,13 +188,13 @@ pub(super) async fn run(
 /// Measures, and shows what was measured also where something failed on the way.
 async fn measure(
     settings: Settings,
-    config: Option<PathBuf>,
+    source: Vec<OsString>,
     arguments: Arguments,
 ) -> Result<(), Problem> {
     arguments.check(&settings)?;
     let plot = arguments.plot.clone();
     let as_json = arguments.json;
-    let mut session = Session::begin(settings, config, arguments).await?;
+    let mut session = Session::begin(settings, source, arguments).await?;
     let (loads, problem) = loads(&mut session).await;
     let left_behind = session.end().await;
     let report = Report {

@@ -4,16 +4,25 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use async_nats::HeaderMap;
 use async_nats::client::{Request, RequestErrorKind};
+use async_nats::{Client, HeaderMap};
 
+use super::connection::with_client;
 use super::readable::indented;
 use super::{EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_UNAVAILABLE, complain, print};
 use crate::domain::id::UserId;
-use crate::runtime::connect::connect_once;
 use crate::runtime::daemon::Settings;
 use crate::wire::encoding::{CONTENT_TYPE, Encoding, SERVICE_ERROR_CODE};
+use crate::wire::request::Method;
 use crate::wire::subject::{Subjects, Token};
+
+/// The methods, a line each.
+pub(super) fn help() -> String {
+    let width = Method::ALL.iter().map(|method| method.name().len()).max().unwrap_or_default();
+    let line = |method: &Method| format!("  {:width$}  {}", method.name(), method.summary());
+    let lines: Vec<String> = Method::ALL.iter().map(line).collect();
+    format!("Methods:\n{}\n\ndocs/protocol.md of peerd has their fields.", lines.join("\n"))
+}
 
 /// How much longer than peerd's own deadline the answer may take.
 const GRACE: Duration = Duration::from_secs(2);
@@ -31,10 +40,17 @@ pub(super) async fn run(
     if method.is_empty() || method.contains(['.', '*', '>', ' ']) {
         return complain(EXIT_CONFIGURATION, &"METHOD is not a method's name");
     }
-    let client = match connect_once(&settings.nats, "peerd call").await {
-        Ok(client) => client,
-        Err(error) => return complain(EXIT_UNAVAILABLE, &error),
-    };
+    let call = |client| call(client, &settings, user, method, json);
+    with_client(&settings, "peerd call", call).await
+}
+
+async fn call(
+    client: Client,
+    settings: &Settings,
+    user: Token,
+    method: String,
+    json: String,
+) -> ExitCode {
     let subjects = Subjects::new(&settings.subject_prefix, settings.partitions);
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, Encoding::Json.content_type());

@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
-use super::{EXIT_FAILURE, complain, print};
-use crate::config::Config;
+use super::{EXIT_FAILURE, complain, print, warn};
+use crate::config::Loaded;
 
-pub(super) fn run(config: &Config) -> ExitCode {
-    match toml::to_string(&config.without_secrets()) {
+pub(super) fn run(loaded: &Loaded) -> ExitCode {
+    loaded.warnings.iter().for_each(|warning| warn(warning));
+    match toml::to_string(&loaded.config.without_secrets()) {
         Ok(text) => {
             print(text.trim_end());
             ExitCode::SUCCESS

@@ -19,8 +19,17 @@ pub fn event_line(user: &str, subject: &str, content_type: Option<&str>, body: &
         Encoding::Json => serde_json::from_slice(body).ok(),
         Encoding::MessagePack => rmpv::decode::read_value(&mut &*body).ok().map(json),
     };
-    let event = last_token(subject);
-    serde_json::json!({ "user": user, "event": event, "body": body }).to_string()
+    let line = Line { user, event: last_token(subject), body };
+    // Nothing in it can fail to be written.
+    serde_json::to_string(&line).unwrap_or_default()
+}
+
+/// What people look for first comes first.
+#[derive(serde::Serialize)]
+struct Line<'l> {
+    user: &'l str,
+    event: &'l str,
+    body: Option<serde_json::Value>,
 }
 
 /// A `MessagePack` body as JSON, where bytes become base64 text.

@@ -8,12 +8,19 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::notify::Manager;
-use super::{EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_UNAVAILABLE, complain};
-use crate::runtime::daemon::{ServeError, Settings, serve};
+use super::{EXIT_FAILURE, complain, exit_code};
+use crate::runtime::daemon::{Settings, serve};
 use crate::telemetry::Telemetry;
 
-pub(super) async fn run(settings: Settings, telemetry: Telemetry) -> ExitCode {
+pub(super) async fn run(
+    settings: Settings,
+    telemetry: Telemetry,
+    warnings: Vec<String>,
+) -> ExitCode {
     telemetry.install();
+    for warning in warnings {
+        tracing::warn!(warning, "the configuration");
+    }
     let (mut terminate, mut interrupt) =
         match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
             (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
@@ -51,12 +58,9 @@ pub(super) async fn run(settings: Settings, telemetry: Telemetry) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            tracing::error!(%error, "peerd cannot go on");
-            ExitCode::from(match error {
-                ServeError::Provision(_) | ServeError::Payload(_) => EXIT_CONFIGURATION,
-                ServeError::Fault => EXIT_FAILURE,
-                ServeError::Connect(_) | ServeError::Subscribe(_) => EXIT_UNAVAILABLE,
-            })
+            let exit_code = error.cause().map_or(EXIT_FAILURE, exit_code);
+            tracing::error!(%error, exit_code, "peerd cannot go on");
+            ExitCode::from(exit_code)
         }
     }
 }

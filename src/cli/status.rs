@@ -15,11 +15,11 @@ use futures::stream::{self, StreamExt as _};
 use tokio::time::Instant;
 
 use self::report::{Report, Seen};
+use super::connection::with_client;
 use super::{EXIT_FAILURE, EXIT_UNAVAILABLE, complain, print, print_json};
 use crate::bus::discovery::ask;
 use crate::clock::Clock;
 use crate::domain::id::Partition;
-use crate::runtime::connect::connect_once;
 use crate::runtime::daemon::Settings;
 use crate::runtime::payload;
 use crate::store::StreamId;
@@ -30,9 +30,10 @@ use crate::wire::ownership::Key;
 
 pub(super) const HELP: &str = "\
 The NATS user needs what the operator has in deploy/nats/users.conf.
-Exit codes: 0 all is well; 1 something is wrong: a partition without a live owner, a member that
-does not answer, a stream without a leader or with a copy that is offline or behind; 64 a wrong
-configuration; 69 NATS cannot be reached, or no peerd ever ran with this subject prefix.";
+
+Exit codes: 0 all is well; 1 something is wrong: a partition without a live owner, a member that does \
+not answer, a stream without a leader or with a copy that is offline or behind; 64 a wrong \
+configuration; 69 NATS cannot be used, or no peerd ever ran with this subject prefix.";
 
 /// How long the store has to answer. A stream whose leader has just died does not.
 const STORE_ANSWERS: Duration = Duration::from_secs(2);
@@ -42,11 +43,11 @@ const MEMBERS_ANSWER: Duration = Duration::from_secs(1);
 const CONCURRENT: usize = 32;
 
 pub(super) async fn run(settings: Settings, as_json: bool) -> ExitCode {
-    let client = match connect_once(&settings.nats, "peerd status").await {
-        Ok(client) => client,
-        Err(error) => return complain(EXIT_UNAVAILABLE, &error),
-    };
-    let seen = match look(&client, &settings).await {
+    with_client(&settings, "peerd status", |client| show(client, &settings, as_json)).await
+}
+
+async fn show(client: Client, settings: &Settings, as_json: bool) -> ExitCode {
+    let seen = match look(&client, settings).await {
         Ok(seen) => seen,
         Err(problem) => return complain(EXIT_UNAVAILABLE, &problem),
     };

@@ -10,9 +10,11 @@ use async_nats::Client;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_UNAVAILABLE, complain, print, print_json};
+use super::connection::with_client;
+use super::{
+    EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_UNAVAILABLE, complain, counted, print, print_json,
+};
 use crate::domain::id::Partition;
-use crate::runtime::connect::connect_once;
 use crate::runtime::daemon::Settings;
 use crate::store::jetstream::StreamNames;
 use crate::store::survey::{self, Unseen};
@@ -24,11 +26,13 @@ use crate::verify::{Verdict, verdict};
 use crate::wire::subject::Subjects;
 
 pub(super) const HELP: &str = "\
-Clients write down every call, every answer and every event, a file each; docs/verify.md of peerd has
-the format. Run it when no client calls any more. Everything stored is read, into memory.
+Clients write down every call, every answer and every event, a file each; docs/verify.md of peerd \
+has the format. Run it when no client calls any more. Everything stored is read, into memory.
+
 The NATS user needs what the operator has in deploy/nats/users.conf.
-Exit codes: 0 nothing is wrong; 1 something is, each fault a line; 64 notes that cannot be read or a
-wrong configuration; 69 NATS cannot be reached, or a stream not be read.";
+
+Exit codes: 0 nothing is wrong; 1 something is, each fault a line; 64 notes that cannot be read or a \
+wrong configuration; 69 NATS cannot be used, or a stream not be read.";
 
 /// How long the store has to answer.
 const STORE_ANSWERS: Duration = Duration::from_secs(5);
@@ -51,11 +55,12 @@ pub(super) async fn run(settings: Settings, asked: Asked) -> ExitCode {
             return complain(EXIT_CONFIGURATION, &format!("{}: {error}", path.display()));
         }
     }
-    let client = match connect_once(&settings.nats, "peerd verify").await {
-        Ok(client) => client,
-        Err(error) => return complain(EXIT_UNAVAILABLE, &error),
-    };
-    let stored = match read(&client, &settings).await {
+    let compare = |client| compare(client, &settings, asked, notes);
+    with_client(&settings, "peerd verify", compare).await
+}
+
+async fn compare(client: Client, settings: &Settings, asked: Asked, notes: Notes) -> ExitCode {
+    let stored = match read(&client, settings).await {
         Ok(stored) => stored,
         Err(problem) => return complain(EXIT_UNAVAILABLE, &problem),
     };
@@ -117,9 +122,18 @@ fn text(verdict: &Verdict) -> String {
     let Verdict { calls, acknowledged, changes, events, told, told_again, stored, users, faults } =
         verdict;
     let mut lines = vec![
-        format!("noted:  {calls} calls, {acknowledged} messages acknowledged, {changes} changes,"),
-        format!("        {events} events; {told} messages told, {told_again} more than once"),
-        format!("stored: {stored} messages of {users} users"),
+        format!(
+            "noted:  {}, {} acknowledged, {},",
+            counted(*calls, "call"),
+            counted(*acknowledged, "message"),
+            counted(*changes, "change")
+        ),
+        format!(
+            "        {}; {} told, {told_again} more than once",
+            counted(*events, "event"),
+            counted(*told, "message")
+        ),
+        format!("stored: {} of {}", counted(*stored, "message"), counted(*users, "user")),
     ];
     for kind in Kind::ALL {
         let count = faults.iter().filter(|fault| fault.kind == kind).count();

@@ -2,13 +2,14 @@
 
 use std::process::ExitCode;
 
-use async_nats::Message;
+use async_nats::{Client, Message};
 use futures::stream::{self, StreamExt as _};
+use tokio::signal::unix::{SignalKind, signal};
 
+use super::connection::with_client;
 use super::readable::event_line;
-use super::{EXIT_CONFIGURATION, EXIT_UNAVAILABLE, complain, print};
+use super::{EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_UNAVAILABLE, complain, print};
 use crate::domain::id::UserId;
-use crate::runtime::connect::connect_once;
 use crate::runtime::daemon::Settings;
 use crate::wire::encoding::CONTENT_TYPE;
 use crate::wire::subject::{Subjects, Token};
@@ -20,10 +21,10 @@ pub(super) async fn run(settings: Settings, users: Vec<String>) -> ExitCode {
         Ok(users) => users,
         Err(rejection) => return complain(EXIT_CONFIGURATION, &rejection),
     };
-    let client = match connect_once(&settings.nats, "peerd watch").await {
-        Ok(client) => client,
-        Err(error) => return complain(EXIT_UNAVAILABLE, &error),
-    };
+    with_client(&settings, "peerd watch", |client| watch(client, &settings, users)).await
+}
+
+async fn watch(client: Client, settings: &Settings, users: Vec<UserId>) -> ExitCode {
     let subjects = Subjects::new(&settings.subject_prefix, settings.partitions);
     let mut events = Vec::new();
     for user in users {
@@ -33,6 +34,11 @@ pub(super) async fn run(settings: Settings, users: Vec<String>) -> ExitCode {
         }
     }
     let mut events = stream::select_all(events);
+    // Once for all: an interrupt that comes while a line is printed would be lost.
+    let mut interrupts = match signal(SignalKind::interrupt()) {
+        Ok(interrupts) => interrupts,
+        Err(error) => return complain(EXIT_FAILURE, &error),
+    };
     loop {
         tokio::select! {
             event = events.next() => match event {
@@ -43,7 +49,7 @@ pub(super) async fn run(settings: Settings, users: Vec<String>) -> ExitCode {
                 }
                 None => return complain(EXIT_UNAVAILABLE, &"the connection to NATS was closed"),
             },
-            _ = tokio::signal::ctrl_c() => return ExitCode::SUCCESS,
+            _ = interrupts.recv() => return ExitCode::SUCCESS,
         }
     }
 }

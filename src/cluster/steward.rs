@@ -30,6 +30,8 @@ use crate::wire::ownership::{Key, Member, MemberId, Process};
 
 /// How often what depends on time alone is looked at.
 const TICK: Duration = Duration::from_millis(50);
+/// How often it is said that joining still fails.
+const SAID_EACH: Duration = Duration::from_secs(10);
 /// Wait between tries to join or to watch.
 const RETRY: Duration = Duration::from_millis(200);
 /// Wait before a watch that was broken off is made anew.
@@ -164,11 +166,13 @@ impl<R: Registry, H: Host> Steward<R, H> {
                 started_ms: self.clock.wall_ms(),
                 leaving: false,
                 beat: 0,
+                ttl_ms: u64::try_from(self.options.ttl.as_millis()).ok(),
             },
             lease: lease.clone(),
             acted_us: Arc::new(AtomicU64::new(self.clock.steady_us())),
             seq: 0,
         };
+        let mut said = None;
         loop {
             tokio::select! {
                 biased;
@@ -176,7 +180,10 @@ impl<R: Registry, H: Host> Steward<R, H> {
                 joined = heartbeat.join() => match joined {
                     Ok(()) => return Some((heartbeat, lease)),
                     Err(error) => {
-                        tracing::warn!(%error, "could not join");
+                        if said.is_none_or(|at: Instant| at.elapsed() >= SAID_EACH) {
+                            said = Some(Instant::now());
+                            tracing::warn!(%error, "could not join yet");
+                        }
                         // A sign may be stored whose acknowledgement was lost.
                         let key = Key::Member(heartbeat.id.clone()).to_string();
                         match self.registry.find(key, Instant::now() + TRY).await {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Config;
+use super::relations::{self, UrlLogin};
 use crate::domain;
 use crate::domain::id::PARTITIONS_MAX;
 use crate::runtime::connect::NatsOptions;
@@ -28,12 +29,12 @@ impl std::error::Error for Problems {}
 
 /// Collects problems while values are checked.
 #[derive(Default)]
-struct Check {
+pub(super) struct Check {
     problems: Vec<String>,
 }
 
 impl Check {
-    fn that(&mut self, holds: bool, key: &str, problem: &str) {
+    pub(super) fn that(&mut self, holds: bool, key: &str, problem: &str) {
         if !holds {
             self.problems.push(format!("{key}: {problem}"));
         }
@@ -68,6 +69,21 @@ const YEARS_100_SECONDS: u64 = 100 * YEAR_MS / 1000;
 impl Config {
     /// Checks every value and gives the settings, or all problems.
     pub fn settings(&self) -> Result<(Settings, Telemetry), Problems> {
+        let (settings, telemetry, problems) = self.checked();
+        if problems.is_empty() { Ok((settings, telemetry)) } else { Err(Problems(problems)) }
+    }
+
+    /// Everything that is wrong with the values, and with the files that they name.
+    pub(super) fn problems(&self, with_files: bool) -> Vec<String> {
+        let (settings, _, mut problems) = self.checked();
+        if with_files {
+            let files = settings.nats.file_problems().into_iter();
+            problems.extend(files.map(|(option, problem)| format!("{option}: {problem}")));
+        }
+        problems
+    }
+
+    fn checked(&self) -> (Settings, Telemetry, Vec<String>) {
         let mut check = Check::default();
         let settings = Settings {
             nats: self.nats(&mut check),
@@ -99,27 +115,19 @@ impl Config {
                 DAY_MS,
             )),
         };
-        let is_prefix = |token: &str| {
-            !token.is_empty()
-                && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
-        };
-        let prefix_is_good = self.subject_prefix.split('.').all(is_prefix);
-        let problem = "must be tokens of letters, digits, - and _, with dots between";
-        check.that(prefix_is_good, "subject_prefix", problem);
+        relations::prefixes(self, &mut check);
+        relations::values(self, &mut check);
         let telemetry = self.telemetry(&mut check);
         check.problems.sort();
-        if check.problems.is_empty() {
-            Ok((settings, telemetry))
-        } else {
-            Err(Problems(check.problems))
-        }
+        check.problems.dedup();
+        (settings, telemetry, check.problems)
     }
 
     fn nats(&self, check: &mut Check) -> NatsOptions {
         let nats = &self.nats;
         check.that(!nats.servers.is_empty(), "nats.servers", "must name at least one server");
         for server in &nats.servers {
-            let is_address = !server.is_empty() && server.parse::<async_nats::ServerAddr>().is_ok();
+            let is_address = relations::is_address(server);
             check.that(is_address, "nats.servers", "must be addresses such as nats://host:4222");
         }
         let has_user = !nats.user.is_empty();
@@ -135,15 +143,23 @@ impl Config {
             "nats.tls_certificate_file",
             problem,
         );
-        let inbox_is_good = !nats.inbox_prefix.is_empty()
-            && !nats.inbox_prefix.contains(['*', '>', ' '])
-            && !nats.inbox_prefix.ends_with('.');
-        check.that(inbox_is_good, "nats.inbox_prefix", "must be a subject without wildcards");
         let file = |name: &str| (!name.is_empty()).then(|| PathBuf::from(name));
+        // As the addresses have it, where the options say nothing.
+        let login = if has_user || has_credentials { None } else { UrlLogin::of(&nats.servers) };
+        let (mut user_and_password, mut token) = (None, None);
+        match login {
+            Some(UrlLogin::Password(user, password)) => user_and_password = Some((user, password)),
+            Some(UrlLogin::Token(text)) => token = Some(text),
+            None => {}
+        }
+        if has_user {
+            user_and_password = Some((nats.user.clone(), nats.password.clone()));
+        }
         NatsOptions {
             servers: nats.servers.clone(),
             credentials_file: file(&nats.credentials_file),
-            user_and_password: has_user.then(|| (nats.user.clone(), nats.password.clone())),
+            user_and_password,
+            token,
             tls_ca_file: file(&nats.tls_ca_file),
             tls_certificate: file(&nats.tls_certificate_file).zip(file(&nats.tls_key_file)),
             tls_required: nats.tls_required,
@@ -187,12 +203,6 @@ impl Config {
         let (session, limits) = (&self.session, &self.limits);
         let encodings = [("msgpack", Encoding::MessagePack), ("json", Encoding::Json)];
         let encoding = check.one_of("events.encoding", &self.events.encoding, &encodings);
-        let problem = "must be longer than session.heartbeat_interval_ms";
-        let is_longer = session.offline_after_ms > session.heartbeat_interval_ms;
-        check.that(is_longer, "session.offline_after_ms", problem);
-        let is_longer = limits.retry_window_ms >= limits.repeat_window_ms;
-        let problem = "must not be shorter than limits.repeat_window_ms";
-        check.that(is_longer, "limits.retry_window_ms", problem);
         let mut number = |key: &str, value, min, max| check.number(key, value, min, max);
         Options {
             event_encoding: encoding.unwrap_or_default(),

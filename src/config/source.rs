@@ -1,105 +1,253 @@
 //! Reads the sources and puts them on top of each other.
 
-use std::path::Path;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use config::builder::DefaultState;
 use config::{ConfigBuilder, Environment, File, FileFormat, Source as _, Value, ValueKind};
 
+use super::names::{Names, Variable};
 use super::{Config, DEFAULT_FILE, ENVIRONMENT_PREFIX, Problems};
 
+/// A configuration, and what in it is accepted but perhaps not meant.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// A line each.
+    pub warnings: Vec<String>,
+}
+
+/// What the command line says instead of the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// Addresses of NATS; empty: as configured.
+    pub servers: Vec<String>,
+    /// Who peerd is for NATS.
+    pub credentials_file: Option<PathBuf>,
+}
+
 /// Loads the configuration, with all problems of all sources.
-pub fn load(file: Option<&Path>) -> Result<Config, Problems> {
-    let defaults = toml::to_string(&Config::default())
-        .map_err(|error| Problems(vec![format!("the defaults cannot be written: {error}")]))?;
-    let mut builder = config::Config::builder()
-        .add_source(File::from_str(&defaults, FileFormat::Toml))
-        .add_source(File::new(DEFAULT_FILE, FileFormat::Toml).required(false));
+pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Loaded, Problems> {
+    let mut reading = Reading::new()?;
+    reading.add_file(Path::new(DEFAULT_FILE), false);
     if let Some(file) = file {
-        builder = builder.add_source(File::from(file).format(FileFormat::Toml).required(true));
+        reading.add_file(file, true);
     }
-    build(with_environment(builder, environment())?)
+    reading.add_variables(std::env::vars_os());
+    reading.finish(overrides, true)
 }
 
 /// Reads a configuration from a text and from variables, as [`load`] does from the file that it is
 /// given and from the environment.
 pub fn read(text: &str, variables: &[(&str, &str)]) -> Result<Config, Problems> {
-    let defaults = toml::to_string(&Config::default())
-        .map_err(|error| Problems(vec![format!("the defaults cannot be written: {error}")]))?;
+    let mut reading = Reading::new()?;
+    reading.add_text(text, "", File::from_str(text, FileFormat::Toml));
     let variables = variables.iter().map(|(name, value)| ((*name).into(), (*value).into()));
-    let environment = environment().source(Some(variables.collect()));
-    let builder = config::Config::builder()
-        .add_source(File::from_str(&defaults, FileFormat::Toml))
-        .add_source(File::from_str(text, FileFormat::Toml));
-    build(with_environment(builder, environment)?)
+    reading.add_variables(variables);
+    reading.finish(&Overrides::default(), false).map(|loaded| loaded.config)
 }
 
-/// The environment. Its texts are not parsed here: a password may look like a number.
-fn environment() -> Environment {
-    Environment::with_prefix(ENVIRONMENT_PREFIX).prefix_separator("__").separator("__")
-}
-
-fn with_environment(
+/// The sources so far. One that cannot be read is a problem, and the others are read all the same.
+struct Reading {
     builder: ConfigBuilder<DefaultState>,
-    environment: Environment,
-) -> Result<ConfigBuilder<DefaultState>, Problems> {
-    const LIST: &str = "nats.servers";
-    let problems = |error: config::ConfigError| Problems(vec![error.to_string()]);
-    let given = environment.collect().map_err(problems)?.remove(LIST);
-    let builder = builder.add_source(environment);
-    let Some(list) = given.and_then(|list| list.into_string().ok()) else { return Ok(builder) };
-    let list: Vec<&str> = list.split(',').map(str::trim).collect();
-    builder.set_override(LIST, list).map_err(problems)
+    names: Names,
+    problems: Vec<String>,
+    warnings: Vec<String>,
 }
 
-fn build(builder: ConfigBuilder<DefaultState>) -> Result<Config, Problems> {
-    let sources = builder.build().map_err(|error| Problems(vec![error.to_string()]))?;
-    let mut problems = Vec::new();
-    let known = toml::Value::try_from(Config::default());
-    let known = known.map_err(|error| Problems(vec![error.to_string()]))?;
-    if let ValueKind::Table(table) = &sources.cache.kind {
-        for (key, value) in table {
-            compare(key, value, known.get(key), &mut problems);
+impl Reading {
+    fn new() -> Result<Self, Problems> {
+        let failed = |error: &dyn std::fmt::Display| {
+            Problems(vec![format!("the defaults cannot be written: {error}")])
+        };
+        let defaults = toml::to_string(&Config::default()).map_err(|error| failed(&error))?;
+        let table = toml::Value::try_from(Config::default()).map_err(|error| failed(&error))?;
+        Ok(Self {
+            builder: config::Config::builder()
+                .add_source(File::from_str(&defaults, FileFormat::Toml)),
+            names: Names::new(table),
+            problems: Vec::new(),
+            warnings: Vec::new(),
+        })
+    }
+
+    fn add_file(&mut self, path: &Path, is_required: bool) {
+        match std::fs::read_to_string(path) {
+            Ok(text) => {
+                let file = File::from(path).format(FileFormat::Toml);
+                self.add_text(&text, &format!("{}: ", path.display()), file);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !is_required => {}
+            Err(error) => {
+                self.problems.push(format!("{}: cannot be read: {error}", path.display()));
+            }
         }
     }
-    problems.sort();
-    if !problems.is_empty() {
-        return Err(Problems(problems));
+
+    fn add_text<T>(&mut self, text: &str, path: &str, file: File<T, FileFormat>)
+    where
+        T: config::FileSource<FileFormat> + std::fmt::Debug + Clone + Send + Sync + 'static,
+    {
+        match toml::from_str::<toml::Table>(text) {
+            Ok(_) => self.builder = std::mem::take(&mut self.builder).add_source(file),
+            Err(error) => {
+                let at = error.span().map(|span| line_of(text, span.start));
+                let at = at.map_or(String::new(), |line| format!("line {line}: "));
+                self.problems.push(format!("{path}{at}not TOML: {}", error.message()));
+            }
+        }
     }
-    sources.try_deserialize().map_err(|error| Problems(vec![error.to_string()]))
+
+    fn add_variables(&mut self, variables: impl Iterator<Item = (OsString, OsString)>) {
+        let mut ours = config::Map::new();
+        for (name, value) in variables {
+            let Some(name) = name.to_str() else { continue };
+            match self.names.variable(name) {
+                Variable::Foreign => {}
+                Variable::Unknown(warning) => self.warnings.push(warning),
+                Variable::Wrong(problem) => self.problems.push(problem),
+                Variable::Ours => match value.into_string() {
+                    Ok(value) => _ = ours.insert(name.to_owned(), value),
+                    Err(_) => self.problems.push(format!("{name}: is not UTF-8")),
+                },
+            }
+        }
+        // Its texts are not parsed here: a password may look like a number.
+        let environment = Environment::with_prefix(ENVIRONMENT_PREFIX)
+            .prefix_separator("__")
+            .separator("__")
+            .source(Some(ours));
+        if let Err(error) = self.add_environment(environment) {
+            self.problems.push(error.to_string());
+        }
+    }
+
+    fn add_environment(&mut self, environment: Environment) -> Result<(), config::ConfigError> {
+        const LIST: &str = "nats.servers";
+        let given = environment.collect()?.remove(LIST);
+        let builder = std::mem::take(&mut self.builder).add_source(environment);
+        self.builder = match given.and_then(|list| list.into_string().ok()) {
+            Some(list) => {
+                let list: Vec<&str> = list.split(',').map(str::trim).collect();
+                builder.set_override(LIST, list)?
+            }
+            None => builder,
+        };
+        Ok(())
+    }
+
+    /// The configuration, or all problems: those of its values, too, as far as these can be read.
+    fn finish(mut self, overrides: &Overrides, with_files: bool) -> Result<Loaded, Problems> {
+        let mut sources = match self.builder.build() {
+            Ok(sources) => sources,
+            Err(error) => {
+                self.problems.push(error.to_string());
+                return Err(Problems(self.problems));
+            }
+        };
+        if let ValueKind::Table(table) = &mut sources.cache.kind {
+            let known = self.names.table();
+            let problems = &mut self.problems;
+            table.retain(|key, value| compare(key, value, known.get(key), &self.names, problems));
+        }
+        let mut config: Config = match sources.try_deserialize() {
+            Ok(config) => config,
+            Err(error) => {
+                self.problems.push(error.to_string());
+                return Err(Problems(self.problems));
+            }
+        };
+        if !overrides.servers.is_empty() {
+            config.nats.servers.clone_from(&overrides.servers);
+        }
+        if let Some(file) = &overrides.credentials_file {
+            config.nats.credentials_file = file.to_string_lossy().into_owned();
+            config.nats.user.clear();
+            config.nats.password.clear();
+        }
+        // Without problems here, those of the values are found by whoever makes the settings of it.
+        if with_files || !self.problems.is_empty() {
+            let values = config.problems(with_files);
+            self.problems.extend(values);
+        }
+        self.problems.sort();
+        self.problems.dedup();
+        if !self.problems.is_empty() {
+            return Err(Problems(self.problems));
+        }
+        self.warnings.extend(config.warnings());
+        Ok(Loaded { config, warnings: self.warnings })
+    }
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
 }
 
 /// Finds keys that do not exist and values of the wrong type, by what the defaults have in their
-/// place.
-fn compare(path: &str, value: &Value, known: Option<&toml::Value>, problems: &mut Vec<String>) {
+/// place, and takes them out; answers whether the value is good.
+fn compare(
+    path: &str,
+    value: &mut Value,
+    known: Option<&toml::Value>,
+    names: &Names,
+    problems: &mut Vec<String>,
+) -> bool {
     let from = value.origin().map(|origin| format!(" (in {origin})")).unwrap_or_default();
     let Some(known) = known else {
-        problems.push(format!("{path}: there is no such option{from}"));
-        return;
+        let meant = names.like(path).map(|name| format!("; is {name} meant?")).unwrap_or_default();
+        problems.push(format!("{path}: there is no such option{from}{meant}"));
+        return false;
     };
-    if let (toml::Value::Table(known), ValueKind::Table(table)) = (known, &value.kind) {
-        for (key, value) in table {
-            compare(&format!("{path}.{key}"), value, known.get(key), problems);
-        }
-        return;
+    if let (toml::Value::Table(known), ValueKind::Table(table)) = (known, &mut value.kind) {
+        table.retain(|key, value| {
+            compare(&format!("{path}.{key}"), value, known.get(key), names, problems)
+        });
+        return true;
     }
-    // The text of an environment variable may look like a number and be meant as text.
+    let expected = expected(value, known);
+    if let Some(expected) = expected {
+        problems.push(format!("{path}: must be {expected}{from}"));
+    }
+    expected.is_none()
+}
+
+/// What a value should be, where it is not. The text of an environment variable may be any of them;
+/// otherwise nothing is rounded, and no number is taken for a truth.
+fn expected(value: &Value, known: &toml::Value) -> Option<&'static str> {
+    let is_float = matches!(value.kind, ValueKind::Float(_));
+    let is_boolean = matches!(value.kind, ValueKind::Boolean(_));
+    let is_text = matches!(value.kind, ValueKind::String(_));
     let value = value.clone();
-    let wrong = match known {
-        toml::Value::String(_) => value.into_string().is_err().then_some("a text"),
-        toml::Value::Integer(_) => value.into_uint().is_err().then_some("a whole number from 0 on"),
-        toml::Value::Boolean(_) => value.into_bool().is_err().then_some("true or false"),
-        toml::Value::Array(_) => value.into_array().is_err().then_some("a list"),
+    match known {
+        toml::Value::String(_) => {
+            (is_float || is_boolean || value.into_string().is_err()).then_some("a text")
+        }
+        toml::Value::Integer(_) => (is_float || is_boolean || value.into_uint().is_err())
+            .then_some("a whole number from 0 on"),
+        toml::Value::Boolean(_) => {
+            (!(is_boolean || is_text) || value.into_bool().is_err()).then_some("true or false")
+        }
+        toml::Value::Array(_) => match value.into_array() {
+            Ok(list) => {
+                let is_text = |value: &Value| matches!(value.kind, ValueKind::String(_));
+                (!list.iter().all(is_text)).then_some("a list of texts")
+            }
+            Err(_) => Some("a list"),
+        },
         toml::Value::Table(_) => Some("a section"),
         toml::Value::Float(_) | toml::Value::Datetime(_) => None,
-    };
-    if let Some(expected) = wrong {
-        problems.push(format!("{path}: must be {expected}{from}"));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn names_of(problems: &Problems) -> Vec<&str> {
+        problems.0.iter().filter_map(|problem| problem.split(':').next()).collect()
+    }
 
     #[test]
     fn later_sources_win_and_lists_are_comma_separated() {
@@ -126,12 +274,51 @@ mod tests {
         let text =
             "partition = 4\n[limits]\ntext_bytes = \"many\"\n[nats]\nservers = 5\nhost = 1\n";
         let problems = read(text, &[("PEERD__LOG__LEVLE", "info")]).expect_err("problems");
-        let names: Vec<&str> =
-            problems.0.iter().filter_map(|problem| problem.split(':').next()).collect();
         assert_eq!(
-            names,
+            names_of(&problems),
             ["limits.text_bytes", "log.levle", "nats.host", "nats.servers", "partition"]
         );
+    }
+
+    #[test]
+    fn an_unknown_option_hides_no_bad_value() {
+        let text = "partition = 4\n[stream]\nreplicas = 9\n[limits]\nrepeat_window_ms = 0\n";
+        let variables = [("PEERD_LIMITS_TEXT_BYTES", "1"), ("PEERD__EVENTS__ENCODING", "xml")];
+        let problems = read(text, &variables).expect_err("problems");
+        assert_eq!(
+            names_of(&problems),
+            [
+                "PEERD_LIMITS_TEXT_BYTES",
+                "events.encoding",
+                "limits.repeat_window_ms",
+                "partition",
+                "stream.replicas"
+            ]
+        );
+        assert!(problems.0[3].ends_with("is partitions meant?"), "{}", problems.0[3]);
+    }
+
+    #[test]
+    fn a_file_that_is_no_toml_hides_no_other_source() {
+        let problems = read("a = \nb = 1\n", &[("PEERD__PARTITIONS", "0")]).expect_err("problems");
+        assert!(problems.0[0].starts_with("line 1: not TOML"), "{problems}");
+        assert!(problems.0[1].starts_with("partitions:"), "{problems}");
+    }
+
+    #[test]
+    fn nothing_is_rounded_or_taken_for_something_else() {
+        for text in [
+            "partitions = 4.7",
+            "partitions = true",
+            "partitions = -1",
+            "[nats]\ntls_required = 5",
+            "[nats]\nuser = true",
+            "[nats]\nservers = [\"nats://a:1\", 7]",
+            "nats = 5",
+        ] {
+            let problems = read(text, &[]);
+            assert!(problems.is_err(), "{text}: {problems:?}");
+        }
     }
 
     #[test]

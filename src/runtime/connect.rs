@@ -1,20 +1,22 @@
 //! Connections to NATS.
 
+mod files;
+mod judge;
+mod log;
+
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions, Event};
-use tokio::time::{Instant, sleep};
+use async_nats::{ConnectOptions, ServerAddr};
 
-use crate::link::{Connection, Link};
+use self::judge::judge;
+use self::log::Log;
+use super::patience::Patience;
+use super::permissions::Permissions;
+use crate::link::{Cause, Connection, Link};
 
-/// Wait between tries to connect.
-const RETRY: Duration = Duration::from_millis(500);
-/// How long one try may take.
+/// How long one try may take, for each address.
 const TRY: Duration = Duration::from_secs(5);
-/// How often it is told that messages were dropped.
-const DROPPED_EACH: Duration = Duration::from_secs(1);
 /// A connection that is silent for twice as long is given up and made anew.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -27,7 +29,9 @@ pub struct NatsOptions {
     pub credentials_file: Option<PathBuf>,
     /// User and password.
     pub user_and_password: Option<(String, String)>,
-    /// Certificates to trust beside the system's.
+    /// A token.
+    pub token: Option<String>,
+    /// Certificates to trust instead of the system's.
     pub tls_ca_file: Option<PathBuf>,
     /// The client's certificate and its key.
     pub tls_certificate: Option<(PathBuf, PathBuf)>,
@@ -39,55 +43,102 @@ pub struct NatsOptions {
     pub connect_timeout: Duration,
 }
 
+impl NatsOptions {
+    /// Everything that is wrong with the files that are named, each with its option.
+    #[must_use]
+    pub fn file_problems(&self) -> Vec<(&'static str, String)> {
+        files::problems(self)
+    }
+
+    /// The addresses, without the logins that they may hold.
+    fn shown(&self) -> String {
+        let addresses = self.servers.iter().map(|address| match address.parse::<ServerAddr>() {
+            Ok(address) => {
+                let (scheme, host, port) = (address.scheme(), address.host(), address.port());
+                format!("{scheme}://{host}:{port}")
+            }
+            Err(_) => "(no address)".to_owned(),
+        });
+        addresses.collect::<Vec<_>>().join(", ")
+    }
+}
+
 /// peerd could not connect.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The credentials file could not be read or makes no sense.
-    #[error("nats.credentials_file: {0}")]
-    Credentials(std::io::Error),
+    /// Files that it is told to use cannot be used, a line each.
+    #[error("{0}")]
+    Files(String),
     /// No server took the connection in time.
-    #[error("no nats-server could be reached at {servers}: {error}")]
-    Unreachable {
+    #[error("no connection to NATS at {servers}: {problem}")]
+    Failed {
         /// The addresses.
         servers: String,
         /// What the last try met.
-        error: async_nats::ConnectError,
+        problem: String,
+        /// What that asks for.
+        cause: Cause,
     },
 }
 
-/// Connects, trying again until the configured time is over. `name` is shown by the server's
-/// monitoring.
-pub(super) async fn connect(options: &NatsOptions, name: &str) -> Result<Connection, ConnectError> {
-    let deadline = Instant::now() + options.connect_timeout;
-    let servers = options.servers.join(", ");
+impl ConnectError {
+    /// What it asks for.
+    #[must_use]
+    pub const fn cause(&self) -> Cause {
+        match self {
+            Self::Files(_) => Cause::Configuration,
+            Self::Failed { cause, .. } => *cause,
+        }
+    }
+}
+
+/// Connects, trying again as long as there is patience. `name` is shown by the server's monitoring.
+pub(super) async fn connect(
+    options: &NatsOptions,
+    name: &str,
+    permissions: &Permissions,
+    patience: &mut Patience,
+) -> Result<Connection, ConnectError> {
+    let problems: Vec<String> = options
+        .file_problems()
+        .into_iter()
+        .map(|(option, problem)| format!("{option}: {problem}"))
+        .collect();
+    if !problems.is_empty() {
+        return Err(ConnectError::Files(problems.join("\n")));
+    }
     loop {
         let link = Link::new();
-        match connect_options(options, name, &link).await?.connect(&options.servers).await {
+        let connecting = connect_options(options, name, permissions, &link)?;
+        let (cause, problem) = match connecting.connect(&options.servers).await {
             Ok(client) => return Ok(Connection { client, link }),
-            Err(error) if Instant::now() + RETRY >= deadline => {
-                return Err(ConnectError::Unreachable { servers, error });
-            }
-            Err(error) => {
-                tracing::warn!(%error, servers, "no connection to NATS yet");
-                sleep(RETRY).await;
-            }
+            Err(error) => judge(&error),
+        };
+        let servers = options.shown();
+        let what = format!("NATS at {servers}");
+        if !patience.wait(&what, cause, &problem).await {
+            return Err(ConnectError::Failed { servers, problem, cause });
         }
     }
 }
 
 /// Connects once, for the command line's own calls.
-pub async fn connect_once(options: &NatsOptions, name: &str) -> Result<Client, ConnectError> {
-    let once = NatsOptions { connect_timeout: Duration::ZERO, ..options.clone() };
-    connect(&once, name).await.map(|connection| connection.client)
-}
-
-async fn connect_options(
+pub(crate) async fn connect_once(
     options: &NatsOptions,
     name: &str,
+    permissions: &Permissions,
+) -> Result<Connection, ConnectError> {
+    connect(options, name, permissions, &mut Patience::new(Duration::ZERO)).await
+}
+
+fn connect_options(
+    options: &NatsOptions,
+    name: &str,
+    permissions: &Permissions,
     link: &Link,
 ) -> Result<ConnectOptions, ConnectError> {
     let link = link.clone();
-    let log = Log::new(name);
+    let log = Log::new(name, permissions.clone());
     let mut connect = ConnectOptions::new()
         .name(name)
         .connection_timeout(TRY)
@@ -102,12 +153,18 @@ async fn connect_options(
             std::future::ready(())
         });
     if let Some(file) = &options.credentials_file {
-        let credentials = tokio::fs::read_to_string(file).await;
-        let credentials = credentials.map_err(ConnectError::Credentials)?;
-        connect = connect.credentials(&credentials).map_err(ConnectError::Credentials)?;
+        let failed = |problem: String| {
+            ConnectError::Files(format!("nats.credentials_file: {}: {problem}", file.display()))
+        };
+        let credentials = files::credentials(file).map_err(failed)?;
+        let used = connect.credentials(&credentials);
+        connect = used.map_err(|error| failed(error.to_string()))?;
     }
     if let Some((user, password)) = options.user_and_password.clone() {
         connect = connect.user_and_password(user, password);
+    }
+    if let Some(token) = options.token.clone() {
+        connect = connect.token(token);
     }
     if let Some(file) = options.tls_ca_file.clone() {
         connect = connect.add_root_certificates(file);
@@ -116,46 +173,4 @@ async fn connect_options(
         connect = connect.add_client_certificate(certificate, key);
     }
     Ok(connect)
-}
-
-/// Tells of a connection's events.
-struct Log {
-    connection: String,
-    /// Messages that async-nats had no room for and that nobody was told of, and when somebody was.
-    dropped: Mutex<(u64, Option<Instant>)>,
-}
-
-impl Log {
-    fn new(connection: &str) -> Self {
-        Self { connection: connection.to_owned(), dropped: Mutex::default() }
-    }
-
-    fn note(&self, event: &Event) {
-        let connection = &self.connection;
-        match event {
-            Event::Connected => tracing::info!(connection, "connected to NATS"),
-            Event::Disconnected => tracing::warn!(connection, "disconnected from NATS"),
-            Event::Closed => tracing::info!(connection, "connection to NATS closed"),
-            Event::ServerError(error) => {
-                tracing::error!(connection, %error, "NATS refused something");
-            }
-            Event::SlowConsumer(_) => self.note_dropped(),
-            Event::LameDuckMode | Event::Draining | Event::ClientError(_) => {
-                tracing::info!(connection, %event, "connection to NATS");
-            }
-        }
-    }
-
-    /// Each is an event, and there may be very many.
-    fn note_dropped(&self) {
-        let mut dropped = self.dropped.lock().unwrap_or_else(PoisonError::into_inner);
-        let (count, told) = &mut *dropped;
-        *count += 1;
-        if told.is_none_or(|told| told.elapsed() >= DROPPED_EACH) {
-            let (connection, count) = (&self.connection, std::mem::take(count));
-            *told = Some(Instant::now());
-            // There may have been more: async-nats does not tell of each.
-            tracing::error!(connection, count, "messages came faster than they could be refused");
-        }
-    }
 }

@@ -9,9 +9,13 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle as AbortOnDrop;
 
+use super::agreement::{Agreement, Disagreement};
 use super::connect::{ConnectError, NatsOptions, connect};
 use super::node::{MESSAGES_PER_CALL, Node, Options, ROOM_BEYOND_CALLS};
+use super::patience::Patience;
 use super::payload::{self, TooSmall};
+use super::permissions::Permissions;
+use super::rights;
 use crate::bus::Bus;
 use crate::bus::discovery::Discovery;
 use crate::bus::nats::Nats;
@@ -19,7 +23,7 @@ use crate::clock::Clock;
 use crate::cluster::process;
 use crate::cluster::steward::{self, Steward};
 use crate::cluster::table::Table;
-use crate::link::Connection;
+use crate::link::{Cause, Connection, Link, Violation};
 use crate::store::Store;
 use crate::store::jetstream::{JetStream, StreamNames};
 use crate::store::provision::{ProvisionError, StreamOptions, provision};
@@ -31,6 +35,12 @@ use crate::wire::time::rfc3339;
 
 /// How long starting may take once NATS is connected.
 const START: Duration = Duration::from_secs(30);
+/// How long the streams are tried to be looked after when the connection was made anew.
+const KEEP: Duration = Duration::from_secs(600);
+/// How long a stop waits for a connection that was lost.
+const CUT_OFF: Duration = Duration::from_secs(2);
+/// How long a stop may take before anything was served.
+const STOP_EARLY: Duration = Duration::from_secs(2);
 
 /// All that a daemon is told.
 pub struct Settings {
@@ -64,6 +74,17 @@ pub enum ServeError {
     /// The server takes too little.
     #[error(transparent)]
     Payload(#[from] TooSmall),
+    /// The other instances are configured otherwise.
+    #[error(transparent)]
+    Disagree(#[from] Disagreement),
+    /// The NATS user lacks a permission without which nothing works.
+    #[error("the NATS user of peerd is {violation}: {remedy}")]
+    Forbidden {
+        /// What the server forbade.
+        violation: Violation,
+        /// What to do.
+        remedy: String,
+    },
     /// The subscriptions were refused.
     #[error("the calls could not be subscribed to: {0}")]
     Subscribe(#[from] async_nats::SubscribeError),
@@ -72,21 +93,135 @@ pub enum ServeError {
     Fault,
 }
 
+impl ServeError {
+    /// What it asks for; `None`: it is a fault.
+    #[must_use]
+    pub const fn cause(&self) -> Option<Cause> {
+        match self {
+            Self::Connect(error) => Some(error.cause()),
+            Self::Provision(error) => Some(error.cause()),
+            Self::Payload(_) | Self::Forbidden { .. } => Some(Cause::Configuration),
+            Self::Disagree(error) => Some(error.cause()),
+            Self::Subscribe(_) => Some(Cause::Transient),
+            Self::Fault => None,
+        }
+    }
+}
+
 /// Runs the daemon until `shutdown` completes. `ready` is called when calls are being taken.
 pub async fn serve(
     settings: Settings,
     shutdown: impl Future<Output = ()>,
     ready: impl FnOnce(&str),
 ) -> Result<(), ServeError> {
+    tokio::pin!(shutdown);
+    let connections = tokio::select! {
+        biased;
+        () = &mut shutdown => return Ok(()),
+        prepared = prepare(&settings) => prepared?,
+    };
+    run(settings, connections, shutdown, ready).await
+}
+
+/// The two connections: one uses one core at most, so the store's acks do not wait behind events, nor
+/// calls behind acks.
+struct Connections {
+    store: Connection,
+    bus: Connection,
+    permissions: Permissions,
+    /// Watches the servers' `max_payload`, as long as this is held.
+    _payload: AbortOnDrop<()>,
+}
+
+impl Connections {
+    /// Asks the server what this NATS user may do: what is missing is known before it is needed.
+    async fn check_rights(&self) -> Result<(), ServeError> {
+        for violation in rights::missing(&self.bus, &self.permissions).await {
+            let remedy = self.permissions.remedy(&violation);
+            if self.permissions.is_essential(&violation) {
+                return Err(ServeError::Forbidden { violation, remedy });
+            }
+            tracing::error!(%violation, remedy, "NATS forbids something");
+        }
+        Ok(())
+    }
+
+    /// Waits until a connection has been down for so long that a stop is not to wait for it.
+    async fn cut_off(&self) {
+        let is_cut_off = async |link: &Link| loop {
+            link.lost(link.generation()).await;
+            if timeout(CUT_OFF, link.up()).await.is_err() {
+                return;
+            }
+        };
+        tokio::select! {
+            () = is_cut_off(&self.store.link) => {}
+            () = is_cut_off(&self.bus.link) => {}
+        }
+    }
+
+    /// Waits until the server has forbidden something without which nothing works.
+    async fn forbidden(&self) -> ServeError {
+        let is_essential = |violation: &Violation| self.permissions.is_essential(violation);
+        let violation = tokio::select! {
+            violation = self.store.link.forbidden(is_essential) => violation,
+            violation = self.bus.link.forbidden(is_essential) => violation,
+        };
+        let remedy = self.permissions.remedy(&violation);
+        ServeError::Forbidden { violation, remedy }
+    }
+}
+
+/// Connects, makes the streams and asks whether the others agree, trying again what may pass by
+/// itself until `connect_timeout` is over.
+async fn prepare(settings: &Settings) -> Result<Connections, ServeError> {
+    let permissions = Permissions::new(&settings.subject_prefix, &settings.nats.inbox_prefix);
+    let mut patience = Patience::new(settings.nats.connect_timeout);
+    let nats = &settings.nats;
+    let store = connect(nats, "peerd store", &permissions, &mut patience).await?;
+    let bus = connect(nats, "peerd bus", &permissions, &mut patience).await?;
+    let payload = payload::follow(&settings.node.limits, &bus, &store)?;
+    let connections = Connections { store, bus, permissions, _payload: payload };
+    connections.check_rights().await?;
+    tokio::select! {
+        biased;
+        forbidden = connections.forbidden() => return Err(forbidden),
+        made = make_streams(settings, &connections.store, &mut patience) => made?,
+    }
+    Ok(connections)
+}
+
+async fn make_streams(
+    settings: &Settings,
+    store: &Connection,
+    patience: &mut Patience,
+) -> Result<(), ServeError> {
     let subjects = Subjects::new(&settings.subject_prefix, settings.partitions);
     let names = StreamNames::new(&settings.subject_prefix);
-    // Two connections, since one uses one core at most: the store's acks do not wait behind
-    // events, nor calls behind acks.
-    let store = connect(&settings.nats, "peerd store").await?;
-    let bus = connect(&settings.nats, "peerd bus").await?;
-    let follower = payload::follow(&settings.node.limits, &bus, &store)?;
-    provision(&store.client, &subjects, &names, &settings.stream).await?;
+    let mut agreement = Agreement::default();
+    loop {
+        let making = async {
+            provision(&store.client, &subjects, &names, &settings.stream).await?;
+            agreement.look(store, &names, settings.member_ttl).await?;
+            Ok::<(), ServeError>(())
+        };
+        let Err(error) = making.await else { return Ok(()) };
+        let cause = error.cause().unwrap_or(Cause::Configuration);
+        if !patience.wait("JetStream", cause, &error.to_string()).await {
+            return Err(error);
+        }
+    }
+}
 
+async fn run(
+    settings: Settings,
+    connections: Connections,
+    mut shutdown: impl Future<Output = ()> + Unpin,
+    ready: impl FnOnce(&str),
+) -> Result<(), ServeError> {
+    let subjects = Subjects::new(&settings.subject_prefix, settings.partitions);
+    let names = StreamNames::new(&settings.subject_prefix);
+    let (store, bus) = (connections.store.clone(), connections.bus.clone());
     let capacity = settings.node.most_under_way() * MESSAGES_PER_CALL + ROOM_BEYOND_CALLS;
     let (nats, pump) = Nats::new(bus.clone(), subjects.clone(), capacity);
     let clock = Clock::system();
@@ -120,14 +255,24 @@ pub async fn serve(
     let steward = Steward::new(registry, node.clone(), table, clock, options);
     let mut steward = tokio::spawn(steward.run(leaving, || _ = settled.send(())));
 
-    tokio::pin!(shutdown);
-    let mut discoverable = None;
-    let started = async {
+    let (mut discoverable, mut is_ready) = (None, false);
+    let starting = async {
         // It cannot fail before the steward ends.
         let _ = has_settled.await;
         node.bus().take_calls(node.taker()).await?;
         discoverable = Some(AbortOnDrop::new(tokio::spawn(discovery.serve(bus.client.clone()))));
+        // Twice: what the server forbids comes before the first answer, by another way.
         node.bus().reach(Instant::now() + START).await;
+        node.bus().reach(Instant::now() + START).await;
+        Ok::<(), ServeError>(())
+    };
+    let started = async {
+        tokio::select! {
+            biased;
+            forbidden = connections.forbidden() => return Err(forbidden),
+            started = starting => started?,
+        }
+        is_ready = true;
         ready(&instance);
         std::future::pending::<Result<(), ServeError>>().await
     };
@@ -140,7 +285,8 @@ pub async fn serve(
 
     // In order: no new calls, the partitions, each with what is under way, what the calls still owe
     // the store, what is still to go out, and one round trip, after which the server has everything.
-    let deadline = Instant::now() + settings.shutdown_deadline;
+    let most = if is_ready { Duration::MAX } else { STOP_EARLY };
+    let deadline = Instant::now() + settings.shutdown_deadline.min(most);
     drop((discoverable, auditor));
     let ending = async {
         node.bus().end_calls().await;
@@ -150,11 +296,20 @@ pub async fn serve(
         }
         node.settle().await;
     };
-    if timeout_at(deadline, ending).await.is_err() {
-        tracing::warn!("something was still under way at the end of the shutdown deadline");
-    }
+    let deadline = tokio::select! {
+        ended = timeout_at(deadline, ending) => {
+            if ended.is_err() {
+                tracing::warn!("something was still under way at the end of the shutdown deadline");
+            }
+            deadline
+        }
+        () = connections.cut_off() => {
+            tracing::warn!("stopped without a connection: the others go on without a hand-over");
+            Instant::now()
+        }
+    };
     node.bus().reach(deadline).await;
-    drop((keeper, follower, node));
+    drop((keeper, node));
     let _ = timeout_at(deadline, pump).await;
     result
 }
@@ -201,10 +356,18 @@ async fn keep_streams(
 ) {
     loop {
         store.link.reconnected().await;
-        match timeout(START, provision(&store.client, &subjects, &names, &options)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%error, "the streams are not as they should be"),
-            Err(_) => tracing::warn!("the streams could not be looked after in time"),
+        let mut patience = Patience::new(KEEP);
+        loop {
+            let making = provision(&store.client, &subjects, &names, &options);
+            let (cause, problem) = match timeout(START, making).await {
+                Ok(Ok(())) => break,
+                Ok(Err(error)) => (error.cause(), error.to_string()),
+                Err(_) => (Cause::Transient, "no answer in time".to_owned()),
+            };
+            if !patience.wait("the streams", cause, &problem).await {
+                tracing::error!(error = problem, "the streams are not as they should be");
+                break;
+            }
         }
     }
 }

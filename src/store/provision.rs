@@ -4,19 +4,22 @@
 //! differs. What is compared is the configuration as the server echoes it, since an older server
 //! silently drops what it does not know.
 
+mod judge;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
 use async_nats::Client;
-use async_nats::jetstream::context::{GetStreamError, GetStreamErrorKind};
+use async_nats::jetstream;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
-use async_nats::jetstream::{self, ErrorCode};
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
+use self::judge::Refusal;
 use super::StreamId;
 use super::jetstream::StreamNames;
 use crate::domain::id::Partition;
+use crate::link::Cause;
 use crate::wire::subject::Subjects;
 
 /// The version of the stored layout.
@@ -69,8 +72,26 @@ pub enum ProvisionError {
         found: String,
     },
     /// The server or the account has no JetStream.
-    #[error("JetStream is not enabled on this nats-server, or not for this account")]
-    NoJetStream,
+    #[error("{problem}")]
+    NoJetStream {
+        /// Which of them, and what to do.
+        problem: &'static str,
+        /// What it asks for.
+        cause: Cause,
+    },
+    /// Another stream of the account has some of the subjects.
+    #[error(
+        "stream {name} cannot be made: its subjects {subjects} overlap with those of stream \
+        {other} on the same account; choose another subject_prefix, or remove that stream"
+    )]
+    Overlaps {
+        /// Which stream.
+        name: String,
+        /// Its subjects.
+        subjects: String,
+        /// The other stream.
+        other: String,
+    },
     /// Streams differ from what the configuration asks for.
     #[error("streams are not as configured, and peerd does not change them:\n{}", .0.join("\n"))]
     Differs(Vec<String>),
@@ -81,7 +102,22 @@ pub enum ProvisionError {
         name: String,
         /// What the server said.
         problem: String,
+        /// What it asks for.
+        cause: Cause,
     },
+}
+
+impl ProvisionError {
+    /// What it asks for.
+    #[must_use]
+    pub const fn cause(&self) -> Cause {
+        match self {
+            Self::OldServer { .. } | Self::Differs(_) | Self::Overlaps { .. } => {
+                Cause::Configuration
+            }
+            Self::NoJetStream { cause, .. } | Self::Failed { cause, .. } => *cause,
+        }
+    }
 }
 
 /// Makes every stream that is missing and compares all.
@@ -97,7 +133,7 @@ pub async fn provision(
     // First all that is there, so that a refusal leaves everything as it was.
     let found: Vec<Option<Config>> =
         stream::iter(configs.iter().map(|config| config.name.clone()).collect::<Vec<_>>())
-            .map(|name| find(&context, name))
+            .map(|name| find(client, &context, name))
             .buffered(CONCURRENT)
             .try_collect()
             .await?;
@@ -106,7 +142,7 @@ pub async fn provision(
     refuse(there, options)?;
     let missing = configs.into_iter().zip(found).filter(|(_, found)| found.is_none());
     let created: Vec<(Config, Config)> = stream::iter(missing.map(|(want, _)| want))
-        .map(|config| create(&context, config))
+        .map(|config| create(client, &context, config))
         .buffered(CONCURRENT)
         .try_collect()
         .await?;
@@ -192,24 +228,50 @@ fn limit(limit: u64) -> i64 {
 
 /// The configuration of a stream, if it is there.
 async fn find(
+    client: &Client,
     context: &jetstream::Context,
     name: String,
 ) -> Result<Option<Config>, ProvisionError> {
     match context.get_stream(&name).await {
         Ok(stream) => Ok(Some(stream.cached_info().config.clone())),
-        Err(error) if is_missing(&error) => Ok(None),
-        Err(error) => Err(failed(&name, &error)),
+        Err(error) => match judge::of_get(&error) {
+            Refusal::Missing => Ok(None),
+            refusal @ (Refusal::Nobody
+            | Refusal::Off(_)
+            | Refusal::Overlap
+            | Refusal::Other(..)) => Err(failed(client, &name, refusal)),
+        },
     }
 }
 
 /// Makes a stream; answers what was asked for and what the server says it made.
 async fn create(
+    client: &Client,
     context: &jetstream::Context,
     config: Config,
 ) -> Result<(Config, Config), ProvisionError> {
-    let created = context.create_stream(config.clone()).await;
-    let created = created.map_err(|error| failed(&config.name, &error))?;
-    Ok((config, created.cached_info().config.clone()))
+    match context.create_stream(config.clone()).await {
+        Ok(created) => Ok((config, created.cached_info().config.clone())),
+        Err(error) => match judge::of_create(&error) {
+            Refusal::Overlap => Err(overlaps(context, config).await),
+            refusal @ (Refusal::Nobody
+            | Refusal::Off(_)
+            | Refusal::Missing
+            | Refusal::Other(..)) => Err(failed(client, &config.name, refusal)),
+        },
+    }
+}
+
+/// Says whose subjects those of a stream overlap with.
+async fn overlaps(context: &jetstream::Context, config: Config) -> ProvisionError {
+    let mut others = Vec::new();
+    for subject in &config.subjects {
+        if let Ok(other) = context.stream_by_subject(subject.clone()).await {
+            others.push(other);
+        }
+    }
+    let other = if others.is_empty() { "(unknown)".to_owned() } else { others.join(", ") };
+    ProvisionError::Overlaps { name: config.name, subjects: config.subjects.join(", "), other }
 }
 
 fn refuse<'a>(
@@ -221,25 +283,34 @@ fn refuse<'a>(
     if differences.is_empty() { Ok(()) } else { Err(ProvisionError::Differs(differences)) }
 }
 
-fn is_missing(error: &GetStreamError) -> bool {
-    matches!(error.kind(), GetStreamErrorKind::JetStream(error)
-        if error.error_code() == ErrorCode::STREAM_NOT_FOUND)
-}
-
-fn failed(name: &str, error: &dyn std::error::Error) -> ProvisionError {
-    let mut problem = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !problem.contains(&cause_text) {
-            problem = format!("{problem}: {cause_text}");
+fn failed(client: &Client, name: &str, refusal: Refusal) -> ProvisionError {
+    let off = |problem, cause| ProvisionError::NoJetStream { problem, cause };
+    let of = |cause, problem| ProvisionError::Failed { name: name.to_owned(), problem, cause };
+    match refusal {
+        Refusal::Nobody => {
+            let server = client.server_info();
+            let may_come = server.cluster.is_some() || server.jetstream;
+            // Another node of the cluster may have it, and not be up yet.
+            let cause = if may_come { Cause::Transient } else { Cause::Refused };
+            let problem = if may_come {
+                "nobody serves JetStream in this NATS cluster: peerd needs nodes with JetStream (-js, \
+                 or a jetstream block)"
+            } else {
+                "JetStream is not enabled on this nats-server: start it with -js, or with a jetstream \
+                 block in its configuration"
+            };
+            off(problem, cause)
         }
-        source = cause.source();
+        Refusal::Off(true) => off(
+            "JetStream is not enabled for the account of this NATS user: enable it there (jetstream: \
+             enabled)",
+            Cause::Refused,
+        ),
+        Refusal::Off(false) => off("JetStream is not enabled on this nats-server", Cause::Refused),
+        Refusal::Missing => of(Cause::Transient, "is not there any more".to_owned()),
+        Refusal::Overlap => of(Cause::Configuration, "its subjects overlap others".to_owned()),
+        Refusal::Other(cause, problem) => of(cause, problem),
     }
-    if problem.contains("no responders") || problem.contains("jetstream not enabled") {
-        return ProvisionError::NoJetStream;
-    }
-    ProvisionError::Failed { name: name.to_owned(), problem }
 }
 
 /// What of the configuration differs, a line each.
@@ -299,7 +370,21 @@ async fn write_sentinels(client: &Client, subjects: &Subjects) -> Result<(), Pro
             headers.insert("Nats-Expected-Last-Subject-Sequence", "0");
             let written = client.request_with_headers(subject.clone(), headers, Bytes::new()).await;
             // An answer is enough: a refusal says that the sentinel is there.
-            written.map(drop).map_err(|error| failed(&subject, &error))
+            written.map(drop).map_err(|error| {
+                let stream = format!("of {subject}");
+                match judge::of_request(&error) {
+                    // JetStream has just answered, so it is this stream that nobody leads.
+                    Refusal::Nobody => ProvisionError::Failed {
+                        name: stream,
+                        problem: "nobody takes messages for it: it has no leader".to_owned(),
+                        cause: Cause::Transient,
+                    },
+                    refusal @ (Refusal::Off(_)
+                    | Refusal::Missing
+                    | Refusal::Overlap
+                    | Refusal::Other(..)) => failed(client, &stream, refusal),
+                }
+            })
         })
         .buffered(CONCURRENT)
         .try_collect::<Vec<()>>()

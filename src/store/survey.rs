@@ -226,6 +226,32 @@ pub async fn accounts(
     })
 }
 
+/// Whether anything is stored about a user: that it logged in, or has a conversation.
+pub async fn is_known(
+    client: &Client,
+    names: &StreamNames,
+    subjects: &Subjects,
+    user: &UserId,
+    deadline: Instant,
+) -> Result<bool, ReadError> {
+    let token = Token::of(user);
+    let partition = subjects.partition(&token);
+    let entries = format!("{}{token}.>", subjects.state_prefix(partition));
+    let messages = subjects.log_to(partition, &token);
+    for (stream, subject) in
+        [(StreamId::State(partition), entries), (StreamId::Log(partition), messages)]
+    {
+        let (stream, request) = (names.of(stream), Request::next(subject, Start::Seq(1), 1));
+        let asked = direct_get::collect(client, &stream, &request);
+        let answer = timeout_at(deadline, asked).await;
+        let answer = answer.unwrap_or_else(|_| Err(Failed::Other(TIMED_OUT.to_owned())));
+        if !answer?.batch.records.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -91,6 +91,10 @@ pub struct Member {
     pub leaving: bool,
     /// Renewals so far.
     pub beat: u64,
+    /// How long it is taken to be alive without a renewal, in milliseconds; not said by the first
+    /// releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
 }
 
 /// A partition's entry. It does not expire: its holder is alive as long as the member's entry is.

@@ -173,3 +173,68 @@ async fn watch_prints_what_a_user_is_told() {
     .await;
     assert!(found.is_ok(), "watch printed nothing of a message");
 }
+
+#[tokio::test]
+async fn options_stand_before_and_after_the_command() {
+    let world = World::start().await;
+    let url = world.nats.url();
+    for arguments in [
+        ["--server", &url, "call", "alice", "login"],
+        ["call", "--server", &url, "alice", "login"],
+        ["call", "alice", "login", "--server", &url],
+    ] {
+        let run = run_cli(&arguments).await;
+        assert_eq!(run.code, Some(0), "{arguments:?}: {run:?}");
+    }
+    let run = run_cli(&["--config", "no-such-file.toml", "status"]).await;
+    assert_eq!(run.code, Some(WRONG_CONFIGURATION), "{run:?}");
+    assert!(run.stderr.contains("no-such-file.toml"), "{}", run.stderr);
+    let run = run_cli(&["--server", "http://x", "status"]).await;
+    assert_eq!(run.code, Some(WRONG_CONFIGURATION), "{run:?}");
+    let run = run_cli(&["--credentials", "no-such.creds", "--server", &url, "status"]).await;
+    assert_eq!(run.code, Some(WRONG_CONFIGURATION), "{run:?}");
+    assert!(run.stderr.contains("no-such.creds"), "{}", run.stderr);
+}
+
+#[tokio::test]
+async fn the_help_names_every_method_and_wraps_once() {
+    let run = run_cli(&["call", "--help"]).await;
+    for method in ["login", "send_peer_message", "check_user_is_in_blacklist"] {
+        assert!(run.stdout.contains(method), "{}", run.stdout);
+    }
+    for command in ["verify", "status", "audit", "bench"] {
+        for (columns, most) in [("80", 80), ("100", 100)] {
+            let run = run_cli_env(&[command, "--help"], &[("COLUMNS", columns)]).await;
+            let lines: Vec<&str> = run.stdout.lines().collect();
+            for pair in lines.windows(2) {
+                assert!(pair[0].chars().count() <= most, "{command} {columns}: {}", pair[0]);
+                // A line that has room for the next word was broken before it was wrapped.
+                let next = pair[1].split(' ').next().unwrap_or_default();
+                let has_room = pair[0].len() + 1 + next.len() <= most;
+                let is_prose = |line: &str| line.starts_with(|it: char| it.is_ascii_alphanumeric());
+                let both = is_prose(pair[0]) && is_prose(pair[1]);
+                assert!(!(both && has_room), "{command} {columns}:\n{}\n{}", pair[0], pair[1]);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn audit_says_who_never_existed_and_counts_in_words() {
+    let world = World::start().await;
+    let url = world.nats.url();
+    world.login(&["alice"]).await;
+    let audit = async |user: &str| run_cli(&["--server", &url, "audit", user]).await;
+    let run = audit("nobody").await;
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert_eq!(run.stdout, "nobody: there is no such user: no login, no conversation\n");
+    let run = audit("alice").await;
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let expected = "1 user, 0 conversations, 0 messages: 0 differences\n";
+    assert_eq!(run.stdout, expected);
+    // Has a conversation, though no login.
+    world.send("alice", "bob", "hi").await;
+    let run = audit("bob").await;
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(run.stdout.starts_with("1 user, 1 conversation, 1 message"), "{}", run.stdout);
+}

@@ -23,6 +23,7 @@ pub(crate) struct Nats {
     port: u16,
     config: Option<PathBuf>,
     envs: Vec<(String, String)>,
+    has_jetstream: bool,
     dir: TempDir,
 }
 
@@ -30,6 +31,11 @@ impl Nats {
     /// Starts a server without authentication.
     pub(crate) async fn start() -> Self {
         Self::launch(None, &[], None).await
+    }
+
+    /// Starts a server that has no `JetStream`.
+    pub(crate) async fn start_without_jetstream() -> Self {
+        Self::launch_with(None, &[], None, false).await
     }
 
     /// Starts a server that syncs its disk before it acknowledges.
@@ -50,11 +56,20 @@ impl Nats {
     }
 
     async fn launch(config: Option<PathBuf>, envs: &[(&str, &str)], port: Option<u16>) -> Self {
+        Self::launch_with(config, envs, port, true).await
+    }
+
+    async fn launch_with(
+        config: Option<PathBuf>,
+        envs: &[(&str, &str)],
+        port: Option<u16>,
+        has_jetstream: bool,
+    ) -> Self {
         let dir = tempfile::Builder::new().prefix("peerd-nats-").tempdir().unwrap();
         let envs: Vec<_> =
             envs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let child = spawn(dir.path(), config.as_deref(), &envs, port);
-        let mut nats = Self { child, port: 0, config, envs, dir };
+        let child = spawn(dir.path(), config.as_deref(), &envs, port, has_jetstream);
+        let mut nats = Self { child, port: 0, config, envs, has_jetstream, dir };
         nats.port = nats.wait_for_port().await;
         nats
     }
@@ -99,7 +114,7 @@ impl Nats {
     pub(crate) async fn restart(&mut self) {
         self.kill9();
         let (dir, config) = (self.dir.path(), self.config.as_deref());
-        self.child = spawn(dir, config, &self.envs, Some(self.port));
+        self.child = spawn(dir, config, &self.envs, Some(self.port), self.has_jetstream);
         let port = self.wait_for_port().await;
         assert_eq!(port, self.port, "nats-server came back on another port");
     }
@@ -171,7 +186,13 @@ fn log_path(dir: &Path) -> PathBuf {
     dir.join("nats-server.log")
 }
 
-fn spawn(dir: &Path, config: Option<&Path>, envs: &[(String, String)], port: Option<u16>) -> Child {
+fn spawn(
+    dir: &Path,
+    config: Option<&Path>,
+    envs: &[(String, String)],
+    port: Option<u16>,
+    has_jetstream: bool,
+) -> Child {
     let ports_dir = dir.join("ports");
     fs::create_dir_all(&ports_dir).unwrap();
     let log = OpenOptions::new().create(true).append(true).open(log_path(dir)).unwrap();
@@ -184,7 +205,7 @@ fn spawn(dir: &Path, config: Option<&Path>, envs: &[(String, String)], port: Opt
         .arg(port.map_or_else(|| "-1".to_owned(), |port| port.to_string()))
         .arg("--ports_file_dir")
         .arg(&ports_dir)
-        .arg("-js")
+        .args(has_jetstream.then_some("-js"))
         .arg("-sd")
         .arg(dir.join("store"))
         .envs(envs.iter().map(|(name, value)| (name, value)))

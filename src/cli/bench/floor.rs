@@ -20,9 +20,9 @@ use tokio::sync::Semaphore;
 
 use super::load::RECEIVED;
 use super::sizes::{EventSize, Sizes};
-use crate::cli::{EXIT_FAILURE, EXIT_UNAVAILABLE, complain, print};
+use crate::cli::connection::Connected;
+use crate::cli::{EXIT_FAILURE, complain, print};
 use crate::domain::id::Partition;
-use crate::runtime::connect::connect_once;
 use crate::runtime::daemon::Settings;
 use crate::store::StreamId;
 use crate::store::jetstream::StreamNames;
@@ -81,7 +81,7 @@ pub(super) struct Floor {
 impl Floor {
     /// Starts it, with streams as `subjects` has them.
     pub(super) async fn start(
-        config: Option<&std::path::Path>,
+        source: &[std::ffi::OsString],
         subjects: &Subjects,
         sizes: &Sizes,
     ) -> Result<Self, String> {
@@ -93,9 +93,7 @@ impl Floor {
         for event in &sizes.events {
             command.args(["--event", &event_argument(event)]);
         }
-        if let Some(config) = config {
-            command.arg("--config").arg(config);
-        }
+        command.args(source);
         // Ctrl-C is the load's; the floor ends with its input.
         command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().map_err(|error| failed(&error))?;
@@ -143,11 +141,11 @@ struct Ack {
 }
 
 pub(in crate::cli) async fn serve(settings: Settings, arguments: Arguments) -> ExitCode {
-    let connect = async |name| connect_once(&settings.nats, name).await;
+    let connect = async |name| Connected::new(&settings, name).await;
     // Two connections, as peerd has them and for the same reason.
     let (store, bus) = match (connect("floor store").await, connect("floor bus").await) {
-        (Ok(store), Ok(bus)) => (store, bus),
-        (Err(error), _) | (_, Err(error)) => return complain(EXIT_UNAVAILABLE, &error),
+        (Ok(store), Ok(bus)) => (store.client(), bus.client()),
+        (Err(no_use), _) | (_, Err(no_use)) => return no_use.complain(),
     };
     let partitions = settings.partitions;
     let subjects = Subjects::new(&arguments.prefix, partitions);

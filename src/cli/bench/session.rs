@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::ffi::OsString;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -25,8 +25,8 @@ use super::tally::RATE_LIMITED;
 use super::users::{self, Pair};
 use super::{Arguments, Problem, build_warnings, sizes, too_few};
 use crate::bus::discovery;
+use crate::cli::connection::Connected;
 use crate::cli::{EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_UNAVAILABLE};
-use crate::runtime::connect::connect_once;
 use crate::runtime::daemon::Settings;
 use crate::store::jetstream::StreamNames;
 use crate::store::survey;
@@ -65,20 +65,20 @@ impl Session {
     /// Connects, logs the users in and has each pair send its first message.
     pub(super) async fn begin(
         settings: Settings,
-        config: Option<PathBuf>,
+        source: Vec<OsString>,
         arguments: Arguments,
     ) -> Result<Self, Problem> {
-        let connect = async |name: &str| {
-            let connected = connect_once(&settings.nats, name).await;
-            connected.map_err(|error| Problem::new(EXIT_UNAVAILABLE, error))
-        };
-        let client = connect("peerd bench").await?;
+        let connect = async |name: &str| Connected::new(&settings, name).await;
+        let connected = connect("peerd bench").await?;
+        let client = connected.client();
         let mut calls = Vec::new();
         for _ in 0..arguments.connections {
-            calls.push(connect("peerd bench calls").await?);
+            calls.push(connect("peerd bench calls").await?.client());
         }
-        let connections = Connections { calls, events: connect("peerd bench events").await? };
-        let Deployment { partitions, processes, builds } = deployment(&client, &settings).await?;
+        let events = connect("peerd bench events").await?.client();
+        let connections = Connections { calls, events };
+        let deployment = connected.allowed(deployment(&client, &settings)).await??;
+        let Deployment { partitions, processes, builds } = deployment;
         let subjects = Subjects::new(&settings.subject_prefix, partitions);
         let wrong = |error: &dyn std::fmt::Display| Problem::new(EXIT_CONFIGURATION, error);
         let pairs = users::pairs(&arguments.users, arguments.pairs, arguments.receivers());
@@ -125,7 +125,9 @@ impl Session {
             session.warn(warning);
         }
         let prepared = tokio::select! {
-            prepared = session.prepare(config) => prepared,
+            prepared = connected.allowed(session.prepare(source)) => {
+                prepared.map_err(Problem::from).flatten()
+            }
             () = interrupted.cancelled() => Err(interruption()),
         };
         match prepared {
@@ -145,7 +147,7 @@ impl Session {
         self.warnings.push(warning);
     }
 
-    async fn prepare(&mut self, config: Option<PathBuf>) -> Result<(), Problem> {
+    async fn prepare(&mut self, source: Vec<OsString>) -> Result<(), Problem> {
         let failed = |text: String| Problem::new(EXIT_FAILURE, text);
         let steps = count(self.pairs.len() + self.arguments.receivers() + self.pairs.len());
         self.bar.set_length(steps);
@@ -170,7 +172,7 @@ impl Session {
         let learned = sizes::learn(client, &self.subjects, &self.pairs[0], peerd).await;
         self.messages += 1;
         let learned = learned.map_err(failed)?;
-        let started = Floor::start(config.as_deref(), &self.subjects, &learned).await;
+        let started = Floor::start(&source, &self.subjects, &learned).await;
         let floor = started.map_err(failed)?;
         let target = Arc::new(self.floor_target(&floor)?);
         self.floor = Some((floor, target));

@@ -1,0 +1,223 @@
+//! What a failed connection asks for, and a sentence that says so: whichever code made the
+//! connection, its errors come down to a refusal by the server, a failure of TLS, or the network.
+
+use std::error::Error;
+
+use async_nats::rustls::{self, AlertDescription, CertificateError};
+use async_nats::{ConnectErrorKind, ServerError};
+
+use crate::link::Cause;
+
+/// Judges a failure of async-nats.
+pub(super) fn judge(error: &async_nats::ConnectError) -> (Cause, String) {
+    let text = chain(error);
+    if let Some(judged) = find(error, |it| it.downcast_ref().map(judge_tls)) {
+        return judged;
+    }
+    let refusal = |it: &(dyn Error + 'static)| match it.downcast_ref() {
+        Some(ServerError::Other(text)) => Some(judge_refusal(text)),
+        Some(ServerError::AuthorizationViolation) => Some(judge_refusal("authorization violation")),
+        Some(ServerError::SlowConsumer(_)) | None => None,
+    };
+    if let Some(judged) = find(error, refusal) {
+        return judged;
+    }
+    match error.kind() {
+        ConnectErrorKind::ServerParse => (Cause::Configuration, format!("nats.servers: {text}")),
+        ConnectErrorKind::Authentication => {
+            (Cause::Configuration, format!("nats.credentials_file: its key does not sign: {text}"))
+        }
+        ConnectErrorKind::AuthorizationViolation => judge_refusal("authorization violation"),
+        // What is left of TLS here is what it is set up from: files, and the names of servers.
+        ConnectErrorKind::Tls => (Cause::Configuration, text),
+        ConnectErrorKind::Dns => {
+            (Cause::Transient, format!("the name of a server cannot be resolved: {text}"))
+        }
+        ConnectErrorKind::TimedOut | ConnectErrorKind::Io | ConnectErrorKind::MaxReconnects => {
+            (Cause::Transient, text)
+        }
+    }
+}
+
+/// Judges an error message by which the server ended a connection that it was just made.
+pub(super) fn judge_refusal(text: &str) -> (Cause, String) {
+    let lower = text.to_lowercase();
+    let refusals = ["authorization violation", "expired", "revoked"];
+    if refusals.iter().any(|words| lower.contains(words)) {
+        let remedy = "check nats.user and nats.password, or nats.credentials_file";
+        return (Cause::Refused, format!("the server refuses the NATS user ({text}): {remedy}"));
+    }
+    if lower.contains("secure connection") {
+        let remedy = "write tls:// in nats.servers, or set nats.tls_required";
+        return (Cause::Refused, format!("the server takes TLS only ({text}): {remedy}"));
+    }
+    // Too many connections, a check of the user that took too long, a server that shuts down.
+    (Cause::Transient, format!("the server refuses the connection: {text}"))
+}
+
+/// Judges a failure of TLS.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "an enum of many, of which the rest is explained by its own text"
+)]
+pub(super) fn judge_tls(error: &rustls::Error) -> (Cause, String) {
+    match error {
+        rustls::Error::InvalidCertificate(problem) => judge_certificate(problem),
+        rustls::Error::AlertReceived(alert) => {
+            let problem = match alert {
+                AlertDescription::CertificateRequired => "wants a certificate of the client",
+                AlertDescription::CertificateExpired => {
+                    "says that the client's certificate expired"
+                }
+                AlertDescription::UnknownCA => {
+                    "does not know the authority that signed the client's certificate"
+                }
+                AlertDescription::BadCertificate | AlertDescription::CertificateUnknown => {
+                    "refuses the client's certificate, or wants one"
+                }
+                _ => return (Cause::Refused, format!("TLS failed: {error}")),
+            };
+            let remedy = "check nats.tls_certificate_file and nats.tls_key_file";
+            (Cause::Refused, format!("the server {problem} (TLS alert {alert:?}): {remedy}"))
+        }
+        rustls::Error::InvalidMessage(_) => {
+            let remedy = "turn TLS on in the server, or leave tls:// and nats.tls_required out";
+            (Cause::Refused, format!("the server does not speak TLS ({error}): {remedy}"))
+        }
+        _ => (Cause::Refused, format!("TLS failed: {error}")),
+    }
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "an enum of many, of which the rest is explained by its own text"
+)]
+fn judge_certificate(problem: &CertificateError) -> (Cause, String) {
+    let refused = |text: String| (Cause::Refused, text);
+    match problem {
+        CertificateError::UnknownIssuer => refused(
+            "the server's certificate is not signed by an authority that is trusted here: set \
+             nats.tls_ca_file to the certificate of the authority that signed it"
+                .to_owned(),
+        ),
+        CertificateError::NotValidForName => refused(
+            "the server's certificate is not for the name in nats.servers: write a name there that \
+             it is for, or give the server a certificate with that name among its subjectAltNames"
+                .to_owned(),
+        ),
+        CertificateError::NotValidForNameContext { expected, presented } => {
+            let presented = if presented.is_empty() { "none".into() } else { presented.join(", ") };
+            let expected = expected.to_str();
+            refused(format!(
+                "the server's certificate is not for the name {expected:?} but for: {presented}; \
+                 write one of these in nats.servers, or give the server a certificate with {expected} \
+                 among its subjectAltNames"
+            ))
+        }
+        // A certificate that is renewed by itself, or a clock that is not set yet, needs no person.
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => (
+            Cause::Transient,
+            format!(
+                "the server's certificate has expired ({problem}): renew it, or set the clock of \
+                 this machine"
+            ),
+        ),
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => (
+            Cause::Transient,
+            format!("the server's certificate is not valid yet ({problem}): is the clock right?"),
+        ),
+        CertificateError::Revoked => refused("the server's certificate was revoked".to_owned()),
+        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+            refused(
+                "the server shows the certificate of an authority as its own (CaUsedAsEndEntity), as \
+                 `openssl req -x509` makes one by default; TLS refuses that: give the server a \
+                 certificate with basicConstraints CA:FALSE that an authority signed, and set \
+                 nats.tls_ca_file to that authority's certificate"
+                    .to_owned(),
+            )
+        }
+        _ => refused(format!("the server's certificate is refused: {problem}")),
+    }
+}
+
+/// The first of an error, its sources and what these wrap that `what` takes.
+fn find<T>(
+    error: &(dyn Error + 'static),
+    what: impl Fn(&(dyn Error + 'static)) -> Option<T>,
+) -> Option<T> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = what(error) {
+            return Some(found);
+        }
+        // An io::Error names the source of what it wraps as its own, and so skips that.
+        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = match wrapped {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+/// An error with all its sources, each once.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        source = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use async_nats::ConnectError;
+
+    use super::*;
+
+    fn io_error(error: impl Into<Box<dyn Error + Send + Sync>>) -> (Cause, String) {
+        judge(&ConnectError::with_source(ConnectErrorKind::Io, io::Error::other(error)))
+    }
+
+    #[test]
+    fn certificates_are_explained() {
+        let of = |problem| io_error(rustls::Error::InvalidCertificate(problem));
+        let (cause, text) = of(CertificateError::UnknownIssuer);
+        assert!(cause == Cause::Refused && text.contains("nats.tls_ca_file"), "{text}");
+        let other = rustls::OtherError(std::sync::Arc::new(io::Error::other("CaUsedAsEndEntity")));
+        let (cause, text) = of(CertificateError::Other(other));
+        assert!(cause == Cause::Refused && text.contains("basicConstraints CA:FALSE"), "{text}");
+        let (cause, text) = of(CertificateError::NotValidForName);
+        assert!(cause == Cause::Refused && text.contains("subjectAltName"), "{text}");
+        let (cause, text) = of(CertificateError::Expired);
+        assert!(cause == Cause::Transient && text.contains("expired"), "{text}");
+        let alert = rustls::Error::AlertReceived(AlertDescription::CertificateRequired);
+        let (cause, text) = io_error(alert);
+        assert!(cause == Cause::Refused && text.contains("nats.tls_certificate_file"), "{text}");
+    }
+
+    #[test]
+    fn refusals_are_told_from_what_passes() {
+        let of = |text: &str| io_error(ServerError::Other(text.to_owned())).0;
+        assert_eq!(of("User Authentication Expired"), Cause::Refused);
+        assert_eq!(of("Authentication Timeout"), Cause::Transient);
+        assert_eq!(of("maximum connections exceeded"), Cause::Transient);
+        let violation = ConnectError::with_source(
+            ConnectErrorKind::AuthorizationViolation,
+            ServerError::AuthorizationViolation,
+        );
+        let (cause, text) = judge(&violation);
+        assert!(cause == Cause::Refused && text.contains("nats.password"), "{text}");
+        assert_eq!(judge(&ConnectError::new(ConnectErrorKind::Dns)).0, Cause::Transient);
+        assert_eq!(judge(&ConnectError::new(ConnectErrorKind::TimedOut)).0, Cause::Transient);
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        assert_eq!(judge(&ConnectError::from(refused)).0, Cause::Transient);
+    }
+}

@@ -1,0 +1,134 @@
+//! What the log says of a connection.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use async_nats::{ClientError, Event, ServerError};
+use tokio::time::Instant;
+
+use super::judge::judge_refusal;
+use crate::link::{Cause, Violation};
+use crate::runtime::permissions::Permissions;
+
+/// How often the log says that messages were dropped.
+const DROPPED_EACH: Duration = Duration::from_secs(1);
+/// How often the log names one missing permission.
+const REFUSED_EACH: Duration = Duration::from_secs(600);
+/// How often the log says that there is still no connection.
+const WAITING_EACH: Duration = Duration::from_secs(10);
+/// Kinds of refusals that are distinguished.
+const REFUSALS_MAX: usize = 64;
+
+/// Logs the events of a connection.
+pub(super) struct Log {
+    connection: String,
+    permissions: Permissions,
+    reported: Mutex<Reported>,
+}
+
+#[derive(Default)]
+struct Reported {
+    /// Messages that async-nats dropped since the last line, and when that was.
+    dropped: (u64, Option<Instant>),
+    /// When each kind of refusal was logged.
+    refusals: HashMap<String, Instant>,
+    /// When the log last said that there is no connection, and why.
+    waiting: Option<(Instant, String)>,
+}
+
+impl Log {
+    pub(super) fn new(connection: &str, permissions: Permissions) -> Self {
+        Self { connection: connection.to_owned(), permissions, reported: Mutex::default() }
+    }
+
+    pub(super) fn note(&self, event: &Event) {
+        let connection = &self.connection;
+        match event {
+            Event::Connected => {
+                self.reported().waiting = None;
+                tracing::info!(connection, "connected to NATS");
+            }
+            Event::Disconnected => tracing::warn!(connection, "disconnected from NATS"),
+            Event::Closed => tracing::info!(connection, "connection to NATS closed"),
+            Event::ServerError(error) => self.note_refused(error),
+            Event::SlowConsumer(_) => self.note_dropped(),
+            Event::ClientError(ClientError::Other(problem)) => self.note_waiting(problem),
+            Event::LameDuckMode | Event::Draining | Event::ClientError(_) => {
+                tracing::info!(connection, %event, "connection to NATS");
+            }
+        }
+    }
+
+    /// A violation is one line for each permission that is missing, whatever the number of subjects
+    /// that it is met on.
+    fn note_refused(&self, error: &ServerError) {
+        let connection = &self.connection;
+        let text = error.to_string();
+        let violation = match error {
+            ServerError::Other(text) => Violation::parse(text),
+            ServerError::AuthorizationViolation | ServerError::SlowConsumer(_) => None,
+        };
+        if violation.as_ref().is_some_and(Permissions::is_harmless) {
+            return;
+        }
+        let kind = violation.as_ref().map_or_else(|| text.clone(), |it| self.permissions.kind(it));
+        if !self.reported().is_due(kind) {
+            return;
+        }
+        if let Some(violation) = violation {
+            let remedy = self.permissions.remedy(&violation);
+            tracing::error!(connection, %violation, remedy, "NATS forbids something");
+        } else {
+            tracing::error!(connection, error = text, "NATS refused something");
+        }
+    }
+
+    fn note_waiting(&self, problem: &str) {
+        let mut reported = self.reported();
+        let is_due = reported.waiting.as_ref().is_none_or(|(at, before)| {
+            at.elapsed() >= WAITING_EACH || (before != problem && at.elapsed() >= DROPPED_EACH)
+        });
+        if is_due {
+            reported.waiting = Some((Instant::now(), problem.to_owned()));
+            let connection = &self.connection;
+            if judge_refusal(problem).0 == Cause::Refused {
+                tracing::error!(connection, problem, "NATS refuses the connection");
+            } else {
+                tracing::warn!(connection, problem, "no connection to NATS yet");
+            }
+        }
+    }
+
+    /// Each is an event, and there may be very many.
+    fn note_dropped(&self) {
+        let mut reported = self.reported();
+        let (count, at) = &mut reported.dropped;
+        *count += 1;
+        if at.is_none_or(|at| at.elapsed() >= DROPPED_EACH) {
+            let (connection, count) = (&self.connection, std::mem::take(count));
+            *at = Some(Instant::now());
+            // There may have been more: async-nats does not tell of each.
+            tracing::error!(connection, count, "messages came faster than they could be refused");
+        }
+    }
+
+    fn reported(&self) -> std::sync::MutexGuard<'_, Reported> {
+        self.reported.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reported {
+    /// Whether it is time to log a kind of refusal.
+    fn is_due(&mut self, kind: String) -> bool {
+        if self.refusals.get(&kind).is_some_and(|at| at.elapsed() < REFUSED_EACH) {
+            return false;
+        }
+        self.refusals.retain(|_, at| at.elapsed() < REFUSED_EACH);
+        if self.refusals.len() >= REFUSALS_MAX {
+            return false;
+        }
+        self.refusals.insert(kind, Instant::now());
+        true
+    }
+}

@@ -1,0 +1,65 @@
+//! Trying again at the start, as long as that may help.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::link::Cause;
+
+/// First wait between two tries; each is twice as long as the one before.
+const PAUSE_MIN: Duration = Duration::from_millis(200);
+/// Longest wait between two tries.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// How long the server is asked again that refused: it may be about to be told of this user, of its
+/// account, or of a certificate.
+const REFUSED: Duration = Duration::from_secs(5);
+/// How often the log repeats what is waited for.
+const SAID_EACH: Duration = Duration::from_secs(10);
+/// The same for something else than before, where the problems change by turns.
+const SAID_EACH_OTHER: Duration = Duration::from_secs(2);
+
+/// How long to try.
+#[derive(Debug)]
+pub(super) struct Patience {
+    deadline: Instant,
+    began: Instant,
+    pause: Duration,
+    refused: Option<Instant>,
+    said: Option<(Instant, String)>,
+}
+
+impl Patience {
+    /// Tries until `timeout` is over; at least once.
+    pub(super) fn new(timeout: Duration) -> Self {
+        let began = Instant::now();
+        Self { deadline: began + timeout, began, pause: PAUSE_MIN, refused: None, said: None }
+    }
+
+    /// Waits until the next try after one that failed; false when there is none.
+    pub(super) async fn wait(&mut self, what: &str, cause: Cause, problem: &str) -> bool {
+        let gives_up = match cause {
+            Cause::Configuration => true,
+            Cause::Refused => self.refused.get_or_insert_with(Instant::now).elapsed() >= REFUSED,
+            Cause::Transient => false,
+        };
+        if gives_up || Instant::now() + self.pause >= self.deadline {
+            return false;
+        }
+        self.say(what, problem);
+        sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(PAUSE_MAX);
+        true
+    }
+
+    /// Says what is waited for: once, and then every some seconds.
+    fn say(&mut self, what: &str, problem: &str) {
+        let is_due = self.said.as_ref().is_none_or(|(at, before)| {
+            at.elapsed() >= if before == problem { SAID_EACH } else { SAID_EACH_OTHER }
+        });
+        if is_due {
+            self.said = Some((Instant::now(), problem.to_owned()));
+            let waited_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            tracing::warn!(waited_ms, problem, "waiting for {what}");
+        }
+    }
+}

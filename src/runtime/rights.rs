@@ -1,0 +1,104 @@
+//! What the NATS user of peerd may do, as the server says when it is asked: so that a permission that
+//! is missing is known at the start, and not when it is first needed.
+
+use std::time::Duration;
+
+use async_nats::client::Request;
+use serde::Deserialize;
+use tokio::time::timeout;
+
+use super::permissions::{Permissions, USER_INFO};
+use crate::link::{Connection, Operation, Violation};
+
+/// How long the server has to answer.
+const ANSWER: Duration = Duration::from_secs(2);
+
+#[derive(Debug, Deserialize)]
+struct Answer {
+    data: Option<User>,
+}
+
+#[derive(Debug, Deserialize)]
+struct User {
+    permissions: Option<Rights>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Rights {
+    publish: Option<Subjects>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Subjects {
+    allow: Vec<String>,
+    deny: Vec<String>,
+}
+
+/// What peerd will have to publish and may not; nothing, where the server does not say.
+pub(super) async fn missing(connection: &Connection, permissions: &Permissions) -> Vec<Violation> {
+    let request = Request::new().timeout(Some(ANSWER));
+    let asked = connection.client.send_request(USER_INFO, request);
+    let answer = tokio::select! {
+        _ = connection.link.forbidden(|violation| violation.subject == USER_INFO) => return vec![],
+        answer = timeout(ANSWER, asked) => answer,
+    };
+    let Ok(Ok(answer)) = answer else { return vec![] };
+    let user = serde_json::from_slice::<Answer>(&answer.payload).ok().and_then(|it| it.data);
+    let Some(rights) = user.and_then(|user| user.permissions) else { return vec![] };
+    rights.missing(permissions.published())
+}
+
+impl Rights {
+    fn missing(&self, subjects: Vec<String>) -> Vec<Violation> {
+        let Some(publish) = &self.publish else { return vec![] };
+        let forbidden = subjects.into_iter().filter(|subject| !publish.covers(subject));
+        forbidden.map(|subject| Violation { operation: Operation::Publish, subject }).collect()
+    }
+}
+
+impl Subjects {
+    fn covers(&self, subject: &str) -> bool {
+        let is_any = |patterns: &[String]| patterns.iter().any(|it| matches(it, subject));
+        (self.allow.is_empty() || is_any(&self.allow)) && !is_any(&self.deny)
+    }
+}
+
+/// Whether a pattern with wildcards matches a subject without.
+fn matches(pattern: &str, subject: &str) -> bool {
+    let (mut patterns, mut tokens) = (pattern.split('.'), subject.split('.'));
+    loop {
+        match (patterns.next(), tokens.next()) {
+            (Some(">"), Some(_)) | (None, None) => return true,
+            (Some(pattern), Some(token)) if pattern == "*" || pattern == token => {}
+            _ => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_permission_that_is_missing_is_found() {
+        let body = br#"{"server":{},"data":{"user":"p","account":"A","permissions":{
+            "publish":{"allow":["peer.event.>","peer.log.*.*.*","$JS.API.>"],
+                       "deny":["$JS.API.STREAM.DELETE.*"]},
+            "subscribe":{"allow":["_INBOX.>"]},"responses":{"max":1}}}}"#;
+        let answer: Answer = serde_json::from_slice(body).expect("readable");
+        let rights = answer.data.and_then(|data| data.permissions).expect("permissions");
+        let missing = rights.missing(Permissions::new("peer", "_INBOX").published());
+        let missing: Vec<&str> = missing.iter().map(|it| it.subject.as_str()).collect();
+        let expected = ["peer.push.a", "peer.part.0.a.b", "peer.state.0.a.account"];
+        assert_eq!(missing[..3], expected, "{missing:?}");
+        assert!(!missing.contains(&"peer.event.a.b"), "{missing:?}");
+    }
+
+    #[test]
+    fn who_has_no_permissions_set_may_do_everything() {
+        assert!(Rights::default().missing(vec!["a.b".into()]).is_empty());
+        let deny = Subjects { allow: vec![], deny: vec!["a.>".into()] };
+        assert!(deny.covers("b") && !deny.covers("a.b") && deny.covers("a"));
+    }
+}
