@@ -64,6 +64,8 @@ pub(super) enum Failed {
     TooMany,
     /// Nobody serves the stream at the moment.
     NoResponders,
+    /// No answer in time.
+    TimedOut,
     /// Every replica that answered was behind.
     Behind,
     /// No answer, or one that makes no sense.
@@ -76,6 +78,7 @@ impl From<Failed> for ReadError {
             Failed::TooMany => "too many subjects".to_owned(),
             Failed::Behind => "the replicas are behind".to_owned(),
             Failed::NoResponders => "no responders".to_owned(),
+            Failed::TimedOut => "timed out".to_owned(),
             Failed::Other(text) => text,
         })
     }
@@ -91,10 +94,10 @@ pub(super) async fn fetch(
 ) -> Result<Answer, Failed> {
     let answer = link.guard(deadline, collect(client, stream, request)).await;
     answer.unwrap_or_else(|broken| {
-        Err(Failed::Other(match broken {
-            Broken::TimedOut => "timed out".to_owned(),
-            Broken::Disconnected => "disconnected".to_owned(),
-        }))
+        Err(match broken {
+            Broken::TimedOut => Failed::TimedOut,
+            Broken::Disconnected => Failed::Other("disconnected".to_owned()),
+        })
     })
 }
 
@@ -117,7 +120,9 @@ pub(super) async fn collect(
         let headers = answer.headers.unwrap_or_default();
         let status = answer.status.map_or(200, |status: StatusCode| status.as_u16());
         let header = |name| headers.get(name).map(HeaderValue::as_str);
-        match batch::read(status, header).map_err(|missing| other(&missing))? {
+        // Without the server's headers it is somebody else's: who sees the request can reply to it.
+        let Ok(part) = batch::read(status, header) else { continue };
+        match part {
             Part::Record { subject, stream_seq, stored_ms, remaining } => {
                 let payload = answer.payload;
                 batch.remaining = remaining;

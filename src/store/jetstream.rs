@@ -132,16 +132,12 @@ impl JetStream {
         let mut backoff = Backoff::until(deadline);
         loop {
             if self.connection.link.is_up() {
-                match direct_get::fetch(
-                    &self.connection.client,
-                    &self.connection.link,
-                    &name,
-                    request,
-                    deadline,
-                )
-                .await
-                {
+                let until = backoff.try_until();
+                let Connection { client, link } = &self.connection;
+                match direct_get::fetch(client, link, &name, request, until).await {
                     Err(Failed::NoResponders) => {}
+                    // Nobody served the stream when it was asked, perhaps, and somebody only listens.
+                    Err(Failed::TimedOut) if until < deadline => {}
                     result => return result,
                 }
             }
@@ -149,6 +145,18 @@ impl JetStream {
                 return Err(Failed::NoResponders);
             }
         }
+    }
+
+    /// Asks JetStream's API once; `None` where no answer comes before it is to be asked again.
+    async fn ask_api(
+        &self,
+        subject: String,
+        body: Bytes,
+        backoff: &mut Backoff,
+    ) -> Option<async_nats::Message> {
+        let Connection { client, link } = &self.connection;
+        let request = client.request(subject, body);
+        link.guard(backoff.try_until(), request).await.ok()?.ok()
     }
 
     /// Up to `limit` records, as one replica has them.
@@ -254,11 +262,10 @@ impl JetStream {
         let body = Bytes::from(serde_json::json!({ "last_by_subj": filter }).to_string());
         let mut backoff = Backoff::until(deadline);
         loop {
-            let request = self.connection.client.request(subject.clone(), body.clone());
-            if let Ok(Ok(answer)) = self.connection.link.guard(deadline, request).await {
-                let answer: NewestAnswer = serde_json::from_slice(&answer.payload)
-                    .map_err(|_| ReadError("a message that makes no sense".to_owned()))?;
-                match (answer.message, answer.error) {
+            let answer = self.ask_api(subject.clone(), body.clone(), &mut backoff).await;
+            let answer = answer.and_then(|answer| serde_json::from_slice(&answer.payload).ok());
+            if let Some(NewestAnswer { message, error }) = answer {
+                match (message, error) {
                     (Some(message), _) => return Ok(Some(message)),
                     (None, Some(error)) if error.err_code == NO_MESSAGE => return Ok(None),
                     (None, _) => {}
@@ -293,22 +300,18 @@ impl JetStream {
         let mut backoff = Backoff::until(deadline);
         loop {
             let body = serde_json::json!({ "subjects_filter": filter, "offset": subjects.len() });
-            let request = self.connection.client.request(
-                format!("$JS.API.STREAM.INFO.{}", self.names.of(stream)),
-                body.to_string().into(),
-            );
-            let answer = self.connection.link.guard(deadline, request).await;
-            let Ok(Ok(answer)) = answer else {
+            let subject = format!("$JS.API.STREAM.INFO.{}", self.names.of(stream));
+            let answer = self.ask_api(subject, body.to_string().into(), &mut backoff).await;
+            let answer = answer.and_then(|answer| serde_json::from_slice(&answer.payload).ok());
+            let Some(Info { state, total }) = answer else {
                 // No leader at the moment, perhaps.
                 if backoff.wait().await {
                     continue;
                 }
                 return Err(ReadError("no stream info".into()));
             };
-            let info: Info = serde_json::from_slice(&answer.payload)
-                .map_err(|_| ReadError("stream info that makes no sense".into()))?;
-            let page = info.state.map(|state| state.subjects).unwrap_or_default();
-            let done = page.is_empty() || subjects.len() + page.len() >= info.total;
+            let page = state.map(|state| state.subjects).unwrap_or_default();
+            let done = page.is_empty() || subjects.len() + page.len() >= total;
             subjects.extend(page.into_keys());
             if done {
                 return Ok(subjects);
@@ -448,9 +451,8 @@ impl Store for JetStream {
         let subject = format!("$JS.API.STREAM.INFO.{}", self.names.of(stream));
         let mut backoff = Backoff::until(deadline);
         loop {
-            let request = self.connection.client.request(subject.clone(), Bytes::new());
-            let answer = self.connection.link.guard(deadline, request).await;
-            if let Ok(Ok(answer)) = answer
+            let answer = self.ask_api(subject.clone(), Bytes::new(), &mut backoff).await;
+            if let Some(answer) = answer
                 && let Ok(Info { state: State { last_seq } }) =
                     serde_json::from_slice(&answer.payload)
             {

@@ -211,7 +211,7 @@ async fn read(mut acks: Subscriber, waiting: Arc<Waiting>) {
     let mut in_a_row = 0;
     while let Some(ack) = acks.next().await {
         let number = ack.subject.rsplit('.').next().and_then(|number| number.parse().ok());
-        if let Some(number) = number {
+        if let Some(number) = number.filter(|_| is_of_the_server(&ack)) {
             let is_taken = ack.status != Some(StatusCode::NO_RESPONDERS);
             waiting.answer(number, if is_taken { Ok(ack) } else { Err(Unacked::NoResponders) });
         }
@@ -220,6 +220,16 @@ async fn read(mut acks: Subscriber, waiting: Arc<Waiting>) {
             yield_now().await;
         }
     }
+}
+
+/// Whether that is an acknowledgement or a refusal, and not what somebody else replied who sees what
+/// is published.
+fn is_of_the_server(ack: &Message) -> bool {
+    let says = |field: &str| {
+        let bytes = field.as_bytes();
+        ack.payload.windows(bytes.len()).any(|part| part == bytes)
+    };
+    ack.status.is_some() || says("\"seq\":") || says("\"error\":")
 }
 
 /// Tells those who wait when the connection is lost: what they wait for does not come any more.

@@ -1,13 +1,15 @@
 //! Publishing into a stream.
 
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 use async_nats::{HeaderMap, HeaderName, HeaderValue, Subject};
 use bytes::Bytes;
+use futures::stream::{FuturesUnordered, StreamExt as _};
 use serde::Deserialize;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::acks::{Acks, Publish, Unacked};
 use crate::link::Connection;
@@ -23,6 +25,8 @@ const IN_FLIGHT: u32 = 10164;
 const TEMPORARILY_UNAVAILABLE: u32 = 10008;
 const BACKOFF_FIRST: Duration = Duration::from_millis(10);
 const BACKOFF_MAX: Duration = Duration::from_millis(500);
+/// How long the first answer is waited for; the next, twice as long.
+const PATIENCE_FIRST: Duration = Duration::from_secs(1);
 
 /// Publishes over one connection.
 #[derive(Clone, Debug)]
@@ -51,6 +55,7 @@ pub(super) struct ApiError {
 }
 
 /// What was stored.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Ack {
     /// The place of the message, or of the last one of a batch.
     pub(super) seq: u64,
@@ -59,6 +64,7 @@ pub(super) struct Ack {
 }
 
 /// Why one publish was not acknowledged.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refused {
     /// Nothing was stored, and it may be different soon.
     ForNow(&'static str),
@@ -66,15 +72,24 @@ pub(super) enum Refused {
     ForGood(AppendError),
 }
 
-/// Waits that grow, up to a deadline.
+/// Waits that grow, up to a deadline: between tries, and for the answer to each.
 pub(super) struct Backoff {
     next: Duration,
+    patience: Duration,
     deadline: Instant,
 }
 
 impl Backoff {
     pub(super) const fn until(deadline: Instant) -> Self {
-        Self { next: BACKOFF_FIRST, deadline }
+        Self { next: BACKOFF_FIRST, patience: PATIENCE_FIRST, deadline }
+    }
+
+    /// Until when the answer to a try is waited for before it is tried again. That nobody serves a
+    /// subject is not said where somebody listens to it.
+    pub(super) fn try_until(&mut self) -> Instant {
+        let until = self.deadline.min(Instant::now() + self.patience);
+        self.patience *= 2;
+        until
     }
 
     /// Waits a while; false when the deadline comes first.
@@ -148,8 +163,14 @@ impl Publisher {
     ) -> Result<u64, AppendError> {
         let mut backoff = Backoff::until(deadline);
         loop {
-            let once = self.publish_once(subject.clone(), headers(), payload.clone(), deadline);
-            match once.await {
+            let once = || self.publish_once(subject.clone(), headers(), payload.clone(), deadline);
+            let mut first = pin!(once());
+            let published = match timeout_at(backoff.try_until(), &mut first).await {
+                Ok(published) => published,
+                // In a box: it is rare.
+                Err(_) => Box::pin(publish_again(first, once, &mut backoff)).await,
+            };
+            match published {
                 Err(Refused::ForNow(why)) => {
                     if !backoff.wait().await {
                         return Err(AppendError::Unavailable(why.to_owned()));
@@ -159,5 +180,154 @@ impl Publisher {
                 Ok(ack) => return Ok(ack.seq),
             }
         }
+    }
+}
+
+/// Publishes again what was not answered in time: nobody may have been there to store it, which the
+/// server does not say where somebody listens to the subject. Every attempt is waited for, since each
+/// names the place where it is to be stored: at most one is, and only its own answer says so.
+async fn publish_again<F>(
+    first: Pin<&mut F>,
+    once: impl Fn() -> F,
+    backoff: &mut Backoff,
+) -> Result<Ack, Refused>
+where
+    F: Future<Output = Result<Ack, Refused>>,
+{
+    let mut again = FuturesUnordered::new();
+    let mut first = Some(first);
+    let mut refused = None;
+    let mut may_be_stored = false;
+    loop {
+        let until = backoff.try_until();
+        if until < backoff.deadline && !may_be_stored {
+            again.push(once());
+        }
+        loop {
+            let next = async {
+                match &mut first {
+                    Some(waiting) => tokio::select! {
+                        biased;
+                        published = waiting => {
+                            first = None;
+                            Some(published)
+                        }
+                        Some(published) = again.next() => Some(published),
+                    },
+                    None => again.next().await,
+                }
+            };
+            match timeout_at(until, next).await {
+                Ok(Some(Ok(ack))) => return Ok(ack),
+                // That attempt stored nothing.
+                Ok(Some(Err(
+                    it @ (Refused::ForNow(_) | Refused::ForGood(AppendError::Unavailable(_))),
+                ))) => {
+                    refused = Some(it);
+                }
+                // That attempt: perhaps because another one is stored there.
+                Ok(Some(Err(Refused::ForGood(AppendError::Conflict | AppendError::Unknown)))) => {
+                    may_be_stored = true;
+                }
+                Ok(None) => {
+                    let refused = refused.filter(|_| !may_be_stored);
+                    return Err(refused.unwrap_or(Refused::ForGood(AppendError::Unknown)));
+                }
+                Err(_) if until >= backoff.deadline || may_be_stored => {
+                    return Err(Refused::ForGood(AppendError::Unknown));
+                }
+                Err(_) => break,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use tokio::time::sleep;
+
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_secs(5);
+
+    /// What attempts come to that are answered so long after each was made; the first was made a
+    /// second ago.
+    async fn publish(
+        attempts: Vec<(u64, Result<Ack, Refused>)>,
+    ) -> (Result<Ack, Refused>, usize, Duration) {
+        let began = Instant::now();
+        let count = attempts.len();
+        let attempts = Cell::new(attempts.into_iter());
+        let made = Cell::new(0);
+        let once = || {
+            let mut left = attempts.take();
+            let next = left.next();
+            attempts.set(left);
+            made.set(made.get() + 1);
+            async move {
+                match next {
+                    Some((after_ms, answer)) => {
+                        sleep(Duration::from_millis(after_ms)).await;
+                        answer
+                    }
+                    None => std::future::pending().await,
+                }
+            }
+        };
+        let mut backoff = Backoff::until(began + DEADLINE);
+        let mut first = pin!(once());
+        let published = match timeout_at(backoff.try_until(), &mut first).await {
+            Ok(published) => published,
+            Err(_) => publish_again(first, once, &mut backoff).await,
+        };
+        assert!(made.get() <= count + 3);
+        (published, made.get(), began.elapsed())
+    }
+
+    const fn at(seq: u64) -> Ack {
+        Ack { seq, count: 0 }
+    }
+
+    const NEVER_MS: u64 = 1_000_000;
+    const CONFLICT: Refused = Refused::ForGood(AppendError::Conflict);
+    const UNKNOWN: Refused = Refused::ForGood(AppendError::Unknown);
+    const NO_LEADER: Refused = Refused::ForNow("no leader, or busy");
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_took_is_stored_by_the_next_attempt() {
+        let (published, made, took) = publish(vec![(NEVER_MS, Ok(at(1))), (3, Ok(at(7)))]).await;
+        assert_eq!((published, made), (Ok(at(7)), 2));
+        assert!(took < Duration::from_secs(2), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_late_acknowledgement_counts_whatever_the_attempt_after_it_met() {
+        for second in [CONFLICT, NO_LEADER] {
+            let (published, made, _) = publish(vec![(1_400, Ok(at(5))), (200, Err(second))]).await;
+            assert_eq!((published, made), (Ok(at(5)), 2));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_conflict_with_an_own_attempt_is_unknown_and_never_failed() {
+        let (published, ..) = publish(vec![(NEVER_MS, Ok(at(5))), (3, Err(CONFLICT))]).await;
+        assert_eq!(published, Err(UNKNOWN));
+        let (published, ..) = publish(vec![(1_500, Err(CONFLICT)), (NEVER_MS, Ok(at(1)))]).await;
+        assert_eq!(published, Err(UNKNOWN));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_any_answer_it_is_unknown_at_the_deadline() {
+        let (published, made, took) = publish(Vec::new()).await;
+        assert_eq!(published, Err(UNKNOWN));
+        assert_eq!((made, took), (2, DEADLINE));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_no_attempt_was_taken_it_may_be_tried_anew() {
+        let (published, ..) = publish(vec![(1_100, Err(NO_LEADER)), (300, Err(NO_LEADER))]).await;
+        assert_eq!(published, Err(NO_LEADER));
     }
 }
