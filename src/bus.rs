@@ -7,6 +7,7 @@ pub mod nats;
 mod exit;
 mod intake;
 mod queue;
+mod requests;
 
 use std::fmt;
 use std::future::Future;
@@ -65,6 +66,11 @@ pub enum Kind {
         /// How often it was passed on, this time included.
         hops: u8,
     },
+    /// The reply of another instance to a call that was relayed to it, as it came.
+    Relayed {
+        /// Its headers.
+        headers: Vec<(String, String)>,
+    },
 }
 
 /// The right to tell users. A message that waited past its end is not sent: somebody else tells
@@ -100,6 +106,19 @@ pub enum AskError {
     Unknown,
 }
 
+/// The answer to a request of this instance.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// Its headers.
+    pub headers: Vec<(String, String)>,
+    /// Its body.
+    pub body: Bytes,
+}
+
+/// Whether what came on a request's reply subject is its answer. Everybody who may subscribe to the
+/// request's subject can reply to it.
+pub type IsAnswer = Box<dyn Fn(&Answer) -> bool + Send + Sync>;
+
 /// What takes what comes in, at once. What it answers goes out as soon as the connection takes it,
 /// past all that is on its way: a refusal, or something that is passed on.
 pub type Take = Arc<dyn Fn(Incoming) -> Option<Outgoing> + Send + Sync>;
@@ -124,13 +143,18 @@ pub trait Bus: Send + Sync + 'static {
     /// Messages that were given and have not gone out yet.
     fn waiting(&self) -> usize;
 
-    /// Asks the owner of a user of another partition. Ends by its deadline.
+    /// A reply subject of this instance's, for one request, which it also names.
+    fn inbox(&self) -> String;
+
+    /// Sends a request to another instance ([`Kind::Routed`], with a reply subject of
+    /// [`Bus::inbox`]), and waits for its answer; ends by the deadline. That nobody is there may be
+    /// known at once, and need not: somebody who only listens looks like somebody who is slow.
     fn ask(
         &self,
-        subject: String,
-        body: Bytes,
+        request: Outgoing,
+        is_answer: IsAnswer,
         deadline: Instant,
-    ) -> impl Future<Output = Result<Bytes, AskError>> + Send;
+    ) -> impl Future<Output = Result<Answer, AskError>> + Send;
 
     /// Takes in what is routed to a partition, from now on; false where that fails. Done again, it
     /// changes nothing.

@@ -15,6 +15,7 @@ pub mod fields;
 pub mod fit;
 pub mod message;
 pub mod ownership;
+pub mod probe;
 pub mod push;
 pub mod record;
 pub mod reply;

@@ -28,6 +28,7 @@ mod contract {
     mod limits;
     mod login;
     mod notify;
+    mod observers;
     mod payload;
     mod permissions;
     mod provisioning;

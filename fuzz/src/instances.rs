@@ -2,6 +2,7 @@
 //! first byte chooses the kind, the rest are the bytes.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use bytes::Bytes;
 use peerd::cli::readable::{event_line, indented};
@@ -12,7 +13,7 @@ use peerd::domain::message::Draft;
 use peerd::domain::send::{Delivery, Purpose, Push, Send, SendOptions};
 use peerd::wire::audit::{self, Audited};
 use peerd::wire::batch::{self, Part};
-use peerd::wire::delivery::{self, Answer, Ask};
+use peerd::wire::delivery::{self, Answer, Ask, Inquiry};
 use peerd::wire::discovery::StatsAnswer;
 use peerd::wire::failure::Failure;
 use peerd::wire::ownership::{self, Member, MemberId, Owner, Told};
@@ -70,6 +71,7 @@ fn ask(bytes: &[u8]) {
         Ask::Deliver(delivery, purpose) => delivery::encode(delivery, *purpose).expect("writable"),
         Ask::LookAgain(user) => delivery::encode_look_again(user).expect("writable"),
         Ask::Audit => delivery::encode_audit(),
+        Ask::Inquire(reply_to) => delivery::encode_inquiry(reply_to).expect("writable"),
     });
     let Some(Ask::Deliver(delivery, _)) = asked else { return };
     assert!(delivery.floor.0 < NUMBER_END, "a key that no clock can follow");
@@ -80,6 +82,8 @@ fn ask(bytes: &[u8]) {
 fn answer(bytes: &[u8]) {
     let (sender, receiver) = (user("alice"), user("bob"));
     let read = |bytes: &[u8]| delivery::decode_answer(bytes, &sender, &receiver, PARTITION);
+    let inquired = |inquiry: &Inquiry| delivery::encode_inquired(*inquiry).expect("writable");
+    survives(bytes, delivery::decode_inquired, inquired);
     let write = |answer: &Answer| delivery::encode_answer(answer).expect("writable");
     if let Some(Ok(Some(delivered))) = survives(bytes, read, write) {
         let id = delivered.message.id();
@@ -226,6 +230,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
             sent_seq: 3,
         };
         add(0, delivery::encode(&delivery, Purpose::Deliver).expect("writable"));
+        add(0, delivery::encode(&delivery, Purpose::DeliverAgain(7)).expect("writable"));
     }
     add(0, delivery::encode_look_again(&user("bob")).expect("writable"));
     for answer in [
@@ -235,7 +240,13 @@ pub fn seeds() -> Vec<Vec<u8>> {
     ] {
         add(1, delivery::encode_answer(&answer).expect("writable"));
     }
+    for known_for in [Duration::ZERO, Duration::from_millis(1_234)] {
+        let inquiry = Inquiry::NotBegun { known_for };
+        add(1, delivery::encode_inquired(inquiry).expect("writable"));
+    }
+    add(1, delivery::encode_inquired(Inquiry::Begun).expect("writable"));
     add(0, delivery::encode_audit());
+    add(0, delivery::encode_inquiry("_INBOX.x.7").expect("writable"));
     let difference =
         Difference { other: Some(user("bob")), subject: Subject::ALL[0], expected: 3, found: 4 };
     let audited = Audited { conversations: 1, messages: 3, differences: vec![difference] };

@@ -43,7 +43,8 @@ pub(super) fn check(send: &Send) {
 }
 
 fn to_the_owner(delivery: &Delivery) {
-    for purpose in [Purpose::Deliver, Purpose::Ask, Purpose::Repeat] {
+    let again = Purpose::DeliverAgain(1);
+    for purpose in [Purpose::Deliver, again, Purpose::Ask, Purpose::Repeat] {
         let bytes = delivery::encode(delivery, purpose).expect("writable");
         let asked = delivery::decode(&bytes, &delivery.send.to);
         assert_eq!(asked, Ok(Ask::Deliver(Box::new(delivery.clone()), purpose)));

@@ -1,9 +1,11 @@
 //! What goes out, as core NATS has it.
 
+use std::str::FromStr as _;
+
 use async_nats::client::PublishErrorKind;
 use async_nats::client::traits::Publisher as _;
 use async_nats::message::OutboundMessage;
-use async_nats::{HeaderMap, PublishError, Subject};
+use async_nats::{HeaderMap, HeaderName, HeaderValue, PublishError, Subject};
 
 use super::{Kind, Outgoing};
 use crate::domain::rejection::Rejection;
@@ -87,36 +89,58 @@ impl Exit {
             | Kind::Event { .. }
             | Kind::Answer
             | Kind::Duplicate
-            | Kind::Error { .. } => None,
+            | Kind::Error { .. }
+            | Kind::Relayed { .. } => None,
         };
-        let (subject, headers) = (Subject::from(subject), Some(headers));
+        let subject = Subject::from(subject);
         let message = OutboundMessage { subject, reply, payload: body, headers };
         self.connection.client.publish_message(message).await
     }
 
-    fn headers(&self, message: &Outgoing) -> HeaderMap {
+    fn headers(&self, message: &Outgoing) -> Option<HeaderMap> {
         if let Kind::Routed { content_type, hops, .. } = &message.kind {
+            if content_type.is_none() && *hops == 0 {
+                return None;
+            }
             let mut headers = HeaderMap::new();
             if let Some(content_type) = content_type {
                 headers.insert(CONTENT_TYPE, content_type.as_str());
             }
             headers.insert(PEER_HOPS, hops.to_string());
-            return headers;
+            return Some(headers);
+        }
+        if let Kind::Relayed { headers: came } = &message.kind {
+            return relayed(came);
         }
         let mut headers = match message.encoding {
             Encoding::Json => self.json.clone(),
             Encoding::MessagePack => self.message_pack.clone(),
         };
         match &message.kind {
-            Kind::Plain | Kind::Event { .. } | Kind::Answer | Kind::Routed { .. } => {}
+            Kind::Plain
+            | Kind::Event { .. }
+            | Kind::Answer
+            | Kind::Routed { .. }
+            | Kind::Relayed { .. } => {}
             Kind::Duplicate => headers.insert(PEER_DUPLICATE, "true"),
             Kind::Error { code, text } => {
                 headers.insert(SERVICE_ERROR, text.as_str());
                 headers.insert(SERVICE_ERROR_CODE, code.to_string());
             }
         }
-        headers
+        Some(headers)
     }
+}
+
+/// Headers as they came from another instance. One that is none is left out: it was not peerd's.
+fn relayed(came: &[(String, String)]) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in came {
+        if let (Ok(name), Ok(value)) = (HeaderName::from_str(name), HeaderValue::from_str(value)) {
+            headers.append(name, value);
+        }
+    }
+    (!headers.is_empty()).then_some(headers)
 }
 
 /// What is said instead of a message that is larger than the server takes; `None` where nobody waits
@@ -138,7 +162,7 @@ fn without_content(message: Outgoing) -> Option<Outgoing> {
             let body = delivery::encode_answer(&Err(Failure::OutcomeUnknown.into())).ok()?;
             Some(Outgoing { subject, encoding, kind, body, permit })
         }
-        Kind::Plain | Kind::Duplicate | Kind::Error { .. } => {
+        Kind::Plain | Kind::Duplicate | Kind::Error { .. } | Kind::Relayed { .. } => {
             error(subject, encoding, Failure::TooLarge.into())
         }
         Kind::Routed { reply_to, content_type, .. } => {

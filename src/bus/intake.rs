@@ -1,6 +1,7 @@
 //! What comes in: subscriptions that can end without losing a message.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle as AbortOnDrop;
 
 use super::exit::Exit;
+use super::requests::Requests;
 use super::{Incoming, Take};
 use crate::link::Connection;
 use crate::wire::discovery::QUEUE_GROUP;
@@ -47,6 +49,7 @@ impl Subscription {
     /// Subscribes.
     pub(super) async fn new(
         connection: Connection,
+        requests: Arc<Requests>,
         subjects: SubscriptionSubjects,
         take: Take,
     ) -> Result<Self, async_nats::SubscribeError> {
@@ -55,8 +58,17 @@ impl Subscription {
         let (end, ends) = oneshot::channel();
         let exit = Exit::new(connection.clone());
         let (taken, in_a_row) = (0, 0);
-        let pump =
-            Pump { subscriber, generation, taken, in_a_row, connection, subjects, take, exit };
+        let pump = Pump {
+            subscriber,
+            generation,
+            taken,
+            in_a_row,
+            connection,
+            requests,
+            subjects,
+            take,
+            exit,
+        };
         // Outside the scheduler's budget, by which it would get on no faster than a call does: more
         // would come in than it can refuse.
         Ok(Self { end, task: tokio::spawn(unconstrained(pump.run(ends))) })
@@ -80,8 +92,6 @@ pub(super) struct SubscriptionSubjects {
     pub(super) all: String,
     /// A subject that the subscription matches and nothing else uses.
     pub(super) filler: String,
-    /// A subject that nobody subscribes to.
-    pub(super) nobody: String,
 }
 
 async fn subscribe(
@@ -100,6 +110,7 @@ struct Pump {
     /// Messages since others had a turn.
     in_a_row: usize,
     connection: Connection,
+    requests: Arc<Requests>,
     subjects: SubscriptionSubjects,
     take: Take,
     exit: Exit,
@@ -143,8 +154,8 @@ impl Pump {
 
     /// Waits until everything is here that the server has sent so far.
     async fn round_trip(&self) {
-        // That nobody is there is an answer, too.
-        let _ = self.connection.client.request(self.subjects.nobody.clone(), Bytes::new()).await;
+        // Without a connection nothing comes.
+        let _ = self.requests.echo(Instant::now() + ENDING).await;
     }
 
     /// Passes a message on, and of those that are here already as many as there may be in a row.
@@ -203,7 +214,7 @@ impl Pump {
                     .publish(self.subjects.filler.clone(), Bytes::new())
                     .await;
             }
-            // The answer comes after all that the server sent before it, fillers and others.
+            // The echo comes after all that the server sent before it, fillers and others.
             self.round_trip().await;
             let mut returned = 0;
             while let Poll::Ready(message) = self.here() {

@@ -2,11 +2,10 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{AskError, Bus, Full, Outgoing, Take};
+use super::{Answer, AskError, Bus, Full, IsAnswer, Outgoing, Take};
 use crate::domain::id::Partition;
 
 /// Keeps what went out, until it is taken.
@@ -53,12 +52,16 @@ impl Bus for Memory {
         0
     }
 
+    fn inbox(&self) -> String {
+        "_INBOX.memory".to_owned()
+    }
+
     async fn ask(
         &self,
-        _subject: String,
-        _body: Bytes,
+        _request: Outgoing,
+        _is_answer: IsAnswer,
         _deadline: Instant,
-    ) -> Result<Bytes, AskError> {
+    ) -> Result<Answer, AskError> {
         Err(AskError::Nobody)
     }
 

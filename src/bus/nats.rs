@@ -1,10 +1,9 @@
 //! The bus on core NATS.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::client::{Request, RequestErrorKind};
-use bytes::Bytes;
 use futures::StreamExt as _;
 use tokio::sync::Mutex;
 use tokio::task::{JoinHandle, unconstrained};
@@ -13,9 +12,11 @@ use tokio::time::{Instant, timeout_at};
 use super::exit::Exit;
 use super::intake::{Subscription, SubscriptionSubjects};
 use super::queue::{Giver, Item, Taker, queue};
-use super::{AskError, Bus, Full, Outgoing, Take};
+use super::requests::Requests;
+use super::{Answer, AskError, Bus, Full, IsAnswer, Outgoing, Take};
 use crate::domain::id::Partition;
 use crate::link::Connection;
+use crate::wire::probe;
 use crate::wire::subject::Subjects;
 
 /// Messages that are taken from the queue at once.
@@ -32,6 +33,7 @@ pub struct Nats {
     queue: Giver,
     connection: Connection,
     subjects: Subjects,
+    requests: Arc<Requests>,
     /// What is subscribed to: the calls by users, and what is routed to partitions.
     calls: Mutex<Option<Subscription>>,
     routed: Mutex<HashMap<Partition, Subscription>>,
@@ -40,28 +42,31 @@ pub struct Nats {
 impl Nats {
     /// A bus over a connection, with room for `capacity` messages on their way out. The task ends
     /// when the bus is dropped and everything has been handed to the connection.
-    pub(crate) fn new(
+    pub(crate) async fn new(
         connection: Connection,
         subjects: Subjects,
         capacity: usize,
-    ) -> (Self, JoinHandle<()>) {
+    ) -> Result<(Self, JoinHandle<()>), async_nats::SubscribeError> {
+        let requests = Arc::new(Requests::start(connection.clone(), &subjects).await?);
         let (queue, outgoing) = queue(capacity);
         // Outside the scheduler's budget, by which a task that does little for each message gets on
         // no faster than one that does much.
         let pump = tokio::spawn(unconstrained(pump(Exit::new(connection.clone()), outgoing)));
         let (calls, routed) = (Mutex::default(), Mutex::default());
-        (Self { queue, connection, subjects, calls, routed }, pump)
+        Ok((Self { queue, connection, subjects, requests, calls, routed }, pump))
     }
 
     /// Answers, as long as the connection stands, whether the instance is there.
     pub async fn answer_probes(&self, instance: &str) -> Result<(), async_nats::SubscribeError> {
         let client = self.connection.client.clone();
         let mut probes = client.subscribe(self.subjects.probe(instance)).await?;
+        let instance = instance.to_owned();
         tokio::spawn(async move {
             while let Some(probe) = probes.next().await {
                 if let Some(reply) = probe.reply {
+                    let answer = probe::answer(&instance, &reply);
                     // An answer that is lost is asked for again.
-                    let _ = client.publish(reply, Bytes::new()).await;
+                    let _ = client.publish(reply, answer.into()).await;
                 }
             }
         });
@@ -73,11 +78,18 @@ impl Nats {
         let subjects = SubscriptionSubjects {
             all: self.subjects.all_calls(),
             filler: self.subjects.calls_filler(),
-            nobody: self.subjects.nobody(),
         };
-        let subscription = Subscription::new(self.connection.clone(), subjects, take).await?;
+        let subscription = self.subscribe(subjects, take).await?;
         *self.calls.lock().await = Some(subscription);
         Ok(())
+    }
+
+    async fn subscribe(
+        &self,
+        subjects: SubscriptionSubjects,
+        take: Take,
+    ) -> Result<Subscription, async_nats::SubscribeError> {
+        Subscription::new(self.connection.clone(), self.requests.clone(), subjects, take).await
     }
 
     /// Takes no more calls by users in. What has arrived is taken before this ends.
@@ -105,26 +117,17 @@ impl Bus for Nats {
         self.queue.waiting()
     }
 
+    fn inbox(&self) -> String {
+        self.requests.inbox()
+    }
+
     async fn ask(
         &self,
-        subject: String,
-        body: Bytes,
+        request: Outgoing,
+        is_answer: IsAnswer,
         deadline: Instant,
-    ) -> Result<Bytes, AskError> {
-        let Connection { client, link } = &self.connection;
-        if !link.is_up() {
-            return Err(AskError::Nobody);
-        }
-        // No timeout of async-nats's own: the link's guard ends the wait.
-        let request = Request::new().payload(body).timeout(None);
-        let answer = Box::pin(client.send_request(subject, request));
-        match link.guard(deadline, answer).await {
-            Ok(Ok(answer)) => Ok(answer.payload),
-            Ok(Err(error)) if error.kind() == RequestErrorKind::NoResponders => {
-                Err(AskError::Nobody)
-            }
-            Ok(Err(_)) | Err(_) => Err(AskError::Unknown),
-        }
+    ) -> Result<Answer, AskError> {
+        self.requests.ask(request, is_answer, deadline).await
     }
 
     async fn listen(&self, partition: Partition, take: Take) -> bool {
@@ -135,9 +138,8 @@ impl Bus for Nats {
         let subjects = SubscriptionSubjects {
             all: self.subjects.all_routed(partition),
             filler: self.subjects.routed_filler(partition),
-            nobody: self.subjects.nobody(),
         };
-        match Subscription::new(self.connection.clone(), subjects, take).await {
+        match self.subscribe(subjects, take).await {
             Ok(subscription) => {
                 routed.insert(partition, subscription);
                 drop(routed);
@@ -159,15 +161,8 @@ impl Bus for Nats {
     }
 
     async fn is_reached(&self, deadline: Instant) -> bool {
-        // A flush only empties buffers on this side; the server's answer comes after all that was sent
-        // before the request.
-        let request = Request::new().timeout(None);
-        let Connection { client, link } = &self.connection;
-        let answer = client.send_request(self.subjects.nobody(), request);
-        match link.guard(deadline, answer).await {
-            Ok(Err(error)) => error.kind() == RequestErrorKind::NoResponders,
-            Ok(Ok(_)) | Err(_) => false,
-        }
+        // A flush only empties buffers on this side; the echo comes after all that was sent before it.
+        self.requests.echo(deadline).await
     }
 
     async fn reach(&self, deadline: Instant) -> bool {

@@ -1,13 +1,13 @@
 //! `peerd audit`
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use async_nats::Client;
-use async_nats::client::{Request, RequestErrorKind};
+use async_nats::{Client, StatusCode};
 use futures::stream::{self, StreamExt as _};
 use serde::Serialize;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::connection::with_client;
 use super::{
@@ -19,7 +19,8 @@ use crate::runtime::daemon::Settings;
 use crate::store::jetstream::StreamNames;
 use crate::store::survey::{self, Unseen};
 use crate::wire::audit::{Audited, decode_answer};
-use crate::wire::delivery::encode_audit;
+use crate::wire::delivery::{encode_audit, is_answer};
+use crate::wire::ownership::{self, Key, MemberId, Owner};
 use crate::wire::subject::{Subjects, Token};
 
 pub(super) const HELP: &str = "\
@@ -38,6 +39,7 @@ const STORE_ANSWERS: Duration = Duration::from_secs(5);
 const OWNER_ANSWERS: Duration = Duration::from_secs(60);
 /// Users that are audited at the same time, so that owners keep time for their users.
 const CONCURRENT: usize = 4;
+const NOBODY: &str = "nobody owns its partition";
 /// Accounts that are asked for at the same time.
 const ACCOUNTS: usize = 256;
 
@@ -95,14 +97,16 @@ async fn report(
         Err(problem) => return complain(EXIT_UNAVAILABLE, &problem),
     };
     let subjects = Subjects::new(&settings.subject_prefix, partitions);
+    let owners = Owners::read(&client, &names).await;
     let mut report = Report::default();
     match user {
         Some(user) if is_unknown(&client, &names, &subjects, &user).await => {
             report.unknown.push(user.as_str().to_owned());
         }
-        Some(user) => report.add(audit(&client, &subjects, user).await),
+        Some(user) => report.add(audit(&client, &subjects, &owners, user).await),
         None => {
-            if let Err(problem) = audit_all(&client, &names, &subjects, &mut report).await {
+            if let Err(problem) = audit_all(&client, &names, &subjects, &owners, &mut report).await
+            {
                 return complain(EXIT_UNAVAILABLE, &problem);
             }
         }
@@ -151,11 +155,42 @@ async fn is_unknown(
     known.is_ok_and(|is_known| !is_known)
 }
 
+/// Which partitions have an owner, as the bucket says: the server does not say that nobody takes a
+/// request where somebody listens to its subject.
+struct Owners {
+    /// `None`: it could not be read.
+    owned: Option<BTreeSet<Partition>>,
+}
+
+impl Owners {
+    async fn read(client: &Client, names: &StreamNames) -> Self {
+        let entries = survey::entries(client, names, Instant::now() + STORE_ANSWERS).await;
+        let Ok(entries) = entries else { return Self { owned: None } };
+        let is_member = |id: &MemberId| {
+            entries.iter().any(|(key, _)| matches!(key, Key::Member(member) if member == id))
+        };
+        let owned = entries.iter().filter_map(|(key, record)| {
+            let Key::Owner(partition) = key else { return None };
+            // What a later version wrote is left to the owner to answer.
+            let Ok(owner) = ownership::decode::<Owner>(&record.payload) else {
+                return Some(*partition);
+            };
+            owner.holder.or(owner.next).is_some_and(|id| is_member(&id)).then_some(*partition)
+        });
+        Self { owned: Some(owned.collect()) }
+    }
+
+    fn is_without(&self, partition: Partition) -> bool {
+        self.owned.as_ref().is_some_and(|owned| !owned.contains(&partition))
+    }
+}
+
 /// Audits all users, partition by partition.
 async fn audit_all(
     client: &Client,
     names: &StreamNames,
     subjects: &Subjects,
+    owners: &Owners,
     report: &mut Report,
 ) -> Result<(), String> {
     for number in 0..subjects.partitions() {
@@ -169,7 +204,7 @@ async fn audit_all(
                 format!("the users of partition {partition} could not be read: {error}")
             })?;
             next = page.next;
-            let audits = stream::iter(page.users).map(|user| audit(client, subjects, user));
+            let audits = stream::iter(page.users).map(|user| audit(client, subjects, owners, user));
             let mut audits = audits.buffer_unordered(CONCURRENT);
             while let Some(audited) = audits.next().await {
                 report.add(audited);
@@ -183,18 +218,41 @@ async fn audit_all(
 async fn audit(
     client: &Client,
     subjects: &Subjects,
+    owners: &Owners,
     user: UserId,
 ) -> (UserId, Result<Audited, String>) {
-    let request = Request::new().payload(encode_audit()).timeout(Some(OWNER_ANSWERS));
-    let answer = match client.send_request(subjects.ask(&Token::of(&user)), request).await {
-        Ok(answer) => decode_answer(&answer.payload)
-            .unwrap_or_else(|_| Err("its owner does not audit at the moment".to_owned())),
-        Err(error) if error.kind() == RequestErrorKind::NoResponders => {
-            Err("nobody owns its partition".to_owned())
-        }
-        Err(error) => Err(format!("its owner does not answer: {error}")),
+    if owners.is_without(subjects.partition(&Token::of(&user))) {
+        return (user, Err(NOBODY.to_owned()));
+    }
+    let answer = match timeout(OWNER_ANSWERS, ask(client, subjects.ask(&Token::of(&user)))).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) => Err(format!("its owner cannot be asked: {error}")),
+        Err(_) => Err("its owner does not answer in time".to_owned()),
     };
     (user, answer)
+}
+
+/// Asks an owner, whose answer is not the only one that may come: everybody who sees the request can
+/// reply to it.
+async fn ask(
+    client: &Client,
+    subject: String,
+) -> Result<Result<Audited, String>, async_nats::Error> {
+    let inbox = client.new_inbox();
+    let mut answers = client.subscribe(inbox.clone()).await?;
+    client.publish_with_reply(subject, inbox, encode_audit()).await?;
+    while let Some(answer) = answers.next().await {
+        if answer.status == Some(StatusCode::NO_RESPONDERS) {
+            return Ok(Err(NOBODY.to_owned()));
+        }
+        if let Ok(audited) = decode_answer(&answer.payload) {
+            return Ok(audited);
+        }
+        if is_answer(&answer.payload) {
+            return Ok(Err("its owner does not audit at the moment".to_owned()));
+        }
+    }
+    Err("the connection closed".into())
 }
 
 impl Report {

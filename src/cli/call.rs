@@ -1,15 +1,18 @@
 //! `peerd call`
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use async_nats::client::{Request, RequestErrorKind};
 use async_nats::{Client, HeaderMap};
+use tokio::time::Instant;
 
 use super::connection::with_client;
 use super::readable::indented;
 use super::{EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_UNAVAILABLE, complain, print};
+use crate::bus::discovery;
 use crate::domain::id::UserId;
 use crate::runtime::daemon::Settings;
 use crate::wire::encoding::{CONTENT_TYPE, Encoding, SERVICE_ERROR_CODE};
@@ -68,6 +71,20 @@ async fn call(
         Err(error) if error.kind() == RequestErrorKind::NoResponders => {
             let prefix = subjects.prefix();
             complain(EXIT_UNAVAILABLE, &format!("no peerd serves the subjects below {prefix:?}"))
+        }
+        Err(error) if error.kind() == RequestErrorKind::TimedOut => {
+            // The server does not say that nobody is there where somebody listens to the subject.
+            let deadline = Instant::now() + GRACE;
+            let instances = discovery::ask(&client, subjects.prefix(), BTreeSet::new(), deadline);
+            if matches!(instances.await, Ok(instances) if instances.is_empty()) {
+                let prefix = subjects.prefix();
+                let nobody = format!(
+                    "{error}: no peerd that serves the subjects below {prefix:?} answers service \
+                     discovery"
+                );
+                return complain(EXIT_UNAVAILABLE, &nobody);
+            }
+            complain(EXIT_UNAVAILABLE, &error)
         }
         Err(error) => complain(EXIT_UNAVAILABLE, &error),
     }

@@ -66,8 +66,14 @@ pub trait Host: Clone + Send + Sync + 'static {
     /// How far it has told everything, if that is known soon.
     fn told(&self) -> impl Future<Output = Option<Told>> + Send;
 
-    /// Whether a member answers. Nobody can tell for sure.
-    fn answers(&self, member: &MemberId) -> impl Future<Output = bool> + Send;
+    /// Whether a member answers a probe within that time. Nobody can tell for sure. `names_itself`:
+    /// whether its release says in the answer who it is.
+    fn answers(
+        &self,
+        member: &MemberId,
+        names_itself: bool,
+        within: Duration,
+    ) -> impl Future<Output = bool> + Send;
 
     /// Learns what the server's clock said a moment ago.
     fn observe_server_time(&self, server_ms: u64);

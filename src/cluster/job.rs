@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::join_all;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -50,8 +49,13 @@ pub(super) enum Done {
         /// Where its entry was seen; `None` where the bucket may still have it there.
         gone_seq: Option<u64>,
     },
-    /// These members do not answer.
-    Probed(BTreeSet<MemberId>),
+    /// A member was probed.
+    Probed {
+        /// The member.
+        member: MemberId,
+        /// Whether it answered in time.
+        answers: bool,
+    },
     /// The store was looked at.
     LookedAround,
 }
@@ -85,7 +89,7 @@ pub(super) struct Jobs<R, H> {
     pub(super) left_over: BTreeMap<Partition, LeftOver>,
     /// Until when nothing is handed over for the balance.
     pub(super) rests_until: Instant,
-    pub(super) is_probing: bool,
+    pub(super) probing: BTreeSet<MemberId>,
     pub(super) is_looking: bool,
 }
 
@@ -117,7 +121,7 @@ impl<R: Registry, H: Host> Jobs<R, H> {
                 .map(|partition| (partition, LeftOver::new()))
                 .collect(),
             rests_until: Instant::now(),
-            is_probing: false,
+            probing: BTreeSet::new(),
             is_looking: false,
         }
     }
@@ -233,18 +237,23 @@ impl<R: Registry, H: Host> Jobs<R, H> {
         }
     }
 
-    /// Asks the other members whether they answer.
-    pub(super) fn probe(&mut self, members: impl Iterator<Item = MemberId>) {
-        let others: Vec<MemberId> = members.filter(|member| *member != self.me).collect();
-        if std::mem::replace(&mut self.is_probing, true) {
-            return;
+    /// Probes the other members, each by itself: one that does not answer holds up no other's probe.
+    /// `members` says of each whether it names itself in its answer.
+    pub(super) fn probe(
+        &mut self,
+        members: impl Iterator<Item = (MemberId, bool)>,
+        within: Duration,
+    ) {
+        for (member, names_itself) in members {
+            if member == self.me || !self.probing.insert(member.clone()) {
+                continue;
+            }
+            let host = self.host.clone();
+            self.set.spawn(async move {
+                let answers = host.answers(&member, names_itself, within).await;
+                Done::Probed { member, answers }
+            });
         }
-        let host = self.host.clone();
-        self.set.spawn(async move {
-            let answers = join_all(others.iter().map(|member| host.answers(member))).await;
-            let silent = others.into_iter().zip(answers).filter(|(_, answers)| !answers);
-            Done::Probed(silent.map(|(member, _)| member).collect())
-        });
     }
 
     /// Looks at the store for what this instance did not write.
@@ -284,7 +293,7 @@ impl<R: Registry, H: Host> Jobs<R, H> {
             Done::Buried { member, .. } => {
                 self.burying.remove(&member);
             }
-            Done::Probed(_) => self.is_probing = false,
+            Done::Probed { member, .. } => _ = self.probing.remove(&member),
             Done::LookedAround => self.is_looking = false,
         }
     }

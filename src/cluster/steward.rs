@@ -167,6 +167,7 @@ impl<R: Registry, H: Host> Steward<R, H> {
                 leaving: false,
                 beat: 0,
                 ttl_ms: u64::try_from(self.options.ttl.as_millis()).ok(),
+                names_itself: true,
             },
             lease: lease.clone(),
             acted_us: Arc::new(AtomicU64::new(self.clock.steady_us())),
@@ -307,7 +308,11 @@ impl<R: Registry, H: Host> Term<R, H> {
             let members = u32::try_from(self.view.members().len()).unwrap_or(u32::MAX);
             if probed.elapsed() >= PROBE_EVERY.max(PROBE_EVERY_PER_MEMBER * members) {
                 probed = Instant::now();
-                self.jobs.probe(self.view.members().keys().cloned());
+                let members = self.view.members().iter().map(|(member, seen)| {
+                    let names_itself = seen.entry.as_ref().is_some_and(|entry| entry.names_itself);
+                    (member.clone(), names_itself)
+                });
+                self.jobs.probe(members, steward.options.ttl / BEATS_PER_TTL);
             }
             if looked.elapsed() >= LOOK_AROUND_EVERY {
                 looked = Instant::now();
@@ -360,6 +365,7 @@ impl<R: Registry, H: Host> Term<R, H> {
             return;
         }
         let now_us = steward.clock.steady_us();
+        self.silent.retain(|member| self.view.members().contains_key(member));
         self.acted_us.store(now_us, Ordering::Release);
         self.end_neighbours();
         let candidates = self.view.candidates();
@@ -415,8 +421,13 @@ impl<R: Registry, H: Host> Term<R, H> {
     }
 
     fn finish(&mut self, done: Done) {
-        if let Done::Probed(silent) = &done {
-            self.silent.clone_from(silent);
+        if let Done::Probed { member, answers } = &done {
+            if *answers {
+                self.silent.remove(member);
+            } else if self.view.members().contains_key(member) && self.silent.insert(member.clone())
+            {
+                tracing::info!(member = member.as_str(), "does not answer: its calls wait");
+            }
         }
         if let Done::Buried { member, gone_seq: Some(seq) } = &done {
             self.view.disown(member, *seq);

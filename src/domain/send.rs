@@ -76,6 +76,9 @@ pub struct Delivery {
 pub enum Purpose {
     /// Take it in.
     Deliver,
+    /// Take it in, unless it is there already: it was sent before, and an owner before may have
+    /// stored it since then, by the server's clock, in milliseconds since 1970.
+    DeliverAgain(u64),
     /// Say whether it would be taken in: a first contact is stored at the sender's before.
     Ask,
     /// Answer it if it is known to be a repeat: its sender is over the rate.

@@ -13,11 +13,16 @@ use crate::bus::Bus;
 use crate::domain::conversation::PagePointers;
 use crate::domain::id::UserId;
 use crate::domain::message::fingerprint;
+use crate::domain::receive::Delivered;
+use crate::domain::send::Delivery;
 use crate::store::{Start, Store};
+use crate::wire::failure::{CallError, Failure};
 use crate::wire::record;
 
 /// Records read at once.
 const BATCH: usize = 64;
+/// How much earlier than the sender's owner sent a message first the log is read for it.
+const SENT_SLACK_MS: u64 = 30_000;
 /// Wait between tries while the store does not answer.
 const RETRY: Duration = Duration::from_millis(200);
 /// How long one try may take.
@@ -112,6 +117,52 @@ impl<S: Store, B: Bus> Node<S, B> {
             known.repeats.forget();
             true
         }))
+    }
+
+    /// The answer that a delivery would have had from an owner before, who has stored it since
+    /// `sent_ms` and could not say so; `None` where none has.
+    pub(super) async fn sent_before(
+        &self,
+        receiver: &UserCell,
+        delivery: &Delivery,
+        sent_ms: u64,
+        deadline: Instant,
+    ) -> Result<Option<Delivered>, CallError> {
+        let (sender, draft) = (&delivery.from, &delivery.send.draft);
+        let subject = self.log_subject(receiver, sender);
+        let mut from = Start::TimeMs(sent_ms.saturating_sub(SENT_SLACK_MS));
+        loop {
+            let stream = receiver.log();
+            let batch = self.store.read(stream, subject.clone(), from, BATCH, deadline).await;
+            let batch = batch.map_err(|error| Failure::from(LoadError::from(error)))?;
+            for record in &batch.records {
+                let partition = receiver.partition;
+                let stored = record::decode(&record.payload, sender, &receiver.id, partition);
+                let stored = stored.map_err(|error| Failure::from(LoadError::from(error)))?;
+                let message = &stored.message;
+                let is_it = message.seq > delivery.sent_seq
+                    && message.timestamp_ms == delivery.timestamp_ms
+                    && message.local_id == draft.local_id
+                    && fingerprint(&message.content, &message.extended_data) == draft.fingerprint();
+                if !is_it {
+                    continue;
+                }
+                if draft.local_id.is_none() {
+                    // Or another that says the same, sent in the same millisecond.
+                    return Err(Failure::OutcomeUnknown.into());
+                }
+                return Ok(Some(Delivered {
+                    head: Some(stored.head(record.stream_seq)),
+                    message: Arc::new(stored.message),
+                    receiver_name: receiver.lock().account.name.clone(),
+                    is_duplicate: false,
+                }));
+            }
+            match batch.records.last().filter(|_| batch.remaining > 0) {
+                Some(last) => from = Start::Seq(last.stream_seq + 1),
+                None => return Ok(None),
+            }
+        }
     }
 
     /// Finds out whether a message was stored, however long it takes.

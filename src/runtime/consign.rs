@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::cell::{STRAGGLER, UserCell};
 use super::load::LoadError;
 use super::node::Node;
+use super::owner_request::{Asked, Recipient};
 use super::route::{NO_OWNER, Route};
 use super::tenure::{Tenure, What, Work};
-use crate::bus::{AskError, Bus, Incoming, Kind, Outgoing};
+use crate::bus::{Bus, Incoming, Kind, Outgoing};
 use crate::deliberate::{self, Fault};
 use crate::domain::id::UserId;
 use crate::domain::message::Direction;
@@ -19,6 +21,7 @@ use crate::domain::send::{Delivery, Purpose};
 use crate::store::{Store, StreamId};
 use crate::wire::delivery::{self, Answer, Ask};
 use crate::wire::encoding::Encoding;
+use crate::wire::entry::EncodeError;
 use crate::wire::failure::{CallError, Failure};
 use crate::wire::record;
 use crate::wire::subject::Token;
@@ -37,10 +40,31 @@ impl<S: Store, B: Bus> Node<S, B> {
         purpose: Purpose,
         deadline: Instant,
     ) -> Answer {
+        let began_ms = self.server_ms();
+        let mut consigned = Consigned { purpose, may_be_stored: false };
+        let answer = self.consign_once(sender, delivery, &mut consigned, began_ms, deadline).await;
+        if answer.is_err() && consigned.may_be_stored {
+            // Whatever else was met after that.
+            self.find_sent(sender, delivery, began_ms);
+            return Err(Failure::OutcomeUnknown.into());
+        }
+        answer
+    }
+
+    /// [`Node::consign`], as far as it is known. Repeated only where nothing was done, or so that
+    /// nothing is done twice.
+    async fn consign_once(
+        self: &Arc<Self>,
+        sender: &Arc<UserCell>,
+        delivery: &Delivery,
+        consigned: &mut Consigned,
+        began_ms: u64,
+        deadline: Instant,
+    ) -> Answer {
         let receiver = Token::of(&delivery.send.to);
         let partition = self.subjects.partition(&receiver);
         let until = deadline.min(Instant::now() + self.options.owner_wait);
-        let began_ms = self.server_ms();
+        let recipient = Recipient { user: &receiver, partition, until };
         loop {
             let route = self.wait_for_owner(partition, What::Delivery, until).await;
             if !sender.tenure.may_act() && !deliberate::is(Fault::FormerOwnerSends) {
@@ -49,36 +73,36 @@ impl<S: Store, B: Bus> Node<S, B> {
             }
             match route {
                 Route::Here(work) => {
+                    let purpose = consigned.purpose;
                     return self.accept_delivery(&work.tenure, delivery, purpose, deadline).await;
                 }
                 Route::There => {}
                 Route::Nowhere => return Err(NO_OWNER.into()),
             }
-            let body = delivery::encode(delivery, purpose).map_err(|_| Failure::Internal)?;
-            match self.bus.ask(self.subjects.ask(&receiver), body, deadline).await {
-                Ok(answer) => {
+            let body = delivery::encode(delivery, consigned.purpose);
+            let body = body.map_err(|_| Failure::Internal)?;
+            match self.ask_owner(&recipient, body, deadline).await {
+                Asked::Answered(answer) => {
                     let (from, to) = (&delivery.from, &delivery.send.to);
                     let answer = delivery::decode_answer(&answer, from, to, partition);
                     let answer = answer.map_err(|error| Failure::from(LoadError::from(error)))?;
                     if let Ok(Some(Delivered { head: Some(head), .. })) = &answer {
                         self.store.reaches(StreamId::Log(partition), head.stream_seq);
                     }
-                    if answer.as_ref().is_err_and(may_be_stored) {
-                        self.find_sent(sender, delivery, began_ms);
-                    }
+                    consigned.may_be_stored |= answer.as_ref().is_err_and(may_be_stored);
                     return answer;
                 }
-                Err(AskError::Nobody) => {
+                Asked::NotDone => {
                     if Instant::now() + AGAIN >= until {
                         return Err(NO_OWNER.into());
                     }
                     let _ = timeout_at(Instant::now() + AGAIN, self.table.changed()).await;
                 }
-                Err(AskError::Unknown) if purpose == Purpose::Deliver => {
-                    self.find_sent(sender, delivery, began_ms);
-                    return Err(Failure::OutcomeUnknown.into());
+                Asked::NotDoneHere => consigned.may_be_there(began_ms),
+                Asked::Unknown => {
+                    consigned.may_be_there(began_ms);
+                    return Err(Failure::StoreUnavailable.into());
                 }
-                Err(AskError::Unknown) => return Err(Failure::StoreUnavailable.into()),
             }
         }
     }
@@ -92,7 +116,10 @@ impl<S: Store, B: Bus> Node<S, B> {
         deadline: Instant,
     ) -> Answer {
         match purpose {
-            Purpose::Deliver => self.deliver(tenure, delivery, deadline).await.map(Some),
+            Purpose::Deliver => self.deliver(tenure, delivery, None, deadline).await.map(Some),
+            Purpose::DeliverAgain(since_ms) => {
+                self.deliver(tenure, delivery, Some(since_ms), deadline).await.map(Some)
+            }
             Purpose::Ask => {
                 let receiver = self.user(tenure, &delivery.send.to, deadline).await?;
                 receiver.lock().accepts(&delivery.from, self.limits())?;
@@ -112,6 +139,11 @@ impl<S: Store, B: Bus> Node<S, B> {
         let _under_way = self.pending.begin(self.server_ms());
         match delivery::decode(&incoming.body, user) {
             Ok(Ask::Deliver(delivery, purpose)) => {
+                let is_new = incoming.reply_to.as_ref().is_none_or(|it| self.received.begin(it));
+                if !is_new {
+                    // Its sender was told that it was not begun, or it came twice.
+                    return;
+                }
                 // Before whoever asks gives up: an answer that is known is better than none.
                 let deadline = Instant::now() + self.options.call_deadline * 4 / 5;
                 // The servers of a cluster may differ in what they take.
@@ -139,6 +171,10 @@ impl<S: Store, B: Bus> Node<S, B> {
                 // A hand-over does not wait for it.
                 drop(work);
                 Box::pin(self.answer_audit(&tenure, user, &incoming)).await;
+            }
+            Ok(Ask::Inquire(reply_to)) => {
+                let inquiry = self.inquired(&work.tenure, &reply_to);
+                self.emit_any(answer_to(&incoming, delivery::encode_inquired(inquiry)));
             }
             Err(error) => {
                 tracing::error!(%error, "another instance asks what this one does not understand");
@@ -240,10 +276,34 @@ impl<S: Store, B: Bus> Node<S, B> {
     }
 }
 
+/// What is known of a delivery to the owner of its receiver.
+struct Consigned {
+    purpose: Purpose,
+    /// Whether another owner may have stored it.
+    may_be_stored: bool,
+}
+
+impl Consigned {
+    /// An owner may have done it, who does not answer. What is stored must not be stored twice.
+    const fn may_be_there(&mut self, since_ms: u64) {
+        match self.purpose {
+            Purpose::Deliver => {
+                self.purpose = Purpose::DeliverAgain(since_ms);
+                self.may_be_stored = true;
+            }
+            Purpose::DeliverAgain(_) | Purpose::Ask | Purpose::Repeat => {}
+        }
+    }
+}
+
 /// The answer to a request of another instance.
 pub(super) fn answer_to_ask(incoming: &Incoming, answer: &Answer) -> Option<Outgoing> {
+    answer_to(incoming, delivery::encode_answer(answer))
+}
+
+fn answer_to(incoming: &Incoming, body: Result<Bytes, EncodeError>) -> Option<Outgoing> {
     let subject = incoming.reply_to.clone()?;
-    match delivery::encode_answer(answer) {
+    match body {
         Ok(body) => {
             let (encoding, kind) = (Encoding::MessagePack, Kind::Answer);
             Some(Outgoing { subject, encoding, kind, body, permit: None })

@@ -223,7 +223,7 @@ async fn run(
     let names = StreamNames::new(&settings.subject_prefix);
     let (store, bus) = (connections.store.clone(), connections.bus.clone());
     let capacity = settings.node.most_under_way() * MESSAGES_PER_CALL + ROOM_BEYOND_CALLS;
-    let (nats, pump) = Nats::new(bus.clone(), subjects.clone(), capacity);
+    let (nats, pump) = Nats::new(bus.clone(), subjects.clone(), capacity).await?;
     let clock = Clock::system();
     let jetstream =
         JetStream::new(store.clone(), names.clone(), settings.partitions, &settings.stream);

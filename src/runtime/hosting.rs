@@ -6,18 +6,21 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
-use tokio::time::{Instant, timeout};
+use futures::stream::{FuturesUnordered, StreamExt as _};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::again::{Untold, parties};
 use super::load::{LoadError, is_sentinel};
 use super::node::Node;
 use super::tenure::Tenure;
-use crate::bus::{AskError, Bus};
+use crate::bus::{Answer, AskError, Bus, Kind, Outgoing};
 use crate::cluster::host::{Closed, Grant, Host, NotOpened};
 use crate::deliberate::{self, Fault};
 use crate::domain::id::Partition;
 use crate::store::{ReadError, Start, Store, StreamId};
+use crate::wire::encoding::Encoding;
 use crate::wire::ownership::{MemberId, Told};
+use crate::wire::probe;
 use crate::wire::record;
 use crate::wire::subject::Token;
 
@@ -34,8 +37,8 @@ const LOOKS: usize = 64;
 const GAP_RECORDS: usize = 256;
 /// How long what somebody else wrote may go unnoticed: two looks around.
 const LATE_MS: u64 = 2000;
-/// How long a member has to answer.
-const ANSWERS: Duration = Duration::from_secs(1);
+/// Probes that a member must leave unanswered, one after the other, before it counts as silent.
+const PROBES: u32 = 5;
 /// How long the server has to answer.
 const PULSE: Duration = Duration::from_secs(2);
 
@@ -136,12 +139,30 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
         is_reached.then_some(Told { told_ms, key })
     }
 
-    async fn answers(&self, member: &MemberId) -> bool {
-        let instance = member.instance();
-        let subject = self.subjects.probe(instance);
-        let answer = self.bus.ask(subject, bytes::Bytes::new(), Instant::now() + ANSWERS).await;
-        // Slow is not silent.
-        answer != Err(AskError::Nobody)
+    async fn answers(&self, member: &MemberId, names_itself: bool, within: Duration) -> bool {
+        let until = Instant::now() + within;
+        // A probe or its answer may be lost, or late: one answer of several is enough.
+        let mut probes = FuturesUnordered::new();
+        loop {
+            probes.push(self.probe(member, names_itself, until));
+            let again = (Instant::now() + within / PROBES).min(until);
+            loop {
+                match timeout_at(again, probes.next()).await {
+                    Ok(Some(Ok(_))) => return true,
+                    // The server says so: it need not be waited for.
+                    Ok(Some(Err(AskError::Nobody))) => return false,
+                    Ok(Some(Err(AskError::Unknown))) => {}
+                    Ok(None) => {
+                        sleep_until(again).await;
+                        break;
+                    }
+                    Err(_) => break,
+                }
+            }
+            if again >= until {
+                return false;
+            }
+        }
     }
 
     fn observe_server_time(&self, server_ms: u64) {
@@ -219,6 +240,31 @@ impl<S: Store, B: Bus> Node<S, B> {
     /// the wall clock may be set.
     pub(super) fn server_ms(&self) -> u64 {
         self.server_began_ms.load(Ordering::Relaxed) + self.clock.steady_us() / 1000
+    }
+
+    /// Sends one probe to a member.
+    async fn probe(
+        &self,
+        member: &MemberId,
+        names_itself: bool,
+        until: Instant,
+    ) -> Result<Answer, AskError> {
+        let (instance, reply_to) = (member.instance().to_owned(), self.bus.inbox());
+        let probe = Outgoing {
+            subject: self.subjects.probe(&instance),
+            encoding: Encoding::default(),
+            kind: Kind::Routed { reply_to: Some(reply_to.clone()), content_type: None, hops: 0 },
+            body: bytes::Bytes::new(),
+            permit: None,
+        };
+        let is_answer = move |answer: &Answer| {
+            if names_itself {
+                probe::is_answer(&answer.body, &instance, &reply_to)
+            } else {
+                answer.body.is_empty()
+            }
+        };
+        self.bus.ask(probe, Box::new(is_answer), until).await
     }
 
     fn forget(&self, tenure: &Tenure) {

@@ -16,6 +16,7 @@ use super::cell::UserCell;
 use super::history::Places;
 use super::pace::Pace;
 use super::pending::Pending;
+use super::received::Received;
 use super::tenure::Tenure;
 use crate::bus::discovery::Counters;
 use crate::bus::{Bus, Kind, Outgoing, Permit};
@@ -94,6 +95,8 @@ pub struct Node<S, B> {
     pub(super) counters: Arc<Counters>,
     /// Requests of other instances, which must not wait for calls: these wait for them.
     pub(super) deliveries: Arc<Semaphore>,
+    /// Which of them were begun.
+    pub(super) received: Received,
     /// Those of them that may wait for an owner.
     pub(super) waiting: Semaphore,
     /// When the server was last heard of, in microseconds of the steady clock.
@@ -149,6 +152,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             options,
             clock,
             counters: Arc::default(),
+            received: Received::default(),
             waiting,
             loads: AtomicU64::new(0),
             reached_us: AtomicU64::new(steady_us),

@@ -159,16 +159,22 @@ impl<S: Store, B: Bus> Node<S, B> {
         self.tell(sender, &told);
     }
 
-    /// Takes a message in: the part of the receiver's owner.
+    /// Takes a message in: the part of the receiver's owner. Where it was sent before, and an owner
+    /// before may have stored it since `sent_before_ms`, it is looked for in the log first.
     pub(super) async fn deliver(
         self: &Arc<Self>,
         tenure: &Arc<Tenure>,
         delivery: &Delivery,
+        sent_before_ms: Option<u64>,
         deadline: Instant,
     ) -> Result<Delivered, CallError> {
         let receiver = self.user(tenure, &delivery.send.to, deadline).await?;
         receiver.lock().accepts(&delivery.from, self.limits())?;
         if !delivery.send.draft.content.is_stored() {
+            if sent_before_ms.is_some() {
+                // Nothing is kept of it by which it would be found.
+                return Err(Failure::OutcomeUnknown.into());
+            }
             return Ok(self.deliver_live(&receiver, delivery));
         }
         let turn = receiver.turn(&delivery.from, deadline).await?;
@@ -178,6 +184,13 @@ impl<S: Store, B: Bus> Node<S, B> {
                 // It may be what is sent again, and is told before what comes after it.
                 let caught_up = Box::pin(self.catch_up(&receiver, &delivery.from, deadline));
                 caught_up.await.map_err(Failure::from)?;
+            }
+            if let Some(sent_ms) = sent_before_ms {
+                // Each time: what is still on its way into the store comes before this, or not at all.
+                let first = self.sent_before(&receiver, delivery, sent_ms, deadline);
+                if let Some(first) = Box::pin(first).await? {
+                    return Ok(first);
+                }
             }
             let since_ms = self.recall(&receiver, delivery, deadline).await?;
             let plan = {

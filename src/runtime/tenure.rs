@@ -36,6 +36,8 @@ const LATEST_KEPT: usize = 256;
 pub(super) struct Tenure {
     pub(super) partition: Partition,
     pub(super) clock: KeyClock,
+    /// When it began.
+    pub(super) opened: Instant,
     /// When Commands are let through: nobody knows how many the owner before let through in its last
     /// second.
     pub(super) commands_from: Instant,
@@ -114,6 +116,7 @@ impl Tenure {
         Self {
             partition: grant.partition,
             clock: KeyClock::default(),
+            opened: Instant::now(),
             commands_from: Instant::now() + if is_first { Duration::ZERO } else { RATE_SPAN },
             lease: grant.lease.clone(),
             time,

@@ -3,11 +3,13 @@
 //! versions meet in a rolling update.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::block;
+use super::content::NUMBER_MAX;
 use super::entry::EncodeError;
 use super::failure::{CallError, Failure};
 use super::record::{self, ContentV1, PushV1, RecordError, check_numbers, version};
@@ -29,6 +31,20 @@ pub enum Ask {
     LookAgain(UserId),
     /// Recount what is held of the user; the answer is [`super::audit`]'s.
     Audit,
+    /// Say whether the request with this reply subject was begun, and do not begin it if not.
+    Inquire(String),
+}
+
+/// What an owner answers to an inquiry about a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inquiry {
+    /// It was begun.
+    Begun,
+    /// It was not, and will not be.
+    NotBegun {
+        /// For how long the owner has owned the partition and remembered every request to it.
+        known_for: Duration,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -51,6 +67,9 @@ struct AskV1<'a> {
     extended_data: &'a str,
     content: ContentV1,
     push: Option<PushV1>,
+    /// Only where it is sent again: since when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    since_ms: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -61,12 +80,28 @@ struct LookAgainV1<'a> {
     receiver: &'a str,
 }
 
+#[derive(Serialize, Deserialize)]
+struct InquireV1<'a> {
+    version: u8,
+    purpose: u8,
+    #[serde(borrow)]
+    reply_to: &'a str,
+}
+
+/// The answer to an inquiry: version, mark, whether it was begun, for how long that is known.
+type InquiredV1 = (u8, u8, bool, u64);
+
+/// Tells the answer to an inquiry from the others that the owner of a user may give.
+const INQUIRED: u8 = 41;
+
 /// The purposes, as numbers.
 const DELIVER: u8 = 0;
 const ASK: u8 = 1;
 const REPEAT: u8 = 2;
 const LOOK_AGAIN: u8 = 3;
 const AUDIT: u8 = 4;
+const DELIVER_AGAIN: u8 = 5;
+const INQUIRE: u8 = 6;
 
 /// Writes a request to deliver.
 pub fn encode(delivery: &Delivery, purpose: Purpose) -> Result<Bytes, EncodeError> {
@@ -75,6 +110,7 @@ pub fn encode(delivery: &Delivery, purpose: Purpose) -> Result<Bytes, EncodeErro
         version: 1,
         purpose: match purpose {
             Purpose::Deliver => DELIVER,
+            Purpose::DeliverAgain(_) => DELIVER_AGAIN,
             Purpose::Ask => ASK,
             Purpose::Repeat => REPEAT,
         },
@@ -90,6 +126,10 @@ pub fn encode(delivery: &Delivery, purpose: Purpose) -> Result<Bytes, EncodeErro
         extended_data: &draft.extended_data,
         content: ContentV1::from(&draft.content),
         push: options.push.as_ref().map(PushV1::from),
+        since_ms: match purpose {
+            Purpose::DeliverAgain(since_ms) => Some(since_ms),
+            Purpose::Deliver | Purpose::Ask | Purpose::Repeat => None,
+        },
     };
     block::written(|out| rmp_serde::encode::write(out, &ask))
 }
@@ -107,6 +147,12 @@ pub fn encode_audit() -> Bytes {
     Bytes::from_static(&[0x92, 1, AUDIT])
 }
 
+/// Writes an inquiry about the request with this reply subject.
+pub fn encode_inquiry(reply_to: &str) -> Result<Bytes, EncodeError> {
+    let ask = InquireV1 { version: 1, purpose: INQUIRE, reply_to };
+    block::written(|out| rmp_serde::encode::write(out, &ask))
+}
+
 /// Reads a request to the owner of `user`.
 pub fn decode(bytes: &[u8], user: &UserId) -> Result<Ask, RecordError> {
     let broken = |_| RecordError::new(KIND, "it is not a version 1 request");
@@ -122,6 +168,8 @@ pub fn decode(bytes: &[u8], user: &UserId) -> Result<Ask, RecordError> {
     };
     let purpose = match purpose {
         DELIVER => Purpose::Deliver,
+        // When it was first sent is read below.
+        DELIVER_AGAIN => Purpose::DeliverAgain(0),
         ASK => Purpose::Ask,
         REPEAT => Purpose::Repeat,
         LOOK_AGAIN => {
@@ -132,10 +180,22 @@ pub fn decode(bytes: &[u8], user: &UserId) -> Result<Ask, RecordError> {
             let (_, _): (u8, u8) = record::from_slice(bytes).map_err(broken)?;
             return Ok(Ask::Audit);
         }
+        INQUIRE => {
+            let ask: InquireV1 = record::from_slice(bytes).map_err(broken)?;
+            return Ok(Ask::Inquire(ask.reply_to.to_owned()));
+        }
         _ => return Err(RecordError::new(KIND, "its purpose is unknown")),
     };
     let ask: AskV1 = record::from_slice(bytes).map_err(broken)?;
-    check_numbers(KIND, &[ask.timestamp_ms, ask.floor, ask.sent_seq])?;
+    let since_ms = ask.since_ms.unwrap_or_default();
+    check_numbers(KIND, &[ask.timestamp_ms, ask.floor, ask.sent_seq, since_ms])?;
+    let purpose = match (purpose, ask.since_ms) {
+        (Purpose::DeliverAgain(_), Some(since_ms)) => Purpose::DeliverAgain(since_ms),
+        (Purpose::DeliverAgain(_), None) => {
+            return Err(RecordError::new(KIND, "it does not say when it was sent before"));
+        }
+        (purpose @ (Purpose::Deliver | Purpose::Ask | Purpose::Repeat), _) => purpose,
+    };
     let local_id = match ask.local_id {
         None => None,
         Some(id) => {
@@ -165,6 +225,30 @@ pub fn decode(bytes: &[u8], user: &UserId) -> Result<Ask, RecordError> {
         sent_seq: ask.sent_seq,
     };
     Ok(Ask::Deliver(Box::new(delivery), purpose))
+}
+
+/// Writes the answer to an inquiry.
+pub fn encode_inquired(inquiry: Inquiry) -> Result<Bytes, EncodeError> {
+    let (is_begun, known_for) = match inquiry {
+        Inquiry::Begun => (true, Duration::ZERO),
+        Inquiry::NotBegun { known_for } => (false, known_for),
+    };
+    let known_ms = u64::try_from(known_for.as_millis()).unwrap_or(NUMBER_MAX).min(NUMBER_MAX);
+    let answer: InquiredV1 = (1, INQUIRED, is_begun, known_ms);
+    block::written(|out| rmp_serde::encode::write(out, &answer))
+}
+
+/// Reads the answer to an inquiry.
+pub fn decode_inquired(bytes: &[u8]) -> Result<Inquiry, RecordError> {
+    let broken = || RecordError::new(ANSWER, "it does not answer an inquiry");
+    match record::from_slice::<InquiredV1>(bytes) {
+        Ok((1, INQUIRED, true, _)) => Ok(Inquiry::Begun),
+        Ok((1, INQUIRED, false, known_ms)) => {
+            check_numbers(ANSWER, &[known_ms])?;
+            Ok(Inquiry::NotBegun { known_for: Duration::from_millis(known_ms) })
+        }
+        Ok(_) | Err(_) => Err(broken()),
+    }
 }
 
 /// What the receiver's owner answers.
@@ -271,6 +355,27 @@ const fn status(error: &CallError) -> (u8, u64) {
     }
 }
 
+/// Whether these bytes are the answer of an owner, and not something else that came where one was
+/// expected.
+#[must_use]
+pub fn is_answer(bytes: &[u8]) -> bool {
+    read_answer(bytes).is_ok()
+}
+
+/// Whether an owner answers that it does not understand what it was asked.
+#[must_use]
+pub fn is_not_understood(bytes: &[u8]) -> bool {
+    read_answer(bytes).is_ok_and(|answer| answer.status == INTERNAL)
+}
+
+fn read_answer(bytes: &[u8]) -> Result<AnswerV1<'_>, RecordError> {
+    match version(bytes, ANSWER)? {
+        1 => {}
+        other => return Err(RecordError::new(ANSWER, format!("its version {other} is unknown"))),
+    }
+    record::from_slice(bytes).map_err(|_| RecordError::new(ANSWER, "it is not a version 1 answer"))
+}
+
 /// Reads the answer about a message from `sender` to `receiver`.
 pub fn decode_answer(
     bytes: &[u8],
@@ -278,12 +383,7 @@ pub fn decode_answer(
     receiver: &UserId,
     partition: Partition,
 ) -> Result<Answer, RecordError> {
-    match version(bytes, ANSWER)? {
-        1 => {}
-        other => return Err(RecordError::new(ANSWER, format!("its version {other} is unknown"))),
-    }
-    let answer: AnswerV1 = record::from_slice(bytes)
-        .map_err(|_| RecordError::new(ANSWER, "it is not a version 1 answer"))?;
+    let answer = read_answer(bytes)?;
     check_numbers(ANSWER, &[answer.stream_seq, answer.retry_after_ms])?;
     let retry_after_ms = answer.retry_after_ms;
     Ok(match answer.status {

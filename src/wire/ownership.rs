@@ -95,6 +95,9 @@ pub struct Member {
     /// releases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_ms: Option<u64>,
+    /// Whether it says who it is when it answers a probe. The first release did not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub names_itself: bool,
 }
 
 /// A partition's entry. It does not expire: its holder is alive as long as the member's entry is.
@@ -278,7 +281,9 @@ mod tests {
         let member = Member { release: "0.1.0".into(), beat: 9, ..Member::default() };
         let text = br#"{"version":1,"host":"","pid":0,"realm":"","began":0,"release":"0.1.0","startedMs":0,"leaving":false,"beat":9}"#;
         assert_eq!(&encode(&member).expect("writable")[..], text);
-        assert_eq!(decode::<Member>(text), Ok(member));
+        assert_eq!(decode::<Member>(text), Ok(member.clone()));
+        let named = Member { names_itself: true, ..member };
+        assert_eq!(decode(&encode(&named).expect("writable")), Ok(named));
         let told = Told { told_ms: 5, key: OrderKey(6) };
         assert_eq!(decode::<Told>(br#"{"version":1,"toldMs":5,"key":6}"#), Ok(told));
     }

@@ -167,10 +167,10 @@ impl Subjects {
         format!("{}.part.=.{instance}", self.prefix)
     }
 
-    /// A subject that nobody subscribes to.
+    /// The subject on which a connection publishes to itself. Its ID is known to nobody else.
     #[must_use]
-    pub fn nobody(&self) -> String {
-        format!("{}.part.=", self.prefix)
+    pub fn echo(&self, id: &str) -> String {
+        format!("{}.part.=.{id}.echo", self.prefix)
     }
 
     /// Whether a subject is peerd's own or the server's, so that no caller may have it answered.
@@ -359,6 +359,13 @@ impl Subjects {
 #[must_use]
 pub fn is_sentinel(subject: &str) -> bool {
     last_token(subject) == "="
+}
+
+/// Whether a reply subject is one that the server made (a service import, a gateway): no client may
+/// name it when it publishes, and the server brings what is published to it to the caller.
+#[must_use]
+pub fn is_servers_reply(subject: &str) -> bool {
+    subject.starts_with("_R_.") || subject.starts_with("_GR_.")
 }
 
 /// The last token of a subject.

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     faults::caller::{Failure, Manner},
-    support::Nats,
+    support::{Nats, Observer},
 };
 
 /// What a take-over may cost on top of the time after which an instance counts as dead.
@@ -38,6 +38,22 @@ async fn clears_mutes_and_deletes_between_kills_of_instances_equal_the_recount()
     let nats = Nats::start().await;
     let mut setup = Setup::new("killed, marks", &nats.url(), Manner::Patient);
     setup.plan.marks = true;
+    let mut scene = Scene::start(setup).await?;
+    kill_many(&mut scene, KILLS_BETWEEN_MARKS).await?;
+    scene.finish().await?;
+    Ok(())
+}
+
+/// Somebody listens to everything, so that the server never says that nobody is there, and replies in
+/// the place of instances: a death is noticed by probes that are not answered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn instances_are_killed_while_somebody_listens_to_everything() -> Result<(), Failure> {
+    let _machine = machine::shared().await;
+    let nats = Nats::start().await;
+    let mut observer = Observer::connect(&nats.url()).await;
+    observer.listen(&[">", "peer.part.>"]).await;
+    observer.reply_to("peer.part.*.*").await;
+    let setup = Setup::new("killed, observed", &nats.url(), Manner::Impatient);
     let mut scene = Scene::start(setup).await?;
     kill_many(&mut scene, KILLS_BETWEEN_MARKS).await?;
     scene.finish().await?;

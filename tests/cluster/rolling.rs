@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     faults::caller::{Caller, Failure, Manner, count},
-    support::Nats,
+    support::{Nats, Observer},
 };
 
 const MAPPED: &str = "jetstream {}\nmappings { \"peer.api.*.*\": \
@@ -40,6 +40,15 @@ async fn no_call_fails_either_where_the_server_maps_calls_to_owners() -> Result<
     std::fs::write(&path, MAPPED)?;
     let nats = Nats::start_with_config(&path, &[]).await;
     restart_all("rolling restart, mapped", &nats).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_call_fails_either_where_somebody_listens_to_everything() -> Result<(), Failure> {
+    let _machine = machine::shared().await;
+    let nats = Nats::start().await;
+    let mut observer = Observer::connect(&nats.url()).await;
+    observer.listen(&[">", "peer.part.>"]).await;
+    restart_all("rolling restart, observed", &nats).await
 }
 
 async fn restart_all(name: &'static str, nats: &Nats) -> Result<(), Failure> {

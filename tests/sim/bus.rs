@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use peerd::bus::{AskError, Bus, Full, Incoming, Kind, Outgoing, Take};
+use peerd::bus::{Answer, AskError, Bus, Full, Incoming, IsAnswer, Kind, Outgoing, Take};
 use peerd::domain::id::Partition;
+use peerd::wire::encoding::CONTENT_TYPE;
+use peerd::wire::probe;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
@@ -32,19 +34,18 @@ pub(crate) enum Item {
 /// What is on its way from an instance to the server.
 pub(crate) enum OnItsWay {
     Message(Box<Outgoing>),
-    /// A request of the connection itself.
+    /// A request to another instance, and where its answer goes.
     Ask {
-        subject: String,
-        body: Bytes,
+        request: Box<Outgoing>,
         inbox: String,
     },
-    /// One that nobody serves: its answer shows that all before it has arrived.
+    /// A message of the instance's own that comes back: all before it has arrived.
     RoundTrip(oneshot::Sender<()>),
 }
 
 /// Who waits for an answer.
 pub(crate) enum Inbox {
-    Instance { who: usize, tell: oneshot::Sender<Option<Bytes>> },
+    Instance { who: usize, tell: oneshot::Sender<Option<Answer>>, is_answer: IsAnswer },
     Client(oneshot::Sender<Reply>),
 }
 
@@ -156,33 +157,40 @@ impl World {
                     let _ = tell.send(());
                 });
             }
-            OnItsWay::Ask { subject, body, inbox } => {
-                let to = core.subscriber(&subject);
-                let Some(to) = to else {
-                    self.answer(core, &inbox, None);
-                    return;
-                };
-                let is_probe = subject.contains(".part.=.");
-                if is_probe {
-                    let (world, span) = (self.clone(), Duration::from_millis(core.latency_ms()));
-                    tokio::spawn(async move {
-                        sleep(span).await;
-                        world.gate(to).await;
-                        let mut core = world.lock();
-                        world.answer(&mut core, &inbox, Some(Bytes::new()));
-                    });
-                    return;
-                }
-                let incoming =
-                    Incoming { subject, reply_to: Some(inbox), content_type: None, body, hops: 0 };
-                self.deliver(core, to, incoming);
-            }
+            OnItsWay::Ask { request, inbox } => self.requested(core, *request, inbox),
             OnItsWay::Message(outgoing) => self.publish(core, who, *outgoing),
         }
     }
 
+    /// A request of an instance arrives at the server.
+    fn requested(self: &Arc<Self>, core: &mut Core, request: Outgoing, inbox: String) {
+        let Outgoing { subject, kind, body, .. } = request;
+        let Some(to) = core.subscriber(&subject) else {
+            // With somebody who only listens, the server has somebody to give it to.
+            if !core.setup.is_observed {
+                self.answer(core, &inbox, None);
+            }
+            return;
+        };
+        let is_probe = subject.contains(".part.=.");
+        if is_probe {
+            let (world, span) = (self.clone(), Duration::from_millis(core.latency_ms()));
+            let body = Bytes::from(probe::answer(&core.seats[to].name, &inbox));
+            tokio::spawn(async move {
+                sleep(span).await;
+                world.gate(to).await;
+                let mut core = world.lock();
+                world.answer(&mut core, &inbox, Some(Answer { headers: Vec::new(), body }));
+            });
+            return;
+        }
+        let Kind::Routed { content_type, hops, .. } = kind else { return };
+        let reply_to = Some(inbox);
+        self.deliver(core, to, Incoming { subject, reply_to, content_type, body, hops });
+    }
+
     fn publish(self: &Arc<Self>, core: &mut Core, who: usize, outgoing: Outgoing) {
-        let Outgoing { subject, kind, body, .. } = outgoing;
+        let Outgoing { subject, kind, body, encoding, .. } = outgoing;
         let now_ms = self.now_ms();
         if subject.starts_with("_INBOX.") {
             let name = core.seats[who].name.clone();
@@ -193,7 +201,11 @@ impl World {
                 return;
             }
             match core.inboxes.get(&subject) {
-                Some(Inbox::Instance { .. }) => self.answer(core, &subject, Some(body)),
+                Some(Inbox::Instance { .. }) => {
+                    let written = encoding.content_type().to_owned();
+                    let headers = vec![(CONTENT_TYPE.to_owned(), written)];
+                    self.answer(core, &subject, Some(Answer { headers, body }));
+                }
                 Some(Inbox::Client(_)) => Self::reply(core, &subject, kind, body),
                 None => {}
             }
@@ -238,8 +250,14 @@ impl World {
     }
 
     /// Answers a request of an instance; `None`: nobody serves it.
-    fn answer(self: &Arc<Self>, core: &mut Core, inbox: &str, answer: Option<Bytes>) {
-        if let Some(Inbox::Instance { who, tell }) = core.inboxes.remove(inbox) {
+    fn answer(self: &Arc<Self>, core: &mut Core, inbox: &str, answer: Option<Answer>) {
+        let is_one = |waiting: &Inbox| match waiting {
+            Inbox::Instance { is_answer, .. } => answer.as_ref().is_none_or(is_answer),
+            Inbox::Client(_) => false,
+        };
+        if core.inboxes.get(inbox).is_some_and(is_one)
+            && let Some(Inbox::Instance { who, tell, .. }) = core.inboxes.remove(inbox)
+        {
             let span = Duration::from_millis(core.latency_ms());
             let world = self.clone();
             tokio::spawn(async move {
@@ -271,7 +289,8 @@ impl World {
         let (tell, told) = oneshot::channel();
         let inbox = {
             let mut core = self.lock();
-            let inbox = core.inbox(Inbox::Client(tell));
+            let inbox = core.inbox();
+            core.inboxes.insert(inbox.clone(), Inbox::Client(tell));
             let way_ms = core.latency_ms();
             let now_ms = self.now_ms();
             core.trace.line(now_ms, format_args!("call {inbox} {subject} {body}"));
@@ -330,11 +349,9 @@ impl World {
 }
 
 impl Core {
-    pub(crate) fn inbox(&mut self, inbox: Inbox) -> String {
+    pub(crate) fn inbox(&mut self) -> String {
         self.next_inbox += 1;
-        let name = format!("_INBOX.{}", self.next_inbox);
-        self.inboxes.insert(name.clone(), inbox);
-        name
+        format!("_INBOX.{}", self.next_inbox)
     }
 
     /// Who of the queue group gets a call.
@@ -437,20 +454,28 @@ impl Bus for SimBus {
         self.world.lock().seats[self.who].outgoing.len()
     }
 
+    fn inbox(&self) -> String {
+        self.world.lock().inbox()
+    }
+
     async fn ask(
         &self,
-        subject: String,
-        body: Bytes,
+        request: Outgoing,
+        is_answer: IsAnswer,
         deadline: Instant,
-    ) -> Result<Bytes, AskError> {
+    ) -> Result<Answer, AskError> {
         let (world, who) = (&self.world, self.who);
+        let Kind::Routed { reply_to: Some(inbox), .. } = &request.kind else {
+            return Err(AskError::Nobody);
+        };
+        let (inbox, subject) = (inbox.clone(), &request.subject);
         if !subject.contains(".part.=.") {
             world.doing(who, format_args!("ask {subject}"));
-            world.lock().hands_on(who, &subject, &body);
+            world.lock().hands_on(who, subject, &request.body);
         }
         world.gate(who).await;
         let (tell, told) = oneshot::channel();
-        let inbox = {
+        {
             let mut core = world.lock();
             let line = &core.seats[who].bus;
             if !line.is_up {
@@ -459,13 +484,12 @@ impl Bus for SimBus {
             let weather = core.weather;
             let is_lost =
                 Core::take_one(&mut core.lose_messages) || core.chance(weather.lost_message);
-            let inbox = core.inbox(Inbox::Instance { who, tell });
+            core.inboxes.insert(inbox.clone(), Inbox::Instance { who, tell, is_answer });
             if !is_lost {
-                let sent = OnItsWay::Ask { subject, body, inbox: inbox.clone() };
-                world.send(&mut core, who, sent);
+                let request = Box::new(request);
+                world.send(&mut core, who, OnItsWay::Ask { request, inbox: inbox.clone() });
             }
-            inbox
-        };
+        }
         let answer = tokio::select! {
             biased;
             answer = timeout_at(deadline, told) => answer.ok().and_then(Result::ok),

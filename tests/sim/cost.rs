@@ -99,6 +99,7 @@ fn run<R>(what: impl AsyncFnOnce(Client) -> R) -> R {
         commands_per_second: 30,
         calls_under_way: 64,
         cached_users: 1000,
+        is_observed: false,
         weather: Weather::CALM,
     };
     forget_sessions();

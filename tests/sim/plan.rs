@@ -3,6 +3,9 @@
 
 use crate::random::Random;
 
+/// Where the chance begins by which it is drawn whether somebody listens.
+const OBSERVED: u64 = 0x0b5e_77ed;
+
 /// Everybody. Two need encoding in subjects.
 pub(crate) const NAMES: [&str; 5] = ["alice", "bob", "b.o b", "100%~", "dora"];
 
@@ -21,6 +24,8 @@ pub(crate) struct Setup {
     pub(crate) commands_per_second: usize,
     pub(crate) calls_under_way: usize,
     pub(crate) cached_users: usize,
+    /// Whether somebody listens to all subjects: then the server never says that nobody is there.
+    pub(crate) is_observed: bool,
     pub(crate) weather: Weather,
 }
 
@@ -236,7 +241,9 @@ impl Plan {
     pub(crate) fn of(seed: u64) -> Self {
         let mut random = Random::new(seed);
         let is_calm = random.percent(15);
-        let setup = setup(&mut random, is_calm);
+        let mut setup = setup(&mut random, is_calm);
+        // From a source of its own, so that all else is drawn as it was before there was this.
+        setup.is_observed = Random::new(seed ^ OBSERVED).percent(33);
         let count = 15 + random.below(70);
         let faults = if is_calm { 0 } else { random.below(12) };
         let pace_ms = [5, 40, 200][choose(&mut random, 3)];
@@ -316,6 +323,7 @@ fn setup(random: &mut Random, is_calm: bool) -> Setup {
         commands_per_second: [4, 30][choose(random, 2)],
         calls_under_way: [6, 64, 64][choose(random, 3)],
         cached_users: [1, 1000, 1000][choose(random, 3)],
+        is_observed: false,
         weather,
     }
 }

@@ -83,9 +83,10 @@ impl Shortest {
 
     /// Fewer users, instances and partitions, and better weather.
     fn simplify(&mut self) {
-        let simpler: [fn(&mut Plan); 6] = [
+        let simpler: [fn(&mut Plan); 7] = [
             |plan| plan.setup.weather = Weather::CALM,
             |plan| plan.setup.replicas = false,
+            |plan| plan.setup.is_observed = false,
             |plan| plan.setup.instances = (plan.setup.instances - 1).max(1),
             |plan| plan.setup.partitions = (plan.setup.partitions / 2).max(1),
             |plan| plan.setup.users = 2,

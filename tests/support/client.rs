@@ -4,6 +4,7 @@ use std::{fmt::Write as _, time::Duration};
 
 use async_nats::HeaderMap;
 use bytes::Bytes;
+use futures::StreamExt as _;
 use serde_json::{Value, json};
 
 use super::{
@@ -209,12 +210,14 @@ impl Client {
         Events::subscribe(self, user).await
     }
 
-    /// Returns once the server has handled all that this connection sent before: a request to a
-    /// subject that nobody serves is answered after it.
+    /// Returns once the server has handled all that this connection sent before: a message to itself
+    /// comes back after it.
     pub(crate) async fn round_trip(&self) {
-        let subject = format!("{}.nobody.serves.this", self.prefix);
-        let error = self.nats.request(subject, Bytes::new()).await.unwrap_err();
-        assert_eq!(error.kind(), async_nats::RequestErrorKind::NoResponders, "{error}");
+        let inbox = self.nats.new_inbox();
+        let mut echo = self.nats.subscribe(inbox.clone()).await.unwrap();
+        self.nats.publish(inbox, Bytes::new()).await.unwrap();
+        let back = tokio::time::timeout(CALL_DEADLINE, echo.next()).await;
+        assert!(matches!(back, Ok(Some(_))), "the server does not answer");
     }
 }
 

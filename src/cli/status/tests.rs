@@ -27,7 +27,15 @@ fn member(text: &str, host: &str, leaving: bool) -> (Key, Record) {
     let process = Process { host: host.to_owned(), pid: 4711, ..Process::default() };
     let started_ms = NOW_MS - 7_384_000;
     let release = "0.1.0".to_owned();
-    let member = Member { process, release, started_ms, leaving, beat: 9, ttl_ms: Some(5000) };
+    let member = Member {
+        process,
+        release,
+        started_ms,
+        leaving,
+        beat: 9,
+        ttl_ms: Some(5000),
+        names_itself: true,
+    };
     entry(Key::Member(id(text)), NOW_MS - 431, encode(&member).expect("writable"))
 }
 

@@ -94,7 +94,7 @@ impl Host for TestHost {
         Some(Told { told_ms: self.clock.wall_ms(), key: OrderKey(1) })
     }
 
-    async fn answers(&self, _member: &MemberId) -> bool {
+    async fn answers(&self, _member: &MemberId, _names_itself: bool, _within: Duration) -> bool {
         true
     }
 

@@ -51,13 +51,46 @@ fn message() -> Message {
 
 #[test]
 fn a_request_survives_the_wire() {
-    for purpose in [Purpose::Deliver, Purpose::Ask, Purpose::Repeat] {
+    let again = Purpose::DeliverAgain(1_800_000_000_123);
+    for purpose in [Purpose::Deliver, again, Purpose::Ask, Purpose::Repeat] {
         let bytes = encode(&delivery(), purpose).expect("writable");
         let ask = Ask::Deliver(Box::new(delivery()), purpose);
         assert_eq!(decode(&bytes, &user("bob")), Ok(ask));
     }
     let bytes = encode_look_again(&user("carol")).expect("writable");
     assert_eq!(decode(&bytes, &user("bob")), Ok(Ask::LookAgain(user("carol"))));
+    let bytes = encode_inquiry("_INBOX.x.7").expect("writable");
+    assert_eq!(decode(&bytes, &user("bob")), Ok(Ask::Inquire("_INBOX.x.7".to_owned())));
+}
+
+/// Two releases meet in a rolling update: the one before knows neither of the field that a request
+/// has only where it is sent again, nor of inquiries.
+#[test]
+fn a_request_that_is_not_sent_again_is_what_it_was() {
+    let bytes = encode(&delivery(), Purpose::Deliver).expect("writable");
+    assert_eq!(bytes[..3], [0x9e, 1, DELIVER], "an array of 14");
+    let bytes = encode(&delivery(), Purpose::DeliverAgain(1)).expect("writable");
+    assert_eq!(bytes[..3], [0x9f, 1, DELIVER_AGAIN], "an array of 15");
+    let bytes = encode_answer(&Err(Failure::Internal.into())).expect("writable");
+    assert!(is_not_understood(&bytes));
+}
+
+#[test]
+fn an_answer_is_told_from_what_others_reply() {
+    let known_for = Duration::from_millis(1_234);
+    for inquiry in [Inquiry::Begun, Inquiry::NotBegun { known_for }] {
+        let bytes = encode_inquired(inquiry).expect("writable");
+        assert_eq!(decode_inquired(&bytes), Ok(inquiry));
+        assert!(!is_answer(&bytes));
+    }
+    let answer = encode_answer(&Ok(None)).expect("writable");
+    assert!(is_answer(&answer));
+    let request = encode(&delivery(), Purpose::Deliver).expect("writable");
+    let inquiry = encode_inquiry("_INBOX.x.7").expect("writable");
+    for other in [&b""[..], b"ok", b"{}", &request, &inquiry, &answer[..answer.len() - 1]] {
+        assert!(!is_answer(other), "{other:?}");
+        assert!(decode_inquired(other).is_err(), "{other:?}");
+    }
 }
 
 #[test]
