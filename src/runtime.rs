@@ -24,6 +24,7 @@ mod pace;
 mod patience;
 mod pending;
 mod received;
+mod relay;
 mod replay;
 mod rights;
 mod route;

@@ -24,6 +24,7 @@ mod contract {
     mod forbidden;
     mod group_commit;
     mod history;
+    mod imports;
     mod instances;
     mod limits;
     mod login;

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::call::body_too_large;
 use super::node::{MESSAGES_PER_CALL, Node, ROOM_BEYOND_CALLS};
+use super::relay::is_relayed;
 use super::tenure::{What, Work};
 use crate::bus::{Bus, Incoming, Kind, Outgoing, Permit, Take};
 use crate::cluster::table::Place;
@@ -27,7 +28,7 @@ const OVERLOADED_RETRY_MS: u64 = 100;
 const NO_OWNER_RETRY_MS: u64 = 1000;
 /// How often a call is passed on: while a partition changes hands, the one who had it and the one
 /// who will have it may both do so for a moment.
-const HOPS_MAX: u8 = 32;
+pub(super) const HOPS_MAX: u8 = 32;
 
 /// The `Content-Type` of a call that is passed on with one that peerd does not know: its owner refuses
 /// it as it would have refused the caller's.
@@ -112,8 +113,9 @@ impl<S: Store, B: Bus> Node<S, B> {
         }
         let Addressee { partition, asks, .. } = addressee;
         let route = self.route(partition, asks.what());
-        if matches!(route, Route::There) && incoming.hops < HOPS_MAX {
-            return self.passed_on(incoming, partition);
+        let is_relayed = asks.what() == What::Call && is_relayed(&incoming);
+        if matches!(route, Route::There) && incoming.hops < HOPS_MAX && !is_relayed {
+            return self.pass_on(incoming, partition);
         }
         // Nobody is told that a notice was refused.
         let is_notice = incoming.reply_to.is_none() && asks.what() == What::Delivery;
@@ -168,8 +170,10 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     async fn go(self: &Arc<Self>, incoming: Incoming, addressee: Addressee, route: Route) {
         let Addressee { user, partition, asks } = addressee;
+        let is_relayed = asks.what() == What::Call && is_relayed(&incoming);
         let route = match route {
             Route::Here(work) => Route::Here(work),
+            Route::There if is_relayed => Route::There,
             Route::There | Route::Nowhere => {
                 // Those that wait leave room for calls to partitions that are served.
                 let Ok(_place) = self.waiting.try_acquire() else {
@@ -185,8 +189,13 @@ impl<S: Store, B: Bus> Node<S, B> {
             (Route::Here(work), Asks::Call(method)) => {
                 self.handle_call(incoming, &user, method, work).await;
             }
+            (Route::There, Asks::Call(method)) if is_relayed => {
+                if let Some(work) = self.relay(&incoming, partition).await {
+                    self.handle_call(incoming, &user, method, work).await;
+                }
+            }
             (Route::There, _) if incoming.hops < HOPS_MAX => {
-                self.emit_any(self.passed_on(incoming, partition));
+                self.emit_any(self.pass_on(incoming, partition));
             }
             (Route::There | Route::Nowhere, _) => self.emit_any(self.refusal(&incoming, NO_OWNER)),
         }
@@ -249,13 +258,22 @@ impl<S: Store, B: Bus> Node<S, B> {
         }
     }
 
-    /// Something as it is passed on to the owner of its partition, who answers the caller directly;
-    /// its refusal where it is too large for that.
-    fn passed_on(&self, incoming: Incoming, partition: Partition) -> Option<Outgoing> {
-        let most = self.room().body;
-        if incoming.body.len() > most {
-            return self.refusal(&incoming, body_too_large(most));
+    /// Something as it is passed on, or its refusal where it is too large for that.
+    fn pass_on(&self, incoming: Incoming, partition: Partition) -> Option<Outgoing> {
+        match self.check_hop(&incoming) {
+            Ok(()) => Some(self.passed_on(incoming, partition)),
+            Err(rejection) => self.refusal(&incoming, rejection),
         }
+    }
+
+    /// Whether something is small enough to be passed on: it gets headers on the way.
+    pub(super) fn check_hop(&self, incoming: &Incoming) -> Result<(), Rejection> {
+        let most = self.room().body;
+        if incoming.body.len() > most { Err(body_too_large(most)) } else { Ok(()) }
+    }
+
+    /// Something as it is passed on to the owner of its partition, who answers the caller directly.
+    pub(super) fn passed_on(&self, incoming: Incoming, partition: Partition) -> Outgoing {
         let Incoming { subject, reply_to, content_type, body, hops } = incoming;
         // Written anew: the caller's header may be as long as a message.
         let content_type = content_type.map(|named| {
@@ -271,7 +289,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let encoding = Encoding::default();
         // What waits on its way out for too long is not done after its caller has given up.
         let permit: Arc<dyn Permit> = Arc::new(Until(Instant::now() + self.options.owner_wait));
-        Some(Outgoing { subject: routed, encoding, kind, body, permit: Some(permit) })
+        Outgoing { subject: routed, encoding, kind, body, permit: Some(permit) }
     }
 }
 
