@@ -176,13 +176,6 @@ impl Link {
         let _ = self.state.subscribe().wait_for(|state| *state != stands).await;
     }
 
-    /// Waits until the connection is made anew.
-    pub(crate) async fn reconnected(&self) {
-        let generation = self.generation();
-        // It cannot fail: this holds the sender.
-        let _ = self.state.subscribe().wait_for(|state| state.generation > generation).await;
-    }
-
     /// Waits for an answer, but not past the deadline, and not past the end of the connection on
     /// which it was asked: async-nats would wait for an answer that cannot come any more.
     pub(crate) async fn guard<T>(

@@ -9,6 +9,7 @@ pub mod provision;
 pub mod registry;
 pub mod scan;
 pub mod survey;
+pub mod trouble;
 
 mod direct_get;
 
@@ -17,6 +18,7 @@ use std::future::Future;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use self::trouble::Trouble;
 use crate::domain::id::Partition;
 
 /// One of the streams of a partition.
@@ -138,4 +140,25 @@ pub trait Store: Send + Sync + 'static {
 
     /// Rises whenever what was read before may be out of date (a connection was lost).
     fn generation(&self) -> u64;
+
+    /// Rises when a stream is found to be another than before: it was lost, and made anew. Found out
+    /// by [`Store::last_seq`].
+    fn incarnation(&self, _stream: StreamId) -> u64 {
+        0
+    }
+
+    /// What people call a stream.
+    fn name(&self, stream: StreamId) -> String {
+        format!("{stream:?}")
+    }
+
+    /// What is wrong with the store and does not pass by itself.
+    fn troubles(&self) -> Vec<Trouble> {
+        Vec::new()
+    }
+
+    /// Whether nobody can be known to own a partition until that was dealt with.
+    fn is_owning_impossible(&self) -> bool {
+        false
+    }
 }

@@ -43,6 +43,7 @@ mod contract {
     mod sizes;
     mod starting;
     mod status;
+    mod store_trouble;
     mod texts;
     mod unread;
 }

@@ -249,7 +249,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
     add(0, delivery::encode_inquiry("_INBOX.x.7").expect("writable"));
     let difference =
         Difference { other: Some(user("bob")), subject: Subject::ALL[0], expected: 3, found: 4 };
-    let audited = Audited { conversations: 1, messages: 3, differences: vec![difference] };
+    let (differences, unreadable) = (vec![difference], Vec::new());
+    let audited = Audited { conversations: 1, messages: 3, differences, unreadable };
     add(9, audit::encode_answer(Ok(&audited)).expect("writable"));
     add(9, audit::encode_answer(Err(&"no".to_owned())).expect("writable"));
     let id = MemberId::new("Fd6pKU2eCl6lgEk0JqW1mT-2");

@@ -29,7 +29,7 @@ them count as unread, what was read and deleted, the totals. Users are those who
 
 The NATS user needs what the operator has in deploy/nats/users.conf.
 
-Exit codes: 0 nothing differs; 1 something does, each difference a line; 64 a wrong configuration or \
+Exit codes: 0 nothing differs; 1 something does, or cannot be read, each a line; 64 a wrong configuration or \
 no userID; 69 NATS cannot be used, no peerd ever ran with this subject \
 prefix, or some user could not be audited.";
 
@@ -53,6 +53,8 @@ struct Report {
     differences: Vec<Line>,
     /// Users of whom nothing is stored: they never were.
     unknown: Vec<UserName>,
+    /// Messages that are stored and cannot be read.
+    unreadable: Vec<Unreadable>,
     /// Users that were not audited, and why.
     not_audited: Vec<NotAudited>,
 }
@@ -66,6 +68,13 @@ struct Line {
     what: &'static str,
     expected: u64,
     found: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Unreadable {
+    user: UserName,
+    /// Its subject and its place in the log.
+    record: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -118,7 +127,7 @@ async fn report(
     } else {
         print(&report.text());
     }
-    if !report.differences.is_empty() {
+    if !report.differences.is_empty() || !report.unreadable.is_empty() {
         ExitCode::from(EXIT_FAILURE)
     } else if report.not_audited.is_empty() {
         ExitCode::SUCCESS
@@ -139,7 +148,9 @@ async fn partitions(
             let prefix = &settings.subject_prefix;
             Err(format!("no peerd ever ran with subject_prefix {prefix:?}"))
         }
-        Err(error @ Unseen::Silent(_)) => Err(format!("bucket {} {error}", names.owners_bucket())),
+        Err(error @ (Unseen::Silent(_) | Unseen::Refused { .. })) => {
+            Err(format!("bucket {} {error}", names.owners_bucket()))
+        }
     }
 }
 
@@ -268,6 +279,9 @@ impl Report {
         self.users += 1;
         self.conversations += audited.conversations;
         self.messages += audited.messages;
+        let unreadable = audited.unreadable.into_iter();
+        self.unreadable
+            .extend(unreadable.map(|record| Unreadable { user: name.to_owned(), record }));
         self.differences.extend(audited.differences.into_iter().map(|difference| {
             let Difference { other, subject, expected, found } = difference;
             Line {
@@ -281,7 +295,8 @@ impl Report {
     }
 
     fn text(&self) -> String {
-        let Self { users, conversations, messages, differences, unknown, not_audited } = self;
+        let Self { users, conversations, messages, differences, unreadable, unknown, not_audited } =
+            self;
         if let Some(user) = unknown.first() {
             return format!("{user}: there is no such user: no login, no conversation");
         }
@@ -298,6 +313,8 @@ impl Report {
                 conversation.as_ref().map_or(String::new(), |other| format!(" with {other}"));
             format!("{user}{with}: {what} is {found}, the log says {expected}")
         }));
+        let text = |Unreadable { user, record }: &_| format!("{user}: {record} cannot be read");
+        lines.extend(unreadable.iter().map(text));
         lines.extend(
             not_audited
                 .iter()

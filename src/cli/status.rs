@@ -32,8 +32,9 @@ pub(super) const HELP: &str = "\
 The NATS user needs what the operator has in deploy/nats/users.conf.
 
 Exit codes: 0 all is well; 1 something is wrong: a partition without a live owner, a member that does \
-not answer, a stream without a leader or with a copy that is offline or behind; 64 a wrong \
-configuration; 69 NATS cannot be used, or no peerd ever ran with this subject prefix.";
+not answer, a stream that is gone, full or nearly, without a leader, or with a copy that is offline or \
+behind, an account near its limits, or what an instance says of the store; 64 a wrong configuration; \
+69 NATS cannot be used, or no peerd ever ran with this subject prefix.";
 
 /// How long the store has to answer. A stream whose leader has just died does not.
 const STORE_ANSWERS: Duration = Duration::from_secs(2);
@@ -76,28 +77,48 @@ async fn show(client: Client, settings: &Settings, as_json: bool) -> ExitCode {
 /// Looks at everything; fails with a sentence when there is nothing to look at.
 async fn look(client: &Client, settings: &Settings) -> Result<Seen, String> {
     let names = StreamNames::new(&settings.subject_prefix);
-    // The entries come from any replica; how the bucket is, its leader says.
+    // The entries come from any replica; how the bucket is, its leader says. Where the bucket is gone,
+    // any of the other streams shows that there is a deployment.
     let (owners, soon) = (names.owners(), Instant::now() + STORE_ANSWERS);
-    let (bucket, entries) =
-        tokio::join!(survey::stream(client, &owners, soon), survey::entries(client, &names, soon));
-    if let Err(Unseen::Missing) = bucket {
+    let (log, push) = (names.of(StreamId::Log(Partition(0))), names.push());
+    let (bucket, log, push, account, entries) = tokio::join!(
+        survey::stream(client, &owners, soon),
+        survey::stream(client, &log, soon),
+        survey::stream(client, &push, soon),
+        survey::account(client, Instant::now() + MEMBERS_ANSWER),
+        survey::entries(client, &names, soon),
+    );
+    let is_gone = |state: &_| matches!(state, Err(Unseen::Missing));
+    if is_gone(&bucket) && is_gone(&log) && is_gone(&push) {
         let (bucket, prefix) = (names.owners_bucket(), &settings.subject_prefix);
         return Err(format!(
             "no bucket {bucket}: no peerd ever ran with subject_prefix {prefix:?}"
         ));
     }
-    let unreadable =
-        |error| format!("{error}; may this NATS user read bucket {}?", names.owners_bucket());
-    let mut entries = entries.map_err(unreadable)?;
-    let known = instances(&entries);
+    let mut entries = if is_gone(&bucket) { Ok(Vec::new()) } else { entries };
+    let known = instances(entries.as_deref().unwrap_or_default());
     let stats = stats(client, &settings.subject_prefix, &known).await?;
-    if stats.iter().any(|answer| !known.contains(&answer.id)) {
+    if stats.iter().any(|answer| !known.contains(&answer.id)) && !is_gone(&bucket) {
         // It may have come a moment ago.
-        let soon = Instant::now() + STORE_ANSWERS;
-        entries = survey::entries(client, &names, soon).await.map_err(unreadable)?;
+        entries = survey::entries(client, &names, Instant::now() + STORE_ANSWERS).await;
     }
+    let mut problems = Vec::new();
+    let entries = match entries {
+        Ok(entries) => entries,
+        Err(error) if stats.is_empty() => {
+            return Err(format!(
+                "{error}; may this NATS user read bucket {}?",
+                names.owners_bucket()
+            ));
+        }
+        // The instances may know why.
+        Err(error) => {
+            problems.push(format!("bucket {}: {error}", names.owners_bucket()));
+            Vec::new()
+        }
+    };
     // What this command was configured with may differ from what is there.
-    let told = bucket.as_ref().ok().and_then(|bucket| bucket.partitions);
+    let told = [&bucket, &log, &push].into_iter().find_map(|state| state.as_ref().ok()?.partitions);
     let partitions = told.unwrap_or(settings.partitions);
     let streams = streams(client, &names, partitions, Instant::now() + STORE_ANSWERS).await;
     // The server's clock gave the entries their times. It was asked last, hence the newest.
@@ -111,6 +132,8 @@ async fn look(client: &Client, settings: &Settings) -> Result<Seen, String> {
         entries,
         stats,
         streams,
+        account,
+        problems,
     })
 }
 

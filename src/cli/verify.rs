@@ -85,7 +85,7 @@ async fn read(client: &Client, settings: &Settings) -> Result<Stored, String> {
             let prefix = &settings.subject_prefix;
             return Err(format!("no peerd ever ran with subject_prefix {prefix:?}"));
         }
-        Err(error @ Unseen::Silent(_)) => {
+        Err(error @ (Unseen::Silent(_) | Unseen::Refused { .. })) => {
             return Err(format!("bucket {} {error}", names.owners_bucket()));
         }
     };

@@ -51,6 +51,7 @@ impl<R: Registry, H: Host> Heartbeat<R, H> {
 
     /// Gives signs of life until the others take the member for dead, or it must.
     pub(super) async fn run(mut self, mut leaving: watch::Receiver<bool>) {
+        let mut is_missed = false;
         let mut ticks = interval(self.ttl / BEATS_PER_TTL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -64,8 +65,11 @@ impl<R: Registry, H: Host> Heartbeat<R, H> {
             if matches!(beat, Beat::Lost) || !self.lease.holds(self.clock.now()) {
                 return;
             }
-            if matches!(beat, Beat::Missed) {
-                tracing::warn!("a sign of life was missed");
+            let was_missed = std::mem::replace(&mut is_missed, matches!(beat, Beat::Missed));
+            if is_missed {
+                if !was_missed {
+                    tracing::warn!("a sign of life was missed");
+                }
                 ticks.reset_after(self.ttl / (4 * BEATS_PER_TTL));
             }
         }

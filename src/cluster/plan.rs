@@ -29,6 +29,11 @@ pub struct Planner<'a> {
     pub is_leaving: bool,
     /// How long a member is taken to be alive without a sign of life.
     pub ttl: Duration,
+    /// When this instance joined, in microseconds of the steady clock.
+    pub joined_us: u64,
+    /// Since when the bucket stands in for one that was lost, by the server's clock, in milliseconds
+    /// since 1970.
+    pub stands_in_since_ms: Option<u64>,
     /// The time, in microseconds of the steady clock.
     pub now_us: u64,
 }
@@ -155,12 +160,23 @@ impl Planner<'_> {
     fn claim(&self, view: &View, partition: Partition, target: Option<&MemberId>) -> Option<Step> {
         let is_target = target == Some(self.me);
         let Some(seen) = view.owner(partition) else {
-            let (epoch, key) = (0, OrderKey::ZERO);
-            let (untold_since_ms, unseen) = (None, None);
+            // It may have an owner of which only the bucket that was lost knew. Such an owner acts for
+            // less than the TTL after it gave its last sign there, and this instance has joined since.
+            let is_new = self.stands_in_since_ms.is_none();
+            if !is_new && self.now_us < self.joined_us + self.ttl_us() {
+                return None;
+            }
+            let ttl_ms = self.ttl_us() / 1000;
+            let untold = |since_ms: u64| since_ms.saturating_sub(2 * ttl_ms);
+            let untold_since_ms = self.stands_in_since_ms.map(untold);
+            let (epoch, key, unseen) = (u64::from(!is_new), OrderKey::ZERO, None);
             let step = Step::Claim { partition, seq: 0, epoch, key, untold_since_ms, unseen };
             return is_target.then_some(step);
         };
-        let Owner { holder, next, epoch, key, since_ms, untold_since_ms } = seen.entry.clone()?;
+        let Some(entry) = seen.entry.clone() else {
+            return self.claim_damaged(view, partition, seen).filter(|_| is_target);
+        };
+        let Owner { holder, next, epoch, key, since_ms, untold_since_ms } = entry;
         let (is_mine, from) = match (holder, next) {
             // It was claimed, and the acknowledgement was lost.
             (Some(holder), _) if holder == *self.me => (true, None),
@@ -191,6 +207,24 @@ impl Planner<'_> {
         let unseen = from.filter(|from| !view.has_ended(from));
         let seq = seen.seq;
         is_mine.then_some(Step::Claim { partition, seq, epoch, key, untold_since_ms, unseen })
+    }
+
+    /// Takes a partition whose entry says nothing any more. Whoever had it drops it on seeing that,
+    /// or sees nothing and so gives no sign of life within the TTL, and acts for less than another.
+    fn claim_damaged(&self, view: &View, partition: Partition, seen: &Seen<Owner>) -> Option<Step> {
+        let (last, stored_ms) = view.damaged(partition)?;
+        if self.now_us < seen.at_us + 2 * self.ttl_us() {
+            return None;
+        }
+        let told = last.holder.as_ref().and_then(|holder| view.told(holder));
+        Some(Step::Claim {
+            partition,
+            seq: seen.seq,
+            epoch: last.epoch.max(1),
+            key: told.map_or(last.key, |told| told.key.max(last.key)),
+            untold_since_ms: Some(stored_ms.saturating_sub(2 * self.ttl_us() / 1000)),
+            unseen: None,
+        })
     }
 
     fn may_act(&self, view: &View, member: &MemberId) -> bool {

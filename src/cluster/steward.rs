@@ -24,8 +24,8 @@ use super::table::{Place, Table};
 use super::view::View;
 use crate::clock::Clock;
 use crate::domain::id::Partition;
-use crate::store::AppendError;
 use crate::store::registry::{Changes, Registry};
+use crate::store::{AppendError, ReadError};
 use crate::wire::ownership::{Key, Member, MemberId, Process};
 
 /// How often what depends on time alone is looked at.
@@ -213,6 +213,10 @@ struct Term<R, H> {
     heartbeat: AbortOnDrop<()>,
     tell_heartbeat: watch::Sender<bool>,
     view: View,
+    /// When it joined, in microseconds of the steady clock.
+    joined_us: u64,
+    /// Since when the bucket stands in for one that was lost, by the server's clock.
+    stands_in_since_ms: Option<u64>,
     /// Since when the view is built, in microseconds of the steady clock.
     watched_us: u64,
     /// Who is to own each partition, and among whom.
@@ -249,6 +253,8 @@ impl<R: Registry, H: Host> Term<R, H> {
             heartbeat,
             tell_heartbeat,
             view: View::default(),
+            joined_us: steward.clock.steady_us(),
+            stands_in_since_ms: None,
             watched_us: 0,
             targets: (BTreeSet::new(), Vec::new()),
             silent: BTreeSet::new(),
@@ -336,10 +342,17 @@ impl<R: Registry, H: Host> Term<R, H> {
 
     /// Reads the bucket anew and follows it.
     async fn watch(&mut self, steward: &Steward<R, H>) -> Changes {
+        let mut is_told = false;
         loop {
             self.watched_us = steward.clock.steady_us();
-            match steward.registry.watch(Instant::now() + TRY).await {
-                Ok(changes) => {
+            let watched = async {
+                let changes = steward.registry.watch(Instant::now() + TRY).await?;
+                let since_ms = steward.registry.stands_in_since(Instant::now() + TRY).await?;
+                Ok::<_, ReadError>((changes, since_ms))
+            };
+            match watched.await {
+                Ok((changes, since_ms)) => {
+                    self.stands_in_since_ms = since_ms;
                     self.view = View::after(&self.view);
                     for former in &steward.former {
                         self.view.end(former.clone());
@@ -347,7 +360,9 @@ impl<R: Registry, H: Host> Term<R, H> {
                     return changes;
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the owners cannot be watched");
+                    if !std::mem::replace(&mut is_told, true) {
+                        tracing::warn!(%error, "the owners cannot be watched");
+                    }
                     if !self.lease.holds(steward.clock.now()) {
                         // The loop that called sees it, too.
                         return Box::pin(futures::stream::pending());
@@ -383,6 +398,8 @@ impl<R: Registry, H: Host> Term<R, H> {
                 silent: &self.silent,
                 is_leaving,
                 ttl: steward.options.ttl,
+                joined_us: self.joined_us,
+                stands_in_since_ms: self.stands_in_since_ms,
                 now_us,
             };
             (planner.steps(&self.view), planner.places(&self.view))

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::id::Partition;
 use crate::store::registry::{Change, Value};
-use crate::wire::ownership::{self, Key, Member, MemberId, Owner, Told};
+use crate::wire::ownership::{self, Key, Member, MemberId, Owner, Told, is_later};
 
 /// An entry, and where and when it was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +32,9 @@ pub struct View {
     members: BTreeMap<MemberId, Seen<Member>>,
     owners: BTreeMap<Partition, Seen<Owner>>,
     told: BTreeMap<MemberId, ToldSeen>,
+    /// What the entry of a partition said before one that is damaged, and when that was written, by
+    /// the server's clock.
+    damaged: BTreeMap<Partition, (Owner, u64)>,
     /// Members whose entry expired, and when they last gave a sign of life.
     expired: BTreeMap<MemberId, u64>,
     /// Members that are known to have ended, however fresh their entry is.
@@ -77,6 +80,16 @@ impl View {
                     Value::Put(bytes) => read(bytes, &change.key),
                     Value::Expired | Value::Deleted => Some(Owner::default()),
                 };
+                let is_damaged =
+                    entry.is_none() && matches!(value, Value::Put(bytes) if !is_later(bytes));
+                if is_damaged {
+                    let before = self.owners.get(&partition).and_then(|seen| seen.entry.clone());
+                    let known = self.damaged.remove(&partition).map(|(known, _)| known);
+                    let last = before.or(known).unwrap_or_default();
+                    self.damaged.insert(partition, (last, change.stored_ms));
+                } else {
+                    self.damaged.remove(&partition);
+                }
                 self.owners.insert(partition, Seen { entry, seq: change.seq, at_us: now_us });
             }
             (Key::Told(id), Value::Put(bytes)) => {
@@ -134,6 +147,13 @@ impl View {
     #[must_use]
     pub fn owner(&self, partition: Partition) -> Option<&Seen<Owner>> {
         self.owners.get(&partition)
+    }
+
+    /// What the entry of a partition said before one that is damaged, and when that was written, by
+    /// the server's clock, in milliseconds since 1970.
+    #[must_use]
+    pub fn damaged(&self, partition: Partition) -> Option<(&Owner, u64)> {
+        self.damaged.get(&partition).map(|(owner, stored_ms)| (owner, *stored_ms))
     }
 
     /// How far a member had told everything, if that is known.

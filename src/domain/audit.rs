@@ -103,6 +103,8 @@ pub struct Recount<'c> {
     /// What had counted up to the read mark, once the log has come there.
     at_read_mark: Option<u64>,
     is_whole: bool,
+    /// Records since then that cannot be read: each may have been a message, and have counted.
+    passed_over: u64,
     unread: u64,
     deleted_unread: u64,
     differences: Vec<Difference>,
@@ -120,6 +122,7 @@ impl<'c> Recount<'c> {
             last: None,
             at_read_mark,
             is_whole: true,
+            passed_over: 0,
             unread: 0,
             deleted_unread: 0,
             differences: Vec::new(),
@@ -135,6 +138,7 @@ impl<'c> Recount<'c> {
         }
         let read_seq = self.conversation.settings.read.seq;
         let before = self.last.unwrap_or_else(|| self.before_first(message));
+        let before = self.after_those_passed_over(before, message);
         if self.last.is_none() && before.mark.seq > 0 {
             self.is_whole = before.mark.seq <= read_seq;
             if before.mark.seq == read_seq {
@@ -164,11 +168,41 @@ impl<'c> Recount<'c> {
         true
     }
 
+    /// Passes over a record of the log that cannot be read.
+    pub fn pass_over(&mut self, stream_seq: u64) {
+        let newest = self.conversation.received;
+        if newest.is_some_and(|newest| stream_seq <= newest.stream_seq) {
+            self.passed_over += 1;
+        }
+    }
+
+    /// What the next message builds on where records before it could not be read.
+    fn after_those_passed_over(&mut self, before: Head, next: Counted) -> Head {
+        let passed_over = std::mem::take(&mut self.passed_over);
+        if passed_over == 0 || (self.last.is_none() && self.may_age) {
+            return before;
+        }
+        let Head { mark, .. } = before;
+        let counted = next.head.mark.counted.saturating_sub(u64::from(next.counts));
+        let counted = counted.clamp(mark.counted, mark.counted + passed_over);
+        let seq = mark.seq + passed_over;
+        let read = self.conversation.settings.read;
+        if (mark.seq + 1..=seq).contains(&read.seq) {
+            self.at_read_mark = Some(read.counted);
+        }
+        self.unread += counted - mark.counted.max(read.counted).min(counted);
+        Head { mark: super::conversation::Mark { seq, counted }, ..before }
+    }
+
     /// What holds after the last message, and of the conversation as it is.
     #[must_use]
     pub fn finish(mut self) -> Vec<Difference> {
         let settings = &self.conversation.settings;
-        let last = self.last.map_or_else(Default::default, |last| last.mark);
+        let mut last = self.last.map_or_else(Default::default, |last| last.mark);
+        if (last.seq + 1..=last.seq + self.passed_over).contains(&settings.read.seq) {
+            self.at_read_mark = Some(settings.read.counted);
+        }
+        last.seq += self.passed_over;
         let is_empty = self.last.is_none();
         if let Some(newest) = self.conversation.received
             && !(is_empty && self.may_age)

@@ -81,6 +81,26 @@ impl Head {
         (self.mark.seq.saturating_sub(1) % PAGE_MESSAGES as u64) as usize + 1
     }
 
+    /// The head where `count` records after `before` cannot be read, the last of them at `stream_seq`:
+    /// each may have been a message, so that none of their `messageSeq` is given again. None counts.
+    #[must_use]
+    pub fn past(before: Option<Self>, count: u64, stream_seq: u64) -> Self {
+        let before = before.unwrap_or(Self {
+            mark: Mark::default(),
+            key: OrderKey::ZERO,
+            timestamp_ms: 0,
+            stream_seq: 0,
+            page: PagePointers::default(),
+        });
+        let Mark { seq, counted } = before.mark;
+        Self { mark: Mark { seq: seq + count, counted }, stream_seq, ..before }
+    }
+
+    /// Whether it stands for a message, as opposed to what cannot be read alone.
+    const fn is_message(&self) -> bool {
+        self.key.0 > OrderKey::ZERO.0
+    }
+
     /// The pointers that the message after this one carries. 0 as `first` means "this message":
     /// a record that opens a page cannot know its own place before it is stored.
     #[must_use]
@@ -156,14 +176,23 @@ pub struct Conversation {
 impl Conversation {
     /// Whether the user has this conversation: it has messages, or a setting of the user's.
     #[must_use]
-    pub const fn exists(&self) -> bool {
+    pub fn exists(&self) -> bool {
         self.has_messages() || self.settings.kept
     }
 
     /// Whether anything was ever sent either way.
     #[must_use]
-    pub const fn has_messages(&self) -> bool {
-        self.received.is_some() || self.sent.is_some()
+    pub fn has_messages(&self) -> bool {
+        let is_message = |head: &Option<Head>| head.is_some_and(|head| head.is_message());
+        is_message(&self.received) || is_message(&self.sent)
+    }
+
+    /// Passes over a record of the other's that cannot be read: what comes next is stored after it.
+    pub fn pass_over(&mut self, stream_seq: u64) {
+        if self.received.is_none_or(|known| known.stream_seq < stream_seq) {
+            self.received = Some(Head::past(self.received, 1, stream_seq));
+        }
+        self.told_seq = self.told_seq.max(stream_seq);
     }
 
     /// Messages of the other's that are stored, count, and were neither read nor deleted.

@@ -159,7 +159,14 @@ impl<S: Store, B: Bus> Node<S, B> {
                 let is_for = |user| taken.contains(&self.subjects.partition(&Token::of(user)));
                 let (to_receiver, to_sender) = (is_for(&receiver), is_for(&sender));
                 if to_receiver {
-                    let stored = record::decode(&record.payload, &sender, &receiver, partition)?;
+                    let stored = record::decode(&record.payload, &sender, &receiver, partition);
+                    let stored = match stored {
+                        Ok(stored) => stored,
+                        Err(error) => {
+                            self.leave_out(stream, record, &error);
+                            continue;
+                        }
+                    };
                     let news: &mut News = news.entry(receiver.clone()).or_default();
                     news.received.push(Arc::new(stored.message));
                     news.changed.insert(sender.clone());

@@ -212,6 +212,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             audited.differences.extend(found);
         }
         audited.differences.truncate(audit::DIFFERENCES_MAX);
+        audited.unreadable.truncate(audit::DIFFERENCES_MAX);
         Ok(audited)
     }
 
@@ -254,7 +255,17 @@ impl<S: Store, B: Bus> Node<S, B> {
             let mut has_more = batch.remaining > 0;
             for record in &batch.records {
                 let stored = record::decode(&record.payload, other, &cell.id, cell.partition);
-                let stored = stored.map_err(LoadError::from)?;
+                let stored = match stored {
+                    Ok(stored) => stored,
+                    Err(error) => {
+                        self.leave_out(cell.log(), record, &error);
+                        recount.pass_over(record.stream_seq);
+                        audited
+                            .unreadable
+                            .push(format!("{} {}", record.subject, record.stream_seq));
+                        continue;
+                    }
+                };
                 let (head, counts) = (stored.head(record.stream_seq), stored.message.counts);
                 has_more &= recount.take(Counted { head, counts });
                 audited.messages += 1;

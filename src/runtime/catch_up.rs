@@ -47,7 +47,19 @@ impl<S: Store, B: Bus> Node<S, B> {
             let batch = self.store.read(stream, subject.clone(), from, BATCH, deadline).await?;
             for record in &batch.records {
                 let partition = receiver.partition;
-                let stored = record::decode(&record.payload, sender, &receiver.id, partition)?;
+                next = record.stream_seq + 1;
+                is_ahead = true;
+                let stored = record::decode(&record.payload, sender, &receiver.id, partition);
+                let stored = match stored {
+                    Ok(stored) => stored,
+                    Err(error) => {
+                        self.leave_out(stream, record, &error);
+                        let seq = record.stream_seq;
+                        receiver.lock().update(sender, |known| known.pass_over(seq));
+                        receiver.tenure.written(stream).note(seq);
+                        continue;
+                    }
+                };
                 let head = stored.head(record.stream_seq);
                 let print = fingerprint(&stored.message.content, &stored.message.extended_data);
                 let message = Arc::new(stored.message);
@@ -66,9 +78,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                     Some(sender) => self.tell_sender(&sender, &message, head, &name(receiver)),
                     None => self.notify_sender(sender, &receiver.id),
                 }
-                receiver.tenure.written(receiver.log()).note(record.stream_seq);
-                next = record.stream_seq + 1;
-                is_ahead = true;
+                receiver.tenure.written(stream).note(record.stream_seq);
             }
             if batch.remaining == 0 {
                 break;
@@ -98,9 +108,9 @@ impl<S: Store, B: Bus> Node<S, B> {
         let (end_seq, page) = match end {
             None => (0, PagePointers::default()),
             Some(end) => {
-                let (to, partition) = (&receiver.id, receiver.partition);
-                let stored = record::decode(&end.payload, sender, to, partition)?;
-                (end.stream_seq, stored.head(end.stream_seq).page)
+                let pair = (sender, &receiver.id);
+                let head = self.head_of(end, pair, receiver.partition, deadline).await?;
+                (end.stream_seq, head.page)
             }
         };
         let mut user = receiver.lock();

@@ -77,7 +77,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                     return self.accept_delivery(&work.tenure, delivery, purpose, deadline).await;
                 }
                 Route::There => {}
-                Route::Nowhere => return Err(NO_OWNER.into()),
+                Route::Nowhere => return Err(self.no_owner().into()),
             }
             let body = delivery::encode(delivery, consigned.purpose);
             let body = body.map_err(|_| Failure::Internal)?;
@@ -241,7 +241,13 @@ impl<S: Store, B: Bus> Node<S, B> {
         let Some(last) = last.iter().find(|record| record.subject == subjects[0]) else {
             return Ok(told_seq);
         };
-        let stored = record::decode(&last.payload, &sender.id, receiver, partition)?;
+        let stored = match record::decode(&last.payload, &sender.id, receiver, partition) {
+            Ok(stored) => stored,
+            Err(error) => {
+                self.leave_out(stream, last, &error);
+                return Ok(told_seq);
+            }
+        };
         let head = stored.head(last.stream_seq);
         let is_new = {
             let user = sender.lock();

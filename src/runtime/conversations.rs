@@ -175,7 +175,10 @@ impl<S: Store, B: Bus> Node<S, B> {
             let mut names = Vec::new();
             for (user, subject) in users {
                 if let Some(record) = records.iter().find(|record| record.subject == subject) {
-                    names.push((user, entry::decode_account(&record.payload)?.name));
+                    match entry::decode_account(&record.payload) {
+                        Ok(account) => names.push((user, account.name)),
+                        Err(error) => self.leave_out(stream, record, &error),
+                    }
                 }
             }
             Ok::<_, LoadError>(names)
@@ -212,7 +215,8 @@ impl<S: Store, B: Bus> Node<S, B> {
             let mut subjects: Vec<String> =
                 wanted.iter().map(|(.., subject)| subject.clone()).collect();
             subjects.push(self.subjects.log_sentinel(partition));
-            let records = self.store.last(StreamId::Log(partition), subjects, deadline).await?;
+            let stream = StreamId::Log(partition);
+            let records = self.store.last(stream, subjects, deadline).await?;
             let mut messages = Vec::new();
             for (index, direction, subject) in wanted {
                 let found = records.iter().find(|record| record.subject == subject);
@@ -222,7 +226,15 @@ impl<S: Store, B: Bus> Node<S, B> {
                     Direction::Receive => (other, &cell.id),
                     Direction::Send => (&cell.id, other),
                 };
-                let stored = record::decode(&found.payload, sender, receiver, partition)?;
+                let stored = record::decode(&found.payload, sender, receiver, partition);
+                let stored = match stored {
+                    Ok(stored) => stored,
+                    Err(error) => {
+                        self.leave_out(stream, found, &error);
+                        messages.push((index, Newest::Hidden));
+                        continue;
+                    }
+                };
                 let seq = stored.message.seq;
                 let is_shown = known.head(direction).is_some_and(|head| head.shows(direction, seq));
                 let message = if is_shown {

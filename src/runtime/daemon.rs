@@ -11,6 +11,7 @@ use tokio_util::task::AbortOnDropHandle as AbortOnDrop;
 
 use super::agreement::{Agreement, Disagreement};
 use super::connect::{ConnectError, NatsOptions, connect};
+use super::keeper::Keeper;
 use super::node::{MESSAGES_PER_CALL, Node, Options, ROOM_BEYOND_CALLS};
 use super::patience::Patience;
 use super::payload::{self, TooSmall};
@@ -27,6 +28,7 @@ use crate::link::{Cause, Connection, Link, Violation};
 use crate::store::Store;
 use crate::store::jetstream::{JetStream, StreamNames};
 use crate::store::provision::{ProvisionError, StreamOptions, provision};
+use crate::store::trouble::{self, Resource};
 use crate::wire::discovery::{
     BUILD, EndpointInfo, Identity, PARTITIONS, QUEUE_GROUP, SERVICE, SUBJECT_PREFIX, THIS_BUILD,
 };
@@ -35,8 +37,6 @@ use crate::wire::time::rfc3339;
 
 /// How long starting may take once NATS is connected.
 const START: Duration = Duration::from_secs(30);
-/// How long the streams are tried to be looked after when the connection was made anew.
-const KEEP: Duration = Duration::from_secs(600);
 /// How long a stop waits for a connection that was lost.
 const CUT_OFF: Duration = Duration::from_secs(2);
 /// How long a stop may take before anything was served.
@@ -131,6 +131,8 @@ struct Connections {
     permissions: Permissions,
     /// Watches the servers' `max_payload`, as long as this is held.
     _payload: AbortOnDrop<()>,
+    /// Streams that were gone, while others were there, and were made anew.
+    lost: Vec<Resource>,
 }
 
 impl Connections {
@@ -181,13 +183,14 @@ async fn prepare(settings: &Settings) -> Result<Connections, ServeError> {
     let store = connect(nats, "peerd store", &permissions, &mut patience).await?;
     let bus = connect(nats, "peerd bus", &permissions, &mut patience).await?;
     let payload = payload::follow(&settings.node.limits, &bus, &store)?;
-    let connections = Connections { store, bus, permissions, _payload: payload };
+    let mut connections =
+        Connections { store, bus, permissions, _payload: payload, lost: Vec::new() };
     connections.check_rights().await?;
-    tokio::select! {
+    connections.lost = tokio::select! {
         biased;
         forbidden = connections.forbidden() => return Err(forbidden),
         made = make_streams(settings, &connections.store, &mut patience) => made?,
-    }
+    };
     Ok(connections)
 }
 
@@ -195,17 +198,20 @@ async fn make_streams(
     settings: &Settings,
     store: &Connection,
     patience: &mut Patience,
-) -> Result<(), ServeError> {
+) -> Result<Vec<Resource>, ServeError> {
     let subjects = Subjects::new(&settings.subject_prefix, settings.partitions);
     let names = StreamNames::new(&settings.subject_prefix);
     let mut agreement = Agreement::default();
     loop {
         let making = async {
-            provision(&store.client, &subjects, &names, &settings.stream).await?;
+            let lost = provision(&store.client, &subjects, &names, &settings.stream).await?;
             agreement.look(store, &names, settings.member_ttl).await?;
-            Ok::<(), ServeError>(())
+            Ok(lost)
         };
-        let Err(error) = making.await else { return Ok(()) };
+        let error: ServeError = match making.await {
+            Ok(lost) => return Ok(lost),
+            Err(error) => error,
+        };
         let cause = error.cause().unwrap_or(Cause::Configuration);
         if !patience.wait("JetStream", cause, &error.to_string()).await {
             return Err(error);
@@ -227,7 +233,11 @@ async fn run(
     let clock = Clock::system();
     let jetstream =
         JetStream::new(store.clone(), names.clone(), settings.partitions, &settings.stream);
-    let registry = Arc::new(jetstream.clone());
+    for resource in connections.lost.iter().copied() {
+        jetstream.trouble().met(resource, trouble::Cause::Gone);
+        jetstream.trouble().is_well(resource, true);
+    }
+    let (registry, keeps) = (Arc::new(jetstream.clone()), jetstream.clone());
     let table = Arc::new(Table::new(settings.partitions));
     let options = settings.node.clone();
     let node = Node::new(jetstream, nats, subjects.clone(), options, clock, table.clone());
@@ -238,8 +248,9 @@ async fn run(
     let discovery = discovery(&subjects, &instance, &node, clock.wall_ms());
     // Before it joins: the others ask who has joined whether it answers.
     node.bus().answer_probes(&instance).await?;
-    let keeper = keep_streams(store, subjects, names, settings.stream.clone());
-    let keeper = AbortOnDrop::new(tokio::spawn(keeper));
+    let options = settings.stream.clone();
+    let keeper = Keeper { store, jetstream: keeps, subjects, names, options };
+    let keeper = AbortOnDrop::new(tokio::spawn(keeper.run()));
     let auditor = (settings.audit_reads_per_second > 0)
         .then(|| node.clone().audit_all(settings.audit_reads_per_second));
     let auditor = auditor.map(|audit| AbortOnDrop::new(tokio::spawn(audit)));
@@ -294,6 +305,7 @@ async fn run(
         if !steward.is_finished() {
             let _ = steward.await;
         }
+        node.end_pushes();
         node.settle().await;
     };
     let deadline = tokio::select! {
@@ -343,31 +355,5 @@ fn discovery<S: Store, B: Bus>(
         counters: node.counters.clone(),
         // Who is only asked how it is keeps it from no end.
         gauges: Arc::new(move || asked.upgrade().map(|node| node.gauges()).unwrap_or_default()),
-    }
-}
-
-/// Looks after the streams each time the connection was made anew: streams in memory are gone when
-/// their server was restarted.
-async fn keep_streams(
-    store: Connection,
-    subjects: Subjects,
-    names: StreamNames,
-    options: StreamOptions,
-) {
-    loop {
-        store.link.reconnected().await;
-        let mut patience = Patience::new(KEEP);
-        loop {
-            let making = provision(&store.client, &subjects, &names, &options);
-            let (cause, problem) = match timeout(START, making).await {
-                Ok(Ok(())) => break,
-                Ok(Err(error)) => (error.cause(), error.to_string()),
-                Err(_) => (Cause::Transient, "no answer in time".to_owned()),
-            };
-            if !patience.wait("the streams", cause, &problem).await {
-                tracing::error!(error = problem, "the streams are not as they should be");
-                break;
-            }
-        }
     }
 }

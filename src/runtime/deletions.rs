@@ -36,7 +36,12 @@ impl<S: Store, B: Bus> Node<S, B> {
         for page in pages {
             let subject = subject(page);
             if let Some(record) = records.iter().find(|record| record.subject == subject) {
-                found.push((page, entry::decode_page(&record.payload)?, record.stream_seq));
+                let bitmap = entry::decode_page(&record.payload).unwrap_or_else(|error| {
+                    // What was deleted there is shown again, and can be deleted again.
+                    self.leave_out(stream, record, &error);
+                    Bitmap::default()
+                });
+                found.push((page, bitmap, record.stream_seq));
             }
         }
         Ok(found)

@@ -187,7 +187,8 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
     }
 
     fn reads(&self) -> Reads<'n, S> {
-        Reads { store: &self.node.store, deadline: self.deadline }
+        let Node { store, unreadable, .. } = self.node;
+        Reads { store, unreadable, deadline: self.deadline }
     }
 
     /// Up to `count` messages after `after` (or from the oldest), oldest first.

@@ -55,7 +55,7 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
         // Before it is open: how far everything was told does not move past what is to be told again.
         let begin = |since_ms| self.pending.clone().begin_owned(since_ms);
         let under_way = grant.untold_since_ms.map(begin);
-        let opened = self.try_open(&grant, Instant::now() + OPEN).await;
+        let opened = self.try_open(&grant, None, Instant::now() + OPEN).await;
         if !opened.map_err(|error| NotOpened(error.to_string()))? {
             return Err(NotOpened("the time to act was over before".to_owned()));
         }
@@ -192,8 +192,13 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
 }
 
 impl<S: Store, B: Bus> Node<S, B> {
-    /// Begins a tenure; whether there is one now.
-    async fn try_open(&self, grant: &Grant, deadline: Instant) -> Result<bool, LoadError> {
+    /// Begins a tenure, in place of another if one is given and still there; whether there is one now.
+    async fn try_open(
+        &self,
+        grant: &Grant,
+        former: Option<&Arc<Tenure>>,
+        deadline: Instant,
+    ) -> Result<bool, LoadError> {
         let partition = grant.partition;
         let (log, state) = (StreamId::Log(partition), StreamId::State(partition));
         // Whoever had the partition knew of what others had stored, too.
@@ -202,7 +207,8 @@ impl<S: Store, B: Bus> Node<S, B> {
             self.store.last_seq(log, deadline),
             self.store.last_seq(state, deadline),
         )?;
-        let tenure = Tenure::new(grant, self.clock, (log_end, state_end));
+        let incarnations = (self.store.incarnation(log), self.store.incarnation(state));
+        let tenure = Tenure::new(grant, self.clock, (log_end, state_end), incarnations);
         tenure.clock.observe(grant.key);
         // A key is never given twice, even when the wall clock was set back. Records of different
         // pairs may be stored in another order than their keys'.
@@ -216,14 +222,22 @@ impl<S: Store, B: Bus> Node<S, B> {
             match record::key(&record.payload) {
                 Ok(key) => tenure.clock.observe(key),
                 // Of a newer version, perhaps. It is no reason to leave all others unserved.
-                Err(error) => tracing::error!(%error, "the store holds what peerd cannot read"),
+                Err(error) => self.leave_out(log, &record, &error),
             }
         }
         let slot = &self.tenures[usize::from(partition.0)];
         let mut slot = slot.write().unwrap_or_else(PoisonError::into_inner);
         // What was abandoned meanwhile stays so.
-        let may_act = tenure.may_act();
+        let is_free = match (former, &*slot) {
+            (Some(former), Some(there)) => Arc::ptr_eq(former, there),
+            (Some(_), None) => false,
+            (None, _) => true,
+        };
+        let may_act = tenure.may_act() && is_free;
         if may_act {
+            if let Some(former) = former {
+                former.end();
+            }
             *slot = Some(Arc::new(tenure));
         }
         Ok(may_act)
@@ -270,7 +284,10 @@ impl<S: Store, B: Bus> Node<S, B> {
     fn forget(&self, tenure: &Tenure) {
         tenure.end();
         let slot = &self.tenures[usize::from(tenure.partition.0)];
-        *slot.write().unwrap_or_else(PoisonError::into_inner) = None;
+        // It may have begun anew meanwhile.
+        if let Some(there) = slot.write().unwrap_or_else(PoisonError::into_inner).take() {
+            there.end();
+        }
     }
 
     /// Stores when each user in memory was last heard from, as far as the time allows.
@@ -295,11 +312,38 @@ impl<S: Store, B: Bus> Node<S, B> {
         let _under_way = self.pending.begin(self.server_ms());
         let deadline = self.deadline();
         let last = self.store.last_seq(stream, deadline).await?;
+        let known = match stream {
+            StreamId::Log(_) => tenure.incarnations.0,
+            StreamId::State(_) => tenure.incarnations.1,
+        };
+        if self.store.incarnation(stream) != known {
+            return self.begin_anew(tenure, deadline).await;
+        }
         let gaps = tenure.written(stream).look(last);
         for gap in gaps {
             self.take_gap_in(tenure, stream, &gap, deadline).await?;
             // Not before: where that failed, it is looked at again.
             tenure.written(stream).know(gap);
+        }
+        Ok(())
+    }
+
+    /// Goes on as the owner of a partition of which a stream was lost and made anew: what is in memory
+    /// of its users does not hold any more, and is read again as they come.
+    async fn begin_anew(
+        self: &Arc<Self>,
+        tenure: &Arc<Tenure>,
+        deadline: Instant,
+    ) -> Result<(), LoadError> {
+        let partition = tenure.partition;
+        let grant = tenure.grant_anew(self.told_ms());
+        let under_way = grant.untold_since_ms.map(|since| self.pending.clone().begin_owned(since));
+        if self.try_open(&grant, Some(tenure), deadline).await? {
+            tracing::warn!(%partition, "begun anew, since a stream of it was lost");
+            self.table.wake();
+            if let Some((since_ms, under_way)) = grant.untold_since_ms.zip(under_way) {
+                self.tell_again(Untold { partition, since_ms, under_way });
+            }
         }
         Ok(())
     }
@@ -342,7 +386,10 @@ impl<S: Store, B: Bus> Node<S, B> {
         deadline: Instant,
     ) -> Result<(), LoadError> {
         let Some((receiver, sender)) = parties(record) else { return Ok(()) };
-        let stored = record::decode(&record.payload, &sender, &receiver, tenure.partition)?;
+        let stored = record::decode(&record.payload, &sender, &receiver, tenure.partition);
+        if let Err(error) = &stored {
+            self.leave_out(StreamId::Log(tenure.partition), record, error);
+        }
         if let Some(cell) = tenure.cell_in_memory(&receiver) {
             // In the pair's turn: it may be this instance's own, not told yet.
             let Ok(_turn) = cell.turn(&sender, deadline).await else { return Ok(()) };
@@ -353,6 +400,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             }
             // A load has taken it in, and nobody was told.
         }
+        let Ok(stored) = stored else { return Ok(()) };
         // Else it is looked at again.
         let told = self.tell_of(stored.message).await;
         told.map_err(|failure| ReadError(failure.to_string()))?;

@@ -19,7 +19,7 @@ use crate::domain::user::{Account, User};
 use crate::store::{ReadError, Record, Start, Store, StreamId};
 use crate::wire::entry;
 use crate::wire::failure::Failure;
-use crate::wire::record::{self, RecordError};
+use crate::wire::record::RecordError;
 use crate::wire::subject::{self, Token, last_token};
 
 const SECOND_MS: u64 = 1000;
@@ -171,12 +171,19 @@ impl<S: Store, B: Bus> Node<S, B> {
         )?;
         let mut stored = Stored::default();
         for record in entries.iter().filter(|record| !is_sentinel(record)) {
-            stored.take_entry(record)?;
+            if let Err(error) = stored.take_entry(record) {
+                self.leave_out(StreamId::State(partition), record, &error);
+            }
         }
         for record in log.iter().filter(|record| !is_sentinel(record)) {
-            let other = user_of(last_token(&record.subject))?;
-            let message = record::decode(&record.payload, &other, &cell.id, partition)?;
-            stored.received.push((other, message.head(record.stream_seq)));
+            match user_of(last_token(&record.subject)) {
+                Ok(other) => {
+                    let pair = (&other, &cell.id);
+                    let head = self.head_of(record, pair, partition, deadline).await?;
+                    stored.received.push((other, head));
+                }
+                Err(error) => self.leave_out(StreamId::Log(partition), record, &error),
+            }
         }
         stored.sent = self.read_sent(cell, &stored, deadline).await?;
         Ok(stored)
@@ -204,8 +211,9 @@ impl<S: Store, B: Bus> Node<S, B> {
             for record in records.iter().filter(|record| !is_sentinel(record)) {
                 let receiver = record.subject.rsplit('.').nth(1).unwrap_or_default();
                 let other = user_of(receiver)?;
-                let message = record::decode(&record.payload, &cell.id, &other, partition)?;
-                heads.push((other, message.head(record.stream_seq)));
+                let pair = (&cell.id, &other);
+                let head = self.head_of(record, pair, partition, deadline).await?;
+                heads.push((other, head));
             }
             Ok::<_, LoadError>(heads)
         });
@@ -214,22 +222,33 @@ impl<S: Store, B: Bus> Node<S, B> {
 }
 
 impl Stored {
+    /// Takes an entry. Of one that cannot be read only its place is taken, so that the next change
+    /// replaces it, with what keeps its user safe: no session, nothing read or deleted, and whoever
+    /// may be blocked is.
     fn take_entry(&mut self, record: &Record) -> Result<(), RecordError> {
         let mut tokens = record.subject.rsplit('.');
         let (last, before) = (tokens.next().unwrap_or_default(), tokens.next());
         match (before, last) {
             (_, "account") => {
-                let account = entry::decode_account(&record.payload)?;
+                let account = entry::decode_account(&record.payload);
+                let (account, problem) = readable(account, Account::default);
                 self.account = Some((account, record.stream_seq));
+                problem?;
             }
             (Some("conversation"), other) => {
-                let settings = entry::decode_settings(&record.payload)?;
-                self.settings.push((user_of(other)?, settings, record.stream_seq));
+                let other = user_of(other)?;
+                let settings = entry::decode_settings(&record.payload);
+                let (settings, problem) = readable(settings, Settings::default);
+                self.settings.push((other, settings, record.stream_seq));
+                problem?;
             }
             (Some("blocked"), other) => {
-                let is_blocked = entry::decode_block(&record.payload)?;
+                let other = user_of(other)?;
+                let is_blocked = entry::decode_block(&record.payload);
+                let (is_blocked, problem) = readable(is_blocked, || true);
                 let entry = BlockEntry { seq: record.stream_seq, is_blocked };
-                self.blocked.push((user_of(other)?, entry));
+                self.blocked.push((other, entry));
+                problem?;
             }
             // A newer version's kind of entry.
             _ => {}
@@ -263,6 +282,17 @@ impl Stored {
         for (other, entry) in self.blocked {
             user.blocked.adopt(other, entry);
         }
+    }
+}
+
+/// What was read, or what is taken instead, and why.
+fn readable<T>(
+    read: Result<T, RecordError>,
+    instead: impl FnOnce() -> T,
+) -> (T, Result<(), RecordError>) {
+    match read {
+        Ok(value) => (value, Ok(())),
+        Err(error) => (instead(), Err(error)),
     }
 }
 

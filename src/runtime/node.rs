@@ -16,8 +16,10 @@ use super::cell::UserCell;
 use super::history::Places;
 use super::pace::Pace;
 use super::pending::Pending;
+use super::pushes::Pushes;
 use super::received::Received;
 use super::tenure::Tenure;
+use super::unreadable::Unreadable;
 use crate::bus::discovery::Counters;
 use crate::bus::{Bus, Kind, Outgoing, Permit};
 use crate::clock::{Clock, Now};
@@ -28,8 +30,9 @@ use crate::deliberate::{self, Fault};
 use crate::domain::event::{Event, Told};
 use crate::domain::id::{OrderKey, Partition, UserId};
 use crate::domain::limits::Limits;
+use crate::store::trouble::Trouble;
 use crate::store::{AppendError, Store, StreamId};
-use crate::wire::discovery::Gauges;
+use crate::wire::discovery::{Gauges, StoreTrouble};
 use crate::wire::encoding::Encoding;
 use crate::wire::event::{self, EventBody};
 use crate::wire::failure::Failure;
@@ -42,6 +45,8 @@ pub const MESSAGES_PER_CALL: usize = 8;
 /// Room for messages on their way out beyond what the calls under way may need: for refusals and
 /// replays.
 pub const ROOM_BEYOND_CALLS: usize = 4096;
+/// Most troubles of the store that are told in the statistics.
+const TROUBLES_TOLD: usize = 32;
 /// One of so many calls under way may wait for an owner.
 const WAITING_SHARE: usize = 4;
 
@@ -117,6 +122,10 @@ pub struct Node<S, B> {
     pub(super) tenures: Vec<RwLock<Option<Arc<Tenure>>>>,
     /// What is to be told again, of owners that have died.
     pub(super) untold: Mutex<Vec<Untold>>,
+    /// What is stored and cannot be read.
+    pub(super) unreadable: Unreadable,
+    /// Offline pushes on their way to the work queue.
+    pub(super) pushes: Pushes,
     pub(super) pending: Arc<Pending>,
     /// Where the server's clock stood when this process's steady clock began, in milliseconds since
     /// 1970, at most.
@@ -161,6 +170,8 @@ impl<S: Store, B: Bus> Node<S, B> {
             tasks: TaskTracker::new(),
             table,
             untold: Mutex::default(),
+            unreadable: Unreadable::default(),
+            pushes: Pushes::default(),
             pending: Arc::default(),
             server_began_ms: AtomicU64::new(began_ms),
             next_look: AtomicU16::new(0),
@@ -230,7 +241,21 @@ impl<S: Store, B: Bus> Node<S, B> {
             tasks: number(Handle::try_current().map_or(0, |of| of.metrics().num_alive_tasks())),
             users_audited: self.audit.users.load(Ordering::Relaxed),
             audit_differences: self.audit.differences.load(Ordering::Relaxed),
+            unreadable_records: number(self.unreadable.count()),
+            pushes_dropped: self.pushes.dropped(),
+            store_troubles: self.store_troubles(),
         }
+    }
+
+    fn store_troubles(&self) -> Vec<StoreTrouble> {
+        let troubles = self.store.troubles().into_iter().take(TROUBLES_TOLD);
+        let trouble = |Trouble { resource, problem, remedy, lasts }| StoreTrouble {
+            stream: resource,
+            problem,
+            remedy,
+            lasts_seconds: lasts.as_secs(),
+        };
+        troubles.map(trouble).collect()
     }
 
     pub(super) const fn limits(&self) -> &Limits {

@@ -87,10 +87,11 @@ pub(super) fn follow(
 }
 
 async fn watch(limits: Limits, bus: Connection, store: Connection, mut smallest: usize) {
+    let (mut bus_was, mut store_was) = (bus.link.generation(), store.link.generation());
     loop {
         tokio::select! {
-            () = bus.link.reconnected() => {}
-            () = store.link.reconnected() => {}
+            newer = bus.link.newer_than(bus_was) => bus_was = newer,
+            newer = store.link.newer_than(store_was) => store_was = newer,
         }
         let now = smallest_of(&bus, &store);
         if now < smallest {

@@ -100,7 +100,13 @@ impl<S: Store, B: Bus> Node<S, B> {
                     let Ok(sender) = Token::parse(token) else { continue };
                     senders.entry(token.to_owned()).or_insert(sender)
                 };
-                let stored = decode(cell, sender, &record.payload)?;
+                let stored = match decode(cell, sender, &record.payload) {
+                    Ok(stored) => stored,
+                    Err(error) => {
+                        self.leave_out(cell.log(), record, &error);
+                        continue;
+                    }
+                };
                 // Accepted before and stored since is news too.
                 if stored.timestamp_ms >= since_ms || record.stored_ms >= since_ms {
                     messages.push(Arc::new(stored));

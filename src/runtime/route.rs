@@ -109,7 +109,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         };
         if self.is_stale(taken_us) {
             // It may have come long ago, and its caller have asked again since.
-            return self.refusal(&incoming, NO_OWNER);
+            return self.refusal(&incoming, self.no_owner());
         }
         let Addressee { partition, asks, .. } = addressee;
         let route = self.route(partition, asks.what());
@@ -177,7 +177,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             Route::There | Route::Nowhere => {
                 // Those that wait leave room for calls to partitions that are served.
                 let Ok(_place) = self.waiting.try_acquire() else {
-                    self.emit_any(self.refusal(&incoming, NO_OWNER));
+                    self.emit_any(self.refusal(&incoming, self.no_owner()));
                     return;
                 };
                 let until = Instant::now() + self.options.owner_wait;
@@ -197,7 +197,9 @@ impl<S: Store, B: Bus> Node<S, B> {
             (Route::There, _) if incoming.hops < HOPS_MAX => {
                 self.emit_any(self.pass_on(incoming, partition));
             }
-            (Route::There | Route::Nowhere, _) => self.emit_any(self.refusal(&incoming, NO_OWNER)),
+            (Route::There | Route::Nowhere, _) => {
+                self.emit_any(self.refusal(&incoming, self.no_owner()));
+            }
         }
     }
 
@@ -224,6 +226,11 @@ impl<S: Store, B: Bus> Node<S, B> {
         let user = Token::parse(token)?;
         // The only spelling of a user is the token itself.
         Ok(Addressee { user, partition: self.subjects.partition_of(token), asks })
+    }
+
+    /// What is answered where nobody owns the partition.
+    pub(super) fn no_owner(&self) -> Failure {
+        if self.store.is_owning_impossible() { Failure::NoOwners } else { NO_OWNER }
     }
 
     /// Where something for a partition goes.

@@ -26,7 +26,6 @@ use crate::domain::send::{Delivery, Purpose, Push, Send};
 use crate::domain::user::User;
 use crate::store::{AppendError, Start, Store, StreamId};
 use crate::wire::failure::{CallError, Failure};
-use crate::wire::push::PushBody;
 use crate::wire::record;
 use crate::wire::reply::Reply;
 use crate::wire::subject::Token;
@@ -37,8 +36,6 @@ const DECISIONS_MAX: usize = 4;
 const CLOCK_SLACK_MS: u64 = 2000;
 /// Records read at once when the log is read back.
 const READ_BACK: usize = 256;
-/// How long the hand-off of a push is tried.
-const PUSH_DEADLINE: std::time::Duration = std::time::Duration::from_secs(30);
 
 impl<S: Store, B: Bus> Node<S, B> {
     /// Sends a message: the part of the sender's owner. The sender is logged in.
@@ -213,6 +210,14 @@ impl<S: Store, B: Bus> Node<S, B> {
                     if Box::pin(is_lost).await.map_err(Failure::from)? {
                         continue;
                     }
+                    let is_known = |user: &User| {
+                        let known = user.conversations.get(&delivery.from);
+                        known.is_some_and(|known| known.repeats.covers(since_ms))
+                    };
+                    if !is_known(&receiver.lock()) {
+                        // It is there and cannot be read.
+                        continue;
+                    }
                     tracing::warn!("a message that is to be repeated is not found");
                     return Err(Failure::StoreUnavailable.into());
                 }
@@ -233,7 +238,8 @@ impl<S: Store, B: Bus> Node<S, B> {
                     return Err(NO_OWNER.into());
                 }
                 Err(AppendError::Unavailable(why)) => {
-                    tracing::warn!(%why, "a message could not be stored");
+                    // What does not pass by itself is told once, where it is known.
+                    tracing::debug!(%why, "a message could not be stored");
                     return Err(Failure::StoreUnavailable.into());
                 }
                 Err(AppendError::Unknown) => {
@@ -303,45 +309,6 @@ impl<S: Store, B: Bus> Node<S, B> {
         Delivered { message, head: Some(head), receiver_name, is_duplicate: false }
     }
 
-    /// Hands an offline push on, if one is wanted and the receiver is away and has not muted the
-    /// conversation.
-    pub(super) fn push_if_away(
-        self: &Arc<Self>,
-        receiver: &UserCell,
-        user: &User,
-        push: Option<&Push>,
-        message: &Message,
-    ) {
-        let Some(push) = push else { return };
-        let is_online = user.is_online(self.clock.wall_ms(), self.limits());
-        let is_muted = user.conversations[&message.sender].is_muted();
-        if !is_online && !is_muted {
-            self.hand_off(receiver, push, message, user.totals.unmuted);
-        }
-    }
-
-    /// Hands an offline push to the work queue, beside the answer to the sender.
-    fn hand_off(self: &Arc<Self>, receiver: &UserCell, push: &Push, message: &Message, badge: u64) {
-        let encoding = self.options.event_encoding;
-        let body = match encoding.encode(&PushBody::new(push, message, badge)) {
-            Ok(body) => body,
-            Err(error) => {
-                tracing::error!(%error, "a push could not be written");
-                return;
-            }
-        };
-        let (subject, id) = (self.subjects.push(&receiver.token), message.id().to_string());
-        let node = self.clone();
-        self.tasks.spawn(async move {
-            let deadline = Instant::now() + PUSH_DEADLINE;
-            let content_type = encoding.content_type();
-            let handed_off = node.store.hand_off(subject, body, content_type, id, deadline).await;
-            if let Err(error) = handed_off {
-                tracing::warn!(%error, "a push could not be handed off");
-            }
-        });
-    }
-
     /// Sees to it that what the sender sent in the time in which repeats are recognized is
     /// remembered, and answers since when that is. A pair that was silent for so long, or that is
     /// in memory, needs no read.
@@ -392,7 +359,14 @@ impl<S: Store, B: Bus> Node<S, B> {
             let batch = self.store.read(stream, subject, from, READ_BACK, deadline).await?;
             for record in &batch.records {
                 let partition = receiver.partition;
-                let stored = record::decode(&record.payload, sender, &receiver.id, partition)?;
+                let stored = record::decode(&record.payload, sender, &receiver.id, partition);
+                let stored = match stored {
+                    Ok(stored) => stored,
+                    Err(error) => {
+                        self.leave_out(stream, record, &error);
+                        continue;
+                    }
+                };
                 let Message { local_id, timestamp_ms, content, extended_data, .. } =
                     &stored.message;
                 if let (Some(local_id), true) = (local_id, *timestamp_ms >= since_ms) {
@@ -424,8 +398,16 @@ impl<S: Store, B: Bus> Node<S, B> {
         let batch = read.map_err(|error| Failure::from(LoadError::from(error)))?;
         let record = batch.records.first().filter(|record| record.stream_seq == stream_seq);
         let Some(record) = record else { return Ok(None) };
-        let stored = record::decode(&record.payload, sender, &receiver.id, receiver.partition);
-        let stored = stored.map_err(|error| Failure::from(LoadError::from(error)))?;
+        let stored = match record::decode(&record.payload, sender, &receiver.id, receiver.partition)
+        {
+            Ok(stored) => stored,
+            Err(error) => {
+                // It is sent anew: nobody can say what the first one was.
+                self.leave_out(stream, record, &error);
+                receiver.lock().update(sender, |known| known.repeats.forget());
+                return Ok(None);
+            }
+        };
         if stored.message.local_id != repeat.send.draft.local_id {
             return Ok(None);
         }

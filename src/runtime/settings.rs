@@ -306,7 +306,7 @@ pub(super) fn entry_failure(cell: &UserCell, error: &AppendError) -> Failure {
     match error {
         AppendError::Unavailable(_) if !cell.tenure.may_act() => NO_OWNER,
         AppendError::Unavailable(why) => {
-            tracing::warn!(%why, "an entry could not be written");
+            tracing::debug!(%why, "an entry could not be written");
             Failure::StoreUnavailable
         }
         AppendError::Conflict => {

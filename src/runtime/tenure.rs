@@ -18,7 +18,6 @@ use super::written::Written;
 use crate::bus::Permit;
 use crate::clock::Clock;
 use crate::cluster::host::Grant;
-use crate::cluster::lease::Lease;
 use crate::domain::clock::KeyClock;
 use crate::domain::id::{Partition, UserId};
 use crate::domain::message::Message;
@@ -35,13 +34,15 @@ const LATEST_KEPT: usize = 256;
 /// The time for which this instance owns a partition.
 pub(super) struct Tenure {
     pub(super) partition: Partition,
+    /// Which of the partition's streams these are, as long as they are not lost and made anew.
+    pub(super) incarnations: (u64, u64),
     pub(super) clock: KeyClock,
     /// When it began.
     pub(super) opened: Instant,
     /// When Commands are let through: nobody knows how many the owner before let through in its last
     /// second.
     pub(super) commands_from: Instant,
-    lease: Arc<Lease>,
+    grant: Grant,
     time: Clock,
     users: Mutex<Users>,
     /// The latest messages, so that those that cross them can be told beside them.
@@ -110,15 +111,21 @@ pub(super) struct Work {
 }
 
 impl Tenure {
-    /// A tenure that begins with both streams at these ends.
-    pub(super) fn new(grant: &Grant, time: Clock, (log_end, state_end): (u64, u64)) -> Self {
+    /// A tenure that begins with both streams at these ends, and which of them these are.
+    pub(super) fn new(
+        grant: &Grant,
+        time: Clock,
+        (log_end, state_end): (u64, u64),
+        incarnations: (u64, u64),
+    ) -> Self {
         let is_first = grant.epoch == 1;
         Self {
             partition: grant.partition,
+            incarnations,
             clock: KeyClock::default(),
             opened: Instant::now(),
             commands_from: Instant::now() + if is_first { Duration::ZERO } else { RATE_SPAN },
-            lease: grant.lease.clone(),
+            grant: grant.clone(),
             time,
             users: Mutex::default(),
             latest: Mutex::default(),
@@ -134,13 +141,13 @@ impl Tenure {
 
     /// Whether this instance may still decide, write and tell for the partition.
     pub(super) fn may_act(&self) -> bool {
-        !self.over.is_cancelled() && self.lease.holds(self.time.now())
+        !self.over.is_cancelled() && self.grant.lease.holds(self.time.now())
     }
 
     /// For how long this instance is sure to be the owner.
     pub(super) fn lease_left(&self) -> Duration {
         // An endless lease is longer than an instant can be far.
-        self.lease.left(self.time.now()).min(YEAR)
+        self.grant.lease.left(self.time.now()).min(YEAR)
     }
 
     /// Takes something new on; `None` when the tenure is about to end, or over.
@@ -169,6 +176,16 @@ impl Tenure {
     pub(super) fn reopen(&self) {
         self.deliveries.reopen();
         self.calls.reopen();
+    }
+
+    /// The grant of a tenure that goes on from here with what the store holds now, where something may
+    /// be untold since `untold_since_ms`.
+    pub(super) fn grant_anew(&self, untold_since_ms: u64) -> Grant {
+        let untold_since_ms = self.untold_since_ms().into_iter().chain([untold_since_ms]).min();
+        let key = self.clock.newest().max(self.grant.key);
+        // Not its first: nobody else let Commands through, but this one did.
+        let epoch = self.grant.epoch.max(2);
+        Grant { epoch, key, untold_since_ms, ..self.grant.clone() }
     }
 
     /// Since when something is to be told again.

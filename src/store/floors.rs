@@ -44,6 +44,13 @@ impl Floors {
         }
     }
 
+    /// The stream is another than before, and goes as far as `seq`.
+    pub fn lower(&self, stream: StreamId, seq: u64) {
+        if let Some(floor) = self.of(stream) {
+            floor.seq.store(seq, Ordering::Release);
+        }
+    }
+
     /// How far the stream is known to go.
     #[must_use]
     pub fn get(&self, stream: StreamId) -> u64 {

@@ -2,10 +2,13 @@
 
 mod acks;
 mod group;
+mod incarnations;
+mod names;
 mod publish;
 mod registry;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_nats::{HeaderMap, Subject};
 use bytes::Bytes;
@@ -13,12 +16,14 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use self::group::{Append, Groups};
+use self::incarnations::Incarnations;
+pub use self::names::StreamNames;
 use self::publish::{ApiError, Backoff, EXPECTED_LAST, Publisher, expecting};
 use super::direct_get::{self, Failed, SUBJECTS_MAX};
 use super::floors::Floors;
 use super::provision::StreamOptions;
+use super::trouble::{Resource, Trouble, Troubles};
 use super::{AppendError, Batch, ReadError, Record, Start, Store, StreamId};
-use crate::domain::id::Partition;
 use crate::link::Connection;
 use crate::wire::subject::is_sentinel;
 use crate::wire::time::unix_ms;
@@ -26,59 +31,8 @@ use crate::wire::time::unix_ms;
 const MESSAGE_ID: &str = "Nats-Msg-Id";
 /// There is no such message.
 const NO_MESSAGE: u32 = 10037;
-
-/// The names of the streams of one deployment, derived from its subject prefix.
-#[derive(Clone, Debug)]
-pub struct StreamNames {
-    prefix: String,
-}
-
-impl StreamNames {
-    /// Names for a subject prefix: `peer` gives `PEER_LOG_0`.
-    #[must_use]
-    pub fn new(subject_prefix: &str) -> Self {
-        Self { prefix: subject_prefix.to_uppercase().replace('.', "_") }
-    }
-
-    /// The stream of a partition.
-    #[must_use]
-    pub fn of(&self, stream: StreamId) -> String {
-        match stream {
-            StreamId::Log(Partition(number)) => format!("{}_LOG_{number}", self.prefix),
-            StreamId::State(Partition(number)) => format!("{}_STATE_{number}", self.prefix),
-        }
-    }
-
-    /// The bucket of members and owners.
-    #[must_use]
-    pub fn owners_bucket(&self) -> String {
-        format!("{}_OWNERS", self.prefix)
-    }
-
-    /// The stream behind the bucket of members and owners.
-    #[must_use]
-    pub fn owners(&self) -> String {
-        format!("KV_{}", self.owners_bucket())
-    }
-
-    /// The subject of an entry of the bucket of members and owners.
-    #[must_use]
-    pub fn owners_entry(&self, key: &str) -> String {
-        format!("$KV.{}.{key}", self.owners_bucket())
-    }
-
-    /// The subjects of all entries of the bucket of members and owners.
-    #[must_use]
-    pub fn all_owners(&self) -> String {
-        self.owners_entry(">")
-    }
-
-    /// The work queue of offline pushes.
-    #[must_use]
-    pub fn push(&self) -> String {
-        format!("{}_PUSH", self.prefix)
-    }
-}
+/// How long one try to hand a push off may take.
+const HAND_OFF_TRY: Duration = Duration::from_secs(3);
 
 /// The store on JetStream, over one connection of its own.
 #[derive(Clone, Debug)]
@@ -87,6 +41,9 @@ pub struct JetStream {
     names: StreamNames,
     floors: Arc<Floors>,
     publisher: Publisher,
+    /// What is wrong and does not pass by itself.
+    troubles: Arc<Troubles>,
+    incarnations: Arc<Incarnations>,
     /// Where appends wait for each other, if they do.
     groups: Option<Arc<Groups>>,
 }
@@ -117,9 +74,21 @@ impl JetStream {
     ) -> Self {
         // A single copy is never behind.
         let floors = Arc::new(Floors::new(if options.replicas > 1 { partitions } else { 0 }));
-        let publisher = Publisher::start(connection.clone());
+        let troubles = Arc::new(Troubles::new(names.clone()));
+        let publisher = Publisher::start(connection.clone(), troubles.clone());
         let groups = options.group_commit.then(|| Arc::new(Groups::start(&publisher, partitions)));
-        Self { connection, names, floors, publisher, groups }
+        let incarnations = Arc::default();
+        Self { connection, names, floors, publisher, troubles, incarnations, groups }
+    }
+
+    /// What is wrong and does not pass by itself.
+    pub(crate) fn trouble(&self) -> &Arc<Troubles> {
+        &self.troubles
+    }
+
+    /// Takes note that a stream is gone: who waits for it need not.
+    pub(crate) fn lose_stream(&self, resource: Resource) {
+        self.publisher.lose_stream(resource);
     }
 
     async fn fetch(
@@ -135,10 +104,20 @@ impl JetStream {
                 let until = backoff.try_until();
                 let Connection { client, link } = &self.connection;
                 match direct_get::fetch(client, link, &name, request, until).await {
-                    Err(Failed::NoResponders) => {}
+                    Err(Failed::NoResponders) => {
+                        self.troubles.suspect(Resource::Stream(stream));
+                    }
                     // Nobody served the stream when it was asked, perhaps, and somebody only listens.
-                    Err(Failed::TimedOut) if until < deadline => {}
-                    result => return result,
+                    Err(Failed::TimedOut) if until < deadline => {
+                        self.troubles.suspect(Resource::Stream(stream));
+                    }
+                    result => {
+                        let is_odd = matches!(result, Err(Failed::Other(_) | Failed::TimedOut));
+                        if is_odd && self.connection.link.is_up() {
+                            self.troubles.suspect(Resource::Stream(stream));
+                        }
+                        return result;
+                    }
                 }
             }
             if !backoff.wait().await {
@@ -247,18 +226,18 @@ impl JetStream {
         filter: &str,
         deadline: Instant,
     ) -> Result<Option<(u64, u64)>, Failed> {
-        let newest = self.newest_of(self.names.of(stream), filter, deadline).await;
+        let newest = self.newest_of(Resource::Stream(stream), filter, deadline).await;
         let newest = newest.map_err(|ReadError(why)| Failed::Other(why))?;
         Ok(newest.map(|newest| (newest.seq, unix_ms(&newest.time).unwrap_or_default())))
     }
 
     async fn newest_of(
         &self,
-        stream: String,
+        resource: Resource,
         filter: &str,
         deadline: Instant,
     ) -> Result<Option<Newest>, ReadError> {
-        let subject = format!("$JS.API.STREAM.MSG.GET.{stream}");
+        let subject = format!("$JS.API.STREAM.MSG.GET.{}", self.names.resource(resource));
         let body = Bytes::from(serde_json::json!({ "last_by_subj": filter }).to_string());
         let mut backoff = Backoff::until(deadline);
         loop {
@@ -268,7 +247,8 @@ impl JetStream {
                 match (message, error) {
                     (Some(message), _) => return Ok(Some(message)),
                     (None, Some(error)) if error.err_code == NO_MESSAGE => return Ok(None),
-                    (None, _) => {}
+                    (None, Some(_)) => self.troubles.suspect(resource),
+                    (None, None) => {}
                 }
             }
             // No leader at the moment, perhaps.
@@ -334,7 +314,8 @@ impl Store for JetStream {
         let seq = match &self.groups {
             None => {
                 let headers = || expecting(expected_seq);
-                self.publisher.publish(subject, headers, payload, deadline).await?
+                let resource = Resource::Stream(stream);
+                self.publisher.publish(resource, subject, headers, payload, deadline).await?
             }
             Some(groups) => {
                 groups.append(stream, Append { subject, payload, expected_seq, deadline }).await?
@@ -429,9 +410,10 @@ impl Store for JetStream {
         let subject = Subject::from(subject);
         let mut backoff = Backoff::until(deadline);
         loop {
-            let published =
-                self.publisher.publish(subject.clone(), headers, payload.clone(), deadline);
-            match published.await {
+            // Each try is given up in time for the stream to be looked at: it may be gone.
+            let until = deadline.min(Instant::now() + HAND_OFF_TRY);
+            let (subject, payload) = (subject.clone(), payload.clone());
+            match self.publisher.publish(Resource::Push, subject, headers, payload, until).await {
                 // Its ID makes a repeat harmless.
                 Err(AppendError::Unknown) if backoff.wait().await => {}
                 result => return result.map(drop),
@@ -443,6 +425,8 @@ impl Store for JetStream {
         #[derive(Deserialize)]
         struct Info {
             state: State,
+            #[serde(default)]
+            created: String,
         }
         #[derive(Deserialize)]
         struct State {
@@ -452,12 +436,17 @@ impl Store for JetStream {
         let mut backoff = Backoff::until(deadline);
         loop {
             let answer = self.ask_api(subject.clone(), Bytes::new(), &mut backoff).await;
-            if let Some(answer) = answer
-                && let Ok(Info { state: State { last_seq } }) =
+            if let Some(answer) = answer {
+                if let Ok(Info { state: State { last_seq }, created }) =
                     serde_json::from_slice(&answer.payload)
-            {
-                self.floors.raise(stream, last_seq);
-                return Ok(last_seq);
+                {
+                    if self.incarnations.is_another(stream, unix_ms(&created)) {
+                        self.floors.lower(stream, last_seq);
+                    }
+                    self.floors.raise(stream, last_seq);
+                    return Ok(last_seq);
+                }
+                self.troubles.suspect(Resource::Stream(stream));
             }
             // No leader at the moment, perhaps.
             if !backoff.wait().await {
@@ -476,5 +465,21 @@ impl Store for JetStream {
 
     fn generation(&self) -> u64 {
         self.connection.link.generation()
+    }
+
+    fn incarnation(&self, stream: StreamId) -> u64 {
+        self.incarnations.of(stream)
+    }
+
+    fn name(&self, stream: StreamId) -> String {
+        self.names.of(stream)
+    }
+
+    fn troubles(&self) -> Vec<Trouble> {
+        self.troubles.ongoing()
+    }
+
+    fn is_owning_impossible(&self) -> bool {
+        self.troubles.is_owning_impossible()
     }
 }

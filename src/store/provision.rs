@@ -18,12 +18,16 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use self::judge::Refusal;
 use super::StreamId;
 use super::jetstream::StreamNames;
+use super::trouble::Resource;
 use crate::domain::id::Partition;
 use crate::link::Cause;
 use crate::wire::subject::Subjects;
 
 /// The version of the stored layout.
 const LAYOUT: &str = "1";
+/// What the bucket of owners says that was made in place of one that was lost. Whoever acts by what it
+/// says is to know that somebody may still act by what the other one had said.
+pub(super) const STANDS_IN_KEY: &str = "peerd.stands_in";
 /// Where each stream says which layout it has, and among how many partitions it is one.
 const LAYOUT_KEY: &str = "peerd.layout";
 pub(super) const PARTITIONS_KEY: &str = "peerd.partitions";
@@ -120,34 +124,55 @@ impl ProvisionError {
     }
 }
 
-/// Makes every stream that is missing and compares all.
+/// Makes every stream that is missing and compares all. Answers which were missing, where others were
+/// there: those were lost.
 pub async fn provision(
     client: &Client,
     subjects: &Subjects,
     names: &StreamNames,
     options: &StreamOptions,
-) -> Result<(), ProvisionError> {
+) -> Result<Vec<Resource>, ProvisionError> {
     check_version(client)?;
     let context = jetstream::new(client.clone());
-    let configs = configs(subjects, names, options);
-    // First all that is there, so that a refusal leaves everything as it was.
-    let found: Vec<Option<Config>> =
-        stream::iter(configs.iter().map(|config| config.name.clone()).collect::<Vec<_>>())
-            .map(|name| find(client, &context, name))
-            .buffered(CONCURRENT)
-            .try_collect()
-            .await?;
-    let there = configs.iter().zip(&found);
-    let there = there.filter_map(|(want, found)| found.as_ref().map(|found| (want, found)));
-    refuse(there, options)?;
-    let missing = configs.into_iter().zip(found).filter(|(_, found)| found.is_none());
-    let created: Vec<(Config, Config)> = stream::iter(missing.map(|(want, _)| want))
-        .map(|config| create(client, &context, config))
+    // First all that is there, so that a refusal leaves everything as it was. The bucket of owners is
+    // looked for last and made first: where a stream is there and the bucket is not, it was lost.
+    let (mut there, mut missing) = (Vec::new(), Vec::new());
+    let mut looked = stream::iter(expected(subjects, names, options))
+        .map(|(resource, config)| find(client, &context, resource, config))
+        .buffered(CONCURRENT);
+    let mut owners = None;
+    while let Some((resource, want, found)) = looked.try_next().await? {
+        match found {
+            Some(found) => there.push((want, found)),
+            None => missing.push((resource, want)),
+        }
+    }
+    drop(looked);
+    let (resource, want) = owners_config(subjects, names, options);
+    let (resource, mut want, found) = find(client, &context, resource, want).await?;
+    if let Some(found) = found {
+        there.push((want, found));
+    } else {
+        if !there.is_empty() {
+            want.metadata.insert(STANDS_IN_KEY.to_owned(), true.to_string());
+        }
+        owners = Some((resource, want));
+    }
+    refuse(there.iter().map(|(want, found)| (want, found)), options)?;
+    let lost = !there.is_empty();
+    let mut created = Vec::new();
+    if let Some((resource, config)) = owners {
+        created.push(create(client, &context, resource, config).await?);
+    }
+    let others: Vec<(Resource, Config, Config)> = stream::iter(missing)
+        .map(|(resource, config)| create(client, &context, resource, config))
         .buffered(CONCURRENT)
         .try_collect()
         .await?;
-    refuse(created.iter().map(|(want, echoed)| (want, echoed)), options)?;
-    write_sentinels(client, subjects).await
+    created.extend(others);
+    refuse(created.iter().map(|(_, want, echoed)| (want, echoed)), options)?;
+    write_sentinels(client, subjects).await?;
+    Ok(created.into_iter().filter(|_| lost).map(|(resource, ..)| resource).collect())
 }
 
 fn check_version(client: &Client) -> Result<(), ProvisionError> {
@@ -158,13 +183,95 @@ fn check_version(client: &Client) -> Result<(), ProvisionError> {
     Err(ProvisionError::OldServer { found: client.server_info().version })
 }
 
-fn configs(subjects: &Subjects, names: &StreamNames, options: &StreamOptions) -> Vec<Config> {
+/// What all streams but that of the bucket of owners are to be like.
+fn expected(
+    subjects: &Subjects,
+    names: &StreamNames,
+    options: &StreamOptions,
+) -> Vec<(Resource, Config)> {
+    let base = base(subjects, options);
+    let mut configs = Vec::new();
+    for number in 0..subjects.partitions() {
+        let partition = Partition(number);
+        let (log, state) = (StreamId::Log(partition), StreamId::State(partition));
+        configs.push((
+            Resource::Stream(log),
+            Config {
+                name: names.of(log),
+                subjects: vec![subjects.all_log(partition)],
+                // A full log refuses new messages; it does not forget acknowledged ones.
+                discard: DiscardPolicy::New,
+                max_age: options.max_age,
+                max_bytes: limit(options.max_bytes),
+                allow_atomic_publish: true,
+                ..base.clone()
+            },
+        ));
+        configs.push((
+            Resource::Stream(state),
+            Config {
+                name: names.of(state),
+                subjects: vec![subjects.all_state(partition)],
+                max_messages_per_subject: 1,
+                allow_atomic_publish: true,
+                ..base.clone()
+            },
+        ));
+    }
+    let push = Config {
+        name: names.push(),
+        subjects: vec![subjects.all_pushes()],
+        retention: RetentionPolicy::WorkQueue,
+        max_age: options.push_max_age,
+        max_messages: limit(options.push_max_messages),
+        ..base
+    };
+    configs.push((Resource::Push, push));
+    configs
+}
+
+/// What the stream of the bucket of owners is to be like: as `nats kv` would make it, so that the
+/// usual tools show it.
+fn owners_config(
+    subjects: &Subjects,
+    names: &StreamNames,
+    options: &StreamOptions,
+) -> (Resource, Config) {
+    let config = Config {
+        name: names.owners(),
+        subjects: vec![names.all_owners()],
+        discard: DiscardPolicy::New,
+        max_messages_per_subject: 1,
+        allow_rollup: true,
+        deny_delete: true,
+        allow_message_ttl: true,
+        // Who watches is told of an entry that expired.
+        subject_delete_marker_ttl: Some(EXPIRED_MARKER),
+        ..base(subjects, options)
+    };
+    (Resource::Owners, config)
+}
+
+/// What each stream is to be like, by its name.
+#[must_use]
+pub fn all_expected(
+    subjects: &Subjects,
+    names: &StreamNames,
+    options: &StreamOptions,
+) -> Vec<(Resource, Config)> {
+    let mut all = expected(subjects, names, options);
+    all.push(owners_config(subjects, names, options));
+    all
+}
+
+/// What all streams have in common.
+fn base(subjects: &Subjects, options: &StreamOptions) -> Config {
     let storage = if options.in_memory { StorageType::Memory } else { StorageType::File };
     let metadata: HashMap<String, String> =
         [(LAYOUT_KEY, LAYOUT.to_owned()), (PARTITIONS_KEY, subjects.partitions().to_string())]
             .map(|(name, value)| (name.to_owned(), value))
             .into();
-    let base = Config {
+    Config {
         storage,
         num_replicas: options.replicas,
         allow_direct: true,
@@ -175,50 +282,7 @@ fn configs(subjects: &Subjects, names: &StreamNames, options: &StreamOptions) ->
         max_consumers: -1,
         max_message_size: -1,
         ..Config::default()
-    };
-    let mut configs = Vec::new();
-    for number in 0..subjects.partitions() {
-        let partition = Partition(number);
-        configs.push(Config {
-            name: names.of(StreamId::Log(partition)),
-            subjects: vec![subjects.all_log(partition)],
-            // A full log refuses new messages; it does not forget acknowledged ones.
-            discard: DiscardPolicy::New,
-            max_age: options.max_age,
-            max_bytes: limit(options.max_bytes),
-            allow_atomic_publish: true,
-            ..base.clone()
-        });
-        configs.push(Config {
-            name: names.of(StreamId::State(partition)),
-            subjects: vec![subjects.all_state(partition)],
-            max_messages_per_subject: 1,
-            allow_atomic_publish: true,
-            ..base.clone()
-        });
     }
-    // As `nats kv` would make it, so that the usual tools show it.
-    configs.push(Config {
-        name: names.owners(),
-        subjects: vec![names.all_owners()],
-        discard: DiscardPolicy::New,
-        max_messages_per_subject: 1,
-        allow_rollup: true,
-        deny_delete: true,
-        allow_message_ttl: true,
-        // Who watches is told of an entry that expired.
-        subject_delete_marker_ttl: Some(EXPIRED_MARKER),
-        ..base.clone()
-    });
-    configs.push(Config {
-        name: names.push(),
-        subjects: vec![subjects.all_pushes()],
-        retention: RetentionPolicy::WorkQueue,
-        max_age: options.push_max_age,
-        max_messages: limit(options.push_max_messages),
-        ..base
-    });
-    configs
 }
 
 /// JetStream's spelling of a limit, where -1 is none.
@@ -230,35 +294,42 @@ fn limit(limit: u64) -> i64 {
 async fn find(
     client: &Client,
     context: &jetstream::Context,
-    name: String,
-) -> Result<Option<Config>, ProvisionError> {
-    match context.get_stream(&name).await {
-        Ok(stream) => Ok(Some(stream.cached_info().config.clone())),
+    resource: Resource,
+    want: Config,
+) -> Result<(Resource, Config, Option<Config>), ProvisionError> {
+    match context.get_stream(&want.name).await {
+        Ok(stream) => Ok((resource, want, Some(stream.cached_info().config.clone()))),
         Err(error) => match judge::of_get(&error) {
-            Refusal::Missing => Ok(None),
+            Refusal::Missing => Ok((resource, want, None)),
             refusal @ (Refusal::Nobody
             | Refusal::Off(_)
             | Refusal::Overlap
-            | Refusal::Other(..)) => Err(failed(client, &name, refusal)),
+            | Refusal::Other(..)) => Err(failed(client, &want.name, refusal)),
         },
     }
 }
 
-/// Makes a stream; answers what was asked for and what the server says it made.
+/// Makes a stream; answers what was asked for and what the server says it made, or somebody else.
 async fn create(
     client: &Client,
     context: &jetstream::Context,
+    resource: Resource,
     config: Config,
-) -> Result<(Config, Config), ProvisionError> {
-    match context.create_stream(config.clone()).await {
-        Ok(created) => Ok((config, created.cached_info().config.clone())),
-        Err(error) => match judge::of_create(&error) {
-            Refusal::Overlap => Err(overlaps(context, config).await),
-            refusal @ (Refusal::Nobody
-            | Refusal::Off(_)
-            | Refusal::Missing
-            | Refusal::Other(..)) => Err(failed(client, &config.name, refusal)),
-        },
+) -> Result<(Resource, Config, Config), ProvisionError> {
+    let error = match context.create_stream(config.clone()).await {
+        Ok(created) => return Ok((resource, config, created.cached_info().config.clone())),
+        Err(error) => error,
+    };
+    // Another instance may have been faster, and have said more of it.
+    let (resource, config, found) = find(client, context, resource, config).await?;
+    if let Some(found) = found {
+        return Ok((resource, config, found));
+    }
+    match judge::of_create(&error) {
+        Refusal::Overlap => Err(overlaps(context, config).await),
+        refusal @ (Refusal::Nobody | Refusal::Off(_) | Refusal::Missing | Refusal::Other(..)) => {
+            Err(failed(client, &config.name, refusal))
+        }
     }
 }
 
@@ -314,7 +385,8 @@ fn failed(client: &Client, name: &str, refusal: Refusal) -> ProvisionError {
 }
 
 /// What of the configuration differs, a line each.
-fn differences(want: &Config, found: &Config, options: &StreamOptions) -> Vec<String> {
+#[must_use]
+pub fn differences(want: &Config, found: &Config, options: &StreamOptions) -> Vec<String> {
     let fields = |config: &Config| {
         let mut fields = vec![
             ("subjects", config.subjects.join(", ")),

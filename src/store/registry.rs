@@ -70,6 +70,16 @@ pub trait Registry: Send + Sync + 'static {
         deadline: Instant,
     ) -> impl Future<Output = Result<Option<u64>, ReadError>> + Send;
 
+    /// Since when this bucket stands in for one that was lost, by the server's clock, in milliseconds
+    /// since 1970; `None`: it is the first one. Whoever was in the one before may still act for as
+    /// long as its last sign of life there lets it.
+    fn stands_in_since(
+        &self,
+        _deadline: Instant,
+    ) -> impl Future<Output = Result<Option<u64>, ReadError>> + Send {
+        std::future::ready(Ok(None))
+    }
+
     /// All entries as they are, in the order in which they were written, and then every change.
     fn watch(&self, deadline: Instant) -> impl Future<Output = Result<Changes, ReadError>> + Send;
 }

@@ -2,17 +2,18 @@
 //! each stream is. Unlike the store's own reads it needs no link: it is asked once, and an answer
 //! that does not come is part of what is seen.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_nats::Client;
+use async_nats::jetstream::stream::{Config as StreamConfig, DiscardPolicy};
 use bytes::Bytes;
 use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 
 use super::direct_get::{self, Failed, Request};
 use super::jetstream::StreamNames;
-use super::provision::PARTITIONS_KEY;
+use super::provision::{PARTITIONS_KEY, STANDS_IN_KEY};
 use super::{ReadError, Record, Start, StreamId};
 use crate::domain::id::{Partition, UserId};
 use crate::wire::ownership::Key;
@@ -40,6 +41,14 @@ pub struct StreamState {
     pub replicas: Vec<Replica>,
     /// Among how many partitions it is one, if it says so.
     pub partitions: Option<u16>,
+    /// Its configuration, as the server has it.
+    pub config: StreamConfig,
+    /// When it was made, by the server's clock, in milliseconds since 1970.
+    pub created_ms: Option<u64>,
+    /// Whether it was made in place of one that was lost.
+    pub stands_in: bool,
+    /// Consumers that it has.
+    pub consumers: usize,
     /// When the server answered, by its own clock, in milliseconds since 1970.
     pub answered_ms: Option<u64>,
 }
@@ -65,7 +74,15 @@ pub enum Unseen {
     /// It is not there.
     #[error("is not there")]
     Missing,
-    /// Nobody answered for it, or the server refused.
+    /// The server refused to say.
+    #[error("does not answer: {description}")]
+    Refused {
+        /// Its code for why.
+        code: u32,
+        /// Its words for why.
+        description: String,
+    },
+    /// Nobody answered for it.
     #[error("does not answer: {0}")]
     Silent(String),
 }
@@ -73,7 +90,8 @@ pub enum Unseen {
 #[derive(Deserialize)]
 struct Answer {
     error: Option<AnswerError>,
-    config: Option<Config>,
+    config: Option<StreamConfig>,
+    created: Option<String>,
     #[serde(default)]
     state: State,
     cluster: Option<Cluster>,
@@ -88,20 +106,13 @@ struct AnswerError {
     description: String,
 }
 
-#[derive(Deserialize)]
-struct Config {
-    #[serde(default)]
-    num_replicas: usize,
-    #[serde(default)]
-    metadata: HashMap<String, String>,
-}
-
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct State {
     messages: u64,
     bytes: u64,
     last_seq: u64,
+    consumer_count: usize,
 }
 
 #[derive(Deserialize)]
@@ -135,7 +146,9 @@ fn read(body: &[u8]) -> Result<StreamState, Unseen> {
         serde_json::from_slice(body).map_err(|error| Unseen::Silent(error.to_string()))?;
     let config = match (answer.error, answer.config) {
         (Some(error), _) if error.err_code == STREAM_NOT_FOUND => return Err(Unseen::Missing),
-        (Some(error), _) => return Err(Unseen::Silent(error.description)),
+        (Some(AnswerError { err_code: code, description }), _) => {
+            return Err(Unseen::Refused { code, description });
+        }
         (None, None) => return Err(Unseen::Silent("an answer without configuration".to_owned())),
         (None, Some(config)) => config,
     };
@@ -151,6 +164,10 @@ fn read(body: &[u8]) -> Result<StreamState, Unseen> {
         copies: config.num_replicas.max(1),
         replicas: replicas.into_iter().map(Replica::from).collect(),
         partitions: config.metadata.get(PARTITIONS_KEY).and_then(|number| number.parse().ok()),
+        stands_in: config.metadata.contains_key(STANDS_IN_KEY),
+        created_ms: answer.created.as_deref().and_then(unix_ms),
+        consumers: answer.state.consumer_count,
+        config,
         answered_ms: answer.ts.as_deref().and_then(unix_ms),
     })
 }
@@ -165,6 +182,92 @@ impl From<Peer> for Replica {
             heard_ago: Duration::from_nanos(peer.active),
         }
     }
+}
+
+/// What an account holds and may hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// By the name of the limit: what is held, and the most.
+    pub limits: Vec<(&'static str, u64, u64)>,
+}
+
+/// Asks how far the account's limits are used up; `None`: nobody says, or who asks may not know.
+pub async fn account(client: &Client, deadline: Instant) -> Option<Account> {
+    let request = client.request("$JS.API.INFO", Bytes::new());
+    let answer = timeout_at(deadline, request).await.ok()?.ok()?;
+    let answer: AccountAnswer = serde_json::from_slice(&answer.payload).ok()?;
+    let AccountAnswer { memory, storage, streams, limits, tiers } = answer;
+    let of = |tier: &Tier| {
+        let pairs = [
+            ("max_memory", tier.memory, tier.limits.memory),
+            ("max_storage", tier.storage, tier.limits.storage),
+            ("max_streams", tier.streams, tier.limits.streams),
+        ];
+        pairs.map(|(name, held, most)| (name, held, u64::try_from(most).unwrap_or(0)))
+    };
+    let whole = Tier { memory, storage, streams, limits };
+    let all = std::iter::once(&whole).chain(tiers.values());
+    let limits = all.flat_map(of).filter(|(.., most)| *most > 0).collect();
+    Some(Account { limits })
+}
+
+#[derive(Deserialize)]
+struct AccountAnswer {
+    #[serde(default)]
+    memory: u64,
+    #[serde(default)]
+    storage: u64,
+    #[serde(default)]
+    streams: u64,
+    limits: AccountLimits,
+    #[serde(default)]
+    tiers: BTreeMap<String, Tier>,
+}
+
+#[derive(Deserialize)]
+struct Tier {
+    #[serde(default)]
+    memory: u64,
+    #[serde(default)]
+    storage: u64,
+    #[serde(default)]
+    streams: u64,
+    limits: AccountLimits,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct AccountLimits {
+    #[serde(rename = "max_memory")]
+    memory: i64,
+    #[serde(rename = "max_storage")]
+    storage: i64,
+    #[serde(rename = "max_streams")]
+    streams: i64,
+}
+
+/// Whether so much is most of what there may be.
+#[must_use]
+pub fn is_nearly(held: u64, most: u64) -> bool {
+    u128::from(held) * 10 >= u128::from(most) * 9
+}
+
+/// Which limit of its own a stream that takes no more then has reached, or nearly: what it holds and
+/// what it may hold.
+#[must_use]
+pub fn fullness(state: &StreamState) -> Option<(&'static str, u64, u64)> {
+    if state.config.discard != DiscardPolicy::New {
+        return None;
+    }
+    let limits = [
+        ("max_bytes", state.bytes, state.config.max_bytes),
+        ("max_msgs", state.messages, state.config.max_messages),
+    ];
+    let nearly = |(name, held, most): (&'static str, u64, i64)| {
+        let most = u64::try_from(most).ok().filter(|most| *most > 0)?;
+        is_nearly(held, most).then_some((name, held, most))
+    };
+    limits.into_iter().find_map(nearly)
 }
 
 /// The members' and owners' entries of the bucket, whichever replica they come from.
@@ -259,7 +362,8 @@ mod tests {
     #[test]
     fn a_stream_is_read_as_a_cluster_tells_of_it() {
         let body = br#"{"type":"io.nats.jetstream.api.v1.stream_info_response","total":0,
-            "config":{"name":"PEER_LOG_0","num_replicas":3,"metadata":{"peerd.partitions":"8"}},
+            "config":{"name":"PEER_LOG_0","num_replicas":3,"metadata":{"peerd.partitions":"8"},
+                "retention":"limits","storage":"file","discard":"new"},
             "state":{"messages":7,"bytes":900,"first_seq":1},
             "cluster":{"name":"peer","leader":"n1","replicas":[
                 {"name":"n2","current":true,"active":120000000},
@@ -279,7 +383,8 @@ mod tests {
         let body = br#"{"error":{"code":404,"err_code":10059,"description":"stream not found"}}"#;
         assert_eq!(read(body), Err(Unseen::Missing));
         let body = br#"{"error":{"code":503,"err_code":10008,"description":"unavailable"}}"#;
-        assert_eq!(read(body), Err(Unseen::Silent("unavailable".to_owned())));
+        let description = "unavailable".to_owned();
+        assert_eq!(read(body), Err(Unseen::Refused { code: 10008, description }));
         assert!(matches!(read(b"nonsense"), Err(Unseen::Silent(_))));
     }
 }

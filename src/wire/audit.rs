@@ -26,6 +26,8 @@ pub struct Audited {
     pub messages: u64,
     /// What does not follow from the log.
     pub differences: Vec<Difference>,
+    /// Messages that are stored and cannot be read, by subject and place in the log.
+    pub unreadable: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -39,6 +41,9 @@ struct AnswerV1<'a> {
     messages: u64,
     #[serde(borrow)]
     differences: Vec<DifferenceV1<'a>>,
+    /// Left out where there is none, as releases before this one do always.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    unreadable: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -63,6 +68,7 @@ pub fn encode_answer(answer: Result<&Audited, &String>) -> Result<Bytes, EncodeE
         conversations: audited.conversations,
         messages: audited.messages,
         differences: differences.collect(),
+        unreadable: audited.unreadable.iter().take(DIFFERENCES_MAX).cloned().collect(),
     };
     block::written(|out| rmp_serde::encode::write(out, &answer))
 }
@@ -96,6 +102,7 @@ pub fn decode_answer(bytes: &[u8]) -> Result<Result<Audited, String>, RecordErro
         conversations: answer.conversations,
         messages: answer.messages,
         differences: differences.collect::<Result<_, RecordError>>()?,
+        unreadable: answer.unreadable,
     }))
 }
 
@@ -111,9 +118,13 @@ mod tests {
             expected: number as u64,
             found: 1 << 40,
         });
-        let audited = Audited { conversations: 3, messages: 70_000, differences: all.collect() };
-        let bytes = encode_answer(Ok(&audited)).unwrap();
-        assert_eq!(decode_answer(&bytes), Ok(Ok(audited)));
+        let (differences, unreadable) = (all.collect(), Vec::new());
+        let mut audited = Audited { conversations: 3, messages: 70_000, differences, unreadable };
+        for unreadable in [Vec::new(), vec!["peer.log.0.bob.alice 7".to_owned()]] {
+            audited.unreadable = unreadable;
+            let bytes = encode_answer(Ok(&audited)).unwrap();
+            assert_eq!(decode_answer(&bytes), Ok(Ok(audited.clone())));
+        }
         let problem = "no".to_owned();
         let bytes = encode_answer(Err(&problem)).unwrap();
         assert_eq!(decode_answer(&bytes), Ok(Err(problem)));

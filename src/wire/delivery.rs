@@ -340,7 +340,7 @@ const fn status(error: &CallError) -> (u8, u64) {
         CallError::Rejected(Rejection::LocalMessageIdReused) => (REUSED, 0),
         CallError::Failed(Failure::Overloaded { retry_after_ms }) => (OVERLOADED, *retry_after_ms),
         CallError::Failed(Failure::NoOwner { retry_after_ms }) => (NO_OWNER, *retry_after_ms),
-        CallError::Failed(Failure::StoreUnavailable) => (STORE_UNAVAILABLE, 0),
+        CallError::Failed(Failure::NoOwners | Failure::StoreUnavailable) => (STORE_UNAVAILABLE, 0),
         CallError::Failed(Failure::OutcomeUnknown) => (OUTCOME_UNKNOWN, 0),
         // A send was checked before, but for what the receiver's server takes.
         CallError::Rejected(Rejection::InvalidParameter { .. }) => (MESSAGE_TOO_LARGE, 0),

@@ -71,7 +71,7 @@ pub struct EndpointStats {
 }
 
 /// How an instance is at this moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Gauges {
     /// Calls that came in and are not answered.
@@ -92,6 +92,26 @@ pub struct Gauges {
     pub users_audited: u64,
     /// What differed then. Always 0, unless something is wrong.
     pub audit_differences: u64,
+    /// Stored records that it met lately and could not read.
+    pub unreadable_records: u64,
+    /// Offline pushes that were given up, since the start.
+    pub pushes_dropped: u64,
+    /// What is wrong with the store and does not pass by itself.
+    pub store_troubles: Vec<StoreTrouble>,
+}
+
+/// Something wrong with the store that does not pass by itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StoreTrouble {
+    /// The stream with which it was met.
+    pub stream: String,
+    /// What is wrong.
+    pub problem: String,
+    /// What to do about it.
+    pub remedy: String,
+    /// For how long it has been so.
+    pub lasts_seconds: u64,
 }
 
 /// The answer to PING.
@@ -170,7 +190,7 @@ impl StatsAnswer {
     /// How it is; `None` from a release that did not tell.
     #[must_use]
     pub fn gauges(&self) -> Option<Gauges> {
-        self.endpoints.iter().find_map(|endpoint| endpoint.data)
+        self.endpoints.iter().find_map(|endpoint| endpoint.data.clone())
     }
 }
 
@@ -190,7 +210,7 @@ mod tests {
             last_error: String::new(),
             processing_time: 0,
             average_processing_time: 0,
-            data: gauges,
+            data: gauges.clone(),
         };
         let identity = Identity {
             name: SERVICE,

@@ -19,6 +19,9 @@ pub enum Failure {
         /// When a repeat may succeed.
         retry_after_ms: u64,
     },
+    /// Nobody can own the user's partition until a person, or peerd, has dealt with the bucket of
+    /// owners. Nothing was done.
+    NoOwners,
     /// A fault in peerd.
     Internal,
     /// The answer is larger than the server takes.
@@ -46,7 +49,7 @@ impl Failure {
             Self::Overloaded { .. } | Self::NoOwner { .. } | Self::Internal | Self::TooLarge => {
                 6_000_007
             }
-            Self::StoreUnavailable | Self::OutcomeUnknown => 6_000_008,
+            Self::NoOwners | Self::StoreUnavailable | Self::OutcomeUnknown => 6_000_008,
         }
     }
 
@@ -54,7 +57,7 @@ impl Failure {
         match self {
             Self::Overloaded { .. } | Self::NoOwner { .. } => "overloaded",
             Self::Internal | Self::TooLarge => "internal",
-            Self::StoreUnavailable => "store_unavailable",
+            Self::NoOwners | Self::StoreUnavailable => "store_unavailable",
             Self::OutcomeUnknown => "outcome_unknown",
         }
     }
@@ -64,7 +67,11 @@ impl Failure {
             Self::Overloaded { retry_after_ms } | Self::NoOwner { retry_after_ms } => {
                 Some(retry_after_ms)
             }
-            Self::Internal | Self::TooLarge | Self::StoreUnavailable | Self::OutcomeUnknown => None,
+            Self::NoOwners
+            | Self::Internal
+            | Self::TooLarge
+            | Self::StoreUnavailable
+            | Self::OutcomeUnknown => None,
         }
     }
 }
@@ -76,6 +83,10 @@ impl fmt::Display for Failure {
             Self::Overloaded { .. } => "too many calls are under way, try again later",
             Self::NoOwner { .. } => {
                 "no instance of peerd owns the user's partition at the moment, try again later"
+            }
+            Self::NoOwners => {
+                "the bucket of owners (…_OWNERS) is not there or takes no writes, nothing was done; \
+                 peerd's log and `peerd status` say more"
             }
             Self::Internal => "a fault in peerd; its log says more",
             Self::TooLarge => "the answer is larger than max_payload of the nats-server allows",

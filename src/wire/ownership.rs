@@ -228,6 +228,16 @@ pub fn decode<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, RecordErr
     Ok(entry)
 }
 
+/// Whether an entry that cannot be read is a later version's, as opposed to damaged.
+#[must_use]
+pub fn is_later(bytes: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Version {
+        version: u64,
+    }
+    serde_json::from_slice::<Version>(bytes).is_ok_and(|it| it.version > u64::from(VERSION))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

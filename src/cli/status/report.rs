@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use async_nats::jetstream::stream::RetentionPolicy;
 use serde::Serialize;
 
 use crate::domain::id::Partition;
 use crate::store::Record;
-use crate::store::survey::{Replica, StreamState, Unseen};
-use crate::wire::discovery::{Gauges, StatsAnswer};
+use crate::store::survey::{self, Account, Replica, StreamState, Unseen};
+use crate::wire::discovery::{Gauges, StatsAnswer, StoreTrouble};
 use crate::wire::ownership::{Key, Member, MemberId, Owner, decode};
 
 /// A copy may be behind by so many operations, as each is for a moment while messages come in.
@@ -28,6 +29,10 @@ pub(super) struct Seen {
     pub(super) entries: Vec<(Key, Record)>,
     pub(super) stats: Vec<StatsAnswer>,
     pub(super) streams: Vec<(String, Result<StreamState, Unseen>)>,
+    /// How far the account's limits are used up, if that is known.
+    pub(super) account: Option<Account>,
+    /// What was wrong with looking.
+    pub(super) problems: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -39,6 +44,8 @@ pub(super) struct Report {
     pub(super) streams: Vec<StreamLine>,
     /// What is wrong, a sentence each; empty when all is well.
     pub(super) problems: Vec<String>,
+    /// What is well and may not stay so, a sentence each.
+    pub(super) warnings: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -68,6 +75,9 @@ pub(super) struct GaugesLine {
     pub(super) tasks: Option<u64>,
     pub(super) users_audited: Option<u64>,
     pub(super) audit_differences: Option<u64>,
+    pub(super) unreadable_records: Option<u64>,
+    pub(super) pushes_dropped: Option<u64>,
+    pub(super) store_troubles: Option<Vec<StoreTrouble>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -110,7 +120,7 @@ pub(super) struct ReplicaLine {
 
 impl Report {
     pub(super) fn of(seen: Seen) -> Self {
-        let mut problems = Vec::new();
+        let (mut problems, mut warnings) = (seen.problems.clone(), Vec::new());
         let (members, owners) = read(&seen.entries, &mut problems);
         let (answers, strangers) = join(&seen.stats, &members);
         let renewed_ms_ago = |stored_ms: &u64| seen.now_ms.saturating_sub(*stored_ms);
@@ -118,11 +128,8 @@ impl Report {
         for (id, (_, stored_ms)) in &members {
             let ago = Duration::from_millis(renewed_ms_ago(stored_ms));
             let is_heard = answers.contains_key(id);
-            if let Some(Some(Gauges { audit_differences: differences @ 1.., .. })) = answers.get(id)
-            {
-                problems.push(format!(
-                    "member {id} found {differences} counts that differ from the log"
-                ));
+            if let Some(Some(gauges)) = answers.get(id) {
+                judge_gauges(id, gauges, &mut problems, &mut warnings);
             }
             if !is_heard {
                 problems.push(format!("member {id} did not answer"));
@@ -149,11 +156,14 @@ impl Report {
             [one] => problems.push(format!("partition {one} has no live owner")),
             many => problems.push(format!("partitions {} have no live owner", ranges(many))),
         }
+        problems.extend(troubles(&seen.stats));
+        problems.extend(seen.account.iter().flat_map(account));
+        warnings.extend(seen.streams.iter().filter_map(|(name, state)| unheeded(name, state)));
         let streams = seen.streams.into_iter().map(|(name, state)| stream(name, state));
         let (streams, wrong): (Vec<StreamLine>, Vec<Vec<String>>) = streams.unzip();
         problems.extend(wrong.into_iter().flatten());
         let members = members.into_iter().map(|(id, (member, stored_ms))| MemberLine {
-            gauges: answers.get(&id).copied().flatten().map(GaugesLine::from).unwrap_or_default(),
+            gauges: answers.get(&id).cloned().flatten().map(GaugesLine::from).unwrap_or_default(),
             id,
             host: member.process.host,
             pid: member.process.pid,
@@ -168,6 +178,7 @@ impl Report {
             partitions,
             streams,
             problems,
+            warnings,
         }
     }
 }
@@ -184,6 +195,9 @@ impl From<Gauges> for GaugesLine {
             tasks: Some(gauges.tasks),
             users_audited: Some(gauges.users_audited),
             audit_differences: Some(gauges.audit_differences),
+            unreadable_records: Some(gauges.unreadable_records),
+            pushes_dropped: Some(gauges.pushes_dropped),
+            store_troubles: Some(gauges.store_troubles),
         }
     }
 }
@@ -260,6 +274,12 @@ fn stream(name: String, state: Result<StreamState, Unseen>) -> (StreamLine, Vec<
                 trouble(replica).map(|what| format!("stream {name}: {} {what}", replica.name))
             });
             problems.extend(wrong);
+            if let Some((limit, held, most)) = survey::fullness(&state) {
+                problems.push(format!(
+                    "stream {name} is full or nearly: it holds {held} of {limit} {most}; raise that \
+                     for peerd and with `nats stream edit {name}`, or delete what is old"
+                ));
+            }
             StreamLine {
                 leader: state.leader,
                 messages: Some(state.messages),
@@ -271,7 +291,15 @@ fn stream(name: String, state: Result<StreamState, Unseen>) -> (StreamLine, Vec<
             }
         }
         Err(unseen) => {
-            problems.push(format!("stream {name} {unseen}"));
+            problems.push(match unseen {
+                Unseen::Missing => format!(
+                    "stream {name} is not there: a running instance makes it anew, empty; its log \
+                     says what was lost"
+                ),
+                unseen @ (Unseen::Refused { .. } | Unseen::Silent(_)) => {
+                    format!("stream {name} {unseen}")
+                }
+            });
             StreamLine {
                 name,
                 leader: None,
@@ -285,6 +313,72 @@ fn stream(name: String, state: Result<StreamState, Unseen>) -> (StreamLine, Vec<
     };
     line.is_healthy = problems.is_empty();
     (line, problems)
+}
+
+/// What a member tells of itself that is wrong, or may become so.
+fn judge_gauges(
+    id: &MemberId,
+    gauges: &Gauges,
+    problems: &mut Vec<String>,
+    warnings: &mut Vec<String>,
+) {
+    if let differences @ 1.. = gauges.audit_differences {
+        problems.push(format!("member {id} found {differences} counts that differ from the log"));
+    }
+    if let count @ 1.. = gauges.unreadable_records {
+        problems.push(format!(
+            "member {id} met stored records that cannot be read and are left out, {count} of them; \
+             its log names each"
+        ));
+    }
+    if let count @ 1.. = gauges.pushes_dropped {
+        warnings.push(format!("member {id} has dropped {count} offline pushes since its start"));
+    }
+}
+
+/// What instances say of the store, members or not, each once.
+fn troubles(stats: &[StatsAnswer]) -> Vec<String> {
+    let mut by_problem: BTreeMap<String, (Vec<&str>, StoreTrouble)> = BTreeMap::new();
+    for answer in stats {
+        for trouble in answer.gauges().unwrap_or_default().store_troubles {
+            let (who, known) = by_problem
+                .entry(trouble.problem.clone())
+                .or_insert_with(|| (Vec::new(), trouble.clone()));
+            who.push(&answer.id);
+            known.lasts_seconds = known.lasts_seconds.max(trouble.lasts_seconds);
+        }
+    }
+    let text = |(problem, (who, trouble)): (String, (Vec<&str>, StoreTrouble))| {
+        let StoreTrouble { remedy, lasts_seconds, .. } = trouble;
+        let who = match who.as_slice() {
+            [one] => format!("instance {one}"),
+            many => format!("{} instances", many.len()),
+        };
+        format!("{problem} (since {lasts_seconds} s, says {who}); {remedy}")
+    };
+    by_problem.into_iter().map(text).collect()
+}
+
+/// Which limits of the account are reached, or nearly.
+fn account(account: &Account) -> Vec<String> {
+    let near = account.limits.iter().filter(|(_, held, most)| survey::is_nearly(*held, *most));
+    let text = |(limit, held, most): &(&str, u64, u64)| {
+        format!(
+            "the account is at its JetStream limits or nearly: it uses {held} of {limit} {most}; \
+             raise that, or free storage in its streams"
+        )
+    };
+    near.map(text).collect()
+}
+
+/// Offline pushes that nobody takes.
+fn unheeded(name: &str, state: &Result<StreamState, Unseen>) -> Option<String> {
+    let state = state.as_ref().ok()?;
+    let is_queue = state.config.retention == RetentionPolicy::WorkQueue;
+    (is_queue && state.consumers == 0 && state.messages > 0).then(|| {
+        let waiting = state.messages;
+        format!("stream {name} has no consumer, and {waiting} offline pushes wait in it")
+    })
 }
 
 /// What is wrong with a copy.

@@ -35,10 +35,13 @@ pub(super) fn text(report: &Report, now_ms: u64) -> String {
     ));
     let is_healthy = |line: &StreamLine| line.is_healthy;
     parts.push(list(&STREAM_HEAD, "streams", &report.streams, is_healthy, stream));
-    if !report.problems.is_empty() {
-        let mut lines = vec!["wrong:".to_owned()];
-        lines.extend(report.problems.iter().take(PROBLEMS_MAX).flat_map(|text| wrapped(text)));
-        if let Some(more @ 1..) = report.problems.len().checked_sub(PROBLEMS_MAX) {
+    for (title, sentences) in [("wrong:", &report.problems), ("mind:", &report.warnings)] {
+        if sentences.is_empty() {
+            continue;
+        }
+        let mut lines = vec![title.to_owned()];
+        lines.extend(sentences.iter().take(PROBLEMS_MAX).flat_map(|text| wrapped(text)));
+        if let Some(more @ 1..) = sentences.len().checked_sub(PROBLEMS_MAX) {
             lines.push(format!("  and {more} more"));
         }
         parts.push(lines.join("\n"));

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use async_nats::jetstream::stream::Config as StreamConfig;
 use serde_json::{Value, json};
 
 use super::report::{Report, Seen};
@@ -58,7 +59,8 @@ fn stats(id: &str) -> StatsAnswer {
         "endpoints": [{ "data": {
             "callsUnderWay": 12, "deliveriesUnderWay": 3, "routed": 1_234_567, "partitions": 2,
             "usersInMemory": 100_000, "outgoing": 5, "tasks": 40,
-            "usersAudited": 70_000, "auditDifferences": 0,
+            "usersAudited": 70_000, "auditDifferences": 0, "unreadableRecords": 0,
+            "pushesDropped": 0, "storeTroubles": [],
         } }],
     });
     StatsAnswer::read(body.to_string().as_bytes(), "peer").expect("an answer")
@@ -84,6 +86,10 @@ fn state() -> StreamState {
         replicas: vec![replica("nats-2"), replica("nats-3")],
         partitions: Some(4),
         answered_ms: Some(NOW_MS),
+        config: StreamConfig::default(),
+        created_ms: None,
+        stands_in: false,
+        consumers: 0,
     }
 }
 
@@ -105,6 +111,8 @@ fn well() -> Seen {
         ],
         stats: IDS.map(stats).into(),
         streams: ["PEER_LOG_0", "PEER_STATE_0"].map(|name| (name.to_owned(), Ok(state()))).into(),
+        account: None,
+        problems: Vec::new(),
     }
 }
 
@@ -213,7 +221,7 @@ fn all_is_wrong() {
       stream DEAD: nats-2 was not heard of since the leader leads
       stream UNHEARD: nats-3 was not heard of for 9 s
       stream TWO has 2 of 3 copies
-      stream MISSING is not there
+      stream MISSING is not there: a running instance makes it anew, empty; its log says what was lost
       stream SILENT does not answer: no answer in time
     ");
 }
@@ -300,7 +308,8 @@ fn json_has_the_documented_fields() {
             "pid": 4711, "release": "0.1.0", "startedMs": NOW_MS - 7_384_000, "leaving": false,
             "renewedMsAgo": 431, "partitions": 2, "callsUnderWay": 12, "deliveriesUnderWay": 3,
             "routed": 1_234_567, "usersInMemory": 100_000, "outgoing": 5, "tasks": 40,
-            "usersAudited": 70_000, "auditDifferences": 0,
+            "usersAudited": 70_000, "auditDifferences": 0, "unreadableRecords": 0,
+            "pushesDropped": 0, "storeTroubles": [],
         })
     );
     assert_eq!(

@@ -20,6 +20,7 @@ struct Bucket {
     seq: u64,
     now_us: u64,
     silent: BTreeSet<MemberId>,
+    stands_in_since_ms: Option<u64>,
 }
 
 impl Bucket {
@@ -67,6 +68,8 @@ impl Bucket {
             silent: &self.silent,
             is_leaving,
             ttl: TTL,
+            joined_us: 0,
+            stands_in_since_ms: self.stands_in_since_ms,
             now_us: self.now_us,
         };
         planner.steps(&self.view)
@@ -243,6 +246,8 @@ fn calls_go_to_owners_that_answer() {
             silent,
             is_leaving: false,
             ttl: TTL,
+            joined_us: 0,
+            stands_in_since_ms: None,
             now_us: 0,
         };
         planner.places(&bucket.view)
@@ -271,7 +276,18 @@ fn what_somebody_else_has_taken_is_served_no_more() {
     let steps = |bucket: &Bucket| {
         let (me, silent, ttl, now_us) = (&id("a"), &BTreeSet::new(), TTL, 0);
         let (held, targets, is_leaving) = (&held, &targets, false);
-        let planner = Planner { me, held, targets, silent, is_leaving, ttl, now_us };
+        let (joined_us, stands_in_since_ms) = (0, None);
+        let planner = Planner {
+            me,
+            held,
+            targets,
+            silent,
+            is_leaving,
+            ttl,
+            joined_us,
+            stands_in_since_ms,
+            now_us,
+        };
         planner.steps(&bucket.view)
     };
     assert_eq!(steps(&bucket), []);
@@ -324,4 +340,50 @@ fn a_dead_owners_word_counts_if_it_was_given_since_it_owned() {
     assert_eq!(untold(&bucket), Some(44), "it may have been found out before");
     tell(&mut bucket, 101);
     assert_eq!(untold(&bucket), Some(101));
+}
+
+#[test]
+fn in_a_bucket_that_stands_in_for_another_nothing_is_claimed_before_all_leases_of_that_one_ended() {
+    let mut bucket = Bucket { stands_in_since_ms: Some(50_000), ..Bucket::default() };
+    bucket.member("a", false);
+    bucket.now_us = 5 * SECOND - 1;
+    assert_eq!(bucket.steps("a", &[], false), []);
+    bucket.now_us += 1;
+    let steps = bucket.steps("a", &[], false);
+    assert_eq!(steps.len(), usize::from(PARTITIONS));
+    let (partition, key, untold_since_ms) = (Partition(0), OrderKey::ZERO, Some(40_000));
+    let first = Step::Claim { partition, seq: 0, epoch: 1, key, untold_since_ms, unseen: None };
+    assert_eq!(steps[0], first, "not its first owner, and what may be untold is told again");
+    // What was claimed since then is claimed as ever.
+    bucket.own(0, None, Some("a"));
+    bucket.now_us = 0;
+    assert_eq!(bucket.claims("a", &[]), [0]);
+}
+
+#[test]
+fn a_partition_whose_entry_is_damaged_is_taken_once_nobody_can_have_it_and_a_later_versions_is_not()
+{
+    let mut bucket = Bucket::default();
+    for member in ["a", "b"] {
+        bucket.member(member, false);
+    }
+    for partition in 0..PARTITIONS {
+        bucket.own(partition, Some("b"), None);
+    }
+    bucket.change(&Key::Owner(Partition(0)), Value::Put("garbage".into()));
+    bucket.change(&Key::Owner(Partition(1)), Value::Put(r#"{"version":2}"#.into()));
+    let claims = |bucket: &Bucket| {
+        let mut claims = bucket.claims("a", &[]);
+        claims.extend(bucket.claims("b", &[2, 3]));
+        claims
+    };
+    assert_eq!(claims(&bucket), [0; 0]);
+    bucket.now_us = 10 * SECOND;
+    for member in ["a", "b"] {
+        bucket.member(member, false);
+    }
+    assert_eq!(claims(&bucket), [0]);
+    let both = [bucket.steps("a", &[], false), bucket.steps("b", &[2, 3], false)].concat();
+    let step = both.iter().find(|step| matches!(step, Step::Claim { .. })).expect("a claim");
+    assert!(matches!(step, Step::Claim { epoch: 3, key: OrderKey(7), .. }), "{step:?}");
 }

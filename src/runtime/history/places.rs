@@ -130,7 +130,11 @@ impl<S: Store, B: Bus> Node<S, B> {
             let is_kept = node.places.kept().has(&place, number);
             if let (true, Ok(mut rest)) = (is_kept, rest.try_lock()) {
                 let deadline = Instant::now() + node.places.patience;
-                rest.read_ahead(&Reads { store: &node.store, deadline }, likely).await;
+                rest.read_ahead(
+                    &Reads { store: &node.store, unreadable: &node.unreadable, deadline },
+                    likely,
+                )
+                .await;
                 node.places.kept().weigh(&place, number, rest.bytes());
             }
             drop(permit);

@@ -16,6 +16,7 @@ use crate::domain::id::{OrderKey, Partition, UserId};
 use crate::domain::limits::PAGE_MESSAGES;
 use crate::domain::message::Direction;
 use crate::runtime::load::LoadError;
+use crate::runtime::unreadable::Unreadable;
 use crate::store::{Record, Start, Store, StreamId};
 use crate::wire::record::{self, StoredMessage};
 
@@ -56,6 +57,13 @@ pub(super) struct Found {
 }
 
 impl Found {
+    fn new(record: &Record, stored: StoredMessage) -> Self {
+        let &Record { stream_seq, stored_ms, .. } = record;
+        let parts = stored.message.content.parts() * size_of::<Excerpt>();
+        let bytes = size_of::<Self>() + parts + record.payload.len();
+        Self { stream_seq, stored, bytes, stored_ms }
+    }
+
     pub(super) const fn key(&self) -> OrderKey {
         self.stored.message.key
     }
@@ -148,6 +156,7 @@ impl Backward {
 /// Reading sides from the store, by a deadline.
 pub(super) struct Reads<'s, S> {
     pub(super) store: &'s S,
+    pub(super) unreadable: &'s Unreadable,
     pub(super) deadline: Instant,
 }
 
@@ -300,22 +309,32 @@ impl<S: Store> Reads<'_, S> {
         }
     }
 
+    /// Up to `limit` messages of a side, fewer only where it ends: what cannot be read is left out.
     pub(super) async fn read(
         &self,
         side: &Side,
-        from: Start,
+        mut from: Start,
         limit: usize,
     ) -> Result<Vec<Found>, LoadError> {
         let stream = StreamId::Log(side.partition);
-        let read = self.store.read(stream, side.subject.clone(), from, limit, self.deadline);
-        let decode = |record: Record| {
-            let (sender, receiver) = (&side.sender, &side.receiver);
-            let stored = record::decode(&record.payload, sender, receiver, side.partition)?;
-            let Record { stream_seq, stored_ms, payload, .. } = record;
-            let parts = stored.message.content.parts() * size_of::<Excerpt>();
-            let bytes = size_of::<Found>() + parts + payload.len();
-            Ok(Found { stream_seq, stored, bytes, stored_ms })
-        };
-        read.await?.records.into_iter().map(decode).collect()
+        let mut all = Vec::with_capacity(limit);
+        loop {
+            let (subject, wanted) = (side.subject.clone(), limit - all.len());
+            let batch = self.store.read(stream, subject, from, wanted, self.deadline).await?;
+            let last = batch.records.last().map(|last| last.stream_seq);
+            for record in batch.records {
+                let (sender, receiver) = (&side.sender, &side.receiver);
+                match record::decode(&record.payload, sender, receiver, side.partition) {
+                    Ok(stored) => all.push(Found::new(&record, stored)),
+                    Err(error) => self.unreadable.note(self.store, stream, &record, &error),
+                }
+            }
+            match last {
+                Some(last) if all.len() < limit && batch.remaining > 0 => {
+                    from = Start::Seq(last + 1);
+                }
+                _ => return Ok(all),
+            }
+        }
     }
 }

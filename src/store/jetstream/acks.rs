@@ -19,6 +19,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle as AbortOnDrop;
 
 use crate::link::{Connection, Link, gather};
+use crate::store::trouble::Resource;
 
 /// Publishes that wait to be handed to the connection; who comes then waits.
 const QUEUED_MAX: usize = 4096;
@@ -43,6 +44,8 @@ pub(super) enum Unacked {
     TooLarge,
     /// Nobody stores such messages at the moment.
     NoResponders,
+    /// The stream was found to be gone, and with it what was sent to it.
+    Gone,
     /// It may have been stored.
     Unknown,
 }
@@ -78,6 +81,8 @@ struct Slots {
 struct Slot {
     /// The connection on which it is sent.
     generation: u64,
+    /// The stream that is to store it.
+    resource: Resource,
     answer: oneshot::Sender<Result<Message, Unacked>>,
 }
 
@@ -97,12 +102,13 @@ impl Waiting {
     fn enter(
         &self,
         generation: u64,
+        resource: Resource,
         answer: oneshot::Sender<Result<Message, Unacked>>,
     ) -> Place<'_> {
         let mut slots = self.slots();
         slots.last += 1;
         let number = slots.last;
-        slots.by_number.insert(number, Slot { generation, answer });
+        slots.by_number.insert(number, Slot { generation, resource, answer });
         Place { waiting: self, number }
     }
 
@@ -131,6 +137,16 @@ impl Waiting {
         }
     }
 
+    /// Tells all who wait for a stream that it is gone.
+    fn lose_stream(&self, resource: Resource) {
+        let of_it = |_: &u64, slot: &mut Slot| slot.resource == resource;
+        let lost: Vec<Slot> =
+            self.slots().by_number.extract_if(of_it).map(|(_, slot)| slot).collect();
+        for slot in lost {
+            let _ = slot.answer.send(Err(Unacked::Gone));
+        }
+    }
+
     fn slots(&self) -> MutexGuard<'_, Slots> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -148,15 +164,21 @@ impl Acks {
         Self { queue, waiting, link, _tasks: tasks }
     }
 
-    /// Publishes, and waits for the answer.
+    /// Tells all who wait for a stream that it is gone.
+    pub(super) fn lose_stream(&self, resource: Resource) {
+        self.waiting.lose_stream(resource);
+    }
+
+    /// Publishes into a stream, and waits for the answer.
     pub(super) async fn publish(
         &self,
+        resource: Resource,
         publish: Publish,
         deadline: Instant,
     ) -> Result<Message, Unacked> {
         let (answer, answered) = oneshot::channel();
         let generation = self.link.generation();
-        let place = self.waiting.enter(generation, answer);
+        let place = self.waiting.enter(generation, resource, answer);
         // Looked at after it is noted who waits: from here on a loss is told.
         if !self.link.is_up_since(generation) {
             return Err(Unacked::NotSent);
@@ -254,7 +276,7 @@ mod tests {
         generation: u64,
     ) -> (Place<'_>, oneshot::Receiver<Result<Message, Unacked>>) {
         let (answer, answered) = oneshot::channel();
-        (waiting.enter(generation, answer), answered)
+        (waiting.enter(generation, Resource::Push, answer), answered)
     }
 
     #[test]

@@ -18,14 +18,15 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use self::price::{Prices, Way};
-use super::publish::{Publisher, Refused, expecting};
+use super::publish::{BATCH, Publisher, Refused, expecting};
+use crate::domain::id::Partition;
+use crate::store::trouble::Resource;
 use crate::store::{AppendError, StreamId};
 
 /// Most appends of a batch; the server takes 1,000.
 const APPENDS_MAX: usize = 512;
 /// Most bytes of a batch, past which nothing is added to it: the server holds all of it.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
-const BATCH: &str = "Nats-Batch-Id";
 const BATCH_SEQUENCE: &str = "Nats-Batch-Sequence";
 const BATCH_COMMIT: &str = "Nats-Batch-Commit";
 
@@ -58,13 +59,17 @@ pub(super) struct Groups {
 impl Groups {
     /// Groups for the streams of so many partitions. They end when this is dropped.
     pub(super) fn start(publisher: &Publisher, partitions: u16) -> Self {
-        let start = || {
+        let start = |stream| {
             let (queue, waiting) = mpsc::channel(APPENDS_MAX);
-            tokio::spawn(Group { publisher: publisher.clone(), waiting }.run());
+            let resource = Resource::Stream(stream);
+            tokio::spawn(Group { publisher: publisher.clone(), resource, waiting }.run());
             queue
         };
-        let all = || (0..partitions).map(|_| start()).collect();
-        Self { logs: all(), states: all() }
+        let all = || (0..partitions).map(Partition);
+        Self {
+            logs: all().map(|partition| start(StreamId::Log(partition))).collect(),
+            states: all().map(|partition| start(StreamId::State(partition))).collect(),
+        }
     }
 
     /// Stores a record together with others of its stream.
@@ -114,6 +119,7 @@ impl Waiting {
 /// What stores the appends of a stream, one group after another.
 struct Group {
     publisher: Publisher,
+    resource: Resource,
     waiting: mpsc::Receiver<Waiting>,
 }
 
@@ -149,8 +155,9 @@ impl Group {
         let each = group.into_iter().map(async |waiting| {
             let Append { subject, payload, expected_seq, deadline } = &waiting.append;
             let headers = || expecting(*expected_seq);
+            let (subject, payload) = (subject.clone(), payload.clone());
             let published =
-                self.publisher.publish(subject.clone(), headers, payload.clone(), *deadline);
+                self.publisher.publish(self.resource, subject, headers, payload, *deadline);
             let stored = published.await;
             let is_stored = stored.is_ok();
             waiting.answer(stored);
@@ -209,7 +216,7 @@ impl Group {
         // All were asked for at about the same time, and have about the same deadline.
         let deadline = group.iter().map(|waiting| waiting.append.deadline).max();
         let deadline = deadline.unwrap_or(last.append.deadline);
-        self.publisher.publish_once(subject, headers, payload, deadline).await
+        self.publisher.publish_once(self.resource, subject, headers, payload, deadline).await
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::acks::{Acks, Publish, Unacked};
 use crate::link::Connection;
 use crate::store::AppendError;
+use crate::store::trouble::{Cause, Resource, Troubles};
 
 /// The place at which the subject must end for a publish to be stored.
 pub(super) const EXPECTED_LAST: HeaderName = NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
@@ -23,6 +24,8 @@ const WRONG_LAST_SEQUENCE: u32 = 10071;
 const IN_FLIGHT: u32 = 10164;
 /// No leader at the moment.
 const TEMPORARILY_UNAVAILABLE: u32 = 10008;
+/// The batch that a message belongs to.
+pub(super) const BATCH: &str = "Nats-Batch-Id";
 const BACKOFF_FIRST: Duration = Duration::from_millis(10);
 const BACKOFF_MAX: Duration = Duration::from_millis(500);
 /// How long the first answer is waited for; the next, twice as long.
@@ -32,6 +35,7 @@ const PATIENCE_FIRST: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub(super) struct Publisher {
     pub(super) connection: Connection,
+    pub(super) troubles: Arc<Troubles>,
     acks: Arc<Acks>,
 }
 
@@ -112,40 +116,67 @@ pub(super) fn expecting(expected_seq: u64) -> HeaderMap {
 }
 
 impl Publisher {
-    pub(super) fn start(connection: Connection) -> Self {
+    pub(super) fn start(connection: Connection, troubles: Arc<Troubles>) -> Self {
         let acks = Arc::new(Acks::start(&connection));
-        Self { connection, acks }
+        Self { connection, troubles, acks }
+    }
+
+    /// Ends the waits of all who publish into a stream that is gone.
+    pub(super) fn lose_stream(&self, resource: Resource) {
+        self.acks.lose_stream(resource);
     }
 
     /// One publish that asks for an answer.
     pub(super) async fn publish_once(
         &self,
+        resource: Resource,
         subject: Subject,
         headers: HeaderMap,
         payload: Bytes,
         deadline: Instant,
     ) -> Result<Ack, Refused> {
+        // What refuses a batch need not refuse its messages, which are then tried one by one.
+        let is_alone = headers.get(BATCH).is_none();
         let publish = Publish { subject, headers, payload };
-        let message = match self.acks.publish(publish, deadline).await {
+        let message = match self.acks.publish(resource, publish, deadline).await {
             Ok(message) => message,
             Err(Unacked::NotSent) => return Err(Refused::ForNow("disconnected")),
-            Err(Unacked::NoResponders) => return Err(Refused::ForNow("no responders")),
+            Err(Unacked::NoResponders) => {
+                self.troubles.suspect(resource);
+                return Err(Refused::ForNow("no responders"));
+            }
+            // It is made anew, perhaps, but not by waiting for it here.
+            Err(Unacked::Gone) => {
+                let why = "the stream is gone".to_owned();
+                return Err(Refused::ForGood(AppendError::Unavailable(why)));
+            }
             Err(Unacked::TooLarge) => {
                 let why = "over the server's max_payload".to_owned();
                 return Err(Refused::ForGood(AppendError::Unavailable(why)));
             }
-            Err(Unacked::Unknown) => return Err(Refused::ForGood(AppendError::Unknown)),
+            Err(Unacked::Unknown) => {
+                if self.connection.link.is_up() {
+                    self.troubles.unacked(resource);
+                }
+                return Err(Refused::ForGood(AppendError::Unknown));
+            }
         };
         match serde_json::from_slice(&message.payload) {
             Ok(Answer { error: Some(error), .. }) => Err(match error.err_code {
                 WRONG_LAST_SEQUENCE => Refused::ForGood(AppendError::Conflict),
                 IN_FLIGHT | TEMPORARILY_UNAVAILABLE => Refused::ForNow("no leader, or busy"),
                 code => {
+                    if is_alone {
+                        self.troubles.met(resource, Cause::of_refusal(code, &error.description));
+                    }
                     let why = format!("{} ({code})", error.description);
                     Refused::ForGood(AppendError::Unavailable(why))
                 }
             }),
-            Ok(Answer { seq: Some(seq), count, error: None }) => Ok(Ack { seq, count }),
+            Ok(Answer { seq: Some(seq), count, error: None }) => {
+                self.troubles.stored(resource);
+                Ok(Ack { seq, count })
+            }
             Ok(Answer { seq: None, error: None, .. }) | Err(_) => {
                 Err(Refused::ForGood(AppendError::Unknown))
             }
@@ -156,6 +187,7 @@ impl Publisher {
     /// headers of each attempt.
     pub(super) async fn publish(
         &self,
+        resource: Resource,
         subject: Subject,
         headers: impl Fn() -> HeaderMap,
         payload: Bytes,
@@ -163,7 +195,10 @@ impl Publisher {
     ) -> Result<u64, AppendError> {
         let mut backoff = Backoff::until(deadline);
         loop {
-            let once = || self.publish_once(subject.clone(), headers(), payload.clone(), deadline);
+            let (headers, payload) = (&headers, &payload);
+            let once = || {
+                self.publish_once(resource, subject.clone(), headers(), payload.clone(), deadline)
+            };
             let mut first = pin!(once());
             let published = match timeout_at(backoff.try_until(), &mut first).await {
                 Ok(published) => published,

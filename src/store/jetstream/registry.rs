@@ -12,6 +12,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{EXPECTED_LAST, JetStream};
 use crate::store::registry::{Change, Changes, Registry, Value};
+use crate::store::survey;
+use crate::store::trouble::Resource;
 use crate::store::{AppendError, ReadError};
 
 const TTL: &str = "Nats-TTL";
@@ -39,7 +41,8 @@ impl Registry for JetStream {
             }
             headers
         };
-        self.publisher.publish(self.names.owners_entry(&key).into(), headers, value, deadline).await
+        let subject = self.names.owners_entry(&key).into();
+        self.publisher.publish(Resource::Owners, subject, headers, value, deadline).await
     }
 
     async fn delete(
@@ -56,16 +59,25 @@ impl Registry for JetStream {
             headers.insert(TTL, "60s");
             headers
         };
-        self.publisher
-            .publish(self.names.owners_entry(&key).into(), headers, Bytes::new(), deadline)
-            .await
+        let (subject, value) = (self.names.owners_entry(&key).into(), Bytes::new());
+        self.publisher.publish(Resource::Owners, subject, headers, value, deadline).await
     }
 
     async fn find(&self, key: String, deadline: Instant) -> Result<Option<u64>, ReadError> {
         let entry = self.names.owners_entry(&key);
-        let newest = self.newest_of(self.names.owners(), &entry, deadline).await?;
+        let newest = self.newest_of(Resource::Owners, &entry, deadline).await?;
         // Only the marks of what is gone are empty.
         Ok(newest.filter(|newest| !newest.data.is_empty()).map(|newest| newest.seq))
+    }
+
+    async fn stands_in_since(&self, deadline: Instant) -> Result<Option<u64>, ReadError> {
+        let client = &self.connection.client;
+        let state = survey::stream(client, &self.names.owners(), deadline).await;
+        let state = state.map_err(|unseen| {
+            self.troubles.suspect(Resource::Owners);
+            ReadError(format!("the bucket of owners {unseen}"))
+        })?;
+        Ok(state.stands_in.then_some(state.created_ms).flatten())
     }
 
     async fn watch(&self, deadline: Instant) -> Result<Changes, ReadError> {
@@ -89,7 +101,8 @@ impl Registry for JetStream {
             consumer.messages().await.map_err(|error| failed(&error))
         };
         let messages = timeout_at(deadline, watching);
-        let messages = messages.await.map_err(|_| ReadError("timed out".to_owned()))??;
+        let messages = messages.await.unwrap_or_else(|_| Err(ReadError("timed out".to_owned())));
+        let messages = messages.inspect_err(|_| self.troubles.suspect(Resource::Owners))?;
         let prefix = self.names.owners_entry("");
         let changes = messages.filter_map(move |message| {
             let change = match message {

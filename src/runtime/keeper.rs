@@ -1,0 +1,195 @@
+//! Looks after the streams while peerd runs: what is gone is made anew, and what is wrong is told.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use async_nats::jetstream::stream::Config;
+use futures::stream::{self, StreamExt as _};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+
+use crate::link::Connection;
+use crate::store::jetstream::{JetStream, StreamNames};
+use crate::store::provision::{
+    ProvisionError, StreamOptions, all_expected, differences, provision,
+};
+use crate::store::survey::{self, StreamState, Unseen};
+use crate::store::trouble::{Cause, Resource};
+use crate::wire::subject::Subjects;
+
+/// How long it may take to make and compare all streams.
+const PROVISION: Duration = Duration::from_secs(30);
+/// How often what is not looked at otherwise is looked at, and what is in trouble.
+const LOOK: Duration = Duration::from_secs(5);
+/// How long a stream has to say how it is.
+const ANSWER: Duration = Duration::from_secs(2);
+/// How many streams are looked at then in turn, to see whether they are still as configured.
+const IN_TURN: usize = 8;
+/// Streams that are asked about at the same time.
+const CONCURRENT: usize = 8;
+/// Between two looks at the same suspects.
+const PAUSE: Duration = Duration::from_millis(250);
+/// For how long no stream may answer before JetStream as a whole is taken to be in trouble: longer
+/// than a cluster takes to choose leaders.
+const SILENT: Duration = Duration::from_secs(10);
+
+/// Looks after the streams.
+pub(super) struct Keeper {
+    pub(super) store: Connection,
+    pub(super) jetstream: JetStream,
+    pub(super) subjects: Subjects,
+    pub(super) names: StreamNames,
+    pub(super) options: StreamOptions,
+}
+
+impl Keeper {
+    /// Looks at all streams each time the connection was made anew (streams in memory are gone when
+    /// their server was restarted), at those that somebody missed, and now and then at those that
+    /// nobody would miss soon.
+    pub(super) async fn run(self) {
+        let troubles = self.jetstream.trouble().clone();
+        let mut ticks = interval(LOOK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut silent_since = None;
+        let all: Vec<Resource> = all_expected(&self.subjects, &self.names, &self.options)
+            .into_iter()
+            .map(|(resource, _)| resource)
+            .collect();
+        let mut round = all.iter().copied().cycle();
+        let mut generation = self.store.link.generation();
+        loop {
+            let suspects = tokio::select! {
+                newer = self.store.link.newer_than(generation) => {
+                    generation = newer;
+                    self.provision(&BTreeSet::new()).await;
+                    continue;
+                }
+                suspects = troubles.suspects() => suspects,
+                _ = ticks.tick() => {
+                    let mut due = troubles.resources();
+                    due.extend([Resource::Owners, Resource::Push]);
+                    due.extend(round.by_ref().take(IN_TURN.min(all.len())));
+                    due
+                }
+            };
+            if self.store.link.is_up() {
+                self.look(suspects, &mut silent_since).await;
+            } else {
+                silent_since = None;
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Looks how streams are, and makes those anew that are gone.
+    async fn look(&self, suspects: BTreeSet<Resource>, silent_since: &mut Option<Instant>) {
+        let deadline = Instant::now() + ANSWER;
+        let looks = stream::iter(suspects).map(|resource| async move {
+            let name = self.names.resource(resource);
+            (resource, survey::stream(&self.store.client, &name, deadline).await)
+        });
+        let seen: Vec<_> = looks.buffered(CONCURRENT).collect().await;
+        let silent = seen.iter().find_map(|(resource, state)| match state {
+            Err(Unseen::Silent(why)) => Some((*resource, why.clone())),
+            Ok(_) | Err(Unseen::Missing | Unseen::Refused { .. }) => None,
+        });
+        let is_silent = seen.iter().all(|(_, state)| matches!(state, Err(Unseen::Silent(_))));
+        match silent.filter(|_| is_silent && self.store.link.is_up()) {
+            None => *silent_since = None,
+            Some((resource, why)) => {
+                let since = *silent_since.get_or_insert_with(Instant::now);
+                if since.elapsed() >= SILENT {
+                    self.jetstream.trouble().met(resource, Cause::NoJetStream(why));
+                }
+            }
+        }
+        let mut gone = BTreeSet::new();
+        for (resource, state) in seen {
+            match state {
+                Ok(state) => self.judge(resource, &state),
+                Err(Unseen::Missing) => _ = gone.insert(resource),
+                Err(Unseen::Refused { code, description }) => {
+                    let cause = Cause::of_refusal(code, &description);
+                    if matches!(cause, Cause::NoJetStream(_)) {
+                        self.jetstream.trouble().met(resource, cause);
+                    }
+                }
+                Err(Unseen::Silent(_)) => {}
+            }
+        }
+        if !gone.is_empty() {
+            self.provision(&gone).await;
+        }
+    }
+
+    /// Takes note of how a stream is that is there.
+    fn judge(&self, resource: Resource, state: &StreamState) {
+        let troubles = self.jetstream.trouble();
+        let lines = self.differences(resource, &state.config);
+        if lines.is_empty() {
+            troubles.is_well(resource, survey::fullness(state).is_none());
+        } else {
+            troubles.met(resource, Cause::Differs(lines));
+        }
+    }
+
+    fn differences(&self, resource: Resource, found: &Config) -> Vec<String> {
+        let expected = all_expected(&self.subjects, &self.names, &self.options);
+        let want = expected.iter().find(|(of, _)| *of == resource);
+        want.map(|(_, want)| differences(want, found, &self.options)).unwrap_or_default()
+    }
+
+    /// Takes note that a stream is gone.
+    fn lose(&self, resource: Resource) {
+        self.jetstream.lose_stream(resource);
+        if self.options.in_memory {
+            // As its configuration wants it: it went with its server.
+            let stream = self.names.resource(resource);
+            tracing::warn!(stream, "a stream in memory is gone, and is made anew, empty");
+        } else {
+            self.jetstream.trouble().met(resource, Cause::Gone);
+        }
+    }
+
+    /// Makes what is gone, and whatever else is, and compares all.
+    async fn provision(&self, gone: &BTreeSet<Resource>) {
+        let troubles = self.jetstream.trouble();
+        for resource in gone {
+            self.lose(*resource);
+        }
+        let Self { store, subjects, names, options, .. } = self;
+        match timeout(PROVISION, provision(&store.client, subjects, names, options)).await {
+            Ok(Ok(made)) => {
+                for resource in made {
+                    // Those that nobody had missed before.
+                    if !gone.contains(&resource) {
+                        self.lose(resource);
+                        troubles.is_well(resource, true);
+                    }
+                }
+                // Another instance may have been faster.
+                for resource in gone {
+                    troubles.is_well(*resource, true);
+                }
+            }
+            Ok(Err(ProvisionError::Differs(lines))) => {
+                for (resource, want) in all_expected(subjects, names, options) {
+                    let prefix = format!("{}: ", want.name);
+                    let of_it = lines.iter().filter(|line| line.trim().starts_with(&prefix));
+                    let of_it: Vec<String> = of_it.cloned().collect();
+                    if !of_it.is_empty() {
+                        troubles.met(resource, Cause::Differs(of_it));
+                    }
+                }
+            }
+            Ok(Err(error)) if gone.is_empty() => {
+                tracing::warn!(%error, "the streams could not be looked after");
+            }
+            Ok(Err(error)) => {
+                for resource in gone {
+                    troubles.met(*resource, Cause::NotMadeAnew(error.to_string()));
+                }
+            }
+            Err(_) => tracing::warn!("the streams could not be looked after in time"),
+        }
+    }
+}

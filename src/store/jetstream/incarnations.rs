@@ -1,0 +1,29 @@
+//! Which of the streams of a name a stream is: one that was lost is made anew.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use crate::store::StreamId;
+
+/// When each stream was made, as far as it was seen, and how often it was made anew since.
+#[derive(Debug, Default)]
+pub(super) struct Incarnations(Mutex<BTreeMap<StreamId, (u64, u64)>>);
+
+impl Incarnations {
+    /// Takes note of when a stream was made; answers whether it was another before.
+    pub(super) fn is_another(&self, stream: StreamId, created_ms: Option<u64>) -> bool {
+        let Some(created_ms) = created_ms else { return false };
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (known_ms, count) = known.entry(stream).or_insert((created_ms, 0));
+        let is_another = *known_ms != created_ms;
+        *known_ms = created_ms;
+        *count += u64::from(is_another);
+        is_another
+    }
+
+    /// How often it was made anew.
+    pub(super) fn of(&self, stream: StreamId) -> u64 {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(&stream).map_or(0, |(_, count)| *count)
+    }
+}

@@ -1,0 +1,358 @@
+//! What is wrong with the store and does not pass by itself: told to the log once when it begins and
+//! once when it is over, however many calls meet it, and to whoever asks how the instance is.
+
+mod cause;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+pub use self::cause::Cause;
+use self::cause::Place;
+use super::StreamId;
+use super::jetstream::StreamNames;
+
+/// A write that succeeds so soon after one was refused is no sign that the trouble is over: a small
+/// message may fit where a large one does not.
+const CALM: Duration = Duration::from_secs(3);
+/// For how long no write may be acknowledged, each by its own deadline: longer than it takes to choose
+/// another leader.
+const UNACKED: Duration = Duration::from_secs(4);
+/// A trouble that comes back within so long after it was over is the same one.
+const SAME: Duration = Duration::from_secs(60);
+/// For how long it is told that a partition's stream was lost, although it was made anew.
+const LOSS_TOLD: Duration = Duration::from_secs(600);
+/// What was not met again for so long is taken to be over.
+const FORGOTTEN: Duration = Duration::from_secs(600);
+
+/// One of the streams of a deployment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Resource {
+    /// A partition's.
+    Stream(StreamId),
+    /// The one behind the bucket of members and owners.
+    Owners,
+    /// The work queue of offline pushes.
+    Push,
+}
+
+/// A trouble, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// The stream, or what else has reached a limit.
+    pub resource: String,
+    /// What is wrong, a sentence.
+    pub problem: String,
+    /// What to do about it, a sentence.
+    pub remedy: String,
+    /// How long it has been going on.
+    pub lasts: Duration,
+}
+
+/// A trouble that is ongoing, or was a while ago.
+#[derive(Debug)]
+struct Known {
+    cause: Cause,
+    /// On which stream it was met last.
+    resource: Resource,
+    began: Instant,
+    met: Instant,
+    over: Option<Instant>,
+}
+
+impl Known {
+    /// Whether something is lost with it, although it is over.
+    const fn is_loss(&self) -> bool {
+        let is_lost = matches!(self.cause, Cause::Gone | Cause::NotMadeAnew(_));
+        is_lost && matches!(self.resource, Resource::Stream(_))
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    known: BTreeMap<Place, Known>,
+    /// Streams that somebody should look at.
+    suspects: BTreeSet<Resource>,
+    /// Since when nothing that was published into a stream was acknowledged.
+    unacked: BTreeMap<Resource, Instant>,
+}
+
+/// The troubles that an instance has met.
+#[derive(Debug)]
+pub struct Troubles {
+    names: StreamNames,
+    state: Mutex<State>,
+    /// How many are ongoing: what is asked at each write must cost nothing.
+    ongoing: AtomicUsize,
+    is_unacked: AtomicBool,
+    suspected: Notify,
+}
+
+impl Troubles {
+    /// None yet.
+    #[must_use]
+    pub fn new(names: StreamNames) -> Self {
+        Self {
+            names,
+            state: Mutex::default(),
+            ongoing: AtomicUsize::new(0),
+            is_unacked: AtomicBool::new(false),
+            suspected: Notify::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has somebody look whether a stream is there: it did not answer.
+    pub fn suspect(&self, resource: Resource) {
+        if self.lock().suspects.insert(resource) {
+            self.suspected.notify_one();
+        }
+    }
+
+    /// Takes note that the answer to a publish did not come in time, on a connection that stands.
+    pub fn unacked(&self, resource: Resource) {
+        self.suspect(resource);
+        self.is_unacked.store(true, Ordering::Release);
+        let since = *self.lock().unacked.entry(resource).or_insert_with(Instant::now);
+        if since.elapsed() >= UNACKED {
+            self.met(resource, Cause::Unacked);
+        }
+    }
+
+    /// The streams that somebody should look at, as soon as there are any.
+    pub async fn suspects(&self) -> BTreeSet<Resource> {
+        loop {
+            let suspects = std::mem::take(&mut self.lock().suspects);
+            if !suspects.is_empty() {
+                return suspects;
+            }
+            self.suspected.notified().await;
+        }
+    }
+
+    /// Takes note of a trouble, which is told when it is a new one.
+    pub fn met(&self, resource: Resource, cause: Cause) {
+        let now = Instant::now();
+        let place = cause.place(resource);
+        let mut state = self.lock();
+        if let Some(known) = state.known.get_mut(&place) {
+            let is_same = known.over.is_none_or(|over| now < over + SAME)
+                && std::mem::discriminant(&known.cause) == std::mem::discriminant(&cause);
+            if is_same {
+                if known.over.take().is_some() {
+                    self.ongoing.fetch_add(1, Ordering::AcqRel);
+                }
+                (known.met, known.resource) = (now, resource);
+                return;
+            }
+            if known.over.is_none() {
+                self.ongoing.fetch_sub(1, Ordering::AcqRel);
+            }
+        }
+        let name = self.names.resource(resource);
+        let (problem, remedy) = cause.sentences(resource, &name);
+        state.known.insert(place, Known { cause, resource, began: now, met: now, over: None });
+        self.ongoing.fetch_add(1, Ordering::AcqRel);
+        drop(state);
+        tracing::error!(stream = name, remedy, "{problem}");
+    }
+
+    /// A stream took a write.
+    pub fn stored(&self, resource: Resource) {
+        if self.is_unacked.load(Ordering::Relaxed) {
+            let mut state = self.lock();
+            state.unacked.remove(&resource);
+            self.is_unacked.store(!state.unacked.is_empty(), Ordering::Release);
+        }
+        if self.ongoing.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let now = Instant::now();
+        self.end_where(|place, known| match &known.cause {
+            // Where it is not so for all, it is met again.
+            Cause::Unacked => now >= known.met + CALM,
+            // A write says nothing of how the stream is configured, or what it lost.
+            Cause::Differs(_) => false,
+            // It takes no writes while it is gone, however long that was.
+            Cause::Gone | Cause::NotMadeAnew(_) => place == Place::One(resource),
+            Cause::NoJetStream(_) => true,
+            Cause::Full(_)
+            | Cause::Refused(_)
+            | Cause::Account(_)
+            | Cause::Server(_)
+            | Cause::Disk(_) => known.resource == resource && now >= known.met + CALM,
+        });
+    }
+
+    /// A stream was looked at: it is there, as configured, and has room or not.
+    pub fn is_well(&self, resource: Resource, has_room: bool) {
+        let now = Instant::now();
+        self.end_where(|place, known| match &known.cause {
+            Cause::NoJetStream(_) => true,
+            Cause::Full(_) => place == Place::One(resource) && has_room && now >= known.met + CALM,
+            Cause::Gone | Cause::NotMadeAnew(_) | Cause::Differs(_) => {
+                place == Place::One(resource)
+            }
+            Cause::Unacked
+            | Cause::Refused(_)
+            | Cause::Account(_)
+            | Cause::Server(_)
+            | Cause::Disk(_) => now >= known.met + FORGOTTEN,
+        });
+    }
+
+    fn end_where(&self, is_over: impl Fn(Place, &Known) -> bool) {
+        if self.ongoing.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let now = Instant::now();
+        let mut state = self.lock();
+        let mut over = Vec::new();
+        for (place, known) in &mut state.known {
+            if known.over.is_none() && is_over(*place, known) {
+                known.over = Some(now);
+                over.push((known.resource, known.cause.clone(), known.began.elapsed()));
+            }
+        }
+        self.ongoing.fetch_sub(over.len(), Ordering::AcqRel);
+        drop(state);
+        for (resource, cause, lasted) in over {
+            let name = self.names.resource(resource);
+            let (problem, _) = cause.sentences(resource, &name);
+            let seconds = lasted.as_secs();
+            let is_anew = matches!(cause, Cause::Gone | Cause::NotMadeAnew(_));
+            let made = if is_anew { " (made anew, empty)" } else { "" };
+            tracing::info!(stream = name, seconds, "over: {problem}{made}");
+        }
+    }
+
+    /// Whether nobody can be known to own a partition, for as long as a person, or this instance,
+    /// has not dealt with what is wrong.
+    #[must_use]
+    pub fn is_owning_impossible(&self) -> bool {
+        if self.ongoing.load(Ordering::Relaxed) == 0 {
+            return false;
+        }
+        let state = self.lock();
+        state.known.iter().any(|(place, known)| {
+            known.over.is_none()
+                && match place {
+                    Place::One(resource) => {
+                        *resource == Resource::Owners && !matches!(known.cause, Cause::Differs(_))
+                    }
+                    Place::Account | Place::Server | Place::Disk | Place::JetStream => true,
+                }
+        })
+    }
+
+    /// The streams that are looked at because something is wrong with them.
+    #[must_use]
+    pub fn resources(&self) -> BTreeSet<Resource> {
+        let state = self.lock();
+        let ongoing = state.known.values().filter(|known| known.over.is_none());
+        ongoing.map(|known| known.resource).collect()
+    }
+
+    /// The troubles that are ongoing, and what was lost lately.
+    #[must_use]
+    pub fn ongoing(&self) -> Vec<Trouble> {
+        let state = self.lock();
+        let is_told = |known: &&Known| match known.over {
+            None => true,
+            Some(over) => known.is_loss() && over.elapsed() < LOSS_TOLD,
+        };
+        let ongoing = state.known.values().filter(is_told);
+        let trouble = |known: &Known| {
+            let resource = self.names.resource(known.resource);
+            let (problem, remedy) = known.cause.sentences(known.resource, &resource);
+            Trouble { resource, problem, remedy, lasts: known.began.elapsed() }
+        };
+        ongoing.map(trouble).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::domain::id::Partition;
+
+    const LOG: Resource = Resource::Stream(StreamId::Log(Partition(3)));
+
+    fn troubles() -> Troubles {
+        Troubles::new(StreamNames::new("peer"))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_trouble_is_ongoing_until_a_write_succeeds_some_time_after() {
+        let troubles = troubles();
+        troubles.met(LOG, Cause::Full("maximum bytes exceeded (10077)".to_owned()));
+        troubles.met(LOG, Cause::Full("maximum bytes exceeded (10077)".to_owned()));
+        let [trouble] = &troubles.ongoing()[..] else { panic!("one trouble") };
+        assert_eq!(trouble.resource, "PEER_LOG_3");
+        assert!(trouble.remedy.contains("stream.max_bytes"), "{trouble:?}");
+        troubles.stored(LOG);
+        assert_eq!(troubles.ongoing().len(), 1, "a small one fitted");
+        advance(CALM).await;
+        troubles.stored(Resource::Push);
+        assert_eq!(troubles.ongoing().len(), 1, "another stream");
+        troubles.stored(LOG);
+        assert_eq!(troubles.ongoing(), []);
+        troubles.met(LOG, Cause::Full(String::new()));
+        assert_eq!(troubles.ongoing().len(), 1, "it is back");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_nothing_is_acknowledged_for_a_while_that_is_a_trouble() {
+        let troubles = troubles();
+        for _ in 0..3 {
+            troubles.unacked(LOG);
+            advance(UNACKED / 2).await;
+            troubles.stored(LOG);
+        }
+        assert_eq!(troubles.ongoing(), []);
+        troubles.unacked(Resource::Owners);
+        advance(UNACKED).await;
+        troubles.unacked(Resource::Owners);
+        assert_eq!(troubles.ongoing().len(), 1);
+        assert!(troubles.is_owning_impossible());
+        advance(CALM).await;
+        troubles.stored(Resource::Owners);
+        assert_eq!(troubles.ongoing(), []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_the_owners_nobody_can_own() {
+        let troubles = troubles();
+        troubles.met(LOG, Cause::Gone);
+        assert!(!troubles.is_owning_impossible());
+        troubles.met(Resource::Owners, Cause::Gone);
+        assert!(troubles.is_owning_impossible());
+        troubles.is_well(Resource::Owners, true);
+        assert!(!troubles.is_owning_impossible());
+        assert_eq!(troubles.resources(), BTreeSet::from([LOG]));
+        troubles.is_well(LOG, true);
+        assert_eq!(troubles.resources(), BTreeSet::new());
+        assert_eq!(troubles.ongoing().len(), 1, "what was lost is told for a while");
+        advance(LOSS_TOLD).await;
+        assert_eq!(troubles.ongoing(), []);
+    }
+
+    #[tokio::test]
+    async fn a_suspect_is_looked_at_once() {
+        let troubles = troubles();
+        troubles.suspect(LOG);
+        troubles.suspect(LOG);
+        assert_eq!(troubles.suspects().await, BTreeSet::from([LOG]));
+        let none = tokio::time::timeout(Duration::from_millis(10), troubles.suspects()).await;
+        assert!(none.is_err());
+    }
+}
