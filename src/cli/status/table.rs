@@ -35,7 +35,7 @@ pub(super) fn text(report: &Report, now_ms: u64) -> String {
     ));
     let is_healthy = |line: &StreamLine| line.is_healthy;
     parts.push(list(&STREAM_HEAD, "streams", &report.streams, is_healthy, stream));
-    for (title, sentences) in [("wrong:", &report.problems), ("mind:", &report.warnings)] {
+    for (title, sentences) in [("wrong:", &report.problems), ("to mind:", &report.warnings)] {
         if sentences.is_empty() {
             continue;
         }

@@ -125,7 +125,7 @@ impl Cause {
             ),
             Self::Unacked => (
                 format!("the nats-server acknowledges no writes, met on stream {name}"),
-                "see its log: its disk may be full, or the stream have lost its quorum; free space \
+                "see its log: its disk may be full, or the stream may have lost its quorum; free space \
                  on the disk with its store_dir, and restart it should that not be enough"
                     .to_owned(),
             ),
