@@ -52,11 +52,13 @@ pub enum Fault {
     SendReadsTheLog,
     /// Messages that were deleted are shown.
     DeletedShown,
+    /// A message is published although one with a smaller key may still be stored.
+    CrossingIgnored,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::SuccessWithoutAck,
         Self::LostReadMark,
         Self::OwnMessagesCount,
@@ -80,6 +82,7 @@ impl Fault {
         Self::WrongStream,
         Self::SendReadsTheLog,
         Self::DeletedShown,
+        Self::CrossingIgnored,
     ];
 }
 

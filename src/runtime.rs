@@ -15,6 +15,7 @@ mod catch_up;
 mod cell;
 mod consign;
 mod conversations;
+mod crossing;
 mod deletions;
 mod history;
 mod hosting;

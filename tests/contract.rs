@@ -30,6 +30,7 @@ mod contract {
     mod login;
     mod notify;
     mod observers;
+    mod paging_forward;
     mod payload;
     mod permissions;
     mod provisioning;

@@ -72,6 +72,7 @@ fn ask(bytes: &[u8]) {
         Ask::LookAgain(user) => delivery::encode_look_again(user).expect("writable"),
         Ask::Audit => delivery::encode_audit(),
         Ask::Inquire(reply_to) => delivery::encode_inquiry(reply_to).expect("writable"),
+        Ask::Settle(user, key) => delivery::encode_settle(user, *key).expect("writable"),
     });
     let Some(Ask::Deliver(delivery, _)) = asked else { return };
     assert!(delivery.floor.0 < NUMBER_END, "a key that no clock can follow");

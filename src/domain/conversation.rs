@@ -65,6 +65,15 @@ pub struct Head {
 }
 
 impl Head {
+    /// Stands before the first message of a direction: reading begins at the start.
+    pub const BEFORE_FIRST: Self = Self {
+        mark: Mark { seq: 0, counted: 0 },
+        key: OrderKey::ZERO,
+        timestamp_ms: 0,
+        stream_seq: 1,
+        page: PagePointers { first: 1, previous: 0 },
+    };
+
     /// Whether a message is shown where this is the newest that is known. One that the user receives
     /// is not, while its acknowledgement is on its way: it is counted and told with that. One that the
     /// user sent may have been answered by an owner before, and be known here a moment later.

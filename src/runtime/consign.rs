@@ -166,6 +166,11 @@ impl<S: Store, B: Bus> Node<S, B> {
                     tracing::debug!(%error, "could not look again");
                 }
             }
+            Ok(Ask::Settle(sender, key)) => {
+                let way = (&sender, user);
+                self.settle_here(&work.tenure, way, key, self.deadline()).await;
+                self.emit_any(answer_to_ask(&incoming, &Ok(None)));
+            }
             Ok(Ask::Audit) => {
                 let tenure = work.tenure.clone();
                 // A hand-over does not wait for it.
@@ -257,6 +262,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         };
         if is_new {
             let name = self.name(receiver, deadline).await?;
+            self.settle_received(sender, receiver, head.key, deadline).await;
             self.tell_sender(sender, &Arc::new(stored.message), head, &name);
         } else if head.mark.seq > told_seq {
             let told = self.tell_of_sent(&sender.id, receiver).await;

@@ -7,12 +7,12 @@ use futures::future::try_join_all;
 use tokio::time::Instant;
 
 use super::cell::UserCell;
-use super::history::Reader;
+use super::history::{Page, Reader};
 use super::load::LoadError;
 use super::node::Node;
 use crate::bus::Bus;
 use crate::domain::conversation::{Conversation, ConversationView};
-use crate::domain::id::{Partition, UserId};
+use crate::domain::id::{OrderKey, Partition, UserId};
 use crate::domain::message::{Direction, Message};
 use crate::domain::rejection::Rejection;
 use crate::store::{Store, StreamId};
@@ -25,6 +25,9 @@ use crate::wire::subject::Token;
 
 /// Conversations whose newest message is looked for page by page at the same time.
 const CONCURRENT: usize = 16;
+
+/// How often a page is read because of messages that cross while it is read.
+const PAGE_TRIES: usize = 4;
 
 /// What a conversation shows that its owner does not keep in memory.
 #[derive(Clone, Debug, Default)]
@@ -44,21 +47,57 @@ impl<S: Store, B: Bus> Node<S, B> {
         deadline: Instant,
     ) -> Result<Reply, CallError> {
         let HistoryQuery { other, anchor, count, backwards } = query;
-        let conversation = cell.lock().conversation(&other).cloned().unwrap_or_default();
-        let mut reader = Reader::new(self, cell, &other, &conversation, deadline);
         let anchor = anchor.map(super::super::domain::id::MessageId::key);
-        let messages = if backwards {
-            let page = reader.back(anchor, count).await.map_err(Failure::from)?;
-            if let Some((place, rest)) = page.rest {
+        for tries in 1.. {
+            let (conversation, is_sent_ahead) = {
+                let user = cell.lock();
+                // In the lock: what is not in flight any more is known.
+                let is_sent_ahead = self.may_cross(&user.id, &other, OrderKey(u64::MAX));
+                (user.conversation(&other).cloned().unwrap_or_default(), is_sent_ahead)
+            };
+            let seen = (&other, &conversation);
+            let mut reader = Reader::with_sent_ahead(self, cell, seen, is_sent_ahead, deadline);
+            let page = if backwards {
+                reader.back(anchor, count).await.map_err(Failure::from)?
+            } else {
+                let messages = reader.forth(anchor, count).await.map_err(Failure::from)?;
+                Page { messages, rest: None }
+            };
+            let Page { mut messages, rest } = page;
+            if !self.is_in_order(cell, &other, &conversation, &messages, deadline).await {
+                if tries < PAGE_TRIES {
+                    continue;
+                }
+                let sent = conversation.sent_mark().seq;
+                messages.retain(|message| message.sender == other || message.seq <= sent);
+            } else if let Some((place, rest)) = rest {
                 // Most who see the newest page are content with it.
                 let likely = if anchor.is_some() { count } else { 0 };
                 self.keep_place(place, rest, likely);
             }
-            page.messages
-        } else {
-            reader.forth(anchor, count).await.map_err(Failure::from)?
-        };
-        Ok(Reply::History { other, messages, backwards })
+            return Ok(Reply::History { other, messages, backwards });
+        }
+        Err(Failure::Internal.into())
+    }
+
+    /// Whether nothing is missing in a page that sorts before its newest message. It may be so where
+    /// the store has a message of the user's own whose acknowledgement is on its way: what crosses it
+    /// is waited for, and the page is to be read again.
+    async fn is_in_order(
+        &self,
+        cell: &UserCell,
+        other: &UserId,
+        seen: &Conversation,
+        page: &[Arc<Message>],
+        deadline: Instant,
+    ) -> bool {
+        let sent = seen.sent.map_or(0, |head| head.mark.seq);
+        let ahead = page.iter().rev().find(|message| message.sender != *other);
+        let Some(ahead) = ahead.filter(|message| message.seq > sent) else { return true };
+        self.settle_received(cell, other, ahead.key, deadline).await;
+        let user = cell.lock();
+        let received = user.conversations.get(other).and_then(|known| known.received);
+        received.map(|head| head.mark) == seen.received.map(|head| head.mark)
     }
 
     /// A page of the conversation list.

@@ -19,7 +19,7 @@ use super::load::LoadError;
 use super::node::Node;
 use crate::bus::Bus;
 use crate::deliberate::{self, Fault};
-use crate::domain::conversation::Conversation;
+use crate::domain::conversation::{Conversation, Head};
 use crate::domain::deletions::{Deletions, PageId};
 use crate::domain::id::{OrderKey, Partition, UserId};
 use crate::domain::limits::PAGE_MESSAGES;
@@ -45,6 +45,8 @@ pub(super) struct Reader<'n, S, B> {
     load: u64,
     /// Whether all that was read is counted.
     is_counted: bool,
+    /// Whether the store may have messages of the user's own beyond the newest that is known.
+    is_sent_ahead: bool,
     deadline: Instant,
 }
 
@@ -75,9 +77,23 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
         conversation: &Conversation,
         deadline: Instant,
     ) -> Self {
+        Self::with_sent_ahead(node, cell, (other, conversation), false, deadline)
+    }
+
+    /// As [`Reader::new`]; `is_sent_ahead`: there may be messages of the user's own whose
+    /// acknowledgement is on its way.
+    pub(super) fn with_sent_ahead(
+        node: &'n Node<S, B>,
+        cell: &'n UserCell,
+        (other, conversation): (&UserId, &Conversation),
+        is_sent_ahead: bool,
+        deadline: Instant,
+    ) -> Self {
         let other_token = Token::of(other);
         let side = |direction| {
-            let head = *conversation.head(direction).filter(|head| head.stream_seq > 0)?;
+            let head = conversation.head(direction).filter(|head| head.stream_seq > 0).copied();
+            let is_ahead = is_sent_ahead && direction == Direction::Send;
+            let head = head.or_else(|| is_ahead.then_some(Head::BEFORE_FIRST))?;
             let (receiver_token, sender_token, receiver, sender) = match direction {
                 Direction::Receive => (&cell.token, &other_token, &cell.id, other),
                 Direction::Send => (&other_token, &cell.token, other, &cell.id),
@@ -106,6 +122,7 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
             looked_up: HashSet::new(),
             load: cell.load(),
             is_counted: true,
+            is_sent_ahead,
             deadline,
         }
     }
@@ -230,7 +247,8 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
         let next = if above == OrderKey::ZERO {
             Some(1)
         } else if above >= side.head.key {
-            None
+            let is_ahead = self.is_sent_ahead && side.direction == Direction::Send;
+            is_ahead.then_some(side.head.stream_seq + 1)
         } else {
             self.reads().seek(side, above).await?.map(|page| page.first)
         };

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::again::Untold;
 use super::audit::Tally;
 use super::cell::UserCell;
+use super::crossing::InFlight;
 use super::history::Places;
 use super::pace::Pace;
 use super::pending::Pending;
@@ -127,6 +128,8 @@ pub struct Node<S, B> {
     /// Offline pushes on their way to the work queue.
     pub(super) pushes: Pushes,
     pub(super) pending: Arc<Pending>,
+    /// Messages that may cross others.
+    pub(super) in_flight: Arc<InFlight>,
     /// Where the server's clock stood when this process's steady clock began, in milliseconds since
     /// 1970, at most.
     pub(super) server_began_ms: AtomicU64,
@@ -173,6 +176,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             unreadable: Unreadable::default(),
             pushes: Pushes::default(),
             pending: Arc::default(),
+            in_flight: Arc::default(),
             server_began_ms: AtomicU64::new(began_ms),
             next_look: AtomicU16::new(0),
         })

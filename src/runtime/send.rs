@@ -4,7 +4,7 @@
 //! They meet in plain values (`Delivery`, `Delivered`), since the receiver may belong to another
 //! instance. Of all that, only the append waits for the store.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -124,7 +124,13 @@ impl<S: Store, B: Bus> Node<S, B> {
             self.consign(sender, &asked, Purpose::Ask, deadline).await?;
             Box::pin(self.first_contact(sender, &to, deadline)).await?;
         }
-        let delivery = delivery(&sender.lock(), send, timestamp_ms);
+        let (delivery, _in_flight) = {
+            let user = sender.lock();
+            let delivery = delivery(&user, send, timestamp_ms);
+            // In the lock, so that whoever does not see it has its floor above what is published.
+            let in_flight = self.in_flight.begin_delivery(&user.id, &to, delivery.floor);
+            (delivery, in_flight)
+        };
         let delivered = self.consign(sender, &delivery, Purpose::Deliver, deadline).await?;
         let delivered = delivered.ok_or(Failure::Internal)?;
         if !sender.tenure.may_act() && delivered.head.is_some() {
@@ -133,6 +139,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         }
         match delivered.head {
             Some(head) => {
+                self.settle_received(sender, &to, head.key, deadline).await;
                 self.tell_sender(sender, &delivered.message, head, &delivered.receiver_name);
             }
             None if delivered.is_duplicate => {}
@@ -190,13 +197,14 @@ impl<S: Store, B: Bus> Node<S, B> {
                 }
             }
             let since_ms = self.recall(&receiver, delivery, deadline).await?;
+            let clock = &receiver.tenure.clock;
+            let in_flight = self.in_flight.begin_append(&delivery.from, &receiver.id, clock);
             let plan = {
                 let user = receiver.lock();
                 if user.has_untold(&delivery.from) {
                     // A load came in between.
                     continue;
                 }
-                let clock = &receiver.tenure.clock;
                 let now_ms = self.clock.wall_ms();
                 user.plan(delivery, receiver.partition, clock, now_ms, since_ms)?
             };
@@ -223,12 +231,17 @@ impl<S: Store, B: Bus> Node<S, B> {
                 }
                 Plan::Store(placed) => placed,
             };
+            in_flight.drawn(placed.message.key);
             let push = delivery.send.options.push.as_ref();
             match self.append(&receiver, &delivery.from, &placed, push, deadline).await {
-                Ok(seq) => return Ok(self.accept(&receiver, delivery, *placed, seq)),
+                Ok(seq) => {
+                    let accepted =
+                        self.accept_in_order(&receiver, delivery, *placed, seq, deadline);
+                    return Ok(accepted.await);
+                }
                 Err(AppendError::Unknown) if deliberate::is(Fault::SuccessWithoutAck) => {
                     let seq = placed.expected_seq + 1;
-                    return Ok(self.accept(&receiver, delivery, *placed, seq));
+                    return Ok(self.accept(&receiver, receiver.lock(), delivery, *placed, seq));
                 }
                 Err(AppendError::Conflict) => {
                     let caught_up = self.catch_up(&receiver, &delivery.from, deadline);
@@ -286,10 +299,31 @@ impl<S: Store, B: Bus> Node<S, B> {
         self.write(receiver, stream, subject, payload, placed.expected_seq, deadline).await
     }
 
-    /// The receiver's view after the store has acknowledged a message.
+    /// The receiver's view after the store has acknowledged a message, as soon as nothing that
+    /// crosses it can be stored with a smaller key.
+    async fn accept_in_order(
+        self: &Arc<Self>,
+        receiver: &Arc<UserCell>,
+        delivery: &Delivery,
+        placed: Placed,
+        stream_seq: u64,
+        deadline: Instant,
+    ) -> Delivered {
+        let (sender, key) = (&delivery.from, placed.message.key);
+        loop {
+            let is_settled = self.settle_sent(receiver, sender, key, deadline).await;
+            let user = receiver.lock();
+            // What is sent from here on sorts after it.
+            if is_settled || !self.may_cross(&receiver.id, sender, key) {
+                return self.accept(receiver, user, delivery, placed, stream_seq);
+            }
+        }
+    }
+
     fn accept(
         self: &Arc<Self>,
         receiver: &Arc<UserCell>,
+        mut user: MutexGuard<'_, User>,
         delivery: &Delivery,
         placed: Placed,
         stream_seq: u64,
@@ -298,7 +332,6 @@ impl<S: Store, B: Bus> Node<S, B> {
         let message = Arc::new(placed.message);
         receiver.tenure.keep_for_a_while(&message);
         let fingerprint = delivery.send.draft.fingerprint();
-        let mut user = receiver.lock();
         let told = user.receive(&message, head, &delivery.from_name);
         user.remember(&message, fingerprint, stream_seq, self.limits());
         self.note_revision(receiver, &mut user);

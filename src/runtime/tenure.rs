@@ -58,6 +58,8 @@ pub(super) struct Tenure {
     unsure: Arc<Pending>,
     /// Whether it is over.
     over: CancellationToken,
+    /// When it began, where the owner before had died.
+    after_death: Option<Instant>,
     log: Mutex<Written>,
     state: Mutex<Written>,
 }
@@ -134,6 +136,7 @@ impl Tenure {
             untold_since_ms: Mutex::new(grant.untold_since_ms),
             unsure: Arc::default(),
             over: CancellationToken::new(),
+            after_death: grant.untold_since_ms.map(|_| Instant::now()),
             log: Mutex::new(Written::since(log_end)),
             state: Mutex::new(Written::since(state_end)),
         }
@@ -186,6 +189,11 @@ impl Tenure {
         // Not its first: nobody else let Commands through, but this one did.
         let epoch = self.grant.epoch.max(2);
         Grant { epoch, key, untold_since_ms, ..self.grant.clone() }
+    }
+
+    /// Whether it began less than this ago, after an owner that has died.
+    pub(super) fn is_after_death(&self, span: Duration) -> bool {
+        self.after_death.is_some_and(|began| began.elapsed() < span)
     }
 
     /// Since when something is to be told again.

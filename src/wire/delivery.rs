@@ -33,6 +33,8 @@ pub enum Ask {
     Audit,
     /// Say whether the request with this reply subject was begun, and do not begin it if not.
     Inquire(String),
+    /// Answer once nothing that this sender sent to the user can still be stored with a smaller key.
+    Settle(UserId, OrderKey),
 }
 
 /// What an owner answers to an inquiry about a request.
@@ -94,6 +96,14 @@ type InquiredV1 = (u8, u8, bool, u64);
 /// Tells the answer to an inquiry from the others that the owner of a user may give.
 const INQUIRED: u8 = 41;
 
+struct SettleV1<'a> {
+    version: u8,
+    purpose: u8,
+    #[serde(borrow)]
+    sender: &'a str,
+    key: u64,
+}
+
 /// The purposes, as numbers.
 const DELIVER: u8 = 0;
 const ASK: u8 = 1;
@@ -102,6 +112,7 @@ const LOOK_AGAIN: u8 = 3;
 const AUDIT: u8 = 4;
 const DELIVER_AGAIN: u8 = 5;
 const INQUIRE: u8 = 6;
+const SETTLE: u8 = 7;
 
 /// Writes a request to deliver.
 pub fn encode(delivery: &Delivery, purpose: Purpose) -> Result<Bytes, EncodeError> {
@@ -137,6 +148,12 @@ pub fn encode(delivery: &Delivery, purpose: Purpose) -> Result<Bytes, EncodeErro
 /// Writes a request to look again.
 pub fn encode_look_again(receiver: &UserId) -> Result<Bytes, EncodeError> {
     let ask = LookAgainV1 { version: 1, purpose: LOOK_AGAIN, receiver: receiver.as_str() };
+    block::written(|out| rmp_serde::encode::write(out, &ask))
+}
+
+/// Writes a request to settle what `sender` sent below a key.
+pub fn encode_settle(sender: &UserId, key: OrderKey) -> Result<Bytes, EncodeError> {
+    let ask = SettleV1 { version: 1, purpose: SETTLE, sender: sender.as_str(), key: key.0 };
     block::written(|out| rmp_serde::encode::write(out, &ask))
 }
 
@@ -183,6 +200,11 @@ pub fn decode(bytes: &[u8], user: &UserId) -> Result<Ask, RecordError> {
         INQUIRE => {
             let ask: InquireV1 = record::from_slice(bytes).map_err(broken)?;
             return Ok(Ask::Inquire(ask.reply_to.to_owned()));
+        }
+        SETTLE => {
+            let ask: SettleV1 = record::from_slice(bytes).map_err(broken)?;
+            check_numbers(KIND, &[ask.key])?;
+            return Ok(Ask::Settle(id(ask.sender)?, OrderKey(ask.key)));
         }
         _ => return Err(RecordError::new(KIND, "its purpose is unknown")),
     };

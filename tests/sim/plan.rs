@@ -236,6 +236,14 @@ pub(crate) struct Plan {
     pub(crate) steps: Vec<Step>,
 }
 
+impl Weather {
+    /// Whether nothing is lost and nothing comes late.
+    pub(crate) fn is_calm(&self) -> bool {
+        let Self { lag_ms: _, latency_ms: _, lost_ack, late_write, busy: _, lost_message } = self;
+        lost_ack + late_write + lost_message == 0
+    }
+}
+
 impl Plan {
     /// Draws a plan.
     pub(crate) fn of(seed: u64) -> Self {
@@ -276,13 +284,11 @@ impl Plan {
 
     /// Whether nothing goes wrong: then nothing may fail, nor be late.
     pub(crate) fn is_calm(&self) -> bool {
-        let Weather { lag_ms: _, latency_ms: _, lost_ack, late_write, busy: _, lost_message } =
-            self.setup.weather;
         let is_orderly = |step: &Step| match &step.what {
             What::Call { .. } | What::Fault(Fault::Start | Fault::Leave { .. }) => true,
             What::Fault(_) => false,
         };
-        lost_ack + late_write + lost_message == 0 && self.steps.iter().all(is_orderly)
+        self.setup.weather.is_calm() && self.steps.iter().all(is_orderly)
     }
 
     /// Whether all wall clocks agree all the time.

@@ -57,6 +57,8 @@ fn a_request_survives_the_wire() {
         let ask = Ask::Deliver(Box::new(delivery()), purpose);
         assert_eq!(decode(&bytes, &user("bob")), Ok(ask));
     }
+    let bytes = encode_settle(&user("carol"), OrderKey(99)).expect("writable");
+    assert_eq!(decode(&bytes, &user("bob")), Ok(Ask::Settle(user("carol"), OrderKey(99))));
     let bytes = encode_look_again(&user("carol")).expect("writable");
     assert_eq!(decode(&bytes, &user("bob")), Ok(Ask::LookAgain(user("carol"))));
     let bytes = encode_inquiry("_INBOX.x.7").expect("writable");

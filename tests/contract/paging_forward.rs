@@ -1,0 +1,171 @@
+//! A reader who pages forward from the last message that it knows misses none, whatever crosses.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures::future::join_all;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::world::{CHANGED, FAST, World, number, string, text_to};
+use crate::support::{Client, Events, Peerd};
+
+const BURST: usize = 10;
+const ROUNDS: usize = 12;
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How a reader comes to the message from which it pages on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cursor {
+    /// It is the last one of the page before.
+    Page,
+    /// It is one that it was told of; what sorts before that is read once, at that moment.
+    Event,
+    /// It is the newest one of a page from the end, or of the conversation.
+    Newest,
+}
+
+/// One user who pages forward while messages come.
+struct Reader<'w> {
+    world: &'w World,
+    user: &'static str,
+    other: &'static str,
+    cursor: Cursor,
+    /// Up to where everything is read.
+    at: Option<(u64, Value)>,
+    seen: BTreeSet<String>,
+    /// Messages that came to sort before that.
+    late: Vec<Value>,
+}
+
+impl<'w> Reader<'w> {
+    fn new(world: &'w World, (user, other): (&'static str, &'static str), cursor: Cursor) -> Self {
+        let (at, seen, late) = (None, BTreeSet::new(), Vec::new());
+        Self { world, user, other, cursor, at, seen, late }
+    }
+
+    fn takes(&mut self, message: &Value) {
+        let is_new = self.seen.insert(string(message, "messageID").to_owned());
+        let at = self.at.as_ref().map_or(0, |(at, _)| *at);
+        if is_new && number(message, "orderKey") < at {
+            self.late.push(message.clone());
+        }
+    }
+
+    fn moves_to(&mut self, message: &Value) {
+        let key = number(message, "orderKey");
+        if self.at.as_ref().is_none_or(|(at, _)| *at < key) {
+            self.at = Some((key, json!({ "messageID": message["messageID"] })));
+        }
+    }
+
+    async fn forth(&mut self, count: u64) -> usize {
+        let mut config = json!({ "count": count });
+        if let Some((_, next)) = &self.at {
+            config["nextMessage"] = next.clone();
+        }
+        let page = self.world.page(self.user, self.other, config).await;
+        page.iter().for_each(|message| self.takes(message));
+        page.last().into_iter().for_each(|last| self.moves_to(last));
+        page.len()
+    }
+
+    async fn back(&mut self, before: Option<&Value>) {
+        let mut config = json!({ "count": 100, "reverse": true });
+        if let Some(before) = before {
+            config["nextMessage"] = json!({ "messageID": before["messageID"] });
+        }
+        let page = self.world.page(self.user, self.other, config).await;
+        page.iter().chain(before).for_each(|message| self.takes(message));
+        page.last().into_iter().chain(before).for_each(|last| self.moves_to(last));
+    }
+
+    /// Reads until so many messages are known.
+    async fn run(mut self, mut events: Events, total: usize) -> Self {
+        let began = Instant::now();
+        let mut turn = 0;
+        while self.seen.len() < total {
+            if began.elapsed() > PATIENCE {
+                // Not all was read: what was missed is in the history.
+                self.back(None).await;
+                self.at = None;
+                while self.forth(100).await > 0 {}
+                return self;
+            }
+            turn += 1;
+            match self.cursor {
+                Cursor::Page => {}
+                Cursor::Event => {
+                    let events = events.drain().await;
+                    let last = events.iter().rfind(|event| event.name == CHANGED);
+                    if let Some(last) = last {
+                        let newest = &last.body["infoList"][0]["conversation"]["lastMessage"];
+                        self.back(Some(newest)).await;
+                    }
+                }
+                Cursor::Newest if turn % 2 == 0 => self.back(None).await,
+                Cursor::Newest => {
+                    let shown = self.world.conversation(self.user, self.other).await;
+                    let newest = &shown["lastMessage"];
+                    self.back(newest.is_object().then_some(newest)).await;
+                }
+            }
+            self.forth([1, 3, 100][turn % 3]).await;
+        }
+        self
+    }
+}
+
+async fn bursts(clients: &[Client]) -> usize {
+    for round in 0..ROUNDS {
+        let sends = (0..BURST).flat_map(|number| {
+            [("alice", "bob"), ("bob", "alice")].map(|(from, to)| {
+                let client = &clients[number % clients.len()];
+                let body = text_to(to, &format!("{from} {round} {number}"));
+                async move { client.call(from, "send_peer_message", body).await.ok() }
+            })
+        });
+        let began = Instant::now();
+        join_all(sends).await;
+        eprintln!("burst {:?}", began.elapsed());
+    }
+    2 * ROUNDS * BURST
+}
+
+async fn nothing_is_missed(world: &World, clients: &[Client]) {
+    let total = 2 * ROUNDS * BURST;
+    for cursor in [Cursor::Page, Cursor::Event, Cursor::Newest] {
+        for user in ["alice", "bob"] {
+            let other = if user == "alice" { "bob" } else { "alice" };
+            world.ok(user, "delete_all_message", super::world::of(other)).await;
+        }
+        let mut readers = Vec::new();
+        for pair in [("alice", "bob"), ("bob", "alice")] {
+            for _ in 0..2 {
+                let events = world.events(pair.0).await;
+                readers.push(Reader::new(world, pair, cursor).run(events, total));
+            }
+        }
+        let (sent, readers) = tokio::join!(bursts(clients), join_all(readers));
+        for reader in readers {
+            assert_eq!(reader.late, Vec::<Value>::new(), "{} by {cursor:?}", reader.user);
+            assert_eq!(reader.seen.len(), sent, "{} by {cursor:?}", reader.user);
+        }
+    }
+}
+
+#[tokio::test]
+async fn bursts_that_cross_are_read_by_who_pages_forward() {
+    let world = World::with(&[FAST]).await;
+    world.login(&["alice", "bob"]).await;
+    nothing_is_missed(&world, &[world.client.clone()]).await;
+}
+
+#[tokio::test]
+async fn bursts_that_cross_between_two_instances_are_read_by_who_pages_forward() {
+    let world = World::with(&[FAST]).await;
+    let _second = Peerd::start_with(&world.nats.url(), &[FAST]).await;
+    world.login(&["alice", "bob"]).await;
+    let clients = [world.client.clone(), Client::connect(&world.nats.url()).await];
+    nothing_is_missed(&world, &clients).await;
+}
