@@ -7,6 +7,7 @@ pub mod payload;
 pub mod permissions;
 
 mod again;
+mod ageing;
 mod agreement;
 mod audit;
 mod blocklist;

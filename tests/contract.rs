@@ -12,6 +12,7 @@ mod support;
 mod contract {
     pub(crate) mod world;
 
+    mod ageing;
     mod audit;
     mod bad_input;
     mod bench;

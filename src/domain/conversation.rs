@@ -162,6 +162,18 @@ impl Settings {
     }
 }
 
+/// What the store no longer has of what the other sent: by age, or because an operator removed it.
+/// Known from the oldest message that is left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gone {
+    /// How many messages that counted came before the oldest that is left.
+    pub counted: u64,
+    /// How many of the deleted unread messages were among them.
+    pub deleted: u64,
+    /// When the oldest message that may be unread was stored, or earlier, in milliseconds since 1970.
+    pub oldest_ms: u64,
+}
+
 /// One user's view of the messages with one other.
 #[derive(Clone, Debug, Default)]
 pub struct Conversation {
@@ -178,6 +190,8 @@ pub struct Conversation {
     pub told_seq: u64,
     /// What the other sent lately, to recognize repeats.
     pub repeats: Repeats,
+    /// What the store no longer has of what the other sent.
+    pub gone: Gone,
     /// The newest message, for as long as somebody else holds it.
     pub newest: Weak<Message>,
 }
@@ -207,11 +221,64 @@ impl Conversation {
     /// Messages of the other's that are stored, count, and were neither read nor deleted.
     #[must_use]
     pub fn unread(&self) -> u64 {
-        let mut counted = self.received_mark().counted;
+        let Some(newest) = self.stored_received() else { return 0 };
+        let mut counted = newest.mark.counted;
         if deliberate::is(Fault::OwnMessagesCount) {
             counted += self.sent_mark().counted;
         }
-        counted.saturating_sub(self.settings.read.counted + self.settings.deleted_unread)
+        let not_unread = self.settings.read.counted.max(self.gone.counted);
+        let deleted = self.settings.deleted_unread.saturating_sub(self.gone.deleted);
+        counted.saturating_sub(not_unread + deleted)
+    }
+
+    /// The newest message that the other sent, as long as the store has one.
+    #[must_use]
+    pub fn stored_received(&self) -> Option<&Head> {
+        self.received.as_ref().filter(|head| head.stream_seq > 0)
+    }
+
+    /// How many messages of the other's have counted, for the next one to go on from. Where the store
+    /// lost its end, what it lost is not unread.
+    #[must_use]
+    pub fn counted(&self) -> u64 {
+        self.stored_received().map_or_else(
+            || self.received_mark().counted,
+            |newest| newest.mark.counted.max(self.settings.read.counted),
+        )
+    }
+
+    /// Takes note of a message of the other's that is about to be taken in: it may be the only one that
+    /// is stored, or unread.
+    pub fn begins_with(&mut self, head: &Head, counts: bool) {
+        if self.stored_received().is_none() {
+            self.gone.counted = head.mark.counted.saturating_sub(u64::from(counts));
+            self.gone.deleted = self.settings.deleted_unread;
+        }
+        if self.unread() == 0 {
+            self.gone.oldest_ms = head.timestamp_ms;
+        }
+    }
+
+    /// Takes what the store ends with, in a direction, where that is older than what is known: it lost
+    /// the end. Numbering goes on above what is known. Answers whether it is so.
+    pub fn move_end_back(&mut self, direction: Direction, end: Option<Head>) -> bool {
+        let (slot, mark) = match direction {
+            Direction::Send => (&mut self.sent, &mut self.settings.sent_mark),
+            Direction::Receive => (&mut self.received, &mut self.settings.received_mark),
+        };
+        let end_seq = end.map_or(0, |end| end.stream_seq);
+        let Some(known) = slot.as_mut().filter(|known| end_seq < known.stream_seq) else {
+            return false;
+        };
+        if known.mark.seq >= mark.seq {
+            *mark = known.mark;
+        }
+        match end {
+            Some(end) => *known = end,
+            None => (known.stream_seq, known.page) = (0, PagePointers::default()),
+        }
+        self.newest = Weak::new();
+        true
     }
 
     /// The newest message, of which `arrived` is the latest to be acknowledged. Messages that cross
@@ -284,6 +351,9 @@ impl Conversation {
     /// Takes the settings that the store has, if they are newer than those at hand.
     pub fn adopt_settings(&mut self, settings: Settings, settings_seq: u64) {
         if settings_seq > self.settings_seq {
+            if settings.read != self.settings.read {
+                self.gone.deleted = 0;
+            }
             self.settings = settings;
             self.settings_seq = settings_seq;
             // It may be among what was deleted.

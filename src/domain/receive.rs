@@ -124,11 +124,14 @@ impl User {
         if deliberate::is(Fault::GapInSequence) && seq.is_multiple_of(4) {
             seq += 1;
         }
-        let mark = Mark { seq, counted: mark.counted + counts };
+        let counted = conversation.map_or(0, super::conversation::Conversation::counted);
+        let mark = Mark { seq, counted: counted + counts };
         Ok(Plan::Store(Box::new(Placed {
             message: self.message(delivery, partition, mark.seq, clock, now_ms),
             mark,
-            page: newest.map_or_else(PagePointers::default, |head| head.next_pointers()),
+            page: newest
+                .filter(|head| head.stream_seq > 0)
+                .map_or_else(PagePointers::default, |head| head.next_pointers()),
             expected_seq: newest.map_or(0, |head| head.stream_seq),
         })))
     }
@@ -162,6 +165,7 @@ impl User {
         let other = &message.sender;
         let (changed, is_muted) = self.update(other, |conversation| {
             conversation.told_seq = conversation.told_seq.max(head.stream_seq);
+            conversation.begins_with(&head, message.counts);
             let changed = conversation.take_in(Direction::Receive, message, head, name);
             (changed, conversation.is_muted())
         });

@@ -3,7 +3,7 @@
 use hashbrown::HashMap;
 
 use super::blocklist::Blocklist;
-use super::conversation::{Conversation, Settings};
+use super::conversation::{Conversation, Gone, Settings};
 use super::event::{Event, Revision, Told, Totals};
 use super::id::{OrderKey, UserId};
 use super::limits::Limits;
@@ -66,6 +66,8 @@ pub struct User {
     pub messages_sent: Window,
     /// Commands of the last second.
     pub commands_sent: Window,
+    /// No message that is unread was stored before this time, in milliseconds since 1970.
+    pub oldest_unread_ms: u64,
 }
 
 impl User {
@@ -85,6 +87,7 @@ impl User {
             newest_command: OrderKey::ZERO,
             messages_sent: Window::default(),
             commands_sent: Window::default(),
+            oldest_unread_ms: u64::MAX,
         }
     }
 
@@ -133,9 +136,49 @@ impl User {
         let before = share(conversation);
         let result = change(conversation);
         let after = share(conversation);
+        if after.all > 0 {
+            self.oldest_unread_ms = self.oldest_unread_ms.min(conversation.gone.oldest_ms);
+        }
         self.totals.unmuted = self.totals.unmuted - before.unmuted + after.unmuted;
         self.totals.all = self.totals.all - before.all + after.all;
         result
+    }
+
+    /// The conversations whose oldest unread message may have been stored before a time (milliseconds
+    /// since 1970), each as it is.
+    #[must_use]
+    pub fn unread_before(&mut self, ms: u64) -> Vec<(UserId, Conversation)> {
+        let unread = self.conversations.iter().filter(|(_, known)| known.unread() > 0);
+        let (mut due, mut oldest_ms) = (Vec::new(), u64::MAX);
+        for (other, known) in unread {
+            if known.gone.oldest_ms <= ms {
+                due.push((other.clone(), known.clone()));
+            } else {
+                oldest_ms = oldest_ms.min(known.gone.oldest_ms);
+            }
+        }
+        // What is due counts again when it is updated.
+        if due.is_empty() {
+            self.oldest_unread_ms = oldest_ms;
+        }
+        due.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        due
+    }
+
+    /// Takes note of what the store no longer has of what `other` sent, as it was found for the
+    /// conversation `seen`. Answers whether another count follows from that.
+    pub fn take_gone(&mut self, other: &UserId, seen: &Conversation, gone: Option<Gone>) -> bool {
+        self.update(other, |known| {
+            if known.received != seen.received || known.settings.read != seen.settings.read {
+                return false;
+            }
+            let before = known.unread();
+            match gone {
+                Some(gone) => known.gone = gone,
+                None => _ = known.move_end_back(Direction::Receive, None),
+            }
+            known.unread() != before
+        })
     }
 
     /// Notes a change at `key`: the revision rises, at least to the key.

@@ -25,7 +25,7 @@ use crate::domain::deletions::PageId;
 use crate::domain::event::Totals;
 use crate::domain::id::{Partition, UserId};
 use crate::domain::message::Direction;
-use crate::store::{Start, Store, StreamId};
+use crate::store::{ReadError, Start, Store, StreamId};
 use crate::wire::audit::{self, Audited};
 use crate::wire::encoding::Encoding;
 use crate::wire::record;
@@ -304,6 +304,22 @@ impl<S: Store, B: Bus> Node<S, B> {
             }
         }
         Ok(conversation)
+    }
+
+    /// As `with_deletions`, at once.
+    pub(super) async fn with_all_deletions(
+        &self,
+        cell: &UserCell,
+        other: &UserId,
+        conversation: &Conversation,
+        _deadline: Instant,
+    ) -> Result<Conversation, LoadError> {
+        let mut pace = Pace::every(None);
+        let with = self.with_deletions(cell, other, conversation, &mut pace).await;
+        with.map_err(|error| match error {
+            Unaudited::Load(error) => error,
+            Unaudited::Over | Unaudited::Unloaded => ReadError(error.to_string()).into(),
+        })
     }
 
     /// Waits until it may be read, and calls leave room for it.

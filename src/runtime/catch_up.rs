@@ -10,9 +10,8 @@ use super::load::LoadError;
 use super::node::Node;
 use super::tenure::Work;
 use crate::bus::Bus;
-use crate::domain::conversation::PagePointers;
 use crate::domain::id::UserId;
-use crate::domain::message::fingerprint;
+use crate::domain::message::{Direction, fingerprint};
 use crate::domain::receive::Delivered;
 use crate::domain::send::Delivery;
 use crate::store::{Start, Store};
@@ -105,24 +104,21 @@ impl<S: Store, B: Bus> Node<S, B> {
         ];
         let last = self.store.last(receiver.log(), subjects.clone(), deadline).await?;
         let end = last.iter().find(|record| record.subject == subjects[0]);
-        let (end_seq, page) = match end {
-            None => (0, PagePointers::default()),
+        let end = match end {
+            None => None,
             Some(end) => {
                 let pair = (sender, &receiver.id);
-                let head = self.head_of(end, pair, receiver.partition, deadline).await?;
-                (end.stream_seq, head.page)
+                Some(self.head_of(end, pair, receiver.partition, deadline).await?)
             }
         };
         let mut user = receiver.lock();
         Ok(user.update(sender, |known| {
-            let Some(head) = known.received.as_mut().filter(|head| end_seq < head.stream_seq)
-            else {
+            if !known.move_end_back(Direction::Receive, end) {
                 return false;
-            };
+            }
             // Retention does this too, to the last message of a silent pair.
             tracing::warn!("the log ends before what is known of it");
-            (head.stream_seq, head.page) = (end_seq, page);
-            known.told_seq = end_seq;
+            known.told_seq = end.map_or(0, |end| end.stream_seq);
             // Other messages may come to where those were that are gone.
             known.repeats.forget();
             true

@@ -33,6 +33,7 @@ pub(super) struct UserCell {
     pub(super) tenure: Arc<Tenure>,
     state: Mutex<User>,
     gate: tokio::sync::Mutex<()>,
+    ageing: tokio::sync::Mutex<()>,
     turns: Mutex<HashMap<UserId, Arc<tokio::sync::Mutex<()>>>>,
     /// Which load of all it was that the state came from.
     load: AtomicU64,
@@ -59,6 +60,7 @@ impl UserCell {
             state: Mutex::new(User::new(id.clone())),
             id,
             gate: tokio::sync::Mutex::default(),
+            ageing: tokio::sync::Mutex::default(),
             turns: Mutex::default(),
             load: AtomicU64::new(0),
             loaded_in: AtomicU64::new(0),
@@ -159,6 +161,14 @@ impl UserCell {
         deadline: Instant,
     ) -> Result<tokio::sync::MutexGuard<'_, ()>, Failure> {
         timeout_at(deadline, self.gate.lock()).await.map_err(|_| Failure::StoreUnavailable)
+    }
+
+    /// Waits until nobody else looks at what aged out.
+    pub(super) async fn ageing_gate(
+        &self,
+        deadline: Instant,
+    ) -> Result<tokio::sync::MutexGuard<'_, ()>, Failure> {
+        timeout_at(deadline, self.ageing.lock()).await.map_err(|_| Failure::StoreUnavailable)
     }
 
     /// Waits until no other message of `sender`'s to this user is under way.

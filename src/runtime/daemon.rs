@@ -243,6 +243,7 @@ async fn run(
     let node = Node::new(jetstream, nats, subjects.clone(), options, clock, table.clone());
 
     node.set_messages_may_age(settings.stream.may_forget());
+    node.set_max_age(settings.stream.max_age);
 
     let instance = nuid::next().to_string();
     let discovery = discovery(&subjects, &instance, &node, clock.wall_ms());
@@ -254,6 +255,8 @@ async fn run(
     let auditor = (settings.audit_reads_per_second > 0)
         .then(|| node.clone().audit_all(settings.audit_reads_per_second));
     let auditor = auditor.map(|audit| AbortOnDrop::new(tokio::spawn(audit)));
+    let ageing = (!settings.stream.max_age.is_zero())
+        .then(|| AbortOnDrop::new(tokio::spawn(node.clone().follow_ageing_of_all())));
     let (leave, leaving) = watch::channel(false);
     let (settled, has_settled) = oneshot::channel();
     let options = steward::Options {
@@ -298,7 +301,7 @@ async fn run(
     // the store, what is still to go out, and one round trip, after which the server has everything.
     let most = if is_ready { Duration::MAX } else { STOP_EARLY };
     let deadline = Instant::now() + settings.shutdown_deadline.min(most);
-    drop((discoverable, auditor));
+    drop((discoverable, auditor, ageing));
     let ending = async {
         node.bus().end_calls().await;
         leave.send_replace(true);

@@ -107,6 +107,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             }
             clock.observe(user.newest_told());
         }
+        self.look_at_oldest(cell, deadline).await?;
         if !cell.was_ever_loaded() && !deliberate::is(Fault::RateForgotten) {
             self.recall_last_second(cell, deadline).await?;
         }

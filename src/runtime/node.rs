@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::again::Untold;
+use super::ageing::Ageing;
 use super::audit::Tally;
 use super::cell::UserCell;
 use super::crossing::InFlight;
@@ -111,6 +112,8 @@ pub struct Node<S, B> {
     pub(super) routed: AtomicU64,
     /// What the audit came to.
     pub(super) audit: Tally,
+    /// After how long messages age.
+    pub(super) ageing: Ageing,
     /// Where pages of history ended.
     pub(super) places: Places,
     /// Loads of users so far.
@@ -170,6 +173,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             reached_us: AtomicU64::new(steady_us),
             routed: AtomicU64::new(0),
             audit: Tally::default(),
+            ageing: Ageing::default(),
             tasks: TaskTracker::new(),
             table,
             untold: Mutex::default(),
@@ -293,6 +297,9 @@ impl<S: Store, B: Bus> Node<S, B> {
         if !cell.is_loaded(self.store.generation()) {
             // In a box, as all that is rare: the state of a call has room for all that it may wait for.
             Box::pin(self.load(&cell, deadline)).await?;
+        }
+        if self.is_ageing_due(&cell) {
+            Box::pin(self.follow_ageing(&cell, deadline)).await;
         }
         Ok(cell)
     }

@@ -1,0 +1,273 @@
+//! Counts that follow what the store no longer has: messages that aged out.
+//!
+//! Where messages age, each user in memory has the time at which the oldest unread message was stored.
+//! When that may be gone, the conversation is looked at anew: its oldest message that is left tells
+//! how many of those that counted are gone. That is done before a call or a delivery uses the user,
+//! and by itself for users who have nothing to do. Without ageing nothing of it is read.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures::future::try_join_all;
+use tokio::time::{Instant, sleep};
+
+use super::cell::UserCell;
+use super::load::LoadError;
+use super::node::Node;
+use super::settings::chunks;
+use crate::bus::Bus;
+use crate::domain::conversation::{Conversation, ConversationEvent, ConversationView, Gone};
+use crate::domain::event::{Event, Totals};
+use crate::domain::id::UserId;
+use crate::domain::message::Direction;
+use crate::store::{Start, Store};
+use crate::wire::failure::Failure;
+use crate::wire::record::{self, StoredMessage};
+use crate::wire::subject::Token;
+
+/// Messages that one look reads: with the oldest that is unread among them, the next look is when that
+/// ages.
+const LOOK: usize = 16;
+/// Messages that one read asks for where all that are left are counted.
+const BATCH: usize = 256;
+/// Conversations that are looked at at the same time.
+const CONCURRENT: usize = 16;
+/// How often users in memory are looked at by themselves.
+const ROUND: Duration = Duration::from_millis(500);
+/// How often conversations that are due are gathered in one go: some may become due meanwhile.
+const PASSES: usize = 4;
+
+/// After how long messages age.
+#[derive(Debug, Default)]
+pub(super) struct Ageing {
+    max_age_ms: AtomicU64,
+}
+
+impl Ageing {
+    /// The age, in milliseconds; `None`: messages do not age.
+    fn max_age_ms(&self) -> Option<u64> {
+        Some(self.max_age_ms.load(Ordering::Relaxed)).filter(|age_ms| *age_ms > 0)
+    }
+}
+
+impl<S: Store, B: Bus> Node<S, B> {
+    /// Says after how long messages age; zero: never.
+    pub fn set_max_age(&self, max_age: Duration) {
+        let age_ms = u64::try_from(max_age.as_millis()).unwrap_or(u64::MAX);
+        self.ageing.max_age_ms.store(age_ms, Ordering::Relaxed);
+    }
+
+    /// Has the counts of users in memory follow what ages, and tells them. Runs until it is dropped.
+    pub async fn follow_ageing_of_all(self: Arc<Self>) {
+        loop {
+            sleep(ROUND).await;
+            for tenure in self.tenures() {
+                for cell in tenure.cells() {
+                    if cell.was_ever_loaded() {
+                        self.follow_ageing(&cell, self.deadline()).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Has the counts of a user follow what aged out, and tells the user of those that changed.
+    pub(super) async fn follow_ageing(&self, cell: &UserCell, deadline: Instant) {
+        if self.oldest_ms(cell).is_none() {
+            return;
+        }
+        let followed = async {
+            let _one = cell.ageing_gate(deadline).await?;
+            let totals = cell.lock().totals;
+            let changed = self.look_at_oldest(cell, deadline).await?;
+            self.tell_counts(cell, &changed, totals, deadline).await
+        };
+        if let Err(error) = followed.await {
+            tracing::debug!(%error, "what aged out is not known yet");
+        }
+    }
+
+    /// Whether a message that is unread may have aged out.
+    pub(super) fn is_ageing_due(&self, cell: &UserCell) -> bool {
+        self.oldest_ms(cell).is_some()
+    }
+
+    /// Up to when messages may be gone, where one that is unread may be; by the server's clock.
+    fn oldest_ms(&self, cell: &UserCell) -> Option<u64> {
+        let gone_ms = self.server_ms().checked_sub(self.ageing.max_age_ms()?)?;
+        (cell.lock().oldest_unread_ms <= gone_ms).then_some(gone_ms)
+    }
+
+    /// Looks at the conversations whose oldest unread message may be gone. Answers in which there is
+    /// another count now.
+    pub(super) async fn look_at_oldest(
+        &self,
+        cell: &UserCell,
+        deadline: Instant,
+    ) -> Result<Vec<UserId>, LoadError> {
+        let mut changed = Vec::new();
+        for _ in 0..PASSES {
+            let Some(gone_ms) = self.oldest_ms(cell) else { break };
+            let due = cell.lock().unread_before(gone_ms);
+            if due.is_empty() {
+                break;
+            }
+            for chunk in due.chunks(CONCURRENT) {
+                let looks =
+                    chunk.iter().map(|(other, seen)| self.gone(cell, other, seen, deadline));
+                let gone = try_join_all(looks).await?;
+                let mut user = cell.lock();
+                for ((other, seen), gone) in chunk.iter().zip(gone) {
+                    if user.take_gone(other, seen, gone) {
+                        changed.push(other.clone());
+                    }
+                }
+            }
+            let is_still = |(other, seen): &(UserId, Conversation)| {
+                let user = cell.lock();
+                user.conversations.get(other).is_some_and(|known| known.gone == seen.gone)
+            };
+            if due.iter().all(is_still) {
+                // The store is about to drop them.
+                break;
+            }
+        }
+        Ok(changed)
+    }
+
+    /// What the store no longer has of a conversation; `None`: it has nothing of it.
+    async fn gone(
+        &self,
+        cell: &UserCell,
+        other: &UserId,
+        seen: &Conversation,
+        deadline: Instant,
+    ) -> Result<Option<Gone>, LoadError> {
+        let batch = self.read_received(cell, other, 1, LOOK, deadline).await?;
+        let (Some((_, first)), Some((last_ms, _))) = (batch.first(), batch.last()) else {
+            return Ok(None);
+        };
+        let counted = first.mark.counted.saturating_sub(u64::from(first.message.counts));
+        let read = seen.settings.read.counted;
+        let oldest = batch.iter().find(|(_, stored)| stored.mark.counted > read);
+        let oldest_ms = oldest.map_or(*last_ms, |(stored_ms, _)| *stored_ms);
+        let deleted = if seen.settings.deleted_unread > 0 && counted > read {
+            let left = self.deleted_left(cell, other, seen, deadline).await?;
+            seen.settings.deleted_unread.saturating_sub(left)
+        } else {
+            0
+        };
+        Ok(Some(Gone { counted, deleted, oldest_ms }))
+    }
+
+    /// How many of the messages that were deleted unread are left.
+    async fn deleted_left(
+        &self,
+        cell: &UserCell,
+        other: &UserId,
+        seen: &Conversation,
+        deadline: Instant,
+    ) -> Result<u64, LoadError> {
+        let seen = self.with_all_deletions(cell, other, seen, deadline).await?;
+        let newest = seen.received.map_or(0, |head| head.stream_seq);
+        let (mut left, mut next) = (0, 1);
+        loop {
+            let batch = self.read_received(cell, other, next, BATCH, deadline).await?;
+            for (_, stored) in &batch {
+                let is_deleted = seen.hides(Direction::Receive, stored.message.seq);
+                let is_unread = stored.message.seq > seen.settings.read.seq;
+                left += u64::from(is_deleted && is_unread && stored.message.counts);
+            }
+            match batch.last() {
+                Some((_, last)) if batch.len() == BATCH && last.stream_seq < newest => {
+                    next = last.stream_seq + 1;
+                }
+                _ => return Ok(left),
+            }
+        }
+    }
+
+    /// Messages that `other` sent to the user, from a place on, each with the time at which it was
+    /// stored.
+    async fn read_received(
+        &self,
+        cell: &UserCell,
+        other: &UserId,
+        from: u64,
+        limit: usize,
+        deadline: Instant,
+    ) -> Result<Vec<(u64, Placed)>, LoadError> {
+        let subject = self.subjects.log(cell.partition, &cell.token, &Token::of(other));
+        let start = Start::Seq(from);
+        let batch = self.store.read(cell.log(), subject, start, limit, deadline).await?;
+        let decode = |record: &crate::store::Record| {
+            let stored = record::decode(&record.payload, other, &cell.id, cell.partition)?;
+            Ok((record.stored_ms, Placed::of(stored, record.stream_seq)))
+        };
+        batch.records.iter().map(decode).collect()
+    }
+
+    /// Tells a user of conversations in which there is another count now, though nothing came and the
+    /// user did nothing. No change belongs to these events.
+    pub(super) async fn tell_counts(
+        &self,
+        cell: &UserCell,
+        changed: &[UserId],
+        before: Totals,
+        deadline: Instant,
+    ) -> Result<(), LoadError> {
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let page: Vec<(UserId, Conversation)> = {
+            let user = cell.lock();
+            let known = |other: &UserId| {
+                user.conversations.get(other).map(|known| (other.clone(), known.clone()))
+            };
+            changed.iter().filter_map(known).collect()
+        };
+        let faces = self.faces(cell, &page, deadline).await.unwrap_or_else(|error| {
+            tracing::debug!(%error, "an event goes without its conversation's last message");
+            vec![Default::default(); page.len()]
+        });
+        self.wait_for_room_beyond(page.len() + 1).await;
+        let user = cell.lock();
+        let views = page.iter().zip(&faces).filter_map(|((other, seen), face)| {
+            let known = user.conversations.get(other)?;
+            let is_current = known.received == seen.received && known.sent == seen.sent;
+            let last = face.last_message.clone();
+            let view = ConversationView::new(other, &face.name, known, last);
+            // What has moved on meanwhile was told meanwhile, with its count.
+            is_current.then_some((ConversationEvent::Updated, view))
+        });
+        let views: Vec<_> = views.collect();
+        let mut events: Vec<Event> = chunks(views).map(Event::ConversationChanged).collect();
+        if user.totals.unmuted != before.unmuted {
+            events.push(Event::TotalChanged(user.totals));
+        }
+        let told = user.tell(events);
+        self.tell(cell, &told);
+        Ok(())
+    }
+}
+
+/// A stored message and where it is.
+struct Placed {
+    stream_seq: u64,
+    mark: crate::domain::conversation::Mark,
+    message: crate::domain::message::Message,
+}
+
+impl Placed {
+    fn of(stored: StoredMessage, stream_seq: u64) -> Self {
+        let mark = stored.head(stream_seq).mark;
+        Self { stream_seq, mark, message: stored.message }
+    }
+}
+
+impl From<Failure> for LoadError {
+    fn from(failure: Failure) -> Self {
+        Self::Read(crate::store::ReadError(failure.to_string()))
+    }
+}
