@@ -22,6 +22,7 @@ mod history;
 mod hosting;
 mod keeper;
 mod load;
+mod lost;
 mod owner_request;
 mod pace;
 mod patience;

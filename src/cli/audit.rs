@@ -26,6 +26,7 @@ use crate::wire::subject::{Subjects, Token};
 pub(super) const HELP: &str = "\
 The owner of each user recounts from the log what it holds: every message that others sent, which of \
 them count as unread, what was read and deleted, the totals. Users are those who ever logged in.
+What retention or an operator removed from the log is corrected and counted, and is no difference.
 
 The NATS user needs what the operator has in deploy/nats/users.conf.
 
@@ -50,6 +51,8 @@ struct Report {
     users: u64,
     conversations: u64,
     messages: u64,
+    /// Conversations whose counts were corrected: the store no longer has messages of theirs.
+    corrected: u64,
     differences: Vec<Line>,
     /// Users of whom nothing is stored: they never were.
     unknown: Vec<UserName>,
@@ -282,6 +285,7 @@ impl Report {
         let unreadable = audited.unreadable.into_iter();
         self.unreadable
             .extend(unreadable.map(|record| Unreadable { user: name.to_owned(), record }));
+        self.corrected += audited.corrected;
         self.differences.extend(audited.differences.into_iter().map(|difference| {
             let Difference { other, subject, expected, found } = difference;
             Line {
@@ -295,8 +299,16 @@ impl Report {
     }
 
     fn text(&self) -> String {
-        let Self { users, conversations, messages, differences, unreadable, unknown, not_audited } =
-            self;
+        let Self {
+            users,
+            conversations,
+            messages,
+            corrected,
+            differences,
+            unreadable,
+            unknown,
+            not_audited,
+        } = self;
         if let Some(user) = unknown.first() {
             return format!("{user}: there is no such user: no login, no conversation");
         }
@@ -307,6 +319,12 @@ impl Report {
             counted(*messages, "message"),
             counted(differences.len(), "difference")
         )];
+        if *corrected > 0 {
+            lines.push(format!(
+                "{} corrected: the store no longer has messages of theirs",
+                counted(*corrected, "conversation")
+            ));
+        }
         lines.extend(differences.iter().map(|line| {
             let Line { user, conversation, what, expected, found } = line;
             let with =

@@ -92,6 +92,27 @@ pub struct Counted {
     pub counts: bool,
 }
 
+/// What a recount came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recounted {
+    /// What does not follow from the log, whatever is missing there.
+    pub differences: Vec<Difference>,
+    /// What does not follow from the log unless messages were removed from it.
+    pub suspects: Vec<Difference>,
+    /// Between which places of the stream messages are missing, by the numbering.
+    pub gaps: Vec<(u64, u64)>,
+    /// Unread messages, by those that are there.
+    pub unread: u64,
+}
+
+impl Recounted {
+    /// All that differs, where nothing may be missing.
+    #[must_use]
+    pub fn all(self) -> Vec<Difference> {
+        self.differences.into_iter().chain(self.suspects).collect()
+    }
+}
+
 /// Recounts what one other sent to a user, message by message in the order of the log, up to the
 /// newest that the conversation knows.
 pub struct Recount<'c> {
@@ -107,7 +128,9 @@ pub struct Recount<'c> {
     passed_over: u64,
     unread: u64,
     deleted_unread: u64,
-    differences: Vec<Difference>,
+    found: Recounted,
+    /// Whether the read mark lies among messages that are missing.
+    is_mark_missing: bool,
 }
 
 impl<'c> Recount<'c> {
@@ -125,7 +148,13 @@ impl<'c> Recount<'c> {
             passed_over: 0,
             unread: 0,
             deleted_unread: 0,
-            differences: Vec::new(),
+            found: Recounted {
+                differences: Vec::new(),
+                suspects: Vec::new(),
+                gaps: Vec::new(),
+                unread: 0,
+            },
+            is_mark_missing: false,
         }
     }
 
@@ -141,12 +170,27 @@ impl<'c> Recount<'c> {
         let before = self.after_those_passed_over(before, message);
         if self.last.is_none() && before.mark.seq > 0 {
             self.is_whole = before.mark.seq <= read_seq;
+            if !self.is_whole {
+                // Aged out, or removed: how much of it is unread shows in what is left.
+                self.found.gaps.push((0, head.stream_seq));
+            }
             if before.mark.seq == read_seq {
                 self.at_read_mark = Some(before.mark.counted);
             }
         }
+        let missing = head.mark.seq.saturating_sub(before.mark.seq + 1);
         let counted = before.mark.counted + u64::from(counts);
-        self.compare(Subject::MessageSeq, before.mark.seq + 1, head.mark.seq);
+        let is_known = (counted..=counted + missing).contains(&head.mark.counted);
+        // Of those that are missing as many counted as the next message says.
+        let counted = if missing > 0 && is_known { head.mark.counted } else { counted };
+        if missing > 0 {
+            let from = self.last.map_or(0, |last| last.stream_seq);
+            self.found.gaps.push((from, head.stream_seq));
+            self.is_mark_missing |= (before.mark.seq + 1..head.mark.seq).contains(&read_seq);
+            self.suspect(Subject::MessageSeq, before.mark.seq + 1, head.mark.seq);
+        } else {
+            self.compare(Subject::MessageSeq, before.mark.seq + 1, head.mark.seq);
+        }
         self.compare(Subject::Counted, counted, head.mark.counted);
         if head.key <= before.key {
             self.differs(Subject::OrderKey, before.key.0 + 1, head.key.0);
@@ -196,7 +240,7 @@ impl<'c> Recount<'c> {
 
     /// What holds after the last message, and of the conversation as it is.
     #[must_use]
-    pub fn finish(mut self) -> Vec<Difference> {
+    pub fn finish(mut self) -> Recounted {
         let settings = &self.conversation.settings;
         let mut last = self.last.map_or_else(Default::default, |last| last.mark);
         if (last.seq + 1..=last.seq + self.passed_over).contains(&settings.read.seq) {
@@ -204,26 +248,39 @@ impl<'c> Recount<'c> {
         }
         last.seq += self.passed_over;
         let is_empty = self.last.is_none();
-        if let Some(newest) = self.conversation.received
-            && !(is_empty && self.may_age)
-        {
-            self.compare(Subject::NewestReceived, last.seq, newest.mark.seq);
-            // Of a wrong number in the newest message itself, that has been said.
-        }
+        self.found.unread = self.unread;
+        let Some(newest) = self.conversation.stored_received() else { return self.found };
         if is_empty && self.may_age {
-            return self.differences;
+            self.found.gaps.push((0, newest.stream_seq + 1));
+            return self.found;
         }
+        // Of a wrong number in the newest message itself, that has been said.
+        if last.seq < newest.mark.seq {
+            let from = self.last.map_or(0, |last| last.stream_seq);
+            self.found.gaps.push((from, newest.stream_seq + 1));
+            self.is_mark_missing |= last.seq < settings.read.seq;
+            self.suspect(Subject::NewestReceived, last.seq, newest.mark.seq);
+        } else {
+            self.compare(Subject::NewestReceived, last.seq, newest.mark.seq);
+        }
+        let is_missing = !self.found.gaps.is_empty();
         match self.at_read_mark {
             Some(counted) => self.compare(Subject::ReadMark, counted, settings.read.counted),
             // It lies before the first message, or past the last.
-            None if self.may_age => {}
+            None if self.may_age || self.is_mark_missing => {}
             None => self.differs(Subject::ReadMark, last.counted, settings.read.counted),
         }
-        if self.is_whole {
+        let (unread, held) = (self.unread, self.conversation.unread());
+        if !self.is_whole {
+            // It is seen by the gap.
+        } else if is_missing {
+            // Those that are missing may be among the deleted: they are not unread, either.
+            self.suspect(Subject::Unread, unread, held);
+        } else {
             self.compare(Subject::DeletedUnread, self.deleted_unread, settings.deleted_unread);
-            self.compare(Subject::Unread, self.unread, self.conversation.unread());
+            self.compare(Subject::Unread, unread, held);
         }
-        self.differences
+        self.found
     }
 
     /// What the first message builds on: nothing, unless messages before it are gone.
@@ -247,10 +304,17 @@ impl<'c> Recount<'c> {
         }
     }
 
-    fn differs(&mut self, subject: Subject, expected: u64, found: u64) {
-        if self.differences.len() < DIFFERENCES_MAX {
+    fn suspect(&mut self, subject: Subject, expected: u64, found: u64) {
+        if expected != found && self.found.suspects.len() < DIFFERENCES_MAX {
             let other = Some(self.other.clone());
-            self.differences.push(Difference { other, subject, expected, found });
+            self.found.suspects.push(Difference { other, subject, expected, found });
+        }
+    }
+
+    fn differs(&mut self, subject: Subject, expected: u64, found: u64) {
+        if self.found.differences.len() < DIFFERENCES_MAX {
+            let other = Some(self.other.clone());
+            self.found.differences.push(Difference { other, subject, expected, found });
         }
     }
 }

@@ -237,12 +237,12 @@ impl Conversation {
         self.received.as_ref().filter(|head| head.stream_seq > 0)
     }
 
-    /// How many messages of the other's have counted, for the next one to go on from. Where the store
-    /// lost its end, what it lost is not unread.
+    /// How many messages of the other's have counted, for the next one to go on from. What the store
+    /// lost is not unread.
     #[must_use]
     pub fn counted(&self) -> u64 {
         self.stored_received().map_or_else(
-            || self.received_mark().counted,
+            || self.settings.read.counted + self.settings.deleted_unread,
             |newest| newest.mark.counted.max(self.settings.read.counted),
         )
     }

@@ -149,11 +149,13 @@ impl<S: Store, B: Bus> Node<S, B> {
             return Ok(None);
         };
         let counted = first.mark.counted.saturating_sub(u64::from(first.message.counts));
-        let read = seen.settings.read.counted;
+        let (read, newest) = (seen.settings.read.counted, seen.counted());
         let oldest = batch.iter().find(|(_, stored)| stored.mark.counted > read);
         let oldest_ms = oldest.map_or(*last_ms, |(stored_ms, _)| *stored_ms);
         let deleted = if seen.settings.deleted_unread > 0 && counted > read {
-            let left = self.deleted_left(cell, other, seen, deadline).await?;
+            let unread = self.unread_left(cell, other, seen, deadline).await?;
+            // Of those that are left, some were deleted, and others may have been removed.
+            let left = newest.saturating_sub(counted + unread);
             seen.settings.deleted_unread.saturating_sub(left)
         } else {
             0
@@ -161,8 +163,8 @@ impl<S: Store, B: Bus> Node<S, B> {
         Ok(Some(Gone { counted, deleted, oldest_ms }))
     }
 
-    /// How many of the messages that were deleted unread are left.
-    async fn deleted_left(
+    /// How many of the messages that are left are unread.
+    async fn unread_left(
         &self,
         cell: &UserCell,
         other: &UserId,
@@ -174,10 +176,10 @@ impl<S: Store, B: Bus> Node<S, B> {
         let (mut left, mut next) = (0, 1);
         loop {
             let batch = self.read_received(cell, other, next, BATCH, deadline).await?;
-            for (_, stored) in &batch {
+            for (_, stored) in batch.iter().filter(|(_, stored)| stored.stream_seq <= newest) {
                 let is_deleted = seen.hides(Direction::Receive, stored.message.seq);
-                let is_unread = stored.message.seq > seen.settings.read.seq;
-                left += u64::from(is_deleted && is_unread && stored.message.counts);
+                let is_unread = stored.message.seq > seen.settings.read.seq && !is_deleted;
+                left += u64::from(is_unread && stored.message.counts);
             }
             match batch.last() {
                 Some((_, last)) if batch.len() == BATCH && last.stream_seq < newest => {

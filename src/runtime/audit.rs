@@ -7,7 +7,7 @@
 //! that is being written) can look like a difference and be none. So a difference counts when it is
 //! still there some time after such things must be known.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use super::load::{LoadError, Stored};
 use super::node::Node;
 use super::tenure::Tenure;
 use crate::bus::{Bus, Incoming, Kind, Outgoing};
-use crate::domain::audit::{Counted, Difference, Recount, Subject, recount_totals};
+use crate::domain::audit::{Counted, Difference, Recount, Recounted, Subject, recount_totals};
 use crate::domain::conversation::Conversation;
 use crate::domain::deletions::PageId;
 use crate::domain::event::Totals;
@@ -55,26 +55,28 @@ const BUSY: Duration = Duration::from_millis(100);
 pub(super) struct Tally {
     pub(super) users: AtomicU64,
     pub(super) differences: AtomicU64,
+    /// Conversations that were corrected after what the store lost.
+    pub(super) corrected: AtomicU64,
     /// Whether messages go away by age, or by other rules of the streams.
     may_age: AtomicBool,
 }
 
 /// How fast it is read.
-struct Pace {
+pub(super) struct Pace {
     /// Between two reads; `None`: at once.
     interval: Option<Duration>,
     next: Instant,
 }
 
 impl Pace {
-    fn every(interval: Option<Duration>) -> Self {
+    pub(super) fn every(interval: Option<Duration>) -> Self {
         Self { interval, next: Instant::now() }
     }
 }
 
 /// Why a user was not audited.
 #[derive(Debug, thiserror::Error)]
-enum Unaudited {
+pub(super) enum Unaudited {
     #[error("the partition has another owner now")]
     Over,
     #[error(transparent)]
@@ -158,7 +160,13 @@ impl<S: Store, B: Bus> Node<S, B> {
         user: &UserId,
         pace: &mut Pace,
     ) -> Result<Audited, Unaudited> {
-        let mut last = self.recount(tenure, user, pace).await?;
+        let (mut last, lost) = self.recount(tenure, user, pace).await?;
+        if !lost.is_empty() {
+            let corrected = self.correct_all(tenure, user, &lost).await;
+            last = self.recount(tenure, user, pace).await?.0;
+            last.corrected = corrected;
+            self.audit.corrected.fetch_add(corrected, Ordering::Relaxed);
+        }
         let mut confirmed = Vec::new();
         // What is taken in meanwhile may differ in another way than before.
         for _ in 0..LOOKS {
@@ -166,7 +174,8 @@ impl<S: Store, B: Bus> Node<S, B> {
                 break;
             }
             tenure.sleep(self.options.call_deadline + CONFIRM).await;
-            let again = self.recount(tenure, user, pace).await?;
+            let (mut again, _) = self.recount(tenure, user, pace).await?;
+            again.corrected = last.corrected;
             confirmed = still(&last.differences, &again.differences);
             last = again;
             if confirmed.len() == last.differences.len() {
@@ -188,13 +197,14 @@ impl<S: Store, B: Bus> Node<S, B> {
         Ok(audited)
     }
 
-    /// Recounts a user once.
+    /// Recounts a user once. Answers as well of which conversations the store has lost messages that
+    /// are still counted or shown.
     async fn recount(
         self: &Arc<Self>,
         tenure: &Arc<Tenure>,
         user: &UserId,
         pace: &mut Pace,
-    ) -> Result<Audited, Unaudited> {
+    ) -> Result<(Audited, Vec<UserId>), Unaudited> {
         self.wait_for_turn(pace, tenure).await?;
         let cell = self.audited_cell(tenure, user).await?;
         let snapshot = Snapshot::of(&cell);
@@ -203,9 +213,20 @@ impl<S: Store, B: Bus> Node<S, B> {
         let conversations = snapshot.conversations.iter().map(|(_, conversation)| conversation);
         audited.differences.extend(recount_totals(conversations, snapshot.totals));
         snapshot.compare(&stored, &mut audited.differences);
+        let mut lost = snapshot.lost_sent(&stored);
         for (other, conversation) in &snapshot.conversations {
             audited.conversations += 1;
-            let found = self.recount_one(&cell, other, conversation, &mut audited, pace).await?;
+            let recounted =
+                self.recount_one(&cell, other, conversation, &mut audited, pace).await?;
+            let Recounted { unread, ref gaps, .. } = recounted;
+            let is_removed = self.are_removed(&cell, gaps, pace).await?;
+            let beyond = conversation.stored_received().map_or(0, |head| head.stream_seq + 1);
+            let is_end_gone = gaps.iter().any(|(_, to)| *to == beyond);
+            let is_lost = is_removed && (is_end_gone || unread != conversation.unread());
+            if is_lost && !gaps.is_empty() && !lost.contains(other) {
+                lost.push(other.clone());
+            }
+            let found = if is_removed { recounted.differences } else { recounted.all() };
             // What the newest message is may have been said already.
             let is_new = |found: &Difference| !audited.differences.contains(found);
             let found: Vec<Difference> = found.into_iter().filter(is_new).collect();
@@ -213,7 +234,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         }
         audited.differences.truncate(audit::DIFFERENCES_MAX);
         audited.unreadable.truncate(audit::DIFFERENCES_MAX);
-        Ok(audited)
+        Ok((audited, lost))
     }
 
     /// The user as this instance has it, or would have it: without a place among those in memory for
@@ -234,19 +255,19 @@ impl<S: Store, B: Bus> Node<S, B> {
     }
 
     /// Recounts what one other sent to the user.
-    async fn recount_one(
+    pub(super) async fn recount_one(
         &self,
         cell: &UserCell,
         other: &UserId,
         conversation: &Conversation,
         audited: &mut Audited,
         pace: &mut Pace,
-    ) -> Result<Vec<Difference>, Unaudited> {
+    ) -> Result<Recounted, Unaudited> {
         let conversation = self.with_deletions(cell, other, conversation, pace).await?;
         let may_age = self.audit.may_age.load(Ordering::Relaxed);
         let mut recount = Recount::new(other, &conversation, may_age);
         let subject = self.subjects.log(cell.partition, &cell.token, &Token::of(other));
-        let mut next = conversation.received.map(|_| 1);
+        let mut next = conversation.stored_received().map(|_| 1);
         while let Some(seq) = next.take() {
             self.wait_for_turn(pace, &cell.tenure).await?;
             let (from, deadline) = (Start::Seq(seq), Instant::now() + READ);
@@ -323,7 +344,11 @@ impl<S: Store, B: Bus> Node<S, B> {
     }
 
     /// Waits until it may be read, and calls leave room for it.
-    async fn wait_for_turn(&self, pace: &mut Pace, tenure: &Tenure) -> Result<(), Unaudited> {
+    pub(super) async fn wait_for_turn(
+        &self,
+        pace: &mut Pace,
+        tenure: &Tenure,
+    ) -> Result<(), Unaudited> {
         if let Some(interval) = pace.interval {
             sleep_until(pace.next).await;
             let busy = self.options.calls_under_way / BUSY_SHARE;
@@ -367,9 +392,15 @@ impl<S: Store, B: Bus> Node<S, B> {
 
 /// Those that were there before, too.
 fn still(before: &[Difference], now: &[Difference]) -> Vec<Difference> {
-    let about = |difference: &Difference| (difference.other.clone(), difference.subject);
-    let before: HashSet<_> = before.iter().map(about).collect();
-    now.iter().filter(|found| before.contains(&about(found))).cloned().collect()
+    let is_newest = |subject| matches!(subject, Subject::NewestReceived | Subject::NewestSent);
+    let is_still = |found: &&Difference| {
+        before.iter().any(|before| {
+            // Where more comes all the time, the newest is another one each time.
+            let has_moved = is_newest(found.subject) && found.found >= before.expected;
+            (&before.other, before.subject) == (&found.other, found.subject) && !has_moved
+        })
+    };
+    now.iter().filter(is_still).cloned().collect()
 }
 
 impl Snapshot {
@@ -382,6 +413,17 @@ impl Snapshot {
                 .collect(),
             totals: user.totals,
         }
+    }
+
+    /// With whom the user has a newest sent message that the store no longer has.
+    fn lost_sent(&self, stored: &Stored) -> Vec<UserId> {
+        let ends: HashMap<&UserId, u64> =
+            stored.sent.iter().map(|(other, head)| (other, head.stream_seq)).collect();
+        let is_lost = |(other, known): &&(UserId, Conversation)| {
+            let end = ends.get(other).copied().unwrap_or_default();
+            known.sent.is_some_and(|head| head.stream_seq > end)
+        };
+        self.conversations.iter().filter(is_lost).map(|(other, _)| other.clone()).collect()
     }
 
     /// Holds the newest messages and the settings against those that the store has.
@@ -398,11 +440,13 @@ impl Snapshot {
         for (other, head) in &stored.received {
             let found = known(other).and_then(|known| known.received);
             let found = found.map_or(0, |found| found.mark.seq);
-            compare(other, Subject::NewestReceived, head.mark.seq, found);
+            // Where more is known, the store has lost its end: that shows in the recount.
+            compare(other, Subject::NewestReceived, head.mark.seq.max(found), found);
         }
         for (other, head) in &stored.sent {
             let found = known(other).and_then(|known| known.sent);
-            compare(other, Subject::NewestSent, head.mark.seq, found.map_or(0, |it| it.mark.seq));
+            let found = found.map_or(0, |found| found.mark.seq);
+            compare(other, Subject::NewestSent, head.mark.seq.max(found), found);
         }
         for (other, _, seq) in &stored.settings {
             let found = known(other).map_or(0, |known| known.settings_seq);

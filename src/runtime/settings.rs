@@ -117,6 +117,21 @@ impl<S: Store, B: Bus> Node<S, B> {
         Ok(())
     }
 
+    /// Stores settings that are no doing of the user's, applies them and tells the user. To be called
+    /// with the user's gate.
+    pub(super) async fn store_and_apply(
+        self: &Arc<Self>,
+        cell: &Arc<UserCell>,
+        other: &UserId,
+        (key, settings): (OrderKey, Settings),
+        deadline: Instant,
+    ) -> Result<(), CallError> {
+        let known = cell.lock().conversations.get(other).map_or(0, |known| known.settings_seq);
+        let stored = self.store_settings(cell, other, settings, known, deadline).await?;
+        self.apply(cell, key, None, vec![stored], deadline).await;
+        Ok(())
+    }
+
     /// Marks all conversations as read.
     pub(super) async fn clear_all_unread(
         self: &Arc<Self>,

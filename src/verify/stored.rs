@@ -156,7 +156,7 @@ impl Stored {
             for message in messages {
                 recount.take(Counted { head: message.head, counts: message.counts });
             }
-            found.extend(recount.finish().into_iter().map(|difference| {
+            found.extend(recount.finish().all().into_iter().map(|difference| {
                 let kind = match difference.subject {
                     Subject::MessageSeq | Subject::NewestReceived | Subject::NewestSent => {
                         Kind::Gap

@@ -28,6 +28,8 @@ pub struct Audited {
     pub differences: Vec<Difference>,
     /// Messages that are stored and cannot be read, by subject and place in the log.
     pub unreadable: Vec<String>,
+    /// Conversations whose counts were corrected: the store no longer has messages of theirs.
+    pub corrected: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -41,9 +43,11 @@ struct AnswerV1<'a> {
     messages: u64,
     #[serde(borrow)]
     differences: Vec<DifferenceV1<'a>>,
-    /// Left out where there is none, as releases before this one do always.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// The first release writes neither this nor what follows.
+    #[serde(default)]
     unreadable: Vec<String>,
+    #[serde(default)]
+    corrected: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -69,6 +73,7 @@ pub fn encode_answer(answer: Result<&Audited, &String>) -> Result<Bytes, EncodeE
         messages: audited.messages,
         differences: differences.collect(),
         unreadable: audited.unreadable.iter().take(DIFFERENCES_MAX).cloned().collect(),
+        corrected: audited.corrected,
     };
     block::written(|out| rmp_serde::encode::write(out, &answer))
 }
@@ -103,6 +108,7 @@ pub fn decode_answer(bytes: &[u8]) -> Result<Result<Audited, String>, RecordErro
         messages: answer.messages,
         differences: differences.collect::<Result<_, RecordError>>()?,
         unreadable: answer.unreadable,
+        corrected: answer.corrected,
     }))
 }
 
@@ -118,10 +124,14 @@ mod tests {
             expected: number as u64,
             found: 1 << 40,
         });
-        let (differences, unreadable) = (all.collect(), Vec::new());
-        let mut audited = Audited { conversations: 3, messages: 70_000, differences, unreadable };
-        for unreadable in [Vec::new(), vec!["peer.log.0.bob.alice 7".to_owned()]] {
-            audited.unreadable = unreadable;
+        let differences = all.collect();
+        let (unreadable, corrected) = (Vec::new(), 0);
+        let mut audited =
+            Audited { conversations: 3, messages: 70_000, differences, unreadable, corrected };
+        for (unreadable, corrected) in
+            [(Vec::new(), 0), (Vec::new(), 7), (vec!["peer.log.0.bob.alice 7".to_owned()], 0)]
+        {
+            (audited.unreadable, audited.corrected) = (unreadable, corrected);
             let bytes = encode_answer(Ok(&audited)).unwrap();
             assert_eq!(decode_answer(&bytes), Ok(Ok(audited.clone())));
         }

@@ -29,7 +29,7 @@ fn recount_aged(conversation: &Conversation, log: &[Counted], may_age: bool) -> 
     for message in log {
         recount.take(*message);
     }
-    recount.finish()
+    recount.finish().all()
 }
 
 fn recount(conversation: &Conversation, log: &[Counted]) -> Vec<(Subject, u64, u64)> {

@@ -1,0 +1,166 @@
+//! Correcting what is held of a conversation after the store lost messages of it: an operator purged
+//! them or removed one, a limit was set from outside, or a stream was made anew.
+//!
+//! What is missing and counted is added to what the user deleted unread, in the user's entry: so it is
+//! not unread for whoever loads the user next. What the log ends with now is the newest message.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::audit::{Pace, Unaudited};
+use super::cell::UserCell;
+use super::load::LoadError;
+use super::node::Node;
+use super::tenure::Tenure;
+use crate::bus::Bus;
+use crate::domain::id::UserId;
+use crate::domain::message::Direction;
+use crate::store::{Start, Store, StreamId};
+use crate::wire::audit::Audited;
+use crate::wire::failure::{CallError, Failure};
+use crate::wire::record;
+use crate::wire::subject::Token;
+
+/// Records that one read asks for, and how many reads look for a place that is missing.
+const PAGE: usize = 256;
+const PAGES_MAX: usize = 64;
+
+impl<S: Store, B: Bus> Node<S, B> {
+    /// Whether records are missing between each two of these places of the user's log: what was never
+    /// stored leaves no place free.
+    pub(super) async fn are_removed(
+        &self,
+        cell: &UserCell,
+        gaps: &[(u64, u64)],
+        pace: &mut Pace,
+    ) -> Result<bool, Unaudited> {
+        for (from, to) in gaps {
+            if !self.is_removed(cell, (*from, *to), pace).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn is_removed(
+        &self,
+        cell: &UserCell,
+        (from, to): (u64, u64),
+        pace: &mut Pace,
+    ) -> Result<bool, Unaudited> {
+        let mut expected = from + 1;
+        for _ in 0..PAGES_MAX {
+            self.wait_for_turn(pace, &cell.tenure).await?;
+            let all = self.subjects.all_log(cell.partition);
+            let start = Start::Seq(expected);
+            let batch = self.store.read(cell.log(), all, start, PAGE, self.deadline()).await;
+            let batch = batch.map_err(LoadError::from)?;
+            for record in &batch.records {
+                if record.stream_seq >= to || record.stream_seq > expected {
+                    return Ok(expected < to);
+                }
+                expected += 1;
+            }
+            if batch.remaining == 0 {
+                return Ok(expected < to);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Corrects what is held of the user's conversations with these. Answers for how many.
+    pub(super) async fn correct_all(
+        self: &Arc<Self>,
+        tenure: &Arc<Tenure>,
+        user: &UserId,
+        others: &[UserId],
+    ) -> u64 {
+        let mut corrected = 0;
+        for other in others {
+            match self.correct(tenure, user, other, self.deadline()).await {
+                Ok(is_corrected) => corrected += u64::from(is_corrected),
+                Err(error) => tracing::debug!(%error, "not corrected yet"),
+            }
+        }
+        corrected
+    }
+
+    /// Corrects what is held of a conversation by what the store has of it. Answers whether something
+    /// was to be corrected.
+    pub(super) async fn correct(
+        self: &Arc<Self>,
+        tenure: &Arc<Tenure>,
+        user: &UserId,
+        other: &UserId,
+        deadline: Instant,
+    ) -> Result<bool, CallError> {
+        let cell = self.user(tenure, user, deadline).await?;
+        let _gate = self.gate(&cell, deadline).await?;
+        let totals = cell.lock().totals;
+        let unread = |cell: &UserCell| {
+            cell.lock().conversations.get(other).map_or(0, |known| known.unread())
+        };
+        let before = unread(&cell);
+        let is_moved = {
+            let _turn = cell.turn(other, deadline).await?;
+            let is_moved = self.compare_end(&cell, other, deadline).await.map_err(Failure::from)?;
+            is_moved | self.compare_sent_end(&cell, other, deadline).await.map_err(Failure::from)?
+        };
+        let known = cell.lock().conversations.get(other).cloned().unwrap_or_default();
+        let recounted = self
+            .recount_one(&cell, other, &known, &mut Audited::default(), &mut Pace::every(None))
+            .await
+            .map_err(|error| {
+                tracing::debug!(%error, "a conversation could not be recounted");
+                Failure::StoreUnavailable
+            })?;
+        let (held, left) = (known.unread(), recounted.unread);
+        let is_corrected = is_moved || held != left;
+        if is_corrected {
+            let (stream, subject) = (cell.log(), self.log_subject(&cell, other));
+            tracing::warn!(?stream, subject, %user, %other, held, left,
+                "the store no longer has messages that were counted: corrected");
+        }
+        if held != left {
+            let key = self.next_key(&cell);
+            let settings = known.changed_settings(key, |settings| {
+                settings.deleted_unread = (settings.deleted_unread + held).saturating_sub(left);
+            });
+            self.store_and_apply(&cell, other, (key, settings), deadline).await?;
+        } else if is_moved || unread(&cell) != before {
+            let changed = [other.clone()];
+            let told = self.tell_counts(&cell, &changed, totals, deadline);
+            told.await.map_err(Failure::from)?;
+        }
+        Ok(is_corrected)
+    }
+
+    /// As `compare_end`, of what the user sent.
+    async fn compare_sent_end(
+        &self,
+        cell: &UserCell,
+        other: &UserId,
+        deadline: Instant,
+    ) -> Result<bool, LoadError> {
+        let to = Token::of(other);
+        let partition = self.subjects.partition(&to);
+        let subjects = vec![
+            self.subjects.log(partition, &to, &cell.token),
+            self.subjects.log_sentinel(partition),
+        ];
+        let known = cell.lock().conversations.get(other).and_then(|known| known.sent);
+        let last = self.store.last(StreamId::Log(partition), subjects.clone(), deadline).await?;
+        let end = last.iter().find(|record| record.subject == subjects[0]);
+        let end = end.map(|end| {
+            let stored = record::decode(&end.payload, &cell.id, other, partition)?;
+            Ok::<_, LoadError>(stored.head(end.stream_seq))
+        });
+        let end = end.transpose()?;
+        let mut user = cell.lock();
+        Ok(user.update(other, |conversation| {
+            // What was told meanwhile may not be in what was read.
+            conversation.sent == known && conversation.move_end_back(Direction::Send, end)
+        }))
+    }
+}
