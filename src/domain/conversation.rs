@@ -487,6 +487,36 @@ mod tests {
     }
 
     #[test]
+    fn what_is_gone_from_the_store_is_not_unread() {
+        let mut conversation = Conversation { received: Some(head(9, 7)), ..Default::default() };
+        conversation.settings.read = Mark { seq: 3, counted: 2 };
+        conversation.settings.deleted_unread = 2;
+        assert_eq!(conversation.unread(), 3);
+        conversation.gone = Gone { counted: 4, deleted: 1, oldest_ms: 0 };
+        assert_eq!(conversation.unread(), 2, "five to seven, of which one was deleted");
+        conversation.gone = Gone { counted: 1, deleted: 0, oldest_ms: 0 };
+        assert_eq!(conversation.unread(), 3, "what is gone had been read");
+        assert!(conversation.move_end_back(Direction::Receive, None));
+        assert_eq!((conversation.unread(), conversation.received_mark().seq), (0, 9));
+        let next = Mark { seq: 10, counted: conversation.counted() + 1 };
+        let next = Head { mark: next, ..head(10, 0) };
+        conversation.begins_with(&next, true);
+        conversation.adopt_head(Direction::Receive, next);
+        assert_eq!(conversation.unread(), 1);
+        conversation.gone = Gone::default();
+        assert_eq!(conversation.unread(), 1, "as a load finds it");
+    }
+
+    #[test]
+    fn numbering_goes_on_above_an_end_that_was_lost() {
+        let mut conversation = Conversation { received: Some(head(9, 7)), ..Default::default() };
+        assert!(conversation.move_end_back(Direction::Receive, Some(head(6, 5))));
+        assert_eq!((conversation.unread(), conversation.counted()), (5, 5));
+        assert_eq!(conversation.received_mark().seq, 9);
+        assert!(!conversation.move_end_back(Direction::Receive, Some(head(8, 6))));
+    }
+
+    #[test]
     fn counting_goes_on_above_the_stored_marks_when_the_log_is_empty() {
         let mut conversation = Conversation::default();
         conversation.settings.received_mark = Mark { seq: 40, counted: 38 };

@@ -7,8 +7,8 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::world::{CHANGED, FAST, World, number, string, text_to};
-use crate::support::{Client, Events, Peerd};
+use super::world::{CHANGED, FAST, World, number, of, string, text_to};
+use crate::support::{Client, Events, Peerd, partition, run_cli_env};
 
 const BURST: usize = 10;
 const ROUNDS: usize = 12;
@@ -116,37 +116,35 @@ impl<'w> Reader<'w> {
     }
 }
 
-async fn bursts(clients: &[Client]) -> usize {
+type Pair = (&'static str, &'static str);
+
+async fn bursts(clients: &[Client], (one, other): Pair) -> usize {
     for round in 0..ROUNDS {
         let sends = (0..BURST).flat_map(|number| {
-            [("alice", "bob"), ("bob", "alice")].map(|(from, to)| {
+            [(one, other), (other, one)].map(|(from, to)| {
                 let client = &clients[number % clients.len()];
                 let body = text_to(to, &format!("{from} {round} {number}"));
                 async move { client.call(from, "send_peer_message", body).await.ok() }
             })
         });
-        let began = Instant::now();
         join_all(sends).await;
-        eprintln!("burst {:?}", began.elapsed());
     }
     2 * ROUNDS * BURST
 }
 
-async fn nothing_is_missed(world: &World, clients: &[Client]) {
+async fn nothing_is_missed(world: &World, clients: &[Client], pair: Pair) {
     let total = 2 * ROUNDS * BURST;
+    let pairs = [pair, (pair.1, pair.0)];
     for cursor in [Cursor::Page, Cursor::Event, Cursor::Newest] {
-        for user in ["alice", "bob"] {
-            let other = if user == "alice" { "bob" } else { "alice" };
-            world.ok(user, "delete_all_message", super::world::of(other)).await;
+        for (user, other) in pairs {
+            world.ok(user, "delete_all_message", of(other)).await;
         }
         let mut readers = Vec::new();
-        for pair in [("alice", "bob"), ("bob", "alice")] {
-            for _ in 0..2 {
-                let events = world.events(pair.0).await;
-                readers.push(Reader::new(world, pair, cursor).run(events, total));
-            }
+        for pair in pairs {
+            let events = world.events(pair.0).await;
+            readers.push(Reader::new(world, pair, cursor).run(events, total));
         }
-        let (sent, readers) = tokio::join!(bursts(clients), join_all(readers));
+        let (sent, readers) = tokio::join!(bursts(clients, pair), join_all(readers));
         for reader in readers {
             assert_eq!(reader.late, Vec::<Value>::new(), "{} by {cursor:?}", reader.user);
             assert_eq!(reader.seen.len(), sent, "{} by {cursor:?}", reader.user);
@@ -158,14 +156,44 @@ async fn nothing_is_missed(world: &World, clients: &[Client]) {
 async fn bursts_that_cross_are_read_by_who_pages_forward() {
     let world = World::with(&[FAST]).await;
     world.login(&["alice", "bob"]).await;
-    nothing_is_missed(&world, &[world.client.clone()]).await;
+    nothing_is_missed(&world, &[world.client.clone()], ("alice", "bob")).await;
+}
+
+/// Two users who have different owners, once two instances share the partitions evenly.
+async fn apart(world: &World) -> Pair {
+    let users = ["alice", "bob", "carol", "erin", "frank", "grace", "heidi", "ivan"];
+    let began = Instant::now();
+    loop {
+        let url = world.nats.url();
+        let run = run_cli_env(&["status", "--json"], &[("PEERD__NATS__SERVERS", &url)]).await;
+        let report: Value = serde_json::from_str(&run.stdout).unwrap();
+        let lines = report["partitions"].as_array().unwrap();
+        let owner = |user: &str| {
+            let number = u64::from(partition(user, 8));
+            let line = lines.iter().find(|line| number_of(line) == number);
+            line.map(|line| line["owner"].clone()).unwrap_or_default()
+        };
+        let counts = report["members"].as_array().unwrap().iter();
+        let least = counts.map(|member| member["partitions"].as_u64().unwrap_or(0)).min();
+        let other = users.iter().find(|user| owner(user) != owner(users[0]));
+        if let (Some(other), Some(3..)) = (other, least) {
+            return (users[0], other);
+        }
+        assert!(began.elapsed() < PATIENCE, "{report}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+fn number_of(line: &Value) -> u64 {
+    number(line, "partition")
 }
 
 #[tokio::test]
 async fn bursts_that_cross_between_two_instances_are_read_by_who_pages_forward() {
     let world = World::with(&[FAST]).await;
     let _second = Peerd::start_with(&world.nats.url(), &[FAST]).await;
-    world.login(&["alice", "bob"]).await;
+    let pair = apart(&world).await;
+    world.login(&[pair.0, pair.1]).await;
     let clients = [world.client.clone(), Client::connect(&world.nats.url()).await];
-    nothing_is_missed(&world, &clients).await;
+    nothing_is_missed(&world, &clients, pair).await;
 }

@@ -129,3 +129,30 @@ fn totals_are_the_sums() {
     assert_eq!(found.len(), 1);
     assert_eq!((found[0].subject, found[0].expected, found[0].found), (Subject::Total, 4, 5));
 }
+
+fn gaps(conversation: &Conversation, log: &[Counted]) -> (Vec<(u64, u64)>, u64, usize) {
+    let other = UserId::new("bob", "other").unwrap();
+    let mut recount = Recount::new(&other, conversation, false);
+    for message in log {
+        recount.take(*message);
+    }
+    let found = recount.finish();
+    (found.gaps, found.unread, found.differences.len())
+}
+
+#[test]
+fn what_is_missing_is_told_apart_with_what_is_left() {
+    let whole = conversation(&log());
+    let without = |missing: &[usize]| {
+        let log = log();
+        let left = log.iter().enumerate().filter(|(at, _)| !missing.contains(at));
+        left.map(|(_, message)| *message).collect::<Vec<_>>()
+    };
+    assert_eq!(gaps(&whole, &without(&[1])), (vec![(10, 30)], 3, 0));
+    assert_eq!(gaps(&whole, &without(&[0, 1])), (vec![(0, 30)], 2, 0));
+    assert_eq!(gaps(&whole, &without(&[4])), (vec![(40, 51)], 3, 0));
+    assert_eq!(gaps(&whole, &[]), (vec![(0, 51)], 0, 0));
+    let mut read = conversation(&log());
+    read.settings.read = Mark { seq: 2, counted: 2 };
+    assert_eq!(gaps(&read, &without(&[0, 1])), (vec![(0, 30)], 2, 0));
+}
