@@ -273,10 +273,8 @@ impl Conversation {
         if known.mark.seq >= mark.seq {
             *mark = known.mark;
         }
-        match end {
-            Some(end) => *known = end,
-            None => (known.stream_seq, known.page) = (0, PagePointers::default()),
-        }
+        let emptied = Head { stream_seq: 0, page: PagePointers::default(), ..*known };
+        *known = end.unwrap_or(emptied);
         self.newest = Weak::new();
         true
     }

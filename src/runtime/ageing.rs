@@ -13,6 +13,7 @@ use futures::future::try_join_all;
 use tokio::time::{Instant, sleep};
 
 use super::cell::UserCell;
+use super::conversations::Face;
 use super::load::LoadError;
 use super::node::Node;
 use super::settings::chunks;
@@ -231,7 +232,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         };
         let faces = self.faces(cell, &page, deadline).await.unwrap_or_else(|error| {
             tracing::debug!(%error, "an event goes without its conversation's last message");
-            vec![Default::default(); page.len()]
+            vec![Face::default(); page.len()]
         });
         self.wait_for_room_beyond(page.len() + 1).await;
         let user = cell.lock();

@@ -160,9 +160,9 @@ impl<S: Store, B: Bus> Node<S, B> {
         user: &UserId,
         pace: &mut Pace,
     ) -> Result<Audited, Unaudited> {
-        let (mut last, lost) = self.recount(tenure, user, pace).await?;
-        if !lost.is_empty() {
-            let corrected = self.correct_all(tenure, user, &lost).await;
+        let (mut last, missing) = self.recount(tenure, user, pace).await?;
+        if !missing.is_empty() {
+            let corrected = self.correct_all(tenure, user, &missing).await;
             last = self.recount(tenure, user, pace).await?.0;
             last.corrected = corrected;
             self.audit.corrected.fetch_add(corrected, Ordering::Relaxed);
