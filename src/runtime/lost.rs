@@ -14,6 +14,7 @@ use super::load::LoadError;
 use super::node::Node;
 use super::tenure::Tenure;
 use crate::bus::Bus;
+use crate::domain::conversation::Conversation;
 use crate::domain::id::UserId;
 use crate::domain::message::Direction;
 use crate::store::{Start, Store, StreamId};
@@ -98,9 +99,8 @@ impl<S: Store, B: Bus> Node<S, B> {
         let cell = self.user(tenure, user, deadline).await?;
         let _gate = self.gate(&cell, deadline).await?;
         let totals = cell.lock().totals;
-        let unread = |cell: &UserCell| {
-            cell.lock().conversations.get(other).map_or(0, |known| known.unread())
-        };
+        let unread =
+            |cell: &UserCell| cell.lock().conversations.get(other).map_or(0, Conversation::unread);
         let before = unread(&cell);
         let is_moved = {
             let _turn = cell.turn(other, deadline).await?;
