@@ -138,6 +138,14 @@ impl<S: Store, B: Bus> Node<S, B> {
         deadline: Instant,
     ) -> Result<Vec<ConversationView>, LoadError> {
         let faces = self.faces(cell, page, deadline).await?;
+        for ((other, known), face) in page.iter().zip(&faces) {
+            // Stored, and its acknowledgement is on its way here: what crosses it comes first.
+            let sent = known.sent.map_or(0, |head| head.mark.seq);
+            let own = face.last_message.as_ref().filter(|last| last.sender == cell.id);
+            if let Some(last) = own.filter(|last| last.seq > sent) {
+                self.settle_received(cell, other, last.key, deadline).await;
+            }
+        }
         let view = |((other, known), face): (&(UserId, Conversation), Face)| {
             ConversationView::new(other, &face.name, known, face.last_message)
         };
