@@ -251,8 +251,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let difference =
         Difference { other: Some(user("bob")), subject: Subject::ALL[0], expected: 3, found: 4 };
     let (differences, unreadable) = (vec![difference], Vec::new());
-    let audited =
-        Audited { conversations: 1, messages: 3, differences, unreadable, corrected: 0 };
+    let audited = Audited { conversations: 1, messages: 3, differences, unreadable, corrected: 0 };
     add(9, audit::encode_answer(Ok(&audited)).expect("writable"));
     add(9, audit::encode_answer(Err(&"no".to_owned())).expect("writable"));
     let id = MemberId::new("Fd6pKU2eCl6lgEk0JqW1mT-2");

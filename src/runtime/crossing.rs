@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::cell::{STRAGGLER, UserCell};
 use super::node::Node;
 use super::tenure::Tenure;
-use crate::bus::{AskError, Bus};
+use crate::bus::{AskError, Bus, IsAnswer};
 use crate::deliberate::{self, Fault};
 use crate::domain::clock::KeyClock;
 use crate::domain::id::{OrderKey, UserId};
@@ -220,9 +220,11 @@ impl<S: Store, B: Bus> Node<S, B> {
             if now_us < self.in_flight.not_asked_until_us.load(Ordering::Relaxed) {
                 return;
             }
-            let answer = self.bus.ask(self.subjects.ask(&token), body.clone(), until).await;
+            let request = self.owner_request(&token, body.clone(), self.bus.inbox());
+            let is_answer: IsAnswer = Box::new(|answer| delivery::is_answer(&answer.body));
+            let answer = self.bus.ask(request, is_answer, until).await;
             let answer =
-                answer.map(|answer| delivery::decode_answer(&answer, user, other, partition));
+                answer.map(|answer| delivery::decode_answer(&answer.body, user, other, partition));
             match answer {
                 Ok(Ok(Ok(_))) => return,
                 // An older release does not know what it is asked.

@@ -140,7 +140,8 @@ impl<S: Store, B: Bus> Node<S, B> {
         }
     }
 
-    fn owner_request(&self, user: &Token, body: Bytes, reply_to: String) -> Outgoing {
+    /// A request to the owner of a user.
+    pub(super) fn owner_request(&self, user: &Token, body: Bytes, reply_to: String) -> Outgoing {
         let kind = Kind::Routed { reply_to: Some(reply_to), content_type: None, hops: 0 };
         let encoding = Encoding::MessagePack;
         Outgoing { subject: self.subjects.ask(user), encoding, kind, body, permit: None }

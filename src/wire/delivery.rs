@@ -96,6 +96,7 @@ type InquiredV1 = (u8, u8, bool, u64);
 /// Tells the answer to an inquiry from the others that the owner of a user may give.
 const INQUIRED: u8 = 41;
 
+#[derive(Serialize, Deserialize)]
 struct SettleV1<'a> {
     version: u8,
     purpose: u8,
