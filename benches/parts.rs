@@ -127,7 +127,8 @@ fn codec(criterion: &mut Criterion) {
         let name = encoding.content_type();
         let body = encoding.encode(&body).expect("it fits");
         group.bench_function(format!("request, read, {name}"), |bencher| {
-            bencher.iter(|| Request::parse(Method::SendPeerMessage, encoding, black_box(&body)));
+            bencher
+                .iter(|| Request::parse(Method::SendPeerMessage, encoding, black_box(&body), 64));
         });
         for event in &told.events {
             let event_name = peerd::wire::event::name(event);

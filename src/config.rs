@@ -112,6 +112,7 @@ pub struct Send {
 #[serde(default, deny_unknown_fields)]
 #[expect(missing_docs, reason = "each option is explained once, in config/peerd.toml")]
 pub struct Limits {
+    pub user_id_bytes: u64,
     pub text_bytes: u64,
     pub command_bytes: u64,
     pub media_bytes: u64,
@@ -223,6 +224,7 @@ impl Default for Session {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            user_id_bytes: 64,
             text_bytes: 2048,
             command_bytes: 5120,
             media_bytes: 2048,

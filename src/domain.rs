@@ -9,6 +9,7 @@ pub mod content;
 pub mod conversation;
 pub mod delete;
 pub mod deletions;
+pub mod encoding;
 pub mod event;
 pub mod id;
 pub mod limits;

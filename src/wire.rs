@@ -23,6 +23,7 @@ pub mod request;
 pub mod size;
 pub mod subject;
 pub mod time;
+pub mod unsupported;
 pub mod value;
 
 #[cfg(test)]

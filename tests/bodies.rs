@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use peerd::domain::blocklist::BlockRefusal;
+use peerd::domain::blocklist::{BlockNumber, BlockRefusal};
 use peerd::domain::content::{Content, Excerpt, Media, Pixels};
 use peerd::domain::conversation::{ConversationEvent, ConversationView, NotificationStatus};
 use peerd::domain::event::{BlacklistAction, DeleteType, Event, Revision, Totals};
@@ -12,6 +12,7 @@ use peerd::domain::id::{LocalMessageId, OrderKey, Partition, UserId};
 use peerd::domain::message::{Message, ReceiptStatus};
 use peerd::domain::rejection::Rejection;
 use peerd::domain::send::Push;
+use peerd::domain::user::UserInfo;
 use peerd::wire::encoding::Encoding;
 use peerd::wire::event::EventBody;
 use peerd::wire::failure::{CallError, Failure, FailureBody};
@@ -190,12 +191,18 @@ fn replies_with_conversations() {
     insta::assert_snapshot!("reply_changed", reply(&Reply::Changed(user("alice"))));
 }
 
+fn info(id: &str, name: &str) -> UserInfo {
+    UserInfo { id: user(id), name: name.into() }
+}
+
 #[test]
 fn replies_about_the_block_list() {
     let refused = vec![(user("bob"), BlockRefusal::OwnId), (user("carol"), BlockRefusal::Full)];
     let changed = Reply::BlacklistChanged { refused };
     insta::assert_snapshot!("reply_blacklist_changed", reply(&changed));
-    let page = |has_more| Reply::Blacklist { users: vec![user("alice"), user("carol")], has_more };
+    let users =
+        vec![(info("alice", "Alice"), BlockNumber(9)), (info("carol", ""), BlockNumber(KEY))];
+    let page = |has_more| Reply::Blacklist { users: users.clone(), has_more };
     insta::assert_snapshot!("reply_blacklist", reply(&page(true)));
     insta::assert_snapshot!("reply_blacklist_last", reply(&page(false)));
     insta::assert_snapshot!("reply_is_blocked", reply(&Reply::IsBlocked(true)));
@@ -226,7 +233,7 @@ fn events() {
     insta::assert_snapshot!("event_message_deleted", event(&messages));
     let all = deleted(DeleteType::Conversation, vec![]);
     insta::assert_snapshot!("event_message_deleted_all", event(&all));
-    let blocked = |action| Event::BlacklistChanged { action, users: vec![user("alice")] };
+    let blocked = |action| Event::BlacklistChanged { action, users: vec![info("alice", "Alice")] };
     insta::assert_snapshot!("event_blacklist_changed", event(&blocked(BlacklistAction::Added)));
     let unblocked = event(&blocked(BlacklistAction::Removed));
     insta::assert_snapshot!("event_blacklist_changed_removed", unblocked);
@@ -240,6 +247,7 @@ fn errors() {
         Rejection::invalid("message.type", "must be a number"),
         Method::unknown("frobnicate"),
         Method::unknown("sendPeerMessage"),
+        Rejection::UnsupportedMethod,
         Rejection::LocalMessageIdReused,
         Rejection::RateLimited { retry_after_ms: 250 },
         Rejection::NotLoggedIn,

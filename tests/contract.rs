@@ -42,10 +42,13 @@ mod contract {
     mod repeats;
     mod replay;
     mod send;
+    mod sessions;
     mod sizes;
     mod starting;
     mod status;
     mod store_trouble;
     mod texts;
     mod unread;
+    mod unsupported;
+    mod user_ids;
 }

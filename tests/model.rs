@@ -6,6 +6,8 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on is to fail")]
 
+#[path = "model/blocking.rs"]
+mod blocking;
 #[path = "model/calls.rs"]
 mod calls;
 #[path = "model/conversations.rs"]
@@ -71,6 +73,11 @@ fn a_model_with_a_flaw_is_caught() {
         Flaw::PushesWakeTheMuted,
         Flaw::OneMoreSession,
         Flaw::ReplayGoesBackFurther,
+        Flaw::DeviceCountsTwice,
+        Flaw::DevicesMissTheSame,
+        Flaw::EventsIgnoreSessions,
+        Flaw::BlocksGoByName,
+        Flaw::BlockedMaySend,
     ];
     let mut runner = TestRunner::deterministic();
     let cases: Vec<_> = (0..FLAWED_CASES)

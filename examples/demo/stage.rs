@@ -210,7 +210,7 @@ impl Stage {
         let method = "query_conversation_total_unread_message_count";
         let reply = self.ask(user, method, json!({})).await?;
         let number = |field: &str| reply[field].as_u64();
-        Ok((number("totalUnreadMessageCount"), number("totalUnreadMessageCountIncludingMuted")))
+        Ok((number("unreadMessageCount"), number("unreadMessageCountIncludingMuted")))
     }
 
     /// All that both see: history, conversations, totals.

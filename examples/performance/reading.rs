@@ -264,7 +264,7 @@ pub(crate) async fn first_call(effort: &Effort) -> Result<Vec<Figure>, String> {
         support::login(&client, user).await;
     }
     let subjects = Subjects::new(PREFIX, PARTITIONS);
-    let is_all = |reply: &Value| reply["totalUnreadMessageCount"] == CONVERSATIONS;
+    let is_all = |reply: &Value| reply["unreadMessageCount"] == CONVERSATIONS;
     let (mut firsts, mut raws) = (Vec::new(), Vec::new());
     for _ in 0..effort.rounds {
         stage.end_peerd().await;

@@ -40,7 +40,7 @@ pub fn check(data: &[u8]) {
     let Some(method) = Method::ALL.get(method).copied() else { return };
     let content_type = CONTENT_TYPES[usize::from(*how) % CONTENT_TYPES.len()];
     let encoding = Encoding::of_request(content_type, body).expect("a known Content-Type");
-    let parsed = Request::parse(method, encoding, body);
+    let parsed = Request::parse(method, encoding, body, super::USER_ID_BYTES);
     match Value::decode(encoding, body) {
         Ok(value) => {
             is_bounded(&value, body);
@@ -76,8 +76,8 @@ fn in_both_encodings(
     if !node.has_bytes() {
         assert_eq!(Value::decode(Encoding::Json, &json).as_ref(), Ok(value));
     }
-    let from_packed = Request::parse(method, Encoding::MessagePack, &packed);
-    let from_json = Request::parse(method, Encoding::Json, &json);
+    let from_packed = Request::parse(method, Encoding::MessagePack, &packed, super::USER_ID_BYTES);
+    let from_json = Request::parse(method, Encoding::Json, &json, super::USER_ID_BYTES);
     let same = match encoding {
         Encoding::Json => &from_json,
         Encoding::MessagePack => &from_packed,
@@ -139,7 +139,8 @@ fn measure(value: &Value<'_>, depth: usize, size: &mut Size) {
 
 fn has_bounds(request: &Request) {
     match request {
-        Request::Login { name, platform, device_id } => {
+        Request::Login { name, platform, device_id, replay_after } => {
+            assert!(replay_after.is_none_or(|key| key.0 < 1 << 53));
             assert!(name.len() <= USER_NAME_MAX_BYTES);
             assert!(platform.len() <= DEVICE_MAX_BYTES && device_id.len() <= DEVICE_MAX_BYTES);
         }
@@ -148,7 +149,9 @@ fn has_bounds(request: &Request) {
         Request::List(query) => {
             assert!((1..=as_usize(CONVERSATION_PAGE_MAX)).contains(&query.count));
         }
-        Request::Blacklist(query) => assert!((1..=BLOCKED_PAGE_MAX).contains(&query.count)),
+        Request::Blacklist(query) => {
+            assert!((1..=BLOCKED_PAGE_MAX).contains(&query.count) && query.after < 1 << 53);
+        }
         Request::DeleteMessages { messages, .. } => rising(messages, DELETE_BATCH_MAX),
         Request::Block(users) | Request::Unblock(users) => rising(users, BLOCK_BATCH_MAX),
         Request::Logout { .. }
@@ -157,7 +160,7 @@ fn has_bounds(request: &Request) {
         | Request::Conversation(_)
         | Request::ClearUnread(_)
         | Request::ClearAllUnread
-        | Request::TotalUnread
+        | Request::TotalUnread { .. }
         | Request::SetNotification { .. }
         | Request::IsBlocked(_) => {}
     }
@@ -175,7 +178,10 @@ fn as_usize(number: u64) -> usize {
 
 /// A body of each method, and of each type of message.
 pub(super) const EXAMPLES: &[(&str, &str)] = &[
-    ("login", r#"{"userName":"Alice","platform":"linux","deviceID":"d-1"}"#),
+    (
+        "login",
+        r#"{"userName":"Alice","platform":"linux","deviceID":"d-1","replayAfter":9007199254740991}"#,
+    ),
     ("logout", r#"{"sessionID":"s-1"}"#),
     ("heartbeat", "{}"),
     (
@@ -224,10 +230,14 @@ pub(super) const EXAMPLES: &[(&str, &str)] = &[
     ("clear_conversation_unread_message_count", r#"{"conversationID":"bob"}"#),
     ("clear_conversation_total_unread_message_count", "{}"),
     ("query_conversation_total_unread_message_count", ""),
+    (
+        "query_conversation_total_unread_message_count",
+        r#"{"config":{"conversationTypes":[0,2],"marks":[1,20]}}"#,
+    ),
     ("set_conversation_notification_status", r#"{"conversationID":"bob","status":2}"#),
     ("add_users_to_blacklist", r#"{"userIDs":["carol","bob","carol"]}"#),
     ("remove_users_from_blacklist", r#"{"userIDs":["bob"]}"#),
-    ("query_blacklist", r#"{"config":{"nextFlag":"bob","count":20}}"#),
+    ("query_blacklist", r#"{"config":{"nextFlag":52323942400000,"count":20}}"#),
     ("check_user_is_in_blacklist", r#"{"userID":"bob"}"#),
 ];
 

@@ -67,7 +67,7 @@ fn user(id: &str) -> UserId {
 fn ask(bytes: &[u8]) {
     let receiver = user("bob");
     let read = |bytes: &[u8]| delivery::decode(bytes, &receiver);
-    let asked = survives(bytes, read, |asked| match asked {
+    let asked = survives(bytes, 1, read, |asked| match asked {
         Ask::Deliver(delivery, purpose) => delivery::encode(delivery, *purpose).expect("writable"),
         Ask::LookAgain(user) => delivery::encode_look_again(user).expect("writable"),
         Ask::Audit => delivery::encode_audit(),
@@ -84,9 +84,9 @@ fn answer(bytes: &[u8]) {
     let (sender, receiver) = (user("alice"), user("bob"));
     let read = |bytes: &[u8]| delivery::decode_answer(bytes, &sender, &receiver, PARTITION);
     let inquired = |inquiry: &Inquiry| delivery::encode_inquired(*inquiry).expect("writable");
-    survives(bytes, delivery::decode_inquired, inquired);
+    survives(bytes, 1, delivery::decode_inquired, inquired);
     let write = |answer: &Answer| delivery::encode_answer(answer).expect("writable");
-    if let Some(Ok(Some(delivered))) = survives(bytes, read, write) {
+    if let Some(Ok(Some(delivered))) = survives(bytes, 1, read, write) {
         let id = delivered.message.id();
         assert_eq!((id.key(), id.partition()), (delivered.message.key, PARTITION));
     }
@@ -95,7 +95,7 @@ fn answer(bytes: &[u8]) {
 fn audit(bytes: &[u8]) {
     let write =
         |answer: &Result<Audited, String>| audit::encode_answer(answer.as_ref()).expect("writable");
-    if let Some(Ok(audited)) = survives(bytes, audit::decode_answer, write) {
+    if let Some(Ok(audited)) = survives(bytes, 1, audit::decode_answer, write) {
         assert!(audited.differences.len() <= audit::DIFFERENCES_MAX);
     }
 }

@@ -25,6 +25,9 @@ mod node;
 /// More kinds than any target has: an input keeps its kind when one is added.
 const KINDS: u8 = 16;
 
+/// Longest user ID in bodies of calls, as by default.
+const USER_ID_BYTES: usize = 64;
+
 /// A target of the fuzzer.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {

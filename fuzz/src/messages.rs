@@ -111,7 +111,12 @@ fn into_the_reply(delivery: &Delivery, placed: Placed) {
         message.remove("localMessageID");
     }
     again["toUserID"] = delivery.send.to.as_str().into();
-    match Request::parse(Method::SendPeerMessage, Encoding::Json, again.to_string().as_bytes()) {
+    match Request::parse(
+        Method::SendPeerMessage,
+        Encoding::Json,
+        again.to_string().as_bytes(),
+        super::USER_ID_BYTES,
+    ) {
         Ok(Request::Send(again)) => assert_eq!(again.draft, delivery.send.draft),
         other => panic!("a message that cannot be sent again: {other:?}"),
     }

@@ -1,7 +1,9 @@
 //! Names: subjects, user tokens, IDs, keys of the owners' bucket, headers, times. The first byte
 //! chooses prefix and number of partitions, the rest is the text.
 
-use peerd::domain::id::{LocalMessageId, MessageId, PARTITIONS_MAX, Partition, UserId};
+use peerd::domain::id::{
+    LocalMessageId, MessageId, PARTITIONS_MAX, Partition, USER_ID_MAX_BYTES, UserId,
+};
 use peerd::wire::encoding::{Encoding, hops};
 use peerd::wire::ownership::{Key, MemberId};
 use peerd::wire::request::Method;
@@ -59,7 +61,7 @@ fn token(subjects: &Subjects, text: &str) {
         assert_eq!(Token::of(&user).as_str(), text, "two spellings of one user");
     }
     let Ok(user) = UserId::new(text, "userID") else { return };
-    assert!((1..=32).contains(&text.len()));
+    assert!((1..=USER_ID_MAX_BYTES).contains(&text.len()));
     let token = Token::of(&user);
     assert_eq!(Token::parse(token.as_str()), Ok(user));
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_~%".contains(&byte);

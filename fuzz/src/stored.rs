@@ -22,7 +22,6 @@ const PARTITION: Partition = Partition(7);
 pub(super) const NUMBER_END: u64 = 1 << 53;
 /// An error says what cannot be read and why; it never quotes.
 const ERROR_MAX_BYTES: usize = 64;
-const VERSION_NEWEST: u8 = 1;
 
 /// See [`super::Target::check`].
 ///
@@ -33,47 +32,48 @@ pub fn check(data: &[u8]) {
     let Some((kind, bytes)) = data.split_first() else { return };
     match kind % super::KINDS {
         0 => {
-            if let Some(stored) = survives(bytes, read_record, write_record) {
+            if let Some(stored) = survives(bytes, 1, read_record, write_record) {
                 message(&stored, bytes);
             }
         }
         1 => {
-            if let Some(account) = survives(bytes, entry::decode_account, |account| {
+            if let Some(account) = survives(bytes, 2, entry::decode_account, |account| {
                 entry::encode_account(account).expect("writable")
             }) {
                 assert!(account.revision < NUMBER_END);
             }
         }
         2 => {
-            if let Some(settings) = survives(bytes, entry::decode_settings, |settings| {
+            if let Some(settings) = survives(bytes, 1, entry::decode_settings, |settings| {
                 entry::encode_settings(settings).expect("writable")
             }) {
                 conversation(settings);
             }
         }
         3 => {
-            let page = survives(bytes, entry::decode_page, |page| {
+            let page = survives(bytes, 1, entry::decode_page, |page| {
                 entry::encode_page(page).expect("writable")
             });
             if let Some(page) = page {
                 assert!(page.as_bytes().len() <= 1024 / 8, "more than a page");
             }
         }
-        4 if bytes.is_empty() => assert_eq!(entry::decode_block(bytes), Ok(false)),
+        4 if bytes.is_empty() => assert_eq!(entry::decode_block(bytes), Ok(None)),
         4 => {
-            let block = survives(bytes, entry::decode_block, |is_blocked| {
-                entry::encode_block(*is_blocked).expect("writable")
+            let block = survives(bytes, 2, entry::decode_block, |block| {
+                entry::encode_block(*block).expect("writable")
             });
-            assert_ne!(block, Some(false), "only nothing says that nobody is blocked");
+            assert_ne!(block, Some(None), "only nothing says that nobody is blocked");
         }
         _ => {}
     }
 }
 
 /// What is read can be written and is read again as the same; nothing that is nearly it is read;
-/// and a later version is refused for what it is.
+/// and a version later than `newest` is refused for what it is.
 pub(super) fn survives<T: Debug + PartialEq>(
     bytes: &[u8],
+    newest: u8,
     read: impl Fn(&[u8]) -> Result<T, RecordError>,
     write: impl Fn(&T) -> Bytes,
 ) -> Option<T> {
@@ -81,13 +81,15 @@ pub(super) fn survives<T: Debug + PartialEq>(
         Ok(value) => value,
         Err(error) => {
             assert!(error.problem.len() <= ERROR_MAX_BYTES, "{error}");
-            if let Some(version) = version(bytes).filter(|version| *version != VERSION_NEWEST) {
+            if let Some(version) = version(bytes).filter(|version| !(1..=newest).contains(version))
+            {
                 assert_eq!(error.problem, format!("its version {version} is unknown"));
             }
             return None;
         }
     };
-    assert_eq!(version(bytes), Some(VERSION_NEWEST), "read whatever its version");
+    let is_known = version(bytes).is_some_and(|version| (1..=newest).contains(&version));
+    assert!(is_known, "read whatever its version");
     let written = write(&value);
     assert_eq!(read(&written).as_ref(), Ok(&value), "written, it is read as something else");
     let tail = bytes.len().to_le_bytes()[0] ^ bytes[bytes.len() - 1];
@@ -95,8 +97,8 @@ pub(super) fn survives<T: Debug + PartialEq>(
     let cut = 1 + bytes.len() % (written.len() - 1);
     assert!(read(&written[..cut]).is_err(), "read although its end is missing");
     let mut later = written.to_vec();
-    later[1] = VERSION_NEWEST + 1;
-    let unknown = format!("its version {} is unknown", VERSION_NEWEST + 1);
+    later[1] = newest + 1;
+    let unknown = format!("its version {} is unknown", newest + 1);
     assert_eq!(read(&later).err().map(|error| error.problem), Some(unknown));
     Some(value)
 }
@@ -205,9 +207,11 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let files = [
         (0, include_str!("../../tests/golden/records-v1.txt")),
         (1, include_str!("../../tests/golden/accounts-v1.txt")),
+        (1, include_str!("../../tests/golden/accounts-v2.txt")),
         (2, include_str!("../../tests/golden/settings-v1.txt")),
         (3, include_str!("../../tests/golden/pages-v1.txt")),
         (4, include_str!("../../tests/golden/blocks-v1.txt")),
+        (4, include_str!("../../tests/golden/blocks-v2.txt")),
     ];
     let seeds = files.into_iter().flat_map(|(kind, file)| {
         named(file).into_iter().map(move |bytes| [&[kind][..], &bytes].concat())

@@ -33,8 +33,8 @@ pub fn check(data: &[u8]) {
     if in_packed.is_err() {
         return;
     }
-    let from_packed = Request::parse(method, Encoding::MessagePack, &packed);
-    let from_json = Request::parse(method, Encoding::Json, &json);
+    let from_packed = Request::parse(method, Encoding::MessagePack, &packed, super::USER_ID_BYTES);
+    let from_json = Request::parse(method, Encoding::Json, &json, super::USER_ID_BYTES);
     bodies::agree(&node, &from_packed, &from_json);
     bodies::judge(&from_packed);
     bodies::judge(&from_json);
@@ -57,11 +57,11 @@ fn call(source: &mut Unstructured<'_>) -> Result<(Method, Node)> {
             add(source, "userName", text)?;
             add(source, "platform", text)?;
             add(source, "deviceID", text)?;
+            add(source, "replayAfter", number)?;
         }
         Method::Logout => add(source, "sessionID", text)?,
-        Method::Heartbeat
-        | Method::ClearConversationTotalUnreadMessageCount
-        | Method::QueryConversationTotalUnreadMessageCount => {}
+        Method::Heartbeat | Method::ClearConversationTotalUnreadMessageCount => {}
+        Method::QueryConversationTotalUnreadMessageCount => add(source, "config", total)?,
         Method::SendPeerMessage => {
             add(source, "toUserID", user)?;
             add(source, "message", message)?;
@@ -202,7 +202,12 @@ fn anchor(source: &mut Unstructured<'_>) -> Result<Node> {
 }
 
 fn blacklist(source: &mut Unstructured<'_>) -> Result<Node> {
-    object(source, &[("nextFlag", user), ("count", number)])
+    object(source, &[("nextFlag", number), ("count", number)])
+}
+
+fn total(source: &mut Unstructured<'_>) -> Result<Node> {
+    let numbers: Make = |source| list(source, 3, small);
+    object(source, &[("conversationTypes", numbers), ("marks", numbers)])
 }
 
 fn options(source: &mut Unstructured<'_>) -> Result<Node> {

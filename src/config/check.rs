@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Config;
 use super::relations::{self, UrlLogin};
 use crate::domain;
-use crate::domain::id::PARTITIONS_MAX;
+use crate::domain::id::{PARTITIONS_MAX, USER_ID_MAX_BYTES};
 use crate::runtime::connect::NatsOptions;
 use crate::runtime::daemon::Settings;
 use crate::runtime::node::Options;
@@ -269,6 +269,11 @@ impl Config {
         let body = limits.body_bytes;
         let mut size = |key: &str, value, max| check.number::<usize>(key, value, 1, max);
         domain::limits::Limits {
+            user_id_bytes: size(
+                "limits.user_id_bytes",
+                limits.user_id_bytes,
+                USER_ID_MAX_BYTES as u64,
+            ),
             text_bytes: size("limits.text_bytes", limits.text_bytes, 32 * 1024),
             command_bytes: size("limits.command_bytes", limits.command_bytes, body),
             media_bytes: size("limits.media_bytes", limits.media_bytes, 32 * 1024),

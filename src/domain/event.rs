@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::conversation::{ConversationEvent, ConversationView};
 use super::id::UserId;
 use super::message::Message;
+use super::user::UserInfo;
 
 /// Where a user's conversations stand: rises with each change of them, and names the one before,
 /// so that who misses an event notices.
@@ -75,7 +76,7 @@ pub enum Event {
         /// What happened to them.
         action: BlacklistAction,
         /// The others.
-        users: Vec<UserId>,
+        users: Vec<UserInfo>,
     },
     /// A session ended because too many came after it.
     KickedOut {

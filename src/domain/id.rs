@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::rejection::Rejection;
 use super::text::{NOT_A_LINE, is_line};
 
-/// Longest user ID, in bytes.
-pub const USER_ID_MAX_BYTES: usize = 32;
+/// Longest user ID that any configuration allows, in bytes. What is stored may have one this long.
+pub const USER_ID_MAX_BYTES: usize = 128;
 /// Longest local message ID, in bytes.
 pub const LOCAL_MESSAGE_ID_MAX_BYTES: usize = 64;
 /// Most partitions a deployment can have: a message ID keeps ten bits for its partition.
@@ -18,7 +18,8 @@ pub const EPOCH_MS: u64 = 1_767_225_600_000;
 /// Order keys that share one millisecond.
 pub const KEYS_PER_MS: u64 = 4096;
 
-/// A user, by the name that services know: 1 to 32 bytes of the characters ZIM allows.
+/// A user, by the name that services know: 1 to 128 bytes of the characters ZIM allows. What a
+/// caller may name is bounded by the configuration besides: [`UserId::within`].
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserId(Arc<str>);
 
@@ -26,8 +27,13 @@ impl UserId {
     /// Takes a user ID after checking its length and characters. `field` is the name that an
     /// error shows to the caller.
     pub fn new(text: &str, field: &str) -> Result<Self, Rejection> {
-        if text.is_empty() || text.len() > USER_ID_MAX_BYTES {
-            return Err(Rejection::invalid(field, "must be 1 to 32 bytes"));
+        Self::within(text, field, USER_ID_MAX_BYTES)
+    }
+
+    /// As [`UserId::new`], for a user ID that comes from a caller: `max_bytes` at most.
+    pub fn within(text: &str, field: &str, max_bytes: usize) -> Result<Self, Rejection> {
+        if text.is_empty() || text.len() > max_bytes.min(USER_ID_MAX_BYTES) {
+            return Err(Rejection::invalid(field, format!("must be 1 to {max_bytes} bytes")));
         }
         if !text.bytes().all(is_user_id_byte) {
             return Err(Rejection::invalid(field, "has a character that a userID may not have"));
@@ -177,12 +183,15 @@ mod tests {
 
     #[test]
     fn user_ids_are_limited_in_length_and_characters() {
-        for good in ["a", "alice", "a.b c", "!#$%&()+-:;<=.>?@[]^_{}|~ ", &"x".repeat(32)] {
+        for good in ["a", "alice", "a.b c", "!#$%&()+-:;<=.>?@[]^_{}|~ ", &"x".repeat(128)] {
             assert!(UserId::new(good, "userID").is_ok(), "{good}");
         }
-        for bad in ["", "a*b", "a/b", "a'b", "a\"b", "a,b", "a\\b", "ä", "a\n", &"x".repeat(33)] {
+        for bad in ["", "a*b", "a/b", "a'b", "a\"b", "a,b", "a\\b", "ä", "a\n", &"x".repeat(129)] {
             assert!(UserId::new(bad, "userID").is_err(), "{bad}");
         }
+        let within = |length| UserId::within(&"x".repeat(length), "userID", 64);
+        assert!(within(64).is_ok());
+        assert_eq!(within(65), Err(Rejection::invalid("userID", "must be 1 to 64 bytes")));
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub const DEVICE_MAX_BYTES: usize = 128;
 pub const HISTORY_PAGE_MAX: u64 = 100;
 /// Most conversations of one page of the list.
 pub const CONVERSATION_PAGE_MAX: u64 = 1000;
+/// Largest mark of a conversation; the smallest is 1.
+pub const MARK_MAX: u64 = 20;
 /// Most messages of one delete.
 pub const DELETE_BATCH_MAX: usize = 100;
 /// Most users that one call blocks or unblocks.
@@ -36,6 +38,8 @@ pub const PAGE_MESSAGES: usize = 32;
 /// The bounds that the configuration sets. Times are milliseconds unless the name says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
+    /// Longest user ID that a caller may have or name, in bytes.
+    pub user_id_bytes: usize,
     /// Longest Text or Custom message, in UTF-8 bytes of its text.
     pub text_bytes: usize,
     /// Longest Command message, in bytes.
@@ -70,6 +74,7 @@ impl Default for Limits {
     fn default() -> Self {
         const DAY_MS: u64 = 24 * 60 * 60 * 1000;
         Self {
+            user_id_bytes: 64,
             text_bytes: 2 * 1024,
             command_bytes: 5 * 1024,
             media_bytes: 2 * 1024,

@@ -13,7 +13,7 @@ pub struct Login {
 }
 
 impl User {
-    /// The account after `session` began. An empty `name` keeps the name that there was.
+    /// The account after `session` began, in place of an earlier one of the same device. An empty `name` keeps the name that there was.
     #[must_use]
     pub fn login(&self, session: Session, name: &str, now_ms: u64, limits: &Limits) -> Login {
         let mut account = self.account.clone();
@@ -23,6 +23,10 @@ impl User {
         if !self.is_logged_in(now_ms, limits) {
             // They ended by idling: nobody is there to be told.
             account.sessions.clear();
+        }
+        if !session.device_id.is_empty() {
+            // A device has one session: the one before ended, whether or not it said so.
+            account.sessions.retain(|known| known.device_id != session.device_id);
         }
         // No more room than it needs: most users have one session, and there are many users.
         account.sessions.reserve_exact(1);
@@ -48,7 +52,13 @@ mod tests {
     use crate::domain::id::UserId;
 
     fn session(id: &str) -> Session {
-        Session { id: id.into(), since_ms: 0, platform: String::new(), device_id: String::new() }
+        Session {
+            id: id.into(),
+            since_ms: 0,
+            platform: String::new(),
+            device_id: String::new(),
+            encoding: None,
+        }
     }
 
     fn user(sessions: &[&str], heard_ms: u64) -> User {
@@ -76,6 +86,22 @@ mod tests {
         let login = user(&["a"], 1000).login(session("b"), "", 1011, &limits);
         assert_eq!(ids(&login.account.sessions), ["b"]);
         assert_eq!(ids(&login.kicked), [""; 0]);
+    }
+
+    #[test]
+    fn a_device_has_one_session_and_one_without_a_name_is_none() {
+        let limits = Limits { max_sessions: 2, ..Limits::default() };
+        let mut user = user(&["a", "b"], 1000);
+        user.account.sessions[0].device_id = "d".into();
+        let login = |device: &str| {
+            let session = Session { device_id: device.into(), ..session("c") };
+            let login = user.login(session, "", 1001, &limits);
+            let ids = |sessions: &[Session]| ids(sessions).concat();
+            (ids(&login.account.sessions), ids(&login.kicked))
+        };
+        assert_eq!(login("d"), ("bc".into(), String::new()));
+        assert_eq!(login("D"), ("bc".into(), "a".into()));
+        assert_eq!(login(""), ("bc".into(), "a".into()));
     }
 
     #[test]

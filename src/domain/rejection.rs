@@ -21,6 +21,8 @@ pub enum Rejection {
         /// The method that may have been meant.
         meant: Option<&'static str>,
     },
+    /// The method is one of the SDK's that peerd does not offer.
+    UnsupportedMethod,
     /// The local message ID was used for other content.
     LocalMessageIdReused,
     /// Over the sender's rate.
@@ -53,6 +55,7 @@ impl Rejection {
             | Self::UnknownMethod { .. }
             | Self::LocalMessageIdReused => 6_000_001,
             Self::RateLimited { .. } => 6_000_005,
+            Self::UnsupportedMethod => 6_000_013,
             Self::NotLoggedIn => 6_000_121,
             Self::TargetNotFound => 6_000_204,
             Self::BlockedByReceiver => 6_000_284,
@@ -66,6 +69,7 @@ impl Rejection {
         match self {
             Self::InvalidParameter { .. } => "invalid_parameter",
             Self::UnknownMethod { .. } => "unknown_method",
+            Self::UnsupportedMethod => "unsupported_method",
             Self::LocalMessageIdReused => "local_message_id_reused",
             Self::RateLimited { .. } => "rate_limited",
             Self::NotLoggedIn => "not_logged_in",
@@ -82,6 +86,7 @@ impl Rejection {
             Self::RateLimited { retry_after_ms } => Some(*retry_after_ms),
             Self::InvalidParameter { .. }
             | Self::UnknownMethod { .. }
+            | Self::UnsupportedMethod
             | Self::LocalMessageIdReused
             | Self::NotLoggedIn
             | Self::TargetNotFound
@@ -96,6 +101,9 @@ impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::InvalidParameter { field, problem } => write!(f, "{field} {problem}"),
+            Self::UnsupportedMethod => {
+                f.write_str("the SDK has this method, peerd does not offer it")
+            }
             Self::UnknownMethod { name, meant } => {
                 f.write_str("there is no such method")?;
                 if !name.is_empty() {

@@ -4,6 +4,7 @@ use hashbrown::HashMap;
 
 use super::blocklist::Blocklist;
 use super::conversation::{Conversation, Gone, Settings};
+use super::encoding::Encoding;
 use super::event::{Event, Revision, Told, Totals};
 use super::id::{OrderKey, UserId};
 use super::limits::Limits;
@@ -23,6 +24,17 @@ pub struct Session {
     pub platform: String,
     /// What the caller said of the device.
     pub device_id: String,
+    /// How the login was written; `None` where an older release stored the session.
+    pub encoding: Option<Encoding>,
+}
+
+/// A user as others are shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserInfo {
+    /// Who it is.
+    pub id: UserId,
+    /// The name that the user gave; empty where none was given, or where it is not known.
+    pub name: String,
 }
 
 /// What is stored of a user apart from conversations.
@@ -43,8 +55,10 @@ pub struct Account {
 pub struct User {
     /// Who it is.
     pub id: UserId,
-    /// Name and sessions.
+    /// Name and sessions. Sessions change in [`User::set_account`] only.
     pub account: Account,
+    /// The encoding that all sessions logged in with, where that is one; kept as they change.
+    sessions_encoding: Option<Encoding>,
     /// Where the store has the account; 0 when it does not.
     pub account_seq: u64,
     /// The conversations by the other user.
@@ -77,6 +91,7 @@ impl User {
         Self {
             id,
             account: Account::default(),
+            sessions_encoding: None,
             account_seq: 0,
             conversations: HashMap::new(),
             blocked: Blocklist::default(),
@@ -114,6 +129,22 @@ impl User {
         let since_ms = self.account.sessions.last().map(|session| session.since_ms);
         let heard_ms = self.account.heard_ms.max(since_ms);
         heard_ms.is_some_and(|heard| now_ms.saturating_sub(heard) <= span_ms)
+    }
+
+    /// Takes an account that the store has at `seq`.
+    pub fn set_account(&mut self, account: Account, seq: u64) {
+        self.account = account;
+        self.account_seq = seq;
+        let mut encodings = self.account.sessions.iter().map(|session| session.encoding);
+        let first = encodings.next().flatten();
+        self.sessions_encoding = first.filter(|_| encodings.all(|encoding| encoding == first));
+    }
+
+    /// The encoding that all sessions of the user logged in with; `None` where there are both kinds,
+    /// or where it is not known of one. Sessions that ended by idling are among them.
+    #[must_use]
+    pub const fn sessions_encoding(&self) -> Option<Encoding> {
+        self.sessions_encoding
     }
 
     /// Notes a call: any call of a logged-in user counts as a heartbeat.
@@ -200,8 +231,8 @@ impl User {
     /// Forgets what entries of the store had said: those that the store has are about to come. To
     /// be called when no entry is being written.
     pub fn forget_entries(&mut self) {
-        self.account_seq = 0;
-        self.account.sessions.clear();
+        let nothing = Account { sessions: Vec::new(), ..std::mem::take(&mut self.account) };
+        self.set_account(nothing, 0);
         self.blocked = Blocklist::default();
         let others: Vec<UserId> = self.conversations.keys().cloned().collect();
         for other in others {
@@ -256,6 +287,15 @@ impl User {
         let mut since: Vec<UserId> = since.map(|(id, _)| id.clone()).collect();
         since.sort_unstable();
         since
+    }
+
+    /// Whether there may be messages that a device whose newest one has `key` did not get: those that
+    /// sort after it, or were stored up to `slack_ms` after they were accepted.
+    #[must_use]
+    pub fn has_news_after(&self, key: OrderKey, slack_ms: u64) -> bool {
+        let since_ms = key.unix_ms().saturating_sub(slack_ms);
+        let mut heads = self.conversations.values().filter_map(|known| known.received);
+        heads.any(|head| head.key > key || (head.key < key && head.timestamp_ms >= since_ms))
     }
 
     /// Whether the user received a stored message at or after a time (milliseconds since 1970).

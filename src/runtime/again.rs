@@ -253,7 +253,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             events.push(Event::TotalChanged(user.totals));
         }
         let told = user.tell(events);
-        self.tell(&cell, &told);
+        self.tell(&cell, &user, &told);
         Ok(())
     }
 }

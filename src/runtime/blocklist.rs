@@ -3,6 +3,8 @@
 //! Each user is one entry: written, applied in memory on the acknowledgement, then told. The gate
 //! lets one call through at a time.
 
+use std::collections::HashMap;
+
 use futures::future::join_all;
 use tokio::time::Instant;
 
@@ -10,13 +12,16 @@ use super::cell::UserCell;
 use super::node::Node;
 use super::settings::entry_failure;
 use crate::bus::Bus;
-use crate::domain::blocklist::{BlockChange, BlockEntry};
+use crate::domain::blocklist::{BlockChange, BlockEntry, BlockNumber};
+use crate::domain::clock::Lane;
 use crate::domain::event::{BlacklistAction, Event};
 use crate::domain::id::UserId;
+use crate::domain::user::UserInfo;
 use crate::store::{Store, StreamId};
 use crate::wire::entry;
 use crate::wire::failure::{CallError, Failure};
 use crate::wire::reply::Reply;
+use crate::wire::request::BlacklistQuery;
 use crate::wire::subject::Token;
 
 impl<S: Store, B: Bus> Node<S, B> {
@@ -54,14 +59,24 @@ impl<S: Store, B: Bus> Node<S, B> {
         deadline: Instant,
     ) -> Result<Reply, CallError> {
         let BlockChange { writes, refused } = change;
-        let is_blocked = action == BlacklistAction::Added;
-        let writes = writes.into_iter().map(|(other, expected_seq)| async move {
-            let written = self.store_block(cell, &other, is_blocked, expected_seq, deadline).await;
-            written.map(|seq| (other, BlockEntry { seq, is_blocked }))
+        let others: Vec<UserId> = writes.iter().map(|(other, _)| other.clone()).collect();
+        let writes = writes.into_iter().map(|(other, expected_seq)| {
+            let block = (action == BlacklistAction::Added).then(|| self.next_block(cell));
+            async move {
+                let written = self.store_block(cell, &other, block, expected_seq, deadline).await;
+                written.map(|seq| (other, BlockEntry { seq, block }))
+            }
+        });
+        let (names, written) =
+            futures::join!(self.names(others.iter(), deadline), join_all(writes));
+        let mut names = names.unwrap_or_else(|error| {
+            // The change is stored. The names can be asked for.
+            tracing::warn!(%error, "an event goes without the names of its users");
+            HashMap::new()
         });
         let mut stored = Vec::new();
         let mut failed = None;
-        for written in join_all(writes).await {
+        for written in written {
             match written {
                 Ok(entry) => stored.push(entry),
                 // Of several failures, an unknown outcome is what may be said of all.
@@ -72,13 +87,14 @@ impl<S: Store, B: Bus> Node<S, B> {
         if !stored.is_empty() {
             let mut user = cell.lock();
             let mut users = Vec::with_capacity(stored.len());
-            for (other, entry) in stored {
-                user.blocked.adopt(other.clone(), entry);
-                users.push(other);
+            for (id, entry) in stored {
+                user.blocked.adopt(id.clone(), entry);
+                let name = names.remove(&id).unwrap_or_default();
+                users.push(UserInfo { id, name });
             }
             // No change of conversations: the revision stays.
             let told = user.tell(vec![Event::BlacklistChanged { action, users }]);
-            self.tell(cell, &told);
+            self.tell(cell, &user, &told);
         }
         match failed {
             Some(failure) => Err(failure.into()),
@@ -86,15 +102,37 @@ impl<S: Store, B: Bus> Node<S, B> {
         }
     }
 
+    /// The number of a new block. To be called inside the gate.
+    fn next_block(&self, cell: &UserCell) -> BlockNumber {
+        let floor = cell.lock().blocked.newest();
+        BlockNumber(cell.tenure.clock.next(self.clock.wall_ms(), floor, Lane::Even).0)
+    }
+
+    /// A page of the block list.
+    pub(super) async fn blacklist(
+        &self,
+        cell: &UserCell,
+        query: BlacklistQuery,
+        deadline: Instant,
+    ) -> Result<Reply, CallError> {
+        let (page, has_more) = cell.lock().blocked.page(query.after, query.count);
+        let names = self.names(page.iter().map(|(other, _)| other), deadline);
+        let mut names = names.await.map_err(Failure::from)?;
+        let info = |(id, number): (UserId, BlockNumber)| {
+            (UserInfo { name: names.remove(&id).unwrap_or_default(), id }, number)
+        };
+        Ok(Reply::Blacklist { users: page.into_iter().map(info).collect(), has_more })
+    }
+
     async fn store_block(
         &self,
         cell: &UserCell,
         other: &UserId,
-        is_blocked: bool,
+        block: Option<BlockNumber>,
         expected_seq: u64,
         deadline: Instant,
     ) -> Result<u64, Failure> {
-        let payload = entry::encode_block(is_blocked).map_err(|_| Failure::Internal)?;
+        let payload = entry::encode_block(block).map_err(|_| Failure::Internal)?;
         let subject = self.subjects.block(cell.partition, &cell.token, &Token::of(other));
         let stream = StreamId::State(cell.partition);
         let written = self.write(cell, stream, subject, payload, expected_seq, deadline).await;

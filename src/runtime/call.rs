@@ -10,10 +10,12 @@ use tokio::time::Instant;
 use super::cell::UserCell;
 use super::consign::answer_to_ask;
 use super::node::Node;
+use super::replay::ReplayFrom;
 use super::route::NO_OWNER;
-use super::session::LoggedIn;
+use super::session::{LoggedIn, LoginCall};
 use super::tenure::{Tenure, Work};
 use crate::bus::{Bus, Incoming, Kind, Outgoing};
+use crate::domain::event::Totals;
 use crate::domain::id::UserId;
 use crate::domain::rejection::Rejection;
 use crate::store::Store;
@@ -21,7 +23,7 @@ use crate::wire::encoding::Encoding;
 use crate::wire::failure::{CallError, Failure, FailureBody};
 use crate::wire::fit::{self, Unfit};
 use crate::wire::reply::Reply;
-use crate::wire::request::{Method, Request};
+use crate::wire::request::{Called, Method, Request};
 
 /// How long a replay may take, in call deadlines.
 const REPLAY_DEADLINES: u32 = 4;
@@ -35,7 +37,7 @@ struct Outcome {
 
 struct Replay {
     cell: Arc<UserCell>,
-    since_ms: u64,
+    from: ReplayFrom,
 }
 
 impl<S: Store, B: Bus> Node<S, B> {
@@ -44,7 +46,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         self: &Arc<Self>,
         incoming: Incoming,
         user: &UserId,
-        method: Option<Method>,
+        called: Called,
         work: Work,
     ) {
         let began = Instant::now();
@@ -53,17 +55,22 @@ impl<S: Store, B: Bus> Node<S, B> {
         let written = encoding.clone().unwrap_or_else(|_| Encoding::sniff(&incoming.body));
         let deadline = began + self.options.call_deadline;
         let tenure = &work.tenure;
+        let method = match called {
+            Called::Method(method) => Ok(Some(method)),
+            Called::Unsupported => Ok(None),
+            Called::Unknown => Err(self.unknown_method(&incoming)),
+        };
         let result = match method {
-            Some(method) => {
+            Ok(method) => {
                 let performed =
                     self.perform(tenure, user, method, encoding, &incoming.body, deadline);
                 // A fault in one call is that call's alone.
                 AssertUnwindSafe(performed).catch_unwind().await.unwrap_or_else(|_| {
-                    tracing::error!(method = method.name(), "a call panicked");
+                    tracing::error!(method = method.map(Method::name), "a call panicked");
                     Err(Failure::Internal.into())
                 })
             }
-            None => Err(self.unknown_method(&incoming).into()),
+            Err(rejection) => Err(rejection.into()),
         };
         // What was decided is of no use if somebody else has decided since. A message that was sent
         // is stored, whoever owns what now.
@@ -91,11 +98,14 @@ impl<S: Store, B: Bus> Node<S, B> {
     }
 
     /// What follows the reply to a login. Only then is the user taken to have heard of everything.
-    async fn finish_login(&self, Replay { cell, since_ms }: Replay) {
+    async fn finish_login(&self, Replay { cell, from }: Replay) {
         let deadline = Instant::now() + self.options.call_deadline * REPLAY_DEADLINES;
-        match self.replay(&cell, since_ms, deadline).await {
+        match self.replay(&cell, from, deadline).await {
             Ok(()) => {
-                cell.lock().replay_due_ms = None;
+                {
+                    let mut user = cell.lock();
+                    user.replay_due_ms = user.replay_due_ms.filter(|due_ms| !from.covers(*due_ms));
+                }
                 self.store_heard(&cell).await;
             }
             Err(error) => tracing::warn!(%error, "a replay ended early, the next login has it"),
@@ -113,34 +123,38 @@ impl<S: Store, B: Bus> Node<S, B> {
         incoming.reply_to.clone().filter(|subject| !self.subjects.is_reserved(subject))
     }
 
+    /// Performs a call; `None` is a method that is not offered, which is said to who is logged in.
     async fn perform(
         self: &Arc<Self>,
         tenure: &Arc<Tenure>,
         user: &UserId,
-        method: Method,
+        method: Option<Method>,
         encoding: Result<Encoding, Rejection>,
         body: &Bytes,
         deadline: Instant,
     ) -> Result<Outcome, CallError> {
         let cell = self.user(tenure, user, deadline).await?;
-        if method != Method::Login {
+        if method != Some(Method::Login) {
             self.hear(&cell)?;
         }
+        let Some(method) = method else { return Err(Rejection::UnsupportedMethod.into()) };
         // A larger one could not have been passed on: whoever took the call, the answer is the same.
         let most = self.options.body_bytes.min(self.room().body);
         if body.len() > most {
             return Err(body_too_large(most).into());
         }
-        let request = Request::parse(method, encoding?, body)?;
+        let encoding = encoding?;
+        let request = Request::parse(method, encoding, body, self.limits().user_id_bytes)?;
         if let Request::Send(send) = request {
             let reply = self.send(&cell, send, deadline).await?;
             return Ok(Outcome { reply, replay: None });
         }
         // All else in boxes: a call's state has room for the largest that is not in one.
-        if let Request::Login { name, platform, device_id } = request {
-            let logged_in = self.login(&cell, &name, platform, device_id, deadline);
-            let LoggedIn { reply, replay_since_ms } = Box::pin(logged_in).await?;
-            let replay = replay_since_ms.map(|since_ms| Replay { cell, since_ms });
+        if let Request::Login { name, platform, device_id, replay_after } = request {
+            let login = LoginCall { name, platform, device_id, replay_after, encoding };
+            let LoggedIn { reply, replay_from } =
+                Box::pin(self.login(&cell, login, deadline)).await?;
+            let replay = replay_from.map(|from| Replay { cell, from });
             return Ok(Outcome { reply, replay });
         }
         let reply = Box::pin(self.answer(&cell, request, deadline)).await?;
@@ -169,19 +183,17 @@ impl<S: Store, B: Bus> Node<S, B> {
             Request::Conversation(other) => self.conversation(cell, other, deadline).await,
             Request::ClearUnread(other) => self.clear_unread(cell, other, deadline).await,
             Request::ClearAllUnread => self.clear_all_unread(cell, deadline).await,
-            Request::TotalUnread => {
+            Request::TotalUnread { is_any } => {
                 let user = cell.lock();
-                Ok(Reply::Totals { totals: user.totals, revision: user.revision.current })
+                let totals = if is_any { user.totals } else { Totals::default() };
+                Ok(Reply::Totals { totals, revision: user.revision.current })
             }
             Request::SetNotification { other, status } => {
                 self.set_notification(cell, other, status, deadline).await
             }
             Request::Block(others) => self.block(cell, &others, deadline).await,
             Request::Unblock(others) => self.unblock(cell, &others, deadline).await,
-            Request::Blacklist(query) => {
-                let (users, has_more) = cell.lock().blocked.page(query.after.as_ref(), query.count);
-                Ok(Reply::Blacklist { users, has_more })
-            }
+            Request::Blacklist(query) => self.blacklist(cell, query, deadline).await,
             Request::IsBlocked(other) => Ok(Reply::IsBlocked(cell.lock().blocked.contains(&other))),
         }
     }

@@ -70,7 +70,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                     let told = user.receive(&message, head, &sender_name);
                     user.remember(&message, print, record.stream_seq, self.limits());
                     self.note_revision(receiver, &mut user);
-                    self.tell(receiver, &told);
+                    self.tell(receiver, &user, &told);
                     self.push_if_away(receiver, &user, stored.push.as_ref(), &message);
                 }
                 match from_memory {

@@ -202,7 +202,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     }
 
     /// The names that users gave at login.
-    async fn names(
+    pub(super) async fn names(
         &self,
         users: impl Iterator<Item = &UserId>,
         deadline: Instant,

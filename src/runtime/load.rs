@@ -11,7 +11,7 @@ use super::cell::UserCell;
 use super::node::Node;
 use crate::bus::Bus;
 use crate::deliberate::{self, Fault};
-use crate::domain::blocklist::BlockEntry;
+use crate::domain::blocklist::{BlockEntry, BlockNumber};
 use crate::domain::conversation::{Head, Settings};
 use crate::domain::id::{Partition, UserId};
 use crate::domain::message::Direction;
@@ -106,6 +106,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                 clock.observe(known.order_key().max(known.settings.changed));
             }
             clock.observe(user.newest_told());
+            clock.observe(user.blocked.newest());
         }
         self.look_at_oldest(cell, deadline).await?;
         if !cell.was_ever_loaded() && !deliberate::is(Fault::RateForgotten) {
@@ -245,9 +246,10 @@ impl Stored {
             }
             (Some("blocked"), other) => {
                 let other = user_of(other)?;
-                let is_blocked = entry::decode_block(&record.payload);
-                let (is_blocked, problem) = readable(is_blocked, || true);
-                let entry = BlockEntry { seq: record.stream_seq, is_blocked };
+                let block = entry::decode_block(&record.payload);
+                // Fails closed: what cannot be read may have been a block.
+                let (block, problem) = readable(block, || Some(BlockNumber::UNKNOWN));
+                let entry = BlockEntry { seq: record.stream_seq, block };
                 self.blocked.push((other, entry));
                 problem?;
             }
@@ -262,8 +264,7 @@ impl Stored {
         if let Some((account, seq)) = self.account.filter(|(_, seq)| *seq > user.account_seq) {
             let heard_ms = user.account.heard_ms.max(account.heard_ms);
             let revision = user.account.revision.max(account.revision);
-            user.account = Account { heard_ms, revision, ..account };
-            user.account_seq = seq;
+            user.set_account(Account { heard_ms, revision, ..account }, seq);
         }
         for (other, head) in self.received {
             let is_known = user.conversations.contains_key(&other);

@@ -32,6 +32,7 @@ use crate::deliberate::{self, Fault};
 use crate::domain::event::{Event, Told};
 use crate::domain::id::{OrderKey, Partition, UserId};
 use crate::domain::limits::Limits;
+use crate::domain::user::User;
 use crate::store::trouble::Trouble;
 use crate::store::{AppendError, Store, StreamId};
 use crate::wire::discovery::{Gauges, StoreTrouble};
@@ -55,7 +56,7 @@ const WAITING_SHARE: usize = 4;
 /// What the configuration sets for a node.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How events are written.
+    /// How events are written where a user's sessions do not decide it, and offline pushes.
     pub event_encoding: Encoding,
     /// By when a call is answered.
     pub call_deadline: Duration,
@@ -334,13 +335,24 @@ impl<S: Store, B: Bus> Node<S, B> {
         Ok(seq)
     }
 
-    /// Tells a user. To be called while the user's state is locked, so that users are told in the
-    /// order of their revisions.
-    pub(super) fn tell(&self, cell: &UserCell, told: &Told) {
+    /// How events for a user are written: as the sessions are, where all logged in with the same
+    /// encoding, else as the configuration says.
+    fn encoding_for(&self, user: &User) -> Encoding {
+        let configured = self.options.event_encoding;
+        let other = user.sessions_encoding().filter(|encoding| *encoding != configured);
+        // Only then does it matter whether the sessions have ended by idling.
+        other
+            .filter(|_| user.is_logged_in(self.clock.wall_ms(), self.limits()))
+            .unwrap_or(configured)
+    }
+
+    /// Tells a user, whose state is locked meanwhile, so that users are told in the order of their
+    /// revisions.
+    pub(super) fn tell(&self, cell: &UserCell, user: &User, told: &Told) {
         if !cell.tenure.may_act() {
             return;
         }
-        let encoding = self.options.event_encoding;
+        let encoding = self.encoding_for(user);
         let (room, revision) = (self.room(), told.revision);
         let content_max = room.content_of(told.entries());
         for event in &told.events {

@@ -1,4 +1,4 @@
-//! What arrived while a user was away, told at login.
+//! What arrived while a user, or one of the user's devices, was away, told at login.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,11 +11,14 @@ use super::load::LoadError;
 use super::node::Node;
 use crate::bus::Bus;
 use crate::domain::event::Event;
-use crate::domain::id::UserId;
+use crate::domain::id::{OrderKey, UserId};
 use crate::domain::message::{Direction, Message};
 use crate::store::{Batch, Start, Store};
 use crate::wire::record;
 use crate::wire::subject::{Token, last_token};
+
+#[cfg(test)]
+mod tests;
 
 /// Records read at once.
 const BATCH: usize = 256;
@@ -29,16 +32,38 @@ const CLOCK_SLACK_MS: u64 = 2000;
 /// so often are less than a millisecond.
 const HALVINGS_MAX: usize = 30;
 
+/// How much further back is looked for the beginning of a replay each time that it is not found.
+const FURTHER: u64 = 16;
+
+/// From where messages are replayed.
+#[derive(Clone, Copy)]
+pub(super) enum ReplayFrom {
+    /// What was stored since a time, in milliseconds since 1970.
+    Since(u64),
+    /// What a device whose newest message this is did not get.
+    After(OrderKey),
+}
+
+impl ReplayFrom {
+    /// Whether what is to be replayed since a time is among it.
+    pub(super) const fn covers(self, due_ms: u64) -> bool {
+        match self {
+            Self::Since(_) => true,
+            Self::After(key) => key.unix_ms() <= due_ms,
+        }
+    }
+}
+
 impl<S: Store, B: Bus> Node<S, B> {
-    /// Tells what was stored for a user since a time, oldest first.
+    /// Tells what was stored for a user and missed, oldest first.
     pub(super) async fn replay(
         &self,
         cell: &UserCell,
-        since_ms: u64,
+        from: ReplayFrom,
         deadline: Instant,
     ) -> Result<(), LoadError> {
         let limits = self.limits();
-        let mut messages = self.read_since(cell, since_ms, deadline).await?;
+        let mut messages = self.read_missed(cell, from, deadline).await?;
         leave_out_deleted(cell, &mut messages);
         leave_out_unknown(cell, &mut messages);
         messages.sort_by_key(|message| message.key);
@@ -53,27 +78,59 @@ impl<S: Store, B: Bus> Node<S, B> {
             self.wait_for_room_beyond(run.len()).await;
             let user = cell.lock();
             let told = user.tell(vec![event]);
-            self.tell(cell, &told);
+            self.tell(cell, &user, &told);
         }
         Ok(())
     }
 
     /// Since when a user who was last heard at `heard_ms` gets messages replayed.
     pub(super) fn replay_since(&self, heard_ms: Option<u64>) -> u64 {
-        let oldest_ms = self.clock.wall_ms().saturating_sub(self.limits().replay_age_ms);
-        heard_ms.unwrap_or_default().max(oldest_ms)
+        heard_ms.unwrap_or_default().max(self.oldest_replayed_ms())
     }
 
-    /// The messages to a user since a time; where they are too many, at least the newest.
-    async fn read_since(
+    fn oldest_replayed_ms(&self) -> u64 {
+        self.clock.wall_ms().saturating_sub(self.limits().replay_age_ms)
+    }
+
+    /// Finds where in the log of a user's messages those begin that sort after `key`: a time, and
+    /// what is read from there. Keys may be ahead of the clock, so that it is looked whether there
+    /// are any before.
+    async fn find_behind(
         &self,
         cell: &UserCell,
-        since_ms: u64,
+        key: OrderKey,
+        deadline: Instant,
+    ) -> Result<(u64, Batch), LoadError> {
+        let oldest_ms = self.oldest_replayed_ms().saturating_sub(CLOCK_SLACK_MS);
+        let near_ms = key.unix_ms().min(self.clock.wall_ms());
+        let mut back_ms = CLOCK_SLACK_MS;
+        loop {
+            let from_ms = near_ms.saturating_sub(back_ms).max(oldest_ms);
+            let batch = self.read_log(cell, Start::TimeMs(from_ms), deadline).await?;
+            let first = batch.records.first().and_then(|first| record::key(&first.payload).ok());
+            let is_before = first.is_some_and(|first| first <= key);
+            if is_before || from_ms == oldest_ms {
+                return Ok((from_ms, batch));
+            }
+            back_ms = back_ms.saturating_mul(FURTHER);
+        }
+    }
+
+    /// The messages that a user missed; where they are too many, at least the newest.
+    async fn read_missed(
+        &self,
+        cell: &UserCell,
+        from: ReplayFrom,
         deadline: Instant,
     ) -> Result<Vec<Arc<Message>>, LoadError> {
         let most = self.limits().replay_messages as u64;
-        let mut from_ms = since_ms.saturating_sub(CLOCK_SLACK_MS);
-        let mut batch = self.read_log(cell, Start::TimeMs(from_ms), deadline).await?;
+        let (mut from_ms, mut batch) = match from {
+            ReplayFrom::Since(since_ms) => {
+                let from_ms = since_ms.saturating_sub(CLOCK_SLACK_MS);
+                (from_ms, self.read_log(cell, Start::TimeMs(from_ms), deadline).await?)
+            }
+            ReplayFrom::After(key) => self.find_behind(cell, key, deadline).await?,
+        };
         let mut until_ms = self.clock.wall_ms();
         for _ in 0..HALVINGS_MAX {
             // Between once and twice the most is near enough.
@@ -89,6 +146,9 @@ impl<S: Store, B: Bus> Node<S, B> {
                 until_ms = middle_ms;
             }
         }
+        let oldest_ms = self.oldest_replayed_ms();
+        // Stored after the newest message that a device has, though it may sort before it.
+        let mut is_behind = false;
         let mut messages = Vec::new();
         let mut senders = BTreeMap::new();
         loop {
@@ -107,8 +167,20 @@ impl<S: Store, B: Bus> Node<S, B> {
                         continue;
                     }
                 };
-                // Accepted before and stored since is news too.
-                if stored.timestamp_ms >= since_ms || record.stored_ms >= since_ms {
+                let is_missed = match from {
+                    // Accepted before and stored since is news too.
+                    ReplayFrom::Since(since_ms) => {
+                        stored.timestamp_ms >= since_ms || record.stored_ms >= since_ms
+                    }
+                    ReplayFrom::After(key) if stored.key == key => {
+                        is_behind = true;
+                        false
+                    }
+                    ReplayFrom::After(key) => {
+                        stored.timestamp_ms >= oldest_ms && (is_behind || stored.key > key)
+                    }
+                };
+                if is_missed {
                     messages.push(Arc::new(stored));
                 }
             }

@@ -19,7 +19,7 @@ use crate::domain::rejection::Rejection;
 use crate::store::Store;
 use crate::wire::encoding::Encoding;
 use crate::wire::failure::Failure;
-use crate::wire::request::Method;
+use crate::wire::request::Called;
 use crate::wire::subject::Token;
 
 /// When a caller who was refused for too many calls under way may try again.
@@ -54,8 +54,8 @@ struct Addressee {
 /// What it asks.
 #[derive(Clone, Copy)]
 enum Asks {
-    /// A call by the user; `None`: of no method that there is.
-    Call(Option<Method>),
+    /// A call by the user.
+    Call(Called),
     /// A request of another instance.
     Delivery,
 }
@@ -186,8 +186,8 @@ impl<S: Store, B: Bus> Node<S, B> {
         };
         match (route, asks) {
             (Route::Here(work), Asks::Delivery) => self.handle_ask(incoming, &user, work).await,
-            (Route::Here(work), Asks::Call(method)) => {
-                self.handle_call(incoming, &user, method, work).await;
+            (Route::Here(work), Asks::Call(called)) => {
+                self.handle_call(incoming, &user, called, work).await;
             }
             (Route::There, Asks::Call(method)) if is_relayed => {
                 if let Some(work) = self.relay(&incoming, partition).await {
@@ -217,13 +217,19 @@ impl<S: Store, B: Bus> Node<S, B> {
             return Err(Rejection::invalid("the reply subject", "is not the caller's to name"));
         }
         let (token, asks) = match self.subjects.parse_call(&incoming.subject) {
-            Some(call) => (call.user, Asks::Call(Method::from_name(call.method))),
+            Some(call) => (call.user, Asks::Call(Called::from_name(call.method))),
             None => match self.subjects.parse_ask(&incoming.subject) {
                 Some(token) => (token, Asks::Delivery),
                 None => return Err(Rejection::invalid("the subject", "is not a call's")),
             },
         };
         let user = Token::parse(token)?;
+        // Between instances an ID is one that was allowed where it came from.
+        let most = self.limits().user_id_bytes;
+        if matches!(asks, Asks::Call(_)) && user.as_str().len() > most {
+            let problem = format!("must be 1 to {most} bytes");
+            return Err(Rejection::invalid("the user in the subject", problem));
+        }
         // The only spelling of a user is the token itself.
         Ok(Addressee { user, partition: self.subjects.partition_of(token), asks })
     }

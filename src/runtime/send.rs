@@ -160,7 +160,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let told = user.sent(message, head, receiver_name);
         sender.tenure.clock.observe(message.key);
         self.note_revision(sender, &mut user);
-        self.tell(sender, &told);
+        self.tell(sender, &user, &told);
     }
 
     /// Takes a message in: the part of the receiver's owner. Where it was sent before, and an owner
@@ -277,7 +277,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             from: delivery.from.clone(),
             offline: false,
         }]);
-        self.tell(receiver, &told);
+        self.tell(receiver, &user, &told);
         let receiver_name = user.account.name.clone();
         Delivered { message, head: None, receiver_name, is_duplicate: false }
     }
@@ -335,7 +335,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let told = user.receive(&message, head, &delivery.from_name);
         user.remember(&message, fingerprint, stream_seq, self.limits());
         self.note_revision(receiver, &mut user);
-        self.tell(receiver, &told);
+        self.tell(receiver, &user, &told);
         self.push_if_away(receiver, &user, delivery.send.options.push.as_ref(), &message);
         let receiver_name = user.account.name.clone();
         drop(user);

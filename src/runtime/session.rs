@@ -8,10 +8,13 @@ use tokio::time::{Instant, sleep};
 
 use super::cell::UserCell;
 use super::node::Node;
+use super::replay::ReplayFrom;
 use super::settings::entry_failure;
 use crate::bus::Bus;
 use crate::deliberate::{self, Fault};
+use crate::domain::encoding::Encoding;
 use crate::domain::event::Event;
+use crate::domain::id::OrderKey;
 use crate::domain::login::Login;
 use crate::domain::rejection::Rejection;
 use crate::domain::user::{Account, Session, User};
@@ -25,11 +28,23 @@ const REVISION_LAG: Duration = Duration::from_millis(20);
 /// Wait before it is tried again to store it.
 const REVISION_RETRY: Duration = Duration::from_millis(200);
 
+/// What a caller logs in with.
+pub(super) struct LoginCall {
+    /// The name to show; empty keeps the one there is.
+    pub(super) name: String,
+    pub(super) platform: String,
+    pub(super) device_id: String,
+    /// The newest message that the device has, where it says so.
+    pub(super) replay_after: Option<OrderKey>,
+    /// How the call is written.
+    pub(super) encoding: Encoding,
+}
+
 /// A login that is to be answered, and what is to be replayed after that.
 pub(super) struct LoggedIn {
     pub(super) reply: Reply,
-    /// Since when, in milliseconds since 1970; `None` where nothing came since then.
-    pub(super) replay_since_ms: Option<u64>,
+    /// From where; `None` where nothing came since then.
+    pub(super) replay_from: Option<ReplayFrom>,
 }
 
 impl<S: Store, B: Bus> Node<S, B> {
@@ -37,40 +52,45 @@ impl<S: Store, B: Bus> Node<S, B> {
     pub(super) async fn login(
         &self,
         cell: &UserCell,
-        name: &str,
-        platform: String,
-        device_id: String,
+        login: LoginCall,
         deadline: Instant,
     ) -> Result<LoggedIn, CallError> {
         let _gate = self.gate(cell, deadline).await?;
         let now_ms = self.clock.wall_ms();
         let id = (self.options.new_session_id)();
-        let session = Session { id: id.clone(), since_ms: now_ms, platform, device_id };
-        let (Login { mut account, kicked }, expected_seq, replay_since_ms) = {
-            let user = cell.lock();
-            let since_ms = self.replay_since(user.replay_due_ms.or(user.account.heard_ms));
-            // A message may be stored a while after it was accepted.
-            let slack_ms = u64::try_from(self.options.call_deadline.as_millis()).unwrap_or(0);
-            let is_news = user.has_news_since(since_ms.saturating_sub(slack_ms));
-            let replay_since_ms = is_news.then_some(since_ms);
-            (user.login(session, name, now_ms, self.limits()), user.account_seq, replay_since_ms)
+        let LoginCall { name, platform, device_id, replay_after, encoding } = login;
+        let session = Session {
+            id: id.clone(),
+            since_ms: now_ms,
+            platform,
+            device_id,
+            encoding: Some(encoding),
         };
-        // What is stored as last heard stays as it was until a replay is out: a crash before must
-        // not lose it.
-        if replay_since_ms.is_none() {
-            account.heard_ms = Some(now_ms);
-        }
+        let (Login { mut account, kicked }, expected_seq, replay_from, due_ms) = {
+            let user = cell.lock();
+            let replay_from = self.replay_from(&user, replay_after);
+            // What a device asks for by itself, it asks for again if it does not come.
+            let due_ms = match (replay_after, replay_from) {
+                (None, Some(ReplayFrom::Since(since_ms))) => Some(since_ms),
+                (None, _) => None,
+                (Some(_), _) => user.replay_due_ms,
+            };
+            let after = user.login(session, &name, now_ms, self.limits());
+            (after, user.account_seq, replay_from, due_ms)
+        };
+        // What is stored as last heard stays at what is to be replayed until that is out: a crash
+        // before must not lose it.
+        account.heard_ms = Some(due_ms.unwrap_or(now_ms));
         let account_seq = self.store_account(cell, &account, expected_seq, deadline).await?;
         cell.put_off_heard(now_ms + self.options.heard_write_interval_ms);
         let mut user = cell.lock();
-        user.replay_due_ms = replay_since_ms;
+        user.replay_due_ms = due_ms;
         // The revision may have risen since the account was written.
         let revision = user.account.revision.max(account.revision);
-        user.account = Account { heard_ms: Some(now_ms), revision, ..account };
-        user.account_seq = account_seq;
+        user.set_account(Account { heard_ms: Some(now_ms), revision, ..account }, account_seq);
         let kicked = kicked.into_iter().map(|session| Event::KickedOut { session_id: session.id });
         let told = user.tell(kicked.collect());
-        self.tell(cell, &told);
+        self.tell(cell, &user, &told);
         let reply = Reply::LoggedIn {
             session_id: id,
             server_time_ms: now_ms,
@@ -78,7 +98,19 @@ impl<S: Store, B: Bus> Node<S, B> {
             totals: user.totals,
             revision: user.revision.current,
         };
-        Ok(LoggedIn { reply, replay_since_ms })
+        Ok(LoggedIn { reply, replay_from })
+    }
+
+    /// From where a login is to have messages replayed; `None` where nothing came since then.
+    fn replay_from(&self, user: &User, replay_after: Option<OrderKey>) -> Option<ReplayFrom> {
+        // A message may be stored a while after it was accepted.
+        let slack_ms = u64::try_from(self.options.call_deadline.as_millis()).unwrap_or(0);
+        if let Some(key) = replay_after {
+            return user.has_news_after(key, slack_ms).then_some(ReplayFrom::After(key));
+        }
+        let since_ms = self.replay_since(user.replay_due_ms.or(user.account.heard_ms));
+        let is_news = user.has_news_since(since_ms.saturating_sub(slack_ms));
+        is_news.then_some(ReplayFrom::Since(since_ms))
     }
 
     /// Ends one session or all.
@@ -96,8 +128,9 @@ impl<S: Store, B: Bus> Node<S, B> {
         let Some(account) = account else { return Ok(Reply::Empty) };
         let account_seq = self.store_account(cell, &account, expected_seq, deadline).await?;
         let mut user = cell.lock();
-        user.account.sessions = account.sessions;
-        user.account_seq = account_seq;
+        let sessions = account.sessions;
+        let account = Account { sessions, ..std::mem::take(&mut user.account) };
+        user.set_account(account, account_seq);
         Ok(Reply::Empty)
     }
 

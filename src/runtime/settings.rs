@@ -309,7 +309,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                 events.push(Event::TotalChanged(user.totals));
             }
             self.note_revision(cell, &mut user);
-            self.tell(cell, &Told { revision, events });
+            self.tell(cell, &user, &Told { revision, events });
             return;
         }
     }

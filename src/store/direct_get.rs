@@ -13,6 +13,21 @@ use crate::wire::time::rfc3339;
 /// Most subjects that one request for last records may match.
 pub(super) const SUBJECTS_MAX: usize = 1024;
 
+/// What a request may take besides the subjects in it, in bytes.
+const ENVELOPE_BYTES: usize = 4096;
+/// What is around each subject in a request, in bytes.
+const AROUND_BYTES: usize = 3;
+
+/// How many of the first `subjects` fit one request, which takes `most_bytes`. At least one.
+pub(super) fn fitting(subjects: &[String], most_bytes: usize) -> usize {
+    let mut bytes = ENVELOPE_BYTES;
+    let fits = |subject: &&String| {
+        bytes += subject.len() + AROUND_BYTES;
+        bytes <= most_bytes
+    };
+    subjects.iter().take(SUBJECTS_MAX).take_while(fits).count().max(1)
+}
+
 /// What the server is asked.
 #[derive(Serialize)]
 pub(super) struct Request {
@@ -139,4 +154,18 @@ pub(super) async fn collect(
         }
     }
     Err(Failed::Other("the connection closed".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_names_what_fits_it_and_at_least_one_subject() {
+        let subjects = vec!["x".repeat(997); SUBJECTS_MAX + 1];
+        assert_eq!(fitting(&subjects, usize::MAX), SUBJECTS_MAX);
+        assert_eq!(fitting(&subjects, ENVELOPE_BYTES + 10_000), 10);
+        assert_eq!(fitting(&subjects, ENVELOPE_BYTES + 9_999), 9);
+        assert_eq!(fitting(&subjects, 1024), 1);
+    }
 }

@@ -19,7 +19,7 @@ use self::group::{Append, Groups};
 use self::incarnations::Incarnations;
 pub use self::names::StreamNames;
 use self::publish::{ApiError, Backoff, EXPECTED_LAST, Publisher, expecting};
-use super::direct_get::{self, Failed, SUBJECTS_MAX};
+use super::direct_get::{self, Failed, SUBJECTS_MAX, fitting};
 use super::floors::Floors;
 use super::provision::StreamOptions;
 use super::trouble::{Resource, Trouble, Troubles};
@@ -331,7 +331,8 @@ impl Store for JetStream {
         subjects: Vec<String>,
         deadline: Instant,
     ) -> Result<Vec<Record>, ReadError> {
-        if subjects.len() <= SUBJECTS_MAX {
+        let most_bytes = self.connection.client.max_payload();
+        if fitting(&subjects, most_bytes) >= subjects.len() {
             match self.last_records(stream, subjects.clone(), deadline).await {
                 Err(Failed::TooMany) => {}
                 Err(failed) => return Err(failed.into()),
@@ -349,7 +350,12 @@ impl Store for JetStream {
         let mut records = Vec::with_capacity(exact.len());
         // Each request asks for the sentinel, too, so that its answer is not empty.
         let sentinel = exact.iter().find(|subject| is_sentinel(subject)).cloned();
-        for chunk in exact.chunks(SUBJECTS_MAX - 1) {
+        let sentinel_bytes = sentinel.as_ref().map_or(0, String::len);
+        let mut rest = exact.as_slice();
+        while !rest.is_empty() {
+            let count = fitting(rest, most_bytes.saturating_sub(sentinel_bytes));
+            let (chunk, later) = rest.split_at(count.min(SUBJECTS_MAX - 1));
+            rest = later;
             let mut chunk = chunk.to_vec();
             chunk.extend(sentinel.clone().filter(|sentinel| !chunk.contains(sentinel)));
             records.extend(self.last_records(stream, chunk, deadline).await?);

@@ -112,7 +112,7 @@ fn scene() -> Scene {
     let body = json!({ "conversationID": "ann", "config": { "count": 20, "reverse": true } });
     scene.read(100, "query_history_message", &body, &json!({ "messageList": history }));
     let total = json!({
-        "totalUnreadMessageCount": 3, "totalUnreadMessageCountIncludingMuted": 3,
+        "unreadMessageCount": 3, "unreadMessageCountIncludingMuted": 3,
     });
     scene.read(101, "query_conversation_total_unread_message_count", &json!({}), &total);
     let conversation = json!({
@@ -297,7 +297,7 @@ fn wrong_count() {
     scene.assert_found(Kind::WrongCount, "bob with ann: unread is 1, the recount 3 to 3");
     // Answers that the store does not bear out.
     for (answer, field) in
-        [(101, "/totalUnreadMessageCount"), (102, "/conversationList/0/unreadMessageCount")]
+        [(101, "/unreadMessageCount"), (102, "/conversationList/0/unreadMessageCount")]
     {
         let mut scene = self::scene();
         let reply = scene.notes.iter_mut().find(|note| note["answer"] == answer).expect("a reply");

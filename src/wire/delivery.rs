@@ -371,6 +371,7 @@ const fn status(error: &CallError) -> (u8, u64) {
         CallError::Failed(Failure::Internal | Failure::TooLarge)
         | CallError::Rejected(
             Rejection::UnknownMethod { .. }
+            | Rejection::UnsupportedMethod
             | Rejection::RateLimited { .. }
             | Rejection::NotLoggedIn
             | Rejection::ConversationNotFound,

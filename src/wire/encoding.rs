@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::block;
+pub use crate::domain::encoding::Encoding;
 use crate::domain::rejection::Rejection;
 
 /// Header that names a body's encoding.
@@ -25,16 +26,6 @@ pub fn hops(header: Option<&str>) -> u8 {
     let number = header.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
     let parsed = number.filter(|text| !text.is_empty()).map(|text| text.parse().unwrap_or(u8::MAX));
     parsed.unwrap_or_default()
-}
-
-/// How a body is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Encoding {
-    /// `application/json`.
-    Json,
-    /// `application/msgpack`, with named fields.
-    #[default]
-    MessagePack,
 }
 
 /// A body that could not be written: a fault in peerd, never the caller's.

@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::block;
 use super::record::{RecordError, check_numbers, from_slice, version};
+use crate::domain::blocklist::BlockNumber;
 use crate::domain::conversation::{Cleared, Mark, NotificationStatus, Settings};
 use crate::domain::deletions::{Bitmap, Deletions, PageId};
+use crate::domain::encoding::Encoding;
 use crate::domain::id::OrderKey;
 use crate::domain::message::Direction;
 use crate::domain::user::{Account, Session};
@@ -23,19 +25,32 @@ const BLOCK: &str = "block";
 /// An error of the encoder.
 pub type EncodeError = rmp_serde::encode::Error;
 
+/// Reads an entry of the newest version of its kind, which is `newest`.
 fn decode<'de, T: Deserialize<'de>>(
     bytes: &'de [u8],
     kind: &'static str,
+    newest: u8,
 ) -> Result<T, RecordError> {
     match version(bytes, kind)? {
-        1 => from_slice(bytes).map_err(|_| RecordError::new(kind, "it is not a version 1 entry")),
+        known if known == newest => read(bytes, kind, newest),
         other => Err(RecordError::new(kind, format!("its version {other} is unknown"))),
     }
 }
 
-#[derive(Serialize, Deserialize)]
-struct AccountV1 {
+/// Reads an entry of a version.
+fn read<'de, T: Deserialize<'de>>(
+    bytes: &'de [u8],
+    kind: &'static str,
     version: u8,
+) -> Result<T, RecordError> {
+    let problem = || RecordError::new(kind, format!("it is not a version {version} entry"));
+    from_slice(bytes).map_err(|_| problem())
+}
+
+#[derive(Deserialize)]
+struct AccountV1 {
+    #[serde(rename = "version")]
+    _version: u8,
     name: String,
     /// ID, since (ms since 1970), platform, device ID.
     sessions: Vec<(String, u64, String, String)>,
@@ -43,14 +58,39 @@ struct AccountV1 {
     revision: u64,
 }
 
+#[derive(Serialize, Deserialize)]
+struct AccountV2 {
+    version: u8,
+    name: String,
+    sessions: Vec<SessionV2>,
+    heard_ms: Option<u64>,
+    revision: u64,
+}
+
+/// ID, since (ms since 1970), platform, device ID, whether it logged in with JSON; nil where that is
+/// not known.
+#[derive(Serialize, Deserialize)]
+struct SessionV2(String, u64, String, String, Option<bool>);
+
+impl From<AccountV1> for AccountV2 {
+    fn from(entry: AccountV1) -> Self {
+        let AccountV1 { name, sessions, heard_ms, revision, .. } = entry;
+        let session =
+            |(id, since_ms, platform, device)| SessionV2(id, since_ms, platform, device, None);
+        let sessions = sessions.into_iter().map(session).collect();
+        Self { version: 2, name, sessions, heard_ms, revision }
+    }
+}
+
 /// Writes an account.
 pub fn encode_account(account: &Account) -> Result<Bytes, EncodeError> {
     let session = |session: &Session| {
-        let Session { id, since_ms, platform, device_id } = session.clone();
-        (id, since_ms, platform, device_id)
+        let Session { id, since_ms, platform, device_id, encoding } = session.clone();
+        let is_json = encoding.map(|encoding| encoding == Encoding::Json);
+        SessionV2(id, since_ms, platform, device_id, is_json)
     };
-    let entry = AccountV1 {
-        version: 1,
+    let entry = AccountV2 {
+        version: 2,
         name: account.name.clone(),
         sessions: account.sessions.iter().map(session).collect(),
         heard_ms: account.heard_ms,
@@ -61,10 +101,17 @@ pub fn encode_account(account: &Account) -> Result<Bytes, EncodeError> {
 
 /// Reads an account.
 pub fn decode_account(bytes: &[u8]) -> Result<Account, RecordError> {
-    let AccountV1 { name, sessions, heard_ms, revision, .. } = decode(bytes, ACCOUNT)?;
+    let entry = if version(bytes, ACCOUNT)? == 1 {
+        read::<AccountV1>(bytes, ACCOUNT, 1)?.into()
+    } else {
+        decode(bytes, ACCOUNT, 2)?
+    };
+    let AccountV2 { name, sessions, heard_ms, revision, .. } = entry;
     check_numbers(ACCOUNT, &[revision, heard_ms.unwrap_or_default()])?;
-    let session =
-        |(id, since_ms, platform, device_id)| Session { id, since_ms, platform, device_id };
+    let session = |SessionV2(id, since_ms, platform, device_id, is_json)| {
+        let encoding = |is_json| if is_json { Encoding::Json } else { Encoding::MessagePack };
+        Session { id, since_ms, platform, device_id, encoding: is_json.map(encoding) }
+    };
     Ok(Account { name, sessions: sessions.into_iter().map(session).collect(), heard_ms, revision })
 }
 
@@ -153,7 +200,7 @@ pub fn encode_settings(settings: &Settings) -> Result<Bytes, EncodeError> {
 
 /// Reads what a user decided about a conversation.
 pub fn decode_settings(bytes: &[u8]) -> Result<Settings, RecordError> {
-    let entry: SettingsV1<'_> = decode(bytes, SETTINGS)?;
+    let entry: SettingsV1<'_> = decode(bytes, SETTINGS, 1)?;
     check_numbers(SETTINGS, &[entry.changed, entry.pinned_ms, entry.deleted_unread])?;
     for (one, other) in [
         entry.read,
@@ -198,27 +245,37 @@ pub fn encode_page(bitmap: &Bitmap) -> Result<Bytes, EncodeError> {
 
 /// Reads a page of deletions that is stored on its own.
 pub fn decode_page(bytes: &[u8]) -> Result<Bitmap, RecordError> {
-    let PageEntryV1(_, bits) = decode(bytes, PAGE)?;
+    let PageEntryV1(_, bits) = decode(bytes, PAGE, 1)?;
     Ok(Bitmap::from_bytes(bits))
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct BlockV1 {
+    #[serde(rename = "version")]
+    _version: u8,
+}
+
+#[derive(Serialize, Deserialize)]
+struct BlockV2 {
     version: u8,
+    number: u64,
 }
 
-/// Writes whether a user is blocked: an entry, or nothing at all.
-pub fn encode_block(is_blocked: bool) -> Result<Bytes, EncodeError> {
-    if !is_blocked {
-        return Ok(Bytes::new());
-    }
-    block::written(|out| rmp_serde::encode::write(out, &BlockV1 { version: 1 }))
+/// Writes a block: an entry with its number, or nothing at all where there is none any more.
+pub fn encode_block(block: Option<BlockNumber>) -> Result<Bytes, EncodeError> {
+    let Some(BlockNumber(number)) = block else { return Ok(Bytes::new()) };
+    block::written(|out| rmp_serde::encode::write(out, &BlockV2 { version: 2, number }))
 }
 
-/// Reads whether a user is blocked.
-pub fn decode_block(bytes: &[u8]) -> Result<bool, RecordError> {
+/// Reads a block.
+pub fn decode_block(bytes: &[u8]) -> Result<Option<BlockNumber>, RecordError> {
     if bytes.is_empty() {
-        return Ok(false);
+        return Ok(None);
     }
-    decode::<BlockV1>(bytes, BLOCK).map(|_| true)
+    if version(bytes, BLOCK)? == 1 {
+        return read::<BlockV1>(bytes, BLOCK, 1).map(|_| Some(BlockNumber::UNKNOWN));
+    }
+    let BlockV2 { number, .. } = decode(bytes, BLOCK, 2)?;
+    check_numbers(BLOCK, &[number])?;
+    Ok(Some(BlockNumber(number)))
 }

@@ -6,13 +6,15 @@ use serde::ser::{SerializeMap as _, SerializeSeq as _, Serializer};
 use super::message::{ConversationBody, IS_CONTENT_OMITTED, PEER};
 use super::reply::{Messages, UserInfos};
 use crate::domain::conversation::{ConversationEvent, ConversationView};
-use crate::domain::event::{Event, Revision};
+use crate::domain::event::{DeleteType, Event, Revision};
 use crate::domain::id::UserId;
 
 /// `state` of a connection that ended.
 const DISCONNECTED: u8 = 0;
 /// `event` of a session that had to go for a later one.
 const KICKED_OUT: u8 = 4;
+/// `extendedData` of a connection event: JSON in a text, as the SDK has it.
+const NO_EXTENDED_DATA: &str = "{}";
 
 /// The body of an event whose content cannot go out: it only says where the user's conversations
 /// stand, so that the user asks.
@@ -85,6 +87,7 @@ impl Serialize for EventBody<'_> {
                 conversation_id: other.as_str(),
                 conversation_type: PEER,
                 message_delete_type: *delete_type as u8,
+                is_delete_conversation_all_message: *delete_type == DeleteType::Conversation,
                 message_list: Messages { list: messages, viewer, content_max },
                 revision,
                 previous_revision,
@@ -100,6 +103,7 @@ impl Serialize for EventBody<'_> {
             Event::KickedOut { session_id } => Connection {
                 state: DISCONNECTED,
                 event: KICKED_OUT,
+                extended_data: NO_EXTENDED_DATA,
                 session_id,
                 revision,
                 previous_revision,
@@ -151,6 +155,7 @@ struct Deleted<'a> {
     conversation_id: &'a str,
     conversation_type: u8,
     message_delete_type: u8,
+    is_delete_conversation_all_message: bool,
     message_list: Messages<'a>,
     revision: u64,
     previous_revision: u64,
@@ -170,10 +175,20 @@ struct Blacklist<'a> {
 struct Connection<'a> {
     state: u8,
     event: u8,
+    extended_data: &'a str,
     #[serde(rename = "sessionID")]
     session_id: &'a str,
     revision: u64,
     previous_revision: u64,
+}
+
+/// What happened to a conversation, in the numbers of the SDK's 3.x: Added 0, Deleted 1, Updated 2.
+const fn action(event: ConversationEvent) -> u8 {
+    match event {
+        ConversationEvent::Added => 0,
+        ConversationEvent::Deleted => 1,
+        ConversationEvent::Updated | ConversationEvent::Disabled => 2,
+    }
 }
 
 struct Changes<'a> {
@@ -187,13 +202,15 @@ impl Serialize for Changes<'_> {
         #[derive(Serialize)]
         struct Change<'a> {
             event: u8,
+            action: u8,
             conversation: ConversationBody<'a>,
         }
         let Self { viewer, content_max, .. } = *self;
         let mut seq = serializer.serialize_seq(Some(self.list.len()))?;
         for (event, view) in self.list {
             let conversation = ConversationBody { view, viewer, content_max };
-            seq.serialize_element(&Change { event: *event as u8, conversation })?;
+            let (event, action) = (*event as u8, action(*event));
+            seq.serialize_element(&Change { event, action, conversation })?;
         }
         seq.end()
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::value::Value;
+use crate::domain::id::UserId;
 use crate::domain::rejection::Rejection;
 use crate::domain::text::{NOT_A_LINE, is_line};
 
@@ -30,15 +31,17 @@ impl fmt::Display for Path<'_> {
 pub struct Object<'v> {
     fields: &'v [(std::borrow::Cow<'v, str>, Value<'v>)],
     path: Path<'v>,
+    /// Longest user ID that a caller may name.
+    user_id_bytes: usize,
 }
 
 impl<'v> Object<'v> {
-    /// The body itself, which must be an object.
-    pub fn root(value: &'v Value<'v>) -> Result<Self, Rejection> {
+    /// The body itself, which must be an object. User IDs in it have `user_id_bytes` at most.
+    pub fn root(value: &'v Value<'v>, user_id_bytes: usize) -> Result<Self, Rejection> {
         let Value::Object(fields) = value else {
             return Err(Rejection::invalid("body", "must be an object"));
         };
-        Ok(Self { fields, path: Path::Root })
+        Ok(Self { fields, path: Path::Root, user_id_bytes })
     }
 
     /// An error about a field of this object.
@@ -51,6 +54,15 @@ impl<'v> Object<'v> {
     #[must_use]
     pub fn path_of(&self, name: &str) -> String {
         Path::Field(&self.path, name).to_string()
+    }
+
+    /// An object inside this one.
+    const fn inside<'i>(
+        &self,
+        fields: &'i [(std::borrow::Cow<'i, str>, Value<'i>)],
+        path: Path<'i>,
+    ) -> Object<'i> {
+        Object { fields, path, user_id_bytes: self.user_id_bytes }
     }
 
     fn find(&self, name: &str) -> Option<&'v Value<'v>> {
@@ -74,6 +86,11 @@ impl<'v> Object<'v> {
     /// A text that must be there.
     pub fn required_text(&self, name: &str) -> Result<&'v str, Rejection> {
         self.require(name, self.text(name)?)
+    }
+
+    /// A user's ID that must be there.
+    pub fn required_user(&self, name: &str) -> Result<UserId, Rejection> {
+        UserId::within(self.required_text(name)?, &self.path_of(name), self.user_id_bytes)
     }
 
     /// A text, empty if it is not there, of `max_bytes` at most.
@@ -122,6 +139,26 @@ impl<'v> Object<'v> {
         self.require(name, self.number(name, max)?)
     }
 
+    /// A list of whole numbers from `min` to `max`, empty if it is not there.
+    pub fn numbers(&self, name: &str, min: u64, max: u64) -> Result<Vec<u64>, Rejection> {
+        let list = match self.find(name) {
+            None => return Ok(Vec::new()),
+            Some(Value::List(list)) => list,
+            Some(_) => return Err(self.invalid(name, "must be a list")),
+        };
+        let item = |(index, value): (usize, &Value<'_>)| {
+            if let Value::Number(number) = value
+                && (min..=max).contains(number)
+            {
+                return Ok(*number);
+            }
+            let path = Path::Field(&self.path, name);
+            let problem = format!("must be a whole number from {min} to {max}");
+            Err(Rejection::invalid(Path::Item(&path, index).to_string(), problem))
+        };
+        list.iter().enumerate().map(item).collect()
+    }
+
     /// A whole number that fits 32 bits, 0 if it is not there.
     pub fn small_number(&self, name: &str) -> Result<u32, Rejection> {
         let number = self.number(name, u64::from(u32::MAX))?.unwrap_or_default();
@@ -146,7 +183,7 @@ impl<'v> Object<'v> {
         match self.find(name) {
             None => Ok(None),
             Some(Value::Object(fields)) => {
-                inner(Object { fields, path: Path::Field(&self.path, name) }).map(Some)
+                inner(self.inside(fields, Path::Field(&self.path, name))).map(Some)
             }
             Some(_) => Err(self.invalid(name, "must be an object")),
         }
@@ -161,18 +198,13 @@ impl<'v> Object<'v> {
         self.require(name, self.object(name, inner)?)
     }
 
-    /// A list of 1 to `max` texts that must be there. `read` takes each, with its path.
-    pub fn required_texts<T>(
-        &self,
-        name: &str,
-        max: usize,
-        read: impl Fn(&str, &str) -> Result<T, Rejection>,
-    ) -> Result<Vec<T>, Rejection> {
+    /// A list of 1 to `max` user IDs that must be there.
+    pub fn required_users(&self, name: &str, max: usize) -> Result<Vec<UserId>, Rejection> {
         let item = |path: Path<'_>, value: &Value<'_>| {
             let Value::Text(text) = value else {
                 return Err(Rejection::invalid(path.to_string(), "must be a text"));
             };
-            read(text, &path.to_string())
+            UserId::within(text, &path.to_string(), self.user_id_bytes)
         };
         self.required_items(name, max, item)
     }
@@ -188,7 +220,7 @@ impl<'v> Object<'v> {
             let Value::Object(fields) = value else {
                 return Err(Rejection::invalid(path.to_string(), "must be an object"));
             };
-            inner(Object { fields, path })
+            inner(self.inside(fields, path))
         };
         self.required_items(name, max, item)
     }

@@ -15,11 +15,16 @@ use crate::domain::conversation::ConversationView;
 use crate::domain::event::Event;
 use crate::domain::id::UserId;
 use crate::domain::message::Message;
+use crate::domain::user::UserInfo;
 
 /// What an event or a page has around its list: names, IDs, revisions.
 const AROUND_LIST_BYTES: usize = 768;
 /// What a conversation of an event has around it there.
 const AROUND_ENTRY_BYTES: usize = 64;
+/// What a user of a list has around the ID and the name.
+const AROUND_USER_BYTES: usize = 96;
+/// Most bytes that JSON makes of one.
+const JSON_ESCAPED: usize = 6;
 
 /// A body that cannot go out.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +65,7 @@ pub fn reply(
         let kept = how_many(views.iter().map(|view| sizes.view(view)), most);
         views.truncate(kept);
     } else if let Reply::Blacklist { users, has_more } = &mut cut {
-        let kept = how_many(users.iter().map(user_size), most);
+        let kept = how_many(users.iter().map(|(user, _)| user_size(user)), most);
         *has_more |= kept < users.len();
         users.truncate(kept);
     }
@@ -177,8 +182,8 @@ impl Sizes<'_> {
     }
 }
 
-fn user_size(user: &UserId) -> usize {
-    user.as_str().len() + AROUND_ENTRY_BYTES
+fn user_size(user: &UserInfo) -> usize {
+    user.id.as_str().len() + user.name.len() * JSON_ESCAPED + AROUND_USER_BYTES
 }
 
 #[cfg(test)]

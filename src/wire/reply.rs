@@ -6,11 +6,12 @@ use serde::Serialize;
 use serde::ser::Serializer;
 
 use super::message::{ConversationBody, MessageBody, PEER};
-use crate::domain::blocklist::BlockRefusal;
+use crate::domain::blocklist::{BlockNumber, BlockRefusal};
 use crate::domain::conversation::ConversationView;
 use crate::domain::event::Totals;
 use crate::domain::id::UserId;
 use crate::domain::message::Message;
+use crate::domain::user::UserInfo;
 
 /// What a call that succeeded is answered.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,8 +65,9 @@ pub enum Reply {
     },
     /// A page of the block list.
     Blacklist {
-        /// The users, by their IDs.
-        users: Vec<UserId>,
+        /// The users, in the order in which they were blocked, each with the number of the block:
+        /// the next page begins behind the last one's.
+        users: Vec<(UserInfo, BlockNumber)>,
         /// Whether more follow.
         has_more: bool,
     },
@@ -159,15 +161,16 @@ impl Serialize for ReplyBody<'_> {
             }
             Reply::Blacklist { users, has_more } => {
                 let next = users.last().filter(|_| *has_more);
-                let next_flag = next.map_or("", UserId::as_str);
-                Blacklist { user_list: UserInfos(users), next_flag }.serialize(serializer)
+                let blacklist = users.iter().map(|(user, _)| UserInfoBody(user)).collect();
+                Blacklist { blacklist, next_flag: next.map_or(0, |(_, number)| number.0) }
+                    .serialize(serializer)
             }
             Reply::IsBlocked(is_blocked) => {
                 InBlacklist { is_user_in_blacklist: *is_blocked }.serialize(serializer)
             }
             Reply::Totals { totals, revision } => TotalsBody {
-                total_unread_message_count: totals.unmuted,
-                total_unread_message_count_including_muted: totals.all,
+                unread_message_count: totals.unmuted,
+                unread_message_count_including_muted: totals.all,
                 revision: *revision,
             }
             .serialize(serializer),
@@ -231,8 +234,8 @@ struct Changed<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct TotalsBody {
-    total_unread_message_count: u64,
-    total_unread_message_count_including_muted: u64,
+    unread_message_count: u64,
+    unread_message_count_including_muted: u64,
     revision: u64,
 }
 
@@ -245,8 +248,8 @@ struct BlacklistChanged<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Blacklist<'a> {
-    user_list: UserInfos<'a>,
-    next_flag: &'a str,
+    blacklist: Vec<UserInfoBody<'a>>,
+    next_flag: u64,
 }
 
 #[derive(Serialize)]
@@ -255,17 +258,32 @@ struct InBlacklist {
     is_user_in_blacklist: bool,
 }
 
+/// A user as others are shown. Avatars and extended data are not there yet.
+pub(super) struct UserInfoBody<'a>(&'a UserInfo);
+
+impl Serialize for UserInfoBody<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Info<'a> {
+            #[serde(rename = "userID")]
+            id: &'a str,
+            user_name: &'a str,
+            user_avatar_url: &'a str,
+            user_extended_data: &'a str,
+        }
+        let UserInfo { id, name } = self.0;
+        Info { id: id.as_str(), user_name: name, user_avatar_url: "", user_extended_data: "" }
+            .serialize(serializer)
+    }
+}
+
 /// A list of users.
-pub(super) struct UserInfos<'a>(pub(super) &'a [UserId]);
+pub(super) struct UserInfos<'a>(pub(super) &'a [UserInfo]);
 
 impl Serialize for UserInfos<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct UserInfo<'a> {
-            #[serde(rename = "userID")]
-            id: &'a str,
-        }
-        serializer.collect_seq(self.0.iter().map(|user| UserInfo { id: user.as_str() }))
+        serializer.collect_seq(self.0.iter().map(UserInfoBody))
     }
 }
 

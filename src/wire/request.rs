@@ -3,12 +3,14 @@
 use super::content::{self, NUMBER_MAX};
 use super::encoding::Encoding;
 use super::fields::Object;
+use super::message::PEER;
+use super::unsupported;
 use super::value::Value;
 use crate::domain::conversation::NotificationStatus;
 use crate::domain::id::{LocalMessageId, MessageId, OrderKey, UserId};
 use crate::domain::limits::{
     BLOCK_BATCH_MAX, BLOCKED_PAGE_MAX, CONVERSATION_PAGE_MAX, DELETE_BATCH_MAX, DEVICE_MAX_BYTES,
-    HISTORY_PAGE_MAX, PUSH_TEXT_MAX_BYTES, USER_NAME_MAX_BYTES,
+    HISTORY_PAGE_MAX, MARK_MAX, PUSH_TEXT_MAX_BYTES, USER_NAME_MAX_BYTES,
 };
 use crate::domain::list::Anchor;
 use crate::domain::message::Draft;
@@ -43,8 +45,8 @@ pub struct ListQuery {
 /// A page of the block list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlacklistQuery {
-    /// The page begins after this user.
-    pub after: Option<UserId>,
+    /// The page begins behind the block with this number.
+    pub after: u64,
     /// How many users, 1 to 100.
     pub count: usize,
 }
@@ -75,7 +77,9 @@ macro_rules! methods {
                 // Other spellings differ in capitals and in what joins the words.
                 let plain = |name: &str| name.replace(['_', '-'], "").to_ascii_lowercase();
                 let meant = is_shown.then(|| plain(name)).and_then(|called| {
-                    Self::ALL.iter().map(|method| method.name()).find(|name| plain(name) == called)
+                    let own = Self::ALL.iter().map(|method| method.name());
+                    let others = unsupported::names().iter().copied();
+                    own.chain(others).find(|name| plain(name) == called)
                 });
                 let name = if is_shown { name.to_owned() } else { String::new() };
                 Rejection::UnknownMethod { name, meant }
@@ -135,6 +139,29 @@ methods! {
     CheckUserIsInBlacklist = "check_user_is_in_blacklist",
 }
 
+/// A method as a call names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Called {
+    /// One that peerd offers.
+    Method(Method),
+    /// One that the SDK has and peerd does not offer.
+    Unsupported,
+    /// None that there is.
+    Unknown,
+}
+
+impl Called {
+    /// What a name in a subject stands for.
+    #[must_use]
+    pub fn from_name(name: &str) -> Self {
+        match Method::from_name(name) {
+            Some(method) => Self::Method(method),
+            None if unsupported::has(name) => Self::Unsupported,
+            None => Self::Unknown,
+        }
+    }
+}
+
 /// What a call asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
@@ -144,8 +171,10 @@ pub enum Request {
         name: String,
         /// What the caller runs on.
         platform: String,
-        /// The caller's device.
+        /// The caller's device; its earlier session ends.
         device_id: String,
+        /// The newest message that the device has, 0 for none: the replay begins behind it.
+        replay_after: Option<OrderKey>,
     },
     /// Ends one session or all.
     Logout {
@@ -176,7 +205,10 @@ pub enum Request {
     /// Marks all conversations as read.
     ClearAllUnread,
     /// Reads the total unread count.
-    TotalUnread,
+    TotalUnread {
+        /// Whether there is any conversation that it is asked for.
+        is_any: bool,
+    },
     /// Mutes the conversation with a user or unmutes it.
     SetNotification {
         /// The other user.
@@ -195,15 +227,21 @@ pub enum Request {
 }
 
 impl Request {
-    /// Reads the body of a call.
-    pub fn parse(method: Method, encoding: Encoding, body: &[u8]) -> Result<Self, Rejection> {
+    /// Reads the body of a call. User IDs in it have `user_id_bytes` at most.
+    pub fn parse(
+        method: Method,
+        encoding: Encoding,
+        body: &[u8],
+        user_id_bytes: usize,
+    ) -> Result<Self, Rejection> {
         let value = Value::decode(encoding, body)?;
-        let object = Object::root(&value)?;
+        let object = Object::root(&value, user_id_bytes)?;
         match method {
             Method::Login => Ok(Self::Login {
                 name: user_name(object)?,
                 platform: object.line("platform", DEVICE_MAX_BYTES)?,
                 device_id: object.line("deviceID", DEVICE_MAX_BYTES)?,
+                replay_after: object.number("replayAfter", NUMBER_MAX)?.map(OrderKey),
             }),
             Method::Logout => {
                 Ok(Self::Logout { session_id: object.text("sessionID")?.map(str::to_owned) })
@@ -223,14 +261,12 @@ impl Request {
                 conversation(object).map(Self::ClearUnread)
             }
             Method::ClearConversationTotalUnreadMessageCount => Ok(Self::ClearAllUnread),
-            Method::QueryConversationTotalUnreadMessageCount => Ok(Self::TotalUnread),
+            Method::QueryConversationTotalUnreadMessageCount => parse_total(object),
             Method::SetConversationNotificationStatus => parse_notification(object),
             Method::AddUsersToBlacklist => user_ids(object).map(Self::Block),
             Method::RemoveUsersFromBlacklist => user_ids(object).map(Self::Unblock),
             Method::QueryBlacklist => parse_blacklist(object),
-            Method::CheckUserIsInBlacklist => {
-                UserId::new(object.required_text("userID")?, "userID").map(Self::IsBlocked)
-            }
+            Method::CheckUserIsInBlacklist => object.required_user("userID").map(Self::IsBlocked),
         }
     }
 }
@@ -246,7 +282,7 @@ fn user_name(object: Object<'_>) -> Result<String, Rejection> {
 
 /// The conversation that a call is about.
 fn conversation(object: Object<'_>) -> Result<UserId, Rejection> {
-    let other = UserId::new(object.required_text("conversationID")?, "conversationID")?;
+    let other = object.required_user("conversationID")?;
     require_peer(object)?;
     Ok(other)
 }
@@ -263,7 +299,7 @@ fn parse_send(
     to: &'static str,
     encoding: Encoding,
 ) -> Result<Request, Rejection> {
-    let receiver = UserId::new(object.required_text(to)?, to)?;
+    let receiver = object.required_user(to)?;
     let draft = object.required_object("message", |message| {
         Ok(Draft {
             content: content::parse(message, encoding == Encoding::Json)?,
@@ -349,12 +385,23 @@ fn parse_list(object: Object<'_>) -> Result<Request, Rejection> {
 }
 
 fn parse_anchor(next: Object<'_>) -> Result<Anchor, Rejection> {
-    let id = next.required_text("conversationID")?;
     Ok(Anchor {
-        id: UserId::new(id, &next.path_of("conversationID"))?,
+        id: next.required_user("conversationID")?,
         order_key: next.number("orderKey", NUMBER_MAX)?.map(OrderKey),
         is_pinned: next.flag("isPinned")?,
     })
+}
+
+/// Of which conversations the total is asked for. There are those with peers only, and none is
+/// marked yet.
+fn parse_total(object: Object<'_>) -> Result<Request, Rejection> {
+    let is_any = object.object("config", |config| {
+        let types = config.numbers("conversationTypes", 0, NUMBER_MAX)?;
+        let marks = config.numbers("marks", 1, MARK_MAX)?;
+        let is_peer = types.is_empty() || types.contains(&u64::from(PEER));
+        Ok(is_peer && marks.is_empty())
+    })?;
+    Ok(Request::TotalUnread { is_any: is_any.unwrap_or(true) })
 }
 
 fn parse_notification(object: Object<'_>) -> Result<Request, Rejection> {
@@ -369,7 +416,7 @@ fn parse_notification(object: Object<'_>) -> Result<Request, Rejection> {
 
 /// The users that a call is about, each once.
 fn user_ids(object: Object<'_>) -> Result<Vec<UserId>, Rejection> {
-    let mut users = object.required_texts("userIDs", BLOCK_BATCH_MAX, UserId::new)?;
+    let mut users = object.required_users("userIDs", BLOCK_BATCH_MAX)?;
     users.sort_unstable();
     users.dedup();
     Ok(users)
@@ -377,15 +424,14 @@ fn user_ids(object: Object<'_>) -> Result<Vec<UserId>, Rejection> {
 
 fn parse_blacklist(object: Object<'_>) -> Result<Request, Rejection> {
     let query = object.object("config", |config| {
-        let after = config.text("nextFlag")?.filter(|flag| !flag.is_empty());
-        let after = after.map(|flag| UserId::new(flag, &config.path_of("nextFlag"))).transpose()?;
+        let after = config.number("nextFlag", NUMBER_MAX)?.unwrap_or_default();
         let count = match config.number("count", NUMBER_MAX)? {
             None => BLOCKED_PAGE_MAX,
             Some(count) => checked_count(config, count, BLOCKED_PAGE_MAX as u64)?,
         };
         Ok(BlacklistQuery { after, count })
     })?;
-    let first = BlacklistQuery { after: None, count: BLOCKED_PAGE_MAX };
+    let first = BlacklistQuery { after: 0, count: BLOCKED_PAGE_MAX };
     Ok(Request::Blacklist(query.unwrap_or(first)))
 }
 
@@ -394,7 +440,7 @@ mod tests {
     use super::*;
 
     fn field(method: Method, body: &str) -> String {
-        match Request::parse(method, Encoding::Json, body.as_bytes()) {
+        match Request::parse(method, Encoding::Json, body.as_bytes(), 64) {
             Err(Rejection::InvalidParameter { field, .. }) => field,
             other => format!("{other:?}"),
         }
@@ -414,7 +460,8 @@ mod tests {
             ("sendPeerMessage", " as sendPeerMessage; it is written send_peer_message"),
             ("SEND_PEER_MESSAGE", " as SEND_PEER_MESSAGE; it is written send_peer_message"),
             ("send-peer-message", " as send-peer-message; it is written send_peer_message"),
-            ("queryGroupList", " as queryGroupList; methods are written in snake_case"),
+            ("queryGroupList", " as queryGroupList; it is written query_group_list"),
+            ("frobnicateIt", " as frobnicateIt; methods are written in snake_case"),
             ("frobnicate", " as frobnicate"),
             ("a\u{1}b", ""),
             ("ä", ""),
@@ -465,7 +512,7 @@ mod tests {
             (AddUsersToBlacklist, r#"{"userIDs":[]}"#, "userIDs"),
             (RemoveUsersFromBlacklist, r#"{"userIDs":"bob"}"#, "userIDs"),
             (QueryBlacklist, r#"{"config":{"count":101}}"#, "config.count"),
-            (QueryBlacklist, r#"{"config":{"nextFlag":"a/b"}}"#, "config.nextFlag"),
+            (QueryBlacklist, r#"{"config":{"nextFlag":"1"}}"#, "config.nextFlag"),
         ] {
             assert_eq!(field(method, body), path);
         }
@@ -476,7 +523,7 @@ mod tests {
         let parse = |ids: &[&str]| {
             let ids: Vec<String> = ids.iter().map(|id| format!("{id:?}")).collect();
             let body = format!(r#"{{"userIDs":[{}]}}"#, ids.join(","));
-            Request::parse(Method::AddUsersToBlacklist, Encoding::Json, body.as_bytes())
+            Request::parse(Method::AddUsersToBlacklist, Encoding::Json, body.as_bytes(), 64)
         };
         let id = |text: &str| UserId::new(text, "userID").expect("a valid ID");
         assert_eq!(parse(&["b", "a", "b"]), Ok(Request::Block(vec![id("a"), id("b")])));
@@ -486,9 +533,9 @@ mod tests {
 
     #[test]
     fn the_first_page_of_the_block_list_needs_no_fields() {
-        for body in ["{}", r#"{"config":{}}"#, r#"{"config":{"nextFlag":""}}"#] {
-            let query = Request::parse(Method::QueryBlacklist, Encoding::Json, body.as_bytes());
-            let first = BlacklistQuery { after: None, count: 100 };
+        for body in ["{}", r#"{"config":{}}"#, r#"{"config":{"nextFlag":0}}"#] {
+            let query = Request::parse(Method::QueryBlacklist, Encoding::Json, body.as_bytes(), 64);
+            let first = BlacklistQuery { after: 0, count: 100 };
             assert_eq!(query, Ok(Request::Blacklist(first)), "{body}");
         }
     }
@@ -497,13 +544,14 @@ mod tests {
     fn bytes_of_a_command_are_base64_in_json_and_bin_in_messagepack() {
         let json = r#"{"toUserID":"bob","message":{"type":2,"message":"AQI="}}"#;
         let Ok(Request::Send(from_json)) =
-            Request::parse(Method::SendPeerMessage, Encoding::Json, json.as_bytes())
+            Request::parse(Method::SendPeerMessage, Encoding::Json, json.as_bytes(), 64)
         else {
             panic!("the JSON is a send");
         };
         let packed =
             b"\x82\xa8toUserID\xa3bob\xa7message\x82\xa4type\x02\xa7message\xc4\x02\x01\x02";
-        let from_packed = Request::parse(Method::SendPeerMessage, Encoding::MessagePack, packed);
+        let from_packed =
+            Request::parse(Method::SendPeerMessage, Encoding::MessagePack, packed, 64);
         assert_eq!(from_packed, Ok(Request::Send(from_json)));
     }
 }

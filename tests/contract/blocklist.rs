@@ -4,8 +4,8 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 
 use super::world::{
-    CHANGED, NO_CONVERSATION, RATE_LIMITED, RECEIVED, STORE, TOTAL, World, as_received, keys, of,
-    text_to,
+    CHANGED, NO_CONVERSATION, RATE_LIMITED, RECEIVED, STORE, TOTAL, World, as_received, keys,
+    number, of, string, text_to,
 };
 use crate::support::{Encoding, Event, Events, bin, partition};
 
@@ -26,8 +26,13 @@ async fn change(world: &World, method: &str, user: &str, others: &[&str]) {
     assert_eq!(reply, json!({ "errorUserList": [] }));
 }
 
+/// Users who gave no name.
 fn users(ids: &[&str]) -> Value {
-    ids.iter().map(|id| json!({ "userID": id })).collect()
+    ids.iter().map(|id| user_info(id, "")).collect()
+}
+
+fn user_info(id: &str, name: &str) -> Value {
+    json!({ "userID": id, "userName": name, "userAvatarUrl": "", "userExtendedData": "" })
 }
 
 /// The next event, which tells of exactly these users.
@@ -42,20 +47,25 @@ async fn assert_told(events: &mut Events, action: u8, others: &[&str]) -> Event 
 /// The whole block list of a user, page by page.
 async fn listed(world: &World, user: &str, count: usize) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
-    let mut flag = String::new();
+    let mut flag = 0;
     loop {
         let body = json!({ "config": { "nextFlag": flag, "count": count } });
         let reply = world.ok(user, QUERY, body).await;
-        assert_eq!(keys(&reply), ["nextFlag", "userList"]);
-        let page = reply["userList"].as_array().unwrap();
+        assert_eq!(keys(&reply), ["blacklist", "nextFlag"]);
+        let page = reply["blacklist"].as_array().unwrap();
         assert!(page.len() <= count);
         all.extend(page.iter().map(|one| one["userID"].as_str().unwrap().to_owned()));
-        reply["nextFlag"].as_str().unwrap().clone_into(&mut flag);
-        if flag.is_empty() {
+        flag = number(&reply, "nextFlag");
+        if flag == 0 {
             return all;
         }
         assert_eq!(page.len(), count, "a page that is not the last is full");
     }
+}
+
+fn sorted(mut names: Vec<String>) -> Vec<String> {
+    names.sort_unstable();
+    names
 }
 
 async fn is_blocked(world: &World, user: &str, other: &str) -> bool {
@@ -228,17 +238,17 @@ async fn calls_at_once_block_each_user_once() {
         .collect();
     all.sort_unstable();
     assert_eq!(all, names, "each user is told once");
-    assert_eq!(listed(&world, "bob", 7).await, names);
+    assert_eq!(sorted(listed(&world, "bob", 7).await), names);
     join_all([first, second].map(|some| change(&world, REMOVE, "bob", some))).await;
     assert!(listed(&world, "bob", 7).await.is_empty());
 }
 
 #[tokio::test]
-async fn the_list_is_the_callers_own_and_pages_by_user_id() {
+async fn the_list_is_the_callers_own_and_in_pages() {
     let world = World::of(&["alice", "bob"]).await;
     for encoding in Encoding::BOTH {
         let empty = world.client.call_as(encoding, "bob", QUERY, json!({})).await.ok();
-        assert_eq!(empty, json!({ "userList": [], "nextFlag": "" }));
+        assert_eq!(empty, json!({ "blacklist": [], "nextFlag": 0 }));
     }
     change(&world, ADD, "bob", &["d", "b", ">", "a.b c", "alice"]).await;
     let sorted = [">", "a.b c", "alice", "b", "d"];
@@ -246,18 +256,77 @@ async fn the_list_is_the_callers_own_and_pages_by_user_id() {
         assert_eq!(listed(&world, "bob", count).await, sorted, "pages of {count}");
     }
     let reply = world.ok("bob", QUERY, json!({})).await;
-    assert_eq!(reply, json!({ "userList": users(&sorted), "nextFlag": "" }));
+    assert_eq!(reply, json!({ "blacklist": users(&sorted), "nextFlag": 0 }));
     // A page goes on behind a user who was unblocked meanwhile.
     let first = world.ok("bob", QUERY, json!({ "config": { "count": 3 } })).await;
     change(&world, REMOVE, "bob", &["alice"]).await;
     let body = json!({ "config": { "count": 3, "nextFlag": first["nextFlag"] } });
-    assert_eq!(world.ok("bob", QUERY, body).await["userList"], users(&["b", "d"]));
+    assert_eq!(world.ok("bob", QUERY, body).await["blacklist"], users(&["b", "d"]));
 
     assert!(is_blocked(&world, "bob", "a.b c").await);
     assert!(!is_blocked(&world, "bob", "alice").await);
     assert!(!is_blocked(&world, "bob", "bob").await);
     assert!(listed(&world, "alice", 100).await.is_empty(), "nobody sees who blocked them");
     assert!(!is_blocked(&world, "alice", "bob").await);
+}
+
+/// A user's page behind a place: whom it shows, and the next place.
+async fn page(world: &World, encoding: Encoding, count: usize, place: u64) -> (Vec<String>, u64) {
+    let body = json!({ "config": { "nextFlag": place, "count": count } });
+    let reply = world.client.call_as(encoding, "bob", QUERY, body).await.ok();
+    let shown = reply["blacklist"].as_array().unwrap().iter();
+    let shown = shown.map(|one| string(one, "userID").to_owned());
+    (shown.collect(), number(&reply, "nextFlag"))
+}
+
+#[tokio::test]
+async fn a_page_neither_skips_nor_repeats_whoever_is_blocked_or_unblocked_meanwhile() {
+    for encoding in Encoding::BOTH {
+        let mut world = World::of(&["bob"]).await;
+        // Of one call by their IDs, and later calls later, whatever their IDs.
+        for some in [["m", "k"], ["d", "c"], ["z", "y"], ["b", "a"]] {
+            change(&world, ADD, "bob", &some).await;
+        }
+        let (first, place) = page(&world, encoding, 3, 0).await;
+        assert_eq!(first, ["k", "m", "c"]);
+        // The place itself and one to come are unblocked; one is blocked that sorts before, and one
+        // that had been blocked once.
+        change(&world, REMOVE, "bob", &["c", "y"]).await;
+        change(&world, ADD, "bob", &["0", "y"]).await;
+        let (second, place) = page(&world, encoding, 3, place).await;
+        assert_eq!(second, ["d", "z", "a"]);
+        // Nor does it matter that another peerd goes on.
+        world.peerd.kill9();
+        world.peerd.restart().await;
+        change(&world, REMOVE, "bob", &["z", "k"]).await;
+        change(&world, ADD, "bob", &["00"]).await;
+        let (third, place) = page(&world, encoding, 3, place).await;
+        assert_eq!(third, ["b", "0", "y"]);
+        assert_eq!(page(&world, encoding, 3, place).await, (vec!["00".to_owned()], 0));
+        assert_eq!(page(&world, encoding, 3, (1 << 53) - 1).await, (Vec::new(), 0));
+    }
+}
+
+#[tokio::test]
+async fn block_lists_and_their_events_show_users_by_name() {
+    let world = World::of(&["bob"]).await;
+    world.ok("alice", "login", json!({ "userName": "Alice \u{1f600}" })).await;
+    world.ok("carol", "login", json!({ "userName": "Carol" })).await;
+    let mut of_bob = world.events("bob").await;
+    let named = |name| json!([user_info("alice", name), user_info("ghost", "")]);
+    for (method, action) in [(ADD, ADDED), (REMOVE, REMOVED), (ADD, ADDED)] {
+        change(&world, method, "bob", &["ghost", "alice"]).await;
+        let told = of_bob.expect(&[BLACKLIST]).await.remove(0);
+        assert_eq!(told.body["action"], action);
+        assert_eq!(told.body["userList"], named("Alice \u{1f600}"));
+    }
+    for encoding in Encoding::BOTH {
+        let reply = world.client.call_as(encoding, "bob", QUERY, json!({})).await.ok();
+        assert_eq!(reply, json!({ "blacklist": named("Alice \u{1f600}"), "nextFlag": 0 }));
+    }
+    world.ok("alice", "login", json!({ "userName": "Al" })).await;
+    let reply = world.ok("bob", QUERY, json!({})).await;
+    assert_eq!(reply["blacklist"], named("Al"), "the name is today's");
 }
 
 #[tokio::test]
@@ -277,7 +346,7 @@ async fn bounds_and_bad_parameters_are_refused_by_name_and_change_nothing() {
             (json!({ "userIDs": ["alice", ""] }), "userIDs[1]"),
             (json!({ "userIDs": ["alice", "a/b"] }), "userIDs[1]"),
             (json!({ "userIDs": ["alice", "*"] }), "userIDs[1]"),
-            (json!({ "userIDs": ["x".repeat(33)] }), "userIDs[0]"),
+            (json!({ "userIDs": ["x".repeat(65)] }), "userIDs[0]"),
             (json!({ "userIDs": [{ "userID": "alice" }] }), "userIDs[0]"),
         ] {
             world.invalid("bob", method, body, field).await;
@@ -287,8 +356,10 @@ async fn bounds_and_bad_parameters_are_refused_by_name_and_change_nothing() {
         (json!({ "count": 0 }), "config.count"),
         (json!({ "count": 101 }), "config.count"),
         (json!({ "count": "1" }), "config.count"),
-        (json!({ "nextFlag": 0 }), "config.nextFlag"),
-        (json!({ "nextFlag": "a/b" }), "config.nextFlag"),
+        (json!({ "nextFlag": "" }), "config.nextFlag"),
+        (json!({ "nextFlag": -1 }), "config.nextFlag"),
+        (json!({ "nextFlag": 1.5 }), "config.nextFlag"),
+        (json!({ "nextFlag": 1_u64 << 53 }), "config.nextFlag"),
         (json!([]), "config"),
     ] {
         world.invalid("bob", QUERY, json!({ "config": config }), field).await;
@@ -338,7 +409,7 @@ async fn a_full_list_takes_no_more_and_survives_a_kill() {
 
     world.peerd.kill9();
     world.peerd.restart().await;
-    assert_eq!(listed(&world, "bob", 100).await, names[..1_000]);
+    assert_eq!(sorted(listed(&world, "bob", 100).await), names[..1_000]);
     change(&world, REMOVE, "bob", &["u1000"]).await;
     change(&world, ADD, "bob", &["alice"]).await;
     assert_shut_out(&world, "alice", "bob").await;

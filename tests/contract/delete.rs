@@ -32,6 +32,7 @@ fn assert_deleted(event: &Event, kind: u8, other: &str, messages: &[&Value]) {
         [
             "conversationID",
             "conversationType",
+            "isDeleteConversationAllMessage",
             "messageDeleteType",
             "messageList",
             "previousRevision",
@@ -41,6 +42,7 @@ fn assert_deleted(event: &Event, kind: u8, other: &str, messages: &[&Value]) {
     assert_eq!(event.body["conversationID"], other);
     assert_eq!(event.body["conversationType"], 0);
     assert_eq!(event.body["messageDeleteType"], kind);
+    assert_eq!(event.body["isDeleteConversationAllMessage"], kind == 1);
     let told: Vec<_> = event.body["messageList"]
         .as_array()
         .unwrap()

@@ -76,6 +76,11 @@ async fn login_and_heartbeat_answer_what_the_contract_lists() {
         assert_eq!(keys(&reply), ["serverTime"]);
         assert!((before..=now_ms()).contains(&number(&reply, "serverTime")));
     }
+    for bad in [json!("0"), json!(-1), json!(0.5), json!(1_u64 << 53), json!([])] {
+        world.invalid("alice", "login", json!({ "replayAfter": bad }), "replayAfter").await;
+    }
+    let long = json!({ "deviceID": "d".repeat(129) });
+    world.invalid("alice", "login", long, "deviceID").await;
     for field in ["userName", "platform", "deviceID"] {
         world.invalid("alice", "login", json!({ field: {} }), field).await;
     }
@@ -138,11 +143,13 @@ async fn past_the_bound_of_sessions_the_earliest_is_kicked_and_told() {
 
     let third = world.ok("alice", "login", json!({})).await;
     let kicked = events.expect(&[CONNECTION]).await.remove(0).body;
-    assert_eq!(keys(&kicked), ["event", "previousRevision", "revision", "sessionID", "state"]);
+    let fields = ["event", "extendedData", "previousRevision", "revision", "sessionID", "state"];
+    assert_eq!(keys(&kicked), fields);
     assert_eq!(kicked["sessionID"], first["sessionID"]);
     // Disconnected and KickedOut, in the SDK's numbers.
     assert_eq!(kicked["state"], 0);
     assert_eq!(kicked["event"], 4);
+    assert_eq!(kicked["extendedData"], "{}");
     events.none().await;
 
     for session in [&second, &third] {

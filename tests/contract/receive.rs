@@ -20,8 +20,10 @@ fn conversation_of(event: &Event, kind: u8) -> Value {
     assert_eq!(keys(&body), ["infoList"]);
     let infos = body["infoList"].as_array().unwrap();
     assert_eq!(infos.len(), 1, "{body}");
-    assert_eq!(keys(&infos[0]), ["conversation", "event"]);
+    assert_eq!(keys(&infos[0]), ["action", "conversation", "event"]);
     assert_eq!(infos[0]["event"], kind, "{body}");
+    // Added 0 in both of the SDK's enumerations, Updated 1 in the one and 2 in the other.
+    assert_eq!(infos[0]["action"], if kind == 0 { 0 } else { 2 }, "{body}");
     infos[0]["conversation"].clone()
 }
 
@@ -183,10 +185,10 @@ async fn each_session_of_a_user_hears_what_the_other_does() {
 }
 
 #[tokio::test]
-async fn events_come_in_the_configured_encoding_with_its_content_type() {
+async fn events_without_a_session_come_in_the_configured_encoding_with_its_content_type() {
     for (setting, encoding) in [("json", Encoding::Json), ("msgpack", Encoding::MessagePack)] {
         let world = World::with(&[("PEERD__EVENTS__ENCODING", setting)]).await;
-        world.login(&["alice", "bob"]).await;
+        world.login(&["alice"]).await;
         let mut events = world.events("bob").await;
         let sent = world.send("alice", "bob", "hi").await;
         let told = events.expect(&[RECEIVED, CHANGED, TOTAL]).await;

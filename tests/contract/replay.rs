@@ -78,4 +78,82 @@ async fn a_replay_goes_back_no_further_than_a_thousand_messages() {
     let reply = world.ok("bob", "login", json!({})).await;
     assert_eq!(number(&reply, "totalUnreadMessageCount"), 1_010);
     assert_eq!(replayed(&mut events, 1_000).await, sent[10..]);
+
+    // Nor is more replayed to a device that has none of them, or less to one that has most.
+    let after = |key: &Value| json!({ "deviceID": "new", "replayAfter": key });
+    world.ok("bob", "login", after(&json!(0))).await;
+    assert_eq!(replayed(&mut events, 1_000).await, sent[10..]);
+    world.ok("bob", "login", after(&sent[1_005]["orderKey"])).await;
+    assert_eq!(replayed(&mut events, 4).await, sent[1_006..]);
+    world.ok("bob", "login", after(&sent[300]["orderKey"])).await;
+    assert_eq!(replayed(&mut events, 709).await, sent[301..]);
+}
+
+/// Logs one of Bob's devices in, which has messages up to `key`; reads so many that are replayed, and
+/// sees by a live message that there are no more.
+async fn device_is_told(
+    world: &World,
+    (encoding, device): (Encoding, &str),
+    key: &Value,
+    count: usize,
+) -> Vec<Value> {
+    let mut events = world.events("bob").await;
+    let body = json!({ "deviceID": device, "replayAfter": key });
+    world.client.call_as(encoding, "bob", "login", body).await.ok();
+    let messages = replayed(&mut events, count).await;
+    let command = json!({ "message": { "type": 2, "message": bin(b"end") }, "toUserID": "bob" });
+    world.ok("alice", "send_peer_message", command).await;
+    let end = events.expect(&[RECEIVED]).await.remove(0);
+    assert_eq!(end.body["info"], json!({ "isOfflineMessage": false }), "{}", end.body);
+    messages
+}
+
+#[tokio::test]
+async fn each_device_gets_what_it_missed_whatever_the_others_did() {
+    let mut world = World::of(&["alice", "carol", "bob"]).await;
+    let mut stored = Vec::new();
+    for (from, text) in [("alice", "1"), ("carol", "2"), ("alice", "3")] {
+        stored.push(as_received(&world.send(from, "bob", text).await));
+    }
+    let own = world.send("bob", "alice", "4").await;
+    for (from, text) in [("carol", "5"), ("alice", "6")] {
+        stored.push(as_received(&world.send(from, "bob", text).await));
+    }
+    // Bob was there all the time, so that a login that says nothing misses nothing.
+    world.ok("bob", "heartbeat", json!({})).await;
+    let key = |at: usize| stored[at]["orderKey"].clone();
+    let before = json!(number(&stored[2], "orderKey") - 1);
+    for restart in [false, true] {
+        if restart {
+            world.peerd.kill9();
+            world.peerd.restart().await;
+        }
+        for encoding in Encoding::BOTH {
+            for (device, key, from) in [
+                ("new", json!(0), 0),
+                ("phone", key(0), 1),
+                ("phone", key(1), 2),
+                ("tablet", before.clone(), 2),
+                ("tablet", own["orderKey"].clone(), 3),
+                ("new", key(4), 5),
+                ("ahead", json!((1_u64 << 53) - 1), 5),
+            ] {
+                let missed = &stored[from..];
+                let told = device_is_told(&world, (encoding, device), &key, missed.len()).await;
+                assert_eq!(told, missed, "{device} after {key}");
+            }
+        }
+    }
+    // What was deleted is not replayed, nor is a plain login changed by the devices'.
+    let body = json!({ "conversationID": "alice", "conversationType": 0 });
+    world.ok("bob", "delete_all_message", body).await;
+    let left = [stored[1].clone(), stored[3].clone()];
+    let device = (Encoding::Json, "new");
+    assert_eq!(device_is_told(&world, device, &json!(0), 2).await, left);
+    world.ok("bob", "logout", json!({})).await;
+    let news = as_received(&world.send("carol", "bob", "7").await);
+    let mut events = world.events("bob").await;
+    world.ok("bob", "login", json!({ "deviceID": "old", "replayAfter": null })).await;
+    assert_eq!(replayed(&mut events, 1).await, [news.clone()]);
+    assert_eq!(device_is_told(&world, device, &key(4), 1).await, [news]);
 }

@@ -49,8 +49,38 @@ async fn counts_rise_with_each_message_of_the_other_side_only() {
         let reply = call.await.ok();
         assert_eq!(
             keys(&reply),
-            ["revision", "totalUnreadMessageCount", "totalUnreadMessageCountIncludingMuted"]
+            ["revision", "unreadMessageCount", "unreadMessageCountIncludingMuted"]
         );
+        // There are conversations with peers only, and none is marked.
+        for (config, is_all) in [
+            (json!(null), true),
+            (json!({}), true),
+            (json!({ "conversationTypes": [], "marks": [] }), true),
+            (json!({ "conversationTypes": [0] }), true),
+            (json!({ "conversationTypes": [2, 0] }), true),
+            (json!({ "conversationTypes": [1, 2] }), false),
+            (json!({ "marks": [1, 20] }), false),
+            (json!({ "conversationTypes": [0], "marks": [3] }), false),
+        ] {
+            let call = world.client.call_as(encoding, "bob", method, json!({ "config": config }));
+            let some = call.await.ok();
+            assert_eq!(some["revision"], reply["revision"]);
+            for field in ["unreadMessageCount", "unreadMessageCountIncludingMuted"] {
+                let expected = if is_all { reply[field].clone() } else { json!(0) };
+                assert_eq!(some[field], expected, "{field} with {config}");
+            }
+        }
+        for (config, field) in [
+            (json!(0), "config"),
+            (json!({ "conversationTypes": 0 }), "config.conversationTypes"),
+            (json!({ "conversationTypes": [0, "0"] }), "config.conversationTypes[1]"),
+            (json!({ "conversationTypes": [-1] }), "config.conversationTypes[0]"),
+            (json!({ "marks": [21] }), "config.marks[0]"),
+            (json!({ "marks": [1, 0] }), "config.marks[1]"),
+            (json!({ "marks": {} }), "config.marks"),
+        ] {
+            world.invalid("bob", method, json!({ "config": config }), field).await;
+        }
     }
     let reply = world.ok("bob", "login", json!({})).await;
     assert_eq!(reply["totalUnreadMessageCount"], 4);

@@ -116,10 +116,7 @@ impl World {
     pub(crate) async fn totals(&self, user: &str) -> (u64, u64) {
         let method = "query_conversation_total_unread_message_count";
         let reply = self.ok(user, method, json!({})).await;
-        (
-            number(&reply, "totalUnreadMessageCount"),
-            number(&reply, "totalUnreadMessageCountIncludingMuted"),
-        )
+        (number(&reply, "unreadMessageCount"), number(&reply, "unreadMessageCountIncludingMuted"))
     }
 
     pub(crate) async fn set_status(&self, user: &str, other: &str, status: u8) {

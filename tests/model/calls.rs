@@ -66,24 +66,81 @@ pub(crate) struct Config {
 /// A call. Messages and sessions are picked by number among those there are.
 #[derive(Clone, Debug)]
 pub(crate) enum Call {
-    Login { name: Option<usize> },
-    Logout { session: Option<usize> },
+    Login {
+        name: Option<usize>,
+        device: Option<usize>,
+        /// The newest message that the device has: none, or one that the user received.
+        after: Option<usize>,
+        /// Whether it is written in `MessagePack`.
+        packed: bool,
+    },
+    Logout {
+        session: Option<usize>,
+    },
     Heartbeat,
-    Send { to: usize, draft: Draft, config: Config, into_conversation: bool },
-    History { other: usize, reverse: bool, count: usize, anchor: Option<usize> },
-    Delete { other: usize, picks: Vec<usize>, foreign: bool },
-    DeleteAll { other: usize },
-    List { count: usize, anchor: Option<usize>, with_key: bool, only_unread: bool },
-    Conversation { other: usize },
-    Clear { other: usize },
+    Send {
+        to: usize,
+        draft: Draft,
+        config: Config,
+        into_conversation: bool,
+    },
+    History {
+        other: usize,
+        reverse: bool,
+        count: usize,
+        anchor: Option<usize>,
+    },
+    Delete {
+        other: usize,
+        picks: Vec<usize>,
+        foreign: bool,
+    },
+    DeleteAll {
+        other: usize,
+    },
+    List {
+        count: usize,
+        anchor: Option<usize>,
+        with_key: bool,
+        only_unread: bool,
+    },
+    Conversation {
+        other: usize,
+    },
+    Clear {
+        other: usize,
+    },
     ClearAll,
     Totals,
-    Mute { other: usize, mute: bool },
-    Invalid { which: usize },
+    Mute {
+        other: usize,
+        mute: bool,
+    },
+    Block {
+        others: Vec<usize>,
+        block: bool,
+    },
+    /// The first page of the block list, or the one behind the last that was read.
+    Blacklist {
+        count: usize,
+        goes_on: bool,
+    },
+    IsBlocked {
+        other: usize,
+    },
+    Invalid {
+        which: usize,
+    },
+}
+
+impl Call {
+    /// A login that says nothing.
+    pub(crate) const LOGIN: Self =
+        Self::Login { name: None, device: None, after: None, packed: false };
 }
 
 /// Calls that nobody can make sense of: method, body, and the field that the answer names.
-pub(crate) const INVALID: [(&str, &str, &str); 7] = [
+pub(crate) const INVALID: [(&str, &str, &str); 9] = [
     (
         "send_peer_message",
         r#"{"toUserID":"ghost","message":{"type":1,"message":" "}}"#,
@@ -98,6 +155,12 @@ pub(crate) const INVALID: [(&str, &str, &str); 7] = [
         "config.count",
     ),
     ("delete_messages", r#"{"conversationID":"alice","messageList":[]}"#, "messageList"),
+    ("query_blacklist", r#"{"config":{"nextFlag":"1"}}"#, "config.nextFlag"),
+    (
+        "query_conversation_total_unread_message_count",
+        r#"{"config":{"marks":[21]}}"#,
+        "config.marks[0]",
+    ),
     ("heartbeat", r"{", "body"),
 ];
 
@@ -134,7 +197,12 @@ fn call() -> impl Strategy<Value = Call> {
     let anchor = || prop::option::weighted(0.6, 0..1000_usize);
     let flag = prop::bool::weighted;
     prop_oneof![
-        3 => prop::option::of(0..3_usize).prop_map(|name| Call::Login { name }),
+        3 => (
+            prop::option::of(0..3_usize),
+            prop::option::weighted(0.4, 0..2_usize),
+            prop::option::weighted(0.4, 0..1000_usize),
+            flag(0.3),
+        ).prop_map(|(name, device, after, packed)| Call::Login { name, device, after, packed }),
         1 => prop::option::weighted(0.6, 0..4_usize).prop_map(|session| Call::Logout { session }),
         1 => Just(Call::Heartbeat),
         24 => (other(), draft(), config(), flag(0.2)).prop_map(
@@ -155,6 +223,11 @@ fn call() -> impl Strategy<Value = Call> {
         1 => Just(Call::ClearAll),
         1 => Just(Call::Totals),
         4 => (other(), flag(0.7)).prop_map(|(other, mute)| Call::Mute { other, mute }),
+        3 => (vec(other(), 1..4), flag(0.6)).prop_map(
+            |(others, block)| Call::Block { others, block }),
+        2 => (1..4_usize, any::<bool>()).prop_map(
+            |(count, goes_on)| Call::Blacklist { count, goes_on }),
+        1 => other().prop_map(|other| Call::IsBlocked { other }),
         1 => (0..INVALID.len()).prop_map(|which| Call::Invalid { which }),
     ]
 }

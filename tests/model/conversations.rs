@@ -117,8 +117,8 @@ impl Model {
     pub(crate) fn totals(&self, user: usize) -> Expected {
         let (unmuted, all) = self.state.totals(user);
         let reply = json!({
-            "totalUnreadMessageCount": unmuted,
-            "totalUnreadMessageCountIncludingMuted": all,
+            "unreadMessageCount": unmuted,
+            "unreadMessageCountIncludingMuted": all,
             "revision": self.state.users[user].revision,
         });
         Expected::good(reply, Vec::new())
@@ -210,6 +210,7 @@ impl Model {
                 "conversationID": NAMES[other],
                 "conversationType": 0,
                 "messageDeleteType": 0,
+                "isDeleteConversationAllMessage": false,
                 "messageList": shown.collect::<Value>(),
             });
             events = self.tell_change(user, &[other], before, Some(deleted), observed)?;
@@ -237,6 +238,7 @@ impl Model {
                 "conversationID": NAMES[other],
                 "conversationType": 0,
                 "messageDeleteType": 1,
+                "isDeleteConversationAllMessage": true,
                 "messageList": [],
             });
             events = self.tell_change(user, &[other], before, Some(deleted), observed)?;
@@ -290,7 +292,8 @@ impl Model {
             }
         }
         let infos = others.iter().map(|other| {
-            json!({ "event": 1, "conversation": self.state.show_conversation(user, *other) })
+            let conversation = self.state.show_conversation(user, *other);
+            json!({ "event": 1, "action": 2, "conversation": conversation })
         });
         let infos: Vec<Value> = infos.collect();
         let mut events: Vec<(&str, Value)> = Vec::new();

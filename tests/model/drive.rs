@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use peerd::wire::encoding::Encoding;
 use serde_json::{Value, json};
 
 use crate::calls::{
@@ -30,7 +31,7 @@ pub(crate) fn drive(setup: &Setup, steps: &[Step], flaw: Flaw) -> Result<(), Wro
         let mut driver =
             Driver { world: World::start(setup).await, model: Model::new(setup, flaw) };
         for user in 0..AT_HOME {
-            driver.call(user, &Call::Login { name: None }).await?;
+            driver.call(user, &Call::LOGIN).await?;
         }
         for (index, step) in steps.iter().enumerate() {
             let done = driver.step(step).await;
@@ -75,7 +76,9 @@ impl Driver {
 
     async fn call(&mut self, user: usize, call: &Call) -> Result<Value, Wrong> {
         let (method, body) = self.request(user, call);
-        let observed = self.world.call(NAMES[user], method, body.clone()).await;
+        let is_packed = matches!(call, Call::Login { packed: true, .. });
+        let encoding = if is_packed { Encoding::MessagePack } else { Encoding::Json };
+        let observed = self.world.call_as(encoding, NAMES[user], method, body.clone()).await;
         let checked = self.model.check(user, call, self.world.now_ms(), &observed);
         checked.map_err(|wrong| format!("{method} by {} {body}\n{wrong}", NAMES[user]))?;
         Ok(observed.reply)
@@ -86,7 +89,7 @@ impl Driver {
     async fn read_everything(&mut self) -> Result<(), Wrong> {
         tokio::time::advance(Duration::from_secs(1)).await;
         for user in 0..CALLERS {
-            self.call(user, &Call::Login { name: None }).await?;
+            self.call(user, &Call::LOGIN).await?;
             self.call(user, &Call::Totals).await?;
             let everything = Call::List {
                 count: NAMES.len(),
@@ -140,8 +143,9 @@ impl Driver {
         let model = &self.model;
         let with = |other: usize| json!({ "conversationID": NAMES[other], "conversationType": 0 });
         let (method, body) = match call {
-            Call::Login { name } => {
-                ("login", json!({ "userName": name.map(user_name), "platform": "model" }))
+            Call::Login { name, device, after, packed: _ } => {
+                let after = after.map(|after| model.newest_of_device(user, after));
+                login_request(*name, *device, after)
             }
             Call::Logout { session } => {
                 let session = session.map(|session| model.session(user, session));
@@ -187,6 +191,14 @@ impl Driver {
                 merge(&mut body, json!({ "status": status }));
                 ("set_conversation_notification_status", body)
             }
+            Call::Block { others, block } => block_request(others, *block),
+            Call::Blacklist { count, goes_on } => {
+                let place = model.block_place(user, *goes_on);
+                ("query_blacklist", json!({ "config": { "count": count, "nextFlag": place } }))
+            }
+            Call::IsBlocked { other } => {
+                ("check_user_is_in_blacklist", json!({ "userID": NAMES[*other] }))
+            }
             Call::Invalid { which } => {
                 let (method, body, _) = INVALID[*which];
                 return (method, body.to_owned());
@@ -194,6 +206,26 @@ impl Driver {
         };
         (method, body.to_string())
     }
+}
+
+fn block_request(others: &[usize], block: bool) -> (&'static str, Value) {
+    let others: Vec<&str> = others.iter().map(|other| NAMES[*other]).collect();
+    let method = if block { "add_users_to_blacklist" } else { "remove_users_from_blacklist" };
+    (method, json!({ "userIDs": others }))
+}
+
+fn login_request(
+    name: Option<usize>,
+    device: Option<usize>,
+    after: Option<u64>,
+) -> (&'static str, Value) {
+    let body = json!({
+        "userName": name.map(user_name),
+        "platform": "model",
+        "deviceID": device.map(|device| format!("device {device}")),
+        "replayAfter": after,
+    });
+    ("login", body)
 }
 
 fn send_request(

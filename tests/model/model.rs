@@ -9,7 +9,7 @@ use peerd::bus::Kind;
 use serde_json::{Value, json};
 
 use crate::calls::{Call, INVALID, NAMES, Setup};
-use crate::state::{Flaw, Message, State, merge, show_message};
+use crate::state::{Flaw, Message, Session, State, merge, show_message};
 use crate::world::{
     HEARTBEAT_MS, MAX_SESSIONS, Observed, Pushed, REPLAY_AGE_MS, REPLAY_MESSAGES, Told,
 };
@@ -55,6 +55,8 @@ pub(crate) struct Model {
     pub(crate) state: State,
     pub(crate) setup: Setup,
     pub(crate) restarted_ms: Option<u64>,
+    /// When the call is made that is looked at.
+    pub(crate) now_ms: u64,
     /// All message IDs that were ever given.
     pub(crate) ids: HashSet<String>,
 }
@@ -62,7 +64,7 @@ pub(crate) struct Model {
 impl Model {
     pub(crate) fn new(setup: &Setup, flaw: Flaw) -> Self {
         let (setup, state) = (setup.clone(), State::new(flaw));
-        Self { state, setup, restarted_ms: None, ids: HashSet::new() }
+        Self { state, setup, restarted_ms: None, now_ms: 0, ids: HashSet::new() }
     }
 
     /// A restart loses nothing but the Commands of the last second.
@@ -86,6 +88,7 @@ impl Model {
         now_ms: u64,
         observed: &Observed,
     ) -> Result<(), Wrong> {
+        self.now_ms = now_ms;
         let expected = self.expect(user, call, now_ms, observed)?;
         compare_reply(&expected.reply, observed)?;
         same("events", &by_id(&expected.events), &by_id(&observed.events))?;
@@ -109,8 +112,10 @@ impl Model {
         now_ms: u64,
         observed: &Observed,
     ) -> Result<Expected, Wrong> {
-        if let Call::Login { name } = call {
-            return self.login(user, *name, now_ms, observed);
+        if let Call::Login { name, device, after, packed } = call {
+            let after = after.map(|after| self.newest_of_device(user, after));
+            let session = Session { id: String::new(), device: *device, packed: *packed };
+            return self.login(user, *name, session, after, observed);
         }
         if !self.state.is_logged_in(user, now_ms) {
             return Ok(Expected::refused((6_000_121, "not_logged_in")));
@@ -139,6 +144,9 @@ impl Model {
             Call::ClearAll => self.clear_all(user, observed),
             Call::Totals => Ok(self.totals(user)),
             Call::Mute { other, mute } => self.mute(user, *other, *mute, observed),
+            Call::Block { others, block } => self.block(user, others, *block, observed),
+            Call::Blacklist { count, goes_on } => self.blacklist(user, *count, *goes_on, observed),
+            Call::IsBlocked { other } => Ok(self.is_blocked(user, *other)),
             Call::Invalid { which } => {
                 let text = observed.reply["message"].as_str().unwrap_or_default();
                 let field = INVALID[*which].2;
@@ -156,20 +164,27 @@ impl Model {
         &mut self,
         user: usize,
         name: Option<usize>,
-        now_ms: u64,
+        mut session: Session,
+        after: Option<u64>,
         observed: &Observed,
     ) -> Result<Expected, Wrong> {
+        let now_ms = self.now_ms;
         let was_logged_in = self.state.is_logged_in(user, now_ms);
         let heard_ms = self.state.users[user].heard_ms.unwrap_or_default();
-        let session = observed.reply["sessionID"].as_str().unwrap_or_default().to_owned();
+        let id = observed.reply["sessionID"].as_str().unwrap_or_default().to_owned();
+        session.id.clone_from(&id);
+        let is_twice = self.state.flaw == Flaw::DeviceCountsTwice;
         let account = &mut self.state.users[user];
-        if session.is_empty() || account.sessions.contains(&session) {
-            return Err(format!("{session:?} is no new session"));
+        if id.is_empty() || account.sessions.iter().any(|known| known.id == id) {
+            return Err(format!("{id:?} is no new session"));
         }
         if !was_logged_in {
             account.sessions.clear();
         }
-        account.sessions.push(session.clone());
+        if session.device.is_some() && !is_twice {
+            account.sessions.retain(|known| known.device != session.device);
+        }
+        account.sessions.push(session);
         account.heard_ms = Some(now_ms);
         account.ever_logged_in = true;
         if let Some(name) = name.map(user_name).filter(|name| !name.is_empty()) {
@@ -177,21 +192,21 @@ impl Model {
         }
         let most = MAX_SESSIONS + usize::from(self.state.flaw == Flaw::OneMoreSession);
         let surplus = account.sessions.len().saturating_sub(most);
-        let kicked: Vec<String> = account.sessions.drain(..surplus).collect();
+        let kicked: Vec<Session> = account.sessions.drain(..surplus).collect();
         let mut events = Vec::new();
-        for session in kicked {
-            let body = json!({ "state": 0, "event": 4, "sessionID": session });
+        for Session { id, .. } in kicked {
+            let body = json!({ "state": 0, "event": 4, "extendedData": "{}", "sessionID": id });
             events.push(self.told_aside(user, "connection_state_changed", body, observed)?);
         }
         let reply = json!({
-            "sessionID": session,
+            "sessionID": id,
             "serverTime": now_ms,
             "heartbeatIntervalMs": HEARTBEAT_MS,
             "totalUnreadMessageCount": self.state.totals(user).0,
             "revision": self.state.users[user].revision,
         });
         let mut expected = Expected::good(reply, events);
-        expected.events.extend(self.replay(user, heard_ms, now_ms, observed)?);
+        expected.events.extend(self.replay(user, heard_ms, after, observed)?);
         Ok(expected)
     }
 
@@ -199,14 +214,17 @@ impl Model {
         &self,
         user: usize,
         heard_ms: u64,
-        now_ms: u64,
+        after: Option<u64>,
         observed: &Observed,
     ) -> Result<Vec<Told>, Wrong> {
-        let since_ms = heard_ms.max(now_ms - REPLAY_AGE_MS);
+        let oldest_ms = self.now_ms - REPLAY_AGE_MS;
+        let after = after.filter(|_| self.state.flaw != Flaw::DevicesMissTheSame);
+        let since_ms = if after.is_some() { oldest_ms } else { heard_ms.max(oldest_ms) };
         let since_ms =
             if self.state.flaw == Flaw::ReplayGoesBackFurther { since_ms - 1 } else { since_ms };
         let mut messages: Vec<&Message> = self.state.messages.iter().collect();
         messages.retain(|message| message.to == user && message.at_ms >= since_ms);
+        messages.retain(|message| message.key > after.unwrap_or_default());
         messages.sort_by_key(|message| message.key);
         let is_visible = |message: &&&Message| !message.hidden_for.contains(&user);
         let recent = messages.len().saturating_sub(REPLAY_MESSAGES);
@@ -234,14 +252,21 @@ impl Model {
     fn logout(&mut self, user: usize, session: Option<usize>) -> Expected {
         let ended = session.map(|session| self.session(user, session));
         let sessions = &mut self.state.users[user].sessions;
-        sessions.retain(|session| ended.as_ref().is_some_and(|ended| ended != session));
+        sessions.retain(|session| ended.as_ref().is_some_and(|ended| *ended != session.id));
         Expected::good(json!({}), Vec::new())
     }
 
     /// The session that a call names: one there is, or none.
     pub(crate) fn session(&self, user: usize, session: usize) -> String {
         let sessions = &self.state.users[user].sessions;
-        sessions.get(session).cloned().unwrap_or_else(|| "no session".to_owned())
+        sessions.get(session).map_or_else(|| "no session".to_owned(), |known| known.id.clone())
+    }
+
+    /// The order key of the newest message that a device has: of one that the user received, or 0.
+    pub(crate) fn newest_of_device(&self, user: usize, after: usize) -> u64 {
+        let received = self.state.messages.iter().filter(|message| message.to == user);
+        let keys: Vec<u64> = received.map(|message| message.key).collect();
+        keys.get(after % (keys.len() + 1)).copied().unwrap_or_default()
     }
 
     /// An event that belongs to no change: the revision stands.
@@ -262,7 +287,8 @@ impl Model {
         }
         let revisions = json!({ "revision": account.revision, "previousRevision": previous });
         merge(&mut body, revisions);
-        Ok(Told { user, name: name.to_owned(), body })
+        let packed = self.state.is_packed(user, self.now_ms);
+        Ok(Told { user, name: name.to_owned(), body, packed })
     }
 
     /// Events of one change: the revision rises, and names the one before.
@@ -281,10 +307,11 @@ impl Model {
         if revision <= previous || revision >= 1 << 53 {
             return Err(format!("the revision {revision} does not rise above {previous}"));
         }
+        let packed = self.state.is_packed(user, self.now_ms);
         let told = |(name, mut body): (&str, Value)| {
             let revisions = json!({ "revision": revision, "previousRevision": previous });
             merge(&mut body, revisions);
-            Told { user, name: name.to_owned(), body }
+            Told { user, name: name.to_owned(), body, packed }
         };
         Ok(events.into_iter().map(told).collect())
     }

@@ -74,6 +74,9 @@ impl Model {
         if self.setup.require_known_receiver && !self.state.users[to].ever_logged_in {
             return Ok(Expected::refused((6_000_204, "target_not_found")));
         }
+        if self.state.users[to].blocked.contains(&from) && self.state.flaw != Flaw::BlockedMaySend {
+            return Ok(Expected::refused((6_000_284, "blocked_by_receiver")));
+        }
         if is_command(draft) {
             return self.send_command(from, to, draft, now_ms, observed);
         }
@@ -236,12 +239,12 @@ impl Model {
         let message = self.given(from, to, draft, config, now_ms, observed)?;
         let is_first = self.state.between(from, to).is_empty()
             || self.state.flaw == Flaw::EveryMessageIsTheFirst;
-        let event = u8::from(!is_first);
+        let (event, action) = if is_first { (0, 0) } else { (1, 2) };
         self.state.messages.push(message.clone());
         self.state.users[from].accepted_ms.push(now_ms);
         let changed = |model: &Self, user: usize, other: usize| {
             let conversation = model.state.show_conversation(user, other);
-            let infos = json!([{ "event": event, "conversation": conversation }]);
+            let infos = json!([{ "event": event, "action": action, "conversation": conversation }]);
             ("conversation_changed", json!({ "infoList": infos }))
         };
         let is_muted = self.state.settings(to, from).muted;

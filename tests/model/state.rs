@@ -39,10 +39,18 @@ pub(crate) struct Settings {
     pub(crate) key: u64,
 }
 
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    pub(crate) id: String,
+    pub(crate) device: Option<usize>,
+    /// Whether it logged in with `MessagePack`.
+    pub(crate) packed: bool,
+}
+
 #[derive(Clone, Debug, Default)]
 pub(crate) struct User {
     pub(crate) name: String,
-    pub(crate) sessions: Vec<String>,
+    pub(crate) sessions: Vec<Session>,
     pub(crate) ever_logged_in: bool,
     pub(crate) heard_ms: Option<u64>,
     pub(crate) revision: u64,
@@ -53,6 +61,10 @@ pub(crate) struct User {
     pub(crate) accepted_ms: Vec<u64>,
     pub(crate) commands_ms: Vec<u64>,
     pub(crate) settings: BTreeMap<usize, Settings>,
+    /// Whom the user blocked, the earliest first.
+    pub(crate) blocked: Vec<usize>,
+    /// Where a page of the block list ended: the place it named, and who was blocked behind it.
+    pub(crate) block_page: Option<(u64, Vec<usize>)>,
 }
 
 /// A mistake that the model makes on purpose, to see that the comparison finds it.
@@ -69,6 +81,11 @@ pub(crate) enum Flaw {
     PushesWakeTheMuted,
     OneMoreSession,
     ReplayGoesBackFurther,
+    DeviceCountsTwice,
+    DevicesMissTheSame,
+    EventsIgnoreSessions,
+    BlocksGoByName,
+    BlockedMaySend,
 }
 
 /// The state of the whole world, by the contract.
@@ -88,6 +105,13 @@ impl State {
     pub(crate) fn is_logged_in(&self, user: usize, now_ms: u64) -> bool {
         let User { sessions, heard_ms, .. } = &self.users[user];
         !sessions.is_empty() && heard_ms.is_some_and(|heard| now_ms - heard <= IDLE_MS)
+    }
+
+    /// Whether events for a user are in `MessagePack`: where all sessions are. Both kinds, and none,
+    /// are told in JSON, as it is configured.
+    pub(crate) fn is_packed(&self, user: usize, now_ms: u64) -> bool {
+        let is_packed = self.users[user].sessions.iter().all(|session| session.packed);
+        self.is_logged_in(user, now_ms) && is_packed && self.flaw != Flaw::EventsIgnoreSessions
     }
 
     pub(crate) fn is_online(&self, user: usize, now_ms: u64) -> bool {

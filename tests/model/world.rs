@@ -110,6 +110,8 @@ pub(crate) struct Told {
     pub(crate) user: usize,
     pub(crate) name: String,
     pub(crate) body: Value,
+    /// Whether it is in `MessagePack`.
+    pub(crate) packed: bool,
 }
 
 /// An offline push as it was handed off.
@@ -201,14 +203,26 @@ impl World {
 
     /// Two calls at the same time.
     pub(crate) async fn cross(&self, calls: [(&str, &str, String); 2]) {
-        let [one, other] = calls.map(|(user, method, body)| incoming(user, method, body));
+        let json = Encoding::Json;
+        let [one, other] = calls.map(|(user, method, body)| incoming(json, user, method, &body));
         tokio::join!(self.node.handle(one), self.node.handle(other));
         self.node.settle().await;
         self.node.bus().take();
     }
 
     pub(crate) async fn call(&mut self, user: &str, method: &str, body: String) -> Observed {
-        self.node.handle(incoming(user, method, body)).await;
+        self.call_as(Encoding::Json, user, method, body).await
+    }
+
+    /// A call whose body, given as JSON, is written in an encoding.
+    pub(crate) async fn call_as(
+        &mut self,
+        encoding: Encoding,
+        user: &str,
+        method: &str,
+        body: String,
+    ) -> Observed {
+        self.node.handle(incoming(encoding, user, method, &body)).await;
         self.node.settle().await;
         let mut observed = Observed {
             kind: Kind::Plain,
@@ -218,9 +232,10 @@ impl World {
             pushes: Vec::new(),
         };
         for outgoing in self.node.bus().take() {
-            let body: Value = serde_json::from_slice(&outgoing.body).expect("a JSON body");
-            assert_eq!(outgoing.encoding, Encoding::Json);
+            let packed = outgoing.encoding == Encoding::MessagePack;
+            let body = read(outgoing.encoding, &outgoing.body);
             if outgoing.subject == INBOX {
+                assert_eq!(outgoing.encoding, encoding, "the reply comes as the call did");
                 assert_eq!(observed.reply, Value::Null, "one reply");
                 observed.events_before_reply = observed.events.len();
                 (observed.kind, observed.reply) = (outgoing.kind, body);
@@ -230,7 +245,7 @@ impl World {
             let tokens: Vec<&str> = outgoing.subject.split('.').collect();
             let [_, "event", told, name] = tokens[..] else { panic!("{}", outgoing.subject) };
             let user = NAMES.iter().position(|user| token(user) == told).expect("a known user");
-            observed.events.push(Told { user, name: name.to_owned(), body });
+            observed.events.push(Told { user, name: name.to_owned(), body, packed });
         }
         let pushes = self.store.memory.pushes();
         for push in &pushes[self.pushes_seen..] {
@@ -243,12 +258,52 @@ impl World {
     }
 }
 
-fn incoming(user: &str, method: &str, body: String) -> Incoming {
+fn read(encoding: Encoding, body: &[u8]) -> Value {
+    match encoding {
+        Encoding::Json => serde_json::from_slice(body).expect("a JSON body"),
+        Encoding::MessagePack => {
+            let value = rmpv::decode::read_value(&mut &*body).expect("a MessagePack body");
+            unpacked(value)
+        }
+    }
+}
+
+/// What `MessagePack` says, as JSON does.
+fn unpacked(value: rmpv::Value) -> Value {
+    use base64::Engine as _;
+    match value {
+        rmpv::Value::Binary(bytes) => {
+            base64::engine::general_purpose::STANDARD.encode(bytes).into()
+        }
+        rmpv::Value::Array(items) => items.into_iter().map(unpacked).collect(),
+        rmpv::Value::Map(fields) => {
+            let name = |name: &rmpv::Value| name.as_str().expect("a field's name").to_owned();
+            let field = |(key, value)| (name(&key), unpacked(value));
+            Value::Object(fields.into_iter().map(field).collect())
+        }
+        plain @ (rmpv::Value::Nil
+        | rmpv::Value::Boolean(_)
+        | rmpv::Value::Integer(_)
+        | rmpv::Value::F32(_)
+        | rmpv::Value::F64(_)
+        | rmpv::Value::String(_)
+        | rmpv::Value::Ext(..)) => serde_json::to_value(plain).expect("a plain value"),
+    }
+}
+
+fn incoming(encoding: Encoding, user: &str, method: &str, body: &str) -> Incoming {
+    let bytes = match encoding {
+        Encoding::Json => body.to_owned().into(),
+        Encoding::MessagePack => {
+            let value: Value = serde_json::from_str(body).expect("a JSON body");
+            encoding.encode(&value).expect("a body that fits")
+        }
+    };
     Incoming {
         subject: format!("peer.api.{}.{method}", token(user)),
         reply_to: Some(INBOX.to_owned()),
-        content_type: Some("application/json".to_owned()),
-        body: body.into(),
+        content_type: Some(encoding.content_type().to_owned()),
+        body: bytes,
         hops: 0,
     }
 }

@@ -13,12 +13,17 @@ SEND, RECEIVE = 0, 1
 SUCCESS = 1
 NOTIFY, DO_NOT_DISTURB = 1, 2
 ADDED, UPDATED = 0, 1
+# The same in the numbers of the SDK's 3.x.
+ACTIONS = {ADDED: 0, UPDATED: 2}
+BLOCKED, UNBLOCKED = 0, 1
 MESSAGE_LIST_DELETED, CONVERSATION_ALL_MESSAGES_DELETED = 0, 1
 
 MESSAGE_RECEIVED = "peer_message_received"
 CONVERSATION_CHANGED = "conversation_changed"
 TOTAL_UPDATED = "conversation_total_unread_message_count_updated"
 MESSAGE_DELETED = "message_deleted"
+BLACKLIST_CHANGED = "blacklist_changed"
+CONNECTION_CHANGED = "connection_state_changed"
 
 # Long enough for a loaded machine; a wait that succeeds ends as soon as its condition holds.
 DEADLINE_S = 20
@@ -100,8 +105,8 @@ class User:
         await self.nc.subscribe(subject, cb=self._events.put)
         await self.nc.flush()
 
-    async def login(self):
-        reply = await self.call("login", {"userName": self.id})
+    async def login(self, **fields):
+        reply = await self.call("login", {"userName": self.id, **fields})
         self.revision = reply["revision"]
         return reply
 
@@ -142,6 +147,7 @@ class User:
         """The next event, which must tell of one conversation: what happened to it, and itself."""
         [info] = (await self.event(CONVERSATION_CHANGED))["infoList"]
         assert info["conversation"]["conversationID"] == other_id
+        assert info["action"] == ACTIONS[info["event"]]
         return info["event"], info["conversation"]
 
     async def total_event(self):
@@ -171,7 +177,7 @@ class User:
     async def total(self):
         reply = await self.call("query_conversation_total_unread_message_count")
         assert reply["revision"] == self.revision
-        return totals(reply)
+        return reply["unreadMessageCount"], reply["unreadMessageCountIncludingMuted"]
 
     async def conversation(self, other_id):
         body = {"conversationID": other_id, "conversationType": PEER}

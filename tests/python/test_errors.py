@@ -38,7 +38,7 @@ def history(**config):
 INVALID = {
     "receiver missing": ("send_peer_message", {"message": HELLO}),
     "receiver empty": send(HELLO, to=""),
-    "receiver too long": send(HELLO, to="x" * 33),
+    "receiver too long": send(HELLO, to="x" * 65),
     "receiver not ASCII": send(HELLO, to="bøb"),
     "message missing": ("send_peer_message", {"toUserID": "somebody"}),
     "type not for peers": send({"type": BARRAGE, "message": "x"}),
@@ -102,13 +102,22 @@ async def test_an_unknown_method_is_refused_by_name(daemon):
         assert (rejected.code, rejected.reason) == (6000001, "unknown_method")
 
 
+async def test_a_method_of_the_sdk_that_peerd_does_not_offer_is_refused_by_name(daemon):
+    async with daemon.users("alice", "bob", log_in=False) as (alice, bob):
+        await alice.login()
+        for method in ("create_group", "enter_room", "call_invite", "query_friend_list"):
+            rejected = await rejection(alice.call(method))
+            assert (rejected.code, rejected.reason) == (6000013, "unsupported_method")
+            assert (await rejection(bob.call(method))).code == 6000121
+
+
 async def test_an_unknown_conversation_is_not_found(daemon):
     async with daemon.users("alice") as (alice,):
         rejected = await rejection(alice.conversation("nobody"))
         assert (rejected.code, rejected.reason) == (6000603, "conversation_not_found")
 
 
-@pytest.mark.parametrize("token", ["b%2eb", "b!b", "b%2", "b%41", "%00", "%C3%B8", "x" * 33])
+@pytest.mark.parametrize("token", ["b%2eb", "b!b", "b%2", "b%41", "%00", "%C3%B8", "x" * 65])
 async def test_only_the_one_spelling_of_a_user_is_accepted(daemon, token):
     async with daemon.users("alice") as (alice,):
         headers = {"Content-Type": Json.content_type}

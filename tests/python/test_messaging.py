@@ -6,7 +6,10 @@ import time
 import pytest
 from client import (
     ADDED,
+    BLACKLIST_CHANGED,
+    BLOCKED,
     COMMAND,
+    CONNECTION_CHANGED,
     CONVERSATION_ALL_MESSAGES_DELETED,
     CONVERSATION_CHANGED,
     CUSTOM,
@@ -22,6 +25,7 @@ from client import (
     SUCCESS,
     TEXT,
     TOTAL_UPDATED,
+    UNBLOCKED,
     UPDATED,
     Rejected,
     User,
@@ -272,6 +276,7 @@ async def test_deleting_takes_messages_from_one_side_only(daemon):
         assert await bob.call("delete_messages", delete) == {}
         told, total = await told_of_deletion(bob, alice)
         assert told["messageDeleteType"] == MESSAGE_LIST_DELETED
+        assert told["isDeleteConversationAllMessage"] is False
         assert ids(told["messageList"]) == [gone["messageID"]]
         assert total == (3, 3)
         assert ids(await bob.history(alice.id, 2)) == ids([sent[0], *sent[2:]])
@@ -283,6 +288,7 @@ async def test_deleting_takes_messages_from_one_side_only(daemon):
         assert await bob.call("delete_all_message", conversation) == {}
         told, total = await told_of_deletion(bob, alice)
         assert told["messageDeleteType"] == CONVERSATION_ALL_MESSAGES_DELETED
+        assert told["isDeleteConversationAllMessage"] is True
         assert total == (0, 0)
         assert await bob.history(alice.id) == []
         assert ids(await alice.history(bob.id)) == ids(sent)
@@ -345,6 +351,64 @@ async def test_what_came_while_away_is_replayed_at_login(daemon):
             assert told["info"] == {"isOfflineMessage": True}
             replayed += told["messageList"]
         assert ids(replayed) == ids(sent)
+
+
+async def test_each_device_gets_what_it_missed(daemon):
+    async with daemon.users("alice", "bob") as (alice, bob):
+        sent = []
+        for i in range(1, 4):
+            sent.append(await alice.send(bob, text(f"message {i}")))
+            await received_and_counted(bob, alice, i, (i, i))
+        for device, after, missed in (
+            ("phone", 0, sent),
+            ("tablet", sent[0]["orderKey"], sent[1:]),
+            ("phone", sent[2]["orderKey"], []),
+            ("phone", sent[1]["orderKey"], sent[2:]),
+        ):
+            await bob.login(deviceID=device, replayAfter=after)
+            replayed = []
+            while len(replayed) < len(missed):
+                told = await bob.event(MESSAGE_RECEIVED)
+                assert told["info"] == {"isOfflineMessage": True}
+                replayed += told["messageList"]
+            assert ids(replayed) == ids(missed)
+        await bob.told_nothing_more()
+
+
+async def test_past_the_bound_of_sessions_the_earliest_is_told_that_it_ended(daemon):
+    async with daemon.users("alice", log_in=False) as (alice,):
+        sessions = [await alice.login() for _ in range(10)]
+        # A device's next session takes the place of the one before.
+        await alice.login(deviceID="phone")
+        kicked = await alice.event(CONNECTION_CHANGED)
+        check_fields(kicked, {"state": 0, "event": 4, "sessionID": sessions[0]["sessionID"]})
+        assert kicked["extendedData"] == "{}"
+        for _ in range(3):
+            await alice.login(deviceID="phone")
+        await alice.told_nothing_more()
+
+
+async def test_the_block_list_shows_users_in_the_order_of_blocking(daemon):
+    async with daemon.users("alice", "bob", "carol") as (alice, bob, carol):
+
+        def info(user):
+            empty = {"userAvatarUrl": "", "userExtendedData": ""}
+            return {"userID": user.id, "userName": user.id, **empty}
+
+        for other in (carol, alice):
+            body = {"userIDs": [other.id]}
+            assert await bob.call("add_users_to_blacklist", body) == {"errorUserList": []}
+            told = await bob.event(BLACKLIST_CHANGED)
+            check_fields(told, {"userList": [info(other)], "action": BLOCKED})
+        first = await bob.call("query_blacklist", {"config": {"count": 1}})
+        assert first["blacklist"] == [info(carol)]
+        assert isinstance(first["nextFlag"], int) and 0 < first["nextFlag"] < 2**53
+        assert await bob.call("remove_users_from_blacklist", {"userIDs": [carol.id]})
+        told = await bob.event(BLACKLIST_CHANGED)
+        check_fields(told, {"userList": [info(carol)], "action": UNBLOCKED})
+        config = {"count": 1, "nextFlag": first["nextFlag"]}
+        last = await bob.call("query_blacklist", {"config": config})
+        assert last == {"blacklist": [info(alice)], "nextFlag": 0}
 
 
 async def test_a_user_id_is_percent_encoded_in_subjects(daemon):

@@ -181,8 +181,8 @@ impl Client {
             self.check_block(user, other).await;
         }
         let told = (
-            number(&totals, "totalUnreadMessageCount"),
-            number(&totals, "totalUnreadMessageCountIncludingMuted"),
+            number(&totals, "unreadMessageCount"),
+            number(&totals, "unreadMessageCountIncludingMuted"),
         );
         if told != (loud, all) {
             let why = format!("{}'s totals are {told:?}, the sums {:?}", NAMES[user], (loud, all));

@@ -101,7 +101,14 @@ impl Client {
         self.world.lock().watch.journal.learn(now_ms);
         let with = |other: usize| json!({ "conversationID": NAMES[other] });
         match call {
-            Call::Login => self.change(user, None, OpKind::Login, "login", &json!({})).await,
+            Call::Login => {
+                let body = match number % 3 {
+                    0 => json!({}),
+                    1 => json!({ "deviceID": "one", "replayAfter": 0 }),
+                    _ => json!({ "deviceID": "two" }),
+                };
+                self.change(user, None, OpKind::Login, "login", &body).await;
+            }
             Call::Logout => self.change(user, None, OpKind::Logout, "logout", &json!({})).await,
             Call::Heartbeat => _ = self.ask(user, "heartbeat", &json!({})).await,
             Call::Send { to, draft } => self.send_new(user, to, draft, number).await,

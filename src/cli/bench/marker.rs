@@ -119,7 +119,7 @@ mod tests {
                 assert_ne!(place, 0);
                 assert_eq!(run.due_us(&body, &mut place), Some(due_us), "where it was before");
                 assert_eq!(Run::new().due_us(&body, &mut 0), None, "another run's");
-                let request = Request::parse(Method::SendPeerMessage, encoding, &body);
+                let request = Request::parse(Method::SendPeerMessage, encoding, &body, 64);
                 let Ok(Request::Send(send)) = request else { panic!("{request:?}") };
                 assert_eq!(send.to.as_str(), "bench-r0");
                 let local_id = send.draft.local_id.expect("one");

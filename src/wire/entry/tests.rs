@@ -2,27 +2,31 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Entries as version 1 writes them. As with records, a line is never changed.
-const ACCOUNTS: &str = include_str!("../../../tests/golden/accounts-v1.txt");
+/// Entries as each version writes them. As with records, a line is never changed.
+const ACCOUNTS_V1: &str = include_str!("../../../tests/golden/accounts-v1.txt");
+const ACCOUNTS: &str = include_str!("../../../tests/golden/accounts-v2.txt");
 const SETTINGS: &str = include_str!("../../../tests/golden/settings-v1.txt");
 const PAGES: &str = include_str!("../../../tests/golden/pages-v1.txt");
-const BLOCKS: &str = include_str!("../../../tests/golden/blocks-v1.txt");
+const BLOCKS_V1: &str = include_str!("../../../tests/golden/blocks-v1.txt");
+const BLOCKS: &str = include_str!("../../../tests/golden/blocks-v2.txt");
 
 fn golden(file: &'static str) -> Vec<(&'static str, Vec<u8>)> {
     crate::wire::golden::lines(file)
 }
 
 fn accounts() -> Vec<(&'static str, Account)> {
-    let session = |id: &str, since_ms, platform: &str, device_id: &str| Session {
+    let session = |id: &str, since_ms, platform: &str, device_id: &str, encoding| Session {
         id: id.into(),
         since_ms,
         platform: platform.into(),
         device_id: device_id.into(),
+        encoding,
     };
     let sessions = vec![
-        session("S1", 1_800_000_000_000, "ios", "d-1"),
-        session("S2", 1_800_000_000_500, "", ""),
+        session("S1", 1_800_000_000_000, "ios", "d-1", Some(Encoding::Json)),
+        session("S2", 1_800_000_000_500, "", "", Some(Encoding::MessagePack)),
     ];
+    let of_before = vec![session("S1", 1_800_000_000_000, "ios", "d-1", None)];
     let heard_ms = Some(1_800_000_001_000);
     vec![
         ("empty", Account::default()),
@@ -31,7 +35,22 @@ fn accounts() -> Vec<(&'static str, Account)> {
             "logged-out",
             Account { name: "Anna".into(), sessions: Vec::new(), heard_ms, revision: 0 },
         ),
+        (
+            "logged-in-before-version-2",
+            Account { name: String::new(), sessions: of_before, heard_ms: None, revision: 0 },
+        ),
     ]
+}
+
+/// What the lines of version 1 say: the same as the first of [`accounts`], but for what it does not
+/// know.
+fn accounts_v1() -> Vec<(&'static str, Account)> {
+    let mut accounts = accounts();
+    accounts.truncate(3);
+    for (_, account) in &mut accounts {
+        account.sessions.iter_mut().for_each(|session| session.encoding = None);
+    }
+    accounts
 }
 
 fn page(direction: Direction, number: u64) -> PageId {
@@ -97,6 +116,9 @@ fn golden_bytes_are_read_back_as_what_was_written() {
     for ((name, account), (_, bytes)) in accounts().into_iter().zip(golden(ACCOUNTS)) {
         assert_eq!(decode_account(&bytes), Ok(account), "{name}");
     }
+    for ((name, account), (_, bytes)) in accounts_v1().into_iter().zip(golden(ACCOUNTS_V1)) {
+        assert_eq!(decode_account(&bytes), Ok(account), "{name} of version 1");
+    }
     for ((name, settings), (_, bytes)) in settings().into_iter().zip(golden(SETTINGS)) {
         assert_eq!(decode_settings(&bytes), Ok(settings), "{name}");
     }
@@ -115,6 +137,7 @@ fn refusals(bytes: &[u8]) -> [Option<String>; 3] {
     ]
 }
 
+/// What the newest version of each kind writes.
 fn all_golden() -> Vec<(usize, Vec<u8>)> {
     let files = [ACCOUNTS, SETTINGS, PAGES].into_iter().enumerate();
     let lines = |(kind, file)| golden(file).into_iter().map(move |(_, bytes)| (kind, bytes));
@@ -124,9 +147,10 @@ fn all_golden() -> Vec<(usize, Vec<u8>)> {
 #[test]
 fn an_entry_of_an_unknown_version_is_refused() {
     for (kind, mut bytes) in all_golden() {
-        bytes[1] = 2;
+        bytes[1] += 1;
+        let unknown = format!("its version {} is unknown", bytes[1]);
         let error = refusals(&bytes)[kind].clone().expect("a refusal");
-        assert!(error.ends_with("its version 2 is unknown"), "{error}");
+        assert!(error.ends_with(&unknown), "{error}");
     }
 }
 
@@ -144,18 +168,25 @@ fn an_entry_of_another_kind_or_cut_short_is_refused() {
 
 #[test]
 fn a_block_has_its_golden_bytes_and_an_empty_entry_is_none() {
-    let written = [true].iter().map(|it| ("blocked", encode_block(*it)));
+    let blocks = [("first", 1), ("blocked", (1 << 52) + 6)];
+    let blocks = blocks.map(|(name, number)| (name, BlockNumber(number)));
+    let written = blocks.iter().map(|(name, block)| (*name, encode_block(Some(*block))));
     assert_written(written, BLOCKS);
-    for (name, mut bytes) in golden(BLOCKS) {
-        assert_eq!(decode_block(&bytes), Ok(true), "{name}");
+    for (_, bytes) in golden(BLOCKS_V1) {
+        assert_eq!(decode_block(&bytes), Ok(Some(BlockNumber::UNKNOWN)));
+    }
+    for ((name, mut bytes), (_, block)) in golden(BLOCKS).into_iter().zip(blocks) {
+        assert_eq!(decode_block(&bytes), Ok(Some(block)), "{name}");
         assert!(refusals(&bytes).iter().all(Option::is_some), "{name}");
         assert!(decode_block(&bytes[..1]).is_err(), "{name} cut short");
-        bytes[1] = 2;
+        bytes[1] = 3;
         let error = decode_block(&bytes).expect_err("a refusal").to_string();
-        assert!(error.ends_with("its version 2 is unknown"), "{error}");
+        assert!(error.ends_with("its version 3 is unknown"), "{error}");
     }
-    assert!(encode_block(false).expect("fits").is_empty());
-    assert_eq!(decode_block(&[]), Ok(false));
+    let beyond = encode_block(Some(BlockNumber(1 << 53))).expect("fits");
+    assert!(decode_block(&beyond).is_err(), "no number of the protocol");
+    assert!(encode_block(None).expect("fits").is_empty());
+    assert_eq!(decode_block(&[]), Ok(None));
     for (_, bytes) in all_golden() {
         assert!(decode_block(&bytes).is_err(), "{bytes:?}");
     }
@@ -164,7 +195,7 @@ fn a_block_has_its_golden_bytes_and_an_empty_entry_is_none() {
 proptest! {
     #[test]
     fn a_damaged_entry_is_never_the_end_of_the_daemon(
-        which in 0..9_usize,
+        which in 0..10_usize,
         damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
     ) {
         let (_, mut bytes) = all_golden().swap_remove(which);

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
+use crate::domain::blocklist::BlockNumber;
 use crate::domain::content::{Content, Excerpt, Media, Pixels};
 use crate::domain::conversation::{ConversationEvent, Mark, NotificationStatus, PagePointers};
 use crate::domain::event::{DeleteType, Revision};
@@ -345,14 +346,17 @@ fn a_page_is_cut_at_its_far_end() {
         let number = if backwards { "0099" } else { "0000" };
         assert!(near["message"].as_str().is_some_and(|text| text.starts_with(number)));
     }
-    let users: Vec<_> = (0..100)
-        .map(|number| UserId::new(&format!("{number:032}"), "userID").expect("valid"))
-        .collect();
+    let user = |number: u64| {
+        let id = UserId::new(&format!("{number:032}"), "userID").expect("valid");
+        (UserInfo { id, name: "\u{1}".repeat(10) }, BlockNumber(number + 1))
+    };
+    let users: Vec<_> = (0..100).map(user).collect();
     let reply = Reply::Blacklist { users, has_more: false };
     let body = super::reply(&reply, Encoding::Json, &viewer, Room::of(5000)).expect("a page");
     let page = decoded(Encoding::Json, &body);
-    let last = list(&page, "userList").last().expect("not empty").clone();
-    assert_eq!(page["nextFlag"], last["userID"], "there is more");
+    let last = list(&page, "blacklist").last().expect("not empty").clone();
+    let number: u64 = last["userID"].as_str().and_then(|id| id.parse().ok()).expect("a number");
+    assert_eq!(page["nextFlag"], number + 1, "there is more");
 }
 
 #[test]

@@ -1,0 +1,117 @@
+//! What a device that says what it has is replayed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::bus;
+use crate::clock::Clock;
+use crate::domain::id::{OrderKey, UserId};
+use crate::domain::limits::Limits;
+use crate::domain::message::Message;
+use crate::domain::receive::Placed;
+use crate::runtime::node::Node;
+use crate::runtime::twin::{self, WALL_MS, incoming};
+use crate::store::memory::Memory;
+use crate::store::{Start, Store as _};
+use crate::wire::record;
+use crate::wire::subject::Token;
+
+type TestNode = Node<Memory, bus::memory::Memory>;
+
+const MESSAGES: usize = 40;
+
+/// A node over a store whose clock is ahead of the node's by `skew_ms`.
+async fn node(skew_ms: i64) -> Arc<TestNode> {
+    let clock = Clock::simulated(WALL_MS);
+    let store = Memory::new(move || clock.wall_ms().saturating_add_signed(skew_ms));
+    let limits =
+        Limits { messages_per_second: 1000, replay_messages: MESSAGES, ..Limits::default() };
+    twin::node(store, limits, clock).await
+}
+
+async fn call(node: &Arc<TestNode>, user: &str, method: &str, body: &Value) -> Value {
+    node.bus().take();
+    node.handle(incoming(user, method, body)).await;
+    node.settle().await;
+    let sent = node.bus().take();
+    let reply = sent.iter().find(|sent| sent.subject == "reply").expect("a reply");
+    let mut reply: Value = serde_json::from_slice(&reply.body).expect("a JSON body");
+    let told = sent.iter().filter(|sent| sent.subject == "peer.event.bob.peer_message_received");
+    let told = told.flat_map(|told| {
+        let body: Value = serde_json::from_slice(&told.body).expect("a JSON body");
+        body["messageList"].as_array().cloned().unwrap_or_default()
+    });
+    reply["told"] = told.map(|message| message["message"].clone()).collect();
+    reply
+}
+
+async fn send(node: &Arc<TestNode>, from: &str, text: &str) -> OrderKey {
+    let body = json!({ "toUserID": "bob", "message": { "type": 1, "message": text } });
+    let reply = call(node, from, "send_peer_message", &body).await;
+    OrderKey(reply["message"]["orderKey"].as_u64().expect("a key"))
+}
+
+/// The texts that are replayed to a device of Bob's which has messages up to `key`.
+async fn replayed(node: &Arc<TestNode>, key: OrderKey) -> Value {
+    let body = json!({ "deviceID": "d", "replayAfter": key.0 });
+    call(node, "bob", "login", &body).await["told"].clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_gets_what_it_missed_whatever_the_clocks_say() {
+    for skew_ms in [0, 3_000, -3_000, 3_600_000, -3_600_000] {
+        let node = node(skew_ms).await;
+        for user in ["alice", "carol"] {
+            call(&node, user, "login", &json!({})).await;
+        }
+        let (mut keys, mut texts) = (vec![OrderKey::ZERO], Vec::new());
+        for number in 0..MESSAGES {
+            let pause_ms = [0, 0, 3, 2_500, 0, 150_000][number % 6];
+            tokio::time::advance(Duration::from_millis(pause_ms)).await;
+            let text = format!("m{number}");
+            let from = if number % 3 == 0 { "carol" } else { "alice" };
+            keys.push(send(&node, from, &text).await);
+            texts.push(text);
+        }
+        for (at, key) in keys.iter().enumerate() {
+            let told = replayed(&node, *key).await;
+            assert_eq!(told, json!(texts[at..]), "skew {skew_ms}, after {at}");
+        }
+        assert_eq!(replayed(&node, OrderKey((1 << 53) - 1)).await, json!([]));
+    }
+}
+
+/// Of two senders' messages, the one that sorts first may be stored last: a device that was told of
+/// the other may not have been told of it.
+#[tokio::test(start_paused = true)]
+async fn what_was_stored_after_and_sorts_before_is_replayed_too() {
+    let node = node(0).await;
+    for user in ["alice", "carol"] {
+        call(&node, user, "login", &json!({})).await;
+    }
+    send(&node, "alice", "seen").await;
+    tokio::time::advance(Duration::from_secs(60)).await;
+    let newest = send(&node, "carol", "seen too").await;
+    assert_eq!(replayed(&node, newest).await, json!([]));
+
+    // Dave's comes into the log only now.
+    let [bob, dave] = ["bob", "dave"].map(|id| UserId::new(id, "userID").expect("a userID"));
+    let cell = node.user_in_memory(&bob).expect("who was loaded");
+    let subject = |from: &str| {
+        let from = Token::of(&UserId::new(from, "userID").expect("a userID"));
+        node.subjects.log(cell.partition, &cell.token, &from)
+    };
+    let (store, deadline) = (node.store(), node.deadline());
+    let batch = store.read(cell.log(), subject("carol"), Start::Seq(1), 1, deadline).await;
+    let carols = &batch.expect("read").records[0].payload;
+    let stored = record::decode(carols, &dave, &bob, cell.partition).expect("a record");
+    let message = Message { key: OrderKey(newest.0 - 2), ..stored.message };
+    let placed = Placed { message, mark: stored.mark, page: stored.page, expected_seq: 0 };
+    let payload = record::encode(&placed, None).expect("writable");
+    store.append(cell.log(), subject("dave"), payload, 0, deadline).await.expect("stored");
+    cell.invalidate();
+    assert_eq!(replayed(&node, newest).await, json!(["seen too"]), "Dave's says the same");
+    assert_eq!(replayed(&node, OrderKey(newest.0 - 2)).await, json!(["seen too"]));
+}
