@@ -21,7 +21,7 @@ async fn logout(world: &World, session: &str) {
 }
 
 fn encoding_of(event: &Event) -> Encoding {
-    Encoding::of_headers(Some(&event.headers)).expect("events say how they are written")
+    Encoding::of_headers(Some(&event.headers)).unwrap()
 }
 
 /// Asserts how Bob is told: of a Command, of a stored message, and of what he does himself.
