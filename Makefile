@@ -35,7 +35,7 @@ run: ## start nats-server and peerd on free ports, leave them running until Ctrl
 test: test-rust test-python demo ## all tests, each against a nats-server of its own, and the demo
 
 test-rust: ## the Rust tests
-	$(with_nats) cargo test --locked
+	$(with_nats) cargo test --locked --workspace
 
 test-python: $(venv)/ready ## the contract, seen by a client that shares no code with peerd
 	cargo build --locked --bin peerd
@@ -52,13 +52,13 @@ fuzz-keep: ## keep what `make fuzz` found in fuzz/corpus, without what adds noth
 	@fuzz/run keep $(TARGET)
 
 check: ## format, lints, layering, documentation, links, the image's build; writes nothing into the tree
-	cargo fmt --check
+	cargo fmt --all --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --all-targets --manifest-path fuzz/Cargo.toml \
 		--target-dir "$(CARGO_TARGET_DIR)" -- -D warnings
 	cargo test --locked --test layering
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
 	docs/check-links
 	CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)" deploy/docker/check
 
@@ -71,8 +71,8 @@ bench-parts: ## what decisions, encodings and paging cost by themselves
 	cargo bench --locked --bench parts
 
 fix: ## mend what the formatter and clippy can mend by themselves
-	cargo clippy --locked --all-targets --fix --allow-dirty --allow-staged
-	cargo fmt
+	cargo clippy --locked --workspace --all-targets --fix --allow-dirty --allow-staged
+	cargo fmt --all
 	cargo fmt --manifest-path fuzz/Cargo.toml
 
 $(venv)/ready: tests/python/requirements.txt

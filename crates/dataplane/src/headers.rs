@@ -1,0 +1,182 @@
+//! Header blocks: those that came, kept as bytes and read leniently, and those that go out.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
+/// What every header block begins with.
+const VERSION: &[u8] = b"NATS/1.0";
+
+/// What is wrong with a header block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// Its length is not one that fits its message.
+    #[error("its length is impossible")]
+    Length,
+    /// It does not begin with the version.
+    #[error("it does not begin with NATS/1.0")]
+    Version,
+    /// What follows the version is not a status.
+    #[error("its status is not a number of three digits")]
+    Status,
+    /// A line without a colon.
+    #[error("a line has no colon")]
+    Colon,
+    /// A name that is empty or has characters that no name may have.
+    #[error("a name is empty or has characters that are not allowed")]
+    Name,
+    /// A value with a character that would end or split a line.
+    #[error("a value has control characters")]
+    Control,
+    /// A value that is not text.
+    #[error("a value is not UTF-8")]
+    Text,
+    /// It does not end with an empty line, or goes on after it.
+    #[error("it does not end with its one empty line")]
+    End,
+}
+
+/// The header block of a message, as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Headers {
+    block: Bytes,
+    is_cut: bool,
+}
+
+impl Headers {
+    /// A block. `is_cut` says that the frame announced more than its message has.
+    #[must_use]
+    pub const fn new(block: Bytes, is_cut: bool) -> Self {
+        Self { block, is_cut }
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub const fn block(&self) -> &Bytes {
+        &self.block
+    }
+
+    /// Checks all of it.
+    pub fn check(&self) -> Result<(), Malformed> {
+        if self.is_cut {
+            return Err(Malformed::Length);
+        }
+        let rest = self.block.strip_prefix(VERSION).ok_or(Malformed::Version)?;
+        let mut lines = Lines { rest };
+        let first = lines.next().ok_or(Malformed::End)?;
+        let status = first.trim_ascii();
+        if !status.is_empty() && status_code(status).is_none() {
+            return Err(Malformed::Status);
+        }
+        check_value(first)?;
+        let mut is_after_header = false;
+        for line in &mut lines {
+            if line.is_empty() {
+                return if lines.rest.is_empty() { Ok(()) } else { Err(Malformed::End) };
+            }
+            if is_folded(line) && is_after_header {
+                check_value(line)?;
+                continue;
+            }
+            let colon = memchr::memchr(b':', line).ok_or(Malformed::Colon)?;
+            let (name, value) = (&line[..colon], &line[colon + 1..]);
+            if name.is_empty() || !name.iter().all(u8::is_ascii_graphic) {
+                return Err(Malformed::Name);
+            }
+            check_value(value)?;
+            is_after_header = true;
+        }
+        Err(Malformed::End)
+    }
+
+    /// Whether anything about it is wrong.
+    #[must_use]
+    pub fn is_malformed(&self) -> bool {
+        self.check().is_err()
+    }
+
+    /// The first value with that name, whatever else is wrong with the block. Names are compared
+    /// as they are, upper and lower case apart. `None` where there is none, or it is not text.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<Cow<'_, str>> {
+        let mut lines = Lines { rest: &self.block };
+        let value = lines.find_map(|line| {
+            line.strip_prefix(name.as_bytes())?.strip_prefix(b":").map(<[u8]>::trim_ascii)
+        })?;
+        let value = std::str::from_utf8(value).ok()?;
+        let mut more = lines.clone().take_while(|line| is_folded(line)).peekable();
+        if more.peek().is_none() {
+            return Some(Cow::Borrowed(value));
+        }
+        let mut whole = value.to_owned();
+        for line in more {
+            whole.push_str(std::str::from_utf8(line).ok()?.trim_end());
+        }
+        Some(Cow::Owned(whole.trim().to_owned()))
+    }
+
+    /// The status in the first line, with which the server speaks: 503, nobody took the request.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        let rest = self.block.strip_prefix(VERSION)?;
+        status_code(Lines { rest }.next()?.trim_ascii())
+    }
+}
+
+/// The lines of a block, without their ends. What has no end is no line.
+#[derive(Clone)]
+struct Lines<'b> {
+    rest: &'b [u8],
+}
+
+impl<'b> Iterator for Lines<'b> {
+    type Item = &'b [u8];
+
+    fn next(&mut self) -> Option<&'b [u8]> {
+        let end = memchr::memchr(b'\n', self.rest)?;
+        let line = &self.rest[..end];
+        self.rest = &self.rest[end + 1..];
+        Some(line.strip_suffix(b"\r").unwrap_or(line))
+    }
+}
+
+/// Whether a line continues the one before.
+fn is_folded(line: &[u8]) -> bool {
+    line.starts_with(b" ") || line.starts_with(b"\t")
+}
+
+fn status_code(text: &[u8]) -> Option<u16> {
+    let digits = text.split(u8::is_ascii_whitespace).next()?;
+    let is_code = digits.len() == 3 && digits.iter().all(u8::is_ascii_digit) && digits[0] != b'0';
+    is_code.then(|| std::str::from_utf8(digits).ok()?.parse().ok()).flatten()
+}
+
+fn check_value(value: &[u8]) -> Result<(), Malformed> {
+    if memchr::memchr2(b'\r', 0, value).is_some() {
+        return Err(Malformed::Control);
+    }
+    std::str::from_utf8(value).map(drop).map_err(|_| Malformed::Text)
+}
+
+/// Begins a header block that goes out.
+#[must_use]
+pub fn block() -> Vec<u8> {
+    [VERSION, b"\r\n"].concat()
+}
+
+/// Adds a header. Control characters of the value become `?`: it may be a caller's text, and it
+/// must not end its line.
+pub fn add(block: &mut Vec<u8>, name: &str, value: &str) {
+    block.extend_from_slice(name.as_bytes());
+    block.extend_from_slice(b": ");
+    block.extend(value.bytes().map(|byte| if byte.is_ascii_control() { b'?' } else { byte }));
+    block.extend_from_slice(b"\r\n");
+}
+
+/// Ends a header block.
+pub fn end(block: &mut Vec<u8>) {
+    block.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests;

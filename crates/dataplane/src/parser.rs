@@ -1,0 +1,232 @@
+//! Frames from the server, cut out of the byte stream.
+//!
+//! A frame that no nats-server sends is an error of the connection. What a *client* may have put into
+//! a message never is: subjects and reply subjects are bytes, and a header block is kept as it came
+//! ([`Headers`] says what is wrong with it).
+
+use bytes::{Buf as _, Bytes, BytesMut};
+
+use crate::headers::Headers;
+
+/// The longest line of a frame: 250 times the server's own default for what clients send, and
+/// enough for an INFO that names thousands of servers.
+const LINE_BYTES_MAX: usize = 1024 * 1024;
+/// The largest message: the most that `max_payload` of a nats-server can be, and some room for headers
+/// that the server adds.
+const MESSAGE_BYTES_MAX: usize = 65 * 1024 * 1024;
+
+/// A message as it came in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Its subject. A publisher may have used any bytes but white space.
+    pub subject: Bytes,
+    /// Where the answer goes; any bytes but white space.
+    pub reply: Option<Bytes>,
+    /// The header block, if it has one.
+    pub headers: Option<Headers>,
+    /// The body.
+    pub payload: Bytes,
+}
+
+impl Message {
+    /// Its size in memory, about.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        let headers = self.headers.as_ref().map_or(0, |headers| headers.block().len());
+        let reply = self.reply.as_ref().map_or(0, Bytes::len);
+        self.subject.len() + reply + headers + self.payload.len()
+    }
+
+    /// Whether it has no bytes at all, which cannot be: it has a subject.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether the server says by it that nobody took the request.
+    #[must_use]
+    pub fn is_no_responders(&self) -> bool {
+        let status = || self.headers.as_ref().and_then(Headers::status);
+        self.payload.is_empty() && status() == Some(503)
+    }
+}
+
+/// What a nats-server sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// `INFO`: the server's JSON.
+    Info(Bytes),
+    /// `MSG` or `HMSG`, for the subscription with that number.
+    Message(u64, Message),
+    /// `PING`.
+    Ping,
+    /// `PONG`.
+    Pong,
+    /// `+OK`.
+    Ok,
+    /// `-ERR`, without the quotes.
+    Error(String),
+}
+
+/// The byte stream is not that of a nats-server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProtocolError {
+    /// A line without an end.
+    #[error("a line of more than {LINE_BYTES_MAX} bytes")]
+    LineTooLong,
+    /// A line that is none of the frames.
+    #[error("an unknown frame")]
+    UnknownFrame,
+    /// MSG or HMSG with too few, too many or impossible arguments.
+    #[error("a message frame that cannot be read")]
+    Arguments,
+    /// A message larger than any server lets pass.
+    #[error("a message of more than {MESSAGE_BYTES_MAX} bytes")]
+    MessageTooLarge,
+    /// A body that does not end where its frame said.
+    #[error("a message that does not end with a line break")]
+    NoEnd,
+}
+
+/// What the line of a message frame said.
+#[derive(Debug)]
+struct Announced {
+    subject: Bytes,
+    sid: u64,
+    reply: Option<Bytes>,
+    /// `None`: MSG.
+    header_bytes: Option<usize>,
+    total_bytes: usize,
+}
+
+/// Cuts frames out of a byte stream, however it is split.
+#[derive(Debug, Default)]
+pub struct Parser {
+    /// Bytes of the buffer in which there is no line break.
+    scanned: usize,
+    /// A message whose body is not complete yet.
+    announced: Option<Announced>,
+}
+
+impl Parser {
+    /// Takes the next frame from the front of the buffer; `None` where it is not complete yet.
+    pub fn next(&mut self, buffer: &mut BytesMut) -> Result<Option<Frame>, ProtocolError> {
+        if self.announced.is_none() {
+            let Some(line) = self.line(buffer)? else { return Ok(None) };
+            match frame(&line)? {
+                Line::Frame(frame) => return Ok(Some(frame)),
+                Line::Message(announced) => self.announced = Some(announced),
+            }
+        }
+        Ok(self.message(buffer)?.map(|(sid, message)| Frame::Message(sid, message)))
+    }
+
+    /// Bytes that are missing of the message that has begun; the buffer should have room for them.
+    #[must_use]
+    pub fn missing(&self, buffer: &BytesMut) -> usize {
+        let whole = self.announced.as_ref().map_or(0, |announced| announced.total_bytes + 2);
+        whole.saturating_sub(buffer.len())
+    }
+
+    /// The next line, without its end.
+    fn line(&mut self, buffer: &mut BytesMut) -> Result<Option<Bytes>, ProtocolError> {
+        let Some(found) = memchr::memchr(b'\n', &buffer[self.scanned..]) else {
+            self.scanned = buffer.len();
+            return if self.scanned > LINE_BYTES_MAX {
+                Err(ProtocolError::LineTooLong)
+            } else {
+                Ok(None)
+            };
+        };
+        let end = self.scanned + found;
+        self.scanned = 0;
+        let mut line = buffer.split_to(end + 1);
+        // A subject may hold a CR of its own: only the last one belongs to the line's end.
+        line.truncate(end - usize::from(line[..end].ends_with(b"\r")));
+        Ok(Some(line.freeze()))
+    }
+
+    fn message(&mut self, buffer: &mut BytesMut) -> Result<Option<(u64, Message)>, ProtocolError> {
+        let is_complete = |announced: &mut Announced| buffer.len() >= announced.total_bytes + 2;
+        let Some(announced) = self.announced.take_if(is_complete) else { return Ok(None) };
+        let Announced { subject, sid, reply, header_bytes, total_bytes } = announced;
+        let mut payload = buffer.split_to(total_bytes).freeze();
+        if !buffer.starts_with(b"\r\n") {
+            return Err(ProtocolError::NoEnd);
+        }
+        buffer.advance(2);
+        let headers = header_bytes.map(|length| {
+            // A server refuses more header than message; if one comes all the same, that is all header.
+            Headers::new(payload.split_to(length.min(total_bytes)), length > total_bytes)
+        });
+        Ok(Some((sid, Message { subject, reply, headers, payload })))
+    }
+}
+
+enum Line {
+    Frame(Frame),
+    Message(Announced),
+}
+
+fn frame(line: &Bytes) -> Result<Line, ProtocolError> {
+    if let Some(arguments) = line.strip_prefix(b"MSG ") {
+        return announced(line, arguments, false).map(Line::Message);
+    }
+    if let Some(arguments) = line.strip_prefix(b"HMSG ") {
+        return announced(line, arguments, true).map(Line::Message);
+    }
+    let frame = match &line[..] {
+        b"PING" => Frame::Ping,
+        b"PONG" => Frame::Pong,
+        line if line.starts_with(b"+OK") => Frame::Ok,
+        rest if rest.starts_with(b"INFO ") => Frame::Info(line.slice(b"INFO ".len()..)),
+        rest if rest.starts_with(b"-ERR") => {
+            let text = String::from_utf8_lossy(&rest[b"-ERR".len()..]);
+            Frame::Error(text.trim().trim_matches('\'').to_owned())
+        }
+        _ => return Err(ProtocolError::UnknownFrame),
+    };
+    Ok(Line::Frame(frame))
+}
+
+/// Reads `<subject> <sid> [reply] [header bytes] <total bytes>`.
+fn announced(
+    line: &Bytes,
+    arguments: &[u8],
+    has_headers: bool,
+) -> Result<Announced, ProtocolError> {
+    // Space and tab, which no subject can hold, are what the server takes apart a line by.
+    let mut words = arguments.split(|byte| matches!(byte, b' ' | b'\t')).filter(|w| !w.is_empty());
+    let mut next = || words.next().ok_or(ProtocolError::Arguments);
+    let (subject, sid, third) = (next()?, next()?, next()?);
+    let rest = [words.next(), words.next(), words.next()];
+    let (reply, header_bytes, total_bytes) = match (has_headers, rest) {
+        (false, [None, None, None]) => (None, None, third),
+        (false, [Some(total), None, None]) => (Some(third), None, total),
+        (true, [Some(total), None, None]) => (None, Some(third), total),
+        (true, [Some(header), Some(total), None]) => (Some(third), Some(header), total),
+        (_, [_, _, _]) => return Err(ProtocolError::Arguments),
+    };
+    let total_bytes = number(total_bytes)?;
+    if total_bytes > MESSAGE_BYTES_MAX {
+        return Err(ProtocolError::MessageTooLarge);
+    }
+    Ok(Announced {
+        subject: line.slice_ref(subject),
+        sid: u64::try_from(number(sid)?).map_err(|_| ProtocolError::Arguments)?,
+        reply: reply.map(|reply| line.slice_ref(reply)),
+        header_bytes: header_bytes.map(number).transpose()?,
+        total_bytes,
+    })
+}
+
+fn number(digits: &[u8]) -> Result<usize, ProtocolError> {
+    let add = |sum: usize, digit: &u8| {
+        let digit = digit.is_ascii_digit().then(|| usize::from(digit - b'0'))?;
+        sum.checked_mul(10)?.checked_add(digit)
+    };
+    digits.iter().try_fold(0, add).ok_or(ProtocolError::Arguments)
+}
+
+#[cfg(test)]
+mod tests;

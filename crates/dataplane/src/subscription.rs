@@ -1,0 +1,91 @@
+//! A subscription, as whoever made it has it.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::client::Shared;
+use crate::parser::Message;
+use crate::subscriptions::{Queue, unsubscribe};
+
+/// How long nats-server (2.15) may hold a publisher back that delivers to a client which reads too
+/// slowly, `stallTotalAllowed`. It has looked then whether the subscription is still there, and does
+/// not look again.
+const STALL: Duration = Duration::from_millis(20);
+
+/// A subscription. Its messages must be taken: what does not fit in it is dropped. It ends at once
+/// when this is dropped.
+#[derive(Debug)]
+pub struct Subscription {
+    shared: Arc<Shared>,
+    sid: u64,
+    queue: Queue,
+}
+
+impl Subscription {
+    pub(crate) const fn new(shared: Arc<Shared>, sid: u64, queue: Queue) -> Self {
+        Self { shared, sid, queue }
+    }
+
+    /// The next message; `None` when the subscription has ended, or the client was closed.
+    pub async fn next(&mut self) -> Option<Message> {
+        let message = self.queue.messages.recv().await?;
+        self.taken(&message);
+        Some(message)
+    }
+
+    /// The next message, if it is here already.
+    pub fn try_next(&mut self) -> Option<Message> {
+        let message = self.queue.messages.try_recv().ok()?;
+        self.taken(&message);
+        Some(message)
+    }
+
+    fn taken(&self, message: &Message) {
+        self.queue.bytes.fetch_sub(message.len(), Ordering::Relaxed);
+    }
+
+    /// Ends the subscription after its `last`th message, counted from its beginning.
+    pub fn end_after(&self, last: u64) {
+        let mut subscriptions = self.shared.subscriptions();
+        if let Some(frame) = subscriptions.end_after(self.sid, last) {
+            self.shared.outbox.control(frame.as_bytes());
+        }
+    }
+
+    /// Ends the subscription without losing a message: what the server sent before it knew of the end
+    /// still comes, then [`Subscription::next`] is `None`. What arrives at the server later goes to
+    /// another member of the queue group, or to nobody. To be awaited while messages are taken; does
+    /// not wait when the connection is lost, since nothing can come then.
+    ///
+    /// nats-server takes `UNSUB` and `PING` in order, closes the subscription under the lock under
+    /// which it writes to the connection, and looks under that lock whether it is closed before it
+    /// writes a message. So no message comes after the `PONG`, but those of publishers that it held
+    /// back meanwhile: hence the wait, and a second round.
+    pub fn drain(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (shared, sid) = (self.shared.clone(), self.sid);
+        let frame = shared.subscriptions().begin_end(sid);
+        let first = frame.map(|frame| shared.outbox.ping(frame.as_bytes()));
+        async move {
+            if let Some(Ok(answered)) = first
+                && answered.await.is_ok()
+            {
+                tokio::time::sleep(STALL).await;
+                if let Ok(answered) = shared.outbox.ping(b"") {
+                    let _ = answered.await;
+                }
+            }
+            shared.subscriptions().remove(sid);
+        }
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let mut subscriptions = self.shared.subscriptions();
+        if subscriptions.remove(self.sid) {
+            self.shared.outbox.control(unsubscribe(self.sid).as_bytes());
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! The connection against real nats-servers: what it is made with, what is passed over it, and what
+//! happens when it breaks. The server is that of peerd's own tests.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+#[path = "../../../tests/support/nats.rs"]
+#[expect(dead_code, reason = "peerd's own tests use more of it")]
+mod nats;
+
+#[path = "server/conformance.rs"]
+mod conformance;
+#[path = "server/credentials.rs"]
+mod credentials;
+#[path = "server/faults.rs"]
+mod faults;
+#[path = "server/shipped.rs"]
+mod shipped;
+#[path = "server/support.rs"]
+mod support;
+#[path = "server/tls.rs"]
+mod tls;
