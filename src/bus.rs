@@ -7,14 +7,13 @@ pub mod nats;
 mod exit;
 mod intake;
 mod queue;
-mod requests;
 
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
-
+pub use peerd_dataplane::Malformed;
 use tokio::time::Instant;
 
 use crate::domain::event::Revision;
@@ -30,6 +29,10 @@ pub struct Incoming {
     pub reply_to: Option<String>,
     /// The `Content-Type` header.
     pub content_type: Option<String>,
+    /// What is wrong with its header block, if anything is.
+    pub malformed: Option<Malformed>,
+    /// The status that its header block begins with: so the server speaks, and no caller.
+    pub status: Option<u16>,
     /// The body.
     pub body: Bytes,
     /// How often it was passed on between instances.

@@ -95,12 +95,8 @@ impl Link {
     /// Takes note of a connection event.
     pub(crate) fn note(&self, event: &Event) {
         match event {
-            Event::Connected => self.state.send_modify(|state| {
-                *state = State { connected: true, generation: state.generation + 1 };
-            }),
-            Event::Disconnected | Event::Closed => {
-                self.state.send_modify(|state| state.connected = false);
-            }
+            Event::Connected => self.note_up(),
+            Event::Disconnected | Event::Closed => self.note_down(),
             Event::ServerError(ServerError::Other(text)) => {
                 if let Some(violation) = Violation::parse(text) {
                     self.note_violation(violation);
@@ -116,12 +112,25 @@ impl Link {
         }
     }
 
+    /// Takes note that the connection is made, or made anew.
+    pub(crate) fn note_up(&self) {
+        self.state.send_modify(|state| {
+            *state = State { connected: true, generation: state.generation + 1 };
+        });
+    }
+
+    /// Takes note that the connection is lost.
+    pub(crate) fn note_down(&self) {
+        self.state.send_modify(|state| state.connected = false);
+    }
+
     /// Takes note of a server's `max_payload`, and answers the smallest so far.
     pub(crate) fn note_max_payload(&self, seen: usize) -> usize {
         self.max_payload.fetch_min(seen, Ordering::Relaxed).min(seen)
     }
 
-    fn note_violation(&self, violation: Violation) {
+    /// Takes note of what the server forbade.
+    pub(crate) fn note_violation(&self, violation: Violation) {
         self.violations.send_if_modified(|violations| {
             let is_new = violations.len() < VIOLATIONS_MAX && !violations.contains(&violation);
             if is_new {

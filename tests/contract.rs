@@ -29,6 +29,7 @@ mod contract {
     mod instances;
     mod limits;
     mod login;
+    mod malformed;
     mod notify;
     mod observers;
     mod paging_forward;

@@ -1,21 +1,23 @@
 //! Service discovery (NATS ADR-32).
 //!
 //! async-nats has a service module, but a service of its would send our error replies without a
-//! body, and count them wrong when we send them ourselves (`docs/decisions/0003-service-discovery.md`).
+//! body, and count them wrong when we send them ourselves
+//! (`docs/decisions/0003-service-discovery.md`).
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use async_nats::{Client, Message};
 use futures::stream::{self, StreamExt as _};
+use peerd_dataplane::{Client, Message, Publish};
 use tokio::time::{Instant, timeout_at};
 
 use crate::wire::discovery::{
     DISCOVERY_PREFIX, EndpointInfo, EndpointStats, Gauges, Identity, Info, Ping, QUEUE_GROUP,
     SERVICE, Stats, StatsAnswer,
 };
+use crate::wire::subject::Subjects;
 
 const DESCRIPTION: &str = "One-to-one messaging for NATS";
 
@@ -70,6 +72,8 @@ pub struct Discovery {
     pub counters: Arc<Counters>,
     /// Tells how it is at this moment.
     pub gauges: Arc<dyn Fn() -> Gauges + Send + Sync>,
+    /// Knows the subjects that nothing is answered on.
+    pub subjects: Subjects,
 }
 
 #[derive(Clone, Copy)]
@@ -81,26 +85,33 @@ enum Verb {
 
 impl Discovery {
     /// Answers discovery requests until the connection closes.
-    pub async fn serve(self, client: Client) -> Result<(), async_nats::SubscribeError> {
-        let mut subscribers = Vec::new();
+    pub async fn serve(self, client: Client) {
+        let mut requests = Vec::new();
         for (verb, word) in [(Verb::Ping, "PING"), (Verb::Info, "INFO"), (Verb::Stats, "STATS")] {
             let all = format!("{DISCOVERY_PREFIX}.{word}");
             let ours = format!("{all}.{SERVICE}");
             let this = format!("{ours}.{}", self.identity.id);
             for subject in [all, ours, this] {
-                let subscriber = client.subscribe(subject).await?;
-                subscribers.push(subscriber.map(move |request| (verb, request)));
+                let subscription = client.subscribe(&subject, None);
+                let next = stream::unfold(subscription, async |mut subscription| {
+                    let request = subscription.next().await?;
+                    Some((request, subscription))
+                });
+                requests.push(next.map(move |request| (verb, request)).boxed());
             }
         }
-        let mut requests = stream::select_all(subscribers);
+        let mut requests = stream::select_all(requests);
         while let Some((verb, request)) = requests.next().await {
-            self.answer(&client, verb, request).await;
+            self.answer(&client, verb, &request);
         }
-        Ok(())
     }
 
-    async fn answer(&self, client: &Client, verb: Verb, request: Message) {
-        let Some(reply) = request.reply else { return };
+    fn answer(&self, client: &Client, verb: Verb, request: &Message) {
+        let Some(reply) = &request.reply else { return };
+        // Whoever may ask must not have peerd publish where only peerd may.
+        if self.subjects.is_reserved_bytes(reply) {
+            return;
+        }
         let identity = &self.identity;
         let body = match verb {
             Verb::Ping => {
@@ -121,8 +132,9 @@ impl Discovery {
         };
         match body {
             Ok(body) => {
+                let answer = Publish { subject: reply, payload: &body, ..Publish::default() };
                 // A discovery answer that is lost is asked for again.
-                let _ = client.publish(reply, body.into()).await;
+                let _ = client.try_publish(&answer);
             }
             Err(error) => tracing::error!(%error, "a discovery answer could not be written"),
         }
@@ -132,7 +144,7 @@ impl Discovery {
 /// Asks all instances of a deployment how they are; answers what came until all of `expected` have
 /// answered, or until the deadline.
 pub async fn ask(
-    client: &Client,
+    client: &async_nats::Client,
     subject_prefix: &str,
     mut expected: BTreeSet<&str>,
     deadline: Instant,

@@ -1,90 +1,74 @@
 //! What goes out, as core NATS has it.
 
-use std::str::FromStr as _;
+use std::borrow::Cow;
 
-use async_nats::client::PublishErrorKind;
-use async_nats::client::traits::Publisher as _;
-use async_nats::message::OutboundMessage;
-use async_nats::{HeaderMap, HeaderName, HeaderValue, PublishError, Subject};
+use peerd_dataplane::headers::{add, block, end};
+use peerd_dataplane::{Publish, PublishError};
 
+use super::nats::Connection;
 use super::{Kind, Outgoing};
 use crate::domain::rejection::Rejection;
-use crate::link::Connection;
 use crate::wire::delivery;
 use crate::wire::encoding::{
     CONTENT_TYPE, Encoding, PEER_DUPLICATE, PEER_HOPS, SERVICE_ERROR, SERVICE_ERROR_CODE,
 };
 use crate::wire::event::Omitted;
 use crate::wire::failure::{CallError, Failure, FailureBody};
-use crate::wire::size::Room;
 
 /// Hands messages to a connection.
 #[derive(Debug)]
 pub(super) struct Exit {
     connection: Connection,
-    /// The headers that most messages have, made once.
-    json: HeaderMap,
-    message_pack: HeaderMap,
+    /// The header blocks that most messages have, made once.
+    json: Vec<u8>,
+    message_pack: Vec<u8>,
 }
 
 impl Exit {
     /// What goes out over a connection.
     pub(super) fn new(connection: Connection) -> Self {
-        let of = |encoding: Encoding| {
-            let mut headers = HeaderMap::new();
-            headers.insert(CONTENT_TYPE, encoding.content_type());
-            headers
-        };
-        let (json, message_pack) = (of(Encoding::Json), of(Encoding::MessagePack));
-        Self { connection, json, message_pack }
+        let of = |encoding| whole(encoding, |_| {});
+        Self { connection, json: of(Encoding::Json), message_pack: of(Encoding::MessagePack) }
     }
 
-    /// Hands a message to the connection, once there is one, if its permit holds by then.
+    /// Hands a message to the connection, once there is one with room, if its permit holds by then.
     pub(super) async fn send(&self, message: Outgoing) {
-        // What the connection takes while it is down goes out when it is up again, however late.
-        if message.permit.is_some() && !self.connection.link.is_up() {
-            self.connection.link.up().await;
-        }
-        self.hand_over(message).await;
+        self.hand_over(message, || true).await;
     }
 
-    /// The same, but what needs a permit is lost where there is no connection, as is what was on its
-    /// way when that was lost.
+    /// The same, but without a connection the message is lost, as is what was on its way when that
+    /// was lost.
     pub(super) async fn send_now(&self, message: Outgoing) {
-        if message.permit.is_none() || self.connection.link.is_up() {
-            self.hand_over(message).await;
-        }
+        self.hand_over(message, || self.connection.client.is_connected()).await;
     }
 
-    async fn hand_over(&self, message: Outgoing) {
-        if message.permit.as_ref().is_some_and(|permit| !permit.holds()) {
-            let subject = message.subject;
-            tracing::debug!(subject, "waited for too long: somebody else sees to it, or nobody");
-            return;
-        }
+    async fn hand_over(&self, message: Outgoing, is_time: impl Fn() -> bool) {
+        let Err(error) = self.publish(&message, &is_time).await else { return };
+        let subject = message.subject.clone();
         // It was written to fit the smallest server so far, and this one may take less.
-        let is_large = message.body.len() > Room::of(self.connection.max_payload()).body;
-        let instead = is_large.then(|| message.clone());
-        let Err(error) = self.publish(message).await else { return };
-        if error.kind() == PublishErrorKind::MaxPayloadExceeded
-            && let Some(message) = instead
-        {
-            let subject = message.subject.clone();
+        if error == PublishError::TooLarge {
             tracing::warn!(subject, "larger than the server takes: it goes without its content");
             let Some(message) = without_content(message) else { return };
-            let Err(error) = self.publish(message).await else { return };
-            tracing::error!(%error, "a message could not go out");
+            let Err(error) = self.publish(&message, &is_time).await else { return };
+            tracing::error!(%error, subject, "a message could not go out");
             return;
         }
-        // The connection was closed for good.
-        tracing::warn!(%error, "a message could not go out");
+        if error == PublishError::Closed {
+            // At the end of the process.
+            tracing::debug!(subject, "the connection is closed");
+            return;
+        }
+        tracing::warn!(%error, subject, "a message could not go out");
     }
 
-    async fn publish(&self, message: Outgoing) -> Result<(), PublishError> {
-        let headers = self.headers(&message);
-        let Outgoing { subject, kind, body, .. } = message;
-        let reply = match kind {
-            Kind::Routed { reply_to, .. } => reply_to.map(Subject::from),
+    async fn publish(
+        &self,
+        message: &Outgoing,
+        is_time: impl Fn() -> bool,
+    ) -> Result<(), PublishError> {
+        let headers = self.headers(message);
+        let reply = match &message.kind {
+            Kind::Routed { reply_to, .. } => reply_to.as_deref().map(str::as_bytes),
             Kind::Plain
             | Kind::Event { .. }
             | Kind::Answer
@@ -92,55 +76,75 @@ impl Exit {
             | Kind::Error { .. }
             | Kind::Relayed { .. } => None,
         };
-        let subject = Subject::from(subject);
-        let message = OutboundMessage { subject, reply, payload: body, headers };
-        self.connection.client.publish_message(message).await
+        let subject = &message.subject;
+        let publish = Publish {
+            subject: subject.as_bytes(),
+            reply,
+            headers: &headers,
+            payload: &message.body,
+        };
+        let holds = || message.permit.as_ref().is_none_or(|permit| permit.holds());
+        let given = self.connection.client.publish_while(&publish, || is_time() && holds()).await?;
+        if !given {
+            tracing::debug!(subject, "waited for too long: somebody else sees to it, or nobody");
+        }
+        Ok(())
     }
 
-    fn headers(&self, message: &Outgoing) -> Option<HeaderMap> {
-        if let Kind::Routed { content_type, hops, .. } = &message.kind {
-            if content_type.is_none() && *hops == 0 {
-                return None;
-            }
-            let mut headers = HeaderMap::new();
-            if let Some(content_type) = content_type {
-                headers.insert(CONTENT_TYPE, content_type.as_str());
-            }
-            headers.insert(PEER_HOPS, hops.to_string());
-            return Some(headers);
-        }
-        if let Kind::Relayed { headers: came } = &message.kind {
-            return relayed(came);
-        }
-        let mut headers = match message.encoding {
-            Encoding::Json => self.json.clone(),
-            Encoding::MessagePack => self.message_pack.clone(),
-        };
+    /// The header block of a message; empty: none.
+    pub(super) fn headers(&self, message: &Outgoing) -> Cow<'_, [u8]> {
         match &message.kind {
-            Kind::Plain
-            | Kind::Event { .. }
-            | Kind::Answer
-            | Kind::Routed { .. }
-            | Kind::Relayed { .. } => {}
-            Kind::Duplicate => headers.insert(PEER_DUPLICATE, "true"),
-            Kind::Error { code, text } => {
-                headers.insert(SERVICE_ERROR, text.as_str());
-                headers.insert(SERVICE_ERROR_CODE, code.to_string());
+            Kind::Plain | Kind::Event { .. } | Kind::Answer => {
+                Cow::Borrowed(match message.encoding {
+                    Encoding::Json => &self.json,
+                    Encoding::MessagePack => &self.message_pack,
+                })
+            }
+            Kind::Duplicate => {
+                Cow::Owned(whole(message.encoding, |block| add(block, PEER_DUPLICATE, "true")))
+            }
+            Kind::Error { code, text } => Cow::Owned(whole(message.encoding, |block| {
+                add(block, SERVICE_ERROR, text);
+                add(block, SERVICE_ERROR_CODE, &code.to_string());
+            })),
+            Kind::Relayed { headers } => Cow::Owned(relayed(headers)),
+            Kind::Routed { content_type: None, hops: 0, .. } => Cow::Borrowed(&[]),
+            Kind::Routed { content_type, hops, .. } => {
+                let mut routed = block();
+                if let Some(content_type) = content_type {
+                    add(&mut routed, CONTENT_TYPE, content_type);
+                }
+                add(&mut routed, PEER_HOPS, &hops.to_string());
+                end(&mut routed);
+                Cow::Owned(routed)
             }
         }
-        Some(headers)
     }
 }
 
-/// Headers as they came from another instance. One that is none is left out: it was not peerd's.
-fn relayed(came: &[(String, String)]) -> Option<HeaderMap> {
-    let mut headers = HeaderMap::new();
-    for (name, value) in came {
-        if let (Ok(name), Ok(value)) = (HeaderName::from_str(name), HeaderValue::from_str(value)) {
-            headers.append(name, value);
-        }
+/// A header block that says how the body is written, and more.
+fn whole(encoding: Encoding, more: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut whole = block();
+    add(&mut whole, CONTENT_TYPE, encoding.content_type());
+    more(&mut whole);
+    end(&mut whole);
+    whole
+}
+
+/// A header block of headers as they came from another instance. One that is none is left out: it
+/// was not peerd's.
+fn relayed(came: &[(String, String)]) -> Vec<u8> {
+    let is_one = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
+    let mut headers = came.iter().filter(|(name, _)| is_one(name)).peekable();
+    if headers.peek().is_none() {
+        return Vec::new();
     }
-    (!headers.is_empty()).then_some(headers)
+    let mut relayed = block();
+    for (name, value) in headers {
+        add(&mut relayed, name, value);
+    }
+    end(&mut relayed);
+    relayed
 }
 
 /// What is said instead of a message that is larger than the server takes; `None` where nobody waits

@@ -1,44 +1,32 @@
 //! What comes in: subscriptions that can end without losing a message.
 
+use std::borrow::Cow;
 use std::pin::pin;
-use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
-use async_nats::{Client, HeaderName, HeaderValue, Message, Subject, Subscriber};
 use bytes::Bytes;
-use futures::FutureExt as _;
-use futures::stream::StreamExt as _;
+use peerd_dataplane::{Headers, Message};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, unconstrained, yield_now};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle as AbortOnDrop;
 
 use super::exit::Exit;
-use super::requests::Requests;
+use super::nats::Connection;
 use super::{Incoming, Take};
-use crate::link::Connection;
 use crate::wire::discovery::QUEUE_GROUP;
 use crate::wire::encoding::{CONTENT_TYPE, PEER_HOPS, hops};
 use crate::wire::subject::is_sentinel;
 
-/// How many more messages a subscription takes after it is told to end: more than can be on their
-/// way from the server at that moment.
-const LAST_MESSAGES: u64 = 1024;
 /// How long a subscription has to end.
 const ENDING: Duration = Duration::from_secs(3);
-/// Most fillers of one round.
-const FILLERS_MAX: u64 = 16 * LAST_MESSAGES;
+/// What is read of a `Content-Type`.
+const CONTENT_TYPE_BYTES_MAX: usize = 256;
 /// Messages that are taken before others have a turn.
 const IN_A_ROW: usize = 2048;
 
 /// A subscription in the queue group, each of whose messages is taken at once: whatever waits does
 /// so where it is counted and refused, and not here.
-///
-/// `Subscriber::drain` of async-nats 0.51 forgets the subscription before the server has, and drops
-/// what the server sends in between. `Subscriber::unsubscribe_after` has both sides count to the
-/// same message: so the subscription is told to end a number of messages from now, and messages of
-/// our own fill the number up. Others of the group get a share of these and ignore them.
 #[derive(Debug)]
 pub(super) struct Subscription {
     end: oneshot::Sender<()>,
@@ -47,89 +35,43 @@ pub(super) struct Subscription {
 
 impl Subscription {
     /// Subscribes.
-    pub(super) async fn new(
-        connection: Connection,
-        requests: Arc<Requests>,
-        subjects: SubscriptionSubjects,
-        take: Take,
-    ) -> Result<Self, async_nats::SubscribeError> {
-        let generation = connection.link.generation();
-        let subscriber = subscribe(&connection.client, &subjects).await?;
+    pub(super) fn new(connection: &Connection, subject: &str, take: Take) -> Self {
+        let subscription = connection.client.subscribe(subject, Some(QUEUE_GROUP));
         let (end, ends) = oneshot::channel();
         let exit = Exit::new(connection.clone());
-        let (taken, in_a_row) = (0, 0);
-        let pump = Pump {
-            subscriber,
-            generation,
-            taken,
-            in_a_row,
-            connection,
-            requests,
-            subjects,
-            take,
-            exit,
-        };
+        let pump = Pump { subscription, in_a_row: 0, take, exit };
         // Outside the scheduler's budget, by which it would get on no faster than a call does: more
         // would come in than it can refuse.
-        Ok(Self { end, task: tokio::spawn(unconstrained(pump.run(ends))) })
+        Self { end, task: tokio::spawn(unconstrained(pump.run(ends))) }
     }
 
     /// Ends the subscription, after everything that the server has sent was taken.
     pub(super) async fn end(self) {
         let _ = self.end.send(());
         let task = AbortOnDrop::new(self.task);
-        // Without a connection it cannot answer what it refuses.
+        // Where the connection takes nothing more, what is refused cannot be answered.
         if timeout(2 * ENDING, task).await.is_err() {
-            tracing::warn!("a subscription was given up: there is no connection");
+            tracing::warn!("a subscription was given up: the connection takes nothing");
         }
     }
 }
 
-/// What a subscription is made with.
-#[derive(Debug)]
-pub(super) struct SubscriptionSubjects {
-    /// What is subscribed to.
-    pub(super) all: String,
-    /// A subject that the subscription matches and nothing else uses.
-    pub(super) filler: String,
-}
-
-async fn subscribe(
-    client: &Client,
-    subjects: &SubscriptionSubjects,
-) -> Result<Subscriber, async_nats::SubscribeError> {
-    client.queue_subscribe(subjects.all.clone(), QUEUE_GROUP.to_owned()).await
-}
-
 struct Pump {
-    subscriber: Subscriber,
-    /// The connection that it was made on.
-    generation: u64,
-    /// Messages that came so far.
-    taken: u64,
+    subscription: peerd_dataplane::Subscription,
     /// Messages since others had a turn.
     in_a_row: usize,
-    connection: Connection,
-    requests: Arc<Requests>,
-    subjects: SubscriptionSubjects,
     take: Take,
     exit: Exit,
 }
 
 impl Pump {
     async fn run(mut self, mut ends: oneshot::Receiver<()>) {
-        let link = self.connection.link.clone();
-        let mut newer = pin!(link.newer_than(self.generation));
         loop {
             tokio::select! {
-                message = self.subscriber.next() => match message {
+                message = self.subscription.next() => match message {
                     Some(message) => self.pass_all(message).await,
                     None => return,
                 },
-                generation = &mut newer => {
-                    self.renew(generation).await;
-                    newer.set(link.newer_than(self.generation));
-                }
                 // Also when nobody holds the subscription any more.
                 _ = &mut ends => break,
             }
@@ -137,42 +79,20 @@ impl Pump {
         self.end().await;
     }
 
-    /// Subscribes anew, since the connection was made anew: the server has begun to count from zero,
-    /// and async-nats goes on, so that they would not end at the same message.
-    async fn renew(&mut self, generation: u64) {
-        self.generation = generation;
-        let Ok(fresh) = subscribe(&self.connection.client, &self.subjects).await else { return };
-        self.round_trip().await;
-        while let Poll::Ready(Some(message)) = self.here() {
-            self.pass(message).await;
-        }
-        let mut old = std::mem::replace(&mut self.subscriber, fresh);
-        self.taken = 0;
-        // What is on its way to the old one is lost, as is what was when the connection broke.
-        let _ = old.unsubscribe().await;
-    }
-
-    /// Waits until everything is here that the server has sent so far.
-    async fn round_trip(&self) {
-        // Without a connection nothing comes.
-        let _ = self.requests.echo(Instant::now() + ENDING).await;
-    }
-
     /// Passes a message on, and of those that are here already as many as there may be in a row.
     async fn pass_all(&mut self, first: Message) {
         self.pass(first).await;
         for _ in 1..IN_A_ROW {
-            let Poll::Ready(Some(message)) = self.here() else { return };
+            let Some(message) = self.subscription.try_next() else { return };
             self.pass(message).await;
         }
     }
 
-    /// Passes a message on; answers whether it was a filler.
-    async fn pass(&mut self, message: Message) -> bool {
-        self.taken += 1;
-        // A server that maps subjects has fillers come back under other names.
-        let is_filler = is_sentinel(&message.subject);
-        if !is_filler && let Some(answer) = (self.take)(incoming(message)) {
+    async fn pass(&mut self, message: Message) {
+        let incoming = incoming(message);
+        // Instances of an earlier peerd end their subscriptions by messages to the whole group.
+        let is_filler = incoming.reply_to.is_none() && is_sentinel(&incoming.subject);
+        if !is_filler && let Some(answer) = (self.take)(incoming) {
             self.exit.send_now(answer).await;
         }
         self.in_a_row += 1;
@@ -180,71 +100,96 @@ impl Pump {
             self.in_a_row = 0;
             yield_now().await;
         }
-        is_filler
-    }
-
-    /// The next message, if it is here already.
-    fn here(&mut self) -> Poll<Option<Message>> {
-        // Otherwise tokio has a task wait now and then, although there is something.
-        unconstrained(self.subscriber.next()).now_or_never().map_or(Poll::Pending, Poll::Ready)
     }
 
     async fn end(&mut self) {
-        // What is here already is not on its way any more.
-        while let Poll::Ready(Some(message)) = self.here() {
-            self.pass(message).await;
-        }
-        let ends = Instant::now() + ENDING;
-        let ended = timeout_at(ends, self.fill_up()).await;
-        if ended.is_err() {
-            tracing::warn!(filler = self.subjects.filler, "a subscription did not end in time");
-        }
-    }
-
-    /// Has the subscription end at a message that both sides know.
-    async fn fill_up(&mut self) {
-        // Neither can fail while the connection is there, and without it nothing comes.
-        let _ = self.subscriber.unsubscribe_after(self.taken + LAST_MESSAGES).await;
-        let mut fillers = LAST_MESSAGES;
+        let mut drained = pin!(timeout(ENDING, self.subscription.drain()));
         loop {
-            for _ in 0..fillers {
-                let _ = self
-                    .connection
-                    .client
-                    .publish(self.subjects.filler.clone(), Bytes::new())
-                    .await;
-            }
-            // The echo comes after all that the server sent before it, fillers and others.
-            self.round_trip().await;
-            let mut returned = 0;
-            while let Poll::Ready(message) = self.here() {
-                match message {
-                    Some(message) => returned += u64::from(self.pass(message).await),
+            tokio::select! {
+                // What is here is taken first: after the end nothing more comes.
+                biased;
+                message = self.subscription.next() => match message {
+                    Some(message) => self.pass_all(message).await,
                     None => return,
+                },
+                in_time = &mut drained => {
+                    if in_time.is_err() {
+                        tracing::warn!("a subscription did not end in time");
+                    }
+                    break;
                 }
             }
-            if returned == 0 {
-                // Nothing comes here any more: the connection was made anew and the counts with it,
-                // or the server sends what fits this subscription elsewhere.
-                return;
-            }
-            // The others of the group have had their share.
-            fillers = (fillers * LAST_MESSAGES / returned).min(FILLERS_MAX);
+        }
+        while let Some(message) = self.subscription.try_next() {
+            self.pass(message).await;
         }
     }
 }
 
 fn incoming(message: Message) -> Incoming {
-    let Message { subject, reply, payload, headers, .. } = message;
-    let header = |name| {
-        let value = headers.as_ref().and_then(|headers| headers.get::<HeaderName>(name));
-        value.map(HeaderValue::as_str)
-    };
+    let Message { subject, reply, payload, headers } = message;
+    let malformed = headers.as_ref().and_then(|headers| Headers::check(headers).err());
+    let status = headers.as_ref().and_then(Headers::status);
+    // Nothing is believed of a block that is malformed.
+    let headers = headers.filter(|_| malformed.is_none());
+    let header = |name| headers.as_ref().and_then(|headers| headers.get(name));
     Incoming {
-        content_type: header(const { HeaderName::from_static(CONTENT_TYPE) }).map(str::to_owned),
-        hops: hops(header(const { HeaderName::from_static(PEER_HOPS) })),
-        subject: subject.into_string(),
-        reply_to: reply.map(Subject::into_string),
+        content_type: header(CONTENT_TYPE).map(content_type),
+        hops: hops(header(PEER_HOPS).as_deref()),
+        malformed,
+        status,
+        // No user and no method has such a name.
+        subject: text(&subject).unwrap_or_else(|| String::from_utf8_lossy(&subject).into_owned()),
+        // To a subject that is no text nothing is answered.
+        reply_to: reply.as_ref().and_then(text),
         body: payload,
+    }
+}
+
+/// Cut where it is longer than any that is known, since it may have to be passed on.
+fn content_type(value: Cow<'_, str>) -> String {
+    match value.char_indices().find(|(at, _)| *at >= CONTENT_TYPE_BYTES_MAX) {
+        Some((at, _)) => value[..at].to_owned(),
+        None => value.into_owned(),
+    }
+}
+
+fn text(bytes: &Bytes) -> Option<String> {
+    std::str::from_utf8(bytes).ok().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use peerd_dataplane::Malformed;
+
+    use super::*;
+
+    fn of(subject: &'static [u8], reply: Option<&'static [u8]>, block: &'static [u8]) -> Incoming {
+        incoming(Message {
+            subject: subject.into(),
+            reply: reply.map(Bytes::from_static),
+            headers: Some(Headers::new(block.into(), false)),
+            payload: "{}".into(),
+        })
+    }
+
+    #[test]
+    fn a_malformed_header_block_is_told_and_the_rest_is_read() {
+        let call = of(b"a.b", Some(b"r"), b"NATS/1.0\r\nContent-Type: application/json\r\n\r\n");
+        assert_eq!(call.malformed, None);
+        assert_eq!(call.content_type.as_deref(), Some("application/json"));
+        let call = of(b"a.b", Some(b"r"), b"NATS/1.0\r\nContent-Type application/json\r\n\r\n");
+        assert_eq!(call.malformed, Some(Malformed::Colon));
+        assert_eq!((call.content_type, call.reply_to.as_deref()), (None, Some("r")));
+        assert_eq!(call.status, None);
+        let status = of(b"a.b", None, b"NATS/1.0 404 No Messages\r\n\r\n");
+        assert_eq!((status.malformed, status.status), (None, Some(404)));
+    }
+
+    #[test]
+    fn subjects_that_are_no_text_are_nobodys() {
+        let call = of(b"peer.api.al\xffice.login", Some(b"r.\xff"), b"NATS/1.0\r\n\r\n");
+        assert_eq!(call.subject, "peer.api.al\u{fffd}ice.login");
+        assert_eq!(call.reply_to, None);
     }
 }

@@ -69,7 +69,8 @@ pub(super) async fn with_client<F: Future<Output = ExitCode>>(
 ) -> ExitCode {
     let done = async {
         let connected = Connected::new(settings, name).await?;
-        connected.allowed(work(connected.client())).await
+        // In a box of its own: it is large.
+        connected.allowed(Box::pin(work(connected.client()))).await
     };
     done.await.unwrap_or_else(|no_use| no_use.complain())
 }

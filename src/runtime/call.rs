@@ -223,6 +223,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     ) -> Option<Outgoing> {
         let error = error.into();
         if self.subjects.parse_ask(&incoming.subject).is_some() {
+            self.reply_subject(incoming)?;
             return answer_to_ask(incoming, &Err(error));
         }
         let encoding = Encoding::of_request(incoming.content_type.as_deref(), &incoming.body);

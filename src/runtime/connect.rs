@@ -1,5 +1,6 @@
 //! Connections to NATS.
 
+pub(super) mod bus;
 mod files;
 mod judge;
 mod log;
@@ -48,6 +49,13 @@ impl NatsOptions {
     #[must_use]
     pub fn file_problems(&self) -> Vec<(&'static str, String)> {
         files::problems(self)
+    }
+
+    fn check_files(&self) -> Result<(), ConnectError> {
+        let problems = self.file_problems().into_iter();
+        let problems: Vec<String> =
+            problems.map(|(option, problem)| format!("{option}: {problem}")).collect();
+        if problems.is_empty() { Ok(()) } else { Err(ConnectError::Files(problems.join("\n"))) }
     }
 
     /// The addresses, without the logins that they may hold.
@@ -99,27 +107,29 @@ pub(super) async fn connect(
     permissions: &Permissions,
     patience: &mut Patience,
 ) -> Result<Connection, ConnectError> {
-    let problems: Vec<String> = options
-        .file_problems()
-        .into_iter()
-        .map(|(option, problem)| format!("{option}: {problem}"))
-        .collect();
-    if !problems.is_empty() {
-        return Err(ConnectError::Files(problems.join("\n")));
-    }
+    options.check_files()?;
     loop {
         let link = Link::new();
         let connecting = connect_options(options, name, permissions, &link)?;
-        let (cause, problem) = match connecting.connect(&options.servers).await {
+        let judged = match connecting.connect(&options.servers).await {
             Ok(client) => return Ok(Connection { client, link }),
             Err(error) => judge(&error),
         };
-        let servers = options.shown();
-        let what = format!("NATS at {servers}");
-        if !patience.wait(&what, cause, &problem).await {
-            return Err(ConnectError::Failed { servers, problem, cause });
-        }
+        wait(options, patience, judged).await?;
     }
+}
+
+/// Waits until the next try after one that failed, if there is one.
+async fn wait(
+    options: &NatsOptions,
+    patience: &mut Patience,
+    (cause, problem): (Cause, String),
+) -> Result<(), ConnectError> {
+    let servers = options.shown();
+    if patience.wait(&format!("NATS at {servers}"), cause, &problem).await {
+        return Ok(());
+    }
+    Err(ConnectError::Failed { servers, problem, cause })
 }
 
 /// Connects once, for the command line's own calls.

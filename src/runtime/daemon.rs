@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle as AbortOnDrop;
 
 use super::agreement::{Agreement, Disagreement};
-use super::connect::{ConnectError, NatsOptions, connect};
+use super::connect::{ConnectError, NatsOptions, bus, connect};
 use super::keeper::Keeper;
 use super::node::{MESSAGES_PER_CALL, Node, Options, ROOM_BEYOND_CALLS};
 use super::patience::Patience;
@@ -19,7 +19,7 @@ use super::permissions::Permissions;
 use super::rights;
 use crate::bus::Bus;
 use crate::bus::discovery::Discovery;
-use crate::bus::nats::Nats;
+use crate::bus::nats::{self, Nats};
 use crate::clock::Clock;
 use crate::cluster::process;
 use crate::cluster::steward::{self, Steward};
@@ -85,9 +85,6 @@ pub enum ServeError {
         /// What to do.
         remedy: String,
     },
-    /// The subscriptions were refused.
-    #[error("the calls could not be subscribed to: {0}")]
-    Subscribe(#[from] async_nats::SubscribeError),
     /// The task that keeps this instance a member has ended.
     #[error("a fault in peerd: it is no member any more")]
     Fault,
@@ -102,7 +99,6 @@ impl ServeError {
             Self::Provision(error) => Some(error.cause()),
             Self::Payload(_) | Self::Forbidden { .. } => Some(Cause::Configuration),
             Self::Disagree(error) => Some(error.cause()),
-            Self::Subscribe(_) => Some(Cause::Transient),
             Self::Fault => None,
         }
     }
@@ -127,7 +123,7 @@ pub async fn serve(
 /// calls behind acks.
 struct Connections {
     store: Connection,
-    bus: Connection,
+    bus: nats::Connection,
     permissions: Permissions,
     /// Watches the servers' `max_payload`, as long as this is held.
     _payload: AbortOnDrop<()>,
@@ -181,7 +177,7 @@ async fn prepare(settings: &Settings) -> Result<Connections, ServeError> {
     let mut patience = Patience::new(settings.nats.connect_timeout);
     let nats = &settings.nats;
     let store = connect(nats, "peerd store", &permissions, &mut patience).await?;
-    let bus = connect(nats, "peerd bus", &permissions, &mut patience).await?;
+    let bus = bus::connect(nats, "peerd bus", &permissions, &mut patience).await?;
     let payload = payload::follow(&settings.node.limits, &bus, &store)?;
     let mut connections =
         Connections { store, bus, permissions, _payload: payload, lost: Vec::new() };
@@ -229,7 +225,7 @@ async fn run(
     let names = StreamNames::new(&settings.subject_prefix);
     let (store, bus) = (connections.store.clone(), connections.bus.clone());
     let capacity = settings.node.most_under_way() * MESSAGES_PER_CALL + ROOM_BEYOND_CALLS;
-    let (nats, pump) = Nats::new(bus.clone(), subjects.clone(), capacity).await?;
+    let (nats, pump) = Nats::new(bus.clone(), subjects.clone(), capacity);
     let clock = Clock::system();
     let jetstream =
         JetStream::new(store.clone(), names.clone(), settings.partitions, &settings.stream);
@@ -248,7 +244,7 @@ async fn run(
     let instance = nuid::next().to_string();
     let discovery = discovery(&subjects, &instance, &node, clock.wall_ms());
     // Before it joins: the others ask who has joined whether it answers.
-    node.bus().answer_probes(&instance).await?;
+    node.bus().answer_probes(&instance);
     let options = settings.stream.clone();
     let keeper = Keeper { store, jetstream: keeps, subjects, names, options };
     let keeper = AbortOnDrop::new(tokio::spawn(keeper.run()));
@@ -273,18 +269,17 @@ async fn run(
     let starting = async {
         // It cannot fail before the steward ends.
         let _ = has_settled.await;
-        node.bus().take_calls(node.taker()).await?;
+        node.bus().take_calls(node.taker()).await;
         discoverable = Some(AbortOnDrop::new(tokio::spawn(discovery.serve(bus.client.clone()))));
         // Twice: what the server forbids comes before the first answer, by another way.
         node.bus().reach(Instant::now() + START).await;
         node.bus().reach(Instant::now() + START).await;
-        Ok::<(), ServeError>(())
     };
     let started = async {
         tokio::select! {
             biased;
             forbidden = connections.forbidden() => return Err(forbidden),
-            started = starting => started?,
+            () = starting => {}
         }
         is_ready = true;
         ready(&instance);
@@ -358,5 +353,6 @@ fn discovery<S: Store, B: Bus>(
         counters: node.counters.clone(),
         // Who is only asked how it is keeps it from no end.
         gauges: Arc::new(move || asked.upgrade().map(|node| node.gauges()).unwrap_or_default()),
+        subjects: subjects.clone(),
     }
 }

@@ -41,9 +41,6 @@ impl Permissions {
         let is_under = |space: &str| {
             subject.strip_prefix(space).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
-        if violation.operation == Operation::Publish && is_under(&format!("{prefix}.api.=")) {
-            return Use::Entry(format!("{prefix}.api.=.="));
-        }
         for space in ["api", "event", "push", "part", "log", "state"] {
             let space = format!("{prefix}.{space}");
             if is_under(&space) {
@@ -66,8 +63,7 @@ impl Permissions {
 
     /// A subject of each kind that the daemon publishes to.
     pub(super) fn published(&self) -> Vec<String> {
-        let own =
-            ["event.a.b", "push.a", "part.0.a.b", "log.0.a.b", "state.0.a.account", "api.=.="];
+        let own = ["event.a.b", "push.a", "part.0.a.b", "log.0.a.b", "state.0.a.account"];
         let own = own.map(|rest| format!("{}.{rest}", self.prefix));
         let owners = format!("{}.member.a", self.owners.trim_end_matches(".>"));
         let servers = ["$JS.API.STREAM.INFO.A".to_owned(), "$JS.FC.A.B".to_owned(), owners];
@@ -127,9 +123,8 @@ impl Permissions {
     pub fn is_essential(&self, violation: &Violation) -> bool {
         match self.of(violation) {
             Use::Entry(entry) => {
-                let is_filler = entry == format!("{}.api.=.=", self.prefix);
                 let is_push = entry == format!("{}.push.>", self.prefix);
-                !is_filler && !is_push && !["$SRV.>", "$JS.FC.>"].contains(&entry.as_str())
+                !is_push && !["$SRV.>", "$JS.FC.>"].contains(&entry.as_str())
             }
             Use::Inbox => true,
             Use::Reply => false,
@@ -175,7 +170,6 @@ mod tests {
         assert_eq!(publish("peer.log.0.=.="), kind("Publish peer.log.>", true));
         assert_eq!(publish("$JS.API.STREAM.INFO.X"), kind("Publish $JS.API.>", true));
         assert_eq!(publish("$KV.PEER_OWNERS.member.x"), kind("Publish $KV.PEER_OWNERS.>", true));
-        assert_eq!(publish("peer.api.=.="), kind("Publish peer.api.=.=", false));
         assert_eq!(publish("peer.push.bob"), kind("Publish peer.push.>", false));
         assert_eq!(publish("_INBOX.abc.1"), kind("Publish replies", false));
         assert_eq!(subscribe("_INBOX.abc.*"), kind("Subscribe _INBOX.>", true));

@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use async_nats::client::Request;
+use peerd_dataplane::Publish;
 use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::permissions::{Permissions, USER_INFO};
-use crate::link::{Connection, Operation, Violation};
+use crate::bus::nats::Connection;
+use crate::link::{Operation, Violation};
 
 /// How long the server has to answer.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -37,8 +38,13 @@ struct Subjects {
 
 /// What peerd will have to publish and may not; nothing, where the server does not say.
 pub(super) async fn missing(connection: &Connection, permissions: &Permissions) -> Vec<Violation> {
-    let request = Request::new().timeout(Some(ANSWER));
-    let asked = connection.client.send_request(USER_INFO, request);
+    let reply = connection.client.new_reply_subject();
+    let request = Publish {
+        subject: USER_INFO.as_bytes(),
+        reply: Some(reply.as_bytes()),
+        ..Publish::default()
+    };
+    let asked = connection.client.request(&request, |_| true);
     let answer = tokio::select! {
         _ = connection.link.forbidden(|violation| violation.subject == USER_INFO) => return vec![],
         answer = timeout(ANSWER, asked) => answer,

@@ -34,6 +34,11 @@ pub(super) const HOPS_MAX: u8 = 32;
 /// it as it would have refused the caller's.
 const NO_ENCODING: &str = "unknown";
 
+/// Longest reply subject, far beyond what client libraries make.
+const REPLY_SUBJECT_BYTES_MAX: usize = 512;
+/// Longest name of a method.
+const METHOD_BYTES_MAX: usize = 64;
+
 /// Where something goes.
 pub(super) enum Route {
     /// To this instance.
@@ -216,8 +221,23 @@ impl<S: Store, B: Bus> Node<S, B> {
         if incoming.reply_to.as_deref().is_some_and(|subject| self.subjects.is_reserved(subject)) {
             return Err(Rejection::invalid("the reply subject", "is not the caller's to name"));
         }
+        check_headers(incoming)?;
+        // What is passed on goes with a longer line than it came with, and a server ends the
+        // connection of who sends one that is too long.
+        if incoming.reply_to.as_ref().is_some_and(|reply| reply.len() > REPLY_SUBJECT_BYTES_MAX) {
+            let problem = format!("must be {REPLY_SUBJECT_BYTES_MAX} bytes or shorter");
+            return Err(Rejection::invalid("the reply subject", problem));
+        }
         let (token, asks) = match self.subjects.parse_call(&incoming.subject) {
-            Some(call) => (call.user, Asks::Call(Called::from_name(call.method))),
+            Some(call) => {
+                let called = Called::from_name(call.method);
+                // One that is unknown here may be known to an owner of another release.
+                if matches!(called, Called::Unknown) && !may_be_method(call.method) {
+                    Token::parse(call.user)?;
+                    return Err(Method::unknown(call.method));
+                }
+                (call.user, Asks::Call(called))
+            }
             None => match self.subjects.parse_ask(&incoming.subject) {
                 Some(token) => (token, Asks::Delivery),
                 None => return Err(Rejection::invalid("the subject", "is not a call's")),
@@ -287,7 +307,8 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     /// Something as it is passed on to the owner of its partition, who answers the caller directly.
     pub(super) fn passed_on(&self, incoming: Incoming, partition: Partition) -> Outgoing {
-        let Incoming { subject, reply_to, content_type, body, hops } = incoming;
+        let Incoming { subject, reply_to, content_type, body, hops, malformed: _, status: _ } =
+            incoming;
         // Written anew: the caller's header may be as long as a message.
         let content_type = content_type.map(|named| {
             let encoding = Encoding::of_request(Some(&named), &body);
@@ -304,6 +325,25 @@ impl<S: Store, B: Bus> Node<S, B> {
         let permit: Arc<dyn Permit> = Arc::new(Until(Instant::now() + self.options.owner_wait));
         Outgoing { subject: routed, encoding, kind, body, permit: Some(permit) }
     }
+}
+
+/// Whether the header block of something that came in is that of a call.
+fn check_headers(incoming: &Incoming) -> Result<(), Rejection> {
+    let rejection = |problem| Err(Rejection::invalid("the header block", problem));
+    if let Some(malformed) = incoming.malformed {
+        return rejection(format!("is malformed: {malformed}"));
+    }
+    // The server may be told to answer on the subject of a call, which is not by its user then.
+    match incoming.status {
+        Some(status) => rejection(format!("has a status ({status}), as no call has")),
+        None => Ok(()),
+    }
+}
+
+/// Whether a name could be that of a method.
+fn may_be_method(name: &str) -> bool {
+    name.len() <= METHOD_BYTES_MAX
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
 #[cfg(test)]

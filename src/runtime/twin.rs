@@ -59,6 +59,8 @@ pub(super) fn incoming(user: &str, method: &str, body: &Value) -> Incoming {
         subject: format!("peer.api.{user}.{method}"),
         reply_to: Some("reply".to_owned()),
         content_type: None,
+        malformed: None,
+        status: None,
         body: body.to_string().into(),
         hops: 0,
     }

@@ -149,28 +149,10 @@ impl Subjects {
         format!("{}.part.{partition}.>", self.prefix)
     }
 
-    /// A subject that [`Subjects::all_calls`] matches and that no call can have.
-    #[must_use]
-    pub fn calls_filler(&self) -> String {
-        format!("{}.api.=.=", self.prefix)
-    }
-
-    /// A subject that [`Subjects::all_routed`] matches and that nothing that is routed can have.
-    #[must_use]
-    pub fn routed_filler(&self, partition: Partition) -> String {
-        format!("{}.part.{partition}.=", self.prefix)
-    }
-
     /// What an instance answers on as long as it runs. `=` is no partition.
     #[must_use]
     pub fn probe(&self, instance: &str) -> String {
         format!("{}.part.=.{instance}", self.prefix)
-    }
-
-    /// The subject on which a connection publishes to itself. Its ID is known to nobody else.
-    #[must_use]
-    pub fn echo(&self, id: &str) -> String {
-        format!("{}.part.=.{id}.echo", self.prefix)
     }
 
     /// Whether a subject is peerd's own or the server's, so that no caller may have it answered.
@@ -180,6 +162,12 @@ impl Subjects {
             .strip_prefix(self.prefix.as_str())
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
         is_own || subject.starts_with('$')
+    }
+
+    /// As [`Subjects::is_reserved`], of a subject as it came, which need not be text.
+    #[must_use]
+    pub fn is_reserved_bytes(&self, subject: &[u8]) -> bool {
+        self.is_reserved(&String::from_utf8_lossy(subject))
     }
 
     /// A call by a user.

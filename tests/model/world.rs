@@ -303,6 +303,8 @@ fn incoming(encoding: Encoding, user: &str, method: &str, body: &str) -> Incomin
         subject: format!("peer.api.{}.{method}", token(user)),
         reply_to: Some(INBOX.to_owned()),
         content_type: Some(encoding.content_type().to_owned()),
+        malformed: None,
+        status: None,
         body: bytes,
         hops: 0,
     }

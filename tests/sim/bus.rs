@@ -186,7 +186,9 @@ impl World {
         }
         let Kind::Routed { content_type, hops, .. } = kind else { return };
         let reply_to = Some(inbox);
-        self.deliver(core, to, Incoming { subject, reply_to, content_type, body, hops });
+        let (malformed, status) = (None, None);
+        let incoming = Incoming { subject, reply_to, content_type, malformed, status, body, hops };
+        self.deliver(core, to, incoming);
     }
 
     fn publish(self: &Arc<Self>, core: &mut Core, who: usize, outgoing: Outgoing) {
@@ -218,7 +220,10 @@ impl World {
                 return;
             }
             if let Some(to) = core.subscriber(&subject) {
-                self.deliver(core, to, Incoming { subject, reply_to, content_type, body, hops });
+                let (malformed, status) = (None, None);
+                let incoming =
+                    Incoming { subject, reply_to, content_type, malformed, status, body, hops };
+                self.deliver(core, to, incoming);
             }
         }
     }
@@ -305,7 +310,9 @@ impl World {
                 }
                 let content_type = Some("application/json".to_owned());
                 let (reply_to, body) = (Some(inbox), Bytes::from(body));
-                let incoming = Incoming { subject, reply_to, content_type, body, hops: 0 };
+                let (malformed, status, hops) = (None, None, 0);
+                let incoming =
+                    Incoming { subject, reply_to, content_type, malformed, status, body, hops };
                 match core.taker() {
                     Some(to) => world.deliver(&mut core, to, incoming),
                     // No responders.

@@ -53,8 +53,8 @@ impl Drop for Open {
 
 impl Client {
     /// Connects: tries each server once. From then on the connection is made again by itself
-    /// whenever it is lost. A try that failed for good (an address, a file) ends this, the others are
-    /// tried first.
+    /// whenever it is lost. A try that failed for good (an address, a file) ends this, the others
+    /// are tried first.
     pub async fn connect(options: Options) -> Result<Self, ConnectError> {
         let shared = Arc::new(Shared::new(options));
         let connection = Connection::new(shared.clone())?;
@@ -75,8 +75,8 @@ impl Client {
         self.shared.outbox.when_possible(|| self.try_publish(message)).await
     }
 
-    /// As [`Client::publish`], unless by then it is `still` to be sent no more; answers whether it was
-    /// given. It is asked again when the connection is lost, and when there is one.
+    /// As [`Client::publish`], unless by then it is `still` to be sent no more; answers whether it
+    /// was given. It is asked again when the connection is lost, and when there is one.
     pub async fn publish_while(
         &self,
         message: &Publish<'_>,
@@ -109,9 +109,10 @@ impl Client {
         self.shared.requests.new_reply_subject()
     }
 
-    /// Sends a request, whose reply subject is one of [`Client::new_reply_subject`], and waits for the
-    /// first message on it that is an answer, however long: the caller has a deadline. Without a
-    /// connection nothing is sent; ends when the connection is lost, since no answer can come then.
+    /// Sends a request, whose reply subject is one of [`Client::new_reply_subject`], and waits for
+    /// the first message on it that is an answer, however long: the caller has a deadline. Without
+    /// a connection nothing is sent; ends when the connection is lost, since no answer can come
+    /// then.
     pub async fn request(
         &self,
         request: &Publish<'_>,

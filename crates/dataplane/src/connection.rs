@@ -199,8 +199,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Once the server is about to end, connects to another and leaves this one: what it sends up to
-    /// then is taken in.
+    /// Once the server is about to end, connects to another and leaves this one: what it sends up
+    /// to then is taken in.
     async fn move_from(&self, address: &Address) -> Dialled {
         // It cannot fail: this holds the sender.
         let _ = self.shared.is_lame_duck.subscribe().wait_for(|is_lame_duck| *is_lame_duck).await;

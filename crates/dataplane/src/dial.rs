@@ -97,7 +97,7 @@ async fn shake_hands(
     let mut stream: Box<dyn Stream> = match socket {
         Socket::Plain(plain) if wants_tls || info.tls_required => {
             if !info.tls_required && !info.tls_available {
-                return Err(protocol("TLS is required, and the server has none"));
+                return Err(ConnectError::NoTls { server: address.to_string() });
             }
             if !buffer.is_empty() {
                 // Whoever put that there is not the one that TLS will be agreed on with.

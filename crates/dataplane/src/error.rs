@@ -52,6 +52,12 @@ pub enum ConnectError {
         /// Why; the cause is a [`tokio_rustls::rustls::Error`] where rustls refused.
         error: io::Error,
     },
+    /// TLS is asked for here, and the server has none.
+    #[error("{server}: TLS is required, and the server has none")]
+    NoTls {
+        /// The server's address.
+        server: String,
+    },
     /// The server refused who this is.
     #[error("{server}: {text}")]
     Authentication {
@@ -115,7 +121,7 @@ impl ConnectError {
             | Self::SystemCertificates(_) => ConnectErrorKind::Settings,
             Self::Dns { .. } => ConnectErrorKind::Dns,
             Self::Io { .. } | Self::Refused { .. } => ConnectErrorKind::Io,
-            Self::Tls { .. } => ConnectErrorKind::Tls,
+            Self::Tls { .. } | Self::NoTls { .. } => ConnectErrorKind::Tls,
             Self::Authentication { .. } => ConnectErrorKind::Authentication,
             Self::Timeout { .. } => ConnectErrorKind::Timeout,
             Self::Protocol { .. } => ConnectErrorKind::Protocol,

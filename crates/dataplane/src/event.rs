@@ -37,7 +37,8 @@ pub enum Event<'e> {
         /// What the server said.
         text: &'e str,
     },
-    /// A message was dropped, since its subscription is full. Comes with each: there may be very many.
+    /// A message was dropped, since its subscription is full. Comes with each: there may be very
+    /// many.
     SlowConsumer {
         /// What is subscribed to.
         subject: &'e str,

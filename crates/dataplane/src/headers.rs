@@ -115,6 +115,16 @@ impl Headers {
         Some(Cow::Owned(whole.trim().to_owned()))
     }
 
+    /// All names and values that are text, in their order. A value that goes on in the next line is
+    /// cut at its first.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &str)> {
+        let lines = Lines { rest: &self.block }.skip(1);
+        lines.filter(|line| !is_folded(line)).filter_map(|line| {
+            let (name, value) = std::str::from_utf8(line).ok()?.split_once(':')?;
+            Some((name, value.trim_ascii()))
+        })
+    }
+
     /// The status in the first line, with which the server speaks: 503, nobody took the request.
     #[must_use]
     pub fn status(&self) -> Option<u16> {

@@ -21,8 +21,8 @@ pub enum Credentials {
     Nkey(String),
     /// With a JWT and the seed of its nkey, in the text of a `.creds` file.
     Text(String),
-    /// As [`Credentials::Text`], read anew for each try to connect: who renews the file in time has a
-    /// connection whose JWT has not run out.
+    /// As [`Credentials::Text`], read anew for each try to connect: who renews the file in time has
+    /// a connection whose JWT has not run out.
     File(PathBuf),
 }
 
@@ -79,8 +79,8 @@ pub struct Options {
     pub uses_discovered_servers: bool,
     /// Most bytes that wait to be written; a message alone may be larger.
     pub write_buffer_bytes: usize,
-    /// Longest line that is sent: the server's `max_control_line`, which it does not tell, and beyond
-    /// which it ends the connection.
+    /// Longest line that is sent: the server's `max_control_line`, which it does not tell, and
+    /// beyond which it ends the connection.
     pub control_line_bytes: usize,
     /// Most messages that wait in a subscription. What comes beyond them is dropped and reported.
     pub subscription_messages: usize,

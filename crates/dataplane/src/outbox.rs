@@ -1,5 +1,5 @@
-//! What waits to be written: frames, one after another in one buffer, which the connection takes and
-//! writes at once.
+//! What waits to be written: frames, one after another in one buffer, which the connection takes
+//! and writes at once.
 
 use std::collections::VecDeque;
 use std::io::Write as _;
@@ -153,7 +153,8 @@ impl Outbox {
         Ok(answered)
     }
 
-    /// As [`Outbox::ping`], for the connection itself; answers how many such questions had no answer.
+    /// As [`Outbox::ping`], for the connection itself; answers how many such questions had no
+    /// answer.
     pub(crate) fn ping_own(&self) -> usize {
         let mut state = self.state();
         let open = state.pings.iter().filter(|ping| matches!(ping, Ping::Own)).count();

@@ -1,8 +1,8 @@
 //! Frames from the server, cut out of the byte stream.
 //!
-//! A frame that no nats-server sends is an error of the connection. What a *client* may have put into
-//! a message never is: subjects and reply subjects are bytes, and a header block is kept as it came
-//! ([`Headers`] says what is wrong with it).
+//! A frame that no nats-server sends is an error of the connection. What a *client* may have put
+//! into a message never is: subjects and reply subjects are bytes, and a header block is kept as it
+//! came ([`Headers`] says what is wrong with it).
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
@@ -11,8 +11,8 @@ use crate::headers::Headers;
 /// The longest line of a frame: 250 times the server's own default for what clients send, and
 /// enough for an INFO that names thousands of servers.
 const LINE_BYTES_MAX: usize = 1024 * 1024;
-/// The largest message: the most that `max_payload` of a nats-server can be, and some room for headers
-/// that the server adds.
+/// The largest message: the most that `max_payload` of a nats-server can be, and some room for
+/// headers that the server adds.
 const MESSAGE_BYTES_MAX: usize = 65 * 1024 * 1024;
 
 /// A message as it came in.
@@ -156,7 +156,8 @@ impl Parser {
         }
         buffer.advance(2);
         let headers = header_bytes.map(|length| {
-            // A server refuses more header than message; if one comes all the same, that is all header.
+            // A server refuses more header than message; if one comes all the same, that is all
+            // header.
             Headers::new(payload.split_to(length.min(total_bytes)), length > total_bytes)
         });
         Ok(Some((sid, Message { subject, reply, headers, payload })))

@@ -38,8 +38,8 @@ impl Servers {
         Ok(Self { servers })
     }
 
-    /// In which order they are tried: those that failed least first, and else at random, so that the
-    /// clients of a server that ended spread over the others.
+    /// In which order they are tried: those that failed least first, and else at random, so that
+    /// the clients of a server that ended spread over the others.
     pub(crate) fn in_order(&self) -> Vec<Address> {
         let mut servers = self.servers.clone();
         fastrand::shuffle(&mut servers);
@@ -98,8 +98,8 @@ impl Servers {
     }
 }
 
-/// How long is waited before the `round`th round of tries, from 0 on: a little at first, so that not
-/// all clients of a server that ended come at the same moment, then twice as long each time.
+/// How long is waited before the `round`th round of tries, from 0 on: a little at first, so that
+/// not all clients of a server that ended come at the same moment, then twice as long each time.
 pub(crate) fn delay(round: u32, max: Duration) -> Duration {
     const FIRST: Duration = Duration::from_millis(50);
     let longest = FIRST.saturating_mul(2_u32.saturating_pow(round)).min(max);

@@ -10,8 +10,8 @@ use crate::parser::Message;
 use crate::subscriptions::{Queue, unsubscribe};
 
 /// How long nats-server (2.15) may hold a publisher back that delivers to a client which reads too
-/// slowly, `stallTotalAllowed`. It has looked then whether the subscription is still there, and does
-/// not look again.
+/// slowly, `stallTotalAllowed`. It has looked then whether the subscription is still there, and
+/// does not look again.
 const STALL: Duration = Duration::from_millis(20);
 
 /// A subscription. Its messages must be taken: what does not fit in it is dropped. It ends at once
@@ -54,10 +54,10 @@ impl Subscription {
         }
     }
 
-    /// Ends the subscription without losing a message: what the server sent before it knew of the end
-    /// still comes, then [`Subscription::next`] is `None`. What arrives at the server later goes to
-    /// another member of the queue group, or to nobody. To be awaited while messages are taken; does
-    /// not wait when the connection is lost, since nothing can come then.
+    /// Ends the subscription without losing a message: what the server sent before it knew of the
+    /// end still comes, then [`Subscription::next`] is `None`. What arrives at the server later
+    /// goes to another member of the queue group, or to nobody. To be awaited while messages are
+    /// taken; does not wait when the connection is lost, since nothing can come then.
     ///
     /// nats-server takes `UNSUB` and `PING` in order, closes the subscription under the lock under
     /// which it writes to the connection, and looks under that lock whether it is closed before it

@@ -113,8 +113,8 @@ impl Subscriptions {
         result
     }
 
-    /// Ends a subscription at the `last`th message, counted from its beginning; answers what tells the
-    /// server.
+    /// Ends a subscription at the `last`th message, counted from its beginning; answers what tells
+    /// the server.
     pub(crate) fn end_after(&mut self, sid: u64, last: u64) -> Option<String> {
         let entry = self.entries.get_mut(&sid)?;
         if entry.came >= last {

@@ -39,6 +39,34 @@ pub(super) fn judge(error: &async_nats::ConnectError) -> (Cause, String) {
     }
 }
 
+/// The same for a failure of the bus's connection.
+pub(super) fn judge_bus(error: &peerd_dataplane::ConnectError) -> (Cause, String) {
+    use peerd_dataplane::ConnectError;
+
+    let text = error.to_string();
+    match error {
+        ConnectError::Address { .. } => (Cause::Configuration, format!("nats.servers: {text}")),
+        ConnectError::File { .. }
+        | ConnectError::Credentials(_)
+        | ConnectError::SystemCertificates(_) => (Cause::Configuration, text),
+        ConnectError::Dns { .. } => {
+            (Cause::Transient, format!("the name of a server cannot be resolved: {text}"))
+        }
+        ConnectError::Io { error, .. } | ConnectError::Tls { error, .. } => {
+            let judged = find(error, |it| it.downcast_ref().map(judge_tls));
+            judged.unwrap_or((Cause::Transient, text))
+        }
+        ConnectError::NoTls { .. } => {
+            let remedy = "turn TLS on in the server, or leave tls:// and nats.tls_required out";
+            (Cause::Refused, format!("{text}: {remedy}"))
+        }
+        ConnectError::Authentication { text, .. } | ConnectError::Refused { text, .. } => {
+            judge_refusal(text)
+        }
+        ConnectError::Timeout { .. } | ConnectError::Protocol { .. } => (Cause::Transient, text),
+    }
+}
+
 /// Judges an error message by which the server ended a connection that it was just made.
 pub(super) fn judge_refusal(text: &str) -> (Cause, String) {
     let lower = text.to_lowercase();
@@ -219,5 +247,32 @@ mod tests {
         assert_eq!(judge(&ConnectError::new(ConnectErrorKind::TimedOut)).0, Cause::Transient);
         let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
         assert_eq!(judge(&ConnectError::from(refused)).0, Cause::Transient);
+    }
+
+    #[test]
+    fn failures_of_the_bus_are_judged_alike() {
+        use peerd_dataplane::ConnectError;
+
+        let server = || "nats://a:4222".to_owned();
+        let said = |text: &str| {
+            let text = text.to_owned();
+            judge_bus(&ConnectError::Authentication { server: server(), text }).0
+        };
+        assert_eq!(said("Authorization Violation"), Cause::Refused);
+        assert_eq!(said("User Authentication Expired"), Cause::Refused);
+        assert_eq!(said("Authentication Timeout"), Cause::Transient);
+        assert_eq!(said("maximum account active connections exceeded"), Cause::Transient);
+        let unknown = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        let error = io::Error::other(unknown);
+        let (cause, text) = judge_bus(&ConnectError::Tls { server: server(), error });
+        assert!(cause == Cause::Refused && text.contains("nats.tls_ca_file"), "{text}");
+        let (cause, text) = judge_bus(&ConnectError::NoTls { server: server() });
+        assert!(cause == Cause::Refused && text.contains("nats.tls_required"), "{text}");
+        let (path, error) = ("x.creds".into(), io::ErrorKind::NotFound.into());
+        assert_eq!(judge_bus(&ConnectError::File { path, error }).0, Cause::Configuration);
+        let error = io::ErrorKind::ConnectionRefused.into();
+        let refused = ConnectError::Io { server: server(), error };
+        assert_eq!(judge_bus(&refused).0, Cause::Transient);
+        assert_eq!(judge_bus(&ConnectError::Timeout { server: server() }).0, Cause::Transient);
     }
 }

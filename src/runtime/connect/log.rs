@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use async_nats::{ClientError, Event, ServerError};
+use async_nats::{ClientError, Event};
 use tokio::time::Instant;
 
-use super::judge::judge_refusal;
+use super::judge::{judge_bus, judge_refusal};
 use crate::link::{Cause, Violation};
 use crate::runtime::permissions::Permissions;
 
@@ -51,28 +51,53 @@ impl Log {
             }
             Event::Disconnected => tracing::warn!(connection, "disconnected from NATS"),
             Event::Closed => tracing::info!(connection, "connection to NATS closed"),
-            Event::ServerError(error) => self.note_refused(error),
+            Event::ServerError(error) => self.note_refused(&error.to_string()),
             Event::SlowConsumer(_) => self.note_dropped(),
-            Event::ClientError(ClientError::Other(problem)) => self.note_waiting(problem),
+            Event::ClientError(ClientError::Other(problem)) => {
+                self.note_waiting(judge_refusal(problem).0, problem);
+            }
             Event::LameDuckMode | Event::Draining | Event::ClientError(_) => {
                 tracing::info!(connection, %event, "connection to NATS");
             }
         }
     }
 
+    /// The same for the connection of the bus.
+    pub(super) fn note_bus(&self, event: &peerd_dataplane::Event<'_>) {
+        use peerd_dataplane::Event;
+
+        let connection = &self.connection;
+        match event {
+            Event::Connected { server } => {
+                self.reported().waiting = None;
+                tracing::info!(connection, server, "connected to NATS");
+            }
+            Event::Disconnected { reason } => {
+                tracing::warn!(connection, reason, "disconnected from NATS");
+            }
+            Event::NotConnected { error } => {
+                let (cause, problem) = judge_bus(error);
+                self.note_waiting(cause, &problem);
+            }
+            Event::Closed => tracing::info!(connection, "connection to NATS closed"),
+            Event::PermissionViolation { text, .. } | Event::ServerError { text } => {
+                self.note_refused(text);
+            }
+            Event::LameDuck => tracing::info!(connection, "the server is about to end"),
+            Event::SlowConsumer { .. } => self.note_dropped(),
+        }
+    }
+
     /// A violation is one line for each permission that is missing, whatever the number of subjects
     /// that it is met on.
-    fn note_refused(&self, error: &ServerError) {
+    fn note_refused(&self, text: &str) {
         let connection = &self.connection;
-        let text = error.to_string();
-        let violation = match error {
-            ServerError::Other(text) => Violation::parse(text),
-            ServerError::AuthorizationViolation | ServerError::SlowConsumer(_) => None,
-        };
+        let violation = Violation::parse(text);
         if violation.as_ref().is_some_and(Permissions::is_harmless) {
             return;
         }
-        let kind = violation.as_ref().map_or_else(|| text.clone(), |it| self.permissions.kind(it));
+        let kind =
+            violation.as_ref().map_or_else(|| text.to_owned(), |it| self.permissions.kind(it));
         if !self.reported().is_due(kind) {
             return;
         }
@@ -84,7 +109,7 @@ impl Log {
         }
     }
 
-    fn note_waiting(&self, problem: &str) {
+    fn note_waiting(&self, cause: Cause, problem: &str) {
         let mut reported = self.reported();
         let is_due = reported.waiting.as_ref().is_none_or(|(at, before)| {
             at.elapsed() >= WAITING_EACH || (before != problem && at.elapsed() >= DROPPED_EACH)
@@ -92,10 +117,10 @@ impl Log {
         if is_due {
             reported.waiting = Some((Instant::now(), problem.to_owned()));
             let connection = &self.connection;
-            if judge_refusal(problem).0 == Cause::Refused {
-                tracing::error!(connection, problem, "NATS refuses the connection");
-            } else {
+            if cause == Cause::Transient {
                 tracing::warn!(connection, problem, "no connection to NATS yet");
+            } else {
+                tracing::error!(connection, problem, "NATS refuses the connection");
             }
         }
     }

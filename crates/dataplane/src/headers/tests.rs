@@ -15,6 +15,8 @@ fn valid_blocks_are_read() {
     assert_eq!(headers.get("Content"), None);
     assert_eq!(headers.get("content-type"), None, "names are compared as they are");
     assert_eq!(headers.status(), None);
+    let all: Vec<_> = headers.all().collect();
+    assert_eq!(all, [("Content-Type", "application/json"), ("Peer-Hops", "3")]);
     for block in [
         &b"NATS/1.0\r\n\r\n"[..],
         b"NATS/1.0\r\nA:\r\n\r\n",
@@ -101,7 +103,7 @@ proptest! {
     #[test]
     fn any_bytes_are_looked_into(block in prop::collection::vec(any::<u8>(), 0..200)) {
         let headers = of(&block);
-        let _ = (headers.check(), headers.status(), headers.get("A"));
+        let _ = (headers.check(), headers.status(), headers.get("A"), headers.all().count());
     }
 
     #[test]

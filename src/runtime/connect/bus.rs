@@ -1,0 +1,86 @@
+//! The connection of the bus.
+
+use std::sync::Arc;
+
+use peerd_dataplane::{Client, Credentials, Event, Options, Tls};
+
+use super::judge::judge_bus;
+use super::log::Log;
+use super::{ConnectError, NatsOptions, PING_INTERVAL, TRY, wait};
+use crate::bus::nats::Connection;
+use crate::link::{Link, Violation};
+use crate::runtime::patience::Patience;
+use crate::runtime::permissions::Permissions;
+
+/// Connects, trying again as long as there is patience. `name` is shown by the server's monitoring.
+pub(in crate::runtime) async fn connect(
+    options: &NatsOptions,
+    name: &str,
+    permissions: &Permissions,
+    patience: &mut Patience,
+) -> Result<Connection, ConnectError> {
+    options.check_files()?;
+    loop {
+        let link = Link::new();
+        let judged = match Client::connect(client_options(options, name, permissions, &link)).await
+        {
+            Ok(client) => return Ok(Connection { client, link }),
+            Err(error) => judge_bus(&error),
+        };
+        wait(options, patience, judged).await?;
+    }
+}
+
+fn client_options(
+    options: &NatsOptions,
+    name: &str,
+    permissions: &Permissions,
+    link: &Link,
+) -> Options {
+    let (link, log) = (link.clone(), Log::new(name, permissions.clone()));
+    Options {
+        servers: options.servers.clone(),
+        credentials: credentials(options),
+        tls: Tls {
+            required: options.tls_required,
+            first: false,
+            ca_files: options.tls_ca_file.iter().cloned().collect(),
+            certificate: options.tls_certificate.clone(),
+        },
+        name: name.to_owned(),
+        inbox_prefix: options.inbox_prefix.clone(),
+        connect_timeout: TRY,
+        ping_interval: PING_INTERVAL,
+        on_event: Arc::new(move |event| {
+            note(&link, event);
+            log.note_bus(event);
+        }),
+        ..Options::default()
+    }
+}
+
+fn credentials(options: &NatsOptions) -> Credentials {
+    if let Some(file) = &options.credentials_file {
+        return Credentials::File(file.clone());
+    }
+    if let Some((user, password)) = options.user_and_password.clone() {
+        return Credentials::UserAndPassword(user, password);
+    }
+    options.token.clone().map_or(Credentials::None, Credentials::Token)
+}
+
+fn note(link: &Link, event: &Event<'_>) {
+    match event {
+        Event::Connected { .. } => link.note_up(),
+        Event::Disconnected { .. } | Event::Closed => link.note_down(),
+        Event::PermissionViolation { text, .. } => {
+            if let Some(violation) = Violation::parse(text) {
+                link.note_violation(violation);
+            }
+        }
+        Event::NotConnected { .. }
+        | Event::LameDuck
+        | Event::ServerError { .. }
+        | Event::SlowConsumer { .. } => {}
+    }
+}
