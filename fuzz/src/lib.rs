@@ -13,6 +13,7 @@
 
 pub mod bodies;
 pub mod corpus;
+pub mod frames;
 pub mod instances;
 pub mod names;
 pub mod settings;
@@ -47,4 +48,5 @@ pub const TARGETS: &[Target] = &[
     Target { name: "stored", check: stored::check, seeds: stored::seeds },
     Target { name: "instances", check: instances::check, seeds: instances::seeds },
     Target { name: "settings", check: settings::check, seeds: settings::seeds },
+    Target { name: "frames", check: frames::check, seeds: frames::seeds },
 ];
