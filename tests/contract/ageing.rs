@@ -72,8 +72,8 @@ async fn what_aged_out_is_not_unread_any_more_and_its_user_is_told() {
         totals.map(|event| number(&event.body, "totalUnreadMessageCount")).collect();
     assert!(totals.is_sorted_by(|one, next| one > next), "{totals:?}");
     assert_eq!(totals.last(), Some(&0));
-    let counts = told.iter().filter(|event| event.name == CHANGED);
-    let last = counts.last().unwrap().body["infoList"][0]["conversation"].clone();
+    let mut counts = told.iter().filter(|event| event.name == CHANGED);
+    let last = counts.next_back().unwrap().body["infoList"][0]["conversation"].clone();
     assert_eq!(
         (number(&last, "unreadMessageCount"), &last["conversationID"]),
         (0, &json!("alice"))

@@ -65,7 +65,9 @@ impl<'w> Reader<'w> {
             config["nextMessage"] = next.clone();
         }
         let page = self.world.page(self.user, self.other, config).await;
-        page.iter().for_each(|message| self.takes(message));
+        for message in &page {
+            self.takes(message);
+        }
         page.last().into_iter().for_each(|last| self.moves_to(last));
         page.len()
     }
@@ -156,7 +158,7 @@ async fn nothing_is_missed(world: &World, clients: &[Client], pair: Pair) {
 async fn bursts_that_cross_are_read_by_who_pages_forward() {
     let world = World::with(&[FAST]).await;
     world.login(&["alice", "bob"]).await;
-    nothing_is_missed(&world, &[world.client.clone()], ("alice", "bob")).await;
+    nothing_is_missed(&world, std::slice::from_ref(&world.client), ("alice", "bob")).await;
 }
 
 /// Two users who have different owners, once two instances share the partitions evenly.
