@@ -19,7 +19,7 @@ use crate::domain::rejection::Rejection;
 use crate::store::Store;
 use crate::wire::encoding::Encoding;
 use crate::wire::failure::Failure;
-use crate::wire::request::Called;
+use crate::wire::request::{Called, Method};
 use crate::wire::subject::Token;
 
 /// When a caller who was refused for too many calls under way may try again.

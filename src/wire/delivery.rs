@@ -264,6 +264,10 @@ pub fn encode_inquired(inquiry: Inquiry) -> Result<Bytes, EncodeError> {
 /// Reads the answer to an inquiry.
 pub fn decode_inquired(bytes: &[u8]) -> Result<Inquiry, RecordError> {
     let broken = || RecordError::new(ANSWER, "it does not answer an inquiry");
+    match record::version(bytes, ANSWER)? {
+        1 => {}
+        other => return Err(RecordError::new(ANSWER, format!("its version {other} is unknown"))),
+    }
     match record::from_slice::<InquiredV1>(bytes) {
         Ok((1, INQUIRED, true, _)) => Ok(Inquiry::Begun),
         Ok((1, INQUIRED, false, known_ms)) => {
