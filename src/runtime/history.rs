@@ -45,8 +45,6 @@ pub(super) struct Reader<'n, S, B> {
     load: u64,
     /// Whether all that was read is counted.
     is_counted: bool,
-    /// Whether the store may have messages of the user's own beyond the newest that is known.
-    is_sent_ahead: bool,
     deadline: Instant,
 }
 
@@ -109,6 +107,7 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
                 head,
                 cleared: cleared.seq,
                 cleared_key: cleared.key,
+                is_ahead,
             })
         };
         let sides = [Direction::Receive, Direction::Send].into_iter().filter_map(side).collect();
@@ -122,7 +121,6 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
             looked_up: HashSet::new(),
             load: cell.load(),
             is_counted: true,
-            is_sent_ahead,
             deadline,
         }
     }
@@ -247,8 +245,7 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
         let next = if above == OrderKey::ZERO {
             Some(1)
         } else if above >= side.head.key {
-            let is_ahead = self.is_sent_ahead && side.direction == Direction::Send;
-            is_ahead.then_some(side.head.stream_seq + 1)
+            side.is_ahead.then_some(side.head.stream_seq + 1)
         } else {
             self.reads().seek(side, above).await?.map(|page| page.first)
         };

@@ -45,6 +45,8 @@ pub(super) struct Side {
     pub(super) cleared: u64,
     /// The key of the last message that is gone.
     pub(super) cleared_key: OrderKey,
+    /// Whether the store may have messages beyond the newest that is known, which are shown.
+    pub(super) is_ahead: bool,
 }
 
 /// A stored message and where it is.
@@ -141,8 +143,9 @@ impl Backward {
 
     /// Whether these, which ascend, go as far as what was read already.
     fn joins(&self, found: &[Found]) -> bool {
-        let reaches =
-            |last: &Found| last.key() >= self.below || last.stream_seq >= self.side.head.stream_seq;
+        let Side { head, is_ahead, .. } = &self.side;
+        let is_end = |last: &Found| !is_ahead && last.stream_seq >= head.stream_seq;
+        let reaches = |last: &Found| last.key() >= self.below || is_end(last);
         found.last().is_some_and(reaches)
     }
 

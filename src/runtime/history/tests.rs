@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
+use super::Reader;
 use crate::bus;
 use crate::clock::Clock;
-use crate::domain::id::Partition;
+use crate::domain::id::{Partition, UserId};
 use crate::domain::limits::Limits;
 use crate::runtime::node::{Node, Options};
 use crate::runtime::twin::{self, WALL_MS, incoming};
@@ -205,4 +207,34 @@ async fn what_the_store_has_no_more_is_not_shown_for_long() {
     }
     assert_eq!(texts(&pages[0])[0], "m70", "as it was read");
     assert_eq!(pages[1], Vec::<Value>::new());
+}
+
+/// The store has messages that alice sent, and she is not told of the last of them yet.
+#[tokio::test(start_paused = true)]
+async fn what_is_stored_and_not_acknowledged_yet_is_in_a_page_whatever_page_it_is_stored_in() {
+    for known in [1, 31, 32, 33, 60, 63, 64, 65] {
+        let node = with_messages(0).await;
+        let (alice, bob) = (user("alice"), user("bob"));
+        for number in 0..known {
+            send(&node, "alice", "bob", &format!("m{number}")).await;
+        }
+        let cell = node.user_in_memory(&alice).expect("she is in memory");
+        let seen = cell.lock().conversation(&bob).cloned().expect("a conversation");
+        for number in known..known + 40 {
+            send(&node, "alice", "bob", &format!("m{number}")).await;
+        }
+        let deadline = Instant::now() + Duration::from_secs(1);
+        for count in [100, 200] {
+            let mut reader = Reader::with_sent_ahead(&node, &cell, (&bob, &seen), true, deadline);
+            let page = reader.back(None, count).await.expect("a page");
+            let numbers: Vec<u64> = page.messages.iter().map(|message| message.seq).collect();
+            let all: Vec<u64> = (1..=known + 40).collect();
+            let newest = &all[all.len().saturating_sub(count)..];
+            assert_eq!(numbers, newest, "{known} are known, {count} are asked for");
+        }
+    }
+}
+
+fn user(id: &str) -> UserId {
+    UserId::new(id, "userID").expect("a valid ID")
 }
