@@ -48,6 +48,8 @@ impl<S: Store, B: Bus> Node<S, B> {
     ) -> Result<Reply, CallError> {
         let HistoryQuery { other, anchor, count, backwards } = query;
         let anchor = anchor.map(super::super::domain::id::MessageId::key);
+        // Up to where what crosses the user's own messages is known.
+        let mut settled = OrderKey::ZERO;
         for tries in 1.. {
             let (conversation, is_sent_ahead) = {
                 let user = cell.lock();
@@ -64,12 +66,16 @@ impl<S: Store, B: Bus> Node<S, B> {
                 Page { messages, rest: None }
             };
             let Page { mut messages, rest } = page;
-            if !self.is_in_order(cell, &other, &conversation, &messages, deadline).await {
+            let unsure = unsure(&messages, &other, &conversation, settled);
+            if let Some(newest) = messages[unsure..].last().map(|newest| newest.key)
+                && !self.is_in_order(cell, (&other, &conversation), newest, deadline).await
+            {
+                settled = newest;
                 if tries < PAGE_TRIES {
                     continue;
                 }
-                let sent = conversation.sent_mark().seq;
-                messages.retain(|message| message.sender == other || message.seq <= sent);
+                // It ends where nothing can be missing.
+                messages.truncate(unsure);
             } else if let Some((place, rest)) = rest {
                 // Most who see the newest page are content with it.
                 let likely = if anchor.is_some() { count } else { 0 };
@@ -80,21 +86,17 @@ impl<S: Store, B: Bus> Node<S, B> {
         Err(Failure::Internal.into())
     }
 
-    /// Whether nothing is missing in a page that sorts before its newest message. It may be so where
-    /// the store has a message of the user's own whose acknowledgement is on its way: what crosses it
-    /// is waited for, and the page is to be read again.
+    /// Whether nothing is missing in a page that sorts before `newest`, which is a message of the user's
+    /// own whose acknowledgement is on its way. What crosses it is waited for; if there is such, the
+    /// page is to be read again.
     async fn is_in_order(
         &self,
         cell: &UserCell,
-        other: &UserId,
-        seen: &Conversation,
-        page: &[Arc<Message>],
+        (other, seen): (&UserId, &Conversation),
+        newest: OrderKey,
         deadline: Instant,
     ) -> bool {
-        let sent = seen.sent.map_or(0, |head| head.mark.seq);
-        let ahead = page.iter().rev().find(|message| message.sender != *other);
-        let Some(ahead) = ahead.filter(|message| message.seq > sent) else { return true };
-        self.settle_received(cell, other, ahead.key, deadline).await;
+        self.settle_received(cell, other, newest, deadline).await;
         let user = cell.lock();
         let received = user.conversations.get(other).and_then(|known| known.received);
         received.map(|head| head.mark) == seen.received.map(|head| head.mark)
@@ -138,14 +140,6 @@ impl<S: Store, B: Bus> Node<S, B> {
         deadline: Instant,
     ) -> Result<Vec<ConversationView>, LoadError> {
         let faces = self.faces(cell, page, deadline).await?;
-        for ((other, known), face) in page.iter().zip(&faces) {
-            // Stored, and its acknowledgement is on its way here: what crosses it comes first.
-            let sent = known.sent.map_or(0, |head| head.mark.seq);
-            let own = face.last_message.as_ref().filter(|last| last.sender == cell.id);
-            if let Some(last) = own.filter(|last| last.seq > sent) {
-                self.settle_received(cell, other, last.key, deadline).await;
-            }
-        }
         let view = |((other, known), face): (&(UserId, Conversation), Face)| {
             ConversationView::new(other, &face.name, known, face.last_message)
         };
@@ -172,6 +166,14 @@ impl<S: Store, B: Bus> Node<S, B> {
                 self.last_message(cell, other, known, newest, deadline)
             });
             faces.extend(try_join_all(last).await?);
+        }
+        for ((other, known), last) in page.iter().zip(&faces) {
+            // Stored, and its acknowledgement is on its way here: what crosses it comes first.
+            let sent = known.sent.map_or(0, |head| head.mark.seq);
+            let own = last.as_ref().filter(|last| last.sender == cell.id);
+            if let Some(last) = own.filter(|last| last.seq > sent) {
+                self.settle_received(cell, other, last.key, deadline).await;
+            }
         }
         let face = |((other, _), last_message): (&(UserId, Conversation), _)| {
             let name = names.get(other).cloned().unwrap_or_default();
@@ -298,6 +300,19 @@ impl<S: Store, B: Bus> Node<S, B> {
         }
         Ok(newest)
     }
+}
+
+/// Where in a page the messages begin before which others may be missing: the user's own that are
+/// stored and not known yet, beyond all that the user is known to have received and beyond what is
+/// settled. Nothing comes after them but their like.
+fn unsure(page: &[Arc<Message>], other: &UserId, seen: &Conversation, settled: OrderKey) -> usize {
+    let sent = seen.sent.map_or(0, |head| head.mark.seq);
+    // Whatever sorts before what was received was stored before that was shown.
+    let sure = settled.max(seen.received.map_or(OrderKey::ZERO, |head| head.key));
+    let is_unsure = |message: &&Arc<Message>| {
+        message.sender != *other && message.seq > sent && message.key > sure
+    };
+    page.len() - page.iter().rev().take_while(is_unsure).count()
 }
 
 /// What the heads of a conversation tell of its newest message.
