@@ -65,8 +65,9 @@ impl<S: Store, B: Bus> Node<S, B> {
                 let from_memory = self.user_in_memory(sender);
                 let name = |cell: &Arc<UserCell>| cell.lock().account.name.clone();
                 let sender_name = from_memory.as_ref().map(name).unwrap_or_default();
+                let key = message.key;
                 {
-                    let mut user = receiver.lock();
+                    let mut user = self.lock_in_order(receiver, sender, key, deadline).await;
                     let told = user.receive(&message, head, &sender_name);
                     user.remember(&message, print, record.stream_seq, self.limits());
                     self.note_revision(receiver, &mut user);
@@ -74,7 +75,10 @@ impl<S: Store, B: Bus> Node<S, B> {
                     self.push_if_away(receiver, &user, stored.push.as_ref(), &message);
                 }
                 match from_memory {
-                    Some(sender) => self.tell_sender(&sender, &message, head, &name(receiver)),
+                    Some(sender) => {
+                        self.settle_received(&sender, &receiver.id, key, deadline).await;
+                        self.tell_sender(&sender, &message, head, &name(receiver));
+                    }
                     None => self.notify_sender(sender, &receiver.id),
                 }
                 receiver.tenure.written(stream).note(record.stream_seq);

@@ -19,19 +19,19 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::cell::{STRAGGLER, UserCell};
 use super::node::Node;
-use super::tenure::Tenure;
+use super::tenure::{Tenure, What};
 use crate::bus::{AskError, Bus, IsAnswer};
 use crate::deliberate::{self, Fault};
 use crate::domain::clock::KeyClock;
 use crate::domain::id::{OrderKey, UserId};
+use crate::domain::user::User;
 use crate::store::Store;
 use crate::wire::delivery;
 use crate::wire::failure::{CallError, Failure};
 use crate::wire::subject::Token;
 
-/// How long a message is held back for the sake of one that crosses it. An append that takes longer
-/// is likely to end without an acknowledgement.
-const HELD_BACK: Duration = Duration::from_secs(1);
+/// How long an answer is waited for before the owner is asked again: the request may be lost.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Wait before an owner is asked again that could not answer.
 const AGAIN: Duration = Duration::from_millis(10);
 /// How long an owner is not asked again that does not know the request: an older release.
@@ -121,7 +121,7 @@ impl InFlight {
     }
 
     /// Waits until no append of this instance's has a key below this, or for as long as is given.
-    /// Keys below it must not be drawn any more. Answers whether there was none at once.
+    /// Keys below it must not be drawn any more. Answers whether there is none.
     pub(super) async fn wait_below(
         &self,
         sender: &UserId,
@@ -130,18 +130,16 @@ impl InFlight {
         until: Instant,
     ) -> bool {
         let way = (sender.clone(), receiver.clone());
-        let mut was_none = true;
         loop {
             let changed = {
                 let ways = self.lock();
-                let Some(flights) = ways.get(&way) else { return was_none };
+                let Some(flights) = ways.get(&way) else { return true };
                 let may_be_below = |(_, above): &(u64, OrderKey)| above.0 + 1 < below.0;
                 if !flights.appends.iter().any(may_be_below) {
-                    return was_none;
+                    return true;
                 }
                 flights.changed.clone().notified_owned()
             };
-            was_none = false;
             if timeout_at(until, changed).await.is_err() {
                 return false;
             }
@@ -182,7 +180,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     /// Waits until a message that the user received may be published: until nothing that the user sent
     /// to `other` can still be stored with a smaller key. Answers whether that is so by now, whatever
     /// is sent from now on; else it is so as long as no delivery is in flight.
-    pub(super) async fn settle_sent(
+    async fn settle_sent(
         &self,
         receiver: &UserCell,
         other: &UserId,
@@ -193,11 +191,12 @@ impl<S: Store, B: Bus> Node<S, B> {
             return true;
         }
         let user = &receiver.id;
-        let until = deadline.min(Instant::now() + HELD_BACK);
         let token = Token::of(other);
-        if let Some(tenure) = self.tenure(self.subjects.partition(&token)) {
-            tenure.clock.observe(key);
-            self.in_flight.wait_below(user, other, key, until).await;
+        let tenure = self.tenure(self.subjects.partition(&token));
+        // As work under way: whoever owns the partition next is to know of the key.
+        if let Some(work) = tenure.and_then(|tenure| tenure.enter(What::Delivery)) {
+            work.tenure.clock.observe(key);
+            self.in_flight.wait_below(user, other, key, deadline).await;
             return true;
         }
         // Nobody here knows what an owner before has in flight that has died.
@@ -205,8 +204,26 @@ impl<S: Store, B: Bus> Node<S, B> {
         if !is_young && !self.in_flight.has_delivery(user, other, key) {
             return false;
         }
-        self.ask_to_settle(user, other, key, until).await;
+        self.ask_to_settle(user, other, key, deadline).await;
         true
+    }
+
+    /// The receiver's state, locked when a message that `sender` sent may be published.
+    pub(super) async fn lock_in_order<'c>(
+        &self,
+        receiver: &'c UserCell,
+        sender: &UserId,
+        key: OrderKey,
+        deadline: Instant,
+    ) -> MutexGuard<'c, User> {
+        loop {
+            let is_settled = self.settle_sent(receiver, sender, key, deadline).await;
+            let user = receiver.lock();
+            // What is sent from here on sorts after it.
+            if is_settled || !self.may_cross(&receiver.id, sender, key) {
+                return user;
+            }
+        }
     }
 
     /// Has the owner of `other` see to it that nothing that the user sent to `other` can be stored any
@@ -222,7 +239,8 @@ impl<S: Store, B: Bus> Node<S, B> {
             }
             let request = self.owner_request(&token, body.clone(), self.bus.inbox());
             let is_answer: IsAnswer = Box::new(|answer| delivery::is_answer(&answer.body));
-            let answer = self.bus.ask(request, is_answer, until).await;
+            let ask_until = until.min(Instant::now() + ASK_AGAIN);
+            let answer = self.bus.ask(request, is_answer, ask_until).await;
             let answer =
                 answer.map(|answer| delivery::decode_answer(&answer.body, user, other, partition));
             match answer {
@@ -245,7 +263,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     }
 
     /// Waits until a message that the user sent may be published: until nothing that `other` sent to
-    /// the user can still be stored with a smaller key. Answers whether that was so at once.
+    /// the user can still be stored with a smaller key. Answers whether that is so by now.
     pub(super) async fn settle_received(
         &self,
         sender: &UserCell,
@@ -257,7 +275,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     }
 
     /// Sees to it that nothing of a direction whose receiver is owned here can be stored any more with
-    /// a key below this.
+    /// a key below this. Answers whether that is so by now.
     pub(super) async fn settle_here(
         &self,
         tenure: &Tenure,
@@ -268,9 +286,8 @@ impl<S: Store, B: Bus> Node<S, B> {
         if deliberate::is(Fault::CrossingIgnored) {
             return true;
         }
-        let until = deadline.min(Instant::now() + HELD_BACK);
         tenure.clock.observe(key);
-        self.in_flight.wait_below(sender, receiver, key, until).await
+        self.in_flight.wait_below(sender, receiver, key, deadline).await
     }
 }
 
@@ -310,13 +327,13 @@ mod tests {
         let (alice, bob) = (user("alice"), user("bob"));
         let flight = all.begin_append(&alice, &bob, &clock);
         let began = Instant::now();
-        let until = began + HELD_BACK;
+        let until = began + Duration::from_secs(1);
         let ends = async {
             tokio::time::sleep(Duration::from_millis(3)).await;
             drop(flight);
         };
-        let (was_none, ()) = tokio::join!(all.wait_below(&alice, &bob, OrderKey(9), until), ends);
-        assert!(!was_none && began.elapsed() < HELD_BACK);
+        let (is_none, ()) = tokio::join!(all.wait_below(&alice, &bob, OrderKey(9), until), ends);
+        assert!(is_none && Instant::now() < until);
     }
 
     #[test]

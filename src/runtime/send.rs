@@ -309,15 +309,9 @@ impl<S: Store, B: Bus> Node<S, B> {
         stream_seq: u64,
         deadline: Instant,
     ) -> Delivered {
-        let (sender, key) = (&delivery.from, placed.message.key);
-        loop {
-            let is_settled = self.settle_sent(receiver, sender, key, deadline).await;
-            let user = receiver.lock();
-            // What is sent from here on sorts after it.
-            if is_settled || !self.may_cross(&receiver.id, sender, key) {
-                return self.accept(receiver, user, delivery, placed, stream_seq);
-            }
-        }
+        let key = placed.message.key;
+        let user = self.lock_in_order(receiver, &delivery.from, key, deadline).await;
+        self.accept(receiver, user, delivery, placed, stream_seq)
     }
 
     fn accept(
