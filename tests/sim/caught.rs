@@ -43,8 +43,8 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
 /// A seed that showed a fault once.
 const fn seed_that_shows(fault: Fault) -> u64 {
     match fault {
-        Fault::SuccessWithoutAck => 58,
-        Fault::RepeatStored | Fault::RevisionGoesBack => 2,
+        Fault::SuccessWithoutAck => 7,
+        Fault::RepeatStored | Fault::RevisionGoesBack | Fault::OwnMessagesCount => 2,
         Fault::LeaseIgnored => 23,
         Fault::RateForgotten => 150,
         Fault::NotToldAgain => 15,
@@ -55,7 +55,6 @@ const fn seed_that_shows(fault: Fault) -> u64 {
         Fault::LateWriteUnnoticed => 805,
         Fault::SilentAtTheBound => 75,
         Fault::LostReadMark
-        | Fault::OwnMessagesCount
         | Fault::CrossingIgnored
         | Fault::PageOverlaps
         | Fault::WrongReceiver
