@@ -271,8 +271,7 @@ async fn run(
         let _ = has_settled.await;
         node.bus().take_calls(node.taker()).await;
         discoverable = Some(AbortOnDrop::new(tokio::spawn(discovery.serve(bus.client.clone()))));
-        // Twice: what the server forbids comes before the first answer, by another way.
-        node.bus().reach(Instant::now() + START).await;
+        // What the server forbids is known when it answers.
         node.bus().reach(Instant::now() + START).await;
     };
     let started = async {

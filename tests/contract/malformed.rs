@@ -185,6 +185,8 @@ async fn a_message_with_a_status_is_no_call() {
         let line = format!("HPUB peer.api.mallory.logout {0} {0}\r\n", block.len());
         mallory.send(&[line.as_bytes(), block.as_bytes(), b"\r\n"].concat()).await;
     }
+    mallory.send(b"PING\r\n").await;
+    mallory.until("PONG").await;
     // The server itself can be told to answer there.
     let nats = scene.client.nats();
     let mut logouts = nats.subscribe("peer.api.mallory.logout").await.unwrap();
