@@ -25,7 +25,7 @@ use crate::wire::subject::{Subjects, Token};
 
 pub(super) const HELP: &str = "\
 The owner of each user recounts from the log what it holds: every message that others sent, which of \
-them count as unread, what was read and deleted, the totals. Users are those who ever logged in.
+them count as unread, what was read and deleted, the totals. Users are those who ever logged in. \
 What retention or an operator removed from the log is corrected and counted, and is no difference.
 
 The NATS user needs what the operator has in deploy/nats/users.conf.
