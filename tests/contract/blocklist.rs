@@ -422,7 +422,10 @@ async fn without_a_store_nobody_is_blocked() {
     change(&world, ADD, "bob", &["carol"]).await;
     let mut of_bob = world.events("bob").await;
     let stream = format!("PEER_STATE_{}", partition("bob", 8));
-    world.store.jetstream().delete_stream(stream).await.unwrap();
+    // A stream that is gone would be made anew.
+    let mut config = world.store.info(&stream).await.config;
+    config.sealed = true;
+    world.store.jetstream().update_stream(config).await.unwrap();
     for (method, other) in [(ADD, "alice"), (REMOVE, "carol")] {
         let refused = world.refused("bob", method, json!({ "userIDs": [other] })).await;
         assert_eq!(refused.0, STORE, "{refused:?}");

@@ -341,7 +341,10 @@ async fn without_a_store_no_send_succeeds() {
     world.login(&["alice", "bob"]).await;
     world.send("alice", "bob", "before").await;
     let stream = format!("PEER_LOG_{}", partition("bob", 8));
-    world.store.jetstream().delete_stream(stream).await.unwrap();
+    // A stream that is gone would be made anew.
+    let mut config = world.store.info(&stream).await.config;
+    config.sealed = true;
+    world.store.jetstream().update_stream(config).await.unwrap();
     let (code, reason) = world.refused("alice", "send_peer_message", text_to("bob", "after")).await;
     assert_eq!(code, STORE, "{reason}");
     assert!(["store_unavailable", "outcome_unknown"].contains(&reason.as_str()), "{reason}");
