@@ -74,8 +74,13 @@ impl<S: Store, B: Bus> Node<S, B> {
                 if tries < PAGE_TRIES {
                     continue;
                 }
-                // It ends where nothing can be missing.
+                // It ends where nothing can be missing, and is as long as was asked for.
+                let cut = messages[unsure].key;
                 messages.truncate(unsure);
+                if backwards {
+                    let before = reader.back(Some(cut), count).await.map_err(Failure::from)?;
+                    messages = before.messages;
+                }
             } else if let Some((place, rest)) = rest {
                 // Most who see the newest page are content with it.
                 let likely = if anchor.is_some() { count } else { 0 };
