@@ -52,13 +52,11 @@ pub enum Fault {
     SendReadsTheLog,
     /// Messages that were deleted are shown.
     DeletedShown,
-    /// A message is published although one with a smaller key may still be stored.
-    CrossingIgnored,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 23] = [
         Self::SuccessWithoutAck,
         Self::LostReadMark,
         Self::OwnMessagesCount,
@@ -82,7 +80,6 @@ impl Fault {
         Self::WrongStream,
         Self::SendReadsTheLog,
         Self::DeletedShown,
-        Self::CrossingIgnored,
     ];
 }
 

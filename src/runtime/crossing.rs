@@ -21,7 +21,6 @@ use super::cell::{STRAGGLER, UserCell};
 use super::node::Node;
 use super::tenure::{Tenure, What};
 use crate::bus::{AskError, Bus, IsAnswer};
-use crate::deliberate::{self, Fault};
 use crate::domain::clock::KeyClock;
 use crate::domain::id::{OrderKey, UserId};
 use crate::domain::user::User;
@@ -187,9 +186,6 @@ impl<S: Store, B: Bus> Node<S, B> {
         key: OrderKey,
         deadline: Instant,
     ) -> bool {
-        if deliberate::is(Fault::CrossingIgnored) {
-            return true;
-        }
         let user = &receiver.id;
         let token = Token::of(other);
         let tenure = self.tenure(self.subjects.partition(&token));
@@ -283,9 +279,6 @@ impl<S: Store, B: Bus> Node<S, B> {
         key: OrderKey,
         deadline: Instant,
     ) -> bool {
-        if deliberate::is(Fault::CrossingIgnored) {
-            return true;
-        }
         tenure.clock.observe(key);
         self.in_flight.wait_below(sender, receiver, key, deadline).await
     }

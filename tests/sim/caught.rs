@@ -22,7 +22,6 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
         Fault::StaleCopy => &[Rule::NeverStale, Rule::ChangesStay, Rule::InSequence],
         Fault::LeaseIgnored => &[Rule::OneOwner, Rule::ToldInOrder],
         Fault::PageOverlaps => &[Rule::Pages],
-        Fault::CrossingIgnored => &[Rule::Crossing],
         Fault::RepeatStored => &[Rule::StoredOnce],
         Fault::RateForgotten => &[Rule::Rate],
         Fault::NotToldAgain | Fault::LateWriteUnnoticed => &[Rule::ToldAtAll],
@@ -55,7 +54,6 @@ const fn seed_that_shows(fault: Fault) -> u64 {
         Fault::LateWriteUnnoticed => 805,
         Fault::SilentAtTheBound => 75,
         Fault::LostReadMark
-        | Fault::CrossingIgnored
         | Fault::PageOverlaps
         | Fault::WrongReceiver
         | Fault::BlockIgnored

@@ -51,8 +51,6 @@ pub(crate) enum Rule {
     NeverStale,
     /// Pages are the whole, each message once and in order.
     Pages,
-    /// Nothing is stored that sorts before what either user of a conversation was told of.
-    Crossing,
     /// What a user changed stays so: marks, mutes, deletions, blocks, sessions.
     ChangesStay,
     /// Whom a user blocked is refused.
@@ -90,8 +88,6 @@ pub(crate) struct Logged {
 pub(crate) struct Watch {
     pub(crate) first: Option<Broken>,
     pub(crate) log: Vec<Logged>,
-    /// Whether nothing goes wrong in this run: else a message may come into the store late.
-    pub(crate) is_calm: bool,
     by_id: BTreeMap<String, usize>,
     by_mark: BTreeMap<String, usize>,
     newest: BTreeMap<(usize, usize), usize>,
@@ -201,21 +197,8 @@ impl Watch {
             );
             self.broken(Rule::InSequence, why);
         }
-        self.sorts_after_what_was_told(&logged);
         self.newest.insert((from, to), index);
         self.log.push(logged);
-    }
-
-    /// Nobody was told of what sorts after a message before it is stored.
-    fn sorts_after_what_was_told(&mut self, logged: &Logged) {
-        let Logged { from, to, key, mark, .. } = logged;
-        for (user, other) in [(*from, *to), (*to, *from)] {
-            let told = self.changed.get(&(user, other)).copied().unwrap_or_default();
-            if self.is_calm && told > *key {
-                let why = format!("{mark} has order key {key}, {} was told of {told}", NAMES[user]);
-                self.broken(Rule::Crossing, why);
-            }
-        }
     }
 
     /// A record of the state was stored.

@@ -65,7 +65,6 @@ pub(crate) fn run(plan: &Plan) -> Run {
             // Chance in the run is not that of the plan: a plan that was shortened has the same.
             let noise = Random::new(plan.noise).split();
             let world = World::new(&plan.setup, noise);
-            world.lock().watch.is_calm = plan.is_calm();
             log.writes_to(&world);
             let mut driver = Driver {
                 client: Client { world: world.clone(), is_calm: plan.is_calm() },
