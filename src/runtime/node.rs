@@ -52,6 +52,9 @@ pub const ROOM_BEYOND_CALLS: usize = 4096;
 const TROUBLES_TOLD: usize = 32;
 /// One of so many calls under way may wait for an owner.
 const WAITING_SHARE: usize = 4;
+/// Requests to settle a direction that may be under way, for each call: those of several instances
+/// come together.
+const SETTLING_SHARE: usize = 4;
 
 /// What the configuration sets for a node.
 #[derive(Clone, Debug)]
@@ -103,6 +106,8 @@ pub struct Node<S, B> {
     pub(super) counters: Arc<Counters>,
     /// Requests of other instances, which must not wait for calls: these wait for them.
     pub(super) deliveries: Arc<Semaphore>,
+    /// Those of them that settle a direction: deliveries wait for these, and these for no permit.
+    pub(super) settling: Arc<Semaphore>,
     /// Which of them were begun.
     pub(super) received: Received,
     /// Those of them that may wait for an owner.
@@ -163,6 +168,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             pace: Pace::new(options.calls_under_way),
             calls: Arc::new(Semaphore::new(options.calls_under_way)),
             deliveries: Arc::new(Semaphore::new(options.calls_under_way)),
+            settling: Arc::new(Semaphore::new(SETTLING_SHARE * options.calls_under_way)),
             tenures: (0..subjects.partitions()).map(|_| RwLock::default()).collect(),
             subjects,
             options,

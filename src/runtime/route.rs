@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use super::call::body_too_large;
@@ -17,6 +17,7 @@ use crate::deliberate::{self, Fault};
 use crate::domain::id::{Partition, UserId};
 use crate::domain::rejection::Rejection;
 use crate::store::Store;
+use crate::wire::delivery;
 use crate::wire::encoding::Encoding;
 use crate::wire::failure::Failure;
 use crate::wire::request::{Called, Method};
@@ -124,8 +125,15 @@ impl<S: Store, B: Bus> Node<S, B> {
         }
         // Nobody is told that a notice was refused.
         let is_notice = incoming.reply_to.is_none() && asks.what() == What::Delivery;
-        let is_time = is_notice || self.pace.admits(taken_us);
-        let permit = if is_time { self.permit(asks.what()) } else { None };
+        // Deliveries that are under way elsewhere wait for it.
+        let settles = asks.what() == What::Delivery && delivery::is_settle(&incoming.body);
+        let is_time = is_notice || settles || self.pace.admits(taken_us);
+        let permits = match asks.what() {
+            What::Delivery if settles => &self.settling,
+            What::Delivery => &self.deliveries,
+            What::Call => &self.calls,
+        };
+        let permit = if is_time { self.permit(permits) } else { None };
         let Some(permit) = permit else {
             if deliberate::is(Fault::SilentAtTheBound) {
                 return None;
@@ -151,11 +159,7 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     /// The right to have one more under way, if there are not too many, and there is room for what
     /// all of them may send.
-    fn permit(&self, what: What) -> Option<OwnedSemaphorePermit> {
-        let permits = match what {
-            What::Delivery => &self.deliveries,
-            What::Call => &self.calls,
-        };
+    fn permit(&self, permits: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
         let permit = permits.clone().try_acquire_owned().ok()?;
         // After it was acquired: of two at the same time, each sees the other.
         let room = self.under_way() * MESSAGES_PER_CALL + ROOM_BEYOND_CALLS;

@@ -250,6 +250,12 @@ pub fn decode(bytes: &[u8], user: &UserId) -> Result<Ask, RecordError> {
     Ok(Ask::Deliver(Box::new(delivery), purpose))
 }
 
+/// Whether a request asks to settle a direction, as far as its first bytes say.
+#[must_use]
+pub fn is_settle(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x90..=0x9f, _, SETTLE, ..])
+}
+
 /// Writes the answer to an inquiry.
 pub fn encode_inquired(inquiry: Inquiry) -> Result<Bytes, EncodeError> {
     let (is_begun, known_for) = match inquiry {
