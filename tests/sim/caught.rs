@@ -51,7 +51,7 @@ const fn seed_that_shows(fault: Fault) -> u64 {
         Fault::StaleCopy => 12,
         Fault::KeyGoesBack => 11,
         Fault::FormerOwnerSends => 111,
-        Fault::LateWriteUnnoticed => 805,
+        Fault::LateWriteUnnoticed => 499,
         Fault::SilentAtTheBound => 75,
         Fault::LostReadMark
         | Fault::PageOverlaps
