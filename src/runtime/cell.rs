@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, timeout_at};
 
+use super::route::OVERLOADED_RETRY_MS;
 use super::tenure::Tenure;
 use crate::domain::id::{Partition, UserId};
 use crate::domain::user::User;
@@ -171,7 +172,8 @@ impl UserCell {
         timeout_at(deadline, self.ageing.lock()).await.map_err(|_| Failure::StoreUnavailable)
     }
 
-    /// Waits until no other message of `sender`'s to this user is under way.
+    /// Waits until no other message of `sender`'s to this user is under way. Where that takes too long,
+    /// either the store does not answer, or too many wait for their turn while it does.
     pub(super) async fn turn(
         self: &Arc<Self>,
         sender: &UserId,
@@ -179,8 +181,14 @@ impl UserCell {
     ) -> Result<Turn, Failure> {
         let mutex = self.turns().entry_ref(sender).or_default().clone();
         let mut turn = Turn { receiver: self.clone(), sender: sender.clone(), mutex, guard: None };
+        let newest = || self.tenure.written(self.log()).newest();
+        let before = newest();
         let guard = timeout_at(deadline, turn.mutex.clone().lock_owned()).await;
-        turn.guard = Some(guard.map_err(|_| Failure::StoreUnavailable)?);
+        turn.guard = Some(guard.map_err(|_| {
+            let is_stored = newest() > before;
+            let overloaded = Failure::Overloaded { retry_after_ms: OVERLOADED_RETRY_MS };
+            if is_stored { overloaded } else { Failure::StoreUnavailable }
+        })?);
         Ok(turn)
     }
 

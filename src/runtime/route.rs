@@ -24,7 +24,7 @@ use crate::wire::request::{Called, Method};
 use crate::wire::subject::Token;
 
 /// When a caller who was refused for too many calls under way may try again.
-const OVERLOADED_RETRY_MS: u64 = 100;
+pub(super) const OVERLOADED_RETRY_MS: u64 = 100;
 /// When a caller who met no owner may try again.
 const NO_OWNER_RETRY_MS: u64 = 1000;
 /// How often a call is passed on: while a partition changes hands, the one who had it and the one

@@ -34,6 +34,11 @@ impl Written {
         }
     }
 
+    /// The newest record that this instance is known to have written, or that was there before.
+    pub(super) fn newest(&self) -> u64 {
+        self.beyond.last().copied().unwrap_or(self.up_to)
+    }
+
     /// Looks at a stream that goes as far as `last`: answers what somebody else wrote. What is
     /// missing since the last look only may still be on its way to being noted.
     pub(super) fn look(&mut self, last: u64) -> Vec<RangeInclusive<u64>> {

@@ -8,7 +8,7 @@ use futures::{StreamExt as _, future::join_all};
 use serde_json::{Value, json};
 
 use super::world::{RECEIVED, number, text_to};
-use crate::support::{Client, Events, Nats, Peerd};
+use crate::support::{Client, Encoding, Events, Nats, Peerd, decode};
 
 const INSTANCES: usize = 3;
 const USERS: usize = 100;
@@ -91,7 +91,8 @@ impl Accounts {
         while received.len() < sent.len() {
             let event = tokio::time::timeout(DEADLINE, events.next()).await;
             let event = event.unwrap().unwrap();
-            let body: Value = rmp_serde::from_slice(&event.payload).unwrap();
+            let encoding = Encoding::of_headers(event.headers.as_ref()).unwrap();
+            let body = decode(encoding, &event.payload);
             received.push(body["messageList"][0]["messageID"].as_str().unwrap().to_owned());
         }
         sent.sort_unstable();
