@@ -34,6 +34,8 @@ use crate::wire::subject::Token;
 const DECISIONS_MAX: usize = 4;
 /// How much earlier than by peerd's clock the log is read back, for a server whose clock is behind.
 const CLOCK_SLACK_MS: u64 = 2000;
+/// The share of a call's time that is left to a message when its turn comes.
+const TURN_RESERVE: u32 = 4;
 /// Records read at once when the log is read back.
 const READ_BACK: usize = 256;
 
@@ -181,7 +183,9 @@ impl<S: Store, B: Bus> Node<S, B> {
             }
             return Ok(self.deliver_live(&receiver, delivery));
         }
-        let turn = receiver.turn(&delivery.from, deadline).await?;
+        // Whoever has waited longer is refused: begun that late, an append would have an unknown outcome.
+        let latest = deadline - self.options.call_deadline / TURN_RESERVE;
+        let turn = receiver.turn(&delivery.from, latest).await?;
         let began_ms = self.server_ms();
         for _ in 0..DECISIONS_MAX {
             if receiver.lock().has_untold(&delivery.from) {
