@@ -26,6 +26,8 @@ fn read(path: &str) -> String {
 }
 
 const MAPPING: &str = "include \"mapping.conf\"";
+/// The permissions that go with it.
+const MAPPED: &str = "\"peer.part.*.";
 const PUSH_GATEWAY: &str = "{ include \"push-gateway.conf\" }";
 
 /// The shipped configuration of nats-server with some of its options, as an operator uncomments them.
@@ -43,7 +45,7 @@ fn with_options(options: &[&str]) -> TempDir {
 
 #[tokio::test]
 async fn users_chat_where_the_server_maps_calls_to_their_owner() {
-    let dir = with_options(&[MAPPING, PUSH_GATEWAY]);
+    let dir = with_options(&[MAPPING, MAPPED, PUSH_GATEWAY]);
     let mut gate = Gate::with(&dir.path().join("nats-server.conf")).await;
     let mut of_bob = gate.events_of_bob().await;
     let sent = send_text(&gate.alice.client, "alice", "bob", "hi").await;
