@@ -129,7 +129,7 @@ async fn a_server_without_it_is_refused_where_it_is_required() {
     let nats = Nats::start().await;
     let tls = Tls { required: true, ..Tls::default() };
     let error = connect(&nats, tls).await.expect_err("no connection");
-    assert_eq!(error.kind(), ConnectErrorKind::Protocol);
+    assert_eq!(error.kind(), ConnectErrorKind::Tls);
     assert!(error.to_string().contains("TLS is required"), "{error}");
 }
 
