@@ -283,7 +283,9 @@ pub(crate) fn content(message: &Value) -> String {
     match message["type"].as_u64() {
         Some(IMAGE) => format!("[image] {}", message["fileName"].as_str().unwrap_or("?")),
         Some(COMMAND) => {
-            let bytes = text["$bin"].as_str().and_then(|text| STANDARD.decode(text).ok());
+            // In JSON bytes are text, in MessagePack the codec marks them.
+            let bytes = text.as_str().or_else(|| text["$bin"].as_str());
+            let bytes = bytes.and_then(|text| STANDARD.decode(text).ok());
             let command = String::from_utf8(bytes.unwrap_or_default());
             format!("[command] {}", command.as_deref().unwrap_or("?"))
         }
