@@ -12,5 +12,6 @@ pub mod steward;
 pub mod table;
 pub mod view;
 
+mod claims;
 mod heartbeat;
 mod job;

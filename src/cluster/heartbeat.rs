@@ -7,12 +7,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
+use super::claims::Claims;
 use super::host::Host;
 use super::lease::Lease;
 use crate::clock::Clock;
 use crate::store::AppendError;
 use crate::store::registry::Registry;
-use crate::wire::ownership::{self, Key, Member, MemberId};
+use crate::wire::ownership::{self, Key, Member, MemberId, Told};
 
 /// Signs of life in the time after which a member without one is taken for dead.
 pub(super) const BEATS_PER_TTL: u32 = 5;
@@ -31,6 +32,7 @@ pub(super) struct Heartbeat<R, H> {
     pub(super) lease: Arc<Lease>,
     /// When what the others do was last acted upon, in microseconds of the steady clock.
     pub(super) acted_us: Arc<AtomicU64>,
+    pub(super) claims: Arc<Claims>,
     /// Where the entry is; 0: it was never there.
     pub(super) seq: u64,
 }
@@ -98,8 +100,10 @@ impl<R: Registry, H: Host> Heartbeat<R, H> {
 
     /// Stores how far everything was told. Where that fails, more is told again than must be.
     async fn store_told(&self) {
+        // Read first: an opened partition counts among what is to be published from then on.
+        let claimed_seq = self.claims.settled_seq();
         let Ok(Some(told)) = timeout_at(self.deadline(), self.host.told()).await else { return };
-        if let Ok(told) = ownership::encode(&told) {
+        if let Ok(told) = ownership::encode(&Told { claimed_seq, ..told }) {
             let key = Key::Told(self.id.clone()).to_string();
             let written = self.registry.put(key, told, None, Some(TOLD_TTL), self.deadline()).await;
             if let Err(error) = written {

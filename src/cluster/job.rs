@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use super::claims::Claims;
 use super::host::{Closed, Grant, Host};
 use super::lease::Lease;
 use super::plan::{Claimed, Step};
@@ -78,6 +79,7 @@ pub(super) struct Jobs<R, H> {
     pub(super) table: Arc<Table>,
     pub(super) clock: Clock,
     pub(super) lease: Arc<Lease>,
+    pub(super) membership_claims: Arc<Claims>,
     pub(super) claims: Arc<Semaphore>,
     pub(super) hand_overs: Arc<Semaphore>,
     pub(super) set: JoinSet<Done>,
@@ -96,7 +98,7 @@ pub(super) struct Jobs<R, H> {
 impl<R: Registry, H: Host> Jobs<R, H> {
     pub(super) fn new(
         me: MemberId,
-        lease: Arc<Lease>,
+        (lease, membership_claims): (Arc<Lease>, Arc<Claims>),
         (registry, host): (Arc<R>, H),
         table: Arc<Table>,
         clock: Clock,
@@ -110,6 +112,7 @@ impl<R: Registry, H: Host> Jobs<R, H> {
             table,
             clock,
             lease,
+            membership_claims,
             claims: Arc::new(Semaphore::new(claims)),
             hand_overs: Arc::new(Semaphore::new(hand_overs)),
             set: JoinSet::new(),
@@ -203,6 +206,7 @@ impl<R: Registry, H: Host> Jobs<R, H> {
             host: self.host.clone(),
             table: self.table.clone(),
             clock: self.clock,
+            claims: self.membership_claims.clone(),
         }
     }
 
@@ -322,6 +326,7 @@ struct Deed<R, H> {
     host: H,
     table: Arc<Table>,
     clock: Clock,
+    claims: Arc<Claims>,
 }
 
 impl<R: Registry, H: Host> Deed<R, H> {
@@ -347,10 +352,15 @@ impl<R: Registry, H: Host> Deed<R, H> {
             since_ms: self.clock.wall_ms(),
             untold_since_ms: grant.untold_since_ms,
         };
+        self.claims.begin(partition);
         let seq = match self.put(partition, &entry, seq).await {
             Ok(seq) => seq,
             Err(error) => {
-                // Somebody else was faster; or the view will show that it was stored after all.
+                // Another was faster; or the view will show that it was stored after all, and it is
+                // claimed again.
+                if error != AppendError::Unknown {
+                    self.claims.withdrawn(partition);
+                }
                 tracing::debug!(%partition, %error, "not claimed");
                 self.host.unlisten(partition).await;
                 return Done::Closed(partition);
@@ -360,13 +370,16 @@ impl<R: Registry, H: Host> Deed<R, H> {
         match self.host.open(grant).await {
             Ok(()) => {
                 tracing::info!(%partition, epoch, is_untold, "owned");
+                self.claims.opened(partition, seq);
                 self.table.wake();
                 Done::Opened { partition, epoch, seq }
             }
             Err(error) => {
                 tracing::warn!(%partition, %error, "a partition cannot be served");
                 let entry = Owner { holder: None, ..entry };
-                let _ = self.put(partition, &entry, seq).await;
+                if self.put(partition, &entry, seq).await.is_ok() {
+                    self.claims.withdrawn(partition);
+                }
                 self.host.unlisten(partition).await;
                 Done::Closed(partition)
             }
@@ -400,6 +413,7 @@ impl<R: Registry, H: Host> Deed<R, H> {
             since_ms: self.clock.wall_ms(),
             untold_since_ms,
         };
+        self.claims.begin(partition);
         let seq = match self.put(partition, &entry, seq).await {
             Ok(seq) => {
                 let to = to.as_ref().map(MemberId::as_str);

@@ -195,9 +195,9 @@ impl Planner<'_> {
         let told = from.as_ref().and_then(|from| view.told(from));
         let key = told.map_or(key, |told| told.key);
         // A dead owner's own word covers what it had still to tell again itself, if it was given since
-        // that was so.
+        // that was so. Where the entry is in the bucket does not show it: a write may come in late.
         let untold_since_ms = match (&from, told) {
-            (Some(from), Some(told)) if view.has_told_since(from, seen.seq) => Some(told.told_ms),
+            (Some(_), Some(told)) if told.claimed_seq >= seen.seq => Some(told.told_ms),
             (Some(_), Some(told)) => {
                 Some(untold_since_ms.map_or(told.told_ms, |since_ms| since_ms.min(told.told_ms)))
             }

@@ -14,6 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle as AbortOnDrop;
 
 use super::assignment::assign;
+use super::claims::Claims;
 use super::heartbeat::{BEATS_PER_TTL, Heartbeat};
 use super::host::Host;
 use super::job::{Done, Jobs};
@@ -111,13 +112,14 @@ impl<R: Registry, H: Host> Steward<R, H> {
         let mut ready = Some(ready);
         while !*leaving.borrow() {
             let Some((heartbeat, lease)) = self.join(leaving.clone()).await else { return };
-            let (me, acted_us) = (heartbeat.id.clone(), heartbeat.acted_us.clone());
+            let me = heartbeat.id.clone();
+            let shared = (lease, heartbeat.acted_us.clone(), heartbeat.claims.clone());
             tracing::info!(member = me.as_str(), "joined");
             // Told by the term alone, so that one thing happens after the other.
             let (tell_heartbeat, is_told) = watch::channel(false);
             let beating = AbortOnDrop::new(tokio::spawn(heartbeat.run(is_told)));
             let heart = (beating, tell_heartbeat);
-            let mut term = Term::new(me.clone(), (lease, acted_us), heart, &leaving, &self);
+            let mut term = Term::new(me.clone(), shared, heart, &leaving, &self);
             let end = term.run(&self, leaving.clone(), &mut ready).await;
             term.lease.end();
             self.table.set(vec![Place::Nobody; usize::from(self.options.partitions)]);
@@ -171,6 +173,7 @@ impl<R: Registry, H: Host> Steward<R, H> {
             },
             lease: lease.clone(),
             acted_us: Arc::new(AtomicU64::new(self.clock.steady_us())),
+            claims: Arc::default(),
             seq: 0,
         };
         let mut said = None;
@@ -232,7 +235,7 @@ struct Term<R, H> {
 impl<R: Registry, H: Host> Term<R, H> {
     fn new(
         me: MemberId,
-        (lease, acted_us): (Arc<Lease>, Arc<AtomicU64>),
+        (lease, acted_us, claims): (Arc<Lease>, Arc<AtomicU64>, Arc<Claims>),
         (heartbeat, tell_heartbeat): (AbortOnDrop<()>, watch::Sender<bool>),
         leaving: &watch::Receiver<bool>,
         steward: &Steward<R, H>,
@@ -240,7 +243,7 @@ impl<R: Registry, H: Host> Term<R, H> {
         Self {
             jobs: Jobs::new(
                 me.clone(),
-                lease.clone(),
+                (lease.clone(), claims),
                 (steward.registry.clone(), steward.host.clone()),
                 steward.table.clone(),
                 steward.clock,

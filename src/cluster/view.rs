@@ -17,21 +17,12 @@ pub struct Seen<T> {
     pub at_us: u64,
 }
 
-/// How far a member had told everything, and where it said so.
-#[derive(Clone, Copy, Debug)]
-struct ToldSeen {
-    told: Told,
-    seq: u64,
-    /// Where it had said so before; 0 where that was not seen.
-    seq_before: u64,
-}
-
 /// What the bucket of owners says, as far as this instance has seen it.
 #[derive(Clone, Debug, Default)]
 pub struct View {
     members: BTreeMap<MemberId, Seen<Member>>,
     owners: BTreeMap<Partition, Seen<Owner>>,
-    told: BTreeMap<MemberId, ToldSeen>,
+    told: BTreeMap<MemberId, Told>,
     /// What the entry of a partition said before one that is damaged, and when that was written, by
     /// the server's clock.
     damaged: BTreeMap<Partition, (Owner, u64)>,
@@ -94,8 +85,7 @@ impl View {
             }
             (Key::Told(id), Value::Put(bytes)) => {
                 if let Some(told) = read(bytes, &change.key) {
-                    let seq_before = self.told.get(&id).map_or(0, |before| before.seq);
-                    self.told.insert(id, ToldSeen { told, seq: change.seq, seq_before });
+                    self.told.insert(id, told);
                 }
             }
             (Key::Told(id), Value::Expired | Value::Deleted) => {
@@ -159,14 +149,7 @@ impl View {
     /// How far a member had told everything, if that is known.
     #[must_use]
     pub fn told(&self, member: &MemberId) -> Option<Told> {
-        self.told.get(member).map(|seen| seen.told)
-    }
-
-    /// Whether a member said so twice since a place in the bucket: what it said first may have been
-    /// found out before.
-    #[must_use]
-    pub fn has_told_since(&self, member: &MemberId, seq: u64) -> bool {
-        self.told.get(member).is_some_and(|seen| seen.seq_before > seq)
+        self.told.get(member).copied()
     }
 
     /// The members that take partitions.

@@ -136,7 +136,7 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
         let told_ms = self.told_ms();
         let key = self.tenures().map(|tenure| tenure.clock.newest()).max().unwrap_or_default();
         let is_reached = self.bus.reach(Instant::now() + PULSE).await;
-        is_reached.then_some(Told { told_ms, key })
+        is_reached.then_some(Told { told_ms, key, claimed_seq: 0 })
     }
 
     async fn answers(&self, member: &MemberId, names_itself: bool, within: Duration) -> bool {

@@ -132,6 +132,15 @@ pub struct Told {
     /// The newest order key that was given.
     #[serde(with = "order_key")]
     pub key: OrderKey,
+    /// The newest place in the bucket up to which each owner entry of the member's is taken into
+    /// account; 0: none is, or the member's release does not say.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub claimed_seq: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+const fn is_zero(seq: &u64) -> bool {
+    *seq == 0
 }
 
 mod order_key {
@@ -294,8 +303,10 @@ mod tests {
         assert_eq!(decode::<Member>(text), Ok(member.clone()));
         let named = Member { names_itself: true, ..member };
         assert_eq!(decode(&encode(&named).expect("writable")), Ok(named));
-        let told = Told { told_ms: 5, key: OrderKey(6) };
+        let told = Told { told_ms: 5, key: OrderKey(6), claimed_seq: 0 };
         assert_eq!(decode::<Told>(br#"{"version":1,"toldMs":5,"key":6}"#), Ok(told));
+        let covering = Told { claimed_seq: 7, ..told };
+        assert_eq!(decode(&encode(&covering).expect("writable")), Ok(covering));
     }
 
     #[test]

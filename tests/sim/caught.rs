@@ -46,12 +46,11 @@ const fn seed_that_shows(fault: Fault) -> u64 {
         Fault::RepeatStored | Fault::RevisionGoesBack | Fault::OwnMessagesCount => 2,
         Fault::LeaseIgnored => 23,
         Fault::RateForgotten => 150,
-        Fault::NotToldAgain => 15,
         Fault::MutedCounts => 5,
         Fault::StaleCopy => 12,
         Fault::KeyGoesBack => 11,
-        Fault::FormerOwnerSends => 111,
-        Fault::LateWriteUnnoticed => 499,
+        Fault::FormerOwnerSends => 98,
+        Fault::LateWriteUnnoticed | Fault::NotToldAgain => 15,
         Fault::SilentAtTheBound => 75,
         Fault::LostReadMark
         | Fault::PageOverlaps
@@ -66,6 +65,16 @@ const fn seed_that_shows(fault: Fault) -> u64 {
     }
 }
 
+/// The plan of a seed. Late writes are rare among the usual ones: one plan in five hundred would show
+/// that they go unnoticed.
+fn plan_for(fault: Fault, seed: u64) -> Plan {
+    let mut plan = Plan::of(seed);
+    if fault == Fault::LateWriteUnnoticed {
+        plan.setup.weather.late_write = 100;
+    }
+    plan
+}
+
 /// The rule that finds a fault, and with which seed.
 fn found(fault: Fault) -> Option<(Rule, u64)> {
     deliberate::set(Some(fault));
@@ -75,7 +84,7 @@ fn found(fault: Fault) -> Option<(Rule, u64)> {
     } else {
         // As long as no plan is drawn otherwise, the first that is tried shows it.
         std::iter::once(seed_that_shows(fault)).chain(1..=SEEDS).find_map(|seed| {
-            let broken = run(&Plan::of(seed)).broken?;
+            let broken = run(&plan_for(fault, seed)).broken?;
             Some((broken.rule, seed))
         })
     };

@@ -118,7 +118,7 @@ fn a_dead_owner_is_waited_for_by_the_own_clock_too() {
     bucket.member("a", false);
     bucket.member("dead", false);
     bucket.own(0, Some("dead"), None);
-    let told = encode(&Told { told_ms: 99, key: OrderKey(8) }).expect("writable");
+    let told = encode(&Told { told_ms: 99, key: OrderKey(8), claimed_seq: 0 }).expect("writable");
     bucket.change(&Key::Told(id("dead")), Value::Put(told));
     bucket.now_us = 4 * SECOND;
     bucket.expire("dead");
@@ -324,21 +324,25 @@ fn a_dead_owners_word_counts_if_it_was_given_since_it_owned() {
         [Step::Claim { untold_since_ms, .. }] => *untold_since_ms,
         steps => panic!("{steps:?}"),
     };
-    let tell = |bucket: &mut Bucket, told_ms| {
-        let told = encode(&Told { told_ms, key: OrderKey(8) }).expect("writable");
+    let tell = |bucket: &mut Bucket, told_ms, claimed_seq| {
+        let told = Told { told_ms, key: OrderKey(8), claimed_seq };
+        let told = encode(&told).expect("writable");
         bucket.change(&Key::Told(id("dead")), Value::Put(told));
     };
     let mut bucket = Bucket::default();
     bucket.member("a", false);
-    tell(&mut bucket, 99);
+    tell(&mut bucket, 99, 0);
     let (holder, untold_since_ms) = (Some(id("dead")), Some(44));
     let entry = Owner { holder, untold_since_ms, ..Owner::default() };
     let entry = Value::Put(encode(&entry).expect("writable"));
     bucket.change(&Key::Owner(Partition(0)), entry);
+    let claimed_seq = bucket.seq;
     assert_eq!(untold(&bucket), Some(44), "it was given before");
-    tell(&mut bucket, 100);
-    assert_eq!(untold(&bucket), Some(44), "it may have been found out before");
-    tell(&mut bucket, 101);
+    for told_ms in 100..105 {
+        tell(&mut bucket, told_ms, claimed_seq - 1);
+        assert_eq!(untold(&bucket), Some(44), "it was found out before, and came late");
+    }
+    tell(&mut bucket, 101, claimed_seq);
     assert_eq!(untold(&bucket), Some(101));
 }
 

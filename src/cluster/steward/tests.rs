@@ -91,7 +91,7 @@ impl Host for TestHost {
     }
 
     async fn told(&self) -> Option<Told> {
-        Some(Told { told_ms: self.clock.wall_ms(), key: OrderKey(1) })
+        Some(Told { told_ms: self.clock.wall_ms(), key: OrderKey(1), claimed_seq: 0 })
     }
 
     async fn answers(&self, _member: &MemberId, _names_itself: bool, _within: Duration) -> bool {
