@@ -18,9 +18,9 @@ use peerd::domain::message::{Draft, Message};
 use peerd::domain::receive::{Placed, Plan};
 use peerd::domain::send::{Delivery, Send, SendOptions};
 use peerd::domain::user::User;
+use peerd::storage::message;
 use peerd::wire::encoding::Encoding;
 use peerd::wire::event::EventBody;
-use peerd::wire::record;
 use peerd::wire::reply::{Reply, ReplyBody};
 use peerd::wire::request::{Method, Request};
 
@@ -110,13 +110,13 @@ fn codec(criterion: &mut Criterion) {
     let (mut bob, clock) = bob(1);
     let next = delivery("user1", 2);
     let placed = plan(&bob, &next, &clock);
-    let bytes = record::encode(&placed, None).expect("it fits");
+    let bytes = message::encode(&placed, None).expect("it fits");
     group.bench_function("record, written", |bencher| {
-        bencher.iter(|| record::encode(black_box(&placed), None));
+        bencher.iter(|| message::encode(black_box(&placed), None));
     });
     group.bench_function("record, read", |bencher| {
         let (from, to) = (user("user1"), user("bob"));
-        bencher.iter(|| record::decode(black_box(&bytes), &from, &to, PARTITION));
+        bencher.iter(|| message::decode(black_box(&bytes), &from, &to, PARTITION));
     });
     let body = serde_json::json!({
         "toUserID": "bob",
@@ -168,13 +168,13 @@ fn paging(criterion: &mut Criterion) {
     for number in 1..=PAGE {
         let next = delivery("user1", number);
         let placed = plan(&carol, &next, &clock);
-        records.push(record::encode(&placed, None).expect("it fits"));
+        records.push(message::encode(&placed, None).expect("it fits"));
         receive(&mut carol, &next, &clock, number);
     }
     let (from, to) = (user("user1"), user("bob"));
     group.bench_function("page of 30 messages, from records to reply", |bencher| {
         bencher.iter(|| {
-            let read = |bytes| record::decode(bytes, &from, &to, PARTITION);
+            let read = |bytes| message::decode(bytes, &from, &to, PARTITION);
             let messages = records.iter().filter_map(|bytes| read(bytes).ok());
             let messages = messages.map(|stored| Arc::new(stored.message)).collect();
             let reply = Reply::History { other: from.clone(), messages, backwards: true };

@@ -3,21 +3,19 @@
 
 pub mod audit;
 pub mod batch;
-mod block;
+pub(crate) mod block;
 pub mod content;
 pub mod delivery;
 pub mod discovery;
 pub mod encoding;
-pub mod entry;
 pub mod event;
 pub mod failure;
 pub mod fields;
 pub mod fit;
 pub mod message;
-pub mod ownership;
+pub mod packed;
 pub mod probe;
 pub mod push;
-pub mod record;
 pub mod reply;
 pub mod request;
 pub mod size;
@@ -25,6 +23,3 @@ pub mod subject;
 pub mod time;
 pub mod unsupported;
 pub mod value;
-
-#[cfg(test)]
-mod golden;

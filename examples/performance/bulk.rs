@@ -18,11 +18,9 @@ use peerd::{
         message::{Message, ReceiptStatus},
         receive::Placed,
     },
+    storage::{conversation, message},
     store::{StreamId, jetstream::StreamNames},
-    wire::{
-        entry, record,
-        subject::{Subjects, Token},
-    },
+    wire::subject::{Subjects, Token},
 };
 use serde_json::Value;
 
@@ -110,12 +108,13 @@ pub(crate) async fn write(
         let Conversation { sender, receiver, .. } = &conversation;
         let (sender, receiver) = (Token::of(sender), Token::of(receiver));
         let (theirs, ours) = (subjects.partition(&sender), subjects.partition(&receiver));
-        entries[usize::from(theirs.0)].push(subjects.conversation(theirs, &sender, &receiver));
+        entries[usize::from(theirs.0)]
+            .push(conversation::key(&subjects, theirs, &sender, &receiver));
         let subject = subjects.log(ours, &receiver, &sender);
         by_partition[usize::from(ours.0)].push(Growing { conversation, subject, newest: None });
     }
     let settings = Settings { changed: OrderKey::at_ms(now_ms()), ..Settings::default() };
-    let entry = entry::encode_settings(&settings).map_err(|error| error.to_string())?;
+    let entry = conversation::encode(&settings).map_err(|error| error.to_string())?;
     let entries = (0..PARTITIONS).zip(entries).map(|(number, subjects)| {
         let (writer, entry) =
             (Writer::new(&client, &context, StreamId::State(Partition(number))), entry.clone());
@@ -160,7 +159,7 @@ async fn messages(
                 tokio::time::sleep(PACE).await;
             }
             let placed = growing.next(partition, &clock, now_ms());
-            let record = record::encode(&placed, None).map_err(|error| error.to_string())?;
+            let record = message::encode(&placed, None).map_err(|error| error.to_string())?;
             let stream_seq = writer.write(growing.subject.clone(), record).await?;
             stored.push(Stored { stream_seq, id: placed.message.id() });
             growing.newest = Some(placed.head(stream_seq));

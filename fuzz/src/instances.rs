@@ -11,13 +11,13 @@ use peerd::domain::content::Content;
 use peerd::domain::id::{OrderKey, Partition, UserId};
 use peerd::domain::message::Draft;
 use peerd::domain::send::{Delivery, Purpose, Push, Send, SendOptions};
+use peerd::storage::message::RecordError;
+use peerd::storage::owners::{self, Member, MemberId, Owner, Told};
 use peerd::wire::audit::{self, Audited};
 use peerd::wire::batch::{self, Part};
 use peerd::wire::delivery::{self, Answer, Ask, Inquiry};
 use peerd::wire::discovery::StatsAnswer;
 use peerd::wire::failure::Failure;
-use peerd::wire::ownership::{self, Member, MemberId, Owner, Told};
-use peerd::wire::record::RecordError;
 use peerd::wire::time::{rfc3339, unix_ms};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -106,7 +106,7 @@ fn entry<T: Serialize + DeserializeOwned + Debug + PartialEq>(bytes: &[u8]) -> O
     struct Version {
         version: u8,
     }
-    let read = ownership::decode::<T>(bytes);
+    let read = owners::decode::<T>(bytes);
     let version = serde_json::from_slice::<Version>(bytes).ok().map(|entry| entry.version);
     let entry = match (read, version) {
         (Ok(entry), version) => {
@@ -121,13 +121,13 @@ fn entry<T: Serialize + DeserializeOwned + Debug + PartialEq>(bytes: &[u8]) -> O
             return None;
         }
     };
-    let written = ownership::encode(&entry).expect("writable");
-    assert_eq!(ownership::decode::<T>(&written).as_ref(), Ok(&entry));
+    let written = owners::encode(&entry).expect("writable");
+    assert_eq!(owners::decode::<T>(&written).as_ref(), Ok(&entry));
     assert!(written.starts_with(br#"{"version":1,"#), "its version is not first");
     let later = [br#"{"version":2,"#, &written[13..]].concat();
-    let problem = ownership::decode::<T>(&later).err().map(|error| error.problem);
+    let problem = owners::decode::<T>(&later).err().map(|error| error.problem);
     assert_eq!(problem.as_deref(), Some("its version 2 is unknown"));
-    assert!(ownership::decode::<T>(&[&written, &b"1"[..]].concat()).is_err());
+    assert!(owners::decode::<T>(&[&written, &b"1"[..]].concat()).is_err());
     Some(entry)
 }
 
@@ -256,10 +256,10 @@ pub fn seeds() -> Vec<Vec<u8>> {
     add(9, audit::encode_answer(Err(&"no".to_owned())).expect("writable"));
     let id = MemberId::new("Fd6pKU2eCl6lgEk0JqW1mT-2");
     let owner = Owner { holder: id.clone(), next: id, epoch: 3, ..Owner::default() };
-    add(2, ownership::encode(&Member::default()).expect("writable"));
-    add(3, ownership::encode(&owner).expect("writable"));
-    add(3, ownership::encode(&Owner { untold_since_ms: Some(7), ..owner }).expect("writable"));
-    add(4, ownership::encode(&Told::default()).expect("writable"));
+    add(2, owners::encode(&Member::default()).expect("writable"));
+    add(3, owners::encode(&owner).expect("writable"));
+    add(3, owners::encode(&Owner { untold_since_ms: Some(7), ..owner }).expect("writable"));
+    add(4, owners::encode(&Told::default()).expect("writable"));
     add(5, Bytes::from_static(STATS));
     add(6, Bytes::from_static(b"\x00Nats-Subject: peer.log.3.bob.alice\nNats-Sequence: 7\nNats-Time-Stamp: 2026-01-01T00:00:00.123456789Z\nNats-Num-Pending: 2\n"));
     add(6, Bytes::from_static(b"\x01Nats-UpTo-Sequence: 9\n"));

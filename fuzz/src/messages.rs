@@ -10,9 +10,9 @@ use peerd::domain::limits::Limits;
 use peerd::domain::receive::{Delivered, Placed, Plan};
 use peerd::domain::send::{Delivery, Purpose, Send};
 use peerd::domain::user::User;
+use peerd::storage::message;
 use peerd::wire::delivery::{self, Answer, Ask};
 use peerd::wire::encoding::Encoding;
-use peerd::wire::record;
 use peerd::wire::reply::{Reply, ReplyBody};
 use peerd::wire::request::{Method, Request};
 use peerd::wire::value::Value;
@@ -63,14 +63,14 @@ fn place(delivery: &Delivery) -> Placed {
 
 fn into_the_log(delivery: &Delivery, placed: &Placed) {
     let push = delivery.send.options.push.as_ref();
-    let bytes = record::encode(placed, push).expect("writable");
+    let bytes = message::encode(placed, push).expect("writable");
     let (sender, receiver) = (&delivery.from, &delivery.send.to);
-    let stored = record::decode(&bytes, sender, receiver, PARTITION).expect("readable");
+    let stored = message::decode(&bytes, sender, receiver, PARTITION).expect("readable");
     assert_eq!(stored.message, placed.message);
     assert_eq!((stored.mark, stored.page), (placed.mark, placed.page));
     assert_eq!(stored.push.as_ref(), push);
     assert_eq!(stored.head(STREAM_SEQ), placed.head(STREAM_SEQ));
-    assert_eq!(record::key(&bytes), Ok(placed.message.key));
+    assert_eq!(message::order_key(&bytes), Ok(placed.message.key));
 }
 
 fn back_to_the_sender(delivery: &Delivery, placed: &Placed) {

@@ -4,8 +4,9 @@
 use peerd::domain::id::{
     LocalMessageId, MessageId, PARTITIONS_MAX, Partition, USER_ID_MAX_BYTES, UserId,
 };
+use peerd::storage::owners::{Key, MemberId};
+use peerd::storage::{account, block, conversation, push};
 use peerd::wire::encoding::{Encoding, hops};
-use peerd::wire::ownership::{Key, MemberId};
 use peerd::wire::request::Method;
 use peerd::wire::subject::{CallSubject, Subjects, Token, is_sentinel, last_token};
 use peerd::wire::time::{rfc3339, unix_ms};
@@ -73,11 +74,11 @@ fn token(subjects: &Subjects, text: &str) {
     assert_eq!(subjects.parse_call(&ask), None);
     for built in [
         subjects.event(&token, "conversation_changed"),
-        subjects.push(&token),
+        push::key(subjects, &token),
         subjects.log(partition, &token, &token),
-        subjects.account(partition, &token),
-        subjects.conversation(partition, &token, &token),
-        subjects.block(partition, &token, &token),
+        account::key(subjects, partition, &token),
+        conversation::key(subjects, partition, &token, &token),
+        block::key(subjects, partition, &token, &token),
         ask,
     ] {
         assert!(!is_sentinel(&built), "{built} could be taken for a sentinel");

@@ -10,9 +10,12 @@ use peerd::domain::conversation::{Conversation, Settings};
 use peerd::domain::id::{OrderKey, Partition, UserId};
 use peerd::domain::message::Direction;
 use peerd::domain::receive::Placed;
+use peerd::storage::account;
+use peerd::storage::block;
+use peerd::storage::conversation;
+use peerd::storage::deletions;
+use peerd::storage::message::{self, RecordError, StoredMessage};
 use peerd::wire::encoding::Encoding;
-use peerd::wire::entry;
-use peerd::wire::record::{self, RecordError, StoredMessage};
 use peerd::wire::reply::{Reply, ReplyBody};
 
 use super::corpus::named;
@@ -37,32 +40,31 @@ pub fn check(data: &[u8]) {
             }
         }
         1 => {
-            if let Some(account) = survives(bytes, 2, entry::decode_account, |account| {
-                entry::encode_account(account).expect("writable")
+            if let Some(account) = survives(bytes, 2, account::decode, |account| {
+                account::encode(account).expect("writable")
             }) {
                 assert!(account.revision < NUMBER_END);
             }
         }
         2 => {
-            if let Some(settings) = survives(bytes, 1, entry::decode_settings, |settings| {
-                entry::encode_settings(settings).expect("writable")
+            if let Some(settings) = survives(bytes, 1, conversation::decode, |settings| {
+                conversation::encode(settings).expect("writable")
             }) {
                 conversation(settings);
             }
         }
         3 => {
-            let page = survives(bytes, 1, entry::decode_page, |page| {
-                entry::encode_page(page).expect("writable")
+            let page = survives(bytes, 1, deletions::decode, |page| {
+                deletions::encode(page).expect("writable")
             });
             if let Some(page) = page {
                 assert!(page.as_bytes().len() <= 1024 / 8, "more than a page");
             }
         }
-        4 if bytes.is_empty() => assert_eq!(entry::decode_block(bytes), Ok(None)),
+        4 if bytes.is_empty() => assert_eq!(block::decode(bytes), Ok(None)),
         4 => {
-            let block = survives(bytes, 2, entry::decode_block, |block| {
-                entry::encode_block(*block).expect("writable")
-            });
+            let block =
+                survives(bytes, 2, block::decode, |block| block::encode(*block).expect("writable"));
             assert_ne!(block, Some(None), "only nothing says that nobody is blocked");
         }
         _ => {}
@@ -117,8 +119,8 @@ fn user(id: &str) -> UserId {
 }
 
 fn read_record(bytes: &[u8]) -> Result<StoredMessage, RecordError> {
-    let stored = record::decode(bytes, &user("alice"), &user("bob"), PARTITION);
-    let key = record::key(bytes);
+    let stored = message::decode(bytes, &user("alice"), &user("bob"), PARTITION);
+    let key = message::order_key(bytes);
     if let Ok(stored) = &stored {
         assert_eq!(key, Ok(stored.message.key));
     }
@@ -132,7 +134,7 @@ fn write_record(stored: &StoredMessage) -> Bytes {
         page: stored.page,
         expected_seq: 0,
     };
-    record::encode(&placed, stored.push.as_ref()).expect("writable")
+    message::encode(&placed, stored.push.as_ref()).expect("writable")
 }
 
 /// A message that was read can be counted on from, named and shown.

@@ -16,11 +16,12 @@ use super::{
 use crate::domain::audit::Difference;
 use crate::domain::id::{Partition, UserId};
 use crate::runtime::daemon::Settings;
+use crate::storage::account;
+use crate::storage::owners::{self, Key, MemberId, Owner};
 use crate::store::jetstream::StreamNames;
 use crate::store::survey::{self, Unseen};
 use crate::wire::audit::{Audited, decode_answer};
 use crate::wire::delivery::{encode_audit, is_answer};
-use crate::wire::ownership::{self, Key, MemberId, Owner};
 use crate::wire::subject::{Subjects, Token};
 
 pub(super) const HELP: &str = "\
@@ -178,7 +179,7 @@ struct Owners {
 
 impl Owners {
     async fn read(client: &Client, names: &StreamNames) -> Self {
-        let entries = survey::entries(client, names, Instant::now() + STORE_ANSWERS).await;
+        let entries = owners::entries(client, names, Instant::now() + STORE_ANSWERS).await;
         let Ok(entries) = entries else { return Self { owned: None } };
         let is_member = |id: &MemberId| {
             entries.iter().any(|(key, _)| matches!(key, Key::Member(member) if member == id))
@@ -186,7 +187,7 @@ impl Owners {
         let owned = entries.iter().filter_map(|(key, record)| {
             let Key::Owner(partition) = key else { return None };
             // What a later version wrote is left to the owner to answer.
-            let Ok(owner) = ownership::decode::<Owner>(&record.payload) else {
+            let Ok(owner) = owners::decode::<Owner>(&record.payload) else {
                 return Some(*partition);
             };
             owner.holder.or(owner.next).is_some_and(|id| is_member(&id)).then_some(*partition)
@@ -212,8 +213,8 @@ async fn audit_all(
         let mut next = Some(1);
         while let Some(from) = next {
             let deadline = Instant::now() + STORE_ANSWERS;
-            let page =
-                survey::accounts(client, names, subjects, (partition, from), ACCOUNTS, deadline);
+            let all = account::all(subjects, partition);
+            let page = survey::accounts(client, names, all, (partition, from), ACCOUNTS, deadline);
             let page = page.await.map_err(|error| {
                 format!("the users of partition {partition} could not be read: {error}")
             })?;

@@ -22,11 +22,11 @@ use crate::clock::Clock;
 use crate::domain::id::Partition;
 use crate::runtime::daemon::Settings;
 use crate::runtime::payload;
+use crate::storage::owners::{self, Key};
 use crate::store::StreamId;
 use crate::store::jetstream::StreamNames;
 use crate::store::survey::{self, StreamState, Unseen};
 use crate::wire::discovery::StatsAnswer;
-use crate::wire::ownership::Key;
 
 pub(super) const HELP: &str = "\
 The NATS user needs what the operator has in deploy/nats/users.conf.
@@ -79,14 +79,14 @@ async fn look(client: &Client, settings: &Settings) -> Result<Seen, String> {
     let names = StreamNames::new(&settings.subject_prefix);
     // The entries come from any replica; how the bucket is, its leader says. Where the bucket is gone,
     // any of the other streams shows that there is a deployment.
-    let (owners, soon) = (names.owners(), Instant::now() + STORE_ANSWERS);
+    let (bucket_stream, soon) = (names.owners(), Instant::now() + STORE_ANSWERS);
     let (log, push) = (names.of(StreamId::Log(Partition(0))), names.push());
     let (bucket, log, push, account, entries) = tokio::join!(
-        survey::stream(client, &owners, soon),
+        survey::stream(client, &bucket_stream, soon),
         survey::stream(client, &log, soon),
         survey::stream(client, &push, soon),
         survey::account(client, Instant::now() + MEMBERS_ANSWER),
-        survey::entries(client, &names, soon),
+        owners::entries(client, &names, soon),
     );
     let is_gone = |state: &_| matches!(state, Err(Unseen::Missing));
     if is_gone(&bucket) && is_gone(&log) && is_gone(&push) {
@@ -100,7 +100,7 @@ async fn look(client: &Client, settings: &Settings) -> Result<Seen, String> {
     let stats = stats(client, &settings.subject_prefix, &known).await?;
     if stats.iter().any(|answer| !known.contains(&answer.id)) && !is_gone(&bucket) {
         // It may have come a moment ago.
-        entries = survey::entries(client, &names, Instant::now() + STORE_ANSWERS).await;
+        entries = owners::entries(client, &names, Instant::now() + STORE_ANSWERS).await;
     }
     let mut problems = Vec::new();
     let entries = match entries {

@@ -100,7 +100,7 @@ async fn read(client: &Client, settings: &Settings) -> Result<Stored, String> {
         let read = scan::records(client, &names, log, &all, deadline, take).await;
         read.map_err(|error| error.to_string())?;
         let all = subjects.all_state(partition);
-        let take = |record| stored.take_entry(&record);
+        let take = |record| stored.take_entry(&subjects, partition, &record);
         let read = scan::records(client, &names, state, &all, deadline, take).await;
         read.map_err(|error| error.to_string())?;
     }

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use crate::domain::id::Partition;
-use crate::wire::ownership::MemberId;
+use crate::storage::owners::MemberId;
 
 /// Most partitions of a member, in quarters of its equal share. Plain rendezvous hashing leaves one
 /// of ten members with more than twice its share of 64 partitions every tenth time.

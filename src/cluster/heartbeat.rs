@@ -11,9 +11,9 @@ use super::claims::Claims;
 use super::host::Host;
 use super::lease::Lease;
 use crate::clock::Clock;
+use crate::storage::owners::{self, Key, Member, MemberId, Told};
 use crate::store::AppendError;
 use crate::store::registry::Registry;
-use crate::wire::ownership::{self, Key, Member, MemberId, Told};
 
 /// Signs of life in the time after which a member without one is taken for dead.
 pub(super) const BEATS_PER_TTL: u32 = 5;
@@ -103,7 +103,7 @@ impl<R: Registry, H: Host> Heartbeat<R, H> {
         // Read first: an opened partition counts among what is to be published from then on.
         let claimed_seq = self.claims.settled_seq();
         let Ok(Some(told)) = timeout_at(self.deadline(), self.host.told()).await else { return };
-        if let Ok(told) = ownership::encode(&Told { claimed_seq, ..told }) {
+        if let Ok(told) = owners::encode(&Told { claimed_seq, ..told }) {
             let key = Key::Told(self.id.clone()).to_string();
             let written = self.registry.put(key, told, None, Some(TOLD_TTL), self.deadline()).await;
             if let Err(error) = written {
@@ -126,7 +126,7 @@ impl<R: Registry, H: Host> Heartbeat<R, H> {
     }
 
     async fn put(&mut self, expected_seq: u64) -> Result<(), AppendError> {
-        let entry = ownership::encode(&self.member).map_err(|error| {
+        let entry = owners::encode(&self.member).map_err(|error| {
             tracing::error!(%error, "a member's entry could not be written");
             AppendError::Unavailable(error.to_string())
         })?;

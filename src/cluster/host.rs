@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::lease::Lease;
 use crate::domain::id::{OrderKey, Partition};
-use crate::wire::ownership::{MemberId, Told};
+use crate::storage::owners::{MemberId, Told};
 
 /// A partition that was claimed.
 #[derive(Clone, Debug)]

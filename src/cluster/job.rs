@@ -15,9 +15,9 @@ use super::plan::{Claimed, Step};
 use super::table::{Place, Table};
 use crate::clock::Clock;
 use crate::domain::id::Partition;
+use crate::storage::owners::{self, Key, MemberId, Owner};
 use crate::store::AppendError;
 use crate::store::registry::Registry;
-use crate::wire::ownership::{self, Key, MemberId, Owner};
 
 /// How long a change of an entry may take.
 const TRY: Duration = Duration::from_secs(3);
@@ -441,7 +441,7 @@ impl<R: Registry, H: Host> Deed<R, H> {
         entry: &Owner,
         expected_seq: u64,
     ) -> Result<u64, AppendError> {
-        let value = ownership::encode(entry).map_err(|error| {
+        let value = owners::encode(entry).map_err(|error| {
             tracing::error!(%error, "an owner's entry could not be written");
             AppendError::Unavailable(error.to_string())
         })?;

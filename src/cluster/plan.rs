@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::table::Place;
 use super::view::{Seen, View};
 use crate::domain::id::{OrderKey, Partition};
-use crate::wire::ownership::{MemberId, Owner};
+use crate::storage::owners::{MemberId, Owner};
 
 /// How long the same members must be there before partitions move to a new one, so that those that
 /// come together are dealt with together.

@@ -7,7 +7,7 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use crate::wire::ownership::Process;
+use crate::storage::owners::Process;
 
 /// This process. Where the machine does not say enough, its realm is empty.
 #[must_use]

@@ -25,9 +25,9 @@ use super::table::{Place, Table};
 use super::view::View;
 use crate::clock::Clock;
 use crate::domain::id::Partition;
+use crate::storage::owners::{Key, Member, MemberId, Process};
 use crate::store::registry::{Changes, Registry};
 use crate::store::{AppendError, ReadError};
-use crate::wire::ownership::{Key, Member, MemberId, Process};
 
 /// How often what depends on time alone is looked at.
 const TICK: Duration = Duration::from_millis(50);

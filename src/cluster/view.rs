@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::id::Partition;
+use crate::storage::owners::{self, Key, Member, MemberId, Owner, Told, is_later};
 use crate::store::registry::{Change, Value};
-use crate::wire::ownership::{self, Key, Member, MemberId, Owner, Told, is_later};
 
 /// An entry, and where and when it was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -184,6 +184,6 @@ fn holder(seen: &Seen<Owner>) -> Option<&MemberId> {
 }
 
 fn read<T: for<'de> serde::Deserialize<'de>>(bytes: &[u8], key: &str) -> Option<T> {
-    let entry = ownership::decode(bytes);
+    let entry = owners::decode(bytes);
     entry.inspect_err(|error| tracing::error!(key, %error, "an entry is not understood")).ok()
 }

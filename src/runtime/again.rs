@@ -21,9 +21,9 @@ use crate::domain::conversation::{Conversation, ConversationEvent, ConversationV
 use crate::domain::event::Event;
 use crate::domain::id::{Partition, UserId};
 use crate::domain::message::Message;
+use crate::storage::message;
 use crate::store::{Record, Start, Store, StreamId};
 use crate::wire::failure::Failure;
-use crate::wire::record;
 use crate::wire::subject::Token;
 
 /// How long partitions of the same owner are gathered, so that the logs are read once for all.
@@ -159,7 +159,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                 let is_for = |user| taken.contains(&self.subjects.partition(&Token::of(user)));
                 let (to_receiver, to_sender) = (is_for(&receiver), is_for(&sender));
                 if to_receiver {
-                    let stored = record::decode(&record.payload, &sender, &receiver, partition);
+                    let stored = message::decode(&record.payload, &sender, &receiver, partition);
                     let stored = match stored {
                         Ok(stored) => stored,
                         Err(error) => {

@@ -22,9 +22,9 @@ use crate::domain::conversation::{Conversation, ConversationEvent, ConversationV
 use crate::domain::event::{Event, Totals};
 use crate::domain::id::UserId;
 use crate::domain::message::Direction;
+use crate::storage::message::{self, StoredMessage};
 use crate::store::{Start, Store};
 use crate::wire::failure::Failure;
-use crate::wire::record::{self, StoredMessage};
 use crate::wire::subject::Token;
 
 /// Messages that one look reads: with the oldest that is unread among them, the next look is when that
@@ -205,7 +205,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let start = Start::Seq(from);
         let batch = self.store.read(cell.log(), subject, start, limit, deadline).await?;
         let decode = |record: &crate::store::Record| {
-            let stored = record::decode(&record.payload, other, &cell.id, cell.partition)?;
+            let stored = message::decode(&record.payload, other, &cell.id, cell.partition)?;
             Ok((record.stored_ms, Placed::of(stored, record.stream_seq)))
         };
         batch.records.iter().map(decode).collect()

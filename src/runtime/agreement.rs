@@ -6,10 +6,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::link::{Cause, Connection};
+use crate::storage::owners::{self, Key, Member, MemberId, decode};
 use crate::store::ReadError;
 use crate::store::jetstream::StreamNames;
-use crate::store::survey;
-use crate::wire::ownership::{Key, Member, MemberId, decode};
 
 /// How long the store has to say who is there.
 const LOOK: Duration = Duration::from_secs(5);
@@ -66,7 +65,7 @@ impl Agreement {
         names: &StreamNames,
         ttl: Duration,
     ) -> Result<(), Disagreement> {
-        let entries = survey::entries(&store.client, names, Instant::now() + LOOK).await?;
+        let entries = owners::entries(&store.client, names, Instant::now() + LOOK).await?;
         let members = entries.into_iter().filter_map(|(key, record)| match key {
             Key::Member(id) => Some((id, decode::<Member>(&record.payload).ok()?)),
             Key::Owner(_) | Key::Told(_) => None,

@@ -25,10 +25,10 @@ use crate::domain::deletions::PageId;
 use crate::domain::event::Totals;
 use crate::domain::id::{Partition, UserId};
 use crate::domain::message::Direction;
+use crate::storage::{account, message};
 use crate::store::{ReadError, Start, Store, StreamId};
 use crate::wire::audit::{self, Audited};
 use crate::wire::encoding::Encoding;
-use crate::wire::record;
 use crate::wire::subject::Token;
 
 /// Messages that one read asks for.
@@ -139,7 +139,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     ) -> Result<Option<u64>, Unaudited> {
         self.wait_for_turn(pace, tenure).await?;
         let state = StreamId::State(tenure.partition);
-        let accounts = self.subjects.accounts(tenure.partition);
+        let accounts = account::all(&self.subjects, tenure.partition);
         let (from, deadline) = (Start::Seq(next), Instant::now() + READ);
         let batch = self.store.read(state, accounts, from, ACCOUNTS, deadline).await;
         let batch = batch.map_err(LoadError::from)?;
@@ -275,7 +275,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             let batch = batch.map_err(LoadError::from)?;
             let mut has_more = batch.remaining > 0;
             for record in &batch.records {
-                let stored = record::decode(&record.payload, other, &cell.id, cell.partition);
+                let stored = message::decode(&record.payload, other, &cell.id, cell.partition);
                 let stored = match stored {
                     Ok(stored) => stored,
                     Err(error) => {

@@ -17,8 +17,8 @@ use crate::domain::clock::Lane;
 use crate::domain::event::{BlacklistAction, Event};
 use crate::domain::id::UserId;
 use crate::domain::user::UserInfo;
+use crate::storage::block;
 use crate::store::{Store, StreamId};
-use crate::wire::entry;
 use crate::wire::failure::{CallError, Failure};
 use crate::wire::reply::Reply;
 use crate::wire::request::BlacklistQuery;
@@ -132,8 +132,8 @@ impl<S: Store, B: Bus> Node<S, B> {
         expected_seq: u64,
         deadline: Instant,
     ) -> Result<u64, Failure> {
-        let payload = entry::encode_block(block).map_err(|_| Failure::Internal)?;
-        let subject = self.subjects.block(cell.partition, &cell.token, &Token::of(other));
+        let payload = block::encode(block).map_err(|_| Failure::Internal)?;
+        let subject = block::key(&self.subjects, cell.partition, &cell.token, &Token::of(other));
         let stream = StreamId::State(cell.partition);
         let written = self.write(cell, stream, subject, payload, expected_seq, deadline).await;
         written.map_err(|error| entry_failure(cell, &error))

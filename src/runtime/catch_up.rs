@@ -14,9 +14,9 @@ use crate::domain::id::UserId;
 use crate::domain::message::{Direction, fingerprint};
 use crate::domain::receive::Delivered;
 use crate::domain::send::Delivery;
+use crate::storage::message;
 use crate::store::{Start, Store};
 use crate::wire::failure::{CallError, Failure};
-use crate::wire::record;
 
 /// Records read at once.
 const BATCH: usize = 64;
@@ -48,7 +48,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                 let partition = receiver.partition;
                 next = record.stream_seq + 1;
                 is_ahead = true;
-                let stored = record::decode(&record.payload, sender, &receiver.id, partition);
+                let stored = message::decode(&record.payload, sender, &receiver.id, partition);
                 let stored = match stored {
                     Ok(stored) => stored,
                     Err(error) => {
@@ -147,7 +147,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             let batch = batch.map_err(|error| Failure::from(LoadError::from(error)))?;
             for record in &batch.records {
                 let partition = receiver.partition;
-                let stored = record::decode(&record.payload, sender, &receiver.id, partition);
+                let stored = message::decode(&record.payload, sender, &receiver.id, partition);
                 let stored = stored.map_err(|error| Failure::from(LoadError::from(error)))?;
                 let message = &stored.message;
                 let is_it = message.seq > delivery.sent_seq

@@ -18,12 +18,12 @@ use crate::domain::id::UserId;
 use crate::domain::message::Direction;
 use crate::domain::receive::Delivered;
 use crate::domain::send::{Delivery, Purpose};
+use crate::storage::message;
 use crate::store::{Store, StreamId};
 use crate::wire::delivery::{self, Answer, Ask};
 use crate::wire::encoding::Encoding;
-use crate::wire::entry::EncodeError;
 use crate::wire::failure::{CallError, Failure};
-use crate::wire::record;
+use crate::wire::packed::EncodeError;
 use crate::wire::subject::Token;
 
 /// Wait before somebody is asked again who was not there.
@@ -246,7 +246,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let Some(last) = last.iter().find(|record| record.subject == subjects[0]) else {
             return Ok(told_seq);
         };
-        let stored = match record::decode(&last.payload, &sender.id, receiver, partition) {
+        let stored = match message::decode(&last.payload, &sender.id, receiver, partition) {
             Ok(stored) => stored,
             Err(error) => {
                 self.leave_out(stream, last, &error);

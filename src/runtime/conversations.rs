@@ -15,10 +15,10 @@ use crate::domain::conversation::{Conversation, ConversationView};
 use crate::domain::id::{OrderKey, Partition, UserId};
 use crate::domain::message::{Direction, Message};
 use crate::domain::rejection::Rejection;
+use crate::storage::account;
+use crate::storage::message;
 use crate::store::{Store, StreamId};
-use crate::wire::entry;
 use crate::wire::failure::{CallError, Failure};
-use crate::wire::record;
 use crate::wire::reply::Reply;
 use crate::wire::request::{HistoryQuery, ListQuery};
 use crate::wire::subject::Token;
@@ -218,7 +218,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         for user in users {
             let token = Token::of(user);
             let partition = self.subjects.partition(&token);
-            let subject = self.subjects.account(partition, &token);
+            let subject = account::key(&self.subjects, partition, &token);
             by_partition.entry(partition).or_default().push((user.clone(), subject));
         }
         let reads = by_partition.into_iter().map(|(partition, users)| async move {
@@ -229,7 +229,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             let mut names = Vec::new();
             for (user, subject) in users {
                 if let Some(record) = records.iter().find(|record| record.subject == subject) {
-                    match entry::decode_account(&record.payload) {
+                    match account::decode(&record.payload) {
                         Ok(account) => names.push((user, account.name)),
                         Err(error) => self.leave_out(stream, record, &error),
                     }
@@ -280,7 +280,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                     Direction::Receive => (other, &cell.id),
                     Direction::Send => (&cell.id, other),
                 };
-                let stored = record::decode(&found.payload, sender, receiver, partition);
+                let stored = message::decode(&found.payload, sender, receiver, partition);
                 let stored = match stored {
                     Ok(stored) => stored,
                     Err(error) => {

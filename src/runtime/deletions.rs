@@ -10,8 +10,8 @@ use super::node::Node;
 use super::settings::entry_failure;
 use crate::bus::Bus;
 use crate::domain::deletions::{Bitmap, PageId};
+use crate::storage::deletions;
 use crate::store::{Store, StreamId};
-use crate::wire::entry;
 use crate::wire::failure::{CallError, Failure};
 use crate::wire::subject::Token;
 
@@ -27,7 +27,8 @@ impl<S: Store, B: Bus> Node<S, B> {
         if pages.is_empty() {
             return Ok(Vec::new());
         }
-        let subject = |page| self.subjects.deleted(cell.partition, &cell.token, other, page);
+        let subject =
+            |page| deletions::key(&self.subjects, cell.partition, &cell.token, other, page);
         let mut subjects: Vec<String> = pages.iter().copied().map(subject).collect();
         subjects.push(self.subjects.state_sentinel(cell.partition));
         let stream = StreamId::State(cell.partition);
@@ -36,7 +37,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         for page in pages {
             let subject = subject(page);
             if let Some(record) = records.iter().find(|record| record.subject == subject) {
-                let bitmap = entry::decode_page(&record.payload).unwrap_or_else(|error| {
+                let bitmap = deletions::decode(&record.payload).unwrap_or_else(|error| {
                     // What was deleted there is shown again, and can be deleted again.
                     self.leave_out(stream, record, &error);
                     Bitmap::default()
@@ -60,8 +61,8 @@ impl<S: Store, B: Bus> Node<S, B> {
         for (page, bitmap) in pages {
             let known = known.iter().find(|(known, ..)| *known == page);
             let expected_seq = known.map_or(0, |(.., seq)| *seq);
-            let payload = entry::encode_page(&bitmap).map_err(|_| Failure::Internal)?;
-            let subject = self.subjects.deleted(cell.partition, &cell.token, other, page);
+            let payload = deletions::encode(&bitmap).map_err(|_| Failure::Internal)?;
+            let subject = deletions::key(&self.subjects, cell.partition, &cell.token, other, page);
             let stream = StreamId::State(cell.partition);
             let written = self.write(cell, stream, subject, payload, expected_seq, deadline).await;
             written.map_err(|error| entry_failure(cell, &error))?;

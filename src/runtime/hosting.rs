@@ -17,11 +17,11 @@ use crate::bus::{Answer, AskError, Bus, Kind, Outgoing};
 use crate::cluster::host::{Closed, Grant, Host, NotOpened};
 use crate::deliberate::{self, Fault};
 use crate::domain::id::Partition;
+use crate::storage::message;
+use crate::storage::owners::{MemberId, Told};
 use crate::store::{ReadError, Start, Store, StreamId};
 use crate::wire::encoding::Encoding;
-use crate::wire::ownership::{MemberId, Told};
 use crate::wire::probe;
-use crate::wire::record;
 use crate::wire::subject::Token;
 
 /// How long a partition may take to be opened.
@@ -219,7 +219,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             if is_sentinel(&record) {
                 continue;
             }
-            match record::key(&record.payload) {
+            match message::order_key(&record.payload) {
                 Ok(key) => tenure.clock.observe(key),
                 // Of a newer version, perhaps. It is no reason to leave all others unserved.
                 Err(error) => self.leave_out(log, &record, &error),
@@ -386,7 +386,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         deadline: Instant,
     ) -> Result<(), LoadError> {
         let Some((receiver, sender)) = parties(record) else { return Ok(()) };
-        let stored = record::decode(&record.payload, &sender, &receiver, tenure.partition);
+        let stored = message::decode(&record.payload, &sender, &receiver, tenure.partition);
         if let Err(error) = &stored {
             self.leave_out(StreamId::Log(tenure.partition), record, error);
         }

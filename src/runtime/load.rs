@@ -11,15 +11,15 @@ use super::cell::UserCell;
 use super::node::Node;
 use crate::bus::Bus;
 use crate::deliberate::{self, Fault};
-use crate::domain::blocklist::{BlockEntry, BlockNumber};
+use crate::domain::blocklist::BlockEntry;
 use crate::domain::conversation::{Head, Settings};
 use crate::domain::id::{Partition, UserId};
 use crate::domain::message::Direction;
 use crate::domain::user::{Account, User};
+use crate::storage::message::RecordError;
+use crate::storage::{Entry, Key, Kind, user_of};
 use crate::store::{ReadError, Record, Start, Store, StreamId};
-use crate::wire::entry;
 use crate::wire::failure::Failure;
-use crate::wire::record::RecordError;
 use crate::wire::subject::{self, Token, last_token};
 
 const SECOND_MS: u64 = 1000;
@@ -159,12 +159,9 @@ impl<S: Store, B: Bus> Node<S, B> {
         deadline: Instant,
     ) -> Result<Stored, LoadError> {
         let (partition, token) = (cell.partition, &cell.token);
-        let entries = vec![
-            self.subjects.account(partition, token),
-            self.subjects.conversations(partition, token),
-            self.subjects.blocks(partition, token),
-            self.subjects.state_sentinel(partition),
-        ];
+        let at_load = |kind: &Kind| kind.at_load(&self.subjects, partition, token);
+        let mut entries: Vec<String> = Kind::ALL.iter().filter_map(at_load).collect();
+        entries.push(self.subjects.state_sentinel(partition));
         let log =
             vec![self.subjects.log_to(partition, token), self.subjects.log_sentinel(partition)];
         let (entries, log) = futures::try_join!(
@@ -172,10 +169,20 @@ impl<S: Store, B: Bus> Node<S, B> {
             self.store.last(StreamId::Log(partition), log, deadline),
         )?;
         let mut stored = Stored::default();
-        for record in entries.iter().filter(|record| !is_sentinel(record)) {
-            if let Err(error) = stored.take_entry(record) {
+        for record in &entries {
+            let key = match Key::parse(&self.subjects, partition, &record.subject) {
+                Ok(Some((_, key))) => key,
+                Ok(None) => continue,
+                Err(error) => {
+                    self.leave_out(StreamId::State(partition), record, &error);
+                    continue;
+                }
+            };
+            let entry = Entry::decode(key.clone(), &record.payload).unwrap_or_else(|error| {
                 self.leave_out(StreamId::State(partition), record, &error);
-            }
+                Entry::instead(key)
+            });
+            stored.take_entry(entry, record.stream_seq);
         }
         for record in log.iter().filter(|record| !is_sentinel(record)) {
             match user_of(last_token(&record.subject)) {
@@ -224,39 +231,15 @@ impl<S: Store, B: Bus> Node<S, B> {
 }
 
 impl Stored {
-    /// Takes an entry. Of one that cannot be read only its place is taken, so that the next change
-    /// replaces it, with what keeps its user safe: no session, nothing read or deleted, and whoever
-    /// may be blocked is.
-    fn take_entry(&mut self, record: &Record) -> Result<(), RecordError> {
-        let mut tokens = record.subject.rsplit('.');
-        let (last, before) = (tokens.next().unwrap_or_default(), tokens.next());
-        match (before, last) {
-            (_, "account") => {
-                let account = entry::decode_account(&record.payload);
-                let (account, problem) = readable(account, Account::default);
-                self.account = Some((account, record.stream_seq));
-                problem?;
-            }
-            (Some("conversation"), other) => {
-                let other = user_of(other)?;
-                let settings = entry::decode_settings(&record.payload);
-                let (settings, problem) = readable(settings, Settings::default);
-                self.settings.push((other, settings, record.stream_seq));
-                problem?;
-            }
-            (Some("blocked"), other) => {
-                let other = user_of(other)?;
-                let block = entry::decode_block(&record.payload);
-                // Fails closed: what cannot be read may have been a block.
-                let (block, problem) = readable(block, || Some(BlockNumber::UNKNOWN));
-                let entry = BlockEntry { seq: record.stream_seq, block };
-                self.blocked.push((other, entry));
-                problem?;
-            }
-            // A newer version's kind of entry.
-            _ => {}
+    /// Takes an entry, or what stands for one that cannot be read.
+    fn take_entry(&mut self, entry: Entry, seq: u64) {
+        match entry {
+            Entry::Account(account) => self.account = Some((account, seq)),
+            Entry::Conversation(other, settings) => self.settings.push((other, settings, seq)),
+            Entry::Block(other, block) => self.blocked.push((other, BlockEntry { seq, block })),
+            // Read where one of its messages is.
+            Entry::Deletions(..) => {}
         }
-        Ok(())
     }
 
     /// Newer wins, entry by entry: acknowledged changes may have come while the store was read.
@@ -287,25 +270,7 @@ impl Stored {
     }
 }
 
-/// What was read, or what is taken instead, and why.
-fn readable<T>(
-    read: Result<T, RecordError>,
-    instead: impl FnOnce() -> T,
-) -> (T, Result<(), RecordError>) {
-    match read {
-        Ok(value) => (value, Ok(())),
-        Err(error) => (instead(), Err(error)),
-    }
-}
-
 /// Whether a record is there only so that no answer is empty.
 pub(super) fn is_sentinel(record: &Record) -> bool {
     subject::is_sentinel(&record.subject)
-}
-
-fn user_of(token: &str) -> Result<UserId, RecordError> {
-    Token::parse(token).map_err(|_| RecordError {
-        kind: "subject",
-        problem: "its token is not a user's".to_owned(),
-    })
 }

@@ -17,10 +17,10 @@ use crate::bus::Bus;
 use crate::domain::conversation::Conversation;
 use crate::domain::id::UserId;
 use crate::domain::message::Direction;
+use crate::storage::message;
 use crate::store::{Start, Store, StreamId};
 use crate::wire::audit::Audited;
 use crate::wire::failure::{CallError, Failure};
-use crate::wire::record;
 use crate::wire::subject::Token;
 
 /// Records that one read asks for, and how many reads look for a place that is missing.
@@ -153,7 +153,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let last = self.store.last(StreamId::Log(partition), subjects.clone(), deadline).await?;
         let end = last.iter().find(|record| record.subject == subjects[0]);
         let end = end.map(|end| {
-            let stored = record::decode(&end.payload, &cell.id, other, partition)?;
+            let stored = message::decode(&end.payload, &cell.id, other, partition)?;
             Ok::<_, LoadError>(stored.head(end.stream_seq))
         });
         let end = end.transpose()?;

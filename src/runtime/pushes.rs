@@ -14,8 +14,8 @@ use crate::bus::Bus;
 use crate::domain::message::Message;
 use crate::domain::send::Push;
 use crate::domain::user::User;
+use crate::storage;
 use crate::store::Store;
-use crate::wire::push::PushBody;
 
 /// How long the hand-off of a push is tried.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -86,7 +86,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     /// Hands an offline push to the work queue, beside the answer to the sender.
     fn hand_off(self: &Arc<Self>, receiver: &UserCell, push: &Push, message: &Message, badge: u64) {
         let encoding = self.options.event_encoding;
-        let body = match encoding.encode(&PushBody::new(push, message, badge)) {
+        let body = match storage::push::encode(push, message, badge, encoding) {
             Ok(body) => body,
             Err(error) => {
                 tracing::error!(%error, "a push could not be written");
@@ -97,7 +97,8 @@ impl<S: Store, B: Bus> Node<S, B> {
             self.pushes.drop_one("too many wait for the work queue");
             return;
         };
-        let (subject, id) = (self.subjects.push(&receiver.token), message.id().to_string());
+        let (subject, id) =
+            (storage::push::key(&self.subjects, &receiver.token), message.id().to_string());
         let node = self.clone();
         self.tasks.spawn(async move {
             let deadline = Instant::now() + DEADLINE;

@@ -13,8 +13,8 @@ use crate::bus::Bus;
 use crate::domain::event::Event;
 use crate::domain::id::{OrderKey, UserId};
 use crate::domain::message::{Direction, Message};
+use crate::storage::message;
 use crate::store::{Batch, Start, Store};
-use crate::wire::record;
 use crate::wire::subject::{Token, last_token};
 
 #[cfg(test)]
@@ -107,7 +107,8 @@ impl<S: Store, B: Bus> Node<S, B> {
         loop {
             let from_ms = near_ms.saturating_sub(back_ms).max(oldest_ms);
             let batch = self.read_log(cell, Start::TimeMs(from_ms), deadline).await?;
-            let first = batch.records.first().and_then(|first| record::key(&first.payload).ok());
+            let first =
+                batch.records.first().and_then(|first| message::order_key(&first.payload).ok());
             let is_before = first.is_some_and(|first| first <= key);
             if is_before || from_ms == oldest_ms {
                 return Ok((from_ms, batch));
@@ -217,8 +218,8 @@ fn decode(
     cell: &UserCell,
     sender: &UserId,
     payload: &[u8],
-) -> Result<Message, record::RecordError> {
-    record::decode(payload, sender, &cell.id, cell.partition).map(|stored| stored.message)
+) -> Result<Message, message::RecordError> {
+    message::decode(payload, sender, &cell.id, cell.partition).map(|stored| stored.message)
 }
 
 fn count(batch: &Batch) -> u64 {

@@ -24,9 +24,9 @@ use crate::domain::receive::{Delivered, Placed, Plan};
 use crate::domain::repeats::{Known, Repeat};
 use crate::domain::send::{Delivery, Purpose, Push, Send};
 use crate::domain::user::User;
+use crate::storage::message;
 use crate::store::{AppendError, Start, Store, StreamId};
 use crate::wire::failure::{CallError, Failure};
-use crate::wire::record;
 use crate::wire::reply::Reply;
 use crate::wire::subject::Token;
 
@@ -295,7 +295,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         deadline: Instant,
     ) -> Result<u64, AppendError> {
         let subject = self.log_subject(receiver, sender);
-        let payload = record::encode(placed, push).map_err(|error| {
+        let payload = message::encode(placed, push).map_err(|error| {
             tracing::error!(%error, "a record could not be written");
             AppendError::Unavailable("a record could not be written".to_owned())
         })?;
@@ -390,7 +390,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             let batch = self.store.read(stream, subject, from, READ_BACK, deadline).await?;
             for record in &batch.records {
                 let partition = receiver.partition;
-                let stored = record::decode(&record.payload, sender, &receiver.id, partition);
+                let stored = message::decode(&record.payload, sender, &receiver.id, partition);
                 let stored = match stored {
                     Ok(stored) => stored,
                     Err(error) => {
@@ -429,16 +429,16 @@ impl<S: Store, B: Bus> Node<S, B> {
         let batch = read.map_err(|error| Failure::from(LoadError::from(error)))?;
         let record = batch.records.first().filter(|record| record.stream_seq == stream_seq);
         let Some(record) = record else { return Ok(None) };
-        let stored = match record::decode(&record.payload, sender, &receiver.id, receiver.partition)
-        {
-            Ok(stored) => stored,
-            Err(error) => {
-                // It is sent anew: nobody can say what the first one was.
-                self.leave_out(stream, record, &error);
-                receiver.lock().update(sender, |known| known.repeats.forget());
-                return Ok(None);
-            }
-        };
+        let stored =
+            match message::decode(&record.payload, sender, &receiver.id, receiver.partition) {
+                Ok(stored) => stored,
+                Err(error) => {
+                    // It is sent anew: nobody can say what the first one was.
+                    self.leave_out(stream, record, &error);
+                    receiver.lock().update(sender, |known| known.repeats.forget());
+                    return Ok(None);
+                }
+            };
         if stored.message.local_id != repeat.send.draft.local_id {
             return Ok(None);
         }

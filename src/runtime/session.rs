@@ -18,8 +18,8 @@ use crate::domain::id::OrderKey;
 use crate::domain::login::Login;
 use crate::domain::rejection::Rejection;
 use crate::domain::user::{Account, Session, User};
+use crate::storage::account;
 use crate::store::{Store, StreamId};
-use crate::wire::entry;
 use crate::wire::failure::{CallError, Failure};
 use crate::wire::reply::Reply;
 
@@ -145,8 +145,8 @@ impl<S: Store, B: Bus> Node<S, B> {
         if deliberate::is(Fault::LostSession) {
             stored.sessions.clear();
         }
-        let payload = entry::encode_account(&stored).map_err(|_| Failure::Internal)?;
-        let subject = self.subjects.account(cell.partition, &cell.token);
+        let payload = account::encode(&stored).map_err(|_| Failure::Internal)?;
+        let subject = account::key(&self.subjects, cell.partition, &cell.token);
         let stream = StreamId::State(cell.partition);
         let written = self.write(cell, stream, subject, payload, expected_seq, deadline).await;
         let seq = written.map_err(|error| entry_failure(cell, &error))?;

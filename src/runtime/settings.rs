@@ -27,8 +27,8 @@ use crate::domain::id::{MessageId, OrderKey, UserId};
 use crate::domain::message::Message;
 use crate::domain::notification::set_notification;
 use crate::domain::rejection::Rejection;
+use crate::storage::conversation;
 use crate::store::{AppendError, Store, StreamId};
-use crate::wire::entry;
 use crate::wire::failure::{CallError, Failure};
 use crate::wire::reply::Reply;
 use crate::wire::subject::Token;
@@ -248,8 +248,9 @@ impl<S: Store, B: Bus> Node<S, B> {
         if deliberate::is(Fault::LostReadMark) {
             stored.read = Mark::default();
         }
-        let payload = entry::encode_settings(&stored).map_err(|_| Failure::Internal)?;
-        let subject = self.subjects.conversation(cell.partition, &cell.token, &Token::of(other));
+        let payload = conversation::encode(&stored).map_err(|_| Failure::Internal)?;
+        let subject =
+            conversation::key(&self.subjects, cell.partition, &cell.token, &Token::of(other));
         let mut stream = StreamId::State(cell.partition);
         if deliberate::is(Fault::WrongStream) {
             stream = cell.log();

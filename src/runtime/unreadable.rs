@@ -12,8 +12,8 @@ use super::node::Node;
 use crate::bus::Bus;
 use crate::domain::conversation::Head;
 use crate::domain::id::{Partition, UserId};
+use crate::storage::message::{self, RecordError};
 use crate::store::{Record, Start, Store, StreamId};
-use crate::wire::record::{self, RecordError};
 
 /// Most records that are remembered, so that each is named once.
 const KNOWN_MAX: usize = 4096;
@@ -91,7 +91,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         partition: Partition,
         deadline: Instant,
     ) -> Result<Head, LoadError> {
-        let error = match record::decode(&newest.payload, sender, receiver, partition) {
+        let error = match message::decode(&newest.payload, sender, receiver, partition) {
             Ok(stored) => return Ok(stored.head(newest.stream_seq)),
             Err(error) => error,
         };
@@ -106,7 +106,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                 let (subject, from) = (newest.subject.clone(), Start::Seq(from));
                 let batch = self.store.read(stream, subject, from, BATCH, deadline).await?;
                 for record in batch.records.iter().take_while(|record| record.stream_seq <= end) {
-                    match record::decode(&record.payload, sender, receiver, partition) {
+                    match message::decode(&record.payload, sender, receiver, partition) {
                         Ok(stored) => {
                             (head, unread) = (Some(stored.head(record.stream_seq)), 0);
                         }

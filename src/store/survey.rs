@@ -16,7 +16,6 @@ use super::jetstream::StreamNames;
 use super::provision::{PARTITIONS_KEY, STANDS_IN_KEY};
 use super::{ReadError, Record, Start, StreamId};
 use crate::domain::id::{Partition, UserId};
-use crate::wire::ownership::Key;
 use crate::wire::subject::{Subjects, Token};
 use crate::wire::time::unix_ms;
 
@@ -270,12 +269,12 @@ pub fn fullness(state: &StreamState) -> Option<(&'static str, u64, u64)> {
     limits.into_iter().find_map(nearly)
 }
 
-/// The members' and owners' entries of the bucket, whichever replica they come from.
+/// The members' and owners' entries of the bucket with their keys, whichever replica they come from.
 pub async fn entries(
     client: &Client,
     names: &StreamNames,
     deadline: Instant,
-) -> Result<Vec<(Key, Record)>, ReadError> {
+) -> Result<Vec<(String, Record)>, ReadError> {
     // One request could match more subjects than it may where there are 1,024 partitions.
     let ask = async |keys: &str| {
         let request = Request::last(vec![names.owners_entry(keys)]);
@@ -291,7 +290,7 @@ pub async fn entries(
     // An entry that expired or was deleted leaves an empty one behind for a while.
     let present = records.filter(|record| !record.payload.is_empty());
     let entries = present.filter_map(|record| {
-        let key = Key::parse(record.subject.strip_prefix(&prefix)?)?;
+        let key = record.subject.strip_prefix(&prefix)?.to_owned();
         Some((key, record))
     });
     Ok(entries.collect())
@@ -306,16 +305,17 @@ pub struct Accounts {
     pub next: Option<u64>,
 }
 
-/// Users of a partition, from a place in its entries on, whichever replica they come from.
+/// Users of a partition, from a place in its entries on, whichever replica they come from. `filter`: the
+/// subjects of their accounts.
 pub async fn accounts(
     client: &Client,
     names: &StreamNames,
-    subjects: &Subjects,
+    filter: String,
     (partition, from): (Partition, u64),
     limit: usize,
     deadline: Instant,
 ) -> Result<Accounts, ReadError> {
-    let request = Request::next(subjects.accounts(partition), Start::Seq(from), limit);
+    let request = Request::next(filter, Start::Seq(from), limit);
     let stream = names.of(StreamId::State(partition));
     let asked = direct_get::collect(client, &stream, &request);
     let answer = timeout_at(deadline, asked).await;

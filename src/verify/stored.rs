@@ -10,10 +10,10 @@ use crate::domain::conversation::{Conversation, Head, Settings};
 use crate::domain::deletions::{Bitmap, PageId};
 use crate::domain::id::{Partition, UserId};
 use crate::domain::message::Direction;
+use crate::storage::message::{self, RecordError};
+use crate::storage::{Entry, Key};
 use crate::store::Record;
-use crate::wire::entry;
-use crate::wire::record;
-use crate::wire::subject::{Token, is_sentinel, last_token};
+use crate::wire::subject::{Subjects, Token, is_sentinel};
 
 /// A message in the log.
 #[derive(Clone, Debug)]
@@ -76,7 +76,7 @@ impl Stored {
             Token::parse(token).map_err(|error| error.to_string())
         };
         let (sender, receiver) = (user()?, user()?);
-        let stored = record::decode(&record.payload, &sender, &receiver, partition);
+        let stored = message::decode(&record.payload, &sender, &receiver, partition);
         let stored = stored.map_err(|error| error.to_string())?;
         let message = &stored.message;
         let id = message.id().to_string();
@@ -95,40 +95,28 @@ impl Stored {
     }
 
     /// Takes an entry of the state of a partition.
-    pub fn take_entry(&mut self, record: &Record) {
-        if is_sentinel(&record.subject) {
-            return;
-        }
-        if let Err(problem) = self.try_entry(record) {
+    pub fn take_entry(&mut self, subjects: &Subjects, partition: Partition, record: &Record) {
+        if let Err(problem) = self.try_entry(subjects, partition, record) {
             self.unreadable.push(format!("{} at {}: {problem}", record.subject, record.stream_seq));
         }
     }
 
-    fn try_entry(&mut self, record: &Record) -> Result<(), String> {
-        let user = |token: &str| Token::parse(token).map_err(|error| error.to_string());
-        let broken = |error: record::RecordError| error.to_string();
-        let tokens: Vec<&str> = record.subject.split('.').collect();
-        match tokens.as_slice() {
-            [.., me, "conversation", other] => {
-                let settings = entry::decode_settings(&record.payload).map_err(broken)?;
-                self.settings.insert((user(me)?, user(other)?), settings);
+    fn try_entry(
+        &mut self,
+        subjects: &Subjects,
+        partition: Partition,
+        record: &Record,
+    ) -> Result<(), RecordError> {
+        let Some((user, key)) = Key::parse(subjects, partition, &record.subject)? else {
+            return Ok(());
+        };
+        match Entry::decode(key, &record.payload)? {
+            Entry::Conversation(other, settings) => {
+                self.settings.insert((user, other), settings);
             }
-            [.., me, "deleted", other, direction, number] => {
-                let direction = match *direction {
-                    "sent" => Direction::Send,
-                    "received" => Direction::Receive,
-                    other => return Err(format!("the direction {other} is unknown")),
-                };
-                let number = number.parse().map_err(|_| "no number of a page".to_owned())?;
-                let bitmap = entry::decode_page(&record.payload).map_err(broken)?;
-                let page = PageId { direction, number };
-                self.pages.push((user(me)?, user(other)?, page, bitmap));
-            }
-            // Accounts and blocks are in no view.
-            _ if last_token(&record.subject) == "account" => {
-                entry::decode_account(&record.payload).map_err(broken)?;
-            }
-            _ => {}
+            Entry::Deletions(other, page, bitmap) => self.pages.push((user, other, page, bitmap)),
+            // They are in no view.
+            Entry::Account(_) | Entry::Block(..) => {}
         }
         Ok(())
     }

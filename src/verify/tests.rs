@@ -12,8 +12,9 @@ use crate::domain::conversation::{Mark, PagePointers, Settings};
 use crate::domain::id::{LocalMessageId, OrderKey, Partition, UserId};
 use crate::domain::message::{Message, ReceiptStatus};
 use crate::domain::receive::Placed;
+use crate::storage::{conversation, message};
 use crate::store::Record;
-use crate::wire::{entry, record};
+use crate::wire::subject::Subjects;
 
 const PARTITION: Partition = Partition(0);
 const MINUTE_US: u64 = 60_000_000;
@@ -70,7 +71,7 @@ impl Sent {
             subject: format!("peer.log.0.{}.{}", self.to, self.from),
             stream_seq,
             stored_ms: 0,
-            payload: record::encode(&placed, None).expect("writable"),
+            payload: message::encode(&placed, None).expect("writable"),
         }
     }
 }
@@ -184,12 +185,16 @@ impl Scene {
             stored.take_message(PARTITION, &sent.record(place));
         }
         for (place, (user, other, settings)) in (1..).zip(&self.settings) {
-            stored.take_entry(&Record {
-                subject: format!("peer.state.0.{user}.conversation.{other}"),
-                stream_seq: place,
-                stored_ms: 0,
-                payload: entry::encode_settings(settings).expect("writable"),
-            });
+            stored.take_entry(
+                &Subjects::new("peer", 4),
+                PARTITION,
+                &Record {
+                    subject: format!("peer.state.0.{user}.conversation.{other}"),
+                    stream_seq: place,
+                    stored_ms: 0,
+                    payload: conversation::encode(settings).expect("writable"),
+                },
+            );
         }
         verdict(&notes, &stored, std::time::Duration::ZERO)
     }

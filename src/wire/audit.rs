@@ -6,8 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::block;
-use super::entry::EncodeError;
-use super::record::{self, RecordError, version};
+use super::packed::{self, EncodeError, RecordError, version};
 use crate::domain::audit::{Difference, Subject};
 use crate::domain::id::UserId;
 
@@ -85,7 +84,7 @@ pub fn decode_answer(bytes: &[u8]) -> Result<Result<Audited, String>, RecordErro
         other => return Err(RecordError::new(ANSWER, format!("its version {other} is unknown"))),
     }
     let broken = || RecordError::new(ANSWER, "it is not a version 1 answer");
-    let answer: AnswerV1 = record::from_slice(bytes).map_err(|_| broken())?;
+    let answer: AnswerV1 = packed::from_slice(bytes).map_err(|_| broken())?;
     if answer.mark != MARK || answer.differences.len() > DIFFERENCES_MAX {
         return Err(broken());
     }

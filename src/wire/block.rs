@@ -15,7 +15,7 @@ thread_local! {
 }
 
 /// The bytes that `write` writes. What is written is handed on soon: who keeps it keeps its block.
-pub(super) fn written<E>(
+pub(crate) fn written<E>(
     write: impl FnOnce(&mut Writer<BytesMut>) -> Result<(), E>,
 ) -> Result<Bytes, E> {
     // Not held while it is written: nothing keeps `write` from coming back here.

@@ -14,7 +14,7 @@ use crate::domain::limits::{
 use crate::domain::rejection::Rejection;
 
 /// Largest number that every JSON reader holds exactly.
-pub(super) const NUMBER_MAX: u64 = (1 << 53) - 1;
+pub(crate) const NUMBER_MAX: u64 = (1 << 53) - 1;
 
 /// Reads the content that an object with a `type` holds. `is_json` says how bytes are written.
 pub fn parse(object: Object<'_>, is_json: bool) -> Result<Content, Rejection> {

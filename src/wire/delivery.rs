@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use super::block;
 use super::content::NUMBER_MAX;
-use super::entry::EncodeError;
 use super::failure::{CallError, Failure};
-use super::record::{self, ContentV1, PushV1, RecordError, check_numbers, version};
+use super::packed::{
+    self as record, ContentV1, EncodeError, PushV1, RecordError, check_numbers, version,
+};
 use crate::domain::id::{LocalMessageId, OrderKey, Partition, UserId};
 use crate::domain::message::Draft;
 use crate::domain::receive::{Delivered, Placed};

@@ -11,7 +11,7 @@ use serde::ser::{SerializeMap as _, Serializer};
 
 use super::content;
 use super::encoding::{EncodeError, Encoding};
-use super::record::{ContentV1, PushV1};
+use super::packed::{ContentV1, PushV1};
 use crate::domain::content::Content;
 use crate::domain::id::LocalMessageId;
 use crate::domain::message::{Draft, Message};

@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use crate::domain::deletions::PageId;
 use crate::domain::id::{Partition, UserId};
-use crate::domain::message::Direction;
 use crate::domain::rejection::Rejection;
 
 /// A userID as a subject token: percent-encoded, with one spelling for each user.
@@ -226,12 +224,6 @@ impl Subjects {
         format!("{}.event.{user}.>", self.prefix)
     }
 
-    /// Offline pushes for a user.
-    #[must_use]
-    pub fn push(&self, user: &Token) -> String {
-        format!("{}.push.{user}", self.prefix)
-    }
-
     /// All offline pushes.
     #[must_use]
     pub fn all_pushes(&self) -> String {
@@ -287,59 +279,6 @@ impl Subjects {
     #[must_use]
     pub fn state_sentinel(&self, partition: Partition) -> String {
         format!("{}.state.{partition}.=.=", self.prefix)
-    }
-
-    /// A user's name and sessions.
-    #[must_use]
-    pub fn account(&self, partition: Partition, user: &Token) -> String {
-        format!("{}.state.{partition}.{user}.account", self.prefix)
-    }
-
-    /// Names and sessions of all users of a partition.
-    #[must_use]
-    pub fn accounts(&self, partition: Partition) -> String {
-        format!("{}.state.{partition}.*.account", self.prefix)
-    }
-
-    /// What `user` decided about the conversation with `other`.
-    #[must_use]
-    pub fn conversation(&self, partition: Partition, user: &Token, other: &Token) -> String {
-        format!("{}.state.{partition}.{user}.conversation.{other}", self.prefix)
-    }
-
-    /// All that `user` decided about conversations.
-    #[must_use]
-    pub fn conversations(&self, partition: Partition, user: &Token) -> String {
-        format!("{}.state.{partition}.{user}.conversation.*", self.prefix)
-    }
-
-    /// Whether `user` blocked `other`.
-    #[must_use]
-    pub fn block(&self, partition: Partition, user: &Token, other: &Token) -> String {
-        format!("{}.state.{partition}.{user}.blocked.{other}", self.prefix)
-    }
-
-    /// Whom `user` blocked.
-    #[must_use]
-    pub fn blocks(&self, partition: Partition, user: &Token) -> String {
-        format!("{}.state.{partition}.{user}.blocked.*", self.prefix)
-    }
-
-    /// A page of `user`'s deletions in the conversation with `other`.
-    #[must_use]
-    pub fn deleted(
-        &self,
-        partition: Partition,
-        user: &Token,
-        other: &Token,
-        page: PageId,
-    ) -> String {
-        let direction = match page.direction {
-            Direction::Send => "sent",
-            Direction::Receive => "received",
-        };
-        let (prefix, number) = (&self.prefix, page.number);
-        format!("{prefix}.state.{partition}.{user}.deleted.{other}.{direction}.{number}")
     }
 }
 

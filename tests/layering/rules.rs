@@ -22,7 +22,7 @@ struct Layer {
 }
 
 const BELOW_CONFIG: &[&str] =
-    &["domain", "wire", "clock", "link", "store", "bus", "cluster", "runtime"];
+    &["domain", "wire", "clock", "link", "store", "bus", "storage", "cluster", "runtime"];
 const BELOW_CLI: &[&str] = &[
     "domain",
     "wire",
@@ -30,6 +30,7 @@ const BELOW_CLI: &[&str] = &[
     "link",
     "store",
     "bus",
+    "storage",
     "cluster",
     "runtime",
     "config",
@@ -52,19 +53,30 @@ const LAYERS: &[Layer] = &[
     Layer { name: "link", uses: &[], crates: Some(&["async_nats", "tokio"]) },
     Layer { name: "store", uses: &["deliberate", "domain", "wire", "link"], crates: None },
     Layer { name: "bus", uses: &["domain", "wire", "link"], crates: None },
+    Layer { name: "storage", uses: &["deliberate", "domain", "wire", "store"], crates: None },
     Layer {
         name: "cluster",
-        uses: &["deliberate", "domain", "wire", "clock", "store"],
+        uses: &["deliberate", "domain", "wire", "clock", "store", "storage"],
         crates: None,
     },
     Layer {
         name: "runtime",
-        uses: &["deliberate", "domain", "wire", "clock", "link", "store", "bus", "cluster"],
+        uses: &[
+            "deliberate",
+            "domain",
+            "wire",
+            "clock",
+            "link",
+            "store",
+            "bus",
+            "storage",
+            "cluster",
+        ],
         crates: None,
     },
     // Beside the runtime, which knows neither.
     Layer { name: "telemetry", uses: BELOW_CONFIG, crates: None },
-    Layer { name: "verify", uses: &["domain", "wire", "store"], crates: None },
+    Layer { name: "verify", uses: &["domain", "wire", "store", "storage"], crates: None },
     Layer { name: "config", uses: BELOW_CLI, crates: None },
     Layer { name: "cli", uses: BELOW_CLI, crates: None },
     Layer { name: "main", uses: &["cli"], crates: None },

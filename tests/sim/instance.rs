@@ -9,8 +9,8 @@ use peerd::cluster::steward::{self, Steward};
 use peerd::cluster::table::Table;
 use peerd::domain::limits::Limits;
 use peerd::runtime::node::{MESSAGES_PER_CALL, Node, Options, ROOM_BEYOND_CALLS};
+use peerd::storage::owners::Process;
 use peerd::wire::encoding::Encoding;
-use peerd::wire::ownership::Process;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 

@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use peerd::bus::Kind;
 use peerd::domain::id::{Partition, UserId};
+use peerd::storage::account;
+use peerd::storage::conversation;
+use peerd::storage::message;
+use peerd::storage::owners::{self, Key, Owner};
 use peerd::store::registry::Value as Entry;
 use peerd::wire::delivery::{self, Ask};
-use peerd::wire::entry;
-use peerd::wire::ownership::{self, Key, Owner};
-use peerd::wire::record;
 use peerd::wire::subject::Token;
 use serde_json::Value;
 
@@ -154,7 +155,7 @@ impl Watch {
             return self.broken(Rule::StoreIsKept, format!("{subject} is of nobody"));
         };
         let (Some(sender), Some(receiver)) = (id(from), id(to)) else { return };
-        let Ok(stored) = record::decode(payload, &sender, &receiver, partition) else {
+        let Ok(stored) = message::decode(payload, &sender, &receiver, partition) else {
             return self.broken(Rule::StoreIsKept, format!("{subject} cannot be read"));
         };
         let message = &stored.message;
@@ -206,16 +207,14 @@ impl Watch {
         let tokens: Vec<&str> = subject.split('.').collect();
         match tokens[..] {
             [_, _, _, user, "account"] => {
-                if let (Some(user), Ok(account)) =
-                    (user_of_token(user), entry::decode_account(payload))
-                {
+                if let (Some(user), Ok(account)) = (user_of_token(user), account::decode(payload)) {
                     let known = self.accounts.entry(user).or_default();
                     *known = (*known).max(account.revision);
                 }
             }
             [_, _, _, user, "conversation", _] => {
                 if let (Some(user), Ok(settings)) =
-                    (user_of_token(user), entry::decode_settings(payload))
+                    (user_of_token(user), conversation::decode(payload))
                 {
                     self.settings.insert((user, settings.changed.0));
                 }
@@ -257,7 +256,7 @@ impl Watch {
         let (Some(Key::Owner(partition)), Entry::Put(bytes)) = (Key::parse(key), entry) else {
             return;
         };
-        match ownership::decode::<Owner>(bytes) {
+        match owners::decode::<Owner>(bytes) {
             Ok(owner) => {
                 let holder = owner.holder.map(|holder| holder.instance().to_owned());
                 self.claims += usize::from(holder.is_some());

@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::numbers::{count, float, micros};
 use crate::cluster::process::this;
+use crate::storage::owners::{Key, Member, decode};
 use crate::store::Record;
-use crate::wire::ownership::{Key, Member, decode};
 
 /// A tick of `/proc/<pid>/stat` (`USER_HZ`): the same on every machine that Rust's tokio runs on,
 /// whatever the kernel's own clock is.

@@ -28,11 +28,11 @@ use crate::bus::discovery;
 use crate::cli::connection::Connected;
 use crate::cli::{EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_UNAVAILABLE};
 use crate::runtime::daemon::Settings;
+use crate::storage::owners::{self, Key};
 use crate::store::jetstream::StreamNames;
 use crate::store::survey;
 use crate::wire::discovery::THIS_BUILD;
 use crate::wire::encoding::Encoding;
-use crate::wire::ownership::Key;
 use crate::wire::subject::{Subjects, Token};
 
 /// How long the store has to say who is there.
@@ -321,7 +321,7 @@ async fn deployment(client: &Client, settings: &Settings) -> Result<Deployment, 
         let (bucket, prefix) = (names.owners_bucket(), &settings.subject_prefix);
         unavailable(format!("bucket {bucket} of subject_prefix {prefix:?} {unseen}"))
     })?;
-    let entries = survey::entries(client, &names, soon).await;
+    let entries = owners::entries(client, &names, soon).await;
     let entries = entries.map_err(|error| unavailable(error.to_string()))?;
     let partitions = bucket.partitions.unwrap_or(settings.partitions);
     let members = entries.iter().filter_map(|(key, _)| match key {

@@ -1,7 +1,7 @@
 //! What `peerd status` tells, as people read it: at most 100 columns, without colour.
 
 use super::report::{MemberLine, PartitionLine, Report, StreamLine};
-use crate::wire::ownership::MemberId;
+use crate::storage::owners::MemberId;
 
 /// Lines of a list that are shown; of a longer one, only those with something wrong.
 const ROWS_MAX: usize = 64;

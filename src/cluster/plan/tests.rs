@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::cluster::assignment::assign;
+use crate::storage::owners::{Key, Member, Told, encode};
 use crate::store::registry::{Change, Value};
-use crate::wire::ownership::{Key, Member, Told, encode};
 
 const TTL: Duration = Duration::from_secs(5);
 const PARTITIONS: u16 = 4;

@@ -9,9 +9,9 @@ use futures::FutureExt as _;
 use super::*;
 use crate::cluster::host::{Closed, Grant, NotOpened};
 use crate::domain::id::OrderKey;
+use crate::storage::owners::{self, Owner, Told};
 use crate::store::registry::Value;
 use crate::store::registry::memory::Memory;
-use crate::wire::ownership::{self, Owner, Told};
 
 const WALL_MS: u64 = 1_800_000_000_000;
 const PARTITIONS: u16 = 16;
@@ -251,7 +251,7 @@ async fn members_come_and_leave_and_each_partition_moves_once() {
     let released = |number| {
         let entry = cluster.bucket.entry(&Key::Owner(Partition(number)).to_string());
         let Some(Value::Put(entry)) = entry else { panic!("no entry: {entry:?}") };
-        ownership::decode::<Owner>(&entry).expect("an entry").holder.is_none()
+        owners::decode::<Owner>(&entry).expect("an entry").holder.is_none()
     };
     assert!((0..PARTITIONS).all(released));
 }
@@ -397,7 +397,7 @@ async fn a_member_that_a_server_shows_although_it_is_gone_keeps_nothing() {
     cluster.start();
     cluster.start();
     cluster.run_until(5, Cluster::is_even).await;
-    let member = ownership::encode(&ownership::Member::default()).expect("writable");
+    let member = owners::encode(&owners::Member::default()).expect("writable");
     cluster.bucket.set_ghost("member.ghost".to_owned(), member);
     cluster.bucket.break_watches();
     // It is given partitions, and does not take them.

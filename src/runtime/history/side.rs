@@ -17,8 +17,8 @@ use crate::domain::limits::PAGE_MESSAGES;
 use crate::domain::message::Direction;
 use crate::runtime::load::LoadError;
 use crate::runtime::unreadable::Unreadable;
+use crate::storage::message::{self, StoredMessage};
 use crate::store::{Record, Start, Store, StreamId};
-use crate::wire::record::{self, StoredMessage};
 
 /// How far the server's clock may be behind an order key before a place is found the long way.
 const CLOCK_SLACK_MS: u64 = 100;
@@ -327,7 +327,7 @@ impl<S: Store> Reads<'_, S> {
             let last = batch.records.last().map(|last| last.stream_seq);
             for record in batch.records {
                 let (sender, receiver) = (&side.sender, &side.receiver);
-                match record::decode(&record.payload, sender, receiver, side.partition) {
+                match message::decode(&record.payload, sender, receiver, side.partition) {
                     Ok(stored) => all.push(Found::new(&record, stored)),
                     Err(error) => self.unreadable.note(self.store, stream, &record, &error),
                 }

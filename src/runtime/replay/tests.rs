@@ -13,9 +13,9 @@ use crate::domain::message::Message;
 use crate::domain::receive::Placed;
 use crate::runtime::node::Node;
 use crate::runtime::twin::{self, WALL_MS, incoming};
+use crate::storage::message;
 use crate::store::memory::Memory;
 use crate::store::{Start, Store as _};
-use crate::wire::record;
 use crate::wire::subject::Token;
 
 type TestNode = Node<Memory, bus::memory::Memory>;
@@ -106,10 +106,10 @@ async fn what_was_stored_after_and_sorts_before_is_replayed_too() {
     let (store, deadline) = (node.store(), node.deadline());
     let batch = store.read(cell.log(), subject("carol"), Start::Seq(1), 1, deadline).await;
     let carols = &batch.expect("read").records[0].payload;
-    let stored = record::decode(carols, &dave, &bob, cell.partition).expect("a record");
+    let stored = message::decode(carols, &dave, &bob, cell.partition).expect("a record");
     let message = Message { key: OrderKey(newest.0 - 2), ..stored.message };
     let placed = Placed { message, mark: stored.mark, page: stored.page, expected_seq: 0 };
-    let payload = record::encode(&placed, None).expect("writable");
+    let payload = message::encode(&placed, None).expect("writable");
     store.append(cell.log(), subject("dave"), payload, 0, deadline).await.expect("stored");
     cell.invalidate();
     assert_eq!(replayed(&node, newest).await, json!(["seen too"]), "Dave's says the same");

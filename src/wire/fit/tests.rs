@@ -13,8 +13,8 @@ use crate::domain::message::{Draft, ReceiptStatus};
 use crate::domain::receive::Placed;
 use crate::domain::send::{Delivery, Purpose, Push, Send, SendOptions};
 use crate::wire::delivery;
+use crate::wire::packed;
 use crate::wire::push::PushBody;
-use crate::wire::record;
 
 const LARGEST: u64 = (1 << 53) - 1;
 const BOTH: [Encoding; 2] = [Encoding::Json, Encoding::MessagePack];
@@ -226,7 +226,7 @@ proptest! {
         let mark = Mark { seq: LARGEST, counted: LARGEST };
         let page = PagePointers { first: LARGEST, previous: LARGEST };
         let placed = Placed { message: (*message).clone(), mark, page, expected_seq: 0 };
-        let record = record::encode(&placed, send.options.push.as_ref()).expect("written");
+        let record = packed::encode(&placed, send.options.push.as_ref()).expect("written");
         prop_assert!(record.len() <= most, "a record of {}", record.len());
         let delivery = Delivery {
             from: user('a'),

@@ -1,17 +1,25 @@
+use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::conversation::{Cleared, Mark, NotificationStatus};
+use crate::domain::deletions::Deletions;
+use crate::domain::encoding::Encoding;
+use crate::domain::id::OrderKey;
+use crate::domain::message::Direction;
+use crate::domain::user::Session;
+use crate::wire::packed::EncodeError;
 
 /// Entries as each version writes them. As with records, a line is never changed.
-const ACCOUNTS_V1: &str = include_str!("../../../tests/golden/accounts-v1.txt");
-const ACCOUNTS: &str = include_str!("../../../tests/golden/accounts-v2.txt");
-const SETTINGS: &str = include_str!("../../../tests/golden/settings-v1.txt");
-const PAGES: &str = include_str!("../../../tests/golden/pages-v1.txt");
-const BLOCKS_V1: &str = include_str!("../../../tests/golden/blocks-v1.txt");
-const BLOCKS: &str = include_str!("../../../tests/golden/blocks-v2.txt");
+const ACCOUNTS_V1: &str = include_str!("../../tests/golden/accounts-v1.txt");
+const ACCOUNTS: &str = include_str!("../../tests/golden/accounts-v2.txt");
+const SETTINGS: &str = include_str!("../../tests/golden/settings-v1.txt");
+const PAGES: &str = include_str!("../../tests/golden/pages-v1.txt");
+const BLOCKS_V1: &str = include_str!("../../tests/golden/blocks-v1.txt");
+const BLOCKS: &str = include_str!("../../tests/golden/blocks-v2.txt");
 
 fn golden(file: &'static str) -> Vec<(&'static str, Vec<u8>)> {
-    crate::wire::golden::lines(file)
+    crate::storage::golden::lines(file)
 }
 
 fn accounts() -> Vec<(&'static str, Account)> {
@@ -94,13 +102,13 @@ fn pages() -> Vec<(&'static str, Bitmap)> {
 #[test]
 fn every_entry_has_its_golden_bytes() {
     let accounts = accounts();
-    let written = accounts.iter().map(|(name, it)| (*name, encode_account(it)));
+    let written = accounts.iter().map(|(name, it)| (*name, account::encode(it)));
     assert_written(written, ACCOUNTS);
     let settings = settings();
-    let written = settings.iter().map(|(name, it)| (*name, encode_settings(it)));
+    let written = settings.iter().map(|(name, it)| (*name, conversation::encode(it)));
     assert_written(written, SETTINGS);
     let pages = pages();
-    assert_written(pages.iter().map(|(name, it)| (*name, encode_page(it))), PAGES);
+    assert_written(pages.iter().map(|(name, it)| (*name, deletions::encode(it))), PAGES);
 }
 
 fn assert_written<'a>(
@@ -108,22 +116,22 @@ fn assert_written<'a>(
     file: &'static str,
 ) {
     let bytes = |(name, bytes): (&'a str, Result<Bytes, _>)| (name, bytes.expect("fits").to_vec());
-    crate::wire::golden::assert_same(&written.map(bytes).collect::<Vec<_>>(), &golden(file));
+    crate::storage::golden::assert_same(&written.map(bytes).collect::<Vec<_>>(), &golden(file));
 }
 
 #[test]
 fn golden_bytes_are_read_back_as_what_was_written() {
     for ((name, account), (_, bytes)) in accounts().into_iter().zip(golden(ACCOUNTS)) {
-        assert_eq!(decode_account(&bytes), Ok(account), "{name}");
+        assert_eq!(account::decode(&bytes), Ok(account), "{name}");
     }
     for ((name, account), (_, bytes)) in accounts_v1().into_iter().zip(golden(ACCOUNTS_V1)) {
-        assert_eq!(decode_account(&bytes), Ok(account), "{name} of version 1");
+        assert_eq!(account::decode(&bytes), Ok(account), "{name} of version 1");
     }
     for ((name, settings), (_, bytes)) in settings().into_iter().zip(golden(SETTINGS)) {
-        assert_eq!(decode_settings(&bytes), Ok(settings), "{name}");
+        assert_eq!(conversation::decode(&bytes), Ok(settings), "{name}");
     }
     for ((name, page), (_, bytes)) in pages().into_iter().zip(golden(PAGES)) {
-        assert_eq!(decode_page(&bytes), Ok(page), "{name}");
+        assert_eq!(deletions::decode(&bytes), Ok(page), "{name}");
     }
 }
 
@@ -131,9 +139,9 @@ fn golden_bytes_are_read_back_as_what_was_written() {
 fn refusals(bytes: &[u8]) -> [Option<String>; 3] {
     let text = |error: RecordError| error.to_string();
     [
-        decode_account(bytes).err().map(text),
-        decode_settings(bytes).err().map(text),
-        decode_page(bytes).err().map(text),
+        account::decode(bytes).err().map(text),
+        conversation::decode(bytes).err().map(text),
+        deletions::decode(bytes).err().map(text),
     ]
 }
 
@@ -170,25 +178,25 @@ fn an_entry_of_another_kind_or_cut_short_is_refused() {
 fn a_block_has_its_golden_bytes_and_an_empty_entry_is_none() {
     let blocks = [("first", 1), ("blocked", (1 << 52) + 6)];
     let blocks = blocks.map(|(name, number)| (name, BlockNumber(number)));
-    let written = blocks.iter().map(|(name, block)| (*name, encode_block(Some(*block))));
+    let written = blocks.iter().map(|(name, block)| (*name, block::encode(Some(*block))));
     assert_written(written, BLOCKS);
     for (_, bytes) in golden(BLOCKS_V1) {
-        assert_eq!(decode_block(&bytes), Ok(Some(BlockNumber::UNKNOWN)));
+        assert_eq!(block::decode(&bytes), Ok(Some(BlockNumber::UNKNOWN)));
     }
     for ((name, mut bytes), (_, block)) in golden(BLOCKS).into_iter().zip(blocks) {
-        assert_eq!(decode_block(&bytes), Ok(Some(block)), "{name}");
+        assert_eq!(block::decode(&bytes), Ok(Some(block)), "{name}");
         assert!(refusals(&bytes).iter().all(Option::is_some), "{name}");
-        assert!(decode_block(&bytes[..1]).is_err(), "{name} cut short");
+        assert!(block::decode(&bytes[..1]).is_err(), "{name} cut short");
         bytes[1] = 3;
-        let error = decode_block(&bytes).expect_err("a refusal").to_string();
+        let error = block::decode(&bytes).expect_err("a refusal").to_string();
         assert!(error.ends_with("its version 3 is unknown"), "{error}");
     }
-    let beyond = encode_block(Some(BlockNumber(1 << 53))).expect("fits");
-    assert!(decode_block(&beyond).is_err(), "no number of the protocol");
-    assert!(encode_block(None).expect("fits").is_empty());
-    assert_eq!(decode_block(&[]), Ok(None));
+    let beyond = block::encode(Some(BlockNumber(1 << 53))).expect("fits");
+    assert!(block::decode(&beyond).is_err(), "no number of the protocol");
+    assert!(block::encode(None).expect("fits").is_empty());
+    assert_eq!(block::decode(&[]), Ok(None));
     for (_, bytes) in all_golden() {
-        assert!(decode_block(&bytes).is_err(), "{bytes:?}");
+        assert!(block::decode(&bytes).is_err(), "{bytes:?}");
     }
 }
 
@@ -204,5 +212,41 @@ proptest! {
             bytes[at] = byte;
         }
         let _ = refusals(&bytes);
+    }
+}
+
+#[test]
+fn a_key_is_read_as_it_was_built_whatever_its_users_are_called() {
+    let subjects = Subjects::new("acme.peer", 8);
+    let partition = Partition(3);
+    let names = ["alice", "account", "conversation", "blocked", "deleted", "sent", "a.b"];
+    for user in names {
+        for other in names {
+            let id = |name: &str| UserId::new(name, "userID").expect("a userID");
+            let (me, they) = (Token::of(&id(user)), Token::of(&id(other)));
+            let page = page(Direction::Receive, 7);
+            for (subject, key) in [
+                (account::key(&subjects, partition, &me), Key::Account),
+                (conversation::key(&subjects, partition, &me, &they), Key::Conversation(id(other))),
+                (block::key(&subjects, partition, &me, &they), Key::Block(id(other))),
+                (
+                    deletions::key(&subjects, partition, &me, &they, page),
+                    Key::Deletions(id(other), page),
+                ),
+            ] {
+                let parsed = Key::parse(&subjects, partition, &subject);
+                assert_eq!(parsed, Ok(Some((id(user), key))), "{subject}");
+            }
+        }
+    }
+    for unknown in ["=.=", "alice.draft.bob", "alice.account.x", "alice"] {
+        let subject = format!("{}{unknown}", subjects.state_prefix(partition));
+        assert_eq!(Key::parse(&subjects, partition, &subject), Ok(None), "{unknown}");
+    }
+    for bad in
+        ["%.account", "alice.blocked.%", "alice.deleted.bob.up.1", "alice.deleted.bob.sent.x"]
+    {
+        let subject = format!("{}{bad}", subjects.state_prefix(partition));
+        assert!(Key::parse(&subjects, partition, &subject).is_err(), "{bad}");
     }
 }

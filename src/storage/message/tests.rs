@@ -1,7 +1,11 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::content::{Content, Excerpt, Media, Pixels};
+use crate::domain::conversation::{Mark, PagePointers};
+use crate::domain::id::LocalMessageId;
 use crate::domain::limits::{COMBINE_DEPTH_MAX, Limits};
+use crate::domain::message::{Message, ReceiptStatus};
 
 /// Records as version 1 writes them, a name and hex to a line. A line is never changed: a record
 /// that was written once is to be read for ever.
@@ -142,7 +146,7 @@ fn read(bytes: &[u8]) -> Result<StoredMessage, RecordError> {
 }
 
 fn golden() -> Vec<(&'static str, Vec<u8>)> {
-    crate::wire::golden::lines(GOLDEN)
+    crate::storage::golden::lines(GOLDEN)
 }
 
 #[test]
@@ -151,14 +155,14 @@ fn every_record_has_its_golden_bytes() {
         .iter()
         .map(|(name, placed, push)| (*name, encode(placed, push.as_ref()).expect("fits").to_vec()))
         .collect();
-    crate::wire::golden::assert_same(&written, &golden());
+    crate::storage::golden::assert_same(&written, &golden());
 }
 
 #[test]
 fn golden_bytes_are_read_back_as_what_was_written() {
     for ((name, placed, push), (_, bytes)) in records().into_iter().zip(golden()) {
         let Placed { message, mark, page, .. } = placed;
-        assert_eq!(key(&bytes), Ok(message.key), "{name}");
+        assert_eq!(order_key(&bytes), Ok(message.key), "{name}");
         assert_eq!(read(&bytes), Ok(StoredMessage { message, mark, page, push }), "{name}");
     }
 }
@@ -169,7 +173,7 @@ fn a_record_of_an_unknown_version_is_refused() {
         bytes[1] = 2;
         let error = read(&bytes).expect_err(name);
         assert_eq!(error.to_string(), "a stored message cannot be read: its version 2 is unknown");
-        assert!(key(&bytes).is_err());
+        assert!(order_key(&bytes).is_err());
     }
 }
 
@@ -218,6 +222,6 @@ proptest! {
             bytes[at] = byte;
         }
         // What is damaged within a text can be read all the same.
-        let _ = (read(&bytes), key(&bytes));
+        let _ = (read(&bytes), order_key(&bytes));
     }
 }

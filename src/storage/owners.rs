@@ -1,11 +1,16 @@
 //! The entries of the owners' bucket: who is there, who owns what, how far each has told. JSON, so
 //! that `nats kv get` shows them to people. As with records, a new version is added beside the old.
 
+use async_nats::Client;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
-use super::record::RecordError;
+use super::Kind;
 use crate::domain::id::{OrderKey, PARTITIONS_MAX, Partition};
+use crate::store::jetstream::StreamNames;
+use crate::store::{ReadError, Record, survey};
+use crate::wire::packed::RecordError;
 
 const VERSION: u8 = 1;
 /// Longest ID of a member.
@@ -226,7 +231,7 @@ pub fn decode<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, RecordErr
     struct Version {
         version: u8,
     }
-    const KIND: &str = "owner's entry";
+    const KIND: &str = Kind::Owners.name();
     let Version { version } =
         serde_json::from_slice(bytes).map_err(|_| RecordError::new(KIND, "it has no version"))?;
     if version != VERSION {
@@ -235,6 +240,17 @@ pub fn decode<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, RecordErr
     let Versioned { entry, .. } = serde_json::from_slice(bytes)
         .map_err(|_| RecordError::new(KIND, "it is not a version 1 entry"))?;
     Ok(entry)
+}
+
+/// The members' and owners' entries, whichever replica they come from.
+pub async fn entries(
+    client: &Client,
+    names: &StreamNames,
+    deadline: Instant,
+) -> Result<Vec<(Key, Record)>, ReadError> {
+    let entries = survey::entries(client, names, deadline).await?;
+    let known = |(key, record): (String, Record)| Some((Key::parse(&key)?, record));
+    Ok(entries.into_iter().filter_map(known).collect())
 }
 
 /// Whether an entry that cannot be read is a later version's, as opposed to damaged.

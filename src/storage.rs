@@ -1,0 +1,221 @@
+//! Typed storage: one file for each kind of what is stored, with its key, its encoding and what a load
+//! makes of it. Nothing else encodes or decodes stored bytes.
+//!
+//! The set of kinds is closed ([`Kind`], [`Entry`]): where a new one is added, whatever reads entries
+//! does not compile until it says what becomes of it.
+
+pub mod account;
+pub mod block;
+pub mod conversation;
+pub mod deletions;
+pub mod message;
+pub mod owners;
+pub mod push;
+
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod tests;
+
+use serde::Deserialize;
+
+use crate::domain::blocklist::BlockNumber;
+use crate::domain::conversation::Settings;
+use crate::domain::deletions::{Bitmap, PageId};
+use crate::domain::id::{Partition, UserId};
+use crate::domain::user::Account;
+use crate::wire::packed::{RecordError, from_slice, version};
+use crate::wire::subject::{Subjects, Token, is_sentinel};
+
+/// What is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// [`message`]
+    Message,
+    /// [`account`]
+    Account,
+    /// [`conversation`]
+    Conversation,
+    /// [`block`]
+    Block,
+    /// [`deletions`]
+    Deletions,
+    /// [`owners`]
+    Owners,
+    /// [`push`]
+    Push,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Message,
+        Self::Account,
+        Self::Conversation,
+        Self::Block,
+        Self::Deletions,
+        Self::Owners,
+        Self::Push,
+    ];
+
+    /// What people call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Message => "message",
+            Self::Account => "account",
+            Self::Conversation => "conversation entry",
+            Self::Block => "block",
+            Self::Deletions => "page of deletions",
+            Self::Owners => "owner's entry",
+            Self::Push => "offline push",
+        }
+    }
+
+    /// The subjects of a user's entries that a load reads; `None`: it reads none of this kind.
+    #[must_use]
+    pub fn at_load(
+        self,
+        subjects: &Subjects,
+        partition: Partition,
+        user: &Token,
+    ) -> Option<String> {
+        match self {
+            Self::Account => Some(account::key(subjects, partition, user)),
+            Self::Conversation => Some(conversation::all(subjects, partition, user)),
+            Self::Block => Some(block::all(subjects, partition, user)),
+            // Read when one of its messages is, or in other streams.
+            Self::Deletions | Self::Message | Self::Owners | Self::Push => None,
+        }
+    }
+}
+
+/// What the subject of an entry in a state stream says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// The user's account.
+    Account,
+    /// The conversation entry about this other.
+    Conversation(UserId),
+    /// The block of this other.
+    Block(UserId),
+    /// A page of deletions in the conversation with this other.
+    Deletions(UserId, PageId),
+}
+
+/// An entry of a state stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// See [`account`].
+    Account(Account),
+    /// See [`conversation`].
+    Conversation(UserId, Settings),
+    /// See [`block`]. `None`: it was lifted.
+    Block(UserId, Option<BlockNumber>),
+    /// See [`deletions`].
+    Deletions(UserId, PageId, Bitmap),
+}
+
+impl Key {
+    /// Whose entry a subject of a partition's state names, and which. `None`: a sentinel, or a kind that
+    /// a later release added.
+    pub fn parse(
+        subjects: &Subjects,
+        partition: Partition,
+        subject: &str,
+    ) -> Result<Option<(UserId, Self)>, RecordError> {
+        if is_sentinel(subject) {
+            return Ok(None);
+        }
+        let rest = subject.strip_prefix(&subjects.state_prefix(partition));
+        let rest = rest.ok_or_else(|| RecordError::new(SUBJECT, "it is another partition's"))?;
+        // From the front: a user may have the name of a kind.
+        let mut tokens = rest.split('.');
+        let mut parts = [""; 6];
+        for part in &mut parts {
+            *part = tokens.next().unwrap_or_default();
+        }
+        let (user, key) = match parts {
+            [user, "account", "", ..] => (user, Self::Account),
+            [user, "conversation", other, "", ..] => (user, Self::Conversation(user_of(other)?)),
+            [user, "blocked", other, "", ..] => (user, Self::Block(user_of(other)?)),
+            [user, "deleted", other, direction, number, ""] => {
+                let page = deletions::page_of(direction, number);
+                let page = page.ok_or_else(|| RecordError::new(SUBJECT, "it names no page"))?;
+                (user, Self::Deletions(user_of(other)?, page))
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some((user_of(user)?, key)))
+    }
+}
+
+impl Entry {
+    /// Reads an entry.
+    pub fn decode(key: Key, bytes: &[u8]) -> Result<Self, RecordError> {
+        Ok(match key {
+            Key::Account => Self::Account(account::decode(bytes)?),
+            Key::Conversation(other) => Self::Conversation(other, conversation::decode(bytes)?),
+            Key::Block(other) => Self::Block(other, block::decode(bytes)?),
+            Key::Deletions(other, page) => Self::Deletions(other, page, deletions::decode(bytes)?),
+        })
+    }
+
+    /// What is taken for an entry that cannot be read, so that the next change replaces it: what keeps
+    /// its user safe. No session, nothing read or deleted, and whoever may be blocked is.
+    #[must_use]
+    pub fn instead(key: Key) -> Self {
+        match key {
+            Key::Account => Self::Account(Account::default()),
+            Key::Conversation(other) => Self::Conversation(other, Settings::default()),
+            Key::Block(other) => Self::Block(other, Some(BlockNumber::UNKNOWN)),
+            Key::Deletions(other, page) => Self::Deletions(other, page, Bitmap::default()),
+        }
+    }
+}
+
+const SUBJECT: &str = "subject";
+
+/// The user whom a token of a subject names.
+pub fn user_of(token: &str) -> Result<UserId, RecordError> {
+    Token::parse(token).map_err(|_| RecordError::new(SUBJECT, "its token is not a user's"))
+}
+
+/// Reads an entry of the newest version of its kind, which is `newest`.
+fn read_newest<'de, T: Deserialize<'de>>(
+    bytes: &'de [u8],
+    kind: &'static str,
+    newest: u8,
+) -> Result<T, RecordError> {
+    match version(bytes, kind)? {
+        known if known == newest => read(bytes, kind, newest),
+        other => Err(RecordError::new(kind, format!("its version {other} is unknown"))),
+    }
+}
+
+/// Reads an entry of a version.
+fn read<'de, T: Deserialize<'de>>(
+    bytes: &'de [u8],
+    kind: &'static str,
+    version: u8,
+) -> Result<T, RecordError> {
+    let problem = || RecordError::new(kind, format!("it is not a version {version} entry"));
+    from_slice(bytes).map_err(|_| problem())
+}
+
+mod borrowed_bytes {
+    use serde::Deserialize;
+
+    pub(super) fn serialize<S: serde::Serializer>(
+        bytes: &[u8],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
+    }
+
+    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<&'de [u8], D::Error> {
+        <&'de [u8]>::deserialize(deserializer)
+    }
+}

@@ -1,0 +1,191 @@
+//! MessagePack arrays, their version first: what the kinds of [`crate::storage`] and the requests
+//! between owners have in common, and a message as both hold it.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::block;
+use super::content::NUMBER_MAX;
+use crate::domain::conversation::{Head, Mark, PagePointers};
+use crate::domain::id::{LocalMessageId, OrderKey, Partition, UserId};
+use crate::domain::message::{Message, ReceiptStatus};
+use crate::domain::receive::{Placed, head};
+use crate::domain::send::Push;
+
+mod content;
+
+pub(crate) use self::content::{ContentV1, PushV1};
+
+/// An error of the encoder.
+pub type EncodeError = rmp_serde::encode::Error;
+
+/// A stored record that cannot be read: another version's, or damaged.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a stored {kind} cannot be read: {problem}")]
+pub struct RecordError {
+    /// What it should be.
+    pub kind: &'static str,
+    /// What is wrong. Never quotes the record.
+    pub problem: String,
+}
+
+impl RecordError {
+    pub(crate) fn new(kind: &'static str, problem: impl Into<String>) -> Self {
+        Self { kind, problem: problem.into() }
+    }
+}
+
+/// A message read back from the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredMessage {
+    /// The message.
+    pub message: Message,
+    /// How far its sender had sent with it.
+    pub mark: Mark,
+    /// Its page.
+    pub page: PagePointers,
+    /// Its offline push, if one was asked for.
+    pub push: Option<Push>,
+}
+
+impl StoredMessage {
+    /// The head that the message is, at its place in the stream.
+    #[must_use]
+    pub const fn head(&self, stream_seq: u64) -> Head {
+        head(&self.message, self.mark, self.page, stream_seq)
+    }
+}
+
+const KIND: &str = "message";
+const FLAG_COUNTS: u8 = 1;
+const FLAG_RECEIPT: u8 = 2;
+/// Deepest nesting of a record: more than twice what four Combine messages in each other need, and
+/// far from the end of a thread's stack.
+const DEPTH_MAX: usize = 64;
+
+/// Version 1. The fields are in the order of the array; texts are borrowed when writing.
+#[derive(Serialize, Deserialize)]
+struct V1<'a> {
+    version: u8,
+    key: u64,
+    seq: u64,
+    counted: u64,
+    page_first: u64,
+    page_previous: u64,
+    timestamp_ms: u64,
+    flags: u8,
+    #[serde(borrow)]
+    local_id: &'a str,
+    #[serde(borrow)]
+    extended_data: &'a str,
+    content: ContentV1,
+    push: Option<PushV1>,
+}
+
+/// The version of a record or entry.
+pub(crate) fn version(bytes: &[u8], kind: &'static str) -> Result<u8, RecordError> {
+    // An array's header, then the version as a positive fixint.
+    let version = match bytes {
+        [0x90..=0x9f, version, ..] | [0xdc, _, _, version, ..] => *version,
+        _ => return Err(RecordError::new(kind, "it has no version")),
+    };
+    if version > 0x7f { Err(RecordError::new(kind, "it has no version")) } else { Ok(version) }
+}
+
+/// Writes the record of a message.
+pub fn encode(placed: &Placed, push: Option<&Push>) -> Result<Bytes, EncodeError> {
+    let Placed { message, mark, page, .. } = placed;
+    let receipt = if message.receipt == ReceiptStatus::None { 0 } else { FLAG_RECEIPT };
+    let record = V1 {
+        version: 1,
+        key: message.key.0,
+        seq: mark.seq,
+        counted: mark.counted,
+        page_first: page.first,
+        page_previous: page.previous,
+        timestamp_ms: message.timestamp_ms,
+        flags: receipt | if message.counts { FLAG_COUNTS } else { 0 },
+        local_id: message.local_id.as_ref().map_or("", |id| id.as_str()),
+        extended_data: &message.extended_data,
+        content: ContentV1::from(&message.content),
+        push: push.map(PushV1::from),
+    };
+    block::written(|out| rmp_serde::encode::write(out, &record))
+}
+
+/// Reads the record of a message. Who sent it to whom is in its subject.
+pub fn decode(
+    bytes: &[u8],
+    sender: &UserId,
+    receiver: &UserId,
+    partition: Partition,
+) -> Result<StoredMessage, RecordError> {
+    let record = decode_v1(bytes)?;
+    let local_id = match record.local_id {
+        "" => None,
+        id => {
+            Some(LocalMessageId::stored(id).ok_or_else(|| RecordError::new(KIND, "its local ID"))?)
+        }
+    };
+    let receipt = if record.flags & FLAG_RECEIPT == 0 {
+        ReceiptStatus::None
+    } else {
+        ReceiptStatus::Processing
+    };
+    Ok(StoredMessage {
+        message: Message {
+            sender: sender.clone(),
+            receiver: receiver.clone(),
+            partition,
+            key: OrderKey(record.key),
+            seq: record.seq,
+            timestamp_ms: record.timestamp_ms,
+            local_id,
+            receipt,
+            counts: record.flags & FLAG_COUNTS != 0,
+            extended_data: record.extended_data.to_owned(),
+            content: record.content.into(),
+        },
+        mark: Mark { seq: record.seq, counted: record.counted },
+        page: PagePointers { first: record.page_first, previous: record.page_previous },
+        push: record.push.map(Push::from),
+    })
+}
+
+fn decode_v1(bytes: &[u8]) -> Result<V1<'_>, RecordError> {
+    match version(bytes, KIND)? {
+        1 => {}
+        other => return Err(RecordError::new(KIND, format!("its version {other} is unknown"))),
+    }
+    let record: V1<'_> =
+        from_slice(bytes).map_err(|_| RecordError::new(KIND, "it is not a version 1 record"))?;
+    let V1 { key, seq, counted, page_first, page_previous, timestamp_ms, .. } = record;
+    check_numbers(KIND, &[key, seq, counted, page_first, page_previous, timestamp_ms])?;
+    Ok(record)
+}
+
+/// Reads a value and nothing after it, to a bounded depth.
+pub(crate) fn from_slice<'de, T: Deserialize<'de>>(
+    bytes: &'de [u8],
+) -> Result<T, rmp_serde::decode::Error> {
+    use rmp_serde::decode::Error;
+    use serde::de::Error as _;
+    let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
+    deserializer.set_max_depth(DEPTH_MAX);
+    let value = T::deserialize(&mut deserializer)?;
+    // The deserializer does not tell what is left; asked for more, it says that there is none.
+    let is_all = matches!(<()>::deserialize(&mut deserializer), Err(Error::InvalidMarkerRead(_)));
+    if is_all { Ok(value) } else { Err(Error::custom("there are bytes after its end")) }
+}
+
+/// Refuses numbers that no JSON reader holds exactly and no counter reaches: they can only come from
+/// damage, and counting on from them would end beyond what a number can be.
+pub(crate) fn check_numbers(kind: &'static str, numbers: &[u64]) -> Result<(), RecordError> {
+    let is_good = numbers.iter().all(|number| *number <= NUMBER_MAX);
+    if is_good { Ok(()) } else { Err(RecordError::new(kind, "a number in it is too large")) }
+}
+
+/// The order key of a record.
+pub fn key(bytes: &[u8]) -> Result<OrderKey, RecordError> {
+    decode_v1(bytes).map(|record| OrderKey(record.key))
+}
