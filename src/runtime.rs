@@ -39,5 +39,4 @@ mod settings;
 mod tenure;
 #[cfg(test)]
 mod twin;
-mod unreadable;
 mod written;

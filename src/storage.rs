@@ -11,6 +11,8 @@ pub mod deletions;
 pub mod message;
 pub mod owners;
 pub mod push;
+pub mod reads;
+pub mod unreadable;
 
 #[cfg(test)]
 mod golden;

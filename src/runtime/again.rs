@@ -21,8 +21,8 @@ use crate::domain::conversation::{Conversation, ConversationEvent, ConversationV
 use crate::domain::event::Event;
 use crate::domain::id::{Partition, UserId};
 use crate::domain::message::Message;
-use crate::storage::message;
-use crate::store::{Record, Start, Store, StreamId};
+use crate::storage::reads::Logged;
+use crate::store::{Start, Store, StreamId};
 use crate::wire::failure::Failure;
 use crate::wire::subject::Token;
 
@@ -148,39 +148,29 @@ impl<S: Store, B: Bus> Node<S, B> {
         let mut from = Start::TimeMs(since_ms.saturating_sub(CLOCK_SLACK_MS));
         let mut count = 0;
         loop {
-            let subject = self.subjects.all_log(partition);
-            let batch = self.store.read(stream, subject, from, BATCH, self.deadline()).await?;
-            for record in &batch.records {
+            let is_for = |user: &UserId| taken.contains(&self.subjects.partition(&Token::of(user)));
+            let is_wanted = |receiver: &UserId, sender: &UserId| is_for(receiver) || is_for(sender);
+            let storage = self.storage(self.deadline());
+            let (logged, next) = storage.logged(partition, from, BATCH, is_wanted).await?;
+            for Logged { receiver, sender, item } in logged {
                 if count >= most {
                     tracing::warn!(most = MESSAGES_MAX, "there is more to tell again than is told");
                     return Ok(count);
                 }
-                let Some((receiver, sender)) = parties(record) else { continue };
-                let is_for = |user| taken.contains(&self.subjects.partition(&Token::of(user)));
-                let (to_receiver, to_sender) = (is_for(&receiver), is_for(&sender));
-                if to_receiver {
-                    let stored = message::decode(&record.payload, &sender, &receiver, partition);
-                    let stored = match stored {
-                        Ok(stored) => stored,
-                        Err(error) => {
-                            self.leave_out(stream, record, &error);
-                            continue;
-                        }
-                    };
+                count += 1;
+                if is_for(&receiver) {
+                    let Some(found) = item.message() else { continue };
                     let news: &mut News = news.entry(receiver.clone()).or_default();
-                    news.received.push(Arc::new(stored.message));
+                    news.received.push(Arc::new(found.stored.message));
                     news.changed.insert(sender.clone());
                 }
-                if to_sender {
+                if is_for(&sender) {
                     news.entry(sender).or_default().changed.insert(receiver);
                 }
-                count += usize::from(to_receiver || to_sender);
             }
-            match batch.records.last() {
-                Some(last) if batch.remaining > 0 && last.stream_seq < end => {
-                    from = Start::Seq(last.stream_seq + 1);
-                }
-                _ => return Ok(count),
+            match next.filter(|next| *next <= end) {
+                Some(next) => from = Start::Seq(next),
+                None => return Ok(count),
             }
         }
     }
@@ -266,12 +256,4 @@ pub(super) fn leave_out_unknown(cell: &UserCell, received: &mut Vec<Arc<Message>
         let known = user.conversations.get(&message.sender).and_then(|known| known.received);
         known.is_some_and(|head| head.mark.seq >= message.seq)
     });
-}
-
-/// Receiver and sender of a record of a log; `None` for a sentinel.
-pub(super) fn parties(record: &Record) -> Option<(UserId, UserId)> {
-    let mut tokens = record.subject.rsplit('.');
-    let sender = Token::parse(tokens.next()?).ok()?;
-    let receiver = Token::parse(tokens.next()?).ok()?;
-    Some((receiver, sender))
 }

@@ -22,10 +22,9 @@ use crate::domain::conversation::{Conversation, ConversationEvent, ConversationV
 use crate::domain::event::{Event, Totals};
 use crate::domain::id::UserId;
 use crate::domain::message::Direction;
-use crate::storage::message::{self, StoredMessage};
-use crate::store::{Start, Store};
+use crate::storage::reads::{Found, Item};
+use crate::store::{ReadError, Start, Store};
 use crate::wire::failure::Failure;
-use crate::wire::subject::Token;
 
 /// Messages that one look reads: with the oldest that is unread among them, the next look is when that
 /// ages.
@@ -146,13 +145,12 @@ impl<S: Store, B: Bus> Node<S, B> {
         deadline: Instant,
     ) -> Result<Option<Gone>, LoadError> {
         let batch = self.read_received(cell, other, 1, LOOK, deadline).await?;
-        let (Some((_, first)), Some((last_ms, _))) = (batch.first(), batch.last()) else {
-            return Ok(None);
-        };
+        let (Some(first), Some(last)) = (batch.first(), batch.last()) else { return Ok(None) };
+        let Found { stored: first, .. } = first;
         let counted = first.mark.counted.saturating_sub(u64::from(first.message.counts));
         let (read, newest) = (seen.settings.read.counted, seen.counted());
-        let oldest = batch.iter().find(|(_, stored)| stored.mark.counted > read);
-        let oldest_ms = oldest.map_or(*last_ms, |(stored_ms, _)| *stored_ms);
+        let oldest = batch.iter().find(|found| found.stored.mark.counted > read);
+        let oldest_ms = oldest.unwrap_or(last).stored_ms;
         let deleted = if seen.settings.deleted_unread > 0 && counted > read {
             let unread = self.unread_left(cell, other, seen, deadline).await?;
             // Of those that are left, some were deleted, and others may have been removed.
@@ -177,13 +175,13 @@ impl<S: Store, B: Bus> Node<S, B> {
         let (mut left, mut next) = (0, 1);
         loop {
             let batch = self.read_received(cell, other, next, BATCH, deadline).await?;
-            for (_, stored) in batch.iter().filter(|(_, stored)| stored.stream_seq <= newest) {
-                let is_deleted = seen.hides(Direction::Receive, stored.message.seq);
-                let is_unread = stored.message.seq > seen.settings.read.seq && !is_deleted;
-                left += u64::from(is_unread && stored.message.counts);
+            for found in batch.iter().filter(|found| found.stream_seq <= newest) {
+                let is_deleted = seen.hides(Direction::Receive, found.seq());
+                let is_unread = found.seq() > seen.settings.read.seq && !is_deleted;
+                left += u64::from(is_unread && found.stored.message.counts);
             }
             match batch.last() {
-                Some((_, last)) if batch.len() == BATCH && last.stream_seq < newest => {
+                Some(last) if batch.len() == BATCH && last.stream_seq < newest => {
                     next = last.stream_seq + 1;
                 }
                 _ => return Ok(left),
@@ -191,8 +189,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         }
     }
 
-    /// Messages that `other` sent to the user, from a place on, each with the time at which it was
-    /// stored.
+    /// Messages that `other` sent to the user, from a place on.
     async fn read_received(
         &self,
         cell: &UserCell,
@@ -200,15 +197,10 @@ impl<S: Store, B: Bus> Node<S, B> {
         from: u64,
         limit: usize,
         deadline: Instant,
-    ) -> Result<Vec<(u64, Placed)>, LoadError> {
-        let subject = self.subjects.log(cell.partition, &cell.token, &Token::of(other));
-        let start = Start::Seq(from);
-        let batch = self.store.read(cell.log(), subject, start, limit, deadline).await?;
-        let decode = |record: &crate::store::Record| {
-            let stored = message::decode(&record.payload, other, &cell.id, cell.partition)?;
-            Ok((record.stored_ms, Placed::of(stored, record.stream_seq)))
-        };
-        batch.records.iter().map(decode).collect()
+    ) -> Result<Vec<Found>, LoadError> {
+        let pair = self.pair(other, &cell.id);
+        let page = self.storage(deadline).page(&pair, Start::Seq(from), limit).await?;
+        page.items.into_iter().map(Item::required).collect()
     }
 
     /// Tells a user of conversations in which there is another count now, though nothing came and the
@@ -255,22 +247,8 @@ impl<S: Store, B: Bus> Node<S, B> {
     }
 }
 
-/// A stored message and where it is.
-struct Placed {
-    stream_seq: u64,
-    mark: crate::domain::conversation::Mark,
-    message: crate::domain::message::Message,
-}
-
-impl Placed {
-    fn of(stored: StoredMessage, stream_seq: u64) -> Self {
-        let mark = stored.head(stream_seq).mark;
-        Self { stream_seq, mark, message: stored.message }
-    }
-}
-
 impl From<Failure> for LoadError {
     fn from(failure: Failure) -> Self {
-        Self::Read(crate::store::ReadError(failure.to_string()))
+        Self::Read(ReadError(failure.to_string()))
     }
 }

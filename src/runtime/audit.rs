@@ -25,8 +25,8 @@ use crate::domain::deletions::PageId;
 use crate::domain::event::Totals;
 use crate::domain::id::{Partition, UserId};
 use crate::domain::message::Direction;
-use crate::storage::{account, message};
-use crate::store::{ReadError, Start, Store, StreamId};
+use crate::storage::reads::Item;
+use crate::store::{ReadError, Start, Store};
 use crate::wire::audit::{self, Audited};
 use crate::wire::encoding::Encoding;
 use crate::wire::subject::Token;
@@ -138,19 +138,13 @@ impl<S: Store, B: Bus> Node<S, B> {
         pace: &mut Pace,
     ) -> Result<Option<u64>, Unaudited> {
         self.wait_for_turn(pace, tenure).await?;
-        let state = StreamId::State(tenure.partition);
-        let accounts = account::all(&self.subjects, tenure.partition);
-        let (from, deadline) = (Start::Seq(next), Instant::now() + READ);
-        let batch = self.store.read(state, accounts, from, ACCOUNTS, deadline).await;
-        let batch = batch.map_err(LoadError::from)?;
-        for record in &batch.records {
-            let token = record.subject.rsplit('.').nth(1).unwrap_or_default();
-            // Not an account, or a later version's.
-            let Ok(user) = Token::parse(token) else { continue };
+        let storage = self.storage(Instant::now() + READ);
+        let users = storage.users(tenure.partition, next, ACCOUNTS).await;
+        let (users, after) = users.map_err(LoadError::from)?;
+        for user in users {
             self.audit_user(tenure, &user, pace).await?;
         }
-        let last = batch.records.last().filter(|_| batch.remaining > 0);
-        Ok(last.map(|last| last.stream_seq + 1))
+        Ok(after)
     }
 
     /// Audits one user; logs and counts what differs for good.
@@ -266,32 +260,28 @@ impl<S: Store, B: Bus> Node<S, B> {
         let conversation = self.with_deletions(cell, other, conversation, pace).await?;
         let may_age = self.audit.may_age.load(Ordering::Relaxed);
         let mut recount = Recount::new(other, &conversation, may_age);
-        let subject = self.subjects.log(cell.partition, &cell.token, &Token::of(other));
+        let pair = self.pair(other, &cell.id);
         let mut next = conversation.stored_received().map(|_| 1);
         while let Some(seq) = next.take() {
             self.wait_for_turn(pace, &cell.tenure).await?;
-            let (from, deadline) = (Start::Seq(seq), Instant::now() + READ);
-            let batch = self.store.read(cell.log(), subject.clone(), from, PAGE, deadline).await;
-            let batch = batch.map_err(LoadError::from)?;
-            let mut has_more = batch.remaining > 0;
-            for record in &batch.records {
-                let stored = message::decode(&record.payload, other, &cell.id, cell.partition);
-                let stored = match stored {
-                    Ok(stored) => stored,
-                    Err(error) => {
-                        self.leave_out(cell.log(), record, &error);
-                        recount.pass_over(record.stream_seq);
-                        audited
-                            .unreadable
-                            .push(format!("{} {}", record.subject, record.stream_seq));
-                        continue;
+            let storage = self.storage(Instant::now() + READ);
+            let read = storage.page(&pair, Start::Seq(seq), PAGE).await;
+            let read = read.map_err(LoadError::from)?;
+            let mut has_more = true;
+            for item in read.items {
+                match item {
+                    Item::Message(found) => {
+                        let (head, counts) = (found.head(), found.stored.message.counts);
+                        has_more &= recount.take(Counted { head, counts });
+                        audited.messages += 1;
                     }
-                };
-                let (head, counts) = (stored.head(record.stream_seq), stored.message.counts);
-                has_more &= recount.take(Counted { head, counts });
-                audited.messages += 1;
+                    Item::Unreadable { stream_seq, .. } => {
+                        recount.pass_over(stream_seq);
+                        audited.unreadable.push(format!("{} {stream_seq}", pair.subject));
+                    }
+                }
             }
-            next = batch.records.last().filter(|_| has_more).map(|last| last.stream_seq + 1);
+            next = read.next.filter(|_| has_more);
         }
         Ok(recount.finish())
     }

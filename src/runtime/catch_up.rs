@@ -14,7 +14,7 @@ use crate::domain::id::UserId;
 use crate::domain::message::{Direction, fingerprint};
 use crate::domain::receive::Delivered;
 use crate::domain::send::Delivery;
-use crate::storage::message;
+use crate::storage::reads::{Found, Item};
 use crate::store::{Start, Store};
 use crate::wire::failure::{CallError, Failure};
 
@@ -37,29 +37,24 @@ impl<S: Store, B: Bus> Node<S, B> {
         deadline: Instant,
     ) -> Result<(), LoadError> {
         let told_seq = receiver.lock().conversations.get(sender).map_or(0, |known| known.told_seq);
-        let mut next = told_seq + 1;
-        let subject = self.log_subject(receiver, sender);
+        let mut next = Some(told_seq + 1);
+        let (pair, stream) = (self.pair(sender, &receiver.id), receiver.log());
         let mut is_ahead = false;
-        loop {
-            let stream = receiver.log();
-            let from = Start::Seq(next);
-            let batch = self.store.read(stream, subject.clone(), from, BATCH, deadline).await?;
-            for record in &batch.records {
-                let partition = receiver.partition;
-                next = record.stream_seq + 1;
+        while let Some(from) = next {
+            let page = self.storage(deadline).page(&pair, Start::Seq(from), BATCH).await?;
+            next = page.next;
+            for item in page.items {
                 is_ahead = true;
-                let stored = message::decode(&record.payload, sender, &receiver.id, partition);
-                let stored = match stored {
-                    Ok(stored) => stored,
-                    Err(error) => {
-                        self.leave_out(stream, record, &error);
-                        let seq = record.stream_seq;
-                        receiver.lock().update(sender, |known| known.pass_over(seq));
-                        receiver.tenure.written(stream).note(seq);
+                let found = match item {
+                    Item::Message(found) => found,
+                    Item::Unreadable { stream_seq, .. } => {
+                        receiver.lock().update(sender, |known| known.pass_over(stream_seq));
+                        receiver.tenure.written(stream).note(stream_seq);
                         continue;
                     }
                 };
-                let head = stored.head(record.stream_seq);
+                let head = found.head();
+                let Found { stream_seq, stored, .. } = found;
                 let print = fingerprint(&stored.message.content, &stored.message.extended_data);
                 let message = Arc::new(stored.message);
                 let from_memory = self.user_in_memory(sender);
@@ -69,7 +64,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                 {
                     let mut user = self.lock_in_order(receiver, sender, key, deadline).await;
                     let told = user.receive(&message, head, &sender_name);
-                    user.remember(&message, print, record.stream_seq, self.limits());
+                    user.remember(&message, print, stream_seq, self.limits());
                     self.note_revision(receiver, &mut user);
                     self.tell(receiver, &user, &told);
                     self.push_if_away(receiver, &user, stored.push.as_ref(), &message);
@@ -81,10 +76,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                     }
                     None => self.notify_sender(sender, &receiver.id),
                 }
-                receiver.tenure.written(stream).note(record.stream_seq);
-            }
-            if batch.remaining == 0 {
-                break;
+                receiver.tenure.written(stream).note(stream_seq);
             }
         }
         if !is_ahead {
@@ -102,19 +94,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         sender: &UserId,
         deadline: Instant,
     ) -> Result<bool, LoadError> {
-        let subjects = vec![
-            self.log_subject(receiver, sender),
-            self.subjects.log_sentinel(receiver.partition),
-        ];
-        let last = self.store.last(receiver.log(), subjects.clone(), deadline).await?;
-        let end = last.iter().find(|record| record.subject == subjects[0]);
-        let end = match end {
-            None => None,
-            Some(end) => {
-                let pair = (sender, &receiver.id);
-                Some(self.head_of(end, pair, receiver.partition, deadline).await?)
-            }
-        };
+        let end = self.storage(deadline).end(&self.pair(sender, &receiver.id)).await?;
         let mut user = receiver.lock();
         Ok(user.update(sender, |known| {
             if !known.move_end_back(Direction::Receive, end) {
@@ -139,16 +119,15 @@ impl<S: Store, B: Bus> Node<S, B> {
         deadline: Instant,
     ) -> Result<Option<Delivered>, CallError> {
         let (sender, draft) = (&delivery.from, &delivery.send.draft);
-        let subject = self.log_subject(receiver, sender);
+        let pair = self.pair(sender, &receiver.id);
         let mut from = Start::TimeMs(sent_ms.saturating_sub(SENT_SLACK_MS));
         loop {
-            let stream = receiver.log();
-            let batch = self.store.read(stream, subject.clone(), from, BATCH, deadline).await;
-            let batch = batch.map_err(|error| Failure::from(LoadError::from(error)))?;
-            for record in &batch.records {
-                let partition = receiver.partition;
-                let stored = message::decode(&record.payload, sender, &receiver.id, partition);
-                let stored = stored.map_err(|error| Failure::from(LoadError::from(error)))?;
+            let page = self.storage(deadline).page(&pair, from, BATCH).await;
+            let page = page.map_err(|error| Failure::from(LoadError::from(error)))?;
+            for item in page.items {
+                let found = item.required().map_err(Failure::from)?;
+                let head = found.head();
+                let stored = found.stored;
                 let message = &stored.message;
                 let is_it = message.seq > delivery.sent_seq
                     && message.timestamp_ms == delivery.timestamp_ms
@@ -162,14 +141,14 @@ impl<S: Store, B: Bus> Node<S, B> {
                     return Err(Failure::OutcomeUnknown.into());
                 }
                 return Ok(Some(Delivered {
-                    head: Some(stored.head(record.stream_seq)),
+                    head: Some(head),
                     message: Arc::new(stored.message),
                     receiver_name: receiver.lock().account.name.clone(),
                     is_duplicate: false,
                 }));
             }
-            match batch.records.last().filter(|_| batch.remaining > 0) {
-                Some(last) => from = Start::Seq(last.stream_seq + 1),
+            match page.next {
+                Some(next) => from = Start::Seq(next),
                 None => return Ok(None),
             }
         }

@@ -18,8 +18,7 @@ use crate::domain::id::UserId;
 use crate::domain::message::Direction;
 use crate::domain::receive::Delivered;
 use crate::domain::send::{Delivery, Purpose};
-use crate::storage::message;
-use crate::store::{Store, StreamId};
+use crate::store::Store;
 use crate::wire::delivery::{self, Answer, Ask};
 use crate::wire::encoding::Encoding;
 use crate::wire::failure::{CallError, Failure};
@@ -87,7 +86,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                     let answer = delivery::decode_answer(&answer, from, to, partition);
                     let answer = answer.map_err(|error| Failure::from(LoadError::from(error)))?;
                     if let Ok(Some(Delivered { head: Some(head), .. })) = &answer {
-                        self.store.reaches(StreamId::Log(partition), head.stream_seq);
+                        self.storage(deadline).note_stored(partition, head.stream_seq);
                     }
                     consigned.may_be_stored |= answer.as_ref().is_err_and(may_be_stored);
                     return answer;
@@ -234,26 +233,11 @@ impl<S: Store, B: Bus> Node<S, B> {
         told_seq: u64,
         deadline: Instant,
     ) -> Result<u64, LoadError> {
-        let to = Token::of(receiver);
-        let partition = self.subjects.partition(&to);
-        let subjects = vec![
-            self.subjects.log(partition, &to, &sender.token),
-            self.subjects.log_sentinel(partition),
-        ];
-        let stream = StreamId::Log(partition);
-        self.store.last_seq(stream, deadline).await?;
-        let last = self.store.last(stream, subjects.clone(), deadline).await?;
-        let Some(last) = last.iter().find(|record| record.subject == subjects[0]) else {
+        let pair = self.pair(&sender.id, receiver);
+        let Some(last) = self.storage(deadline).newest_at_leader(&pair).await? else {
             return Ok(told_seq);
         };
-        let stored = match message::decode(&last.payload, &sender.id, receiver, partition) {
-            Ok(stored) => stored,
-            Err(error) => {
-                self.leave_out(stream, last, &error);
-                return Ok(told_seq);
-            }
-        };
-        let head = stored.head(last.stream_seq);
+        let (head, stored) = (last.head(), last.stored);
         let is_new = {
             let user = sender.lock();
             let known = user.conversations.get(receiver);

@@ -1,6 +1,6 @@
 //! Showing conversations: the list, one of them, and those that changed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures::future::try_join_all;
@@ -12,16 +12,14 @@ use super::load::LoadError;
 use super::node::Node;
 use crate::bus::Bus;
 use crate::domain::conversation::{Conversation, ConversationView};
-use crate::domain::id::{OrderKey, Partition, UserId};
+use crate::domain::id::{OrderKey, UserId};
 use crate::domain::message::{Direction, Message};
 use crate::domain::rejection::Rejection;
-use crate::storage::account;
-use crate::storage::message;
-use crate::store::{Store, StreamId};
+use crate::storage::reads::Found;
+use crate::store::Store;
 use crate::wire::failure::{CallError, Failure};
 use crate::wire::reply::Reply;
 use crate::wire::request::{HistoryQuery, ListQuery};
-use crate::wire::subject::Token;
 
 /// Conversations whose newest message is looked for page by page at the same time.
 const CONCURRENT: usize = 16;
@@ -214,30 +212,8 @@ impl<S: Store, B: Bus> Node<S, B> {
         users: impl Iterator<Item = &UserId>,
         deadline: Instant,
     ) -> Result<HashMap<UserId, String>, LoadError> {
-        let mut by_partition: BTreeMap<Partition, Vec<(UserId, String)>> = BTreeMap::new();
-        for user in users {
-            let token = Token::of(user);
-            let partition = self.subjects.partition(&token);
-            let subject = account::key(&self.subjects, partition, &token);
-            by_partition.entry(partition).or_default().push((user.clone(), subject));
-        }
-        let reads = by_partition.into_iter().map(|(partition, users)| async move {
-            let mut subjects: Vec<String> = users.iter().map(|(_, name)| name.clone()).collect();
-            subjects.push(self.subjects.state_sentinel(partition));
-            let stream = StreamId::State(partition);
-            let records = self.store.last(stream, subjects, deadline).await?;
-            let mut names = Vec::new();
-            for (user, subject) in users {
-                if let Some(record) = records.iter().find(|record| record.subject == subject) {
-                    match account::decode(&record.payload) {
-                        Ok(account) => names.push((user, account.name)),
-                        Err(error) => self.leave_out(stream, record, &error),
-                    }
-                }
-            }
-            Ok::<_, LoadError>(names)
-        });
-        Ok(try_join_all(reads).await?.into_iter().flatten().collect())
+        let accounts = self.storage(deadline).accounts(users).await?;
+        Ok(accounts.into_iter().map(|(user, account)| (user, account.name)).collect())
     }
 
     async fn newest_messages(
@@ -247,8 +223,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         deadline: Instant,
     ) -> Result<Vec<Newest>, LoadError> {
         let mut newest = vec![Newest::None; page.len()];
-        let mut by_partition: BTreeMap<Partition, Vec<(usize, Direction, String)>> =
-            BTreeMap::new();
+        let (mut wanted, mut pairs) = (Vec::new(), Vec::new());
         for (index, (other, known)) in page.iter().enumerate() {
             let Some((direction, seq)) = newest_head(known) else { continue };
             let unsure = known.settings.deleted.has_spilled(direction);
@@ -256,52 +231,21 @@ impl<S: Store, B: Bus> Node<S, B> {
                 newest[index] = Newest::Hidden;
                 continue;
             }
-            let other = Token::of(other);
-            let (receiver, sender) = match direction {
-                Direction::Receive => (&cell.token, &other),
-                Direction::Send => (&other, &cell.token),
-            };
-            let partition = self.subjects.partition(receiver);
-            let subject = self.subjects.log(partition, receiver, sender);
-            by_partition.entry(partition).or_default().push((index, direction, subject));
+            wanted.push((index, direction));
+            pairs.push(match direction {
+                Direction::Receive => self.pair(other, &cell.id),
+                Direction::Send => self.pair(&cell.id, other),
+            });
         }
-        let reads = by_partition.into_iter().map(|(partition, wanted)| async move {
-            let mut subjects: Vec<String> =
-                wanted.iter().map(|(.., subject)| subject.clone()).collect();
-            subjects.push(self.subjects.log_sentinel(partition));
-            let stream = StreamId::Log(partition);
-            let records = self.store.last(stream, subjects, deadline).await?;
-            let mut messages = Vec::new();
-            for (index, direction, subject) in wanted {
-                let found = records.iter().find(|record| record.subject == subject);
-                let Some(found) = found else { continue };
-                let (other, known) = &page[index];
-                let (sender, receiver) = match direction {
-                    Direction::Receive => (other, &cell.id),
-                    Direction::Send => (&cell.id, other),
-                };
-                let stored = message::decode(&found.payload, sender, receiver, partition);
-                let stored = match stored {
-                    Ok(stored) => stored,
-                    Err(error) => {
-                        self.leave_out(stream, found, &error);
-                        messages.push((index, Newest::Hidden));
-                        continue;
-                    }
-                };
-                let seq = stored.message.seq;
-                let is_shown = known.head(direction).is_some_and(|head| head.shows(direction, seq));
-                let message = if is_shown {
-                    Newest::Visible(Arc::new(stored.message))
-                } else {
-                    Newest::Hidden
-                };
-                messages.push((index, message));
-            }
-            Ok::<_, LoadError>(messages)
-        });
-        for (index, message) in try_join_all(reads).await?.into_iter().flatten() {
-            newest[index] = message;
+        let found = self.storage(deadline).newest_of(&pairs).await?;
+        for ((index, direction), found) in wanted.into_iter().zip(found) {
+            let Some(found) = found else { continue };
+            let head = page[index].1.head(direction);
+            let is_shown =
+                |found: &Found| head.is_some_and(|head| head.shows(direction, found.seq()));
+            let found = found.message().filter(is_shown);
+            newest[index] = found
+                .map_or(Newest::Hidden, |found| Newest::Visible(Arc::new(found.stored.message)));
         }
         Ok(newest)
     }

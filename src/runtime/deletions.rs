@@ -24,28 +24,8 @@ impl<S: Store, B: Bus> Node<S, B> {
         pages: HashSet<PageId>,
         deadline: Instant,
     ) -> Result<Vec<(PageId, Bitmap, u64)>, LoadError> {
-        if pages.is_empty() {
-            return Ok(Vec::new());
-        }
-        let subject =
-            |page| deletions::key(&self.subjects, cell.partition, &cell.token, other, page);
-        let mut subjects: Vec<String> = pages.iter().copied().map(subject).collect();
-        subjects.push(self.subjects.state_sentinel(cell.partition));
-        let stream = StreamId::State(cell.partition);
-        let records = self.store.last(stream, subjects, deadline).await?;
-        let mut found = Vec::new();
-        for page in pages {
-            let subject = subject(page);
-            if let Some(record) = records.iter().find(|record| record.subject == subject) {
-                let bitmap = deletions::decode(&record.payload).unwrap_or_else(|error| {
-                    // What was deleted there is shown again, and can be deleted again.
-                    self.leave_out(stream, record, &error);
-                    Bitmap::default()
-                });
-                found.push((page, bitmap, record.stream_seq));
-            }
-        }
-        Ok(found)
+        let tokens = (&cell.token, other);
+        Ok(self.storage(deadline).deletions(cell.partition, tokens, pages).await?)
     }
 
     /// Writes pages of deletions into entries of their own.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use self::places::{Place, Rest};
-use self::side::{Backward, Found, Reads, Side, TWO_PAGES};
+use self::side::{Backward, Reads, Side, TWO_PAGES};
 use super::cell::{STRAGGLER, UserCell};
 use super::load::LoadError;
 use super::node::Node;
@@ -24,6 +24,7 @@ use crate::domain::deletions::{Deletions, PageId};
 use crate::domain::id::{OrderKey, Partition, UserId};
 use crate::domain::limits::PAGE_MESSAGES;
 use crate::domain::message::{Direction, Message};
+use crate::storage::reads::Found;
 use crate::store::{Start, Store};
 use crate::wire::subject::Token;
 
@@ -92,18 +93,14 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
             let head = conversation.head(direction).filter(|head| head.stream_seq > 0).copied();
             let is_ahead = is_sent_ahead && direction == Direction::Send;
             let head = head.or_else(|| is_ahead.then_some(Head::BEFORE_FIRST))?;
-            let (receiver_token, sender_token, receiver, sender) = match direction {
-                Direction::Receive => (&cell.token, &other_token, &cell.id, other),
-                Direction::Send => (&other_token, &cell.token, other, &cell.id),
+            let pair = match direction {
+                Direction::Receive => node.pair(other, &cell.id),
+                Direction::Send => node.pair(&cell.id, other),
             };
-            let partition = node.subjects.partition(receiver_token);
             let cleared = conversation.settings.cleared(direction);
             Some(Side {
                 direction,
-                partition,
-                subject: node.subjects.log(partition, receiver_token, sender_token),
-                sender: sender.clone(),
-                receiver: receiver.clone(),
+                pair,
                 head,
                 cleared: cleared.seq,
                 cleared_key: cleared.key,
@@ -202,8 +199,7 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
     }
 
     fn reads(&self) -> Reads<'n, S> {
-        let Node { store, unreadable, .. } = self.node;
-        Reads { store, unreadable, deadline: self.deadline }
+        Reads { storage: self.node.storage(self.deadline) }
     }
 
     /// Up to `count` messages after `after` (or from the oldest), oldest first.
@@ -313,7 +309,7 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
     ) -> Result<Vec<(Direction, Arc<Message>)>, LoadError> {
         let mut messages = Vec::with_capacity(wanted.len());
         for side in &self.sides {
-            let here = wanted.iter().filter(|(_, partition)| *partition == side.partition);
+            let here = wanted.iter().filter(|(_, partition)| *partition == side.pair.partition);
             let mut left: VecDeque<OrderKey> = here.map(|(key, _)| *key).collect();
             while let Some(key) = left.front().copied().filter(|key| *key <= side.head.key) {
                 let Some(page) = self.reads().seek(side, key).await? else { break };

@@ -9,20 +9,19 @@ use futures::future::join_all;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use super::again::{Untold, parties};
-use super::load::{LoadError, is_sentinel};
+use super::again::Untold;
+use super::load::LoadError;
 use super::node::Node;
 use super::tenure::Tenure;
 use crate::bus::{Answer, AskError, Bus, Kind, Outgoing};
 use crate::cluster::host::{Closed, Grant, Host, NotOpened};
 use crate::deliberate::{self, Fault};
-use crate::domain::id::Partition;
-use crate::storage::message;
+use crate::domain::id::{Partition, UserId};
 use crate::storage::owners::{MemberId, Told};
+use crate::storage::reads::Logged;
 use crate::store::{ReadError, Start, Store, StreamId};
 use crate::wire::encoding::Encoding;
 use crate::wire::probe;
-use crate::wire::subject::Token;
 
 /// How long a partition may take to be opened.
 const OPEN: Duration = Duration::from_secs(5);
@@ -212,18 +211,10 @@ impl<S: Store, B: Bus> Node<S, B> {
         tenure.clock.observe(grant.key);
         // A key is never given twice, even when the wall clock was set back. Records of different
         // pairs may be stored in another order than their keys'.
-        let start = Start::Seq(log_end.saturating_sub(KEYS_IN_FLIGHT - 1));
+        let from = log_end.saturating_sub(KEYS_IN_FLIGHT - 1);
         let most = usize::try_from(KEYS_IN_FLIGHT).unwrap_or(usize::MAX);
-        let all = self.subjects.all_log(partition);
-        for record in self.store.read(log, all, start, most, deadline).await?.records {
-            if is_sentinel(&record) {
-                continue;
-            }
-            match message::order_key(&record.payload) {
-                Ok(key) => tenure.clock.observe(key),
-                // Of a newer version, perhaps. It is no reason to leave all others unserved.
-                Err(error) => self.leave_out(log, &record, &error),
-            }
+        for key in self.storage(deadline).order_keys(partition, from, most).await? {
+            tenure.clock.observe(key);
         }
         let slot = &self.tenures[usize::from(partition.0)];
         let mut slot = slot.write().unwrap_or_else(PoisonError::into_inner);
@@ -358,22 +349,33 @@ impl<S: Store, B: Bus> Node<S, B> {
         let partition = tenure.partition;
         let mut next = *gap.start();
         while next <= *gap.end() {
-            let all = match stream {
-                StreamId::Log(_) => self.subjects.all_log(partition),
-                StreamId::State(_) => self.subjects.all_state(partition),
-            };
-            let start = Start::Seq(next);
-            let batch = self.store.read(stream, all, start, GAP_RECORDS, deadline).await?;
-            let inside = batch.records.iter().filter(|record| gap.contains(&record.stream_seq));
-            for record in inside.filter(|record| !is_sentinel(record)) {
-                tracing::info!(%partition, seq = record.stream_seq, "was not written here");
-                match stream {
-                    StreamId::Log(_) => self.take_in(tenure, record, deadline).await?,
-                    StreamId::State(_) => self.doubt_entry(tenure, &record.subject),
+            let storage = self.storage(deadline);
+            let after = match stream {
+                StreamId::Log(_) => {
+                    let from = Start::Seq(next);
+                    let logged = storage.logged(partition, from, GAP_RECORDS, |_, _| true);
+                    let (logged, after) = logged.await?;
+                    for logged in logged {
+                        let seq = logged.item.stream_seq();
+                        if gap.contains(&seq) {
+                            tracing::info!(%partition, seq, "was not written here");
+                            self.take_in(tenure, logged, deadline).await?;
+                        }
+                    }
+                    after
                 }
-            }
-            let Some(last) = batch.records.last().filter(|_| batch.remaining > 0) else { break };
-            next = last.stream_seq + 1;
+                StreamId::State(_) => {
+                    let entries = storage.whose_entries(partition, next, GAP_RECORDS).await?;
+                    let (entries, after) = entries;
+                    for (seq, user) in entries.into_iter().filter(|(seq, _)| gap.contains(seq)) {
+                        tracing::info!(%partition, seq, "was not written here");
+                        doubt_entry(tenure, user.as_ref());
+                    }
+                    after
+                }
+            };
+            let Some(after) = after else { break };
+            next = after;
         }
         Ok(())
     }
@@ -382,40 +384,33 @@ impl<S: Store, B: Bus> Node<S, B> {
     async fn take_in(
         self: &Arc<Self>,
         tenure: &Arc<Tenure>,
-        record: &crate::store::Record,
+        Logged { receiver, sender, item }: Logged,
         deadline: Instant,
     ) -> Result<(), LoadError> {
-        let Some((receiver, sender)) = parties(record) else { return Ok(()) };
-        let stored = message::decode(&record.payload, &sender, &receiver, tenure.partition);
-        if let Err(error) = &stored {
-            self.leave_out(StreamId::Log(tenure.partition), record, error);
-        }
+        let stream_seq = item.stream_seq();
         if let Some(cell) = tenure.cell_in_memory(&receiver) {
             // In the pair's turn: it may be this instance's own, not told yet.
             let Ok(_turn) = cell.turn(&sender, deadline).await else { return Ok(()) };
             let told_seq = cell.lock().conversations.get(&sender).map_or(0, |known| known.told_seq);
             self.catch_up(&cell, &sender, deadline).await?;
-            if told_seq < record.stream_seq {
+            if told_seq < stream_seq {
                 return Ok(());
             }
             // A load has taken it in, and nobody was told.
         }
-        let Ok(stored) = stored else { return Ok(()) };
+        let Some(found) = item.message() else { return Ok(()) };
         // Else it is looked at again.
-        let told = self.tell_of(stored.message).await;
+        let told = self.tell_of(found.stored.message).await;
         told.map_err(|failure| ReadError(failure.to_string()))?;
         self.notify_sender(&sender, &receiver);
         Ok(())
     }
+}
 
-    /// Has the user of an entry loaded again before the next use.
-    fn doubt_entry(&self, tenure: &Tenure, subject: &str) {
-        let prefix = self.subjects.state_prefix(tenure.partition);
-        let user = subject.strip_prefix(&prefix).and_then(|rest| rest.split('.').next());
-        let user = user.and_then(|token| Token::parse(token).ok());
-        if let Some(cell) = user.and_then(|user| tenure.cell_in_memory(&user)) {
-            cell.invalidate();
-        }
+/// Has the user of an entry loaded again before the next use.
+fn doubt_entry(tenure: &Tenure, user: Option<&UserId>) {
+    if let Some(cell) = user.and_then(|user| tenure.cell_in_memory(user)) {
+        cell.invalidate();
     }
 }
 

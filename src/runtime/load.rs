@@ -1,9 +1,7 @@
 //! Loading a user: a fixed number of batched reads, whatever the length of the history.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-use futures::future::try_join_all;
 use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 
@@ -13,29 +11,20 @@ use crate::bus::Bus;
 use crate::deliberate::{self, Fault};
 use crate::domain::blocklist::BlockEntry;
 use crate::domain::conversation::{Head, Settings};
-use crate::domain::id::{Partition, UserId};
+use crate::domain::id::UserId;
 use crate::domain::message::Direction;
 use crate::domain::user::{Account, User};
-use crate::storage::message::RecordError;
-use crate::storage::{Entry, Key, Kind, user_of};
-use crate::store::{ReadError, Record, Start, Store, StreamId};
+use crate::storage::Entry;
+pub(super) use crate::storage::reads::LoadError;
+use crate::storage::reads::{Pair, Storage};
+use crate::store::Store;
 use crate::wire::failure::Failure;
-use crate::wire::subject::{self, Token, last_token};
 
 const SECOND_MS: u64 = 1000;
 /// How far the clocks of two machines of peerd may be apart.
 const CLOCK_SLACK_MS: u64 = 2000;
 /// Most messages of one pair that are read to know a sender's last second.
 const RECALLED: usize = 1024;
-
-/// Why a read came to nothing.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum LoadError {
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    #[error(transparent)]
-    Record(#[from] RecordError),
-}
 
 impl From<LoadError> for Failure {
     fn from(error: LoadError) -> Self {
@@ -134,15 +123,10 @@ impl<S: Store, B: Bus> Node<S, B> {
         let since_ms = server_ms.saturating_sub(SECOND_MS);
         let mut sent_us = Vec::new();
         for receiver in receivers {
-            let token = Token::of(&receiver);
-            let partition = self.subjects.partition(&token);
-            let subject = self.subjects.log(partition, &token, &cell.token);
-            let start = Start::TimeMs(since_ms);
+            let pair = self.pair(&cell.id, &receiver);
             // The rate bounds what there can be; at a rate past all reason some is missed.
-            let read =
-                self.store.read(StreamId::Log(partition), subject, start, RECALLED, deadline);
-            for record in read.await?.records {
-                let age_ms = server_ms.saturating_sub(record.stored_ms);
+            for stored_ms in self.storage(deadline).times(&pair, since_ms, RECALLED).await? {
+                let age_ms = server_ms.saturating_sub(stored_ms);
                 if age_ms <= SECOND_MS {
                     sent_us.push(now.steady_us.saturating_sub(age_ms * 1000));
                 }
@@ -158,75 +142,29 @@ impl<S: Store, B: Bus> Node<S, B> {
         cell: &UserCell,
         deadline: Instant,
     ) -> Result<Stored, LoadError> {
-        let (partition, token) = (cell.partition, &cell.token);
-        let at_load = |kind: &Kind| kind.at_load(&self.subjects, partition, token);
-        let mut entries: Vec<String> = Kind::ALL.iter().filter_map(at_load).collect();
-        entries.push(self.subjects.state_sentinel(partition));
-        let log =
-            vec![self.subjects.log_to(partition, token), self.subjects.log_sentinel(partition)];
-        let (entries, log) = futures::try_join!(
-            self.store.last(StreamId::State(partition), entries, deadline),
-            self.store.last(StreamId::Log(partition), log, deadline),
+        let storage = self.storage(deadline);
+        let (entries, received) = futures::try_join!(
+            storage.entries_at_load(cell.partition, &cell.token),
+            storage.heads_to(&cell.id),
         )?;
-        let mut stored = Stored::default();
-        for record in &entries {
-            let key = match Key::parse(&self.subjects, partition, &record.subject) {
-                Ok(Some((_, key))) => key,
-                Ok(None) => continue,
-                Err(error) => {
-                    self.leave_out(StreamId::State(partition), record, &error);
-                    continue;
-                }
-            };
-            let entry = Entry::decode(key.clone(), &record.payload).unwrap_or_else(|error| {
-                self.leave_out(StreamId::State(partition), record, &error);
-                Entry::instead(key)
-            });
-            stored.take_entry(entry, record.stream_seq);
+        let mut stored = Stored { received, ..Stored::default() };
+        for (entry, seq) in entries {
+            stored.take_entry(entry, seq);
         }
-        for record in log.iter().filter(|record| !is_sentinel(record)) {
-            match user_of(last_token(&record.subject)) {
-                Ok(other) => {
-                    let pair = (&other, &cell.id);
-                    let head = self.head_of(record, pair, partition, deadline).await?;
-                    stored.received.push((other, head));
-                }
-                Err(error) => self.leave_out(StreamId::Log(partition), record, &error),
-            }
-        }
-        stored.sent = self.read_sent(cell, &stored, deadline).await?;
+        // Every conversation that the user ever sent into has an entry: it was written first.
+        let others = stored.settings.iter().map(|(other, ..)| other);
+        stored.sent = storage.heads_from(&cell.id, others).await?;
         Ok(stored)
     }
 
-    /// The newest messages that the user sent to each known other.
-    async fn read_sent(
-        &self,
-        cell: &UserCell,
-        stored: &Stored,
-        deadline: Instant,
-    ) -> Result<Vec<(UserId, Head)>, LoadError> {
-        // Every conversation that the user ever sent into has an entry: it was written first.
-        let mut by_partition: BTreeMap<Partition, Vec<String>> = BTreeMap::new();
-        for (other, ..) in &stored.settings {
-            let other = Token::of(other);
-            let partition = self.subjects.partition(&other);
-            let subject = self.subjects.log(partition, &other, &cell.token);
-            by_partition.entry(partition).or_default().push(subject);
-        }
-        let reads = by_partition.into_iter().map(|(partition, mut subjects)| async move {
-            subjects.push(self.subjects.log_sentinel(partition));
-            let records = self.store.last(StreamId::Log(partition), subjects, deadline).await?;
-            let mut heads = Vec::with_capacity(records.len());
-            for record in records.iter().filter(|record| !is_sentinel(record)) {
-                let receiver = record.subject.rsplit('.').nth(1).unwrap_or_default();
-                let other = user_of(receiver)?;
-                let pair = (&cell.id, &other);
-                let head = self.head_of(record, pair, partition, deadline).await?;
-                heads.push((other, head));
-            }
-            Ok::<_, LoadError>(heads)
-        });
-        Ok(try_join_all(reads).await?.into_iter().flatten().collect())
+    /// Reads of what is stored, by a deadline.
+    pub(super) const fn storage(&self, deadline: Instant) -> Storage<'_, S> {
+        Storage::new(&self.store, &self.subjects, &self.unreadable, deadline)
+    }
+
+    /// The messages that `sender` sent to `receiver`.
+    pub(super) fn pair(&self, sender: &UserId, receiver: &UserId) -> Pair {
+        Pair::new(&self.subjects, sender, receiver)
     }
 }
 
@@ -268,9 +206,4 @@ impl Stored {
             user.blocked.adopt(other, entry);
         }
     }
-}
-
-/// Whether a record is there only so that no answer is empty.
-pub(super) fn is_sentinel(record: &Record) -> bool {
-    subject::is_sentinel(&record.subject)
 }

@@ -17,11 +17,9 @@ use crate::bus::Bus;
 use crate::domain::conversation::Conversation;
 use crate::domain::id::UserId;
 use crate::domain::message::Direction;
-use crate::storage::message;
-use crate::store::{Start, Store, StreamId};
+use crate::store::Store;
 use crate::wire::audit::Audited;
 use crate::wire::failure::{CallError, Failure};
-use crate::wire::subject::Token;
 
 /// Records that one read asks for, and how many reads look for a place that is missing.
 const PAGE: usize = 256;
@@ -53,17 +51,16 @@ impl<S: Store, B: Bus> Node<S, B> {
         let mut expected = from + 1;
         for _ in 0..PAGES_MAX {
             self.wait_for_turn(pace, &cell.tenure).await?;
-            let all = self.subjects.all_log(cell.partition);
-            let start = Start::Seq(expected);
-            let batch = self.store.read(cell.log(), all, start, PAGE, self.deadline()).await;
-            let batch = batch.map_err(LoadError::from)?;
-            for record in &batch.records {
-                if record.stream_seq >= to || record.stream_seq > expected {
+            let storage = self.storage(self.deadline());
+            let places = storage.places(cell.partition, expected, PAGE).await;
+            let (places, has_more) = places.map_err(LoadError::from)?;
+            for place in places {
+                if place >= to || place > expected {
                     return Ok(expected < to);
                 }
                 expected += 1;
             }
-            if batch.remaining == 0 {
+            if !has_more {
                 return Ok(expected < to);
             }
         }
@@ -143,20 +140,8 @@ impl<S: Store, B: Bus> Node<S, B> {
         other: &UserId,
         deadline: Instant,
     ) -> Result<bool, LoadError> {
-        let to = Token::of(other);
-        let partition = self.subjects.partition(&to);
-        let subjects = vec![
-            self.subjects.log(partition, &to, &cell.token),
-            self.subjects.log_sentinel(partition),
-        ];
         let known = cell.lock().conversations.get(other).and_then(|known| known.sent);
-        let last = self.store.last(StreamId::Log(partition), subjects.clone(), deadline).await?;
-        let end = last.iter().find(|record| record.subject == subjects[0]);
-        let end = end.map(|end| {
-            let stored = message::decode(&end.payload, &cell.id, other, partition)?;
-            Ok::<_, LoadError>(stored.head(end.stream_seq))
-        });
-        let end = end.transpose()?;
+        let end = self.storage(deadline).end(&self.pair(&cell.id, other)).await?;
         let mut user = cell.lock();
         Ok(user.update(other, |conversation| {
             // What was told meanwhile may not be in what was read.

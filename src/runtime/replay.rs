@@ -1,6 +1,5 @@
 //! What arrived while a user, or one of the user's devices, was away, told at login.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -11,11 +10,10 @@ use super::load::LoadError;
 use super::node::Node;
 use crate::bus::Bus;
 use crate::domain::event::Event;
-use crate::domain::id::{OrderKey, UserId};
+use crate::domain::id::OrderKey;
 use crate::domain::message::{Direction, Message};
-use crate::storage::message;
-use crate::store::{Batch, Start, Store};
-use crate::wire::subject::{Token, last_token};
+use crate::storage::reads::{Found, Item, Page};
+use crate::store::{Start, Store};
 
 #[cfg(test)]
 mod tests;
@@ -100,15 +98,14 @@ impl<S: Store, B: Bus> Node<S, B> {
         cell: &UserCell,
         key: OrderKey,
         deadline: Instant,
-    ) -> Result<(u64, Batch), LoadError> {
+    ) -> Result<(u64, Page), LoadError> {
         let oldest_ms = self.oldest_replayed_ms().saturating_sub(CLOCK_SLACK_MS);
         let near_ms = key.unix_ms().min(self.clock.wall_ms());
         let mut back_ms = CLOCK_SLACK_MS;
         loop {
             let from_ms = near_ms.saturating_sub(back_ms).max(oldest_ms);
             let batch = self.read_log(cell, Start::TimeMs(from_ms), deadline).await?;
-            let first =
-                batch.records.first().and_then(|first| message::order_key(&first.payload).ok());
+            let first = batch.items.first().and_then(Item::key);
             let is_before = first.is_some_and(|first| first <= key);
             if is_before || from_ms == oldest_ms {
                 return Ok((from_ms, batch));
@@ -135,12 +132,12 @@ impl<S: Store, B: Bus> Node<S, B> {
         let mut until_ms = self.clock.wall_ms();
         for _ in 0..HALVINGS_MAX {
             // Between once and twice the most is near enough.
-            if count(&batch) <= 2 * most || until_ms <= from_ms {
+            if batch.count <= 2 * most || until_ms <= from_ms {
                 break;
             }
             let middle_ms = from_ms.midpoint(until_ms);
             let later = self.read_log(cell, Start::TimeMs(middle_ms), deadline).await?;
-            if count(&later) >= most {
+            if later.count >= most {
                 from_ms = middle_ms + 1;
                 batch = later;
             } else {
@@ -151,27 +148,14 @@ impl<S: Store, B: Bus> Node<S, B> {
         // Stored after the newest message that a device has, though it may sort before it.
         let mut is_behind = false;
         let mut messages = Vec::new();
-        let mut senders = BTreeMap::new();
         loop {
-            for record in &batch.records {
-                let token = last_token(&record.subject);
-                let sender = if let Some(sender) = senders.get(token) {
-                    sender
-                } else {
-                    let Ok(sender) = Token::parse(token) else { continue };
-                    senders.entry(token.to_owned()).or_insert(sender)
-                };
-                let stored = match decode(cell, sender, &record.payload) {
-                    Ok(stored) => stored,
-                    Err(error) => {
-                        self.leave_out(cell.log(), record, &error);
-                        continue;
-                    }
-                };
+            for found in batch.items.into_iter().filter_map(Item::message) {
+                let Found { stored_ms, stored, .. } = found;
+                let stored = stored.message;
                 let is_missed = match from {
                     // Accepted before and stored since is news too.
                     ReplayFrom::Since(since_ms) => {
-                        stored.timestamp_ms >= since_ms || record.stored_ms >= since_ms
+                        stored.timestamp_ms >= since_ms || stored_ms >= since_ms
                     }
                     ReplayFrom::After(key) if stored.key == key => {
                         is_behind = true;
@@ -185,11 +169,8 @@ impl<S: Store, B: Bus> Node<S, B> {
                     messages.push(Arc::new(stored));
                 }
             }
-            match batch.records.last().filter(|_| batch.remaining > 0) {
-                Some(last) => {
-                    let from = Start::Seq(last.stream_seq + 1);
-                    batch = self.read_log(cell, from, deadline).await?;
-                }
+            match batch.next {
+                Some(next) => batch = self.read_log(cell, Start::Seq(next), deadline).await?,
                 None => return Ok(messages),
             }
         }
@@ -200,9 +181,8 @@ impl<S: Store, B: Bus> Node<S, B> {
         cell: &UserCell,
         from: Start,
         deadline: Instant,
-    ) -> Result<Batch, LoadError> {
-        let subject = self.subjects.log_to(cell.partition, &cell.token);
-        Ok(self.store.read(cell.log(), subject, from, BATCH, deadline).await?)
+    ) -> Result<Page, LoadError> {
+        Ok(self.storage(deadline).received(&cell.id, from, BATCH).await?)
     }
 }
 
@@ -212,18 +192,6 @@ pub(super) fn leave_out_deleted(cell: &UserCell, messages: &mut Vec<Arc<Message>
         let known = user.conversations.get(&message.sender);
         !known.is_some_and(|known| known.hides(Direction::Receive, message.seq))
     });
-}
-
-fn decode(
-    cell: &UserCell,
-    sender: &UserId,
-    payload: &[u8],
-) -> Result<Message, message::RecordError> {
-    message::decode(payload, sender, &cell.id, cell.partition).map(|stored| stored.message)
-}
-
-fn count(batch: &Batch) -> u64 {
-    batch.records.len() as u64 + batch.remaining
 }
 
 /// Splits messages into what one event can tell: of one sender, and not too much.

@@ -25,7 +25,8 @@ use crate::domain::repeats::{Known, Repeat};
 use crate::domain::send::{Delivery, Purpose, Push, Send};
 use crate::domain::user::User;
 use crate::storage::message;
-use crate::store::{AppendError, Start, Store, StreamId};
+use crate::storage::reads::{Found, Item};
+use crate::store::{AppendError, Start, Store};
 use crate::wire::failure::{CallError, Failure};
 use crate::wire::reply::Reply;
 use crate::wire::subject::Token;
@@ -384,30 +385,20 @@ impl<S: Store, B: Bus> Node<S, B> {
     ) -> Result<Vec<Repeat>, LoadError> {
         let mut repeats = Vec::new();
         let mut from = Start::TimeMs(since_ms.saturating_sub(CLOCK_SLACK_MS));
+        let pair = self.pair(sender, &receiver.id);
         loop {
-            let subject = self.log_subject(receiver, sender);
-            let stream = receiver.log();
-            let batch = self.store.read(stream, subject, from, READ_BACK, deadline).await?;
-            for record in &batch.records {
-                let partition = receiver.partition;
-                let stored = message::decode(&record.payload, sender, &receiver.id, partition);
-                let stored = match stored {
-                    Ok(stored) => stored,
-                    Err(error) => {
-                        self.leave_out(stream, record, &error);
-                        continue;
-                    }
-                };
+            let page = self.storage(deadline).page(&pair, from, READ_BACK).await?;
+            for Found { stream_seq, stored, .. } in page.items.into_iter().filter_map(Item::message)
+            {
                 let Message { local_id, timestamp_ms, content, extended_data, .. } =
                     &stored.message;
                 if let (Some(local_id), true) = (local_id, *timestamp_ms >= since_ms) {
                     let fingerprint = fingerprint(content, extended_data);
-                    let seq = record.stream_seq;
-                    repeats.push(Repeat::new(local_id, fingerprint, *timestamp_ms, seq));
+                    repeats.push(Repeat::new(local_id, fingerprint, *timestamp_ms, stream_seq));
                 }
             }
-            match batch.records.last().filter(|_| batch.remaining > 0) {
-                Some(last) => from = Start::Seq(last.stream_seq + 1),
+            match page.next {
+                Some(next) => from = Start::Seq(next),
                 None => return Ok(repeats),
             }
         }
@@ -423,22 +414,19 @@ impl<S: Store, B: Bus> Node<S, B> {
         deadline: Instant,
     ) -> Result<Option<Delivered>, CallError> {
         let sender = &repeat.from;
-        let subject = self.log_subject(receiver, sender);
-        let stream = StreamId::Log(receiver.partition);
-        let read = self.store.read(stream, subject, Start::Seq(stream_seq), 1, deadline).await;
-        let batch = read.map_err(|error| Failure::from(LoadError::from(error)))?;
-        let record = batch.records.first().filter(|record| record.stream_seq == stream_seq);
-        let Some(record) = record else { return Ok(None) };
-        let stored =
-            match message::decode(&record.payload, sender, &receiver.id, receiver.partition) {
-                Ok(stored) => stored,
-                Err(error) => {
-                    // It is sent anew: nobody can say what the first one was.
-                    self.leave_out(stream, record, &error);
-                    receiver.lock().update(sender, |known| known.repeats.forget());
-                    return Ok(None);
-                }
-            };
+        let pair = self.pair(sender, &receiver.id);
+        let page = self.storage(deadline).page(&pair, Start::Seq(stream_seq), 1).await;
+        let page = page.map_err(|error| Failure::from(LoadError::from(error)))?;
+        let there = page.items.into_iter().find(|item| item.stream_seq() == stream_seq);
+        let stored = match there {
+            Some(Item::Message(found)) => found.stored,
+            Some(Item::Unreadable { .. }) => {
+                // It is sent anew: nobody can say what the first one was.
+                receiver.lock().update(sender, |known| known.repeats.forget());
+                return Ok(None);
+            }
+            None => return Ok(None),
+        };
         if stored.message.local_id != repeat.send.draft.local_id {
             return Ok(None);
         }

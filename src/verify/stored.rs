@@ -10,7 +10,8 @@ use crate::domain::conversation::{Conversation, Head, Settings};
 use crate::domain::deletions::{Bitmap, PageId};
 use crate::domain::id::{Partition, UserId};
 use crate::domain::message::Direction;
-use crate::storage::message::{self, RecordError};
+use crate::storage::message::RecordError;
+use crate::storage::reads::Found;
 use crate::storage::{Entry, Key};
 use crate::store::Record;
 use crate::wire::subject::{Subjects, Token, is_sentinel};
@@ -76,8 +77,8 @@ impl Stored {
             Token::parse(token).map_err(|error| error.to_string())
         };
         let (sender, receiver) = (user()?, user()?);
-        let stored = message::decode(&record.payload, &sender, &receiver, partition);
-        let stored = stored.map_err(|error| error.to_string())?;
+        let stored = Found::read(record, (&sender, &receiver), partition);
+        let stored = stored.map_err(|error| error.to_string())?.stored;
         let message = &stored.message;
         let id = message.id().to_string();
         let local_id = message.local_id.as_ref().map_or("", |id| id.as_str());

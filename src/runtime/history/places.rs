@@ -129,12 +129,8 @@ impl<S: Store, B: Bus> Node<S, B> {
             // Who has come for it before reads it, and there may be no room for it any more.
             let is_kept = node.places.kept().has(&place, number);
             if let (true, Ok(mut rest)) = (is_kept, rest.try_lock()) {
-                let deadline = Instant::now() + node.places.patience;
-                rest.read_ahead(
-                    &Reads { store: &node.store, unreadable: &node.unreadable, deadline },
-                    likely,
-                )
-                .await;
+                let storage = node.storage(Instant::now() + node.places.patience);
+                rest.read_ahead(&Reads { storage }, likely).await;
                 node.places.kept().weigh(&place, number, rest.bytes());
             }
             drop(permit);

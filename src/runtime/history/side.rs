@@ -10,15 +10,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::deliberate::{self, Fault};
-use crate::domain::content::Excerpt;
 use crate::domain::conversation::{Head, PagePointers};
-use crate::domain::id::{OrderKey, Partition, UserId};
+use crate::domain::id::OrderKey;
 use crate::domain::limits::PAGE_MESSAGES;
 use crate::domain::message::Direction;
 use crate::runtime::load::LoadError;
-use crate::runtime::unreadable::Unreadable;
-use crate::storage::message::{self, StoredMessage};
-use crate::store::{Record, Start, Store, StreamId};
+use crate::storage::reads::{Found, Pair, Storage};
+use crate::store::{Start, Store};
 
 /// How far the server's clock may be behind an order key before a place is found the long way.
 const CLOCK_SLACK_MS: u64 = 100;
@@ -36,10 +34,7 @@ const FRESH: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub(super) struct Side {
     pub(super) direction: Direction,
-    pub(super) partition: Partition,
-    pub(super) subject: String,
-    pub(super) sender: UserId,
-    pub(super) receiver: UserId,
+    pub(super) pair: Pair,
     pub(super) head: Head,
     /// Everything up to here is gone.
     pub(super) cleared: u64,
@@ -47,36 +42,6 @@ pub(super) struct Side {
     pub(super) cleared_key: OrderKey,
     /// Whether the store may have messages beyond the newest that is known, which are shown.
     pub(super) is_ahead: bool,
-}
-
-/// A stored message and where it is.
-pub(super) struct Found {
-    pub(super) stream_seq: u64,
-    pub(super) stored: StoredMessage,
-    /// About the memory that it takes.
-    pub(super) bytes: usize,
-    stored_ms: u64,
-}
-
-impl Found {
-    fn new(record: &Record, stored: StoredMessage) -> Self {
-        let &Record { stream_seq, stored_ms, .. } = record;
-        let parts = stored.message.content.parts() * size_of::<Excerpt>();
-        let bytes = size_of::<Self>() + parts + record.payload.len();
-        Self { stream_seq, stored, bytes, stored_ms }
-    }
-
-    pub(super) const fn key(&self) -> OrderKey {
-        self.stored.message.key
-    }
-
-    pub(super) const fn seq(&self) -> u64 {
-        self.stored.message.seq
-    }
-
-    const fn page(&self) -> PagePointers {
-        self.stored.head(self.stream_seq).page
-    }
 }
 
 /// The next pages to read towards older messages.
@@ -96,7 +61,7 @@ impl Next {
     /// What comes before these, which ascend.
     fn before(found: &[Found]) -> Option<Self> {
         let (oldest, newest) = (found.first()?, found.last()?);
-        let mut pages = oldest.page();
+        let mut pages = oldest.head().page;
         if oldest.stream_seq <= pages.first {
             pages = PagePointers { first: pages.previous, previous: 0 };
         }
@@ -135,7 +100,7 @@ impl Backward {
     /// Forgets what was read and not taken, to read it anew.
     pub(super) fn strip(&mut self) {
         if let Some(newest) = self.buffer.front() {
-            self.next = Some(Next::of(newest.page()));
+            self.next = Some(Next::of(newest.head().page));
             self.below = OrderKey(newest.key().0 + 1);
         }
         self.buffer = VecDeque::new();
@@ -156,11 +121,9 @@ impl Backward {
     }
 }
 
-/// Reading sides from the store, by a deadline.
+/// Reading sides.
 pub(super) struct Reads<'s, S> {
-    pub(super) store: &'s S,
-    pub(super) unreadable: &'s Unreadable,
-    pub(super) deadline: Instant,
+    pub(super) storage: Storage<'s, S>,
 }
 
 impl<S: Store> Reads<'_, S> {
@@ -263,7 +226,7 @@ impl<S: Store> Reads<'_, S> {
         // By the server's clock everything is older than the key.
         match self.read(side, Start::Seq(side.head.stream_seq), 1).await?.into_iter().next() {
             Some(head) if head.key() >= key => self.walk_back(side, head, key).await.map(Some),
-            Some(head) => Ok(Some(head.page())),
+            Some(head) => Ok(Some(head.head().page)),
             None => Ok(None),
         }
     }
@@ -276,7 +239,7 @@ impl<S: Store> Reads<'_, S> {
         key: OrderKey,
     ) -> Result<PagePointers, LoadError> {
         loop {
-            let page = found.page();
+            let page = found.head().page;
             let opening = self.read(side, Start::Seq(page.first), 1).await?.into_iter().next();
             let Some(opening) = opening.filter(|opening| opening.key() > key) else {
                 return Ok(page);
@@ -303,11 +266,11 @@ impl<S: Store> Reads<'_, S> {
         loop {
             let next = self.read(side, Start::Seq(found.stream_seq + 1), TWO_PAGES).await?;
             if let Some(reached) = next.iter().find(|next| next.key() >= key) {
-                return Ok(reached.page());
+                return Ok(reached.head().page);
             }
             match next.into_iter().next_back() {
                 Some(last) => found = last,
-                None => return Ok(found.page()),
+                None => return Ok(found.head().page),
             }
         }
     }
@@ -316,28 +279,9 @@ impl<S: Store> Reads<'_, S> {
     pub(super) async fn read(
         &self,
         side: &Side,
-        mut from: Start,
+        from: Start,
         limit: usize,
     ) -> Result<Vec<Found>, LoadError> {
-        let stream = StreamId::Log(side.partition);
-        let mut all = Vec::with_capacity(limit);
-        loop {
-            let (subject, wanted) = (side.subject.clone(), limit - all.len());
-            let batch = self.store.read(stream, subject, from, wanted, self.deadline).await?;
-            let last = batch.records.last().map(|last| last.stream_seq);
-            for record in batch.records {
-                let (sender, receiver) = (&side.sender, &side.receiver);
-                match message::decode(&record.payload, sender, receiver, side.partition) {
-                    Ok(stored) => all.push(Found::new(&record, stored)),
-                    Err(error) => self.unreadable.note(self.store, stream, &record, &error),
-                }
-            }
-            match last {
-                Some(last) if all.len() < limit && batch.remaining > 0 => {
-                    from = Start::Seq(last + 1);
-                }
-                _ => return Ok(all),
-            }
-        }
+        Ok(self.storage.messages(&side.pair, from, limit).await?)
     }
 }

@@ -1,0 +1,79 @@
+//! Typed reads. Each names the sentinel of its stream, so that no answer is empty and a replica that is
+//! behind is recognized, and answers values: what cannot be read is left out, counted and named here.
+
+mod entries;
+mod log;
+
+use tokio::time::Instant;
+
+use super::unreadable::Unreadable;
+use crate::domain::id::Partition;
+use crate::store::{ReadError, Record, Store, StreamId};
+use crate::wire::packed::RecordError;
+use crate::wire::subject::{Subjects, is_sentinel};
+
+pub use self::log::{Found, Item, Logged, Page, Pair};
+
+/// Why a read came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The store did not answer, or could not.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// What it has cannot be read.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+/// Reads of what is stored, by a deadline.
+pub struct Storage<'s, S> {
+    store: &'s S,
+    subjects: &'s Subjects,
+    unreadable: &'s Unreadable,
+    deadline: Instant,
+}
+
+impl<S> Clone for Storage<'_, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S> Copy for Storage<'_, S> {}
+
+impl<'s, S: Store> Storage<'s, S> {
+    /// Reads from a store.
+    #[must_use]
+    pub const fn new(
+        store: &'s S,
+        subjects: &'s Subjects,
+        unreadable: &'s Unreadable,
+        deadline: Instant,
+    ) -> Self {
+        Self { store, subjects, unreadable, deadline }
+    }
+
+    /// Notes that another owner has stored a message at this place of a log: reads that follow show it.
+    pub fn note_stored(&self, partition: Partition, stream_seq: u64) {
+        self.store.reaches(StreamId::Log(partition), stream_seq);
+    }
+
+    /// The newest record of each of these subjects, without the sentinel.
+    async fn last(
+        &self,
+        stream: StreamId,
+        mut subjects: Vec<String>,
+    ) -> Result<Vec<Record>, ReadError> {
+        subjects.push(match stream {
+            StreamId::Log(partition) => self.subjects.log_sentinel(partition),
+            StreamId::State(partition) => self.subjects.state_sentinel(partition),
+        });
+        let mut records = self.store.last(stream, subjects, self.deadline).await?;
+        records.retain(|record| !is_sentinel(&record.subject));
+        Ok(records)
+    }
+
+    fn leave_out(&self, stream: StreamId, record: &Record, error: &RecordError) {
+        self.unreadable.note(self.store, stream, record, error);
+    }
+}

@@ -1,0 +1,140 @@
+//! Reads of entries.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use futures::future::try_join_all;
+
+use super::Storage;
+use crate::domain::deletions::{Bitmap, PageId};
+use crate::domain::id::{Partition, UserId};
+use crate::domain::user::Account;
+use crate::storage::{Entry, Key, Kind, account, deletions};
+use crate::store::{ReadError, Start, Store, StreamId};
+use crate::wire::subject::{Token, is_sentinel};
+
+impl<S: Store> Storage<'_, S> {
+    /// The entries of a user that a load reads, each with its place; of one that cannot be read, what
+    /// is taken instead.
+    pub async fn entries_at_load(
+        &self,
+        partition: Partition,
+        user: &Token,
+    ) -> Result<Vec<(Entry, u64)>, ReadError> {
+        let at_load = |kind: &Kind| kind.at_load(self.subjects, partition, user);
+        let stream = StreamId::State(partition);
+        let records = self.last(stream, Kind::ALL.iter().filter_map(at_load).collect()).await?;
+        let mut entries = Vec::with_capacity(records.len());
+        for record in &records {
+            let key = match Key::parse(self.subjects, partition, &record.subject) {
+                Ok(Some((_, key))) => key,
+                Ok(None) => continue,
+                Err(error) => {
+                    self.leave_out(stream, record, &error);
+                    continue;
+                }
+            };
+            let entry = Entry::decode(key.clone(), &record.payload).unwrap_or_else(|error| {
+                self.leave_out(stream, record, &error);
+                Entry::instead(key)
+            });
+            entries.push((entry, record.stream_seq));
+        }
+        Ok(entries)
+    }
+
+    /// The accounts of those of these users who have one.
+    pub async fn accounts(
+        &self,
+        users: impl Iterator<Item = &UserId>,
+    ) -> Result<HashMap<UserId, Account>, ReadError> {
+        let mut by_partition: BTreeMap<Partition, HashMap<String, UserId>> = BTreeMap::new();
+        for user in users {
+            let token = Token::of(user);
+            let partition = self.subjects.partition(&token);
+            let subject = account::key(self.subjects, partition, &token);
+            by_partition.entry(partition).or_default().insert(subject, user.clone());
+        }
+        let reads = by_partition.into_iter().map(|(partition, mut users)| async move {
+            let stream = StreamId::State(partition);
+            let mut accounts = Vec::with_capacity(users.len());
+            for record in self.last(stream, users.keys().cloned().collect()).await? {
+                let Some(user) = users.remove(&record.subject) else { continue };
+                match account::decode(&record.payload) {
+                    Ok(account) => accounts.push((user, account)),
+                    Err(error) => self.leave_out(stream, &record, &error),
+                }
+            }
+            Ok::<_, ReadError>(accounts)
+        });
+        Ok(try_join_all(reads).await?.into_iter().flatten().collect())
+    }
+
+    /// Users of a partition who ever logged in, in the order in which their accounts were stored, from
+    /// a place on; and where the others begin, if there are more.
+    pub async fn users(
+        &self,
+        partition: Partition,
+        from: u64,
+        limit: usize,
+    ) -> Result<(Vec<UserId>, Option<u64>), ReadError> {
+        let (stream, all) = (StreamId::State(partition), account::all(self.subjects, partition));
+        let batch = self.store.read(stream, all, Start::Seq(from), limit, self.deadline).await?;
+        // What is no account is a later release's.
+        let user = |subject: &str| match Key::parse(self.subjects, partition, subject) {
+            Ok(Some((user, Key::Account))) => Some(user),
+            _ => None,
+        };
+        let users = batch.records.iter().filter_map(|record| user(&record.subject)).collect();
+        let last = batch.records.last().filter(|_| batch.remaining > 0);
+        Ok((users, last.map(|last| last.stream_seq + 1)))
+    }
+
+    /// Those of these pages of a user's deletions that have entries of their own, and where the store
+    /// has them.
+    pub async fn deletions(
+        &self,
+        partition: Partition,
+        (user, other): (&Token, &Token),
+        pages: HashSet<PageId>,
+    ) -> Result<Vec<(PageId, Bitmap, u64)>, ReadError> {
+        if pages.is_empty() {
+            return Ok(Vec::new());
+        }
+        let subject = |page| deletions::key(self.subjects, partition, user, other, page);
+        let pages: HashMap<String, PageId> =
+            pages.into_iter().map(|page| (subject(page), page)).collect();
+        let stream = StreamId::State(partition);
+        let mut found = Vec::new();
+        for record in self.last(stream, pages.keys().cloned().collect()).await? {
+            let Some(page) = pages.get(&record.subject) else { continue };
+            let bitmap = deletions::decode(&record.payload).unwrap_or_else(|error| {
+                // What was deleted there is shown again, and can be deleted again.
+                self.leave_out(stream, &record, &error);
+                Bitmap::default()
+            });
+            found.push((*page, bitmap, record.stream_seq));
+        }
+        Ok(found)
+    }
+
+    /// Whose entries a partition's state has from a place on, with their places, and where the others
+    /// begin, if there are more. `None`: nobody's that can be told.
+    pub async fn whose_entries(
+        &self,
+        partition: Partition,
+        from: u64,
+        limit: usize,
+    ) -> Result<(Vec<(u64, Option<UserId>)>, Option<u64>), ReadError> {
+        let (stream, all) = (StreamId::State(partition), self.subjects.all_state(partition));
+        let batch = self.store.read(stream, all, Start::Seq(from), limit, self.deadline).await?;
+        let prefix = self.subjects.state_prefix(partition);
+        let user = |subject: &str| {
+            // Of a kind that a later release added, too.
+            Token::parse(subject.strip_prefix(&prefix)?.split('.').next()?).ok()
+        };
+        let entries = batch.records.iter().filter(|record| !is_sentinel(&record.subject));
+        let entries = entries.map(|record| (record.stream_seq, user(&record.subject))).collect();
+        let last = batch.records.last().filter(|_| batch.remaining > 0);
+        Ok((entries, last.map(|last| last.stream_seq + 1)))
+    }
+}
