@@ -12,6 +12,7 @@ pub mod deletions;
 pub mod encoding;
 pub mod event;
 pub mod id;
+pub mod later;
 pub mod limits;
 pub mod list;
 pub mod login;

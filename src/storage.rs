@@ -14,19 +14,20 @@ pub mod push;
 pub mod reads;
 pub mod unreadable;
 
+mod fields;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod tests;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::domain::blocklist::BlockNumber;
 use crate::domain::conversation::Settings;
 use crate::domain::deletions::{Bitmap, PageId};
 use crate::domain::id::{Partition, UserId};
 use crate::domain::user::Account;
-use crate::wire::packed::{RecordError, from_slice, version};
+use crate::wire::packed::{RecordError, from_slice};
 use crate::wire::subject::{Subjects, Token, is_sentinel};
 
 /// What is stored.
@@ -183,18 +184,6 @@ pub fn user_of(token: &str) -> Result<UserId, RecordError> {
     Token::parse(token).map_err(|_| RecordError::new(SUBJECT, "its token is not a user's"))
 }
 
-/// Reads an entry of the newest version of its kind, which is `newest`.
-fn read_newest<'de, T: Deserialize<'de>>(
-    bytes: &'de [u8],
-    kind: &'static str,
-    newest: u8,
-) -> Result<T, RecordError> {
-    match version(bytes, kind)? {
-        known if known == newest => read(bytes, kind, newest),
-        other => Err(RecordError::new(kind, format!("its version {other} is unknown"))),
-    }
-}
-
 /// Reads an entry of a version.
 fn read<'de, T: Deserialize<'de>>(
     bytes: &'de [u8],
@@ -205,15 +194,24 @@ fn read<'de, T: Deserialize<'de>>(
     from_slice(bytes).map_err(|_| problem())
 }
 
-mod borrowed_bytes {
-    use serde::Deserialize;
+/// Bytes as `bin`, where serde's default is a list of numbers.
+#[derive(Default)]
+struct AsBytes<'b>(&'b [u8]);
 
-    pub(super) fn serialize<S: serde::Serializer>(
-        bytes: &[u8],
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(bytes)
+impl Serialize for AsBytes<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0)
     }
+}
+
+impl<'de: 'b, 'b> Deserialize<'de> for AsBytes<'b> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        borrowed_bytes::deserialize(deserializer).map(Self)
+    }
+}
+
+mod borrowed_bytes {
+    use serde::Deserialize as _;
 
     pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(
         deserializer: D,

@@ -40,21 +40,21 @@ pub fn check(data: &[u8]) {
             }
         }
         1 => {
-            if let Some(account) = survives(bytes, 2, account::decode, |account| {
+            if let Some(account) = survives(bytes, 3, account::decode, |account| {
                 account::encode(account).expect("writable")
             }) {
                 assert!(account.revision < NUMBER_END);
             }
         }
         2 => {
-            if let Some(settings) = survives(bytes, 1, conversation::decode, |settings| {
+            if let Some(settings) = survives(bytes, 2, conversation::decode, |settings| {
                 conversation::encode(settings).expect("writable")
             }) {
                 conversation(settings);
             }
         }
         3 => {
-            let page = survives(bytes, 1, deletions::decode, |page| {
+            let page = survives(bytes, 2, deletions::decode, |page| {
                 deletions::encode(page).expect("writable")
             });
             if let Some(page) = page {
@@ -64,7 +64,7 @@ pub fn check(data: &[u8]) {
         4 if bytes.is_empty() => assert_eq!(block::decode(bytes), Ok(None)),
         4 => {
             let block =
-                survives(bytes, 2, block::decode, |block| block::encode(*block).expect("writable"));
+                survives(bytes, 3, block::decode, |block| block::encode(*block).expect("writable"));
             assert_ne!(block, Some(None), "only nothing says that nobody is blocked");
         }
         _ => {}
@@ -210,10 +210,14 @@ pub fn seeds() -> Vec<Vec<u8>> {
         (0, include_str!("../../tests/golden/records-v1.txt")),
         (1, include_str!("../../tests/golden/accounts-v1.txt")),
         (1, include_str!("../../tests/golden/accounts-v2.txt")),
+        (1, include_str!("../../tests/golden/accounts-v3.txt")),
         (2, include_str!("../../tests/golden/settings-v1.txt")),
+        (2, include_str!("../../tests/golden/settings-v2.txt")),
         (3, include_str!("../../tests/golden/pages-v1.txt")),
+        (3, include_str!("../../tests/golden/pages-v2.txt")),
         (4, include_str!("../../tests/golden/blocks-v1.txt")),
         (4, include_str!("../../tests/golden/blocks-v2.txt")),
+        (4, include_str!("../../tests/golden/blocks-v3.txt")),
     ];
     let seeds = files.into_iter().flat_map(|(kind, file)| {
         named(file).into_iter().map(move |bytes| [&[kind][..], &bytes].concat())

@@ -4,6 +4,7 @@ use std::sync::{Arc, Weak};
 
 use super::deletions::Deletions;
 use super::id::{OrderKey, UserId};
+use super::later::LaterFields;
 use super::limits::PAGE_MESSAGES;
 use super::message::{Direction, Message};
 use super::repeats::Repeats;
@@ -149,6 +150,8 @@ pub struct Settings {
     pub received_mark: Mark,
     /// See `received_mark`.
     pub sent_mark: Mark,
+    /// What a later release stored besides.
+    pub later: LaterFields,
 }
 
 impl Settings {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::later::LaterFields;
 use super::message::Direction;
 
 /// Messages that share one bitmap.
@@ -28,7 +29,11 @@ impl PageId {
 
 /// The bits of one page. Trailing zero bytes are not kept, so that equal sets are equal values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Bitmap(Vec<u8>);
+pub struct Bitmap {
+    bits: Vec<u8>,
+    /// What a later release stored of the page besides.
+    pub later: LaterFields,
+}
 
 impl Bitmap {
     /// Takes stored bytes; what is past the page's end is dropped.
@@ -38,13 +43,19 @@ impl Bitmap {
         while bytes.last() == Some(&0) {
             bytes.pop();
         }
-        Self(bytes)
+        Self { bits: bytes, later: LaterFields::default() }
+    }
+
+    /// The same with what a later release stored of the page besides.
+    #[must_use]
+    pub fn with_later(self, later: LaterFields) -> Self {
+        Self { later, ..self }
     }
 
     /// The bytes to store.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.bits
     }
 
     fn place(seq: u64) -> (usize, u8) {
@@ -55,17 +66,17 @@ impl Bitmap {
     /// Sets the bit of `seq`; false if it was set already.
     fn insert(&mut self, seq: u64) -> bool {
         let (byte, mask) = Self::place(seq);
-        if self.0.len() <= byte {
-            self.0.resize(byte + 1, 0);
+        if self.bits.len() <= byte {
+            self.bits.resize(byte + 1, 0);
         }
-        let new = self.0[byte] & mask == 0;
-        self.0[byte] |= mask;
+        let new = self.bits[byte] & mask == 0;
+        self.bits[byte] |= mask;
         new
     }
 
     fn contains(&self, seq: u64) -> bool {
         let (byte, mask) = Self::place(seq);
-        self.0.get(byte).is_some_and(|bits| bits & mask != 0)
+        self.bits.get(byte).is_some_and(|bits| bits & mask != 0)
     }
 }
 

@@ -7,6 +7,7 @@ use super::conversation::{Conversation, Gone, Settings};
 use super::encoding::Encoding;
 use super::event::{Event, Revision, Told, Totals};
 use super::id::{OrderKey, UserId};
+use super::later::LaterFields;
 use super::limits::Limits;
 use super::message::Direction;
 use super::rate::Window;
@@ -48,6 +49,8 @@ pub struct Account {
     pub heard_ms: Option<u64>,
     /// The newest revision that the user was told and that no order key shows; 0: none.
     pub revision: u64,
+    /// What a later release stored besides.
+    pub later: LaterFields,
 }
 
 /// All that an owner holds of one user.

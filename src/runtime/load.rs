@@ -20,6 +20,9 @@ use crate::storage::reads::{Pair, Storage};
 use crate::store::Store;
 use crate::wire::failure::Failure;
 
+#[cfg(test)]
+mod tests;
+
 const SECOND_MS: u64 = 1000;
 /// How far the clocks of two machines of peerd may be apart.
 const CLOCK_SLACK_MS: u64 = 2000;

@@ -4,11 +4,12 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, read, read_newest};
+use super::fields::{FieldsIn, FieldsOut};
+use super::{Kind, read};
 use crate::domain::encoding::Encoding;
 use crate::domain::id::Partition;
+use crate::domain::later::LaterFields;
 use crate::domain::user::{Account, Session};
-use crate::wire::block;
 use crate::wire::packed::{EncodeError, RecordError, check_numbers, version};
 use crate::wire::subject::{Subjects, Token};
 
@@ -37,9 +38,10 @@ struct AccountV1 {
     revision: u64,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct AccountV2 {
-    version: u8,
+    #[serde(rename = "version")]
+    _version: u8,
     name: String,
     sessions: Vec<SessionV2>,
     heard_ms: Option<u64>,
@@ -48,18 +50,14 @@ struct AccountV2 {
 
 /// ID, since (ms since 1970), platform, device ID, whether it logged in with JSON; nil where that is
 /// not known.
-#[derive(Serialize, Deserialize)]
+#[derive(PartialEq, Serialize, Deserialize)]
 struct SessionV2(String, u64, String, String, Option<bool>);
 
-impl From<AccountV1> for AccountV2 {
-    fn from(entry: AccountV1) -> Self {
-        let AccountV1 { name, sessions, heard_ms, revision, .. } = entry;
-        let session =
-            |(id, since_ms, platform, device)| SessionV2(id, since_ms, platform, device, None);
-        let sessions = sessions.into_iter().map(session).collect();
-        Self { version: 2, name, sessions, heard_ms, revision }
-    }
-}
+/// The fields of version 3. What is to be added to a session is a field of its own, by session ID.
+const NAME: u8 = 1;
+const SESSIONS: u8 = 2;
+const HEARD_MS: u8 = 3;
+const REVISION: u8 = 4;
 
 /// Writes an account.
 pub fn encode(account: &Account) -> Result<Bytes, EncodeError> {
@@ -68,28 +66,41 @@ pub fn encode(account: &Account) -> Result<Bytes, EncodeError> {
         let is_json = encoding.map(|encoding| encoding == Encoding::Json);
         SessionV2(id, since_ms, platform, device_id, is_json)
     };
-    let entry = AccountV2 {
-        version: 2,
-        name: account.name.clone(),
-        sessions: account.sessions.iter().map(session).collect(),
-        heard_ms: account.heard_ms,
-        revision: account.revision,
-    };
-    block::written(|out| rmp_serde::encode::write(out, &entry))
+    let Account { name, sessions, heard_ms, revision, later } = account;
+    let mut fields = FieldsOut::default();
+    fields.put(NAME, name)?;
+    fields.put(SESSIONS, &sessions.iter().map(session).collect::<Vec<_>>())?;
+    fields.put(HEARD_MS, heard_ms)?;
+    fields.put(REVISION, revision)?;
+    fields.entry(3, later)
 }
 
 /// Reads an account.
 pub fn decode(bytes: &[u8]) -> Result<Account, RecordError> {
-    let entry = if version(bytes, KIND)? == 1 {
-        read::<AccountV1>(bytes, KIND, 1)?.into()
-    } else {
-        read_newest(bytes, KIND, 2)?
+    let (name, sessions, heard_ms, revision, later) = match version(bytes, KIND)? {
+        1 => {
+            let AccountV1 { name, sessions, heard_ms, revision, .. } = read(bytes, KIND, 1)?;
+            let session =
+                |(id, since_ms, platform, device)| SessionV2(id, since_ms, platform, device, None);
+            let sessions = sessions.into_iter().map(session).collect();
+            (name, sessions, heard_ms, revision, LaterFields::default())
+        }
+        2 => {
+            let AccountV2 { name, sessions, heard_ms, revision, .. } = read(bytes, KIND, 2)?;
+            (name, sessions, heard_ms, revision, LaterFields::default())
+        }
+        _ => {
+            let fields = FieldsIn::read(bytes, KIND, 3, REVISION)?;
+            let sessions: Vec<SessionV2> = fields.get(SESSIONS)?;
+            let heard_ms: Option<u64> = fields.get(HEARD_MS)?;
+            (fields.get(NAME)?, sessions, heard_ms, fields.get(REVISION)?, fields.later())
+        }
     };
-    let AccountV2 { name, sessions, heard_ms, revision, .. } = entry;
     check_numbers(KIND, &[revision, heard_ms.unwrap_or_default()])?;
     let session = |SessionV2(id, since_ms, platform, device_id, is_json)| {
         let encoding = |is_json| if is_json { Encoding::Json } else { Encoding::MessagePack };
         Session { id, since_ms, platform, device_id, encoding: is_json.map(encoding) }
     };
-    Ok(Account { name, sessions: sessions.into_iter().map(session).collect(), heard_ms, revision })
+    let sessions = sessions.into_iter().map(session).collect();
+    Ok(Account { name, sessions, heard_ms, revision, later })
 }

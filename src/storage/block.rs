@@ -3,12 +3,13 @@
 //! block.
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use super::{Kind, read, read_newest};
+use super::fields::{FieldsIn, FieldsOut};
+use super::{Kind, read};
 use crate::domain::blocklist::BlockNumber;
 use crate::domain::id::Partition;
-use crate::wire::block as blocks;
+use crate::domain::later::LaterFields;
 use crate::wire::packed::{EncodeError, RecordError, check_numbers, version};
 use crate::wire::subject::{Subjects, Token};
 
@@ -32,16 +33,23 @@ struct BlockV1 {
     _version: u8,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct BlockV2 {
-    version: u8,
+    #[serde(rename = "version")]
+    _version: u8,
     number: u64,
 }
 
-/// Writes a block: an entry with its number, or nothing at all where there is none any more.
+/// The field of version 3.
+const NUMBER: u8 = 1;
+
+/// Writes a block: an entry with its number, or nothing at all where there is none any more. A block is
+/// never rewritten: what this release does not know of one goes with it.
 pub fn encode(block: Option<BlockNumber>) -> Result<Bytes, EncodeError> {
     let Some(BlockNumber(number)) = block else { return Ok(Bytes::new()) };
-    blocks::written(|out| rmp_serde::encode::write(out, &BlockV2 { version: 2, number }))
+    let mut fields = FieldsOut::default();
+    fields.put_always(NUMBER, &number)?;
+    fields.entry(3, &LaterFields::default())
 }
 
 /// Reads a block.
@@ -49,10 +57,14 @@ pub fn decode(bytes: &[u8]) -> Result<Option<BlockNumber>, RecordError> {
     if bytes.is_empty() {
         return Ok(None);
     }
-    if version(bytes, KIND)? == 1 {
-        return read::<BlockV1>(bytes, KIND, 1).map(|_| Some(BlockNumber::UNKNOWN));
-    }
-    let BlockV2 { number, .. } = read_newest(bytes, KIND, 2)?;
+    let number = match version(bytes, KIND)? {
+        1 => {
+            let BlockV1 { .. } = read(bytes, KIND, 1)?;
+            return Ok(Some(BlockNumber::UNKNOWN));
+        }
+        2 => read::<BlockV2>(bytes, KIND, 2)?.number,
+        _ => FieldsIn::read(bytes, KIND, 3, NUMBER)?.required(NUMBER)?,
+    };
     check_numbers(KIND, &[number])?;
     Ok(Some(BlockNumber(number)))
 }

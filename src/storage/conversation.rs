@@ -2,15 +2,17 @@
 //! on from. Key: `peer.state.<p>.<user>.conversation.<other>`. A load takes the newer one.
 
 use bytes::Bytes;
+use serde::ser::SerializeTuple as _;
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, borrowed_bytes, read_newest};
+use super::fields::{self, FieldsIn, FieldsOut};
+use super::{AsBytes, Kind, borrowed_bytes, read};
 use crate::domain::conversation::{Cleared, Mark, NotificationStatus, Settings};
 use crate::domain::deletions::{Bitmap, Deletions, PageId};
 use crate::domain::id::{OrderKey, Partition};
+use crate::domain::later::LaterFields;
 use crate::domain::message::Direction;
-use crate::wire::block;
-use crate::wire::packed::{EncodeError, RecordError, check_numbers};
+use crate::wire::packed::{EncodeError, RecordError, check_numbers, version};
 use crate::wire::subject::{Subjects, Token};
 
 const KIND: &str = Kind::Conversation.name();
@@ -27,10 +29,11 @@ pub fn all(subjects: &Subjects, partition: Partition, user: &Token) -> String {
     format!("{}{user}.conversation.*", subjects.state_prefix(partition))
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "the array's fields, one by one")]
 struct SettingsV1<'a> {
-    version: u8,
+    #[serde(rename = "version")]
+    _version: u8,
     changed: u64,
     kept: bool,
     muted: bool,
@@ -46,12 +49,49 @@ struct SettingsV1<'a> {
     spilled_received: bool,
     spilled_sent: bool,
     #[serde(borrow)]
-    deleted: Vec<PageV1<'a>>,
+    deleted: Vec<Page<'a>>,
 }
 
-/// Received or not, the page's number, its bits.
-#[derive(Serialize, Deserialize)]
-struct PageV1<'a>(bool, u64, #[serde(borrow, with = "borrowed_bytes")] &'a [u8]);
+/// Received or not, the page's number, its bits; and, where there are any, the number and the bytes of
+/// fields that this release does not know, which version 1 does not have.
+#[derive(Deserialize)]
+struct Page<'a>(
+    bool,
+    u64,
+    #[serde(borrow, deserialize_with = "borrowed_bytes::deserialize")] &'a [u8],
+    #[serde(default)] u32,
+    #[serde(default, borrow, deserialize_with = "borrowed_bytes::deserialize")] &'a [u8],
+);
+
+impl Serialize for Page<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(received, number, bits, count, later) = self;
+        let mut array = serializer.serialize_tuple(if *count > 0 { 5 } else { 3 })?;
+        array.serialize_element(received)?;
+        array.serialize_element(number)?;
+        array.serialize_element(&AsBytes(bits))?;
+        if *count > 0 {
+            array.serialize_element(count)?;
+            array.serialize_element(&AsBytes(later))?;
+        }
+        array.end()
+    }
+}
+
+/// The fields of version 2. Marks are `(seq, counted)`, what was cleared is `(seq, order key)`.
+const CHANGED: u8 = 1;
+const KEPT: u8 = 2;
+const MUTED: u8 = 3;
+const PINNED_MS: u8 = 4;
+const READ: u8 = 5;
+const DELETED_UNREAD: u8 = 6;
+const CLEARED_RECEIVED: u8 = 7;
+const CLEARED_SENT: u8 = 8;
+const RECEIVED_MARK: u8 = 9;
+const SENT_MARK: u8 = 10;
+const SPILLED_RECEIVED: u8 = 11;
+const SPILLED_SENT: u8 = 12;
+const DELETED: u8 = 13;
 
 const fn pair(mark: Mark) -> (u64, u64) {
     (mark.seq, mark.counted)
@@ -65,37 +105,61 @@ const fn cleared((seq, key): (u64, u64)) -> Cleared {
     Cleared { seq, key: OrderKey(key) }
 }
 
+fn page<'b>((page, bitmap): (&PageId, &'b Bitmap)) -> Page<'b> {
+    let (is_received, later) = (page.direction == Direction::Receive, &bitmap.later);
+    Page(is_received, page.number, bitmap.as_bytes(), later.count(), later.as_bytes())
+}
+
 /// Writes what a user decided about a conversation.
 pub fn encode(settings: &Settings) -> Result<Bytes, EncodeError> {
-    let page = |(page, bits): (&PageId, &'_ Bitmap)| {
-        (page.direction == Direction::Receive, page.number, bits.as_bytes().to_vec())
-    };
-    let pages: Vec<(bool, u64, Vec<u8>)> = settings.deleted.pages().map(page).collect();
-    let entry = SettingsV1 {
-        version: 1,
-        changed: settings.changed.0,
-        kept: settings.kept,
-        muted: settings.notification == NotificationStatus::DoNotDisturb,
-        pinned_ms: settings.pinned_ms,
-        read: pair(settings.read),
-        deleted_unread: settings.deleted_unread,
-        cleared_received: (settings.cleared_received.seq, settings.cleared_received.key.0),
-        cleared_sent: (settings.cleared_sent.seq, settings.cleared_sent.key.0),
-        received_mark: pair(settings.received_mark),
-        sent_mark: pair(settings.sent_mark),
-        spilled_received: settings.deleted.has_spilled(Direction::Receive),
-        spilled_sent: settings.deleted.has_spilled(Direction::Send),
-        deleted: pages
-            .iter()
-            .map(|(received, number, bits)| PageV1(*received, *number, bits))
-            .collect(),
-    };
-    block::written(|out| rmp_serde::encode::write(out, &entry))
+    let cleared = |cleared: Cleared| (cleared.seq, cleared.key.0);
+    let mut fields = FieldsOut::default();
+    fields.put(CHANGED, &settings.changed.0)?;
+    fields.put(KEPT, &settings.kept)?;
+    fields.put(MUTED, &(settings.notification == NotificationStatus::DoNotDisturb))?;
+    fields.put(PINNED_MS, &settings.pinned_ms)?;
+    fields.put(READ, &pair(settings.read))?;
+    fields.put(DELETED_UNREAD, &settings.deleted_unread)?;
+    fields.put(CLEARED_RECEIVED, &cleared(settings.cleared_received))?;
+    fields.put(CLEARED_SENT, &cleared(settings.cleared_sent))?;
+    fields.put(RECEIVED_MARK, &pair(settings.received_mark))?;
+    fields.put(SENT_MARK, &pair(settings.sent_mark))?;
+    fields.put(SPILLED_RECEIVED, &settings.deleted.has_spilled(Direction::Receive))?;
+    fields.put(SPILLED_SENT, &settings.deleted.has_spilled(Direction::Send))?;
+    let pages = settings.deleted.pages();
+    if pages.len() > 0 {
+        fields.put_always(DELETED, &pages.map(page).collect::<Vec<_>>())?;
+    }
+    fields.entry(2, &settings.later)
 }
 
 /// Reads what a user decided about a conversation.
 pub fn decode(bytes: &[u8]) -> Result<Settings, RecordError> {
-    let entry: SettingsV1<'_> = read_newest(bytes, KIND, 1)?;
+    if version(bytes, KIND)? == 1 {
+        let entry: SettingsV1<'_> = read(bytes, KIND, 1)?;
+        return settings(entry, LaterFields::default());
+    }
+    let fields = FieldsIn::read(bytes, KIND, 2, DELETED)?;
+    let entry = SettingsV1 {
+        _version: 2,
+        changed: fields.get(CHANGED)?,
+        kept: fields.get(KEPT)?,
+        muted: fields.get(MUTED)?,
+        pinned_ms: fields.get(PINNED_MS)?,
+        read: fields.get(READ)?,
+        deleted_unread: fields.get(DELETED_UNREAD)?,
+        cleared_received: fields.get(CLEARED_RECEIVED)?,
+        cleared_sent: fields.get(CLEARED_SENT)?,
+        received_mark: fields.get(RECEIVED_MARK)?,
+        sent_mark: fields.get(SENT_MARK)?,
+        spilled_received: fields.get(SPILLED_RECEIVED)?,
+        spilled_sent: fields.get(SPILLED_SENT)?,
+        deleted: fields.get(DELETED)?,
+    };
+    settings(entry, fields.later())
+}
+
+fn settings(entry: SettingsV1<'_>, later: LaterFields) -> Result<Settings, RecordError> {
     check_numbers(KIND, &[entry.changed, entry.pinned_ms, entry.deleted_unread])?;
     for (one, other) in [
         entry.read,
@@ -106,11 +170,13 @@ pub fn decode(bytes: &[u8]) -> Result<Settings, RecordError> {
     ] {
         check_numbers(KIND, &[one, other])?;
     }
-    let page = |PageV1(received, number, bits): &PageV1<'_>| {
+    let page = |Page(received, number, bits, count, later): &Page<'_>| {
         let direction = if *received { Direction::Receive } else { Direction::Send };
-        (PageId { direction, number: *number }, Bitmap::from_bytes(bits))
+        let later = fields::later(KIND, *count, later)?;
+        let bitmap = Bitmap::from_bytes(bits).with_later(later);
+        Ok::<_, RecordError>((PageId { direction, number: *number }, bitmap))
     };
-    let pages = entry.deleted.iter().map(page);
+    let pages = entry.deleted.iter().map(page).collect::<Result<Vec<_>, _>>()?;
     Ok(Settings {
         changed: OrderKey(entry.changed),
         kept: entry.kept,
@@ -127,5 +193,6 @@ pub fn decode(bytes: &[u8]) -> Result<Settings, RecordError> {
         deleted: Deletions::new(pages, entry.spilled_sent, entry.spilled_received),
         received_mark: mark(entry.received_mark),
         sent_mark: mark(entry.sent_mark),
+        later,
     })
 }

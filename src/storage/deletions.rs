@@ -3,14 +3,14 @@
 //! when one of its messages is.
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use super::{Kind, borrowed_bytes, read_newest};
+use super::fields::{FieldsIn, FieldsOut};
+use super::{AsBytes, Kind, read};
 use crate::domain::deletions::{Bitmap, PageId};
 use crate::domain::id::Partition;
 use crate::domain::message::Direction;
-use crate::wire::block;
-use crate::wire::packed::{EncodeError, RecordError};
+use crate::wire::packed::{EncodeError, RecordError, version};
 use crate::wire::subject::{Subjects, Token};
 
 const KIND: &str = Kind::Deletions.name();
@@ -44,16 +44,31 @@ pub(super) fn page_of(direction: &str, number: &str) -> Option<PageId> {
     Some(PageId { direction, number: number.parse().ok()? })
 }
 
-#[derive(Serialize, Deserialize)]
-struct PageEntryV1<'a>(u8, #[serde(borrow, with = "borrowed_bytes")] &'a [u8]);
+#[derive(Deserialize)]
+struct PageV1<'a> {
+    #[serde(rename = "version")]
+    _version: u8,
+    #[serde(borrow)]
+    bits: AsBytes<'a>,
+}
+
+/// The field of version 2.
+const BITS: u8 = 1;
 
 /// Writes a page of deletions that is stored on its own.
 pub fn encode(bitmap: &Bitmap) -> Result<Bytes, EncodeError> {
-    block::written(|out| rmp_serde::encode::write(out, &PageEntryV1(1, bitmap.as_bytes())))
+    let mut fields = FieldsOut::default();
+    fields.put_always(BITS, &AsBytes(bitmap.as_bytes()))?;
+    fields.entry(2, &bitmap.later)
 }
 
 /// Reads a page of deletions that is stored on its own.
 pub fn decode(bytes: &[u8]) -> Result<Bitmap, RecordError> {
-    let PageEntryV1(_, bits) = read_newest(bytes, KIND, 1)?;
-    Ok(Bitmap::from_bytes(bits))
+    if version(bytes, KIND)? == 1 {
+        let PageV1 { bits: AsBytes(bits), .. } = read(bytes, KIND, 1)?;
+        return Ok(Bitmap::from_bytes(bits));
+    }
+    let fields = FieldsIn::read(bytes, KIND, 2, BITS)?;
+    let AsBytes(bits) = fields.required(BITS)?;
+    Ok(Bitmap::from_bytes(bits).with_later(fields.later()))
 }

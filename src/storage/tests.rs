@@ -6,20 +6,30 @@ use crate::domain::conversation::{Cleared, Mark, NotificationStatus};
 use crate::domain::deletions::Deletions;
 use crate::domain::encoding::Encoding;
 use crate::domain::id::OrderKey;
+use crate::domain::later::LaterFields;
 use crate::domain::message::Direction;
 use crate::domain::user::Session;
 use crate::wire::packed::EncodeError;
 
 /// Entries as each version writes them. As with records, a line is never changed.
 const ACCOUNTS_V1: &str = include_str!("../../tests/golden/accounts-v1.txt");
-const ACCOUNTS: &str = include_str!("../../tests/golden/accounts-v2.txt");
-const SETTINGS: &str = include_str!("../../tests/golden/settings-v1.txt");
-const PAGES: &str = include_str!("../../tests/golden/pages-v1.txt");
+const ACCOUNTS_V2: &str = include_str!("../../tests/golden/accounts-v2.txt");
+const ACCOUNTS: &str = include_str!("../../tests/golden/accounts-v3.txt");
+const SETTINGS_V1: &str = include_str!("../../tests/golden/settings-v1.txt");
+const SETTINGS: &str = include_str!("../../tests/golden/settings-v2.txt");
+const PAGES_V1: &str = include_str!("../../tests/golden/pages-v1.txt");
+const PAGES: &str = include_str!("../../tests/golden/pages-v2.txt");
 const BLOCKS_V1: &str = include_str!("../../tests/golden/blocks-v1.txt");
-const BLOCKS: &str = include_str!("../../tests/golden/blocks-v2.txt");
+const BLOCKS_V2: &str = include_str!("../../tests/golden/blocks-v2.txt");
+const BLOCKS: &str = include_str!("../../tests/golden/blocks-v3.txt");
 
 fn golden(file: &'static str) -> Vec<(&'static str, Vec<u8>)> {
     crate::storage::golden::lines(file)
+}
+
+/// Fields of a later release.
+fn later() -> LaterFields {
+    LaterFields::new(2, b"\xcc\xc8\x93\x01\xa1x\xc0\x3f\xc3")
 }
 
 fn accounts() -> Vec<(&'static str, Account)> {
@@ -38,15 +48,37 @@ fn accounts() -> Vec<(&'static str, Account)> {
     let heard_ms = Some(1_800_000_001_000);
     vec![
         ("empty", Account::default()),
-        ("logged-in", Account { name: "B\u{e9}la".into(), sessions, heard_ms, revision: 1 << 50 }),
+        (
+            "logged-in",
+            Account {
+                name: "B\u{e9}la".into(),
+                sessions,
+                heard_ms,
+                revision: 1 << 50,
+                later: LaterFields::default(),
+            },
+        ),
         (
             "logged-out",
-            Account { name: "Anna".into(), sessions: Vec::new(), heard_ms, revision: 0 },
+            Account {
+                name: "Anna".into(),
+                sessions: Vec::new(),
+                heard_ms,
+                revision: 0,
+                later: LaterFields::default(),
+            },
         ),
         (
             "logged-in-before-version-2",
-            Account { name: String::new(), sessions: of_before, heard_ms: None, revision: 0 },
+            Account {
+                name: String::new(),
+                sessions: of_before,
+                heard_ms: None,
+                revision: 0,
+                later: LaterFields::default(),
+            },
         ),
+        ("later", Account { revision: 3, later: later(), ..Account::default() }),
     ]
 }
 
@@ -82,12 +114,16 @@ fn settings() -> Vec<(&'static str, Settings)> {
         deleted: Deletions::new(pages, false, true),
         received_mark: Mark { seq: 70_000, counted: 69_000 },
         sent_mark: Mark { seq: 5, counted: 4 },
+        later: LaterFields::default(),
     };
     let spilled_sent = Settings { deleted: Deletions::new([], true, false), ..Settings::default() };
+    let with_later = Bitmap::from_bytes(&[1]).with_later(later());
+    let with_later = Deletions::new([(page(Direction::Send, 3), with_later)], false, false);
     vec![
         ("first-contact", Settings { changed: OrderKey(9), ..Settings::default() }),
         ("everything", everything),
         ("spilled-sent", spilled_sent),
+        ("later", Settings { deleted: with_later, later: later(), ..Settings::default() }),
     ]
 }
 
@@ -96,6 +132,7 @@ fn pages() -> Vec<(&'static str, Bitmap)> {
         ("empty", Bitmap::default()),
         ("some", Bitmap::from_bytes(&[1, 0, 128])),
         ("full", Bitmap::from_bytes(&[255; 128])),
+        ("later", Bitmap::from_bytes(&[1]).with_later(later())),
     ]
 }
 
@@ -126,6 +163,15 @@ fn golden_bytes_are_read_back_as_what_was_written() {
     }
     for ((name, account), (_, bytes)) in accounts_v1().into_iter().zip(golden(ACCOUNTS_V1)) {
         assert_eq!(account::decode(&bytes), Ok(account), "{name} of version 1");
+    }
+    for ((name, account), (_, bytes)) in accounts().into_iter().zip(golden(ACCOUNTS_V2)) {
+        assert_eq!(account::decode(&bytes), Ok(account), "{name} of version 2");
+    }
+    for ((name, settings), (_, bytes)) in settings().into_iter().zip(golden(SETTINGS_V1)) {
+        assert_eq!(conversation::decode(&bytes), Ok(settings), "{name} of version 1");
+    }
+    for ((name, page), (_, bytes)) in pages().into_iter().zip(golden(PAGES_V1)) {
+        assert_eq!(deletions::decode(&bytes), Ok(page), "{name} of version 1");
     }
     for ((name, settings), (_, bytes)) in settings().into_iter().zip(golden(SETTINGS)) {
         assert_eq!(conversation::decode(&bytes), Ok(settings), "{name}");
@@ -183,13 +229,16 @@ fn a_block_has_its_golden_bytes_and_an_empty_entry_is_none() {
     for (_, bytes) in golden(BLOCKS_V1) {
         assert_eq!(block::decode(&bytes), Ok(Some(BlockNumber::UNKNOWN)));
     }
+    for ((name, bytes), (_, block)) in golden(BLOCKS_V2).into_iter().zip(blocks) {
+        assert_eq!(block::decode(&bytes), Ok(Some(block)), "{name} of version 2");
+    }
     for ((name, mut bytes), (_, block)) in golden(BLOCKS).into_iter().zip(blocks) {
         assert_eq!(block::decode(&bytes), Ok(Some(block)), "{name}");
         assert!(refusals(&bytes).iter().all(Option::is_some), "{name}");
         assert!(block::decode(&bytes[..1]).is_err(), "{name} cut short");
-        bytes[1] = 3;
+        bytes[1] = 4;
         let error = block::decode(&bytes).expect_err("a refusal").to_string();
-        assert!(error.ends_with("its version 3 is unknown"), "{error}");
+        assert!(error.ends_with("its version 4 is unknown"), "{error}");
     }
     let beyond = block::encode(Some(BlockNumber(1 << 53))).expect("fits");
     assert!(block::decode(&beyond).is_err(), "no number of the protocol");
@@ -203,7 +252,7 @@ fn a_block_has_its_golden_bytes_and_an_empty_entry_is_none() {
 proptest! {
     #[test]
     fn a_damaged_entry_is_never_the_end_of_the_daemon(
-        which in 0..10_usize,
+        which in 0..13_usize,
         damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
     ) {
         let (_, mut bytes) = all_golden().swap_remove(which);
