@@ -176,7 +176,7 @@ fn without_content(message: Outgoing) -> Option<Outgoing> {
         }
         Kind::Routed { reply_to, content_type, .. } => {
             let encoding = Encoding::of_request(content_type.as_deref(), &message.body);
-            let problem = "is larger than the nats-server takes on the way to its owner";
+            let problem = "is larger than the nats-server accepts on the way to its owner";
             let rejection = Rejection::invalid("body", problem);
             error(reply_to?, encoding.unwrap_or_default(), rejection.into())
         }
