@@ -84,7 +84,7 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
         }
         let mut untold_since_ms = tenure.untold_since_ms();
         if is_cut_off {
-            // No event of what is still being stored is published here.
+            // Events of messages that are stored from now on are not published here.
             untold_since_ms = earlier(untold_since_ms, told);
         }
         // Takes in foreign writes since the last look. No acknowledgement is outstanding any more,
@@ -248,8 +248,8 @@ impl<S: Store, B: Bus> Node<S, B> {
         Ok(may_act)
     }
 
-    /// The time up to which all events were published, apart from the work in progress, by the
-    /// server's clock: the clock that timestamps stored messages.
+    /// The time up to which all events were published: the start of the oldest work in progress, or
+    /// now. By the server's clock, which also timestamps stored messages.
     fn told_ms(&self) -> u64 {
         self.pending.since(self.server_ms())
     }
