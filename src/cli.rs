@@ -8,6 +8,7 @@ mod connection;
 pub mod readable;
 mod serve;
 mod status;
+mod table;
 mod verify;
 mod watch;
 

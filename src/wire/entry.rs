@@ -139,24 +139,7 @@ struct SettingsV1<'a> {
 
 /// Received or not, the page's number, its bits.
 #[derive(Serialize, Deserialize)]
-struct PageV1<'a>(bool, u64, #[serde(borrow, with = "borrowed_bytes")] &'a [u8]);
-
-mod borrowed_bytes {
-    use serde::Deserialize;
-
-    pub(super) fn serialize<S: serde::Serializer>(
-        bytes: &[u8],
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(bytes)
-    }
-
-    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<&'de [u8], D::Error> {
-        <&'de [u8]>::deserialize(deserializer)
-    }
-}
+struct PageV1<'a>(bool, u64, #[serde(borrow, with = "serde_bytes")] &'a [u8]);
 
 const fn pair(mark: Mark) -> (u64, u64) {
     (mark.seq, mark.counted)
@@ -236,7 +219,7 @@ pub fn decode_settings(bytes: &[u8]) -> Result<Settings, RecordError> {
 }
 
 #[derive(Serialize, Deserialize)]
-struct PageEntryV1<'a>(u8, #[serde(borrow, with = "borrowed_bytes")] &'a [u8]);
+struct PageEntryV1<'a>(u8, #[serde(borrow, with = "serde_bytes")] &'a [u8]);
 
 /// Writes a page of deletions that is stored on its own.
 pub fn encode_page(bitmap: &Bitmap) -> Result<Bytes, EncodeError> {

@@ -40,8 +40,18 @@ const BELOW_CLI: &[&str] = &[
 /// Unicode's tables of characters.
 const DOMAIN_CRATES: &[&str] = &["hashbrown", "icu_properties"];
 /// Pure: values in, bytes or text out.
-const WIRE_CRATES: &[&str] =
-    &["serde", "serde_json", "rmp", "rmp_serde", "bytes", "base64", "thiserror", "time"];
+const WIRE_CRATES: &[&str] = &[
+    "serde",
+    "serde_bytes",
+    "serde_json",
+    "rmp",
+    "rmp_serde",
+    "bytes",
+    "base64",
+    "percent_encoding",
+    "thiserror",
+    "time",
+];
 
 const LAYERS: &[Layer] = &[
     // Faults for tests, which may have to be anywhere; in a release build there are none.
