@@ -38,10 +38,9 @@ use crate::{
 };
 
 /// What can be measured, in the order of the document.
-const ROWS: [&str; 11] = [
+const ROWS: [&str; 10] = [
     "throughput",
     "throughput-r3",
-    "throughput-synced",
     "latency",
     "full",
     "long",
@@ -98,7 +97,6 @@ async fn measure(row: &str, effort: &Effort) -> Result<Vec<Figure>, String> {
     match row {
         "throughput" => load::throughput(effort, Kind::One).await,
         "throughput-r3" => load::throughput(effort, Kind::Three).await,
-        "throughput-synced" => load::throughput(effort, Kind::OneSynced).await,
         "latency" => load::latency(effort).await,
         "full" => load::full(effort).await,
         "long" => load::long(effort).await,

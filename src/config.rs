@@ -61,7 +61,6 @@ pub struct Nats {
 pub struct Stream {
     pub replicas: u64,
     pub storage: String,
-    pub group_commit: bool,
     pub max_age_seconds: u64,
     pub max_bytes: u64,
     pub push_max_age_seconds: u64,
@@ -186,7 +185,6 @@ impl Default for Stream {
         Self {
             replicas: 1,
             storage: "file".to_owned(),
-            group_commit: false,
             max_age_seconds: 0,
             max_bytes: 0,
             push_max_age_seconds: 7 * 24 * 60 * 60,

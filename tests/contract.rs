@@ -23,7 +23,6 @@ mod contract {
     mod deploy;
     mod discovery;
     mod forbidden;
-    mod group_commit;
     mod history;
     mod imports;
     mod instances;

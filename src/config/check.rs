@@ -187,7 +187,6 @@ impl Config {
             in_memory: check
                 .one_of("stream.storage", &stream.storage, &storage)
                 .unwrap_or_default(),
-            group_commit: stream.group_commit,
             max_age,
             max_bytes: check.number("stream.max_bytes", stream.max_bytes, 0, most),
             push_max_age,

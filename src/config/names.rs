@@ -25,6 +25,9 @@ pub(super) enum Variable {
 /// Variables that begin with peerd's name and belong to others: `deploy/nats/users.conf` reads
 /// `PEERD_PASSWORD`.
 const OTHERS: [&str; 1] = ["PASSWORD"];
+/// Options that an earlier release had, and what became of each.
+const REMOVED: [(&str, &str); 1] =
+    [("stream.group_commit", "was removed and has no effect; take it out of the configuration")];
 /// The most letters by which a mistyped name may differ.
 const TYPOS_MAX: usize = 2;
 
@@ -52,6 +55,11 @@ impl Names {
         }
         // An option of this name in another section.
         self.paths.iter().find(|path| path.rsplit('.').next() == Some(last)).map(String::as_str)
+    }
+
+    /// What became of an option that an earlier release had.
+    pub(super) fn removed(path: &str) -> Option<&'static str> {
+        REMOVED.into_iter().find(|(removed, _)| *removed == path).map(|(_, what)| what)
     }
 
     /// The kind of an environment variable, by its name.

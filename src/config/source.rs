@@ -149,8 +149,9 @@ impl Reading {
         };
         if let ValueKind::Table(table) = &mut sources.cache.kind {
             let known = self.names.table();
-            let problems = &mut self.problems;
-            table.retain(|key, value| compare(key, value, known.get(key), &self.names, problems));
+            let (names, problems) = (&self.names, &mut self.problems);
+            let mut found = Found { names, problems, warnings: &mut self.warnings };
+            table.retain(|key, value| found.compare(key, value, known.get(key)));
         }
         let mut config: Config = match sources.try_deserialize() {
             Ok(config) => config,
@@ -186,32 +187,43 @@ fn line_of(text: &str, offset: usize) -> usize {
     text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
 }
 
-/// Removes keys that do not exist and values of the wrong type, by comparison with the defaults,
-/// and records a problem for each. Returns whether the value is valid.
-fn compare(
-    path: &str,
-    value: &mut Value,
-    known: Option<&toml::Value>,
-    names: &Names,
-    problems: &mut Vec<String>,
-) -> bool {
-    let from = value.origin().map(|origin| format!(" (in {origin})")).unwrap_or_default();
-    let Some(known) = known else {
-        let meant = names.like(path).map(|name| format!("; is {name} meant?")).unwrap_or_default();
-        problems.push(format!("{path}: there is no such option{from}{meant}"));
-        return false;
-    };
-    if let (toml::Value::Table(known), ValueKind::Table(table)) = (known, &mut value.kind) {
-        table.retain(|key, value| {
-            compare(&format!("{path}.{key}"), value, known.get(key), names, problems)
-        });
-        return true;
+/// What is found wrong with the keys and values of the sources.
+struct Found<'a> {
+    names: &'a Names,
+    problems: &'a mut Vec<String>,
+    warnings: &'a mut Vec<String>,
+}
+
+impl Found<'_> {
+    /// Finds keys that do not exist and values of the wrong type, by comparison with the defaults.
+    /// Returns whether the value is valid, or is to be removed.
+    fn compare(&mut self, path: &str, value: &mut Value, known: Option<&toml::Value>) -> bool {
+        let from = value.origin().map(|origin| format!(" (in {origin})")).unwrap_or_default();
+        let Some(known) = known else {
+            self.unknown(path, &from);
+            return false;
+        };
+        if let (toml::Value::Table(known), ValueKind::Table(table)) = (known, &mut value.kind) {
+            table
+                .retain(|key, value| self.compare(&format!("{path}.{key}"), value, known.get(key)));
+            return true;
+        }
+        let expected = expected(value, known);
+        if let Some(expected) = expected {
+            self.problems.push(format!("{path}: must be {expected}{from}"));
+        }
+        expected.is_none()
     }
-    let expected = expected(value, known);
-    if let Some(expected) = expected {
-        problems.push(format!("{path}: must be {expected}{from}"));
+
+    fn unknown(&mut self, path: &str, from: &str) {
+        if let Some(what) = Names::removed(path) {
+            self.warnings.push(format!("{path}{from}: {what}"));
+            return;
+        }
+        let meant = self.names.like(path);
+        let meant = meant.map(|name| format!("; is {name} meant?")).unwrap_or_default();
+        self.problems.push(format!("{path}: there is no such option{from}{meant}"));
     }
-    expected.is_none()
 }
 
 /// What a value should be, if it is something else. The text of an environment variable may stand
@@ -297,6 +309,21 @@ mod tests {
             ]
         );
         assert!(problems.0[3].ends_with("is partitions meant?"), "{}", problems.0[3]);
+    }
+
+    #[test]
+    fn an_option_that_was_removed_is_a_warning() {
+        let mut reading = Reading::new().expect("defaults");
+        let text = "[stream]\ngroup_commit = true\nreplicas = 3\n";
+        reading.add_text(text, "", File::from_str(text, FileFormat::Toml));
+        let variable = ("PEERD__STREAM__GROUP_COMMIT".into(), "false".into());
+        reading.add_variables(std::iter::once(variable));
+        let loaded = reading.finish(&Overrides::default(), false).expect("a configuration");
+        assert_eq!(loaded.config.stream.replicas, 3);
+        let about = |warning: &&String| warning.contains("stream.group_commit");
+        let warnings: Vec<_> = loaded.warnings.iter().filter(about).collect();
+        assert_eq!(warnings.len(), 1, "{:?}", loaded.warnings);
+        assert!(warnings[0].contains("was removed"), "{warnings:?}");
     }
 
     #[test]

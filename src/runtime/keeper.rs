@@ -135,7 +135,7 @@ impl Keeper {
     fn differences(&self, resource: Resource, found: &Config) -> Vec<String> {
         let expected = all_expected(&self.subjects, &self.names, &self.options);
         let want = expected.iter().find(|(of, _)| *of == resource);
-        want.map(|(_, want)| differences(want, found, &self.options)).unwrap_or_default()
+        want.map(|(_, want)| differences(want, found)).unwrap_or_default()
     }
 
     /// Records that a stream is missing.
