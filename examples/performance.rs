@@ -22,12 +22,11 @@ mod memory;
 mod reading;
 #[path = "performance/stage.rs"]
 mod stage;
-#[path = "../tests/support/mod.rs"]
-mod support;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use peerd_testkit as support;
 
 use crate::{
     complaint::{complain, panic_in_plain_words},

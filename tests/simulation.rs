@@ -27,8 +27,6 @@ mod log;
 mod many;
 #[path = "sim/plan.rs"]
 mod plan;
-#[path = "faults/random.rs"]
-mod random;
 #[path = "sim/reading.rs"]
 mod reading;
 #[path = "sim/registry.rs"]
@@ -47,6 +45,8 @@ mod trace;
 mod world;
 
 use std::process::Command;
+
+use peerd_testkit::faults::random;
 
 use crate::many::run_all;
 use crate::plan::Plan;

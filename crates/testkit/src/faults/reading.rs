@@ -16,7 +16,7 @@ const MESSAGES_A_PAGE: usize = 100;
 const USERS_AT_ONCE: usize = 8;
 
 /// Reads what all of them see; answers how many messages that was. Who has left comes back for it.
-pub(crate) async fn read(caller: &Caller, pairs: &Pairs) -> Result<usize, Failure> {
+pub async fn read(caller: &Caller, pairs: &Pairs) -> Result<usize, Failure> {
     stream::iter(pairs)
         .map(|(user, others)| read_user(caller, user, others))
         .buffer_unordered(USERS_AT_ONCE)
@@ -65,11 +65,7 @@ async fn conversations(caller: &Caller, user: &str) -> Result<BTreeSet<String>, 
 
 /// All messages of a conversation: read from the newest page to the oldest, in ascending order as
 /// the pages give them.
-pub(crate) async fn messages(
-    caller: &Caller,
-    user: &str,
-    other: &str,
-) -> Result<Vec<Value>, Failure> {
+pub async fn messages(caller: &Caller, user: &str, other: &str) -> Result<Vec<Value>, Failure> {
     let mut pages = Vec::new();
     let mut messages = 0;
     let mut config = json!({ "count": MESSAGES_A_PAGE, "reverse": true });

@@ -26,7 +26,7 @@ use super::{
 };
 
 /// The time within which every task must have been answered again after a death.
-pub(crate) const RECOVERY_DEADLINE: Duration = Duration::from_secs(30);
+pub const RECOVERY_DEADLINE: Duration = Duration::from_secs(30);
 /// More than the patience of the last call under way.
 const STOP_DEADLINE: Duration = Duration::from_secs(40);
 /// Of a hundred steps of a load that reads, those that do.
@@ -47,30 +47,30 @@ const TEXTS: [&str; 6] = [
 
 /// What kind of load.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Plan {
+pub struct Plan {
     /// How many users; each writes with four others.
-    pub(crate) users: usize,
+    pub users: usize,
     /// How many of the pairs have several tasks at once.
-    pub(crate) racing_pairs: usize,
+    pub racing_pairs: usize,
     /// Whether conversations are cleared, muted and deleted from as well.
-    pub(crate) marks: bool,
+    pub marks: bool,
     /// The mean time that a task lets pass between two calls, in milliseconds.
-    pub(crate) pace_ms: u64,
+    pub pace_ms: u64,
     /// Whether users also read, and call everything else that there is.
-    pub(crate) reads: bool,
+    pub reads: bool,
     /// How many tasks play users who come, write to each other, leave, and never come back.
-    pub(crate) visits: usize,
+    pub visits: usize,
 }
 
 impl Plan {
     /// Pairs that send, each walked by one task, with that pace.
-    pub(crate) const fn sends(users: usize, pace_ms: u64) -> Self {
+    pub const fn sends(users: usize, pace_ms: u64) -> Self {
         Self { users, racing_pairs: 0, marks: false, pace_ms, reads: false, visits: 0 }
     }
 }
 
 /// A running load.
-pub(crate) struct Load {
+pub struct Load {
     shared: Arc<Shared>,
     answered: watch::Receiver<Vec<u64>>,
     walkers: JoinSet<Result<(), Failure>>,
@@ -78,16 +78,16 @@ pub(crate) struct Load {
 
 /// How long it took after a death until there were answers again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Recovery {
+pub struct Recovery {
     /// Until one task was answered.
-    pub(crate) first: Duration,
+    pub first: Duration,
     /// Until every task was.
-    pub(crate) all: Duration,
+    pub all: Duration,
 }
 
 impl Load {
     /// Logs the users in and lets them write, over all these connections.
-    pub(crate) async fn start(
+    pub async fn start(
         callers: &[Caller],
         plan: Plan,
         random: &mut Random,
@@ -127,12 +127,12 @@ impl Load {
     }
 
     /// Answers to calls that begin from now on belong to a new epoch.
-    pub(crate) fn new_epoch(&self) -> u64 {
+    pub fn new_epoch(&self) -> u64 {
         self.shared.epoch.fetch_add(1, Ordering::SeqCst) + 1
     }
 
     /// Waits until every task was answered to a call that it began in that epoch.
-    pub(crate) async fn answered(&self, epoch: u64, since: Instant) -> Result<Recovery, Failure> {
+    pub async fn answered(&self, epoch: u64, since: Instant) -> Result<Recovery, Failure> {
         let deadline = since + RECOVERY_DEADLINE;
         let mut answered = self.answered.clone();
         let any = |epochs: &Vec<u64>| epochs.iter().any(|seen| *seen >= epoch);
@@ -149,7 +149,7 @@ impl Load {
     }
 
     /// Ends the load, waits for the calls under way, and answers who has written with whom.
-    pub(crate) async fn finish(mut self) -> Result<Pairs, Failure> {
+    pub async fn finish(mut self) -> Result<Pairs, Failure> {
         self.shared.stopping.store(1, Ordering::SeqCst);
         let deadline = Instant::now() + STOP_DEADLINE;
         let mut troubles = BTreeSet::new();
@@ -232,7 +232,7 @@ fn walks(users: &[String], plan: Plan) -> Vec<Walk> {
 type Deletable = HashMap<(String, String), Vec<String>>;
 
 /// By user: with whom the user has written.
-pub(crate) type Pairs = BTreeMap<String, BTreeSet<String>>;
+pub type Pairs = BTreeMap<String, BTreeSet<String>>;
 
 /// What the tasks of one load have in common.
 struct Shared {

@@ -13,7 +13,7 @@ const STRANGERS: u64 = 10;
 const BASE64_WAVE: &str = "8J+Riw==";
 
 /// One such call of `user`, who has a conversation with `other`.
-pub(crate) async fn look(
+pub(super) async fn look(
     caller: &Caller,
     random: &mut Random,
     user: &str,

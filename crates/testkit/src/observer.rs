@@ -6,14 +6,14 @@ use futures::StreamExt as _;
 use tokio::task::JoinSet;
 
 /// Listens until dropped.
-pub(crate) struct Observer {
+pub struct Observer {
     client: Client,
     tasks: JoinSet<()>,
 }
 
 impl Observer {
     /// What an observer of everything may subscribe to: each matches subjects of peerd's own.
-    pub(crate) const EVERYTHING: [&str; 10] = [
+    pub const EVERYTHING: [&str; 10] = [
         ">",
         "peer.>",
         "peer.part.>",
@@ -27,13 +27,13 @@ impl Observer {
     ];
 
     /// Connects, and listens to nothing yet.
-    pub(crate) async fn connect(url: &str) -> Self {
+    pub async fn connect(url: &str) -> Self {
         let client = ConnectOptions::new().connect(url).await.unwrap();
         Self { client, tasks: JoinSet::new() }
     }
 
     /// Listens to these subjects, each by itself and in a queue group of its own.
-    pub(crate) async fn listen(&mut self, subjects: &[&'static str]) {
+    pub async fn listen(&mut self, subjects: &[&'static str]) {
         for subject in subjects {
             let mut alone = self.client.subscribe(*subject).await.unwrap();
             let group = "observers".to_owned();
@@ -45,7 +45,7 @@ impl Observer {
     }
 
     /// Replies to every message on that subject that asks for it: nothing, and what it said.
-    pub(crate) async fn reply_to(&mut self, subject: &'static str) {
+    pub async fn reply_to(&mut self, subject: &'static str) {
         let mut heard = self.client.subscribe(subject).await.unwrap();
         let client = self.client.clone();
         self.tasks.spawn(async move {

@@ -15,7 +15,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 const PROBE: &str = "PROBE";
 
 /// A running cluster. Killed when dropped.
-pub(crate) struct NatsCluster {
+pub struct NatsCluster {
     nodes: Vec<Nats>,
     alive: Vec<bool>,
     _configs: TempDir,
@@ -24,7 +24,7 @@ pub(crate) struct NatsCluster {
 impl NatsCluster {
     /// Starts three nodes, and waits until they can hold streams with three replicas. `extra` is
     /// more of each node's configuration.
-    pub(crate) async fn start(extra: &str) -> Self {
+    pub async fn start(extra: &str) -> Self {
         let configs = tempfile::Builder::new().prefix("peerd-cluster-").tempdir().unwrap();
         let routes: Vec<_> = (0..NODES).map(|_| reserved_port()).collect();
         let urls: Vec<_> =
@@ -47,52 +47,52 @@ impl NatsCluster {
     }
 
     /// How many nodes there are.
-    pub(crate) fn len(&self) -> usize {
+    pub fn node_count(&self) -> usize {
         self.nodes.len()
     }
 
     /// The addresses of all nodes.
-    pub(crate) fn urls(&self) -> Vec<String> {
+    pub fn urls(&self) -> Vec<String> {
         self.nodes.iter().map(Nats::url).collect()
     }
 
     /// The port where a node tells of itself by HTTP, where its configuration asks for that.
-    pub(crate) fn monitoring_port(&self, node: usize) -> Option<u16> {
+    pub fn monitoring_port(&self, node: usize) -> Option<u16> {
         self.nodes[node].monitoring_port()
     }
 
     /// What a node logged so far.
-    pub(crate) fn log(&self, node: usize) -> String {
+    pub fn log(&self, node: usize) -> String {
         self.nodes[node].log()
     }
 
     /// Kills a node with SIGKILL.
-    pub(crate) fn kill9(&mut self, node: usize) {
+    pub fn kill9(&mut self, node: usize) {
         self.nodes[node].kill9();
         self.alive[node] = false;
     }
 
     /// Starts a node again, on its ports and with its store.
-    pub(crate) async fn restart(&mut self, node: usize) {
+    pub async fn restart(&mut self, node: usize) {
         self.nodes[node].restart().await;
         self.alive[node] = true;
     }
 
     /// The node that leads a stream, if one does.
-    pub(crate) async fn leader_of(&self, stream: &str) -> Option<usize> {
+    pub async fn leader_of(&self, stream: &str) -> Option<usize> {
         let info = self.ask(&format!("STREAM.INFO.{stream}"), &json!({})).await?;
         let leader = info["cluster"]["leader"].as_str()?;
-        (0..self.len()).find(|number| name(*number) == leader)
+        (0..self.node_count()).find(|number| name(*number) == leader)
     }
 
     /// Has the leader of a stream give up its lead.
-    pub(crate) async fn step_down(&self, stream: &str) -> bool {
+    pub async fn step_down(&self, stream: &str) -> bool {
         let answer = self.ask(&format!("STREAM.LEADER.STEPDOWN.{stream}"), &json!({})).await;
         answer.is_some_and(|answer| answer["success"] == true)
     }
 
     /// Waits until each stream has a leader and all its replicas are there and up to date.
-    pub(crate) async fn until_healthy(&self) -> Result<(), String> {
+    pub async fn until_healthy(&self) -> Result<(), String> {
         let deadline = Instant::now() + HEALTH_DEADLINE;
         loop {
             let Some(trouble) = self.trouble().await else { return Ok(()) };

@@ -1,7 +1,5 @@
 //! Writes down what clients do and hear, in the format of `docs/verify.md`, and has it judged.
 
-#![allow(dead_code, reason = "each test binary uses its own part of this module")]
-
 use std::{
     fs::File,
     io::{BufWriter, Write as _},
@@ -22,7 +20,7 @@ use tokio::{
 };
 
 use super::caller::Failure;
-use crate::support::{Encoding, decode, peerd_command};
+use crate::{Encoding, decode, peerd_command};
 
 /// The subjects of all events.
 const EVENTS: &str = "peer.event.*.*";
@@ -32,7 +30,7 @@ const QUIET: Duration = Duration::from_secs(6);
 const JUDGED: Duration = Duration::from_secs(600);
 
 /// The notes of one run, in a folder that goes with them.
-pub(crate) struct Notes {
+pub struct Notes {
     folder: TempDir,
     began: Instant,
     began_us: u64,
@@ -41,7 +39,7 @@ pub(crate) struct Notes {
 }
 
 /// The notes of one client.
-pub(crate) struct Sheet {
+pub struct Sheet {
     file: Mutex<BufWriter<File>>,
     began: Instant,
     began_us: u64,
@@ -50,7 +48,7 @@ pub(crate) struct Sheet {
 
 /// What was disturbed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Disturbed {
+pub enum Disturbed {
     /// Instances of peerd.
     Peerd,
     /// nats-servers, or the way to them.
@@ -59,7 +57,7 @@ pub(crate) enum Disturbed {
 
 impl Notes {
     /// Notes of which there are none yet.
-    pub(crate) fn new() -> Result<Arc<Self>, Failure> {
+    pub fn new() -> Result<Arc<Self>, Failure> {
         #[expect(clippy::disallowed_methods, reason = "what notes carry is the time of day")]
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
         Ok(Arc::new(Self {
@@ -72,7 +70,7 @@ impl Notes {
     }
 
     /// A file for one more client.
-    pub(crate) fn sheet(&self) -> Result<Arc<Sheet>, Failure> {
+    pub fn sheet(&self) -> Result<Arc<Sheet>, Failure> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         let path = self.folder.path().join(format!("client-{}.jsonl", files.len()));
         let sheet = Arc::new(Sheet {
@@ -86,16 +84,12 @@ impl Notes {
     }
 
     /// A number that the attempts of one operation have in common.
-    pub(crate) fn operation(&self) -> u64 {
+    pub fn operation(&self) -> u64 {
         self.operations.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Listens to everybody over a connection to that server, until the set is dropped.
-    pub(crate) async fn listen(
-        &self,
-        servers: &[String],
-        tasks: &mut JoinSet<()>,
-    ) -> Result<(), Failure> {
+    pub async fn listen(&self, servers: &[String], tasks: &mut JoinSet<()>) -> Result<(), Failure> {
         let sheet = self.sheet()?;
         let (lost, was_deaf) = (Arc::clone(&sheet), AtomicBool::new(false));
         let servers: Vec<async_nats::ServerAddr> =
@@ -129,7 +123,7 @@ impl Notes {
     }
 
     /// Something begins to be disturbed.
-    pub(crate) fn disturbed(&self, what: Disturbed) -> Result<(), Failure> {
+    pub fn disturbed(&self, what: Disturbed) -> Result<(), Failure> {
         let what = match what {
             Disturbed::Peerd => "peerd",
             Disturbed::Nats => "nats",
@@ -139,7 +133,7 @@ impl Notes {
     }
 
     /// Everything is well again.
-    pub(crate) fn calm(&self) -> Result<(), Failure> {
+    pub fn calm(&self) -> Result<(), Failure> {
         self.first()?.write(json!({ "calm": true }));
         Ok(())
     }
@@ -150,7 +144,7 @@ impl Notes {
     }
 
     /// Has `peerd verify` hold the notes against what is stored, once all that was told is heard.
-    pub(crate) async fn verify(&self, servers: &str) -> Result<Value, Failure> {
+    pub async fn verify(&self, servers: &str) -> Result<Value, Failure> {
         sleep(QUIET).await;
         let files = self.files.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut command = tokio::process::Command::from(peerd_command(self.folder.path()));
@@ -167,7 +161,7 @@ impl Notes {
     }
 
     /// Copies the notes to where they outlive this.
-    pub(crate) fn keep(&self, folder: &Path) -> std::io::Result<()> {
+    pub fn keep(&self, folder: &Path) -> std::io::Result<()> {
         for (path, sheet) in &*self.files.lock().unwrap_or_else(PoisonError::into_inner) {
             sheet.flush()?;
             let name = path.file_name().unwrap_or_default();
@@ -178,7 +172,7 @@ impl Notes {
 }
 
 /// The faults of a verdict, a sentence each.
-pub(crate) fn faults(verdict: &Value) -> Vec<String> {
+pub fn faults(verdict: &Value) -> Vec<String> {
     let faults = verdict["faults"].as_array().into_iter().flatten();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     faults.map(|it| format!("{}: {}", text(&it["kind"]), text(&it["text"]))).collect()
@@ -186,7 +180,7 @@ pub(crate) fn faults(verdict: &Value) -> Vec<String> {
 
 impl Sheet {
     /// Notes that a call begins; answers its number.
-    pub(crate) fn called(&self, operation: u64, user: &str, method: &str, body: &Value) -> u64 {
+    pub fn called(&self, operation: u64, user: &str, method: &str, body: &Value) -> u64 {
         let call = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
         self.write(json!({
             "call": call, "operation": operation, "user": user, "method": method, "body": body,
@@ -195,12 +189,12 @@ impl Sheet {
     }
 
     /// Notes the success of a call.
-    pub(crate) fn answered(&self, call: u64, body: &Value) {
+    pub fn answered(&self, call: u64, body: &Value) {
         self.write(json!({ "answer": call, "body": body }));
     }
 
     /// Notes the refusal of a call.
-    pub(crate) fn refused(&self, call: u64, reason: &str) {
+    pub fn refused(&self, call: u64, reason: &str) {
         self.write(json!({ "answer": call, "error": reason }));
     }
 

@@ -17,15 +17,17 @@ const MARKER: &str = "marker";
 
 /// One event as it came.
 #[derive(Debug, Clone)]
-pub(crate) struct Event {
+pub struct Event {
     /// The last token of its subject.
-    pub(crate) name: String,
-    pub(crate) body: Value,
-    pub(crate) headers: HeaderMap,
+    pub name: String,
+    /// The decoded body.
+    pub body: Value,
+    /// As they came.
+    pub headers: HeaderMap,
 }
 
 /// A subscription to all events of one user.
-pub(crate) struct Events {
+pub struct Events {
     user: String,
     marker_subject: String,
     publisher: Client,
@@ -37,7 +39,7 @@ pub(crate) struct Events {
 
 impl Events {
     /// Subscribes, and returns when the subscription is in force.
-    pub(crate) async fn subscribe(client: &Client, user: &str) -> Self {
+    pub async fn subscribe(client: &Client, user: &str) -> Self {
         let events = Self::subscribe_without_round_trip(client, client, user).await;
         client.round_trip().await;
         events
@@ -45,7 +47,7 @@ impl Events {
 
     /// Subscribes over a connection that may do nothing but what a user may. The caller makes
     /// some call over it before relying on the subscription; `publisher` may publish everything.
-    pub(crate) async fn subscribe_without_round_trip(
+    pub async fn subscribe_without_round_trip(
         subscriber: &Client,
         publisher: &Client,
         user: &str,
@@ -64,14 +66,14 @@ impl Events {
     }
 
     /// The next event; panics with what was seen so far if none comes in time.
-    pub(crate) async fn next(&mut self) -> Event {
+    pub async fn next(&mut self) -> Event {
         let event = self.next_or_marker().await;
         assert_ne!(event.name, MARKER, "a marker that no `none` waits for");
         event
     }
 
     /// Exactly these events, in this order.
-    pub(crate) async fn expect(&mut self, names: &[&str]) -> Vec<Event> {
+    pub async fn expect(&mut self, names: &[&str]) -> Vec<Event> {
         let mut events = Vec::with_capacity(names.len());
         for (position, name) in names.iter().enumerate() {
             let event = self.next().await;
@@ -88,13 +90,13 @@ impl Events {
     /// Proves that nothing more was told to this user by the calls that were answered so far:
     /// events go out before the reply of the call that caused them, so a marker that is published
     /// after the reply arrives after them.
-    pub(crate) async fn none(&mut self) {
+    pub async fn none(&mut self) {
         let rest = self.drain().await;
         assert!(rest.is_empty(), "{:?} was told more than expected: {rest:?}", self.user);
     }
 
     /// All events that were caused by the calls answered so far and not read yet.
-    pub(crate) async fn drain(&mut self) -> Vec<Event> {
+    pub async fn drain(&mut self) -> Vec<Event> {
         let nats = self.publisher.nats();
         // Others may listen to the same user, each with markers of its own.
         let marker = Bytes::from(nats.new_inbox());
@@ -111,12 +113,12 @@ impl Events {
     }
 
     /// The last revision seen.
-    pub(crate) fn revision(&self) -> Option<u64> {
+    pub fn revision(&self) -> Option<u64> {
         self.last_pair.map(|(_, revision)| revision)
     }
 
     /// Accepts any revision next, as a client does that has asked again after a gap.
-    pub(crate) fn forget_revision(&mut self) {
+    pub fn forget_revision(&mut self) {
         self.last_pair = None;
     }
 

@@ -10,12 +10,12 @@ use super::client::Encoding;
 const BIN_KEY: &str = "$bin";
 
 /// Bytes as a value for a request.
-pub(crate) fn bin(bytes: &[u8]) -> Value {
+pub fn bin(bytes: &[u8]) -> Value {
     json!({ BIN_KEY: STANDARD.encode(bytes) })
 }
 
 /// A body in that encoding.
-pub(crate) fn encode(encoding: Encoding, value: &Value) -> Vec<u8> {
+pub fn encode(encoding: Encoding, value: &Value) -> Vec<u8> {
     match encoding {
         Encoding::Json => serde_json::to_vec(&bin_as_text(value)).unwrap(),
         Encoding::MessagePack => {
@@ -27,7 +27,7 @@ pub(crate) fn encode(encoding: Encoding, value: &Value) -> Vec<u8> {
 }
 
 /// Reads a body in that encoding; panics with the bytes if it is not one, or has a tail.
-pub(crate) fn decode(encoding: Encoding, bytes: &[u8]) -> Value {
+pub fn decode(encoding: Encoding, bytes: &[u8]) -> Value {
     match encoding {
         Encoding::Json => serde_json::from_slice(bytes)
             .unwrap_or_else(|error| panic!("not JSON ({error}): {}", bytes.escape_ascii())),

@@ -1,19 +1,19 @@
 //! A small seeded source of choices, so that a run can be repeated with its seed.
-#![allow(dead_code, reason = "each test binary uses its own part of this module")]
 
 use std::time::Duration;
 
 /// `SplitMix64`.
 #[derive(Clone, Debug)]
-pub(crate) struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// The choices of a seed.
+    pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
     /// The seed of a run: what that variable says, or another one each time.
-    pub(crate) fn seed(variable: &str) -> u64 {
+    pub fn seed(variable: &str) -> u64 {
         let given = std::env::var_os(variable);
         given.and_then(|text| text.to_str()?.parse().ok()).unwrap_or_else(|| {
             use std::hash::{BuildHasher as _, Hasher as _};
@@ -22,22 +22,23 @@ impl Random {
     }
 
     /// A source of its own for one part of a run.
-    pub(crate) fn split(&mut self) -> Self {
+    #[must_use]
+    pub fn split(&mut self) -> Self {
         Self(self.next())
     }
 
     /// A number below `bound`, which is not 0.
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 
     /// True in that many of a hundred cases.
-    pub(crate) fn percent(&mut self, percent: u64) -> bool {
+    pub fn percent(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
 
     /// A time from zero up to `longest_ms`.
-    pub(crate) fn pause(&mut self, longest_ms: u64) -> Duration {
+    pub fn pause(&mut self, longest_ms: u64) -> Duration {
         Duration::from_millis(self.below(longest_ms + 1))
     }
 

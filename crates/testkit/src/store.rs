@@ -7,40 +7,40 @@ use super::client::{Client, token};
 
 /// A look at the streams over a connection that may do everything.
 #[derive(Clone)]
-pub(crate) struct Store {
+pub struct Store {
     jetstream: jetstream::Context,
 }
 
 impl Store {
     /// Looks over that client's connection.
-    pub(crate) fn new(client: &Client) -> Self {
+    pub fn new(client: &Client) -> Self {
         Self { jetstream: jetstream::new(client.nats().clone()) }
     }
 
     /// The `JetStream` context.
-    pub(crate) fn jetstream(&self) -> &jetstream::Context {
+    pub fn jetstream(&self) -> &jetstream::Context {
         &self.jetstream
     }
 
     /// The names of all streams, sorted.
-    pub(crate) async fn stream_names(&self) -> Vec<String> {
+    pub async fn stream_names(&self) -> Vec<String> {
         let mut names: Vec<String> = self.jetstream.stream_names().try_collect().await.unwrap();
         names.sort();
         names
     }
 
     /// How many messages a stream holds.
-    pub(crate) async fn count(&self, stream: &str) -> u64 {
+    pub async fn count(&self, stream: &str) -> u64 {
         self.info(stream).await.state.messages
     }
 
     /// The last sequence of a stream: how much was ever written to it.
-    pub(crate) async fn last_sequence(&self, stream: &str) -> u64 {
+    pub async fn last_sequence(&self, stream: &str) -> u64 {
         self.info(stream).await.state.last_sequence
     }
 
     /// A stream's configuration and state.
-    pub(crate) async fn info(&self, stream: &str) -> jetstream::stream::Info {
+    pub async fn info(&self, stream: &str) -> jetstream::stream::Info {
         self.jetstream
             .get_stream(stream)
             .await
@@ -50,7 +50,7 @@ impl Store {
     }
 
     /// Everything ever written to the streams whose name starts so, by their last sequences.
-    pub(crate) async fn written(&self, prefix: &str) -> u64 {
+    pub async fn written(&self, prefix: &str) -> u64 {
         let mut written = 0;
         for name in self.stream_names().await {
             if name.starts_with(prefix) {
@@ -61,7 +61,7 @@ impl Store {
     }
 
     /// Everything ever written to log and state: what a refused call must not change.
-    pub(crate) async fn writes(&self) -> Writes {
+    pub async fn writes(&self) -> Writes {
         Writes {
             log: self.written("PEER_LOG_").await,
             state: self.written("PEER_STATE_").await,
@@ -70,7 +70,7 @@ impl Store {
     }
 
     /// The subjects that a stream holds, with their message counts, sorted.
-    pub(crate) async fn subjects(&self, stream: &str, filter: &str) -> Vec<(String, usize)> {
+    pub async fn subjects(&self, stream: &str, filter: &str) -> Vec<(String, usize)> {
         let stream = self.jetstream.get_stream(stream).await.unwrap();
         let mut subjects: Vec<_> =
             stream.info_with_subjects(filter).await.unwrap().try_collect().await.unwrap();
@@ -81,18 +81,21 @@ impl Store {
 
 /// How much was ever written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Writes {
-    pub(crate) log: u64,
-    pub(crate) state: u64,
-    pub(crate) push: u64,
+pub struct Writes {
+    /// Into the logs of messages.
+    pub log: u64,
+    /// Into the state streams.
+    pub state: u64,
+    /// Into the stream of offline pushes.
+    pub push: u64,
 }
 
 /// 32-bit FNV-1a.
-pub(crate) fn fnv1a32(bytes: &[u8]) -> u32 {
+pub fn fnv1a32(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
 /// The partition of a user.
-pub(crate) fn partition(user: &str, partitions: u32) -> u32 {
+pub fn partition(user: &str, partitions: u32) -> u32 {
     fnv1a32(token(user).as_bytes()) % partitions
 }

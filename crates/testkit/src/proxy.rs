@@ -19,7 +19,7 @@ const WRITE_DEADLINE: Duration = Duration::from_secs(60);
 
 /// What happens to the bytes of all connections, new ones included. None is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Flow {
+pub enum Flow {
     /// They pass.
     Pass,
     /// They wait, and pass when this ends, as what TCP sends again after an outage.
@@ -29,7 +29,7 @@ pub(crate) enum Flow {
 }
 
 /// A proxy in front of one address. Ends when dropped.
-pub(crate) struct Proxy {
+pub struct Proxy {
     port: u16,
     flow: watch::Sender<Flow>,
     cuts: watch::Sender<u64>,
@@ -38,7 +38,7 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     /// Starts one on a free port in front of a port of this machine.
-    pub(crate) async fn start(target: u16) -> Self {
+    pub async fn start(target: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (flow, flows) = watch::channel(Flow::Pass);
@@ -55,17 +55,17 @@ impl Proxy {
     }
 
     /// Where it listens: `nats://127.0.0.1:<port>`.
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
     /// What happens to bytes from now on.
-    pub(crate) fn set(&self, flow: Flow) {
+    pub fn set(&self, flow: Flow) {
         self.flow.send_replace(flow);
     }
 
     /// Closes all connections that there are.
-    pub(crate) fn cut(&self) {
+    pub fn cut(&self) {
         self.cuts.send_modify(|cuts| *cuts += 1);
     }
 }

