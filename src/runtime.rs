@@ -20,6 +20,7 @@ mod crossing;
 mod deletions;
 mod history;
 mod hosting;
+mod injected;
 mod keeper;
 mod load;
 mod lost;

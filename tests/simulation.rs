@@ -17,6 +17,8 @@ mod caught;
 mod client;
 #[path = "sim/cost.rs"]
 mod cost;
+#[path = "sim/falsified.rs"]
+mod falsified;
 #[path = "sim/instance.rs"]
 mod instance;
 #[path = "sim/journal.rs"]
@@ -110,10 +112,10 @@ fn who_pages_back_waits_for_no_read_after_the_second_page() {
     assert!(pages[2..].iter().all(|page| page.reads == 0), "{pages:#?}");
 }
 
-/// The checks can fail: each fault made on purpose is found, by the rule that it breaks.
+/// The checks can fail: each injected fault is found, by the rule that it breaks.
 #[cfg(debug_assertions)]
 #[test]
-fn each_deliberate_fault_is_found() {
+fn each_injected_fault_is_found() {
     let missed = caught::find_all();
     assert!(missed.is_empty(), "not found, or by another rule: {missed:#?}");
 }

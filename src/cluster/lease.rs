@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock::Now;
-use crate::deliberate::{self, Fault};
+use crate::failpoint::{self, Fault};
 
 /// How long an instance may act after a heartbeat, in fifths of the time after which the others
 /// consider it dead. The last fifth allows for clocks that run at different speeds.
@@ -54,7 +54,7 @@ impl Lease {
     /// renews it.
     #[must_use]
     pub fn holds(&self, now: Now) -> bool {
-        if deliberate::is(Fault::LeaseIgnored) {
+        if failpoint::is(Fault::LeaseIgnored) {
             return !self.is_over.load(Ordering::Acquire);
         }
         let until_us = self.until_us.load(Ordering::Acquire);

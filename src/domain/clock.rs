@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::id::{OrderKey, UserId};
-use crate::deliberate::{self, Fault};
 
 /// Which keys are assigned: even or odd ones. The two directions of a conversation may take their
 /// keys from the clocks of two partitions. With a lane for each direction, no two messages of a
@@ -35,9 +34,6 @@ impl KeyClock {
     /// A key for `now_ms` (wall clock, milliseconds since 1970), above `floor` and above every key
     /// assigned or seen.
     pub fn next(&self, now_ms: u64, floor: OrderKey, lane: Lane) -> OrderKey {
-        if deliberate::is(Fault::KeyGoesBack) {
-            return OrderKey(OrderKey::at_ms(now_ms).0 + lane as u64);
-        }
         let at_least = OrderKey::at_ms(now_ms).0.max(floor.0 + 1);
         let step = |newest: u64| {
             let key = at_least.max(newest + 1);

@@ -11,7 +11,6 @@ use super::limits::Limits;
 use super::message::Direction;
 use super::rate::Window;
 use super::rejection::Rejection;
-use crate::deliberate::{self, Fault};
 
 /// A session: one login of a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,8 +160,7 @@ impl User {
         let conversation = self.conversations.entry_ref(other).or_default();
         let share = |conversation: &Conversation| {
             let unread = conversation.unread();
-            let is_muted = conversation.is_muted() && !deliberate::is(Fault::MutedCounts);
-            Totals { unmuted: if is_muted { 0 } else { unread }, all: unread }
+            Totals { unmuted: if conversation.is_muted() { 0 } else { unread }, all: unread }
         };
         let before = share(conversation);
         let result = change(conversation);
@@ -216,9 +214,6 @@ impl User {
     pub fn advance(&mut self, key: OrderKey) -> Revision {
         let previous = self.revision.current;
         self.revision = Revision { current: key.0.max(previous + 1), previous };
-        if deliberate::is(Fault::RevisionGoesBack) {
-            self.revision.current = key.0;
-        }
         if key.0 <= previous {
             // The changes were acknowledged in another order than that of their keys. No key
             // reflects this revision, so it must be stored separately.

@@ -15,8 +15,8 @@ use super::node::Node;
 use super::tenure::Tenure;
 use crate::bus::{Answer, AskError, Bus, Kind, Outgoing};
 use crate::cluster::host::{Closed, Grant, Host, NotOpened};
-use crate::deliberate::{self, Fault};
 use crate::domain::id::Partition;
+use crate::failpoint::{self, Fault};
 use crate::store::{ReadError, Start, Store, StreamId};
 use crate::wire::encoding::Encoding;
 use crate::wire::ownership::{MemberId, Told};
@@ -61,7 +61,7 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
             return Err(NotOpened("the lease ended before the partition was open".to_owned()));
         }
         if let Some((since_ms, under_way)) = grant.untold_since_ms.zip(under_way)
-            && !deliberate::is(Fault::NotToldAgain)
+            && !failpoint::is(Fault::NotToldAgain)
         {
             self.tell_again(Untold { partition: grant.partition, since_ms, under_way });
         }

@@ -28,7 +28,6 @@ use crate::clock::{Clock, Now};
 use crate::cluster::host::{Grant, Host as _, NotOpened};
 use crate::cluster::lease::Lease;
 use crate::cluster::table::Table;
-use crate::deliberate::{self, Fault};
 use crate::domain::event::{Event, Told};
 use crate::domain::id::{OrderKey, Partition, UserId};
 use crate::domain::limits::Limits;
@@ -365,19 +364,8 @@ impl<S: Store, B: Bus> Node<S, B> {
         let content_max = room.content_of(told.entries());
         for event in &told.events {
             let body = EventBody { event, revision, viewer: &cell.id, content_max };
-            let wrong_receiver = match event {
-                Event::PeerMessageReceived { from, .. } => {
-                    deliberate::is(Fault::WrongReceiver).then(|| Token::of(from))
-                }
-                Event::ConversationChanged(_)
-                | Event::TotalChanged(_)
-                | Event::MessageDeleted { .. }
-                | Event::BlacklistChanged { .. }
-                | Event::KickedOut { .. } => None,
-            };
-            let token = wrong_receiver.as_ref().unwrap_or(&cell.token);
             let emit = |body| {
-                let subject = self.subjects.event(token, event::name(event));
+                let subject = self.subjects.event(&cell.token, event::name(event));
                 let permit: Option<Arc<dyn Permit>> = Some(cell.tenure.clone());
                 let kind = Kind::Event { revision };
                 self.emit(Outgoing { subject, encoding, kind, body, permit });

@@ -13,9 +13,9 @@ use super::relay::is_relayed;
 use super::tenure::{What, Work};
 use crate::bus::{Bus, Incoming, Kind, Outgoing, Permit, Take};
 use crate::cluster::table::Place;
-use crate::deliberate::{self, Fault};
 use crate::domain::id::{Partition, UserId};
 use crate::domain::rejection::Rejection;
+use crate::failpoint::{self, Fault};
 use crate::store::Store;
 use crate::wire::delivery;
 use crate::wire::encoding::Encoding;
@@ -135,7 +135,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         };
         let permit = if is_time { self.permit(permits) } else { None };
         let Some(permit) = permit else {
-            if deliberate::is(Fault::SilentAtTheBound) {
+            if failpoint::is(Fault::SilentAtTheBound) {
                 return None;
             }
             if is_notice {

@@ -11,13 +11,13 @@ use super::node::Node;
 use super::replay::ReplayFrom;
 use super::settings::entry_failure;
 use crate::bus::Bus;
-use crate::deliberate::{self, Fault};
 use crate::domain::encoding::Encoding;
 use crate::domain::event::Event;
 use crate::domain::id::OrderKey;
 use crate::domain::login::Login;
 use crate::domain::rejection::Rejection;
 use crate::domain::user::{Account, Session, User};
+use crate::failpoint::{self, Fault};
 use crate::store::{Store, StreamId};
 use crate::wire::entry;
 use crate::wire::failure::{CallError, Failure};
@@ -142,7 +142,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         deadline: Instant,
     ) -> Result<u64, Failure> {
         let mut stored = account.clone();
-        if deliberate::is(Fault::LostSession) {
+        if failpoint::is(Fault::LostSession) {
             stored.sessions.clear();
         }
         let payload = entry::encode_account(&stored).map_err(|_| Failure::Internal)?;

@@ -14,7 +14,6 @@ use super::history::Reader;
 use super::node::Node;
 use super::route::NO_OWNER;
 use crate::bus::Bus;
-use crate::deliberate::{self, Fault};
 use crate::domain::clear::clear_unread;
 use crate::domain::clock::Lane;
 use crate::domain::conversation::{
@@ -27,6 +26,7 @@ use crate::domain::id::{MessageId, OrderKey, UserId};
 use crate::domain::message::Message;
 use crate::domain::notification::set_notification;
 use crate::domain::rejection::Rejection;
+use crate::failpoint::{self, Fault};
 use crate::store::{AppendError, Store, StreamId};
 use crate::wire::entry;
 use crate::wire::failure::{CallError, Failure};
@@ -245,13 +245,13 @@ impl<S: Store, B: Bus> Node<S, B> {
         deadline: Instant,
     ) -> Result<Stored, CallError> {
         let mut stored = settings.clone();
-        if deliberate::is(Fault::LostReadMark) {
+        if failpoint::is(Fault::LostReadMark) {
             stored.read = Mark::default();
         }
         let payload = entry::encode_settings(&stored).map_err(|_| Failure::Internal)?;
         let subject = self.subjects.conversation(cell.partition, &cell.token, &Token::of(other));
         let mut stream = StreamId::State(cell.partition);
-        if deliberate::is(Fault::WrongStream) {
+        if failpoint::is(Fault::WrongStream) {
             stream = cell.log();
         }
         let written = self.write(cell, stream, subject, payload, expected_seq, deadline).await;

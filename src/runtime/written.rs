@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
-use crate::deliberate::{self, Fault};
+use crate::failpoint::{self, Fault};
 
 /// The records of a stream that this instance wrote.
 #[derive(Debug, Default)]
@@ -56,7 +56,7 @@ impl Written {
             gaps.push(next..=self.looked);
         }
         self.looked = last.max(self.looked);
-        if deliberate::is(Fault::LateWriteUnnoticed) {
+        if failpoint::is(Fault::LateWriteUnnoticed) {
             gaps.clear();
         }
         gaps

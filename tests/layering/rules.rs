@@ -54,22 +54,22 @@ const WIRE_CRATES: &[&str] = &[
 ];
 
 const LAYERS: &[Layer] = &[
-    // Faults for tests, which may have to be anywhere; in a release build there are none.
-    Layer { name: "deliberate", uses: &[], crates: Some(&[]) },
-    Layer { name: "domain", uses: &["deliberate"], crates: Some(DOMAIN_CRATES) },
+    // Faults that tests inject; in a release build there are none.
+    Layer { name: "failpoint", uses: &[], crates: Some(&[]) },
+    Layer { name: "domain", uses: &[], crates: Some(DOMAIN_CRATES) },
     Layer { name: "wire", uses: &["domain"], crates: Some(WIRE_CRATES) },
     Layer { name: "clock", uses: &[], crates: Some(&["tokio"]) },
     Layer { name: "link", uses: &[], crates: Some(&["async_nats", "tokio"]) },
-    Layer { name: "store", uses: &["deliberate", "domain", "wire", "link"], crates: None },
+    Layer { name: "store", uses: &["failpoint", "domain", "wire", "link"], crates: None },
     Layer { name: "bus", uses: &["domain", "wire", "link"], crates: None },
     Layer {
         name: "cluster",
-        uses: &["deliberate", "domain", "wire", "clock", "store"],
+        uses: &["failpoint", "domain", "wire", "clock", "store"],
         crates: None,
     },
     Layer {
         name: "runtime",
-        uses: &["deliberate", "domain", "wire", "clock", "link", "store", "bus", "cluster"],
+        uses: &["failpoint", "domain", "wire", "clock", "link", "store", "bus", "cluster"],
         crates: None,
     },
     // Beside the runtime, which knows neither.

@@ -13,6 +13,7 @@ use peerd::wire::probe;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
+use crate::falsified::falsified;
 use crate::world::{Core, World};
 
 /// The largest message.
@@ -432,6 +433,7 @@ impl SimBus {
 impl Bus for SimBus {
     fn emit(&self, outgoing: Outgoing) -> Result<(), Full> {
         self.world.doing(self.who, format_args!("emit {}", outgoing.subject));
+        let outgoing = falsified(outgoing);
         let mut core = self.world.lock();
         if outgoing.subject.starts_with("peer.event.") {
             core.acts_as_owner_of(self.who, &outgoing.subject);

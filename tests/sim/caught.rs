@@ -1,10 +1,10 @@
-//! That the rules can be broken: each fault that is made on purpose is found by one of them.
+//! That the rules can be broken: each injected fault is found by one of them.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use peerd::deliberate::{self, Fault};
+use peerd::failpoint::{self, Fault};
 
 use crate::cost;
 use crate::plan::Plan;
@@ -77,7 +77,7 @@ fn plan_for(fault: Fault, seed: u64) -> Plan {
 
 /// The rule that finds a fault, and with which seed.
 fn found(fault: Fault) -> Option<(Rule, u64)> {
-    deliberate::set(Some(fault));
+    failpoint::set(Some(fault));
     let found = if fault == Fault::SendReadsTheLog {
         let [early, late] = cost::measure();
         (early != late || late != cost::USUAL).then_some((Rule::Cost, 0))
@@ -88,7 +88,7 @@ fn found(fault: Fault) -> Option<(Rule, u64)> {
             Some((broken.rule, seed))
         })
     };
-    deliberate::set(None);
+    failpoint::set(None);
     found
 }
 

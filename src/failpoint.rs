@@ -1,7 +1,9 @@
-//! Faults made on purpose, so that a test can show that they would be found.
+//! Failpoints: faults that a test injects, to show that they would be found.
 //!
 //! A test sets one for its own thread. In a release build there are none: [`is`] is `false` there,
-//! and what stands behind it is compiled out.
+//! and what stands behind it is compiled out. Faults are injected where parts meet: in `store`,
+//! `cluster` and `runtime`, and by the simulation in what an instance sends. The pure layers,
+//! `domain` and `wire`, have none.
 
 /// A fault that the simulation must find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,7 +14,7 @@ pub enum Fault {
     LostReadMark,
     /// The user's own messages count as unread.
     OwnMessagesCount,
-    /// Reads are answered by whatever copy there is.
+    /// Any replica answers reads, however far behind it is.
     StaleCopy,
     /// An owner goes on when it could not renew its lease.
     LeaseIgnored,
@@ -20,17 +22,17 @@ pub enum Fault {
     PageOverlaps,
     /// A repeat is stored again.
     RepeatStored,
-    /// A new owner does not look what a sender sent in the last second.
+    /// A new owner does not read what a sender sent in the last second.
     RateForgotten,
-    /// What a dead owner may not have told is not told.
+    /// Events that a dead owner may not have published are not published again.
     NotToldAgain,
     /// A muted conversation counts in the total.
     MutedCounts,
-    /// What somebody else wrote goes unnoticed.
+    /// Records that another instance wrote go unnoticed.
     LateWriteUnnoticed,
-    /// A message is told to its sender.
+    /// The event of a message goes to its sender.
     WrongReceiver,
-    /// The block list is not asked.
+    /// The block list is ignored.
     BlockIgnored,
     /// Order keys follow the wall clock, whatever was given before.
     KeyGoesBack,
