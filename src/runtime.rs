@@ -1,5 +1,6 @@
 //! The daemon at work: users and their state, calls and their flow, start and stop.
 
+pub mod commands;
 pub mod connect;
 pub mod daemon;
 pub mod node;
@@ -10,10 +11,10 @@ mod again;
 mod ageing;
 mod agreement;
 mod audit;
-mod blocklist;
 mod call;
 mod catch_up;
 mod cell;
+mod commit;
 mod consign;
 mod conversations;
 mod crossing;
@@ -36,7 +37,6 @@ mod rights;
 mod route;
 mod send;
 mod session;
-mod settings;
 mod tenure;
 #[cfg(test)]
 mod twin;

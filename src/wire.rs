@@ -5,13 +5,15 @@ pub mod audit;
 pub mod batch;
 mod block;
 pub mod content;
+pub mod decode;
 pub mod delivery;
 pub mod discovery;
+pub mod draft;
 pub mod encoding;
 pub mod entry;
 pub mod event;
 pub mod failure;
-pub mod fields;
+pub mod field;
 pub mod fit;
 pub mod message;
 pub mod ownership;
@@ -19,11 +21,9 @@ pub mod probe;
 pub mod push;
 pub mod record;
 pub mod reply;
-pub mod request;
 pub mod size;
 pub mod subject;
 pub mod time;
-pub mod unsupported;
 pub mod value;
 
 #[cfg(test)]

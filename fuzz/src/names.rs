@@ -4,9 +4,9 @@
 use peerd::domain::id::{
     LocalMessageId, MessageId, PARTITIONS_MAX, Partition, USER_ID_MAX_BYTES, UserId,
 };
+use peerd::runtime::commands::Method;
 use peerd::wire::encoding::{Encoding, hops};
 use peerd::wire::ownership::{Key, MemberId};
-use peerd::wire::request::Method;
 use peerd::wire::subject::{CallSubject, Subjects, Token, is_sentinel, last_token};
 use peerd::wire::time::{rfc3339, unix_ms};
 

@@ -14,9 +14,9 @@ use super::readable::indented;
 use super::{EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_UNAVAILABLE, complain, print};
 use crate::bus::discovery;
 use crate::domain::id::UserId;
+use crate::runtime::commands::Method;
 use crate::runtime::daemon::Settings;
 use crate::wire::encoding::{CONTENT_TYPE, Encoding, SERVICE_ERROR_CODE};
-use crate::wire::request::Method;
 use crate::wire::subject::{Subjects, Token};
 
 /// The methods, one line each.

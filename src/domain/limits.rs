@@ -17,9 +17,9 @@ pub const USER_NAME_MAX_BYTES: usize = 256;
 /// Longest `platform` and `deviceID` of a login, in bytes.
 pub const DEVICE_MAX_BYTES: usize = 128;
 /// The most messages of one history page.
-pub const HISTORY_PAGE_MAX: u64 = 100;
+pub const HISTORY_PAGE_MAX: usize = 100;
 /// The most conversations of one page of the list.
-pub const CONVERSATION_PAGE_MAX: u64 = 1000;
+pub const CONVERSATION_PAGE_MAX: usize = 1000;
 /// Largest mark of a conversation; the smallest is 1.
 pub const MARK_MAX: u64 = 20;
 /// The most messages of one delete call.

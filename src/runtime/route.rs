@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use super::call::body_too_large;
+use super::commands::{Called, Method};
 use super::node::{MESSAGES_PER_CALL, Node, ROOM_BEYOND_CALLS};
 use super::relay::is_relayed;
 use super::tenure::{What, Work};
@@ -20,7 +21,6 @@ use crate::store::Store;
 use crate::wire::delivery;
 use crate::wire::encoding::Encoding;
 use crate::wire::failure::Failure;
-use crate::wire::request::{Called, Method};
 use crate::wire::subject::Token;
 
 /// When a caller who was refused for too many calls under way may try again.

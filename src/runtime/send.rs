@@ -28,7 +28,7 @@ use crate::failpoint::{self, Fault};
 use crate::store::{AppendError, Start, Store, StreamId};
 use crate::wire::failure::{CallError, Failure};
 use crate::wire::record;
-use crate::wire::reply::Reply;
+use crate::wire::reply::Sent;
 use crate::wire::subject::Token;
 
 /// How often a send is decided anew because the log had moved on.
@@ -47,7 +47,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         sender: &Arc<UserCell>,
         send: Box<Send>,
         deadline: Instant,
-    ) -> Result<Reply, CallError> {
+    ) -> Result<Sent, CallError> {
         send.validate(&sender.id, self.limits())?;
         self.room().check(&send)?;
         if failpoint::is(Fault::ContentLogged) {
@@ -69,9 +69,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                 }
                 let delivery = delivery(&sender.lock(), send, now.wall_ms);
                 return match self.consign(sender, &delivery, Purpose::Repeat, deadline).await {
-                    Ok(Some(Delivered { message, .. })) => {
-                        Ok(Reply::Sent { message, is_duplicate: true })
-                    }
+                    Ok(Some(Delivered { message, .. })) => Ok(Sent { message, is_duplicate: true }),
                     Ok(None) | Err(_) => Err(refusal.into()),
                 };
             }
@@ -86,7 +84,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             sender.lock().readmit(is_stored, place);
         }
         let Delivered { message, is_duplicate, .. } = result?;
-        Ok(Reply::Sent { message, is_duplicate })
+        Ok(Sent { message, is_duplicate })
     }
 
     /// The first answer to a send that is a repeat, as far as memory knows: who is over the rate

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::encoding::{EncodeError, Encoding};
 use super::event::{EventBody, Omitted};
 use super::message::{ConversationBody, MessageBody};
-use super::reply::{Reply, ReplyBody};
+use super::reply::{Reply, Shown};
 use super::size::{Room, counted};
 use crate::domain::conversation::ConversationView;
 use crate::domain::event::Event;
@@ -40,37 +40,19 @@ pub enum Unfit {
 /// The body of a reply. A page that does not fit is cut at its far end: the caller goes on from its
 /// last entry, and an empty page is the end.
 pub fn reply(
-    reply: &Reply,
+    mut reply: impl Reply,
     encoding: Encoding,
     viewer: &UserId,
     room: Room,
 ) -> Result<Bytes, Unfit> {
-    let body = encoding.encode(&ReplyBody { reply, viewer, content_max: None })?;
+    let body = encoding.encode(&reply.body(Shown { viewer, content_max: None }))?;
     if body.len() <= room.body {
         return Ok(body);
     }
     let sizes = Sizes { encoding, viewer, content_max: room.content };
-    let most = room.body.saturating_sub(AROUND_LIST_BYTES);
-    let mut cut = reply.clone();
-    if let Reply::History { messages, backwards, .. } = &mut cut {
-        let each = messages.iter().map(|message| sizes.message(message));
-        if *backwards {
-            let kept = how_many(each.rev(), most);
-            messages.drain(..messages.len() - kept);
-        } else {
-            let kept = how_many(each, most);
-            messages.truncate(kept);
-        }
-    } else if let Reply::List(views) = &mut cut {
-        let kept = how_many(views.iter().map(|view| sizes.view(view)), most);
-        views.truncate(kept);
-    } else if let Reply::Blacklist { users, has_more } = &mut cut {
-        let kept = how_many(users.iter().map(|(user, _)| user_size(user)), most);
-        *has_more |= kept < users.len();
-        users.truncate(kept);
-    }
-    let body = ReplyBody { reply: &cut, viewer, content_max: Some(room.content) };
-    within(encoding.encode(&body)?, room)
+    reply.cut(sizes, room.body.saturating_sub(AROUND_LIST_BYTES));
+    let shown = Shown { viewer, content_max: Some(room.content) };
+    within(encoding.encode(&reply.body(shown))?, room)
 }
 
 /// The bodies of an event, in order: one, or several with the same revision where its list does not
@@ -128,7 +110,7 @@ fn parts(event: &Event, sizes: Sizes<'_>, most: usize) -> Vec<Event> {
             parts.map(|changes| Event::ConversationChanged(changes.to_vec())).collect()
         }
         Event::BlacklistChanged { action, users } => {
-            let parts = split(users, user_size, most);
+            let parts = split(users, Sizes::user, most);
             parts
                 .map(|users| Event::BlacklistChanged { action: *action, users: users.to_vec() })
                 .collect()
@@ -148,7 +130,7 @@ fn split<T>(mut list: &[T], size: impl Fn(&T) -> usize, most: usize) -> impl Ite
 }
 
 /// How many entries of these sizes fit; of a list that is not empty one at least.
-fn how_many(sizes: impl Iterator<Item = usize>, most: usize) -> usize {
+pub fn how_many(sizes: impl Iterator<Item = usize>, most: usize) -> usize {
     let mut bytes = 0;
     let fit = sizes.enumerate().take_while(|(index, size)| {
         // And the comma.
@@ -158,9 +140,9 @@ fn how_many(sizes: impl Iterator<Item = usize>, most: usize) -> usize {
     fit.count()
 }
 
-/// How large entries of lists are.
+/// How large the entries of lists are.
 #[derive(Clone, Copy)]
-struct Sizes<'a> {
+pub struct Sizes<'a> {
     encoding: Encoding,
     viewer: &'a UserId,
     content_max: usize,
@@ -171,19 +153,25 @@ impl Sizes<'_> {
         counted(body, self.encoding)
     }
 
-    fn message(self, message: &Message) -> usize {
+    /// A message.
+    #[must_use]
+    pub fn message(self, message: &Message) -> usize {
         let (viewer, content_max) = (self.viewer, Some(self.content_max));
         self.of(&MessageBody { message, viewer, content_max })
     }
 
-    fn view(self, view: &ConversationView) -> usize {
+    /// A conversation.
+    #[must_use]
+    pub fn view(self, view: &ConversationView) -> usize {
         let (viewer, content_max) = (self.viewer, Some(self.content_max));
         self.of(&ConversationBody { view, viewer, content_max })
     }
-}
 
-fn user_size(user: &UserInfo) -> usize {
-    user.id.as_str().len() + user.name.len() * JSON_ESCAPED + AROUND_USER_BYTES
+    /// A user, at most.
+    #[must_use]
+    pub fn user(user: &UserInfo) -> usize {
+        user.id.as_str().len() + user.name.len() * JSON_ESCAPED + AROUND_USER_BYTES
+    }
 }
 
 #[cfg(test)]

@@ -44,6 +44,7 @@ const WIRE_CRATES: &[&str] = &[
     "serde",
     "serde_bytes",
     "serde_json",
+    "schemars",
     "rmp",
     "rmp_serde",
     "bytes",

@@ -15,6 +15,7 @@ use crate::domain::send::{Delivery, Purpose, Push, Send, SendOptions};
 use crate::wire::delivery;
 use crate::wire::push::PushBody;
 use crate::wire::record;
+use crate::wire::reply::{Blacklist, Conversations, History, OneConversation, Sent};
 
 const LARGEST: u64 = (1 << 53) - 1;
 const BOTH: [Encoding; 2] = [Encoding::Json, Encoding::MessagePack];
@@ -197,19 +198,16 @@ proptest! {
         let viewer = user('b');
         for encoding in BOTH {
             let mut bodies = vec![];
-            for reply in [
-                Reply::Sent { message: message.clone(), is_duplicate: true },
-                Reply::Conversation(Box::new(view(&message))),
-                Reply::List(vec![view(&message)]),
-                Reply::History {
-                    other: user('a'),
-                    messages: vec![message.clone()],
-                    backwards: true,
-                },
-            ] {
-                let body = ReplyBody { reply: &reply, viewer: &viewer, content_max: None };
-                bodies.push(encoding.encode(&body).expect("written"));
-            }
+            let shown = Shown { viewer: &viewer, content_max: None };
+            let messages = vec![message.clone()];
+            let sent = Sent { message: message.clone(), is_duplicate: true };
+            let history = History { other: user('a'), messages, backwards: true };
+            bodies.push(encoding.encode(&sent.body(shown)).expect("written"));
+            bodies.push(encoding.encode(&history.body(shown)).expect("written"));
+            let one = OneConversation(view(&message));
+            bodies.push(encoding.encode(&one.body(shown)).expect("written"));
+            let list = Conversations(vec![view(&message)]);
+            bodies.push(encoding.encode(&list.body(shown)).expect("written"));
             let one = vec![message.clone()];
             for event in [received(one.clone()), deleted(one.clone()), changed(&one)] {
                 let (revision, viewer, content_max) = (REVISION, &viewer, None);
@@ -316,13 +314,16 @@ fn a_message_that_fits_nowhere_goes_without_its_content() {
         assert_eq!(shortened["extendedData"], "");
         assert_eq!(shortened["localMessageID"], "l");
         assert_eq!((&shortened["type"], &shortened["messageSeq"]), (&1.into(), &LARGEST.into()));
-        for reply in [
-            Reply::Sent { message: large.clone(), is_duplicate: false },
-            Reply::Conversation(Box::new(view(&large))),
-            Reply::List(vec![view(&large), view(&small)]),
-            Reply::History { other: user('a'), messages: messages.clone(), backwards: true },
+        let history = History { other: user('a'), messages: messages.clone(), backwards: true };
+        let sent = Sent { message: large.clone(), is_duplicate: false };
+        let viewer = user('b');
+        for body in [
+            super::reply(sent, encoding, &viewer, room),
+            super::reply(OneConversation(view(&large)), encoding, &viewer, room),
+            super::reply(Conversations(vec![view(&large), view(&small)]), encoding, &viewer, room),
+            super::reply(history, encoding, &viewer, room),
         ] {
-            let body = super::reply(&reply, encoding, &user('b'), room).expect("an answer");
+            let body = body.expect("an answer");
             assert!(body.len() <= room.body);
             assert_eq!(body.windows(16).filter(|at| at == b"isContentOmitted").count(), 1);
         }
@@ -336,8 +337,8 @@ fn a_page_is_cut_at_its_far_end() {
         (0..100).map(|number| message(draft(text(format!("{number:04}").repeat(1000))))).collect();
     let viewer = user('b');
     for backwards in [true, false] {
-        let reply = Reply::History { other: user('a'), messages: messages.clone(), backwards };
-        let body = super::reply(&reply, Encoding::Json, &viewer, room).expect("a page");
+        let reply = History { other: user('a'), messages: messages.clone(), backwards };
+        let body = super::reply(reply, Encoding::Json, &viewer, room).expect("a page");
         assert!(body.len() <= room.body);
         let page = decoded(Encoding::Json, &body);
         let page = list(&page, "messageList");
@@ -351,8 +352,8 @@ fn a_page_is_cut_at_its_far_end() {
         (UserInfo { id, name: "\u{1}".repeat(10) }, BlockNumber(number + 1))
     };
     let users: Vec<_> = (0..100).map(user).collect();
-    let reply = Reply::Blacklist { users, has_more: false };
-    let body = super::reply(&reply, Encoding::Json, &viewer, Room::of(5000)).expect("a page");
+    let reply = Blacklist { users, has_more: false };
+    let body = super::reply(reply, Encoding::Json, &viewer, Room::of(5000)).expect("a page");
     let page = decoded(Encoding::Json, &body);
     let last = list(&page, "blacklist").last().expect("not empty").clone();
     let number: u64 = last["userID"].as_str().and_then(|id| id.parse().ok()).expect("a number");

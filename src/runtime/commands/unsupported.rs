@@ -1,7 +1,7 @@
 //! What the SDK has and peerd does not offer: such a call is told so by a code of its own.
 //!
 //! The names are those of the ZIM web SDK 2.29, and of what is planned for peerd besides. A method
-//! that peerd comes to offer moves from here to [`super::request::Method`].
+//! that peerd comes to offer moves from here to the list of commands.
 
 /// The names, sorted.
 const NAMES: &[&str] = &[
@@ -146,24 +146,24 @@ const NAMES: &[&str] = &[
 
 /// All of them.
 #[must_use]
-pub const fn names() -> &'static [&'static str] {
+pub(super) const fn names() -> &'static [&'static str] {
     NAMES
 }
 
 /// Whether the SDK has a method of that name and peerd does not offer it.
 #[must_use]
-pub fn has(name: &str) -> bool {
+pub(super) fn has(name: &str) -> bool {
     NAMES.binary_search(&name).is_ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::request::Method;
+    use crate::runtime::commands::Method;
 
     #[test]
     fn the_contract_lists_them() {
-        let contract = include_str!("../../docs/protocol.md");
+        let contract = include_str!("../../../docs/protocol.md");
         let section = contract.split("### Unsupported methods").nth(1).expect("its section");
         let section = section.split("\n### ").next().unwrap_or_default();
         let listed = section.matches('`').count() / 2;
