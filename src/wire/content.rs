@@ -1,4 +1,4 @@
-//! The fields of a message's own type, with the SDK's names.
+//! The fields that depend on a message's type, with the SDK's names.
 
 use std::convert::Infallible;
 
@@ -13,10 +13,10 @@ use crate::domain::limits::{
 };
 use crate::domain::rejection::Rejection;
 
-/// Largest number that every JSON reader holds exactly.
+/// The largest number that every JSON reader represents exactly.
 pub(super) const NUMBER_MAX: u64 = (1 << 53) - 1;
 
-/// Reads the content that an object with a `type` holds. `is_json` says how bytes are written.
+/// Reads the content of an object that has a `type`. `is_json` tells how bytes are encoded.
 pub fn parse(object: Object<'_>, is_json: bool) -> Result<Content, Rejection> {
     let number = object.required_number("type", u64::from(u16::MAX))?;
     let Some(message_type) = MessageType::from_number(number) else {
@@ -106,7 +106,7 @@ fn pixels(object: Object<'_>, width: &str, height: &str) -> Result<Pixels, Rejec
     Ok(Pixels { width: object.small_number(width)?, height: object.small_number(height)? })
 }
 
-/// Takes the fields of an object one by one.
+/// Receives the fields of an object one by one.
 trait Sink {
     type Error;
 
@@ -116,12 +116,12 @@ trait Sink {
         value: &T,
     ) -> Result<(), Self::Error>;
 
-    /// A field that is left out where its sender left it out, or might as well have.
+    /// Adds a text field, unless it has the default value (empty).
     fn optional_text(&mut self, name: &'static str, text: &str) -> Result<(), Self::Error> {
         if text.is_empty() { Ok(()) } else { self.field(name, text) }
     }
 
-    /// See [`Self::optional_text`].
+    /// Adds a number field, unless it has the default value (0).
     fn optional_number(
         &mut self,
         name: &'static str,
@@ -132,7 +132,7 @@ trait Sink {
     }
 }
 
-/// Counts fields: a `MessagePack` map begins with their number.
+/// Counts fields, because a `MessagePack` map begins with their number.
 struct Count(usize);
 
 impl Sink for Count {
@@ -165,7 +165,7 @@ fn count(each: impl FnOnce(&mut Count) -> Result<(), Infallible>) -> usize {
     count.0
 }
 
-/// How many fields [`write`] adds.
+/// The number of fields that [`write`] adds.
 pub(super) fn field_count(content: &Content) -> usize {
     count(|count| fields(content, count))
 }
@@ -175,7 +175,7 @@ pub(super) fn write<M: SerializeMap>(content: &Content, map: &mut M) -> Result<(
     fields(content, &mut Entries(map))
 }
 
-/// The content's fields: those that a message of its type must have, and those that its sender set.
+/// Adds the content's fields: the required ones of its type, and the optional ones that are set.
 fn fields<K: Sink>(content: &Content, sink: &mut K) -> Result<(), K::Error> {
     match content {
         Content::Text { message } => sink.field("message", message),
