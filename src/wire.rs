@@ -1,5 +1,5 @@
-//! What goes over the wire and into the store: subjects, headers, bodies and records, and how they
-//! become the types of [`crate::domain`] and back. Pure: bytes in, values out.
+//! The wire and storage formats: subjects, headers, bodies and records, and their conversion to and
+//! from the types of [`crate::domain`]. Pure functions: bytes in, values out.
 
 pub mod audit;
 pub mod batch;

@@ -1,4 +1,4 @@
-//! The fields of a message's own type, with the SDK's names.
+//! The fields that depend on a message's type, with the SDK's names.
 
 use std::convert::Infallible;
 
@@ -8,10 +8,10 @@ use serde::ser::{SerializeMap, Serializer};
 use super::encoding::Binary;
 use crate::domain::content::{Content, Excerpt, Media};
 
-/// Largest number that every JSON reader holds exactly.
+/// The largest number that every JSON reader represents exactly.
 pub const NUMBER_MAX: u64 = (1 << 53) - 1;
 
-/// Takes the fields of an object one by one.
+/// Receives the fields of an object one by one.
 trait Sink {
     type Error;
 
@@ -21,12 +21,12 @@ trait Sink {
         value: &T,
     ) -> Result<(), Self::Error>;
 
-    /// A field that is left out where its sender left it out, or might as well have.
+    /// Adds a text field, unless it has the default value (empty).
     fn optional_text(&mut self, name: &'static str, text: &str) -> Result<(), Self::Error> {
         if text.is_empty() { Ok(()) } else { self.field(name, text) }
     }
 
-    /// See [`Self::optional_text`].
+    /// Adds a number field, unless it has the default value (0).
     fn optional_number(
         &mut self,
         name: &'static str,
@@ -37,7 +37,7 @@ trait Sink {
     }
 }
 
-/// Counts fields: a `MessagePack` map begins with their number.
+/// Counts fields, because a `MessagePack` map begins with their number.
 struct Count(usize);
 
 impl Sink for Count {
@@ -70,7 +70,7 @@ fn count(each: impl FnOnce(&mut Count) -> Result<(), Infallible>) -> usize {
     count.0
 }
 
-/// How many fields [`write`] adds.
+/// The number of fields that [`write`] adds.
 pub(super) fn field_count(content: &Content) -> usize {
     count(|count| fields(content, count))
 }
@@ -80,7 +80,7 @@ pub(super) fn write<M: SerializeMap>(content: &Content, map: &mut M) -> Result<(
     fields(content, &mut Entries(map))
 }
 
-/// The content's fields: those that a message of its type must have, and those that its sender set.
+/// Adds the content's fields: the required ones of its type, and the optional ones that are set.
 fn fields<K: Sink>(content: &Content, sink: &mut K) -> Result<(), K::Error> {
     match content {
         Content::Text { message } => sink.field("message", message),

@@ -1,5 +1,6 @@
-//! Bodies that fit what the server takes. A page is cut, an event is split, and a message that does
-//! not fit by itself goes without its content: there is always an answer, and always an event.
+//! Bodies that fit the server's `max_payload`. A page is cut, an event is split, and a message that
+//! is too large by itself is shown without its content, so that every call gets a reply and every
+//! change an event.
 
 use std::sync::Arc;
 
@@ -17,28 +18,28 @@ use crate::domain::id::UserId;
 use crate::domain::message::Message;
 use crate::domain::user::UserInfo;
 
-/// What an event or a page has around its list: names, IDs, revisions.
+/// The bytes of an event or a page around its list: names, IDs, revisions.
 const AROUND_LIST_BYTES: usize = 768;
-/// What a conversation of an event has around it there.
+/// The bytes of an event around each of its conversations.
 const AROUND_ENTRY_BYTES: usize = 64;
-/// What a user of a list has around the ID and the name.
+/// The bytes of a listed user around its ID and its name.
 const AROUND_USER_BYTES: usize = 96;
-/// Most bytes that JSON makes of one.
+/// The most bytes that JSON turns one byte into.
 const JSON_ESCAPED: usize = 6;
 
-/// A body that cannot go out.
+/// A body that cannot be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum Unfit {
-    /// It cannot be written.
+    /// It cannot be encoded.
     #[error(transparent)]
     Encode(#[from] EncodeError),
-    /// It is larger than the server takes, however it is shortened.
+    /// It is larger than the server accepts, even shortened.
     #[error("a body is larger than the server's max_payload allows")]
     TooLarge,
 }
 
-/// The body of a reply. A page that does not fit is cut at its far end: the caller goes on from its
-/// last entry, and an empty page is the end.
+/// The body of a reply. A page that does not fit is cut at its far end: the caller continues from
+/// its last entry, and an empty page is the end.
 pub fn reply(
     mut reply: impl Reply,
     encoding: Encoding,
@@ -56,7 +57,7 @@ pub fn reply(
 }
 
 /// The bodies of an event, in order: one, or several with the same revision where its list does not
-/// fit into one. What does not fit at all is told as an event without content.
+/// fit into one. An event that does not fit at all is published without content.
 pub fn event(
     body: &EventBody<'_>,
     encoding: Encoding,
@@ -86,7 +87,7 @@ fn within(body: Bytes, room: Room) -> Result<Bytes, Unfit> {
     if body.len() <= room.body { Ok(body) } else { Err(Unfit::TooLarge) }
 }
 
-/// An event as several, each with a part of its list.
+/// Splits an event into several, each with a part of its list.
 fn parts(event: &Event, sizes: Sizes<'_>, most: usize) -> Vec<Event> {
     match event {
         Event::PeerMessageReceived { messages, from, offline } => {
@@ -119,7 +120,7 @@ fn parts(event: &Event, sizes: Sizes<'_>, most: usize) -> Vec<Event> {
     }
 }
 
-/// A list in pieces of at most so many bytes, or of one entry.
+/// Splits a list into pieces of at most `most` bytes, or of one entry.
 fn split<T>(mut list: &[T], size: impl Fn(&T) -> usize, most: usize) -> impl Iterator<Item = &[T]> {
     std::iter::from_fn(move || {
         let length = how_many(list.iter().map(&size), most);
@@ -129,18 +130,18 @@ fn split<T>(mut list: &[T], size: impl Fn(&T) -> usize, most: usize) -> impl Ite
     })
 }
 
-/// How many entries of these sizes fit; of a list that is not empty one at least.
+/// How many entries of these sizes fit: at least one, unless the list is empty.
 pub fn how_many(sizes: impl Iterator<Item = usize>, most: usize) -> usize {
     let mut bytes = 0;
     let fit = sizes.enumerate().take_while(|(index, size)| {
-        // And the comma.
+        // Includes the comma.
         bytes += size + 1;
         *index == 0 || bytes <= most
     });
     fit.count()
 }
 
-/// How large the entries of lists are.
+/// Measures the entries of lists.
 #[derive(Clone, Copy)]
 pub struct Sizes<'a> {
     encoding: Encoding,

@@ -1,4 +1,4 @@
-//! Whatever is accepted fits in every form; whatever does not fit is cut, split or shortened.
+//! Every accepted message fits in every form; a body that does not fit is cut, split or shortened.
 
 use proptest::prelude::*;
 use serde_json::Value;
@@ -19,7 +19,7 @@ use crate::wire::reply::{Blacklist, Conversations, History, OneConversation, Sen
 
 const LARGEST: u64 = (1 << 53) - 1;
 const BOTH: [Encoding; 2] = [Encoding::Json, Encoding::MessagePack];
-/// What IDs of 128 bytes would add to those of these tests, wherever a body shows one.
+/// The most bytes that IDs of 128 bytes add to the bodies of these tests.
 const LONGER_IDS: usize = 5 * (128 - 32);
 
 fn user(id: char) -> UserId {
@@ -51,7 +51,7 @@ fn draft(content: Content) -> Draft {
     Draft { content, local_id: None, extended_data: String::new() }
 }
 
-/// A conversation with the largest of everything but its message.
+/// A conversation in which everything but the message has its maximum.
 fn view(message: &Arc<Message>) -> ConversationView {
     ConversationView {
         id: user('a'),
@@ -85,7 +85,7 @@ fn changed(messages: &[Arc<Message>]) -> Event {
     Event::ConversationChanged(messages.iter().map(change).collect())
 }
 
-/// The bodies of an event, each within the room.
+/// The bodies of an event; asserts that each fits the room.
 fn events(event: &Event, encoding: Encoding, room: Room, content_max: Option<usize>) -> Vec<Bytes> {
     let mut bodies = Vec::new();
     let viewer = user('b');
@@ -106,7 +106,7 @@ fn list<'v>(body: &'v Value, name: &str) -> &'v Vec<Value> {
     body[name].as_array().expect("a list")
 }
 
-/// Characters of every size that they can have: as they are, escaped, and in bytes.
+/// Texts of characters with different encoded sizes: plain, escaped, and of several bytes.
 fn texts(most: usize) -> impl Strategy<Value = String> + Clone {
     let c = prop::sample::select(vec!["a", "\u{1}", "\"", "\\", "\n", "é", "\u{7f}", "😀"]);
     (c, 0..most).prop_map(|(c, count)| c.repeat(count))
@@ -183,7 +183,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn what_is_accepted_fits_in_every_form(
+    fn an_accepted_message_fits_in_every_form(
         draft in drafts(),
         push in pushes(),
         max_payload in 8_000_usize..300_000,
@@ -240,24 +240,24 @@ proptest! {
 }
 
 #[test]
-fn a_message_that_does_not_fit_is_refused_with_its_size() {
+fn a_message_that_does_not_fit_is_rejected_with_its_size() {
     let room = Room::of(64 * 1024);
-    let told = |draft, push| match room.check(&send(draft, push)) {
+    let answer = |draft, push| match room.check(&send(draft, push)) {
         Err(rejection) => rejection.to_string(),
         Ok(()) => "accepted".to_owned(),
     };
-    assert_eq!(told(draft(text("\u{1}".repeat(2048))), None), "accepted");
-    let large = told(draft(text("\u{1}".repeat(20_000))), None);
+    assert_eq!(answer(draft(text("\u{1}".repeat(2048))), None), "accepted");
+    let large = answer(draft(text("\u{1}".repeat(20_000))), None);
     assert!(large.starts_with("message is 1200"), "{large}");
     assert!(large.contains("as JSON, 61440 fit the max_payload"), "{large}");
     let push = Push { content: "\u{1}".repeat(4096), ..Push::default() };
     let push = Push { payload: push.content.clone(), ..push };
-    assert_eq!(told(draft(text("x".into())), Some(push.clone())), "accepted");
+    assert_eq!(answer(draft(text("x".into())), Some(push.clone())), "accepted");
     let push = Push { thread_id: push.content.clone(), ..push };
-    let large = told(draft(text("x".into())), Some(push));
+    let large = answer(draft(text("x".into())), Some(push));
     assert!(large.starts_with("config.pushConfig is 73"), "{large}");
     let push = Push { content: "p".repeat(4096), payload: "p".repeat(4096), ..Push::default() };
-    let large = told(draft(text("x".repeat(58_000))), Some(push));
+    let large = answer(draft(text("x".repeat(58_000))), Some(push));
     assert!(large.starts_with("message is 662"), "{large}");
 }
 
@@ -292,7 +292,7 @@ fn an_event_is_split_where_its_list_does_not_fit() {
 }
 
 #[test]
-fn a_message_that_fits_nowhere_goes_without_its_content() {
+fn a_message_that_fits_nowhere_is_shown_without_its_content() {
     let room = Room::of(16 * 1024);
     let large = message(Draft {
         content: text("x".repeat(20_000)),
@@ -361,7 +361,7 @@ fn a_page_is_cut_at_its_far_end() {
 }
 
 #[test]
-fn a_change_of_very_many_conversations_comes_to_few_events() {
+fn a_change_of_very_many_conversations_publishes_few_events() {
     let room = Room::of(64 * 1024);
     let large = message(draft(text("x".repeat(50_000))));
     let messages = vec![large; 10_000];
@@ -376,7 +376,7 @@ fn a_change_of_very_many_conversations_comes_to_few_events() {
 }
 
 #[test]
-fn what_cannot_be_told_at_all_is_told_to_be_missing() {
+fn an_event_that_does_not_fit_is_published_without_content() {
     let bodies = {
         let mut bodies = Vec::new();
         let event = Event::KickedOut { session_id: "x".repeat(500) };
@@ -394,6 +394,6 @@ fn what_cannot_be_told_at_all_is_told_to_be_missing() {
     let [body] = &bodies[..] else { panic!("one event") };
     assert_eq!(
         body, r#"{"isContentOmitted":true,"revision":7,"previousRevision":6}"#,
-        "where the user's conversations stand"
+        "only the revision"
     );
 }
