@@ -28,7 +28,7 @@ use crate::clock::{Clock, Now};
 use crate::cluster::host::{Grant, Host as _, NotOpened};
 use crate::cluster::lease::Lease;
 use crate::cluster::table::Table;
-use crate::domain::event::{Event, Told};
+use crate::domain::event::Told;
 use crate::domain::id::{OrderKey, Partition, UserId};
 use crate::domain::limits::Limits;
 use crate::domain::user::User;

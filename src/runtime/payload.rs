@@ -110,7 +110,7 @@ fn complain(limits: &Limits, max_payload: usize) {
             }
         }
         Err(error) => {
-            tracing::error!(%error, "max_payload of a server in the cluster is too small")
+            tracing::error!(%error, "max_payload of a server in the cluster is too small");
         }
     }
 }
