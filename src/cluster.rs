@@ -16,3 +16,4 @@ pub mod view;
 mod claims;
 mod heartbeat;
 mod job;
+mod tuning;

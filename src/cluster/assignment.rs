@@ -6,12 +6,9 @@
 
 use std::collections::BTreeSet;
 
+use super::tuning::SHARE_QUARTERS_MAX;
 use crate::domain::id::Partition;
 use crate::wire::ownership::MemberId;
-
-/// The most partitions of a member, in quarters of an equal share. With plain rendezvous hashing,
-/// ten members and 64 partitions, one member has more than twice its share in one of ten cases.
-const MOST_QUARTERS: usize = 5;
 
 /// The owner of each partition, in the order of the partitions; `None` for all if there are no
 /// members.
@@ -21,7 +18,7 @@ pub fn assign(members: &BTreeSet<MemberId>, partitions: u16) -> Vec<Option<Membe
     if members.is_empty() {
         return owners;
     }
-    let most = (usize::from(partitions) * MOST_QUARTERS).div_ceil(4 * members.len());
+    let most = (usize::from(partitions) * SHARE_QUARTERS_MAX).div_ceil(4 * members.len());
     let mut choices: Vec<(u64, u16, usize)> = Vec::new();
     for (index, member) in members.iter().enumerate() {
         let weighted = |number| (weight(member, Partition(number)), number, index);

@@ -10,16 +10,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use super::claims::Claims;
 use super::host::Host;
 use super::lease::Lease;
+use super::tuning::{BEATS_PER_TTL, TOLD_TTL};
 use crate::clock::Clock;
 use crate::store::AppendError;
 use crate::store::registry::Registry;
 use crate::wire::ownership::{self, Key, Member, MemberId, Told};
-
-/// Heartbeats per TTL. A member that sends none for a whole TTL is considered dead.
-pub(super) const BEATS_PER_TTL: u32 = 5;
-/// How long a member's `told` entry is kept, which says up to when the member had published all
-/// events. Later, the affected users are offline and receive the events at their next login.
-const TOLD_TTL: Duration = Duration::from_secs(60 * 60);
 
 /// Sends the heartbeats of one member.
 pub(super) struct Heartbeat<R, H> {

@@ -14,25 +14,14 @@ use super::host::{Closed, Grant, Host};
 use super::lease::Lease;
 use super::plan::{Claimed, Step};
 use super::table::{Place, Table};
+use super::tuning::{
+    GIVEN_UP_STAYS, HAND_OVER_PATIENCE, HAND_OVER_REST, JOB_TIMEOUT, LOOK_AGAIN_AFTER,
+};
 use crate::clock::Clock;
 use crate::domain::id::Partition;
 use crate::store::AppendError;
 use crate::store::registry::Registry;
 use crate::wire::ownership::{self, Key, MemberId, Owner};
-
-/// How long one write to the bucket may take.
-const TRY: Duration = Duration::from_secs(3);
-/// How long work in progress may delay a hand-over for balance, while new calls wait. The work may
-/// be waiting for a member that has just died.
-const PATIENCE: Duration = Duration::from_millis(500);
-/// How long no partition is handed over for balance after such a hand-over was delayed for too
-/// long.
-const REST: Duration = Duration::from_secs(1);
-/// Wait before it is checked again whether an owner that was not seen is alive.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
-/// How long a leaving instance keeps receiving the calls of a partition that it has given up, on
-/// behalf of the next owner.
-const TAKEN: Duration = Duration::from_secs(2);
 
 /// The outcome of a job.
 pub(super) enum Done {
@@ -165,7 +154,7 @@ impl<R: Registry, H: Host> Jobs<R, H> {
                 if !self.busy.insert(partition) {
                     return;
                 }
-                let patience = (!is_leaving).then_some(PATIENCE);
+                let patience = (!is_leaving).then_some(HAND_OVER_PATIENCE);
                 let hand_over = self.deed();
                 let permits = self.hand_overs.clone();
                 self.set.spawn(async move {
@@ -194,11 +183,11 @@ impl<R: Registry, H: Host> Jobs<R, H> {
                             "the member is dead: deleting its entry"
                         );
                         let key = Key::Member(member.clone()).to_string();
-                        let deleted = registry.delete(key, seq, Instant::now() + TRY).await;
+                        let deleted = registry.delete(key, seq, Instant::now() + JOB_TIMEOUT).await;
                         let is_gone = matches!(deleted, Err(AppendError::Conflict));
                         if deleted.is_err() && !is_gone {
                             // The eviction is still due and would fail again at once.
-                            sleep(REST).await;
+                            sleep(HAND_OVER_REST).await;
                         }
                         Done::Buried { member, gone_seq: is_gone.then_some(seq) }
                     });
@@ -294,13 +283,13 @@ impl<R: Registry, H: Host> Jobs<R, H> {
             Done::Given { partition, seq, turn } => {
                 self.busy.remove(&partition);
                 self.held.remove(&partition);
-                let until = Instant::now() + TAKEN;
+                let until = Instant::now() + GIVEN_UP_STAYS;
                 let left = LeftOver { given_seq: seq, until, _turn: Some(turn) };
                 self.left_over.insert(partition, left);
             }
             Done::Kept(partition) => {
                 self.busy.remove(&partition);
-                self.rests_until = Instant::now() + REST;
+                self.rests_until = Instant::now() + HAND_OVER_REST;
             }
             Done::Buried { member, .. } => {
                 self.burying.remove(&member);
@@ -344,7 +333,7 @@ impl<R: Registry, H: Host> Deed<R, H> {
             && !self.is_gone(&member).await
         {
             tracing::debug!(%partition, member = member.as_str(), "not claimed: owner is alive");
-            sleep(LOOK_AGAIN).await;
+            sleep(LOOK_AGAIN_AFTER).await;
             return Done::Closed(partition);
         }
         // Subscribe first: calls have to arrive here before the current owner ends its
@@ -443,7 +432,7 @@ impl<R: Registry, H: Host> Deed<R, H> {
     /// entry is gone.
     async fn is_gone(&self, member: &MemberId) -> bool {
         let key = Key::Member(member.clone()).to_string();
-        matches!(self.registry.find(key, Instant::now() + TRY).await, Ok(None))
+        matches!(self.registry.find(key, Instant::now() + JOB_TIMEOUT).await, Ok(None))
     }
 
     async fn put(
@@ -457,7 +446,7 @@ impl<R: Registry, H: Host> Deed<R, H> {
             AppendError::Unavailable(error.to_string())
         })?;
         let key = Key::Owner(partition).to_string();
-        let deadline = Instant::now() + TRY;
+        let deadline = Instant::now() + JOB_TIMEOUT;
         self.registry.put(key, value, Some(expected_seq), None, deadline).await
     }
 }

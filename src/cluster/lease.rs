@@ -3,12 +3,9 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::tuning::{BEATS_PER_TTL, LEASE_BEATS};
 use crate::clock::Now;
 use crate::failpoint::{self, Fault};
-
-/// How long an instance may act after a heartbeat, in fifths of the time after which the others
-/// consider it dead. The last fifth allows for clocks that run at different speeds.
-const FIFTHS: u64 = 4;
 
 /// Until when an instance may act, by both clocks of its own machine. The monotonic clock stands
 /// still while some machines sleep, and the wall clock can be set back, but not both at once.
@@ -33,7 +30,7 @@ impl Lease {
     /// Extends the lease after a heartbeat that was sent at `given` and that counts for the others
     /// for `ttl_ms`.
     pub fn extend(&self, given: Now, ttl_ms: u64) {
-        let span_ms = ttl_ms * FIFTHS / 5;
+        let span_ms = ttl_ms * u64::from(LEASE_BEATS) / u64::from(BEATS_PER_TTL);
         self.until_us.fetch_max(given.steady_us + span_ms * 1000, Ordering::AcqRel);
         self.until_wall_ms.store(given.wall_ms + span_ms, Ordering::Release);
     }

@@ -7,13 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::table::Place;
+use super::tuning::SETTLED_US;
 use super::view::{Seen, View};
 use crate::domain::id::{OrderKey, Partition};
 use crate::wire::ownership::{MemberId, Owner};
-
-/// How long the set of members must be unchanged before partitions move to a new one, so that
-/// members that join together are handled together.
-const SETTLED_US: u64 = 500_000;
 
 /// The inputs of the reconciliation besides the view.
 pub struct Planner<'a> {

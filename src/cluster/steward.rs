@@ -16,39 +16,23 @@ use tokio_util::task::AbortOnDropHandle as AbortOnDrop;
 
 use super::assignment::assign;
 use super::claims::Claims;
-use super::heartbeat::{BEATS_PER_TTL, Heartbeat};
+use super::heartbeat::Heartbeat;
 use super::host::Host;
 use super::job::{Done, Jobs};
 use super::lease::Lease;
 use super::plan::{Planner, Step};
 use super::process;
 use super::table::{Place, Table};
+use super::tuning::{
+    BEATS_PER_TTL, CLAIMS_MAX, HAND_OVERS_MAX, JOIN_AGAIN_AFTER, LOG_EVERY, LOOK_AROUND_EVERY,
+    MEMBERSHIP_TIMEOUT, PROBE_EVERY, PROBE_EVERY_PER_MEMBER, TICK, WATCH_AGAIN_AFTER,
+};
 use super::view::View;
 use crate::clock::Clock;
 use crate::domain::id::Partition;
 use crate::store::registry::{Changes, Registry};
 use crate::store::{AppendError, ReadError};
 use crate::wire::ownership::{Key, Member, MemberId, Process};
-
-/// How often conditions that depend on time alone are checked.
-const TICK: Duration = Duration::from_millis(50);
-/// How often the log repeats that joining still fails.
-const LOG_EVERY: Duration = Duration::from_secs(10);
-/// Wait between attempts to join or to watch.
-const RETRY: Duration = Duration::from_millis(200);
-/// Wait before an interrupted watch is started again.
-const REWATCH: Duration = Duration::from_millis(10);
-/// How long one attempt may take.
-const TRY: Duration = Duration::from_secs(5);
-/// How often the members are probed: less often the more members there are.
-const PROBE_EVERY: Duration = Duration::from_millis(100);
-const PROBE_EVERY_PER_MEMBER: Duration = Duration::from_millis(20);
-/// How often the store is checked for records that this instance did not write.
-const LOOK_AROUND_EVERY: Duration = Duration::from_secs(1);
-/// Partitions that are handed over at the same time.
-const HAND_OVERS: usize = 8;
-/// Partitions that are claimed at the same time.
-const CLAIMS: usize = 16;
 
 /// The settings of the membership manager.
 #[derive(Clone, Debug)]
@@ -192,7 +176,7 @@ impl<R: Registry, H: Host> Steward<R, H> {
                         }
                         // The entry may be stored although its acknowledgement was lost.
                         let key = Key::Member(heartbeat.id.clone()).to_string();
-                        match self.registry.find(key, Instant::now() + TRY).await {
+                        match self.registry.find(key, Instant::now() + MEMBERSHIP_TIMEOUT).await {
                             Ok(Some(seq)) => heartbeat.seq = seq,
                             // The entry has expired, and its ID is not reused.
                             Ok(None) if error == AppendError::Conflict => {
@@ -202,7 +186,7 @@ impl<R: Registry, H: Host> Steward<R, H> {
                             }
                             Ok(None) | Err(_) => {}
                         }
-                        sleep(RETRY).await;
+                        sleep(JOIN_AGAIN_AFTER).await;
                     }
                 },
             }
@@ -249,7 +233,7 @@ impl<R: Registry, H: Host> Term<R, H> {
                 (steward.registry.clone(), steward.host.clone()),
                 steward.table.clone(),
                 steward.clock,
-                (CLAIMS, HAND_OVERS),
+                (CLAIMS_MAX, HAND_OVERS_MAX),
                 steward.left_over.clone(),
             ),
             me,
@@ -307,7 +291,7 @@ impl<R: Registry, H: Host> Term<R, H> {
                     }
                     self.view.apply(&change, now_us);
                 } else {
-                    sleep(REWATCH).await;
+                    sleep(WATCH_AGAIN_AFTER).await;
                     changes = self.watch(steward).await;
                 },
                 _ = ticks.tick() => {}
@@ -352,8 +336,9 @@ impl<R: Registry, H: Host> Term<R, H> {
         loop {
             self.watched_us = steward.clock.steady_us();
             let watched = async {
-                let changes = steward.registry.watch(Instant::now() + TRY).await?;
-                let since_ms = steward.registry.stands_in_since(Instant::now() + TRY).await?;
+                let changes = steward.registry.watch(Instant::now() + MEMBERSHIP_TIMEOUT).await?;
+                let since_ms =
+                    steward.registry.stands_in_since(Instant::now() + MEMBERSHIP_TIMEOUT).await?;
                 Ok::<_, ReadError>((changes, since_ms))
             };
             match watched.await {
@@ -373,7 +358,7 @@ impl<R: Registry, H: Host> Term<R, H> {
                         // The calling loop checks the lease, too.
                         return Box::pin(futures::stream::pending());
                     }
-                    sleep(RETRY).await;
+                    sleep(JOIN_AGAIN_AFTER).await;
                 }
             }
         }
@@ -464,12 +449,12 @@ impl<R: Registry, H: Host> Term<R, H> {
 
     /// Deletes the member's own entry.
     async fn leave(&self, steward: &Steward<R, H>) {
-        let deadline = Instant::now() + TRY;
+        let deadline = Instant::now() + MEMBERSHIP_TIMEOUT;
         let key = Key::Member(self.me.clone()).to_string();
         self.heartbeat.abort();
         // An entry that remains expires by itself.
         if let Ok(Some(seq)) = steward.registry.find(key.clone(), deadline).await {
-            let _ = timeout(TRY, steward.registry.delete(key, seq, deadline)).await;
+            let _ = timeout(MEMBERSHIP_TIMEOUT, steward.registry.delete(key, seq, deadline)).await;
         }
     }
 }

@@ -15,24 +15,27 @@ pub(crate) fn falsified(mut outgoing: Outgoing) -> Outgoing {
         Fault::RevisionGoesBack,
         Fault::WrongReceiver,
     ];
-    let Some(fault) = faults.into_iter().find(|fault| failpoint::is(*fault)) else {
+    if !faults.into_iter().any(failpoint::is) {
         return outgoing;
-    };
+    }
     // Requests between instances are no JSON.
     let Ok(mut body) = serde_json::from_slice::<Value>(&outgoing.body) else { return outgoing };
-    let is_received = outgoing.subject.ends_with(RECEIVED);
-    let first = &body["messageList"][0];
-    match fault {
-        Fault::WrongReceiver if is_received => {
+    if failpoint::is(Fault::OwnMessagesCount) {
+        count_own(&mut body);
+    }
+    if failpoint::is(Fault::MutedCounts) {
+        count_muted(&mut body);
+    }
+    if outgoing.subject.ends_with(RECEIVED) {
+        let first = &body["messageList"][0];
+        if failpoint::is(Fault::WrongReceiver) {
             let sender = peerd_testkit::token(first["senderUserID"].as_str().unwrap_or_default());
             outgoing.subject = format!("peer.event.{sender}{RECEIVED}");
-            return outgoing;
         }
-        // The order key in place of a number that only rises.
-        Fault::RevisionGoesBack if is_received => body["revision"] = first["orderKey"].clone(),
-        Fault::OwnMessagesCount => count_own(&mut body),
-        Fault::MutedCounts => count_muted(&mut body),
-        _ => return outgoing,
+        if failpoint::is(Fault::RevisionGoesBack) {
+            // The order key in place of a number that only rises.
+            body["revision"] = first["orderKey"].clone();
+        }
     }
     outgoing.body = body.to_string().into();
     outgoing
