@@ -18,11 +18,12 @@ use peerd::domain::message::{Draft, Message};
 use peerd::domain::receive::{Placed, Plan};
 use peerd::domain::send::{Delivery, Send, SendOptions};
 use peerd::domain::user::User;
+use peerd::runtime::commands::send_peer_message::Request;
 use peerd::storage::message;
+use peerd::wire::decode;
 use peerd::wire::encoding::Encoding;
 use peerd::wire::event::EventBody;
-use peerd::wire::reply::{Reply, ReplyBody};
-use peerd::wire::request::{Method, Request};
+use peerd::wire::reply::{History, Reply, Sent, Shown};
 
 const NOW_MS: u64 = 1_800_000_000_000;
 const PARTITION: Partition = Partition(3);
@@ -127,8 +128,10 @@ fn codec(criterion: &mut Criterion) {
         let name = encoding.content_type();
         let body = encoding.encode(&body).expect("it fits");
         group.bench_function(format!("request, read, {name}"), |bencher| {
-            bencher
-                .iter(|| Request::parse(Method::SendPeerMessage, encoding, black_box(&body), 64));
+            bencher.iter(|| {
+                let request = decode::request::<Request>(encoding, black_box(&body), 64);
+                request.map(|request| Box::new(Send::from(request)))
+            });
         });
         for event in &told.events {
             let event_name = peerd::wire::event::name(event);
@@ -136,15 +139,12 @@ fn codec(criterion: &mut Criterion) {
                 bencher.iter(|| write_event(encoding, black_box(event), &told, &bob));
             });
         }
-        let reply = Reply::Sent { message: message.clone(), is_duplicate: false };
+        let reply = Sent { message: message.clone(), is_duplicate: false };
         group.bench_function(format!("reply, written, {name}"), |bencher| {
             let viewer = user("user1");
             bencher.iter(|| {
-                encoding.encode(&ReplyBody {
-                    reply: black_box(&reply),
-                    viewer: &viewer,
-                    content_max: None,
-                })
+                let shown = Shown { viewer: &viewer, content_max: None };
+                encoding.encode(&black_box(&reply).body(shown))
             });
         });
     }
@@ -177,12 +177,8 @@ fn paging(criterion: &mut Criterion) {
             let read = |bytes| message::decode(bytes, &from, &to, PARTITION);
             let messages = records.iter().filter_map(|bytes| read(bytes).ok());
             let messages = messages.map(|stored| Arc::new(stored.message)).collect();
-            let reply = Reply::History { other: from.clone(), messages, backwards: true };
-            Encoding::MessagePack.encode(&ReplyBody {
-                reply: &reply,
-                viewer: &to,
-                content_max: None,
-            })
+            let reply = History { other: from.clone(), messages, backwards: true };
+            Encoding::MessagePack.encode(&reply.body(Shown { viewer: &to, content_max: None }))
         });
     });
     group.finish();

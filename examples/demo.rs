@@ -14,10 +14,10 @@ mod stage;
 mod steps;
 #[path = "demo/stop.rs"]
 mod stop;
-#[path = "../tests/support/mod.rs"]
-mod support;
 
 use std::{process::ExitCode, time::Instant};
+
+use peerd_testkit as support;
 
 use crate::{
     complaint::{complain, panic_in_plain_words},

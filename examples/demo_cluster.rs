@@ -19,26 +19,12 @@ mod meter;
 mod stage;
 #[path = "demo/stop.rs"]
 mod stop;
-#[path = "../tests/support/mod.rs"]
-mod support;
 #[path = "demo_cluster/verdict.rs"]
 mod verdict;
 
-/// The load and the checker of the tests that kill things.
-#[path = "../tests/faults"]
-#[allow(dead_code, reason = "the tests use more of it")]
-mod faults {
-    // In place of the tests' own: the same, with a watch in its hand.
-    #[path = "../../examples/demo_cluster/caller.rs"]
-    pub(crate) mod caller;
-    pub(crate) mod load;
-    pub(crate) mod look;
-    pub(crate) mod notes;
-    pub(crate) mod random;
-    pub(crate) mod reading;
-}
-
 use std::{process::ExitCode, sync::Arc};
+
+use peerd_testkit::{self as support, faults};
 
 use crate::{
     board::Board,

@@ -22,12 +22,11 @@ mod memory;
 mod reading;
 #[path = "performance/stage.rs"]
 mod stage;
-#[path = "../tests/support/mod.rs"]
-mod support;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use peerd_testkit as support;
 
 use crate::{
     complaint::{complain, panic_in_plain_words},
@@ -38,10 +37,9 @@ use crate::{
 };
 
 /// What can be measured, in the order of the document.
-const ROWS: [&str; 11] = [
+const ROWS: [&str; 10] = [
     "throughput",
     "throughput-r3",
-    "throughput-synced",
     "latency",
     "full",
     "long",
@@ -98,7 +96,6 @@ async fn measure(row: &str, effort: &Effort) -> Result<Vec<Figure>, String> {
     match row {
         "throughput" => load::throughput(effort, Kind::One).await,
         "throughput-r3" => load::throughput(effort, Kind::Three).await,
-        "throughput-synced" => load::throughput(effort, Kind::OneSynced).await,
         "latency" => load::latency(effort).await,
         "full" => load::full(effort).await,
         "long" => load::long(effort).await,

@@ -7,10 +7,10 @@
 mod complaint;
 #[path = "demo/stop.rs"]
 mod stop;
-#[path = "../tests/support/mod.rs"]
-mod support;
 
 use std::{io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
+
+use peerd_testkit as support;
 
 use crate::{
     complaint::{complain, panic_in_plain_words},

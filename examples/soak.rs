@@ -22,26 +22,13 @@ mod sample;
 mod stage;
 #[path = "demo/stop.rs"]
 mod stop;
-#[path = "../tests/support/mod.rs"]
-mod support;
 #[path = "soak/watcher.rs"]
 mod watcher;
-
-/// The load and the checker of the tests that kill things.
-#[path = "../tests/faults"]
-#[allow(dead_code, reason = "the tests use more of it")]
-mod faults {
-    pub(crate) mod caller;
-    pub(crate) mod load;
-    pub(crate) mod look;
-    pub(crate) mod notes;
-    pub(crate) mod random;
-    pub(crate) mod reading;
-}
 
 use std::{io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Parser;
+use peerd_testkit::{self as support, faults};
 
 use crate::{
     complaint::{complain, panic_in_plain_words},

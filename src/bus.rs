@@ -1,4 +1,4 @@
-//! The wire: core NATS, and a twin of it for tests.
+//! The bus: core NATS, and an in-memory fake of it for tests.
 
 pub mod discovery;
 pub mod memory;
@@ -20,138 +20,141 @@ use crate::domain::event::Revision;
 use crate::domain::id::Partition;
 use crate::wire::encoding::Encoding;
 
-/// A call as it came in.
+/// An incoming call.
 #[derive(Clone, Debug)]
 pub struct Incoming {
-    /// Its subject.
+    /// The subject.
     pub subject: String,
-    /// Where the answer goes; `None` when nobody waits for one.
+    /// The reply subject; `None` when no reply is expected.
     pub reply_to: Option<String>,
     /// The `Content-Type` header.
     pub content_type: Option<String>,
-    /// What is wrong with its header block, if anything is.
+    /// What is wrong with the header block, if it is malformed.
     pub malformed: Option<Malformed>,
-    /// The status that its header block begins with: so the server speaks, and no caller.
+    /// The status code in the header block's first line. A message with a status comes from the
+    /// server, not from a caller.
     pub status: Option<u16>,
     /// The body.
     pub body: Bytes,
-    /// How often it was passed on between instances.
+    /// How often instances have passed the call on.
     pub hops: u8,
 }
 
-/// What kind of message goes out, apart from its body.
+/// The kind of an outgoing message, which determines its headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A reply to a call that succeeded.
     Plain,
     /// An event.
     Event {
-        /// Where its user's conversations stand: told even where the event itself cannot go out.
+        /// The revision of the user's conversations. It is published even where the event itself
+        /// cannot be.
         revision: Revision,
     },
     /// An answer to another instance.
     Answer,
-    /// A reply to a repeat.
+    /// A reply to a repeated send.
     Duplicate,
     /// A reply to a call that failed.
     Error {
-        /// The code.
+        /// The error code.
         code: u32,
         /// The text for the caller.
         text: String,
     },
-    /// A call, or a request between instances, that is passed on to whom it concerns.
+    /// A call or an owner request that is passed on to the owner.
     Routed {
-        /// Where the answer goes.
+        /// The reply subject.
         reply_to: Option<String>,
-        /// The `Content-Type` header that it came with.
+        /// The `Content-Type` header of the original message.
         content_type: Option<String>,
-        /// How often it was passed on, this time included.
+        /// How often instances have passed the message on, this time included.
         hops: u8,
     },
-    /// The reply of another instance to a call that was relayed to it, as it came.
+    /// The reply of another instance to a relayed call, unchanged.
     Relayed {
-        /// Its headers.
+        /// The headers.
         headers: Vec<(String, String)>,
     },
 }
 
-/// The right to tell users. A message that waited past its end is not sent: somebody else tells
-/// them now.
+/// The right to publish events for a user. A message whose permit has expired before it is sent is
+/// dropped: the next owner publishes instead.
 pub trait Permit: Send + Sync + fmt::Debug {
-    /// Whether it still holds.
+    /// Whether the permit is still valid.
     fn holds(&self) -> bool;
 }
 
-/// A message on its way out.
+/// An outgoing message.
 #[derive(Clone, Debug)]
 pub struct Outgoing {
-    /// Its subject.
+    /// The subject.
     pub subject: String,
-    /// How the body is written.
+    /// The encoding of the body.
     pub encoding: Encoding,
-    /// What headers it has besides.
+    /// The kind of message, which determines its other headers.
     pub kind: Kind,
     /// The body.
     pub body: Bytes,
-    /// What it needs to be sent; `None`: nothing.
+    /// The permit without which the message is not sent; `None` where none is needed.
     pub permit: Option<Arc<dyn Permit>>,
 }
 
-/// Why a request between instances has no answer.
+/// Why an owner request has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {
-    /// Nobody takes such requests at the moment: nothing was done.
-    #[error("nobody is there")]
+    /// There are no responders at the moment: nothing was done.
+    #[error("no responders")]
     Nobody,
-    /// It may or may not have been done.
-    #[error("no answer came")]
+    /// The request may or may not have been processed.
+    #[error("no answer to the request")]
     Unknown,
 }
 
-/// The answer to a request of this instance.
+/// The answer to an owner request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answer {
-    /// Its headers.
+    /// The headers.
     pub headers: Vec<(String, String)>,
-    /// Its body.
+    /// The body.
     pub body: Bytes,
 }
 
-/// Whether what came on a request's reply subject is its answer. Everybody who may subscribe to the
-/// request's subject can reply to it.
+/// Whether a message on a request's reply subject is its answer. Anyone with permission to
+/// subscribe to the request's subject can reply to it, so other messages are possible.
 pub type IsAnswer = Box<dyn Fn(&Answer) -> bool + Send + Sync>;
 
-/// What takes what comes in, at once. What it answers goes out as soon as the connection takes it,
-/// past all that is on its way: a refusal, or something that is passed on.
+/// Handles an incoming message synchronously. The message that it returns (a refusal, or a message
+/// that is passed on) is sent as soon as the connection has room, ahead of the outgoing queue.
 pub type Take = Arc<dyn Fn(Incoming) -> Option<Outgoing> + Send + Sync>;
 
-/// The bus takes nothing more: too much is on its way out.
+/// The outgoing queue is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("too much is on its way out")]
+#[error("the outgoing queue is full")]
 pub struct Full;
 
-/// What goes out to users.
+/// Publishes to users, and exchanges messages with other instances.
 pub trait Bus: Send + Sync + 'static {
-    /// Sends a message. Messages go out in the order in which they are given. Never waits, so that
-    /// a message can be given while the state it tells of is locked.
+    /// Queues a message. Messages are sent in the order in which they were queued. Never waits, so
+    /// that events can be queued while the state that they describe is locked.
     fn emit(&self, outgoing: Outgoing) -> Result<(), Full>;
 
-    /// How many more messages can be given.
+    /// How many more messages can be queued.
     fn room(&self) -> usize;
 
-    /// Waits until `count` more messages can be given.
+    /// Waits until `count` more messages can be queued.
     fn room_for(&self, count: usize) -> impl Future<Output = ()> + Send;
 
-    /// Messages that were given and have not gone out yet.
+    /// How many queued messages have not been sent.
     fn waiting(&self) -> usize;
 
-    /// A reply subject of this instance's, for one request, which it also names.
+    /// A new reply subject of this instance. It is used for one request and identifies it.
     fn inbox(&self) -> String;
 
-    /// Sends a request to another instance ([`Kind::Routed`], with a reply subject of
-    /// [`Bus::inbox`]), and waits for its answer; ends by the deadline. That nobody is there may be
-    /// known at once, and need not: somebody who only listens looks like somebody who is slow.
+    /// Sends a request to another instance ([`Kind::Routed`], with a reply subject from
+    /// [`Bus::inbox`]) and waits for its answer until the deadline at most. A missing responder may
+    /// be reported at once, but need not be: a subscriber that only listens is indistinguishable
+    /// from a slow one.
     fn ask(
         &self,
         request: Outgoing,
@@ -159,21 +162,20 @@ pub trait Bus: Send + Sync + 'static {
         deadline: Instant,
     ) -> impl Future<Output = Result<Answer, AskError>> + Send;
 
-    /// Takes in what is routed to a partition, from now on; false where that fails. Done again, it
-    /// changes nothing.
+    /// Subscribes to the messages routed to a partition; returns false on failure. Idempotent.
     fn listen(&self, partition: Partition, take: Take) -> impl Future<Output = bool> + Send;
 
-    /// Takes in nothing more that is routed to a partition. What has arrived is taken before this
-    /// ends.
+    /// Unsubscribes from the messages routed to a partition. Everything that has arrived is handled
+    /// before this returns.
     fn unlisten(&self, partition: Partition) -> impl Future<Output = ()> + Send;
 
-    /// Whether the server answers.
+    /// Whether the server answers before the deadline.
     fn is_reached(&self, deadline: Instant) -> impl Future<Output = bool> + Send;
 
-    /// Waits until the server has everything that was given so far; false where it is not reached.
+    /// Waits until the server has received everything that was queued so far; returns false where
+    /// the server is not reached in time.
     fn reach(&self, deadline: Instant) -> impl Future<Output = bool> + Send;
 
-    /// The largest message, headers and body, that the servers take, in bytes: of those that were
-    /// connected to, the smallest.
+    /// The smallest `max_payload`, headers and body in bytes, of the servers connected to so far.
     fn max_message_bytes(&self) -> usize;
 }

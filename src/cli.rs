@@ -8,6 +8,7 @@ mod connection;
 pub mod readable;
 mod serve;
 mod status;
+mod table;
 mod verify;
 mod watch;
 
@@ -45,7 +46,7 @@ const AFTER_HELP: &str = "\
 Try it, with a nats-server (2.12 or newer) that was started with -js:
 
   peerd serve                                     # one terminal: the daemon
-  peerd watch alice bob                           # another: what the two are told
+  peerd watch alice bob                           # another: the events of both users
   peerd call alice login                          # a third: calls
   peerd call bob login
   peerd call alice send_peer_message \\
@@ -53,12 +54,12 @@ Try it, with a nats-server (2.12 or newer) that was started with -js:
   peerd call bob query_history_message \\
       '{\"conversationID\":\"alice\",\"config\":{\"count\":30,\"reverse\":true}}'
 
-The configuration comes from config/peerd.toml where it is there, the file given with --config, the \
+The configuration comes from config/peerd.toml if it exists, the file given with --config, the \
 environment (PEERD__SECTION__KEY, as in PEERD__NATS__SERVERS=nats://host:4222), and --server and \
 --credentials.
 
-Exit codes: 0 done; 1 refused or failed; 64 a person must change the configuration, or NATS; 69 NATS \
-could not be used, which may pass: try again.";
+Exit codes: 0 done; 1 refused or failed; 64 a person must change the configuration, or NATS; 69 \
+NATS could not be used, which may pass: try again.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -71,7 +72,7 @@ enum Command {
     /// The NATS user needs permission to publish the call and to subscribe to its inbox.
     #[command(after_help = call::help())]
     Call {
-        /// The userID; peerd takes the caller's word for it, NATS permissions are the gate.
+        /// The userID; peerd does not verify it, NATS permissions control its use.
         user: String,
         /// The method's name, `send_peer_message`.
         method: String,
@@ -79,26 +80,26 @@ enum Command {
         #[arg(default_value = "{}")]
         json: String,
     },
-    /// Measure how much a running deployment takes, and how fast.
+    /// Measure the throughput and the latency of a running deployment.
     #[command(after_help = bench::HELP)]
     Bench {
         #[command(flatten)]
         arguments: Box<bench::Arguments>,
     },
-    /// What `bench --floor` compares with, in a process of its own.
+    /// The baseline that `bench --floor` compares with, in a process of its own.
     #[command(hide = true)]
     BenchFloor {
         #[command(flatten)]
         arguments: bench::floor::Arguments,
     },
-    /// Print who is there, who owns what, and how the streams are; exit 0 when all is well.
+    /// Print members, partition owners and stream states; exit 0 when all is well.
     #[command(after_help = status::HELP)]
     Status {
         /// One JSON object, for programs.
         #[arg(long)]
         json: bool,
     },
-    /// Have users' counts recounted from the log; exit 0 when nothing differs.
+    /// Recount users' counts from the log; exit 0 when nothing differs.
     #[command(after_help = audit::HELP)]
     Audit {
         /// One user; all users if left out.
@@ -107,10 +108,10 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Hold what clients wrote down against what is stored; exit 0 when nothing is wrong.
+    /// Compare what clients recorded with what is stored; exit 0 when nothing is wrong.
     #[command(after_help = verify::HELP)]
     Verify {
-        /// The notes of the clients, a file each.
+        /// The notes of the clients, one file each.
         #[arg(required = true)]
         notes: Vec<PathBuf>,
         /// By how many milliseconds the clocks of two clients may differ.
@@ -120,7 +121,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Print what users are told, one JSON object a line, until interrupted.
+    /// Print the events of users, one JSON object per line, until interrupted.
     Watch {
         /// The userIDs.
         #[arg(required = true)]
@@ -128,16 +129,16 @@ enum Command {
     },
 }
 
-/// Where the configuration comes from. Before or after the command.
+/// The sources of the configuration. They may be given before or after the command.
 #[derive(Debug, clap::Args)]
 struct Source {
     /// A configuration file (TOML), on top of config/peerd.toml.
     #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
-    /// Addresses of NATS, with commas between, instead of those that are configured.
+    /// Addresses of NATS, separated by commas, instead of the configured ones.
     #[arg(long, value_name = "URL", global = true, value_delimiter = ',')]
     server: Vec<String>,
-    /// A .creds file, instead of the NATS user that is configured.
+    /// A .creds file, instead of the configured NATS user.
     #[arg(long, value_name = "FILE", global = true)]
     credentials: Option<PathBuf>,
 }
@@ -151,7 +152,7 @@ impl Source {
         Ok((loaded, settings, telemetry))
     }
 
-    /// The arguments that have another process use the same.
+    /// The arguments with which another process uses the same configuration.
     fn arguments(&self) -> Vec<std::ffi::OsString> {
         let mut arguments = Vec::new();
         let mut add = |name: &str, value: &std::ffi::OsStr| {
@@ -171,7 +172,7 @@ impl Source {
 }
 
 impl Arguments {
-    /// Does what the arguments say.
+    /// Runs the command that the arguments name.
     #[must_use]
     pub fn run(self) -> ExitCode {
         let Self { command, source } = self;
@@ -228,7 +229,7 @@ fn with_loaded<F: Future<Output = ExitCode>>(
     }
 }
 
-/// The exit code for what a failure asks for.
+/// The exit code for a kind of failure.
 const fn exit_code(cause: Cause) -> u8 {
     match cause {
         Cause::Configuration | Cause::Refused => EXIT_CONFIGURATION,
@@ -236,12 +237,12 @@ const fn exit_code(cause: Cause) -> u8 {
     }
 }
 
-/// A number of things: `1 user`, `2 users`.
+/// A number with its noun: `1 user`, `2 users`.
 fn counted<N: std::fmt::Display + PartialEq + From<u8> + Copy>(number: N, thing: &str) -> String {
     if number == N::from(1) { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }
 
-/// Says on standard error what is accepted, and perhaps not meant.
+/// Prints a warning on standard error: about a setting that is accepted but perhaps a mistake.
 #[expect(clippy::print_stderr, reason = "a command line talks to its user")]
 fn warn(warning: &str) {
     eprintln!("warning: {warning}");
@@ -251,21 +252,21 @@ fn refuse(problems: &Problems) -> ExitCode {
     complain(EXIT_CONFIGURATION, problems)
 }
 
-/// Says on standard error what is wrong.
+/// Prints a problem on standard error and returns the exit code.
 #[expect(clippy::print_stderr, reason = "a command line talks to its user")]
 fn complain(code: u8, problem: &dyn std::fmt::Display) -> ExitCode {
     eprintln!("{problem}");
     ExitCode::from(code)
 }
 
-/// Prints a line on standard output; false when nobody reads it any more.
+/// Prints a line on standard output; false if the reader of the output is gone.
 fn print(line: &str) -> bool {
     use std::io::Write as _;
     let mut out = std::io::stdout().lock();
     writeln!(out, "{line}").and_then(|()| out.flush()).is_ok()
 }
 
-/// Prints a report as JSON on standard output: on a terminal for people, else in one line.
+/// Prints a report as JSON on standard output: indented on a terminal, otherwise on one line.
 fn print_json(report: &impl serde::Serialize) -> serde_json::Result<()> {
     let text = if std::io::stdout().is_terminal() {
         serde_json::to_string_pretty(report)?

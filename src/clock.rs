@@ -1,20 +1,20 @@
-//! The one place that asks what time it is.
+//! The clocks: the only module that reads the time.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
-/// A moment.
+/// A point in time, by two clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
     /// The wall clock, in milliseconds since 1970. It may be set back.
     pub wall_ms: u64,
-    /// A clock that only goes forward, in microseconds since the process began.
+    /// The monotonic clock, in microseconds since the process began.
     pub steady_us: u64,
 }
 
-/// Tells the time.
+/// Reads the time.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     began: Instant,
@@ -24,11 +24,11 @@ pub struct Clock {
 /// The wall clock.
 #[derive(Clone, Copy, Debug)]
 enum Wall {
-    /// That of the machine.
+    /// The clock of the machine.
     System,
-    /// Where it stood then, for tests that run on tokio's own time.
+    /// Begins at this time and follows tokio's time, for tests.
     Simulated(u64),
-    /// The same, for tests that set it forwards and back.
+    /// As [`Wall::Simulated`], for tests that set it forward and back.
     Set(&'static AtomicU64),
 }
 
@@ -45,19 +45,19 @@ impl Clock {
         Self { began: Instant::now(), wall: Wall::Simulated(wall_ms) }
     }
 
-    /// As [`Clock::simulated`]; who changes `wall_ms` sets the wall clock by as much.
+    /// As [`Clock::simulated`]. A change of `wall_ms` sets the wall clock by as much.
     #[must_use]
     pub fn simulated_and_set(wall_ms: &'static AtomicU64) -> Self {
         Self { began: Instant::now(), wall: Wall::Set(wall_ms) }
     }
 
-    /// A clock that only goes forward, in microseconds since the process began.
+    /// The monotonic clock, in microseconds since the process began.
     #[must_use]
     pub fn steady_us(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// The time.
+    /// The current time.
     #[must_use]
     pub fn now(&self) -> Now {
         Now { wall_ms: self.wall_ms(), steady_us: self.steady_us() }

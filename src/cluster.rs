@@ -1,7 +1,8 @@
-//! Who is there, who owns what, and how that changes.
+//! Cluster membership and partition ownership.
 //!
-//! What is decided is decided by plain functions ([`assignment`], [`view`], [`plan`]); [`steward`]
-//! carries it out against the bucket of owners and a [`host`] that serves partitions.
+//! Pure functions make the decisions ([`assignment`], [`view`], [`plan`]). [`steward`], the
+//! membership manager, carries them out against the owners bucket and a [`host`] that serves
+//! partitions.
 
 pub mod assignment;
 pub mod host;
@@ -15,3 +16,4 @@ pub mod view;
 mod claims;
 mod heartbeat;
 mod job;
+mod tuning;

@@ -1,8 +1,8 @@
-//! The configuration: as it is written ([`Config`]) and as it is used
-//! ([`crate::runtime::daemon::Settings`]).
+//! The configuration as it is written ([`Config`]), which is checked and converted to the settings
+//! in use ([`crate::runtime::daemon::Settings`]).
 //!
-//! Later sources win: the defaults, `config/peerd.toml` in the working directory if it is there, a
-//! file that is named, and the environment (`PEERD__SECTION__KEY`).
+//! Later sources override earlier ones: the defaults, `config/peerd.toml` in the working directory
+//! if it exists, the file that is given, and the environment (`PEERD__SECTION__KEY`).
 
 mod check;
 mod names;
@@ -14,9 +14,9 @@ pub use source::{Loaded, Overrides, load, read};
 
 use serde::{Deserialize, Serialize};
 
-/// What the environment's names begin with.
+/// The prefix of the environment variables.
 pub const ENVIRONMENT_PREFIX: &str = "PEERD";
-/// The file that is read when it is there.
+/// The file that is read if it exists.
 pub const DEFAULT_FILE: &str = "config/peerd.toml";
 
 /// The configuration as it is written. `config/peerd.toml` explains every option.
@@ -61,7 +61,6 @@ pub struct Nats {
 pub struct Stream {
     pub replicas: u64,
     pub storage: String,
-    pub group_commit: bool,
     pub max_age_seconds: u64,
     pub max_bytes: u64,
     pub push_max_age_seconds: u64,
@@ -186,7 +185,6 @@ impl Default for Stream {
         Self {
             replicas: 1,
             storage: "file".to_owned(),
-            group_commit: false,
             max_age_seconds: 0,
             max_bytes: 0,
             push_max_age_seconds: 7 * 24 * 60 * 60,
@@ -256,7 +254,7 @@ impl Default for Log {
 }
 
 impl Config {
-    /// The configuration for people to read: without secrets.
+    /// The configuration without secrets, for people to read.
     #[must_use]
     pub fn without_secrets(&self) -> Self {
         let mut config = self.clone();
@@ -268,8 +266,8 @@ impl Config {
     }
 }
 
-/// An address without the user and password that it may hold. Only what is nothing but a scheme is
-/// shown of what stands before the host: a password may look like the beginning of an address.
+/// An address without the user and password that it may contain. Of the part before the host, only
+/// a plain scheme is shown: a password may look like the beginning of an address.
 fn without_login(url: &str) -> String {
     let Some((login, host)) = url.rsplit_once('@') else { return url.to_owned() };
     let scheme = login.split_once("://").map(|(scheme, _)| scheme);

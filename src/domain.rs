@@ -1,5 +1,5 @@
-//! What peerd decides, with no clock, no randomness and no I/O: plain functions of state, command,
-//! `now` and limits. Nothing in here can wait, fail for want of a network, or be serialized.
+//! peerd's decisions, without a clock, randomness or I/O: plain functions of state, command, `now`
+//! and limits. Nothing here can wait, fail because of the network, or be serialized.
 
 pub mod audit;
 pub mod blocklist;

@@ -1,17 +1,18 @@
 //! peerd: one-to-one messaging for NATS.
 //!
-//! The layers, each of which may use those above it in this list only (`tests/layering.rs` holds
-//! the imports to it): [`domain`], [`wire`], [`clock`] and [`link`], [`store`] and [`bus`],
-//! [`storage`], [`cluster`], [`runtime`], [`config`], [`telemetry`] and [`verify`], [`cli`].
-//! `ARCHITECTURE.md` is the map.
+//! The layers, each of which may use only those before it in this list (`tests/layering.rs` checks
+//! the imports): [`domain`], [`wire`], [`clock`] and [`link`], [`store`] and [`bus`], [`storage`],
+//! [`cluster`], [`runtime`], [`config`], [`telemetry`] and [`verify`], [`cli`].
+//!
+//! `ARCHITECTURE.md` is the map of the code.
 
 pub mod bus;
 pub mod cli;
 pub mod clock;
 pub mod cluster;
 pub mod config;
-pub mod deliberate;
 pub mod domain;
+pub mod failpoint;
 pub mod link;
 pub mod runtime;
 pub mod storage;

@@ -1,5 +1,5 @@
-//! Whether the connection to NATS stands, how often it was made anew, and what the server forbade on
-//! it.
+//! The state of the connection to NATS: whether it is up, how many times it was made, and what the
+//! server forbade on it.
 
 mod violation;
 
@@ -22,20 +22,20 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// The largest message, headers and body, that every server takes that this was connected to, in
-    /// bytes: what is written now may go out over the next connection.
+    /// The largest message, headers and body, that every server accepts to which this was
+    /// connected, in bytes: what is written now may be sent over the next connection.
     pub(crate) fn max_payload(&self) -> usize {
         self.link.note_max_payload(self.client.max_payload())
     }
 }
 
-/// Takes up to `most` of what waits to go out into an empty batch, in order; waits for the first.
-/// None is left, and none will come, when it took none.
+/// Takes up to `most` of the outgoing items that wait into an empty batch, in order; waits for the
+/// first one. If it takes none, the queue is empty and closed.
 pub(crate) async fn gather<T>(queue: &mut mpsc::Receiver<T>, batch: &mut Vec<T>, most: usize) {
     queue.recv_many(batch, most).await;
     if (1..most).contains(&batch.len()) {
-        // Who is about to give something does so first: what goes out together costs the connection,
-        // the server and the system one write.
+        // Tasks that are about to queue an item do so first: items that are sent together cost the
+        // connection, the server and the system one write.
         yield_now().await;
     }
     while batch.len() < most
@@ -52,31 +52,31 @@ struct State {
     generation: u64,
 }
 
-/// Different violations that are remembered.
+/// The most different violations that are remembered.
 const VIOLATIONS_MAX: usize = 32;
 
-/// What a failure asks for: whether to try again, and the exit code, follow from it.
+/// The kind of a failure, which decides whether to try again, and the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// A person must change something; trying again does not help.
     Configuration,
-    /// As [`Cause::Configuration`], as long as the server is not just being changed itself.
+    /// As [`Cause::Configuration`], unless the server itself is being changed at the moment.
     Refused,
-    /// It may pass by itself.
+    /// The failure may pass by itself.
     Transient,
 }
 
-/// Follows a connection by its events.
+/// Tracks the state of a connection by its events.
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
     state: watch::Sender<State>,
-    /// The smallest that was seen.
+    /// The smallest `max_payload` that was seen.
     max_payload: Arc<AtomicUsize>,
-    /// What the server forbade, each once.
+    /// The operations that the server forbade, each once.
     violations: watch::Sender<Vec<Violation>>,
 }
 
-/// Why a wait on the link ended without the answer.
+/// Why a wait on the link ended without an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Broken {
     /// The deadline passed.
@@ -92,7 +92,7 @@ impl Link {
         Self { state, max_payload, violations: watch::Sender::default() }
     }
 
-    /// Takes note of a connection event.
+    /// Records a connection event.
     pub(crate) fn note(&self, event: &Event) {
         match event {
             Event::Connected => self.note_up(),
@@ -112,24 +112,24 @@ impl Link {
         }
     }
 
-    /// Takes note that the connection is made, or made anew.
+    /// Records that the connection is made, or made again.
     pub(crate) fn note_up(&self) {
         self.state.send_modify(|state| {
             *state = State { connected: true, generation: state.generation + 1 };
         });
     }
 
-    /// Takes note that the connection is lost.
+    /// Records that the connection is lost.
     pub(crate) fn note_down(&self) {
         self.state.send_modify(|state| state.connected = false);
     }
 
-    /// Takes note of a server's `max_payload`, and answers the smallest so far.
+    /// Records a server's `max_payload`, and returns the smallest one so far.
     pub(crate) fn note_max_payload(&self, seen: usize) -> usize {
         self.max_payload.fetch_min(seen, Ordering::Relaxed).min(seen)
     }
 
-    /// Takes note of what the server forbade.
+    /// Records an operation that the server forbade.
     pub(crate) fn note_violation(&self, violation: Violation) {
         self.violations.send_if_modified(|violations| {
             let is_new = violations.len() < VIOLATIONS_MAX && !violations.contains(&violation);
@@ -140,14 +140,14 @@ impl Link {
         });
     }
 
-    /// Waits until the server has forbidden something that `matters`.
+    /// Waits until the server has forbidden an operation that `matters`.
     pub(crate) async fn forbidden(&self, matters: impl Fn(&Violation) -> bool) -> Violation {
         let mut violations = self.violations.subscribe();
         loop {
             if let Some(violation) = violations.borrow_and_update().iter().find(|it| matters(it)) {
                 return violation.clone();
             }
-            // It cannot fail: this holds the sender.
+            // It cannot fail: `self` holds the sender.
             let _ = violations.changed().await;
         }
     }
@@ -156,7 +156,7 @@ impl Link {
         self.state.borrow().connected
     }
 
-    /// Whether the connection stands that was the `generation`th.
+    /// Whether the `generation`th connection is still up.
     pub(crate) fn is_up_since(&self, generation: u64) -> bool {
         *self.state.borrow() == State { connected: true, generation }
     }
@@ -165,28 +165,28 @@ impl Link {
         self.state.borrow().generation
     }
 
-    /// Waits until the connection stands.
+    /// Waits until the connection is up.
     pub(crate) async fn up(&self) {
-        // It cannot fail: this holds the sender.
+        // It cannot fail: `self` holds the sender.
         let _ = self.state.subscribe().wait_for(|state| state.connected).await;
     }
 
-    /// Waits until the connection stands, made anew since it was the `generation`th.
+    /// Waits until a connection other than the `generation`th is up, and returns its generation.
     pub(crate) async fn newer_than(&self, generation: u64) -> u64 {
         let is_newer = |state: &State| state.connected && state.generation != generation;
-        // It cannot fail: this holds the sender.
+        // It cannot fail: `self` holds the sender.
         self.state.subscribe().wait_for(is_newer).await.map_or(generation, |state| state.generation)
     }
 
-    /// Waits until the connection that was the `generation`th does not stand, or not any more.
+    /// Waits until the `generation`th connection is down, which it may be already.
     pub(crate) async fn lost(&self, generation: u64) {
-        let stands = State { connected: true, generation };
-        // It cannot fail: this holds the sender.
-        let _ = self.state.subscribe().wait_for(|state| *state != stands).await;
+        let up = State { connected: true, generation };
+        // It cannot fail: `self` holds the sender.
+        let _ = self.state.subscribe().wait_for(|state| *state != up).await;
     }
 
-    /// Waits for an answer, but not past the deadline, and not past the end of the connection on
-    /// which it was asked: async-nats would wait for an answer that cannot come any more.
+    /// Waits for an answer until the deadline, and only while the connection of the request is up:
+    /// async-nats would wait for an answer that can no longer arrive.
     pub(crate) async fn guard<T>(
         &self,
         deadline: Instant,

@@ -1,11 +1,11 @@
-//! The peerd binary: reads the arguments and leaves with an exit code.
+//! The peerd binary: parses the arguments, runs the command, and exits with its code.
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
-/// Most of what a call costs this process is small, short-lived memory, made on one thread and given
-/// back on another: this allocator is made for that.
+/// A call makes mostly small, short-lived allocations, which one thread makes and another one
+/// frees. This allocator is designed for that.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

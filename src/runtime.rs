@@ -1,5 +1,6 @@
 //! The daemon at work: users and their state, calls and their flow, start and stop.
 
+pub mod commands;
 pub mod connect;
 pub mod daemon;
 pub mod node;
@@ -10,16 +11,17 @@ mod again;
 mod ageing;
 mod agreement;
 mod audit;
-mod blocklist;
 mod call;
 mod catch_up;
 mod cell;
+mod commit;
 mod consign;
 mod conversations;
 mod crossing;
 mod deletions;
 mod history;
 mod hosting;
+mod injected;
 mod keeper;
 mod load;
 mod lost;
@@ -35,7 +37,6 @@ mod rights;
 mod route;
 mod send;
 mod session;
-mod settings;
 mod tenure;
 #[cfg(test)]
 mod twin;

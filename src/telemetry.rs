@@ -1,4 +1,4 @@
-//! The log.
+//! The setup of the log.
 
 use std::io::IsTerminal as _;
 
@@ -8,7 +8,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt};
 
-/// How a line of the log is written.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// For people.
@@ -17,20 +17,20 @@ pub enum Format {
     Json,
 }
 
-/// What the log shows, and how.
+/// The level and the format of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Telemetry {
-    /// The least severe lines that are shown.
+    /// The least severe level that is shown.
     pub level: LevelFilter,
-    /// How a line is written.
+    /// The format of a line.
     pub format: Format,
 }
 
 impl Telemetry {
-    /// Has the process log to standard error from now on.
+    /// Makes the process log to standard error from now on.
     pub fn install(self) {
-        // async-nats logs every event and every try of a connection, which peerd logs itself, each
-        // once.
+        // async-nats logs every event and every attempt of a connection. peerd logs them itself,
+        // each once.
         let filter =
             Targets::new().with_default(self.level).with_target("async_nats", LevelFilter::OFF);
         let layer = match self.format {

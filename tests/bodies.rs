@@ -13,12 +13,19 @@ use peerd::domain::message::{Message, ReceiptStatus};
 use peerd::domain::rejection::Rejection;
 use peerd::domain::send::Push;
 use peerd::domain::user::UserInfo;
+use peerd::runtime::commands::Method;
+use peerd::runtime::commands::add_users_to_blacklist::BlacklistChanged;
+use peerd::runtime::commands::check_user_is_in_blacklist::IsBlocked;
+use peerd::runtime::commands::heartbeat::Heard;
+use peerd::runtime::commands::login::LoggedIn;
+use peerd::runtime::commands::query_conversation_total_unread_message_count::TotalUnread;
 use peerd::wire::encoding::Encoding;
 use peerd::wire::event::EventBody;
 use peerd::wire::failure::{CallError, Failure, FailureBody};
 use peerd::wire::push::PushBody;
-use peerd::wire::reply::{Reply, ReplyBody};
-use peerd::wire::request::Method;
+use peerd::wire::reply::{
+    Blacklist, Changed, Conversations, Empty, History, OneConversation, Reply, Sent, Shown,
+};
 use serde::Serialize;
 
 const KEY: u64 = 52_323_942_400_000;
@@ -131,8 +138,8 @@ fn hex(body: &impl Serialize) -> String {
     hex.concat()
 }
 
-fn reply(reply: &Reply) -> String {
-    json(&ReplyBody { reply, viewer: &user("bob"), content_max: None })
+fn reply(reply: &impl Reply) -> String {
+    json(&reply.body(Shown { viewer: &user("bob"), content_max: None }))
 }
 
 fn event(event: &Event) -> String {
@@ -143,37 +150,37 @@ fn event(event: &Event) -> String {
 #[test]
 fn replies_of_sessions() {
     let totals = Totals { unmuted: 3, all: 5 };
-    let logged_in = Reply::LoggedIn {
+    let logged_in = LoggedIn {
         session_id: "S1".into(),
         server_time_ms: AT_MS,
         heartbeat_interval_ms: 10_000,
-        totals,
+        total_unread_message_count: totals.unmuted,
         revision: KEY,
     };
     insta::assert_snapshot!("reply_login", reply(&logged_in));
-    insta::assert_snapshot!("reply_empty", reply(&Reply::Empty));
-    insta::assert_snapshot!("reply_heartbeat", reply(&Reply::Heard { server_time_ms: AT_MS }));
-    insta::assert_snapshot!("reply_totals", reply(&Reply::Totals { totals, revision: KEY }));
+    insta::assert_snapshot!("reply_empty", reply(&Empty {}));
+    insta::assert_snapshot!("reply_heartbeat", reply(&Heard { server_time_ms: AT_MS }));
+    insta::assert_snapshot!("reply_totals", reply(&TotalUnread { totals, revision: KEY }));
 }
 
 #[test]
 fn replies_with_messages() {
-    let sent = |content| Reply::Sent { message: Arc::new(message(content)), is_duplicate: false };
+    let sent = |content| Sent { message: Arc::new(message(content)), is_duplicate: false };
     let as_sender =
-        |reply: &Reply| json(&ReplyBody { reply, viewer: &user("alice"), content_max: None });
+        |reply: &Sent| json(&reply.body(Shown { viewer: &user("alice"), content_max: None }));
     insta::assert_snapshot!("reply_sent_text", as_sender(&sent(text("hello"))));
     let command = sent(Content::Command { message: vec![0, 1, 254, 255] });
     insta::assert_snapshot!("reply_sent_command", as_sender(&command));
-    let repeat = Reply::Sent { message: Arc::new(message(text("hello"))), is_duplicate: true };
+    let repeat = Sent { message: Arc::new(message(text("hello"))), is_duplicate: true };
     assert_eq!(as_sender(&repeat), as_sender(&sent(text("hello"))), "the header tells a repeat");
     let with_receipt = Message { receipt: ReceiptStatus::Processing, ..message(text("hello")) };
     let with_receipt = Message { extended_data: "more".into(), ..with_receipt };
-    let with_receipt = Reply::Sent { message: Arc::new(with_receipt), is_duplicate: false };
+    let with_receipt = Sent { message: Arc::new(with_receipt), is_duplicate: false };
     insta::assert_snapshot!("reply_sent_with_receipt", as_sender(&with_receipt));
     let messages = all_contents().into_iter().map(|content| Arc::new(message(content))).collect();
-    let history = Reply::History { other: user("alice"), messages, backwards: true };
+    let history = History { other: user("alice"), messages, backwards: true };
     insta::assert_snapshot!("reply_history_of_all_types", reply(&history));
-    let nothing = Reply::History { other: user("alice"), messages: vec![], backwards: false };
+    let nothing = History { other: user("alice"), messages: vec![], backwards: false };
     insta::assert_snapshot!("reply_history_empty", reply(&nothing));
 }
 
@@ -184,11 +191,11 @@ fn replies_with_conversations() {
         notification: NotificationStatus::Notify,
         ..conversation(None)
     };
-    let list = Reply::List(vec![pinned, conversation(Some(bare()))]);
+    let list = Conversations(vec![pinned, conversation(Some(bare()))]);
     insta::assert_snapshot!("reply_list", reply(&list));
-    let one = Reply::Conversation(Box::new(conversation(Some(bare()))));
+    let one = OneConversation(conversation(Some(bare())));
     insta::assert_snapshot!("reply_conversation", reply(&one));
-    insta::assert_snapshot!("reply_changed", reply(&Reply::Changed(user("alice"))));
+    insta::assert_snapshot!("reply_changed", reply(&Changed(user("alice"))));
 }
 
 fn info(id: &str, name: &str) -> UserInfo {
@@ -198,14 +205,23 @@ fn info(id: &str, name: &str) -> UserInfo {
 #[test]
 fn replies_about_the_block_list() {
     let refused = vec![(user("bob"), BlockRefusal::OwnId), (user("carol"), BlockRefusal::Full)];
-    let changed = Reply::BlacklistChanged { refused };
+    let changed = BlacklistChanged { refused };
     insta::assert_snapshot!("reply_blacklist_changed", reply(&changed));
     let users =
         vec![(info("alice", "Alice"), BlockNumber(9)), (info("carol", ""), BlockNumber(KEY))];
-    let page = |has_more| Reply::Blacklist { users: users.clone(), has_more };
+    let page = |has_more| Blacklist { users: users.clone(), has_more };
     insta::assert_snapshot!("reply_blacklist", reply(&page(true)));
     insta::assert_snapshot!("reply_blacklist_last", reply(&page(false)));
-    insta::assert_snapshot!("reply_is_blocked", reply(&Reply::IsBlocked(true)));
+    insta::assert_snapshot!("reply_is_blocked", reply(&IsBlocked { is_user_in_blacklist: true }));
+}
+
+/// What each method takes: the schema that its request derives.
+#[test]
+fn requests() {
+    for method in Method::ALL {
+        let schema = serde_json::to_string_pretty(&method.request_schema()).expect("fits JSON");
+        insta::assert_snapshot!(format!("request_{}", method.name()), schema);
+    }
 }
 
 #[test]
@@ -284,8 +300,8 @@ fn an_offline_push() {
 #[test]
 fn message_pack() {
     let command = Arc::new(message(Content::Command { message: vec![0, 1, 254, 255] }));
-    let sent = Reply::Sent { message: command, is_duplicate: false };
-    let sent = hex(&ReplyBody { reply: &sent, viewer: &user("alice"), content_max: None });
+    let sent = Sent { message: command, is_duplicate: false };
+    let sent = hex(&sent.body(Shown { viewer: &user("alice"), content_max: None }));
     insta::assert_snapshot!("messagepack_reply_sent_command", sent);
     let changed = vec![(ConversationEvent::Added, conversation(Some(bare())))];
     let changed = Event::ConversationChanged(changed);

@@ -5,24 +5,13 @@
 //! again. How often and how long is in `cluster/settings.rs`, with the variables that raise it.
 //! What the clients do is in `faults/load.rs`, what must hold in `src/verify.rs`, which has their notes.
 
-mod support;
-
-#[path = "faults"]
-mod faults {
-    pub(crate) mod caller;
-    pub(crate) mod load;
-    pub(crate) mod look;
-    pub(crate) mod notes;
-    pub(crate) mod random;
-    pub(crate) mod reading;
-}
+use peerd_testkit::{self as support, faults, wait};
 
 mod cluster {
     mod machine;
     mod owners;
     mod scene;
     mod settings;
-    mod waiting;
 
     mod blackhole;
     mod cold;

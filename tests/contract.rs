@@ -7,7 +7,7 @@
     reason = "a test fails by panicking, and reads the clock where it checks the daemon's"
 )]
 
-mod support;
+use peerd_testkit as support;
 
 mod contract {
     pub(crate) mod world;
@@ -23,7 +23,6 @@ mod contract {
     mod deploy;
     mod discovery;
     mod forbidden;
-    mod group_commit;
     mod history;
     mod imports;
     mod instances;

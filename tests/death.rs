@@ -1,19 +1,7 @@
 //! Kills peerd and nats-server under load, and holds what is left against what was answered.
 //!
 //! Each run has a seed, printed with its figures; `DEATH_SEED=<seed>` makes the same choices
-//! again. What the clients do is in `faults/load.rs`, what must hold in `src/verify.rs`, which has their notes.
-
-mod support;
-
-#[path = "faults"]
-mod faults {
-    pub(crate) mod caller;
-    pub(crate) mod load;
-    pub(crate) mod look;
-    pub(crate) mod notes;
-    pub(crate) mod random;
-    pub(crate) mod reading;
-}
+//! again. What the clients do is in `peerd_testkit::faults::load`, what must hold in `src/verify.rs`, which has their notes.
 
 #[path = "death/lost.rs"]
 mod lost;
@@ -22,6 +10,7 @@ mod scene;
 
 use std::{process::Command, time::Duration};
 
+use peerd_testkit::{self as support, faults};
 use tokio::time::Instant;
 
 use crate::{

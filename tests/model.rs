@@ -1,10 +1,10 @@
-//! Drives a node with random calls and holds every reply, event and push against a plain model of
-//! the contract, `model/`.
+//! Drives a node with random calls and compares every reply, event and push with a plain model of
+//! the contract (`model/`).
 //!
-//! The model keeps a list of messages and counts everything anew each time. It shares no code with
-//! the daemon's own decisions.
+//! The model keeps a list of messages and recounts everything each time. It shares no code with the
+//! daemon's decisions.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on is to fail")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot continue must fail")]
 
 #[path = "model/blocking.rs"]
 mod blocking;
@@ -33,13 +33,13 @@ use crate::drive::drive;
 use crate::state::Flaw;
 
 const CASES: u32 = 128;
-/// Where the seeds of failed cases are kept, to be tried first from then on.
+/// The seeds of failed cases, which are tried first in later runs.
 const SEEDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/model/failed-seeds.txt");
-/// Cases in which each flaw must show.
+/// The number of cases, one of which must reveal each flaw.
 const FLAWED_CASES: u32 = 400;
 
 #[test]
-fn a_node_does_what_the_contract_says() {
+fn a_node_keeps_the_contract() {
     let config = Config {
         cases: CASES,
         max_shrink_iters: 4000,
@@ -59,9 +59,9 @@ fn a_node_does_what_the_contract_says() {
     }
 }
 
-/// The comparison finds a model that is wrong, so it would find a node that is.
+/// The comparison detects a wrong model, so it would detect a wrong node.
 #[test]
-fn a_model_with_a_flaw_is_caught() {
+fn a_model_with_a_flaw_is_detected() {
     let flaws = [
         Flaw::OwnMessagesCount,
         Flaw::DeletedStaysUnread,
@@ -85,6 +85,6 @@ fn a_model_with_a_flaw_is_caught() {
         .collect();
     for flaw in flaws {
         let is_caught = cases.iter().any(|(setup, steps)| drive(setup, steps, flaw).is_err());
-        assert!(is_caught, "{flaw:?} goes unnoticed");
+        assert!(is_caught, "{flaw:?} is not detected");
     }
 }

@@ -1,10 +1,10 @@
-//! Many instances of the real code in one process, over simulated twins of store, bucket and bus,
-//! on time that only the run moves: random calls, and whatever can go wrong, from one seed.
+//! Several instances of the real code in one process, over simulated implementations of store,
+//! bucket and bus, on virtual time. One seed determines all calls and all injected faults.
 //!
-//! `SIM_SEED=<seed>` runs one and prints its trace. `SIM_SEEDS=<count>` runs so many.
+//! `SIM_SEED=<seed>` runs one seed and prints its trace. `SIM_SEEDS=<count>` runs that many seeds.
 
-#![expect(clippy::print_stdout, reason = "a run tells what it did")]
-#![expect(clippy::expect_used, reason = "a test that cannot go on is to fail")]
+#![expect(clippy::print_stdout, reason = "a run reports its results")]
+#![expect(clippy::expect_used, reason = "a test that cannot continue must fail")]
 
 #[path = "sim/audit.rs"]
 mod audit;
@@ -17,6 +17,8 @@ mod caught;
 mod client;
 #[path = "sim/cost.rs"]
 mod cost;
+#[path = "sim/falsified.rs"]
+mod falsified;
 #[path = "sim/instance.rs"]
 mod instance;
 #[path = "sim/journal.rs"]
@@ -27,8 +29,6 @@ mod log;
 mod many;
 #[path = "sim/plan.rs"]
 mod plan;
-#[path = "faults/random.rs"]
-mod random;
 #[path = "sim/reading.rs"]
 mod reading;
 #[path = "sim/registry.rs"]
@@ -48,25 +48,27 @@ mod world;
 
 use std::process::Command;
 
+use peerd_testkit::faults::random;
+
 use crate::many::run_all;
 use crate::plan::Plan;
 use crate::run::run;
 
-/// Seeds that are run unless another number is asked for. New ones are for `make sim`.
+/// The number of seeds by default. `make sim` tries new ones.
 const SEEDS: u64 = 200;
-/// Seeds beyond those that have shown a fault of peerd once, which was mended.
+/// Further seeds that once revealed a bug in peerd, which is fixed.
 const FOUND: [u64; 24] = [
     248, 323, 344, 375, 561, 584, 617, 635, 681, 740, 773, 1237, 1579, 2066, 2247, 2315, 2342,
     2385, 4234, 4471, 6366, 9389, 12980, 16893,
 ];
-/// Seeds whose traces are compared.
+/// The number of seeds whose traces are compared.
 const COMPARED: u64 = 6;
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var_os(variable).and_then(|text| text.to_str()?.parse().ok())
 }
 
-/// Twice in this process, and once in another one.
+/// Compares two runs in this process, and one in another process.
 #[test]
 fn one_seed_gives_one_trace() {
     for seed in 1..=COMPARED {
@@ -81,14 +83,14 @@ fn one_seed_gives_one_trace() {
             command.args(["--exact", "seeds_hold_the_rules", "--nocapture"]);
             let printed = command.env("SIM_SEED", seed.to_string()).output().expect("it runs");
             let printed = String::from_utf8(printed.stdout).expect("text");
-            assert!(printed.contains(&one), "seed {seed} runs otherwise in another process");
+            assert!(printed.contains(&one), "seed {seed} runs differently in another process");
         }
     }
 }
 
-/// Rule 10, as far as it is the store that is asked.
+/// Rule 10, as far as it concerns the store.
 #[test]
-fn a_send_costs_the_same_whatever_the_history() {
+fn a_send_costs_the_same_for_any_history() {
     assert_eq!(cost::measure(), [cost::USUAL; 2]);
 }
 
@@ -99,23 +101,23 @@ fn a_page_costs_the_same_however_far_back() {
         |pages: &[cost::Page]| pages.iter().map(|page| page.reads + page.ahead).sum::<u64>();
     let (near, far) = pages.split_at(pages.len() / 2);
     assert!(reads(far) <= reads(near), "{pages:#?}");
-    // Three pages and more are read at once, but for the first two.
+    // Except for the first two, one read fetches three pages or more.
     assert!(reads(&pages) <= 2 + pages.len() as u64 / 3, "{pages:#?}");
 }
 
 #[test]
-fn who_pages_back_waits_for_no_read_after_the_second_page() {
+fn paging_back_waits_for_no_read_after_the_second_page() {
     let pages = cost::pages();
     assert!(pages[..2].iter().all(|page| page.reads > 0), "{pages:#?}");
     assert!(pages[2..].iter().all(|page| page.reads == 0), "{pages:#?}");
 }
 
-/// The checks can fail: each fault made on purpose is found, by the rule that it breaks.
+/// The checks can fail: each injected fault breaks a rule that detects it.
 #[cfg(debug_assertions)]
 #[test]
-fn each_deliberate_fault_is_found() {
+fn each_injected_fault_is_found() {
     let missed = caught::find_all();
-    assert!(missed.is_empty(), "not found, or by another rule: {missed:#?}");
+    assert!(missed.is_empty(), "not found, or found by another rule: {missed:#?}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use tokio::{
 use crate::{
     board::{Board, say},
     faults::{
-        caller::{CALL_DEADLINE, Caller, Failure},
+        caller::{CALL_DEADLINE, Caller, Failure, Manner},
         load::{Load, Plan},
         notes::Disturbed,
         random::Random,
@@ -18,7 +18,7 @@ use crate::{
     },
     felt::{self, Felt},
     lookout::look_out,
-    support::{NatsCluster, Peerd, run_cli_env},
+    support::{self, NatsCluster, Peerd, Settings, run_cli_env, start_instances, wait::until},
     verdict,
 };
 
@@ -37,7 +37,6 @@ const PEERD_DEAD: Duration = Duration::from_secs(7);
 const CALM: Duration = Duration::from_secs(1);
 /// By when all members are there and own everything, after one came back.
 const WHOLE_DEADLINE: Duration = Duration::from_secs(30);
-const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 pub(crate) struct Stage {
     board: Arc<Board>,
@@ -60,14 +59,8 @@ impl Stage {
         let servers = nats.urls();
         board.event("starting three peerds …");
         let settings = settings();
-        let mut peerds: Vec<Peerd> = Vec::new();
-        for _ in 0..NODES {
-            // One after another: the first makes the streams.
-            let mut peerd = Peerd::spawn(&servers.join(","), &settings);
-            peerd.until_ready().await?;
-            peerds.push(peerd);
-        }
-        let callers = Caller::connect_each(&servers, &board.meter).await?;
+        let peerds = start_instances(&vec![servers.join(","); NODES], &settings).await?;
+        let callers = watched(Caller::connect_each(&servers, Manner::Impatient).await?, board);
         let mut listeners = JoinSet::new();
         for server in &servers {
             // Each stays with its server: an event that any of them heard was told.
@@ -119,8 +112,7 @@ impl Stage {
         let fault = self.fault(&format!("kill -9 {name}"), Some(Disturbed::Peerd))?;
         self.peerds[node].kill9();
         sleep(PEERD_DEAD).await;
-        self.peerds[node].spawn_again();
-        self.peerds[node].until_ready().await?;
+        self.peerds[node].start_again().await?;
         self.board.event(&format!("{name} is back"));
         self.over(fault, &format!("{name} killed")).await
     }
@@ -131,12 +123,7 @@ impl Stage {
         for node in 0..NODES {
             let name = format!("peerd {}", node + 1);
             self.board.event(&format!("{name} is told to end"));
-            let status = self.peerds[node].terminate().await;
-            if !status.success() {
-                return Err(format!("{name}, told to end, ended with {status}").into());
-            }
-            self.peerds[node].spawn_again();
-            self.peerds[node].until_ready().await?;
+            self.peerds[node].restart_in_order().await?;
             self.board.event(&format!("{name} is back"));
             self.whole().await?;
         }
@@ -174,13 +161,7 @@ impl Stage {
     /// Copies the logs to where they outlive this program.
     pub(crate) fn keep_logs(&self) -> std::io::Result<PathBuf> {
         let folder = tempfile::Builder::new().prefix("peerd-demo-cluster-").tempdir()?.keep();
-        for node in 0..self.nats.len() {
-            let name = format!("nats-server-{}.log", node + 1);
-            std::fs::write(folder.join(name), self.nats.log(node))?;
-        }
-        for (node, peerd) in self.peerds.iter().enumerate() {
-            std::fs::write(folder.join(format!("peerd-{}.log", node + 1)), peerd.log())?;
-        }
+        support::keep_logs(&folder, &self.nats, &self.peerds)?;
         Ok(folder)
     }
 
@@ -210,19 +191,14 @@ impl Stage {
     /// Waits until all members are there and own everything.
     async fn whole(&self) -> Result<(), Failure> {
         let began = Instant::now();
-        loop {
+        until(WHOLE_DEADLINE, async || {
             let seen = self.board.sight();
             let is_new = seen.at.is_some_and(|at| at >= began);
             let counts = (seen.members, seen.owned, seen.partitions);
-            if is_new && counts == (NODES, PARTITIONS, PARTITIONS) {
-                break;
-            }
-            if began.elapsed() > WHOLE_DEADLINE {
-                return Err(format!("after {WHOLE_DEADLINE:?} still {seen:?}").into());
-            }
-            sleep(POLL_INTERVAL).await;
-        }
-        Ok(())
+            let is_whole = is_new && counts == (NODES, PARTITIONS, PARTITIONS);
+            if is_whole { Ok(()) } else { Err(format!("{seen:?}")) }
+        })
+        .await
     }
 }
 
@@ -242,15 +218,28 @@ struct Fault {
     since: Instant,
 }
 
-fn settings() -> Vec<(String, String)> {
+/// The callers, whose sends the board's meter is told of.
+fn watched(callers: Vec<Caller>, board: &Arc<Board>) -> Vec<Caller> {
+    let watched = |caller: Caller| {
+        let (board, counts) = (Arc::clone(board), caller.counts());
+        caller.watched(Arc::new(move |method, took| {
+            if method == "send_peer_message" {
+                board.meter.answered(took);
+            }
+            board.meter.set_repeated(counts.repeated());
+        }))
+    };
+    callers.into_iter().map(watched).collect()
+}
+
+fn settings() -> Settings {
     let call_deadline_ms = CALL_DEADLINE.as_millis().to_string();
-    let settings = [
+    support::settings([
         ("PEERD__STREAM__REPLICAS", "3"),
         ("PEERD__CLUSTER__MEMBER_TTL_MS", MEMBER_TTL_MS),
         ("PEERD__EVENTS__ENCODING", "json"),
         ("PEERD__LIMITS__CALL_DEADLINE_MS", &call_deadline_ms),
         // The users of this demo are at their keyboards day and night.
         ("PEERD__LIMITS__MESSAGES_PER_SECOND", "1000"),
-    ];
-    settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+    ])
 }

@@ -76,11 +76,6 @@ pub(crate) async fn throughput(effort: &Effort, kind: Kind) -> Result<Vec<Figure
         Kind::Three => {
             ("throughput-r3", "the same on three servers with three copies", Goal::AtLeast(0.95))
         }
-        Kind::OneSynced => (
-            "throughput-synced",
-            "the same on one server with `sync_interval: always`; peerd with `group_commit` and one partition",
-            Goal::AtLeast(3.0),
-        ),
     };
     let mut figures = vec![Figure::new(row, figure, goal, measured, numbers)];
     if kind == Kind::One {

@@ -15,8 +15,6 @@ const NO_RATE_LIMIT: (&str, &str) = ("PEERD__LIMITS__MESSAGES_PER_SECOND", "1000
 pub(crate) enum Kind {
     /// One server as it comes: what is acknowledged is written, and synced every two minutes.
     One,
-    /// One server that syncs before it acknowledges; peerd commits in groups.
-    OneSynced,
     /// Three servers, three copies of everything.
     Three,
 }
@@ -40,11 +38,6 @@ impl Stage {
         all.extend(envs);
         let servers = match kind {
             Kind::One => Servers::One(Nats::start().await),
-            Kind::OneSynced => {
-                // All that waits is one group. The floor has as many streams.
-                all.extend([("PEERD__STREAM__GROUP_COMMIT", "true"), ("PEERD__PARTITIONS", "1")]);
-                Servers::One(Nats::start_synced().await)
-            }
             Kind::Three => {
                 all.push(("PEERD__STREAM__REPLICAS", "3"));
                 Servers::Three(NatsCluster::start("").await)

@@ -1,9 +1,11 @@
 //! What the system says of a process: Linux's `/proc`.
 
-use std::{
-    collections::BTreeSet,
-    fs, io,
-    path::{Path, PathBuf},
+use std::{collections::BTreeSet, io};
+
+#[cfg(target_os = "linux")]
+use procfs::{
+    ProcError,
+    process::{FDTarget, Process},
 };
 
 /// What a process holds.
@@ -17,51 +19,43 @@ pub(crate) struct Held {
 }
 
 /// Looks at a process; an error when it has ended.
+#[cfg(target_os = "linux")]
 pub(crate) fn look(pid: u32) -> io::Result<Held> {
-    let folder = PathBuf::from(format!("/proc/{pid}"));
-    let status = fs::read_to_string(folder.join("status"))?;
+    held(pid).map_err(io::Error::other)
+}
+
+/// Other systems show nothing.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn look(_pid: u32) -> io::Result<Held> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(target_os = "linux")]
+fn held(pid: u32) -> Result<Held, ProcError> {
+    let process = Process::new(pid.try_into().map_err(|_| ProcError::NotFound(None))?)?;
     let (mut open_files, mut sockets) = (0, BTreeSet::new());
-    for file in fs::read_dir(folder.join("fd"))? {
+    for file in process.fd()? {
         open_files += 1;
         // One that was closed meanwhile is none of its sockets.
-        let Ok(target) = fs::read_link(file?.path()) else { continue };
-        sockets.extend(socket_inode(&target));
+        if let Ok(file) = file
+            && let FDTarget::Socket(inode) = file.target
+        {
+            sockets.insert(inode);
+        }
     }
-    let tcp = fs::read_to_string(folder.join("net/tcp"))?;
+    let status = process.status()?;
+    let rss_kib = status.vmrss.ok_or(ProcError::NotFound(None))?;
+    let connections = process.tcp()?.into_iter();
+    let own = connections.filter(|connection| sockets.contains(&connection.inode));
     Ok(Held {
-        rss_bytes: field(&status, "VmRSS:")? * 1024,
-        threads: field(&status, "Threads:")?,
+        rss_bytes: rss_kib * 1024,
+        threads: status.threads,
         open_files,
-        ports: local_ports(&tcp, &sockets),
+        ports: own.map(|connection| connection.local_address.port()).collect(),
     })
 }
 
-/// A number of `/proc/<pid>/status`.
-fn field(status: &str, name: &str) -> io::Result<u64> {
-    let number = status
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok());
-    number.ok_or_else(|| io::Error::other(format!("no {name} of the process")))
-}
-
-fn socket_inode(target: &Path) -> Option<u64> {
-    target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
-}
-
-/// The local ports of those sockets, from `/proc/<pid>/net/tcp`.
-fn local_ports(tcp: &str, sockets: &BTreeSet<u64>) -> BTreeSet<u16> {
-    let lines = tcp.lines().skip(1);
-    let ports = lines.filter_map(|line| {
-        let mut fields = line.split_whitespace();
-        let address = fields.nth(1)?;
-        let inode: u64 = fields.nth(7)?.parse().ok()?;
-        let port = u16::from_str_radix(address.rsplit(':').next()?, 16).ok()?;
-        sockets.contains(&inode).then_some(port)
-    });
-    ports.collect()
-}
-
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
 

@@ -18,7 +18,10 @@ use crate::{
     },
     report::Verdict,
     say,
-    support::{NatsCluster, Peerd, peerd_command, run_cli_env},
+    support::{
+        self, NatsCluster, Peerd, Settings, peerd_command, run_cli_env, start_instances,
+        wait::until,
+    },
     watcher::{Watched, watch},
 };
 
@@ -43,7 +46,6 @@ const LEAST_BETWEEN_FAULTS: Duration = Duration::from_secs(40);
 const REPEAT_WINDOW: Duration = Duration::from_secs(600);
 /// By when all is well again after a fault.
 const WHOLE_DEADLINE: Duration = Duration::from_secs(90);
-const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// By when the owners have recounted all users.
 const AUDIT_DEADLINE: Duration = Duration::from_secs(600);
 /// At the end nothing is done to them for so long.
@@ -94,13 +96,9 @@ impl Stage {
         let servers = nats.urls();
         let settings = settings(span);
         let watched = Arc::<Watched>::default();
-        let mut peerds: Vec<Peerd> = Vec::new();
-        for place in 0..NODES {
-            // One after another: the first makes the streams.
-            let mut peerd = Peerd::spawn(&servers.join(","), &settings);
-            peerd.until_ready().await?;
+        let peerds = start_instances(&vec![servers.join(","); NODES], &settings).await?;
+        for (place, peerd) in peerds.iter().enumerate() {
             watched.begins(place, peerd.pid(), peerd.instance_id());
-            peerds.push(peerd);
         }
         for node in 0..NODES {
             watched.serves(node, nats.monitoring_port(node));
@@ -172,7 +170,8 @@ impl Stage {
             Fault::Kill(place) => {
                 self.peerds[place].kill9();
                 sleep(DEAD).await;
-                self.again(place).await?;
+                self.peerds[place].start_again().await?;
+                self.began_again(place);
             }
             Fault::Pause(place) => {
                 self.peerds[place].signal("STOP");
@@ -202,19 +201,14 @@ impl Stage {
     }
 
     async fn restart(&mut self, place: usize) -> Result<(), Failure> {
-        let status = self.peerds[place].terminate().await;
-        if !status.success() {
-            return Err(format!("peerd {}, told to end, ended with {status}", place + 1).into());
-        }
-        self.again(place).await
+        self.peerds[place].restart_in_order().await?;
+        self.began_again(place);
+        Ok(())
     }
 
-    async fn again(&mut self, place: usize) -> Result<(), Failure> {
-        let peerd = &mut self.peerds[place];
-        peerd.spawn_again();
-        peerd.until_ready().await?;
+    fn began_again(&self, place: usize) {
+        let peerd = &self.peerds[place];
         self.watched.begins(place, peerd.pid(), peerd.instance_id());
-        Ok(())
     }
 
     async fn kill_nats(&mut self) -> Result<(), Failure> {
@@ -232,21 +226,15 @@ impl Stage {
     /// Waits until `peerd status` finds nothing wrong and all members there.
     async fn whole(&self) -> Result<(), Failure> {
         let servers = self.nats.urls().join(",");
-        let began = Instant::now();
-        loop {
+        until(WHOLE_DEADLINE, async || {
             let run =
                 run_cli_env(&["status", "--json"], &[("PEERD__NATS__SERVERS", &servers)]).await;
             let report: Value = serde_json::from_str(&run.stdout).unwrap_or_default();
             let members = report["members"].as_array().map_or(0, Vec::len);
-            if run.code == Some(0) && members == NODES {
-                return Ok(());
-            }
-            if began.elapsed() > WHOLE_DEADLINE {
-                let problems = &report["problems"];
-                return Err(format!("not well within {WHOLE_DEADLINE:?}: {problems}").into());
-            }
-            sleep(POLL_INTERVAL).await;
-        }
+            let is_whole = run.code == Some(0) && members == NODES;
+            if is_whole { Ok(()) } else { Err(report["problems"].to_string()) }
+        })
+        .await
     }
 
     /// Ends the load, and holds what every user sees against what was answered.
@@ -305,14 +293,7 @@ impl Stage {
     /// Copies the logs to where they outlive this program.
     pub(crate) fn keep_logs(&self, folder: &Path) -> std::io::Result<()> {
         self.callers[0].notes().keep(folder)?;
-        for node in 0..self.nats.len() {
-            let name = format!("nats-server-{}.log", node + 1);
-            std::fs::write(folder.join(name), self.nats.log(node))?;
-        }
-        for (place, peerd) in self.peerds.iter().enumerate() {
-            std::fs::write(folder.join(format!("peerd-{}.log", place + 1)), peerd.log())?;
-        }
-        Ok(())
+        support::keep_logs(folder, &self.nats, &self.peerds)
     }
 }
 
@@ -323,9 +304,9 @@ fn peerd_mib(peerd: &Peerd) -> f64 {
     bytes / 1_048_576.0
 }
 
-fn settings(span: Duration) -> Vec<(String, String)> {
+fn settings(span: Duration) -> Settings {
     let repeat_window = REPEAT_WINDOW.min(span / 6);
-    let settings = [
+    support::settings([
         ("PEERD__STREAM__REPLICAS", "3".to_owned()),
         ("PEERD__PARTITIONS", PARTITIONS.to_string()),
         ("PEERD__CLUSTER__MEMBER_TTL_MS", MEMBER_TTL.as_millis().to_string()),
@@ -334,6 +315,5 @@ fn settings(span: Duration) -> Vec<(String, String)> {
         ("PEERD__AUDIT__READS_PER_SECOND", AUDIT_READS_PER_SECOND.to_string()),
         ("PEERD__LIMITS__CACHED_USERS", CACHED_USERS.to_string()),
         ("PEERD__LIMITS__REPEAT_WINDOW_MS", repeat_window.as_millis().to_string()),
-    ];
-    settings.map(|(name, value)| (name.to_owned(), value)).into()
+    ])
 }

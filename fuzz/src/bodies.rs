@@ -6,8 +6,9 @@ use peerd::domain::limits::{
     HISTORY_PAGE_MAX, USER_NAME_MAX_BYTES,
 };
 use peerd::domain::rejection::Rejection;
+use peerd::domain::send::Send;
+use peerd::runtime::commands::{Method, Request};
 use peerd::wire::encoding::Encoding;
-use peerd::wire::request::{Method, Request};
 use peerd::wire::value::Value;
 
 use super::messages;
@@ -137,32 +138,38 @@ fn measure(value: &Value<'_>, depth: usize, size: &mut Size) {
     }
 }
 
+/// Most bounds are those of the fields' types, as the schema says them; here as the contract does.
 fn has_bounds(request: &Request) {
-    match request {
-        Request::Login { name, platform, device_id, replay_after } => {
-            assert!(replay_after.is_none_or(|key| key.0 < 1 << 53));
-            assert!(name.len() <= USER_NAME_MAX_BYTES);
-            assert!(platform.len() <= DEVICE_MAX_BYTES && device_id.len() <= DEVICE_MAX_BYTES);
-        }
-        Request::Send(send) => messages::check(send),
-        Request::History(query) => assert!((1..=as_usize(HISTORY_PAGE_MAX)).contains(&query.count)),
-        Request::List(query) => {
-            assert!((1..=as_usize(CONVERSATION_PAGE_MAX)).contains(&query.count));
-        }
-        Request::Blacklist(query) => {
-            assert!((1..=BLOCKED_PAGE_MAX).contains(&query.count) && query.after < 1 << 53);
-        }
-        Request::DeleteMessages { messages, .. } => rising(messages, DELETE_BATCH_MAX),
-        Request::Block(users) | Request::Unblock(users) => rising(users, BLOCK_BATCH_MAX),
-        Request::Logout { .. }
-        | Request::Heartbeat
-        | Request::DeleteAll(_)
-        | Request::Conversation(_)
-        | Request::ClearUnread(_)
-        | Request::ClearAllUnread
-        | Request::TotalUnread { .. }
-        | Request::SetNotification { .. }
-        | Request::IsBlocked(_) => {}
+    if let Request::Login(login) = request {
+        let length = |line: Option<usize>| line.unwrap_or_default();
+        assert!(login.replay_after.is_none_or(|key| key < 1 << 53));
+        let name = login.user_name.as_ref().map(|name| name.0.0.len());
+        assert!(length(name) <= USER_NAME_MAX_BYTES);
+        assert!(length(login.platform.as_ref().map(|line| line.0.len())) <= DEVICE_MAX_BYTES);
+        assert!(length(login.device_id.as_ref().map(|line| line.0.len())) <= DEVICE_MAX_BYTES);
+    }
+    if let Request::SendPeerMessage(send) = request {
+        messages::check(&Send::from((**send).clone()));
+    }
+    if let Request::SendMessage(send) = request {
+        messages::check(&Send::from((**send).clone()));
+    }
+    if let Request::QueryHistoryMessage(query) = request {
+        assert!((1..=HISTORY_PAGE_MAX).contains(&query.config.count.0));
+    }
+    if let Request::QueryConversationList(query) = request {
+        assert!((1..=CONVERSATION_PAGE_MAX).contains(&query.config.count.0));
+    }
+    if let Request::QueryBlacklist(query) = request {
+        let page = query.config.unwrap_or_default();
+        assert!(page.count.is_none_or(|count| (1..=BLOCKED_PAGE_MAX).contains(&count.0)));
+        assert!(page.next_flag.is_none_or(|after| after < 1 << 53));
+    }
+    if let Request::DeleteMessages(delete) = request {
+        rising(&delete.message_list.clone().each_once(), DELETE_BATCH_MAX);
+    }
+    if let Request::AddUsersToBlacklist(of) | Request::RemoveUsersFromBlacklist(of) = request {
+        rising(&of.user_ids.clone().each_once(), BLOCK_BATCH_MAX);
     }
 }
 
@@ -172,75 +179,6 @@ fn rising<T: Ord>(items: &[T], max: usize) {
     assert!(items.windows(2).all(|pair| pair[0] < pair[1]), "an item twice");
 }
 
-fn as_usize(number: u64) -> usize {
-    usize::try_from(number).expect("a small number")
-}
-
-/// A body of each method, and of each type of message.
-pub(super) const EXAMPLES: &[(&str, &str)] = &[
-    (
-        "login",
-        r#"{"userName":"Alice","platform":"linux","deviceID":"d-1","replayAfter":9007199254740991}"#,
-    ),
-    ("logout", r#"{"sessionID":"s-1"}"#),
-    ("heartbeat", "{}"),
-    (
-        "send_peer_message",
-        r#"{"toUserID":"bob","message":{"type":1,"message":"Hello, Bob!","localMessageID":"l-1","extendedData":"e"},"config":{"priority":3,"hasReceipt":true,"isRetrySend":true,"disableUnreadMessageCount":true,"pushConfig":{"title":"T","content":"C","payload":"P","resourcesID":"R","threadID":"H","enableBadge":true,"badgeIncrement":1,"voIPConfig":{}}}}"#,
-    ),
-    ("send_peer_message", r#"{"toUserID":"bob","message":{"type":2,"message":"AAH+/w=="}}"#),
-    (
-        "send_message",
-        r#"{"toConversationID":"bob","conversationType":0,"message":{"type":10,"messageInfoList":[{"type":1,"message":"a"},{"type":12,"fileDownloadUrl":"https://x/1","fileName":"n.bin","fileSize":8589934592,"fileUID":"u-1"}]}}"#,
-    ),
-    (
-        "send_peer_message",
-        r#"{"toUserID":"bob","message":{"type":11,"fileDownloadUrl":"u","thumbnailDownloadUrl":"t","largeImageDownloadUrl":"l","originalImageWidth":4000,"originalImageHeight":3000,"largeImageWidth":2,"largeImageHeight":3,"thumbnailWidth":4,"thumbnailHeight":5}}"#,
-    ),
-    (
-        "send_peer_message",
-        r#"{"toUserID":"bob","message":{"type":13,"fileDownloadUrl":"u","audioDuration":61}}"#,
-    ),
-    (
-        "send_peer_message",
-        r#"{"toUserID":"bob","message":{"type":14,"fileDownloadUrl":"u","videoDuration":3601,"videoFirstFrameDownloadUrl":"f","videoFirstFrameWidth":640,"videoFirstFrameHeight":480}}"#,
-    ),
-    (
-        "send_peer_message",
-        r#"{"toUserID":"bob","message":{"type":100,"title":"T","summary":"S","messageList":[{"type":1,"message":"one","messageID":"77","senderUserID":"carol","timestamp":1780000000000,"extendedData":"e"},{"type":100,"title":"","summary":"","messageList":[{"type":200,"message":"{}"}]}]}}"#,
-    ),
-    (
-        "send_peer_message",
-        r#"{"toUserID":"bob","message":{"type":200,"message":"{}","subType":200,"searchedContent":"find me"}}"#,
-    ),
-    (
-        "query_history_message",
-        r#"{"conversationID":"bob","conversationType":0,"config":{"nextMessage":{"messageID":"118106327250633732"},"count":100,"reverse":true}}"#,
-    ),
-    (
-        "delete_messages",
-        r#"{"conversationID":"bob","messageList":[{"messageID":"2"},{"messageID":"1"},{"messageID":"2"}]}"#,
-    ),
-    ("delete_all_message", r#"{"conversationID":"bob","conversationType":0,"config":{}}"#),
-    (
-        "query_conversation_list",
-        r#"{"config":{"nextConversation":{"conversationID":"bob","orderKey":9007199254740991,"isPinned":false},"count":1000},"option":{"isOnlyUnreadConversation":true}}"#,
-    ),
-    ("query_conversation", r#"{"conversationID":"bob"}"#),
-    ("clear_conversation_unread_message_count", r#"{"conversationID":"bob"}"#),
-    ("clear_conversation_total_unread_message_count", "{}"),
-    ("query_conversation_total_unread_message_count", ""),
-    (
-        "query_conversation_total_unread_message_count",
-        r#"{"config":{"conversationTypes":[0,2],"marks":[1,20]}}"#,
-    ),
-    ("set_conversation_notification_status", r#"{"conversationID":"bob","status":2}"#),
-    ("add_users_to_blacklist", r#"{"userIDs":["carol","bob","carol"]}"#),
-    ("remove_users_from_blacklist", r#"{"userIDs":["bob"]}"#),
-    ("query_blacklist", r#"{"config":{"nextFlag":52323942400000,"count":20}}"#),
-    ("check_user_is_in_blacklist", r#"{"userID":"bob"}"#),
-];
-
 /// See [`super::Target::seeds`].
 ///
 /// # Panics
@@ -249,8 +187,10 @@ pub(super) const EXAMPLES: &[(&str, &str)] = &[
 #[must_use]
 pub fn seeds() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
-    for (name, json) in EXAMPLES {
-        let place = Method::ALL.iter().position(|method| method.name() == *name);
+    let examples =
+        Method::ALL.iter().flat_map(|method| method.examples().iter().map(|json| (*method, *json)));
+    for (method, json) in examples {
+        let place = Method::ALL.iter().position(|known| *known == method);
         let method = u8::try_from(place.expect("a method")).expect("few methods");
         let value = Value::decode(Encoding::Json, json.as_bytes()).expect("a body");
         let packed = Node::of(&value).packed();

@@ -10,11 +10,12 @@ use peerd::domain::limits::Limits;
 use peerd::domain::receive::{Delivered, Placed, Plan};
 use peerd::domain::send::{Delivery, Purpose, Send};
 use peerd::domain::user::User;
+use peerd::runtime::commands::send_peer_message::Request;
 use peerd::storage::message;
+use peerd::wire::decode;
 use peerd::wire::delivery::{self, Answer, Ask};
 use peerd::wire::encoding::Encoding;
-use peerd::wire::reply::{Reply, ReplyBody};
-use peerd::wire::request::{Method, Request};
+use peerd::wire::reply::{Reply, Sent, Shown};
 use peerd::wire::value::Value;
 
 const PARTITION: Partition = Partition(3);
@@ -90,8 +91,8 @@ fn back_to_the_sender(delivery: &Delivery, placed: &Placed) {
 
 /// The reply says the same in both encodings, and its message could be sent again.
 fn into_the_reply(delivery: &Delivery, placed: Placed) {
-    let reply = Reply::Sent { message: Arc::new(placed.message), is_duplicate: false };
-    let body = ReplyBody { reply: &reply, viewer: &delivery.from, content_max: None };
+    let reply = Sent { message: Arc::new(placed.message), is_duplicate: false };
+    let body = reply.body(Shown { viewer: &delivery.from, content_max: None });
     let json = Encoding::Json.encode(&body).expect("writable");
     let packed = Encoding::MessagePack.encode(&body).expect("writable");
     let (from_json, from_packed) =
@@ -111,14 +112,10 @@ fn into_the_reply(delivery: &Delivery, placed: Placed) {
         message.remove("localMessageID");
     }
     again["toUserID"] = delivery.send.to.as_str().into();
-    match Request::parse(
-        Method::SendPeerMessage,
-        Encoding::Json,
-        again.to_string().as_bytes(),
-        super::USER_ID_BYTES,
-    ) {
-        Ok(Request::Send(again)) => assert_eq!(again.draft, delivery.send.draft),
-        other => panic!("a message that cannot be sent again: {other:?}"),
+    let again = again.to_string();
+    match decode::request::<Request>(Encoding::Json, again.as_bytes(), super::USER_ID_BYTES) {
+        Ok(again) => assert_eq!(Send::from(again).draft, delivery.send.draft),
+        Err(refused) => panic!("a message that cannot be sent again: {refused}"),
     }
 }
 

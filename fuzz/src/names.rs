@@ -4,10 +4,10 @@
 use peerd::domain::id::{
     LocalMessageId, MessageId, PARTITIONS_MAX, Partition, USER_ID_MAX_BYTES, UserId,
 };
+use peerd::runtime::commands::Method;
 use peerd::storage::owners::{Key, MemberId};
 use peerd::storage::{account, block, conversation, push};
 use peerd::wire::encoding::{Encoding, hops};
-use peerd::wire::request::Method;
 use peerd::wire::subject::{CallSubject, Subjects, Token, is_sentinel, last_token};
 use peerd::wire::time::{rfc3339, unix_ms};
 

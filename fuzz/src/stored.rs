@@ -16,7 +16,7 @@ use peerd::storage::conversation;
 use peerd::storage::deletions;
 use peerd::storage::message::{self, RecordError, StoredMessage};
 use peerd::wire::encoding::Encoding;
-use peerd::wire::reply::{Reply, ReplyBody};
+use peerd::wire::reply::{Reply, Sent, Shown};
 
 use super::corpus::named;
 
@@ -154,10 +154,10 @@ fn message(stored: &StoredMessage, bytes: &[u8]) {
     assert!(depth(content) <= 64, "nested {} deep", depth(content));
     let received = Conversation { received: Some(head), ..Conversation::default() };
     assert_eq!(received.unread(), mark.counted);
-    let reply = Reply::Sent { message: Arc::new(message.clone()), is_duplicate: false };
+    let reply = Sent { message: Arc::new(message.clone()), is_duplicate: false };
     for encoding in [Encoding::Json, Encoding::MessagePack] {
-        let body = ReplyBody { reply: &reply, viewer: &message.receiver, content_max: None };
-        encoding.encode(&body).expect("what was stored can be shown");
+        let shown = Shown { viewer: &message.receiver, content_max: None };
+        encoding.encode(&reply.body(shown)).expect("what was stored can be shown");
     }
 }
 

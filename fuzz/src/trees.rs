@@ -1,16 +1,23 @@
 //! Bodies of calls, as trees: what a generator makes of the bytes, nearly right for its method, is
 //! written in both encodings, which must be read as the same request.
 
+use std::sync::LazyLock;
+
 use arbitrary::{Result, Unstructured};
+use peerd::runtime::commands::{Method, Request};
 use peerd::wire::encoding::Encoding;
-use peerd::wire::request::{Method, Request};
 use peerd::wire::value::Value;
+use serde_json::Value as Json;
 
 use super::bodies;
 use super::node::Node;
 
 /// Larger bodies are not tried. It is room for more values than a body may have.
 const SIZE_MAX_BYTES: usize = 200_000;
+/// How deep messages are nested in each other.
+const DEPTH: usize = 5;
+/// About the length of a list without a bound in its schema.
+const FEW: u16 = 3;
 
 /// See [`super::Target::check`].
 ///
@@ -41,103 +48,126 @@ pub fn check(data: &[u8]) {
 }
 
 type Fields = Vec<(String, Node)>;
-type Make = fn(&mut Unstructured<'_>) -> Result<Node>;
+
+/// The methods with the schemas of their requests. Bodies are generated from the schemas, so that a
+/// new method is covered without a change here.
+static SCHEMAS: LazyLock<Vec<(Method, Json)>> = LazyLock::new(|| {
+    let schema = |method: &Method| (*method, Json::from(method.request_schema()));
+    Method::ALL.iter().map(schema).collect()
+});
 
 fn call(source: &mut Unstructured<'_>) -> Result<(Method, Node)> {
-    let method = *source.choose(Method::ALL)?;
+    let (method, root) = source.choose(&SCHEMAS)?;
     if source.ratio(1, 16)? {
-        return Ok((method, anything(source, 6)?));
+        return Ok((*method, anything(source, 6)?));
     }
-    let mut fields: Fields = Vec::new();
-    let mut add = |source: &mut Unstructured<'_>, name: &str, make: Make| -> Result<()> {
-        field(source, &mut fields, name, make)
-    };
-    match method {
-        Method::Login => {
-            add(source, "userName", text)?;
-            add(source, "platform", text)?;
-            add(source, "deviceID", text)?;
-            add(source, "replayAfter", number)?;
-        }
-        Method::Logout => add(source, "sessionID", text)?,
-        Method::Heartbeat | Method::ClearConversationTotalUnreadMessageCount => {}
-        Method::QueryConversationTotalUnreadMessageCount => add(source, "config", total)?,
-        Method::SendPeerMessage => {
-            add(source, "toUserID", user)?;
-            add(source, "message", message)?;
-            add(source, "config", options)?;
-        }
-        Method::SendMessage => {
-            add(source, "toConversationID", user)?;
-            add(source, "conversationType", small)?;
-            add(source, "message", message)?;
-            add(source, "config", options)?;
-        }
-        Method::QueryHistoryMessage => {
-            add(source, "conversationID", user)?;
-            add(source, "config", history)?;
-        }
-        Method::DeleteMessages => {
-            add(source, "conversationID", user)?;
-            add(source, "messageList", |source| list(source, 101, message_name))?;
-        }
-        Method::QueryConversationList => {
-            add(source, "config", page)?;
-            add(source, "option", |source| one(source, "isOnlyUnreadConversation", flag))?;
-        }
-        Method::DeleteAllMessage
-        | Method::QueryConversation
-        | Method::ClearConversationUnreadMessageCount => {
-            add(source, "conversationID", user)?;
-            add(source, "conversationType", small)?;
-        }
-        Method::SetConversationNotificationStatus => {
-            add(source, "conversationID", user)?;
-            add(source, "status", small)?;
-        }
-        Method::AddUsersToBlacklist | Method::RemoveUsersFromBlacklist => {
-            add(source, "userIDs", |source| list(source, 21, user))?;
-        }
-        Method::QueryBlacklist => add(source, "config", blacklist)?,
-        Method::CheckUserIsInBlacklist => add(source, "userID", user)?,
-    }
+    let mut fields = Fields::new();
+    add_fields(source, root, root, DEPTH, &mut fields)?;
     if source.ratio(1, 8)? {
         let (name, value) = (short(source)?, anything(source, 3)?);
         fields.push((name, value));
     }
-    Ok((method, Node::Object(fields)))
+    Ok((*method, Node::Object(fields)))
 }
 
-/// Adds a field, mostly as it should be: sometimes it is left out, or of any type.
-fn field(source: &mut Unstructured<'_>, fields: &mut Fields, name: &str, make: Make) -> Result<()> {
-    let value = match source.int_in_range(0..=23)? {
-        0 => return Ok(()),
-        1 => anything(source, 2)?,
-        _ => make(source)?,
-    };
-    fields.push((name.to_owned(), value));
+/// A value that follows a schema. `depth` is the nesting that is left.
+fn value(source: &mut Unstructured<'_>, root: &Json, schema: &Json, depth: usize) -> Result<Node> {
+    let schema = resolve(root, schema);
+    if let Some(constant) = schema.get("const") {
+        return Ok(constant_node(constant));
+    }
+    if let Some(values) = schema["enum"].as_array() {
+        return source.choose(values).map(constant_node);
+    }
+    if let Some(choices) = schema["anyOf"].as_array() {
+        // The other choice is null, which `anything` generates.
+        let choice = choices.first().expect("a choice");
+        return value(source, root, choice, depth);
+    }
+    let kind = schema["type"].as_str().or_else(|| schema["type"][0].as_str());
+    match kind {
+        Some("boolean") => flag(source),
+        Some("integer") => {
+            if source.ratio(1, 2)? {
+                small(source)
+            } else {
+                number(source)
+            }
+        }
+        Some("array") => list(source, root, schema, depth),
+        Some("string") if schema.get("contentEncoding").is_some() => bytes(source),
+        Some("string") => match schema["format"].as_str() {
+            Some("userID") => user(source),
+            Some("messageID") => message_id(source),
+            _ => text(source),
+        },
+        _ => {
+            let mut fields = Fields::new();
+            add_fields(source, root, schema, depth, &mut fields)?;
+            Ok(Node::Object(fields))
+        }
+    }
+}
+
+/// Adds the fields of an object, including those of the schemas that it is composed of.
+fn add_fields(
+    source: &mut Unstructured<'_>,
+    root: &Json,
+    schema: &Json,
+    depth: usize,
+    fields: &mut Fields,
+) -> Result<()> {
+    for (name, of) in schema["properties"].as_object().into_iter().flatten() {
+        let made = match source.int_in_range(0..=23)? {
+            // Most fields follow the schema; some are left out or of any type.
+            0 => continue,
+            1 => anything(source, 2)?,
+            _ => value(source, root, of, depth)?,
+        };
+        fields.push((name.clone(), made));
+    }
+    let reference = schema.get("$ref").map(|_| resolve(root, schema));
+    let parts = schema["allOf"].as_array().into_iter().flatten();
+    for part in parts.map(|part| resolve(root, part)).chain(reference) {
+        add_fields(source, root, part, depth, fields)?;
+    }
+    if let Some(variants) = schema["oneOf"].as_array() {
+        // At the end of the nesting, only variants that hold no others.
+        let is_flat = |variant: &&Json| depth > 0 || !holds_list(resolve(root, variant));
+        let variants: Vec<&Json> = variants.iter().filter(is_flat).collect();
+        let variant = *source.choose(&variants)?;
+        add_fields(source, root, variant, depth, fields)?;
+    }
     Ok(())
 }
 
-fn object(source: &mut Unstructured<'_>, parts: &[(&str, Make)]) -> Result<Node> {
-    let mut fields = Vec::new();
-    for (name, make) in parts {
-        field(source, &mut fields, name, *make)?;
-    }
-    Ok(Node::Object(fields))
+fn holds_list(schema: &Json) -> bool {
+    let properties = schema["properties"].as_object();
+    properties.is_some_and(|fields| fields.values().any(|field| field["type"] == "array"))
 }
 
-fn one(source: &mut Unstructured<'_>, name: &str, make: Make) -> Result<Node> {
-    object(source, &[(name, make)])
+fn resolve<'s>(root: &'s Json, schema: &'s Json) -> &'s Json {
+    let name = schema["$ref"].as_str().and_then(|path| path.strip_prefix('#'));
+    name.map_or(schema, |path| root.pointer(path).expect("a definition"))
 }
 
-fn list(source: &mut Unstructured<'_>, max: u16, make: Make) -> Result<Node> {
+fn constant_node(constant: &Json) -> Node {
+    let number = constant.as_u64().map(Node::Number);
+    number.unwrap_or_else(|| Node::Text(constant.as_str().unwrap_or_default().to_owned()))
+}
+
+/// A list, sometimes around the maximum length.
+fn list(source: &mut Unstructured<'_>, root: &Json, schema: &Json, depth: usize) -> Result<Node> {
+    let depth = depth.saturating_sub(1);
+    let item = |source: &mut Unstructured<'_>| value(source, root, &schema["items"], depth);
     if source.ratio(1, 16)? {
-        let times = source.int_in_range(0..=max)?;
-        return Ok(Node::Repeated(Box::new(make(source)?), times));
+        let max = schema["maxItems"].as_u64().and_then(|max| u16::try_from(max).ok());
+        let max = max.unwrap_or(FEW);
+        let times = *source.choose(&[0, 1, max, max + 1])?;
+        return Ok(Node::Repeated(Box::new(item(source)?), times));
     }
     let length = source.int_in_range(0..=4)?;
-    Ok(Node::List((0..length).map(|_| make(source)).collect::<Result<_>>()?))
+    Ok(Node::List((0..length).map(|_| item(source)).collect::<Result<_>>()?))
 }
 
 fn user(source: &mut Unstructured<'_>) -> Result<Node> {
@@ -183,131 +213,6 @@ fn number(source: &mut Unstructured<'_>) -> Result<Node> {
 
 fn message_id(source: &mut Unstructured<'_>) -> Result<Node> {
     Ok(Node::Text(source.arbitrary::<u64>()?.to_string()))
-}
-
-fn message_name(source: &mut Unstructured<'_>) -> Result<Node> {
-    one(source, "messageID", message_id)
-}
-
-fn history(source: &mut Unstructured<'_>) -> Result<Node> {
-    object(source, &[("nextMessage", message_name), ("count", number), ("reverse", flag)])
-}
-
-fn page(source: &mut Unstructured<'_>) -> Result<Node> {
-    object(source, &[("nextConversation", anchor), ("count", number)])
-}
-
-fn anchor(source: &mut Unstructured<'_>) -> Result<Node> {
-    object(source, &[("conversationID", user), ("orderKey", number), ("isPinned", flag)])
-}
-
-fn blacklist(source: &mut Unstructured<'_>) -> Result<Node> {
-    object(source, &[("nextFlag", number), ("count", number)])
-}
-
-fn total(source: &mut Unstructured<'_>) -> Result<Node> {
-    let numbers: Make = |source| list(source, 3, small);
-    object(source, &[("conversationTypes", numbers), ("marks", numbers)])
-}
-
-fn options(source: &mut Unstructured<'_>) -> Result<Node> {
-    let parts: [(&str, Make); 5] = [
-        ("priority", small),
-        ("hasReceipt", flag),
-        ("isRetrySend", flag),
-        ("disableUnreadMessageCount", flag),
-        ("pushConfig", push),
-    ];
-    object(source, &parts)
-}
-
-fn push(source: &mut Unstructured<'_>) -> Result<Node> {
-    let parts: [(&str, Make); 8] = [
-        ("title", text),
-        ("content", text),
-        ("payload", text),
-        ("resourcesID", text),
-        ("threadID", text),
-        ("enableBadge", flag),
-        ("badgeIncrement", number),
-        ("voIPConfig", |source| one(source, "x", small)),
-    ];
-    object(source, &parts)
-}
-
-fn message(source: &mut Unstructured<'_>) -> Result<Node> {
-    let mut fields = content(source, 5)?;
-    field(source, &mut fields, "localMessageID", text)?;
-    field(source, &mut fields, "extendedData", text)?;
-    Ok(Node::Object(fields))
-}
-
-/// The fields of a message's own type; `depth` is what is left of nesting.
-fn content(source: &mut Unstructured<'_>, depth: usize) -> Result<Fields> {
-    const MEDIA: [(&str, Make); 4] =
-        [("fileDownloadUrl", text), ("fileName", text), ("fileSize", number), ("fileUID", text)];
-    let types: &[u64] = if depth == 0 { &[1, 200] } else { &[1, 2, 10, 11, 12, 13, 14, 100, 200] };
-    let number_of = *source.choose(types)?;
-    let own: &[(&str, Make)] = match number_of {
-        1 => &[("message", text)],
-        2 => &[("message", bytes)],
-        11 => &[
-            ("thumbnailDownloadUrl", text),
-            ("largeImageDownloadUrl", text),
-            ("originalImageWidth", number),
-            ("originalImageHeight", number),
-            ("largeImageWidth", number),
-            ("largeImageHeight", number),
-            ("thumbnailWidth", number),
-            ("thumbnailHeight", number),
-        ],
-        13 => &[("audioDuration", number)],
-        14 => &[
-            ("videoDuration", number),
-            ("videoFirstFrameDownloadUrl", text),
-            ("videoFirstFrameWidth", number),
-            ("videoFirstFrameHeight", number),
-        ],
-        100 => &[("title", text), ("summary", text)],
-        200 => &[("message", text), ("subType", number), ("searchedContent", text)],
-        _ => &[],
-    };
-    let media: &[(&str, Make)] = if matches!(number_of, 11..=14) { &MEDIA } else { &[] };
-    let mut fields = vec![("type".to_owned(), Node::Number(number_of))];
-    for (name, make) in media.iter().chain(own) {
-        field(source, &mut fields, name, *make)?;
-    }
-    let (parts, extras): (&str, &[(&str, Make)]) = match number_of {
-        10 => ("messageInfoList", &[]),
-        100 => ("messageList", &EXCERPT),
-        _ => return Ok(fields),
-    };
-    fields.push((parts.to_owned(), inner(source, depth, extras)?));
-    Ok(fields)
-}
-
-const EXCERPT: [(&str, Make); 4] = [
-    ("messageID", message_id),
-    ("senderUserID", user),
-    ("timestamp", number),
-    ("extendedData", text),
-];
-
-/// Parts of a Multiple or Combine message.
-fn inner(source: &mut Unstructured<'_>, depth: usize, extras: &[(&str, Make)]) -> Result<Node> {
-    let part = |source: &mut Unstructured<'_>| -> Result<Node> {
-        let mut fields = content(source, depth - 1)?;
-        for (name, make) in extras {
-            field(source, &mut fields, name, *make)?;
-        }
-        Ok(Node::Object(fields))
-    };
-    if source.ratio(1, 8)? {
-        let times = *source.choose(&[1, 20, 21, 300, 301])?;
-        return Ok(Node::Repeated(Box::new(part(source)?), times));
-    }
-    let length = source.int_in_range(0..=3)?;
-    Ok(Node::List((0..length).map(|_| part(source)).collect::<Result<_>>()?))
 }
 
 fn bytes(source: &mut Unstructured<'_>) -> Result<Node> {

@@ -1,8 +1,7 @@
 //! Service discovery (NATS ADR-32).
 //!
-//! async-nats has a service module, but a service of its would send our error replies without a
-//! body, and count them wrong when we send them ourselves
-//! (`docs/decisions/0003-service-discovery.md`).
+//! async-nats has a service module, but it would send our error replies without a body, and would
+//! count them wrongly if we sent them ourselves (`docs/decisions/0003-service-discovery.md`).
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,7 +20,7 @@ use crate::wire::subject::Subjects;
 
 const DESCRIPTION: &str = "One-to-one messaging for NATS";
 
-/// What an endpoint has done.
+/// The statistics of an endpoint.
 #[derive(Debug, Default)]
 pub struct Counters {
     requests: AtomicU64,
@@ -31,7 +30,7 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Counts a call that was answered, with the code and reason of its error if it failed.
+    /// Counts an answered call, with the code and reason of its error if it failed.
     pub fn count(&self, took: Duration, error: Option<(u32, &str)>) {
         let took_ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         self.requests.fetch_add(1, Ordering::Relaxed);
@@ -60,19 +59,19 @@ impl Counters {
     }
 }
 
-/// What is told of this instance.
+/// What this instance reports in service discovery.
 pub struct Discovery {
-    /// Who it is.
+    /// The service's name, version and instance ID.
     pub identity: Identity,
-    /// When it started, RFC 3339.
+    /// The start time, RFC 3339.
     pub started: String,
-    /// What can be called.
+    /// The endpoint that takes calls.
     pub endpoint: EndpointInfo,
-    /// What it has done.
+    /// The endpoint's statistics.
     pub counters: Arc<Counters>,
-    /// Tells how it is at this moment.
+    /// Returns the instance's current gauges.
     pub gauges: Arc<dyn Fn() -> Gauges + Send + Sync>,
-    /// Knows the subjects that nothing is answered on.
+    /// Recognizes the subjects to which nothing may be published as a reply.
     pub subjects: Subjects,
 }
 
@@ -108,7 +107,7 @@ impl Discovery {
 
     fn answer(&self, client: &Client, verb: Verb, request: &Message) {
         let Some(reply) = &request.reply else { return };
-        // Whoever may ask must not have peerd publish where only peerd may.
+        // A requester must not make peerd publish to a subject that only peerd may publish to.
         if self.subjects.is_reserved_bytes(reply) {
             return;
         }
@@ -133,16 +132,16 @@ impl Discovery {
         match body {
             Ok(body) => {
                 let answer = Publish { subject: reply, payload: &body, ..Publish::default() };
-                // A discovery answer that is lost is asked for again.
+                // The requester repeats the request if the answer is lost.
                 let _ = client.try_publish(&answer);
             }
-            Err(error) => tracing::error!(%error, "a discovery answer could not be written"),
+            Err(error) => tracing::error!(%error, "cannot encode a discovery answer"),
         }
     }
 }
 
-/// Asks all instances of a deployment how they are; answers what came until all of `expected` have
-/// answered, or until the deadline.
+/// Asks all instances of a deployment for their statistics. Returns the answers that arrived until
+/// all of `expected` had answered, or until the deadline.
 pub async fn ask(
     client: &async_nats::Client,
     subject_prefix: &str,
@@ -156,7 +155,7 @@ pub async fn ask(
     let mut stats = Vec::new();
     while let Ok(Some(answer)) = timeout_at(deadline, answers.next()).await {
         if answer.status.is_some() {
-            // Nobody serves discovery.
+            // No responders: no instance serves discovery.
             break;
         }
         if let Some(answer) = StatsAnswer::read(&answer.payload, subject_prefix) {

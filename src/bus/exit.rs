@@ -1,4 +1,4 @@
-//! What goes out, as core NATS has it.
+//! Sends outgoing messages over core NATS.
 
 use std::borrow::Cow;
 
@@ -15,29 +15,30 @@ use crate::wire::encoding::{
 use crate::wire::event::Omitted;
 use crate::wire::failure::{CallError, Failure, FailureBody};
 
-/// Hands messages to a connection.
+/// Gives outgoing messages to a connection.
 #[derive(Debug)]
 pub(super) struct Exit {
     connection: Connection,
-    /// The header blocks that most messages have, made once.
+    /// The header blocks that most messages share, built once.
     json: Vec<u8>,
     message_pack: Vec<u8>,
 }
 
 impl Exit {
-    /// What goes out over a connection.
+    /// A publisher over a connection.
     pub(super) fn new(connection: Connection) -> Self {
         let of = |encoding| whole(encoding, |_| {});
         Self { connection, json: of(Encoding::Json), message_pack: of(Encoding::MessagePack) }
     }
 
-    /// Hands a message to the connection, once there is one with room, if its permit holds by then.
+    /// Gives a message to the connection as soon as there is one with room, if the permit is still
+    /// valid then.
     pub(super) async fn send(&self, message: Outgoing) {
         self.hand_over(message, || true).await;
     }
 
-    /// The same, but without a connection the message is lost, as is what was on its way when that
-    /// was lost.
+    /// As [`Exit::send`], but the message is lost where there is no connection, as everything in
+    /// flight on the lost connection is.
     pub(super) async fn send_now(&self, message: Outgoing) {
         self.hand_over(message, || self.connection.client.is_connected()).await;
     }
@@ -45,20 +46,24 @@ impl Exit {
     async fn hand_over(&self, message: Outgoing, is_time: impl Fn() -> bool) {
         let Err(error) = self.publish(&message, &is_time).await else { return };
         let subject = message.subject.clone();
-        // It was written to fit the smallest server so far, and this one may take less.
+        // The message was built to fit the smallest server seen so far, and this one may accept
+        // less.
         if error == PublishError::TooLarge {
-            tracing::warn!(subject, "larger than the server takes: it goes without its content");
+            tracing::warn!(
+                subject,
+                "message is larger than the server accepts: sending it without its content"
+            );
             let Some(message) = without_content(message) else { return };
             let Err(error) = self.publish(&message, &is_time).await else { return };
-            tracing::error!(%error, subject, "a message could not go out");
+            tracing::error!(%error, subject, "cannot send a message");
             return;
         }
         if error == PublishError::Closed {
-            // At the end of the process.
+            // The process is about to exit.
             tracing::debug!(subject, "the connection is closed");
             return;
         }
-        tracing::warn!(%error, subject, "a message could not go out");
+        tracing::warn!(%error, subject, "cannot send a message");
     }
 
     async fn publish(
@@ -86,12 +91,12 @@ impl Exit {
         let holds = || message.permit.as_ref().is_none_or(|permit| permit.holds());
         let given = self.connection.client.publish_while(&publish, || is_time() && holds()).await?;
         if !given {
-            tracing::debug!(subject, "waited for too long: somebody else sees to it, or nobody");
+            tracing::debug!(subject, "dropped a message: its permit or connection is gone");
         }
         Ok(())
     }
 
-    /// The header block of a message; empty: none.
+    /// The header block of a message; empty where it has none.
     pub(super) fn headers(&self, message: &Outgoing) -> Cow<'_, [u8]> {
         match &message.kind {
             Kind::Plain | Kind::Event { .. } | Kind::Answer => {
@@ -122,7 +127,7 @@ impl Exit {
     }
 }
 
-/// A header block that says how the body is written, and more.
+/// A header block with the encoding's `Content-Type` and the headers that `more` adds.
 fn whole(encoding: Encoding, more: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut whole = block();
     add(&mut whole, CONTENT_TYPE, encoding.content_type());
@@ -131,11 +136,11 @@ fn whole(encoding: Encoding, more: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     whole
 }
 
-/// A header block of headers as they came from another instance. One that is none is left out: it
-/// was not peerd's.
-fn relayed(came: &[(String, String)]) -> Vec<u8> {
+/// A header block with the headers of another instance's reply. A header with an invalid name is
+/// left out: peerd did not write it.
+fn relayed(received: &[(String, String)]) -> Vec<u8> {
     let is_one = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
-    let mut headers = came.iter().filter(|(name, _)| is_one(name)).peekable();
+    let mut headers = received.iter().filter(|(name, _)| is_one(name)).peekable();
     if headers.peek().is_none() {
         return Vec::new();
     }
@@ -147,7 +152,7 @@ fn relayed(came: &[(String, String)]) -> Vec<u8> {
     relayed
 }
 
-/// What is said instead of a message that is larger than the server takes; `None` where nobody waits
+/// A replacement for a message that is larger than the server accepts; `None` where no caller waits
 /// for it.
 fn without_content(message: Outgoing) -> Option<Outgoing> {
     let Outgoing { subject, encoding, kind, permit, .. } = message;
@@ -161,7 +166,7 @@ fn without_content(message: Outgoing) -> Option<Outgoing> {
             let body = encoding.encode(&Omitted { revision }).ok()?;
             Some(Outgoing { subject, encoding, kind, body, permit })
         }
-        // It may have told of a message that is stored.
+        // The answer may have been about a message that is stored.
         Kind::Answer => {
             let body = delivery::encode_answer(&Err(Failure::OutcomeUnknown.into())).ok()?;
             Some(Outgoing { subject, encoding, kind, body, permit })
@@ -171,7 +176,7 @@ fn without_content(message: Outgoing) -> Option<Outgoing> {
         }
         Kind::Routed { reply_to, content_type, .. } => {
             let encoding = Encoding::of_request(content_type.as_deref(), &message.body);
-            let problem = "is larger than the nats-server takes on the way to its owner";
+            let problem = "is larger than the nats-server accepts on the way to its owner";
             let rejection = Rejection::invalid("body", problem);
             error(reply_to?, encoding.unwrap_or_default(), rejection.into())
         }
@@ -193,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_is_too_large_tells_its_revision() {
+    fn an_event_that_is_too_large_still_carries_its_revision() {
         let kind = Kind::Event { revision: Revision { current: 7, previous: 6 } };
         let event = instead(kind.clone()).expect("an event");
         assert_eq!((event.subject.as_str(), event.kind), ("a.subject", kind));
@@ -202,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_is_answered_whatever_was_too_large() {
+    fn a_call_whose_reply_or_request_is_too_large_gets_an_error_reply() {
         for kind in [Kind::Plain, Kind::Duplicate] {
             let reply = instead(kind).expect("an answer");
             assert!(matches!(reply.kind, Kind::Error { code: 6_000_007, .. }), "{:?}", reply.kind);
@@ -216,11 +221,11 @@ mod tests {
         let reply = instead(routed(Some("its.caller"))).expect("an answer");
         assert!(matches!(reply.kind, Kind::Error { code: 6_000_001, .. }), "{:?}", reply.kind);
         assert_eq!((reply.subject.as_str(), reply.encoding), ("its.caller", Encoding::Json));
-        assert!(instead(routed(None)).is_none(), "nobody waits for it");
+        assert!(instead(routed(None)).is_none(), "no caller waits for it");
     }
 
     #[test]
-    fn an_answer_that_is_too_large_says_that_the_outcome_is_unknown() {
+    fn an_answer_that_is_too_large_becomes_outcome_unknown() {
         let answer = instead(Kind::Answer).expect("an answer");
         let user = |id| UserId::new(id, "userID").expect("a valid ID");
         let read = delivery::decode_answer(&answer.body, &user("a"), &user("b"), Partition(0));

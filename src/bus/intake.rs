@@ -1,4 +1,4 @@
-//! What comes in: subscriptions that can end without losing a message.
+//! The intake: subscriptions that hand each message on at once, and end without losing one.
 
 use std::borrow::Cow;
 use std::pin::pin;
@@ -18,15 +18,15 @@ use crate::wire::discovery::QUEUE_GROUP;
 use crate::wire::encoding::{CONTENT_TYPE, PEER_HOPS, hops};
 use crate::wire::subject::is_sentinel;
 
-/// How long a subscription has to end.
+/// How long a subscription may take to end.
 const ENDING: Duration = Duration::from_secs(3);
-/// What is read of a `Content-Type`.
+/// How many bytes of a `Content-Type` are kept.
 const CONTENT_TYPE_BYTES_MAX: usize = 256;
-/// Messages that are taken before others have a turn.
+/// Messages that are handled before the task yields.
 const IN_A_ROW: usize = 2048;
 
-/// A subscription in the queue group, each of whose messages is taken at once: whatever waits does
-/// so where it is counted and refused, and not here.
+/// A subscription in the queue group. Each message is handled at once: messages wait where they are
+/// counted and can be refused, never here.
 #[derive(Debug)]
 pub(super) struct Subscription {
     end: oneshot::Sender<()>,
@@ -40,25 +40,25 @@ impl Subscription {
         let (end, ends) = oneshot::channel();
         let exit = Exit::new(connection.clone());
         let pump = Pump { subscription, in_a_row: 0, take, exit };
-        // Outside the scheduler's budget, by which it would get on no faster than a call does: more
-        // would come in than it can refuse.
+        // Outside the scheduler's budget. Within it, this task would progress no faster than a call
+        // does, so more messages would arrive than it can refuse.
         Self { end, task: tokio::spawn(unconstrained(pump.run(ends))) }
     }
 
-    /// Ends the subscription, after everything that the server has sent was taken.
+    /// Ends the subscription after everything that the server has sent was handled.
     pub(super) async fn end(self) {
         let _ = self.end.send(());
         let task = AbortOnDrop::new(self.task);
-        // Where the connection takes nothing more, what is refused cannot be answered.
+        // Where the connection accepts no more data, refusals cannot be sent.
         if timeout(2 * ENDING, task).await.is_err() {
-            tracing::warn!("a subscription was given up: the connection takes nothing");
+            tracing::warn!("abandoned a subscription: the connection accepts no data");
         }
     }
 }
 
 struct Pump {
     subscription: peerd_dataplane::Subscription,
-    /// Messages since others had a turn.
+    /// Messages since the task last yielded.
     in_a_row: usize,
     take: Take,
     exit: Exit,
@@ -72,14 +72,14 @@ impl Pump {
                     Some(message) => self.pass_all(message).await,
                     None => return,
                 },
-                // Also when nobody holds the subscription any more.
+                // Also when the subscription was dropped.
                 _ = &mut ends => break,
             }
         }
         self.end().await;
     }
 
-    /// Passes a message on, and of those that are here already as many as there may be in a row.
+    /// Handles a message, and then those that have already arrived, up to [`IN_A_ROW`].
     async fn pass_all(&mut self, first: Message) {
         self.pass(first).await;
         for _ in 1..IN_A_ROW {
@@ -90,7 +90,8 @@ impl Pump {
 
     async fn pass(&mut self, message: Message) {
         let incoming = incoming(message);
-        // Instances of an earlier peerd end their subscriptions by messages to the whole group.
+        // Instances of earlier peerd releases end their subscriptions with messages to the whole
+        // group.
         let is_filler = incoming.reply_to.is_none() && is_sentinel(&incoming.subject);
         if !is_filler && let Some(answer) = (self.take)(incoming) {
             self.exit.send_now(answer).await;
@@ -106,7 +107,7 @@ impl Pump {
         let mut drained = pin!(timeout(ENDING, self.subscription.drain()));
         loop {
             tokio::select! {
-                // What is here is taken first: after the end nothing more comes.
+                // Messages that have arrived come first: nothing arrives after the end.
                 biased;
                 message = self.subscription.next() => match message {
                     Some(message) => self.pass_all(message).await,
@@ -130,7 +131,7 @@ fn incoming(message: Message) -> Incoming {
     let Message { subject, reply, payload, headers } = message;
     let malformed = headers.as_ref().and_then(|headers| Headers::check(headers).err());
     let status = headers.as_ref().and_then(Headers::status);
-    // Nothing is believed of a block that is malformed.
+    // No header of a malformed block is trusted.
     let headers = headers.filter(|_| malformed.is_none());
     let header = |name| headers.as_ref().and_then(|headers| headers.get(name));
     Incoming {
@@ -138,15 +139,16 @@ fn incoming(message: Message) -> Incoming {
         hops: hops(header(PEER_HOPS).as_deref()),
         malformed,
         status,
-        // No user and no method has such a name.
+        // A replacement character is in no user token and no method, so such a subject matches
+        // none.
         subject: text(&subject).unwrap_or_else(|| String::from_utf8_lossy(&subject).into_owned()),
-        // To a subject that is no text nothing is answered.
+        // A reply subject that is not UTF-8 is never answered.
         reply_to: reply.as_ref().and_then(text),
         body: payload,
     }
 }
 
-/// Cut where it is longer than any that is known, since it may have to be passed on.
+/// Truncates a `Content-Type` that is longer than any known one, since it may have to be passed on.
 fn content_type(value: Cow<'_, str>) -> String {
     match value.char_indices().find(|(at, _)| *at >= CONTENT_TYPE_BYTES_MAX) {
         Some((at, _)) => value[..at].to_owned(),
@@ -174,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_header_block_is_told_and_the_rest_is_read() {
+    fn a_malformed_header_block_is_reported_and_the_rest_is_read() {
         let call = of(b"a.b", Some(b"r"), b"NATS/1.0\r\nContent-Type: application/json\r\n\r\n");
         assert_eq!(call.malformed, None);
         assert_eq!(call.content_type.as_deref(), Some("application/json"));
@@ -187,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn subjects_that_are_no_text_are_nobodys() {
+    fn a_subject_that_is_not_utf_8_matches_no_user_and_is_never_answered() {
         let call = of(b"peer.api.al\xffice.login", Some(b"r.\xff"), b"NATS/1.0\r\n\r\n");
         assert_eq!(call.subject, "peer.api.al\u{fffd}ice.login");
         assert_eq!(call.reply_to, None);

@@ -1,4 +1,4 @@
-//! A twin of the bus for tests: keeps what went out.
+//! An in-memory fake of the bus for tests: it records what was sent.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{Answer, AskError, Bus, Full, IsAnswer, Outgoing, Take};
 use crate::domain::id::Partition;
 
-/// Keeps what went out, until it is taken.
+/// Records sent messages until they are taken.
 #[derive(Debug)]
 pub struct Memory {
     sent: Mutex<Vec<Outgoing>>,
@@ -22,12 +22,12 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// Says how many more messages there is room for, whatever is given.
+    /// Sets how many more messages the queue seems to have room for, however many are sent.
     pub fn set_room(&self, room: usize) {
         self.room.send_replace(room);
     }
 
-    /// Takes what went out since the last time, in order.
+    /// Takes the messages sent since the last call, in order.
     pub fn take(&self) -> Vec<Outgoing> {
         std::mem::take(&mut self.sent.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -44,7 +44,7 @@ impl Bus for Memory {
     }
 
     async fn room_for(&self, count: usize) {
-        // It cannot fail: this holds the sender.
+        // This cannot fail: `self` holds the sender.
         let _ = self.room.subscribe().wait_for(|room| *room >= count).await;
     }
 

@@ -18,13 +18,13 @@ use crate::link::Link;
 use crate::wire::probe;
 use crate::wire::subject::Subjects;
 
-/// Messages that are taken from the queue at once.
+/// Messages taken from the queue at once.
 const BATCH: usize = 256;
-/// How long a subscription may take.
+/// How long the server may take to confirm a subscription.
 const SUBSCRIBED: Duration = Duration::from_secs(2);
 
-/// The bus's connection and its state. It is peerd's own, and not async-nats's: nothing that a
-/// client may send ends it
+/// The bus's connection and its state. It is peerd's own implementation instead of async-nats, so
+/// that nothing a client may send ends it
 /// ([0022](../../docs/decisions/0022-the-bus-has-a-connection-of-peerds-own.md)).
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
@@ -33,7 +33,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// As [`crate::link::Connection::max_payload`].
+    /// See [`crate::link::Connection::max_payload`].
     pub(crate) fn max_payload(&self) -> usize {
         self.link.note_max_payload(self.client.max_payload())
     }
@@ -41,37 +41,37 @@ impl Connection {
 
 /// The bus on core NATS.
 ///
-/// On one connection: who may publish only where it was asked to answer (`allow_responses`) may do
-/// so on the connection alone that the request came on.
+/// It uses a single connection: a NATS user that may publish only replies (`allow_responses`) may
+/// do so only on the connection that received the request.
 #[derive(Debug)]
 pub struct Nats {
     queue: Giver,
     connection: Connection,
     subjects: Subjects,
     exit: Arc<Exit>,
-    /// What is subscribed to: the calls by users, and what is routed to partitions.
+    /// The subscriptions: calls by users, and messages routed to partitions.
     calls: Mutex<Option<Subscription>>,
     routed: Mutex<HashMap<Partition, Subscription>>,
 }
 
 impl Nats {
-    /// A bus over a connection, with room for `capacity` messages on their way out. The task ends
-    /// when the bus is dropped and everything has been handed to the connection.
+    /// A bus over a connection, with room for `capacity` outgoing messages. The writer task ends
+    /// when the bus was dropped and everything was given to the connection.
     pub(crate) fn new(
         connection: Connection,
         subjects: Subjects,
         capacity: usize,
     ) -> (Self, JoinHandle<()>) {
         let (queue, outgoing) = queue(capacity);
-        // Outside the scheduler's budget, by which a task that does little for each message gets on
-        // no faster than one that does much.
+        // Outside the scheduler's budget: within it, a task that does little work for each message
+        // progresses no faster than one that does much.
         let exit = Arc::new(Exit::new(connection.clone()));
-        let pump = tokio::spawn(unconstrained(pump(exit.clone(), outgoing)));
+        let writer = tokio::spawn(unconstrained(pump(exit.clone(), outgoing)));
         let (calls, routed) = (Mutex::default(), Mutex::default());
-        (Self { queue, connection, subjects, exit, calls, routed }, pump)
+        (Self { queue, connection, subjects, exit, calls, routed }, writer)
     }
 
-    /// Answers, as long as the connection stands, whether the instance is there.
+    /// Answers probes of this instance for as long as the connection exists.
     pub fn answer_probes(&self, instance: &str) {
         let client = self.connection.client.clone();
         let subjects = self.subjects.clone();
@@ -85,20 +85,20 @@ impl Nats {
                 {
                     let (subject, answer) = (reply.as_bytes(), probe::answer(&instance, reply));
                     let payload = answer.as_bytes();
-                    // An answer that is lost is asked for again.
+                    // The prober repeats a probe whose answer is lost.
                     let _ = client.try_publish(&Publish { subject, payload, ..Publish::default() });
                 }
             }
         });
     }
 
-    /// Takes calls by users in, from now on.
+    /// Begins to take calls by users.
     pub async fn take_calls(&self, take: Take) {
         let subscription = Subscription::new(&self.connection, &self.subjects.all_calls(), take);
         *self.calls.lock().await = Some(subscription);
     }
 
-    /// Takes no more calls by users in. What has arrived is taken before this ends.
+    /// Stops taking calls by users. Everything that has arrived is handled before this returns.
     pub async fn end_calls(&self) {
         if let Some(subscription) = self.calls.lock().await.take() {
             subscription.end().await;
@@ -138,7 +138,7 @@ impl Bus for Nats {
         let Outgoing { subject, kind: Kind::Routed { reply_to: Some(reply), .. }, body, .. } =
             &request
         else {
-            tracing::error!("a request without a reply subject of its own");
+            tracing::error!("a request has no reply subject");
             return Err(AskError::Nobody);
         };
         let request = Publish {
@@ -164,7 +164,7 @@ impl Bus for Nats {
         let subject = self.subjects.all_routed(partition);
         routed.insert(partition, Subscription::new(&self.connection, &subject, take));
         drop(routed);
-        // Whoever has the partition now goes on until the server knows of this.
+        // The current owner keeps the partition until the server knows of this subscription.
         self.is_reached(Instant::now() + SUBSCRIBED).await
     }
 
@@ -176,16 +176,16 @@ impl Bus for Nats {
     }
 
     async fn is_reached(&self, deadline: Instant) -> bool {
-        // The server's answer comes after all that it sent before, and shows that it has all that
-        // was given to the connection before: it needs nobody else, and nobody else can keep it
-        // away.
+        // The server's `PONG` follows everything that it sent before, and shows that it has
+        // received everything given to the connection before. It depends on no other client, and no
+        // other client can prevent it.
         matches!(timeout_at(deadline, self.connection.client.round_trip()).await, Ok(Ok(())))
     }
 
     async fn reach(&self, deadline: Instant) -> bool {
-        let handed_on = async { self.queue.mark().await?.await.ok() };
-        let is_handed_on = matches!(timeout_at(deadline, handed_on).await, Ok(Some(())));
-        is_handed_on && self.is_reached(deadline).await
+        let sent = async { self.queue.mark().await?.await.ok() };
+        let is_sent = matches!(timeout_at(deadline, sent).await, Ok(Some(())));
+        is_sent && self.is_reached(deadline).await
     }
 
     fn max_message_bytes(&self) -> usize {
@@ -199,7 +199,7 @@ fn answer(message: &Message) -> Answer {
     Answer { headers, body: message.payload.clone() }
 }
 
-/// Hands messages to the connection in order.
+/// The writer task: gives messages to the connection in order.
 async fn pump(exit: Arc<Exit>, mut outgoing: Taker) {
     let mut batch = Vec::with_capacity(BATCH);
     loop {
@@ -210,8 +210,8 @@ async fn pump(exit: Arc<Exit>, mut outgoing: Taker) {
         for item in batch.drain(..) {
             match item {
                 Item::Message(message) => exit.send(message).await,
-                // Whoever waits may have given up.
-                Item::Mark(told) => _ = told.send(()),
+                // The waiting task may have given up.
+                Item::Mark(passed) => _ = passed.send(()),
             }
         }
     }

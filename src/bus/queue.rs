@@ -1,4 +1,4 @@
-//! The bounded queue of messages on their way out.
+//! The bounded queue of outgoing messages.
 
 use std::sync::Arc;
 
@@ -7,24 +7,24 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use super::{Full, Outgoing};
 use crate::link::gather;
 
-/// What is in the queue.
+/// An entry of the queue.
 #[derive(Debug)]
 pub(super) enum Item {
     /// A message.
     Message(Outgoing),
-    /// To be told once everything before it has left the queue.
+    /// Notified once everything queued before it has left the queue.
     Mark(oneshot::Sender<()>),
 }
 
-/// The end that messages are given to.
+/// The sending end of the queue.
 #[derive(Debug)]
 pub(super) struct Giver {
     queue: mpsc::Sender<Item>,
-    /// Told each time messages have left the queue.
+    /// Notified each time messages leave the queue.
     left: Arc<Notify>,
 }
 
-/// The end that messages are taken from.
+/// The receiving end of the queue.
 pub(super) struct Taker {
     queue: mpsc::Receiver<Item>,
     left: Arc<Notify>,
@@ -38,29 +38,31 @@ pub(super) fn queue(capacity: usize) -> (Giver, Taker) {
 }
 
 impl Giver {
-    /// Gives a message, if there is room.
+    /// Queues a message if there is room.
     pub(super) fn give(&self, outgoing: Outgoing) -> Result<(), Full> {
         self.queue.try_send(Item::Message(outgoing)).map_err(|_| Full)
     }
 
-    /// Messages that wait in it.
+    /// Messages in the queue.
     pub(super) fn waiting(&self) -> usize {
         self.queue.max_capacity() - self.queue.capacity()
     }
 
-    /// How many more there is room for.
+    /// How many more messages there is room for.
     pub(super) fn room(&self) -> usize {
         self.queue.capacity()
     }
 
-    /// Tells once everything that was given so far has left the queue.
+    /// Queues a mark. The receiver completes once everything queued before has left the queue;
+    /// `None` where the writer task has ended.
     pub(super) async fn mark(&self) -> Option<oneshot::Receiver<()>> {
-        let (told, tells) = oneshot::channel();
-        self.queue.send(Item::Mark(told)).await.ok().map(|()| tells)
+        let (passed, has_passed) = oneshot::channel();
+        self.queue.send(Item::Mark(passed)).await.ok().map(|()| has_passed)
     }
 
-    /// Waits until there is room for `count` messages. Not by reserving: a reservation that waits
-    /// takes every place that becomes free, and the calls under way would find none.
+    /// Waits until there is room for `count` messages. It does not reserve room: a waiting
+    /// reservation would take every slot that becomes free and leave none for the calls in
+    /// progress.
     pub(super) async fn room_for(&self, count: usize) {
         loop {
             let left = self.left.notified();
@@ -73,7 +75,7 @@ impl Giver {
 }
 
 impl Taker {
-    /// Takes up to `most` messages, as [`gather`] does.
+    /// Takes up to `most` entries, like [`gather`].
     pub(super) async fn take(&mut self, batch: &mut Vec<Item>, most: usize) {
         gather(&mut self.queue, batch, most).await;
         self.left.notify_waiters();
@@ -94,7 +96,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_for_room_takes_no_room() {
+    async fn waiting_for_room_takes_no_room() {
         let (giver, mut taker) = queue(10);
         for _ in 0..6 {
             giver.give(message()).expect("room");
@@ -102,7 +104,7 @@ mod tests {
         let mut waiting = std::pin::pin!(giver.room_for(6));
         assert_eq!(waiting.as_mut().now_or_never(), None, "there is room for four");
         for _ in 0..4 {
-            giver.give(message()).expect("the room that there is");
+            giver.give(message()).expect("room for four");
         }
         assert_eq!(giver.give(message()), Err(Full));
         let mut batch = Vec::new();

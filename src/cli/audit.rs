@@ -25,37 +25,40 @@ use crate::wire::delivery::{encode_audit, is_answer};
 use crate::wire::subject::{Subjects, Token};
 
 pub(super) const HELP: &str = "\
-The owner of each user recounts from the log what it holds: every message that others sent, which of \
-them count as unread, what was read and deleted, the totals. Users are those who ever logged in. \
-What retention or an operator removed from the log is corrected and counted, and is no difference.
+The owner of each user recounts from the log what it holds for that user: the messages that others \
+sent, which of them count as unread, what was read and deleted, and the totals. All users who ever \
+logged in are audited. Where retention or an operator removed messages from the log, the counts \
+are corrected; the corrections are reported and are not differences.
 
-The NATS user needs what the operator has in deploy/nats/users.conf.
+The NATS user needs the permissions of the operator in deploy/nats/users.conf.
 
-Exit codes: 0 nothing differs; 1 something does, or cannot be read, each a line; 64 a wrong configuration or \
-no userID; 69 NATS cannot be used, no peerd ever ran with this subject \
+Exit codes: 0 no differences; 1 differences or unreadable messages, one line each; 64 a wrong \
+configuration or an invalid userID; 69 NATS cannot be used, no peerd ever ran with this subject \
 prefix, or some user could not be audited.";
 
-/// How long the store has to answer.
+/// How long the store may take to answer.
 const STORE_ANSWERS: Duration = Duration::from_secs(5);
-/// How long an owner has to recount one user. The shipped permissions let peerd answer no longer.
+/// How long an owner may take to recount one user. The shipped permissions do not let peerd reply
+/// later.
 const OWNER_ANSWERS: Duration = Duration::from_secs(60);
-/// Users that are audited at the same time, so that owners keep time for their users.
+/// Users that are audited at the same time: few, so that the owners have time for their users.
 const CONCURRENT: usize = 4;
 const NOBODY: &str = "nobody owns its partition";
-/// Accounts that are asked for at the same time.
+/// Accounts that are requested at the same time.
 const ACCOUNTS: usize = 256;
 
-/// All that was found.
+/// The result of the audit.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Report {
     users: u64,
     conversations: u64,
     messages: u64,
-    /// Conversations whose counts were corrected: the store no longer has messages of theirs.
+    /// Conversations whose counts were corrected, because the store no longer has some of their
+    /// messages.
     corrected: u64,
     differences: Vec<Line>,
-    /// Users of whom nothing is stored: they never were.
+    /// Users of whom nothing is stored: they never existed.
     unknown: Vec<UserName>,
     /// Messages that are stored and cannot be read.
     unreadable: Vec<Unreadable>,
@@ -67,7 +70,7 @@ struct Report {
 #[serde(rename_all = "camelCase")]
 struct Line {
     user: UserName,
-    /// The other user of the conversation; `null`: it is about all conversations.
+    /// The other user of the conversation; `null`: the difference is about all conversations.
     conversation: Option<String>,
     what: &'static str,
     expected: u64,
@@ -77,7 +80,7 @@ struct Line {
 #[derive(Debug, Serialize)]
 struct Unreadable {
     user: UserName,
-    /// Its subject and its place in the log.
+    /// Its subject and its sequence in the log.
     record: String,
 }
 
@@ -140,7 +143,7 @@ async fn report(
     }
 }
 
-/// Among how many partitions the users are divided, as the store says.
+/// The number of partitions, as the store has it.
 async fn partitions(
     client: &Client,
     names: &StreamNames,
@@ -158,7 +161,8 @@ async fn partitions(
     }
 }
 
-/// Whether nothing at all is stored about a user. Where the store does not say, the audit may.
+/// Whether nothing is stored about a user. False if the store does not answer: the audit may find
+/// out.
 async fn is_unknown(
     client: &Client,
     names: &StreamNames,
@@ -170,8 +174,8 @@ async fn is_unknown(
     known.is_ok_and(|is_known| !is_known)
 }
 
-/// Which partitions have an owner, as the bucket says: the server does not say that nobody takes a
-/// request where somebody listens to its subject.
+/// The partitions that have an owner, according to the bucket. The server does not show that: it
+/// reports no responders only if the subject has no subscriber at all, observers included.
 struct Owners {
     /// `None`: it could not be read.
     owned: Option<BTreeSet<Partition>>,
@@ -186,7 +190,8 @@ impl Owners {
         };
         let owned = entries.iter().filter_map(|(key, record)| {
             let Key::Owner(partition) = key else { return None };
-            // What a later version wrote is left to the owner to answer.
+            // An entry of a later version counts as owned: the request shows whether there is an
+            // owner.
             let Ok(owner) = owners::decode::<Owner>(&record.payload) else {
                 return Some(*partition);
             };
@@ -229,7 +234,7 @@ async fn audit_all(
     Ok(())
 }
 
-/// Has the owner of a user recount.
+/// Requests a recount of a user from its owner.
 async fn audit(
     client: &Client,
     subjects: &Subjects,
@@ -241,14 +246,14 @@ async fn audit(
     }
     let answer = match timeout(OWNER_ANSWERS, ask(client, subjects.ask(&Token::of(&user)))).await {
         Ok(Ok(answer)) => answer,
-        Ok(Err(error)) => Err(format!("its owner cannot be asked: {error}")),
+        Ok(Err(error)) => Err(format!("the request to its owner failed: {error}")),
         Err(_) => Err("its owner does not answer in time".to_owned()),
     };
     (user, answer)
 }
 
-/// Asks an owner, whose answer is not the only one that may come: everybody who sees the request can
-/// reply to it.
+/// Sends a request to an owner. Answers of others may arrive, too, since every subscriber that sees
+/// the request can reply to it.
 async fn ask(
     client: &Client,
     subject: String,
@@ -264,7 +269,7 @@ async fn ask(
             return Ok(audited);
         }
         if is_answer(&answer.payload) {
-            return Ok(Err("its owner does not audit at the moment".to_owned()));
+            return Ok(Err("its owner runs no audits at the moment".to_owned()));
         }
     }
     Err("the connection closed".into())
@@ -322,7 +327,7 @@ impl Report {
         )];
         if *corrected > 0 {
             lines.push(format!(
-                "{} corrected: the store no longer has messages of theirs",
+                "{} corrected: the store no longer has some of their messages",
                 counted(*corrected, "conversation")
             ));
         }

@@ -1,6 +1,5 @@
 //! `peerd bench`: how much a deployment takes, and how fast.
 
-mod axis;
 mod budget;
 mod closed;
 pub(super) mod floor;
@@ -210,8 +209,9 @@ async fn measure(
         print(table::text(&report).trim_end());
     }
     if let Some(file) = plot {
+        let svg = plot::svg(&report).map_err(|error| Problem::new(EXIT_FAILURE, error))?;
         let failed = |error| Problem::new(EXIT_FAILURE, format!("{}: {error}", file.display()));
-        std::fs::write(&file, plot::svg(&report)).map_err(failed)?;
+        std::fs::write(&file, svg).map_err(failed)?;
     }
     problem.map_or(Ok(()), Err)
 }

@@ -14,17 +14,17 @@ use super::readable::indented;
 use super::{EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_UNAVAILABLE, complain, print};
 use crate::bus::discovery;
 use crate::domain::id::UserId;
+use crate::runtime::commands::Method;
 use crate::runtime::daemon::Settings;
 use crate::wire::encoding::{CONTENT_TYPE, Encoding, SERVICE_ERROR_CODE};
-use crate::wire::request::Method;
 use crate::wire::subject::{Subjects, Token};
 
-/// The methods, a line each.
+/// The methods, one line each.
 pub(super) fn help() -> String {
     let width = Method::ALL.iter().map(|method| method.name().len()).max().unwrap_or_default();
     let line = |method: &Method| format!("  {:width$}  {}", method.name(), method.summary());
     let lines: Vec<String> = Method::ALL.iter().map(line).collect();
-    format!("Methods:\n{}\n\ndocs/protocol.md of peerd has their fields.", lines.join("\n"))
+    format!("Methods:\n{}\n\ndocs/protocol.md of peerd describes their fields.", lines.join("\n"))
 }
 
 /// How much longer than peerd's own deadline the answer may take.
@@ -41,7 +41,7 @@ pub(super) async fn run(
         Err(rejection) => return complain(EXIT_CONFIGURATION, &rejection),
     };
     if method.is_empty() || method.contains(['.', '*', '>', ' ']) {
-        return complain(EXIT_CONFIGURATION, &"METHOD is not a method's name");
+        return complain(EXIT_CONFIGURATION, &"METHOD is not a method name");
     }
     let call = |client| call(client, &settings, user, method, json);
     with_client(&settings, "peerd call", call).await
@@ -73,16 +73,17 @@ async fn call(
             complain(EXIT_UNAVAILABLE, &format!("no peerd serves the subjects below {prefix:?}"))
         }
         Err(error) if error.kind() == RequestErrorKind::TimedOut => {
-            // The server does not say that nobody is there where somebody listens to the subject.
+            // The server reports no responders only if the subject has no subscriber at all,
+            // observers included. Service discovery tells whether a peerd is there.
             let deadline = Instant::now() + GRACE;
             let instances = discovery::ask(&client, subjects.prefix(), BTreeSet::new(), deadline);
             if matches!(instances.await, Ok(instances) if instances.is_empty()) {
                 let prefix = subjects.prefix();
-                let nobody = format!(
+                let problem = format!(
                     "{error}: no peerd that serves the subjects below {prefix:?} answers service \
                      discovery"
                 );
-                return complain(EXIT_UNAVAILABLE, &nobody);
+                return complain(EXIT_UNAVAILABLE, &problem);
             }
             complain(EXIT_UNAVAILABLE, &error)
         }
@@ -90,7 +91,7 @@ async fn call(
     }
 }
 
-/// Indented for people, one line for programs.
+/// The body: indented on a terminal, unchanged for programs.
 fn readable(body: &[u8]) -> String {
     if std::io::stdout().is_terminal() {
         indented(body)

@@ -1,4 +1,5 @@
-//! The connection of a command: what NATS forbids ends the command at once, and is named.
+//! The connection of a command. If NATS forbids an operation, the command ends at once and names
+//! it.
 
 use std::process::ExitCode;
 
@@ -10,14 +11,14 @@ use crate::runtime::connect::connect_once;
 use crate::runtime::daemon::Settings;
 use crate::runtime::permissions::Permissions;
 
-/// A connection of a command.
+/// The connection of a command.
 #[derive(Clone, Debug)]
 pub(super) struct Connected {
     connection: Connection,
     permissions: Permissions,
 }
 
-/// Why a command has no connection, or no use of it.
+/// Why a command has no connection, or cannot use it.
 #[derive(Debug)]
 pub(super) struct NoUse {
     pub(super) exit_code: u8,
@@ -46,7 +47,7 @@ impl Connected {
         self.connection.client.clone()
     }
 
-    /// Does something, unless the server forbids a part of it.
+    /// Runs `work`, unless the server forbids an operation of it.
     pub(super) async fn allowed<T>(&self, work: impl Future<Output = T>) -> Result<T, NoUse> {
         tokio::select! {
             biased;
@@ -61,7 +62,7 @@ impl Connected {
     }
 }
 
-/// Connects and does a command's work.
+/// Connects and runs the work of a command.
 pub(super) async fn with_client<F: Future<Output = ExitCode>>(
     settings: &Settings,
     name: &str,
@@ -69,7 +70,7 @@ pub(super) async fn with_client<F: Future<Output = ExitCode>>(
 ) -> ExitCode {
     let done = async {
         let connected = Connected::new(settings, name).await?;
-        // In a box of its own: it is large.
+        // Boxed, since it is large.
         connected.allowed(Box::pin(work(connected.client()))).await
     };
     done.await.unwrap_or_else(|no_use| no_use.complain())

@@ -1,9 +1,9 @@
-//! Bodies as people read them in a terminal.
+//! Formats bodies and events for a terminal.
 
 use crate::wire::encoding::Encoding;
 use crate::wire::subject::last_token;
 
-/// A body as indented JSON; as it is where it is no JSON.
+/// A body as indented JSON, or unchanged if it is not JSON.
 #[must_use]
 pub fn indented(body: &[u8]) -> String {
     let value = serde_json::from_slice::<serde_json::Value>(body);
@@ -11,7 +11,8 @@ pub fn indented(body: &[u8]) -> String {
     text.unwrap_or_else(|_| String::from_utf8_lossy(body).into_owned())
 }
 
-/// An event as one line of JSON: who is told, what, and the body; null where it cannot be read.
+/// An event as one line of JSON: the user, the event's name, and the body, which is null if it
+/// cannot be read.
 #[must_use]
 pub fn event_line(user: &str, subject: &str, content_type: Option<&str>, body: &[u8]) -> String {
     let encoding = Encoding::of_request(content_type, body).unwrap_or_default();
@@ -20,11 +21,11 @@ pub fn event_line(user: &str, subject: &str, content_type: Option<&str>, body: &
         Encoding::MessagePack => rmpv::decode::read_value(&mut &*body).ok().map(json),
     };
     let line = Line { user, event: last_token(subject), body };
-    // Nothing in it can fail to be written.
+    // None of its values can fail to serialize.
     serde_json::to_string(&line).unwrap_or_default()
 }
 
-/// What people look for first comes first.
+/// The fields that people look for first come first.
 #[derive(serde::Serialize)]
 struct Line<'l> {
     user: &'l str,

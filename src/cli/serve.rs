@@ -19,7 +19,7 @@ pub(super) async fn run(
 ) -> ExitCode {
     telemetry.install();
     for warning in warnings {
-        tracing::warn!(warning, "the configuration");
+        tracing::warn!(warning, "the configuration has a doubtful setting");
     }
     let (mut terminate, mut interrupt) =
         match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
@@ -59,7 +59,7 @@ pub(super) async fn run(
         }
         Err(error) => {
             let exit_code = error.cause().map_or(EXIT_FAILURE, exit_code);
-            tracing::error!(%error, exit_code, "peerd cannot go on");
+            tracing::error!(%error, exit_code, "peerd cannot continue");
             ExitCode::from(exit_code)
         }
     }

@@ -26,19 +26,19 @@ use crate::verify::{Verdict, verdict};
 use crate::wire::subject::Subjects;
 
 pub(super) const HELP: &str = "\
-Clients write down every call, every answer and every event, a file each; docs/verify.md of peerd \
-has the format. Run it when no client calls any more. Everything stored is read, into memory.
+Each client records its calls, answers and events in a file; docs/verify.md of peerd describes the \
+format. Run it after the last call of a client. It reads everything that is stored into memory.
 
-The NATS user needs what the operator has in deploy/nats/users.conf.
+The NATS user needs the permissions of the operator in deploy/nats/users.conf.
 
-Exit codes: 0 nothing is wrong; 1 something is, each fault a line; 64 notes that cannot be read or a \
-wrong configuration; 69 NATS cannot be used, or a stream not be read.";
+Exit codes: 0 no faults; 1 faults, one line each; 64 notes that cannot be read or a wrong \
+configuration; 69 NATS cannot be used, or a stream cannot be read.";
 
-/// How long the store has to answer.
+/// How long the store may take to answer.
 const STORE_ANSWERS: Duration = Duration::from_secs(5);
-/// How long one stream may take to be read.
+/// How long reading one stream may take.
 const STREAM_READ: Duration = Duration::from_secs(600);
-/// Faults that are printed for people.
+/// The most faults that are printed as text.
 const FAULTS_SHOWN: usize = 50;
 
 pub(super) struct Asked {
@@ -129,7 +129,7 @@ fn text(verdict: &Verdict) -> String {
             counted(*changes, "change")
         ),
         format!(
-            "        {}; {} told, {told_again} more than once",
+            "        {}; {} delivered, {told_again} more than once",
             counted(*events, "event"),
             counted(*told, "message")
         ),

@@ -34,7 +34,8 @@ async fn watch(client: Client, settings: &Settings, users: Vec<UserId>) -> ExitC
         }
     }
     let mut events = stream::select_all(events);
-    // Once for all: an interrupt that comes while a line is printed would be lost.
+    // Created before the loop, so that an interrupt that arrives while a line is printed is not
+    // lost.
     let mut interrupts = match signal(SignalKind::interrupt()) {
         Ok(interrupts) => interrupts,
         Err(error) => return complain(EXIT_FAILURE, &error),

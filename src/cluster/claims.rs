@@ -1,9 +1,10 @@
-//! Which claims of a member its word on published events covers.
+//! Which of a member's claims its `told` entry covers.
 //!
-//! A dead owner's `told` entry says up to when it had published everything, also what an owner before
-//! it had left. It may say so of a partition only if it was written after that partition was opened,
-//! and the order in which entries arrive does not show that: a write that was given up may come in
-//! after the claim. So the entry itself names the newest claim that it takes into account.
+//! A dead owner's `told` entry says up to when it had published all events, including those that a
+//! previous owner had left unpublished. For a partition this counts only if the entry was made
+//! after the partition was opened. The order in which entries arrive does not show that: a write
+//! that was given up may arrive after the claim. So the entry itself names the newest claim that it
+//! covers.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,31 +19,31 @@ pub(super) struct Claims(Mutex<State>);
 struct State {
     /// Partitions whose owner entry may name the member although they are not open.
     open_questions: BTreeSet<Partition>,
-    /// Where the newest owner entry of an open partition is.
+    /// The revision of the newest owner entry of an opened partition.
     newest_seq: u64,
-    /// The newest such place at which nothing was under way.
+    /// The newest such revision at a moment when no claim was in progress.
     settled_seq: u64,
 }
 
 impl Claims {
-    /// Notes that an owner entry is about to be written.
+    /// Records that an owner entry is about to be written.
     pub(super) fn begin(&self, partition: Partition) {
         self.lock().open_questions.insert(partition);
     }
 
-    /// Notes that a partition is open, by the owner entry at `seq`.
+    /// Records that a partition was opened under the owner entry with revision `seq`.
     pub(super) fn opened(&self, partition: Partition, seq: u64) {
         let mut state = self.lock();
         state.newest_seq = state.newest_seq.max(seq);
         state.settle(partition);
     }
 
-    /// Notes that no owner entry of this claim is there.
+    /// Records that this claim left no owner entry.
     pub(super) fn withdrawn(&self, partition: Partition) {
         self.lock().settle(partition);
     }
 
-    /// Each own owner entry up to this place in the bucket belongs to a partition that is open, or
+    /// Every owner entry of this member up to this revision belongs to a partition that is open, or
     /// was.
     pub(super) fn settled_seq(&self) -> u64 {
         self.lock().settled_seq
@@ -67,18 +68,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_settled_while_a_claim_is_under_way_or_its_outcome_unknown() {
+    fn nothing_is_settled_while_a_claim_is_in_progress_or_its_outcome_is_unknown() {
         let claims = Claims::default();
         let [one, other] = [Partition(1), Partition(2)];
         claims.begin(one);
         claims.begin(other);
         claims.opened(other, 7);
-        assert_eq!(claims.settled_seq(), 0, "the other entry may be at a smaller place");
+        assert_eq!(claims.settled_seq(), 0, "the other entry may have a smaller revision");
         claims.begin(one);
         claims.opened(one, 9);
         assert_eq!(claims.settled_seq(), 9);
         claims.begin(other);
-        assert_eq!(claims.settled_seq(), 9, "its entry comes after this");
+        assert_eq!(claims.settled_seq(), 9, "its entry has a larger revision");
         claims.withdrawn(other);
         assert_eq!(claims.settled_seq(), 9);
     }

@@ -1,4 +1,4 @@
-//! The signs of life of a member.
+//! The heartbeats of a member.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,18 +10,13 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use super::claims::Claims;
 use super::host::Host;
 use super::lease::Lease;
+use super::tuning::{BEATS_PER_TTL, TOLD_TTL};
 use crate::clock::Clock;
 use crate::storage::owners::{self, Key, Member, MemberId, Told};
 use crate::store::AppendError;
 use crate::store::registry::Registry;
 
-/// Signs of life in the time after which a member without one is taken for dead.
-pub(super) const BEATS_PER_TTL: u32 = 5;
-/// How long it is remembered how far a member had told everything. Later, those whom it should have
-/// told are offline, and get it with their next login.
-const TOLD_TTL: Duration = Duration::from_secs(60 * 60);
-
-/// Gives signs of life for one member.
+/// Sends the heartbeats of one member.
 pub(super) struct Heartbeat<R, H> {
     pub(super) registry: Arc<R>,
     pub(super) host: H,
@@ -30,18 +25,19 @@ pub(super) struct Heartbeat<R, H> {
     pub(super) id: MemberId,
     pub(super) member: Member,
     pub(super) lease: Arc<Lease>,
-    /// When what the others do was last acted upon, in microseconds of the steady clock.
+    /// When this instance last acted on the state of the bucket, in microseconds of the monotonic
+    /// clock.
     pub(super) acted_us: Arc<AtomicU64>,
     pub(super) claims: Arc<Claims>,
-    /// Where the entry is; 0: it was never there.
+    /// The revision of the member's entry; 0: it was never written.
     pub(super) seq: u64,
 }
 
-/// What became of a sign of life.
+/// The outcome of a heartbeat.
 enum Beat {
     Given,
     Missed,
-    /// The others have taken the member for dead.
+    /// The entry is gone: the other members consider this one dead.
     Lost,
 }
 
@@ -51,14 +47,14 @@ impl<R: Registry, H: Host> Heartbeat<R, H> {
         self.put(self.seq).await
     }
 
-    /// Gives signs of life until the others take the member for dead, or it must.
+    /// Sends heartbeats until the other members consider this one dead, or until its lease is over.
     pub(super) async fn run(mut self, mut leaving: watch::Receiver<bool>) {
         let mut is_missed = false;
         let mut ticks = interval(self.ttl / BEATS_PER_TTL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                // The others are to learn of it with the next sign.
+                // The next heartbeat announces that the member is leaving.
                 biased;
                 Ok(()) = leaving.changed() => self.member.leaving = *leaving.borrow_and_update(),
                 _ = ticks.tick() => {}
@@ -70,7 +66,7 @@ impl<R: Registry, H: Host> Heartbeat<R, H> {
             let was_missed = std::mem::replace(&mut is_missed, matches!(beat, Beat::Missed));
             if is_missed {
                 if !was_missed {
-                    tracing::warn!("a sign of life was missed");
+                    tracing::warn!("a heartbeat was missed");
                 }
                 ticks.reset_after(self.ttl / (4 * BEATS_PER_TTL));
             }
@@ -78,8 +74,8 @@ impl<R: Registry, H: Host> Heartbeat<R, H> {
     }
 
     async fn beat(&mut self) -> Beat {
-        // Who cannot be reached, or does not see what the others do, is of no use as an owner: so it
-        // gives no sign, and they take over.
+        // A member that cannot be reached, or that does not see the changes of the others, is of no
+        // use as an owner. It sends no heartbeat, so the others take over.
         let acted_us = self.acted_us.load(Ordering::Acquire);
         let idle_us = self.clock.steady_us().saturating_sub(acted_us);
         if u128::from(idle_us) > self.ttl.as_micros() {
@@ -98,21 +94,24 @@ impl<R: Registry, H: Host> Heartbeat<R, H> {
         beat
     }
 
-    /// Stores how far everything was told. Where that fails, more is told again than must be.
+    /// Stores up to when all events were published. If that fails, more events are redelivered than
+    /// necessary.
     async fn store_told(&self) {
-        // Read first: an opened partition counts among what is to be published from then on.
+        // Read before `Host::told`, which takes a partition into account as soon as it is open: so
+        // it covers every claim up to this revision.
         let claimed_seq = self.claims.settled_seq();
         let Ok(Some(told)) = timeout_at(self.deadline(), self.host.told()).await else { return };
         if let Ok(told) = owners::encode(&Told { claimed_seq, ..told }) {
             let key = Key::Told(self.id.clone()).to_string();
             let written = self.registry.put(key, told, None, Some(TOLD_TTL), self.deadline()).await;
             if let Err(error) = written {
-                tracing::debug!(%error, "how far everything was told was not stored");
+                tracing::debug!(%error, "could not store up to when all events were published");
             }
         }
     }
 
-    /// The entry is not where it was left: perhaps a sign was stored whose acknowledgement was lost.
+    /// Looks the entry up after a conflict: perhaps a heartbeat was stored whose acknowledgement
+    /// was lost.
     async fn find(&mut self) -> Beat {
         let key = Key::Member(self.id.clone()).to_string();
         match self.registry.find(key, self.deadline()).await {
@@ -127,7 +126,7 @@ impl<R: Registry, H: Host> Heartbeat<R, H> {
 
     async fn put(&mut self, expected_seq: u64) -> Result<(), AppendError> {
         let entry = owners::encode(&self.member).map_err(|error| {
-            tracing::error!(%error, "a member's entry could not be written");
+            tracing::error!(%error, "a member's entry could not be encoded");
             AppendError::Unavailable(error.to_string())
         })?;
         let key = Key::Member(self.id.clone()).to_string();

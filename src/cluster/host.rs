@@ -1,4 +1,4 @@
-//! What serves the partitions that the steward claims.
+//! The trait of the component that serves the partitions claimed by the membership manager.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -8,66 +8,67 @@ use super::lease::Lease;
 use crate::domain::id::{OrderKey, Partition};
 use crate::storage::owners::{MemberId, Told};
 
-/// A partition that was claimed.
+/// A claimed partition.
 #[derive(Clone, Debug)]
 pub struct Grant {
-    /// Which.
+    /// The partition.
     pub partition: Partition,
-    /// How often it was claimed so far.
+    /// How many times it was claimed, this claim included.
     pub epoch: u64,
-    /// Until when it may be served.
+    /// The lease, which limits how long it may be served.
     pub lease: Arc<Lease>,
-    /// A key that is not below any that was given.
+    /// An order key that is not below any assigned one.
     pub key: OrderKey,
-    /// Since when events may be missing, by the server's clock, in milliseconds since 1970: an owner
-    /// before had no time to tell everything.
+    /// Since when events may be unpublished, by the server's clock, in milliseconds since 1970: a
+    /// previous owner had no time to publish all of them.
     pub untold_since_ms: Option<u64>,
 }
 
-/// What is left of a partition that was closed in order.
+/// The state in which a partition was closed cleanly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Closed {
-    /// The newest key that was given.
+    /// The newest order key that was assigned.
     pub key: OrderKey,
     /// As [`Grant::untold_since_ms`], for the next owner.
     pub untold_since_ms: Option<u64>,
 }
 
-/// Why a partition that was claimed cannot be served.
+/// Why a claimed partition cannot be served.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct NotOpened(pub String);
 
-/// What serves the partitions that the steward claims.
+/// Serves the partitions that the membership manager claims.
 pub trait Host: Clone + Send + Sync + 'static {
-    /// Takes the calls of a partition in, from now on. What comes before [`Host::open`] waits.
+    /// Subscribes to the calls of a partition. Calls that arrive before [`Host::open`] wait.
     fn listen(&self, partition: Partition) -> impl Future<Output = Result<(), NotOpened>> + Send;
 
-    /// Serves a partition.
+    /// Starts to serve a partition.
     fn open(&self, grant: Grant) -> impl Future<Output = Result<(), NotOpened>> + Send;
 
-    /// Serves a partition no more, in order: what is under way is finished first, new calls wait.
-    /// `None`: that was not done within `patience`, and the partition is served on.
+    /// Stops serving a partition cleanly: work in progress is finished first, new calls wait.
+    /// `None`: that took longer than `patience`, and the partition is still served.
     fn close(
         &self,
         partition: Partition,
         patience: Option<Duration>,
     ) -> impl Future<Output = Option<Closed>> + Send;
 
-    /// Takes no more calls of a partition in; those that have arrived are still handled.
+    /// Ends the subscription to the calls of a partition. Calls that have arrived are still
+    /// handled.
     fn unlisten(&self, partition: Partition) -> impl Future<Output = ()> + Send;
 
-    /// Serves a partition no more, at once. Its calls still come here.
+    /// Stops serving a partition at once. Its calls still arrive here.
     fn abandon(&self, partition: Partition);
 
-    /// Whether what others send it comes.
+    /// Whether messages from others reach this instance.
     fn is_reached(&self) -> impl Future<Output = bool> + Send;
 
-    /// How far it has told everything, if that is known soon.
+    /// Up to when it has published all events, if that is known soon.
     fn told(&self) -> impl Future<Output = Option<Told>> + Send;
 
-    /// Whether a member answers a probe within that time. Nobody can tell for sure. `names_itself`:
-    /// whether its release says in the answer who it is.
+    /// Whether a member answers a probe within the given time. The result is never certain.
+    /// `names_itself`: whether the member's release states its ID in the answer.
     fn answers(
         &self,
         member: &MemberId,
@@ -75,9 +76,9 @@ pub trait Host: Clone + Send + Sync + 'static {
         within: Duration,
     ) -> impl Future<Output = bool> + Send;
 
-    /// Learns what the server's clock said a moment ago.
+    /// Records the time that the server's clock showed a moment ago.
     fn observe_server_time(&self, server_ms: u64);
 
-    /// Looks, now and then, whether the store holds what this instance did not write.
+    /// Checks, at intervals, whether the store holds records that this instance did not write.
     fn look_around(&self) -> impl Future<Output = ()> + Send;
 }

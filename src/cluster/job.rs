@@ -1,4 +1,5 @@
-//! What waits for the bucket or for the host: claims, hand-overs, and looks around.
+//! The jobs of the membership manager, which wait for the bucket or for the host: claims,
+//! hand-overs, evictions, probes, and checks of the store.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,41 +14,32 @@ use super::host::{Closed, Grant, Host};
 use super::lease::Lease;
 use super::plan::{Claimed, Step};
 use super::table::{Place, Table};
+use super::tuning::{
+    GIVEN_UP_STAYS, HAND_OVER_PATIENCE, HAND_OVER_REST, JOB_TIMEOUT, LOOK_AGAIN_AFTER,
+};
 use crate::clock::Clock;
 use crate::domain::id::Partition;
 use crate::storage::owners::{self, Key, MemberId, Owner};
 use crate::store::AppendError;
 use crate::store::registry::Registry;
 
-/// How long a change of an entry may take.
-const TRY: Duration = Duration::from_secs(3);
-/// How long what is under way may hold up a hand-over for the balance: new calls wait meanwhile. It
-/// may wait for a member that has just died.
-const PATIENCE: Duration = Duration::from_millis(500);
-/// How long nothing is handed over for the balance after one that was held up.
-const REST: Duration = Duration::from_secs(1);
-/// Wait before it is looked again whether an owner that was not seen is there.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
-/// How long an instance that ends goes on taking the calls of a partition in that it has given up, for
-/// the one who is to have it.
-const TAKEN: Duration = Duration::from_secs(2);
-
-/// What a job came to.
+/// The outcome of a job.
 pub(super) enum Done {
-    /// A partition is served; its entry is at `seq`.
+    /// A partition is served; its entry has the revision `seq`.
     Opened { partition: Partition, epoch: u64, seq: u64 },
-    /// A partition is not served, or no more.
+    /// A partition is not served here, or no longer.
     Closed(Partition),
-    /// A partition could not be given up soon, and is served on.
+    /// A partition could not be given up soon, and is still served.
     Kept(Partition),
-    /// A partition was given up by the entry at `seq`. Its calls still come here. The turn is to be
-    /// held until another has it.
+    /// A partition was given up by the entry with the revision `seq`. Its calls still arrive here.
+    /// The permit is held until another member owns the partition.
     Given { partition: Partition, seq: u64, turn: OwnedSemaphorePermit },
-    /// It was tried to take a dead member's entry away.
+    /// The deletion of a dead member's entry was attempted.
     Buried {
         /// The member.
         member: MemberId,
-        /// Where its entry was seen; `None` where the bucket may still have it there.
+        /// The revision at which its entry was seen, if the bucket no longer has it there; `None`:
+        /// the bucket may still have it there.
         gone_seq: Option<u64>,
     },
     /// A member was probed.
@@ -57,21 +49,22 @@ pub(super) enum Done {
         /// Whether it answered in time.
         answers: bool,
     },
-    /// The store was looked at.
+    /// The store was checked.
     LookedAround,
 }
 
-/// A partition that is not served here any more, and whose calls still come here: they are passed on
-/// to the one who has it next.
+/// A partition that is no longer served here, but whose calls still arrive here: they are passed on
+/// to the next owner.
 pub(super) struct LeftOver {
-    /// Where its entry is that gave it up; 0: in that of a membership before.
+    /// The revision of the entry that gave the partition up; 0: it was not given up by this
+    /// membership.
     given_seq: u64,
-    /// How long an instance that ends waits for the next one.
+    /// Until when a leaving instance waits for the next owner.
     until: Instant,
     _turn: Option<OwnedSemaphorePermit>,
 }
 
-/// The jobs of one membership, and what they have come to.
+/// The jobs of one membership, and the state that follows from their outcomes.
 pub(super) struct Jobs<R, H> {
     pub(super) me: MemberId,
     pub(super) registry: Arc<R>,
@@ -83,13 +76,14 @@ pub(super) struct Jobs<R, H> {
     pub(super) claims: Arc<Semaphore>,
     pub(super) hand_overs: Arc<Semaphore>,
     pub(super) set: JoinSet<Done>,
-    /// The partitions that are served.
+    /// The partitions that are served here.
     pub(super) held: BTreeMap<Partition, Claimed>,
-    /// The partitions and members that a job is about.
+    /// The partitions with a job in progress.
     pub(super) busy: BTreeSet<Partition>,
+    /// The members that are being evicted.
     pub(super) burying: BTreeSet<MemberId>,
     pub(super) left_over: BTreeMap<Partition, LeftOver>,
-    /// Until when nothing is handed over for the balance.
+    /// Until when no partition is handed over for balance.
     pub(super) rests_until: Instant,
     pub(super) probing: BTreeSet<MemberId>,
     pub(super) is_looking: bool,
@@ -129,12 +123,12 @@ impl<R: Registry, H: Host> Jobs<R, H> {
         }
     }
 
-    /// Begins a step, unless one about the same is under way.
+    /// Begins an action, unless one for the same partition or member is in progress.
     pub(super) fn begin(&mut self, step: Step) {
         match step {
             Step::Claim { partition, seq, epoch, key, untold_since_ms, unseen } => {
                 let given_seq = self.left_over.get(&partition).map_or(0, |left| left.given_seq);
-                // The view may still show the entry that was there before it was given up.
+                // The view may still show the entry from before the partition was given up.
                 if seq < given_seq || !self.busy.insert(partition) {
                     return;
                 }
@@ -146,9 +140,9 @@ impl<R: Registry, H: Host> Jobs<R, H> {
                     untold_since_ms,
                 };
                 let claim = self.deed();
-                let turns = self.claims.clone();
+                let permits = self.claims.clone();
                 self.set.spawn(async move {
-                    let _turn = turns.acquire_owned().await;
+                    let _permit = permits.acquire_owned().await;
                     claim.claim(grant, seq, unseen).await
                 });
             }
@@ -160,21 +154,21 @@ impl<R: Registry, H: Host> Jobs<R, H> {
                 if !self.busy.insert(partition) {
                     return;
                 }
-                let patience = (!is_leaving).then_some(PATIENCE);
+                let patience = (!is_leaving).then_some(HAND_OVER_PATIENCE);
                 let hand_over = self.deed();
-                let turns = self.hand_overs.clone();
+                let permits = self.hand_overs.clone();
                 self.set.spawn(async move {
                     // The semaphore is never closed.
-                    let Ok(turn) = turns.acquire_owned().await else {
+                    let Ok(turn) = permits.acquire_owned().await else {
                         return Done::Kept(partition);
                     };
                     hand_over.hand_over(partition, to, claimed, patience, turn).await
                 });
             }
             Step::Drop { partition } => {
-                // Unless it is this instance that is giving it up.
+                // If the partition is busy, this instance itself wrote the entry to give it up.
                 if !self.busy.contains(&partition) {
-                    tracing::warn!(%partition, "somebody else has taken a partition");
+                    tracing::warn!(%partition, "another member has claimed the partition");
                     self.host.abandon(partition);
                     self.held.remove(&partition);
                     self.left_over.insert(partition, LeftOver::new());
@@ -184,13 +178,16 @@ impl<R: Registry, H: Host> Jobs<R, H> {
                 if self.burying.insert(member.clone()) {
                     let registry = self.registry.clone();
                     self.set.spawn(async move {
-                        tracing::warn!(member = member.as_str(), "gives no sign of life any more");
+                        tracing::warn!(
+                            member = member.as_str(),
+                            "the member is dead: deleting its entry"
+                        );
                         let key = Key::Member(member.clone()).to_string();
-                        let deleted = registry.delete(key, seq, Instant::now() + TRY).await;
+                        let deleted = registry.delete(key, seq, Instant::now() + JOB_TIMEOUT).await;
                         let is_gone = matches!(deleted, Err(AppendError::Conflict));
                         if deleted.is_err() && !is_gone {
-                            // It is still to be done, and would fail again at once.
-                            sleep(REST).await;
+                            // The eviction is still due and would fail again at once.
+                            sleep(HAND_OVER_REST).await;
                         }
                         Done::Buried { member, gone_seq: is_gone.then_some(seq) }
                     });
@@ -210,14 +207,14 @@ impl<R: Registry, H: Host> Jobs<R, H> {
         }
     }
 
-    /// The partitions whose calls come here.
+    /// The partitions whose calls arrive here.
     pub(super) fn listening(&self) -> BTreeSet<Partition> {
         let held = self.held.keys().chain(&self.busy).chain(self.left_over.keys());
         held.copied().collect()
     }
 
-    /// Takes no more calls in of partitions that were served here, and that others serve by now. Who
-    /// is leaving does not wait for that forever.
+    /// Ends the subscriptions to the calls of partitions that were served here and have another
+    /// owner now. A leaving instance waits for that only for a limited time.
     pub(super) fn unlisten_left_over(&mut self, is_leaving: bool) {
         let left_over = std::mem::take(&mut self.left_over);
         for (partition, left) in left_over {
@@ -228,7 +225,7 @@ impl<R: Registry, H: Host> Jobs<R, H> {
             let is_late = is_leaving && Instant::now() >= left.until;
             if (is_taken || is_late) && self.busy.insert(partition) {
                 if !is_taken {
-                    tracing::warn!(%partition, "a partition that was given up is not taken yet");
+                    tracing::warn!(%partition, "no member has claimed the released partition yet");
                 }
                 let host = self.host.clone();
                 self.set.spawn(async move {
@@ -241,8 +238,8 @@ impl<R: Registry, H: Host> Jobs<R, H> {
         }
     }
 
-    /// Probes the other members, each by itself: one that does not answer holds up no other's probe.
-    /// `members` says of each whether it names itself in its answer.
+    /// Probes the other members concurrently: one that does not answer delays no other probe.
+    /// `members` states of each member whether it names itself in its answer.
     pub(super) fn probe(
         &mut self,
         members: impl Iterator<Item = (MemberId, bool)>,
@@ -260,7 +257,7 @@ impl<R: Registry, H: Host> Jobs<R, H> {
         }
     }
 
-    /// Looks at the store for what this instance did not write.
+    /// Checks whether the store holds records that this instance did not write.
     pub(super) fn look_around(&mut self) {
         if std::mem::replace(&mut self.is_looking, true) {
             return;
@@ -272,7 +269,7 @@ impl<R: Registry, H: Host> Jobs<R, H> {
         });
     }
 
-    /// Takes note of what a job came to.
+    /// Records the outcome of a job.
     pub(super) fn finish(&mut self, done: Done) {
         match done {
             Done::Opened { partition, epoch, seq } => {
@@ -286,13 +283,13 @@ impl<R: Registry, H: Host> Jobs<R, H> {
             Done::Given { partition, seq, turn } => {
                 self.busy.remove(&partition);
                 self.held.remove(&partition);
-                let until = Instant::now() + TAKEN;
+                let until = Instant::now() + GIVEN_UP_STAYS;
                 let left = LeftOver { given_seq: seq, until, _turn: Some(turn) };
                 self.left_over.insert(partition, left);
             }
             Done::Kept(partition) => {
                 self.busy.remove(&partition);
-                self.rests_until = Instant::now() + REST;
+                self.rests_until = Instant::now() + HAND_OVER_REST;
             }
             Done::Buried { member, .. } => {
                 self.burying.remove(&member);
@@ -302,12 +299,12 @@ impl<R: Registry, H: Host> Jobs<R, H> {
         }
     }
 
-    /// Whether no partition is about to change hands.
+    /// Whether no partition has a job in progress.
     pub(super) fn is_quiet(&self) -> bool {
         self.busy.is_empty()
     }
 
-    /// Whether no calls of any partition come here.
+    /// Whether no calls of any partition arrive here.
     pub(super) fn has_nothing(&self) -> bool {
         self.held.is_empty() && self.busy.is_empty() && self.left_over.is_empty()
     }
@@ -319,7 +316,7 @@ impl LeftOver {
     }
 }
 
-/// A claim or a hand-over at work.
+/// The context of a claim or a hand-over in progress.
 struct Deed<R, H> {
     me: MemberId,
     registry: Arc<R>,
@@ -335,13 +332,14 @@ impl<R: Registry, H: Host> Deed<R, H> {
         if let Some(member) = unseen
             && !self.is_gone(&member).await
         {
-            tracing::debug!(%partition, member = member.as_str(), "not claimed: its owner is there");
-            sleep(LOOK_AGAIN).await;
+            tracing::debug!(%partition, member = member.as_str(), "not claimed: owner is alive");
+            sleep(LOOK_AGAIN_AFTER).await;
             return Done::Closed(partition);
         }
-        // The calls come here before the one who has the partition now stops taking them.
+        // Subscribe first: calls have to arrive here before the current owner ends its
+        // subscription.
         if let Err(error) = self.host.listen(partition).await {
-            tracing::warn!(%partition, %error, "the calls of a partition cannot be subscribed to");
+            tracing::warn!(%partition, %error, "cannot subscribe to the calls of the partition");
             return Done::Closed(partition);
         }
         let entry = Owner {
@@ -356,12 +354,12 @@ impl<R: Registry, H: Host> Deed<R, H> {
         let seq = match self.put(partition, &entry, seq).await {
             Ok(seq) => seq,
             Err(error) => {
-                // Another was faster; or the view will show that it was stored after all, and it is
-                // claimed again.
+                // Either another member was faster, or the write was stored after all: then the
+                // view will show that, and the partition is claimed again.
                 if error != AppendError::Unknown {
                     self.claims.withdrawn(partition);
                 }
-                tracing::debug!(%partition, %error, "not claimed");
+                tracing::debug!(%partition, %error, "the partition was not claimed");
                 self.host.unlisten(partition).await;
                 return Done::Closed(partition);
             }
@@ -369,13 +367,13 @@ impl<R: Registry, H: Host> Deed<R, H> {
         let is_untold = grant.untold_since_ms.is_some();
         match self.host.open(grant).await {
             Ok(()) => {
-                tracing::info!(%partition, epoch, is_untold, "owned");
+                tracing::info!(%partition, epoch, is_untold, "the partition is owned");
                 self.claims.opened(partition, seq);
                 self.table.wake();
                 Done::Opened { partition, epoch, seq }
             }
             Err(error) => {
-                tracing::warn!(%partition, %error, "a partition cannot be served");
+                tracing::warn!(%partition, %error, "the partition cannot be served");
                 let entry = Owner { holder: None, ..entry };
                 if self.put(partition, &entry, seq).await.is_ok() {
                     self.claims.withdrawn(partition);
@@ -396,11 +394,11 @@ impl<R: Registry, H: Host> Deed<R, H> {
     ) -> Done {
         let Claimed { epoch, seq } = claimed;
         if to.is_none() {
-            // With nobody to go on, what has arrived is still handled.
+            // Without a next owner, the calls that have arrived are still handled here.
             self.host.unlisten(partition).await;
         }
         let Some(closed) = self.host.close(partition, patience).await else {
-            tracing::info!(%partition, epoch, "kept: what is under way takes long");
+            tracing::info!(%partition, epoch, "still served: work in progress takes too long");
             self.table.wake();
             return Done::Kept(partition);
         };
@@ -417,22 +415,24 @@ impl<R: Registry, H: Host> Deed<R, H> {
         let seq = match self.put(partition, &entry, seq).await {
             Ok(seq) => {
                 let to = to.as_ref().map(MemberId::as_str);
-                tracing::info!(%partition, epoch, to, "given up");
+                tracing::info!(%partition, epoch, to, "the partition was given up");
                 seq
             }
-            // It is closed here, and its entry says that it is not: it is claimed again, or taken.
+            // The partition is closed here although its entry still names this member: it is
+            // claimed again, or another member takes it.
             Err(error) => {
-                tracing::warn!(%partition, %error, "a partition was not given up in order");
+                tracing::warn!(%partition, %error, "the hand-over could not be stored");
                 0
             }
         };
         if to.is_some() { Done::Given { partition, seq, turn } } else { Done::Closed(partition) }
     }
 
-    /// Whether a member has no entry. It will have none again: an ID ends with its entry.
+    /// Whether a member has no entry. It will never have one again: an ID is not reused after its
+    /// entry is gone.
     async fn is_gone(&self, member: &MemberId) -> bool {
         let key = Key::Member(member.clone()).to_string();
-        matches!(self.registry.find(key, Instant::now() + TRY).await, Ok(None))
+        matches!(self.registry.find(key, Instant::now() + JOB_TIMEOUT).await, Ok(None))
     }
 
     async fn put(
@@ -442,11 +442,11 @@ impl<R: Registry, H: Host> Deed<R, H> {
         expected_seq: u64,
     ) -> Result<u64, AppendError> {
         let value = owners::encode(entry).map_err(|error| {
-            tracing::error!(%error, "an owner's entry could not be written");
+            tracing::error!(%error, "an owner's entry could not be encoded");
             AppendError::Unavailable(error.to_string())
         })?;
         let key = Key::Owner(partition).to_string();
-        let deadline = Instant::now() + TRY;
+        let deadline = Instant::now() + JOB_TIMEOUT;
         self.registry.put(key, value, Some(expected_seq), None, deadline).await
     }
 }

@@ -1,17 +1,14 @@
-//! Until when an instance may act.
+//! The lease of an instance: until when it may act.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::tuning::{BEATS_PER_TTL, LEASE_BEATS};
 use crate::clock::Now;
-use crate::deliberate::{self, Fault};
+use crate::failpoint::{self, Fault};
 
-/// How long an instance may go on after a sign of life, in fifths of the time after which the
-/// others take it for dead. The last fifth is for clocks that do not run alike.
-const FIFTHS: u64 = 4;
-
-/// Until when an instance may act. Counted by both clocks of its own machine: the steady one stands
-/// still while some machines sleep, the other can be set back; both at once do neither.
+/// Until when an instance may act, by both clocks of its own machine. The monotonic clock stands
+/// still while some machines sleep, and the wall clock can be set back, but not both at once.
 #[derive(Debug, Default)]
 pub struct Lease {
     until_us: AtomicU64,
@@ -20,7 +17,7 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// A lease that does not end, for an instance that is alone by its nature (in tests).
+    /// A lease that never ends, for an instance that is alone by design (in tests).
     #[must_use]
     pub const fn endless() -> Self {
         Self {
@@ -30,30 +27,31 @@ impl Lease {
         }
     }
 
-    /// Extends it after a sign of life that was given at `given` and that others hold for one for
-    /// `ttl_ms`.
+    /// Extends the lease after a heartbeat that was sent at `given` and that counts for the others
+    /// for `ttl_ms`.
     pub fn extend(&self, given: Now, ttl_ms: u64) {
-        let span_ms = ttl_ms * FIFTHS / 5;
+        let span_ms = ttl_ms * u64::from(LEASE_BEATS) / u64::from(BEATS_PER_TTL);
         self.until_us.fetch_max(given.steady_us + span_ms * 1000, Ordering::AcqRel);
         self.until_wall_ms.store(given.wall_ms + span_ms, Ordering::Release);
     }
 
-    /// Ends it for good.
+    /// Ends the lease for good.
     pub fn end(&self) {
         self.is_over.store(true, Ordering::Release);
     }
 
-    /// For how long the instance may still act, as things are now.
+    /// How long the instance may still act, as of `now`.
     #[must_use]
     pub fn left(&self, now: Now) -> Duration {
         let until_us = if self.holds(now) { self.until_us.load(Ordering::Acquire) } else { 0 };
         Duration::from_micros(until_us.saturating_sub(now.steady_us))
     }
 
-    /// Whether the instance may act. Once it was seen that it may not, no sign of life changes that.
+    /// Whether the instance may act. Once a caller has seen that the lease is over, no heartbeat
+    /// renews it.
     #[must_use]
     pub fn holds(&self, now: Now) -> bool {
-        if deliberate::is(Fault::LeaseIgnored) {
+        if failpoint::is(Fault::LeaseIgnored) {
             return !self.is_over.load(Ordering::Acquire);
         }
         let until_us = self.until_us.load(Ordering::Acquire);
@@ -61,7 +59,7 @@ impl Lease {
             && now.steady_us < until_us
             && now.wall_ms < self.until_wall_ms.load(Ordering::Acquire);
         if !holds && until_us > 0 {
-            // Whoever saw that has dropped something for it, an event for example.
+            // For good: the caller has dropped something because of this, for example an event.
             self.end();
         }
         holds
@@ -77,9 +75,9 @@ mod tests {
     }
 
     #[test]
-    fn it_ends_in_time_by_either_clock() {
+    fn a_lease_ends_in_time_by_either_clock() {
         let lease = Lease::default();
-        assert!(!lease.holds(at(0, 0)), "not before the first sign of life");
+        assert!(!lease.holds(at(0, 0)), "not before the first heartbeat");
         lease.extend(at(1000, 10), 5000);
         assert!(lease.holds(at(4999, 4009)));
         assert!(lease.holds(at(0, 4009)), "the wall clock was set back");
@@ -90,20 +88,20 @@ mod tests {
     }
 
     #[test]
-    fn what_was_seen_to_be_over_does_not_begin_again() {
+    fn a_lease_that_was_seen_to_be_over_is_not_renewed() {
         let lease = Lease::default();
         lease.extend(at(1000, 10), 5000);
         assert!(!lease.holds(at(5000, 4010)));
         lease.extend(at(5001, 4011), 5000);
-        assert!(!lease.holds(at(5001, 4011)), "a sign of life that came late");
+        assert!(!lease.holds(at(5001, 4011)), "a heartbeat that came late");
         let lease = Lease::default();
         lease.extend(at(1000, 10), 5000);
         lease.extend(at(5001, 4011), 5000);
-        assert!(lease.holds(at(5001, 4011)), "nobody has seen it");
+        assert!(lease.holds(at(5001, 4011)), "no caller has seen it end");
     }
 
     #[test]
-    fn an_end_is_final() {
+    fn an_ended_lease_stays_ended() {
         let lease = Lease::default();
         lease.extend(at(1000, 10), 5000);
         assert_eq!(lease.left(at(1000, 10)), Duration::from_secs(4));

@@ -1,97 +1,97 @@
-//! What an instance has to do about who owns what.
+//! Reconciliation: the changes of ownership that an instance has to make.
 //!
-//! A plain function of what the bucket says. Instances that have seen different things come to
-//! different plans; the bucket lets one of them through.
+//! A pure function of the state of the bucket. Instances that have seen different states come to
+//! different plans; the bucket accepts one of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::table::Place;
+use super::tuning::SETTLED_US;
 use super::view::{Seen, View};
 use crate::domain::id::{OrderKey, Partition};
 use crate::storage::owners::{MemberId, Owner};
 
-/// How long the same members must be there before partitions move to a new one, so that those that
-/// come together are dealt with together.
-const SETTLED_US: u64 = 500_000;
-
-/// Who plans.
+/// The inputs of the reconciliation besides the view.
 pub struct Planner<'a> {
     /// This instance.
     pub me: &'a MemberId,
-    /// The partitions that it serves, and where it wrote their entries.
+    /// The partitions that it serves, and the claim of each.
     pub held: &'a BTreeMap<Partition, Claimed>,
-    /// Who is to own each partition.
+    /// The member that should own each partition.
     pub targets: &'a [Option<MemberId>],
-    /// Members that do not answer.
+    /// Members that do not answer probes.
     pub silent: &'a BTreeSet<MemberId>,
-    /// Whether it is about to end.
+    /// Whether this instance is leaving.
     pub is_leaving: bool,
-    /// How long a member is taken to be alive without a sign of life.
+    /// How long a member is considered alive without a heartbeat.
     pub ttl: Duration,
-    /// When this instance joined, in microseconds of the steady clock.
+    /// When this instance joined, in microseconds of the monotonic clock.
     pub joined_us: u64,
-    /// Since when the bucket stands in for one that was lost, by the server's clock, in milliseconds
+    /// Since when the bucket replaces one that was lost, by the server's clock, in milliseconds
     /// since 1970.
     pub stands_in_since_ms: Option<u64>,
-    /// The time, in microseconds of the steady clock.
+    /// The current time, in microseconds of the monotonic clock.
     pub now_us: u64,
 }
 
-/// Where the entry of a partition is that this instance serves.
+/// The claim under which this instance serves a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claimed {
-    /// How often the partition was claimed.
+    /// How many times the partition was claimed.
     pub epoch: u64,
-    /// Where its entry is.
+    /// The revision of its entry.
     pub seq: u64,
 }
 
-/// Something to be done.
+/// An action that the membership manager has to take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Take a partition that nobody owns.
+    /// Claim a partition that has no live owner.
     Claim {
-        /// Which.
+        /// The partition.
         partition: Partition,
-        /// Where its entry is; 0: it has none.
+        /// The revision of its owner entry; 0: it has none.
         seq: u64,
-        /// How often it was claimed before.
+        /// How many times it was claimed before.
         epoch: u64,
-        /// A key that is not below any that was given, as far as is known.
+        /// An order key that is not below any assigned one, as far as is known.
         key: OrderKey,
-        /// Where the owner before did not give it up: since when events may be missing, in
-        /// milliseconds since 1970, if that is known.
+        /// Since when events may be unpublished, in milliseconds since 1970; `None`: as far as is
+        /// known, all were published.
         untold_since_ms: Option<u64>,
-        /// Who has it and is taken for dead because no entry was seen: that is to be made sure of. An
-        /// entry that is rewritten while a watch begins may come later than all others.
+        /// The owner, which is considered dead because its member entry was not seen. The claim
+        /// makes sure of that first: an entry that is rewritten while a watch begins may arrive
+        /// later than all others.
         unseen: Option<MemberId>,
     },
-    /// Give a partition to another, or to nobody in particular.
+    /// Hand a partition over to another member, or give it up without naming a next owner.
     HandOver {
-        /// Which.
+        /// The partition.
         partition: Partition,
-        /// To whom.
+        /// The next owner, if there is one.
         to: Option<MemberId>,
-        /// Whether it must be, since this instance ends; else it is for the balance alone.
+        /// Whether the hand-over is required because this instance is leaving; otherwise it is only
+        /// for balance.
         is_leaving: bool,
     },
-    /// Serve a partition no more, at once: its entry was written by somebody else.
+    /// Stop serving a partition at once: another instance has written its owner entry.
     Drop {
-        /// Which.
+        /// The partition.
         partition: Partition,
     },
-    /// Take away the entry of a member that has given no sign of life, and that the server let stand.
+    /// Evict a member: delete its entry, which the server still has although the member sent no
+    /// heartbeat in time or is known to have ended.
     Bury {
         /// The member.
         member: MemberId,
-        /// Where its entry is.
+        /// The revision of its entry.
         seq: u64,
     },
 }
 
 impl Planner<'_> {
-    /// All that is to be done.
+    /// All actions that are due.
     #[must_use]
     pub fn steps(&self, view: &View) -> Vec<Step> {
         let mut steps = self.burials(view);
@@ -114,7 +114,7 @@ impl Planner<'_> {
         steps
     }
 
-    /// Where calls go.
+    /// The places for the routing table.
     #[must_use]
     pub fn places(&self, view: &View) -> Vec<Place> {
         let place = |number| {
@@ -132,7 +132,7 @@ impl Planner<'_> {
     }
 
     fn burials(&self, view: &View) -> Vec<Step> {
-        // A server may let an entry stand longer than its TTL.
+        // A server may keep an entry longer than its TTL.
         let is_dead = |(member, seen): &(&MemberId, &Seen<_>)| {
             let is_late = self.now_us >= seen.at_us + self.ttl_us();
             *member != self.me && (is_late || view.has_ended(member))
@@ -147,8 +147,8 @@ impl Planner<'_> {
         partition: Partition,
         target: Option<&MemberId>,
     ) -> Option<Step> {
-        // Not while somebody is silent: calls under way that wait for one who has died would hold the
-        // hand-over up, and who is given something may be the one.
+        // Not while a member is silent, since it may be dead: calls in progress that wait for it
+        // would delay the hand-over, and it may be the one that the partition would go to.
         let is_calm = self.silent.is_empty() && view.settled_for_us(self.now_us) >= SETTLED_US;
         let is_due = self.is_leaving || is_calm;
         let moves = self.is_leaving || target.is_some_and(|target| target != self.me);
@@ -160,8 +160,9 @@ impl Planner<'_> {
     fn claim(&self, view: &View, partition: Partition, target: Option<&MemberId>) -> Option<Step> {
         let is_target = target == Some(self.me);
         let Some(seen) = view.owner(partition) else {
-            // It may have an owner of which only the bucket that was lost knew. Such an owner acts for
-            // less than the TTL after it gave its last sign there, and this instance has joined since.
+            // The partition may have an owner that only the lost bucket knew. Such an owner acts
+            // for less than the TTL after its last heartbeat there, and this instance joined later
+            // than that.
             let is_new = self.stands_in_since_ms.is_none();
             if !is_new && self.now_us < self.joined_us + self.ttl_us() {
                 return None;
@@ -178,7 +179,7 @@ impl Planner<'_> {
         };
         let Owner { holder, next, epoch, key, since_ms, untold_since_ms } = entry;
         let (is_mine, from) = match (holder, next) {
-            // It was claimed, and the acknowledgement was lost.
+            // This instance has claimed it, and the acknowledgement was lost.
             (Some(holder), _) if holder == *self.me => (true, None),
             (Some(holder), _) => {
                 let is_dead = !self.may_act(view, &holder);
@@ -194,8 +195,9 @@ impl Planner<'_> {
         };
         let told = from.as_ref().and_then(|from| view.told(from));
         let key = told.map_or(key, |told| told.key);
-        // A dead owner's own word covers what it had still to tell again itself, if it was given since
-        // that was so. Where the entry is in the bucket does not show it: a write may come in late.
+        // A dead owner's `told` entry also covers the events that it still had to redeliver, if the
+        // entry was made after its claim. The revision of the entry does not show that: a write may
+        // arrive late.
         let untold_since_ms = match (&from, told) {
             (Some(_), Some(told)) if told.claimed_seq >= seen.seq => Some(told.told_ms),
             (Some(_), Some(told)) => {
@@ -209,8 +211,9 @@ impl Planner<'_> {
         is_mine.then_some(Step::Claim { partition, seq, epoch, key, untold_since_ms, unseen })
     }
 
-    /// Takes a partition whose entry says nothing any more. Whoever had it drops it on seeing that,
-    /// or sees nothing and so gives no sign of life within the TTL, and acts for less than another.
+    /// Claims a partition whose owner entry is damaged. Its owner drops the partition on seeing
+    /// that. An owner that does not see it sends no heartbeat within the TTL, and acts for less
+    /// than another TTL.
     fn claim_damaged(&self, view: &View, partition: Partition, seen: &Seen<Owner>) -> Option<Step> {
         let (last, stored_ms) = view.damaged(partition)?;
         if self.now_us < seen.at_us + 2 * self.ttl_us() {

@@ -1,7 +1,8 @@
-//! Carries out what [`super::plan`] says: joins, watches, claims, hands over, leaves.
+//! The membership manager. It carries out what [`super::plan`] decides: it joins the cluster,
+//! watches the owners bucket, claims partitions, hands them over, and leaves.
 //!
-//! One task decides; what waits for the bucket or for the host runs beside it as a job. An instance
-//! that is taken for dead serves nothing more and comes back as another member.
+//! One task decides; operations that wait for the bucket or for the host run beside it as jobs. An
+//! instance that the others consider dead stops serving and joins again as another member.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,13 +16,17 @@ use tokio_util::task::AbortOnDropHandle as AbortOnDrop;
 
 use super::assignment::assign;
 use super::claims::Claims;
-use super::heartbeat::{BEATS_PER_TTL, Heartbeat};
+use super::heartbeat::Heartbeat;
 use super::host::Host;
 use super::job::{Done, Jobs};
 use super::lease::Lease;
 use super::plan::{Planner, Step};
 use super::process;
 use super::table::{Place, Table};
+use super::tuning::{
+    BEATS_PER_TTL, CLAIMS_MAX, HAND_OVERS_MAX, JOIN_AGAIN_AFTER, LOG_EVERY, LOOK_AROUND_EVERY,
+    MEMBERSHIP_TIMEOUT, PROBE_EVERY, PROBE_EVERY_PER_MEMBER, TICK, WATCH_AGAIN_AFTER,
+};
 use super::view::View;
 use crate::clock::Clock;
 use crate::domain::id::Partition;
@@ -29,64 +34,44 @@ use crate::storage::owners::{Key, Member, MemberId, Process};
 use crate::store::registry::{Changes, Registry};
 use crate::store::{AppendError, ReadError};
 
-/// How often what depends on time alone is looked at.
-const TICK: Duration = Duration::from_millis(50);
-/// How often it is said that joining still fails.
-const SAID_EACH: Duration = Duration::from_secs(10);
-/// Wait between tries to join or to watch.
-const RETRY: Duration = Duration::from_millis(200);
-/// Wait before a watch that was broken off is made anew.
-const REWATCH: Duration = Duration::from_millis(10);
-/// How long a try may take.
-const TRY: Duration = Duration::from_secs(5);
-/// How often the members are asked whether they answer: the more there are, the more rarely.
-const PROBE_EVERY: Duration = Duration::from_millis(100);
-const PROBE_EVERY_PER_MEMBER: Duration = Duration::from_millis(20);
-/// How often the store is looked at for what this instance did not write.
-const LOOK_AROUND_EVERY: Duration = Duration::from_secs(1);
-/// Partitions that change hands at the same time.
-const HAND_OVERS: usize = 8;
-/// Partitions that are claimed at the same time.
-const CLAIMS: usize = 16;
-
-/// What a steward is told.
+/// The settings of the membership manager.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The instance, as a member's ID.
+    /// The ID of the instance, in the form of a member's ID.
     pub instance: String,
     /// peerd's version.
     pub release: String,
-    /// How many partitions there are.
+    /// The number of partitions.
     pub partitions: u16,
-    /// How long a member is taken to be alive without a sign of life.
+    /// How long a member is considered alive without a heartbeat.
     pub ttl: Duration,
-    /// The process that it is.
+    /// The process of this instance.
     pub process: Process,
 }
 
-/// Keeps an instance a member, and its partitions in its host.
+/// Keeps an instance a member of the cluster, and its partitions served by its host.
 pub struct Steward<R, H> {
     registry: Arc<R>,
     host: H,
     table: Arc<Table>,
     clock: Clock,
     options: Options,
-    /// The members that this instance was before.
+    /// The member IDs that this instance had before.
     former: Vec<MemberId>,
-    /// Partitions that such a member had served: their calls still come here.
+    /// Partitions that it served as such a member: their calls still arrive here.
     left_over: BTreeSet<Partition>,
 }
 
 /// Why a membership ended.
 enum End {
-    /// In order.
+    /// The instance has left.
     Left,
-    /// The others have taken it for dead, or must.
+    /// The other members consider it dead, or must.
     Lost,
 }
 
 impl<R: Registry, H: Host> Steward<R, H> {
-    /// A steward for `host`, which finds in `table` where calls go.
+    /// A membership manager for `host`. It updates `table`, which says where calls go.
     #[must_use]
     pub fn new(
         registry: Arc<R>,
@@ -106,8 +91,8 @@ impl<R: Registry, H: Host> Steward<R, H> {
         }
     }
 
-    /// Keeps the instance a member until `leaving` says so and everything is handed over. `ready` is
-    /// called once what falls to it is served.
+    /// Keeps the instance a member until `leaving` is set and every partition is handed over. Calls
+    /// `ready` once the partitions that are assigned to this instance are served.
     pub async fn run(mut self, leaving: watch::Receiver<bool>, ready: impl FnOnce()) {
         let mut ready = Some(ready);
         while !*leaving.borrow() {
@@ -115,9 +100,10 @@ impl<R: Registry, H: Host> Steward<R, H> {
             let me = heartbeat.id.clone();
             let shared = (lease, heartbeat.acted_us.clone(), heartbeat.claims.clone());
             tracing::info!(member = me.as_str(), "joined");
-            // Told by the term alone, so that one thing happens after the other.
-            let (tell_heartbeat, is_told) = watch::channel(false);
-            let beating = AbortOnDrop::new(tokio::spawn(heartbeat.run(is_told)));
+            // The heartbeat learns of `leaving` from the term alone, so that the two react in a
+            // fixed order.
+            let (tell_heartbeat, heartbeat_leaving) = watch::channel(false);
+            let beating = AbortOnDrop::new(tokio::spawn(heartbeat.run(heartbeat_leaving)));
             let heart = (beating, tell_heartbeat);
             let mut term = Term::new(me.clone(), shared, heart, &leaving, &self);
             let end = term.run(&self, leaving.clone(), &mut ready).await;
@@ -133,7 +119,7 @@ impl<R: Registry, H: Host> Steward<R, H> {
                 End::Lost => {
                     tracing::warn!(
                         member = me.as_str(),
-                        "gave no sign of life in time: serves nothing until it has joined anew"
+                        "sent no heartbeat in time: serves no partition until it has joined again"
                     );
                     self.former.push(me);
                 }
@@ -150,7 +136,7 @@ impl<R: Registry, H: Host> Steward<R, H> {
         }
     }
 
-    /// Becomes a member, however long it takes; `None` when told to leave meanwhile.
+    /// Joins, however long that takes; `None` if the instance has to leave before it succeeds.
     async fn join(
         &mut self,
         mut leaving: watch::Receiver<bool>,
@@ -176,7 +162,7 @@ impl<R: Registry, H: Host> Steward<R, H> {
             claims: Arc::default(),
             seq: 0,
         };
-        let mut said = None;
+        let mut logged = None;
         loop {
             tokio::select! {
                 biased;
@@ -184,15 +170,15 @@ impl<R: Registry, H: Host> Steward<R, H> {
                 joined = heartbeat.join() => match joined {
                     Ok(()) => return Some((heartbeat, lease)),
                     Err(error) => {
-                        if said.is_none_or(|at: Instant| at.elapsed() >= SAID_EACH) {
-                            said = Some(Instant::now());
-                            tracing::warn!(%error, "could not join yet");
+                        if logged.is_none_or(|at: Instant| at.elapsed() >= LOG_EVERY) {
+                            logged = Some(Instant::now());
+                            tracing::warn!(%error, "cannot join the cluster yet");
                         }
-                        // A sign may be stored whose acknowledgement was lost.
+                        // The entry may be stored although its acknowledgement was lost.
                         let key = Key::Member(heartbeat.id.clone()).to_string();
-                        match self.registry.find(key, Instant::now() + TRY).await {
+                        match self.registry.find(key, Instant::now() + MEMBERSHIP_TIMEOUT).await {
                             Ok(Some(seq)) => heartbeat.seq = seq,
-                            // It has expired, and an ID ends with its entry.
+                            // The entry has expired, and its ID is not reused.
                             Ok(None) if error == AppendError::Conflict => {
                                 self.former.push(heartbeat.id.clone());
                                 heartbeat.id = self.next_id()?;
@@ -200,7 +186,7 @@ impl<R: Registry, H: Host> Steward<R, H> {
                             }
                             Ok(None) | Err(_) => {}
                         }
-                        sleep(RETRY).await;
+                        sleep(JOIN_AGAIN_AFTER).await;
                     }
                 },
             }
@@ -216,19 +202,19 @@ struct Term<R, H> {
     heartbeat: AbortOnDrop<()>,
     tell_heartbeat: watch::Sender<bool>,
     view: View,
-    /// When it joined, in microseconds of the steady clock.
+    /// When it joined, in microseconds of the monotonic clock.
     joined_us: u64,
-    /// Since when the bucket stands in for one that was lost, by the server's clock.
+    /// Since when the bucket replaces one that was lost, by the server's clock.
     stands_in_since_ms: Option<u64>,
-    /// Since when the view is built, in microseconds of the steady clock.
+    /// When the watch of the view began, in microseconds of the monotonic clock.
     watched_us: u64,
-    /// Who is to own each partition, and among whom.
+    /// The members that take partitions, and the one of them that should own each partition.
     targets: (BTreeSet<MemberId>, Vec<Option<MemberId>>),
     jobs: Jobs<R, H>,
-    /// Members that do not answer.
+    /// Members that do not answer probes.
     silent: BTreeSet<MemberId>,
     is_leaving: bool,
-    /// Whether it was looked which members have ended on this machine.
+    /// Whether it was checked which members' processes have ended on this machine.
     has_looked: bool,
 }
 
@@ -247,7 +233,7 @@ impl<R: Registry, H: Host> Term<R, H> {
                 (steward.registry.clone(), steward.host.clone()),
                 steward.table.clone(),
                 steward.clock,
-                (CLAIMS, HAND_OVERS),
+                (CLAIMS_MAX, HAND_OVERS_MAX),
                 steward.left_over.clone(),
             ),
             me,
@@ -281,8 +267,8 @@ impl<R: Registry, H: Host> Term<R, H> {
                 return End::Lost;
             }
             let now_us = steward.clock.steady_us();
-            // What ends the membership comes first, then what was done here, then what others do. The
-            // tick has nothing of its own to do, so it may come last.
+            // Events that end the membership come first, then outcomes of own jobs, then changes by
+            // others. The tick has no work of its own, so it may come last.
             tokio::select! {
                 biased;
                 _ = &mut self.heartbeat => return End::Lost,
@@ -293,8 +279,9 @@ impl<R: Registry, H: Host> Term<R, H> {
                 Some(done) = self.jobs.set.join_next() => match done {
                     Ok(done) => self.finish(done),
                     Err(error) => {
-                        // What it had claimed or given is not known: nothing is served any more.
-                        tracing::error!(%error, "a change of owners panicked");
+                        // It is unknown what the job had claimed or given up, so this instance
+                        // stops serving.
+                        tracing::error!(%error, "a job of the membership manager panicked");
                         return End::Lost;
                     }
                 },
@@ -304,7 +291,7 @@ impl<R: Registry, H: Host> Term<R, H> {
                     }
                     self.view.apply(&change, now_us);
                 } else {
-                    sleep(REWATCH).await;
+                    sleep(WATCH_AGAIN_AFTER).await;
                     changes = self.watch(steward).await;
                 },
                 _ = ticks.tick() => {}
@@ -327,7 +314,7 @@ impl<R: Registry, H: Host> Term<R, H> {
                 looked = Instant::now();
                 self.jobs.look_around();
             }
-            // What was taken in and waits for an owner is still passed on.
+            // Calls that were received and wait for an owner are still passed on.
             if self.is_leaving && self.jobs.has_nothing() && !steward.table.is_awaited() {
                 self.leave(steward).await;
                 return End::Left;
@@ -335,7 +322,7 @@ impl<R: Registry, H: Host> Term<R, H> {
         }
     }
 
-    /// Whether the view lags: this member's own signs of life do not show.
+    /// Whether the view lags: this member's own heartbeats do not show in it.
     fn is_stale(&self, steward: &Steward<R, H>) -> bool {
         let seen_us = self.view.members().get(&self.me).map_or(0, |seen| seen.at_us);
         let span = steward.options.ttl * 3 / BEATS_PER_TTL;
@@ -343,14 +330,15 @@ impl<R: Registry, H: Host> Term<R, H> {
         u128::from(age_us) > span.as_micros()
     }
 
-    /// Reads the bucket anew and follows it.
+    /// Reads the bucket again and follows its changes.
     async fn watch(&mut self, steward: &Steward<R, H>) -> Changes {
-        let mut is_told = false;
+        let mut is_logged = false;
         loop {
             self.watched_us = steward.clock.steady_us();
             let watched = async {
-                let changes = steward.registry.watch(Instant::now() + TRY).await?;
-                let since_ms = steward.registry.stands_in_since(Instant::now() + TRY).await?;
+                let changes = steward.registry.watch(Instant::now() + MEMBERSHIP_TIMEOUT).await?;
+                let since_ms =
+                    steward.registry.stands_in_since(Instant::now() + MEMBERSHIP_TIMEOUT).await?;
                 Ok::<_, ReadError>((changes, since_ms))
             };
             match watched.await {
@@ -363,23 +351,24 @@ impl<R: Registry, H: Host> Term<R, H> {
                     return changes;
                 }
                 Err(error) => {
-                    if !std::mem::replace(&mut is_told, true) {
-                        tracing::warn!(%error, "the owners cannot be watched");
+                    if !std::mem::replace(&mut is_logged, true) {
+                        tracing::warn!(%error, "the owners bucket cannot be watched");
                     }
                     if !self.lease.holds(steward.clock.now()) {
-                        // The loop that called sees it, too.
+                        // The calling loop checks the lease, too.
                         return Box::pin(futures::stream::pending());
                     }
-                    sleep(RETRY).await;
+                    sleep(JOIN_AGAIN_AFTER).await;
                 }
             }
         }
     }
 
-    /// Begins what is to be done, and says where calls go.
+    /// Begins the actions that are due, and updates where calls go.
     fn act(&mut self, steward: &Steward<R, H>, ready: &mut Option<impl FnOnce()>) {
         if !self.view.is_complete() || !self.view.members().contains_key(&self.me) {
-            // Who is not seen is taken for dead: so not before everybody who is there was seen.
+            // A member that is not in the view counts as dead, so nothing is decided before the
+            // view is complete.
             return;
         }
         let now_us = steward.clock.steady_us();
@@ -387,7 +376,7 @@ impl<R: Registry, H: Host> Term<R, H> {
         self.acted_us.store(now_us, Ordering::Release);
         self.end_neighbours();
         let candidates = self.view.candidates();
-        // Not before the others can see it: they would hand back what they were given.
+        // Not before the others can see it: they would hand partitions back that they were given.
         let is_leaving = self.is_leaving && !candidates.contains(&self.me);
         if candidates != self.targets.0 {
             let targets = assign(&candidates, steward.options.partitions);
@@ -407,7 +396,7 @@ impl<R: Registry, H: Host> Term<R, H> {
             };
             (planner.steps(&self.view), planner.places(&self.view))
         };
-        // It has what falls to it, or others still serve it.
+        // The partitions assigned to it are served here, or are still served by others.
         let is_settled = !steps.iter().any(|step| matches!(step, Step::Claim { .. }));
         steward.table.set(places);
         for step in steps {
@@ -422,8 +411,8 @@ impl<R: Registry, H: Host> Term<R, H> {
         }
     }
 
-    /// Processes of this machine that have ended need not be waited for. Looked at once, at the
-    /// start: what this is for is a process that is started again.
+    /// Marks members whose process on this machine has ended, so that the TTL need not pass.
+    /// Checked once, at the start, since the purpose is a process that is started again.
     fn end_neighbours(&mut self) {
         if std::mem::replace(&mut self.has_looked, true) {
             return;
@@ -431,7 +420,7 @@ impl<R: Registry, H: Host> Term<R, H> {
         let mut ended = Vec::new();
         for (id, seen) in self.view.members() {
             if seen.entry.as_ref().is_some_and(|member| process::has_ended(&member.process)) {
-                tracing::info!(member = id.as_str(), "its process has ended on this machine");
+                tracing::info!(member = id.as_str(), "its process on this machine has ended");
                 ended.push(id.clone());
             }
         }
@@ -446,7 +435,10 @@ impl<R: Registry, H: Host> Term<R, H> {
                 self.silent.remove(member);
             } else if self.view.members().contains_key(member) && self.silent.insert(member.clone())
             {
-                tracing::info!(member = member.as_str(), "does not answer: its calls wait");
+                tracing::info!(
+                    member = member.as_str(),
+                    "does not answer probes: calls to it wait"
+                );
             }
         }
         if let Done::Buried { member, gone_seq: Some(seq) } = &done {
@@ -455,22 +447,22 @@ impl<R: Registry, H: Host> Term<R, H> {
         self.jobs.finish(done);
     }
 
-    /// Takes the member's own entries away.
+    /// Deletes the member's own entry.
     async fn leave(&self, steward: &Steward<R, H>) {
-        let deadline = Instant::now() + TRY;
+        let deadline = Instant::now() + MEMBERSHIP_TIMEOUT;
         let key = Key::Member(self.me.clone()).to_string();
         self.heartbeat.abort();
-        // An entry that stays expires by itself.
+        // An entry that remains expires by itself.
         if let Ok(Some(seq)) = steward.registry.find(key.clone(), deadline).await {
-            let _ = timeout(TRY, steward.registry.delete(key, seq, deadline)).await;
+            let _ = timeout(MEMBERSHIP_TIMEOUT, steward.registry.delete(key, seq, deadline)).await;
         }
     }
 }
 
-/// Waits until told to leave.
+/// Waits until `leaving` is set.
 async fn told(leaving: &mut watch::Receiver<bool>) {
     if leaving.wait_for(|leaving| *leaving).await.is_err() {
-        // Nobody is left to tell.
+        // The sender is gone, so it is never set.
         std::future::pending::<()>().await;
     }
 }

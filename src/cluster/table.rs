@@ -1,4 +1,4 @@
-//! Where calls go.
+//! The routing table: where calls go.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -8,29 +8,29 @@ use tokio::sync::futures::Notified;
 
 use crate::domain::id::Partition;
 
-/// Who owns a partition, as far as this instance knows.
+/// Where the owner of a partition is, as far as this instance knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Place {
-    /// Nobody, or somebody who does not answer.
+    /// There is no owner, or it does not answer.
     #[default]
     Nobody,
-    /// This instance, or it is about to.
+    /// This instance owns it, or is about to.
     Here,
-    /// Another.
+    /// Another instance owns it.
     There,
 }
 
-/// Where calls go, by partition. Follows the entries of the owners.
+/// The place of each partition's owner, for the routing of calls. Follows the owner entries.
 #[derive(Debug)]
 pub struct Table {
     places: RwLock<Vec<Place>>,
-    /// One list of those who wait: who waits longest is woken first.
+    /// A single queue of waiting tasks: the one that has waited longest is woken first.
     changed: Notify,
-    /// How much waits for an owner.
+    /// The number of calls and requests that wait for an owner.
     waiting: AtomicUsize,
 }
 
-/// Something that waits for an owner, until this is dropped.
+/// A registration as waiting for an owner, until it is dropped.
 #[derive(Debug)]
 #[must_use]
 pub struct Waiting(Arc<Table>);
@@ -42,21 +42,21 @@ impl Drop for Waiting {
 }
 
 impl Table {
-    /// A table in which nobody owns anything.
+    /// A table in which no partition has an owner.
     #[must_use]
     pub fn new(partitions: u16) -> Self {
         let places = vec![Place::Nobody; usize::from(partitions)];
         Self { places: RwLock::new(places), changed: Notify::new(), waiting: AtomicUsize::new(0) }
     }
 
-    /// Who owns a partition.
+    /// The place of a partition's owner.
     #[must_use]
     pub fn place(&self, partition: Partition) -> Place {
         let places = self.places.read().unwrap_or_else(PoisonError::into_inner);
         places.get(usize::from(partition.0)).copied().unwrap_or_default()
     }
 
-    /// Sets all places, and wakes who waits if any is new.
+    /// Sets all places, and wakes the waiting tasks if a place has changed.
     pub(super) fn set(&self, places: Vec<Place>) {
         let mut known = self.places.write().unwrap_or_else(PoisonError::into_inner);
         if *known != places {
@@ -66,24 +66,24 @@ impl Table {
         }
     }
 
-    /// Wakes who waits: a partition was opened or closed here.
+    /// Wakes the waiting tasks: a partition was opened or closed here.
     pub fn wake(&self) {
         self.changed.notify_waiters();
     }
 
-    /// Notes that something waits for an owner: an instance that ends goes on following the entries
-    /// for it.
+    /// Registers the caller as waiting for an owner: a leaving instance keeps following the owner
+    /// entries until it is done.
     pub fn wait(self: &Arc<Self>) -> Waiting {
         self.waiting.fetch_add(1, Ordering::AcqRel);
         Waiting(self.clone())
     }
 
-    /// Whether something waits for an owner.
+    /// Whether anything waits for an owner.
     pub(super) fn is_awaited(&self) -> bool {
         self.waiting.load(Ordering::Acquire) > 0
     }
 
-    /// Ends with the next change from now on, awaited or not.
+    /// Completes with the next change from now on, even one that comes before the first poll.
     pub fn changed(&self) -> Notified<'_> {
         self.changed.notified()
     }

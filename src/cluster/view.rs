@@ -1,4 +1,4 @@
-//! What the bucket of owners says, as far as this instance has seen it.
+//! The state of the owners bucket, as far as this instance has seen it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,47 +6,47 @@ use crate::domain::id::Partition;
 use crate::storage::owners::{self, Key, Member, MemberId, Owner, Told, is_later};
 use crate::store::registry::{Change, Value};
 
-/// An entry, and where and when it was seen.
+/// An entry, its revision, and when it was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen<T> {
-    /// What it says; `None`: nothing that this version understands.
+    /// The content; `None` if this version does not understand it.
     pub entry: Option<T>,
-    /// Its place in the bucket: what a change of it must expect.
+    /// Its revision in the bucket, which a compare-and-set of the entry must expect.
     pub seq: u64,
-    /// When it was seen, in microseconds of the steady clock.
+    /// When it was seen, in microseconds of the monotonic clock.
     pub at_us: u64,
 }
 
-/// What the bucket of owners says, as far as this instance has seen it.
+/// The state of the owners bucket, as far as this instance has seen it.
 #[derive(Clone, Debug, Default)]
 pub struct View {
     members: BTreeMap<MemberId, Seen<Member>>,
     owners: BTreeMap<Partition, Seen<Owner>>,
     told: BTreeMap<MemberId, Told>,
-    /// What the entry of a partition said before one that is damaged, and when that was written, by
-    /// the server's clock.
+    /// For each partition whose entry is damaged: the last readable entry, and when the damaged one
+    /// was written, by the server's clock.
     damaged: BTreeMap<Partition, (Owner, u64)>,
-    /// Members whose entry expired, and when they last gave a sign of life.
+    /// Members whose entry expired, and when their last heartbeat was seen.
     expired: BTreeMap<MemberId, u64>,
-    /// Members that are known to have ended, however fresh their entry is.
+    /// Members that are known to have ended, even if their entry is fresh.
     ended: BTreeSet<MemberId>,
-    /// Since when the same members take partitions.
+    /// Since when the set of members that take partitions is unchanged.
     settled_us: u64,
-    /// Whether all that was there when it was begun has come.
+    /// Whether all entries that existed when the watch began have arrived.
     is_complete: bool,
 }
 
 impl View {
-    /// A view that is begun anew: what an earlier one says of those who are gone still holds.
+    /// A new view for a new watch. It keeps what an earlier view knows about members that are gone.
     #[must_use]
     pub fn after(earlier: &Self) -> Self {
-        // Who is missing in what comes now has expired since.
+        // A member that does not appear in the new watch has expired in the meantime.
         let seen = earlier.members.iter().map(|(id, seen)| (id.clone(), seen.at_us));
         let expired = earlier.expired.clone().into_iter().chain(seen).collect();
         Self { expired, ended: earlier.ended.clone(), ..Self::default() }
     }
 
-    /// Takes note of a change.
+    /// Applies a change of the bucket.
     pub fn apply(&mut self, change: &Change, now_us: u64) {
         self.is_complete |= change.is_caught_up;
         let Some(key) = Key::parse(&change.key) else { return };
@@ -101,8 +101,9 @@ impl View {
         }
     }
 
-    /// Takes an entry of a member for expired that the bucket does not have: a server that has read
-    /// its files anew may show what was gone. One that is newer is not concerned.
+    /// Treats a member's entry as expired, since the bucket does not have it although the watch
+    /// showed it: a server that has read its files again may show an entry that was gone. A newer
+    /// entry of the member is not affected.
     pub fn disown(&mut self, member: &MemberId, seq: u64) {
         if let Some(seen) = self.members.get(member).filter(|seen| seen.seq == seq) {
             self.expired.insert(member.clone(), seen.at_us);
@@ -110,7 +111,7 @@ impl View {
         }
     }
 
-    /// Takes a member for ended: this instance knows it for certain.
+    /// Marks a member as ended. This instance must know that for certain.
     pub fn end(&mut self, member: MemberId) {
         self.ended.insert(member);
     }
@@ -127,7 +128,7 @@ impl View {
         &self.members
     }
 
-    /// Whether all that was there when it was begun has come.
+    /// Whether all entries that existed when the watch began have arrived.
     #[must_use]
     pub const fn is_complete(&self) -> bool {
         self.is_complete
@@ -139,14 +140,14 @@ impl View {
         self.owners.get(&partition)
     }
 
-    /// What the entry of a partition said before one that is damaged, and when that was written, by
-    /// the server's clock, in milliseconds since 1970.
+    /// The last readable entry of a partition whose entry is damaged, and when the damaged one was
+    /// written, by the server's clock, in milliseconds since 1970.
     #[must_use]
     pub fn damaged(&self, partition: Partition) -> Option<(&Owner, u64)> {
         self.damaged.get(&partition).map(|(owner, stored_ms)| (owner, *stored_ms))
     }
 
-    /// How far a member had told everything, if that is known.
+    /// Up to when a member had published all events, if that is known.
     #[must_use]
     pub fn told(&self, member: &MemberId) -> Option<Told> {
         self.told.get(member).copied()
@@ -161,14 +162,14 @@ impl View {
         self.members.iter().filter(takes).map(|(id, _)| id.clone()).collect()
     }
 
-    /// For how long the same members have taken partitions.
+    /// For how long the set of members that take partitions has been unchanged.
     #[must_use]
     pub const fn settled_for_us(&self, now_us: u64) -> u64 {
         now_us.saturating_sub(self.settled_us)
     }
 
-    /// Whether a member may still act: it has an entry, or the time for which others must take it
-    /// for alive is not over by this instance's own clock (a server's clock may have jumped).
+    /// Whether a member may still act: it has an entry, or its TTL is not over by this instance's
+    /// own clock. The server's clock may have jumped and let the entry expire early.
     #[must_use]
     pub fn may_act(&self, member: &MemberId, ttl_us: u64, now_us: u64) -> bool {
         if self.ended.contains(member) {
@@ -185,5 +186,5 @@ fn holder(seen: &Seen<Owner>) -> Option<&MemberId> {
 
 fn read<T: for<'de> serde::Deserialize<'de>>(bytes: &[u8], key: &str) -> Option<T> {
     let entry = owners::decode(bytes);
-    entry.inspect_err(|error| tracing::error!(key, %error, "an entry is not understood")).ok()
+    entry.inspect_err(|error| tracing::error!(key, %error, "cannot decode an entry")).ok()
 }

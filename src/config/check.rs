@@ -1,4 +1,4 @@
-//! From the configuration as it is written to the settings as they are used.
+//! Checks the configuration as it is written, and converts it to the settings in use.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use crate::store::provision::StreamOptions;
 use crate::telemetry::{Format, Telemetry};
 use crate::wire::encoding::Encoding;
 
-/// Everything that is wrong with a configuration, a line each.
+/// Everything that is wrong with a configuration, one line each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problems(pub Vec<String>);
 
@@ -40,7 +40,7 @@ impl Check {
         }
     }
 
-    /// A number within bounds, as the type that is used.
+    /// Checks that a number is within bounds, and converts it to the type in use.
     fn number<T: TryFrom<u64> + Default>(
         &mut self,
         key: &str,
@@ -67,13 +67,14 @@ const YEAR_MS: u64 = 366 * DAY_MS;
 const YEARS_100_SECONDS: u64 = 100 * YEAR_MS / 1000;
 
 impl Config {
-    /// Checks every value and gives the settings, or all problems.
+    /// Checks every value and returns the settings, or all problems.
     pub fn settings(&self) -> Result<(Settings, Telemetry), Problems> {
         let (settings, telemetry, problems) = self.checked();
         if problems.is_empty() { Ok((settings, telemetry)) } else { Err(Problems(problems)) }
     }
 
-    /// Everything that is wrong with the values, and with the files that they name.
+    /// Everything that is wrong with the values and, if `with_files`, with the files that they
+    /// name.
     pub(super) fn problems(&self, with_files: bool) -> Vec<String> {
         let (settings, _, mut problems) = self.checked();
         if with_files {
@@ -144,7 +145,7 @@ impl Config {
             problem,
         );
         let file = |name: &str| (!name.is_empty()).then(|| PathBuf::from(name));
-        // As the addresses have it, where the options say nothing.
+        // The login in the addresses counts only if the options name none.
         let login = if has_user || has_credentials { None } else { UrlLogin::of(&nats.servers) };
         let (mut user_and_password, mut token) = (None, None);
         match login {
@@ -186,7 +187,6 @@ impl Config {
             in_memory: check
                 .one_of("stream.storage", &stream.storage, &storage)
                 .unwrap_or_default(),
-            group_commit: stream.group_commit,
             max_age,
             max_bytes: check.number("stream.max_bytes", stream.max_bytes, 0, most),
             push_max_age,
@@ -212,7 +212,7 @@ impl Config {
                 10,
                 DAY_MS,
             )),
-            // Three of five signs of life.
+            // Three of the five heartbeats in a TTL.
             stale_after: Duration::from_millis(self.cluster.member_ttl_ms.saturating_mul(3) / 5),
             owner_wait: Duration::from_millis(number(
                 "cluster.owner_wait_ms",

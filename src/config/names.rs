@@ -1,34 +1,38 @@
-//! The names of options, and what was meant by one that does not exist.
+//! The names of options, and the options that unknown names probably mean.
 
 use super::ENVIRONMENT_PREFIX;
 
-/// The options.
+/// The options with their defaults.
 pub(super) struct Names {
     defaults: toml::Value,
-    /// `limits.text_bytes`
+    /// The name of each option, such as `limits.text_bytes`.
     paths: Vec<String>,
 }
 
-/// What a variable of the environment is.
+/// The kinds of environment variables.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Variable {
-    /// Written like an option.
+    /// It has the form of an option.
     Ours,
-    /// Not about peerd's configuration.
+    /// It does not concern peerd's configuration.
     Foreign,
-    /// An option, written so that it would not be read.
+    /// It names an option, but in a form that is not read. Contains the problem.
     Wrong(String),
-    /// It begins with peerd's name and is no option.
+    /// It begins with peerd's name and names no option. Contains the warning.
     Unknown(String),
 }
 
-/// Variables that begin with peerd's name and are for others: `deploy/nats/users.conf` reads it.
+/// Variables that begin with peerd's name and belong to others: `deploy/nats/users.conf` reads
+/// `PEERD_PASSWORD`.
 const OTHERS: [&str; 1] = ["PASSWORD"];
-/// Letters by which a name may be off.
+/// Options that an earlier release had, and what became of each.
+const REMOVED: [(&str, &str); 1] =
+    [("stream.group_commit", "was removed and has no effect; take it out of the configuration")];
+/// The most letters by which a mistyped name may differ.
 const TYPOS_MAX: usize = 2;
 
 impl Names {
-    /// The names that the defaults have.
+    /// The names of the options in the defaults.
     pub(super) fn new(defaults: toml::Value) -> Self {
         let mut paths = Vec::new();
         collect("", &defaults, &mut paths);
@@ -40,7 +44,7 @@ impl Names {
         &self.defaults
     }
 
-    /// The option that was meant by a name.
+    /// The option that an unknown name probably means.
     pub(super) fn like(&self, name: &str) -> Option<&str> {
         let letters = letters(name);
         let last = name.rsplit('.').next().unwrap_or(name);
@@ -49,11 +53,16 @@ impl Names {
         if by_typos(&nearest) <= TYPOS_MAX {
             return Some(nearest);
         }
-        // In another section.
+        // An option of this name in another section.
         self.paths.iter().find(|path| path.rsplit('.').next() == Some(last)).map(String::as_str)
     }
 
-    /// What a variable of the environment is, by its name.
+    /// What became of an option that an earlier release had.
+    pub(super) fn removed(path: &str) -> Option<&'static str> {
+        REMOVED.into_iter().find(|(removed, _)| *removed == path).map(|(_, what)| what)
+    }
+
+    /// The kind of an environment variable, by its name.
     pub(super) fn variable(&self, name: &str) -> Variable {
         let upper = name.to_uppercase();
         let Some(rest) = upper.strip_prefix(ENVIRONMENT_PREFIX).and_then(|it| it.strip_prefix('_'))
@@ -67,7 +76,8 @@ impl Names {
         if let Some(path) = self.paths.iter().find(is_meant) {
             let right = variable(path);
             return Variable::Wrong(format!(
-                "{name}: is not read; sections and options have two underscores before them: {right}"
+                "{name}: is not read; sections and options have two underscores before them: \
+                 {right}"
             ));
         }
         if OTHERS.contains(&rest) || is_service_link(rest) {
@@ -79,7 +89,7 @@ impl Names {
     }
 }
 
-/// `PEERD__LIMITS__TEXT_BYTES`
+/// The environment variable of an option, such as `PEERD__LIMITS__TEXT_BYTES`.
 fn variable(path: &str) -> String {
     format!("{ENVIRONMENT_PREFIX}__{}", path.to_uppercase().replace('.', "__"))
 }
@@ -95,12 +105,12 @@ fn collect(path: &str, value: &toml::Value, paths: &mut Vec<String>) {
     }
 }
 
-/// A name without what separates its words.
+/// A name in lower case, without the characters that separate its words.
 fn letters(name: &str) -> String {
     name.chars().filter(char::is_ascii_alphanumeric).map(|it| it.to_ascii_lowercase()).collect()
 }
 
-/// Whether Kubernetes sets such a variable for a service whose name begins with peerd's:
+/// Whether Kubernetes sets a variable of this name for a service whose name begins with peerd's:
 /// `…SERVICE_HOST`, `…SERVICE_PORT_<name>`, `…PORT_4222_TCP_ADDR`.
 fn is_service_link(rest: &str) -> bool {
     let words: Vec<&str> = rest.split('_').collect();
@@ -116,7 +126,8 @@ fn is_service_link(rest: &str) -> bool {
     is_service || is_port
 }
 
-/// Letters to insert, remove or replace to make one of the other.
+/// The edit distance: how many letters to insert, remove or replace to turn one name into the
+/// other.
 fn distance(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().collect();
     let mut row: Vec<usize> = (0..=other.len()).collect();

@@ -1,15 +1,16 @@
-//! Values that must fit each other, and those that are accepted and perhaps not meant.
+//! Checks values that depend on each other, and warns of values that are accepted but perhaps a
+//! mistake.
 
 use async_nats::ServerAddr;
 
 use super::Config;
 use super::check::Check;
 
-/// What peerd's subjects have after the prefix: a prefix that goes on like that is inside of another
-/// deployment's subjects.
+/// The tokens that follow the prefix in peerd's subjects. A prefix that has one of them after a dot
+/// lies inside the subjects of another deployment.
 const SPACES: [&str; 6] = ["api", "event", "push", "part", "log", "state"];
 
-/// Who the addresses of NATS say that peerd is.
+/// The login that an address of NATS contains.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum UrlLogin {
     /// `nats://user:password@host`
@@ -39,20 +40,7 @@ impl UrlLogin {
 }
 
 fn percent_decode(text: &str) -> String {
-    let mut bytes = text.bytes();
-    let mut decoded = Vec::with_capacity(text.len());
-    while let Some(byte) = bytes.next() {
-        let mut ahead = bytes.clone();
-        let hex = |byte: Option<u8>| char::from(byte?).to_digit(16);
-        match (byte, hex(ahead.next()), hex(ahead.next())) {
-            (b'%', Some(high), Some(low)) => {
-                decoded.push(u8::try_from(high * 16 + low).unwrap_or_default());
-                bytes = ahead;
-            }
-            _ => decoded.push(byte),
-        }
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
+    percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 /// Whether a text is the address of a nats-server that peerd can connect to.
@@ -64,7 +52,7 @@ pub(super) fn is_address(server: &str) -> bool {
         })
 }
 
-/// Checks what subjects begin with.
+/// Checks the prefixes of subjects.
 pub(super) fn prefixes(config: &Config, check: &mut Check) {
     let (prefix, inbox) = (&config.subject_prefix, &config.nats.inbox_prefix);
     let is_token = |token: &str| {
@@ -92,7 +80,7 @@ pub(super) fn prefixes(config: &Config, check: &mut Check) {
     check.that(!overlap, "nats.inbox_prefix", "must not overlap with subject_prefix");
 }
 
-/// Checks values that would contradict each other.
+/// Checks that values do not contradict each other.
 pub(super) fn values(config: &Config, check: &mut Check) {
     let (session, limits) = (&config.session, &config.limits);
     check.that(
@@ -114,7 +102,8 @@ pub(super) fn values(config: &Config, check: &mut Check) {
 }
 
 impl Config {
-    /// What is accepted and perhaps does something else than was meant, a line each.
+    /// Warnings about settings that are accepted and perhaps do not do what was meant, one line
+    /// each.
     pub(super) fn warnings(&self) -> Vec<String> {
         let (nats, session, limits) = (&self.nats, &self.session, &self.limits);
         let logins = UrlLogin::all(&nats.servers);
@@ -135,8 +124,8 @@ impl Config {
             ),
             (
                 has_tls && !is_encrypted,
-                "nats.tls_required: files for TLS are given, but a connection without TLS is accepted \
-                 where the server does not ask for it",
+                "nats.tls_required: files for TLS are given, but a connection without TLS is \
+                 accepted where the server does not ask for it",
             ),
             (
                 session.heard_write_interval_ms >= session.offline_after_ms,
@@ -145,13 +134,13 @@ impl Config {
             ),
             (
                 session.idle_limit_ms <= session.heartbeat_interval_ms,
-                "session.idle_limit_ms: is not longer than session.heartbeat_interval_ms, so sessions \
-                 end between two heartbeats",
+                "session.idle_limit_ms: is not longer than session.heartbeat_interval_ms, so \
+                 sessions end between two heartbeats",
             ),
             (
                 self.stream.max_bytes > 0 && self.stream.max_bytes < limits.body_bytes,
-                "stream.max_bytes: is smaller than limits.body_bytes, so a partition may not hold one \
-                 large message",
+                "stream.max_bytes: is smaller than limits.body_bytes, so a partition may not hold \
+                 one large message",
             ),
             (
                 session.idle_limit_ms < session.offline_after_ms,
@@ -170,8 +159,8 @@ impl Config {
             ),
             (
                 limits.shutdown_deadline_ms < limits.call_deadline_ms,
-                "limits.shutdown_deadline_ms: is shorter than limits.call_deadline_ms, so a stop may \
-                 cut off calls under way",
+                "limits.shutdown_deadline_ms: is shorter than limits.call_deadline_ms, so a stop \
+                 may cut off calls under way",
             ),
         ];
         let told = cases.into_iter().filter(|(holds, _)| *holds);

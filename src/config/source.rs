@@ -1,4 +1,4 @@
-//! Reads the sources and puts them on top of each other.
+//! Reads the sources of the configuration and merges them.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -9,25 +9,25 @@ use config::{ConfigBuilder, Environment, File, FileFormat, Source as _, Value, V
 use super::names::{Names, Variable};
 use super::{Config, DEFAULT_FILE, ENVIRONMENT_PREFIX, Problems};
 
-/// A configuration, and what in it is accepted but perhaps not meant.
+/// A configuration, and warnings about settings that are accepted but perhaps a mistake.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
-    /// A line each.
+    /// The warnings, one line each.
     pub warnings: Vec<String>,
 }
 
-/// What the command line says instead of the configuration.
+/// The settings on the command line that override the configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
-    /// Addresses of NATS; empty: as configured.
+    /// The addresses of NATS; empty: as configured.
     pub servers: Vec<String>,
-    /// Who peerd is for NATS.
+    /// The file with the credentials for NATS; `None`: as configured.
     pub credentials_file: Option<PathBuf>,
 }
 
-/// Loads the configuration, with all problems of all sources.
+/// Loads the configuration. An error lists all problems of all sources.
 pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Loaded, Problems> {
     let mut reading = Reading::new()?;
     reading.add_file(Path::new(DEFAULT_FILE), false);
@@ -38,8 +38,8 @@ pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Loaded, Proble
     reading.finish(overrides, true)
 }
 
-/// Reads a configuration from a text and from variables, as [`load`] does from the file that it is
-/// given and from the environment.
+/// Reads a configuration from a text and from variables, as [`load`] does from its file and from
+/// the environment.
 pub fn read(text: &str, variables: &[(&str, &str)]) -> Result<Config, Problems> {
     let mut reading = Reading::new()?;
     reading.add_text(text, "", File::from_str(text, FileFormat::Toml));
@@ -48,7 +48,7 @@ pub fn read(text: &str, variables: &[(&str, &str)]) -> Result<Config, Problems> 
     reading.finish(&Overrides::default(), false).map(|loaded| loaded.config)
 }
 
-/// The sources so far. One that cannot be read is a problem, and the others are read all the same.
+/// The sources so far. A source that cannot be read is a problem, and the others are still read.
 struct Reading {
     builder: ConfigBuilder<DefaultState>,
     names: Names,
@@ -113,7 +113,7 @@ impl Reading {
                 },
             }
         }
-        // Its texts are not parsed here: a password may look like a number.
+        // The values are not parsed here: a password may look like a number.
         let environment = Environment::with_prefix(ENVIRONMENT_PREFIX)
             .prefix_separator("__")
             .separator("__")
@@ -137,7 +137,8 @@ impl Reading {
         Ok(())
     }
 
-    /// The configuration, or all problems: those of its values, too, as far as these can be read.
+    /// Returns the configuration, or all problems: also those of its values, as far as these can be
+    /// read.
     fn finish(mut self, overrides: &Overrides, with_files: bool) -> Result<Loaded, Problems> {
         let mut sources = match self.builder.build() {
             Ok(sources) => sources,
@@ -148,8 +149,9 @@ impl Reading {
         };
         if let ValueKind::Table(table) = &mut sources.cache.kind {
             let known = self.names.table();
-            let problems = &mut self.problems;
-            table.retain(|key, value| compare(key, value, known.get(key), &self.names, problems));
+            let (names, problems) = (&self.names, &mut self.problems);
+            let mut found = Found { names, problems, warnings: &mut self.warnings };
+            table.retain(|key, value| found.compare(key, value, known.get(key)));
         }
         let mut config: Config = match sources.try_deserialize() {
             Ok(config) => config,
@@ -166,7 +168,7 @@ impl Reading {
             config.nats.user.clear();
             config.nats.password.clear();
         }
-        // Without problems here, those of the values are found by whoever makes the settings of it.
+        // Without problems so far, the values are checked by the caller, in `Config::settings`.
         if with_files || !self.problems.is_empty() {
             let values = config.problems(with_files);
             self.problems.extend(values);
@@ -185,36 +187,47 @@ fn line_of(text: &str, offset: usize) -> usize {
     text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
 }
 
-/// Finds keys that do not exist and values of the wrong type, by what the defaults have in their
-/// place, and takes them out; answers whether the value is good.
-fn compare(
-    path: &str,
-    value: &mut Value,
-    known: Option<&toml::Value>,
-    names: &Names,
-    problems: &mut Vec<String>,
-) -> bool {
-    let from = value.origin().map(|origin| format!(" (in {origin})")).unwrap_or_default();
-    let Some(known) = known else {
-        let meant = names.like(path).map(|name| format!("; is {name} meant?")).unwrap_or_default();
-        problems.push(format!("{path}: there is no such option{from}{meant}"));
-        return false;
-    };
-    if let (toml::Value::Table(known), ValueKind::Table(table)) = (known, &mut value.kind) {
-        table.retain(|key, value| {
-            compare(&format!("{path}.{key}"), value, known.get(key), names, problems)
-        });
-        return true;
-    }
-    let expected = expected(value, known);
-    if let Some(expected) = expected {
-        problems.push(format!("{path}: must be {expected}{from}"));
-    }
-    expected.is_none()
+/// What is found wrong with the keys and values of the sources.
+struct Found<'a> {
+    names: &'a Names,
+    problems: &'a mut Vec<String>,
+    warnings: &'a mut Vec<String>,
 }
 
-/// What a value should be, where it is not. The text of an environment variable may be any of them;
-/// otherwise nothing is rounded, and no number is taken for a truth.
+impl Found<'_> {
+    /// Finds keys that do not exist and values of the wrong type, by comparison with the defaults.
+    /// Returns whether the value is valid, or is to be removed.
+    fn compare(&mut self, path: &str, value: &mut Value, known: Option<&toml::Value>) -> bool {
+        let from = value.origin().map(|origin| format!(" (in {origin})")).unwrap_or_default();
+        let Some(known) = known else {
+            self.unknown(path, &from);
+            return false;
+        };
+        if let (toml::Value::Table(known), ValueKind::Table(table)) = (known, &mut value.kind) {
+            table
+                .retain(|key, value| self.compare(&format!("{path}.{key}"), value, known.get(key)));
+            return true;
+        }
+        let expected = expected(value, known);
+        if let Some(expected) = expected {
+            self.problems.push(format!("{path}: must be {expected}{from}"));
+        }
+        expected.is_none()
+    }
+
+    fn unknown(&mut self, path: &str, from: &str) {
+        if let Some(what) = Names::removed(path) {
+            self.warnings.push(format!("{path}{from}: {what}"));
+            return;
+        }
+        let meant = self.names.like(path);
+        let meant = meant.map(|name| format!("; is {name} meant?")).unwrap_or_default();
+        self.problems.push(format!("{path}: there is no such option{from}{meant}"));
+    }
+}
+
+/// What a value should be, if it is something else. The text of an environment variable may stand
+/// for any of them. Otherwise, numbers are not rounded and do not count as booleans.
 fn expected(value: &Value, known: &toml::Value) -> Option<&'static str> {
     let is_float = matches!(value.kind, ValueKind::Float(_));
     let is_boolean = matches!(value.kind, ValueKind::Boolean(_));
@@ -296,6 +309,21 @@ mod tests {
             ]
         );
         assert!(problems.0[3].ends_with("is partitions meant?"), "{}", problems.0[3]);
+    }
+
+    #[test]
+    fn an_option_that_was_removed_is_a_warning() {
+        let mut reading = Reading::new().expect("defaults");
+        let text = "[stream]\ngroup_commit = true\nreplicas = 3\n";
+        reading.add_text(text, "", File::from_str(text, FileFormat::Toml));
+        let variable = ("PEERD__STREAM__GROUP_COMMIT".into(), "false".into());
+        reading.add_variables(std::iter::once(variable));
+        let loaded = reading.finish(&Overrides::default(), false).expect("a configuration");
+        assert_eq!(loaded.config.stream.replicas, 3);
+        let about = |warning: &&String| warning.contains("stream.group_commit");
+        let warnings: Vec<_> = loaded.warnings.iter().filter(about).collect();
+        assert_eq!(warnings.len(), 1, "{:?}", loaded.warnings);
+        assert!(warnings[0].contains("was removed"), "{warnings:?}");
     }
 
     #[test]

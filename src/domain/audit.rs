@@ -1,29 +1,29 @@
-//! Recounting a conversation from its messages: what is held of it must follow from the log.
+//! Recounts a conversation from its stored messages: the state in memory must follow from the log.
 
 use super::conversation::{Conversation, Head, Settings};
 use super::event::Totals;
 use super::id::{OrderKey, UserId};
 use super::message::Direction;
 
-/// Differences of one conversation that are kept; past it the rest is only counted as more of it.
+/// The most differences recorded for one conversation.
 pub const DIFFERENCES_MAX: usize = 16;
 
-/// What was recounted.
+/// A quantity that is recounted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {
-    /// The `messageSeq` of a stored message: one more than that of the message before.
+    /// The `messageSeq` of a stored message: one more than that of the previous message.
     MessageSeq,
-    /// The order key of a stored message: above that of the message before.
+    /// The order key of a stored message: above that of the previous message.
     OrderKey,
-    /// How many messages count as unread, as a stored message carries it.
+    /// The number of messages that count as unread, as a stored message carries it.
     Counted,
-    /// The newest message that was received, by `messageSeq`.
+    /// The newest received message, by `messageSeq`.
     NewestReceived,
-    /// The newest message that was sent, by `messageSeq`.
+    /// The newest sent message, by `messageSeq`.
     NewestSent,
-    /// What the user decided, by its place in the store.
+    /// The user's settings, by their sequence in the store.
     Settings,
-    /// How many messages had counted where the user has read up to.
+    /// The number of messages that count as unread, up to the user's read mark.
     ReadMark,
     /// Deleted messages that had not been read.
     DeletedUnread,
@@ -36,7 +36,7 @@ pub enum Subject {
 }
 
 impl Subject {
-    /// All of them.
+    /// All quantities.
     pub const ALL: [Self; 11] = [
         Self::MessageSeq,
         Self::OrderKey,
@@ -51,7 +51,7 @@ impl Subject {
         Self::TotalWithMuted,
     ];
 
-    /// A name for programs.
+    /// A stable name for programs.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -70,71 +70,72 @@ impl Subject {
     }
 }
 
-/// Something that does not follow from the log.
+/// A value that does not follow from the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// The other user of the conversation; `None`: it is about all conversations.
+    /// The other user of the conversation; `None` where it concerns all conversations.
     pub other: Option<UserId>,
-    /// What it is about.
+    /// The quantity.
     pub subject: Subject,
-    /// What the recount says.
+    /// The recounted value.
     pub expected: u64,
-    /// What is held or stored.
+    /// The value in memory or in the store.
     pub found: u64,
 }
 
-/// What is recounted of one stored message.
+/// The part of a stored message that is recounted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counted {
-    /// The head that it was when it was the newest.
+    /// The conversation's head as of this message.
     pub head: Head,
-    /// Whether it counts as unread until read.
+    /// Whether the message counts as unread until read.
     pub counts: bool,
 }
 
-/// What a recount came to.
+/// The result of a recount.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recounted {
-    /// What does not follow from the log, whatever is missing there.
+    /// Values that do not follow from the log, whether or not messages are missing from it.
     pub differences: Vec<Difference>,
-    /// What does not follow from the log unless messages were removed from it.
+    /// Values that do not follow from the log unless messages were removed from it.
     pub suspects: Vec<Difference>,
-    /// Between which places of the stream messages are missing, by the numbering.
+    /// Pairs of stream sequences between which messages are missing, judging by their numbering.
     pub gaps: Vec<(u64, u64)>,
-    /// Unread messages, by those that are there.
+    /// Unread messages, counting only stored ones.
     pub unread: u64,
 }
 
 impl Recounted {
-    /// All that differs, where nothing may be missing.
+    /// All differences, for a log from which nothing may be missing.
     #[must_use]
     pub fn all(self) -> Vec<Difference> {
         self.differences.into_iter().chain(self.suspects).collect()
     }
 }
 
-/// Recounts what one other sent to a user, message by message in the order of the log, up to the
-/// newest that the conversation knows.
+/// Recounts the messages from one other user, in the order of the log, up to the newest that the
+/// conversation knows.
 pub struct Recount<'c> {
     other: &'c UserId,
     conversation: &'c Conversation,
-    /// Whether the first messages may be gone by age: then what depends on them is not recounted.
+    /// Whether the first messages may have aged out. Quantities that depend on them are not
+    /// recounted then.
     may_age: bool,
     last: Option<Head>,
-    /// What had counted up to the read mark, once the log has come there.
+    /// The recounted number at the read mark, once the recount has reached it.
     at_read_mark: Option<u64>,
     is_whole: bool,
-    /// Records since then that cannot be read: each may have been a message, and have counted.
+    /// Unreadable records since the last message. Each may have been a message that counts.
     passed_over: u64,
     unread: u64,
     deleted_unread: u64,
     found: Recounted,
-    /// Whether the read mark lies among messages that are missing.
+    /// Whether the message at the read mark is missing.
     is_mark_missing: bool,
 }
 
 impl<'c> Recount<'c> {
-    /// Begins before the first message.
+    /// A recount before its first message.
     #[must_use]
     pub const fn new(other: &'c UserId, conversation: &'c Conversation, may_age: bool) -> Self {
         let at_read_mark = if conversation.settings.read.seq == 0 { Some(0) } else { None };
@@ -158,7 +159,8 @@ impl<'c> Recount<'c> {
         }
     }
 
-    /// Takes the next message of the log; false where it is newer than what the conversation knows.
+    /// Takes the next message of the log; returns false where it is newer than the conversation's
+    /// newest message.
     pub fn take(&mut self, message: Counted) -> bool {
         let Some(newest) = self.conversation.received else { return false };
         let Counted { head, counts } = message;
@@ -171,7 +173,8 @@ impl<'c> Recount<'c> {
         if self.last.is_none() && before.mark.seq > 0 {
             self.is_whole = before.mark.seq <= read_seq;
             if !self.is_whole {
-                // Aged out, or removed: how much of it is unread shows in what is left.
+                // Messages aged out or were removed. The remaining ones show how many of those were
+                // unread.
                 self.found.gaps.push((0, head.stream_seq));
             }
             if before.mark.seq == read_seq {
@@ -181,7 +184,7 @@ impl<'c> Recount<'c> {
         let missing = head.mark.seq.saturating_sub(before.mark.seq + 1);
         let counted = before.mark.counted + u64::from(counts);
         let is_known = (counted..=counted + missing).contains(&head.mark.counted);
-        // Of those that are missing as many counted as the next message says.
+        // The next message shows how many of the missing messages counted.
         let counted = if missing > 0 && is_known { head.mark.counted } else { counted };
         if missing > 0 {
             let from = self.last.map_or(0, |last| last.stream_seq);
@@ -205,14 +208,14 @@ impl<'c> Recount<'c> {
             self.deleted_unread += u64::from(is_gone);
             self.unread += u64::from(!is_gone);
         }
-        // Counting goes on from what was recounted, so that one wrong number is one difference.
+        // Continues from the recounted number, so that one wrong number causes only one difference.
         let mut last = head;
         last.mark.counted = counted;
         self.last = Some(last);
         true
     }
 
-    /// Passes over a record of the log that cannot be read.
+    /// Skips a record of the log that cannot be read.
     pub fn pass_over(&mut self, stream_seq: u64) {
         let newest = self.conversation.received;
         if newest.is_some_and(|newest| stream_seq <= newest.stream_seq) {
@@ -220,7 +223,7 @@ impl<'c> Recount<'c> {
         }
     }
 
-    /// What the next message builds on where records before it could not be read.
+    /// The head that the next message builds on, where records before it could not be read.
     fn after_those_passed_over(&mut self, before: Head, next: Counted) -> Head {
         let passed_over = std::mem::take(&mut self.passed_over);
         if passed_over == 0 || (self.last.is_none() && self.may_age) {
@@ -238,7 +241,7 @@ impl<'c> Recount<'c> {
         Head { mark: super::conversation::Mark { seq, counted }, ..before }
     }
 
-    /// What holds after the last message, and of the conversation as it is.
+    /// Checks the conversation's state after the last message.
     #[must_use]
     pub fn finish(mut self) -> Recounted {
         let settings = &self.conversation.settings;
@@ -254,7 +257,7 @@ impl<'c> Recount<'c> {
             self.found.gaps.push((0, newest.stream_seq + 1));
             return self.found;
         }
-        // Of a wrong number in the newest message itself, that has been said.
+        // A wrong number in the newest message itself was already reported.
         if last.seq < newest.mark.seq {
             let from = self.last.map_or(0, |last| last.stream_seq);
             self.found.gaps.push((from, newest.stream_seq + 1));
@@ -266,15 +269,15 @@ impl<'c> Recount<'c> {
         let is_missing = !self.found.gaps.is_empty();
         match self.at_read_mark {
             Some(counted) => self.compare(Subject::ReadMark, counted, settings.read.counted),
-            // It lies before the first message, or past the last.
+            // The read mark lies before the first message or beyond the last one.
             None if self.may_age || self.is_mark_missing => {}
             None => self.differs(Subject::ReadMark, last.counted, settings.read.counted),
         }
         let (unread, held) = (self.unread, self.conversation.unread());
         if !self.is_whole {
-            // It is seen by the gap.
+            // The gap shows it.
         } else if is_missing {
-            // Those that are missing may be among the deleted: they are not unread, either.
+            // Missing messages may be among the deleted ones, which are not unread either.
             self.suspect(Subject::Unread, unread, held);
         } else {
             self.compare(Subject::DeletedUnread, self.deleted_unread, settings.deleted_unread);
@@ -283,7 +286,8 @@ impl<'c> Recount<'c> {
         self.found
     }
 
-    /// What the first message builds on: nothing, unless messages before it are gone.
+    /// The head that the first message builds on: zero, unless messages before it may have aged
+    /// out.
     fn before_first(&self, first: Counted) -> Head {
         let mut before = Head { key: OrderKey::ZERO, ..first.head };
         before.mark = if self.may_age {
@@ -319,7 +323,7 @@ impl<'c> Recount<'c> {
     }
 }
 
-/// The totals against the sum of the conversations.
+/// Compares the totals with the sum over the conversations.
 #[must_use]
 pub fn recount_totals<'c>(
     conversations: impl Iterator<Item = &'c Conversation>,

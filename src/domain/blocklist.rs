@@ -1,4 +1,4 @@
-//! Whom a user blocked: adding, removing, and showing it page by page.
+//! A user's block list: blocking, unblocking, and paging through the list.
 
 use std::collections::btree_map::{BTreeMap, Entry};
 
@@ -6,61 +6,61 @@ use super::id::{OrderKey, UserId};
 use super::limits::BLOCKED_MAX;
 use super::user::User;
 
-/// The number of a block: above those of all earlier blocks of the same user, so that pages of the
-/// list go by it. It is an order key of the user's partition.
+/// The number of a block. It is above those of all earlier blocks of the same user, so the list is
+/// paged by it. It is an order key of the user's partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BlockNumber(pub u64);
 
 impl BlockNumber {
-    /// That of a block which was stored before there were numbers.
+    /// The number of a block that was stored before blocks had numbers.
     pub const UNKNOWN: Self = Self(0);
 
-    /// The number of the block of `other`. Where none was stored it is made of the user's ID, so that
-    /// it is always the same, and below those that are given.
+    /// The number of the block of `other`. Where none was stored, it is derived from the user ID,
+    /// so that it is always the same and below all assigned numbers.
     fn of(self, other: &UserId) -> Self {
-        /// Order keys are above this from the fourth day of their epoch on.
+        /// Order keys have more bits than this from the fourth day of their epoch on.
         const BITS: u32 = 40;
         if self != Self::UNKNOWN {
             return self;
         }
-        // 64-bit FNV-1a, folded.
+        // 64-bit FNV-1a, XOR-folded.
         let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         let hash = other.as_str().bytes().fold(0xcbf2_9ce4_8422_2325, step);
         Self(1 + (hash ^ (hash >> BITS)) % (1 << BITS))
     }
 }
 
-/// What is stored about one other user.
+/// The stored entry about one other user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BlockEntry {
-    /// Where the store has it; 0 when it does not.
+    /// The entry's sequence in the store; 0 where there is none.
     pub seq: u64,
-    /// The block; `None` where the other was blocked once.
+    /// The number of the block; `None` where the other user was unblocked.
     pub block: Option<BlockNumber>,
 }
 
-/// Whom a user blocked, by user ID.
+/// The users whom a user has blocked, by user ID.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Blocklist {
     entries: BTreeMap<UserId, BlockEntry>,
 }
 
-/// Why one user of a call was not blocked, with the SDK's number.
+/// Why one user named in a call was not blocked, with the SDK's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum BlockRefusal {
-    /// It is the caller.
+    /// The user is the caller.
     OwnId = 6_000_805,
-    /// The caller has blocked as many as may be.
+    /// The caller has blocked the maximum number of users.
     Full = 6_000_808,
 }
 
-/// What a change of the block list does with each user that it names.
+/// The effect of a change of the block list on each user that it names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BlockChange {
-    /// To be written, each with the stream sequence that its entry must have (0: none).
+    /// Entries to write, each with the expected last sequence of its subject (0: none).
     pub writes: Vec<(UserId, u64)>,
-    /// Refused.
+    /// Users that were refused, with the reason.
     pub refused: Vec<(UserId, BlockRefusal)>,
 }
 
@@ -71,7 +71,7 @@ impl Blocklist {
         self.entry(other).block.is_some()
     }
 
-    /// Takes what the store has, unless something newer is known.
+    /// Takes an entry from the store, unless a newer one is known.
     pub fn adopt(&mut self, other: UserId, entry: BlockEntry) {
         let block = entry.block.map(|number| number.of(&other));
         let entry = BlockEntry { block, ..entry };
@@ -86,14 +86,15 @@ impl Blocklist {
         }
     }
 
-    /// The next `count` blocked users behind the block with the number `after`, in the order in which
-    /// they were blocked, each with the number of the block; and whether more follow.
+    /// The next `count` blocked users after the block with the number `after`, in the order in
+    /// which they were blocked, each with its number; and whether more follow.
     #[must_use]
     pub fn page(&self, after: u64, count: usize) -> (Vec<(UserId, BlockNumber)>, bool) {
         let mut blocked: Vec<_> = self.blocked().filter(|(number, _)| number.0 > after).collect();
         blocked.sort_unstable();
         let mut end = count.min(blocked.len());
-        // Numbers that are made of IDs could be the same by chance: a page does not end in between.
+        // Numbers derived from user IDs could be equal by chance: a page does not end between equal
+        // ones.
         while end > 0 && end < blocked.len() && blocked[end].0 == blocked[end - 1].0 {
             end += 1;
         }
@@ -101,7 +102,7 @@ impl Blocklist {
         (page.collect(), end < blocked.len())
     }
 
-    /// The largest number of a block, as the order key that it is.
+    /// The largest block number, as the order key that it is.
     #[must_use]
     pub fn newest(&self) -> OrderKey {
         self.blocked().map(|(number, _)| OrderKey(number.0)).max().unwrap_or_default()
@@ -121,7 +122,7 @@ impl Blocklist {
 }
 
 impl User {
-    /// What is to be written so that `others` are blocked. Who is blocked already needs nothing.
+    /// The entries to write so that `others` are blocked. Users who are blocked already need none.
     #[must_use]
     pub fn block(&self, others: &[UserId]) -> BlockChange {
         let mut room = BLOCKED_MAX.saturating_sub(self.blocked.len());
@@ -131,7 +132,7 @@ impl User {
             if *other == self.id {
                 change.refused.push((other.clone(), BlockRefusal::OwnId));
             } else if entry.block.is_some() {
-                // As with muting, what is set already is no error.
+                // As with muting, setting what is set already is not an error.
             } else if room == 0 {
                 change.refused.push((other.clone(), BlockRefusal::Full));
             } else {
@@ -142,7 +143,7 @@ impl User {
         change
     }
 
-    /// What is to be written so that `others` are not blocked. Who is not blocked needs nothing.
+    /// The entries to write so that `others` are not blocked. Users who are not blocked need none.
     #[must_use]
     pub fn unblock(&self, others: &[UserId]) -> BlockChange {
         let known = others.iter().map(|other| (other, self.blocked.entry(other)));
@@ -171,7 +172,8 @@ mod tests {
         user
     }
 
-    /// A page of a user's list, and behind which number the next one begins: 0 where it is the last.
+    /// A page of a user's list, and the number after which the next one begins: 0 for the last
+    /// page.
     fn page(user: &User, after: u64, count: usize) -> (Vec<UserId>, u64) {
         let (page, has_more) = user.blocked.page(after, count);
         let next = page.last().filter(|_| has_more).map_or(0, |(_, number)| number.0);
@@ -190,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn blocking_writes_what_is_not_blocked_and_refuses_the_own_id() {
+    fn blocking_writes_entries_only_for_unblocked_users_and_refuses_the_own_id() {
         let user = user(&[("blocked", 3, true), ("was", 5, false)]);
         let change = user.block(&[id("new"), id("me"), id("blocked"), id("was")]);
         assert_eq!(change.writes, [(id("new"), 0), (id("was"), 5)]);
@@ -199,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn unblocking_writes_what_is_blocked() {
+    fn unblocking_writes_entries_only_for_blocked_users() {
         let user = user(&[("blocked", 3, true), ("was", 5, false)]);
         let change = user.unblock(&[id("new"), id("me"), id("blocked"), id("was")]);
         let writes = vec![(id("blocked"), 3)];
@@ -218,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn newer_entries_win_in_whatever_order_they_come() {
+    fn newer_entries_win_in_any_order_of_arrival() {
         let (old, new) = (("other", 7, true), ("other", 9, false));
         for entries in [[old, new], [new, old]] {
             let user = user(&entries);
@@ -228,14 +230,14 @@ mod tests {
     }
 
     #[test]
-    fn pages_go_by_the_order_of_blocking_whoever_is_blocked_or_unblocked_meanwhile() {
+    fn pages_follow_the_order_of_blocking_despite_concurrent_changes() {
         let mut user = user(&[("d", 1, true), ("b", 2, true), ("c", 3, false), ("a", 4, true)]);
         let ids = |ids: &[&str]| ids.iter().map(|text| id(text)).collect::<Vec<_>>();
         assert_eq!(page(&user, 0, 2), (ids(&["d", "b"]), 1002));
         assert_eq!(page(&user, 1002, 2), (ids(&["a"]), 0));
         assert_eq!(page(&user, 0, 3), (ids(&["d", "b", "a"]), 0));
         assert_eq!(page(&user, 1004, 3), (Vec::new(), 0));
-        // The place itself is unblocked, one before it is blocked anew, and one is new.
+        // The user at the page's end is unblocked, one before it is blocked again, and one is new.
         for (other, seq, block) in
             [("b", 5, None), ("b", 6, Some(BlockNumber(1006))), ("0", 7, Some(BlockNumber(1007)))]
         {
@@ -247,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_without_a_number_have_a_place_that_stays_and_come_first() {
+    fn blocks_without_a_number_come_first_in_a_stable_order() {
         let mut user = user(&[]);
         let names: Vec<String> = (0..BLOCKED_MAX).map(|number| format!("u{number}")).collect();
         for (seq, name) in (1..).zip(&names) {
@@ -259,7 +261,7 @@ mod tests {
         let (all, next) = page(&user, 0, BLOCKED_MAX + 1);
         assert_eq!((all.len(), next), (BLOCKED_MAX + 1, 0));
         assert_eq!(all.last(), Some(&id("new")));
-        // Page by page, while some before and after the place are unblocked.
+        // Page by page, while users before and after the page's end are unblocked.
         let (mut seen, mut after) = (Vec::new(), 0);
         loop {
             let (some, next) = page(&user, after, 7);
@@ -275,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_does_not_end_between_two_of_one_number() {
+    fn a_page_does_not_end_between_two_blocks_with_the_same_number() {
         let mut user = user(&[]);
         for (seq, other) in [(1, "a"), (2, "b"), (3, "c")] {
             let block = Some(BlockNumber(if other == "c" { 9 } else { 5 }));
@@ -286,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_blocked_is_not_accepted_and_everyone_else_is() {
+    fn messages_of_blocked_users_are_refused_and_all_others_accepted() {
         let user = user(&[("blocked", 1, true), ("was", 2, false)]);
         let accepts = |from: &str| user.accepts(&id(from), &Limits::default());
         assert_eq!(accepts("blocked"), Err(Rejection::BlockedByReceiver));

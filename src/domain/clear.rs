@@ -17,7 +17,7 @@ pub fn clear_unread(conversation: &Conversation, key: OrderKey) -> Option<Settin
 }
 
 impl User {
-    /// The conversations that have unread messages, by the other's ID.
+    /// The IDs of the other users in conversations that have unread messages.
     #[must_use]
     pub fn unread_conversations(&self) -> Vec<UserId> {
         let conversations = self.conversations.iter();

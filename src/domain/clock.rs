@@ -1,12 +1,12 @@
-//! The hybrid logical clock that gives order keys.
+//! The hybrid logical clock that assigns order keys.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::id::{OrderKey, UserId};
-use crate::deliberate::{self, Fault};
 
-/// Which keys are given: even or odd ones. The two directions of a conversation may take their keys
-/// from the clocks of two partitions; with a lane each, no two messages of it have the same.
+/// Which keys are assigned: even or odd ones. The two directions of a conversation may take their
+/// keys from the clocks of two partitions. With a lane for each direction, no two messages of a
+/// conversation have the same key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
     /// Even keys.
@@ -23,8 +23,8 @@ impl Lane {
     }
 }
 
-/// Gives order keys that follow the wall clock and never go back: each is above every key given
-/// or seen before, whatever the wall clock does. One per partition.
+/// Assigns order keys that follow the wall clock and never go back: each is above every key
+/// assigned or seen before, whatever the wall clock does. There is one for each partition.
 #[derive(Debug, Default)]
 pub struct KeyClock {
     newest: AtomicU64,
@@ -32,11 +32,8 @@ pub struct KeyClock {
 
 impl KeyClock {
     /// A key for `now_ms` (wall clock, milliseconds since 1970), above `floor` and above every key
-    /// given or seen.
+    /// assigned or seen.
     pub fn next(&self, now_ms: u64, floor: OrderKey, lane: Lane) -> OrderKey {
-        if deliberate::is(Fault::KeyGoesBack) {
-            return OrderKey(OrderKey::at_ms(now_ms).0 + lane as u64);
-        }
         let at_least = OrderKey::at_ms(now_ms).0.max(floor.0 + 1);
         let step = |newest: u64| {
             let key = at_least.max(newest + 1);
@@ -45,16 +42,16 @@ impl KeyClock {
         let before = self
             .newest
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |newest| Some(step(newest)));
-        // The closure never declines, so both arms hold the value before the step.
+        // The closure always returns `Some`, so both arms hold the value before the step.
         OrderKey(step(before.unwrap_or_else(|newest| newest)))
     }
 
-    /// The newest key given or seen.
+    /// The newest key assigned or seen.
     pub fn newest(&self) -> OrderKey {
         OrderKey(self.newest.load(Ordering::Acquire))
     }
 
-    /// Takes note of a key from elsewhere (the store, another partition).
+    /// Notes a key from elsewhere (the store, another partition).
     pub fn observe(&self, seen: OrderKey) {
         self.newest.fetch_max(seen.0, Ordering::AcqRel);
     }

@@ -1,4 +1,4 @@
-//! What a message says: the fields of its type, and what they may hold.
+//! The content of a message: the fields of its type, and their valid values.
 
 use super::limits::{
     COMBINE_DEPTH_MAX, COMBINE_MESSAGES_MAX, Limits, MULTIPLE_ITEMS_MAX,
@@ -7,7 +7,7 @@ use super::limits::{
 use super::rejection::Rejection;
 use super::text::{NOT_A_LINE, is_blank, is_line};
 
-/// The kind of a message, with the SDK's number.
+/// The type of a message, with the SDK's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u16)]
 pub enum MessageType {
@@ -17,22 +17,22 @@ pub enum MessageType {
     Command = 2,
     /// Several texts and media in one message.
     Multiple = 10,
-    /// A picture.
+    /// An image.
     Image = 11,
     /// Any file.
     File = 12,
-    /// A sound.
+    /// An audio file.
     Audio = 13,
-    /// A film.
+    /// A video.
     Video = 14,
     /// Forwarded messages under a title.
     Combine = 100,
-    /// Text whose meaning the application gives.
+    /// Text whose meaning the application defines.
     Custom = 200,
 }
 
 impl MessageType {
-    /// The type that a caller may send to a peer, by its number.
+    /// The type with a number that a caller may send to a peer.
     #[must_use]
     pub const fn from_number(number: u64) -> Option<Self> {
         Some(match number {
@@ -56,20 +56,20 @@ impl MessageType {
     }
 }
 
-/// Where the bytes of a medium are. peerd never holds them.
+/// The location of a media file. peerd never holds its bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Media {
-    /// Where to download it from.
+    /// The download URL.
     pub url: String,
-    /// Its name, with extension.
+    /// The file name, with extension.
     pub name: String,
-    /// Its size in bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// The uploader's ID of it.
+    /// The uploader's ID for the file.
     pub uid: String,
 }
 
-/// A picture's size in pixels; zero where the sender did not say.
+/// An image's size in pixels; zero where the sender did not give it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Pixels {
     /// Width.
@@ -78,7 +78,7 @@ pub struct Pixels {
     pub height: u32,
 }
 
-/// The fields of a message's own type.
+/// The fields that depend on the message type.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Content {
     /// Text for people.
@@ -96,17 +96,17 @@ pub enum Content {
         /// The parts: Text, Image, File, Audio, Video or Custom.
         infos: Vec<Content>,
     },
-    /// A picture.
+    /// An image.
     Image {
         /// The original.
         media: Media,
-        /// Where a small copy is.
+        /// URL of the small copy.
         thumbnail_url: String,
-        /// Where a middle-sized copy is.
+        /// URL of the medium-sized copy.
         large_url: String,
         /// Size of the original.
         original: Pixels,
-        /// Size of the middle-sized copy.
+        /// Size of the medium-sized copy.
         large: Pixels,
         /// Size of the small copy.
         thumbnail: Pixels,
@@ -116,61 +116,61 @@ pub enum Content {
         /// The file.
         media: Media,
     },
-    /// A sound.
+    /// An audio file.
     Audio {
-        /// The sound.
+        /// The audio file.
         media: Media,
-        /// Its length.
+        /// The duration.
         duration_seconds: u32,
     },
-    /// A film.
+    /// A video.
     Video {
-        /// The film.
+        /// The video file.
         media: Media,
-        /// Its length.
+        /// The duration.
         duration_seconds: u32,
-        /// Where its first frame is.
+        /// URL of the first frame.
         first_frame_url: String,
         /// Size of the first frame.
         first_frame: Pixels,
     },
     /// Forwarded messages.
     Combine {
-        /// What the whole is called.
+        /// The title.
         title: String,
-        /// A line or two about it.
+        /// A short summary.
         summary: String,
         /// The messages, oldest first.
         messages: Vec<Excerpt>,
     },
-    /// Text whose meaning the application gives.
+    /// Text whose meaning the application defines.
     Custom {
         /// The text.
         message: String,
-        /// The application's kind, 0 to 200.
+        /// The application's own type, 0 to 200.
         sub_type: u8,
-        /// What a search should find.
+        /// Text by which a search should find the message.
         searched_content: String,
     },
 }
 
-/// A message inside a Combine message: what was said, by whom, when, as the forwarder says.
+/// A message inside a Combine message: content, sender and time, as given by the forwarding user.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Excerpt {
     /// ID of the forwarded message.
     pub message_id: String,
-    /// Who had sent it.
+    /// Its sender.
     pub sender_user_id: String,
-    /// When it was sent, in milliseconds since 1970.
+    /// The time when it was sent, in milliseconds since 1970.
     pub timestamp_ms: u64,
     /// Its extended data.
     pub extended_data: String,
-    /// What it said. No Command.
+    /// The content; never a Command.
     pub content: Content,
 }
 
 impl Content {
-    /// How many contents it holds, at any depth, itself included.
+    /// The number of contents inside this one, at any depth, itself included.
     #[must_use]
     pub fn parts(&self) -> usize {
         let inside = match self {
@@ -205,13 +205,13 @@ impl Content {
         }
     }
 
-    /// Whether messages of this kind are stored and counted. Commands are only delivered live.
+    /// Whether messages of this type are stored and counted. Commands are only delivered live.
     #[must_use]
     pub const fn is_stored(&self) -> bool {
         !matches!(self, Self::Command { .. })
     }
 
-    /// What counts against the size limit: the UTF-8 or raw bytes of the message's own content.
+    /// The size that counts against the limit: the UTF-8 or raw bytes of the message's own content.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         match self {
@@ -232,7 +232,7 @@ impl Content {
         }
     }
 
-    /// Checks the content of a message that is to be sent.
+    /// Checks the content of a message that is about to be sent.
     pub fn validate(&self, limits: &Limits) -> Result<(), Rejection> {
         self.validate_fields("message", 0)?;
         let (limit, size) = (self.limit_bytes(limits), self.size_bytes());
@@ -254,7 +254,7 @@ impl Content {
         }
     }
 
-    /// Checks the fields at `path`; `depth` counts the Combine messages around it.
+    /// Checks the fields at `path`; `depth` is the number of enclosing Combine messages.
     fn validate_fields(&self, path: &str, depth: usize) -> Result<(), Rejection> {
         match self {
             Self::Text { message } => not_blank(message, path, "message"),
@@ -335,7 +335,7 @@ fn not_blank(text: &str, path: &str, field: &str) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// A text that is shown in a line of its own, or that names something.
+/// Checks a text that is shown on a line of its own or that names something.
 fn line(text: &str, path: &str, field: &str) -> Result<(), Rejection> {
     if is_line(text) {
         return Ok(());
@@ -411,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn combines_nest_only_so_deep() {
+    fn combine_messages_nest_only_to_the_maximum_depth() {
         let mut content = text("leaf");
         for _ in 0..COMBINE_DEPTH_MAX {
             content = combine(content);

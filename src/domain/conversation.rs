@@ -8,7 +8,6 @@ use super::later::LaterFields;
 use super::limits::PAGE_MESSAGES;
 use super::message::{Direction, Message};
 use super::repeats::Repeats;
-use crate::deliberate::{self, Fault};
 
 /// Whether a conversation moves the total and wakes the user, with the SDK's number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -225,10 +224,7 @@ impl Conversation {
     #[must_use]
     pub fn unread(&self) -> u64 {
         let Some(newest) = self.stored_received() else { return 0 };
-        let mut counted = newest.mark.counted;
-        if deliberate::is(Fault::OwnMessagesCount) {
-            counted += self.sent_mark().counted;
-        }
+        let counted = newest.mark.counted;
         let not_unread = self.settings.read.counted.max(self.gone.counted);
         let deleted = self.settings.deleted_unread.saturating_sub(self.gone.deleted);
         counted.saturating_sub(not_unread + deleted)

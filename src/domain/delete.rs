@@ -1,13 +1,13 @@
-//! Deleting messages, for the caller only.
+//! Deleting messages for the caller only.
 
 use super::conversation::{Cleared, Conversation, Settings};
 use super::deletions::Deletions;
 use super::id::OrderKey;
 use super::message::{Direction, Message};
 
-/// The settings after single messages of the conversation were deleted, and which of `messages`
-/// (by index) were still there; `None` where none was. The pages of deletions that the messages
-/// fall into must be at hand.
+/// The settings after single messages of the conversation were deleted, and which of `messages` (by
+/// index) had not been deleted before; `None` where there were none. The deletion pages of the
+/// messages must be loaded.
 #[must_use]
 pub fn delete_messages(
     conversation: &Conversation,
@@ -32,7 +32,8 @@ pub fn delete_messages(
     (!gone.is_empty()).then_some((settings, gone))
 }
 
-/// The settings after all messages of the conversation were deleted; `None` where all were gone.
+/// The settings after all messages of the conversation were deleted; `None` where all were deleted
+/// already.
 #[must_use]
 pub fn delete_all(conversation: &Conversation, key: OrderKey) -> Option<Settings> {
     let newest = |direction| {

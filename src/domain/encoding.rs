@@ -1,6 +1,7 @@
-//! How bodies are written.
+//! The encodings of bodies.
 
-/// How a body is written. What a user's sessions logged in with decides how the user's events are.
+/// The encoding of a body. The encoding that a user's sessions logged in with determines that of
+/// the user's events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Encoding {
     /// `application/json`.

@@ -1,4 +1,4 @@
-//! What a user is told.
+//! The events that are published to a user.
 
 use std::sync::Arc;
 
@@ -7,26 +7,26 @@ use super::id::UserId;
 use super::message::Message;
 use super::user::UserInfo;
 
-/// Where a user's conversations stand: rises with each change of them, and names the one before,
-/// so that who misses an event notices.
+/// The revision of a user's conversations. It rises with each change of them and names the previous
+/// one, so that a client notices a missed event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Revision {
-    /// After the change.
+    /// The revision after the change.
     pub current: u64,
-    /// Before it.
+    /// The revision before it.
     pub previous: u64,
 }
 
 /// Unread messages over all conversations of a user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Of the conversations that are not muted.
+    /// In the conversations that are not muted.
     pub unmuted: u64,
-    /// Of all.
+    /// In all conversations.
     pub all: u64,
 }
 
-/// What of a conversation was deleted, with the SDK's number.
+/// The extent of a deletion, with the SDK's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum DeleteType {
@@ -36,57 +36,57 @@ pub enum DeleteType {
     Conversation = 1,
 }
 
-/// What happened to users of the block list, with the SDK's number.
+/// How the block list changed, with the SDK's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum BlacklistAction {
-    /// They were blocked.
+    /// The users were blocked.
     Added = 0,
-    /// They are blocked no more.
+    /// The users were unblocked.
     Removed = 1,
 }
 
-/// Something that a user is told.
+/// An event for a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Messages from one other.
+    /// Messages from one other user arrived.
     PeerMessageReceived {
         /// The messages, oldest first.
         messages: Vec<Arc<Message>>,
-        /// Who sent them.
+        /// The sender.
         from: UserId,
-        /// Whether they are replayed after an absence.
+        /// Whether they are replayed after the user was offline.
         offline: bool,
     },
     /// Conversations changed.
     ConversationChanged(Vec<(ConversationEvent, ConversationView)>),
-    /// The total may have moved.
+    /// The total may have changed.
     TotalChanged(Totals),
     /// The user deleted messages.
     MessageDeleted {
-        /// In which conversation.
+        /// The other user of the conversation.
         other: UserId,
-        /// One by one, or all.
+        /// Single messages, or all.
         delete_type: DeleteType,
-        /// The messages, where they were named.
+        /// The deleted messages, where the call named them.
         messages: Vec<Arc<Message>>,
     },
-    /// The user blocked others, or no longer does.
+    /// The user blocked or unblocked others.
     BlacklistChanged {
-        /// What happened to them.
+        /// How the list changed.
         action: BlacklistAction,
-        /// The others.
+        /// The other users.
         users: Vec<UserInfo>,
     },
-    /// A session ended because too many came after it.
+    /// A session ended because too many newer ones began.
     KickedOut {
-        /// The session.
+        /// The session's ID.
         session_id: String,
     },
 }
 
 impl Event {
-    /// Messages and conversations that it shows.
+    /// The number of messages and conversations that the event shows.
     #[must_use]
     pub const fn entries(&self) -> usize {
         match self {
@@ -99,17 +99,17 @@ impl Event {
     }
 }
 
-/// Events of one change, in the order in which the user is told.
+/// The events of one change, in the order of publication.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
-    /// Where the user's conversations stand after them.
+    /// The revision of the user's conversations after the change.
     pub revision: Revision,
     /// The events.
     pub events: Vec<Event>,
 }
 
 impl Told {
-    /// Messages and conversations that the events show.
+    /// The number of messages and conversations that the events show.
     #[must_use]
     pub fn entries(&self) -> usize {
         self.events.iter().map(Event::entries).sum()

@@ -1,4 +1,4 @@
-//! Identifiers: who, where, which message, and in what order.
+//! Identifiers: users, partitions, messages, and the order of messages.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -7,30 +7,30 @@ use std::sync::Arc;
 use super::rejection::Rejection;
 use super::text::{NOT_A_LINE, is_line};
 
-/// Longest user ID that any configuration allows, in bytes. What is stored may have one this long.
+/// Longest user ID that any configuration allows, in bytes. A stored ID may be this long.
 pub const USER_ID_MAX_BYTES: usize = 128;
 /// Longest local message ID, in bytes.
 pub const LOCAL_MESSAGE_ID_MAX_BYTES: usize = 64;
 /// Most partitions a deployment can have: a message ID keeps ten bits for its partition.
 pub const PARTITIONS_MAX: u16 = 1024;
-/// 2026-01-01T00:00:00Z in milliseconds since 1970: the zero of order keys.
+/// 2026-01-01T00:00:00Z in milliseconds since 1970: the epoch of order keys.
 pub const EPOCH_MS: u64 = 1_767_225_600_000;
-/// Order keys that share one millisecond.
+/// The number of order keys in one millisecond.
 pub const KEYS_PER_MS: u64 = 4096;
 
-/// A user, by the name that services know: 1 to 128 bytes of the characters ZIM allows. What a
-/// caller may name is bounded by the configuration besides: [`UserId::within`].
+/// A user's ID as services know it: 1 to 128 bytes of the characters ZIM allows. The configuration
+/// may set a lower maximum for IDs from callers: [`UserId::within`].
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserId(Arc<str>);
 
 impl UserId {
-    /// Takes a user ID after checking its length and characters. `field` is the name that an
-    /// error shows to the caller.
+    /// Parses a user ID, checking its length and characters. `field` is the field's name in the
+    /// error for the caller.
     pub fn new(text: &str, field: &str) -> Result<Self, Rejection> {
         Self::within(text, field, USER_ID_MAX_BYTES)
     }
 
-    /// As [`UserId::new`], for a user ID that comes from a caller: `max_bytes` at most.
+    /// Like [`UserId::new`], for a user ID from a caller: at most `max_bytes` long.
     pub fn within(text: &str, field: &str, max_bytes: usize) -> Result<Self, Rejection> {
         if text.is_empty() || text.len() > max_bytes.min(USER_ID_MAX_BYTES) {
             return Err(Rejection::invalid(field, format!("must be 1 to {max_bytes} bytes")));
@@ -48,7 +48,7 @@ impl UserId {
     }
 }
 
-/// Letters, digits and the punctuation that ZIM's typings list, and the space.
+/// Letters, digits, the punctuation that ZIM's typings list, and the space.
 fn is_user_id_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&()+-:;<=.>?@[]^_{}|~ ".contains(&byte)
 }
@@ -71,12 +71,12 @@ impl fmt::Debug for UserId {
     }
 }
 
-/// The caller's own ID of a message: 1 to 64 bytes, printable. It makes a repeat recognizable.
+/// The caller's own ID for a message: 1 to 64 bytes, printable. It identifies a repeated send.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LocalMessageId(Arc<str>);
 
 impl LocalMessageId {
-    /// Takes a local message ID after checking its length and characters.
+    /// Parses a local message ID, checking its length and characters.
     pub fn new(text: &str) -> Result<Self, Rejection> {
         const FIELD: &str = "message.localMessageID";
         if text.is_empty() || text.len() > LOCAL_MESSAGE_ID_MAX_BYTES {
@@ -88,8 +88,8 @@ impl LocalMessageId {
         Ok(Self(text.into()))
     }
 
-    /// Takes a local message ID that was accepted before, perhaps when more was: `None` where no
-    /// release ever accepted it.
+    /// Parses a local message ID that was accepted earlier, perhaps by a release with weaker
+    /// checks; `None` where no release ever accepted it.
     #[must_use]
     pub fn stored(text: &str) -> Option<Self> {
         let fits = !text.is_empty() && text.len() <= LOCAL_MESSAGE_ID_MAX_BYTES;
@@ -103,7 +103,7 @@ impl LocalMessageId {
     }
 }
 
-/// One of the parts that users are hashed to, below the configured number of partitions.
+/// A partition that users are hashed to; below the configured number of partitions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Partition(pub u16);
 
@@ -113,14 +113,14 @@ impl fmt::Display for Partition {
     }
 }
 
-/// The position of a message among all messages: larger is later. Milliseconds since
-/// [`EPOCH_MS`] × [`KEYS_PER_MS`] + a counter; below 2^53 until the year 2095, so that every JSON
-/// reader holds it exactly.
+/// The position of a message among all messages: larger is later. Milliseconds since [`EPOCH_MS`] ×
+/// [`KEYS_PER_MS`] + a counter; below 2^53 until the year 2095, so that every JSON reader
+/// represents it exactly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OrderKey(pub u64);
 
 impl OrderKey {
-    /// Below every key that a clock gives.
+    /// Below every key that a clock assigns.
     pub const ZERO: Self = Self(0);
 
     /// The first key of a millisecond (since 1970); [`OrderKey::ZERO`] before the epoch.
@@ -129,14 +129,14 @@ impl OrderKey {
         Self(unix_ms.saturating_sub(EPOCH_MS) * KEYS_PER_MS)
     }
 
-    /// The millisecond (since 1970) that the key names.
+    /// The millisecond (since 1970) in the key.
     #[must_use]
     pub const fn unix_ms(self) -> u64 {
         self.0 / KEYS_PER_MS + EPOCH_MS
     }
 }
 
-/// A message's name, unique over the whole system for ever: order key × 1024 + partition.
+/// The ID of a message, globally unique forever: order key × 1024 + partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageId(u64);
 
@@ -147,8 +147,8 @@ impl MessageId {
         Self(key.0 * PARTITIONS_MAX as u64 + partition.0 as u64)
     }
 
-    /// Reads the decimal text that callers see. Only the one spelling without sign or leading
-    /// zeros is an ID.
+    /// Parses the decimal text that callers see. Only the canonical spelling, without sign or
+    /// leading zeros, is an ID.
     pub fn parse(text: &str, field: &str) -> Result<Self, Rejection> {
         text.parse::<u64>()
             .ok()
@@ -163,7 +163,7 @@ impl MessageId {
         OrderKey(self.0 / PARTITIONS_MAX as u64)
     }
 
-    /// The partition in the ID: the one of the message's receiver.
+    /// The partition in the ID: that of the message's receiver.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "a remainder of 1024 fits")]
     pub const fn partition(self) -> Partition {
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_id_names_its_key_and_partition_and_has_one_spelling() {
+    fn a_message_id_holds_its_key_and_partition_and_has_one_spelling() {
         let id = MessageId::new(OrderKey((1 << 53) - 1), Partition(1023));
         assert_eq!(id.key(), OrderKey((1 << 53) - 1));
         assert_eq!(id.partition(), Partition(1023));

@@ -1,8 +1,8 @@
-//! Every bound of the protocol in one place.
+//! Every limit of the protocol in one place.
 
-/// Most items of a Multiple message.
+/// The most items of a Multiple message.
 pub const MULTIPLE_ITEMS_MAX: usize = 20;
-/// Most messages inside a Combine message.
+/// The most messages inside a Combine message.
 pub const COMBINE_MESSAGES_MAX: usize = 300;
 /// Deepest nesting of Combine messages in each other.
 pub const COMBINE_DEPTH_MAX: usize = 4;
@@ -16,26 +16,26 @@ pub const SUB_TYPE_MAX: u8 = 200;
 pub const USER_NAME_MAX_BYTES: usize = 256;
 /// Longest `platform` and `deviceID` of a login, in bytes.
 pub const DEVICE_MAX_BYTES: usize = 128;
-/// Most messages of one history page.
-pub const HISTORY_PAGE_MAX: u64 = 100;
-/// Most conversations of one page of the list.
-pub const CONVERSATION_PAGE_MAX: u64 = 1000;
+/// The most messages of one history page.
+pub const HISTORY_PAGE_MAX: usize = 100;
+/// The most conversations of one page of the list.
+pub const CONVERSATION_PAGE_MAX: usize = 1000;
 /// Largest mark of a conversation; the smallest is 1.
 pub const MARK_MAX: u64 = 20;
-/// Most messages of one delete.
+/// The most messages of one delete call.
 pub const DELETE_BATCH_MAX: usize = 100;
-/// Most users that one call blocks or unblocks.
+/// The most users that one call blocks or unblocks.
 pub const BLOCK_BATCH_MAX: usize = 20;
-/// Most users that one user has blocked at a time.
+/// The most users that one user may have blocked at a time.
 pub const BLOCKED_MAX: usize = 1000;
-/// Most users of one page of the block list.
+/// The most users of one page of the block list.
 pub const BLOCKED_PAGE_MAX: usize = 100;
 /// Longest text of a push configuration field, in bytes.
 pub const PUSH_TEXT_MAX_BYTES: usize = 4096;
-/// Messages of one subject that share page pointers.
+/// Messages of one subject that share page pointers: the size of a page.
 pub const PAGE_MESSAGES: usize = 32;
 
-/// The bounds that the configuration sets. Times are milliseconds unless the name says otherwise.
+/// The limits that the configuration sets. Times are milliseconds unless the name says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Longest user ID that a caller may have or name, in bytes.
@@ -48,25 +48,25 @@ pub struct Limits {
     pub media_bytes: usize,
     /// Longest Combine or Multiple message, in bytes of the content of all parts.
     pub combine_bytes: usize,
-    /// Most stored messages that one sender may have accepted in any second.
+    /// The most stored messages per sender in any second.
     pub messages_per_second: usize,
-    /// Most Command messages that one sender may have accepted in any second.
+    /// The most Command messages per sender in any second.
     pub commands_per_second: usize,
-    /// How long a local message ID makes a repeat recognizable.
+    /// How long a repeated local message ID is recognized.
     pub repeat_window_ms: u64,
     /// How far back a send with `isRetrySend` looks for its first attempt.
     pub retry_window_ms: u64,
-    /// Most sessions of one user; past it the earliest is kicked.
+    /// The most sessions of one user; a login beyond it kicks the earliest.
     pub max_sessions: usize,
-    /// A user not heard from for longer is offline.
+    /// A user last seen longer ago than this is offline.
     pub offline_after_ms: u64,
-    /// A session not heard from for longer has ended.
+    /// A session last seen longer ago than this has ended.
     pub idle_limit_ms: u64,
-    /// Most messages replayed at login.
+    /// The most messages replayed at login.
     pub replay_messages: usize,
-    /// Oldest message replayed at login.
+    /// The age of the oldest message replayed at login.
     pub replay_age_ms: u64,
-    /// Whether a receiver must have logged in once.
+    /// Whether a receiver must have logged in at least once.
     pub require_known_receiver: bool,
 }
 

@@ -6,18 +6,18 @@ use super::conversation::Conversation;
 use super::id::{OrderKey, UserId};
 use super::user::User;
 
-/// Where a conversation stands in the list: pinned first, then the latest.
+/// A conversation's position in the list: pinned ones first, then the latest.
 type Rank<'a> = Reverse<(bool, OrderKey, &'a str)>;
 
-/// After which conversation a page begins.
+/// The conversation after which a page begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Anchor {
     /// The conversation's ID.
     pub id: UserId,
-    /// Its order key on the page before. A message since may have moved it up, and the page must
-    /// not begin anew from there.
+    /// Its order key on the previous page. A message since then may have moved the conversation up,
+    /// and the page must not start again from there.
     pub order_key: Option<OrderKey>,
-    /// Whether it was pinned on the page before.
+    /// Whether it was pinned on the previous page.
     pub is_pinned: Option<bool>,
 }
 
@@ -73,14 +73,14 @@ mod tests {
     }
 
     #[test]
-    fn pinned_first_then_the_latest() {
+    fn pinned_conversations_come_first_then_the_latest() {
         let order: Vec<String> =
             user().list(None, 9, false).iter().map(ToString::to_string).collect();
         assert_eq!(order, ["c", "b", "d", "a"]);
     }
 
     #[test]
-    fn a_page_goes_on_where_the_one_before_ended_though_its_last_moved_up() {
+    fn a_page_continues_after_the_previous_one_even_if_its_last_conversation_moved_up() {
         let mut user = user();
         let anchor = Anchor { id: id("b"), order_key: Some(OrderKey(30)), is_pinned: Some(false) };
         user.update(&id("b"), |conversation| conversation.settings.changed = OrderKey(99));

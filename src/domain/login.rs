@@ -3,17 +3,18 @@
 use super::limits::Limits;
 use super::user::{Account, Session, User};
 
-/// An account after a login, and the sessions that had to go for it.
+/// The account after a login, and the sessions that the login ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Login {
     /// The account to store.
     pub account: Account,
-    /// The sessions that are kicked, the earliest first.
+    /// The kicked sessions, the earliest first.
     pub kicked: Vec<Session>,
 }
 
 impl User {
-    /// The account after `session` began, in place of an earlier one of the same device. An empty `name` keeps the name that there was.
+    /// The account after `session` began, replacing an earlier session of the same device. An empty
+    /// `name` keeps the previous name.
     #[must_use]
     pub fn login(&self, session: Session, name: &str, now_ms: u64, limits: &Limits) -> Login {
         let mut account = self.account.clone();
@@ -21,14 +22,14 @@ impl User {
             name.clone_into(&mut account.name);
         }
         if !self.is_logged_in(now_ms, limits) {
-            // They ended by idling: nobody is there to be told.
+            // They ended by idling: no session is left to receive an event.
             account.sessions.clear();
         }
         if !session.device_id.is_empty() {
-            // A device has one session: the one before ended, whether or not it said so.
+            // A device has one session: the previous one ended, with or without a logout.
             account.sessions.retain(|known| known.device_id != session.device_id);
         }
-        // No more room than it needs: most users have one session, and there are many users.
+        // No spare capacity: most users have one session, and there are many users.
         account.sessions.reserve_exact(1);
         account.sessions.push(session);
         let surplus = account.sessions.len().saturating_sub(limits.max_sessions);
@@ -81,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn sessions_that_idled_out_are_dropped_without_a_word() {
+    fn sessions_that_idled_out_are_dropped_without_a_kick() {
         let limits = Limits { max_sessions: 1, idle_limit_ms: 10, ..Limits::default() };
         let login = user(&["a"], 1000).login(session("b"), "", 1011, &limits);
         assert_eq!(ids(&login.account.sessions), ["b"]);
@@ -89,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_has_one_session_and_one_without_a_name_is_none() {
+    fn a_device_has_one_session_unless_its_id_is_empty() {
         let limits = Limits { max_sessions: 2, ..Limits::default() };
         let mut user = user(&["a", "b"], 1000);
         user.account.sessions[0].device_id = "d".into();

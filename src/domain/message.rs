@@ -1,24 +1,24 @@
-//! A message as it is stored, and as each side sees it.
+//! A message as it is stored, and as its two users see it.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::content::Content;
 use super::id::{LocalMessageId, MessageId, OrderKey, Partition, UserId};
 
-/// What a caller wants to send.
+/// A message that a caller wants to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draft {
-    /// The message's own fields.
+    /// The content.
     pub content: Content,
-    /// The caller's own ID of it, if any.
+    /// The caller's own ID for it, if any.
     pub local_id: Option<LocalMessageId>,
-    /// Text that travels with the message, at most 1 KB.
+    /// Text that accompanies the message, at most 1 KB.
     pub extended_data: String,
 }
 
 impl Draft {
-    /// Tells a repeat from a reuse of its local message ID: equal for equal content, type and
-    /// extended data. Only compared within one process, so it may differ between versions.
+    /// Distinguishes a repeat from a reuse of its local message ID: equal for equal content, type
+    /// and extended data. Only compared within one process, so it may differ between versions.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
         fingerprint(&self.content, &self.extended_data)
@@ -34,14 +34,14 @@ pub fn fingerprint(content: &Content, extended_data: &str) -> u64 {
     hasher.finish()
 }
 
-/// How far a message's read receipt has come, with the SDK's number.
+/// The status of a message's read receipt, with the SDK's number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ReceiptStatus {
-    /// None was asked for.
+    /// No receipt was requested.
     #[default]
     None = 0,
-    /// Asked for, not read yet.
+    /// Requested, not read yet.
     Processing = 1,
     /// Read.
     Done = 2,
@@ -50,32 +50,32 @@ pub enum ReceiptStatus {
 /// A message that peerd accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// Who sent it.
+    /// The sender.
     pub sender: UserId,
-    /// Whom it was sent to.
+    /// The receiver.
     pub receiver: UserId,
     /// The partition of the receiver.
     pub partition: Partition,
-    /// Its place among all messages.
+    /// Its order key.
     pub key: OrderKey,
-    /// 1, 2, 3 … of what the sender sent into this conversation; 0 for a Command.
+    /// 1, 2, 3 … in the sender's direction of the conversation; 0 for a Command.
     pub seq: u64,
-    /// When the sender's owner accepted it, in milliseconds since 1970.
+    /// The time when the sender's owner accepted it, in milliseconds since 1970.
     pub timestamp_ms: u64,
-    /// The sender's own ID of it, if any.
+    /// The sender's own ID for it, if any.
     pub local_id: Option<LocalMessageId>,
-    /// Whether a read receipt was asked for.
+    /// The status of its read receipt.
     pub receipt: ReceiptStatus,
     /// Whether it counts as unread until read (`disableUnreadMessageCount` was not set).
     pub counts: bool,
-    /// Text that travels with the message.
+    /// Text that accompanies the message.
     pub extended_data: String,
-    /// What it says.
+    /// The content.
     pub content: Content,
 }
 
 impl Message {
-    /// Its ID.
+    /// The message ID.
     #[must_use]
     pub const fn id(&self) -> MessageId {
         MessageId::new(self.key, self.partition)
@@ -88,7 +88,7 @@ impl Message {
     }
 }
 
-/// Which way a message went, seen by one user, with the SDK's number.
+/// The direction of a message from one user's point of view, with the SDK's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Direction {

@@ -1,25 +1,25 @@
-//! The strict sliding window over what one sender sends.
+//! The strict sliding window over a sender's messages.
 
 use std::collections::VecDeque;
 
 const SECOND_US: u64 = 1_000_000;
 
-/// At most so many in any second, counted from each to each: never a fixed second on the clock.
-/// Times are microseconds of a clock that only goes forward.
+/// Allows at most a number of messages in any second: the window slides with each message instead
+/// of following the clock's seconds. Times are microseconds of a clock that only goes forward.
 #[derive(Clone, Debug, Default)]
 pub struct Window {
     taken: VecDeque<u64>,
 }
 
-/// A place in a window. It is given back if what it was taken for did not happen.
+/// A slot in a window. It is given back if the message was not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "a place that was not needed is given back"]
+#[must_use = "a slot that was not needed must be given back"]
 pub struct Place {
     at_us: u64,
 }
 
 impl Window {
-    /// Takes a place, or says in how many milliseconds there will be one.
+    /// Takes a slot, or returns the milliseconds until one is free.
     pub fn take(&mut self, now_us: u64, limit: usize) -> Result<Place, u64> {
         let now_us = self.taken.back().map_or(now_us, |newest| now_us.max(*newest));
         while self.taken.front().is_some_and(|oldest| oldest + SECOND_US <= now_us) {
@@ -29,21 +29,21 @@ impl Window {
             self.taken.push_back(now_us);
             return Ok(Place { at_us: now_us });
         }
-        // The place that must become free first is not the oldest where the limit was lowered.
+        // Where the limit was lowered, the slot that must become free first is not the oldest.
         let next = self.taken.len() - limit;
         let free_us = self.taken.get(next).map_or(now_us, |taken| taken + SECOND_US);
         Err(free_us.saturating_sub(now_us).div_ceil(1000).max(1))
     }
 
-    /// Gives a place back.
+    /// Gives a slot back.
     pub fn give_back(&mut self, place: Place) {
         if let Some(index) = self.taken.iter().rposition(|taken| *taken == place.at_us) {
             self.taken.remove(index);
         }
     }
 
-    /// Notes what was sent before this window was there (by an owner before). A window that knows
-    /// of anything was there.
+    /// Fills a new window with the messages that were sent earlier, through a previous owner. A
+    /// window that is not empty is not new, and keeps what it has.
     pub fn assume(&mut self, mut earlier_us: Vec<u64>) {
         if self.taken.is_empty() {
             earlier_us.sort_unstable();
@@ -82,9 +82,9 @@ mod tests {
     }
 
     #[test]
-    fn a_place_given_back_can_be_taken() {
+    fn a_slot_given_back_can_be_taken() {
         let mut window = Window::default();
-        let place = window.take(5, 1).expect("a place");
+        let place = window.take(5, 1).expect("a slot");
         window.give_back(place);
         assert!(window.take(6, 1).is_ok());
     }

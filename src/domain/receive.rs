@@ -13,7 +13,6 @@ use super::rejection::Rejection;
 use super::repeats::{Known, Repeat};
 use super::send::Delivery;
 use super::user::User;
-use crate::deliberate::{self, Fault};
 
 /// A message with its place, to be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +76,7 @@ impl User {
         if limits.require_known_receiver && !self.is_known() {
             return Err(Rejection::TargetNotFound);
         }
-        if self.blocked.contains(from) && !deliberate::is(Fault::BlockIgnored) {
+        if self.blocked.contains(from) {
             return Err(Rejection::BlockedByReceiver);
         }
         Ok(())
@@ -111,7 +110,6 @@ impl User {
             let fingerprint = delivery.send.draft.fingerprint();
             match conversation.repeats.find(local_id, fingerprint, repeats_since_ms) {
                 Known::No => {}
-                Known::Same(_) if deliberate::is(Fault::RepeatStored) => {}
                 Known::Same(stream_seq) => return Ok(Plan::Repeat(stream_seq)),
                 Known::Other => return Err(Rejection::LocalMessageIdReused),
             }
@@ -120,10 +118,7 @@ impl User {
         let mark = conversation
             .map_or_else(Mark::default, super::conversation::Conversation::received_mark);
         let counts = u64::from(!delivery.send.options.not_counted);
-        let mut seq = mark.seq.max(delivery.sent_seq) + 1;
-        if deliberate::is(Fault::GapInSequence) && seq.is_multiple_of(4) {
-            seq += 1;
-        }
+        let seq = mark.seq.max(delivery.sent_seq) + 1;
         let counted = conversation.map_or(0, super::conversation::Conversation::counted);
         let mark = Mark { seq, counted: counted + counts };
         Ok(Plan::Store(Box::new(Placed {

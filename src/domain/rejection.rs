@@ -1,38 +1,38 @@
-//! Expected refusals: what a caller did that peerd does not do.
+//! Expected refusals: calls that peerd declines.
 
 use std::fmt;
 
-/// A refusal that the caller can expect and understand. Each has a code of ZIM's; what went wrong
-/// in the world (a store that does not answer) is not in here.
+/// A refusal that the caller can expect and understand. Each has one of ZIM's codes. Failures of
+/// the environment, like a store that does not answer, are not among them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rejection {
-    /// A bad body, user ID, type or size. Names the field and what is wrong with it, never its
+    /// A bad body, user ID, type or size. Gives the field and the problem, never the field's
     /// content.
     InvalidParameter {
-        /// The field, as a path from the body's root, `message.type`.
+        /// The field's path from the root of the body, like `message.type`.
         field: String,
-        /// What is wrong, to be read after the field's name.
+        /// The problem, phrased to follow the field's name.
         problem: String,
     },
     /// The method does not exist.
     UnknownMethod {
-        /// What the caller called; empty where that cannot be shown.
+        /// The method as called; empty where it cannot be shown.
         name: String,
-        /// The method that may have been meant.
+        /// The method that the caller may have meant.
         meant: Option<&'static str>,
     },
-    /// The method is one of the SDK's that peerd does not offer.
+    /// The method belongs to the SDK, but peerd does not offer it.
     UnsupportedMethod,
     /// The local message ID was used for other content.
     LocalMessageIdReused,
-    /// Over the sender's rate.
+    /// The sender exceeds the rate limit.
     RateLimited {
-        /// When the next message would be accepted.
+        /// The time until the next message would be accepted.
         retry_after_ms: u64,
     },
     /// The caller has no session.
     NotLoggedIn,
-    /// The receiver is not known, where known receivers are asked for.
+    /// The receiver is unknown, where the configuration requires known receivers.
     TargetNotFound,
     /// The receiver blocked the sender.
     BlockedByReceiver,
@@ -41,13 +41,13 @@ pub enum Rejection {
 }
 
 impl Rejection {
-    /// A bad parameter: `field` says which, `problem` what is wrong with it.
+    /// A bad parameter: the field, and the problem with it.
     #[must_use]
     pub fn invalid(field: impl Into<String>, problem: impl Into<String>) -> Self {
         Self::InvalidParameter { field: field.into(), problem: problem.into() }
     }
 
-    /// The code of ZIM's that the reply carries.
+    /// ZIM's code for the reply.
     #[must_use]
     pub const fn code(&self) -> u32 {
         match self {
@@ -63,7 +63,7 @@ impl Rejection {
         }
     }
 
-    /// The stable word that programs tell refusals apart by.
+    /// A stable word by which programs distinguish rejections.
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         match self {
@@ -79,7 +79,7 @@ impl Rejection {
         }
     }
 
-    /// When a repeat may succeed, where that is known.
+    /// The time after which a retry may succeed, where it is known.
     #[must_use]
     pub const fn retry_after_ms(&self) -> Option<u64> {
         match self {

@@ -1,42 +1,42 @@
-//! Text as people see it: whether anything of it shows, and whether it stays on its own line.
+//! Text as people see it: whether it is visible, and whether it stays on one line.
 
 use icu_properties::props::{
     BidiControl, DefaultIgnorableCodePoint, GeneralCategory, PrependedConcatenationMark,
 };
 use icu_properties::{CodePointMapData, CodePointSetData};
 
-/// What is wrong with a text that is no line, to be read after the field's name.
+/// The problem with a text that is not a line, phrased to follow the field's name.
 pub const NOT_A_LINE: &str =
     "must not have control characters, line breaks or bidirectional overrides";
 
-/// Whether nothing of a text shows: it is empty, or has only white space, format characters (the
-/// zero-width ones, the byte order mark), variation selectors, fillers and blanks. Control
-/// characters show as something, or as nothing, as the reader's device likes: they are not blank.
+/// Whether a text is invisible: it is empty, or consists only of white space, format characters
+/// (zero-width ones, the byte order mark), variation selectors, fillers and blanks. Control
+/// characters are not blank: they are visible on some devices.
 #[must_use]
 pub fn is_blank(text: &str) -> bool {
     text.chars().all(is_invisible)
 }
 
 fn is_invisible(c: char) -> bool {
-    /// The braille pattern without dots, and the null notehead: symbols, by their category.
+    /// The braille pattern without dots and the null notehead: symbols by their category.
     const BLANK_SYMBOLS: [char; 2] = ['\u{2800}', '\u{1d159}'];
     if c.is_ascii() || c.is_whitespace() {
         return c.is_whitespace();
     }
     let is_format = CodePointMapData::<GeneralCategory>::new().get(c) == GeneralCategory::Format
-        // Signs that stand around digits: format characters that show.
+        // Signs around digits: format characters that are visible.
         && !CodePointSetData::new::<PrependedConcatenationMark>().contains(c);
     is_format
         || CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
         || BLANK_SYMBOLS.contains(&c)
 }
 
-/// Whether a text can stand in a line among others without changing it: it has no control
-/// character, no line break, and nothing that turns the direction of what stands beside it. The
-/// marks of Arabic and Hebrew text, and what joins emoji, are no such thing.
+/// Whether a text can be placed in a line of text without affecting it: it has no control
+/// character, no line break, and nothing that changes the direction of adjacent text. Directional
+/// marks in Arabic and Hebrew text, and emoji joiners, are allowed.
 #[must_use]
 pub fn is_line(text: &str) -> bool {
-    /// Left-to-right mark, right-to-left mark, Arabic letter mark: they end with themselves.
+    /// Left-to-right mark, right-to-left mark, Arabic letter mark: they affect no other text.
     const MARKS: [char; 3] = ['\u{200e}', '\u{200f}', '\u{61c}'];
     text.chars().all(|c| {
         if c.is_ascii() {
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blank_is_what_does_not_show() {
+    fn invisible_text_is_blank() {
         for blank in [
             "",
             " \t\r\n\u{b}\u{c}",
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn what_shows_is_not_blank() {
+    fn visible_text_is_not_blank() {
         for shown in [
             ".",
             "👩\u{200d}👩\u{200d}👧",
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_stays_in_its_place() {
+    fn a_line_has_no_breaks_controls_or_bidirectional_overrides() {
         for line in [
             "",
             "Alice O'Neil",

@@ -1,4 +1,4 @@
-//! All that an owner holds of one user.
+//! The state of one user that the owner holds.
 
 use hashbrown::HashMap;
 
@@ -12,83 +12,82 @@ use super::limits::Limits;
 use super::message::Direction;
 use super::rate::Window;
 use super::rejection::Rejection;
-use crate::deliberate::{self, Fault};
 
-/// One login of a user's.
+/// A session: one login of a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
     /// Its ID.
     pub id: String,
-    /// When it began, in milliseconds since 1970.
+    /// The time when it began, in milliseconds since 1970.
     pub since_ms: u64,
-    /// What the caller said it runs on.
+    /// The platform, as given by the caller.
     pub platform: String,
-    /// What the caller said of the device.
+    /// The device ID, as given by the caller.
     pub device_id: String,
-    /// How the login was written; `None` where an older release stored the session.
+    /// The encoding of the login; `None` where an older release stored the session.
     pub encoding: Option<Encoding>,
 }
 
-/// A user as others are shown.
+/// A user as shown to others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserInfo {
-    /// Who it is.
+    /// The user's ID.
     pub id: UserId,
-    /// The name that the user gave; empty where none was given, or where it is not known.
+    /// The name that the user gave; empty where none was given or it is not known.
     pub name: String,
 }
 
-/// What is stored of a user apart from conversations.
+/// The stored state of a user, apart from conversations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Account {
-    /// The name to show; empty when none was given.
+    /// The name to show; empty where none was given.
     pub name: String,
     /// The sessions, the earliest first.
     pub sessions: Vec<Session>,
-    /// When peerd last heard from the user, in milliseconds since 1970; `None`: never.
+    /// When the user was last seen, in milliseconds since 1970; `None` for never.
     pub heard_ms: Option<u64>,
-    /// The newest revision that the user was told and that no order key shows; 0: none.
+    /// The newest published revision that no order key reflects; 0 where there is none.
     pub revision: u64,
     /// What a later release stored besides.
     pub later: LaterFields,
 }
 
-/// All that an owner holds of one user.
+/// The state of one user that the owner holds.
 #[derive(Clone, Debug)]
 pub struct User {
-    /// Who it is.
+    /// The user's ID.
     pub id: UserId,
-    /// Name and sessions. Sessions change in [`User::set_account`] only.
+    /// Name and sessions. Only [`User::set_account`] changes the sessions.
     pub account: Account,
-    /// The encoding that all sessions logged in with, where that is one; kept as they change.
+    /// The encoding that all sessions logged in with, if it is the same; kept up to date.
     sessions_encoding: Option<Encoding>,
-    /// Where the store has the account; 0 when it does not.
+    /// The account's sequence in the store; 0 where it is not stored.
     pub account_seq: u64,
-    /// The conversations by the other user.
+    /// The conversations, by the other user.
     pub conversations: HashMap<UserId, Conversation>,
-    /// Whom the user blocked.
+    /// The users that this user blocked.
     pub blocked: Blocklist,
-    /// The sum of the conversations' unread messages, kept as they change.
+    /// The sum of the conversations' unread messages, kept up to date.
     pub totals: Totals,
-    /// Since when messages are still to be replayed, in milliseconds since 1970: a replay is under
-    /// way, or failed.
+    /// The time since which messages are still to be replayed, in milliseconds since 1970: a replay
+    /// is in progress, or failed.
     pub replay_due_ms: Option<u64>,
-    /// Where the user's conversations stand.
+    /// The revision of the user's conversations.
     pub revision: Revision,
-    /// The newest Command that the user sent or received: it changes no conversation.
+    /// The newest Command that the user sent or received. Commands change no conversation.
     pub newest_command: OrderKey,
-    /// Whether `account.revision` is newer than what the store has.
+    /// Whether `account.revision` is newer than the stored one.
     pub is_revision_unstored: bool,
-    /// Stored messages of the last second.
+    /// Stored messages sent in the last second.
     pub messages_sent: Window,
-    /// Commands of the last second.
+    /// Commands sent in the last second.
     pub commands_sent: Window,
-    /// No message that is unread was stored before this time, in milliseconds since 1970.
+    /// No unread message was stored before this time, in milliseconds since 1970.
     pub oldest_unread_ms: u64,
 }
 
 impl User {
-    /// A user of whom nothing is known yet.
+    /// A user that is not loaded yet.
     #[must_use]
     pub fn new(id: UserId) -> Self {
         Self {
@@ -109,7 +108,7 @@ impl User {
         }
     }
 
-    /// Whether the user ever logged in.
+    /// Whether the user has ever logged in.
     #[must_use]
     pub const fn is_known(&self) -> bool {
         self.account_seq > 0
@@ -121,20 +120,20 @@ impl User {
         !self.account.sessions.is_empty() && self.heard_within(now_ms, limits.idle_limit_ms)
     }
 
-    /// Whether the user has a session and was heard from lately.
+    /// Whether the user has a session and was seen recently.
     #[must_use]
     pub fn is_online(&self, now_ms: u64, limits: &Limits) -> bool {
         self.is_logged_in(now_ms, limits) && self.heard_within(now_ms, limits.offline_after_ms)
     }
 
     fn heard_within(&self, now_ms: u64, span_ms: u64) -> bool {
-        // A login is a call too; its own time is all that is known after a crash right behind it.
+        // A login is a call too. After a crash right behind it, only its own time is known.
         let since_ms = self.account.sessions.last().map(|session| session.since_ms);
         let heard_ms = self.account.heard_ms.max(since_ms);
         heard_ms.is_some_and(|heard| now_ms.saturating_sub(heard) <= span_ms)
     }
 
-    /// Takes an account that the store has at `seq`.
+    /// Takes an account that the store has at sequence `seq`.
     pub fn set_account(&mut self, account: Account, seq: u64) {
         self.account = account;
         self.account_seq = seq;
@@ -143,8 +142,8 @@ impl User {
         self.sessions_encoding = first.filter(|_| encodings.all(|encoding| encoding == first));
     }
 
-    /// The encoding that all sessions of the user logged in with; `None` where there are both kinds,
-    /// or where it is not known of one. Sessions that ended by idling are among them.
+    /// The encoding that all sessions of the user logged in with; `None` where they differ or one
+    /// is unknown. Sessions that ended by idling are included.
     #[must_use]
     pub const fn sessions_encoding(&self) -> Option<Encoding> {
         self.sessions_encoding
@@ -159,13 +158,12 @@ impl User {
         Ok(())
     }
 
-    /// Changes one conversation and keeps the totals right.
+    /// Changes one conversation and updates the totals.
     pub fn update<R>(&mut self, other: &UserId, change: impl FnOnce(&mut Conversation) -> R) -> R {
         let conversation = self.conversations.entry_ref(other).or_default();
         let share = |conversation: &Conversation| {
             let unread = conversation.unread();
-            let is_muted = conversation.is_muted() && !deliberate::is(Fault::MutedCounts);
-            Totals { unmuted: if is_muted { 0 } else { unread }, all: unread }
+            Totals { unmuted: if conversation.is_muted() { 0 } else { unread }, all: unread }
         };
         let before = share(conversation);
         let result = change(conversation);
@@ -178,8 +176,8 @@ impl User {
         result
     }
 
-    /// The conversations whose oldest unread message may have been stored before a time (milliseconds
-    /// since 1970), each as it is.
+    /// Copies of the conversations whose oldest unread message may have been stored before a time
+    /// (milliseconds since 1970).
     #[must_use]
     pub fn unread_before(&mut self, ms: u64) -> Vec<(UserId, Conversation)> {
         let unread = self.conversations.iter().filter(|(_, known)| known.unread() > 0);
@@ -191,7 +189,7 @@ impl User {
                 oldest_ms = oldest_ms.min(known.gone.oldest_ms);
             }
         }
-        // What is due counts again when it is updated.
+        // Only where none is due: a due conversation counts again when it is updated.
         if due.is_empty() {
             self.oldest_unread_ms = oldest_ms;
         }
@@ -199,8 +197,8 @@ impl User {
         due
     }
 
-    /// Takes note of what the store no longer has of what `other` sent, as it was found for the
-    /// conversation `seen`. Answers whether another count follows from that.
+    /// Notes which messages from `other` the store no longer has, as determined for the
+    /// conversation `seen`. Returns whether the unread count changed.
     pub fn take_gone(&mut self, other: &UserId, seen: &Conversation, gone: Option<Gone>) -> bool {
         self.update(other, |known| {
             if known.received != seen.received || known.settings.read != seen.settings.read {
@@ -219,20 +217,17 @@ impl User {
     pub fn advance(&mut self, key: OrderKey) -> Revision {
         let previous = self.revision.current;
         self.revision = Revision { current: key.0.max(previous + 1), previous };
-        if deliberate::is(Fault::RevisionGoesBack) {
-            self.revision.current = key.0;
-        }
         if key.0 <= previous {
-            // Acknowledged in another order than that of the keys. No key shows this revision, so
-            // it is to be stored beside them.
+            // The changes were acknowledged in another order than that of their keys. No key
+            // reflects this revision, so it must be stored separately.
             self.account.revision = self.revision.current;
             self.is_revision_unstored = true;
         }
         self.revision
     }
 
-    /// Forgets what entries of the store had said: those that the store has are about to come. To
-    /// be called when no entry is being written.
+    /// Forgets everything that was loaded from entries, before they are loaded again. Must be
+    /// called while no entry is being written.
     pub fn forget_entries(&mut self) {
         let nothing = Account { sessions: Vec::new(), ..std::mem::take(&mut self.account) };
         self.set_account(nothing, 0);
@@ -246,7 +241,7 @@ impl User {
         }
     }
 
-    /// Sets the revision after a load: where the newest stored change put it.
+    /// Sets the revision after a load, from the newest stored change.
     pub fn settle_revision(&mut self) {
         let keys = self.conversations.values().flat_map(change_keys);
         let newest = keys.max().unwrap_or_default().0.max(self.account.revision);
@@ -255,31 +250,33 @@ impl User {
         }
     }
 
-    /// The newest key that the user can have been told of.
+    /// The newest key that may have been published to the user.
     #[must_use]
     pub fn newest_told(&self) -> OrderKey {
         OrderKey(self.revision.current).max(self.newest_command)
     }
 
-    /// Notes a Command that the user sent or received: what the user sends next sorts after it.
+    /// Notes a Command that the user sent or received: the user's next message sorts after it.
     pub fn note_command(&mut self, key: OrderKey) {
         self.newest_command = self.newest_command.max(key);
     }
 
-    /// Events that belong to no change: they come after the last one, and show who missed it.
+    /// Events that belong to no change. They carry the current revision, so that a client that
+    /// missed the last change notices.
     #[must_use]
     pub const fn tell(&self, events: Vec<Event>) -> Told {
         let current = self.revision.current;
         Told { revision: Revision { current, previous: current }, events }
     }
 
-    /// The conversation with `other`, where it exists.
+    /// The conversation with `other`, if it exists.
     #[must_use]
     pub fn conversation(&self, other: &UserId) -> Option<&Conversation> {
         self.conversations.get(other).filter(|conversation| conversation.exists())
     }
 
-    /// To whom the user sent stored messages at or after a time (milliseconds since 1970).
+    /// The users to whom this user sent stored messages at or after a time (milliseconds since
+    /// 1970).
     #[must_use]
     pub fn receivers_since(&self, since_ms: u64) -> Vec<UserId> {
         let is_since = |known: &Conversation| {
@@ -292,8 +289,8 @@ impl User {
         since
     }
 
-    /// Whether there may be messages that a device whose newest one has `key` did not get: those that
-    /// sort after it, or were stored up to `slack_ms` after they were accepted.
+    /// Whether there may be messages that a device whose newest one has `key` did not receive:
+    /// those that sort after it, or were stored up to `slack_ms` after they were accepted.
     #[must_use]
     pub fn has_news_after(&self, key: OrderKey, slack_ms: u64) -> bool {
         let since_ms = key.unix_ms().saturating_sub(slack_ms);
@@ -309,11 +306,11 @@ impl User {
     }
 }
 
-/// The keys of the newest changes of a conversation that its user was told of.
+/// The keys of a conversation's newest changes that were published to its user.
 fn change_keys(conversation: &Conversation) -> [OrderKey; 3] {
     let head = |direction| conversation.head(direction).map_or(OrderKey::ZERO, |head| head.key);
     let settings = &conversation.settings;
-    // A first contact tells nobody anything.
+    // A first contact publishes no event.
     let changed = if settings.kept { settings.changed } else { OrderKey::ZERO };
     [head(Direction::Send), head(Direction::Receive), changed]
 }

@@ -1,8 +1,9 @@
-//! What the server forbade: it says so in an error message of the connection, with the subject.
+//! Operations that the server forbade. It reports each in an error message of the connection, with
+//! the subject.
 
 use std::fmt;
 
-/// What was forbidden.
+/// The kind of operation that was forbidden.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// Publishing.
@@ -14,9 +15,9 @@ pub enum Operation {
 /// An operation on a subject that the permissions of the NATS user do not allow.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Violation {
-    /// What was forbidden.
+    /// The operation.
     pub operation: Operation,
-    /// On which subject.
+    /// The subject.
     pub subject: String,
 }
 
@@ -25,13 +26,13 @@ impl Violation {
     /// `Permissions Violation for Subscription to "peer.api.*.*" using queue "q"`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        const WHAT: [(&str, Operation); 3] = [
+        const OPERATIONS: [(&str, Operation); 3] = [
             ("publish to ", Operation::Publish),
             ("publish with reply of ", Operation::Publish),
             ("subscription to ", Operation::Subscribe),
         ];
         let rest = strip_ignoring_case(text.trim(), "permissions violation for ")?;
-        let (rest, operation) = WHAT.iter().find_map(|(words, operation)| {
+        let (rest, operation) = OPERATIONS.iter().find_map(|(words, operation)| {
             strip_ignoring_case(rest, words).map(|rest| (rest, *operation))
         })?;
         let subject = rest.strip_prefix('"')?.split('"').next()?;
@@ -59,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_servers_messages_are_understood() {
+    fn permission_violations_are_read_from_the_servers_messages() {
         let parse = |text: &str| Violation::parse(text).map(|it| (it.operation, it.subject));
         let publish = |subject: &str| Some((Operation::Publish, subject.to_owned()));
         let subscribe = |subject: &str| Some((Operation::Subscribe, subject.to_owned()));

@@ -11,11 +11,11 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::cell::UserCell;
+use super::commit::chunks;
 use super::load::LoadError;
 use super::node::Node;
 use super::pending::OwnedUnderWay;
 use super::replay::{leave_out_deleted, runs};
-use super::settings::chunks;
 use crate::bus::Bus;
 use crate::domain::conversation::{Conversation, ConversationEvent, ConversationView};
 use crate::domain::event::Event;

@@ -13,10 +13,10 @@ use futures::future::try_join_all;
 use tokio::time::{Instant, sleep};
 
 use super::cell::UserCell;
+use super::commit::chunks;
 use super::conversations::Face;
 use super::load::LoadError;
 use super::node::Node;
-use super::settings::chunks;
 use crate::bus::Bus;
 use crate::domain::conversation::{Conversation, ConversationEvent, ConversationView, Gone};
 use crate::domain::event::{Event, Totals};

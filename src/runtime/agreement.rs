@@ -1,4 +1,5 @@
-//! What all instances of a deployment must have alike, and cannot read off the streams.
+//! Checks the settings that must be the same on all instances of a deployment and that the streams
+//! do not show.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,28 +11,28 @@ use crate::storage::owners::{self, Key, Member, MemberId, decode};
 use crate::store::ReadError;
 use crate::store::jetstream::StreamNames;
 
-/// How long the store has to say who is there.
+/// How long the store may take to list the members.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// Why this instance cannot be one of the others.
+/// Why this instance cannot join the others.
 #[derive(Debug, thiserror::Error)]
 pub enum Disagreement {
-    /// Who is there could not be read.
-    #[error("the members cannot be read: {0}")]
+    /// The members could not be read.
+    #[error("cannot read the members: {0}")]
     Unread(#[from] ReadError),
-    /// A member has another TTL, or had until a moment ago.
+    /// A member has another TTL, or had one until a moment ago.
     #[error(
         "cluster.member_ttl_ms is {own_ms} here and {other_ms} with member {member} ({host}): all \
          instances need the same; to change it, stop all of them first"
     )]
     MemberTtl {
-        /// What this instance was configured with.
+        /// The TTL that this instance is configured with.
         own_ms: u64,
-        /// What the member was.
+        /// The member's TTL.
         other_ms: u64,
         /// The member.
         member: MemberId,
-        /// Its machine.
+        /// The member's machine.
         host: String,
         /// Whether the member was seen to be alive.
         is_alive: bool,
@@ -39,11 +40,11 @@ pub enum Disagreement {
 }
 
 impl Disagreement {
-    /// What it asks for.
+    /// The kind of remedy that the error calls for.
     #[must_use]
     pub const fn cause(&self) -> Cause {
         match self {
-            // A member that died a moment ago is still there, and soon is not.
+            // The entry of a member that died a moment ago still exists and soon expires.
             Self::Unread(_) | Self::MemberTtl { is_alive: false, .. } => Cause::Transient,
             Self::MemberTtl { is_alive: true, .. } => Cause::Configuration,
         }
@@ -53,12 +54,12 @@ impl Disagreement {
 /// Compares this instance with the members, over several looks.
 #[derive(Debug, Default)]
 pub(super) struct Agreement {
-    /// The renewals of each member that has another TTL, when it was first seen.
+    /// The renewal count of each member with another TTL, as first seen.
     beats: HashMap<MemberId, u64>,
 }
 
 impl Agreement {
-    /// Looks at the members.
+    /// Reads the members and compares their TTLs.
     pub(super) async fn look(
         &mut self,
         store: &Connection,
@@ -81,7 +82,7 @@ impl Agreement {
     ) -> Result<(), Disagreement> {
         let mut differs = None;
         for (id, member) in members {
-            // Releases before this one do not say.
+            // Older releases do not state their TTL.
             let Some(other_ms) = member.ttl_ms.filter(|ttl_ms| *ttl_ms != own_ms) else { continue };
             let first = *self.beats.entry(id.clone()).or_insert(member.beat);
             let is_alive = member.beat != first;
@@ -108,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_member_that_is_alive_makes_the_configuration_wrong() {
+    fn only_a_live_member_makes_the_configuration_wrong() {
         let mut agreement = Agreement::default();
         assert_eq!(compared(&mut agreement, Some(5000), 1), None);
         assert_eq!(compared(&mut agreement, None, 2), None);

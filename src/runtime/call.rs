@@ -1,36 +1,34 @@
 //! A call from intake to reply.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::FutureExt as _;
 use tokio::time::Instant;
+use tracing::{Instrument as _, Span, field};
 
 use super::cell::UserCell;
+use super::commands::{self, Answer, Call, Called, Method};
 use super::consign::answer_to_ask;
 use super::node::Node;
 use super::replay::ReplayFrom;
 use super::route::NO_OWNER;
-use super::session::{LoggedIn, LoginCall};
 use super::tenure::{Tenure, Work};
 use crate::bus::{Bus, Incoming, Kind, Outgoing};
-use crate::domain::event::Totals;
 use crate::domain::id::UserId;
 use crate::domain::rejection::Rejection;
 use crate::store::Store;
 use crate::wire::encoding::Encoding;
 use crate::wire::failure::{CallError, Failure, FailureBody};
-use crate::wire::fit::{self, Unfit};
-use crate::wire::reply::Reply;
-use crate::wire::request::{Called, Method, Request};
 
 /// How long a replay may take, in call deadlines.
 const REPLAY_DEADLINES: u32 = 4;
 
-/// What a call comes to.
+/// The result of a call that succeeded.
 struct Outcome {
-    reply: Reply,
+    answer: Answer,
     /// A login whose replay is still to come.
     replay: Option<Replay>,
 }
@@ -60,36 +58,36 @@ impl<S: Store, B: Bus> Node<S, B> {
             Called::Unsupported => Ok(None),
             Called::Unknown => Err(self.unknown_method(&incoming)),
         };
+        let span = span_of(called, tenure, user);
         let result = match method {
             Ok(method) => {
                 let performed =
                     self.perform(tenure, user, method, encoding, &incoming.body, deadline);
+                let performed = performed.instrument(span.clone());
                 // A fault in one call is that call's alone.
                 AssertUnwindSafe(performed).catch_unwind().await.unwrap_or_else(|_| {
-                    tracing::error!(method = method.map(Method::name), "a call panicked");
+                    tracing::error!(method = name(called), "a call panicked");
                     Err(Failure::Internal.into())
                 })
             }
             Err(rejection) => Err(rejection.into()),
         };
-        // What was decided is of no use if somebody else has decided since. A message that was sent
-        // is stored, whoever owns what now.
-        let is_sent = matches!(&result, Ok(Outcome { reply: Reply::Sent { .. }, .. }));
-        let result = match result {
-            Ok(outcome) if !is_sent && !tenure.may_act() => Err(if outcome.reply.is_read() {
-                NO_OWNER.into()
-            } else {
-                // It was stored, and the next owner may have read before that.
-                Failure::OutcomeUnknown.into()
-            }),
-            result => result,
+        let result = match called {
+            // Another owner may have decided since.
+            Called::Method(method) if result.is_ok() && !tenure.may_act() => {
+                lost_lease(method.kind()).map_or(result, |failure| Err(failure.into()))
+            }
+            Called::Method(_) | Called::Unsupported | Called::Unknown => result,
         };
         let error = result.as_ref().err().map(|error| (error.code(), error.reason()));
-        self.counters.count(began.elapsed(), error);
+        let duration = began.elapsed();
+        self.counters.count(duration, error);
+        span.record("outcome", error.map_or("ok", |(_, reason)| reason));
+        span.record("duration", field::debug(duration));
         match result {
-            Ok(outcome) => {
-                self.reply(&incoming, written, &outcome.reply, user);
-                if let Some(replay) = outcome.replay {
+            Ok(Outcome { answer, replay }) => {
+                self.reply(&incoming, written, answer);
+                if let Some(replay) = replay {
                     Box::pin(self.finish_login(replay)).await;
                 }
             }
@@ -123,7 +121,8 @@ impl<S: Store, B: Bus> Node<S, B> {
         incoming.reply_to.clone().filter(|subject| !self.subjects.is_reserved(subject))
     }
 
-    /// Performs a call; `None` is a method that is not offered, which is said to who is logged in.
+    /// Performs a call. `None` is a method that peerd does not offer: only a caller who is logged in
+    /// is answered so.
     async fn perform(
         self: &Arc<Self>,
         tenure: &Arc<Tenure>,
@@ -134,7 +133,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         deadline: Instant,
     ) -> Result<Outcome, CallError> {
         let cell = self.user(tenure, user, deadline).await?;
-        if method != Some(Method::Login) {
+        if method.is_none_or(Method::needs_session) {
             self.hear(&cell)?;
         }
         let Some(method) = method else { return Err(Rejection::UnsupportedMethod.into()) };
@@ -143,75 +142,19 @@ impl<S: Store, B: Bus> Node<S, B> {
         if body.len() > most {
             return Err(body_too_large(most).into());
         }
-        let encoding = encoding?;
-        let request = Request::parse(method, encoding, body, self.limits().user_id_bytes)?;
-        if let Request::Send(send) = request {
-            let reply = self.send(&cell, send, deadline).await?;
-            return Ok(Outcome { reply, replay: None });
-        }
-        // All else in boxes: a call's state has room for the largest that is not in one.
-        if let Request::Login { name, platform, device_id, replay_after } = request {
-            let login = LoginCall { name, platform, device_id, replay_after, encoding };
-            let LoggedIn { reply, replay_from } =
-                Box::pin(self.login(&cell, login, deadline)).await?;
-            let replay = replay_from.map(|from| Replay { cell, from });
-            return Ok(Outcome { reply, replay });
-        }
-        let reply = Box::pin(self.answer(&cell, request, deadline)).await?;
-        Ok(Outcome { reply, replay: None })
+        let (encoding, mut replay_from) = (encoding?, None);
+        let called =
+            Call { node: self, cell: &cell, encoding, deadline, replay_from: &mut replay_from };
+        let answer = method.perform(body, called).await?;
+        let replay = replay_from.map(|from| Replay { cell, from });
+        Ok(Outcome { answer, replay })
     }
 
-    /// The answer to any request but a send and a login.
-    async fn answer(
-        self: &Arc<Self>,
-        cell: &Arc<UserCell>,
-        request: Request,
-        deadline: Instant,
-    ) -> Result<Reply, CallError> {
-        match request {
-            Request::Login { .. } | Request::Send(_) => Err(Failure::Internal.into()),
-            Request::Logout { session_id } => {
-                self.logout(cell, session_id.as_deref(), deadline).await
-            }
-            Request::Heartbeat => Ok(Reply::Heard { server_time_ms: self.clock.wall_ms() }),
-            Request::History(query) => self.history(cell, query, deadline).await,
-            Request::DeleteMessages { other, messages } => {
-                self.delete_messages(cell, other, &messages, deadline).await
-            }
-            Request::DeleteAll(other) => self.delete_all(cell, other, deadline).await,
-            Request::List(query) => self.list(cell, query, deadline).await,
-            Request::Conversation(other) => self.conversation(cell, other, deadline).await,
-            Request::ClearUnread(other) => self.clear_unread(cell, other, deadline).await,
-            Request::ClearAllUnread => self.clear_all_unread(cell, deadline).await,
-            Request::TotalUnread { is_any } => {
-                let user = cell.lock();
-                let totals = if is_any { user.totals } else { Totals::default() };
-                Ok(Reply::Totals { totals, revision: user.revision.current })
-            }
-            Request::SetNotification { other, status } => {
-                self.set_notification(cell, other, status, deadline).await
-            }
-            Request::Block(others) => self.block(cell, &others, deadline).await,
-            Request::Unblock(others) => self.unblock(cell, &others, deadline).await,
-            Request::Blacklist(query) => self.blacklist(cell, query, deadline).await,
-            Request::IsBlocked(other) => Ok(Reply::IsBlocked(cell.lock().blocked.contains(&other))),
-        }
-    }
-
-    fn reply(&self, incoming: &Incoming, encoding: Encoding, reply: &Reply, viewer: &UserId) {
+    fn reply(&self, incoming: &Incoming, encoding: Encoding, answer: Answer) {
         let Some(subject) = self.reply_subject(incoming) else { return };
-        let is_duplicate = matches!(reply, Reply::Sent { is_duplicate: true, .. });
+        let Answer { body, is_duplicate } = answer;
         let kind = if is_duplicate { Kind::Duplicate } else { Kind::Plain };
-        match fit::reply(reply, encoding, viewer, self.room()) {
-            Ok(body) => self.emit(Outgoing { subject, encoding, kind, body, permit: None }),
-            Err(Unfit::TooLarge) => {
-                self.reply_error(incoming, encoding, &Failure::TooLarge.into());
-            }
-            Err(Unfit::Encode(error)) => {
-                tracing::error!(%error, "a reply could not be written");
-                self.reply_error(incoming, encoding, &Failure::Internal.into());
-            }
-        }
+        self.emit(Outgoing { subject, encoding, kind, body, permit: None });
     }
 
     /// The refusal of a call, or of a request of another instance, for which nothing was done; `None`
@@ -255,7 +198,48 @@ impl<S: Store, B: Bus> Node<S, B> {
     }
 }
 
+/// The failure that replaces the reply to a call if the instance lost its lease while it ran; `None`
+/// if the reply stands.
+const fn lost_lease(kind: commands::Kind) -> Option<Failure> {
+    match kind {
+        commands::Kind::Read => Some(NO_OWNER),
+        commands::Kind::Change | commands::Kind::Session => Some(Failure::OutcomeUnknown),
+        commands::Kind::Live => None,
+    }
+}
+
+/// The name of a method in traces and in the log.
+const fn name(called: Called) -> &'static str {
+    match called {
+        Called::Method(method) => method.name(),
+        Called::Unsupported => "unsupported",
+        Called::Unknown => "unknown",
+    }
+}
+
+/// The span of a call. It has the user as a hash only, and never any content. Its level is debug,
+/// which release builds compile out.
+fn span_of(called: Called, tenure: &Tenure, user: &UserId) -> Span {
+    tracing::debug_span!(
+        "call",
+        method = name(called),
+        partition = tenure.partition.0,
+        user = field::display(format_args!("{:016x}", hash_of(user))),
+        outcome = field::Empty,
+        duration = field::Empty,
+    )
+}
+
+fn hash_of(user: &UserId) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    user.hash(&mut hasher);
+    hasher.finish()
+}
+
 /// The refusal of a body.
 pub(super) fn body_too_large(most: usize) -> Rejection {
     Rejection::invalid("body", format!("must be {most} bytes or shorter"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,12 +16,12 @@ use super::patience::Patience;
 use super::permissions::Permissions;
 use crate::link::{Cause, Connection, Link};
 
-/// How long one try may take, for each address.
+/// The timeout of one attempt for each address.
 const TRY: Duration = Duration::from_secs(5);
-/// A connection that is silent for twice as long is given up and made anew.
+/// The interval of PINGs. A connection that is silent for twice as long is closed and made again.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How to reach NATS, and as whom.
+/// How to connect to NATS, and the credentials.
 #[derive(Clone, Default)]
 pub struct NatsOptions {
     /// Addresses, `nats://host:port` or `tls://host:port`.
@@ -38,14 +38,14 @@ pub struct NatsOptions {
     pub tls_certificate: Option<(PathBuf, PathBuf)>,
     /// Whether a connection without TLS is refused.
     pub tls_required: bool,
-    /// What the connection's own reply subjects begin with.
+    /// The prefix of the connection's reply subjects.
     pub inbox_prefix: String,
-    /// How long to try at the start.
+    /// How long the attempts continue at the start.
     pub connect_timeout: Duration,
 }
 
 impl NatsOptions {
-    /// Everything that is wrong with the files that are named, each with its option.
+    /// Everything that is wrong with the configured files, each with its option.
     #[must_use]
     pub fn file_problems(&self) -> Vec<(&'static str, String)> {
         files::problems(self)
@@ -58,14 +58,14 @@ impl NatsOptions {
         if problems.is_empty() { Ok(()) } else { Err(ConnectError::Files(problems.join("\n"))) }
     }
 
-    /// The addresses, without the logins that they may hold.
+    /// The addresses, without any credentials in them.
     fn shown(&self) -> String {
         let addresses = self.servers.iter().map(|address| match address.parse::<ServerAddr>() {
             Ok(address) => {
                 let (scheme, host, port) = (address.scheme(), address.host(), address.port());
                 format!("{scheme}://{host}:{port}")
             }
-            Err(_) => "(no address)".to_owned(),
+            Err(_) => "(not an address)".to_owned(),
         });
         addresses.collect::<Vec<_>>().join(", ")
     }
@@ -74,23 +74,23 @@ impl NatsOptions {
 /// peerd could not connect.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// Files that it is told to use cannot be used, a line each.
+    /// Configured files that cannot be used, one per line.
     #[error("{0}")]
     Files(String),
-    /// No server took the connection in time.
+    /// No server accepted the connection in time.
     #[error("no connection to NATS at {servers}: {problem}")]
     Failed {
         /// The addresses.
         servers: String,
-        /// What the last try met.
+        /// The problem of the last attempt.
         problem: String,
-        /// What that asks for.
+        /// The kind of remedy that the problem calls for.
         cause: Cause,
     },
 }
 
 impl ConnectError {
-    /// What it asks for.
+    /// The kind of remedy that the error calls for.
     #[must_use]
     pub const fn cause(&self) -> Cause {
         match self {
@@ -100,7 +100,7 @@ impl ConnectError {
     }
 }
 
-/// Connects, trying again as long as there is patience. `name` is shown by the server's monitoring.
+/// Connects, retrying for as long as `patience` allows. The server's monitoring shows `name`.
 pub(super) async fn connect(
     options: &NatsOptions,
     name: &str,
@@ -119,7 +119,7 @@ pub(super) async fn connect(
     }
 }
 
-/// Waits until the next try after one that failed, if there is one.
+/// Waits before the next attempt after one that failed; returns the error when there is none.
 async fn wait(
     options: &NatsOptions,
     patience: &mut Patience,
@@ -132,7 +132,7 @@ async fn wait(
     Err(ConnectError::Failed { servers, problem, cause })
 }
 
-/// Connects once, for the command line's own calls.
+/// Makes one attempt, for the commands of the command line.
 pub(crate) async fn connect_once(
     options: &NatsOptions,
     name: &str,
@@ -154,7 +154,7 @@ fn connect_options(
         .connection_timeout(TRY)
         .ping_interval(PING_INTERVAL)
         .custom_inbox_prefix(&options.inbox_prefix)
-        // Every subject is built from tokens that are encoded: there is nothing left to check.
+        // Every subject is built from encoded tokens, so there is nothing left to validate.
         .skip_subject_validation(true)
         .require_tls(options.tls_required)
         .event_callback(move |event| {

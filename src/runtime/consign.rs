@@ -7,17 +7,18 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::cell::{STRAGGLER, UserCell};
+use super::injected;
 use super::load::LoadError;
 use super::node::Node;
 use super::owner_request::{Asked, Recipient};
 use super::route::{NO_OWNER, Route};
 use super::tenure::{Tenure, What, Work};
 use crate::bus::{Bus, Incoming, Kind, Outgoing};
-use crate::deliberate::{self, Fault};
 use crate::domain::id::UserId;
 use crate::domain::message::Direction;
 use crate::domain::receive::Delivered;
 use crate::domain::send::{Delivery, Purpose};
+use crate::failpoint::{self, Fault};
 use crate::store::Store;
 use crate::wire::delivery::{self, Answer, Ask};
 use crate::wire::encoding::Encoding;
@@ -66,7 +67,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let recipient = Recipient { user: &receiver, partition, until };
         loop {
             let route = self.wait_for_owner(partition, What::Delivery, until).await;
-            if !sender.tenure.may_act() && !deliberate::is(Fault::FormerOwnerSends) {
+            if !sender.tenure.may_act() && !failpoint::is(Fault::FormerOwnerSends) {
                 // What was decided for the sender is somebody else's to decide now.
                 return Err(NO_OWNER.into());
             }
@@ -121,7 +122,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             }
             Purpose::Ask => {
                 let receiver = self.user(tenure, &delivery.send.to, deadline).await?;
-                receiver.lock().accepts(&delivery.from, self.limits())?;
+                injected::accepted(receiver.lock().accepts(&delivery.from, self.limits()))?;
                 Ok(None)
             }
             Purpose::Repeat => Ok(self.repeated(tenure, delivery, deadline).await),

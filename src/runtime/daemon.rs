@@ -1,4 +1,4 @@
-//! The composition root: puts the parts together, runs them, and takes them apart in order.
+//! The composition root: builds the parts, runs them, and stops them in order.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -37,61 +37,61 @@ use crate::wire::time::rfc3339;
 
 /// How long starting may take once NATS is connected.
 const START: Duration = Duration::from_secs(30);
-/// How long a stop waits for a connection that was lost.
+/// How long a stop waits for a lost connection.
 const CUT_OFF: Duration = Duration::from_secs(2);
-/// How long a stop may take before anything was served.
+/// How long a stop may take before any call was served.
 const STOP_EARLY: Duration = Duration::from_secs(2);
 
-/// All that a daemon is told.
+/// The settings of a daemon.
 pub struct Settings {
-    /// How to reach NATS.
+    /// How to connect to NATS.
     pub nats: NatsOptions,
     /// First token or tokens of every subject.
     pub subject_prefix: String,
-    /// Parts that users are hashed to.
+    /// The number of partitions that users are hashed to.
     pub partitions: u16,
-    /// How streams are kept.
+    /// How streams are configured.
     pub stream: StreamOptions,
-    /// How long an instance is taken to be alive without a sign of life.
+    /// How long an instance is considered alive without a heartbeat.
     pub member_ttl: Duration,
     /// How calls are handled.
     pub node: Options,
-    /// How much the audit reads; 0: it does not run.
+    /// Reads per second of the audit; 0: it does not run.
     pub audit_reads_per_second: u32,
     /// How long a stop may take.
     pub shutdown_deadline: Duration,
 }
 
-/// Why the daemon did not start, or stopped.
+/// Why the daemon did not start, or why it stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// No connection.
+    /// peerd could not connect.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// The streams are not as they should be.
+    /// The streams could not be created, or differ from the configuration.
     #[error(transparent)]
     Provision(#[from] ProvisionError),
-    /// The server takes too little.
+    /// The server's `max_payload` is too small.
     #[error(transparent)]
     Payload(#[from] TooSmall),
-    /// The other instances are configured otherwise.
+    /// Other instances have different settings.
     #[error(transparent)]
     Disagree(#[from] Disagreement),
-    /// The NATS user lacks a permission without which nothing works.
+    /// The NATS user lacks a permission that peerd cannot work without.
     #[error("the NATS user of peerd is {violation}: {remedy}")]
     Forbidden {
-        /// What the server forbade.
+        /// What the server denied.
         violation: Violation,
         /// What to do.
         remedy: String,
     },
-    /// The task that keeps this instance a member has ended.
-    #[error("a fault in peerd: it is no member any more")]
+    /// The membership manager has ended.
+    #[error("a fault in peerd: the membership manager ended")]
     Fault,
 }
 
 impl ServeError {
-    /// What it asks for; `None`: it is a fault.
+    /// The kind of remedy that the error calls for; `None` for a fault in peerd.
     #[must_use]
     pub const fn cause(&self) -> Option<Cause> {
         match self {
@@ -104,7 +104,7 @@ impl ServeError {
     }
 }
 
-/// Runs the daemon until `shutdown` completes. `ready` is called when calls are being taken.
+/// Runs the daemon until `shutdown` completes. `ready` is called once calls are being taken.
 pub async fn serve(
     settings: Settings,
     shutdown: impl Future<Output = ()>,
@@ -119,32 +119,33 @@ pub async fn serve(
     run(settings, connections, shutdown, ready).await
 }
 
-/// The two connections: one uses one core at most, so the store's acks do not wait behind events, nor
-/// calls behind acks.
+/// The two connections. Each uses one core at most, so with two of them the store's
+/// acknowledgements do not wait behind events, nor calls behind acknowledgements.
 struct Connections {
     store: Connection,
     bus: nats::Connection,
     permissions: Permissions,
-    /// Watches the servers' `max_payload`, as long as this is held.
+    /// Monitors the servers' `max_payload` while it is held.
     _payload: AbortOnDrop<()>,
-    /// Streams that were gone, while others were there, and were made anew.
+    /// Streams that were missing although others existed, and were created again.
     lost: Vec<Resource>,
 }
 
 impl Connections {
-    /// Asks the server what this NATS user may do: what is missing is known before it is needed.
+    /// Asks the server for this NATS user's permissions, so that a missing one is known before it
+    /// is needed.
     async fn check_rights(&self) -> Result<(), ServeError> {
         for violation in rights::missing(&self.bus, &self.permissions).await {
             let remedy = self.permissions.remedy(&violation);
             if self.permissions.is_essential(&violation) {
                 return Err(ServeError::Forbidden { violation, remedy });
             }
-            tracing::error!(%violation, remedy, "NATS forbids something");
+            tracing::error!(%violation, remedy, "a NATS permission is missing");
         }
         Ok(())
     }
 
-    /// Waits until a connection has been down for so long that a stop is not to wait for it.
+    /// Waits until a connection has been down for so long that a stop does not wait for it.
     async fn cut_off(&self) {
         let is_cut_off = async |link: &Link| loop {
             link.lost(link.generation()).await;
@@ -158,7 +159,7 @@ impl Connections {
         }
     }
 
-    /// Waits until the server has forbidden something without which nothing works.
+    /// Waits until the server denies something that peerd cannot work without.
     async fn forbidden(&self) -> ServeError {
         let is_essential = |violation: &Violation| self.permissions.is_essential(violation);
         let violation = tokio::select! {
@@ -170,8 +171,8 @@ impl Connections {
     }
 }
 
-/// Connects, makes the streams and asks whether the others agree, trying again what may pass by
-/// itself until `connect_timeout` is over.
+/// Connects, creates the streams and compares the settings with those of the other members. Retries
+/// failures that may pass until `connect_timeout` is over.
 async fn prepare(settings: &Settings) -> Result<Connections, ServeError> {
     let permissions = Permissions::new(&settings.subject_prefix, &settings.nats.inbox_prefix);
     let mut patience = Patience::new(settings.nats.connect_timeout);
@@ -225,7 +226,7 @@ async fn run(
     let names = StreamNames::new(&settings.subject_prefix);
     let (store, bus) = (connections.store.clone(), connections.bus.clone());
     let capacity = settings.node.most_under_way() * MESSAGES_PER_CALL + ROOM_BEYOND_CALLS;
-    let (nats, pump) = Nats::new(bus.clone(), subjects.clone(), capacity);
+    let (nats, writer) = Nats::new(bus.clone(), subjects.clone(), capacity);
     let clock = Clock::system();
     let jetstream =
         JetStream::new(store.clone(), names.clone(), settings.partitions, &settings.stream);
@@ -233,7 +234,7 @@ async fn run(
         jetstream.trouble().met(resource, trouble::Cause::Gone);
         jetstream.trouble().is_well(resource, true);
     }
-    let (registry, keeps) = (Arc::new(jetstream.clone()), jetstream.clone());
+    let (registry, monitored) = (Arc::new(jetstream.clone()), jetstream.clone());
     let table = Arc::new(Table::new(settings.partitions));
     let options = settings.node.clone();
     let node = Node::new(jetstream, nats, subjects.clone(), options, clock, table.clone());
@@ -243,10 +244,10 @@ async fn run(
 
     let instance = nuid::next().to_string();
     let discovery = discovery(&subjects, &instance, &node, clock.wall_ms());
-    // Before it joins: the others ask who has joined whether it answers.
+    // Before it joins: the other members probe each new member.
     node.bus().answer_probes(&instance);
     let options = settings.stream.clone();
-    let keeper = Keeper { store, jetstream: keeps, subjects, names, options };
+    let keeper = Keeper { store, jetstream: monitored, subjects, names, options };
     let keeper = AbortOnDrop::new(tokio::spawn(keeper.run()));
     let auditor = (settings.audit_reads_per_second > 0)
         .then(|| node.clone().audit_all(settings.audit_reads_per_second));
@@ -267,11 +268,11 @@ async fn run(
 
     let (mut discoverable, mut is_ready) = (None, false);
     let starting = async {
-        // It cannot fail before the steward ends.
+        // This cannot fail before the membership manager ends.
         let _ = has_settled.await;
         node.bus().take_calls(node.taker()).await;
         discoverable = Some(AbortOnDrop::new(tokio::spawn(discovery.serve(bus.client.clone()))));
-        // What the server forbids is known when it answers.
+        // Any permission violation has arrived by the time the server answers.
         node.bus().reach(Instant::now() + START).await;
     };
     let started = async {
@@ -287,12 +288,13 @@ async fn run(
     let result = tokio::select! {
         () = &mut shutdown => Ok(()),
         Err(error) = started => Err(error),
-        // It ends by itself only by a fault.
+        // It ends by itself only through a fault.
         _ = &mut steward => Err(ServeError::Fault),
     };
 
-    // In order: no new calls, the partitions, each with what is under way, what the calls still owe
-    // the store, what is still to go out, and one round trip, after which the server has everything.
+    // The order: take no new calls; hand over the partitions, each with its work in progress;
+    // finish the stores that calls still need; drain the outgoing queue; and make one round trip,
+    // after which the server has received everything.
     let most = if is_ready { Duration::MAX } else { STOP_EARLY };
     let deadline = Instant::now() + settings.shutdown_deadline.min(most);
     drop((discoverable, auditor, ageing));
@@ -308,18 +310,18 @@ async fn run(
     let deadline = tokio::select! {
         ended = timeout_at(deadline, ending) => {
             if ended.is_err() {
-                tracing::warn!("something was still under way at the end of the shutdown deadline");
+                tracing::warn!("work was still in progress at the shutdown deadline");
             }
             deadline
         }
         () = connections.cut_off() => {
-            tracing::warn!("stopped without a connection: the others go on without a hand-over");
+            tracing::warn!("stopped without a connection: partitions were not handed over");
             Instant::now()
         }
     };
     node.bus().reach(deadline).await;
     drop((keeper, node));
-    let _ = timeout_at(deadline, pump).await;
+    let _ = timeout_at(deadline, writer).await;
     result
 }
 
@@ -334,7 +336,7 @@ fn discovery<S: Store, B: Bus>(
         (PARTITIONS, subjects.partitions().to_string()),
         (BUILD, THIS_BUILD.to_owned()),
     ]);
-    let asked = Arc::downgrade(node);
+    let weak_node = Arc::downgrade(node);
     Discovery {
         identity: Identity {
             name: SERVICE,
@@ -350,8 +352,8 @@ fn discovery<S: Store, B: Bus>(
             metadata: BTreeMap::new(),
         },
         counters: node.counters.clone(),
-        // Who is only asked how it is keeps it from no end.
-        gauges: Arc::new(move || asked.upgrade().map(|node| node.gauges()).unwrap_or_default()),
+        // A weak reference: service discovery does not keep the node alive.
+        gauges: Arc::new(move || weak_node.upgrade().map(|node| node.gauges()).unwrap_or_default()),
         subjects: subjects.clone(),
     }
 }

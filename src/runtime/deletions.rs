@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use tokio::time::Instant;
 
 use super::cell::UserCell;
+use super::commit::entry_failure;
 use super::load::LoadError;
 use super::node::Node;
-use super::settings::entry_failure;
 use crate::bus::Bus;
 use crate::domain::deletions::{Bitmap, PageId};
 use crate::storage::deletions;

@@ -18,12 +18,12 @@ use super::cell::{STRAGGLER, UserCell};
 use super::load::LoadError;
 use super::node::Node;
 use crate::bus::Bus;
-use crate::deliberate::{self, Fault};
 use crate::domain::conversation::{Conversation, Head};
 use crate::domain::deletions::{Deletions, PageId};
 use crate::domain::id::{OrderKey, Partition, UserId};
 use crate::domain::limits::PAGE_MESSAGES;
 use crate::domain::message::{Direction, Message};
+use crate::failpoint::{self, Fault};
 use crate::storage::reads::Found;
 use crate::store::{Start, Store};
 use crate::wire::subject::Token;
@@ -282,7 +282,7 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
         let pages = found.iter().map(|found| PageId::of(side.direction, found.seq()));
         let pages: HashSet<PageId> = pages.collect();
         self.load_deletions(pages).await?;
-        if !deliberate::is(Fault::DeletedShown) {
+        if !failpoint::is(Fault::DeletedShown) {
             found.retain(|found| !self.deletions.contains(side.direction, found.seq()));
         }
         Ok(found)

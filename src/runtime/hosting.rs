@@ -1,4 +1,4 @@
-//! Beginning and ending to own partitions.
+//! The node as the host of the cluster layer: opening and closing partitions.
 
 use std::ops::RangeInclusive;
 use std::sync::atomic::Ordering;
@@ -15,30 +15,30 @@ use super::node::Node;
 use super::tenure::Tenure;
 use crate::bus::{Answer, AskError, Bus, Kind, Outgoing};
 use crate::cluster::host::{Closed, Grant, Host, NotOpened};
-use crate::deliberate::{self, Fault};
 use crate::domain::id::{Partition, UserId};
+use crate::failpoint::{self, Fault};
 use crate::storage::owners::{MemberId, Told};
 use crate::storage::reads::Logged;
 use crate::store::{ReadError, Start, Store, StreamId};
 use crate::wire::encoding::Encoding;
 use crate::wire::probe;
 
-/// How long a partition may take to be opened.
+/// How long opening a partition may take.
 const OPEN: Duration = Duration::from_secs(5);
-/// How long it may take to store when users were last heard from, before a partition is closed.
+/// How long storing the users' last-seen times may take before a partition is closed.
 const HEARD: Duration = Duration::from_secs(1);
-/// Entries that are written at the same time before a partition is closed.
+/// Entries that are written concurrently before a partition is closed.
 const WRITES_AT_CLOSE: usize = 64;
-/// Newest records of a partition among which the newest order key is.
+/// The newest records of a partition among which the newest order key is certain to be.
 const KEYS_IN_FLIGHT: u64 = 256;
-/// Partitions that are looked at in one look around, and records that are read for one gap.
+/// Partitions checked in one look around, and records read at a time for one gap.
 const LOOKS: usize = 64;
 const GAP_RECORDS: usize = 256;
-/// How long what somebody else wrote may go unnoticed: two looks around.
+/// How long a foreign write may stay undetected: two looks around.
 const LATE_MS: u64 = 2000;
-/// Probes that a member must leave unanswered, one after the other, before it counts as silent.
+/// Consecutive probes that a member must leave unanswered before it counts as silent.
 const PROBES: u32 = 5;
-/// How long the server has to answer.
+/// How long the server may take to answer.
 const PULSE: Duration = Duration::from_secs(2);
 
 impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
@@ -46,20 +46,21 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
         if self.bus.listen(partition, self.taker()).await {
             Ok(())
         } else {
-            Err(NotOpened("no subscription".to_owned()))
+            Err(NotOpened("the server did not confirm the subscription".to_owned()))
         }
     }
 
     async fn open(&self, grant: Grant) -> Result<(), NotOpened> {
-        // Before it is open: how far everything was told does not move past what is to be told again.
+        // Registered before the partition opens, so that the published-up-to time does not move
+        // past the events that are to be redelivered.
         let begin = |since_ms| self.pending.clone().begin_owned(since_ms);
         let under_way = grant.untold_since_ms.map(begin);
         let opened = self.try_open(&grant, None, Instant::now() + OPEN).await;
         if !opened.map_err(|error| NotOpened(error.to_string()))? {
-            return Err(NotOpened("the time to act was over before".to_owned()));
+            return Err(NotOpened("the lease ended before the partition was open".to_owned()));
         }
         if let Some((since_ms, under_way)) = grant.untold_since_ms.zip(under_way)
-            && !deliberate::is(Fault::NotToldAgain)
+            && !failpoint::is(Fault::NotToldAgain)
         {
             self.tell_again(Untold { partition: grant.partition, since_ms, under_way });
         }
@@ -68,7 +69,7 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
 
     async fn close(&self, partition: Partition, patience: Option<Duration>) -> Option<Closed> {
         let Some(tenure) = self.tenure(partition) else { return Some(Closed::default()) };
-        // Before it takes nothing new: calls wait while it does not.
+        // While the partition still takes calls: they would wait otherwise.
         self.store_all_heard(&tenure, Instant::now() + HEARD).await;
         let told = self.told_ms();
         let most = patience.unwrap_or(self.options.call_deadline);
@@ -78,15 +79,15 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
                 tenure.reopen();
                 return None;
             }
-            tracing::warn!(%partition, "something was under way for too long");
+            tracing::warn!(%partition, "closed the partition with calls still in progress");
         }
         let mut untold_since_ms = tenure.untold_since_ms();
         if is_cut_off {
-            // What it still stores is told by nobody here.
+            // Events of messages that are stored from now on are not published here.
             untold_since_ms = earlier(untold_since_ms, told);
         }
-        // What somebody else wrote since the last look. Nothing is on its way to being noted any more,
-        // so what is missing now shows at once.
+        // Takes in foreign writes since the last look. No acknowledgement is outstanding any more,
+        // so two looks in a row find every gap.
         let log = StreamId::Log(partition);
         let looked = timeout(HEARD, async {
             self.look(&tenure, log).await?;
@@ -95,15 +96,16 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
         if !matches!(looked.await, Ok(Ok(()))) {
             untold_since_ms = earlier(untold_since_ms, told.saturating_sub(LATE_MS));
         }
-        // What may still come into the log shows to the next owner only if that is there before.
+        // A late write shows as a gap to the next owner only if it is stored after that owner opens
+        // the partition; one that is stored before must be redelivered by time.
         if let Some(since_ms) = tenure.unsure_since_ms() {
             untold_since_ms = earlier(untold_since_ms, since_ms);
         }
-        // What is on its way out is not sent once the tenure is over.
+        // Queued events are dropped once the ownership has ended.
         if !self.bus.reach(Instant::now() + PULSE).await {
             untold_since_ms = earlier(untold_since_ms, told);
         }
-        // Other partitions and late news have gone on meanwhile.
+        // More writes may have become in doubt during the waits above.
         if let Some(since_ms) = tenure.unsure_since_ms() {
             untold_since_ms = earlier(untold_since_ms, since_ms);
         }
@@ -131,7 +133,7 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
     }
 
     async fn told(&self) -> Option<Told> {
-        // Read first: what begins after this is told after this.
+        // Read before the round trip: the events of work that begins later are published later.
         let told_ms = self.told_ms();
         let key = self.tenures().map(|tenure| tenure.clock.newest()).max().unwrap_or_default();
         let is_reached = self.bus.reach(Instant::now() + PULSE).await;
@@ -140,25 +142,25 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
 
     async fn answers(&self, member: &MemberId, names_itself: bool, within: Duration) -> bool {
         let until = Instant::now() + within;
-        // A probe or its answer may be lost, or late: one answer of several is enough.
+        // A probe or its answer may be lost or late: one answer to any of them is enough.
         let mut probes = FuturesUnordered::new();
         loop {
             probes.push(self.probe(member, names_itself, until));
-            let again = (Instant::now() + within / PROBES).min(until);
+            let next_probe = (Instant::now() + within / PROBES).min(until);
             loop {
-                match timeout_at(again, probes.next()).await {
+                match timeout_at(next_probe, probes.next()).await {
                     Ok(Some(Ok(_))) => return true,
-                    // The server says so: it need not be waited for.
+                    // The server reports no responders: no reason to wait.
                     Ok(Some(Err(AskError::Nobody))) => return false,
                     Ok(Some(Err(AskError::Unknown))) => {}
                     Ok(None) => {
-                        sleep_until(again).await;
+                        sleep_until(next_probe).await;
                         break;
                     }
                     Err(_) => break,
                 }
             }
-            if again >= until {
+            if next_probe >= until {
                 return false;
             }
         }
@@ -184,14 +186,15 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
         });
         for looked in join_all(looks).await {
             if let Err(error) = looked {
-                tracing::debug!(%error, "could not look around");
+                tracing::debug!(%error, "cannot check a stream for foreign writes");
             }
         }
     }
 }
 
 impl<S: Store, B: Bus> Node<S, B> {
-    /// Begins a tenure, in place of another if one is given and still there; whether there is one now.
+    /// Opens a partition and begins its ownership. With `former`, replaces that ownership, and only
+    /// if it is still the current one. Returns whether the ownership began.
     async fn try_open(
         &self,
         grant: &Grant,
@@ -200,7 +203,8 @@ impl<S: Store, B: Bus> Node<S, B> {
     ) -> Result<bool, LoadError> {
         let partition = grant.partition;
         let (log, state) = (StreamId::Log(partition), StreamId::State(partition));
-        // Whoever had the partition knew of what others had stored, too.
+        // The previous owner knew what other owners had stored, so this one must read their ends
+        // again.
         self.store.forget_ends();
         let (log_end, state_end) = futures::try_join!(
             self.store.last_seq(log, deadline),
@@ -209,8 +213,8 @@ impl<S: Store, B: Bus> Node<S, B> {
         let incarnations = (self.store.incarnation(log), self.store.incarnation(state));
         let tenure = Tenure::new(grant, self.clock, (log_end, state_end), incarnations);
         tenure.clock.observe(grant.key);
-        // A key is never given twice, even when the wall clock was set back. Records of different
-        // pairs may be stored in another order than their keys'.
+        // An order key is never assigned twice, even when the wall clock was set back. Records of
+        // different pairs may be stored in another order than that of their keys.
         let from = log_end.saturating_sub(KEYS_IN_FLIGHT - 1);
         let most = usize::try_from(KEYS_IN_FLIGHT).unwrap_or(usize::MAX);
         for key in self.storage(deadline).order_keys(partition, from, most).await? {
@@ -218,7 +222,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         }
         let slot = &self.tenures[usize::from(partition.0)];
         let mut slot = slot.write().unwrap_or_else(PoisonError::into_inner);
-        // What was abandoned meanwhile stays so.
+        // An ownership that was abandoned meanwhile is not resumed.
         let is_free = match (former, &*slot) {
             (Some(former), Some(there)) => Arc::ptr_eq(former, there),
             (Some(_), None) => false,
@@ -234,20 +238,20 @@ impl<S: Store, B: Bus> Node<S, B> {
         Ok(may_act)
     }
 
-    /// Up to when everything that is not under way was told, by the server's clock, by which messages
-    /// are stored.
+    /// The time up to which all events were published: the start of the oldest work in progress, or
+    /// now. By the server's clock, which also timestamps stored messages.
     fn told_ms(&self) -> u64 {
         self.pending.since(self.server_ms())
     }
 
-    /// The server's clock, in milliseconds since 1970, or a little less. It is known since when this
-    /// instance has seen itself in the bucket, before it owns anything, and goes on by the steady clock:
-    /// the wall clock may be set.
+    /// The server's clock in milliseconds since 1970, or slightly less. It is set when this
+    /// instance first sees itself in the bucket, before it owns anything, and advances with the
+    /// steady clock, since the wall clock may be set.
     pub(super) fn server_ms(&self) -> u64 {
         self.server_began_ms.load(Ordering::Relaxed) + self.clock.steady_us() / 1000
     }
 
-    /// Sends one probe to a member.
+    /// Sends one probe to a member and waits for the answer.
     async fn probe(
         &self,
         member: &MemberId,
@@ -275,18 +279,19 @@ impl<S: Store, B: Bus> Node<S, B> {
     fn forget(&self, tenure: &Tenure) {
         tenure.end();
         let slot = &self.tenures[usize::from(tenure.partition.0)];
-        // It may have begun anew meanwhile.
+        // The partition may have been reopened meanwhile.
         if let Some(there) = slot.write().unwrap_or_else(PoisonError::into_inner).take() {
             there.end();
         }
     }
 
-    /// Stores when each user in memory was last heard from, as far as the time allows.
+    /// Stores the last-seen times of the users in memory that lag behind, as far as the time
+    /// allows.
     async fn store_all_heard(&self, tenure: &Tenure, until: Instant) {
         let cells = tenure.cells();
         let lagging: Vec<_> = cells.iter().filter(|cell| cell.is_heard_lagging()).collect();
         for chunk in lagging.chunks(WRITES_AT_CLOSE) {
-            // What was begun is waited for: its acknowledgement tells where the entry is.
+            // A write that has begun is awaited: its acknowledgement gives the entry's sequence.
             join_all(chunk.iter().map(|cell| self.store_heard(cell))).await;
             if Instant::now() >= until {
                 return;
@@ -294,7 +299,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         }
     }
 
-    /// Looks whether a stream holds what this instance did not write, and takes it in.
+    /// Checks whether a stream holds records that this instance did not write, and takes them in.
     async fn look(
         self: &Arc<Self>,
         tenure: &Arc<Tenure>,
@@ -313,14 +318,14 @@ impl<S: Store, B: Bus> Node<S, B> {
         let gaps = tenure.written(stream).look(last);
         for gap in gaps {
             self.take_gap_in(tenure, stream, &gap, deadline).await?;
-            // Not before: where that failed, it is looked at again.
+            // Only after success: after a failure the next look finds the gap again.
             tenure.written(stream).know(gap);
         }
         Ok(())
     }
 
-    /// Goes on as the owner of a partition of which a stream was lost and made anew: what is in memory
-    /// of its users does not hold any more, and is read again as they come.
+    /// Reopens an owned partition after one of its streams was lost and created again. The users in
+    /// memory are stale and are loaded again on their next use.
     async fn begin_anew(
         self: &Arc<Self>,
         tenure: &Arc<Tenure>,
@@ -330,7 +335,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let grant = tenure.grant_anew(self.told_ms());
         let under_way = grant.untold_since_ms.map(|since| self.pending.clone().begin_owned(since));
         if self.try_open(&grant, Some(tenure), deadline).await? {
-            tracing::warn!(%partition, "begun anew, since a stream of it was lost");
+            tracing::warn!(%partition, "reopened the partition: one of its streams was lost");
             self.table.wake();
             if let Some((since_ms, under_way)) = grant.untold_since_ms.zip(under_way) {
                 self.tell_again(Untold { partition, since_ms, under_way });
@@ -358,7 +363,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                     for logged in logged {
                         let seq = logged.item.stream_seq();
                         if gap.contains(&seq) {
-                            tracing::info!(%partition, seq, "was not written here");
+                            tracing::info!(%partition, seq, "found a foreign write");
                             self.take_in(tenure, logged, deadline).await?;
                         }
                     }
@@ -368,7 +373,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                     let entries = storage.whose_entries(partition, next, GAP_RECORDS).await?;
                     let (entries, after) = entries;
                     for (seq, user) in entries.into_iter().filter(|(seq, _)| gap.contains(seq)) {
-                        tracing::info!(%partition, seq, "was not written here");
+                        tracing::info!(%partition, seq, "found a foreign write");
                         doubt_entry(tenure, user.as_ref());
                     }
                     after
@@ -380,7 +385,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         Ok(())
     }
 
-    /// Takes in a message that this instance did not store: counts it and tells it.
+    /// Takes in a message that this instance did not store: counts it and publishes its events.
     async fn take_in(
         self: &Arc<Self>,
         tenure: &Arc<Tenure>,
@@ -389,17 +394,18 @@ impl<S: Store, B: Bus> Node<S, B> {
     ) -> Result<(), LoadError> {
         let stream_seq = item.stream_seq();
         if let Some(cell) = tenure.cell_in_memory(&receiver) {
-            // In the pair's turn: it may be this instance's own, not told yet.
+            // Under the pair lock: this instance may have stored the message itself and not
+            // published it yet.
             let Ok(_turn) = cell.turn(&sender, deadline).await else { return Ok(()) };
             let told_seq = cell.lock().conversations.get(&sender).map_or(0, |known| known.told_seq);
             self.catch_up(&cell, &sender, deadline).await?;
             if told_seq < stream_seq {
                 return Ok(());
             }
-            // A load has taken it in, and nobody was told.
+            // A load has counted the message, but its events were not published.
         }
         let Some(found) = item.message() else { return Ok(()) };
-        // Else it is looked at again.
+        // On failure the next look finds the gap again.
         let told = self.tell_of(found.stored.message).await;
         told.map_err(|failure| ReadError(failure.to_string()))?;
         self.notify_sender(&sender, &receiver);
@@ -407,14 +413,15 @@ impl<S: Store, B: Bus> Node<S, B> {
     }
 }
 
-/// Has the user of an entry loaded again before the next use.
+/// Makes the user of an entry load again before the next use.
 fn doubt_entry(tenure: &Tenure, user: Option<&UserId>) {
     if let Some(cell) = user.and_then(|user| tenure.cell_in_memory(user)) {
         cell.invalidate();
     }
 }
 
-/// The earlier of two times since which something is to be told again, where there was one before.
+/// The earlier of two times since which events may be unpublished; `known_ms` is `None` where there
+/// was none.
 fn earlier(known_ms: Option<u64>, since_ms: u64) -> Option<u64> {
     known_ms.into_iter().chain([since_ms]).min()
 }

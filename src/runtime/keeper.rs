@@ -1,4 +1,4 @@
-//! Looks after the streams while peerd runs: what is gone is made anew, and what is wrong is told.
+//! Monitors the streams while peerd runs: creates missing ones again and reports what is wrong.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,23 +16,24 @@ use crate::store::survey::{self, StreamState, Unseen};
 use crate::store::trouble::{Cause, Resource};
 use crate::wire::subject::Subjects;
 
-/// How long it may take to make and compare all streams.
+/// How long creating and comparing all streams may take.
 const PROVISION: Duration = Duration::from_secs(30);
-/// How often what is not looked at otherwise is looked at, and what is in trouble.
+/// How often the streams in trouble, and those that no call would miss soon, are checked.
 const LOOK: Duration = Duration::from_secs(5);
-/// How long a stream has to say how it is.
+/// How long a stream may take to report its state.
 const ANSWER: Duration = Duration::from_secs(2);
-/// How many streams are looked at then in turn, to see whether they are still as configured.
+/// How many other streams each of these checks adds, in turn, to see whether their configuration
+/// still matches.
 const IN_TURN: usize = 8;
-/// Streams that are asked about at the same time.
+/// Streams that are checked concurrently.
 const CONCURRENT: usize = 8;
-/// Between two looks at the same suspects.
+/// The pause between two checks of the same suspects.
 const PAUSE: Duration = Duration::from_millis(250);
-/// For how long no stream may answer before JetStream as a whole is taken to be in trouble: longer
-/// than a cluster takes to choose leaders.
+/// How long no stream may answer before JetStream as a whole counts as unavailable: longer than a
+/// cluster takes to elect leaders.
 const SILENT: Duration = Duration::from_secs(10);
 
-/// Looks after the streams.
+/// Monitors the streams.
 pub(super) struct Keeper {
     pub(super) store: Connection,
     pub(super) jetstream: JetStream,
@@ -42,9 +43,8 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Looks at all streams each time the connection was made anew (streams in memory are gone when
-    /// their server was restarted), at those that somebody missed, and now and then at those that
-    /// nobody would miss soon.
+    /// Checks all streams after each reconnect (memory streams are lost when their server
+    /// restarts), suspect streams at once, and streams that no call would miss soon at intervals.
     pub(super) async fn run(self) {
         let troubles = self.jetstream.trouble().clone();
         let mut ticks = interval(LOOK);
@@ -80,7 +80,7 @@ impl Keeper {
         }
     }
 
-    /// Looks how streams are, and makes those anew that are gone.
+    /// Checks the state of streams, and creates the missing ones again.
     async fn look(&self, suspects: BTreeSet<Resource>, silent_since: &mut Option<Instant>) {
         let deadline = Instant::now() + ANSWER;
         let looks = stream::iter(suspects).map(|resource| async move {
@@ -121,7 +121,7 @@ impl Keeper {
         }
     }
 
-    /// Takes note of how a stream is that is there.
+    /// Records the state of an existing stream.
     fn judge(&self, resource: Resource, state: &StreamState) {
         let troubles = self.jetstream.trouble();
         let lines = self.differences(resource, &state.config);
@@ -135,22 +135,22 @@ impl Keeper {
     fn differences(&self, resource: Resource, found: &Config) -> Vec<String> {
         let expected = all_expected(&self.subjects, &self.names, &self.options);
         let want = expected.iter().find(|(of, _)| *of == resource);
-        want.map(|(_, want)| differences(want, found, &self.options)).unwrap_or_default()
+        want.map(|(_, want)| differences(want, found)).unwrap_or_default()
     }
 
-    /// Takes note that a stream is gone.
+    /// Records that a stream is missing.
     fn lose(&self, resource: Resource) {
         self.jetstream.lose_stream(resource);
         if self.options.in_memory {
-            // As its configuration wants it: it went with its server.
+            // Expected with this configuration: the stream was lost with its server.
             let stream = self.names.resource(resource);
-            tracing::warn!(stream, "a stream in memory is gone, and is made anew, empty");
+            tracing::warn!(stream, "a memory stream was lost: creating it again, empty");
         } else {
             self.jetstream.trouble().met(resource, Cause::Gone);
         }
     }
 
-    /// Makes what is gone, and whatever else is, and compares all.
+    /// Creates the streams in `gone` and any others that are missing, and compares all of them.
     async fn provision(&self, gone: &BTreeSet<Resource>) {
         let troubles = self.jetstream.trouble();
         for resource in gone {
@@ -160,13 +160,13 @@ impl Keeper {
         match timeout(PROVISION, provision(&store.client, subjects, names, options)).await {
             Ok(Ok(made)) => {
                 for resource in made {
-                    // Those that nobody had missed before.
+                    // These were missing too, but not noticed before.
                     if !gone.contains(&resource) {
                         self.lose(resource);
                         troubles.is_well(resource, true);
                     }
                 }
-                // Another instance may have been faster.
+                // Another instance may have created some of them first.
                 for resource in gone {
                     troubles.is_well(*resource, true);
                 }
@@ -182,14 +182,14 @@ impl Keeper {
                 }
             }
             Ok(Err(error)) if gone.is_empty() => {
-                tracing::warn!(%error, "the streams could not be looked after");
+                tracing::warn!(%error, "cannot check the streams");
             }
             Ok(Err(error)) => {
                 for resource in gone {
                     troubles.met(*resource, Cause::NotMadeAnew(error.to_string()));
                 }
             }
-            Err(_) => tracing::warn!("the streams could not be looked after in time"),
+            Err(_) => tracing::warn!("cannot check the streams in time"),
         }
     }
 }

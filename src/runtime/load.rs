@@ -8,12 +8,12 @@ use tokio::time::Instant;
 use super::cell::UserCell;
 use super::node::Node;
 use crate::bus::Bus;
-use crate::deliberate::{self, Fault};
 use crate::domain::blocklist::BlockEntry;
 use crate::domain::conversation::{Head, Settings};
 use crate::domain::id::UserId;
 use crate::domain::message::Direction;
 use crate::domain::user::{Account, User};
+use crate::failpoint::{self, Fault};
 use crate::storage::Entry;
 pub(super) use crate::storage::reads::LoadError;
 use crate::storage::reads::{Pair, Storage};
@@ -101,7 +101,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             clock.observe(user.blocked.newest());
         }
         self.look_at_oldest(cell, deadline).await?;
-        if !cell.was_ever_loaded() && !deliberate::is(Fault::RateForgotten) {
+        if !cell.was_ever_loaded() && !failpoint::is(Fault::RateForgotten) {
             self.recall_last_second(cell, deadline).await?;
         }
         cell.set_loaded(generation, self.loads.fetch_add(1, Ordering::Relaxed) + 1);

@@ -1,4 +1,4 @@
-//! One instance of peerd: its users, its store, its bus.
+//! One instance of peerd: its users, its store and its bus.
 
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -27,8 +27,7 @@ use crate::clock::{Clock, Now};
 use crate::cluster::host::{Grant, Host as _, NotOpened};
 use crate::cluster::lease::Lease;
 use crate::cluster::table::Table;
-use crate::deliberate::{self, Fault};
-use crate::domain::event::{Event, Told};
+use crate::domain::event::Told;
 use crate::domain::id::{OrderKey, Partition, UserId};
 use crate::domain::limits::Limits;
 use crate::domain::user::User;
@@ -43,50 +42,49 @@ use crate::wire::fit;
 use crate::wire::size::Room;
 use crate::wire::subject::{Subjects, Token};
 
-/// Most messages that one call sends while state is locked: events to both sides and the reply.
+/// The most messages that one call sends while state is locked: events to both sides and the reply.
 pub const MESSAGES_PER_CALL: usize = 8;
-/// Room for messages on their way out beyond what the calls under way may need: for refusals and
-/// replays.
+/// Room in the outgoing queue beyond what the calls in progress may need: for refusals and replays.
 pub const ROOM_BEYOND_CALLS: usize = 4096;
-/// Most troubles of the store that are told in the statistics.
+/// The most store troubles reported in the statistics.
 const TROUBLES_TOLD: usize = 32;
-/// One of so many calls under way may wait for an owner.
+/// One in this many calls in progress may wait for an owner.
 const WAITING_SHARE: usize = 4;
-/// Requests to settle a direction that may be under way, for each call: those of several instances
-/// come together.
+/// Settle requests that may be in progress for each permitted call: those of several instances may
+/// arrive together.
 const SETTLING_SHARE: usize = 4;
 
-/// What the configuration sets for a node.
+/// The settings of a node.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How events are written where a user's sessions do not decide it, and offline pushes.
+    /// The encoding of offline pushes, and of events where a user's sessions do not determine it.
     pub event_encoding: Encoding,
-    /// By when a call is answered.
+    /// The time within which a call is answered.
     pub call_deadline: Duration,
-    /// How long a call waits while nobody owns its partition.
+    /// How long a call waits while its partition has no owner.
     pub owner_wait: Duration,
-    /// How long the server may be silent before what arrives is taken for old.
+    /// How long the server may be silent before incoming messages count as stale.
     pub stale_after: Duration,
-    /// How often callers are asked to call.
+    /// How often callers are asked to send a heartbeat.
     pub heartbeat_interval_ms: u64,
-    /// How far the stored time of a user's last call may lag behind.
+    /// How far the stored last-seen time of a user may lag behind.
     pub heard_write_interval_ms: u64,
-    /// Most users in memory.
+    /// The most users in memory.
     pub cached_users: usize,
-    /// Most memory for what was read of histories and not asked for yet.
+    /// The most memory for history that was read and not requested yet.
     pub history_bytes: usize,
-    /// Most calls under way.
+    /// The most calls in progress.
     pub calls_under_way: usize,
-    /// Largest body of a call.
+    /// The largest body of a call.
     pub body_bytes: usize,
-    /// Makes the ID of a new session.
+    /// Generates the ID of a new session.
     pub new_session_id: fn() -> String,
-    /// The protocol's bounds.
+    /// The protocol's limits.
     pub limits: Limits,
 }
 
 impl Options {
-    /// Most calls and requests of other instances under way.
+    /// The most calls and owner requests in progress.
     #[must_use]
     pub const fn most_under_way(&self) -> usize {
         2 * self.calls_under_way
@@ -101,53 +99,55 @@ pub struct Node<S, B> {
     pub(super) options: Options,
     pub(super) clock: Clock,
     pub(super) calls: Arc<Semaphore>,
-    /// How many of them, and of the next, may wait for a processor at this moment.
+    /// The admission control of calls and owner requests.
     pub(super) pace: Pace,
     pub(super) counters: Arc<Counters>,
-    /// Requests of other instances, which must not wait for calls: these wait for them.
+    /// Permits for owner requests. These are separate, since calls wait for owner requests: the
+    /// reverse would deadlock.
     pub(super) deliveries: Arc<Semaphore>,
-    /// Those of them that settle a direction: deliveries wait for these, and these for no permit.
+    /// Permits for settle requests, which settle a direction of a conversation. Deliveries wait for
+    /// these, and these wait for no permit.
     pub(super) settling: Arc<Semaphore>,
-    /// Which of them were begun.
+    /// Which owner requests were begun here.
     pub(super) received: Received,
-    /// Those of them that may wait for an owner.
+    /// Permits for calls that wait for an owner.
     pub(super) waiting: Semaphore,
-    /// When the server was last heard of, in microseconds of the steady clock.
+    /// When the server last answered, in microseconds of the steady clock.
     pub(super) reached_us: AtomicU64,
-    /// Calls that were passed on to other instances.
+    /// The number of calls passed on to other instances.
     pub(super) routed: AtomicU64,
-    /// What the audit came to.
+    /// The audit's results.
     pub(super) audit: Tally,
-    /// After how long messages age.
+    /// After how long messages age out.
     pub(super) ageing: Ageing,
-    /// Where pages of history ended.
+    /// The page cache of histories.
     pub(super) places: Places,
-    /// Loads of users so far.
+    /// The number of user loads so far.
     pub(super) loads: AtomicU64,
-    /// What goes on after its call was answered.
+    /// Work that continues after its call was answered.
     pub(super) tasks: TaskTracker,
-    /// Where calls go.
+    /// The owner of each partition, as this instance knows it.
     pub(super) table: Arc<Table>,
     /// The partitions that this instance owns.
     pub(super) tenures: Vec<RwLock<Option<Arc<Tenure>>>>,
-    /// What is to be told again, of owners that have died.
+    /// Events of dead owners that are to be redelivered.
     pub(super) untold: Mutex<Vec<Untold>>,
-    /// What is stored and cannot be read.
+    /// Stored records that cannot be read.
     pub(super) unreadable: Unreadable,
-    /// Offline pushes on their way to the work queue.
+    /// Offline pushes that are being handed to the work queue.
     pub(super) pushes: Pushes,
     pub(super) pending: Arc<Pending>,
-    /// Messages that may cross others.
+    /// Messages that may cross messages of the other direction.
     pub(super) in_flight: Arc<InFlight>,
-    /// Where the server's clock stood when this process's steady clock began, in milliseconds since
-    /// 1970, at most.
+    /// A lower bound for the server's clock at the moment when this process's steady clock began,
+    /// in milliseconds since 1970.
     pub(super) server_began_ms: AtomicU64,
     /// The partition at which the next look around begins.
     pub(super) next_look: AtomicU16,
 }
 
 impl<S: Store, B: Bus> Node<S, B> {
-    /// An instance that owns nothing yet. `table` is where it finds where calls go.
+    /// An instance that owns nothing yet. `table` tells it where calls go.
     #[must_use]
     pub fn new(
         store: S,
@@ -158,7 +158,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         table: Arc<Table>,
     ) -> Arc<Self> {
         let Now { wall_ms, steady_us } = clock.now();
-        // A guess, until the server has said.
+        // An estimate, until the server's time is known.
         let began_ms = wall_ms.saturating_sub(steady_us / 1000);
         let waiting = Semaphore::new((options.calls_under_way / WAITING_SHARE).max(1));
         Arc::new(Self {
@@ -193,7 +193,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         })
     }
 
-    /// An instance that owns all partitions for ever, for tests of what one instance does.
+    /// An instance that owns all partitions forever, for tests of a single instance.
     pub async fn alone(
         store: S,
         bus: B,
@@ -226,7 +226,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         &self.bus
     }
 
-    /// Waits for everything that goes on after its call was answered.
+    /// Waits for all work that continues after its call was answered.
     pub async fn settle(&self) {
         self.tasks.close();
         self.tasks.wait().await;
@@ -239,7 +239,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         self.tenures().map(|tenure| tenure.users_in_memory()).sum()
     }
 
-    /// How it is at this moment.
+    /// The current gauges.
     #[must_use]
     pub fn gauges(&self) -> Gauges {
         let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
@@ -281,18 +281,18 @@ impl<S: Store, B: Bus> Node<S, B> {
         Instant::now() + self.options.call_deadline
     }
 
-    /// The tenure of a partition, if this instance owns it.
+    /// The ownership of a partition, if this instance owns it.
     pub(super) fn tenure(&self, partition: Partition) -> Option<Arc<Tenure>> {
         let tenure = self.tenures.get(usize::from(partition.0))?;
         tenure.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// All tenures.
+    /// All partition ownerships.
     pub(super) fn tenures(&self) -> impl Iterator<Item = Arc<Tenure>> {
         (0..self.subjects.partitions()).filter_map(|number| self.tenure(Partition(number)))
     }
 
-    /// A user of the partition, with the state loaded.
+    /// A user of the partition, loaded.
     pub(super) async fn user(
         &self,
         tenure: &Arc<Tenure>,
@@ -302,7 +302,8 @@ impl<S: Store, B: Bus> Node<S, B> {
         let most = (self.options.cached_users / self.tenures.len()).max(1);
         let cell = tenure.cell(id, most);
         if !cell.is_loaded(self.store.generation()) {
-            // In a box, as all that is rare: the state of a call has room for all that it may wait for.
+            // Boxed, like all rare work: the future of a call has room for everything that it may
+            // wait for.
             Box::pin(self.load(&cell, deadline)).await?;
         }
         if self.is_ageing_due(&cell) {
@@ -311,13 +312,13 @@ impl<S: Store, B: Bus> Node<S, B> {
         Ok(cell)
     }
 
-    /// The user, if this instance owns the partition and the state is in memory.
+    /// The user, if this instance owns the partition and the user's state is in memory.
     pub(super) fn user_in_memory(&self, id: &UserId) -> Option<Arc<UserCell>> {
         self.tenure(self.subjects.partition(&Token::of(id)))?.cell_in_memory(id)
     }
 
-    /// Writes into a stream of the user's partition. Who is not the owner any more does not, and
-    /// does not act on what was written.
+    /// Writes to a stream of the user's partition. An instance that is not the owner any more does
+    /// not write, and one that lost the ownership meanwhile does not act on what it wrote.
     pub(super) async fn write(
         &self,
         cell: &UserCell,
@@ -329,9 +330,9 @@ impl<S: Store, B: Bus> Node<S, B> {
     ) -> Result<u64, AppendError> {
         let tenure = &cell.tenure;
         if !tenure.may_act() {
-            return Err(AppendError::Unavailable("not the owner any more".to_owned()));
+            return Err(AppendError::Unavailable("no longer the owner".to_owned()));
         }
-        // Nor is it tried any longer than this instance is sure to be the owner.
+        // Nor does it retry for longer than it is certain to remain the owner.
         let deadline = deadline.min(Instant::now() + tenure.lease_left());
         let seq = self.store.append(stream, subject, payload, expected_seq, deadline).await?;
         if !tenure.may_act() {
@@ -341,8 +342,8 @@ impl<S: Store, B: Bus> Node<S, B> {
         Ok(seq)
     }
 
-    /// How events for a user are written: as the sessions are, where all logged in with the same
-    /// encoding, else as the configuration says.
+    /// The encoding of a user's events: that of the sessions, where all logged in with the same
+    /// one, else the configured one.
     fn encoding_for(&self, user: &User) -> Encoding {
         let configured = self.options.event_encoding;
         let other = user.sessions_encoding().filter(|encoding| *encoding != configured);
@@ -352,8 +353,8 @@ impl<S: Store, B: Bus> Node<S, B> {
             .unwrap_or(configured)
     }
 
-    /// Tells a user, whose state is locked meanwhile, so that users are told in the order of their
-    /// revisions.
+    /// Publishes events to a user. The user's state is locked meanwhile, so that events go out in
+    /// the order of their revisions.
     pub(super) fn tell(&self, cell: &UserCell, user: &User, told: &Told) {
         if !cell.tenure.may_act() {
             return;
@@ -363,35 +364,24 @@ impl<S: Store, B: Bus> Node<S, B> {
         let content_max = room.content_of(told.entries());
         for event in &told.events {
             let body = EventBody { event, revision, viewer: &cell.id, content_max };
-            let misled = match event {
-                Event::PeerMessageReceived { from, .. } => {
-                    deliberate::is(Fault::WrongReceiver).then(|| Token::of(from))
-                }
-                Event::ConversationChanged(_)
-                | Event::TotalChanged(_)
-                | Event::MessageDeleted { .. }
-                | Event::BlacklistChanged { .. }
-                | Event::KickedOut { .. } => None,
-            };
-            let token = misled.as_ref().unwrap_or(&cell.token);
             let emit = |body| {
-                let subject = self.subjects.event(token, event::name(event));
+                let subject = self.subjects.event(&cell.token, event::name(event));
                 let permit: Option<Arc<dyn Permit>> = Some(cell.tenure.clone());
                 let kind = Kind::Event { revision };
                 self.emit(Outgoing { subject, encoding, kind, body, permit });
             };
             if let Err(error) = fit::event(&body, encoding, room, emit) {
-                tracing::error!(%error, "an event could not be written");
+                tracing::error!(%error, "cannot encode an event");
             }
         }
     }
 
-    /// The room that there is for what goes out.
+    /// The room for the content of an outgoing message.
     pub(super) fn room(&self) -> Room {
         Room::of(self.bus.max_message_bytes())
     }
 
-    /// Sends what there may be to send.
+    /// Queues the message, if there is one.
     pub(super) fn emit_any(&self, outgoing: Option<Outgoing>) {
         if let Some(outgoing) = outgoing {
             self.emit(outgoing);
@@ -400,19 +390,20 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     pub(super) fn emit(&self, outgoing: Outgoing) {
         if self.bus.emit(outgoing).is_err() {
-            // A call is only taken while there is room for what it sends.
-            tracing::error!("a message was dropped: too much is on its way out");
+            // This cannot happen: a call is accepted only while there is room for what it sends.
+            tracing::error!("dropped a message: the outgoing queue is full");
         }
     }
 
-    /// Calls and requests of other instances that are under way.
+    /// Calls and owner requests in progress.
     pub(super) fn under_way(&self) -> usize {
         let free = self.calls.available_permits() + self.deliveries.available_permits();
         self.options.most_under_way().saturating_sub(free)
     }
 
-    /// Waits until there is room for `count` messages beyond what all calls that can be under way may
-    /// send, or for as many as there can be: who sends much leaves the queue to the calls.
+    /// Waits until there is room for `count` messages beyond what all calls that can be in progress
+    /// may send, or for as many as there can be. A sender of many messages thus leaves the queue to
+    /// the calls.
     pub(super) async fn wait_for_room_beyond(&self, count: usize) {
         let beyond = count.min(ROOM_BEYOND_CALLS);
         self.bus.room_for(self.options.most_under_way() * MESSAGES_PER_CALL + beyond).await;

@@ -1,39 +1,40 @@
-//! How many calls may wait for a processor: fewer while they wait for long.
+//! Admission control: how many calls may wait for a processor. The limit falls while they wait for
+//! long.
 //!
-//! A count of what is under way is no bound in time. What waits for the store may do so for long
-//! without any harm to others; what waits for a processor delays everybody, those too who are only to
-//! be refused.
+//! A limit on the number of calls in progress does not limit time. A call that waits for the store
+//! harms no other call; one that waits for a processor delays all of them, including those that
+//! will be refused.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// How long calls may wait for a processor, on average, before fewer are taken.
+/// The average wait for a processor above which the limit falls.
 const WAIT_MAX_US: u64 = 20_000;
-/// For how long their waits are gathered before they are judged.
+/// How long waits are sampled before the limit is adjusted.
 const WINDOW_US: u64 = 50_000;
-/// Fewer of them say nothing.
+/// The smallest number of waits that is a meaningful sample.
 const WAITS_MIN: u64 = 64;
-/// What was judged so long ago does not count any more.
+/// After this long without an adjustment, the limit returns to its maximum.
 const FORGOTTEN_US: u64 = 1_000_000;
-/// How many may always wait: enough to keep every processor busy.
+/// The lowest limit: enough to keep every processor busy.
 const FEWEST: usize = 128;
-/// By which part the bound falls and rises.
+/// The limit falls and rises by one part in this many.
 const STEP: usize = 8;
 
-/// How many calls may wait for a processor.
+/// The admission control of calls.
 #[derive(Debug)]
 pub(super) struct Pace {
     most: usize,
     bound: AtomicUsize,
-    /// Those that were taken and have not begun.
+    /// Calls that were accepted and have not begun.
     waiting: AtomicUsize,
-    /// Since when waits are gathered, by the steady clock.
+    /// When the current sample began, by the steady clock.
     began_us: AtomicU64,
     waits: AtomicU64,
     waited_us: AtomicU64,
 }
 
 impl Pace {
-    /// As many as `most`, at first.
+    /// Starts with the limit at its maximum, `most`.
     pub(super) fn new(most: usize) -> Self {
         Self {
             most,
@@ -45,17 +46,17 @@ impl Pace {
         }
     }
 
-    /// Whether one more may wait.
+    /// Whether one more call may wait.
     pub(super) fn admits(&self, now_us: u64) -> bool {
         self.waiting.load(Ordering::Relaxed) < self.bound(now_us)
     }
 
-    /// Takes note of one more that waits.
+    /// Notes that a call was accepted and waits.
     pub(super) fn taken(&self) {
         self.waiting.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Takes note that one that was taken at `taken_us` begins at `now_us`, by the steady clock.
+    /// Notes that a call that was accepted at `taken_us` begins at `now_us`, by the steady clock.
     pub(super) fn begins(&self, taken_us: u64, now_us: u64) {
         let waiting = self.waiting.fetch_sub(1, Ordering::Relaxed);
         self.waits.fetch_add(1, Ordering::Relaxed);
@@ -64,16 +65,18 @@ impl Pace {
         if now_us.saturating_sub(began_us) < WINDOW_US {
             return;
         }
-        // Before the next window begins: until then what was long ago is forgotten.
+        // Read before the next sample begins: after that, an expired limit would apply again.
         let bound = self.bound(now_us);
         let (success, failure) = (Ordering::Relaxed, Ordering::Relaxed);
         if self.began_us.compare_exchange(began_us, now_us, success, failure).is_ok() {
-            // One that is counted in between goes into either window: it is one of very many.
+            // A wait that is counted between the two swaps may land in either sample: it is one of
+            // very many.
             let waits = self.waits.swap(0, Ordering::Relaxed);
             let waited_us = self.waited_us.swap(0, Ordering::Relaxed);
             let is_long = waits >= WAITS_MIN && waited_us / waits > WAIT_MAX_US;
             let bound = if is_long {
-                // From where it stands: a bound that is far above would take long to matter.
+                // Starts from the number that actually waited: lowering a limit far above it would
+                // take long to have an effect.
                 let used = bound.min(waiting.max(FEWEST));
                 (used - used / STEP).max(FEWEST)
             } else {
@@ -96,7 +99,8 @@ mod tests {
 
     const MOST: usize = 4096;
 
-    /// So many windows in each of which some calls wait for so long; answers when the last ended.
+    /// Simulates `count` samples in each of which calls wait for `wait_us`; returns when the last
+    /// one ended.
     fn windows(pace: &Pace, count: u64, wait_us: u64, waiting: usize) -> u64 {
         let mut now_us = pace.began_us.load(Ordering::Relaxed);
         for _ in 0..count {
@@ -111,20 +115,20 @@ mod tests {
     }
 
     #[test]
-    fn short_waits_leave_the_bound_where_it_is() {
+    fn short_waits_leave_the_limit_unchanged() {
         let pace = Pace::new(MOST);
         let now_us = windows(&pace, 100, WAIT_MAX_US, MOST);
         assert_eq!(pace.bound(now_us), MOST);
     }
 
     #[test]
-    fn while_calls_wait_for_long_fewer_are_taken_but_never_too_few() {
+    fn long_waits_lower_the_limit_to_its_minimum_and_short_ones_raise_it_again() {
         let pace = Pace::new(MOST);
         let waiting = MOST + usize::try_from(WAITS_MIN).expect("a small number");
         let now_us = windows(&pace, 1, WAIT_MAX_US + 1, waiting);
         assert_eq!(pace.bound(now_us), MOST - MOST / STEP);
         let now_us = windows(&pace, 1, WAIT_MAX_US + 1, waiting - MOST + 800);
-        assert!((600..=800).contains(&pace.bound(now_us)), "from where it stands");
+        assert!((600..=800).contains(&pace.bound(now_us)), "from the number that waits");
         let now_us = windows(&pace, 20, WAIT_MAX_US + 1, MOST);
         assert_eq!(pace.bound(now_us), FEWEST);
         pace.waiting.store(FEWEST - 1, Ordering::Relaxed);
@@ -136,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_few_calls_say_nothing() {
+    fn too_few_waits_leave_the_limit_unchanged() {
         let pace = Pace::new(MOST);
         pace.waiting.store(MOST, Ordering::Relaxed);
         for window in 1..WAITS_MIN {
@@ -146,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_long_ago_is_forgotten() {
+    fn a_lowered_limit_expires() {
         let pace = Pace::new(MOST);
         let now_us = windows(&pace, 40, WAIT_MAX_US + 1, MOST);
         assert_eq!(pace.bound(now_us), FEWEST);
@@ -158,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_configured_bound_below_the_fewest_holds() {
+    fn a_configured_maximum_below_the_minimum_applies() {
         let pace = Pace::new(6);
         let now_us = windows(&pace, 3, WAIT_MAX_US + 1, MOST);
         assert_eq!(pace.bound(now_us), 6);

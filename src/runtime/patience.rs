@@ -1,4 +1,4 @@
-//! Trying again at the start, as long as that may help.
+//! Retries at the start, for as long as they may help.
 
 use std::time::Duration;
 
@@ -6,19 +6,19 @@ use tokio::time::{Instant, sleep};
 
 use crate::link::Cause;
 
-/// First wait between two tries; each is twice as long as the one before.
+/// The first pause between two attempts; each pause is twice as long as the one before.
 const PAUSE_MIN: Duration = Duration::from_millis(200);
-/// Longest wait between two tries.
+/// The longest pause between two attempts.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
-/// How long the server is asked again that refused: it may be about to be told of this user, of its
-/// account, or of a certificate.
+/// How long a refusal by the server is retried: the server may be about to learn of this user, its
+/// account or a certificate.
 const REFUSED: Duration = Duration::from_secs(5);
-/// How often the log repeats what is waited for.
+/// How often the log repeats the same problem.
 const SAID_EACH: Duration = Duration::from_secs(10);
-/// The same for something else than before, where the problems change by turns.
+/// How often the log reports another problem than before, where problems alternate.
 const SAID_EACH_OTHER: Duration = Duration::from_secs(2);
 
-/// How long to try.
+/// How long to retry.
 #[derive(Debug)]
 pub(super) struct Patience {
     deadline: Instant,
@@ -29,13 +29,13 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    /// Tries until `timeout` is over; at least once.
+    /// Retries until `timeout` has passed; there is at least one attempt.
     pub(super) fn new(timeout: Duration) -> Self {
         let began = Instant::now();
         Self { deadline: began + timeout, began, pause: PAUSE_MIN, refused: None, said: None }
     }
 
-    /// Waits until the next try after one that failed; false when there is none.
+    /// Waits before the next attempt after one that failed; returns false when there is none.
     pub(super) async fn wait(&mut self, what: &str, cause: Cause, problem: &str) -> bool {
         let gives_up = match cause {
             Cause::Configuration => true,
@@ -51,7 +51,7 @@ impl Patience {
         true
     }
 
-    /// Says what is waited for: once, and then every some seconds.
+    /// Logs the wait: the first time, and then at intervals.
     fn say(&mut self, what: &str, problem: &str) {
         let is_due = self.said.as_ref().is_none_or(|(at, before)| {
             at.elapsed() >= if before == problem { SAID_EACH } else { SAID_EACH_OTHER }

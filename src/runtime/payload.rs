@@ -1,5 +1,5 @@
-//! The server's `max_payload`: whether it is enough for the configured limits, and the smallest of
-//! the servers that were connected to.
+//! The server's `max_payload`: whether it is enough for the configured limits, and the smallest one
+//! of the servers connected to so far.
 
 use tokio_util::task::AbortOnDropHandle as AbortOnDrop;
 
@@ -10,27 +10,27 @@ use crate::domain::limits::{
 use crate::link::Connection;
 use crate::wire::size::Room;
 
-/// What a session takes of an account's entry beyond the texts that its caller gave.
+/// The bytes of a session in an account's entry, apart from the caller's texts.
 const SESSION_BYTES: usize = 64;
-/// The texts of a push that are as long as its bound.
+/// The number of texts of a push whose length has the same limit.
 const PUSH_TEXTS: usize = 5;
 
-/// The server takes less than what must always go through.
+/// The server's `max_payload` is too small for messages that must always be accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "max_payload of the nats-server is {max_payload} bytes, and the configured limits need {needed} \
-     at least: set max_payload in the nats-server's configuration (its default is 1MB), or lower \
-     {option}"
+    "max_payload of the nats-server is {max_payload} bytes, and the configured limits need at \
+     least {needed}: set max_payload in the nats-server's configuration (its default is 1MB), or \
+     lower {option}"
 )]
 pub struct TooSmall {
     max_payload: usize,
     needed: usize,
-    /// The option that needs the most.
+    /// The option that needs the most bytes.
     option: &'static str,
 }
 
-/// Whether a server's `max_payload` is enough for the limits; what may be refused where it is not
-/// enough for the largest forms that messages can take, a sentence each.
+/// Checks whether a server's `max_payload` is enough for the limits. Returns one sentence for each
+/// kind of message that may be refused because its largest form does not fit.
 pub fn check(limits: &Limits, max_payload: usize) -> Result<Vec<String>, TooSmall> {
     let text = Room::max_payload_for(limits.text_bytes + EXTENDED_DATA_MAX_BYTES);
     let session = 2 * DEVICE_MAX_BYTES + SESSION_BYTES;
@@ -65,15 +65,15 @@ pub fn check(limits: &Limits, max_payload: usize) -> Result<Vec<String>, TooSmal
     Ok(too_large
         .map(|(what, kind, largest)| {
             format!(
-                "{what}: {kind} can take {largest} bytes as JSON; with max_payload {max_payload} of \
-                 the nats-server those that take more than {most} are refused with 6000001"
+                "{what}: {kind} can take {largest} bytes as JSON; with max_payload {max_payload} \
+                 of the nats-server those that take more than {most} are refused with 6000001"
             )
         })
         .collect())
 }
 
-/// Checks the servers that both connections are at, and goes on to watch those that follow: what goes
-/// out fits the smallest. Ends when the handle is dropped.
+/// Checks the servers of both connections, then watches for reconnects to servers with a smaller
+/// `max_payload`, since outgoing messages must fit the smallest. Stops when the handle is dropped.
 pub(super) fn follow(
     limits: &Limits,
     bus: &nats::Connection,
@@ -109,7 +109,9 @@ fn complain(limits: &Limits, max_payload: usize) {
                 tracing::warn!("{problem}");
             }
         }
-        Err(error) => tracing::error!(%error, "a server of the cluster takes too little"),
+        Err(error) => {
+            tracing::error!(%error, "max_payload of a server in the cluster is too small");
+        }
     }
 }
 
@@ -123,12 +125,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_defaults_fit_what_a_server_takes_by_default() {
+    fn the_default_limits_fit_the_default_max_payload() {
         assert_eq!(check(&Limits::default(), 1024 * 1024), Ok(vec![]));
     }
 
     #[test]
-    fn a_small_max_payload_is_told_by_what_may_be_refused() {
+    fn a_small_max_payload_is_reported_with_the_options_it_affects() {
         let problems = check(&Limits::default(), 64 * 1024).expect("enough for texts");
         let options: Vec<_> =
             problems.iter().filter_map(|problem| problem.split(':').next()).collect();
@@ -136,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn too_small_a_max_payload_is_told_with_what_is_needed() {
+    fn a_max_payload_that_is_too_small_is_reported_with_the_size_needed() {
         let error = check(&Limits::default(), 1024).expect_err("too little");
         let text = error.to_string();
         assert!(text.contains("1024 bytes") && text.contains("session.max_sessions"), "{text}");

@@ -1,12 +1,12 @@
-//! Which permission a NATS user lacks, as `deploy/nats/users.conf` has it.
+//! Which permission a NATS user lacks, in terms of `deploy/nats/users.conf`.
 
 use crate::link::{Operation, Violation};
 use crate::store::jetstream::StreamNames;
 
-/// Where the server says what a NATS user may do.
+/// The subject on which the server reports the permissions of a NATS user.
 pub(super) const USER_INFO: &str = "$SYS.REQ.USER.INFO";
 
-/// The permissions that peerd needs, and its command line.
+/// The permissions that peerd and its command line need.
 #[derive(Clone, Debug)]
 pub struct Permissions {
     prefix: String,
@@ -14,13 +14,13 @@ pub struct Permissions {
     inbox_prefix: String,
 }
 
-/// What a subject is for.
+/// The purpose of a subject.
 enum Use {
-    /// The entry of `users.conf` that allows it.
+    /// An entry of `users.conf` that allows it.
     Entry(String),
-    /// Replies to this connection.
+    /// The replies to this connection.
     Inbox,
-    /// A caller's reply subject, or one that is not peerd's.
+    /// A caller's reply subject, or a subject that peerd does not use.
     Reply,
 }
 
@@ -61,7 +61,7 @@ impl Permissions {
         Use::Reply
     }
 
-    /// A subject of each kind that the daemon publishes to.
+    /// One subject of each kind that the daemon publishes to.
     pub(super) fn published(&self) -> Vec<String> {
         let own = ["event.a.b", "push.a", "part.0.a.b", "log.0.a.b", "state.0.a.account"];
         let own = own.map(|rest| format!("{}.{rest}", self.prefix));
@@ -70,13 +70,13 @@ impl Permissions {
         own.into_iter().chain(servers).collect()
     }
 
-    /// Whether a violation says nothing: the question that it is about need not be answered.
+    /// Whether a violation can be ignored: the request for the permissions is optional.
     #[must_use]
     pub fn is_harmless(violation: &Violation) -> bool {
         violation.subject == USER_INFO
     }
 
-    /// Violations of one kind lack the same permission.
+    /// A key that violations share where they are due to the same missing permission.
     #[must_use]
     pub fn kind(&self, violation: &Violation) -> String {
         let what = match self.of(violation) {
@@ -87,21 +87,22 @@ impl Permissions {
         format!("{:?} {what}", violation.operation)
     }
 
-    /// What the daemon's NATS user lacks.
+    /// What to change in the configuration of the daemon's NATS user.
     #[must_use]
     pub fn remedy(&self, violation: &Violation) -> String {
         match self.of(violation) {
             Use::Entry(entry) => self.add(violation.operation, &entry),
             Use::Inbox => self.inbox(),
             Use::Reply => {
-                "the NATS user of peerd needs allow_responses, as deploy/nats/users.conf has it; where \
-                 it has that, a caller's reply subject was answered too late, or is none of its own"
+                "the NATS user of peerd needs allow_responses, as in deploy/nats/users.conf; where \
+                 it has that, the reply came too late, or the reply subject is not the caller's own"
                     .to_owned()
             }
         }
     }
 
-    /// What the NATS user of a command lacks: not more than the command asks for.
+    /// What to change in the configuration of a command's NATS user: no more than the command
+    /// needs.
     #[must_use]
     pub fn remedy_of_command(&self, violation: &Violation) -> String {
         let (api, event) = (format!("{}.api.", self.prefix), format!("{}.event.", self.prefix));
@@ -118,7 +119,7 @@ impl Permissions {
         }
     }
 
-    /// Whether peerd cannot do its work without what a violation shows to be missing.
+    /// Whether peerd cannot work without the missing permission.
     #[must_use]
     pub fn is_essential(&self, violation: &Violation) -> bool {
         match self.of(violation) {
@@ -138,16 +139,16 @@ impl Permissions {
             Operation::Subscribe => "subscribe",
         };
         format!(
-            "allow the NATS user {entry:?} in permissions.{list}; deploy/nats/users.conf has all that \
-             is needed"
+            "allow the NATS user {entry:?} in permissions.{list}; deploy/nats/users.conf lists all \
+             permissions that are needed"
         )
     }
 
     fn inbox(&self) -> String {
         let inbox = format!("{}.>", self.inbox_prefix);
         format!(
-            "allow the NATS user {inbox:?} in permissions.subscribe, or set nats.inbox_prefix to the \
-             prefix that it may subscribe to"
+            "allow the NATS user {inbox:?} in permissions.subscribe, or set nats.inbox_prefix to \
+             the prefix that it may subscribe to"
         )
     }
 }
@@ -157,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_violation_leads_to_the_entry_that_is_missing() {
+    fn each_violation_maps_to_the_missing_permission() {
         let permissions = Permissions::new("peer", "_INBOX");
         let of = |operation, subject: &str| {
             let violation = Violation { operation, subject: subject.to_owned() };
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_asks_for_no_more_than_it_needs() {
+    fn a_command_asks_for_no_more_permissions_than_it_needs() {
         let permissions = Permissions::new("peer", "_INBOX");
         let subject = "peer.event.alice.>".to_owned();
         let violation = Violation { operation: Operation::Subscribe, subject };

@@ -1,4 +1,4 @@
-//! Offline pushes on their way to the work queue, beside the answers to their senders.
+//! Hands offline pushes to the work queue, concurrently with the replies to their senders.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,20 +17,21 @@ use crate::domain::user::User;
 use crate::storage;
 use crate::store::Store;
 
-/// How long the hand-off of a push is tried.
+/// How long handing over a push is retried.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// Most pushes that are tried at the same time. Where the work queue takes none, the others are
-/// dropped: an offline push is a courtesy, the message is stored.
+/// The most pushes that are being handed over at a time. Where the work queue accepts none, further
+/// ones are dropped: an offline push is a convenience, the message is stored.
 const MOST: usize = 4096;
-/// How long an instance that ends goes on trying.
+/// How long an instance that stops keeps trying.
 const AT_THE_END: Duration = Duration::from_secs(1);
 
-/// Offline pushes on their way to the work queue.
+/// The offline pushes that are being handed over.
 #[derive(Debug)]
 pub(super) struct Pushes {
     room: Arc<Semaphore>,
     dropped: AtomicU64,
-    /// Whether the last one was handed off: that they are not is told once.
+    /// Whether a dropped push was logged since the last successful one: a series of drops is logged
+    /// once.
     is_told: AtomicBool,
     ending: CancellationToken,
 }
@@ -47,7 +48,7 @@ impl Default for Pushes {
 }
 
 impl Pushes {
-    /// How many were given up since the start.
+    /// How many pushes were dropped since the start.
     pub(super) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
@@ -55,19 +56,19 @@ impl Pushes {
     fn drop_one(&self, why: &str) {
         self.dropped.fetch_add(1, Ordering::Relaxed);
         if !self.is_told.swap(true, Ordering::Relaxed) {
-            tracing::warn!(why, "an offline push was dropped; the next ones may be, too");
+            tracing::warn!(why, "dropped an offline push; the following ones may be dropped too");
         }
     }
 }
 
 impl<S: Store, B: Bus> Node<S, B> {
-    /// Waits for no push for long any more.
+    /// Gives the pushes in progress only a moment more: the instance stops.
     pub fn end_pushes(&self) {
         self.pushes.ending.cancel();
     }
 
-    /// Hands an offline push on, if one is wanted and the receiver is away and has not muted the
-    /// conversation.
+    /// Hands over an offline push if the sender asked for one, the receiver is offline and the
+    /// conversation is not muted.
     pub(super) fn push_if_away(
         self: &Arc<Self>,
         receiver: &UserCell,
@@ -83,18 +84,18 @@ impl<S: Store, B: Bus> Node<S, B> {
         }
     }
 
-    /// Hands an offline push to the work queue, beside the answer to the sender.
+    /// Hands an offline push to the work queue in the background.
     fn hand_off(self: &Arc<Self>, receiver: &UserCell, push: &Push, message: &Message, badge: u64) {
         let encoding = self.options.event_encoding;
         let body = match storage::push::encode(push, message, badge, encoding) {
             Ok(body) => body,
             Err(error) => {
-                tracing::error!(%error, "a push could not be written");
+                tracing::error!(%error, "cannot encode a push");
                 return;
             }
         };
-        let Ok(place) = self.pushes.room.clone().try_acquire_owned() else {
-            self.pushes.drop_one("too many wait for the work queue");
+        let Ok(permit) = self.pushes.room.clone().try_acquire_owned() else {
+            self.pushes.drop_one("too many pushes wait for the work queue");
             return;
         };
         let (subject, id) =
@@ -103,7 +104,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         self.tasks.spawn(async move {
             let deadline = Instant::now() + DEADLINE;
             let content_type = encoding.content_type();
-            let ended = async {
+            let stopped = async {
                 node.pushes.ending.cancelled().await;
                 sleep(AT_THE_END).await;
             };
@@ -114,9 +115,9 @@ impl<S: Store, B: Bus> Node<S, B> {
                         Err(error) => node.pushes.drop_one(&error.to_string()),
                     }
                 }
-                () = ended => node.pushes.drop_one("the instance ends"),
+                () = stopped => node.pushes.drop_one("the instance is stopping"),
             }
-            drop(place);
+            drop(permit);
         });
     }
 }

@@ -1,5 +1,5 @@
-//! What the NATS user of peerd may do, as the server says when it is asked: so that a permission that
-//! is missing is known at the start, and not when it is first needed.
+//! Asks the server at the start for the permissions of peerd's NATS user, so that a missing one is
+//! reported then, and not when it is first needed.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::permissions::{Permissions, USER_INFO};
 use crate::bus::nats::Connection;
 use crate::link::{Operation, Violation};
 
-/// How long the server has to answer.
+/// How long the server may take to answer.
 const ANSWER: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Deserialize)]
@@ -36,7 +36,8 @@ struct Subjects {
     deny: Vec<String>,
 }
 
-/// What peerd will have to publish and may not; nothing, where the server does not say.
+/// The violations to expect: subjects that peerd must publish to and may not. Empty where the
+/// server does not answer.
 pub(super) async fn missing(connection: &Connection, permissions: &Permissions) -> Vec<Violation> {
     let reply = connection.client.new_reply_subject();
     let request = Publish {
@@ -70,7 +71,7 @@ impl Subjects {
     }
 }
 
-/// Whether a pattern with wildcards matches a subject without.
+/// Whether a pattern with wildcards matches a subject without any.
 fn matches(pattern: &str, subject: &str) -> bool {
     let (mut patterns, mut tokens) = (pattern.split('.'), subject.split('.'));
     loop {
@@ -87,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_permission_that_is_missing_is_found() {
+    fn a_missing_permission_is_found() {
         let body = br#"{"server":{},"data":{"user":"p","account":"A","permissions":{
             "publish":{"allow":["peer.event.>","peer.log.*.*.*","$JS.API.>"],
                        "deny":["$JS.API.STREAM.DELETE.*"]},
@@ -102,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_no_permissions_set_may_do_everything() {
+    fn without_configured_permissions_everything_is_allowed() {
         assert!(Rights::default().missing(vec!["a.b".into()]).is_empty());
         let deny = Subjects { allow: vec![], deny: vec!["a.>".into()] };
         assert!(deny.covers("b") && !deny.covers("a.b") && deny.covers("a"));

@@ -8,19 +8,19 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use super::call::body_too_large;
+use super::commands::{Called, Method};
 use super::node::{MESSAGES_PER_CALL, Node, ROOM_BEYOND_CALLS};
 use super::relay::is_relayed;
 use super::tenure::{What, Work};
 use crate::bus::{Bus, Incoming, Kind, Outgoing, Permit, Take};
 use crate::cluster::table::Place;
-use crate::deliberate::{self, Fault};
 use crate::domain::id::{Partition, UserId};
 use crate::domain::rejection::Rejection;
+use crate::failpoint::{self, Fault};
 use crate::store::Store;
 use crate::wire::delivery;
 use crate::wire::encoding::Encoding;
 use crate::wire::failure::Failure;
-use crate::wire::request::{Called, Method};
 use crate::wire::subject::Token;
 
 /// When a caller who was refused for too many calls under way may try again.
@@ -135,7 +135,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         };
         let permit = if is_time { self.permit(permits) } else { None };
         let Some(permit) = permit else {
-            if deliberate::is(Fault::SilentAtTheBound) {
+            if failpoint::is(Fault::SilentAtTheBound) {
                 return None;
             }
             if is_notice {

@@ -10,12 +10,12 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::cell::{STRAGGLER, Turn, UserCell};
 use super::consign::may_be_stored;
+use super::injected;
 use super::load::LoadError;
 use super::node::Node;
 use super::route::NO_OWNER;
 use super::tenure::Tenure;
 use crate::bus::Bus;
-use crate::deliberate::{self, Fault};
 use crate::domain::conversation::Head;
 use crate::domain::event::Event;
 use crate::domain::id::UserId;
@@ -24,11 +24,12 @@ use crate::domain::receive::{Delivered, Placed, Plan};
 use crate::domain::repeats::{Known, Repeat};
 use crate::domain::send::{Delivery, Purpose, Push, Send};
 use crate::domain::user::User;
+use crate::failpoint::{self, Fault};
 use crate::storage::message;
 use crate::storage::reads::{Found, Item};
 use crate::store::{AppendError, Start, Store};
 use crate::wire::failure::{CallError, Failure};
-use crate::wire::reply::Reply;
+use crate::wire::reply::Sent;
 use crate::wire::subject::Token;
 
 /// How often a send is decided anew because the log had moved on.
@@ -47,10 +48,10 @@ impl<S: Store, B: Bus> Node<S, B> {
         sender: &Arc<UserCell>,
         send: Box<Send>,
         deadline: Instant,
-    ) -> Result<Reply, CallError> {
+    ) -> Result<Sent, CallError> {
         send.validate(&sender.id, self.limits())?;
         self.room().check(&send)?;
-        if deliberate::is(Fault::ContentLogged) {
+        if failpoint::is(Fault::ContentLogged) {
             tracing::debug!(what = send.draft.extended_data, "a send");
         }
         let is_stored = send.draft.content.is_stored();
@@ -69,9 +70,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                 }
                 let delivery = delivery(&sender.lock(), send, now.wall_ms);
                 return match self.consign(sender, &delivery, Purpose::Repeat, deadline).await {
-                    Ok(Some(Delivered { message, .. })) => {
-                        Ok(Reply::Sent { message, is_duplicate: true })
-                    }
+                    Ok(Some(Delivered { message, .. })) => Ok(Sent { message, is_duplicate: true }),
                     Ok(None) | Err(_) => Err(refusal.into()),
                 };
             }
@@ -86,7 +85,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             sender.lock().readmit(is_stored, place);
         }
         let Delivered { message, is_duplicate, .. } = result?;
-        Ok(Reply::Sent { message, is_duplicate })
+        Ok(Sent { message, is_duplicate })
     }
 
     /// The first answer to a send that is a repeat, as far as memory knows: who is over the rate
@@ -176,7 +175,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         deadline: Instant,
     ) -> Result<Delivered, CallError> {
         let receiver = self.user(tenure, &delivery.send.to, deadline).await?;
-        receiver.lock().accepts(&delivery.from, self.limits())?;
+        injected::accepted(receiver.lock().accepts(&delivery.from, self.limits()))?;
         if !delivery.send.draft.content.is_stored() {
             if sent_before_ms.is_some() {
                 // Nothing is kept of it by which it would be found.
@@ -211,7 +210,9 @@ impl<S: Store, B: Bus> Node<S, B> {
                     continue;
                 }
                 let now_ms = self.clock.wall_ms();
-                user.plan(delivery, receiver.partition, clock, now_ms, since_ms)?
+                let since_ms = injected::repeats_since(since_ms);
+                let plan = user.plan(delivery, receiver.partition, clock, now_ms, since_ms)?;
+                injected::planned(plan, now_ms)
             };
             let placed = match plan {
                 Plan::Repeat(seq) => {
@@ -244,7 +245,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                         self.accept_in_order(&receiver, delivery, *placed, seq, deadline);
                     return Ok(accepted.await);
                 }
-                Err(AppendError::Unknown) if deliberate::is(Fault::SuccessWithoutAck) => {
+                Err(AppendError::Unknown) if failpoint::is(Fault::SuccessWithoutAck) => {
                     let seq = placed.expected_seq + 1;
                     return Ok(self.accept(&receiver, receiver.lock(), delivery, *placed, seq));
                 }
@@ -365,7 +366,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             if is_silent && !known.repeats.covers(since_ms) {
                 known.repeats.complete(since_ms, Vec::new());
             }
-            known.repeats.covers(since_ms) && !deliberate::is(Fault::SendReadsTheLog)
+            known.repeats.covers(since_ms) && !failpoint::is(Fault::SendReadsTheLog)
         });
         if !is_remembered {
             let read = self.read_repeats(receiver, &delivery.from, since_ms, deadline);

@@ -1,4 +1,4 @@
-//! Sessions: login, logout, and when a user was last heard from.
+//! The account as it is stored: sessions, the revision, and when a user was last heard from.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,102 +7,30 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::cell::UserCell;
+use super::commit::entry_failure;
 use super::node::Node;
 use super::replay::ReplayFrom;
-use super::settings::entry_failure;
 use crate::bus::Bus;
-use crate::deliberate::{self, Fault};
-use crate::domain::encoding::Encoding;
-use crate::domain::event::Event;
 use crate::domain::id::OrderKey;
-use crate::domain::login::Login;
 use crate::domain::rejection::Rejection;
-use crate::domain::user::{Account, Session, User};
+use crate::domain::user::{Account, User};
+use crate::failpoint::{self, Fault};
 use crate::storage::account;
 use crate::store::{Store, StreamId};
-use crate::wire::failure::{CallError, Failure};
-use crate::wire::reply::Reply;
+use crate::wire::failure::Failure;
 
 /// How long a revision that no order key shows is told and not stored, where the store takes it.
 const REVISION_LAG: Duration = Duration::from_millis(20);
 /// Wait before it is tried again to store it.
 const REVISION_RETRY: Duration = Duration::from_millis(200);
 
-/// What a caller logs in with.
-pub(super) struct LoginCall {
-    /// The name to show; empty keeps the one there is.
-    pub(super) name: String,
-    pub(super) platform: String,
-    pub(super) device_id: String,
-    /// The newest message that the device has, where it says so.
-    pub(super) replay_after: Option<OrderKey>,
-    /// How the call is written.
-    pub(super) encoding: Encoding,
-}
-
-/// A login that is to be answered, and what is to be replayed after that.
-pub(super) struct LoggedIn {
-    pub(super) reply: Reply,
-    /// From where; `None` where nothing came since then.
-    pub(super) replay_from: Option<ReplayFrom>,
-}
-
 impl<S: Store, B: Bus> Node<S, B> {
-    /// Begins a session.
-    pub(super) async fn login(
-        &self,
-        cell: &UserCell,
-        login: LoginCall,
-        deadline: Instant,
-    ) -> Result<LoggedIn, CallError> {
-        let _gate = self.gate(cell, deadline).await?;
-        let now_ms = self.clock.wall_ms();
-        let id = (self.options.new_session_id)();
-        let LoginCall { name, platform, device_id, replay_after, encoding } = login;
-        let session = Session {
-            id: id.clone(),
-            since_ms: now_ms,
-            platform,
-            device_id,
-            encoding: Some(encoding),
-        };
-        let (Login { mut account, kicked }, expected_seq, replay_from, due_ms) = {
-            let user = cell.lock();
-            let replay_from = self.replay_from(&user, replay_after);
-            // What a device asks for by itself, it asks for again if it does not come.
-            let due_ms = match (replay_after, replay_from) {
-                (None, Some(ReplayFrom::Since(since_ms))) => Some(since_ms),
-                (None, _) => None,
-                (Some(_), _) => user.replay_due_ms,
-            };
-            let after = user.login(session, &name, now_ms, self.limits());
-            (after, user.account_seq, replay_from, due_ms)
-        };
-        // What is stored as last heard stays at what is to be replayed until that is out: a crash
-        // before must not lose it.
-        account.heard_ms = Some(due_ms.unwrap_or(now_ms));
-        let account_seq = self.store_account(cell, &account, expected_seq, deadline).await?;
-        cell.put_off_heard(now_ms + self.options.heard_write_interval_ms);
-        let mut user = cell.lock();
-        user.replay_due_ms = due_ms;
-        // The revision may have risen since the account was written.
-        let revision = user.account.revision.max(account.revision);
-        user.set_account(Account { heard_ms: Some(now_ms), revision, ..account }, account_seq);
-        let kicked = kicked.into_iter().map(|session| Event::KickedOut { session_id: session.id });
-        let told = user.tell(kicked.collect());
-        self.tell(cell, &user, &told);
-        let reply = Reply::LoggedIn {
-            session_id: id,
-            server_time_ms: now_ms,
-            heartbeat_interval_ms: self.options.heartbeat_interval_ms,
-            totals: user.totals,
-            revision: user.revision.current,
-        };
-        Ok(LoggedIn { reply, replay_from })
-    }
-
     /// From where a login is to have messages replayed; `None` where nothing came since then.
-    fn replay_from(&self, user: &User, replay_after: Option<OrderKey>) -> Option<ReplayFrom> {
+    pub(super) fn replay_from(
+        &self,
+        user: &User,
+        replay_after: Option<OrderKey>,
+    ) -> Option<ReplayFrom> {
         // A message may be stored a while after it was accepted.
         let slack_ms = u64::try_from(self.options.call_deadline.as_millis()).unwrap_or(0);
         if let Some(key) = replay_after {
@@ -113,28 +41,8 @@ impl<S: Store, B: Bus> Node<S, B> {
         is_news.then_some(ReplayFrom::Since(since_ms))
     }
 
-    /// Ends one session or all.
-    pub(super) async fn logout(
-        &self,
-        cell: &UserCell,
-        session_id: Option<&str>,
-        deadline: Instant,
-    ) -> Result<Reply, CallError> {
-        let _gate = self.gate(cell, deadline).await?;
-        let (account, expected_seq) = {
-            let user = cell.lock();
-            (user.logout(session_id), user.account_seq)
-        };
-        let Some(account) = account else { return Ok(Reply::Empty) };
-        let account_seq = self.store_account(cell, &account, expected_seq, deadline).await?;
-        let mut user = cell.lock();
-        let sessions = account.sessions;
-        let account = Account { sessions, ..std::mem::take(&mut user.account) };
-        user.set_account(account, account_seq);
-        Ok(Reply::Empty)
-    }
-
-    async fn store_account(
+    /// Stores the account. Answers where it is.
+    pub(super) async fn store_account(
         &self,
         cell: &UserCell,
         account: &Account,
@@ -142,7 +50,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         deadline: Instant,
     ) -> Result<u64, Failure> {
         let mut stored = account.clone();
-        if deliberate::is(Fault::LostSession) {
+        if failpoint::is(Fault::LostSession) {
             stored.sessions.clear();
         }
         let payload = account::encode(&stored).map_err(|_| Failure::Internal)?;

@@ -1,4 +1,4 @@
-//! The time for which this instance owns a partition, with all that it holds for it.
+//! Partition ownership: the state of one partition for as long as this instance owns it.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,63 +24,63 @@ use crate::domain::message::Message;
 use crate::store::StreamId;
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-/// For how long what was sent counts against a rate.
+/// How long a sent Command counts against the rate limit.
 const RATE_SPAN: Duration = Duration::from_secs(1);
-/// Users that a sweep looks at for each user that comes in.
+/// Users that the sweep examines for each user that is added.
 const SWEEP_STEPS: usize = 16;
-/// Messages of a partition that are held in case others cross them.
+/// Recent messages of a partition that are kept in case messages in the other direction cross them.
 const LATEST_KEPT: usize = 256;
 
-/// The time for which this instance owns a partition.
+/// The ownership of one partition by this instance.
 pub(super) struct Tenure {
     pub(super) partition: Partition,
-    /// Which of the partition's streams these are, as long as they are not lost and made anew.
+    /// The incarnations of the log and the state stream. They change when a stream was lost and
+    /// created again.
     pub(super) incarnations: (u64, u64),
     pub(super) clock: KeyClock,
-    /// When it began.
+    /// When the ownership began.
     pub(super) opened: Instant,
-    /// When Commands are let through: nobody knows how many the owner before let through in its last
-    /// second.
+    /// From when Commands are accepted: it is unknown how many the previous owner accepted in its
+    /// last second.
     pub(super) commands_from: Instant,
     grant: Grant,
     time: Clock,
     users: Mutex<Users>,
-    /// The latest messages, so that those that cross them can be told beside them.
+    /// The latest messages, kept so that messages that cross them can be published with them.
     latest: Mutex<VecDeque<Arc<Message>>>,
-    /// The calls under way. They may wait for deliveries, here or elsewhere.
+    /// The calls in progress. They may wait for deliveries, here or at another owner.
     calls: Stage,
-    /// The deliveries under way, and what goes on beside calls. They wait for the store alone.
+    /// The deliveries in progress, and background work of calls. They wait for the store alone.
     deliveries: Stage,
-    /// What is to be told again, since when by the server's clock, in milliseconds since 1970.
+    /// Since when events may be unpublished, in milliseconds since 1970 by the server's clock.
     untold_since_ms: Mutex<Option<u64>>,
-    /// Messages of whose append it is not known what became, and revisions that are told and not
-    /// stored, by when they began.
+    /// Appends in doubt, and published revisions that are not stored, by start time.
     unsure: Arc<Pending>,
-    /// Whether it is over.
+    /// Cancelled when the ownership has ended.
     over: CancellationToken,
-    /// When it began, where the owner before had died.
+    /// When the ownership began, where the previous owner had died.
     after_death: Option<Instant>,
     log: Mutex<Written>,
     state: Mutex<Written>,
 }
 
-/// Users in memory, and where the sweep for those to forget stands.
+/// The users in memory, and the position of the eviction sweep.
 #[derive(Default)]
 struct Users {
     cells: IndexMap<UserId, Arc<UserCell>, DefaultHashBuilder>,
     hand: usize,
 }
 
-/// What is taken on.
+/// The kind of work that is begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum What {
     /// A call by a user.
     Call,
-    /// A request of the sender's owner.
+    /// An owner request of the sender's owner.
     Delivery,
 }
 
-/// Things under way of one kind, and whether there may be more.
+/// The work of one kind that is in progress, and whether more may begin.
 #[derive(Default)]
 struct Stage {
     work: TaskTracker,
@@ -89,7 +89,7 @@ struct Stage {
 
 impl Stage {
     fn enter(&self) -> Option<TaskTrackerToken> {
-        // First the token, so that whoever closes either waits for it or is seen here.
+        // The token comes first, so that a concurrent close either waits for it or is seen here.
         let token = self.work.token();
         (!self.is_closing.load(Ordering::Acquire)).then_some(token)
     }
@@ -106,14 +106,15 @@ impl Stage {
     }
 }
 
-/// Something under way: a tenure that ends in order waits for it.
+/// Work in progress: an ownership that is closed in order waits for it.
 pub(super) struct Work {
     pub(super) tenure: Arc<Tenure>,
     _token: TaskTrackerToken,
 }
 
 impl Tenure {
-    /// A tenure that begins with both streams at these ends, and which of them these are.
+    /// An ownership that begins with the given ends and incarnations of the log and the state
+    /// stream.
     pub(super) fn new(
         grant: &Grant,
         time: Clock,
@@ -142,18 +143,18 @@ impl Tenure {
         }
     }
 
-    /// Whether this instance may still decide, write and tell for the partition.
+    /// Whether this instance may still decide, write and publish for the partition.
     pub(super) fn may_act(&self) -> bool {
         !self.over.is_cancelled() && self.grant.lease.holds(self.time.now())
     }
 
-    /// For how long this instance is sure to be the owner.
+    /// How long this instance is certain to remain the owner.
     pub(super) fn lease_left(&self) -> Duration {
-        // An endless lease is longer than an instant can be far.
+        // An endless lease lasts longer than an `Instant` can represent.
         self.grant.lease.left(self.time.now()).min(YEAR)
     }
 
-    /// Takes something new on; `None` when the tenure is about to end, or over.
+    /// Begins a call or a delivery; `None` when the ownership is being closed or has ended.
     pub(super) fn enter(self: &Arc<Self>, what: What) -> Option<Work> {
         let stage = match what {
             What::Call => &self.calls,
@@ -163,57 +164,57 @@ impl Tenure {
         self.may_act().then(|| Work { tenure: self.clone(), _token: token })
     }
 
-    /// Goes on with something beside a call or a delivery that is under way.
+    /// Begins background work on behalf of a call or a delivery that is in progress.
     pub(super) fn go_on(self: &Arc<Self>) -> Work {
         Work { tenure: self.clone(), _token: self.deliveries.work.token() }
     }
 
-    /// Takes nothing new, and waits for what is under way: first for the calls, which may need
-    /// deliveries, then for those, which need nobody.
+    /// Accepts no new work and waits for the work in progress: first for the calls, which may need
+    /// deliveries, then for the deliveries, which need no other work.
     pub(super) async fn close(&self) {
         self.calls.close().await;
         self.deliveries.close().await;
     }
 
-    /// Takes on new things after all, when a close was given up.
+    /// Accepts new work again, after a close was abandoned.
     pub(super) fn reopen(&self) {
         self.deliveries.reopen();
         self.calls.reopen();
     }
 
-    /// The grant of a tenure that goes on from here with what the store holds now, where something may
-    /// be untold since `untold_since_ms`.
+    /// The grant of an ownership that replaces this one with what the store holds now, where events
+    /// may be unpublished since `untold_since_ms`.
     pub(super) fn grant_anew(&self, untold_since_ms: u64) -> Grant {
         let untold_since_ms = self.untold_since_ms().into_iter().chain([untold_since_ms]).min();
         let key = self.clock.newest().max(self.grant.key);
-        // Not its first: nobody else let Commands through, but this one did.
+        // Not the first epoch: this ownership has already accepted Commands.
         let epoch = self.grant.epoch.max(2);
         Grant { epoch, key, untold_since_ms, ..self.grant.clone() }
     }
 
-    /// Whether it began less than this ago, after an owner that has died.
+    /// Whether the ownership began less than `span` ago, after the previous owner had died.
     pub(super) fn is_after_death(&self, span: Duration) -> bool {
         self.after_death.is_some_and(|began| began.elapsed() < span)
     }
 
-    /// Since when something is to be told again.
+    /// Since when events may be unpublished, if any may be.
     pub(super) fn untold_since_ms(&self) -> Option<u64> {
         *self.untold()
     }
 
-    /// Nothing is to be told again any more.
+    /// Notes that all events were redelivered.
     pub(super) fn set_told(&self) {
         *self.untold() = None;
     }
 
-    /// Notes, until what is answered is dropped, that a message may come into the log without anybody
-    /// being told, or that somebody is told of a revision that is not stored. That was decided at
-    /// `began_ms`, by the server's clock.
+    /// Notes a write in doubt: until the returned value is dropped, a message may enter the log
+    /// without its events being published, or a published revision may not be stored. `began_ms` is
+    /// when that was decided, by the server's clock.
     pub(super) fn begin_unsure(&self, began_ms: u64) -> OwnedUnderWay {
         self.unsure.clone().begin_owned(began_ms)
     }
 
-    /// Since when there is such a message or revision.
+    /// The start time of the oldest write in doubt.
     pub(super) fn unsure_since_ms(&self) -> Option<u64> {
         Some(self.unsure.since(u64::MAX)).filter(|since_ms| *since_ms < u64::MAX)
     }
@@ -222,17 +223,17 @@ impl Tenure {
         self.untold_since_ms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends it at once. What is still under way does not act any more.
+    /// Ends the ownership at once. Work still in progress may not act any more.
     pub(super) fn end(&self) {
         let mut users = self.users();
         self.over.cancel();
-        // Cells hold their tenure.
+        // Breaks the reference cycle: each cell holds its ownership.
         users.cells.clear();
     }
 
-    /// Waits, but not beyond its end.
+    /// Sleeps for `span`, but not beyond the end of the ownership.
     pub(super) async fn sleep(&self, span: Duration) {
-        // Ends early when it is over.
+        // Returns early when the ownership ends.
         let _ = self.over.run_until_cancelled(sleep(span)).await;
     }
 
@@ -240,7 +241,8 @@ impl Tenure {
         self.users.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The user's cell, new if need be: then another may have to go, where there are `most`.
+    /// The user's cell, created if necessary. With `most` users in memory, another user may be
+    /// evicted for it.
     pub(super) fn cell(self: &Arc<Self>, id: &UserId, most: usize) -> Arc<UserCell> {
         let mut users = self.users();
         if let Some(cell) = users.cells.get(id) {
@@ -257,7 +259,7 @@ impl Tenure {
         cell
     }
 
-    /// The user's cell, if there is one whose state was loaded.
+    /// The user's cell, if its state was ever loaded.
     pub(super) fn cell_in_memory(&self, id: &UserId) -> Option<Arc<UserCell>> {
         let users = self.users();
         users.cells.get(id).filter(|cell| cell.was_ever_loaded()).cloned()
@@ -273,7 +275,7 @@ impl Tenure {
         self.users().cells.len()
     }
 
-    /// Holds a message until it is no longer one of the latest.
+    /// Keeps a message for as long as it is one of the latest.
     pub(super) fn keep_for_a_while(&self, message: &Arc<Message>) {
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         if latest.len() >= LATEST_KEPT {
@@ -282,7 +284,7 @@ impl Tenure {
         latest.push_back(message.clone());
     }
 
-    /// What this instance wrote into one of the partition's streams.
+    /// The gap tracker of one of the partition's streams.
     pub(super) fn written(&self, stream: StreamId) -> MutexGuard<'_, Written> {
         let written = match stream {
             StreamId::Log(_) => &self.log,
@@ -305,8 +307,8 @@ impl Permit for Tenure {
 }
 
 impl Users {
-    /// Forgets a user that was not used for a while and that nobody holds: the sweep passes over
-    /// each user once before it forgets one, as a clock's hand does.
+    /// Evicts a user that was not used recently and that nothing else holds. Like a clock's hand,
+    /// the sweep passes each user once before it evicts one.
     fn forget_one(&mut self) {
         for _ in 0..SWEEP_STEPS {
             self.hand = if self.hand >= self.cells.len() { 0 } else { self.hand };

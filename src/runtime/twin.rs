@@ -1,4 +1,4 @@
-//! A node over twins of the store and the bus, for tests of what one instance does.
+//! A node over in-memory fakes of the store and the bus, for tests of a single instance.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::wire::subject::Subjects;
 pub(super) const WALL_MS: u64 = 1_800_000_000_000;
 pub(super) const CALLS_UNDER_WAY: usize = 100;
 
-/// A node that owns everything, with these limits.
+/// A node with the given limits that owns all partitions.
 pub(super) async fn node<S: Store>(
     store: S,
     limits: Limits,
@@ -25,7 +25,7 @@ pub(super) async fn node<S: Store>(
     alone(store, options(limits), clock).await
 }
 
-/// What a node is made with.
+/// The node's options.
 pub(super) fn options(limits: Limits) -> Options {
     Options {
         event_encoding: Encoding::Json,
@@ -43,7 +43,7 @@ pub(super) fn options(limits: Limits) -> Options {
     }
 }
 
-/// A node that owns everything.
+/// A node that owns all partitions.
 pub(super) async fn alone<S: Store>(
     store: S,
     options: Options,
@@ -53,7 +53,7 @@ pub(super) async fn alone<S: Store>(
     Node::alone(store, bus, subjects, options, clock).await.expect("the store answers")
 }
 
-/// A call that is answered at `reply`.
+/// A call whose reply subject is `reply`.
 pub(super) fn incoming(user: &str, method: &str, body: &Value) -> Incoming {
     Incoming {
         subject: format!("peer.api.{user}.{method}"),

@@ -1,27 +1,28 @@
-//! What this instance wrote into a stream, so that what somebody else wrote shows.
+//! The gap tracker: which records of a stream this instance wrote, so that foreign writes show as
+//! gaps.
 //!
-//! An owner is alone in writing to its partition. One that was paused and taken for dead may have
-//! had an append on its way, though, and the stream takes it where nothing newer came on its
-//! subject: only that gap in what the new owner wrote tells of it.
+//! Only the owner writes to a partition. But an owner that was paused and taken for dead may have
+//! had an append in flight, and the stream accepts it where no newer record is on its subject. The
+//! gap in what the new owner wrote is then the only sign of it.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
-use crate::deliberate::{self, Fault};
+use crate::failpoint::{self, Fault};
 
-/// What this instance wrote into a stream.
+/// The records of a stream that this instance wrote.
 #[derive(Debug, Default)]
 pub(super) struct Written {
-    /// Everything up to here is known.
+    /// Every record up to here is known.
     up_to: u64,
-    /// What was written beyond that.
+    /// Records written beyond that.
     beyond: BTreeSet<u64>,
-    /// How far the stream went when it was last looked at.
+    /// The end of the stream at the last look.
     looked: u64,
 }
 
 impl Written {
-    /// Everything up to `up_to` is known: it was there before.
+    /// A tracker for a stream that ends at `up_to`: all earlier records are known.
     pub(super) const fn since(up_to: u64) -> Self {
         Self { up_to, beyond: BTreeSet::new(), looked: up_to }
     }
@@ -39,30 +40,31 @@ impl Written {
         self.beyond.last().copied().unwrap_or(self.up_to)
     }
 
-    /// Looks at a stream that goes as far as `last`: answers what somebody else wrote. What is
-    /// missing since the last look only may still be on its way to being noted.
+    /// Compares with a stream that ends at `last` and returns the gaps: foreign writes. A record
+    /// that appeared after the previous look is not reported yet, since its acknowledgement may not
+    /// have been noted.
     pub(super) fn look(&mut self, last: u64) -> Vec<RangeInclusive<u64>> {
-        let mut foreign = Vec::new();
+        let mut gaps = Vec::new();
         let mut next = self.up_to + 1;
         for &seq in self.beyond.range(..=self.looked) {
             if next < seq {
-                foreign.push(next..=seq - 1);
+                gaps.push(next..=seq - 1);
             }
             next = seq + 1;
         }
         if next <= self.looked {
-            foreign.push(next..=self.looked);
+            gaps.push(next..=self.looked);
         }
         self.looked = last.max(self.looked);
-        if deliberate::is(Fault::LateWriteUnnoticed) {
-            foreign.clear();
+        if failpoint::is(Fault::LateWriteUnnoticed) {
+            gaps.clear();
         }
-        foreign
+        gaps
     }
 
-    /// Notes that what somebody else wrote is known, and everything before it.
-    pub(super) fn know(&mut self, foreign: RangeInclusive<u64>) {
-        self.up_to = self.up_to.max(*foreign.end());
+    /// Notes that a foreign write, and everything before it, is known.
+    pub(super) fn know(&mut self, gap: RangeInclusive<u64>) {
+        self.up_to = self.up_to.max(*gap.end());
         self.beyond = self.beyond.split_off(&(self.up_to + 1));
         self.close_up();
     }
@@ -79,15 +81,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_not_noted_in_time_is_foreign() {
+    fn a_record_that_is_not_noted_by_the_next_look_is_a_gap() {
         let mut written = Written::since(10);
         for seq in [11, 13, 12, 16] {
             written.note(seq);
         }
-        assert_eq!(written.look(18), [], "it may still be noted");
+        assert_eq!(written.look(18), [], "the acknowledgement may still arrive");
         written.note(15);
         assert_eq!(written.look(20), [14..=14, 17..=18]);
-        assert_eq!(written.look(20), [14..=14, 17..=20], "it was not dealt with");
+        assert_eq!(written.look(20), [14..=14, 17..=20], "the gap was not taken in");
         written.know(14..=14);
         written.note(17);
         assert_eq!(written.look(20), [18..=20]);
@@ -97,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn an_owner_that_is_alone_finds_nothing_and_keeps_nothing() {
+    fn the_only_writer_finds_no_gaps_and_keeps_no_state() {
         let mut written = Written::default();
         for seq in 1..1000 {
             written.note(seq);

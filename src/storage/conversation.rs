@@ -137,7 +137,7 @@ pub fn encode(settings: &Settings) -> Result<Bytes, EncodeError> {
 pub fn decode(bytes: &[u8]) -> Result<Settings, RecordError> {
     if version(bytes, KIND)? == 1 {
         let entry: SettingsV1<'_> = read(bytes, KIND, 1)?;
-        return settings(entry, LaterFields::default());
+        return settings(&entry, LaterFields::default());
     }
     let fields = FieldsIn::read(bytes, KIND, 2, DELETED)?;
     let entry = SettingsV1 {
@@ -156,10 +156,10 @@ pub fn decode(bytes: &[u8]) -> Result<Settings, RecordError> {
         spilled_sent: fields.get(SPILLED_SENT)?,
         deleted: fields.get(DELETED)?,
     };
-    settings(entry, fields.later())
+    settings(&entry, fields.later())
 }
 
-fn settings(entry: SettingsV1<'_>, later: LaterFields) -> Result<Settings, RecordError> {
+fn settings(entry: &SettingsV1<'_>, later: LaterFields) -> Result<Settings, RecordError> {
     check_numbers(KIND, &[entry.changed, entry.pinned_ms, entry.deleted_unread])?;
     for (one, other) in [
         entry.read,

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::deliberate::{self, Fault};
+use crate::failpoint::{self, Fault};
 use crate::store::StreamId;
 
 /// How far a stream is known to go.
@@ -54,7 +54,7 @@ impl Floors {
     /// How far the stream is known to go.
     #[must_use]
     pub fn get(&self, stream: StreamId) -> u64 {
-        if deliberate::is(Fault::StaleCopy) {
+        if failpoint::is(Fault::StaleCopy) {
             return 0;
         }
         self.of(stream).map_or(0, |floor| floor.seq.load(Ordering::Acquire))

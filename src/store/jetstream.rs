@@ -1,7 +1,6 @@
 //! The store on JetStream.
 
 mod acks;
-mod group;
 mod incarnations;
 mod names;
 mod publish;
@@ -15,7 +14,6 @@ use bytes::Bytes;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use self::group::{Append, Groups};
 use self::incarnations::Incarnations;
 pub use self::names::StreamNames;
 use self::publish::{ApiError, Backoff, EXPECTED_LAST, Publisher, expecting};
@@ -44,8 +42,6 @@ pub struct JetStream {
     /// What is wrong and does not pass by itself.
     troubles: Arc<Troubles>,
     incarnations: Arc<Incarnations>,
-    /// Where appends wait for each other, if they do.
-    groups: Option<Arc<Groups>>,
 }
 
 /// The answer to a request for one message.
@@ -76,9 +72,8 @@ impl JetStream {
         let floors = Arc::new(Floors::new(if options.replicas > 1 { partitions } else { 0 }));
         let troubles = Arc::new(Troubles::new(names.clone()));
         let publisher = Publisher::start(connection.clone(), troubles.clone());
-        let groups = options.group_commit.then(|| Arc::new(Groups::start(&publisher, partitions)));
         let incarnations = Arc::default();
-        Self { connection, names, floors, publisher, troubles, incarnations, groups }
+        Self { connection, names, floors, publisher, troubles, incarnations }
     }
 
     /// What is wrong and does not pass by itself.
@@ -311,16 +306,9 @@ impl Store for JetStream {
     ) -> Result<u64, AppendError> {
         // The subject alone names the stream: no other stream of the account may have it.
         let subject = Subject::from(subject);
-        let seq = match &self.groups {
-            None => {
-                let headers = || expecting(expected_seq);
-                let resource = Resource::Stream(stream);
-                self.publisher.publish(resource, subject, headers, payload, deadline).await?
-            }
-            Some(groups) => {
-                groups.append(stream, Append { subject, payload, expected_seq, deadline }).await?
-            }
-        };
+        let headers = || expecting(expected_seq);
+        let resource = Resource::Stream(stream);
+        let seq = self.publisher.publish(resource, subject, headers, payload, deadline).await?;
         self.floors.raise(stream, seq);
         Ok(seq)
     }

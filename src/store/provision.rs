@@ -45,8 +45,6 @@ pub struct StreamOptions {
     pub replicas: usize,
     /// In memory instead of in files.
     pub in_memory: bool,
-    /// Whether appends that wait at the same time go as one atomic batch.
-    pub group_commit: bool,
     /// How long messages are kept; zero: for ever.
     pub max_age: Duration,
     /// Most bytes of messages in a partition; 0: no bound.
@@ -158,7 +156,7 @@ pub async fn provision(
         }
         owners = Some((resource, want));
     }
-    refuse(there.iter().map(|(want, found)| (want, found)), options)?;
+    refuse(there.iter().map(|(want, found)| (want, found)))?;
     let lost = !there.is_empty();
     let mut created = Vec::new();
     if let Some((resource, config)) = owners {
@@ -170,7 +168,7 @@ pub async fn provision(
         .try_collect()
         .await?;
     created.extend(others);
-    refuse(created.iter().map(|(_, want, echoed)| (want, echoed)), options)?;
+    refuse(created.iter().map(|(_, want, echoed)| (want, echoed)))?;
     write_sentinels(client, subjects).await?;
     Ok(created.into_iter().filter(|_| lost).map(|(resource, ..)| resource).collect())
 }
@@ -203,7 +201,6 @@ fn expected(
                 discard: DiscardPolicy::New,
                 max_age: options.max_age,
                 max_bytes: limit(options.max_bytes),
-                allow_atomic_publish: true,
                 ..base.clone()
             },
         ));
@@ -213,7 +210,6 @@ fn expected(
                 name: names.of(state),
                 subjects: vec![subjects.all_state(partition)],
                 max_messages_per_subject: 1,
-                allow_atomic_publish: true,
                 ..base.clone()
             },
         ));
@@ -345,12 +341,9 @@ async fn overlaps(context: &jetstream::Context, config: Config) -> ProvisionErro
     ProvisionError::Overlaps { name: config.name, subjects: config.subjects.join(", "), other }
 }
 
-fn refuse<'a>(
-    pairs: impl Iterator<Item = (&'a Config, &'a Config)>,
-    options: &StreamOptions,
-) -> Result<(), ProvisionError> {
+fn refuse<'a>(pairs: impl Iterator<Item = (&'a Config, &'a Config)>) -> Result<(), ProvisionError> {
     let differences: Vec<String> =
-        pairs.flat_map(|(want, found)| differences(want, found, options)).collect();
+        pairs.flat_map(|(want, found)| differences(want, found)).collect();
     if differences.is_empty() { Ok(()) } else { Err(ProvisionError::Differs(differences)) }
 }
 
@@ -386,7 +379,7 @@ fn failed(client: &Client, name: &str, refusal: Refusal) -> ProvisionError {
 
 /// What of the configuration differs, a line each.
 #[must_use]
-pub fn differences(want: &Config, found: &Config, options: &StreamOptions) -> Vec<String> {
+pub fn differences(want: &Config, found: &Config) -> Vec<String> {
     let fields = |config: &Config| {
         let mut fields = vec![
             ("subjects", config.subjects.join(", ")),
@@ -412,10 +405,6 @@ pub fn differences(want: &Config, found: &Config, options: &StreamOptions) -> Ve
             ("sources", config.sources.is_some().to_string()),
             ("subject_transform", config.subject_transform.is_some().to_string()),
         ];
-        // Streams that were made before it was asked for do for who does not use it.
-        if options.group_commit {
-            fields.push(("allow_atomic", config.allow_atomic_publish.to_string()));
-        }
         for key in [LAYOUT_KEY, PARTITIONS_KEY] {
             let value = config.metadata.get(key).map_or("not set", String::as_str);
             fields.push((key, value.to_owned()));

@@ -1,6 +1,5 @@
-//! What is asked of the owner of a user when the user is to be audited, and what it answers. On
-//! `peer.part.<p>.<user>`, as requests between instances are; MessagePack arrays, their version
-//! first.
+//! The answer of a user's owner to an audit request. Both go over `peer.part.<p>.<user>`, as all
+//! requests between instances do. MessagePack arrays that begin with a version.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -10,24 +9,25 @@ use super::packed::{self, EncodeError, RecordError, version};
 use crate::domain::audit::{Difference, Subject};
 use crate::domain::id::UserId;
 
-/// Most differences of one user that are told.
+/// The most differences that are reported for one user.
 pub const DIFFERENCES_MAX: usize = 256;
 const ANSWER: &str = "answer to an audit";
-/// Tells this answer from the others that the owner of a user may give.
+/// Distinguishes this answer from an owner's other answers.
 const MARK: u8 = 40;
 
-/// What the audit of one user came to.
+/// The result of the audit of one user.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Audited {
     /// Conversations that were recounted.
     pub conversations: u64,
-    /// Messages that were read for it.
+    /// Messages that were read for the recount.
     pub messages: u64,
-    /// What does not follow from the log.
+    /// Values that do not follow from the log.
     pub differences: Vec<Difference>,
-    /// Messages that are stored and cannot be read, by subject and place in the log.
+    /// Stored messages that cannot be decoded, by subject and sequence.
     pub unreadable: Vec<String>,
-    /// Conversations whose counts were corrected: the store no longer has messages of theirs.
+    /// Conversations whose counts were corrected because the store no longer has some of their
+    /// messages.
     pub corrected: u64,
 }
 
@@ -35,14 +35,14 @@ pub struct Audited {
 struct AnswerV1<'a> {
     version: u8,
     mark: u8,
-    /// Why there was no audit; empty when there was one.
+    /// The reason why there was no audit; empty where there was one.
     #[serde(borrow)]
     problem: &'a str,
     conversations: u64,
     messages: u64,
     #[serde(borrow)]
     differences: Vec<DifferenceV1<'a>>,
-    /// The first release writes neither this nor what follows.
+    /// The first release writes neither this field nor the next.
     #[serde(default)]
     unreadable: Vec<String>,
     #[serde(default)]
@@ -52,7 +52,7 @@ struct AnswerV1<'a> {
 #[derive(Serialize, Deserialize)]
 struct DifferenceV1<'a>(#[serde(borrow)] &'a str, #[serde(borrow)] &'a str, u64, u64);
 
-/// Writes an answer: what the audit came to, or why there was none.
+/// Encodes an answer: the result of the audit, or the reason why there was none.
 pub fn encode_answer(answer: Result<&Audited, &String>) -> Result<Bytes, EncodeError> {
     let none = Audited::default();
     let (audited, problem) = match answer {
@@ -77,7 +77,7 @@ pub fn encode_answer(answer: Result<&Audited, &String>) -> Result<Bytes, EncodeE
     block::written(|out| rmp_serde::encode::write(out, &answer))
 }
 
-/// Reads an answer.
+/// Decodes an answer.
 pub fn decode_answer(bytes: &[u8]) -> Result<Result<Audited, String>, RecordError> {
     match version(bytes, ANSWER)? {
         1 => {}
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_survives_its_bytes() {
+    fn an_answer_round_trips() {
         let all = Subject::ALL.into_iter().enumerate().map(|(number, subject)| Difference {
             other: (number > 1).then(|| UserId::new("bob", "other").unwrap()),
             subject,
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_of_the_owner_is_no_answer_to_an_audit() {
+    fn a_refusal_by_the_owner_is_not_an_answer_to_an_audit() {
         let refusal: super::super::delivery::Answer =
             Err(super::super::failure::Failure::StoreUnavailable.into());
         let bytes = super::super::delivery::encode_answer(&refusal).unwrap();

@@ -1,24 +1,25 @@
-//! Memory for bodies on their way out: many in one block, one after the other.
+//! Memory for outgoing bodies: many bodies share one block, one after another.
 
 use std::cell::RefCell;
 
 use bytes::buf::Writer;
 use bytes::{BufMut as _, Bytes, BytesMut};
 
-/// How large a block is. It is given back when the last body in it is gone.
+/// The size of a block. A block is freed with the last body in it.
 const BLOCK: usize = 64 * 1024;
-/// What must be free in a block for a body to be begun in it: most bodies are smaller.
+/// A block with fewer free bytes is not used for another body. Most bodies are smaller.
 const ROOM: usize = 2 * 1024;
 
 thread_local! {
     static FREE: RefCell<BytesMut> = RefCell::default();
 }
 
-/// The bytes that `write` writes. What is written is handed on soon: who keeps it keeps its block.
+/// Returns the bytes that `write` writes. A body keeps its whole block alive, so it must not be
+/// kept for long.
 pub(crate) fn written<E>(
     write: impl FnOnce(&mut Writer<BytesMut>) -> Result<(), E>,
 ) -> Result<Bytes, E> {
-    // Not held while it is written: nothing keeps `write` from coming back here.
+    // The block is taken out meanwhile, because `write` may call this function again.
     let mut block = FREE.take();
     if block.capacity() < ROOM {
         block = BytesMut::with_capacity(BLOCK);
@@ -42,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_of_any_size_are_as_they_were_written() {
+    fn bodies_of_any_size_keep_their_bytes() {
         let lengths = [0, 1, ROOM, BLOCK - 1, BLOCK, 3 * BLOCK, 700, 700];
         let numbers = 0..40_u8;
         let bodies: Vec<_> = numbers
@@ -54,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_written_leaves_nothing_behind() {
+    fn a_failed_body_leaves_no_bytes_behind() {
         let failed = written(|out| {
             out.write_all(b"half of it").expect("written");
             Err("no")
@@ -64,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn one_body_may_be_written_while_another_is() {
+    fn a_body_may_be_written_while_another_is_being_written() {
         let mut inner = Bytes::new();
         let outer = written(|out| {
             out.write_all(b"be")?;

@@ -1,4 +1,4 @@
-//! The fields of a message's own type, with the SDK's names.
+//! The fields that depend on a message's type, with the SDK's names.
 
 use std::convert::Infallible;
 
@@ -6,107 +6,12 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use super::encoding::Binary;
-use super::fields::Object;
-use crate::domain::content::{Content, Excerpt, Media, MessageType, Pixels};
-use crate::domain::limits::{
-    COMBINE_MESSAGES_MAX, EXTENDED_DATA_MAX_BYTES, MULTIPLE_ITEMS_MAX, USER_NAME_MAX_BYTES,
-};
-use crate::domain::rejection::Rejection;
+use crate::domain::content::{Content, Excerpt, Media};
 
-/// Largest number that every JSON reader holds exactly.
-pub(crate) const NUMBER_MAX: u64 = (1 << 53) - 1;
+/// The largest number that every JSON reader represents exactly.
+pub const NUMBER_MAX: u64 = (1 << 53) - 1;
 
-/// Reads the content that an object with a `type` holds. `is_json` says how bytes are written.
-pub fn parse(object: Object<'_>, is_json: bool) -> Result<Content, Rejection> {
-    let number = object.required_number("type", u64::from(u16::MAX))?;
-    let Some(message_type) = MessageType::from_number(number) else {
-        return Err(object.invalid("type", "is not a type that may be sent to a peer"));
-    };
-    Ok(match message_type {
-        MessageType::Text => Content::Text { message: owned(object, "message")? },
-        MessageType::Command => {
-            Content::Command { message: object.required_bytes("message", is_json)? }
-        }
-        MessageType::Multiple => Content::Multiple {
-            infos: object.required_list("messageInfoList", MULTIPLE_ITEMS_MAX, |info| {
-                parse(info, is_json)
-            })?,
-        },
-        MessageType::Image => parse_image(object)?,
-        MessageType::File => Content::File { media: parse_media(object)? },
-        MessageType::Audio => Content::Audio {
-            media: parse_media(object)?,
-            duration_seconds: object.small_number("audioDuration")?,
-        },
-        MessageType::Video => Content::Video {
-            media: parse_media(object)?,
-            duration_seconds: object.small_number("videoDuration")?,
-            first_frame_url: text(object, "videoFirstFrameDownloadUrl")?,
-            first_frame: pixels(object, "videoFirstFrameWidth", "videoFirstFrameHeight")?,
-        },
-        MessageType::Combine => Content::Combine {
-            title: text(object, "title")?,
-            summary: text(object, "summary")?,
-            messages: object.required_list("messageList", COMBINE_MESSAGES_MAX, |excerpt| {
-                parse_excerpt(excerpt, is_json)
-            })?,
-        },
-        MessageType::Custom => Content::Custom {
-            message: owned(object, "message")?,
-            sub_type: parse_sub_type(object)?,
-            searched_content: text(object, "searchedContent")?,
-        },
-    })
-}
-
-fn parse_sub_type(object: Object<'_>) -> Result<u8, Rejection> {
-    let number = object.number("subType", u64::from(u32::MAX))?.unwrap_or_default();
-    u8::try_from(number).map_err(|_| object.invalid("subType", "must be 0 to 200"))
-}
-
-fn parse_image(object: Object<'_>) -> Result<Content, Rejection> {
-    Ok(Content::Image {
-        media: parse_media(object)?,
-        thumbnail_url: text(object, "thumbnailDownloadUrl")?,
-        large_url: text(object, "largeImageDownloadUrl")?,
-        original: pixels(object, "originalImageWidth", "originalImageHeight")?,
-        large: pixels(object, "largeImageWidth", "largeImageHeight")?,
-        thumbnail: pixels(object, "thumbnailWidth", "thumbnailHeight")?,
-    })
-}
-
-fn parse_media(object: Object<'_>) -> Result<Media, Rejection> {
-    Ok(Media {
-        url: owned(object, "fileDownloadUrl")?,
-        name: text(object, "fileName")?,
-        size: object.number("fileSize", NUMBER_MAX)?.unwrap_or_default(),
-        uid: text(object, "fileUID")?,
-    })
-}
-
-fn parse_excerpt(object: Object<'_>, is_json: bool) -> Result<Excerpt, Rejection> {
-    Ok(Excerpt {
-        message_id: object.short_text("messageID", USER_NAME_MAX_BYTES)?,
-        sender_user_id: object.short_text("senderUserID", USER_NAME_MAX_BYTES)?,
-        timestamp_ms: object.number("timestamp", NUMBER_MAX)?.unwrap_or_default(),
-        extended_data: object.short_text("extendedData", EXTENDED_DATA_MAX_BYTES)?,
-        content: parse(object, is_json)?,
-    })
-}
-
-fn owned(object: Object<'_>, name: &str) -> Result<String, Rejection> {
-    object.required_text(name).map(str::to_owned)
-}
-
-fn text(object: Object<'_>, name: &str) -> Result<String, Rejection> {
-    object.text(name).map(|text| text.unwrap_or_default().to_owned())
-}
-
-fn pixels(object: Object<'_>, width: &str, height: &str) -> Result<Pixels, Rejection> {
-    Ok(Pixels { width: object.small_number(width)?, height: object.small_number(height)? })
-}
-
-/// Takes the fields of an object one by one.
+/// Receives the fields of an object one by one.
 trait Sink {
     type Error;
 
@@ -116,12 +21,12 @@ trait Sink {
         value: &T,
     ) -> Result<(), Self::Error>;
 
-    /// A field that is left out where its sender left it out, or might as well have.
+    /// Adds a text field, unless it has the default value (empty).
     fn optional_text(&mut self, name: &'static str, text: &str) -> Result<(), Self::Error> {
         if text.is_empty() { Ok(()) } else { self.field(name, text) }
     }
 
-    /// See [`Self::optional_text`].
+    /// Adds a number field, unless it has the default value (0).
     fn optional_number(
         &mut self,
         name: &'static str,
@@ -132,7 +37,7 @@ trait Sink {
     }
 }
 
-/// Counts fields: a `MessagePack` map begins with their number.
+/// Counts fields, because a `MessagePack` map begins with their number.
 struct Count(usize);
 
 impl Sink for Count {
@@ -165,7 +70,7 @@ fn count(each: impl FnOnce(&mut Count) -> Result<(), Infallible>) -> usize {
     count.0
 }
 
-/// How many fields [`write`] adds.
+/// The number of fields that [`write`] adds.
 pub(super) fn field_count(content: &Content) -> usize {
     count(|count| fields(content, count))
 }
@@ -175,7 +80,7 @@ pub(super) fn write<M: SerializeMap>(content: &Content, map: &mut M) -> Result<(
     fields(content, &mut Entries(map))
 }
 
-/// The content's fields: those that a message of its type must have, and those that its sender set.
+/// Adds the content's fields: the required ones of its type, and the optional ones that are set.
 fn fields<K: Sink>(content: &Content, sink: &mut K) -> Result<(), K::Error> {
     match content {
         Content::Text { message } => sink.field("message", message),

@@ -293,29 +293,12 @@ struct AnswerV1<'a> {
     version: u8,
     status: u8,
     /// The message's record; empty where there is none.
-    #[serde(borrow, with = "serde_bytes_v1")]
+    #[serde(borrow, with = "serde_bytes")]
     record: &'a [u8],
     stream_seq: u64,
     #[serde(borrow)]
     receiver_name: &'a str,
     retry_after_ms: u64,
-}
-
-mod serde_bytes_v1 {
-    use serde::Deserialize as _;
-
-    pub(super) fn serialize<S: serde::Serializer>(
-        bytes: &[u8],
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(bytes)
-    }
-
-    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<&'de [u8], D::Error> {
-        <&'de [u8]>::deserialize(deserializer)
-    }
 }
 
 /// The statuses, as numbers: what became of it, what the receiver refused, what went wrong.

@@ -6,22 +6,22 @@ use serde::{Deserialize, Serialize};
 
 /// The service's name.
 pub const SERVICE: &str = "peerd";
-/// The queue group that shares the calls.
+/// The queue group that distributes the calls.
 pub const QUEUE_GROUP: &str = "peerd";
-/// What the discovery subjects begin with. `$SRV` is NATS's own, whatever peerd's prefix is.
+/// The prefix of the discovery subjects. NATS fixes `$SRV`, independent of peerd's own prefix.
 pub const DISCOVERY_PREFIX: &str = "$SRV";
-/// The metadata that tells the deployments of one account apart.
+/// The metadata key that distinguishes deployments in one account.
 pub const SUBJECT_PREFIX: &str = "subject_prefix";
-/// The metadata that tells among how many partitions users are divided.
+/// The metadata key for the number of partitions.
 pub const PARTITIONS: &str = "partitions";
 
-/// The metadata that tells how the binary was built: [`THIS_BUILD`] of the instance.
+/// The metadata key for the build profile: [`THIS_BUILD`] of the instance.
 pub const BUILD: &str = "build";
-/// How this binary was built. A debug build is many times slower: no figure of one says how fast
-/// peerd is.
+/// The build profile of this binary. A debug build is many times slower, so its measurements say
+/// nothing about peerd's speed.
 pub const THIS_BUILD: &str = if cfg!(debug_assertions) { "debug" } else { "release" };
 
-/// What every discovery answer tells of an instance.
+/// The part that all discovery answers of an instance share.
 #[derive(Clone, Debug, Serialize)]
 pub struct Identity {
     /// [`SERVICE`].
@@ -34,25 +34,25 @@ pub struct Identity {
     pub metadata: BTreeMap<&'static str, String>,
 }
 
-/// What can be called, and with which subject.
+/// An endpoint and its subject.
 #[derive(Clone, Debug, Serialize)]
 pub struct EndpointInfo {
     /// The endpoint's name.
     pub name: &'static str,
-    /// The subject it is subscribed with.
+    /// The subject that the endpoint subscribes to.
     pub subject: String,
     /// [`QUEUE_GROUP`].
     pub queue_group: &'static str,
-    /// Nothing yet; ADR-32 asks for the field.
+    /// Empty; ADR-32 requires the field.
     pub metadata: BTreeMap<&'static str, String>,
 }
 
-/// What an endpoint has done since the instance started.
+/// The statistics of an endpoint since the instance started.
 #[derive(Clone, Debug, Serialize)]
 pub struct EndpointStats {
     /// The endpoint's name.
     pub name: &'static str,
-    /// The subject it is subscribed with.
+    /// The subject that the endpoint subscribes to.
     pub subject: String,
     /// [`QUEUE_GROUP`].
     pub queue_group: &'static str,
@@ -62,55 +62,55 @@ pub struct EndpointStats {
     pub num_errors: u64,
     /// The last such error: code and reason, never content.
     pub last_error: String,
-    /// Nanoseconds from intake to reply, all calls together.
+    /// The sum over all calls of the nanoseconds from intake to reply.
     pub processing_time: u64,
-    /// Nanoseconds from intake to reply, on average.
+    /// The average nanoseconds from intake to reply.
     pub average_processing_time: u64,
-    /// How it is at this moment; ADR-32 leaves the content to the service.
+    /// The instance's gauges; ADR-32 leaves this field to the service.
     pub data: Gauges,
 }
 
-/// How an instance is at this moment.
+/// The current state of an instance.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Gauges {
-    /// Calls that came in and are not answered.
+    /// Calls that arrived and are not answered yet.
     pub calls_under_way: u64,
-    /// Messages that other instances' users sent to users of this one, and that are not answered.
+    /// Messages from users of other instances to users of this one that are not answered yet.
     pub deliveries_under_way: u64,
-    /// Calls that were passed on to another instance, since the start.
+    /// Calls that were forwarded to another instance since the start.
     pub routed: u64,
-    /// Partitions that it owns.
+    /// Partitions that the instance owns.
     pub partitions: u64,
     /// Users in memory.
     pub users_in_memory: u64,
-    /// Messages that wait to go out.
+    /// Messages in the outgoing queue.
     pub outgoing: u64,
-    /// Tasks of its own that are alive. A timer belongs to the task that waits for it.
+    /// The instance's own live tasks. A timer belongs to the task that waits for it.
     pub tasks: u64,
-    /// Users whose counts were held against the log, since the start.
+    /// Users whose counts were compared with the log since the start.
     pub users_audited: u64,
-    /// What differed then. Always 0, unless something is wrong.
+    /// Differences that those audits found. Always 0, unless something is wrong.
     pub audit_differences: u64,
-    /// Stored records that it met lately and could not read.
+    /// Stored records that the instance encountered lately and could not decode.
     pub unreadable_records: u64,
-    /// Offline pushes that were given up, since the start.
+    /// Offline pushes that were dropped since the start.
     pub pushes_dropped: u64,
-    /// What is wrong with the store and does not pass by itself.
+    /// Problems with the store that do not go away without intervention.
     pub store_troubles: Vec<StoreTrouble>,
 }
 
-/// Something wrong with the store that does not pass by itself.
+/// A problem with the store that does not go away without intervention.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct StoreTrouble {
-    /// The stream with which it was met.
+    /// The stream that has the problem.
     pub stream: String,
-    /// What is wrong.
+    /// The problem.
     pub problem: String,
-    /// What to do about it.
+    /// How to fix it.
     pub remedy: String,
-    /// For how long it has been so.
+    /// How long it has lasted.
     pub lasts_seconds: u64,
 }
 
@@ -134,9 +134,9 @@ pub struct Info<'a> {
     /// The instance.
     #[serde(flatten)]
     pub identity: &'a Identity,
-    /// What the service is.
+    /// A description of the service.
     pub description: &'static str,
-    /// What can be called.
+    /// The service's endpoints.
     pub endpoints: &'a [EndpointInfo],
 }
 
@@ -151,11 +151,11 @@ pub struct Stats<'a> {
     pub identity: &'a Identity,
     /// When the instance started, RFC 3339.
     pub started: &'a str,
-    /// What each endpoint has done.
+    /// The statistics of each endpoint.
     pub endpoints: &'a [EndpointStats],
 }
 
-/// What is read of an instance's answer to STATS, by whoever asked.
+/// The part of an instance's answer to STATS that a caller reads.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct StatsAnswer {
     /// The instance.
@@ -173,7 +173,7 @@ struct EndpointAnswer {
 }
 
 impl StatsAnswer {
-    /// Reads an answer; `None` when it is not one, or another service's.
+    /// Reads an answer; `None` where it is not one, or from another service or deployment.
     #[must_use]
     pub fn read(body: &[u8], subject_prefix: &str) -> Option<Self> {
         let answer: Self = serde_json::from_slice(body).ok()?;
@@ -181,13 +181,13 @@ impl StatsAnswer {
         (prefix == subject_prefix).then_some(answer)
     }
 
-    /// How it was built; `None` from a release that did not tell.
+    /// The build profile; `None` from a release that did not report it.
     #[must_use]
     pub fn build(&self) -> Option<&str> {
         self.metadata.get(BUILD).map(String::as_str)
     }
 
-    /// How it is; `None` from a release that did not tell.
+    /// The gauges; `None` from a release that did not report them.
     #[must_use]
     pub fn gauges(&self) -> Option<Gauges> {
         self.endpoints.iter().find_map(|endpoint| endpoint.data.clone())
@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_asks_reads_what_was_answered() {
+    fn an_answer_to_stats_round_trips() {
         let gauges = Gauges { calls_under_way: 3, outgoing: 4, ..Gauges::default() };
         let endpoint = EndpointStats {
             name: "api",

@@ -7,20 +7,20 @@ use super::block;
 pub use crate::domain::encoding::Encoding;
 use crate::domain::rejection::Rejection;
 
-/// Header that names a body's encoding.
+/// The header that names a body's encoding.
 pub const CONTENT_TYPE: &str = "Content-Type";
-/// Header with the text of an error, as in NATS's service convention (ADR-32).
+/// The header with the text of an error, as in NATS's service convention (ADR-32).
 pub const SERVICE_ERROR: &str = "Nats-Service-Error";
-/// Header with the code of an error (ADR-32).
+/// The header with the code of an error (ADR-32).
 pub const SERVICE_ERROR_CODE: &str = "Nats-Service-Error-Code";
-/// Header of a reply to a repeat: nothing was stored or counted again.
+/// The header that marks the reply to a repeat: nothing was stored or counted again.
 pub const PEER_DUPLICATE: &str = "Peer-Duplicate";
 
-/// Header of a call that one instance passed on to another: how often that was done.
+/// The header of a forwarded call: the number of times that instances forwarded it.
 pub const PEER_HOPS: &str = "Peer-Hops";
 
-/// How often a call was passed on, by its header. One that peerd did not write counts as none, and
-/// one that is too large for its type as the most there can be.
+/// The number of times that a call was forwarded, from its header. A value that peerd cannot have
+/// written counts as 0, a number that is too large as the maximum.
 #[must_use]
 pub fn hops(header: Option<&str>) -> u8 {
     let number = header.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
@@ -28,19 +28,19 @@ pub fn hops(header: Option<&str>) -> u8 {
     parsed.unwrap_or_default()
 }
 
-/// A body that could not be written: a fault in peerd, never the caller's.
+/// A body could not be encoded. This is a fault in peerd, never the caller's.
 #[derive(Debug, thiserror::Error)]
 pub enum EncodeError {
-    /// As JSON.
-    #[error("a body does not fit JSON")]
+    /// Encoding as JSON failed.
+    #[error("a body cannot be encoded as JSON")]
     Json(#[from] serde_json::Error),
-    /// As `MessagePack`.
-    #[error("a body does not fit MessagePack")]
+    /// Encoding as `MessagePack` failed.
+    #[error("a body cannot be encoded as MessagePack")]
     MessagePack(#[from] rmp_serde::encode::Error),
 }
 
 impl Encoding {
-    /// The encoding that a body looks like: JSON begins with `{` or white space.
+    /// Guesses the encoding of a body from its first byte: JSON begins with `{` or white space.
     #[must_use]
     pub const fn sniff(body: &[u8]) -> Self {
         match body.first() {
@@ -49,7 +49,8 @@ impl Encoding {
         }
     }
 
-    /// The encoding of a request, by its header or else by its first byte.
+    /// The encoding of a request, from its `Content-Type` header, or from its first byte without
+    /// one.
     pub fn of_request(content_type: Option<&str>, body: &[u8]) -> Result<Self, Rejection> {
         let Some(content_type) = content_type else { return Ok(Self::sniff(body)) };
         let essence = content_type.split(';').next().unwrap_or_default().trim();
@@ -72,7 +73,7 @@ impl Encoding {
         }
     }
 
-    /// Writes a body.
+    /// Encodes a body.
     pub fn encode(self, body: &impl Serialize) -> Result<Bytes, EncodeError> {
         block::written(|out| match self {
             Self::Json => Ok(serde_json::to_writer(out, body)?),
@@ -81,7 +82,7 @@ impl Encoding {
     }
 }
 
-/// Bytes of a message: `bin` in `MessagePack`, base64 text in JSON.
+/// The bytes of a message: `bin` in `MessagePack`, base64 text in JSON.
 pub(super) struct Binary<'a>(pub(super) &'a [u8]);
 
 impl Serialize for Binary<'_> {
@@ -100,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_header_names_the_encoding_and_else_the_first_byte_does() {
+    fn the_header_names_the_encoding_or_the_first_byte_shows_it() {
         for (content_type, body, encoding) in [
             (None, "{}", Encoding::Json),
             (None, "\n{}", Encoding::Json),
@@ -115,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_was_passed_on_as_often_as_its_header_says() {
+    fn the_header_gives_the_number_of_hops() {
         let cases =
             [("0", 0), ("31", 31), ("255", 255), ("256", 255), ("", 0), ("-1", 0), ("+1", 0)];
         for (header, passed_on) in cases {

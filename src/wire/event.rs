@@ -9,17 +9,17 @@ use crate::domain::conversation::{ConversationEvent, ConversationView};
 use crate::domain::event::{DeleteType, Event, Revision};
 use crate::domain::id::UserId;
 
-/// `state` of a connection that ended.
+/// The `state` of a connection that ended.
 const DISCONNECTED: u8 = 0;
-/// `event` of a session that had to go for a later one.
+/// The `event` of a session that was ended by a later login.
 const KICKED_OUT: u8 = 4;
-/// `extendedData` of a connection event: JSON in a text, as the SDK has it.
+/// The `extendedData` of a connection event: JSON in a string, as in the SDK.
 const NO_EXTENDED_DATA: &str = "{}";
 
-/// The body of an event whose content cannot go out: it only says where the user's conversations
-/// stand, so that the user asks.
+/// The body of an event that is too large to publish. It carries only the revision, so that the
+/// user's clients query the state.
 pub struct Omitted {
-    /// As the event would have carried it.
+    /// The revision that the event would have carried.
     pub revision: Revision,
 }
 
@@ -34,7 +34,7 @@ impl Serialize for Omitted {
     }
 }
 
-/// The name of an event in its subject: the SDK's, in `snake_case`.
+/// The name of an event in its subject: the SDK's name in `snake_case`.
 #[must_use]
 pub const fn name(event: &Event) -> &'static str {
     match event {
@@ -47,15 +47,16 @@ pub const fn name(event: &Event) -> &'static str {
     }
 }
 
-/// An event as its user, `viewer`, is told.
+/// An event as shown to its user, `viewer`.
 pub struct EventBody<'a> {
     /// The event.
     pub event: &'a Event,
-    /// Where the user's conversations stand after it.
+    /// The revision of the user's conversations after the event.
     pub revision: Revision,
-    /// Who is told.
+    /// The user to whom it is published.
     pub viewer: &'a UserId,
-    /// A message whose sender set more bytes of it is shown without its content.
+    /// The most bytes that the sender of a message may have set; beyond that, the message is shown
+    /// without its content.
     pub content_max: Option<usize>,
 }
 
@@ -182,7 +183,7 @@ struct Connection<'a> {
     previous_revision: u64,
 }
 
-/// What happened to a conversation, in the numbers of the SDK's 3.x: Added 0, Deleted 1, Updated 2.
+/// The change of a conversation as a number of the SDK's 3.x: Added 0, Deleted 1, Updated 2.
 const fn action(event: ConversationEvent) -> u8 {
     match event {
         ConversationEvent::Added => 0,

@@ -1,4 +1,4 @@
-//! Why a call failed, as its caller is told.
+//! The reasons why a call fails, as reported to its caller.
 
 use std::fmt;
 
@@ -6,39 +6,39 @@ use serde::Serialize;
 
 use crate::domain::rejection::Rejection;
 
-/// What went wrong in the world, as opposed to what the caller did.
+/// A failure that the caller did not cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// Too many calls are under way.
+    /// Too many calls are in progress.
     Overloaded {
-        /// When a repeat may succeed.
+        /// The time after which a retry may succeed.
         retry_after_ms: u64,
     },
-    /// Nobody owns the user's partition at the moment. Nothing was done.
+    /// No instance owns the user's partition at the moment. Nothing was done.
     NoOwner {
-        /// When a repeat may succeed.
+        /// The time after which a retry may succeed.
         retry_after_ms: u64,
     },
-    /// Nobody can own the user's partition until a person, or peerd, has dealt with the bucket of
-    /// owners. Nothing was done.
+    /// No instance can own the user's partition until an operator or peerd has repaired the bucket
+    /// of owners. Nothing was done.
     NoOwners,
     /// A fault in peerd.
     Internal,
-    /// The answer is larger than the server takes.
+    /// The reply is larger than the server accepts.
     TooLarge,
-    /// The store did not answer, or refused. Nothing was stored.
+    /// The store did not answer or rejected the operation. Nothing was stored.
     StoreUnavailable,
-    /// The store did not answer a write: it may or may not have happened.
+    /// The store did not answer a write, which may or may not have happened.
     OutcomeUnknown,
 }
 
-/// Why a call failed.
+/// The reason why a call failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
     /// An expected refusal.
     #[error("{0}")]
     Rejected(#[from] Rejection),
-    /// The world failed.
+    /// A failure that the caller did not cause.
     #[error("{0}")]
     Failed(#[from] Failure),
 }
@@ -110,7 +110,7 @@ impl CallError {
         }
     }
 
-    /// The stable word that programs tell errors apart by.
+    /// The stable word by which programs distinguish errors.
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         match self {

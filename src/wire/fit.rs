@@ -1,5 +1,6 @@
-//! Bodies that fit what the server takes. A page is cut, an event is split, and a message that does
-//! not fit by itself goes without its content: there is always an answer, and always an event.
+//! Bodies that fit the server's `max_payload`. A page is cut, an event is split, and a message that
+//! is too large by itself is shown without its content, so that every call gets a reply and every
+//! change an event.
 
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use serde::Serialize;
 use super::encoding::{EncodeError, Encoding};
 use super::event::{EventBody, Omitted};
 use super::message::{ConversationBody, MessageBody};
-use super::reply::{Reply, ReplyBody};
+use super::reply::{Reply, Shown};
 use super::size::{Room, counted};
 use crate::domain::conversation::ConversationView;
 use crate::domain::event::Event;
@@ -17,64 +18,46 @@ use crate::domain::id::UserId;
 use crate::domain::message::Message;
 use crate::domain::user::UserInfo;
 
-/// What an event or a page has around its list: names, IDs, revisions.
+/// The bytes of an event or a page around its list: names, IDs, revisions.
 const AROUND_LIST_BYTES: usize = 768;
-/// What a conversation of an event has around it there.
+/// The bytes of an event around each of its conversations.
 const AROUND_ENTRY_BYTES: usize = 64;
-/// What a user of a list has around the ID and the name.
+/// The bytes of a listed user around its ID and its name.
 const AROUND_USER_BYTES: usize = 96;
-/// Most bytes that JSON makes of one.
+/// The most bytes that JSON turns one byte into.
 const JSON_ESCAPED: usize = 6;
 
-/// A body that cannot go out.
+/// A body that cannot be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum Unfit {
-    /// It cannot be written.
+    /// It cannot be encoded.
     #[error(transparent)]
     Encode(#[from] EncodeError),
-    /// It is larger than the server takes, however it is shortened.
+    /// It is larger than the server accepts, even shortened.
     #[error("a body is larger than the server's max_payload allows")]
     TooLarge,
 }
 
-/// The body of a reply. A page that does not fit is cut at its far end: the caller goes on from its
-/// last entry, and an empty page is the end.
+/// The body of a reply. A page that does not fit is cut at its far end: the caller continues from
+/// its last entry, and an empty page is the end.
 pub fn reply(
-    reply: &Reply,
+    mut reply: impl Reply,
     encoding: Encoding,
     viewer: &UserId,
     room: Room,
 ) -> Result<Bytes, Unfit> {
-    let body = encoding.encode(&ReplyBody { reply, viewer, content_max: None })?;
+    let body = encoding.encode(&reply.body(Shown { viewer, content_max: None }))?;
     if body.len() <= room.body {
         return Ok(body);
     }
     let sizes = Sizes { encoding, viewer, content_max: room.content };
-    let most = room.body.saturating_sub(AROUND_LIST_BYTES);
-    let mut cut = reply.clone();
-    if let Reply::History { messages, backwards, .. } = &mut cut {
-        let each = messages.iter().map(|message| sizes.message(message));
-        if *backwards {
-            let kept = how_many(each.rev(), most);
-            messages.drain(..messages.len() - kept);
-        } else {
-            let kept = how_many(each, most);
-            messages.truncate(kept);
-        }
-    } else if let Reply::List(views) = &mut cut {
-        let kept = how_many(views.iter().map(|view| sizes.view(view)), most);
-        views.truncate(kept);
-    } else if let Reply::Blacklist { users, has_more } = &mut cut {
-        let kept = how_many(users.iter().map(|(user, _)| user_size(user)), most);
-        *has_more |= kept < users.len();
-        users.truncate(kept);
-    }
-    let body = ReplyBody { reply: &cut, viewer, content_max: Some(room.content) };
-    within(encoding.encode(&body)?, room)
+    reply.cut(sizes, room.body.saturating_sub(AROUND_LIST_BYTES));
+    let shown = Shown { viewer, content_max: Some(room.content) };
+    within(encoding.encode(&reply.body(shown))?, room)
 }
 
 /// The bodies of an event, in order: one, or several with the same revision where its list does not
-/// fit into one. What does not fit at all is told as an event without content.
+/// fit into one. An event that does not fit at all is published without content.
 pub fn event(
     body: &EventBody<'_>,
     encoding: Encoding,
@@ -104,7 +87,7 @@ fn within(body: Bytes, room: Room) -> Result<Bytes, Unfit> {
     if body.len() <= room.body { Ok(body) } else { Err(Unfit::TooLarge) }
 }
 
-/// An event as several, each with a part of its list.
+/// Splits an event into several, each with a part of its list.
 fn parts(event: &Event, sizes: Sizes<'_>, most: usize) -> Vec<Event> {
     match event {
         Event::PeerMessageReceived { messages, from, offline } => {
@@ -128,7 +111,7 @@ fn parts(event: &Event, sizes: Sizes<'_>, most: usize) -> Vec<Event> {
             parts.map(|changes| Event::ConversationChanged(changes.to_vec())).collect()
         }
         Event::BlacklistChanged { action, users } => {
-            let parts = split(users, user_size, most);
+            let parts = split(users, Sizes::user, most);
             parts
                 .map(|users| Event::BlacklistChanged { action: *action, users: users.to_vec() })
                 .collect()
@@ -137,7 +120,7 @@ fn parts(event: &Event, sizes: Sizes<'_>, most: usize) -> Vec<Event> {
     }
 }
 
-/// A list in pieces of at most so many bytes, or of one entry.
+/// Splits a list into pieces of at most `most` bytes, or of one entry.
 fn split<T>(mut list: &[T], size: impl Fn(&T) -> usize, most: usize) -> impl Iterator<Item = &[T]> {
     std::iter::from_fn(move || {
         let length = how_many(list.iter().map(&size), most);
@@ -147,20 +130,20 @@ fn split<T>(mut list: &[T], size: impl Fn(&T) -> usize, most: usize) -> impl Ite
     })
 }
 
-/// How many entries of these sizes fit; of a list that is not empty one at least.
-fn how_many(sizes: impl Iterator<Item = usize>, most: usize) -> usize {
+/// How many entries of these sizes fit: at least one, unless the list is empty.
+pub fn how_many(sizes: impl Iterator<Item = usize>, most: usize) -> usize {
     let mut bytes = 0;
     let fit = sizes.enumerate().take_while(|(index, size)| {
-        // And the comma.
+        // Includes the comma.
         bytes += size + 1;
         *index == 0 || bytes <= most
     });
     fit.count()
 }
 
-/// How large entries of lists are.
+/// Measures the entries of lists.
 #[derive(Clone, Copy)]
-struct Sizes<'a> {
+pub struct Sizes<'a> {
     encoding: Encoding,
     viewer: &'a UserId,
     content_max: usize,
@@ -171,19 +154,25 @@ impl Sizes<'_> {
         counted(body, self.encoding)
     }
 
-    fn message(self, message: &Message) -> usize {
+    /// A message.
+    #[must_use]
+    pub fn message(self, message: &Message) -> usize {
         let (viewer, content_max) = (self.viewer, Some(self.content_max));
         self.of(&MessageBody { message, viewer, content_max })
     }
 
-    fn view(self, view: &ConversationView) -> usize {
+    /// A conversation.
+    #[must_use]
+    pub fn view(self, view: &ConversationView) -> usize {
         let (viewer, content_max) = (self.viewer, Some(self.content_max));
         self.of(&ConversationBody { view, viewer, content_max })
     }
-}
 
-fn user_size(user: &UserInfo) -> usize {
-    user.id.as_str().len() + user.name.len() * JSON_ESCAPED + AROUND_USER_BYTES
+    /// A user, at most.
+    #[must_use]
+    pub fn user(user: &UserInfo) -> usize {
+        user.id.as_str().len() + user.name.len() * JSON_ESCAPED + AROUND_USER_BYTES
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A message and a conversation as bodies show them.
+//! Messages and conversations in bodies.
 
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
@@ -9,21 +9,22 @@ use crate::domain::conversation::ConversationView;
 use crate::domain::id::UserId;
 use crate::domain::message::{Direction, Message};
 
-/// `conversationType` of a conversation with a peer: the only one there is.
+/// The `conversationType` of a conversation with a peer, the only type.
 pub const PEER: u8 = 0;
-/// Says that a message, or an event, is shown without its content: with it, it would be larger than
-/// the server takes.
+/// The field that marks a message or an event without its content, which would be larger than the
+/// server accepts.
 pub const IS_CONTENT_OMITTED: &str = "isContentOmitted";
-/// `sentStatus` of a message that was stored or delivered.
+/// The `sentStatus` of a message that was stored or delivered.
 const SUCCESS: u8 = 1;
 
-/// A message as `viewer`, its sender or receiver, sees it.
+/// A message as shown to `viewer`, its sender or its receiver.
 pub struct MessageBody<'a> {
     /// The message.
     pub message: &'a Message,
-    /// Who sees it.
+    /// The user who sees it.
     pub viewer: &'a UserId,
-    /// A message whose sender set more bytes of it is shown without its content.
+    /// The most bytes that the sender may have set; beyond that, the message is shown without its
+    /// content.
     pub content_max: Option<usize>,
 }
 
@@ -67,21 +68,22 @@ impl Serialize for MessageBody<'_> {
     }
 }
 
-/// A number that bodies show as text.
+/// A number that bodies show as a string.
 pub(super) struct Text<T>(pub(super) T);
 
 impl<T: std::fmt::Display> Serialize for Text<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // Not `collect_str`: rmp-serde would write its text piece by piece into a buffer anyway.
+        // `collect_str` would not save the allocation: rmp-serde collects the text in a buffer of
+        // its own.
         serializer.serialize_str(&self.0.to_string())
     }
 }
 
-/// A conversation as its user, `viewer`, sees it.
+/// A conversation as shown to its user, `viewer`.
 pub struct ConversationBody<'a> {
     /// The conversation.
     pub view: &'a ConversationView,
-    /// Whose it is.
+    /// The user who owns it.
     pub viewer: &'a UserId,
     /// See [`MessageBody::content_max`].
     pub content_max: Option<usize>,

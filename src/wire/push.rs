@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::domain::message::Message;
 use crate::domain::send::Push;
 
-/// A push for a user who is not there.
+/// A push for an offline user.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PushBody<'a> {

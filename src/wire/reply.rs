@@ -1,261 +1,197 @@
-//! The bodies of replies.
+//! The bodies of replies: the trait, and the replies that show messages, conversations or users.
+//! Other replies are in the files of their commands.
 
 use std::sync::Arc;
 
 use serde::Serialize;
 use serde::ser::Serializer;
 
+use super::fit::{Sizes, how_many};
 use super::message::{ConversationBody, MessageBody, PEER};
-use crate::domain::blocklist::{BlockNumber, BlockRefusal};
+use crate::domain::blocklist::BlockNumber;
 use crate::domain::conversation::ConversationView;
-use crate::domain::event::Totals;
 use crate::domain::id::UserId;
 use crate::domain::message::Message;
 use crate::domain::user::UserInfo;
 
-/// What a call that succeeded is answered.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Reply {
-    /// `{}`.
-    Empty,
-    /// A session began.
-    LoggedIn {
-        /// Its ID.
-        session_id: String,
-        /// The wall clock, in milliseconds since 1970.
-        server_time_ms: u64,
-        /// How often the caller should call.
-        heartbeat_interval_ms: u64,
-        /// Unread messages.
-        totals: Totals,
-        /// Where the user's conversations stand.
-        revision: u64,
-    },
-    /// peerd heard the user.
-    Heard {
-        /// The wall clock, in milliseconds since 1970.
-        server_time_ms: u64,
-    },
-    /// A message was stored, or delivered where it is not stored.
-    Sent {
-        /// The message.
-        message: Arc<Message>,
-        /// Whether it had been before.
-        is_duplicate: bool,
-    },
-    /// A page of a conversation.
-    History {
-        /// The other user.
-        other: UserId,
-        /// The page, oldest first.
-        messages: Vec<Arc<Message>>,
-        /// Whether the next page lies before this one.
-        backwards: bool,
-    },
-    /// A page of the conversation list.
-    List(Vec<ConversationView>),
-    /// One conversation.
-    Conversation(Box<ConversationView>),
-    /// The conversation with this user was changed, or had not to be.
-    Changed(UserId),
-    /// Users were blocked or unblocked, but for these.
-    BlacklistChanged {
-        /// Each with the reason.
-        refused: Vec<(UserId, BlockRefusal)>,
-    },
-    /// A page of the block list.
-    Blacklist {
-        /// The users, in the order in which they were blocked, each with the number of the block:
-        /// the next page begins behind the last one's.
-        users: Vec<(UserInfo, BlockNumber)>,
-        /// Whether more follow.
-        has_more: bool,
-    },
-    /// Whether a user is blocked.
-    IsBlocked(bool),
-    /// The total unread count.
-    Totals {
-        /// It.
-        totals: Totals,
-        /// Where the user's conversations stand.
-        revision: u64,
-    },
-}
-
-impl Reply {
-    /// Whether the call changed nothing.
-    #[must_use]
-    pub const fn is_read(&self) -> bool {
-        match self {
-            Self::Heard { .. }
-            | Self::History { .. }
-            | Self::List(_)
-            | Self::Conversation(_)
-            | Self::Blacklist { .. }
-            | Self::IsBlocked(_)
-            | Self::Totals { .. } => true,
-            Self::Empty
-            | Self::LoggedIn { .. }
-            | Self::Sent { .. }
-            | Self::Changed(_)
-            | Self::BlacklistChanged { .. } => false,
-        }
-    }
-}
-
-/// A reply as its user, `viewer`, sees it.
-pub struct ReplyBody<'a> {
-    /// The reply.
-    pub reply: &'a Reply,
-    /// Who called.
+/// The viewer of a body, and how much content it shows.
+#[derive(Clone, Copy)]
+pub struct Shown<'a> {
+    /// The caller.
     pub viewer: &'a UserId,
     /// A message whose sender set more bytes of it is shown without its content.
     pub content_max: Option<usize>,
 }
 
-impl Serialize for ReplyBody<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { viewer, content_max, .. } = *self;
-        match self.reply {
-            Reply::Empty => Empty {}.serialize(serializer),
-            Reply::LoggedIn {
-                session_id,
-                server_time_ms,
-                heartbeat_interval_ms,
-                totals,
-                revision,
-            } => LoggedIn {
-                session_id,
-                server_time: *server_time_ms,
-                heartbeat_interval_ms: *heartbeat_interval_ms,
-                total_unread_message_count: totals.unmuted,
-                revision: *revision,
-            }
-            .serialize(serializer),
-            Reply::Heard { server_time_ms } => {
-                Heard { server_time: *server_time_ms }.serialize(serializer)
-            }
-            Reply::Sent { message, is_duplicate: _ } => {
-                Sent { message: MessageBody { message, viewer, content_max } }.serialize(serializer)
-            }
-            Reply::History { other, messages, backwards: _ } => History {
-                conversation_id: other.as_str(),
-                conversation_type: PEER,
-                message_list: Messages { list: messages, viewer, content_max },
-            }
-            .serialize(serializer),
-            Reply::List(views) => {
-                List { conversation_list: Views { list: views, viewer, content_max } }
-                    .serialize(serializer)
-            }
-            Reply::Conversation(view) => {
-                One { conversation: ConversationBody { view, viewer, content_max } }
-                    .serialize(serializer)
-            }
-            Reply::Changed(other) => {
-                Changed { conversation_id: other.as_str(), conversation_type: PEER }
-                    .serialize(serializer)
-            }
-            Reply::BlacklistChanged { refused } => {
-                BlacklistChanged { error_user_list: ErrorInfos(refused) }.serialize(serializer)
-            }
-            Reply::Blacklist { users, has_more } => {
-                let next = users.last().filter(|_| *has_more);
-                let blacklist = users.iter().map(|(user, _)| UserInfoBody(user)).collect();
-                Blacklist { blacklist, next_flag: next.map_or(0, |(_, number)| number.0) }
-                    .serialize(serializer)
-            }
-            Reply::IsBlocked(is_blocked) => {
-                InBlacklist { is_user_in_blacklist: *is_blocked }.serialize(serializer)
-            }
-            Reply::Totals { totals, revision } => TotalsBody {
-                unread_message_count: totals.unmuted,
-                unread_message_count_including_muted: totals.all,
-                revision: *revision,
-            }
-            .serialize(serializer),
+/// The reply to a call that succeeded.
+pub trait Reply {
+    /// The body.
+    fn body<'a>(&'a self, shown: Shown<'a>) -> impl Serialize + 'a;
+
+    /// Shortens a page whose body does not fit to `most` bytes of entries. It is cut at its far end, so
+    /// that the caller can continue from its last entry.
+    fn cut(&mut self, _sizes: Sizes<'_>, _most: usize) {}
+
+    /// Whether the call was a repeat, for which nothing was done again.
+    fn is_duplicate(&self) -> bool {
+        false
+    }
+}
+
+/// `{}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Empty {}
+
+impl Reply for Empty {
+    fn body<'a>(&'a self, _: Shown<'a>) -> impl Serialize + 'a {
+        self
+    }
+}
+
+/// The conversation with this user was changed, or already was as requested.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changed(pub UserId);
+
+impl Reply for Changed {
+    fn body<'a>(&'a self, _: Shown<'a>) -> impl Serialize + 'a {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Body<'a> {
+            #[serde(rename = "conversationID")]
+            conversation_id: &'a str,
+            conversation_type: u8,
+        }
+        Body { conversation_id: self.0.as_str(), conversation_type: PEER }
+    }
+}
+
+/// A message was stored, or delivered where it is not stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sent {
+    /// The message.
+    pub message: Arc<Message>,
+    /// Whether it was stored by an earlier call.
+    pub is_duplicate: bool,
+}
+
+impl Reply for Sent {
+    fn body<'a>(&'a self, Shown { viewer, content_max }: Shown<'a>) -> impl Serialize + 'a {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            message: MessageBody<'a>,
+        }
+        Body { message: MessageBody { message: &self.message, viewer, content_max } }
+    }
+
+    fn is_duplicate(&self) -> bool {
+        self.is_duplicate
+    }
+}
+
+/// A page of a conversation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct History {
+    /// The other user.
+    pub other: UserId,
+    /// The page, oldest first.
+    pub messages: Vec<Arc<Message>>,
+    /// Whether the next page lies before this one.
+    pub backwards: bool,
+}
+
+impl Reply for History {
+    fn body<'a>(&'a self, Shown { viewer, content_max }: Shown<'a>) -> impl Serialize + 'a {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Body<'a> {
+            #[serde(rename = "conversationID")]
+            conversation_id: &'a str,
+            conversation_type: u8,
+            message_list: Messages<'a>,
+        }
+        Body {
+            conversation_id: self.other.as_str(),
+            conversation_type: PEER,
+            message_list: Messages { list: &self.messages, viewer, content_max },
+        }
+    }
+
+    fn cut(&mut self, sizes: Sizes<'_>, most: usize) {
+        let each = self.messages.iter().map(|message| sizes.message(message));
+        if self.backwards {
+            let kept = how_many(each.rev(), most);
+            self.messages.drain(..self.messages.len() - kept);
+        } else {
+            let kept = how_many(each, most);
+            self.messages.truncate(kept);
         }
     }
 }
 
-#[derive(Serialize)]
-struct Empty {}
+/// A page of the conversation list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conversations(pub Vec<ConversationView>);
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct LoggedIn<'a> {
-    #[serde(rename = "sessionID")]
-    session_id: &'a str,
-    server_time: u64,
-    heartbeat_interval_ms: u64,
-    total_unread_message_count: u64,
-    revision: u64,
+impl Reply for Conversations {
+    fn body<'a>(&'a self, shown: Shown<'a>) -> impl Serialize + 'a {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Body<'a> {
+            conversation_list: Views<'a>,
+        }
+        Body { conversation_list: Views { list: &self.0, shown } }
+    }
+
+    fn cut(&mut self, sizes: Sizes<'_>, most: usize) {
+        let kept = how_many(self.0.iter().map(|view| sizes.view(view)), most);
+        self.0.truncate(kept);
+    }
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Heard {
-    server_time: u64,
+/// One conversation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OneConversation(pub ConversationView);
+
+impl Reply for OneConversation {
+    fn body<'a>(&'a self, Shown { viewer, content_max }: Shown<'a>) -> impl Serialize + 'a {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            conversation: ConversationBody<'a>,
+        }
+        Body { conversation: ConversationBody { view: &self.0, viewer, content_max } }
+    }
 }
 
-#[derive(Serialize)]
-struct Sent<'a> {
-    message: MessageBody<'a>,
+/// A page of the block list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Blacklist {
+    /// The users, in the order in which they were blocked, each with the number of the block: the
+    /// next page begins behind the last one's.
+    pub users: Vec<(UserInfo, BlockNumber)>,
+    /// Whether more follow.
+    pub has_more: bool,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct History<'a> {
-    #[serde(rename = "conversationID")]
-    conversation_id: &'a str,
-    conversation_type: u8,
-    message_list: Messages<'a>,
-}
+impl Reply for Blacklist {
+    fn body<'a>(&'a self, _: Shown<'a>) -> impl Serialize + 'a {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Body<'a> {
+            blacklist: Vec<UserInfoBody<'a>>,
+            next_flag: u64,
+        }
+        let next = self.users.last().filter(|_| self.has_more);
+        Body {
+            blacklist: self.users.iter().map(|(user, _)| UserInfoBody(user)).collect(),
+            next_flag: next.map_or(0, |(_, number)| number.0),
+        }
+    }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct List<'a> {
-    conversation_list: Views<'a>,
-}
-
-#[derive(Serialize)]
-struct One<'a> {
-    conversation: ConversationBody<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Changed<'a> {
-    #[serde(rename = "conversationID")]
-    conversation_id: &'a str,
-    conversation_type: u8,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct TotalsBody {
-    unread_message_count: u64,
-    unread_message_count_including_muted: u64,
-    revision: u64,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct BlacklistChanged<'a> {
-    error_user_list: ErrorInfos<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Blacklist<'a> {
-    blacklist: Vec<UserInfoBody<'a>>,
-    next_flag: u64,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct InBlacklist {
-    is_user_in_blacklist: bool,
+    fn cut(&mut self, _: Sizes<'_>, most: usize) {
+        let kept = how_many(self.users.iter().map(|(user, _)| Sizes::user(user)), most);
+        self.has_more |= kept < self.users.len();
+        self.users.truncate(kept);
+    }
 }
 
 /// A user as others are shown. Avatars and extended data are not there yet.
@@ -287,23 +223,6 @@ impl Serialize for UserInfos<'_> {
     }
 }
 
-/// A list of users with what was wrong with each.
-struct ErrorInfos<'a>(&'a [(UserId, BlockRefusal)]);
-
-impl Serialize for ErrorInfos<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct ErrorInfo<'a> {
-            #[serde(rename = "userID")]
-            id: &'a str,
-            reason: u32,
-        }
-        serializer.collect_seq(
-            self.0.iter().map(|(user, why)| ErrorInfo { id: user.as_str(), reason: *why as u32 }),
-        )
-    }
-}
-
 /// A list of messages as `viewer` sees them.
 pub(super) struct Messages<'a> {
     pub(super) list: &'a [Arc<Message>],
@@ -324,13 +243,12 @@ impl Serialize for Messages<'_> {
 
 struct Views<'a> {
     list: &'a [ConversationView],
-    viewer: &'a UserId,
-    content_max: Option<usize>,
+    shown: Shown<'a>,
 }
 
 impl Serialize for Views<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { list, viewer, content_max } = *self;
+        let Self { list, shown: Shown { viewer, content_max } } = *self;
         serializer.collect_seq(list.iter().map(|view| ConversationBody {
             view,
             viewer,

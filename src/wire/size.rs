@@ -1,8 +1,8 @@
-//! How large a message is on its way out, and whether that fits what the server takes.
+//! The encoded sizes of a message, and whether they fit the server's `max_payload`.
 //!
-//! A message has one size as it comes in and others as it goes out: JSON makes six bytes of a control
-//! character and four of three bytes, a record has fields where the message had none. What is to be
-//! accepted must fit in every form that it may ever take.
+//! The encoded size of a message differs by form: JSON turns a control character into six bytes and
+//! three bytes into four, and a record has fields that the message lacked. An accepted message must
+//! fit in every form that it may ever take.
 
 use std::io;
 
@@ -18,69 +18,71 @@ use crate::domain::message::{Draft, Message};
 use crate::domain::rejection::Rejection;
 use crate::domain::send::{Push, Send};
 
-/// What a message has besides its body: headers, which count, and their framing.
+/// The size of a NATS message beside its body: the headers, which count, and their framing.
 const HEADERS_BYTES: usize = 1024;
-/// The most that stands around what a sender sets of a message, in any form: the message's other
-/// fields, the conversation that shows it, the event or reply that shows that, and the header and
-/// numbers of a record; with IDs of 128 bytes and a name of which each byte takes six.
+/// The most bytes around the part of a message that its sender sets, in any form: the message's
+/// other fields, the conversation that shows it, the event or reply that shows the conversation,
+/// and the header and numbers of a record; with IDs of 128 bytes and a name of which JSON escapes
+/// each byte to six.
 const AROUND_BYTES: usize = 3072;
-/// Most bytes that JSON makes of one.
+/// The most bytes that JSON turns one byte into.
 const JSON_ESCAPED: usize = 6;
-/// More than what a part of a message takes in JSON beyond what [`Content::size_bytes`] counts: the
-/// names of its fields, its numbers, `searchedContent`.
+/// An upper bound for the JSON size of one part of a message beyond what [`Content::size_bytes`]
+/// counts: its field names, its numbers, `searchedContent`.
 const JSON_PART_BYTES: usize = 640;
-/// The same of a record.
+/// The same bound for a record.
 const RECORD_PART_BYTES: usize = 192;
-/// So many events of one change there is always room for, whatever they show.
+/// The number of events of one change for which there is always room, whatever they show.
 const FEW_ENTRIES: usize = 1024;
-/// Most events that one change may come to where it is of more entries.
+/// The most events of one change with more entries than that.
 const EVENTS_OF_A_CHANGE: usize = 2048;
-/// The texts of a push.
+/// The number of texts in a push.
 const PUSH_TEXTS: usize = 5;
 
-/// The room that there is for what goes out.
+/// The room for outgoing messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
-    /// For a body.
+    /// The most bytes of a body.
     pub body: usize,
-    /// For what its sender sets of one message, so that the body that shows it fits.
+    /// The most bytes that a sender may set of one message, so that a body that shows it fits.
     pub content: usize,
 }
 
 impl Room {
-    /// The room that a server with this `max_payload` leaves.
+    /// The room under a server's `max_payload`.
     #[must_use]
     pub const fn of(max_payload: usize) -> Self {
         let body = max_payload.saturating_sub(HEADERS_BYTES);
         Self { body, content: body.saturating_sub(AROUND_BYTES) }
     }
 
-    /// How much of each of so many messages the events of one change may show, so that there is room
-    /// for all the events: `None` where there are few, which go out whole.
+    /// The most bytes of content that each of `entries` messages may show in the events of one
+    /// change, so that there is room for all events; `None` for a few entries, which are shown
+    /// whole.
     #[must_use]
     pub const fn content_of(self, entries: usize) -> Option<usize> {
         if entries <= FEW_ENTRIES {
             return None;
         }
-        // At worst each event is half full.
+        // In the worst case, each event is half full.
         let each = self.body.saturating_mul(EVENTS_OF_A_CHANGE) / 2 / entries;
         let content = each.saturating_sub(AROUND_BYTES);
         Some(if content < self.content { content } else { self.content })
     }
 
-    /// The `max_payload` that leaves so much room for the content of a message.
+    /// The `max_payload` that leaves this much room for the content of a message.
     #[must_use]
     pub const fn max_payload_for(content: usize) -> usize {
         content + AROUND_BYTES + HEADERS_BYTES
     }
 
-    /// The most that content of so many bytes can become.
+    /// An upper bound for the encoded size of content with `size_bytes`.
     #[must_use]
     pub const fn largest_form(size_bytes: usize) -> usize {
         size_bytes * JSON_ESCAPED + JSON_PART_BYTES
     }
 
-    /// Refuses a message that does not fit in each of its forms.
+    /// Rejects a message that does not fit in one of its forms.
     pub fn check(self, send: &Send) -> Result<(), Rejection> {
         let Send { draft, options, .. } = send;
         if json_at_most(draft) > self.content {
@@ -121,20 +123,20 @@ impl Room {
     }
 }
 
-/// How much a message's sender set of it, in an encoding.
+/// The bytes of a message that its sender set, in an encoding.
 pub(super) fn content_bytes(message: &Message, encoding: Encoding) -> usize {
     let Message { content, extended_data, local_id, .. } = message;
     Own { content, extended_data, local_id: local_id.as_ref() }.bytes(encoding)
 }
 
-/// An upper bound that costs nothing: nearly every message is far below any server's `max_payload`.
+/// A cheap upper bound: nearly every message is far below any server's `max_payload`.
 fn json_at_most(draft: &Draft) -> usize {
     let local_id = draft.local_id.as_ref().map_or(0, |id| id.as_str().len());
     let texts = draft.content.size_bytes() + draft.extended_data.len() + local_id;
     texts * JSON_ESCAPED + draft.content.parts() * JSON_PART_BYTES
 }
 
-/// The same for a record, and what goes from owner to owner.
+/// The same bound for a record, and for a message from owner to owner.
 fn record_at_most(draft: &Draft, push: Option<&Push>) -> usize {
     let local_id = draft.local_id.as_ref().map_or(0, |id| id.as_str().len());
     let texts = draft.content.size_bytes() + draft.extended_data.len() + local_id;
@@ -150,7 +152,7 @@ fn push_texts(push: &Push) -> usize {
     push_fields(push).iter().map(|text| text.len()).sum()
 }
 
-/// What a sender sets of a message.
+/// The part of a message that its sender sets.
 struct Own<'a> {
     content: &'a Content,
     extended_data: &'a str,
@@ -173,7 +175,8 @@ impl Serialize for Own<'_> {
     }
 }
 
-/// How many bytes a body takes. What cannot be written fits nowhere.
+/// The encoded size of a body; the maximum for a body that cannot be encoded, so that it fits
+/// nowhere.
 pub(super) fn counted(body: &impl Serialize, encoding: Encoding) -> usize {
     let mut counter = Counter(0);
     let written: Result<(), EncodeError> = match encoding {
@@ -185,7 +188,7 @@ pub(super) fn counted(body: &impl Serialize, encoding: Encoding) -> usize {
     written.map_or(usize::MAX, |()| counter.0)
 }
 
-/// Counts what is written.
+/// Counts the written bytes.
 struct Counter(usize);
 
 impl io::Write for Counter {

@@ -1,6 +1,9 @@
 //! Every subject that peerd uses, built and parsed in this one place.
 
+use std::borrow::Cow;
 use std::fmt;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::domain::id::{Partition, UserId};
 use crate::domain::rejection::Rejection;
@@ -13,33 +16,19 @@ impl Token {
     /// The token of a user.
     #[must_use]
     pub fn of(user: &UserId) -> Self {
-        use fmt::Write as _;
-        if user.as_str().bytes().all(is_unreserved) {
-            return Self(user.as_str().to_owned());
-        }
-        let mut token = String::with_capacity(user.as_str().len());
-        for byte in user.as_str().bytes() {
-            if is_unreserved(byte) {
-                token.push(char::from(byte));
-            } else {
-                // Writing to a String cannot fail.
-                let _ = write!(token, "%{byte:02X}");
-            }
-        }
-        Self(token)
+        Self(Cow::from(utf8_percent_encode(user.as_str(), ENCODED)).into_owned())
     }
 
     /// The user of a token. A token that is not exactly the encoding of its own decoding is
     /// refused, so that one user has one subject and permissions cannot be sidestepped.
     pub fn parse(token: &str) -> Result<UserId, Rejection> {
         const FIELD: &str = "the user in the subject";
-        if token.bytes().all(is_unreserved) {
-            return UserId::new(token, FIELD);
-        }
         let problem = || Rejection::invalid(FIELD, "is not a percent-encoded userID");
-        let decoded = percent_decode(token).ok_or_else(problem)?;
+        // Leaves malformed escapes as they are, which the comparison then refuses.
+        let decoded = percent_decode_str(token).decode_utf8().map_err(|_| problem())?;
         let user = UserId::new(&decoded, FIELD)?;
-        if Self::of(&user).0 == token { Ok(user) } else { Err(problem()) }
+        let is_canonical = Cow::from(utf8_percent_encode(&decoded, ENCODED)) == token;
+        if is_canonical { Ok(user) } else { Err(problem()) }
     }
 
     /// The token as text.
@@ -55,26 +44,8 @@ impl fmt::Display for Token {
     }
 }
 
-/// Whether a byte stands for itself in a token.
-const fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~')
-}
-
-fn percent_decode(token: &str) -> Option<String> {
-    let mut bytes = token.bytes();
-    let mut decoded = Vec::with_capacity(token.len());
-    while let Some(byte) = bytes.next() {
-        decoded.push(match byte {
-            b'%' => {
-                let high = char::from(bytes.next()?).to_digit(16)?;
-                let low = char::from(bytes.next()?).to_digit(16)?;
-                u8::try_from(high * 16 + low).ok()?
-            }
-            byte => byte,
-        });
-    }
-    String::from_utf8(decoded).ok()
-}
+/// All but letters, digits, `-`, `_` and `~`.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~');
 
 /// The 32-bit FNV-1a hash, the one behind the `{{partition(n,…)}}` of NATS subject mapping.
 const fn fnv1a32(bytes: &[u8]) -> u32 {
@@ -354,7 +325,37 @@ mod tests {
         }
     }
 
+    /// The rule of docs/protocol.md, byte by byte.
+    fn encoded_by_the_contract(user: &str) -> String {
+        let is_unreserved =
+            |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~');
+        let one = |byte: u8| match byte {
+            byte if is_unreserved(byte) => char::from(byte).to_string(),
+            byte => format!("%{byte:02X}"),
+        };
+        user.bytes().map(one).collect()
+    }
+
     proptest! {
+        #[test]
+        fn tokens_are_encoded_as_the_contract_says(
+            id in "[A-Za-z0-9!#$%&()+:;<=.>?@\\[\\]^_{}|~ -]{1,128}"
+        ) {
+            let user = UserId::new(&id, "userID").expect("a valid ID");
+            let token = Token::of(&user);
+            prop_assert_eq!(token.as_str(), encoded_by_the_contract(&id));
+        }
+
+        #[test]
+        fn a_token_is_accepted_only_in_the_spelling_of_the_contract(
+            token in "([a-zA-Z0-9_~.-]|%[0-9A-Fa-f]{2}|%|[ -~]){0,12}"
+        ) {
+            let decoded = percent_decode_str(&token).decode_utf8_lossy();
+            let user = UserId::new(&decoded, "userID").ok();
+            let expected = user.filter(|user| encoded_by_the_contract(user.as_str()) == token);
+            prop_assert_eq!(Token::parse(&token).ok(), expected);
+        }
+
         #[test]
         fn every_user_id_survives_its_token(
             id in "[A-Za-z0-9!#$%&()+:;<=.>?@\\[\\]^_{}|~ -]{1,128}"

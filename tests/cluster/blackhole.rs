@@ -6,7 +6,6 @@ use super::{
     machine,
     scene::{Scene, Setup},
     settings::{rounds, ttl},
-    waiting::say,
 };
 use crate::{
     faults::{
@@ -14,6 +13,7 @@ use crate::{
         notes::Disturbed,
     },
     support::{Flow, Nats, Proxy},
+    wait::say,
 };
 
 /// The server drops a connection that does not answer for two seconds. Until then it gives that

@@ -13,7 +13,7 @@ const POLL: Duration = Duration::from_millis(100);
 #[tokio::test]
 async fn a_cluster_that_has_no_leader_yet_is_waited_for() {
     let mut nats = NatsCluster::start("").await;
-    for node in 0..nats.len() {
+    for node in 0..nats.node_count() {
         nats.kill9(node);
     }
     // One of three answers, and has nobody to elect.

@@ -8,11 +8,11 @@ use super::{
     machine,
     owners::Ownership,
     scene::{Scene, Setup},
-    waiting::{say, until},
 };
 use crate::{
     faults::caller::{Failure, Manner},
     support::{Nats, Peerd},
+    wait::{say, until},
 };
 
 const PARTITIONS: u32 = 64;

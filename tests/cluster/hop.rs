@@ -10,15 +10,11 @@ use futures::future::join_all;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{
-    machine,
-    scene::{Setup, start_instances},
-    settings::rounds,
-    waiting::say,
-};
+use super::{machine, scene::Setup, settings::rounds};
 use crate::{
     faults::caller::{Failure, Manner},
-    support::{Client, Nats, login, token},
+    support::{Client, Nats, login, start_instances, token},
+    wait::say,
 };
 
 /// The same calls under another first token, which the server maps to where their owners listen.

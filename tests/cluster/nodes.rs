@@ -5,7 +5,6 @@ use tokio::time::Instant;
 use super::{
     machine,
     scene::{Scene, Setup},
-    waiting::say,
 };
 use crate::{
     faults::{
@@ -13,6 +12,7 @@ use crate::{
         notes::Disturbed,
     },
     support::NatsCluster,
+    wait::say,
 };
 
 /// A stream of each kind.
@@ -24,7 +24,7 @@ async fn the_death_of_any_node_and_a_change_of_leaders_lose_nothing() -> Result<
     let mut nats = NatsCluster::start("").await;
     let mut scene = Scene::start(setup(&nats)).await?;
     nats.until_healthy().await?;
-    for node in 0..nats.len() {
+    for node in 0..nats.node_count() {
         kill_node(&mut scene, &mut nats, node, "each in turn").await?;
     }
     for stream in STREAMS {

@@ -14,20 +14,15 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{
-    machine,
-    owners::Owners,
-    scene::{Setup, start_instances},
-    settings::rounds,
-    waiting::{now_ms, say, until},
-};
+use super::{machine, owners::Owners, scene::Setup, settings::rounds};
 use crate::{
     faults::{
         caller::{Answer, Caller, Failure, Manner},
         random::Random,
         reading,
     },
-    support::{Nats, Peerd, partition},
+    support::{Nats, Peerd, partition, start_instances},
+    wait::{now_ms, say, until},
 };
 
 const LIMIT: usize = 10;

@@ -12,11 +12,11 @@ use super::{
     machine,
     scene::{Scene, Setup},
     settings::rounds,
-    waiting::say,
 };
 use crate::{
     faults::caller::{Caller, Failure, Manner, count},
     support::{Nats, Observer},
+    wait::say,
 };
 
 const MAPPED: &str = "jetstream {}\nmappings { \"peer.api.*.*\": \

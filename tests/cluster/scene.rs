@@ -7,7 +7,6 @@ use tokio::{task::JoinSet, time::Instant};
 use super::{
     owners::{Owners, Ownership},
     settings::ttl,
-    waiting::{say, until},
 };
 use crate::{
     faults::{
@@ -17,7 +16,8 @@ use crate::{
         random::Random,
         reading,
     },
-    support::{Peerd, run_cli_env},
+    support::{Peerd, Settings, run_cli_env, settings, start_instances, with_log},
+    wait::{say, until},
 };
 
 /// The daemon's own deadline for a call: below what a patient client waits, and above what a call
@@ -32,7 +32,6 @@ const REJOIN_DEADLINE: Duration = Duration::from_secs(30);
 /// So that the audit comes around while a test lasts.
 const AUDIT_READS_PER_SECOND: u32 = 50;
 const FAULTS_SHOWN: usize = 20;
-const LOG_LINES_SHOWN: usize = 100;
 
 /// What a run begins with.
 #[derive(Clone, Debug)]
@@ -71,37 +70,16 @@ impl Setup {
     }
 
     /// The settings of every instance.
-    pub(super) fn settings(&self) -> Vec<(String, String)> {
-        [
-            ("PEERD__LIMITS__MESSAGES_PER_SECOND", "100000".to_owned()),
-            ("PEERD__LIMITS__CALL_DEADLINE_MS", CALL_DEADLINE.as_millis().to_string()),
-            ("PEERD__CLUSTER__MEMBER_TTL_MS", ttl().as_millis().to_string()),
-            ("PEERD__AUDIT__READS_PER_SECOND", AUDIT_READS_PER_SECOND.to_string()),
-            ("PEERD__PARTITIONS", self.partitions.to_string()),
-            ("PEERD__STREAM__REPLICAS", self.replicas.to_string()),
-        ]
-        .map(|(name, value)| (name.to_owned(), value))
-        .to_vec()
+    pub(super) fn settings(&self) -> Settings {
+        settings([
+            ("PEERD__LIMITS__MESSAGES_PER_SECOND", 100_000),
+            ("PEERD__LIMITS__CALL_DEADLINE_MS", CALL_DEADLINE.as_millis()),
+            ("PEERD__CLUSTER__MEMBER_TTL_MS", ttl().as_millis()),
+            ("PEERD__AUDIT__READS_PER_SECOND", u128::from(AUDIT_READS_PER_SECOND)),
+            ("PEERD__PARTITIONS", u128::from(self.partitions)),
+            ("PEERD__STREAM__REPLICAS", u128::from(self.replicas)),
+        ])
     }
-}
-
-/// Starts them, all but the first at the same time, and waits until all are ready.
-pub(super) async fn start_instances(
-    urls: &[String],
-    settings: &[(String, String)],
-) -> Result<Vec<Peerd>, Failure> {
-    let mut peerds: Vec<Peerd> = Vec::new();
-    for url in urls {
-        // The first one makes the streams.
-        if let [first] = &mut peerds[..] {
-            first.until_ready().await?;
-        }
-        peerds.push(Peerd::spawn(url, settings));
-    }
-    for peerd in &mut peerds {
-        peerd.until_ready().await?;
-    }
-    Ok(peerds)
 }
 
 /// One run.
@@ -360,15 +338,8 @@ fn times(recoveries: &[Recovery]) -> String {
 
 /// A failure of a test, with what the instances logged.
 pub(super) fn failure(seed: u64, what: &str, peerds: &[Peerd]) -> Failure {
-    let mut text = format!("CLUSTER_SEED={seed}: {what}");
-    for (number, peerd) in peerds.iter().enumerate() {
-        let log = peerd.log();
-        let lines: Vec<_> = log.lines().collect();
-        let tail = lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n");
-        let (id, pid) = (peerd.instance_id(), peerd.pid());
-        let _ = write!(text, "\n--- the log of instance {number}, {id}, process {pid} ---\n{tail}");
-    }
+    let what = format!("CLUSTER_SEED={seed}: {what}");
     // What a test returns is shown on one line.
-    say(&text);
-    format!("CLUSTER_SEED={seed}: {what}").into()
+    say(&with_log(&what, peerds));
+    what.into()
 }

@@ -6,13 +6,13 @@ use tokio::time::Instant;
 
 use super::{
     machine,
-    scene::{Scene, Setup, start_instances},
+    scene::{Scene, Setup},
     settings::rounds,
-    waiting::say,
 };
 use crate::{
     faults::caller::{Failure, Manner, count},
-    support::Nats,
+    support::{Nats, start_instances},
+    wait::say,
 };
 
 /// How long an instance may take to end when it is told so again.

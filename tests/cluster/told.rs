@@ -19,9 +19,8 @@ use tokio::{
 use super::{
     machine,
     owners::Owners,
-    scene::{Setup, failure, start_instances},
+    scene::{Setup, failure},
     settings::{rounds, ttl},
-    waiting::{now_ms, say, until},
 };
 use crate::{
     faults::{
@@ -29,7 +28,8 @@ use crate::{
         random::Random,
         reading,
     },
-    support::{Client, Nats, Peerd, Store, partition},
+    support::{Client, Nats, Peerd, Store, partition, start_instances},
+    wait::{now_ms, say, until},
 };
 
 /// What telling may cost on top of the time after which an instance counts as dead.

@@ -137,8 +137,12 @@ async fn a_rate_is_offered_and_drawn_and_people_read_a_table() {
     }
     let svg = std::fs::read_to_string(picture).unwrap();
     // Latencies, and below them what was accepted and refused.
-    assert_eq!(svg.matches("<polyline").count(), 3 + 2, "{svg}");
-    for tick in [">0<", ">20<", ">100<"] {
+    let curves = ["p50", "p99", "p99.9", "accepted", "refused"];
+    for name in curves.map(|curve| format!("\npeerd {curve}\n")) {
+        assert!(svg.contains(&name), "{name}: {svg}");
+    }
+    assert_eq!(svg.matches("<circle").count(), 2 * curves.len(), "{svg}");
+    for tick in [">\n0\n<", ">\n20\n<", ">\n100\n<"] {
         assert!(svg.contains(tick), "{tick}: {svg}");
     }
 }

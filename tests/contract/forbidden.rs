@@ -84,7 +84,7 @@ async fn what_peerd_misses_later_is_an_error_in_its_log_once() {
             .connect(nats.url())
             .await
             .unwrap();
-        let named = |log: &str| log.matches("NATS forbids something").count();
+        let named = |log: &str| log.matches("a NATS permission is missing").count();
         let found = timeout(DEADLINE, async {
             while named(&peerd.log()) == 0 {
                 for (call, body) in [

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::world::{
     CONNECTION, INVALID, NOT_LOGGED_IN, World, keys, now_ms, number, of, string, text_to,
 };
-use crate::support::Encoding;
+use crate::support::{Encoding, run_cli};
 
 /// Every method but `login`, with a body that a logged-in user could send.
 fn methods_that_need_a_session() -> Vec<(&'static str, Value)> {
@@ -45,6 +45,17 @@ fn methods_that_need_a_session() -> Vec<(&'static str, Value)> {
         ("query_blacklist", json!({})),
         ("check_user_is_in_blacklist", json!({ "userID": "bob" })),
     ]
+}
+
+#[tokio::test]
+async fn the_methods_that_need_a_session_are_all_that_the_command_line_lists_but_login() {
+    let help = run_cli(&["call", "--help"]).await.stdout;
+    let lines = help.lines().skip_while(|line| *line != "Methods:").skip(1);
+    let listed = lines.take_while(|line| !line.is_empty());
+    let mut listed: Vec<&str> = listed.filter_map(|line| line.split_whitespace().next()).collect();
+    listed.retain(|method| *method != "login");
+    let known = methods_that_need_a_session();
+    assert_eq!(listed, known.iter().map(|(method, _)| *method).collect::<Vec<_>>(), "{help}");
 }
 
 #[tokio::test]

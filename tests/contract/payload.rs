@@ -200,7 +200,7 @@ async fn control_characters_fit_or_are_refused_with_their_size() {
     assert_eq!(push.code, Some(INVALID), "{}", push.body);
     assert!(push.message().contains("config.pushConfig"), "{}", push.body);
     assert_eq!(world.store.writes().await, writes);
-    assert!(!world.peerd.log().contains("could not go out"));
+    assert!(!world.peerd.log().contains("cannot send a message"));
 }
 
 #[tokio::test]

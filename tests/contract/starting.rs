@@ -267,9 +267,9 @@ async fn streams_of_others_in_the_way_are_named() {
     }
 }
 
-/// The address of a nats-server with a certificate of `tests/support/tls`, by a name.
+/// The address of a nats-server with a certificate of `tests/contract/tls`, by a name.
 async fn nats_with_tls(certificate: &str) -> (Nats, String) {
-    let tls = format!("{}/tests/support/tls", env!("CARGO_MANIFEST_DIR"));
+    let tls = format!("{}/tests/contract/tls", env!("CARGO_MANIFEST_DIR"));
     let dir = tempfile::tempdir().unwrap();
     let text = format!(
         "jetstream {{}}\ntls {{ cert_file: \"{tls}/{certificate}.pem\", key_file: \"{tls}/key.pem\" }}\n"
@@ -281,7 +281,7 @@ async fn nats_with_tls(certificate: &str) -> (Nats, String) {
 
 #[tokio::test]
 async fn failures_of_tls_are_explained() {
-    let tls = |name: &str| format!("{}/tests/support/tls/{name}.pem", env!("CARGO_MANIFEST_DIR"));
+    let tls = |name: &str| format!("{}/tests/contract/tls/{name}.pem", env!("CARGO_MANIFEST_DIR"));
     let (authority, itself, soon) = (tls("ca"), tls("self-signed"), "1000");
     for (certificate, trusted, code, texts) in [
         ("server", Some(&itself), CONFIGURATION, ["signed by an authority", "tls_ca_file"]),

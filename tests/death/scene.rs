@@ -1,6 +1,6 @@
 //! A nats-server, a peerd and a load, the ways in which the first two die, and the final recount.
 
-use std::{fmt::Write as _, io::Write as _, sync::Arc, time::Duration};
+use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use serde_json::Value;
 use tokio::{task::JoinSet, time::Instant};
@@ -13,7 +13,7 @@ use crate::{
         random::Random,
         reading,
     },
-    support::{Nats, Peerd},
+    support::{Nats, Peerd, wait::say, with_log},
 };
 
 /// The longest time of undisturbed work before the next death.
@@ -23,7 +23,6 @@ const LONGEST_DEATH_MS: u64 = 800;
 /// How many of a hundred kills of peerd hit it once more while it recovers.
 const SECOND_KILL_PERCENT: u64 = 34;
 const FAULTS_SHOWN: usize = 20;
-const LOG_LINES_SHOWN: usize = 30;
 
 /// One run.
 pub(crate) struct Scene {
@@ -142,10 +141,9 @@ impl Scene {
 
     /// Ends the load and holds what every user sees against what was answered.
     pub(crate) async fn finish(mut self) -> Result<Arc<Counts>, Failure> {
-        let log_before = self.peerd.log();
         let pairs = match self.load.finish().await {
             Ok(pairs) => pairs,
-            Err(error) => return Err(failure(self.seed, &error.to_string(), &log_before)),
+            Err(error) => return Err(failure(self.seed, &error.to_string(), &self.peerd)),
         };
         let counts = self.caller.counts();
         let read = reading::read(&self.caller, &pairs).await?;
@@ -156,10 +154,10 @@ impl Scene {
         if !faults.is_empty() {
             let shown = &faults[..faults.len().min(FAULTS_SHOWN)];
             let what = format!("{} faults, such as {shown:#?}", faults.len());
-            return Err(failure(self.seed, &what, &self.peerd.log()));
+            return Err(failure(self.seed, &what, &self.peerd));
         }
         if !self.peerd.is_running() {
-            return Err(failure(self.seed, "peerd ended", &self.peerd.log()));
+            return Err(failure(self.seed, "peerd ended", &self.peerd));
         }
         Ok(counts)
     }
@@ -175,14 +173,12 @@ impl Scene {
     }
 
     fn failure(&self, what: &str) -> Failure {
-        failure(self.seed, what, &self.peerd.log())
+        failure(self.seed, what, &self.peerd)
     }
 }
 
-fn failure(seed: u64, what: &str, log: &str) -> Failure {
-    let lines: Vec<_> = log.lines().collect();
-    let tail = lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n");
-    format!("DEATH_SEED={seed}: {what}\n--- peerd's log ---\n{tail}").into()
+fn failure(seed: u64, what: &str, peerd: &Peerd) -> Failure {
+    with_log(&format!("DEATH_SEED={seed}: {what}"), [peerd]).into()
 }
 
 fn figures(
@@ -202,10 +198,4 @@ fn figures(
         let _ = write!(text, " ({:.2} s, {:.2} s)", first.as_secs_f64(), all.as_secs_f64());
     }
     text
-}
-
-/// Writes a line that is seen whether or not the test passes: the figures are the point.
-fn say(text: &str) {
-    // A closed standard error is no reason to fail.
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }

@@ -41,28 +41,39 @@ const BELOW_CLI: &[&str] = &[
 /// Unicode's tables of characters.
 const DOMAIN_CRATES: &[&str] = &["hashbrown", "icu_properties"];
 /// Pure: values in, bytes or text out.
-const WIRE_CRATES: &[&str] =
-    &["serde", "serde_json", "rmp", "rmp_serde", "bytes", "base64", "thiserror", "time"];
+const WIRE_CRATES: &[&str] = &[
+    "serde",
+    "serde_bytes",
+    "serde_json",
+    "schemars",
+    "rmp",
+    "rmp_serde",
+    "bytes",
+    "base64",
+    "percent_encoding",
+    "thiserror",
+    "time",
+];
 
 const LAYERS: &[Layer] = &[
-    // Faults for tests, which may have to be anywhere; in a release build there are none.
-    Layer { name: "deliberate", uses: &[], crates: Some(&[]) },
-    Layer { name: "domain", uses: &["deliberate"], crates: Some(DOMAIN_CRATES) },
+    // Faults that tests inject; in a release build there are none.
+    Layer { name: "failpoint", uses: &[], crates: Some(&[]) },
+    Layer { name: "domain", uses: &[], crates: Some(DOMAIN_CRATES) },
     Layer { name: "wire", uses: &["domain"], crates: Some(WIRE_CRATES) },
     Layer { name: "clock", uses: &[], crates: Some(&["tokio"]) },
     Layer { name: "link", uses: &[], crates: Some(&["async_nats", "tokio"]) },
-    Layer { name: "store", uses: &["deliberate", "domain", "wire", "link"], crates: None },
+    Layer { name: "store", uses: &["failpoint", "domain", "wire", "link"], crates: None },
     Layer { name: "bus", uses: &["domain", "wire", "link"], crates: None },
-    Layer { name: "storage", uses: &["deliberate", "domain", "wire", "store"], crates: None },
+    Layer { name: "storage", uses: &["domain", "wire", "store"], crates: None },
     Layer {
         name: "cluster",
-        uses: &["deliberate", "domain", "wire", "clock", "store", "storage"],
+        uses: &["failpoint", "domain", "wire", "clock", "store", "storage"],
         crates: None,
     },
     Layer {
         name: "runtime",
         uses: &[
-            "deliberate",
+            "failpoint",
             "domain",
             "wire",
             "clock",

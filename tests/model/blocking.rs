@@ -1,4 +1,4 @@
-//! What must come of blocking.
+//! The expected results of the block list calls.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use crate::world::Observed;
 const OWN_ID: u32 = 6_000_805;
 
 impl Model {
-    /// Blocks or unblocks users: told are those for whom it is a change, by their IDs.
+    /// Blocks or unblocks users. The event lists those whose state changes, sorted by ID.
     pub(crate) fn block(
         &mut self,
         user: usize,
@@ -29,7 +29,8 @@ impl Model {
         } else {
             blocked.retain(|other| !others.contains(other));
         }
-        // Who is blocked meanwhile comes behind every place, and who is unblocked is there no more.
+        // Users that are blocked in between come after the page's marker; unblocked users
+        // disappear.
         if let Some((_, behind)) = &mut self.state.users[user].block_page {
             behind.retain(|other| !others.contains(other));
             if block {
@@ -49,13 +50,14 @@ impl Model {
         Ok(Expected::good(json!({ "errorUserList": refused }), events))
     }
 
-    /// The place behind which a page begins: the first, or where the last page that was read ended.
+    /// The marker after which a page begins: 0 for the first page, or the end of the last page
+    /// read.
     pub(crate) fn block_place(&self, user: usize, goes_on: bool) -> u64 {
         let page = self.state.users[user].block_page.as_ref().filter(|_| goes_on);
         page.map_or(0, |(place, _)| *place)
     }
 
-    /// A page neither skips nor repeats whoever was blocked or unblocked meanwhile.
+    /// A page neither skips nor repeats users when others are blocked or unblocked in between.
     pub(crate) fn blacklist(
         &mut self,
         user: usize,
@@ -72,7 +74,7 @@ impl Model {
         let behind = shown.split_off(count.min(shown.len()));
         let place = number(&observed.reply, "nextFlag");
         if (place == 0) != behind.is_empty() || place >= 1 << 53 {
-            return Err(format!("the next place is {place}, behind it are {behind:?}"));
+            return Err(format!("nextFlag is {place}, although {behind:?} remain"));
         }
         let reply = json!({ "blacklist": self.infos(&shown), "nextFlag": place });
         self.state.users[user].block_page = Some((place, behind));

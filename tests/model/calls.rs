@@ -1,4 +1,4 @@
-//! What users do: the steps of a case, and how they are drawn.
+//! The steps of a case, and the strategies that generate them.
 
 use std::time::Duration;
 
@@ -6,26 +6,27 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// Everybody: three who log in at the start, one who may, and one who never does. Two need
-/// encoding in subjects.
+/// All users: three log in at the start, one may log in, and one never does. Two names must be
+/// encoded in subjects.
 pub(crate) const NAMES: [&str; 5] = ["alice", "carol", "b.o b", "100%~", "ghost"];
-/// Those who call.
+/// The number of users that make calls.
 pub(crate) const CALLERS: usize = 4;
-/// Those who are logged in when a case begins.
+/// The number of users that are logged in when a case begins.
 pub(crate) const AT_HOME: usize = 3;
 
-/// How a daemon is configured for a case.
+/// The daemon's configuration for a case.
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
     pub(crate) partitions: u16,
-    /// Most users in memory: so few that users are forgotten and loaded all the time, or plenty.
+    /// The limit of users in memory: 0, so that users are evicted and loaded all the time, or
+    /// plenty.
     pub(crate) cached_users: usize,
     pub(crate) require_known_receiver: bool,
-    /// How long an append takes.
+    /// The duration of an append.
     pub(crate) append_takes: Duration,
 }
 
-/// One thing that happens.
+/// A step of a case.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     Call {
@@ -35,7 +36,8 @@ pub(crate) enum Step {
     Pass {
         ms: u64,
     },
-    /// One user sends another so many texts, as fast as the rate allows: a history of many pages.
+    /// One user sends another `count` texts, as fast as the rate allows, for a history of many
+    /// pages.
     Chat {
         from: usize,
         to: usize,
@@ -44,17 +46,17 @@ pub(crate) enum Step {
     Restart,
 }
 
-/// A message as the caller writes it.
+/// A message in a call.
 #[derive(Clone, Debug)]
 pub(crate) struct Draft {
-    /// See [`content`].
+    /// An index for [`content`].
     pub(crate) kind: usize,
     pub(crate) variant: usize,
     pub(crate) local: Option<usize>,
     pub(crate) extended: bool,
 }
 
-/// How a message is to be sent.
+/// The options of a send.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Config {
     pub(crate) not_counted: bool,
@@ -63,15 +65,15 @@ pub(crate) struct Config {
     pub(crate) push: Option<usize>,
 }
 
-/// A call. Messages and sessions are picked by number among those there are.
+/// A call. Numbers select one of the existing messages or sessions.
 #[derive(Clone, Debug)]
 pub(crate) enum Call {
     Login {
         name: Option<usize>,
         device: Option<usize>,
-        /// The newest message that the device has: none, or one that the user received.
+        /// The newest message of the device: none, or a message that the user received.
         after: Option<usize>,
-        /// Whether it is written in `MessagePack`.
+        /// Whether the call is encoded in `MessagePack`.
         packed: bool,
     },
     Logout {
@@ -120,7 +122,7 @@ pub(crate) enum Call {
         others: Vec<usize>,
         block: bool,
     },
-    /// The first page of the block list, or the one behind the last that was read.
+    /// The first page of the block list, or the page after the last one read.
     Blacklist {
         count: usize,
         goes_on: bool,
@@ -134,12 +136,12 @@ pub(crate) enum Call {
 }
 
 impl Call {
-    /// A login that says nothing.
+    /// A login without parameters.
     pub(crate) const LOGIN: Self =
         Self::Login { name: None, device: None, after: None, packed: false };
 }
 
-/// Calls that nobody can make sense of: method, body, and the field that the answer names.
+/// Invalid calls: method, body, and the field that the error names.
 pub(crate) const INVALID: [(&str, &str, &str); 9] = [
     (
         "send_peer_message",
@@ -164,7 +166,7 @@ pub(crate) const INVALID: [(&str, &str, &str); 9] = [
     ("heartbeat", r"{", "body"),
 ];
 
-/// The lengths of time that matter, and one more or less.
+/// Durations around the limits that matter, one millisecond more or less, and random ones.
 fn span() -> impl Strategy<Value = u64> {
     use crate::world::{IDLE_MS, OFFLINE_MS, REPEAT_MS, REPLAY_AGE_MS, RETRY_MS};
     let edges = vec![1000, OFFLINE_MS, IDLE_MS, REPEAT_MS, RETRY_MS, REPLAY_AGE_MS];
@@ -191,7 +193,7 @@ fn config() -> impl Strategy<Value = Config> {
 }
 
 fn call() -> impl Strategy<Value = Call> {
-    // Two meet more often than others, so that what one does matters to the other.
+    // Two users are chosen more often, so that the calls of one affect the other.
     let other = || prop_oneof![0..2_usize, 0..NAMES.len()];
     let pick = || 0..1000_usize;
     let anchor = || prop::option::weighted(0.6, 0..1000_usize);
@@ -233,7 +235,7 @@ fn call() -> impl Strategy<Value = Call> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    // One is busier than the others.
+    // Two users are busier than the others.
     let caller = prop_oneof![Just(0), Just(1), 0..CALLERS, 0..CALLERS];
     prop_oneof![
         16 => (caller, call()).prop_map(|(user, call)| Step::Call { user, call }),
@@ -245,7 +247,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A configuration and what happens then.
+/// A configuration and its steps.
 pub(crate) fn case() -> impl Strategy<Value = (Setup, Vec<Step>)> {
     let partitions = prop::sample::select(vec![1_u16, 2, 8]);
     let cached_users = prop::sample::select(vec![0_usize, 100_000, 100_000]);
@@ -260,10 +262,10 @@ pub(crate) fn case() -> impl Strategy<Value = (Setup, Vec<Step>)> {
     (setup, vec(step(), 1..60))
 }
 
-/// Kinds of content: 0 is Text, 1 Command, then the rest.
+/// The number of content kinds: 0 is Text, 1 Command, then the rest.
 pub(crate) const KINDS: usize = 9;
 
-/// The fields of a message's own type, as a caller may write them.
+/// The type-specific fields of a message in a call.
 pub(crate) fn content(kind: usize, variant: usize) -> Value {
     let text = ["hello", "\u{1f600} again"][variant];
     let base64 = ["AQI=", "//8A"][variant];

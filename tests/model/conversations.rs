@@ -1,4 +1,4 @@
-//! What must come of reading conversations and of changing them.
+//! The expected results of the calls that read or change conversations.
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ fn changed_reply(other: usize) -> Value {
 }
 
 impl Model {
-    /// The message that an anchor names, if there is any: one that was on a page once.
+    /// The message that an anchor selects, if there is one. It may have been deleted meanwhile.
     pub(crate) fn anchor(
         &self,
         user: usize,
@@ -26,7 +26,7 @@ impl Model {
         anchor.filter(|_| !messages.is_empty()).map(|anchor| messages[anchor % messages.len()])
     }
 
-    /// The messages that a delete names.
+    /// The IDs of the messages that a delete call names.
     pub(crate) fn picked(
         &self,
         user: usize,
@@ -49,7 +49,8 @@ impl Model {
         picked
     }
 
-    /// The conversation after which a page of the list begins, and its order key then.
+    /// The conversation after which a page of the list begins, and the order key that it had
+    /// earlier.
     pub(crate) fn list_anchor(&self, user: usize, anchor: Option<usize>) -> Option<(usize, u64)> {
         let list = self.state.list(user);
         let other = anchor.filter(|_| !list.is_empty()).map(|anchor| list[anchor % list.len()])?;
@@ -185,7 +186,7 @@ impl Model {
         Ok(Expected::good(changed_reply(other), events))
     }
 
-    /// Every message must be in the conversation. Those that were deleted before are passed over.
+    /// Every message must be in the conversation. Messages that were deleted earlier are skipped.
     pub(crate) fn delete(
         &mut self,
         user: usize,
@@ -218,7 +219,7 @@ impl Model {
         Ok(Expected::good(json!({}), events))
     }
 
-    /// There is something to delete if a message came or went since all were last deleted.
+    /// The call changes something if a message was sent or received since the last deletion of all.
     pub(crate) fn delete_all(
         &mut self,
         user: usize,
@@ -226,7 +227,7 @@ impl Model {
         observed: &Observed,
     ) -> Result<Expected, Wrong> {
         let mut events = Vec::new();
-        // Where everything was deleted one by one, nothing changes.
+        // If all messages were already deleted one by one, nothing changes.
         if !self.state.visible(user, other).is_empty() {
             let before = self.state.totals(user).0;
             self.read_all(user, other);
@@ -266,8 +267,8 @@ impl Model {
         self.state.users[user].settings.entry(other).or_default()
     }
 
-    /// Tells the user's own subjects what changed: what was deleted, the conversations, and the
-    /// total if it moved.
+    /// Publishes a change to the user's own subjects: the deleted messages, the conversations, and
+    /// the total if it changed.
     fn tell_change(
         &mut self,
         user: usize,
@@ -279,7 +280,7 @@ impl Model {
         for other in others {
             self.settings_mut(user, *other).kept = true;
             if self.state.between(user, *other).is_empty() {
-                // Its place in the list is the daemon's to choose, after all that was before.
+                // The daemon chooses the order key, but it must be above all earlier ones.
                 let key = changed_key(observed, NAMES[*other]);
                 let newest =
                     self.state.list(user).first().map(|other| self.state.order_key(user, *other));
@@ -307,8 +308,8 @@ impl Model {
 }
 
 fn changed_key(observed: &Observed, conversation: &str) -> u64 {
-    let changed = observed.events.iter().filter(|told| told.name == "conversation_changed");
-    let infos = changed.filter_map(|told| told.body["infoList"].as_array()).flatten();
+    let changed = observed.events.iter().filter(|event| event.name == "conversation_changed");
+    let infos = changed.filter_map(|event| event.body["infoList"].as_array()).flatten();
     let mut infos = infos.map(|info| &info["conversation"]);
     let found = infos.find(|shown| shown["conversationID"] == conversation);
     found.map_or(0, |shown| number(shown, "orderKey"))

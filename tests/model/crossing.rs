@@ -1,4 +1,4 @@
-//! Two messages that cross each other: each is sent before its sender is told of the other.
+//! Messages that cross: each is sent before its sender receives the event of the other.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::calls::{NAMES, Setup};
 use crate::world::World;
 
-/// The IDs of a conversation, read one message at a time.
+/// The message IDs of a conversation, read one message per page.
 async fn read(world: &mut World, user: &str, other: &str, reverse: bool) -> Vec<String> {
     let mut ids: Vec<String> = Vec::new();
     loop {

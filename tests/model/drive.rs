@@ -13,14 +13,14 @@ use crate::sending::{extended_data, local_id, push};
 use crate::state::{Flaw, merge};
 use crate::world::{MESSAGES_PER_SECOND, World};
 
-/// How long a restart takes at least.
+/// The shortest duration of a restart.
 const RESTART_MS: u64 = 1;
-/// Time between the texts of a chat.
+/// The interval between the texts of a chat.
 const CHAT_MS: u64 = 1000 / MESSAGES_PER_SECOND as u64 + 1;
-/// Messages and conversations of one page when everything is read at the end.
+/// The messages of a page when all histories are read at the end.
 const PAGE: usize = 7;
 
-/// Runs a case to its end; says where node and model differ.
+/// Runs a case to its end; returns the first difference between node and model.
 pub(crate) fn drive(setup: &Setup, steps: &[Step], flaw: Flaw) -> Result<(), Wrong> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -84,8 +84,8 @@ impl Driver {
         Ok(observed.reply)
     }
 
-    /// Reads all that everybody has, in pages: each page is compared as it comes, and the pages
-    /// together are all there is.
+    /// Reads all conversations of all callers in pages. Each page is compared with the model, and
+    /// all pages together must hold every visible message.
     async fn read_everything(&mut self) -> Result<(), Wrong> {
         tokio::time::advance(Duration::from_secs(1)).await;
         for user in 0..CALLERS {
@@ -133,12 +133,12 @@ impl Driver {
         let visible = self.model.state.visible(user, other);
         let visible: Vec<Value> = visible.iter().map(|message| json!(message.id)).collect();
         if ids != visible {
-            return Err(format!("the pages together are {ids:?}, not {visible:?}"));
+            return Err(format!("the pages together show {ids:?}, expected {visible:?}"));
         }
         Ok(())
     }
 
-    /// The method and body of a call, with the messages and sessions that it picks.
+    /// The method and body of a call, with the selected messages and sessions.
     fn request(&self, user: usize, call: &Call) -> (&'static str, String) {
         let model = &self.model;
         let with = |other: usize| json!({ "conversationID": NAMES[other], "conversationType": 0 });
@@ -238,7 +238,7 @@ fn send_request(
     let mine = json!({
         "localMessageID": draft.local.map(|_| local_id(draft)),
         "extendedData": extended_data(draft),
-        // Not the caller's to set.
+        // A caller cannot set this field.
         "messageSeq": 999,
     });
     merge(&mut message, mine);

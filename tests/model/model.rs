@@ -1,7 +1,7 @@
-//! What must come of a call: the contract as code.
+//! The expected results of calls: the contract as code.
 //!
-//! Numbers that only the daemon can choose (IDs, order keys, revisions) are taken from what was
-//! observed, after a check of what the contract says about them. All else is computed.
+//! Numbers that only the daemon can choose (IDs, order keys, revisions) are taken from the observed
+//! results, after a check against the rules of the contract. Everything else is computed.
 
 use std::collections::HashSet;
 
@@ -14,10 +14,10 @@ use crate::world::{
     HEARTBEAT_MS, MAX_SESSIONS, Observed, Pushed, REPLAY_AGE_MS, REPLAY_MESSAGES, Told,
 };
 
-/// What is wrong, for people.
+/// A description of a difference.
 pub(crate) type Wrong = String;
 
-/// What must come of a call.
+/// The expected results of a call.
 #[derive(Debug)]
 pub(crate) struct Expected {
     pub(crate) reply: Reply,
@@ -49,15 +49,15 @@ impl Expected {
     }
 }
 
-/// The model: what it knows, and what it saw.
+/// The model: the expected state, and the observed numbers that only the daemon can choose.
 #[derive(Clone, Debug)]
 pub(crate) struct Model {
     pub(crate) state: State,
     pub(crate) setup: Setup,
     pub(crate) restarted_ms: Option<u64>,
-    /// When the call is made that is looked at.
+    /// The time of the current call.
     pub(crate) now_ms: u64,
-    /// All message IDs that were ever given.
+    /// All message IDs that were assigned.
     pub(crate) ids: HashSet<String>,
 }
 
@@ -67,7 +67,7 @@ impl Model {
         Self { state, setup, restarted_ms: None, now_ms: 0, ids: HashSet::new() }
     }
 
-    /// A restart loses nothing but the Commands of the last second.
+    /// A restart loses only the rate limiter's record of Commands.
     pub(crate) fn restart(&mut self, now_ms: u64) {
         self.restarted_ms = Some(now_ms);
         for user in &mut self.state.users {
@@ -75,12 +75,12 @@ impl Model {
         }
     }
 
-    /// Whether the daemon may have forgotten a user at any time.
+    /// Whether the daemon may evict a user from memory at any time.
     pub(crate) fn is_forgetful(&self) -> bool {
         self.setup.cached_users == 0
     }
 
-    /// Takes a call in, and holds what came of it against what must.
+    /// Applies a call to the model, and compares the observed results with the expected ones.
     pub(crate) fn check(
         &mut self,
         user: usize,
@@ -98,8 +98,8 @@ impl Model {
             &observed.events_before_reply,
         )?;
         same("pushes", &expected.pushes, &observed.pushes)?;
-        for told in &observed.events {
-            self.note_told(told.user, &told.body);
+        for event in &observed.events {
+            self.note_told(event.user, &event.body);
         }
         self.note_told(user, &observed.reply);
         Ok(())
@@ -158,8 +158,8 @@ impl Model {
         }
     }
 
-    /// Past the number of sessions the earliest is kicked. What came since the user was last heard
-    /// from is replayed, after the reply.
+    /// Beyond the session limit, the earliest session is ended. The messages since the user was
+    /// last seen are replayed after the reply.
     fn login(
         &mut self,
         user: usize,
@@ -176,7 +176,7 @@ impl Model {
         let is_twice = self.state.flaw == Flaw::DeviceCountsTwice;
         let account = &mut self.state.users[user];
         if id.is_empty() || account.sessions.iter().any(|known| known.id == id) {
-            return Err(format!("{id:?} is no new session"));
+            return Err(format!("{id:?} is not a new session ID"));
         }
         if !was_logged_in {
             account.sessions.clear();
@@ -230,10 +230,11 @@ impl Model {
         let recent = messages.len().saturating_sub(REPLAY_MESSAGES);
         let least = messages[recent..].iter().filter(is_visible).count();
         messages.retain(|message| is_visible(&message));
-        // The bound is on messages back, deleted ones included; a few more may fit under it.
-        let replayed = observed.events.iter().filter(|told| told.name == "peer_message_received");
+        // The daemon's limit counts messages back from the newest, deleted ones included, so that a
+        // few more visible messages may be replayed.
+        let replayed = observed.events.iter().filter(|event| event.name == "peer_message_received");
         let replayed: usize =
-            replayed.map(|told| told.body["messageList"].as_array().map_or(0, Vec::len)).sum();
+            replayed.map(|event| event.body["messageList"].as_array().map_or(0, Vec::len)).sum();
         let count = replayed.clamp(least, messages.len().min(REPLAY_MESSAGES));
         let messages = messages.split_off(messages.len() - count);
         let mut events = Vec::new();
@@ -256,20 +257,20 @@ impl Model {
         Expected::good(json!({}), Vec::new())
     }
 
-    /// The session that a call names: one there is, or none.
+    /// The ID of the session that a call selects, or one that does not exist.
     pub(crate) fn session(&self, user: usize, session: usize) -> String {
         let sessions = &self.state.users[user].sessions;
         sessions.get(session).map_or_else(|| "no session".to_owned(), |known| known.id.clone())
     }
 
-    /// The order key of the newest message that a device has: of one that the user received, or 0.
+    /// The order key of the newest message on a device: a message that the user received, or 0.
     pub(crate) fn newest_of_device(&self, user: usize, after: usize) -> u64 {
         let received = self.state.messages.iter().filter(|message| message.to == user);
         let keys: Vec<u64> = received.map(|message| message.key).collect();
         keys.get(after % (keys.len() + 1)).copied().unwrap_or_default()
     }
 
-    /// An event that belongs to no change: the revision stands.
+    /// An event that belongs to no change: the revision stays.
     pub(crate) fn told_aside(
         &self,
         user: usize,
@@ -278,9 +279,9 @@ impl Model {
         observed: &Observed,
     ) -> Result<Told, Wrong> {
         let account = &self.state.users[user];
-        let found = observed.events.iter().find(|told| told.user == user && told.name == name);
-        let previous = found.map_or(0, |told| number(&told.body, "previousRevision"));
-        // The one before may be lost with a restart.
+        let found = observed.events.iter().find(|event| event.user == user && event.name == name);
+        let previous = found.map_or(0, |event| number(&event.body, "previousRevision"));
+        // The last change before a restart may be missing from the chain of revisions.
         if found.is_some() && previous != account.revision && previous != account.previous_revision
         {
             return Err(format!("{name} has the previous revision {previous}: {account:?}"));
@@ -291,15 +292,15 @@ impl Model {
         Ok(Told { user, name: name.to_owned(), body, packed })
     }
 
-    /// Events of one change: the revision rises, and names the one before.
+    /// The events of one change: the revision rises, and the previous one is named.
     pub(crate) fn told(
         &mut self,
         user: usize,
         events: Vec<(&str, Value)>,
         observed: &Observed,
     ) -> Result<Vec<Told>, Wrong> {
-        let first = observed.events.iter().find(|told| told.user == user);
-        let first = first.ok_or_else(|| format!("{} is told nothing", NAMES[user]))?;
+        let first = observed.events.iter().find(|event| event.user == user);
+        let first = first.ok_or_else(|| format!("{} receives no event", NAMES[user]))?;
         let revision = number(&first.body, "revision");
         let account = &mut self.state.users[user];
         let previous = std::mem::replace(&mut account.revision, revision);
@@ -308,19 +309,19 @@ impl Model {
             return Err(format!("the revision {revision} does not rise above {previous}"));
         }
         let packed = self.state.is_packed(user, self.now_ms);
-        let told = |(name, mut body): (&str, Value)| {
+        let publish = |(name, mut body): (&str, Value)| {
             let revisions = json!({ "revision": revision, "previousRevision": previous });
             merge(&mut body, revisions);
             Told { user, name: name.to_owned(), body, packed }
         };
-        Ok(events.into_iter().map(told).collect())
+        Ok(events.into_iter().map(publish).collect())
     }
 
-    /// Notes the order keys of all messages in a body.
+    /// Notes the highest order key of the messages in a body.
     fn note_told(&mut self, user: usize, body: &Value) {
         match body {
             Value::Object(fields) => {
-                // A daemon that forgets users forgets what is not stored: Commands.
+                // A daemon that evicts users forgets Commands, which are not stored.
                 let is_forgotten = self.is_forgetful() && body["messageSeq"] == 0;
                 if fields.contains_key("messageSeq") && !is_forgotten {
                     let newest = &mut self.state.users[user].newest_told;
@@ -334,7 +335,7 @@ impl Model {
     }
 }
 
-/// The names that users give at login; the first is none.
+/// The names that users give at login; the first is empty.
 pub(crate) fn user_name(name: usize) -> String {
     ["", "Anna", "B\u{e9}la"][name].to_owned()
 }
@@ -343,11 +344,11 @@ pub(crate) fn number(body: &Value, field: &str) -> u64 {
     body[field].as_u64().unwrap_or_default()
 }
 
-/// Events whose lists of conversations are in one order: the contract names none.
+/// Sorts lists of conversations, because the contract defines no order for them.
 fn by_id(events: &[Told]) -> Vec<Told> {
     let mut events = events.to_vec();
-    for told in &mut events {
-        if let Some(Value::Array(changes)) = told.body.get_mut("infoList") {
+    for event in &mut events {
+        if let Some(Value::Array(changes)) = event.body.get_mut("infoList") {
             changes.sort_by_key(|change| change["conversation"]["conversationID"].to_string());
         }
     }
@@ -359,7 +360,7 @@ fn compare_reply(expected: &Reply, observed: &Observed) -> Result<(), Wrong> {
         Reply::Good(body) => (Kind::Plain, body.clone()),
         Reply::Repeated(body) => (Kind::Duplicate, body.clone()),
         Reply::Refused { code, reason, retry_after_ms } => {
-            // The text is for people.
+            // The text is not part of the contract.
             let text = observed.reply["message"].as_str().unwrap_or("(none)").to_owned();
             let mut body = json!({ "code": code, "reason": reason, "message": text });
             if let Some(retry_after_ms) = retry_after_ms {

@@ -1,4 +1,4 @@
-//! What must come of a send.
+//! The expected results of a send.
 
 use serde_json::{Value, json};
 
@@ -12,17 +12,17 @@ use crate::world::{
 const SECOND_MS: u64 = 1000;
 const RATE_LIMITED: (u32, &str) = (6_000_005, "rate_limited");
 
-/// The local message ID that a draft has; empty for none.
+/// The draft's local message ID; empty for none.
 pub(crate) fn local_id(draft: &Draft) -> String {
     draft.local.map_or_else(String::new, |number| format!("local {number}"))
 }
 
-/// The extended data that a draft has.
+/// The draft's extended data.
 pub(crate) fn extended_data(draft: &Draft) -> &'static str {
     if draft.extended { "more" } else { "" }
 }
 
-/// The push configuration of a number.
+/// The push configuration with this index.
 pub(crate) fn push(number: usize) -> Value {
     [
         json!({"title": "T", "content": "C", "payload": "P", "resourcesID": "R", "threadID": "H"}),
@@ -47,14 +47,14 @@ fn says_the_same(first: &Message, draft: &Draft) -> bool {
     first.content == content(draft.kind, draft.variant) && first.extended == extended_data(draft)
 }
 
-/// A repeat has the first answer again, and nobody is told anything.
+/// A repeat gets the first reply again, and no event is published.
 fn repeated(from: usize, first: &Message) -> Expected {
     let reply = json!({ "message": show_message(from, first) });
     Expected { reply: Reply::Repeated(reply), ..Expected::good(Value::Null, Vec::new()) }
 }
 
 impl Model {
-    /// Checks, in order: parameters, the sender's rate, the receiver's rules, repeats.
+    /// Checks, in this order: parameters, the sender's rate, the receiver's rules, repeats.
     pub(crate) fn send(
         &mut self,
         from: usize,
@@ -89,7 +89,7 @@ impl Model {
         self.store(from, to, draft, config, now_ms, observed)
     }
 
-    /// No more than so many in any second. What is refused or a repeat does not count.
+    /// Applies the limit of messages in any second. Rejected calls and repeats do not count.
     fn over_the_rate(
         &self,
         from: usize,
@@ -110,9 +110,9 @@ impl Model {
             within.len().checked_sub(limit).map(|at| within[at] + SECOND_MS - now_ms);
         let seen = observed.reply["reason"] == RATE_LIMITED.1;
         let seen_ms = number(&observed.reply, "retryAfterMs");
-        // Commands are not stored: who is forgotten has sent none.
+        // Commands are not stored, so an evicted user starts with an empty count.
         let may_be_forgotten = is_command(draft) && self.is_forgetful() && !seen;
-        // A daemon that has just started may count what was sent before as sent at its start.
+        // A daemon that just started may count earlier messages as sent at its start.
         let since_ms = self.restarted_ms.map_or(SECOND_MS, |at| now_ms - at);
         let is_fresh = since_ms < SECOND_MS
             && account.accepted_ms.iter().any(|at| at + since_ms + SECOND_MS > now_ms);
@@ -128,7 +128,8 @@ impl Model {
         Some(Expected { reply, ..Expected::good(Value::Null, Vec::new()) })
     }
 
-    /// The message that a send over the rate repeats: it is answered as far as memory knows.
+    /// The original message of a send over the rate: it is found only as far as the daemon's memory
+    /// goes.
     fn known_over_the_rate(
         &self,
         from: usize,
@@ -145,7 +146,8 @@ impl Model {
         (is_repeat && !(may_be_forgotten && is_refused)).then_some(first)
     }
 
-    /// The newest message with the draft's local ID, as far back as repeats are recognized.
+    /// The newest message with the draft's local ID within the window in which repeats are
+    /// recognized.
     fn used_before(
         &self,
         from: usize,
@@ -170,7 +172,7 @@ impl Model {
             .map(|found| (*found).clone())
     }
 
-    /// The message as it is, with the ID and order key that the daemon gave it.
+    /// The message with the ID and the order key that the daemon assigned.
     fn given(
         &mut self,
         from: usize,
@@ -209,7 +211,7 @@ impl Model {
         })
     }
 
-    /// A Command is delivered live and changes nothing.
+    /// A Command is delivered live and changes no conversation.
     fn send_command(
         &mut self,
         from: usize,
@@ -226,7 +228,8 @@ impl Model {
         Ok(Expected::good(reply, events))
     }
 
-    /// Stores the message; tells the receiver, then the sender; wakes a receiver who is offline.
+    /// Stores the message; publishes to the receiver, then to the sender; pushes to an offline
+    /// receiver.
     fn store(
         &mut self,
         from: usize,

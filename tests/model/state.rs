@@ -1,4 +1,4 @@
-//! What the model knows: plain lists, from which everything is counted anew each time.
+//! The state of the model: plain lists, from which every count is computed anew.
 
 use std::collections::BTreeMap;
 
@@ -17,25 +17,25 @@ pub(crate) struct Message {
     pub(crate) to: usize,
     pub(crate) at_ms: u64,
     pub(crate) local: String,
-    /// The fields of its type, as the caller wrote them.
+    /// The type-specific fields, as in the call.
     pub(crate) content: Value,
     pub(crate) extended: String,
     pub(crate) receipt: bool,
     pub(crate) counts: bool,
-    /// Whether its receiver has read it.
+    /// Whether the receiver has read the message.
     pub(crate) read: bool,
-    /// Who deleted it.
+    /// The users that deleted it.
     pub(crate) hidden_for: Vec<usize>,
 }
 
-/// What one user decided about the conversation with another.
+/// The settings of one user for the conversation with another.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
     pub(crate) muted: bool,
-    /// Whether the user ever changed anything: the conversation exists without messages.
+    /// Whether the user changed a setting, so that the conversation exists without messages.
     pub(crate) kept: bool,
     pub(crate) read_seq: u64,
-    /// The order key that the conversation had when it was last changed without messages.
+    /// The order key of the last change that was made while there were no messages.
     pub(crate) key: u64,
 }
 
@@ -43,7 +43,7 @@ pub(crate) struct Settings {
 pub(crate) struct Session {
     pub(crate) id: String,
     pub(crate) device: Option<usize>,
-    /// Whether it logged in with `MessagePack`.
+    /// Whether the login was encoded in `MessagePack`.
     pub(crate) packed: bool,
 }
 
@@ -55,19 +55,19 @@ pub(crate) struct User {
     pub(crate) heard_ms: Option<u64>,
     pub(crate) revision: u64,
     pub(crate) previous_revision: u64,
-    /// The largest order key of a message that the user was told of.
+    /// The largest order key of the messages in events to the user.
     pub(crate) newest_told: u64,
-    /// When the user's stored messages and Commands were accepted.
+    /// The times at which the user's stored messages and Commands were accepted.
     pub(crate) accepted_ms: Vec<u64>,
     pub(crate) commands_ms: Vec<u64>,
     pub(crate) settings: BTreeMap<usize, Settings>,
-    /// Whom the user blocked, the earliest first.
+    /// The blocked users, the earliest first.
     pub(crate) blocked: Vec<usize>,
-    /// Where a page of the block list ended: the place it named, and who was blocked behind it.
+    /// The end of the last page of the block list: its `nextFlag`, and the users after it.
     pub(crate) block_page: Option<(u64, Vec<usize>)>,
 }
 
-/// A mistake that the model makes on purpose, to see that the comparison finds it.
+/// A deliberate error of the model, to verify that the comparison detects it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flaw {
     None,
@@ -88,11 +88,11 @@ pub(crate) enum Flaw {
     BlockedMaySend,
 }
 
-/// The state of the whole world, by the contract.
+/// The complete state, by the contract.
 #[derive(Clone, Debug)]
 pub(crate) struct State {
     pub(crate) users: Vec<User>,
-    /// In the order in which they were stored.
+    /// The messages in the order in which they were stored.
     pub(crate) messages: Vec<Message>,
     pub(crate) flaw: Flaw,
 }
@@ -107,8 +107,8 @@ impl State {
         !sessions.is_empty() && heard_ms.is_some_and(|heard| now_ms - heard <= IDLE_MS)
     }
 
-    /// Whether events for a user are in `MessagePack`: where all sessions are. Both kinds, and none,
-    /// are told in JSON, as it is configured.
+    /// Whether events for a user are encoded in `MessagePack`: only if all of its sessions are.
+    /// With mixed sessions, or none, the configured encoding is used: JSON.
     pub(crate) fn is_packed(&self, user: usize, now_ms: u64) -> bool {
         let is_packed = self.users[user].sessions.iter().all(|session| session.packed);
         self.is_logged_in(user, now_ms) && is_packed && self.flaw != Flaw::EventsIgnoreSessions
@@ -123,7 +123,7 @@ impl State {
         self.users[user].settings.get(&other).cloned().unwrap_or_default()
     }
 
-    /// The messages of a conversation, both ways, whoever deleted them, in their order.
+    /// The messages of a conversation, in both directions and in order, including deleted ones.
     pub(crate) fn between(&self, user: usize, other: usize) -> Vec<&Message> {
         let is_here = |message: &&Message| {
             let way = (message.from, message.to);
@@ -134,7 +134,7 @@ impl State {
         messages
     }
 
-    /// The messages of a conversation as the user sees it.
+    /// The messages of a conversation that the user sees.
     pub(crate) fn visible(&self, user: usize, other: usize) -> Vec<&Message> {
         let mut messages = self.between(user, other);
         messages.retain(|message| !message.hidden_for.contains(&user));
@@ -156,7 +156,7 @@ impl State {
         !self.between(user, other).is_empty() || self.settings(user, other).kept
     }
 
-    /// The user's conversations, the latest first.
+    /// The user's conversations, the most recent first.
     pub(crate) fn list(&self, user: usize) -> Vec<usize> {
         let mut others: Vec<usize> =
             (0..NAMES.len()).filter(|other| self.exists(user, *other)).collect();
@@ -169,7 +169,7 @@ impl State {
         newest.unwrap_or_else(|| self.settings(user, other).key)
     }
 
-    /// Unread messages over the conversations that are not muted, and over all.
+    /// The unread messages of the conversations that are not muted, and of all conversations.
     pub(crate) fn totals(&self, user: usize) -> (u64, u64) {
         let mut totals = (0, 0);
         for other in 0..NAMES.len() {
@@ -181,7 +181,7 @@ impl State {
         totals
     }
 
-    /// A conversation as its user sees it.
+    /// A conversation as shown to its user.
     pub(crate) fn show_conversation(&self, user: usize, other: usize) -> Value {
         let settings = self.settings(user, other);
         let name = &self.users[other].name;
@@ -206,7 +206,7 @@ impl State {
     }
 }
 
-/// A message as one of its two users sees it.
+/// A message as shown to one of its two users.
 pub(crate) fn show_message(viewer: usize, message: &Message) -> Value {
     let other = if viewer == message.from { message.to } else { message.from };
     let mut shown = shown(&message.content);
@@ -237,8 +237,7 @@ pub(crate) fn merge(object: &mut Value, fields: Value) {
     object.extend(fields);
 }
 
-/// Content as it is shown: what the caller left out, or gave as empty or 0, is left out, but for what
-/// its type must have.
+/// The content as bodies show it: optional fields that are missing, empty or 0 are omitted.
 fn shown(content: &Value) -> Value {
     const REQUIRED: [&str; 3] = ["type", "message", "fileDownloadUrl"];
     let Value::Object(fields) = content else { panic!("an object") };

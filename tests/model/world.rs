@@ -1,4 +1,4 @@
-//! A real node over a store and a bus in memory, on time that only the case moves.
+//! A real node over a store and a bus in memory, on time that only the case advances.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ const INBOX: &str = "_INBOX.model";
 #[derive(Clone)]
 pub(crate) struct Shared {
     memory: Arc<Memory>,
-    /// How long an append takes.
+    /// The duration of an append.
     append_takes: Duration,
 }
 
@@ -104,17 +104,17 @@ impl Store for Shared {
     }
 }
 
-/// An event as a user is told.
+/// An event as published to a user.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Told {
     pub(crate) user: usize,
     pub(crate) name: String,
     pub(crate) body: Value,
-    /// Whether it is in `MessagePack`.
+    /// Whether it is encoded in `MessagePack`.
     pub(crate) packed: bool,
 }
 
-/// An offline push as it was handed off.
+/// An offline push in the work queue.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Pushed {
     pub(crate) subject: String,
@@ -122,14 +122,14 @@ pub(crate) struct Pushed {
     pub(crate) body: Value,
 }
 
-/// All that a call brought about.
+/// The observed results of a call.
 #[derive(Clone, Debug)]
 pub(crate) struct Observed {
     pub(crate) kind: Kind,
     pub(crate) reply: Value,
-    /// In the order in which users were told.
+    /// The events in the order of publication.
     pub(crate) events: Vec<Told>,
-    /// How many events went out before the reply.
+    /// The number of events that were published before the reply.
     pub(crate) events_before_reply: usize,
     pub(crate) pushes: Vec<Pushed>,
 }
@@ -172,7 +172,7 @@ fn options(setup: &Setup) -> Options {
     }
 }
 
-/// A user's token in subjects, spelled by the contract.
+/// A user's token in subjects, implemented from the contract.
 pub(crate) fn token(user: &str) -> String {
     let spell = |byte: u8| match byte {
         b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'~' => {
@@ -192,7 +192,7 @@ impl World {
         Self { setup: setup.clone(), store, node, began, pushes_seen: 0 }
     }
 
-    /// A new node over the same store, as after a crash.
+    /// Starts a new node over the same store, as after a crash.
     pub(crate) async fn restart(&mut self) {
         self.node = node(&self.setup, &self.store, self.began).await;
     }
@@ -201,7 +201,7 @@ impl World {
         wall_ms(self.began)
     }
 
-    /// Two calls at the same time.
+    /// Makes two calls at the same time.
     pub(crate) async fn cross(&self, calls: [(&str, &str, String); 2]) {
         let json = Encoding::Json;
         let [one, other] = calls.map(|(user, method, body)| incoming(json, user, method, &body));
@@ -214,7 +214,7 @@ impl World {
         self.call_as(Encoding::Json, user, method, body).await
     }
 
-    /// A call whose body, given as JSON, is written in an encoding.
+    /// Makes a call with a body, given as JSON, in an encoding.
     pub(crate) async fn call_as(
         &mut self,
         encoding: Encoding,
@@ -235,7 +235,7 @@ impl World {
             let packed = outgoing.encoding == Encoding::MessagePack;
             let body = read(outgoing.encoding, &outgoing.body);
             if outgoing.subject == INBOX {
-                assert_eq!(outgoing.encoding, encoding, "the reply comes as the call did");
+                assert_eq!(outgoing.encoding, encoding, "the reply has the encoding of the call");
                 assert_eq!(observed.reply, Value::Null, "one reply");
                 observed.events_before_reply = observed.events.len();
                 (observed.kind, observed.reply) = (outgoing.kind, body);
@@ -243,8 +243,8 @@ impl World {
             }
             assert!(matches!(outgoing.kind, Kind::Event { .. }), "{}", outgoing.subject);
             let tokens: Vec<&str> = outgoing.subject.split('.').collect();
-            let [_, "event", told, name] = tokens[..] else { panic!("{}", outgoing.subject) };
-            let user = NAMES.iter().position(|user| token(user) == told).expect("a known user");
+            let [_, "event", to, name] = tokens[..] else { panic!("{}", outgoing.subject) };
+            let user = NAMES.iter().position(|user| token(user) == to).expect("a known user");
             observed.events.push(Told { user, name: name.to_owned(), body, packed });
         }
         let pushes = self.store.memory.pushes();
@@ -268,7 +268,7 @@ fn read(encoding: Encoding, body: &[u8]) -> Value {
     }
 }
 
-/// What `MessagePack` says, as JSON does.
+/// A `MessagePack` value as JSON.
 fn unpacked(value: rmpv::Value) -> Value {
     use base64::Engine as _;
     match value {

@@ -1,5 +1,5 @@
-//! The end of a run: nothing goes wrong any more, and everybody reads everything. It is held
-//! against the log and against what was answered.
+//! The end of a run: all faults are over, and every user reads everything. The results are compared
+//! with the log and with the earlier replies.
 
 use std::collections::BTreeMap;
 
@@ -11,14 +11,14 @@ use crate::journal::{OpKind, Outcome};
 use crate::plan::{NAMES, Plan};
 use crate::rules::{Logged, Rule, number, text};
 
-/// How often a call is made until it is answered.
+/// How many times a call is tried until it succeeds.
 const TRIES: usize = 12;
 const SECOND_MS: u64 = 1000;
-/// Messages and conversations of a page.
+/// The numbers of messages per page.
 const PAGES: [usize; 2] = [5, 100];
 
 impl Client {
-    /// A call that must come to an answer.
+    /// Makes a call that must succeed.
     async fn surely(&self, user: usize, method: &str, body: &Value) -> Option<Value> {
         let mut last = String::new();
         for _ in 0..TRIES {
@@ -28,14 +28,15 @@ impl Client {
             }
             sleep(Duration::from_millis(300)).await;
         }
-        let why = format!("at the end {method} by {} still fails: {last}", NAMES[user]);
+        let why = format!("{method} by {} still fails at the end: {last}", NAMES[user]);
         self.world.lock().broken(Rule::Served, why);
         None
     }
 
-    /// Holds all that was stored and told against the rules, and then all that is read.
+    /// Checks everything that was stored and published against the rules, and then everything that
+    /// users read.
     pub(crate) async fn audit(&self, plan: &Plan) {
-        self.world.note(format_args!("the end: everybody reads everything"));
+        self.world.note(format_args!("the end: every user reads everything"));
         let now_ms = self.world.now_ms();
         self.world.lock().watch.journal.learn(now_ms);
         self.check_acknowledged();
@@ -57,7 +58,8 @@ impl Client {
         }
     }
 
-    /// What was acknowledged is in the log, once, as it was acknowledged; nothing else is.
+    /// Every acknowledged message is in the log once, as acknowledged, and there is no other
+    /// message.
     fn check_acknowledged(&self) {
         let mut core = self.world.lock();
         let mut wrong = Vec::new();
@@ -85,7 +87,7 @@ impl Client {
             .iter()
             .find(|logged| !core.watch.journal.sent.contains_key(&logged.mark));
         if let Some(unsent) = unsent {
-            wrong.push((Rule::StoredOnce, format!("nobody sent {unsent:?}")));
+            wrong.push((Rule::StoredOnce, format!("no client sent {unsent:?}")));
         }
         let pushed: Vec<String> = core.pushes.keys().cloned().collect();
         for id in pushed {
@@ -98,25 +100,24 @@ impl Client {
         }
     }
 
-    /// Both sides were told of all that is stored, whatever died meanwhile.
+    /// Every stored message was published to both sides, whatever crashed in between.
     fn check_told(&self) {
         let mut core = self.world.lock();
         let mut wrong = Vec::new();
         for logged in &core.watch.log {
             let stored = (logged.id.as_str(), logged.stored_at_ms);
             let pair = (logged.to, logged.from);
-            // What was deleted is not told again.
+            // Deleted messages are not redelivered.
             let is_hidden = core.watch.journal.hidden(pair, stored, (u64::MAX, u64::MAX)).be;
             let is_received = core.watch.received.contains(&(logged.to, logged.id.clone()));
             if !is_received && !is_hidden {
-                wrong.push(format!("{} was never told of {}", NAMES[logged.to], logged.mark));
+                wrong.push(format!("{} never received {}", NAMES[logged.to], logged.mark));
             }
             for pair in [(logged.to, logged.from), (logged.from, logged.to)] {
                 let changed = core.watch.changed.get(&pair).copied().unwrap_or_default();
                 if changed < logged.key {
                     let (user, mark) = (NAMES[pair.0], &logged.mark);
-                    wrong
-                        .push(format!("{user} was not told that a conversation changed by {mark}"));
+                    wrong.push(format!("{user} received no conversation_changed for {mark}"));
                 }
             }
         }
@@ -125,10 +126,10 @@ impl Client {
         }
     }
 
-    /// No more than so many in any second, by the times at which they were accepted.
+    /// Checks the limit of messages in any second, by the times at which they were accepted.
     fn check_rate(&self, plan: &Plan) {
         if !plan.is_punctual() {
-            // The instances disagree about when that was.
+            // The instances disagree about these times.
             return;
         }
         let mut core = self.world.lock();
@@ -142,7 +143,8 @@ impl Client {
             }
         }
         let setup = core.setup.clone();
-        // As many again may be accepted where a death leaves some that nobody saw.
+        // A crash may hide accepted messages from the next owner, so that twice as many are
+        // accepted.
         let times = if plan.is_calm() { 1 } else { 2 };
         for ((user, is_command), mut accepted) in accepted {
             let limit =
@@ -180,17 +182,18 @@ impl Client {
             self.check_conversation(user, other, shown, &history);
             self.check_block(user, other).await;
         }
-        let told = (
+        let reported = (
             number(&totals, "unreadMessageCount"),
             number(&totals, "unreadMessageCountIncludingMuted"),
         );
-        if told != (loud, all) {
-            let why = format!("{}'s totals are {told:?}, the sums {:?}", NAMES[user], (loud, all));
+        if reported != (loud, all) {
+            let why =
+                format!("{}'s totals are {reported:?}, the sums {:?}", NAMES[user], (loud, all));
             self.world.lock().broken(Rule::CountsEqualRecount, why);
         }
     }
 
-    /// The conversations, by their IDs; the same in pages of any size.
+    /// The conversations by ID. Checks that they are the same with pages of any size.
     async fn read_list(&self, user: usize) -> Option<BTreeMap<String, Value>> {
         let mut lists: Vec<Vec<Value>> = Vec::new();
         for count in [1, 100] {
@@ -223,7 +226,8 @@ impl Client {
         Some(whole.into_iter().zip(lists.pop().unwrap_or_default()).collect())
     }
 
-    /// The messages that a user sees, by their IDs; the same in pages of any size, from either end.
+    /// The messages that a user sees. Checks that they are the same with pages of any size, from
+    /// either end.
     async fn read_history(&self, user: usize, other: usize) -> Option<Vec<Value>> {
         let mut read: Vec<Vec<Value>> = Vec::new();
         for reverse in [true, false] {
@@ -260,7 +264,7 @@ impl Client {
         read.pop()
     }
 
-    /// The history is the log, less what the user deleted.
+    /// Checks that the history is the log without the messages that the user deleted.
     fn check_history(&self, user: usize, other: usize, history: &[Value]) {
         let mut core = self.world.lock();
         for message in history {
@@ -289,7 +293,7 @@ impl Client {
         }
     }
 
-    /// A conversation shows what a recount of its messages says, and what its user set.
+    /// Checks that a conversation shows a recount of its messages and the user's settings.
     fn check_conversation(
         &self,
         user: usize,
@@ -313,14 +317,14 @@ impl Client {
         };
         let counted = between.iter().filter(received).filter(|logged| logged.counts);
         let unread = counted.clone().filter(is_visible).filter(|logged| logged.seq > read_seq);
-        let (unread, told) = (unread.count() as u64, number(shown, "unreadMessageCount"));
-        if unread != told {
-            let why = format!("{me} has {told} unread with {with}, the recount {unread}");
+        let (unread, reported) = (unread.count() as u64, number(shown, "unreadMessageCount"));
+        if unread != reported {
+            let why = format!("{me} has {reported} unread with {with}, the recount {unread}");
             core.broken(Rule::CountsEqualRecount, why);
         }
         let newest = between.last().map(|logged| logged.key);
         if newest.is_some_and(|newest| newest != number(shown, "orderKey")) {
-            let why = format!("{me}'s {with} stands at {}, not {newest:?}", shown["orderKey"]);
+            let why = format!("{me}'s {with} has order key {}, not {newest:?}", shown["orderKey"]);
             core.broken(Rule::NeverStale, why);
         }
         let last = history.last().map(|last| &last["messageID"]);
@@ -330,7 +334,8 @@ impl Client {
             let why = format!("{me}'s {with} shows {shown_last:?} as the last, not {last:?}");
             core.broken(Rule::NeverStale, why);
         }
-        // What the user knew when clearing is read, and nothing that came after the last clear.
+        // The messages that the user knew when clearing are read; messages after the last clear are
+        // not.
         let mut wrong = Vec::new();
         let journal = &core.watch.journal;
         let mut last_ms = 0;
@@ -343,7 +348,7 @@ impl Client {
                 .find(|logged| is_done && op.known.contains(&logged.id) && logged.seq > read_seq);
             if let Some(unread) = unread {
                 wrong.push(format!(
-                    "{me} had read {} of {with}, and {read_seq} is the mark",
+                    "{me} had read {} of {with}, but the read mark is {read_seq}",
                     unread.seq
                 ));
             }
@@ -351,7 +356,7 @@ impl Client {
         let stored = between.iter().filter(received);
         let most = stored.filter(|logged| logged.stored_at_ms <= last_ms).map(|logged| logged.seq);
         if read_seq > most.max().unwrap_or_default() {
-            wrong.push(format!("{me} has read {with} up to {read_seq}, which was not there"));
+            wrong.push(format!("{me} has read {with} up to {read_seq}, which did not exist"));
         }
         let may = journal.may_mute((user, other), (u64::MAX, u64::MAX));
         let is_muted = number(shown, "notificationStatus") == 2;

@@ -1,6 +1,6 @@
-//! The bus's twin: core NATS with one connection an instance. What one connection sends arrives at
-//! the server in order; from there each takes its own time. What was on its way when a connection
-//! breaks, or its process dies, may be lost.
+//! The simulated bus: core NATS with one connection per instance. The messages of one connection
+//! arrive at the server in order; from there, each takes its own time. Messages in transit may be
+//! lost when a connection breaks or its process ends.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,50 +13,51 @@ use peerd::wire::probe;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
+use crate::falsified::falsified;
 use crate::world::{Core, World};
 
-/// The largest message.
+/// The size of the largest message.
 const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 
-/// What comes in at an instance.
+/// An incoming message of an instance.
 pub(crate) enum Arrival {
     Message(Incoming),
-    /// To be told once everything before it was taken.
+    /// Is notified once every message before it was taken.
     Mark(oneshot::Sender<()>),
 }
 
-/// What waits to go out of an instance.
+/// An item in an instance's outgoing queue.
 pub(crate) enum Item {
     Message(Box<Outgoing>),
     Mark(oneshot::Sender<()>),
 }
 
-/// What is on its way from an instance to the server.
+/// An item in transit from an instance to the server.
 pub(crate) enum OnItsWay {
     Message(Box<Outgoing>),
-    /// A request to another instance, and where its answer goes.
+    /// A request to another instance, and its reply subject.
     Ask {
         request: Box<Outgoing>,
         inbox: String,
     },
-    /// A message of the instance's own that comes back: all before it has arrived.
+    /// A round trip to the server. It returns after everything before it has arrived.
     RoundTrip(oneshot::Sender<()>),
 }
 
-/// Who waits for an answer.
+/// The receiver of a reply.
 pub(crate) enum Inbox {
     Instance { who: usize, tell: oneshot::Sender<Option<Answer>>, is_answer: IsAnswer },
     Client(oneshot::Sender<Reply>),
 }
 
-/// The answer to a client's call.
+/// The reply to a client's call.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) kind: Kind,
     pub(crate) body: Bytes,
 }
 
-/// The bus as one instance sees it.
+/// The bus as seen by one instance.
 pub(crate) struct SimBus {
     pub(crate) world: Arc<World>,
     pub(crate) who: usize,
@@ -64,7 +65,8 @@ pub(crate) struct SimBus {
 }
 
 impl World {
-    /// Hands what waits to the connection, in order, as long as the instance lives.
+    /// The writer task: hands queued messages to the connection in order, as long as the instance
+    /// runs.
     pub(crate) async fn pump(self: Arc<Self>, who: usize) {
         loop {
             self.gate(who).await;
@@ -97,8 +99,8 @@ impl World {
         }
     }
 
-    /// Sends what an instance answers past what waits on its way out. What needs a permit is lost where
-    /// there is no connection.
+    /// Sends an instance's answer past its outgoing queue. A message with a permit is lost if there
+    /// is no connection.
     pub(crate) fn pass_by(self: &Arc<Self>, who: usize, message: Outgoing) {
         let mut core = self.lock();
         if message.permit.is_none() || core.seats[who].bus.is_up {
@@ -106,7 +108,7 @@ impl World {
         }
     }
 
-    /// Hands a message to the connection, if its permit holds.
+    /// Hands a message to the connection, if its permit is still valid.
     fn leave(self: &Arc<Self>, core: &mut Core, who: usize, message: Box<Outgoing>) {
         if message.permit.as_ref().is_none_or(|permit| permit.holds()) {
             core.leaves(who, &message);
@@ -114,7 +116,7 @@ impl World {
         }
     }
 
-    /// Puts something on its way to the server.
+    /// Puts an item in transit to the server.
     fn send(self: &Arc<Self>, core: &mut Core, who: usize, what: OnItsWay) {
         let arrives_ms = self.now_ms() + core.latency_ms();
         let seat = &mut core.seats[who];
@@ -124,7 +126,8 @@ impl World {
         let (was_up, generation) = (seat.bus.is_up, seat.bus.generation);
         tokio::spawn(async move {
             sleep(span).await;
-            // What was given while the connection was down waits in its buffer until it stands.
+            // A message that was sent while the connection was down stays in its buffer until it is
+            // up.
             loop {
                 let changed = {
                     let mut core = world.lock();
@@ -132,7 +135,7 @@ impl World {
                     if seat.is_alive && !was_up && seat.bus.generation == generation {
                         seat.bus.changed.clone()
                     } else {
-                        // Whichever is first: each came with one of these.
+                        // Takes the first item: one such task exists for each item.
                         let Some(first) = seat.up.pop_front() else { return };
                         world.arrive(&mut core, who, first);
                         return;
@@ -147,7 +150,7 @@ impl World {
         Duration::from_millis(at_ms.saturating_sub(self.now_ms()))
     }
 
-    /// Something of an instance's arrives at the server.
+    /// Handles an item of an instance that arrives at the server.
     fn arrive(self: &Arc<Self>, core: &mut Core, who: usize, what: OnItsWay) {
         match what {
             OnItsWay::RoundTrip(tell) => {
@@ -162,11 +165,11 @@ impl World {
         }
     }
 
-    /// A request of an instance arrives at the server.
+    /// Handles a request of an instance that arrives at the server.
     fn requested(self: &Arc<Self>, core: &mut Core, request: Outgoing, inbox: String) {
         let Outgoing { subject, kind, body, .. } = request;
         let Some(to) = core.subscriber(&subject) else {
-            // With somebody who only listens, the server has somebody to give it to.
+            // With an observer of all subjects, the server has a subscriber and reports no error.
             if !core.setup.is_observed {
                 self.answer(core, &inbox, None);
             }
@@ -228,7 +231,7 @@ impl World {
         }
     }
 
-    /// Puts something on its way from the server to an instance.
+    /// Puts a message in transit from the server to an instance.
     pub(crate) fn deliver(self: &Arc<Self>, core: &mut Core, to: usize, incoming: Incoming) {
         let now_ms = self.now_ms();
         let arrives_ms = now_ms + core.latency_ms();
@@ -248,13 +251,13 @@ impl World {
             let name = seat.name.clone();
             let line = format!("{name} gets {} hops {}", incoming.subject, incoming.hops);
             if seat.arrivals.try_send(Arrival::Message(incoming)).is_err() {
-                core.broken(crate::rules::Rule::Bounded, format!("{name} takes nothing in"));
+                core.broken(crate::rules::Rule::Bounded, format!("the intake of {name} is full"));
             }
             core.trace.line(now_ms, format_args!("{line}"));
         });
     }
 
-    /// Answers a request of an instance; `None`: nobody serves it.
+    /// Answers a request of an instance; `None` means that there are no responders.
     fn answer(self: &Arc<Self>, core: &mut Core, inbox: &str, answer: Option<Answer>) {
         let is_one = |waiting: &Inbox| match waiting {
             Inbox::Instance { is_answer, .. } => answer.as_ref().is_none_or(is_answer),
@@ -284,14 +287,14 @@ impl World {
         }
     }
 
-    /// A client's call, to its reply; `None` when none came in time.
+    /// Makes a client's call and waits for the reply; `None` if none arrives in time.
     pub(crate) async fn call(
         self: &Arc<Self>,
         subject: String,
         body: String,
         patience: Duration,
     ) -> Option<Reply> {
-        let (tell, told) = oneshot::channel();
+        let (tell, notified) = oneshot::channel();
         let inbox = {
             let mut core = self.lock();
             let inbox = core.inbox();
@@ -321,7 +324,7 @@ impl World {
             });
             sent
         };
-        let reply = timeout_at(Instant::now() + patience, told).await;
+        let reply = timeout_at(Instant::now() + patience, notified).await;
         self.lock().inboxes.remove(&inbox);
         let reply = reply.ok().and_then(Result::ok);
         if let Some(reply) = &reply {
@@ -332,10 +335,10 @@ impl World {
         reply
     }
 
-    /// Waits until the server has everything that the connection was given before.
+    /// Waits until the server has received everything that was handed to the connection before.
     async fn round_trip(self: &Arc<Self>, who: usize, deadline: Instant) -> bool {
         self.gate(who).await;
-        let (tell, told) = oneshot::channel();
+        let (tell, notified) = oneshot::channel();
         let is_up = {
             let mut core = self.lock();
             let is_up = core.seats[who].bus.is_up;
@@ -345,13 +348,13 @@ impl World {
             is_up
         };
         if !is_up {
-            // As a request that waits for the connection.
+            // Waits like a request that needs the connection.
             sleep_until(deadline).await;
             return false;
         }
-        let is_told = matches!(timeout_at(deadline, told).await, Ok(Ok(())));
+        let is_done = matches!(timeout_at(deadline, notified).await, Ok(Ok(())));
         self.gate(who).await;
-        is_told
+        is_done
     }
 }
 
@@ -361,7 +364,7 @@ impl Core {
         format!("_INBOX.{}", self.next_inbox)
     }
 
-    /// Who of the queue group gets a call.
+    /// The member of the queue group that receives a call.
     fn taker(&mut self) -> Option<usize> {
         let is_one = |who: &usize| {
             let seat = &self.seats[*who];
@@ -371,7 +374,7 @@ impl Core {
         self.one_of(&takers)
     }
 
-    /// Who gets what is routed.
+    /// The subscriber that receives a routed message.
     fn subscriber(&mut self, subject: &str) -> Option<usize> {
         let number = subject.split('.').nth(2)?;
         let is_there = |seat: &crate::world::Seat| seat.is_alive && seat.bus.is_up;
@@ -398,7 +401,7 @@ impl Core {
         of.get(usize::try_from(index).unwrap_or_default()).copied()
     }
 
-    /// What an instance had handed to its connection is lost with it, or is not.
+    /// Loses everything in transit on an instance's connection, or nothing.
     pub(crate) fn lose_on_its_way(&mut self, who: usize) {
         if self.noise.percent(50) {
             return;
@@ -418,20 +421,21 @@ impl SimBus {
     }
 
     async fn mark(&self) -> Option<()> {
-        let (tell, told) = oneshot::channel();
+        let (tell, notified) = oneshot::channel();
         {
             let mut core = self.world.lock();
             let seat = &mut core.seats[self.who];
             seat.outgoing.push_back(Item::Mark(tell));
             seat.given.notify_waiters();
         }
-        told.await.ok()
+        notified.await.ok()
     }
 }
 
 impl Bus for SimBus {
     fn emit(&self, outgoing: Outgoing) -> Result<(), Full> {
         self.world.doing(self.who, format_args!("emit {}", outgoing.subject));
+        let outgoing = falsified(outgoing);
         let mut core = self.world.lock();
         if outgoing.subject.starts_with("peer.event.") {
             core.acts_as_owner_of(self.who, &outgoing.subject);
@@ -481,7 +485,7 @@ impl Bus for SimBus {
             world.lock().hands_on(who, subject, &request.body);
         }
         world.gate(who).await;
-        let (tell, told) = oneshot::channel();
+        let (tell, notified) = oneshot::channel();
         {
             let mut core = world.lock();
             let line = &core.seats[who].bus;
@@ -499,7 +503,7 @@ impl Bus for SimBus {
         }
         let answer = tokio::select! {
             biased;
-            answer = timeout_at(deadline, told) => answer.ok().and_then(Result::ok),
+            answer = timeout_at(deadline, notified) => answer.ok().and_then(Result::ok),
             () = world.bus_broken(who) => None,
         };
         world.lock().inboxes.remove(&inbox);
@@ -554,7 +558,7 @@ impl SimBus {
         self.all_taken().await;
     }
 
-    /// Waits until everything that the server has sent was taken.
+    /// Waits until every message that the server sent was taken.
     async fn all_taken(&self) {
         let (arrivals, span) = {
             let core = self.world.lock();
@@ -562,14 +566,14 @@ impl SimBus {
             (seat.arrivals.clone(), self.world.until(seat.down_ms + 1))
         };
         sleep(span).await;
-        let (tell, told) = oneshot::channel();
+        let (tell, notified) = oneshot::channel();
         if arrivals.send(Arrival::Mark(tell)).await.is_ok() {
-            let _ = told.await;
+            let _ = notified.await;
         }
     }
 }
 
-/// What comes in, one after the other.
+/// The next incoming message.
 pub(crate) async fn next(arrivals: &mut mpsc::Receiver<Arrival>) -> Option<Incoming> {
     loop {
         match arrivals.recv().await? {

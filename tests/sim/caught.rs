@@ -1,20 +1,20 @@
-//! That the rules can be broken: each fault that is made on purpose is found by one of them.
+//! Verifies that the checks can fail: a rule detects each injected fault.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use peerd::deliberate::{self, Fault};
+use peerd::failpoint::{self, Fault};
 
 use crate::cost;
 use crate::plan::Plan;
 use crate::rules::Rule;
 use crate::run::run;
 
-/// Seeds in which a fault must show.
+/// The number of seeds, one of which must reveal a fault.
 const SEEDS: u64 = 400;
 
-/// The rules whose checks may find a fault: the first that does ends the run.
+/// The rules that may detect a fault: the first broken rule ends the run.
 fn rules_that_find(fault: Fault) -> &'static [Rule] {
     match fault {
         Fault::SuccessWithoutAck => &[Rule::SuccessIsStored],
@@ -39,7 +39,7 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
     }
 }
 
-/// A seed that showed a fault once.
+/// A seed that reveals a fault.
 const fn seed_that_shows(fault: Fault) -> u64 {
     match fault {
         Fault::SuccessWithoutAck => 7,
@@ -65,8 +65,8 @@ const fn seed_that_shows(fault: Fault) -> u64 {
     }
 }
 
-/// The plan of a seed. Late writes are rare among the usual ones: one plan in five hundred would show
-/// that they go unnoticed.
+/// The plan of a seed. Late writes are usually rare: one plan in five hundred would reveal that
+/// they are not noticed.
 fn plan_for(fault: Fault, seed: u64) -> Plan {
     let mut plan = Plan::of(seed);
     if fault == Fault::LateWriteUnnoticed {
@@ -75,30 +75,30 @@ fn plan_for(fault: Fault, seed: u64) -> Plan {
     plan
 }
 
-/// The rule that finds a fault, and with which seed.
+/// The rule that detects a fault, and the seed.
 fn found(fault: Fault) -> Option<(Rule, u64)> {
-    deliberate::set(Some(fault));
+    failpoint::set(Some(fault));
     let found = if fault == Fault::SendReadsTheLog {
         let [early, late] = cost::measure();
         (early != late || late != cost::USUAL).then_some((Rule::Cost, 0))
     } else {
-        // As long as no plan is drawn otherwise, the first that is tried shows it.
+        // As long as the draw of plans does not change, the first seed reveals the fault.
         std::iter::once(seed_that_shows(fault)).chain(1..=SEEDS).find_map(|seed| {
             let broken = run(&plan_for(fault, seed)).broken?;
             Some((broken.rule, seed))
         })
     };
-    deliberate::set(None);
+    failpoint::set(None);
     found
 }
 
-/// Has each fault found; says which was not, or by which wrong rule.
+/// Injects each fault; returns those that were not detected, or by a wrong rule.
 pub(crate) fn find_all() -> Vec<String> {
     let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let work = || {
         while let Some(fault) = Fault::ALL.get(next.fetch_add(1, Ordering::Relaxed)) {
             let found = found(*fault);
-            println!("{fault:?} is found: {found:?}");
+            println!("{fault:?} is found by {found:?}");
             if found.is_none_or(|(rule, _)| !rules_that_find(*fault).contains(&rule)) {
                 let mut wrong = wrong.lock().unwrap_or_else(PoisonError::into_inner);
                 wrong.push(format!("{fault:?}: {found:?}"));

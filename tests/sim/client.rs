@@ -1,4 +1,4 @@
-//! Users at work: each call as a client makes it, and what must come of it at once.
+//! The users: makes their calls, and checks each reply at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,14 +13,14 @@ use crate::plan::{Call, Draft, NAMES};
 use crate::rules::{Rule, number, text, token};
 use crate::world::{Core, World};
 
-/// How often a send whose outcome is unknown is sent again.
+/// How many times a send with an unknown outcome is tried.
 const TRIES: usize = 4;
-/// What is said to who met no owner, unlike to who met too many other calls.
+/// The retry hint of a call without an owner. The hint of a call over the limit differs.
 const NO_OWNER_RETRY_MS: u64 = 1000;
 /// The longest wait between tries.
 const AGAIN_MS: u64 = 300;
 
-/// What a call came to.
+/// The result of a call.
 #[derive(Debug)]
 pub(crate) enum Said {
     Good { body: Value, is_repeat: bool },
@@ -39,7 +39,7 @@ impl Said {
     }
 }
 
-/// A client's side of a run.
+/// The client side of a run.
 #[derive(Clone)]
 pub(crate) struct Client {
     pub(crate) world: Arc<World>,
@@ -47,7 +47,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Makes a call and waits for its answer.
+    /// Makes a call and waits for its reply.
     pub(crate) async fn ask(&self, user: usize, method: &str, body: &Value) -> Said {
         let subject = format!("peer.api.{}.{method}", token(user));
         let (patience, asked_ms) = {
@@ -65,7 +65,7 @@ impl Client {
         let Some(answer) = answer else {
             core.watch.journal.unanswered += 1;
             if self.is_calm {
-                let why = format!("{method} by {} has no answer", NAMES[user]);
+                let why = format!("{method} by {} has no reply", NAMES[user]);
                 core.broken(Rule::Bounded, why);
             }
             return Said::Nothing;
@@ -81,7 +81,7 @@ impl Client {
         let reason = text(&body, "reason").to_owned();
         let number_of_error = u64::from(code);
         if number(&body, "code") != number_of_error {
-            core.broken(Rule::ToldRightly, format!("the header says {code}: {body}"));
+            core.broken(Rule::ToldRightly, format!("the header has code {code}: {body}"));
         }
         if code == 6_000_121 {
             must_be_home(&mut core, user, method, false, (asked_ms, now_ms));
@@ -95,7 +95,7 @@ impl Client {
         Said::Refused { code: number_of_error, reason }
     }
 
-    /// Carries a call out.
+    /// Executes a call of the plan.
     pub(crate) async fn perform(&self, user: usize, call: Call, number: usize) {
         let now_ms = self.world.now_ms();
         self.world.lock().watch.journal.learn(now_ms);
@@ -155,7 +155,7 @@ impl Client {
         }
     }
 
-    /// A call that changes something of the user's own.
+    /// Makes a call that changes the user's own state.
     async fn change(
         &self,
         user: usize,
@@ -165,7 +165,7 @@ impl Client {
         body: &Value,
     ) {
         let is_partial = matches!((&kind, other), (OpKind::Clear, None) | (OpKind::Block(_), _));
-        // Sessions are the user's with nobody.
+        // Sessions belong to no conversation: the user stands in for the other.
         let other = if matches!(kind, OpKind::Login | OpKind::Logout) { Some(user) } else { other };
         let op = {
             let now_ms = self.world.now_ms();
@@ -173,7 +173,7 @@ impl Client {
         };
         let said = self.ask(user, method, body).await;
         let outcome = match said.outcome() {
-            // Some of it may have been done.
+            // A part of it may have been done.
             Outcome::Refused if is_partial && !is_refusal(&said) => Outcome::Unknown,
             outcome @ (Outcome::UnderWay | Outcome::Done | Outcome::Refused | Outcome::Unknown) => {
                 outcome
@@ -248,7 +248,7 @@ impl Client {
         }
     }
 
-    /// Takes in what a send came to; whether no more is to be tried.
+    /// Records the result of a send; returns whether no further try is needed.
     fn sent(&self, user: usize, mark: &str, said: &Said, asked_ms: u64) -> bool {
         let now_ms = self.world.now_ms();
         let mut core = self.world.lock();
@@ -301,7 +301,7 @@ impl Client {
             }
             Said::Refused { reason, .. } => {
                 if reason == "local_message_id_reused" {
-                    core.broken(Rule::Repeats, format!("{mark} is taken for another's repeat"));
+                    core.broken(Rule::Repeats, format!("{mark} is taken for a repeat of another"));
                 }
                 true
             }
@@ -312,7 +312,7 @@ impl Client {
         }
     }
 
-    /// An earlier send of the user that has a local ID and was acknowledged.
+    /// An earlier, acknowledged send of the user with a local ID.
     fn earlier(&self, user: usize, pick: usize) -> Option<(String, Sent)> {
         let core = self.world.lock();
         let is_it = |sent: &&Sent| {
@@ -364,7 +364,7 @@ impl Client {
     }
 }
 
-/// Whether a user is logged in must be as the user's logins and logouts say.
+/// Checks that a user's login state agrees with the user's logins and logouts.
 fn must_be_home(core: &mut Core, user: usize, method: &str, is_home: bool, span: (u64, u64)) {
     let May { be, not_be } = core.watch.journal.may_be_home(user, span);
     if (is_home && !be) || (!is_home && !not_be) {
@@ -373,8 +373,8 @@ fn must_be_home(core: &mut Core, user: usize, method: &str, is_home: bool, span:
     }
 }
 
-/// Whether a call had to be refused since it was made: more were under way than one instance takes
-/// on, or than may wait there for an owner, which is one of four.
+/// Whether a call may have been refused because of its limits: more calls were in progress than an
+/// instance accepts, or more than may wait for an owner, which is a quarter of that.
 fn is_overload(core: &Core, refusal: &Value, asked_ms: u64) -> bool {
     let takes = core.setup.calls_under_way;
     let is_for_an_owner = number(refusal, "retryAfterMs") == NO_OWNER_RETRY_MS;
@@ -382,7 +382,7 @@ fn is_overload(core: &Core, refusal: &Value, asked_ms: u64) -> bool {
     core.watch.journal.was_crowded(most, asked_ms)
 }
 
-/// Whether a refusal says that nothing was done.
+/// Whether a refusal means that nothing was done.
 fn is_refusal(said: &Said) -> bool {
     matches!(said, Said::Refused { code, .. } if !matches!(code, 6_000_007 | 6_000_008))
 }

@@ -1,4 +1,4 @@
-//! What a send and a page of history cost, counted in what the store is asked for.
+//! The cost of a send and of a page of history, in appends and reads of the store.
 
 use std::time::Duration;
 
@@ -11,23 +11,23 @@ use crate::plan::{NAMES, Setup, Weather};
 use crate::random::Random;
 use crate::world::World;
 
-/// Messages between the first look at the cost and the second.
+/// The number of messages between the first and the second measurement.
 const HISTORY: usize = 450;
-/// Sends that are looked at each time: one of them may be the one that stores when its sender was
-/// last heard from.
+/// The number of sends per measurement. One of them may also store the time when its sender was
+/// last seen.
 const LOOKED_AT: usize = 3;
-/// Messages of a page.
+/// The messages of a page.
 const PAGE: usize = 30;
-/// Longer than anything can still be stored among older messages.
+/// The time after which no message can be stored before existing ones any more.
 const SETTLED: Duration = Duration::from_secs(30);
 
-/// How long a reader looks at a page, at least.
+/// The shortest time for which a reader looks at a page.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// What the store is asked for one send: appends and reads.
+/// The cost of a send: appends and reads.
 pub(crate) type Cost = (u64, u64);
 
-/// One append, and nothing is read.
+/// One append and no read.
 pub(crate) const USUAL: Cost = (1, 0);
 
 /// The cost of a send in a conversation of two messages, and in one of many, beside others.
@@ -48,16 +48,16 @@ pub(crate) fn measure() -> [Cost; 2] {
     })
 }
 
-/// What a page of a history costs.
+/// The cost of a page of history.
 #[derive(Debug)]
 pub(crate) struct Page {
     /// Reads that the caller waited for.
     pub(crate) reads: u64,
-    /// Reads ahead of the next page.
+    /// Reads ahead, for later pages.
     pub(crate) ahead: u64,
 }
 
-/// What each page costs of a history that is read backwards, page after page.
+/// The cost of each page of a history that is read backwards.
 pub(crate) fn pages() -> Vec<Page> {
     run(async |client| {
         let mut number = 0;
@@ -85,7 +85,7 @@ pub(crate) fn pages() -> Vec<Page> {
     })
 }
 
-/// Runs something with one instance in which nothing goes wrong.
+/// Runs a closure with one instance and without faults.
 fn run<R>(what: impl AsyncFnOnce(Client) -> R) -> R {
     let setup = Setup {
         instances: 1,

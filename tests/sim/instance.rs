@@ -1,4 +1,5 @@
-//! One instance of peerd over the twins, put together as `runtime/daemon.rs` does it over NATS.
+//! One instance of peerd over the simulated implementations, composed like `runtime/daemon.rs`
+//! composes it over NATS.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -21,9 +22,9 @@ use crate::rules::Rule;
 use crate::store::SimStore;
 use crate::world::{Seat, World};
 
-/// Messages that have come in and are about to be taken.
+/// The capacity of the queue of incoming messages.
 const ARRIVALS: usize = 1024;
-/// How long a stop may take.
+/// The longest duration of a stop.
 const SHUTDOWN: Duration = Duration::from_secs(10);
 
 pub(crate) type SimNode = Node<SimStore, SimBus>;
@@ -37,11 +38,11 @@ pub(crate) struct Instance {
 }
 
 thread_local! {
-    /// Sessions of a run so far: each run has a thread to itself.
+    /// The number of sessions in this run: each run has a thread of its own.
     static SESSIONS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
 
-/// Begins to count sessions anew.
+/// Restarts the numbering of sessions.
 pub(crate) fn forget_sessions() {
     SESSIONS.set(0);
 }
@@ -72,13 +73,13 @@ fn options(setup: &Setup) -> Options {
     }
 }
 
-/// Starts another instance. It takes calls once it has settled.
+/// Starts another instance. It takes calls once it is ready.
 pub(crate) fn start(world: &Arc<World>) -> Instance {
     let setup = world.lock().setup.clone();
     let options = options(&setup);
     let capacity = options.most_under_way() * MESSAGES_PER_CALL + ROOM_BEYOND_CALLS;
     let (arrivals, mut arriving) = mpsc::channel(ARRIVALS);
-    // A clock is copied to wherever time is told, and there are few instances.
+    // Every reader of the time has a copy of the clock, and there are few instances.
     let wall_ms: &'static AtomicU64 = Box::leak(Box::new(AtomicU64::new(world.server_ms())));
     let (who, name, subjects) = {
         let mut core = world.lock();
@@ -99,7 +100,7 @@ pub(crate) fn start(world: &Arc<World>) -> Instance {
         release: String::new(),
         partitions: setup.partitions,
         ttl: Duration::from_millis(setup.ttl_ms),
-        // None knows of another whether its process has ended.
+        // No instance can see whether another's process has ended.
         process: Process::default(),
     };
     let registry = Arc::new(SimRegistry { world: world.clone(), who });
@@ -127,7 +128,7 @@ pub(crate) fn start(world: &Arc<World>) -> Instance {
 }
 
 impl Instance {
-    /// Leaves in order.
+    /// Stops the instance in order.
     pub(crate) async fn stop(self, world: Arc<World>) {
         let deadline = Instant::now() + SHUTDOWN;
         let who = self.who;
@@ -149,13 +150,13 @@ impl Instance {
         }
     }
 
-    /// Looks whether what has a bound is within it.
+    /// Checks that bounded quantities are within their limits.
     pub(crate) fn check_bounds(&self, world: &World) {
         let gauges = self.node.gauges();
         let mut core = world.lock();
         let most = core.setup.calls_under_way as u64;
         if gauges.calls_under_way > most || gauges.deliveries_under_way > most {
-            core.broken(Rule::Bounded, format!("more than {most} are under way: {gauges:?}"));
+            core.broken(Rule::Bounded, format!("more than {most} are in progress: {gauges:?}"));
         }
     }
 }

@@ -1,36 +1,36 @@
-//! What the clients did, what they were answered, and what they know.
+//! The calls of the clients, the replies, and the messages that each user knows.
 
 use std::collections::BTreeMap;
 
-/// A message that a client sent, once or again.
+/// A message that a client sent, with its repeats.
 #[derive(Clone, Debug)]
 pub(crate) struct Sent {
     pub(crate) from: usize,
     pub(crate) to: usize,
     pub(crate) local: Option<String>,
     pub(crate) command: bool,
-    /// The largest order key that the sender knew then.
+    /// The largest order key that the sender knew at the time of the call.
     pub(crate) floor: u64,
     pub(crate) issued_ms: u64,
-    /// The message IDs that it was acknowledged with.
+    /// The message IDs in successful replies.
     pub(crate) acked: Vec<String>,
-    /// When Commands were accepted.
+    /// The time at which a Command was accepted.
     pub(crate) accepted_ms: u64,
-    /// Whether a call for it had no answer, or one that says no more.
+    /// Whether a call for it had no reply, or one that leaves the outcome unknown.
     pub(crate) is_unknown: bool,
 }
 
-/// What a user changed, or tried to.
+/// A change that a user made or tried to make.
 #[derive(Clone, Debug)]
 pub(crate) struct Op {
     pub(crate) user: usize,
-    /// `None`: all others.
+    /// The other user; `None` for all others.
     pub(crate) other: Option<usize>,
     pub(crate) kind: OpKind,
     pub(crate) issued_ms: u64,
     pub(crate) done_ms: u64,
     pub(crate) outcome: Outcome,
-    /// The messages of the conversation that the user knew then.
+    /// The messages of the conversation that the user knew at the time of the call.
     pub(crate) known: Vec<String>,
 }
 
@@ -47,15 +47,15 @@ pub(crate) enum OpKind {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// Not over yet.
+    /// Still in progress.
     UnderWay,
     Done,
-    /// Not done, for certain.
+    /// Certainly not done.
     Refused,
     Unknown,
 }
 
-/// A message that a user knows of.
+/// A message that a user knows.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
     pub(crate) other: usize,
@@ -63,7 +63,7 @@ pub(crate) struct Known {
     pub(crate) is_command: bool,
 }
 
-/// What a user will know of, and when.
+/// A message that a user will know, and the time when that happens.
 #[derive(Clone, Debug)]
 struct News {
     due_ms: u64,
@@ -74,20 +74,21 @@ struct News {
 
 #[derive(Default)]
 pub(crate) struct Journal {
-    /// By their marks.
+    /// The sent messages by their marks.
     pub(crate) sent: BTreeMap<String, Sent>,
     pub(crate) ops: Vec<Op>,
     pub(crate) known: BTreeMap<usize, BTreeMap<String, Known>>,
     news: Vec<News>,
     pub(crate) calls: usize,
     pub(crate) unanswered: usize,
-    /// Calls that have no answer yet, and logins, whose replay goes on after that: nobody sees its end.
+    /// The number of calls in progress. Logins stay in it, because their replay continues after the
+    /// reply and its end is not visible.
     under_way: usize,
-    /// When so many were last under way, by their number.
+    /// The last time when this many calls were in progress, by number of calls.
     crowded_ms: BTreeMap<usize, u64>,
 }
 
-/// How a yes or no may stand.
+/// The possible values of a flag: `be` if it may be set, `not_be` if it may be unset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct May {
     pub(crate) be: bool,
@@ -95,24 +96,24 @@ pub(crate) struct May {
 }
 
 impl Journal {
-    /// A call is made.
+    /// Records that a call begins.
     pub(crate) fn begin_call(&mut self, now_ms: u64) {
         self.calls += 1;
         self.under_way += 1;
         self.crowded_ms.insert(self.under_way, now_ms);
     }
 
-    /// A call is answered, or given up.
+    /// Records that a call was answered or timed out.
     pub(crate) fn end_call(&mut self, method: &str) {
         self.under_way -= usize::from(method != "login");
     }
 
-    /// Whether more than so many calls were under way at some time since.
+    /// Whether more than `most` calls were in progress at some time since `since_ms`.
     pub(crate) fn was_crowded(&self, most: usize, since_ms: u64) -> bool {
         self.crowded_ms.range(most + 1..).any(|(_, at_ms)| *at_ms >= since_ms)
     }
 
-    /// A user comes to know of a message at a time.
+    /// Records that a user will know a message at a given time.
     pub(crate) fn will_know(
         &mut self,
         due_ms: u64,
@@ -125,7 +126,7 @@ impl Journal {
         self.news.push(News { due_ms, user, id, known: Known { other, key, is_command } });
     }
 
-    /// What was due by now is known.
+    /// Applies everything that users know by now.
     pub(crate) fn learn(&mut self, now_ms: u64) {
         let due: Vec<News> = self.news.extract_if(.., |news| news.due_ms <= now_ms).collect();
         for News { user, id, known, .. } in due {
@@ -133,22 +134,22 @@ impl Journal {
         }
     }
 
-    /// The messages of a conversation that its user knows of.
+    /// The messages of a conversation that its user knows.
     pub(crate) fn known_with(&self, user: usize, other: usize) -> Vec<String> {
         let known = self.known.get(&user).into_iter().flatten();
         let here = known.filter(|(_, known)| known.other == other && !known.is_command);
         here.map(|(id, _)| id.clone()).collect()
     }
 
-    /// The newest order key that a user knows of in a conversation.
+    /// The newest order key that a user knows in a conversation.
     pub(crate) fn newest_known(&self, user: usize, other: usize) -> u64 {
         let known = self.known.get(&user).into_iter().flatten().map(|(_, known)| known);
         let here = known.filter(|known| known.other == other && !known.is_command);
         here.map(|known| known.key).max().unwrap_or_default()
     }
 
-    /// The largest order key that a user knows of. A Command leaves no trace, so an owner that takes
-    /// over does not know of it.
+    /// The largest order key that a user knows. Commands do not count: they are not stored, so a
+    /// new owner does not know them.
     pub(crate) fn floor(&self, user: usize) -> u64 {
         let known = self.known.get(&user).into_iter().flatten();
         let stored = known.filter(|(_, known)| !known.is_command);
@@ -194,7 +195,7 @@ impl Journal {
         })
     }
 
-    /// How a mute or a block may stand for who asked between two times.
+    /// The possible values of a mute or a block, as seen by a call between two times.
     pub(crate) fn may(
         &self,
         (user, other): (usize, usize),
@@ -206,7 +207,8 @@ impl Journal {
             .filter(|op| op.issued_ms <= answered_ms)
             .filter_map(|op| value(&op.kind).map(|value| (op, value)))
             .collect();
-        // What was done and over before it was asked leaves nothing of what was over before it began.
+        // A change that was done before the call began overrides the changes that were done before
+        // that change began.
         let is_past = |done_ms: u64| {
             ops.iter().any(|(op, _)| {
                 op.outcome == Outcome::Done && op.done_ms < asked_ms && op.issued_ms > done_ms
@@ -248,8 +250,8 @@ impl Journal {
         self.may(pair, value, span)
     }
 
-    /// Whether a message may be hidden from a user who asks by `answered_ms`, or must be who asked
-    /// after `asked_ms`.
+    /// Whether a message may be hidden from a call that was answered at `answered_ms`, and whether
+    /// it may be shown to a call that was made at `asked_ms`.
     pub(crate) fn hidden(
         &self,
         (user, other): (usize, usize),
@@ -278,7 +280,7 @@ impl Journal {
         may
     }
 
-    /// Whether a user may be logged in for a call between two times, and may not be.
+    /// Whether a user may be logged in, and may be logged out, for a call between two times.
     pub(crate) fn may_be_home(&self, user: usize, span: (u64, u64)) -> May {
         let value = |kind: &OpKind| match kind {
             OpKind::Login => Some(true),
@@ -292,7 +294,7 @@ impl Journal {
         self.may((user, user), value, span)
     }
 
-    /// What a user did to a conversation's read mark: all that was tried.
+    /// All attempts of a user to move a conversation's read mark.
     pub(crate) fn clears(&self, user: usize, other: usize) -> impl Iterator<Item = &Op> {
         let is_clear = |op: &&Op| matches!(op.kind, OpKind::Clear | OpKind::DeleteAll);
         self.of(user, other).filter(is_clear)

@@ -1,4 +1,4 @@
-//! What the instances log: it goes into the trace, and must hold no content.
+//! The log of the instances. It becomes part of the trace, and must hold no message content.
 
 use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -10,10 +10,10 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use crate::rules::Rule;
 use crate::world::World;
 
-/// What every content begins with.
+/// The prefix of all message content.
 const CONTENT: &str = "secret-";
 
-/// Takes the log of a run.
+/// Records the log of a run.
 #[derive(Clone, Default)]
 pub(crate) struct Log {
     world: Arc<Mutex<Weak<World>>>,
@@ -30,7 +30,7 @@ struct Line(String);
 
 impl Visit for Line {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        // Writing to a text does not fail.
+        // Writing to a string does not fail.
         let _ = write!(self.0, " {field}={value:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! Many seeds, on all cores, and what is told of them.
+//! Runs many seeds on all cores, and reports the failures.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,14 +13,14 @@ use crate::rules::Rule;
 use crate::run::{Figures, Run, run};
 use crate::shrink::shrink;
 
-/// How often it is told how far it has come.
+/// The interval between progress messages.
 const PROGRESS: Duration = Duration::from_secs(10);
-/// Plans that show a fault before no more are run.
+/// The number of failing plans after which the run stops.
 const FAILURES_MAX: usize = 10;
-/// Lines of a trace that are printed; the file has all.
+/// The most trace lines to print. The file has them all.
 const LINES_MAX: usize = 120;
 
-/// What became of many seeds.
+/// The results of many seeds.
 #[derive(Default)]
 pub(crate) struct Many {
     done: usize,
@@ -28,10 +28,10 @@ pub(crate) struct Many {
     failed: Vec<(Plan, Run)>,
 }
 
-/// Runs seeds until all are done, or enough have failed.
+/// Runs the seeds until all are done, or enough have failed.
 pub(crate) fn run_all(seeds: &[u64]) -> Many {
     let (next, many) = (AtomicUsize::new(0), Mutex::new(Many::default()));
-    let (began, told) = (Instant::now(), Mutex::new(Instant::now()));
+    let (began, reported) = (Instant::now(), Mutex::new(Instant::now()));
     let workers = thread::available_parallelism().map_or(1, usize::from);
     let work = || {
         while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -47,9 +47,9 @@ pub(crate) fn run_all(seeds: &[u64]) -> Many {
             if many.failed.len() >= FAILURES_MAX {
                 next.store(seeds.len(), Ordering::Relaxed);
             }
-            let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
-            if told.elapsed() >= PROGRESS {
-                *told = Instant::now();
+            let mut reported = reported.lock().unwrap_or_else(PoisonError::into_inner);
+            if reported.elapsed() >= PROGRESS {
+                *reported = Instant::now();
                 println!("{} of {} seeds, {} failed", many.done, seeds.len(), many.failed.len());
             }
         }
@@ -62,8 +62,8 @@ pub(crate) fn run_all(seeds: &[u64]) -> Many {
     let many = many.into_inner().unwrap_or_else(PoisonError::into_inner);
     let Figures { calls, unanswered, messages, events, claims, deaths, virtual_ms } = many.figures;
     println!(
-        "{} seeds in {:.1} s: {calls} calls ({unanswered} without an answer), {messages} messages, \
-         {events} events, {claims} changes of owners, {deaths} instances ended, {} h simulated; \
+        "{} seeds in {:.1} s: {calls} calls ({unanswered} without a reply), {messages} messages, \
+         {events} events, {claims} ownership changes, {deaths} instances ended, {} h simulated; \
          {} failed",
         many.done,
         began.elapsed().as_secs_f64(),
@@ -74,7 +74,7 @@ pub(crate) fn run_all(seeds: &[u64]) -> Many {
 }
 
 impl Many {
-    /// Tells what failed: of each rule one plan, as short as it was found, with its trace.
+    /// A report on the failures: for each rule, the shortest plan found and its trace.
     pub(crate) fn complaint(self) -> Option<String> {
         let mut by_rule: BTreeMap<Rule, Vec<(Plan, Run)>> = BTreeMap::new();
         for (plan, ran) in self.failed {
@@ -104,8 +104,8 @@ fn complain(rule: Rule, seeds: &[u64], plan: Plan, ran: Run) -> String {
     let lines: Vec<&str> = trace.lines().collect();
     let shown = lines[lines.len().saturating_sub(LINES_MAX)..].join("\n");
     format!(
-        "{rule:?} is broken by seeds {seeds:?}. The shortest of {seed} that was found:\n{:?}\n{}\n\
-         {shown}\n{why}\nall {} lines of its trace: {} {written:?}",
+        "{rule:?} is broken by seeds {seeds:?}. The shortest plan found for seed {seed}:\n\
+         {:?}\n{}\n{shown}\n{why}\nall {} lines of its trace: {} {written:?}",
         shortest.plan.setup,
         steps.join("\n"),
         lines.len(),

@@ -1,21 +1,21 @@
-//! What happens in a run: a value that is drawn from a seed, and then carried out. So it can be
-//! shortened when it shows a fault.
+//! The plan of a run: it is drawn from a seed as a value and then executed, so that a plan that
+//! reveals a bug can be shortened.
 
 use crate::random::Random;
 
-/// Where the chance begins by which it is drawn whether somebody listens.
+/// Changes the seed for the draw of `is_observed`.
 const OBSERVED: u64 = 0x0b5e_77ed;
 
-/// Everybody. Two need encoding in subjects.
+/// All users. Two names must be encoded in subjects.
 pub(crate) const NAMES: [&str; 5] = ["alice", "bob", "b.o b", "100%~", "dora"];
 
-/// How the daemons are configured, and how the network and the store behave all the time.
+/// The configuration of the daemons, and the constant behaviour of the network and the store.
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
     pub(crate) instances: usize,
     pub(crate) partitions: u16,
     pub(crate) users: usize,
-    /// Whether reads are answered by copies, of which one may be behind.
+    /// Whether copies answer reads, one of which may be behind.
     pub(crate) replicas: bool,
     pub(crate) ttl_ms: u64,
     pub(crate) call_deadline_ms: u64,
@@ -24,25 +24,26 @@ pub(crate) struct Setup {
     pub(crate) commands_per_second: usize,
     pub(crate) calls_under_way: usize,
     pub(crate) cached_users: usize,
-    /// Whether somebody listens to all subjects: then the server never says that nobody is there.
+    /// Whether an observer subscribes to all subjects, so that the server never reports that there
+    /// are no responders.
     pub(crate) is_observed: bool,
     pub(crate) weather: Weather,
 }
 
-/// How the network and the store behave all the time. Chances are out of 1,000.
+/// The constant behaviour of the network and the store. Chances are out of 1,000.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Weather {
-    /// The longest that a message is on its way, one way.
+    /// The longest latency in one direction.
     pub(crate) latency_ms: u64,
-    /// How far a copy of a stream is behind at most.
+    /// The longest lag of a stream's copy.
     pub(crate) lag_ms: u64,
-    /// An acknowledgement that does not come.
+    /// The acknowledgement of a write is lost.
     pub(crate) lost_ack: u64,
-    /// A write that comes into the store after its writer has given up.
+    /// A write reaches the store after its writer gave up.
     pub(crate) late_write: u64,
-    /// A write that is refused for the moment (10164, or no leader).
+    /// A write is rejected for the moment (10164, or no leader).
     pub(crate) busy: u64,
-    /// A message of the bus that does not arrive: calls, replies, requests between instances.
+    /// A message on the bus is lost: a call, a reply, or a request between instances.
     pub(crate) lost_message: u64,
 }
 
@@ -51,7 +52,7 @@ impl Weather {
         Self { latency_ms: 2, lag_ms: 0, lost_ack: 0, late_write: 0, busy: 0, lost_message: 0 };
 }
 
-/// Something that happens at a time.
+/// An event of the plan and its time.
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
     pub(crate) at_ms: u64,
@@ -64,7 +65,7 @@ pub(crate) enum What {
     Fault(Fault),
 }
 
-/// A call of the protocol. Messages are picked by number among those the caller knows.
+/// A call of the protocol. Numbers select messages among those that the caller knows.
 #[derive(Clone, Debug)]
 pub(crate) enum Call {
     Login,
@@ -74,15 +75,15 @@ pub(crate) enum Call {
         to: usize,
         draft: Draft,
     },
-    /// The same again as an earlier send of the user.
+    /// Repeats an earlier send of the user.
     Repeat {
         pick: usize,
     },
-    /// The local ID of an earlier send with other content.
+    /// Uses the local ID of an earlier send with other content.
     Reuse {
         pick: usize,
     },
-    /// So many texts at once, faster than the rate allows.
+    /// Sends `count` texts at once, faster than the rate allows.
     Burst {
         to: usize,
         count: usize,
@@ -126,7 +127,7 @@ pub(crate) enum Call {
 }
 
 impl Call {
-    /// Whether all that it names are among so many users.
+    /// Whether all users in the call are below a number.
     pub(crate) fn names_below(&self, users: usize) -> bool {
         match self {
             Self::Send { to: other, .. }
@@ -152,11 +153,11 @@ impl Call {
     }
 }
 
-/// A message as it is to be sent.
+/// A message to send.
 #[expect(clippy::struct_excessive_bools, reason = "each is a field of the call")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Draft {
-    /// Whether it has a local ID; then it is sent again when its outcome is unknown.
+    /// Whether it has a local ID; if so, it is sent again while its outcome is unknown.
     pub(crate) local: bool,
     pub(crate) command: bool,
     pub(crate) counts: bool,
@@ -164,34 +165,35 @@ pub(crate) struct Draft {
     pub(crate) into_conversation: bool,
 }
 
-/// What goes wrong, or changes. Instances are picked by number among those that run.
+/// An injected fault or a change of the deployment. Numbers select one of the running instances.
 #[derive(Clone, Debug)]
 pub(crate) enum Fault {
-    /// Ends without a word, after so many more of its doings; that last one done or not.
+    /// Crashes the instance after `after` further actions. `done` tells whether the last one is
+    /// executed.
     Crash {
         pick: usize,
         after: u64,
         done: bool,
     },
-    /// A new instance joins.
+    /// Starts a new instance.
     Start,
-    /// Leaves in order.
+    /// Stops an instance in order.
     Leave {
         pick: usize,
     },
-    /// Nothing goes into an instance or comes out of it, and then everything does.
+    /// Freezes an instance: nothing reaches or leaves it for a while.
     Freeze {
         pick: usize,
         ms: u64,
     },
-    /// The connections of an instance break and are made anew.
+    /// Breaks connections of an instance, which are restored after a while.
     Cut {
         pick: usize,
         store: bool,
         bus: bool,
         ms: u64,
     },
-    /// Streams have no leader.
+    /// Streams have no leader for a while.
     Outage {
         what: Outage,
         ms: u64,
@@ -207,7 +209,7 @@ pub(crate) enum Fault {
     LateWrites {
         count: u32,
     },
-    /// The wall clock of an instance is set.
+    /// Sets the wall clock of an instance.
     WallStep {
         pick: usize,
         ms: i64,
@@ -230,14 +232,14 @@ pub(crate) enum Outage {
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) seed: u64,
-    /// Where the chance of the run begins.
+    /// The seed of the run's own random source.
     pub(crate) noise: u64,
     pub(crate) setup: Setup,
     pub(crate) steps: Vec<Step>,
 }
 
 impl Weather {
-    /// Whether nothing is lost and nothing comes late.
+    /// Whether nothing is lost and no write is late.
     pub(crate) fn is_calm(&self) -> bool {
         let Self { lag_ms: _, latency_ms: _, lost_ack, late_write, busy: _, lost_message } = self;
         lost_ack + late_write + lost_message == 0
@@ -250,7 +252,7 @@ impl Plan {
         let mut random = Random::new(seed);
         let is_calm = random.percent(15);
         let mut setup = setup(&mut random, is_calm);
-        // From a source of its own, so that all else is drawn as it was before there was this.
+        // A separate source keeps all other draws as they were before this setting existed.
         setup.is_observed = Random::new(seed ^ OBSERVED).percent(33);
         let count = 15 + random.below(70);
         let faults = if is_calm { 0 } else { random.below(12) };
@@ -270,7 +272,7 @@ impl Plan {
             steps.push(Step { at_ms: random.below(ends_ms), what: What::Fault(fault) });
         }
         if is_calm || random.percent(30) {
-            // Instances come and leave in order.
+            // Instances start and stop in order.
             for _ in 0..random.below(3) {
                 let pick = choose(&mut random, 8);
                 let fault = if random.percent(50) { Fault::Start } else { Fault::Leave { pick } };
@@ -282,7 +284,7 @@ impl Plan {
         Self { seed, noise, setup, steps }
     }
 
-    /// Whether nothing goes wrong: then nothing may fail, nor be late.
+    /// Whether there are no faults, so that no call may fail or time out.
     pub(crate) fn is_calm(&self) -> bool {
         let is_orderly = |step: &Step| match &step.what {
             What::Call { .. } | What::Fault(Fault::Start | Fault::Leave { .. }) => true,
@@ -335,7 +337,7 @@ fn setup(random: &mut Random, is_calm: bool) -> Setup {
 }
 
 fn other(random: &mut Random, users: usize, user: usize) -> usize {
-    // Two meet more often than others, so that what one does matters to the other.
+    // Two users are chosen more often, so that the calls of one affect the other.
     let other = if random.percent(50) { 1 - user.min(1) } else { choose(random, users as u64) };
     if other == user { (user + 1) % users } else { other }
 }
@@ -381,7 +383,7 @@ fn call(random: &mut Random, setup: &Setup, user: usize) -> Call {
 
 fn fault(random: &mut Random, setup: &Setup) -> Fault {
     let pick = choose(random, 8);
-    // Around what others take one for dead.
+    // Durations around the limits after which others take an instance for dead.
     let span_ms = |random: &mut Random| match random.below(3) {
         0 => 1 + random.below(300),
         1 => setup.ttl_ms * 3 / 5 + random.below(setup.ttl_ms / 2),

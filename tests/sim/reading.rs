@@ -1,4 +1,4 @@
-//! Users reading while everything goes on: who was told of something must see it.
+//! Users that read while everything goes on. They must see everything that they received in events.
 
 use serde_json::{Value, json};
 
@@ -45,7 +45,8 @@ impl Client {
         if let Some(wrong) = keys.iter().find(|key| !is_beyond(**key)) {
             core.broken(Rule::Pages, format!("a page {reverse} of {at:?} shows {wrong}"));
         }
-        // Within what the page covers, all is there that the user knows of and has not deleted.
+        // Within its range, the page must show every message that the user knows and has not
+        // deleted.
         let edge = if page.len() < count {
             None
         } else if reverse {
@@ -91,7 +92,7 @@ impl Client {
         }
     }
 
-    /// The newest order keys that a user knows of, by the other.
+    /// The newest order key that a user knows in each conversation, by the other user.
     fn newest_known(&self, user: usize) -> Vec<u64> {
         let core = self.world.lock();
         (0..NAMES.len()).map(|other| core.watch.journal.newest_known(user, other)).collect()
@@ -106,14 +107,14 @@ impl Client {
             }
             Said::Refused { code: 6_000_603, .. } if known[other] > 0 => {
                 let why =
-                    format!("{} is told that there is none with {}", NAMES[user], NAMES[other]);
+                    format!("{} is denied the conversation with {}", NAMES[user], NAMES[other]);
                 self.world.lock().broken(Rule::NeverStale, why);
             }
             Said::Refused { .. } | Said::Nothing => {}
         }
     }
 
-    /// A conversation that is shown is not older than what its user knew when asking.
+    /// Checks that a conversation is not older than what its user knew when asking.
     fn is_current(&self, user: usize, shown: &Value, known: &[u64], asked_ms: u64) {
         let now_ms = self.world.now_ms();
         let mut core = self.world.lock();

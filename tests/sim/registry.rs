@@ -1,4 +1,4 @@
-//! The twin of the bucket of owners: compare-and-set, entries that expire by the server's clock,
+//! The simulated bucket of owners: compare-and-set, entries that expire by the server's clock,
 //! watches that break.
 
 use std::collections::BTreeMap;
@@ -16,17 +16,17 @@ use crate::world::{Answer, Core, Fate, World};
 
 const BACKOFF: Duration = Duration::from_millis(50);
 
-/// The entries, as they are.
+/// The current entries.
 #[derive(Default)]
 pub(crate) struct Bucket {
     entries: BTreeMap<String, Change>,
     last_seq: u64,
     changed: Arc<Notify>,
-    /// How often the watches of each instance were broken off.
+    /// How many times the watches of each instance were broken.
     breaks: BTreeMap<usize, u64>,
 }
 
-/// What the server says to a change of an entry.
+/// The server's reply to a change of an entry.
 enum Ack {
     Stored(u64),
     WrongLastSequence,
@@ -34,14 +34,14 @@ enum Ack {
 }
 
 impl World {
-    /// Breaks off the watches of an instance.
+    /// Breaks the watches of an instance.
     pub(crate) fn break_watches(&self, who: usize) {
         let mut core = self.lock();
         *core.bucket.breaks.entry(who).or_default() += 1;
         core.bucket.changed.notify_waiters();
     }
 
-    /// Has an entry expire, unless it is written anew before.
+    /// Lets an entry expire, unless it is rewritten before.
     fn expire_later(self: &Arc<Self>, key: String, seq: u64, ttl: Duration) {
         let world = self.clone();
         tokio::spawn(async move {
@@ -92,7 +92,7 @@ impl Core {
     }
 }
 
-/// The bucket as one instance sees it.
+/// The bucket as seen by one instance.
 pub(crate) struct SimRegistry {
     pub(crate) world: Arc<World>,
     pub(crate) who: usize,
@@ -140,7 +140,7 @@ impl SimRegistry {
         }
     }
 
-    /// The next change after `seen` that this instance is shown; an error where the watch broke.
+    /// The next change after `seen` that reaches this instance; an error if the watch broke.
     async fn next(world: &World, who: usize, breaks: u64, seen: u64) -> Result<Change, ReadError> {
         loop {
             world.gate(who).await;
@@ -149,7 +149,7 @@ impl SimRegistry {
                 let way_ms = core.latency_ms();
                 let bucket = &core.bucket;
                 if bucket.breaks.get(&who).copied().unwrap_or_default() != breaks {
-                    return Err(ReadError("broken off".to_owned()));
+                    return Err(ReadError("the watch broke".to_owned()));
                 }
                 let line = &core.seats[who].store;
                 let new = bucket.entries.values().filter(|change| line.is_up && change.seq > seen);
@@ -229,7 +229,7 @@ impl Registry for SimRegistry {
             Answer::Got(Some(breaks)) => breaks,
             Answer::Got(None) | Answer::Down | Answer::Nothing => {
                 sleep_until(deadline.min(Instant::now() + BACKOFF)).await;
-                return Err(ReadError("not watched".to_owned()));
+                return Err(ReadError("the watch was not created".to_owned()));
             }
         };
         let changes = stream::unfold((self.world.clone(), 0), move |(world, seen)| async move {

@@ -1,5 +1,5 @@
-//! What must hold at every moment of a run, held against what the server sees: what is stored,
-//! what is told, what is answered, and who acts.
+//! The rules that must hold at every moment of a run, checked against the traffic at the server:
+//! stored records, events, replies, and the instances that act.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,57 +19,57 @@ use crate::journal::Journal;
 use crate::plan::NAMES;
 use crate::world::Core;
 
-/// What can be broken. The first ten are the rules of ARCHITECTURE, in their order.
+/// The rules. The first ten are those of ARCHITECTURE, in the same order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Rule {
     /// 1: no success before the store's acknowledgement.
     SuccessIsStored,
     /// 2: unread counts and totals equal a recount from the log.
     CountsEqualRecount,
-    /// 3: what was accepted once is stored once.
+    /// 3: a message that was accepted once is stored once.
     StoredOnce,
-    /// 4: `messageSeq` has no gap and no repeat, order keys rise with it.
+    /// 4: `messageSeq` has no gap and no repeat, and order keys rise with it.
     InSequence,
-    /// 5: the rate.
+    /// 5: the rate limit.
     Rate,
     /// 6: two instances never both act for a partition.
     OneOwner,
-    /// 7: everything has a bound, and at the bound an answer.
+    /// 7: every resource has a limit, and a call at the limit gets a reply.
     Bounded,
-    /// 8: no content in the log.
+    /// 8: no message content in the logs.
     NoContentInLog,
-    /// 9: what is stored is only added to, each stream by its own subjects.
+    /// 9: records are only added, and each stream has only its own subjects.
     StoreIsKept,
-    /// 10: what a send costs.
+    /// 10: the cost of a send.
     Cost,
-    /// Each event goes to whom it concerns, and says what is so.
+    /// Each event goes to the user it concerns, and its content is correct.
     ToldRightly,
-    /// What is stored is told, to both sides, whoever dies.
+    /// Every stored message is published to both sides, whichever instance crashes.
     ToldAtAll,
-    /// A user's events come in the order of their revisions.
+    /// A user's events are in the order of their revisions.
     ToldInOrder,
-    /// Who was told of something reads it.
+    /// A user who received an event also reads what it announced.
     NeverStale,
-    /// Pages are the whole, each message once and in order.
+    /// Pages together show everything, each message once and in order.
     Pages,
-    /// What a user changed stays so: marks, mutes, deletions, blocks, sessions.
+    /// A user's changes persist: read marks, mutes, deletions, blocks, sessions.
     ChangesStay,
-    /// Whom a user blocked is refused.
+    /// Messages from blocked users are rejected.
     Blocked,
-    /// A repeat is answered as the first was.
+    /// A repeat gets the reply of the first send.
     Repeats,
-    /// Without a fault no call fails for want of an owner or a store.
+    /// Without faults, no call fails for lack of an owner or a store.
     Served,
 }
 
-/// A rule that was found broken.
+/// A broken rule.
 #[derive(Clone, Debug)]
 pub(crate) struct Broken {
     pub(crate) rule: Rule,
     pub(crate) why: String,
 }
 
-/// A message of the log.
+/// A message in the log.
 #[derive(Clone, Debug)]
 pub(crate) struct Logged {
     pub(crate) from: usize,
@@ -79,12 +79,12 @@ pub(crate) struct Logged {
     pub(crate) seq: u64,
     pub(crate) accepted_ms: u64,
     pub(crate) counts: bool,
-    /// What tells one message of a run from all others.
+    /// A text that identifies the message in a run.
     pub(crate) mark: String,
     pub(crate) stored_at_ms: u64,
 }
 
-/// What was seen so far.
+/// The observations of a run so far.
 #[derive(Default)]
 pub(crate) struct Watch {
     pub(crate) first: Option<Broken>,
@@ -92,20 +92,21 @@ pub(crate) struct Watch {
     by_id: BTreeMap<String, usize>,
     by_mark: BTreeMap<String, usize>,
     newest: BTreeMap<(usize, usize), usize>,
-    /// Who owns each partition, by what the bucket says.
+    /// The owner of each partition, according to the bucket.
     owners: BTreeMap<u16, Option<String>>,
-    /// The messages that each user was told of as received.
+    /// The messages that each user received in events.
     pub(crate) received: BTreeSet<(usize, String)>,
-    /// Up to which key each user was told that a conversation changed.
+    /// The newest order key of each conversation in events to its user.
     pub(crate) changed: BTreeMap<(usize, usize), u64>,
-    /// The newest revision that each user was told of, and after how many changes of owners.
+    /// The newest revision in events to each user, and the number of ownership changes at that
+    /// time.
     revisions: BTreeMap<usize, (u64, usize)>,
-    /// The keys of changes that users have stored in their settings.
+    /// The order keys of the changes in each user's stored settings.
     settings: BTreeSet<(usize, u64)>,
-    /// The newest revision that each user's account was stored with.
+    /// The newest revision in each user's stored account.
     accounts: BTreeMap<usize, u64>,
     pub(crate) journal: Journal,
-    /// Changes of owners so far.
+    /// The number of ownership changes.
     pub(crate) claims: usize,
     pub(crate) events: usize,
 }
@@ -118,7 +119,7 @@ pub(crate) fn text<'v>(value: &'v Value, name: &str) -> &'v str {
     value[name].as_str().unwrap_or_default()
 }
 
-/// A user by its name.
+/// A user by name.
 pub(crate) fn user(name: &str) -> Option<usize> {
     NAMES.iter().position(|known| *known == name)
 }
@@ -141,7 +142,7 @@ impl Watch {
         self.first.get_or_insert(Broken { rule, why });
     }
 
-    /// A message came into the log.
+    /// Checks and records a message that is stored in the log.
     pub(crate) fn stored(
         &mut self,
         partition: Partition,
@@ -152,11 +153,11 @@ impl Watch {
         let mut tokens = subject.rsplit('.');
         let (sender, receiver) = (tokens.next().unwrap_or(""), tokens.next().unwrap_or(""));
         let (Some(from), Some(to)) = (user_of_token(sender), user_of_token(receiver)) else {
-            return self.broken(Rule::StoreIsKept, format!("{subject} is of nobody"));
+            return self.broken(Rule::StoreIsKept, format!("{subject} has no known users"));
         };
         let (Some(sender), Some(receiver)) = (id(from), id(to)) else { return };
         let Ok(stored) = message::decode(payload, &sender, &receiver, partition) else {
-            return self.broken(Rule::StoreIsKept, format!("{subject} cannot be read"));
+            return self.broken(Rule::StoreIsKept, format!("{subject} cannot be decoded"));
         };
         let message = &stored.message;
         let logged = Logged {
@@ -193,7 +194,7 @@ impl Watch {
             && logged.key <= sent.floor
         {
             let why = format!(
-                "{} has order key {}, and its sender had been told of {}",
+                "{} has order key {}, but its sender already knew {}",
                 logged.mark, logged.key, sent.floor
             );
             self.broken(Rule::InSequence, why);
@@ -202,7 +203,7 @@ impl Watch {
         self.log.push(logged);
     }
 
-    /// A record of the state was stored.
+    /// Records a record that is stored in a state stream.
     pub(crate) fn stored_state(&mut self, subject: &str, payload: &[u8]) {
         let tokens: Vec<&str> = subject.split('.').collect();
         match tokens[..] {
@@ -223,7 +224,7 @@ impl Watch {
         }
     }
 
-    /// Whether what is stored shows that a user has come to a revision.
+    /// Whether the stored records reflect a user's revision.
     fn shows(&self, user: usize, revision: u64) -> bool {
         let is_of = |logged: &Logged| logged.from == user || logged.to == user;
         self.settings.contains(&(user, revision))
@@ -231,12 +232,12 @@ impl Watch {
             || self.log.iter().any(|logged| logged.key == revision && is_of(logged))
     }
 
-    /// A message of the log, by its ID.
+    /// A message in the log by its ID.
     pub(crate) fn logged(&self, id: &str) -> Option<&Logged> {
         self.by_id.get(id).map(|index| &self.log[*index])
     }
 
-    /// A message of the log, by its mark.
+    /// A message in the log by its mark.
     pub(crate) fn logged_by_mark(&self, mark: &str) -> Option<&Logged> {
         self.by_mark.get(mark).map(|index| &self.log[*index])
     }
@@ -251,7 +252,7 @@ impl Watch {
         here
     }
 
-    /// An entry of the bucket changed.
+    /// Records a change of an entry in the bucket.
     pub(crate) fn entry(&mut self, key: &str, entry: &Entry) {
         let (Some(Key::Owner(partition)), Entry::Put(bytes)) = (Key::parse(key), entry) else {
             return;
@@ -262,19 +263,19 @@ impl Watch {
                 self.claims += usize::from(holder.is_some());
                 self.owners.insert(partition.0, holder);
             }
-            Err(_) => self.broken(Rule::OneOwner, format!("{key} cannot be read")),
+            Err(_) => self.broken(Rule::OneOwner, format!("{key} cannot be decoded")),
         }
     }
 
-    /// Whether all partitions are owned.
+    /// Whether all partitions have an owner.
     pub(crate) fn all_owned(&self, partitions: u16) -> bool {
         (0..partitions).all(|number| matches!(self.owners.get(&number), Some(Some(_))))
     }
 
-    /// An event that was lost with a connection: that is NATS's to lose, and counts as told.
+    /// Counts an event that was lost with a connection as published, because NATS may lose it.
     pub(crate) fn lost_by_the_wire(&mut self, subject: &str, body: &Bytes) {
-        if let Some(told) = subject.strip_prefix("peer.event.")
-            && let Some((token, _)) = told.split_once('.')
+        if let Some(rest) = subject.strip_prefix("peer.event.")
+            && let Some((token, _)) = rest.split_once('.')
             && let (Some(user), Ok(body)) = (user_of_token(token), serde_json::from_slice(body))
         {
             self.note_told(user, &body);
@@ -296,7 +297,7 @@ impl Watch {
 }
 
 impl Core {
-    /// An instance writes as the owner of a partition.
+    /// Checks that an instance that writes owns the partition.
     pub(crate) fn acts(&mut self, who: usize, partition: Partition, what: &str) {
         let seat = &self.seats[who];
         let owner = self.watch.owners.get(&partition.0).cloned().flatten();
@@ -306,7 +307,7 @@ impl Core {
         }
     }
 
-    /// An instance tells a user, as the owner of the user's partition.
+    /// Checks that an instance that publishes an event owns its user's partition.
     pub(crate) fn acts_as_owner_of(&mut self, who: usize, subject: &str) {
         let token = subject.split('.').nth(2).unwrap_or_default();
         if let Ok(user) = Token::parse(token) {
@@ -315,34 +316,35 @@ impl Core {
         }
     }
 
-    /// An instance hands a message on, as the owner of its sender.
+    /// Checks that an instance that forwards a message owns its sender's partition.
     pub(crate) fn hands_on(&mut self, who: usize, subject: &str, body: &Bytes) {
         let receiver = self.subjects.parse_ask(subject).and_then(|token| Token::parse(token).ok());
         let ask = receiver.and_then(|receiver| delivery::decode(body, &receiver).ok());
         if let Some(Ask::Deliver(delivery, _)) = ask {
             let partition = self.subjects.partition(&Token::of(&delivery.from));
-            self.acts(who, partition, "hands a message on");
+            self.acts(who, partition, "forwards a message");
         }
     }
 
-    /// An event arrives at the server.
+    /// Checks and records an event that arrives at the server.
     pub(crate) fn told(&mut self, who: usize, subject: &str, body: &Bytes, now_ms: u64) {
         let name = self.seats[who].name.clone();
         let shown = String::from_utf8_lossy(body);
-        self.trace.line(now_ms, format_args!("{name} tells {subject} {shown}"));
+        self.trace.line(now_ms, format_args!("{name} publishes {subject} {shown}"));
         let mut tokens = subject.split('.').skip(2);
-        let told = tokens.next().and_then(user_of_token);
+        let receiver = tokens.next().and_then(user_of_token);
         let event = tokens.next().unwrap_or_default().to_owned();
-        let (Some(user), Ok(body)) = (told, serde_json::from_slice::<Value>(body)) else {
-            return self.broken(Rule::ToldRightly, format!("{subject}: nobody's, or no event"));
+        let (Some(user), Ok(body)) = (receiver, serde_json::from_slice::<Value>(body)) else {
+            return self.broken(Rule::ToldRightly, format!("{subject}: no known user, or no JSON"));
         };
         self.watch.events += 1;
         let (revision, previous) = (number(&body, "revision"), number(&body, "previousRevision"));
         let claims = self.watch.claims;
         let (known, owned) =
             self.watch.revisions.insert(user, (revision, claims)).unwrap_or_default();
-        // What nothing that is stored shows is stored after it was told: where its owner ends before
-        // that, the next one cannot know of it, as docs/decisions/0005 says.
+        // A revision that no stored message or setting reflects is stored after it is published. If
+        // the owner ends before that, the next owner cannot know the revision
+        // (docs/decisions/0005).
         let is_excused = owned < claims && !self.watch.shows(user, known);
         if (revision < known && !is_excused) || previous > revision {
             let why = format!("{subject}: revision {revision} ({previous} before) after {known}");
@@ -370,11 +372,12 @@ impl Core {
             match self.watch.logged(&id) {
                 Some(logged) if logged.to == user && Some(logged.from) == from => {}
                 Some(_) => {
-                    let why = format!("{} is told of {id}, which is another's", NAMES[user]);
+                    let why =
+                        format!("{} receives {id}, which is not addressed to it", NAMES[user]);
                     self.broken(Rule::ToldRightly, why);
                 }
                 None => {
-                    let why = format!("{} is told of {id}, which is not stored", NAMES[user]);
+                    let why = format!("{} receives {id}, which is not stored", NAMES[user]);
                     self.broken(Rule::SuccessIsStored, why);
                 }
             }
@@ -386,10 +389,10 @@ impl Core {
         }
     }
 
-    /// A reply arrives at the server.
+    /// Checks a reply that arrives at the server.
     pub(crate) fn replied(&mut self, inbox: &str, kind: &Kind, body: &Bytes) {
         let Ok(body) = serde_json::from_slice::<Value>(body) else {
-            return self.broken(Rule::ToldRightly, format!("{inbox}: a reply that is no JSON"));
+            return self.broken(Rule::ToldRightly, format!("{inbox}: a reply that is not JSON"));
         };
         let message = &body["message"];
         let is_success = matches!(kind, Kind::Plain | Kind::Duplicate);
@@ -411,7 +414,7 @@ impl Core {
         }
     }
 
-    /// An instance hands a message to its connection.
+    /// Checks an instance that hands a message to its connection.
     pub(crate) fn leaves(&mut self, who: usize, message: &peerd::bus::Outgoing) {
         if message.permit.is_some() && message.subject.starts_with("peer.event.") {
             self.acts_as_owner_of(who, &message.subject);
@@ -420,7 +423,8 @@ impl Core {
 }
 
 impl Watch {
-    /// A message that a user is shown must be in the log, and between that user and another.
+    /// Checks that a message shown to a user is in the log, and between that user and the other
+    /// one.
     pub(crate) fn is_of(&mut self, user: usize, message: &Value) {
         let id = text(message, "messageID");
         let direction = number(message, "direction");

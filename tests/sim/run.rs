@@ -1,4 +1,4 @@
-//! Carries a plan out, on time that stands still unless everybody waits.
+//! Executes a plan, on time that advances only when all tasks wait.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,12 +15,12 @@ use crate::random::Random;
 use crate::rules::{Broken, Rule};
 use crate::world::World;
 
-/// How long the instances have to own everything at the start.
+/// The time that the instances have at the start to own all partitions.
 const START_MS: u64 = 20_000;
-/// Most instances at a time.
+/// The most instances at a time.
 const INSTANCES_MAX: usize = 6;
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) broken: Option<Broken>,
@@ -28,7 +28,7 @@ pub(crate) struct Run {
     pub(crate) figures: Figures,
 }
 
-/// What happened in a run, or in many.
+/// The statistics of one run, or of many.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Figures {
     pub(crate) calls: usize,
@@ -52,7 +52,7 @@ impl Figures {
     }
 }
 
-/// Carries a plan out, to its end or until a rule is broken.
+/// Executes a plan to its end, or until a rule is broken.
 pub(crate) fn run(plan: &Plan) -> Run {
     forget_sessions();
     let mut runtime = tokio::runtime::Builder::new_current_thread();
@@ -62,7 +62,7 @@ pub(crate) fn run(plan: &Plan) -> Run {
     let dispatch = tracing::Dispatch::new(log.clone());
     tracing::dispatcher::with_default(&dispatch, || {
         runtime.block_on(async {
-            // Chance in the run is not that of the plan: a plan that was shortened has the same.
+            // The run has its own random source, so that a shortened plan draws from the same one.
             let noise = Random::new(plan.noise).split();
             let world = World::new(&plan.setup, noise);
             log.writes_to(&world);
@@ -114,7 +114,7 @@ impl Driver {
         if !self.wait_until_owned(START_MS).await {
             self.world
                 .lock()
-                .broken(Rule::Served, "nobody owns everything at the start".to_owned());
+                .broken(Rule::Served, "not all partitions are owned at the start".to_owned());
             return;
         }
         for user in 0..plan.setup.users {
@@ -165,17 +165,17 @@ impl Driver {
         false
     }
 
-    /// Who is meant by a number, of those that run.
+    /// The running instance that a number selects.
     fn picked(&self, pick: usize) -> Option<usize> {
         let alive = self.world.lock().alive();
         alive.get(pick % alive.len().max(1)).copied()
     }
 
-    /// Whether any other instance takes calls and goes on doing so.
+    /// Whether another instance takes calls and continues to do so.
     fn others_take_calls(&self, who: usize) -> bool {
         let core = self.world.lock();
         let takes = |seat: &crate::world::Seat| seat.is_alive && seat.takes_calls;
-        // One that leaves is not among them any more.
+        // An instance that is stopping is no longer among them.
         self.instances.iter().any(|other| other.who != who && takes(&core.seats[other.who]))
     }
 
@@ -197,7 +197,8 @@ impl Driver {
                 let is_last = world.lock().alive().len() < 2;
                 let Some(who) = self.picked(pick).filter(|_| !is_last) else { return };
                 if self.client.is_calm && !self.others_take_calls(who) {
-                    // With nobody to take a call, NATS answers it: that is no fault of peerd's.
+                    // Without an instance that takes calls, NATS answers them, which is not a bug
+                    // in peerd.
                     return;
                 }
                 let at = self.instances.iter().position(|instance| instance.who == who);
@@ -239,7 +240,7 @@ impl Driver {
         }
     }
 
-    /// Lets everything come to its end: no fault any more, somebody runs, all calls are over.
+    /// Lets the run come to rest: faults are over, an instance runs, all calls are done.
     async fn settle(&mut self, plan: &Plan) {
         self.world.note(format_args!("no more faults"));
         self.world.calm_down();
@@ -249,11 +250,14 @@ impl Driver {
             self.instances.push(start(&self.world));
         }
         while self.calls.join_next().await.is_some() {}
-        // The dead are buried, what they had not told is told, unknown outcomes are found out.
+        // Crashed instances are evicted, unpublished events are published, writes in doubt are
+        // resolved.
         let span_ms = setup.ttl_ms * 2 + setup.call_deadline_ms + 5000;
         sleep(Duration::from_millis(span_ms)).await;
         if !self.wait_until_owned(START_MS).await {
-            self.world.lock().broken(Rule::Served, "nobody owns everything at the end".to_owned());
+            self.world
+                .lock()
+                .broken(Rule::Served, "not all partitions are owned at the end".to_owned());
         }
     }
 }

@@ -1,15 +1,15 @@
-//! Shortens a plan that shows a fault, as long as it shows the same.
+//! Shortens a plan that breaks a rule, as long as it breaks the same rule.
 
 use crate::plan::{Plan, Weather, What};
 use crate::rules::Rule;
 use crate::run::{Run, run};
 
-/// Most runs that are spent on one plan.
+/// The most runs that are spent on one plan.
 const RUNS_MAX: usize = 600;
-/// Chance is another in a shorter plan: each is tried with so many.
+/// A shorter plan has other random effects, so each is tried with several random sources.
 const NOISES: u64 = 2;
 
-/// The shortest plan that was found, and its run.
+/// The shortest plan found, and its run.
 pub(crate) struct Shortest {
     pub(crate) plan: Plan,
     pub(crate) ran: Run,
@@ -32,7 +32,7 @@ pub(crate) fn shrink(plan: Plan, ran: Run, rule: Rule) -> Shortest {
 }
 
 impl Shortest {
-    /// Takes a shorter plan if it shows the same.
+    /// Keeps a shorter plan if it breaks the same rule.
     fn try_plan(&mut self, plan: &Plan) -> bool {
         for noise in 0..NOISES {
             if self.runs >= RUNS_MAX {
@@ -49,7 +49,7 @@ impl Shortest {
         false
     }
 
-    /// The plan ends earlier.
+    /// Cuts the end of the plan.
     fn drop_the_end(&mut self) {
         let mut cut = self.plan.steps.len() / 2;
         while cut > 0 {
@@ -62,7 +62,7 @@ impl Shortest {
         }
     }
 
-    /// Steps are left out, many at once and then one by one.
+    /// Removes steps, many at once and then one by one.
     fn drop_steps(&mut self) {
         let mut size = (self.plan.steps.len() / 2).max(1);
         loop {
@@ -81,7 +81,7 @@ impl Shortest {
         }
     }
 
-    /// Fewer users, instances and partitions, and better weather.
+    /// Reduces users, instances and partitions, and the faults of network and store.
     fn simplify(&mut self) {
         let simpler: [fn(&mut Plan); 7] = [
             |plan| plan.setup.weather = Weather::CALM,

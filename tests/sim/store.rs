@@ -1,9 +1,9 @@
-//! The store's twin: streams with one leader and copies that may be behind, whose answers come
-//! late or not at all.
+//! The simulated store: streams with one leader and copies that may be behind. Its replies may be
+//! late or lost.
 //!
-//! It keeps the promises of [`peerd::store::Store`] and nothing more. A read is answered by any
-//! copy that goes as far as the instance knows the stream to go ([`Floors`], as the adapter for
-//! JetStream has them): who does not ask for the end of a stream reads what is old.
+//! It keeps the guarantees of [`peerd::store::Store`] and no more. Any copy that reaches the
+//! instance's read watermark of the stream ([`Floors`], as in the adapter for JetStream) may answer
+//! a read, so a caller that does not first ask for the end of a stream may read stale data.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,14 +22,14 @@ use crate::world::{Answer, BEGAN_MS, Core, Fate, World};
 const BACKOFF_FIRST: Duration = Duration::from_millis(10);
 const BACKOFF_MAX: Duration = Duration::from_millis(500);
 
-/// All that a stream ever held.
+/// All records that a stream ever held.
 #[derive(Debug, Default)]
 pub(crate) struct Stream {
     records: Vec<Record>,
     by_subject: BTreeMap<String, Vec<usize>>,
 }
 
-/// The streams as provisioning leaves them, with their sentinels.
+/// The streams after provisioning, with their sentinels.
 pub(crate) fn provisioned(subjects: &Subjects) -> BTreeMap<StreamId, Stream> {
     let mut streams = BTreeMap::new();
     for partition in (0..subjects.partitions()).map(Partition) {
@@ -59,12 +59,12 @@ impl Stream {
         last.map_or(0, |place| *place as u64 + 1)
     }
 
-    /// How many records a copy has that has all that was stored by a time.
+    /// The number of records of a copy that has everything stored by a time.
     fn length_at(&self, stored_ms: u64) -> usize {
         self.records.partition_point(|record| record.stored_ms <= stored_ms)
     }
 
-    /// The last record of each subject that matches, as a copy of that length has them.
+    /// The last record of each matching subject, in a copy of this length.
     fn last(&self, filters: &[String], length: usize) -> Vec<Record> {
         let mut places = Vec::new();
         for (subject, all) in &self.by_subject {
@@ -77,7 +77,7 @@ impl Stream {
         places.into_iter().map(|place| self.records[place].clone()).collect()
     }
 
-    /// Records from a place on. Of state only the last of each subject is still there.
+    /// The records from a position on. A state stream keeps only the last record of each subject.
     fn read(&self, filter: &str, from: Start, limit: usize, length: usize, keeps: bool) -> Batch {
         let begin = match from {
             Start::Seq(seq) => usize::try_from(seq.max(1) - 1).unwrap_or(usize::MAX),
@@ -112,7 +112,7 @@ fn matches(filter: &str, subject: &str) -> bool {
     tokens.next().is_none()
 }
 
-/// What the server says to an append.
+/// The server's reply to an append.
 enum Ack {
     Stored(u64),
     WrongLastSequence,
@@ -151,7 +151,7 @@ impl Core {
         let prefix = format!("peer.{}.{}.", partition.1, partition.0);
         let Some(all) = self.streams.get_mut(&stream).filter(|_| subject.starts_with(&prefix))
         else {
-            self.broken(Rule::StoreIsKept, format!("{subject} is none of {stream:?}"));
+            self.broken(Rule::StoreIsKept, format!("{subject} does not belong to {stream:?}"));
             return Ack::NotNow;
         };
         let last = all.last_seq_of(subject);
@@ -170,7 +170,7 @@ impl Core {
     }
 }
 
-/// The store as one instance sees it.
+/// The store as seen by one instance.
 #[derive(Debug)]
 pub(crate) struct SimStore {
     pub(crate) world: Arc<World>,
@@ -178,7 +178,7 @@ pub(crate) struct SimStore {
     floors: Floors,
 }
 
-/// Waits that grow, up to a deadline.
+/// Growing waits, up to a deadline.
 struct Backoff {
     next: Duration,
     deadline: Instant,
@@ -208,14 +208,14 @@ impl SimStore {
         Self { world, who, floors }
     }
 
-    /// What was read once is in every read after that, whichever copy answers.
+    /// Later reads include everything that was read before, whichever copy answers.
     fn note_read(&self, stream: StreamId, records: &[Record]) {
         if let Some(last) = records.last() {
             self.floors.raise(stream, last.stream_seq);
         }
     }
 
-    /// An answer of a copy that goes as far as is known.
+    /// The answer of a copy that reaches the read watermark.
     async fn answer<T: Send + 'static>(
         &self,
         stream: StreamId,
@@ -244,17 +244,19 @@ impl SimStore {
             match self.world.request(self.who, Fate::Usual, deadline, serve).await {
                 Answer::Got(Some(answer)) => return Ok(answer),
                 Answer::Got(None) | Answer::Down => {}
-                Answer::Nothing => return Err(ReadError("no answer".to_owned())),
+                Answer::Nothing => return Err(ReadError("no reply".to_owned())),
             }
             if !backoff.wait().await {
-                return Err(ReadError("the copies are behind, or nobody is there".to_owned()));
+                return Err(ReadError(
+                    "the copies are behind, or there are no responders".to_owned(),
+                ));
             }
         }
     }
 }
 
 impl Core {
-    /// How far behind the copy is that answers next.
+    /// The lag of the copy that answers next.
     fn lag_of_a_copy(&mut self, now_ms: u64) -> u64 {
         let (behind_ms, until_ms) = self.lag;
         let more_ms = if now_ms < until_ms { behind_ms } else { 0 };

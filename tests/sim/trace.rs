@@ -1,8 +1,8 @@
-//! What happened, line by line: one seed gives one trace, byte for byte.
+//! The trace of a run, line by line. One seed gives one trace, byte for byte.
 
 use std::fmt::{self, Write as _};
 
-/// What happened, line by line.
+/// The trace of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Trace {
     text: String,
@@ -10,7 +10,7 @@ pub(crate) struct Trace {
 
 impl Trace {
     pub(crate) fn line(&mut self, at_ms: u64, what: fmt::Arguments<'_>) {
-        // Writing to a text does not fail.
+        // Writing to a string does not fail.
         let _ = writeln!(self.text, "{at_ms:>7} {what}");
     }
 

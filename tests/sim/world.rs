@@ -1,6 +1,5 @@
-//! The world that the instances of a run live in: the server's side of store, bucket and bus, and
-//! where each instance stands. All chance comes from one source, drawn in the order of what
-//! happens.
+//! The environment of the instances in a run: the server side of store, bucket and bus, and the
+//! state of each instance. All randomness comes from one source, drawn in the order of events.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -22,16 +21,17 @@ use crate::rules::{Rule, Watch};
 use crate::store::Stream;
 use crate::trace::Trace;
 
-/// Where all wall clocks begin.
+/// The time at which all wall clocks begin.
 pub(crate) const BEGAN_MS: u64 = 1_800_000_000_000;
-/// How long after its writer has given up a write may still come into the store.
+/// The longest delay after which a late write reaches the store, counted from the time when its
+/// writer gave up.
 const STRAGGLE_MS: u64 = 1800;
 
-/// One of the two connections of an instance.
+/// One of an instance's two connections.
 #[derive(Debug)]
 pub(crate) struct Line {
     pub(crate) is_up: bool,
-    /// How often it was made.
+    /// How many times the connection was established.
     pub(crate) generation: u64,
     pub(crate) changed: Arc<Notify>,
 }
@@ -42,17 +42,17 @@ impl Line {
     }
 }
 
-/// An instance, as the world sees it.
+/// An instance, from outside.
 pub(crate) struct Seat {
     pub(crate) name: String,
     pub(crate) is_alive: bool,
-    /// How many freezes hold it.
+    /// The number of freezes in progress.
     holds: u32,
     freed: Arc<Notify>,
     pub(crate) store: Line,
     pub(crate) bus: Line,
     pub(crate) wall_ms: &'static AtomicU64,
-    /// What it has done so far, and at which of that it is to die, before or after.
+    /// The number of actions so far, and the action before or after which the instance crashes.
     doings: u64,
     dies_at: Option<(u64, bool)>,
     pub(crate) tasks: Vec<AbortHandle>,
@@ -62,14 +62,15 @@ pub(crate) struct Seat {
     pub(crate) outgoing: VecDeque<Item>,
     pub(crate) given: Arc<Notify>,
     pub(crate) left: Arc<Notify>,
-    /// On their way to the server and from there, in order, and when the newest arrives.
+    /// Messages in transit to the server (`up`) and from it (`down`), in order, and the time when
+    /// the newest arrives.
     pub(crate) up: VecDeque<crate::bus::OnItsWay>,
     pub(crate) up_ms: u64,
     pub(crate) down: VecDeque<(u64, peerd::bus::Incoming)>,
     pub(crate) down_ms: u64,
 }
 
-/// All that is shared.
+/// The shared state.
 pub(crate) struct Core {
     pub(crate) noise: Random,
     pub(crate) trace: Trace,
@@ -87,13 +88,13 @@ pub(crate) struct Core {
     pub(crate) lose_acks: u32,
     pub(crate) late_writes: u32,
     pub(crate) lose_messages: u32,
-    /// How far a copy is behind beyond the usual, until when.
+    /// The additional lag of one copy, and the time when it ends.
     pub(crate) lag: (u64, u64),
-    /// What the store was asked for: appends and reads.
+    /// The number of appends and of reads that the store was asked for.
     pub(crate) asked: (u64, u64),
 }
 
-/// The world of a run.
+/// The environment of a run.
 pub(crate) struct World {
     core: Mutex<Core>,
     began: Instant,
@@ -105,22 +106,22 @@ impl fmt::Debug for World {
     }
 }
 
-/// What a request over the store's connection met.
+/// The result of a request over the store's connection.
 pub(crate) enum Answer<T> {
     Got(T),
-    /// The connection is down: nothing was sent.
+    /// The connection is down: the request was not sent.
     Down,
-    /// The connection broke, or the time was over: it may have been done.
+    /// The connection broke, or the deadline passed: the request may have been executed.
     Nothing,
 }
 
-/// How a request fares.
+/// The fate of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     Usual,
-    /// It is done, and the answer is lost.
+    /// The request is executed, and its reply is lost.
     NoAnswer,
-    /// It is done after its caller has given up.
+    /// The request is executed after its caller gave up.
     Late,
 }
 
@@ -163,13 +164,13 @@ impl World {
         BEGAN_MS + self.now_ms()
     }
 
-    /// Notes what happened.
+    /// Adds a line to the trace.
     pub(crate) fn note(&self, what: fmt::Arguments<'_>) {
         let now_ms = self.now_ms();
         self.lock().trace.line(now_ms, what);
     }
 
-    /// An instance does something that the world sees; where it is to die before that, it does.
+    /// Records an action of an instance, or crashes the instance if that is due before this action.
     pub(crate) fn doing(&self, who: usize, what: fmt::Arguments<'_>) {
         let now_ms = self.now_ms();
         let mut core = self.lock();
@@ -190,14 +191,14 @@ impl World {
         trace.line(now_ms, format_args!("{} {what}", seats[who].name));
     }
 
-    /// Has an instance die after so many more of its doings.
+    /// Schedules the crash of an instance after so many more actions.
     pub(crate) fn doom(&self, who: usize, after: u64, done: bool) {
         let mut core = self.lock();
         let seat = &mut core.seats[who];
         seat.dies_at = Some((seat.doings + after + 1, done));
     }
 
-    /// Waits while an instance stands still. Does not end once it has died.
+    /// Waits while an instance is frozen. Never returns once the instance has crashed.
     pub(crate) async fn gate(&self, who: usize) {
         loop {
             let freed = {
@@ -215,7 +216,7 @@ impl World {
         }
     }
 
-    /// Holds an instance still for a while.
+    /// Freezes an instance for a while.
     pub(crate) async fn freeze(&self, who: usize, span_ms: u64) {
         self.lock().seats[who].holds += 1;
         sleep(Duration::from_millis(span_ms)).await;
@@ -225,7 +226,7 @@ impl World {
         seat.freed.notify_waiters();
     }
 
-    /// Breaks connections of an instance and has them made anew after a while.
+    /// Breaks connections of an instance, and restores them after a while.
     pub(crate) async fn cut(&self, who: usize, (store, bus): (bool, bool), span_ms: u64) {
         {
             let mut core = self.lock();
@@ -257,8 +258,8 @@ impl World {
         changed.notified().await;
     }
 
-    /// One request over the store's connection: `serve` is done at the server when it arrives there,
-    /// whatever has become of who asked.
+    /// A request over the store's connection. `serve` runs at the server when the request arrives,
+    /// regardless of what happened to the caller.
     pub(crate) async fn request<T: Send + 'static>(
         self: &Arc<Self>,
         who: usize,
@@ -276,7 +277,7 @@ impl World {
             let generation = line.generation;
             (generation, core.latency_ms(), core.latency_ms(), core.noise.below(STRAGGLE_MS))
         };
-        let (tell, told) = tokio::sync::oneshot::channel();
+        let (reply, replied) = tokio::sync::oneshot::channel();
         let world = self.clone();
         let arrives = match fate {
             Fate::Usual | Fate::NoAnswer => Instant::now() + Duration::from_millis(up_ms),
@@ -290,7 +291,8 @@ impl World {
                 let seat = &core.seats[who];
                 let is_whole =
                     seat.is_alive && seat.store.is_up && seat.store.generation == generation;
-                // What was on its way when the connection broke may have been read by the server.
+                // A request that was in transit when the connection broke may have reached the
+                // server.
                 if !is_whole && core.noise.percent(50) {
                     return;
                 }
@@ -298,16 +300,16 @@ impl World {
             };
             if fate == Fate::Usual {
                 sleep(Duration::from_millis(down_ms)).await;
-                let _ = tell.send(answer);
+                let _ = reply.send(answer);
             } else {
-                // Nobody hears of it, by this connection or another.
+                // No reply arrives, over this connection or another.
                 sleep_until(deadline).await;
-                drop(tell);
+                drop(reply);
             }
         });
         let answer = tokio::select! {
             biased;
-            answer = told => answer.map_or(Answer::Nothing, Answer::Got),
+            answer = replied => answer.map_or(Answer::Nothing, Answer::Got),
             () = self.store_broken(who) => Answer::Nothing,
             () = sleep_until(deadline) => Answer::Nothing,
         };
@@ -315,13 +317,13 @@ impl World {
         answer
     }
 
-    /// An outage begins.
+    /// Begins an outage.
     pub(crate) fn outage(&self, what: Outage, span_ms: u64) {
         let until_ms = self.now_ms() + span_ms;
         self.lock().outages.push((what, until_ms));
     }
 
-    /// Nothing goes wrong any more.
+    /// Ends all faults.
     pub(crate) fn calm_down(&self) {
         let mut core = self.lock();
         core.weather = Weather { latency_ms: core.weather.latency_ms, ..Weather::CALM };
@@ -335,7 +337,7 @@ impl World {
 }
 
 impl Core {
-    /// Who runs.
+    /// The running instances.
     pub(crate) fn alive(&self) -> Vec<usize> {
         (0..self.seats.len()).filter(|who| self.seats[*who].is_alive).collect()
     }
@@ -344,12 +346,12 @@ impl Core {
         1 + self.noise.below(self.weather.latency_ms)
     }
 
-    /// True in so many of a thousand cases.
+    /// Returns true in `of_1000` of a thousand cases, on average.
     pub(crate) fn chance(&mut self, of_1000: u64) -> bool {
         of_1000 > 0 && self.noise.below(1000) < of_1000
     }
 
-    /// Takes one of a number of things that are to go wrong.
+    /// Uses up one of a number of pending faults.
     pub(crate) fn take_one(left: &mut u32) -> bool {
         let is_left = *left > 0;
         *left = left.saturating_sub(1);
@@ -358,7 +360,7 @@ impl Core {
 
     pub(crate) fn kill(&mut self, who: usize, now_ms: u64) {
         let name = self.seats[who].name.clone();
-        self.trace.line(now_ms, format_args!("{name} dies"));
+        self.trace.line(now_ms, format_args!("{name} crashes"));
         self.lose_on_its_way(who);
         let seat = &mut self.seats[who];
         seat.is_alive = false;
@@ -388,7 +390,7 @@ impl Core {
         !self.outages.iter().any(is_out)
     }
 
-    /// Notes that a rule is broken. The first one counts.
+    /// Records that a rule is broken. Only the first one is kept.
     pub(crate) fn broken(&mut self, rule: Rule, why: String) {
         self.watch.broken(rule, why);
     }

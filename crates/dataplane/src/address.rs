@@ -1,4 +1,4 @@
-//! Addresses of servers.
+//! Server addresses.
 
 use std::fmt;
 
@@ -8,17 +8,18 @@ use crate::error::ConnectError;
 
 const DEFAULT_PORT: u16 = 4222;
 
-/// The address of a server.
+/// A server's address.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Address {
     pub(crate) host: String,
     pub(crate) port: u16,
-    /// Whether it asks for TLS.
+    /// Whether it requires TLS.
     pub(crate) is_tls: bool,
-    /// The name by which the server's certificate is checked, where that is not the host: a server
-    /// that another has named by its IP address is one of the same cluster.
+    /// The name that the server's certificate is checked against, where it is not the host: a
+    /// server that was discovered by its IP address belongs to the cluster of the server that named
+    /// it.
     pub(crate) tls_name: Option<String>,
-    /// Who it says that this is.
+    /// The user in the address; a token if there is no password.
     pub(crate) user: Option<String>,
     pub(crate) password: Option<String>,
 }
@@ -33,7 +34,7 @@ impl Address {
         let is_tls = match url.scheme() {
             "nats" => false,
             "tls" => true,
-            scheme => return Err(error(format!("peerd does not speak {scheme}://"))),
+            scheme => return Err(error(format!("the scheme {scheme}:// is not supported"))),
         };
         let host = match url.host() {
             Some(Host::Domain(name)) if !name.is_empty() => name.to_owned(),
@@ -41,7 +42,7 @@ impl Address {
             Some(Host::Ipv6(ip)) => ip.to_string(),
             Some(Host::Domain(_)) | None => return Err(error("it has no host".to_owned())),
         };
-        // A URL has these percent-encoded.
+        // User and password are percent-encoded in a URL.
         let decoded = |text: &str| {
             let bytes = percent_decoded(text.as_bytes());
             (!bytes.is_empty()).then(|| String::from_utf8_lossy(&bytes).into_owned())
@@ -56,13 +57,13 @@ impl Address {
         })
     }
 
-    /// Whether it is the same server: whatever else its address says.
+    /// Whether both have the same host and port; the rest may differ.
     pub(crate) fn is_same_server(&self, other: &Self) -> bool {
         self.host == other.host && self.port == other.port
     }
 }
 
-/// Without user and password.
+/// Shows neither user nor password.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.is_tls { "tls" } else { "nats" };
@@ -104,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_read_as_nats_clients_do() {
+    fn addresses_are_parsed_as_nats_clients_do() {
         for (text, shown) in [
             ("nats://127.0.0.1:4222", "nats://127.0.0.1:4222"),
             ("nats-1", "nats://nats-1:4222"),
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn who_it_is_may_be_in_the_address() {
+    fn the_address_may_hold_user_and_password_or_a_token() {
         let address = Address::parse("nats://a%40b:p%2Fw@host").expect("an address");
         assert_eq!(address.user.as_deref(), Some("a@b"));
         assert_eq!(address.password.as_deref(), Some("p/w"));

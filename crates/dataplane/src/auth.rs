@@ -1,4 +1,4 @@
-//! Who the connection is made as: what the server is told, and what is signed.
+//! Authentication: the credentials in CONNECT, and the signature of the server's nonce.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,7 +9,7 @@ use crate::error::ConnectError;
 use crate::info::Identity;
 use crate::options::Credentials;
 
-/// What the server is told, with its nonce signed where that is asked for.
+/// The credentials for CONNECT, with the server's nonce signed where they need a signature.
 pub(crate) async fn identity(
     credentials: &Credentials,
     address: &Address,
@@ -58,7 +58,7 @@ fn of_text(text: &str, nonce: &str) -> Result<Identity, ConnectError> {
     Ok(Identity { jwt: Some(jwt.to_owned()), sig, ..Identity::default() })
 }
 
-/// What stands between the `-----BEGIN <name>-----` and the next line of dashes.
+/// The line between `-----BEGIN <name>-----` and the next line of dashes.
 fn part<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     let mut lines = text.lines().map(str::trim);
     lines.find(|line| line.trim_matches('-').trim() == format!("BEGIN {name}"))?;
@@ -66,7 +66,7 @@ fn part<'t>(text: &'t str, name: &str) -> Option<&'t str> {
 }
 
 fn key(seed: &str) -> Result<KeyPair, ConnectError> {
-    let problem = |error| ConnectError::Credentials(format!("the nkey seed is none: {error}"));
+    let problem = |error| ConnectError::Credentials(format!("the nkey seed is invalid: {error}"));
     KeyPair::from_seed(seed.trim()).map_err(problem)
 }
 
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_wrong_with_credentials_is_said_without_showing_them() {
+    async fn invalid_credentials_are_reported_without_showing_them() {
         let address = Address::parse("host").expect("an address");
         for text in [String::new(), creds("", "SU"), creds("ey", "SUsecret"), creds("ey", "")] {
             let error = identity(&Credentials::Text(text), &address, "n").await;
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_credentials_the_address_says_who_it_is() {
+    async fn without_credentials_those_in_the_address_are_used() {
         let of = async |text| {
             let address = Address::parse(text).expect("an address");
             identity(&Credentials::None, &address, "").await.expect("an identity")

@@ -16,32 +16,32 @@ use crate::request::Requests;
 use crate::subscription::Subscription;
 use crate::subscriptions::Subscriptions;
 
-/// A connection to NATS. Clones are the same connection; it is closed with the last of them.
+/// A connection to NATS. Clones share the connection, which is closed when the last one is dropped.
 #[derive(Clone, Debug)]
 pub struct Client {
     shared: Arc<Shared>,
     _open: Arc<Open>,
 }
 
-/// What the handles of a connection and its task share.
+/// The state that a connection's handles share with its task.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) outbox: Outbox,
-    /// Locked before the outbox where both are.
+    /// Locked before the outbox where both are locked.
     subscriptions: Mutex<Subscriptions>,
     pub(crate) requests: Requests,
     pub(crate) max_payload: AtomicUsize,
     info: Mutex<Arc<ServerInfo>>,
-    /// Whether the server says that it is about to end.
+    /// Whether the server is in lame duck mode.
     pub(crate) is_lame_duck: watch::Sender<bool>,
-    /// Told when the client is closed.
+    /// Notified when the client is closed.
     pub(crate) closing: Notify,
-    /// Whether the task of the connection has ended.
+    /// Whether the connection's task has ended.
     pub(crate) ended: watch::Sender<bool>,
 }
 
-/// Closes the connection with the last handle.
+/// Closes the connection when the last handle is dropped.
 #[derive(Debug)]
 struct Open(Arc<Shared>);
 
@@ -52,9 +52,9 @@ impl Drop for Open {
 }
 
 impl Client {
-    /// Connects: tries each server once. From then on the connection is made again by itself
-    /// whenever it is lost. A try that failed for good (an address, a file) ends this, the others
-    /// are tried first.
+    /// Connects, trying each server once. Later the client reconnects by itself whenever the
+    /// connection is lost. A permanent failure (an invalid address, an unreadable file) is returned
+    /// at once; after any other failure the remaining servers are tried first.
     pub async fn connect(options: Options) -> Result<Self, ConnectError> {
         let shared = Arc::new(Shared::new(options));
         let connection = Connection::new(shared.clone())?;
@@ -64,8 +64,8 @@ impl Client {
         Ok(Self { _open: Arc::new(Open(shared.clone())), shared })
     }
 
-    /// Gives a message to the connection, if there is one and it has room. In what order messages
-    /// are given, they go out.
+    /// Gives a message to the connection, if there is one and it has room. Messages are sent in the
+    /// order in which they are given.
     pub fn try_publish(&self, message: &Publish<'_>) -> Result<(), PublishError> {
         self.shared.outbox.publish(message, self.max_payload())
     }
@@ -75,8 +75,9 @@ impl Client {
         self.shared.outbox.when_possible(|| self.try_publish(message)).await
     }
 
-    /// As [`Client::publish`], unless by then it is `still` to be sent no more; answers whether it
-    /// was given. It is asked again when the connection is lost, and when there is one.
+    /// Like [`Client::publish`], but gives up when `still` returns false, and returns whether the
+    /// message was given. `still` is called before each attempt, so also when the connection was
+    /// lost and when there is a new one.
     pub async fn publish_while(
         &self,
         message: &Publish<'_>,
@@ -91,28 +92,29 @@ impl Client {
         Ok(is_given)
     }
 
-    /// Subscribes, as a member of the queue group if one is given. The server may not know of it
-    /// yet: [`Client::round_trip`] waits until it does. It is made again on each new connection.
+    /// Subscribes, as a member of the queue group if one is given. The server may not know of the
+    /// subscription yet: [`Client::round_trip`] waits until it does. The client subscribes again on
+    /// each new connection.
     #[must_use]
     pub fn subscribe(&self, subject: &str, queue_group: Option<&str>) -> Subscription {
         let mut subscriptions = self.shared.subscriptions();
         let (sid, queue, frame) = subscriptions.add(subject, queue_group);
-        // Without a connection it is made with the next one.
+        // Without a connection, the subscription is made on the next one.
         self.shared.outbox.control(frame.as_bytes());
         drop(subscriptions);
         Subscription::new(self.shared.clone(), sid, queue)
     }
 
-    /// A reply subject for one request of this connection.
+    /// A new reply subject, for one request of this connection.
     #[must_use]
     pub fn new_reply_subject(&self) -> String {
         self.shared.requests.new_reply_subject()
     }
 
-    /// Sends a request, whose reply subject is one of [`Client::new_reply_subject`], and waits for
-    /// the first message on it that is an answer, however long: the caller has a deadline. Without
-    /// a connection nothing is sent; ends when the connection is lost, since no answer can come
-    /// then.
+    /// Sends a request with a reply subject from [`Client::new_reply_subject`], and waits for the
+    /// first message on it that is an answer. There is no timeout: the caller has a deadline.
+    /// Without a connection nothing is sent. Fails when the connection is lost, since no answer can
+    /// arrive then.
     pub async fn request(
         &self,
         request: &Publish<'_>,
@@ -137,40 +139,42 @@ impl Client {
         answer.wait().await
     }
 
-    /// Waits until the server has handled everything that was given before, and everything is here
-    /// that it sent before that: it answers in order. Ends when the connection is lost.
+    /// Waits until the server has handled everything given before, and everything that the server
+    /// sent before its answer has arrived: the server answers in order. Fails when the connection
+    /// is lost.
     pub async fn round_trip(&self) -> Result<(), Disconnected> {
         self.shared.outbox.ping(b"")?.await.map_err(|_| Disconnected)
     }
 
-    /// Whether there is a connection at this moment.
+    /// Whether there is a connection at the moment.
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.shared.outbox.is_open()
     }
 
-    /// The largest message, headers and body, in bytes, that the server takes.
+    /// The server's `max_payload`: the largest message, headers and body, in bytes.
     #[must_use]
     pub fn max_payload(&self) -> usize {
         self.shared.max_payload.load(Ordering::Relaxed)
     }
 
-    /// What the server says of itself.
+    /// The server's INFO.
     #[must_use]
     pub fn server_info(&self) -> Arc<ServerInfo> {
         self.shared.info.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// A subject of this connection's own, on which nothing else comes.
+    /// A new subject for messages to this connection alone.
     #[must_use]
     pub fn new_inbox(&self) -> String {
         format!("{}.{}", self.shared.options.inbox_prefix, nuid::next())
     }
 
-    /// Closes the connection: writes what waits, for a second at most, and waits for the end.
+    /// Closes the connection: writes what is buffered, for a second at most, and waits until the
+    /// task has ended.
     pub async fn close(&self) {
         self.shared.close();
-        // It cannot fail: this holds the sender.
+        // This cannot fail: `self` holds the sender.
         let _ = self.shared.ended.subscribe().wait_for(|ended| *ended).await;
     }
 }
@@ -206,16 +210,16 @@ impl Shared {
         *self.info.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(info);
     }
 
-    /// There is a new connection: what is subscribed to is subscribed to again.
+    /// Begins to use a new connection, and subscribes again on it.
     pub(crate) fn open(&self) {
         let mut subscriptions = self.subscriptions();
         let mut frames = self.requests.subscribe();
         frames += &subscriptions.renew();
-        // Still locked: what is subscribed to from now on comes after.
+        // Still locked, so that the frames of later subscriptions follow.
         self.outbox.open(frames.as_bytes());
     }
 
-    /// The connection is lost.
+    /// Notes that the connection is lost.
     pub(crate) fn lost(&self) {
         self.outbox.lost();
         self.requests.fail();

@@ -1,4 +1,4 @@
-//! The task of a connection: makes it, reads from it, writes to it, and makes it again.
+//! The task of a connection: connects, reads, writes, and reconnects.
 
 use std::future::Future;
 use std::io;
@@ -17,19 +17,19 @@ use crate::event::Event;
 use crate::reader::Reader;
 use crate::servers::{Servers, delay};
 
-/// How many questions whether the server is there may be open.
+/// How many of the connection's own PINGs may be unanswered.
 const PINGS_MISSED_MAX: usize = 2;
-/// How long a client that is closed has to write what waits.
+/// How long a closed client may take to write what is buffered.
 const CLOSING: Duration = Duration::from_secs(1);
-/// Within which time the clients of a server that is about to end move to another. Such a server
-/// begins to close connections after ten seconds, unless told otherwise.
+/// The time over which the clients of a server in lame duck mode move to another. By default such a
+/// server begins to close connections after ten seconds.
 const MOVING: Duration = Duration::from_secs(2);
-/// How long what a server that is about to end has sent, and what it is owed, may take.
+/// How long draining the connection to a server in lame duck mode may take.
 const LEAVING: Duration = Duration::from_secs(2);
-/// A batch buffer that grew beyond this is not kept.
+/// A batch buffer with more capacity than this is not kept.
 const BATCH_BYTES_KEPT: usize = 4 * 1024 * 1024;
 
-/// A connection and all that is needed to make it again.
+/// The connection, and the servers to reconnect to.
 pub(crate) struct Connection {
     shared: Arc<Shared>,
     servers: Mutex<Servers>,
@@ -39,9 +39,9 @@ pub(crate) struct Connection {
 enum End {
     /// The client was closed.
     Closed,
-    /// It was lost.
+    /// It was lost, with the reason.
     Lost(String),
-    /// Another took its place.
+    /// Another connection replaced it.
     Moved(Box<Dialled>),
 }
 
@@ -90,7 +90,7 @@ impl Connection {
         self.shared.event(&Event::Connected { server: &dialled.address.to_string() });
     }
 
-    /// Keeps the connection, which has begun, until the client is closed.
+    /// Serves the connection, and reconnects when it is lost, until the client is closed.
     pub(crate) async fn run(self, first: Dialled) {
         let shared = self.shared.clone();
         let mut dialled = first;
@@ -100,7 +100,7 @@ impl Connection {
             let (reason, next) = match end {
                 End::Closed => ("closed".to_owned(), None),
                 End::Lost(reason) => (reason, None),
-                End::Moved(other) => ("the server is about to end".to_owned(), Some(*other)),
+                End::Moved(other) => ("the server is shutting down".to_owned(), Some(*other)),
             };
             shared.event(&Event::Disconnected { reason: &reason });
             if shared.outbox.is_closed() {
@@ -119,7 +119,7 @@ impl Connection {
         shared.ended.send_replace(true);
     }
 
-    /// The connection that there is already, or a new one, whenever a server takes it.
+    /// The given connection, or else a new one as soon as a server accepts it.
     async fn next(&self, ready: Option<Dialled>) -> Dialled {
         if let Some(dialled) = ready {
             return dialled;
@@ -131,11 +131,11 @@ impl Connection {
                 Err(error) => self.shared.event(&Event::NotConnected { error: &error }),
             }
         }
-        // So many rounds take centuries.
+        // Unreachable: that many rounds take centuries.
         std::future::pending().await
     }
 
-    /// Takes note of the servers that a server names.
+    /// Notes the other servers that a server names.
     pub(crate) fn discovered(&self, urls: &[String], by: &Address) {
         if self.shared.options.uses_discovered_servers {
             self.servers().discovered(urls, by);
@@ -171,7 +171,7 @@ impl Connection {
                 }
                 other = &mut moving, if has_moved.is_none() => {
                     has_moved = Some(Box::new(other));
-                    // The writer ends when all is written.
+                    // The writer ends once everything is written.
                     self.shared.outbox.end();
                     is_closing.set(Some(sleep(LEAVING)));
                 }
@@ -183,7 +183,7 @@ impl Connection {
         }
     }
 
-    /// Writes what waits, each time all that there is.
+    /// Writes what is buffered, each time the whole buffer.
     async fn write(&self, mut to: impl AsyncWrite + Unpin) -> io::Result<()> {
         let mut batch = Vec::new();
         while self.shared.outbox.take(&mut batch).await {
@@ -194,15 +194,15 @@ impl Connection {
                 batch = Vec::new();
             }
         }
-        // Best effort: the other side learns by it that nothing more comes.
+        // Best effort: tells the server that nothing more follows.
         let _ = to.shutdown().await;
         Ok(())
     }
 
-    /// Once the server is about to end, connects to another and leaves this one: what it sends up
-    /// to then is taken in.
+    /// Waits until the server is in lame duck mode, connects to another one, and drains this
+    /// connection: messages that arrive until then are handled.
     async fn move_from(&self, address: &Address) -> Dialled {
-        // It cannot fail: this holds the sender.
+        // This cannot fail: `self` holds the sender.
         let _ = self.shared.is_lame_duck.subscribe().wait_for(|is_lame_duck| *is_lame_duck).await;
         self.shared.event(&Event::LameDuck);
         sleep(MOVING.mul_f64(fastrand::f64())).await;
@@ -210,7 +210,7 @@ impl Connection {
             let others = self.servers().others(address);
             match self.dial_one_of(others).await {
                 Ok(other) => break other,
-                // There may be none, and the server has a while yet.
+                // There may be no other server, and this one has a while left.
                 Err(_) => sleep(MOVING).await,
             }
         };
@@ -222,7 +222,7 @@ impl Connection {
     }
 }
 
-/// Waits for a future that may not be there.
+/// Waits for the future, if there is one.
 async fn wait(future: Option<std::pin::Pin<&mut impl Future<Output = ()>>>) {
     if let Some(future) = future {
         future.await;

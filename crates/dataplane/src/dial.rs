@@ -1,4 +1,4 @@
-//! From an address to a connection on which the server has answered: TCP, INFO, TLS, CONNECT, PONG.
+//! Connects to an address: TCP, INFO, TLS, CONNECT and PING, until the server's PONG.
 
 use std::io;
 
@@ -16,7 +16,7 @@ use crate::options::Options;
 use crate::parser::{Frame, Parser};
 use crate::tls;
 
-/// What a server says when it does not take who this is, in lower case.
+/// Words, in lower case, in the errors with which a server rejects the credentials.
 const REFUSALS: [&str; 3] = ["authorization violation", "authentication", "account"];
 
 /// A byte stream, with TLS or without.
@@ -24,7 +24,7 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-/// A stream that may still get TLS.
+/// A stream to which TLS may still be added.
 enum Socket {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
@@ -33,14 +33,14 @@ enum Socket {
 /// A connection on which the server has answered.
 pub(crate) struct Dialled {
     pub(crate) stream: Box<dyn Stream>,
-    /// What was read and not used yet.
+    /// Bytes that were read and not parsed yet.
     pub(crate) buffer: BytesMut,
     pub(crate) parser: Parser,
     pub(crate) info: ServerInfo,
     pub(crate) address: Address,
 }
 
-/// Connects to a server, by the first of its IP addresses that takes it.
+/// Connects to a server, by the first of its IP addresses that accepts the connection.
 pub(crate) async fn dial(options: &Options, address: &Address) -> Result<Dialled, ConnectError> {
     let server = || address.to_string();
     let dns = |error| ConnectError::Dns { server: server(), error };
@@ -54,7 +54,7 @@ pub(crate) async fn dial(options: &Options, address: &Address) -> Result<Dialled
         let dialled = async {
             let stream = TcpStream::connect(socket).await;
             let stream = stream.map_err(|error| ConnectError::Io { server: server(), error })?;
-            // What goes out together is put together here.
+            // Small writes are already batched before they reach the socket.
             let _ = stream.set_nodelay(true);
             shake_hands(options, address, stream).await
         };
@@ -90,9 +90,9 @@ async fn shake_hands(
     };
     let mut hands = Hands { address, stream, parser: &mut parser, buffer: &mut buffer };
     let Frame::Info(json) = hands.read().await? else {
-        return Err(protocol("it does not begin with INFO: no nats-server"));
+        return Err(protocol("it does not begin with INFO, so it is not a nats-server"));
     };
-    let mut info = read_info(&json).ok_or_else(|| protocol("its INFO cannot be read"))?;
+    let mut info = read_info(&json).ok_or_else(|| protocol("cannot parse its INFO"))?;
     let wants_tls = tls.required || tls.first || address.is_tls;
     let mut stream: Box<dyn Stream> = match socket {
         Socket::Plain(plain) if wants_tls || info.tls_required => {
@@ -100,8 +100,9 @@ async fn shake_hands(
                 return Err(ConnectError::NoTls { server: address.to_string() });
             }
             if !buffer.is_empty() {
-                // Whoever put that there is not the one that TLS will be agreed on with.
-                return Err(protocol("it goes on after INFO before TLS"));
+                // These bytes were not sent by the peer that TLS would authenticate, so they cannot
+                // be trusted.
+                return Err(protocol("it sends more than INFO before TLS"));
             }
             Box::new(tls::connect(tls, address, plain).await?)
         }
@@ -140,7 +141,7 @@ async fn shake_hands(
     Ok(Dialled { stream, buffer, parser, info, address: address.clone() })
 }
 
-/// An INFO as the server wrote it.
+/// Parses the JSON of an INFO.
 pub(crate) fn read_info(json: &[u8]) -> Option<ServerInfo> {
     serde_json::from_slice(json).ok()
 }
@@ -155,7 +156,7 @@ fn refused(address: &Address, text: String) -> ConnectError {
     }
 }
 
-/// The two sides before they know each other.
+/// The two sides of a handshake.
 struct Hands<'h> {
     address: &'h Address,
     stream: &'h mut dyn Stream,
@@ -175,7 +176,10 @@ impl Hands<'_> {
             }
             let read = self.stream.read_buf(self.buffer).await;
             if read.map_err(|error| self.failed(error))? == 0 {
-                let end = io::Error::new(io::ErrorKind::UnexpectedEof, "the server hung up");
+                let end = io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    "the server closed the connection",
+                );
                 return Err(self.failed(end));
             }
         }
@@ -191,7 +195,7 @@ impl Hands<'_> {
 
     fn failed(&self, error: io::Error) -> ConnectError {
         let server = self.address.to_string();
-        // That a client's certificate is missing or not liked, TLS 1.3 tells with what is read next.
+        // In TLS 1.3 the server's rejection of a client certificate arrives with the next read.
         if tls::is_tls(&error) {
             ConnectError::Tls { server, error }
         } else {

@@ -1,69 +1,69 @@
-//! Why there is no connection, and why something could not be sent.
+//! The errors of connecting, publishing and requests.
 
 use std::io;
 use std::path::PathBuf;
 
-/// Why a server did not become the connection's.
+/// Why connecting to a server failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// An address that is none.
-    #[error("{address:?} is no address of a nats-server: {problem}")]
+    /// An invalid address.
+    #[error("{address:?} is not the address of a nats-server: {problem}")]
     Address {
-        /// As it was given, without user and password.
+        /// The address as given, without user and password.
         address: String,
-        /// What is wrong with it.
+        /// The problem with it.
         problem: String,
     },
-    /// A file that is needed, of certificates, a key or credentials, cannot be read.
+    /// A required file (certificates, a key, or credentials) cannot be read.
     #[error("{}: {error}", path.display())]
     File {
-        /// Where it should be.
+        /// The file's path.
         path: PathBuf,
-        /// Why it cannot be read, or what is wrong with what it holds.
+        /// The reason, or the problem with its content.
         error: io::Error,
     },
-    /// A credential that makes no sense.
+    /// Invalid credentials.
     #[error("{0}")]
     Credentials(String),
-    /// The system's trusted certificates, which are needed for TLS, cannot be read.
-    #[error("the system's certificates cannot be read: {0}")]
+    /// The system's trusted certificates, which TLS needs, cannot be read.
+    #[error("cannot read the system's certificates: {0}")]
     SystemCertificates(String),
     /// The name of a server could not be resolved.
     #[error("{server}: {error}")]
     Dns {
         /// The server's address.
         server: String,
-        /// Why.
+        /// The reason.
         error: io::Error,
     },
-    /// No connection to a server, or it ended.
+    /// The connection could not be made, or ended.
     #[error("{server}: {error}")]
     Io {
         /// The server's address.
         server: String,
-        /// Why.
+        /// The reason.
         error: io::Error,
     },
-    /// No agreement on TLS.
+    /// The TLS handshake failed.
     #[error("{server}: TLS: {error}")]
     Tls {
         /// The server's address.
         server: String,
-        /// Why; the cause is a [`tokio_rustls::rustls::Error`] where rustls refused.
+        /// The reason; its inner error is a [`tokio_rustls::rustls::Error`] where rustls failed.
         error: io::Error,
     },
-    /// TLS is asked for here, and the server has none.
-    #[error("{server}: TLS is required, and the server has none")]
+    /// TLS is required here, but the server does not offer it.
+    #[error("{server}: TLS is required, and the server does not offer it")]
     NoTls {
         /// The server's address.
         server: String,
     },
-    /// The server refused who this is.
+    /// The server rejected the credentials.
     #[error("{server}: {text}")]
     Authentication {
         /// The server's address.
         server: String,
-        /// What the server said.
+        /// The server's error message.
         text: String,
     },
     /// The server refused the connection for another reason.
@@ -71,7 +71,7 @@ pub enum ConnectError {
     Refused {
         /// The server's address.
         server: String,
-        /// What the server said.
+        /// The server's error message.
         text: String,
     },
     /// The server did not answer in time.
@@ -80,12 +80,12 @@ pub enum ConnectError {
         /// The server's address.
         server: String,
     },
-    /// What answered is no nats-server, or lacks what is needed.
+    /// The other side is not a nats-server, or lacks a required feature.
     #[error("{server}: {problem}")]
     Protocol {
         /// The server's address.
         server: String,
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
 }
@@ -93,25 +93,25 @@ pub enum ConnectError {
 /// The kinds of [`ConnectError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectErrorKind {
-    /// A setting that makes no sense, or names a file that cannot be read. Trying again changes
-    /// nothing.
+    /// An invalid setting, or one that names a file that cannot be read. Retrying does not help.
     Settings,
-    /// A name that is not resolved, now.
+    /// A name that cannot be resolved at the moment.
     Dns,
-    /// No connection, now.
+    /// No connection at the moment.
     Io,
-    /// No agreement on TLS: a certificate that is not trusted, or has run out, or is missing.
+    /// The TLS handshake failed: a certificate is missing, expired or not trusted.
     Tls,
-    /// Refused as this user. A server that is just starting with another configuration may do so.
+    /// The credentials were rejected. A server that is just starting with another configuration may
+    /// do so.
     Authentication,
-    /// No answer in time.
+    /// The server did not answer in time.
     Timeout,
-    /// The other side is not what it should be.
+    /// The other side does not follow the protocol.
     Protocol,
 }
 
 impl ConnectError {
-    /// Its kind.
+    /// The kind of error.
     #[must_use]
     pub const fn kind(&self) -> ConnectErrorKind {
         match self {
@@ -129,23 +129,23 @@ impl ConnectError {
     }
 }
 
-/// Why a message was not sent. None of it was.
+/// Why a message was not sent. No part of it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
     /// There is no connection at the moment.
     #[error("there is no connection")]
     NotConnected,
-    /// What was given before has not been written yet, and there is no room for more.
-    #[error("too much waits to be written")]
+    /// The write buffer has no room: earlier messages have not been written yet.
+    #[error("the write buffer is full")]
     Full,
-    /// Larger than the server takes.
+    /// Larger than the server's `max_payload`.
     #[error("larger than the server's max_payload")]
     TooLarge,
-    /// Subject and reply subject are longer than a server takes.
+    /// Subject and reply subject are longer than a server accepts.
     #[error("the subject and the reply subject are too long")]
     SubjectTooLong,
-    /// Subject or reply subject are empty or hold white space.
-    #[error("a subject is empty or holds white space")]
+    /// The subject or the reply subject is empty or contains white space.
+    #[error("a subject is empty or contains white space")]
     Subject,
     /// The client was closed.
     #[error("the connection was closed")]
@@ -155,13 +155,13 @@ pub enum PublishError {
 /// Why a request has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
-    /// It was not sent.
+    /// The request was not sent.
     #[error(transparent)]
     NotSent(#[from] PublishError),
-    /// Nobody takes requests there: the server says so.
+    /// The server reports no responders.
     #[error("no responders")]
     NoResponders,
-    /// The connection was lost before an answer came; the request may have been taken.
+    /// The connection was lost before an answer arrived; the request may have been processed.
     #[error("the connection was lost")]
     Disconnected,
 }

@@ -1,58 +1,58 @@
-//! What the user of a connection is told of it.
+//! The events of a connection, for its user.
 
 use crate::error::ConnectError;
 
-/// What happened to a connection.
+/// An event of a connection.
 #[derive(Debug)]
 pub enum Event<'e> {
-    /// A server took the connection; subscriptions are made again.
+    /// A server accepted the connection; the client subscribes again.
     Connected {
         /// The server's address.
         server: &'e str,
     },
-    /// The connection is lost. What was not written, and what was on its way, is gone.
+    /// The connection is lost, and with it everything that was buffered or in flight.
     Disconnected {
-        /// Why, as far as it is known.
+        /// The reason, as far as it is known.
         reason: &'e str,
     },
-    /// No server could be reached, and the next try follows after a wait.
+    /// No server could be reached. The next attempt follows after a delay.
     NotConnected {
-        /// What the last of the servers met.
+        /// The failure of the last server.
         error: &'e ConnectError,
     },
-    /// The server is about to end; the connection moves to another where there is one.
+    /// The server is in lame duck mode. The connection moves to another server if there is one.
     LameDuck,
-    /// The server refused a subscription or dropped a message that this connection sent.
+    /// The server refused a subscription, or dropped a message that this connection published.
     PermissionViolation {
-        /// What it refused.
+        /// The refused operation.
         operation: Operation,
         /// The subject.
         subject: &'e str,
-        /// What the server said, whole.
+        /// The server's whole error message.
         text: &'e str,
     },
-    /// The server reported any other error; those that end the connection are followed by
+    /// The server reported any other error. An error that ends the connection is followed by
     /// [`Event::Disconnected`].
     ServerError {
-        /// What the server said.
+        /// The server's error message.
         text: &'e str,
     },
-    /// A message was dropped, since its subscription is full. Comes with each: there may be very
-    /// many.
+    /// A message was dropped because its subscription is full. There is one event for each message,
+    /// so there may be very many.
     SlowConsumer {
-        /// What is subscribed to.
+        /// The subscription's subject.
         subject: &'e str,
     },
     /// The client was closed.
     Closed,
 }
 
-/// What a permission is needed for.
+/// The operation that needs a permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// To publish on a subject.
+    /// Publishing to a subject.
     Publish,
-    /// To subscribe to a subject.
+    /// Subscribing to a subject.
     Subscribe,
 }
 

@@ -1,42 +1,42 @@
-//! Header blocks: those that came, kept as bytes and read leniently, and those that go out.
+//! Header blocks: received ones, kept as bytes and read leniently, and outgoing ones.
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
 
-/// What every header block begins with.
+/// The beginning of every header block.
 const VERSION: &[u8] = b"NATS/1.0";
 
 /// What is wrong with a header block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    /// Its length is not one that fits its message.
+    /// Its length does not fit its message.
     #[error("its length is impossible")]
     Length,
     /// It does not begin with the version.
     #[error("it does not begin with NATS/1.0")]
     Version,
-    /// What follows the version is not a status.
+    /// The text after the version is not a status.
     #[error("its status is not a number of three digits")]
     Status,
     /// A line without a colon.
     #[error("a line has no colon")]
     Colon,
-    /// A name that is empty or has characters that no name may have.
+    /// A name that is empty or has invalid characters.
     #[error("a name is empty or has characters that are not allowed")]
     Name,
     /// A value with a character that would end or split a line.
     #[error("a value has control characters")]
     Control,
-    /// A value that is not text.
+    /// A value that is not UTF-8.
     #[error("a value is not UTF-8")]
     Text,
-    /// It does not end with an empty line, or goes on after it.
+    /// It does not end with an empty line, or continues after it.
     #[error("it does not end with its one empty line")]
     End,
 }
 
-/// The header block of a message, as it came.
+/// The header block of a message, as received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Headers {
     block: Bytes,
@@ -44,7 +44,8 @@ pub struct Headers {
 }
 
 impl Headers {
-    /// A block. `is_cut` says that the frame announced more than its message has.
+    /// A header block. `is_cut` says that the frame announced more header bytes than the message
+    /// has.
     #[must_use]
     pub const fn new(block: Bytes, is_cut: bool) -> Self {
         Self { block, is_cut }
@@ -56,7 +57,7 @@ impl Headers {
         &self.block
     }
 
-    /// Checks all of it.
+    /// Checks the whole block.
     pub fn check(&self) -> Result<(), Malformed> {
         if self.is_cut {
             return Err(Malformed::Length);
@@ -89,14 +90,14 @@ impl Headers {
         Err(Malformed::End)
     }
 
-    /// Whether anything about it is wrong.
+    /// Whether the block is malformed.
     #[must_use]
     pub fn is_malformed(&self) -> bool {
         self.check().is_err()
     }
 
-    /// The first value with that name, whatever else is wrong with the block. Names are compared
-    /// as they are, upper and lower case apart. `None` where there is none, or it is not text.
+    /// The first value with that name, even in a malformed block. Names are case-sensitive. `None`
+    /// where there is none, or it is not UTF-8.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Cow<'_, str>> {
         let mut lines = Lines { rest: &self.block };
@@ -115,8 +116,8 @@ impl Headers {
         Some(Cow::Owned(whole.trim().to_owned()))
     }
 
-    /// All names and values that are text, in their order. A value that goes on in the next line is
-    /// cut at its first.
+    /// All names and values that are UTF-8, in order. Only the first line of a folded value is
+    /// returned.
     pub fn all(&self) -> impl Iterator<Item = (&str, &str)> {
         let lines = Lines { rest: &self.block }.skip(1);
         lines.filter(|line| !is_folded(line)).filter_map(|line| {
@@ -125,7 +126,7 @@ impl Headers {
         })
     }
 
-    /// The status in the first line, with which the server speaks: 503, nobody took the request.
+    /// The status in the first line, which only the server sends: 503 means no responders.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         let rest = self.block.strip_prefix(VERSION)?;
@@ -133,7 +134,7 @@ impl Headers {
     }
 }
 
-/// The lines of a block, without their ends. What has no end is no line.
+/// The lines of a block, without their line breaks. An unterminated rest is not a line.
 #[derive(Clone)]
 struct Lines<'b> {
     rest: &'b [u8],
@@ -150,7 +151,7 @@ impl<'b> Iterator for Lines<'b> {
     }
 }
 
-/// Whether a line continues the one before.
+/// Whether a line continues the previous one.
 fn is_folded(line: &[u8]) -> bool {
     line.starts_with(b" ") || line.starts_with(b"\t")
 }
@@ -168,14 +169,14 @@ fn check_value(value: &[u8]) -> Result<(), Malformed> {
     std::str::from_utf8(value).map(drop).map_err(|_| Malformed::Text)
 }
 
-/// Begins a header block that goes out.
+/// Begins an outgoing header block.
 #[must_use]
 pub fn block() -> Vec<u8> {
     [VERSION, b"\r\n"].concat()
 }
 
-/// Adds a header. Control characters of the value become `?`: it may be a caller's text, and it
-/// must not end its line.
+/// Adds a header. Control characters in the value become `?`: it may be a caller's text, and must
+/// not end its line.
 pub fn add(block: &mut Vec<u8>, name: &str, value: &str) {
     block.extend_from_slice(name.as_bytes());
     block.extend_from_slice(b": ");

@@ -1,36 +1,36 @@
-//! What a server says of itself, and what it is told.
+//! The server's INFO, and the client's CONNECT.
 
 use serde::{Deserialize, Serialize};
 
-/// The server's INFO, as far as it is of use.
+/// The server's INFO, as far as it is needed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 #[expect(clippy::struct_excessive_bools, reason = "the protocol has them")]
 pub struct ServerInfo {
-    /// Its ID.
+    /// The server's ID.
     pub server_id: String,
-    /// Its name.
+    /// The server's name.
     pub server_name: String,
-    /// Its version.
+    /// The server's version.
     pub version: String,
     /// The largest message, headers and body, in bytes.
     pub max_payload: usize,
-    /// Whether it speaks of headers.
+    /// Whether it supports headers.
     pub headers: bool,
-    /// Whether it takes TLS only.
+    /// Whether it requires TLS.
     pub tls_required: bool,
-    /// Whether it takes TLS.
+    /// Whether it offers TLS.
     pub tls_available: bool,
-    /// What is to be signed by whoever has an nkey.
+    /// The nonce to sign with an nkey.
     pub nonce: String,
-    /// Servers of the same cluster.
+    /// The addresses of servers in the same cluster.
     pub connect_urls: Vec<String>,
-    /// Whether it is about to end.
+    /// Whether it is in lame duck mode.
     #[serde(rename = "ldm")]
     pub is_lame_duck: bool,
 }
 
-/// What the server is told of the connection.
+/// The body of CONNECT.
 #[derive(Debug, Default, Serialize)]
 #[expect(clippy::struct_excessive_bools, reason = "the protocol has them")]
 pub(crate) struct Connect<'c> {
@@ -40,7 +40,7 @@ pub(crate) struct Connect<'c> {
     pub(crate) name: &'c str,
     pub(crate) lang: &'static str,
     pub(crate) version: &'static str,
-    /// 1: INFO may come at any time.
+    /// With protocol 1, the server may send INFO at any time.
     pub(crate) protocol: u8,
     pub(crate) echo: bool,
     pub(crate) headers: bool,
@@ -49,7 +49,7 @@ pub(crate) struct Connect<'c> {
     pub(crate) identity: Identity,
 }
 
-/// Who this is.
+/// The credentials in CONNECT.
 #[derive(Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Identity {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,7 +66,7 @@ pub(crate) struct Identity {
     pub(crate) sig: Option<String>,
 }
 
-/// Shows nothing of it.
+/// Shows no credentials.
 impl std::fmt::Debug for Identity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Identity")

@@ -1,10 +1,10 @@
-//! The connection of peerd's bus: the NATS client protocol, for exactly what the bus needs.
+//! The connection of peerd's bus: the subset of the NATS client protocol that the bus needs.
 //!
-//! [`Client`] subscribes, publishes, sends requests, and asks the server for an answer
-//! ([`Client::round_trip`]). It makes its connection again whenever it is lost, and its
-//! subscriptions with it. What a publisher may have put into a message belongs to that message and
-//! never ends the connection: subjects are bytes, and [`Headers`] keeps a malformed header block as
-//! it came. The README says what it does and what it does not.
+//! [`Client`] subscribes, publishes, sends requests, and makes round trips to the server
+//! ([`Client::round_trip`]). It reconnects whenever the connection is lost, and subscribes again.
+//! Whatever a publisher puts into a message never ends the connection: subjects are bytes, and
+//! [`Headers`] keeps a malformed header block unchanged. The README lists what the crate does and
+//! what it does not.
 
 mod address;
 mod auth;

@@ -1,4 +1,4 @@
-//! How a connection is made, and its bounds.
+//! The options of a connection, and its limits.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,22 +7,22 @@ use std::time::Duration;
 
 use crate::event::Event;
 
-/// Who the connection is made as.
+/// The credentials of a connection.
 #[derive(Clone, Default)]
 pub enum Credentials {
-    /// As who the address says, `nats://user:password@host` or `nats://token@host`, or as nobody.
+    /// Those in the address, `nats://user:password@host` or `nats://token@host`, if any.
     #[default]
     None,
-    /// With a token.
+    /// A token.
     Token(String),
-    /// With user and password.
+    /// User and password.
     UserAndPassword(String, String),
-    /// With the seed of an nkey.
+    /// The seed of an nkey.
     Nkey(String),
-    /// With a JWT and the seed of its nkey, in the text of a `.creds` file.
+    /// A JWT and the seed of its nkey, as the text of a `.creds` file.
     Text(String),
-    /// As [`Credentials::Text`], read anew for each try to connect: who renews the file in time has
-    /// a connection whose JWT has not run out.
+    /// A `.creds` file like [`Credentials::Text`]. It is read for each attempt to connect, so that
+    /// a renewed file is used before the old JWT expires.
     File(PathBuf),
 }
 
@@ -39,54 +39,54 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// How TLS is used. It is used at all where a server or an option asks for it.
+/// How TLS is used, where a server or an option requires it.
 #[derive(Clone, Debug, Default)]
 pub struct Tls {
-    /// Whether a connection without it is refused.
+    /// Whether a connection without TLS is refused.
     pub required: bool,
-    /// Whether it comes before the server's first line (`handshake_first` of a nats-server).
+    /// Whether the TLS handshake comes before the server's INFO (`handshake_first` of nats-server).
     pub first: bool,
-    /// Files with the certificates to trust; without any, those of the system.
+    /// Files with the trusted certificates; without any, the system's are trusted.
     pub ca_files: Vec<PathBuf>,
     /// Files with the client's certificate and its key.
     pub certificate: Option<(PathBuf, PathBuf)>,
 }
 
-/// Is called with each event, by the task of the connection: it must not block.
+/// Called by the connection's task with each event: it must not block.
 pub type OnEvent = Arc<dyn Fn(&Event<'_>) + Send + Sync>;
 
-/// How a connection is made, and its bounds.
+/// The options of a connection, and its limits.
 #[derive(Clone)]
 pub struct Options {
     /// Addresses: `nats://host:port`, `tls://host:port`, or `host`.
     pub servers: Vec<String>,
-    /// Who it is made as.
+    /// The credentials.
     pub credentials: Credentials,
     /// How TLS is used.
     pub tls: Tls,
     /// The connection's name in the server's monitoring.
     pub name: String,
-    /// What its reply subjects begin with.
+    /// The prefix of its reply subjects.
     pub inbox_prefix: String,
-    /// Most that one try with one address of a server takes.
+    /// The timeout of one attempt to connect to one IP address of a server.
     pub connect_timeout: Duration,
-    /// How often the server is asked whether it is there. One that has left two unanswered is given
-    /// up at the third.
+    /// The interval of PINGs. A server that has left two unanswered is given up when the third is
+    /// due.
     pub ping_interval: Duration,
-    /// Most that is waited between two rounds of tries to connect again.
+    /// The longest delay between two rounds of attempts to reconnect.
     pub reconnect_delay_max: Duration,
-    /// Whether servers that others name are used, too.
+    /// Whether servers that other servers name are used too.
     pub uses_discovered_servers: bool,
-    /// Most bytes that wait to be written; a message alone may be larger.
+    /// The most bytes in the write buffer; a single message may be larger.
     pub write_buffer_bytes: usize,
-    /// Longest line that is sent: the server's `max_control_line`, which it does not tell, and
-    /// beyond which it ends the connection.
+    /// The longest line that is sent. This is the server's `max_control_line`: the server does not
+    /// report it, and closes the connection for a longer line.
     pub control_line_bytes: usize,
-    /// Most messages that wait in a subscription. What comes beyond them is dropped and reported.
+    /// The most messages that wait in a subscription. Further ones are dropped and reported.
     pub subscription_messages: usize,
-    /// Most bytes that wait in a subscription.
+    /// The most bytes that wait in a subscription.
     pub subscription_bytes: usize,
-    /// What is told of events.
+    /// The handler of events.
     pub on_event: OnEvent,
 }
 

@@ -1,5 +1,4 @@
-//! What waits to be written: frames, one after another in one buffer, which the connection takes
-//! and writes at once.
+//! The write buffer: frames, one after another, which the connection takes and writes together.
 
 use std::collections::VecDeque;
 use std::io::Write as _;
@@ -9,51 +8,52 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::error::{Disconnected, PublishError};
 
-/// A message on its way out.
+/// An outgoing message.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Publish<'p> {
-    /// Its subject.
+    /// The subject.
     pub subject: &'p [u8],
-    /// Where the answer goes.
+    /// The reply subject.
     pub reply: Option<&'p [u8]>,
-    /// The header block, whole ([`crate::headers::block`] begins one); empty: none.
+    /// The whole header block ([`crate::headers::block`] begins one); empty where there is none.
     pub headers: &'p [u8],
     /// The body.
     pub payload: &'p [u8],
 }
 
-/// Who waits for a PONG.
+/// The purpose of a PING.
 #[derive(Debug)]
 enum Ping {
-    /// The connection itself, to see whether the server is there.
+    /// The connection's own check that the server is alive.
     Own,
-    /// Somebody who waits until the server has everything.
+    /// A round trip; notified once the server has handled everything before it.
     Other(oneshot::Sender<()>),
 }
 
 #[derive(Debug, Default)]
 struct State {
     buffer: Vec<u8>,
-    /// Whether there is a connection that takes it.
+    /// Whether there is a connection.
     is_open: bool,
-    /// Nothing more is taken, and the writer ends when all is written.
+    /// Whether no more frames are accepted, and the writer ends once the buffer is empty.
     is_ending: bool,
     is_closed: bool,
-    /// Who waits for PONGs, in the order of the PINGs.
+    /// The PINGs without a PONG, in order.
     pings: VecDeque<Ping>,
 }
 
-/// What waits to be written.
+/// The write buffer, and the tasks that wait for it.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     state: Mutex<State>,
-    /// Told when there is something to write, or nothing more to wait for.
+    /// Notified when there are bytes to write, or the writer is to end.
     work: Notify,
-    /// Told when there may be room, or a connection, or none any more.
+    /// Notified when there may be room, when there is a new connection, and when there will be
+    /// none.
     room: Notify,
-    /// Most bytes that wait.
+    /// The most bytes in the buffer.
     bytes: usize,
-    /// Longest line.
+    /// The longest line.
     line_bytes: usize,
 }
 
@@ -76,7 +76,7 @@ impl Outbox {
         self.state().is_closed
     }
 
-    /// Takes a message, if there is a connection and room.
+    /// Appends a message, if there is a connection and room.
     pub(crate) fn publish(
         &self,
         message: &Publish<'_>,
@@ -91,7 +91,7 @@ impl Outbox {
             return Err(PublishError::NotConnected);
         }
         let was_empty = state.buffer.is_empty();
-        // One that is larger than the whole buffer goes alone.
+        // A message that is larger than the limit is accepted when the buffer is empty.
         if !was_empty && state.buffer.len() + bytes > self.bytes {
             return Err(PublishError::Full);
         }
@@ -103,9 +103,10 @@ impl Outbox {
         Ok(())
     }
 
-    /// What it takes in the buffer, about, if a server takes it.
+    /// Checks that a server accepts the message. Returns its approximate size in the buffer.
     fn check(&self, message: &Publish<'_>, max_payload: usize) -> Result<usize, PublishError> {
-        /// Of a line, beside subjects and numbers: the word and what is between.
+        /// The length of a line without subjects and numbers: the word, the spaces and the line
+        /// break.
         const BESIDE: usize = b"HPUB    \r\n".len();
         let is_subject = |subject: &[u8]| {
             !subject.is_empty() && !subject.iter().any(|byte| b" \t\r\n".contains(byte))
@@ -126,7 +127,7 @@ impl Outbox {
         Ok(line + content)
     }
 
-    /// Takes a frame of the protocol itself, whatever room there is; false without a connection.
+    /// Appends a protocol frame, whether or not there is room; returns false without a connection.
     pub(crate) fn control(&self, frame: &[u8]) -> bool {
         let mut state = self.state();
         let is_open = state.is_open;
@@ -138,7 +139,8 @@ impl Outbox {
         is_open
     }
 
-    /// Asks the server to answer, after everything that was given before.
+    /// Appends `first` and a PING. The receiver completes when the server answers, and so has
+    /// handled everything before it.
     pub(crate) fn ping(&self, first: &[u8]) -> Result<oneshot::Receiver<()>, Disconnected> {
         let (answer, answered) = oneshot::channel();
         let mut state = self.state();
@@ -153,8 +155,7 @@ impl Outbox {
         Ok(answered)
     }
 
-    /// As [`Outbox::ping`], for the connection itself; answers how many such questions had no
-    /// answer.
+    /// Appends a PING of the connection itself. Returns how many earlier ones are unanswered.
     pub(crate) fn ping_own(&self) -> usize {
         let mut state = self.state();
         let open = state.pings.iter().filter(|ping| matches!(ping, Ping::Own)).count();
@@ -165,16 +166,16 @@ impl Outbox {
         open
     }
 
-    /// The server has answered.
+    /// Handles a PONG.
     pub(crate) fn pong(&self) {
         let ping = self.state().pings.pop_front();
         if let Some(Ping::Other(answer)) = ping {
-            // Whoever waited may have given up.
+            // The waiting task may have given up.
             let _ = answer.send(());
         }
     }
 
-    /// There is a new connection, on which `first` is written first.
+    /// Opens the buffer for a new connection, on which `first` is written first.
     pub(crate) fn open(&self, first: &[u8]) {
         let mut state = self.state();
         state.buffer.clear();
@@ -186,7 +187,7 @@ impl Outbox {
         self.room.notify_waiters();
     }
 
-    /// Takes nothing more; [`Outbox::take`] ends when all is taken.
+    /// Accepts no more messages; [`Outbox::take`] returns false once everything was taken.
     pub(crate) fn end(&self) {
         let mut state = self.state();
         state.is_open = false;
@@ -195,7 +196,7 @@ impl Outbox {
         self.work.notify_one();
     }
 
-    /// There is no connection. What waits is lost, and who waits for the server learns it.
+    /// Notes that the connection was lost. The buffer is discarded, and round trips fail.
     pub(crate) fn lost(&self) {
         let mut state = self.state();
         state.is_open = false;
@@ -205,15 +206,15 @@ impl Outbox {
         self.room.notify_waiters();
     }
 
-    /// There will be no connection any more.
+    /// Closes the buffer: there will be no further connection.
     pub(crate) fn close(&self) {
         self.state().is_closed = true;
         self.end();
         self.room.notify_waiters();
     }
 
-    /// Takes all that waits, in exchange for an empty buffer; waits for the first. False when there
-    /// is nothing and nothing will come.
+    /// Takes everything in exchange for an empty buffer, waiting until there is something. Returns
+    /// false when the buffer is empty and no more will be added.
     pub(crate) async fn take(&self, batch: &mut Vec<u8>) -> bool {
         loop {
             let work = self.work.notified();
@@ -233,15 +234,15 @@ impl Outbox {
         true
     }
 
-    /// Waits until `attempt` succeeds, or fails for another reason than that there is no room or no
-    /// connection.
+    /// Repeats `attempt` until it succeeds, or fails for another reason than a full buffer or a
+    /// missing connection.
     pub(crate) async fn when_possible(
         &self,
         mut attempt: impl FnMut() -> Result<(), PublishError>,
     ) -> Result<(), PublishError> {
         loop {
             let mut room = std::pin::pin!(self.room.notified());
-            // Before the attempt: what changes after it is not missed.
+            // Enabled before the attempt, so that no later notification is missed.
             room.as_mut().enable();
             match attempt() {
                 Err(PublishError::Full | PublishError::NotConnected) => room.await,

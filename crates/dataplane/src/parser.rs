@@ -1,35 +1,35 @@
-//! Frames from the server, cut out of the byte stream.
+//! Parses frames from the server's byte stream.
 //!
-//! A frame that no nats-server sends is an error of the connection. What a *client* may have put
-//! into a message never is: subjects and reply subjects are bytes, and a header block is kept as it
-//! came ([`Headers`] says what is wrong with it).
+//! A frame that no nats-server sends is an error of the connection. What a *client* may put into a
+//! message never is: subjects and reply subjects are bytes, and a header block is kept unchanged
+//! ([`Headers`] tells whether it is malformed).
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
 use crate::headers::Headers;
 
-/// The longest line of a frame: 250 times the server's own default for what clients send, and
-/// enough for an INFO that names thousands of servers.
+/// The longest line of a frame: 250 times the server's default for lines from clients, and enough
+/// for an INFO that names thousands of servers.
 const LINE_BYTES_MAX: usize = 1024 * 1024;
-/// The largest message: the most that `max_payload` of a nats-server can be, and some room for
-/// headers that the server adds.
+/// The largest message: the highest possible `max_payload` of a nats-server, plus room for headers
+/// that the server adds.
 const MESSAGE_BYTES_MAX: usize = 65 * 1024 * 1024;
 
-/// A message as it came in.
+/// A received message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// Its subject. A publisher may have used any bytes but white space.
+    /// The subject. A publisher may use any bytes except white space.
     pub subject: Bytes,
-    /// Where the answer goes; any bytes but white space.
+    /// The reply subject; any bytes except white space.
     pub reply: Option<Bytes>,
-    /// The header block, if it has one.
+    /// The header block, if there is one.
     pub headers: Option<Headers>,
     /// The body.
     pub payload: Bytes,
 }
 
 impl Message {
-    /// Its size in memory, about.
+    /// The approximate size in memory.
     #[must_use]
     pub fn len(&self) -> usize {
         let headers = self.headers.as_ref().map_or(0, |headers| headers.block().len());
@@ -37,13 +37,13 @@ impl Message {
         self.subject.len() + reply + headers + self.payload.len()
     }
 
-    /// Whether it has no bytes at all, which cannot be: it has a subject.
+    /// Whether it has no bytes at all. This is never true: a message has a subject.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether the server says by it that nobody took the request.
+    /// Whether this is the server's "no responders" status.
     #[must_use]
     pub fn is_no_responders(&self) -> bool {
         let status = || self.headers.as_ref().and_then(Headers::status);
@@ -51,12 +51,12 @@ impl Message {
     }
 }
 
-/// What a nats-server sends.
+/// A frame from a nats-server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {
-    /// `INFO`: the server's JSON.
+    /// `INFO`, with the server's JSON.
     Info(Bytes),
-    /// `MSG` or `HMSG`, for the subscription with that number.
+    /// `MSG` or `HMSG`, with the number (SID) of its subscription.
     Message(u64, Message),
     /// `PING`.
     Ping,
@@ -68,48 +68,48 @@ pub enum Frame {
     Error(String),
 }
 
-/// The byte stream is not that of a nats-server.
+/// The byte stream does not come from a nats-server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProtocolError {
-    /// A line without an end.
+    /// A line that is too long.
     #[error("a line of more than {LINE_BYTES_MAX} bytes")]
     LineTooLong,
-    /// A line that is none of the frames.
+    /// A line that is not a known frame.
     #[error("an unknown frame")]
     UnknownFrame,
-    /// MSG or HMSG with too few, too many or impossible arguments.
-    #[error("a message frame that cannot be read")]
+    /// MSG or HMSG with too few, too many or invalid arguments.
+    #[error("a message frame with invalid arguments")]
     Arguments,
-    /// A message larger than any server lets pass.
+    /// A message that is larger than any server allows.
     #[error("a message of more than {MESSAGE_BYTES_MAX} bytes")]
     MessageTooLarge,
-    /// A body that does not end where its frame said.
+    /// A body without a line break at the announced length.
     #[error("a message that does not end with a line break")]
     NoEnd,
 }
 
-/// What the line of a message frame said.
+/// The arguments of a message frame.
 #[derive(Debug)]
 struct Announced {
     subject: Bytes,
     sid: u64,
     reply: Option<Bytes>,
-    /// `None`: MSG.
+    /// `None` for MSG.
     header_bytes: Option<usize>,
     total_bytes: usize,
 }
 
-/// Cuts frames out of a byte stream, however it is split.
+/// Parses frames from a byte stream that is split arbitrarily.
 #[derive(Debug, Default)]
 pub struct Parser {
-    /// Bytes of the buffer in which there is no line break.
+    /// The number of bytes at the front of the buffer that contain no line break.
     scanned: usize,
-    /// A message whose body is not complete yet.
+    /// A message whose body is incomplete.
     announced: Option<Announced>,
 }
 
 impl Parser {
-    /// Takes the next frame from the front of the buffer; `None` where it is not complete yet.
+    /// Takes the next frame from the front of the buffer; `None` where it is incomplete.
     pub fn next(&mut self, buffer: &mut BytesMut) -> Result<Option<Frame>, ProtocolError> {
         if self.announced.is_none() {
             let Some(line) = self.line(buffer)? else { return Ok(None) };
@@ -121,14 +121,14 @@ impl Parser {
         Ok(self.message(buffer)?.map(|(sid, message)| Frame::Message(sid, message)))
     }
 
-    /// Bytes that are missing of the message that has begun; the buffer should have room for them.
+    /// The number of bytes missing from the current message; the buffer should have room for them.
     #[must_use]
     pub fn missing(&self, buffer: &BytesMut) -> usize {
         let whole = self.announced.as_ref().map_or(0, |announced| announced.total_bytes + 2);
         whole.saturating_sub(buffer.len())
     }
 
-    /// The next line, without its end.
+    /// The next line, without its line break.
     fn line(&mut self, buffer: &mut BytesMut) -> Result<Option<Bytes>, ProtocolError> {
         let Some(found) = memchr::memchr(b'\n', &buffer[self.scanned..]) else {
             self.scanned = buffer.len();
@@ -141,7 +141,7 @@ impl Parser {
         let end = self.scanned + found;
         self.scanned = 0;
         let mut line = buffer.split_to(end + 1);
-        // A subject may hold a CR of its own: only the last one belongs to the line's end.
+        // A subject may itself contain a CR: only the last one belongs to the line break.
         line.truncate(end - usize::from(line[..end].ends_with(b"\r")));
         Ok(Some(line.freeze()))
     }
@@ -156,8 +156,8 @@ impl Parser {
         }
         buffer.advance(2);
         let headers = header_bytes.map(|length| {
-            // A server refuses more header than message; if one comes all the same, that is all
-            // header.
+            // A server refuses a header that is longer than its message. If one arrives anyway, the
+            // whole message is header.
             Headers::new(payload.split_to(length.min(total_bytes)), length > total_bytes)
         });
         Ok(Some((sid, Message { subject, reply, headers, payload })))
@@ -190,13 +190,13 @@ fn frame(line: &Bytes) -> Result<Line, ProtocolError> {
     Ok(Line::Frame(frame))
 }
 
-/// Reads `<subject> <sid> [reply] [header bytes] <total bytes>`.
+/// Parses `<subject> <sid> [reply] [header bytes] <total bytes>`.
 fn announced(
     line: &Bytes,
     arguments: &[u8],
     has_headers: bool,
 ) -> Result<Announced, ProtocolError> {
-    // Space and tab, which no subject can hold, are what the server takes apart a line by.
+    // The server separates arguments by space and tab, which no subject can contain.
     let mut words = arguments.split(|byte| matches!(byte, b' ' | b'\t')).filter(|w| !w.is_empty());
     let mut next = || words.next().ok_or(ProtocolError::Arguments);
     let (subject, sid, third) = (next()?, next()?, next()?);

@@ -1,4 +1,4 @@
-//! The reading half of a connection: frames in, messages to their subscriptions.
+//! The reading half of a connection: parses frames and passes messages to their subscriptions.
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
@@ -11,17 +11,17 @@ use crate::info::ServerInfo;
 use crate::parser::{Frame, Parser, ProtocolError};
 use crate::request::ANSWERS_SID;
 
-/// What is read at once, at most, and what a buffer has room for.
+/// The most bytes that are read at once, and the room in a new buffer.
 const READ_BYTES: usize = 64 * 1024;
-/// A buffer with less room than this is exchanged for another.
+/// A buffer with less room than this is replaced.
 const READ_BYTES_MIN: usize = 4 * 1024;
 
-/// Reads frames and does what they say.
+/// Reads and handles frames.
 pub(crate) struct Reader<'r, F> {
     shared: &'r Shared,
     parser: Parser,
     buffer: BytesMut,
-    /// Is given each INFO.
+    /// Called with each INFO.
     on_info: F,
 }
 
@@ -35,13 +35,13 @@ impl<'r, F: FnMut(&ServerInfo)> Reader<'r, F> {
         Self { shared, parser, buffer, on_info }
     }
 
-    /// Reads until the connection ends; answers why.
+    /// Reads until the connection ends; returns the reason.
     pub(crate) async fn run(mut self, mut from: impl AsyncRead + Unpin) -> String {
-        // Since others had a turn: what is written waits for the same task.
+        // Bytes read since the last yield: the same task also writes.
         let mut in_a_row = 0;
         loop {
             if let Err(error) = self.take_all() {
-                return format!("what the server sent cannot be read: {error}");
+                return format!("cannot parse what the server sent: {error}");
             }
             let room = self.buffer.capacity() - self.buffer.len();
             let missing = self.parser.missing(&self.buffer);
@@ -53,14 +53,14 @@ impl<'r, F: FnMut(&ServerInfo)> Reader<'r, F> {
                 yield_now().await;
             }
             match from.read_buf(&mut self.buffer).await {
-                Ok(0) => return "the server closed it".to_owned(),
+                Ok(0) => return "the server closed the connection".to_owned(),
                 Ok(count) => in_a_row += count,
                 Err(error) => return error.to_string(),
             }
         }
     }
 
-    /// Does what all frames say that are complete.
+    /// Handles all complete frames.
     fn take_all(&mut self) -> Result<(), ProtocolError> {
         while let Some(frame) = self.parser.next(&mut self.buffer)? {
             match frame {
@@ -82,7 +82,7 @@ impl<'r, F: FnMut(&ServerInfo)> Reader<'r, F> {
     }
 
     fn info(&mut self, json: &[u8]) {
-        // One that cannot be read changes nothing.
+        // An INFO that cannot be parsed changes nothing.
         let Some(info) = read_info(json) else { return };
         (self.on_info)(&info);
         self.shared.set_info(info);

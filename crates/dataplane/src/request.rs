@@ -1,4 +1,4 @@
-//! Requests: one subscription for all answers, and who waits for which.
+//! Requests: one subscription for all answers, and the requests that wait for them.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,16 +10,16 @@ use tokio::sync::oneshot;
 use crate::error::RequestError;
 use crate::parser::Message;
 
-/// The number of the subscription of all answers. Those of others begin with 1.
+/// The number (SID) of the subscription for all answers. Those of other subscriptions begin with 1.
 pub(crate) const ANSWERS_SID: u64 = 0;
 
-/// Says of a message on a reply subject whether it is the answer that is waited for. Whoever sees a
-/// request can reply to it.
+/// Whether a message on a reply subject is the expected answer. Any client that receives a request
+/// can reply to it.
 type IsAnswer = Box<dyn Fn(&Message) -> bool + Send + Sync>;
 
 /// The requests that wait for an answer.
 pub(crate) struct Requests {
-    /// What the reply subjects begin with, the dot before the last token included.
+    /// The prefix of the reply subjects, including the dot before the last token.
     prefix: String,
     next: AtomicU64,
     waiting: Mutex<HashMap<u64, Waiting>>,
@@ -40,12 +40,12 @@ impl Requests {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What tells the server of the subscription of all answers.
+    /// The frame that subscribes to all answers.
     pub(crate) fn subscribe(&self) -> String {
         format!("SUB {}* {ANSWERS_SID}\r\n", self.prefix)
     }
 
-    /// A reply subject that no other request has.
+    /// A reply subject that no other request uses.
     pub(crate) fn new_reply_subject(&self) -> String {
         format!("{}{}", self.prefix, self.next.fetch_add(1, Ordering::Relaxed))
     }
@@ -55,8 +55,8 @@ impl Requests {
         std::str::from_utf8(number).ok()?.parse().ok()
     }
 
-    /// Begins to wait for the answer on a reply subject, which is one of these; ends with what is
-    /// answered here.
+    /// Registers a request with a reply subject of this connection; `None` for any other subject.
+    /// The returned value unregisters it when dropped.
     pub(crate) fn begin(&self, reply: &[u8], is_answer: IsAnswer) -> Option<Answer<'_>> {
         let number = self.number(reply)?;
         let (answer, message) = oneshot::channel();
@@ -64,22 +64,22 @@ impl Requests {
         Some(Answer { requests: self, number, message })
     }
 
-    /// Takes in what came on a reply subject.
+    /// Handles a message on a reply subject.
     pub(crate) fn take(&self, message: Message) {
         let Some(number) = self.number(&message.subject) else { return };
         let mut all = self.waiting();
         let is_one =
             |waiting: &Waiting| message.is_no_responders() || (waiting.is_answer)(&message);
-        // What is no answer leaves the place to the one that is still to come.
+        // A message that is not the answer leaves the request waiting for it.
         if all.get(&number).is_some_and(is_one)
             && let Some(waiting) = all.remove(&number)
         {
-            // Whoever waited may have given up.
+            // The waiting task may have given up.
             let _ = waiting.answer.send(message);
         }
     }
 
-    /// No answer can come any more.
+    /// Fails all requests: no answer can arrive any more.
     pub(crate) fn fail(&self) {
         self.waiting().clear();
     }
@@ -91,7 +91,7 @@ impl fmt::Debug for Requests {
     }
 }
 
-/// An answer that is waited for.
+/// An expected answer.
 pub(crate) struct Answer<'r> {
     requests: &'r Requests,
     number: u64,
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_finds_who_waits_for_it() {
+    async fn an_answer_reaches_the_request_that_waits_for_it() {
         let requests = Requests::new("_INBOX");
         let subjects = [requests.new_reply_subject(), requests.new_reply_subject()];
         let first = begin(&requests, &subjects[0]).expect("its subject");
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn that_nobody_is_there_is_an_answer() {
+    async fn no_responders_is_an_answer() {
         let requests = Requests::new("_INBOX");
         let subject = requests.new_reply_subject();
         let waiting = begin(&requests, &subject).expect("its subject");

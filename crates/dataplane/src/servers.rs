@@ -1,4 +1,4 @@
-//! The servers that a connection may be made to, in which order, and how long is waited between.
+//! The servers that a connection may be made to, their order, and the delays between attempts.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -6,14 +6,14 @@ use std::time::Duration;
 use crate::address::Address;
 use crate::error::ConnectError;
 
-/// Most servers that others name and that are kept: a bound, for what comes from outside.
+/// The most discovered servers that are kept: a limit on data from outside.
 const DISCOVERED_MAX: usize = 1000;
 
 /// A server.
 #[derive(Clone, Debug)]
 struct Server {
     address: Address,
-    /// Tries since one worked.
+    /// Failed attempts since the last successful one.
     failures: u32,
     is_discovered: bool,
 }
@@ -32,14 +32,14 @@ impl Servers {
         };
         let servers: Vec<Server> = addresses.iter().map(server).collect::<Result<_, _>>()?;
         if servers.is_empty() {
-            let problem = "there is none".to_owned();
+            let problem = "no server is given".to_owned();
             return Err(ConnectError::Address { address: String::new(), problem });
         }
         Ok(Self { servers })
     }
 
-    /// In which order they are tried: those that failed least first, and else at random, so that
-    /// the clients of a server that ended spread over the others.
+    /// The order in which the servers are tried: those with the fewest failures first, otherwise at
+    /// random, so that the clients of a stopped server spread over the others.
     pub(crate) fn in_order(&self) -> Vec<Address> {
         let mut servers = self.servers.clone();
         fastrand::shuffle(&mut servers);
@@ -47,7 +47,7 @@ impl Servers {
         servers.into_iter().map(|server| server.address).collect()
     }
 
-    /// All but one.
+    /// All servers except one.
     pub(crate) fn others(&self, than: &Address) -> Vec<Address> {
         self.in_order().into_iter().filter(|address| !address.is_same_server(than)).collect()
     }
@@ -67,15 +67,15 @@ impl Servers {
         }
     }
 
-    /// Takes note of the servers that one names. Those that it named before and does not any more
-    /// have left its cluster.
+    /// Notes the servers that one server names. Servers that were named before and are not any more
+    /// have left the cluster.
     pub(crate) fn discovered(&mut self, urls: &[String], by: &Address) {
         if urls.is_empty() {
             return;
         }
         let mut named = Vec::new();
         for url in urls.iter().take(DISCOVERED_MAX) {
-            // One that cannot be read is none of ours, whatever it is.
+            // An address that cannot be parsed is of no use.
             let Ok(mut address) = Address::parse(url) else { continue };
             address.is_tls |= by.is_tls;
             address.user.clone_from(&by.user);
@@ -98,8 +98,9 @@ impl Servers {
     }
 }
 
-/// How long is waited before the `round`th round of tries, from 0 on: a little at first, so that
-/// not all clients of a server that ended come at the same moment, then twice as long each time.
+/// The delay before the `round`th round of attempts, counted from 0. The first one is short and
+/// random, so that the clients of a stopped server do not all connect at the same moment; each
+/// further one is twice as long.
 pub(crate) fn delay(round: u32, max: Duration) -> Duration {
     const FIRST: Duration = Duration::from_millis(50);
     let longest = FIRST.saturating_mul(2_u32.saturating_pow(round)).min(max);
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn servers_that_others_name_come_and_go() {
+    fn discovered_servers_are_added_and_removed() {
         let mut servers = Servers::new(&["tls://u:p@a.example".into()]).expect("servers");
         let a = servers.in_order().remove(0);
         servers.discovered(&["10.0.0.1:4222".into(), "b.example:4333".into()], &a);
@@ -150,13 +151,13 @@ mod tests {
         assert_eq!(ip.user.as_deref(), Some("u"));
         servers.discovered(&["10.0.0.1:4222".into(), "  ".into()], &a);
         assert_eq!(shown(&servers), ["tls://10.0.0.1:4222", "tls://a.example:4222"]);
-        // A server without a cluster names nobody, and that changes nothing.
+        // A server without a cluster names no servers, which changes nothing.
         servers.discovered(&[], &a);
         assert_eq!(shown(&servers).len(), 2);
     }
 
     #[test]
-    fn waits_grow_to_their_bound() {
+    fn delays_grow_to_their_maximum() {
         let max = Duration::from_secs(4);
         for round in 0..100 {
             let delay = delay(round, max);

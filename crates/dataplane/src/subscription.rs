@@ -1,4 +1,4 @@
-//! A subscription, as whoever made it has it.
+//! The handle of a subscription.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use crate::client::Shared;
 use crate::parser::Message;
 use crate::subscriptions::{Queue, unsubscribe};
 
-/// How long nats-server (2.15) may hold a publisher back that delivers to a client which reads too
-/// slowly, `stallTotalAllowed`. It has looked then whether the subscription is still there, and
-/// does not look again.
+/// How long nats-server (2.15) may stall a publisher that delivers to a slow client
+/// (`stallTotalAllowed`). By then the server has checked that the subscription still exists, and it
+/// does not check again.
 const STALL: Duration = Duration::from_millis(20);
 
-/// A subscription. Its messages must be taken: what does not fit in it is dropped. It ends at once
-/// when this is dropped.
+/// A subscription. Its messages must be taken: those for which it has no room are dropped. Dropping
+/// it unsubscribes at once.
 #[derive(Debug)]
 pub struct Subscription {
     shared: Arc<Shared>,
@@ -28,14 +28,14 @@ impl Subscription {
         Self { shared, sid, queue }
     }
 
-    /// The next message; `None` when the subscription has ended, or the client was closed.
+    /// The next message; `None` when the subscription has ended or the client was closed.
     pub async fn next(&mut self) -> Option<Message> {
         let message = self.queue.messages.recv().await?;
         self.taken(&message);
         Some(message)
     }
 
-    /// The next message, if it is here already.
+    /// The next message, if one has arrived.
     pub fn try_next(&mut self) -> Option<Message> {
         let message = self.queue.messages.try_recv().ok()?;
         self.taken(&message);
@@ -54,15 +54,16 @@ impl Subscription {
         }
     }
 
-    /// Ends the subscription without losing a message: what the server sent before it knew of the
-    /// end still comes, then [`Subscription::next`] is `None`. What arrives at the server later
-    /// goes to another member of the queue group, or to nobody. To be awaited while messages are
-    /// taken; does not wait when the connection is lost, since nothing can come then.
+    /// Ends the subscription without losing a message. Everything that the server sent before it
+    /// handled the `UNSUB` still arrives, then [`Subscription::next`] returns `None`. Messages that
+    /// reach the server later go to another member of the queue group, or to no subscriber. Await
+    /// this while messages are being taken. It does not wait when the connection is lost, since
+    /// nothing can arrive then.
     ///
-    /// nats-server takes `UNSUB` and `PING` in order, closes the subscription under the lock under
-    /// which it writes to the connection, and looks under that lock whether it is closed before it
-    /// writes a message. So no message comes after the `PONG`, but those of publishers that it held
-    /// back meanwhile: hence the wait, and a second round.
+    /// nats-server handles `UNSUB` and `PING` in order. It closes the subscription under the lock
+    /// under which it writes to the connection, and checks under that lock whether the subscription
+    /// is closed before it writes a message. So no message follows the `PONG`, except those of
+    /// publishers that were stalled meanwhile: hence the wait and a second round trip.
     pub fn drain(&self) -> impl Future<Output = ()> + Send + use<> {
         let (shared, sid) = (self.shared.clone(), self.sid);
         let frame = shared.subscriptions().begin_end(sid);

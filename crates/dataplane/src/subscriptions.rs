@@ -1,4 +1,4 @@
-//! The subscriptions of a connection: what is subscribed to, what waits in each, how one ends.
+//! The subscriptions of a connection: their subjects, their waiting messages, and how they end.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -9,24 +9,24 @@ use tokio::sync::mpsc;
 
 use crate::parser::Message;
 
-/// A subscription, as the connection has it.
+/// A subscription, as the connection sees it.
 #[derive(Debug)]
 struct Entry {
     subject: Arc<str>,
     queue_group: Option<String>,
     messages: mpsc::Sender<Message>,
-    /// Bytes of the messages that wait.
+    /// The size of the waiting messages in bytes.
     bytes: Arc<AtomicUsize>,
-    /// Messages that came, and how many of them on connections before this one.
+    /// The number of messages that arrived, and how many of them on earlier connections.
     came: u64,
     came_before: u64,
-    /// With which message it ends.
+    /// The message with which it ends.
     ends_after: Option<u64>,
-    /// The server was told that it ends: it is not made again.
+    /// Whether the server was told that it ends: it is not made again on a new connection.
     is_ending: bool,
 }
 
-/// What the messages of a subscription are taken from.
+/// The receiving end of a subscription.
 #[derive(Debug)]
 pub(crate) struct Queue {
     pub(crate) messages: mpsc::Receiver<Message>,
@@ -54,7 +54,7 @@ impl Subscriptions {
         sid
     }
 
-    /// Adds a subscription; answers its number and what tells the server.
+    /// Adds a subscription. Returns its number, its queue, and the frame that subscribes.
     pub(crate) fn add(&mut self, subject: &str, queue_group: Option<&str>) -> (u64, Queue, String) {
         let sid = self.new_sid();
         let (messages, queue) = mpsc::channel(self.messages_max);
@@ -74,7 +74,7 @@ impl Subscriptions {
         (sid, Queue { messages: queue, bytes }, frame)
     }
 
-    /// What tells the server of all of them on a new connection. Those that were about to end have
+    /// The frames that subscribe again on a new connection. Subscriptions that were ending have
     /// ended.
     pub(crate) fn renew(&mut self) -> String {
         self.entries.retain(|_, entry| !entry.is_ending);
@@ -86,20 +86,21 @@ impl Subscriptions {
         frames
     }
 
-    /// What tells the server that all of them end on this connection, since it ends.
+    /// The frames that unsubscribe everything on this connection, before it is closed.
     pub(crate) fn leave(&self) -> String {
         self.entries.keys().map(|sid| unsubscribe(*sid)).collect()
     }
 
-    /// Takes a message in. Where it is dropped, answers what is subscribed to.
+    /// Passes a message to its subscription. Where it has no room, returns the subscription's
+    /// subject.
     pub(crate) fn take(&mut self, sid: u64, message: Message) -> Result<(), Arc<str>> {
-        // What was on its way when its subscription ended.
+        // The message was in flight when its subscription ended.
         let Some(entry) = self.entries.get_mut(&sid) else { return Ok(()) };
         entry.came += 1;
         let length = message.len();
         let is_last = entry.ends_after.is_some_and(|last| entry.came >= last);
         let waiting = entry.bytes.fetch_add(length, Ordering::Relaxed);
-        // One that is larger than the bound goes alone.
+        // A message that is larger than the limit is accepted when none is waiting.
         let has_room = waiting == 0 || waiting + length <= self.bytes_max;
         let is_taken = has_room && entry.messages.try_send(message).is_ok();
         let mut result = Ok(());
@@ -113,8 +114,8 @@ impl Subscriptions {
         result
     }
 
-    /// Ends a subscription at the `last`th message, counted from its beginning; answers what tells
-    /// the server.
+    /// Ends a subscription at the `last`th message, counted from its beginning; returns the frame
+    /// that does so.
     pub(crate) fn end_after(&mut self, sid: u64, last: u64) -> Option<String> {
         let entry = self.entries.get_mut(&sid)?;
         if entry.came >= last {
@@ -125,25 +126,25 @@ impl Subscriptions {
         Some(entry.unsubscribe_after(sid, last))
     }
 
-    /// Notes that a subscription is about to end; answers what tells the server.
+    /// Notes that a subscription is ending; returns the frame that unsubscribes.
     pub(crate) fn begin_end(&mut self, sid: u64) -> Option<String> {
         self.entries.get_mut(&sid)?.is_ending = true;
         Some(unsubscribe(sid))
     }
 
-    /// Removes a subscription: after what waits in it, it has ended. Answers whether it was there.
+    /// Removes a subscription, which ends after its waiting messages. Returns whether it was there.
     pub(crate) fn remove(&mut self, sid: u64) -> bool {
         self.entries.remove(&sid).is_some()
     }
 
-    /// Removes all.
+    /// Removes all subscriptions.
     pub(crate) fn clear(&mut self) {
         self.entries.clear();
     }
 }
 
 impl Entry {
-    /// The frames that make it on a connection.
+    /// The frames that subscribe on a new connection.
     fn frame(&self, sid: u64) -> String {
         let mut frame = format!("SUB {}", self.subject);
         // Writing to a String cannot fail.
@@ -157,13 +158,13 @@ impl Entry {
         frame
     }
 
-    /// The server counts from the beginning of the connection.
+    /// The server counts the messages of this connection only.
     fn unsubscribe_after(&self, sid: u64, last: u64) -> String {
         format!("UNSUB {sid} {}\r\n", last.saturating_sub(self.came_before).max(1))
     }
 }
 
-/// What tells the server that a subscription ends.
+/// The frame that unsubscribes.
 pub(crate) fn unsubscribe(sid: u64) -> String {
     format!("UNSUB {sid}\r\n")
 }
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_subscription_drops_and_says_so() {
+    fn a_full_subscription_drops_messages_and_reports_them() {
         let mut all = Subscriptions::new(2, 100);
         let (sid, mut queue, frame) = all.add("a.*", Some("g"));
         assert_eq!(frame, "SUB a.* g 1\r\n");
@@ -192,12 +193,12 @@ mod tests {
         assert_eq!(all.take(sid, message(95)), Err("a.*".into()), "too many bytes");
         let second = queue.messages.try_recv().expect("the second");
         queue.bytes.fetch_sub(second.len(), Ordering::Relaxed);
-        assert_eq!(all.take(sid, message(500)), Ok(()), "alone it may be larger");
-        assert_eq!(all.take(7, message(1)), Ok(()), "of no subscription any more");
+        assert_eq!(all.take(sid, message(500)), Ok(()), "a single message may be larger");
+        assert_eq!(all.take(7, message(1)), Ok(()), "its subscription has ended");
     }
 
     #[test]
-    fn one_ends_after_its_last_message_over_connections() {
+    fn a_subscription_ends_after_its_last_message_across_connections() {
         let mut all = Subscriptions::new(10, 100);
         let (sid, mut queue, _) = all.add("a", None);
         all.take(sid, message(1)).expect("room");
@@ -205,7 +206,7 @@ mod tests {
         all.take(sid, message(1)).expect("room");
         assert_eq!(all.renew(), "SUB a 1\r\nUNSUB 1 1\r\n");
         all.take(sid, message(1)).expect("room");
-        all.take(sid, message(1)).expect("of none any more");
+        all.take(sid, message(1)).expect("its subscription has ended");
         for _ in 0..3 {
             queue.messages.try_recv().expect("a message");
         }
@@ -214,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_about_to_end_is_not_made_again() {
+    fn an_ending_subscription_is_not_made_again() {
         let mut all = Subscriptions::new(10, 100);
         let (first, _first, _) = all.add("a", None);
         let (_second, _queue, _) = all.add("b", None);

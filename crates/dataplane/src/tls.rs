@@ -1,4 +1,4 @@
-//! TLS: which certificates are trusted, and which one is shown.
+//! TLS: the trusted certificates, and the client's own.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::address::Address;
 use crate::error::ConnectError;
 use crate::options::Tls;
 
-/// Agrees on TLS over a connection.
+/// Makes the TLS handshake on a connection.
 pub(crate) async fn connect(
     tls: &Tls,
     address: &Address,
@@ -30,12 +30,12 @@ pub(crate) async fn connect(
     TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(error)
 }
 
-/// Whether an error is one of TLS and not of the connection below it.
+/// Whether an error comes from TLS and not from the connection below it.
 pub(crate) fn is_tls(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.downcast_ref::<rustls::Error>().is_some())
 }
 
-/// Read anew for each connection: certificates are renewed while peerd runs.
+/// Read again for each connection: certificates may be renewed while peerd runs.
 async fn config(tls: &Tls) -> Result<ClientConfig, ConnectError> {
     let roots = roots(tls).await?;
     let problem = |error: rustls::Error| ConnectError::Credentials(format!("TLS: {error}"));

@@ -1,16 +1,7 @@
 //! The connection against real nats-servers: what it is made with, what is passed over it, and what
 //! happens when it breaks. The server is that of peerd's own tests.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
-
-#[path = "../../../tests/support/nats.rs"]
-#[expect(dead_code, reason = "peerd's own tests use more of it")]
-mod nats;
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 #[path = "server/conformance.rs"]
 mod conformance;
@@ -24,3 +15,5 @@ mod shipped;
 mod support;
 #[path = "server/tls.rs"]
 mod tls;
+
+use peerd_testkit as nats;

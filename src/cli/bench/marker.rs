@@ -105,7 +105,9 @@ fn write_hex(digits: &mut [u8], mut number: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::request::{Method, Request};
+    use crate::domain::send::Send;
+    use crate::runtime::commands::send_peer_message::Request;
+    use crate::wire::decode;
 
     #[test]
     fn a_body_says_when_it_was_due_in_both_encodings() {
@@ -119,8 +121,8 @@ mod tests {
                 assert_ne!(place, 0);
                 assert_eq!(run.due_us(&body, &mut place), Some(due_us), "where it was before");
                 assert_eq!(Run::new().due_us(&body, &mut 0), None, "another run's");
-                let request = Request::parse(Method::SendPeerMessage, encoding, &body, 64);
-                let Ok(Request::Send(send)) = request else { panic!("{request:?}") };
+                let send =
+                    Send::from(decode::request::<Request>(encoding, &body, 64).expect("one"));
                 assert_eq!(send.to.as_str(), "bench-r0");
                 let local_id = send.draft.local_id.expect("one");
                 assert!(local_id.as_str().ends_with(&format!("{due_us:016x}{number:08x}")));

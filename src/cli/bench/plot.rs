@@ -1,126 +1,218 @@
-//! A picture over the offered load, as SVG: latencies in one panel, and below it what was accepted
-//! and refused in a second.
+//! A chart over the offered load, as SVG: latencies in one panel, and below it the messages that
+//! were accepted and refused in each second.
 
-use std::fmt::Write as _;
+use std::ops::{Range, RangeInclusive};
 
-use super::axis;
+use plotters::coord::Shift;
+use plotters::coord::combinators::{BindKeyPoints as _, IntoLogRange as _};
+use plotters::coord::ranged1d::{AsRangedCoord, Ranged};
+use plotters::drawing::DrawingArea;
+use plotters::element::{PathElement, Text};
+use plotters::prelude::{ChartBuilder, IntoDrawingArea as _, LineSeries, RGBColor, SVGBackend};
+use plotters::style::{ShapeStyle, TRANSPARENT, WHITE};
+
 use super::numbers::{Summary, float};
 use super::report::{Load, Report, Round, Who};
 
-const WIDTH: f64 = 900.0;
-const HEIGHT: f64 = 700.0;
-const LEFT: f64 = 80.0;
-const RIGHT: f64 = 170.0;
-/// Top and bottom of the two panels.
-const LATENCIES: (f64, f64) = (60.0, 360.0);
-const RATES: (f64, f64) = (420.0, 640.0);
+const WIDTH: u32 = 900;
+const HEIGHT: u32 = 700;
+/// The height of the title, and of the panel of latencies below it.
+const TITLE: u32 = 40;
+const LATENCIES: u32 = 340;
+/// Room at the sides: labels of the axes, and the legend.
+const LEFT: u32 = 70;
+const RIGHT: u32 = 150;
+/// Room for what the last label of an axis has beyond its end.
+const MARGIN: i32 = 20;
+const LEGEND_TOP: i32 = 50;
+const LEGEND_STEP: usize = 20;
+const FONT: (&str, i32) = ("sans-serif", 16);
+const MESH: RGBColor = RGBColor(0xdd, 0xdd, 0xdd);
+/// Labels of a linear axis, at most.
+const LABELS_MAX: usize = 10;
+/// Digits with which a label of the logarithmic axis begins.
+const ROUND: [f64; 3] = [1.0, 2.0, 5.0];
+/// Labels of the logarithmic axis with all round numbers; where there would be more, only the powers
+/// of ten have one.
+const LOG_LABELS_MAX: usize = 10;
+/// Powers of ten between which the logarithmic axis may end, in milliseconds: a microsecond, and
+/// longer than any run.
+const EXPONENTS: RangeInclusive<i32> = -3..=9;
 
-const PEERD: &str = "#1f6feb";
-const PEERD_REFUSED: &str = "#c0392b";
-const FLOOR: &str = "#8a8a8a";
-const FLOOR_REFUSED: &str = "#d9a19b";
+/// How a curve looks: the color says whose it is, shade and width which figure.
+#[derive(Clone, Copy)]
+struct Look {
+    color: RGBColor,
+    width: u32,
+}
+
+const fn look(color: (u8, u8, u8), width: u32) -> Look {
+    Look { color: RGBColor(color.0, color.1, color.2), width }
+}
+
+/// p50, p99 and p99.9 of peerd, then of the floor.
+const PEERD: [Look; 3] =
+    [look((0x0b, 0x3d, 0x91), 3), look((0x1f, 0x6f, 0xeb), 2), look((0x79, 0xb0, 0xff), 1)];
+const FLOOR: [Look; 3] =
+    [look((0x4a, 0x4a, 0x4a), 3), look((0x8a, 0x8a, 0x8a), 2), look((0xb5, 0xb5, 0xb5), 1)];
+const PEERD_REFUSED: Look = look((0xc0, 0x39, 0x2b), 2);
+const FLOOR_REFUSED: Look = look((0xd9, 0xa1, 0x9b), 2);
 
 /// A curve: one figure of one side over the offered rate.
 struct Curve {
     name: String,
-    color: &'static str,
-    dash: &'static str,
+    look: Look,
     /// Offered rate and figure, by rate.
     points: Vec<(f64, f64)>,
 }
 
-/// A figure of what is said of latencies.
+/// A percentile of a summary, in microseconds.
 type Figure = fn(&Summary) -> u64;
 
-/// An axis, from its first tick to its last.
-struct Axis {
-    ticks: Vec<f64>,
-    is_logarithmic: bool,
-}
+/// What failed while a chart was drawn into memory, as text.
+pub(super) type DrawError = String;
 
-/// A panel: curves over the offered rate, which all panels have in common.
-struct Panel<'a> {
-    title: &'a str,
-    unit: &'a str,
-    edges: (f64, f64),
-    offered: &'a Axis,
-    figures: Axis,
-    curves: &'a [Curve],
-}
-
-/// The picture of all loads that were offered at a rate.
-pub(super) fn svg(report: &Report) -> String {
+/// The chart of all loads that were offered at a rate.
+pub(super) fn svg(report: &Report) -> Result<String, DrawError> {
     let loads: Vec<&Load> =
         report.loads.iter().filter(|load| load.offered_per_second.is_some()).collect();
-    let mut svg = opening();
+    let mut svg = String::new();
+    draw(&SVGBackend::with_string(&mut svg, (WIDTH, HEIGHT)).into_drawing_area(), report, &loads)?;
+    Ok(svg)
+}
+
+fn draw(root: &Area<'_>, report: &Report, loads: &[&Load]) -> Result<(), DrawError> {
+    root.fill(&WHITE).map_err(text_of)?;
     let Some(most) = loads.iter().filter_map(|load| load.offered_per_second).reduce(f64::max)
     else {
-        svg.push_str(&text(LEFT, 30.0, "start", "nothing was measured at an offered rate"));
-        svg.push_str("</svg>\n");
-        return svg;
+        root.titled("nothing was measured at an offered rate", FONT).map_err(text_of)?;
+        return root.present().map_err(text_of);
     };
     let setting = &report.setting;
     let title = format!(
         "Over the offered load: {} pairs, {} bytes of text, {}",
         setting.pairs, setting.payload_bytes, setting.encoding,
     );
-    svg.push_str(&text(LEFT, 28.0, "start", &title));
-    let offered = Axis { ticks: axis::linear(most), is_logarithmic: false };
-    let latencies = latencies(&loads);
+    let (head, panels) = root.split_vertically(TITLE);
+    head.titled(&title, FONT).map_err(text_of)?;
+    let (upper, lower) = panels.split_vertically(LATENCIES);
+    let latencies = latencies(loads);
     let values = || latencies.iter().flat_map(|curve| &curve.points).map(|point| point.1);
     let range = values().reduce(f64::min).zip(values().reduce(f64::max));
-    let (least, greatest) = range.unwrap_or((1.0, 10.0));
-    let panel = Panel {
+    let labels = log_labels(range.unwrap_or((1.0, 10.0)));
+    let ends = labels.first().copied().zip(labels.last().copied()).unwrap_or((1.0, 10.0));
+    Panel {
         title: if range.is_some() { "send to reply" } else { "nothing was accepted" },
         unit: " ms",
-        edges: LATENCIES,
-        offered: &offered,
-        figures: Axis { ticks: axis::logarithmic(least, greatest), is_logarithmic: true },
+        offered: (0.0..most, ""),
+        figures: (ends.0..ends.1).log_scale().with_key_points(labels),
         curves: &latencies,
-    };
-    panel.draw(&mut svg);
-    let rates = rates(&loads);
+    }
+    .draw(&upper)?;
+    let rates = rates(loads);
     let values = rates.iter().flat_map(|curve| &curve.points).map(|point| point.1);
-    let panel = Panel {
+    Panel {
         title: "messages a second",
         unit: "",
-        edges: RATES,
-        offered: &offered,
-        figures: Axis { ticks: axis::linear(values.fold(0.0, f64::max)), is_logarithmic: false },
+        offered: (0.0..most, "messages offered in a second"),
+        figures: 0.0..values.fold(1.0, f64::max),
         curves: &rates,
-    };
-    panel.draw(&mut svg);
-    let middle = f64::midpoint(LEFT, WIDTH - RIGHT);
-    svg.push_str(&text(middle, RATES.1 + 42.0, "middle", "messages offered in a second"));
-    svg.push_str("</svg>\n");
-    svg
+    }
+    .draw(&lower)?;
+    root.present().map_err(text_of)
+}
+
+/// Where a panel is drawn.
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+fn text_of(error: impl std::fmt::Display) -> DrawError {
+    format!("the chart: {error}")
+}
+
+/// A panel: curves over the offered rate, which all panels have in common.
+struct Panel<'a, Y> {
+    title: &'a str,
+    /// Of the figures.
+    unit: &'a str,
+    /// The axis of offered rates, and what it is called.
+    offered: (Range<f64>, &'a str),
+    figures: Y,
+    curves: &'a [Curve],
+}
+
+impl<Y> Panel<'_, Y>
+where
+    Y: AsRangedCoord<Value = f64>,
+    Y::CoordDescType: Ranged<ValueType = f64> + plotters::coord::ranged1d::ValueFormatter<f64>,
+{
+    fn draw(self, area: &Area<'_>) -> Result<(), DrawError> {
+        let (offered, name) = self.offered;
+        let (panel, legend) = area.split_horizontally(WIDTH - RIGHT);
+        let mut chart = ChartBuilder::on(&panel)
+            .caption(self.title, FONT)
+            .margin_right(MARGIN)
+            .x_label_area_size(if name.is_empty() { 30 } else { 50 })
+            .y_label_area_size(LEFT)
+            .build_cartesian_2d(offered, self.figures)
+            .map_err(text_of)?;
+        chart
+            .configure_mesh()
+            .bold_line_style(MESH)
+            .light_line_style(TRANSPARENT)
+            .axis_style(TRANSPARENT)
+            .label_style(FONT)
+            .x_desc(name)
+            .x_labels(LABELS_MAX)
+            .y_labels(LABELS_MAX)
+            .x_label_formatter(&|rate| label(*rate))
+            .y_label_formatter(&|figure| format!("{}{}", label(*figure), self.unit))
+            .draw()
+            .map_err(text_of)?;
+        for Curve { look, points, .. } in self.curves {
+            let style = ShapeStyle::from(look.color).filled().stroke_width(look.width);
+            chart
+                .draw_series(LineSeries::new(points.iter().copied(), style).point_size(3))
+                .map_err(text_of)?;
+        }
+        draw_legend(&legend, self.curves)
+    }
+}
+
+/// A line and a name for each curve.
+fn draw_legend(area: &Area<'_>, curves: &[Curve]) -> Result<(), DrawError> {
+    for (y, Curve { name, look, .. }) in (LEGEND_TOP..).step_by(LEGEND_STEP).zip(curves) {
+        let style = ShapeStyle::from(look.color).stroke_width(look.width);
+        area.draw(&PathElement::new([(12, y), (40, y)], style)).map_err(text_of)?;
+        area.draw(&Text::new(name.as_str(), (48, y - 7), FONT)).map_err(text_of)?;
+    }
+    Ok(())
 }
 
 /// Latencies in milliseconds, of each side that has any.
 fn latencies(loads: &[&Load]) -> Vec<Curve> {
-    const FIGURES: [(&str, &str, Figure); 3] = [
-        ("p50", "", |summary| summary.p50_us),
-        ("p99", "6 4", |summary| summary.p99_us),
-        ("p99.9", "2 4", |summary| summary.p999_us),
+    const FIGURES: [(&str, Figure); 3] = [
+        ("p50", |summary| summary.p50_us),
+        ("p99", |summary| summary.p99_us),
+        ("p99.9", |summary| summary.p999_us),
     ];
-    let curves = [(Who::Peerd, PEERD), (Who::Floor, FLOOR)].into_iter().flat_map(|(of, color)| {
-        FIGURES.into_iter().map(move |(figure, dash, value)| {
+    let curves = [(Who::Peerd, PEERD), (Who::Floor, FLOOR)].into_iter().flat_map(|(of, looks)| {
+        FIGURES.into_iter().zip(looks).map(move |((figure, value), look)| {
             let ms = move |round: &Round| round.reply.map(|reply| float(value(&reply)) / 1000.0);
-            curve(loads, of, figure, (color, dash), ms)
+            curve(loads, of, figure, look, ms)
         })
     });
     curves.filter(|curve| !curve.points.is_empty()).collect()
 }
 
-/// What was accepted and refused in a second, of each side that was measured.
+/// Messages accepted and refused in a second, of each side that was measured.
 fn rates(loads: &[&Load]) -> Vec<Curve> {
     let accepted = |round: &Round| Some(round.accepted_per_second);
     let refused = |round: &Round| Some(round.refused_per_second);
     let curves = [
-        curve(loads, Who::Peerd, "accepted", (PEERD, ""), accepted),
-        curve(loads, Who::Peerd, "refused", (PEERD_REFUSED, "6 4"), refused),
-        curve(loads, Who::Floor, "accepted", (FLOOR, ""), accepted),
-        curve(loads, Who::Floor, "refused", (FLOOR_REFUSED, "6 4"), refused),
+        curve(loads, Who::Peerd, "accepted", PEERD[1], accepted),
+        curve(loads, Who::Peerd, "refused", PEERD_REFUSED, refused),
+        curve(loads, Who::Floor, "accepted", FLOOR[1], accepted),
+        curve(loads, Who::Floor, "refused", FLOOR_REFUSED, refused),
     ];
     curves.into_iter().filter(|curve| !curve.points.is_empty()).collect()
 }
@@ -129,7 +221,7 @@ fn curve(
     loads: &[&Load],
     of: Who,
     figure: &str,
-    (color, dash): (&'static str, &'static str),
+    look: Look,
     value: impl Fn(&Round) -> Option<f64>,
 ) -> Curve {
     let point = |load: &&Load| Some((load.offered_per_second?, load.median(of, &value)?));
@@ -139,93 +231,31 @@ fn curve(
         Who::Peerd => "peerd",
         Who::Floor => "floor",
     };
-    Curve { name: format!("{of} {figure}"), color, dash, points }
+    Curve { name: format!("{of} {figure}"), look, points }
 }
 
-impl Axis {
-    /// Where a number is along the axis, from 0 to 1.
-    fn part(&self, number: f64) -> f64 {
-        let (Some(first), Some(last)) = (self.ticks.first(), self.ticks.last()) else { return 0.0 };
-        let part = if self.is_logarithmic {
-            (number / first).ln() / (last / first).ln()
-        } else {
-            (number - first) / (last - first)
-        };
-        part.clamp(0.0, 1.0)
-    }
+/// The labels of a logarithmic axis that holds both latencies: the ends of the axis are labels too.
+fn log_labels(latencies: (f64, f64)) -> Vec<f64> {
+    let labels = enclosing(latencies, &ROUND);
+    if labels.len() <= LOG_LABELS_MAX { labels } else { enclosing(latencies, &ROUND[..1]) }
 }
 
-impl Panel<'_> {
-    fn x(&self, offered: f64) -> f64 {
-        (WIDTH - LEFT - RIGHT).mul_add(self.offered.part(offered), LEFT)
-    }
-
-    fn y(&self, figure: f64) -> f64 {
-        let (top, bottom) = self.edges;
-        (bottom - top).mul_add(1.0 - self.figures.part(figure), top)
-    }
-
-    fn draw(&self, svg: &mut String) {
-        let (top, bottom) = self.edges;
-        svg.push_str(&text(LEFT, top - 8.0, "start", self.title));
-        for tick in self.figures.ticks.iter().copied() {
-            let y = self.y(tick);
-            line(svg, (LEFT, y), (WIDTH - RIGHT, y));
-            let label = format!("{}{}", axis::label(tick), self.unit);
-            svg.push_str(&text(LEFT - 8.0, y + 4.0, "end", &label));
-        }
-        for tick in self.offered.ticks.iter().copied() {
-            let x = self.x(tick);
-            line(svg, (x, top), (x, bottom));
-            svg.push_str(&text(x, bottom + 20.0, "middle", &axis::label(tick)));
-        }
-        for (place, curve) in (0_u32..).zip(self.curves) {
-            self.draw_curve(svg, curve, place);
-        }
-    }
-
-    fn draw_curve(&self, svg: &mut String, curve: &Curve, place: u32) {
-        let Curve { name, color, dash, points } = curve;
-        let corner = |(offered, figure): &(f64, f64)| {
-            format!("{:.1},{:.1}", self.x(*offered), self.y(*figure))
-        };
-        let corners: Vec<String> = points.iter().map(corner).collect();
-        let mut stroke = format!("fill=\"none\" stroke=\"{color}\" stroke-width=\"2\"");
-        if !dash.is_empty() {
-            // Writing to a String cannot fail.
-            let _ = write!(stroke, " stroke-dasharray=\"{dash}\"");
-        }
-        let _ = writeln!(svg, "<polyline points=\"{}\" {stroke}/>", corners.join(" "));
-        for (offered, figure) in points {
-            let (x, y) = (self.x(*offered), self.y(*figure));
-            let _ = writeln!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{color}\"/>");
-        }
-        let (x, y) =
-            (WIDTH - RIGHT + 16.0, 20.0_f64.mul_add(f64::from(place), self.edges.0 + 10.0));
-        let _ = writeln!(svg, "<path d=\"M{x:.1} {:.1} h28\" {stroke}/>", y - 4.0);
-        svg.push_str(&text(x + 36.0, y, "start", name));
-    }
+/// The numbers that begin with one of these digits, from the last one below both latencies to the
+/// first one above both.
+fn enclosing((least, most): (f64, f64), digits: &[f64]) -> Vec<f64> {
+    // Parsed, so that a label is a round number to the last bit.
+    let number = |exponent, digit: &f64| format!("{digit}e{exponent}").parse::<f64>().ok();
+    let in_decade = |exponent| digits.iter().filter_map(move |digit| number(exponent, digit));
+    let all: Vec<f64> = EXPONENTS.flat_map(in_decade).collect();
+    let from = all.iter().rposition(|label| *label <= least).unwrap_or_default();
+    let to = all.iter().position(|label| *label >= most).unwrap_or(all.len());
+    all.into_iter().take(to.max(from + 1) + 1).skip(from).collect()
 }
 
-fn opening() -> String {
-    format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
-         font-family=\"sans-serif\" font-size=\"13\">\n\
-         <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"white\"/>\n"
-    )
-}
-
-fn text(x: f64, y: f64, anchor: &str, text: &str) -> String {
-    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    format!("<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{text}</text>\n")
-}
-
-fn line(svg: &mut String, (x1, y1): (f64, f64), (x2, y2): (f64, f64)) {
-    // Writing to a String cannot fail.
-    let _ = writeln!(
-        svg,
-        "<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" stroke=\"#dddddd\"/>"
-    );
+/// A number without zeros at its end.
+fn label(number: f64) -> String {
+    let rounded = format!("{number:.6}");
+    rounded.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 #[cfg(test)]
@@ -237,6 +267,10 @@ mod tests {
     fn load(rate: f64, p50_us: u64) -> Load {
         let rounds = vec![round(Who::Peerd, rate, p50_us), round(Who::Floor, rate, p50_us / 2)];
         Load::new(Offer::PerSecond(rate), rounds)
+    }
+
+    fn drawn(report: &Report) -> String {
+        svg(report).expect("drawn into memory")
     }
 
     /// Asserts that every element is closed, and that no coordinate is anything but a number.
@@ -258,23 +292,24 @@ mod tests {
 
     #[test]
     fn a_picture_has_a_curve_for_each_figure_of_each_side() {
-        let svg = svg(&report(vec![load(2000.0, 900), load(1000.0, 300), load(4000.0, 70_000)]));
-        assert_eq!(svg.matches("<polyline").count(), 6 + 4, "{svg}");
+        let svg = drawn(&report(vec![load(2000.0, 900), load(1000.0, 300), load(4000.0, 70_000)]));
+        // Each has a line in the legend too.
+        assert_eq!(svg.matches("<polyline").count(), 2 * (6 + 4), "{svg}");
         assert_eq!(svg.matches("<circle").count(), 3 * 10);
         for name in ["peerd p50", "peerd p99.9", "floor p99", "peerd accepted", "floor refused"] {
             assert!(svg.contains(name), "{name}: {svg}");
         }
-        for tick in [">1000 ms<", ">0.1 ms<", ">4000<", ">500<"] {
+        for tick in [">\n1000 ms\n<", ">\n0.1 ms\n<", ">\n4000\n<", ">\n500\n<"] {
             assert!(svg.contains(tick), "{tick}: {svg}");
         }
-        assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n"));
+        assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n"), "{svg}");
         assert_well_formed(&svg);
     }
 
     #[test]
     fn what_was_offered_without_a_rate_is_not_in_the_picture() {
         let load = Load::new(Offer::InFlight(8), vec![round(Who::Peerd, 9.0, 9)]);
-        let svg = svg(&report(vec![load]));
+        let svg = drawn(&report(vec![load]));
         assert!(svg.contains("nothing was measured") && !svg.contains("<polyline"), "{svg}");
         assert_well_formed(&svg);
     }
@@ -287,37 +322,20 @@ mod tests {
             refused_per_second: 700.0,
             ..round(Who::Peerd, 0.0, 9)
         };
-        let svg = svg(&report(vec![Load::new(Offer::PerSecond(700.0), vec![refused])]));
+        let svg = drawn(&report(vec![Load::new(Offer::PerSecond(700.0), vec![refused])]));
         assert!(svg.contains("nothing was accepted") && svg.contains("peerd refused"), "{svg}");
-        assert_eq!(svg.matches("<polyline").count(), 2, "{svg}");
+        assert_eq!(svg.matches("<polyline").count(), 2 * 2, "{svg}");
         assert_well_formed(&svg);
     }
 
     #[test]
-    fn text_is_escaped() {
-        assert!(text(0.0, 0.0, "start", "a<b>&c").contains(">a&lt;b&gt;&amp;c<"));
-    }
-
-    #[test]
-    fn both_panels_share_the_axis_and_higher_figures_are_higher_up() {
-        let offered = Axis { ticks: axis::linear(100.0), is_logarithmic: false };
-        let panel = |edges, ticks, is_logarithmic| Panel {
-            title: "",
-            unit: "",
-            edges,
-            offered: &offered,
-            figures: Axis { ticks, is_logarithmic },
-            curves: &[],
-        };
-        let upper = panel(LATENCIES, vec![10.0, 100.0, 1000.0], true);
-        let lower = panel(RATES, vec![0.0, 50.0, 100.0], false);
-        assert!(upper.y(1000.0) < upper.y(100.0) && upper.y(100.0) < upper.y(10.0));
-        assert!((upper.y(5000.0) - LATENCIES.0).abs() < 1e-9, "all are inside");
-        assert!((lower.y(0.0) - RATES.1).abs() < 1e-9);
-        for rate in [0.0, 33.0, 100.0] {
-            assert!((upper.x(rate) - lower.x(rate)).abs() < 1e-9);
-        }
-        assert!((upper.x(0.0) - LEFT).abs() < 1e-9);
-        assert!((upper.x(100.0) - (WIDTH - RIGHT)).abs() < 1e-9);
+    fn a_logarithmic_axis_holds_what_is_shown_between_round_labels() {
+        let labels = |range| log_labels(range).into_iter().map(label).collect::<Vec<_>>();
+        assert_eq!(labels((0.3, 2.1)), ["0.2", "0.5", "1", "2", "5"]);
+        assert_eq!(labels((0.15, 280.0)), ["0.1", "1", "10", "100", "1000"]);
+        assert_eq!(labels((1.0, 1.0)), ["1", "2"], "an axis has two ends");
+        assert_eq!(labels((0.0, 0.0)), ["0.001", "0.002"]);
+        let most = ["0.2", "0.5", "1", "2", "5", "10", "20", "50", "100"];
+        assert_eq!(labels((0.2, 100.0)), most);
     }
 }

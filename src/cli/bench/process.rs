@@ -1,7 +1,8 @@
-//! What processes of this machine use: CPU time and memory, as Linux tells them below `/proc`.
+//! What processes of this machine use: CPU time and memory, as Linux shows them below `/proc`.
+//! Elsewhere nothing is known of them.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use async_nats::{Client, ServerAddr};
@@ -11,12 +12,6 @@ use super::numbers::{count, float, micros};
 use crate::cluster::process::this;
 use crate::storage::owners::{Key, Member, decode};
 use crate::store::Record;
-
-/// A tick of `/proc/<pid>/stat` (`USER_HZ`): the same on every machine that Rust's tokio runs on,
-/// whatever the kernel's own clock is.
-const TICK: Duration = Duration::from_millis(10);
-/// How the kernel's list of sockets names one that listens.
-const LISTENS: &str = "0A";
 
 /// Processes that do one thing together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,9 +49,9 @@ impl Processes {
     pub(super) fn usage(&self) -> Option<Usage> {
         let mut all = Usage::default();
         for id in &self.0 {
-            all.cpu += cpu(&std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?)?;
-            all.memory_bytes +=
-                memory(&std::fs::read_to_string(format!("/proc/{id}/status")).ok()?)?;
+            let one = proc::usage(*id)?;
+            all.cpu += one.cpu;
+            all.memory_bytes += one.memory_bytes;
         }
         (!self.0.is_empty()).then_some(all)
     }
@@ -103,22 +98,6 @@ impl Watch {
     }
 }
 
-/// User and system time in `/proc/<pid>/stat`.
-fn cpu(stat: &str) -> Option<Duration> {
-    // The command's name, in parentheses, may hold anything.
-    let (_, fields) = stat.rsplit_once(") ")?;
-    let mut fields = fields.split(' ').skip(11);
-    let mut ticks = || fields.next()?.parse::<u32>().ok();
-    Some(TICK * ticks()?.checked_add(ticks()?)?)
-}
-
-/// Resident memory in `/proc/<pid>/status`.
-fn memory(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kilobytes * 1024)
-}
-
 /// The peerds that are members, where all of them run on this machine; none otherwise.
 pub(super) fn peerds(entries: &[(Key, Record)]) -> Processes {
     let mut ids = BTreeSet::new();
@@ -149,7 +128,7 @@ pub(super) fn nats_servers(client: &Client, configured: &[String]) -> Processes 
         if !is_loopback(address.host()) {
             return Processes::default();
         }
-        match listener(address.port()) {
+        match proc::listener(address.port()) {
             Some(id) => _ = ids.insert(id),
             None => return Processes::default(),
         }
@@ -162,43 +141,59 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// The process that listens on a TCP port of the loopback.
-fn listener(port: u16) -> Option<u32> {
-    let sockets: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
-        .iter()
-        .filter_map(|path| std::fs::read_to_string(path).ok())
-        .filter_map(|table| Some(format!("socket:[{}]", socket(&table, port)?)))
-        .collect();
-    let processes = std::fs::read_dir("/proc").ok()?.filter_map(Result::ok);
-    let mut ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    ids.find(|id| {
-        // Others' files are hidden.
-        let Ok(files) = std::fs::read_dir(format!("/proc/{id}/fd")) else { return false };
-        files.filter_map(Result::ok).any(|file| {
-            let target = std::fs::read_link(file.path()).unwrap_or_default();
-            sockets.iter().any(|socket| target.to_str() == Some(socket))
-        })
-    })
+/// What Linux shows.
+#[cfg(target_os = "linux")]
+mod proc {
+    use std::time::Duration;
+
+    use procfs::net::{TcpNetEntry, TcpState, tcp, tcp6};
+    use procfs::process::{FDTarget, Process, all_processes};
+
+    use super::Usage;
+
+    /// What a process has used so far; `None` when it is not there.
+    pub(super) fn usage(id: u32) -> Option<Usage> {
+        let process = Process::new(id.try_into().ok()?).ok()?;
+        let (stat, status) = (process.stat().ok()?, process.status().ok()?);
+        let ticks = u32::try_from(stat.utime.checked_add(stat.stime)?).ok()?;
+        let ticks_per_second = u32::try_from(procfs::ticks_per_second()).ok()?;
+        let cpu = Duration::from_secs(1) * ticks / ticks_per_second;
+        Some(Usage { cpu, memory_bytes: status.vmrss?.checked_mul(1024)? })
+    }
+
+    /// The process that listens on a TCP port, on the loopback or everywhere.
+    pub(super) fn listener(port: u16) -> Option<u32> {
+        let entries = [tcp(), tcp6()].into_iter().filter_map(Result::ok).flatten();
+        let inodes: Vec<u64> =
+            entries.filter(|entry| is_it(entry, port)).map(|entry| entry.inode).collect();
+        // The files of other users' processes are hidden.
+        let holds = |process: &Process| {
+            let mut files = process.fd().ok()?.filter_map(Result::ok);
+            files.find(
+                |file| matches!(file.target, FDTarget::Socket(inode) if inodes.contains(&inode)),
+            )
+        };
+        let mut processes = all_processes().ok()?.filter_map(Result::ok);
+        processes.find(|process| holds(process).is_some())?.pid.try_into().ok()
+    }
+
+    fn is_it(entry: &TcpNetEntry, port: u16) -> bool {
+        let (address, state) = (entry.local_address, &entry.state);
+        let is_local = address.ip().is_loopback() || address.ip().is_unspecified();
+        *state == TcpState::Listen && address.port() == port && is_local
+    }
 }
 
-/// The inode of the socket that listens on a port, on the loopback or everywhere.
-fn socket(table: &str, port: u16) -> Option<&str> {
-    table.lines().skip(1).find_map(|line| {
-        let mut fields = line.split_whitespace();
-        let (local, state) = (fields.nth(1)?, fields.nth(1)?);
-        let (address, local_port) = local.rsplit_once(':')?;
-        let is_it = state == LISTENS
-            && u16::from_str_radix(local_port, 16) == Ok(port)
-            && is_local(address);
-        if is_it { fields.nth(5) } else { None }
-    })
-}
+/// Other systems show nothing.
+#[cfg(not(target_os = "linux"))]
+mod proc {
+    pub(super) const fn usage(_id: u32) -> Option<super::Usage> {
+        None
+    }
 
-/// Whether the kernel's spelling of an address is any, or the loopback of version 4 or 6.
-fn is_local(address: &str) -> bool {
-    let loopback = format!("{:08X}", u32::from_ne_bytes(Ipv4Addr::LOCALHOST.octets()));
-    let loopback_6 = format!("{:024X}{:08X}", 0, u32::from_be(1));
-    address.bytes().all(|digit| digit == b'0') || address == loopback || address == loopback_6
+    pub(super) const fn listener(_port: u16) -> Option<u32> {
+        None
+    }
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -218,26 +213,12 @@ mod tests {
     }
 
     #[test]
-    fn proc_is_read_as_the_kernel_writes_it() {
-        let stat = "7 (a) b (c) S 1 7 7 0 -1 4194560 1 2 3 4 150 50 6 7 20 0 9 0 100 1 2";
-        assert_eq!(cpu(stat), Some(Duration::from_secs(2)));
-        assert_eq!(cpu("7 (a"), None);
-        assert_eq!(memory("VmPeak:\t 9 kB\nVmRSS:\t    12 kB\n"), Some(12 * 1024));
-        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n\
-             0: 0100007F:1092 00000000:0000 01 00000000:00000000 00:00000000 00000000     0        0 11 1\n\
-             1: 0200007F:1092 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 22 1\n\
-             2: 0100007F:1092 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 33 1\n";
-        assert_eq!(socket(table, 0x1092), Some("33"));
-        assert_eq!(socket(table, 0x1093), None);
-    }
-
-    #[test]
     fn who_listens_is_found() {
         let listener_here = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener_here.local_addr().expect("bound").port();
-        assert_eq!(listener(port), Some(std::process::id()));
+        assert_eq!(proc::listener(port), Some(std::process::id()));
         drop(listener_here);
-        assert_eq!(listener(port), None);
+        assert_eq!(proc::listener(port), None);
     }
 
     #[test]

@@ -5,6 +5,13 @@ use std::fmt::Write as _;
 use super::numbers::{Summary, float};
 use super::process::Used;
 use super::report::{Load, Ratio, Ratios, Report, Round, Who};
+use crate::cli::table::{
+    Align::{Left, Right},
+    Column, columns,
+};
+
+/// Stands for a figure that is not known.
+const UNKNOWN: &str = "n/a";
 
 /// The whole report.
 pub(super) fn text(report: &Report) -> String {
@@ -30,18 +37,13 @@ pub(super) fn text(report: &Report) -> String {
     text
 }
 
+/// Offered load, then a table of its rounds, then what else is known of each.
 fn describe(text: &mut String, load: &Load) {
     let offered = match (load.in_flight, load.offered_per_second) {
         (Some(count), _) => format!("{count} in flight"),
         (None, rate) => format!("{:.0}/s offered", rate.unwrap_or_default()),
     };
-    let _ = writeln!(
-        text,
-        "\n{offered}\n{:<8}{:>9} {:>31}   {:>31}",
-        "", "accepted", "send to reply, ms", "send to event, ms"
-    );
-    let columns = format!("{:>7}{:>8}{:>8}{:>8}", "p50", "p90", "p99", "p99.9");
-    let _ = writeln!(text, "{:<8}{:>9} {columns}   {columns}", "", "a second");
+    let _ = writeln!(text, "\n{offered}\n{}", columns(&HEAD, load.rounds.iter().map(row)));
     for round in &load.rounds {
         describe_round(text, round);
     }
@@ -50,25 +52,56 @@ fn describe(text: &mut String, load: &Load) {
     }
 }
 
-fn describe_round(text: &mut String, round: &Round) {
-    let of = match round.of {
+const HEAD: [Column<'_>; 10] = [
+    ("", Left),
+    ("accepted\na second", Right),
+    ("send to reply\np50, ms", Right),
+    ("\np90", Right),
+    ("\np99", Right),
+    ("\np99.9", Right),
+    ("send to event\np50, ms", Right),
+    ("\np90", Right),
+    ("\np99", Right),
+    ("\np99.9", Right),
+];
+
+fn row(round: &Round) -> Vec<String> {
+    let accepted = format!("{:.0}", round.accepted_per_second);
+    let latencies = [round.reply, round.received].into_iter().flat_map(latencies);
+    [side(round.of).to_owned(), accepted].into_iter().chain(latencies).collect()
+}
+
+const fn side(of: Who) -> &'static str {
+    match of {
         Who::Peerd => "peerd",
         Who::Floor => "floor",
+    }
+}
+
+/// p50, p90, p99 and p99.9.
+fn latencies(summary: Option<Summary>) -> [String; 4] {
+    let shown = |us: fn(&Summary) -> u64| {
+        summary
+            .as_ref()
+            .map_or_else(|| UNKNOWN.to_owned(), |summary| format!("{:.2}", ms(us(summary))))
     };
-    let _ = writeln!(
-        text,
-        "{of:<8}{:>9.0} {}   {}",
-        round.accepted_per_second,
-        latencies(round.reply),
-        latencies(round.received),
-    );
+    [
+        shown(|summary| summary.p50_us),
+        shown(|summary| summary.p90_us),
+        shown(|summary| summary.p99_us),
+        shown(|summary| summary.p999_us),
+    ]
+}
+
+fn describe_round(text: &mut String, round: &Round) {
+    let of = side(round.of);
     let max = |summary: Option<Summary>| {
-        summary.map_or("n/a".to_owned(), |summary| format!("{:.1} ms", ms(summary.max_us)))
+        summary
+            .map_or_else(|| UNKNOWN.to_owned(), |summary| format!("{:.1} ms", ms(summary.max_us)))
     };
     let _ = writeln!(
         text,
-        "{:<8}max {} to reply, {} to event; {of} {}; nats-server {}; this load {}",
-        "",
+        "{of}: max {} to reply, {} to event; {of} {}; nats-server {}; this load {}",
         max(round.reply),
         max(round.received),
         used(round.service),
@@ -84,15 +117,8 @@ fn describe_round(text: &mut String, round: &Round) {
             )
         });
         let (code, reason, count) = (refused.code, &refused.reason, refused.count);
-        let _ = writeln!(text, "{:<8}not accepted: {count} {reason} ({code}){took}", "");
+        let _ = writeln!(text, "{of}: not accepted: {count} {reason} ({code}){took}");
     }
-}
-
-fn latencies(summary: Option<Summary>) -> String {
-    let Some(summary) = summary else { return format!("{:>31}", "n/a") };
-    let Summary { p50_us, p90_us, p99_us, p999_us, .. } = summary;
-    let [p50, p90, p99, p999] = [p50_us, p90_us, p99_us, p999_us].map(ms);
-    format!("{p50:>7.2}{p90:>8.2}{p99:>8.2}{p999:>8.2}")
 }
 
 fn ms(us: u64) -> f64 {
@@ -101,14 +127,15 @@ fn ms(us: u64) -> f64 {
 
 fn used(used: Option<Used>) -> String {
     const MIB: u64 = 1024 * 1024;
-    let Some(used) = used else { return "n/a".to_owned() };
-    let cpu = used.cpu_us_per_message.map_or("n/a".to_owned(), |us| format!("{us:.1} us/message"));
+    let Some(used) = used else { return UNKNOWN.to_owned() };
+    let cpu = used
+        .cpu_us_per_message
+        .map_or_else(|| UNKNOWN.to_owned(), |us| format!("{us:.1} us/message"));
     format!("{cpu} {:.2} cores {} MiB", used.cores, used.memory_bytes_most / MIB)
 }
 
 fn describe_ratios(text: &mut String, ratios: &Ratios) {
-    let _ = writeln!(text, "peerd / floor, medians (lowest to highest of neighbours)");
-    for (name, ratio) in [
+    let rows = [
         ("accepted a second", ratios.throughput),
         ("send to reply, p50", ratios.reply_p50),
         ("send to reply, p99", ratios.reply_p99),
@@ -116,12 +143,19 @@ fn describe_ratios(text: &mut String, ratios: &Ratios) {
         ("send to event, p99", ratios.received_p99),
         ("CPU of the service per message", ratios.service_cpu_per_message),
         ("CPU of nats-server per message", ratios.nats_server_cpu_per_message),
-    ] {
-        let shown = ratio.map_or("n/a".to_owned(), |Ratio { of_medians, lowest, highest }| {
-            format!("{of_medians:.3} ({lowest:.3} to {highest:.3})")
-        });
-        let _ = writeln!(text, "  {name:<32}{shown}");
-    }
+    ];
+    let rows = rows.map(|(name, ratio)| {
+        let figures = ratio.map_or_else(
+            || [UNKNOWN.to_owned(), String::new(), String::new()],
+            |Ratio { of_medians, lowest, highest }| {
+                [of_medians, lowest, highest].map(|figure| format!("{figure:.3}"))
+            },
+        );
+        std::iter::once(name.to_owned()).chain(figures).collect()
+    });
+    let head = [("peerd / floor", Left), ("medians", Right), ("lowest", Right), ("highest", Right)];
+    let _ = writeln!(text, "{}", columns(&head, rows));
+    let _ = writeln!(text, "(lowest and highest are those of neighbouring rounds)");
 }
 
 #[cfg(test)]
@@ -139,9 +173,12 @@ mod tests {
         for line in [
             "4 pairs, 2 receivers, 60 bytes of text, application/json, events consumed",
             "8 in flight",
-            "peerd         900    1.50    3.00    4.50    6.00",
-            "  accepted a second               0.900 (0.900 to 0.900)",
-            "  send to event, p50              n/a",
+            "       accepted  send to reply                     send to event",
+            "       a second        p50, ms   p90   p99  p99.9        p50, ms  p90  p99  p99.9",
+            "peerd       900           1.50  3.00  4.50   6.00            n/a  n/a  n/a    n/a",
+            "peerd: max ",
+            "accepted a second                 0.900   0.900    0.900",
+            "send to event, p50                  n/a",
             "left behind: 7 messages of 6 users whose names begin with \"bench\"",
             "warning: peerd is a debug build",
         ] {

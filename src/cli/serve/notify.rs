@@ -1,5 +1,6 @@
-//! Tells the service manager how the daemon is, by the datagrams of `sd_notify(3)`: systemd's
-//! `Type=notify`, and whatever else sets `$NOTIFY_SOCKET`. Without it nothing is sent.
+//! Reports the state of the daemon to the service manager, by the datagrams of `sd_notify(3)`: for
+//! systemd's `Type=notify`, and for any other manager that sets `$NOTIFY_SOCKET`. Without it
+//! nothing is sent.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -8,30 +9,30 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 
-/// Calls are being taken.
+/// The daemon accepts calls.
 const READY: &str = "READY=1";
 /// The shutdown has begun.
 const STOPPING: &str = "STOPPING=1";
-/// The daemon still gets on.
+/// The daemon still makes progress.
 const WATCHDOG: &str = "WATCHDOG=1";
 
-/// The service manager, if there is one that wants to know.
+/// The service manager, if there is one to notify.
 #[derive(Debug, Default)]
 pub(super) struct Manager {
     socket: Option<UnixDatagram>,
-    /// By when it wants a sign of life after the last one.
+    /// How long it waits for the next keep-alive message before it acts.
     watchdog: Option<Duration>,
 }
 
 impl Manager {
-    /// The one that the environment names.
+    /// The manager that the environment names.
     pub(super) fn of_environment() -> Self {
         let variable = |name: &str| std::env::var_os(name);
         let Some(address) = variable("NOTIFY_SOCKET") else { return Self::default() };
         let socket = match connect(&address) {
             Ok(socket) => socket,
             Err(error) => {
-                tracing::warn!(%error, ?address, "the service manager cannot be told of anything");
+                tracing::warn!(%error, ?address, "the service manager cannot be notified");
                 return Self::default();
             }
         };
@@ -48,11 +49,12 @@ impl Manager {
         self.notify(STOPPING);
     }
 
-    /// Gives signs of life for ever, if they are wanted. They are sent by a task like any other: where
-    /// tasks no longer get on, they end. An outage of NATS ends nothing: a restart would not help.
+    /// Sends keep-alive messages forever, if the manager expects them. They are sent by an ordinary
+    /// task: if tasks no longer make progress, the messages stop. An outage of NATS does not stop
+    /// them, since a restart would not help.
     pub(super) async fn give_signs_of_life(&self) {
         let Some(watchdog) = self.watchdog else { return std::future::pending().await };
-        // Twice in the time, as sd_watchdog_enabled(3) recommends.
+        // Twice per period, as sd_watchdog_enabled(3) recommends.
         let mut ticks = interval(watchdog / 2);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -65,12 +67,13 @@ impl Manager {
         if let Some(socket) = &self.socket
             && let Err(error) = socket.send(state.as_bytes())
         {
-            tracing::warn!(%error, state, "the service manager was not told");
+            tracing::warn!(%error, state, "the service manager was not notified");
         }
     }
 }
 
-/// A socket in the file system, or one of Linux's abstract ones, whose name begins with `@`.
+/// Connects to a socket in the file system, or to one of Linux's abstract sockets, whose names
+/// begin with `@`.
 fn connect(address: &OsStr) -> std::io::Result<UnixDatagram> {
     let socket = UnixDatagram::unbound()?;
     match address.as_bytes() {
@@ -78,7 +81,7 @@ fn connect(address: &OsStr) -> std::io::Result<UnixDatagram> {
         [b'@', name @ ..] => socket.connect_addr(&abstract_address(name)?)?,
         _ => return Err(std::io::Error::other("is neither a path nor an abstract socket")),
     }
-    // It must never hold the daemon up.
+    // A notification must never block the daemon.
     socket.set_nonblocking(true)?;
     Ok(socket)
 }
@@ -93,7 +96,7 @@ fn abstract_address(_: &[u8]) -> std::io::Result<SocketAddr> {
     Err(std::io::Error::from(std::io::ErrorKind::Unsupported))
 }
 
-/// The watchdog's time; `None` where it is off, or meant for a process other than this one.
+/// The watchdog's period; `None` if the watchdog is off, or meant for another process.
 fn watchdog(usec: Option<&str>, pid: Option<&str>) -> Option<Duration> {
     let is_ours = pid.is_none_or(|pid| pid.parse() == Ok(std::process::id()));
     let usec = usec?.parse().ok().filter(|usec| is_ours && *usec > 1);
@@ -122,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_that_cannot_be_are_refused() {
+    fn invalid_addresses_are_refused() {
         for address in ["", "relative", "/no/such/socket", "@"] {
             assert!(connect(OsStr::new(address)).is_err(), "{address}");
         }
@@ -130,7 +133,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn both_kinds_of_sockets_are_reached() {
+    fn both_kinds_of_sockets_get_notifications() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("notify");
         let name = format!("peerd-notify-{}", std::process::id());

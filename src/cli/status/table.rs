@@ -1,6 +1,10 @@
 //! What `peerd status` tells, as people read it: at most 100 columns, without colour.
 
 use super::report::{MemberLine, PartitionLine, Report, StreamLine};
+use crate::cli::table::{
+    Align::{Left, Right},
+    Column, columns,
+};
 use crate::storage::owners::MemberId;
 
 /// Lines of a list that are shown; of a longer one, only those with something wrong.
@@ -23,7 +27,7 @@ pub(super) fn text(report: &Report, now_ms: u64) -> String {
     let mut parts = vec![summary(report)];
     if !report.members.is_empty() {
         let rows = report.members.iter().map(|line| member(line, &ids, now_ms));
-        parts.push(columns(&MEMBER_HEAD, rows.collect()).join("\n"));
+        parts.push(columns(&MEMBER_HEAD, rows));
     }
     let rows = |line: &PartitionLine| partition(line, &ids, now_ms);
     parts.push(list(
@@ -71,15 +75,7 @@ fn counted(count: usize, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
-/// How a column is aligned.
-#[derive(Clone, Copy)]
-enum Align {
-    Left,
-    Right,
-}
-use Align::{Left, Right};
-
-const MEMBER_HEAD: [(&str, Align); 10] = [
+const MEMBER_HEAD: [Column; 10] = [
     ("member", Left),
     ("host", Left),
     ("pid", Right),
@@ -113,7 +109,7 @@ fn member(line: &MemberLine, ids: &Ids, now_ms: u64) -> Vec<String> {
     ]
 }
 
-const PARTITION_HEAD: [(&str, Align); 5] =
+const PARTITION_HEAD: [Column; 5] =
     [("partition", Right), ("owner", Left), ("epoch", Right), ("for", Right), ("", Left)];
 
 fn partition(line: &PartitionLine, ids: &Ids, now_ms: u64) -> Vec<String> {
@@ -134,7 +130,7 @@ fn partition(line: &PartitionLine, ids: &Ids, now_ms: u64) -> Vec<String> {
     ]
 }
 
-const STREAM_HEAD: [(&str, Align); 6] = [
+const STREAM_HEAD: [Column; 6] = [
     ("stream", Left),
     ("leader", Left),
     ("messages", Right),
@@ -166,44 +162,22 @@ fn stream(line: &StreamLine) -> Vec<String> {
 
 /// A table of the lines, or of those that matter where there are too many.
 fn list<T>(
-    head: &[(&str, Align)],
+    head: &[Column],
     what: &str,
     lines: &[T],
     is_well: impl Fn(&T) -> bool,
     row: impl Fn(&T) -> Vec<String>,
 ) -> String {
     if lines.len() <= ROWS_MAX {
-        return columns(head, lines.iter().map(row).collect()).join("\n");
+        return columns(head, lines.iter().map(row));
     }
     let wrong = lines.iter().filter(|line| !is_well(line)).count();
     if wrong == 0 {
         return format!("all {} {what} are well; --json lists them", lines.len());
     }
-    let shown = lines.iter().filter(|line| !is_well(line)).take(ROWS_MAX).map(row).collect();
+    let shown = lines.iter().filter(|line| !is_well(line)).take(ROWS_MAX).map(row);
     let rest = lines.len() - wrong.min(ROWS_MAX);
-    let mut lines = columns(head, shown);
-    lines.push(format!("and {rest} more; --json lists them"));
-    lines.join("\n")
-}
-
-/// Cells in aligned columns, under their heads.
-fn columns(head: &[(&str, Align)], rows: Vec<Vec<String>>) -> Vec<String> {
-    let titles = head.iter().map(|(title, _)| (*title).to_owned()).collect();
-    let table: Vec<Vec<String>> = std::iter::once(titles).chain(rows).collect();
-    let width = |column: usize| {
-        let cells = table.iter().filter_map(|row: &Vec<String>| row.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
-    };
-    let widths: Vec<usize> = (0..head.len()).map(width).collect();
-    let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(head).zip(&widths);
-        let padded = cells.map(|((cell, (_, align)), &width)| match align {
-            Left => format!("{cell:<width$}"),
-            Right => format!("{cell:>width$}"),
-        });
-        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    table.iter().map(line).collect()
+    format!("{}\nand {rest} more; --json lists them", columns(head, shown))
 }
 
 /// How members' IDs are shown: as short as tells them apart.

@@ -13,7 +13,7 @@ fn id(text: &str) -> MemberId {
     MemberId::new(text).expect("a valid ID")
 }
 
-/// A bucket as one instance sees it.
+/// The bucket as one instance sees it.
 #[derive(Default)]
 struct Bucket {
     view: View,
@@ -53,7 +53,7 @@ impl Bucket {
         self.change(&Key::Owner(Partition(partition)), entry);
     }
 
-    /// What `me` has to do while it serves `held`.
+    /// The actions of `me` while it serves `held`.
     fn steps(&self, me: &str, held: &[u16], is_leaving: bool) -> Vec<Step> {
         let mut candidates = self.view.candidates();
         if is_leaving {
@@ -86,7 +86,7 @@ impl Bucket {
 }
 
 #[test]
-fn who_is_alone_claims_everything() {
+fn a_single_member_claims_every_partition() {
     let mut bucket = Bucket::default();
     bucket.member("a", false);
     assert_eq!(bucket.claims("a", &[]), [0, 1, 2, 3]);
@@ -94,7 +94,7 @@ fn who_is_alone_claims_everything() {
 }
 
 #[test]
-fn two_claim_each_what_falls_to_it() {
+fn two_members_each_claim_the_partitions_assigned_to_them() {
     let mut bucket = Bucket::default();
     bucket.member("a", false);
     bucket.member("b", false);
@@ -104,7 +104,7 @@ fn two_claim_each_what_falls_to_it() {
 }
 
 #[test]
-fn what_somebody_alive_has_is_not_claimed() {
+fn a_partition_of_a_live_owner_is_not_claimed() {
     let mut bucket = Bucket::default();
     bucket.member("a", false);
     bucket.member("gone", true);
@@ -113,7 +113,7 @@ fn what_somebody_alive_has_is_not_claimed() {
 }
 
 #[test]
-fn a_dead_owner_is_waited_for_by_the_own_clock_too() {
+fn the_ttl_of_a_dead_owner_must_be_over_by_the_local_clock_too() {
     let mut bucket = Bucket::default();
     bucket.member("a", false);
     bucket.member("dead", false);
@@ -122,7 +122,7 @@ fn a_dead_owner_is_waited_for_by_the_own_clock_too() {
     bucket.change(&Key::Told(id("dead")), Value::Put(told));
     bucket.now_us = 4 * SECOND;
     bucket.expire("dead");
-    assert_eq!(bucket.claims("a", &[]), [1, 2, 3], "the server's clock has jumped, perhaps");
+    assert_eq!(bucket.claims("a", &[]), [1, 2, 3], "the server's clock may have jumped");
     bucket.now_us = 5 * SECOND;
     let step = Step::Claim {
         partition: Partition(0),
@@ -136,7 +136,7 @@ fn a_dead_owner_is_waited_for_by_the_own_clock_too() {
 }
 
 #[test]
-fn an_owner_without_an_entry_is_dead() {
+fn an_owner_without_a_member_entry_is_dead() {
     let mut bucket = Bucket::default();
     bucket.member("a", false);
     bucket.own(0, Some("long-gone"), None);
@@ -144,7 +144,7 @@ fn an_owner_without_an_entry_is_dead() {
 }
 
 #[test]
-fn who_is_known_to_have_ended_is_not_waited_for() {
+fn a_member_that_is_known_to_have_ended_is_evicted_at_once() {
     let mut bucket = Bucket::default();
     bucket.member("a", false);
     bucket.member("ended", false);
@@ -156,7 +156,7 @@ fn who_is_known_to_have_ended_is_not_waited_for() {
 }
 
 #[test]
-fn who_gives_no_sign_is_buried_though_the_server_lets_the_entry_stand() {
+fn a_member_without_heartbeats_is_evicted_even_if_the_server_keeps_its_entry() {
     let mut bucket = Bucket::default();
     bucket.member("a", false);
     bucket.member("dead", false);
@@ -168,7 +168,7 @@ fn who_gives_no_sign_is_buried_though_the_server_lets_the_entry_stand() {
 }
 
 #[test]
-fn what_was_given_up_goes_to_whom_it_was_given() {
+fn a_partition_that_was_given_up_goes_to_the_named_next_owner() {
     let mut bucket = Bucket::default();
     bucket.member("a", false);
     bucket.member("b", false);
@@ -178,14 +178,14 @@ fn what_was_given_up_goes_to_whom_it_was_given() {
     assert_eq!(bucket.claims("a", &[]), [0; 0]);
     assert_eq!(bucket.claims("b", &[]), [0, 1, 2, 3]);
     bucket.now_us = 5 * SECOND;
-    assert!(!bucket.claims("a", &[]).is_empty(), "it was not taken");
+    assert!(!bucket.claims("a", &[]).is_empty(), "the next owner has not claimed it");
     bucket.now_us = 0;
     bucket.expire("b");
-    assert_eq!(bucket.claims("a", &[]), [0, 1, 2, 3], "who was to have it is gone");
+    assert_eq!(bucket.claims("a", &[]), [0, 1, 2, 3], "the next owner is gone");
 }
 
 #[test]
-fn a_claim_whose_acknowledgement_was_lost_is_made_again() {
+fn a_claim_whose_acknowledgement_was_lost_is_repeated() {
     let mut bucket = Bucket::default();
     bucket.member("a", false);
     bucket.own(1, Some("a"), None);
@@ -208,11 +208,11 @@ fn a_new_member_is_given_its_share_once_the_members_have_settled() {
     let to_b = |step: &Step| matches!(step, Step::HandOver { to: Some(to), .. } if *to == id("b"));
     assert!(steps.iter().all(to_b), "{steps:?}");
     bucket.silent.insert(id("b"));
-    assert_eq!(bucket.steps("a", &[0, 1, 2, 3], false), [], "it has died, perhaps");
+    assert_eq!(bucket.steps("a", &[0, 1, 2, 3], false), [], "it may have died");
 }
 
 #[test]
-fn who_leaves_gives_everything_away_at_once() {
+fn a_leaving_member_hands_over_every_partition_at_once() {
     let mut bucket = Bucket::default();
     bucket.member("a", false);
     bucket.member("b", false);
@@ -267,7 +267,7 @@ fn an_entry_of_a_newer_version_is_left_alone() {
 }
 
 #[test]
-fn what_somebody_else_has_taken_is_served_no_more() {
+fn a_partition_that_another_member_has_claimed_is_dropped() {
     let mut bucket = Bucket::default();
     bucket.member("a", false);
     bucket.own(0, Some("a"), None);
@@ -291,22 +291,22 @@ fn what_somebody_else_has_taken_is_served_no_more() {
         planner.steps(&bucket.view)
     };
     assert_eq!(steps(&bucket), []);
-    bucket.own(0, Some("thief"), None);
+    bucket.own(0, Some("other"), None);
     assert_eq!(steps(&bucket), [Step::Drop { partition: Partition(0) }]);
     bucket.own(0, None, Some("a"));
     assert_eq!(steps(&bucket), [Step::Drop { partition: Partition(0) }]);
 }
 
 #[test]
-fn what_is_untold_is_passed_on_until_somebody_tells_it() {
+fn the_time_since_when_events_may_be_unpublished_is_carried_over() {
     let untold = |bucket: &Bucket| match &bucket.steps("a", &[1, 2, 3], false)[..] {
         [Step::Claim { untold_since_ms, .. }] => *untold_since_ms,
         steps => panic!("{steps:?}"),
     };
     let mut bucket = Bucket::default();
     bucket.member("a", false);
-    bucket.own(0, Some("silent-death"), None);
-    assert_eq!(untold(&bucket), Some(55), "it never said how far it was");
+    bucket.own(0, Some("dead"), None);
+    assert_eq!(untold(&bucket), Some(55), "it never stored up to when it had published");
     bucket.own(0, None, None);
     assert_eq!(untold(&bucket), None);
     for holder in [None, Some(id("a"))] {
@@ -314,40 +314,40 @@ fn what_is_untold_is_passed_on_until_somebody_tells_it() {
         let entry = Owner { holder, untold_since_ms, ..Owner::default() };
         let entry = Value::Put(encode(&entry).expect("writable"));
         bucket.change(&Key::Owner(Partition(0)), entry);
-        assert_eq!(untold(&bucket), untold_since_ms, "it could not be opened, or nobody knows");
+        assert_eq!(untold(&bucket), untold_since_ms, "it could not be opened, or that is unknown");
     }
 }
 
 #[test]
-fn a_dead_owners_word_counts_if_it_was_given_since_it_owned() {
+fn a_dead_owners_told_entry_counts_if_it_was_made_after_the_claim() {
     let untold = |bucket: &Bucket| match &bucket.steps("a", &[1, 2, 3], false)[..] {
         [Step::Claim { untold_since_ms, .. }] => *untold_since_ms,
         steps => panic!("{steps:?}"),
     };
-    let tell = |bucket: &mut Bucket, told_ms, claimed_seq| {
+    let store_told = |bucket: &mut Bucket, told_ms, claimed_seq| {
         let told = Told { told_ms, key: OrderKey(8), claimed_seq };
         let told = encode(&told).expect("writable");
         bucket.change(&Key::Told(id("dead")), Value::Put(told));
     };
     let mut bucket = Bucket::default();
     bucket.member("a", false);
-    tell(&mut bucket, 99, 0);
+    store_told(&mut bucket, 99, 0);
     let (holder, untold_since_ms) = (Some(id("dead")), Some(44));
     let entry = Owner { holder, untold_since_ms, ..Owner::default() };
     let entry = Value::Put(encode(&entry).expect("writable"));
     bucket.change(&Key::Owner(Partition(0)), entry);
     let claimed_seq = bucket.seq;
-    assert_eq!(untold(&bucket), Some(44), "it was given before");
+    assert_eq!(untold(&bucket), Some(44), "the entry was made before the claim");
     for told_ms in 100..105 {
-        tell(&mut bucket, told_ms, claimed_seq - 1);
-        assert_eq!(untold(&bucket), Some(44), "it was found out before, and came late");
+        store_told(&mut bucket, told_ms, claimed_seq - 1);
+        assert_eq!(untold(&bucket), Some(44), "the same, although it arrived late");
     }
-    tell(&mut bucket, 101, claimed_seq);
+    store_told(&mut bucket, 101, claimed_seq);
     assert_eq!(untold(&bucket), Some(101));
 }
 
 #[test]
-fn in_a_bucket_that_stands_in_for_another_nothing_is_claimed_before_all_leases_of_that_one_ended() {
+fn in_a_bucket_that_replaces_another_nothing_is_claimed_before_all_leases_of_that_one_ended() {
     let mut bucket = Bucket { stands_in_since_ms: Some(50_000), ..Bucket::default() };
     bucket.member("a", false);
     bucket.now_us = 5 * SECOND - 1;
@@ -357,16 +357,15 @@ fn in_a_bucket_that_stands_in_for_another_nothing_is_claimed_before_all_leases_o
     assert_eq!(steps.len(), usize::from(PARTITIONS));
     let (partition, key, untold_since_ms) = (Partition(0), OrderKey::ZERO, Some(40_000));
     let first = Step::Claim { partition, seq: 0, epoch: 1, key, untold_since_ms, unseen: None };
-    assert_eq!(steps[0], first, "not its first owner, and what may be untold is told again");
-    // What was claimed since then is claimed as ever.
+    assert_eq!(steps[0], first, "not the first owner, and older events may be unpublished");
+    // A partition that has an entry in this bucket is claimed as usual.
     bucket.own(0, None, Some("a"));
     bucket.now_us = 0;
     assert_eq!(bucket.claims("a", &[]), [0]);
 }
 
 #[test]
-fn a_partition_whose_entry_is_damaged_is_taken_once_nobody_can_have_it_and_a_later_versions_is_not()
-{
+fn a_damaged_owner_entry_is_replaced_once_no_owner_can_act_and_a_later_versions_entry_is_not() {
     let mut bucket = Bucket::default();
     for member in ["a", "b"] {
         bucket.member(member, false);

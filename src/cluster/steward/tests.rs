@@ -1,5 +1,5 @@
-//! Several stewards over one bucket in memory, on tokio's own time: they come, leave, die and are cut
-//! off, and never two of them serve a partition at the same time.
+//! Several membership managers over one bucket in memory, on tokio's own time: they join, leave,
+//! die and are cut off, and never do two of them serve a partition at the same time.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -19,22 +19,22 @@ const TTL: Duration = Duration::from_secs(5);
 /// How long serving a partition's last calls takes.
 const CLOSING: Duration = Duration::from_millis(20);
 
-/// What all hosts serve.
+/// The partitions that all hosts serve.
 #[derive(Default)]
 struct World {
-    /// By partition: who serves it, until when, in which epoch.
+    /// By partition: the instances that serve it, each with its lease and its epoch.
     served: BTreeMap<Partition, Vec<(usize, Grant)>>,
     /// How often a partition was opened.
     opened: BTreeMap<Partition, usize>,
-    /// Of those, how often after a death.
+    /// How many of these followed the death of an owner.
     untold: usize,
-    /// Whether calls under way hold up every hand-over.
+    /// Whether calls in progress delay every hand-over.
     is_held_up: bool,
-    /// One whose subscriptions take very long.
+    /// An instance whose subscriptions take very long.
     slow: Option<usize>,
 }
 
-/// A host that only notes what it serves.
+/// A host that only records what it serves.
 #[derive(Clone)]
 struct TestHost {
     number: usize,
@@ -119,7 +119,7 @@ struct Cluster {
     world: Arc<Mutex<World>>,
     instances: BTreeMap<usize, Instance>,
     next: usize,
-    /// What its course was decided by, for whoever reads a failure.
+    /// The seed that decides the run, for failure messages.
     seed: u64,
 }
 
@@ -141,7 +141,7 @@ impl Cluster {
             release: String::new(),
             partitions: PARTITIONS,
             ttl: TTL,
-            // All are this process, which has not ended; so none is another's neighbour.
+            // With an empty realm, no instance can see that another's process has ended.
             process: Process::default(),
         };
         let table = Arc::new(Table::new(PARTITIONS));
@@ -156,14 +156,14 @@ impl Cluster {
         number
     }
 
-    /// Lets a process die, without a word. What it served it serves no more.
+    /// Kills a process without warning. It stops serving its partitions.
     fn kill(&mut self, number: usize) {
         let instance = self.instances.remove(&number).expect("an instance");
         drop(instance.task);
         (0..PARTITIONS).for_each(|number| instance.host.forget(Partition(number)));
     }
 
-    /// Has an instance leave in order, and waits for its end.
+    /// Makes an instance leave, and waits for its end.
     async fn leave(&mut self, number: usize) {
         let instance = self.instances.remove(&number).expect("an instance");
         instance.leave.send_replace(true);
@@ -171,7 +171,7 @@ impl Cluster {
         assert!(instance.task.now_or_never().expect("it has ended").is_ok());
     }
 
-    /// Lets time pass, and looks at every moment whether two serve the same.
+    /// Lets time pass, and checks all the time that no two instances serve the same partition.
     async fn run(&self, span: Duration) {
         let ends = Instant::now() + span;
         while Instant::now() < ends {
@@ -188,7 +188,7 @@ impl Cluster {
         }
     }
 
-    /// Those that serve a partition and may.
+    /// The instances that serve each partition and may act.
     fn owners(&self) -> BTreeMap<Partition, Vec<usize>> {
         let world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
         let may = |(_, grant): &&(usize, Grant)| grant.lease.holds(self.clock.now());
@@ -202,7 +202,7 @@ impl Cluster {
         }
     }
 
-    /// Whether each partition is served, and none by one that has too many.
+    /// Whether each partition is served, and no instance serves too many.
     fn is_even(&self) -> bool {
         let owners = self.owners();
         let served: Vec<usize> = owners.values().flatten().copied().collect();
@@ -218,7 +218,7 @@ impl Cluster {
 }
 
 #[tokio::test(start_paused = true)]
-async fn members_come_and_leave_and_each_partition_moves_once() {
+async fn members_join_and_leave_and_each_partition_moves_at_most_once() {
     let mut cluster = Cluster::new(0);
     for _ in 0..3 {
         cluster.start();
@@ -257,7 +257,7 @@ async fn members_come_and_leave_and_each_partition_moves_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_given_up_soon_is_served_on_and_given_later() {
+async fn a_partition_that_cannot_be_handed_over_soon_is_kept_and_handed_over_later() {
     let mut cluster = Cluster::new(0);
     let first = cluster.start();
     cluster.run_until(5, Cluster::is_even).await;
@@ -270,14 +270,14 @@ async fn what_cannot_be_given_up_soon_is_served_on_and_given_later() {
     assert!(cluster.owners().values().all(|owners| *owners == [first]));
     set_held_up(&cluster, false);
     cluster.run_until(5, Cluster::is_even).await;
-    // Who leaves waits for no better moment.
+    // A leaving instance does not wait for a better moment.
     set_held_up(&cluster, true);
     cluster.leave(first).await;
     cluster.run_until(5, Cluster::is_even).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_leaves_sees_what_it_took_to_its_owner() {
+async fn a_leaving_instance_stays_until_its_waiting_calls_have_an_owner() {
     let mut cluster = Cluster::new(0);
     let (first, second) = (cluster.start(), cluster.start());
     cluster.run_until(5, Cluster::is_even).await;
@@ -299,7 +299,7 @@ async fn who_leaves_sees_what_it_took_to_its_owner() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_death_is_followed_by_a_take_over_within_the_ttl_and_a_second() {
+async fn a_dead_members_partitions_are_taken_over_within_the_ttl_and_a_second() {
     let mut cluster = Cluster::new(0);
     for _ in 0..3 {
         cluster.start();
@@ -334,7 +334,7 @@ async fn who_is_cut_off_stops_in_time_and_comes_back_as_another_member() {
         "{:?}",
         cut.entry("member.i0")
     );
-    // Both at once: nobody may serve anything, until both are back.
+    // Both at once: no partition may be served until both are back.
     cut.set_cut(true);
     other.set_cut(true);
     cluster.run(Duration::from_secs(20)).await;
@@ -345,7 +345,7 @@ async fn who_is_cut_off_stops_in_time_and_comes_back_as_another_member() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_that_is_made_anew_moves_nothing() {
+async fn a_watch_that_is_restarted_moves_no_partition() {
     let mut cluster = Cluster::new(0);
     for _ in 0..3 {
         cluster.start();
@@ -362,7 +362,7 @@ async fn a_watch_that_is_made_anew_moves_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_given_to_one_who_leaves_comes_back_at_once() {
+async fn a_partition_handed_to_a_member_that_leaves_comes_back_at_once() {
     let mut cluster = Cluster::new(0);
     let first = cluster.start();
     cluster.run_until(5, Cluster::is_even).await;
@@ -376,7 +376,7 @@ async fn what_was_given_to_one_who_leaves_comes_back_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_not_seen_at_first_is_not_taken_for_dead() {
+async fn a_member_that_is_not_seen_at_first_is_not_considered_dead() {
     let mut cluster = Cluster::new(0);
     let first = cluster.start();
     cluster.run_until(5, Cluster::is_even).await;
@@ -384,7 +384,7 @@ async fn who_is_not_seen_at_first_is_not_taken_for_dead() {
     cluster.bucket.set_late(Some("member.i0"));
     cluster.start();
     cluster.run(TTL / 10).await;
-    assert_eq!(cluster.opened(), before, "before it has given its next sign of life");
+    assert_eq!(cluster.opened(), before, "before its next heartbeat");
     cluster.run_until(5, Cluster::is_even).await;
     cluster.kill(first);
     cluster.start();
@@ -392,7 +392,7 @@ async fn who_is_not_seen_at_first_is_not_taken_for_dead() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_member_that_a_server_shows_although_it_is_gone_keeps_nothing() {
+async fn a_member_that_a_server_shows_although_it_is_gone_keeps_no_partition() {
     let mut cluster = Cluster::new(0);
     cluster.start();
     cluster.start();
@@ -400,7 +400,7 @@ async fn a_member_that_a_server_shows_although_it_is_gone_keeps_nothing() {
     let member = owners::encode(&owners::Member::default()).expect("writable");
     cluster.bucket.set_ghost("member.ghost".to_owned(), member);
     cluster.bucket.break_watches();
-    // It is given partitions, and does not take them.
+    // Partitions are assigned to it, and it does not claim them.
     cluster.run(TTL / 2).await;
     assert!(!cluster.is_even());
     cluster.run_until(10, Cluster::is_even).await;
@@ -410,7 +410,7 @@ async fn a_member_that_a_server_shows_although_it_is_gone_keeps_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_single_instance_that_died_is_followed_by_the_next() {
+async fn the_partitions_of_a_single_instance_that_died_go_to_the_next() {
     let mut cluster = Cluster::new(0);
     let first = cluster.start();
     cluster.run_until(5, Cluster::is_even).await;
@@ -419,7 +419,7 @@ async fn a_single_instance_that_died_is_followed_by_the_next() {
     cluster.run_until(6, Cluster::is_even).await;
 }
 
-/// Changes at random, by a seed that the failure names.
+/// Random changes, from a seed that the failure message names.
 #[tokio::test(start_paused = true)]
 async fn never_two_owners_whatever_happens() {
     for seed in 0..16 {

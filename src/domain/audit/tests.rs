@@ -38,7 +38,7 @@ fn recount(conversation: &Conversation, log: &[Counted]) -> Vec<(Subject, u64, u
 }
 
 #[test]
-fn what_follows_from_the_log_has_no_difference() {
+fn state_that_follows_from_the_log_has_no_difference() {
     let mut conversation = conversation(&log());
     assert_eq!(recount(&conversation, &log()), []);
     conversation.settings.read = Mark { seq: 2, counted: 2 };
@@ -56,7 +56,7 @@ fn a_conversation_without_messages_has_no_difference() {
 }
 
 #[test]
-fn what_came_after_the_snapshot_does_not_matter() {
+fn messages_newer_than_the_conversation_are_ignored() {
     let mut longer = log();
     longer.push(message(6, 5, true));
     assert_eq!(recount(&conversation(&log()), &longer), []);
@@ -70,7 +70,7 @@ fn a_gap_in_the_numbering_is_found() {
 }
 
 #[test]
-fn a_wrong_count_in_a_stored_message_is_found_once_with_what_follows_from_it() {
+fn a_wrong_count_in_a_stored_message_is_found_once_with_its_consequence() {
     let mut log = log();
     log[4].head.mark.counted = 9;
     let found = recount(&conversation(&log), &log);
@@ -85,7 +85,7 @@ fn an_order_key_that_does_not_rise_is_found() {
 }
 
 #[test]
-fn a_newest_message_that_the_log_does_not_end_with_is_found() {
+fn a_newest_message_beyond_the_end_of_the_log_is_found() {
     let mut conversation = conversation(&log());
     if let Some(head) = &mut conversation.received {
         head.mark = Mark { seq: 6, counted: 4 };
@@ -107,7 +107,7 @@ fn wrong_marks_are_found() {
 }
 
 #[test]
-fn what_aged_out_is_no_difference_and_what_is_left_is_still_recounted() {
+fn aged_out_messages_are_no_difference_and_the_remaining_ones_are_still_recounted() {
     let left = &log()[2..];
     let mut conversation = conversation(left);
     assert_eq!(recount_aged(&conversation, left, true), []);
@@ -120,7 +120,7 @@ fn what_aged_out_is_no_difference_and_what_is_left_is_still_recounted() {
 }
 
 #[test]
-fn totals_are_the_sums() {
+fn totals_that_differ_from_the_sums_are_found() {
     let mut muted = conversation(&log());
     muted.settings.notification = crate::domain::conversation::NotificationStatus::DoNotDisturb;
     let conversations = [conversation(&log()), muted];
@@ -141,7 +141,7 @@ fn gaps(conversation: &Conversation, log: &[Counted]) -> (Vec<(u64, u64)>, u64, 
 }
 
 #[test]
-fn what_is_missing_is_told_apart_with_what_is_left() {
+fn missing_messages_are_reported_as_gaps_and_the_remaining_ones_are_counted() {
     let whole = conversation(&log());
     let without = |missing: &[usize]| {
         let log = log();

@@ -1,4 +1,4 @@
-//! The connection of the bus.
+//! The bus's connection.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::link::{Link, Violation};
 use crate::runtime::patience::Patience;
 use crate::runtime::permissions::Permissions;
 
-/// Connects, trying again as long as there is patience. `name` is shown by the server's monitoring.
+/// Connects, retrying for as long as `patience` allows. The server's monitoring shows `name`.
 pub(in crate::runtime) async fn connect(
     options: &NatsOptions,
     name: &str,

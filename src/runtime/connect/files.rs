@@ -1,4 +1,4 @@
-//! The files that a connection is made with: whether each is there, and holds what it should.
+//! Checks the files that a connection needs: whether each exists and has the right content.
 
 use std::fs;
 use std::path::Path;
@@ -45,12 +45,12 @@ pub(super) fn problems(options: &NatsOptions) -> Vec<(&'static str, String)> {
     problems
 }
 
-/// The text of a credentials file that can be used.
+/// The text of a credentials file, if it is usable.
 pub(super) fn credentials(path: &Path) -> Result<String, String> {
     let text = String::from_utf8(read(path)?).map_err(|_| "is not text".to_owned())?;
     match ConnectOptions::new().credentials(&text) {
         Ok(_) => Ok(text),
-        Err(error) => Err(format!("is no credentials file with a JWT and a seed: {error}")),
+        Err(error) => Err(format!("is not a credentials file with a JWT and a seed: {error}")),
     }
 }
 
@@ -61,7 +61,7 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let text = read(path)?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
-    let certificates = certificates.map_err(|error| format!("is no PEM file: {error}"))?;
+    let certificates = certificates.map_err(|error| format!("is not a PEM file: {error}"))?;
     if certificates.is_empty() { Err("holds no certificate".to_owned()) } else { Ok(certificates) }
 }
 

@@ -1,5 +1,6 @@
-//! What a failed connection asks for, and a sentence that says so: whichever code made the
-//! connection, its errors come down to a refusal by the server, a failure of TLS, or the network.
+//! Classifies connection failures by the remedy that they call for, and explains each in a
+//! sentence. Errors of either client library come down to a refusal by the server, a TLS failure,
+//! or the network.
 
 use std::error::Error;
 
@@ -8,7 +9,7 @@ use async_nats::{ConnectErrorKind, ServerError};
 
 use crate::link::Cause;
 
-/// Judges a failure of async-nats.
+/// Classifies a failure of async-nats.
 pub(super) fn judge(error: &async_nats::ConnectError) -> (Cause, String) {
     let text = chain(error);
     if let Some(judged) = find(error, |it| it.downcast_ref().map(judge_tls)) {
@@ -25,10 +26,10 @@ pub(super) fn judge(error: &async_nats::ConnectError) -> (Cause, String) {
     match error.kind() {
         ConnectErrorKind::ServerParse => (Cause::Configuration, format!("nats.servers: {text}")),
         ConnectErrorKind::Authentication => {
-            (Cause::Configuration, format!("nats.credentials_file: its key does not sign: {text}"))
+            (Cause::Configuration, format!("nats.credentials_file: its key cannot sign: {text}"))
         }
         ConnectErrorKind::AuthorizationViolation => judge_refusal("authorization violation"),
-        // What is left of TLS here is what it is set up from: files, and the names of servers.
+        // The remaining TLS errors are about its setup: files, and the names of servers.
         ConnectErrorKind::Tls => (Cause::Configuration, text),
         ConnectErrorKind::Dns => {
             (Cause::Transient, format!("the name of a server cannot be resolved: {text}"))
@@ -39,7 +40,7 @@ pub(super) fn judge(error: &async_nats::ConnectError) -> (Cause, String) {
     }
 }
 
-/// The same for a failure of the bus's connection.
+/// Classifies a failure of the bus's connection.
 pub(super) fn judge_bus(error: &peerd_dataplane::ConnectError) -> (Cause, String) {
     use peerd_dataplane::ConnectError;
 
@@ -57,7 +58,7 @@ pub(super) fn judge_bus(error: &peerd_dataplane::ConnectError) -> (Cause, String
             judged.unwrap_or((Cause::Transient, text))
         }
         ConnectError::NoTls { .. } => {
-            let remedy = "turn TLS on in the server, or leave tls:// and nats.tls_required out";
+            let remedy = "enable TLS in the server, or remove tls:// and nats.tls_required";
             (Cause::Refused, format!("{text}: {remedy}"))
         }
         ConnectError::Authentication { text, .. } | ConnectError::Refused { text, .. } => {
@@ -67,7 +68,7 @@ pub(super) fn judge_bus(error: &peerd_dataplane::ConnectError) -> (Cause, String
     }
 }
 
-/// Judges an error message by which the server ended a connection that it was just made.
+/// Classifies an error message with which the server closed a new connection.
 pub(super) fn judge_refusal(text: &str) -> (Cause, String) {
     let lower = text.to_lowercase();
     let refusals = ["authorization violation", "expired", "revoked"];
@@ -77,23 +78,23 @@ pub(super) fn judge_refusal(text: &str) -> (Cause, String) {
     }
     if lower.contains("secure connection") {
         let remedy = "write tls:// in nats.servers, or set nats.tls_required";
-        return (Cause::Refused, format!("the server takes TLS only ({text}): {remedy}"));
+        return (Cause::Refused, format!("the server requires TLS ({text}): {remedy}"));
     }
-    // Too many connections, a check of the user that took too long, a server that shuts down.
+    // For example too many connections, an authentication timeout, or a server that shuts down.
     (Cause::Transient, format!("the server refuses the connection: {text}"))
 }
 
-/// Judges a failure of TLS.
+/// Classifies a TLS failure.
 #[expect(
     clippy::wildcard_enum_match_arm,
-    reason = "an enum of many, of which the rest is explained by its own text"
+    reason = "a large enum; the other variants are explained by their own text"
 )]
 pub(super) fn judge_tls(error: &rustls::Error) -> (Cause, String) {
     match error {
         rustls::Error::InvalidCertificate(problem) => judge_certificate(problem),
         rustls::Error::AlertReceived(alert) => {
             let problem = match alert {
-                AlertDescription::CertificateRequired => "wants a certificate of the client",
+                AlertDescription::CertificateRequired => "requires a client certificate",
                 AlertDescription::CertificateExpired => {
                     "says that the client's certificate expired"
                 }
@@ -101,7 +102,7 @@ pub(super) fn judge_tls(error: &rustls::Error) -> (Cause, String) {
                     "does not know the authority that signed the client's certificate"
                 }
                 AlertDescription::BadCertificate | AlertDescription::CertificateUnknown => {
-                    "refuses the client's certificate, or wants one"
+                    "refuses the client's certificate, or requires one"
                 }
                 _ => return (Cause::Refused, format!("TLS failed: {error}")),
             };
@@ -109,7 +110,7 @@ pub(super) fn judge_tls(error: &rustls::Error) -> (Cause, String) {
             (Cause::Refused, format!("the server {problem} (TLS alert {alert:?}): {remedy}"))
         }
         rustls::Error::InvalidMessage(_) => {
-            let remedy = "turn TLS on in the server, or leave tls:// and nats.tls_required out";
+            let remedy = "enable TLS in the server, or remove tls:// and nats.tls_required";
             (Cause::Refused, format!("the server does not speak TLS ({error}): {remedy}"))
         }
         _ => (Cause::Refused, format!("TLS failed: {error}")),
@@ -118,7 +119,7 @@ pub(super) fn judge_tls(error: &rustls::Error) -> (Cause, String) {
 
 #[expect(
     clippy::wildcard_enum_match_arm,
-    reason = "an enum of many, of which the rest is explained by its own text"
+    reason = "a large enum; the other variants are explained by their own text"
 )]
 fn judge_certificate(problem: &CertificateError) -> (Cause, String) {
     let refused = |text: String| (Cause::Refused, text);
@@ -130,7 +131,7 @@ fn judge_certificate(problem: &CertificateError) -> (Cause, String) {
         ),
         CertificateError::NotValidForName => refused(
             "the server's certificate is not for the name in nats.servers: write a name there that \
-             it is for, or give the server a certificate with that name among its subjectAltNames"
+             it covers, or give the server a certificate with that name among its subjectAltNames"
                 .to_owned(),
         ),
         CertificateError::NotValidForNameContext { expected, presented } => {
@@ -138,11 +139,12 @@ fn judge_certificate(problem: &CertificateError) -> (Cause, String) {
             let expected = expected.to_str();
             refused(format!(
                 "the server's certificate is not for the name {expected:?} but for: {presented}; \
-                 write one of these in nats.servers, or give the server a certificate with {expected} \
-                 among its subjectAltNames"
+                 write one of these in nats.servers, or give the server a certificate with \
+                 {expected} among its subjectAltNames"
             ))
         }
-        // A certificate that is renewed by itself, or a clock that is not set yet, needs no person.
+        // A certificate that is renewed automatically, or a clock that is not set yet, needs no
+        // person.
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => (
             Cause::Transient,
             format!(
@@ -157,7 +159,7 @@ fn judge_certificate(problem: &CertificateError) -> (Cause, String) {
         CertificateError::Revoked => refused("the server's certificate was revoked".to_owned()),
         CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
             refused(
-                "the server shows the certificate of an authority as its own (CaUsedAsEndEntity), as \
+                "the server presents a CA certificate as its own (CaUsedAsEndEntity), as \
                  `openssl req -x509` makes one by default; TLS refuses that: give the server a \
                  certificate with basicConstraints CA:FALSE that an authority signed, and set \
                  nats.tls_ca_file to that authority's certificate"
@@ -168,7 +170,7 @@ fn judge_certificate(problem: &CertificateError) -> (Cause, String) {
     }
 }
 
-/// The first of an error, its sources and what these wrap that `what` takes.
+/// The first result of `what` for an error, its sources, and the errors that these wrap.
 fn find<T>(
     error: &(dyn Error + 'static),
     what: impl Fn(&(dyn Error + 'static)) -> Option<T>,
@@ -178,7 +180,8 @@ fn find<T>(
         if let Some(found) = what(error) {
             return Some(found);
         }
-        // An io::Error names the source of what it wraps as its own, and so skips that.
+        // `io::Error::source` returns the source of the wrapped error, and so skips the wrapped
+        // error itself.
         let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
         next = match wrapped {
             Some(wrapped) => Some(wrapped),
@@ -232,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_are_told_from_what_passes() {
+    fn refusals_are_distinguished_from_transient_failures() {
         let of = |text: &str| io_error(ServerError::Other(text.to_owned())).0;
         assert_eq!(of("User Authentication Expired"), Cause::Refused);
         assert_eq!(of("Authentication Timeout"), Cause::Transient);
@@ -250,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_of_the_bus_are_judged_alike() {
+    fn failures_of_the_bus_are_classified_alike() {
         use peerd_dataplane::ConnectError;
 
         let server = || "nats://a:4222".to_owned();

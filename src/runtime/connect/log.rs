@@ -1,4 +1,4 @@
-//! What the log says of a connection.
+//! Logs the events of a connection.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -11,13 +11,13 @@ use super::judge::{judge_bus, judge_refusal};
 use crate::link::{Cause, Violation};
 use crate::runtime::permissions::Permissions;
 
-/// How often the log says that messages were dropped.
+/// How often the log reports dropped messages.
 const DROPPED_EACH: Duration = Duration::from_secs(1);
 /// How often the log names one missing permission.
 const REFUSED_EACH: Duration = Duration::from_secs(600);
-/// How often the log says that there is still no connection.
+/// How often the log reports that there is still no connection.
 const WAITING_EACH: Duration = Duration::from_secs(10);
-/// Kinds of refusals that are distinguished.
+/// The number of distinct violations that are tracked.
 const REFUSALS_MAX: usize = 64;
 
 /// Logs the events of a connection.
@@ -29,11 +29,11 @@ pub(super) struct Log {
 
 #[derive(Default)]
 struct Reported {
-    /// Messages that async-nats dropped since the last line, and when that was.
+    /// Messages that the client library dropped since the last line, and the time of that line.
     dropped: (u64, Option<Instant>),
-    /// When each kind of refusal was logged.
+    /// When each kind of violation was logged.
     refusals: HashMap<String, Instant>,
-    /// When the log last said that there is no connection, and why.
+    /// When the log last reported that there is no connection, and the problem.
     waiting: Option<(Instant, String)>,
 }
 
@@ -62,7 +62,7 @@ impl Log {
         }
     }
 
-    /// The same for the connection of the bus.
+    /// Logs an event of the bus's connection.
     pub(super) fn note_bus(&self, event: &peerd_dataplane::Event<'_>) {
         use peerd_dataplane::Event;
 
@@ -83,13 +83,12 @@ impl Log {
             Event::PermissionViolation { text, .. } | Event::ServerError { text } => {
                 self.note_refused(text);
             }
-            Event::LameDuck => tracing::info!(connection, "the server is about to end"),
+            Event::LameDuck => tracing::info!(connection, "the server is shutting down"),
             Event::SlowConsumer { .. } => self.note_dropped(),
         }
     }
 
-    /// A violation is one line for each permission that is missing, whatever the number of subjects
-    /// that it is met on.
+    /// Logs one line for each missing permission, however many subjects it is noticed on.
     fn note_refused(&self, text: &str) {
         let connection = &self.connection;
         let violation = Violation::parse(text);
@@ -103,9 +102,9 @@ impl Log {
         }
         if let Some(violation) = violation {
             let remedy = self.permissions.remedy(&violation);
-            tracing::error!(connection, %violation, remedy, "NATS forbids something");
+            tracing::error!(connection, %violation, remedy, "a NATS permission is missing");
         } else {
-            tracing::error!(connection, error = text, "NATS refused something");
+            tracing::error!(connection, error = text, "the NATS server reported an error");
         }
     }
 
@@ -125,7 +124,7 @@ impl Log {
         }
     }
 
-    /// Each is an event, and there may be very many.
+    /// There is one event for each dropped message, so there may be very many.
     fn note_dropped(&self) {
         let mut reported = self.reported();
         let (count, at) = &mut reported.dropped;
@@ -133,8 +132,12 @@ impl Log {
         if at.is_none_or(|at| at.elapsed() >= DROPPED_EACH) {
             let (connection, count) = (&self.connection, std::mem::take(count));
             *at = Some(Instant::now());
-            // There may have been more: async-nats does not tell of each.
-            tracing::error!(connection, count, "messages came faster than they could be refused");
+            // There may have been more: async-nats does not report each of them.
+            tracing::error!(
+                connection,
+                count,
+                "dropped messages: they arrived faster than they could be handled"
+            );
         }
     }
 
@@ -144,7 +147,7 @@ impl Log {
 }
 
 impl Reported {
-    /// Whether it is time to log a kind of refusal.
+    /// Whether a kind of violation is to be logged again.
     fn is_due(&mut self, kind: String) -> bool {
         if self.refusals.get(&kind).is_some_and(|at| at.elapsed() < REFUSED_EACH) {
             return false;

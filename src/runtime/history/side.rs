@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::deliberate::{self, Fault};
 use crate::domain::conversation::{Head, PagePointers};
 use crate::domain::id::OrderKey;
 use crate::domain::limits::PAGE_MESSAGES;
 use crate::domain::message::Direction;
+use crate::failpoint::{self, Fault};
 use crate::runtime::load::LoadError;
 use crate::storage::reads::{Found, Pair, Storage};
 use crate::store::{Start, Store};
@@ -159,7 +159,7 @@ impl<S: Store> Reads<'_, S> {
         }
         let below = cursor.below;
         cursor.below = below.min(oldest.key());
-        let overlaps = |key| key == below && deliberate::is(Fault::PageOverlaps);
+        let overlaps = |key| key == below && failpoint::is(Fault::PageOverlaps);
         found.retain(|found| found.key() < below || overlaps(found.key()));
         if cursor.buffer.is_empty() {
             cursor.read_at = Instant::now();

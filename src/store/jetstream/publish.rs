@@ -24,8 +24,6 @@ const WRONG_LAST_SEQUENCE: u32 = 10071;
 const IN_FLIGHT: u32 = 10164;
 /// No leader at the moment.
 const TEMPORARILY_UNAVAILABLE: u32 = 10008;
-/// The batch that a message belongs to.
-pub(super) const BATCH: &str = "Nats-Batch-Id";
 const BACKOFF_FIRST: Duration = Duration::from_millis(10);
 const BACKOFF_MAX: Duration = Duration::from_millis(500);
 /// How long the first answer is waited for; the next, twice as long.
@@ -43,9 +41,6 @@ pub(super) struct Publisher {
 #[derive(Deserialize)]
 struct Answer {
     seq: Option<u64>,
-    /// How many messages a batch had.
-    #[serde(default)]
-    count: u64,
     error: Option<ApiError>,
 }
 
@@ -56,15 +51,6 @@ pub(super) struct ApiError {
     pub(super) err_code: u32,
     #[serde(default)]
     description: String,
-}
-
-/// What was stored.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Ack {
-    /// The place of the message, or of the last one of a batch.
-    pub(super) seq: u64,
-    /// How many messages the batch had; 0 where it was none.
-    pub(super) count: u64,
 }
 
 /// Why one publish was not acknowledged.
@@ -127,16 +113,14 @@ impl Publisher {
     }
 
     /// One publish that asks for an answer.
-    pub(super) async fn publish_once(
+    async fn publish_once(
         &self,
         resource: Resource,
         subject: Subject,
         headers: HeaderMap,
         payload: Bytes,
         deadline: Instant,
-    ) -> Result<Ack, Refused> {
-        // What refuses a batch need not refuse its messages, which are then tried one by one.
-        let is_alone = headers.get(BATCH).is_none();
+    ) -> Result<u64, Refused> {
         let publish = Publish { subject, headers, payload };
         let message = match self.acks.publish(resource, publish, deadline).await {
             Ok(message) => message,
@@ -166,18 +150,16 @@ impl Publisher {
                 WRONG_LAST_SEQUENCE => Refused::ForGood(AppendError::Conflict),
                 IN_FLIGHT | TEMPORARILY_UNAVAILABLE => Refused::ForNow("no leader, or busy"),
                 code => {
-                    if is_alone {
-                        self.troubles.met(resource, Cause::of_refusal(code, &error.description));
-                    }
+                    self.troubles.met(resource, Cause::of_refusal(code, &error.description));
                     let why = format!("{} ({code})", error.description);
                     Refused::ForGood(AppendError::Unavailable(why))
                 }
             }),
-            Ok(Answer { seq: Some(seq), count, error: None }) => {
+            Ok(Answer { seq: Some(seq), error: None }) => {
                 self.troubles.stored(resource);
-                Ok(Ack { seq, count })
+                Ok(seq)
             }
-            Ok(Answer { seq: None, error: None, .. }) | Err(_) => {
+            Ok(Answer { seq: None, error: None }) | Err(_) => {
                 Err(Refused::ForGood(AppendError::Unknown))
             }
         }
@@ -212,7 +194,7 @@ impl Publisher {
                     }
                 }
                 Err(Refused::ForGood(error)) => return Err(error),
-                Ok(ack) => return Ok(ack.seq),
+                Ok(seq) => return Ok(seq),
             }
         }
     }
@@ -225,9 +207,9 @@ async fn publish_again<F>(
     first: Pin<&mut F>,
     once: impl Fn() -> F,
     backoff: &mut Backoff,
-) -> Result<Ack, Refused>
+) -> Result<u64, Refused>
 where
-    F: Future<Output = Result<Ack, Refused>>,
+    F: Future<Output = Result<u64, Refused>>,
 {
     let mut again = FuturesUnordered::new();
     let mut first = Some(first);
@@ -253,7 +235,7 @@ where
                 }
             };
             match timeout_at(until, next).await {
-                Ok(Some(Ok(ack))) => return Ok(ack),
+                Ok(Some(Ok(seq))) => return Ok(seq),
                 // That attempt stored nothing.
                 Ok(Some(Err(
                     it @ (Refused::ForNow(_) | Refused::ForGood(AppendError::Unavailable(_))),
@@ -290,8 +272,8 @@ mod tests {
     /// What attempts come to that are answered so long after each was made; the first was made a
     /// second ago.
     async fn publish(
-        attempts: Vec<(u64, Result<Ack, Refused>)>,
-    ) -> (Result<Ack, Refused>, usize, Duration) {
+        attempts: Vec<(u64, Result<u64, Refused>)>,
+    ) -> (Result<u64, Refused>, usize, Duration) {
         let began = Instant::now();
         let count = attempts.len();
         let attempts = Cell::new(attempts.into_iter());
@@ -321,10 +303,6 @@ mod tests {
         (published, made.get(), began.elapsed())
     }
 
-    const fn at(seq: u64) -> Ack {
-        Ack { seq, count: 0 }
-    }
-
     const NEVER_MS: u64 = 1_000_000;
     const CONFLICT: Refused = Refused::ForGood(AppendError::Conflict);
     const UNKNOWN: Refused = Refused::ForGood(AppendError::Unknown);
@@ -332,24 +310,24 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_nobody_took_is_stored_by_the_next_attempt() {
-        let (published, made, took) = publish(vec![(NEVER_MS, Ok(at(1))), (3, Ok(at(7)))]).await;
-        assert_eq!((published, made), (Ok(at(7)), 2));
+        let (published, made, took) = publish(vec![(NEVER_MS, Ok(1)), (3, Ok(7))]).await;
+        assert_eq!((published, made), (Ok(7), 2));
         assert!(took < Duration::from_secs(2), "{took:?}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_late_acknowledgement_counts_whatever_the_attempt_after_it_met() {
         for second in [CONFLICT, NO_LEADER] {
-            let (published, made, _) = publish(vec![(1_400, Ok(at(5))), (200, Err(second))]).await;
-            assert_eq!((published, made), (Ok(at(5)), 2));
+            let (published, made, _) = publish(vec![(1_400, Ok(5)), (200, Err(second))]).await;
+            assert_eq!((published, made), (Ok(5), 2));
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_conflict_with_an_own_attempt_is_unknown_and_never_failed() {
-        let (published, ..) = publish(vec![(NEVER_MS, Ok(at(5))), (3, Err(CONFLICT))]).await;
+        let (published, ..) = publish(vec![(NEVER_MS, Ok(5)), (3, Err(CONFLICT))]).await;
         assert_eq!(published, Err(UNKNOWN));
-        let (published, ..) = publish(vec![(1_500, Err(CONFLICT)), (NEVER_MS, Ok(at(1)))]).await;
+        let (published, ..) = publish(vec![(1_500, Err(CONFLICT)), (NEVER_MS, Ok(1))]).await;
         assert_eq!(published, Err(UNKNOWN));
     }
 

@@ -1,4 +1,4 @@
-//! Whatever is accepted fits in every form; whatever does not fit is cut, split or shortened.
+//! Every accepted message fits in every form; a body that does not fit is cut, split or shortened.
 
 use proptest::prelude::*;
 use serde_json::Value;
@@ -15,10 +15,11 @@ use crate::domain::send::{Delivery, Purpose, Push, Send, SendOptions};
 use crate::wire::delivery;
 use crate::wire::packed;
 use crate::wire::push::PushBody;
+use crate::wire::reply::{Blacklist, Conversations, History, OneConversation, Sent};
 
 const LARGEST: u64 = (1 << 53) - 1;
 const BOTH: [Encoding; 2] = [Encoding::Json, Encoding::MessagePack];
-/// What IDs of 128 bytes would add to those of these tests, wherever a body shows one.
+/// The most bytes that IDs of 128 bytes add to the bodies of these tests.
 const LONGER_IDS: usize = 5 * (128 - 32);
 
 fn user(id: char) -> UserId {
@@ -50,7 +51,7 @@ fn draft(content: Content) -> Draft {
     Draft { content, local_id: None, extended_data: String::new() }
 }
 
-/// A conversation with the largest of everything but its message.
+/// A conversation in which everything but the message has its maximum.
 fn view(message: &Arc<Message>) -> ConversationView {
     ConversationView {
         id: user('a'),
@@ -84,7 +85,7 @@ fn changed(messages: &[Arc<Message>]) -> Event {
     Event::ConversationChanged(messages.iter().map(change).collect())
 }
 
-/// The bodies of an event, each within the room.
+/// The bodies of an event; asserts that each fits the room.
 fn events(event: &Event, encoding: Encoding, room: Room, content_max: Option<usize>) -> Vec<Bytes> {
     let mut bodies = Vec::new();
     let viewer = user('b');
@@ -105,7 +106,7 @@ fn list<'v>(body: &'v Value, name: &str) -> &'v Vec<Value> {
     body[name].as_array().expect("a list")
 }
 
-/// Characters of every size that they can have: as they are, escaped, and in bytes.
+/// Texts of characters with different encoded sizes: plain, escaped, and of several bytes.
 fn texts(most: usize) -> impl Strategy<Value = String> + Clone {
     let c = prop::sample::select(vec!["a", "\u{1}", "\"", "\\", "\n", "é", "\u{7f}", "😀"]);
     (c, 0..most).prop_map(|(c, count)| c.repeat(count))
@@ -182,7 +183,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn what_is_accepted_fits_in_every_form(
+    fn an_accepted_message_fits_in_every_form(
         draft in drafts(),
         push in pushes(),
         max_payload in 8_000_usize..300_000,
@@ -197,19 +198,16 @@ proptest! {
         let viewer = user('b');
         for encoding in BOTH {
             let mut bodies = vec![];
-            for reply in [
-                Reply::Sent { message: message.clone(), is_duplicate: true },
-                Reply::Conversation(Box::new(view(&message))),
-                Reply::List(vec![view(&message)]),
-                Reply::History {
-                    other: user('a'),
-                    messages: vec![message.clone()],
-                    backwards: true,
-                },
-            ] {
-                let body = ReplyBody { reply: &reply, viewer: &viewer, content_max: None };
-                bodies.push(encoding.encode(&body).expect("written"));
-            }
+            let shown = Shown { viewer: &viewer, content_max: None };
+            let messages = vec![message.clone()];
+            let sent = Sent { message: message.clone(), is_duplicate: true };
+            let history = History { other: user('a'), messages, backwards: true };
+            bodies.push(encoding.encode(&sent.body(shown)).expect("written"));
+            bodies.push(encoding.encode(&history.body(shown)).expect("written"));
+            let one = OneConversation(view(&message));
+            bodies.push(encoding.encode(&one.body(shown)).expect("written"));
+            let list = Conversations(vec![view(&message)]);
+            bodies.push(encoding.encode(&list.body(shown)).expect("written"));
             let one = vec![message.clone()];
             for event in [received(one.clone()), deleted(one.clone()), changed(&one)] {
                 let (revision, viewer, content_max) = (REVISION, &viewer, None);
@@ -242,24 +240,24 @@ proptest! {
 }
 
 #[test]
-fn a_message_that_does_not_fit_is_refused_with_its_size() {
+fn a_message_that_does_not_fit_is_rejected_with_its_size() {
     let room = Room::of(64 * 1024);
-    let told = |draft, push| match room.check(&send(draft, push)) {
+    let answer = |draft, push| match room.check(&send(draft, push)) {
         Err(rejection) => rejection.to_string(),
         Ok(()) => "accepted".to_owned(),
     };
-    assert_eq!(told(draft(text("\u{1}".repeat(2048))), None), "accepted");
-    let large = told(draft(text("\u{1}".repeat(20_000))), None);
+    assert_eq!(answer(draft(text("\u{1}".repeat(2048))), None), "accepted");
+    let large = answer(draft(text("\u{1}".repeat(20_000))), None);
     assert!(large.starts_with("message is 1200"), "{large}");
     assert!(large.contains("as JSON, 61440 fit the max_payload"), "{large}");
     let push = Push { content: "\u{1}".repeat(4096), ..Push::default() };
     let push = Push { payload: push.content.clone(), ..push };
-    assert_eq!(told(draft(text("x".into())), Some(push.clone())), "accepted");
+    assert_eq!(answer(draft(text("x".into())), Some(push.clone())), "accepted");
     let push = Push { thread_id: push.content.clone(), ..push };
-    let large = told(draft(text("x".into())), Some(push));
+    let large = answer(draft(text("x".into())), Some(push));
     assert!(large.starts_with("config.pushConfig is 73"), "{large}");
     let push = Push { content: "p".repeat(4096), payload: "p".repeat(4096), ..Push::default() };
-    let large = told(draft(text("x".repeat(58_000))), Some(push));
+    let large = answer(draft(text("x".repeat(58_000))), Some(push));
     assert!(large.starts_with("message is 662"), "{large}");
 }
 
@@ -294,7 +292,7 @@ fn an_event_is_split_where_its_list_does_not_fit() {
 }
 
 #[test]
-fn a_message_that_fits_nowhere_goes_without_its_content() {
+fn a_message_that_fits_nowhere_is_shown_without_its_content() {
     let room = Room::of(16 * 1024);
     let large = message(Draft {
         content: text("x".repeat(20_000)),
@@ -316,13 +314,16 @@ fn a_message_that_fits_nowhere_goes_without_its_content() {
         assert_eq!(shortened["extendedData"], "");
         assert_eq!(shortened["localMessageID"], "l");
         assert_eq!((&shortened["type"], &shortened["messageSeq"]), (&1.into(), &LARGEST.into()));
-        for reply in [
-            Reply::Sent { message: large.clone(), is_duplicate: false },
-            Reply::Conversation(Box::new(view(&large))),
-            Reply::List(vec![view(&large), view(&small)]),
-            Reply::History { other: user('a'), messages: messages.clone(), backwards: true },
+        let history = History { other: user('a'), messages: messages.clone(), backwards: true };
+        let sent = Sent { message: large.clone(), is_duplicate: false };
+        let viewer = user('b');
+        for body in [
+            super::reply(sent, encoding, &viewer, room),
+            super::reply(OneConversation(view(&large)), encoding, &viewer, room),
+            super::reply(Conversations(vec![view(&large), view(&small)]), encoding, &viewer, room),
+            super::reply(history, encoding, &viewer, room),
         ] {
-            let body = super::reply(&reply, encoding, &user('b'), room).expect("an answer");
+            let body = body.expect("an answer");
             assert!(body.len() <= room.body);
             assert_eq!(body.windows(16).filter(|at| at == b"isContentOmitted").count(), 1);
         }
@@ -336,8 +337,8 @@ fn a_page_is_cut_at_its_far_end() {
         (0..100).map(|number| message(draft(text(format!("{number:04}").repeat(1000))))).collect();
     let viewer = user('b');
     for backwards in [true, false] {
-        let reply = Reply::History { other: user('a'), messages: messages.clone(), backwards };
-        let body = super::reply(&reply, Encoding::Json, &viewer, room).expect("a page");
+        let reply = History { other: user('a'), messages: messages.clone(), backwards };
+        let body = super::reply(reply, Encoding::Json, &viewer, room).expect("a page");
         assert!(body.len() <= room.body);
         let page = decoded(Encoding::Json, &body);
         let page = list(&page, "messageList");
@@ -351,8 +352,8 @@ fn a_page_is_cut_at_its_far_end() {
         (UserInfo { id, name: "\u{1}".repeat(10) }, BlockNumber(number + 1))
     };
     let users: Vec<_> = (0..100).map(user).collect();
-    let reply = Reply::Blacklist { users, has_more: false };
-    let body = super::reply(&reply, Encoding::Json, &viewer, Room::of(5000)).expect("a page");
+    let reply = Blacklist { users, has_more: false };
+    let body = super::reply(reply, Encoding::Json, &viewer, Room::of(5000)).expect("a page");
     let page = decoded(Encoding::Json, &body);
     let last = list(&page, "blacklist").last().expect("not empty").clone();
     let number: u64 = last["userID"].as_str().and_then(|id| id.parse().ok()).expect("a number");
@@ -360,7 +361,7 @@ fn a_page_is_cut_at_its_far_end() {
 }
 
 #[test]
-fn a_change_of_very_many_conversations_comes_to_few_events() {
+fn a_change_of_very_many_conversations_publishes_few_events() {
     let room = Room::of(64 * 1024);
     let large = message(draft(text("x".repeat(50_000))));
     let messages = vec![large; 10_000];
@@ -375,7 +376,7 @@ fn a_change_of_very_many_conversations_comes_to_few_events() {
 }
 
 #[test]
-fn what_cannot_be_told_at_all_is_told_to_be_missing() {
+fn an_event_that_does_not_fit_is_published_without_content() {
     let bodies = {
         let mut bodies = Vec::new();
         let event = Event::KickedOut { session_id: "x".repeat(500) };
@@ -393,6 +394,6 @@ fn what_cannot_be_told_at_all_is_told_to_be_missing() {
     let [body] = &bodies[..] else { panic!("one event") };
     assert_eq!(
         body, r#"{"isContentOmitted":true,"revision":7,"previousRevision":6}"#,
-        "where the user's conversations stand"
+        "only the revision"
     );
 }

@@ -13,7 +13,7 @@ fn valid_blocks_are_read() {
     assert_eq!(headers.get("Content-Type").as_deref(), Some("application/json"));
     assert_eq!(headers.get("Peer-Hops").as_deref(), Some("3"));
     assert_eq!(headers.get("Content"), None);
-    assert_eq!(headers.get("content-type"), None, "names are compared as they are");
+    assert_eq!(headers.get("content-type"), None, "names are case-sensitive");
     assert_eq!(headers.status(), None);
     let all: Vec<_> = headers.all().collect();
     assert_eq!(all, [("Content-Type", "application/json"), ("Peer-Hops", "3")]);
@@ -30,7 +30,7 @@ fn valid_blocks_are_read() {
 }
 
 #[test]
-fn a_value_may_go_on_in_the_next_line() {
+fn a_value_may_continue_on_the_next_line() {
     let headers = of(b"NATS/1.0\r\nA: one\r\n two\r\n\tthree \r\nB: four\r\n\r\n");
     assert_eq!(headers.check(), Ok(()));
     assert_eq!(headers.get("A").as_deref(), Some("one two\tthree"));
@@ -38,14 +38,14 @@ fn a_value_may_go_on_in_the_next_line() {
 }
 
 #[test]
-fn the_server_speaks_by_a_status() {
+fn a_status_is_read_from_the_first_line() {
     assert_eq!(of(b"NATS/1.0 503\r\n\r\n").status(), Some(503));
     assert_eq!(of(b"NATS/1.0 100 Idle Heartbeat\r\n\r\n").status(), Some(100));
     assert_eq!(of(b"NATS/1.0 50\r\n\r\n").status(), None);
 }
 
 #[test]
-fn what_is_malformed_is_said() {
+fn each_malformed_block_is_reported_with_its_problem() {
     for (block, malformed) in [
         (&b"NATS/1.0\r\nContent-Type application/json\r\n\r\n"[..], Malformed::Colon),
         (b"", Malformed::Version),
@@ -79,7 +79,7 @@ fn what_is_malformed_is_said() {
 }
 
 #[test]
-fn a_value_that_is_readable_is_found_in_a_malformed_block() {
+fn a_readable_value_is_found_in_a_malformed_block() {
     let headers = of(b"no version\r\nbad\r\nContent-Type: application/json\r\n");
     assert!(headers.is_malformed());
     assert_eq!(headers.get("Content-Type").as_deref(), Some("application/json"));
@@ -87,7 +87,7 @@ fn a_value_that_is_readable_is_found_in_a_malformed_block() {
 }
 
 #[test]
-fn no_value_ends_its_line() {
+fn a_value_cannot_end_its_line() {
     let mut block = block();
     add(&mut block, "Nats-Service-Error", "a\r\n\r\nB: 1\0 \u{e4}");
     add(&mut block, "C", "2");
@@ -101,13 +101,13 @@ fn no_value_ends_its_line() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_looked_into(block in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn any_bytes_are_read_without_a_panic(block in prop::collection::vec(any::<u8>(), 0..200)) {
         let headers = of(&block);
         let _ = (headers.check(), headers.status(), headers.get("A"), headers.all().count());
     }
 
     #[test]
-    fn what_is_written_is_read(value in "\\PC{0,40}", other in any::<String>()) {
+    fn written_values_are_read_back(value in "\\PC{0,40}", other in any::<String>()) {
         let mut block = block();
         add(&mut block, "A", &other);
         add(&mut block, "B", &value);

@@ -33,7 +33,7 @@ async fn frames_are_written_one_after_another() {
 }
 
 #[tokio::test]
-async fn what_a_server_would_end_the_connection_for_is_refused() {
+async fn messages_for_which_a_server_would_close_the_connection_are_refused() {
     let outbox = outbox();
     outbox.open(b"");
     for (subject, reply) in
@@ -51,7 +51,7 @@ async fn what_a_server_would_end_the_connection_for_is_refused() {
 }
 
 #[tokio::test]
-async fn without_room_or_connection_it_waits_for_both() {
+async fn publishing_waits_for_a_connection_and_for_room() {
     let outbox = Arc::new(outbox());
     assert_eq!(outbox.publish(&to(b"a"), MAX_PAYLOAD), Err(PublishError::NotConnected));
     let waiting = {
@@ -75,7 +75,7 @@ async fn without_room_or_connection_it_waits_for_both() {
 }
 
 #[tokio::test]
-async fn what_was_not_written_is_lost_with_the_connection() {
+async fn buffered_messages_are_lost_with_the_connection() {
     let outbox = outbox();
     outbox.open(b"");
     outbox.publish(&to(b"a"), MAX_PAYLOAD).expect("room");
@@ -104,7 +104,7 @@ async fn pongs_come_in_the_order_of_the_pings() {
     assert!(last.try_recv().is_err());
     outbox.pong();
     last.try_recv().expect("the last is answered");
-    // One too many changes nothing.
+    // A surplus PONG changes nothing.
     outbox.pong();
     outbox.pong();
 }

@@ -46,7 +46,7 @@ fn frames() -> Vec<Frame> {
 }
 
 #[test]
-fn frames_are_read_wherever_the_stream_is_split() {
+fn frames_are_parsed_wherever_the_stream_is_split() {
     assert_eq!(all(STREAM, []).as_deref(), Ok(&frames()[..]));
     assert_eq!(all(STREAM, std::iter::repeat(1)).as_deref(), Ok(&frames()[..]));
     for first in 1..STREAM.len() {
@@ -58,8 +58,8 @@ fn frames_are_read_wherever_the_stream_is_split() {
 }
 
 #[test]
-fn what_publishers_may_choose_is_theirs() {
-    // A CR inside a subject, white space of Unicode, bytes that are not text.
+fn subjects_may_be_any_bytes_except_white_space() {
+    // A CR inside a subject, Unicode white space, bytes that are not UTF-8.
     for subject in [&b"a.\rb"[..], "a.\u{a0}\u{85}b".as_bytes(), b"\xff\xfe", b"a.\x0b\x0c\0"] {
         let mut bytes = b"HMSG ".to_vec();
         bytes.extend_from_slice(subject);
@@ -72,7 +72,7 @@ fn what_publishers_may_choose_is_theirs() {
 }
 
 #[test]
-fn more_header_than_message_is_a_malformed_header() {
+fn a_header_longer_than_its_message_is_malformed() {
     let frames = all(b"HMSG a 1 9 4\r\nNATS\r\nPING\r\n", []).expect("frames");
     let [Frame::Message(1, message), Frame::Ping] = &frames[..] else { panic!("{frames:?}") };
     let headers = message.headers.as_ref().expect("headers");
@@ -81,7 +81,7 @@ fn more_header_than_message_is_a_malformed_header() {
 }
 
 #[test]
-fn what_no_server_sends_is_an_error() {
+fn frames_that_no_server_sends_are_errors() {
     for (bytes, error) in [
         (&b"HELLO\r\n"[..], ProtocolError::UnknownFrame),
         (b"\r\n", ProtocolError::UnknownFrame),
@@ -103,18 +103,18 @@ fn what_no_server_sends_is_an_error() {
 
 proptest! {
     #[test]
-    fn any_bytes_in_any_chunks_are_frames_or_an_error(
+    fn parsing_does_not_depend_on_how_the_stream_is_split(
         bytes in prop::collection::vec(any::<u8>(), 0..300),
         chunks in prop::collection::vec(1usize..20, 0..40),
     ) {
         let whole = all(&bytes, []);
         let split = all(&bytes, chunks);
-        // What was read before an error is the same, too; here only the end is compared.
+        // The frames before an error are equal too, but only the final result is compared here.
         prop_assert_eq!(whole, split);
     }
 
     #[test]
-    fn messages_come_as_they_were_sent(
+    fn messages_are_parsed_as_they_were_sent(
         parts in prop::collection::vec(
             (
                 "[a-z.]{1,20}",

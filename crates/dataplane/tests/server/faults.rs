@@ -233,7 +233,7 @@ async fn a_server_that_is_about_to_end_is_left_in_good_time() {
     events.until("Connected { server", 2).await;
     // Not since the server closed it: that would take it twenty seconds.
     let all = events.all();
-    assert!(all[2].contains("the server is about to end"), "{all:?}");
+    assert!(all[2].contains("the server is shutting down"), "{all:?}");
     let moved = all.iter().rfind(|event| event.starts_with("Connected")).unwrap();
     assert!(!moved.contains(&nodes[0].url()), "{all:?}");
     client.publish(&to("a", b"")).await.expect("a connection");

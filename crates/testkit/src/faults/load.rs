@@ -1,0 +1,398 @@
+//! Many pairs of users that write to each other.
+//!
+//! A pair is mostly walked by one task, one call after the other, so that what must come of it is
+//! exact. Some pairs have several tasks at once; there the notes show what overlapped.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use serde_json::json;
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    caller::{Caller, Failure},
+    look::look,
+    random::Random,
+};
+
+/// The time within which every task must have been answered again after a death.
+pub const RECOVERY_DEADLINE: Duration = Duration::from_secs(30);
+/// More than the patience of the last call under way.
+const STOP_DEADLINE: Duration = Duration::from_secs(40);
+/// Of a hundred steps of a load that reads, those that do.
+const READ_PERCENT: u64 = 30;
+/// Steps of users who come and leave.
+const VISIT_STEPS: u64 = 12;
+/// The epoch of a task that has ended.
+const ENDED: u64 = u64::MAX;
+
+const TEXTS: [&str; 6] = [
+    "Are you there?",
+    "Ja, ich höre dich gut. Bis später!",
+    "今夜は何時に会いましょうか。",
+    "🚲🌧️ on my way",
+    "нет связи, отправляю ещё раз",
+    "مرحبا، كيف حالك اليوم؟",
+];
+
+/// What kind of load.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// How many users; each writes with four others.
+    pub users: usize,
+    /// How many of the pairs have several tasks at once.
+    pub racing_pairs: usize,
+    /// Whether conversations are cleared, muted and deleted from as well.
+    pub marks: bool,
+    /// The mean time that a task lets pass between two calls, in milliseconds.
+    pub pace_ms: u64,
+    /// Whether users also read, and call everything else that there is.
+    pub reads: bool,
+    /// How many tasks play users who come, write to each other, leave, and never come back.
+    pub visits: usize,
+}
+
+impl Plan {
+    /// Pairs that send, each walked by one task, with that pace.
+    pub const fn sends(users: usize, pace_ms: u64) -> Self {
+        Self { users, racing_pairs: 0, marks: false, pace_ms, reads: false, visits: 0 }
+    }
+}
+
+/// A running load.
+pub struct Load {
+    shared: Arc<Shared>,
+    answered: watch::Receiver<Vec<u64>>,
+    walkers: JoinSet<Result<(), Failure>>,
+}
+
+/// How long it took after a death until there were answers again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recovery {
+    /// Until one task was answered.
+    pub first: Duration,
+    /// Until every task was.
+    pub all: Duration,
+}
+
+impl Load {
+    /// Logs the users in and lets them write, over all these connections.
+    pub async fn start(
+        callers: &[Caller],
+        plan: Plan,
+        random: &mut Random,
+    ) -> Result<Self, Failure> {
+        let users: Vec<_> = (0..plan.users).map(|user| format!("user.{user}")).collect();
+        for (user, caller) in users.iter().zip(callers.iter().cycle()) {
+            caller.until_done(user, "login", &json!({})).await?;
+        }
+        let walks = walks(&users, plan);
+        let (answering, answered) = watch::channel(vec![0; walks.len()]);
+        let shared = Arc::new(Shared {
+            answering,
+            epoch: AtomicU64::new(1),
+            stopping: AtomicU64::new(0),
+            pairs: Mutex::default(),
+            deletable: Mutex::default(),
+        });
+        let mut walkers = JoinSet::new();
+        let callers = callers.iter().cycle();
+        for ((index, walk), caller) in walks.into_iter().enumerate().zip(callers) {
+            let walker = Walker {
+                shared: Arc::clone(&shared),
+                caller: caller.clone(),
+                pace_ms: plan.pace_ms,
+                index,
+                walk,
+                reads: plan.reads,
+                random: random.split(),
+                sent: 0,
+                has_begun: false,
+                visit: Visit::default(),
+                muted: HashMap::new(),
+            };
+            walkers.spawn(walker.run());
+        }
+        Ok(Self { shared, answered, walkers })
+    }
+
+    /// Answers to calls that begin from now on belong to a new epoch.
+    pub fn new_epoch(&self) -> u64 {
+        self.shared.epoch.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    /// Waits until every task was answered to a call that it began in that epoch.
+    pub async fn answered(&self, epoch: u64, since: Instant) -> Result<Recovery, Failure> {
+        let deadline = since + RECOVERY_DEADLINE;
+        let mut answered = self.answered.clone();
+        let any = |epochs: &Vec<u64>| epochs.iter().any(|seen| *seen >= epoch);
+        let every = |epochs: &Vec<u64>| epochs.iter().all(|seen| *seen >= epoch);
+        let late = |_| format!("no answer within {RECOVERY_DEADLINE:?}");
+        timeout_at(deadline, answered.wait_for(any)).await.map_err(late)??;
+        let first = since.elapsed();
+        if timeout_at(deadline, answered.wait_for(every)).await.is_err() {
+            let waiting = answered.borrow().iter().filter(|seen| **seen < epoch).count();
+            let said = format!("{waiting} tasks without an answer within {RECOVERY_DEADLINE:?}");
+            return Err(said.into());
+        }
+        Ok(Recovery { first, all: since.elapsed() })
+    }
+
+    /// Ends the load, waits for the calls under way, and answers who has written with whom.
+    pub async fn finish(mut self) -> Result<Pairs, Failure> {
+        self.shared.stopping.store(1, Ordering::SeqCst);
+        let deadline = Instant::now() + STOP_DEADLINE;
+        let mut troubles = BTreeSet::new();
+        while let Some(ended) = timeout_at(deadline, self.walkers.join_next()).await? {
+            if let Err(trouble) = ended? {
+                troubles.insert(trouble.to_string());
+            }
+        }
+        if !troubles.is_empty() {
+            return Err(format!("calls that came to nothing: {troubles:#?}").into());
+        }
+        Ok(self.shared.pairs().clone())
+    }
+}
+
+/// What one task does: calls as `user`, in the conversation with `other`.
+#[derive(Clone, Debug)]
+struct Walk {
+    user: String,
+    other: String,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Sends as either of the two.
+    Sends,
+    /// Sends and marks as either of the two.
+    SendsAndMarks,
+    /// Sends as `user` only, while others do so too.
+    RacingSends,
+    /// Marks as `user` only, while others send.
+    RacingMarks,
+    /// Sends and marks as either of two users who are others each time.
+    Visits,
+}
+
+/// Where a task is whose users come and leave.
+#[derive(Clone, Copy, Debug, Default)]
+struct Visit {
+    number: u64,
+    /// Steps until the two leave.
+    steps_left: u64,
+}
+
+/// A ring in which each user writes with the next and the third after it.
+fn walks(users: &[String], plan: Plan) -> Vec<Walk> {
+    let pairs = (0..users.len()).flat_map(|user| [(user, user + 1), (user, user + 3)]);
+    let mut walks = Vec::new();
+    for (number, (user, other)) in pairs.enumerate() {
+        let (user, other) = (&users[user], &users[other % users.len()]);
+        let mut add = |user: &String, other: &String, kind| {
+            let (user, other) = (user.clone(), other.clone());
+            walks.push(Walk { user, other, kind });
+        };
+        if number >= plan.racing_pairs {
+            let kind = if plan.marks { Kind::SendsAndMarks } else { Kind::Sends };
+            add(user, other, kind);
+            continue;
+        }
+        for (user, other) in [(user, other), (other, user)] {
+            add(user, other, Kind::RacingSends);
+            add(user, other, Kind::RacingSends);
+            if plan.marks {
+                add(user, other, Kind::RacingMarks);
+            }
+        }
+    }
+    let visits = 0..plan.visits;
+    let nobody = String::new();
+    walks.extend(visits.map(|_| Walk {
+        user: nobody.clone(),
+        other: nobody.clone(),
+        kind: Kind::Visits,
+    }));
+    walks
+}
+
+/// By user and other: the IDs of the messages that that user may still delete.
+type Deletable = HashMap<(String, String), Vec<String>>;
+
+/// By user: with whom the user has written.
+pub type Pairs = BTreeMap<String, BTreeSet<String>>;
+
+/// What the tasks of one load have in common.
+struct Shared {
+    /// The epoch of the last call of each task that was answered.
+    answering: watch::Sender<Vec<u64>>,
+    epoch: AtomicU64,
+    stopping: AtomicU64,
+    pairs: Mutex<Pairs>,
+    deletable: Mutex<Deletable>,
+}
+
+impl Shared {
+    fn pairs(&self) -> MutexGuard<'_, Pairs> {
+        self.pairs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add_deletable(&self, from: &str, to: &str, message_id: &str) {
+        let mut deletable = (self.deletable.lock()).unwrap_or_else(PoisonError::into_inner);
+        for (user, other) in [(from, to), (to, from)] {
+            let list = deletable.entry((user.to_owned(), other.to_owned())).or_default();
+            list.push(message_id.to_owned());
+        }
+    }
+
+    fn take_deletable(&self, user: &str, other: &str, random: &mut Random) -> Option<String> {
+        let mut deletable = (self.deletable.lock()).unwrap_or_else(PoisonError::into_inner);
+        let list = deletable.get_mut(&(user.to_owned(), other.to_owned()))?;
+        let length = u64::try_from(list.len()).ok().filter(|length| *length > 0)?;
+        let index = usize::try_from(random.below(length)).ok()?;
+        Some(list.swap_remove(index))
+    }
+}
+
+struct Walker {
+    shared: Arc<Shared>,
+    caller: Caller,
+    pace_ms: u64,
+    reads: bool,
+    index: usize,
+    walk: Walk,
+    random: Random,
+    sent: u64,
+    /// Whether the two have written to each other.
+    has_begun: bool,
+    visit: Visit,
+    muted: HashMap<String, bool>,
+}
+
+impl Walker {
+    async fn run(mut self) -> Result<(), Failure> {
+        let result = self.walk().await;
+        self.answered(ENDED);
+        result
+    }
+
+    async fn walk(&mut self) -> Result<(), Failure> {
+        while self.shared.stopping.load(Ordering::SeqCst) == 0 {
+            let epoch = self.shared.epoch.load(Ordering::SeqCst);
+            self.step().await?;
+            self.answered(epoch);
+            tokio::time::sleep(self.random.pause(2 * self.pace_ms)).await;
+        }
+        Ok(())
+    }
+
+    fn answered(&self, epoch: u64) {
+        self.shared.answering.send_if_modified(|epochs| {
+            let newer = epochs[self.index] < epoch;
+            epochs[self.index] = epochs[self.index].max(epoch);
+            newer
+        });
+    }
+
+    async fn step(&mut self) -> Result<(), Failure> {
+        if self.walk.kind == Kind::Visits && self.visit.steps_left == 0 {
+            return self.next_visit().await;
+        }
+        self.visit.steps_left = self.visit.steps_left.saturating_sub(1);
+        let (mut user, mut other) = (self.walk.user.clone(), self.walk.other.clone());
+        let alone = matches!(self.walk.kind, Kind::Sends | Kind::SendsAndMarks | Kind::Visits);
+        if alone && self.random.percent(50) {
+            (user, other) = (other, user);
+        }
+        let marks = match self.walk.kind {
+            Kind::Sends | Kind::RacingSends => false,
+            Kind::SendsAndMarks | Kind::Visits => self.random.percent(20),
+            Kind::RacingMarks => true,
+        };
+        // A conversation begins with a message.
+        if self.reads && self.has_begun && self.random.percent(READ_PERCENT) {
+            look(&self.caller, &mut self.random, &user, &other).await
+        } else if marks && self.has_begun {
+            self.mark(user, other).await
+        } else {
+            self.send(user, other).await
+        }
+    }
+
+    /// The two users of a visit leave, and two new ones come.
+    async fn next_visit(&mut self) -> Result<(), Failure> {
+        if self.visit.number > 0 {
+            for user in [&self.walk.user, &self.walk.other] {
+                self.caller.until_done(user, "logout", &json!({})).await?;
+            }
+        }
+        self.visit.number += 1;
+        let name = |side| format!("visitor.{}.{}.{side}", self.index, self.visit.number);
+        (self.walk.user, self.walk.other) = (name('a'), name('b'));
+        for user in [&self.walk.user, &self.walk.other] {
+            self.caller.until_done(user, "login", &json!({ "userName": user })).await?;
+        }
+        self.muted.clear();
+        self.has_begun = false;
+        self.visit.steps_left = VISIT_STEPS;
+        Ok(())
+    }
+
+    async fn send(&mut self, user: String, other: String) -> Result<(), Failure> {
+        self.sent += 1;
+        self.has_begun = true;
+        let local_id = format!("task-{}-{}", self.index, self.sent);
+        let choice = usize::try_from(self.random.below(6)).unwrap_or_default();
+        for (user, other) in [(&user, &other), (&other, &user)] {
+            self.shared.pairs().entry(user.clone()).or_default().insert(other.clone());
+        }
+        let text = format!("{} ({local_id})", TEXTS[choice]);
+        let body = json!({
+            "message": { "type": 1, "message": text, "localMessageID": local_id },
+            "toUserID": other,
+            "config": { "disableUnreadMessageCount": self.random.percent(3) },
+        });
+        let reply = self.caller.until_done(&user, "send_peer_message", &body).await?;
+        let message_id = reply["message"]["messageID"]
+            .as_str()
+            .ok_or_else(|| format!("not a sent message: {reply}"))?;
+        self.shared.add_deletable(&user, &other, message_id);
+        Ok(())
+    }
+
+    async fn mark(&mut self, user: String, other: String) -> Result<(), Failure> {
+        let mut body = json!({ "conversationID": other, "conversationType": 0 });
+        let dice = self.random.below(100);
+        let method = if dice < 35 {
+            "clear_conversation_unread_message_count"
+        } else if dice < 40 {
+            "clear_conversation_total_unread_message_count"
+        } else if dice < 60 {
+            let muted = self.muted.entry(user.clone()).or_default();
+            *muted = !*muted;
+            body["status"] = json!(if *muted { 2 } else { 1 });
+            "set_conversation_notification_status"
+        } else if dice < 95 {
+            let picked = self.shared.take_deletable(&user, &other, &mut self.random);
+            let Some(message_id) = picked else { return self.send(user, other).await };
+            body["messageList"] = json!([{ "messageID": message_id }]);
+            "delete_messages"
+        } else {
+            "delete_all_message"
+        };
+        self.caller.until_done(&user, method, &body).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,42 @@
+//! What peerd's black-box tests, its demos and its measurements share: real nats-servers, the real
+//! peerd binary, clients that know the contract and nothing of the daemon's code, a proxy that fails,
+//! and a load whose clients note what they were answered.
+//!
+//! It does not depend on peerd: it starts the binary that lies beside the test or the example.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "failing loudly, with what was seen, is its job"
+)]
+#![expect(
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    reason = "every part may panic, and a test that leaves a value unused shows that by itself"
+)]
+
+pub mod faults;
+pub mod wait;
+
+mod client;
+mod codec;
+mod deployment;
+mod events;
+mod nats;
+mod nats_cluster;
+mod observer;
+mod peerd;
+mod proxy;
+mod store;
+
+pub use client::{Client, Encoding, Reply, login, send_text, token};
+pub use codec::{bin, decode, encode};
+pub use deployment::{Settings, keep_logs, settings, start_instances, with_log};
+pub use events::{Event, Events};
+pub use nats::{Nats, free_port, reserved_port, server_binary};
+pub use nats_cluster::NatsCluster;
+pub use observer::Observer;
+pub use peerd::{Cli, Peerd, clean_command as peerd_command, run_cli, run_cli_env};
+pub use proxy::{Flow, Proxy};
+pub use store::{Store, Writes, fnv1a32, partition};

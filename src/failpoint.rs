@@ -1,0 +1,111 @@
+//! Failpoints: faults that a test injects, to show that they would be found.
+//!
+//! A test sets one for its own thread. In a release build there are none: [`is`] is `false` there,
+//! and what stands behind it is compiled out. Faults are injected where parts meet: in `store`,
+//! `cluster` and `runtime`, and by the simulation in what an instance sends. The pure layers,
+//! `domain` and `wire`, have none.
+
+/// A fault that the simulation must find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A message whose append has no acknowledgement is answered as stored.
+    SuccessWithoutAck,
+    /// The read mark is kept in memory and not stored.
+    LostReadMark,
+    /// The user's own messages count as unread.
+    OwnMessagesCount,
+    /// Any replica answers reads, however far behind it is.
+    StaleCopy,
+    /// An owner goes on when it could not renew its lease.
+    LeaseIgnored,
+    /// A page of history begins with the message that it is to come before.
+    PageOverlaps,
+    /// A repeat is stored again.
+    RepeatStored,
+    /// A new owner does not read what a sender sent in the last second.
+    RateForgotten,
+    /// Events that a dead owner may not have published are not published again.
+    NotToldAgain,
+    /// A muted conversation counts in the total.
+    MutedCounts,
+    /// Records that another instance wrote go unnoticed.
+    LateWriteUnnoticed,
+    /// The event of a message goes to its sender.
+    WrongReceiver,
+    /// The block list is ignored.
+    BlockIgnored,
+    /// Order keys follow the wall clock, whatever was given before.
+    KeyGoesBack,
+    /// A number of `messageSeq` is left out now and then.
+    GapInSequence,
+    /// The sender's owner hands messages on although another owns the sender.
+    FormerOwnerSends,
+    /// Sessions are kept in memory and not stored.
+    LostSession,
+    /// Revisions are order keys, in whatever order messages are acknowledged.
+    RevisionGoesBack,
+    /// A call beyond those that may be under way is not answered.
+    SilentAtTheBound,
+    /// Content is logged.
+    ContentLogged,
+    /// An entry is written into the log.
+    WrongStream,
+    /// Each send reads the log.
+    SendReadsTheLog,
+    /// Messages that were deleted are shown.
+    DeletedShown,
+}
+
+impl Fault {
+    /// All of them.
+    pub const ALL: [Self; 23] = [
+        Self::SuccessWithoutAck,
+        Self::LostReadMark,
+        Self::OwnMessagesCount,
+        Self::StaleCopy,
+        Self::LeaseIgnored,
+        Self::PageOverlaps,
+        Self::RepeatStored,
+        Self::RateForgotten,
+        Self::NotToldAgain,
+        Self::MutedCounts,
+        Self::LateWriteUnnoticed,
+        Self::WrongReceiver,
+        Self::BlockIgnored,
+        Self::KeyGoesBack,
+        Self::GapInSequence,
+        Self::FormerOwnerSends,
+        Self::LostSession,
+        Self::RevisionGoesBack,
+        Self::SilentAtTheBound,
+        Self::ContentLogged,
+        Self::WrongStream,
+        Self::SendReadsTheLog,
+        Self::DeletedShown,
+    ];
+}
+
+#[cfg(debug_assertions)]
+thread_local! {
+    static FAULT: std::cell::Cell<Option<Fault>> = const { std::cell::Cell::new(None) };
+}
+
+/// Sets the fault of this thread, or takes it away.
+#[cfg(debug_assertions)]
+pub fn set(fault: Option<Fault>) {
+    FAULT.set(fault);
+}
+
+/// Whether this thread has a fault.
+#[cfg(debug_assertions)]
+#[must_use]
+pub fn is(fault: Fault) -> bool {
+    FAULT.get() == Some(fault)
+}
+
+/// A release build has none.
+#[cfg(not(debug_assertions))]
+#[must_use]
+pub const fn is(_fault: Fault) -> bool {
+    false
+}

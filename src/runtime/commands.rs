@@ -1,0 +1,319 @@
+//! The methods of the API: one file each, with the request, the decision, the reply and the tests.
+//! Each method implements [`Command`]; the list below names them all.
+//!
+//! Requests are decoded by their derives ([`crate::wire::decode`]); the types of their fields carry
+//! the bounds ([`crate::wire::field`]). Changes of the user's own entries go through
+//! `runtime::commit`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use schemars::transform::{RecursiveTransform, Transform as _};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+
+use super::cell::UserCell;
+use super::node::Node;
+use super::replay::ReplayFrom;
+use crate::bus::Bus;
+use crate::domain::rejection::Rejection;
+use crate::store::Store;
+use crate::wire::content::NUMBER_MAX;
+use crate::wire::decode;
+use crate::wire::encoding::Encoding;
+use crate::wire::failure::{CallError, Failure};
+use crate::wire::fit::{self, Unfit};
+use crate::wire::reply::Reply;
+
+pub mod add_users_to_blacklist;
+pub mod check_user_is_in_blacklist;
+pub mod clear_conversation_total_unread_message_count;
+pub mod clear_conversation_unread_message_count;
+pub mod delete_all_message;
+pub mod delete_messages;
+pub mod heartbeat;
+pub mod login;
+pub mod logout;
+pub mod query_blacklist;
+pub mod query_conversation;
+pub mod query_conversation_list;
+pub mod query_conversation_total_unread_message_count;
+pub mod query_history_message;
+pub mod remove_users_from_blacklist;
+pub mod send_message;
+pub mod send_peer_message;
+pub mod set_conversation_notification_status;
+
+mod blacklist;
+mod unsupported;
+
+/// The kind of a command. It says whether the caller needs a session, and how a call is answered
+/// if the instance lost its lease while the command ran: the next owner may have decided otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Changes nothing. After a lost lease the caller is asked to repeat the call.
+    Read,
+    /// Writes entries of the user's own. After a lost lease the outcome is unknown: the entries are
+    /// stored, but the next owner may have read them before.
+    Change,
+    /// Stores or publishes something for another user, which no later owner takes back: the reply
+    /// stands after a lost lease.
+    Live,
+    /// Begins a session, and is the only kind that needs none. Otherwise the same as a change.
+    Session,
+}
+
+/// A method of the API.
+pub trait Command {
+    /// The name in the subject: the SDK's, in `snake_case`.
+    const NAME: &'static str;
+    /// One sentence for the help of the command line.
+    const SUMMARY: &'static str;
+    /// See [`Kind`].
+    const KIND: Kind;
+    /// JSON bodies that together use every field: inputs for tests and seeds for the fuzzers.
+    const EXAMPLES: &'static [&'static str];
+    /// The body of a call.
+    type Request: DeserializeOwned + JsonSchema + Send;
+    /// The body of the reply to a call that succeeded.
+    type Reply: Reply + Send;
+
+    /// Performs a call.
+    fn run<S: Store, B: Bus>(
+        request: Self::Request,
+        call: Call<'_, S, B>,
+    ) -> impl Future<Output = Result<Self::Reply, CallError>> + Send;
+}
+
+/// The context in which a command runs.
+pub struct Call<'c, S, B> {
+    pub(super) node: &'c Arc<Node<S, B>>,
+    /// The caller, who has a session unless the command needs none.
+    pub(super) cell: &'c Arc<UserCell>,
+    /// The encoding of the request.
+    pub(super) encoding: Encoding,
+    pub(super) deadline: Instant,
+    /// Set by a login: the position from which messages are replayed after the reply.
+    pub(super) replay_from: &'c mut Option<ReplayFrom>,
+}
+
+/// An encoded reply.
+pub(super) struct Answer {
+    pub(super) body: Bytes,
+    pub(super) is_duplicate: bool,
+}
+
+async fn perform<C: Command, S: Store, B: Bus>(
+    request: C::Request,
+    call: Call<'_, S, B>,
+) -> Result<Answer, CallError> {
+    let (node, viewer, encoding) = (call.node, &call.cell.id, call.encoding);
+    let reply = C::run(request, call).await?;
+    let is_duplicate = reply.is_duplicate();
+    match fit::reply(reply, encoding, viewer, node.room()) {
+        Ok(body) => Ok(Answer { body, is_duplicate }),
+        Err(Unfit::TooLarge) => Err(Failure::TooLarge.into()),
+        Err(Unfit::Encode(error)) => {
+            tracing::error!(%error, "a reply could not be written");
+            Err(Failure::Internal.into())
+        }
+    }
+}
+
+fn schema_of<C: Command>() -> Schema {
+    let mut schema = SchemaGenerator::default().into_root_schema_for::<C::Request>();
+    schema.insert("title".to_owned(), C::NAME.into());
+    RecursiveTransform(bounded).transform(&mut schema);
+    schema
+}
+
+/// No number of the protocol is larger than what every JSON reader holds exactly.
+fn bounded(schema: &mut Schema) {
+    if schema.get("format").is_some_and(|format| format == "uint64") {
+        schema.insert("maximum".to_owned(), NUMBER_MAX.into());
+    }
+}
+
+/// Awaits the future of a command. It is boxed, because a call's state is as large as the largest
+/// future inside it; a send stays unboxed.
+macro_rules! performed {
+    (in_place $performed:expr) => {
+        $performed.await
+    };
+    ($performed:expr) => {
+        Box::pin($performed).await
+    };
+}
+
+macro_rules! commands {
+    ($($module:ident::$command:ident $($in_place:ident)?,)+) => {
+        /// A method of the API.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Method {
+            $(#[doc = concat!("See [`", stringify!($module), "`].")] $command,)+
+        }
+
+        impl Method {
+            /// All methods.
+            pub const ALL: &'static [Self] = &[$(Self::$command,)+];
+
+            /// The method of a name.
+            #[must_use]
+            pub fn from_name(name: &str) -> Option<Self> {
+                $(if name == $module::$command::NAME {
+                    return Some(Self::$command);
+                })+
+                None
+            }
+
+            /// The name in the subject: the SDK's, in `snake_case`.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$command => $module::$command::NAME,)+ }
+            }
+
+            /// One sentence for the help of the command line.
+            #[must_use]
+            pub const fn summary(self) -> &'static str {
+                match self { $(Self::$command => $module::$command::SUMMARY,)+ }
+            }
+
+            /// See [`Kind`].
+            #[must_use]
+            pub const fn kind(self) -> Kind {
+                match self { $(Self::$command => $module::$command::KIND,)+ }
+            }
+
+            /// JSON bodies that together use every field.
+            #[must_use]
+            pub const fn examples(self) -> &'static [&'static str] {
+                match self { $(Self::$command => $module::$command::EXAMPLES,)+ }
+            }
+
+            /// The JSON Schema of its requests.
+            #[must_use]
+            pub fn request_schema(self) -> Schema {
+                match self { $(Self::$command => schema_of::<$module::$command>(),)+ }
+            }
+
+            /// Decodes a request and performs the call.
+            pub(super) async fn perform<S: Store, B: Bus>(
+                self,
+                body: &[u8],
+                call: Call<'_, S, B>,
+            ) -> Result<Answer, CallError> {
+                let user_id_bytes = call.node.limits().user_id_bytes;
+                match self {
+                    $(Self::$command => {
+                        let request = decode::request(call.encoding, body, user_id_bytes)?;
+                        performed!($($in_place)? perform::<$module::$command, S, B>(request, call))
+                    })+
+                }
+            }
+        }
+
+        /// A decoded request of any method, for tests and fuzzers.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Request {
+            $(
+                #[doc = concat!("Of [`", stringify!($module), "`].")]
+                $command(Box<<$module::$command as Command>::Request>),
+            )+
+        }
+
+        impl Request {
+            /// Decodes the body of a call. User IDs in it have `user_id_bytes` at most.
+            pub fn parse(
+                method: Method,
+                encoding: Encoding,
+                body: &[u8],
+                user_id_bytes: usize,
+            ) -> Result<Self, Rejection> {
+                match method {
+                    $(Method::$command => {
+                        decode::request(encoding, body, user_id_bytes).map(Self::$command)
+                    })+
+                }
+            }
+        }
+    };
+}
+
+// New methods go to the end, because the fuzzers' corpus refers to methods by their index.
+// `in_place` marks the path of a send, whose futures are not boxed.
+commands! {
+    login::Login,
+    logout::Logout,
+    heartbeat::Heartbeat,
+    send_peer_message::SendPeerMessage in_place,
+    send_message::SendMessage in_place,
+    query_history_message::QueryHistoryMessage,
+    delete_messages::DeleteMessages,
+    delete_all_message::DeleteAllMessage,
+    query_conversation_list::QueryConversationList,
+    query_conversation::QueryConversation,
+    clear_conversation_unread_message_count::ClearConversationUnreadMessageCount,
+    clear_conversation_total_unread_message_count::ClearConversationTotalUnreadMessageCount,
+    query_conversation_total_unread_message_count::QueryConversationTotalUnreadMessageCount,
+    set_conversation_notification_status::SetConversationNotificationStatus,
+    add_users_to_blacklist::AddUsersToBlacklist,
+    remove_users_from_blacklist::RemoveUsersFromBlacklist,
+    query_blacklist::QueryBlacklist,
+    check_user_is_in_blacklist::CheckUserIsInBlacklist,
+}
+
+impl Method {
+    /// Whether the caller must be logged in.
+    #[must_use]
+    pub const fn needs_session(self) -> bool {
+        match self.kind() {
+            Kind::Session => false,
+            Kind::Read | Kind::Change | Kind::Live => true,
+        }
+    }
+
+    /// The refusal of a call of an unknown method.
+    #[must_use]
+    pub fn unknown(name: &str) -> Rejection {
+        /// No method's name is longer.
+        const SHOWN_MAX_BYTES: usize = 64;
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+        let is_shown = name.len() <= SHOWN_MAX_BYTES && name.bytes().all(is_name);
+        // Other spellings differ in capitals and in what joins the words.
+        let plain = |name: &str| name.replace(['_', '-'], "").to_ascii_lowercase();
+        let meant = is_shown.then(|| plain(name)).and_then(|called| {
+            let own = Self::ALL.iter().map(|method| method.name());
+            let others = unsupported::names().iter().copied();
+            own.chain(others).find(|name| plain(name) == called)
+        });
+        let name = if is_shown { name.to_owned() } else { String::new() };
+        Rejection::UnknownMethod { name, meant }
+    }
+}
+
+/// A method as a call names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Called {
+    /// A method that peerd offers.
+    Method(Method),
+    /// A method of the SDK that peerd does not offer.
+    Unsupported,
+    /// Neither.
+    Unknown,
+}
+
+impl Called {
+    /// Looks up the name in a subject.
+    #[must_use]
+    pub fn from_name(name: &str) -> Self {
+        match Method::from_name(name) {
+            Some(method) => Self::Method(method),
+            None if unsupported::has(name) => Self::Unsupported,
+            None => Self::Unknown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

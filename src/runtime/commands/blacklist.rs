@@ -1,0 +1,101 @@
+//! Shared by blocking and unblocking.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Call;
+use crate::bus::Bus;
+use crate::domain::blocklist::{BlockChange, BlockRefusal};
+use crate::domain::event::BlacklistAction;
+use crate::domain::id::UserId;
+use crate::domain::limits::BLOCK_BATCH_MAX;
+use crate::runtime::commit::{Change, Events, Write};
+use crate::store::Store;
+use crate::wire::failure::CallError;
+use crate::wire::field::{List, User};
+use crate::wire::reply::{Reply, Shown};
+
+/// Users to block or unblock.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+pub struct OfUsers {
+    /// Their IDs; duplicates count once.
+    #[serde(rename = "userIDs")]
+    pub user_ids: List<User, BLOCK_BATCH_MAX>,
+}
+
+/// Users were blocked or unblocked, except for these.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BlacklistChanged {
+    /// Each user with the reason.
+    pub refused: Vec<(UserId, BlockRefusal)>,
+}
+
+impl Reply for BlacklistChanged {
+    fn body<'a>(&'a self, _: Shown<'a>) -> impl Serialize + 'a {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Body<'a> {
+            error_user_list: Vec<ErrorInfo<'a>>,
+        }
+        #[derive(Serialize)]
+        struct ErrorInfo<'a> {
+            #[serde(rename = "userID")]
+            id: &'a str,
+            reason: u32,
+        }
+        let refused = self.refused.iter();
+        let info = |(user, why): &'a (UserId, BlockRefusal)| ErrorInfo {
+            id: user.as_str(),
+            reason: *why as u32,
+        };
+        Body { error_user_list: refused.map(info).collect() }
+    }
+}
+
+/// Blocks the users or unblocks them.
+pub(super) async fn change<S: Store, B: Bus>(
+    request: OfUsers,
+    action: BlacklistAction,
+    Call { node, cell, deadline, .. }: Call<'_, S, B>,
+) -> Result<BlacklistChanged, CallError> {
+    let others: Vec<UserId> = request.user_ids.each_once().into_iter().map(|User(id)| id).collect();
+    let mut reply = BlacklistChanged::default();
+    node.commit(cell, deadline, |user, keys| {
+        let BlockChange { writes, refused } = match action {
+            BlacklistAction::Added => user.block(&others),
+            BlacklistAction::Removed => user.unblock(&others),
+        };
+        reply.refused = refused;
+        let write = |(other, expected_seq)| Write::Block {
+            other,
+            block: (action == BlacklistAction::Added).then(|| keys.block(user)),
+            expected_seq,
+        };
+        let writes = writes.into_iter().map(write).collect();
+        Ok(Some(Change { writes, events: Events::Blacklist(action) }))
+    })
+    .await?;
+    Ok(reply)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::rejection::Rejection;
+    use crate::wire::decode;
+    use crate::wire::encoding::Encoding;
+
+    fn parse(ids: &[&str]) -> Result<Vec<String>, Rejection> {
+        let body = serde_json::json!({ "userIDs": ids }).to_string();
+        let of: OfUsers = decode::request(Encoding::Json, body.as_bytes(), 64)?;
+        let users = of.user_ids.each_once();
+        Ok(users.into_iter().map(|User(id)| id.as_str().to_owned()).collect())
+    }
+
+    #[test]
+    fn users_are_up_to_twenty_each_once() {
+        assert_eq!(parse(&["b", "a", "b"]), Ok(vec!["a".to_owned(), "b".to_owned()]));
+        assert!(parse(&["x"; 20]).is_ok());
+        assert!(parse(&["x"; 21]).is_err());
+    }
+}

@@ -1,0 +1,52 @@
+//! `check_user_is_in_blacklist`: reads whether a user is blocked.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Call, Command, Kind};
+use crate::bus::Bus;
+use crate::store::Store;
+use crate::wire::failure::CallError;
+use crate::wire::field::User;
+use crate::wire::reply::{Reply, Shown};
+
+/// Reads whether a user is blocked.
+pub struct CheckUserIsInBlacklist;
+
+/// The user to look up.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+pub struct Request {
+    /// The ID of the user.
+    #[serde(rename = "userID")]
+    pub user_id: User,
+}
+
+/// Whether a user is blocked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IsBlocked {
+    /// Whether the user is blocked.
+    pub is_user_in_blacklist: bool,
+}
+
+impl Reply for IsBlocked {
+    fn body<'a>(&'a self, _: Shown<'a>) -> impl Serialize + 'a {
+        self
+    }
+}
+
+impl Command for CheckUserIsInBlacklist {
+    const NAME: &'static str = "check_user_is_in_blacklist";
+    const SUMMARY: &'static str = "Reads whether a user is blocked.";
+    const KIND: Kind = Kind::Read;
+    const EXAMPLES: &'static [&'static str] = &[r#"{"userID":"bob"}"#];
+    type Request = Request;
+    type Reply = IsBlocked;
+
+    async fn run<S: Store, B: Bus>(
+        Request { user_id: User(other) }: Request,
+        call: Call<'_, S, B>,
+    ) -> Result<IsBlocked, CallError> {
+        Ok(IsBlocked { is_user_in_blacklist: call.cell.lock().blocked.contains(&other) })
+    }
+}

@@ -1,0 +1,48 @@
+//! `clear_conversation_total_unread_message_count`: marks all conversations as read.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{Call, Command, Kind};
+use crate::bus::Bus;
+use crate::domain::clear::clear_unread;
+use crate::domain::id::UserId;
+use crate::runtime::commit::{Change, Events, Write};
+use crate::store::Store;
+use crate::wire::failure::CallError;
+use crate::wire::reply::Empty;
+
+/// Marks all conversations as read.
+pub struct ClearConversationTotalUnreadMessageCount;
+
+/// No fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+pub struct Request {}
+
+impl Command for ClearConversationTotalUnreadMessageCount {
+    const NAME: &'static str = "clear_conversation_total_unread_message_count";
+    const SUMMARY: &'static str = "Marks all conversations as read.";
+    const KIND: Kind = Kind::Change;
+    const EXAMPLES: &'static [&'static str] = &["{}"];
+    type Request = Request;
+    type Reply = Empty;
+
+    async fn run<S: Store, B: Bus>(
+        Request {}: Request,
+        Call { node, cell, deadline, .. }: Call<'_, S, B>,
+    ) -> Result<Empty, CallError> {
+        node.commit(cell, deadline, |user, keys| {
+            let key = keys.change(user);
+            let write = |other: UserId| {
+                let known = user.conversations.get(&other)?;
+                let expected_seq = known.settings_seq;
+                let settings = clear_unread(known, key)?;
+                Some(Write::Settings { other, settings, expected_seq })
+            };
+            let writes = user.unread_conversations().into_iter().filter_map(write).collect();
+            Ok(Some(Change { writes, events: Events::Conversations { key, first: None } }))
+        })
+        .await?;
+        Ok(Empty {})
+    }
+}

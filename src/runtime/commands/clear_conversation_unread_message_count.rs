@@ -1,0 +1,30 @@
+//! `clear_conversation_unread_message_count`: marks a conversation as read.
+
+use super::{Call, Command, Kind};
+use crate::bus::Bus;
+use crate::domain::clear::clear_unread;
+use crate::store::Store;
+use crate::wire::failure::CallError;
+use crate::wire::field::{OfConversation, User};
+use crate::wire::reply::Changed;
+
+/// Marks a conversation as read.
+pub struct ClearConversationUnreadMessageCount;
+
+impl Command for ClearConversationUnreadMessageCount {
+    const NAME: &'static str = "clear_conversation_unread_message_count";
+    const SUMMARY: &'static str = "Marks a conversation as read.";
+    const KIND: Kind = Kind::Change;
+    const EXAMPLES: &'static [&'static str] = &[r#"{"conversationID":"bob"}"#];
+    type Request = OfConversation;
+    type Reply = Changed;
+
+    async fn run<S: Store, B: Bus>(
+        request: OfConversation,
+        Call { node, cell, deadline, .. }: Call<'_, S, B>,
+    ) -> Result<Changed, CallError> {
+        let User(other) = request.conversation_id;
+        node.commit_settings(cell, &other, None, deadline, clear_unread).await?;
+        Ok(Changed(other))
+    }
+}

@@ -1,0 +1,100 @@
+//! `delete_messages`: deletes messages, for the caller only.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{Call, Command, Kind};
+use crate::bus::Bus;
+use crate::domain::delete::delete_messages;
+use crate::domain::deletions::PageId;
+use crate::domain::event::{DeleteType, Event};
+use crate::domain::limits::DELETE_BATCH_MAX;
+use crate::domain::message::Message;
+use crate::domain::rejection::Rejection;
+use crate::runtime::commit::{Change, Events, Write};
+use crate::runtime::history::Reader;
+use crate::store::Store;
+use crate::wire::failure::{CallError, Failure};
+use crate::wire::field::{List, NamedMessage, PeerType, User};
+use crate::wire::reply::Empty;
+use crate::wire::subject::Token;
+
+/// Deletes messages, for the caller only.
+pub struct DeleteMessages;
+
+/// The messages to delete.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Request {
+    /// In the conversation with this user.
+    #[serde(rename = "conversationID")]
+    pub conversation_id: User,
+    /// 0, a conversation with a peer.
+    pub conversation_type: Option<PeerType>,
+    /// The messages; duplicates count once.
+    pub message_list: List<NamedMessage, DELETE_BATCH_MAX>,
+}
+
+impl Command for DeleteMessages {
+    const NAME: &'static str = "delete_messages";
+    const SUMMARY: &'static str = "Deletes messages, for the caller only.";
+    const KIND: Kind = Kind::Change;
+    const EXAMPLES: &'static [&'static str] = &[
+        r#"{"conversationID":"bob","messageList":[{"messageID":"2"},{"messageID":"1"},{"messageID":"2"}]}"#,
+    ];
+    type Request = Request;
+    type Reply = Empty;
+
+    async fn run<S: Store, B: Bus>(
+        request: Request,
+        Call { node, cell, deadline, .. }: Call<'_, S, B>,
+    ) -> Result<Empty, CallError> {
+        let User(other) = request.conversation_id;
+        let ids = request.message_list.each_once();
+        let gate = node.gate(cell, deadline).await?;
+        let mut known = cell.lock().conversations.get(&other).cloned().unwrap_or_default();
+        let wanted: Vec<_> = ids
+            .iter()
+            .map(|named| (named.message_id.0.key(), named.message_id.0.partition()))
+            .collect();
+        let reader = Reader::new(node, cell, &other, &known, deadline);
+        let found = reader.find(&wanted).await.map_err(Failure::from)?;
+        if found.len() < ids.len() {
+            let problem = "names a message that is not in the conversation";
+            return Err(Rejection::invalid("messageList", problem).into());
+        }
+        let pages = found.iter().map(|(direction, message)| PageId::of(*direction, message.seq));
+        let spilled = pages.filter(|page| {
+            let deleted = &known.settings.deleted;
+            deleted.has_spilled(page.direction) && !deleted.has_page(*page)
+        });
+        let token = Token::of(&other);
+        let spilled = node.read_deletions(cell, &token, spilled.collect(), deadline).await;
+        for (page, bitmap, _) in spilled.map_err(Failure::from)? {
+            known.settings.deleted.add_page(page, bitmap);
+        }
+        let key = node.next_key(cell);
+        let messages: Vec<_> = found.iter().map(|(way, message)| (*way, &**message)).collect();
+        let Some((mut settings, gone)) = delete_messages(&known, &messages, key) else {
+            return Ok(Empty {});
+        };
+        let mut deleted: Vec<Arc<Message>> = gone.into_iter().map(|i| found[i].1.clone()).collect();
+        deleted.sort_by_key(|message| message.key);
+        let first = Event::MessageDeleted {
+            other: other.clone(),
+            delete_type: DeleteType::Messages,
+            messages: deleted,
+        };
+        let pages = settings.deleted.spill();
+        let expected_seq = known.settings_seq;
+        let writes = vec![
+            Write::Deletions { other: other.clone(), pages },
+            Write::Settings { other, settings, expected_seq },
+        ];
+        let change = Change { writes, events: Events::Conversations { key, first: Some(first) } };
+        node.carry_out(&gate, cell, change, deadline).await?;
+        Ok(Empty {})
+    }
+}

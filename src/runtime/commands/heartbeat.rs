@@ -1,0 +1,48 @@
+//! `heartbeat`: says that the user is there. Every call updates the user's last-seen time; this one
+//! does nothing else.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Call, Command, Kind};
+use crate::bus::Bus;
+use crate::store::Store;
+use crate::wire::failure::CallError;
+use crate::wire::reply::{Reply, Shown};
+
+/// Says that the user is there.
+pub struct Heartbeat;
+
+/// No fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+pub struct Request {}
+
+/// The reply to a heartbeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Heard {
+    /// The wall clock, in milliseconds since 1970.
+    #[serde(rename = "serverTime")]
+    pub server_time_ms: u64,
+}
+
+impl Reply for Heard {
+    fn body<'a>(&'a self, _: Shown<'a>) -> impl Serialize + 'a {
+        self
+    }
+}
+
+impl Command for Heartbeat {
+    const NAME: &'static str = "heartbeat";
+    const SUMMARY: &'static str = "Says that the user is there.";
+    const KIND: Kind = Kind::Read;
+    const EXAMPLES: &'static [&'static str] = &["{}"];
+    type Request = Request;
+    type Reply = Heard;
+
+    async fn run<S: Store, B: Bus>(
+        Request {}: Request,
+        call: Call<'_, S, B>,
+    ) -> Result<Heard, CallError> {
+        Ok(Heard { server_time_ms: call.node.clock.wall_ms() })
+    }
+}

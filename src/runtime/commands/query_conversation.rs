@@ -1,0 +1,32 @@
+//! `query_conversation`: reads one conversation.
+
+use super::{Call, Command, Kind};
+use crate::bus::Bus;
+use crate::domain::rejection::Rejection;
+use crate::store::Store;
+use crate::wire::failure::{CallError, Failure};
+use crate::wire::field::{OfConversation, User};
+use crate::wire::reply::OneConversation;
+
+/// Reads one conversation.
+pub struct QueryConversation;
+
+impl Command for QueryConversation {
+    const NAME: &'static str = "query_conversation";
+    const SUMMARY: &'static str = "Reads one conversation.";
+    const KIND: Kind = Kind::Read;
+    const EXAMPLES: &'static [&'static str] = &[r#"{"conversationID":"bob"}"#];
+    type Request = OfConversation;
+    type Reply = OneConversation;
+
+    async fn run<S: Store, B: Bus>(
+        request: OfConversation,
+        Call { node, cell, deadline, .. }: Call<'_, S, B>,
+    ) -> Result<OneConversation, CallError> {
+        let User(other) = request.conversation_id;
+        let known = cell.lock().conversation(&other).cloned();
+        let page = [(other, known.ok_or(Rejection::ConversationNotFound)?)];
+        let mut views = node.views(cell, &page, deadline).await.map_err(Failure::from)?;
+        Ok(OneConversation(views.pop().ok_or(Failure::Internal)?))
+    }
+}

@@ -1,0 +1,183 @@
+//! `query_history_message`: reads a page of a conversation.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use super::{Call, Command, Kind};
+use crate::bus::Bus;
+use crate::domain::conversation::Conversation;
+use crate::domain::id::{OrderKey, UserId};
+use crate::domain::limits::HISTORY_PAGE_MAX;
+use crate::domain::message::Message;
+use crate::runtime::cell::UserCell;
+use crate::runtime::history::{Page as ReadPage, Reader};
+use crate::runtime::node::Node;
+use crate::store::Store;
+use crate::wire::failure::{CallError, Failure};
+use crate::wire::field::{Count, NamedMessage, PeerType, User};
+use crate::wire::reply::History;
+
+/// How often a page is read because of messages that cross while it is read.
+const PAGE_TRIES: usize = 4;
+
+/// Reads a page of a conversation.
+pub struct QueryHistoryMessage;
+
+/// The page to read.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Request {
+    /// The other user.
+    #[serde(rename = "conversationID")]
+    pub conversation_id: User,
+    /// 0, a conversation with a peer.
+    pub conversation_type: Option<PeerType>,
+    /// The position and length of the page.
+    pub config: Page,
+}
+
+/// A page of a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Page {
+    /// The page lies before (backwards) or after (forwards) this message.
+    pub next_message: Option<NamedMessage>,
+    /// The number of messages.
+    pub count: Count<HISTORY_PAGE_MAX>,
+    /// From the newest towards older, or from the oldest towards newer.
+    pub reverse: Option<bool>,
+}
+
+impl Command for QueryHistoryMessage {
+    const NAME: &'static str = "query_history_message";
+    const SUMMARY: &'static str = "Reads a page of a conversation.";
+    const KIND: Kind = Kind::Read;
+    const EXAMPLES: &'static [&'static str] = &[
+        r#"{"conversationID":"bob","conversationType":0,"config":{"nextMessage":{"messageID":"118106327250633732"},"count":100,"reverse":true}}"#,
+    ];
+    type Request = Request;
+    type Reply = History;
+
+    async fn run<S: Store, B: Bus>(
+        Request { conversation_id: User(other), config, .. }: Request,
+        Call { node, cell, deadline, .. }: Call<'_, S, B>,
+    ) -> Result<History, CallError> {
+        let Page { next_message, count: Count(count), reverse } = config;
+        let backwards = reverse.unwrap_or_default();
+        let anchor = next_message.map(|named| named.message_id.0.key());
+        // Up to where what crosses the user's own messages is known.
+        let mut settled = OrderKey::ZERO;
+        for tries in 1.. {
+            let (conversation, is_sent_ahead) = {
+                let user = cell.lock();
+                // In the lock: what is not in flight any more is known.
+                let is_sent_ahead = node.may_cross(&user.id, &other, OrderKey(u64::MAX));
+                (user.conversation(&other).cloned().unwrap_or_default(), is_sent_ahead)
+            };
+            let seen = (&other, &conversation);
+            let mut reader = Reader::with_sent_ahead(node, cell, seen, is_sent_ahead, deadline);
+            let page = if backwards {
+                reader.back(anchor, count).await.map_err(Failure::from)?
+            } else {
+                let messages = reader.forth(anchor, count).await.map_err(Failure::from)?;
+                ReadPage { messages, rest: None }
+            };
+            let ReadPage { mut messages, rest } = page;
+            let unsure = unsure(&messages, &other, &conversation, settled);
+            if let Some(newest) = messages[unsure..].last().map(|newest| newest.key)
+                && !is_in_order(node, cell, (&other, &conversation), newest, deadline).await
+            {
+                settled = newest;
+                if tries < PAGE_TRIES {
+                    continue;
+                }
+                // It ends where nothing can be missing, and is as long as was asked for.
+                let cut = messages[unsure].key;
+                messages.truncate(unsure);
+                if backwards {
+                    let before = reader.back(Some(cut), count).await.map_err(Failure::from)?;
+                    messages = before.messages;
+                }
+            } else if let Some((place, rest)) = rest {
+                // Most who see the newest page are content with it.
+                let likely = if anchor.is_some() { count } else { 0 };
+                node.keep_place(place, rest, likely);
+            }
+            return Ok(History { other, messages, backwards });
+        }
+        Err(Failure::Internal.into())
+    }
+}
+
+/// Whether nothing is missing in a page that sorts before `newest`, which is a message of the user's
+/// own whose acknowledgement is on its way. What crosses it is waited for; if there is such, the
+/// page is to be read again.
+async fn is_in_order<S: Store, B: Bus>(
+    node: &Node<S, B>,
+    cell: &UserCell,
+    (other, seen): (&UserId, &Conversation),
+    newest: OrderKey,
+    deadline: Instant,
+) -> bool {
+    node.settle_received(cell, other, newest, deadline).await;
+    let user = cell.lock();
+    let received = user.conversations.get(other).and_then(|known| known.received);
+    received.map(|head| head.mark) == seen.received.map(|head| head.mark)
+}
+
+/// Where in a page the messages begin before which others may be missing: the user's own that are
+/// stored and not known yet, beyond all that the user is known to have received and beyond what is
+/// settled. Nothing comes after them but their like.
+fn unsure(page: &[Arc<Message>], other: &UserId, seen: &Conversation, settled: OrderKey) -> usize {
+    let sent = seen.sent.map_or(0, |head| head.mark.seq);
+    // Whatever sorts before what was received was stored before that was shown.
+    let sure = settled.max(seen.received.map_or(OrderKey::ZERO, |head| head.key));
+    let is_unsure = |message: &&Arc<Message>| {
+        message.sender != *other && message.seq > sent && message.key > sure
+    };
+    page.len() - page.iter().rev().take_while(is_unsure).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::content::Content;
+    use crate::domain::id::Partition;
+    use crate::domain::message::ReceiptStatus;
+
+    fn user(id: &str) -> UserId {
+        UserId::new(id, "").expect("a valid ID")
+    }
+
+    fn message(sender: &str, receiver: &str, key: u64) -> Arc<Message> {
+        Arc::new(Message {
+            sender: user(sender),
+            receiver: user(receiver),
+            partition: Partition(1),
+            key: OrderKey(key),
+            seq: key,
+            timestamp_ms: 0,
+            local_id: None,
+            receipt: ReceiptStatus::None,
+            counts: true,
+            extended_data: String::new(),
+            content: Content::Text { message: String::new() },
+        })
+    }
+
+    #[test]
+    fn messages_of_ones_own_that_are_not_known_yet_are_unsure_until_they_are_settled() {
+        let received = || message("bob", "alice", 2);
+        let own = |key| message("alice", "bob", key);
+        let (bob, seen) = (user("bob"), Conversation::default());
+        let page = [own(1), received(), own(3), own(4)];
+        assert_eq!(unsure(&page, &bob, &seen, OrderKey::ZERO), 2);
+        assert_eq!(unsure(&page, &bob, &seen, OrderKey(3)), 3);
+        assert_eq!(unsure(&page, &bob, &seen, OrderKey(4)), 4);
+        assert_eq!(unsure(&[received()], &bob, &seen, OrderKey::ZERO), 1);
+        assert_eq!(unsure(&[], &bob, &seen, OrderKey::ZERO), 0);
+    }
+}

@@ -1,0 +1,174 @@
+//! Tests of all commands.
+
+use super::*;
+
+fn error(method: Method, body: &str) -> String {
+    match Request::parse(method, Encoding::Json, body.as_bytes(), 64) {
+        Err(rejection) => rejection.to_string(),
+        Ok(request) => panic!("{request:?} was read"),
+    }
+}
+
+#[test]
+fn every_method_has_one_name() {
+    for method in Method::ALL {
+        assert_eq!(Method::from_name(method.name()), Some(*method));
+        assert!(!unsupported::has(method.name()), "{} is offered", method.name());
+        assert!(method.summary().ends_with('.'), "{}", method.summary());
+    }
+    assert_eq!(Method::from_name("sendPeerMessage"), None);
+}
+
+#[test]
+fn every_example_is_read_the_same_in_both_encodings() {
+    for method in Method::ALL {
+        assert!(!method.examples().is_empty(), "{method:?}");
+        for json in method.examples() {
+            let from_json = Request::parse(*method, Encoding::Json, json.as_bytes(), 64);
+            assert!(from_json.is_ok(), "{json}: {from_json:?}");
+            if json.contains(r#""type":2"#) || json.is_empty() {
+                // Bytes differ between the encodings, and an empty body is not JSON.
+                continue;
+            }
+            let value: serde_json::Value = serde_json::from_str(json).expect("JSON");
+            let packed = rmp_serde::to_vec_named(&value).expect("packs");
+            let from_packed = Request::parse(*method, Encoding::MessagePack, &packed, 64);
+            assert_eq!(from_json, from_packed, "{json}");
+        }
+    }
+}
+
+#[test]
+fn an_unknown_method_is_named_and_told_the_right_spelling() {
+    for (called, text) in [
+        ("sendPeerMessage", " as sendPeerMessage; it is written send_peer_message"),
+        ("SEND_PEER_MESSAGE", " as SEND_PEER_MESSAGE; it is written send_peer_message"),
+        ("send-peer-message", " as send-peer-message; it is written send_peer_message"),
+        ("queryGroupList", " as queryGroupList; it is written query_group_list"),
+        ("frobnicateIt", " as frobnicateIt; methods are written in snake_case"),
+        ("frobnicate", " as frobnicate"),
+        ("a\u{1}b", ""),
+        ("ä", ""),
+        (&"x".repeat(65), ""),
+    ] {
+        let told = Method::unknown(called).to_string();
+        assert_eq!(told, format!("there is no such method{text}"));
+    }
+}
+
+/// Callers read these texts.
+#[test]
+fn errors_name_the_field_by_its_path() {
+    use Method::{
+        AddUsersToBlacklist, DeleteMessages, Login, QueryBlacklist, QueryConversation,
+        QueryConversationTotalUnreadMessageCount, QueryHistoryMessage, RemoveUsersFromBlacklist,
+        SendMessage, SetConversationNotificationStatus,
+    };
+    for (method, body, expected) in [
+        (Login, r#"{"userName":" "}"#, "userName must not be blank"),
+        (
+            Login,
+            r#"{"userName":"a\nb"}"#,
+            "userName must not have control characters, line breaks or bidirectional overrides",
+        ),
+        (SendMessage, r#"{"conversationType":2}"#, "conversationType must be 0 (Peer)"),
+        (QueryConversation, r#"{"conversationID":""}"#, "conversationID must be 1 to 64 bytes"),
+        (
+            QueryConversation,
+            r#"{"conversationID":"bob","conversationType":-1}"#,
+            "conversationType must be a whole number from 0 to 9007199254740991",
+        ),
+        (
+            QueryHistoryMessage,
+            r#"{"conversationID":"bob","config":{"count":-1}}"#,
+            "config.count must be a whole number from 0 to 9007199254740991",
+        ),
+        (
+            QueryHistoryMessage,
+            r#"{"conversationID":"bob","config":{"count":101}}"#,
+            "config.count must be 1 to 100",
+        ),
+        (
+            QueryHistoryMessage,
+            r#"{"conversationID":"bob","config":{"count":1,"nextMessage":{"messageID":"x"}}}"#,
+            "config.nextMessage.messageID is not a messageID",
+        ),
+        (
+            DeleteMessages,
+            r#"{"conversationID":"bob","messageList":[{"messageID":"1"},{"messageID":2}]}"#,
+            "messageList[1].messageID must be a text",
+        ),
+        (
+            SetConversationNotificationStatus,
+            r#"{"conversationID":"bob","status":3}"#,
+            "status must be 1 (Notify) or 2 (DoNotDisturb)",
+        ),
+        (
+            QueryConversationTotalUnreadMessageCount,
+            r#"{"config":{"marks":[1,21]}}"#,
+            "config.marks[1] must be a whole number from 1 to 20",
+        ),
+        (
+            AddUsersToBlacklist,
+            r#"{"userIDs":["bob","a/b"]}"#,
+            "userIDs[1] has a character that a userID may not have",
+        ),
+        (AddUsersToBlacklist, r#"{"userIDs":[{"userID":"bob"}]}"#, "userIDs[0] must be a text"),
+        (AddUsersToBlacklist, r#"{"userIDs":[]}"#, "userIDs must have 1 to 20 entries"),
+        (RemoveUsersFromBlacklist, r#"{"userIDs":"bob"}"#, "userIDs must be a list"),
+        (QueryBlacklist, r#"{"config":{"count":101}}"#, "config.count must be 1 to 100"),
+        (QueryBlacklist, r#"{"config":{"nextFlag":"1"}}"#, "config.nextFlag must be a number"),
+    ] {
+        assert_eq!(error(method, body), expected, "{body}");
+    }
+}
+
+#[test]
+fn errors_name_the_field_of_a_message_by_its_path() {
+    for (body, expected) in [
+        (r"{}", "toUserID is missing"),
+        (r#"{"toUserID":7}"#, "toUserID must be a text"),
+        (r#"{"toUserID":"bob"}"#, "message is missing"),
+        (r#"{"toUserID":"bob","message":{}}"#, "message.type is missing"),
+        (r#"{"toUserID":"bob","message":{"type":"1"}}"#, "message.type must be a number"),
+        (
+            r#"{"toUserID":"bob","message":{"type":20}}"#,
+            "message.type is not a type that may be sent to a peer",
+        ),
+        (r#"{"toUserID":"bob","message":{"type":1}}"#, "message.message is missing"),
+        (
+            r#"{"toUserID":"bob","message":{"type":10,"messageInfoList":[{"type":1,"message":"a"},{"type":1,"message":5}]}}"#,
+            "message.messageInfoList[1].message must be a text",
+        ),
+        (
+            r#"{"toUserID":"bob","message":{"type":10,"messageInfoList":[]}}"#,
+            "message.messageInfoList must have 1 to 20 entries",
+        ),
+        (
+            r#"{"toUserID":"bob","message":{"type":100,"messageList":[{"type":1,"message":"a","timestamp":"1"}]}}"#,
+            "message.messageList[0].timestamp must be a number",
+        ),
+        (
+            r#"{"toUserID":"bob","message":{"type":1,"message":"a","localMessageID":""}}"#,
+            "message.localMessageID must be 1 to 64 bytes",
+        ),
+        (
+            r#"{"toUserID":"bob","message":{"type":13,"fileDownloadUrl":"u","audioDuration":4294967296}}"#,
+            "message.audioDuration must be a whole number from 0 to 4294967295",
+        ),
+        (
+            r#"{"toUserID":"bob","message":{"type":200,"message":"x","subType":300}}"#,
+            "message.subType must be 0 to 200",
+        ),
+        (
+            r#"{"toUserID":"bob","message":{"type":1,"message":"x"},"config":{"priority":4}}"#,
+            "config.priority must be 1, 2 or 3",
+        ),
+        (
+            r#"{"toUserID":"bob","message":{"type":1,"message":"x"},"config":{"pushConfig":{"voIPConfig":1}}}"#,
+            "config.pushConfig.voIPConfig must be an object",
+        ),
+    ] {
+        assert_eq!(error(Method::SendPeerMessage, body), expected, "{body}");
+    }
+}

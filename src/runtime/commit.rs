@@ -1,0 +1,485 @@
+//! Changes of a user's own entries: *lock, decide, write, apply, publish*, for all commands.
+//!
+//! A command decides which entries are written and which events follow, as data ([`Change`]). This
+//! module does the rest. The entry lock (gate) lets one change of a user through at a time, while
+//! messages still come in. A change is applied only after the store has acknowledged it. Between
+//! applying and publishing there is no await, so that events go out in the order of their revisions.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures::future::join_all;
+use tokio::sync::MutexGuard;
+use tokio::time::Instant;
+
+use super::cell::UserCell;
+use super::conversations::Face;
+use super::node::Node;
+use super::route::NO_OWNER;
+use crate::bus::Bus;
+use crate::domain::blocklist::{BlockEntry, BlockNumber};
+use crate::domain::clock::{KeyClock, Lane};
+use crate::domain::conversation::{
+    Conversation, ConversationEvent, ConversationView, Mark, Settings,
+};
+use crate::domain::deletions::{Bitmap, PageId};
+use crate::domain::event::{BlacklistAction, Event, Told};
+use crate::domain::id::{OrderKey, UserId};
+use crate::domain::rejection::Rejection;
+use crate::domain::user::{Account, User, UserInfo};
+use crate::failpoint::{self, Fault};
+use crate::storage::block;
+use crate::storage::conversation;
+use crate::store::{AppendError, Store, StreamId};
+use crate::wire::failure::{CallError, Failure};
+use crate::wire::subject::Token;
+
+/// Entries that one change writes at the same time.
+const CONCURRENT: usize = 32;
+/// The most conversations in one event, and the most bytes of content: JSON's escapes can make six
+/// of each, which is still below the usual `max_payload` of a server.
+const CHANGES_PER_EVENT: usize = 64;
+const BYTES_PER_EVENT: usize = 128 * 1024;
+/// How often the preview of a conversation is read again because a message came in meanwhile.
+const FACE_TRIES: usize = 4;
+
+/// The decision of a command.
+pub(super) struct Change {
+    /// The entries to write. If one fails, the others are still applied.
+    pub(super) writes: Vec<Write>,
+    /// The events about the entries that were written.
+    pub(super) events: Events,
+}
+
+/// An entry to write. [`apply`] says how it changes the user's state once it is stored.
+pub(super) enum Write {
+    /// Pages of deletions that no longer fit the conversation's entry. They are written before all
+    /// other entries; if one fails, the change ends there.
+    Deletions { other: UserId, pages: Vec<(PageId, Bitmap)> },
+    /// A conversation's settings.
+    Settings { other: UserId, settings: Settings, expected_seq: u64 },
+    /// A block, or `None` to unblock.
+    Block { other: UserId, block: Option<BlockNumber>, expected_seq: u64 },
+    /// The account with one more session. Until the replay is out, the account is stored with the
+    /// time from which messages are replayed as its last-seen time, so that a crash does not lose
+    /// the replay.
+    Login { account: Account, now_ms: u64, replay_due_ms: Option<u64>, expected_seq: u64 },
+    /// The account with fewer sessions.
+    Logout { account: Account, expected_seq: u64 },
+}
+
+/// The events of a change.
+pub(super) enum Events {
+    /// No events: the change is not visible to the user.
+    None,
+    /// `first`, then the conversations whose settings were written, then the total unread count if
+    /// it changed. The revision advances to `key`.
+    Conversations { key: OrderKey, first: Option<Event> },
+    /// The users whose blocks were written. Conversations do not change: the revision stays.
+    Blacklist(BlacklistAction),
+    /// These events. Conversations do not change: the revision stays.
+    These(Vec<Event>),
+}
+
+/// Draws order keys for a change.
+pub(super) struct Keys<'k> {
+    clock: &'k KeyClock,
+    wall_ms: u64,
+}
+
+impl Keys<'_> {
+    /// A key for a change of conversations, after everything published to the user.
+    pub(super) fn change(&self, user: &User) -> OrderKey {
+        self.after(user.newest_told())
+    }
+
+    /// A number for a new block, after those of all earlier blocks of the user.
+    pub(super) fn block(&self, user: &User) -> BlockNumber {
+        BlockNumber(self.after(user.blocked.newest()).0)
+    }
+
+    fn after(&self, floor: OrderKey) -> OrderKey {
+        self.clock.next(self.wall_ms, floor, Lane::Even)
+    }
+}
+
+/// A write that the store has acknowledged, with the sequence of the entry.
+struct Stored {
+    write: Write,
+    seq: u64,
+}
+
+impl<S: Store, B: Bus> Node<S, B> {
+    /// Decides a change of a user's entries, stores it, applies it and publishes it. `decide` runs
+    /// with the user's state locked and returns `None` if there is nothing to change.
+    pub(super) async fn commit(
+        self: &Arc<Self>,
+        cell: &Arc<UserCell>,
+        deadline: Instant,
+        decide: impl FnOnce(&User, &Keys<'_>) -> Result<Option<Change>, Rejection>,
+    ) -> Result<(), CallError> {
+        let gate = self.gate(cell, deadline).await?;
+        let change = decide(&cell.lock(), &self.keys(cell))?;
+        match change {
+            Some(change) => self.carry_out(&gate, cell, change, deadline).await,
+            None => Ok(()),
+        }
+    }
+
+    /// [`Self::commit`] for a change of one conversation's settings. `first` is published before it.
+    pub(super) async fn commit_settings(
+        self: &Arc<Self>,
+        cell: &Arc<UserCell>,
+        other: &UserId,
+        first: Option<Event>,
+        deadline: Instant,
+        decide: impl FnOnce(&Conversation, OrderKey) -> Option<Settings>,
+    ) -> Result<(), CallError> {
+        let decide = |user: &User, keys: &Keys<'_>| {
+            let key = keys.change(user);
+            let unknown = Conversation::default();
+            let known = user.conversations.get(other).unwrap_or(&unknown);
+            Ok(decide(known, key).map(|settings| {
+                let (other, expected_seq) = (other.clone(), known.settings_seq);
+                let writes = vec![Write::Settings { other, settings, expected_seq }];
+                Change { writes, events: Events::Conversations { key, first } }
+            }))
+        };
+        self.commit(cell, deadline, decide).await
+    }
+
+    /// Stores settings that were not changed by the user, applies them and publishes the change. The
+    /// caller holds the user's entry lock.
+    pub(super) async fn store_and_apply(
+        self: &Arc<Self>,
+        cell: &Arc<UserCell>,
+        other: &UserId,
+        (key, settings): (OrderKey, Settings),
+        deadline: Instant,
+    ) -> Result<(), CallError> {
+        let expected_seq =
+            cell.lock().conversations.get(other).map_or(0, |known| known.settings_seq);
+        let writes = vec![Write::Settings { other: other.clone(), settings, expected_seq }];
+        let change = Change { writes, events: Events::Conversations { key, first: None } };
+        self.store_change(cell, change, deadline).await
+    }
+
+    /// Writes the entry that makes a conversation findable for its sender, before its first message.
+    pub(super) async fn first_contact(
+        self: &Arc<Self>,
+        cell: &Arc<UserCell>,
+        other: &UserId,
+        deadline: Instant,
+    ) -> Result<(), CallError> {
+        let decide = |user: &User, keys: &Keys<'_>| {
+            Ok(user.first_contact(other, keys.change(user)).map(|settings| {
+                let other = other.clone();
+                let writes = vec![Write::Settings { other, settings, expected_seq: 0 }];
+                Change { writes, events: Events::None }
+            }))
+        };
+        self.commit(cell, deadline, decide).await
+    }
+
+    /// The source of a change's order keys.
+    pub(super) fn keys<'k>(&self, cell: &'k UserCell) -> Keys<'k> {
+        Keys { clock: &cell.tenure.clock, wall_ms: self.clock.wall_ms() }
+    }
+
+    pub(super) fn next_key(&self, cell: &UserCell) -> OrderKey {
+        self.keys(cell).change(&cell.lock())
+    }
+
+    /// Stores a change that was decided under the entry lock, applies it and publishes it.
+    pub(super) async fn carry_out(
+        self: &Arc<Self>,
+        _gate: &MutexGuard<'_, ()>,
+        cell: &Arc<UserCell>,
+        change: Change,
+        deadline: Instant,
+    ) -> Result<(), CallError> {
+        self.store_change(cell, change, deadline).await
+    }
+
+    async fn store_change(
+        self: &Arc<Self>,
+        cell: &Arc<UserCell>,
+        change: Change,
+        deadline: Instant,
+    ) -> Result<(), CallError> {
+        let Change { writes, events } = change;
+        let (names, written) = futures::join!(
+            self.names_of(&events, &writes, deadline),
+            self.write_all(cell, &writes, deadline)
+        );
+        let written = written?;
+        let mut stored = Vec::with_capacity(writes.len());
+        let mut failed = None;
+        for (write, written) in writes.into_iter().zip(written) {
+            match written {
+                // Without the conversation's entry the pages have no effect.
+                Ok(_) if matches!(write, Write::Deletions { .. }) => {}
+                Ok(seq) => stored.push(Stored { write, seq }),
+                // Of several failures, an unknown outcome is the one that holds for all.
+                Err(_) if failed == Some(Failure::OutcomeUnknown) => {}
+                Err(failure) => failed = Some(failure),
+            }
+        }
+        if !stored.is_empty() {
+            match events {
+                Events::None => {
+                    apply(&mut cell.lock(), stored);
+                }
+                Events::Conversations { key, first } => {
+                    self.apply_and_show(cell, (key, first), stored, deadline).await;
+                }
+                Events::Blacklist(action) => {
+                    let users = users(&stored, names);
+                    let mut user = cell.lock();
+                    apply(&mut user, stored);
+                    let told = user.tell(vec![Event::BlacklistChanged { action, users }]);
+                    self.tell(cell, &user, &told);
+                }
+                Events::These(events) => {
+                    let mut user = cell.lock();
+                    apply(&mut user, stored);
+                    let told = user.tell(events);
+                    self.tell(cell, &user, &told);
+                }
+            }
+        }
+        failed.map_or(Ok(()), |failure| Err(failure.into()))
+    }
+
+    /// The names of the users that the events of a change show.
+    async fn names_of(
+        &self,
+        events: &Events,
+        writes: &[Write],
+        deadline: Instant,
+    ) -> HashMap<UserId, String> {
+        if !matches!(events, Events::Blacklist(_)) {
+            return HashMap::new();
+        }
+        let names = self.names(writes.iter().filter_map(Write::other), deadline);
+        names.await.unwrap_or_else(|error| {
+            // The change goes on. Clients can query the names.
+            tracing::warn!(%error, "an event goes without the names of its users");
+            HashMap::new()
+        })
+    }
+
+    /// Writes the entries of a change. Returns the sequence of each.
+    async fn write_all(
+        &self,
+        cell: &UserCell,
+        writes: &[Write],
+        deadline: Instant,
+    ) -> Result<Vec<Result<u64, Failure>>, CallError> {
+        for write in writes {
+            if let Write::Deletions { other, pages } = write {
+                let other = Token::of(other);
+                self.write_deletions(cell, &other, pages.clone(), deadline).await?;
+            }
+        }
+        let mut written = Vec::with_capacity(writes.len());
+        for chunk in writes.chunks(CONCURRENT) {
+            let writes = chunk.iter().map(|write| self.write_entry(cell, write, deadline));
+            written.extend(join_all(writes).await);
+        }
+        Ok(written)
+    }
+
+    async fn write_entry(
+        &self,
+        cell: &UserCell,
+        write: &Write,
+        deadline: Instant,
+    ) -> Result<u64, Failure> {
+        match write {
+            // Already written by `write_all`.
+            Write::Deletions { .. } => Ok(0),
+            Write::Settings { other, settings, expected_seq } => {
+                let mut stored = settings.clone();
+                if failpoint::is(Fault::LostReadMark) {
+                    stored.read = Mark::default();
+                }
+                let payload = conversation::encode(&stored).map_err(|_| Failure::Internal)?;
+                let other = Token::of(other);
+                let subject =
+                    conversation::key(&self.subjects, cell.partition, &cell.token, &other);
+                let mut stream = StreamId::State(cell.partition);
+                if failpoint::is(Fault::WrongStream) {
+                    stream = cell.log();
+                }
+                let written = self.write(cell, stream, subject, payload, *expected_seq, deadline);
+                written.await.map_err(|error| entry_failure(cell, &error))
+            }
+            Write::Block { other, block, expected_seq } => {
+                let payload = block::encode(*block).map_err(|_| Failure::Internal)?;
+                let subject =
+                    block::key(&self.subjects, cell.partition, &cell.token, &Token::of(other));
+                let stream = StreamId::State(cell.partition);
+                let written = self.write(cell, stream, subject, payload, *expected_seq, deadline);
+                written.await.map_err(|error| entry_failure(cell, &error))
+            }
+            Write::Login { account, expected_seq, now_ms, .. } => {
+                let seq = self.store_account(cell, account, *expected_seq, deadline).await?;
+                cell.put_off_heard(now_ms + self.options.heard_write_interval_ms);
+                Ok(seq)
+            }
+            Write::Logout { account, expected_seq } => {
+                self.store_account(cell, account, *expected_seq, deadline).await
+            }
+        }
+    }
+
+    /// Applies a change of conversations and publishes it. The previews of the conversations are read
+    /// before, because there must be no await between applying and publishing.
+    async fn apply_and_show(
+        self: &Arc<Self>,
+        cell: &Arc<UserCell>,
+        (key, first): (OrderKey, Option<Event>),
+        stored: Vec<Stored>,
+        deadline: Instant,
+    ) {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let page = preview(&cell.lock(), &stored);
+            let faces = self.faces(cell, &page, deadline).await.unwrap_or_else(|error| {
+                // The change is stored. Clients can query the last message.
+                tracing::warn!(%error, "an event goes without its conversation's last message");
+                vec![Face::default(); page.len()]
+            });
+            // At worst one event for each conversation and message, beyond what a call may send.
+            let messages = first.as_ref().map_or(0, Event::entries);
+            self.wait_for_room_beyond(page.len() + messages).await;
+            let mut user = cell.lock();
+            let is_current = page.iter().all(|(other, seen)| {
+                user.conversations
+                    .get(other)
+                    .is_none_or(|known| known.received == seen.received && known.sent == seen.sent)
+            });
+            if !is_current && tries < FACE_TRIES {
+                continue;
+            }
+            let totals = user.totals;
+            apply(&mut user, stored);
+            let revision = user.advance(key);
+            let views = page.iter().zip(&faces).filter_map(|((other, _), face)| {
+                let known = user.conversations.get(other)?;
+                let last = face.last_message.clone();
+                let view = ConversationView::new(other, &face.name, known, last);
+                Some((ConversationEvent::Updated, view))
+            });
+            let views: Vec<_> = views.collect();
+            let mut events: Vec<Event> = first.into_iter().collect();
+            events.extend(chunks(views).map(Event::ConversationChanged));
+            if user.totals.unmuted != totals.unmuted {
+                events.push(Event::TotalChanged(user.totals));
+            }
+            self.note_revision(cell, &mut user);
+            self.tell(cell, &user, &Told { revision, events });
+            return;
+        }
+    }
+}
+
+impl Write {
+    /// The other user of the conversation or block.
+    const fn other(&self) -> Option<&UserId> {
+        match self {
+            Self::Deletions { other, .. }
+            | Self::Settings { other, .. }
+            | Self::Block { other, .. } => Some(other),
+            Self::Login { .. } | Self::Logout { .. } => None,
+        }
+    }
+}
+
+/// Applies stored entries to the user's state.
+fn apply(user: &mut User, stored: Vec<Stored>) {
+    for Stored { write, seq } in stored {
+        match write {
+            Write::Deletions { .. } => {}
+            Write::Settings { other, settings, .. } => {
+                user.update(&other, |known| known.adopt_settings(settings, seq));
+            }
+            Write::Block { other, block, .. } => {
+                user.blocked.adopt(other, BlockEntry { seq, block });
+            }
+            Write::Login { account, now_ms, replay_due_ms, .. } => {
+                user.replay_due_ms = replay_due_ms;
+                // The revision may have risen since the account was written.
+                let revision = user.account.revision.max(account.revision);
+                user.set_account(Account { heard_ms: Some(now_ms), revision, ..account }, seq);
+            }
+            Write::Logout { account, .. } => {
+                let sessions = account.sessions;
+                let account = Account { sessions, ..std::mem::take(&mut user.account) };
+                user.set_account(account, seq);
+            }
+        }
+    }
+}
+
+/// The conversations as they are after the stored settings are applied.
+fn preview(user: &User, stored: &[Stored]) -> Vec<(UserId, Conversation)> {
+    let with_settings = |Stored { write, seq }: &Stored| {
+        let Write::Settings { other, settings, .. } = write else { return None };
+        let mut known = user.conversations.get(other).cloned().unwrap_or_default();
+        known.adopt_settings(settings.clone(), *seq);
+        Some((other.clone(), known))
+    };
+    stored.iter().filter_map(with_settings).collect()
+}
+
+/// The users whose blocks are stored.
+fn users(stored: &[Stored], mut names: HashMap<UserId, String>) -> Vec<UserInfo> {
+    let others = stored.iter().filter_map(|stored| stored.write.other());
+    let info =
+        |id: &UserId| UserInfo { id: id.clone(), name: names.remove(id).unwrap_or_default() };
+    others.map(info).collect()
+}
+
+/// The failure that a caller is answered if an entry could not be written. Unless it is certain that
+/// nothing was written, the user is loaded again before the next use.
+pub(super) fn entry_failure(cell: &UserCell, error: &AppendError) -> Failure {
+    match error {
+        AppendError::Unavailable(_) if !cell.tenure.may_act() => NO_OWNER,
+        AppendError::Unavailable(why) => {
+            tracing::debug!(%why, "an entry could not be written");
+            Failure::StoreUnavailable
+        }
+        AppendError::Conflict => {
+            cell.invalidate();
+            Failure::StoreUnavailable
+        }
+        AppendError::Unknown => {
+            cell.doubt();
+            Failure::OutcomeUnknown
+        }
+    }
+}
+
+/// Splits changes into parts of one event each.
+pub(super) fn chunks(
+    mut changes: Vec<(ConversationEvent, ConversationView)>,
+) -> impl Iterator<Item = Vec<(ConversationEvent, ConversationView)>> {
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = |(_, view): &&(ConversationEvent, ConversationView)| {
+            let last = view.last_message.as_ref();
+            bytes += last.map_or(0, |last| last.content.size_bytes() + last.extended_data.len());
+            bytes <= BYTES_PER_EVENT
+        };
+        let length = changes.iter().take(CHANGES_PER_EVENT).take_while(fits).count();
+        let rest = changes.split_off(length.max(1).min(changes.len()));
+        let chunk = std::mem::replace(&mut changes, rest);
+        (!chunk.is_empty()).then_some(chunk)
+    })
+}
+
+#[cfg(test)]
+mod tests;

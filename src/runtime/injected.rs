@@ -1,0 +1,32 @@
+//! Faults that a test injects into decisions of the domain, which itself knows of none. Without a
+//! fault, and in a release build, each function answers what it is given.
+
+use crate::domain::id::OrderKey;
+use crate::domain::receive::Plan;
+use crate::domain::rejection::Rejection;
+use crate::failpoint::{self, Fault};
+
+/// Whether the receiver takes a message.
+pub(super) fn accepted(accepted: Result<(), Rejection>) -> Result<(), Rejection> {
+    let is_blocked = accepted == Err(Rejection::BlockedByReceiver);
+    if is_blocked && failpoint::is(Fault::BlockIgnored) { Ok(()) } else { accepted }
+}
+
+/// Since when repeats are recognized.
+pub(super) fn repeats_since(since_ms: u64) -> u64 {
+    if failpoint::is(Fault::RepeatStored) { u64::MAX } else { since_ms }
+}
+
+/// A plan that was made at `now_ms` by the wall clock.
+pub(super) fn planned(mut plan: Plan, now_ms: u64) -> Plan {
+    let Plan::Store(placed) = &mut plan else { return plan };
+    if failpoint::is(Fault::KeyGoesBack) {
+        let lane = placed.message.key.0 % 2;
+        placed.message.key = OrderKey(OrderKey::at_ms(now_ms).0 + lane);
+    }
+    if failpoint::is(Fault::GapInSequence) && placed.mark.seq.is_multiple_of(4) {
+        placed.mark.seq += 1;
+        placed.message.seq += 1;
+    }
+    plan
+}

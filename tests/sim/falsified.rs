@@ -1,0 +1,71 @@
+//! Faults that are injected at the edge: what an instance sends is falsified before it reaches the
+//! simulated bus, as if the instance had counted, numbered or addressed it wrongly.
+
+use peerd::bus::Outgoing;
+use peerd::failpoint::{self, Fault};
+use serde_json::{Value, json};
+
+const RECEIVED: &str = ".peer_message_received";
+
+/// What leaves an instance, with the fault that is set.
+pub(crate) fn falsified(mut outgoing: Outgoing) -> Outgoing {
+    let faults = [
+        Fault::OwnMessagesCount,
+        Fault::MutedCounts,
+        Fault::RevisionGoesBack,
+        Fault::WrongReceiver,
+    ];
+    if !faults.into_iter().any(failpoint::is) {
+        return outgoing;
+    }
+    // Requests between instances are no JSON.
+    let Ok(mut body) = serde_json::from_slice::<Value>(&outgoing.body) else { return outgoing };
+    if failpoint::is(Fault::OwnMessagesCount) {
+        count_own(&mut body);
+    }
+    if failpoint::is(Fault::MutedCounts) {
+        count_muted(&mut body);
+    }
+    if outgoing.subject.ends_with(RECEIVED) {
+        let first = &body["messageList"][0];
+        if failpoint::is(Fault::WrongReceiver) {
+            let sender = peerd_testkit::token(first["senderUserID"].as_str().unwrap_or_default());
+            outgoing.subject = format!("peer.event.{sender}{RECEIVED}");
+        }
+        if failpoint::is(Fault::RevisionGoesBack) {
+            // The order key in place of a number that only rises.
+            body["revision"] = first["orderKey"].clone();
+        }
+    }
+    outgoing.body = body.to_string().into();
+    outgoing
+}
+
+/// A conversation whose newest message is the user's own has one more that is unread.
+fn count_own(body: &mut Value) {
+    let is_own = body["lastMessage"]["senderUserID"].is_string()
+        && body["lastMessage"]["senderUserID"] != body["conversationID"];
+    if let (true, Some(unread)) = (is_own, body["unreadMessageCount"].as_u64()) {
+        body["unreadMessageCount"] = json!(unread + 1);
+    }
+    each(body, count_own);
+}
+
+/// The count without muted conversations is the one with them.
+fn count_muted(body: &mut Value) {
+    for name in ["unreadMessageCount", "totalUnreadMessageCount"] {
+        let all = body[format!("{name}IncludingMuted").as_str()].clone();
+        if all.is_number() {
+            body[name] = all;
+        }
+    }
+    each(body, count_muted);
+}
+
+fn each(body: &mut Value, falsify: fn(&mut Value)) {
+    match body {
+        Value::Array(items) => items.iter_mut().for_each(falsify),
+        Value::Object(fields) => fields.values_mut().for_each(falsify),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
