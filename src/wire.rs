@@ -1,11 +1,9 @@
 //! What goes over the wire and into the store: subjects, headers, bodies and records, and how they
 //! become the types of [`crate::domain`] and back. Pure: bytes in, values out.
 
-pub mod audit;
 pub mod batch;
 mod block;
 pub mod content;
-pub mod delivery;
 pub mod discovery;
 pub mod encoding;
 pub mod entry;
@@ -14,6 +12,7 @@ pub mod failure;
 pub mod fields;
 pub mod fit;
 pub mod message;
+pub mod owner_request;
 pub mod ownership;
 pub mod probe;
 pub mod push;

@@ -8,8 +8,8 @@ use futures::FutureExt as _;
 use tokio::time::Instant;
 
 use super::cell::UserCell;
-use super::consign::answer_to_ask;
 use super::node::Node;
+use super::owner_request;
 use super::replay::ReplayFrom;
 use super::route::NO_OWNER;
 use super::session::{LoggedIn, LoginCall};
@@ -134,21 +134,19 @@ impl<S: Store, B: Bus> Node<S, B> {
         deadline: Instant,
     ) -> Result<Outcome, CallError> {
         let cell = self.user(tenure, user, deadline).await?;
+        let request = self.read_request(method, encoding.clone(), body);
+        let request = match request {
+            Ok(Request::Send(send)) => {
+                // Which notes the call with all else that it does to its sender's state.
+                let reply = self.send(&cell, send, deadline).await?;
+                return Ok(Outcome { reply, replay: None });
+            }
+            request => request,
+        };
         if method != Some(Method::Login) {
             self.hear(&cell)?;
         }
-        let Some(method) = method else { return Err(Rejection::UnsupportedMethod.into()) };
-        // A larger one could not have been passed on: whoever took the call, the answer is the same.
-        let most = self.options.body_bytes.min(self.room().body);
-        if body.len() > most {
-            return Err(body_too_large(most).into());
-        }
-        let encoding = encoding?;
-        let request = Request::parse(method, encoding, body, self.limits().user_id_bytes)?;
-        if let Request::Send(send) = request {
-            let reply = self.send(&cell, send, deadline).await?;
-            return Ok(Outcome { reply, replay: None });
-        }
+        let (request, encoding) = (request?, encoding?);
         // All else in boxes: a call's state has room for the largest that is not in one.
         if let Request::Login { name, platform, device_id, replay_after } = request {
             let login = LoginCall { name, platform, device_id, replay_after, encoding };
@@ -159,6 +157,22 @@ impl<S: Store, B: Bus> Node<S, B> {
         }
         let reply = Box::pin(self.answer(&cell, request, deadline)).await?;
         Ok(Outcome { reply, replay: None })
+    }
+
+    /// Reads the body of a call; `None` is a method that is not offered.
+    fn read_request(
+        &self,
+        method: Option<Method>,
+        encoding: Result<Encoding, Rejection>,
+        body: &Bytes,
+    ) -> Result<Request, Rejection> {
+        let method = method.ok_or(Rejection::UnsupportedMethod)?;
+        // A larger one could not have been passed on: whoever took the call, the answer is the same.
+        let most = self.options.body_bytes.min(self.room().body);
+        if body.len() > most {
+            return Err(body_too_large(most));
+        }
+        Request::parse(method, encoding?, body, self.limits().user_id_bytes)
     }
 
     /// The answer to any request but a send and a login.
@@ -224,7 +238,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let error = error.into();
         if self.subjects.parse_ask(&incoming.subject).is_some() {
             self.reply_subject(incoming)?;
-            return answer_to_ask(incoming, &Err(error));
+            return owner_request::refusal(incoming, &error);
         }
         let encoding = Encoding::of_request(incoming.content_type.as_deref(), &incoming.body);
         let encoding = encoding.unwrap_or_else(|_| Encoding::sniff(&incoming.body));
