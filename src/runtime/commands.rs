@@ -206,7 +206,11 @@ macro_rules! commands {
                 let user_id_bytes = call.node.limits().user_id_bytes;
                 match self {
                     $(Self::$command => {
-                        let request = decode::request(call.encoding, body, user_id_bytes)?;
+                        let request = decode::request(call.encoding, body, user_id_bytes);
+                        let request = match request {
+                            Ok(request) => request,
+                            Err(rejection) => return self.refuse(&call, rejection),
+                        };
                         performed!($($in_place)? perform::<$module::$command, S, B>(request, call))
                     })+
                 }
@@ -271,6 +275,25 @@ impl Method {
             Kind::Session => false,
             Kind::Read | Kind::Change | Kind::Live => true,
         }
+    }
+
+    /// Whether the command itself checks the caller's session and notes the call: a send does so
+    /// while it has the sender's state locked for its other decisions.
+    #[must_use]
+    pub const fn checks_session(self) -> bool {
+        matches!(self, Self::SendPeerMessage | Self::SendMessage)
+    }
+
+    /// Refuses a body that cannot be decoded. A caller without a session is told that instead.
+    fn refuse<S: Store, B: Bus>(
+        self,
+        call: &Call<'_, S, B>,
+        rejection: Rejection,
+    ) -> Result<Answer, CallError> {
+        if self.checks_session() {
+            call.node.hear(call.cell)?;
+        }
+        Err(rejection.into())
     }
 
     /// The refusal of a call of an unknown method.

@@ -17,7 +17,7 @@ use crate::bus::{Answer, AskError, Bus, Kind, Outgoing};
 use crate::cluster::host::{Closed, Grant, Host, NotOpened};
 use crate::domain::id::Partition;
 use crate::failpoint::{self, Fault};
-use crate::store::{ReadError, Start, Store, StreamId};
+use crate::store::{Start, Store, StreamId};
 use crate::wire::encoding::Encoding;
 use crate::wire::ownership::{MemberId, Told};
 use crate::wire::probe;
@@ -374,44 +374,17 @@ impl<S: Store, B: Bus> Node<S, B> {
             for record in inside.filter(|record| !is_sentinel(record)) {
                 tracing::info!(%partition, seq = record.stream_seq, "found a foreign write");
                 match stream {
-                    StreamId::Log(_) => self.take_in(tenure, record, deadline).await?,
+                    StreamId::Log(_) => {
+                        let Some((receiver, sender)) = parties(record) else { continue };
+                        let pair = (&sender, &receiver);
+                        self.take_in_foreign(tenure, pair, record, deadline).await?;
+                    }
                     StreamId::State(_) => self.doubt_entry(tenure, &record.subject),
                 }
             }
             let Some(last) = batch.records.last().filter(|_| batch.remaining > 0) else { break };
             next = last.stream_seq + 1;
         }
-        Ok(())
-    }
-
-    /// Takes in a message that this instance did not store: counts it and publishes its events.
-    async fn take_in(
-        self: &Arc<Self>,
-        tenure: &Arc<Tenure>,
-        record: &crate::store::Record,
-        deadline: Instant,
-    ) -> Result<(), LoadError> {
-        let Some((receiver, sender)) = parties(record) else { return Ok(()) };
-        let stored = record::decode(&record.payload, &sender, &receiver, tenure.partition);
-        if let Err(error) = &stored {
-            self.leave_out(StreamId::Log(tenure.partition), record, error);
-        }
-        if let Some(cell) = tenure.cell_in_memory(&receiver) {
-            // Under the pair lock: this instance may have stored the message itself and not
-            // published it yet.
-            let Ok(_turn) = cell.turn(&sender, deadline).await else { return Ok(()) };
-            let told_seq = cell.lock().conversations.get(&sender).map_or(0, |known| known.told_seq);
-            self.catch_up(&cell, &sender, deadline).await?;
-            if told_seq < record.stream_seq {
-                return Ok(());
-            }
-            // A load has counted the message, but its events were not published.
-        }
-        let Ok(stored) = stored else { return Ok(()) };
-        // On failure the next look finds the gap again.
-        let told = self.tell_of(stored.message).await;
-        told.map_err(|failure| ReadError(failure.to_string()))?;
-        self.notify_sender(&sender, &receiver);
         Ok(())
     }
 

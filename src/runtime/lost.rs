@@ -18,8 +18,8 @@ use crate::domain::conversation::Conversation;
 use crate::domain::id::UserId;
 use crate::domain::message::Direction;
 use crate::store::{Start, Store, StreamId};
-use crate::wire::audit::Audited;
 use crate::wire::failure::{CallError, Failure};
+use crate::wire::owner_request::Audited;
 use crate::wire::record;
 use crate::wire::subject::Token;
 

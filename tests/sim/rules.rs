@@ -7,8 +7,8 @@ use bytes::Bytes;
 use peerd::bus::Kind;
 use peerd::domain::id::{Partition, UserId};
 use peerd::store::registry::Value as Entry;
-use peerd::wire::delivery::{self, Ask};
 use peerd::wire::entry;
+use peerd::wire::owner_request::Request;
 use peerd::wire::ownership::{self, Key, Owner};
 use peerd::wire::record;
 use peerd::wire::subject::Token;
@@ -320,9 +320,9 @@ impl Core {
     /// Checks that an instance that forwards a message owns its sender's partition.
     pub(crate) fn hands_on(&mut self, who: usize, subject: &str, body: &Bytes) {
         let receiver = self.subjects.parse_ask(subject).and_then(|token| Token::parse(token).ok());
-        let ask = receiver.and_then(|receiver| delivery::decode(body, &receiver).ok());
-        if let Some(Ask::Deliver(delivery, _)) = ask {
-            let partition = self.subjects.partition(&Token::of(&delivery.from));
+        let request = receiver.and_then(|receiver| Request::decode(body, &receiver).ok());
+        if let Some(Request::Deliver(request)) = request {
+            let partition = self.subjects.partition(&Token::of(&request.delivery.from));
             self.acts(who, partition, "forwards a message");
         }
     }

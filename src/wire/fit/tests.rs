@@ -11,8 +11,8 @@ use crate::domain::event::{DeleteType, Revision};
 use crate::domain::id::{LocalMessageId, OrderKey, Partition};
 use crate::domain::message::{Draft, ReceiptStatus};
 use crate::domain::receive::Placed;
-use crate::domain::send::{Delivery, Purpose, Push, Send, SendOptions};
-use crate::wire::delivery;
+use crate::domain::send::{Delivery, Push, Send, SendOptions};
+use crate::wire::owner_request::{Deliver, OwnerRequest as _};
 use crate::wire::push::PushBody;
 use crate::wire::record;
 use crate::wire::reply::{Blacklist, Conversations, History, OneConversation, Sent};
@@ -234,7 +234,8 @@ proptest! {
             floor: OrderKey(LARGEST),
             sent_seq: LARGEST,
         };
-        let asked = delivery::encode(&delivery, Purpose::Deliver).expect("written");
+        let deliver = Deliver { delivery: Box::new(delivery), sent_before_ms: Some(LARGEST) };
+        let asked = deliver.encode().expect("written");
         prop_assert!(asked.len() <= most, "a delivery of {}", asked.len());
     }
 }
