@@ -2,8 +2,9 @@
 //!
 //! Between instances of peerd only, on `peer.part.<p>.<user>`. Each is a MessagePack array that
 //! begins with its version, since two releases meet in a rolling update, and a tag. The tag of a
-//! request says which one it is. An answer has the tag of its request, or that of a refusal, so that
-//! nothing else that comes where an answer is expected is taken for one.
+//! request says which one it is. An answer has a tag of its own for each kind of request, or that of
+//! a refusal: nothing else that arrives as a reply is taken for one, and least of all the request
+//! itself, which any subscriber of the subject can send back.
 
 mod audit;
 mod deliver;
@@ -35,15 +36,19 @@ const ANSWER: &str = "answer between instances";
 /// The version of requests and answers.
 const VERSION: u8 = 1;
 
-/// Tells a refusal from the answers, which have the tags of their requests.
+/// The tag of a refusal.
 const REFUSED: u8 = 0;
+/// The tags of answers are above this, those of requests below.
+const ANSWERS: u8 = 64;
 
 /// A request to the owner of a user.
 pub trait OwnerRequest: Sized {
     /// What the owner answers, unless it refuses.
     type Answer;
-    /// Tells this request, and its answer, from all others.
+    /// The tag of the request, below [`ANSWERS`].
     const TAG: u8;
+    /// The tag of its answer.
+    const ANSWER_TAG: u8 = ANSWERS + Self::TAG;
 
     /// Writes the request.
     fn encode(&self) -> Result<Bytes, EncodeError>;
@@ -122,7 +127,7 @@ pub fn decode_answer<R: OwnerRequest>(
 ) -> Result<Result<R::Answer, CallError>, RecordError> {
     match tag(bytes, ANSWER)? {
         REFUSED => decode_refusal(bytes).map(Err),
-        answered if answered == R::TAG => request.decode_answer(bytes, partition).map(Ok),
+        answered if answered == R::ANSWER_TAG => request.decode_answer(bytes, partition).map(Ok),
         _ => Err(RecordError::new(ANSWER, "it answers another request")),
     }
 }
@@ -133,7 +138,7 @@ pub fn decode_answer<R: OwnerRequest>(
 pub fn is_answer<R: OwnerRequest>(bytes: &[u8]) -> bool {
     match tag(bytes, ANSWER) {
         Ok(REFUSED) => decode_refusal(bytes).is_ok(),
-        Ok(answered) => answered == R::TAG && is_whole(bytes),
+        Ok(answered) => answered == R::ANSWER_TAG && is_whole(bytes),
         Err(_) => false,
     }
 }

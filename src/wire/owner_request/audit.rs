@@ -77,7 +77,7 @@ impl OwnerRequest for Audit {
         });
         write(&AuditedV1 {
             version: VERSION,
-            tag: Self::TAG,
+            tag: Self::ANSWER_TAG,
             problem,
             conversations: audited.conversations,
             messages: audited.messages,

@@ -131,7 +131,7 @@ impl OwnerRequest for Deliver {
         let record = record::encode(&placed, None)?;
         write(&DeliveredV1 {
             version: VERSION,
-            tag: Self::TAG,
+            tag: Self::ANSWER_TAG,
             outcome: match head {
                 _ if *is_duplicate => DUPLICATE,
                 Some(_) => STORED,

@@ -74,7 +74,7 @@ impl OwnerRequest for FindRepeat {
 
     fn encode_answer(answer: &Self::Answer) -> Result<Bytes, EncodeError> {
         let record = answer.as_deref().map_or_else(|| Ok(Bytes::new()), encode_message)?;
-        write(&FoundV1 { version: VERSION, tag: Self::TAG, record: &record })
+        write(&FoundV1 { version: VERSION, tag: Self::ANSWER_TAG, record: &record })
     }
 
     fn decode_answer(

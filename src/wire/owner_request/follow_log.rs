@@ -40,7 +40,7 @@ impl OwnerRequest for FollowLog {
     }
 
     fn encode_answer((): &()) -> Result<Bytes, EncodeError> {
-        let done: Done = (VERSION, Self::TAG);
+        let done: Done = (VERSION, Self::ANSWER_TAG);
         write(&done)
     }
 

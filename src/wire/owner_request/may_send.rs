@@ -46,7 +46,7 @@ impl OwnerRequest for MaySend {
     }
 
     fn encode_answer((): &()) -> Result<Bytes, EncodeError> {
-        let done: Done = (VERSION, Self::TAG);
+        let done: Done = (VERSION, Self::ANSWER_TAG);
         write(&done)
     }
 

@@ -42,7 +42,7 @@ impl OwnerRequest for Settle {
     }
 
     fn encode_answer((): &()) -> Result<Bytes, EncodeError> {
-        let done: Done = (VERSION, Self::TAG);
+        let done: Done = (VERSION, Self::ANSWER_TAG);
         write(&done)
     }
 

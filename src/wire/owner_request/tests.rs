@@ -182,8 +182,25 @@ fn a_refusal_answers_every_request() {
     }
 }
 
+/// Any subscriber of the subject can send a request back as its own answer.
 #[test]
-fn an_answer_is_told_from_what_others_reply() {
+fn a_request_that_is_sent_back_is_no_answer() {
+    for (_, request) in requests() {
+        let taken = [
+            is_answer::<Deliver>(&request),
+            is_answer::<MaySend>(&request),
+            is_answer::<FindRepeat>(&request),
+            is_answer::<FollowLog>(&request),
+            is_answer::<Audit>(&request),
+            is_answer::<WasBegun>(&request),
+            is_answer::<Settle>(&request),
+        ];
+        assert_eq!(taken, [false; 7], "{request:?}");
+    }
+}
+
+#[test]
+fn an_answer_differs_from_what_others_reply() {
     let answer = Settle::encode_answer(&()).expect("writable");
     assert!(is_answer::<Settle>(&answer) && !is_answer::<FollowLog>(&answer));
     let follow = FollowLog { receiver: user("carol") };

@@ -60,7 +60,7 @@ impl OwnerRequest for WasBegun {
             Begun::No { known_for } => (false, known_for),
         };
         let known_ms = u64::try_from(known_for.as_millis()).unwrap_or(NUMBER_MAX).min(NUMBER_MAX);
-        let answer: BegunV1 = (VERSION, Self::TAG, is_begun, known_ms);
+        let answer: BegunV1 = (VERSION, Self::ANSWER_TAG, is_begun, known_ms);
         write(&answer)
     }
 
