@@ -230,21 +230,24 @@ impl Stored {
     fn take_entry(&mut self, record: &Record) -> Result<(), RecordError> {
         let mut tokens = record.subject.rsplit('.');
         let (last, before) = (tokens.next().unwrap_or_default(), tokens.next());
+        // `state.<p>.<user>.account`. Where an entry concerns another user, who may be called
+        // `account`, there is a partition's number in the place of `state`.
+        let is_of_user_alone = tokens.nth(1) == Some("state");
         match (before, last) {
-            (_, "account") => {
+            (_, "account") if is_of_user_alone => {
                 let account = entry::decode_account(&record.payload);
                 let (account, problem) = readable(account, Account::default);
                 self.account = Some((account, record.stream_seq));
                 problem?;
             }
-            (Some("conversation"), other) => {
+            (Some("conversation"), other) if !is_of_user_alone => {
                 let other = user_of(other)?;
                 let settings = entry::decode_settings(&record.payload);
                 let (settings, problem) = readable(settings, Settings::default);
                 self.settings.push((other, settings, record.stream_seq));
                 problem?;
             }
-            (Some("blocked"), other) => {
+            (Some("blocked"), other) if !is_of_user_alone => {
                 let other = user_of(other)?;
                 let block = entry::decode_block(&record.payload);
                 // Fails closed: what cannot be read may have been a block.
@@ -308,4 +311,37 @@ fn user_of(token: &str) -> Result<UserId, RecordError> {
         kind: "subject",
         problem: "its token is not a user's".to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::subject::Subjects;
+
+    #[test]
+    fn a_user_named_like_a_kind_of_entry_is_not_mistaken_for_one() {
+        let subjects = Subjects::new("peer", 4);
+        let partition = Partition(3);
+        for name in ["alice", "account", "conversation", "blocked", "deleted", "state"] {
+            let user = Token::of(&UserId::new(name, "userID").expect("a valid ID"));
+            for name in ["account", "conversation", "blocked", "state"] {
+                let other = UserId::new(name, "userID").expect("a valid ID");
+                let token = Token::of(&other);
+                let mut stored = Stored::default();
+                let account = entry::encode_account(&Account::default()).expect("writable");
+                let settings = entry::encode_settings(&Settings::default()).expect("writable");
+                let entries = [
+                    (subjects.account(partition, &user), account),
+                    (subjects.conversation(partition, &user, &token), settings),
+                ];
+                for (seq, (subject, payload)) in (1..).zip(entries) {
+                    let record = Record { subject, stream_seq: seq, stored_ms: 0, payload };
+                    stored.take_entry(&record).expect("readable");
+                }
+                assert_eq!(stored.account.map(|(_, seq)| seq), Some(1), "{user} {token}");
+                assert_eq!(stored.settings, [(other, Settings::default(), 2)], "{user} {token}");
+                assert!(stored.blocked.is_empty(), "{user} {token}");
+            }
+        }
+    }
 }

@@ -13,7 +13,7 @@ use crate::domain::message::Direction;
 use crate::store::Record;
 use crate::wire::entry;
 use crate::wire::record;
-use crate::wire::subject::{Token, is_sentinel, last_token};
+use crate::wire::subject::{Token, is_sentinel};
 
 /// A message in the log.
 #[derive(Clone, Debug)]
@@ -109,11 +109,11 @@ impl Stored {
         let broken = |error: record::RecordError| error.to_string();
         let tokens: Vec<&str> = record.subject.split('.').collect();
         match tokens.as_slice() {
-            [.., me, "conversation", other] => {
+            [.., "state", _, me, "conversation", other] => {
                 let settings = entry::decode_settings(&record.payload).map_err(broken)?;
                 self.settings.insert((user(me)?, user(other)?), settings);
             }
-            [.., me, "deleted", other, direction, number] => {
+            [.., "state", _, me, "deleted", other, direction, number] => {
                 let direction = match *direction {
                     "sent" => Direction::Send,
                     "received" => Direction::Receive,
@@ -125,7 +125,7 @@ impl Stored {
                 self.pages.push((user(me)?, user(other)?, page, bitmap));
             }
             // Accounts and blocks are in no view.
-            _ if last_token(&record.subject) == "account" => {
+            [.., "state", _, _, "account"] => {
                 entry::decode_account(&record.payload).map_err(broken)?;
             }
             _ => {}
