@@ -72,6 +72,9 @@ pub trait Command {
     const SUMMARY: &'static str;
     /// See [`Kind`].
     const KIND: Kind;
+    /// Whether the command itself checks the caller's session and records the call: a send does so
+    /// while it has the sender's state locked for its other decisions.
+    const CHECKS_SESSION: bool = false;
     /// JSON bodies that together use every field: inputs for tests and seeds for the fuzzers.
     const EXAMPLES: &'static [&'static str];
     /// The body of a call.
@@ -185,6 +188,12 @@ macro_rules! commands {
                 match self { $(Self::$command => $module::$command::KIND,)+ }
             }
 
+            /// See [`Command::CHECKS_SESSION`].
+            #[must_use]
+            pub const fn checks_session(self) -> bool {
+                match self { $(Self::$command => $module::$command::CHECKS_SESSION,)+ }
+            }
+
             /// JSON bodies that together use every field.
             #[must_use]
             pub const fn examples(self) -> &'static [&'static str] {
@@ -277,14 +286,7 @@ impl Method {
         }
     }
 
-    /// Whether the command itself checks the caller's session and notes the call: a send does so
-    /// while it has the sender's state locked for its other decisions.
-    #[must_use]
-    pub const fn checks_session(self) -> bool {
-        matches!(self, Self::SendPeerMessage | Self::SendMessage)
-    }
-
-    /// Refuses a body that cannot be decoded. A caller without a session is told that instead.
+    /// Refuses a body that cannot be decoded. A caller without a session gets that refusal instead.
     fn refuse<S: Store, B: Bus>(
         self,
         call: &Call<'_, S, B>,

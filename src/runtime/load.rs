@@ -233,21 +233,21 @@ impl Stored {
         // `state.<p>.<user>.account`. Where an entry concerns another user, who may be called
         // `account`, there is a partition's number in the place of `state`.
         let is_of_user_alone = tokens.nth(1) == Some("state");
-        match (before, last) {
-            (_, "account") if is_of_user_alone => {
+        match (is_of_user_alone, before, last) {
+            (true, _, "account") => {
                 let account = entry::decode_account(&record.payload);
                 let (account, problem) = readable(account, Account::default);
                 self.account = Some((account, record.stream_seq));
                 problem?;
             }
-            (Some("conversation"), other) if !is_of_user_alone => {
+            (false, Some("conversation"), other) => {
                 let other = user_of(other)?;
                 let settings = entry::decode_settings(&record.payload);
                 let (settings, problem) = readable(settings, Settings::default);
                 self.settings.push((other, settings, record.stream_seq));
                 problem?;
             }
-            (Some("blocked"), other) if !is_of_user_alone => {
+            (false, Some("blocked"), other) => {
                 let other = user_of(other)?;
                 let block = entry::decode_block(&record.payload);
                 // Fails closed: what cannot be read may have been a block.

@@ -25,7 +25,7 @@ use tokio::time::{Instant, sleep_until};
 
 use self::admit::{Admission, Admitted};
 use self::commit::Stored;
-use self::deliver::{Sent, may_be_stored};
+use self::deliver::{Accepted, may_be_stored};
 use super::cell::{Turn, UserCell};
 use super::crossing::Flight;
 use super::injected;
@@ -108,7 +108,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let (to, began_ms) = (delivery.send.to.clone(), self.server_ms());
         let request = Deliver { delivery, sent_before_ms: None };
         let sent = self.deliver_to_owner(sender, request, &mut flight, began_ms, deadline).await;
-        let Sent { delivered, is_settled } = sent?;
+        let Accepted { delivered, is_settled } = sent?;
         if !sender.tenure.may_act() && delivered.head.is_some() {
             // Nor is it published here.
             self.notify_sender(&sender.id, &to, began_ms);
@@ -167,11 +167,15 @@ impl<S: Store, B: Bus> Node<S, B> {
         Deliver { delivery, sent_before_ms }: &Deliver,
         source: Source<'_>,
         deadline: Instant,
-    ) -> Result<Sent, CallError> {
+    ) -> Result<Accepted, CallError> {
         let receiver = self.user(tenure, &delivery.send.to, deadline).await?;
         if !delivery.send.draft.content.is_stored() {
             let is_sent_before = sent_before_ms.is_some();
-            return Ok(Sent::unsettled(self.deliver_live(&receiver, delivery, is_sent_before)?));
+            return Ok(Accepted::unsettled(self.deliver_live(
+                &receiver,
+                delivery,
+                is_sent_before,
+            )?));
         }
         let turn = match receiver.try_turn(&delivery.from) {
             Some(turn) => turn,
@@ -187,14 +191,14 @@ impl<S: Store, B: Bus> Node<S, B> {
                 // Each time: what is still on its way into the store comes before this, or not at all.
                 let first = self.sent_before(&receiver, delivery, *sent_ms, deadline);
                 if let Some(first) = Box::pin(first).await? {
-                    return Ok(Sent::unsettled(first));
+                    return Ok(Accepted::unsettled(first));
                 }
             }
             let plan = self.place(&receiver, delivery, repeats_since_ms, source.flight)?;
             let Plan::Store(placed) = plan else {
                 let known = self.prepare(&receiver, delivery, &plan, repeats_since_ms, deadline);
                 match Box::pin(known).await? {
-                    Some(first) => return Ok(Sent::unsettled(first)),
+                    Some(first) => return Ok(Accepted::unsettled(first)),
                     None => continue,
                 }
             };

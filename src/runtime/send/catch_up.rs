@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::commit::Stored;
-use super::deliver::Sent;
+use super::deliver::Accepted;
 use crate::bus::Bus;
 use crate::domain::conversation::Conversation;
 use crate::domain::id::{OrderKey, UserId};
@@ -110,7 +110,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let push = stored.push.clone();
         let stored = Stored::found(stored, push.as_ref(), seq, &sender_name);
         let of_sender = in_memory.as_ref().map(|cell| &cell.tenure);
-        let Sent { delivered, is_settled } =
+        let Accepted { delivered, is_settled } =
             self.commit_in_order(receiver, stored, of_sender, deadline).await;
         match in_memory.zip(delivered.head) {
             Some((sender, head)) => {

@@ -8,7 +8,7 @@ use std::sync::{Arc, MutexGuard};
 
 use tokio::time::Instant;
 
-use super::deliver::Sent;
+use super::deliver::Accepted;
 use crate::bus::Bus;
 use crate::domain::conversation::Head;
 use crate::domain::message::{Message, fingerprint};
@@ -68,11 +68,11 @@ impl<S: Store, B: Bus> Node<S, B> {
         stored: Stored<'_>,
         of_sender: Option<&Arc<Tenure>>,
         deadline: Instant,
-    ) -> Sent {
+    ) -> Accepted {
         let (sender, key) = (stored.message.sender.clone(), stored.message.key);
         let (user, is_settled) =
             self.lock_in_order(receiver, (&sender, of_sender), key, deadline).await;
-        Sent { delivered: self.commit_received(receiver, user, stored), is_settled }
+        Accepted { delivered: self.commit_received(receiver, user, stored), is_settled }
     }
 
     /// The receiver's side.

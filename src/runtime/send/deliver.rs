@@ -20,14 +20,14 @@ use crate::wire::owner_request::Deliver;
 use crate::wire::subject::Token;
 
 /// What became of a message at the owner of its receiver.
-pub(super) struct Sent {
+pub(super) struct Accepted {
     pub(super) delivered: Delivered,
     /// Whether it may be published to its sender: nothing that crosses it can be stored with a smaller
     /// key. Else that is to be settled yet.
     pub(super) is_settled: bool,
 }
 
-impl Sent {
+impl Accepted {
     pub(super) const fn unsettled(delivered: Delivered) -> Self {
         Self { delivered, is_settled: false }
     }
@@ -50,7 +50,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         flight: &mut Flight,
         began_ms: u64,
         deadline: Instant,
-    ) -> Result<Sent, CallError> {
+    ) -> Result<Accepted, CallError> {
         let mut attempt = Attempt { flight, began_ms, may_be_there: false };
         let sent = self.try_deliver_to_owner(sender, &mut request, &mut attempt, deadline).await;
         if sent.is_err() && attempt.may_be_there {
@@ -61,7 +61,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         sent
     }
 
-    /// [`Node::deliver_to_owner`], as far as it is known. Sent again only where nothing was done, or
+    /// [`Node::deliver_to_owner`], as far as it is known. Accepted again only where nothing was done, or
     /// so that nothing is done twice.
     async fn try_deliver_to_owner(
         self: &Arc<Self>,
@@ -69,7 +69,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         request: &mut Deliver,
         attempt: &mut Attempt<'_>,
         deadline: Instant,
-    ) -> Result<Sent, CallError> {
+    ) -> Result<Accepted, CallError> {
         let receiver = Token::of(&request.delivery.send.to);
         let partition = self.subjects.partition(&receiver);
         let until = deadline.min(Instant::now() + self.options.owner_wait);
@@ -94,7 +94,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                         self.store.reaches(StreamId::Log(partition), head.stream_seq);
                     }
                     attempt.may_be_there |= answer.as_ref().is_err_and(may_be_stored);
-                    return answer.map(Sent::unsettled);
+                    return answer.map(Accepted::unsettled);
                 }
                 Outcome::NotDone => self.wait_to_send_again(until).await?,
                 // Another owner may have stored it. It must not be stored twice.

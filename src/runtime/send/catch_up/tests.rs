@@ -1,120 +1,32 @@
 //! A message whose acknowledgement was lost, and a load that comes before the log is caught up with.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use crate::bus::{self, Kind, Outgoing};
 use crate::clock::Clock;
 use crate::domain::id::UserId;
 use crate::domain::limits::Limits;
 use crate::runtime::node::{Node, Options};
+use crate::runtime::twin::faulty::Faulty;
 use crate::runtime::twin::{self, WALL_MS, incoming};
-use crate::store::memory::Memory;
-use crate::store::{AppendError, Batch, ReadError, Record, Start, Store, StreamId};
 use crate::wire::subject::Token;
 
-/// A store that can lose the acknowledgement of a message, and not answer reads.
-struct Flaky {
-    memory: Memory,
-    loses_ack: AtomicBool,
-    is_deaf: AtomicBool,
-    generation: AtomicU64,
-}
-
-impl Store for Flaky {
-    async fn append(
-        &self,
-        stream: StreamId,
-        subject: String,
-        payload: Bytes,
-        expected_seq: u64,
-        deadline: Instant,
-    ) -> Result<u64, AppendError> {
-        let stored = self.memory.append(stream, subject, payload, expected_seq, deadline).await;
-        let is_message = matches!(stream, StreamId::Log(_));
-        if is_message && self.loses_ack.swap(false, Ordering::SeqCst) {
-            return Err(AppendError::Unknown);
-        }
-        stored
-    }
-
-    async fn last(
-        &self,
-        stream: StreamId,
-        subjects: Vec<String>,
-        deadline: Instant,
-    ) -> Result<Vec<Record>, ReadError> {
-        self.memory.last(stream, subjects, deadline).await
-    }
-
-    async fn read(
-        &self,
-        stream: StreamId,
-        subject: String,
-        start: Start,
-        limit: usize,
-        deadline: Instant,
-    ) -> Result<Batch, ReadError> {
-        if self.is_deaf.load(Ordering::SeqCst) {
-            return Err(ReadError("disconnected".to_owned()));
-        }
-        self.memory.read(stream, subject, start, limit, deadline).await
-    }
-
-    async fn hand_off(
-        &self,
-        subject: String,
-        payload: Bytes,
-        content_type: &'static str,
-        id: String,
-        deadline: Instant,
-    ) -> Result<(), AppendError> {
-        self.memory.hand_off(subject, payload, content_type, id, deadline).await
-    }
-
-    async fn last_seq(&self, stream: StreamId, deadline: Instant) -> Result<u64, ReadError> {
-        self.memory.last_seq(stream, deadline).await
-    }
-
-    fn reaches(&self, stream: StreamId, seq: u64) {
-        self.memory.reaches(stream, seq);
-    }
-
-    fn forget_ends(&self) {
-        self.memory.forget_ends();
-    }
-
-    fn generation(&self) -> u64 {
-        self.generation.load(Ordering::SeqCst)
-    }
-}
-
-type TestNode = Node<Flaky, bus::memory::Memory>;
+type TestNode = Node<Faulty, bus::memory::Memory>;
 
 async fn node() -> Arc<TestNode> {
     let clock = Clock::simulated(WALL_MS);
-    twin::node(store(clock), Limits::default(), clock).await
+    twin::node(Faulty::new(clock), Limits::default(), clock).await
 }
 
 /// A node that has room for one user of each partition.
 async fn forgetful_node() -> Arc<TestNode> {
     let clock = Clock::simulated(WALL_MS);
     let options = Options { cached_users: 1, ..twin::options(Limits::default()) };
-    twin::alone(store(clock), options, clock).await
-}
-
-fn store(clock: Clock) -> Flaky {
-    Flaky {
-        memory: Memory::new(move || clock.wall_ms()),
-        loses_ack: AtomicBool::new(false),
-        is_deaf: AtomicBool::new(false),
-        generation: AtomicU64::new(1),
-    }
+    twin::alone(Faulty::new(clock), options, clock).await
 }
 
 /// Calls, and takes what went out: the reply is the last.
