@@ -45,7 +45,7 @@ const ANSWERS: u8 = 64;
 pub trait OwnerRequest: Sized {
     /// What the owner answers, unless it refuses.
     type Answer;
-    /// The tag of the request, below [`ANSWERS`].
+    /// The tag of the request, below `ANSWERS`.
     const TAG: u8;
     /// The tag of its answer.
     const ANSWER_TAG: u8 = ANSWERS + Self::TAG;
