@@ -9,13 +9,13 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use peerd::domain::clock::KeyClock;
+use peerd::domain::clock::{KeyClock, Lane};
 use peerd::domain::content::Content;
 use peerd::domain::event::{Event, Told};
 use peerd::domain::id::{LocalMessageId, OrderKey, Partition, UserId};
 use peerd::domain::limits::Limits;
 use peerd::domain::message::{Draft, Message};
-use peerd::domain::receive::{Placed, Plan};
+use peerd::domain::receive::{Arrived, Placed, Plan};
 use peerd::domain::send::{Delivery, Send, SendOptions};
 use peerd::domain::user::User;
 use peerd::runtime::commands::send_peer_message::Request;
@@ -53,10 +53,11 @@ fn delivery(from: &str, number: u64) -> Delivery {
     }
 }
 
-fn plan(bob: &User, delivery: &Delivery, clock: &KeyClock) -> Placed {
-    match bob.plan(delivery, PARTITION, clock, NOW_MS, 0) {
+fn plan(bob: &mut User, delivery: &Delivery, clock: &KeyClock) -> Placed {
+    let draw_key = || clock.next(NOW_MS, delivery.floor, Lane::Even);
+    match bob.plan(delivery, PARTITION, 0, draw_key) {
         Ok(Plan::Store(placed)) => *placed,
-        Ok(Plan::Repeat(_)) | Err(_) => unreachable!("each message is a new one"),
+        Ok(_) | Err(_) => unreachable!("each message is a new one"),
     }
 }
 
@@ -70,8 +71,10 @@ fn receive(
     let placed = plan(bob, delivery, clock);
     let head = placed.head(seq);
     let message = Arc::new(placed.message);
-    let told = bob.receive(&message, head, &delivery.from_name);
-    bob.remember(&message, delivery.send.draft.fingerprint(), seq, &Limits::default());
+    let fingerprint = delivery.send.draft.fingerprint();
+    let sender_name = &delivery.from_name;
+    let arrived = Arrived { message: &message, head, fingerprint, sender_name };
+    let told = bob.receive(&arrived, &Limits::default());
     (message, told)
 }
 
@@ -86,10 +89,10 @@ fn bob(conversations: u64) -> (User, KeyClock) {
 
 fn decide(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("decide");
-    let (bob, clock) = bob(CONVERSATIONS);
+    let (mut bob, clock) = bob(CONVERSATIONS);
     let next = delivery("user1", CONVERSATIONS + 1);
     group.bench_function("the place of a message", |bencher| {
-        bencher.iter(|| plan(black_box(&bob), black_box(&next), &clock));
+        bencher.iter(|| plan(black_box(&mut bob), black_box(&next), &clock));
     });
     group.bench_function("a message received", |bencher| {
         let setup = || self::bob(1).0;
@@ -110,7 +113,7 @@ fn codec(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("codec");
     let (mut bob, clock) = bob(1);
     let next = delivery("user1", 2);
-    let placed = plan(&bob, &next, &clock);
+    let placed = plan(&mut bob, &next, &clock);
     let bytes = message::encode(&placed, None).expect("it fits");
     group.bench_function("record, written", |bencher| {
         bencher.iter(|| message::encode(black_box(&placed), None));
@@ -167,7 +170,7 @@ fn paging(criterion: &mut Criterion) {
     let mut records = Vec::new();
     for number in 1..=PAGE {
         let next = delivery("user1", number);
-        let placed = plan(&carol, &next, &clock);
+        let placed = plan(&mut carol, &next, &clock);
         records.push(message::encode(&placed, None).expect("it fits"));
         receive(&mut carol, &next, &clock, number);
     }

@@ -10,14 +10,16 @@ use peerd::domain::audit::{Difference, Subject};
 use peerd::domain::content::Content;
 use peerd::domain::id::{OrderKey, Partition, UserId};
 use peerd::domain::message::Draft;
-use peerd::domain::send::{Delivery, Purpose, Push, Send, SendOptions};
+use peerd::domain::send::{Delivery, Push, Send, SendOptions};
 use peerd::storage::message::RecordError;
 use peerd::storage::owners::{self, Member, MemberId, Owner, Told};
-use peerd::wire::audit::{self, Audited};
 use peerd::wire::batch::{self, Part};
-use peerd::wire::delivery::{self, Answer, Ask, Inquiry};
 use peerd::wire::discovery::StatsAnswer;
-use peerd::wire::failure::Failure;
+use peerd::wire::failure::{CallError, Failure};
+use peerd::wire::owner_request::{
+    Audit, Audited, Begun, DIFFERENCES_MAX, Deliver, FindRepeat, FollowLog, MaySend, OwnerRequest,
+    Request, Settle, WasBegun, decode_answer, encode_answer, encode_refusal, is_answer,
+};
 use peerd::wire::time::{rfc3339, unix_ms};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -36,7 +38,7 @@ const DEPTH_OF_READERS: usize = 100;
 pub fn check(data: &[u8]) {
     let Some((kind, bytes)) = data.split_first() else { return };
     match kind % super::KINDS {
-        0 => ask(bytes),
+        0 => request(bytes),
         1 => answer(bytes),
         2 => drop(entry::<Member>(bytes)),
         3 => {
@@ -55,7 +57,6 @@ pub fn check(data: &[u8]) {
         6 => part(bytes),
         7 => event(bytes),
         8 => reply(bytes),
-        9 => audit(bytes),
         _ => {}
     }
 }
@@ -64,39 +65,66 @@ fn user(id: &str) -> UserId {
     UserId::new(id, "userID").expect("a userID")
 }
 
-fn ask(bytes: &[u8]) {
+fn request(bytes: &[u8]) {
     let receiver = user("bob");
-    let read = |bytes: &[u8]| delivery::decode(bytes, &receiver);
-    let asked = survives(bytes, 1, read, |asked| match asked {
-        Ask::Deliver(delivery, purpose) => delivery::encode(delivery, *purpose).expect("writable"),
-        Ask::LookAgain(user) => delivery::encode_look_again(user).expect("writable"),
-        Ask::Audit => delivery::encode_audit(),
-        Ask::Inquire(reply_to) => delivery::encode_inquiry(reply_to).expect("writable"),
-        Ask::Settle(user, key) => delivery::encode_settle(user, *key).expect("writable"),
+    let read = |bytes: &[u8]| Request::decode(bytes, &receiver);
+    let request = survives(bytes, 1, read, |request| match request {
+        Request::Deliver(request) => request.encode().expect("writable"),
+        Request::MaySend(request) => request.encode().expect("writable"),
+        Request::FindRepeat(request) => request.encode().expect("writable"),
+        Request::FollowLog(request) => request.encode().expect("writable"),
+        Request::Audit(request) => request.encode().expect("writable"),
+        Request::WasBegun(request) => request.encode().expect("writable"),
+        Request::Settle(request) => request.encode().expect("writable"),
     });
-    let Some(Ask::Deliver(delivery, _)) = asked else { return };
+    let Some(Request::Deliver(Deliver { delivery, .. })) = request else { return };
     assert!(delivery.floor.0 < NUMBER_END, "a key that no clock can follow");
     assert!(delivery.sent_seq < NUMBER_END && delivery.timestamp_ms < NUMBER_END);
     assert!(delivery.send.draft.content.size_bytes() <= bytes.len());
 }
 
+/// The answer to each kind of request: no two of them are taken for each other.
 fn answer(bytes: &[u8]) {
-    let (sender, receiver) = (user("alice"), user("bob"));
-    let read = |bytes: &[u8]| delivery::decode_answer(bytes, &sender, &receiver, PARTITION);
-    let inquired = |inquiry: &Inquiry| delivery::encode_inquired(*inquiry).expect("writable");
-    survives(bytes, 1, delivery::decode_inquired, inquired);
-    let write = |answer: &Answer| delivery::encode_answer(answer).expect("writable");
-    if let Some(Ok(Some(delivered))) = survives(bytes, 1, read, write) {
+    let (from, to) = (user("alice"), user("bob"));
+    let content = Content::Text { message: String::new() };
+    let draft = Draft { content, local_id: None, extended_data: String::new() };
+    let delivery = delivery(draft.clone());
+    let deliver = Deliver { delivery: Box::new(delivery), sent_before_ms: None };
+    if let Some(delivered) = answer_to(bytes, &deliver) {
         let id = delivered.message.id();
         assert_eq!((id.key(), id.partition()), (delivered.message.key, PARTITION));
     }
+    answer_to(bytes, &MaySend { from: from.clone(), needed_bytes: 0 });
+    answer_to(bytes, &FindRepeat { from: from.clone(), to, draft });
+    answer_to(bytes, &FollowLog { receiver: from.clone() });
+    answer_to(bytes, &WasBegun { reply_to: "_INBOX.x.7".to_owned() });
+    answer_to(bytes, &Settle { sender: from, key: OrderKey(9) });
+    if let Some(Ok(audited)) = answer_to(bytes, &Audit) {
+        assert!(audited.differences.len() <= DIFFERENCES_MAX);
+    }
 }
 
-fn audit(bytes: &[u8]) {
+fn answer_to<R: OwnerRequest>(bytes: &[u8], request: &R) -> Option<R::Answer>
+where
+    R::Answer: Debug + PartialEq,
+{
+    let read = |bytes: &[u8]| decode_answer(request, bytes, PARTITION);
     let write =
-        |answer: &Result<Audited, String>| audit::encode_answer(answer.as_ref()).expect("writable");
-    if let Some(Ok(audited)) = survives(bytes, 1, audit::decode_answer, write) {
-        assert!(audited.differences.len() <= audit::DIFFERENCES_MAX);
+        |answer: &Result<R::Answer, CallError>| encode_answer::<R>(answer).expect("writable");
+    let answer = survives(bytes, 1, read, write)?;
+    assert!(is_answer::<R>(bytes));
+    answer.ok()
+}
+
+fn delivery(draft: Draft) -> Delivery {
+    let options = SendOptions { push: Some(Push::default()), ..SendOptions::default() };
+    Delivery {
+        from: user("alice"),
+        from_name: "Alice".to_owned(),
+        send: Send { to: user("bob"), to_field: "toUserID", draft, options },
+        timestamp_ms: 1_780_000_000_000,
+        floor: OrderKey(5),
+        sent_seq: 3,
     }
 }
 
@@ -216,44 +244,37 @@ pub fn seeds() -> Vec<Vec<u8>> {
         Content::Command { message: vec![0, 1, 254, 255] },
     ] {
         let draft = Draft { content, local_id: None, extended_data: "e".to_owned() };
-        let send = Send {
-            to: user("bob"),
-            to_field: "toUserID",
-            draft,
-            options: SendOptions { push: Some(Push::default()), ..SendOptions::default() },
-        };
-        let delivery = Delivery {
-            from: user("alice"),
-            from_name: "Alice".to_owned(),
-            send,
-            timestamp_ms: 1_780_000_000_000,
-            floor: OrderKey(5),
-            sent_seq: 3,
-        };
-        add(0, delivery::encode(&delivery, Purpose::Deliver).expect("writable"));
-        add(0, delivery::encode(&delivery, Purpose::DeliverAgain(7)).expect("writable"));
+        let delivery = Box::new(delivery(draft));
+        for sent_before_ms in [None, Some(7)] {
+            let request = Deliver { delivery: delivery.clone(), sent_before_ms };
+            add(0, request.encode().expect("writable"));
+        }
+        let (from, to) = (user("alice"), user("bob"));
+        let draft = delivery.send.draft;
+        add(0, FindRepeat { from, to, draft }.encode().expect("writable"));
     }
-    add(0, delivery::encode_look_again(&user("bob")).expect("writable"));
-    for answer in [
-        Ok(None),
-        Err(Failure::OutcomeUnknown.into()),
-        Err(Failure::NoOwner { retry_after_ms: 500 }.into()),
-    ] {
-        add(1, delivery::encode_answer(&answer).expect("writable"));
+    add(0, MaySend { from: user("alice"), needed_bytes: 70 }.encode().expect("writable"));
+    add(0, FollowLog { receiver: user("bob") }.encode().expect("writable"));
+    add(0, Audit.encode().expect("writable"));
+    add(0, WasBegun { reply_to: "_INBOX.x.7".to_owned() }.encode().expect("writable"));
+    add(0, Settle { sender: user("bob"), key: OrderKey(9) }.encode().expect("writable"));
+    for error in [Failure::OutcomeUnknown, Failure::NoOwner { retry_after_ms: 500 }] {
+        add(1, encode_refusal(&error.into()).expect("writable"));
     }
+    add(1, MaySend::encode_answer(&()).expect("writable"));
+    add(1, FindRepeat::encode_answer(&None).expect("writable"));
+    add(1, FollowLog::encode_answer(&()).expect("writable"));
+    add(1, Settle::encode_answer(&()).expect("writable"));
     for known_for in [Duration::ZERO, Duration::from_millis(1_234)] {
-        let inquiry = Inquiry::NotBegun { known_for };
-        add(1, delivery::encode_inquired(inquiry).expect("writable"));
+        add(1, WasBegun::encode_answer(&Begun::No { known_for }).expect("writable"));
     }
-    add(1, delivery::encode_inquired(Inquiry::Begun).expect("writable"));
-    add(0, delivery::encode_audit());
-    add(0, delivery::encode_inquiry("_INBOX.x.7").expect("writable"));
+    add(1, WasBegun::encode_answer(&Begun::Yes).expect("writable"));
     let difference =
         Difference { other: Some(user("bob")), subject: Subject::ALL[0], expected: 3, found: 4 };
     let (differences, unreadable) = (vec![difference], Vec::new());
     let audited = Audited { conversations: 1, messages: 3, differences, unreadable, corrected: 0 };
-    add(9, audit::encode_answer(Ok(&audited)).expect("writable"));
-    add(9, audit::encode_answer(Err(&"no".to_owned())).expect("writable"));
+    add(1, Audit::encode_answer(&Ok(audited)).expect("writable"));
+    add(1, Audit::encode_answer(&Err("no".to_owned())).expect("writable"));
     let id = MemberId::new("Fd6pKU2eCl6lgEk0JqW1mT-2");
     let owner = Owner { holder: id.clone(), next: id, epoch: 3, ..Owner::default() };
     add(2, owners::encode(&Member::default()).expect("writable"));

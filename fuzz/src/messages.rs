@@ -3,18 +3,19 @@
 
 use std::sync::Arc;
 
-use peerd::domain::clock::KeyClock;
-use peerd::domain::conversation::Conversation;
+use peerd::domain::clock::{KeyClock, Lane};
 use peerd::domain::id::{OrderKey, Partition, UserId};
 use peerd::domain::limits::Limits;
 use peerd::domain::receive::{Delivered, Placed, Plan};
-use peerd::domain::send::{Delivery, Purpose, Send};
+use peerd::domain::send::{Delivery, Send};
 use peerd::domain::user::User;
 use peerd::runtime::commands::send_peer_message::Request;
 use peerd::storage::message;
 use peerd::wire::decode;
-use peerd::wire::delivery::{self, Answer, Ask};
 use peerd::wire::encoding::Encoding;
+use peerd::wire::owner_request::{
+    Deliver, FindRepeat, OwnerRequest, Request as Requested, decode_answer, encode_answer,
+};
 use peerd::wire::reply::{Reply, Sent, Shown};
 use peerd::wire::value::Value;
 
@@ -44,19 +45,24 @@ pub(super) fn check(send: &Send) {
 }
 
 fn to_the_owner(delivery: &Delivery) {
-    let again = Purpose::DeliverAgain(1);
-    for purpose in [Purpose::Deliver, again, Purpose::Ask, Purpose::Repeat] {
-        let bytes = delivery::encode(delivery, purpose).expect("writable");
-        let asked = delivery::decode(&bytes, &delivery.send.to);
-        assert_eq!(asked, Ok(Ask::Deliver(Box::new(delivery.clone()), purpose)));
+    let to = &delivery.send.to;
+    for sent_before_ms in [None, Some(1)] {
+        let request = Deliver { delivery: Box::new(delivery.clone()), sent_before_ms };
+        let bytes = request.encode().expect("writable");
+        assert_eq!(Requested::decode(&bytes, to), Ok(Requested::Deliver(request)));
     }
+    let (from, draft) = (delivery.from.clone(), delivery.send.draft.clone());
+    let request = FindRepeat { from, to: to.clone(), draft };
+    let bytes = request.encode().expect("writable");
+    assert_eq!(Requested::decode(&bytes, to), Ok(Requested::FindRepeat(Box::new(request))));
 }
 
 fn place(delivery: &Delivery) -> Placed {
-    let mut receiver = User::new(delivery.send.to.clone());
-    receiver.conversations.insert(delivery.from.clone(), Conversation::default());
+    let receiver_id = delivery.send.to.clone();
+    let mut receiver = User::new(receiver_id.clone());
     let clock = KeyClock::default();
-    match receiver.plan(delivery, PARTITION, &clock, AT_MS, 0) {
+    let draw_key = || clock.next(AT_MS, delivery.floor, Lane::of(&delivery.from, &receiver_id));
+    match receiver.plan(delivery, PARTITION, 0, draw_key) {
         Ok(Plan::Store(placed)) => *placed,
         other => panic!("a first message is stored, not {other:?}"),
     }
@@ -77,15 +83,15 @@ fn into_the_log(delivery: &Delivery, placed: &Placed) {
 fn back_to_the_sender(delivery: &Delivery, placed: &Placed) {
     let heads = [(Some(placed.head(STREAM_SEQ)), false), (None, false), (None, true)];
     for (head, is_duplicate) in heads {
-        let answer: Answer = Ok(Some(Delivered {
+        let answer = Ok(Delivered {
             message: Arc::new(placed.message.clone()),
             head,
             receiver_name: "The Receiver".to_owned(),
             is_duplicate,
-        }));
-        let bytes = delivery::encode_answer(&answer).expect("writable");
-        let (sender, receiver) = (&delivery.from, &delivery.send.to);
-        assert_eq!(delivery::decode_answer(&bytes, sender, receiver, PARTITION), Ok(answer));
+        });
+        let request = Deliver { delivery: Box::new(delivery.clone()), sent_before_ms: None };
+        let bytes = encode_answer::<Deliver>(&answer).expect("writable");
+        assert_eq!(decode_answer(&request, &bytes, PARTITION), Ok(answer));
     }
 }
 

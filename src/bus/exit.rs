@@ -8,12 +8,12 @@ use peerd_dataplane::{Publish, PublishError};
 use super::nats::Connection;
 use super::{Kind, Outgoing};
 use crate::domain::rejection::Rejection;
-use crate::wire::delivery;
 use crate::wire::encoding::{
     CONTENT_TYPE, Encoding, PEER_DUPLICATE, PEER_HOPS, SERVICE_ERROR, SERVICE_ERROR_CODE,
 };
 use crate::wire::event::Omitted;
 use crate::wire::failure::{CallError, Failure, FailureBody};
+use crate::wire::owner_request;
 
 /// Gives outgoing messages to a connection.
 #[derive(Debug)]
@@ -168,7 +168,7 @@ fn without_content(message: Outgoing) -> Option<Outgoing> {
         }
         // The answer may have been about a message that is stored.
         Kind::Answer => {
-            let body = delivery::encode_answer(&Err(Failure::OutcomeUnknown.into())).ok()?;
+            let body = owner_request::encode_refusal(&Failure::OutcomeUnknown.into()).ok()?;
             Some(Outgoing { subject, encoding, kind, body, permit })
         }
         Kind::Plain | Kind::Duplicate | Kind::Error { .. } | Kind::Relayed { .. } => {
@@ -189,7 +189,8 @@ mod tests {
 
     use super::*;
     use crate::domain::event::Revision;
-    use crate::domain::id::{Partition, UserId};
+    use crate::domain::id::Partition;
+    use crate::wire::owner_request::Audit;
 
     fn instead(kind: Kind) -> Option<Outgoing> {
         let (subject, body) = ("a.subject".to_owned(), Bytes::from(vec![b'x'; 9]));
@@ -227,8 +228,7 @@ mod tests {
     #[test]
     fn an_answer_that_is_too_large_becomes_outcome_unknown() {
         let answer = instead(Kind::Answer).expect("an answer");
-        let user = |id| UserId::new(id, "userID").expect("a valid ID");
-        let read = delivery::decode_answer(&answer.body, &user("a"), &user("b"), Partition(0));
+        let read = owner_request::decode_answer(&Audit, &answer.body, Partition(0));
         assert_eq!(read, Ok(Err(Failure::OutcomeUnknown.into())));
     }
 }

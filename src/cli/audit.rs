@@ -20,8 +20,7 @@ use crate::storage::account;
 use crate::storage::owners::{self, Key, MemberId, Owner};
 use crate::store::jetstream::StreamNames;
 use crate::store::survey::{self, Unseen};
-use crate::wire::audit::{Audited, decode_answer};
-use crate::wire::delivery::{encode_audit, is_answer};
+use crate::wire::owner_request::{Audit, Audited, OwnerRequest as _, decode_answer};
 use crate::wire::subject::{Subjects, Token};
 
 pub(super) const HELP: &str = "\
@@ -260,16 +259,16 @@ async fn ask(
 ) -> Result<Result<Audited, String>, async_nats::Error> {
     let inbox = client.new_inbox();
     let mut answers = client.subscribe(inbox.clone()).await?;
-    client.publish_with_reply(subject, inbox, encode_audit()).await?;
+    client.publish_with_reply(subject, inbox, Audit.encode()?).await?;
     while let Some(answer) = answers.next().await {
         if answer.status == Some(StatusCode::NO_RESPONDERS) {
             return Ok(Err(NOBODY.to_owned()));
         }
-        if let Ok(audited) = decode_answer(&answer.payload) {
-            return Ok(audited);
-        }
-        if is_answer(&answer.payload) {
-            return Ok(Err("its owner runs no audits at the moment".to_owned()));
+        // Which partition it is does not matter to this answer.
+        match decode_answer(&Audit, &answer.payload, Partition(0)) {
+            Ok(Ok(audited)) => return Ok(audited),
+            Ok(Err(_)) => return Ok(Err("its owner runs no audits at the moment".to_owned())),
+            Err(_) => {}
         }
     }
     Err("the connection closed".into())

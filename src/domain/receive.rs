@@ -3,10 +3,9 @@
 
 use std::sync::Arc;
 
-use super::clock::{KeyClock, Lane};
-use super::conversation::{Head, Mark, PagePointers};
+use super::conversation::{Conversation, Head, Mark, PagePointers};
 use super::event::{Event, Told};
-use super::id::{Partition, UserId};
+use super::id::{OrderKey, Partition, UserId};
 use super::limits::Limits;
 use super::message::{Direction, Message};
 use super::rejection::Rejection;
@@ -61,6 +60,19 @@ pub struct Delivered {
     pub is_duplicate: bool,
 }
 
+/// A message that has become stored, as its receiver's state takes it in.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrived<'a> {
+    /// The message.
+    pub message: &'a Arc<Message>,
+    /// Where it is.
+    pub head: Head,
+    /// Tells a repeat of it from a reuse of its local message ID.
+    pub fingerprint: u64,
+    /// The sender's name, for the receiver's conversation.
+    pub sender_name: &'a str,
+}
+
 /// What is to be done with a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plan {
@@ -68,6 +80,11 @@ pub enum Plan {
     Repeat(u64),
     /// It is to be stored.
     Store(Box<Placed>),
+    /// Not known yet: a load has found a message of the sender's that nobody was told of. The log is
+    /// to be caught up with first.
+    CatchUp,
+    /// Not known yet: what the sender sent lately is to be read back first.
+    ReadBack,
 }
 
 impl User {
@@ -84,45 +101,49 @@ impl User {
 
     /// A Command message, which has no place: it is delivered live and forgotten.
     #[must_use]
-    pub fn command(
-        &self,
-        delivery: &Delivery,
-        partition: Partition,
-        clock: &KeyClock,
-        now_ms: u64,
-    ) -> Message {
-        self.message(delivery, partition, 0, clock, now_ms)
+    pub fn command(&self, delivery: &Delivery, partition: Partition, key: OrderKey) -> Message {
+        message(&self.id, delivery, partition, 0, key)
     }
 
-    /// Decides about a delivery, which must be the only one of its sender at the moment. What the
-    /// sender sent since `repeats_since_ms` must be remembered.
+    /// Decides about a delivery, which must be the only one of its sender at the moment. It is a
+    /// repeat of what the sender sent since `repeats_since_ms`, if at all. `draw_key` draws the key of
+    /// one that is to be stored.
     pub fn plan(
-        &self,
+        &mut self,
         delivery: &Delivery,
         partition: Partition,
-        clock: &KeyClock,
-        now_ms: u64,
         repeats_since_ms: u64,
+        draw_key: impl FnOnce() -> OrderKey,
     ) -> Result<Plan, Rejection> {
-        let conversation = self.conversations.get(&delivery.from);
-        if let (Some(local_id), Some(conversation)) = (&delivery.send.draft.local_id, conversation)
-        {
-            let fingerprint = delivery.send.draft.fingerprint();
-            match conversation.repeats.find(local_id, fingerprint, repeats_since_ms) {
+        let draft = &delivery.send.draft;
+        // This also puts the conversation there: should the outcome of its first message be unknown, a
+        // load is not to take the message for one that was told.
+        let conversation = self.conversations.entry_ref(&delivery.from).or_default();
+        if conversation.has_untold() {
+            return Ok(Plan::CatchUp);
+        }
+        if let Some(local_id) = &draft.local_id {
+            let newest = conversation.received;
+            let is_silent = newest.is_none_or(|head| head.timestamp_ms < repeats_since_ms);
+            let repeats = &mut conversation.repeats;
+            if !repeats.covers(repeats_since_ms) {
+                if !is_silent {
+                    return Ok(Plan::ReadBack);
+                }
+                repeats.complete(repeats_since_ms, Vec::new());
+            }
+            match repeats.find(local_id, draft.fingerprint(), repeats_since_ms) {
                 Known::No => {}
                 Known::Same(stream_seq) => return Ok(Plan::Repeat(stream_seq)),
                 Known::Other => return Err(Rejection::LocalMessageIdReused),
             }
         }
-        let newest = conversation.and_then(|conversation| conversation.received);
-        let mark = conversation
-            .map_or_else(Mark::default, super::conversation::Conversation::received_mark);
+        let newest = conversation.received;
+        let seq = conversation.received_mark().seq.max(delivery.sent_seq) + 1;
         let counts = u64::from(!delivery.send.options.not_counted);
-        let seq = mark.seq.max(delivery.sent_seq) + 1;
-        let counted = conversation.map_or(0, super::conversation::Conversation::counted);
-        let mark = Mark { seq, counted: counted + counts };
+        let mark = Mark { seq, counted: conversation.counted() + counts };
         Ok(Plan::Store(Box::new(Placed {
-            message: self.message(delivery, partition, mark.seq, clock, now_ms),
+            message: message(&self.id, delivery, partition, mark.seq, draw_key()),
             mark,
             page: newest
                 .filter(|head| head.stream_seq > 0)
@@ -131,37 +152,15 @@ impl User {
         })))
     }
 
-    fn message(
-        &self,
-        delivery: &Delivery,
-        partition: Partition,
-        seq: u64,
-        clock: &KeyClock,
-        now_ms: u64,
-    ) -> Message {
-        let send = &delivery.send;
-        Message {
-            sender: delivery.from.clone(),
-            receiver: self.id.clone(),
-            partition,
-            key: clock.next(now_ms, delivery.floor, Lane::of(&delivery.from, &self.id)),
-            seq,
-            timestamp_ms: delivery.timestamp_ms,
-            local_id: send.draft.local_id.clone(),
-            receipt: send.receipt(),
-            counts: !send.options.not_counted,
-            extended_data: send.draft.extended_data.clone(),
-            content: send.draft.content.clone(),
-        }
-    }
-
-    /// The receiver's view after the store has acknowledged a message. `name` is the sender's.
-    pub fn receive(&mut self, message: &Arc<Message>, head: Head, name: &str) -> Told {
+    /// The receiver's view after a message has become stored: `stored`.
+    pub fn receive(&mut self, stored: &Arrived<'_>, limits: &Limits) -> Told {
+        let Arrived { message, head, fingerprint, sender_name } = *stored;
         let other = &message.sender;
         let (changed, is_muted) = self.update(other, |conversation| {
             conversation.told_seq = conversation.told_seq.max(head.stream_seq);
             conversation.begins_with(&head, message.counts);
-            let changed = conversation.take_in(Direction::Receive, message, head, name);
+            conversation.remember(message, fingerprint, head.stream_seq, limits);
+            let changed = conversation.take_in(Direction::Receive, message, head, sender_name);
             (changed, conversation.is_muted())
         });
         let revision = self.advance(message.key);
@@ -178,22 +177,43 @@ impl User {
         }
         Told { revision, events }
     }
+}
 
+impl Conversation {
     /// Whether a load has found a message of the other's that nobody was told of.
     #[must_use]
-    pub fn has_untold(&self, other: &UserId) -> bool {
-        let known = self.conversations.get(other);
-        let head = known.and_then(|known| known.received.map(|head| (head, known.told_seq)));
-        head.is_some_and(|(head, told_seq)| head.stream_seq > told_seq)
+    pub fn has_untold(&self) -> bool {
+        self.received.is_some_and(|head| head.stream_seq > self.told_seq)
     }
 
-    /// Notes a stored message, so that a repeat of it is recognized.
-    pub fn remember(&mut self, message: &Message, fingerprint: u64, seq: u64, limits: &Limits) {
+    /// Notes a stored message of the other's, so that a repeat of it is recognized.
+    fn remember(&mut self, message: &Message, fingerprint: u64, stream_seq: u64, limits: &Limits) {
         let Some(local_id) = &message.local_id else { return };
         let oldest_ms = message.timestamp_ms.saturating_sub(limits.repeat_window_ms);
-        let repeat = Repeat::new(local_id, fingerprint, message.timestamp_ms, seq);
-        if let Some(conversation) = self.conversations.get_mut(&message.sender) {
-            conversation.repeats.note(repeat, oldest_ms);
-        }
+        let repeat = Repeat::new(local_id, fingerprint, message.timestamp_ms, stream_seq);
+        self.repeats.note(repeat, oldest_ms);
+    }
+}
+
+fn message(
+    receiver: &UserId,
+    delivery: &Delivery,
+    partition: Partition,
+    seq: u64,
+    key: OrderKey,
+) -> Message {
+    let send = &delivery.send;
+    Message {
+        sender: delivery.from.clone(),
+        receiver: receiver.clone(),
+        partition,
+        key,
+        seq,
+        timestamp_ms: delivery.timestamp_ms,
+        local_id: send.draft.local_id.clone(),
+        receipt: send.receipt(),
+        counts: !send.options.not_counted,
+        extended_data: send.draft.extended_data.clone(),
+        content: send.draft.content.clone(),
     }
 }

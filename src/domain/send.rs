@@ -64,25 +64,23 @@ pub struct Delivery {
     pub send: Send,
     /// When the sender's owner accepted it, in milliseconds since 1970.
     pub timestamp_ms: u64,
-    /// The newest key that the sender was told of: the message sorts after it.
+    /// The newest key that the sender was told of, or changed the conversation with: the message sorts
+    /// after it.
     pub floor: OrderKey,
     /// `messageSeq` of the newest message that the sender knows to have sent to the receiver: where
     /// retention has emptied the log, counting goes on above it.
     pub sent_seq: u64,
 }
 
-/// What the receiver's owner is to do with a delivery.
+/// What a message builds on, as its sender's owner knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// Take it in.
-    Deliver,
-    /// Take it in, unless it is there already: it was sent before, and an owner before may have
-    /// stored it since then, by the server's clock, in milliseconds since 1970.
-    DeliverAgain(u64),
-    /// Say whether it would be taken in: a first contact is stored at the sender's before.
-    Ask,
-    /// Answer it if it is known to be a repeat: its sender is over the rate.
-    Repeat,
+pub struct Basis {
+    /// Whether the conversation has a stored entry.
+    pub has_entry: bool,
+    /// See [`Delivery::floor`].
+    pub floor: OrderKey,
+    /// See [`Delivery::sent_seq`].
+    pub sent_seq: u64,
 }
 
 impl Send {
@@ -133,23 +131,17 @@ impl User {
         }
     }
 
-    /// Whether the conversation with `other` has a stored entry.
+    /// What a message to `other` builds on, as the sender's owner knows it.
     #[must_use]
-    pub fn has_settings_with(&self, other: &UserId) -> bool {
-        self.conversations.get(other).is_some_and(|known| known.settings_seq > 0)
-    }
-
-    /// The key after which a message to `other` sorts: the newest that the user was told of.
-    #[must_use]
-    pub fn floor_for(&self, other: &UserId) -> OrderKey {
-        let settings = self.conversations.get(other).map(|known| known.settings.changed);
-        self.newest_told().max(settings.unwrap_or_default())
-    }
-
-    /// `messageSeq` of the newest message that the user is known to have sent to `other`.
-    #[must_use]
-    pub fn sent_seq(&self, other: &UserId) -> u64 {
-        self.conversations.get(other).map_or(0, |known| known.sent_mark().seq)
+    pub fn basis(&self, other: &UserId) -> Basis {
+        let Some(known) = self.conversations.get(other) else {
+            return Basis { has_entry: false, floor: self.newest_told(), sent_seq: 0 };
+        };
+        Basis {
+            has_entry: known.settings_seq > 0,
+            floor: self.newest_told().max(known.settings.changed),
+            sent_seq: known.sent_mark().seq,
+        }
     }
 
     /// The entry to store before the first message to `other`: `None` where there is one already.

@@ -175,13 +175,6 @@ impl<S: Store, B: Bus> Node<S, B> {
         }
     }
 
-    /// Tells a user of a message that came into the log without anybody being told.
-    pub(super) async fn tell_of(&self, message: Message) -> Result<(), Failure> {
-        let (user, sender) = (message.receiver.clone(), message.sender.clone());
-        let news = News { received: vec![Arc::new(message)], changed: BTreeSet::from([sender]) };
-        self.tell_news(&user, news).await
-    }
-
     /// Tells a user of what came into the log of the user's own messages without anybody being told.
     pub(super) async fn tell_of_sent(
         &self,

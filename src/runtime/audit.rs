@@ -27,8 +27,8 @@ use crate::domain::id::{Partition, UserId};
 use crate::domain::message::Direction;
 use crate::storage::reads::Item;
 use crate::store::{ReadError, Start, Store};
-use crate::wire::audit::{self, Audited};
 use crate::wire::encoding::Encoding;
+use crate::wire::owner_request::{Audit, Audited, DIFFERENCES_MAX, OwnerRequest as _};
 use crate::wire::subject::Token;
 
 /// Messages that one read asks for.
@@ -226,8 +226,8 @@ impl<S: Store, B: Bus> Node<S, B> {
             let found: Vec<Difference> = found.into_iter().filter(is_new).collect();
             audited.differences.extend(found);
         }
-        audited.differences.truncate(audit::DIFFERENCES_MAX);
-        audited.unreadable.truncate(audit::DIFFERENCES_MAX);
+        audited.differences.truncate(DIFFERENCES_MAX);
+        audited.unreadable.truncate(DIFFERENCES_MAX);
         Ok((audited, lost))
     }
 
@@ -361,14 +361,14 @@ impl<S: Store, B: Bus> Node<S, B> {
         let Some(subject) = incoming.reply_to.clone() else { return };
         let audited = self.audit_user(tenure, user, &mut Pace::every(None)).await;
         let mut audited = audited.map_err(|error| error.to_string());
-        let mut answer = audit::encode_answer(audited.as_ref());
+        let mut answer = Audit::encode_answer(&audited);
         while answer.as_ref().is_ok_and(|body| body.len() > self.room().body)
             && let Ok(Audited { differences, .. }) = &mut audited
             && !differences.is_empty()
         {
             // Some of them say that something is wrong as well as all do.
             differences.truncate(differences.len() / 2);
-            answer = audit::encode_answer(audited.as_ref());
+            answer = Audit::encode_answer(&audited);
         }
         match answer {
             Ok(body) => {

@@ -11,8 +11,8 @@ use tracing::{Instrument as _, Span, field};
 
 use super::cell::UserCell;
 use super::commands::{self, Answer, Call, Called, Method};
-use super::consign::answer_to_ask;
 use super::node::Node;
+use super::owner_request;
 use super::replay::ReplayFrom;
 use super::route::NO_OWNER;
 use super::tenure::{Tenure, Work};
@@ -133,16 +133,24 @@ impl<S: Store, B: Bus> Node<S, B> {
         deadline: Instant,
     ) -> Result<Outcome, CallError> {
         let cell = self.user(tenure, user, deadline).await?;
-        if method.is_none_or(Method::needs_session) {
+        let checks_session = method.is_some_and(Method::checks_session);
+        if !checks_session && method.is_none_or(Method::needs_session) {
             self.hear(&cell)?;
         }
         let Some(method) = method else { return Err(Rejection::UnsupportedMethod.into()) };
-        // A larger one could not have been passed on: whoever took the call, the answer is the same.
+        // A larger body could not have been forwarded: the answer is the same on every instance.
         let most = self.options.body_bytes.min(self.room().body);
-        if body.len() > most {
-            return Err(body_too_large(most).into());
-        }
-        let (encoding, mut replay_from) = (encoding?, None);
+        let encoding = if body.len() > most { Err(body_too_large(most)) } else { encoding };
+        let encoding = match encoding {
+            Ok(encoding) => encoding,
+            Err(rejection) => {
+                if checks_session {
+                    self.hear(&cell)?;
+                }
+                return Err(rejection.into());
+            }
+        };
+        let mut replay_from = None;
         let called =
             Call { node: self, cell: &cell, encoding, deadline, replay_from: &mut replay_from };
         let answer = method.perform(body, called).await?;
@@ -167,7 +175,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let error = error.into();
         if self.subjects.parse_ask(&incoming.subject).is_some() {
             self.reply_subject(incoming)?;
-            return answer_to_ask(incoming, &Err(error));
+            return owner_request::refusal(incoming, &error);
         }
         let encoding = Encoding::of_request(incoming.content_type.as_deref(), &incoming.body);
         let encoding = encoding.unwrap_or_else(|_| Encoding::sniff(&incoming.body));

@@ -50,6 +50,9 @@ pub(super) struct UserCell {
     pub(super) heard_stored_ms: AtomicU64,
     /// When the time of the last call is to be stored again.
     heard_due_ms: AtomicU64,
+    /// How often the state was locked.
+    #[cfg(test)]
+    pub(super) locked: AtomicU64,
 }
 
 impl UserCell {
@@ -70,6 +73,8 @@ impl UserCell {
             used: AtomicBool::new(true),
             heard_stored_ms: AtomicU64::new(0),
             heard_due_ms: AtomicU64::new(0),
+            #[cfg(test)]
+            locked: AtomicU64::new(0),
         }
     }
 
@@ -80,6 +85,8 @@ impl UserCell {
 
     /// The state. Not to be held across an await.
     pub(super) fn lock(&self) -> MutexGuard<'_, User> {
+        #[cfg(test)]
+        self.locked.fetch_add(1, Ordering::Relaxed);
         // A panic while the lock was held is caught at the call; the state is loaded anew.
         self.state.lock().unwrap_or_else(|poisoned| {
             self.invalidate();
@@ -170,6 +177,15 @@ impl UserCell {
         deadline: Instant,
     ) -> Result<tokio::sync::MutexGuard<'_, ()>, Failure> {
         timeout_at(deadline, self.ageing.lock()).await.map_err(|_| Failure::StoreUnavailable)
+    }
+
+    /// The turn of `sender`, if no other message of that sender's to this user is under way.
+    pub(super) fn try_turn(self: &Arc<Self>, sender: &UserId) -> Option<Turn> {
+        let mut turns = self.turns();
+        let mutex = turns.entry_ref(sender).or_default();
+        let guard = mutex.clone().try_lock_owned().ok()?;
+        let mutex = mutex.clone();
+        Some(Turn { receiver: self.clone(), sender: sender.clone(), mutex, guard: Some(guard) })
     }
 
     /// Waits until no other message of `sender`'s to this user is under way. Where that takes too long,

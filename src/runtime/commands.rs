@@ -72,6 +72,9 @@ pub trait Command {
     const SUMMARY: &'static str;
     /// See [`Kind`].
     const KIND: Kind;
+    /// Whether the command itself checks the caller's session and records the call: a send does so
+    /// while it has the sender's state locked for its other decisions.
+    const CHECKS_SESSION: bool = false;
     /// JSON bodies that together use every field: inputs for tests and seeds for the fuzzers.
     const EXAMPLES: &'static [&'static str];
     /// The body of a call.
@@ -185,6 +188,12 @@ macro_rules! commands {
                 match self { $(Self::$command => $module::$command::KIND,)+ }
             }
 
+            /// See [`Command::CHECKS_SESSION`].
+            #[must_use]
+            pub const fn checks_session(self) -> bool {
+                match self { $(Self::$command => $module::$command::CHECKS_SESSION,)+ }
+            }
+
             /// JSON bodies that together use every field.
             #[must_use]
             pub const fn examples(self) -> &'static [&'static str] {
@@ -206,7 +215,11 @@ macro_rules! commands {
                 let user_id_bytes = call.node.limits().user_id_bytes;
                 match self {
                     $(Self::$command => {
-                        let request = decode::request(call.encoding, body, user_id_bytes)?;
+                        let request = decode::request(call.encoding, body, user_id_bytes);
+                        let request = match request {
+                            Ok(request) => request,
+                            Err(rejection) => return self.refuse(&call, rejection),
+                        };
                         performed!($($in_place)? perform::<$module::$command, S, B>(request, call))
                     })+
                 }
@@ -271,6 +284,18 @@ impl Method {
             Kind::Session => false,
             Kind::Read | Kind::Change | Kind::Live => true,
         }
+    }
+
+    /// Refuses a body that cannot be decoded. A caller without a session gets that refusal instead.
+    fn refuse<S: Store, B: Bus>(
+        self,
+        call: &Call<'_, S, B>,
+        rejection: Rejection,
+    ) -> Result<Answer, CallError> {
+        if self.checks_session() {
+            call.node.hear(call.cell)?;
+        }
+        Err(rejection.into())
     }
 
     /// The refusal of a call of an unknown method.

@@ -20,21 +20,18 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::cell::{STRAGGLER, UserCell};
 use super::node::Node;
 use super::tenure::{Tenure, What};
-use crate::bus::{AskError, Bus, IsAnswer};
-use crate::domain::clock::KeyClock;
+use crate::bus::{AskError, Bus};
 use crate::domain::id::{OrderKey, UserId};
 use crate::domain::user::User;
 use crate::store::Store;
-use crate::wire::delivery;
 use crate::wire::failure::{CallError, Failure};
+use crate::wire::owner_request::Settle;
 use crate::wire::subject::Token;
 
 /// How long an answer is waited for before the owner is asked again: the request may be lost.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Wait before an owner is asked again that could not answer.
 const AGAIN: Duration = Duration::from_millis(10);
-/// How long an owner is not asked again that does not know the request: an older release.
-const NOT_ASKED_US: u64 = 60 * 1_000_000;
 
 /// A direction of a conversation: sender and receiver.
 type Way = (UserId, UserId);
@@ -44,27 +41,24 @@ type Way = (UserId, UserId);
 pub(super) struct InFlight {
     ways: Mutex<HashMap<Way, Flights>>,
     last: AtomicU64,
-    /// Until when owners of other instances are not asked, in microseconds of the steady clock.
-    not_asked_until_us: AtomicU64,
 }
 
 /// The messages of one direction that are in flight.
 #[derive(Debug, Default)]
 struct Flights {
-    /// Appends by this instance, which owns the receiver: a number, and a key that is below the
-    /// message's.
-    appends: Vec<(u64, OrderKey)>,
-    /// Deliveries by this instance, which owns the sender: a number, and a key that is below the
-    /// message's.
-    deliveries: Vec<(u64, OrderKey)>,
-    /// Rung when an append ends or gets its key.
+    noted: Vec<Noted>,
+    /// Rung when an append ends.
     changed: Arc<Notify>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Append,
-    Delivery,
+/// One message in flight.
+#[derive(Debug)]
+struct Noted {
+    number: u64,
+    /// Where this instance delivers it, as the owner of its sender: a key that is below its own.
+    floor: Option<OrderKey>,
+    /// Where this instance appends it, as the owner of its receiver: its key.
+    key: Option<OrderKey>,
 }
 
 /// A message in flight, until this is dropped.
@@ -73,8 +67,9 @@ enum Kind {
 pub(super) struct Flight {
     all: Arc<InFlight>,
     way: Way,
-    kind: Kind,
     number: u64,
+    /// Whether it is noted: one that another instance delivers is from the time when it has its key.
+    is_noted: bool,
 }
 
 impl InFlight {
@@ -82,41 +77,32 @@ impl InFlight {
         self.ways.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes an append before its key is drawn from `clock`.
-    pub(super) fn begin_append(
-        self: &Arc<Self>,
-        sender: &UserId,
-        receiver: &UserId,
-        clock: &KeyClock,
-    ) -> Flight {
+    /// A message that another instance delivers to this one.
+    pub(super) fn begin(self: &Arc<Self>, sender: &UserId, receiver: &UserId) -> Flight {
         let way = (sender.clone(), receiver.clone());
         let number = self.last.fetch_add(1, Ordering::Relaxed);
-        let mut ways = self.lock();
-        // In the lock: whoever has not seen this append has had the clock observe a key before.
-        let above = clock.newest();
-        ways.entry(way.clone()).or_default().appends.push((number, above));
-        Flight { all: self.clone(), way, kind: Kind::Append, number }
+        Flight { all: self.clone(), way, number, is_noted: false }
     }
 
-    /// Notes a delivery, whose message is to sort after `floor`. To be called while the sender's state
-    /// is locked, in which that floor was read.
+    /// Notes a message that this instance delivers, and that is to sort after `floor`. To be called
+    /// while the sender's state is locked, in which that floor was read.
     pub(super) fn begin_delivery(
         self: &Arc<Self>,
         sender: &UserId,
         receiver: &UserId,
         floor: OrderKey,
     ) -> Flight {
-        let way = (sender.clone(), receiver.clone());
-        let number = self.last.fetch_add(1, Ordering::Relaxed);
-        self.lock().entry(way.clone()).or_default().deliveries.push((number, floor));
-        Flight { all: self.clone(), way, kind: Kind::Delivery, number }
+        let mut flight = self.begin(sender, receiver);
+        flight.note(|noted| noted.floor = Some(floor));
+        flight
     }
 
     /// Whether a message that was handed to the owner of its receiver may get a key below this.
     fn has_delivery(&self, sender: &UserId, receiver: &UserId, below: OrderKey) -> bool {
         let ways = self.lock();
         let flights = ways.get(&(sender.clone(), receiver.clone()));
-        flights.is_some_and(|flights| flights.deliveries.iter().any(|(_, floor)| *floor < below))
+        let is_below = |noted: &Noted| noted.floor.is_some_and(|floor| floor < below);
+        flights.is_some_and(|flights| flights.noted.iter().any(is_below))
     }
 
     /// Waits until no append of this instance's has a key below this, or for as long as is given.
@@ -133,8 +119,8 @@ impl InFlight {
             let changed = {
                 let ways = self.lock();
                 let Some(flights) = ways.get(&way) else { return true };
-                let may_be_below = |(_, above): &(u64, OrderKey)| above.0 + 1 < below.0;
-                if !flights.appends.iter().any(may_be_below) {
+                let is_below = |noted: &Noted| noted.key.is_some_and(|key| key < below);
+                if !flights.noted.iter().any(is_below) {
                     return true;
                 }
                 flights.changed.clone().notified_owned()
@@ -147,29 +133,43 @@ impl InFlight {
 }
 
 impl Flight {
-    /// Notes the key that the message got.
-    pub(super) fn drawn(&self, key: OrderKey) {
-        let mut ways = self.all.lock();
-        let Some(flights) = ways.get_mut(&self.way) else { return };
-        let mut appends = flights.appends.iter_mut();
-        if let Some((_, above)) = appends.find(|(number, _)| *number == self.number) {
-            *above = OrderKey(key.0.saturating_sub(1));
+    /// Draws the key with which the message is appended, and notes it.
+    pub(super) fn draw_key(&mut self, draw: impl FnOnce() -> OrderKey) -> OrderKey {
+        // In the lock: whoever has not seen this append has had the clock observe a key before.
+        self.note(|noted| *noted.key.insert(draw()))
+    }
+
+    /// Notes that it is not stored with the key that was drawn.
+    pub(super) fn give_up_key(&mut self) {
+        if self.is_noted {
+            self.note(|noted| noted.key = None);
+            self.all.lock().get(&self.way).inspect(|flights| flights.changed.notify_waiters());
         }
-        flights.changed.notify_waiters();
+    }
+
+    fn note<R>(&mut self, note: impl FnOnce(&mut Noted) -> R) -> R {
+        let mut ways = self.all.lock();
+        let noted = &mut ways.entry(self.way.clone()).or_default().noted;
+        let place = noted.iter().position(|noted| noted.number == self.number);
+        let place = place.unwrap_or_else(|| {
+            noted.push(Noted { number: self.number, floor: None, key: None });
+            noted.len() - 1
+        });
+        self.is_noted = true;
+        note(&mut noted[place])
     }
 }
 
 impl Drop for Flight {
     fn drop(&mut self) {
+        if !self.is_noted {
+            return;
+        }
         let mut ways = self.all.lock();
         let Some(flights) = ways.get_mut(&self.way) else { return };
-        let of_kind = match self.kind {
-            Kind::Append => &mut flights.appends,
-            Kind::Delivery => &mut flights.deliveries,
-        };
-        of_kind.retain(|(number, _)| *number != self.number);
+        flights.noted.retain(|noted| noted.number != self.number);
         flights.changed.notify_waiters();
-        if flights.appends.is_empty() && flights.deliveries.is_empty() {
+        if flights.noted.is_empty() {
             ways.remove(&self.way);
         }
     }
@@ -188,11 +188,9 @@ impl<S: Store, B: Bus> Node<S, B> {
     ) -> bool {
         let user = &receiver.id;
         let token = Token::of(other);
-        let tenure = self.tenure(self.subjects.partition(&token));
-        // As work under way: whoever owns the partition next is to know of the key.
-        if let Some(work) = tenure.and_then(|tenure| tenure.enter(What::Delivery)) {
-            work.tenure.clock.observe(key);
-            self.in_flight.wait_below(user, other, key, deadline).await;
+        if let Some(tenure) = self.tenure(self.subjects.partition(&token))
+            && self.settle_in(&tenure, (user, other), key, deadline).await
+        {
             return true;
         }
         // Nobody here knows what an owner before has in flight that has died.
@@ -200,24 +198,48 @@ impl<S: Store, B: Bus> Node<S, B> {
         if !is_young && !self.in_flight.has_delivery(user, other, key) {
             return false;
         }
-        self.ask_to_settle(user, other, key, deadline).await;
+        // In a box, as all that is rare.
+        Box::pin(self.ask_to_settle(user, other, key, deadline)).await;
         true
     }
 
-    /// The receiver's state, locked when a message that `sender` sent may be published.
+    /// Sees to it that nothing of a direction can be stored any more with a key below this, where its
+    /// receiver is owned here by this tenure. Answers whether that is so.
+    async fn settle_in(
+        &self,
+        tenure: &Arc<Tenure>,
+        (sender, receiver): (&UserId, &UserId),
+        key: OrderKey,
+        deadline: Instant,
+    ) -> bool {
+        // As work under way: whoever owns the partition next is to know of the key.
+        let Some(work) = tenure.enter(What::Delivery) else { return false };
+        work.tenure.clock.observe(key);
+        self.in_flight.wait_below(sender, receiver, key, deadline).await;
+        true
+    }
+
+    /// The receiver's state, locked when a message that `sender` sent may be published. Where the
+    /// sender is owned here by `of_sender`, what crosses the message is settled for the sender's side
+    /// too; answers besides whether that is so.
     pub(super) async fn lock_in_order<'c>(
         &self,
         receiver: &'c UserCell,
-        sender: &UserId,
+        (sender, of_sender): (&UserId, Option<&Arc<Tenure>>),
         key: OrderKey,
         deadline: Instant,
-    ) -> MutexGuard<'c, User> {
+    ) -> (MutexGuard<'c, User>, bool) {
+        if let Some(tenure) = of_sender
+            && self.settle_in(tenure, (&receiver.id, sender), key, deadline).await
+        {
+            return (receiver.lock(), true);
+        }
         loop {
             let is_settled = self.settle_sent(receiver, sender, key, deadline).await;
             let user = receiver.lock();
             // What is sent from here on sorts after it.
             if is_settled || !self.may_cross(&receiver.id, sender, key) {
-                return user;
+                return (user, false);
             }
         }
     }
@@ -227,28 +249,14 @@ impl<S: Store, B: Bus> Node<S, B> {
     async fn ask_to_settle(&self, user: &UserId, other: &UserId, key: OrderKey, until: Instant) {
         let token = Token::of(other);
         let partition = self.subjects.partition(&token);
-        let Ok(body) = delivery::encode_settle(user, key) else { return };
+        let request = Settle { sender: user.clone(), key };
         while Instant::now() < until {
-            let now_us = self.clock.steady_us();
-            if now_us < self.in_flight.not_asked_until_us.load(Ordering::Relaxed) {
-                return;
-            }
-            let request = self.owner_request(&token, body.clone(), self.bus.inbox());
-            let is_answer: IsAnswer = Box::new(|answer| delivery::is_answer(&answer.body));
             let ask_until = until.min(Instant::now() + ASK_AGAIN);
-            let answer = self.bus.ask(request, is_answer, ask_until).await;
-            let answer =
-                answer.map(|answer| delivery::decode_answer(&answer.body, user, other, partition));
-            match answer {
-                Ok(Ok(Ok(_))) => return,
-                // An older release does not know what it is asked.
-                Ok(Ok(Err(CallError::Failed(Failure::Internal))) | Err(_)) => {
-                    let until_us = now_us + NOT_ASKED_US;
-                    self.in_flight.not_asked_until_us.store(until_us, Ordering::Relaxed);
-                    return;
-                }
+            match self.request_once((&token, partition), &request, ask_until).await {
+                // Settled; or its release does not understand the request.
+                Ok(Ok(()) | Err(CallError::Failed(Failure::Internal))) => return,
                 // It has too much to do, or another is about to be the owner.
-                Ok(Ok(Err(_))) | Err(AskError::Nobody | AskError::Unknown) => sleep(AGAIN).await,
+                Ok(Err(_)) | Err(AskError::Nobody | AskError::Unknown) => sleep(AGAIN).await,
             }
         }
     }
@@ -287,7 +295,7 @@ impl<S: Store, B: Bus> Node<S, B> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::clock::Lane;
+    use crate::domain::clock::{KeyClock, Lane};
 
     fn user(id: &str) -> UserId {
         UserId::new(id, "userID").expect("a valid ID")
@@ -302,23 +310,24 @@ mod tests {
         let (all, clock) = (Arc::new(InFlight::default()), KeyClock::default());
         let (alice, bob) = (user("alice"), user("bob"));
         let below = |key| all.wait_below(&alice, &bob, OrderKey(key), soon());
-        clock.observe(OrderKey(99));
-        let flight = all.begin_append(&alice, &bob, &clock);
-        assert!(below(100).await, "its key will be larger");
-        assert!(!below(200).await, "nobody knows");
-        flight.drawn(clock.next(0, OrderKey(149), Lane::Even));
+        let mut flight = all.begin(&alice, &bob);
+        assert!(below(900).await, "a key that is drawn later is larger");
+        let key = flight.draw_key(|| clock.next(0, OrderKey(149), Lane::Even));
+        assert_eq!(key, OrderKey(150));
         assert!(below(150).await && !below(151).await);
         assert!(all.wait_below(&bob, &alice, OrderKey(900), soon()).await, "the other direction");
-        drop(flight);
+        flight.give_up_key();
         assert!(below(900).await);
+        drop(flight);
         assert!(all.lock().is_empty(), "nothing is kept");
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_goes_on_as_soon_as_it_ends() {
-        let (all, clock) = (Arc::new(InFlight::default()), KeyClock::default());
+        let all = Arc::new(InFlight::default());
         let (alice, bob) = (user("alice"), user("bob"));
-        let flight = all.begin_append(&alice, &bob, &clock);
+        let mut flight = all.begin(&alice, &bob);
+        flight.draw_key(|| OrderKey(2));
         let began = Instant::now();
         let until = began + Duration::from_secs(1);
         let ends = async {
@@ -333,11 +342,16 @@ mod tests {
     fn a_delivery_may_cross_what_is_above_its_floor() {
         let all = Arc::new(InFlight::default());
         let (alice, bob) = (user("alice"), user("bob"));
-        let flight = all.begin_delivery(&alice, &bob, OrderKey(10));
-        assert!(all.has_delivery(&alice, &bob, OrderKey(11)));
-        assert!(!all.has_delivery(&alice, &bob, OrderKey(10)));
-        assert!(!all.has_delivery(&bob, &alice, OrderKey(11)));
+        let mut flight = all.begin_delivery(&alice, &bob, OrderKey(10));
+        for _ in 0..2 {
+            assert!(all.has_delivery(&alice, &bob, OrderKey(11)));
+            assert!(!all.has_delivery(&alice, &bob, OrderKey(10)));
+            assert!(!all.has_delivery(&bob, &alice, OrderKey(11)));
+            // Where this instance owns both, it also appends it.
+            flight.draw_key(|| OrderKey(20));
+        }
         drop(flight);
         assert!(!all.has_delivery(&alice, &bob, OrderKey(11)));
+        assert!(all.lock().is_empty(), "nothing is kept");
     }
 }

@@ -18,8 +18,7 @@ use crate::cluster::host::{Closed, Grant, Host, NotOpened};
 use crate::domain::id::{Partition, UserId};
 use crate::failpoint::{self, Fault};
 use crate::storage::owners::{MemberId, Told};
-use crate::storage::reads::Logged;
-use crate::store::{ReadError, Start, Store, StreamId};
+use crate::store::{Start, Store, StreamId};
 use crate::wire::encoding::Encoding;
 use crate::wire::probe;
 
@@ -364,7 +363,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                         let seq = logged.item.stream_seq();
                         if gap.contains(&seq) {
                             tracing::info!(%partition, seq, "found a foreign write");
-                            self.take_in(tenure, logged, deadline).await?;
+                            self.take_in_foreign(tenure, logged, deadline).await?;
                         }
                     }
                     after
@@ -382,33 +381,6 @@ impl<S: Store, B: Bus> Node<S, B> {
             let Some(after) = after else { break };
             next = after;
         }
-        Ok(())
-    }
-
-    /// Takes in a message that this instance did not store: counts it and publishes its events.
-    async fn take_in(
-        self: &Arc<Self>,
-        tenure: &Arc<Tenure>,
-        Logged { receiver, sender, item }: Logged,
-        deadline: Instant,
-    ) -> Result<(), LoadError> {
-        let stream_seq = item.stream_seq();
-        if let Some(cell) = tenure.cell_in_memory(&receiver) {
-            // Under the pair lock: this instance may have stored the message itself and not
-            // published it yet.
-            let Ok(_turn) = cell.turn(&sender, deadline).await else { return Ok(()) };
-            let told_seq = cell.lock().conversations.get(&sender).map_or(0, |known| known.told_seq);
-            self.catch_up(&cell, &sender, deadline).await?;
-            if told_seq < stream_seq {
-                return Ok(());
-            }
-            // A load has counted the message, but its events were not published.
-        }
-        let Some(found) = item.message() else { return Ok(()) };
-        // On failure the next look finds the gap again.
-        let told = self.tell_of(found.stored.message).await;
-        told.map_err(|failure| ReadError(failure.to_string()))?;
-        self.notify_sender(&sender, &receiver);
         Ok(())
     }
 }

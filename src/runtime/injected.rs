@@ -5,11 +5,20 @@ use crate::domain::id::OrderKey;
 use crate::domain::receive::Plan;
 use crate::domain::rejection::Rejection;
 use crate::failpoint::{self, Fault};
+use crate::store::AppendError;
 
 /// Whether the receiver takes a message.
 pub(super) fn accepted(accepted: Result<(), Rejection>) -> Result<(), Rejection> {
     let is_blocked = accepted == Err(Rejection::BlockedByReceiver);
     if is_blocked && failpoint::is(Fault::BlockIgnored) { Ok(()) } else { accepted }
+}
+
+/// What came of an append, which would have been stored at `seq` had nothing come between.
+pub(super) fn appended(appended: Result<u64, AppendError>, seq: u64) -> Result<u64, AppendError> {
+    match appended {
+        Err(AppendError::Unknown) if failpoint::is(Fault::SuccessWithoutAck) => Ok(seq),
+        appended => appended,
+    }
 }
 
 /// Since when repeats are recognized.

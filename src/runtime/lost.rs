@@ -18,8 +18,8 @@ use crate::domain::conversation::Conversation;
 use crate::domain::id::UserId;
 use crate::domain::message::Direction;
 use crate::store::Store;
-use crate::wire::audit::Audited;
 use crate::wire::failure::{CallError, Failure};
+use crate::wire::owner_request::Audited;
 
 /// Records that one read asks for, and how many reads look for a place that is missing.
 const PAGE: usize = 256;

@@ -53,6 +53,8 @@ const WAITING_SHARE: usize = 4;
 /// Settle requests that may be in progress for each permitted call: those of several instances may
 /// arrive together.
 const SETTLING_SHARE: usize = 4;
+/// Most senders whose owners are asked to follow the log at the same time.
+const NOTICES_MAX: usize = 4096;
 
 /// The settings of a node.
 #[derive(Clone, Debug)]
@@ -134,6 +136,8 @@ pub struct Node<S, B> {
     pub(super) untold: Mutex<Vec<Untold>>,
     /// Stored records that cannot be read.
     pub(super) unreadable: Unreadable,
+    /// Permits for senders whose owners are asked to follow the log.
+    pub(super) notices: Arc<Semaphore>,
     /// Offline pushes that are being handed to the work queue.
     pub(super) pushes: Pushes,
     pub(super) pending: Arc<Pending>,
@@ -185,6 +189,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             table,
             untold: Mutex::default(),
             unreadable: Unreadable::default(),
+            notices: Arc::new(Semaphore::new(NOTICES_MAX)),
             pushes: Pushes::default(),
             pending: Arc::default(),
             in_flight: Arc::default(),

@@ -1,34 +1,42 @@
-//! A request to the owner of a user of another partition, and what is known of it when no answer
-//! comes.
+//! Requests to the owners of users, and what is known of one when no answer comes. What an owner does
+//! with them is in [`serve`].
 //!
 //! The server says that a request met nobody only where nobody at all is subscribed to its subject.
 //! So a request that has no answer after a while is inquired about, at whoever owns the partition by
 //! then: one that was not begun is sent again.
 
+mod serve;
+
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
+pub(super) use self::serve::{Served, refusal};
+use super::load::LoadError;
 use super::node::Node;
 use super::received::Inquired;
-use super::route::Route;
+use super::route::{NO_OWNER, Route};
 use super::tenure::{Tenure, What};
-use crate::bus::{Answer, AskError, Bus, IsAnswer, Kind, Outgoing};
-use crate::domain::id::Partition;
+use crate::bus::{AskError, Bus, IsAnswer, Kind, Outgoing};
+use crate::domain::id::{Partition, UserId};
 use crate::store::Store;
-use crate::wire::delivery::{self, Inquiry};
 use crate::wire::encoding::Encoding;
+use crate::wire::failure::{CallError, Failure};
+use crate::wire::owner_request::{self, Begun, OwnerRequest, WasBegun};
 use crate::wire::subject::Token;
 
 /// After how long without an answer it is inquired about a request, and again.
 const INQUIRE_EVERY: Duration = Duration::from_millis(250);
+/// Wait before a request is sent again that reached no owner.
+pub(super) const AGAIN: Duration = Duration::from_millis(20);
 
 /// What came of a request.
-pub(super) enum Asked {
-    /// It was answered.
-    Answered(Bytes),
+pub(super) enum Outcome<A> {
+    /// It was answered, or refused.
+    Answered(Result<A, CallError>),
     /// Nothing was done, and nothing will be.
     NotDone,
     /// The present owner has not done it and will not. An owner before may have.
@@ -38,8 +46,8 @@ pub(super) enum Asked {
 }
 
 /// What an inquiry came to.
-enum Told {
-    Inquiry(Inquiry),
+enum Inquiry {
+    Answered(Begun),
     /// Nothing: the next may.
     Nothing,
     /// The owner's release knows no inquiries.
@@ -57,101 +65,174 @@ pub(super) struct Recipient<'r> {
 }
 
 impl<S: Store, B: Bus> Node<S, B> {
-    /// Sends a request to the owner of a user, until it is known what came of it, or the deadline.
-    pub(super) async fn ask_owner(
+    /// Has the owner of a user serve a request that may be served more than once, whether that is
+    /// this instance or another.
+    pub(super) async fn at_owner<R: Served>(
+        self: &Arc<Self>,
+        user: &UserId,
+        request: &R,
+        deadline: Instant,
+    ) -> Result<R::Answer, CallError> {
+        let token = Token::of(user);
+        let partition = self.subjects.partition(&token);
+        let until = deadline.min(Instant::now() + self.options.owner_wait);
+        let recipient = Recipient { user: &token, partition, until };
+        loop {
+            match self.wait_for_owner(partition, What::Delivery, until).await {
+                Route::Here(work) => {
+                    return request.serve(self, &work.tenure, user, deadline).await;
+                }
+                Route::There => {}
+                Route::Nowhere => return Err(self.no_owner().into()),
+            }
+            match self.request_owner(&recipient, request, deadline).await {
+                Outcome::Answered(answer) => return answer,
+                Outcome::NotDone | Outcome::NotDoneHere => {
+                    self.wait_to_send_again(until).await?;
+                }
+                Outcome::Unknown => return Err(Failure::StoreUnavailable.into()),
+            }
+        }
+    }
+
+    /// Waits a moment before a request is sent again that reached no owner, unless `until` is near.
+    pub(super) async fn wait_to_send_again(&self, until: Instant) -> Result<(), Failure> {
+        if Instant::now() + AGAIN >= until {
+            return Err(NO_OWNER);
+        }
+        // At once where the owner changes.
+        let _ = timeout_at(Instant::now() + AGAIN, self.table.changed()).await;
+        Ok(())
+    }
+
+    /// Sends a request to another owner, until it is known what came of it, or the deadline.
+    pub(super) async fn request_owner<R: OwnerRequest>(
         &self,
         recipient: &Recipient<'_>,
-        body: Bytes,
+        request: &R,
         deadline: Instant,
-    ) -> Asked {
+    ) -> Outcome<R::Answer> {
+        let Ok(body) = request.encode() else {
+            return Outcome::Answered(Err(Failure::Internal.into()));
+        };
         let (began, reply_to) = (Instant::now(), self.bus.inbox());
-        let request = self.owner_request(recipient.user, body, reply_to.clone());
-        let is_answer: IsAnswer = Box::new(|answer: &Answer| delivery::is_answer(&answer.body));
-        let mut request = pin!(self.bus.ask(request, is_answer, deadline));
+        let outgoing = self.owner_request(recipient.user, body, reply_to.clone());
+        let mut asked = pin!(self.bus.ask(outgoing, is_answer::<R>(), deadline));
         let mut inquires = true;
         loop {
             let next = Instant::now() + INQUIRE_EVERY;
             tokio::select! {
                 biased;
-                answer = &mut request => return asked(answer),
+                answer = &mut asked => {
+                    return outcome(request, recipient.partition, answer.map(|it| it.body));
+                }
                 () = sleep_until(next), if inquires => {}
             }
             // In a box: a call's state has room for the largest that is not in one.
             let inquiry = Box::pin(self.inquire(recipient, &reply_to, deadline));
-            let told = tokio::select! {
+            let inquiry = tokio::select! {
                 biased;
-                answer = &mut request => return asked(answer),
-                told = inquiry => told,
+                answer = &mut asked => {
+                    return outcome(request, recipient.partition, answer.map(|it| it.body));
+                }
+                inquiry = inquiry => inquiry,
             };
-            match told {
-                Told::Inquiry(Inquiry::NotBegun { known_for }) => {
+            match inquiry {
+                Inquiry::Answered(Begun::No { known_for }) => {
                     // Whoever has had the partition since before the request was sent would know.
                     let is_sure = known_for >= began.elapsed();
-                    return if is_sure { Asked::NotDone } else { Asked::NotDoneHere };
+                    return if is_sure { Outcome::NotDone } else { Outcome::NotDoneHere };
                 }
-                Told::NoOwner => return Asked::Unknown,
-                Told::NotUnderstood => inquires = false,
-                Told::Inquiry(Inquiry::Begun) | Told::Nothing => {}
+                Inquiry::NoOwner => return Outcome::Unknown,
+                Inquiry::NotUnderstood => inquires = false,
+                Inquiry::Answered(Begun::Yes) | Inquiry::Nothing => {}
             }
         }
     }
 
     /// Asks whoever owns the partition whether a request was begun.
-    async fn inquire(&self, recipient: &Recipient<'_>, reply_to: &str, deadline: Instant) -> Told {
+    async fn inquire(
+        &self,
+        recipient: &Recipient<'_>,
+        reply_to: &str,
+        deadline: Instant,
+    ) -> Inquiry {
         let Recipient { user, partition, until } = *recipient;
         // The request is under way, and an owner that was silent for a moment may still answer it.
         let until = until.max(Instant::now() + 2 * INQUIRE_EVERY).min(deadline);
         match self.wait_for_owner(partition, What::Delivery, until).await {
             // It came to this instance meanwhile.
-            Route::Here(work) => return Told::Inquiry(self.inquired(&work.tenure, reply_to)),
-            Route::Nowhere => return Told::NoOwner,
+            Route::Here(work) => return Inquiry::Answered(self.inquired(&work.tenure, reply_to)),
+            Route::Nowhere => return Inquiry::NoOwner,
             Route::There => {}
         }
-        let Ok(body) = delivery::encode_inquiry(reply_to) else { return Told::NotUnderstood };
-        let inquiry = self.owner_request(user, body, self.bus.inbox());
-        let is_answer: IsAnswer = Box::new(|answer: &Answer| {
-            delivery::decode_inquired(&answer.body).is_ok() || delivery::is_answer(&answer.body)
-        });
         let until = deadline.min(Instant::now() + 2 * INQUIRE_EVERY);
-        match self.bus.ask(inquiry, is_answer, until).await {
-            Ok(answer) => match delivery::decode_inquired(&answer.body) {
-                Ok(inquiry) => Told::Inquiry(inquiry),
-                Err(_) if delivery::is_not_understood(&answer.body) => Told::NotUnderstood,
-                // Too much is under way there, or it is not the owner any more.
-                Err(_) => Told::Nothing,
-            },
+        let inquiry = WasBegun { reply_to: reply_to.to_owned() };
+        match self.request_once((user, partition), &inquiry, until).await {
+            Ok(Ok(begun)) => Inquiry::Answered(begun),
+            Ok(Err(CallError::Failed(Failure::Internal))) => Inquiry::NotUnderstood,
+            // Too much is under way there, or it is not the owner any more.
+            Ok(Err(_)) | Err(AskError::Unknown) => Inquiry::Nothing,
             Err(AskError::Nobody) => {
                 sleep_until(until.min(Instant::now() + INQUIRE_EVERY / 10)).await;
-                Told::Nothing
+                Inquiry::Nothing
             }
-            Err(AskError::Unknown) => Told::Nothing,
         }
+    }
+
+    /// Sends a request to another owner once, without inquiries: its answer is of no use later.
+    pub(super) async fn request_once<R: OwnerRequest>(
+        &self,
+        (user, partition): (&Token, Partition),
+        request: &R,
+        until: Instant,
+    ) -> Result<Result<R::Answer, CallError>, AskError> {
+        let Ok(body) = request.encode() else { return Ok(Err(Failure::Internal.into())) };
+        let outgoing = self.owner_request(user, body, self.bus.inbox());
+        let answer = self.bus.ask(outgoing, is_answer::<R>(), until).await?;
+        Ok(read(request, partition, &answer.body))
     }
 
     /// Whether a request to this instance was begun. If not, it will not be.
-    pub(super) fn inquired(&self, tenure: &Tenure, reply_to: &str) -> Inquiry {
+    pub(super) fn inquired(&self, tenure: &Tenure, reply_to: &str) -> Begun {
         match self.received.inquire(reply_to) {
-            Inquired::Begun => Inquiry::Begun,
+            Inquired::Begun => Begun::Yes,
             Inquired::NotBegun(known_for) => {
                 let owned_for = tenure.opened.elapsed();
                 let known_for = known_for.map_or(owned_for, |known_for| known_for.min(owned_for));
-                Inquiry::NotBegun { known_for }
+                Begun::No { known_for }
             }
         }
     }
 
-    /// A request to the owner of a user.
-    pub(super) fn owner_request(&self, user: &Token, body: Bytes, reply_to: String) -> Outgoing {
+    fn owner_request(&self, user: &Token, body: Bytes, reply_to: String) -> Outgoing {
         let kind = Kind::Routed { reply_to: Some(reply_to), content_type: None, hops: 0 };
         let encoding = Encoding::MessagePack;
         Outgoing { subject: self.subjects.ask(user), encoding, kind, body, permit: None }
     }
 }
 
-fn asked(answer: Result<Answer, AskError>) -> Asked {
+fn is_answer<R: OwnerRequest>() -> IsAnswer {
+    Box::new(|answer| owner_request::is_answer::<R>(&answer.body))
+}
+
+fn outcome<R: OwnerRequest>(
+    request: &R,
+    partition: Partition,
+    answer: Result<Bytes, AskError>,
+) -> Outcome<R::Answer> {
     match answer {
-        Ok(answer) => Asked::Answered(answer.body),
-        Err(AskError::Nobody) => Asked::NotDone,
-        Err(AskError::Unknown) => Asked::Unknown,
+        Ok(answer) => Outcome::Answered(read(request, partition, &answer)),
+        Err(AskError::Nobody) => Outcome::NotDone,
+        Err(AskError::Unknown) => Outcome::Unknown,
     }
+}
+
+fn read<R: OwnerRequest>(
+    request: &R,
+    partition: Partition,
+    answer: &[u8],
+) -> Result<R::Answer, CallError> {
+    let answer = owner_request::decode_answer(request, answer, partition);
+    answer.unwrap_or_else(|error| Err(Failure::from(LoadError::from(error)).into()))
 }

@@ -18,9 +18,9 @@ use crate::domain::id::{Partition, UserId};
 use crate::domain::rejection::Rejection;
 use crate::failpoint::{self, Fault};
 use crate::store::Store;
-use crate::wire::delivery;
 use crate::wire::encoding::Encoding;
 use crate::wire::failure::Failure;
+use crate::wire::owner_request;
 use crate::wire::subject::Token;
 
 /// When a caller who was refused for too many calls under way may try again.
@@ -123,11 +123,9 @@ impl<S: Store, B: Bus> Node<S, B> {
         if matches!(route, Route::There) && incoming.hops < HOPS_MAX && !is_relayed {
             return self.pass_on(incoming, partition);
         }
-        // Nobody is told that a notice was refused.
-        let is_notice = incoming.reply_to.is_none() && asks.what() == What::Delivery;
         // Deliveries that are under way elsewhere wait for it.
-        let settles = asks.what() == What::Delivery && delivery::is_settle(&incoming.body);
-        let is_time = is_notice || settles || self.pace.admits(taken_us);
+        let settles = asks.what() == What::Delivery && owner_request::is_settle(&incoming.body);
+        let is_time = settles || self.pace.admits(taken_us);
         let permits = match asks.what() {
             What::Delivery if settles => &self.settling,
             What::Delivery => &self.deliveries,
@@ -137,9 +135,6 @@ impl<S: Store, B: Bus> Node<S, B> {
         let Some(permit) = permit else {
             if failpoint::is(Fault::SilentAtTheBound) {
                 return None;
-            }
-            if is_notice {
-                tracing::warn!("another instance's notice was refused: too much is under way");
             }
             let failure = Failure::Overloaded { retry_after_ms: OVERLOADED_RETRY_MS };
             return self.refusal(&incoming, failure);
@@ -194,7 +189,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             }
         };
         match (route, asks) {
-            (Route::Here(work), Asks::Delivery) => self.handle_ask(incoming, &user, work).await,
+            (Route::Here(work), Asks::Delivery) => self.handle_request(incoming, &user, work).await,
             (Route::Here(work), Asks::Call(called)) => {
                 self.handle_call(incoming, &user, called, work).await;
             }

@@ -66,6 +66,12 @@ impl<S: Store, B: Bus> Node<S, B> {
     pub(super) fn hear(self: &Arc<Self>, cell: &Arc<UserCell>) -> Result<(), Rejection> {
         let now_ms = self.clock.wall_ms();
         cell.lock().hear(now_ms, self.limits())?;
+        self.store_heard_if_due(cell, now_ms);
+        Ok(())
+    }
+
+    /// Has the time of a call that was noted stored beside it, if it is time for that.
+    pub(super) fn store_heard_if_due(self: &Arc<Self>, cell: &Arc<UserCell>, now_ms: u64) {
         if cell.claim_heard(now_ms, now_ms + self.options.heard_write_interval_ms) {
             let (node, cell, work) = (self.clone(), cell.clone(), cell.tenure.go_on());
             self.tasks.spawn(async move {
@@ -73,7 +79,6 @@ impl<S: Store, B: Bus> Node<S, B> {
                 drop(work);
             });
         }
-        Ok(())
     }
 
     /// Stores when a user was last heard from, with the rest of the account. Losing it only makes a

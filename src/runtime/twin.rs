@@ -13,6 +13,8 @@ use crate::store::Store;
 use crate::wire::encoding::Encoding;
 use crate::wire::subject::Subjects;
 
+pub(super) mod faulty;
+
 pub(super) const WALL_MS: u64 = 1_800_000_000_000;
 pub(super) const CALLS_UNDER_WAY: usize = 100;
 

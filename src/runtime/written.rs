@@ -40,6 +40,11 @@ impl Written {
         self.beyond.last().copied().unwrap_or(self.up_to)
     }
 
+    /// Whether a record is known: this instance wrote it or took it in, or it was there before.
+    pub(super) fn knows(&self, seq: u64) -> bool {
+        seq <= self.up_to || self.beyond.contains(&seq)
+    }
+
     /// Compares with a stream that ends at `last` and returns the gaps: foreign writes. A record
     /// that appeared after the previous look is not reported yet, since its acknowledgement may not
     /// have been noted.

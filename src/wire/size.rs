@@ -86,12 +86,9 @@ impl Room {
     pub fn check(self, send: &Send) -> Result<(), Rejection> {
         let Send { draft, options, .. } = send;
         if json_at_most(draft) > self.content {
-            let own = |encoding| {
-                let Draft { content, extended_data, local_id } = draft;
-                Own { content, extended_data, local_id: local_id.as_ref() }.bytes(encoding)
-            };
-            self.fits("message", "as JSON", own(Encoding::Json))?;
-            self.fits("message", "as MessagePack", own(Encoding::MessagePack))?;
+            let own = Own::of(draft);
+            self.fits("message", "as JSON", own.bytes(Encoding::Json))?;
+            self.fits("message", "as MessagePack", own.bytes(Encoding::MessagePack))?;
         }
         let push = options.push.as_ref();
         if let Some(push) = push
@@ -100,16 +97,17 @@ impl Room {
             self.fits("config.pushConfig", "as JSON", counted(&push_fields(push), Encoding::Json))?;
         }
         if record_at_most(draft, push) > self.content {
-            let record = (
-                draft.local_id.as_ref().map(LocalMessageId::as_str),
-                &draft.extended_data,
-                ContentV1::from(&draft.content),
-                push.map(PushV1::from),
-            );
-            let size = counted(&record, Encoding::MessagePack);
+            let size = record_bytes(draft, push);
             self.fits("message", "with its push, as it is stored", size)?;
         }
         Ok(())
+    }
+
+    /// Whether there is room for a message whose largest form takes so many bytes, as [`needed_by`]
+    /// counts them.
+    pub fn has(self, needed_bytes: u64) -> Result<(), Rejection> {
+        let needed = usize::try_from(needed_bytes).unwrap_or(usize::MAX);
+        self.fits("message", "in its largest form", needed)
     }
 
     fn fits(self, field: &str, form: &str, size: usize) -> Result<(), Rejection> {
@@ -123,7 +121,22 @@ impl Room {
     }
 }
 
-/// The bytes of a message that its sender set, in an encoding.
+/// The room that a message takes in the largest of its forms, in bytes. [`Room::check`] refuses
+/// exactly those for which there is not so much.
+#[must_use]
+pub fn needed_by(send: &Send) -> u64 {
+    let Send { draft, options, .. } = send;
+    let (own, push) = (Own::of(draft), options.push.as_ref());
+    let forms = [
+        own.bytes(Encoding::Json),
+        own.bytes(Encoding::MessagePack),
+        push.map_or(0, |push| counted(&push_fields(push), Encoding::Json)),
+        record_bytes(draft, push),
+    ];
+    forms.into_iter().max().map_or(0, |most| u64::try_from(most).unwrap_or(u64::MAX))
+}
+
+/// How much a message's sender set of it, in an encoding.
 pub(super) fn content_bytes(message: &Message, encoding: Encoding) -> usize {
     let Message { content, extended_data, local_id, .. } = message;
     Own { content, extended_data, local_id: local_id.as_ref() }.bytes(encoding)
@@ -143,6 +156,17 @@ fn record_at_most(draft: &Draft, push: Option<&Push>) -> usize {
     texts + push.map_or(0, push_texts) + draft.content.parts() * RECORD_PART_BYTES
 }
 
+/// What a sender sets of a record.
+fn record_bytes(draft: &Draft, push: Option<&Push>) -> usize {
+    let record = (
+        draft.local_id.as_ref().map(LocalMessageId::as_str),
+        &draft.extended_data,
+        ContentV1::from(&draft.content),
+        push.map(PushV1::from),
+    );
+    counted(&record, Encoding::MessagePack)
+}
+
 fn push_fields(push: &Push) -> [&str; PUSH_TEXTS] {
     let Push { title, content, payload, resources_id, thread_id } = push;
     [title, content, payload, resources_id, thread_id]
@@ -159,7 +183,12 @@ struct Own<'a> {
     local_id: Option<&'a LocalMessageId>,
 }
 
-impl Own<'_> {
+impl<'a> Own<'a> {
+    fn of(draft: &'a Draft) -> Self {
+        let Draft { content, extended_data, local_id } = draft;
+        Self { content, extended_data, local_id: local_id.as_ref() }
+    }
+
     fn bytes(&self, encoding: Encoding) -> usize {
         counted(self, encoding)
     }

@@ -11,7 +11,7 @@ use peerd::storage::conversation;
 use peerd::storage::message;
 use peerd::storage::owners::{self, Key, Owner};
 use peerd::store::registry::Value as Entry;
-use peerd::wire::delivery::{self, Ask};
+use peerd::wire::owner_request::Request;
 use peerd::wire::subject::Token;
 use serde_json::Value;
 
@@ -319,9 +319,9 @@ impl Core {
     /// Checks that an instance that forwards a message owns its sender's partition.
     pub(crate) fn hands_on(&mut self, who: usize, subject: &str, body: &Bytes) {
         let receiver = self.subjects.parse_ask(subject).and_then(|token| Token::parse(token).ok());
-        let ask = receiver.and_then(|receiver| delivery::decode(body, &receiver).ok());
-        if let Some(Ask::Deliver(delivery, _)) = ask {
-            let partition = self.subjects.partition(&Token::of(&delivery.from));
+        let request = receiver.and_then(|receiver| Request::decode(body, &receiver).ok());
+        if let Some(Request::Deliver(request)) = request {
+            let partition = self.subjects.partition(&Token::of(&request.delivery.from));
             self.acts(who, partition, "forwards a message");
         }
     }

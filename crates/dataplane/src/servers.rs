@@ -67,8 +67,8 @@ impl Servers {
         }
     }
 
-    /// Notes the servers that one server names. Servers that were named before and are not any more
-    /// have left the cluster.
+    /// Records the servers that one server names. A server that it named before and omits now has
+    /// left the cluster.
     pub(crate) fn discovered(&mut self, urls: &[String], by: &Address) {
         if urls.is_empty() {
             return;

@@ -22,7 +22,7 @@ struct Entry {
     came_before: u64,
     /// The message with which it ends.
     ends_after: Option<u64>,
-    /// Whether the server was told that it ends: it is not made again on a new connection.
+    /// Whether UNSUB was sent: the subscription is not restored on a new connection.
     is_ending: bool,
 }
 

@@ -41,6 +41,7 @@ impl Command for SendMessage {
     const NAME: &'static str = "send_message";
     const SUMMARY: &'static str = "Sends a message into a conversation.";
     const KIND: Kind = Kind::Live;
+    const CHECKS_SESSION: bool = true;
     const EXAMPLES: &'static [&'static str] = &[
         r#"{"toConversationID":"bob","conversationType":0,"message":{"type":10,"messageInfoList":[{"type":1,"message":"a"},{"type":12,"fileDownloadUrl":"https://x/1","fileName":"n.bin","fileSize":8589934592,"fileUID":"u-1"}]}}"#,
     ];

@@ -40,6 +40,7 @@ impl Command for SendPeerMessage {
     const NAME: &'static str = "send_peer_message";
     const SUMMARY: &'static str = "Sends a message to a user.";
     const KIND: Kind = Kind::Live;
+    const CHECKS_SESSION: bool = true;
     const EXAMPLES: &'static [&'static str] = &[
         r#"{"toUserID":"bob","message":{"type":1,"message":"Hello, Bob!","localMessageID":"l-1","extendedData":"e"},"config":{"priority":3,"hasReceipt":true,"isRetrySend":true,"disableUnreadMessageCount":true,"pushConfig":{"title":"T","content":"C","payload":"P","resourcesID":"R","threadID":"H","enableBadge":true,"badgeIncrement":1,"voIPConfig":{}}}}"#,
         r#"{"toUserID":"bob","message":{"type":2,"message":"AAH+/w=="}}"#,

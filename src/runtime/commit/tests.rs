@@ -1,104 +1,26 @@
 //! Changes of several entries, some of which the store does not write.
 
-use std::sync::Mutex;
-
-use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::bus::{self, Kind};
 use crate::clock::Clock;
 use crate::domain::limits::Limits;
+use crate::runtime::twin::faulty::Faulty;
 use crate::runtime::twin::{self, WALL_MS, incoming};
-use crate::store::memory::Memory;
-use crate::store::{Batch, ReadError, Record, Start};
 
-/// A store that fails the writes of some entries.
-struct Failing {
-    memory: Memory,
-    /// The last tokens of their subjects, and how the write of each fails.
-    entries: Mutex<Vec<(&'static str, AppendError)>>,
-}
-
-impl Store for Failing {
-    async fn append(
-        &self,
-        stream: StreamId,
-        subject: String,
-        payload: Bytes,
-        expected_seq: u64,
-        deadline: Instant,
-    ) -> Result<u64, AppendError> {
-        let failing = self.entries.lock().expect("no panic").clone();
-        let last = subject.rsplit('.').next().unwrap_or_default();
-        if let Some((_, error)) = failing.into_iter().find(|(entry, _)| *entry == last) {
-            return Err(error);
-        }
-        self.memory.append(stream, subject, payload, expected_seq, deadline).await
-    }
-
-    async fn last(
-        &self,
-        stream: StreamId,
-        subjects: Vec<String>,
-        deadline: Instant,
-    ) -> Result<Vec<Record>, ReadError> {
-        self.memory.last(stream, subjects, deadline).await
-    }
-
-    async fn read(
-        &self,
-        stream: StreamId,
-        subject: String,
-        start: Start,
-        limit: usize,
-        deadline: Instant,
-    ) -> Result<Batch, ReadError> {
-        self.memory.read(stream, subject, start, limit, deadline).await
-    }
-
-    async fn hand_off(
-        &self,
-        subject: String,
-        payload: Bytes,
-        content_type: &'static str,
-        id: String,
-        deadline: Instant,
-    ) -> Result<(), AppendError> {
-        self.memory.hand_off(subject, payload, content_type, id, deadline).await
-    }
-
-    async fn last_seq(&self, stream: StreamId, deadline: Instant) -> Result<u64, ReadError> {
-        self.memory.last_seq(stream, deadline).await
-    }
-
-    fn reaches(&self, stream: StreamId, seq: u64) {
-        self.memory.reaches(stream, seq);
-    }
-
-    fn forget_ends(&self) {
-        self.memory.forget_ends();
-    }
-
-    fn generation(&self) -> u64 {
-        self.memory.generation()
-    }
-}
-
-type TestNode = Node<Failing, bus::memory::Memory>;
+type TestNode = Node<Faulty, bus::memory::Memory>;
 
 /// A node on which Alice is logged in.
 async fn node() -> Arc<TestNode> {
     let clock = Clock::simulated(WALL_MS);
-    let memory = Memory::new(move || clock.wall_ms());
-    let store = Failing { memory, entries: Mutex::default() };
-    let node = twin::node(store, Limits::default(), clock).await;
+    let node = twin::node(Faulty::new(clock), Limits::default(), clock).await;
     call(&node, "alice", "login", json!({})).await;
     node
 }
 
 fn fail(node: &Arc<TestNode>, entries: &[(&'static str, AppendError)]) {
-    *node.store().entries.lock().expect("no panic") = entries.to_vec();
+    *node.store().appends.lock().expect("no panic") = entries.to_vec();
 }
 
 /// Calls. Returns the reason of an error, and the events to the caller.

@@ -11,9 +11,8 @@ use crate::domain::event::{DeleteType, Revision};
 use crate::domain::id::{LocalMessageId, OrderKey, Partition};
 use crate::domain::message::{Draft, ReceiptStatus};
 use crate::domain::receive::Placed;
-use crate::domain::send::{Delivery, Purpose, Push, Send, SendOptions};
-use crate::wire::delivery;
-use crate::wire::packed;
+use crate::domain::send::{Delivery, Push, Send, SendOptions};
+use crate::wire::owner_request::{Deliver, OwnerRequest as _};
 use crate::wire::push::PushBody;
 use crate::wire::reply::{Blacklist, Conversations, History, OneConversation, Sent};
 
@@ -224,7 +223,7 @@ proptest! {
         let mark = Mark { seq: LARGEST, counted: LARGEST };
         let page = PagePointers { first: LARGEST, previous: LARGEST };
         let placed = Placed { message: (*message).clone(), mark, page, expected_seq: 0 };
-        let record = packed::encode(&placed, send.options.push.as_ref()).expect("written");
+        let record = crate::storage::message::encode(&placed, send.options.push.as_ref()).expect("written");
         prop_assert!(record.len() <= most, "a record of {}", record.len());
         let delivery = Delivery {
             from: user('a'),
@@ -234,7 +233,8 @@ proptest! {
             floor: OrderKey(LARGEST),
             sent_seq: LARGEST,
         };
-        let asked = delivery::encode(&delivery, Purpose::Deliver).expect("written");
+        let deliver = Deliver { delivery: Box::new(delivery), sent_before_ms: Some(LARGEST) };
+        let asked = deliver.encode().expect("written");
         prop_assert!(asked.len() <= most, "a delivery of {}", asked.len());
     }
 }

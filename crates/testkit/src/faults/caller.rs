@@ -90,7 +90,7 @@ pub enum Manner {
     Strict,
 }
 
-/// Is told of each call that succeeded: its method, and how long all attempts took together.
+/// Receives the method of each call that succeeded, and the time that all its attempts took.
 pub type Watch = Arc<dyn Fn(&str, Duration) + Send + Sync>;
 
 /// How many attempts ended in which way.

@@ -1,108 +1,32 @@
 //! A message whose acknowledgement was lost, and a load that comes before the log is caught up with.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use crate::bus::{self, Kind, Outgoing};
 use crate::clock::Clock;
+use crate::domain::id::UserId;
 use crate::domain::limits::Limits;
-use crate::runtime::node::Node;
+use crate::runtime::node::{Node, Options};
+use crate::runtime::twin::faulty::Faulty;
 use crate::runtime::twin::{self, WALL_MS, incoming};
-use crate::store::memory::Memory;
-use crate::store::{AppendError, Batch, ReadError, Record, Start, Store, StreamId};
+use crate::wire::subject::Token;
 
-/// A store that can lose the acknowledgement of a message, and not answer reads.
-struct Flaky {
-    memory: Memory,
-    loses_ack: AtomicBool,
-    is_deaf: AtomicBool,
-    generation: AtomicU64,
-}
-
-impl Store for Flaky {
-    async fn append(
-        &self,
-        stream: StreamId,
-        subject: String,
-        payload: Bytes,
-        expected_seq: u64,
-        deadline: Instant,
-    ) -> Result<u64, AppendError> {
-        let stored = self.memory.append(stream, subject, payload, expected_seq, deadline).await;
-        let is_message = matches!(stream, StreamId::Log(_));
-        if is_message && self.loses_ack.swap(false, Ordering::SeqCst) {
-            return Err(AppendError::Unknown);
-        }
-        stored
-    }
-
-    async fn last(
-        &self,
-        stream: StreamId,
-        subjects: Vec<String>,
-        deadline: Instant,
-    ) -> Result<Vec<Record>, ReadError> {
-        self.memory.last(stream, subjects, deadline).await
-    }
-
-    async fn read(
-        &self,
-        stream: StreamId,
-        subject: String,
-        start: Start,
-        limit: usize,
-        deadline: Instant,
-    ) -> Result<Batch, ReadError> {
-        if self.is_deaf.load(Ordering::SeqCst) {
-            return Err(ReadError("disconnected".to_owned()));
-        }
-        self.memory.read(stream, subject, start, limit, deadline).await
-    }
-
-    async fn hand_off(
-        &self,
-        subject: String,
-        payload: Bytes,
-        content_type: &'static str,
-        id: String,
-        deadline: Instant,
-    ) -> Result<(), AppendError> {
-        self.memory.hand_off(subject, payload, content_type, id, deadline).await
-    }
-
-    async fn last_seq(&self, stream: StreamId, deadline: Instant) -> Result<u64, ReadError> {
-        self.memory.last_seq(stream, deadline).await
-    }
-
-    fn reaches(&self, stream: StreamId, seq: u64) {
-        self.memory.reaches(stream, seq);
-    }
-
-    fn forget_ends(&self) {
-        self.memory.forget_ends();
-    }
-
-    fn generation(&self) -> u64 {
-        self.generation.load(Ordering::SeqCst)
-    }
-}
-
-type TestNode = Node<Flaky, bus::memory::Memory>;
+type TestNode = Node<Faulty, bus::memory::Memory>;
 
 async fn node() -> Arc<TestNode> {
     let clock = Clock::simulated(WALL_MS);
-    let store = Flaky {
-        memory: Memory::new(move || clock.wall_ms()),
-        loses_ack: AtomicBool::new(false),
-        is_deaf: AtomicBool::new(false),
-        generation: AtomicU64::new(1),
-    };
-    twin::node(store, Limits::default(), clock).await
+    twin::node(Faulty::new(clock), Limits::default(), clock).await
+}
+
+/// A node that has room for one user of each partition.
+async fn forgetful_node() -> Arc<TestNode> {
+    let clock = Clock::simulated(WALL_MS);
+    let options = Options { cached_users: 1, ..twin::options(Limits::default()) };
+    twin::alone(Faulty::new(clock), options, clock).await
 }
 
 /// Calls, and takes what went out: the reply is the last.
@@ -157,6 +81,63 @@ async fn a_load_before_the_catch_up_hides_nothing() {
             assert_eq!(sent[0].kind, Kind::Duplicate);
         }
     }
+}
+
+/// The body of an event to a user.
+fn event_to(user: &str, event: &str, sent: &[Outgoing]) -> Value {
+    let subject = format!("peer.event.{user}.{event}");
+    let event = sent.iter().find(|sent| sent.subject == subject).expect("an event");
+    serde_json::from_slice(&event.body).expect("a JSON body")
+}
+
+/// Whether the acknowledgement came or not, both sides are told the same, also where the sender is no
+/// longer in memory when it turns out that the message is stored.
+#[tokio::test(start_paused = true)]
+async fn what_turns_out_to_be_stored_is_published_as_if_it_was_acknowledged() {
+    let mut shown = Vec::new();
+    for loses_ack in [false, true] {
+        let node = forgetful_node().await;
+        let partition = |user: &str| node.subjects.partition(&Token::of(&id(user)));
+        let names: Vec<String> = (0..32).map(|number| format!("user{number}")).collect();
+        let sender = names.iter().find(|name| partition(name) != partition("bob")).expect("one");
+        let is_beside = |name: &&String| *name != sender && partition(name) == partition(sender);
+        let beside = names.iter().find(is_beside).expect("another of its partition");
+        call(&node, sender, "login", json!({ "userName": "The Sender" })).await;
+        call(&node, "bob", "login", json!({ "userName": "Bob" })).await;
+        call(&node, sender, "send_peer_message", text("before")).await;
+
+        node.store().loses_ack.store(loses_ack, Ordering::SeqCst);
+        node.store().is_deaf.store(loses_ack, Ordering::SeqCst);
+        let mut sent = call(&node, sender, "send_peer_message", text("stored")).await;
+        if loses_ack {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            node.store().is_deaf.store(false, Ordering::SeqCst);
+            call(&node, beside, "login", json!({})).await;
+            assert!(node.user_in_memory(&id(sender)).is_none(), "forgotten");
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            sent = node.bus().take();
+        }
+        let changed = event_to("bob", "conversation_changed", &sent);
+        let conversation = &changed["infoList"][0]["conversation"];
+        assert_eq!(conversation["conversationName"], "The Sender", "acknowledged: {}", !loses_ack);
+        assert_eq!(conversation["lastMessage"]["message"], "stored");
+        let own = event_to(sender, "conversation_changed", &sent);
+        let own = own["infoList"][0]["conversation"].clone();
+        assert_eq!(own["conversationName"], "Bob");
+        assert_eq!(own["lastMessage"]["message"], "stored");
+        shown.push((conversation["unreadMessageCount"].clone(), own["unreadMessageCount"].clone()));
+
+        // What crosses it is shown beside it: it is held for a while.
+        let bob = node.user_in_memory(&id("bob")).expect("in memory");
+        let newest = bob.lock().conversations[&id(sender)].newest.upgrade();
+        let newest = newest.map(|newest| newest.seq);
+        assert_eq!(newest, Some(2), "acknowledged: {}", !loses_ack);
+    }
+    assert_eq!(shown[0], shown[1]);
+}
+
+fn id(user: &str) -> UserId {
+    UserId::new(user, "userID").expect("a valid ID")
 }
 
 #[tokio::test(start_paused = true)]

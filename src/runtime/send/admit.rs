@@ -1,0 +1,95 @@
+//! The first step of a send: what the sender's owner decides, with the sender's state locked once.
+
+use std::sync::Arc;
+
+use crate::bus::Bus;
+use crate::clock::Now;
+use crate::domain::rate::Place;
+use crate::domain::rejection::Rejection;
+use crate::domain::send::{Basis, Delivery, Send};
+use crate::domain::user::User;
+use crate::failpoint::{self, Fault};
+use crate::runtime::cell::UserCell;
+use crate::runtime::crossing::Flight;
+use crate::runtime::node::Node;
+use crate::store::Store;
+
+/// What becomes of a send at the sender's owner.
+pub(super) enum Admission {
+    /// It goes to the owner of its receiver. It has taken a place of the sender's rate.
+    Admitted(Admitted, Place),
+    /// It is the first to its receiver: that comes first.
+    FirstContact(Box<Send>, Place),
+    /// It is over the rate, and may be a repeat: a repeat is no new message.
+    OverRate(Box<Send>, Rejection),
+}
+
+/// A message on its way to the owner of its receiver.
+pub(super) struct Admitted {
+    pub(super) delivery: Box<Delivery>,
+    pub(super) flight: Flight,
+}
+
+impl<S: Store, B: Bus> Node<S, B> {
+    /// Checks what can be checked without any state.
+    pub(super) fn check(&self, sender: &UserCell, send: &Send) -> Result<(), Rejection> {
+        send.validate(&sender.id, self.limits())?;
+        self.room().check(send)?;
+        if failpoint::is(Fault::ContentLogged) {
+            tracing::debug!(what = send.draft.extended_data, "a send");
+        }
+        Ok(())
+    }
+
+    /// Notes the call, takes a place of the rate, and makes of the send what goes to the receiver's
+    /// owner.
+    pub(super) fn admit(
+        self: &Arc<Self>,
+        sender: &Arc<UserCell>,
+        send: Box<Send>,
+        now: Now,
+    ) -> Result<Admission, Rejection> {
+        let admission = {
+            let mut user = sender.lock();
+            user.hear(now.wall_ms, self.limits())?;
+            let is_stored = send.draft.content.is_stored();
+            match user.admit(is_stored, now.steady_us, self.limits()) {
+                Ok(place) => {
+                    let basis = user.basis(&send.to);
+                    if is_stored && !basis.has_entry {
+                        Ok(Admission::FirstContact(send, place))
+                    } else {
+                        let admitted = self.admitted(&user, send, basis, now.wall_ms);
+                        Ok(Admission::Admitted(admitted, place))
+                    }
+                }
+                Err(refusal) if send.draft.local_id.is_none() => Err(refusal),
+                Err(refusal) => Ok(Admission::OverRate(send, refusal)),
+            }
+        };
+        self.store_heard_if_due(sender, now.wall_ms);
+        admission
+    }
+
+    /// A message on its way, as its sender, whose state is locked meanwhile, knows things now.
+    pub(super) fn admitted(
+        &self,
+        sender: &User,
+        send: Box<Send>,
+        basis: Basis,
+        timestamp_ms: u64,
+    ) -> Admitted {
+        let Basis { floor, sent_seq, .. } = basis;
+        // In the lock, so that whoever does not see it has its floor above what is published.
+        let flight = self.in_flight.begin_delivery(&sender.id, &send.to, floor);
+        let delivery = Box::new(Delivery {
+            from: sender.id.clone(),
+            from_name: sender.account.name.clone(),
+            timestamp_ms,
+            floor,
+            sent_seq,
+            send: *send,
+        });
+        Admitted { delivery, flight }
+    }
+}

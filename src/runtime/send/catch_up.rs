@@ -1,0 +1,336 @@
+//! Catching up with the log after an append whose outcome is not known.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::commit::Stored;
+use super::deliver::Accepted;
+use crate::bus::Bus;
+use crate::domain::conversation::Conversation;
+use crate::domain::id::{OrderKey, UserId};
+use crate::domain::message::{Direction, Message, fingerprint};
+use crate::domain::receive::Delivered;
+use crate::domain::send::Delivery;
+use crate::domain::user::User;
+use crate::runtime::cell::{STRAGGLER, Turn, UserCell};
+use crate::runtime::injected;
+use crate::runtime::load::LoadError;
+use crate::runtime::node::Node;
+use crate::runtime::tenure::{Tenure, Work};
+use crate::storage::reads::{Found, Item, Logged};
+use crate::store::{ReadError, Start, Store};
+use crate::wire::failure::{CallError, Failure};
+use crate::wire::subject::Token;
+
+/// Records read at once.
+const BATCH: usize = 64;
+/// How much earlier than the sender's owner sent a message first the log is read for it.
+const SENT_SLACK_MS: u64 = 30_000;
+/// Wait between tries while the store does not answer.
+const RETRY: Duration = Duration::from_millis(200);
+/// How long one try may take.
+const TRY: Duration = Duration::from_secs(5);
+
+impl<S: Store, B: Bus> Node<S, B> {
+    /// Takes in what the log has of `sender` beyond what was published, as its acknowledgement would
+    /// have had it. To be called in the pair's turn.
+    pub(in crate::runtime) async fn catch_up(
+        self: &Arc<Self>,
+        receiver: &Arc<UserCell>,
+        sender: &UserId,
+        deadline: Instant,
+    ) -> Result<(), LoadError> {
+        let mut missed_ms = None;
+        let caught_up = self.take_in_newer(receiver, sender, &mut missed_ms, deadline).await;
+        if let Some(missed_ms) = missed_ms {
+            self.notify_sender(sender, &receiver.id, missed_ms);
+        }
+        caught_up
+    }
+
+    /// [`Node::catch_up`], but for telling the sender's owner: that is to be done where `missed_ms`
+    /// says since when.
+    async fn take_in_newer(
+        self: &Arc<Self>,
+        receiver: &Arc<UserCell>,
+        sender: &UserId,
+        missed_ms: &mut Option<u64>,
+        deadline: Instant,
+    ) -> Result<(), LoadError> {
+        let told_seq = receiver.lock().conversations.get(sender).map_or(0, |known| known.told_seq);
+        let pair = self.pair(sender, &receiver.id);
+        let (mut next, mut is_ahead) = (Some(told_seq + 1), false);
+        while let Some(from) = next {
+            let page = self.storage(deadline).page(&pair, Start::Seq(from), BATCH).await?;
+            next = page.next;
+            for item in page.items {
+                is_ahead = true;
+                self.take_in_record(receiver, sender, item, missed_ms, deadline).await?;
+            }
+        }
+        if !is_ahead {
+            self.compare_end(receiver, sender, deadline).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes in a message that was found in the log, on both sides. Where the sender is not in memory,
+    /// `missed_ms` says since when the sender's owner is to be told.
+    async fn take_in_record(
+        self: &Arc<Self>,
+        receiver: &Arc<UserCell>,
+        sender: &UserId,
+        item: Item,
+        missed_ms: &mut Option<u64>,
+        deadline: Instant,
+    ) -> Result<(), LoadError> {
+        let (stream, seq) = (receiver.log(), item.stream_seq());
+        let Some(Found { stored, stored_ms, .. }) = item.message() else {
+            receiver.lock().update(sender, |known| known.pass_over(seq));
+            receiver.tenure.written(stream).note(seq);
+            return Ok(());
+        };
+        let in_memory = self.user_in_memory(sender);
+        let sender_name = match &in_memory {
+            Some(cell) => cell.lock().account.name.clone(),
+            None => self.name(sender, deadline).await?,
+        };
+        let key = stored.message.key;
+        let _newest = self.hold_newer(receiver, sender, key, deadline).await?;
+        let push = stored.push.clone();
+        let stored = Stored::found(stored, push.as_ref(), seq, &sender_name);
+        let of_sender = in_memory.as_ref().map(|cell| &cell.tenure);
+        let Accepted { delivered, is_settled } =
+            self.commit_in_order(receiver, stored, of_sender, deadline).await;
+        match in_memory.zip(delivered.head) {
+            Some((sender, head)) => {
+                if !is_settled {
+                    self.settle_received(&sender, &receiver.id, key, deadline).await;
+                }
+                self.commit_sent(&sender, &delivered.message, head, &delivered.receiver_name);
+            }
+            None => *missed_ms = missed_ms.or(Some(stored_ms)),
+        }
+        receiver.tenure.written(stream).note(seq);
+        Ok(())
+    }
+
+    /// The newest message of a conversation, where it is newer than `key` and nobody holds it any
+    /// more: held until what is answered is dropped, it is shown as the last one, and not the one with
+    /// `key`, which becomes known late.
+    async fn hold_newer(
+        &self,
+        receiver: &UserCell,
+        sender: &UserId,
+        key: OrderKey,
+        deadline: Instant,
+    ) -> Result<Option<Arc<Message>>, LoadError> {
+        let known = {
+            let user = receiver.lock();
+            let known = user.conversations.get(sender);
+            let is_newer =
+                |known: &&Conversation| known.order_key() > key && known.newest.upgrade().is_none();
+            known.filter(is_newer).cloned()
+        };
+        let Some(known) = known else { return Ok(None) };
+        let page = [(sender.clone(), known)];
+        let newest = self.faces(receiver, &page, deadline).await?.pop();
+        let Some(newest) = newest.and_then(|face| face.last_message) else { return Ok(None) };
+        receiver.lock().update(sender, |known| {
+            if known.newest.upgrade().is_none() {
+                known.newest = Arc::downgrade(&newest);
+            }
+        });
+        Ok(Some(newest))
+    }
+
+    /// Takes in a message of the log that somebody else wrote, or that this owner wrote without
+    /// knowing.
+    pub(in crate::runtime) async fn take_in_foreign(
+        self: &Arc<Self>,
+        tenure: &Arc<Tenure>,
+        Logged { receiver, sender, item }: Logged,
+        deadline: Instant,
+    ) -> Result<(), LoadError> {
+        let (sender, stream_seq) = (&sender, item.stream_seq());
+        let receiver = self.user(tenure, &receiver, deadline).await;
+        let receiver = receiver.map_err(|failure| ReadError(failure.to_string()))?;
+        // In the pair's turn: it may be this instance's own, not published yet.
+        let Ok(_turn) = receiver.turn(sender, deadline).await else { return Ok(()) };
+        let known = |user: &User| user.conversations.get(sender).map_or(0, |known| known.told_seq);
+        let told_seq = known(&receiver.lock());
+        self.catch_up(&receiver, sender, deadline).await?;
+        if told_seq < stream_seq || tenure.written(receiver.log()).knows(stream_seq) {
+            return Ok(());
+        }
+        // A load has taken it in, and nobody was told.
+        let mut missed_ms = None;
+        let taken_in = if let Item::Message(found) = &item
+            && is_deleted(&receiver, sender, found)
+        {
+            missed_ms = Some(found.stored_ms);
+            Ok(())
+        } else {
+            self.take_in_record(&receiver, sender, item, &mut missed_ms, deadline).await
+        };
+        if let Some(missed_ms) = missed_ms {
+            self.notify_sender(sender, &receiver.id, missed_ms);
+        }
+        taken_in
+    }
+
+    /// The log has nothing newer than what is known. It should end with what is known, unless it
+    /// lost what it had acknowledged: then appends go on from its end, and counts from ours. Answers
+    /// whether that is so.
+    pub(in crate::runtime) async fn compare_end(
+        &self,
+        receiver: &UserCell,
+        sender: &UserId,
+        deadline: Instant,
+    ) -> Result<bool, LoadError> {
+        let end = self.storage(deadline).end(&self.pair(sender, &receiver.id)).await?;
+        let mut user = receiver.lock();
+        Ok(user.update(sender, |known| {
+            if !known.move_end_back(Direction::Receive, end) {
+                return false;
+            }
+            // Retention does this too, to the last message of a silent pair.
+            tracing::warn!("the log ends before what is known of it");
+            known.told_seq = end.map_or(0, |end| end.stream_seq);
+            // Other messages may come to where those were that are gone.
+            known.repeats.forget();
+            true
+        }))
+    }
+
+    /// The answer that a delivery would have had from an owner before, who has stored it since
+    /// `sent_ms` and could not say so; `None` where none has.
+    pub(super) async fn sent_before(
+        self: &Arc<Self>,
+        receiver: &Arc<UserCell>,
+        delivery: &Delivery,
+        sent_ms: u64,
+        deadline: Instant,
+    ) -> Result<Option<Delivered>, CallError> {
+        let (sender, draft) = (&delivery.from, &delivery.send.draft);
+        let has_untold = {
+            let user = receiver.lock();
+            injected::accepted(user.accepts(sender, self.limits()))?;
+            user.conversations.get(sender).is_some_and(Conversation::has_untold)
+        };
+        if has_untold {
+            // It may be what is sent again, and is published before what comes after it.
+            self.catch_up(receiver, sender, deadline).await.map_err(Failure::from)?;
+        }
+        let pair = self.pair(sender, &receiver.id);
+        let mut from = Start::TimeMs(sent_ms.saturating_sub(SENT_SLACK_MS));
+        loop {
+            let page = self.storage(deadline).page(&pair, from, BATCH).await;
+            let page = page.map_err(|error| Failure::from(LoadError::from(error)))?;
+            for item in page.items {
+                let found = item.required().map_err(Failure::from)?;
+                let head = found.head();
+                let stored = found.stored;
+                let message = &stored.message;
+                let is_it = message.seq > delivery.sent_seq
+                    && message.timestamp_ms == delivery.timestamp_ms
+                    && message.local_id == draft.local_id
+                    && fingerprint(&message.content, &message.extended_data) == draft.fingerprint();
+                if !is_it {
+                    continue;
+                }
+                if draft.local_id.is_none() {
+                    // Or another that says the same, sent in the same millisecond.
+                    return Err(Failure::OutcomeUnknown.into());
+                }
+                return Ok(Some(Delivered {
+                    head: Some(head),
+                    message: Arc::new(stored.message),
+                    receiver_name: receiver.lock().account.name.clone(),
+                    is_duplicate: false,
+                }));
+            }
+            match page.next {
+                Some(next) => from = Start::Seq(next),
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// Finds out, after the caller was told that the outcome is unknown, whether the message was
+    /// stored. The pair's turn is kept until then: nothing may be decided on a guess.
+    pub(super) fn resolve(
+        self: &Arc<Self>,
+        receiver: Arc<UserCell>,
+        sender: UserId,
+        turn: Turn,
+        began_ms: u64,
+    ) {
+        let (node, work) = (self.clone(), receiver.tenure.go_on());
+        // It may have been stored at any time since. Whoever takes over either side is to know.
+        let senders = self.tenure(self.subjects.partition(&Token::of(&sender)));
+        let under_way = (
+            self.pending.clone().begin_owned(began_ms),
+            receiver.tenure.begin_unsure(began_ms),
+            senders.map(|tenure| tenure.begin_unsure(began_ms)),
+        );
+        self.tasks.spawn(async move {
+            let _under_way = under_way;
+            node.find_out(&receiver, &sender, (turn, work)).await;
+            if !receiver.tenure.may_act() {
+                // Whoever owns the receiver now publishes it there, and the sender may be here still.
+                sleep(STRAGGLER).await;
+                node.notify_sender(&sender, &receiver.id, began_ms);
+            }
+        });
+    }
+
+    /// Finds out whether a message was stored, however long it takes.
+    async fn find_out(
+        self: &Arc<Self>,
+        receiver: &Arc<UserCell>,
+        sender: &UserId,
+        (turn, work): (Turn, Work),
+    ) {
+        while receiver.tenure.may_act() {
+            match self.catch_up(receiver, sender, Instant::now() + TRY).await {
+                Ok(()) => break,
+                Err(LoadError::Read(error)) => {
+                    tracing::warn!(%error, "it is not known yet whether a message was stored");
+                    receiver.tenure.sleep(RETRY).await;
+                }
+                Err(LoadError::Record(error)) => {
+                    tracing::error!(%error, "the store holds what peerd cannot read");
+                    return;
+                }
+            }
+        }
+        // A partition that is about to change hands need not wait for the rest.
+        drop((turn, work));
+        // Should it come into the log after that, the next append meets it. This is for a pair
+        // that falls silent: its counts are to be right all the same.
+        receiver.tenure.sleep(STRAGGLER).await;
+        if !receiver.tenure.may_act() {
+            return;
+        }
+        let deadline = Instant::now() + TRY;
+        if let Ok(_turn) = receiver.turn(sender, deadline).await
+            && let Err(error) = self.catch_up(receiver, sender, deadline).await
+        {
+            tracing::debug!(%error, "no second look after an unknown outcome");
+            receiver.invalidate();
+        }
+    }
+}
+
+/// Whether the receiver has deleted a message, which a load had shown before it was published.
+fn is_deleted(receiver: &UserCell, sender: &UserId, found: &Found) -> bool {
+    let user = receiver.lock();
+    let known = user.conversations.get(sender);
+    known.is_some_and(|known| known.hides(Direction::Receive, found.seq()))
+}
+
+#[cfg(test)]
+mod tests;

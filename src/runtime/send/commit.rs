@@ -1,0 +1,110 @@
+//! The last step of a send: a message has become stored. Both sides follow, each with its state locked
+//! once: counts, revision, events.
+//!
+//! This is the only place where that happens, whether the store has acknowledged the message, it was
+//! found in the log after an append of unknown outcome, or somebody else wrote it.
+
+use std::sync::{Arc, MutexGuard};
+
+use tokio::time::Instant;
+
+use super::deliver::Accepted;
+use crate::bus::Bus;
+use crate::domain::conversation::Head;
+use crate::domain::message::{Message, fingerprint};
+use crate::domain::receive::{Arrived, Delivered, Placed};
+use crate::domain::send::{Delivery, Push};
+use crate::domain::user::User;
+use crate::runtime::cell::UserCell;
+use crate::runtime::node::Node;
+use crate::runtime::tenure::Tenure;
+use crate::storage::message::StoredMessage;
+use crate::store::Store;
+
+/// A message that has become stored.
+pub(super) struct Stored<'m> {
+    pub(super) message: Arc<Message>,
+    pub(super) head: Head,
+    fingerprint: u64,
+    sender_name: &'m str,
+    push: Option<&'m Push>,
+}
+
+impl<'m> Stored<'m> {
+    /// One that the store has acknowledged, at its place in the stream.
+    pub(super) fn placed(delivery: &'m Delivery, placed: Placed, stream_seq: u64) -> Self {
+        Self {
+            head: placed.head(stream_seq),
+            message: Arc::new(placed.message),
+            fingerprint: delivery.send.draft.fingerprint(),
+            sender_name: &delivery.from_name,
+            push: delivery.send.options.push.as_ref(),
+        }
+    }
+
+    /// One that was found in the log.
+    pub(super) fn found(
+        StoredMessage { message, mark, page, .. }: StoredMessage,
+        push: Option<&'m Push>,
+        stream_seq: u64,
+        sender_name: &'m str,
+    ) -> Self {
+        Self {
+            head: crate::domain::receive::head(&message, mark, page, stream_seq),
+            fingerprint: fingerprint(&message.content, &message.extended_data),
+            message: Arc::new(message),
+            sender_name,
+            push,
+        }
+    }
+}
+
+impl<S: Store, B: Bus> Node<S, B> {
+    /// The receiver's side, as soon as nothing that crosses the message can be stored with a smaller
+    /// key. Where this instance owns the sender, `of_sender` is its tenure.
+    pub(super) async fn commit_in_order(
+        self: &Arc<Self>,
+        receiver: &Arc<UserCell>,
+        stored: Stored<'_>,
+        of_sender: Option<&Arc<Tenure>>,
+        deadline: Instant,
+    ) -> Accepted {
+        let (sender, key) = (stored.message.sender.clone(), stored.message.key);
+        let (user, is_settled) =
+            self.lock_in_order(receiver, (&sender, of_sender), key, deadline).await;
+        Accepted { delivered: self.commit_received(receiver, user, stored), is_settled }
+    }
+
+    /// The receiver's side.
+    fn commit_received(
+        self: &Arc<Self>,
+        receiver: &Arc<UserCell>,
+        mut user: MutexGuard<'_, User>,
+        Stored { message, head, fingerprint, sender_name, push }: Stored<'_>,
+    ) -> Delivered {
+        receiver.tenure.keep_for_a_while(&message);
+        let arrived = Arrived { message: &message, head, fingerprint, sender_name };
+        let told = user.receive(&arrived, self.limits());
+        self.note_revision(receiver, &mut user);
+        self.tell(receiver, &user, &told);
+        self.push_if_away(receiver, &user, push, &message);
+        let receiver_name = user.account.name.clone();
+        drop(user);
+        Delivered { message, head: Some(head), receiver_name, is_duplicate: false }
+    }
+
+    /// The sender's side, when nothing that crosses the message can be stored with a smaller key.
+    pub(super) fn commit_sent(
+        self: &Arc<Self>,
+        sender: &Arc<UserCell>,
+        message: &Arc<Message>,
+        head: Head,
+        receiver_name: &str,
+    ) {
+        let mut user = sender.lock();
+        let told = user.sent(message, head, receiver_name);
+        sender.tenure.clock.observe(message.key);
+        self.note_revision(sender, &mut user);
+        self.tell(sender, &user, &told);
+    }
+}

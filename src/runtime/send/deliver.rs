@@ -1,0 +1,117 @@
+//! Delivering a message to the owner of its receiver, which is this instance or another.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::Source;
+use crate::bus::Bus;
+use crate::domain::receive::Delivered;
+use crate::failpoint::{self, Fault};
+use crate::runtime::cell::UserCell;
+use crate::runtime::crossing::Flight;
+use crate::runtime::node::Node;
+use crate::runtime::owner_request::{Outcome, Recipient};
+use crate::runtime::route::{NO_OWNER, Route};
+use crate::runtime::tenure::What;
+use crate::store::Store;
+use crate::wire::failure::{CallError, Failure};
+use crate::wire::owner_request::Deliver;
+use crate::wire::subject::Token;
+
+/// What became of a message at the owner of its receiver.
+pub(super) struct Accepted {
+    pub(super) delivered: Delivered,
+    /// Whether it may be published to its sender: nothing that crosses it can be stored with a smaller
+    /// key. Else that is to be settled yet.
+    pub(super) is_settled: bool,
+}
+
+impl Accepted {
+    pub(super) const fn unsettled(delivered: Delivered) -> Self {
+        Self { delivered, is_settled: false }
+    }
+}
+
+/// A message on its way to the owner of its receiver.
+struct Attempt<'a> {
+    flight: &'a mut Flight,
+    began_ms: u64,
+    /// Whether another owner may have stored it.
+    may_be_there: bool,
+}
+
+impl<S: Store, B: Bus> Node<S, B> {
+    /// Has the owner of the receiver take a message in.
+    pub(super) async fn deliver_to_owner(
+        self: &Arc<Self>,
+        sender: &Arc<UserCell>,
+        mut request: Deliver,
+        flight: &mut Flight,
+        began_ms: u64,
+        deadline: Instant,
+    ) -> Result<Accepted, CallError> {
+        let mut attempt = Attempt { flight, began_ms, may_be_there: false };
+        let sent = self.try_deliver_to_owner(sender, &mut request, &mut attempt, deadline).await;
+        if sent.is_err() && attempt.may_be_there {
+            // Whatever else was met after that.
+            self.follow_unknown(sender, &request.delivery, began_ms);
+            return Err(Failure::OutcomeUnknown.into());
+        }
+        sent
+    }
+
+    /// [`Node::deliver_to_owner`], as far as it is known. Accepted again only where nothing was done, or
+    /// so that nothing is done twice.
+    async fn try_deliver_to_owner(
+        self: &Arc<Self>,
+        sender: &Arc<UserCell>,
+        request: &mut Deliver,
+        attempt: &mut Attempt<'_>,
+        deadline: Instant,
+    ) -> Result<Accepted, CallError> {
+        let receiver = Token::of(&request.delivery.send.to);
+        let partition = self.subjects.partition(&receiver);
+        let until = deadline.min(Instant::now() + self.options.owner_wait);
+        let recipient = Recipient { user: &receiver, partition, until };
+        loop {
+            let route = self.wait_for_owner(partition, What::Delivery, until).await;
+            if !sender.tenure.may_act() && !failpoint::is(Fault::FormerOwnerSends) {
+                // What was decided for the sender is somebody else's to decide now.
+                return Err(NO_OWNER.into());
+            }
+            match route {
+                Route::Here(work) => {
+                    let source = Source { sender: Some(sender), flight: &mut *attempt.flight };
+                    return self.deliver(&work.tenure, request, source, deadline).await;
+                }
+                Route::There => {}
+                Route::Nowhere => return Err(self.no_owner().into()),
+            }
+            match self.request_owner(&recipient, request, deadline).await {
+                Outcome::Answered(answer) => {
+                    if let Ok(Delivered { head: Some(head), .. }) = &answer {
+                        self.storage(deadline).note_stored(partition, head.stream_seq);
+                    }
+                    attempt.may_be_there |= answer.as_ref().is_err_and(may_be_stored);
+                    return answer.map(Accepted::unsettled);
+                }
+                Outcome::NotDone => self.wait_to_send_again(until).await?,
+                // Another owner may have stored it. It must not be stored twice.
+                Outcome::NotDoneHere => {
+                    request.sent_before_ms.get_or_insert(attempt.began_ms);
+                    attempt.may_be_there = true;
+                }
+                Outcome::Unknown => {
+                    attempt.may_be_there = true;
+                    return Err(Failure::StoreUnavailable.into());
+                }
+            }
+        }
+    }
+}
+
+/// Whether a message may be stored although its delivery failed.
+pub(super) fn may_be_stored(error: &CallError) -> bool {
+    *error == CallError::Failed(Failure::OutcomeUnknown)
+}

@@ -1,0 +1,65 @@
+//! The second decision of a send: what the receiver's owner decides, with the receiver's state locked
+//! once.
+
+use std::sync::Arc;
+
+use crate::bus::Bus;
+use crate::domain::clock::Lane;
+use crate::domain::event::Event;
+use crate::domain::receive::{Delivered, Plan};
+use crate::domain::rejection::Rejection;
+use crate::domain::send::Delivery;
+use crate::runtime::cell::UserCell;
+use crate::runtime::crossing::Flight;
+use crate::runtime::injected;
+use crate::runtime::node::Node;
+use crate::store::Store;
+use crate::wire::failure::{CallError, Failure};
+
+impl<S: Store, B: Bus> Node<S, B> {
+    /// Applies the receiver's rules and gives the message its place. In the pair's turn.
+    pub(super) fn place(
+        &self,
+        receiver: &UserCell,
+        delivery: &Delivery,
+        repeats_since_ms: u64,
+        flight: &mut Flight,
+    ) -> Result<Plan, Rejection> {
+        let (now_ms, clock) = (self.clock.wall_ms(), &receiver.tenure.clock);
+        let lane = Lane::of(&delivery.from, &receiver.id);
+        let mut user = receiver.lock();
+        injected::accepted(user.accepts(&delivery.from, self.limits()))?;
+        let since_ms = injected::repeats_since(repeats_since_ms);
+        let plan = user.plan(delivery, receiver.partition, since_ms, || {
+            flight.draw_key(|| clock.next(now_ms, delivery.floor, lane))
+        })?;
+        Ok(injected::planned(plan, now_ms))
+    }
+
+    /// A Command has no place: it is published and forgotten.
+    pub(super) fn deliver_live(
+        &self,
+        receiver: &UserCell,
+        delivery: &Delivery,
+        is_sent_before: bool,
+    ) -> Result<Delivered, CallError> {
+        let mut user = receiver.lock();
+        injected::accepted(user.accepts(&delivery.from, self.limits()))?;
+        if is_sent_before {
+            // Nothing is kept of it by which it would be found.
+            return Err(Failure::OutcomeUnknown.into());
+        }
+        let (now_ms, clock) = (self.clock.wall_ms(), &receiver.tenure.clock);
+        let key = clock.next(now_ms, delivery.floor, Lane::of(&delivery.from, &receiver.id));
+        let message = Arc::new(user.command(delivery, receiver.partition, key));
+        user.note_command(key);
+        let told = user.tell(vec![Event::PeerMessageReceived {
+            messages: vec![message.clone()],
+            from: delivery.from.clone(),
+            offline: false,
+        }]);
+        self.tell(receiver, &user, &told);
+        let receiver_name = user.account.name.clone();
+        Ok(Delivered { message, head: None, receiver_name, is_duplicate: false })
+    }
+}

@@ -1,0 +1,110 @@
+//! A store that fails on demand, for tests of what one instance does then.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::clock::Clock;
+use crate::store::memory::Memory;
+use crate::store::{AppendError, Batch, ReadError, Record, Start, Store, StreamId};
+
+/// A store in memory that fails as a test asks.
+pub(in crate::runtime) struct Faulty {
+    pub(in crate::runtime) memory: Memory,
+    /// Whether the acknowledgement of the next message is lost.
+    pub(in crate::runtime) loses_ack: AtomicBool,
+    /// Whether reads of ranges fail.
+    pub(in crate::runtime) is_deaf: AtomicBool,
+    /// What [`Store::generation`] answers.
+    pub(in crate::runtime) generation: AtomicU64,
+    /// The appends that fail, by the last token of their subjects.
+    pub(in crate::runtime) appends: Mutex<Vec<(&'static str, AppendError)>>,
+}
+
+impl Faulty {
+    /// A store that does not fail yet.
+    pub(in crate::runtime) fn new(clock: Clock) -> Self {
+        Self {
+            memory: Memory::new(move || clock.wall_ms()),
+            loses_ack: AtomicBool::new(false),
+            is_deaf: AtomicBool::new(false),
+            generation: AtomicU64::new(1),
+            appends: Mutex::default(),
+        }
+    }
+}
+
+impl Store for Faulty {
+    async fn append(
+        &self,
+        stream: StreamId,
+        subject: String,
+        payload: Bytes,
+        expected_seq: u64,
+        deadline: Instant,
+    ) -> Result<u64, AppendError> {
+        let failing = self.appends.lock().expect("no panic").clone();
+        let last = subject.rsplit('.').next().unwrap_or_default();
+        if let Some((_, error)) = failing.into_iter().find(|(entry, _)| *entry == last) {
+            return Err(error);
+        }
+        let stored = self.memory.append(stream, subject, payload, expected_seq, deadline).await;
+        let is_message = matches!(stream, StreamId::Log(_));
+        if is_message && self.loses_ack.swap(false, Ordering::SeqCst) {
+            return Err(AppendError::Unknown);
+        }
+        stored
+    }
+
+    async fn last(
+        &self,
+        stream: StreamId,
+        subjects: Vec<String>,
+        deadline: Instant,
+    ) -> Result<Vec<Record>, ReadError> {
+        self.memory.last(stream, subjects, deadline).await
+    }
+
+    async fn read(
+        &self,
+        stream: StreamId,
+        subject: String,
+        start: Start,
+        limit: usize,
+        deadline: Instant,
+    ) -> Result<Batch, ReadError> {
+        if self.is_deaf.load(Ordering::SeqCst) {
+            return Err(ReadError("disconnected".to_owned()));
+        }
+        self.memory.read(stream, subject, start, limit, deadline).await
+    }
+
+    async fn hand_off(
+        &self,
+        subject: String,
+        payload: Bytes,
+        content_type: &'static str,
+        id: String,
+        deadline: Instant,
+    ) -> Result<(), AppendError> {
+        self.memory.hand_off(subject, payload, content_type, id, deadline).await
+    }
+
+    async fn last_seq(&self, stream: StreamId, deadline: Instant) -> Result<u64, ReadError> {
+        self.memory.last_seq(stream, deadline).await
+    }
+
+    fn reaches(&self, stream: StreamId, seq: u64) {
+        self.memory.reaches(stream, seq);
+    }
+
+    fn forget_ends(&self) {
+        self.memory.forget_ends();
+    }
+
+    fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
+    }
+}

@@ -1,0 +1,258 @@
+//! Requests from one owner to another, and their answers: a file for each kind of request.
+//!
+//! Between instances of peerd only, on `peer.part.<p>.<user>`. Each is a MessagePack array that
+//! begins with its version, since two releases meet in a rolling update, and a tag. The tag of a
+//! request says which one it is. An answer has a tag of its own for each kind of request, or that of
+//! a refusal: nothing else that arrives as a reply is taken for one, and least of all the request
+//! itself, which any subscriber of the subject can send back.
+
+mod audit;
+mod deliver;
+mod find_repeat;
+mod follow_log;
+mod may_send;
+mod settle;
+mod was_begun;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+pub use self::audit::{Audit, Audited, DIFFERENCES_MAX};
+pub use self::deliver::Deliver;
+pub use self::find_repeat::FindRepeat;
+pub use self::follow_log::FollowLog;
+pub use self::may_send::MaySend;
+pub use self::settle::Settle;
+pub use self::was_begun::{Begun, WasBegun};
+use super::block;
+use super::failure::{CallError, Failure};
+use super::packed::EncodeError;
+use super::packed::{self, RecordError, check_numbers, version};
+use crate::domain::id::{LocalMessageId, Partition, UserId};
+use crate::domain::rejection::Rejection;
+
+const KIND: &str = "request between instances";
+const ANSWER: &str = "answer between instances";
+/// The version of requests and answers.
+const VERSION: u8 = 1;
+
+/// The tag of a refusal.
+const REFUSED: u8 = 0;
+/// The tags of answers are above this, those of requests below.
+const ANSWERS: u8 = 64;
+
+/// A request to the owner of a user.
+pub trait OwnerRequest: Sized {
+    /// What the owner answers, unless it refuses.
+    type Answer;
+    /// The tag of the request, below `ANSWERS`.
+    const TAG: u8;
+    /// The tag of its answer.
+    const ANSWER_TAG: u8 = ANSWERS + Self::TAG;
+
+    /// Writes the request.
+    fn encode(&self) -> Result<Bytes, EncodeError>;
+
+    /// Reads the request, which was sent to the owner of `user`.
+    fn decode(bytes: &[u8], user: &UserId) -> Result<Self, RecordError>;
+
+    /// Writes an answer.
+    fn encode_answer(answer: &Self::Answer) -> Result<Bytes, EncodeError>;
+
+    /// Reads the answer of the owner of `partition` to this request.
+    fn decode_answer(
+        &self,
+        bytes: &[u8],
+        partition: Partition,
+    ) -> Result<Self::Answer, RecordError>;
+}
+
+/// Any request to the owner of a user, as it arrives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// See [`Deliver`].
+    Deliver(Deliver),
+    /// See [`MaySend`].
+    MaySend(MaySend),
+    /// See [`FindRepeat`].
+    FindRepeat(Box<FindRepeat>),
+    /// See [`FollowLog`].
+    FollowLog(FollowLog),
+    /// See [`Audit`].
+    Audit(Audit),
+    /// See [`WasBegun`].
+    WasBegun(WasBegun),
+    /// See [`Settle`].
+    Settle(Settle),
+}
+
+impl Request {
+    /// Reads a request to the owner of `user`.
+    pub fn decode(bytes: &[u8], user: &UserId) -> Result<Self, RecordError> {
+        let request = match tag(bytes, KIND)? {
+            Deliver::TAG => Self::Deliver(Deliver::decode(bytes, user)?),
+            MaySend::TAG => Self::MaySend(MaySend::decode(bytes, user)?),
+            FindRepeat::TAG => Self::FindRepeat(Box::new(FindRepeat::decode(bytes, user)?)),
+            FollowLog::TAG => Self::FollowLog(FollowLog::decode(bytes, user)?),
+            Audit::TAG => Self::Audit(Audit::decode(bytes, user)?),
+            WasBegun::TAG => Self::WasBegun(WasBegun::decode(bytes, user)?),
+            Settle::TAG => Self::Settle(Settle::decode(bytes, user)?),
+            _ => return Err(RecordError::new(KIND, "its tag is unknown")),
+        };
+        Ok(request)
+    }
+}
+
+/// Whether a request asks to settle a direction, as far as its first bytes say.
+#[must_use]
+pub fn is_settle(bytes: &[u8]) -> bool {
+    tag(bytes, KIND) == Ok(Settle::TAG)
+}
+
+/// Writes what an owner answers to a request: an answer, or a refusal.
+pub fn encode_answer<R: OwnerRequest>(
+    answer: &Result<R::Answer, CallError>,
+) -> Result<Bytes, EncodeError> {
+    match answer {
+        Ok(answer) => R::encode_answer(answer),
+        Err(error) => encode_refusal(error),
+    }
+}
+
+/// Reads what the owner of `partition` answered to a request.
+pub fn decode_answer<R: OwnerRequest>(
+    request: &R,
+    bytes: &[u8],
+    partition: Partition,
+) -> Result<Result<R::Answer, CallError>, RecordError> {
+    match tag(bytes, ANSWER)? {
+        REFUSED => decode_refusal(bytes).map(Err),
+        answered if answered == R::ANSWER_TAG => request.decode_answer(bytes, partition).map(Ok),
+        _ => Err(RecordError::new(ANSWER, "it answers another request")),
+    }
+}
+
+/// Whether these bytes are an owner's answer to that kind of request, or its refusal, and not
+/// something else that came where one was expected. What the answer says is not looked at.
+#[must_use]
+pub fn is_answer<R: OwnerRequest>(bytes: &[u8]) -> bool {
+    match tag(bytes, ANSWER) {
+        Ok(REFUSED) => decode_refusal(bytes).is_ok(),
+        Ok(answered) => answered == R::ANSWER_TAG && is_whole(bytes),
+        Err(_) => false,
+    }
+}
+
+/// Whether the bytes are one MessagePack value, and nothing after it.
+fn is_whole(bytes: &[u8]) -> bool {
+    packed::from_slice::<serde::de::IgnoredAny>(bytes).is_ok()
+}
+
+/// The tag of a request or an answer of this version.
+fn tag(bytes: &[u8], kind: &'static str) -> Result<u8, RecordError> {
+    match version(bytes, kind)? {
+        VERSION => {}
+        other => return Err(RecordError::new(kind, format!("its version {other} is unknown"))),
+    }
+    match bytes {
+        // The array's header is one byte up to 15 fields; then the version.
+        [0x90..=0x9f, _, tag @ 0..=0x7f, ..] => Ok(*tag),
+        _ => Err(RecordError::new(kind, "it has no tag")),
+    }
+}
+
+/// Writes a request or an answer: an array whose first fields are the version and the tag.
+fn write(array: &impl Serialize) -> Result<Bytes, EncodeError> {
+    block::written(|out| rmp_serde::encode::write(out, array))
+}
+
+fn read_request<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, RecordError> {
+    let broken = |_| RecordError::new(KIND, "it is not a version 1 request");
+    packed::from_slice(bytes).map_err(broken)
+}
+
+fn read_answer<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, RecordError> {
+    let broken = |_| RecordError::new(ANSWER, "it is not a version 1 answer");
+    packed::from_slice(bytes).map_err(broken)
+}
+
+fn user_id(text: &str) -> Result<UserId, RecordError> {
+    UserId::new(text, "userID").map_err(|_| RecordError::new(KIND, "its user"))
+}
+
+fn local_id(text: Option<&str>) -> Result<Option<LocalMessageId>, RecordError> {
+    let stored =
+        |id| LocalMessageId::stored(id).ok_or_else(|| RecordError::new(KIND, "its local ID"));
+    text.map(stored).transpose()
+}
+
+/// An answer that says nothing but that it was done: version and tag.
+type Done = (u8, u8);
+
+fn read_done(bytes: &[u8]) -> Result<(), RecordError> {
+    let (_, _): Done = read_answer(bytes)?;
+    Ok(())
+}
+
+/// A refusal: version, tag, why, and after how many milliseconds a repeat may succeed.
+type RefusalV1 = (u8, u8, u8, u64);
+
+/// Why an owner refuses, as numbers: what the receiver refused, what went wrong.
+const TARGET_NOT_FOUND: u8 = 20;
+const BLOCKED: u8 = 21;
+const REUSED: u8 = 22;
+const MESSAGE_TOO_LARGE: u8 = 23;
+const OVERLOADED: u8 = 30;
+const NO_OWNER: u8 = 31;
+const INTERNAL: u8 = 32;
+const STORE_UNAVAILABLE: u8 = 33;
+const OUTCOME_UNKNOWN: u8 = 34;
+
+/// Writes a refusal of any request.
+pub fn encode_refusal(error: &CallError) -> Result<Bytes, EncodeError> {
+    let (why, retry_after_ms) = match error {
+        CallError::Rejected(Rejection::TargetNotFound) => (TARGET_NOT_FOUND, 0),
+        CallError::Rejected(Rejection::BlockedByReceiver) => (BLOCKED, 0),
+        CallError::Rejected(Rejection::LocalMessageIdReused) => (REUSED, 0),
+        CallError::Failed(Failure::Overloaded { retry_after_ms }) => (OVERLOADED, *retry_after_ms),
+        CallError::Failed(Failure::NoOwner { retry_after_ms }) => (NO_OWNER, *retry_after_ms),
+        CallError::Failed(Failure::NoOwners | Failure::StoreUnavailable) => (STORE_UNAVAILABLE, 0),
+        CallError::Failed(Failure::OutcomeUnknown) => (OUTCOME_UNKNOWN, 0),
+        // A send was checked before, but for what the receiver's server takes.
+        CallError::Rejected(Rejection::InvalidParameter { .. }) => (MESSAGE_TOO_LARGE, 0),
+        // The receiver's rules have no other answers.
+        CallError::Failed(Failure::Internal | Failure::TooLarge)
+        | CallError::Rejected(
+            Rejection::UnknownMethod { .. }
+            | Rejection::UnsupportedMethod
+            | Rejection::RateLimited { .. }
+            | Rejection::NotLoggedIn
+            | Rejection::ConversationNotFound,
+        ) => (INTERNAL, 0),
+    };
+    let refusal: RefusalV1 = (VERSION, REFUSED, why, retry_after_ms);
+    write(&refusal)
+}
+
+fn decode_refusal(bytes: &[u8]) -> Result<CallError, RecordError> {
+    let (_, _, why, retry_after_ms): RefusalV1 = read_answer(bytes)?;
+    check_numbers(ANSWER, &[retry_after_ms])?;
+    Ok(match why {
+        TARGET_NOT_FOUND => Rejection::TargetNotFound.into(),
+        BLOCKED => Rejection::BlockedByReceiver.into(),
+        REUSED => Rejection::LocalMessageIdReused.into(),
+        MESSAGE_TOO_LARGE => {
+            let problem = "does not fit the max_payload of the receiver's nats-server";
+            Rejection::invalid("message", problem).into()
+        }
+        OVERLOADED => Failure::Overloaded { retry_after_ms }.into(),
+        NO_OWNER => Failure::NoOwner { retry_after_ms }.into(),
+        INTERNAL => Failure::Internal.into(),
+        STORE_UNAVAILABLE => Failure::StoreUnavailable.into(),
+        OUTCOME_UNKNOWN => Failure::OutcomeUnknown.into(),
+        _ => return Err(RecordError::new(ANSWER, "its reason is unknown")),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,174 @@
+//! Take a message in: from the owner of its sender to the owner of its receiver.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    ANSWER, KIND, OwnerRequest, VERSION, local_id, read_answer, read_request, user_id, write,
+};
+use crate::domain::conversation::{Mark, PagePointers};
+use crate::domain::id::{LocalMessageId, OrderKey, Partition, UserId};
+use crate::domain::message::{Draft, Message};
+use crate::domain::receive::{Delivered, Placed};
+use crate::domain::send::{Delivery, Send, SendOptions};
+use crate::wire::packed::EncodeError;
+use crate::wire::packed::{self, ContentV1, PushV1, RecordError, check_numbers};
+
+/// Take a message in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deliver {
+    /// The message.
+    pub delivery: Box<Delivery>,
+    /// Where it was sent before, and an owner before may have stored it: since when, by the server's
+    /// clock, in milliseconds since 1970. Then it is taken in unless it is there.
+    pub sent_before_ms: Option<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct DeliverV1<'a> {
+    version: u8,
+    tag: u8,
+    #[serde(borrow)]
+    from: &'a str,
+    #[serde(borrow)]
+    from_name: &'a str,
+    timestamp_ms: u64,
+    floor: u64,
+    sent_seq: u64,
+    has_receipt: bool,
+    is_retry: bool,
+    not_counted: bool,
+    #[serde(borrow)]
+    local_id: Option<&'a str>,
+    #[serde(borrow)]
+    extended_data: &'a str,
+    content: ContentV1,
+    push: Option<PushV1>,
+    sent_before_ms: Option<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct DeliveredV1<'a> {
+    version: u8,
+    tag: u8,
+    outcome: u8,
+    /// The message's record.
+    #[serde(borrow, with = "serde_bytes")]
+    record: &'a [u8],
+    stream_seq: u64,
+    #[serde(borrow)]
+    receiver_name: &'a str,
+}
+
+/// What became of the message, as numbers.
+const STORED: u8 = 0;
+const DUPLICATE: u8 = 1;
+const LIVE: u8 = 2;
+
+impl OwnerRequest for Deliver {
+    type Answer = Delivered;
+    const TAG: u8 = 1;
+
+    fn encode(&self) -> Result<Bytes, EncodeError> {
+        let Delivery { from, from_name, send, timestamp_ms, floor, sent_seq } = &*self.delivery;
+        let Send { draft, options, .. } = send;
+        write(&DeliverV1 {
+            version: VERSION,
+            tag: Self::TAG,
+            from: from.as_str(),
+            from_name,
+            timestamp_ms: *timestamp_ms,
+            floor: floor.0,
+            sent_seq: *sent_seq,
+            has_receipt: options.has_receipt,
+            is_retry: options.is_retry,
+            not_counted: options.not_counted,
+            local_id: draft.local_id.as_ref().map(LocalMessageId::as_str),
+            extended_data: &draft.extended_data,
+            content: ContentV1::from(&draft.content),
+            push: options.push.as_ref().map(PushV1::from),
+            sent_before_ms: self.sent_before_ms,
+        })
+    }
+
+    fn decode(bytes: &[u8], user: &UserId) -> Result<Self, RecordError> {
+        let read: DeliverV1<'_> = read_request(bytes)?;
+        let sent_before_ms = read.sent_before_ms.unwrap_or_default();
+        check_numbers(KIND, &[read.timestamp_ms, read.floor, read.sent_seq, sent_before_ms])?;
+        let delivery = Delivery {
+            from: user_id(read.from)?,
+            from_name: read.from_name.to_owned(),
+            send: Send {
+                to: user.clone(),
+                to_field: "toUserID",
+                draft: Draft {
+                    content: read.content.into(),
+                    local_id: local_id(read.local_id)?,
+                    extended_data: read.extended_data.to_owned(),
+                },
+                options: SendOptions {
+                    push: read.push.map(Into::into),
+                    has_receipt: read.has_receipt,
+                    is_retry: read.is_retry,
+                    not_counted: read.not_counted,
+                },
+            },
+            timestamp_ms: read.timestamp_ms,
+            floor: OrderKey(read.floor),
+            sent_seq: read.sent_seq,
+        };
+        Ok(Self { delivery: Box::new(delivery), sent_before_ms: read.sent_before_ms })
+    }
+
+    fn encode_answer(answer: &Delivered) -> Result<Bytes, EncodeError> {
+        let Delivered { message, head, receiver_name, is_duplicate } = answer;
+        let (mark, page, stream_seq) =
+            head.map_or_else(Default::default, |head| (head.mark, head.page, head.stream_seq));
+        let mut placed = Placed { message: (**message).clone(), mark, page, expected_seq: 0 };
+        placed.mark.seq = message.seq;
+        let record = packed::encode(&placed, None)?;
+        write(&DeliveredV1 {
+            version: VERSION,
+            tag: Self::ANSWER_TAG,
+            outcome: match head {
+                _ if *is_duplicate => DUPLICATE,
+                Some(_) => STORED,
+                None => LIVE,
+            },
+            record: &record,
+            stream_seq,
+            receiver_name,
+        })
+    }
+
+    fn decode_answer(&self, bytes: &[u8], partition: Partition) -> Result<Delivered, RecordError> {
+        let read: DeliveredV1<'_> = read_answer(bytes)?;
+        check_numbers(ANSWER, &[read.stream_seq])?;
+        let Delivery { from, send, .. } = &*self.delivery;
+        let stored = packed::decode(read.record, from, &send.to, partition)?;
+        let head = match read.outcome {
+            STORED => Some(stored.head(read.stream_seq)),
+            DUPLICATE | LIVE => None,
+            _ => return Err(RecordError::new(ANSWER, "its outcome is unknown")),
+        };
+        Ok(Delivered {
+            head,
+            message: Arc::new(stored.message),
+            receiver_name: read.receiver_name.to_owned(),
+            is_duplicate: read.outcome == DUPLICATE,
+        })
+    }
+}
+
+/// A message as a record, where its place is of no use.
+pub(super) fn encode_message(message: &Message) -> Result<Bytes, EncodeError> {
+    let placed = Placed {
+        message: message.clone(),
+        mark: Mark { seq: message.seq, counted: 0 },
+        page: PagePointers::default(),
+        expected_seq: 0,
+    };
+    packed::encode(&placed, None)
+}

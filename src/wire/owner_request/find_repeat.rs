@@ -1,0 +1,92 @@
+//! Is this message known to be a repeat? Asked of the receiver's owner when the sender is over the
+//! rate: a repeat is no new message, and its first answer is not kept back.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::deliver::encode_message;
+use super::{OwnerRequest, VERSION, local_id, read_answer, read_request, user_id, write};
+use crate::domain::id::{LocalMessageId, Partition, UserId};
+use crate::domain::message::{Draft, Message};
+use crate::wire::packed::EncodeError;
+use crate::wire::packed::{self, ContentV1, RecordError};
+
+/// Answer the message that this repeats, if it is known without a search.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FindRepeat {
+    /// Who sent both.
+    pub from: UserId,
+    /// Who received the first.
+    pub to: UserId,
+    /// The message. All of it, since releases may differ in how they compare content.
+    pub draft: Draft,
+}
+
+#[derive(Serialize, Deserialize)]
+struct FindRepeatV1<'a> {
+    version: u8,
+    tag: u8,
+    #[serde(borrow)]
+    from: &'a str,
+    #[serde(borrow)]
+    local_id: Option<&'a str>,
+    #[serde(borrow)]
+    extended_data: &'a str,
+    content: ContentV1,
+}
+
+#[derive(Serialize, Deserialize)]
+struct FoundV1<'a> {
+    version: u8,
+    tag: u8,
+    /// The first message's record; empty where none is known.
+    #[serde(borrow, with = "serde_bytes")]
+    record: &'a [u8],
+}
+
+impl OwnerRequest for FindRepeat {
+    type Answer = Option<Arc<Message>>;
+    const TAG: u8 = 3;
+
+    fn encode(&self) -> Result<Bytes, EncodeError> {
+        let Draft { content, local_id, extended_data } = &self.draft;
+        write(&FindRepeatV1 {
+            version: VERSION,
+            tag: Self::TAG,
+            from: self.from.as_str(),
+            local_id: local_id.as_ref().map(LocalMessageId::as_str),
+            extended_data,
+            content: ContentV1::from(content),
+        })
+    }
+
+    fn decode(bytes: &[u8], user: &UserId) -> Result<Self, RecordError> {
+        let read: FindRepeatV1<'_> = read_request(bytes)?;
+        let draft = Draft {
+            content: read.content.into(),
+            local_id: local_id(read.local_id)?,
+            extended_data: read.extended_data.to_owned(),
+        };
+        Ok(Self { from: user_id(read.from)?, to: user.clone(), draft })
+    }
+
+    fn encode_answer(answer: &Self::Answer) -> Result<Bytes, EncodeError> {
+        let record = answer.as_deref().map_or_else(|| Ok(Bytes::new()), encode_message)?;
+        write(&FoundV1 { version: VERSION, tag: Self::ANSWER_TAG, record: &record })
+    }
+
+    fn decode_answer(
+        &self,
+        bytes: &[u8],
+        partition: Partition,
+    ) -> Result<Self::Answer, RecordError> {
+        let FoundV1 { record, .. } = read_answer(bytes)?;
+        if record.is_empty() {
+            return Ok(None);
+        }
+        let stored = packed::decode(record, &self.from, &self.to, partition)?;
+        Ok(Some(Arc::new(stored.message)))
+    }
+}

@@ -1,0 +1,227 @@
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::domain::audit::{Difference, Subject};
+use crate::domain::content::Content;
+use crate::domain::conversation::{Mark, PagePointers};
+use crate::domain::id::OrderKey;
+use crate::domain::message::{Draft, Message, ReceiptStatus};
+use crate::domain::receive::{Delivered, Placed};
+use crate::domain::send::{Delivery, Push, Send, SendOptions};
+
+const PARTITION: Partition = Partition(3);
+
+fn user(id: &str) -> UserId {
+    UserId::new(id, "userID").expect("a valid ID")
+}
+
+fn delivery() -> Delivery {
+    Delivery {
+        from: user("alice"),
+        from_name: "Alice".to_owned(),
+        send: Send {
+            to: user("bob"),
+            to_field: "toUserID",
+            draft: Draft {
+                content: Content::Command { message: vec![0, 255] },
+                local_id: Some(LocalMessageId::new("l1").expect("a valid ID")),
+                extended_data: "x".to_owned(),
+            },
+            options: SendOptions {
+                push: Some(Push { title: "t".to_owned(), ..Push::default() }),
+                has_receipt: true,
+                is_retry: false,
+                not_counted: true,
+            },
+        },
+        timestamp_ms: 1_800_000_000_000,
+        floor: OrderKey(77),
+        sent_seq: 4,
+    }
+}
+
+fn message() -> Message {
+    Message {
+        sender: user("alice"),
+        receiver: user("bob"),
+        partition: Partition(3),
+        key: OrderKey(99),
+        seq: 5,
+        timestamp_ms: 1_800_000_000_000,
+        local_id: None,
+        receipt: ReceiptStatus::None,
+        counts: true,
+        extended_data: String::new(),
+        content: Content::Text { message: "hello".to_owned() },
+    }
+}
+
+fn deliver(sent_before_ms: Option<u64>) -> Deliver {
+    Deliver { delivery: Box::new(delivery()), sent_before_ms }
+}
+
+fn find_repeat() -> FindRepeat {
+    FindRepeat { from: user("alice"), to: user("bob"), draft: delivery().send.draft }
+}
+
+fn was_begun() -> WasBegun {
+    WasBegun { reply_to: "_INBOX.x.7".to_owned() }
+}
+
+/// One of each kind, to the owner of bob.
+fn requests() -> Vec<(Request, Bytes)> {
+    fn written<R: OwnerRequest>(of: fn(R) -> Request, request: R) -> (Request, Bytes) {
+        let bytes = request.encode().expect("writable");
+        (of(request), bytes)
+    }
+    vec![
+        written(Request::Deliver, deliver(None)),
+        written(Request::Deliver, deliver(Some(1_800_000_000_123))),
+        written(Request::MaySend, MaySend { from: user("alice"), needed_bytes: 700 }),
+        written(|it| Request::FindRepeat(Box::new(it)), find_repeat()),
+        written(Request::FollowLog, FollowLog { receiver: user("carol") }),
+        written(Request::Audit, Audit),
+        written(Request::WasBegun, was_begun()),
+        written(Request::Settle, Settle { sender: user("carol"), key: OrderKey(99) }),
+    ]
+}
+
+#[test]
+fn a_request_survives_the_wire() {
+    for (request, bytes) in requests() {
+        assert_eq!(Request::decode(&bytes, &user("bob")), Ok(request));
+        assert_eq!(bytes[1], 1, "the version");
+    }
+}
+
+/// What may never change, since two releases meet in a rolling update.
+#[test]
+fn each_kind_of_request_has_a_tag_of_its_own() {
+    let tags: Vec<u8> = requests().iter().map(|(_, bytes)| bytes[2]).collect();
+    assert_eq!(tags, [1, 1, 2, 3, 4, 5, 6, 7]);
+}
+
+/// A first contact asks first. The content goes out once, with the message.
+#[test]
+fn a_first_contact_does_not_send_the_content_to_ask() {
+    let ask = MaySend { from: user("alice"), needed_bytes: 1 << 20 };
+    assert!(ask.encode().expect("writable").len() < 32);
+}
+
+fn survives<R: OwnerRequest>(request: &R, answer: R::Answer)
+where
+    R::Answer: Clone + PartialEq + Debug,
+{
+    let answer: Result<R::Answer, CallError> = Ok(answer);
+    let bytes = encode_answer::<R>(&answer).expect("writable");
+    assert!(is_answer::<R>(&bytes));
+    assert_eq!(decode_answer(request, &bytes, PARTITION), Ok(answer));
+}
+
+#[test]
+fn an_answer_survives_the_wire() {
+    let mark = Mark { seq: 5, counted: 4 };
+    let page = PagePointers { first: 0, previous: 7 };
+    let placed = Placed { message: message(), mark, page, expected_seq: 0 };
+    for (head, is_duplicate) in [(Some(placed.head(12)), false), (None, true), (None, false)] {
+        let (message, receiver_name) = (Arc::new(message()), "Bob".to_owned());
+        survives(&deliver(None), Delivered { message, head, receiver_name, is_duplicate });
+    }
+    survives(&MaySend { from: user("alice"), needed_bytes: 0 }, ());
+    survives(&find_repeat(), None);
+    survives(&find_repeat(), Some(Arc::new(message())));
+    survives(&FollowLog { receiver: user("carol") }, ());
+    survives(&Settle { sender: user("carol"), key: OrderKey(99) }, ());
+    survives(&was_begun(), Begun::Yes);
+    survives(&was_begun(), Begun::No { known_for: Duration::from_millis(1_234) });
+}
+
+#[test]
+fn an_audit_survives_the_wire() {
+    let all = Subject::ALL.into_iter().enumerate().map(|(number, subject)| Difference {
+        other: (number > 1).then(|| user("bob")),
+        subject,
+        expected: number as u64,
+        found: 1 << 40,
+    });
+    let audited = Audited {
+        conversations: 3,
+        messages: 70_000,
+        differences: all.collect(),
+        ..Audited::default()
+    };
+    survives(&Audit, Ok(audited.clone()));
+    survives(&Audit, Ok(Audited { corrected: 7, ..audited.clone() }));
+    let unreadable = vec!["peer.log.0.bob.alice 7".to_owned()];
+    survives(&Audit, Ok(Audited { unreadable, ..audited }));
+    survives(&Audit, Err("no".to_owned()));
+}
+
+#[test]
+fn a_refusal_answers_every_request() {
+    let refusals: [CallError; 9] = [
+        Rejection::TargetNotFound.into(),
+        Rejection::BlockedByReceiver.into(),
+        Rejection::LocalMessageIdReused.into(),
+        Failure::Overloaded { retry_after_ms: 9 }.into(),
+        Failure::NoOwner { retry_after_ms: 8 }.into(),
+        Failure::Internal.into(),
+        Failure::StoreUnavailable.into(),
+        Failure::OutcomeUnknown.into(),
+        Rejection::invalid("message", "does not fit the max_payload of the receiver's nats-server")
+            .into(),
+    ];
+    for refusal in refusals {
+        let bytes = encode_refusal(&refusal).expect("writable");
+        assert!(is_answer::<Deliver>(&bytes) && is_answer::<Audit>(&bytes));
+        let read = decode_answer(&deliver(None), &bytes, PARTITION);
+        assert_eq!(read, Ok(Err(refusal.clone())));
+        assert_eq!(decode_answer(&Audit, &bytes, PARTITION), Ok(Err(refusal)));
+    }
+}
+
+/// Any subscriber of the subject can send a request back as its own answer.
+#[test]
+fn a_request_that_is_sent_back_is_no_answer() {
+    for (_, request) in requests() {
+        let taken = [
+            is_answer::<Deliver>(&request),
+            is_answer::<MaySend>(&request),
+            is_answer::<FindRepeat>(&request),
+            is_answer::<FollowLog>(&request),
+            is_answer::<Audit>(&request),
+            is_answer::<WasBegun>(&request),
+            is_answer::<Settle>(&request),
+        ];
+        assert_eq!(taken, [false; 7], "{request:?}");
+    }
+}
+
+#[test]
+fn an_answer_differs_from_what_others_reply() {
+    let answer = Settle::encode_answer(&()).expect("writable");
+    assert!(is_answer::<Settle>(&answer) && !is_answer::<FollowLog>(&answer));
+    let follow = FollowLog { receiver: user("carol") };
+    assert!(decode_answer(&follow, &answer, PARTITION).is_err(), "the answer to another request");
+    let answer = WasBegun::encode_answer(&Begun::Yes).expect("writable");
+    let cut = &answer[..answer.len() - 1];
+    let long = [&answer[..], &b"\x01"[..]].concat();
+    for other in [&b""[..], b"ok", b"{}", cut, &long] {
+        assert!(!is_answer::<WasBegun>(other), "{other:?}");
+        assert!(decode_answer(&was_begun(), other, PARTITION).is_err(), "{other:?}");
+    }
+}
+
+#[test]
+fn what_is_neither_is_refused() {
+    let bob = user("bob");
+    let whole = deliver(None).encode().expect("writable");
+    let cut = &whole[..whole.len() - 1];
+    let others = [&b""[..], b"\x93", b"\x93\x01", b"\x93\x02\x01\x00", b"\x93\x01\x09\x00", cut];
+    for bad in others {
+        assert!(Request::decode(bad, &bob).is_err(), "{}", bad.escape_ascii());
+        assert!(decode_answer(&deliver(None), bad, PARTITION).is_err());
+    }
+}
