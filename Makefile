@@ -51,13 +51,12 @@ fuzz: ## fuzz the decoders: TARGET=bodies SECONDS=600; without TARGET each in tu
 fuzz-keep: ## keep what `make fuzz` found in fuzz/corpus, without what adds nothing
 	@fuzz/run keep $(TARGET)
 
-check: ## format, lints, layering, documentation, links, the image's build; writes nothing into the tree
+check: ## format, lints, documentation, links, the image's build; writes nothing into the tree
 	cargo fmt --all --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --all-targets --manifest-path fuzz/Cargo.toml \
 		--target-dir "$(CARGO_TARGET_DIR)" -- -D warnings
-	cargo test --locked --test layering
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
 	docs/check-links
 	CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)" deploy/docker/check

@@ -9,21 +9,21 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use peerd::domain::clock::{KeyClock, Lane};
-use peerd::domain::content::Content;
-use peerd::domain::event::{Event, Told};
-use peerd::domain::id::{LocalMessageId, OrderKey, Partition, UserId};
-use peerd::domain::limits::Limits;
-use peerd::domain::message::{Draft, Message};
-use peerd::domain::receive::{Arrived, Placed, Plan};
-use peerd::domain::send::{Delivery, Send, SendOptions};
-use peerd::domain::user::User;
 use peerd::runtime::commands::send_peer_message::Request;
 use peerd::storage::message;
-use peerd::wire::decode;
-use peerd::wire::encoding::Encoding;
-use peerd::wire::event::EventBody;
-use peerd::wire::reply::{History, Reply, Sent, Shown};
+use peerd_core::clock::{KeyClock, Lane};
+use peerd_core::content::Content;
+use peerd_core::event::{Event, Told};
+use peerd_core::id::{LocalMessageId, OrderKey, Partition, UserId};
+use peerd_core::limits::Limits;
+use peerd_core::message::{Draft, Message};
+use peerd_core::receive::{Arrived, Placed, Plan};
+use peerd_core::send::{Delivery, Send, SendOptions};
+use peerd_core::user::User;
+use peerd_protocol::decode;
+use peerd_protocol::encoding::{Encode as _, Encoding};
+use peerd_protocol::event::EventBody;
+use peerd_protocol::reply::{History, Reply, Sent, Shown};
 
 const NOW_MS: u64 = 1_800_000_000_000;
 const PARTITION: Partition = Partition(3);
@@ -137,7 +137,7 @@ fn codec(criterion: &mut Criterion) {
             });
         });
         for event in &told.events {
-            let event_name = peerd::wire::event::name(event);
+            let event_name = peerd_protocol::event::name(event);
             group.bench_function(format!("{event_name}, written, {name}"), |bencher| {
                 bencher.iter(|| write_event(encoding, black_box(event), &told, &bob));
             });

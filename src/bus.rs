@@ -16,9 +16,9 @@ use bytes::Bytes;
 pub use peerd_dataplane::Malformed;
 use tokio::time::Instant;
 
-use crate::domain::event::Revision;
-use crate::domain::id::Partition;
-use crate::wire::encoding::Encoding;
+use peerd_core::event::Revision;
+use peerd_core::id::Partition;
+use peerd_protocol::encoding::Encoding;
 
 /// An incoming call.
 #[derive(Clone, Debug)]

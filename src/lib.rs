@@ -1,8 +1,8 @@
 //! peerd: one-to-one messaging for NATS.
 //!
-//! The layers, each of which may use only those before it in this list (`tests/layering.rs` checks
-//! the imports): [`domain`], [`wire`], [`clock`] and [`link`], [`store`] and [`bus`], [`storage`],
-//! [`cluster`], [`runtime`], [`config`], [`telemetry`] and [`verify`], [`cli`].
+//! The layers, each of which uses only those before it: [`wire`], [`clock`] and [`link`], [`store`]
+//! and [`bus`], [`storage`], [`cluster`], [`runtime`], [`config`], [`telemetry`] and [`verify`],
+//! [`cli`]. Decisions are in `peerd-core`, the public contract in `peerd-protocol`.
 //!
 //! `ARCHITECTURE.md` is the map of the code.
 
@@ -11,7 +11,6 @@ pub mod cli;
 pub mod clock;
 pub mod cluster;
 pub mod config;
-pub mod domain;
 pub mod failpoint;
 pub mod link;
 pub mod runtime;

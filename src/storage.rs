@@ -22,13 +22,13 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::blocklist::BlockNumber;
-use crate::domain::conversation::Settings;
-use crate::domain::deletions::{Bitmap, PageId};
-use crate::domain::id::{Partition, UserId};
-use crate::domain::user::Account;
 use crate::wire::packed::{RecordError, from_slice};
-use crate::wire::subject::{Subjects, Token, is_sentinel};
+use peerd_core::blocklist::BlockNumber;
+use peerd_core::conversation::Settings;
+use peerd_core::deletions::{Bitmap, PageId};
+use peerd_core::id::{Partition, UserId};
+use peerd_core::user::Account;
+use peerd_protocol::subject::{Subjects, Token, is_sentinel};
 
 /// What is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,6 +11,7 @@ pub mod scan;
 pub mod survey;
 pub mod trouble;
 
+pub mod batch;
 mod direct_get;
 
 use std::future::Future;
@@ -19,7 +20,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use self::trouble::Trouble;
-use crate::domain::id::Partition;
+use peerd_core::id::Partition;
 
 /// One of the streams of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

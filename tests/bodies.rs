@@ -4,26 +4,26 @@
 
 use std::sync::Arc;
 
-use peerd::domain::blocklist::{BlockNumber, BlockRefusal};
-use peerd::domain::content::{Content, Excerpt, Media, Pixels};
-use peerd::domain::conversation::{ConversationEvent, ConversationView, NotificationStatus};
-use peerd::domain::event::{BlacklistAction, DeleteType, Event, Revision, Totals};
-use peerd::domain::id::{LocalMessageId, OrderKey, Partition, UserId};
-use peerd::domain::message::{Message, ReceiptStatus};
-use peerd::domain::rejection::Rejection;
-use peerd::domain::send::Push;
-use peerd::domain::user::UserInfo;
 use peerd::runtime::commands::Method;
 use peerd::runtime::commands::add_users_to_blacklist::BlacklistChanged;
 use peerd::runtime::commands::check_user_is_in_blacklist::IsBlocked;
 use peerd::runtime::commands::heartbeat::Heard;
 use peerd::runtime::commands::login::LoggedIn;
 use peerd::runtime::commands::query_conversation_total_unread_message_count::TotalUnread;
-use peerd::wire::encoding::Encoding;
-use peerd::wire::event::EventBody;
-use peerd::wire::failure::{CallError, Failure, FailureBody};
-use peerd::wire::push::PushBody;
-use peerd::wire::reply::{
+use peerd_core::blocklist::{BlockNumber, BlockRefusal};
+use peerd_core::content::{Content, Excerpt, Media, Pixels};
+use peerd_core::conversation::{ConversationEvent, ConversationView, NotificationStatus};
+use peerd_core::event::{BlacklistAction, DeleteType, Event, Revision, Totals};
+use peerd_core::id::{LocalMessageId, OrderKey, Partition, UserId};
+use peerd_core::message::{Message, ReceiptStatus};
+use peerd_core::rejection::Rejection;
+use peerd_core::send::Push;
+use peerd_core::user::UserInfo;
+use peerd_protocol::encoding::{Encode as _, Encoding};
+use peerd_protocol::event::EventBody;
+use peerd_protocol::failure::{CallError, Failure, FailureBody};
+use peerd_protocol::push::PushBody;
+use peerd_protocol::reply::{
     Blacklist, Changed, Conversations, Empty, History, OneConversation, Reply, Sent, Shown,
 };
 use serde::Serialize;

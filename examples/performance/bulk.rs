@@ -10,18 +10,18 @@ use async_nats::{
 use futures::future::try_join_all;
 use peerd::{
     clock::Clock,
-    domain::{
-        clock::{KeyClock, Lane},
-        content::Content,
-        conversation::{Head, Mark, PagePointers, Settings},
-        id::{MessageId, OrderKey, Partition, UserId},
-        message::{Message, ReceiptStatus},
-        receive::Placed,
-    },
     storage::{conversation, message},
     store::{StreamId, jetstream::StreamNames},
-    wire::subject::{Subjects, Token},
 };
+use peerd_core::{
+    clock::{KeyClock, Lane},
+    content::Content,
+    conversation::{Head, Mark, PagePointers, Settings},
+    id::{MessageId, OrderKey, Partition, UserId},
+    message::{Message, ReceiptStatus},
+    receive::Placed,
+};
+use peerd_protocol::subject::{Subjects, Token};
 use serde_json::Value;
 
 /// peerd's defaults.

@@ -4,11 +4,9 @@ use std::time::Duration;
 
 use async_nats::{Client, Subscriber};
 use futures::StreamExt as _;
-use peerd::{
-    domain::id::{Partition, UserId},
-    store::{StreamId, jetstream::StreamNames},
-    wire::subject::{Subjects, Token},
-};
+use peerd::store::{StreamId, jetstream::StreamNames};
+use peerd_core::id::{Partition, UserId};
+use peerd_protocol::subject::{Subjects, Token};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 

@@ -1,15 +1,15 @@
 //! Bodies of calls, as bytes: every method in both encodings. The first byte chooses the method,
 //! the second how the encoding is told, the rest is the body.
 
-use peerd::domain::limits::{
+use peerd::runtime::commands::{Method, Request};
+use peerd_core::limits::{
     BLOCK_BATCH_MAX, BLOCKED_PAGE_MAX, CONVERSATION_PAGE_MAX, DELETE_BATCH_MAX, DEVICE_MAX_BYTES,
     HISTORY_PAGE_MAX, USER_NAME_MAX_BYTES,
 };
-use peerd::domain::rejection::Rejection;
-use peerd::domain::send::Send;
-use peerd::runtime::commands::{Method, Request};
-use peerd::wire::encoding::Encoding;
-use peerd::wire::value::Value;
+use peerd_core::rejection::Rejection;
+use peerd_core::send::Send;
+use peerd_protocol::encoding::Encoding;
+use peerd_protocol::value::Value;
 
 use super::messages;
 use super::node::Node;

@@ -6,21 +6,21 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use peerd::cli::readable::{event_line, indented};
-use peerd::domain::audit::{Difference, Subject};
-use peerd::domain::content::Content;
-use peerd::domain::id::{OrderKey, Partition, UserId};
-use peerd::domain::message::Draft;
-use peerd::domain::send::{Delivery, Push, Send, SendOptions};
 use peerd::storage::message::RecordError;
 use peerd::storage::owners::{self, Member, MemberId, Owner, Told};
-use peerd::wire::batch::{self, Part};
-use peerd::wire::discovery::StatsAnswer;
-use peerd::wire::failure::{CallError, Failure};
+use peerd::store::batch::{self, Part};
 use peerd::wire::owner_request::{
     Audit, Audited, Begun, DIFFERENCES_MAX, Deliver, FindRepeat, FollowLog, MaySend, OwnerRequest,
     Request, Settle, WasBegun, decode_answer, encode_answer, encode_refusal, is_answer,
 };
-use peerd::wire::time::{rfc3339, unix_ms};
+use peerd_core::audit::{Difference, Subject};
+use peerd_core::content::Content;
+use peerd_core::id::{OrderKey, Partition, UserId};
+use peerd_core::message::Draft;
+use peerd_core::send::{Delivery, Push, Send, SendOptions};
+use peerd_protocol::discovery::StatsAnswer;
+use peerd_protocol::failure::{CallError, Failure};
+use peerd_protocol::time::{rfc3339, unix_ms};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 

@@ -3,21 +3,21 @@
 
 use std::sync::Arc;
 
-use peerd::domain::clock::{KeyClock, Lane};
-use peerd::domain::id::{OrderKey, Partition, UserId};
-use peerd::domain::limits::Limits;
-use peerd::domain::receive::{Delivered, Placed, Plan};
-use peerd::domain::send::{Delivery, Send};
-use peerd::domain::user::User;
 use peerd::runtime::commands::send_peer_message::Request;
 use peerd::storage::message;
-use peerd::wire::decode;
-use peerd::wire::encoding::Encoding;
 use peerd::wire::owner_request::{
     Deliver, FindRepeat, OwnerRequest, Request as Requested, decode_answer, encode_answer,
 };
-use peerd::wire::reply::{Reply, Sent, Shown};
-use peerd::wire::value::Value;
+use peerd_core::clock::{KeyClock, Lane};
+use peerd_core::id::{OrderKey, Partition, UserId};
+use peerd_core::limits::Limits;
+use peerd_core::receive::{Delivered, Placed, Plan};
+use peerd_core::send::{Delivery, Send};
+use peerd_core::user::User;
+use peerd_protocol::decode;
+use peerd_protocol::encoding::{Encode as _, Encoding};
+use peerd_protocol::reply::{Reply, Sent, Shown};
+use peerd_protocol::value::Value;
 
 const PARTITION: Partition = Partition(3);
 const AT_MS: u64 = 1_780_000_000_000;

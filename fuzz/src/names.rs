@@ -1,15 +1,15 @@
 //! Names: subjects, user tokens, IDs, keys of the owners' bucket, headers, times. The first byte
 //! chooses prefix and number of partitions, the rest is the text.
 
-use peerd::domain::id::{
-    LocalMessageId, MessageId, PARTITIONS_MAX, Partition, USER_ID_MAX_BYTES, UserId,
-};
 use peerd::runtime::commands::Method;
 use peerd::storage::owners::{Key, MemberId};
 use peerd::storage::{account, block, conversation, push};
-use peerd::wire::encoding::{Encoding, hops};
-use peerd::wire::subject::{CallSubject, Subjects, Token, is_sentinel, last_token};
-use peerd::wire::time::{rfc3339, unix_ms};
+use peerd_core::id::{
+    LocalMessageId, MessageId, PARTITIONS_MAX, Partition, USER_ID_MAX_BYTES, UserId,
+};
+use peerd_protocol::encoding::{Encoding, hops};
+use peerd_protocol::subject::{CallSubject, Subjects, Token, is_sentinel, last_token};
+use peerd_protocol::time::{rfc3339, unix_ms};
 
 const PREFIXES: [&str; 3] = ["peer", "acme.peer", "p"];
 const PARTITIONS: [u16; 4] = [8, 1, 1024, 10];

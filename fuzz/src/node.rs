@@ -1,6 +1,6 @@
 //! A body as a tree that can be written in both encodings.
 
-use peerd::wire::value::Value;
+use peerd_protocol::value::Value;
 
 /// A value of a body.
 #[derive(Clone, Debug)]

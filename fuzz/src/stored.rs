@@ -5,18 +5,18 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use peerd::domain::content::Content;
-use peerd::domain::conversation::{Conversation, Settings};
-use peerd::domain::id::{OrderKey, Partition, UserId};
-use peerd::domain::message::Direction;
-use peerd::domain::receive::Placed;
 use peerd::storage::account;
 use peerd::storage::block;
 use peerd::storage::conversation;
 use peerd::storage::deletions;
 use peerd::storage::message::{self, RecordError, StoredMessage};
-use peerd::wire::encoding::Encoding;
-use peerd::wire::reply::{Reply, Sent, Shown};
+use peerd_core::content::Content;
+use peerd_core::conversation::{Conversation, Settings};
+use peerd_core::id::{OrderKey, Partition, UserId};
+use peerd_core::message::Direction;
+use peerd_core::receive::Placed;
+use peerd_protocol::encoding::{Encode as _, Encoding};
+use peerd_protocol::reply::{Reply, Sent, Shown};
 
 use super::corpus::named;
 

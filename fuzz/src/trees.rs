@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use arbitrary::{Result, Unstructured};
 use peerd::runtime::commands::{Method, Request};
-use peerd::wire::encoding::Encoding;
-use peerd::wire::value::Value;
+use peerd_protocol::encoding::Encoding;
+use peerd_protocol::value::Value;
 use serde_json::Value as Json;
 
 use super::bodies;

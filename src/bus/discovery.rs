@@ -12,11 +12,11 @@ use futures::stream::{self, StreamExt as _};
 use peerd_dataplane::{Client, Message, Publish};
 use tokio::time::{Instant, timeout_at};
 
-use crate::wire::discovery::{
+use peerd_protocol::discovery::{
     DISCOVERY_PREFIX, EndpointInfo, EndpointStats, Gauges, Identity, Info, Ping, QUEUE_GROUP,
     SERVICE, Stats, StatsAnswer,
 };
-use crate::wire::subject::Subjects;
+use peerd_protocol::subject::Subjects;
 
 const DESCRIPTION: &str = "One-to-one messaging for NATS";
 

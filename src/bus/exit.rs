@@ -7,13 +7,14 @@ use peerd_dataplane::{Publish, PublishError};
 
 use super::nats::Connection;
 use super::{Kind, Outgoing};
-use crate::domain::rejection::Rejection;
-use crate::wire::encoding::{
-    CONTENT_TYPE, Encoding, PEER_DUPLICATE, PEER_HOPS, SERVICE_ERROR, SERVICE_ERROR_CODE,
-};
-use crate::wire::event::Omitted;
-use crate::wire::failure::{CallError, Failure, FailureBody};
 use crate::wire::owner_request;
+use peerd_core::rejection::Rejection;
+use peerd_protocol::encoding::{
+    CONTENT_TYPE, Encode as _, Encoding, PEER_DUPLICATE, PEER_HOPS, SERVICE_ERROR,
+    SERVICE_ERROR_CODE,
+};
+use peerd_protocol::event::Omitted;
+use peerd_protocol::failure::{CallError, Failure, FailureBody};
 
 /// Gives outgoing messages to a connection.
 #[derive(Debug)]
@@ -188,9 +189,9 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::domain::event::Revision;
-    use crate::domain::id::Partition;
     use crate::wire::owner_request::Audit;
+    use peerd_core::event::Revision;
+    use peerd_core::id::Partition;
 
     fn instead(kind: Kind) -> Option<Outgoing> {
         let (subject, body) = ("a.subject".to_owned(), Bytes::from(vec![b'x'; 9]));

@@ -14,9 +14,9 @@ use tokio_util::task::AbortOnDropHandle as AbortOnDrop;
 use super::exit::Exit;
 use super::nats::Connection;
 use super::{Incoming, Take};
-use crate::wire::discovery::QUEUE_GROUP;
-use crate::wire::encoding::{CONTENT_TYPE, PEER_HOPS, hops};
-use crate::wire::subject::is_sentinel;
+use peerd_protocol::discovery::QUEUE_GROUP;
+use peerd_protocol::encoding::{CONTENT_TYPE, PEER_HOPS, hops};
+use peerd_protocol::subject::is_sentinel;
 
 /// How long a subscription may take to end.
 const ENDING: Duration = Duration::from_secs(3);

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::{Answer, AskError, Bus, Full, IsAnswer, Outgoing, Take};
-use crate::domain::id::Partition;
+use peerd_core::id::Partition;
 
 /// Records sent messages until they are taken.
 #[derive(Debug)]

@@ -13,10 +13,10 @@ use super::exit::Exit;
 use super::intake::Subscription;
 use super::queue::{Giver, Item, Taker, queue};
 use super::{Answer, AskError, Bus, Full, IsAnswer, Kind, Outgoing, Take};
-use crate::domain::id::Partition;
 use crate::link::Link;
 use crate::wire::probe;
-use crate::wire::subject::Subjects;
+use peerd_core::id::Partition;
+use peerd_protocol::subject::Subjects;
 
 /// Messages taken from the queue at once.
 const BATCH: usize = 256;

@@ -88,7 +88,7 @@ mod tests {
 
     use super::*;
     use crate::bus::Kind;
-    use crate::wire::encoding::Encoding;
+    use peerd_protocol::encoding::Encoding;
 
     fn message() -> Outgoing {
         let (subject, body) = (String::new(), bytes::Bytes::new());

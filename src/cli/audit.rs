@@ -13,15 +13,15 @@ use super::connection::with_client;
 use super::{
     EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_UNAVAILABLE, complain, counted, print, print_json,
 };
-use crate::domain::audit::Difference;
-use crate::domain::id::{Partition, UserId};
 use crate::runtime::daemon::Settings;
 use crate::storage::account;
 use crate::storage::owners::{self, Key, MemberId, Owner};
 use crate::store::jetstream::StreamNames;
 use crate::store::survey::{self, Unseen};
 use crate::wire::owner_request::{Audit, Audited, OwnerRequest as _, decode_answer};
-use crate::wire::subject::{Subjects, Token};
+use peerd_core::audit::Difference;
+use peerd_core::id::{Partition, UserId};
+use peerd_protocol::subject::{Subjects, Token};
 
 pub(super) const HELP: &str = "\
 The owner of each user recounts from the log what it holds for that user: the messages that others \

@@ -32,8 +32,8 @@ use self::session::Session;
 use super::connection::NoUse;
 use super::{EXIT_CONFIGURATION, EXIT_FAILURE, complain, print, print_json};
 use crate::runtime::daemon::Settings;
-use crate::wire::discovery::THIS_BUILD;
-use crate::wire::encoding::Encoding;
+use peerd_protocol::discovery::THIS_BUILD;
+use peerd_protocol::encoding::Encoding;
 
 pub(super) const HELP: &str = "\
 The load runs against the peerd that serves the configured NATS; its NATS user needs what the \

@@ -13,11 +13,11 @@ use super::connection::with_client;
 use super::readable::indented;
 use super::{EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_UNAVAILABLE, complain, print};
 use crate::bus::discovery;
-use crate::domain::id::UserId;
 use crate::runtime::commands::Method;
 use crate::runtime::daemon::Settings;
-use crate::wire::encoding::{CONTENT_TYPE, Encoding, SERVICE_ERROR_CODE};
-use crate::wire::subject::{Subjects, Token};
+use peerd_core::id::UserId;
+use peerd_protocol::encoding::{CONTENT_TYPE, Encoding, SERVICE_ERROR_CODE};
+use peerd_protocol::subject::{Subjects, Token};
 
 /// The methods, one line each.
 pub(super) fn help() -> String {

@@ -1,7 +1,7 @@
 //! Formats bodies and events for a terminal.
 
-use crate::wire::encoding::Encoding;
-use crate::wire::subject::last_token;
+use peerd_protocol::encoding::Encoding;
+use peerd_protocol::subject::last_token;
 
 /// A body as indented JSON, or unchanged if it is not JSON.
 #[must_use]

@@ -19,14 +19,14 @@ use super::connection::with_client;
 use super::{EXIT_FAILURE, EXIT_UNAVAILABLE, complain, print, print_json};
 use crate::bus::discovery::ask;
 use crate::clock::Clock;
-use crate::domain::id::Partition;
 use crate::runtime::daemon::Settings;
 use crate::runtime::payload;
 use crate::storage::owners::{self, Key};
 use crate::store::StreamId;
 use crate::store::jetstream::StreamNames;
 use crate::store::survey::{self, StreamState, Unseen};
-use crate::wire::discovery::StatsAnswer;
+use peerd_core::id::Partition;
+use peerd_protocol::discovery::StatsAnswer;
 
 pub(super) const HELP: &str = "\
 The NATS user needs what the operator has in deploy/nats/users.conf.

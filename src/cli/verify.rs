@@ -14,7 +14,6 @@ use super::connection::with_client;
 use super::{
     EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_UNAVAILABLE, complain, counted, print, print_json,
 };
-use crate::domain::id::Partition;
 use crate::runtime::daemon::Settings;
 use crate::store::jetstream::StreamNames;
 use crate::store::survey::{self, Unseen};
@@ -23,7 +22,8 @@ use crate::verify::fault::Kind;
 use crate::verify::notes::Notes;
 use crate::verify::stored::Stored;
 use crate::verify::{Verdict, verdict};
-use crate::wire::subject::Subjects;
+use peerd_core::id::Partition;
+use peerd_protocol::subject::Subjects;
 
 pub(super) const HELP: &str = "\
 Each client records its calls, answers and events in a file; docs/verify.md of peerd describes the \

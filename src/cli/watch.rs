@@ -9,10 +9,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::connection::with_client;
 use super::readable::event_line;
 use super::{EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_UNAVAILABLE, complain, print};
-use crate::domain::id::UserId;
 use crate::runtime::daemon::Settings;
-use crate::wire::encoding::CONTENT_TYPE;
-use crate::wire::subject::{Subjects, Token};
+use peerd_core::id::UserId;
+use peerd_protocol::encoding::CONTENT_TYPE;
+use peerd_protocol::subject::{Subjects, Token};
 
 pub(super) async fn run(settings: Settings, users: Vec<String>) -> ExitCode {
     let users: Result<Vec<UserId>, _> =

@@ -7,8 +7,8 @@
 use std::collections::BTreeSet;
 
 use super::tuning::SHARE_QUARTERS_MAX;
-use crate::domain::id::Partition;
 use crate::storage::owners::MemberId;
+use peerd_core::id::Partition;
 
 /// The owner of each partition, in the order of the partitions; `None` for all if there are no
 /// members.

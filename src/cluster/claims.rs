@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::domain::id::Partition;
+use peerd_core::id::Partition;
 
 /// The claims of one membership.
 #[derive(Debug, Default)]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::lease::Lease;
-use crate::domain::id::{OrderKey, Partition};
 use crate::storage::owners::{MemberId, Told};
+use peerd_core::id::{OrderKey, Partition};
 
 /// A claimed partition.
 #[derive(Clone, Debug)]

@@ -18,10 +18,10 @@ use super::tuning::{
     GIVEN_UP_STAYS, HAND_OVER_PATIENCE, HAND_OVER_REST, JOB_TIMEOUT, LOOK_AGAIN_AFTER,
 };
 use crate::clock::Clock;
-use crate::domain::id::Partition;
 use crate::storage::owners::{self, Key, MemberId, Owner};
 use crate::store::AppendError;
 use crate::store::registry::Registry;
+use peerd_core::id::Partition;
 
 /// The outcome of a job.
 pub(super) enum Done {

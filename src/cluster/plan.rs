@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::table::Place;
 use super::tuning::SETTLED_US;
 use super::view::{Seen, View};
-use crate::domain::id::{OrderKey, Partition};
 use crate::storage::owners::{MemberId, Owner};
+use peerd_core::id::{OrderKey, Partition};
 
 /// The inputs of the reconciliation besides the view.
 pub struct Planner<'a> {

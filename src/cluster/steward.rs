@@ -29,10 +29,10 @@ use super::tuning::{
 };
 use super::view::View;
 use crate::clock::Clock;
-use crate::domain::id::Partition;
 use crate::storage::owners::{Key, Member, MemberId, Process};
 use crate::store::registry::{Changes, Registry};
 use crate::store::{AppendError, ReadError};
+use peerd_core::id::Partition;
 
 /// The settings of the membership manager.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-use crate::domain::id::Partition;
+use peerd_core::id::Partition;
 
 /// Where the owner of a partition is, as far as this instance knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

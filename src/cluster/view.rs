@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::id::Partition;
 use crate::storage::owners::{self, Key, Member, MemberId, Owner, Told, is_later};
 use crate::store::registry::{Change, Value};
+use peerd_core::id::Partition;
 
 /// An entry, its revision, and when it was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use super::Config;
 use super::relations::{self, UrlLogin};
-use crate::domain;
-use crate::domain::id::{PARTITIONS_MAX, USER_ID_MAX_BYTES};
 use crate::runtime::connect::NatsOptions;
 use crate::runtime::daemon::Settings;
 use crate::runtime::node::Options;
 use crate::store::provision::StreamOptions;
 use crate::telemetry::{Format, Telemetry};
-use crate::wire::encoding::Encoding;
+use peerd_core;
+use peerd_core::id::{PARTITIONS_MAX, USER_ID_MAX_BYTES};
+use peerd_protocol::encoding::Encoding;
 
 /// Everything that is wrong with a configuration, one line each.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -264,11 +264,11 @@ impl Config {
         check.number(key, value, min, max)
     }
 
-    fn limits(&self, check: &mut Check) -> domain::limits::Limits {
+    fn limits(&self, check: &mut Check) -> peerd_core::limits::Limits {
         let (session, limits) = (&self.session, &self.limits);
         let body = limits.body_bytes;
         let mut size = |key: &str, value, max| check.number::<usize>(key, value, 1, max);
-        domain::limits::Limits {
+        peerd_core::limits::Limits {
             user_id_bytes: size(
                 "limits.user_id_bytes",
                 limits.user_id_bytes,
@@ -349,7 +349,7 @@ mod tests {
     #[test]
     fn the_defaults_are_the_protocols_limits() {
         let (settings, _) = Config::default().settings().expect("the defaults are good");
-        assert_eq!(settings.node.limits, domain::limits::Limits::default());
+        assert_eq!(settings.node.limits, peerd_core::limits::Limits::default());
         assert_eq!(settings.partitions, 8);
     }
 

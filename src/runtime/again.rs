@@ -17,14 +17,14 @@ use super::node::Node;
 use super::pending::OwnedUnderWay;
 use super::replay::{leave_out_deleted, runs};
 use crate::bus::Bus;
-use crate::domain::conversation::{Conversation, ConversationEvent, ConversationView};
-use crate::domain::event::Event;
-use crate::domain::id::{Partition, UserId};
-use crate::domain::message::Message;
 use crate::storage::reads::Logged;
 use crate::store::{Start, Store, StreamId};
-use crate::wire::failure::Failure;
-use crate::wire::subject::Token;
+use peerd_core::conversation::{Conversation, ConversationEvent, ConversationView};
+use peerd_core::event::Event;
+use peerd_core::id::{Partition, UserId};
+use peerd_core::message::Message;
+use peerd_protocol::failure::Failure;
+use peerd_protocol::subject::Token;
 
 /// How long partitions of the same owner are gathered, so that the logs are read once for all.
 const GATHER: Duration = Duration::from_millis(200);

@@ -18,13 +18,13 @@ use super::conversations::Face;
 use super::load::LoadError;
 use super::node::Node;
 use crate::bus::Bus;
-use crate::domain::conversation::{Conversation, ConversationEvent, ConversationView, Gone};
-use crate::domain::event::{Event, Totals};
-use crate::domain::id::UserId;
-use crate::domain::message::Direction;
 use crate::storage::reads::{Found, Item};
 use crate::store::{ReadError, Start, Store};
-use crate::wire::failure::Failure;
+use peerd_core::conversation::{Conversation, ConversationEvent, ConversationView, Gone};
+use peerd_core::event::{Event, Totals};
+use peerd_core::id::UserId;
+use peerd_core::message::Direction;
+use peerd_protocol::failure::Failure;
 
 /// Messages that one look reads: with the oldest that is unread among them, the next look is when that
 /// ages.

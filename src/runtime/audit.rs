@@ -19,17 +19,17 @@ use super::load::{LoadError, Stored};
 use super::node::Node;
 use super::tenure::Tenure;
 use crate::bus::{Bus, Incoming, Kind, Outgoing};
-use crate::domain::audit::{Counted, Difference, Recount, Recounted, Subject, recount_totals};
-use crate::domain::conversation::Conversation;
-use crate::domain::deletions::PageId;
-use crate::domain::event::Totals;
-use crate::domain::id::{Partition, UserId};
-use crate::domain::message::Direction;
 use crate::storage::reads::Item;
 use crate::store::{ReadError, Start, Store};
-use crate::wire::encoding::Encoding;
 use crate::wire::owner_request::{Audit, Audited, DIFFERENCES_MAX, OwnerRequest as _};
-use crate::wire::subject::Token;
+use peerd_core::audit::{Counted, Difference, Recount, Recounted, Subject, recount_totals};
+use peerd_core::conversation::Conversation;
+use peerd_core::deletions::PageId;
+use peerd_core::event::Totals;
+use peerd_core::id::{Partition, UserId};
+use peerd_core::message::Direction;
+use peerd_protocol::encoding::Encoding;
+use peerd_protocol::subject::Token;
 
 /// Messages that one read asks for.
 const PAGE: usize = 256;

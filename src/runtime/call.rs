@@ -17,11 +17,11 @@ use super::replay::ReplayFrom;
 use super::route::NO_OWNER;
 use super::tenure::{Tenure, Work};
 use crate::bus::{Bus, Incoming, Kind, Outgoing};
-use crate::domain::id::UserId;
-use crate::domain::rejection::Rejection;
 use crate::store::Store;
-use crate::wire::encoding::Encoding;
-use crate::wire::failure::{CallError, Failure, FailureBody};
+use peerd_core::id::UserId;
+use peerd_core::rejection::Rejection;
+use peerd_protocol::encoding::{Encode as _, Encoding};
+use peerd_protocol::failure::{CallError, Failure, FailureBody};
 
 /// How long a replay may take, in call deadlines.
 const REPLAY_DEADLINES: u32 = 4;

@@ -10,11 +10,11 @@ use tokio::time::{Instant, timeout_at};
 
 use super::route::OVERLOADED_RETRY_MS;
 use super::tenure::Tenure;
-use crate::domain::id::{Partition, UserId};
-use crate::domain::user::User;
 use crate::store::StreamId;
-use crate::wire::failure::Failure;
-use crate::wire::subject::Token;
+use peerd_core::id::{Partition, UserId};
+use peerd_core::user::User;
+use peerd_protocol::failure::Failure;
+use peerd_protocol::subject::Token;
 
 /// How long after its connection was lost, or its answer was given up, a write can still come into
 /// the store: the server may have it in a queue.

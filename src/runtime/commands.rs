@@ -1,8 +1,8 @@
 //! The methods of the API: one file each, with the request, the decision, the reply and the tests.
 //! Each method implements [`Command`]; the list below names them all.
 //!
-//! Requests are decoded by their derives ([`crate::wire::decode`]); the types of their fields carry
-//! the bounds ([`crate::wire::field`]). Changes of the user's own entries go through
+//! Requests are decoded by their derives ([`peerd_protocol::decode`]); the types of their fields carry
+//! the bounds ([`peerd_protocol::field`]). Changes of the user's own entries go through
 //! `runtime::commit`.
 
 use std::sync::Arc;
@@ -17,14 +17,14 @@ use super::cell::UserCell;
 use super::node::Node;
 use super::replay::ReplayFrom;
 use crate::bus::Bus;
-use crate::domain::rejection::Rejection;
 use crate::store::Store;
-use crate::wire::content::NUMBER_MAX;
-use crate::wire::decode;
-use crate::wire::encoding::Encoding;
-use crate::wire::failure::{CallError, Failure};
-use crate::wire::fit::{self, Unfit};
-use crate::wire::reply::Reply;
+use peerd_core::rejection::Rejection;
+use peerd_protocol::content::NUMBER_MAX;
+use peerd_protocol::decode;
+use peerd_protocol::encoding::Encoding;
+use peerd_protocol::failure::{CallError, Failure};
+use peerd_protocol::fit::{self, Unfit};
+use peerd_protocol::reply::Reply;
 
 pub mod add_users_to_blacklist;
 pub mod check_user_is_in_blacklist;

@@ -17,22 +17,20 @@ use super::conversations::Face;
 use super::node::Node;
 use super::route::NO_OWNER;
 use crate::bus::Bus;
-use crate::domain::blocklist::{BlockEntry, BlockNumber};
-use crate::domain::clock::{KeyClock, Lane};
-use crate::domain::conversation::{
-    Conversation, ConversationEvent, ConversationView, Mark, Settings,
-};
-use crate::domain::deletions::{Bitmap, PageId};
-use crate::domain::event::{BlacklistAction, Event, Told};
-use crate::domain::id::{OrderKey, UserId};
-use crate::domain::rejection::Rejection;
-use crate::domain::user::{Account, User, UserInfo};
 use crate::failpoint::{self, Fault};
 use crate::storage::block;
 use crate::storage::conversation;
 use crate::store::{AppendError, Store, StreamId};
-use crate::wire::failure::{CallError, Failure};
-use crate::wire::subject::Token;
+use peerd_core::blocklist::{BlockEntry, BlockNumber};
+use peerd_core::clock::{KeyClock, Lane};
+use peerd_core::conversation::{Conversation, ConversationEvent, ConversationView, Mark, Settings};
+use peerd_core::deletions::{Bitmap, PageId};
+use peerd_core::event::{BlacklistAction, Event, Told};
+use peerd_core::id::{OrderKey, UserId};
+use peerd_core::rejection::Rejection;
+use peerd_core::user::{Account, User, UserInfo};
+use peerd_protocol::failure::{CallError, Failure};
+use peerd_protocol::subject::Token;
 
 /// Entries that one change writes at the same time.
 const CONCURRENT: usize = 32;

@@ -11,11 +11,11 @@ use super::history::Reader;
 use super::load::LoadError;
 use super::node::Node;
 use crate::bus::Bus;
-use crate::domain::conversation::{Conversation, ConversationView};
-use crate::domain::id::UserId;
-use crate::domain::message::{Direction, Message};
 use crate::storage::reads::Found;
 use crate::store::Store;
+use peerd_core::conversation::{Conversation, ConversationView};
+use peerd_core::id::UserId;
+use peerd_core::message::{Direction, Message};
 
 /// Conversations whose newest message is looked for page by page at the same time.
 const CONCURRENT: usize = 16;

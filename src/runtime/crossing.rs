@@ -21,12 +21,12 @@ use super::cell::{STRAGGLER, UserCell};
 use super::node::Node;
 use super::tenure::{Tenure, What};
 use crate::bus::{AskError, Bus};
-use crate::domain::id::{OrderKey, UserId};
-use crate::domain::user::User;
 use crate::store::Store;
-use crate::wire::failure::{CallError, Failure};
 use crate::wire::owner_request::Settle;
-use crate::wire::subject::Token;
+use peerd_core::id::{OrderKey, UserId};
+use peerd_core::user::User;
+use peerd_protocol::failure::{CallError, Failure};
+use peerd_protocol::subject::Token;
 
 /// How long an answer is waited for before the owner is asked again: the request may be lost.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -295,7 +295,7 @@ impl<S: Store, B: Bus> Node<S, B> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::clock::{KeyClock, Lane};
+    use peerd_core::clock::{KeyClock, Lane};
 
     fn user(id: &str) -> UserId {
         UserId::new(id, "userID").expect("a valid ID")

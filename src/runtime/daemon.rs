@@ -29,11 +29,11 @@ use crate::store::Store;
 use crate::store::jetstream::{JetStream, StreamNames};
 use crate::store::provision::{ProvisionError, StreamOptions, provision};
 use crate::store::trouble::{self, Resource};
-use crate::wire::discovery::{
+use peerd_protocol::discovery::{
     BUILD, EndpointInfo, Identity, PARTITIONS, QUEUE_GROUP, SERVICE, SUBJECT_PREFIX, THIS_BUILD,
 };
-use crate::wire::subject::Subjects;
-use crate::wire::time::rfc3339;
+use peerd_protocol::subject::Subjects;
+use peerd_protocol::time::rfc3339;
 
 /// How long starting may take once NATS is connected.
 const START: Duration = Duration::from_secs(30);

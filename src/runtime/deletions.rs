@@ -9,11 +9,11 @@ use super::commit::entry_failure;
 use super::load::LoadError;
 use super::node::Node;
 use crate::bus::Bus;
-use crate::domain::deletions::{Bitmap, PageId};
 use crate::storage::deletions;
 use crate::store::{Store, StreamId};
-use crate::wire::failure::{CallError, Failure};
-use crate::wire::subject::Token;
+use peerd_core::deletions::{Bitmap, PageId};
+use peerd_protocol::failure::{CallError, Failure};
+use peerd_protocol::subject::Token;
 
 impl<S: Store, B: Bus> Node<S, B> {
     /// Those of `pages` that have entries of their own, and where the store has them.

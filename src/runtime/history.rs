@@ -18,15 +18,15 @@ use super::cell::{STRAGGLER, UserCell};
 use super::load::LoadError;
 use super::node::Node;
 use crate::bus::Bus;
-use crate::domain::conversation::{Conversation, Head};
-use crate::domain::deletions::{Deletions, PageId};
-use crate::domain::id::{OrderKey, Partition, UserId};
-use crate::domain::limits::PAGE_MESSAGES;
-use crate::domain::message::{Direction, Message};
 use crate::failpoint::{self, Fault};
 use crate::storage::reads::Found;
 use crate::store::{Start, Store};
-use crate::wire::subject::Token;
+use peerd_core::conversation::{Conversation, Head};
+use peerd_core::deletions::{Deletions, PageId};
+use peerd_core::id::{OrderKey, Partition, UserId};
+use peerd_core::limits::PAGE_MESSAGES;
+use peerd_core::message::{Direction, Message};
+use peerd_protocol::subject::Token;
 
 pub(super) use self::places::Places;
 

@@ -15,12 +15,12 @@ use super::node::Node;
 use super::tenure::Tenure;
 use crate::bus::{Answer, AskError, Bus, Kind, Outgoing};
 use crate::cluster::host::{Closed, Grant, Host, NotOpened};
-use crate::domain::id::{Partition, UserId};
 use crate::failpoint::{self, Fault};
 use crate::storage::owners::{MemberId, Told};
 use crate::store::{Start, Store, StreamId};
-use crate::wire::encoding::Encoding;
 use crate::wire::probe;
+use peerd_core::id::{Partition, UserId};
+use peerd_protocol::encoding::Encoding;
 
 /// How long opening a partition may take.
 const OPEN: Duration = Duration::from_secs(5);

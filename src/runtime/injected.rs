@@ -1,11 +1,11 @@
 //! Faults that a test injects into decisions of the domain, which itself knows of none. Without a
 //! fault, and in a release build, each function answers what it is given.
 
-use crate::domain::id::OrderKey;
-use crate::domain::receive::Plan;
-use crate::domain::rejection::Rejection;
 use crate::failpoint::{self, Fault};
 use crate::store::AppendError;
+use peerd_core::id::OrderKey;
+use peerd_core::receive::Plan;
+use peerd_core::rejection::Rejection;
 
 /// Whether the receiver takes a message.
 pub(super) fn accepted(accepted: Result<(), Rejection>) -> Result<(), Rejection> {

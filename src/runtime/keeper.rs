@@ -14,7 +14,7 @@ use crate::store::provision::{
 };
 use crate::store::survey::{self, StreamState, Unseen};
 use crate::store::trouble::{Cause, Resource};
-use crate::wire::subject::Subjects;
+use peerd_protocol::subject::Subjects;
 
 /// How long creating and comparing all streams may take.
 const PROVISION: Duration = Duration::from_secs(30);

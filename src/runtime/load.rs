@@ -8,17 +8,17 @@ use tokio::time::Instant;
 use super::cell::UserCell;
 use super::node::Node;
 use crate::bus::Bus;
-use crate::domain::blocklist::BlockEntry;
-use crate::domain::conversation::{Head, Settings};
-use crate::domain::id::UserId;
-use crate::domain::message::Direction;
-use crate::domain::user::{Account, User};
 use crate::failpoint::{self, Fault};
 use crate::storage::Entry;
 pub(super) use crate::storage::reads::LoadError;
 use crate::storage::reads::{Pair, Storage};
 use crate::store::Store;
-use crate::wire::failure::Failure;
+use peerd_core::blocklist::BlockEntry;
+use peerd_core::conversation::{Head, Settings};
+use peerd_core::id::UserId;
+use peerd_core::message::Direction;
+use peerd_core::user::{Account, User};
+use peerd_protocol::failure::Failure;
 
 #[cfg(test)]
 mod tests;

@@ -14,12 +14,12 @@ use super::load::LoadError;
 use super::node::Node;
 use super::tenure::Tenure;
 use crate::bus::Bus;
-use crate::domain::conversation::Conversation;
-use crate::domain::id::UserId;
-use crate::domain::message::Direction;
 use crate::store::Store;
-use crate::wire::failure::{CallError, Failure};
 use crate::wire::owner_request::Audited;
+use peerd_core::conversation::Conversation;
+use peerd_core::id::UserId;
+use peerd_core::message::Direction;
+use peerd_protocol::failure::{CallError, Failure};
 
 /// Records that one read asks for, and how many reads look for a place that is missing.
 const PAGE: usize = 256;

@@ -21,12 +21,12 @@ use super::received::Inquired;
 use super::route::{NO_OWNER, Route};
 use super::tenure::{Tenure, What};
 use crate::bus::{AskError, Bus, IsAnswer, Kind, Outgoing};
-use crate::domain::id::{Partition, UserId};
 use crate::store::Store;
-use crate::wire::encoding::Encoding;
-use crate::wire::failure::{CallError, Failure};
 use crate::wire::owner_request::{self, Begun, OwnerRequest, WasBegun};
-use crate::wire::subject::Token;
+use peerd_core::id::{Partition, UserId};
+use peerd_protocol::encoding::Encoding;
+use peerd_protocol::failure::{CallError, Failure};
+use peerd_protocol::subject::Token;
 
 /// After how long without an answer it is inquired about a request, and again.
 const INQUIRE_EVERY: Duration = Duration::from_millis(250);

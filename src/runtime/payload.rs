@@ -4,11 +4,11 @@
 use tokio_util::task::AbortOnDropHandle as AbortOnDrop;
 
 use crate::bus::nats;
-use crate::domain::limits::{
+use crate::link::Connection;
+use peerd_core::limits::{
     DEVICE_MAX_BYTES, EXTENDED_DATA_MAX_BYTES, Limits, PUSH_TEXT_MAX_BYTES, USER_NAME_MAX_BYTES,
 };
-use crate::link::Connection;
-use crate::wire::size::Room;
+use peerd_protocol::size::Room;
 
 /// The bytes of a session in an account's entry, apart from the caller's texts.
 const SESSION_BYTES: usize = 64;

@@ -11,11 +11,11 @@ use tokio_util::sync::CancellationToken;
 use super::cell::UserCell;
 use super::node::Node;
 use crate::bus::Bus;
-use crate::domain::message::Message;
-use crate::domain::send::Push;
-use crate::domain::user::User;
 use crate::storage;
 use crate::store::Store;
+use peerd_core::message::Message;
+use peerd_core::send::Push;
+use peerd_core::user::User;
 
 /// How long handing over a push is retried.
 const DEADLINE: Duration = Duration::from_secs(30);

@@ -15,11 +15,11 @@ use super::node::Node;
 use super::route::{HOPS_MAX, NO_OWNER, Route};
 use super::tenure::{What, Work};
 use crate::bus::{Answer, AskError, Bus, Incoming, IsAnswer, Kind, Outgoing};
-use crate::domain::id::Partition;
 use crate::store::Store;
-use crate::wire::encoding::{CONTENT_TYPE, Encoding};
-use crate::wire::failure::Failure;
-use crate::wire::subject::is_servers_reply;
+use peerd_core::id::Partition;
+use peerd_protocol::encoding::{CONTENT_TYPE, Encoding};
+use peerd_protocol::failure::Failure;
+use peerd_protocol::subject::is_servers_reply;
 
 /// Wait before it is tried again where the server had nobody to give the call to.
 const AGAIN: Duration = Duration::from_millis(20);

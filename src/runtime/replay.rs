@@ -9,11 +9,11 @@ use super::cell::UserCell;
 use super::load::LoadError;
 use super::node::Node;
 use crate::bus::Bus;
-use crate::domain::event::Event;
-use crate::domain::id::OrderKey;
-use crate::domain::message::{Direction, Message};
 use crate::storage::reads::{Found, Item, Page};
 use crate::store::{Start, Store};
+use peerd_core::event::Event;
+use peerd_core::id::OrderKey;
+use peerd_core::message::{Direction, Message};
 
 #[cfg(test)]
 mod tests;

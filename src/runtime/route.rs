@@ -14,14 +14,14 @@ use super::relay::is_relayed;
 use super::tenure::{What, Work};
 use crate::bus::{Bus, Incoming, Kind, Outgoing, Permit, Take};
 use crate::cluster::table::Place;
-use crate::domain::id::{Partition, UserId};
-use crate::domain::rejection::Rejection;
 use crate::failpoint::{self, Fault};
 use crate::store::Store;
-use crate::wire::encoding::Encoding;
-use crate::wire::failure::Failure;
 use crate::wire::owner_request;
-use crate::wire::subject::Token;
+use peerd_core::id::{Partition, UserId};
+use peerd_core::rejection::Rejection;
+use peerd_protocol::encoding::Encoding;
+use peerd_protocol::failure::Failure;
+use peerd_protocol::subject::Token;
 
 /// When a caller who was refused for too many calls under way may try again.
 pub(super) const OVERLOADED_RETRY_MS: u64 = 100;

@@ -33,17 +33,17 @@ use super::node::Node;
 use super::route::NO_OWNER;
 use super::tenure::Tenure;
 use crate::bus::Bus;
-use crate::domain::id::UserId;
-use crate::domain::receive::{Delivered, Placed, Plan};
-use crate::domain::send::{Delivery, Push, Send};
 use crate::failpoint::{self, Fault};
 use crate::storage::message;
 use crate::store::{AppendError, Store};
-use crate::wire::failure::{CallError, Failure};
 use crate::wire::owner_request::{Deliver, MaySend};
-use crate::wire::reply;
-use crate::wire::size::needed_by;
-use crate::wire::subject::Token;
+use peerd_core::id::UserId;
+use peerd_core::receive::{Delivered, Placed, Plan};
+use peerd_core::send::{Delivery, Push, Send};
+use peerd_protocol::failure::{CallError, Failure};
+use peerd_protocol::reply;
+use peerd_protocol::size::needed_by;
+use peerd_protocol::subject::Token;
 
 /// How often a send is decided anew because the log had moved on, or more had to be read for it.
 const DECISIONS_MAX: usize = 8;

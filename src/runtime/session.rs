@@ -11,13 +11,13 @@ use super::commit::entry_failure;
 use super::node::Node;
 use super::replay::ReplayFrom;
 use crate::bus::Bus;
-use crate::domain::id::OrderKey;
-use crate::domain::rejection::Rejection;
-use crate::domain::user::{Account, User};
 use crate::failpoint::{self, Fault};
 use crate::storage::account;
 use crate::store::{Store, StreamId};
-use crate::wire::failure::Failure;
+use peerd_core::id::OrderKey;
+use peerd_core::rejection::Rejection;
+use peerd_core::user::{Account, User};
+use peerd_protocol::failure::Failure;
 
 /// How long a revision that no order key shows is told and not stored, where the store takes it.
 const REVISION_LAG: Duration = Duration::from_millis(20);

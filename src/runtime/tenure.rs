@@ -18,10 +18,10 @@ use super::written::Written;
 use crate::bus::Permit;
 use crate::clock::Clock;
 use crate::cluster::host::Grant;
-use crate::domain::clock::KeyClock;
-use crate::domain::id::{Partition, UserId};
-use crate::domain::message::Message;
 use crate::store::StreamId;
+use peerd_core::clock::KeyClock;
+use peerd_core::id::{Partition, UserId};
+use peerd_core::message::Message;
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// How long a sent Command counts against the rate limit.

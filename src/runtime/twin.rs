@@ -8,10 +8,10 @@ use serde_json::Value;
 use super::node::{Node, Options};
 use crate::bus::{Incoming, memory};
 use crate::clock::Clock;
-use crate::domain::limits::Limits;
 use crate::store::Store;
-use crate::wire::encoding::Encoding;
-use crate::wire::subject::Subjects;
+use peerd_core::limits::Limits;
+use peerd_protocol::encoding::Encoding;
+use peerd_protocol::subject::Subjects;
 
 pub(super) mod faulty;
 

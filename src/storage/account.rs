@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::fields::{FieldsIn, FieldsOut};
 use super::{Kind, read};
-use crate::domain::encoding::Encoding;
-use crate::domain::id::Partition;
-use crate::domain::later::LaterFields;
-use crate::domain::user::{Account, Session};
 use crate::wire::packed::{EncodeError, RecordError, check_numbers, version};
-use crate::wire::subject::{Subjects, Token};
+use peerd_core::encoding::Encoding;
+use peerd_core::id::Partition;
+use peerd_core::later::LaterFields;
+use peerd_core::user::{Account, Session};
+use peerd_protocol::subject::{Subjects, Token};
 
 const KIND: &str = Kind::Account.name();
 

@@ -7,11 +7,11 @@ use serde::Deserialize;
 
 use super::fields::{FieldsIn, FieldsOut};
 use super::{Kind, read};
-use crate::domain::blocklist::BlockNumber;
-use crate::domain::id::Partition;
-use crate::domain::later::LaterFields;
 use crate::wire::packed::{EncodeError, RecordError, check_numbers, version};
-use crate::wire::subject::{Subjects, Token};
+use peerd_core::blocklist::BlockNumber;
+use peerd_core::id::Partition;
+use peerd_core::later::LaterFields;
+use peerd_protocol::subject::{Subjects, Token};
 
 const KIND: &str = Kind::Block.name();
 

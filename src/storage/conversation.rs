@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use super::fields::{self, FieldsIn, FieldsOut};
 use super::{AsBytes, Kind, borrowed_bytes, read};
-use crate::domain::conversation::{Cleared, Mark, NotificationStatus, Settings};
-use crate::domain::deletions::{Bitmap, Deletions, PageId};
-use crate::domain::id::{OrderKey, Partition};
-use crate::domain::later::LaterFields;
-use crate::domain::message::Direction;
 use crate::wire::packed::{EncodeError, RecordError, check_numbers, version};
-use crate::wire::subject::{Subjects, Token};
+use peerd_core::conversation::{Cleared, Mark, NotificationStatus, Settings};
+use peerd_core::deletions::{Bitmap, Deletions, PageId};
+use peerd_core::id::{OrderKey, Partition};
+use peerd_core::later::LaterFields;
+use peerd_core::message::Direction;
+use peerd_protocol::subject::{Subjects, Token};
 
 const KIND: &str = Kind::Conversation.name();
 

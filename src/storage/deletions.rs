@@ -7,11 +7,11 @@ use serde::Deserialize;
 
 use super::fields::{FieldsIn, FieldsOut};
 use super::{AsBytes, Kind, read};
-use crate::domain::deletions::{Bitmap, PageId};
-use crate::domain::id::Partition;
-use crate::domain::message::Direction;
 use crate::wire::packed::{EncodeError, RecordError, version};
-use crate::wire::subject::{Subjects, Token};
+use peerd_core::deletions::{Bitmap, PageId};
+use peerd_core::id::Partition;
+use peerd_core::message::Direction;
+use peerd_protocol::subject::{Subjects, Token};
 
 const KIND: &str = Kind::Deletions.name();
 const SENT: &str = "sent";

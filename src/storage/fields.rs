@@ -5,9 +5,9 @@
 use bytes::{Buf as _, BufMut as _, Bytes};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::later::LaterFields;
-use crate::wire::block;
 use crate::wire::packed::{EncodeError, RecordError, from_slice, version};
+use peerd_core::later::LaterFields;
+use peerd_protocol::block;
 
 /// Most bytes and fields of one entry that this release does not know. A later release keeps within
 /// that; an entry with more cannot be read.

@@ -4,11 +4,11 @@
 
 use bytes::Bytes;
 
-use crate::domain::id::{OrderKey, Partition, UserId};
-use crate::domain::receive::Placed;
-use crate::domain::send::Push;
 use crate::wire::packed;
-use crate::wire::subject::{Subjects, Token};
+use peerd_core::id::{OrderKey, Partition, UserId};
+use peerd_core::receive::Placed;
+use peerd_core::send::Push;
+use peerd_protocol::subject::{Subjects, Token};
 
 pub use crate::wire::packed::{EncodeError, RecordError, StoredMessage};
 

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::Kind;
-use crate::domain::id::{OrderKey, PARTITIONS_MAX, Partition};
 use crate::store::jetstream::StreamNames;
 use crate::store::{ReadError, Record, survey};
 use crate::wire::packed::RecordError;
+use peerd_core::id::{OrderKey, PARTITIONS_MAX, Partition};
 
 const VERSION: u8 = 1;
 /// Longest ID of a member.
@@ -152,8 +152,8 @@ mod order_key {
     use serde::de::Error as _;
     use serde::{Deserialize as _, Serialize as _};
 
-    use crate::domain::id::OrderKey;
-    use crate::wire::content::NUMBER_MAX;
+    use peerd_core::id::OrderKey;
+    use peerd_protocol::content::NUMBER_MAX;
 
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
     pub(super) fn serialize<S: serde::Serializer>(

@@ -3,11 +3,11 @@
 
 use bytes::Bytes;
 
-use crate::domain::message::Message;
-use crate::domain::send::Push;
-use crate::wire::encoding::{EncodeError, Encoding};
-use crate::wire::push::PushBody;
-use crate::wire::subject::{Subjects, Token};
+use peerd_core::message::Message;
+use peerd_core::send::Push;
+use peerd_protocol::encoding::{Encode as _, EncodeError, Encoding};
+use peerd_protocol::push::PushBody;
+use peerd_protocol::subject::{Subjects, Token};
 
 /// The pushes for a user.
 #[must_use]

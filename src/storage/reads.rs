@@ -7,10 +7,10 @@ mod log;
 use tokio::time::Instant;
 
 use super::unreadable::Unreadable;
-use crate::domain::id::Partition;
 use crate::store::{ReadError, Record, Store, StreamId};
 use crate::wire::packed::RecordError;
-use crate::wire::subject::{Subjects, is_sentinel};
+use peerd_core::id::Partition;
+use peerd_protocol::subject::{Subjects, is_sentinel};
 
 pub use self::log::{Found, Item, Logged, Page, Pair};
 

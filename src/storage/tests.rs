@@ -2,14 +2,14 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::conversation::{Cleared, Mark, NotificationStatus};
-use crate::domain::deletions::Deletions;
-use crate::domain::encoding::Encoding;
-use crate::domain::id::OrderKey;
-use crate::domain::later::LaterFields;
-use crate::domain::message::Direction;
-use crate::domain::user::Session;
 use crate::wire::packed::EncodeError;
+use peerd_core::conversation::{Cleared, Mark, NotificationStatus};
+use peerd_core::deletions::Deletions;
+use peerd_core::encoding::Encoding;
+use peerd_core::id::OrderKey;
+use peerd_core::later::LaterFields;
+use peerd_core::message::Direction;
+use peerd_core::user::Session;
 
 /// Entries as each version writes them. As with records, a line is never changed.
 const ACCOUNTS_V1: &str = include_str!("../../tests/golden/accounts-v1.txt");

@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 use super::{Batch, ReadError, Record, Start};
 use crate::link::{Broken, Link};
-use crate::wire::batch::{self, Part};
-use crate::wire::time::rfc3339;
+use crate::store::batch::{self, Part};
+use peerd_protocol::time::rfc3339;
 
 /// Most subjects that one request for last records may match.
 pub(super) const SUBJECTS_MAX: usize = 1024;

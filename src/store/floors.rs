@@ -84,7 +84,7 @@ impl Floors {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::id::Partition;
+    use peerd_core::id::Partition;
 
     #[test]
     fn ends_are_asked_for_once_a_round() {

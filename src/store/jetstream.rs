@@ -23,8 +23,8 @@ use super::provision::StreamOptions;
 use super::trouble::{Resource, Trouble, Troubles};
 use super::{AppendError, Batch, ReadError, Record, Start, Store, StreamId};
 use crate::link::Connection;
-use crate::wire::subject::is_sentinel;
-use crate::wire::time::unix_ms;
+use peerd_protocol::subject::is_sentinel;
+use peerd_protocol::time::unix_ms;
 
 const MESSAGE_ID: &str = "Nats-Msg-Id";
 /// There is no such message.
@@ -398,7 +398,7 @@ impl Store for JetStream {
         let headers = || {
             let mut headers = HeaderMap::new();
             headers.insert(MESSAGE_ID, id.as_str());
-            headers.insert(crate::wire::encoding::CONTENT_TYPE, content_type);
+            headers.insert(peerd_protocol::encoding::CONTENT_TYPE, content_type);
             headers
         };
         let subject = Subject::from(subject);

@@ -187,7 +187,7 @@ mod tests {
     #[tokio::test]
     async fn a_place_is_not_given_twice() {
         let store = Memory::new(|| 0);
-        let stream = StreamId::State(crate::domain::id::Partition(0));
+        let stream = StreamId::State(peerd_core::id::Partition(0));
         let mut expected_seq = 0;
         for seq in 1..=3 {
             let payload = Bytes::from_static(b"entry");

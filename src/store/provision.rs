@@ -19,9 +19,9 @@ use self::judge::Refusal;
 use super::StreamId;
 use super::jetstream::StreamNames;
 use super::trouble::Resource;
-use crate::domain::id::Partition;
 use crate::link::Cause;
-use crate::wire::subject::Subjects;
+use peerd_core::id::Partition;
+use peerd_protocol::subject::Subjects;
 
 /// The version of the stored layout.
 const LAYOUT: &str = "1";

@@ -15,9 +15,9 @@ use super::direct_get::{self, Failed, Request};
 use super::jetstream::StreamNames;
 use super::provision::{PARTITIONS_KEY, STANDS_IN_KEY};
 use super::{ReadError, Record, Start, StreamId};
-use crate::domain::id::{Partition, UserId};
-use crate::wire::subject::{Subjects, Token};
-use crate::wire::time::unix_ms;
+use peerd_core::id::{Partition, UserId};
+use peerd_protocol::subject::{Subjects, Token};
+use peerd_protocol::time::unix_ms;
 
 /// The stream does not exist.
 const STREAM_NOT_FOUND: u32 = 10059;

@@ -283,7 +283,7 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
-    use crate::domain::id::Partition;
+    use peerd_core::id::Partition;
 
     const LOG: Resource = Resource::Stream(StreamId::Log(Partition(3)));
 

@@ -4,17 +4,17 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::checker::{Line, Summary, Views};
 use super::fault::{Fault, Kind};
-use crate::domain::audit::{Counted, Recount, Subject};
-use crate::domain::content::Content;
-use crate::domain::conversation::{Conversation, Head, Settings};
-use crate::domain::deletions::{Bitmap, PageId};
-use crate::domain::id::{Partition, UserId};
-use crate::domain::message::Direction;
 use crate::storage::message::RecordError;
 use crate::storage::reads::Found;
 use crate::storage::{Entry, Key};
 use crate::store::Record;
-use crate::wire::subject::{Subjects, Token, is_sentinel};
+use peerd_core::audit::{Counted, Recount, Subject};
+use peerd_core::content::Content;
+use peerd_core::conversation::{Conversation, Head, Settings};
+use peerd_core::deletions::{Bitmap, PageId};
+use peerd_core::id::{Partition, UserId};
+use peerd_core::message::Direction;
+use peerd_protocol::subject::{Subjects, Token, is_sentinel};
 
 /// A message in the log.
 #[derive(Clone, Debug)]

@@ -7,14 +7,14 @@ use super::fault::Kind;
 use super::notes::Notes;
 use super::stored::Stored;
 use super::{Verdict, verdict};
-use crate::domain::content::Content;
-use crate::domain::conversation::{Mark, PagePointers, Settings};
-use crate::domain::id::{LocalMessageId, OrderKey, Partition, UserId};
-use crate::domain::message::{Message, ReceiptStatus};
-use crate::domain::receive::Placed;
 use crate::storage::{conversation, message};
 use crate::store::Record;
-use crate::wire::subject::Subjects;
+use peerd_core::content::Content;
+use peerd_core::conversation::{Mark, PagePointers, Settings};
+use peerd_core::id::{LocalMessageId, OrderKey, Partition, UserId};
+use peerd_core::message::{Message, ReceiptStatus};
+use peerd_core::receive::Placed;
+use peerd_protocol::subject::Subjects;
 
 const PARTITION: Partition = Partition(0);
 const MINUTE_US: u64 = 60_000_000;
@@ -33,7 +33,7 @@ struct Sent {
 
 impl Sent {
     fn id(&self) -> String {
-        crate::domain::id::MessageId::new(OrderKey(self.key), PARTITION).to_string()
+        peerd_core::id::MessageId::new(OrderKey(self.key), PARTITION).to_string()
     }
 
     fn text(&self) -> String {

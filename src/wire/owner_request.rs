@@ -24,12 +24,12 @@ pub use self::follow_log::FollowLog;
 pub use self::may_send::MaySend;
 pub use self::settle::Settle;
 pub use self::was_begun::{Begun, WasBegun};
-use super::block;
-use super::failure::{CallError, Failure};
 use super::packed::EncodeError;
 use super::packed::{self, RecordError, check_numbers, version};
-use crate::domain::id::{LocalMessageId, Partition, UserId};
-use crate::domain::rejection::Rejection;
+use peerd_core::id::{LocalMessageId, Partition, UserId};
+use peerd_core::rejection::Rejection;
+use peerd_protocol::block;
+use peerd_protocol::failure::{CallError, Failure};
 
 const KIND: &str = "request between instances";
 const ANSWER: &str = "answer between instances";

@@ -4,17 +4,15 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::block;
-use super::content::NUMBER_MAX;
-use crate::domain::conversation::{Head, Mark, PagePointers};
-use crate::domain::id::{LocalMessageId, OrderKey, Partition, UserId};
-use crate::domain::message::{Message, ReceiptStatus};
-use crate::domain::receive::{Placed, head};
-use crate::domain::send::Push;
+use peerd_core::conversation::{Head, Mark, PagePointers};
+use peerd_core::id::{LocalMessageId, OrderKey, Partition, UserId};
+use peerd_core::message::{Message, ReceiptStatus};
+use peerd_core::receive::{Placed, head};
+use peerd_core::send::Push;
+use peerd_protocol::block;
+use peerd_protocol::content::NUMBER_MAX;
 
-mod content;
-
-pub(crate) use self::content::{ContentV1, PushV1};
+pub(crate) use peerd_protocol::packed::{ContentV1, PushV1};
 
 /// An error of the encoder.
 pub type EncodeError = rmp_serde::encode::Error;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use peerd::wire::encoding::Encoding;
+use peerd_protocol::encoding::Encoding;
 use serde_json::{Value, json};
 
 use crate::calls::{

@@ -8,12 +8,12 @@ use bytes::Bytes;
 use peerd::bus::memory::Memory as Bus;
 use peerd::bus::{Incoming, Kind};
 use peerd::clock::Clock;
-use peerd::domain::limits::Limits;
 use peerd::runtime::node::{Node, Options};
 use peerd::store::memory::Memory;
 use peerd::store::{AppendError, Batch, ReadError, Record, Start, Store, StreamId};
-use peerd::wire::encoding::Encoding;
-use peerd::wire::subject::Subjects;
+use peerd_core::limits::Limits;
+use peerd_protocol::encoding::{Encode as _, Encoding};
+use peerd_protocol::subject::Subjects;
 use serde_json::Value;
 use tokio::time::Instant;
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use peerd::bus::{Answer, AskError, Bus, Full, Incoming, IsAnswer, Kind, Outgoing, Take};
-use peerd::domain::id::Partition;
-use peerd::wire::encoding::CONTENT_TYPE;
 use peerd::wire::probe;
+use peerd_core::id::Partition;
+use peerd_protocol::encoding::CONTENT_TYPE;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 

@@ -8,10 +8,10 @@ use std::time::Duration;
 use peerd::clock::Clock;
 use peerd::cluster::steward::{self, Steward};
 use peerd::cluster::table::Table;
-use peerd::domain::limits::Limits;
 use peerd::runtime::node::{MESSAGES_PER_CALL, Node, Options, ROOM_BEYOND_CALLS};
 use peerd::storage::owners::Process;
-use peerd::wire::encoding::Encoding;
+use peerd_core::limits::Limits;
+use peerd_protocol::encoding::Encoding;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 

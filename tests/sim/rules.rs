@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use peerd::bus::Kind;
-use peerd::domain::id::{Partition, UserId};
 use peerd::storage::account;
 use peerd::storage::conversation;
 use peerd::storage::message;
 use peerd::storage::owners::{self, Key, Owner};
 use peerd::store::registry::Value as Entry;
 use peerd::wire::owner_request::Request;
-use peerd::wire::subject::Token;
+use peerd_core::id::{Partition, UserId};
+use peerd_protocol::subject::Token;
 use serde_json::Value;
 
 use crate::journal::Journal;

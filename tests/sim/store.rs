@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use peerd::domain::id::Partition;
 use peerd::store::floors::Floors;
 use peerd::store::{AppendError, Batch, ReadError, Record, Start, Store, StreamId};
-use peerd::wire::subject::Subjects;
+use peerd_core::id::Partition;
+use peerd_protocol::subject::Subjects;
 use tokio::time::{Instant, sleep_until};
 
 use crate::rules::Rule;

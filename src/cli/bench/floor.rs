@@ -22,12 +22,12 @@ use super::load::RECEIVED;
 use super::sizes::{EventSize, Sizes};
 use crate::cli::connection::Connected;
 use crate::cli::{EXIT_FAILURE, complain, print};
-use crate::domain::id::Partition;
 use crate::runtime::daemon::Settings;
 use crate::store::StreamId;
 use crate::store::jetstream::StreamNames;
-use crate::wire::discovery::QUEUE_GROUP;
-use crate::wire::subject::Subjects;
+use peerd_core::id::Partition;
+use peerd_protocol::discovery::QUEUE_GROUP;
+use peerd_protocol::subject::Subjects;
 
 /// What it prints when it takes requests.
 const READY: &str = "ready";

@@ -4,7 +4,7 @@
 use bytes::{Bytes, BytesMut};
 use serde::Serialize;
 
-use crate::wire::encoding::{EncodeError, Encoding};
+use peerd_protocol::encoding::{Encode as _, EncodeError, Encoding};
 
 /// Digits of the time and of the number, hexadecimal.
 const TIME_DIGITS: usize = 16;
@@ -105,9 +105,9 @@ fn write_hex(digits: &mut [u8], mut number: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::send::Send;
     use crate::runtime::commands::send_peer_message::Request;
-    use crate::wire::decode;
+    use peerd_core::send::Send;
+    use peerd_protocol::decode;
 
     #[test]
     fn a_body_says_when_it_was_due_in_both_encodings() {

@@ -31,9 +31,9 @@ use crate::runtime::daemon::Settings;
 use crate::storage::owners::{self, Key};
 use crate::store::jetstream::StreamNames;
 use crate::store::survey;
-use crate::wire::discovery::THIS_BUILD;
-use crate::wire::encoding::Encoding;
-use crate::wire::subject::{Subjects, Token};
+use peerd_protocol::discovery::THIS_BUILD;
+use peerd_protocol::encoding::Encoding;
+use peerd_protocol::subject::{Subjects, Token};
 
 /// How long the store has to say who is there.
 const STORE_ANSWERS: Duration = Duration::from_secs(5);

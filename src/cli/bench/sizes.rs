@@ -11,7 +11,7 @@ use super::load::Target;
 use super::users::{Pair, TRY_FOR, until_accepted};
 use crate::store::StreamId;
 use crate::store::jetstream::StreamNames;
-use crate::wire::subject::{Subjects, Token};
+use peerd_protocol::subject::{Subjects, Token};
 
 /// Events of one message: three to the receiver, one to the sender.
 const EVENTS: usize = 4;
@@ -64,7 +64,7 @@ pub(super) async fn learn(
         let Ok((is_senders, Some(event))) = timeout_at(deadline, next).await else {
             return Err(told(&format!("{} of {EVENTS} events came", events.len())));
         };
-        let name = crate::wire::subject::last_token(&event.subject).to_owned();
+        let name = peerd_protocol::subject::last_token(&event.subject).to_owned();
         events.push(EventSize { is_senders, name, bytes: event.payload.len() });
     }
     let partition = subjects.partition(&receiver);

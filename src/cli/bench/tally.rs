@@ -7,7 +7,7 @@ use async_nats::{HeaderValue, Message, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use super::numbers::{Latencies, Summary, float};
-use crate::wire::encoding::{CONTENT_TYPE, Encoding, SERVICE_ERROR, SERVICE_ERROR_CODE};
+use peerd_protocol::encoding::{CONTENT_TYPE, Encoding, SERVICE_ERROR, SERVICE_ERROR_CODE};
 
 /// Why a message was not accepted: code and reason of the answer; code 0 for what has none.
 pub(super) type Problem = (u32, String);

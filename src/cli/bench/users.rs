@@ -11,10 +11,10 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::load::{Call, Target};
 use super::marker::{Run, Template};
 use super::tally::Answer;
-use crate::domain::id::UserId;
-use crate::domain::rejection::Rejection;
-use crate::wire::encoding::{CONTENT_TYPE, EncodeError, Encoding};
-use crate::wire::subject::{Subjects, Token};
+use peerd_core::id::UserId;
+use peerd_core::rejection::Rejection;
+use peerd_protocol::encoding::{CONTENT_TYPE, EncodeError, Encoding};
+use peerd_protocol::subject::{Subjects, Token};
 
 /// Calls at the same time, before and after what is measured.
 const CONCURRENT: usize = 256;

@@ -6,11 +6,11 @@ use std::time::Duration;
 use async_nats::jetstream::stream::RetentionPolicy;
 use serde::Serialize;
 
-use crate::domain::id::Partition;
 use crate::storage::owners::{Key, Member, MemberId, Owner, decode};
 use crate::store::Record;
 use crate::store::survey::{self, Account, Replica, StreamState, Unseen};
-use crate::wire::discovery::{Gauges, StatsAnswer, StoreTrouble};
+use peerd_core::id::Partition;
+use peerd_protocol::discovery::{Gauges, StatsAnswer, StoreTrouble};
 
 /// A copy may be behind by so many operations, as each is for a moment while messages come in.
 const LAG_MAX: u64 = 1000;

@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 
 use super::report::{Report, Seen};
 use super::table;
-use crate::domain::id::{OrderKey, Partition};
 use crate::storage::owners::{Key, Member, MemberId, Owner, Process, encode};
 use crate::store::Record;
 use crate::store::survey::{Replica, StreamState, Unseen};
-use crate::wire::discovery::StatsAnswer;
+use peerd_core::id::{OrderKey, Partition};
+use peerd_protocol::discovery::StatsAnswer;
 
 const NOW_MS: u64 = 1_800_000_000_000;
 const IDS: [&str; 3] =

@@ -8,10 +8,10 @@ use futures::FutureExt as _;
 
 use super::*;
 use crate::cluster::host::{Closed, Grant, NotOpened};
-use crate::domain::id::OrderKey;
 use crate::storage::owners::{self, Owner, Told};
 use crate::store::registry::Value;
 use crate::store::registry::memory::Memory;
+use peerd_core::id::OrderKey;
 
 const WALL_MS: u64 = 1_800_000_000_000;
 const PARTITIONS: u16 = 16;

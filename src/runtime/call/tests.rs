@@ -8,9 +8,9 @@ use tracing_subscriber::fmt::format::FmtSpan;
 
 use super::*;
 use crate::clock::Clock;
-use crate::domain::limits::Limits;
 use crate::runtime::twin::{self, WALL_MS, incoming};
 use crate::store::memory::Memory;
+use peerd_core::limits::Limits;
 
 /// Collects the trace.
 #[derive(Clone, Default)]

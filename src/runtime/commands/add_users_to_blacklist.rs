@@ -3,9 +3,9 @@
 pub use super::blacklist::{BlacklistChanged, OfUsers};
 use super::{Call, Command, Kind, blacklist};
 use crate::bus::Bus;
-use crate::domain::event::BlacklistAction;
 use crate::store::Store;
-use crate::wire::failure::CallError;
+use peerd_core::event::BlacklistAction;
+use peerd_protocol::failure::CallError;
 
 /// Blocks users.
 pub struct AddUsersToBlacklist;

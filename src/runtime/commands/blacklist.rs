@@ -5,15 +5,15 @@ use serde::{Deserialize, Serialize};
 
 use super::Call;
 use crate::bus::Bus;
-use crate::domain::blocklist::{BlockChange, BlockRefusal};
-use crate::domain::event::BlacklistAction;
-use crate::domain::id::UserId;
-use crate::domain::limits::BLOCK_BATCH_MAX;
 use crate::runtime::commit::{Change, Events, Write};
 use crate::store::Store;
-use crate::wire::failure::CallError;
-use crate::wire::field::{List, User};
-use crate::wire::reply::{Reply, Shown};
+use peerd_core::blocklist::{BlockChange, BlockRefusal};
+use peerd_core::event::BlacklistAction;
+use peerd_core::id::UserId;
+use peerd_core::limits::BLOCK_BATCH_MAX;
+use peerd_protocol::failure::CallError;
+use peerd_protocol::field::{List, User};
+use peerd_protocol::reply::{Reply, Shown};
 
 /// Users to block or unblock.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -81,9 +81,9 @@ pub(super) async fn change<S: Store, B: Bus>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::rejection::Rejection;
-    use crate::wire::decode;
-    use crate::wire::encoding::Encoding;
+    use peerd_core::rejection::Rejection;
+    use peerd_protocol::decode;
+    use peerd_protocol::encoding::Encoding;
 
     fn parse(ids: &[&str]) -> Result<Vec<String>, Rejection> {
         let body = serde_json::json!({ "userIDs": ids }).to_string();

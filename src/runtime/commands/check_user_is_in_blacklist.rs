@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::{Call, Command, Kind};
 use crate::bus::Bus;
 use crate::store::Store;
-use crate::wire::failure::CallError;
-use crate::wire::field::User;
-use crate::wire::reply::{Reply, Shown};
+use peerd_protocol::failure::CallError;
+use peerd_protocol::field::User;
+use peerd_protocol::reply::{Reply, Shown};
 
 /// Reads whether a user is blocked.
 pub struct CheckUserIsInBlacklist;

@@ -5,12 +5,12 @@ use serde::Deserialize;
 
 use super::{Call, Command, Kind};
 use crate::bus::Bus;
-use crate::domain::clear::clear_unread;
-use crate::domain::id::UserId;
 use crate::runtime::commit::{Change, Events, Write};
 use crate::store::Store;
-use crate::wire::failure::CallError;
-use crate::wire::reply::Empty;
+use peerd_core::clear::clear_unread;
+use peerd_core::id::UserId;
+use peerd_protocol::failure::CallError;
+use peerd_protocol::reply::Empty;
 
 /// Marks all conversations as read.
 pub struct ClearConversationTotalUnreadMessageCount;

@@ -2,11 +2,11 @@
 
 use super::{Call, Command, Kind};
 use crate::bus::Bus;
-use crate::domain::clear::clear_unread;
 use crate::store::Store;
-use crate::wire::failure::CallError;
-use crate::wire::field::{OfConversation, User};
-use crate::wire::reply::Changed;
+use peerd_core::clear::clear_unread;
+use peerd_protocol::failure::CallError;
+use peerd_protocol::field::{OfConversation, User};
+use peerd_protocol::reply::Changed;
 
 /// Marks a conversation as read.
 pub struct ClearConversationUnreadMessageCount;

@@ -2,13 +2,13 @@
 
 use super::{Call, Command, Kind};
 use crate::bus::Bus;
-use crate::domain::delete::delete_all;
-use crate::domain::event::{DeleteType, Event};
 use crate::runtime::history::Reader;
 use crate::store::Store;
-use crate::wire::failure::{CallError, Failure};
-use crate::wire::field::{OfConversation, User};
-use crate::wire::reply::Empty;
+use peerd_core::delete::delete_all;
+use peerd_core::event::{DeleteType, Event};
+use peerd_protocol::failure::{CallError, Failure};
+use peerd_protocol::field::{OfConversation, User};
+use peerd_protocol::reply::Empty;
 
 /// Deletes all messages of a conversation, for the caller only.
 pub struct DeleteAllMessage;

@@ -7,19 +7,19 @@ use serde::Deserialize;
 
 use super::{Call, Command, Kind};
 use crate::bus::Bus;
-use crate::domain::delete::delete_messages;
-use crate::domain::deletions::PageId;
-use crate::domain::event::{DeleteType, Event};
-use crate::domain::limits::DELETE_BATCH_MAX;
-use crate::domain::message::Message;
-use crate::domain::rejection::Rejection;
 use crate::runtime::commit::{Change, Events, Write};
 use crate::runtime::history::Reader;
 use crate::store::Store;
-use crate::wire::failure::{CallError, Failure};
-use crate::wire::field::{List, NamedMessage, PeerType, User};
-use crate::wire::reply::Empty;
-use crate::wire::subject::Token;
+use peerd_core::delete::delete_messages;
+use peerd_core::deletions::PageId;
+use peerd_core::event::{DeleteType, Event};
+use peerd_core::limits::DELETE_BATCH_MAX;
+use peerd_core::message::Message;
+use peerd_core::rejection::Rejection;
+use peerd_protocol::failure::{CallError, Failure};
+use peerd_protocol::field::{List, NamedMessage, PeerType, User};
+use peerd_protocol::reply::Empty;
+use peerd_protocol::subject::Token;
 
 /// Deletes messages, for the caller only.
 pub struct DeleteMessages;

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::{Call, Command, Kind};
 use crate::bus::Bus;
 use crate::store::Store;
-use crate::wire::failure::CallError;
-use crate::wire::reply::{Reply, Shown};
+use peerd_protocol::failure::CallError;
+use peerd_protocol::reply::{Reply, Shown};
 
 /// Says that the user is there.
 pub struct Heartbeat;

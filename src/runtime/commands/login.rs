@@ -5,18 +5,18 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::{Call, Command, Kind};
 use crate::bus::Bus;
-use crate::domain::event::Event;
-use crate::domain::id::OrderKey;
-use crate::domain::limits::{DEVICE_MAX_BYTES, USER_NAME_MAX_BYTES};
-use crate::domain::login::Login as AfterLogin;
-use crate::domain::text::is_blank;
-use crate::domain::user::Session;
 use crate::runtime::commit::{Change, Events, Write};
 use crate::runtime::replay::ReplayFrom;
 use crate::store::Store;
-use crate::wire::failure::CallError;
-use crate::wire::field::Line;
-use crate::wire::reply::{Reply, Shown};
+use peerd_core::event::Event;
+use peerd_core::id::OrderKey;
+use peerd_core::limits::{DEVICE_MAX_BYTES, USER_NAME_MAX_BYTES};
+use peerd_core::login::Login as AfterLogin;
+use peerd_core::text::is_blank;
+use peerd_core::user::Session;
+use peerd_protocol::failure::CallError;
+use peerd_protocol::field::Line;
+use peerd_protocol::reply::{Reply, Shown};
 
 /// Begins a session.
 pub struct Login;
@@ -138,8 +138,8 @@ impl Command for Login {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::decode;
-    use crate::wire::encoding::Encoding;
+    use peerd_protocol::decode;
+    use peerd_protocol::encoding::Encoding;
 
     #[test]
     fn every_field_may_be_left_out_and_a_name_is_none_or_not_blank() {

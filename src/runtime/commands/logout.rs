@@ -7,8 +7,8 @@ use super::{Call, Command, Kind};
 use crate::bus::Bus;
 use crate::runtime::commit::{Change, Events, Write};
 use crate::store::Store;
-use crate::wire::failure::CallError;
-use crate::wire::reply::Empty;
+use peerd_protocol::failure::CallError;
+use peerd_protocol::reply::Empty;
 
 /// Ends one session or all.
 pub struct Logout;

@@ -5,14 +5,14 @@ use serde::Deserialize;
 
 use super::{Call, Command, Kind};
 use crate::bus::Bus;
-use crate::domain::blocklist::BlockNumber;
-use crate::domain::id::UserId;
-use crate::domain::limits::BLOCKED_PAGE_MAX;
-use crate::domain::user::UserInfo;
 use crate::store::Store;
-use crate::wire::failure::{CallError, Failure};
-use crate::wire::field::Count;
-use crate::wire::reply::Blacklist;
+use peerd_core::blocklist::BlockNumber;
+use peerd_core::id::UserId;
+use peerd_core::limits::BLOCKED_PAGE_MAX;
+use peerd_core::user::UserInfo;
+use peerd_protocol::failure::{CallError, Failure};
+use peerd_protocol::field::Count;
+use peerd_protocol::reply::Blacklist;
 
 /// Reads a page of the block list.
 pub struct QueryBlacklist;
@@ -62,8 +62,8 @@ impl Command for QueryBlacklist {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::decode;
-    use crate::wire::encoding::Encoding;
+    use peerd_protocol::decode;
+    use peerd_protocol::encoding::Encoding;
 
     #[test]
     fn the_first_page_needs_no_fields() {

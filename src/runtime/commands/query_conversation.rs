@@ -2,11 +2,11 @@
 
 use super::{Call, Command, Kind};
 use crate::bus::Bus;
-use crate::domain::rejection::Rejection;
 use crate::store::Store;
-use crate::wire::failure::{CallError, Failure};
-use crate::wire::field::{OfConversation, User};
-use crate::wire::reply::OneConversation;
+use peerd_core::rejection::Rejection;
+use peerd_protocol::failure::{CallError, Failure};
+use peerd_protocol::field::{OfConversation, User};
+use peerd_protocol::reply::OneConversation;
 
 /// Reads one conversation.
 pub struct QueryConversation;

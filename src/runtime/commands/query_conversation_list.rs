@@ -5,14 +5,14 @@ use serde::Deserialize;
 
 use super::{Call, Command, Kind};
 use crate::bus::Bus;
-use crate::domain::conversation::Conversation;
-use crate::domain::id::{OrderKey, UserId};
-use crate::domain::limits::CONVERSATION_PAGE_MAX;
-use crate::domain::list::Anchor;
 use crate::store::Store;
-use crate::wire::failure::{CallError, Failure};
-use crate::wire::field::{Count, User};
-use crate::wire::reply::Conversations;
+use peerd_core::conversation::Conversation;
+use peerd_core::id::{OrderKey, UserId};
+use peerd_core::limits::CONVERSATION_PAGE_MAX;
+use peerd_core::list::Anchor;
+use peerd_protocol::failure::{CallError, Failure};
+use peerd_protocol::field::{Count, User};
+use peerd_protocol::reply::Conversations;
 
 /// Reads a page of the conversation list.
 pub struct QueryConversationList;

@@ -7,12 +7,12 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::{Call, Command, Kind};
 use crate::bus::Bus;
-use crate::domain::event::Totals;
-use crate::domain::limits::MARK_MAX;
 use crate::store::Store;
-use crate::wire::failure::CallError;
-use crate::wire::message::PEER;
-use crate::wire::reply::{Reply, Shown};
+use peerd_core::event::Totals;
+use peerd_core::limits::MARK_MAX;
+use peerd_protocol::failure::CallError;
+use peerd_protocol::message::PEER;
+use peerd_protocol::reply::{Reply, Shown};
 
 /// Reads the total unread count.
 pub struct QueryConversationTotalUnreadMessageCount;

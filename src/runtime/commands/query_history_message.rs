@@ -8,17 +8,17 @@ use tokio::time::Instant;
 
 use super::{Call, Command, Kind};
 use crate::bus::Bus;
-use crate::domain::conversation::Conversation;
-use crate::domain::id::{OrderKey, UserId};
-use crate::domain::limits::HISTORY_PAGE_MAX;
-use crate::domain::message::Message;
 use crate::runtime::cell::UserCell;
 use crate::runtime::history::{Page as ReadPage, Reader};
 use crate::runtime::node::Node;
 use crate::store::Store;
-use crate::wire::failure::{CallError, Failure};
-use crate::wire::field::{Count, NamedMessage, PeerType, User};
-use crate::wire::reply::History;
+use peerd_core::conversation::Conversation;
+use peerd_core::id::{OrderKey, UserId};
+use peerd_core::limits::HISTORY_PAGE_MAX;
+use peerd_core::message::Message;
+use peerd_protocol::failure::{CallError, Failure};
+use peerd_protocol::field::{Count, NamedMessage, PeerType, User};
+use peerd_protocol::reply::History;
 
 /// How often a page is read because of messages that cross while it is read.
 const PAGE_TRIES: usize = 4;
@@ -144,9 +144,9 @@ fn unsure(page: &[Arc<Message>], other: &UserId, seen: &Conversation, settled: O
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::content::Content;
-    use crate::domain::id::Partition;
-    use crate::domain::message::ReceiptStatus;
+    use peerd_core::content::Content;
+    use peerd_core::id::Partition;
+    use peerd_core::message::ReceiptStatus;
 
     fn user(id: &str) -> UserId {
         UserId::new(id, "").expect("a valid ID")

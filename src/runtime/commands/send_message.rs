@@ -5,12 +5,12 @@ use serde::Deserialize;
 
 use super::{Call, Command, Kind};
 use crate::bus::Bus;
-use crate::domain::send::{Send, SendOptions};
 use crate::store::Store;
-use crate::wire::draft::{MessageBody, SendConfigBody};
-use crate::wire::failure::CallError;
-use crate::wire::field::{PeerType, User};
-use crate::wire::reply::Sent;
+use peerd_core::send::{Send, SendOptions};
+use peerd_protocol::draft::{MessageBody, SendConfigBody};
+use peerd_protocol::failure::CallError;
+use peerd_protocol::field::{PeerType, User};
+use peerd_protocol::reply::Sent;
 
 /// Sends a message into a conversation.
 pub struct SendMessage;

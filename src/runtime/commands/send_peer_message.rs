@@ -6,12 +6,12 @@ use serde::Deserialize;
 
 use super::{Call, Command, Kind};
 use crate::bus::Bus;
-use crate::domain::send::{Send, SendOptions};
 use crate::store::Store;
-use crate::wire::draft::{MessageBody, SendConfigBody};
-use crate::wire::failure::CallError;
-use crate::wire::field::User;
-use crate::wire::reply::Sent;
+use peerd_core::send::{Send, SendOptions};
+use peerd_protocol::draft::{MessageBody, SendConfigBody};
+use peerd_protocol::failure::CallError;
+use peerd_protocol::field::User;
+use peerd_protocol::reply::Sent;
 
 /// Sends a message to a user.
 pub struct SendPeerMessage;

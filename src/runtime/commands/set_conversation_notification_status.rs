@@ -5,13 +5,13 @@ use serde::{Deserialize, Deserializer, de};
 
 use super::{Call, Command, Kind};
 use crate::bus::Bus;
-use crate::domain::conversation::{Conversation, NotificationStatus};
-use crate::domain::notification::set_notification;
-use crate::domain::rejection::Rejection;
 use crate::store::Store;
-use crate::wire::failure::CallError;
-use crate::wire::field::{PeerType, User};
-use crate::wire::reply::Changed;
+use peerd_core::conversation::{Conversation, NotificationStatus};
+use peerd_core::notification::set_notification;
+use peerd_core::rejection::Rejection;
+use peerd_protocol::failure::CallError;
+use peerd_protocol::field::{PeerType, User};
+use peerd_protocol::reply::Changed;
 
 /// Mutes a conversation or unmutes it.
 pub struct SetConversationNotificationStatus;

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::bus::{self, Kind};
 use crate::clock::Clock;
-use crate::domain::limits::Limits;
 use crate::runtime::twin::faulty::Faulty;
 use crate::runtime::twin::{self, WALL_MS, incoming};
+use peerd_core::limits::Limits;
 
 type TestNode = Node<Faulty, bus::memory::Memory>;
 

@@ -11,9 +11,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::side::{Backward, Reads};
 use crate::bus::Bus;
-use crate::domain::id::{OrderKey, UserId};
 use crate::runtime::node::Node;
 use crate::store::Store;
+use peerd_core::id::{OrderKey, UserId};
 
 /// Places at which it is read ahead at the same time.
 const AHEAD_MAX: usize = 16;

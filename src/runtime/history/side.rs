@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::domain::conversation::{Head, PagePointers};
-use crate::domain::id::OrderKey;
-use crate::domain::limits::PAGE_MESSAGES;
-use crate::domain::message::Direction;
 use crate::failpoint::{self, Fault};
 use crate::runtime::load::LoadError;
 use crate::storage::reads::{Found, Pair, Storage};
 use crate::store::{Start, Store};
+use peerd_core::conversation::{Head, PagePointers};
+use peerd_core::id::OrderKey;
+use peerd_core::limits::PAGE_MESSAGES;
+use peerd_core::message::Direction;
 
 /// How far the server's clock may be behind an order key before a place is found the long way.
 const CLOCK_SLACK_MS: u64 = 100;

@@ -10,12 +10,12 @@ use tokio::time::Instant;
 use super::Reader;
 use crate::bus;
 use crate::clock::Clock;
-use crate::domain::id::{Partition, UserId};
-use crate::domain::limits::Limits;
 use crate::runtime::node::{Node, Options};
 use crate::runtime::twin::{self, WALL_MS, incoming};
 use crate::store::StreamId;
 use crate::store::memory::Memory;
+use peerd_core::id::{Partition, UserId};
+use peerd_core::limits::Limits;
 
 const MESSAGES: usize = 150;
 

@@ -7,17 +7,17 @@ use serde_json::{Value, json};
 
 use crate::bus;
 use crate::clock::Clock;
-use crate::domain::deletions::{Bitmap, PageId};
-use crate::domain::id::UserId;
-use crate::domain::later::LaterFields;
-use crate::domain::limits::Limits;
-use crate::domain::message::Direction;
 use crate::runtime::node::Node;
 use crate::runtime::twin::{self, WALL_MS, incoming};
 use crate::storage::{account, conversation, deletions};
 use crate::store::memory::Memory;
 use crate::store::{Record, Store as _, StreamId};
-use crate::wire::subject::Token;
+use peerd_core::deletions::{Bitmap, PageId};
+use peerd_core::id::UserId;
+use peerd_core::later::LaterFields;
+use peerd_core::limits::Limits;
+use peerd_core::message::Direction;
+use peerd_protocol::subject::Token;
 
 type TestNode = Node<Memory, bus::memory::Memory>;
 
@@ -79,7 +79,7 @@ async fn what_a_later_release_stored_survives_load_change_and_store() {
     let there = stored(&node, stream, &entry_key).expect("an entry");
     let mut settings = conversation::decode(&there.payload).expect("readable");
     settings.later = later.clone();
-    settings.deleted = crate::domain::deletions::Deletions::new([], false, true);
+    settings.deleted = peerd_core::deletions::Deletions::new([], false, true);
     let bytes = conversation::encode(&settings).expect("writable");
     replace(&node, stream, &entry_key, bytes).await;
     let bitmap = Bitmap::from_bytes(&[2]).with_later(later.clone());

@@ -7,20 +7,20 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::bus::{Bus, Incoming, Kind, Outgoing};
-use crate::domain::id::UserId;
-use crate::domain::message::Message;
-use crate::domain::receive::Delivered;
 use crate::runtime::injected;
 use crate::runtime::node::Node;
 use crate::runtime::tenure::{Tenure, Work};
 use crate::store::Store;
-use crate::wire::encoding::Encoding;
-use crate::wire::failure::{CallError, Failure};
 use crate::wire::owner_request::{
     Deliver, FindRepeat, FollowLog, MaySend, OwnerRequest, Request, Settle, WasBegun,
     encode_answer, encode_refusal,
 };
 use crate::wire::packed::EncodeError;
+use peerd_core::id::UserId;
+use peerd_core::message::Message;
+use peerd_core::receive::Delivered;
+use peerd_protocol::encoding::Encoding;
+use peerd_protocol::failure::{CallError, Failure};
 
 /// A request that the owner of a user serves, whoever sent it.
 pub(in crate::runtime) trait Served: OwnerRequest + Sync {

@@ -7,16 +7,16 @@ use serde_json::{Value, json};
 
 use crate::bus;
 use crate::clock::Clock;
-use crate::domain::id::{OrderKey, UserId};
-use crate::domain::limits::Limits;
-use crate::domain::message::Message;
-use crate::domain::receive::Placed;
 use crate::runtime::node::Node;
 use crate::runtime::twin::{self, WALL_MS, incoming};
 use crate::storage::message;
 use crate::store::memory::Memory;
 use crate::store::{Start, Store as _};
-use crate::wire::subject::Token;
+use peerd_core::id::{OrderKey, UserId};
+use peerd_core::limits::Limits;
+use peerd_core::message::Message;
+use peerd_core::receive::Placed;
+use peerd_protocol::subject::Token;
 
 type TestNode = Node<Memory, bus::memory::Memory>;
 

@@ -7,10 +7,10 @@ use tokio::task::yield_now;
 
 use crate::bus::{self, Kind, Outgoing};
 use crate::clock::Clock;
-use crate::domain::limits::Limits;
 use crate::runtime::node::{MESSAGES_PER_CALL, Node, ROOM_BEYOND_CALLS};
 use crate::runtime::twin::{self, CALLS_UNDER_WAY, WALL_MS, incoming};
 use crate::store::memory::Memory;
+use peerd_core::limits::Limits;
 
 type TestNode = Node<Memory, bus::memory::Memory>;
 

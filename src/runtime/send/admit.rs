@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use crate::bus::Bus;
 use crate::clock::Now;
-use crate::domain::rate::Place;
-use crate::domain::rejection::Rejection;
-use crate::domain::send::{Basis, Delivery, Send};
-use crate::domain::user::User;
 use crate::failpoint::{self, Fault};
 use crate::runtime::cell::UserCell;
 use crate::runtime::crossing::Flight;
 use crate::runtime::node::Node;
 use crate::store::Store;
+use peerd_core::rate::Place;
+use peerd_core::rejection::Rejection;
+use peerd_core::send::{Basis, Delivery, Send};
+use peerd_core::user::User;
 
 /// What becomes of a send at the sender's owner.
 pub(super) enum Admission {

@@ -10,16 +10,16 @@ use tokio::time::Instant;
 
 use super::deliver::Accepted;
 use crate::bus::Bus;
-use crate::domain::conversation::Head;
-use crate::domain::message::{Message, fingerprint};
-use crate::domain::receive::{Arrived, Delivered, Placed};
-use crate::domain::send::{Delivery, Push};
-use crate::domain::user::User;
 use crate::runtime::cell::UserCell;
 use crate::runtime::node::Node;
 use crate::runtime::tenure::Tenure;
 use crate::storage::message::StoredMessage;
 use crate::store::Store;
+use peerd_core::conversation::Head;
+use peerd_core::message::{Message, fingerprint};
+use peerd_core::receive::{Arrived, Delivered, Placed};
+use peerd_core::send::{Delivery, Push};
+use peerd_core::user::User;
 
 /// A message that has become stored.
 pub(super) struct Stored<'m> {
@@ -50,7 +50,7 @@ impl<'m> Stored<'m> {
         sender_name: &'m str,
     ) -> Self {
         Self {
-            head: crate::domain::receive::head(&message, mark, page, stream_seq),
+            head: peerd_core::receive::head(&message, mark, page, stream_seq),
             fingerprint: fingerprint(&message.content, &message.extended_data),
             message: Arc::new(message),
             sender_name,

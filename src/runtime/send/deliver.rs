@@ -6,7 +6,6 @@ use tokio::time::Instant;
 
 use super::Source;
 use crate::bus::Bus;
-use crate::domain::receive::Delivered;
 use crate::failpoint::{self, Fault};
 use crate::runtime::cell::UserCell;
 use crate::runtime::crossing::Flight;
@@ -15,9 +14,10 @@ use crate::runtime::owner_request::{Outcome, Recipient};
 use crate::runtime::route::{NO_OWNER, Route};
 use crate::runtime::tenure::What;
 use crate::store::Store;
-use crate::wire::failure::{CallError, Failure};
 use crate::wire::owner_request::Deliver;
-use crate::wire::subject::Token;
+use peerd_core::receive::Delivered;
+use peerd_protocol::failure::{CallError, Failure};
+use peerd_protocol::subject::Token;
 
 /// What became of a message at the owner of its receiver.
 pub(super) struct Accepted {

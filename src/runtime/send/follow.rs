@@ -7,17 +7,17 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::bus::Bus;
-use crate::domain::id::UserId;
-use crate::domain::message::Direction;
-use crate::domain::send::Delivery;
 use crate::runtime::cell::{STRAGGLER, UserCell};
 use crate::runtime::load::LoadError;
 use crate::runtime::node::Node;
 use crate::runtime::owner_request::AGAIN;
 use crate::store::Store;
-use crate::wire::failure::{CallError, Failure};
 use crate::wire::owner_request::FollowLog;
-use crate::wire::subject::Token;
+use peerd_core::id::UserId;
+use peerd_core::message::Direction;
+use peerd_core::send::Delivery;
+use peerd_protocol::failure::{CallError, Failure};
+use peerd_protocol::subject::Token;
 
 /// Most that is waited between two looks, or between two requests to the sender's owner.
 const AGAIN_MAX: Duration = Duration::from_secs(1);

@@ -4,17 +4,17 @@
 use std::sync::Arc;
 
 use crate::bus::Bus;
-use crate::domain::clock::Lane;
-use crate::domain::event::Event;
-use crate::domain::receive::{Delivered, Plan};
-use crate::domain::rejection::Rejection;
-use crate::domain::send::Delivery;
 use crate::runtime::cell::UserCell;
 use crate::runtime::crossing::Flight;
 use crate::runtime::injected;
 use crate::runtime::node::Node;
 use crate::store::Store;
-use crate::wire::failure::{CallError, Failure};
+use peerd_core::clock::Lane;
+use peerd_core::event::Event;
+use peerd_core::receive::{Delivered, Plan};
+use peerd_core::rejection::Rejection;
+use peerd_core::send::Delivery;
+use peerd_protocol::failure::{CallError, Failure};
 
 impl<S: Store, B: Bus> Node<S, B> {
     /// Applies the receiver's rules and gives the message its place. In the pair's turn.

@@ -5,21 +5,21 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::bus::Bus;
-use crate::domain::id::{LocalMessageId, UserId};
-use crate::domain::message::{Message, fingerprint};
-use crate::domain::receive::Delivered;
-use crate::domain::rejection::Rejection;
-use crate::domain::repeats::{Known, Repeat};
-use crate::domain::send::{Delivery, Send};
 use crate::runtime::cell::UserCell;
 use crate::runtime::load::LoadError;
 use crate::runtime::node::Node;
 use crate::runtime::tenure::Tenure;
 use crate::storage::reads::{Found, Item};
 use crate::store::{Start, Store};
-use crate::wire::failure::{CallError, Failure};
 use crate::wire::owner_request::FindRepeat;
-use crate::wire::reply;
+use peerd_core::id::{LocalMessageId, UserId};
+use peerd_core::message::{Message, fingerprint};
+use peerd_core::receive::Delivered;
+use peerd_core::rejection::Rejection;
+use peerd_core::repeats::{Known, Repeat};
+use peerd_core::send::{Delivery, Send};
+use peerd_protocol::failure::{CallError, Failure};
+use peerd_protocol::reply;
 
 /// How much earlier than by peerd's clock the log is read back, for a server whose clock is behind.
 const CLOCK_SLACK_MS: u64 = 2000;

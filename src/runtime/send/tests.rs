@@ -7,13 +7,13 @@ use serde_json::json;
 
 use crate::bus::Kind;
 use crate::clock::Clock;
-use crate::domain::id::UserId;
-use crate::domain::limits::Limits;
 use crate::runtime::cell::UserCell;
 use crate::runtime::node::Node;
 use crate::runtime::twin::{self, WALL_MS, incoming};
 use crate::store::Store;
 use crate::store::memory::Memory;
+use peerd_core::id::UserId;
+use peerd_core::limits::Limits;
 
 type TestNode<S> = Arc<Node<S, crate::bus::memory::Memory>>;
 

@@ -1,11 +1,11 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::content::{Content, Excerpt, Media, Pixels};
-use crate::domain::conversation::{Mark, PagePointers};
-use crate::domain::id::LocalMessageId;
-use crate::domain::limits::{COMBINE_DEPTH_MAX, Limits};
-use crate::domain::message::{Message, ReceiptStatus};
+use peerd_core::content::{Content, Excerpt, Media, Pixels};
+use peerd_core::conversation::{Mark, PagePointers};
+use peerd_core::id::LocalMessageId;
+use peerd_core::limits::{COMBINE_DEPTH_MAX, Limits};
+use peerd_core::message::{Message, ReceiptStatus};
 
 /// Records as version 1 writes them, a name and hex to a line. A line is never changed: a record
 /// that was written once is to be read for ever.

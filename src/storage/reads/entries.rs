@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use futures::future::try_join_all;
 
 use super::Storage;
-use crate::domain::deletions::{Bitmap, PageId};
-use crate::domain::id::{Partition, UserId};
-use crate::domain::user::Account;
 use crate::storage::{Entry, Key, Kind, account, deletions};
 use crate::store::{ReadError, Start, Store, StreamId};
-use crate::wire::subject::{Token, is_sentinel};
+use peerd_core::deletions::{Bitmap, PageId};
+use peerd_core::id::{Partition, UserId};
+use peerd_core::user::Account;
+use peerd_protocol::subject::{Token, is_sentinel};
 
 impl<S: Store> Storage<'_, S> {
     /// The entries of a user that a load reads, each with its place; of one that cannot be read, what

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, HashMap};
 use futures::future::try_join_all;
 
 use super::{LoadError, Storage};
-use crate::domain::content::Excerpt;
-use crate::domain::conversation::Head;
-use crate::domain::id::{OrderKey, Partition, UserId};
 use crate::storage::message::{self, StoredMessage};
 use crate::storage::user_of;
 use crate::store::{Batch, ReadError, Record, Start, Store, StreamId};
 use crate::wire::packed::RecordError;
-use crate::wire::subject::{Subjects, Token, is_sentinel, last_token};
+use peerd_core::content::Excerpt;
+use peerd_core::conversation::Head;
+use peerd_core::id::{OrderKey, Partition, UserId};
+use peerd_protocol::subject::{Subjects, Token, is_sentinel, last_token};
 
 /// How far before a record that cannot be read one is looked for that can, at first, and by how much
 /// farther each time.

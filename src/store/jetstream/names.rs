@@ -1,8 +1,8 @@
 //! The names of streams.
 
-use crate::domain::id::Partition;
 use crate::store::StreamId;
 use crate::store::trouble::Resource;
+use peerd_core::id::Partition;
 
 /// The names of the streams of one deployment, derived from its subject prefix.
 #[derive(Clone, Debug)]

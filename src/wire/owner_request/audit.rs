@@ -4,10 +4,10 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{ANSWER, Done, OwnerRequest, VERSION, read_answer, read_request, write};
-use crate::domain::audit::{Difference, Subject};
-use crate::domain::id::{Partition, UserId};
 use crate::wire::packed::EncodeError;
 use crate::wire::packed::RecordError;
+use peerd_core::audit::{Difference, Subject};
+use peerd_core::id::{Partition, UserId};
 
 /// Most differences of one user that are told.
 pub const DIFFERENCES_MAX: usize = 256;

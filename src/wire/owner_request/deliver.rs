@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use super::{
     ANSWER, KIND, OwnerRequest, VERSION, local_id, read_answer, read_request, user_id, write,
 };
-use crate::domain::conversation::{Mark, PagePointers};
-use crate::domain::id::{LocalMessageId, OrderKey, Partition, UserId};
-use crate::domain::message::{Draft, Message};
-use crate::domain::receive::{Delivered, Placed};
-use crate::domain::send::{Delivery, Send, SendOptions};
 use crate::wire::packed::EncodeError;
 use crate::wire::packed::{self, ContentV1, PushV1, RecordError, check_numbers};
+use peerd_core::conversation::{Mark, PagePointers};
+use peerd_core::id::{LocalMessageId, OrderKey, Partition, UserId};
+use peerd_core::message::{Draft, Message};
+use peerd_core::receive::{Delivered, Placed};
+use peerd_core::send::{Delivery, Send, SendOptions};
 
 /// Take a message in.
 #[derive(Clone, Debug, PartialEq, Eq)]

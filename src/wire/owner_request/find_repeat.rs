@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::deliver::encode_message;
 use super::{OwnerRequest, VERSION, local_id, read_answer, read_request, user_id, write};
-use crate::domain::id::{LocalMessageId, Partition, UserId};
-use crate::domain::message::{Draft, Message};
 use crate::wire::packed::EncodeError;
 use crate::wire::packed::{self, ContentV1, RecordError};
+use peerd_core::id::{LocalMessageId, Partition, UserId};
+use peerd_core::message::{Draft, Message};
 
 /// Answer the message that this repeats, if it is known without a search.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,9 +5,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{Done, OwnerRequest, VERSION, read_done, read_request, user_id, write};
-use crate::domain::id::{Partition, UserId};
 use crate::wire::packed::EncodeError;
 use crate::wire::packed::RecordError;
+use peerd_core::id::{Partition, UserId};
 
 /// Read what the log has of the user's own messages to this receiver, and publish it.
 #[derive(Clone, Debug, PartialEq, Eq)]

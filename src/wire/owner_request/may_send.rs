@@ -6,9 +6,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{Done, KIND, OwnerRequest, VERSION, read_done, read_request, user_id, write};
-use crate::domain::id::{Partition, UserId};
 use crate::wire::packed::EncodeError;
 use crate::wire::packed::{RecordError, check_numbers};
+use peerd_core::id::{Partition, UserId};
 
 /// Say whether the user takes a message in.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,9 +4,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{Done, KIND, OwnerRequest, VERSION, read_done, read_request, user_id, write};
-use crate::domain::id::{OrderKey, Partition, UserId};
 use crate::wire::packed::EncodeError;
 use crate::wire::packed::{RecordError, check_numbers};
+use peerd_core::id::{OrderKey, Partition, UserId};
 
 /// Answer once a direction is settled up to a key.
 #[derive(Clone, Debug, PartialEq, Eq)]

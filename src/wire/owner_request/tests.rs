@@ -3,13 +3,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::domain::audit::{Difference, Subject};
-use crate::domain::content::Content;
-use crate::domain::conversation::{Mark, PagePointers};
-use crate::domain::id::OrderKey;
-use crate::domain::message::{Draft, Message, ReceiptStatus};
-use crate::domain::receive::{Delivered, Placed};
-use crate::domain::send::{Delivery, Push, Send, SendOptions};
+use peerd_core::audit::{Difference, Subject};
+use peerd_core::content::Content;
+use peerd_core::conversation::{Mark, PagePointers};
+use peerd_core::id::OrderKey;
+use peerd_core::message::{Draft, Message, ReceiptStatus};
+use peerd_core::receive::{Delivered, Placed};
+use peerd_core::send::{Delivery, Push, Send, SendOptions};
 
 const PARTITION: Partition = Partition(3);
 

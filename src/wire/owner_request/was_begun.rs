@@ -6,10 +6,10 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{ANSWER, OwnerRequest, VERSION, read_answer, read_request, write};
-use crate::domain::id::{Partition, UserId};
-use crate::wire::content::NUMBER_MAX;
 use crate::wire::packed::EncodeError;
 use crate::wire::packed::{RecordError, check_numbers};
+use peerd_core::id::{Partition, UserId};
+use peerd_protocol::content::NUMBER_MAX;
 
 /// Say whether a request was begun, and do not begin it if not.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 
 use crate::bus::{self, Kind, Outgoing};
 use crate::clock::Clock;
-use crate::domain::id::UserId;
-use crate::domain::limits::Limits;
 use crate::runtime::node::{Node, Options};
 use crate::runtime::twin::faulty::Faulty;
 use crate::runtime::twin::{self, WALL_MS, incoming};
-use crate::wire::subject::Token;
+use peerd_core::id::UserId;
+use peerd_core::limits::Limits;
+use peerd_protocol::subject::Token;
 
 type TestNode = Node<Faulty, bus::memory::Memory>;
 

@@ -1,0 +1,218 @@
+//! The bodies of events.
+
+use serde::Serialize;
+use serde::ser::{SerializeMap as _, SerializeSeq as _, Serializer};
+
+use super::message::{ConversationBody, IS_CONTENT_OMITTED, PEER};
+use super::reply::{Messages, UserInfos};
+use peerd_core::conversation::{ConversationEvent, ConversationView};
+use peerd_core::event::{DeleteType, Event, Revision};
+use peerd_core::id::UserId;
+
+/// The `state` of a connection that ended.
+const DISCONNECTED: u8 = 0;
+/// The `event` of a session that was ended by a later login.
+const KICKED_OUT: u8 = 4;
+/// The `extendedData` of a connection event: JSON in a string, as in the SDK.
+const NO_EXTENDED_DATA: &str = "{}";
+
+/// The body of an event that is too large to publish. It carries only the revision, so that the
+/// user's clients query the state.
+pub struct Omitted {
+    /// The revision that the event would have carried.
+    pub revision: Revision,
+}
+
+impl Serialize for Omitted {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Revision { current, previous } = self.revision;
+        let mut map = serializer.serialize_map(Some(3))?;
+        map.serialize_entry(IS_CONTENT_OMITTED, &true)?;
+        map.serialize_entry("revision", &current)?;
+        map.serialize_entry("previousRevision", &previous)?;
+        map.end()
+    }
+}
+
+/// The name of an event in its subject: the SDK's name in `snake_case`.
+#[must_use]
+pub const fn name(event: &Event) -> &'static str {
+    match event {
+        Event::PeerMessageReceived { .. } => "peer_message_received",
+        Event::ConversationChanged(_) => "conversation_changed",
+        Event::TotalChanged(_) => "conversation_total_unread_message_count_updated",
+        Event::MessageDeleted { .. } => "message_deleted",
+        Event::BlacklistChanged { .. } => "blacklist_changed",
+        Event::KickedOut { .. } => "connection_state_changed",
+    }
+}
+
+/// An event as shown to its user, `viewer`.
+pub struct EventBody<'a> {
+    /// The event.
+    pub event: &'a Event,
+    /// The revision of the user's conversations after the event.
+    pub revision: Revision,
+    /// The user to whom it is published.
+    pub viewer: &'a UserId,
+    /// The most bytes that the sender of a message may have set; beyond that, the message is shown
+    /// without its content.
+    pub content_max: Option<usize>,
+}
+
+impl Serialize for EventBody<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { viewer, content_max, .. } = *self;
+        let Revision { current: revision, previous: previous_revision } = self.revision;
+        match self.event {
+            Event::PeerMessageReceived { messages, from, offline } => Received {
+                message_list: Messages { list: messages, viewer, content_max },
+                from_conversation_id: from.as_str(),
+                info: Info { is_offline_message: *offline },
+                revision,
+                previous_revision,
+            }
+            .serialize(serializer),
+            Event::ConversationChanged(changes) => {
+                let info_list = Changes { list: changes, viewer, content_max };
+                Changed { info_list, revision, previous_revision }.serialize(serializer)
+            }
+            Event::TotalChanged(totals) => Total {
+                total_unread_message_count: totals.unmuted,
+                total_unread_message_count_including_muted: totals.all,
+                revision,
+                previous_revision,
+            }
+            .serialize(serializer),
+            Event::MessageDeleted { other, delete_type, messages } => Deleted {
+                conversation_id: other.as_str(),
+                conversation_type: PEER,
+                message_delete_type: *delete_type as u8,
+                is_delete_conversation_all_message: *delete_type == DeleteType::Conversation,
+                message_list: Messages { list: messages, viewer, content_max },
+                revision,
+                previous_revision,
+            }
+            .serialize(serializer),
+            Event::BlacklistChanged { action, users } => Blacklist {
+                user_list: UserInfos(users),
+                action: *action as u8,
+                revision,
+                previous_revision,
+            }
+            .serialize(serializer),
+            Event::KickedOut { session_id } => Connection {
+                state: DISCONNECTED,
+                event: KICKED_OUT,
+                extended_data: NO_EXTENDED_DATA,
+                session_id,
+                revision,
+                previous_revision,
+            }
+            .serialize(serializer),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Received<'a> {
+    message_list: Messages<'a>,
+    #[serde(rename = "fromConversationID")]
+    from_conversation_id: &'a str,
+    info: Info,
+    revision: u64,
+    previous_revision: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Info {
+    is_offline_message: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Changed<'a> {
+    info_list: Changes<'a>,
+    revision: u64,
+    previous_revision: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the SDK's names")]
+struct Total {
+    total_unread_message_count: u64,
+    total_unread_message_count_including_muted: u64,
+    revision: u64,
+    previous_revision: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Deleted<'a> {
+    #[serde(rename = "conversationID")]
+    conversation_id: &'a str,
+    conversation_type: u8,
+    message_delete_type: u8,
+    is_delete_conversation_all_message: bool,
+    message_list: Messages<'a>,
+    revision: u64,
+    previous_revision: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Blacklist<'a> {
+    user_list: UserInfos<'a>,
+    action: u8,
+    revision: u64,
+    previous_revision: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Connection<'a> {
+    state: u8,
+    event: u8,
+    extended_data: &'a str,
+    #[serde(rename = "sessionID")]
+    session_id: &'a str,
+    revision: u64,
+    previous_revision: u64,
+}
+
+/// The change of a conversation as a number of the SDK's 3.x: Added 0, Deleted 1, Updated 2.
+const fn action(event: ConversationEvent) -> u8 {
+    match event {
+        ConversationEvent::Added => 0,
+        ConversationEvent::Deleted => 1,
+        ConversationEvent::Updated | ConversationEvent::Disabled => 2,
+    }
+}
+
+struct Changes<'a> {
+    list: &'a [(ConversationEvent, ConversationView)],
+    viewer: &'a UserId,
+    content_max: Option<usize>,
+}
+
+impl Serialize for Changes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Change<'a> {
+            event: u8,
+            action: u8,
+            conversation: ConversationBody<'a>,
+        }
+        let Self { viewer, content_max, .. } = *self;
+        let mut seq = serializer.serialize_seq(Some(self.list.len()))?;
+        for (event, view) in self.list {
+            let conversation = ConversationBody { view, viewer, content_max };
+            let (event, action) = (*event as u8, action(*event));
+            seq.serialize_element(&Change { event, action, conversation })?;
+        }
+        seq.end()
+    }
+}

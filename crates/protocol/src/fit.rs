@@ -1,0 +1,176 @@
+//! Bodies that fit the server's `max_payload`. A page is cut, an event is split, and a message that
+//! is too large by itself is shown without its content, so that every call gets a reply and every
+//! change an event.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::size::{Room, counted};
+use crate::encoding::{Encode as _, EncodeError, Encoding};
+use crate::event::{EventBody, Omitted};
+use crate::message::{ConversationBody, MessageBody};
+use crate::reply::{Reply, Shown};
+use peerd_core::conversation::ConversationView;
+use peerd_core::event::Event;
+use peerd_core::id::UserId;
+use peerd_core::message::Message;
+use peerd_core::user::UserInfo;
+
+/// The bytes of an event or a page around its list: names, IDs, revisions.
+const AROUND_LIST_BYTES: usize = 768;
+/// The bytes of an event around each of its conversations.
+const AROUND_ENTRY_BYTES: usize = 64;
+/// The bytes of a listed user around its ID and its name.
+const AROUND_USER_BYTES: usize = 96;
+/// The most bytes that JSON turns one byte into.
+const JSON_ESCAPED: usize = 6;
+
+/// A body that cannot be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum Unfit {
+    /// It cannot be encoded.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// It is larger than the server accepts, even shortened.
+    #[error("a body is larger than the server's max_payload allows")]
+    TooLarge,
+}
+
+/// The body of a reply. A page that does not fit is cut at its far end: the caller continues from
+/// its last entry, and an empty page is the end.
+pub fn reply(
+    mut reply: impl Reply,
+    encoding: Encoding,
+    viewer: &UserId,
+    room: Room,
+) -> Result<Bytes, Unfit> {
+    let body = encoding.encode(&reply.body(Shown { viewer, content_max: None }))?;
+    if body.len() <= room.body {
+        return Ok(body);
+    }
+    let sizes = Sizes { encoding, viewer, content_max: room.content };
+    reply.cut(sizes, room.body.saturating_sub(AROUND_LIST_BYTES));
+    let shown = Shown { viewer, content_max: Some(room.content) };
+    within(encoding.encode(&reply.body(shown))?, room)
+}
+
+/// The bodies of an event, in order: one, or several with the same revision where its list does not
+/// fit into one. An event that does not fit at all is published without content.
+pub fn event(
+    body: &EventBody<'_>,
+    encoding: Encoding,
+    room: Room,
+    mut each: impl FnMut(Bytes),
+) -> Result<(), EncodeError> {
+    let whole = encoding.encode(body)?;
+    if whole.len() <= room.body {
+        each(whole);
+        return Ok(());
+    }
+    let EventBody { event, revision, viewer, content_max } = *body;
+    let content_max = content_max.unwrap_or(room.content).min(room.content);
+    let sizes = Sizes { encoding, viewer, content_max };
+    for part in parts(event, sizes, room.body.saturating_sub(AROUND_LIST_BYTES)) {
+        let part = EventBody { event: &part, revision, viewer, content_max: Some(content_max) };
+        match within(encoding.encode(&part)?, room) {
+            Ok(body) => each(body),
+            Err(Unfit::TooLarge) => each(encoding.encode(&Omitted { revision })?),
+            Err(Unfit::Encode(error)) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn within(body: Bytes, room: Room) -> Result<Bytes, Unfit> {
+    if body.len() <= room.body { Ok(body) } else { Err(Unfit::TooLarge) }
+}
+
+/// Splits an event into several, each with a part of its list.
+fn parts(event: &Event, sizes: Sizes<'_>, most: usize) -> Vec<Event> {
+    match event {
+        Event::PeerMessageReceived { messages, from, offline } => {
+            let part = |messages: &[Arc<Message>]| Event::PeerMessageReceived {
+                messages: messages.to_vec(),
+                from: from.clone(),
+                offline: *offline,
+            };
+            split(messages, |message| sizes.message(message), most).map(part).collect()
+        }
+        Event::MessageDeleted { other, delete_type, messages } => {
+            let part = |messages: &[Arc<Message>]| Event::MessageDeleted {
+                other: other.clone(),
+                delete_type: *delete_type,
+                messages: messages.to_vec(),
+            };
+            split(messages, |message| sizes.message(message), most).map(part).collect()
+        }
+        Event::ConversationChanged(changes) => {
+            let parts = split(changes, |(_, view)| sizes.view(view) + AROUND_ENTRY_BYTES, most);
+            parts.map(|changes| Event::ConversationChanged(changes.to_vec())).collect()
+        }
+        Event::BlacklistChanged { action, users } => {
+            let parts = split(users, Sizes::user, most);
+            parts
+                .map(|users| Event::BlacklistChanged { action: *action, users: users.to_vec() })
+                .collect()
+        }
+        Event::TotalChanged(_) | Event::KickedOut { .. } => vec![event.clone()],
+    }
+}
+
+/// Splits a list into pieces of at most `most` bytes, or of one entry.
+fn split<T>(mut list: &[T], size: impl Fn(&T) -> usize, most: usize) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let length = how_many(list.iter().map(&size), most);
+        let (piece, rest) = list.split_at(length);
+        list = rest;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+/// How many entries of these sizes fit: at least one, unless the list is empty.
+pub fn how_many(sizes: impl Iterator<Item = usize>, most: usize) -> usize {
+    let mut bytes = 0;
+    let fit = sizes.enumerate().take_while(|(index, size)| {
+        // Includes the comma.
+        bytes += size + 1;
+        *index == 0 || bytes <= most
+    });
+    fit.count()
+}
+
+/// Measures the entries of lists.
+#[derive(Clone, Copy)]
+pub struct Sizes<'a> {
+    encoding: Encoding,
+    viewer: &'a UserId,
+    content_max: usize,
+}
+
+impl Sizes<'_> {
+    fn of(self, body: &impl Serialize) -> usize {
+        counted(body, self.encoding)
+    }
+
+    /// A message.
+    #[must_use]
+    pub fn message(self, message: &Message) -> usize {
+        let (viewer, content_max) = (self.viewer, Some(self.content_max));
+        self.of(&MessageBody { message, viewer, content_max })
+    }
+
+    /// A conversation.
+    #[must_use]
+    pub fn view(self, view: &ConversationView) -> usize {
+        let (viewer, content_max) = (self.viewer, Some(self.content_max));
+        self.of(&ConversationBody { view, viewer, content_max })
+    }
+
+    /// A user, at most.
+    #[must_use]
+    pub fn user(user: &UserInfo) -> usize {
+        user.id.as_str().len() + user.name.len() * JSON_ESCAPED + AROUND_USER_BYTES
+    }
+}

@@ -1,0 +1,21 @@
+//! The public contract of peerd as types: subjects, headers, requests, replies and events, and their
+//! conversion to and from the types of [`peerd_core`]. Pure functions: bytes in, values out.
+
+pub mod block;
+pub mod content;
+pub mod decode;
+pub mod discovery;
+pub mod draft;
+pub mod encoding;
+pub mod event;
+pub mod failure;
+pub mod field;
+pub mod fit;
+pub mod message;
+pub mod packed;
+pub mod push;
+pub mod reply;
+pub mod size;
+pub mod subject;
+pub mod time;
+pub mod value;

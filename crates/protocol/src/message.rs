@@ -1,0 +1,116 @@
+//! Messages and conversations in bodies.
+
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+
+use super::encoding::Encoding;
+use super::{content, size};
+use peerd_core::conversation::ConversationView;
+use peerd_core::id::UserId;
+use peerd_core::message::{Direction, Message};
+
+/// The `conversationType` of a conversation with a peer, the only type.
+pub const PEER: u8 = 0;
+/// The field that marks a message or an event without its content, which would be larger than the
+/// server accepts.
+pub const IS_CONTENT_OMITTED: &str = "isContentOmitted";
+/// The `sentStatus` of a message that was stored or delivered.
+const SUCCESS: u8 = 1;
+
+/// A message as shown to `viewer`, its sender or its receiver.
+pub struct MessageBody<'a> {
+    /// The message.
+    pub message: &'a Message,
+    /// The user who sees it.
+    pub viewer: &'a UserId,
+    /// The most bytes that the sender may have set; beyond that, the message is shown without its
+    /// content.
+    pub content_max: Option<usize>,
+}
+
+impl MessageBody<'_> {
+    fn is_shortened(&self, is_json: bool) -> bool {
+        let encoding = if is_json { Encoding::Json } else { Encoding::MessagePack };
+        self.content_max.is_some_and(|most| size::content_bytes(self.message, encoding) > most)
+    }
+}
+
+impl Serialize for MessageBody<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { message, viewer, .. } = self;
+        let is_shortened = self.is_shortened(serializer.is_human_readable());
+        let own = *viewer == &message.sender;
+        let direction = if own { Direction::Send } else { Direction::Receive };
+        let local_id = message.local_id.as_ref().map_or("", |id| id.as_str());
+        let own_fields = if is_shortened { 1 } else { content::field_count(&message.content) };
+        let extended_data = if is_shortened { "" } else { message.extended_data.as_str() };
+        let mut map = serializer.serialize_map(Some(14 + own_fields))?;
+        map.serialize_entry("type", &message.content.message_type().number())?;
+        map.serialize_entry("messageID", &Text(message.id()))?;
+        map.serialize_entry("localMessageID", local_id)?;
+        map.serialize_entry("messageSeq", &message.seq)?;
+        map.serialize_entry("senderUserID", message.sender.as_str())?;
+        map.serialize_entry("conversationID", message.other(viewer).as_str())?;
+        map.serialize_entry("conversationType", &PEER)?;
+        map.serialize_entry("direction", &(direction as u8))?;
+        map.serialize_entry("sentStatus", &SUCCESS)?;
+        map.serialize_entry("timestamp", &message.timestamp_ms)?;
+        map.serialize_entry("orderKey", &message.key.0)?;
+        map.serialize_entry("receiptStatus", &(message.receipt as u8))?;
+        map.serialize_entry("extendedData", extended_data)?;
+        map.serialize_entry("isServerMessage", &false)?;
+        if is_shortened {
+            map.serialize_entry(IS_CONTENT_OMITTED, &true)?;
+        } else {
+            content::write(&message.content, &mut map)?;
+        }
+        map.end()
+    }
+}
+
+/// A number that bodies show as a string.
+pub(super) struct Text<T>(pub(super) T);
+
+impl<T: std::fmt::Display> Serialize for Text<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // `collect_str` would not save the allocation: rmp-serde collects the text in a buffer of
+        // its own.
+        serializer.serialize_str(&self.0.to_string())
+    }
+}
+
+/// A conversation as shown to its user, `viewer`.
+pub struct ConversationBody<'a> {
+    /// The conversation.
+    pub view: &'a ConversationView,
+    /// The user who owns it.
+    pub viewer: &'a UserId,
+    /// See [`MessageBody::content_max`].
+    pub content_max: Option<usize>,
+}
+
+impl Serialize for ConversationBody<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        const NONE: [u8; 0] = [];
+        let Self { view, viewer, content_max } = *self;
+        let fields = 12 + usize::from(view.last_message.is_some());
+        let mut map = serializer.serialize_map(Some(fields))?;
+        map.serialize_entry("conversationID", view.id.as_str())?;
+        map.serialize_entry("conversationName", &view.name)?;
+        map.serialize_entry("type", &PEER)?;
+        map.serialize_entry("notificationStatus", &(view.notification as u8))?;
+        map.serialize_entry("unreadMessageCount", &view.unread)?;
+        if let Some(message) = &view.last_message {
+            let message = MessageBody { message, viewer, content_max };
+            map.serialize_entry("lastMessage", &message)?;
+        }
+        map.serialize_entry("orderKey", &view.order_key.0)?;
+        map.serialize_entry("isPinned", &(view.pinned_ms > 0))?;
+        map.serialize_entry("pinnedTime", &view.pinned_ms)?;
+        map.serialize_entry("draft", "")?;
+        map.serialize_entry("mentionedInfoList", &NONE)?;
+        map.serialize_entry("marks", &NONE)?;
+        map.serialize_entry("readMessageSeq", &view.read_seq)?;
+        map.end()
+    }
+}

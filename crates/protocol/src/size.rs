@@ -1,0 +1,232 @@
+//! The encoded sizes of a message, and whether they fit the server's `max_payload`.
+//!
+//! The encoded size of a message differs by form: JSON turns a control character into six bytes and
+//! three bytes into four, and a record has fields that the message lacked. An accepted message must
+//! fit in every form that it may ever take.
+
+use std::io;
+
+use serde::Serialize;
+use serde::ser::{SerializeMap as _, Serializer};
+
+use super::packed::{ContentV1, PushV1};
+use crate::content;
+use crate::encoding::{EncodeError, Encoding};
+use peerd_core::content::Content;
+use peerd_core::id::LocalMessageId;
+use peerd_core::message::{Draft, Message};
+use peerd_core::rejection::Rejection;
+use peerd_core::send::{Push, Send};
+
+/// The size of a NATS message beside its body: the headers, which count, and their framing.
+const HEADERS_BYTES: usize = 1024;
+/// The most bytes around the part of a message that its sender sets, in any form: the message's
+/// other fields, the conversation that shows it, the event or reply that shows the conversation,
+/// and the header and numbers of a record; with IDs of 128 bytes and a name of which JSON escapes
+/// each byte to six.
+const AROUND_BYTES: usize = 3072;
+/// The most bytes that JSON turns one byte into.
+const JSON_ESCAPED: usize = 6;
+/// An upper bound for the JSON size of one part of a message beyond what [`Content::size_bytes`]
+/// counts: its field names, its numbers, `searchedContent`.
+const JSON_PART_BYTES: usize = 640;
+/// The same bound for a record.
+const RECORD_PART_BYTES: usize = 192;
+/// The number of events of one change for which there is always room, whatever they show.
+const FEW_ENTRIES: usize = 1024;
+/// The most events of one change with more entries than that.
+const EVENTS_OF_A_CHANGE: usize = 2048;
+/// The number of texts in a push.
+const PUSH_TEXTS: usize = 5;
+
+/// The room for outgoing messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// The most bytes of a body.
+    pub body: usize,
+    /// The most bytes that a sender may set of one message, so that a body that shows it fits.
+    pub content: usize,
+}
+
+impl Room {
+    /// The room under a server's `max_payload`.
+    #[must_use]
+    pub const fn of(max_payload: usize) -> Self {
+        let body = max_payload.saturating_sub(HEADERS_BYTES);
+        Self { body, content: body.saturating_sub(AROUND_BYTES) }
+    }
+
+    /// The most bytes of content that each of `entries` messages may show in the events of one
+    /// change, so that there is room for all events; `None` for a few entries, which are shown
+    /// whole.
+    #[must_use]
+    pub const fn content_of(self, entries: usize) -> Option<usize> {
+        if entries <= FEW_ENTRIES {
+            return None;
+        }
+        // In the worst case, each event is half full.
+        let each = self.body.saturating_mul(EVENTS_OF_A_CHANGE) / 2 / entries;
+        let content = each.saturating_sub(AROUND_BYTES);
+        Some(if content < self.content { content } else { self.content })
+    }
+
+    /// The `max_payload` that leaves this much room for the content of a message.
+    #[must_use]
+    pub const fn max_payload_for(content: usize) -> usize {
+        content + AROUND_BYTES + HEADERS_BYTES
+    }
+
+    /// An upper bound for the encoded size of content with `size_bytes`.
+    #[must_use]
+    pub const fn largest_form(size_bytes: usize) -> usize {
+        size_bytes * JSON_ESCAPED + JSON_PART_BYTES
+    }
+
+    /// Rejects a message that does not fit in one of its forms.
+    pub fn check(self, send: &Send) -> Result<(), Rejection> {
+        let Send { draft, options, .. } = send;
+        if json_at_most(draft) > self.content {
+            let own = Own::of(draft);
+            self.fits("message", "as JSON", own.bytes(Encoding::Json))?;
+            self.fits("message", "as MessagePack", own.bytes(Encoding::MessagePack))?;
+        }
+        let push = options.push.as_ref();
+        if let Some(push) = push
+            && push_texts(push) * JSON_ESCAPED > self.content
+        {
+            self.fits("config.pushConfig", "as JSON", counted(&push_fields(push), Encoding::Json))?;
+        }
+        if record_at_most(draft, push) > self.content {
+            let size = record_bytes(draft, push);
+            self.fits("message", "with its push, as it is stored", size)?;
+        }
+        Ok(())
+    }
+
+    /// Whether there is room for a message whose largest form takes so many bytes, as [`needed_by`]
+    /// counts them.
+    pub fn has(self, needed_bytes: u64) -> Result<(), Rejection> {
+        let needed = usize::try_from(needed_bytes).unwrap_or(usize::MAX);
+        self.fits("message", "in its largest form", needed)
+    }
+
+    fn fits(self, field: &str, form: &str, size: usize) -> Result<(), Rejection> {
+        if size <= self.content {
+            return Ok(());
+        }
+        let most = self.content;
+        let problem =
+            format!("is {size} bytes long {form}, {most} fit the max_payload of the nats-server");
+        Err(Rejection::invalid(field, problem))
+    }
+}
+
+/// The room that a message takes in the largest of its forms, in bytes. [`Room::check`] refuses
+/// exactly those for which there is not so much.
+#[must_use]
+pub fn needed_by(send: &Send) -> u64 {
+    let Send { draft, options, .. } = send;
+    let (own, push) = (Own::of(draft), options.push.as_ref());
+    let forms = [
+        own.bytes(Encoding::Json),
+        own.bytes(Encoding::MessagePack),
+        push.map_or(0, |push| counted(&push_fields(push), Encoding::Json)),
+        record_bytes(draft, push),
+    ];
+    forms.into_iter().max().map_or(0, |most| u64::try_from(most).unwrap_or(u64::MAX))
+}
+
+/// How much a message's sender set of it, in an encoding.
+pub(super) fn content_bytes(message: &Message, encoding: Encoding) -> usize {
+    let Message { content, extended_data, local_id, .. } = message;
+    Own { content, extended_data, local_id: local_id.as_ref() }.bytes(encoding)
+}
+
+/// A cheap upper bound: nearly every message is far below any server's `max_payload`.
+fn json_at_most(draft: &Draft) -> usize {
+    let local_id = draft.local_id.as_ref().map_or(0, |id| id.as_str().len());
+    let texts = draft.content.size_bytes() + draft.extended_data.len() + local_id;
+    texts * JSON_ESCAPED + draft.content.parts() * JSON_PART_BYTES
+}
+
+/// The same bound for a record, and for a message from owner to owner.
+fn record_at_most(draft: &Draft, push: Option<&Push>) -> usize {
+    let local_id = draft.local_id.as_ref().map_or(0, |id| id.as_str().len());
+    let texts = draft.content.size_bytes() + draft.extended_data.len() + local_id;
+    texts + push.map_or(0, push_texts) + draft.content.parts() * RECORD_PART_BYTES
+}
+
+/// What a sender sets of a record.
+fn record_bytes(draft: &Draft, push: Option<&Push>) -> usize {
+    let record = (
+        draft.local_id.as_ref().map(LocalMessageId::as_str),
+        &draft.extended_data,
+        ContentV1::from(&draft.content),
+        push.map(PushV1::from),
+    );
+    counted(&record, Encoding::MessagePack)
+}
+
+fn push_fields(push: &Push) -> [&str; PUSH_TEXTS] {
+    let Push { title, content, payload, resources_id, thread_id } = push;
+    [title, content, payload, resources_id, thread_id]
+}
+
+fn push_texts(push: &Push) -> usize {
+    push_fields(push).iter().map(|text| text.len()).sum()
+}
+
+/// The part of a message that its sender sets.
+struct Own<'a> {
+    content: &'a Content,
+    extended_data: &'a str,
+    local_id: Option<&'a LocalMessageId>,
+}
+
+impl<'a> Own<'a> {
+    fn of(draft: &'a Draft) -> Self {
+        let Draft { content, extended_data, local_id } = draft;
+        Self { content, extended_data, local_id: local_id.as_ref() }
+    }
+
+    fn bytes(&self, encoding: Encoding) -> usize {
+        counted(self, encoding)
+    }
+}
+
+impl Serialize for Own<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(2 + content::field_count(self.content)))?;
+        map.serialize_entry("localMessageID", self.local_id.map_or("", LocalMessageId::as_str))?;
+        map.serialize_entry("extendedData", self.extended_data)?;
+        content::write(self.content, &mut map)?;
+        map.end()
+    }
+}
+
+/// The encoded size of a body; the maximum for a body that cannot be encoded, so that it fits
+/// nowhere.
+pub(super) fn counted(body: &impl Serialize, encoding: Encoding) -> usize {
+    let mut counter = Counter(0);
+    let written: Result<(), EncodeError> = match encoding {
+        Encoding::Json => serde_json::to_writer(&mut counter, body).map_err(Into::into),
+        Encoding::MessagePack => {
+            rmp_serde::encode::write_named(&mut counter, body).map_err(Into::into)
+        }
+    };
+    written.map_or(usize::MAX, |()| counter.0)
+}
+
+/// Counts the written bytes.
+struct Counter(usize);
+
+impl io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
