@@ -1,15 +1,15 @@
 //! Cluster membership and partition ownership.
 //!
-//! Pure functions make the decisions ([`assignment`], [`view`], [`plan`]). [`steward`], the
+//! Pure functions make the decisions ([`assignment`], [`view`], [`plan`]). [`manager`], the
 //! membership manager, carries them out against the owners bucket and a [`host`] that serves
 //! partitions.
 
 pub mod assignment;
 pub mod host;
 pub mod lease;
+pub mod membership;
 pub mod plan;
 pub mod process;
-pub mod steward;
 pub mod table;
 pub mod view;
 

@@ -2,7 +2,6 @@
 //!
 //! A store knows streams, subjects and bytes. What they mean is in [`crate::wire`].
 
-pub mod floors;
 pub mod jetstream;
 pub mod memory;
 pub mod provision;
@@ -10,6 +9,7 @@ pub mod registry;
 pub mod scan;
 pub mod survey;
 pub mod trouble;
+pub mod watermarks;
 
 pub mod batch;
 mod direct_get;

@@ -38,7 +38,7 @@ pub struct Verdict {
     /// Acknowledged messages that some listener heard of.
     pub told: usize,
     /// Of them, those that one listener heard of more than once.
-    pub told_again: usize,
+    pub redelivered: usize,
     /// Messages in the store.
     pub stored: usize,
     /// Users who have a conversation.
@@ -67,7 +67,7 @@ pub fn verdict(notes: &Notes, stored: &Stored, clock_slack: Duration) -> Verdict
         changes: gathered.account.marks.len(),
         events: notes.events.len(),
         told: heard.told,
-        told_again: heard.told_again,
+        redelivered: heard.redelivered,
         stored: stored.messages.len(),
         users: views.len(),
         faults,

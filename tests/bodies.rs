@@ -7,7 +7,7 @@ use std::sync::Arc;
 use peerd::runtime::commands::Method;
 use peerd::runtime::commands::add_users_to_blacklist::BlacklistChanged;
 use peerd::runtime::commands::check_user_is_in_blacklist::IsBlocked;
-use peerd::runtime::commands::heartbeat::Heard;
+use peerd::runtime::commands::heartbeat::LastSeen;
 use peerd::runtime::commands::login::LoggedIn;
 use peerd::runtime::commands::query_conversation_total_unread_message_count::TotalUnread;
 use peerd_core::blocklist::{BlockNumber, BlockRefusal};
@@ -159,7 +159,7 @@ fn replies_of_sessions() {
     };
     insta::assert_snapshot!("reply_login", reply(&logged_in));
     insta::assert_snapshot!("reply_empty", reply(&Empty {}));
-    insta::assert_snapshot!("reply_heartbeat", reply(&Heard { server_time_ms: AT_MS }));
+    insta::assert_snapshot!("reply_heartbeat", reply(&LastSeen { server_time_ms: AT_MS }));
     insta::assert_snapshot!("reply_totals", reply(&TotalUnread { totals, revision: KEY }));
 }
 

@@ -102,7 +102,7 @@ async fn peerd_told_again_to_end_ends_at_once() -> Result<(), Failure> {
     signal("STOP", nats.pid())?;
     let pid = peerd.pid();
     let told = Instant::now();
-    let tell_again = async {
+    let redeliver = async {
         let first = told + REPEATED_SIGNAL_INTERVAL;
         let mut again = tokio::time::interval_at(first, REPEATED_SIGNAL_INTERVAL);
         loop {
@@ -113,7 +113,7 @@ async fn peerd_told_again_to_end_ends_at_once() -> Result<(), Failure> {
     };
     let status = tokio::select! {
         status = peerd.terminate() => status,
-        () = tell_again => return Err("a loop without an end ended".into()),
+        () = redeliver => return Err("a loop without an end ended".into()),
     };
     let took = told.elapsed();
     assert!(took <= AT_ONCE, "peerd took {took:?} to end ({status}), told again and again");

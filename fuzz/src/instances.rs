@@ -279,7 +279,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let owner = Owner { holder: id.clone(), next: id, epoch: 3, ..Owner::default() };
     add(2, owners::encode(&Member::default()).expect("writable"));
     add(3, owners::encode(&owner).expect("writable"));
-    add(3, owners::encode(&Owner { untold_since_ms: Some(7), ..owner }).expect("writable"));
+    add(3, owners::encode(&Owner { unpublished_since_ms: Some(7), ..owner }).expect("writable"));
     add(4, owners::encode(&Told::default()).expect("writable"));
     add(5, Bytes::from_static(STATS));
     add(6, Bytes::from_static(b"\x00Nats-Subject: peer.log.3.bob.alice\nNats-Sequence: 7\nNats-Time-Stamp: 2026-01-01T00:00:00.123456789Z\nNats-Num-Pending: 2\n"));

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::exit::Exit;
 use super::intake::Subscription;
-use super::queue::{Giver, Item, Taker, queue};
+use super::queue::{Item, QueueReceiver, QueueSender, queue};
 use super::{Answer, AskError, Bus, Full, IsAnswer, Kind, Outgoing, Take};
 use crate::link::Link;
 use crate::wire::probe;
@@ -45,7 +45,7 @@ impl Connection {
 /// do so only on the connection that received the request.
 #[derive(Debug)]
 pub struct Nats {
-    queue: Giver,
+    queue: QueueSender,
     connection: Connection,
     subjects: Subjects,
     exit: Arc<Exit>,
@@ -200,7 +200,7 @@ fn answer(message: &Message) -> Answer {
 }
 
 /// The writer task: gives messages to the connection in order.
-async fn pump(exit: Arc<Exit>, mut outgoing: Taker) {
+async fn pump(exit: Arc<Exit>, mut outgoing: QueueReceiver) {
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         outgoing.take(&mut batch, BATCH).await;

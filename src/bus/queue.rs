@@ -18,26 +18,26 @@ pub(super) enum Item {
 
 /// The sending end of the queue.
 #[derive(Debug)]
-pub(super) struct Giver {
+pub(super) struct QueueSender {
     queue: mpsc::Sender<Item>,
     /// Notified each time messages leave the queue.
     left: Arc<Notify>,
 }
 
 /// The receiving end of the queue.
-pub(super) struct Taker {
+pub(super) struct QueueReceiver {
     queue: mpsc::Receiver<Item>,
     left: Arc<Notify>,
 }
 
 /// A queue with room for `capacity` messages.
-pub(super) fn queue(capacity: usize) -> (Giver, Taker) {
+pub(super) fn queue(capacity: usize) -> (QueueSender, QueueReceiver) {
     let (giver, taker) = mpsc::channel(capacity);
     let left = Arc::new(Notify::new());
-    (Giver { queue: giver, left: left.clone() }, Taker { queue: taker, left })
+    (QueueSender { queue: giver, left: left.clone() }, QueueReceiver { queue: taker, left })
 }
 
-impl Giver {
+impl QueueSender {
     /// Queues a message if there is room.
     pub(super) fn give(&self, outgoing: Outgoing) -> Result<(), Full> {
         self.queue.try_send(Item::Message(outgoing)).map_err(|_| Full)
@@ -74,7 +74,7 @@ impl Giver {
     }
 }
 
-impl Taker {
+impl QueueReceiver {
     /// Takes up to `most` entries, like [`gather`].
     pub(super) async fn take(&mut self, batch: &mut Vec<Item>, most: usize) {
         gather(&mut self.queue, batch, most).await;

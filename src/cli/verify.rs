@@ -108,18 +108,18 @@ async fn read(client: &Client, settings: &Settings) -> Result<Stored, String> {
 }
 
 fn json(verdict: &Verdict) -> Value {
-    let Verdict { calls, acknowledged, changes, events, told, told_again, stored, users, faults } =
+    let Verdict { calls, acknowledged, changes, events, told, redelivered, stored, users, faults } =
         verdict;
     let faults: Vec<Value> =
         faults.iter().map(|it| json!({ "kind": it.kind.name(), "text": it.text })).collect();
     json!({
         "calls": calls, "acknowledged": acknowledged, "changes": changes, "events": events,
-        "told": told, "toldAgain": told_again, "stored": stored, "users": users, "faults": faults,
+        "told": told, "toldAgain": redelivered, "stored": stored, "users": users, "faults": faults,
     })
 }
 
 fn text(verdict: &Verdict) -> String {
-    let Verdict { calls, acknowledged, changes, events, told, told_again, stored, users, faults } =
+    let Verdict { calls, acknowledged, changes, events, told, redelivered, stored, users, faults } =
         verdict;
     let mut lines = vec![
         format!(
@@ -129,7 +129,7 @@ fn text(verdict: &Verdict) -> String {
             counted(*changes, "change")
         ),
         format!(
-            "        {}; {} delivered, {told_again} more than once",
+            "        {}; {} delivered, {redelivered} more than once",
             counted(*events, "event"),
             counted(*told, "message")
         ),

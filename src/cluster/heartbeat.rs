@@ -90,13 +90,13 @@ impl<R: Registry, H: Host> Heartbeat<R, H> {
             Err(AppendError::Conflict) => self.find().await,
             Err(AppendError::Unavailable(_) | AppendError::Unknown) => Beat::Missed,
         };
-        self.store_told().await;
+        self.store_published().await;
         beat
     }
 
     /// Stores up to when all events were published. If that fails, more events are redelivered than
     /// necessary.
-    async fn store_told(&self) {
+    async fn store_published(&self) {
         // Read before `Host::told`, which takes a partition into account as soon as it is open: so
         // it covers every claim up to this revision.
         let claimed_seq = self.claims.settled_seq();

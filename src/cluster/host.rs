@@ -21,7 +21,7 @@ pub struct Grant {
     pub key: OrderKey,
     /// Since when events may be unpublished, by the server's clock, in milliseconds since 1970: a
     /// previous owner had no time to publish all of them.
-    pub untold_since_ms: Option<u64>,
+    pub unpublished_since_ms: Option<u64>,
 }
 
 /// The state in which a partition was closed cleanly.
@@ -29,8 +29,8 @@ pub struct Grant {
 pub struct Closed {
     /// The newest order key that was assigned.
     pub key: OrderKey,
-    /// As [`Grant::untold_since_ms`], for the next owner.
-    pub untold_since_ms: Option<u64>,
+    /// As [`Grant::unpublished_since_ms`], for the next owner.
+    pub unpublished_since_ms: Option<u64>,
 }
 
 /// Why a claimed partition cannot be served.

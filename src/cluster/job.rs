@@ -35,7 +35,7 @@ pub(super) enum Done {
     /// The permit is held until another member owns the partition.
     Given { partition: Partition, seq: u64, turn: OwnedSemaphorePermit },
     /// The deletion of a dead member's entry was attempted.
-    Buried {
+    Evicted {
         /// The member.
         member: MemberId,
         /// The revision at which its entry was seen, if the bucket no longer has it there; `None`:
@@ -81,7 +81,7 @@ pub(super) struct Jobs<R, H> {
     /// The partitions with a job in progress.
     pub(super) busy: BTreeSet<Partition>,
     /// The members that are being evicted.
-    pub(super) burying: BTreeSet<MemberId>,
+    pub(super) evicting: BTreeSet<MemberId>,
     pub(super) left_over: BTreeMap<Partition, LeftOver>,
     /// Until when no partition is handed over for balance.
     pub(super) rests_until: Instant,
@@ -112,7 +112,7 @@ impl<R: Registry, H: Host> Jobs<R, H> {
             set: JoinSet::new(),
             held: BTreeMap::new(),
             busy: BTreeSet::new(),
-            burying: BTreeSet::new(),
+            evicting: BTreeSet::new(),
             left_over: left_over
                 .into_iter()
                 .map(|partition| (partition, LeftOver::new()))
@@ -126,7 +126,7 @@ impl<R: Registry, H: Host> Jobs<R, H> {
     /// Begins an action, unless one for the same partition or member is in progress.
     pub(super) fn begin(&mut self, step: Step) {
         match step {
-            Step::Claim { partition, seq, epoch, key, untold_since_ms, unseen } => {
+            Step::Claim { partition, seq, epoch, key, unpublished_since_ms, unseen } => {
                 let given_seq = self.left_over.get(&partition).map_or(0, |left| left.given_seq);
                 // The view may still show the entry from before the partition was given up.
                 if seq < given_seq || !self.busy.insert(partition) {
@@ -137,9 +137,9 @@ impl<R: Registry, H: Host> Jobs<R, H> {
                     epoch: epoch + 1,
                     lease: self.lease.clone(),
                     key,
-                    untold_since_ms,
+                    unpublished_since_ms,
                 };
-                let claim = self.deed();
+                let claim = self.transition();
                 let permits = self.claims.clone();
                 self.set.spawn(async move {
                     let _permit = permits.acquire_owned().await;
@@ -155,7 +155,7 @@ impl<R: Registry, H: Host> Jobs<R, H> {
                     return;
                 }
                 let patience = (!is_leaving).then_some(HAND_OVER_PATIENCE);
-                let hand_over = self.deed();
+                let hand_over = self.transition();
                 let permits = self.hand_overs.clone();
                 self.set.spawn(async move {
                     // The semaphore is never closed.
@@ -174,8 +174,8 @@ impl<R: Registry, H: Host> Jobs<R, H> {
                     self.left_over.insert(partition, LeftOver::new());
                 }
             }
-            Step::Bury { member, seq } => {
-                if self.burying.insert(member.clone()) {
+            Step::Evict { member, seq } => {
+                if self.evicting.insert(member.clone()) {
                     let registry = self.registry.clone();
                     self.set.spawn(async move {
                         tracing::warn!(
@@ -189,15 +189,15 @@ impl<R: Registry, H: Host> Jobs<R, H> {
                             // The eviction is still due and would fail again at once.
                             sleep(HAND_OVER_REST).await;
                         }
-                        Done::Buried { member, gone_seq: is_gone.then_some(seq) }
+                        Done::Evicted { member, gone_seq: is_gone.then_some(seq) }
                     });
                 }
             }
         }
     }
 
-    fn deed(&self) -> Deed<R, H> {
-        Deed {
+    fn transition(&self) -> Transition<R, H> {
+        Transition {
             me: self.me.clone(),
             registry: self.registry.clone(),
             host: self.host.clone(),
@@ -291,8 +291,8 @@ impl<R: Registry, H: Host> Jobs<R, H> {
                 self.busy.remove(&partition);
                 self.rests_until = Instant::now() + HAND_OVER_REST;
             }
-            Done::Buried { member, .. } => {
-                self.burying.remove(&member);
+            Done::Evicted { member, .. } => {
+                self.evicting.remove(&member);
             }
             Done::Probed { member, .. } => _ = self.probing.remove(&member),
             Done::LookedAround => self.is_looking = false,
@@ -317,7 +317,7 @@ impl LeftOver {
 }
 
 /// The context of a claim or a hand-over in progress.
-struct Deed<R, H> {
+struct Transition<R, H> {
     me: MemberId,
     registry: Arc<R>,
     host: H,
@@ -326,7 +326,7 @@ struct Deed<R, H> {
     claims: Arc<Claims>,
 }
 
-impl<R: Registry, H: Host> Deed<R, H> {
+impl<R: Registry, H: Host> Transition<R, H> {
     async fn claim(self, grant: Grant, seq: u64, unseen: Option<MemberId>) -> Done {
         let (partition, epoch) = (grant.partition, grant.epoch);
         if let Some(member) = unseen
@@ -348,7 +348,7 @@ impl<R: Registry, H: Host> Deed<R, H> {
             epoch,
             key: grant.key,
             since_ms: self.clock.wall_ms(),
-            untold_since_ms: grant.untold_since_ms,
+            unpublished_since_ms: grant.unpublished_since_ms,
         };
         self.claims.begin(partition);
         let seq = match self.put(partition, &entry, seq).await {
@@ -364,10 +364,10 @@ impl<R: Registry, H: Host> Deed<R, H> {
                 return Done::Closed(partition);
             }
         };
-        let is_untold = grant.untold_since_ms.is_some();
+        let is_unpublished = grant.unpublished_since_ms.is_some();
         match self.host.open(grant).await {
             Ok(()) => {
-                tracing::info!(%partition, epoch, is_untold, "the partition is owned");
+                tracing::info!(%partition, epoch, is_unpublished, "the partition is owned");
                 self.claims.opened(partition, seq);
                 self.table.wake();
                 Done::Opened { partition, epoch, seq }
@@ -402,14 +402,14 @@ impl<R: Registry, H: Host> Deed<R, H> {
             self.table.wake();
             return Done::Kept(partition);
         };
-        let Closed { key, untold_since_ms } = closed;
+        let Closed { key, unpublished_since_ms } = closed;
         let entry = Owner {
             holder: None,
             next: to.clone(),
             epoch,
             key,
             since_ms: self.clock.wall_ms(),
-            untold_since_ms,
+            unpublished_since_ms,
         };
         self.claims.begin(partition);
         let seq = match self.put(partition, &entry, seq).await {

@@ -59,7 +59,7 @@ pub enum Step {
         key: OrderKey,
         /// Since when events may be unpublished, in milliseconds since 1970; `None`: as far as is
         /// known, all were published.
-        untold_since_ms: Option<u64>,
+        unpublished_since_ms: Option<u64>,
         /// The owner, which is considered dead because its member entry was not seen. The claim
         /// makes sure of that first: an entry that is rewritten while a watch begins may arrive
         /// later than all others.
@@ -82,7 +82,7 @@ pub enum Step {
     },
     /// Evict a member: delete its entry, which the server still has although the member sent no
     /// heartbeat in time or is known to have ended.
-    Bury {
+    Evict {
         /// The member.
         member: MemberId,
         /// The revision of its entry.
@@ -94,7 +94,7 @@ impl Planner<'_> {
     /// All actions that are due.
     #[must_use]
     pub fn steps(&self, view: &View) -> Vec<Step> {
-        let mut steps = self.burials(view);
+        let mut steps = self.evictions(view);
         for (number, target) in (0..).zip(self.targets) {
             let (partition, target) = (Partition(number), target.as_ref());
             let step = if let Some(claimed) = self.held.get(&partition) {
@@ -131,14 +131,14 @@ impl Planner<'_> {
         (0..).zip(self.targets).map(|(number, _)| place(number)).collect()
     }
 
-    fn burials(&self, view: &View) -> Vec<Step> {
+    fn evictions(&self, view: &View) -> Vec<Step> {
         // A server may keep an entry longer than its TTL.
         let is_dead = |(member, seen): &(&MemberId, &Seen<_>)| {
             let is_late = self.now_us >= seen.at_us + self.ttl_us();
             *member != self.me && (is_late || view.has_ended(member))
         };
         let dead = view.members().iter().filter(is_dead);
-        dead.map(|(member, seen)| Step::Bury { member: member.clone(), seq: seen.seq }).collect()
+        dead.map(|(member, seen)| Step::Evict { member: member.clone(), seq: seen.seq }).collect()
     }
 
     fn hand_over(
@@ -168,16 +168,16 @@ impl Planner<'_> {
                 return None;
             }
             let ttl_ms = self.ttl_us() / 1000;
-            let untold = |since_ms: u64| since_ms.saturating_sub(2 * ttl_ms);
-            let untold_since_ms = self.stands_in_since_ms.map(untold);
+            let unpublished = |since_ms: u64| since_ms.saturating_sub(2 * ttl_ms);
+            let unpublished_since_ms = self.stands_in_since_ms.map(unpublished);
             let (epoch, key, unseen) = (u64::from(!is_new), OrderKey::ZERO, None);
-            let step = Step::Claim { partition, seq: 0, epoch, key, untold_since_ms, unseen };
+            let step = Step::Claim { partition, seq: 0, epoch, key, unpublished_since_ms, unseen };
             return is_target.then_some(step);
         };
         let Some(entry) = seen.entry.clone() else {
             return self.claim_damaged(view, partition, seen).filter(|_| is_target);
         };
-        let Owner { holder, next, epoch, key, since_ms, untold_since_ms } = entry;
+        let Owner { holder, next, epoch, key, since_ms, unpublished_since_ms } = entry;
         let (is_mine, from) = match (holder, next) {
             // This instance has claimed it, and the acknowledgement was lost.
             (Some(holder), _) if holder == *self.me => (true, None),
@@ -198,17 +198,18 @@ impl Planner<'_> {
         // A dead owner's `told` entry also covers the events that it still had to redeliver, if the
         // entry was made after its claim. The revision of the entry does not show that: a write may
         // arrive late.
-        let untold_since_ms = match (&from, told) {
-            (Some(_), Some(told)) if told.claimed_seq >= seen.seq => Some(told.told_ms),
-            (Some(_), Some(told)) => {
-                Some(untold_since_ms.map_or(told.told_ms, |since_ms| since_ms.min(told.told_ms)))
-            }
-            (Some(_), None) => Some(untold_since_ms.unwrap_or(since_ms)),
-            (None, _) => untold_since_ms,
+        let unpublished_since_ms = match (&from, told) {
+            (Some(_), Some(told)) if told.claimed_seq >= seen.seq => Some(told.published_ms),
+            (Some(_), Some(told)) => Some(
+                unpublished_since_ms
+                    .map_or(told.published_ms, |since_ms| since_ms.min(told.published_ms)),
+            ),
+            (Some(_), None) => Some(unpublished_since_ms.unwrap_or(since_ms)),
+            (None, _) => unpublished_since_ms,
         };
         let unseen = from.filter(|from| !view.has_ended(from));
         let seq = seen.seq;
-        is_mine.then_some(Step::Claim { partition, seq, epoch, key, untold_since_ms, unseen })
+        is_mine.then_some(Step::Claim { partition, seq, epoch, key, unpublished_since_ms, unseen })
     }
 
     /// Claims a partition whose owner entry is damaged. Its owner drops the partition on seeing
@@ -225,7 +226,7 @@ impl Planner<'_> {
             seq: seen.seq,
             epoch: last.epoch.max(1),
             key: told.map_or(last.key, |told| told.key.max(last.key)),
-            untold_since_ms: Some(stored_ms.saturating_sub(2 * self.ttl_us() / 1000)),
+            unpublished_since_ms: Some(stored_ms.saturating_sub(2 * self.ttl_us() / 1000)),
             unseen: None,
         })
     }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use super::cell::UserCell;
 use super::commit::chunks;
-use super::conversations::Face;
+use super::conversations::Preview;
 use super::load::LoadError;
 use super::node::Node;
 use crate::bus::Bus;
@@ -62,8 +62,8 @@ impl<S: Store, B: Bus> Node<S, B> {
     pub async fn follow_ageing_of_all(self: Arc<Self>) {
         loop {
             sleep(ROUND).await;
-            for tenure in self.tenures() {
-                for cell in tenure.cells() {
+            for ownership in self.ownerships() {
+                for cell in ownership.cells() {
                     if cell.was_ever_loaded() {
                         self.follow_ageing(&cell, self.deadline()).await;
                     }
@@ -81,7 +81,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             let _one = cell.ageing_gate(deadline).await?;
             let totals = cell.lock().totals;
             let changed = self.look_at_oldest(cell, deadline).await?;
-            self.tell_counts(cell, &changed, totals, deadline).await
+            self.publish_counts(cell, &changed, totals, deadline).await
         };
         if let Err(error) = followed.await {
             tracing::debug!(%error, "what aged out is not known yet");
@@ -205,7 +205,7 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     /// Tells a user of conversations in which there is another count now, though nothing came and the
     /// user did nothing. No change belongs to these events.
-    pub(super) async fn tell_counts(
+    pub(super) async fn publish_counts(
         &self,
         cell: &UserCell,
         changed: &[UserId],
@@ -222,17 +222,17 @@ impl<S: Store, B: Bus> Node<S, B> {
             };
             changed.iter().filter_map(known).collect()
         };
-        let faces = self.faces(cell, &page, deadline).await.unwrap_or_else(|error| {
+        let previews = self.previews(cell, &page, deadline).await.unwrap_or_else(|error| {
             tracing::debug!(%error, "an event goes without its conversation's last message");
-            vec![Face::default(); page.len()]
+            vec![Preview::default(); page.len()]
         });
         self.wait_for_room_beyond(page.len() + 1).await;
         let user = cell.lock();
-        let views = page.iter().zip(&faces).filter_map(|((other, seen), face)| {
+        let views = page.iter().zip(&previews).filter_map(|((other, seen), preview)| {
             let known = user.conversations.get(other)?;
             let is_current = known.received == seen.received && known.sent == seen.sent;
-            let last = face.last_message.clone();
-            let view = ConversationView::new(other, &face.name, known, last);
+            let last = preview.last_message.clone();
+            let view = ConversationView::new(other, &preview.name, known, last);
             // What has moved on meanwhile was told meanwhile, with its count.
             is_current.then_some((ConversationEvent::Updated, view))
         });

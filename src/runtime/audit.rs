@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::cell::{STRAGGLER, UserCell};
 use super::load::{LoadError, Stored};
 use super::node::Node;
-use super::tenure::Tenure;
+use super::ownership::Ownership;
 use crate::bus::{Bus, Incoming, Kind, Outgoing};
 use crate::storage::reads::Item;
 use crate::store::{ReadError, Start, Store};
@@ -107,11 +107,11 @@ impl<S: Store, B: Bus> Node<S, B> {
         loop {
             let mut has_more = false;
             for (number, next) in (0..).zip(&mut next) {
-                let Some(tenure) = self.tenure(Partition(number)) else {
+                let Some(ownership) = self.ownership(Partition(number)) else {
                     *next = 1;
                     continue;
                 };
-                match self.audit_some(&tenure, *next, &mut pace).await {
+                match self.audit_some(&ownership, *next, &mut pace).await {
                     Ok(after) => {
                         has_more |= after.is_some();
                         *next = after.unwrap_or(1);
@@ -133,16 +133,16 @@ impl<S: Store, B: Bus> Node<S, B> {
     /// Answers where to go on; `None` at the end.
     async fn audit_some(
         self: &Arc<Self>,
-        tenure: &Arc<Tenure>,
+        ownership: &Arc<Ownership>,
         next: u64,
         pace: &mut Pace,
     ) -> Result<Option<u64>, Unaudited> {
-        self.wait_for_turn(pace, tenure).await?;
+        self.wait_for_turn(pace, ownership).await?;
         let storage = self.storage(Instant::now() + READ);
-        let users = storage.users(tenure.partition, next, ACCOUNTS).await;
+        let users = storage.users(ownership.partition, next, ACCOUNTS).await;
         let (users, after) = users.map_err(LoadError::from)?;
         for user in users {
-            self.audit_user(tenure, &user, pace).await?;
+            self.audit_user(ownership, &user, pace).await?;
         }
         Ok(after)
     }
@@ -150,14 +150,14 @@ impl<S: Store, B: Bus> Node<S, B> {
     /// Audits one user; logs and counts what differs for good.
     async fn audit_user(
         self: &Arc<Self>,
-        tenure: &Arc<Tenure>,
+        ownership: &Arc<Ownership>,
         user: &UserId,
         pace: &mut Pace,
     ) -> Result<Audited, Unaudited> {
-        let (mut last, missing) = self.recount(tenure, user, pace).await?;
+        let (mut last, missing) = self.recount(ownership, user, pace).await?;
         if !missing.is_empty() {
-            let corrected = self.correct_all(tenure, user, &missing).await;
-            last = self.recount(tenure, user, pace).await?.0;
+            let corrected = self.correct_all(ownership, user, &missing).await;
+            last = self.recount(ownership, user, pace).await?.0;
             last.corrected = corrected;
             self.audit.corrected.fetch_add(corrected, Ordering::Relaxed);
         }
@@ -167,8 +167,8 @@ impl<S: Store, B: Bus> Node<S, B> {
             if last.differences.is_empty() {
                 break;
             }
-            tenure.sleep(self.options.call_deadline + CONFIRM).await;
-            let (mut again, _) = self.recount(tenure, user, pace).await?;
+            ownership.sleep(self.options.call_deadline + CONFIRM).await;
+            let (mut again, _) = self.recount(ownership, user, pace).await?;
             again.corrected = last.corrected;
             confirmed = still(&last.differences, &again.differences);
             last = again;
@@ -177,7 +177,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             }
         }
         let audited = Audited { differences: confirmed, ..last };
-        if !tenure.may_act() {
+        if !ownership.may_act() {
             return Err(Unaudited::Over);
         }
         for Difference { other, subject, expected, found } in &audited.differences {
@@ -195,12 +195,12 @@ impl<S: Store, B: Bus> Node<S, B> {
     /// are still counted or shown.
     async fn recount(
         self: &Arc<Self>,
-        tenure: &Arc<Tenure>,
+        ownership: &Arc<Ownership>,
         user: &UserId,
         pace: &mut Pace,
     ) -> Result<(Audited, Vec<UserId>), Unaudited> {
-        self.wait_for_turn(pace, tenure).await?;
-        let cell = self.audited_cell(tenure, user).await?;
+        self.wait_for_turn(pace, ownership).await?;
+        let cell = self.audited_cell(ownership, user).await?;
         let snapshot = Snapshot::of(&cell);
         let stored = self.read_user(&cell, Instant::now() + READ).await?;
         let mut audited = Audited::default();
@@ -235,12 +235,12 @@ impl<S: Store, B: Bus> Node<S, B> {
     /// the audit's sake.
     async fn audited_cell(
         &self,
-        tenure: &Arc<Tenure>,
+        ownership: &Arc<Ownership>,
         user: &UserId,
     ) -> Result<Arc<UserCell>, Unaudited> {
-        let in_memory = tenure.cell_in_memory(user);
+        let in_memory = ownership.cell_in_memory(user);
         let cell =
-            in_memory.unwrap_or_else(|| Arc::new(UserCell::new(user.clone(), tenure.clone())));
+            in_memory.unwrap_or_else(|| Arc::new(UserCell::new(user.clone(), ownership.clone())));
         if !cell.is_loaded(self.store.generation()) {
             let loaded = self.load(&cell, Instant::now() + READ).await;
             loaded.map_err(|_| Unaudited::Unloaded)?;
@@ -263,7 +263,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let pair = self.pair(other, &cell.id);
         let mut next = conversation.stored_received().map(|_| 1);
         while let Some(seq) = next.take() {
-            self.wait_for_turn(pace, &cell.tenure).await?;
+            self.wait_for_turn(pace, &cell.ownership).await?;
             let storage = self.storage(Instant::now() + READ);
             let read = storage.page(&pair, Start::Seq(seq), PAGE).await;
             let read = read.map_err(LoadError::from)?;
@@ -306,7 +306,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             let pages: Vec<PageId> =
                 pages.filter(|page| !settings.deleted.has_page(*page)).collect();
             for chunk in pages.chunks(PAGE) {
-                self.wait_for_turn(pace, &cell.tenure).await?;
+                self.wait_for_turn(pace, &cell.ownership).await?;
                 let chunk: HashSet<PageId> = chunk.iter().copied().collect();
                 let (token, deadline) = (Token::of(other), Instant::now() + READ);
                 for (page, bitmap, _) in self.read_deletions(cell, &token, chunk, deadline).await? {
@@ -337,29 +337,29 @@ impl<S: Store, B: Bus> Node<S, B> {
     pub(super) async fn wait_for_turn(
         &self,
         pace: &mut Pace,
-        tenure: &Tenure,
+        ownership: &Ownership,
     ) -> Result<(), Unaudited> {
         if let Some(interval) = pace.interval {
             sleep_until(pace.next).await;
             let busy = self.options.calls_under_way / BUSY_SHARE;
             let under_way = || self.options.calls_under_way - self.calls.available_permits();
-            while under_way() > busy && tenure.may_act() {
+            while under_way() > busy && ownership.may_act() {
                 sleep(BUSY).await;
             }
             pace.next = Instant::now() + interval;
         }
-        if tenure.may_act() { Ok(()) } else { Err(Unaudited::Over) }
+        if ownership.may_act() { Ok(()) } else { Err(Unaudited::Over) }
     }
 
     /// Audits the user that somebody asked for, and answers.
     pub(super) async fn answer_audit(
         self: &Arc<Self>,
-        tenure: &Arc<Tenure>,
+        ownership: &Arc<Ownership>,
         user: &UserId,
         incoming: &Incoming,
     ) {
         let Some(subject) = incoming.reply_to.clone() else { return };
-        let audited = self.audit_user(tenure, user, &mut Pace::every(None)).await;
+        let audited = self.audit_user(ownership, user, &mut Pace::every(None)).await;
         let mut audited = audited.map_err(|error| error.to_string());
         let mut answer = Audit::encode_answer(&audited);
         while answer.as_ref().is_ok_and(|body| body.len() > self.room().body)

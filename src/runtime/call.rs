@@ -13,9 +13,9 @@ use super::cell::UserCell;
 use super::commands::{self, Answer, Call, Called, Method};
 use super::node::Node;
 use super::owner_request;
+use super::ownership::{Ownership, Work};
 use super::replay::ReplayFrom;
 use super::route::NO_OWNER;
-use super::tenure::{Tenure, Work};
 use crate::bus::{Bus, Incoming, Kind, Outgoing};
 use crate::store::Store;
 use peerd_core::id::UserId;
@@ -52,17 +52,17 @@ impl<S: Store, B: Bus> Node<S, B> {
         let encoding = Encoding::of_request(incoming.content_type.as_deref(), &incoming.body);
         let written = encoding.clone().unwrap_or_else(|_| Encoding::sniff(&incoming.body));
         let deadline = began + self.options.call_deadline;
-        let tenure = &work.tenure;
+        let ownership = &work.ownership;
         let method = match called {
             Called::Method(method) => Ok(Some(method)),
             Called::Unsupported => Ok(None),
             Called::Unknown => Err(self.unknown_method(&incoming)),
         };
-        let span = span_of(called, tenure, user);
+        let span = span_of(called, ownership, user);
         let result = match method {
             Ok(method) => {
                 let performed =
-                    self.perform(tenure, user, method, encoding, &incoming.body, deadline);
+                    self.perform(ownership, user, method, encoding, &incoming.body, deadline);
                 let performed = performed.instrument(span.clone());
                 // A fault in one call is that call's alone.
                 AssertUnwindSafe(performed).catch_unwind().await.unwrap_or_else(|_| {
@@ -74,7 +74,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         };
         let result = match called {
             // Another owner may have decided since.
-            Called::Method(method) if result.is_ok() && !tenure.may_act() => {
+            Called::Method(method) if result.is_ok() && !ownership.may_act() => {
                 lost_lease(method.kind()).map_or(result, |failure| Err(failure.into()))
             }
             Called::Method(_) | Called::Unsupported | Called::Unknown => result,
@@ -104,7 +104,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                     let mut user = cell.lock();
                     user.replay_due_ms = user.replay_due_ms.filter(|due_ms| !from.covers(*due_ms));
                 }
-                self.store_heard(&cell).await;
+                self.store_last_seen(&cell).await;
             }
             Err(error) => tracing::warn!(%error, "a replay ended early, the next login has it"),
         }
@@ -125,14 +125,14 @@ impl<S: Store, B: Bus> Node<S, B> {
     /// is answered so.
     async fn perform(
         self: &Arc<Self>,
-        tenure: &Arc<Tenure>,
+        ownership: &Arc<Ownership>,
         user: &UserId,
         method: Option<Method>,
         encoding: Result<Encoding, Rejection>,
         body: &Bytes,
         deadline: Instant,
     ) -> Result<Outcome, CallError> {
-        let cell = self.user(tenure, user, deadline).await?;
+        let cell = self.user(ownership, user, deadline).await?;
         let checks_session = method.is_some_and(Method::checks_session);
         if !checks_session && method.is_none_or(Method::needs_session) {
             self.hear(&cell)?;
@@ -227,11 +227,11 @@ const fn name(called: Called) -> &'static str {
 
 /// The span of a call. It has the user as a hash only, and never any content. Its level is debug,
 /// which release builds compile out.
-fn span_of(called: Called, tenure: &Tenure, user: &UserId) -> Span {
+fn span_of(called: Called, ownership: &Ownership, user: &UserId) -> Span {
     tracing::debug_span!(
         "call",
         method = name(called),
-        partition = tenure.partition.0,
+        partition = ownership.partition.0,
         user = field::display(format_args!("{:016x}", hash_of(user))),
         outcome = field::Empty,
         duration = field::Empty,

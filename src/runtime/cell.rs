@@ -8,8 +8,8 @@ use hashbrown::HashMap;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, timeout_at};
 
+use super::ownership::Ownership;
 use super::route::OVERLOADED_RETRY_MS;
-use super::tenure::Tenure;
 use crate::store::StreamId;
 use peerd_core::id::{Partition, UserId};
 use peerd_core::user::User;
@@ -31,7 +31,7 @@ pub(super) struct UserCell {
     pub(super) token: Token,
     pub(super) partition: Partition,
     /// The time for which this instance may act for the user.
-    pub(super) tenure: Arc<Tenure>,
+    pub(super) ownership: Arc<Ownership>,
     state: Mutex<User>,
     gate: tokio::sync::Mutex<()>,
     ageing: tokio::sync::Mutex<()>,
@@ -47,19 +47,19 @@ pub(super) struct UserCell {
     /// Set at each use, cleared by the sweep that looks for users to forget.
     used: AtomicBool,
     /// What the store has as the time of the last call, in milliseconds since 1970.
-    pub(super) heard_stored_ms: AtomicU64,
+    pub(super) last_seen_stored_ms: AtomicU64,
     /// When the time of the last call is to be stored again.
-    heard_due_ms: AtomicU64,
+    last_seen_due_ms: AtomicU64,
     /// How often the state was locked.
     #[cfg(test)]
     pub(super) locked: AtomicU64,
 }
 
 impl UserCell {
-    pub(super) fn new(id: UserId, tenure: Arc<Tenure>) -> Self {
+    pub(super) fn new(id: UserId, ownership: Arc<Ownership>) -> Self {
         Self {
-            partition: tenure.partition,
-            tenure,
+            partition: ownership.partition,
+            ownership,
             token: Token::of(&id),
             state: Mutex::new(User::new(id.clone())),
             id,
@@ -71,8 +71,8 @@ impl UserCell {
             in_doubt_until: Mutex::new(None),
             is_revision_due: AtomicBool::new(false),
             used: AtomicBool::new(true),
-            heard_stored_ms: AtomicU64::new(0),
-            heard_due_ms: AtomicU64::new(0),
+            last_seen_stored_ms: AtomicU64::new(0),
+            last_seen_due_ms: AtomicU64::new(0),
             #[cfg(test)]
             locked: AtomicU64::new(0),
         }
@@ -135,23 +135,23 @@ impl UserCell {
     }
 
     /// Has the time of the last call stored at `due_ms`, not before.
-    pub(super) fn put_off_heard(&self, due_ms: u64) {
-        self.heard_due_ms.store(due_ms, Ordering::Relaxed);
+    pub(super) fn put_off_last_seen(&self, due_ms: u64) {
+        self.last_seen_due_ms.store(due_ms, Ordering::Relaxed);
     }
 
     /// Whether the time of the last call is to be stored now; for one caller of many at a time,
     /// and the next time at `next_ms`.
-    pub(super) fn claim_heard(&self, now_ms: u64, next_ms: u64) -> bool {
-        let due_ms = self.heard_due_ms.load(Ordering::Relaxed);
+    pub(super) fn claim_last_seen(&self, now_ms: u64, next_ms: u64) -> bool {
+        let due_ms = self.last_seen_due_ms.load(Ordering::Relaxed);
         let (success, failure) = (Ordering::Relaxed, Ordering::Relaxed);
         now_ms >= due_ms
-            && self.heard_due_ms.compare_exchange(due_ms, next_ms, success, failure).is_ok()
+            && self.last_seen_due_ms.compare_exchange(due_ms, next_ms, success, failure).is_ok()
     }
 
     /// Whether the store does not know when the user was last heard from.
-    pub(super) fn is_heard_lagging(&self) -> bool {
-        let stored_ms = self.heard_stored_ms.load(Ordering::Relaxed);
-        self.lock().account.heard_ms.is_some_and(|heard_ms| heard_ms > stored_ms)
+    pub(super) fn is_last_seen_lagging(&self) -> bool {
+        let stored_ms = self.last_seen_stored_ms.load(Ordering::Relaxed);
+        self.lock().account.last_seen_ms.is_some_and(|last_seen_ms| last_seen_ms > stored_ms)
     }
 
     pub(super) fn touch(&self) {
@@ -197,7 +197,7 @@ impl UserCell {
     ) -> Result<Turn, Failure> {
         let mutex = self.turns().entry_ref(sender).or_default().clone();
         let mut turn = Turn { receiver: self.clone(), sender: sender.clone(), mutex, guard: None };
-        let newest = || self.tenure.written(self.log()).newest();
+        let newest = || self.ownership.written(self.log()).newest();
         let before = newest();
         let guard = timeout_at(deadline, turn.mutex.clone().lock_owned()).await;
         turn.guard = Some(guard.map_err(|_| {

@@ -13,7 +13,7 @@ use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 
 use super::cell::UserCell;
-use super::conversations::Face;
+use super::conversations::Preview;
 use super::node::Node;
 use super::route::NO_OWNER;
 use crate::bus::Bus;
@@ -39,7 +39,7 @@ const CONCURRENT: usize = 32;
 const CHANGES_PER_EVENT: usize = 64;
 const BYTES_PER_EVENT: usize = 128 * 1024;
 /// How often the preview of a conversation is read again because a message came in meanwhile.
-const FACE_TRIES: usize = 4;
+const PREVIEW_TRIES: usize = 4;
 
 /// The decision of a command.
 pub(super) struct Change {
@@ -88,7 +88,7 @@ pub(super) struct Keys<'k> {
 impl Keys<'_> {
     /// A key for a change of conversations, after everything published to the user.
     pub(super) fn change(&self, user: &User) -> OrderKey {
-        self.after(user.newest_told())
+        self.after(user.newest_published())
     }
 
     /// A number for a new block, after those of all earlier blocks of the user.
@@ -181,7 +181,7 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     /// The source of a change's order keys.
     pub(super) fn keys<'k>(&self, cell: &'k UserCell) -> Keys<'k> {
-        Keys { clock: &cell.tenure.clock, wall_ms: self.clock.wall_ms() }
+        Keys { clock: &cell.ownership.clock, wall_ms: self.clock.wall_ms() }
     }
 
     pub(super) fn next_key(&self, cell: &UserCell) -> OrderKey {
@@ -323,7 +323,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             }
             Write::Login { account, expected_seq, now_ms, .. } => {
                 let seq = self.store_account(cell, account, *expected_seq, deadline).await?;
-                cell.put_off_heard(now_ms + self.options.heard_write_interval_ms);
+                cell.put_off_last_seen(now_ms + self.options.heard_write_interval_ms);
                 Ok(seq)
             }
             Write::Logout { account, expected_seq } => {
@@ -345,10 +345,10 @@ impl<S: Store, B: Bus> Node<S, B> {
         loop {
             tries += 1;
             let page = preview(&cell.lock(), &stored);
-            let faces = self.faces(cell, &page, deadline).await.unwrap_or_else(|error| {
+            let previews = self.previews(cell, &page, deadline).await.unwrap_or_else(|error| {
                 // The change is stored. Clients can query the last message.
                 tracing::warn!(%error, "an event goes without its conversation's last message");
-                vec![Face::default(); page.len()]
+                vec![Preview::default(); page.len()]
             });
             // At worst one event for each conversation and message, beyond what a call may send.
             let messages = first.as_ref().map_or(0, Event::entries);
@@ -359,16 +359,16 @@ impl<S: Store, B: Bus> Node<S, B> {
                     .get(other)
                     .is_none_or(|known| known.received == seen.received && known.sent == seen.sent)
             });
-            if !is_current && tries < FACE_TRIES {
+            if !is_current && tries < PREVIEW_TRIES {
                 continue;
             }
             let totals = user.totals;
             apply(&mut user, stored);
             let revision = user.advance(key);
-            let views = page.iter().zip(&faces).filter_map(|((other, _), face)| {
+            let views = page.iter().zip(&previews).filter_map(|((other, _), preview)| {
                 let known = user.conversations.get(other)?;
-                let last = face.last_message.clone();
-                let view = ConversationView::new(other, &face.name, known, last);
+                let last = preview.last_message.clone();
+                let view = ConversationView::new(other, &preview.name, known, last);
                 Some((ConversationEvent::Updated, view))
             });
             let views: Vec<_> = views.collect();
@@ -411,7 +411,7 @@ fn apply(user: &mut User, stored: Vec<Stored>) {
                 user.replay_due_ms = replay_due_ms;
                 // The revision may have risen since the account was written.
                 let revision = user.account.revision.max(account.revision);
-                user.set_account(Account { heard_ms: Some(now_ms), revision, ..account }, seq);
+                user.set_account(Account { last_seen_ms: Some(now_ms), revision, ..account }, seq);
             }
             Write::Logout { account, .. } => {
                 let sessions = account.sessions;
@@ -445,7 +445,7 @@ fn users(stored: &[Stored], mut names: HashMap<UserId, String>) -> Vec<UserInfo>
 /// nothing was written, the user is loaded again before the next use.
 pub(super) fn entry_failure(cell: &UserCell, error: &AppendError) -> Failure {
     match error {
-        AppendError::Unavailable(_) if !cell.tenure.may_act() => NO_OWNER,
+        AppendError::Unavailable(_) if !cell.ownership.may_act() => NO_OWNER,
         AppendError::Unavailable(why) => {
             tracing::debug!(%why, "an entry could not be written");
             Failure::StoreUnavailable

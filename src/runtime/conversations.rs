@@ -22,7 +22,7 @@ const CONCURRENT: usize = 16;
 
 /// What a conversation shows that its owner does not keep in memory.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Face {
+pub(super) struct Preview {
     /// The other user's name; empty where there is none.
     pub(super) name: String,
     /// The newest message that the user still sees.
@@ -37,35 +37,35 @@ impl<S: Store, B: Bus> Node<S, B> {
         page: &[(UserId, Conversation)],
         deadline: Instant,
     ) -> Result<Vec<ConversationView>, LoadError> {
-        let faces = self.faces(cell, page, deadline).await?;
-        let view = |((other, known), face): (&(UserId, Conversation), Face)| {
-            ConversationView::new(other, &face.name, known, face.last_message)
+        let previews = self.previews(cell, page, deadline).await?;
+        let view = |((other, known), preview): (&(UserId, Conversation), Preview)| {
+            ConversationView::new(other, &preview.name, known, preview.last_message)
         };
-        Ok(page.iter().zip(faces).map(view).collect())
+        Ok(page.iter().zip(previews).map(view).collect())
     }
 
     /// What conversations show, in their order: one read for each partition that is touched, and a
     /// walk through the history only where the newest message was deleted or is not known yet.
-    pub(super) async fn faces(
+    pub(super) async fn previews(
         &self,
         cell: &UserCell,
         page: &[(UserId, Conversation)],
         deadline: Instant,
-    ) -> Result<Vec<Face>, LoadError> {
+    ) -> Result<Vec<Preview>, LoadError> {
         let (names, newest) = futures::try_join!(
             self.names(page.iter().map(|(other, _)| other), deadline),
             self.newest_messages(cell, page, deadline),
         )?;
-        let mut faces = Vec::with_capacity(page.len());
+        let mut previews = Vec::with_capacity(page.len());
         let mut newest = newest.into_iter();
         for chunk in page.chunks(CONCURRENT) {
             let chunk = chunk.iter().zip(newest.by_ref());
             let last = chunk.map(|((other, known), newest)| {
                 self.last_message(cell, other, known, newest, deadline)
             });
-            faces.extend(try_join_all(last).await?);
+            previews.extend(try_join_all(last).await?);
         }
-        for ((other, known), last) in page.iter().zip(&faces) {
+        for ((other, known), last) in page.iter().zip(&previews) {
             // Stored, and its acknowledgement is on its way here: what crosses it comes first.
             let sent = known.sent.map_or(0, |head| head.mark.seq);
             let own = last.as_ref().filter(|last| last.sender == cell.id);
@@ -73,11 +73,11 @@ impl<S: Store, B: Bus> Node<S, B> {
                 self.settle_received(cell, other, last.key, deadline).await;
             }
         }
-        let face = |((other, _), last_message): (&(UserId, Conversation), _)| {
+        let preview = |((other, _), last_message): (&(UserId, Conversation), _)| {
             let name = names.get(other).cloned().unwrap_or_default();
-            Face { name, last_message }
+            Preview { name, last_message }
         };
-        Ok(page.iter().zip(faces).map(face).collect())
+        Ok(page.iter().zip(previews).map(preview).collect())
     }
 
     async fn last_message(
@@ -121,8 +121,8 @@ impl<S: Store, B: Bus> Node<S, B> {
         let (mut wanted, mut pairs) = (Vec::new(), Vec::new());
         for (index, (other, known)) in page.iter().enumerate() {
             let Some((direction, seq)) = newest_head(known) else { continue };
-            let unsure = known.settings.deleted.has_spilled(direction);
-            if known.hides(direction, seq) || unsure {
+            let in_doubt = known.settings.deleted.has_spilled(direction);
+            if known.hides(direction, seq) || in_doubt {
                 newest[index] = Newest::Hidden;
                 continue;
             }

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::cell::{STRAGGLER, UserCell};
 use super::node::Node;
-use super::tenure::{Tenure, What};
+use super::ownership::{Ownership, What};
 use crate::bus::{AskError, Bus};
 use crate::store::Store;
 use crate::wire::owner_request::Settle;
@@ -188,13 +188,13 @@ impl<S: Store, B: Bus> Node<S, B> {
     ) -> bool {
         let user = &receiver.id;
         let token = Token::of(other);
-        if let Some(tenure) = self.tenure(self.subjects.partition(&token))
-            && self.settle_in(&tenure, (user, other), key, deadline).await
+        if let Some(ownership) = self.ownership(self.subjects.partition(&token))
+            && self.settle_in(&ownership, (user, other), key, deadline).await
         {
             return true;
         }
         // Nobody here knows what an owner before has in flight that has died.
-        let is_young = receiver.tenure.is_after_death(self.options.call_deadline + STRAGGLER);
+        let is_young = receiver.ownership.is_after_death(self.options.call_deadline + STRAGGLER);
         if !is_young && !self.in_flight.has_delivery(user, other, key) {
             return false;
         }
@@ -204,17 +204,17 @@ impl<S: Store, B: Bus> Node<S, B> {
     }
 
     /// Sees to it that nothing of a direction can be stored any more with a key below this, where its
-    /// receiver is owned here by this tenure. Answers whether that is so.
+    /// receiver is owned here by this ownership. Answers whether that is so.
     async fn settle_in(
         &self,
-        tenure: &Arc<Tenure>,
+        ownership: &Arc<Ownership>,
         (sender, receiver): (&UserId, &UserId),
         key: OrderKey,
         deadline: Instant,
     ) -> bool {
         // As work under way: whoever owns the partition next is to know of the key.
-        let Some(work) = tenure.enter(What::Delivery) else { return false };
-        work.tenure.clock.observe(key);
+        let Some(work) = ownership.enter(What::Delivery) else { return false };
+        work.ownership.clock.observe(key);
         self.in_flight.wait_below(sender, receiver, key, deadline).await;
         true
     }
@@ -225,12 +225,12 @@ impl<S: Store, B: Bus> Node<S, B> {
     pub(super) async fn lock_in_order<'c>(
         &self,
         receiver: &'c UserCell,
-        (sender, of_sender): (&UserId, Option<&Arc<Tenure>>),
+        (sender, of_sender): (&UserId, Option<&Arc<Ownership>>),
         key: OrderKey,
         deadline: Instant,
     ) -> (MutexGuard<'c, User>, bool) {
-        if let Some(tenure) = of_sender
-            && self.settle_in(tenure, (&receiver.id, sender), key, deadline).await
+        if let Some(ownership) = of_sender
+            && self.settle_in(ownership, (&receiver.id, sender), key, deadline).await
         {
             return (receiver.lock(), true);
         }
@@ -275,19 +275,19 @@ impl<S: Store, B: Bus> Node<S, B> {
         key: OrderKey,
         deadline: Instant,
     ) -> bool {
-        self.settle_here(&sender.tenure, (other, &sender.id), key, deadline).await
+        self.settle_here(&sender.ownership, (other, &sender.id), key, deadline).await
     }
 
     /// Sees to it that nothing of a direction whose receiver is owned here can be stored any more with
     /// a key below this. Answers whether that is so by now.
     pub(super) async fn settle_here(
         &self,
-        tenure: &Tenure,
+        ownership: &Ownership,
         (sender, receiver): (&UserId, &UserId),
         key: OrderKey,
         deadline: Instant,
     ) -> bool {
-        tenure.clock.observe(key);
+        ownership.clock.observe(key);
         self.in_flight.wait_below(sender, receiver, key, deadline).await
     }
 }

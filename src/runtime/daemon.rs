@@ -21,8 +21,8 @@ use crate::bus::Bus;
 use crate::bus::discovery::Discovery;
 use crate::bus::nats::{self, Nats};
 use crate::clock::Clock;
+use crate::cluster::membership::{self, MembershipManager};
 use crate::cluster::process;
-use crate::cluster::steward::{self, Steward};
 use crate::cluster::table::Table;
 use crate::link::{Cause, Connection, Link, Violation};
 use crate::store::Store;
@@ -256,15 +256,15 @@ async fn run(
         .then(|| AbortOnDrop::new(tokio::spawn(node.clone().follow_ageing_of_all())));
     let (leave, leaving) = watch::channel(false);
     let (settled, has_settled) = oneshot::channel();
-    let options = steward::Options {
+    let options = membership::Options {
         instance: instance.clone(),
         release: env!("CARGO_PKG_VERSION").to_owned(),
         partitions: settings.partitions,
         ttl: settings.member_ttl,
         process: process::this(),
     };
-    let steward = Steward::new(registry, node.clone(), table, clock, options);
-    let mut steward = tokio::spawn(steward.run(leaving, || _ = settled.send(())));
+    let manager = MembershipManager::new(registry, node.clone(), table, clock, options);
+    let mut manager = tokio::spawn(manager.run(leaving, || _ = settled.send(())));
 
     let (mut discoverable, mut is_ready) = (None, false);
     let starting = async {
@@ -289,7 +289,7 @@ async fn run(
         () = &mut shutdown => Ok(()),
         Err(error) = started => Err(error),
         // It ends by itself only through a fault.
-        _ = &mut steward => Err(ServeError::Fault),
+        _ = &mut manager => Err(ServeError::Fault),
     };
 
     // The order: take no new calls; hand over the partitions, each with its work in progress;
@@ -301,8 +301,8 @@ async fn run(
     let ending = async {
         node.bus().end_calls().await;
         leave.send_replace(true);
-        if !steward.is_finished() {
-            let _ = steward.await;
+        if !manager.is_finished() {
+            let _ = manager.await;
         }
         node.end_pushes();
         node.settle().await;

@@ -9,10 +9,10 @@ use futures::future::join_all;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use super::again::Untold;
 use super::load::LoadError;
 use super::node::Node;
-use super::tenure::Tenure;
+use super::ownership::Ownership;
+use super::redelivery::Unpublished;
 use crate::bus::{Answer, AskError, Bus, Kind, Outgoing};
 use crate::cluster::host::{Closed, Grant, Host, NotOpened};
 use crate::failpoint::{self, Fault};
@@ -25,7 +25,7 @@ use peerd_protocol::encoding::Encoding;
 /// How long opening a partition may take.
 const OPEN: Duration = Duration::from_secs(5);
 /// How long storing the users' last-seen times may take before a partition is closed.
-const HEARD: Duration = Duration::from_secs(1);
+const LAST_SEEN: Duration = Duration::from_secs(1);
 /// Entries that are written concurrently before a partition is closed.
 const WRITES_AT_CLOSE: usize = 64;
 /// The newest records of a partition among which the newest order key is certain to be.
@@ -53,63 +53,63 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
         // Registered before the partition opens, so that the published-up-to time does not move
         // past the events that are to be redelivered.
         let begin = |since_ms| self.pending.clone().begin_owned(since_ms);
-        let under_way = grant.untold_since_ms.map(begin);
+        let under_way = grant.unpublished_since_ms.map(begin);
         let opened = self.try_open(&grant, None, Instant::now() + OPEN).await;
         if !opened.map_err(|error| NotOpened(error.to_string()))? {
             return Err(NotOpened("the lease ended before the partition was open".to_owned()));
         }
-        if let Some((since_ms, under_way)) = grant.untold_since_ms.zip(under_way)
+        if let Some((since_ms, under_way)) = grant.unpublished_since_ms.zip(under_way)
             && !failpoint::is(Fault::NotToldAgain)
         {
-            self.tell_again(Untold { partition: grant.partition, since_ms, under_way });
+            self.redeliver(Unpublished { partition: grant.partition, since_ms, under_way });
         }
         Ok(())
     }
 
     async fn close(&self, partition: Partition, patience: Option<Duration>) -> Option<Closed> {
-        let Some(tenure) = self.tenure(partition) else { return Some(Closed::default()) };
+        let Some(ownership) = self.ownership(partition) else { return Some(Closed::default()) };
         // While the partition still takes calls: they would wait otherwise.
-        self.store_all_heard(&tenure, Instant::now() + HEARD).await;
-        let told = self.told_ms();
+        self.store_all_last_seen(&ownership, Instant::now() + LAST_SEEN).await;
+        let told = self.published_ms();
         let most = patience.unwrap_or(self.options.call_deadline);
-        let is_cut_off = timeout(most, tenure.close()).await.is_err();
+        let is_cut_off = timeout(most, ownership.close()).await.is_err();
         if is_cut_off {
             if patience.is_some() {
-                tenure.reopen();
+                ownership.reopen();
                 return None;
             }
             tracing::warn!(%partition, "closed the partition with calls still in progress");
         }
-        let mut untold_since_ms = tenure.untold_since_ms();
+        let mut unpublished_since_ms = ownership.unpublished_since_ms();
         if is_cut_off {
             // Events of messages that are stored from now on are not published here.
-            untold_since_ms = earlier(untold_since_ms, told);
+            unpublished_since_ms = earlier(unpublished_since_ms, told);
         }
         // Takes in foreign writes since the last look. No acknowledgement is outstanding any more,
         // so two looks in a row find every gap.
         let log = StreamId::Log(partition);
-        let looked = timeout(HEARD, async {
-            self.look(&tenure, log).await?;
-            self.look(&tenure, log).await
+        let looked = timeout(LAST_SEEN, async {
+            self.look(&ownership, log).await?;
+            self.look(&ownership, log).await
         });
         if !matches!(looked.await, Ok(Ok(()))) {
-            untold_since_ms = earlier(untold_since_ms, told.saturating_sub(LATE_MS));
+            unpublished_since_ms = earlier(unpublished_since_ms, told.saturating_sub(LATE_MS));
         }
         // A late write shows as a gap to the next owner only if it is stored after that owner opens
         // the partition; one that is stored before must be redelivered by time.
-        if let Some(since_ms) = tenure.unsure_since_ms() {
-            untold_since_ms = earlier(untold_since_ms, since_ms);
+        if let Some(since_ms) = ownership.in_doubt_since_ms() {
+            unpublished_since_ms = earlier(unpublished_since_ms, since_ms);
         }
         // Queued events are dropped once the ownership has ended.
         if !self.bus.reach(Instant::now() + PULSE).await {
-            untold_since_ms = earlier(untold_since_ms, told);
+            unpublished_since_ms = earlier(unpublished_since_ms, told);
         }
         // More writes may have become in doubt during the waits above.
-        if let Some(since_ms) = tenure.unsure_since_ms() {
-            untold_since_ms = earlier(untold_since_ms, since_ms);
+        if let Some(since_ms) = ownership.in_doubt_since_ms() {
+            unpublished_since_ms = earlier(unpublished_since_ms, since_ms);
         }
-        self.forget(&tenure);
-        Some(Closed { key: tenure.clock.newest(), untold_since_ms })
+        self.forget(&ownership);
+        Some(Closed { key: ownership.clock.newest(), unpublished_since_ms })
     }
 
     async fn unlisten(&self, partition: Partition) {
@@ -117,8 +117,8 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
     }
 
     fn abandon(&self, partition: Partition) {
-        if let Some(tenure) = self.tenure(partition) {
-            self.forget(&tenure);
+        if let Some(ownership) = self.ownership(partition) {
+            self.forget(&ownership);
         }
     }
 
@@ -133,10 +133,11 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
 
     async fn told(&self) -> Option<Told> {
         // Read before the round trip: the events of work that begins later are published later.
-        let told_ms = self.told_ms();
-        let key = self.tenures().map(|tenure| tenure.clock.newest()).max().unwrap_or_default();
+        let published_ms = self.published_ms();
+        let key =
+            self.ownerships().map(|ownership| ownership.clock.newest()).max().unwrap_or_default();
         let is_reached = self.bus.reach(Instant::now() + PULSE).await;
-        is_reached.then_some(Told { told_ms, key, claimed_seq: 0 })
+        is_reached.then_some(Told { published_ms, key, claimed_seq: 0 })
     }
 
     async fn answers(&self, member: &MemberId, names_itself: bool, within: Duration) -> bool {
@@ -174,14 +175,14 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
         let count = self.subjects.partitions();
         let first = self.next_look.load(Ordering::Relaxed);
         let numbers = (0..count).map(|step| (first + step) % count);
-        let tenures: Vec<_> =
-            numbers.filter_map(|number| self.tenure(Partition(number))).take(LOOKS).collect();
-        if let Some(last) = tenures.last() {
+        let ownerships: Vec<_> =
+            numbers.filter_map(|number| self.ownership(Partition(number))).take(LOOKS).collect();
+        if let Some(last) = ownerships.last() {
             self.next_look.store((last.partition.0 + 1) % count, Ordering::Relaxed);
         }
-        let looks = tenures.iter().flat_map(|tenure| {
-            [StreamId::Log(tenure.partition), StreamId::State(tenure.partition)]
-                .map(|stream| self.look(tenure, stream))
+        let looks = ownerships.iter().flat_map(|ownership| {
+            [StreamId::Log(ownership.partition), StreamId::State(ownership.partition)]
+                .map(|stream| self.look(ownership, stream))
         });
         for looked in join_all(looks).await {
             if let Err(error) = looked {
@@ -197,7 +198,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     async fn try_open(
         &self,
         grant: &Grant,
-        former: Option<&Arc<Tenure>>,
+        former: Option<&Arc<Ownership>>,
         deadline: Instant,
     ) -> Result<bool, LoadError> {
         let partition = grant.partition;
@@ -210,16 +211,16 @@ impl<S: Store, B: Bus> Node<S, B> {
             self.store.last_seq(state, deadline),
         )?;
         let incarnations = (self.store.incarnation(log), self.store.incarnation(state));
-        let tenure = Tenure::new(grant, self.clock, (log_end, state_end), incarnations);
-        tenure.clock.observe(grant.key);
+        let ownership = Ownership::new(grant, self.clock, (log_end, state_end), incarnations);
+        ownership.clock.observe(grant.key);
         // An order key is never assigned twice, even when the wall clock was set back. Records of
         // different pairs may be stored in another order than that of their keys.
         let from = log_end.saturating_sub(KEYS_IN_FLIGHT - 1);
         let most = usize::try_from(KEYS_IN_FLIGHT).unwrap_or(usize::MAX);
         for key in self.storage(deadline).order_keys(partition, from, most).await? {
-            tenure.clock.observe(key);
+            ownership.clock.observe(key);
         }
-        let slot = &self.tenures[usize::from(partition.0)];
+        let slot = &self.ownerships[usize::from(partition.0)];
         let mut slot = slot.write().unwrap_or_else(PoisonError::into_inner);
         // An ownership that was abandoned meanwhile is not resumed.
         let is_free = match (former, &*slot) {
@@ -227,19 +228,19 @@ impl<S: Store, B: Bus> Node<S, B> {
             (Some(_), None) => false,
             (None, _) => true,
         };
-        let may_act = tenure.may_act() && is_free;
+        let may_act = ownership.may_act() && is_free;
         if may_act {
             if let Some(former) = former {
                 former.end();
             }
-            *slot = Some(Arc::new(tenure));
+            *slot = Some(Arc::new(ownership));
         }
         Ok(may_act)
     }
 
     /// The time up to which all events were published: the start of the oldest work in progress, or
     /// now. By the server's clock, which also timestamps stored messages.
-    fn told_ms(&self) -> u64 {
+    fn published_ms(&self) -> u64 {
         self.pending.since(self.server_ms())
     }
 
@@ -275,9 +276,9 @@ impl<S: Store, B: Bus> Node<S, B> {
         self.bus.ask(probe, Box::new(is_answer), until).await
     }
 
-    fn forget(&self, tenure: &Tenure) {
-        tenure.end();
-        let slot = &self.tenures[usize::from(tenure.partition.0)];
+    fn forget(&self, ownership: &Ownership) {
+        ownership.end();
+        let slot = &self.ownerships[usize::from(ownership.partition.0)];
         // The partition may have been reopened meanwhile.
         if let Some(there) = slot.write().unwrap_or_else(PoisonError::into_inner).take() {
             there.end();
@@ -286,12 +287,12 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     /// Stores the last-seen times of the users in memory that lag behind, as far as the time
     /// allows.
-    async fn store_all_heard(&self, tenure: &Tenure, until: Instant) {
-        let cells = tenure.cells();
-        let lagging: Vec<_> = cells.iter().filter(|cell| cell.is_heard_lagging()).collect();
+    async fn store_all_last_seen(&self, ownership: &Ownership, until: Instant) {
+        let cells = ownership.cells();
+        let lagging: Vec<_> = cells.iter().filter(|cell| cell.is_last_seen_lagging()).collect();
         for chunk in lagging.chunks(WRITES_AT_CLOSE) {
             // A write that has begun is awaited: its acknowledgement gives the entry's sequence.
-            join_all(chunk.iter().map(|cell| self.store_heard(cell))).await;
+            join_all(chunk.iter().map(|cell| self.store_last_seen(cell))).await;
             if Instant::now() >= until {
                 return;
             }
@@ -301,24 +302,24 @@ impl<S: Store, B: Bus> Node<S, B> {
     /// Checks whether a stream holds records that this instance did not write, and takes them in.
     async fn look(
         self: &Arc<Self>,
-        tenure: &Arc<Tenure>,
+        ownership: &Arc<Ownership>,
         stream: StreamId,
     ) -> Result<(), LoadError> {
         let _under_way = self.pending.begin(self.server_ms());
         let deadline = self.deadline();
         let last = self.store.last_seq(stream, deadline).await?;
         let known = match stream {
-            StreamId::Log(_) => tenure.incarnations.0,
-            StreamId::State(_) => tenure.incarnations.1,
+            StreamId::Log(_) => ownership.incarnations.0,
+            StreamId::State(_) => ownership.incarnations.1,
         };
         if self.store.incarnation(stream) != known {
-            return self.begin_anew(tenure, deadline).await;
+            return self.begin_anew(ownership, deadline).await;
         }
-        let gaps = tenure.written(stream).look(last);
+        let gaps = ownership.written(stream).look(last);
         for gap in gaps {
-            self.take_gap_in(tenure, stream, &gap, deadline).await?;
+            self.take_gap_in(ownership, stream, &gap, deadline).await?;
             // Only after success: after a failure the next look finds the gap again.
-            tenure.written(stream).know(gap);
+            ownership.written(stream).know(gap);
         }
         Ok(())
     }
@@ -327,17 +328,18 @@ impl<S: Store, B: Bus> Node<S, B> {
     /// memory are stale and are loaded again on their next use.
     async fn begin_anew(
         self: &Arc<Self>,
-        tenure: &Arc<Tenure>,
+        ownership: &Arc<Ownership>,
         deadline: Instant,
     ) -> Result<(), LoadError> {
-        let partition = tenure.partition;
-        let grant = tenure.grant_anew(self.told_ms());
-        let under_way = grant.untold_since_ms.map(|since| self.pending.clone().begin_owned(since));
-        if self.try_open(&grant, Some(tenure), deadline).await? {
+        let partition = ownership.partition;
+        let grant = ownership.grant_anew(self.published_ms());
+        let under_way =
+            grant.unpublished_since_ms.map(|since| self.pending.clone().begin_owned(since));
+        if self.try_open(&grant, Some(ownership), deadline).await? {
             tracing::warn!(%partition, "reopened the partition: one of its streams was lost");
             self.table.wake();
-            if let Some((since_ms, under_way)) = grant.untold_since_ms.zip(under_way) {
-                self.tell_again(Untold { partition, since_ms, under_way });
+            if let Some((since_ms, under_way)) = grant.unpublished_since_ms.zip(under_way) {
+                self.redeliver(Unpublished { partition, since_ms, under_way });
             }
         }
         Ok(())
@@ -345,12 +347,12 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     async fn take_gap_in(
         self: &Arc<Self>,
-        tenure: &Arc<Tenure>,
+        ownership: &Arc<Ownership>,
         stream: StreamId,
         gap: &RangeInclusive<u64>,
         deadline: Instant,
     ) -> Result<(), LoadError> {
-        let partition = tenure.partition;
+        let partition = ownership.partition;
         let mut next = *gap.start();
         while next <= *gap.end() {
             let storage = self.storage(deadline);
@@ -363,7 +365,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                         let seq = logged.item.stream_seq();
                         if gap.contains(&seq) {
                             tracing::info!(%partition, seq, "found a foreign write");
-                            self.take_in_foreign(tenure, logged, deadline).await?;
+                            self.take_in_foreign(ownership, logged, deadline).await?;
                         }
                     }
                     after
@@ -373,7 +375,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                     let (entries, after) = entries;
                     for (seq, user) in entries.into_iter().filter(|(seq, _)| gap.contains(seq)) {
                         tracing::info!(%partition, seq, "found a foreign write");
-                        doubt_entry(tenure, user.as_ref());
+                        doubt_entry(ownership, user.as_ref());
                     }
                     after
                 }
@@ -386,8 +388,8 @@ impl<S: Store, B: Bus> Node<S, B> {
 }
 
 /// Makes the user of an entry load again before the next use.
-fn doubt_entry(tenure: &Tenure, user: Option<&UserId>) {
-    if let Some(cell) = user.and_then(|user| tenure.cell_in_memory(user)) {
+fn doubt_entry(ownership: &Ownership, user: Option<&UserId>) {
+    if let Some(cell) = user.and_then(|user| ownership.cell_in_memory(user)) {
         cell.invalidate();
     }
 }

@@ -83,9 +83,9 @@ impl<S: Store, B: Bus> Node<S, B> {
         {
             let mut user = cell.lock();
             if let Some((account, _)) = &stored.account {
-                let heard_ms = account.heard_ms.unwrap_or_default();
-                cell.heard_stored_ms.store(heard_ms, Ordering::Relaxed);
-                cell.put_off_heard(heard_ms + self.options.heard_write_interval_ms);
+                let last_seen_ms = account.last_seen_ms.unwrap_or_default();
+                cell.last_seen_stored_ms.store(last_seen_ms, Ordering::Relaxed);
+                cell.put_off_last_seen(last_seen_ms + self.options.heard_write_interval_ms);
             }
             if !cell.was_ever_loaded() {
                 // Or invalidated: the store did not have what memory had.
@@ -93,11 +93,11 @@ impl<S: Store, B: Bus> Node<S, B> {
             }
             stored.merge_into(&mut user);
             user.settle_revision();
-            let clock = &cell.tenure.clock;
+            let clock = &cell.ownership.clock;
             for known in user.conversations.values() {
                 clock.observe(known.order_key().max(known.settings.changed));
             }
-            clock.observe(user.newest_told());
+            clock.observe(user.newest_published());
             clock.observe(user.blocked.newest());
         }
         self.look_at_oldest(cell, deadline).await?;
@@ -186,16 +186,16 @@ impl Stored {
     /// Newer wins, entry by entry: acknowledged changes may have come while the store was read.
     fn merge_into(self, user: &mut User) {
         if let Some((account, seq)) = self.account.filter(|(_, seq)| *seq > user.account_seq) {
-            let heard_ms = user.account.heard_ms.max(account.heard_ms);
+            let last_seen_ms = user.account.last_seen_ms.max(account.last_seen_ms);
             let revision = user.account.revision.max(account.revision);
-            user.set_account(Account { heard_ms, revision, ..account }, seq);
+            user.set_account(Account { last_seen_ms, revision, ..account }, seq);
         }
         for (other, head) in self.received {
             let is_known = user.conversations.contains_key(&other);
             user.update(&other, |known| {
                 known.adopt_received(head);
                 if !is_known {
-                    known.told_seq = head.stream_seq;
+                    known.published_seq = head.stream_seq;
                 }
             });
         }

@@ -12,7 +12,7 @@ use super::audit::{Pace, Unaudited};
 use super::cell::UserCell;
 use super::load::LoadError;
 use super::node::Node;
-use super::tenure::Tenure;
+use super::ownership::Ownership;
 use crate::bus::Bus;
 use crate::store::Store;
 use crate::wire::owner_request::Audited;
@@ -50,7 +50,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     ) -> Result<bool, Unaudited> {
         let mut expected = from + 1;
         for _ in 0..PAGES_MAX {
-            self.wait_for_turn(pace, &cell.tenure).await?;
+            self.wait_for_turn(pace, &cell.ownership).await?;
             let storage = self.storage(self.deadline());
             let places = storage.places(cell.partition, expected, PAGE).await;
             let (places, has_more) = places.map_err(LoadError::from)?;
@@ -70,13 +70,13 @@ impl<S: Store, B: Bus> Node<S, B> {
     /// Corrects what is held of the user's conversations with these. Answers for how many.
     pub(super) async fn correct_all(
         self: &Arc<Self>,
-        tenure: &Arc<Tenure>,
+        ownership: &Arc<Ownership>,
         user: &UserId,
         others: &[UserId],
     ) -> u64 {
         let mut corrected = 0;
         for other in others {
-            match self.correct(tenure, user, other, self.deadline()).await {
+            match self.correct(ownership, user, other, self.deadline()).await {
                 Ok(is_corrected) => corrected += u64::from(is_corrected),
                 Err(error) => tracing::debug!(%error, "not corrected yet"),
             }
@@ -88,12 +88,12 @@ impl<S: Store, B: Bus> Node<S, B> {
     /// was to be corrected.
     pub(super) async fn correct(
         self: &Arc<Self>,
-        tenure: &Arc<Tenure>,
+        ownership: &Arc<Ownership>,
         user: &UserId,
         other: &UserId,
         deadline: Instant,
     ) -> Result<bool, CallError> {
-        let cell = self.user(tenure, user, deadline).await?;
+        let cell = self.user(ownership, user, deadline).await?;
         let _gate = self.gate(&cell, deadline).await?;
         let totals = cell.lock().totals;
         let unread =
@@ -127,7 +127,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             self.store_and_apply(&cell, other, (key, settings), deadline).await?;
         } else if is_moved || unread(&cell) != before {
             let changed = [other.clone()];
-            let told = self.tell_counts(&cell, &changed, totals, deadline);
+            let told = self.publish_counts(&cell, &changed, totals, deadline);
             told.await.map_err(Failure::from)?;
         }
         Ok(is_corrected)

@@ -10,17 +10,17 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use super::again::Untold;
 use super::ageing::Ageing;
 use super::audit::Tally;
 use super::cell::UserCell;
 use super::crossing::InFlight;
 use super::history::Places;
+use super::ownership::Ownership;
 use super::pace::Pace;
 use super::pending::Pending;
 use super::pushes::Pushes;
 use super::received::Received;
-use super::tenure::Tenure;
+use super::redelivery::Unpublished;
 use crate::bus::discovery::Counters;
 use crate::bus::{Bus, Kind, Outgoing, Permit};
 use crate::clock::{Clock, Now};
@@ -131,9 +131,9 @@ pub struct Node<S, B> {
     /// The owner of each partition, as this instance knows it.
     pub(super) table: Arc<Table>,
     /// The partitions that this instance owns.
-    pub(super) tenures: Vec<RwLock<Option<Arc<Tenure>>>>,
+    pub(super) ownerships: Vec<RwLock<Option<Arc<Ownership>>>>,
     /// Events of dead owners that are to be redelivered.
-    pub(super) untold: Mutex<Vec<Untold>>,
+    pub(super) unpublished: Mutex<Vec<Unpublished>>,
     /// Stored records that cannot be read.
     pub(super) unreadable: Unreadable,
     /// Permits for senders whose owners are asked to follow the log.
@@ -173,7 +173,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             calls: Arc::new(Semaphore::new(options.calls_under_way)),
             deliveries: Arc::new(Semaphore::new(options.calls_under_way)),
             settling: Arc::new(Semaphore::new(SETTLING_SHARE * options.calls_under_way)),
-            tenures: (0..subjects.partitions()).map(|_| RwLock::default()).collect(),
+            ownerships: (0..subjects.partitions()).map(|_| RwLock::default()).collect(),
             subjects,
             options,
             clock,
@@ -187,7 +187,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             ageing: Ageing::default(),
             tasks: TaskTracker::new(),
             table,
-            untold: Mutex::default(),
+            unpublished: Mutex::default(),
             unreadable: Unreadable::default(),
             notices: Arc::new(Semaphore::new(NOTICES_MAX)),
             pushes: Pushes::default(),
@@ -214,7 +214,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                 epoch: 1,
                 lease: Arc::new(Lease::endless()),
                 key: OrderKey::ZERO,
-                untold_since_ms: None,
+                unpublished_since_ms: None,
             };
             node.open(grant).await?;
         }
@@ -241,7 +241,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     /// How many users are in memory.
     #[must_use]
     pub fn users_in_memory(&self) -> usize {
-        self.tenures().map(|tenure| tenure.users_in_memory()).sum()
+        self.ownerships().map(|ownership| ownership.users_in_memory()).sum()
     }
 
     /// The current gauges.
@@ -255,7 +255,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             calls_under_way: under_way(&self.calls),
             deliveries_under_way: under_way(&self.deliveries),
             routed: self.routed.load(Ordering::Relaxed),
-            partitions: number(self.tenures().count()),
+            partitions: number(self.ownerships().count()),
             users_in_memory: number(self.users_in_memory()),
             outgoing: number(self.bus.waiting()),
             tasks: number(Handle::try_current().map_or(0, |of| of.metrics().num_alive_tasks())),
@@ -287,25 +287,25 @@ impl<S: Store, B: Bus> Node<S, B> {
     }
 
     /// The ownership of a partition, if this instance owns it.
-    pub(super) fn tenure(&self, partition: Partition) -> Option<Arc<Tenure>> {
-        let tenure = self.tenures.get(usize::from(partition.0))?;
-        tenure.read().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(super) fn ownership(&self, partition: Partition) -> Option<Arc<Ownership>> {
+        let ownership = self.ownerships.get(usize::from(partition.0))?;
+        ownership.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// All partition ownerships.
-    pub(super) fn tenures(&self) -> impl Iterator<Item = Arc<Tenure>> {
-        (0..self.subjects.partitions()).filter_map(|number| self.tenure(Partition(number)))
+    pub(super) fn ownerships(&self) -> impl Iterator<Item = Arc<Ownership>> {
+        (0..self.subjects.partitions()).filter_map(|number| self.ownership(Partition(number)))
     }
 
     /// A user of the partition, loaded.
     pub(super) async fn user(
         &self,
-        tenure: &Arc<Tenure>,
+        ownership: &Arc<Ownership>,
         id: &UserId,
         deadline: Instant,
     ) -> Result<Arc<UserCell>, Failure> {
-        let most = (self.options.cached_users / self.tenures.len()).max(1);
-        let cell = tenure.cell(id, most);
+        let most = (self.options.cached_users / self.ownerships.len()).max(1);
+        let cell = ownership.cell(id, most);
         if !cell.is_loaded(self.store.generation()) {
             // Boxed, like all rare work: the future of a call has room for everything that it may
             // wait for.
@@ -319,7 +319,7 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     /// The user, if this instance owns the partition and the user's state is in memory.
     pub(super) fn user_in_memory(&self, id: &UserId) -> Option<Arc<UserCell>> {
-        self.tenure(self.subjects.partition(&Token::of(id)))?.cell_in_memory(id)
+        self.ownership(self.subjects.partition(&Token::of(id)))?.cell_in_memory(id)
     }
 
     /// Writes to a stream of the user's partition. An instance that is not the owner any more does
@@ -333,17 +333,17 @@ impl<S: Store, B: Bus> Node<S, B> {
         expected_seq: u64,
         deadline: Instant,
     ) -> Result<u64, AppendError> {
-        let tenure = &cell.tenure;
-        if !tenure.may_act() {
+        let ownership = &cell.ownership;
+        if !ownership.may_act() {
             return Err(AppendError::Unavailable("no longer the owner".to_owned()));
         }
         // Nor does it retry for longer than it is certain to remain the owner.
-        let deadline = deadline.min(Instant::now() + tenure.lease_left());
+        let deadline = deadline.min(Instant::now() + ownership.lease_left());
         let seq = self.store.append(stream, subject, payload, expected_seq, deadline).await?;
-        if !tenure.may_act() {
+        if !ownership.may_act() {
             return Err(AppendError::Unknown);
         }
-        tenure.written(stream).note(seq);
+        ownership.written(stream).note(seq);
         Ok(seq)
     }
 
@@ -361,7 +361,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     /// Publishes events to a user. The user's state is locked meanwhile, so that events go out in
     /// the order of their revisions.
     pub(super) fn tell(&self, cell: &UserCell, user: &User, told: &Told) {
-        if !cell.tenure.may_act() {
+        if !cell.ownership.may_act() {
             return;
         }
         let encoding = self.encoding_for(user);
@@ -371,7 +371,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             let body = EventBody { event, revision, viewer: &cell.id, content_max };
             let emit = |body| {
                 let subject = self.subjects.event(&cell.token, event::name(event));
-                let permit: Option<Arc<dyn Permit>> = Some(cell.tenure.clone());
+                let permit: Option<Arc<dyn Permit>> = Some(cell.ownership.clone());
                 let kind = Kind::Event { revision };
                 self.emit(Outgoing { subject, encoding, kind, body, permit });
             };

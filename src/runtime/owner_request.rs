@@ -17,9 +17,9 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 pub(super) use self::serve::{Served, refusal};
 use super::load::LoadError;
 use super::node::Node;
+use super::ownership::{Ownership, What};
 use super::received::Inquired;
 use super::route::{NO_OWNER, Route};
-use super::tenure::{Tenure, What};
 use crate::bus::{AskError, Bus, IsAnswer, Kind, Outgoing};
 use crate::store::Store;
 use crate::wire::owner_request::{self, Begun, OwnerRequest, WasBegun};
@@ -80,7 +80,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         loop {
             match self.wait_for_owner(partition, What::Delivery, until).await {
                 Route::Here(work) => {
-                    return request.serve(self, &work.tenure, user, deadline).await;
+                    return request.serve(self, &work.ownership, user, deadline).await;
                 }
                 Route::There => {}
                 Route::Nowhere => return Err(self.no_owner().into()),
@@ -162,7 +162,9 @@ impl<S: Store, B: Bus> Node<S, B> {
         let until = until.max(Instant::now() + 2 * INQUIRE_EVERY).min(deadline);
         match self.wait_for_owner(partition, What::Delivery, until).await {
             // It came to this instance meanwhile.
-            Route::Here(work) => return Inquiry::Answered(self.inquired(&work.tenure, reply_to)),
+            Route::Here(work) => {
+                return Inquiry::Answered(self.inquired(&work.ownership, reply_to));
+            }
             Route::Nowhere => return Inquiry::NoOwner,
             Route::There => {}
         }
@@ -194,11 +196,11 @@ impl<S: Store, B: Bus> Node<S, B> {
     }
 
     /// Whether a request to this instance was begun. If not, it will not be.
-    pub(super) fn inquired(&self, tenure: &Tenure, reply_to: &str) -> Begun {
+    pub(super) fn inquired(&self, ownership: &Ownership, reply_to: &str) -> Begun {
         match self.received.inquire(reply_to) {
             Inquired::Begun => Begun::Yes,
             Inquired::NotBegun(known_for) => {
-                let owned_for = tenure.opened.elapsed();
+                let owned_for = ownership.opened.elapsed();
                 let known_for = known_for.map_or(owned_for, |known_for| known_for.min(owned_for));
                 Begun::No { known_for }
             }

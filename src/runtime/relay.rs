@@ -12,8 +12,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::node::Node;
+use super::ownership::{What, Work};
 use super::route::{HOPS_MAX, NO_OWNER, Route};
-use super::tenure::{What, Work};
 use crate::bus::{Answer, AskError, Bus, Incoming, IsAnswer, Kind, Outgoing};
 use crate::store::Store;
 use peerd_core::id::Partition;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::again::leave_out_unknown;
 use super::cell::UserCell;
 use super::load::LoadError;
 use super::node::Node;
+use super::redelivery::leave_out_unknown;
 use crate::bus::Bus;
 use crate::storage::reads::{Found, Item, Page};
 use crate::store::{Start, Store};
@@ -81,9 +81,9 @@ impl<S: Store, B: Bus> Node<S, B> {
         Ok(())
     }
 
-    /// Since when a user who was last heard at `heard_ms` gets messages replayed.
-    pub(super) fn replay_since(&self, heard_ms: Option<u64>) -> u64 {
-        heard_ms.unwrap_or_default().max(self.oldest_replayed_ms())
+    /// Since when a user who was last heard at `last_seen_ms` gets messages replayed.
+    pub(super) fn replay_since(&self, last_seen_ms: Option<u64>) -> u64 {
+        last_seen_ms.unwrap_or_default().max(self.oldest_replayed_ms())
     }
 
     fn oldest_replayed_ms(&self) -> u64 {

@@ -10,8 +10,8 @@ use tokio::time::{Instant, timeout_at};
 use super::call::body_too_large;
 use super::commands::{Called, Method};
 use super::node::{MESSAGES_PER_CALL, Node, ROOM_BEYOND_CALLS};
+use super::ownership::{What, Work};
 use super::relay::is_relayed;
-use super::tenure::{What, Work};
 use crate::bus::{Bus, Incoming, Kind, Outgoing, Permit, Take};
 use crate::cluster::table::Place;
 use crate::failpoint::{self, Fault};
@@ -210,8 +210,8 @@ impl<S: Store, B: Bus> Node<S, B> {
     /// Whether the server has not been heard of for so long that this process, or its connection,
     /// stood still: until it is heard of again, what arrives may be old.
     fn is_stale(&self, now_us: u64) -> bool {
-        let heard_us = self.reached_us.load(Ordering::Relaxed);
-        let silent_us = now_us.saturating_sub(heard_us);
+        let last_seen_us = self.reached_us.load(Ordering::Relaxed);
+        let silent_us = now_us.saturating_sub(last_seen_us);
         u128::from(silent_us) > self.options.stale_after.as_micros()
     }
 
@@ -260,7 +260,7 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     /// Where something for a partition goes.
     pub(super) fn route(&self, partition: Partition, what: What) -> Route {
-        if let Some(work) = self.tenure(partition).and_then(|tenure| tenure.enter(what)) {
+        if let Some(work) = self.ownership(partition).and_then(|ownership| ownership.enter(what)) {
             return Route::Here(work);
         }
         match self.table.place(partition) {
@@ -308,7 +308,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     pub(super) fn passed_on(&self, incoming: Incoming, partition: Partition) -> Outgoing {
         let Incoming { subject, reply_to, content_type, body, hops, malformed: _, status: _ } =
             incoming;
-        // Written anew: the caller's header may be as long as a message.
+        // GapTracker anew: the caller's header may be as long as a message.
         let content_type = content_type.map(|named| {
             let encoding = Encoding::of_request(Some(&named), &body);
             encoding.map_or(NO_ENCODING, Encoding::content_type).to_owned()

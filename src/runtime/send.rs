@@ -30,8 +30,8 @@ use super::cell::{Turn, UserCell};
 use super::crossing::Flight;
 use super::injected;
 use super::node::Node;
+use super::ownership::Ownership;
 use super::route::NO_OWNER;
-use super::tenure::Tenure;
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
 use crate::storage::message;
@@ -71,9 +71,9 @@ impl<S: Store, B: Bus> Node<S, B> {
             return Err(rejection.into());
         }
         let is_stored = send.draft.content.is_stored();
-        if !is_stored && sender.tenure.commands_from > Instant::now() {
+        if !is_stored && sender.ownership.commands_from > Instant::now() {
             // Before it is let through: nobody knows what the owner before has let through last.
-            sleep_until(sender.tenure.commands_from.min(deadline)).await;
+            sleep_until(sender.ownership.commands_from.min(deadline)).await;
         }
         let now = self.clock.now();
         let (place, delivered) = match self.admit(sender, send, now)? {
@@ -109,7 +109,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let request = Deliver { delivery, sent_before_ms: None };
         let sent = self.deliver_to_owner(sender, request, &mut flight, began_ms, deadline).await;
         let Accepted { delivered, is_settled } = sent?;
-        if !sender.tenure.may_act() && delivered.head.is_some() {
+        if !sender.ownership.may_act() && delivered.head.is_some() {
             // Nor is it published here.
             self.notify_sender(&sender.id, &to, began_ms);
         }
@@ -150,25 +150,25 @@ impl<S: Store, B: Bus> Node<S, B> {
     /// Takes a message in that another instance delivers.
     pub(super) async fn take_delivery(
         self: &Arc<Self>,
-        tenure: &Arc<Tenure>,
+        ownership: &Arc<Ownership>,
         request: &Deliver,
         deadline: Instant,
     ) -> Result<Delivered, CallError> {
         let delivery = &request.delivery;
         let mut flight = self.in_flight.begin(&delivery.from, &delivery.send.to);
         let source = Source { sender: None, flight: &mut flight };
-        Ok(self.deliver(tenure, request, source, deadline).await?.delivered)
+        Ok(self.deliver(ownership, request, source, deadline).await?.delivered)
     }
 
     /// Takes a message in: the part of the receiver's owner.
     async fn deliver(
         self: &Arc<Self>,
-        tenure: &Arc<Tenure>,
+        ownership: &Arc<Ownership>,
         Deliver { delivery, sent_before_ms }: &Deliver,
         source: Source<'_>,
         deadline: Instant,
     ) -> Result<Accepted, CallError> {
-        let receiver = self.user(tenure, &delivery.send.to, deadline).await?;
+        let receiver = self.user(ownership, &delivery.send.to, deadline).await?;
         if !delivery.send.draft.content.is_stored() {
             let is_sent_before = sent_before_ms.is_some();
             return Ok(Accepted::unsettled(self.deliver_live(
@@ -207,7 +207,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             match injected::appended(appended, placed.expected_seq + 1) {
                 Ok(seq) => {
                     let stored = Stored::placed(delivery, *placed, seq);
-                    let of_sender = source.sender.map(|sender| &sender.tenure);
+                    let of_sender = source.sender.map(|sender| &sender.ownership);
                     return Ok(self.commit_in_order(&receiver, stored, of_sender, deadline).await);
                 }
                 Err(AppendError::Conflict) => {
@@ -215,7 +215,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                     let caught_up = self.catch_up(&receiver, &delivery.from, deadline);
                     Box::pin(caught_up).await.map_err(Failure::from)?;
                 }
-                Err(AppendError::Unavailable(_)) if !receiver.tenure.may_act() => {
+                Err(AppendError::Unavailable(_)) if !receiver.ownership.may_act() => {
                     return Err(NO_OWNER.into());
                 }
                 Err(AppendError::Unavailable(why)) => {

@@ -36,7 +36,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         if let Some(key) = replay_after {
             return user.has_news_after(key, slack_ms).then_some(ReplayFrom::After(key));
         }
-        let since_ms = self.replay_since(user.replay_due_ms.or(user.account.heard_ms));
+        let since_ms = self.replay_since(user.replay_due_ms.or(user.account.last_seen_ms));
         let is_news = user.has_news_since(since_ms.saturating_sub(slack_ms));
         is_news.then_some(ReplayFrom::Since(since_ms))
     }
@@ -58,7 +58,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let stream = StreamId::State(cell.partition);
         let written = self.write(cell, stream, subject, payload, expected_seq, deadline).await;
         let seq = written.map_err(|error| entry_failure(cell, &error))?;
-        cell.heard_stored_ms.store(account.heard_ms.unwrap_or_default(), Ordering::Relaxed);
+        cell.last_seen_stored_ms.store(account.last_seen_ms.unwrap_or_default(), Ordering::Relaxed);
         Ok(seq)
     }
 
@@ -72,10 +72,10 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     /// Has the time of a call that was noted stored beside it, if it is time for that.
     pub(super) fn store_heard_if_due(self: &Arc<Self>, cell: &Arc<UserCell>, now_ms: u64) {
-        if cell.claim_heard(now_ms, now_ms + self.options.heard_write_interval_ms) {
-            let (node, cell, work) = (self.clone(), cell.clone(), cell.tenure.go_on());
+        if cell.claim_last_seen(now_ms, now_ms + self.options.heard_write_interval_ms) {
+            let (node, cell, work) = (self.clone(), cell.clone(), cell.ownership.go_on());
             self.tasks.spawn(async move {
-                node.store_heard(&cell).await;
+                node.store_last_seen(&cell).await;
                 drop(work);
             });
         }
@@ -83,13 +83,13 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     /// Stores when a user was last heard from, with the rest of the account. Losing it only makes a
     /// replay longer. Answers whether it is stored.
-    pub(super) async fn store_heard(&self, cell: &UserCell) -> bool {
+    pub(super) async fn store_last_seen(&self, cell: &UserCell) -> bool {
         let Ok(_gate) = self.gate(cell, self.deadline()).await else { return false };
         let (account, expected_seq) = {
             let user = cell.lock();
             // As long as a replay is due, the store knows since when.
-            let heard_ms = user.replay_due_ms.or(user.account.heard_ms);
-            (Account { heard_ms, ..user.account.clone() }, user.account_seq)
+            let last_seen_ms = user.replay_due_ms.or(user.account.last_seen_ms);
+            (Account { last_seen_ms, ..user.account.clone() }, user.account_seq)
         };
         let stored = self.store_account(cell, &account, expected_seq, self.deadline()).await;
         if let Ok(seq) = stored {
@@ -105,10 +105,11 @@ impl<S: Store, B: Bus> Node<S, B> {
         if !is_new || cell.is_revision_due.swap(true, Ordering::Relaxed) {
             return;
         }
-        let (node, cell, work) = (self.clone(), cell.clone(), cell.tenure.go_on());
+        let (node, cell, work) = (self.clone(), cell.clone(), cell.ownership.go_on());
         // Should this owner die or end before it is stored, the next one is to know.
         let now_ms = self.server_ms();
-        let unstored = (self.pending.clone().begin_owned(now_ms), cell.tenure.begin_unsure(now_ms));
+        let unstored =
+            (self.pending.clone().begin_owned(now_ms), cell.ownership.begin_in_doubt(now_ms));
         self.tasks.spawn(async move {
             let _unstored = unstored;
             sleep(REVISION_LAG).await;
@@ -117,8 +118,8 @@ impl<S: Store, B: Bus> Node<S, B> {
             }
             // A hand-over does not wait for a store that does not take it.
             drop(work);
-            while cell.tenure.may_act() {
-                cell.tenure.sleep(REVISION_RETRY).await;
+            while cell.ownership.may_act() {
+                cell.ownership.sleep(REVISION_RETRY).await;
                 if node.store_revision(&cell).await {
                     return;
                 }
@@ -130,6 +131,6 @@ impl<S: Store, B: Bus> Node<S, B> {
     /// to do: one that rose meanwhile is stored by itself.
     async fn store_revision(&self, cell: &UserCell) -> bool {
         cell.is_revision_due.store(false, Ordering::Relaxed);
-        self.store_heard(cell).await || cell.is_revision_due.swap(true, Ordering::Relaxed)
+        self.store_last_seen(cell).await || cell.is_revision_due.swap(true, Ordering::Relaxed)
     }
 }

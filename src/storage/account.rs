@@ -34,7 +34,7 @@ struct AccountV1 {
     name: String,
     /// ID, since (ms since 1970), platform, device ID.
     sessions: Vec<(String, u64, String, String)>,
-    heard_ms: Option<u64>,
+    last_seen_ms: Option<u64>,
     revision: u64,
 }
 
@@ -44,7 +44,7 @@ struct AccountV2 {
     _version: u8,
     name: String,
     sessions: Vec<SessionV2>,
-    heard_ms: Option<u64>,
+    last_seen_ms: Option<u64>,
     revision: u64,
 }
 
@@ -66,41 +66,41 @@ pub fn encode(account: &Account) -> Result<Bytes, EncodeError> {
         let is_json = encoding.map(|encoding| encoding == Encoding::Json);
         SessionV2(id, since_ms, platform, device_id, is_json)
     };
-    let Account { name, sessions, heard_ms, revision, later } = account;
+    let Account { name, sessions, last_seen_ms, revision, later } = account;
     let mut fields = FieldsOut::default();
     fields.put(NAME, name)?;
     fields.put(SESSIONS, &sessions.iter().map(session).collect::<Vec<_>>())?;
-    fields.put(HEARD_MS, heard_ms)?;
+    fields.put(HEARD_MS, last_seen_ms)?;
     fields.put(REVISION, revision)?;
     fields.entry(3, later)
 }
 
 /// Reads an account.
 pub fn decode(bytes: &[u8]) -> Result<Account, RecordError> {
-    let (name, sessions, heard_ms, revision, later) = match version(bytes, KIND)? {
+    let (name, sessions, last_seen_ms, revision, later) = match version(bytes, KIND)? {
         1 => {
-            let AccountV1 { name, sessions, heard_ms, revision, .. } = read(bytes, KIND, 1)?;
+            let AccountV1 { name, sessions, last_seen_ms, revision, .. } = read(bytes, KIND, 1)?;
             let session =
                 |(id, since_ms, platform, device)| SessionV2(id, since_ms, platform, device, None);
             let sessions = sessions.into_iter().map(session).collect();
-            (name, sessions, heard_ms, revision, LaterFields::default())
+            (name, sessions, last_seen_ms, revision, LaterFields::default())
         }
         2 => {
-            let AccountV2 { name, sessions, heard_ms, revision, .. } = read(bytes, KIND, 2)?;
-            (name, sessions, heard_ms, revision, LaterFields::default())
+            let AccountV2 { name, sessions, last_seen_ms, revision, .. } = read(bytes, KIND, 2)?;
+            (name, sessions, last_seen_ms, revision, LaterFields::default())
         }
         _ => {
             let fields = FieldsIn::read(bytes, KIND, 3, REVISION)?;
             let sessions: Vec<SessionV2> = fields.get(SESSIONS)?;
-            let heard_ms: Option<u64> = fields.get(HEARD_MS)?;
-            (fields.get(NAME)?, sessions, heard_ms, fields.get(REVISION)?, fields.later())
+            let last_seen_ms: Option<u64> = fields.get(HEARD_MS)?;
+            (fields.get(NAME)?, sessions, last_seen_ms, fields.get(REVISION)?, fields.later())
         }
     };
-    check_numbers(KIND, &[revision, heard_ms.unwrap_or_default()])?;
+    check_numbers(KIND, &[revision, last_seen_ms.unwrap_or_default()])?;
     let session = |SessionV2(id, since_ms, platform, device_id, is_json)| {
         let encoding = |is_json| if is_json { Encoding::Json } else { Encoding::MessagePack };
         Session { id, since_ms, platform, device_id, encoding: is_json.map(encoding) }
     };
     let sessions = sessions.into_iter().map(session).collect();
-    Ok(Account { name, sessions, heard_ms, revision, later })
+    Ok(Account { name, sessions, last_seen_ms, revision, later })
 }

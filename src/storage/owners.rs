@@ -123,7 +123,7 @@ pub struct Owner {
     /// Since when an owner before may not have told everything, by the server's clock, in
     /// milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub untold_since_ms: Option<u64>,
+    pub unpublished_since_ms: Option<u64>,
 }
 
 /// How far a member had come when it was last known to be well. It outlives the member's own entry,
@@ -133,7 +133,7 @@ pub struct Owner {
 pub struct Told {
     /// All that was stored before this time has been told: by the server's clock, in milliseconds
     /// since 1970.
-    pub told_ms: u64,
+    pub published_ms: u64,
     /// The newest order key that was given.
     #[serde(with = "order_key")]
     pub key: OrderKey,
@@ -307,7 +307,7 @@ mod tests {
             epoch: 3,
             key: OrderKey(7),
             since_ms: 1_800_000_000_000,
-            untold_since_ms: None,
+            unpublished_since_ms: None,
         };
         let text =
             br#"{"version":1,"holder":"a","next":null,"epoch":3,"key":7,"sinceMs":1800000000000}"#;
@@ -319,7 +319,7 @@ mod tests {
         assert_eq!(decode::<Member>(text), Ok(member.clone()));
         let named = Member { names_itself: true, ..member };
         assert_eq!(decode(&encode(&named).expect("writable")), Ok(named));
-        let told = Told { told_ms: 5, key: OrderKey(6), claimed_seq: 0 };
+        let told = Told { published_ms: 5, key: OrderKey(6), claimed_seq: 0 };
         assert_eq!(decode::<Told>(br#"{"version":1,"toldMs":5,"key":6}"#), Ok(told));
         let covering = Told { claimed_seq: 7, ..told };
         assert_eq!(decode(&encode(&covering).expect("writable")), Ok(covering));

@@ -45,7 +45,7 @@ fn accounts() -> Vec<(&'static str, Account)> {
         session("S2", 1_800_000_000_500, "", "", Some(Encoding::MessagePack)),
     ];
     let of_before = vec![session("S1", 1_800_000_000_000, "ios", "d-1", None)];
-    let heard_ms = Some(1_800_000_001_000);
+    let last_seen_ms = Some(1_800_000_001_000);
     vec![
         ("empty", Account::default()),
         (
@@ -53,7 +53,7 @@ fn accounts() -> Vec<(&'static str, Account)> {
             Account {
                 name: "B\u{e9}la".into(),
                 sessions,
-                heard_ms,
+                last_seen_ms,
                 revision: 1 << 50,
                 later: LaterFields::default(),
             },
@@ -63,7 +63,7 @@ fn accounts() -> Vec<(&'static str, Account)> {
             Account {
                 name: "Anna".into(),
                 sessions: Vec::new(),
-                heard_ms,
+                last_seen_ms,
                 revision: 0,
                 later: LaterFields::default(),
             },
@@ -73,7 +73,7 @@ fn accounts() -> Vec<(&'static str, Account)> {
             Account {
                 name: String::new(),
                 sessions: of_before,
-                heard_ms: None,
+                last_seen_ms: None,
                 revision: 0,
                 later: LaterFields::default(),
             },

@@ -18,9 +18,9 @@ use self::incarnations::Incarnations;
 pub use self::names::StreamNames;
 use self::publish::{ApiError, Backoff, EXPECTED_LAST, Publisher, expecting};
 use super::direct_get::{self, Failed, SUBJECTS_MAX, fitting};
-use super::floors::Floors;
 use super::provision::StreamOptions;
 use super::trouble::{Resource, Trouble, Troubles};
+use super::watermarks::Watermarks;
 use super::{AppendError, Batch, ReadError, Record, Start, Store, StreamId};
 use crate::link::Connection;
 use peerd_protocol::subject::is_sentinel;
@@ -37,7 +37,7 @@ const HAND_OFF_TRY: Duration = Duration::from_secs(3);
 pub struct JetStream {
     connection: Connection,
     names: StreamNames,
-    floors: Arc<Floors>,
+    watermarks: Arc<Watermarks>,
     publisher: Publisher,
     /// What is wrong and does not pass by itself.
     troubles: Arc<Troubles>,
@@ -69,11 +69,12 @@ impl JetStream {
         options: &StreamOptions,
     ) -> Self {
         // A single copy is never behind.
-        let floors = Arc::new(Floors::new(if options.replicas > 1 { partitions } else { 0 }));
+        let watermarks =
+            Arc::new(Watermarks::new(if options.replicas > 1 { partitions } else { 0 }));
         let troubles = Arc::new(Troubles::new(names.clone()));
         let publisher = Publisher::start(connection.clone(), troubles.clone());
         let incarnations = Arc::default();
-        Self { connection, names, floors, publisher, troubles, incarnations }
+        Self { connection, names, watermarks, publisher, troubles, incarnations }
     }
 
     /// What is wrong and does not pass by itself.
@@ -164,13 +165,13 @@ impl JetStream {
         deadline: Instant,
     ) -> Result<Vec<Record>, Failed> {
         self.know_end(stream, deadline).await?;
-        let floor = self.floors.get(stream);
+        let watermark = self.watermarks.get(stream);
         let sentinel = subjects.iter().find(|subject| is_sentinel(subject)).cloned();
         let request = direct_get::Request::last(subjects);
         let mut backoff = Backoff::until(deadline);
         loop {
             let answer = self.fetch(stream, &request, deadline).await?;
-            if answer.up_to >= floor {
+            if answer.up_to >= watermark {
                 self.note_read(stream, &answer.batch.records);
                 return Ok(answer.batch.records);
             }
@@ -190,16 +191,16 @@ impl JetStream {
     /// What was read once is in every read after that, whichever copy answers.
     fn note_read(&self, stream: StreamId, records: &[Record]) {
         if let Some(last) = records.last() {
-            self.floors.raise(stream, last.stream_seq);
+            self.watermarks.raise(stream, last.stream_seq);
         }
     }
 
     /// Asks how far a stream goes, where that is due.
     async fn know_end(&self, stream: StreamId, deadline: Instant) -> Result<(), Failed> {
-        if let Some(round) = self.floors.is_due(stream) {
+        if let Some(round) = self.watermarks.is_due(stream) {
             let asked = self.last_seq(stream, deadline).await;
             asked.map_err(|ReadError(why)| Failed::Other(why))?;
-            self.floors.asked(stream, round);
+            self.watermarks.asked(stream, round);
         }
         Ok(())
     }
@@ -309,7 +310,7 @@ impl Store for JetStream {
         let headers = || expecting(expected_seq);
         let resource = Resource::Stream(stream);
         let seq = self.publisher.publish(resource, subject, headers, payload, deadline).await?;
-        self.floors.raise(stream, seq);
+        self.watermarks.raise(stream, seq);
         Ok(seq)
     }
 
@@ -366,7 +367,7 @@ impl Store for JetStream {
         let mut backoff = Backoff::until(deadline);
         loop {
             let batch = self.read_some(stream, &subject, from, limit, deadline).await?;
-            if batch.remaining > 0 || self.floors.get(stream) == 0 {
+            if batch.remaining > 0 || self.watermarks.get(stream) == 0 {
                 self.note_read(stream, &batch.records);
                 return Ok(batch);
             }
@@ -435,9 +436,9 @@ impl Store for JetStream {
                     serde_json::from_slice(&answer.payload)
                 {
                     if self.incarnations.is_another(stream, unix_ms(&created)) {
-                        self.floors.lower(stream, last_seq);
+                        self.watermarks.lower(stream, last_seq);
                     }
-                    self.floors.raise(stream, last_seq);
+                    self.watermarks.raise(stream, last_seq);
                     return Ok(last_seq);
                 }
                 self.troubles.suspect(Resource::Stream(stream));
@@ -450,11 +451,11 @@ impl Store for JetStream {
     }
 
     fn reaches(&self, stream: StreamId, seq: u64) {
-        self.floors.raise(stream, seq);
+        self.watermarks.raise(stream, seq);
     }
 
     fn forget_ends(&self) {
-        self.floors.forget();
+        self.watermarks.forget();
     }
 
     fn generation(&self) -> u64 {

@@ -64,7 +64,7 @@ pub struct Replica {
     /// Whether the node is known to be gone.
     pub is_offline: bool,
     /// How long ago the leader heard from it; zero when it has not since it leads.
-    pub heard_ago: Duration,
+    pub last_seen_ago: Duration,
 }
 
 /// Why nothing is known of a stream.
@@ -178,7 +178,7 @@ impl From<Peer> for Replica {
             is_current: peer.current,
             lag: peer.lag,
             is_offline: peer.offline,
-            heard_ago: Duration::from_nanos(peer.active),
+            last_seen_ago: Duration::from_nanos(peer.active),
         }
     }
 }
@@ -375,7 +375,7 @@ mod tests {
         assert_eq!(state.answered_ms, Some(1_767_225_600_500));
         assert_eq!((state.replicas[0].is_current, state.replicas[0].lag), (true, 0));
         assert_eq!((state.replicas[1].is_offline, state.replicas[1].lag), (true, 5));
-        assert_eq!(state.replicas[1].heard_ago, Duration::from_secs(9));
+        assert_eq!(state.replicas[1].last_seen_ago, Duration::from_secs(9));
     }
 
     #[test]

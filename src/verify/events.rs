@@ -19,9 +19,9 @@ const GRACE_US: u64 = 5_000_000;
 
 /// What came of it.
 #[derive(Default)]
-pub(super) struct Heard {
+pub(super) struct LastSeen {
     pub(super) told: usize,
-    pub(super) told_again: usize,
+    pub(super) redelivered: usize,
     pub(super) faults: Vec<Fault>,
 }
 
@@ -31,9 +31,9 @@ struct Last {
     at: u64,
 }
 
-pub(super) fn hold(notes: &Notes, stored: &Stored, account: &Account) -> Heard {
+pub(super) fn hold(notes: &Notes, stored: &Stored, account: &Account) -> LastSeen {
     let by_id = stored.by_id();
-    let mut heard = Heard::default();
+    let mut heard = LastSeen::default();
     let mut last: BTreeMap<(usize, &str), Last> = BTreeMap::new();
     let mut keys: BTreeMap<(usize, &str, &str), (u64, u64)> = BTreeMap::new();
     let mut told: HashMap<(&str, &str), HashMap<usize, u32>> = HashMap::new();
@@ -69,7 +69,7 @@ pub(super) fn hold(notes: &Notes, stored: &Stored, account: &Account) -> Heard {
             _ => {}
         }
     }
-    untold(notes, account, &told, &mut heard);
+    unpublished(notes, account, &told, &mut heard);
     heard
 }
 
@@ -88,7 +88,7 @@ fn revisions<'n>(
     let now = Last { revision, at: event.at };
     let before = last.insert((event.client, &event.user), now)?;
     if disturbed(notes, None, before.at, event.at)
-        || !notes.was_heard(&event.user, before.at, event.at)
+        || !notes.was_seen(&event.user, before.at, event.at)
     {
         return None;
     }
@@ -99,7 +99,7 @@ fn revisions<'n>(
     if revision > before.revision && previous != before.revision {
         let text =
             format!("between revisions {} and {previous} something is missing", before.revision);
-        return Some(Fault::new(Kind::Untold, text).of(&event.user));
+        return Some(Fault::new(Kind::Unpublished, text).of(&event.user));
     }
     None
 }
@@ -149,11 +149,11 @@ fn changed(
 }
 
 /// What was acknowledged while somebody listened to its receiver was told.
-fn untold(
+fn unpublished(
     notes: &Notes,
     account: &Account,
     told: &HashMap<(&str, &str), HashMap<usize, u32>>,
-    heard: &mut Heard,
+    heard: &mut LastSeen,
 ) {
     // A client that was disconnected for a moment can have missed what was told then.
     let deaf: BTreeSet<u64> =
@@ -163,17 +163,17 @@ fn untold(
         let times = told.get(&(sent.to.as_str(), ack.message_id.as_str()));
         if let Some(times) = times {
             heard.told += 1;
-            heard.told_again += usize::from(times.values().any(|times| *times > 1));
+            heard.redelivered += usize::from(times.values().any(|times| *times > 1));
             continue;
         }
         let ends = ack.at.saturating_add(GRACE_US);
         let was_deaf = deaf.range(sent.started.saturating_sub(GRACE_US)..=ends).next().is_some();
-        let is_due = notes.was_heard(&sent.to, sent.started, ends)
+        let is_due = notes.was_seen(&sent.to, sent.started, ends)
             && !was_deaf
             && !disturbed(notes, Some(What::Nats), sent.started, ends);
         if is_due {
             let text = format!("was not told of {}", sent.local_id);
-            heard.faults.push(Fault::new(Kind::Untold, text).of(&sent.to));
+            heard.faults.push(Fault::new(Kind::Unpublished, text).of(&sent.to));
         }
     }
 }

@@ -24,7 +24,7 @@ pub enum Kind {
     /// What was deleted is there.
     Undeleted,
     /// What was stored was not told.
-    Untold,
+    Unpublished,
     /// The store holds what cannot be read.
     Unreadable,
 }
@@ -41,7 +41,7 @@ impl Kind {
         Self::Unsent,
         Self::WrongContent,
         Self::Undeleted,
-        Self::Untold,
+        Self::Unpublished,
         Self::Unreadable,
     ];
 
@@ -58,7 +58,7 @@ impl Kind {
             Self::Unsent => "unsent",
             Self::WrongContent => "wrongContent",
             Self::Undeleted => "undeleted",
-            Self::Untold => "untold",
+            Self::Unpublished => "unpublished",
             Self::Unreadable => "unreadable",
         }
     }

@@ -246,7 +246,7 @@ impl Notes {
 
     /// Whether some client listened to a user all the time between the two.
     #[must_use]
-    pub fn was_heard(&self, user: &str, from: u64, to: u64) -> bool {
+    pub fn was_seen(&self, user: &str, from: u64, to: u64) -> bool {
         self.listening.iter().any(|listening| {
             listening.user.as_deref().is_none_or(|heard| heard == user)
                 && listening.since <= from

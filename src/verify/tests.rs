@@ -226,7 +226,7 @@ fn sound_notes_and_stores_have_no_fault() {
     let verdict = scene().verdict();
     assert_eq!(verdict.faults, []);
     assert_eq!((verdict.calls, verdict.acknowledged, verdict.stored), (8, 5, 5));
-    assert_eq!((verdict.events, verdict.told, verdict.told_again, verdict.users), (15, 5, 0, 3));
+    assert_eq!((verdict.events, verdict.told, verdict.redelivered, verdict.users), (15, 5, 0, 3));
 }
 
 #[test]
@@ -375,7 +375,7 @@ fn undeleted() {
 }
 
 #[test]
-fn untold() {
+fn unpublished() {
     let without = |scene: &mut Scene, user: &str| {
         let is_one =
             |note: &Value| note["event"] == "peer_message_received" && note["user"] == user;
@@ -384,20 +384,20 @@ fn untold() {
     };
     let mut scene = scene();
     without(&mut scene, "bob");
-    scene.assert_found(Kind::Untold, "bob: was not told of ann:a1");
+    scene.assert_found(Kind::Unpublished, "bob: was not told of ann:a1");
     // A change between two that were told.
     let mut missing = self::scene();
     let last = missing.events("bob", "conversation_changed").last().expect("an event");
     last["body"]["revision"] = json!(9000);
     last["body"]["previousRevision"] = json!(8000);
-    missing.assert_found(Kind::Untold, "bob: between revisions 4000 and 8000");
+    missing.assert_found(Kind::Unpublished, "bob: between revisions 4000 and 8000");
     // While instances die, it is told in the end; while NATS is disturbed, perhaps not.
     let disturb = |scene: &mut Scene, what: &str| {
         scene.notes.insert(1, json!({ "at": 1, "disturbed": what }));
         scene.notes.insert(2, json!({ "at": 2 * MINUTE_US, "calm": true }));
     };
     disturb(&mut scene, "peerd");
-    assert_eq!(scene.kinds(), [Kind::Untold]);
+    assert_eq!(scene.kinds(), [Kind::Unpublished]);
     scene.notes.drain(1..3);
     disturb(&mut scene, "nats");
     assert_eq!(scene.kinds(), []);

@@ -56,7 +56,7 @@ async fn an_instance_told_again_to_end_ends_at_once() -> Result<(), Failure> {
     let peerd = &mut peerds[0];
     let pid = peerd.pid();
     peerd.signal("TERM");
-    let tell_again = async {
+    let redeliver = async {
         let first = told + REPEATED_SIGNAL_INTERVAL;
         let mut again = tokio::time::interval_at(first, REPEATED_SIGNAL_INTERVAL);
         loop {
@@ -67,7 +67,7 @@ async fn an_instance_told_again_to_end_ends_at_once() -> Result<(), Failure> {
     };
     let status = tokio::select! {
         status = peerd.ended() => status,
-        () = tell_again => return Err("a loop without an end ended".into()),
+        () = redeliver => return Err("a loop without an end ended".into()),
     };
     let took = told.elapsed();
     drop(stopped);

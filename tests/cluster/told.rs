@@ -41,7 +41,7 @@ const BURST_MS: u64 = 400;
 
 /// What was heard, by when in milliseconds since 1970.
 #[derive(Debug, Default)]
-struct Heard {
+struct LastSeen {
     /// `peer_message_received`, by receiver and message ID.
     received: BTreeMap<(String, String), Vec<u64>>,
     /// The message IDs under which a local message ID was told.
@@ -51,7 +51,7 @@ struct Heard {
     sent: BTreeMap<(String, String), BTreeMap<u64, u64>>,
 }
 
-impl Heard {
+impl LastSeen {
     fn add(&mut self, user: &str, event: &str, body: &Value) {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let now = now_ms();
@@ -95,7 +95,7 @@ struct Stage {
     owners: Owners,
     caller: Caller,
     store: Store,
-    heard: Arc<Mutex<Heard>>,
+    heard: Arc<Mutex<LastSeen>>,
     partitions: u32,
     bursts: u64,
     _listening: JoinSet<()>,
@@ -130,7 +130,7 @@ impl Stage {
         let client = Client::connect(&nats.url()).await;
         let mut events = client.nats().subscribe("peer.event.*.*").await?;
         client.round_trip().await;
-        let heard = Arc::<Mutex<Heard>>::default();
+        let heard = Arc::<Mutex<LastSeen>>::default();
         let mut listening = JoinSet::new();
         let hearing = Arc::clone(&heard);
         listening.spawn(async move {
@@ -257,6 +257,6 @@ impl Stage {
     }
 }
 
-fn lock(heard: &Mutex<Heard>) -> MutexGuard<'_, Heard> {
+fn lock(heard: &Mutex<LastSeen>) -> MutexGuard<'_, LastSeen> {
     heard.lock().unwrap_or_else(PoisonError::into_inner)
 }

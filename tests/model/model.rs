@@ -121,7 +121,7 @@ impl Model {
             return Ok(Expected::refused((6_000_121, "not_logged_in")));
         }
         // Any call counts as a heartbeat.
-        self.state.users[user].heard_ms = Some(now_ms);
+        self.state.users[user].last_seen_ms = Some(now_ms);
         match call {
             Call::Login { .. } => unreachable!("see above"),
             Call::Logout { session } => Ok(self.logout(user, *session)),
@@ -170,7 +170,7 @@ impl Model {
     ) -> Result<Expected, Wrong> {
         let now_ms = self.now_ms;
         let was_logged_in = self.state.is_logged_in(user, now_ms);
-        let heard_ms = self.state.users[user].heard_ms.unwrap_or_default();
+        let last_seen_ms = self.state.users[user].last_seen_ms.unwrap_or_default();
         let id = observed.reply["sessionID"].as_str().unwrap_or_default().to_owned();
         session.id.clone_from(&id);
         let is_twice = self.state.flaw == Flaw::DeviceCountsTwice;
@@ -185,7 +185,7 @@ impl Model {
             account.sessions.retain(|known| known.device != session.device);
         }
         account.sessions.push(session);
-        account.heard_ms = Some(now_ms);
+        account.last_seen_ms = Some(now_ms);
         account.ever_logged_in = true;
         if let Some(name) = name.map(user_name).filter(|name| !name.is_empty()) {
             account.name = name;
@@ -206,20 +206,20 @@ impl Model {
             "revision": self.state.users[user].revision,
         });
         let mut expected = Expected::good(reply, events);
-        expected.events.extend(self.replay(user, heard_ms, after, observed)?);
+        expected.events.extend(self.replay(user, last_seen_ms, after, observed)?);
         Ok(expected)
     }
 
     fn replay(
         &self,
         user: usize,
-        heard_ms: u64,
+        last_seen_ms: u64,
         after: Option<u64>,
         observed: &Observed,
     ) -> Result<Vec<Told>, Wrong> {
         let oldest_ms = self.now_ms - REPLAY_AGE_MS;
         let after = after.filter(|_| self.state.flaw != Flaw::DevicesMissTheSame);
-        let since_ms = if after.is_some() { oldest_ms } else { heard_ms.max(oldest_ms) };
+        let since_ms = if after.is_some() { oldest_ms } else { last_seen_ms.max(oldest_ms) };
         let since_ms =
             if self.state.flaw == Flaw::ReplayGoesBackFurther { since_ms - 1 } else { since_ms };
         let mut messages: Vec<&Message> = self.state.messages.iter().collect();
@@ -324,7 +324,7 @@ impl Model {
                 // A daemon that evicts users forgets Commands, which are not stored.
                 let is_forgotten = self.is_forgetful() && body["messageSeq"] == 0;
                 if fields.contains_key("messageSeq") && !is_forgotten {
-                    let newest = &mut self.state.users[user].newest_told;
+                    let newest = &mut self.state.users[user].newest_published;
                     *newest = (*newest).max(number(body, "orderKey"));
                 }
                 fields.values().for_each(|field| self.note_told(user, field));

@@ -185,9 +185,11 @@ impl Model {
         let seen = &observed.reply["message"];
         let id = seen["messageID"].as_str().unwrap_or_default().to_owned();
         let key = number(seen, "orderKey");
-        let newest_told = self.state.users[from].newest_told;
-        if key <= newest_told || key >= 1 << 53 {
-            return Err(format!("the order key {key} is not above {newest_told}: {observed:?}"));
+        let newest_published = self.state.users[from].newest_published;
+        if key <= newest_published || key >= 1 << 53 {
+            return Err(format!(
+                "the order key {key} is not above {newest_published}: {observed:?}"
+            ));
         }
         if id.is_empty() || !self.ids.insert(id.clone()) {
             return Err(format!("the message ID {id:?} is not new"));

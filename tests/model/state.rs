@@ -52,11 +52,11 @@ pub(crate) struct User {
     pub(crate) name: String,
     pub(crate) sessions: Vec<Session>,
     pub(crate) ever_logged_in: bool,
-    pub(crate) heard_ms: Option<u64>,
+    pub(crate) last_seen_ms: Option<u64>,
     pub(crate) revision: u64,
     pub(crate) previous_revision: u64,
     /// The largest order key of the messages in events to the user.
-    pub(crate) newest_told: u64,
+    pub(crate) newest_published: u64,
     /// The times at which the user's stored messages and Commands were accepted.
     pub(crate) accepted_ms: Vec<u64>,
     pub(crate) commands_ms: Vec<u64>,
@@ -103,8 +103,8 @@ impl State {
     }
 
     pub(crate) fn is_logged_in(&self, user: usize, now_ms: u64) -> bool {
-        let User { sessions, heard_ms, .. } = &self.users[user];
-        !sessions.is_empty() && heard_ms.is_some_and(|heard| now_ms - heard <= IDLE_MS)
+        let User { sessions, last_seen_ms, .. } = &self.users[user];
+        !sessions.is_empty() && last_seen_ms.is_some_and(|heard| now_ms - heard <= IDLE_MS)
     }
 
     /// Whether events for a user are encoded in `MessagePack`: only if all of its sessions are.
@@ -115,8 +115,8 @@ impl State {
     }
 
     pub(crate) fn is_online(&self, user: usize, now_ms: u64) -> bool {
-        let heard_ms = self.users[user].heard_ms;
-        self.is_logged_in(user, now_ms) && heard_ms.is_some_and(|at| now_ms - at <= OFFLINE_MS)
+        let last_seen_ms = self.users[user].last_seen_ms;
+        self.is_logged_in(user, now_ms) && last_seen_ms.is_some_and(|at| now_ms - at <= OFFLINE_MS)
     }
 
     pub(crate) fn settings(&self, user: usize, other: usize) -> Settings {

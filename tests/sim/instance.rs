@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use peerd::clock::Clock;
-use peerd::cluster::steward::{self, Steward};
+use peerd::cluster::membership::{self, MembershipManager};
 use peerd::cluster::table::Table;
 use peerd::runtime::node::{MESSAGES_PER_CALL, Node, Options, ROOM_BEYOND_CALLS};
 use peerd::storage::owners::Process;
@@ -34,7 +34,7 @@ pub(crate) struct Instance {
     pub(crate) who: usize,
     node: Arc<SimNode>,
     leave: watch::Sender<bool>,
-    steward: tokio::task::JoinHandle<()>,
+    manager: tokio::task::JoinHandle<()>,
 }
 
 thread_local! {
@@ -95,7 +95,7 @@ pub(crate) fn start(world: &Arc<World>) -> Instance {
     let bus = SimBus::new(world.clone(), who, capacity);
     let node = Node::new(store, bus, subjects, options, clock, table.clone());
     let (leave, leaving) = watch::channel(false);
-    let options = steward::Options {
+    let options = membership::Options {
         instance: name,
         release: String::new(),
         partitions: setup.partitions,
@@ -104,9 +104,9 @@ pub(crate) fn start(world: &Arc<World>) -> Instance {
         process: Process::default(),
     };
     let registry = Arc::new(SimRegistry { world: world.clone(), who });
-    let steward = Steward::new(registry, node.clone(), table, clock, options);
+    let manager = MembershipManager::new(registry, node.clone(), table, clock, options);
     let ready = node.clone();
-    let steward = tokio::spawn(steward.run(leaving, move || {
+    let manager = tokio::spawn(manager.run(leaving, move || {
         tokio::spawn(async move { ready.bus().take_calls().await });
     }));
     let taking = tokio::spawn({
@@ -122,9 +122,9 @@ pub(crate) fn start(world: &Arc<World>) -> Instance {
         }
     });
     let pump = tokio::spawn(world.clone().pump(who));
-    let tasks = [steward.abort_handle(), taking.abort_handle(), pump.abort_handle()];
+    let tasks = [manager.abort_handle(), taking.abort_handle(), pump.abort_handle()];
     world.lock().seats[who].tasks.extend(tasks);
-    Instance { who, node, leave, steward }
+    Instance { who, node, leave, manager }
 }
 
 impl Instance {
@@ -136,8 +136,8 @@ impl Instance {
         let ending = async {
             self.node.bus().end_calls().await;
             self.leave.send_replace(true);
-            if !self.steward.is_finished() {
-                let _ = self.steward.await;
+            if !self.manager.is_finished() {
+                let _ = self.manager.await;
             }
             self.node.settle().await;
         };

@@ -2,7 +2,7 @@
 //! late or lost.
 //!
 //! It keeps the guarantees of [`peerd::store::Store`] and no more. Any copy that reaches the
-//! instance's read watermark of the stream ([`Floors`], as in the adapter for JetStream) may answer
+//! instance's read watermark of the stream ([`Watermarks`], as in the adapter for JetStream) may answer
 //! a read, so a caller that does not first ask for the end of a stream may read stale data.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use peerd::store::floors::Floors;
+use peerd::store::watermarks::Watermarks;
 use peerd::store::{AppendError, Batch, ReadError, Record, Start, Store, StreamId};
 use peerd_core::id::Partition;
 use peerd_protocol::subject::Subjects;
@@ -175,7 +175,7 @@ impl Core {
 pub(crate) struct SimStore {
     pub(crate) world: Arc<World>,
     pub(crate) who: usize,
-    floors: Floors,
+    watermarks: Watermarks,
 }
 
 /// Growing waits, up to a deadline.
@@ -204,14 +204,14 @@ impl SimStore {
     pub(crate) fn new(world: Arc<World>, who: usize) -> Self {
         let setup = world.lock().setup.clone();
         // A single copy is never behind.
-        let floors = Floors::new(if setup.replicas { setup.partitions } else { 0 });
-        Self { world, who, floors }
+        let watermarks = Watermarks::new(if setup.replicas { setup.partitions } else { 0 });
+        Self { world, who, watermarks }
     }
 
     /// Later reads include everything that was read before, whichever copy answers.
     fn note_read(&self, stream: StreamId, records: &[Record]) {
         if let Some(last) = records.last() {
-            self.floors.raise(stream, last.stream_seq);
+            self.watermarks.raise(stream, last.stream_seq);
         }
     }
 
@@ -222,11 +222,11 @@ impl SimStore {
         deadline: Instant,
         look: impl Fn(&Stream, usize) -> T + Clone + Send + 'static,
     ) -> Result<T, ReadError> {
-        if let Some(round) = self.floors.is_due(stream) {
+        if let Some(round) = self.watermarks.is_due(stream) {
             self.last_seq(stream, deadline).await?;
-            self.floors.asked(stream, round);
+            self.watermarks.asked(stream, round);
         }
-        let floor = self.floors.get(stream);
+        let floor = self.watermarks.get(stream);
         let mut backoff = Backoff::until(deadline);
         let is_replicated = {
             let mut core = self.world.lock();
@@ -294,7 +294,7 @@ impl Store for SimStore {
             };
             match world.request(who, fate, deadline, serve).await {
                 Answer::Got(Ack::Stored(seq)) => {
-                    self.floors.raise(stream, seq);
+                    self.watermarks.raise(stream, seq);
                     return Ok(seq);
                 }
                 Answer::Got(Ack::WrongLastSequence) => return Err(AppendError::Conflict),
@@ -372,7 +372,7 @@ impl Store for SimStore {
             };
             match self.world.request(self.who, Fate::Usual, deadline, serve).await {
                 Answer::Got(Some(seq)) => {
-                    self.floors.raise(stream, seq);
+                    self.watermarks.raise(stream, seq);
                     return Ok(seq);
                 }
                 Answer::Got(None) | Answer::Down | Answer::Nothing => {}
@@ -384,11 +384,11 @@ impl Store for SimStore {
     }
 
     fn reaches(&self, stream: StreamId, seq: u64) {
-        self.floors.raise(stream, seq);
+        self.watermarks.raise(stream, seq);
     }
 
     fn forget_ends(&self) {
-        self.floors.forget();
+        self.watermarks.forget();
     }
 
     fn generation(&self) -> u64 {

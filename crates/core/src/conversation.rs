@@ -189,7 +189,7 @@ pub struct Conversation {
     pub settings_seq: u64,
     /// Where the store has the newest message of the other's that was told. A load may find newer
     /// ones, whose acknowledgement was lost: they are told when the log is caught up with.
-    pub told_seq: u64,
+    pub published_seq: u64,
     /// What the other sent lately, to recognize repeats.
     pub repeats: Repeats,
     /// What the store no longer has of what the other sent.
@@ -217,7 +217,7 @@ impl Conversation {
         if self.received.is_none_or(|known| known.stream_seq < stream_seq) {
             self.received = Some(Head::past(self.received, 1, stream_seq));
         }
-        self.told_seq = self.told_seq.max(stream_seq);
+        self.published_seq = self.published_seq.max(stream_seq);
     }
 
     /// Messages of the other's that are stored, count, and were neither read nor deleted.

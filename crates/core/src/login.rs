@@ -62,10 +62,10 @@ mod tests {
         }
     }
 
-    fn user(sessions: &[&str], heard_ms: u64) -> User {
+    fn user(sessions: &[&str], last_seen_ms: u64) -> User {
         let mut user = User::new(UserId::new("alice", "userID").expect("a valid ID"));
         user.account.sessions = sessions.iter().map(|id| session(id)).collect();
-        user.account.heard_ms = Some(heard_ms);
+        user.account.last_seen_ms = Some(last_seen_ms);
         user
     }
 

@@ -119,7 +119,7 @@ impl User {
         // This also puts the conversation there: should the outcome of its first message be unknown, a
         // load is not to take the message for one that was told.
         let conversation = self.conversations.entry_ref(&delivery.from).or_default();
-        if conversation.has_untold() {
+        if conversation.has_unpublished() {
             return Ok(Plan::CatchUp);
         }
         if let Some(local_id) = &draft.local_id {
@@ -157,7 +157,7 @@ impl User {
         let Arrived { message, head, fingerprint, sender_name } = *stored;
         let other = &message.sender;
         let (changed, is_muted) = self.update(other, |conversation| {
-            conversation.told_seq = conversation.told_seq.max(head.stream_seq);
+            conversation.published_seq = conversation.published_seq.max(head.stream_seq);
             conversation.begins_with(&head, message.counts);
             conversation.remember(message, fingerprint, head.stream_seq, limits);
             let changed = conversation.take_in(Direction::Receive, message, head, sender_name);
@@ -182,8 +182,8 @@ impl User {
 impl Conversation {
     /// Whether a load has found a message of the other's that nobody was told of.
     #[must_use]
-    pub fn has_untold(&self) -> bool {
-        self.received.is_some_and(|head| head.stream_seq > self.told_seq)
+    pub fn has_unpublished(&self) -> bool {
+        self.received.is_some_and(|head| head.stream_seq > self.published_seq)
     }
 
     /// Notes a stored message of the other's, so that a repeat of it is recognized.

@@ -135,11 +135,11 @@ impl User {
     #[must_use]
     pub fn basis(&self, other: &UserId) -> Basis {
         let Some(known) = self.conversations.get(other) else {
-            return Basis { has_entry: false, floor: self.newest_told(), sent_seq: 0 };
+            return Basis { has_entry: false, floor: self.newest_published(), sent_seq: 0 };
         };
         Basis {
             has_entry: known.settings_seq > 0,
-            floor: self.newest_told().max(known.settings.changed),
+            floor: self.newest_published().max(known.settings.changed),
             sent_seq: known.sent_mark().seq,
         }
     }

@@ -45,7 +45,7 @@ pub struct Account {
     /// The sessions, the earliest first.
     pub sessions: Vec<Session>,
     /// When the user was last seen, in milliseconds since 1970; `None` for never.
-    pub heard_ms: Option<u64>,
+    pub last_seen_ms: Option<u64>,
     /// The newest published revision that no order key reflects; 0 where there is none.
     pub revision: u64,
     /// What a later release stored besides.
@@ -117,20 +117,20 @@ impl User {
     /// Whether the user has a session that has not ended by idling.
     #[must_use]
     pub fn is_logged_in(&self, now_ms: u64, limits: &Limits) -> bool {
-        !self.account.sessions.is_empty() && self.heard_within(now_ms, limits.idle_limit_ms)
+        !self.account.sessions.is_empty() && self.seen_within(now_ms, limits.idle_limit_ms)
     }
 
     /// Whether the user has a session and was seen recently.
     #[must_use]
     pub fn is_online(&self, now_ms: u64, limits: &Limits) -> bool {
-        self.is_logged_in(now_ms, limits) && self.heard_within(now_ms, limits.offline_after_ms)
+        self.is_logged_in(now_ms, limits) && self.seen_within(now_ms, limits.offline_after_ms)
     }
 
-    fn heard_within(&self, now_ms: u64, span_ms: u64) -> bool {
+    fn seen_within(&self, now_ms: u64, span_ms: u64) -> bool {
         // A login is a call too. After a crash right behind it, only its own time is known.
         let since_ms = self.account.sessions.last().map(|session| session.since_ms);
-        let heard_ms = self.account.heard_ms.max(since_ms);
-        heard_ms.is_some_and(|heard| now_ms.saturating_sub(heard) <= span_ms)
+        let last_seen_ms = self.account.last_seen_ms.max(since_ms);
+        last_seen_ms.is_some_and(|heard| now_ms.saturating_sub(heard) <= span_ms)
     }
 
     /// Takes an account that the store has at sequence `seq`.
@@ -154,7 +154,7 @@ impl User {
         if !self.is_logged_in(now_ms, limits) {
             return Err(Rejection::NotLoggedIn);
         }
-        self.account.heard_ms = self.account.heard_ms.max(Some(now_ms));
+        self.account.last_seen_ms = self.account.last_seen_ms.max(Some(now_ms));
         Ok(())
     }
 
@@ -252,7 +252,7 @@ impl User {
 
     /// The newest key that may have been published to the user.
     #[must_use]
-    pub fn newest_told(&self) -> OrderKey {
+    pub fn newest_published(&self) -> OrderKey {
         OrderKey(self.revision.current).max(self.newest_command)
     }
 

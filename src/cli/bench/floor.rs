@@ -72,13 +72,13 @@ fn event_argument(event: &EventSize) -> String {
 
 /// The running process.
 #[derive(Debug)]
-pub(super) struct Floor {
+pub(super) struct Baseline {
     child: Child,
     _input: ChildStdin,
     pub(super) subjects: Subjects,
 }
 
-impl Floor {
+impl Baseline {
     /// Starts it, with streams as `subjects` has them.
     pub(super) async fn start(
         source: &[std::ffi::OsString],

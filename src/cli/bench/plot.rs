@@ -195,12 +195,14 @@ fn latencies(loads: &[&Load]) -> Vec<Curve> {
         ("p99", |summary| summary.p99_us),
         ("p99.9", |summary| summary.p999_us),
     ];
-    let curves = [(Who::Peerd, PEERD), (Who::Floor, FLOOR)].into_iter().flat_map(|(of, looks)| {
-        FIGURES.into_iter().zip(looks).map(move |((figure, value), look)| {
-            let ms = move |round: &Round| round.reply.map(|reply| float(value(&reply)) / 1000.0);
-            curve(loads, of, figure, look, ms)
-        })
-    });
+    let curves =
+        [(Who::Peerd, PEERD), (Who::Baseline, FLOOR)].into_iter().flat_map(|(of, looks)| {
+            FIGURES.into_iter().zip(looks).map(move |((figure, value), look)| {
+                let ms =
+                    move |round: &Round| round.reply.map(|reply| float(value(&reply)) / 1000.0);
+                curve(loads, of, figure, look, ms)
+            })
+        });
     curves.filter(|curve| !curve.points.is_empty()).collect()
 }
 
@@ -211,8 +213,8 @@ fn rates(loads: &[&Load]) -> Vec<Curve> {
     let curves = [
         curve(loads, Who::Peerd, "accepted", PEERD[1], accepted),
         curve(loads, Who::Peerd, "refused", PEERD_REFUSED, refused),
-        curve(loads, Who::Floor, "accepted", FLOOR[1], accepted),
-        curve(loads, Who::Floor, "refused", FLOOR_REFUSED, refused),
+        curve(loads, Who::Baseline, "accepted", FLOOR[1], accepted),
+        curve(loads, Who::Baseline, "refused", FLOOR_REFUSED, refused),
     ];
     curves.into_iter().filter(|curve| !curve.points.is_empty()).collect()
 }
@@ -229,7 +231,7 @@ fn curve(
     points.sort_by(|one, other| one.0.total_cmp(&other.0));
     let of = match of {
         Who::Peerd => "peerd",
-        Who::Floor => "floor",
+        Who::Baseline => "floor",
     };
     Curve { name: format!("{of} {figure}"), look, points }
 }
@@ -265,7 +267,7 @@ mod tests {
     use super::*;
 
     fn load(rate: f64, p50_us: u64) -> Load {
-        let rounds = vec![round(Who::Peerd, rate, p50_us), round(Who::Floor, rate, p50_us / 2)];
+        let rounds = vec![round(Who::Peerd, rate, p50_us), round(Who::Baseline, rate, p50_us / 2)];
         Load::new(Offer::PerSecond(rate), rounds)
     }
 

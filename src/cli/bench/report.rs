@@ -60,7 +60,7 @@ pub(super) struct Load {
 #[serde(rename_all = "camelCase")]
 pub(super) enum Who {
     Peerd,
-    Floor,
+    Baseline,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -156,7 +156,7 @@ impl Load {
             Offer::InFlight(count) => (Some(count), None),
             Offer::PerSecond(rate) => (None, Some(rate)),
         };
-        let has_floor = rounds.iter().any(|round| round.of == Who::Floor);
+        let has_floor = rounds.iter().any(|round| round.of == Who::Baseline);
         let ratios = has_floor.then(|| Ratios::of(&rounds));
         Self { in_flight, offered_per_second, rounds, ratios }
     }
@@ -199,9 +199,9 @@ impl Ratio {
         let side = |of| rounds.iter().filter(move |round| round.of == of).map(figure);
         let quotient = |peerd: f64, floor: f64| (floor > 0.0).then(|| peerd / floor);
         let of_medians =
-            quotient(middle(rounds, Who::Peerd, figure)?, middle(rounds, Who::Floor, figure)?)?;
+            quotient(middle(rounds, Who::Peerd, figure)?, middle(rounds, Who::Baseline, figure)?)?;
         // Rounds alternate, so that two beside each other met the same machine.
-        let pairs = side(Who::Peerd).zip(side(Who::Floor));
+        let pairs = side(Who::Peerd).zip(side(Who::Baseline));
         let each: Vec<f64> = pairs.filter_map(|(peerd, floor)| quotient(peerd?, floor?)).collect();
         let lowest = each.iter().copied().fold(of_medians, f64::min);
         let highest = each.iter().copied().fold(of_medians, f64::max);
@@ -269,11 +269,11 @@ pub(super) mod tests {
     fn ratios_are_of_medians_and_their_spread_of_neighbours() {
         let rounds = [
             (Who::Peerd, 90.0, 100),
-            (Who::Floor, 100.0, 100),
+            (Who::Baseline, 100.0, 100),
             (Who::Peerd, 80.0, 120),
-            (Who::Floor, 160.0, 100),
+            (Who::Baseline, 160.0, 100),
             (Who::Peerd, 99.0, 110),
-            (Who::Floor, 90.0, 50),
+            (Who::Baseline, 90.0, 50),
         ];
         let rounds = rounds.map(|(of, rate, p50_us)| round(of, rate, p50_us)).to_vec();
         let load = Load::new(Offer::InFlight(9), rounds);
@@ -292,7 +292,7 @@ pub(super) mod tests {
     fn without_a_floor_there_is_no_ratio() {
         let load = Load::new(Offer::PerSecond(5.0), vec![round(Who::Peerd, 5.0, 1)]);
         assert_eq!((load.ratios, load.offered_per_second), (None, Some(5.0)));
-        let idle = vec![round(Who::Peerd, 5.0, 1), round(Who::Floor, 0.0, 1)];
+        let idle = vec![round(Who::Peerd, 5.0, 1), round(Who::Baseline, 0.0, 1)];
         let ratios = Load::new(Offer::PerSecond(5.0), idle).ratios.expect("there is a floor");
         assert_eq!(ratios.throughput, None, "there is nothing to compare with");
     }

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle as AbortOnDrop;
 
-use super::floor::Floor;
+use super::floor::Baseline;
 use super::load::{self, Connections, Measured, Offer, Progress, Target};
 use super::marker::Run;
 use super::numbers::{count, float};
@@ -50,7 +50,7 @@ pub(super) struct Session {
     subjects: Subjects,
     pairs: Vec<Pair>,
     peerd: Arc<Target>,
-    floor: Option<(Floor, Arc<Target>)>,
+    floor: Option<(Baseline, Arc<Target>)>,
     messages: u64,
     /// How the instances say that they were built.
     peerd_builds: BTreeSet<String>,
@@ -172,7 +172,7 @@ impl Session {
         let learned = sizes::learn(client, &self.subjects, &self.pairs[0], peerd).await;
         self.messages += 1;
         let learned = learned.map_err(failed)?;
-        let started = Floor::start(&source, &self.subjects, &learned).await;
+        let started = Baseline::start(&source, &self.subjects, &learned).await;
         let floor = started.map_err(failed)?;
         let target = Arc::new(self.floor_target(&floor)?);
         self.floor = Some((floor, target));
@@ -180,7 +180,7 @@ impl Session {
     }
 
     /// The same messages as for peerd, to the floor.
-    fn floor_target(&self, floor: &Floor) -> Result<Target, Problem> {
+    fn floor_target(&self, floor: &Baseline) -> Result<Target, Problem> {
         let (run, encoding) = (Run::new(), Encoding::from(self.arguments.encoding));
         let text = users::text(self.arguments.payload);
         let calls = users::calls(&self.subjects, &self.pairs, &run, encoding, &text);
@@ -213,7 +213,7 @@ impl Session {
     pub(super) async fn load(&mut self, offer: Offer) -> (Load, Option<Problem>) {
         let (mut rounds, mut problem) = (Vec::new(), None);
         'rounds: for number in 1..=self.arguments.rounds() {
-            let floor = self.floor.as_ref().map(|(_, target)| (Who::Floor, target.clone()));
+            let floor = self.floor.as_ref().map(|(_, target)| (Who::Baseline, target.clone()));
             let peerd = Some((Who::Peerd, self.peerd.clone()));
             for (who, target) in [peerd, floor].into_iter().flatten() {
                 let measured = match self.round(offer, who, &target, number).await {
@@ -260,7 +260,7 @@ impl Session {
         const STEPS: u64 = 1000;
         let of = match who {
             Who::Peerd => "peerd",
-            Who::Floor => "floor",
+            Who::Baseline => "floor",
         };
         let rounds = self.arguments.rounds();
         self.bar.set_length(STEPS);

@@ -74,7 +74,7 @@ fn row(round: &Round) -> Vec<String> {
 const fn side(of: Who) -> &'static str {
     match of {
         Who::Peerd => "peerd",
-        Who::Floor => "floor",
+        Who::Baseline => "floor",
     }
 }
 
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn figures_and_ratios_are_shown_and_what_is_not_known_is_not_made_up() {
-        let rounds = vec![round(Who::Peerd, 900.0, 1500), round(Who::Floor, 1000.0, 1000)];
+        let rounds = vec![round(Who::Peerd, 900.0, 1500), round(Who::Baseline, 1000.0, 1000)];
         let mut report = report(vec![Load::new(Offer::InFlight(8), rounds)]);
         report.warnings.push("peerd is a debug build".to_owned());
         let text = text(&report);

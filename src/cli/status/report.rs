@@ -127,15 +127,15 @@ impl Report {
         let mut alive = BTreeSet::new();
         for (id, (_, stored_ms)) in &members {
             let ago = Duration::from_millis(renewed_ms_ago(stored_ms));
-            let is_heard = answers.contains_key(id);
+            let is_seen = answers.contains_key(id);
             if let Some(Some(gauges)) = answers.get(id) {
                 judge_gauges(id, gauges, &mut problems, &mut warnings);
             }
-            if !is_heard {
+            if !is_seen {
                 problems.push(format!("member {id} did not answer"));
             }
             // An entry goes away by itself when it is not renewed, once the bucket has a leader.
-            if is_heard || ago <= seen.member_ttl {
+            if is_seen || ago <= seen.member_ttl {
                 alive.insert(id);
             } else {
                 problems.push(format!("member {id} gave its last sign {} s ago", ago.as_secs()));
@@ -385,10 +385,10 @@ fn unheeded(name: &str, state: &Result<StreamState, Unseen>) -> Option<String> {
 fn trouble(replica: &Replica) -> Option<String> {
     if replica.is_offline {
         Some("is offline".to_owned())
-    } else if !replica.is_current && replica.heard_ago.is_zero() {
+    } else if !replica.is_current && replica.last_seen_ago.is_zero() {
         Some("was not heard of since the leader leads".to_owned())
-    } else if replica.heard_ago > UNHEARD_MAX {
-        Some(format!("was not heard of for {} s", replica.heard_ago.as_secs()))
+    } else if replica.last_seen_ago > UNHEARD_MAX {
+        Some(format!("was not heard of for {} s", replica.last_seen_ago.as_secs()))
     } else if replica.lag > LAG_MAX {
         Some(format!("is behind by {}", replica.lag))
     } else {

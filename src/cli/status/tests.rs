@@ -47,7 +47,7 @@ fn owner(partition: u16, holder: Option<&str>, next: Option<&str>) -> (Key, Reco
         epoch: 3,
         key: OrderKey(0),
         since_ms: NOW_MS - 65_000,
-        untold_since_ms: None,
+        unpublished_since_ms: None,
     };
     entry(Key::Owner(Partition(partition)), NOW_MS, encode(&owner).expect("writable"))
 }
@@ -72,7 +72,7 @@ fn replica(name: &str) -> Replica {
         is_current: true,
         lag: 0,
         is_offline: false,
-        heard_ago: Duration::from_millis(300),
+        last_seen_ago: Duration::from_millis(300),
     }
 }
 
@@ -140,10 +140,13 @@ fn wrong() -> Seen {
             "DEAD".to_owned(),
             with(|state| {
                 state.replicas[0].is_current = false;
-                state.replicas[0].heard_ago = Duration::ZERO;
+                state.replicas[0].last_seen_ago = Duration::ZERO;
             }),
         ),
-        ("UNHEARD".to_owned(), with(|state| state.replicas[1].heard_ago = Duration::from_secs(9))),
+        (
+            "UNHEARD".to_owned(),
+            with(|state| state.replicas[1].last_seen_ago = Duration::from_secs(9)),
+        ),
         ("TWO".to_owned(), with(|state| state.replicas.truncate(1))),
         (
             "BUSY".to_owned(),

@@ -47,7 +47,7 @@ impl Bucket {
             epoch: 3,
             key: OrderKey(7),
             since_ms: 55,
-            untold_since_ms: None,
+            unpublished_since_ms: None,
         };
         let entry = Value::Put(encode(&entry).expect("writable"));
         self.change(&Key::Owner(Partition(partition)), entry);
@@ -79,7 +79,7 @@ impl Bucket {
     fn claims(&self, me: &str, held: &[u16]) -> Vec<u16> {
         let claim = |step| match step {
             Step::Claim { partition, .. } => Some(partition.0),
-            Step::HandOver { .. } | Step::Drop { .. } | Step::Bury { .. } => None,
+            Step::HandOver { .. } | Step::Drop { .. } | Step::Evict { .. } => None,
         };
         self.steps(me, held, false).into_iter().filter_map(claim).collect()
     }
@@ -118,7 +118,8 @@ fn the_ttl_of_a_dead_owner_must_be_over_by_the_local_clock_too() {
     bucket.member("a", false);
     bucket.member("dead", false);
     bucket.own(0, Some("dead"), None);
-    let told = encode(&Told { told_ms: 99, key: OrderKey(8), claimed_seq: 0 }).expect("writable");
+    let told =
+        encode(&Told { published_ms: 99, key: OrderKey(8), claimed_seq: 0 }).expect("writable");
     bucket.change(&Key::Told(id("dead")), Value::Put(told));
     bucket.now_us = 4 * SECOND;
     bucket.expire("dead");
@@ -129,7 +130,7 @@ fn the_ttl_of_a_dead_owner_must_be_over_by_the_local_clock_too() {
         seq: 3,
         epoch: 3,
         key: OrderKey(8),
-        untold_since_ms: Some(99),
+        unpublished_since_ms: Some(99),
         unseen: Some(id("dead")),
     };
     assert_eq!(bucket.steps("a", &[], false)[0], step);
@@ -151,7 +152,7 @@ fn a_member_that_is_known_to_have_ended_is_evicted_at_once() {
     bucket.own(0, Some("ended"), None);
     bucket.view.end(id("ended"));
     let steps = bucket.steps("a", &[], false);
-    assert_eq!(steps[0], Step::Bury { member: id("ended"), seq: 2 });
+    assert_eq!(steps[0], Step::Evict { member: id("ended"), seq: 2 });
     assert_eq!(bucket.claims("a", &[]), [0, 1, 2, 3]);
 }
 
@@ -161,10 +162,10 @@ fn a_member_without_heartbeats_is_evicted_even_if_the_server_keeps_its_entry() {
     bucket.member("a", false);
     bucket.member("dead", false);
     bucket.now_us = 5 * SECOND - 1;
-    assert!(!bucket.steps("a", &[], false).contains(&Step::Bury { member: id("dead"), seq: 2 }));
+    assert!(!bucket.steps("a", &[], false).contains(&Step::Evict { member: id("dead"), seq: 2 }));
     bucket.now_us = 5 * SECOND;
-    assert!(bucket.steps("a", &[], false).contains(&Step::Bury { member: id("dead"), seq: 2 }));
-    assert!(!bucket.steps("a", &[], false).contains(&Step::Bury { member: id("a"), seq: 1 }));
+    assert!(bucket.steps("a", &[], false).contains(&Step::Evict { member: id("dead"), seq: 2 }));
+    assert!(!bucket.steps("a", &[], false).contains(&Step::Evict { member: id("a"), seq: 1 }));
 }
 
 #[test]
@@ -299,51 +300,55 @@ fn a_partition_that_another_member_has_claimed_is_dropped() {
 
 #[test]
 fn the_time_since_when_events_may_be_unpublished_is_carried_over() {
-    let untold = |bucket: &Bucket| match &bucket.steps("a", &[1, 2, 3], false)[..] {
-        [Step::Claim { untold_since_ms, .. }] => *untold_since_ms,
+    let unpublished = |bucket: &Bucket| match &bucket.steps("a", &[1, 2, 3], false)[..] {
+        [Step::Claim { unpublished_since_ms, .. }] => *unpublished_since_ms,
         steps => panic!("{steps:?}"),
     };
     let mut bucket = Bucket::default();
     bucket.member("a", false);
     bucket.own(0, Some("dead"), None);
-    assert_eq!(untold(&bucket), Some(55), "it never stored up to when it had published");
+    assert_eq!(unpublished(&bucket), Some(55), "it never stored up to when it had published");
     bucket.own(0, None, None);
-    assert_eq!(untold(&bucket), None);
+    assert_eq!(unpublished(&bucket), None);
     for holder in [None, Some(id("a"))] {
-        let untold_since_ms = Some(44);
-        let entry = Owner { holder, untold_since_ms, ..Owner::default() };
+        let unpublished_since_ms = Some(44);
+        let entry = Owner { holder, unpublished_since_ms, ..Owner::default() };
         let entry = Value::Put(encode(&entry).expect("writable"));
         bucket.change(&Key::Owner(Partition(0)), entry);
-        assert_eq!(untold(&bucket), untold_since_ms, "it could not be opened, or that is unknown");
+        assert_eq!(
+            unpublished(&bucket),
+            unpublished_since_ms,
+            "it could not be opened, or that is unknown"
+        );
     }
 }
 
 #[test]
 fn a_dead_owners_told_entry_counts_if_it_was_made_after_the_claim() {
-    let untold = |bucket: &Bucket| match &bucket.steps("a", &[1, 2, 3], false)[..] {
-        [Step::Claim { untold_since_ms, .. }] => *untold_since_ms,
+    let unpublished = |bucket: &Bucket| match &bucket.steps("a", &[1, 2, 3], false)[..] {
+        [Step::Claim { unpublished_since_ms, .. }] => *unpublished_since_ms,
         steps => panic!("{steps:?}"),
     };
-    let store_told = |bucket: &mut Bucket, told_ms, claimed_seq| {
-        let told = Told { told_ms, key: OrderKey(8), claimed_seq };
+    let store_published = |bucket: &mut Bucket, published_ms, claimed_seq| {
+        let told = Told { published_ms, key: OrderKey(8), claimed_seq };
         let told = encode(&told).expect("writable");
         bucket.change(&Key::Told(id("dead")), Value::Put(told));
     };
     let mut bucket = Bucket::default();
     bucket.member("a", false);
-    store_told(&mut bucket, 99, 0);
-    let (holder, untold_since_ms) = (Some(id("dead")), Some(44));
-    let entry = Owner { holder, untold_since_ms, ..Owner::default() };
+    store_published(&mut bucket, 99, 0);
+    let (holder, unpublished_since_ms) = (Some(id("dead")), Some(44));
+    let entry = Owner { holder, unpublished_since_ms, ..Owner::default() };
     let entry = Value::Put(encode(&entry).expect("writable"));
     bucket.change(&Key::Owner(Partition(0)), entry);
     let claimed_seq = bucket.seq;
-    assert_eq!(untold(&bucket), Some(44), "the entry was made before the claim");
-    for told_ms in 100..105 {
-        store_told(&mut bucket, told_ms, claimed_seq - 1);
-        assert_eq!(untold(&bucket), Some(44), "the same, although it arrived late");
+    assert_eq!(unpublished(&bucket), Some(44), "the entry was made before the claim");
+    for published_ms in 100..105 {
+        store_published(&mut bucket, published_ms, claimed_seq - 1);
+        assert_eq!(unpublished(&bucket), Some(44), "the same, although it arrived late");
     }
-    store_told(&mut bucket, 101, claimed_seq);
-    assert_eq!(untold(&bucket), Some(101));
+    store_published(&mut bucket, 101, claimed_seq);
+    assert_eq!(unpublished(&bucket), Some(101));
 }
 
 #[test]
@@ -355,8 +360,9 @@ fn in_a_bucket_that_replaces_another_nothing_is_claimed_before_all_leases_of_tha
     bucket.now_us += 1;
     let steps = bucket.steps("a", &[], false);
     assert_eq!(steps.len(), usize::from(PARTITIONS));
-    let (partition, key, untold_since_ms) = (Partition(0), OrderKey::ZERO, Some(40_000));
-    let first = Step::Claim { partition, seq: 0, epoch: 1, key, untold_since_ms, unseen: None };
+    let (partition, key, unpublished_since_ms) = (Partition(0), OrderKey::ZERO, Some(40_000));
+    let first =
+        Step::Claim { partition, seq: 0, epoch: 1, key, unpublished_since_ms, unseen: None };
     assert_eq!(steps[0], first, "not the first owner, and older events may be unpublished");
     // A partition that has an entry in this bucket is claimed as usual.
     bucket.own(0, None, Some("a"));

@@ -19,13 +19,13 @@ pub struct Request {}
 
 /// The reply to a heartbeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Heard {
+pub struct LastSeen {
     /// The wall clock, in milliseconds since 1970.
     #[serde(rename = "serverTime")]
     pub server_time_ms: u64,
 }
 
-impl Reply for Heard {
+impl Reply for LastSeen {
     fn body<'a>(&'a self, _: Shown<'a>) -> impl Serialize + 'a {
         self
     }
@@ -37,12 +37,12 @@ impl Command for Heartbeat {
     const KIND: Kind = Kind::Read;
     const EXAMPLES: &'static [&'static str] = &["{}"];
     type Request = Request;
-    type Reply = Heard;
+    type Reply = LastSeen;
 
     async fn run<S: Store, B: Bus>(
         Request {}: Request,
         call: Call<'_, S, B>,
-    ) -> Result<Heard, CallError> {
-        Ok(Heard { server_time_ms: call.node.clock.wall_ms() })
+    ) -> Result<LastSeen, CallError> {
+        Ok(LastSeen { server_time_ms: call.node.clock.wall_ms() })
     }
 }

@@ -113,7 +113,7 @@ impl Command for Login {
             };
             let AfterLogin { mut account, kicked } =
                 user.login(session, &name, now_ms, node.limits());
-            account.heard_ms = Some(replay_due_ms.unwrap_or(now_ms));
+            account.last_seen_ms = Some(replay_due_ms.unwrap_or(now_ms));
             let expected_seq = user.account_seq;
             let kicked =
                 kicked.into_iter().map(|session| Event::KickedOut { session_id: session.id });

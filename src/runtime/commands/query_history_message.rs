@@ -86,8 +86,8 @@ impl Command for QueryHistoryMessage {
                 ReadPage { messages, rest: None }
             };
             let ReadPage { mut messages, rest } = page;
-            let unsure = unsure(&messages, &other, &conversation, settled);
-            if let Some(newest) = messages[unsure..].last().map(|newest| newest.key)
+            let in_doubt = in_doubt(&messages, &other, &conversation, settled);
+            if let Some(newest) = messages[in_doubt..].last().map(|newest| newest.key)
                 && !is_in_order(node, cell, (&other, &conversation), newest, deadline).await
             {
                 settled = newest;
@@ -95,8 +95,8 @@ impl Command for QueryHistoryMessage {
                     continue;
                 }
                 // It ends where nothing can be missing, and is as long as was asked for.
-                let cut = messages[unsure].key;
-                messages.truncate(unsure);
+                let cut = messages[in_doubt].key;
+                messages.truncate(in_doubt);
                 if backwards {
                     let before = reader.back(Some(cut), count).await.map_err(Failure::from)?;
                     messages = before.messages;
@@ -131,14 +131,19 @@ async fn is_in_order<S: Store, B: Bus>(
 /// Where in a page the messages begin before which others may be missing: the user's own that are
 /// stored and not known yet, beyond all that the user is known to have received and beyond what is
 /// settled. Nothing comes after them but their like.
-fn unsure(page: &[Arc<Message>], other: &UserId, seen: &Conversation, settled: OrderKey) -> usize {
+fn in_doubt(
+    page: &[Arc<Message>],
+    other: &UserId,
+    seen: &Conversation,
+    settled: OrderKey,
+) -> usize {
     let sent = seen.sent.map_or(0, |head| head.mark.seq);
     // Whatever sorts before what was received was stored before that was shown.
     let sure = settled.max(seen.received.map_or(OrderKey::ZERO, |head| head.key));
-    let is_unsure = |message: &&Arc<Message>| {
+    let is_in_doubt = |message: &&Arc<Message>| {
         message.sender != *other && message.seq > sent && message.key > sure
     };
-    page.len() - page.iter().rev().take_while(is_unsure).count()
+    page.len() - page.iter().rev().take_while(is_in_doubt).count()
 }
 
 #[cfg(test)]
@@ -174,10 +179,10 @@ mod tests {
         let own = |key| message("alice", "bob", key);
         let (bob, seen) = (user("bob"), Conversation::default());
         let page = [own(1), received(), own(3), own(4)];
-        assert_eq!(unsure(&page, &bob, &seen, OrderKey::ZERO), 2);
-        assert_eq!(unsure(&page, &bob, &seen, OrderKey(3)), 3);
-        assert_eq!(unsure(&page, &bob, &seen, OrderKey(4)), 4);
-        assert_eq!(unsure(&[received()], &bob, &seen, OrderKey::ZERO), 1);
-        assert_eq!(unsure(&[], &bob, &seen, OrderKey::ZERO), 0);
+        assert_eq!(in_doubt(&page, &bob, &seen, OrderKey::ZERO), 2);
+        assert_eq!(in_doubt(&page, &bob, &seen, OrderKey(3)), 3);
+        assert_eq!(in_doubt(&page, &bob, &seen, OrderKey(4)), 4);
+        assert_eq!(in_doubt(&[received()], &bob, &seen, OrderKey::ZERO), 1);
+        assert_eq!(in_doubt(&[], &bob, &seen, OrderKey::ZERO), 0);
     }
 }

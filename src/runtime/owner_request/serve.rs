@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::bus::{Bus, Incoming, Kind, Outgoing};
 use crate::runtime::injected;
 use crate::runtime::node::Node;
-use crate::runtime::tenure::{Tenure, Work};
+use crate::runtime::ownership::{Ownership, Work};
 use crate::store::Store;
 use crate::wire::owner_request::{
     Deliver, FindRepeat, FollowLog, MaySend, OwnerRequest, Request, Settle, WasBegun,
@@ -24,11 +24,11 @@ use peerd_protocol::failure::{CallError, Failure};
 
 /// A request that the owner of a user serves, whoever sent it.
 pub(in crate::runtime) trait Served: OwnerRequest + Sync {
-    /// Does what the request asks of the owner of `user`, who has `tenure`.
+    /// Does what the request asks of the owner of `user`, who has `ownership`.
     fn serve<S: Store, B: Bus>(
         &self,
         node: &Arc<Node<S, B>>,
-        tenure: &Arc<Tenure>,
+        ownership: &Arc<Ownership>,
         user: &UserId,
         deadline: Instant,
     ) -> impl Future<Output = Result<Self::Answer, CallError>> + Send;
@@ -38,13 +38,13 @@ impl Served for Deliver {
     async fn serve<S: Store, B: Bus>(
         &self,
         node: &Arc<Node<S, B>>,
-        tenure: &Arc<Tenure>,
+        ownership: &Arc<Ownership>,
         _user: &UserId,
         deadline: Instant,
     ) -> Result<Delivered, CallError> {
         // The servers of a cluster may differ in what they take.
         node.room().check(&self.delivery.send)?;
-        node.take_delivery(tenure, self, deadline).await
+        node.take_delivery(ownership, self, deadline).await
     }
 }
 
@@ -52,12 +52,12 @@ impl Served for MaySend {
     async fn serve<S: Store, B: Bus>(
         &self,
         node: &Arc<Node<S, B>>,
-        tenure: &Arc<Tenure>,
+        ownership: &Arc<Ownership>,
         user: &UserId,
         deadline: Instant,
     ) -> Result<(), CallError> {
         node.room().has(self.needed_bytes)?;
-        let receiver = node.user(tenure, user, deadline).await?;
+        let receiver = node.user(ownership, user, deadline).await?;
         injected::accepted(receiver.lock().accepts(&self.from, node.limits()))?;
         Ok(())
     }
@@ -67,11 +67,11 @@ impl Served for FindRepeat {
     async fn serve<S: Store, B: Bus>(
         &self,
         node: &Arc<Node<S, B>>,
-        tenure: &Arc<Tenure>,
+        ownership: &Arc<Ownership>,
         _user: &UserId,
         deadline: Instant,
     ) -> Result<Option<Arc<Message>>, CallError> {
-        Ok(node.find_repeat(tenure, self, deadline).await)
+        Ok(node.find_repeat(ownership, self, deadline).await)
     }
 }
 
@@ -79,11 +79,11 @@ impl Served for FollowLog {
     async fn serve<S: Store, B: Bus>(
         &self,
         node: &Arc<Node<S, B>>,
-        tenure: &Arc<Tenure>,
+        ownership: &Arc<Ownership>,
         user: &UserId,
         deadline: Instant,
     ) -> Result<(), CallError> {
-        let sender = node.user(tenure, user, deadline).await?;
+        let sender = node.user(ownership, user, deadline).await?;
         // Nobody here knows what of it the sender was told.
         let followed = node.follow_log(&sender, &self.receiver, 0, deadline).await;
         followed.map(drop).map_err(|error| Failure::from(error).into())
@@ -94,11 +94,11 @@ impl Served for Settle {
     async fn serve<S: Store, B: Bus>(
         &self,
         node: &Arc<Node<S, B>>,
-        tenure: &Arc<Tenure>,
+        ownership: &Arc<Ownership>,
         user: &UserId,
         deadline: Instant,
     ) -> Result<(), CallError> {
-        node.settle_here(tenure, (&self.sender, user), self.key, deadline).await;
+        node.settle_here(ownership, (&self.sender, user), self.key, deadline).await;
         Ok(())
     }
 }
@@ -145,13 +145,13 @@ impl<S: Store, B: Bus> Node<S, B> {
             }
             Request::Settle(request) => self.answer_to(&incoming, request, user, &work).await,
             Request::Audit(_) => {
-                let tenure = work.tenure.clone();
+                let ownership = work.ownership.clone();
                 // A hand-over does not wait for it.
                 drop(work);
-                Box::pin(self.answer_audit(&tenure, user, &incoming)).await;
+                Box::pin(self.answer_audit(&ownership, user, &incoming)).await;
             }
             Request::WasBegun(request) => {
-                let begun = self.inquired(&work.tenure, &request.reply_to);
+                let begun = self.inquired(&work.ownership, &request.reply_to);
                 self.emit_any(answer(&incoming, WasBegun::encode_answer(&begun)));
             }
         }
@@ -166,7 +166,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     ) {
         // Before whoever asks gives up: an answer that is known is better than none.
         let deadline = Instant::now() + self.options.call_deadline * 4 / 5;
-        let served = request.serve(self, &work.tenure, user, deadline).await;
+        let served = request.serve(self, &work.ownership, user, deadline).await;
         self.emit_any(answer(incoming, encode_answer::<R>(&served)));
     }
 }

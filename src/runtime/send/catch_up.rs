@@ -12,7 +12,7 @@ use crate::runtime::cell::{STRAGGLER, Turn, UserCell};
 use crate::runtime::injected;
 use crate::runtime::load::LoadError;
 use crate::runtime::node::Node;
-use crate::runtime::tenure::{Tenure, Work};
+use crate::runtime::ownership::{Ownership, Work};
 use crate::storage::reads::{Found, Item, Logged};
 use crate::store::{ReadError, Start, Store};
 use peerd_core::conversation::Conversation;
@@ -59,9 +59,10 @@ impl<S: Store, B: Bus> Node<S, B> {
         missed_ms: &mut Option<u64>,
         deadline: Instant,
     ) -> Result<(), LoadError> {
-        let told_seq = receiver.lock().conversations.get(sender).map_or(0, |known| known.told_seq);
+        let published_seq =
+            receiver.lock().conversations.get(sender).map_or(0, |known| known.published_seq);
         let pair = self.pair(sender, &receiver.id);
-        let (mut next, mut is_ahead) = (Some(told_seq + 1), false);
+        let (mut next, mut is_ahead) = (Some(published_seq + 1), false);
         while let Some(from) = next {
             let page = self.storage(deadline).page(&pair, Start::Seq(from), BATCH).await?;
             next = page.next;
@@ -89,7 +90,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let (stream, seq) = (receiver.log(), item.stream_seq());
         let Some(Found { stored, stored_ms, .. }) = item.message() else {
             receiver.lock().update(sender, |known| known.pass_over(seq));
-            receiver.tenure.written(stream).note(seq);
+            receiver.ownership.written(stream).note(seq);
             return Ok(());
         };
         let in_memory = self.user_in_memory(sender);
@@ -101,7 +102,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let _newest = self.hold_newer(receiver, sender, key, deadline).await?;
         let push = stored.push.clone();
         let stored = Stored::found(stored, push.as_ref(), seq, &sender_name);
-        let of_sender = in_memory.as_ref().map(|cell| &cell.tenure);
+        let of_sender = in_memory.as_ref().map(|cell| &cell.ownership);
         let Accepted { delivered, is_settled } =
             self.commit_in_order(receiver, stored, of_sender, deadline).await;
         match in_memory.zip(delivered.head) {
@@ -113,7 +114,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             }
             None => *missed_ms = missed_ms.or(Some(stored_ms)),
         }
-        receiver.tenure.written(stream).note(seq);
+        receiver.ownership.written(stream).note(seq);
         Ok(())
     }
 
@@ -136,8 +137,8 @@ impl<S: Store, B: Bus> Node<S, B> {
         };
         let Some(known) = known else { return Ok(None) };
         let page = [(sender.clone(), known)];
-        let newest = self.faces(receiver, &page, deadline).await?.pop();
-        let Some(newest) = newest.and_then(|face| face.last_message) else { return Ok(None) };
+        let newest = self.previews(receiver, &page, deadline).await?.pop();
+        let Some(newest) = newest.and_then(|preview| preview.last_message) else { return Ok(None) };
         receiver.lock().update(sender, |known| {
             if known.newest.upgrade().is_none() {
                 known.newest = Arc::downgrade(&newest);
@@ -150,19 +151,20 @@ impl<S: Store, B: Bus> Node<S, B> {
     /// knowing.
     pub(in crate::runtime) async fn take_in_foreign(
         self: &Arc<Self>,
-        tenure: &Arc<Tenure>,
+        ownership: &Arc<Ownership>,
         Logged { receiver, sender, item }: Logged,
         deadline: Instant,
     ) -> Result<(), LoadError> {
         let (sender, stream_seq) = (&sender, item.stream_seq());
-        let receiver = self.user(tenure, &receiver, deadline).await;
+        let receiver = self.user(ownership, &receiver, deadline).await;
         let receiver = receiver.map_err(|failure| ReadError(failure.to_string()))?;
         // In the pair's turn: it may be this instance's own, not published yet.
         let Ok(_turn) = receiver.turn(sender, deadline).await else { return Ok(()) };
-        let known = |user: &User| user.conversations.get(sender).map_or(0, |known| known.told_seq);
-        let told_seq = known(&receiver.lock());
+        let known =
+            |user: &User| user.conversations.get(sender).map_or(0, |known| known.published_seq);
+        let published_seq = known(&receiver.lock());
         self.catch_up(&receiver, sender, deadline).await?;
-        if told_seq < stream_seq || tenure.written(receiver.log()).knows(stream_seq) {
+        if published_seq < stream_seq || ownership.written(receiver.log()).knows(stream_seq) {
             return Ok(());
         }
         // A load has taken it in, and nobody was told.
@@ -198,7 +200,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             }
             // Retention does this too, to the last message of a silent pair.
             tracing::warn!("the log ends before what is known of it");
-            known.told_seq = end.map_or(0, |end| end.stream_seq);
+            known.published_seq = end.map_or(0, |end| end.stream_seq);
             // Other messages may come to where those were that are gone.
             known.repeats.forget();
             true
@@ -215,12 +217,12 @@ impl<S: Store, B: Bus> Node<S, B> {
         deadline: Instant,
     ) -> Result<Option<Delivered>, CallError> {
         let (sender, draft) = (&delivery.from, &delivery.send.draft);
-        let has_untold = {
+        let has_unpublished = {
             let user = receiver.lock();
             injected::accepted(user.accepts(sender, self.limits()))?;
-            user.conversations.get(sender).is_some_and(Conversation::has_untold)
+            user.conversations.get(sender).is_some_and(Conversation::has_unpublished)
         };
-        if has_untold {
+        if has_unpublished {
             // It may be what is sent again, and is published before what comes after it.
             self.catch_up(receiver, sender, deadline).await.map_err(Failure::from)?;
         }
@@ -268,18 +270,18 @@ impl<S: Store, B: Bus> Node<S, B> {
         turn: Turn,
         began_ms: u64,
     ) {
-        let (node, work) = (self.clone(), receiver.tenure.go_on());
+        let (node, work) = (self.clone(), receiver.ownership.go_on());
         // It may have been stored at any time since. Whoever takes over either side is to know.
-        let senders = self.tenure(self.subjects.partition(&Token::of(&sender)));
+        let senders = self.ownership(self.subjects.partition(&Token::of(&sender)));
         let under_way = (
             self.pending.clone().begin_owned(began_ms),
-            receiver.tenure.begin_unsure(began_ms),
-            senders.map(|tenure| tenure.begin_unsure(began_ms)),
+            receiver.ownership.begin_in_doubt(began_ms),
+            senders.map(|ownership| ownership.begin_in_doubt(began_ms)),
         );
         self.tasks.spawn(async move {
             let _under_way = under_way;
             node.find_out(&receiver, &sender, (turn, work)).await;
-            if !receiver.tenure.may_act() {
+            if !receiver.ownership.may_act() {
                 // Whoever owns the receiver now publishes it there, and the sender may be here still.
                 sleep(STRAGGLER).await;
                 node.notify_sender(&sender, &receiver.id, began_ms);
@@ -294,12 +296,12 @@ impl<S: Store, B: Bus> Node<S, B> {
         sender: &UserId,
         (turn, work): (Turn, Work),
     ) {
-        while receiver.tenure.may_act() {
+        while receiver.ownership.may_act() {
             match self.catch_up(receiver, sender, Instant::now() + TRY).await {
                 Ok(()) => break,
                 Err(LoadError::Read(error)) => {
                     tracing::warn!(%error, "it is not known yet whether a message was stored");
-                    receiver.tenure.sleep(RETRY).await;
+                    receiver.ownership.sleep(RETRY).await;
                 }
                 Err(LoadError::Record(error)) => {
                     tracing::error!(%error, "the store holds what peerd cannot read");
@@ -311,8 +313,8 @@ impl<S: Store, B: Bus> Node<S, B> {
         drop((turn, work));
         // Should it come into the log after that, the next append meets it. This is for a pair
         // that falls silent: its counts are to be right all the same.
-        receiver.tenure.sleep(STRAGGLER).await;
-        if !receiver.tenure.may_act() {
+        receiver.ownership.sleep(STRAGGLER).await;
+        if !receiver.ownership.may_act() {
             return;
         }
         let deadline = Instant::now() + TRY;

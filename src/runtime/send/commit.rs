@@ -12,7 +12,7 @@ use super::deliver::Accepted;
 use crate::bus::Bus;
 use crate::runtime::cell::UserCell;
 use crate::runtime::node::Node;
-use crate::runtime::tenure::Tenure;
+use crate::runtime::ownership::Ownership;
 use crate::storage::message::StoredMessage;
 use crate::store::Store;
 use peerd_core::conversation::Head;
@@ -61,12 +61,12 @@ impl<'m> Stored<'m> {
 
 impl<S: Store, B: Bus> Node<S, B> {
     /// The receiver's side, as soon as nothing that crosses the message can be stored with a smaller
-    /// key. Where this instance owns the sender, `of_sender` is its tenure.
+    /// key. Where this instance owns the sender, `of_sender` is its ownership.
     pub(super) async fn commit_in_order(
         self: &Arc<Self>,
         receiver: &Arc<UserCell>,
         stored: Stored<'_>,
-        of_sender: Option<&Arc<Tenure>>,
+        of_sender: Option<&Arc<Ownership>>,
         deadline: Instant,
     ) -> Accepted {
         let (sender, key) = (stored.message.sender.clone(), stored.message.key);
@@ -82,7 +82,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         mut user: MutexGuard<'_, User>,
         Stored { message, head, fingerprint, sender_name, push }: Stored<'_>,
     ) -> Delivered {
-        receiver.tenure.keep_for_a_while(&message);
+        receiver.ownership.keep_for_a_while(&message);
         let arrived = Arrived { message: &message, head, fingerprint, sender_name };
         let told = user.receive(&arrived, self.limits());
         self.note_revision(receiver, &mut user);
@@ -103,7 +103,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     ) {
         let mut user = sender.lock();
         let told = user.sent(message, head, receiver_name);
-        sender.tenure.clock.observe(message.key);
+        sender.ownership.clock.observe(message.key);
         self.note_revision(sender, &mut user);
         self.tell(sender, &user, &told);
     }

@@ -11,8 +11,8 @@ use crate::runtime::cell::UserCell;
 use crate::runtime::crossing::Flight;
 use crate::runtime::node::Node;
 use crate::runtime::owner_request::{Outcome, Recipient};
+use crate::runtime::ownership::What;
 use crate::runtime::route::{NO_OWNER, Route};
-use crate::runtime::tenure::What;
 use crate::store::Store;
 use crate::wire::owner_request::Deliver;
 use peerd_core::receive::Delivered;
@@ -76,14 +76,14 @@ impl<S: Store, B: Bus> Node<S, B> {
         let recipient = Recipient { user: &receiver, partition, until };
         loop {
             let route = self.wait_for_owner(partition, What::Delivery, until).await;
-            if !sender.tenure.may_act() && !failpoint::is(Fault::FormerOwnerSends) {
+            if !sender.ownership.may_act() && !failpoint::is(Fault::FormerOwnerSends) {
                 // What was decided for the sender is somebody else's to decide now.
                 return Err(NO_OWNER.into());
             }
             match route {
                 Route::Here(work) => {
                     let source = Source { sender: Some(sender), flight: &mut *attempt.flight };
-                    return self.deliver(&work.tenure, request, source, deadline).await;
+                    return self.deliver(&work.ownership, request, source, deadline).await;
                 }
                 Route::There => {}
                 Route::Nowhere => return Err(self.no_owner().into()),

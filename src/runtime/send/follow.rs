@@ -40,25 +40,25 @@ impl<S: Store, B: Bus> Node<S, B> {
         }
         let (node, sender) = (self.clone(), sender.clone());
         let receiver = delivery.send.to.clone();
-        let mut told_seq = delivery.sent_seq;
+        let mut published_seq = delivery.sent_seq;
         // Should this owner die before, or give the sender to another, that one has to publish it.
         let under_way =
-            (self.pending.clone().begin_owned(began_ms), sender.tenure.begin_unsure(began_ms));
+            (self.pending.clone().begin_owned(began_ms), sender.ownership.begin_in_doubt(began_ms));
         self.tasks.spawn(async move {
             let _under_way = under_way;
             // The other owner has its own deadline, and what it has given up may still be stored.
             let ends = Instant::now() + node.options.call_deadline + STRAGGLER;
             let mut wait = AGAIN;
-            while Instant::now() < ends && sender.tenure.may_act() {
-                sender.tenure.sleep(wait).await;
+            while Instant::now() < ends && sender.ownership.may_act() {
+                sender.ownership.sleep(wait).await;
                 wait = (wait * 4).min(AGAIN_MAX);
                 let deadline = node.deadline();
-                match node.follow_log(&sender, &receiver, told_seq, deadline).await {
-                    Ok(seq) => told_seq = seq,
+                match node.follow_log(&sender, &receiver, published_seq, deadline).await {
+                    Ok(seq) => published_seq = seq,
                     Err(error) => tracing::debug!(%error, "could not look again"),
                 }
             }
-            if !sender.tenure.may_act() {
+            if !sender.ownership.may_act() {
                 // Whoever owns the sender now did not see the answer that is missing, and what is
                 // stored later yet is nobody else's to notice.
                 node.notify_sender(&sender.id, &receiver, began_ms);
@@ -70,17 +70,17 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     /// Looks what the log has of the user's own messages to `receiver`, takes in what is new, and
     /// publishes it. What is known here may have been loaded since, so that nobody was told: what is
-    /// above `told_seq` is published again. Answers up to where it is published now.
+    /// above `published_seq` is published again. Answers up to where it is published now.
     pub(in crate::runtime) async fn follow_log(
         self: &Arc<Self>,
         sender: &Arc<UserCell>,
         receiver: &UserId,
-        told_seq: u64,
+        published_seq: u64,
         deadline: Instant,
     ) -> Result<u64, LoadError> {
         let pair = self.pair(&sender.id, receiver);
         let Some(last) = self.storage(deadline).newest_at_leader(&pair).await? else {
-            return Ok(told_seq);
+            return Ok(published_seq);
         };
         let (head, stored) = (last.head(), last.stored);
         let is_new = {
@@ -93,10 +93,10 @@ impl<S: Store, B: Bus> Node<S, B> {
             let name = self.name(receiver, deadline).await?;
             self.settle_received(sender, receiver, head.key, deadline).await;
             self.commit_sent(sender, &Arc::new(stored.message), head, &name);
-        } else if head.mark.seq > told_seq {
-            self.tell_of_sent(&sender.id, receiver).await?;
+        } else if head.mark.seq > published_seq {
+            self.publish_sent(&sender.id, receiver).await?;
         }
-        Ok(head.mark.seq.max(told_seq))
+        Ok(head.mark.seq.max(published_seq))
     }
 
     /// Has the owner of `sender` publish what the log has of the messages to `receiver`: one of
@@ -114,10 +114,10 @@ impl<S: Store, B: Bus> Node<S, B> {
             return;
         };
         // If the sender is here and about to be handed over, the next owner is to publish it.
-        let senders = self.tenure(self.subjects.partition(&Token::of(sender)));
+        let senders = self.ownership(self.subjects.partition(&Token::of(sender)));
         let unpublished = (
             self.pending.clone().begin_owned(stored_ms),
-            senders.map(|tenure| tenure.begin_unsure(stored_ms)),
+            senders.map(|ownership| ownership.begin_in_doubt(stored_ms)),
         );
         let (node, sender) = (self.clone(), sender.clone());
         let request = FollowLog { receiver: receiver.clone() };

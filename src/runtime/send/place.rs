@@ -25,7 +25,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         repeats_since_ms: u64,
         flight: &mut Flight,
     ) -> Result<Plan, Rejection> {
-        let (now_ms, clock) = (self.clock.wall_ms(), &receiver.tenure.clock);
+        let (now_ms, clock) = (self.clock.wall_ms(), &receiver.ownership.clock);
         let lane = Lane::of(&delivery.from, &receiver.id);
         let mut user = receiver.lock();
         injected::accepted(user.accepts(&delivery.from, self.limits()))?;
@@ -49,7 +49,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             // Nothing is kept of it by which it would be found.
             return Err(Failure::OutcomeUnknown.into());
         }
-        let (now_ms, clock) = (self.clock.wall_ms(), &receiver.tenure.clock);
+        let (now_ms, clock) = (self.clock.wall_ms(), &receiver.ownership.clock);
         let key = clock.next(now_ms, delivery.floor, Lane::of(&delivery.from, &receiver.id));
         let message = Arc::new(user.command(delivery, receiver.partition, key));
         user.note_command(key);

@@ -8,7 +8,7 @@ use crate::bus::Bus;
 use crate::runtime::cell::UserCell;
 use crate::runtime::load::LoadError;
 use crate::runtime::node::Node;
-use crate::runtime::tenure::Tenure;
+use crate::runtime::ownership::Ownership;
 use crate::storage::reads::{Found, Item};
 use crate::store::{Start, Store};
 use crate::wire::owner_request::FindRepeat;
@@ -46,12 +46,12 @@ impl<S: Store, B: Bus> Node<S, B> {
     /// nothing loaded or searched.
     pub(in crate::runtime) async fn find_repeat(
         &self,
-        tenure: &Tenure,
+        ownership: &Ownership,
         FindRepeat { from, to, draft }: &FindRepeat,
         deadline: Instant,
     ) -> Option<Arc<Message>> {
         let local_id = draft.local_id.as_ref()?;
-        let receiver = tenure.cell_in_memory(to)?;
+        let receiver = ownership.cell_in_memory(to)?;
         let oldest_ms = self.clock.wall_ms().saturating_sub(self.limits().repeat_window_ms);
         let known = {
             let user = receiver.lock();

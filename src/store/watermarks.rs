@@ -15,19 +15,19 @@ struct Floor {
 
 /// How far each stream is known to go.
 #[derive(Debug)]
-pub struct Floors {
+pub struct Watermarks {
     logs: Vec<Floor>,
     states: Vec<Floor>,
     /// Rises when the ends are to be asked for again.
     round: AtomicU64,
 }
 
-impl Floors {
-    /// Floors for the streams of so many partitions; with none, nothing is ever behind.
+impl Watermarks {
+    /// Watermarks for the streams of so many partitions; with none, nothing is ever behind.
     #[must_use]
     pub fn new(partitions: u16) -> Self {
-        let floors = || (0..partitions).map(|_| Floor::default()).collect();
-        Self { logs: floors(), states: floors(), round: AtomicU64::new(1) }
+        let watermarks = || (0..partitions).map(|_| Floor::default()).collect();
+        Self { logs: watermarks(), states: watermarks(), round: AtomicU64::new(1) }
     }
 
     fn of(&self, stream: StreamId) -> Option<&Floor> {
@@ -39,15 +39,15 @@ impl Floors {
 
     /// The stream goes at least as far as `seq`.
     pub fn raise(&self, stream: StreamId, seq: u64) {
-        if let Some(floor) = self.of(stream) {
-            floor.seq.fetch_max(seq, Ordering::AcqRel);
+        if let Some(watermark) = self.of(stream) {
+            watermark.seq.fetch_max(seq, Ordering::AcqRel);
         }
     }
 
     /// The stream is another than before, and goes as far as `seq`.
     pub fn lower(&self, stream: StreamId, seq: u64) {
-        if let Some(floor) = self.of(stream) {
-            floor.seq.store(seq, Ordering::Release);
+        if let Some(watermark) = self.of(stream) {
+            watermark.seq.store(seq, Ordering::Release);
         }
     }
 
@@ -57,7 +57,7 @@ impl Floors {
         if failpoint::is(Fault::StaleCopy) {
             return 0;
         }
-        self.of(stream).map_or(0, |floor| floor.seq.load(Ordering::Acquire))
+        self.of(stream).map_or(0, |watermark| watermark.seq.load(Ordering::Acquire))
     }
 
     /// Has all ends asked for again.
@@ -75,8 +75,8 @@ impl Floors {
 
     /// The stream's end was asked for in a round.
     pub fn asked(&self, stream: StreamId, round: u64) {
-        if let Some(floor) = self.of(stream) {
-            floor.asked_in.fetch_max(round, Ordering::AcqRel);
+        if let Some(watermark) = self.of(stream) {
+            watermark.asked_in.fetch_max(round, Ordering::AcqRel);
         }
     }
 }
@@ -88,24 +88,24 @@ mod tests {
 
     #[test]
     fn ends_are_asked_for_once_a_round() {
-        let floors = Floors::new(2);
+        let watermarks = Watermarks::new(2);
         let stream = StreamId::Log(Partition(1));
-        let round = floors.is_due(stream).expect("not asked yet");
-        floors.forget();
-        floors.asked(stream, round);
-        let round = floors.is_due(stream).expect("what was written meanwhile may be missing");
-        floors.asked(stream, round);
-        assert_eq!(floors.is_due(stream), None);
-        floors.raise(stream, 9);
-        floors.raise(stream, 4);
-        assert_eq!(floors.get(stream), 9);
+        let round = watermarks.is_due(stream).expect("not asked yet");
+        watermarks.forget();
+        watermarks.asked(stream, round);
+        let round = watermarks.is_due(stream).expect("what was written meanwhile may be missing");
+        watermarks.asked(stream, round);
+        assert_eq!(watermarks.is_due(stream), None);
+        watermarks.raise(stream, 9);
+        watermarks.raise(stream, 4);
+        assert_eq!(watermarks.get(stream), 9);
     }
 
     #[test]
     fn a_single_copy_is_never_behind() {
-        let floors = Floors::new(0);
+        let watermarks = Watermarks::new(0);
         let stream = StreamId::State(Partition(0));
-        floors.raise(stream, 9);
-        assert_eq!((floors.get(stream), floors.is_due(stream)), (0, None));
+        watermarks.raise(stream, 9);
+        assert_eq!((watermarks.get(stream), watermarks.is_due(stream)), (0, None));
     }
 }

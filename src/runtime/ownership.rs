@@ -13,8 +13,8 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::cell::UserCell;
+use super::gap_tracker::GapTracker;
 use super::pending::{OwnedUnderWay, Pending};
-use super::written::Written;
 use crate::bus::Permit;
 use crate::clock::Clock;
 use crate::cluster::host::Grant;
@@ -32,7 +32,7 @@ const SWEEP_STEPS: usize = 16;
 const LATEST_KEPT: usize = 256;
 
 /// The ownership of one partition by this instance.
-pub(super) struct Tenure {
+pub(super) struct Ownership {
     pub(super) partition: Partition,
     /// The incarnations of the log and the state stream. They change when a stream was lost and
     /// created again.
@@ -53,15 +53,15 @@ pub(super) struct Tenure {
     /// The deliveries in progress, and background work of calls. They wait for the store alone.
     deliveries: Stage,
     /// Since when events may be unpublished, in milliseconds since 1970 by the server's clock.
-    untold_since_ms: Mutex<Option<u64>>,
+    unpublished_since_ms: Mutex<Option<u64>>,
     /// Appends in doubt, and published revisions that are not stored, by start time.
-    unsure: Arc<Pending>,
+    in_doubt: Arc<Pending>,
     /// Cancelled when the ownership has ended.
     over: CancellationToken,
     /// When the ownership began, where the previous owner had died.
     after_death: Option<Instant>,
-    log: Mutex<Written>,
-    state: Mutex<Written>,
+    log: Mutex<GapTracker>,
+    state: Mutex<GapTracker>,
 }
 
 /// The users in memory, and the position of the eviction sweep.
@@ -108,11 +108,11 @@ impl Stage {
 
 /// Work in progress: an ownership that is closed in order waits for it.
 pub(super) struct Work {
-    pub(super) tenure: Arc<Tenure>,
+    pub(super) ownership: Arc<Ownership>,
     _token: TaskTrackerToken,
 }
 
-impl Tenure {
+impl Ownership {
     /// An ownership that begins with the given ends and incarnations of the log and the state
     /// stream.
     pub(super) fn new(
@@ -134,12 +134,12 @@ impl Tenure {
             latest: Mutex::default(),
             calls: Stage::default(),
             deliveries: Stage::default(),
-            untold_since_ms: Mutex::new(grant.untold_since_ms),
-            unsure: Arc::default(),
+            unpublished_since_ms: Mutex::new(grant.unpublished_since_ms),
+            in_doubt: Arc::default(),
             over: CancellationToken::new(),
-            after_death: grant.untold_since_ms.map(|_| Instant::now()),
-            log: Mutex::new(Written::since(log_end)),
-            state: Mutex::new(Written::since(state_end)),
+            after_death: grant.unpublished_since_ms.map(|_| Instant::now()),
+            log: Mutex::new(GapTracker::since(log_end)),
+            state: Mutex::new(GapTracker::since(state_end)),
         }
     }
 
@@ -161,12 +161,12 @@ impl Tenure {
             What::Delivery => &self.deliveries,
         };
         let token = stage.enter()?;
-        self.may_act().then(|| Work { tenure: self.clone(), _token: token })
+        self.may_act().then(|| Work { ownership: self.clone(), _token: token })
     }
 
     /// Begins background work on behalf of a call or a delivery that is in progress.
     pub(super) fn go_on(self: &Arc<Self>) -> Work {
-        Work { tenure: self.clone(), _token: self.deliveries.work.token() }
+        Work { ownership: self.clone(), _token: self.deliveries.work.token() }
     }
 
     /// Accepts no new work and waits for the work in progress: first for the calls, which may need
@@ -183,13 +183,14 @@ impl Tenure {
     }
 
     /// The grant of an ownership that replaces this one with what the store holds now, where events
-    /// may be unpublished since `untold_since_ms`.
-    pub(super) fn grant_anew(&self, untold_since_ms: u64) -> Grant {
-        let untold_since_ms = self.untold_since_ms().into_iter().chain([untold_since_ms]).min();
+    /// may be unpublished since `unpublished_since_ms`.
+    pub(super) fn grant_anew(&self, unpublished_since_ms: u64) -> Grant {
+        let unpublished_since_ms =
+            self.unpublished_since_ms().into_iter().chain([unpublished_since_ms]).min();
         let key = self.clock.newest().max(self.grant.key);
         // Not the first epoch: this ownership has already accepted Commands.
         let epoch = self.grant.epoch.max(2);
-        Grant { epoch, key, untold_since_ms, ..self.grant.clone() }
+        Grant { epoch, key, unpublished_since_ms, ..self.grant.clone() }
     }
 
     /// Whether the ownership began less than `span` ago, after the previous owner had died.
@@ -198,29 +199,29 @@ impl Tenure {
     }
 
     /// Since when events may be unpublished, if any may be.
-    pub(super) fn untold_since_ms(&self) -> Option<u64> {
-        *self.untold()
+    pub(super) fn unpublished_since_ms(&self) -> Option<u64> {
+        *self.unpublished()
     }
 
     /// Notes that all events were redelivered.
-    pub(super) fn set_told(&self) {
-        *self.untold() = None;
+    pub(super) fn set_published(&self) {
+        *self.unpublished() = None;
     }
 
     /// Notes a write in doubt: until the returned value is dropped, a message may enter the log
     /// without its events being published, or a published revision may not be stored. `began_ms` is
     /// when that was decided, by the server's clock.
-    pub(super) fn begin_unsure(&self, began_ms: u64) -> OwnedUnderWay {
-        self.unsure.clone().begin_owned(began_ms)
+    pub(super) fn begin_in_doubt(&self, began_ms: u64) -> OwnedUnderWay {
+        self.in_doubt.clone().begin_owned(began_ms)
     }
 
     /// The start time of the oldest write in doubt.
-    pub(super) fn unsure_since_ms(&self) -> Option<u64> {
-        Some(self.unsure.since(u64::MAX)).filter(|since_ms| *since_ms < u64::MAX)
+    pub(super) fn in_doubt_since_ms(&self) -> Option<u64> {
+        Some(self.in_doubt.since(u64::MAX)).filter(|since_ms| *since_ms < u64::MAX)
     }
 
-    fn untold(&self) -> MutexGuard<'_, Option<u64>> {
-        self.untold_since_ms.lock().unwrap_or_else(PoisonError::into_inner)
+    fn unpublished(&self) -> MutexGuard<'_, Option<u64>> {
+        self.unpublished_since_ms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends the ownership at once. Work still in progress may not act any more.
@@ -285,7 +286,7 @@ impl Tenure {
     }
 
     /// The gap tracker of one of the partition's streams.
-    pub(super) fn written(&self, stream: StreamId) -> MutexGuard<'_, Written> {
+    pub(super) fn written(&self, stream: StreamId) -> MutexGuard<'_, GapTracker> {
         let written = match stream {
             StreamId::Log(_) => &self.log,
             StreamId::State(_) => &self.state,
@@ -294,13 +295,13 @@ impl Tenure {
     }
 }
 
-impl std::fmt::Debug for Tenure {
+impl std::fmt::Debug for Ownership {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tenure").field("partition", &self.partition).finish_non_exhaustive()
+        f.debug_struct("Ownership").field("partition", &self.partition).finish_non_exhaustive()
     }
 }
 
-impl Permit for Tenure {
+impl Permit for Ownership {
     fn holds(&self) -> bool {
         self.may_act()
     }

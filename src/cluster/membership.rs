@@ -50,7 +50,7 @@ pub struct Options {
 }
 
 /// Keeps an instance a member of the cluster, and its partitions served by its host.
-pub struct Steward<R, H> {
+pub struct MembershipManager<R, H> {
     registry: Arc<R>,
     host: H,
     table: Arc<Table>,
@@ -70,7 +70,7 @@ enum End {
     Lost,
 }
 
-impl<R: Registry, H: Host> Steward<R, H> {
+impl<R: Registry, H: Host> MembershipManager<R, H> {
     /// A membership manager for `host`. It updates `table`, which says where calls go.
     #[must_use]
     pub fn new(
@@ -102,9 +102,9 @@ impl<R: Registry, H: Host> Steward<R, H> {
             tracing::info!(member = me.as_str(), "joined");
             // The heartbeat learns of `leaving` from the term alone, so that the two react in a
             // fixed order.
-            let (tell_heartbeat, heartbeat_leaving) = watch::channel(false);
+            let (signal_heartbeat, heartbeat_leaving) = watch::channel(false);
             let beating = AbortOnDrop::new(tokio::spawn(heartbeat.run(heartbeat_leaving)));
-            let heart = (beating, tell_heartbeat);
+            let heart = (beating, signal_heartbeat);
             let mut term = Term::new(me.clone(), shared, heart, &leaving, &self);
             let end = term.run(&self, leaving.clone(), &mut ready).await;
             term.lease.end();
@@ -200,7 +200,7 @@ struct Term<R, H> {
     lease: Arc<Lease>,
     acted_us: Arc<AtomicU64>,
     heartbeat: AbortOnDrop<()>,
-    tell_heartbeat: watch::Sender<bool>,
+    signal_heartbeat: watch::Sender<bool>,
     view: View,
     /// When it joined, in microseconds of the monotonic clock.
     joined_us: u64,
@@ -222,27 +222,27 @@ impl<R: Registry, H: Host> Term<R, H> {
     fn new(
         me: MemberId,
         (lease, acted_us, claims): (Arc<Lease>, Arc<AtomicU64>, Arc<Claims>),
-        (heartbeat, tell_heartbeat): (AbortOnDrop<()>, watch::Sender<bool>),
+        (heartbeat, signal_heartbeat): (AbortOnDrop<()>, watch::Sender<bool>),
         leaving: &watch::Receiver<bool>,
-        steward: &Steward<R, H>,
+        manager: &MembershipManager<R, H>,
     ) -> Self {
         Self {
             jobs: Jobs::new(
                 me.clone(),
                 (lease.clone(), claims),
-                (steward.registry.clone(), steward.host.clone()),
-                steward.table.clone(),
-                steward.clock,
+                (manager.registry.clone(), manager.host.clone()),
+                manager.table.clone(),
+                manager.clock,
                 (CLAIMS_MAX, HAND_OVERS_MAX),
-                steward.left_over.clone(),
+                manager.left_over.clone(),
             ),
             me,
             lease,
             acted_us,
             heartbeat,
-            tell_heartbeat,
+            signal_heartbeat,
             view: View::default(),
-            joined_us: steward.clock.steady_us(),
+            joined_us: manager.clock.steady_us(),
             stands_in_since_ms: None,
             watched_us: 0,
             targets: (BTreeSet::new(), Vec::new()),
@@ -254,19 +254,19 @@ impl<R: Registry, H: Host> Term<R, H> {
 
     async fn run(
         &mut self,
-        steward: &Steward<R, H>,
+        manager: &MembershipManager<R, H>,
         mut leaving: watch::Receiver<bool>,
         ready: &mut Option<impl FnOnce()>,
     ) -> End {
-        let mut changes = self.watch(steward).await;
+        let mut changes = self.watch(manager).await;
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut probed, mut looked) = (Instant::now(), Instant::now());
         loop {
-            if !self.lease.holds(steward.clock.now()) {
+            if !self.lease.holds(manager.clock.now()) {
                 return End::Lost;
             }
-            let now_us = steward.clock.steady_us();
+            let now_us = manager.clock.steady_us();
             // Events that end the membership come first, then outcomes of own jobs, then changes by
             // others. The tick has no work of its own, so it may come last.
             tokio::select! {
@@ -274,7 +274,7 @@ impl<R: Registry, H: Host> Term<R, H> {
                 _ = &mut self.heartbeat => return End::Lost,
                 Ok(()) = leaving.changed() => {
                     self.is_leaving = *leaving.borrow_and_update();
-                    self.tell_heartbeat.send_replace(self.is_leaving);
+                    self.signal_heartbeat.send_replace(self.is_leaving);
                 },
                 Some(done) = self.jobs.set.join_next() => match done {
                     Ok(done) => self.finish(done),
@@ -287,20 +287,20 @@ impl<R: Registry, H: Host> Term<R, H> {
                 },
                 change = changes.next() => if let Some(Ok(change)) = change {
                     if change.key == Key::Member(self.me.clone()).to_string() {
-                        steward.host.observe_server_time(change.stored_ms);
+                        manager.host.observe_server_time(change.stored_ms);
                     }
                     self.view.apply(&change, now_us);
                 } else {
                     sleep(WATCH_AGAIN_AFTER).await;
-                    changes = self.watch(steward).await;
+                    changes = self.watch(manager).await;
                 },
                 _ = ticks.tick() => {}
             }
-            if self.is_stale(steward) {
-                changes = self.watch(steward).await;
+            if self.is_stale(manager) {
+                changes = self.watch(manager).await;
                 continue;
             }
-            self.act(steward, ready);
+            self.act(manager, ready);
             let members = u32::try_from(self.view.members().len()).unwrap_or(u32::MAX);
             if probed.elapsed() >= PROBE_EVERY.max(PROBE_EVERY_PER_MEMBER * members) {
                 probed = Instant::now();
@@ -308,44 +308,44 @@ impl<R: Registry, H: Host> Term<R, H> {
                     let names_itself = seen.entry.as_ref().is_some_and(|entry| entry.names_itself);
                     (member.clone(), names_itself)
                 });
-                self.jobs.probe(members, steward.options.ttl / BEATS_PER_TTL);
+                self.jobs.probe(members, manager.options.ttl / BEATS_PER_TTL);
             }
             if looked.elapsed() >= LOOK_AROUND_EVERY {
                 looked = Instant::now();
                 self.jobs.look_around();
             }
             // Calls that were received and wait for an owner are still passed on.
-            if self.is_leaving && self.jobs.has_nothing() && !steward.table.is_awaited() {
-                self.leave(steward).await;
+            if self.is_leaving && self.jobs.has_nothing() && !manager.table.is_awaited() {
+                self.leave(manager).await;
                 return End::Left;
             }
         }
     }
 
     /// Whether the view lags: this member's own heartbeats do not show in it.
-    fn is_stale(&self, steward: &Steward<R, H>) -> bool {
+    fn is_stale(&self, manager: &MembershipManager<R, H>) -> bool {
         let seen_us = self.view.members().get(&self.me).map_or(0, |seen| seen.at_us);
-        let span = steward.options.ttl * 3 / BEATS_PER_TTL;
-        let age_us = steward.clock.steady_us().saturating_sub(seen_us.max(self.watched_us));
+        let span = manager.options.ttl * 3 / BEATS_PER_TTL;
+        let age_us = manager.clock.steady_us().saturating_sub(seen_us.max(self.watched_us));
         u128::from(age_us) > span.as_micros()
     }
 
     /// Reads the bucket again and follows its changes.
-    async fn watch(&mut self, steward: &Steward<R, H>) -> Changes {
+    async fn watch(&mut self, manager: &MembershipManager<R, H>) -> Changes {
         let mut is_logged = false;
         loop {
-            self.watched_us = steward.clock.steady_us();
+            self.watched_us = manager.clock.steady_us();
             let watched = async {
-                let changes = steward.registry.watch(Instant::now() + MEMBERSHIP_TIMEOUT).await?;
+                let changes = manager.registry.watch(Instant::now() + MEMBERSHIP_TIMEOUT).await?;
                 let since_ms =
-                    steward.registry.stands_in_since(Instant::now() + MEMBERSHIP_TIMEOUT).await?;
+                    manager.registry.stands_in_since(Instant::now() + MEMBERSHIP_TIMEOUT).await?;
                 Ok::<_, ReadError>((changes, since_ms))
             };
             match watched.await {
                 Ok((changes, since_ms)) => {
                     self.stands_in_since_ms = since_ms;
                     self.view = View::after(&self.view);
-                    for former in &steward.former {
+                    for former in &manager.former {
                         self.view.end(former.clone());
                     }
                     return changes;
@@ -354,7 +354,7 @@ impl<R: Registry, H: Host> Term<R, H> {
                     if !std::mem::replace(&mut is_logged, true) {
                         tracing::warn!(%error, "the owners bucket cannot be watched");
                     }
-                    if !self.lease.holds(steward.clock.now()) {
+                    if !self.lease.holds(manager.clock.now()) {
                         // The calling loop checks the lease, too.
                         return Box::pin(futures::stream::pending());
                     }
@@ -365,13 +365,13 @@ impl<R: Registry, H: Host> Term<R, H> {
     }
 
     /// Begins the actions that are due, and updates where calls go.
-    fn act(&mut self, steward: &Steward<R, H>, ready: &mut Option<impl FnOnce()>) {
+    fn act(&mut self, manager: &MembershipManager<R, H>, ready: &mut Option<impl FnOnce()>) {
         if !self.view.is_complete() || !self.view.members().contains_key(&self.me) {
             // A member that is not in the view counts as dead, so nothing is decided before the
             // view is complete.
             return;
         }
-        let now_us = steward.clock.steady_us();
+        let now_us = manager.clock.steady_us();
         self.silent.retain(|member| self.view.members().contains_key(member));
         self.acted_us.store(now_us, Ordering::Release);
         self.end_neighbours();
@@ -379,7 +379,7 @@ impl<R: Registry, H: Host> Term<R, H> {
         // Not before the others can see it: they would hand partitions back that they were given.
         let is_leaving = self.is_leaving && !candidates.contains(&self.me);
         if candidates != self.targets.0 {
-            let targets = assign(&candidates, steward.options.partitions);
+            let targets = assign(&candidates, manager.options.partitions);
             self.targets = (candidates, targets);
         }
         let (steps, places) = {
@@ -389,7 +389,7 @@ impl<R: Registry, H: Host> Term<R, H> {
                 targets: &self.targets.1,
                 silent: &self.silent,
                 is_leaving,
-                ttl: steward.options.ttl,
+                ttl: manager.options.ttl,
                 joined_us: self.joined_us,
                 stands_in_since_ms: self.stands_in_since_ms,
                 now_us,
@@ -398,7 +398,7 @@ impl<R: Registry, H: Host> Term<R, H> {
         };
         // The partitions assigned to it are served here, or are still served by others.
         let is_settled = !steps.iter().any(|step| matches!(step, Step::Claim { .. }));
-        steward.table.set(places);
+        manager.table.set(places);
         for step in steps {
             self.jobs.begin(step);
         }
@@ -441,20 +441,20 @@ impl<R: Registry, H: Host> Term<R, H> {
                 );
             }
         }
-        if let Done::Buried { member, gone_seq: Some(seq) } = &done {
+        if let Done::Evicted { member, gone_seq: Some(seq) } = &done {
             self.view.disown(member, *seq);
         }
         self.jobs.finish(done);
     }
 
     /// Deletes the member's own entry.
-    async fn leave(&self, steward: &Steward<R, H>) {
+    async fn leave(&self, manager: &MembershipManager<R, H>) {
         let deadline = Instant::now() + MEMBERSHIP_TIMEOUT;
         let key = Key::Member(self.me.clone()).to_string();
         self.heartbeat.abort();
         // An entry that remains expires by itself.
-        if let Ok(Some(seq)) = steward.registry.find(key.clone(), deadline).await {
-            let _ = timeout(MEMBERSHIP_TIMEOUT, steward.registry.delete(key, seq, deadline)).await;
+        if let Ok(Some(seq)) = manager.registry.find(key.clone(), deadline).await {
+            let _ = timeout(MEMBERSHIP_TIMEOUT, manager.registry.delete(key, seq, deadline)).await;
         }
     }
 }

@@ -27,7 +27,7 @@ struct World {
     /// How often a partition was opened.
     opened: BTreeMap<Partition, usize>,
     /// How many of these followed the death of an owner.
-    untold: usize,
+    unpublished: usize,
     /// Whether calls in progress delay every hand-over.
     is_held_up: bool,
     /// An instance whose subscriptions take very long.
@@ -65,7 +65,7 @@ impl Host for TestHost {
     async fn open(&self, grant: Grant) -> Result<(), NotOpened> {
         let mut world = self.world();
         *world.opened.entry(grant.partition).or_default() += 1;
-        world.untold += usize::from(grant.untold_since_ms.is_some());
+        world.unpublished += usize::from(grant.unpublished_since_ms.is_some());
         world.served.entry(grant.partition).or_default().push((self.number, grant));
         Ok(())
     }
@@ -77,7 +77,7 @@ impl Host for TestHost {
             return None;
         }
         self.forget(partition);
-        Some(Closed { key: OrderKey(1), untold_since_ms: None })
+        Some(Closed { key: OrderKey(1), unpublished_since_ms: None })
     }
 
     async fn unlisten(&self, _partition: Partition) {}
@@ -91,7 +91,7 @@ impl Host for TestHost {
     }
 
     async fn told(&self) -> Option<Told> {
-        Some(Told { told_ms: self.clock.wall_ms(), key: OrderKey(1), claimed_seq: 0 })
+        Some(Told { published_ms: self.clock.wall_ms(), key: OrderKey(1), claimed_seq: 0 })
     }
 
     async fn answers(&self, _member: &MemberId, _names_itself: bool, _within: Duration) -> bool {
@@ -146,12 +146,13 @@ impl Cluster {
         };
         let table = Arc::new(Table::new(PARTITIONS));
         let bucket = Arc::new(registry.clone());
-        let steward = Steward::new(bucket, host.clone(), table.clone(), self.clock, options);
+        let manager =
+            MembershipManager::new(bucket, host.clone(), table.clone(), self.clock, options);
         let (leave, leaving) = watch::channel(false);
         let is_ready = Arc::new(std::sync::atomic::AtomicBool::new(false));
         let ready = is_ready.clone();
         let ready = move || ready.store(true, std::sync::atomic::Ordering::SeqCst);
-        let task = AbortOnDrop::new(tokio::spawn(steward.run(leaving, ready)));
+        let task = AbortOnDrop::new(tokio::spawn(manager.run(leaving, ready)));
         self.instances.insert(number, Instance { host, registry, table, leave, task, is_ready });
         number
     }
@@ -247,7 +248,7 @@ async fn members_join_and_leave_and_each_partition_moves_at_most_once() {
         assert!(moves.max() <= Some(1));
     }
     cluster.leave(6).await;
-    assert_eq!(cluster.world.lock().unwrap_or_else(PoisonError::into_inner).untold, 0);
+    assert_eq!(cluster.world.lock().unwrap_or_else(PoisonError::into_inner).unpublished, 0);
     let released = |number| {
         let entry = cluster.bucket.entry(&Key::Owner(Partition(number)).to_string());
         let Some(Value::Put(entry)) = entry else { panic!("no entry: {entry:?}") };
@@ -310,7 +311,7 @@ async fn a_dead_members_partitions_are_taken_over_within_the_ttl_and_a_second() 
     cluster.kill(1);
     cluster.run_until(6, Cluster::is_even).await;
     assert!(died.elapsed() + Duration::from_secs(2) >= TTL, "{:?}", died.elapsed());
-    assert!(cluster.world.lock().unwrap_or_else(PoisonError::into_inner).untold > 0);
+    assert!(cluster.world.lock().unwrap_or_else(PoisonError::into_inner).unpublished > 0);
 }
 
 #[tokio::test(start_paused = true)]

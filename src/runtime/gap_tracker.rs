@@ -12,7 +12,7 @@ use crate::failpoint::{self, Fault};
 
 /// The records of a stream that this instance wrote.
 #[derive(Debug, Default)]
-pub(super) struct Written {
+pub(super) struct GapTracker {
     /// Every record up to here is known.
     up_to: u64,
     /// Records written beyond that.
@@ -21,7 +21,7 @@ pub(super) struct Written {
     looked: u64,
 }
 
-impl Written {
+impl GapTracker {
     /// A tracker for a stream that ends at `up_to`: all earlier records are known.
     pub(super) const fn since(up_to: u64) -> Self {
         Self { up_to, beyond: BTreeSet::new(), looked: up_to }
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_record_that_is_not_noted_by_the_next_look_is_a_gap() {
-        let mut written = Written::since(10);
+        let mut written = GapTracker::since(10);
         for seq in [11, 13, 12, 16] {
             written.note(seq);
         }
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn the_only_writer_finds_no_gaps_and_keeps_no_state() {
-        let mut written = Written::default();
+        let mut written = GapTracker::default();
         for seq in 1..1000 {
             written.note(seq);
             assert_eq!(written.look(seq), []);

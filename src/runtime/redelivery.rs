@@ -42,7 +42,7 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// A partition whose owner has died, and since when it may not have told everything.
 #[derive(Debug)]
-pub(super) struct Untold {
+pub(super) struct Unpublished {
     pub(super) partition: Partition,
     pub(super) since_ms: u64,
     /// Until it was told: should this owner die before, the next one has to.
@@ -59,28 +59,32 @@ struct News {
 
 impl<S: Store, B: Bus> Node<S, B> {
     /// Tells again, beside everything else, what the owner before may not have told.
-    pub(super) fn tell_again(self: &Arc<Self>, untold: Untold) {
-        let mut waiting = self.untold.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.push(untold);
+    pub(super) fn redeliver(self: &Arc<Self>, unpublished: Unpublished) {
+        let mut waiting = self.unpublished.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.push(unpublished);
         if waiting.len() > 1 {
             return;
         }
         let node = self.clone();
         self.tasks.spawn(async move {
             sleep(GATHER).await;
-            let untold =
-                std::mem::take(&mut *node.untold.lock().unwrap_or_else(PoisonError::into_inner));
+            let unpublished = std::mem::take(
+                &mut *node.unpublished.lock().unwrap_or_else(PoisonError::into_inner),
+            );
             // Until it is done, or these are not this instance's any more.
             let mut left = None;
-            while !node.tell_all_again(&untold, &mut left).await {
+            while !node.redeliver_all(&unpublished, &mut left).await {
                 sleep(RETRY).await;
-                if untold.iter().all(|untold| node.tenure(untold.partition).is_none()) {
+                if unpublished
+                    .iter()
+                    .all(|unpublished| node.ownership(unpublished.partition).is_none())
+                {
                     return;
                 }
             }
-            for Untold { partition, under_way, .. } in untold {
-                if let Some(tenure) = node.tenure(partition) {
-                    tenure.set_told();
+            for Unpublished { partition, under_way, .. } in unpublished {
+                if let Some(ownership) = node.ownership(partition) {
+                    ownership.set_published();
                 }
                 drop(under_way);
             }
@@ -89,14 +93,14 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     /// Tells what is `left` to be told, and leaves there what could not be; at first that is gathered.
     /// Answers whether it is done.
-    async fn tell_all_again(
+    async fn redeliver_all(
         &self,
-        untold: &[Untold],
+        unpublished: &[Unpublished],
         left: &mut Option<BTreeMap<UserId, News>>,
     ) -> bool {
         let news = match left.take() {
             Some(news) => news,
-            None => match self.gather_all(untold).await {
+            None => match self.gather_all(unpublished).await {
                 Ok(news) => news,
                 Err(error) => {
                     tracing::warn!(%error, "what may not have been told cannot be read yet");
@@ -106,7 +110,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         };
         let mut failed = BTreeMap::new();
         for (user, news) in news {
-            let told = self.tell_news(&user, news.clone()).await;
+            let told = self.publish_news(&user, news.clone()).await;
             // What peerd cannot read now it cannot read later, either.
             if told.is_err_and(|failure| failure != Failure::Internal) {
                 failed.insert(user, news);
@@ -118,9 +122,14 @@ impl<S: Store, B: Bus> Node<S, B> {
     }
 
     /// Gathers what is to be told again, by user.
-    async fn gather_all(&self, untold: &[Untold]) -> Result<BTreeMap<UserId, News>, LoadError> {
-        let taken: BTreeSet<Partition> = untold.iter().map(|untold| untold.partition).collect();
-        let since_ms = untold.iter().map(|untold| untold.since_ms).min().unwrap_or_default();
+    async fn gather_all(
+        &self,
+        unpublished: &[Unpublished],
+    ) -> Result<BTreeMap<UserId, News>, LoadError> {
+        let taken: BTreeSet<Partition> =
+            unpublished.iter().map(|unpublished| unpublished.partition).collect();
+        let since_ms =
+            unpublished.iter().map(|unpublished| unpublished.since_ms).min().unwrap_or_default();
         let oldest_ms = self.clock.wall_ms().saturating_sub(OLDEST_MS);
         let since_ms = since_ms.max(oldest_ms);
         let mut news = BTreeMap::new();
@@ -176,31 +185,31 @@ impl<S: Store, B: Bus> Node<S, B> {
     }
 
     /// Tells a user of what came into the log of the user's own messages without anybody being told.
-    pub(super) async fn tell_of_sent(
+    pub(super) async fn publish_sent(
         &self,
         sender: &UserId,
         receiver: &UserId,
     ) -> Result<(), Failure> {
         let changed = BTreeSet::from([receiver.clone()]);
-        self.tell_news(sender, News { received: Vec::new(), changed }).await
+        self.publish_news(sender, News { received: Vec::new(), changed }).await
     }
 
-    async fn tell_news(&self, user: &UserId, news: News) -> Result<(), Failure> {
-        let told = self.try_tell_news(user, news, self.deadline()).await;
+    async fn publish_news(&self, user: &UserId, news: News) -> Result<(), Failure> {
+        let told = self.try_publish_news(user, news, self.deadline()).await;
         told.inspect_err(|error| tracing::warn!(%error, "a user could not be told again"))
     }
 
-    async fn try_tell_news(
+    async fn try_publish_news(
         &self,
         user: &UserId,
         news: News,
         deadline: Instant,
     ) -> Result<(), Failure> {
         let News { mut received, changed } = news;
-        let Some(tenure) = self.tenure(self.subjects.partition(&Token::of(user))) else {
+        let Some(ownership) = self.ownership(self.subjects.partition(&Token::of(user))) else {
             return Ok(());
         };
-        let cell = self.user(&tenure, user, deadline).await?;
+        let cell = self.user(&ownership, user, deadline).await?;
         leave_out_deleted(&cell, &mut received);
         leave_out_unknown(&cell, &mut received);
         received.sort_by_key(|message| message.key);
@@ -212,7 +221,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             };
             changed.into_iter().filter_map(known).collect()
         };
-        let faces = self.faces(&cell, &page, deadline).await?;
+        let previews = self.previews(&cell, &page, deadline).await?;
         let runs = runs(&received);
         // An event for each, at worst.
         self.wait_for_room_beyond(received.len() + page.len() + 1).await;
@@ -223,11 +232,11 @@ impl<S: Store, B: Bus> Node<S, B> {
             offline: false,
         };
         let mut events: Vec<Event> = runs.into_iter().map(run).collect();
-        let views = page.iter().zip(faces).filter_map(|((other, seen), face)| {
+        let views = page.iter().zip(previews).filter_map(|((other, seen), preview)| {
             let known = user.conversations.get(other)?;
             // What has moved on meanwhile was told meanwhile.
             let is_current = known.received == seen.received && known.sent == seen.sent;
-            let view = ConversationView::new(other, &face.name, known, face.last_message);
+            let view = ConversationView::new(other, &preview.name, known, preview.last_message);
             is_current.then_some((ConversationEvent::Updated, view))
         });
         events.extend(chunks(views.collect()).map(Event::ConversationChanged));
