@@ -96,7 +96,7 @@ fn answer(bytes: &[u8]) {
     }
     answer_to(bytes, &MaySend { from: from.clone(), needed_bytes: 0 });
     answer_to(bytes, &FindRepeat { from: from.clone(), to, draft });
-    answer_to(bytes, &FollowLog { receiver: from.clone() });
+    answer_to(bytes, &FollowLog { receiver: from.clone(), in_doubt_since_ms: None });
     answer_to(bytes, &WasBegun { reply_to: "_INBOX.x.7".to_owned() });
     answer_to(bytes, &Settle { sender: from, key: OrderKey(9) });
     if let Some(Ok(audited)) = answer_to(bytes, &Audit) {
@@ -254,7 +254,10 @@ pub fn seeds() -> Vec<Vec<u8>> {
         add(0, FindRepeat { from, to, draft }.encode().expect("writable"));
     }
     add(0, MaySend { from: user("alice"), needed_bytes: 70 }.encode().expect("writable"));
-    add(0, FollowLog { receiver: user("bob") }.encode().expect("writable"));
+    for in_doubt_since_ms in [None, Some(1_800_000_000_000)] {
+        let follow = FollowLog { receiver: user("bob"), in_doubt_since_ms };
+        add(0, follow.encode().expect("writable"));
+    }
     add(0, Audit.encode().expect("writable"));
     add(0, WasBegun { reply_to: "_INBOX.x.7".to_owned() }.encode().expect("writable"));
     add(0, Settle { sender: user("bob"), key: OrderKey(9) }.encode().expect("writable"));

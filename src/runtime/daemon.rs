@@ -304,7 +304,7 @@ async fn run(
         if !manager.is_finished() {
             let _ = manager.await;
         }
-        node.end_pushes();
+        node.end_soon();
         node.settle().await;
     };
     let deadline = tokio::select! {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::ageing::Ageing;
@@ -128,6 +129,8 @@ pub struct Node<S, B> {
     pub(super) loads: AtomicU64,
     /// Work that continues after its call was answered.
     pub(super) tasks: TaskTracker,
+    /// Cancelled when the instance stops and has handed over its partitions.
+    pub(super) stopping: CancellationToken,
     /// The owner of each partition, as this instance knows it.
     pub(super) table: Arc<Table>,
     /// The partitions that this instance owns.
@@ -186,6 +189,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             audit: Tally::default(),
             ageing: Ageing::default(),
             tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
             table,
             unpublished: Mutex::default(),
             unreadable: Unreadable::default(),
@@ -229,6 +233,11 @@ impl<S: Store, B: Bus> Node<S, B> {
     /// The bus.
     pub const fn bus(&self) -> &B {
         &self.bus
+    }
+
+    /// Gives offline pushes and notices to other owners only a moment more: the instance stops.
+    pub fn end_soon(&self) {
+        self.stopping.cancel();
     }
 
     /// Waits for all work that continues after its call was answered.

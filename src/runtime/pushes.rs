@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
-use tokio_util::sync::CancellationToken;
 
 use super::cell::UserCell;
 use super::node::Node;
@@ -33,7 +32,6 @@ pub(super) struct Pushes {
     /// Whether a dropped push was logged since the last successful one: a series of drops is logged
     /// once.
     is_told: AtomicBool,
-    ending: CancellationToken,
 }
 
 impl Default for Pushes {
@@ -42,7 +40,6 @@ impl Default for Pushes {
             room: Arc::new(Semaphore::new(MOST)),
             dropped: AtomicU64::new(0),
             is_told: AtomicBool::new(false),
-            ending: CancellationToken::new(),
         }
     }
 }
@@ -62,11 +59,6 @@ impl Pushes {
 }
 
 impl<S: Store, B: Bus> Node<S, B> {
-    /// Gives the pushes in progress only a moment more: the instance stops.
-    pub fn end_pushes(&self) {
-        self.pushes.ending.cancel();
-    }
-
     /// Hands over an offline push if the sender asked for one, the receiver is offline and the
     /// conversation is not muted.
     pub(super) fn push_if_away(
@@ -105,7 +97,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             let deadline = Instant::now() + DEADLINE;
             let content_type = encoding.content_type();
             let stopped = async {
-                node.pushes.ending.cancelled().await;
+                node.stopping.cancelled().await;
                 sleep(AT_THE_END).await;
             };
             tokio::select! {

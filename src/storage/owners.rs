@@ -122,7 +122,7 @@ pub struct Owner {
     pub since_ms: u64,
     /// Since when an owner before may not have told everything, by the server's clock, in
     /// milliseconds since 1970.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "untoldSinceMs", default, skip_serializing_if = "Option::is_none")]
     pub unpublished_since_ms: Option<u64>,
 }
 
@@ -133,6 +133,7 @@ pub struct Owner {
 pub struct Told {
     /// All that was stored before this time has been told: by the server's clock, in milliseconds
     /// since 1970.
+    #[serde(rename = "toldMs")]
     pub published_ms: u64,
     /// The newest order key that was given.
     #[serde(with = "order_key")]

@@ -86,7 +86,11 @@ impl Served for FollowLog {
         let sender = node.user(ownership, user, deadline).await?;
         // Nobody here knows what of it the sender was told.
         let followed = node.follow_log(&sender, &self.receiver, 0, deadline).await;
-        followed.map(drop).map_err(|error| Failure::from(error).into())
+        let published_seq = followed.map_err(Failure::from)?;
+        if let Some(since_ms) = self.in_doubt_since_ms {
+            node.follow_in_doubt(&sender, &self.receiver, published_seq, since_ms);
+        }
+        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use crate::bus::Bus;
 use crate::runtime::cell::{STRAGGLER, UserCell};
@@ -25,45 +25,56 @@ const AGAIN_MAX: Duration = Duration::from_secs(1);
 /// is without an owner after a death.
 const NOTIFY_FOR: Duration = Duration::from_secs(60);
 const NOTIFY_TRIES: u32 = 100;
+/// How long an instance that stops keeps trying.
+const NOTIFY_AT_THE_END: Duration = Duration::from_secs(1);
 
 impl<S: Store, B: Bus> Node<S, B> {
-    /// Finds out, after the caller was told that the outcome is unknown, whether the message was
-    /// stored by the owner of its receiver: the sender's own view follows the log.
+    /// Follows the log, after the caller was told that the outcome is unknown: the owner of the
+    /// receiver may store the message later, and the sender's sessions must learn of it.
     pub(super) fn follow_unknown(
         self: &Arc<Self>,
         sender: &Arc<UserCell>,
         delivery: &Delivery,
         began_ms: u64,
     ) {
-        if !delivery.send.draft.content.is_stored() {
-            return;
+        if delivery.send.draft.content.is_stored() {
+            self.follow_in_doubt(sender, &delivery.send.to, delivery.sent_seq, began_ms);
         }
-        let (node, sender) = (self.clone(), sender.clone());
-        let receiver = delivery.send.to.clone();
-        let mut published_seq = delivery.sent_seq;
-        // Should this owner die before, or give the sender to another, that one has to publish it.
-        let under_way =
-            (self.pending.clone().begin_owned(began_ms), sender.ownership.begin_in_doubt(began_ms));
+    }
+
+    /// Follows the log of `sender`'s messages to `receiver` until an attempt that is in doubt since
+    /// `since_ms` (server's clock, milliseconds since 1970) can no longer be stored. If the sender is
+    /// handed over before, the next owner is asked to go on.
+    pub(in crate::runtime) fn follow_in_doubt(
+        self: &Arc<Self>,
+        sender: &Arc<UserCell>,
+        receiver: &UserId,
+        mut published_seq: u64,
+        since_ms: u64,
+    ) {
+        let (node, sender, receiver) = (self.clone(), sender.clone(), receiver.clone());
+        // If this owner dies, or hands the sender over, the next one publishes what was stored since.
+        let unpublished =
+            (self.pending.clone().begin_owned(since_ms), sender.ownership.begin_in_doubt(since_ms));
         self.tasks.spawn(async move {
-            let _under_way = under_way;
-            // The other owner has its own deadline, and what it has given up may still be stored.
+            let _unpublished = unpublished;
+            // The receiver's owner has a deadline of its own, and an attempt that it gave up may
+            // still be stored.
             let ends = Instant::now() + node.options.call_deadline + STRAGGLER;
             let mut wait = AGAIN;
-            while Instant::now() < ends && sender.ownership.may_act() {
+            while Instant::now() < ends {
                 sender.ownership.sleep(wait).await;
+                if !sender.ownership.may_act() {
+                    let request = FollowLog { receiver, in_doubt_since_ms: Some(since_ms) };
+                    node.notify(&sender.id, request, since_ms);
+                    return;
+                }
                 wait = (wait * 4).min(AGAIN_MAX);
                 let deadline = node.deadline();
                 match node.follow_log(&sender, &receiver, published_seq, deadline).await {
                     Ok(seq) => published_seq = seq,
-                    Err(error) => tracing::debug!(%error, "could not look again"),
+                    Err(error) => tracing::debug!(%error, "the log cannot be followed yet"),
                 }
-            }
-            if !sender.ownership.may_act() {
-                // Whoever owns the sender now did not see the answer that is missing, and what is
-                // stored later yet is nobody else's to notice.
-                node.notify_sender(&sender.id, &receiver, began_ms);
-                sleep_until(ends).await;
-                node.notify_sender(&sender.id, &receiver, began_ms);
             }
         });
     }
@@ -100,15 +111,22 @@ impl<S: Store, B: Bus> Node<S, B> {
     }
 
     /// Has the owner of `sender` publish what the log has of the messages to `receiver`: one of
-    /// `stored_ms` (server's clock, milliseconds since 1970) was stored without that owner being
-    /// told. Asked again until an owner has answered. Until then it counts as unpublished, so that
-    /// what this instance owned is published again if it dies.
+    /// `stored_ms` (server's clock, milliseconds since 1970) was stored without that owner's
+    /// knowledge.
     pub(in crate::runtime) fn notify_sender(
         self: &Arc<Self>,
         sender: &UserId,
         receiver: &UserId,
         stored_ms: u64,
     ) {
+        let request = FollowLog { receiver: receiver.clone(), in_doubt_since_ms: None };
+        self.notify(sender, request, stored_ms);
+    }
+
+    /// Sends the request until an owner of `sender` has answered. Meanwhile the messages since
+    /// `stored_ms` count as unpublished, so that the next owner publishes what this instance owned
+    /// again if it dies.
+    fn notify(self: &Arc<Self>, sender: &UserId, request: FollowLog, stored_ms: u64) {
         let Ok(place) = self.notices.clone().try_acquire_owned() else {
             tracing::warn!("a sender does not learn that a message was stored: too many do");
             return;
@@ -120,26 +138,42 @@ impl<S: Store, B: Bus> Node<S, B> {
             senders.map(|ownership| ownership.begin_in_doubt(stored_ms)),
         );
         let (node, sender) = (self.clone(), sender.clone());
-        let request = FollowLog { receiver: receiver.clone() };
         self.tasks.spawn(async move {
             let _held = (unpublished, place);
-            let ends = Instant::now() + NOTIFY_FOR;
-            let mut wait = AGAIN;
-            for _ in 0..NOTIFY_TRIES {
-                let deadline = ends.min(node.deadline());
-                match node.at_owner(&sender, &request, deadline).await {
-                    Ok(()) => return,
-                    // What an owner cannot read now it cannot read later, either.
-                    Err(CallError::Failed(Failure::Internal)) => break,
-                    Err(error) => tracing::debug!(%error, "a sender's owner does not answer yet"),
-                }
-                if Instant::now() + wait >= ends {
-                    break;
-                }
-                sleep(wait).await;
-                wait = (wait * 2).min(AGAIN_MAX);
+            let stopping = async {
+                node.stopping.cancelled().await;
+                sleep(NOTIFY_AT_THE_END).await;
+            };
+            let is_done = tokio::select! {
+                is_done = node.try_notify(&sender, &request) => is_done,
+                () = stopping => false,
+            };
+            if !is_done {
+                tracing::warn!(
+                    "a sender does not learn that a message was stored: no owner answers"
+                );
             }
-            tracing::warn!("a sender does not learn that a message was stored: no owner answers");
         });
+    }
+
+    /// Answers whether an owner has served the request.
+    async fn try_notify(self: &Arc<Self>, sender: &UserId, request: &FollowLog) -> bool {
+        let ends = Instant::now() + NOTIFY_FOR;
+        let mut wait = AGAIN;
+        for _ in 0..NOTIFY_TRIES {
+            let deadline = ends.min(self.deadline());
+            match self.at_owner(sender, request, deadline).await {
+                Ok(()) => return true,
+                // What an owner cannot read now it cannot read later, either.
+                Err(CallError::Failed(Failure::Internal)) => return false,
+                Err(error) => tracing::debug!(%error, "a sender's owner does not answer yet"),
+            }
+            if Instant::now() + wait >= ends {
+                return false;
+            }
+            sleep(wait).await;
+            wait = (wait * 2).min(AGAIN_MAX);
+        }
+        false
     }
 }

@@ -4,9 +4,8 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{Done, OwnerRequest, VERSION, read_done, read_request, user_id, write};
-use crate::wire::packed::EncodeError;
-use crate::wire::packed::RecordError;
+use super::{Done, KIND, OwnerRequest, VERSION, read_done, read_request, user_id, write};
+use crate::wire::packed::{EncodeError, RecordError, check_numbers};
 use peerd_core::id::{Partition, UserId};
 
 /// Read what the log has of the user's own messages to this receiver, and publish it.
@@ -14,6 +13,9 @@ use peerd_core::id::{Partition, UserId};
 pub struct FollowLog {
     /// Who received them.
     pub receiver: UserId,
+    /// Since when an attempt to store one is in doubt, by the server's clock, in milliseconds since
+    /// 1970: the log is followed until it can no longer be stored. `None`: one look suffices.
+    pub in_doubt_since_ms: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -22,6 +24,7 @@ struct FollowLogV1<'a> {
     tag: u8,
     #[serde(borrow)]
     receiver: &'a str,
+    in_doubt_since_ms: Option<u64>,
 }
 
 impl OwnerRequest for FollowLog {
@@ -30,13 +33,15 @@ impl OwnerRequest for FollowLog {
     const TAG: u8 = 4;
 
     fn encode(&self) -> Result<Bytes, EncodeError> {
-        let receiver = self.receiver.as_str();
-        write(&FollowLogV1 { version: VERSION, tag: Self::TAG, receiver })
+        let Self { ref receiver, in_doubt_since_ms } = *self;
+        let (version, tag, receiver) = (VERSION, Self::TAG, receiver.as_str());
+        write(&FollowLogV1 { version, tag, receiver, in_doubt_since_ms })
     }
 
     fn decode(bytes: &[u8], _user: &UserId) -> Result<Self, RecordError> {
-        let FollowLogV1 { receiver, .. } = read_request(bytes)?;
-        Ok(Self { receiver: user_id(receiver)? })
+        let FollowLogV1 { receiver, in_doubt_since_ms, .. } = read_request(bytes)?;
+        check_numbers(KIND, in_doubt_since_ms.as_slice())?;
+        Ok(Self { receiver: user_id(receiver)?, in_doubt_since_ms })
     }
 
     fn encode_answer((): &()) -> Result<Bytes, EncodeError> {

@@ -81,11 +81,15 @@ fn requests() -> Vec<(Request, Bytes)> {
         written(Request::Deliver, deliver(Some(1_800_000_000_123))),
         written(Request::MaySend, MaySend { from: user("alice"), needed_bytes: 700 }),
         written(|it| Request::FindRepeat(Box::new(it)), find_repeat()),
-        written(Request::FollowLog, FollowLog { receiver: user("carol") }),
+        written(Request::FollowLog, follow_log(Some(1_800_000_000_000))),
         written(Request::Audit, Audit),
         written(Request::WasBegun, was_begun()),
         written(Request::Settle, Settle { sender: user("carol"), key: OrderKey(99) }),
     ]
+}
+
+fn follow_log(in_doubt_since_ms: Option<u64>) -> FollowLog {
+    FollowLog { receiver: user("carol"), in_doubt_since_ms }
 }
 
 #[test]
@@ -132,7 +136,7 @@ fn an_answer_survives_the_wire() {
     survives(&MaySend { from: user("alice"), needed_bytes: 0 }, ());
     survives(&find_repeat(), None);
     survives(&find_repeat(), Some(Arc::new(message())));
-    survives(&FollowLog { receiver: user("carol") }, ());
+    survives(&follow_log(Some(5)), ());
     survives(&Settle { sender: user("carol"), key: OrderKey(99) }, ());
     survives(&was_begun(), Begun::Yes);
     survives(&was_begun(), Begun::No { known_for: Duration::from_millis(1_234) });
@@ -203,7 +207,7 @@ fn a_request_that_is_sent_back_is_no_answer() {
 fn an_answer_differs_from_what_others_reply() {
     let answer = Settle::encode_answer(&()).expect("writable");
     assert!(is_answer::<Settle>(&answer) && !is_answer::<FollowLog>(&answer));
-    let follow = FollowLog { receiver: user("carol") };
+    let follow = follow_log(None);
     assert!(decode_answer(&follow, &answer, PARTITION).is_err(), "the answer to another request");
     let answer = WasBegun::encode_answer(&Begun::Yes).expect("writable");
     let cut = &answer[..answer.len() - 1];
