@@ -182,8 +182,9 @@ async fn what_an_operator_removes_is_corrected_by_the_audit_told_and_stays_so() 
         let total = told.iter().rfind(|event| event.name == TOTAL).unwrap();
         assert_eq!(number(&total.body, "totalUnreadMessageCount"), left + 6);
         assert_eq!(number(&audited(&world).await, "corrected"), 0, "{remove}");
-        events.forget_revision();
         world.peerd.restart().await;
+        // The revision of a change that nothing stored shows is not known after a restart.
+        events = world.events("bob").await;
         assert_eq!(world.totals("bob").await, (left + 6, left + 6), "{remove}, after a restart");
         assert_eq!(number(&audited(&world).await, "corrected"), 0, "{remove}");
     }

@@ -117,11 +117,6 @@ impl Events {
         self.last_pair.map(|(_, revision)| revision)
     }
 
-    /// Accepts any revision next, as a client does that has asked again after a gap.
-    pub fn forget_revision(&mut self) {
-        self.last_pair = None;
-    }
-
     async fn next_or_marker(&mut self) -> Event {
         let deadline = tokio::time::Instant::now() + EVENT_DEADLINE;
         let (name, message) = loop {
