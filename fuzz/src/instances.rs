@@ -11,7 +11,7 @@ use peerd::storage::owners::{self, Member, MemberId, Owner, Told};
 use peerd::store::batch::{self, Part};
 use peerd::wire::owner_request::{
     Audit, Audited, Begun, DIFFERENCES_MAX, Deliver, FindRepeat, FollowLog, MaySend, OwnerRequest,
-    Request, Settle, WasBegun, decode_answer, encode_answer, encode_refusal, is_answer,
+    PeerPart, Request, Settle, WasBegun, decode_answer, encode_answer, encode_refusal, is_answer,
 };
 use peerd_core::audit::{Difference, Subject};
 use peerd_core::content::Content;
@@ -76,6 +76,7 @@ fn request(bytes: &[u8]) {
         Request::Audit(request) => request.encode().expect("writable"),
         Request::WasBegun(request) => request.encode().expect("writable"),
         Request::Settle(request) => request.encode().expect("writable"),
+        Request::PeerPart(request) => request.encode().expect("writable"),
     });
     let Some(Request::Deliver(Deliver { delivery, .. })) = request else { return };
     assert!(delivery.floor.0 < NUMBER_END, "a key that no clock can follow");
@@ -98,6 +99,8 @@ fn answer(bytes: &[u8]) {
     answer_to(bytes, &FindRepeat { from: from.clone(), to, draft });
     answer_to(bytes, &FollowLog { receiver: from.clone(), in_doubt_since_ms: None });
     answer_to(bytes, &WasBegun { reply_to: "_INBOX.x.7".to_owned() });
+    let (method, part) = (String::new(), Bytes::new());
+    answer_to(bytes, &PeerPart { from: from.clone(), method, part });
     answer_to(bytes, &Settle { sender: from, key: OrderKey(9) });
     if let Some(Ok(audited)) = answer_to(bytes, &Audit) {
         assert!(audited.differences.len() <= DIFFERENCES_MAX);
@@ -253,6 +256,9 @@ pub fn seeds() -> Vec<Vec<u8>> {
         let draft = delivery.send.draft;
         add(0, FindRepeat { from, to, draft }.encode().expect("writable"));
     }
+    let (from, part) = (user("alice"), Bytes::from_static(b"\x91\xc3"));
+    let part = PeerPart { from, method: "send_typing".to_owned(), part };
+    add(0, part.encode().expect("writable"));
     add(0, MaySend { from: user("alice"), needed_bytes: 70 }.encode().expect("writable"));
     for in_doubt_since_ms in [None, Some(1_800_000_000_000)] {
         let follow = FollowLog { receiver: user("bob"), in_doubt_since_ms };

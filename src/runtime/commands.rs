@@ -10,6 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use schemars::transform::{RecursiveTransform, Transform as _};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
@@ -18,6 +19,8 @@ use super::node::Node;
 use super::replay::ReplayFrom;
 use crate::bus::Bus;
 use crate::store::Store;
+use crate::wire::owner_request::PeerPart;
+use peerd_core::id::UserId;
 use peerd_core::rejection::Rejection;
 use peerd_protocol::content::NUMBER_MAX;
 use peerd_protocol::decode;
@@ -89,6 +92,29 @@ pub trait Command {
     ) -> impl Future<Output = Result<Self::Reply, CallError>> + Send;
 }
 
+/// A command of which a part belongs to the other user of a conversation: what it checks, writes or
+/// publishes there is done by the owner of that user.
+pub trait WithPeer: Command {
+    /// What the other owner needs to know, besides the caller.
+    type Part: Serialize + DeserializeOwned + Send;
+
+    /// Performs the part at the owner of the other user. It may be performed more than once.
+    fn at_peer<S: Store, B: Bus>(
+        part: Self::Part,
+        peer: Peer<'_, S, B>,
+    ) -> impl Future<Output = Result<(), CallError>> + Send;
+}
+
+/// The context in which the part of the other user is performed.
+#[expect(dead_code, reason = "the first command that uses it follows")]
+pub struct Peer<'c, S, B> {
+    pub(super) node: &'c Arc<Node<S, B>>,
+    /// The other user, whether logged in or not.
+    pub(super) cell: &'c Arc<UserCell>,
+    /// The caller of the command.
+    pub(super) from: &'c UserId,
+}
+
 /// The context in which a command runs.
 pub struct Call<'c, S, B> {
     pub(super) node: &'c Arc<Node<S, B>>,
@@ -101,10 +127,41 @@ pub struct Call<'c, S, B> {
     pub(super) replay_from: &'c mut Option<ReplayFrom>,
 }
 
+impl<S: Store, B: Bus> Call<'_, S, B> {
+    /// Has the owner of `other` perform the part of this command that belongs to that user.
+    #[expect(dead_code, reason = "the first command that uses it follows")]
+    pub(super) async fn at_peer<C: WithPeer>(
+        &self,
+        other: &UserId,
+        part: &C::Part,
+    ) -> Result<(), CallError> {
+        let part = rmp_serde::to_vec(part).map_err(|error| {
+            tracing::error!(%error, method = C::NAME, "a part for another owner cannot be encoded");
+            Failure::Internal
+        })?;
+        let (from, method) = (self.cell.id.clone(), C::NAME.to_owned());
+        let request = PeerPart { from, method, part: part.into() };
+        // In a box: such a request may be served here, by a part of this call's own future.
+        Box::pin(self.node.at_owner(other, &request, self.deadline)).await
+    }
+}
+
 /// An encoded reply.
 pub(super) struct Answer {
     pub(super) body: Bytes,
     pub(super) is_duplicate: bool,
+}
+
+#[expect(dead_code, reason = "the first command that uses it follows")]
+async fn perform_at_peer<C: WithPeer, S: Store, B: Bus>(
+    part: &[u8],
+    peer: Peer<'_, S, B>,
+) -> Result<(), CallError> {
+    let part = rmp_serde::from_slice(part).map_err(|error| {
+        tracing::error!(%error, method = C::NAME, "a part from another owner cannot be decoded");
+        Failure::Internal
+    })?;
+    C::at_peer(part, peer).await
 }
 
 async fn perform<C: Command, S: Store, B: Bus>(
@@ -141,16 +198,27 @@ fn bounded(schema: &mut Schema) {
 /// Awaits the future of a command. It is boxed, because a call's state is as large as the largest
 /// future inside it; a send stays unboxed.
 macro_rules! performed {
-    (in_place $performed:expr) => {
+    ([in_place] $performed:expr) => {
         $performed.await
     };
-    ($performed:expr) => {
+    ([$($other:ident)?] $performed:expr) => {
         Box::pin($performed).await
     };
 }
 
+/// The part of a command at the other user's owner. Only commands that are marked have one.
+macro_rules! performed_at_peer {
+    ([with_peer] $command:ty, $part:expr, $peer:expr) => {
+        Box::pin(perform_at_peer::<$command, S, B>($part, $peer)).await
+    };
+    ([$($other:ident)?] $command:ty, $part:expr, $peer:expr) => {{
+        let (_, _) = ($part, $peer);
+        Err(Failure::Internal.into())
+    }};
+}
+
 macro_rules! commands {
-    ($($module:ident::$command:ident $($in_place:ident)?,)+) => {
+    ($($module:ident::$command:ident $($mark:ident)?,)+) => {
         /// A method of the API.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Method {
@@ -220,7 +288,22 @@ macro_rules! commands {
                             Ok(request) => request,
                             Err(rejection) => return self.refuse(&call, rejection),
                         };
-                        performed!($($in_place)? perform::<$module::$command, S, B>(request, call))
+                        performed!([$($mark)?] perform::<$module::$command, S, B>(request, call))
+                    })+
+                }
+            }
+        }
+
+        impl Method {
+            /// Performs the part of a call that belongs to another user, at that user's owner.
+            pub(super) async fn perform_at_peer<S: Store, B: Bus>(
+                self,
+                part: &[u8],
+                peer: Peer<'_, S, B>,
+            ) -> Result<(), CallError> {
+                match self {
+                    $(Self::$command => {
+                        performed_at_peer!([$($mark)?] $module::$command, part, peer)
                     })+
                 }
             }
@@ -254,7 +337,8 @@ macro_rules! commands {
 }
 
 // New methods go to the end, because the fuzzers' corpus refers to methods by their index.
-// `in_place` marks the path of a send, whose futures are not boxed.
+// `in_place` marks the path of a send, whose futures are not boxed; `with_peer` a command of which a
+// part is performed by the owner of the other user.
 commands! {
     login::Login,
     logout::Logout,

@@ -31,13 +31,13 @@ use crate::cluster::table::Table;
 use crate::storage::unreadable::Unreadable;
 use crate::store::trouble::Trouble;
 use crate::store::{AppendError, Store, StreamId};
-use peerd_core::event::Told;
+use peerd_core::event::{Revision, Told};
 use peerd_core::id::{OrderKey, Partition, UserId};
 use peerd_core::limits::Limits;
 use peerd_core::user::User;
 use peerd_protocol::discovery::{Gauges, StoreTrouble};
-use peerd_protocol::encoding::Encoding;
-use peerd_protocol::event::{self, EventBody};
+use peerd_protocol::encoding::{Encode as _, Encoding};
+use peerd_protocol::event::{self, EventBody, LiveBody, LiveEvent};
 use peerd_protocol::failure::Failure;
 use peerd_protocol::fit;
 use peerd_protocol::size::Room;
@@ -387,6 +387,25 @@ impl<S: Store, B: Bus> Node<S, B> {
             if let Err(error) = fit::event(&body, encoding, room, emit) {
                 tracing::error!(%error, "cannot encode an event");
             }
+        }
+    }
+
+    /// Publishes a live event to a user, if anyone may receive it. The user's state is locked
+    /// meanwhile, as by [`Self::tell`].
+    #[expect(dead_code, reason = "the first command that uses it follows")]
+    pub(super) fn publish_live<E: LiveEvent>(&self, cell: &UserCell, user: &User, event: &E) {
+        if !cell.ownership.may_act() || !user.is_logged_in(self.clock.wall_ms(), self.limits()) {
+            return;
+        }
+        let (encoding, current) = (self.encoding_for(user), user.revision.current);
+        match encoding.encode(&LiveBody::at(event, current)) {
+            Ok(body) => {
+                let subject = self.subjects.event(&cell.token, E::NAME);
+                let permit: Option<Arc<dyn Permit>> = Some(cell.ownership.clone());
+                let kind = Kind::Event { revision: Revision { current, previous: current } };
+                self.emit(Outgoing { subject, encoding, kind, body, permit });
+            }
+            Err(error) => tracing::error!(%error, "cannot encode an event"),
         }
     }
 

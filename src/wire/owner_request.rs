@@ -11,6 +11,7 @@ mod deliver;
 mod find_repeat;
 mod follow_log;
 mod may_send;
+mod peer_part;
 mod settle;
 mod was_begun;
 
@@ -22,6 +23,7 @@ pub use self::deliver::Deliver;
 pub use self::find_repeat::FindRepeat;
 pub use self::follow_log::FollowLog;
 pub use self::may_send::MaySend;
+pub use self::peer_part::PeerPart;
 pub use self::settle::Settle;
 pub use self::was_begun::{Begun, WasBegun};
 use super::packed::EncodeError;
@@ -84,6 +86,8 @@ pub enum Request {
     WasBegun(WasBegun),
     /// See [`Settle`].
     Settle(Settle),
+    /// See [`PeerPart`].
+    PeerPart(PeerPart),
 }
 
 impl Request {
@@ -97,6 +101,7 @@ impl Request {
             Audit::TAG => Self::Audit(Audit::decode(bytes, user)?),
             WasBegun::TAG => Self::WasBegun(WasBegun::decode(bytes, user)?),
             Settle::TAG => Self::Settle(Settle::decode(bytes, user)?),
+            PeerPart::TAG => Self::PeerPart(PeerPart::decode(bytes, user)?),
             _ => return Err(RecordError::new(KIND, "its tag is unknown")),
         };
         Ok(request)

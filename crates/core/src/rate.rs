@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use super::id::UserId;
+
 const SECOND_US: u64 = 1_000_000;
 
 /// Allows at most a number of messages in any second: the window slides with each message instead
@@ -52,6 +54,29 @@ impl Window {
     }
 }
 
+/// Allows one signal a second to each other user, and a few others in any second. Signals beyond that
+/// are left out: they say what is true at the moment, and the next one says it again.
+#[derive(Clone, Debug, Default)]
+pub struct Signals {
+    sent: Vec<(UserId, u64)>,
+}
+
+impl Signals {
+    /// The most others to whom signals go in any second.
+    const OTHERS_MAX: usize = 16;
+
+    /// Whether a signal to `other` may be sent now. If so, it counts.
+    pub fn take(&mut self, other: &UserId, now_us: u64) -> bool {
+        self.sent.retain(|(_, at_us)| at_us + SECOND_US > now_us);
+        if self.sent.len() >= Self::OTHERS_MAX || self.sent.iter().any(|(known, _)| known == other)
+        {
+            return false;
+        }
+        self.sent.push((other.clone(), now_us));
+        true
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,6 +104,17 @@ mod tests {
         assert_eq!(window.take(400_500, 1), Err(600));
         assert_eq!(window.take(999_999, 1), Err(1));
         assert!(window.take(1_000_000, 1).is_ok());
+    }
+
+    #[test]
+    fn a_signal_to_each_user_a_second_and_to_few_users() {
+        let user = |number: usize| UserId::new(&format!("u{number}"), "userID").expect("valid");
+        let mut signals = Signals::default();
+        assert!(signals.take(&user(0), 0) && signals.take(&user(1), 5));
+        assert!(!signals.take(&user(0), 999_999));
+        assert!(signals.take(&user(0), 1_000_000));
+        let sent = (2..100).filter(|number| signals.take(&user(*number), 1_000_001)).count();
+        assert_eq!(sent, Signals::OTHERS_MAX - 2);
     }
 
     #[test]

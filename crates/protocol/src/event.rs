@@ -47,6 +47,31 @@ pub const fn name(event: &Event) -> &'static str {
     }
 }
 
+/// An event that belongs to no change of the user's conversations, is never stored, and is small: its
+/// fields are those of the body. A command that publishes one defines it in its own file.
+pub trait LiveEvent: Serialize {
+    /// The name in the subject: the SDK's in `snake_case`.
+    const NAME: &'static str;
+}
+
+/// The body of a live event.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LiveBody<'a, E> {
+    #[serde(flatten)]
+    event: &'a E,
+    revision: u64,
+    previous_revision: u64,
+}
+
+impl<'a, E: LiveEvent> LiveBody<'a, E> {
+    /// The body at a revision of the user's conversations. It carries the same one as the previous
+    /// one, because no change belongs to it.
+    pub const fn at(event: &'a E, revision: u64) -> Self {
+        Self { event, revision, previous_revision: revision }
+    }
+}
+
 /// An event as shown to its user, `viewer`.
 pub struct EventBody<'a> {
     /// The event.

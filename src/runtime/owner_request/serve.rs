@@ -7,12 +7,13 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::bus::{Bus, Incoming, Kind, Outgoing};
+use crate::runtime::commands::{Method, Peer};
 use crate::runtime::injected;
 use crate::runtime::node::Node;
 use crate::runtime::ownership::{Ownership, Work};
 use crate::store::Store;
 use crate::wire::owner_request::{
-    Deliver, FindRepeat, FollowLog, MaySend, OwnerRequest, Request, Settle, WasBegun,
+    Deliver, FindRepeat, FollowLog, MaySend, OwnerRequest, PeerPart, Request, Settle, WasBegun,
     encode_answer, encode_refusal,
 };
 use crate::wire::packed::EncodeError;
@@ -107,6 +108,23 @@ impl Served for Settle {
     }
 }
 
+impl Served for PeerPart {
+    async fn serve<S: Store, B: Bus>(
+        &self,
+        node: &Arc<Node<S, B>>,
+        ownership: &Arc<Ownership>,
+        user: &UserId,
+        deadline: Instant,
+    ) -> Result<(), CallError> {
+        let Some(method) = Method::from_name(&self.method) else {
+            // The caller's instance is of a later release.
+            return Err(Failure::Internal.into());
+        };
+        let cell = &node.user(ownership, user, deadline).await?;
+        method.perform_at_peer(&self.part, Peer { node, cell, from: &self.from }).await
+    }
+}
+
 impl<S: Store, B: Bus> Node<S, B> {
     /// Handles a request of another instance to its end. Every one is answered, also one that cannot
     /// be read.
@@ -129,7 +147,8 @@ impl<S: Store, B: Bus> Node<S, B> {
             Request::Deliver(_)
             | Request::MaySend(_)
             | Request::FindRepeat(_)
-            | Request::FollowLog(_) => true,
+            | Request::FollowLog(_)
+            | Request::PeerPart(_) => true,
             Request::Audit(_) | Request::WasBegun(_) | Request::Settle(_) => false,
         };
         if is_inquired && !incoming.reply_to.as_ref().is_none_or(|it| self.received.begin(it)) {
@@ -145,6 +164,9 @@ impl<S: Store, B: Bus> Node<S, B> {
                 Box::pin(self.answer_to(&incoming, &**request, user, &work)).await;
             }
             Request::FollowLog(request) => {
+                Box::pin(self.answer_to(&incoming, request, user, &work)).await;
+            }
+            Request::PeerPart(request) => {
                 Box::pin(self.answer_to(&incoming, request, user, &work)).await;
             }
             Request::Settle(request) => self.answer_to(&incoming, request, user, &work).await,

@@ -70,6 +70,11 @@ fn was_begun() -> WasBegun {
     WasBegun { reply_to: "_INBOX.x.7".to_owned() }
 }
 
+fn peer_part() -> PeerPart {
+    let part = Bytes::from_static(b"\x91\xc3");
+    PeerPart { from: user("alice"), method: "send_typing".to_owned(), part }
+}
+
 /// One of each kind, to the owner of bob.
 fn requests() -> Vec<(Request, Bytes)> {
     fn written<R: OwnerRequest>(of: fn(R) -> Request, request: R) -> (Request, Bytes) {
@@ -85,6 +90,7 @@ fn requests() -> Vec<(Request, Bytes)> {
         written(Request::Audit, Audit),
         written(Request::WasBegun, was_begun()),
         written(Request::Settle, Settle { sender: user("carol"), key: OrderKey(99) }),
+        written(Request::PeerPart, peer_part()),
     ]
 }
 
@@ -104,7 +110,7 @@ fn a_request_survives_the_wire() {
 #[test]
 fn each_kind_of_request_has_a_tag_of_its_own() {
     let tags: Vec<u8> = requests().iter().map(|(_, bytes)| bytes[2]).collect();
-    assert_eq!(tags, [1, 1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(tags, [1, 1, 2, 3, 4, 5, 6, 7, 8]);
 }
 
 /// A first contact asks first. The content goes out once, with the message.
@@ -137,6 +143,7 @@ fn an_answer_survives_the_wire() {
     survives(&find_repeat(), None);
     survives(&find_repeat(), Some(Arc::new(message())));
     survives(&follow_log(Some(5)), ());
+    survives(&peer_part(), ());
     survives(&Settle { sender: user("carol"), key: OrderKey(99) }, ());
     survives(&was_begun(), Begun::Yes);
     survives(&was_begun(), Begun::No { known_for: Duration::from_millis(1_234) });

@@ -1,0 +1,58 @@
+//! The part of a command that belongs to the other user of a conversation. Sent to the owner of that
+//! user.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{Done, OwnerRequest, VERSION, read_done, read_request, user_id, write};
+use crate::wire::packed::{EncodeError, RecordError};
+use peerd_core::id::{Partition, UserId};
+
+/// Perform the part of this command that belongs to the user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerPart {
+    /// The caller of the command.
+    pub from: UserId,
+    /// The name of the command.
+    pub method: String,
+    /// The fields of the part, as the command encodes them.
+    pub part: Bytes,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PeerPartV1<'a> {
+    version: u8,
+    tag: u8,
+    #[serde(borrow)]
+    from: &'a str,
+    #[serde(borrow)]
+    method: &'a str,
+    #[serde(borrow, with = "serde_bytes")]
+    part: &'a [u8],
+}
+
+impl OwnerRequest for PeerPart {
+    type Answer = ();
+    const TAG: u8 = 8;
+
+    fn encode(&self) -> Result<Bytes, EncodeError> {
+        let Self { from, method, part } = self;
+        let (version, tag, from) = (VERSION, Self::TAG, from.as_str());
+        write(&PeerPartV1 { version, tag, from, method, part })
+    }
+
+    fn decode(bytes: &[u8], _user: &UserId) -> Result<Self, RecordError> {
+        let PeerPartV1 { from, method, part, .. } = read_request(bytes)?;
+        let (from, part) = (user_id(from)?, Bytes::copy_from_slice(part));
+        Ok(Self { from, method: method.to_owned(), part })
+    }
+
+    fn encode_answer((): &()) -> Result<Bytes, EncodeError> {
+        let done: Done = (VERSION, Self::ANSWER_TAG);
+        write(&done)
+    }
+
+    fn decode_answer(&self, bytes: &[u8], _partition: Partition) -> Result<(), RecordError> {
+        read_done(bytes)
+    }
+}
