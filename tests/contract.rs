@@ -48,6 +48,7 @@ mod contract {
     mod status;
     mod store_trouble;
     mod texts;
+    mod typing;
     mod unread;
     mod unsupported;
     mod user_ids;

@@ -46,6 +46,7 @@ pub mod query_history_message;
 pub mod remove_users_from_blacklist;
 pub mod send_message;
 pub mod send_peer_message;
+pub mod send_typing;
 pub mod set_conversation_notification_status;
 
 mod blacklist;
@@ -106,7 +107,6 @@ pub trait WithPeer: Command {
 }
 
 /// The context in which the part of the other user is performed.
-#[expect(dead_code, reason = "the first command that uses it follows")]
 pub struct Peer<'c, S, B> {
     pub(super) node: &'c Arc<Node<S, B>>,
     /// The other user, whether logged in or not.
@@ -129,7 +129,6 @@ pub struct Call<'c, S, B> {
 
 impl<S: Store, B: Bus> Call<'_, S, B> {
     /// Has the owner of `other` perform the part of this command that belongs to that user.
-    #[expect(dead_code, reason = "the first command that uses it follows")]
     pub(super) async fn at_peer<C: WithPeer>(
         &self,
         other: &UserId,
@@ -152,7 +151,6 @@ pub(super) struct Answer {
     pub(super) is_duplicate: bool,
 }
 
-#[expect(dead_code, reason = "the first command that uses it follows")]
 async fn perform_at_peer<C: WithPeer, S: Store, B: Bus>(
     part: &[u8],
     peer: Peer<'_, S, B>,
@@ -358,6 +356,7 @@ commands! {
     remove_users_from_blacklist::RemoveUsersFromBlacklist,
     query_blacklist::QueryBlacklist,
     check_user_is_in_blacklist::CheckUserIsInBlacklist,
+    send_typing::SendTyping with_peer,
 }
 
 impl Method {

@@ -392,7 +392,6 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     /// Publishes a live event to a user, if anyone may receive it. The user's state is locked
     /// meanwhile, as by [`Self::tell`].
-    #[expect(dead_code, reason = "the first command that uses it follows")]
     pub(super) fn publish_live<E: LiveEvent>(&self, cell: &UserCell, user: &User, event: &E) {
         if !cell.ownership.may_act() || !user.is_logged_in(self.clock.wall_ms(), self.limits()) {
             return;

@@ -44,6 +44,7 @@ fn methods_that_need_a_session() -> Vec<(&'static str, Value)> {
         ("remove_users_from_blacklist", json!({ "userIDs": ["bob"] })),
         ("query_blacklist", json!({})),
         ("check_user_is_in_blacklist", json!({ "userID": "bob" })),
+        ("send_typing", json!({ "conversationID": "bob", "isTyping": true })),
     ]
 }
 

@@ -10,7 +10,7 @@ use super::id::{OrderKey, UserId};
 use super::later::LaterFields;
 use super::limits::Limits;
 use super::message::Direction;
-use super::rate::Window;
+use super::rate::{Signals, Window};
 use super::rejection::Rejection;
 
 /// A session: one login of a user.
@@ -82,6 +82,8 @@ pub struct User {
     pub messages_sent: Window,
     /// Commands sent in the last second.
     pub commands_sent: Window,
+    /// To whom the user was shown as typing in the last second.
+    pub typing_sent: Signals,
     /// No unread message was stored before this time, in milliseconds since 1970.
     pub oldest_unread_ms: u64,
 }
@@ -104,6 +106,7 @@ impl User {
             newest_command: OrderKey::ZERO,
             messages_sent: Window::default(),
             commands_sent: Window::default(),
+            typing_sent: Signals::default(),
             oldest_unread_ms: u64::MAX,
         }
     }

@@ -106,7 +106,6 @@ const NAMES: &[&str] = &[
     "send_group_invite_applications",
     "send_group_join_application",
     "send_message_receipts_read",
-    "send_typing",
     "set_advanced_config",
     "set_conversation_draft",
     "set_conversation_mark",

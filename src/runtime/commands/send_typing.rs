@@ -1,0 +1,82 @@
+//! `send_typing`: shows the other user of a conversation whether the caller is typing.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Call, Command, Kind, Peer, WithPeer};
+use crate::bus::Bus;
+use crate::store::Store;
+use peerd_core::rejection::Rejection;
+use peerd_protocol::event::LiveEvent;
+use peerd_protocol::failure::CallError;
+use peerd_protocol::field::{PeerType, User};
+use peerd_protocol::reply::Empty;
+
+/// Shows the other user whether the caller is typing.
+pub struct SendTyping;
+
+/// Whether the caller is typing.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Request {
+    /// The conversation with this user.
+    #[serde(rename = "conversationID")]
+    pub conversation_id: User,
+    /// 0, a conversation with a peer.
+    pub conversation_type: Option<PeerType>,
+    /// Whether the caller is typing.
+    pub is_typing: bool,
+}
+
+/// The event `typing`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Typing<'a> {
+    #[serde(rename = "fromUserID")]
+    from_user_id: &'a str,
+    is_typing: bool,
+}
+
+impl LiveEvent for Typing<'_> {
+    const NAME: &'static str = "typing";
+}
+
+impl Command for SendTyping {
+    const NAME: &'static str = "send_typing";
+    const SUMMARY: &'static str = "Shows the other user whether the caller is typing.";
+    const KIND: Kind = Kind::Live;
+    const EXAMPLES: &'static [&'static str] =
+        &[r#"{"conversationID":"bob","conversationType":0,"isTyping":true}"#];
+    type Request = Request;
+    type Reply = Empty;
+
+    async fn run<S: Store, B: Bus>(
+        Request { conversation_id: User(other), is_typing, .. }: Request,
+        call: Call<'_, S, B>,
+    ) -> Result<Empty, CallError> {
+        if other == call.cell.id {
+            return Err(Rejection::invalid("conversationID", "must not be the caller's own").into());
+        }
+        let now_us = call.node.clock.now().steady_us;
+        if call.cell.lock().typing_sent.take(&other, now_us) {
+            call.at_peer::<Self>(&other, &is_typing).await?;
+        }
+        Ok(Empty {})
+    }
+}
+
+impl WithPeer for SendTyping {
+    /// Whether the caller is typing.
+    type Part = bool;
+
+    async fn at_peer<S: Store, B: Bus>(
+        is_typing: bool,
+        Peer { node, cell, from }: Peer<'_, S, B>,
+    ) -> Result<(), CallError> {
+        let user = cell.lock();
+        if !user.blocked.contains(from) {
+            node.publish_live(cell, &user, &Typing { from_user_id: from.as_str(), is_typing });
+        }
+        Ok(())
+    }
+}
