@@ -306,7 +306,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         stream: StreamId,
     ) -> Result<(), LoadError> {
         let _under_way = self.pending.begin(self.server_ms());
-        let deadline = self.deadline();
+        let (began, deadline) = (Instant::now(), self.deadline());
         let last = self.store.last_seq(stream, deadline).await?;
         let known = match stream {
             StreamId::Log(_) => ownership.incarnations.0,
@@ -320,6 +320,9 @@ impl<S: Store, B: Bus> Node<S, B> {
             self.take_gap_in(ownership, stream, &gap, deadline).await?;
             // Only after success: after a failure the next look finds the gap again.
             ownership.written(stream).know(gap);
+        }
+        if stream == StreamId::Log(ownership.partition) {
+            ownership.note_look(began);
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::cell::UserCell;
+use super::cell::{STRAGGLER, UserCell};
 use super::gap_tracker::GapTracker;
 use super::pending::{OwnedUnderWay, Pending};
 use crate::bus::Permit;
@@ -62,6 +62,16 @@ pub(super) struct Ownership {
     after_death: Option<Instant>,
     log: Mutex<GapTracker>,
     state: Mutex<GapTracker>,
+    looks: Mutex<Looks>,
+}
+
+/// The looks at the end of the log.
+#[derive(Default)]
+struct Looks {
+    /// When the newest one began.
+    newest: Option<Instant>,
+    /// Every record that was stored before this time is known.
+    known: Option<Instant>,
 }
 
 /// The users in memory, and the position of the eviction sweep.
@@ -140,6 +150,7 @@ impl Ownership {
             after_death: grant.unpublished_since_ms.map(|_| Instant::now()),
             log: Mutex::new(GapTracker::since(log_end)),
             state: Mutex::new(GapTracker::since(state_end)),
+            looks: Mutex::default(),
         }
     }
 
@@ -203,9 +214,26 @@ impl Ownership {
         *self.unpublished()
     }
 
-    /// Notes that all events were redelivered.
-    pub(super) fn set_published(&self) {
-        *self.unpublished() = None;
+    /// Sets since when events may be unpublished; `None`: none may be.
+    pub(super) fn set_unpublished_since(&self, since_ms: Option<u64>) {
+        *self.unpublished() = since_ms;
+    }
+
+    /// Notes a look at the end of the log that has succeeded: every record that was stored before
+    /// the look before it began is known.
+    pub(super) fn note_look(&self, began: Instant) {
+        let mut looks = self.looks();
+        looks.known = looks.newest;
+        looks.newest = Some(began);
+    }
+
+    /// Whether no write of the owner before can be stored any more without being known.
+    pub(super) fn has_all_late_writes(&self) -> bool {
+        self.looks().known.is_some_and(|known| known >= self.opened + STRAGGLER)
+    }
+
+    fn looks(&self) -> MutexGuard<'_, Looks> {
+        self.looks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes a write in doubt: until the returned value is dropped, a message may enter the log

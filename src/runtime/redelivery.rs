@@ -14,6 +14,7 @@ use super::cell::UserCell;
 use super::commit::chunks;
 use super::load::LoadError;
 use super::node::Node;
+use super::ownership::Ownership;
 use super::pending::OwnedUnderWay;
 use super::replay::{leave_out_deleted, runs};
 use crate::bus::Bus;
@@ -71,6 +72,8 @@ impl<S: Store, B: Bus> Node<S, B> {
             let unpublished = std::mem::take(
                 &mut *node.unpublished.lock().unwrap_or_else(PoisonError::into_inner),
             );
+            // Messages that are stored from now on are not among those that are read.
+            let read_ms = node.server_ms();
             // Until it is done, or these are not this instance's any more.
             let mut left = None;
             while !node.redeliver_all(&unpublished, &mut left).await {
@@ -84,10 +87,29 @@ impl<S: Store, B: Bus> Node<S, B> {
             }
             for Unpublished { partition, under_way, .. } in unpublished {
                 if let Some(ownership) = node.ownership(partition) {
-                    ownership.set_published();
+                    node.await_late_writes(ownership, read_ms);
                 }
                 drop(under_way);
             }
+        });
+    }
+
+    /// Everything that was stored before `read_ms` (server's clock, milliseconds since 1970) has been
+    /// redelivered. A write of the owner before may still be stored. It shows as a gap, a moment
+    /// later; until no further one can, events since `read_ms` count as unpublished, so that the next
+    /// owner publishes it if this one ends before it has seen the gap.
+    fn await_late_writes(self: &Arc<Self>, ownership: Arc<Ownership>, read_ms: u64) {
+        let under_way = self.pending.clone().begin_owned(read_ms);
+        ownership.set_unpublished_since(Some(read_ms));
+        self.tasks.spawn(async move {
+            while ownership.may_act() {
+                if ownership.has_all_late_writes() {
+                    ownership.set_unpublished_since(None);
+                    break;
+                }
+                ownership.sleep(RETRY).await;
+            }
+            drop(under_way);
         });
     }
 
