@@ -5,7 +5,7 @@
 //! It is a process of its own, so that what it uses can be told from what the load uses. It ends when
 //! its standard input does, and then removes its streams: also when the load was killed.
 
-use std::process::{ExitCode, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 
 use async_nats::client::Request;
@@ -20,13 +20,9 @@ use tokio::sync::Semaphore;
 
 use super::load::RECEIVED;
 use super::sizes::{EventSize, Sizes};
-use crate::cli::connection::Connected;
-use crate::cli::{EXIT_FAILURE, complain, print};
-use crate::runtime::daemon::Settings;
-use crate::store::StreamId;
-use crate::store::jetstream::StreamNames;
 use peerd_core::id::Partition;
 use peerd_protocol::discovery::QUEUE_GROUP;
+use peerd_protocol::encoding::Encoding;
 use peerd_protocol::subject::Subjects;
 
 /// What it prints when it takes requests.
@@ -34,10 +30,10 @@ const READY: &str = "ready";
 
 /// `peerd bench-floor`, which `peerd bench` starts.
 #[derive(Debug, clap::Args)]
-pub(in crate::cli) struct Arguments {
+pub struct Arguments {
     /// First token of every subject.
     #[arg(long)]
-    prefix: String,
+    pub prefix: String,
     /// Bytes to store.
     #[arg(long)]
     record: usize,
@@ -49,7 +45,7 @@ pub(in crate::cli) struct Arguments {
     events: Vec<EventSize>,
     /// What peerd's streams are named after.
     #[arg(long)]
-    like: String,
+    pub like: String,
 }
 
 fn parse_event(text: &str) -> Result<EventSize, String> {
@@ -124,6 +120,21 @@ impl Baseline {
     }
 }
 
+/// What the floor serves with.
+#[derive(Debug)]
+pub struct Service {
+    /// Two connections, as peerd has them and for the same reason: one for the store,
+    pub store: Client,
+    /// and one for calls, replies and events.
+    pub bus: Client,
+    /// By partition: the log stream of peerd that is copied, and the name of the copy.
+    pub log_streams: Vec<(String, String)>,
+    /// Requests under way at the same time, as peerd has it configured.
+    pub calls_under_way: usize,
+    /// How peerd writes events.
+    pub event_encoding: Encoding,
+}
+
 struct Responder {
     store: Client,
     bus: Client,
@@ -140,51 +151,50 @@ struct Ack {
     error: Option<serde::de::IgnoredAny>,
 }
 
-pub(in crate::cli) async fn serve(settings: Settings, arguments: Arguments) -> ExitCode {
-    let connect = async |name| Connected::new(&settings, name).await;
-    // Two connections, as peerd has them and for the same reason.
-    let (store, bus) = match (connect("floor store").await, connect("floor bus").await) {
-        (Ok(store), Ok(bus)) => (store.client(), bus.client()),
-        (Err(no_use), _) | (_, Err(no_use)) => return no_use.complain(),
-    };
-    let partitions = settings.partitions;
+/// Serves until the standard input ends; then its streams are gone.
+pub async fn serve(service: Service, arguments: Arguments) -> Result<(), String> {
+    let partitions = u16::try_from(service.log_streams.len()).map_err(|error| error.to_string())?;
     let subjects = Subjects::new(&arguments.prefix, partitions);
-    let context = jetstream::new(store.clone());
-    let (ours, theirs) = (StreamNames::new(&arguments.prefix), StreamNames::new(&arguments.like));
-    let logs = || (0..partitions).map(|number| StreamId::Log(Partition(number)));
-    let mut problem = None;
-    for log in logs() {
-        let StreamId::Log(partition) = log else { continue };
-        let subject = subjects.all_log(partition);
-        if let Err(error) = make(&context, theirs.of(log), ours.of(log), subject).await {
-            problem = Some(error);
-            break;
+    let context = jetstream::new(service.store.clone());
+    let log_streams = service.log_streams.clone();
+    let made = make_all(&context, &subjects, &log_streams).await;
+    let done = match made {
+        Ok(()) => {
+            let most_under_way = service.calls_under_way;
+            let responder = Responder::new(service, subjects, arguments);
+            respond(Arc::new(responder), most_under_way).await
         }
-    }
-    if problem.is_none() {
-        let responder = Responder::new((store, bus), subjects, &settings, arguments);
-        problem = respond(Arc::new(responder), settings.node.calls_under_way).await.err();
-    }
-    for log in logs() {
+        Err(problem) => Err(problem),
+    };
+    for (_, ours) in log_streams {
         // One that was not made is not there to be removed.
-        let _ = context.delete_stream(ours.of(log)).await;
+        let _ = context.delete_stream(ours).await;
     }
-    match problem {
-        None => ExitCode::SUCCESS,
-        Some(problem) => complain(EXIT_FAILURE, &problem),
+    done
+}
+
+async fn make_all(
+    context: &jetstream::Context,
+    subjects: &Subjects,
+    log_streams: &[(String, String)],
+) -> Result<(), String> {
+    for (number, (theirs, ours)) in (0..).zip(log_streams) {
+        let subject = subjects.all_log(Partition(number));
+        make(context, theirs, ours, subject).await?;
     }
+    Ok(())
 }
 
 /// Makes a stream like one of peerd's.
 async fn make(
     context: &jetstream::Context,
-    like: String,
-    name: String,
+    like: &str,
+    name: &str,
     subject: String,
 ) -> Result<(), String> {
-    let found = context.get_stream(&like).await.map_err(|error| format!("{like}: {error}"))?;
+    let found = context.get_stream(like).await.map_err(|error| format!("{like}: {error}"))?;
     let config = stream::Config {
-        name,
+        name: name.to_owned(),
         subjects: vec![subject],
         metadata: std::collections::HashMap::new(),
         ..found.cached_info().config.clone()
@@ -198,7 +208,7 @@ async fn respond(responder: Arc<Responder>, most_under_way: usize) -> Result<(),
     let requests = responder.bus.queue_subscribe(all, QUEUE_GROUP.to_owned()).await;
     let mut requests = requests.map_err(|error| error.to_string())?;
     responder.bus.flush().await.map_err(|error| error.to_string())?;
-    print(READY);
+    say_ready().map_err(|error| error.to_string())?;
     let under_way = Arc::new(Semaphore::new(most_under_way));
     let mut input = tokio::io::stdin();
     let ended = tokio::spawn(async move {
@@ -221,13 +231,15 @@ async fn respond(responder: Arc<Responder>, most_under_way: usize) -> Result<(),
     }
 }
 
+fn say_ready() -> std::io::Result<()> {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{READY}").and_then(|()| out.flush())
+}
+
 impl Responder {
-    fn new(
-        (store, bus): (Client, Client),
-        subjects: Subjects,
-        settings: &Settings,
-        arguments: Arguments,
-    ) -> Self {
+    fn new(service: Service, subjects: Subjects, arguments: Arguments) -> Self {
+        let Service { store, bus, event_encoding, .. } = service;
         let Arguments { record, reply, events, .. } = arguments;
         let filled = |bytes: usize| Bytes::from(vec![b'.'; bytes]);
         Self {
@@ -235,7 +247,7 @@ impl Responder {
             bus,
             subjects,
             record_bytes: record,
-            headers: super::users::headers(settings.node.event_encoding),
+            headers: super::users::headers(event_encoding),
             reply: filled(reply),
             events: events
                 .into_iter()

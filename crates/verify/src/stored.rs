@@ -1,20 +1,17 @@
-//! What the streams hold, decoded, and the views that users have by it.
+//! What the streams hold, as typed facts, and the views that users have by it.
+//!
+//! Whoever reads the streams decodes them and hands over what they hold; nothing here knows an encoding.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::checker::{Line, Summary, Views};
 use super::fault::{Fault, Kind};
-use crate::storage::message::RecordError;
-use crate::storage::reads::Found;
-use crate::storage::{Entry, Key};
-use crate::store::Record;
 use peerd_core::audit::{Counted, Recount, Subject};
 use peerd_core::content::Content;
 use peerd_core::conversation::{Conversation, Head, Settings};
 use peerd_core::deletions::{Bitmap, PageId};
-use peerd_core::id::{Partition, UserId};
-use peerd_core::message::Direction;
-use peerd_protocol::subject::{Subjects, Token, is_sentinel};
+use peerd_core::id::UserId;
+use peerd_core::message::{Direction, Message};
 
 /// A message in the log.
 #[derive(Clone, Debug)]
@@ -60,66 +57,35 @@ impl Stored {
         Self { may_age, ..Self::default() }
     }
 
-    /// Takes a record of the log of a partition.
-    pub fn take_message(&mut self, partition: Partition, record: &Record) {
-        if is_sentinel(&record.subject) {
-            return;
-        }
-        if let Err(problem) = self.try_message(partition, record) {
-            self.unreadable.push(format!("{} at {}: {problem}", record.subject, record.stream_seq));
-        }
-    }
-
-    fn try_message(&mut self, partition: Partition, record: &Record) -> Result<(), String> {
-        let mut tokens = record.subject.rsplit('.');
-        let mut user = || {
-            let token = tokens.next().unwrap_or_default();
-            Token::parse(token).map_err(|error| error.to_string())
-        };
-        let (sender, receiver) = (user()?, user()?);
-        let stored = Found::read(record, (&sender, &receiver), partition);
-        let stored = stored.map_err(|error| error.to_string())?.stored;
-        let message = &stored.message;
+    /// Takes a message of a log. `head`: the head that it was when it was the newest.
+    pub fn take_message(&mut self, message: Message, head: Head) {
         let id = message.id().to_string();
         let local_id = message.local_id.as_ref().map_or("", |id| id.as_str());
         let line = Line {
-            sender: sender.as_str().to_owned(),
-            local_id: key(sender.as_str(), local_id, &id),
+            sender: message.sender.as_str().to_owned(),
+            local_id: key(message.sender.as_str(), local_id, &id),
             text: text(&message.content),
             message_id: id,
             seq: message.seq,
             order_key: message.key.0,
         };
-        let (head, counts) = (stored.head(record.stream_seq), message.counts);
+        let Message { receiver, sender, counts, .. } = message;
         self.messages.push(StoredMessage { line, receiver, sender, head, counts });
-        Ok(())
     }
 
-    /// Takes an entry of the state of a partition.
-    pub fn take_entry(&mut self, subjects: &Subjects, partition: Partition, record: &Record) {
-        if let Err(problem) = self.try_entry(subjects, partition, record) {
-            self.unreadable.push(format!("{} at {}: {problem}", record.subject, record.stream_seq));
-        }
+    /// Takes the settings of `user`'s conversation with `other`.
+    pub fn take_settings(&mut self, user: UserId, other: UserId, settings: Settings) {
+        self.settings.insert((user, other), settings);
     }
 
-    fn try_entry(
-        &mut self,
-        subjects: &Subjects,
-        partition: Partition,
-        record: &Record,
-    ) -> Result<(), RecordError> {
-        let Some((user, key)) = Key::parse(subjects, partition, &record.subject)? else {
-            return Ok(());
-        };
-        match Entry::decode(key, &record.payload)? {
-            Entry::Conversation(other, settings) => {
-                self.settings.insert((user, other), settings);
-            }
-            Entry::Deletions(other, page, bitmap) => self.pages.push((user, other, page, bitmap)),
-            // They are in no view.
-            Entry::Account(_) | Entry::Block(..) => {}
-        }
-        Ok(())
+    /// Takes a page of the messages that `user` deleted in the conversation with `other`.
+    pub fn take_deletions(&mut self, user: UserId, other: UserId, page: PageId, deleted: Bitmap) {
+        self.pages.push((user, other, page, deleted));
+    }
+
+    /// Takes note of something stored that cannot be read: a sentence that names where it is.
+    pub fn take_unreadable(&mut self, what: String) {
+        self.unreadable.push(what);
     }
 
     /// By the ID: the message.

@@ -1,7 +1,7 @@
 //! The checker finds each kind of fault in hand-made views, and nothing in sound ones.
 
 use super::{Line, Summary, View, Views, faults};
-use crate::verify::account::{Account, Ack, Change, Mark, Sent};
+use crate::account::{Account, Ack, Change, Mark, Sent};
 
 /// `ann` sends a1, a2, a3 to `bob`, who answers b1 after a2; each call ends before the next begins.
 fn account() -> Account {

@@ -16,7 +16,7 @@ use super::marker::{Run, Template};
 use super::numbers::{Latencies, float, micros};
 use super::process::{Processes, Used, Watch};
 use super::tally::{Answer, Tally, Window};
-use super::{closed, open};
+use super::{Connections, closed, open};
 
 /// How often memory is looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -80,13 +80,6 @@ impl Target {
     pub(super) fn next_number(&self) -> u64 {
         self.numbers.fetch_add(1, Ordering::Relaxed)
     }
-}
-
-/// The connections that the load uses, none of which is anybody else's.
-#[derive(Debug)]
-pub(super) struct Connections {
-    pub(super) calls: Vec<Client>,
-    pub(super) events: Client,
 }
 
 /// What was measured.

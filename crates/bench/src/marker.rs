@@ -105,9 +105,20 @@ fn write_hex(digits: &mut [u8], mut number: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::commands::send_peer_message::Request;
-    use peerd_core::send::Send;
+    use peerd_core::message::Draft;
     use peerd_protocol::decode;
+    use peerd_protocol::draft::MessageBody;
+    use peerd_protocol::field::User;
+    use serde::Deserialize;
+
+    /// What `send_peer_message` reads.
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Request {
+        #[serde(rename = "toUserID")]
+        to_user_id: User,
+        message: MessageBody,
+    }
 
     #[test]
     fn a_body_says_when_it_was_due_in_both_encodings() {
@@ -121,10 +132,9 @@ mod tests {
                 assert_ne!(place, 0);
                 assert_eq!(run.due_us(&body, &mut place), Some(due_us), "where it was before");
                 assert_eq!(Run::new().due_us(&body, &mut 0), None, "another run's");
-                let send =
-                    Send::from(decode::request::<Request>(encoding, &body, 64).expect("one"));
-                assert_eq!(send.to.as_str(), "bench-r0");
-                let local_id = send.draft.local_id.expect("one");
+                let sent = decode::request::<Request>(encoding, &body, 64).expect("a request");
+                assert_eq!(sent.to_user_id.0.as_str(), "bench-r0");
+                let local_id = Draft::from(sent.message).local_id.expect("one");
                 assert!(local_id.as_str().ends_with(&format!("{due_us:016x}{number:08x}")));
             }
         }

@@ -7,14 +7,10 @@ use super::fault::Kind;
 use super::notes::Notes;
 use super::stored::Stored;
 use super::{Verdict, verdict};
-use crate::storage::{conversation, message};
-use crate::store::Record;
 use peerd_core::content::Content;
-use peerd_core::conversation::{Mark, PagePointers, Settings};
+use peerd_core::conversation::{Head, Mark, PagePointers, Settings};
 use peerd_core::id::{LocalMessageId, OrderKey, Partition, UserId};
 use peerd_core::message::{Message, ReceiptStatus};
-use peerd_core::receive::Placed;
-use peerd_protocol::subject::Subjects;
 
 const PARTITION: Partition = Partition(0);
 const MINUTE_US: u64 = 60_000_000;
@@ -50,11 +46,10 @@ impl Sent {
         })
     }
 
-    fn record(&self, stream_seq: u64) -> Record {
-        let id = |id| UserId::new(id, "user").expect("a userID");
-        let message = Message {
-            sender: id(self.from),
-            receiver: id(self.to),
+    fn message(&self) -> Message {
+        Message {
+            sender: user(self.from),
+            receiver: user(self.to),
             partition: PARTITION,
             key: OrderKey(self.key),
             seq: self.seq,
@@ -64,16 +59,23 @@ impl Sent {
             counts: true,
             extended_data: String::new(),
             content: Content::Text { message: self.text() },
-        };
-        let mark = Mark { seq: self.seq, counted: self.counted };
-        let placed = Placed { message, mark, page: PagePointers::default(), expected_seq: 0 };
-        Record {
-            subject: format!("peer.log.0.{}.{}", self.to, self.from),
-            stream_seq,
-            stored_ms: 0,
-            payload: message::encode(&placed, None).expect("writable"),
         }
     }
+
+    /// The head that it was at a place of the log.
+    fn head(&self, stream_seq: u64) -> Head {
+        Head {
+            stream_seq,
+            key: OrderKey(self.key),
+            timestamp_ms: 0,
+            mark: Mark { seq: self.seq, counted: self.counted },
+            page: PagePointers::default(),
+        }
+    }
+}
+
+fn user(id: &str) -> UserId {
+    UserId::new(id, "user").expect("a userID")
 }
 
 /// What clients noted and what is stored; tests change it.
@@ -182,19 +184,10 @@ impl Scene {
         notes.read(lines.join("\n").as_bytes()).expect("notes");
         let mut stored = Stored::new(false);
         for (place, sent) in (1..).zip(&self.stored) {
-            stored.take_message(PARTITION, &sent.record(place));
+            stored.take_message(sent.message(), sent.head(place));
         }
-        for (place, (user, other, settings)) in (1..).zip(&self.settings) {
-            stored.take_entry(
-                &Subjects::new("peer", 4),
-                PARTITION,
-                &Record {
-                    subject: format!("peer.state.0.{user}.conversation.{other}"),
-                    stream_seq: place,
-                    stored_ms: 0,
-                    payload: conversation::encode(settings).expect("writable"),
-                },
-            );
+        for (me, other, settings) in &self.settings {
+            stored.take_settings(user(me), user(other), settings.clone());
         }
         verdict(&notes, &stored, std::time::Duration::ZERO)
     }
@@ -414,9 +407,7 @@ fn unreadable() {
     assert!(notes.read(&b"{\"at\":1,\"nonsense\":true}"[..]).is_err());
     assert!(notes.read(&b"{\"at\":1,\"answer\":3,\"body\":{}}"[..]).is_err());
     let mut stored = Stored::new(false);
-    let mut record = scene().sent[0].record(1);
-    record.payload = vec![0x91, 0x63].into();
-    stored.take_message(PARTITION, &record);
+    stored.take_unreadable("peer.log.0.bob.ann at 1: cannot be read".to_owned());
     let faults = verdict(&Notes::default(), &stored, std::time::Duration::ZERO).faults;
     assert_eq!(faults.iter().map(|fault| fault.kind).collect::<Vec<_>>(), [Kind::Unreadable]);
 }

@@ -5,16 +5,17 @@ use std::fmt::Write as _;
 use super::numbers::{Summary, float};
 use super::process::Used;
 use super::report::{Load, Ratio, Ratios, Report, Round, Who};
-use crate::cli::table::{
-    Align::{Left, Right},
-    Column, columns,
-};
+
+/// Lays out a table: the titles of its columns, which may have several lines, and its rows. The first
+/// column is aligned to the left, the others to the right. The command line passes it in, so that all
+/// its tables look alike.
+pub type Layout = fn(head: &[&str], rows: Vec<Vec<String>>) -> String;
 
 /// Stands for a figure that is not known.
 const UNKNOWN: &str = "n/a";
 
 /// The whole report.
-pub(super) fn text(report: &Report) -> String {
+pub(super) fn text(report: &Report, layout: Layout) -> String {
     let setting = &report.setting;
     let events = if setting.events { "events consumed" } else { "events not consumed" };
     let mut text = format!(
@@ -22,7 +23,7 @@ pub(super) fn text(report: &Report) -> String {
         setting.pairs, setting.receivers, setting.payload_bytes, setting.encoding,
     );
     for load in &report.loads {
-        describe(&mut text, load);
+        describe(&mut text, load, layout);
     }
     let left = &report.left_behind;
     // Writing to a String cannot fail.
@@ -38,31 +39,31 @@ pub(super) fn text(report: &Report) -> String {
 }
 
 /// Offered load, then a table of its rounds, then what else is known of each.
-fn describe(text: &mut String, load: &Load) {
+fn describe(text: &mut String, load: &Load, layout: Layout) {
     let offered = match (load.in_flight, load.offered_per_second) {
         (Some(count), _) => format!("{count} in flight"),
         (None, rate) => format!("{:.0}/s offered", rate.unwrap_or_default()),
     };
-    let _ = writeln!(text, "\n{offered}\n{}", columns(&HEAD, load.rounds.iter().map(row)));
+    let _ = writeln!(text, "\n{offered}\n{}", layout(&HEAD, load.rounds.iter().map(row).collect()));
     for round in &load.rounds {
         describe_round(text, round);
     }
     if let Some(ratios) = &load.ratios {
-        describe_ratios(text, ratios);
+        describe_ratios(text, ratios, layout);
     }
 }
 
-const HEAD: [Column<'_>; 10] = [
-    ("", Left),
-    ("accepted\na second", Right),
-    ("send to reply\np50, ms", Right),
-    ("\np90", Right),
-    ("\np99", Right),
-    ("\np99.9", Right),
-    ("send to event\np50, ms", Right),
-    ("\np90", Right),
-    ("\np99", Right),
-    ("\np99.9", Right),
+const HEAD: [&str; 10] = [
+    "",
+    "accepted\na second",
+    "send to reply\np50, ms",
+    "\np90",
+    "\np99",
+    "\np99.9",
+    "send to event\np50, ms",
+    "\np90",
+    "\np99",
+    "\np99.9",
 ];
 
 fn row(round: &Round) -> Vec<String> {
@@ -134,7 +135,7 @@ fn used(used: Option<Used>) -> String {
     format!("{cpu} {:.2} cores {} MiB", used.cores, used.memory_bytes_most / MIB)
 }
 
-fn describe_ratios(text: &mut String, ratios: &Ratios) {
+fn describe_ratios(text: &mut String, ratios: &Ratios, layout: Layout) {
     let rows = [
         ("accepted a second", ratios.throughput),
         ("send to reply, p50", ratios.reply_p50),
@@ -153,8 +154,8 @@ fn describe_ratios(text: &mut String, ratios: &Ratios) {
         );
         std::iter::once(name.to_owned()).chain(figures).collect()
     });
-    let head = [("peerd / floor", Left), ("medians", Right), ("lowest", Right), ("highest", Right)];
-    let _ = writeln!(text, "{}", columns(&head, rows));
+    let head = ["peerd / floor", "medians", "lowest", "highest"];
+    let _ = writeln!(text, "{}", layout(&head, rows.to_vec()));
     let _ = writeln!(text, "(lowest and highest are those of neighbouring rounds)");
 }
 
@@ -164,21 +165,28 @@ mod tests {
     use super::super::report::tests::{report, round};
     use super::*;
 
+    /// Cells with bars between, and heads in one line.
+    fn plain(head: &[&str], rows: Vec<Vec<String>>) -> String {
+        let head = head.iter().map(|title| title.replace('\n', " ")).collect();
+        let lines: Vec<String> =
+            std::iter::once(head).chain(rows).map(|cells: Vec<String>| cells.join("|")).collect();
+        lines.join("\n")
+    }
+
     #[test]
     fn figures_and_ratios_are_shown_and_what_is_not_known_is_not_made_up() {
         let rounds = vec![round(Who::Peerd, 900.0, 1500), round(Who::Baseline, 1000.0, 1000)];
         let mut report = report(vec![Load::new(Offer::InFlight(8), rounds)]);
         report.warnings.push("peerd is a debug build".to_owned());
-        let text = text(&report);
+        let text = text(&report, plain);
         for line in [
             "4 pairs, 2 receivers, 60 bytes of text, application/json, events consumed",
             "8 in flight",
-            "       accepted  send to reply                     send to event",
-            "       a second        p50, ms   p90   p99  p99.9        p50, ms  p90  p99  p99.9",
-            "peerd       900           1.50  3.00  4.50   6.00            n/a  n/a  n/a    n/a",
+            "|accepted a second|send to reply p50, ms| p90| p99| p99.9|send to event p50, ms|",
+            "peerd|900|1.50|3.00|4.50|6.00|n/a|n/a|n/a|n/a",
             "peerd: max ",
-            "accepted a second                 0.900   0.900    0.900",
-            "send to event, p50                  n/a",
+            "peerd / floor|medians|lowest|highest\naccepted a second|0.900|0.900|0.900",
+            "send to event, p50|n/a||",
             "left behind: 7 messages of 6 users whose names begin with \"bench\"",
             "warning: peerd is a debug build",
         ] {

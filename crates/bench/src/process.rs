@@ -9,9 +9,6 @@ use async_nats::{Client, ServerAddr};
 use serde::Serialize;
 
 use super::numbers::{count, float, micros};
-use crate::cluster::process::this;
-use crate::storage::owners::{Key, Member, decode};
-use crate::store::Record;
 
 /// Processes that do one thing together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -96,26 +93,6 @@ impl Watch {
             memory_bytes_last: last.memory_bytes,
         })
     }
-}
-
-/// The peerds that are members, where all of them run on this machine; none otherwise.
-pub(super) fn peerds(entries: &[(Key, Record)]) -> Processes {
-    let mut ids = BTreeSet::new();
-    for (key, record) in entries {
-        let Key::Member(_) = key else { continue };
-        let Ok(member) = decode::<Member>(&record.payload) else { return Processes::default() };
-        if !is_here(&member.process.realm) {
-            return Processes::default();
-        }
-        ids.insert(member.process.pid);
-    }
-    Processes(ids)
-}
-
-/// Whether a process ID of that realm is one of this machine; the user does not matter.
-fn is_here(realm: &str) -> bool {
-    let machine = |realm: &str| realm.rsplit_once(' ').map(|(machine, _)| machine.to_owned());
-    machine(realm).is_some_and(|there| machine(&this().realm) == Some(there))
 }
 
 /// The nats-servers that are known of, where all of them listen on this machine's loopback and may be
@@ -222,11 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_realm_is_of_this_machine_whoever_the_user_is() {
-        let realm = this().realm;
-        let (machine, _) = realm.rsplit_once(' ').expect("a user");
-        assert!(is_here(&realm) && is_here(&format!("{machine} 4711")));
-        assert!(!is_here("") && !is_here("elsewhere pid:[1] 0"));
+    fn a_loopback_address_is_recognized() {
         assert!(is_loopback("127.0.0.1") && is_loopback("[::1]") && is_loopback("localhost"));
         assert!(!is_loopback("10.0.0.1") && !is_loopback("nats.example.com"));
     }

@@ -1,13 +1,10 @@
 //! A run from its users' login to their logout.
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
 
-use async_nats::Client;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -16,44 +13,33 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle as AbortOnDrop;
 
 use super::floor::Baseline;
-use super::load::{self, Connections, Measured, Offer, Progress, Target};
+use super::load::{self, Measured, Offer, Progress, Target};
 use super::marker::Run;
 use super::numbers::{count, float};
 use super::process::{self, Processes};
 use super::report::{LeftBehind, Load, Round, Setting, Who};
 use super::tally::RATE_LIMITED;
 use super::users::{self, Pair};
-use super::{Arguments, Problem, build_warnings, sizes, too_few};
-use crate::bus::discovery;
-use crate::cli::connection::Connected;
-use crate::cli::{EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_UNAVAILABLE};
-use crate::runtime::daemon::Settings;
-use crate::storage::owners::{self, Key};
-use crate::store::jetstream::StreamNames;
-use crate::store::survey;
+use super::{
+    Arguments, Cause, Connections, Deployment, Problem, Setup, build_warnings, sizes, too_few,
+};
 use peerd_protocol::discovery::THIS_BUILD;
 use peerd_protocol::encoding::Encoding;
 use peerd_protocol::subject::{Subjects, Token};
 
-/// How long the store has to say who is there.
-const STORE_ANSWERS: Duration = Duration::from_secs(5);
-
-/// How long the instances have to say how they were built.
-const INSTANCES_ANSWER: Duration = Duration::from_secs(1);
+/// The exit code after a second signal.
+const EXIT_INTERRUPTED: i32 = 1;
 
 /// A run.
 pub(super) struct Session {
     pub(super) arguments: Arguments,
-    settings: Settings,
-    client: Client,
+    deployment: Deployment,
     connections: Connections,
     subjects: Subjects,
     pairs: Vec<Pair>,
     peerd: Arc<Target>,
     floor: Option<(Baseline, Arc<Target>)>,
     messages: u64,
-    /// How the instances say that they were built.
-    peerd_builds: BTreeSet<String>,
     /// What the figures must be read with.
     pub(super) warnings: Vec<String>,
     bar: ProgressBar,
@@ -62,60 +48,44 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Connects, logs the users in and has each pair send its first message.
-    pub(super) async fn begin(
-        settings: Settings,
-        source: Vec<OsString>,
-        arguments: Arguments,
-    ) -> Result<Self, Problem> {
-        let connect = async |name: &str| Connected::new(&settings, name).await;
-        let connected = connect("peerd bench").await?;
-        let client = connected.client();
-        let mut calls = Vec::new();
-        for _ in 0..arguments.connections {
-            calls.push(connect("peerd bench calls").await?.client());
-        }
-        let events = connect("peerd bench events").await?.client();
-        let connections = Connections { calls, events };
-        let deployment = connected.allowed(deployment(&client, &settings)).await??;
-        let Deployment { partitions, processes, builds } = deployment;
-        let subjects = Subjects::new(&settings.subject_prefix, partitions);
-        let wrong = |error: &dyn std::fmt::Display| Problem::new(EXIT_CONFIGURATION, error);
+    /// Logs the users in and has each pair send its first message.
+    pub(super) async fn begin(setup: Setup, arguments: Arguments) -> Result<Self, Problem> {
+        let Setup { deployment, connections, floor_arguments, forbidden } = setup;
+        let subjects = Subjects::new(&deployment.subject_prefix, deployment.partitions());
+        let wrong = |error: &dyn std::fmt::Display| Problem::new(Cause::Configuration, error);
         let pairs = users::pairs(&arguments.users, arguments.pairs, arguments.receivers());
         let pairs = pairs.map_err(|error| wrong(&error))?;
         let (run, encoding) = (Run::new(), Encoding::from(arguments.encoding));
         let text = users::text(arguments.payload);
         let calls = users::calls(&subjects, &pairs, &run, encoding, &text);
         let nats = if arguments.nats_pid.is_empty() {
-            process::nats_servers(&client, &settings.nats.servers)
+            process::nats_servers(&connections.control, &deployment.nats_servers)
         } else {
             Processes::of(arguments.nats_pid.iter().copied())
         };
         let peerd = Arc::new(Target {
-            calls: calls.map_err(|error| Problem::new(EXIT_FAILURE, error))?,
+            calls: calls.map_err(|error| Problem::new(Cause::Failed, error))?,
             headers: users::headers(encoding),
             all_events: format!("{}.event.*.*", subjects.prefix()),
             nobody: format!("{}.api.=", subjects.prefix()),
             user_prefix: Token::of(&pairs[0].sender).as_str().trim_end_matches("s0").to_owned(),
             run,
             numbers: AtomicU64::new(0),
-            responder: processes,
+            responder: Processes::of(deployment.processes.iter().copied()),
             nats,
         });
         let interrupted = CancellationToken::new();
         let interrupt = note_interrupt(interrupted.clone())?;
-        let build_warnings = build_warnings(THIS_BUILD, &builds);
+        let build_warnings = build_warnings(THIS_BUILD, &deployment.builds);
         let mut session = Self {
             arguments,
-            settings,
-            client,
+            deployment,
             connections,
             subjects,
             pairs,
             peerd,
             floor: None,
             messages: 0,
-            peerd_builds: builds,
             warnings: Vec::new(),
             bar: ProgressBar::new(0),
             _interrupt: AbortOnDrop::new(interrupt),
@@ -125,9 +95,9 @@ impl Session {
             session.warn(warning);
         }
         let prepared = tokio::select! {
-            prepared = connected.allowed(session.prepare(source)) => {
-                prepared.map_err(Problem::from).flatten()
-            }
+            biased;
+            problem = forbidden => Err(problem),
+            prepared = session.prepare(floor_arguments) => prepared,
             () = interrupted.cancelled() => Err(interruption()),
         };
         match prepared {
@@ -148,7 +118,7 @@ impl Session {
     }
 
     async fn prepare(&mut self, source: Vec<OsString>) -> Result<(), Problem> {
-        let failed = |text: String| Problem::new(EXIT_FAILURE, text);
+        let failed = |text: String| Problem::new(Cause::Failed, text);
         let steps = count(self.pairs.len() + self.arguments.receivers() + self.pairs.len());
         self.bar.set_length(steps);
         self.bar
@@ -156,7 +126,7 @@ impl Session {
         let done = || {
             self.bar.inc(1);
         };
-        let (client, peerd) = (&self.client, &*self.peerd);
+        let (client, peerd) = (&self.connections.control, &*self.peerd);
         let logged_in = users::all_log_in(client, &self.subjects, &self.pairs, done).await;
         logged_in.map_err(failed)?;
         let first = users::all_send(client, peerd, done).await;
@@ -165,11 +135,18 @@ impl Session {
             // The load will be told why, with figures; only the floor needs one that is accepted.
             self.warn(format!("not every pair has written its first message: {problem}"));
         }
-        let (client, peerd) = (&self.client, &*self.peerd);
+        let (client, peerd) = (&self.connections.control, &*self.peerd);
         if !self.arguments.floor {
             return Ok(());
         }
-        let learned = sizes::learn(client, &self.subjects, &self.pairs[0], peerd).await;
+        let learned = sizes::learn(
+            client,
+            &self.subjects,
+            &self.pairs[0],
+            peerd,
+            &self.deployment.log_streams,
+        )
+        .await;
         self.messages += 1;
         let learned = learned.map_err(failed)?;
         let started = Baseline::start(&source, &self.subjects, &learned).await;
@@ -184,7 +161,7 @@ impl Session {
         let (run, encoding) = (Run::new(), Encoding::from(self.arguments.encoding));
         let text = users::text(self.arguments.payload);
         let calls = users::calls(&self.subjects, &self.pairs, &run, encoding, &text);
-        let mut calls = calls.map_err(|error| Problem::new(EXIT_FAILURE, error))?;
+        let mut calls = calls.map_err(|error| Problem::new(Cause::Failed, error))?;
         for (call, pair) in calls.iter_mut().zip(&self.pairs) {
             let (sender, receiver) = (Token::of(&pair.sender), Token::of(&pair.receiver));
             call.subject = floor.subjects.call(&sender, receiver.as_str()).into();
@@ -204,8 +181,7 @@ impl Session {
 
     /// What all loads have in common.
     pub(super) fn setting(&self) -> Setting {
-        let (prefix, partitions) = (self.subjects.prefix(), self.subjects.partitions());
-        self.arguments.setting(prefix, partitions, &self.peerd_builds)
+        self.arguments.setting(&self.deployment)
     }
 
     /// Measures one way of offering messages, in rounds of peerd and of the floor by turns. Where
@@ -243,7 +219,7 @@ impl Session {
         }
         let limited = load.refused_with(RATE_LIMITED);
         if limited > 0 {
-            let limit = self.settings.node.limits.messages_per_second;
+            let limit = self.deployment.messages_per_second;
             self.warn(too_few(offer, limited, self.pairs.len(), limit));
         }
         (load, problem)
@@ -273,9 +249,9 @@ impl Session {
             self.bar.set_message(format!("{rate:.0}/s"));
             !self.interrupted.is_cancelled()
         };
-        let plan = self.arguments.plan(offer, &self.settings);
+        let plan = self.arguments.plan(offer, &self.deployment);
         let measured = load::run(target, &self.connections, plan, looks).await;
-        measured.map_err(|error| Problem::new(EXIT_UNAVAILABLE, error))
+        measured.map_err(|error| Problem::new(Cause::Unavailable, error))
     }
 
     /// Ends the floor and logs the users out. What of that fails takes nothing from the figures.
@@ -290,7 +266,8 @@ impl Session {
         self.bar.set_position(0);
         self.bar.set_style(style("users log out {bar:30} {pos}/{len}"));
         let done = || self.bar.inc(1);
-        let out = users::all_log_out(&self.client, &self.subjects, &self.pairs, done).await;
+        let out =
+            users::all_log_out(&self.connections.control, &self.subjects, &self.pairs, done).await;
         self.bar.finish_and_clear();
         if let Err(problem) = out {
             self.warn(format!("not every user was logged out: {problem}"));
@@ -300,45 +277,12 @@ impl Session {
 }
 
 fn interruption() -> Problem {
-    Problem::new(EXIT_FAILURE, "interrupted; the users are logged out")
-}
-
-/// What there is to measure.
-struct Deployment {
-    partitions: u16,
-    /// Its processes, where they can be seen.
-    processes: Processes,
-    /// How its instances say that they were built.
-    builds: BTreeSet<String>,
-}
-
-async fn deployment(client: &Client, settings: &Settings) -> Result<Deployment, Problem> {
-    let names = StreamNames::new(&settings.subject_prefix);
-    let soon = Instant::now() + STORE_ANSWERS;
-    let unavailable = |text: String| Problem::new(EXIT_UNAVAILABLE, text);
-    let bucket = survey::stream(client, &names.owners(), soon).await;
-    let bucket = bucket.map_err(|unseen| {
-        let (bucket, prefix) = (names.owners_bucket(), &settings.subject_prefix);
-        unavailable(format!("bucket {bucket} of subject_prefix {prefix:?} {unseen}"))
-    })?;
-    let entries = owners::entries(client, &names, soon).await;
-    let entries = entries.map_err(|error| unavailable(error.to_string()))?;
-    let partitions = bucket.partitions.unwrap_or(settings.partitions);
-    let members = entries.iter().filter_map(|(key, _)| match key {
-        Key::Member(id) => Some(id.as_str()),
-        Key::Owner(_) | Key::Told(_) => None,
-    });
-    let deadline = Instant::now() + INSTANCES_ANSWER;
-    let answers = discovery::ask(client, &settings.subject_prefix, members.collect(), deadline);
-    // Without an answer nothing is said of builds; the figures are as good.
-    let answers = answers.await.unwrap_or_default();
-    let builds = answers.iter().filter_map(|answer| answer.build().map(str::to_owned)).collect();
-    Ok(Deployment { partitions, processes: process::peerds(&entries), builds })
+    Problem::new(Cause::Failed, "interrupted; the users are logged out")
 }
 
 /// Notes the first signal to end; a second one exits at once.
 fn note_interrupt(interrupted: CancellationToken) -> Result<JoinHandle<()>, Problem> {
-    let failed = |error| Problem::new(EXIT_FAILURE, error);
+    let failed = |error| Problem::new(Cause::Failed, error);
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     Ok(tokio::spawn(async move {
@@ -351,7 +295,7 @@ fn note_interrupt(interrupted: CancellationToken) -> Result<JoinHandle<()>, Prob
         next().await;
         interrupted.cancel();
         next().await;
-        std::process::exit(i32::from(EXIT_FAILURE));
+        std::process::exit(EXIT_INTERRUPTED);
     }))
 }
 

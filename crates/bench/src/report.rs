@@ -9,9 +9,10 @@ use super::numbers::{Summary, median};
 use super::process::Used;
 use super::tally::Refused;
 
+/// The figures of a run; serialized, what `--json` prints.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Report {
+pub struct Report {
     /// Of this command.
     pub(super) release: &'static str,
     pub(super) setting: Setting,
@@ -213,7 +214,7 @@ impl Ratio {
 pub(super) mod tests {
     use super::*;
 
-    pub(in crate::cli::bench) fn round(of: Who, accepted_per_second: f64, p50_us: u64) -> Round {
+    pub(crate) fn round(of: Who, accepted_per_second: f64, p50_us: u64) -> Round {
         let reply = Summary {
             count: 9,
             p50_us,
@@ -240,7 +241,7 @@ pub(super) mod tests {
         }
     }
 
-    pub(in crate::cli::bench) fn report(loads: Vec<Load>) -> Report {
+    pub(crate) fn report(loads: Vec<Load>) -> Report {
         let setting = Setting {
             build: "release",
             peerd_builds: BTreeSet::from(["release".to_owned()]),

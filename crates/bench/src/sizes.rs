@@ -9,8 +9,6 @@ use tokio::time::{Instant, timeout_at};
 
 use super::load::Target;
 use super::users::{Pair, TRY_FOR, until_accepted};
-use crate::store::StreamId;
-use crate::store::jetstream::StreamNames;
 use peerd_protocol::subject::{Subjects, Token};
 
 /// Events of one message: three to the receiver, one to the sender.
@@ -41,6 +39,7 @@ pub(super) async fn learn(
     subjects: &Subjects,
     pair: &Pair,
     target: &Target,
+    log_streams: &[String],
 ) -> Result<Sizes, String> {
     let told = |error: &dyn std::fmt::Display| format!("the sizes could not be learned: {error}");
     let (sender, receiver) = (Token::of(&pair.sender), Token::of(&pair.receiver));
@@ -68,7 +67,7 @@ pub(super) async fn learn(
         events.push(EventSize { is_senders, name, bytes: event.payload.len() });
     }
     let partition = subjects.partition(&receiver);
-    let stream = StreamNames::new(subjects.prefix()).of(StreamId::Log(partition));
+    let stream = log_streams.get(usize::from(partition.0)).ok_or("the partition has no log")?;
     let stream = jetstream::new(client.clone()).get_stream(stream).await.map_err(|e| told(&e))?;
     let subject = subjects.log(partition, &receiver, &sender);
     let record = stream.direct_get_last_for_subject(subject).await.map_err(|e| told(&e))?;

@@ -1,7 +1,7 @@
 //! The history checker: holds what clients wrote down against what the stores hold.
 //!
-//! Clients write a note of every call, every answer and every event ([`notes`]). The streams are read
-//! to their ends and decoded ([`stored`]). What follows is plain: an [`account`] of what clients did
+//! Clients write a note of every call, every answer and every event ([`notes`]). `peerd verify` reads the
+//! streams to their ends, decodes them and hands over what they hold ([`stored`]). What follows is plain: an [`account`] of what clients did
 //! and were told, the views that all users have by what is stored, and what is wrong with them
 //! ([`checker`]); what calls that read were answered ([`replies`]); what users were told ([`events`]).
 
