@@ -61,6 +61,7 @@ pub(super) struct Load {
 #[serde(rename_all = "camelCase")]
 pub(super) enum Who {
     Peerd,
+    #[serde(rename = "floor")]
     Baseline,
 }
 
