@@ -93,7 +93,8 @@ fn found(fault: Fault) -> Option<(Rule, u64)> {
 }
 
 /// Injects each fault; returns those that were not detected, or by a wrong rule.
-pub(crate) fn find_all() -> Vec<String> {
+#[must_use]
+pub fn find_all() -> Vec<String> {
     let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let work = || {
         while let Some(fault) = Fault::ALL.get(next.fetch_add(1, Ordering::Relaxed)) {

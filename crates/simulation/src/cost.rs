@@ -25,13 +25,14 @@ const SETTLED: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(500);
 
 /// The cost of a send: appends and reads.
-pub(crate) type Cost = (u64, u64);
+pub type Cost = (u64, u64);
 
 /// One append and no read.
-pub(crate) const USUAL: Cost = (1, 0);
+pub const USUAL: Cost = (1, 0);
 
 /// The cost of a send in a conversation of two messages, and in one of many, beside others.
-pub(crate) fn measure() -> [Cost; 2] {
+#[must_use]
+pub fn measure() -> [Cost; 2] {
     run(async |client| {
         let mut number = 0;
         for _ in 0..2 {
@@ -50,15 +51,16 @@ pub(crate) fn measure() -> [Cost; 2] {
 
 /// The cost of a page of history.
 #[derive(Debug)]
-pub(crate) struct Page {
+pub struct Page {
     /// Reads that the caller waited for.
-    pub(crate) reads: u64,
+    pub reads: u64,
     /// Reads ahead, for later pages.
-    pub(crate) ahead: u64,
+    pub ahead: u64,
 }
 
 /// The cost of each page of a history that is read backwards.
-pub(crate) fn pages() -> Vec<Page> {
+#[must_use]
+pub fn pages() -> Vec<Page> {
     run(async |client| {
         let mut number = 0;
         for _ in 0..HISTORY {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -22,14 +22,16 @@ const LINES_MAX: usize = 120;
 
 /// The results of many seeds.
 #[derive(Default)]
-pub(crate) struct Many {
+struct Many {
     done: usize,
     figures: Figures,
     failed: Vec<(Plan, Run)>,
 }
 
-/// Runs the seeds until all are done, or enough have failed.
-pub(crate) fn run_all(seeds: &[u64]) -> Many {
+/// Runs the seeds until all are done, or enough have failed. Returns a report on the failures: for each
+/// rule, the shortest plan found and its trace, which is also written into the folder.
+#[must_use]
+pub fn run_all(seeds: &[u64], traces: &Path) -> Option<String> {
     let (next, many) = (AtomicUsize::new(0), Mutex::new(Many::default()));
     let (began, reported) = (Instant::now(), Mutex::new(Instant::now()));
     let workers = thread::available_parallelism().map_or(1, usize::from);
@@ -70,12 +72,12 @@ pub(crate) fn run_all(seeds: &[u64]) -> Many {
         virtual_ms / 3_600_000,
         many.failed.len(),
     );
-    many
+    many.complaint(traces)
 }
 
 impl Many {
     /// A report on the failures: for each rule, the shortest plan found and its trace.
-    pub(crate) fn complaint(self) -> Option<String> {
+    fn complaint(self, traces: &Path) -> Option<String> {
         let mut by_rule: BTreeMap<Rule, Vec<(Plan, Run)>> = BTreeMap::new();
         for (plan, ran) in self.failed {
             let rule = ran.broken.as_ref().map(|broken| broken.rule);
@@ -86,20 +88,20 @@ impl Many {
             .filter_map(|(rule, failed)| {
                 let seeds: Vec<u64> = failed.iter().map(|(plan, _)| plan.seed).collect();
                 let shortest = failed.into_iter().min_by_key(|(plan, _)| plan.steps.len());
-                shortest.map(|(plan, ran)| complain(rule, &seeds, plan, ran))
+                shortest.map(|(plan, ran)| complain(rule, &seeds, plan, ran, traces))
             })
             .collect();
         (!complaints.is_empty()).then(|| complaints.join("\n"))
     }
 }
 
-fn complain(rule: Rule, seeds: &[u64], plan: Plan, ran: Run) -> String {
+fn complain(rule: Rule, seeds: &[u64], plan: Plan, ran: Run, traces: &Path) -> String {
     let seed = plan.seed;
     let shortest = shrink(plan, ran, rule);
     let why = shortest.ran.broken.map(|broken| broken.why).unwrap_or_default();
     let steps: Vec<String> = shortest.plan.steps.iter().map(|step| format!("  {step:?}")).collect();
     let trace = shortest.ran.trace;
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("sim-{seed}.trace"));
+    let path = traces.join(format!("sim-{seed}.trace"));
     let written = fs::write(&path, &trace);
     let lines: Vec<&str> = trace.lines().collect();
     let shown = lines[lines.len().saturating_sub(LINES_MAX)..].join("\n");

@@ -3,14 +3,20 @@
 //! Numbers that only the daemon can choose (IDs, order keys, revisions) are taken from the observed
 //! results, after a check against the rules of the contract. Everything else is computed.
 
+mod blocking;
+mod conversations;
+pub(crate) mod sending;
+pub(crate) mod state;
+
 use std::collections::HashSet;
 
 use peerd::bus::Kind;
 use serde_json::{Value, json};
 
-use crate::calls::{Call, INVALID, NAMES, Setup};
-use crate::state::{Flaw, Message, Session, State, merge, show_message};
-use crate::world::{
+pub use self::state::Flaw;
+use self::state::{Message, Session, State, merge, show_message};
+use crate::single::calls::{Call, INVALID, NAMES, Setup};
+use crate::single::world::{
     HEARTBEAT_MS, MAX_SESSIONS, Observed, Pushed, REPLAY_AGE_MS, REPLAY_MESSAGES, Told,
 };
 

@@ -229,8 +229,9 @@ pub(crate) enum Outage {
     Bucket,
 }
 
+/// What a run does: a configuration, calls and faults.
 #[derive(Clone, Debug)]
-pub(crate) struct Plan {
+pub struct Plan {
     pub(crate) seed: u64,
     /// The seed of the run's own random source.
     pub(crate) noise: u64,
@@ -248,7 +249,8 @@ impl Weather {
 
 impl Plan {
     /// Draws a plan.
-    pub(crate) fn of(seed: u64) -> Self {
+    #[must_use]
+    pub fn of(seed: u64) -> Self {
         let mut random = Random::new(seed);
         let is_calm = random.percent(15);
         let mut setup = setup(&mut random, is_calm);
@@ -282,6 +284,13 @@ impl Plan {
         steps.sort_by_key(|step| step.at_ms);
         let noise = seed.wrapping_mul(1000);
         Self { seed, noise, setup, steps }
+    }
+
+    /// The same plan in which so many of 1,000 writes are late.
+    #[must_use]
+    pub const fn with_late_writes(mut self, late_write: u64) -> Self {
+        self.setup.weather.late_write = late_write;
+        self
     }
 
     /// Whether there are no faults, so that no call may fail or time out.

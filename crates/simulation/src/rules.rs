@@ -21,7 +21,7 @@ use crate::world::Core;
 
 /// The rules. The first ten are those of ARCHITECTURE, in the same order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Rule {
+pub enum Rule {
     /// 1: no success before the store's acknowledgement.
     SuccessIsStored,
     /// 2: unread counts and totals equal a recount from the log.
@@ -64,9 +64,11 @@ pub(crate) enum Rule {
 
 /// A broken rule.
 #[derive(Clone, Debug)]
-pub(crate) struct Broken {
-    pub(crate) rule: Rule,
-    pub(crate) why: String,
+pub struct Broken {
+    /// The rule.
+    pub rule: Rule,
+    /// A sentence that says what happened.
+    pub why: String,
 }
 
 /// A message in the log.

@@ -22,15 +22,18 @@ const INSTANCES_MAX: usize = 6;
 
 /// The result of a run.
 #[derive(Debug)]
-pub(crate) struct Run {
-    pub(crate) broken: Option<Broken>,
-    pub(crate) trace: String,
-    pub(crate) figures: Figures,
+pub struct Run {
+    /// The first broken rule.
+    pub broken: Option<Broken>,
+    /// What happened, line by line.
+    pub trace: String,
+    /// Its statistics.
+    pub figures: Figures,
 }
 
 /// The statistics of one run, or of many.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Figures {
+pub struct Figures {
     pub(crate) calls: usize,
     pub(crate) unanswered: usize,
     pub(crate) messages: usize,
@@ -53,7 +56,8 @@ impl Figures {
 }
 
 /// Executes a plan to its end, or until a rule is broken.
-pub(crate) fn run(plan: &Plan) -> Run {
+#[must_use]
+pub fn run(plan: &Plan) -> Run {
     forget_sessions();
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_time().start_paused(true).build();

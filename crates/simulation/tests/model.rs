@@ -6,35 +6,14 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot continue must fail")]
 
-#[path = "model/blocking.rs"]
-mod blocking;
-#[path = "model/calls.rs"]
-mod calls;
-#[path = "model/conversations.rs"]
-mod conversations;
-#[path = "model/crossing.rs"]
-mod crossing;
-#[path = "model/drive.rs"]
-mod drive;
-#[path = "model/model.rs"]
-mod model;
-#[path = "model/sending.rs"]
-mod sending;
-#[path = "model/state.rs"]
-mod state;
-#[path = "model/world.rs"]
-mod world;
-
+use peerd_simulation::Flaw;
+use peerd_simulation::single::{case, drive, messages_that_cross};
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestError, TestRunner};
 
-use crate::calls::case;
-use crate::drive::drive;
-use crate::state::Flaw;
-
 const CASES: u32 = 128;
 /// The seeds of failed cases, which are tried first in later runs.
-const SEEDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/model/failed-seeds.txt");
+const SEEDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/model-failed-seeds.txt");
 /// The number of cases, one of which must reveal each flaw.
 const FLAWED_CASES: u32 = 400;
 
@@ -46,15 +25,11 @@ fn a_node_keeps_the_contract() {
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(SEEDS))),
         ..Config::default()
     };
-    let result = TestRunner::new(config).run(&case(), |(setup, steps)| {
-        drive(&setup, &steps, Flaw::None).map_err(TestCaseError::fail)
-    });
+    let result = TestRunner::new(config)
+        .run(&case(), |case| drive(&case, Flaw::None).map_err(TestCaseError::fail));
     match result {
         Ok(()) => {}
-        Err(TestError::Fail(why, (setup, steps))) => {
-            let steps: Vec<String> = steps.iter().map(|step| format!("  {step:?}")).collect();
-            panic!("{why}\n\nwith {setup:?}\n{}", steps.join("\n"));
-        }
+        Err(TestError::Fail(why, case)) => panic!("{why}\n\nwith {case}"),
         Err(TestError::Abort(why)) => panic!("{why}"),
     }
 }
@@ -84,7 +59,14 @@ fn a_model_with_a_flaw_is_detected() {
         .map(|_| case().new_tree(&mut runner).expect("a case").current())
         .collect();
     for flaw in flaws {
-        let is_caught = cases.iter().any(|(setup, steps)| drive(setup, steps, flaw).is_err());
+        let is_caught = cases.iter().any(|case| drive(case, flaw).is_err());
         assert!(is_caught, "{flaw:?} is not detected");
+    }
+}
+
+#[tokio::test(flavor = "current_thread", start_paused = true)]
+async fn messages_that_cross_each_other_are_all_in_the_history() {
+    for partitions in [1, 2, 8] {
+        messages_that_cross(partitions).await;
     }
 }

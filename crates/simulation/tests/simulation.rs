@@ -4,55 +4,11 @@
 //! `SIM_SEED=<seed>` runs one seed and prints its trace. `SIM_SEEDS=<count>` runs that many seeds.
 
 #![expect(clippy::print_stdout, reason = "a run reports its results")]
-#![expect(clippy::expect_used, reason = "a test that cannot continue must fail")]
 
-#[path = "sim/audit.rs"]
-mod audit;
-#[path = "sim/bus.rs"]
-mod bus;
-#[cfg(debug_assertions)]
-#[path = "sim/caught.rs"]
-mod caught;
-#[path = "sim/client.rs"]
-mod client;
-#[path = "sim/cost.rs"]
-mod cost;
-#[path = "sim/falsified.rs"]
-mod falsified;
-#[path = "sim/instance.rs"]
-mod instance;
-#[path = "sim/journal.rs"]
-mod journal;
-#[path = "sim/log.rs"]
-mod log;
-#[path = "sim/many.rs"]
-mod many;
-#[path = "sim/plan.rs"]
-mod plan;
-#[path = "sim/reading.rs"]
-mod reading;
-#[path = "sim/registry.rs"]
-mod registry;
-#[path = "sim/rules.rs"]
-mod rules;
-#[path = "sim/run.rs"]
-mod run;
-#[path = "sim/shrink.rs"]
-mod shrink;
-#[path = "sim/store.rs"]
-mod store;
-#[path = "sim/trace.rs"]
-mod trace;
-#[path = "sim/world.rs"]
-mod world;
-
+use std::path::Path;
 use std::process::Command;
 
-use peerd_testkit::faults::random;
-
-use crate::many::run_all;
-use crate::plan::Plan;
-use crate::run::run;
+use peerd_simulation::{Plan, cost, run, run_all};
 
 /// The number of seeds by default. `make sim` tries new ones.
 const SEEDS: u64 = 200;
@@ -120,7 +76,7 @@ fn paging_back_waits_for_no_read_after_the_second_page() {
 #[cfg(debug_assertions)]
 #[test]
 fn each_injected_fault_is_found() {
-    let missed = caught::find_all();
+    let missed = peerd_simulation::find_injected_faults();
     assert!(missed.is_empty(), "not found, or found by another rule: {missed:#?}");
 }
 
@@ -134,7 +90,7 @@ fn seeds_hold_the_rules() {
     }
     let count = number("SIM_SEEDS");
     let seeds: Vec<u64> = FOUND.into_iter().chain(1..=count.unwrap_or(SEEDS)).collect();
-    if let Some(complaint) = run_all(&seeds).complaint() {
+    if let Some(complaint) = run_all(&seeds, Path::new(env!("CARGO_TARGET_TMPDIR"))) {
         panic!("{complaint}");
     }
 }
@@ -142,11 +98,7 @@ fn seeds_hold_the_rules() {
 /// `SIM_LATE=<count>` runs so many seeds, `SIM_SEED=<seed>` one with its trace.
 #[test]
 fn late_writes_hold_the_rules() {
-    let plan = |seed| {
-        let mut plan = Plan::of(seed);
-        plan.setup.weather.late_write = LATE_WRITES;
-        plan
-    };
+    let plan = |seed| Plan::of(seed).with_late_writes(LATE_WRITES);
     let one = number("SIM_SEED");
     let seeds = FOUND_LATE.into_iter().chain(1..=number("SIM_LATE").unwrap_or(0));
     for seed in one.into_iter().chain(seeds.filter(|_| one.is_none())) {

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::calls::NAMES;
+use crate::model::state::Flaw;
 use crate::model::{Expected, Model, Wrong, number};
-use crate::state::Flaw;
-use crate::world::Observed;
+use crate::single::calls::NAMES;
+use crate::single::world::Observed;
 
 const OWN_ID: u32 = 6_000_805;
 

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::calls::NAMES;
+use crate::model::state::{Flaw, Message, Settings, show_message};
 use crate::model::{Expected, INVALID_PARAMETER, Model, Wrong, number};
-use crate::state::{Flaw, Message, Settings, show_message};
-use crate::world::{Observed, Told};
+use crate::single::calls::NAMES;
+use crate::single::world::{Observed, Told};
 
 /// An ID that no message has.
 const NO_MESSAGE: &str = "12345";

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::calls::{Config, Draft, NAMES, content};
+use crate::model::state::{Flaw, Message, show_message};
 use crate::model::{Expected, INVALID_PARAMETER, Model, Reply, Wrong, number};
-use crate::state::{Flaw, Message, show_message};
-use crate::world::{
+use crate::single::calls::{Config, Draft, NAMES, content};
+use crate::single::world::{
     COMMANDS_PER_SECOND, MESSAGES_PER_SECOND, Observed, Pushed, REPEAT_MS, RETRY_MS, token,
 };
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::calls::NAMES;
-use crate::world::{IDLE_MS, OFFLINE_MS};
+use crate::single::calls::NAMES;
+use crate::single::world::{IDLE_MS, OFFLINE_MS};
 
 /// A stored message.
 #[derive(Clone, Debug)]
@@ -67,24 +67,40 @@ pub(crate) struct User {
     pub(crate) block_page: Option<(u64, Vec<usize>)>,
 }
 
-/// A deliberate error of the model, to verify that the comparison detects it.
+/// An intended error of the model, to verify that the comparison detects it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Flaw {
+pub enum Flaw {
+    /// None: the model is right.
     None,
+    /// A user's own messages count as unread.
     OwnMessagesCount,
+    /// Deleted messages stay unread.
     DeletedStaysUnread,
+    /// Muted conversations count in the total.
     MutedMovesTotal,
+    /// Histories show deleted messages.
     HistoryShowsDeleted,
+    /// The rate limit is one message higher.
     OneMoreInASecond,
+    /// Repeats are recognized for half the time.
     RepeatsAreForgottenEarly,
+    /// Every message begins its conversation.
     EveryMessageIsTheFirst,
+    /// Pushes are sent in muted conversations.
     PushesWakeTheMuted,
+    /// One session more is allowed.
     OneMoreSession,
+    /// A replay begins a millisecond earlier.
     ReplayGoesBackFurther,
+    /// A device may have several sessions.
     DeviceCountsTwice,
+    /// A replay ignores the newest message of the device.
     DevicesMissTheSame,
+    /// Events ignore the encoding of sessions.
     EventsIgnoreSessions,
+    /// The block list is sorted by ID.
     BlocksGoByName,
+    /// Blocked users may send.
     BlockedMaySend,
 }
 

@@ -168,7 +168,7 @@ pub(crate) const INVALID: [(&str, &str, &str); 9] = [
 
 /// Durations around the limits that matter, one millisecond more or less, and random ones.
 fn span() -> impl Strategy<Value = u64> {
-    use crate::world::{IDLE_MS, OFFLINE_MS, REPEAT_MS, REPLAY_AGE_MS, RETRY_MS};
+    use crate::single::world::{IDLE_MS, OFFLINE_MS, REPEAT_MS, REPLAY_AGE_MS, RETRY_MS};
     let edges = vec![1000, OFFLINE_MS, IDLE_MS, REPEAT_MS, RETRY_MS, REPLAY_AGE_MS];
     prop_oneof![
         4 => 0..20_u64,
@@ -247,8 +247,22 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A configuration and its steps.
-pub(crate) fn case() -> impl Strategy<Value = (Setup, Vec<Step>)> {
+/// A configuration of the daemon, and the calls to make.
+#[derive(Clone, Debug)]
+pub struct Case {
+    pub(crate) setup: Setup,
+    pub(crate) steps: Vec<Step>,
+}
+
+impl std::fmt::Display for Case {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", self.setup)?;
+        self.steps.iter().try_for_each(|step| write!(f, "\n  {step:?}"))
+    }
+}
+
+/// Random cases.
+pub fn case() -> impl Strategy<Value = Case> {
     let partitions = prop::sample::select(vec![1_u16, 2, 8]);
     let cached_users = prop::sample::select(vec![0_usize, 100_000, 100_000]);
     let setup = (partitions, cached_users, prop::bool::weighted(0.2)).prop_map(
@@ -259,7 +273,7 @@ pub(crate) fn case() -> impl Strategy<Value = (Setup, Vec<Step>)> {
             append_takes: Duration::ZERO,
         },
     );
-    (setup, vec(step(), 1..60))
+    (setup, vec(step(), 1..60)).prop_map(|(setup, steps)| Case { setup, steps })
 }
 
 /// The number of content kinds: 0 is Text, 1 Command, then the rest.

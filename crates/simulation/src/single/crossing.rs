@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::calls::{NAMES, Setup};
-use crate::world::World;
+use crate::single::calls::{NAMES, Setup};
+use crate::single::world::World;
 
 /// The message IDs of a conversation, read one message per page.
 async fn read(world: &mut World, user: &str, other: &str, reverse: bool) -> Vec<String> {
@@ -22,39 +22,38 @@ async fn read(world: &mut World, user: &str, other: &str, reverse: bool) -> Vec<
     }
 }
 
-#[tokio::test(flavor = "current_thread", start_paused = true)]
-async fn messages_that_cross_each_other_are_all_in_the_history() {
-    for partitions in [1, 2, 8] {
-        let setup = Setup {
-            partitions,
-            cached_users: 100,
-            require_known_receiver: false,
-            append_takes: Duration::from_millis(2),
-        };
-        let mut world = World::start(&setup).await;
-        let [one, other] = [NAMES[0], NAMES[1]];
-        for user in [one, other] {
-            world.call(user, "login", String::new()).await;
-        }
-        let send = |to: &str| {
-            let message = json!({ "type": 1, "message": "x" });
-            json!({ "toUserID": to, "message": message }).to_string()
-        };
-        for _ in 0..2 {
-            let calls = [(one, send(other)), (other, send(one))];
-            world.cross(calls.map(|(user, body)| (user, "send_peer_message", body))).await;
-        }
-        for (user, other) in [(one, other), (other, one)] {
-            let body = json!({ "conversationID": other, "config": { "count": 9 } });
-            let all = world.call(user, "query_history_message", body.to_string()).await.reply;
-            let id = |message: &Value| message["messageID"].as_str().unwrap_or_default().to_owned();
-            let all: Vec<String> =
-                all["messageList"].as_array().into_iter().flatten().map(id).collect();
-            assert_eq!(all.len(), 4, "{partitions} partitions");
-            assert_eq!(read(&mut world, user, other, false).await, all, "{partitions} partitions");
-            let mut backwards = read(&mut world, user, other, true).await;
-            backwards.reverse();
-            assert_eq!(backwards, all, "{partitions} partitions");
-        }
+/// Has two users write to each other at the same time, and checks that both histories have all
+/// messages in the same order.
+pub async fn messages_that_cross(partitions: u16) {
+    let setup = Setup {
+        partitions,
+        cached_users: 100,
+        require_known_receiver: false,
+        append_takes: Duration::from_millis(2),
+    };
+    let mut world = World::start(&setup).await;
+    let [one, other] = [NAMES[0], NAMES[1]];
+    for user in [one, other] {
+        world.call(user, "login", String::new()).await;
+    }
+    let send = |to: &str| {
+        let message = json!({ "type": 1, "message": "x" });
+        json!({ "toUserID": to, "message": message }).to_string()
+    };
+    for _ in 0..2 {
+        let calls = [(one, send(other)), (other, send(one))];
+        world.cross(calls.map(|(user, body)| (user, "send_peer_message", body))).await;
+    }
+    for (user, other) in [(one, other), (other, one)] {
+        let body = json!({ "conversationID": other, "config": { "count": 9 } });
+        let all = world.call(user, "query_history_message", body.to_string()).await.reply;
+        let id = |message: &Value| message["messageID"].as_str().unwrap_or_default().to_owned();
+        let all: Vec<String> =
+            all["messageList"].as_array().into_iter().flatten().map(id).collect();
+        assert_eq!(all.len(), 4, "{partitions} partitions");
+        assert_eq!(read(&mut world, user, other, false).await, all, "{partitions} partitions");
+        let mut backwards = read(&mut world, user, other, true).await;
+        backwards.reverse();
+        assert_eq!(backwards, all, "{partitions} partitions");
     }
 }

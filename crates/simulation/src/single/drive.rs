@@ -5,13 +5,13 @@ use std::time::Duration;
 use peerd_protocol::encoding::Encoding;
 use serde_json::{Value, json};
 
-use crate::calls::{
-    AT_HOME, CALLERS, Call, Config as SendConfig, Draft, INVALID, NAMES, Setup, Step, content,
-};
+use crate::model::sending::{extended_data, local_id, push};
+use crate::model::state::{Flaw, merge};
 use crate::model::{Model, Wrong, user_name};
-use crate::sending::{extended_data, local_id, push};
-use crate::state::{Flaw, merge};
-use crate::world::{MESSAGES_PER_SECOND, World};
+use crate::single::calls::{
+    AT_HOME, CALLERS, Call, Case, Config as SendConfig, Draft, INVALID, NAMES, Step, content,
+};
+use crate::single::world::{MESSAGES_PER_SECOND, World};
 
 /// The shortest duration of a restart.
 const RESTART_MS: u64 = 1;
@@ -21,7 +21,8 @@ const CHAT_MS: u64 = 1000 / MESSAGES_PER_SECOND as u64 + 1;
 const PAGE: usize = 7;
 
 /// Runs a case to its end; returns the first difference between node and model.
-pub(crate) fn drive(setup: &Setup, steps: &[Step], flaw: Flaw) -> Result<(), Wrong> {
+pub fn drive(case: &Case, flaw: Flaw) -> Result<(), String> {
+    let Case { setup, steps } = case;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
