@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::{Duration, sleep};
 
 use crate::client::{Client, Said};
 use crate::journal::{OpKind, Outcome};
+use crate::model::request::Request;
 use crate::plan::{NAMES, Plan};
-use crate::rules::{Logged, Rule, number, text};
+use crate::rules::{Rule, number, text};
 
 /// How many times a call is tried until it succeeds.
 const TRIES: usize = 12;
@@ -19,16 +20,17 @@ const PAGES: [usize; 2] = [5, 100];
 
 impl Client {
     /// Makes a call that must succeed.
-    async fn surely(&self, user: usize, method: &str, body: &Value) -> Option<Value> {
+    async fn surely(&self, user: usize, request: &Request) -> Option<Value> {
         let mut last = String::new();
         for _ in 0..TRIES {
-            match self.ask(user, method, body).await {
+            match self.ask(user, request).await {
                 Said::Good { body, .. } => return Some(body),
                 said @ (Said::Refused { .. } | Said::Nothing) => last = format!("{said:?}"),
             }
             sleep(Duration::from_millis(300)).await;
         }
-        let why = format!("{method} by {} still fails at the end: {last}", NAMES[user]);
+        let (method, user) = (request.method(), NAMES[user]);
+        let why = format!("{method} by {user} still fails at the end: {last}");
         self.world.lock().broken(Rule::Served, why);
         None
     }
@@ -49,7 +51,8 @@ impl Client {
             let now_ms = self.world.now_ms();
             let login = OpKind::Login;
             let op = self.world.lock().watch.journal.begin(user, Some(user), login, now_ms);
-            if self.surely(user, "login", &json!({})).await.is_none() {
+            let request = Request::Login { name: None, device: None, after: None };
+            if self.surely(user, &request).await.is_none() {
                 return;
             }
             let now_ms = self.world.now_ms();
@@ -135,7 +138,7 @@ impl Client {
         let mut core = self.world.lock();
         let mut accepted: BTreeMap<(usize, bool), Vec<u64>> = BTreeMap::new();
         for logged in &core.watch.log {
-            accepted.entry((logged.from, false)).or_default().push(logged.accepted_ms);
+            accepted.entry((logged.from, false)).or_default().push(logged.at_ms);
         }
         for sent in core.watch.journal.sent.values() {
             if sent.command && !sent.acked.is_empty() {
@@ -165,22 +168,28 @@ impl Client {
         }
     }
 
+    /// Reads everything of a user. Each reply is compared with what is stored; pages and totals are
+    /// compared with each other.
     async fn read_all(&self, user: usize, users: usize) {
         let Some(list) = self.read_list(user).await else { return };
-        let totals = "query_conversation_total_unread_message_count";
-        let Some(totals) = self.surely(user, totals, &json!({})).await else { return };
+        let Some(totals) = self.surely(user, &Request::Totals).await else { return };
+        if self.surely(user, &Request::Blacklist { count: NAMES.len(), place: 0 }).await.is_none() {
+            return;
+        }
         let (mut loud, mut all) = (0, 0);
         for other in (0..users).filter(|other| *other != user) {
-            let Some(history) = self.read_history(user, other).await else { return };
+            if self.read_history(user, other).await.is_none() {
+                return;
+            }
             let shown = list.get(NAMES[other]);
-            self.check_history(user, other, &history);
             let unread = shown.map_or(0, |shown| number(shown, "unreadMessageCount"));
             all += unread;
             if shown.is_none_or(|shown| number(shown, "notificationStatus") == 1) {
                 loud += unread;
             }
-            self.check_conversation(user, other, shown, &history);
-            self.check_block(user, other).await;
+            if self.surely(user, &Request::IsBlocked { other }).await.is_none() {
+                return;
+            }
         }
         let reported = (
             number(&totals, "unreadMessageCount"),
@@ -199,11 +208,12 @@ impl Client {
         for count in [1, 100] {
             let mut list: Vec<Value> = Vec::new();
             loop {
-                let next = list.last().map(|last| {
-                    json!({ "conversationID": last["conversationID"], "orderKey": last["orderKey"] })
+                let after = list.last().and_then(|last| {
+                    let other = crate::rules::user(text(last, "conversationID"))?;
+                    Some((other, last["orderKey"].as_u64()))
                 });
-                let body = json!({ "config": { "count": count, "nextConversation": next } });
-                let page = self.surely(user, "query_conversation_list", &body).await?;
+                let request = Request::List { count, after, only_unread: false };
+                let page = self.surely(user, &request).await?;
                 let page = page["conversationList"].as_array().cloned().unwrap_or_default();
                 if page.is_empty() {
                     break;
@@ -235,10 +245,9 @@ impl Client {
                 let mut all: Vec<Value> = Vec::new();
                 loop {
                     let edge = if reverse { all.first() } else { all.last() };
-                    let next = edge.map(|edge| json!({ "messageID": edge["messageID"] }));
-                    let config = json!({ "count": count, "reverse": reverse, "nextMessage": next });
-                    let body = json!({ "conversationID": NAMES[other], "config": config });
-                    let page = self.surely(user, "query_history_message", &body).await?;
+                    let anchor = edge.map(|edge| text(edge, "messageID").to_owned());
+                    let request = Request::History { other, reverse, count, anchor };
+                    let page = self.surely(user, &request).await?;
                     let page = page["messageList"].as_array().cloned().unwrap_or_default();
                     if page.is_empty() {
                         break;
@@ -262,123 +271,5 @@ impl Client {
             self.world.lock().broken(Rule::Pages, why);
         }
         read.pop()
-    }
-
-    /// Checks that the history is the log without the messages that the user deleted.
-    fn check_history(&self, user: usize, other: usize, history: &[Value]) {
-        let mut core = self.world.lock();
-        for message in history {
-            core.watch.is_of(user, message);
-        }
-        let keys: Vec<u64> = history.iter().map(|message| number(message, "orderKey")).collect();
-        if !keys.is_sorted_by(|a, b| a < b) {
-            core.broken(Rule::Pages, format!("the history is not in order: {keys:?}"));
-        }
-        let mut wrong = Vec::new();
-        for logged in core.watch.between(user, other) {
-            let is_shown = history.iter().any(|message| text(message, "messageID") == logged.id);
-            let stored = (logged.id.as_str(), logged.stored_at_ms);
-            let span = (u64::MAX, u64::MAX);
-            let hidden = core.watch.journal.hidden((user, other), stored, span);
-            if is_shown && !hidden.not_be {
-                wrong.push((Rule::ChangesStay, format!("{} was deleted", logged.mark)));
-            }
-            if !is_shown && !hidden.be {
-                wrong.push((Rule::NeverStale, format!("{} is missing", logged.mark)));
-            }
-        }
-        for (rule, why) in wrong {
-            let (user, other) = (NAMES[user], NAMES[other]);
-            core.broken(rule, format!("the history of {user} with {other}: {why}"));
-        }
-    }
-
-    /// Checks that a conversation shows a recount of its messages and the user's settings.
-    fn check_conversation(
-        &self,
-        user: usize,
-        other: usize,
-        shown: Option<&Value>,
-        history: &[Value],
-    ) {
-        let mut core = self.world.lock();
-        let between: Vec<Logged> = core.watch.between(user, other).into_iter().cloned().collect();
-        let (me, with) = (NAMES[user], NAMES[other]);
-        let Some(shown) = shown else {
-            if !between.is_empty() {
-                core.broken(Rule::NeverStale, format!("{me} has no conversation with {with}"));
-            }
-            return;
-        };
-        let read_seq = number(shown, "readMessageSeq");
-        let received = |logged: &&Logged| logged.from == other;
-        let is_visible = |logged: &&Logged| {
-            history.iter().any(|message| text(message, "messageID") == logged.id)
-        };
-        let counted = between.iter().filter(received).filter(|logged| logged.counts);
-        let unread = counted.clone().filter(is_visible).filter(|logged| logged.seq > read_seq);
-        let (unread, reported) = (unread.count() as u64, number(shown, "unreadMessageCount"));
-        if unread != reported {
-            let why = format!("{me} has {reported} unread with {with}, the recount {unread}");
-            core.broken(Rule::CountsEqualRecount, why);
-        }
-        let newest = between.last().map(|logged| logged.key);
-        if newest.is_some_and(|newest| newest != number(shown, "orderKey")) {
-            let why = format!("{me}'s {with} has order key {}, not {newest:?}", shown["orderKey"]);
-            core.broken(Rule::NeverStale, why);
-        }
-        let last = history.last().map(|last| &last["messageID"]);
-        let shown_last =
-            shown["lastMessage"].is_object().then(|| &shown["lastMessage"]["messageID"]);
-        if last != shown_last {
-            let why = format!("{me}'s {with} shows {shown_last:?} as the last, not {last:?}");
-            core.broken(Rule::NeverStale, why);
-        }
-        // The messages that the user knew when clearing are read; messages after the last clear are
-        // not.
-        let mut wrong = Vec::new();
-        let journal = &core.watch.journal;
-        let mut last_ms = 0;
-        for op in journal.clears(user, other) {
-            last_ms = last_ms.max(op.done_ms);
-            let is_done = op.outcome == Outcome::Done;
-            let unread = counted
-                .clone()
-                .filter(is_visible)
-                .find(|logged| is_done && op.known.contains(&logged.id) && logged.seq > read_seq);
-            if let Some(unread) = unread {
-                wrong.push(format!(
-                    "{me} had read {} of {with}, but the read mark is {read_seq}",
-                    unread.seq
-                ));
-            }
-        }
-        let stored = between.iter().filter(received);
-        let most = stored.filter(|logged| logged.stored_at_ms <= last_ms).map(|logged| logged.seq);
-        if read_seq > most.max().unwrap_or_default() {
-            wrong.push(format!("{me} has read {with} up to {read_seq}, which did not exist"));
-        }
-        let may = journal.may_mute((user, other), (u64::MAX, u64::MAX));
-        let is_muted = number(shown, "notificationStatus") == 2;
-        if (is_muted && !may.be) || (!is_muted && !may.not_be) {
-            wrong.push(format!("{me} has {with} muted: {is_muted}"));
-        }
-        for why in wrong {
-            core.broken(Rule::ChangesStay, why);
-        }
-    }
-
-    async fn check_block(&self, user: usize, other: usize) {
-        let body = json!({ "userID": NAMES[other] });
-        let Some(said) = self.surely(user, "check_user_is_in_blacklist", &body).await else {
-            return;
-        };
-        let is_blocked = said["isUserInBlacklist"].as_bool().unwrap_or_default();
-        let mut core = self.world.lock();
-        let may = core.watch.journal.may_block((user, other), (u64::MAX, u64::MAX));
-        if (is_blocked && !may.be) || (!is_blocked && !may.not_be) {
-            let why = format!("{} has {} blocked: {is_blocked}", NAMES[user], NAMES[other]);
-            core.broken(Rule::ChangesStay, why);
-        }
     }
 }

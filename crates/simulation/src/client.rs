@@ -8,7 +8,10 @@ use peerd::bus::Kind;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::journal::{May, OpKind, Outcome, Sent};
+use crate::journal::{OpKind, Outcome, Sent};
+use crate::known::{Before, Known};
+use crate::model::replies;
+use crate::model::request::Request;
 use crate::plan::{Call, Draft, NAMES};
 use crate::rules::{Rule, number, text, token};
 use crate::world::{Core, World};
@@ -44,22 +47,32 @@ impl Said {
 pub(crate) struct Client {
     pub(crate) world: Arc<World>,
     pub(crate) is_calm: bool,
+    /// Whether everything has come to rest: all that is stored must be shown.
+    pub(crate) is_settled: bool,
 }
 
 impl Client {
-    /// Makes a call and waits for its reply.
-    pub(crate) async fn ask(&self, user: usize, method: &str, body: &Value) -> Said {
+    /// Makes a call, waits for its reply, and compares it with what is known.
+    pub(crate) async fn ask(&self, user: usize, request: &Request) -> Said {
+        self.ask_since(user, request, self.world.now_ms()).await
+    }
+
+    /// The same with a call whose first try was made at `since_ms`.
+    async fn ask_since(&self, user: usize, request: &Request, since_ms: u64) -> Said {
+        let method = request.method();
         let subject = format!("peer.api.{}.{method}", token(user));
-        let (patience, asked_ms) = {
+        let (patience, before, asked_ms) = {
             let mut core = self.world.lock();
             let asked_ms = self.world.now_ms();
-            core.watch.journal.begin_call(asked_ms);
+            let journal = &mut core.watch.journal;
+            journal.begin_call(asked_ms);
+            let before = Before::of(journal, user, asked_ms, self.is_settled);
             let setup = &core.setup;
             let span_ms = setup.call_deadline_ms + setup.owner_wait_ms + 500;
-            (Duration::from_millis(span_ms), asked_ms)
+            (Duration::from_millis(span_ms), before, asked_ms)
         };
-        let answer = self.world.call(subject, body.to_string(), patience).await;
-        let now_ms = self.world.now_ms();
+        let answer = self.world.call(subject, request.body().to_string(), patience).await;
+        let answered_ms = self.world.now_ms();
         let mut core = self.world.lock();
         core.watch.journal.end_call(method);
         let Some(answer) = answer else {
@@ -71,23 +84,41 @@ impl Client {
             return Said::Nothing;
         };
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        // A success may be that of an earlier try.
+        let is_refusal = matches!(answer.kind, Kind::Error { .. });
+        let since_ms = if is_refusal { asked_ms } else { since_ms };
+        let known = Known { watch: &core.watch, before: &before, since_ms, answered_ms };
+        let found = if let Kind::Error { code, .. } = &answer.kind {
+            replies::check_refusal(&known, user, request, u64::from(*code))
+        } else {
+            replies::check(&known, user, request, &body)
+        };
+        for (rule, why) in found {
+            core.broken(rule, format!("{method} by {}: {why}", NAMES[user]));
+        }
         let Kind::Error { code, .. } = answer.kind else {
             let is_repeat = answer.kind == Kind::Duplicate;
-            if method != "login" {
-                must_be_home(&mut core, user, method, true, (asked_ms, now_ms));
-            }
             return Said::Good { body, is_repeat };
         };
-        let reason = text(&body, "reason").to_owned();
-        let number_of_error = u64::from(code);
-        if number(&body, "code") != number_of_error {
-            core.broken(Rule::ToldRightly, format!("the header has code {code}: {body}"));
+        self.refused(&mut core, (user, method), u64::from(code), &body, asked_ms)
+    }
+
+    /// Checks a refusal against the limits and the faults of the run.
+    fn refused(
+        &self,
+        core: &mut Core,
+        (user, method): (usize, &str),
+        number_of_error: u64,
+        body: &Value,
+        asked_ms: u64,
+    ) -> Said {
+        let reason = text(body, "reason").to_owned();
+        if number(body, "code") != number_of_error {
+            let why = format!("the header has code {number_of_error}: {body}");
+            core.broken(Rule::ToldRightly, why);
         }
-        if code == 6_000_121 {
-            must_be_home(&mut core, user, method, false, (asked_ms, now_ms));
-        }
-        let is_overload = reason == "overloaded" && is_overload(&core, &body, asked_ms);
-        let is_failure = matches!(code, 6_000_007 | 6_000_008) && !is_overload;
+        let is_overload = reason == "overloaded" && is_overload(core, body, asked_ms);
+        let is_failure = matches!(number_of_error, 6_000_007 | 6_000_008) && !is_overload;
         if self.is_calm && is_failure {
             let why = format!("{method} by {} fails: {body}", NAMES[user]);
             core.broken(Rule::Served, why);
@@ -99,71 +130,67 @@ impl Client {
     pub(crate) async fn perform(&self, user: usize, call: Call, number: usize) {
         let now_ms = self.world.now_ms();
         self.world.lock().watch.journal.learn(now_ms);
-        let with = |other: usize| json!({ "conversationID": NAMES[other] });
         match call {
             Call::Login => {
-                let body = match number % 3 {
-                    0 => json!({}),
-                    1 => json!({ "deviceID": "one", "replayAfter": 0 }),
-                    _ => json!({ "deviceID": "two" }),
+                let (device, after) = match number % 3 {
+                    0 => (None, None),
+                    1 => (Some("one"), Some(0)),
+                    _ => (Some("two"), None),
                 };
-                self.change(user, None, OpKind::Login, "login", &body).await;
+                let device = device.map(str::to_owned);
+                let request = Request::Login { name: None, device, after };
+                self.change(user, None, OpKind::Login, &request).await;
             }
-            Call::Logout => self.change(user, None, OpKind::Logout, "logout", &json!({})).await,
-            Call::Heartbeat => _ = self.ask(user, "heartbeat", &json!({})).await,
+            Call::Logout => {
+                let request = Request::Logout { session: None };
+                self.change(user, None, OpKind::Logout, &request).await;
+            }
+            Call::Heartbeat => _ = self.ask(user, &Request::Heartbeat).await,
             Call::Send { to, draft } => self.send_new(user, to, draft, number).await,
             Call::Repeat { pick } => self.repeat(user, pick).await,
             Call::Reuse { pick } => self.reuse(user, pick, number).await,
             Call::Burst { to, count } => self.burst(user, to, count, number).await,
             Call::History { other, count, reverse, pick } => {
-                self.history(user, other, count, reverse, pick).await;
+                let known = self.world.lock().watch.journal.known_with(user, other);
+                let pick = pick.filter(|_| !known.is_empty());
+                let anchor = pick.map(|pick| known[pick % known.len()].clone());
+                self.ask(user, &Request::History { other, reverse, count, anchor }).await;
             }
             Call::Delete { other, picks } => self.delete(user, other, &picks).await,
             Call::DeleteAll { other } => {
-                let body = with(other);
-                self.change(user, Some(other), OpKind::DeleteAll, "delete_all_message", &body)
-                    .await;
+                let request = Request::DeleteAll { other };
+                self.change(user, Some(other), OpKind::DeleteAll, &request).await;
             }
-            Call::List { count } => self.list(user, count).await,
-            Call::Conversation { other } => self.conversation(user, other).await,
+            Call::List { count } => {
+                let request = Request::List { count, after: None, only_unread: false };
+                self.ask(user, &request).await;
+            }
+            Call::Conversation { other } => {
+                self.ask(user, &Request::Conversation { other }).await;
+            }
             Call::Clear { other } => {
-                let method = "clear_conversation_unread_message_count";
-                self.change(user, Some(other), OpKind::Clear, method, &with(other)).await;
+                let request = Request::Clear { other };
+                self.change(user, Some(other), OpKind::Clear, &request).await;
             }
-            Call::ClearAll => {
-                let method = "clear_conversation_total_unread_message_count";
-                self.change(user, None, OpKind::Clear, method, &json!({})).await;
-            }
-            Call::Totals => {
-                let method = "query_conversation_total_unread_message_count";
-                self.ask(user, method, &json!({})).await;
-            }
+            Call::ClearAll => self.change(user, None, OpKind::Clear, &Request::ClearAll).await,
+            Call::Totals => _ = self.ask(user, &Request::Totals).await,
             Call::Mute { other, on } => {
-                let body =
-                    json!({ "conversationID": NAMES[other], "status": if on { 2 } else { 1 } });
-                let method = "set_conversation_notification_status";
-                self.change(user, Some(other), OpKind::Mute(on), method, &body).await;
+                let request = Request::Mute { other, on };
+                self.change(user, Some(other), OpKind::Mute(on), &request).await;
             }
             Call::Block { other, on } => {
-                let body = json!({ "userIDs": [NAMES[other]] });
-                let method =
-                    if on { "add_users_to_blacklist" } else { "remove_users_from_blacklist" };
-                self.change(user, Some(other), OpKind::Block(on), method, &body).await;
+                let request = Request::Block { others: vec![other], on };
+                self.change(user, Some(other), OpKind::Block(on), &request).await;
             }
-            Call::IsBlocked { other } => self.is_blocked(user, other).await,
-            Call::Blacklist => _ = self.ask(user, "query_blacklist", &json!({})).await,
+            Call::IsBlocked { other } => _ = self.ask(user, &Request::IsBlocked { other }).await,
+            Call::Blacklist => {
+                self.ask(user, &Request::Blacklist { count: NAMES.len(), place: 0 }).await;
+            }
         }
     }
 
     /// Makes a call that changes the user's own state.
-    async fn change(
-        &self,
-        user: usize,
-        other: Option<usize>,
-        kind: OpKind,
-        method: &str,
-        body: &Value,
-    ) {
+    async fn change(&self, user: usize, other: Option<usize>, kind: OpKind, request: &Request) {
         let is_partial = matches!((&kind, other), (OpKind::Clear, None) | (OpKind::Block(_), _));
         // Sessions belong to no conversation: the user stands in for the other.
         let other = if matches!(kind, OpKind::Login | OpKind::Logout) { Some(user) } else { other };
@@ -171,7 +198,7 @@ impl Client {
             let now_ms = self.world.now_ms();
             self.world.lock().watch.journal.begin(user, other, kind, now_ms)
         };
-        let said = self.ask(user, method, body).await;
+        let said = self.ask(user, request).await;
         let outcome = match said.outcome() {
             // A part of it may have been done.
             Outcome::Refused if is_partial && !is_refusal(&said) => Outcome::Unknown,
@@ -189,15 +216,13 @@ impl Client {
             return;
         }
         let ids: Vec<String> = picks.iter().map(|pick| known[pick % known.len()].clone()).collect();
-        let list: Vec<Value> = ids.iter().map(|id| json!({ "messageID": id })).collect();
-        let body = json!({ "conversationID": NAMES[other], "messageList": list });
-        self.change(user, Some(other), OpKind::Delete(ids), "delete_messages", &body).await;
+        let request = Request::Delete { other, ids: ids.clone() };
+        self.change(user, Some(other), OpKind::Delete(ids), &request).await;
     }
 
     async fn send_new(&self, user: usize, to: usize, draft: Draft, number: usize) {
         let mark = format!("secret-{number}");
-        let body = body_of(&mark, to, draft);
-        self.send(user, to, &mark, draft, &body).await;
+        self.send(user, to, &mark, draft).await;
     }
 
     async fn burst(&self, user: usize, to: usize, count: usize, number: usize) {
@@ -210,14 +235,14 @@ impl Client {
         };
         let sends = (0..count).map(|index| async move {
             let mark = format!("secret-{number}-{index}");
-            let body = body_of(&mark, to, draft);
-            self.send(user, to, &mark, draft, &body).await;
+            self.send(user, to, &mark, draft).await;
         });
         futures::future::join_all(sends).await;
     }
 
-    async fn send(&self, user: usize, to: usize, mark: &str, draft: Draft, body: &Value) {
-        let now_ms = self.world.now_ms();
+    async fn send(&self, user: usize, to: usize, mark: &str, draft: Draft) {
+        let issued_ms = self.world.now_ms();
+        let request = send_request(mark, to, draft);
         {
             let journal = &mut self.world.lock().watch.journal;
             let sent = Sent {
@@ -226,7 +251,6 @@ impl Client {
                 local: draft.local.then(|| mark.to_owned()),
                 command: draft.command,
                 floor: journal.floor(user),
-                issued_ms: now_ms,
                 acked: Vec::new(),
                 accepted_ms: 0,
                 is_unknown: false,
@@ -239,9 +263,8 @@ impl Client {
                 let pause = self.world.lock().noise.pause(AGAIN_MS);
                 sleep(pause).await;
             }
-            let asked_ms = self.world.now_ms();
-            let said = self.ask(user, method_of(draft), body).await;
-            let is_over = self.sent(user, mark, &said, asked_ms);
+            let said = self.ask_since(user, &request, issued_ms).await;
+            let is_over = self.sent(user, mark, &said);
             if is_over {
                 return;
             }
@@ -249,7 +272,7 @@ impl Client {
     }
 
     /// Records the result of a send; returns whether no further try is needed.
-    fn sent(&self, user: usize, mark: &str, said: &Said, asked_ms: u64) -> bool {
+    fn sent(&self, user: usize, mark: &str, said: &Said) -> bool {
         let now_ms = self.world.now_ms();
         let mut core = self.world.lock();
         let Some(sent) = core.watch.journal.sent.get_mut(mark) else { return true };
@@ -266,7 +289,6 @@ impl Client {
                 let is_first = sent.acked.len() == 1 && !sent.is_unknown;
                 let is_same = sent.acked.iter().all(|acked| *acked == id);
                 let sent = sent.clone();
-                let may = core.watch.journal.may_block((to, user), (sent.issued_ms, now_ms));
                 if *is_repeat && is_first {
                     let why = format!("the first of {mark} is answered as a repeat");
                     core.broken(Rule::Repeats, why);
@@ -274,25 +296,9 @@ impl Client {
                 if !is_same {
                     core.broken(Rule::StoredOnce, format!("{mark} has two IDs: {:?}", sent.acked));
                 }
-                if text(message, "extendedData") != mark {
-                    core.broken(Rule::Repeats, format!("{mark} is answered with {message}"));
-                }
-                if !may.not_be {
-                    let why =
-                        format!("{mark} is accepted by {}, who blocked {}", NAMES[to], NAMES[user]);
-                    core.broken(Rule::Blocked, why);
-                }
                 let key = number(message, "orderKey");
                 core.watch.journal.will_know(now_ms, user, to, id, key, is_command);
                 core.watch.journal.learn(now_ms);
-                true
-            }
-            Said::Refused { code: 6_000_284, .. } => {
-                let may = core.watch.journal.may_block((to, user), (asked_ms, now_ms));
-                if !may.be {
-                    let why = format!("{mark} is refused by {}, who blocks nobody", NAMES[to]);
-                    core.broken(Rule::Blocked, why);
-                }
                 true
             }
             Said::Refused { code: 6_000_007 | 6_000_008, reason } => {
@@ -326,8 +332,7 @@ impl Client {
 
     async fn repeat(&self, user: usize, pick: usize) {
         let Some((mark, sent)) = self.earlier(user, pick) else { return };
-        let body = body_of(&mark, sent.to, PLAIN);
-        let said = self.ask(user, "send_peer_message", &body).await;
+        let said = self.ask(user, &send_request(&mark, sent.to, PLAIN)).await;
         if let Said::Good { body, is_repeat } = &said {
             let id = text(&body["message"], "messageID");
             if !is_repeat || sent.acked.first().is_none_or(|first| first != id) {
@@ -339,37 +344,15 @@ impl Client {
 
     async fn reuse(&self, user: usize, pick: usize, number: usize) {
         let Some((mark, sent)) = self.earlier(user, pick) else { return };
-        let mut body = body_of(&format!("secret-{number}"), sent.to, PLAIN);
-        body["message"]["localMessageID"] = json!(mark);
-        let said = self.ask(user, "send_peer_message", &body).await;
+        let mut message = message_of(&format!("secret-{number}"), PLAIN);
+        message["localMessageID"] = json!(mark);
+        let (to, config) = (sent.to, json!({}));
+        let request = Request::Send { to, message, config, into_conversation: false };
+        let said = self.ask(user, &request).await;
         if let Said::Good { body, .. } = &said {
             let why = format!("the local ID of {mark} is taken for other content: {body}");
             self.world.lock().broken(Rule::Repeats, why);
         }
-    }
-
-    async fn is_blocked(&self, user: usize, other: usize) {
-        let asked_ms = self.world.now_ms();
-        let body = json!({ "userID": NAMES[other] });
-        if let Said::Good { body, .. } = self.ask(user, "check_user_is_in_blacklist", &body).await {
-            let now_ms = self.world.now_ms();
-            let mut core = self.world.lock();
-            let may = core.watch.journal.may_block((user, other), (asked_ms, now_ms));
-            let is_blocked = body["isUserInBlacklist"].as_bool().unwrap_or_default();
-            if (is_blocked && !may.be) || (!is_blocked && !may.not_be) {
-                let why = format!("{} has {} blocked: {is_blocked}", NAMES[user], NAMES[other]);
-                core.broken(Rule::ChangesStay, why);
-            }
-        }
-    }
-}
-
-/// Checks that a user's login state agrees with the user's logins and logouts.
-fn must_be_home(core: &mut Core, user: usize, method: &str, is_home: bool, span: (u64, u64)) {
-    let May { be, not_be } = core.watch.journal.may_be_home(user, span);
-    if (is_home && !be) || (!is_home && !not_be) {
-        let why = format!("{method} by {}: logged in is {is_home}", NAMES[user]);
-        core.broken(Rule::ChangesStay, why);
     }
 }
 
@@ -390,11 +373,7 @@ fn is_refusal(said: &Said) -> bool {
 pub(crate) const PLAIN: Draft =
     Draft { local: true, command: false, counts: true, push: false, into_conversation: false };
 
-const fn method_of(draft: Draft) -> &'static str {
-    if draft.into_conversation { "send_message" } else { "send_peer_message" }
-}
-
-pub(crate) fn body_of(mark: &str, to: usize, draft: Draft) -> Value {
+fn message_of(mark: &str, draft: Draft) -> Value {
     let mut message = if draft.command {
         let bytes = base64::engine::general_purpose::STANDARD.encode(mark);
         json!({ "type": 2, "message": bytes, "extendedData": mark })
@@ -404,10 +383,14 @@ pub(crate) fn body_of(mark: &str, to: usize, draft: Draft) -> Value {
     if draft.local {
         message["localMessageID"] = json!(mark);
     }
+    message
+}
+
+pub(crate) fn send_request(mark: &str, to: usize, draft: Draft) -> Request {
     let mut config = json!({ "disableUnreadMessageCount": !draft.counts });
     if draft.push {
         config["pushConfig"] = json!({ "title": "secret-title", "content": mark });
     }
-    let field = if draft.into_conversation { "toConversationID" } else { "toUserID" };
-    json!({ field: NAMES[to], "message": message, "config": config })
+    let message = message_of(mark, draft);
+    Request::Send { to, message, config, into_conversation: draft.into_conversation }
 }

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::sleep;
 
-use crate::client::{Client, PLAIN, Said, body_of};
+use crate::client::{Client, PLAIN, Said, send_request};
 use crate::instance::{forget_sessions, start};
+use crate::model::request::Request;
 use crate::plan::{NAMES, Setup, Weather};
 use crate::random::Random;
 use crate::world::World;
@@ -67,13 +68,12 @@ pub fn pages() -> Vec<Page> {
             send(&client, 1, &mut number).await;
         }
         sleep(SETTLED).await;
-        let (mut pages, mut anchor) = (Vec::new(), Value::Null);
+        let (mut pages, mut anchor) = (Vec::new(), None);
         for newest in (PAGE..=HISTORY).rev().step_by(PAGE) {
             let asked = || client.world.lock().asked.1;
             let before = asked();
-            let config = json!({ "nextMessage": anchor, "count": PAGE, "reverse": true });
-            let body = json!({ "conversationID": NAMES[1], "config": config });
-            let said = client.ask(0, "query_history_message", &body).await;
+            let request = Request::History { other: 1, reverse: true, count: PAGE, anchor };
+            let said = client.ask(0, &request).await;
             let answered = asked();
             sleep(LOOK).await;
             pages.push(Page { reads: answered - before, ahead: asked() - answered });
@@ -81,7 +81,7 @@ pub fn pages() -> Vec<Page> {
             let messages = page["messageList"].as_array().expect("a page");
             let seqs = messages.iter().map(|message| message["messageSeq"].clone());
             assert!(seqs.eq(newest + 1 - PAGE..=newest), "{page}");
-            anchor = messages[0].clone();
+            anchor = messages[0]["messageID"].as_str().map(str::to_owned);
         }
         pages
     })
@@ -111,9 +111,10 @@ fn run<R>(what: impl AsyncFnOnce(Client) -> R) -> R {
         let world = World::new(&setup, Random::new(1));
         let _instance = start(&world);
         sleep(Duration::from_secs(5)).await;
-        let client = Client { world: world.clone(), is_calm: true };
+        let client = Client { world: world.clone(), is_calm: true, is_settled: false };
         for user in 0..setup.users {
-            client.ask(user, "login", &json!({})).await;
+            let request = Request::Login { name: None, device: None, after: None };
+            client.ask(user, &request).await;
         }
         what(client).await
     })
@@ -121,8 +122,7 @@ fn run<R>(what: impl AsyncFnOnce(Client) -> R) -> R {
 
 async fn send(client: &Client, to: usize, number: &mut usize) {
     *number += 1;
-    let body = body_of(&format!("secret-{number}"), to, PLAIN);
-    client.ask(0, "send_peer_message", &body).await;
+    client.ask(0, &send_request(&format!("secret-{number}"), to, PLAIN)).await;
     sleep(Duration::from_millis(10)).await;
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::model::facts::May;
+
 /// A message that a client sent, with its repeats.
 #[derive(Clone, Debug)]
 pub(crate) struct Sent {
@@ -11,7 +13,6 @@ pub(crate) struct Sent {
     pub(crate) command: bool,
     /// The largest order key that the sender knew at the time of the call.
     pub(crate) floor: u64,
-    pub(crate) issued_ms: u64,
     /// The message IDs in successful replies.
     pub(crate) acked: Vec<String>,
     /// The time at which a Command was accepted.
@@ -86,13 +87,6 @@ pub(crate) struct Journal {
     under_way: usize,
     /// The last time when this many calls were in progress, by number of calls.
     crowded_ms: BTreeMap<usize, u64>,
-}
-
-/// The possible values of a flag: `be` if it may be set, `not_be` if it may be unset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct May {
-    pub(crate) be: bool,
-    pub(crate) not_be: bool,
 }
 
 impl Journal {

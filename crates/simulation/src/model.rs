@@ -1,10 +1,19 @@
-//! The expected results of calls: the contract as code.
+//! The model of the contract.
 //!
-//! Numbers that only the daemon can choose (IDs, order keys, revisions) are taken from the observed
+//! [`request`] has every call as clients write it. [`replies`] says what each may be answered, by what
+//! is known ([`facts`]): by the plain state of a single instance ([`state`]), where everything is
+//! certain, and by what the clients of the simulation know, where calls overlap and outcomes may be
+//! unknown.
+//!
+//! [`Model`] applies calls to the state and expects their exact events, pushes and refusals. Numbers
+//! that only the daemon can choose (IDs, order keys, revisions) are taken from the observed
 //! results, after a check against the rules of the contract. Everything else is computed.
 
 mod blocking;
 mod conversations;
+pub(crate) mod facts;
+pub(crate) mod replies;
+pub(crate) mod request;
 pub(crate) mod sending;
 pub(crate) mod state;
 
@@ -13,12 +22,31 @@ use std::collections::HashSet;
 use peerd::bus::Kind;
 use serde_json::{Value, json};
 
+use self::replies::CONVERSATION_NOT_FOUND;
+use self::request::Request;
+use self::state::Certain;
 pub use self::state::Flaw;
 use self::state::{Message, Session, State, merge, show_message};
-use crate::single::calls::{Call, INVALID, NAMES, Setup};
+use crate::single::calls::{Call, INVALID, Setup};
 use crate::single::world::{
     HEARTBEAT_MS, MAX_SESSIONS, Observed, Pushed, REPLAY_AGE_MS, REPLAY_MESSAGES, Told,
 };
+
+/// All users. Two names must be encoded in subjects.
+pub(crate) const NAMES: [&str; 5] = ["alice", "bob", "b.o b", "100%~", "dora"];
+
+/// A user by name.
+pub(crate) fn user_of(name: &str) -> Option<usize> {
+    NAMES.iter().position(|known| *known == name)
+}
+
+pub(crate) fn number(value: &Value, name: &str) -> u64 {
+    value[name].as_u64().unwrap_or_default()
+}
+
+pub(crate) fn text<'v>(value: &'v Value, name: &str) -> &'v str {
+    value[name].as_str().unwrap_or_default()
+}
 
 /// A description of a difference.
 pub(crate) type Wrong = String;
@@ -34,9 +62,15 @@ pub(crate) struct Expected {
 
 #[derive(Debug)]
 pub(crate) enum Reply {
+    /// What [`replies`] admits.
+    Read,
     Good(Value),
     Repeated(Value),
-    Refused { code: u32, reason: &'static str, retry_after_ms: Option<u64> },
+    Refused {
+        code: u32,
+        reason: &'static str,
+        retry_after_ms: Option<u64>,
+    },
 }
 
 pub(crate) const INVALID_PARAMETER: (u32, &str) = (6_000_001, "invalid_parameter");
@@ -45,6 +79,10 @@ impl Expected {
     pub(crate) fn good(reply: Value, events: Vec<Told>) -> Self {
         let events_before_reply = events.len();
         Self { reply: Reply::Good(reply), events, events_before_reply, pushes: Vec::new() }
+    }
+
+    fn read() -> Self {
+        Self { reply: Reply::Read, ..Self::good(Value::Null, Vec::new()) }
     }
 
     pub(crate) fn refused((code, reason): (u32, &'static str)) -> Self {
@@ -90,12 +128,20 @@ impl Model {
     pub(crate) fn check(
         &mut self,
         user: usize,
-        call: &Call,
+        (call, request): (&Call, Option<&Request>),
         now_ms: u64,
         observed: &Observed,
     ) -> Result<(), Wrong> {
         self.now_ms = now_ms;
+        // A message that was sent is in the state afterwards; whoever calls is logged in before.
+        let is_send = matches!(call, Call::Send { .. });
+        if !is_send {
+            self.judge(user, request, observed)?;
+        }
         let expected = self.expect(user, call, now_ms, observed)?;
+        if is_send {
+            self.judge(user, request, observed)?;
+        }
         compare_reply(&expected.reply, observed)?;
         same("events", &by_id(&expected.events), &by_id(&observed.events))?;
         same(
@@ -109,6 +155,27 @@ impl Model {
         }
         self.note_told(user, &observed.reply);
         Ok(())
+    }
+
+    /// What is known of the state.
+    pub(crate) const fn facts(&self) -> Certain<'_> {
+        Certain { state: &self.state, now_ms: self.now_ms }
+    }
+
+    /// Compares a reply with what is known.
+    fn judge(
+        &self,
+        user: usize,
+        request: Option<&Request>,
+        observed: &Observed,
+    ) -> Result<(), Wrong> {
+        let Some(request) = request else { return Ok(()) };
+        let found = if let Kind::Error { code, .. } = observed.kind {
+            replies::check_refusal(&self.facts(), user, request, u64::from(code))
+        } else {
+            replies::check(&self.facts(), user, request, &observed.reply)
+        };
+        found.into_iter().next().map_or(Ok(()), |(rule, why)| Err(format!("{rule:?}: {why}")))
     }
 
     fn expect(
@@ -135,24 +202,23 @@ impl Model {
             Call::Send { to, draft, config, .. } => {
                 self.send(user, *to, draft, config, now_ms, observed)
             }
-            Call::History { other, reverse, count, anchor } => {
-                Ok(self.history(user, *other, *reverse, *count, *anchor))
-            }
+            Call::History { .. }
+            | Call::List { .. }
+            | Call::Conversation { .. }
+            | Call::Totals
+            | Call::IsBlocked { .. } => Ok(Expected::read()),
             Call::Delete { other, picks, foreign } => {
                 self.delete(user, *other, picks, *foreign, observed)
             }
             Call::DeleteAll { other } => self.delete_all(user, *other, observed),
-            Call::List { count, anchor, with_key, only_unread } => {
-                Ok(self.list(user, *count, *anchor, *with_key, *only_unread))
-            }
-            Call::Conversation { other } => Ok(self.conversation(user, *other)),
             Call::Clear { other } => self.clear(user, *other, observed),
             Call::ClearAll => self.clear_all(user, observed),
-            Call::Totals => Ok(self.totals(user)),
             Call::Mute { other, mute } => self.mute(user, *other, *mute, observed),
             Call::Block { others, block } => self.block(user, others, *block, observed),
-            Call::Blacklist { count, goes_on } => self.blacklist(user, *count, *goes_on, observed),
-            Call::IsBlocked { other } => Ok(self.is_blocked(user, *other)),
+            Call::Blacklist { goes_on, .. } => {
+                self.read_blacklist(user, *goes_on, &observed.reply);
+                Ok(Expected::read())
+            }
             Call::Invalid { which } => {
                 let text = observed.reply["message"].as_str().unwrap_or_default();
                 let field = INVALID[*which].2;
@@ -346,10 +412,6 @@ pub(crate) fn user_name(name: usize) -> String {
     ["", "Anna", "B\u{e9}la"][name].to_owned()
 }
 
-pub(crate) fn number(body: &Value, field: &str) -> u64 {
-    body[field].as_u64().unwrap_or_default()
-}
-
 /// Sorts lists of conversations, because the contract defines no order for them.
 fn by_id(events: &[Told]) -> Vec<Told> {
     let mut events = events.to_vec();
@@ -363,6 +425,7 @@ fn by_id(events: &[Told]) -> Vec<Told> {
 
 fn compare_reply(expected: &Reply, observed: &Observed) -> Result<(), Wrong> {
     let (kind, body) = match expected {
+        Reply::Read => return compare_read(observed),
         Reply::Good(body) => (Kind::Plain, body.clone()),
         Reply::Repeated(body) => (Kind::Duplicate, body.clone()),
         Reply::Refused { code, reason, retry_after_ms } => {
@@ -377,6 +440,17 @@ fn compare_reply(expected: &Reply, observed: &Observed) -> Result<(), Wrong> {
     };
     same("reply", &body, &observed.reply)?;
     same("kind of reply", &kind, &observed.kind)
+}
+
+/// The one refusal that depends on what is read.
+fn compare_read(observed: &Observed) -> Result<(), Wrong> {
+    if let Kind::Error { code, .. } = observed.kind {
+        let is_it = u64::from(code) == CONVERSATION_NOT_FOUND
+            && observed.reply["reason"] == "conversation_not_found"
+            && observed.reply["code"] == code;
+        return if is_it { Ok(()) } else { Err(format!("reply: {}", observed.reply)) };
+    }
+    same("kind of reply", &Kind::Plain, &observed.kind)
 }
 
 fn same<T: PartialEq + std::fmt::Debug>(what: &str, expected: &T, seen: &T) -> Result<(), Wrong> {

@@ -1,13 +1,11 @@
 //! The plan of a run: it is drawn from a seed as a value and then executed, so that a plan that
 //! reveals a bug can be shortened.
 
+pub(crate) use crate::model::NAMES;
 use crate::random::Random;
 
 /// Changes the seed for the draw of `is_observed`.
 const OBSERVED: u64 = 0x0b5e_77ed;
-
-/// All users. Two names must be encoded in subjects.
-pub(crate) const NAMES: [&str; 5] = ["alice", "bob", "b.o b", "100%~", "dora"];
 
 /// The configuration of the daemons, and the constant behaviour of the network and the store.
 #[derive(Clone, Debug)]

@@ -11,11 +11,15 @@ use peerd::storage::message;
 use peerd::storage::owners::{self, Key, Owner};
 use peerd::store::registry::Value as Entry;
 use peerd::wire::owner_request::Request;
+use peerd_core::content::Content;
 use peerd_core::id::{Partition, UserId};
 use peerd_protocol::subject::Token;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::journal::Journal;
+use crate::model::replies::is_shown_rightly;
+use crate::model::state::Message;
+pub(crate) use crate::model::{number, text, user_of as user};
 use crate::plan::NAMES;
 use crate::world::Core;
 
@@ -74,16 +78,18 @@ pub struct Broken {
 /// A message in the log.
 #[derive(Clone, Debug)]
 pub(crate) struct Logged {
-    pub(crate) from: usize,
-    pub(crate) to: usize,
-    pub(crate) id: String,
-    pub(crate) key: u64,
-    pub(crate) seq: u64,
-    pub(crate) accepted_ms: u64,
-    pub(crate) counts: bool,
+    pub(crate) message: Message,
     /// A text that identifies the message in a run.
     pub(crate) mark: String,
     pub(crate) stored_at_ms: u64,
+}
+
+impl std::ops::Deref for Logged {
+    type Target = Message;
+
+    fn deref(&self) -> &Message {
+        &self.message
+    }
 }
 
 /// The observations of a run so far.
@@ -111,19 +117,6 @@ pub(crate) struct Watch {
     /// The number of ownership changes.
     pub(crate) claims: usize,
     pub(crate) events: usize,
-}
-
-pub(crate) fn number(value: &Value, name: &str) -> u64 {
-    value[name].as_u64().unwrap_or_default()
-}
-
-pub(crate) fn text<'v>(value: &'v Value, name: &str) -> &'v str {
-    value[name].as_str().unwrap_or_default()
-}
-
-/// A user by name.
-pub(crate) fn user(name: &str) -> Option<usize> {
-    NAMES.iter().position(|known| *known == name)
 }
 
 pub(crate) fn id(user: usize) -> Option<UserId> {
@@ -161,17 +154,31 @@ impl Watch {
         let Ok(stored) = message::decode(payload, &sender, &receiver, partition) else {
             return self.broken(Rule::StoreIsKept, format!("{subject} cannot be decoded"));
         };
-        let message = &stored.message;
+        let message = stored.message;
+        // Nothing else is sent that is stored.
+        let content = if let Content::Text { message } = &message.content {
+            json!({ "type": 1, "message": message })
+        } else {
+            Value::Null
+        };
         let logged = Logged {
-            from,
-            to,
-            id: message.id().to_string(),
-            key: message.key.0,
-            seq: message.seq,
-            accepted_ms: message.timestamp_ms,
-            counts: message.counts,
             mark: message.extended_data.clone(),
             stored_at_ms: at_ms,
+            message: Message {
+                id: message.id().to_string(),
+                key: message.key.0,
+                seq: message.seq,
+                from,
+                to,
+                at_ms: message.timestamp_ms,
+                local: message.local_id.map_or_else(String::new, |id| id.as_str().to_owned()),
+                content,
+                extended: message.extended_data,
+                receipt: false,
+                counts: message.counts,
+                read: false,
+                hidden_for: Vec::new(),
+            },
         };
         let before = self.newest.get(&(from, to)).map(|index| &self.log[*index]);
         let (seq, key) = before.map_or((0, 0), |before| (before.seq, before.key));
@@ -372,7 +379,10 @@ impl Core {
         let from = self::user(text(message, "senderUserID"));
         if !is_command {
             match self.watch.logged(&id) {
-                Some(logged) if logged.to == user && Some(logged.from) == from => {}
+                Some(logged)
+                    if logged.to == user
+                        && Some(logged.from) == from
+                        && is_shown_rightly(user, logged, message) => {}
                 Some(_) => {
                     let why =
                         format!("{} receives {id}, which is not addressed to it", NAMES[user]);
@@ -429,17 +439,7 @@ impl Watch {
     /// one.
     pub(crate) fn is_of(&mut self, user: usize, message: &Value) {
         let id = text(message, "messageID");
-        let direction = number(message, "direction");
-        let is_it = self.logged(id).is_some_and(|logged| {
-            let (mine, other) =
-                if direction == 0 { (logged.from, logged.to) } else { (logged.to, logged.from) };
-            mine == user
-                && NAMES[other] == text(message, "conversationID")
-                && NAMES[logged.from] == text(message, "senderUserID")
-                && logged.seq == number(message, "messageSeq")
-                && logged.key == number(message, "orderKey")
-                && logged.mark == text(message, "extendedData")
-        });
+        let is_it = self.logged(id).is_some_and(|logged| is_shown_rightly(user, logged, message));
         if !is_it {
             let why =
                 format!("{} is shown {message}, the log has {:?}", NAMES[user], self.logged(id));

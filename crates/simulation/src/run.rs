@@ -71,7 +71,7 @@ pub fn run(plan: &Plan) -> Run {
             let world = World::new(&plan.setup, noise);
             log.writes_to(&world);
             let mut driver = Driver {
-                client: Client { world: world.clone(), is_calm: plan.is_calm() },
+                client: Client { world: world.clone(), is_calm: plan.is_calm(), is_settled: false },
                 world: world.clone(),
                 instances: Vec::new(),
                 calls: JoinSet::new(),
@@ -147,6 +147,7 @@ impl Driver {
         }
         self.settle(plan).await;
         if !self.is_broken() {
+            self.client.is_settled = true;
             self.client.audit(plan).await;
         }
     }

@@ -1,13 +1,11 @@
-//! Drives a node with random calls and compares every reply, event and push with a plain model of
-//! the contract (`model/`).
+//! Drives a node with random calls and compares every reply, event and push with the model of the
+//! contract.
 //!
 //! The model keeps a list of messages and recounts everything each time. It shares no code with the
 //! daemon's decisions.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot continue must fail")]
-
-use peerd_simulation::Flaw;
 use peerd_simulation::single::{case, drive, messages_that_cross};
+use peerd_simulation::{Flaw, unknown_methods};
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestError, TestRunner};
 
@@ -69,4 +67,9 @@ async fn messages_that_cross_each_other_are_all_in_the_history() {
     for partitions in [1, 2, 8] {
         messages_that_cross(partitions).await;
     }
+}
+
+#[test]
+fn the_model_knows_every_method() {
+    assert_eq!(unknown_methods(), [""; 0]);
 }

@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::model::state::Flaw;
+use super::NAMES;
+use super::replies::show_user;
+use crate::model::facts::Facts as _;
 use crate::model::{Expected, Model, Wrong, number};
-use crate::single::calls::NAMES;
 use crate::single::world::Observed;
 
 const OWN_ID: u32 = 6_000_805;
@@ -57,44 +58,18 @@ impl Model {
         page.map_or(0, |(place, _)| *place)
     }
 
-    /// A page neither skips nor repeats users when others are blocked or unblocked in between.
-    pub(crate) fn blacklist(
-        &mut self,
-        user: usize,
-        count: usize,
-        goes_on: bool,
-        observed: &Observed,
-    ) -> Result<Expected, Wrong> {
-        let account = &self.state.users[user];
-        let page = account.block_page.as_ref().filter(|(place, _)| goes_on && *place > 0);
-        let mut shown = page.map_or_else(|| account.blocked.clone(), |(_, behind)| behind.clone());
-        if self.state.flaw == Flaw::BlocksGoByName {
-            shown.sort_by_key(|other| NAMES[*other]);
-        }
-        let behind = shown.split_off(count.min(shown.len()));
-        let place = number(&observed.reply, "nextFlag");
-        if (place == 0) != behind.is_empty() || place >= 1 << 53 {
-            return Err(format!("nextFlag is {place}, although {behind:?} remain"));
-        }
-        let reply = json!({ "blacklist": self.infos(&shown), "nextFlag": place });
-        self.state.users[user].block_page = Some((place, behind));
-        Ok(Expected::good(reply, Vec::new()))
-    }
-
-    pub(crate) fn is_blocked(&self, user: usize, other: usize) -> Expected {
-        let is_blocked = self.state.users[user].blocked.contains(&other);
-        Expected::good(json!({ "isUserInBlacklist": is_blocked }), Vec::new())
+    /// Notes where a page ends, and who comes after it.
+    pub(crate) fn read_blacklist(&mut self, user: usize, goes_on: bool, reply: &Value) {
+        let place = self.block_place(user, goes_on);
+        let known = self.facts().block_list(user, place).users;
+        let page = reply["blacklist"].as_array().into_iter().flatten();
+        let shown: Vec<&str> = page.filter_map(|shown| shown["userID"].as_str()).collect();
+        let left = known.into_iter().map(|(other, _)| other);
+        let behind = left.filter(|other| !shown.contains(&NAMES[*other])).collect();
+        self.state.users[user].block_page = Some((number(reply, "nextFlag"), behind));
     }
 
     fn infos(&self, users: &[usize]) -> Value {
-        let info = |user: &usize| {
-            json!({
-                "userID": NAMES[*user],
-                "userName": self.state.users[*user].name,
-                "userAvatarUrl": "",
-                "userExtendedData": "",
-            })
-        };
-        users.iter().map(info).collect()
+        users.iter().map(|user| show_user(*user, &self.state.users[*user].name)).collect()
     }
 }

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::model::state::{Flaw, Message, Settings, show_message};
+use super::NAMES;
+use crate::model::state::{Message, Settings, show_message};
 use crate::model::{Expected, INVALID_PARAMETER, Model, Wrong, number};
-use crate::single::calls::NAMES;
 use crate::single::world::{Observed, Told};
 
 /// An ID that no message has.
@@ -56,73 +56,6 @@ impl Model {
         let other = anchor.filter(|_| !list.is_empty()).map(|anchor| list[anchor % list.len()])?;
         let oldest = self.state.between(user, other).first().map(|message| message.key);
         Some((other, oldest.unwrap_or_else(|| self.state.order_key(user, other))))
-    }
-
-    pub(crate) fn history(
-        &self,
-        user: usize,
-        other: usize,
-        reverse: bool,
-        count: usize,
-        anchor: Option<usize>,
-    ) -> Expected {
-        let mut page = if self.state.flaw == Flaw::HistoryShowsDeleted {
-            self.state.between(user, other)
-        } else {
-            self.state.visible(user, other)
-        };
-        let anchor = self.anchor(user, other, anchor).map(|message| message.key);
-        if reverse {
-            page.retain(|message| anchor.is_none_or(|anchor| message.key < anchor));
-            page.drain(..page.len().saturating_sub(count));
-        } else {
-            page.retain(|message| anchor.is_none_or(|anchor| message.key > anchor));
-            page.truncate(count);
-        }
-        let page = page.into_iter().map(|message| show_message(user, message));
-        let page: Vec<Value> = page.collect();
-        let reply = json!({
-            "conversationID": NAMES[other], "conversationType": 0, "messageList": page,
-        });
-        Expected::good(reply, Vec::new())
-    }
-
-    pub(crate) fn list(
-        &self,
-        user: usize,
-        count: usize,
-        anchor: Option<usize>,
-        with_key: bool,
-        only_unread: bool,
-    ) -> Expected {
-        let mut list = self.state.list(user);
-        if let Some((anchor, then)) = self.list_anchor(user, anchor) {
-            let now = self.state.order_key(user, anchor);
-            let after = (if with_key { then } else { now }, NAMES[anchor]);
-            list.retain(|other| (self.state.order_key(user, *other), NAMES[*other]) < after);
-        }
-        list.retain(|other| !only_unread || self.state.unread(user, *other) > 0);
-        list.truncate(count);
-        let shown = list.into_iter().map(|other| self.state.show_conversation(user, other));
-        Expected::good(json!({ "conversationList": shown.collect::<Value>() }), Vec::new())
-    }
-
-    pub(crate) fn conversation(&self, user: usize, other: usize) -> Expected {
-        if !self.state.exists(user, other) {
-            return Expected::refused((6_000_603, "conversation_not_found"));
-        }
-        let conversation = self.state.show_conversation(user, other);
-        Expected::good(json!({ "conversation": conversation }), Vec::new())
-    }
-
-    pub(crate) fn totals(&self, user: usize) -> Expected {
-        let (unmuted, all) = self.state.totals(user);
-        let reply = json!({
-            "unreadMessageCount": unmuted,
-            "unreadMessageCountIncludingMuted": all,
-            "revision": self.state.users[user].revision,
-        });
-        Expected::good(reply, Vec::new())
     }
 
     pub(crate) fn total_changed(&self, user: usize) -> (&'static str, Value) {

@@ -1,10 +1,12 @@
 //! The state of the model: plain lists, from which every count is computed anew.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use serde_json::{Value, json};
 
-use crate::single::calls::NAMES;
+use super::NAMES;
+use super::facts::{BlockList, Conversation, Facts, May};
 use crate::single::world::{IDLE_MS, OFFLINE_MS};
 
 /// A stored message.
@@ -225,7 +227,7 @@ impl State {
 /// A message as shown to one of its two users.
 pub(crate) fn show_message(viewer: usize, message: &Message) -> Value {
     let other = if viewer == message.from { message.to } else { message.from };
-    let mut shown = shown(&message.content);
+    let mut shown = show_content(&message.content);
     let fields = json!({
         "messageID": message.id,
         "localMessageID": message.local,
@@ -245,6 +247,85 @@ pub(crate) fn show_message(viewer: usize, message: &Message) -> Value {
     shown
 }
 
+/// Whether a message is between its viewer and another user.
+pub(crate) const fn is_shown(viewer: usize, message: &Message) -> bool {
+    viewer == message.from || viewer == message.to
+}
+
+/// The state as it is when a call is answered: everything is certain.
+pub(crate) struct Certain<'s> {
+    pub(crate) state: &'s State,
+    pub(crate) now_ms: u64,
+}
+
+impl Facts for Certain<'_> {
+    fn is_logged_in(&self, user: usize) -> May {
+        May::sure(self.state.is_logged_in(user, self.now_ms))
+    }
+
+    fn now_ms(&self) -> RangeInclusive<u64> {
+        self.now_ms..=self.now_ms
+    }
+
+    fn revision(&self, user: usize) -> RangeInclusive<u64> {
+        let revision = self.state.users[user].revision;
+        revision..=revision
+    }
+
+    fn history(&self, user: usize, other: usize) -> Vec<(&Message, May)> {
+        let shows_all = self.state.flaw == Flaw::HistoryShowsDeleted;
+        let is_seen = |message: &Message| shows_all || !message.hidden_for.contains(&user);
+        let messages = self.state.between(user, other).into_iter();
+        messages.map(|message| (message, May::sure(is_seen(message)))).collect()
+    }
+
+    fn message(&self, id: &str) -> Option<&Message> {
+        self.state.messages.iter().find(|message| message.id == id)
+    }
+
+    fn conversation(&self, user: usize, other: usize) -> Conversation {
+        let settings = self.state.settings(user, other);
+        let (key, name) = (self.state.order_key(user, other), &self.state.users[other].name);
+        let name = if name.is_empty() { NAMES[other] } else { name };
+        Conversation {
+            exists: May::sure(self.state.exists(user, other)),
+            order_key: key..=key,
+            read_seq: settings.read_seq..=settings.read_seq,
+            muted: May::sure(settings.muted),
+            name: name.to_owned(),
+        }
+    }
+
+    fn totals(&self, user: usize) -> [RangeInclusive<u64>; 2] {
+        let (loud, all) = self.state.totals(user);
+        [loud..=loud, all..=all]
+    }
+
+    fn blocks(&self, user: usize, other: usize) -> May {
+        May::sure(self.state.users[user].blocked.contains(&other))
+    }
+
+    fn block_list(&self, user: usize, place: u64) -> BlockList {
+        let account = &self.state.users[user];
+        let page = account.block_page.as_ref().filter(|(end, _)| place > 0 && *end == place);
+        let mut users = page.map_or_else(|| account.blocked.clone(), |(_, behind)| behind.clone());
+        if self.state.flaw == Flaw::BlocksGoByName {
+            users.sort_by_key(|other| NAMES[*other]);
+        }
+        let users = users.into_iter().map(|other| (other, May::sure(true))).collect();
+        BlockList { users, is_in_order: true }
+    }
+
+    fn name(&self, user: usize) -> String {
+        self.state.users[user].name.clone()
+    }
+
+    fn recount(&self, user: usize, other: usize, _read_seq: u64) -> RangeInclusive<u64> {
+        let unread = self.state.unread(user, other);
+        unread..=unread
+    }
+}
+
 /// Adds fields to an object.
 pub(crate) fn merge(object: &mut Value, fields: Value) {
     let (Value::Object(object), Value::Object(fields)) = (object, fields) else {
@@ -254,14 +335,14 @@ pub(crate) fn merge(object: &mut Value, fields: Value) {
 }
 
 /// The content as bodies show it: optional fields that are missing, empty or 0 are omitted.
-fn shown(content: &Value) -> Value {
+pub(crate) fn show_content(content: &Value) -> Value {
     const REQUIRED: [&str; 3] = ["type", "message", "fileDownloadUrl"];
     let Value::Object(fields) = content else { panic!("an object") };
     let is_shown = |(name, value): &(&String, &Value)| {
         REQUIRED.contains(&name.as_str()) || (*value != "" && *value != 0)
     };
     let field = |(name, value): (&String, &Value)| {
-        let items = value.as_array().map(|items| items.iter().map(shown).collect());
+        let items = value.as_array().map(|items| items.iter().map(show_content).collect());
         let value = items.unwrap_or_else(|| value.clone());
         (name.clone(), value)
     };

@@ -6,10 +6,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// All users: three log in at the start, one may log in, and one never does. Two names must be
-/// encoded in subjects.
-pub(crate) const NAMES: [&str; 5] = ["alice", "carol", "b.o b", "100%~", "ghost"];
-/// The number of users that make calls.
+use crate::model::NAMES;
+
+/// The number of users that make calls: three log in at the start, one may log in. The last never
+/// does.
 pub(crate) const CALLERS: usize = 4;
 /// The number of users that are logged in when a case begins.
 pub(crate) const AT_HOME: usize = 3;

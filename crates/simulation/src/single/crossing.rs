@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::single::calls::{NAMES, Setup};
+use crate::model::NAMES;
+use crate::single::calls::Setup;
 use crate::single::world::World;
 
 /// The message IDs of a conversation, read one message per page.

@@ -5,11 +5,12 @@ use std::time::Duration;
 use peerd_protocol::encoding::Encoding;
 use serde_json::{Value, json};
 
+use crate::model::request::Request;
 use crate::model::sending::{extended_data, local_id, push};
 use crate::model::state::{Flaw, merge};
-use crate::model::{Model, Wrong, user_name};
+use crate::model::{Model, NAMES, Wrong, user_name};
 use crate::single::calls::{
-    AT_HOME, CALLERS, Call, Case, Config as SendConfig, Draft, INVALID, NAMES, Step, content,
+    AT_HOME, CALLERS, Call, Case, Config as SendConfig, Draft, INVALID, Step, content,
 };
 use crate::single::world::{MESSAGES_PER_SECOND, World};
 
@@ -76,11 +77,17 @@ impl Driver {
     }
 
     async fn call(&mut self, user: usize, call: &Call) -> Result<Value, Wrong> {
-        let (method, body) = self.request(user, call);
+        let request = self.request(user, call);
+        let (method, body) = match (&request, call) {
+            (Some(request), _) => (request.method(), request.body().to_string()),
+            (None, Call::Invalid { which }) => (INVALID[*which].0, INVALID[*which].1.to_owned()),
+            (None, _) => unreachable!("every other call has a request"),
+        };
         let is_packed = matches!(call, Call::Login { packed: true, .. });
         let encoding = if is_packed { Encoding::MessagePack } else { Encoding::Json };
         let observed = self.world.call_as(encoding, NAMES[user], method, body.clone()).await;
-        let checked = self.model.check(user, call, self.world.now_ms(), &observed);
+        let checked =
+            self.model.check(user, (call, request.as_ref()), self.world.now_ms(), &observed);
         checked.map_err(|wrong| format!("{method} by {} {body}\n{wrong}", NAMES[user]))?;
         Ok(observed.reply)
     }
@@ -139,102 +146,55 @@ impl Driver {
         Ok(())
     }
 
-    /// The method and body of a call, with the selected messages and sessions.
-    fn request(&self, user: usize, call: &Call) -> (&'static str, String) {
+    /// The request of a call, with the selected messages and sessions; `None` for an invalid call.
+    fn request(&self, user: usize, call: &Call) -> Option<Request> {
         let model = &self.model;
-        let with = |other: usize| json!({ "conversationID": NAMES[other], "conversationType": 0 });
-        let (method, body) = match call {
-            Call::Login { name, device, after, packed: _ } => {
-                let after = after.map(|after| model.newest_of_device(user, after));
-                login_request(*name, *device, after)
-            }
+        let request = match call {
+            Call::Login { name, device, after, packed: _ } => Request::Login {
+                name: name.map(user_name),
+                device: device.map(|device| format!("device {device}")),
+                after: after.map(|after| model.newest_of_device(user, after)),
+            },
             Call::Logout { session } => {
-                let session = session.map(|session| model.session(user, session));
-                ("logout", json!({ "sessionID": session }))
+                Request::Logout { session: session.map(|session| model.session(user, session)) }
             }
-            Call::Heartbeat => ("heartbeat", json!({})),
+            Call::Heartbeat => Request::Heartbeat,
             Call::Send { to, draft, config, into_conversation } => {
                 send_request(*to, draft, config, *into_conversation)
             }
             Call::History { other, reverse, count, anchor } => {
                 let anchor = model.anchor(user, *other, *anchor);
-                let anchor = anchor.map(|message| json!({ "messageID": message.id }));
-                let config = json!({ "reverse": reverse, "count": count, "nextMessage": anchor });
-                (
-                    "query_history_message",
-                    json!({"conversationID": NAMES[*other], "config": config}),
-                )
+                let anchor = anchor.map(|message| message.id.clone());
+                Request::History { other: *other, reverse: *reverse, count: *count, anchor }
             }
             Call::Delete { other, picks, foreign } => {
-                let picked = model.picked(user, *other, picks, *foreign);
-                let picked: Vec<Value> =
-                    picked.into_iter().map(|id| json!({ "messageID": id })).collect();
-                let named = json!({ "conversationID": NAMES[*other], "messageList": picked });
-                ("delete_messages", named)
+                let ids = model.picked(user, *other, picks, *foreign);
+                Request::Delete { other: *other, ids }
             }
-            Call::DeleteAll { other } => ("delete_all_message", with(*other)),
+            Call::DeleteAll { other } => Request::DeleteAll { other: *other },
             Call::List { count, anchor, with_key, only_unread } => {
-                let anchor = model.list_anchor(user, *anchor).map(|(other, then)| {
-                    let then = with_key.then_some(then);
-                    json!({ "conversationID": NAMES[other], "orderKey": then })
-                });
-                let config = json!({ "count": count, "nextConversation": anchor });
-                let option = json!({ "isOnlyUnreadConversation": only_unread });
-                ("query_conversation_list", json!({ "config": config, "option": option }))
+                let after = model.list_anchor(user, *anchor);
+                let after = after.map(|(other, then)| (other, with_key.then_some(then)));
+                Request::List { count: *count, after, only_unread: *only_unread }
             }
-            Call::Conversation { other } => ("query_conversation", with(*other)),
-            Call::Clear { other } => ("clear_conversation_unread_message_count", with(*other)),
-            Call::ClearAll => ("clear_conversation_total_unread_message_count", json!({})),
-            Call::Totals => ("query_conversation_total_unread_message_count", json!({})),
-            Call::Mute { other, mute } => {
-                let mut body = with(*other);
-                let status = if *mute { 2 } else { 1 };
-                merge(&mut body, json!({ "status": status }));
-                ("set_conversation_notification_status", body)
-            }
-            Call::Block { others, block } => block_request(others, *block),
+            Call::Conversation { other } => Request::Conversation { other: *other },
+            Call::Clear { other } => Request::Clear { other: *other },
+            Call::ClearAll => Request::ClearAll,
+            Call::Totals => Request::Totals,
+            Call::Mute { other, mute } => Request::Mute { other: *other, on: *mute },
+            Call::Block { others, block } => Request::Block { others: others.clone(), on: *block },
             Call::Blacklist { count, goes_on } => {
                 let place = model.block_place(user, *goes_on);
-                ("query_blacklist", json!({ "config": { "count": count, "nextFlag": place } }))
+                Request::Blacklist { count: *count, place }
             }
-            Call::IsBlocked { other } => {
-                ("check_user_is_in_blacklist", json!({ "userID": NAMES[*other] }))
-            }
-            Call::Invalid { which } => {
-                let (method, body, _) = INVALID[*which];
-                return (method, body.to_owned());
-            }
+            Call::IsBlocked { other } => Request::IsBlocked { other: *other },
+            Call::Invalid { .. } => return None,
         };
-        (method, body.to_string())
+        Some(request)
     }
 }
 
-fn block_request(others: &[usize], block: bool) -> (&'static str, Value) {
-    let others: Vec<&str> = others.iter().map(|other| NAMES[*other]).collect();
-    let method = if block { "add_users_to_blacklist" } else { "remove_users_from_blacklist" };
-    (method, json!({ "userIDs": others }))
-}
-
-fn login_request(
-    name: Option<usize>,
-    device: Option<usize>,
-    after: Option<u64>,
-) -> (&'static str, Value) {
-    let body = json!({
-        "userName": name.map(user_name),
-        "platform": "model",
-        "deviceID": device.map(|device| format!("device {device}")),
-        "replayAfter": after,
-    });
-    ("login", body)
-}
-
-fn send_request(
-    to: usize,
-    draft: &Draft,
-    config: &SendConfig,
-    into_conversation: bool,
-) -> (&'static str, Value) {
+fn send_request(to: usize, draft: &Draft, config: &SendConfig, into_conversation: bool) -> Request {
     let mut message = content(draft.kind, draft.variant);
     let mine = json!({
         "localMessageID": draft.local.map(|_| local_id(draft)),
@@ -249,10 +209,5 @@ fn send_request(
         "isRetrySend": config.retry,
         "pushConfig": config.push.map(push),
     });
-    let (method, name) = if into_conversation {
-        ("send_message", "toConversationID")
-    } else {
-        ("send_peer_message", "toUserID")
-    };
-    (method, json!({ name: NAMES[to], "message": message, "config": config }))
+    Request::Send { to, message, config, into_conversation }
 }

@@ -17,7 +17,8 @@ use peerd_protocol::subject::Subjects;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::single::calls::{NAMES, Setup};
+use crate::model::NAMES;
+use crate::single::calls::Setup;
 
 pub(crate) const BEGAN_MS: u64 = 1_800_000_000_000;
 pub(crate) const MESSAGES_PER_SECOND: usize = 3;
