@@ -43,7 +43,7 @@ test-python: $(venv)/ready ## the contract, seen by a client that shares no code
 
 sim: ## several instances over simulated NATS: make sim SEEDS=10000, or SEED=57 for one with its trace
 	@$(if $(SEED),SIM_SEED=$(SEED),SIM_SEEDS=$(SEEDS)) cargo test --quiet --locked --profile sim \
-		--test simulation -- --exact --nocapture seeds_hold_the_rules
+		--package peerd-simulation --test simulation -- --exact --nocapture seeds_hold_the_rules
 
 fuzz: ## fuzz the decoders: TARGET=bodies SECONDS=600; without TARGET each in turn. Needs a C++ compiler
 	@fuzz/run fuzz "$(or $(SECONDS),60)" $(TARGET)

@@ -90,7 +90,7 @@ enum Command {
     #[command(hide = true)]
     BenchFloor {
         #[command(flatten)]
-        arguments: bench::floor::Arguments,
+        arguments: peerd_bench::floor::Arguments,
     },
     /// Print members, partition owners and stream states; exit 0 when all is well.
     #[command(after_help = status::HELP)]
@@ -189,7 +189,7 @@ impl Arguments {
                 bench::run(settings, source.arguments(), *arguments)
             }),
             Command::BenchFloor { arguments } => {
-                with_settings(&source, |settings| bench::floor::serve(settings, arguments))
+                with_settings(&source, |settings| bench::serve_floor(settings, arguments))
             }
             Command::Status { json } => {
                 with_settings(&source, |settings| status::run(settings, json))

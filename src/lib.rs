@@ -1,8 +1,9 @@
 //! peerd: one-to-one messaging for NATS.
 //!
 //! The layers, each of which uses only those before it: [`wire`], [`clock`] and [`link`], [`store`]
-//! and [`bus`], [`storage`], [`cluster`], [`runtime`], [`config`], [`telemetry`] and [`verify`],
-//! [`cli`]. Decisions are in `peerd-core`, the public contract in `peerd-protocol`.
+//! and [`bus`], [`storage`], [`cluster`], [`runtime`], [`config`] and [`telemetry`], [`cli`].
+//! Decisions are in `peerd-core`, the public contract in `peerd-protocol`, the history checker in
+//! `peerd-verify`.
 //!
 //! `ARCHITECTURE.md` is the map of the code.
 
@@ -17,5 +18,4 @@ pub mod runtime;
 pub mod storage;
 pub mod store;
 pub mod telemetry;
-pub mod verify;
 pub mod wire;

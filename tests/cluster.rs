@@ -3,7 +3,7 @@
 //!
 //! Each run has a seed, printed with its figures; `CLUSTER_SEED=<seed>` makes the same choices
 //! again. How often and how long is in `cluster/settings.rs`, with the variables that raise it.
-//! What the clients do is in `faults/load.rs`, what must hold in `src/verify.rs`, which has their notes.
+//! What the clients do is in `faults/load.rs`, what must hold in `crates/verify`, which has their notes.
 
 use peerd_testkit::{self as support, faults, wait};
 

@@ -1,7 +1,7 @@
 //! Kills peerd and nats-server under load, and holds what is left against what was answered.
 //!
 //! Each run has a seed, printed with its figures; `DEATH_SEED=<seed>` makes the same choices
-//! again. What the clients do is in `peerd_testkit::faults::load`, what must hold in `src/verify.rs`, which has their notes.
+//! again. What the clients do is in `peerd_testkit::faults::load`, what must hold in `crates/verify`, which has their notes.
 
 #[path = "death/lost.rs"]
 mod lost;

@@ -1,39 +1,27 @@
-//! `peerd bench`: how much a deployment takes, and how fast.
+//! `peerd bench` and the hidden `peerd bench-floor`: what the load generator in `peerd-bench` cannot
+//! know of a deployment, and what it has measured.
 
-mod budget;
-mod closed;
-pub(super) mod floor;
-mod load;
-mod marker;
-mod numbers;
-mod open;
-mod plot;
-mod process;
-mod report;
-mod schedule;
-mod session;
-mod sizes;
-mod table;
-mod tally;
-mod users;
-
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::ValueEnum;
+use async_nats::Client;
+use peerd_bench::{Cause, Connections, Deployment, Outcome, Problem, Setup, floor};
+use tokio::time::Instant;
 
-use self::load::{Offer, Plan};
-use self::numbers::{count, float};
-use self::report::{Load, Report, Setting, Who};
-use self::session::Session;
-use super::connection::NoUse;
-use super::{EXIT_CONFIGURATION, EXIT_FAILURE, complain, print, print_json};
+use super::connection::{Connected, NoUse};
+use super::table::{Align, columns};
+use super::{EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_UNAVAILABLE, complain, print, print_json};
+use crate::bus::discovery;
+use crate::cluster::process::this;
 use crate::runtime::daemon::Settings;
-use peerd_protocol::discovery::THIS_BUILD;
-use peerd_protocol::encoding::Encoding;
+use crate::storage::owners::{self, Key, Member};
+use crate::store::jetstream::StreamNames;
+use crate::store::{Record, StreamId, survey};
+use peerd_core::id::Partition;
+
+pub(super) use peerd_bench::Arguments;
 
 pub(super) const HELP: &str = "\
 The load runs against the peerd that serves the configured NATS; its NATS user needs what the \
@@ -54,120 +42,36 @@ then are printed.
 Exit codes: 0 done; 1 something failed or it was interrupted, what was measured before is printed all \
 the same; 64 a wrong configuration or option; 69 NATS could not be used.";
 
-/// Share of the top rate that each point of a picture offers, in percent.
-const PICTURE_PERCENT: [u32; 10] = [10, 20, 30, 40, 50, 60, 70, 80, 90, 100];
-/// How much longer than peerd's own deadline an answer may take.
-const GRACE: Duration = Duration::from_secs(2);
-/// Rounds of peerd and of the floor.
-const ROUNDS: usize = 5;
+/// How long the store has to say who is there.
+const STORE_ANSWERS: Duration = Duration::from_secs(5);
 
-/// What to offer, and what to show.
-#[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
-    /// Senders, each of whom writes to a receiver.
-    #[arg(long, default_value_t = 4096, value_name = "N")]
-    pairs: usize,
-    /// Receivers, whom the senders share; as many as pairs if left out.
-    #[arg(long, value_name = "N")]
-    receivers: Option<usize>,
-    /// Messages under way at the same time: the next one is sent when an answer came.
-    #[arg(long, default_value_t = 256, value_name = "N", conflicts_with = "rate")]
-    in_flight: usize,
-    /// Messages a second, whatever the answers do; latencies count from when each was due. Several
-    /// rates, with commas between, one after another.
-    #[arg(long, value_name = "PER_SECOND", value_delimiter = ',')]
-    rate: Vec<f64>,
-    /// Bytes of each message's text.
-    #[arg(long, default_value_t = 60, value_name = "BYTES")]
-    payload: usize,
-    /// How messages are written.
-    #[arg(long, default_value = "msgpack")]
-    encoding: BodyEncoding,
-    /// Do not listen to what users are told: nats-server then delivers it to nobody.
-    #[arg(long)]
-    no_events: bool,
-    /// Seconds that are measured: 10, 10s, 500ms, 2m.
-    #[arg(long, default_value = "10s", value_parser = duration)]
-    duration: Duration,
-    /// Seconds before that which are not.
-    #[arg(long, default_value = "2s", value_parser = duration)]
-    warm_up: Duration,
-    /// Measure the floor too, a service that knows nothing: it stores each message and tells as much
-    /// about it as peerd does. Rounds of both alternate.
-    #[arg(long)]
-    floor: bool,
-    /// How often each load is measured; 1 if left out, 5 with a floor.
-    #[arg(long, value_name = "N")]
-    rounds: Option<usize>,
-    /// Connections that the messages are sent on.
-    #[arg(long, default_value_t = 2, value_name = "N")]
-    connections: usize,
-    /// What the names of the users begin with.
-    #[arg(long, default_value = "bench", value_name = "PREFIX")]
-    users: String,
-    /// The process of a nats-server, for its CPU time and memory; found by itself where it listens on
-    /// this machine's loopback.
-    #[arg(long, value_name = "PID")]
-    nats_pid: Vec<u32>,
-    /// A picture (SVG) of latencies over the offered load. Without --rate, ten shares of what the
-    /// deployment was found to take.
-    #[arg(long, value_name = "FILE")]
-    plot: Option<PathBuf>,
-    /// One JSON object, for programs.
-    #[arg(long)]
-    json: bool,
-}
+/// How long the instances have to say how they were built.
+const INSTANCES_ANSWER: Duration = Duration::from_secs(1);
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum BodyEncoding {
-    /// `MessagePack`.
-    Msgpack,
-    /// JSON.
-    Json,
-}
-
-impl From<BodyEncoding> for Encoding {
-    fn from(encoding: BodyEncoding) -> Self {
-        match encoding {
-            BodyEncoding::Msgpack => Self::MessagePack,
-            BodyEncoding::Json => Self::Json,
-        }
-    }
-}
-
-/// `10`, `10s`, `500ms`, `2m`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let problem = || format!("{text:?} is not a time like 10s, 500ms or 2m");
-    let unit_at = text.find(|letter: char| letter.is_ascii_alphabetic()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(unit_at);
-    let ms_each = match unit {
-        "ms" => 1,
-        "" | "s" => 1000,
-        "m" => 60_000,
-        _ => return Err(problem()),
-    };
-    let number: u64 = number.parse().map_err(|_| problem())?;
-    let ms = number.checked_mul(ms_each).filter(|ms| *ms <= DURATION_MAX_MS);
-    ms.map(Duration::from_millis).ok_or_else(problem)
-}
-
-/// A day.
-const DURATION_MAX_MS: u64 = 24 * 60 * 60 * 1000;
-
-/// Why something was not measured.
-#[derive(Debug)]
-struct Problem {
+/// Why there are no figures, or not all: the exit code and a sentence.
+struct Failure {
     exit_code: u8,
     text: String,
 }
 
-impl From<NoUse> for Problem {
+impl From<NoUse> for Failure {
     fn from(NoUse { exit_code, text }: NoUse) -> Self {
         Self { exit_code, text }
     }
 }
 
-impl Problem {
+impl From<Problem> for Failure {
+    fn from(Problem { cause, text }: Problem) -> Self {
+        let exit_code = match cause {
+            Cause::Configuration => EXIT_CONFIGURATION,
+            Cause::Unavailable => EXIT_UNAVAILABLE,
+            Cause::Failed => EXIT_FAILURE,
+        };
+        Self { exit_code, text }
+    }
+}
+
+impl Failure {
     fn new(exit_code: u8, text: impl std::fmt::Display) -> Self {
         Self { exit_code, text: text.to_string() }
     }
@@ -175,240 +79,153 @@ impl Problem {
 
 pub(super) async fn run(
     settings: Settings,
-    source: Vec<OsString>,
+    floor_arguments: Vec<OsString>,
     arguments: Arguments,
 ) -> ExitCode {
-    match measure(settings, source, arguments).await {
+    match measure(&settings, floor_arguments, arguments).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Problem { exit_code, text }) => complain(exit_code, &text),
+        Err(Failure { exit_code, text }) => complain(exit_code, &text),
     }
 }
 
 /// Measures, and shows what was measured also where something failed on the way.
 async fn measure(
-    settings: Settings,
-    source: Vec<OsString>,
+    settings: &Settings,
+    floor_arguments: Vec<OsString>,
     arguments: Arguments,
-) -> Result<(), Problem> {
-    arguments.check(&settings)?;
-    let plot = arguments.plot.clone();
-    let as_json = arguments.json;
-    let mut session = Session::begin(settings, source, arguments).await?;
-    let (loads, problem) = loads(&mut session).await;
-    let left_behind = session.end().await;
-    let report = Report {
-        release: env!("CARGO_PKG_VERSION"),
-        setting: session.setting(),
-        loads,
-        left_behind,
-        warnings: std::mem::take(&mut session.warnings),
-    };
+) -> Result<(), Failure> {
+    arguments.check(settings.node.limits.text_bytes)?;
+    let (plot, as_json) = (arguments.plot.clone(), arguments.json);
+    let setup = prepare(settings, floor_arguments, arguments.connections).await?;
+    let Outcome { report, problem } = Box::pin(peerd_bench::run(setup, arguments)).await?;
     if as_json {
-        print_json(&report).map_err(|error| Problem::new(EXIT_FAILURE, error))?;
+        print_json(&report).map_err(|error| Failure::new(EXIT_FAILURE, error))?;
     } else {
-        print(table::text(&report).trim_end());
+        print(report.text(layout).trim_end());
     }
     if let Some(file) = plot {
-        let svg = plot::svg(&report).map_err(|error| Problem::new(EXIT_FAILURE, error))?;
-        let failed = |error| Problem::new(EXIT_FAILURE, format!("{}: {error}", file.display()));
+        let svg = report.svg()?;
+        let failed = |error| Failure::new(EXIT_FAILURE, format!("{}: {error}", file.display()));
         std::fs::write(&file, svg).map_err(failed)?;
     }
-    problem.map_or(Ok(()), Err)
+    problem.map_or(Ok(()), |problem| Err(problem.into()))
 }
 
-/// Measures all that was asked for, or what was measured until a problem, and that.
-async fn loads(session: &mut Session) -> (Vec<Load>, Option<Problem>) {
-    let arguments = &session.arguments;
-    let is_picture = arguments.plot.is_some() && arguments.rate.is_empty();
-    let mut offers: VecDeque<Offer> =
-        arguments.rate.iter().copied().map(Offer::PerSecond).collect();
-    if offers.is_empty() {
-        offers.push_back(Offer::InFlight(arguments.in_flight));
+/// Connects, and looks up what is measured.
+async fn prepare(
+    settings: &Settings,
+    floor_arguments: Vec<OsString>,
+    connections: usize,
+) -> Result<Setup, Failure> {
+    let connect = async |name: &str| Connected::new(settings, name).await;
+    let connected = connect("peerd bench").await?;
+    let control = connected.client();
+    let mut calls = Vec::new();
+    for _ in 0..connections {
+        calls.push(connect("peerd bench calls").await?.client());
     }
-    let mut loads = Vec::new();
-    while let Some(offer) = offers.pop_front() {
-        let (load, problem) = session.load(offer).await;
-        if is_picture && loads.is_empty() {
-            offers.extend(shares(&load));
-        }
-        if !load.rounds.is_empty() {
-            loads.push(load);
-        }
-        if problem.is_some() {
-            return (loads, problem);
-        }
-    }
-    (loads, None)
+    let events = connect("peerd bench events").await?.client();
+    let deployment = connected.allowed(deployment(&control, settings)).await??;
+    let forbidden =
+        Box::pin(async move { Problem::new(Cause::Unavailable, connected.forbidden().await.text) });
+    let connections = Connections { control, calls, events };
+    Ok(Setup { deployment, connections, floor_arguments, forbidden })
 }
 
-/// The rates that a picture shows, by what the deployment was found to take; none if it took nothing.
-fn shares(load: &Load) -> Vec<Offer> {
-    let top = load.median(Who::Peerd, |round| Some(round.accepted_per_second));
-    let rate = |top: f64, percent| Offer::PerSecond(top * f64::from(percent) / 100.0);
-    let Some(top) = top.filter(|top| *top > 0.0) else { return Vec::new() };
-    PICTURE_PERCENT.into_iter().map(|percent| rate(top, percent)).collect()
+async fn deployment(client: &Client, settings: &Settings) -> Result<Deployment, Failure> {
+    let names = StreamNames::new(&settings.subject_prefix);
+    let soon = Instant::now() + STORE_ANSWERS;
+    let unavailable = |text: String| Failure::new(EXIT_UNAVAILABLE, text);
+    let bucket = survey::stream(client, &names.owners(), soon).await;
+    let bucket = bucket.map_err(|unseen| {
+        let (bucket, prefix) = (names.owners_bucket(), &settings.subject_prefix);
+        unavailable(format!("bucket {bucket} of subject_prefix {prefix:?} {unseen}"))
+    })?;
+    let entries = owners::entries(client, &names, soon).await;
+    let entries = entries.map_err(|error| unavailable(error.to_string()))?;
+    let members = entries.iter().filter_map(|(key, _)| match key {
+        Key::Member(id) => Some(id.as_str()),
+        Key::Owner(_) | Key::Told(_) => None,
+    });
+    let deadline = Instant::now() + INSTANCES_ANSWER;
+    let answers = discovery::ask(client, &settings.subject_prefix, members.collect(), deadline);
+    // Without an answer nothing is said of builds; the figures are as good.
+    let answers = answers.await.unwrap_or_default();
+    Ok(Deployment {
+        subject_prefix: settings.subject_prefix.clone(),
+        nats_servers: settings.nats.servers.clone(),
+        log_streams: logs(&names, bucket.partitions.unwrap_or(settings.partitions)).collect(),
+        processes: processes(&entries).into_iter().collect(),
+        builds: answers.iter().filter_map(|answer| answer.build().map(str::to_owned)).collect(),
+        messages_per_second: settings.node.limits.messages_per_second,
+        call_deadline: settings.node.call_deadline,
+    })
 }
 
-/// What a figure of a debug build must be read with.
-fn build_warnings(this: &str, peerds: &BTreeSet<String>) -> Vec<String> {
-    const DEBUG: &str = "debug";
-    let mut warnings = Vec::new();
-    if peerds.contains(DEBUG) {
-        let some = if peerds.len() > 1 { "an instance of peerd" } else { "peerd" };
-        warnings.push(format!(
-            "{some} is a debug build: it is many times slower than a release build, which \
-             `cargo build --release` makes"
-        ));
-    }
-    if this == DEBUG {
-        warnings.push("this command is a debug build: it may be slower than peerd".to_owned());
-    }
-    warnings
+/// The log streams of so many partitions.
+fn logs(names: &StreamNames, partitions: u16) -> impl Iterator<Item = String> {
+    (0..partitions).map(|number| names.of(StreamId::Log(Partition(number))))
 }
 
-impl Arguments {
-    fn check(&self, settings: &Settings) -> Result<(), Problem> {
-        let refuse = |text: &str| Err(Problem::new(EXIT_CONFIGURATION, text));
-        let numbers =
-            [self.pairs, self.receivers(), self.in_flight, self.connections, self.rounds()];
-        if numbers.contains(&0) {
-            return refuse("pairs, receivers, in flight, connections and rounds are 1 or more");
+/// The processes of the members, where all of them run on this machine; none otherwise.
+fn processes(entries: &[(Key, Record)]) -> BTreeSet<u32> {
+    let mut ids = BTreeSet::new();
+    for (key, record) in entries {
+        let Key::Member(_) = key else { continue };
+        let Ok(member) = owners::decode::<Member>(&record.payload) else { return BTreeSet::new() };
+        if !is_here(&member.process.realm) {
+            return BTreeSet::new();
         }
-        if self.receivers() > self.pairs {
-            return refuse("there are more receivers than pairs");
-        }
-        if self.duration.is_zero() {
-            return refuse("--duration must be longer than nothing");
-        }
-        if self.rate.iter().any(|rate| !rate.is_finite() || *rate <= 0.0 || *rate > RATE_MAX) {
-            return refuse("--rate is more than 0 and at most 10000000");
-        }
-        let limits = &settings.node.limits;
-        if self.payload == 0 || self.payload > limits.text_bytes {
-            let text = format!("--payload is 1 to {} (limits.text_bytes)", limits.text_bytes);
-            return refuse(&text);
-        }
-        if let Some(file) = &self.plot {
-            // Before anything is measured, and without a change to a picture that is there.
-            let is_new = !file.exists();
-            let opened = std::fs::OpenOptions::new().append(true).create(true).open(file);
-            if let Err(error) = opened {
-                return refuse(&format!("--plot {}: {error}", file.display()));
-            }
-            if is_new {
-                // It is not needed if nothing is measured.
-                let _ = std::fs::remove_file(file);
-            }
-        }
-        Ok(())
+        ids.insert(member.process.pid);
     }
-
-    fn receivers(&self) -> usize {
-        self.receivers.unwrap_or(self.pairs)
-    }
-
-    fn rounds(&self) -> usize {
-        self.rounds.unwrap_or(if self.floor { ROUNDS } else { 1 })
-    }
-
-    fn plan(&self, offer: Offer, settings: &Settings) -> Plan {
-        Plan {
-            offer,
-            warm_up: self.warm_up,
-            duration: self.duration,
-            patience: settings.node.call_deadline + GRACE,
-            events: !self.no_events,
-        }
-    }
-
-    fn setting(
-        &self,
-        subject_prefix: &str,
-        partitions: u16,
-        peerd_builds: &BTreeSet<String>,
-    ) -> Setting {
-        let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        Setting {
-            build: THIS_BUILD,
-            peerd_builds: peerd_builds.clone(),
-            subject_prefix: subject_prefix.to_owned(),
-            partitions,
-            users: self.users.clone(),
-            pairs: self.pairs,
-            receivers: self.receivers(),
-            payload_bytes: self.payload,
-            encoding: Encoding::from(self.encoding).content_type(),
-            events: !self.no_events,
-            connections: self.connections,
-            warm_up_ms: ms(self.warm_up),
-            duration_ms: ms(self.duration),
-        }
-    }
+    ids
 }
 
-/// More than any machine offers.
-const RATE_MAX: f64 = 10_000_000.0;
+/// Whether a process ID of that realm is one of this machine; the user does not matter.
+fn is_here(realm: &str) -> bool {
+    let machine = |realm: &str| realm.rsplit_once(' ').map(|(machine, _)| machine.to_owned());
+    machine(realm).is_some_and(|there| machine(&this().realm) == Some(there))
+}
 
-/// Says that the rate of the senders bounded a load, and what to do.
-fn too_few(offer: Offer, refused: u64, pairs: usize, limit: usize) -> String {
-    let most = float(count(pairs)) * float(count(limit));
-    let (offered, needed) = match offer {
-        Offer::InFlight(count) => (format!("{count} in flight"), String::new()),
-        Offer::PerSecond(rate) => (
-            format!("{rate:.0}/s offered"),
-            format!(" {rate:.0} a second take {} pairs.", schedule::senders_for(rate, limit)),
-        ),
+/// The tables of the report look as all others do.
+fn layout(head: &[&str], rows: Vec<Vec<String>>) -> String {
+    let align = |place| if place == 0 { Align::Left } else { Align::Right };
+    let head: Vec<_> =
+        head.iter().enumerate().map(|(place, title)| (*title, align(place))).collect();
+    columns(&head, rows)
+}
+
+/// `peerd bench-floor`, which `peerd bench` starts.
+pub(super) async fn serve_floor(settings: Settings, arguments: floor::Arguments) -> ExitCode {
+    let connect = async |name| Connected::new(&settings, name).await;
+    let (store, bus) = match (connect("floor store").await, connect("floor bus").await) {
+        (Ok(store), Ok(bus)) => (store.client(), bus.client()),
+        (Err(no_use), _) | (_, Err(no_use)) => return no_use.complain(),
     };
-    format!(
-        "{offered}: {refused} messages were refused for the rate of their senders, which bounds this \
-         load. By this configuration each sender may send {limit} messages a second \
-         (limits.messages_per_second), so that {pairs} pairs send {most:.0} a second at \
-         most.{needed} Ask for more --pairs, or raise the limit for a peerd that is there to be \
-         measured"
-    )
+    let (theirs, ours) = (StreamNames::new(&arguments.like), StreamNames::new(&arguments.prefix));
+    let partitions = settings.partitions;
+    let service = floor::Service {
+        store,
+        bus,
+        log_streams: logs(&theirs, partitions).zip(logs(&ours, partitions)).collect(),
+        calls_under_way: settings.node.calls_under_way,
+        event_encoding: settings.node.event_encoding,
+    };
+    match floor::serve(service, arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => complain(EXIT_FAILURE, &problem),
+    }
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
 
     #[test]
-    fn times_are_read_with_their_units() {
-        for (text, ms) in [("10", 10_000), ("10s", 10_000), ("500ms", 500), ("2m", 120_000)] {
-            assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
-        }
-        for bad in ["", "s", "1h", "-1s", "1.5s", "s1", "99999999m"] {
-            assert!(duration(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_load_that_senders_bound_says_how_many_pairs_it_takes() {
-        let text = too_few(Offer::PerSecond(2000.0), 7, 100, 10);
-        assert!(
-            text.contains("100 pairs send 1000 a second at most. 2000 a second take 200 pairs.")
-        );
-        let text = too_few(Offer::InFlight(8), 7, 100, 10);
-        assert!(text.contains("8 in flight: 7 messages") && text.contains("at most. Ask for more"));
-    }
-
-    #[test]
-    fn a_picture_of_what_takes_nothing_has_no_rates() {
-        let load = |rate| {
-            let rounds = vec![report::tests::round(Who::Peerd, rate, 9)];
-            shares(&Load::new(Offer::InFlight(8), rounds)).len()
-        };
-        assert_eq!((load(0.0), load(100.0)), (0, PICTURE_PERCENT.len()));
-    }
-
-    #[test]
-    fn debug_builds_are_warned_of_on_both_sides() {
-        let builds = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        let count = |this, names: &[&str]| build_warnings(this, &builds(names)).len();
-        assert_eq!(count("release", &[]), 0, "an older release does not say");
-        assert_eq!(count("release", &["release"]), 0);
-        assert_eq!(count("debug", &["release"]), 1);
-        assert_eq!(count("debug", &["debug", "release"]), 2);
-        assert!(build_warnings("release", &builds(&["debug"]))[0].starts_with("peerd is a debug"));
+    fn a_realm_is_of_this_machine_whoever_the_user_is() {
+        let realm = this().realm;
+        let (machine, _) = realm.rsplit_once(' ').expect("a user");
+        assert!(is_here(&realm) && is_here(&format!("{machine} 4711")));
+        assert!(!is_here("") && !is_here("elsewhere pid:[1] 0"));
     }
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use async_nats::Client;
 
 use super::{EXIT_UNAVAILABLE, complain, exit_code};
-use crate::link::{Connection, Violation};
+use crate::link::Connection;
 use crate::runtime::connect::connect_once;
 use crate::runtime::daemon::Settings;
 use crate::runtime::permissions::Permissions;
@@ -51,13 +51,15 @@ impl Connected {
     pub(super) async fn allowed<T>(&self, work: impl Future<Output = T>) -> Result<T, NoUse> {
         tokio::select! {
             biased;
-            violation = self.connection.link.forbidden(|_| true) => Err(self.forbidden(&violation)),
+            no_use = self.forbidden() => Err(no_use),
             done = work => Ok(done),
         }
     }
 
-    fn forbidden(&self, violation: &Violation) -> NoUse {
-        let remedy = self.permissions.remedy_of_command(violation);
+    /// Ends when the server forbids an operation.
+    pub(super) async fn forbidden(&self) -> NoUse {
+        let violation = self.connection.link.forbidden(|_| true).await;
+        let remedy = self.permissions.remedy_of_command(&violation);
         NoUse { exit_code: EXIT_UNAVAILABLE, text: format!("{violation}: {remedy}") }
     }
 }

@@ -28,3 +28,27 @@ pub(super) fn columns(head: &[Column<'_>], rows: impl IntoIterator<Item = Vec<St
     }
     table.trim_fmt()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned_below_heads_of_several_lines() {
+        let head = [
+            ("", Align::Left),
+            ("accepted\na second", Align::Right),
+            ("send to reply\np50, ms", Align::Right),
+            ("\np90", Align::Right),
+        ];
+        let rows = [["peerd", "900", "1.50", "3.00"], ["floor", "1000", "", ""]];
+        let rows = rows.map(|row| row.map(str::to_owned).to_vec());
+        let lines = [
+            "       accepted  send to reply",
+            "       a second        p50, ms   p90",
+            "peerd       900           1.50  3.00",
+            "floor      1000",
+        ];
+        assert_eq!(columns(&head, rows), lines.join("\n"));
+    }
+}

@@ -1,4 +1,6 @@
-//! `peerd verify`
+//! `peerd verify`: reads what is stored and hands it to the checker in `peerd-verify`.
+
+mod decode;
 
 use std::fs::File;
 use std::io::BufReader;
@@ -18,12 +20,12 @@ use crate::runtime::daemon::Settings;
 use crate::store::jetstream::StreamNames;
 use crate::store::survey::{self, Unseen};
 use crate::store::{StreamId, scan};
-use crate::verify::fault::Kind;
-use crate::verify::notes::Notes;
-use crate::verify::stored::Stored;
-use crate::verify::{Verdict, verdict};
 use peerd_core::id::Partition;
 use peerd_protocol::subject::Subjects;
+use peerd_verify::fault::Kind;
+use peerd_verify::notes::Notes;
+use peerd_verify::stored::Stored;
+use peerd_verify::{Verdict, verdict};
 
 pub(super) const HELP: &str = "\
 Each client records its calls, answers and events in a file; docs/verify.md of peerd describes the \
@@ -96,11 +98,11 @@ async fn read(client: &Client, settings: &Settings) -> Result<Stored, String> {
         let (log, state) = (StreamId::Log(partition), StreamId::State(partition));
         let deadline = Instant::now() + STREAM_READ;
         let all = subjects.all_log(partition);
-        let take = |record| stored.take_message(partition, &record);
+        let take = |record| decode::message(&mut stored, partition, &record);
         let read = scan::records(client, &names, log, &all, deadline, take).await;
         read.map_err(|error| error.to_string())?;
         let all = subjects.all_state(partition);
-        let take = |record| stored.take_entry(&subjects, partition, &record);
+        let take = |record| decode::entry(&mut stored, &subjects, partition, &record);
         let read = scan::records(client, &names, state, &all, deadline, take).await;
         read.map_err(|error| error.to_string())?;
     }

@@ -1,0 +1,451 @@
+//! The load generator of `peerd bench`: how many messages a deployment takes, and how fast.
+//!
+//! It is a client of the contract. What only the daemon knows (the configuration, the connections, who
+//! serves which partition, what its streams are called, how tables look) comes in as plain values:
+//! [`Setup`], [`Deployment`], [`floor::Service`].
+
+mod budget;
+mod closed;
+pub mod floor;
+mod load;
+mod marker;
+mod numbers;
+mod open;
+mod plot;
+mod process;
+mod report;
+mod schedule;
+mod session;
+mod sizes;
+mod table;
+mod tally;
+mod users;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::time::Duration;
+
+use async_nats::Client;
+use clap::ValueEnum;
+use peerd_protocol::discovery::THIS_BUILD;
+use peerd_protocol::encoding::Encoding;
+
+use self::load::{Offer, Plan};
+use self::numbers::{count, float};
+pub use self::report::Report;
+use self::report::{Load, Setting, Who};
+use self::session::Session;
+pub use self::table::Layout;
+
+/// Share of the top rate that each point of a picture offers, in percent.
+const PICTURE_PERCENT: [u32; 10] = [10, 20, 30, 40, 50, 60, 70, 80, 90, 100];
+/// How much longer than peerd's own deadline an answer may take.
+const GRACE: Duration = Duration::from_secs(2);
+/// Rounds of peerd and of the floor.
+const ROUNDS: usize = 5;
+
+/// What to offer, and what to show.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Senders, each of whom writes to a receiver.
+    #[arg(long, default_value_t = 4096, value_name = "N")]
+    pairs: usize,
+    /// Receivers, whom the senders share; as many as pairs if left out.
+    #[arg(long, value_name = "N")]
+    receivers: Option<usize>,
+    /// Messages under way at the same time: the next one is sent when an answer came.
+    #[arg(long, default_value_t = 256, value_name = "N", conflicts_with = "rate")]
+    in_flight: usize,
+    /// Messages a second, whatever the answers do; latencies count from when each was due. Several
+    /// rates, with commas between, one after another.
+    #[arg(long, value_name = "PER_SECOND", value_delimiter = ',')]
+    rate: Vec<f64>,
+    /// Bytes of each message's text.
+    #[arg(long, default_value_t = 60, value_name = "BYTES")]
+    payload: usize,
+    /// How messages are written.
+    #[arg(long, default_value = "msgpack")]
+    encoding: BodyEncoding,
+    /// Do not listen to what users are told: nats-server then delivers it to nobody.
+    #[arg(long)]
+    no_events: bool,
+    /// Seconds that are measured: 10, 10s, 500ms, 2m.
+    #[arg(long, default_value = "10s", value_parser = duration)]
+    duration: Duration,
+    /// Seconds before that which are not.
+    #[arg(long, default_value = "2s", value_parser = duration)]
+    warm_up: Duration,
+    /// Measure the floor too, a service that knows nothing: it stores each message and tells as much
+    /// about it as peerd does. Rounds of both alternate.
+    #[arg(long)]
+    floor: bool,
+    /// How often each load is measured; 1 if left out, 5 with a floor.
+    #[arg(long, value_name = "N")]
+    rounds: Option<usize>,
+    /// Connections that the messages are sent on.
+    #[arg(long, default_value_t = 2, value_name = "N")]
+    pub connections: usize,
+    /// What the names of the users begin with.
+    #[arg(long, default_value = "bench", value_name = "PREFIX")]
+    users: String,
+    /// The process of a nats-server, for its CPU time and memory; found by itself where it listens on
+    /// this machine's loopback.
+    #[arg(long, value_name = "PID")]
+    nats_pid: Vec<u32>,
+    /// A picture (SVG) of latencies over the offered load. Without --rate, ten shares of what the
+    /// deployment was found to take.
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PathBuf>,
+    /// One JSON object, for programs.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum BodyEncoding {
+    /// `MessagePack`.
+    Msgpack,
+    /// JSON.
+    Json,
+}
+
+impl From<BodyEncoding> for Encoding {
+    fn from(encoding: BodyEncoding) -> Self {
+        match encoding {
+            BodyEncoding::Msgpack => Self::MessagePack,
+            BodyEncoding::Json => Self::Json,
+        }
+    }
+}
+
+/// `10`, `10s`, `500ms`, `2m`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let problem = || format!("{text:?} is not a time like 10s, 500ms or 2m");
+    let unit_at = text.find(|letter: char| letter.is_ascii_alphabetic()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let ms_each = match unit {
+        "ms" => 1,
+        "" | "s" => 1000,
+        "m" => 60_000,
+        _ => return Err(problem()),
+    };
+    let number: u64 = number.parse().map_err(|_| problem())?;
+    let ms = number.checked_mul(ms_each).filter(|ms| *ms <= DURATION_MAX_MS);
+    ms.map(Duration::from_millis).ok_or_else(problem)
+}
+
+/// A day.
+const DURATION_MAX_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// Why something was not measured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Who must act.
+    pub cause: Cause,
+    /// A sentence for the user.
+    pub text: String,
+}
+
+/// Who must act on a problem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// A person: an option or the configuration is wrong.
+    Configuration,
+    /// NATS could not be used.
+    Unavailable,
+    /// Something else failed, or the run was interrupted.
+    Failed,
+}
+
+impl Problem {
+    /// A problem.
+    #[must_use]
+    pub fn new(cause: Cause, text: impl std::fmt::Display) -> Self {
+        Self { cause, text: text.to_string() }
+    }
+}
+
+/// What is measured.
+#[derive(Clone, Debug)]
+pub struct Deployment {
+    /// First token of every subject.
+    pub subject_prefix: String,
+    /// The configured addresses of NATS.
+    pub nats_servers: Vec<String>,
+    /// The log streams, by partition.
+    pub log_streams: Vec<String>,
+    /// The processes of the instances, where all of them run on this machine; none otherwise.
+    pub processes: Vec<u32>,
+    /// How the instances say that they were built, each once: `debug` or `release`.
+    pub builds: BTreeSet<String>,
+    /// Messages that a sender may send in a second, by the configuration.
+    pub messages_per_second: usize,
+    /// How long peerd may take for a call.
+    pub call_deadline: Duration,
+}
+
+impl Deployment {
+    fn partitions(&self) -> u16 {
+        u16::try_from(self.log_streams.len()).unwrap_or(u16::MAX)
+    }
+}
+
+/// The connections of a run, none of which is anybody else's.
+#[derive(Debug)]
+pub struct Connections {
+    /// For everything besides the load: login, logout, what is looked up.
+    pub control: Client,
+    /// On which messages are sent, [`Arguments::connections`] of them.
+    pub calls: Vec<Client>,
+    /// On which events come.
+    pub events: Client,
+}
+
+/// What the command line prepares for a run.
+pub struct Setup {
+    /// What is measured.
+    pub deployment: Deployment,
+    /// The connections.
+    pub connections: Connections,
+    /// Arguments with which this program, started as `bench-floor`, finds the same NATS.
+    pub floor_arguments: Vec<OsString>,
+    /// Ends with a problem when NATS forbids an operation of [`Connections::control`].
+    pub forbidden: Pin<Box<dyn Future<Output = Problem> + Send>>,
+}
+
+impl std::fmt::Debug for Setup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Setup").field("deployment", &self.deployment).finish_non_exhaustive()
+    }
+}
+
+/// What was measured, also where something failed on the way.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The figures.
+    pub report: Report,
+    /// What ended it early.
+    pub problem: Option<Problem>,
+}
+
+/// Measures what [`Arguments::check`] has found to make sense.
+pub async fn run(setup: Setup, arguments: Arguments) -> Result<Outcome, Problem> {
+    let mut session = Session::begin(setup, arguments).await?;
+    let (loads, problem) = loads(&mut session).await;
+    let left_behind = session.end().await;
+    let report = Report {
+        release: env!("CARGO_PKG_VERSION"),
+        setting: session.setting(),
+        loads,
+        left_behind,
+        warnings: std::mem::take(&mut session.warnings),
+    };
+    Ok(Outcome { report, problem })
+}
+
+impl Report {
+    /// As people read it.
+    #[must_use]
+    pub fn text(&self, layout: Layout) -> String {
+        table::text(self, layout)
+    }
+
+    /// A chart of latencies over the offered load.
+    pub fn svg(&self) -> Result<String, Problem> {
+        plot::svg(self).map_err(|error| Problem::new(Cause::Failed, error))
+    }
+}
+
+/// Measures all that was asked for, or what was measured until a problem, and that.
+async fn loads(session: &mut Session) -> (Vec<Load>, Option<Problem>) {
+    let arguments = &session.arguments;
+    let is_picture = arguments.plot.is_some() && arguments.rate.is_empty();
+    let mut offers: VecDeque<Offer> =
+        arguments.rate.iter().copied().map(Offer::PerSecond).collect();
+    if offers.is_empty() {
+        offers.push_back(Offer::InFlight(arguments.in_flight));
+    }
+    let mut loads = Vec::new();
+    while let Some(offer) = offers.pop_front() {
+        let (load, problem) = session.load(offer).await;
+        if is_picture && loads.is_empty() {
+            offers.extend(shares(&load));
+        }
+        if !load.rounds.is_empty() {
+            loads.push(load);
+        }
+        if problem.is_some() {
+            return (loads, problem);
+        }
+    }
+    (loads, None)
+}
+
+/// The rates that a picture shows, by what the deployment was found to take; none if it took nothing.
+fn shares(load: &Load) -> Vec<Offer> {
+    let top = load.median(Who::Peerd, |round| Some(round.accepted_per_second));
+    let rate = |top: f64, percent| Offer::PerSecond(top * f64::from(percent) / 100.0);
+    let Some(top) = top.filter(|top| *top > 0.0) else { return Vec::new() };
+    PICTURE_PERCENT.into_iter().map(|percent| rate(top, percent)).collect()
+}
+
+/// What a figure of a debug build must be read with.
+fn build_warnings(this: &str, peerds: &BTreeSet<String>) -> Vec<String> {
+    const DEBUG: &str = "debug";
+    let mut warnings = Vec::new();
+    if peerds.contains(DEBUG) {
+        let some = if peerds.len() > 1 { "an instance of peerd" } else { "peerd" };
+        warnings.push(format!(
+            "{some} is a debug build: it is many times slower than a release build, which \
+             `cargo build --release` makes"
+        ));
+    }
+    if this == DEBUG {
+        warnings.push("this command is a debug build: it may be slower than peerd".to_owned());
+    }
+    warnings
+}
+
+impl Arguments {
+    /// Whether a run can be made of them. `text_bytes`: the longest text that peerd accepts.
+    pub fn check(&self, text_bytes: usize) -> Result<(), Problem> {
+        let refuse = |text: &str| Err(Problem::new(Cause::Configuration, text));
+        let numbers =
+            [self.pairs, self.receivers(), self.in_flight, self.connections, self.rounds()];
+        if numbers.contains(&0) {
+            return refuse("pairs, receivers, in flight, connections and rounds are 1 or more");
+        }
+        if self.receivers() > self.pairs {
+            return refuse("there are more receivers than pairs");
+        }
+        if self.duration.is_zero() {
+            return refuse("--duration must be longer than nothing");
+        }
+        if self.rate.iter().any(|rate| !rate.is_finite() || *rate <= 0.0 || *rate > RATE_MAX) {
+            return refuse("--rate is more than 0 and at most 10000000");
+        }
+        if self.payload == 0 || self.payload > text_bytes {
+            let text = format!("--payload is 1 to {text_bytes} (limits.text_bytes)");
+            return refuse(&text);
+        }
+        if let Some(file) = &self.plot {
+            // Before anything is measured, and without a change to a picture that is there.
+            let is_new = !file.exists();
+            let opened = std::fs::OpenOptions::new().append(true).create(true).open(file);
+            if let Err(error) = opened {
+                return refuse(&format!("--plot {}: {error}", file.display()));
+            }
+            if is_new {
+                // It is not needed if nothing is measured.
+                let _ = std::fs::remove_file(file);
+            }
+        }
+        Ok(())
+    }
+
+    fn receivers(&self) -> usize {
+        self.receivers.unwrap_or(self.pairs)
+    }
+
+    fn rounds(&self) -> usize {
+        self.rounds.unwrap_or(if self.floor { ROUNDS } else { 1 })
+    }
+
+    fn plan(&self, offer: Offer, deployment: &Deployment) -> Plan {
+        Plan {
+            offer,
+            warm_up: self.warm_up,
+            duration: self.duration,
+            patience: deployment.call_deadline + GRACE,
+            events: !self.no_events,
+        }
+    }
+
+    fn setting(&self, deployment: &Deployment) -> Setting {
+        let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Setting {
+            build: THIS_BUILD,
+            peerd_builds: deployment.builds.clone(),
+            subject_prefix: deployment.subject_prefix.clone(),
+            partitions: deployment.partitions(),
+            users: self.users.clone(),
+            pairs: self.pairs,
+            receivers: self.receivers(),
+            payload_bytes: self.payload,
+            encoding: Encoding::from(self.encoding).content_type(),
+            events: !self.no_events,
+            connections: self.connections,
+            warm_up_ms: ms(self.warm_up),
+            duration_ms: ms(self.duration),
+        }
+    }
+}
+
+/// More than any machine offers.
+const RATE_MAX: f64 = 10_000_000.0;
+
+/// Says that the rate of the senders bounded a load, and what to do.
+fn too_few(offer: Offer, refused: u64, pairs: usize, limit: usize) -> String {
+    let most = float(count(pairs)) * float(count(limit));
+    let (offered, needed) = match offer {
+        Offer::InFlight(count) => (format!("{count} in flight"), String::new()),
+        Offer::PerSecond(rate) => (
+            format!("{rate:.0}/s offered"),
+            format!(" {rate:.0} a second take {} pairs.", schedule::senders_for(rate, limit)),
+        ),
+    };
+    format!(
+        "{offered}: {refused} messages were refused for the rate of their senders, which bounds this \
+         load. By this configuration each sender may send {limit} messages a second \
+         (limits.messages_per_second), so that {pairs} pairs send {most:.0} a second at \
+         most.{needed} Ask for more --pairs, or raise the limit for a peerd that is there to be \
+         measured"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_with_their_units() {
+        for (text, ms) in [("10", 10_000), ("10s", 10_000), ("500ms", 500), ("2m", 120_000)] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+        for bad in ["", "s", "1h", "-1s", "1.5s", "s1", "99999999m"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_load_that_senders_bound_says_how_many_pairs_it_takes() {
+        let text = too_few(Offer::PerSecond(2000.0), 7, 100, 10);
+        assert!(
+            text.contains("100 pairs send 1000 a second at most. 2000 a second take 200 pairs.")
+        );
+        let text = too_few(Offer::InFlight(8), 7, 100, 10);
+        assert!(text.contains("8 in flight: 7 messages") && text.contains("at most. Ask for more"));
+    }
+
+    #[test]
+    fn a_picture_of_what_takes_nothing_has_no_rates() {
+        let load = |rate| {
+            let rounds = vec![report::tests::round(Who::Peerd, rate, 9)];
+            shares(&Load::new(Offer::InFlight(8), rounds)).len()
+        };
+        assert_eq!((load(0.0), load(100.0)), (0, PICTURE_PERCENT.len()));
+    }
+
+    #[test]
+    fn debug_builds_are_warned_of_on_both_sides() {
+        let builds = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let count = |this, names: &[&str]| build_warnings(this, &builds(names)).len();
+        assert_eq!(count("release", &[]), 0, "an older release does not say");
+        assert_eq!(count("release", &["release"]), 0);
+        assert_eq!(count("debug", &["release"]), 1);
+        assert_eq!(count("debug", &["debug", "release"]), 2);
+        assert!(build_warnings("release", &builds(&["debug"]))[0].starts_with("peerd is a debug"));
+    }
+}

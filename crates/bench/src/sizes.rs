@@ -1,0 +1,75 @@
+//! How large what peerd stores, answers and tells is, so that the floor can do the same.
+
+use std::time::Duration;
+
+use async_nats::Client;
+use async_nats::jetstream;
+use futures::StreamExt as _;
+use tokio::time::{Instant, timeout_at};
+
+use super::load::Target;
+use super::users::{Pair, TRY_FOR, until_accepted};
+use peerd_protocol::subject::{Subjects, Token};
+
+/// Events of one message: three to the receiver, one to the sender.
+const EVENTS: usize = 4;
+/// How long they may take.
+const SOON: Duration = Duration::from_secs(5);
+
+/// An event of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct EventSize {
+    pub(super) is_senders: bool,
+    pub(super) name: String,
+    pub(super) bytes: usize,
+}
+
+/// What one message comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Sizes {
+    pub(super) record: usize,
+    pub(super) reply: usize,
+    /// In the order in which they came.
+    pub(super) events: Vec<EventSize>,
+}
+
+/// Has the first pair send a message, and looks at all that comes of it.
+pub(super) async fn learn(
+    client: &Client,
+    subjects: &Subjects,
+    pair: &Pair,
+    target: &Target,
+    log_streams: &[String],
+) -> Result<Sizes, String> {
+    let told = |error: &dyn std::fmt::Display| format!("the sizes could not be learned: {error}");
+    let (sender, receiver) = (Token::of(&pair.sender), Token::of(&pair.receiver));
+    let mut senders = client.subscribe(subjects.all_events(&sender)).await.map_err(|e| told(&e))?;
+    let mut receivers =
+        client.subscribe(subjects.all_events(&receiver)).await.map_err(|e| told(&e))?;
+    let call = &target.calls[0];
+    let body = call.body.body(0, target.next_number());
+    let reply =
+        until_accepted(client, call.subject.to_string(), target.headers.clone(), body, TRY_FOR)
+            .await?;
+    let deadline = Instant::now() + SOON;
+    let mut events = Vec::new();
+    while events.len() < EVENTS {
+        let next = async {
+            tokio::select! {
+                event = receivers.next() => (false, event),
+                event = senders.next() => (true, event),
+            }
+        };
+        let Ok((is_senders, Some(event))) = timeout_at(deadline, next).await else {
+            return Err(told(&format!("{} of {EVENTS} events came", events.len())));
+        };
+        let name = peerd_protocol::subject::last_token(&event.subject).to_owned();
+        events.push(EventSize { is_senders, name, bytes: event.payload.len() });
+    }
+    let partition = subjects.partition(&receiver);
+    let stream = log_streams.get(usize::from(partition.0)).ok_or("the partition has no log")?;
+    let stream = jetstream::new(client.clone()).get_stream(stream).await.map_err(|e| told(&e))?;
+    let subject = subjects.log(partition, &receiver, &sender);
+    let record = stream.direct_get_last_for_subject(subject).await.map_err(|e| told(&e))?;
+    Ok(Sizes { record: record.payload.len(), reply: reply.payload.len(), events })
+}

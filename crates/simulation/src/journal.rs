@@ -1,0 +1,296 @@
+//! The calls of the clients, the replies, and the messages that each user knows.
+
+use std::collections::BTreeMap;
+
+use crate::model::facts::May;
+
+/// A message that a client sent, with its repeats.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+    pub(crate) local: Option<String>,
+    pub(crate) command: bool,
+    /// The largest order key that the sender knew at the time of the call.
+    pub(crate) floor: u64,
+    /// The message IDs in successful replies.
+    pub(crate) acked: Vec<String>,
+    /// The time at which a Command was accepted.
+    pub(crate) accepted_ms: u64,
+    /// Whether a call for it had no reply, or one that leaves the outcome unknown.
+    pub(crate) is_unknown: bool,
+}
+
+/// A change that a user made or tried to make.
+#[derive(Clone, Debug)]
+pub(crate) struct Op {
+    pub(crate) user: usize,
+    /// The other user; `None` for all others.
+    pub(crate) other: Option<usize>,
+    pub(crate) kind: OpKind,
+    pub(crate) issued_ms: u64,
+    pub(crate) done_ms: u64,
+    pub(crate) outcome: Outcome,
+    /// The messages of the conversation that the user knew at the time of the call.
+    pub(crate) known: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum OpKind {
+    Clear,
+    Delete(Vec<String>),
+    DeleteAll,
+    Mute(bool),
+    Block(bool),
+    Login,
+    Logout,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Still in progress.
+    UnderWay,
+    Done,
+    /// Certainly not done.
+    Refused,
+    Unknown,
+}
+
+/// A message that a user knows.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    pub(crate) other: usize,
+    pub(crate) key: u64,
+    pub(crate) is_command: bool,
+}
+
+/// A message that a user will know, and the time when that happens.
+#[derive(Clone, Debug)]
+struct News {
+    due_ms: u64,
+    user: usize,
+    id: String,
+    known: Known,
+}
+
+#[derive(Default)]
+pub(crate) struct Journal {
+    /// The sent messages by their marks.
+    pub(crate) sent: BTreeMap<String, Sent>,
+    pub(crate) ops: Vec<Op>,
+    pub(crate) known: BTreeMap<usize, BTreeMap<String, Known>>,
+    news: Vec<News>,
+    pub(crate) calls: usize,
+    pub(crate) unanswered: usize,
+    /// The number of calls in progress. Logins stay in it, because their replay continues after the
+    /// reply and its end is not visible.
+    under_way: usize,
+    /// The last time when this many calls were in progress, by number of calls.
+    crowded_ms: BTreeMap<usize, u64>,
+}
+
+impl Journal {
+    /// Records that a call begins.
+    pub(crate) fn begin_call(&mut self, now_ms: u64) {
+        self.calls += 1;
+        self.under_way += 1;
+        self.crowded_ms.insert(self.under_way, now_ms);
+    }
+
+    /// Records that a call was answered or timed out.
+    pub(crate) fn end_call(&mut self, method: &str) {
+        self.under_way -= usize::from(method != "login");
+    }
+
+    /// Whether more than `most` calls were in progress at some time since `since_ms`.
+    pub(crate) fn was_crowded(&self, most: usize, since_ms: u64) -> bool {
+        self.crowded_ms.range(most + 1..).any(|(_, at_ms)| *at_ms >= since_ms)
+    }
+
+    /// Records that a user will know a message at a given time.
+    pub(crate) fn will_know(
+        &mut self,
+        due_ms: u64,
+        user: usize,
+        other: usize,
+        id: String,
+        key: u64,
+        is_command: bool,
+    ) {
+        self.news.push(News { due_ms, user, id, known: Known { other, key, is_command } });
+    }
+
+    /// Applies everything that users know by now.
+    pub(crate) fn learn(&mut self, now_ms: u64) {
+        let due: Vec<News> = self.news.extract_if(.., |news| news.due_ms <= now_ms).collect();
+        for News { user, id, known, .. } in due {
+            self.known.entry(user).or_default().insert(id, known);
+        }
+    }
+
+    /// The messages of a conversation that its user knows.
+    pub(crate) fn known_with(&self, user: usize, other: usize) -> Vec<String> {
+        let known = self.known.get(&user).into_iter().flatten();
+        let here = known.filter(|(_, known)| known.other == other && !known.is_command);
+        here.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// The newest order key that a user knows in a conversation.
+    pub(crate) fn newest_known(&self, user: usize, other: usize) -> u64 {
+        let known = self.known.get(&user).into_iter().flatten().map(|(_, known)| known);
+        let here = known.filter(|known| known.other == other && !known.is_command);
+        here.map(|known| known.key).max().unwrap_or_default()
+    }
+
+    /// The largest order key that a user knows. Commands do not count: they are not stored, so a
+    /// new owner does not know them.
+    pub(crate) fn floor(&self, user: usize) -> u64 {
+        let known = self.known.get(&user).into_iter().flatten();
+        let stored = known.filter(|(_, known)| !known.is_command);
+        stored.map(|(_, known)| known.key).max().unwrap_or_default()
+    }
+
+    pub(crate) fn begin(
+        &mut self,
+        user: usize,
+        other: Option<usize>,
+        kind: OpKind,
+        now_ms: u64,
+    ) -> usize {
+        let known = other.map_or_else(
+            || self.known.get(&user).into_iter().flatten().map(|(id, _)| id.clone()).collect(),
+            |other| self.known_with(user, other),
+        );
+        let op = Op {
+            user,
+            other,
+            kind,
+            issued_ms: now_ms,
+            done_ms: u64::MAX,
+            outcome: Outcome::UnderWay,
+            known,
+        };
+        self.ops.push(op);
+        self.ops.len() - 1
+    }
+
+    pub(crate) fn end(&mut self, op: usize, outcome: Outcome, now_ms: u64) {
+        self.ops[op].outcome = outcome;
+        if outcome != Outcome::Unknown {
+            self.ops[op].done_ms = now_ms;
+        }
+    }
+
+    fn of(&self, user: usize, other: usize) -> impl Iterator<Item = &Op> {
+        self.ops.iter().filter(move |op| {
+            op.user == user
+                && op.other.is_none_or(|with| with == other)
+                && op.outcome != Outcome::Refused
+        })
+    }
+
+    /// The possible values of a mute or a block, as seen by a call between two times.
+    pub(crate) fn may(
+        &self,
+        (user, other): (usize, usize),
+        value: impl Fn(&OpKind) -> Option<bool>,
+        (asked_ms, answered_ms): (u64, u64),
+    ) -> May {
+        let ops: Vec<(&Op, bool)> = self
+            .of(user, other)
+            .filter(|op| op.issued_ms <= answered_ms)
+            .filter_map(|op| value(&op.kind).map(|value| (op, value)))
+            .collect();
+        // A change that was done before the call began overrides the changes that were done before
+        // that change began.
+        let is_past = |done_ms: u64| {
+            ops.iter().any(|(op, _)| {
+                op.outcome == Outcome::Done && op.done_ms < asked_ms && op.issued_ms > done_ms
+            })
+        };
+        let mut may = May { be: false, not_be: !is_past(0) };
+        for (op, value) in &ops {
+            if !is_past(op.done_ms) {
+                may.be |= value;
+                may.not_be |= !value;
+            }
+        }
+        may
+    }
+
+    pub(crate) fn may_block(&self, pair: (usize, usize), span: (u64, u64)) -> May {
+        let value = |kind: &OpKind| match kind {
+            OpKind::Block(on) => Some(*on),
+            OpKind::Clear
+            | OpKind::Delete(_)
+            | OpKind::DeleteAll
+            | OpKind::Mute(_)
+            | OpKind::Login
+            | OpKind::Logout => None,
+        };
+        self.may(pair, value, span)
+    }
+
+    pub(crate) fn may_mute(&self, pair: (usize, usize), span: (u64, u64)) -> May {
+        let value = |kind: &OpKind| match kind {
+            OpKind::Mute(on) => Some(*on),
+            OpKind::Clear
+            | OpKind::Delete(_)
+            | OpKind::DeleteAll
+            | OpKind::Block(_)
+            | OpKind::Login
+            | OpKind::Logout => None,
+        };
+        self.may(pair, value, span)
+    }
+
+    /// Whether a message may be hidden from a call that was answered at `answered_ms`, and whether
+    /// it may be shown to a call that was made at `asked_ms`.
+    pub(crate) fn hidden(
+        &self,
+        (user, other): (usize, usize),
+        (id, stored_at_ms): (&str, u64),
+        (asked_ms, answered_ms): (u64, u64),
+    ) -> May {
+        let mut may = May { be: false, not_be: true };
+        for op in self.of(user, other).filter(|op| op.issued_ms <= answered_ms) {
+            let (is_meant, is_sure) = match &op.kind {
+                OpKind::Delete(ids) => {
+                    let is_named = ids.iter().any(|named| named == id);
+                    (is_named, is_named)
+                }
+                OpKind::DeleteAll => {
+                    (stored_at_ms <= op.done_ms, op.known.iter().any(|known| known == id))
+                }
+                OpKind::Clear
+                | OpKind::Mute(_)
+                | OpKind::Block(_)
+                | OpKind::Login
+                | OpKind::Logout => (false, false),
+            };
+            may.be |= is_meant;
+            may.not_be &= !(is_sure && op.outcome == Outcome::Done && op.done_ms < asked_ms);
+        }
+        may
+    }
+
+    /// Whether a user may be logged in, and may be logged out, for a call between two times.
+    pub(crate) fn may_be_home(&self, user: usize, span: (u64, u64)) -> May {
+        let value = |kind: &OpKind| match kind {
+            OpKind::Login => Some(true),
+            OpKind::Logout => Some(false),
+            OpKind::Clear
+            | OpKind::Delete(_)
+            | OpKind::DeleteAll
+            | OpKind::Mute(_)
+            | OpKind::Block(_) => None,
+        };
+        self.may((user, user), value, span)
+    }
+
+    /// All attempts of a user to move a conversation's read mark.
+    pub(crate) fn clears(&self, user: usize, other: usize) -> impl Iterator<Item = &Op> {
+        let is_clear = |op: &&Op| matches!(op.kind, OpKind::Clear | OpKind::DeleteAll);
+        self.of(user, other).filter(is_clear)
+    }
+}

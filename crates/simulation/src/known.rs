@@ -1,0 +1,149 @@
+//! What the clients of the simulation know while a call is answered. Calls overlap and outcomes may be
+//! unknown, so much of it may be either way; at the end of a run, when everything has come to rest, most
+//! of it is certain.
+
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+
+use crate::journal::{Journal, Outcome};
+use crate::model::NAMES;
+use crate::model::facts::{ANY, BlockList, Conversation, Facts, May};
+use crate::model::state::Message;
+use crate::rules::{Logged, Watch};
+
+/// What a user knew when it made a call.
+#[derive(Debug)]
+pub(crate) struct Before {
+    asked_ms: u64,
+    /// The IDs of the messages that the user knew; `None` at the end of a run, when all messages that
+    /// are stored must be shown.
+    known: Option<BTreeSet<String>>,
+    /// The newest order key that it knew in each conversation.
+    newest: Vec<u64>,
+}
+
+impl Before {
+    pub(crate) fn of(journal: &Journal, user: usize, asked_ms: u64, is_settled: bool) -> Self {
+        let ids = journal.known.get(&user).into_iter().flatten().map(|(id, _)| id.clone());
+        let newest = (0..NAMES.len()).map(|other| journal.newest_known(user, other)).collect();
+        Self { asked_ms, known: (!is_settled).then(|| ids.collect()), newest }
+    }
+}
+
+/// What is known when the call is answered.
+pub(crate) struct Known<'w> {
+    pub(crate) watch: &'w Watch,
+    pub(crate) before: &'w Before,
+    /// Since when a block may have mattered: the first of several tries.
+    pub(crate) since_ms: u64,
+    pub(crate) answered_ms: u64,
+}
+
+impl Known<'_> {
+    const fn span(&self) -> (u64, u64) {
+        (self.before.asked_ms, self.answered_ms)
+    }
+
+    const fn is_settled(&self) -> bool {
+        self.before.known.is_none()
+    }
+
+    /// Whether the user sees a message.
+    fn sees(&self, user: usize, other: usize, logged: &Logged) -> May {
+        let stored = (logged.id.as_str(), logged.stored_at_ms);
+        let hidden = self.watch.journal.hidden((user, other), stored, self.span());
+        let is_known = self.before.known.as_ref().is_none_or(|known| known.contains(&logged.id));
+        May { be: hidden.not_be, not_be: hidden.be || !is_known }
+    }
+
+    /// How far a conversation may be read: the messages that the user knew when clearing are read, and
+    /// messages after the last clear are not.
+    fn read_seq(&self, user: usize, other: usize) -> RangeInclusive<u64> {
+        if !self.is_settled() {
+            return ANY;
+        }
+        let between = self.watch.between(user, other);
+        let received = || between.iter().filter(|logged| logged.from == other);
+        let (mut least, mut last_ms) = (0, 0);
+        for clear in self.watch.journal.clears(user, other) {
+            last_ms = last_ms.max(clear.done_ms);
+            // A clear of a conversation without unread messages does not move the mark.
+            let is_read = |logged: &&&Logged| {
+                clear.outcome == Outcome::Done
+                    && logged.counts
+                    && clear.known.contains(&logged.id)
+                    && self.sees(user, other, logged).is_sure()
+            };
+            least = received().filter(is_read).map(|logged| logged.seq).fold(least, u64::max);
+        }
+        let stored = received().filter(|logged| logged.stored_at_ms <= last_ms);
+        least..=stored.map(|logged| logged.seq).max().unwrap_or_default()
+    }
+}
+
+impl Facts for Known<'_> {
+    fn is_logged_in(&self, user: usize) -> May {
+        self.watch.journal.may_be_home(user, self.span())
+    }
+
+    fn now_ms(&self) -> RangeInclusive<u64> {
+        // The clocks of the instances may differ.
+        ANY
+    }
+
+    fn revision(&self, _user: usize) -> RangeInclusive<u64> {
+        ANY
+    }
+
+    fn history(&self, user: usize, other: usize) -> Vec<(&Message, May)> {
+        let between = self.watch.between(user, other).into_iter();
+        between.map(|logged| (&logged.message, self.sees(user, other, logged))).collect()
+    }
+
+    fn message(&self, id: &str) -> Option<&Message> {
+        self.watch.logged(id).map(|logged| &logged.message)
+    }
+
+    fn conversation(&self, user: usize, other: usize) -> Conversation {
+        let newest = if self.is_settled() {
+            self.watch.between(user, other).last().map_or(0, |logged| logged.key)
+        } else {
+            self.before.newest[other]
+        };
+        let is_certain = self.is_settled() && newest > 0;
+        Conversation {
+            exists: May { be: true, not_be: newest == 0 },
+            order_key: newest..=if is_certain { newest } else { u64::MAX },
+            read_seq: self.read_seq(user, other),
+            muted: self.watch.journal.may_mute((user, other), self.span()),
+            // Nobody gives a name.
+            name: NAMES[other].to_owned(),
+        }
+    }
+
+    fn totals(&self, user: usize) -> [RangeInclusive<u64>; 2] {
+        let (mut loud, mut all) = ((0, 0), (0, 0));
+        for other in 0..NAMES.len() {
+            let Conversation { read_seq, muted, .. } = self.conversation(user, other);
+            let least = *self.recount(user, other, *read_seq.end()).start();
+            let most = *self.recount(user, other, *read_seq.start()).end();
+            all = (all.0 + least, all.1 + most);
+            loud.0 += if muted.be { 0 } else { least };
+            loud.1 += if muted.not_be { most } else { 0 };
+        }
+        [loud.0..=loud.1, all.0..=all.1]
+    }
+
+    fn blocks(&self, user: usize, other: usize) -> May {
+        self.watch.journal.may_block((user, other), (self.since_ms, self.answered_ms))
+    }
+
+    fn block_list(&self, user: usize, _place: u64) -> BlockList {
+        let users = (0..NAMES.len()).map(|other| (other, self.blocks(user, other)));
+        BlockList { users: users.filter(|(_, blocked)| blocked.be).collect(), is_in_order: false }
+    }
+
+    fn name(&self, _user: usize) -> String {
+        String::new()
+    }
+}

@@ -1,0 +1,97 @@
+//! What is known while a call is answered.
+//!
+//! In a single instance without faults all of it is certain. Where calls overlap, or have an unknown
+//! outcome, some of it may be either way.
+
+use std::ops::RangeInclusive;
+
+use super::state::Message;
+
+/// Whether something is so: `be` if it may be, `not_be` if it may not be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct May {
+    pub(crate) be: bool,
+    pub(crate) not_be: bool,
+}
+
+impl May {
+    /// It is so, or is not so.
+    pub(crate) const fn sure(is_so: bool) -> Self {
+        Self { be: is_so, not_be: !is_so }
+    }
+
+    /// Whether an observation agrees.
+    pub(crate) const fn admits(self, is_so: bool) -> bool {
+        if is_so { self.be } else { self.not_be }
+    }
+
+    /// Whether it is certainly so.
+    pub(crate) const fn is_sure(self) -> bool {
+        self.be && !self.not_be
+    }
+}
+
+/// Any number.
+pub(crate) const ANY: RangeInclusive<u64> = 0..=u64::MAX;
+
+/// A conversation of a user.
+#[derive(Clone, Debug)]
+pub(crate) struct Conversation {
+    pub(crate) exists: May,
+    pub(crate) order_key: RangeInclusive<u64>,
+    pub(crate) read_seq: RangeInclusive<u64>,
+    pub(crate) muted: May,
+    /// Its name: that of the other user, or the other user's ID.
+    pub(crate) name: String,
+}
+
+/// The users of a block list who come after a place.
+#[derive(Clone, Debug)]
+pub(crate) struct BlockList {
+    /// Who may be in it. Those whom the facts call certain are.
+    pub(crate) users: Vec<(usize, May)>,
+    /// Whether they are in the order in which they were blocked.
+    pub(crate) is_in_order: bool,
+}
+
+/// What is known of a user between the time when a call is made and the time when it is answered.
+pub(crate) trait Facts {
+    fn is_logged_in(&self, user: usize) -> May;
+
+    /// The server's time.
+    fn now_ms(&self) -> RangeInclusive<u64>;
+
+    /// The newest revision of the user.
+    fn revision(&self, user: usize) -> RangeInclusive<u64>;
+
+    /// The messages of a conversation in order, and whether the user sees them.
+    fn history(&self, user: usize, other: usize) -> Vec<(&Message, May)>;
+
+    /// A stored message.
+    fn message(&self, id: &str) -> Option<&Message>;
+
+    fn conversation(&self, user: usize, other: usize) -> Conversation;
+
+    /// The unread messages of the conversations that are not muted, and of all.
+    fn totals(&self, user: usize) -> [RangeInclusive<u64>; 2];
+
+    /// Whether the user blocks the other.
+    fn blocks(&self, user: usize, other: usize) -> May;
+
+    fn block_list(&self, user: usize, place: u64) -> BlockList;
+
+    /// The name that a user has given.
+    fn name(&self, user: usize) -> String;
+
+    /// The unread messages of a conversation with this read mark, by a recount.
+    fn recount(&self, user: usize, other: usize, read_seq: u64) -> RangeInclusive<u64> {
+        let (mut least, mut most) = (0, 0);
+        for (message, seen) in self.history(user, other) {
+            if message.from == other && message.counts && message.seq > read_seq {
+                least += u64::from(seen.is_sure());
+                most += u64::from(seen.be);
+            }
+        }
+        least..=most
+    }
+}

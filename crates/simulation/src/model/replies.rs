@@ -1,0 +1,458 @@
+//! What each call may be answered, by what is known: one function for each kind of reply.
+//!
+//! Where everything is certain, one reply is left.
+
+use std::ops::RangeInclusive;
+
+use serde_json::{Map, Value, json};
+
+use super::facts::{BlockList, Facts, May};
+use super::request::Request;
+use super::state::{Message, is_shown, show_content, show_message};
+use super::{NAMES, number, text, user_of};
+use crate::rules::Rule;
+
+/// Reasons of blocking users that do not depend on a state: the caller's own ID.
+const OWN_ID: u32 = 6_000_805;
+
+pub(crate) const NOT_LOGGED_IN: u64 = 6_000_121;
+pub(crate) const BLOCKED_BY_RECEIVER: u64 = 6_000_284;
+pub(crate) const CONVERSATION_NOT_FOUND: u64 = 6_000_603;
+
+/// A difference between a reply and what is known: the rule that is broken, and how.
+pub(crate) type Difference = (Rule, String);
+
+/// The differences between a reply that reports success and what is known.
+pub(crate) fn check(
+    facts: &impl Facts,
+    user: usize,
+    request: &Request,
+    reply: &Value,
+) -> Vec<Difference> {
+    let mut check = Check { facts, user, found: Vec::new() };
+    if !matches!(request, Request::Login { .. }) && !facts.is_logged_in(user).be {
+        check.wrong(Rule::ChangesStay, "the user is not logged in");
+    }
+    match request {
+        Request::Login { .. } => check.login(reply),
+        Request::Heartbeat => {
+            check.is_within("serverTime", number(reply, "serverTime"), &facts.now_ms());
+            check.is(reply, &json!({ "serverTime": reply["serverTime"] }));
+        }
+        Request::Send { to, message, .. } => check.sent(*to, message, reply),
+        Request::History { other, reverse, count, anchor } => {
+            check.page(*other, *reverse, *count, anchor.as_deref(), reply);
+        }
+        Request::List { count, after, only_unread } => {
+            check.list(*count, *after, *only_unread, reply);
+        }
+        Request::Conversation { other } => check.single_conversation(*other, reply),
+        Request::Totals => check.totals(reply),
+        Request::Clear { other } | Request::Mute { other, .. } => {
+            let fields = json!({ "conversationID": NAMES[*other], "conversationType": 0 });
+            check.is(reply, &fields);
+        }
+        Request::Logout { .. }
+        | Request::Delete { .. }
+        | Request::DeleteAll { .. }
+        | Request::ClearAll
+        | Request::Typing { .. } => check.is(reply, &json!({})),
+        Request::Block { others, on } => {
+            let own = json!({ "userID": NAMES[user], "reason": OWN_ID });
+            let refused: Vec<Value> =
+                if *on && others.contains(&user) { vec![own] } else { Vec::new() };
+            check.is(reply, &json!({ "errorUserList": refused }));
+        }
+        Request::Blacklist { count, place } => {
+            check.block_page(*count, &facts.block_list(user, *place), reply);
+        }
+        Request::IsBlocked { other } => check.is_blocked(*other, reply),
+    }
+    check.found
+}
+
+/// The differences between a refusal and what is known.
+pub(crate) fn check_refusal(
+    facts: &impl Facts,
+    user: usize,
+    request: &Request,
+    code: u64,
+) -> Vec<Difference> {
+    let mut check = Check { facts, user, found: Vec::new() };
+    match (code, request) {
+        (NOT_LOGGED_IN, _) => {
+            let is_login = matches!(request, Request::Login { .. });
+            if is_login || !facts.is_logged_in(user).not_be {
+                check.wrong(Rule::ChangesStay, "the user is logged in");
+            }
+        }
+        (BLOCKED_BY_RECEIVER, Request::Send { to, .. }) if !facts.blocks(*to, user).be => {
+            check.wrong(Rule::Blocked, format!("{} blocks nobody", NAMES[*to]));
+        }
+        (CONVERSATION_NOT_FOUND, Request::Conversation { other })
+            if !facts.conversation(user, *other).exists.not_be =>
+        {
+            let why = format!("the conversation with {} is denied", NAMES[*other]);
+            check.wrong(Rule::NeverStale, why);
+        }
+        (BLOCKED_BY_RECEIVER, Request::Send { .. })
+        | (CONVERSATION_NOT_FOUND, Request::Conversation { .. }) => {}
+        (BLOCKED_BY_RECEIVER | CONVERSATION_NOT_FOUND, _) => {
+            check.wrong(Rule::ToldRightly, format!("{} has no error {code}", request.method()));
+        }
+        _ => {}
+    }
+    check.found
+}
+
+/// Whether a message is shown to its viewer as it is stored.
+pub(crate) fn is_shown_rightly(viewer: usize, message: &Message, shown: &Value) -> bool {
+    is_shown(viewer, message) && *shown == show_message(viewer, message)
+}
+
+struct Check<'f, F> {
+    facts: &'f F,
+    user: usize,
+    found: Vec<Difference>,
+}
+
+impl<F: Facts> Check<'_, F> {
+    fn wrong(&mut self, rule: Rule, why: impl Into<String>) {
+        self.found.push((rule, why.into()));
+    }
+
+    fn is(&mut self, seen: &Value, expected: &Value) {
+        if seen != expected {
+            self.wrong(Rule::ToldRightly, format!("{seen}, expected {expected}"));
+        }
+    }
+
+    fn is_within(&mut self, what: &str, seen: u64, expected: &RangeInclusive<u64>) {
+        if !expected.contains(&seen) {
+            self.wrong(Rule::NeverStale, format!("{what} is {seen}, expected {expected:?}"));
+        }
+    }
+
+    fn login(&mut self, reply: &Value) {
+        let [loud, _] = self.facts.totals(self.user);
+        let unread = number(reply, "totalUnreadMessageCount");
+        if !loud.contains(&unread) {
+            self.wrong(Rule::CountsEqualRecount, format!("{unread} unread, expected {loud:?}"));
+        }
+        self.is_within("serverTime", number(reply, "serverTime"), &self.facts.now_ms());
+        let revision = self.facts.revision(self.user);
+        self.is_within("revision", number(reply, "revision"), &revision);
+        if text(reply, "sessionID").is_empty() {
+            self.wrong(Rule::ToldRightly, "there is no session ID");
+        }
+        let fields = ["sessionID", "serverTime", "heartbeatIntervalMs", "totalUnreadMessageCount"];
+        self.has_fields(reply, &[&fields[..], &["revision"]].concat());
+    }
+
+    fn has_fields(&mut self, seen: &Value, names: &[&str]) {
+        let fields: Map<String, Value> =
+            names.iter().map(|name| ((*name).to_owned(), seen[*name].clone())).collect();
+        self.is(seen, &Value::Object(fields));
+    }
+
+    /// A message that is answered is stored, as its sender wrote it; a Command is not stored.
+    fn sent(&mut self, to: usize, sent: &Value, reply: &Value) {
+        let (from, seen) = (self.user, &reply["message"]);
+        self.has_fields(reply, &["message"]);
+        if !self.facts.blocks(to, from).not_be {
+            self.wrong(Rule::Blocked, format!("{} blocks {}", NAMES[to], NAMES[from]));
+        }
+        let id = text(seen, "messageID");
+        let is_command = number(sent, "type") == 2;
+        let same = |name: &str| {
+            let (sent, seen) = (&sent[name], &seen[name]);
+            sent == seen || (sent.is_null() && *seen == "")
+        };
+        let content = show_content(sent);
+        let is_content = content.as_object().into_iter().flatten().all(|(name, value)| {
+            // These are not the caller's to set, or are compared below.
+            let is_other = ["messageSeq", "localMessageID", "extendedData"];
+            is_other.contains(&name.as_str()) || seen[name] == *value
+        });
+        if !is_content || !same("localMessageID") || !same("extendedData") {
+            self.wrong(Rule::Repeats, format!("{sent} is answered with {seen}"));
+        }
+        if is_command {
+            if id.is_empty() || number(seen, "messageSeq") != 0 || number(seen, "orderKey") == 0 {
+                self.wrong(Rule::ToldRightly, format!("a Command is answered as {seen}"));
+            }
+            return;
+        }
+        match self.facts.message(id) {
+            Some(message) => {
+                let is_it = (message.from, message.to) == (from, to);
+                if !is_it || !is_shown_rightly(from, message, seen) {
+                    let why = format!("{seen} is answered, {message:?} is stored");
+                    self.wrong(Rule::SuccessIsStored, why);
+                }
+            }
+            None => self.wrong(Rule::SuccessIsStored, format!("{seen} is not stored")),
+        }
+    }
+
+    /// A page shows every message within its range that the user certainly sees.
+    fn page(
+        &mut self,
+        other: usize,
+        reverse: bool,
+        count: usize,
+        anchor: Option<&str>,
+        reply: &Value,
+    ) {
+        self.has_fields(reply, &["conversationID", "conversationType", "messageList"]);
+        let head = json!([reply["conversationID"], reply["conversationType"]]);
+        self.is(&head, &json!([NAMES[other], 0]));
+        let page = list(&reply["messageList"]);
+        let history = self.facts.history(self.user, other);
+        for shown in page {
+            self.message(other, &history, shown);
+        }
+        let keys: Vec<u64> = page.iter().map(|message| number(message, "orderKey")).collect();
+        if !keys.is_sorted_by(|a, b| a < b) || keys.len() > count {
+            self.wrong(Rule::Pages, format!("a page of {count} is {keys:?}"));
+        }
+        let at = anchor.and_then(|id| self.facts.message(id)).map(|message| message.key);
+        let is_beyond = |key: u64| at.is_none_or(|at| if reverse { key < at } else { key > at });
+        if let Some(wrong) = keys.iter().find(|key| !is_beyond(**key)) {
+            self.wrong(Rule::Pages, format!("a page (reverse: {reverse}) of {at:?} has {wrong}"));
+        }
+        let edge = if keys.len() < count {
+            None
+        } else if reverse {
+            keys.first()
+        } else {
+            keys.last()
+        };
+        let is_covered =
+            |key: u64| edge.is_none_or(|edge| if reverse { key >= *edge } else { key <= *edge });
+        for (message, seen) in history {
+            let is_due = is_beyond(message.key) && is_covered(message.key);
+            let is_shown = page.iter().any(|shown| text(shown, "messageID") == message.id);
+            if is_due && seen.is_sure() && !is_shown {
+                let why = format!("{} ({}) is missing", message.id, message.extended);
+                self.wrong(Rule::NeverStale, why);
+            }
+        }
+    }
+
+    /// A message that is shown is stored, in this conversation, and not deleted.
+    fn message(&mut self, other: usize, history: &[(&Message, May)], shown: &Value) {
+        let id = text(shown, "messageID");
+        let Some((message, seen)) = history.iter().find(|(message, _)| message.id == id) else {
+            let why = format!("{shown} is not in the conversation with {}", NAMES[other]);
+            return self.wrong(Rule::ToldRightly, why);
+        };
+        if !is_shown_rightly(self.user, message, shown) {
+            self.wrong(Rule::ToldRightly, format!("{shown}, {message:?} is stored"));
+        }
+        if !seen.be {
+            self.wrong(Rule::ChangesStay, format!("{id} ({}) was deleted", message.extended));
+        }
+    }
+
+    fn list(
+        &mut self,
+        count: usize,
+        after: Option<(usize, Option<u64>)>,
+        only_unread: bool,
+        reply: &Value,
+    ) {
+        self.has_fields(reply, &["conversationList"]);
+        let shown = list(&reply["conversationList"]);
+        let place =
+            |shown: &Value| (number(shown, "orderKey"), text(shown, "conversationID").to_owned());
+        let places: Vec<(u64, String)> = shown.iter().map(place).collect();
+        if !places.is_sorted_by(|a, b| a > b) || places.len() > count {
+            self.wrong(Rule::Pages, format!("a list of {count} is {places:?}"));
+        }
+        let start = after.map(|(other, key)| {
+            let range = key.map_or_else(
+                || self.facts.conversation(self.user, other).order_key,
+                |key| key..=key,
+            );
+            (range, NAMES[other].to_owned())
+        });
+        for (shown, place) in shown.iter().zip(&places) {
+            let Some(other) = user_of(&place.1) else {
+                self.wrong(Rule::ToldRightly, format!("{shown} is with nobody"));
+                continue;
+            };
+            self.conversation(other, shown);
+            if only_unread && number(shown, "unreadMessageCount") == 0 {
+                self.wrong(Rule::Pages, format!("{} has nothing unread", place.1));
+            }
+            let is_behind =
+                start.as_ref().is_none_or(|(keys, name)| (place.0, &place.1) < (*keys.end(), name));
+            if !is_behind {
+                self.wrong(Rule::Pages, format!("{place:?} is not behind {start:?}"));
+            }
+        }
+        let edge =
+            (places.len() >= count).then(|| places.last().map(|(key, name)| (key, name))).flatten();
+        for (other, name) in NAMES.iter().enumerate() {
+            let known = self.facts.conversation(self.user, other);
+            let (least, most) = (*known.order_key.start(), *known.order_key.end());
+            let is_behind = start
+                .as_ref()
+                .is_none_or(|(keys, anchor)| (most, *name) < (*keys.start(), anchor.as_str()));
+            let is_covered = edge.is_none_or(|(key, edge)| (least, *name) > (*key, edge.as_str()));
+            let unread = self.facts.recount(self.user, other, *known.read_seq.end());
+            let is_due = known.exists.is_sure() && is_behind && is_covered;
+            let is_wanted = !only_unread || *unread.start() > 0;
+            if is_due && is_wanted && !places.iter().any(|(_, shown)| shown == name) {
+                self.wrong(Rule::NeverStale, format!("{name} is missing in {places:?}"));
+            }
+        }
+    }
+
+    fn single_conversation(&mut self, other: usize, reply: &Value) {
+        self.has_fields(reply, &["conversation"]);
+        if text(&reply["conversation"], "conversationID") == NAMES[other] {
+            self.conversation(other, &reply["conversation"]);
+        } else {
+            self.wrong(Rule::ToldRightly, format!("{reply} is not with {}", NAMES[other]));
+        }
+    }
+
+    /// A conversation, as its user is shown it.
+    fn conversation(&mut self, other: usize, shown: &Value) {
+        let with = NAMES[other];
+        let known = self.facts.conversation(self.user, other);
+        if !known.exists.be {
+            self.wrong(Rule::ChangesStay, format!("there is no conversation with {with}"));
+        }
+        let key = number(shown, "orderKey");
+        self.is_within(&format!("the order key of {with}"), key, &known.order_key);
+        let read_seq = number(shown, "readMessageSeq");
+        if !known.read_seq.contains(&read_seq) {
+            let why = format!("{with} is read up to {read_seq}, expected {:?}", known.read_seq);
+            self.wrong(Rule::ChangesStay, why);
+        }
+        let muted = number(shown, "notificationStatus") == 2;
+        if !known.muted.admits(muted) {
+            self.wrong(Rule::ChangesStay, format!("{with} is muted: {muted}"));
+        }
+        let unread = number(shown, "unreadMessageCount");
+        let recount = self.facts.recount(self.user, other, read_seq);
+        if !recount.contains(&unread) {
+            let why = format!("{with} has {unread} unread, the recount {recount:?}");
+            self.wrong(Rule::CountsEqualRecount, why);
+        }
+        self.last_message(other, &shown["lastMessage"]);
+        let mut fields = json!({
+            "conversationID": with,
+            "conversationName": known.name,
+            "type": 0,
+            "notificationStatus": if muted { 2 } else { 1 },
+            "unreadMessageCount": unread,
+            "orderKey": key,
+            "isPinned": false,
+            "pinnedTime": 0,
+            "draft": "",
+            "mentionedInfoList": [],
+            "marks": [],
+            "readMessageSeq": read_seq,
+        });
+        if shown["lastMessage"].is_object() {
+            fields["lastMessage"] = shown["lastMessage"].clone();
+        }
+        self.is(shown, &fields);
+    }
+
+    /// The last message is the newest that the user sees.
+    fn last_message(&mut self, other: usize, last: &Value) {
+        let history = self.facts.history(self.user, other);
+        if last.is_object() {
+            self.message(other, &history, last);
+        }
+        let key = number(last, "orderKey");
+        let newer =
+            history.iter().rev().find(|(message, seen)| seen.is_sure() && message.key > key);
+        if let Some((newer, _)) = newer {
+            let why = format!("{last} is the last message of {}, not {newer:?}", NAMES[other]);
+            self.wrong(Rule::NeverStale, why);
+        }
+    }
+
+    fn totals(&mut self, reply: &Value) {
+        const FIELDS: [&str; 2] = ["unreadMessageCount", "unreadMessageCountIncludingMuted"];
+        self.has_fields(reply, &[FIELDS[0], FIELDS[1], "revision"]);
+        for (field, expected) in FIELDS.into_iter().zip(self.facts.totals(self.user)) {
+            let seen = number(reply, field);
+            if !expected.contains(&seen) {
+                let why = format!("{field} is {seen}, expected {expected:?}");
+                self.wrong(Rule::CountsEqualRecount, why);
+            }
+        }
+        let revision = self.facts.revision(self.user);
+        self.is_within("revision", number(reply, "revision"), &revision);
+    }
+
+    fn is_blocked(&mut self, other: usize, reply: &Value) {
+        self.has_fields(reply, &["isUserInBlacklist"]);
+        let is_blocked = reply["isUserInBlacklist"] == true;
+        if !self.facts.blocks(self.user, other).admits(is_blocked) {
+            let why = format!("{} is blocked: {is_blocked}", NAMES[other]);
+            self.wrong(Rule::ChangesStay, why);
+        }
+    }
+
+    /// A page of the block list neither skips nor repeats users.
+    fn block_page(&mut self, count: usize, known: &BlockList, reply: &Value) {
+        self.has_fields(reply, &["blacklist", "nextFlag"]);
+        let (page, place) = (list(&reply["blacklist"]), number(reply, "nextFlag"));
+        let mut places: Vec<usize> = Vec::new();
+        for shown in page {
+            let found = user_of(text(shown, "userID"));
+            let at = known.users.iter().position(|(other, _)| Some(*other) == found);
+            match (found, at.and_then(|at| known.users.get(at)).zip(at)) {
+                (Some(other), Some(((_, blocked), at))) if blocked.be => {
+                    let name = self.facts.name(other);
+                    self.is(shown, &show_user(other, &name));
+                    places.push(at);
+                }
+                _ => self.wrong(Rule::ChangesStay, format!("{shown} is not blocked here")),
+            }
+        }
+        let mut once = places.clone();
+        once.sort_unstable();
+        once.dedup();
+        let is_in_order = !known.is_in_order || places == once;
+        if once.len() != places.len() || !is_in_order || page.len() > count || place >= 1 << 53 {
+            self.wrong(Rule::Pages, format!("{reply} is a page of {count} of {known:?}"));
+        }
+        // The last page has everybody who is left; another one, everybody up to its end.
+        let end =
+            if place == 0 { known.users.len() } else { once.last().map_or(0, |last| last + 1) };
+        let is_due = |at: usize| at < end && (known.is_in_order || place == 0);
+        let missing = (known.users.iter().enumerate())
+            .find(|(at, (_, blocked))| is_due(*at) && blocked.is_sure() && !places.contains(at));
+        let is_cut = place != 0 && page.len() != count;
+        let is_needless = place != 0
+            && !(known.users.iter().enumerate())
+                .any(|(at, (_, blocked))| blocked.be && !places.contains(&at));
+        if missing.is_some() || is_cut || is_needless {
+            let why = format!("{reply} is not all, {missing:?} is missing of {known:?}");
+            self.wrong(Rule::Pages, why);
+        }
+    }
+}
+
+/// A user, as block lists show it.
+pub(crate) fn show_user(user: usize, name: &str) -> Value {
+    json!({
+        "userID": NAMES[user],
+        "userName": name,
+        "userAvatarUrl": "",
+        "userExtendedData": "",
+    })
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}

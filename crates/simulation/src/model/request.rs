@@ -1,0 +1,193 @@
+//! The calls of the contract as clients write them: the method and the body of each.
+
+use serde_json::{Value, json};
+
+use super::NAMES;
+
+/// A call. Users are indexes of [`NAMES`].
+#[derive(Clone, Debug)]
+pub(crate) enum Request {
+    Login {
+        name: Option<String>,
+        device: Option<String>,
+        /// The order key of the newest message on the device.
+        after: Option<u64>,
+    },
+    Logout {
+        session: Option<String>,
+    },
+    Heartbeat,
+    Send {
+        to: usize,
+        /// The content, the local ID and the extended data.
+        message: Value,
+        config: Value,
+        into_conversation: bool,
+    },
+    History {
+        other: usize,
+        reverse: bool,
+        count: usize,
+        /// The ID of the message from which on the page goes.
+        anchor: Option<String>,
+    },
+    Delete {
+        other: usize,
+        ids: Vec<String>,
+    },
+    DeleteAll {
+        other: usize,
+    },
+    List {
+        count: usize,
+        /// The last conversation of the page before, and the order key that it had there.
+        after: Option<(usize, Option<u64>)>,
+        only_unread: bool,
+    },
+    Conversation {
+        other: usize,
+    },
+    Clear {
+        other: usize,
+    },
+    ClearAll,
+    Totals,
+    Mute {
+        other: usize,
+        on: bool,
+    },
+    Block {
+        others: Vec<usize>,
+        on: bool,
+    },
+    Blacklist {
+        count: usize,
+        /// The `nextFlag` of the page before; 0 for the first page.
+        place: u64,
+    },
+    IsBlocked {
+        other: usize,
+    },
+    Typing {
+        other: usize,
+        on: bool,
+    },
+}
+
+impl Request {
+    /// The method's name.
+    pub(crate) const fn method(&self) -> &'static str {
+        match self {
+            Self::Login { .. } => "login",
+            Self::Logout { .. } => "logout",
+            Self::Heartbeat => "heartbeat",
+            Self::Send { into_conversation: false, .. } => "send_peer_message",
+            Self::Send { into_conversation: true, .. } => "send_message",
+            Self::History { .. } => "query_history_message",
+            Self::Delete { .. } => "delete_messages",
+            Self::DeleteAll { .. } => "delete_all_message",
+            Self::List { .. } => "query_conversation_list",
+            Self::Conversation { .. } => "query_conversation",
+            Self::Clear { .. } => "clear_conversation_unread_message_count",
+            Self::ClearAll => "clear_conversation_total_unread_message_count",
+            Self::Totals => "query_conversation_total_unread_message_count",
+            Self::Mute { .. } => "set_conversation_notification_status",
+            Self::Block { on: true, .. } => "add_users_to_blacklist",
+            Self::Block { on: false, .. } => "remove_users_from_blacklist",
+            Self::Blacklist { .. } => "query_blacklist",
+            Self::IsBlocked { .. } => "check_user_is_in_blacklist",
+            Self::Typing { .. } => "send_typing",
+        }
+    }
+
+    /// The body.
+    pub(crate) fn body(&self) -> Value {
+        let with = |other: usize| json!({ "conversationID": NAMES[other], "conversationType": 0 });
+        match self {
+            Self::Login { name, device, after } => json!({
+                "userName": name, "platform": "model", "deviceID": device, "replayAfter": after,
+            }),
+            Self::Logout { session } => json!({ "sessionID": session }),
+            Self::Heartbeat | Self::ClearAll | Self::Totals => json!({}),
+            Self::Send { to, message, config, into_conversation } => {
+                let field = if *into_conversation { "toConversationID" } else { "toUserID" };
+                json!({ field: NAMES[*to], "message": message, "config": config })
+            }
+            Self::History { other, reverse, count, anchor } => {
+                let anchor = anchor.as_ref().map(|id| json!({ "messageID": id }));
+                let config = json!({ "reverse": reverse, "count": count, "nextMessage": anchor });
+                json!({ "conversationID": NAMES[*other], "config": config })
+            }
+            Self::Delete { other, ids } => {
+                let list: Vec<Value> = ids.iter().map(|id| json!({ "messageID": id })).collect();
+                json!({ "conversationID": NAMES[*other], "messageList": list })
+            }
+            Self::List { count, after, only_unread } => {
+                let after = after
+                    .map(|(other, key)| json!({ "conversationID": NAMES[other], "orderKey": key }));
+                json!({
+                    "config": { "count": count, "nextConversation": after },
+                    "option": { "isOnlyUnreadConversation": only_unread },
+                })
+            }
+            Self::DeleteAll { other } | Self::Conversation { other } | Self::Clear { other } => {
+                with(*other)
+            }
+            Self::Mute { other, on } => {
+                let status = if *on { 2 } else { 1 };
+                let mut body = with(*other);
+                body["status"] = json!(status);
+                body
+            }
+            Self::Block { others, .. } => {
+                let others: Vec<&str> = others.iter().map(|other| NAMES[*other]).collect();
+                json!({ "userIDs": others })
+            }
+            Self::Blacklist { count, place } => {
+                let place = (*place > 0).then_some(place);
+                json!({ "config": { "count": count, "nextFlag": place } })
+            }
+            Self::IsBlocked { other } => json!({ "userID": NAMES[*other] }),
+            Self::Typing { other, on } => {
+                let mut body = with(*other);
+                body["isTyping"] = json!(on);
+                body
+            }
+        }
+    }
+}
+
+/// The methods of the daemon that the model does not know; none.
+#[must_use]
+pub fn unknown_methods() -> Vec<&'static str> {
+    let empty = || json!({});
+    let send = |into_conversation| Request::Send {
+        to: 0,
+        message: empty(),
+        config: empty(),
+        into_conversation,
+    };
+    let block = |on| Request::Block { others: Vec::new(), on };
+    let all = [
+        Request::Login { name: None, device: None, after: None },
+        Request::Logout { session: None },
+        Request::Heartbeat,
+        send(false),
+        send(true),
+        Request::History { other: 0, reverse: false, count: 1, anchor: None },
+        Request::Delete { other: 0, ids: Vec::new() },
+        Request::DeleteAll { other: 0 },
+        Request::List { count: 1, after: None, only_unread: false },
+        Request::Conversation { other: 0 },
+        Request::Clear { other: 0 },
+        Request::ClearAll,
+        Request::Totals,
+        Request::Mute { other: 0, on: false },
+        block(true),
+        block(false),
+        Request::Blacklist { count: 1, place: 0 },
+        Request::IsBlocked { other: 0 },
+    ];
+    let methods = peerd::runtime::commands::Method::ALL.iter().map(|method| method.name());
+    methods.filter(|name| !all.iter().any(|request| request.method() == *name)).collect()
+}

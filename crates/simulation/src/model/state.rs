@@ -1,0 +1,352 @@
+//! The state of the model: plain lists, from which every count is computed anew.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use serde_json::{Value, json};
+
+use super::NAMES;
+use super::facts::{BlockList, Conversation, Facts, May};
+use crate::single::world::{IDLE_MS, OFFLINE_MS};
+
+/// A stored message.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    pub(crate) id: String,
+    pub(crate) key: u64,
+    pub(crate) seq: u64,
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+    pub(crate) at_ms: u64,
+    pub(crate) local: String,
+    /// The type-specific fields, as in the call.
+    pub(crate) content: Value,
+    pub(crate) extended: String,
+    pub(crate) receipt: bool,
+    pub(crate) counts: bool,
+    /// Whether the receiver has read the message.
+    pub(crate) read: bool,
+    /// The users that deleted it.
+    pub(crate) hidden_for: Vec<usize>,
+}
+
+/// The settings of one user for the conversation with another.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settings {
+    pub(crate) muted: bool,
+    /// Whether the user changed a setting, so that the conversation exists without messages.
+    pub(crate) kept: bool,
+    pub(crate) read_seq: u64,
+    /// The order key of the last change that was made while there were no messages.
+    pub(crate) key: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    pub(crate) id: String,
+    pub(crate) device: Option<usize>,
+    /// Whether the login was encoded in `MessagePack`.
+    pub(crate) packed: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct User {
+    pub(crate) name: String,
+    pub(crate) sessions: Vec<Session>,
+    pub(crate) ever_logged_in: bool,
+    pub(crate) last_seen_ms: Option<u64>,
+    pub(crate) revision: u64,
+    pub(crate) previous_revision: u64,
+    /// The largest order key of the messages in events to the user.
+    pub(crate) newest_published: u64,
+    /// The times at which the user's stored messages and Commands were accepted.
+    pub(crate) accepted_ms: Vec<u64>,
+    pub(crate) commands_ms: Vec<u64>,
+    pub(crate) settings: BTreeMap<usize, Settings>,
+    /// When each other user was last shown that this one is typing, and whether that is certain.
+    pub(crate) typing_ms: BTreeMap<usize, (u64, bool)>,
+    /// The blocked users, the earliest first.
+    pub(crate) blocked: Vec<usize>,
+    /// The end of the last page of the block list: its `nextFlag`, and the users after it.
+    pub(crate) block_page: Option<(u64, Vec<usize>)>,
+}
+
+/// An intended error of the model, to verify that the comparison detects it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// None: the model is right.
+    None,
+    /// A user's own messages count as unread.
+    OwnMessagesCount,
+    /// Deleted messages stay unread.
+    DeletedStaysUnread,
+    /// Muted conversations count in the total.
+    MutedMovesTotal,
+    /// Histories show deleted messages.
+    HistoryShowsDeleted,
+    /// The rate limit is one message higher.
+    OneMoreInASecond,
+    /// Repeats are recognized for half the time.
+    RepeatsAreForgottenEarly,
+    /// Every message begins its conversation.
+    EveryMessageIsTheFirst,
+    /// Pushes are sent in muted conversations.
+    PushesWakeTheMuted,
+    /// One session more is allowed.
+    OneMoreSession,
+    /// A replay begins a millisecond earlier.
+    ReplayGoesBackFurther,
+    /// A device may have several sessions.
+    DeviceCountsTwice,
+    /// A replay ignores the newest message of the device.
+    DevicesMissTheSame,
+    /// Events ignore the encoding of sessions.
+    EventsIgnoreSessions,
+    /// The block list is sorted by ID.
+    BlocksGoByName,
+    /// Blocked users may send.
+    BlockedMaySend,
+}
+
+/// The complete state, by the contract.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    pub(crate) users: Vec<User>,
+    /// The messages in the order in which they were stored.
+    pub(crate) messages: Vec<Message>,
+    pub(crate) flaw: Flaw,
+}
+
+impl State {
+    pub(crate) fn new(flaw: Flaw) -> Self {
+        Self { users: vec![User::default(); NAMES.len()], messages: Vec::new(), flaw }
+    }
+
+    pub(crate) fn is_logged_in(&self, user: usize, now_ms: u64) -> bool {
+        let User { sessions, last_seen_ms, .. } = &self.users[user];
+        !sessions.is_empty() && last_seen_ms.is_some_and(|heard| now_ms - heard <= IDLE_MS)
+    }
+
+    /// Whether events for a user are encoded in `MessagePack`: only if all of its sessions are.
+    /// With mixed sessions, or none, the configured encoding is used: JSON.
+    pub(crate) fn is_packed(&self, user: usize, now_ms: u64) -> bool {
+        let is_packed = self.users[user].sessions.iter().all(|session| session.packed);
+        self.is_logged_in(user, now_ms) && is_packed && self.flaw != Flaw::EventsIgnoreSessions
+    }
+
+    pub(crate) fn is_online(&self, user: usize, now_ms: u64) -> bool {
+        let last_seen_ms = self.users[user].last_seen_ms;
+        self.is_logged_in(user, now_ms) && last_seen_ms.is_some_and(|at| now_ms - at <= OFFLINE_MS)
+    }
+
+    pub(crate) fn settings(&self, user: usize, other: usize) -> Settings {
+        self.users[user].settings.get(&other).cloned().unwrap_or_default()
+    }
+
+    /// The messages of a conversation, in both directions and in order, including deleted ones.
+    pub(crate) fn between(&self, user: usize, other: usize) -> Vec<&Message> {
+        let is_here = |message: &&Message| {
+            let way = (message.from, message.to);
+            way == (user, other) || way == (other, user)
+        };
+        let mut messages: Vec<&Message> = self.messages.iter().filter(is_here).collect();
+        messages.sort_by_key(|message| message.key);
+        messages
+    }
+
+    /// The messages of a conversation that the user sees.
+    pub(crate) fn visible(&self, user: usize, other: usize) -> Vec<&Message> {
+        let mut messages = self.between(user, other);
+        messages.retain(|message| !message.hidden_for.contains(&user));
+        messages
+    }
+
+    pub(crate) fn unread(&self, user: usize, other: usize) -> u64 {
+        let is_unread = |message: &&&Message| {
+            let is_other = message.from == other || self.flaw == Flaw::OwnMessagesCount;
+            let is_gone = message.hidden_for.contains(&user);
+            let is_there = !is_gone || self.flaw == Flaw::DeletedStaysUnread;
+            is_other && message.counts && !message.read && is_there
+        };
+        self.between(user, other).iter().filter(is_unread).count() as u64
+    }
+
+    /// Whether the user has a conversation with the other.
+    pub(crate) fn exists(&self, user: usize, other: usize) -> bool {
+        !self.between(user, other).is_empty() || self.settings(user, other).kept
+    }
+
+    /// The user's conversations, the most recent first.
+    pub(crate) fn list(&self, user: usize) -> Vec<usize> {
+        let mut others: Vec<usize> =
+            (0..NAMES.len()).filter(|other| self.exists(user, *other)).collect();
+        others.sort_by_key(|other| std::cmp::Reverse(self.order_key(user, *other)));
+        others
+    }
+
+    pub(crate) fn order_key(&self, user: usize, other: usize) -> u64 {
+        let newest = self.between(user, other).last().map(|message| message.key);
+        newest.unwrap_or_else(|| self.settings(user, other).key)
+    }
+
+    /// The unread messages of the conversations that are not muted, and of all conversations.
+    pub(crate) fn totals(&self, user: usize) -> (u64, u64) {
+        let mut totals = (0, 0);
+        for other in 0..NAMES.len() {
+            let unread = self.unread(user, other);
+            let is_muted = self.settings(user, other).muted && self.flaw != Flaw::MutedMovesTotal;
+            totals.0 += if is_muted { 0 } else { unread };
+            totals.1 += unread;
+        }
+        totals
+    }
+
+    /// A conversation as shown to its user.
+    pub(crate) fn show_conversation(&self, user: usize, other: usize) -> Value {
+        let settings = self.settings(user, other);
+        let name = &self.users[other].name;
+        let mut shown = json!({
+            "conversationID": NAMES[other],
+            "conversationName": if name.is_empty() { NAMES[other] } else { name },
+            "type": 0,
+            "notificationStatus": if settings.muted { 2 } else { 1 },
+            "unreadMessageCount": self.unread(user, other),
+            "orderKey": self.order_key(user, other),
+            "isPinned": false,
+            "pinnedTime": 0,
+            "draft": "",
+            "mentionedInfoList": [],
+            "marks": [],
+            "readMessageSeq": settings.read_seq,
+        });
+        if let Some(message) = self.visible(user, other).last() {
+            merge(&mut shown, json!({ "lastMessage": show_message(user, message) }));
+        }
+        shown
+    }
+}
+
+/// A message as shown to one of its two users.
+pub(crate) fn show_message(viewer: usize, message: &Message) -> Value {
+    let other = if viewer == message.from { message.to } else { message.from };
+    let mut shown = show_content(&message.content);
+    let fields = json!({
+        "messageID": message.id,
+        "localMessageID": message.local,
+        "messageSeq": message.seq,
+        "senderUserID": NAMES[message.from],
+        "conversationID": NAMES[other],
+        "conversationType": 0,
+        "direction": u8::from(viewer == message.to),
+        "sentStatus": 1,
+        "timestamp": message.at_ms,
+        "orderKey": message.key,
+        "receiptStatus": u8::from(message.receipt),
+        "extendedData": message.extended,
+        "isServerMessage": false,
+    });
+    merge(&mut shown, fields);
+    shown
+}
+
+/// Whether a message is between its viewer and another user.
+pub(crate) const fn is_shown(viewer: usize, message: &Message) -> bool {
+    viewer == message.from || viewer == message.to
+}
+
+/// The state as it is when a call is answered: everything is certain.
+pub(crate) struct Certain<'s> {
+    pub(crate) state: &'s State,
+    pub(crate) now_ms: u64,
+}
+
+impl Facts for Certain<'_> {
+    fn is_logged_in(&self, user: usize) -> May {
+        May::sure(self.state.is_logged_in(user, self.now_ms))
+    }
+
+    fn now_ms(&self) -> RangeInclusive<u64> {
+        self.now_ms..=self.now_ms
+    }
+
+    fn revision(&self, user: usize) -> RangeInclusive<u64> {
+        let revision = self.state.users[user].revision;
+        revision..=revision
+    }
+
+    fn history(&self, user: usize, other: usize) -> Vec<(&Message, May)> {
+        let shows_all = self.state.flaw == Flaw::HistoryShowsDeleted;
+        let is_seen = |message: &Message| shows_all || !message.hidden_for.contains(&user);
+        let messages = self.state.between(user, other).into_iter();
+        messages.map(|message| (message, May::sure(is_seen(message)))).collect()
+    }
+
+    fn message(&self, id: &str) -> Option<&Message> {
+        self.state.messages.iter().find(|message| message.id == id)
+    }
+
+    fn conversation(&self, user: usize, other: usize) -> Conversation {
+        let settings = self.state.settings(user, other);
+        let (key, name) = (self.state.order_key(user, other), &self.state.users[other].name);
+        let name = if name.is_empty() { NAMES[other] } else { name };
+        Conversation {
+            exists: May::sure(self.state.exists(user, other)),
+            order_key: key..=key,
+            read_seq: settings.read_seq..=settings.read_seq,
+            muted: May::sure(settings.muted),
+            name: name.to_owned(),
+        }
+    }
+
+    fn totals(&self, user: usize) -> [RangeInclusive<u64>; 2] {
+        let (loud, all) = self.state.totals(user);
+        [loud..=loud, all..=all]
+    }
+
+    fn blocks(&self, user: usize, other: usize) -> May {
+        May::sure(self.state.users[user].blocked.contains(&other))
+    }
+
+    fn block_list(&self, user: usize, place: u64) -> BlockList {
+        let account = &self.state.users[user];
+        let page = account.block_page.as_ref().filter(|(end, _)| place > 0 && *end == place);
+        let mut users = page.map_or_else(|| account.blocked.clone(), |(_, behind)| behind.clone());
+        if self.state.flaw == Flaw::BlocksGoByName {
+            users.sort_by_key(|other| NAMES[*other]);
+        }
+        let users = users.into_iter().map(|other| (other, May::sure(true))).collect();
+        BlockList { users, is_in_order: true }
+    }
+
+    fn name(&self, user: usize) -> String {
+        self.state.users[user].name.clone()
+    }
+
+    fn recount(&self, user: usize, other: usize, _read_seq: u64) -> RangeInclusive<u64> {
+        let unread = self.state.unread(user, other);
+        unread..=unread
+    }
+}
+
+/// Adds fields to an object.
+pub(crate) fn merge(object: &mut Value, fields: Value) {
+    let (Value::Object(object), Value::Object(fields)) = (object, fields) else {
+        panic!("two objects")
+    };
+    object.extend(fields);
+}
+
+/// The content as bodies show it: optional fields that are missing, empty or 0 are omitted.
+pub(crate) fn show_content(content: &Value) -> Value {
+    const REQUIRED: [&str; 3] = ["type", "message", "fileDownloadUrl"];
+    let Value::Object(fields) = content else { panic!("an object") };
+    let is_shown = |(name, value): &(&String, &Value)| {
+        REQUIRED.contains(&name.as_str()) || (*value != "" && *value != 0)
+    };
+    let field = |(name, value): (&String, &Value)| {
+        let items = value.as_array().map(|items| items.iter().map(show_content).collect());
+        let value = items.unwrap_or_else(|| value.clone());
+        (name.clone(), value)
+    };
+    Value::Object(fields.iter().filter(is_shown).map(field).collect())
+}

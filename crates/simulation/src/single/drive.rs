@@ -1,0 +1,214 @@
+//! Runs a case: each step on the node and on the model.
+
+use std::time::Duration;
+
+use peerd_protocol::encoding::Encoding;
+use serde_json::{Value, json};
+
+use crate::model::request::Request;
+use crate::model::sending::{extended_data, local_id, push};
+use crate::model::state::{Flaw, merge};
+use crate::model::{Model, NAMES, Wrong, user_name};
+use crate::single::calls::{
+    AT_HOME, CALLERS, Call, Case, Config as SendConfig, Draft, INVALID, Step, content,
+};
+use crate::single::world::{MESSAGES_PER_SECOND, World};
+
+/// The shortest duration of a restart.
+const RESTART_MS: u64 = 1;
+/// The interval between the texts of a chat.
+const CHAT_MS: u64 = 1000 / MESSAGES_PER_SECOND as u64 + 1;
+/// The messages of a page when all histories are read at the end.
+const PAGE: usize = 7;
+
+/// Runs a case to its end; returns the first difference between node and model.
+pub fn drive(case: &Case, flaw: Flaw) -> Result<(), String> {
+    let Case { setup, steps } = case;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let mut driver =
+            Driver { world: World::start(setup).await, model: Model::new(setup, flaw) };
+        for user in 0..AT_HOME {
+            driver.call(user, &Call::LOGIN).await?;
+        }
+        for (index, step) in steps.iter().enumerate() {
+            let done = driver.step(step).await;
+            done.map_err(|wrong| format!("step {index}, {step:?}:\n{wrong}"))?;
+        }
+        driver.read_everything().await.map_err(|wrong| format!("at the end: {wrong}"))
+    })
+}
+
+struct Driver {
+    world: World,
+    model: Model,
+}
+
+impl Driver {
+    async fn step(&mut self, step: &Step) -> Result<(), Wrong> {
+        match step {
+            Step::Call { user, call } => self.call(*user, call).await.map(drop),
+            Step::Pass { ms } => {
+                tokio::time::advance(Duration::from_millis(*ms)).await;
+                Ok(())
+            }
+            Step::Chat { from, to, count } => {
+                for text in 0..*count {
+                    let local = None;
+                    let draft = Draft { kind: 0, variant: text % 2, local, extended: false };
+                    let (config, into_conversation) = (SendConfig::default(), false);
+                    let call = Call::Send { to: *to, draft, config, into_conversation };
+                    self.call(*from, &call).await?;
+                    tokio::time::advance(Duration::from_millis(CHAT_MS)).await;
+                }
+                Ok(())
+            }
+            Step::Restart => {
+                tokio::time::advance(Duration::from_millis(RESTART_MS)).await;
+                self.world.restart().await;
+                self.model.restart(self.world.now_ms());
+                Ok(())
+            }
+        }
+    }
+
+    async fn call(&mut self, user: usize, call: &Call) -> Result<Value, Wrong> {
+        let request = self.request(user, call);
+        let (method, body) = match (&request, call) {
+            (Some(request), _) => (request.method(), request.body().to_string()),
+            (None, Call::Invalid { which }) => (INVALID[*which].0, INVALID[*which].1.to_owned()),
+            (None, _) => unreachable!("every other call has a request"),
+        };
+        let is_packed = matches!(call, Call::Login { packed: true, .. });
+        let encoding = if is_packed { Encoding::MessagePack } else { Encoding::Json };
+        let observed = self.world.call_as(encoding, NAMES[user], method, body.clone()).await;
+        let checked =
+            self.model.check(user, (call, request.as_ref()), self.world.now_ms(), &observed);
+        checked.map_err(|wrong| format!("{method} by {} {body}\n{wrong}", NAMES[user]))?;
+        Ok(observed.reply)
+    }
+
+    /// Reads all conversations of all callers in pages. Each page is compared with the model, and
+    /// all pages together must hold every visible message.
+    async fn read_everything(&mut self) -> Result<(), Wrong> {
+        tokio::time::advance(Duration::from_secs(1)).await;
+        for user in 0..CALLERS {
+            self.call(user, &Call::LOGIN).await?;
+            self.call(user, &Call::Totals).await?;
+            let everything = Call::List {
+                count: NAMES.len(),
+                anchor: None,
+                with_key: false,
+                only_unread: false,
+            };
+            self.call(user, &everything).await?;
+            for other in 0..NAMES.len() {
+                self.call(user, &Call::Conversation { other }).await?;
+                for reverse in [true, false] {
+                    self.read_history(user, other, reverse).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_history(
+        &mut self,
+        user: usize,
+        other: usize,
+        reverse: bool,
+    ) -> Result<(), Wrong> {
+        let mut ids: Vec<Value> = Vec::new();
+        let mut anchor = None;
+        loop {
+            let call = Call::History { other, reverse, count: PAGE, anchor };
+            let reply = self.call(user, &call).await?;
+            let page = reply["messageList"].as_array().cloned().unwrap_or_default();
+            let page: Vec<Value> =
+                page.iter().map(|message| message["messageID"].clone()).collect();
+            let Some(last) = (if reverse { page.first() } else { page.last() }).cloned() else {
+                break;
+            };
+            let all = self.model.state.between(user, other);
+            anchor = all.iter().position(|message| message.id == last);
+            let at = if reverse { 0 } else { ids.len() };
+            ids.splice(at..at, page);
+        }
+        let visible = self.model.state.visible(user, other);
+        let visible: Vec<Value> = visible.iter().map(|message| json!(message.id)).collect();
+        if ids != visible {
+            return Err(format!("the pages together show {ids:?}, expected {visible:?}"));
+        }
+        Ok(())
+    }
+
+    /// The request of a call, with the selected messages and sessions; `None` for an invalid call.
+    fn request(&self, user: usize, call: &Call) -> Option<Request> {
+        let model = &self.model;
+        let request = match call {
+            Call::Login { name, device, after, packed: _ } => Request::Login {
+                name: name.map(user_name),
+                device: device.map(|device| format!("device {device}")),
+                after: after.map(|after| model.newest_of_device(user, after)),
+            },
+            Call::Logout { session } => {
+                Request::Logout { session: session.map(|session| model.session(user, session)) }
+            }
+            Call::Heartbeat => Request::Heartbeat,
+            Call::Send { to, draft, config, into_conversation } => {
+                send_request(*to, draft, config, *into_conversation)
+            }
+            Call::History { other, reverse, count, anchor } => {
+                let anchor = model.anchor(user, *other, *anchor);
+                let anchor = anchor.map(|message| message.id.clone());
+                Request::History { other: *other, reverse: *reverse, count: *count, anchor }
+            }
+            Call::Delete { other, picks, foreign } => {
+                let ids = model.picked(user, *other, picks, *foreign);
+                Request::Delete { other: *other, ids }
+            }
+            Call::DeleteAll { other } => Request::DeleteAll { other: *other },
+            Call::List { count, anchor, with_key, only_unread } => {
+                let after = model.list_anchor(user, *anchor);
+                let after = after.map(|(other, then)| (other, with_key.then_some(then)));
+                Request::List { count: *count, after, only_unread: *only_unread }
+            }
+            Call::Conversation { other } => Request::Conversation { other: *other },
+            Call::Clear { other } => Request::Clear { other: *other },
+            Call::ClearAll => Request::ClearAll,
+            Call::Totals => Request::Totals,
+            Call::Mute { other, mute } => Request::Mute { other: *other, on: *mute },
+            Call::Block { others, block } => Request::Block { others: others.clone(), on: *block },
+            Call::Blacklist { count, goes_on } => {
+                let place = model.block_place(user, *goes_on);
+                Request::Blacklist { count: *count, place }
+            }
+            Call::IsBlocked { other } => Request::IsBlocked { other: *other },
+            Call::Typing { other, on } => Request::Typing { other: *other, on: *on },
+            Call::Invalid { .. } => return None,
+        };
+        Some(request)
+    }
+}
+
+fn send_request(to: usize, draft: &Draft, config: &SendConfig, into_conversation: bool) -> Request {
+    let mut message = content(draft.kind, draft.variant);
+    let mine = json!({
+        "localMessageID": draft.local.map(|_| local_id(draft)),
+        "extendedData": extended_data(draft),
+        // A caller cannot set this field.
+        "messageSeq": 999,
+    });
+    merge(&mut message, mine);
+    let config = json!({
+        "disableUnreadMessageCount": config.not_counted,
+        "hasReceipt": config.receipt,
+        "isRetrySend": config.retry,
+        "pushConfig": config.push.map(push),
+    });
+    Request::Send { to, message, config, into_conversation }
+}

@@ -1,0 +1,202 @@
+//! What the streams hold, as typed facts, and the views that users have by it.
+//!
+//! Whoever reads the streams decodes them and hands over what they hold; nothing here knows an encoding.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::checker::{Line, Summary, Views};
+use super::fault::{Fault, Kind};
+use peerd_core::audit::{Counted, Recount, Subject};
+use peerd_core::content::Content;
+use peerd_core::conversation::{Conversation, Head, Settings};
+use peerd_core::deletions::{Bitmap, PageId};
+use peerd_core::id::UserId;
+use peerd_core::message::{Direction, Message};
+
+/// A message in the log.
+#[derive(Clone, Debug)]
+pub struct StoredMessage {
+    /// As a page of history shows it.
+    pub line: Line,
+    /// Who received it.
+    pub receiver: UserId,
+    /// Who sent it.
+    pub sender: UserId,
+    /// The head that it was when it was the newest.
+    pub head: Head,
+    /// Whether it counts as unread until read.
+    pub counts: bool,
+}
+
+/// All that the streams of a deployment hold.
+#[derive(Clone, Debug, Default)]
+pub struct Stored {
+    /// Those of one sender to one receiver in the order of the log.
+    pub messages: Vec<StoredMessage>,
+    /// By user and other.
+    settings: BTreeMap<(UserId, UserId), Settings>,
+    pages: Vec<(UserId, UserId, PageId, Bitmap)>,
+    unreadable: Vec<String>,
+    may_age: bool,
+}
+
+/// What names a message among those of a conversation: who sent it, and the sender's own ID of it.
+#[must_use]
+pub fn key(sender: &str, local_id: &str, message_id: &str) -> String {
+    if local_id.is_empty() {
+        format!("{sender}#{message_id}")
+    } else {
+        format!("{sender}:{local_id}")
+    }
+}
+
+impl Stored {
+    /// Nothing yet. `may_age`: messages may go away by age, so that a log may begin later.
+    #[must_use]
+    pub fn new(may_age: bool) -> Self {
+        Self { may_age, ..Self::default() }
+    }
+
+    /// Takes a message of a log. `head`: the head that it was when it was the newest.
+    pub fn take_message(&mut self, message: Message, head: Head) {
+        let id = message.id().to_string();
+        let local_id = message.local_id.as_ref().map_or("", |id| id.as_str());
+        let line = Line {
+            sender: message.sender.as_str().to_owned(),
+            local_id: key(message.sender.as_str(), local_id, &id),
+            text: text(&message.content),
+            message_id: id,
+            seq: message.seq,
+            order_key: message.key.0,
+        };
+        let Message { receiver, sender, counts, .. } = message;
+        self.messages.push(StoredMessage { line, receiver, sender, head, counts });
+    }
+
+    /// Takes the settings of `user`'s conversation with `other`.
+    pub fn take_settings(&mut self, user: UserId, other: UserId, settings: Settings) {
+        self.settings.insert((user, other), settings);
+    }
+
+    /// Takes a page of the messages that `user` deleted in the conversation with `other`.
+    pub fn take_deletions(&mut self, user: UserId, other: UserId, page: PageId, deleted: Bitmap) {
+        self.pages.push((user, other, page, deleted));
+    }
+
+    /// Takes note of something stored that cannot be read: a sentence that names where it is.
+    pub fn take_unreadable(&mut self, what: String) {
+        self.unreadable.push(what);
+    }
+
+    /// By the ID: the message.
+    #[must_use]
+    pub fn by_id(&self) -> HashMap<&str, &StoredMessage> {
+        self.messages.iter().map(|stored| (stored.line.message_id.as_str(), stored)).collect()
+    }
+
+    /// What is wrong with what is stored, whatever clients did.
+    #[must_use]
+    pub fn faults(&self) -> Vec<Fault> {
+        let mut found: Vec<Fault> =
+            self.unreadable.iter().map(|text| Fault::new(Kind::Unreadable, text.clone())).collect();
+        let mut ids = HashSet::new();
+        for stored in &self.messages {
+            let id = stored.line.message_id.as_str();
+            if !ids.insert(id) {
+                found.push(Fault::new(Kind::Doubled, format!("messageID {id} is there twice")));
+            }
+        }
+        for ((receiver, sender), (conversation, messages)) in self.conversations() {
+            let mut recount = Recount::new(&sender, &conversation, self.may_age);
+            for message in messages {
+                recount.take(Counted { head: message.head, counts: message.counts });
+            }
+            found.extend(recount.finish().all().into_iter().map(|difference| {
+                let kind = match difference.subject {
+                    Subject::MessageSeq | Subject::NewestReceived | Subject::NewestSent => {
+                        Kind::Gap
+                    }
+                    Subject::OrderKey => Kind::Reordered,
+                    Subject::Counted
+                    | Subject::Settings
+                    | Subject::ReadMark
+                    | Subject::DeletedUnread
+                    | Subject::Unread
+                    | Subject::Total
+                    | Subject::TotalWithMuted => Kind::WrongCount,
+                };
+                let (what, expected) = (difference.subject.name(), difference.expected);
+                let text = format!("{what} is {}, the recount {expected}", difference.found);
+                Fault::new(kind, text).of(&format!("{receiver} with {sender}"))
+            }));
+        }
+        found
+    }
+
+    /// By user and other: the conversation, and what was received in it.
+    fn conversations(&self) -> BTreeMap<(UserId, UserId), (Conversation, Vec<&StoredMessage>)> {
+        let mut map: BTreeMap<(UserId, UserId), (Conversation, Vec<&StoredMessage>)> =
+            BTreeMap::new();
+        for (pair, settings) in &self.settings {
+            map.entry(pair.clone()).or_default().0.settings = settings.clone();
+        }
+        for (me, other, page, bitmap) in &self.pages {
+            let (conversation, _) = map.entry((me.clone(), other.clone())).or_default();
+            conversation.settings.deleted.add_page(*page, bitmap.clone());
+        }
+        for stored in &self.messages {
+            let pair = (stored.receiver.clone(), stored.sender.clone());
+            let (conversation, messages) = map.entry(pair).or_default();
+            conversation.received = Some(stored.head);
+            messages.push(stored);
+            let pair = (stored.sender.clone(), stored.receiver.clone());
+            map.entry(pair).or_default().0.sent = Some(stored.head);
+        }
+        map
+    }
+
+    /// What all users see.
+    #[must_use]
+    pub fn views(&self) -> Views {
+        let conversations = self.conversations();
+        let mut views = Views::new();
+        for ((user, other), (conversation, received)) in &conversations {
+            let theirs = conversations.get(&(other.clone(), user.clone()));
+            let sent = theirs.map_or(&[][..], |(_, received)| received);
+            let is_seen = |direction| {
+                move |stored: &&&StoredMessage| !conversation.hides(direction, stored.line.seq)
+            };
+            let mut lines: Vec<Line> = (received.iter().filter(is_seen(Direction::Receive)))
+                .chain(sent.iter().filter(is_seen(Direction::Send)))
+                .map(|stored| stored.line.clone())
+                .collect();
+            lines.sort_by_key(|line| line.order_key);
+            let view = views.entry(user.as_str().to_owned()).or_default();
+            if conversation.exists() {
+                let unread = conversation.unread();
+                let last_message_id = lines.last().map(|line| line.message_id.clone());
+                let muted = conversation.is_muted();
+                view.total += if muted { 0 } else { unread };
+                view.total_with_muted += unread;
+                let summary = Summary { unread, muted, last_message_id };
+                view.conversations.insert(other.as_str().to_owned(), summary);
+            }
+            view.histories.insert(other.as_str().to_owned(), lines);
+        }
+        views
+    }
+}
+
+/// What a message says, where that is a text.
+fn text(content: &Content) -> String {
+    match content {
+        Content::Text { message } | Content::Custom { message, .. } => message.clone(),
+        Content::Command { .. }
+        | Content::Multiple { .. }
+        | Content::Image { .. }
+        | Content::File { .. }
+        | Content::Audio { .. }
+        | Content::Video { .. }
+        | Content::Combine { .. } => String::new(),
+    }
+}

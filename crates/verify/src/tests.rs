@@ -1,0 +1,428 @@
+//! The verdict on notes and stores that are sound, and on such as were doctored: one for each kind of
+//! fault, so that it is shown that it can fail.
+
+use serde_json::{Value, json};
+
+use super::fault::Kind;
+use super::notes::Notes;
+use super::stored::Stored;
+use super::{Verdict, verdict};
+use peerd_core::content::Content;
+use peerd_core::conversation::{Head, Mark, PagePointers, Settings};
+use peerd_core::id::{LocalMessageId, OrderKey, Partition, UserId};
+use peerd_core::message::{Message, ReceiptStatus};
+
+const PARTITION: Partition = Partition(0);
+const MINUTE_US: u64 = 60_000_000;
+
+/// A message as the test knows it.
+#[derive(Clone)]
+struct Sent {
+    from: &'static str,
+    to: &'static str,
+    local_id: &'static str,
+    seq: u64,
+    counted: u64,
+    key: u64,
+    at: u64,
+}
+
+impl Sent {
+    fn id(&self) -> String {
+        peerd_core::id::MessageId::new(OrderKey(self.key), PARTITION).to_string()
+    }
+
+    fn text(&self) -> String {
+        format!("text of {}", self.local_id)
+    }
+
+    /// As bodies show it to `viewer`.
+    fn shown(&self, viewer: &str) -> Value {
+        let other = if viewer == self.from { self.to } else { self.from };
+        json!({
+            "type": 1, "messageID": self.id(), "localMessageID": self.local_id,
+            "messageSeq": self.seq, "senderUserID": self.from, "conversationID": other,
+            "orderKey": self.key, "message": self.text(),
+        })
+    }
+
+    fn message(&self) -> Message {
+        Message {
+            sender: user(self.from),
+            receiver: user(self.to),
+            partition: PARTITION,
+            key: OrderKey(self.key),
+            seq: self.seq,
+            timestamp_ms: 0,
+            local_id: Some(LocalMessageId::new(self.local_id).expect("a local ID")),
+            receipt: ReceiptStatus::None,
+            counts: true,
+            extended_data: String::new(),
+            content: Content::Text { message: self.text() },
+        }
+    }
+
+    /// The head that it was at a place of the log.
+    fn head(&self, stream_seq: u64) -> Head {
+        Head {
+            stream_seq,
+            key: OrderKey(self.key),
+            timestamp_ms: 0,
+            mark: Mark { seq: self.seq, counted: self.counted },
+            page: PagePointers::default(),
+        }
+    }
+}
+
+fn user(id: &str) -> UserId {
+    UserId::new(id, "user").expect("a userID")
+}
+
+/// What clients noted and what is stored; tests change it.
+struct Scene {
+    sent: Vec<Sent>,
+    stored: Vec<Sent>,
+    settings: Vec<(&'static str, &'static str, Settings)>,
+    notes: Vec<Value>,
+}
+
+/// `ann` sends a1, a2, a3 to `bob`, who answers b1 after a2; `eve` writes e1 to `ann`. Both sides are
+/// told, and in the end `bob` reads what there is.
+fn scene() -> Scene {
+    let message =
+        |(from, to, local_id): (&'static str, &'static str, &'static str), seq, minute| {
+            let at = minute * MINUTE_US;
+            Sent { from, to, local_id, seq, counted: seq, key: minute * 1000, at }
+        };
+    let sent = vec![
+        message(("ann", "bob", "a1"), 1, 1),
+        message(("ann", "bob", "a2"), 2, 2),
+        message(("bob", "ann", "b1"), 1, 3),
+        message(("ann", "bob", "a3"), 3, 4),
+        message(("eve", "ann", "e1"), 1, 5),
+    ];
+    let mut notes = vec![json!({ "at": 0, "listening": "*" })];
+    let mut revisions = std::collections::HashMap::new();
+    for (number, sent) in sent.iter().enumerate() {
+        notes.extend(call(number + 1, sent));
+        for user in [sent.to, sent.from] {
+            let previous = revisions.insert(user, sent.key).unwrap_or_default();
+            notes.extend(told(user, sent, previous));
+        }
+    }
+    let mut scene = Scene { stored: sent.clone(), sent, settings: Vec::new(), notes };
+    let history: Vec<Value> = scene.sent[..4].iter().map(|sent| sent.shown("bob")).collect();
+    let body = json!({ "conversationID": "ann", "config": { "count": 20, "reverse": true } });
+    scene.read(100, "query_history_message", &body, &json!({ "messageList": history }));
+    let total = json!({
+        "unreadMessageCount": 3, "unreadMessageCountIncludingMuted": 3,
+    });
+    scene.read(101, "query_conversation_total_unread_message_count", &json!({}), &total);
+    let conversation = json!({
+        "conversationID": "ann", "unreadMessageCount": 3, "notificationStatus": 1,
+        "lastMessage": scene.sent[3].shown("bob"),
+    });
+    let body = json!({ "config": { "count": 20 } });
+    let list = json!({ "conversationList": [conversation] });
+    scene.read(102, "query_conversation_list", &body, &list);
+    scene
+}
+
+fn call(number: usize, sent: &Sent) -> [Value; 2] {
+    let body = json!({
+        "toUserID": sent.to,
+        "message": { "type": 1, "message": sent.text(), "localMessageID": sent.local_id },
+    });
+    [
+        json!({
+            "at": sent.at, "call": number, "user": sent.from, "method": "send_peer_message",
+            "body": body,
+        }),
+        json!({
+            "at": sent.at + 1000, "answer": number, "body": { "message": sent.shown(sent.from) },
+        }),
+    ]
+}
+
+/// What one side is told of a message.
+fn told(user: &str, sent: &Sent, previous: u64) -> Vec<Value> {
+    let revision = json!({ "revision": sent.key, "previousRevision": previous });
+    let with = |mut body: Value| {
+        body["revision"] = revision["revision"].clone();
+        body["previousRevision"] = revision["previousRevision"].clone();
+        body
+    };
+    let other = if user == sent.from { sent.to } else { sent.from };
+    let conversation =
+        json!({ "conversationID": other, "orderKey": sent.key, "lastMessage": sent.shown(user) });
+    let changed = with(json!({ "infoList": [{ "event": 1, "conversation": conversation }] }));
+    let at = sent.at + 2000;
+    let mut told =
+        vec![json!({ "at": at, "event": "conversation_changed", "user": user, "body": changed })];
+    if user == sent.to {
+        let received = with(json!({
+            "messageList": [sent.shown(user)], "fromConversationID": sent.from,
+        }));
+        let event = "peer_message_received";
+        told.insert(0, json!({ "at": at, "event": event, "user": user, "body": received }));
+    }
+    told
+}
+
+impl Scene {
+    fn read(&mut self, number: u64, method: &str, body: &Value, reply: &Value) {
+        let at = (number + 10) * MINUTE_US;
+        self.notes.push(json!({
+            "at": at, "call": number, "user": "bob", "method": method, "body": body,
+        }));
+        self.notes.push(json!({ "at": at + 1, "answer": number, "body": reply }));
+    }
+
+    fn verdict(&self) -> Verdict {
+        let mut notes = Notes::default();
+        let lines: Vec<String> = self.notes.iter().map(ToString::to_string).collect();
+        notes.read(lines.join("\n").as_bytes()).expect("notes");
+        let mut stored = Stored::new(false);
+        for (place, sent) in (1..).zip(&self.stored) {
+            stored.take_message(sent.message(), sent.head(place));
+        }
+        for (me, other, settings) in &self.settings {
+            stored.take_settings(user(me), user(other), settings.clone());
+        }
+        verdict(&notes, &stored, std::time::Duration::ZERO)
+    }
+
+    /// The kinds of what is wrong.
+    fn kinds(&self) -> Vec<Kind> {
+        let mut kinds: Vec<Kind> = self.verdict().faults.iter().map(|fault| fault.kind).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        kinds
+    }
+
+    #[track_caller]
+    fn assert_found(&self, kind: Kind, part: &str) {
+        let faults = self.verdict().faults;
+        let is_it = |fault: &&super::Fault| fault.kind == kind && fault.text.contains(part);
+        assert!(faults.iter().any(|fault| is_it(&fault)), "no {kind:?} {part:?} in {faults:#?}");
+    }
+
+    /// The events of a user, to be changed.
+    fn events(&mut self, user: &str, event: &str) -> impl Iterator<Item = &mut Value> {
+        let is_one = move |note: &&mut Value| note["event"] == event && note["user"] == user;
+        self.notes.iter_mut().filter(is_one)
+    }
+}
+
+#[test]
+fn sound_notes_and_stores_have_no_fault() {
+    let verdict = scene().verdict();
+    assert_eq!(verdict.faults, []);
+    assert_eq!((verdict.calls, verdict.acknowledged, verdict.stored), (8, 5, 5));
+    assert_eq!((verdict.events, verdict.told, verdict.redelivered, verdict.users), (15, 5, 0, 3));
+}
+
+#[test]
+fn lost() {
+    let mut scene = scene();
+    scene.stored.pop();
+    scene.assert_found(Kind::Lost, "ann with eve: eve:e1 is lost");
+    // A page that ends before the store does.
+    let mut scene = self::scene();
+    let page = scene.notes.iter_mut().find(|note| note["answer"] == 100).expect("the page");
+    page["body"]["messageList"].as_array_mut().expect("a page").pop();
+    scene.assert_found(Kind::Lost, "query_history_message: a page with ann");
+    let mut scene = self::scene();
+    let list = scene.notes.iter_mut().find(|note| note["answer"] == 102).expect("the list");
+    list["body"]["conversationList"] = json!([]);
+    scene.assert_found(Kind::Lost, "1 conversations are not in the list");
+}
+
+#[test]
+fn doubled() {
+    let mut scene = scene();
+    let again = Sent { seq: 4, counted: 4, key: 9000, ..scene.stored[3].clone() };
+    scene.stored.push(again);
+    scene.assert_found(Kind::Doubled, "ann:a3 is there twice");
+    // A repeat that was answered as another message.
+    let mut scene = self::scene();
+    let other = Sent { key: 9000, ..scene.sent[0].clone() };
+    scene.notes.extend(call(50, &other));
+    scene.assert_found(Kind::Doubled, "ann:a1 was answered as");
+    let mut scene = self::scene();
+    scene.stored[4].key = scene.stored[0].key;
+    scene.assert_found(Kind::Doubled, "messageID");
+}
+
+#[test]
+fn reordered() {
+    let mut scene = scene();
+    scene.stored[1].key = 500;
+    scene.assert_found(Kind::Reordered, "bob with ann: orderKey is 500");
+    // Revisions that go back.
+    let mut scene = self::scene();
+    let first = scene.events("bob", "conversation_changed").next().expect("an event");
+    first["body"]["revision"] = json!(2500);
+    scene.assert_found(Kind::Reordered, "bob: revision 2000 came after 2500");
+    let mut scene = self::scene();
+    let last = scene.events("bob", "conversation_changed").last().expect("an event");
+    last["body"]["infoList"][0]["conversation"]["orderKey"] = json!(1);
+    scene.assert_found(Kind::Reordered, "bob: the conversation with ann goes back to 1");
+    let mut scene = self::scene();
+    let page = scene.notes.iter_mut().find(|note| note["answer"] == 100).expect("the page");
+    page["body"]["messageList"].as_array_mut().expect("a page").swap(0, 1);
+    scene.assert_found(Kind::Reordered, "ann:a1 is not in ascending order");
+}
+
+#[test]
+fn gap() {
+    let mut scene = scene();
+    scene.stored[3].seq = 4;
+    scene.assert_found(Kind::Gap, "bob with ann: messageSeq is 4, the recount 3");
+    scene.assert_found(Kind::Gap, "ann's messageSeq jumps from 2 to 4");
+}
+
+#[test]
+fn wrong_count() {
+    let mut scene = scene();
+    scene.stored[3].counted = 7;
+    scene.assert_found(Kind::WrongCount, "bob with ann: counted is 7, the recount 3");
+    scene.assert_found(Kind::WrongCount, "bob with ann: unread is 7, the recount 3 to 3");
+    // A mark that nobody made.
+    let mut scene = self::scene();
+    let read = Mark { seq: 2, counted: 2 };
+    scene.settings.push(("bob", "ann", Settings { read, kept: true, ..Settings::default() }));
+    scene.assert_found(Kind::WrongCount, "bob with ann: unread is 1, the recount 3 to 3");
+    // Answers that the store does not bear out.
+    for (answer, field) in
+        [(101, "/unreadMessageCount"), (102, "/conversationList/0/unreadMessageCount")]
+    {
+        let mut scene = self::scene();
+        let reply = scene.notes.iter_mut().find(|note| note["answer"] == answer).expect("a reply");
+        *reply["body"].pointer_mut(field).expect("a count") = json!(4);
+        scene.assert_found(Kind::WrongCount, "the store says 3");
+    }
+}
+
+#[test]
+fn wrong_recipient() {
+    // Somebody else is told.
+    let mut scene = scene();
+    scene.events("bob", "peer_message_received").next().expect("an event")["user"] = json!("eve");
+    scene.assert_found(Kind::WrongRecipient, "eve: was told of ann:a1");
+    let mut scene = self::scene();
+    let shown = scene.sent[4].shown("ann");
+    let event = scene.events("bob", "conversation_changed").last().expect("an event");
+    event["body"]["infoList"][0]["conversation"]["lastMessage"] = shown.clone();
+    scene.assert_found(Kind::WrongRecipient, "bob: was told of eve:e1");
+    // Somebody else is shown it.
+    let mut scene = self::scene();
+    let page = scene.notes.iter_mut().find(|note| note["answer"] == 100).expect("the page");
+    page["body"]["messageList"].as_array_mut().expect("a page").push(shown);
+    scene.assert_found(Kind::WrongRecipient, "bob, query_history_message: eve:e1");
+}
+
+#[test]
+fn unsent() {
+    let mut scene = scene();
+    let stray = Sent { local_id: "a9", seq: 4, counted: 4, key: 9000, ..scene.sent[3].clone() };
+    scene.stored.push(stray.clone());
+    scene.assert_found(Kind::Unsent, "bob with ann: ann:a9 of ann was never sent");
+    let mut scene = self::scene();
+    scene.notes.extend(told("bob", &stray, 4000));
+    scene.assert_found(Kind::Unsent, "bob: was told of ann:a9, which is not stored");
+    // What was refused is not to be there.
+    let mut scene = self::scene();
+    let refused = scene.notes.iter_mut().find(|note| note["answer"] == 5).expect("an answer");
+    *refused = json!({ "at": refused["at"], "answer": 5, "error": "rate_limited" });
+    scene.assert_found(Kind::Unsent, "eve:e1 of eve was never sent");
+}
+
+#[test]
+fn wrong_content() {
+    let mut scene = scene();
+    let reply = scene.notes.iter_mut().find(|note| note["answer"] == 1).expect("a reply");
+    reply["body"]["message"]["messageSeq"] = json!(9);
+    scene.assert_found(Kind::WrongContent, "ann:a1 is Line");
+    let mut scene = self::scene();
+    let event = scene.events("bob", "peer_message_received").next().expect("an event");
+    event["body"]["messageList"][0]["message"] = json!("something else");
+    scene.assert_found(Kind::WrongContent, "bob: was told of ann:a1 otherwise");
+    let mut scene = self::scene();
+    let call = scene.notes.iter_mut().find(|note| note["call"] == 1).expect("a call");
+    call["body"]["message"]["message"] = json!("something else");
+    scene.assert_found(Kind::WrongContent, "ann:a1 has other content");
+}
+
+#[test]
+fn undeleted() {
+    let mut scene = scene();
+    let body = json!({
+        "conversationID": "ann", "messageList": [{ "messageID": scene.sent[0].id() }],
+    });
+    scene.notes.push(json!({
+        "at": 6 * MINUTE_US, "call": 60, "user": "bob", "method": "delete_messages", "body": body,
+    }));
+    scene.notes.push(json!({ "at": 6 * MINUTE_US + 1, "answer": 60, "body": {} }));
+    scene.assert_found(Kind::Undeleted, "bob with ann: ann:a1 was deleted");
+}
+
+#[test]
+fn unpublished() {
+    let without = |scene: &mut Scene, user: &str| {
+        let is_one =
+            |note: &Value| note["event"] == "peer_message_received" && note["user"] == user;
+        let place = scene.notes.iter().position(is_one).expect("an event");
+        scene.notes.remove(place);
+    };
+    let mut scene = scene();
+    without(&mut scene, "bob");
+    scene.assert_found(Kind::Unpublished, "bob: was not told of ann:a1");
+    // A change between two that were told.
+    let mut missing = self::scene();
+    let last = missing.events("bob", "conversation_changed").last().expect("an event");
+    last["body"]["revision"] = json!(9000);
+    last["body"]["previousRevision"] = json!(8000);
+    missing.assert_found(Kind::Unpublished, "bob: between revisions 4000 and 8000");
+    // While instances die, it is told in the end; while NATS is disturbed, perhaps not.
+    let disturb = |scene: &mut Scene, what: &str| {
+        scene.notes.insert(1, json!({ "at": 1, "disturbed": what }));
+        scene.notes.insert(2, json!({ "at": 2 * MINUTE_US, "calm": true }));
+    };
+    disturb(&mut scene, "peerd");
+    assert_eq!(scene.kinds(), [Kind::Unpublished]);
+    scene.notes.drain(1..3);
+    disturb(&mut scene, "nats");
+    assert_eq!(scene.kinds(), []);
+    // Who did not listen is owed nothing.
+    let mut deaf = self::scene();
+    without(&mut deaf, "bob");
+    deaf.notes[0]["listening"] = json!("eve");
+    assert_eq!(deaf.kinds(), []);
+}
+
+#[test]
+fn unreadable() {
+    let mut notes = Notes::default();
+    assert!(notes.read(&b"{\"at\":1,\"nonsense\":true}"[..]).is_err());
+    assert!(notes.read(&b"{\"at\":1,\"answer\":3,\"body\":{}}"[..]).is_err());
+    let mut stored = Stored::new(false);
+    stored.take_unreadable("peer.log.0.bob.ann at 1: cannot be read".to_owned());
+    let faults = verdict(&Notes::default(), &stored, std::time::Duration::ZERO).faults;
+    assert_eq!(faults.iter().map(|fault| fault.kind).collect::<Vec<_>>(), [Kind::Unreadable]);
+}
+
+#[test]
+fn what_has_no_answer_may_be_stored_or_not() {
+    for is_stored in [true, false] {
+        let mut scene = scene();
+        scene.notes.retain(|note| note["answer"] != 5);
+        if !is_stored {
+            scene.stored.pop();
+            scene.notes.retain(|note| {
+                note["at"].as_u64().is_some_and(|at| !(5 * MINUTE_US..=6 * MINUTE_US).contains(&at))
+            });
+        }
+        assert_eq!(scene.kinds(), [], "{is_stored}");
+    }
+}
