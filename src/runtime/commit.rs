@@ -28,7 +28,8 @@ use peerd_core::deletions::{Bitmap, PageId};
 use peerd_core::event::{BlacklistAction, Event, Told};
 use peerd_core::id::{OrderKey, UserId};
 use peerd_core::rejection::Rejection;
-use peerd_core::user::{Account, User, UserInfo};
+use peerd_core::user::{Account, User};
+use peerd_core::user_info::UserInfo;
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::subject::Token;
 

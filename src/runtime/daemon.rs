@@ -18,8 +18,9 @@ use super::payload::{self, TooSmall};
 use super::permissions::Permissions;
 use super::rights;
 use crate::bus::Bus;
+use crate::bus::connection::Connection as BusConnection;
 use crate::bus::discovery::Discovery;
-use crate::bus::nats::{self, Nats};
+use crate::bus::nats::Nats;
 use crate::clock::Clock;
 use crate::cluster::membership::{self, MembershipManager};
 use crate::cluster::process;
@@ -123,7 +124,7 @@ pub async fn serve(
 /// acknowledgements do not wait behind events, nor calls behind acknowledgements.
 struct Connections {
     store: Connection,
-    bus: nats::Connection,
+    bus: BusConnection,
     permissions: Permissions,
     /// Monitors the servers' `max_payload` while it is held.
     _payload: AbortOnDrop<()>,

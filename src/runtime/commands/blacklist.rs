@@ -62,8 +62,8 @@ pub(super) async fn change<S: Store, B: Bus>(
     let mut reply = BlacklistChanged::default();
     node.commit(cell, deadline, |user, keys| {
         let BlockChange { writes, refused } = match action {
-            BlacklistAction::Added => user.block(&others),
-            BlacklistAction::Removed => user.unblock(&others),
+            BlacklistAction::Added => user.blocked.block(&user.id, &others),
+            BlacklistAction::Removed => user.blocked.unblock(&others),
         };
         reply.refused = refused;
         let write = |(other, expected_seq)| Write::Block {

@@ -9,7 +9,7 @@ use crate::store::Store;
 use peerd_core::blocklist::BlockNumber;
 use peerd_core::id::UserId;
 use peerd_core::limits::BLOCKED_PAGE_MAX;
-use peerd_core::user::UserInfo;
+use peerd_core::user_info::UserInfo;
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::field::Count;
 use peerd_protocol::reply::Blacklist;
