@@ -7,15 +7,15 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use schemars::transform::{RecursiveTransform, Transform as _};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-use super::cell::UserCell;
-use super::node::Node;
+use super::parts::Parts;
 use super::replay::ReplayFrom;
+use super::replies::Answer;
+use super::users::UserCell;
 use crate::bus::Bus;
 use crate::store::Store;
 use peerd_core::rejection::Rejection;
@@ -91,7 +91,7 @@ pub trait Command {
 
 /// The context in which a command runs.
 pub struct Call<'c, S, B> {
-    pub(super) node: &'c Arc<Node<S, B>>,
+    pub(super) parts: &'c Parts<S, B>,
     /// The caller, who has a session unless the command needs none.
     pub(super) cell: &'c Arc<UserCell>,
     /// The encoding of the request.
@@ -101,20 +101,14 @@ pub struct Call<'c, S, B> {
     pub(super) replay_from: &'c mut Option<ReplayFrom>,
 }
 
-/// An encoded reply.
-pub(super) struct Answer {
-    pub(super) body: Bytes,
-    pub(super) is_duplicate: bool,
-}
-
 async fn perform<C: Command, S: Store, B: Bus>(
     request: C::Request,
     call: Call<'_, S, B>,
 ) -> Result<Answer, CallError> {
-    let (node, viewer, encoding) = (call.node, &call.cell.id, call.encoding);
+    let (env, viewer, encoding) = (&call.parts.env, &call.cell.id, call.encoding);
     let reply = C::run(request, call).await?;
     let is_duplicate = reply.is_duplicate();
-    match fit::reply(reply, encoding, viewer, node.room()) {
+    match fit::reply(reply, encoding, viewer, env.room()) {
         Ok(body) => Ok(Answer { body, is_duplicate }),
         Err(Unfit::TooLarge) => Err(Failure::TooLarge.into()),
         Err(Unfit::Encode(error)) => {
@@ -212,7 +206,7 @@ macro_rules! commands {
                 body: &[u8],
                 call: Call<'_, S, B>,
             ) -> Result<Answer, CallError> {
-                let user_id_bytes = call.node.limits().user_id_bytes;
+                let user_id_bytes = call.parts.env.limits().user_id_bytes;
                 match self {
                     $(Self::$command => {
                         let request = decode::request(call.encoding, body, user_id_bytes);
@@ -293,7 +287,7 @@ impl Method {
         rejection: Rejection,
     ) -> Result<Answer, CallError> {
         if self.checks_session() {
-            call.node.hear(call.cell)?;
+            call.parts.sessions.hear(call.cell)?;
         }
         Err(rejection.into())
     }

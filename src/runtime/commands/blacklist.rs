@@ -56,25 +56,27 @@ impl Reply for BlacklistChanged {
 pub(super) async fn change<S: Store, B: Bus>(
     request: OfUsers,
     action: BlacklistAction,
-    Call { node, cell, deadline, .. }: Call<'_, S, B>,
+    Call { parts, cell, deadline, .. }: Call<'_, S, B>,
 ) -> Result<BlacklistChanged, CallError> {
     let others: Vec<UserId> = request.user_ids.each_once().into_iter().map(|User(id)| id).collect();
     let mut reply = BlacklistChanged::default();
-    node.commit(cell, deadline, |user, keys| {
-        let BlockChange { writes, refused } = match action {
-            BlacklistAction::Added => user.blocked.block(&user.id, &others),
-            BlacklistAction::Removed => user.blocked.unblock(&others),
-        };
-        reply.refused = refused;
-        let write = |(other, expected_seq)| Write::Block {
-            other,
-            block: (action == BlacklistAction::Added).then(|| keys.block(user)),
-            expected_seq,
-        };
-        let writes = writes.into_iter().map(write).collect();
-        Ok(Some(Change { writes, events: Events::Blacklist(action) }))
-    })
-    .await?;
+    parts
+        .entries
+        .commit(cell, deadline, |user, keys| {
+            let BlockChange { writes, refused } = match action {
+                BlacklistAction::Added => user.blocked.block(&user.id, &others),
+                BlacklistAction::Removed => user.blocked.unblock(&others),
+            };
+            reply.refused = refused;
+            let write = |(other, expected_seq)| Write::Block {
+                other,
+                block: (action == BlacklistAction::Added).then(|| keys.block(user)),
+                expected_seq,
+            };
+            let writes = writes.into_iter().map(write).collect();
+            Ok(Some(Change { writes, events: Events::Blacklist(action) }))
+        })
+        .await?;
     Ok(reply)
 }
 

@@ -31,16 +31,18 @@ impl Command for Logout {
 
     async fn run<S: Store, B: Bus>(
         Request { session_id }: Request,
-        Call { node, cell, deadline, .. }: Call<'_, S, B>,
+        Call { parts, cell, deadline, .. }: Call<'_, S, B>,
     ) -> Result<Empty, CallError> {
-        node.commit(cell, deadline, |user, _| {
-            let expected_seq = user.account_seq;
-            Ok(user.logout(session_id.as_deref()).map(|account| Change {
-                writes: vec![Write::Logout { account, expected_seq }],
-                events: Events::None,
-            }))
-        })
-        .await?;
+        parts
+            .entries
+            .commit(cell, deadline, |user, _| {
+                let expected_seq = user.account_seq;
+                Ok(user.logout(session_id.as_deref()).map(|account| Change {
+                    writes: vec![Write::Logout { account, expected_seq }],
+                    events: Events::None,
+                }))
+            })
+            .await?;
         Ok(Empty {})
     }
 }
