@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::{Call, Command, Kind};
 use crate::bus::Bus;
 use crate::runtime::commit::{Change, Events, Write};
+use crate::runtime::parts::Parts;
 use crate::store::Store;
 use peerd_core::clear::clear_unread;
 use peerd_core::id::UserId;
@@ -29,10 +30,9 @@ impl Command for ClearConversationTotalUnreadMessageCount {
 
     async fn run<S: Store, B: Bus>(
         Request {}: Request,
-        Call { parts, cell, deadline, .. }: Call<'_, S, B>,
+        Call { parts: Parts { entries, .. }, cell, deadline, .. }: Call<'_, S, B>,
     ) -> Result<Empty, CallError> {
-        parts
-            .entries
+        entries
             .commit(cell, deadline, |user, keys| {
                 let key = keys.change(user);
                 let write = |other: UserId| {

@@ -103,8 +103,8 @@ impl Command for Login {
         };
         let session_id = session.id.clone();
         let mut replay_from = None;
-        parts
-            .entries
+        let entries = &parts.entries;
+        entries
             .commit(cell, deadline, |user, _| {
                 replay_from = parts.replays.replay_from(user, replay_after);
                 // A replay that a device asks for is not noted as due: the device would ask again.

@@ -84,8 +84,7 @@ impl Command for QueryConversationList {
                 |id: UserId| user.conversations.get(&id).cloned().map(|known| (id, known));
             ids.into_iter().filter_map(snapshot).collect()
         };
-        Ok(Conversations(
-            parts.conversations.views(cell, &page, deadline).await.map_err(Failure::from)?,
-        ))
+        let views = parts.conversations.views(cell, &page, deadline).await;
+        Ok(Conversations(views.map_err(Failure::from)?))
     }
 }
