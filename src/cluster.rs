@@ -1,7 +1,7 @@
 //! Cluster membership and partition ownership.
 //!
-//! Pure functions make the decisions ([`assignment`], [`view`], [`plan`]). [`manager`], the
-//! membership manager, carries them out against the owners bucket and a [`host`] that serves
+//! Pure functions make the decisions ([`assignment`], [`view`], [`plan`]). The
+//! membership manager ([`membership`]) carries them out against the owners bucket and a [`host`] that serves
 //! partitions.
 
 pub mod assignment;

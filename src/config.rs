@@ -6,10 +6,11 @@
 
 mod check;
 mod names;
+mod problems;
 mod relations;
 mod source;
 
-pub use check::Problems;
+pub use problems::Problems;
 pub use source::{Loaded, Overrides, load, read};
 
 use serde::{Deserialize, Serialize};

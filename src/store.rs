@@ -4,6 +4,7 @@
 
 pub mod jetstream;
 pub mod memory;
+pub mod names;
 pub mod provision;
 pub mod registry;
 pub mod scan;

@@ -18,7 +18,7 @@ use peerd_core::id::{LocalMessageId, OrderKey, Partition, UserId};
 use peerd_core::message::{Message, ReceiptStatus};
 use peerd_core::rejection::Rejection;
 use peerd_core::send::Push;
-use peerd_core::user::UserInfo;
+use peerd_core::user_info::UserInfo;
 use peerd_protocol::encoding::{Encode as _, Encoding};
 use peerd_protocol::event::EventBody;
 use peerd_protocol::failure::{CallError, Failure, FailureBody};

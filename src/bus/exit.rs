@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use peerd_dataplane::headers::{add, block, end};
 use peerd_dataplane::{Publish, PublishError};
 
-use super::nats::Connection;
+use super::connection::Connection;
 use super::{Kind, Outgoing};
 use crate::wire::owner_request;
 use peerd_core::rejection::Rejection;

@@ -11,8 +11,8 @@ use tokio::task::{JoinHandle, unconstrained, yield_now};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle as AbortOnDrop;
 
+use super::connection::Connection;
 use super::exit::Exit;
-use super::nats::Connection;
 use super::{Incoming, Take};
 use peerd_protocol::discovery::QUEUE_GROUP;
 use peerd_protocol::encoding::{CONTENT_TYPE, PEER_HOPS, hops};

@@ -4,16 +4,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use peerd_dataplane::{Client, Headers, Message, Publish, RequestError};
+use peerd_dataplane::{Headers, Message, Publish, RequestError};
 use tokio::sync::Mutex;
 use tokio::task::{JoinHandle, unconstrained};
 use tokio::time::{Instant, timeout_at};
 
+use super::connection::Connection;
 use super::exit::Exit;
 use super::intake::Subscription;
 use super::queue::{Item, QueueReceiver, QueueSender, queue};
 use super::{Answer, AskError, Bus, Full, IsAnswer, Kind, Outgoing, Take};
-use crate::link::Link;
 use crate::wire::probe;
 use peerd_core::id::Partition;
 use peerd_protocol::subject::Subjects;
@@ -22,22 +22,6 @@ use peerd_protocol::subject::Subjects;
 const BATCH: usize = 256;
 /// How long the server may take to confirm a subscription.
 const SUBSCRIBED: Duration = Duration::from_secs(2);
-
-/// The bus's connection and its state. It is peerd's own implementation instead of async-nats, so
-/// that nothing a client may send ends it
-/// ([0022](../../docs/decisions/0022-the-bus-has-a-connection-of-peerds-own.md)).
-#[derive(Clone, Debug)]
-pub(crate) struct Connection {
-    pub(crate) client: Client,
-    pub(crate) link: Link,
-}
-
-impl Connection {
-    /// See [`crate::link::Connection::max_payload`].
-    pub(crate) fn max_payload(&self) -> usize {
-        self.link.note_max_payload(self.client.max_payload())
-    }
-}
 
 /// The bus on core NATS.
 ///

@@ -4,7 +4,7 @@
 use async_nats::ServerAddr;
 
 use super::Config;
-use super::check::Check;
+use super::problems::Check;
 
 /// The tokens that follow the prefix in peerd's subjects. A prefix that has one of them after a dot
 /// lies inside the subjects of another deployment.

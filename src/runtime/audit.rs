@@ -7,29 +7,29 @@
 //! that is being written) can look like a difference and be none. So a difference counts when it is
 //! still there some time after such things must be known.
 
-use std::collections::{HashMap, HashSet};
+mod lost;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::cell::{STRAGGLER, UserCell};
-use super::load::{LoadError, Stored};
-use super::node::Node;
-use super::ownership::Ownership;
+use super::ageing::Ageing;
+use super::commit::Entries;
+use super::env::Env;
+use super::permits::Permits;
+use super::users::{LoadError, Ownership, STRAGGLER, Stored, UserCell, Users, unread_pages};
 use crate::bus::{Bus, Incoming, Kind, Outgoing};
 use crate::storage::reads::Item;
-use crate::store::{ReadError, Start, Store};
+use crate::store::{Start, Store};
 use crate::wire::owner_request::{Audit, Audited, DIFFERENCES_MAX, OwnerRequest as _};
 use peerd_core::audit::{Counted, Difference, Recount, Recounted, Subject, recount_totals};
 use peerd_core::conversation::Conversation;
-use peerd_core::deletions::PageId;
 use peerd_core::event::Totals;
 use peerd_core::id::{Partition, UserId};
-use peerd_core::message::Direction;
 use peerd_protocol::encoding::Encoding;
-use peerd_protocol::subject::Token;
 
 /// Messages that one read asks for.
 const PAGE: usize = 256;
@@ -52,31 +52,31 @@ const BUSY: Duration = Duration::from_millis(100);
 
 /// What the audit came to, since the start.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
-    pub(super) users: AtomicU64,
-    pub(super) differences: AtomicU64,
+struct Tally {
+    users: AtomicU64,
+    differences: AtomicU64,
     /// Conversations that were corrected after what the store lost.
-    pub(super) corrected: AtomicU64,
+    corrected: AtomicU64,
     /// Whether messages go away by age, or by other rules of the streams.
     may_age: AtomicBool,
 }
 
 /// How fast it is read.
-pub(super) struct Pace {
+struct Pace {
     /// Between two reads; `None`: at once.
     interval: Option<Duration>,
     next: Instant,
 }
 
 impl Pace {
-    pub(super) fn every(interval: Option<Duration>) -> Self {
+    fn every(interval: Option<Duration>) -> Self {
         Self { interval, next: Instant::now() }
     }
 }
 
 /// Why a user was not audited.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unaudited {
+enum Unaudited {
     #[error("the partition has another owner now")]
     Over,
     #[error(transparent)]
@@ -91,23 +91,53 @@ struct Snapshot {
     totals: Totals,
 }
 
-impl<S: Store, B: Bus> Node<S, B> {
+/// Audits users.
+pub(super) struct Auditor<S, B> {
+    env: Arc<Env<S, B>>,
+    users: Arc<Users<S, B>>,
+    ageing: Arc<Ageing<S, B>>,
+    entries: Arc<Entries<S, B>>,
+    permits: Arc<Permits>,
+    tally: Tally,
+}
+
+impl<S: Store, B: Bus> Auditor<S, B> {
+    pub(super) fn new(
+        env: Arc<Env<S, B>>,
+        users: Arc<Users<S, B>>,
+        ageing: Arc<Ageing<S, B>>,
+        entries: Arc<Entries<S, B>>,
+        permits: Arc<Permits>,
+    ) -> Self {
+        Self { env, users, ageing, entries, permits, tally: Tally::default() }
+    }
+
+    /// How many users were audited since the start.
+    pub(super) fn users_audited(&self) -> u64 {
+        self.tally.users.load(Ordering::Relaxed)
+    }
+
+    /// How many counts differed from the log since the start.
+    pub(super) fn differences(&self) -> u64 {
+        self.tally.differences.load(Ordering::Relaxed)
+    }
+
     /// Says that messages may go away by age: then a log that begins later is no difference.
-    pub fn set_messages_may_age(&self, may_age: bool) {
-        self.audit.may_age.store(may_age, Ordering::Relaxed);
+    pub(super) fn set_messages_may_age(&self, may_age: bool) {
+        self.tally.may_age.store(may_age, Ordering::Relaxed);
     }
 
     /// Audits the users of all partitions that this instance owns, round after round, with no more
     /// than so many reads in a second. Runs until it is dropped.
-    pub async fn audit_all(self: Arc<Self>, reads_per_second: u32) {
+    pub(super) async fn audit_all(self: Arc<Self>, reads_per_second: u32) {
         let interval = Duration::from_secs(1) / reads_per_second.max(1);
         let mut pace = Pace::every(Some(interval));
         // Where to go on in each partition's entries.
-        let mut next = vec![1; usize::from(self.subjects.partitions())];
+        let mut next = vec![1; usize::from(self.env.subjects.partitions())];
         loop {
             let mut has_more = false;
             for (number, next) in (0..).zip(&mut next) {
-                let Some(ownership) = self.ownership(Partition(number)) else {
+                let Some(ownership) = self.users.ownership(Partition(number)) else {
                     *next = 1;
                     continue;
                 };
@@ -138,7 +168,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         pace: &mut Pace,
     ) -> Result<Option<u64>, Unaudited> {
         self.wait_for_turn(pace, ownership).await?;
-        let storage = self.storage(Instant::now() + READ);
+        let storage = self.env.storage(Instant::now() + READ);
         let users = storage.users(ownership.partition, next, ACCOUNTS).await;
         let (users, after) = users.map_err(LoadError::from)?;
         for user in users {
@@ -159,7 +189,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             let corrected = self.correct_all(ownership, user, &missing).await;
             last = self.recount(ownership, user, pace).await?.0;
             last.corrected = corrected;
-            self.audit.corrected.fetch_add(corrected, Ordering::Relaxed);
+            self.tally.corrected.fetch_add(corrected, Ordering::Relaxed);
         }
         let mut confirmed = Vec::new();
         // What is taken in meanwhile may differ in another way than before.
@@ -167,7 +197,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             if last.differences.is_empty() {
                 break;
             }
-            ownership.sleep(self.options.call_deadline + CONFIRM).await;
+            ownership.sleep(self.env.options.call_deadline + CONFIRM).await;
             let (mut again, _) = self.recount(ownership, user, pace).await?;
             again.corrected = last.corrected;
             confirmed = still(&last.differences, &again.differences);
@@ -186,8 +216,8 @@ impl<S: Store, B: Bus> Node<S, B> {
             tracing::error!(%user, other, what, expected, found, "a count differs from the log");
         }
         let differences = u64::try_from(audited.differences.len()).unwrap_or(u64::MAX);
-        self.audit.users.fetch_add(1, Ordering::Relaxed);
-        self.audit.differences.fetch_add(differences, Ordering::Relaxed);
+        self.tally.users.fetch_add(1, Ordering::Relaxed);
+        self.tally.differences.fetch_add(differences, Ordering::Relaxed);
         Ok(audited)
     }
 
@@ -202,7 +232,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         self.wait_for_turn(pace, ownership).await?;
         let cell = self.audited_cell(ownership, user).await?;
         let snapshot = Snapshot::of(&cell);
-        let stored = self.read_user(&cell, Instant::now() + READ).await?;
+        let stored = self.users.read_user(&cell, Instant::now() + READ).await?;
         let mut audited = Audited::default();
         let conversations = snapshot.conversations.iter().map(|(_, conversation)| conversation);
         audited.differences.extend(recount_totals(conversations, snapshot.totals));
@@ -241,15 +271,15 @@ impl<S: Store, B: Bus> Node<S, B> {
         let in_memory = ownership.cell_in_memory(user);
         let cell =
             in_memory.unwrap_or_else(|| Arc::new(UserCell::new(user.clone(), ownership.clone())));
-        if !cell.is_loaded(self.store.generation()) {
-            let loaded = self.load(&cell, Instant::now() + READ).await;
+        if !cell.is_loaded(self.env.store.generation()) {
+            let loaded = self.users.load(&cell, Instant::now() + READ).await;
             loaded.map_err(|_| Unaudited::Unloaded)?;
         }
         Ok(cell)
     }
 
     /// Recounts what one other sent to the user.
-    pub(super) async fn recount_one(
+    async fn recount_one(
         &self,
         cell: &UserCell,
         other: &UserId,
@@ -257,14 +287,19 @@ impl<S: Store, B: Bus> Node<S, B> {
         audited: &mut Audited,
         pace: &mut Pace,
     ) -> Result<Recounted, Unaudited> {
-        let conversation = self.with_deletions(cell, other, conversation, pace).await?;
-        let may_age = self.audit.may_age.load(Ordering::Relaxed);
+        let mut conversation = conversation.clone();
+        for pages in unread_pages(&conversation, PAGE) {
+            self.wait_for_turn(pace, &cell.ownership).await?;
+            let deadline = Instant::now() + READ;
+            self.users.add_deletions(cell, other, &mut conversation, pages, deadline).await?;
+        }
+        let may_age = self.tally.may_age.load(Ordering::Relaxed);
         let mut recount = Recount::new(other, &conversation, may_age);
-        let pair = self.pair(other, &cell.id);
+        let pair = self.env.pair(other, &cell.id);
         let mut next = conversation.stored_received().map(|_| 1);
         while let Some(seq) = next.take() {
             self.wait_for_turn(pace, &cell.ownership).await?;
-            let storage = self.storage(Instant::now() + READ);
+            let storage = self.env.storage(Instant::now() + READ);
             let read = storage.page(&pair, Start::Seq(seq), PAGE).await;
             let read = read.map_err(LoadError::from)?;
             let mut has_more = true;
@@ -286,63 +321,12 @@ impl<S: Store, B: Bus> Node<S, B> {
         Ok(recount.finish())
     }
 
-    /// The conversation with all deletions that bear on what is unread.
-    async fn with_deletions(
-        &self,
-        cell: &UserCell,
-        other: &UserId,
-        conversation: &Conversation,
-        pace: &mut Pace,
-    ) -> Result<Conversation, Unaudited> {
-        let mut conversation = conversation.clone();
-        let settings = &mut conversation.settings;
-        if let Some(head) = &conversation.received
-            && settings.deleted.has_spilled(Direction::Receive)
-        {
-            let first = PageId::of(Direction::Receive, settings.read.seq + 1);
-            let last = PageId::of(Direction::Receive, head.mark.seq);
-            let numbers = first.number..=last.number;
-            let pages = numbers.map(|number| PageId { number, ..first });
-            let pages: Vec<PageId> =
-                pages.filter(|page| !settings.deleted.has_page(*page)).collect();
-            for chunk in pages.chunks(PAGE) {
-                self.wait_for_turn(pace, &cell.ownership).await?;
-                let chunk: HashSet<PageId> = chunk.iter().copied().collect();
-                let (token, deadline) = (Token::of(other), Instant::now() + READ);
-                for (page, bitmap, _) in self.read_deletions(cell, &token, chunk, deadline).await? {
-                    settings.deleted.add_page(page, bitmap);
-                }
-            }
-        }
-        Ok(conversation)
-    }
-
-    /// As `with_deletions`, at once.
-    pub(super) async fn with_all_deletions(
-        &self,
-        cell: &UserCell,
-        other: &UserId,
-        conversation: &Conversation,
-        _deadline: Instant,
-    ) -> Result<Conversation, LoadError> {
-        let mut pace = Pace::every(None);
-        let with = self.with_deletions(cell, other, conversation, &mut pace).await;
-        with.map_err(|error| match error {
-            Unaudited::Load(error) => error,
-            Unaudited::Over | Unaudited::Unloaded => ReadError(error.to_string()).into(),
-        })
-    }
-
     /// Waits until it may be read, and calls leave room for it.
-    pub(super) async fn wait_for_turn(
-        &self,
-        pace: &mut Pace,
-        ownership: &Ownership,
-    ) -> Result<(), Unaudited> {
+    async fn wait_for_turn(&self, pace: &mut Pace, ownership: &Ownership) -> Result<(), Unaudited> {
         if let Some(interval) = pace.interval {
             sleep_until(pace.next).await;
-            let busy = self.options.calls_under_way / BUSY_SHARE;
-            let under_way = || self.options.calls_under_way - self.calls.available_permits();
+            let busy = self.env.options.calls_under_way / BUSY_SHARE;
+            let under_way = || self.permits.calls_under_way();
             while under_way() > busy && ownership.may_act() {
                 sleep(BUSY).await;
             }
@@ -362,7 +346,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let audited = self.audit_user(ownership, user, &mut Pace::every(None)).await;
         let mut audited = audited.map_err(|error| error.to_string());
         let mut answer = Audit::encode_answer(&audited);
-        while answer.as_ref().is_ok_and(|body| body.len() > self.room().body)
+        while answer.as_ref().is_ok_and(|body| body.len() > self.env.room().body)
             && let Ok(Audited { differences, .. }) = &mut audited
             && !differences.is_empty()
         {
@@ -373,7 +357,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         match answer {
             Ok(body) => {
                 let (encoding, kind) = (Encoding::MessagePack, Kind::Answer);
-                self.emit(Outgoing { subject, encoding, kind, body, permit: None });
+                self.env.emit(Outgoing { subject, encoding, kind, body, permit: None });
             }
             Err(error) => tracing::error!(%error, "an answer could not be written"),
         }

@@ -9,19 +9,18 @@ use futures::FutureExt as _;
 use tokio::time::Instant;
 use tracing::{Instrument as _, Span, field};
 
-use super::cell::UserCell;
-use super::commands::{self, Answer, Call, Called, Method};
-use super::node::Node;
-use super::owner_request;
-use super::ownership::{Ownership, Work};
+use super::commands::{self, Call, Called, Method};
+use super::parts::Parts;
 use super::replay::ReplayFrom;
-use super::route::NO_OWNER;
-use crate::bus::{Bus, Incoming, Kind, Outgoing};
+use super::replies::{Answer, body_too_large};
+use super::retry::NO_OWNER;
+use super::users::{Ownership, UserCell, Work};
+use crate::bus::{Bus, Incoming};
 use crate::store::Store;
 use peerd_core::id::UserId;
 use peerd_core::rejection::Rejection;
-use peerd_protocol::encoding::{Encode as _, Encoding};
-use peerd_protocol::failure::{CallError, Failure, FailureBody};
+use peerd_protocol::encoding::Encoding;
+use peerd_protocol::failure::{CallError, Failure};
 
 /// How long a replay may take, in call deadlines.
 const REPLAY_DEADLINES: u32 = 4;
@@ -38,20 +37,29 @@ struct Replay {
     from: ReplayFrom,
 }
 
-impl<S: Store, B: Bus> Node<S, B> {
+/// Handles calls of partitions that this instance owns.
+pub(super) struct Calls<S, B> {
+    parts: Arc<Parts<S, B>>,
+}
+
+impl<S: Store, B: Bus> Calls<S, B> {
+    pub(super) const fn new(parts: Arc<Parts<S, B>>) -> Self {
+        Self { parts }
+    }
+
     /// Handles a call of a partition that this instance owns, to its end.
     pub(super) async fn handle_call(
-        self: &Arc<Self>,
+        &self,
         incoming: Incoming,
         user: &UserId,
         called: Called,
         work: Work,
     ) {
         let began = Instant::now();
-        let _under_way = self.pending.begin(self.server_ms());
+        let _under_way = self.parts.env.pending.begin(self.parts.env.server_ms());
         let encoding = Encoding::of_request(incoming.content_type.as_deref(), &incoming.body);
         let written = encoding.clone().unwrap_or_else(|_| Encoding::sniff(&incoming.body));
-        let deadline = began + self.options.call_deadline;
+        let deadline = began + self.parts.env.options.call_deadline;
         let ownership = &work.ownership;
         let method = match called {
             Called::Method(method) => Ok(Some(method)),
@@ -81,50 +89,44 @@ impl<S: Store, B: Bus> Node<S, B> {
         };
         let error = result.as_ref().err().map(|error| (error.code(), error.reason()));
         let duration = began.elapsed();
-        self.counters.count(duration, error);
+        self.parts.env.counters.count(duration, error);
         span.record("outcome", error.map_or("ok", |(_, reason)| reason));
         span.record("duration", field::debug(duration));
         match result {
             Ok(Outcome { answer, replay }) => {
-                self.reply(&incoming, written, answer);
+                self.parts.replies.reply(&incoming, written, answer);
                 if let Some(replay) = replay {
                     Box::pin(self.finish_login(replay)).await;
                 }
             }
-            Err(error) => self.reply_error(&incoming, written, &error),
+            Err(error) => self.parts.replies.reply_error(&incoming, written, &error),
         }
     }
 
     /// What follows the reply to a login. Only then is the user taken to have heard of everything.
     async fn finish_login(&self, Replay { cell, from }: Replay) {
-        let deadline = Instant::now() + self.options.call_deadline * REPLAY_DEADLINES;
-        match self.replay(&cell, from, deadline).await {
+        let deadline = Instant::now() + self.parts.env.options.call_deadline * REPLAY_DEADLINES;
+        match self.parts.replays.replay(&cell, from, deadline).await {
             Ok(()) => {
                 {
                     let mut user = cell.lock();
                     user.replay_due_ms = user.replay_due_ms.filter(|due_ms| !from.covers(*due_ms));
                 }
-                self.store_last_seen(&cell).await;
+                self.parts.sessions.store_last_seen(&cell).await;
             }
             Err(error) => tracing::warn!(%error, "a replay ended early, the next login has it"),
         }
     }
 
     fn unknown_method(&self, incoming: &Incoming) -> Rejection {
-        let call = self.subjects.parse_call(&incoming.subject);
+        let call = self.parts.env.subjects.parse_call(&incoming.subject);
         Method::unknown(call.map_or("", |call| call.method))
-    }
-
-    /// Where the answer goes. NATS does not check the reply subject of a request against the
-    /// caller's permissions: who may not publish there must not have peerd do it.
-    fn reply_subject(&self, incoming: &Incoming) -> Option<String> {
-        incoming.reply_to.clone().filter(|subject| !self.subjects.is_reserved(subject))
     }
 
     /// Performs a call. `None` is a method that peerd does not offer: only a caller who is logged in
     /// is answered so.
     async fn perform(
-        self: &Arc<Self>,
+        &self,
         ownership: &Arc<Ownership>,
         user: &UserId,
         method: Option<Method>,
@@ -132,77 +134,35 @@ impl<S: Store, B: Bus> Node<S, B> {
         body: &Bytes,
         deadline: Instant,
     ) -> Result<Outcome, CallError> {
-        let cell = self.user(ownership, user, deadline).await?;
+        let cell = self.parts.ageing.user(ownership, user, deadline).await?;
         let checks_session = method.is_some_and(Method::checks_session);
         if !checks_session && method.is_none_or(Method::needs_session) {
-            self.hear(&cell)?;
+            self.parts.sessions.hear(&cell)?;
         }
         let Some(method) = method else { return Err(Rejection::UnsupportedMethod.into()) };
         // A larger body could not have been forwarded: the answer is the same on every instance.
-        let most = self.options.body_bytes.min(self.room().body);
+        let most = self.parts.env.options.body_bytes.min(self.parts.env.room().body);
         let encoding = if body.len() > most { Err(body_too_large(most)) } else { encoding };
         let encoding = match encoding {
             Ok(encoding) => encoding,
             Err(rejection) => {
                 if checks_session {
-                    self.hear(&cell)?;
+                    self.parts.sessions.hear(&cell)?;
                 }
                 return Err(rejection.into());
             }
         };
         let mut replay_from = None;
-        let called =
-            Call { node: self, cell: &cell, encoding, deadline, replay_from: &mut replay_from };
+        let called = Call {
+            parts: &self.parts,
+            cell: &cell,
+            encoding,
+            deadline,
+            replay_from: &mut replay_from,
+        };
         let answer = method.perform(body, called).await?;
         let replay = replay_from.map(|from| Replay { cell, from });
         Ok(Outcome { answer, replay })
-    }
-
-    fn reply(&self, incoming: &Incoming, encoding: Encoding, answer: Answer) {
-        let Some(subject) = self.reply_subject(incoming) else { return };
-        let Answer { body, is_duplicate } = answer;
-        let kind = if is_duplicate { Kind::Duplicate } else { Kind::Plain };
-        self.emit(Outgoing { subject, encoding, kind, body, permit: None });
-    }
-
-    /// The refusal of a call, or of a request of another instance, for which nothing was done; `None`
-    /// where nobody is to be answered.
-    pub(super) fn refusal(
-        &self,
-        incoming: &Incoming,
-        error: impl Into<CallError>,
-    ) -> Option<Outgoing> {
-        let error = error.into();
-        if self.subjects.parse_ask(&incoming.subject).is_some() {
-            self.reply_subject(incoming)?;
-            return owner_request::refusal(incoming, &error);
-        }
-        let encoding = Encoding::of_request(incoming.content_type.as_deref(), &incoming.body);
-        let encoding = encoding.unwrap_or_else(|_| Encoding::sniff(&incoming.body));
-        self.counters.count(std::time::Duration::ZERO, Some((error.code(), error.reason())));
-        self.error(incoming, encoding, &error)
-    }
-
-    /// An error in answer to a call.
-    fn error(
-        &self,
-        incoming: &Incoming,
-        encoding: Encoding,
-        error: &CallError,
-    ) -> Option<Outgoing> {
-        let subject = self.reply_subject(incoming)?;
-        let kind = Kind::Error { code: error.code(), text: error.to_string() };
-        match encoding.encode(&FailureBody(error)) {
-            Ok(body) => Some(Outgoing { subject, encoding, kind, body, permit: None }),
-            Err(error) => {
-                tracing::error!(%error, "an error could not be written");
-                None
-            }
-        }
-    }
-
-    fn reply_error(&self, incoming: &Incoming, encoding: Encoding, error: &CallError) {
-        self.emit_any(self.error(incoming, encoding, error));
     }
 }
 
@@ -242,11 +202,6 @@ fn hash_of(user: &UserId) -> u64 {
     let mut hasher = DefaultHasher::new();
     user.hash(&mut hasher);
     hasher.finish()
-}
-
-/// The refusal of a body.
-pub(super) fn body_too_large(most: usize) -> Rejection {
-    Rejection::invalid("body", format!("must be {most} bytes or shorter"))
 }
 
 #[cfg(test)]

@@ -7,16 +7,16 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use schemars::transform::{RecursiveTransform, Transform as _};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-use super::cell::UserCell;
-use super::node::Node;
+use super::parts::Parts;
 use super::replay::ReplayFrom;
+use super::replies::Answer;
+use super::users::{Ownership, UserCell};
 use crate::bus::Bus;
 use crate::store::Store;
 use crate::wire::owner_request::PeerPart;
@@ -108,7 +108,7 @@ pub trait WithPeer: Command {
 
 /// The context in which the part of the other user is performed.
 pub struct Peer<'c, S, B> {
-    pub(super) node: &'c Arc<Node<S, B>>,
+    pub(super) parts: &'c Parts<S, B>,
     /// The other user, whether logged in or not.
     pub(super) cell: &'c Arc<UserCell>,
     /// The caller of the command.
@@ -117,7 +117,7 @@ pub struct Peer<'c, S, B> {
 
 /// The context in which a command runs.
 pub struct Call<'c, S, B> {
-    pub(super) node: &'c Arc<Node<S, B>>,
+    pub(super) parts: &'c Parts<S, B>,
     /// The caller, who has a session unless the command needs none.
     pub(super) cell: &'c Arc<UserCell>,
     /// The encoding of the request.
@@ -141,14 +141,29 @@ impl<S: Store, B: Bus> Call<'_, S, B> {
         let (from, method) = (self.cell.id.clone(), C::NAME.to_owned());
         let request = PeerPart { from, method, part: part.into() };
         // In a box: such a request may be served here, by a part of this call's own future.
-        Box::pin(self.node.at_owner(other, &request, self.deadline)).await
+        let (parts, deadline) = (self.parts, self.deadline);
+        let request = &request;
+        let here = |ownership: Arc<Ownership>| async move {
+            serve_peer_part(parts, request, &ownership, other, deadline).await
+        };
+        Box::pin(parts.router.at_owner(other, request, deadline, here)).await
     }
 }
 
-/// An encoded reply.
-pub(super) struct Answer {
-    pub(super) body: Bytes,
-    pub(super) is_duplicate: bool,
+/// Performs the part of a command that belongs to `user`, at this user's owner.
+pub(super) async fn serve_peer_part<S: Store, B: Bus>(
+    parts: &Parts<S, B>,
+    request: &PeerPart,
+    ownership: &Arc<Ownership>,
+    user: &UserId,
+    deadline: Instant,
+) -> Result<(), CallError> {
+    let Some(method) = Method::from_name(&request.method) else {
+        // The caller's instance is of a later release.
+        return Err(Failure::Internal.into());
+    };
+    let cell = &parts.ageing.user(ownership, user, deadline).await?;
+    method.perform_at_peer(&request.part, Peer { parts, cell, from: &request.from }).await
 }
 
 async fn perform_at_peer<C: WithPeer, S: Store, B: Bus>(
@@ -166,10 +181,10 @@ async fn perform<C: Command, S: Store, B: Bus>(
     request: C::Request,
     call: Call<'_, S, B>,
 ) -> Result<Answer, CallError> {
-    let (node, viewer, encoding) = (call.node, &call.cell.id, call.encoding);
+    let (env, viewer, encoding) = (&call.parts.env, &call.cell.id, call.encoding);
     let reply = C::run(request, call).await?;
     let is_duplicate = reply.is_duplicate();
-    match fit::reply(reply, encoding, viewer, node.room()) {
+    match fit::reply(reply, encoding, viewer, env.room()) {
         Ok(body) => Ok(Answer { body, is_duplicate }),
         Err(Unfit::TooLarge) => Err(Failure::TooLarge.into()),
         Err(Unfit::Encode(error)) => {
@@ -278,7 +293,7 @@ macro_rules! commands {
                 body: &[u8],
                 call: Call<'_, S, B>,
             ) -> Result<Answer, CallError> {
-                let user_id_bytes = call.node.limits().user_id_bytes;
+                let user_id_bytes = call.parts.env.limits().user_id_bytes;
                 match self {
                     $(Self::$command => {
                         let request = decode::request(call.encoding, body, user_id_bytes);
@@ -376,7 +391,7 @@ impl Method {
         rejection: Rejection,
     ) -> Result<Answer, CallError> {
         if self.checks_session() {
-            call.node.hear(call.cell)?;
+            call.parts.sessions.hear(call.cell)?;
         }
         Err(rejection.into())
     }

@@ -12,15 +12,16 @@ use futures::future::join_all;
 use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 
-use super::cell::UserCell;
-use super::conversations::Preview;
-use super::node::Node;
-use super::route::NO_OWNER;
+use super::conversations::{Conversations, Preview};
+use super::env::Env;
+use super::publisher::{Publisher, chunks};
+use super::session::Sessions;
+use super::users::{UserCell, Users, entry_failure};
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
 use crate::storage::block;
 use crate::storage::conversation;
-use crate::store::{AppendError, Store, StreamId};
+use crate::store::{Store, StreamId};
 use peerd_core::blocklist::{BlockEntry, BlockNumber};
 use peerd_core::clock::{KeyClock, Lane};
 use peerd_core::conversation::{Conversation, ConversationEvent, ConversationView, Mark, Settings};
@@ -28,16 +29,13 @@ use peerd_core::deletions::{Bitmap, PageId};
 use peerd_core::event::{BlacklistAction, Event, Told};
 use peerd_core::id::{OrderKey, UserId};
 use peerd_core::rejection::Rejection;
-use peerd_core::user::{Account, User, UserInfo};
+use peerd_core::user::{Account, User};
+use peerd_core::user_info::UserInfo;
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::subject::Token;
 
 /// Entries that one change writes at the same time.
 const CONCURRENT: usize = 32;
-/// The most conversations in one event, and the most bytes of content: JSON's escapes can make six
-/// of each, which is still below the usual `max_payload` of a server.
-const CHANGES_PER_EVENT: usize = 64;
-const BYTES_PER_EVENT: usize = 128 * 1024;
 /// How often the preview of a conversation is read again because a message came in meanwhile.
 const PREVIEW_TRIES: usize = 4;
 
@@ -107,7 +105,16 @@ struct Stored {
     seq: u64,
 }
 
-impl<S: Store, B: Bus> Node<S, B> {
+/// Changes entries of users.
+pub(super) struct Entries<S, B> {
+    pub(super) env: Arc<Env<S, B>>,
+    pub(super) users: Arc<Users<S, B>>,
+    pub(super) publisher: Arc<Publisher<S, B>>,
+    pub(super) conversations: Arc<Conversations<S, B>>,
+    pub(super) sessions: Arc<Sessions<S, B>>,
+}
+
+impl<S: Store, B: Bus> Entries<S, B> {
     /// Decides a change of a user's entries, stores it, applies it and publishes it. `decide` runs
     /// with the user's state locked and returns `None` if there is nothing to change.
     pub(super) async fn commit(
@@ -116,7 +123,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         deadline: Instant,
         decide: impl FnOnce(&User, &Keys<'_>) -> Result<Option<Change>, Rejection>,
     ) -> Result<(), CallError> {
-        let gate = self.gate(cell, deadline).await?;
+        let gate = self.users.gate(cell, deadline).await?;
         let change = decide(&cell.lock(), &self.keys(cell))?;
         match change {
             Some(change) => self.carry_out(&gate, cell, change, deadline).await,
@@ -181,7 +188,7 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     /// The source of a change's order keys.
     pub(super) fn keys<'k>(&self, cell: &'k UserCell) -> Keys<'k> {
-        Keys { clock: &cell.ownership.clock, wall_ms: self.clock.wall_ms() }
+        Keys { clock: &cell.ownership.clock, wall_ms: self.env.clock.wall_ms() }
     }
 
     pub(super) fn next_key(&self, cell: &UserCell) -> OrderKey {
@@ -236,13 +243,13 @@ impl<S: Store, B: Bus> Node<S, B> {
                     let mut user = cell.lock();
                     apply(&mut user, stored);
                     let told = user.tell(vec![Event::BlacklistChanged { action, users }]);
-                    self.tell(cell, &user, &told);
+                    self.publisher.tell(cell, &user, &told);
                 }
                 Events::These(events) => {
                     let mut user = cell.lock();
                     apply(&mut user, stored);
                     let told = user.tell(events);
-                    self.tell(cell, &user, &told);
+                    self.publisher.tell(cell, &user, &told);
                 }
             }
         }
@@ -259,7 +266,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         if !matches!(events, Events::Blacklist(_)) {
             return HashMap::new();
         }
-        let names = self.names(writes.iter().filter_map(Write::other), deadline);
+        let names = self.conversations.names(writes.iter().filter_map(Write::other), deadline);
         names.await.unwrap_or_else(|error| {
             // The change goes on. Clients can query the names.
             tracing::warn!(%error, "an event goes without the names of its users");
@@ -277,7 +284,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         for write in writes {
             if let Write::Deletions { other, pages } = write {
                 let other = Token::of(other);
-                self.write_deletions(cell, &other, pages.clone(), deadline).await?;
+                self.users.write_deletions(cell, &other, pages.clone(), deadline).await?;
             }
         }
         let mut written = Vec::with_capacity(writes.len());
@@ -305,29 +312,32 @@ impl<S: Store, B: Bus> Node<S, B> {
                 let payload = conversation::encode(&stored).map_err(|_| Failure::Internal)?;
                 let other = Token::of(other);
                 let subject =
-                    conversation::key(&self.subjects, cell.partition, &cell.token, &other);
+                    conversation::key(&self.env.subjects, cell.partition, &cell.token, &other);
                 let mut stream = StreamId::State(cell.partition);
                 if failpoint::is(Fault::WrongStream) {
                     stream = cell.log();
                 }
-                let written = self.write(cell, stream, subject, payload, *expected_seq, deadline);
+                let written =
+                    self.users.write(cell, stream, subject, payload, *expected_seq, deadline);
                 written.await.map_err(|error| entry_failure(cell, &error))
             }
             Write::Block { other, block, expected_seq } => {
                 let payload = block::encode(*block).map_err(|_| Failure::Internal)?;
                 let subject =
-                    block::key(&self.subjects, cell.partition, &cell.token, &Token::of(other));
+                    block::key(&self.env.subjects, cell.partition, &cell.token, &Token::of(other));
                 let stream = StreamId::State(cell.partition);
-                let written = self.write(cell, stream, subject, payload, *expected_seq, deadline);
+                let written =
+                    self.users.write(cell, stream, subject, payload, *expected_seq, deadline);
                 written.await.map_err(|error| entry_failure(cell, &error))
             }
             Write::Login { account, expected_seq, now_ms, .. } => {
-                let seq = self.store_account(cell, account, *expected_seq, deadline).await?;
-                cell.put_off_last_seen(now_ms + self.options.heard_write_interval_ms);
+                let seq =
+                    self.sessions.store_account(cell, account, *expected_seq, deadline).await?;
+                cell.put_off_last_seen(now_ms + self.env.options.heard_write_interval_ms);
                 Ok(seq)
             }
             Write::Logout { account, expected_seq } => {
-                self.store_account(cell, account, *expected_seq, deadline).await
+                self.sessions.store_account(cell, account, *expected_seq, deadline).await
             }
         }
     }
@@ -345,14 +355,15 @@ impl<S: Store, B: Bus> Node<S, B> {
         loop {
             tries += 1;
             let page = preview(&cell.lock(), &stored);
-            let previews = self.previews(cell, &page, deadline).await.unwrap_or_else(|error| {
-                // The change is stored. Clients can query the last message.
-                tracing::warn!(%error, "an event goes without its conversation's last message");
-                vec![Preview::default(); page.len()]
-            });
+            let previews =
+                self.conversations.previews(cell, &page, deadline).await.unwrap_or_else(|error| {
+                    // The change is stored. Clients can query the last message.
+                    tracing::warn!(%error, "an event goes without its conversation's last message");
+                    vec![Preview::default(); page.len()]
+                });
             // At worst one event for each conversation and message, beyond what a call may send.
             let messages = first.as_ref().map_or(0, Event::entries);
-            self.wait_for_room_beyond(page.len() + messages).await;
+            self.env.wait_for_room_beyond(page.len() + messages).await;
             let mut user = cell.lock();
             let is_current = page.iter().all(|(other, seen)| {
                 user.conversations
@@ -377,8 +388,8 @@ impl<S: Store, B: Bus> Node<S, B> {
             if user.totals.unmuted != totals.unmuted {
                 events.push(Event::TotalChanged(user.totals));
             }
-            self.note_revision(cell, &mut user);
-            self.tell(cell, &user, &Told { revision, events });
+            self.sessions.note_revision(cell, &mut user);
+            self.publisher.tell(cell, &user, &Told { revision, events });
             return;
         }
     }
@@ -439,44 +450,6 @@ fn users(stored: &[Stored], mut names: HashMap<UserId, String>) -> Vec<UserInfo>
     let info =
         |id: &UserId| UserInfo { id: id.clone(), name: names.remove(id).unwrap_or_default() };
     others.map(info).collect()
-}
-
-/// The failure that a caller is answered if an entry could not be written. Unless it is certain that
-/// nothing was written, the user is loaded again before the next use.
-pub(super) fn entry_failure(cell: &UserCell, error: &AppendError) -> Failure {
-    match error {
-        AppendError::Unavailable(_) if !cell.ownership.may_act() => NO_OWNER,
-        AppendError::Unavailable(why) => {
-            tracing::debug!(%why, "an entry could not be written");
-            Failure::StoreUnavailable
-        }
-        AppendError::Conflict => {
-            cell.invalidate();
-            Failure::StoreUnavailable
-        }
-        AppendError::Unknown => {
-            cell.doubt();
-            Failure::OutcomeUnknown
-        }
-    }
-}
-
-/// Splits changes into parts of one event each.
-pub(super) fn chunks(
-    mut changes: Vec<(ConversationEvent, ConversationView)>,
-) -> impl Iterator<Item = Vec<(ConversationEvent, ConversationView)>> {
-    std::iter::from_fn(move || {
-        let mut bytes = 0;
-        let fits = |(_, view): &&(ConversationEvent, ConversationView)| {
-            let last = view.last_message.as_ref();
-            bytes += last.map_or(0, |last| last.content.size_bytes() + last.extended_data.len());
-            bytes <= BYTES_PER_EVENT
-        };
-        let length = changes.iter().take(CHANGES_PER_EVENT).take_while(fits).count();
-        let rest = changes.split_off(length.max(1).min(changes.len()));
-        let chunk = std::mem::replace(&mut changes, rest);
-        (!chunk.is_empty()).then_some(chunk)
-    })
 }
 
 #[cfg(test)]

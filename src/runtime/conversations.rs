@@ -6,10 +6,10 @@ use std::sync::Arc;
 use futures::future::try_join_all;
 use tokio::time::Instant;
 
-use super::cell::UserCell;
-use super::history::Reader;
-use super::load::LoadError;
-use super::node::Node;
+use super::crossing::InFlight;
+use super::env::Env;
+use super::history::{History, Reader};
+use super::users::{LoadError, UserCell};
 use crate::bus::Bus;
 use crate::storage::reads::Found;
 use crate::store::Store;
@@ -29,7 +29,14 @@ pub(super) struct Preview {
     pub(super) last_message: Option<Arc<Message>>,
 }
 
-impl<S: Store, B: Bus> Node<S, B> {
+/// Reads what conversations show.
+pub(super) struct Conversations<S, B> {
+    pub(super) env: Arc<Env<S, B>>,
+    pub(super) history: Arc<History<S, B>>,
+    pub(super) in_flight: Arc<InFlight>,
+}
+
+impl<S: Store, B: Bus> Conversations<S, B> {
     /// The conversations of a page as bodies show them.
     pub(super) async fn views(
         &self,
@@ -70,7 +77,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             let sent = known.sent.map_or(0, |head| head.mark.seq);
             let own = last.as_ref().filter(|last| last.sender == cell.id);
             if let Some(last) = own.filter(|last| last.seq > sent) {
-                self.settle_received(cell, other, last.key, deadline).await;
+                self.in_flight.settle_received(cell, other, last.key, deadline).await;
             }
         }
         let preview = |((other, _), last_message): (&(UserId, Conversation), _)| {
@@ -91,7 +98,9 @@ impl<S: Store, B: Bus> Node<S, B> {
         match newest {
             Newest::Visible(message) => Ok(Some(message)),
             Newest::None => Ok(None),
-            Newest::Hidden => Reader::new(self, cell, other, known, deadline).newest().await,
+            Newest::Hidden => {
+                Reader::new(&self.history, cell, other, known, deadline).newest().await
+            }
         }
     }
 
@@ -107,7 +116,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         users: impl Iterator<Item = &UserId>,
         deadline: Instant,
     ) -> Result<HashMap<UserId, String>, LoadError> {
-        let accounts = self.storage(deadline).accounts(users).await?;
+        let accounts = self.env.storage(deadline).accounts(users).await?;
         Ok(accounts.into_iter().map(|(user, account)| (user, account.name)).collect())
     }
 
@@ -128,11 +137,11 @@ impl<S: Store, B: Bus> Node<S, B> {
             }
             wanted.push((index, direction));
             pairs.push(match direction {
-                Direction::Receive => self.pair(other, &cell.id),
-                Direction::Send => self.pair(&cell.id, other),
+                Direction::Receive => self.env.pair(other, &cell.id),
+                Direction::Send => self.env.pair(&cell.id, other),
             });
         }
-        let found = self.storage(deadline).newest_of(&pairs).await?;
+        let found = self.env.storage(deadline).newest_of(&pairs).await?;
         for ((index, direction), found) in wanted.into_iter().zip(found) {
             let Some(found) = found else { continue };
             let head = page[index].1.head(direction);

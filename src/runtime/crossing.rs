@@ -11,27 +11,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use hashbrown::HashMap;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
-use super::cell::{STRAGGLER, UserCell};
-use super::node::Node;
-use super::ownership::{Ownership, What};
-use crate::bus::{AskError, Bus};
-use crate::store::Store;
-use crate::wire::owner_request::Settle;
+use super::users::{Ownership, UserCell};
 use peerd_core::id::{OrderKey, UserId};
-use peerd_core::user::User;
-use peerd_protocol::failure::{CallError, Failure};
-use peerd_protocol::subject::Token;
-
-/// How long an answer is waited for before the owner is asked again: the request may be lost.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// Wait before an owner is asked again that could not answer.
-const AGAIN: Duration = Duration::from_millis(10);
 
 /// A direction of a conversation: sender and receiver.
 type Way = (UserId, UserId);
@@ -130,6 +116,36 @@ impl InFlight {
             }
         }
     }
+
+    /// Whether something that the user sent to `other` is on its way and may get a key below this.
+    pub(super) fn may_cross(&self, user: &UserId, other: &UserId, key: OrderKey) -> bool {
+        self.has_delivery(user, other, key)
+    }
+
+    /// Waits until a message that the user sent may be published: until nothing that `other` sent to
+    /// the user can still be stored with a smaller key. Answers whether that is so by now.
+    pub(super) async fn settle_received(
+        &self,
+        sender: &UserCell,
+        other: &UserId,
+        key: OrderKey,
+        deadline: Instant,
+    ) -> bool {
+        self.settle_here(&sender.ownership, (other, &sender.id), key, deadline).await
+    }
+
+    /// Sees to it that nothing of a direction whose receiver is owned here can be stored any more with
+    /// a key below this. Answers whether that is so by now.
+    pub(super) async fn settle_here(
+        &self,
+        ownership: &Ownership,
+        (sender, receiver): (&UserId, &UserId),
+        key: OrderKey,
+        deadline: Instant,
+    ) -> bool {
+        ownership.clock.observe(key);
+        self.wait_below(sender, receiver, key, deadline).await
+    }
 }
 
 impl Flight {
@@ -175,125 +191,10 @@ impl Drop for Flight {
     }
 }
 
-impl<S: Store, B: Bus> Node<S, B> {
-    /// Waits until a message that the user received may be published: until nothing that the user sent
-    /// to `other` can still be stored with a smaller key. Answers whether that is so by now, whatever
-    /// is sent from now on; else it is so as long as no delivery is in flight.
-    async fn settle_sent(
-        &self,
-        receiver: &UserCell,
-        other: &UserId,
-        key: OrderKey,
-        deadline: Instant,
-    ) -> bool {
-        let user = &receiver.id;
-        let token = Token::of(other);
-        if let Some(ownership) = self.ownership(self.subjects.partition(&token))
-            && self.settle_in(&ownership, (user, other), key, deadline).await
-        {
-            return true;
-        }
-        // Nobody here knows what an owner before has in flight that has died.
-        let is_young = receiver.ownership.is_after_death(self.options.call_deadline + STRAGGLER);
-        if !is_young && !self.in_flight.has_delivery(user, other, key) {
-            return false;
-        }
-        // In a box, as all that is rare.
-        Box::pin(self.ask_to_settle(user, other, key, deadline)).await;
-        true
-    }
-
-    /// Sees to it that nothing of a direction can be stored any more with a key below this, where its
-    /// receiver is owned here by this ownership. Answers whether that is so.
-    async fn settle_in(
-        &self,
-        ownership: &Arc<Ownership>,
-        (sender, receiver): (&UserId, &UserId),
-        key: OrderKey,
-        deadline: Instant,
-    ) -> bool {
-        // As work under way: whoever owns the partition next is to know of the key.
-        let Some(work) = ownership.enter(What::Delivery) else { return false };
-        work.ownership.clock.observe(key);
-        self.in_flight.wait_below(sender, receiver, key, deadline).await;
-        true
-    }
-
-    /// The receiver's state, locked when a message that `sender` sent may be published. Where the
-    /// sender is owned here by `of_sender`, what crosses the message is settled for the sender's side
-    /// too; answers besides whether that is so.
-    pub(super) async fn lock_in_order<'c>(
-        &self,
-        receiver: &'c UserCell,
-        (sender, of_sender): (&UserId, Option<&Arc<Ownership>>),
-        key: OrderKey,
-        deadline: Instant,
-    ) -> (MutexGuard<'c, User>, bool) {
-        if let Some(ownership) = of_sender
-            && self.settle_in(ownership, (&receiver.id, sender), key, deadline).await
-        {
-            return (receiver.lock(), true);
-        }
-        loop {
-            let is_settled = self.settle_sent(receiver, sender, key, deadline).await;
-            let user = receiver.lock();
-            // What is sent from here on sorts after it.
-            if is_settled || !self.may_cross(&receiver.id, sender, key) {
-                return (user, false);
-            }
-        }
-    }
-
-    /// Has the owner of `other` see to it that nothing that the user sent to `other` can be stored any
-    /// more with a key below this.
-    async fn ask_to_settle(&self, user: &UserId, other: &UserId, key: OrderKey, until: Instant) {
-        let token = Token::of(other);
-        let partition = self.subjects.partition(&token);
-        let request = Settle { sender: user.clone(), key };
-        while Instant::now() < until {
-            let ask_until = until.min(Instant::now() + ASK_AGAIN);
-            match self.request_once((&token, partition), &request, ask_until).await {
-                // Settled; or its release does not understand the request.
-                Ok(Ok(()) | Err(CallError::Failed(Failure::Internal))) => return,
-                // It has too much to do, or another is about to be the owner.
-                Ok(Err(_)) | Err(AskError::Nobody | AskError::Unknown) => sleep(AGAIN).await,
-            }
-        }
-    }
-
-    /// Whether something that the user sent to `other` is on its way and may get a key below this.
-    pub(super) fn may_cross(&self, user: &UserId, other: &UserId, key: OrderKey) -> bool {
-        self.in_flight.has_delivery(user, other, key)
-    }
-
-    /// Waits until a message that the user sent may be published: until nothing that `other` sent to
-    /// the user can still be stored with a smaller key. Answers whether that is so by now.
-    pub(super) async fn settle_received(
-        &self,
-        sender: &UserCell,
-        other: &UserId,
-        key: OrderKey,
-        deadline: Instant,
-    ) -> bool {
-        self.settle_here(&sender.ownership, (other, &sender.id), key, deadline).await
-    }
-
-    /// Sees to it that nothing of a direction whose receiver is owned here can be stored any more with
-    /// a key below this. Answers whether that is so by now.
-    pub(super) async fn settle_here(
-        &self,
-        ownership: &Ownership,
-        (sender, receiver): (&UserId, &UserId),
-        key: OrderKey,
-        deadline: Instant,
-    ) -> bool {
-        ownership.clock.observe(key);
-        self.in_flight.wait_below(sender, receiver, key, deadline).await
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use peerd_core::clock::{KeyClock, Lane};
 

@@ -11,15 +11,17 @@ use tokio_util::task::AbortOnDropHandle as AbortOnDrop;
 
 use super::agreement::{Agreement, Disagreement};
 use super::connect::{ConnectError, NatsOptions, bus, connect};
+use super::env::{MESSAGES_PER_CALL, Options, ROOM_BEYOND_CALLS};
 use super::keeper::Keeper;
-use super::node::{MESSAGES_PER_CALL, Node, Options, ROOM_BEYOND_CALLS};
+use super::node::Node;
 use super::patience::Patience;
 use super::payload::{self, TooSmall};
 use super::permissions::Permissions;
 use super::rights;
 use crate::bus::Bus;
+use crate::bus::connection::Connection as BusConnection;
 use crate::bus::discovery::Discovery;
-use crate::bus::nats::{self, Nats};
+use crate::bus::nats::Nats;
 use crate::clock::Clock;
 use crate::cluster::membership::{self, MembershipManager};
 use crate::cluster::process;
@@ -123,7 +125,7 @@ pub async fn serve(
 /// acknowledgements do not wait behind events, nor calls behind acknowledgements.
 struct Connections {
     store: Connection,
-    bus: nats::Connection,
+    bus: BusConnection,
     permissions: Permissions,
     /// Monitors the servers' `max_payload` while it is held.
     _payload: AbortOnDrop<()>,
@@ -250,10 +252,10 @@ async fn run(
     let keeper = Keeper { store, jetstream: monitored, subjects, names, options };
     let keeper = AbortOnDrop::new(tokio::spawn(keeper.run()));
     let auditor = (settings.audit_reads_per_second > 0)
-        .then(|| node.clone().audit_all(settings.audit_reads_per_second));
+        .then(|| node.audit_all(settings.audit_reads_per_second));
     let auditor = auditor.map(|audit| AbortOnDrop::new(tokio::spawn(audit)));
     let ageing = (!settings.stream.max_age.is_zero())
-        .then(|| AbortOnDrop::new(tokio::spawn(node.clone().follow_ageing_of_all())));
+        .then(|| AbortOnDrop::new(tokio::spawn(node.follow_ageing_of_all())));
     let (leave, leaving) = watch::channel(false);
     let (settled, has_settled) = oneshot::channel();
     let options = membership::Options {
@@ -351,7 +353,7 @@ fn discovery<S: Store, B: Bus>(
             queue_group: QUEUE_GROUP,
             metadata: BTreeMap::new(),
         },
-        counters: node.counters.clone(),
+        counters: node.counters(),
         // A weak reference: service discovery does not keep the node alive.
         gauges: Arc::new(move || weak_node.upgrade().map(|node| node.gauges()).unwrap_or_default()),
         subjects: subjects.clone(),

@@ -12,11 +12,10 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use self::places::{Place, Rest};
+use self::places::{Place, Places, Rest};
 use self::side::{Backward, Reads, Side, TWO_PAGES};
-use super::cell::{STRAGGLER, UserCell};
-use super::load::LoadError;
-use super::node::Node;
+use super::env::Env;
+use super::users::{LoadError, STRAGGLER, UserCell, Users};
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
 use crate::storage::reads::Found;
@@ -28,14 +27,27 @@ use peerd_core::limits::PAGE_MESSAGES;
 use peerd_core::message::{Direction, Message};
 use peerd_protocol::subject::Token;
 
-pub(super) use self::places::Places;
-
 /// How many bytes a reply has for one of a message in memory, at most: JSON's escapes make six.
 const WRITTEN_MAX: usize = 8;
 
+/// Reads conversations, and keeps where their pages ended.
+pub(super) struct History<S, B> {
+    env: Arc<Env<S, B>>,
+    users: Arc<Users<S, B>>,
+    places: Places,
+}
+
+impl<S: Store, B: Bus> History<S, B> {
+    pub(super) fn new(env: Arc<Env<S, B>>, users: Arc<Users<S, B>>) -> Self {
+        let options = &env.options;
+        let places = Places::new(options.history_bytes, options.call_deadline);
+        Self { env, users, places }
+    }
+}
+
 /// Reads one conversation as its user sees it at one moment.
 pub(super) struct Reader<'n, S, B> {
-    node: &'n Node<S, B>,
+    history: &'n History<S, B>,
     cell: &'n UserCell,
     other: UserId,
     other_token: Token,
@@ -70,19 +82,19 @@ struct Forward {
 
 impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
     pub(super) fn new(
-        node: &'n Node<S, B>,
+        history: &'n History<S, B>,
         cell: &'n UserCell,
         other: &UserId,
         conversation: &Conversation,
         deadline: Instant,
     ) -> Self {
-        Self::with_sent_ahead(node, cell, (other, conversation), false, deadline)
+        Self::with_sent_ahead(history, cell, (other, conversation), false, deadline)
     }
 
     /// As [`Reader::new`]; `is_sent_ahead`: there may be messages of the user's own whose
     /// acknowledgement is on its way.
     pub(super) fn with_sent_ahead(
-        node: &'n Node<S, B>,
+        history: &'n History<S, B>,
         cell: &'n UserCell,
         (other, conversation): (&UserId, &Conversation),
         is_sent_ahead: bool,
@@ -94,8 +106,8 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
             let is_ahead = is_sent_ahead && direction == Direction::Send;
             let head = head.or_else(|| is_ahead.then_some(Head::BEFORE_FIRST))?;
             let pair = match direction {
-                Direction::Receive => node.pair(other, &cell.id),
-                Direction::Send => node.pair(&cell.id, other),
+                Direction::Receive => history.env.pair(other, &cell.id),
+                Direction::Send => history.env.pair(&cell.id, other),
             };
             let cleared = conversation.settings.cleared(direction);
             Some(Side {
@@ -109,7 +121,7 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
         };
         let sides = [Direction::Receive, Direction::Send].into_iter().filter_map(side).collect();
         Self {
-            node,
+            history,
             cell,
             other: other.clone(),
             other_token,
@@ -151,7 +163,7 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
             // What is not counted yet was left out, and will not be for ever.
             && self.is_counted
             // A larger reply may be cut, and its oldest message be another.
-            && bytes <= self.node.bus.max_message_bytes() / WRITTEN_MAX;
+            && bytes <= self.history.env.bus.max_message_bytes() / WRITTEN_MAX;
         let oldest = messages.last().filter(|_| stays).map(|oldest| oldest.key);
         let rest = oldest.map(|oldest| (self.place(oldest), Rest(cursors)));
         messages.reverse();
@@ -161,7 +173,7 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
     /// Starts before `before`: where a page ended there, with what was read beyond it.
     async fn start_back(&mut self, before: Option<OrderKey>) -> Result<Vec<Backward>, LoadError> {
         let mut kept = match before {
-            Some(before) => self.node.places.rest(&self.place(before)).await,
+            Some(before) => self.history.places.rest(&self.place(before)).await,
             None => Vec::new(),
         };
         let below = before.unwrap_or(OrderKey(u64::MAX));
@@ -193,13 +205,13 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
 
     /// Whether nothing is stored before a message of that key any more.
     fn is_settled(&self, key: OrderKey) -> bool {
-        let settles = self.node.options.call_deadline + STRAGGLER;
+        let settles = self.history.env.options.call_deadline + STRAGGLER;
         let settles_ms = u64::try_from(settles.as_millis()).unwrap_or(u64::MAX);
-        key.unix_ms().saturating_add(settles_ms) <= self.node.clock.wall_ms()
+        key.unix_ms().saturating_add(settles_ms) <= self.history.env.clock.wall_ms()
     }
 
     fn reads(&self) -> Reads<'n, S> {
-        Reads { storage: self.node.storage(self.deadline) }
+        Reads { storage: self.history.env.storage(self.deadline) }
     }
 
     /// Up to `count` messages after `after` (or from the oldest), oldest first.
@@ -294,7 +306,8 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
                 && !self.deletions.has_page(*page)
                 && self.looked_up.insert(*page)
         });
-        let read = self.node.read_deletions(self.cell, &self.other_token, pages, self.deadline);
+        let read =
+            self.history.users.read_deletions(self.cell, &self.other_token, pages, self.deadline);
         for (page, bitmap, _) in read.await? {
             self.deletions.add_page(page, bitmap);
         }

@@ -1,7 +1,7 @@
-//! The node as the host of the cluster layer: opening and closing partitions.
+//! Taking partitions over and handing them over, for the cluster layer.
 
 use std::ops::RangeInclusive;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -9,12 +9,14 @@ use futures::future::join_all;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use super::load::LoadError;
-use super::node::Node;
-use super::ownership::Ownership;
-use super::redelivery::Unpublished;
-use crate::bus::{Answer, AskError, Bus, Kind, Outgoing};
-use crate::cluster::host::{Closed, Grant, Host, NotOpened};
+use super::env::Env;
+use super::redelivery::{Redelivery, Unpublished};
+use super::send::SendPath;
+use super::session::Sessions;
+use super::users::{LoadError, Ownership, Users};
+use crate::bus::{Answer, AskError, Bus, Kind, Outgoing, Take};
+use crate::cluster::host::{Closed, Grant, NotOpened};
+use crate::cluster::table::Table;
 use crate::failpoint::{self, Fault};
 use crate::storage::owners::{MemberId, Told};
 use crate::store::{Start, Store, StreamId};
@@ -40,19 +42,31 @@ const PROBES: u32 = 5;
 /// How long the server may take to answer.
 const PULSE: Duration = Duration::from_secs(2);
 
-impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
-    async fn listen(&self, partition: Partition) -> Result<(), NotOpened> {
-        if self.bus.listen(partition, self.taker()).await {
+/// Opens and closes partitions. What the methods answer is in [`crate::cluster::host::Host`].
+pub(super) struct Hosting<S, B> {
+    pub(super) env: Arc<Env<S, B>>,
+    pub(super) users: Arc<Users<S, B>>,
+    pub(super) sessions: Arc<Sessions<S, B>>,
+    pub(super) redelivery: Arc<Redelivery<S, B>>,
+    pub(super) table: Arc<Table>,
+    pub(super) send_path: Arc<SendPath<S, B>>,
+    /// The partition at which the next look around begins.
+    pub(super) next_look: AtomicU16,
+}
+
+impl<S: Store, B: Bus> Hosting<S, B> {
+    pub(super) async fn listen(&self, partition: Partition, take: Take) -> Result<(), NotOpened> {
+        if self.env.bus.listen(partition, take).await {
             Ok(())
         } else {
             Err(NotOpened("the server did not confirm the subscription".to_owned()))
         }
     }
 
-    async fn open(&self, grant: Grant) -> Result<(), NotOpened> {
+    pub(super) async fn open(self: &Arc<Self>, grant: Grant) -> Result<(), NotOpened> {
         // Registered before the partition opens, so that the published-up-to time does not move
         // past the events that are to be redelivered.
-        let begin = |since_ms| self.pending.clone().begin_owned(since_ms);
+        let begin = |since_ms| self.env.pending.clone().begin_owned(since_ms);
         let under_way = grant.unpublished_since_ms.map(begin);
         let opened = self.try_open(&grant, None, Instant::now() + OPEN).await;
         if !opened.map_err(|error| NotOpened(error.to_string()))? {
@@ -61,17 +75,27 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
         if let Some((since_ms, under_way)) = grant.unpublished_since_ms.zip(under_way)
             && !failpoint::is(Fault::NotToldAgain)
         {
-            self.redeliver(Unpublished { partition: grant.partition, since_ms, under_way });
+            self.redelivery.redeliver(Unpublished {
+                partition: grant.partition,
+                since_ms,
+                under_way,
+            });
         }
         Ok(())
     }
 
-    async fn close(&self, partition: Partition, patience: Option<Duration>) -> Option<Closed> {
-        let Some(ownership) = self.ownership(partition) else { return Some(Closed::default()) };
+    pub(super) async fn close(
+        self: &Arc<Self>,
+        partition: Partition,
+        patience: Option<Duration>,
+    ) -> Option<Closed> {
+        let Some(ownership) = self.users.ownership(partition) else {
+            return Some(Closed::default());
+        };
         // While the partition still takes calls: they would wait otherwise.
         self.store_all_last_seen(&ownership, Instant::now() + LAST_SEEN).await;
-        let told = self.published_ms();
-        let most = patience.unwrap_or(self.options.call_deadline);
+        let told = self.env.published_ms();
+        let most = patience.unwrap_or(self.env.options.call_deadline);
         let is_cut_off = timeout(most, ownership.close()).await.is_err();
         if is_cut_off {
             if patience.is_some() {
@@ -101,7 +125,7 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
             unpublished_since_ms = earlier(unpublished_since_ms, since_ms);
         }
         // Queued events are dropped once the ownership has ended.
-        if !self.bus.reach(Instant::now() + PULSE).await {
+        if !self.env.bus.reach(Instant::now() + PULSE).await {
             unpublished_since_ms = earlier(unpublished_since_ms, told);
         }
         // More writes may have become in doubt during the waits above.
@@ -112,35 +136,44 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
         Some(Closed { key: ownership.clock.newest(), unpublished_since_ms })
     }
 
-    async fn unlisten(&self, partition: Partition) {
-        self.bus.unlisten(partition).await;
+    pub(super) async fn unlisten(&self, partition: Partition) {
+        self.env.bus.unlisten(partition).await;
     }
 
-    fn abandon(&self, partition: Partition) {
-        if let Some(ownership) = self.ownership(partition) {
+    pub(super) fn abandon(&self, partition: Partition) {
+        if let Some(ownership) = self.users.ownership(partition) {
             self.forget(&ownership);
         }
     }
 
-    async fn is_reached(&self) -> bool {
-        let asked_us = self.clock.steady_us();
-        let is_reached = self.bus.is_reached(Instant::now() + PULSE).await;
+    pub(super) async fn is_reached(&self) -> bool {
+        let asked_us = self.env.clock.steady_us();
+        let is_reached = self.env.bus.is_reached(Instant::now() + PULSE).await;
         if is_reached {
-            self.reached_us.fetch_max(asked_us, Ordering::Relaxed);
+            self.env.reached_us.fetch_max(asked_us, Ordering::Relaxed);
         }
         is_reached
     }
 
-    async fn told(&self) -> Option<Told> {
+    pub(super) async fn told(&self) -> Option<Told> {
         // Read before the round trip: the events of work that begins later are published later.
-        let published_ms = self.published_ms();
-        let key =
-            self.ownerships().map(|ownership| ownership.clock.newest()).max().unwrap_or_default();
-        let is_reached = self.bus.reach(Instant::now() + PULSE).await;
+        let published_ms = self.env.published_ms();
+        let key = self
+            .users
+            .ownerships()
+            .map(|ownership| ownership.clock.newest())
+            .max()
+            .unwrap_or_default();
+        let is_reached = self.env.bus.reach(Instant::now() + PULSE).await;
         is_reached.then_some(Told { published_ms, key, claimed_seq: 0 })
     }
 
-    async fn answers(&self, member: &MemberId, names_itself: bool, within: Duration) -> bool {
+    pub(super) async fn answers(
+        &self,
+        member: &MemberId,
+        names_itself: bool,
+        within: Duration,
+    ) -> bool {
         let until = Instant::now() + within;
         // A probe or its answer may be lost or late: one answer to any of them is enough.
         let mut probes = FuturesUnordered::new();
@@ -166,17 +199,19 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
         }
     }
 
-    fn observe_server_time(&self, server_ms: u64) {
-        let steady_ms = self.clock.steady_us() / 1000;
-        self.server_began_ms.store(server_ms.saturating_sub(steady_ms), Ordering::Relaxed);
+    pub(super) fn observe_server_time(&self, server_ms: u64) {
+        let steady_ms = self.env.clock.steady_us() / 1000;
+        self.env.server_began_ms.store(server_ms.saturating_sub(steady_ms), Ordering::Relaxed);
     }
 
-    async fn look_around(&self) {
-        let count = self.subjects.partitions();
+    pub(super) async fn look_around(self: &Arc<Self>) {
+        let count = self.env.subjects.partitions();
         let first = self.next_look.load(Ordering::Relaxed);
         let numbers = (0..count).map(|step| (first + step) % count);
-        let ownerships: Vec<_> =
-            numbers.filter_map(|number| self.ownership(Partition(number))).take(LOOKS).collect();
+        let ownerships: Vec<_> = numbers
+            .filter_map(|number| self.users.ownership(Partition(number)))
+            .take(LOOKS)
+            .collect();
         if let Some(last) = ownerships.last() {
             self.next_look.store((last.partition.0 + 1) % count, Ordering::Relaxed);
         }
@@ -192,7 +227,7 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
     }
 }
 
-impl<S: Store, B: Bus> Node<S, B> {
+impl<S: Store, B: Bus> Hosting<S, B> {
     /// Opens a partition and begins its ownership. With `former`, replaces that ownership, and only
     /// if it is still the current one. Returns whether the ownership began.
     async fn try_open(
@@ -205,22 +240,22 @@ impl<S: Store, B: Bus> Node<S, B> {
         let (log, state) = (StreamId::Log(partition), StreamId::State(partition));
         // The previous owner knew what other owners had stored, so this one must read their ends
         // again.
-        self.store.forget_ends();
+        self.env.store.forget_ends();
         let (log_end, state_end) = futures::try_join!(
-            self.store.last_seq(log, deadline),
-            self.store.last_seq(state, deadline),
+            self.env.store.last_seq(log, deadline),
+            self.env.store.last_seq(state, deadline),
         )?;
-        let incarnations = (self.store.incarnation(log), self.store.incarnation(state));
-        let ownership = Ownership::new(grant, self.clock, (log_end, state_end), incarnations);
+        let incarnations = (self.env.store.incarnation(log), self.env.store.incarnation(state));
+        let ownership = Ownership::new(grant, self.env.clock, (log_end, state_end), incarnations);
         ownership.clock.observe(grant.key);
         // An order key is never assigned twice, even when the wall clock was set back. Records of
         // different pairs may be stored in another order than that of their keys.
         let from = log_end.saturating_sub(KEYS_IN_FLIGHT - 1);
         let most = usize::try_from(KEYS_IN_FLIGHT).unwrap_or(usize::MAX);
-        for key in self.storage(deadline).order_keys(partition, from, most).await? {
+        for key in self.env.storage(deadline).order_keys(partition, from, most).await? {
             ownership.clock.observe(key);
         }
-        let slot = &self.ownerships[usize::from(partition.0)];
+        let slot = &self.users.slots[usize::from(partition.0)];
         let mut slot = slot.write().unwrap_or_else(PoisonError::into_inner);
         // An ownership that was abandoned meanwhile is not resumed.
         let is_free = match (former, &*slot) {
@@ -238,19 +273,6 @@ impl<S: Store, B: Bus> Node<S, B> {
         Ok(may_act)
     }
 
-    /// The time up to which all events were published: the start of the oldest work in progress, or
-    /// now. By the server's clock, which also timestamps stored messages.
-    fn published_ms(&self) -> u64 {
-        self.pending.since(self.server_ms())
-    }
-
-    /// The server's clock in milliseconds since 1970, or slightly less. It is set when this
-    /// instance first sees itself in the bucket, before it owns anything, and advances with the
-    /// steady clock, since the wall clock may be set.
-    pub(super) fn server_ms(&self) -> u64 {
-        self.server_began_ms.load(Ordering::Relaxed) + self.clock.steady_us() / 1000
-    }
-
     /// Sends one probe to a member and waits for the answer.
     async fn probe(
         &self,
@@ -258,9 +280,9 @@ impl<S: Store, B: Bus> Node<S, B> {
         names_itself: bool,
         until: Instant,
     ) -> Result<Answer, AskError> {
-        let (instance, reply_to) = (member.instance().to_owned(), self.bus.inbox());
+        let (instance, reply_to) = (member.instance().to_owned(), self.env.bus.inbox());
         let probe = Outgoing {
-            subject: self.subjects.probe(&instance),
+            subject: self.env.subjects.probe(&instance),
             encoding: Encoding::default(),
             kind: Kind::Routed { reply_to: Some(reply_to.clone()), content_type: None, hops: 0 },
             body: bytes::Bytes::new(),
@@ -273,12 +295,12 @@ impl<S: Store, B: Bus> Node<S, B> {
                 answer.body.is_empty()
             }
         };
-        self.bus.ask(probe, Box::new(is_answer), until).await
+        self.env.bus.ask(probe, Box::new(is_answer), until).await
     }
 
     fn forget(&self, ownership: &Ownership) {
         ownership.end();
-        let slot = &self.ownerships[usize::from(ownership.partition.0)];
+        let slot = &self.users.slots[usize::from(ownership.partition.0)];
         // The partition may have been reopened meanwhile.
         if let Some(there) = slot.write().unwrap_or_else(PoisonError::into_inner).take() {
             there.end();
@@ -292,7 +314,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let lagging: Vec<_> = cells.iter().filter(|cell| cell.is_last_seen_lagging()).collect();
         for chunk in lagging.chunks(WRITES_AT_CLOSE) {
             // A write that has begun is awaited: its acknowledgement gives the entry's sequence.
-            join_all(chunk.iter().map(|cell| self.store_last_seen(cell))).await;
+            join_all(chunk.iter().map(|cell| self.sessions.store_last_seen(cell))).await;
             if Instant::now() >= until {
                 return;
             }
@@ -305,14 +327,14 @@ impl<S: Store, B: Bus> Node<S, B> {
         ownership: &Arc<Ownership>,
         stream: StreamId,
     ) -> Result<(), LoadError> {
-        let _under_way = self.pending.begin(self.server_ms());
-        let (began, deadline) = (Instant::now(), self.deadline());
-        let last = self.store.last_seq(stream, deadline).await?;
+        let _under_way = self.env.pending.begin(self.env.server_ms());
+        let (began, deadline) = (Instant::now(), self.env.deadline());
+        let last = self.env.store.last_seq(stream, deadline).await?;
         let known = match stream {
             StreamId::Log(_) => ownership.incarnations.0,
             StreamId::State(_) => ownership.incarnations.1,
         };
-        if self.store.incarnation(stream) != known {
+        if self.env.store.incarnation(stream) != known {
             return self.begin_anew(ownership, deadline).await;
         }
         let gaps = ownership.written(stream).look(last);
@@ -335,14 +357,14 @@ impl<S: Store, B: Bus> Node<S, B> {
         deadline: Instant,
     ) -> Result<(), LoadError> {
         let partition = ownership.partition;
-        let grant = ownership.grant_anew(self.published_ms());
+        let grant = ownership.grant_anew(self.env.published_ms());
         let under_way =
-            grant.unpublished_since_ms.map(|since| self.pending.clone().begin_owned(since));
+            grant.unpublished_since_ms.map(|since| self.env.pending.clone().begin_owned(since));
         if self.try_open(&grant, Some(ownership), deadline).await? {
             tracing::warn!(%partition, "reopened the partition: one of its streams was lost");
             self.table.wake();
             if let Some((since_ms, under_way)) = grant.unpublished_since_ms.zip(under_way) {
-                self.redeliver(Unpublished { partition, since_ms, under_way });
+                self.redelivery.redeliver(Unpublished { partition, since_ms, under_way });
             }
         }
         Ok(())
@@ -358,7 +380,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let partition = ownership.partition;
         let mut next = *gap.start();
         while next <= *gap.end() {
-            let storage = self.storage(deadline);
+            let storage = self.env.storage(deadline);
             let after = match stream {
                 StreamId::Log(_) => {
                     let from = Start::Seq(next);
@@ -368,7 +390,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                         let seq = logged.item.stream_seq();
                         if gap.contains(&seq) {
                             tracing::info!(%partition, seq, "found a foreign write");
-                            self.take_in_foreign(ownership, logged, deadline).await?;
+                            self.send_path.take_in_foreign(ownership, logged, deadline).await?;
                         }
                     }
                     after

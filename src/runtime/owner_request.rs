@@ -1,11 +1,8 @@
-//! Requests to the owners of users, and what is known of one when no answer comes. What an owner does
-//! with them is in [`serve`].
+//! Requests to the owners of users, and what is known of one when no answer comes.
 //!
 //! The server says that a request met nobody only where nobody at all is subscribed to its subject.
 //! So a request that has no answer after a while is inquired about, at whoever owns the partition by
 //! then: one that was not begun is sent again.
-
-mod serve;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,12 +11,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-pub(super) use self::serve::{Served, refusal};
-use super::load::LoadError;
-use super::node::Node;
-use super::ownership::{Ownership, What};
 use super::received::Inquired;
-use super::route::{NO_OWNER, Route};
+use super::retry::NO_OWNER;
+use super::router::{Route, Router};
+use super::users::{LoadError, Ownership, What};
 use crate::bus::{AskError, Bus, IsAnswer, Kind, Outgoing};
 use crate::store::Store;
 use crate::wire::owner_request::{self, Begun, OwnerRequest, WasBegun};
@@ -64,32 +59,37 @@ pub(super) struct Recipient<'r> {
     pub(super) until: Instant,
 }
 
-impl<S: Store, B: Bus> Node<S, B> {
-    /// Has the owner of a user serve a request that may be served more than once, whether that is
-    /// this instance or another.
-    pub(super) async fn at_owner<R: Served>(
-        self: &Arc<Self>,
+impl<S: Store, B: Bus> Router<S, B> {
+    /// Has the owner of a user serve a request that may be served more than once: this instance, by
+    /// `serve`, or another.
+    pub(super) async fn at_owner<R: OwnerRequest, F>(
+        &self,
         user: &UserId,
         request: &R,
         deadline: Instant,
-    ) -> Result<R::Answer, CallError> {
+        serve: impl FnOnce(Arc<Ownership>) -> F,
+    ) -> Result<R::Answer, CallError>
+    where
+        F: Future<Output = Result<R::Answer, CallError>>,
+    {
         let token = Token::of(user);
-        let partition = self.subjects.partition(&token);
-        let until = deadline.min(Instant::now() + self.options.owner_wait);
+        let partition = self.env.subjects.partition(&token);
+        let until = deadline.min(Instant::now() + self.env.options.owner_wait);
         let recipient = Recipient { user: &token, partition, until };
         loop {
             match self.wait_for_owner(partition, What::Delivery, until).await {
                 Route::Here(work) => {
-                    return request.serve(self, &work.ownership, user, deadline).await;
+                    let served = serve(work.ownership.clone()).await;
+                    // A hand-over waits until it is served.
+                    drop(work);
+                    return served;
                 }
                 Route::There => {}
                 Route::Nowhere => return Err(self.no_owner().into()),
             }
             match self.request_owner(&recipient, request, deadline).await {
                 Outcome::Answered(answer) => return answer,
-                Outcome::NotDone | Outcome::NotDoneHere => {
-                    self.wait_to_send_again(until).await?;
-                }
+                Outcome::NotDone | Outcome::NotDoneHere => self.wait_to_send_again(until).await?,
                 Outcome::Unknown => return Err(Failure::StoreUnavailable.into()),
             }
         }
@@ -115,9 +115,9 @@ impl<S: Store, B: Bus> Node<S, B> {
         let Ok(body) = request.encode() else {
             return Outcome::Answered(Err(Failure::Internal.into()));
         };
-        let (began, reply_to) = (Instant::now(), self.bus.inbox());
+        let (began, reply_to) = (Instant::now(), self.env.bus.inbox());
         let outgoing = self.owner_request(recipient.user, body, reply_to.clone());
-        let mut asked = pin!(self.bus.ask(outgoing, is_answer::<R>(), deadline));
+        let mut asked = pin!(self.env.bus.ask(outgoing, is_answer::<R>(), deadline));
         let mut inquires = true;
         loop {
             let next = Instant::now() + INQUIRE_EVERY;
@@ -190,8 +190,8 @@ impl<S: Store, B: Bus> Node<S, B> {
         until: Instant,
     ) -> Result<Result<R::Answer, CallError>, AskError> {
         let Ok(body) = request.encode() else { return Ok(Err(Failure::Internal.into())) };
-        let outgoing = self.owner_request(user, body, self.bus.inbox());
-        let answer = self.bus.ask(outgoing, is_answer::<R>(), until).await?;
+        let outgoing = self.owner_request(user, body, self.env.bus.inbox());
+        let answer = self.env.bus.ask(outgoing, is_answer::<R>(), until).await?;
         Ok(read(request, partition, &answer.body))
     }
 
@@ -210,7 +210,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     fn owner_request(&self, user: &Token, body: Bytes, reply_to: String) -> Outgoing {
         let kind = Kind::Routed { reply_to: Some(reply_to), content_type: None, hops: 0 };
         let encoding = Encoding::MessagePack;
-        Outgoing { subject: self.subjects.ask(user), encoding, kind, body, permit: None }
+        Outgoing { subject: self.env.subjects.ask(user), encoding, kind, body, permit: None }
     }
 }
 

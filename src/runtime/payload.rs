@@ -3,7 +3,7 @@
 
 use tokio_util::task::AbortOnDropHandle as AbortOnDrop;
 
-use crate::bus::nats;
+use crate::bus::connection::Connection as BusConnection;
 use crate::link::Connection;
 use peerd_core::limits::{
     DEVICE_MAX_BYTES, EXTENDED_DATA_MAX_BYTES, Limits, PUSH_TEXT_MAX_BYTES, USER_NAME_MAX_BYTES,
@@ -76,7 +76,7 @@ pub fn check(limits: &Limits, max_payload: usize) -> Result<Vec<String>, TooSmal
 /// `max_payload`, since outgoing messages must fit the smallest. Stops when the handle is dropped.
 pub(super) fn follow(
     limits: &Limits,
-    bus: &nats::Connection,
+    bus: &BusConnection,
     store: &Connection,
 ) -> Result<AbortOnDrop<()>, TooSmall> {
     let smallest = smallest_of(bus, store);
@@ -87,7 +87,7 @@ pub(super) fn follow(
     Ok(AbortOnDrop::new(tokio::spawn(watch(limits, bus, store, smallest))))
 }
 
-async fn watch(limits: Limits, bus: nats::Connection, store: Connection, mut smallest: usize) {
+async fn watch(limits: Limits, bus: BusConnection, store: Connection, mut smallest: usize) {
     let (mut bus_was, mut store_was) = (bus.link.generation(), store.link.generation());
     loop {
         tokio::select! {
@@ -115,7 +115,7 @@ fn complain(limits: &Limits, max_payload: usize) {
     }
 }
 
-fn smallest_of(bus: &nats::Connection, store: &Connection) -> usize {
+fn smallest_of(bus: &BusConnection, store: &Connection) -> usize {
     let smallest = bus.max_payload().min(store.max_payload());
     bus.link.note_max_payload(smallest)
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
-use super::cell::UserCell;
-use super::node::Node;
+use super::env::Env;
+use super::users::UserCell;
 use crate::bus::Bus;
 use crate::storage;
 use crate::store::Store;
@@ -24,9 +24,9 @@ const MOST: usize = 4096;
 /// How long an instance that stops keeps trying.
 const AT_THE_END: Duration = Duration::from_secs(1);
 
-/// The offline pushes that are being handed over.
-#[derive(Debug)]
-pub(super) struct Pushes {
+/// Hands offline pushes to the work queue.
+pub(super) struct Pushes<S, B> {
+    env: Arc<Env<S, B>>,
     room: Arc<Semaphore>,
     dropped: AtomicU64,
     /// Whether a dropped push was logged since the last successful one: a series of drops is logged
@@ -34,17 +34,16 @@ pub(super) struct Pushes {
     is_told: AtomicBool,
 }
 
-impl Default for Pushes {
-    fn default() -> Self {
+impl<S: Store, B: Bus> Pushes<S, B> {
+    pub(super) fn new(env: Arc<Env<S, B>>) -> Self {
         Self {
+            env,
             room: Arc::new(Semaphore::new(MOST)),
             dropped: AtomicU64::new(0),
             is_told: AtomicBool::new(false),
         }
     }
-}
 
-impl Pushes {
     /// How many pushes were dropped since the start.
     pub(super) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
@@ -56,9 +55,7 @@ impl Pushes {
             tracing::warn!(why, "dropped an offline push; the following ones may be dropped too");
         }
     }
-}
 
-impl<S: Store, B: Bus> Node<S, B> {
     /// Hands over an offline push if the sender asked for one, the receiver is offline and the
     /// conversation is not muted.
     pub(super) fn push_if_away(
@@ -69,7 +66,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         message: &Message,
     ) {
         let Some(push) = push else { return };
-        let is_online = user.is_online(self.clock.wall_ms(), self.limits());
+        let is_online = user.is_online(self.env.clock.wall_ms(), self.env.limits());
         let is_muted = user.conversations[&message.sender].is_muted();
         if !is_online && !is_muted {
             self.hand_off(receiver, push, message, user.totals.unmuted);
@@ -78,7 +75,7 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     /// Hands an offline push to the work queue in the background.
     fn hand_off(self: &Arc<Self>, receiver: &UserCell, push: &Push, message: &Message, badge: u64) {
-        let encoding = self.options.event_encoding;
+        let encoding = self.env.options.event_encoding;
         let body = match storage::push::encode(push, message, badge, encoding) {
             Ok(body) => body,
             Err(error) => {
@@ -86,28 +83,28 @@ impl<S: Store, B: Bus> Node<S, B> {
                 return;
             }
         };
-        let Ok(permit) = self.pushes.room.clone().try_acquire_owned() else {
-            self.pushes.drop_one("too many pushes wait for the work queue");
+        let Ok(permit) = self.room.clone().try_acquire_owned() else {
+            self.drop_one("too many pushes wait for the work queue");
             return;
         };
         let (subject, id) =
-            (storage::push::key(&self.subjects, &receiver.token), message.id().to_string());
-        let node = self.clone();
-        self.tasks.spawn(async move {
+            (storage::push::key(&self.env.subjects, &receiver.token), message.id().to_string());
+        let pushes = self.clone();
+        self.env.tasks.spawn(async move {
             let deadline = Instant::now() + DEADLINE;
             let content_type = encoding.content_type();
             let stopped = async {
-                node.stopping.cancelled().await;
+                pushes.env.stopping.cancelled().await;
                 sleep(AT_THE_END).await;
             };
             tokio::select! {
-                handed_off = node.store.hand_off(subject, body, content_type, id, deadline) => {
+                handed_off = pushes.env.store.hand_off(subject, body, content_type, id, deadline) => {
                     match handed_off {
-                        Ok(()) => node.pushes.is_told.store(false, Ordering::Relaxed),
-                        Err(error) => node.pushes.drop_one(&error.to_string()),
+                        Ok(()) => pushes.is_told.store(false, Ordering::Relaxed),
+                        Err(error) => pushes.drop_one(&error.to_string()),
                     }
                 }
-                () = stopped => node.pushes.drop_one("the instance is stopping"),
+                () = stopped => pushes.drop_one("the instance is stopping"),
             }
             drop(permit);
         });

@@ -5,18 +5,18 @@
 //! their revision is the one that the user has reached.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::cell::UserCell;
-use super::commit::chunks;
-use super::load::LoadError;
-use super::node::Node;
-use super::ownership::Ownership;
+use super::ageing::Ageing;
+use super::conversations::Conversations;
+use super::env::Env;
 use super::pending::OwnedUnderWay;
-use super::replay::{leave_out_deleted, runs};
+use super::publisher::{Publisher, chunks};
+use super::replay::{leave_out_deleted, leave_out_unknown, runs};
+use super::users::{LoadError, Ownership, Users};
 use crate::bus::Bus;
 use crate::storage::reads::Logged;
 use crate::store::{Start, Store, StreamId};
@@ -58,7 +58,28 @@ struct News {
     changed: BTreeSet<UserId>,
 }
 
-impl<S: Store, B: Bus> Node<S, B> {
+/// Publishes again what an owner that has died may not have published.
+pub(super) struct Redelivery<S, B> {
+    env: Arc<Env<S, B>>,
+    users: Arc<Users<S, B>>,
+    publisher: Arc<Publisher<S, B>>,
+    conversations: Arc<Conversations<S, B>>,
+    ageing: Arc<Ageing<S, B>>,
+    /// Events of dead owners that are to be redelivered.
+    unpublished: Mutex<Vec<Unpublished>>,
+}
+
+impl<S: Store, B: Bus> Redelivery<S, B> {
+    pub(super) fn new(
+        env: Arc<Env<S, B>>,
+        users: Arc<Users<S, B>>,
+        publisher: Arc<Publisher<S, B>>,
+        conversations: Arc<Conversations<S, B>>,
+        ageing: Arc<Ageing<S, B>>,
+    ) -> Self {
+        Self { env, users, publisher, conversations, ageing, unpublished: Mutex::default() }
+    }
+
     /// Tells again, beside everything else, what the owner before may not have told.
     pub(super) fn redeliver(self: &Arc<Self>, unpublished: Unpublished) {
         let mut waiting = self.unpublished.lock().unwrap_or_else(PoisonError::into_inner);
@@ -66,28 +87,28 @@ impl<S: Store, B: Bus> Node<S, B> {
         if waiting.len() > 1 {
             return;
         }
-        let node = self.clone();
-        self.tasks.spawn(async move {
+        let redelivery = self.clone();
+        self.env.tasks.spawn(async move {
             sleep(GATHER).await;
             let unpublished = std::mem::take(
-                &mut *node.unpublished.lock().unwrap_or_else(PoisonError::into_inner),
+                &mut *redelivery.unpublished.lock().unwrap_or_else(PoisonError::into_inner),
             );
             // Messages that are stored from now on are not among those that are read.
-            let read_ms = node.server_ms();
+            let read_ms = redelivery.env.server_ms();
             // Until it is done, or these are not this instance's any more.
             let mut left = None;
-            while !node.redeliver_all(&unpublished, &mut left).await {
+            while !redelivery.redeliver_all(&unpublished, &mut left).await {
                 sleep(RETRY).await;
                 if unpublished
                     .iter()
-                    .all(|unpublished| node.ownership(unpublished.partition).is_none())
+                    .all(|unpublished| redelivery.users.ownership(unpublished.partition).is_none())
                 {
                     return;
                 }
             }
             for Unpublished { partition, under_way, .. } in unpublished {
-                if let Some(ownership) = node.ownership(partition) {
-                    node.await_late_writes(ownership, read_ms);
+                if let Some(ownership) = redelivery.users.ownership(partition) {
+                    redelivery.await_late_writes(ownership, read_ms);
                 }
                 drop(under_way);
             }
@@ -99,9 +120,9 @@ impl<S: Store, B: Bus> Node<S, B> {
     /// later; until no further one can, events since `read_ms` count as unpublished, so that the next
     /// owner publishes it if this one ends before it has seen the gap.
     fn await_late_writes(self: &Arc<Self>, ownership: Arc<Ownership>, read_ms: u64) {
-        let under_way = self.pending.clone().begin_owned(read_ms);
+        let under_way = self.env.pending.clone().begin_owned(read_ms);
         ownership.set_unpublished_since(Some(read_ms));
-        self.tasks.spawn(async move {
+        self.env.tasks.spawn(async move {
             while ownership.may_act() {
                 if ownership.has_all_late_writes() {
                     ownership.set_unpublished_since(None);
@@ -152,11 +173,11 @@ impl<S: Store, B: Bus> Node<S, B> {
             unpublished.iter().map(|unpublished| unpublished.partition).collect();
         let since_ms =
             unpublished.iter().map(|unpublished| unpublished.since_ms).min().unwrap_or_default();
-        let oldest_ms = self.clock.wall_ms().saturating_sub(OLDEST_MS);
+        let oldest_ms = self.env.clock.wall_ms().saturating_sub(OLDEST_MS);
         let since_ms = since_ms.max(oldest_ms);
         let mut news = BTreeMap::new();
         let mut messages = 0;
-        for number in 0..self.subjects.partitions() {
+        for number in 0..self.env.subjects.partitions() {
             let partition = Partition(number);
             let most = MESSAGES_MAX - messages;
             messages += self.gather(partition, since_ms, &taken, most, &mut news).await?;
@@ -175,13 +196,14 @@ impl<S: Store, B: Bus> Node<S, B> {
         news: &mut BTreeMap<UserId, News>,
     ) -> Result<usize, LoadError> {
         let stream = StreamId::Log(partition);
-        let end = self.store.last_seq(stream, self.deadline()).await?;
+        let end = self.env.store.last_seq(stream, self.env.deadline()).await?;
         let mut from = Start::TimeMs(since_ms.saturating_sub(CLOCK_SLACK_MS));
         let mut count = 0;
         loop {
-            let is_for = |user: &UserId| taken.contains(&self.subjects.partition(&Token::of(user)));
+            let is_for =
+                |user: &UserId| taken.contains(&self.env.subjects.partition(&Token::of(user)));
             let is_wanted = |receiver: &UserId, sender: &UserId| is_for(receiver) || is_for(sender);
-            let storage = self.storage(self.deadline());
+            let storage = self.env.storage(self.env.deadline());
             let (logged, next) = storage.logged(partition, from, BATCH, is_wanted).await?;
             for Logged { receiver, sender, item } in logged {
                 if count >= most {
@@ -217,7 +239,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     }
 
     async fn publish_news(&self, user: &UserId, news: News) -> Result<(), Failure> {
-        let told = self.try_publish_news(user, news, self.deadline()).await;
+        let told = self.try_publish_news(user, news, self.env.deadline()).await;
         told.inspect_err(|error| tracing::warn!(%error, "a user could not be told again"))
     }
 
@@ -228,10 +250,11 @@ impl<S: Store, B: Bus> Node<S, B> {
         deadline: Instant,
     ) -> Result<(), Failure> {
         let News { mut received, changed } = news;
-        let Some(ownership) = self.ownership(self.subjects.partition(&Token::of(user))) else {
+        let Some(ownership) = self.users.ownership(self.env.subjects.partition(&Token::of(user)))
+        else {
             return Ok(());
         };
-        let cell = self.user(&ownership, user, deadline).await?;
+        let cell = self.ageing.user(&ownership, user, deadline).await?;
         leave_out_deleted(&cell, &mut received);
         leave_out_unknown(&cell, &mut received);
         received.sort_by_key(|message| message.key);
@@ -243,10 +266,10 @@ impl<S: Store, B: Bus> Node<S, B> {
             };
             changed.into_iter().filter_map(known).collect()
         };
-        let previews = self.previews(&cell, &page, deadline).await?;
+        let previews = self.conversations.previews(&cell, &page, deadline).await?;
         let runs = runs(&received);
         // An event for each, at worst.
-        self.wait_for_room_beyond(received.len() + page.len() + 1).await;
+        self.env.wait_for_room_beyond(received.len() + page.len() + 1).await;
         let user = cell.lock();
         let run = |run: &[Arc<Message>]| Event::PeerMessageReceived {
             from: run[0].sender.clone(),
@@ -267,17 +290,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             events.push(Event::TotalChanged(user.totals));
         }
         let told = user.tell(events);
-        self.tell(&cell, &user, &told);
+        self.publisher.tell(&cell, &user, &told);
         Ok(())
     }
-}
-
-/// Leaves out what the log has and the user's state does not: its acknowledgement is on its way, and
-/// it is told with that. Nobody is told of what a call after that would not show.
-pub(super) fn leave_out_unknown(cell: &UserCell, received: &mut Vec<Arc<Message>>) {
-    let user = cell.lock();
-    received.retain(|message| {
-        let known = user.conversations.get(&message.sender).and_then(|known| known.received);
-        known.is_some_and(|head| head.mark.seq >= message.seq)
-    });
 }

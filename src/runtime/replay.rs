@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::cell::UserCell;
-use super::load::LoadError;
-use super::node::Node;
-use super::redelivery::leave_out_unknown;
+use super::env::Env;
+use super::publisher::Publisher;
+use super::users::{LoadError, UserCell};
 use crate::bus::Bus;
 use crate::storage::reads::{Found, Item, Page};
 use crate::store::{Start, Store};
 use peerd_core::event::Event;
 use peerd_core::id::OrderKey;
 use peerd_core::message::{Direction, Message};
+use peerd_core::user::User;
 
 #[cfg(test)]
 mod tests;
@@ -52,7 +52,17 @@ impl ReplayFrom {
     }
 }
 
-impl<S: Store, B: Bus> Node<S, B> {
+/// Publishes to users what they missed.
+pub(super) struct Replays<S, B> {
+    env: Arc<Env<S, B>>,
+    publisher: Arc<Publisher<S, B>>,
+}
+
+impl<S: Store, B: Bus> Replays<S, B> {
+    pub(super) const fn new(env: Arc<Env<S, B>>, publisher: Arc<Publisher<S, B>>) -> Self {
+        Self { env, publisher }
+    }
+
     /// Tells what was stored for a user and missed, oldest first.
     pub(super) async fn replay(
         &self,
@@ -60,7 +70,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         from: ReplayFrom,
         deadline: Instant,
     ) -> Result<(), LoadError> {
-        let limits = self.limits();
+        let limits = self.env.limits();
         let mut messages = self.read_missed(cell, from, deadline).await?;
         leave_out_deleted(cell, &mut messages);
         leave_out_unknown(cell, &mut messages);
@@ -73,12 +83,28 @@ impl<S: Store, B: Bus> Node<S, B> {
                 offline: true,
             };
             // An event for each message, at worst.
-            self.wait_for_room_beyond(run.len()).await;
+            self.env.wait_for_room_beyond(run.len()).await;
             let user = cell.lock();
             let told = user.tell(vec![event]);
-            self.tell(cell, &user, &told);
+            self.publisher.tell(cell, &user, &told);
         }
         Ok(())
+    }
+
+    /// From where a login is to have messages replayed; `None` where nothing came since then.
+    pub(super) fn replay_from(
+        &self,
+        user: &User,
+        replay_after: Option<OrderKey>,
+    ) -> Option<ReplayFrom> {
+        // A message may be stored a while after it was accepted.
+        let slack_ms = u64::try_from(self.env.options.call_deadline.as_millis()).unwrap_or(0);
+        if let Some(key) = replay_after {
+            return user.has_news_after(key, slack_ms).then_some(ReplayFrom::After(key));
+        }
+        let since_ms = self.replay_since(user.replay_due_ms.or(user.account.last_seen_ms));
+        let is_news = user.has_news_since(since_ms.saturating_sub(slack_ms));
+        is_news.then_some(ReplayFrom::Since(since_ms))
     }
 
     /// Since when a user who was last heard at `last_seen_ms` gets messages replayed.
@@ -87,7 +113,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     }
 
     fn oldest_replayed_ms(&self) -> u64 {
-        self.clock.wall_ms().saturating_sub(self.limits().replay_age_ms)
+        self.env.clock.wall_ms().saturating_sub(self.env.limits().replay_age_ms)
     }
 
     /// Finds where in the log of a user's messages those begin that sort after `key`: a time, and
@@ -100,7 +126,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         deadline: Instant,
     ) -> Result<(u64, Page), LoadError> {
         let oldest_ms = self.oldest_replayed_ms().saturating_sub(CLOCK_SLACK_MS);
-        let near_ms = key.unix_ms().min(self.clock.wall_ms());
+        let near_ms = key.unix_ms().min(self.env.clock.wall_ms());
         let mut back_ms = CLOCK_SLACK_MS;
         loop {
             let from_ms = near_ms.saturating_sub(back_ms).max(oldest_ms);
@@ -121,7 +147,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         from: ReplayFrom,
         deadline: Instant,
     ) -> Result<Vec<Arc<Message>>, LoadError> {
-        let most = self.limits().replay_messages as u64;
+        let most = self.env.limits().replay_messages as u64;
         let (mut from_ms, mut batch) = match from {
             ReplayFrom::Since(since_ms) => {
                 let from_ms = since_ms.saturating_sub(CLOCK_SLACK_MS);
@@ -129,7 +155,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             }
             ReplayFrom::After(key) => self.find_behind(cell, key, deadline).await?,
         };
-        let mut until_ms = self.clock.wall_ms();
+        let mut until_ms = self.env.clock.wall_ms();
         for _ in 0..HALVINGS_MAX {
             // Between once and twice the most is near enough.
             if batch.count <= 2 * most || until_ms <= from_ms {
@@ -182,7 +208,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         from: Start,
         deadline: Instant,
     ) -> Result<Page, LoadError> {
-        Ok(self.storage(deadline).received(&cell.id, from, BATCH).await?)
+        Ok(self.env.storage(deadline).received(&cell.id, from, BATCH).await?)
     }
 }
 
@@ -191,6 +217,16 @@ pub(super) fn leave_out_deleted(cell: &UserCell, messages: &mut Vec<Arc<Message>
     messages.retain(|message| {
         let known = user.conversations.get(&message.sender);
         !known.is_some_and(|known| known.hides(Direction::Receive, message.seq))
+    });
+}
+
+/// Leaves out what the log has and the user's state does not: its acknowledgement is on its way, and
+/// it is told with that. Nobody is told of what a call after that would not show.
+pub(super) fn leave_out_unknown(cell: &UserCell, received: &mut Vec<Arc<Message>>) {
+    let user = cell.lock();
+    received.retain(|message| {
+        let known = user.conversations.get(&message.sender).and_then(|known| known.received);
+        known.is_some_and(|head| head.mark.seq >= message.seq)
     });
 }
 

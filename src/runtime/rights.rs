@@ -8,7 +8,7 @@ use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::permissions::{Permissions, USER_INFO};
-use crate::bus::nats::Connection;
+use crate::bus::connection::Connection;
 use crate::link::{Operation, Violation};
 
 /// How long the server may take to answer.

@@ -16,22 +16,32 @@ mod catch_up;
 mod commit;
 mod deliver;
 mod follow;
+mod in_order;
 mod place;
 mod repeats;
+mod serve;
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until};
 
 use self::admit::{Admission, Admitted};
 use self::commit::Stored;
 use self::deliver::{Accepted, may_be_stored};
-use super::cell::{Turn, UserCell};
-use super::crossing::Flight;
+use super::ageing::Ageing;
+use super::commit::Entries;
+use super::conversations::Conversations;
+use super::crossing::{Flight, InFlight};
+use super::env::Env;
 use super::injected;
-use super::node::Node;
-use super::ownership::Ownership;
-use super::route::NO_OWNER;
+use super::publisher::Publisher;
+use super::pushes::Pushes;
+use super::redelivery::Redelivery;
+use super::retry::NO_OWNER;
+use super::router::Router;
+use super::session::Sessions;
+use super::users::{Ownership, Turn, UserCell, Users};
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
 use crate::storage::message;
@@ -43,8 +53,11 @@ use peerd_core::send::{Delivery, Push, Send};
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::reply;
 use peerd_protocol::size::needed_by;
-use peerd_protocol::subject::Token;
 
+pub(super) use self::serve::Served;
+
+/// Most senders whose owners are asked to follow the log at the same time.
+const NOTICES_MAX: usize = 4096;
 /// How often a send is decided anew because the log had moved on, or more had to be read for it.
 const DECISIONS_MAX: usize = 8;
 /// The share of a call's time that is left to a message when its turn comes.
@@ -57,7 +70,29 @@ struct Source<'s> {
     flight: &'s mut Flight,
 }
 
-impl<S: Store, B: Bus> Node<S, B> {
+/// Sends messages.
+pub(super) struct SendPath<S, B> {
+    pub(super) env: Arc<Env<S, B>>,
+    pub(super) users: Arc<Users<S, B>>,
+    pub(super) in_flight: Arc<InFlight>,
+    pub(super) publisher: Arc<Publisher<S, B>>,
+    pub(super) pushes: Arc<Pushes<S, B>>,
+    pub(super) conversations: Arc<Conversations<S, B>>,
+    pub(super) ageing: Arc<Ageing<S, B>>,
+    pub(super) sessions: Arc<Sessions<S, B>>,
+    pub(super) entries: Arc<Entries<S, B>>,
+    pub(super) redelivery: Arc<Redelivery<S, B>>,
+    pub(super) router: Arc<Router<S, B>>,
+    /// Permits for senders whose owners are asked to follow the log.
+    pub(super) notices: Arc<Semaphore>,
+}
+
+impl<S: Store, B: Bus> SendPath<S, B> {
+    /// The permits with which it begins.
+    pub(super) fn notices() -> Arc<Semaphore> {
+        Arc::new(Semaphore::new(NOTICES_MAX))
+    }
+
     /// Sends a message: the part of the sender's owner. Counts as a call of the sender's.
     pub(super) async fn send(
         self: &Arc<Self>,
@@ -67,7 +102,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     ) -> Result<reply::Sent, CallError> {
         if let Err(rejection) = self.check(sender, &send) {
             // Only who is logged in is told.
-            self.hear(sender)?;
+            self.sessions.hear(sender)?;
             return Err(rejection.into());
         }
         let is_stored = send.draft.content.is_stored();
@@ -75,7 +110,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             // Before it is let through: nobody knows what the owner before has let through last.
             sleep_until(sender.ownership.commands_from.min(deadline)).await;
         }
-        let now = self.clock.now();
+        let now = self.env.clock.now();
         let (place, delivered) = match self.admit(sender, send, now)? {
             Admission::Admitted(admitted, place) => {
                 (place, self.send_admitted(sender, admitted, deadline).await)
@@ -105,7 +140,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         Admitted { delivery, mut flight }: Admitted,
         deadline: Instant,
     ) -> Result<Delivered, CallError> {
-        let (to, began_ms) = (delivery.send.to.clone(), self.server_ms());
+        let (to, began_ms) = (delivery.send.to.clone(), self.env.server_ms());
         let request = Deliver { delivery, sent_before_ms: None };
         let sent = self.deliver_to_owner(sender, request, &mut flight, began_ms, deadline).await;
         let Accepted { delivered, is_settled } = sent?;
@@ -116,7 +151,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         match delivered.head {
             Some(head) => {
                 if !is_settled {
-                    self.settle_received(sender, &to, head.key, deadline).await;
+                    self.in_flight.settle_received(sender, &to, head.key, deadline).await;
                 }
                 self.commit_sent(sender, &delivered.message, head, &delivered.receiver_name);
             }
@@ -138,7 +173,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let needed_bytes = needed_by(&send);
         let request = MaySend { from: sender.id.clone(), needed_bytes };
         self.at_owner(&send.to, &request, deadline).await?;
-        self.first_contact(sender, &send.to, deadline).await?;
+        self.entries.first_contact(sender, &send.to, deadline).await?;
         let admitted = {
             let user = sender.lock();
             let basis = user.basis(&send.to);
@@ -168,7 +203,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         source: Source<'_>,
         deadline: Instant,
     ) -> Result<Accepted, CallError> {
-        let receiver = self.user(ownership, &delivery.send.to, deadline).await?;
+        let receiver = self.ageing.user(ownership, &delivery.send.to, deadline).await?;
         if !delivery.send.draft.content.is_stored() {
             let is_sent_before = sent_before_ms.is_some();
             return Ok(Accepted::unsettled(self.deliver_live(
@@ -181,7 +216,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             Some(turn) => turn,
             None => Box::pin(self.wait_for_pair(&receiver, delivery, deadline)).await?,
         };
-        let began_ms = self.server_ms();
+        let began_ms = self.env.server_ms();
         let repeats_since_ms = self.repeats_since_ms(delivery);
         if failpoint::is(Fault::SendReadsTheLog) {
             Box::pin(self.read_back(&receiver, delivery, repeats_since_ms, deadline)).await?;
@@ -241,9 +276,9 @@ impl<S: Store, B: Bus> Node<S, B> {
         deadline: Instant,
     ) -> Result<Turn, CallError> {
         // What is refused does not wait for that.
-        injected::accepted(receiver.lock().accepts(&delivery.from, self.limits()))?;
+        injected::accepted(receiver.lock().accepts(&delivery.from, self.env.limits()))?;
         // Whoever has waited longer is refused: begun that late, an append would have an unknown outcome.
-        let latest = deadline - self.options.call_deadline / TURN_RESERVE;
+        let latest = deadline - self.env.options.call_deadline / TURN_RESERVE;
         Ok(receiver.turn(&delivery.from, latest).await?)
     }
 
@@ -282,18 +317,13 @@ impl<S: Store, B: Bus> Node<S, B> {
         push: Option<&Push>,
         deadline: Instant,
     ) -> Result<u64, AppendError> {
-        let subject = self.log_subject(receiver, sender);
+        let subject = self.users.log_subject(receiver, sender);
         let payload = message::encode(placed, push).map_err(|error| {
             tracing::error!(%error, "a record could not be written");
             AppendError::Unavailable("a record could not be written".to_owned())
         })?;
         let stream = receiver.log();
-        self.write(receiver, stream, subject, payload, placed.expected_seq, deadline).await
-    }
-
-    pub(super) fn log_subject(&self, receiver: &UserCell, sender: &UserId) -> String {
-        let sender = Token::of(sender);
-        self.subjects.log(receiver.partition, &receiver.token, &sender)
+        self.users.write(receiver, stream, subject, payload, placed.expected_seq, deadline).await
     }
 }
 

@@ -6,15 +6,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::cell::UserCell;
-use super::commit::entry_failure;
-use super::node::Node;
-use super::replay::ReplayFrom;
+use super::env::Env;
+use super::users::{UserCell, Users, entry_failure};
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
 use crate::storage::account;
 use crate::store::{Store, StreamId};
-use peerd_core::id::OrderKey;
 use peerd_core::rejection::Rejection;
 use peerd_core::user::{Account, User};
 use peerd_protocol::failure::Failure;
@@ -24,21 +21,15 @@ const REVISION_LAG: Duration = Duration::from_millis(20);
 /// Wait before it is tried again to store it.
 const REVISION_RETRY: Duration = Duration::from_millis(200);
 
-impl<S: Store, B: Bus> Node<S, B> {
-    /// From where a login is to have messages replayed; `None` where nothing came since then.
-    pub(super) fn replay_from(
-        &self,
-        user: &User,
-        replay_after: Option<OrderKey>,
-    ) -> Option<ReplayFrom> {
-        // A message may be stored a while after it was accepted.
-        let slack_ms = u64::try_from(self.options.call_deadline.as_millis()).unwrap_or(0);
-        if let Some(key) = replay_after {
-            return user.has_news_after(key, slack_ms).then_some(ReplayFrom::After(key));
-        }
-        let since_ms = self.replay_since(user.replay_due_ms.or(user.account.last_seen_ms));
-        let is_news = user.has_news_since(since_ms.saturating_sub(slack_ms));
-        is_news.then_some(ReplayFrom::Since(since_ms))
+/// Stores accounts: sessions, the revision, and when users were last seen.
+pub(super) struct Sessions<S, B> {
+    env: Arc<Env<S, B>>,
+    users: Arc<Users<S, B>>,
+}
+
+impl<S: Store, B: Bus> Sessions<S, B> {
+    pub(super) const fn new(env: Arc<Env<S, B>>, users: Arc<Users<S, B>>) -> Self {
+        Self { env, users }
     }
 
     /// Stores the account. Answers where it is.
@@ -54,9 +45,10 @@ impl<S: Store, B: Bus> Node<S, B> {
             stored.sessions.clear();
         }
         let payload = account::encode(&stored).map_err(|_| Failure::Internal)?;
-        let subject = account::key(&self.subjects, cell.partition, &cell.token);
+        let subject = account::key(&self.env.subjects, cell.partition, &cell.token);
         let stream = StreamId::State(cell.partition);
-        let written = self.write(cell, stream, subject, payload, expected_seq, deadline).await;
+        let written =
+            self.users.write(cell, stream, subject, payload, expected_seq, deadline).await;
         let seq = written.map_err(|error| entry_failure(cell, &error))?;
         cell.last_seen_stored_ms.store(account.last_seen_ms.unwrap_or_default(), Ordering::Relaxed);
         Ok(seq)
@@ -64,18 +56,18 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     /// Notes a call of a logged-in user, and now and then stores when it was.
     pub(super) fn hear(self: &Arc<Self>, cell: &Arc<UserCell>) -> Result<(), Rejection> {
-        let now_ms = self.clock.wall_ms();
-        cell.lock().hear(now_ms, self.limits())?;
+        let now_ms = self.env.clock.wall_ms();
+        cell.lock().hear(now_ms, self.env.limits())?;
         self.store_heard_if_due(cell, now_ms);
         Ok(())
     }
 
     /// Has the time of a call that was noted stored beside it, if it is time for that.
     pub(super) fn store_heard_if_due(self: &Arc<Self>, cell: &Arc<UserCell>, now_ms: u64) {
-        if cell.claim_last_seen(now_ms, now_ms + self.options.heard_write_interval_ms) {
-            let (node, cell, work) = (self.clone(), cell.clone(), cell.ownership.go_on());
-            self.tasks.spawn(async move {
-                node.store_last_seen(&cell).await;
+        if cell.claim_last_seen(now_ms, now_ms + self.env.options.heard_write_interval_ms) {
+            let (sessions, cell, work) = (self.clone(), cell.clone(), cell.ownership.go_on());
+            self.env.tasks.spawn(async move {
+                sessions.store_last_seen(&cell).await;
                 drop(work);
             });
         }
@@ -84,14 +76,14 @@ impl<S: Store, B: Bus> Node<S, B> {
     /// Stores when a user was last heard from, with the rest of the account. Losing it only makes a
     /// replay longer. Answers whether it is stored.
     pub(super) async fn store_last_seen(&self, cell: &UserCell) -> bool {
-        let Ok(_gate) = self.gate(cell, self.deadline()).await else { return false };
+        let Ok(_gate) = self.users.gate(cell, self.env.deadline()).await else { return false };
         let (account, expected_seq) = {
             let user = cell.lock();
             // As long as a replay is due, the store knows since when.
             let last_seen_ms = user.replay_due_ms.or(user.account.last_seen_ms);
             (Account { last_seen_ms, ..user.account.clone() }, user.account_seq)
         };
-        let stored = self.store_account(cell, &account, expected_seq, self.deadline()).await;
+        let stored = self.store_account(cell, &account, expected_seq, self.env.deadline()).await;
         if let Ok(seq) = stored {
             cell.lock().account_seq = seq;
         }
@@ -105,22 +97,22 @@ impl<S: Store, B: Bus> Node<S, B> {
         if !is_new || cell.is_revision_due.swap(true, Ordering::Relaxed) {
             return;
         }
-        let (node, cell, work) = (self.clone(), cell.clone(), cell.ownership.go_on());
+        let (sessions, cell, work) = (self.clone(), cell.clone(), cell.ownership.go_on());
         // Should this owner die or end before it is stored, the next one is to know.
-        let now_ms = self.server_ms();
+        let now_ms = self.env.server_ms();
         let unstored =
-            (self.pending.clone().begin_owned(now_ms), cell.ownership.begin_in_doubt(now_ms));
-        self.tasks.spawn(async move {
+            (self.env.pending.clone().begin_owned(now_ms), cell.ownership.begin_in_doubt(now_ms));
+        self.env.tasks.spawn(async move {
             let _unstored = unstored;
             sleep(REVISION_LAG).await;
-            if node.store_revision(&cell).await {
+            if sessions.store_revision(&cell).await {
                 return;
             }
             // A hand-over does not wait for a store that does not take it.
             drop(work);
             while cell.ownership.may_act() {
                 cell.ownership.sleep(REVISION_RETRY).await;
-                if node.store_revision(&cell).await {
+                if sessions.store_revision(&cell).await {
                     return;
                 }
             }

@@ -2,7 +2,6 @@
 
 mod acks;
 mod incarnations;
-mod names;
 mod publish;
 mod registry;
 
@@ -15,11 +14,12 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use self::incarnations::Incarnations;
-pub use self::names::StreamNames;
 use self::publish::{ApiError, Backoff, EXPECTED_LAST, Publisher, expecting};
 use super::direct_get::{self, Failed, SUBJECTS_MAX, fitting};
+use super::names::Resource;
+pub use super::names::StreamNames;
 use super::provision::StreamOptions;
-use super::trouble::{Resource, Trouble, Troubles};
+use super::trouble::{Trouble, Troubles};
 use super::watermarks::Watermarks;
 use super::{AppendError, Batch, ReadError, Record, Start, Store, StreamId};
 use crate::link::Connection;

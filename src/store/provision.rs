@@ -17,8 +17,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use self::judge::Refusal;
 use super::StreamId;
-use super::jetstream::StreamNames;
-use super::trouble::Resource;
+use super::names::{Resource, StreamNames};
 use crate::link::Cause;
 use peerd_core::id::Partition;
 use peerd_protocol::subject::Subjects;

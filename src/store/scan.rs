@@ -6,7 +6,7 @@ use async_nats::Client;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::direct_get::{self, Failed, Request};
-use super::jetstream::StreamNames;
+use super::names::StreamNames;
 use super::survey;
 use super::{ReadError, Record, Start, StreamId};
 

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 
 use super::direct_get::{self, Failed, Request};
-use super::jetstream::StreamNames;
+use super::names::StreamNames;
 use super::provision::{PARTITIONS_KEY, STANDS_IN_KEY};
 use super::{ReadError, Record, Start, StreamId};
 use peerd_core::id::{Partition, UserId};

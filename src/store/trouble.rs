@@ -13,8 +13,8 @@ use tokio::time::Instant;
 
 pub use self::cause::Cause;
 use self::cause::Place;
-use super::StreamId;
-use super::jetstream::StreamNames;
+pub use super::names::Resource;
+use super::names::StreamNames;
 
 /// A write that succeeds so soon after one was refused is no sign that the trouble is over: a small
 /// message may fit where a large one does not.
@@ -28,17 +28,6 @@ const SAME: Duration = Duration::from_secs(60);
 const LOSS_TOLD: Duration = Duration::from_secs(600);
 /// What was not met again for so long is taken to be over.
 const FORGOTTEN: Duration = Duration::from_secs(600);
-
-/// One of the streams of a deployment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Resource {
-    /// A partition's.
-    Stream(StreamId),
-    /// The one behind the bucket of members and owners.
-    Owners,
-    /// The work queue of offline pushes.
-    Push,
-}
 
 /// A trouble, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -283,6 +272,7 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
+    use crate::store::StreamId;
     use peerd_core::id::Partition;
 
     const LOG: Resource = Resource::Stream(StreamId::Log(Partition(3)));

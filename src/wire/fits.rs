@@ -19,7 +19,7 @@ use peerd_core::message::Message;
 use peerd_core::message::{Draft, ReceiptStatus};
 use peerd_core::receive::Placed;
 use peerd_core::send::{Delivery, Push, Send, SendOptions};
-use peerd_core::user::UserInfo;
+use peerd_core::user_info::UserInfo;
 use peerd_protocol::encoding::{Encode as _, Encoding};
 use peerd_protocol::event::EventBody;
 use peerd_protocol::fit;

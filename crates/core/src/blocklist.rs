@@ -4,7 +4,6 @@ use std::collections::btree_map::{BTreeMap, Entry};
 
 use super::id::{OrderKey, UserId};
 use super::limits::BLOCKED_MAX;
-use super::user::User;
 
 /// The number of a block. It is above those of all earlier blocks of the same user, so the list is
 /// paged by it. It is an order key of the user's partition.
@@ -102,6 +101,36 @@ impl Blocklist {
         (page.collect(), end < blocked.len())
     }
 
+    /// The entries to write so that `others` are blocked by the user `own_id`. Users who are blocked already need none.
+    #[must_use]
+    pub fn block(&self, own_id: &UserId, others: &[UserId]) -> BlockChange {
+        let mut room = BLOCKED_MAX.saturating_sub(self.len());
+        let mut change = BlockChange::default();
+        for other in others {
+            let entry = self.entry(other);
+            if other == own_id {
+                change.refused.push((other.clone(), BlockRefusal::OwnId));
+            } else if entry.block.is_some() {
+                // As with muting, setting what is set already is not an error.
+            } else if room == 0 {
+                change.refused.push((other.clone(), BlockRefusal::Full));
+            } else {
+                room -= 1;
+                change.writes.push((other.clone(), entry.seq));
+            }
+        }
+        change
+    }
+
+    /// The entries to write so that `others` are not blocked. Users who are not blocked need none.
+    #[must_use]
+    pub fn unblock(&self, others: &[UserId]) -> BlockChange {
+        let known = others.iter().map(|other| (other, self.entry(other)));
+        let blocked = known.filter(|(_, entry)| entry.block.is_some());
+        let writes = blocked.map(|(other, entry)| (other.clone(), entry.seq)).collect();
+        BlockChange { writes, refused: Vec::new() }
+    }
+
     /// The largest block number, as the order key that it is.
     #[must_use]
     pub fn newest(&self) -> OrderKey {
@@ -121,43 +150,12 @@ impl Blocklist {
     }
 }
 
-impl User {
-    /// The entries to write so that `others` are blocked. Users who are blocked already need none.
-    #[must_use]
-    pub fn block(&self, others: &[UserId]) -> BlockChange {
-        let mut room = BLOCKED_MAX.saturating_sub(self.blocked.len());
-        let mut change = BlockChange::default();
-        for other in others {
-            let entry = self.blocked.entry(other);
-            if *other == self.id {
-                change.refused.push((other.clone(), BlockRefusal::OwnId));
-            } else if entry.block.is_some() {
-                // As with muting, setting what is set already is not an error.
-            } else if room == 0 {
-                change.refused.push((other.clone(), BlockRefusal::Full));
-            } else {
-                room -= 1;
-                change.writes.push((other.clone(), entry.seq));
-            }
-        }
-        change
-    }
-
-    /// The entries to write so that `others` are not blocked. Users who are not blocked need none.
-    #[must_use]
-    pub fn unblock(&self, others: &[UserId]) -> BlockChange {
-        let known = others.iter().map(|other| (other, self.blocked.entry(other)));
-        let blocked = known.filter(|(_, entry)| entry.block.is_some());
-        let writes = blocked.map(|(other, entry)| (other.clone(), entry.seq)).collect();
-        BlockChange { writes, refused: Vec::new() }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::limits::Limits;
     use crate::rejection::Rejection;
+    use crate::user::User;
 
     fn id(text: &str) -> UserId {
         UserId::new(text, "userID").expect("a valid ID")
@@ -194,16 +192,16 @@ mod tests {
     #[test]
     fn blocking_writes_entries_only_for_unblocked_users_and_refuses_the_own_id() {
         let user = user(&[("blocked", 3, true), ("was", 5, false)]);
-        let change = user.block(&[id("new"), id("me"), id("blocked"), id("was")]);
+        let change = user.blocked.block(&user.id, &[id("new"), id("me"), id("blocked"), id("was")]);
         assert_eq!(change.writes, [(id("new"), 0), (id("was"), 5)]);
         assert_eq!(change.refused, [(id("me"), BlockRefusal::OwnId)]);
-        assert_eq!(user.block(&[id("blocked")]), BlockChange::default());
+        assert_eq!(user.blocked.block(&user.id, &[id("blocked")]), BlockChange::default());
     }
 
     #[test]
     fn unblocking_writes_entries_only_for_blocked_users() {
         let user = user(&[("blocked", 3, true), ("was", 5, false)]);
-        let change = user.unblock(&[id("new"), id("me"), id("blocked"), id("was")]);
+        let change = user.blocked.unblock(&[id("new"), id("me"), id("blocked"), id("was")]);
         let writes = vec![(id("blocked"), 3)];
         assert_eq!(change, BlockChange { writes, refused: Vec::new() });
     }
@@ -211,12 +209,12 @@ mod tests {
     #[test]
     fn a_full_list_takes_no_more_and_has_room_again_after_a_removal() {
         let mut user = crowded(BLOCKED_MAX - 1);
-        let change = user.block(&[id("u0"), id("was"), id("new"), id("me")]);
+        let change = user.blocked.block(&user.id, &[id("u0"), id("was"), id("new"), id("me")]);
         assert_eq!(change.writes, [(id("was"), 1)]);
         let refused = [(id("new"), BlockRefusal::Full), (id("me"), BlockRefusal::OwnId)];
         assert_eq!(change.refused, refused);
         user.blocked.adopt(id("u0"), BlockEntry { seq: 5000, block: None });
-        assert_eq!(user.block(&[id("was"), id("new"), id("u1")]).refused, []);
+        assert_eq!(user.blocked.block(&user.id, &[id("was"), id("new"), id("u1")]).refused, []);
     }
 
     #[test]
@@ -225,7 +223,7 @@ mod tests {
         for entries in [[old, new], [new, old]] {
             let user = user(&entries);
             assert!(!user.blocked.contains(&id("other")));
-            assert_eq!(user.block(&[id("other")]).writes, [(id("other"), 9)]);
+            assert_eq!(user.blocked.block(&user.id, &[id("other")]).writes, [(id("other"), 9)]);
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::conversation::{ConversationEvent, ConversationView};
 use super::id::UserId;
 use super::message::Message;
-use super::user::UserInfo;
+use super::user_info::UserInfo;
 
 /// The revision of a user's conversations. It rises with each change of them and names the previous
 /// one, so that a client notices a missed event.

@@ -25,3 +25,4 @@ pub mod repeats;
 pub mod send;
 pub mod text;
 pub mod user;
+pub mod user_info;

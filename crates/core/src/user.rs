@@ -28,15 +28,6 @@ pub struct Session {
     pub encoding: Option<Encoding>,
 }
 
-/// A user as shown to others.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UserInfo {
-    /// The user's ID.
-    pub id: UserId,
-    /// The name that the user gave; empty where none was given or it is not known.
-    pub name: String,
-}
-
 /// The stored state of a user, apart from conversations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Account {

@@ -1,44 +1,22 @@
 //! The handle of a connection.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use tokio::sync::{Notify, watch};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::connection::Connection;
 use crate::error::{ConnectError, Disconnected, PublishError, RequestError};
-use crate::event::Event;
 use crate::info::ServerInfo;
 use crate::options::Options;
-use crate::outbox::{Outbox, Publish};
+use crate::outbox::Publish;
 use crate::parser::Message;
-use crate::request::Requests;
+use crate::shared::Shared;
 use crate::subscription::Subscription;
-use crate::subscriptions::Subscriptions;
 
 /// A connection to NATS. Clones share the connection, which is closed when the last one is dropped.
 #[derive(Clone, Debug)]
 pub struct Client {
     shared: Arc<Shared>,
     _open: Arc<Open>,
-}
-
-/// The state that a connection's handles share with its task.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) options: Options,
-    pub(crate) outbox: Outbox,
-    /// Locked before the outbox where both are locked.
-    subscriptions: Mutex<Subscriptions>,
-    pub(crate) requests: Requests,
-    pub(crate) max_payload: AtomicUsize,
-    info: Mutex<Arc<ServerInfo>>,
-    /// Whether the server is in lame duck mode.
-    pub(crate) is_lame_duck: watch::Sender<bool>,
-    /// Notified when the client is closed.
-    pub(crate) closing: Notify,
-    /// Whether the connection's task has ended.
-    pub(crate) ended: watch::Sender<bool>,
 }
 
 /// Closes the connection when the last handle is dropped.
@@ -161,7 +139,7 @@ impl Client {
     /// The server's INFO.
     #[must_use]
     pub fn server_info(&self) -> Arc<ServerInfo> {
-        self.shared.info.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared.info()
     }
 
     /// A new subject for messages to this connection alone.
@@ -176,57 +154,5 @@ impl Client {
         self.shared.close();
         // This cannot fail: `self` holds the sender.
         let _ = self.shared.ended.subscribe().wait_for(|ended| *ended).await;
-    }
-}
-
-impl Shared {
-    fn new(options: Options) -> Self {
-        let subscriptions =
-            Subscriptions::new(options.subscription_messages, options.subscription_bytes);
-        Self {
-            outbox: Outbox::new(options.write_buffer_bytes, options.control_line_bytes),
-            requests: Requests::new(&options.inbox_prefix),
-            subscriptions: Mutex::new(subscriptions),
-            max_payload: AtomicUsize::new(0),
-            info: Mutex::default(),
-            is_lame_duck: watch::Sender::new(false),
-            closing: Notify::new(),
-            ended: watch::Sender::new(false),
-            options,
-        }
-    }
-
-    pub(crate) fn subscriptions(&self) -> MutexGuard<'_, Subscriptions> {
-        self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn event(&self, event: &Event<'_>) {
-        (self.options.on_event)(event);
-    }
-
-    pub(crate) fn set_info(&self, info: ServerInfo) {
-        self.max_payload.store(info.max_payload, Ordering::Relaxed);
-        self.is_lame_duck.send_replace(info.is_lame_duck);
-        *self.info.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(info);
-    }
-
-    /// Begins to use a new connection, and subscribes again on it.
-    pub(crate) fn open(&self) {
-        let mut subscriptions = self.subscriptions();
-        let mut frames = self.requests.subscribe();
-        frames += &subscriptions.renew();
-        // Still locked, so that the frames of later subscriptions follow.
-        self.outbox.open(frames.as_bytes());
-    }
-
-    /// Notes that the connection is lost.
-    pub(crate) fn lost(&self) {
-        self.outbox.lost();
-        self.requests.fail();
-    }
-
-    fn close(&self) {
-        self.outbox.close();
-        self.closing.notify_one();
     }
 }

@@ -10,12 +10,12 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 
 use crate::address::Address;
-use crate::client::Shared;
 use crate::dial::{Dialled, dial};
 use crate::error::{ConnectError, ConnectErrorKind};
 use crate::event::Event;
 use crate::reader::Reader;
 use crate::servers::{Servers, delay};
+use crate::shared::Shared;
 
 /// How many of the connection's own PINGs may be unanswered.
 const PINGS_MISSED_MAX: usize = 2;

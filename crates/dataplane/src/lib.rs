@@ -21,6 +21,7 @@ mod parser;
 mod reader;
 mod request;
 mod servers;
+mod shared;
 mod subscription;
 mod subscriptions;
 mod tls;

@@ -4,12 +4,12 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::task::yield_now;
 
-use crate::client::Shared;
 use crate::dial::read_info;
 use crate::event::Event;
 use crate::info::ServerInfo;
 use crate::parser::{Frame, Parser, ProtocolError};
 use crate::request::ANSWERS_SID;
+use crate::shared::Shared;
 
 /// The most bytes that are read at once, and the room in a new buffer.
 const READ_BYTES: usize = 64 * 1024;

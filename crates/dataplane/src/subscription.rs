@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::client::Shared;
 use crate::parser::Message;
+use crate::shared::Shared;
 use crate::subscriptions::{Queue, unsubscribe};
 
 /// How long nats-server (2.15) may stall a publisher that delivers to a slow client

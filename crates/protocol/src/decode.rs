@@ -7,7 +7,7 @@
 //! - Fields are read in the order in which the struct declares them, not in that of the body. Of
 //!   several errors the same one is answered in both encodings.
 //! - An enum is an object whose number `type` names the variant: `#[serde(rename = "1")]`.
-//! - A tuple struct is one object that is read once for each part ([`super::field::Both`]).
+//! - A tuple struct is one object that is read once for each part ([`crate::field::Both`]).
 //! - Bytes are `bin`, or base64 text where the body is JSON.
 //! - An error says what the field must be and never quotes what it is.
 

@@ -1,5 +1,5 @@
 //! Types for the fields of requests. Each checks its bounds when it is deserialized and states them
-//! in the JSON Schema. Its errors follow the path of the field ([`super::decode`]).
+//! in the JSON Schema. Its errors follow the path of the field ([`crate::decode`]).
 
 use std::borrow::Cow;
 use std::fmt;

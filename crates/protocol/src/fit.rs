@@ -5,27 +5,20 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::Serialize;
 
-use super::size::{Room, counted};
+use super::entry_size::{Sizes, how_many};
+use super::size::Room;
 use crate::encoding::{Encode as _, EncodeError, Encoding};
 use crate::event::{EventBody, Omitted};
-use crate::message::{ConversationBody, MessageBody};
 use crate::reply::{Reply, Shown};
-use peerd_core::conversation::ConversationView;
 use peerd_core::event::Event;
 use peerd_core::id::UserId;
 use peerd_core::message::Message;
-use peerd_core::user::UserInfo;
 
 /// The bytes of an event or a page around its list: names, IDs, revisions.
 const AROUND_LIST_BYTES: usize = 768;
 /// The bytes of an event around each of its conversations.
 const AROUND_ENTRY_BYTES: usize = 64;
-/// The bytes of a listed user around its ID and its name.
-const AROUND_USER_BYTES: usize = 96;
-/// The most bytes that JSON turns one byte into.
-const JSON_ESCAPED: usize = 6;
 
 /// A body that cannot be sent.
 #[derive(Debug, thiserror::Error)]
@@ -128,49 +121,4 @@ fn split<T>(mut list: &[T], size: impl Fn(&T) -> usize, most: usize) -> impl Ite
         list = rest;
         (!piece.is_empty()).then_some(piece)
     })
-}
-
-/// How many entries of these sizes fit: at least one, unless the list is empty.
-pub fn how_many(sizes: impl Iterator<Item = usize>, most: usize) -> usize {
-    let mut bytes = 0;
-    let fit = sizes.enumerate().take_while(|(index, size)| {
-        // Includes the comma.
-        bytes += size + 1;
-        *index == 0 || bytes <= most
-    });
-    fit.count()
-}
-
-/// Measures the entries of lists.
-#[derive(Clone, Copy)]
-pub struct Sizes<'a> {
-    encoding: Encoding,
-    viewer: &'a UserId,
-    content_max: usize,
-}
-
-impl Sizes<'_> {
-    fn of(self, body: &impl Serialize) -> usize {
-        counted(body, self.encoding)
-    }
-
-    /// A message.
-    #[must_use]
-    pub fn message(self, message: &Message) -> usize {
-        let (viewer, content_max) = (self.viewer, Some(self.content_max));
-        self.of(&MessageBody { message, viewer, content_max })
-    }
-
-    /// A conversation.
-    #[must_use]
-    pub fn view(self, view: &ConversationView) -> usize {
-        let (viewer, content_max) = (self.viewer, Some(self.content_max));
-        self.of(&ConversationBody { view, viewer, content_max })
-    }
-
-    /// A user, at most.
-    #[must_use]
-    pub fn user(user: &UserInfo) -> usize {
-        user.id.as_str().len() + user.name.len() * JSON_ESCAPED + AROUND_USER_BYTES
-    }
 }

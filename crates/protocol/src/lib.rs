@@ -7,6 +7,7 @@ pub mod decode;
 pub mod discovery;
 pub mod draft;
 pub mod encoding;
+pub mod entry_size;
 pub mod event;
 pub mod failure;
 pub mod field;

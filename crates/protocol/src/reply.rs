@@ -6,13 +6,13 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::ser::Serializer;
 
-use super::fit::{Sizes, how_many};
+use super::entry_size::{Sizes, how_many};
 use super::message::{ConversationBody, MessageBody, PEER};
 use peerd_core::blocklist::BlockNumber;
 use peerd_core::conversation::ConversationView;
 use peerd_core::id::UserId;
 use peerd_core::message::Message;
-use peerd_core::user::UserInfo;
+use peerd_core::user_info::UserInfo;
 
 /// The viewer of a body, and how much content it shows.
 #[derive(Clone, Copy)]

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::Call;
 use crate::bus::Bus;
 use crate::runtime::commit::{Change, Events, Write};
+use crate::runtime::parts::Parts;
 use crate::store::Store;
 use peerd_core::blocklist::{BlockChange, BlockRefusal};
 use peerd_core::event::BlacklistAction;
@@ -56,25 +57,26 @@ impl Reply for BlacklistChanged {
 pub(super) async fn change<S: Store, B: Bus>(
     request: OfUsers,
     action: BlacklistAction,
-    Call { node, cell, deadline, .. }: Call<'_, S, B>,
+    Call { parts: Parts { entries, .. }, cell, deadline, .. }: Call<'_, S, B>,
 ) -> Result<BlacklistChanged, CallError> {
     let others: Vec<UserId> = request.user_ids.each_once().into_iter().map(|User(id)| id).collect();
     let mut reply = BlacklistChanged::default();
-    node.commit(cell, deadline, |user, keys| {
-        let BlockChange { writes, refused } = match action {
-            BlacklistAction::Added => user.block(&others),
-            BlacklistAction::Removed => user.unblock(&others),
-        };
-        reply.refused = refused;
-        let write = |(other, expected_seq)| Write::Block {
-            other,
-            block: (action == BlacklistAction::Added).then(|| keys.block(user)),
-            expected_seq,
-        };
-        let writes = writes.into_iter().map(write).collect();
-        Ok(Some(Change { writes, events: Events::Blacklist(action) }))
-    })
-    .await?;
+    entries
+        .commit(cell, deadline, |user, keys| {
+            let BlockChange { writes, refused } = match action {
+                BlacklistAction::Added => user.blocked.block(&user.id, &others),
+                BlacklistAction::Removed => user.blocked.unblock(&others),
+            };
+            reply.refused = refused;
+            let write = |(other, expected_seq)| Write::Block {
+                other,
+                block: (action == BlacklistAction::Added).then(|| keys.block(user)),
+                expected_seq,
+            };
+            let writes = writes.into_iter().map(write).collect();
+            Ok(Some(Change { writes, events: Events::Blacklist(action) }))
+        })
+        .await?;
     Ok(reply)
 }
 

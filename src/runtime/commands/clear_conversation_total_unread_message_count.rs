@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::{Call, Command, Kind};
 use crate::bus::Bus;
 use crate::runtime::commit::{Change, Events, Write};
+use crate::runtime::parts::Parts;
 use crate::store::Store;
 use peerd_core::clear::clear_unread;
 use peerd_core::id::UserId;
@@ -29,20 +30,21 @@ impl Command for ClearConversationTotalUnreadMessageCount {
 
     async fn run<S: Store, B: Bus>(
         Request {}: Request,
-        Call { node, cell, deadline, .. }: Call<'_, S, B>,
+        Call { parts: Parts { entries, .. }, cell, deadline, .. }: Call<'_, S, B>,
     ) -> Result<Empty, CallError> {
-        node.commit(cell, deadline, |user, keys| {
-            let key = keys.change(user);
-            let write = |other: UserId| {
-                let known = user.conversations.get(&other)?;
-                let expected_seq = known.settings_seq;
-                let settings = clear_unread(known, key)?;
-                Some(Write::Settings { other, settings, expected_seq })
-            };
-            let writes = user.unread_conversations().into_iter().filter_map(write).collect();
-            Ok(Some(Change { writes, events: Events::Conversations { key, first: None } }))
-        })
-        .await?;
+        entries
+            .commit(cell, deadline, |user, keys| {
+                let key = keys.change(user);
+                let write = |other: UserId| {
+                    let known = user.conversations.get(&other)?;
+                    let expected_seq = known.settings_seq;
+                    let settings = clear_unread(known, key)?;
+                    Some(Write::Settings { other, settings, expected_seq })
+                };
+                let writes = user.unread_conversations().into_iter().filter_map(write).collect();
+                Ok(Some(Change { writes, events: Events::Conversations { key, first: None } }))
+            })
+            .await?;
         Ok(Empty {})
     }
 }

@@ -21,10 +21,10 @@ impl Command for ClearConversationUnreadMessageCount {
 
     async fn run<S: Store, B: Bus>(
         request: OfConversation,
-        Call { node, cell, deadline, .. }: Call<'_, S, B>,
+        Call { parts, cell, deadline, .. }: Call<'_, S, B>,
     ) -> Result<Changed, CallError> {
         let User(other) = request.conversation_id;
-        node.commit_settings(cell, &other, None, deadline, clear_unread).await?;
+        parts.entries.commit_settings(cell, &other, None, deadline, clear_unread).await?;
         Ok(Changed(other))
     }
 }

@@ -24,11 +24,11 @@ impl Command for DeleteAllMessage {
 
     async fn run<S: Store, B: Bus>(
         request: OfConversation,
-        Call { node, cell, deadline, .. }: Call<'_, S, B>,
+        Call { parts, cell, deadline, .. }: Call<'_, S, B>,
     ) -> Result<Empty, CallError> {
         let User(other) = request.conversation_id;
         let known = cell.lock().conversations.get(&other).cloned().unwrap_or_default();
-        let mut reader = Reader::new(node, cell, &other, &known, deadline);
+        let mut reader = Reader::new(&parts.history, cell, &other, &known, deadline);
         if reader.newest().await.map_err(Failure::from)?.is_none() {
             return Ok(Empty {});
         }
@@ -37,7 +37,7 @@ impl Command for DeleteAllMessage {
             delete_type: DeleteType::Conversation,
             messages: Vec::new(),
         };
-        node.commit_settings(cell, &other, Some(deleted), deadline, delete_all).await?;
+        parts.entries.commit_settings(cell, &other, Some(deleted), deadline, delete_all).await?;
         Ok(Empty {})
     }
 }

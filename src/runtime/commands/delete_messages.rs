@@ -49,17 +49,17 @@ impl Command for DeleteMessages {
 
     async fn run<S: Store, B: Bus>(
         request: Request,
-        Call { node, cell, deadline, .. }: Call<'_, S, B>,
+        Call { parts, cell, deadline, .. }: Call<'_, S, B>,
     ) -> Result<Empty, CallError> {
         let User(other) = request.conversation_id;
         let ids = request.message_list.each_once();
-        let gate = node.gate(cell, deadline).await?;
+        let gate = parts.users.gate(cell, deadline).await?;
         let mut known = cell.lock().conversations.get(&other).cloned().unwrap_or_default();
         let wanted: Vec<_> = ids
             .iter()
             .map(|named| (named.message_id.0.key(), named.message_id.0.partition()))
             .collect();
-        let reader = Reader::new(node, cell, &other, &known, deadline);
+        let reader = Reader::new(&parts.history, cell, &other, &known, deadline);
         let found = reader.find(&wanted).await.map_err(Failure::from)?;
         if found.len() < ids.len() {
             let problem = "names a message that is not in the conversation";
@@ -71,11 +71,11 @@ impl Command for DeleteMessages {
             deleted.has_spilled(page.direction) && !deleted.has_page(*page)
         });
         let token = Token::of(&other);
-        let spilled = node.read_deletions(cell, &token, spilled.collect(), deadline).await;
+        let spilled = parts.users.read_deletions(cell, &token, spilled.collect(), deadline).await;
         for (page, bitmap, _) in spilled.map_err(Failure::from)? {
             known.settings.deleted.add_page(page, bitmap);
         }
-        let key = node.next_key(cell);
+        let key = parts.entries.next_key(cell);
         let messages: Vec<_> = found.iter().map(|(way, message)| (*way, &**message)).collect();
         let Some((mut settings, gone)) = delete_messages(&known, &messages, key) else {
             return Ok(Empty {});
@@ -94,7 +94,7 @@ impl Command for DeleteMessages {
             Write::Settings { other, settings, expected_seq },
         ];
         let change = Change { writes, events: Events::Conversations { key, first: Some(first) } };
-        node.carry_out(&gate, cell, change, deadline).await?;
+        parts.entries.carry_out(&gate, cell, change, deadline).await?;
         Ok(Empty {})
     }
 }

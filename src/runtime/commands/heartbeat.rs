@@ -43,6 +43,6 @@ impl Command for Heartbeat {
         Request {}: Request,
         call: Call<'_, S, B>,
     ) -> Result<LastSeen, CallError> {
-        Ok(LastSeen { server_time_ms: call.node.clock.wall_ms() })
+        Ok(LastSeen { server_time_ms: call.parts.env.clock.wall_ms() })
     }
 }

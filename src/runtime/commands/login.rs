@@ -90,12 +90,12 @@ impl Command for Login {
         request: Request,
         call: Call<'_, S, B>,
     ) -> Result<LoggedIn, CallError> {
-        let Call { node, cell, encoding, deadline, replay_from: replay } = call;
+        let Call { parts, cell, encoding, deadline, replay_from: replay } = call;
         let UserName(Line(name)) = request.user_name.unwrap_or_default();
         let replay_after = request.replay_after.map(OrderKey);
-        let now_ms = node.clock.wall_ms();
+        let now_ms = parts.env.clock.wall_ms();
         let session = Session {
-            id: (node.options.new_session_id)(),
+            id: (parts.env.options.new_session_id)(),
             since_ms: now_ms,
             platform: request.platform.unwrap_or_default().0,
             device_id: request.device_id.unwrap_or_default().0,
@@ -103,32 +103,34 @@ impl Command for Login {
         };
         let session_id = session.id.clone();
         let mut replay_from = None;
-        node.commit(cell, deadline, |user, _| {
-            replay_from = node.replay_from(user, replay_after);
-            // A replay that a device asks for is not noted as due: the device would ask again.
-            let replay_due_ms = match (replay_after, replay_from) {
-                (None, Some(ReplayFrom::Since(since_ms))) => Some(since_ms),
-                (None, _) => None,
-                (Some(_), _) => user.replay_due_ms,
-            };
-            let AfterLogin { mut account, kicked } =
-                user.login(session, &name, now_ms, node.limits());
-            account.last_seen_ms = Some(replay_due_ms.unwrap_or(now_ms));
-            let expected_seq = user.account_seq;
-            let kicked =
-                kicked.into_iter().map(|session| Event::KickedOut { session_id: session.id });
-            Ok(Some(Change {
-                writes: vec![Write::Login { account, now_ms, replay_due_ms, expected_seq }],
-                events: Events::These(kicked.collect()),
-            }))
-        })
-        .await?;
+        let entries = &parts.entries;
+        entries
+            .commit(cell, deadline, |user, _| {
+                replay_from = parts.replays.replay_from(user, replay_after);
+                // A replay that a device asks for is not noted as due: the device would ask again.
+                let replay_due_ms = match (replay_after, replay_from) {
+                    (None, Some(ReplayFrom::Since(since_ms))) => Some(since_ms),
+                    (None, _) => None,
+                    (Some(_), _) => user.replay_due_ms,
+                };
+                let AfterLogin { mut account, kicked } =
+                    user.login(session, &name, now_ms, parts.env.limits());
+                account.last_seen_ms = Some(replay_due_ms.unwrap_or(now_ms));
+                let expected_seq = user.account_seq;
+                let kicked =
+                    kicked.into_iter().map(|session| Event::KickedOut { session_id: session.id });
+                Ok(Some(Change {
+                    writes: vec![Write::Login { account, now_ms, replay_due_ms, expected_seq }],
+                    events: Events::These(kicked.collect()),
+                }))
+            })
+            .await?;
         *replay = replay_from;
         let user = cell.lock();
         Ok(LoggedIn {
             session_id,
             server_time_ms: now_ms,
-            heartbeat_interval_ms: node.options.heartbeat_interval_ms,
+            heartbeat_interval_ms: parts.env.options.heartbeat_interval_ms,
             total_unread_message_count: user.totals.unmuted,
             revision: user.revision.current,
         })

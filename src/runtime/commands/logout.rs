@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::{Call, Command, Kind};
 use crate::bus::Bus;
 use crate::runtime::commit::{Change, Events, Write};
+use crate::runtime::parts::Parts;
 use crate::store::Store;
 use peerd_protocol::failure::CallError;
 use peerd_protocol::reply::Empty;
@@ -31,16 +32,17 @@ impl Command for Logout {
 
     async fn run<S: Store, B: Bus>(
         Request { session_id }: Request,
-        Call { node, cell, deadline, .. }: Call<'_, S, B>,
+        Call { parts: Parts { entries, .. }, cell, deadline, .. }: Call<'_, S, B>,
     ) -> Result<Empty, CallError> {
-        node.commit(cell, deadline, |user, _| {
-            let expected_seq = user.account_seq;
-            Ok(user.logout(session_id.as_deref()).map(|account| Change {
-                writes: vec![Write::Logout { account, expected_seq }],
-                events: Events::None,
-            }))
-        })
-        .await?;
+        entries
+            .commit(cell, deadline, |user, _| {
+                let expected_seq = user.account_seq;
+                Ok(user.logout(session_id.as_deref()).map(|account| Change {
+                    writes: vec![Write::Logout { account, expected_seq }],
+                    events: Events::None,
+                }))
+            })
+            .await?;
         Ok(Empty {})
     }
 }

@@ -9,7 +9,7 @@ use crate::store::Store;
 use peerd_core::blocklist::BlockNumber;
 use peerd_core::id::UserId;
 use peerd_core::limits::BLOCKED_PAGE_MAX;
-use peerd_core::user::UserInfo;
+use peerd_core::user_info::UserInfo;
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::field::Count;
 use peerd_protocol::reply::Blacklist;
@@ -45,12 +45,12 @@ impl Command for QueryBlacklist {
 
     async fn run<S: Store, B: Bus>(
         Request { config }: Request,
-        Call { node, cell, deadline, .. }: Call<'_, S, B>,
+        Call { parts, cell, deadline, .. }: Call<'_, S, B>,
     ) -> Result<Blacklist, CallError> {
         let Page { next_flag, count } = config.unwrap_or_default();
         let Count(count) = count.unwrap_or(Count(BLOCKED_PAGE_MAX));
         let (page, has_more) = cell.lock().blocked.page(next_flag.unwrap_or_default(), count);
-        let names = node.names(page.iter().map(|(other, _)| other), deadline);
+        let names = parts.conversations.names(page.iter().map(|(other, _)| other), deadline);
         let mut names = names.await.map_err(Failure::from)?;
         let info = |(id, number): (UserId, BlockNumber)| {
             (UserInfo { name: names.remove(&id).unwrap_or_default(), id }, number)

@@ -21,12 +21,13 @@ impl Command for QueryConversation {
 
     async fn run<S: Store, B: Bus>(
         request: OfConversation,
-        Call { node, cell, deadline, .. }: Call<'_, S, B>,
+        Call { parts, cell, deadline, .. }: Call<'_, S, B>,
     ) -> Result<OneConversation, CallError> {
         let User(other) = request.conversation_id;
         let known = cell.lock().conversation(&other).cloned();
         let page = [(other, known.ok_or(Rejection::ConversationNotFound)?)];
-        let mut views = node.views(cell, &page, deadline).await.map_err(Failure::from)?;
+        let mut views =
+            parts.conversations.views(cell, &page, deadline).await.map_err(Failure::from)?;
         Ok(OneConversation(views.pop().ok_or(Failure::Internal)?))
     }
 }

@@ -72,7 +72,7 @@ impl Command for QueryConversationList {
 
     async fn run<S: Store, B: Bus>(
         Request { option, config }: Request,
-        Call { node, cell, deadline, .. }: Call<'_, S, B>,
+        Call { parts, cell, deadline, .. }: Call<'_, S, B>,
     ) -> Result<Conversations, CallError> {
         let Page { next_conversation, count: Count(count) } = config;
         let anchor = next_conversation.map(Anchor::from);
@@ -84,6 +84,7 @@ impl Command for QueryConversationList {
                 |id: UserId| user.conversations.get(&id).cloned().map(|known| (id, known));
             ids.into_iter().filter_map(snapshot).collect()
         };
-        Ok(Conversations(node.views(cell, &page, deadline).await.map_err(Failure::from)?))
+        let views = parts.conversations.views(cell, &page, deadline).await;
+        Ok(Conversations(views.map_err(Failure::from)?))
     }
 }

@@ -8,9 +8,9 @@ use tokio::time::Instant;
 
 use super::{Call, Command, Kind};
 use crate::bus::Bus;
-use crate::runtime::cell::UserCell;
+use crate::runtime::crossing::InFlight;
 use crate::runtime::history::{Page as ReadPage, Reader};
-use crate::runtime::node::Node;
+use crate::runtime::users::UserCell;
 use crate::store::Store;
 use peerd_core::conversation::Conversation;
 use peerd_core::id::{OrderKey, UserId};
@@ -63,7 +63,7 @@ impl Command for QueryHistoryMessage {
 
     async fn run<S: Store, B: Bus>(
         Request { conversation_id: User(other), config, .. }: Request,
-        Call { node, cell, deadline, .. }: Call<'_, S, B>,
+        Call { parts, cell, deadline, .. }: Call<'_, S, B>,
     ) -> Result<History, CallError> {
         let Page { next_message, count: Count(count), reverse } = config;
         let backwards = reverse.unwrap_or_default();
@@ -74,11 +74,12 @@ impl Command for QueryHistoryMessage {
             let (conversation, is_sent_ahead) = {
                 let user = cell.lock();
                 // In the lock: what is not in flight any more is known.
-                let is_sent_ahead = node.may_cross(&user.id, &other, OrderKey(u64::MAX));
+                let is_sent_ahead = parts.in_flight.may_cross(&user.id, &other, OrderKey(u64::MAX));
                 (user.conversation(&other).cloned().unwrap_or_default(), is_sent_ahead)
             };
             let seen = (&other, &conversation);
-            let mut reader = Reader::with_sent_ahead(node, cell, seen, is_sent_ahead, deadline);
+            let mut reader =
+                Reader::with_sent_ahead(&parts.history, cell, seen, is_sent_ahead, deadline);
             let page = if backwards {
                 reader.back(anchor, count).await.map_err(Failure::from)?
             } else {
@@ -88,7 +89,8 @@ impl Command for QueryHistoryMessage {
             let ReadPage { mut messages, rest } = page;
             let in_doubt = in_doubt(&messages, &other, &conversation, settled);
             if let Some(newest) = messages[in_doubt..].last().map(|newest| newest.key)
-                && !is_in_order(node, cell, (&other, &conversation), newest, deadline).await
+                && !is_in_order(&parts.in_flight, cell, (&other, &conversation), newest, deadline)
+                    .await
             {
                 settled = newest;
                 if tries < PAGE_TRIES {
@@ -104,7 +106,7 @@ impl Command for QueryHistoryMessage {
             } else if let Some((place, rest)) = rest {
                 // Most who see the newest page are content with it.
                 let likely = if anchor.is_some() { count } else { 0 };
-                node.keep_place(place, rest, likely);
+                parts.history.keep_place(place, rest, likely);
             }
             return Ok(History { other, messages, backwards });
         }
@@ -115,14 +117,14 @@ impl Command for QueryHistoryMessage {
 /// Whether nothing is missing in a page that sorts before `newest`, which is a message of the user's
 /// own whose acknowledgement is on its way. What crosses it is waited for; if there is such, the
 /// page is to be read again.
-async fn is_in_order<S: Store, B: Bus>(
-    node: &Node<S, B>,
+async fn is_in_order(
+    in_flight: &InFlight,
     cell: &UserCell,
     (other, seen): (&UserId, &Conversation),
     newest: OrderKey,
     deadline: Instant,
 ) -> bool {
-    node.settle_received(cell, other, newest, deadline).await;
+    in_flight.settle_received(cell, other, newest, deadline).await;
     let user = cell.lock();
     let received = user.conversations.get(other).and_then(|known| known.received);
     received.map(|head| head.mark) == seen.received.map(|head| head.mark)

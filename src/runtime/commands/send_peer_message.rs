@@ -55,8 +55,8 @@ impl Command for SendPeerMessage {
 
     async fn run<S: Store, B: Bus>(
         request: Request,
-        Call { node, cell, deadline, .. }: Call<'_, S, B>,
+        Call { parts, cell, deadline, .. }: Call<'_, S, B>,
     ) -> Result<Sent, CallError> {
-        node.send(cell, Box::new(request.into()), deadline).await
+        parts.send_path.send(cell, Box::new(request.into()), deadline).await
     }
 }

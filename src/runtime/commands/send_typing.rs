@@ -57,7 +57,7 @@ impl Command for SendTyping {
         if other == call.cell.id {
             return Err(Rejection::invalid("conversationID", "must not be the caller's own").into());
         }
-        let now_us = call.node.clock.now().steady_us;
+        let now_us = call.parts.env.clock.now().steady_us;
         if call.cell.lock().typing_sent.take(&other, now_us) {
             call.at_peer::<Self>(&other, &is_typing).await?;
         }
@@ -71,11 +71,12 @@ impl WithPeer for SendTyping {
 
     async fn at_peer<S: Store, B: Bus>(
         is_typing: bool,
-        Peer { node, cell, from }: Peer<'_, S, B>,
+        Peer { parts, cell, from }: Peer<'_, S, B>,
     ) -> Result<(), CallError> {
         let user = cell.lock();
         if !user.blocked.contains(from) {
-            node.publish_live(cell, &user, &Typing { from_user_id: from.as_str(), is_typing });
+            let typing = Typing { from_user_id: from.as_str(), is_typing };
+            parts.publisher.publish_live(cell, &user, &typing);
         }
         Ok(())
     }

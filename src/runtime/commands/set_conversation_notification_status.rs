@@ -67,14 +67,14 @@ impl Command for SetConversationNotificationStatus {
 
     async fn run<S: Store, B: Bus>(
         request: Request,
-        Call { node, cell, deadline, .. }: Call<'_, S, B>,
+        Call { parts, cell, deadline, .. }: Call<'_, S, B>,
     ) -> Result<Changed, CallError> {
         let Request { conversation_id: User(other), status: Status(status), .. } = request;
         if other == cell.id {
             return Err(Rejection::invalid("conversationID", "must not be the caller's own").into());
         }
         let set = |known: &Conversation, key| set_notification(known, status, key);
-        node.commit_settings(cell, &other, None, deadline, set).await?;
+        parts.entries.commit_settings(cell, &other, None, deadline, set).await?;
         Ok(Changed(other))
     }
 }

@@ -5,8 +5,10 @@ use serde_json::{Value, json};
 use super::*;
 use crate::bus::{self, Kind};
 use crate::clock::Clock;
+use crate::runtime::node::Node;
 use crate::runtime::twin::faulty::Faulty;
 use crate::runtime::twin::{self, WALL_MS, incoming};
+use crate::store::AppendError;
 use peerd_core::limits::Limits;
 
 type TestNode = Node<Faulty, bus::memory::Memory>;

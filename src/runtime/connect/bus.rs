@@ -7,7 +7,7 @@ use peerd_dataplane::{Client, Credentials, Event, Options, Tls};
 use super::judge::judge_bus;
 use super::log::Log;
 use super::{ConnectError, NatsOptions, PING_INTERVAL, TRY, wait};
-use crate::bus::nats::Connection;
+use crate::bus::connection::Connection;
 use crate::link::{Link, Violation};
 use crate::runtime::patience::Patience;
 use crate::runtime::permissions::Permissions;

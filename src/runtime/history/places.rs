@@ -9,9 +9,9 @@ use futures::future::join_all;
 use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::History;
 use super::side::{Backward, Reads};
 use crate::bus::Bus;
-use crate::runtime::node::Node;
 use crate::store::Store;
 use peerd_core::id::{OrderKey, UserId};
 
@@ -75,7 +75,7 @@ impl Rest {
 }
 
 /// Where pages of history ended.
-pub(in crate::runtime) struct Places {
+pub(super) struct Places {
     kept: Mutex<Shelf<Place, Arc<AsyncMutex<Rest>>>>,
     patience: Duration,
     ahead: Arc<Semaphore>,
@@ -83,7 +83,7 @@ pub(in crate::runtime) struct Places {
 
 impl Places {
     /// Places that take no more than so much memory; a call has so much time.
-    pub(in crate::runtime) fn new(bytes_max: usize, call_deadline: Duration) -> Self {
+    pub(super) fn new(bytes_max: usize, call_deadline: Duration) -> Self {
         Self {
             kept: Mutex::new(Shelf::new(bytes_max)),
             patience: call_deadline / AHEAD_SHARE,
@@ -103,7 +103,7 @@ impl Places {
     }
 }
 
-impl<S: Store, B: Bus> Node<S, B> {
+impl<S: Store, B: Bus> History<S, B> {
     /// Keeps where a page ended, and reads ahead as many messages as are likely to be asked for.
     pub(in crate::runtime) fn keep_place(
         self: &Arc<Self>,
@@ -123,15 +123,15 @@ impl<S: Store, B: Bus> Node<S, B> {
             return;
         }
         let Ok(permit) = self.places.ahead.clone().try_acquire_owned() else { return };
-        let node = self.clone();
-        self.tasks.spawn(async move {
+        let history = self.clone();
+        self.env.tasks.spawn(async move {
             sleep(LOOK).await;
             // Who has come for it before reads it, and there may be no room for it any more.
-            let is_kept = node.places.kept().has(&place, number);
+            let is_kept = history.places.kept().has(&place, number);
             if let (true, Ok(mut rest)) = (is_kept, rest.try_lock()) {
-                let storage = node.storage(Instant::now() + node.places.patience);
+                let storage = history.env.storage(Instant::now() + history.places.patience);
                 rest.read_ahead(&Reads { storage }, likely).await;
-                node.places.kept().weigh(&place, number, rest.bytes());
+                history.places.kept().weigh(&place, number, rest.bytes());
             }
             drop(permit);
         });

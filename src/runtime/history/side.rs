@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::failpoint::{self, Fault};
-use crate::runtime::load::LoadError;
+use crate::runtime::users::LoadError;
 use crate::storage::reads::{Found, Pair, Storage};
 use crate::store::{Start, Store};
 use peerd_core::conversation::{Head, PagePointers};

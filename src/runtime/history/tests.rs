@@ -218,14 +218,15 @@ async fn what_is_stored_and_not_acknowledged_yet_is_in_a_page_whatever_page_it_i
         for number in 0..known {
             send(&node, "alice", "bob", &format!("m{number}")).await;
         }
-        let cell = node.user_in_memory(&alice).expect("she is in memory");
+        let cell = node.parts.users.user_in_memory(&alice).expect("she is in memory");
         let seen = cell.lock().conversation(&bob).cloned().expect("a conversation");
         for number in known..known + 40 {
             send(&node, "alice", "bob", &format!("m{number}")).await;
         }
         let deadline = Instant::now() + Duration::from_secs(1);
         for count in [100, 200] {
-            let mut reader = Reader::with_sent_ahead(&node, &cell, (&bob, &seen), true, deadline);
+            let mut reader =
+                Reader::with_sent_ahead(&node.parts.history, &cell, (&bob, &seen), true, deadline);
             let page = reader.back(None, count).await.expect("a page");
             let numbers: Vec<u64> = page.messages.iter().map(|message| message.seq).collect();
             let all: Vec<u64> = (1..=known + 40).collect();

@@ -98,12 +98,12 @@ async fn what_was_stored_after_and_sorts_before_is_replayed_too() {
 
     // Dave's comes into the log only now.
     let [bob, dave] = ["bob", "dave"].map(|id| UserId::new(id, "userID").expect("a userID"));
-    let cell = node.user_in_memory(&bob).expect("who was loaded");
+    let cell = node.parts.users.user_in_memory(&bob).expect("who was loaded");
     let subject = |from: &str| {
         let from = Token::of(&UserId::new(from, "userID").expect("a userID"));
-        node.subjects.log(cell.partition, &cell.token, &from)
+        node.parts.env.subjects.log(cell.partition, &cell.token, &from)
     };
-    let (store, deadline) = (node.store(), node.deadline());
+    let (store, deadline) = (node.store(), node.parts.env.deadline());
     let batch = store.read(cell.log(), subject("carol"), Start::Seq(1), 1, deadline).await;
     let carols = &batch.expect("read").records[0].payload;
     let stored = message::decode(carols, &dave, &bob, cell.partition).expect("a record");

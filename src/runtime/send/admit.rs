@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use super::SendPath;
 use crate::bus::Bus;
 use crate::clock::Now;
 use crate::failpoint::{self, Fault};
-use crate::runtime::cell::UserCell;
 use crate::runtime::crossing::Flight;
-use crate::runtime::node::Node;
+use crate::runtime::users::UserCell;
 use crate::store::Store;
 use peerd_core::rate::Place;
 use peerd_core::rejection::Rejection;
@@ -30,11 +30,11 @@ pub(super) struct Admitted {
     pub(super) flight: Flight,
 }
 
-impl<S: Store, B: Bus> Node<S, B> {
+impl<S: Store, B: Bus> SendPath<S, B> {
     /// Checks what can be checked without any state.
     pub(super) fn check(&self, sender: &UserCell, send: &Send) -> Result<(), Rejection> {
-        send.validate(&sender.id, self.limits())?;
-        self.room().check(send)?;
+        send.validate(&sender.id, self.env.limits())?;
+        self.env.room().check(send)?;
         if failpoint::is(Fault::ContentLogged) {
             tracing::debug!(what = send.draft.extended_data, "a send");
         }
@@ -51,9 +51,9 @@ impl<S: Store, B: Bus> Node<S, B> {
     ) -> Result<Admission, Rejection> {
         let admission = {
             let mut user = sender.lock();
-            user.hear(now.wall_ms, self.limits())?;
+            user.hear(now.wall_ms, self.env.limits())?;
             let is_stored = send.draft.content.is_stored();
-            match user.admit(is_stored, now.steady_us, self.limits()) {
+            match user.admit(is_stored, now.steady_us, self.env.limits()) {
                 Ok(place) => {
                     let basis = user.basis(&send.to);
                     if is_stored && !basis.has_entry {
@@ -67,7 +67,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                 Err(refusal) => Ok(Admission::OverRate(send, refusal)),
             }
         };
-        self.store_heard_if_due(sender, now.wall_ms);
+        self.sessions.store_heard_if_due(sender, now.wall_ms);
         admission
     }
 

@@ -5,14 +5,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::SendPath;
 use super::commit::Stored;
 use super::deliver::Accepted;
 use crate::bus::Bus;
-use crate::runtime::cell::{STRAGGLER, Turn, UserCell};
 use crate::runtime::injected;
-use crate::runtime::load::LoadError;
-use crate::runtime::node::Node;
-use crate::runtime::ownership::{Ownership, Work};
+use crate::runtime::users::{LoadError, Ownership, STRAGGLER, Turn, UserCell, Work};
 use crate::storage::reads::{Found, Item, Logged};
 use crate::store::{ReadError, Start, Store};
 use peerd_core::conversation::Conversation;
@@ -33,7 +31,7 @@ const RETRY: Duration = Duration::from_millis(200);
 /// How long one try may take.
 const TRY: Duration = Duration::from_secs(5);
 
-impl<S: Store, B: Bus> Node<S, B> {
+impl<S: Store, B: Bus> SendPath<S, B> {
     /// Takes in what the log has of `sender` beyond what was published, as its acknowledgement would
     /// have had it. To be called in the pair's turn.
     pub(in crate::runtime) async fn catch_up(
@@ -50,7 +48,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         caught_up
     }
 
-    /// [`Node::catch_up`], but for telling the sender's owner: that is to be done where `missed_ms`
+    /// [`SendPath::catch_up`], but for telling the sender's owner: that is to be done where `missed_ms`
     /// says since when.
     async fn take_in_newer(
         self: &Arc<Self>,
@@ -61,10 +59,10 @@ impl<S: Store, B: Bus> Node<S, B> {
     ) -> Result<(), LoadError> {
         let published_seq =
             receiver.lock().conversations.get(sender).map_or(0, |known| known.published_seq);
-        let pair = self.pair(sender, &receiver.id);
+        let pair = self.env.pair(sender, &receiver.id);
         let (mut next, mut is_ahead) = (Some(published_seq + 1), false);
         while let Some(from) = next {
-            let page = self.storage(deadline).page(&pair, Start::Seq(from), BATCH).await?;
+            let page = self.env.storage(deadline).page(&pair, Start::Seq(from), BATCH).await?;
             next = page.next;
             for item in page.items {
                 is_ahead = true;
@@ -72,7 +70,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             }
         }
         if !is_ahead {
-            self.compare_end(receiver, sender, deadline).await?;
+            self.users.compare_end(receiver, sender, deadline).await?;
         }
         Ok(())
     }
@@ -93,10 +91,10 @@ impl<S: Store, B: Bus> Node<S, B> {
             receiver.ownership.written(stream).note(seq);
             return Ok(());
         };
-        let in_memory = self.user_in_memory(sender);
+        let in_memory = self.users.user_in_memory(sender);
         let sender_name = match &in_memory {
             Some(cell) => cell.lock().account.name.clone(),
-            None => self.name(sender, deadline).await?,
+            None => self.conversations.name(sender, deadline).await?,
         };
         let key = stored.message.key;
         let _newest = self.hold_newer(receiver, sender, key, deadline).await?;
@@ -108,7 +106,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         match in_memory.zip(delivered.head) {
             Some((sender, head)) => {
                 if !is_settled {
-                    self.settle_received(&sender, &receiver.id, key, deadline).await;
+                    self.in_flight.settle_received(&sender, &receiver.id, key, deadline).await;
                 }
                 self.commit_sent(&sender, &delivered.message, head, &delivered.receiver_name);
             }
@@ -137,7 +135,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         };
         let Some(known) = known else { return Ok(None) };
         let page = [(sender.clone(), known)];
-        let newest = self.previews(receiver, &page, deadline).await?.pop();
+        let newest = self.conversations.previews(receiver, &page, deadline).await?.pop();
         let Some(newest) = newest.and_then(|preview| preview.last_message) else { return Ok(None) };
         receiver.lock().update(sender, |known| {
             if known.newest.upgrade().is_none() {
@@ -156,7 +154,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         deadline: Instant,
     ) -> Result<(), LoadError> {
         let (sender, stream_seq) = (&sender, item.stream_seq());
-        let receiver = self.user(ownership, &receiver, deadline).await;
+        let receiver = self.ageing.user(ownership, &receiver, deadline).await;
         let receiver = receiver.map_err(|failure| ReadError(failure.to_string()))?;
         // In the pair's turn: it may be this instance's own, not published yet.
         let Ok(_turn) = receiver.turn(sender, deadline).await else { return Ok(()) };
@@ -183,30 +181,6 @@ impl<S: Store, B: Bus> Node<S, B> {
         taken_in
     }
 
-    /// The log has nothing newer than what is known. It should end with what is known, unless it
-    /// lost what it had acknowledged: then appends go on from its end, and counts from ours. Answers
-    /// whether that is so.
-    pub(in crate::runtime) async fn compare_end(
-        &self,
-        receiver: &UserCell,
-        sender: &UserId,
-        deadline: Instant,
-    ) -> Result<bool, LoadError> {
-        let end = self.storage(deadline).end(&self.pair(sender, &receiver.id)).await?;
-        let mut user = receiver.lock();
-        Ok(user.update(sender, |known| {
-            if !known.move_end_back(Direction::Receive, end) {
-                return false;
-            }
-            // Retention does this too, to the last message of a silent pair.
-            tracing::warn!("the log ends before what is known of it");
-            known.published_seq = end.map_or(0, |end| end.stream_seq);
-            // Other messages may come to where those were that are gone.
-            known.repeats.forget();
-            true
-        }))
-    }
-
     /// The answer that a delivery would have had from an owner before, who has stored it since
     /// `sent_ms` and could not say so; `None` where none has.
     pub(super) async fn sent_before(
@@ -219,17 +193,17 @@ impl<S: Store, B: Bus> Node<S, B> {
         let (sender, draft) = (&delivery.from, &delivery.send.draft);
         let has_unpublished = {
             let user = receiver.lock();
-            injected::accepted(user.accepts(sender, self.limits()))?;
+            injected::accepted(user.accepts(sender, self.env.limits()))?;
             user.conversations.get(sender).is_some_and(Conversation::has_unpublished)
         };
         if has_unpublished {
             // It may be what is sent again, and is published before what comes after it.
             self.catch_up(receiver, sender, deadline).await.map_err(Failure::from)?;
         }
-        let pair = self.pair(sender, &receiver.id);
+        let pair = self.env.pair(sender, &receiver.id);
         let mut from = Start::TimeMs(sent_ms.saturating_sub(SENT_SLACK_MS));
         loop {
-            let page = self.storage(deadline).page(&pair, from, BATCH).await;
+            let page = self.env.storage(deadline).page(&pair, from, BATCH).await;
             let page = page.map_err(|error| Failure::from(LoadError::from(error)))?;
             for item in page.items {
                 let found = item.required().map_err(Failure::from)?;
@@ -270,21 +244,21 @@ impl<S: Store, B: Bus> Node<S, B> {
         turn: Turn,
         began_ms: u64,
     ) {
-        let (node, work) = (self.clone(), receiver.ownership.go_on());
+        let (send_path, work) = (self.clone(), receiver.ownership.go_on());
         // It may have been stored at any time since. Whoever takes over either side is to know.
-        let senders = self.ownership(self.subjects.partition(&Token::of(&sender)));
+        let senders = self.users.ownership(self.env.subjects.partition(&Token::of(&sender)));
         let under_way = (
-            self.pending.clone().begin_owned(began_ms),
+            self.env.pending.clone().begin_owned(began_ms),
             receiver.ownership.begin_in_doubt(began_ms),
             senders.map(|ownership| ownership.begin_in_doubt(began_ms)),
         );
-        self.tasks.spawn(async move {
+        self.env.tasks.spawn(async move {
             let _under_way = under_way;
-            node.find_out(&receiver, &sender, (turn, work)).await;
+            send_path.find_out(&receiver, &sender, (turn, work)).await;
             if !receiver.ownership.may_act() {
                 // Whoever owns the receiver now publishes it there, and the sender may be here still.
                 sleep(STRAGGLER).await;
-                node.notify_sender(&sender, &receiver.id, began_ms);
+                send_path.notify_sender(&sender, &receiver.id, began_ms);
             }
         });
     }

@@ -8,11 +8,10 @@ use std::sync::{Arc, MutexGuard};
 
 use tokio::time::Instant;
 
+use super::SendPath;
 use super::deliver::Accepted;
 use crate::bus::Bus;
-use crate::runtime::cell::UserCell;
-use crate::runtime::node::Node;
-use crate::runtime::ownership::Ownership;
+use crate::runtime::users::{Ownership, UserCell};
 use crate::storage::message::StoredMessage;
 use crate::store::Store;
 use peerd_core::conversation::Head;
@@ -59,7 +58,7 @@ impl<'m> Stored<'m> {
     }
 }
 
-impl<S: Store, B: Bus> Node<S, B> {
+impl<S: Store, B: Bus> SendPath<S, B> {
     /// The receiver's side, as soon as nothing that crosses the message can be stored with a smaller
     /// key. Where this instance owns the sender, `of_sender` is its ownership.
     pub(super) async fn commit_in_order(
@@ -84,10 +83,10 @@ impl<S: Store, B: Bus> Node<S, B> {
     ) -> Delivered {
         receiver.ownership.keep_for_a_while(&message);
         let arrived = Arrived { message: &message, head, fingerprint, sender_name };
-        let told = user.receive(&arrived, self.limits());
-        self.note_revision(receiver, &mut user);
-        self.tell(receiver, &user, &told);
-        self.push_if_away(receiver, &user, push, &message);
+        let told = user.receive(&arrived, self.env.limits());
+        self.sessions.note_revision(receiver, &mut user);
+        self.publisher.tell(receiver, &user, &told);
+        self.pushes.push_if_away(receiver, &user, push, &message);
         let receiver_name = user.account.name.clone();
         drop(user);
         Delivered { message, head: Some(head), receiver_name, is_duplicate: false }
@@ -104,7 +103,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let mut user = sender.lock();
         let told = user.sent(message, head, receiver_name);
         sender.ownership.clock.observe(message.key);
-        self.note_revision(sender, &mut user);
-        self.tell(sender, &user, &told);
+        self.sessions.note_revision(sender, &mut user);
+        self.publisher.tell(sender, &user, &told);
     }
 }

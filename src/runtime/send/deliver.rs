@@ -4,15 +4,14 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::Source;
+use super::{SendPath, Source};
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
-use crate::runtime::cell::UserCell;
 use crate::runtime::crossing::Flight;
-use crate::runtime::node::Node;
 use crate::runtime::owner_request::{Outcome, Recipient};
-use crate::runtime::ownership::What;
-use crate::runtime::route::{NO_OWNER, Route};
+use crate::runtime::retry::NO_OWNER;
+use crate::runtime::router::Route;
+use crate::runtime::users::{UserCell, What};
 use crate::store::Store;
 use crate::wire::owner_request::Deliver;
 use peerd_core::receive::Delivered;
@@ -41,7 +40,7 @@ struct Attempt<'a> {
     may_be_there: bool,
 }
 
-impl<S: Store, B: Bus> Node<S, B> {
+impl<S: Store, B: Bus> SendPath<S, B> {
     /// Has the owner of the receiver take a message in.
     pub(super) async fn deliver_to_owner(
         self: &Arc<Self>,
@@ -61,7 +60,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         sent
     }
 
-    /// [`Node::deliver_to_owner`], as far as it is known. Accepted again only where nothing was done, or
+    /// [`SendPath::deliver_to_owner`], as far as it is known. Accepted again only where nothing was done, or
     /// so that nothing is done twice.
     async fn try_deliver_to_owner(
         self: &Arc<Self>,
@@ -71,11 +70,11 @@ impl<S: Store, B: Bus> Node<S, B> {
         deadline: Instant,
     ) -> Result<Accepted, CallError> {
         let receiver = Token::of(&request.delivery.send.to);
-        let partition = self.subjects.partition(&receiver);
-        let until = deadline.min(Instant::now() + self.options.owner_wait);
+        let partition = self.env.subjects.partition(&receiver);
+        let until = deadline.min(Instant::now() + self.env.options.owner_wait);
         let recipient = Recipient { user: &receiver, partition, until };
         loop {
-            let route = self.wait_for_owner(partition, What::Delivery, until).await;
+            let route = self.router.wait_for_owner(partition, What::Delivery, until).await;
             if !sender.ownership.may_act() && !failpoint::is(Fault::FormerOwnerSends) {
                 // What was decided for the sender is somebody else's to decide now.
                 return Err(NO_OWNER.into());
@@ -86,17 +85,17 @@ impl<S: Store, B: Bus> Node<S, B> {
                     return self.deliver(&work.ownership, request, source, deadline).await;
                 }
                 Route::There => {}
-                Route::Nowhere => return Err(self.no_owner().into()),
+                Route::Nowhere => return Err(self.router.no_owner().into()),
             }
-            match self.request_owner(&recipient, request, deadline).await {
+            match self.router.request_owner(&recipient, request, deadline).await {
                 Outcome::Answered(answer) => {
                     if let Ok(Delivered { head: Some(head), .. }) = &answer {
-                        self.storage(deadline).note_stored(partition, head.stream_seq);
+                        self.env.storage(deadline).note_stored(partition, head.stream_seq);
                     }
                     attempt.may_be_there |= answer.as_ref().is_err_and(may_be_stored);
                     return answer.map(Accepted::unsettled);
                 }
-                Outcome::NotDone => self.wait_to_send_again(until).await?,
+                Outcome::NotDone => self.router.wait_to_send_again(until).await?,
                 // Another owner may have stored it. It must not be stored twice.
                 Outcome::NotDoneHere => {
                     request.sent_before_ms.get_or_insert(attempt.began_ms);

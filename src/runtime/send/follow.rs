@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::SendPath;
 use crate::bus::Bus;
-use crate::runtime::cell::{STRAGGLER, UserCell};
-use crate::runtime::load::LoadError;
-use crate::runtime::node::Node;
 use crate::runtime::owner_request::AGAIN;
+use crate::runtime::users::{LoadError, STRAGGLER, UserCell};
 use crate::store::Store;
 use crate::wire::owner_request::FollowLog;
 use peerd_core::id::UserId;
@@ -28,7 +27,7 @@ const NOTIFY_TRIES: u32 = 100;
 /// How long an instance that stops keeps trying.
 const NOTIFY_AT_THE_END: Duration = Duration::from_secs(1);
 
-impl<S: Store, B: Bus> Node<S, B> {
+impl<S: Store, B: Bus> SendPath<S, B> {
     /// Follows the log, after the caller was told that the outcome is unknown: the owner of the
     /// receiver may store the message later, and the sender's sessions must learn of it.
     pub(super) fn follow_unknown(
@@ -52,26 +51,28 @@ impl<S: Store, B: Bus> Node<S, B> {
         mut published_seq: u64,
         since_ms: u64,
     ) {
-        let (node, sender, receiver) = (self.clone(), sender.clone(), receiver.clone());
+        let (send_path, sender, receiver) = (self.clone(), sender.clone(), receiver.clone());
         // If this owner dies, or hands the sender over, the next one publishes what was stored since.
-        let unpublished =
-            (self.pending.clone().begin_owned(since_ms), sender.ownership.begin_in_doubt(since_ms));
-        self.tasks.spawn(async move {
+        let unpublished = (
+            self.env.pending.clone().begin_owned(since_ms),
+            sender.ownership.begin_in_doubt(since_ms),
+        );
+        self.env.tasks.spawn(async move {
             let _unpublished = unpublished;
             // The receiver's owner has a deadline of its own, and an attempt that it gave up may
             // still be stored.
-            let ends = Instant::now() + node.options.call_deadline + STRAGGLER;
+            let ends = Instant::now() + send_path.env.options.call_deadline + STRAGGLER;
             let mut wait = AGAIN;
             while Instant::now() < ends {
                 sender.ownership.sleep(wait).await;
                 if !sender.ownership.may_act() {
                     let request = FollowLog { receiver, in_doubt_since_ms: Some(since_ms) };
-                    node.notify(&sender.id, request, since_ms);
+                    send_path.notify(&sender.id, request, since_ms);
                     return;
                 }
                 wait = (wait * 4).min(AGAIN_MAX);
-                let deadline = node.deadline();
-                match node.follow_log(&sender, &receiver, published_seq, deadline).await {
+                let deadline = send_path.env.deadline();
+                match send_path.follow_log(&sender, &receiver, published_seq, deadline).await {
                     Ok(seq) => published_seq = seq,
                     Err(error) => tracing::debug!(%error, "the log cannot be followed yet"),
                 }
@@ -89,8 +90,8 @@ impl<S: Store, B: Bus> Node<S, B> {
         published_seq: u64,
         deadline: Instant,
     ) -> Result<u64, LoadError> {
-        let pair = self.pair(&sender.id, receiver);
-        let Some(last) = self.storage(deadline).newest_at_leader(&pair).await? else {
+        let pair = self.env.pair(&sender.id, receiver);
+        let Some(last) = self.env.storage(deadline).newest_at_leader(&pair).await? else {
             return Ok(published_seq);
         };
         let (head, stored) = (last.head(), last.stored);
@@ -101,11 +102,11 @@ impl<S: Store, B: Bus> Node<S, B> {
             known.is_none_or(|known| known.mark.seq < head.mark.seq)
         };
         if is_new {
-            let name = self.name(receiver, deadline).await?;
-            self.settle_received(sender, receiver, head.key, deadline).await;
+            let name = self.conversations.name(receiver, deadline).await?;
+            self.in_flight.settle_received(sender, receiver, head.key, deadline).await;
             self.commit_sent(sender, &Arc::new(stored.message), head, &name);
         } else if head.mark.seq > published_seq {
-            self.publish_sent(&sender.id, receiver).await?;
+            self.redelivery.publish_sent(&sender.id, receiver).await?;
         }
         Ok(head.mark.seq.max(published_seq))
     }
@@ -132,20 +133,20 @@ impl<S: Store, B: Bus> Node<S, B> {
             return;
         };
         // If the sender is here and about to be handed over, the next owner is to publish it.
-        let senders = self.ownership(self.subjects.partition(&Token::of(sender)));
+        let senders = self.users.ownership(self.env.subjects.partition(&Token::of(sender)));
         let unpublished = (
-            self.pending.clone().begin_owned(stored_ms),
+            self.env.pending.clone().begin_owned(stored_ms),
             senders.map(|ownership| ownership.begin_in_doubt(stored_ms)),
         );
-        let (node, sender) = (self.clone(), sender.clone());
-        self.tasks.spawn(async move {
+        let (send_path, sender) = (self.clone(), sender.clone());
+        self.env.tasks.spawn(async move {
             let _held = (unpublished, place);
             let stopping = async {
-                node.stopping.cancelled().await;
+                send_path.env.stopping.cancelled().await;
                 sleep(NOTIFY_AT_THE_END).await;
             };
             let is_done = tokio::select! {
-                is_done = node.try_notify(&sender, &request) => is_done,
+                is_done = send_path.try_notify(&sender, &request) => is_done,
                 () = stopping => false,
             };
             if !is_done {
@@ -161,7 +162,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let ends = Instant::now() + NOTIFY_FOR;
         let mut wait = AGAIN;
         for _ in 0..NOTIFY_TRIES {
-            let deadline = ends.min(self.deadline());
+            let deadline = ends.min(self.env.deadline());
             match self.at_owner(sender, request, deadline).await {
                 Ok(()) => return true,
                 // What an owner cannot read now it cannot read later, either.

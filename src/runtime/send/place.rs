@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
+use super::SendPath;
 use crate::bus::Bus;
-use crate::runtime::cell::UserCell;
 use crate::runtime::crossing::Flight;
 use crate::runtime::injected;
-use crate::runtime::node::Node;
+use crate::runtime::users::UserCell;
 use crate::store::Store;
 use peerd_core::clock::Lane;
 use peerd_core::event::Event;
@@ -16,7 +16,7 @@ use peerd_core::rejection::Rejection;
 use peerd_core::send::Delivery;
 use peerd_protocol::failure::{CallError, Failure};
 
-impl<S: Store, B: Bus> Node<S, B> {
+impl<S: Store, B: Bus> SendPath<S, B> {
     /// Applies the receiver's rules and gives the message its place. In the pair's turn.
     pub(super) fn place(
         &self,
@@ -25,10 +25,10 @@ impl<S: Store, B: Bus> Node<S, B> {
         repeats_since_ms: u64,
         flight: &mut Flight,
     ) -> Result<Plan, Rejection> {
-        let (now_ms, clock) = (self.clock.wall_ms(), &receiver.ownership.clock);
+        let (now_ms, clock) = (self.env.clock.wall_ms(), &receiver.ownership.clock);
         let lane = Lane::of(&delivery.from, &receiver.id);
         let mut user = receiver.lock();
-        injected::accepted(user.accepts(&delivery.from, self.limits()))?;
+        injected::accepted(user.accepts(&delivery.from, self.env.limits()))?;
         let since_ms = injected::repeats_since(repeats_since_ms);
         let plan = user.plan(delivery, receiver.partition, since_ms, || {
             flight.draw_key(|| clock.next(now_ms, delivery.floor, lane))
@@ -44,12 +44,12 @@ impl<S: Store, B: Bus> Node<S, B> {
         is_sent_before: bool,
     ) -> Result<Delivered, CallError> {
         let mut user = receiver.lock();
-        injected::accepted(user.accepts(&delivery.from, self.limits()))?;
+        injected::accepted(user.accepts(&delivery.from, self.env.limits()))?;
         if is_sent_before {
             // Nothing is kept of it by which it would be found.
             return Err(Failure::OutcomeUnknown.into());
         }
-        let (now_ms, clock) = (self.clock.wall_ms(), &receiver.ownership.clock);
+        let (now_ms, clock) = (self.env.clock.wall_ms(), &receiver.ownership.clock);
         let key = clock.next(now_ms, delivery.floor, Lane::of(&delivery.from, &receiver.id));
         let message = Arc::new(user.command(delivery, receiver.partition, key));
         user.note_command(key);
@@ -58,7 +58,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             from: delivery.from.clone(),
             offline: false,
         }]);
-        self.tell(receiver, &user, &told);
+        self.publisher.tell(receiver, &user, &told);
         let receiver_name = user.account.name.clone();
         Ok(Delivered { message, head: None, receiver_name, is_duplicate: false })
     }

@@ -4,11 +4,9 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::SendPath;
 use crate::bus::Bus;
-use crate::runtime::cell::UserCell;
-use crate::runtime::load::LoadError;
-use crate::runtime::node::Node;
-use crate::runtime::ownership::Ownership;
+use crate::runtime::users::{LoadError, Ownership, UserCell};
 use crate::storage::reads::{Found, Item};
 use crate::store::{Start, Store};
 use crate::wire::owner_request::FindRepeat;
@@ -26,7 +24,7 @@ const CLOCK_SLACK_MS: u64 = 2000;
 /// Records read at once when the log is read back.
 const READ_BACK: usize = 256;
 
-impl<S: Store, B: Bus> Node<S, B> {
+impl<S: Store, B: Bus> SendPath<S, B> {
     /// Answers a send that is over the rate, and is not kept back if it is a repeat.
     pub(super) async fn repeat_over_rate(
         self: &Arc<Self>,
@@ -52,7 +50,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     ) -> Option<Arc<Message>> {
         let local_id = draft.local_id.as_ref()?;
         let receiver = ownership.cell_in_memory(to)?;
-        let oldest_ms = self.clock.wall_ms().saturating_sub(self.limits().repeat_window_ms);
+        let oldest_ms = self.env.clock.wall_ms().saturating_sub(self.env.limits().repeat_window_ms);
         let known = {
             let user = receiver.lock();
             let conversation = user.conversations.get(from)?;
@@ -65,10 +63,10 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     /// Since when a message is a repeat of one that was sent before.
     pub(super) fn repeats_since_ms(&self, delivery: &Delivery) -> u64 {
-        let limits = self.limits();
+        let limits = self.env.limits();
         let is_retry = delivery.send.options.is_retry;
         let span_ms = if is_retry { limits.retry_window_ms } else { limits.repeat_window_ms };
-        self.clock.wall_ms().saturating_sub(span_ms)
+        self.env.clock.wall_ms().saturating_sub(span_ms)
     }
 
     /// Reads back from the log what the sender sent since then, so that its repeats are recognized. A
@@ -95,9 +93,9 @@ impl<S: Store, B: Bus> Node<S, B> {
     ) -> Result<Vec<Repeat>, LoadError> {
         let mut repeats = Vec::new();
         let mut from = Start::TimeMs(since_ms.saturating_sub(CLOCK_SLACK_MS));
-        let pair = self.pair(sender, &receiver.id);
+        let pair = self.env.pair(sender, &receiver.id);
         loop {
-            let page = self.storage(deadline).page(&pair, from, READ_BACK).await?;
+            let page = self.env.storage(deadline).page(&pair, from, READ_BACK).await?;
             for Found { stream_seq, stored, .. } in page.items.into_iter().filter_map(Item::message)
             {
                 let Message { local_id, timestamp_ms, content, extended_data, .. } =
@@ -129,7 +127,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             let receiver_name = String::new();
             return Ok(Some(Delivered { message, head: None, receiver_name, is_duplicate: true }));
         }
-        let is_lost = self.compare_end(receiver, &delivery.from, deadline).await;
+        let is_lost = self.users.compare_end(receiver, &delivery.from, deadline).await;
         if is_lost.map_err(Failure::from)? {
             return Ok(None);
         }
@@ -156,8 +154,8 @@ impl<S: Store, B: Bus> Node<S, B> {
         stream_seq: u64,
         deadline: Instant,
     ) -> Result<Option<Arc<Message>>, Failure> {
-        let pair = self.pair(sender, &receiver.id);
-        let page = self.storage(deadline).page(&pair, Start::Seq(stream_seq), 1).await;
+        let pair = self.env.pair(sender, &receiver.id);
+        let page = self.env.storage(deadline).page(&pair, Start::Seq(stream_seq), 1).await;
         let page = page.map_err(LoadError::from)?;
         let there = page.items.into_iter().find(|item| item.stream_seq() == stream_seq);
         let stored = match there {

@@ -7,9 +7,9 @@ use serde_json::json;
 
 use crate::bus::Kind;
 use crate::clock::Clock;
-use crate::runtime::cell::UserCell;
 use crate::runtime::node::Node;
 use crate::runtime::twin::{self, WALL_MS, incoming};
+use crate::runtime::users::UserCell;
 use crate::store::Store;
 use crate::store::memory::Memory;
 use peerd_core::id::UserId;
@@ -19,7 +19,7 @@ type TestNode<S> = Arc<Node<S, crate::bus::memory::Memory>>;
 
 fn cell<S: Store>(node: &TestNode<S>, user: &str) -> Arc<UserCell> {
     let id = UserId::new(user, "userID").expect("a valid ID");
-    node.user_in_memory(&id).expect("in memory")
+    node.parts.users.user_in_memory(&id).expect("in memory")
 }
 
 #[tokio::test(start_paused = true)]

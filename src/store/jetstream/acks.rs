@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle as AbortOnDrop;
 
 use crate::link::{Connection, Link, gather};
-use crate::store::trouble::Resource;
+use crate::store::names::Resource;
 
 /// Publishes that wait to be handed to the connection; who comes then waits.
 const QUEUED_MAX: usize = 4096;

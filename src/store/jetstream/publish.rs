@@ -14,7 +14,8 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::acks::{Acks, Publish, Unacked};
 use crate::link::Connection;
 use crate::store::AppendError;
-use crate::store::trouble::{Cause, Resource, Troubles};
+use crate::store::names::Resource;
+use crate::store::trouble::{Cause, Troubles};
 
 /// The place at which the subject must end for a publish to be stored.
 pub(super) const EXPECTED_LAST: HeaderName = NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;

@@ -11,9 +11,9 @@ use futures::StreamExt as _;
 use tokio::time::{Instant, timeout_at};
 
 use super::{EXPECTED_LAST, JetStream};
+use crate::store::names::Resource;
 use crate::store::registry::{Change, Changes, Registry, Value};
 use crate::store::survey;
-use crate::store::trouble::Resource;
 use crate::store::{AppendError, ReadError};
 
 const TTL: &str = "Nats-TTL";

@@ -97,7 +97,7 @@ async fn what_turns_out_to_be_stored_is_published_as_if_it_was_acknowledged() {
     let mut shown = Vec::new();
     for loses_ack in [false, true] {
         let node = forgetful_node().await;
-        let partition = |user: &str| node.subjects.partition(&Token::of(&id(user)));
+        let partition = |user: &str| node.parts.env.subjects.partition(&Token::of(&id(user)));
         let names: Vec<String> = (0..32).map(|number| format!("user{number}")).collect();
         let sender = names.iter().find(|name| partition(name) != partition("bob")).expect("one");
         let is_beside = |name: &&String| *name != sender && partition(name) == partition(sender);
@@ -113,7 +113,7 @@ async fn what_turns_out_to_be_stored_is_published_as_if_it_was_acknowledged() {
             tokio::time::sleep(Duration::from_millis(50)).await;
             node.store().is_deaf.store(false, Ordering::SeqCst);
             call(&node, beside, "login", json!({})).await;
-            assert!(node.user_in_memory(&id(sender)).is_none(), "forgotten");
+            assert!(node.parts.users.user_in_memory(&id(sender)).is_none(), "forgotten");
             tokio::time::sleep(Duration::from_secs(4)).await;
             sent = node.bus().take();
         }
@@ -128,7 +128,7 @@ async fn what_turns_out_to_be_stored_is_published_as_if_it_was_acknowledged() {
         shown.push((conversation["unreadMessageCount"].clone(), own["unreadMessageCount"].clone()));
 
         // What crosses it is shown beside it: it is held for a while.
-        let bob = node.user_in_memory(&id("bob")).expect("in memory");
+        let bob = node.parts.users.user_in_memory(&id("bob")).expect("in memory");
         let newest = bob.lock().conversations[&id(sender)].newest.upgrade();
         let newest = newest.map(|newest| newest.seq);
         assert_eq!(newest, Some(2), "acknowledged: {}", !loses_ack);

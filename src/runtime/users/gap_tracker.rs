@@ -12,7 +12,7 @@ use crate::failpoint::{self, Fault};
 
 /// The records of a stream that this instance wrote.
 #[derive(Debug, Default)]
-pub(super) struct GapTracker {
+pub(in crate::runtime) struct GapTracker {
     /// Every record up to here is known.
     up_to: u64,
     /// Records written beyond that.
@@ -23,12 +23,12 @@ pub(super) struct GapTracker {
 
 impl GapTracker {
     /// A tracker for a stream that ends at `up_to`: all earlier records are known.
-    pub(super) const fn since(up_to: u64) -> Self {
+    pub(in crate::runtime) const fn since(up_to: u64) -> Self {
         Self { up_to, beyond: BTreeSet::new(), looked: up_to }
     }
 
     /// Notes a record that this instance wrote.
-    pub(super) fn note(&mut self, seq: u64) {
+    pub(in crate::runtime) fn note(&mut self, seq: u64) {
         if seq > self.up_to {
             self.beyond.insert(seq);
             self.close_up();
@@ -36,19 +36,19 @@ impl GapTracker {
     }
 
     /// The newest record that this instance is known to have written, or that was there before.
-    pub(super) fn newest(&self) -> u64 {
+    pub(in crate::runtime) fn newest(&self) -> u64 {
         self.beyond.last().copied().unwrap_or(self.up_to)
     }
 
     /// Whether a record is known: this instance wrote it or took it in, or it was there before.
-    pub(super) fn knows(&self, seq: u64) -> bool {
+    pub(in crate::runtime) fn knows(&self, seq: u64) -> bool {
         seq <= self.up_to || self.beyond.contains(&seq)
     }
 
     /// Compares with a stream that ends at `last` and returns the gaps: foreign writes. A record
     /// that appeared after the previous look is not reported yet, since its acknowledgement may not
     /// have been noted.
-    pub(super) fn look(&mut self, last: u64) -> Vec<RangeInclusive<u64>> {
+    pub(in crate::runtime) fn look(&mut self, last: u64) -> Vec<RangeInclusive<u64>> {
         let mut gaps = Vec::new();
         let mut next = self.up_to + 1;
         for &seq in self.beyond.range(..=self.looked) {
@@ -68,7 +68,7 @@ impl GapTracker {
     }
 
     /// Notes that a foreign write, and everything before it, is known.
-    pub(super) fn know(&mut self, gap: RangeInclusive<u64>) {
+    pub(in crate::runtime) fn know(&mut self, gap: RangeInclusive<u64>) {
         self.up_to = self.up_to.max(*gap.end());
         self.beyond = self.beyond.split_off(&(self.up_to + 1));
         self.close_up();

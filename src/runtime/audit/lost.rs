@@ -8,24 +8,20 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::audit::{Pace, Unaudited};
-use super::cell::UserCell;
-use super::load::LoadError;
-use super::node::Node;
-use super::ownership::Ownership;
+use super::{Auditor, Pace, Unaudited};
 use crate::bus::Bus;
+use crate::runtime::users::{LoadError, Ownership, UserCell};
 use crate::store::Store;
 use crate::wire::owner_request::Audited;
 use peerd_core::conversation::Conversation;
 use peerd_core::id::UserId;
-use peerd_core::message::Direction;
 use peerd_protocol::failure::{CallError, Failure};
 
 /// Records that one read asks for, and how many reads look for a place that is missing.
 const PAGE: usize = 256;
 const PAGES_MAX: usize = 64;
 
-impl<S: Store, B: Bus> Node<S, B> {
+impl<S: Store, B: Bus> Auditor<S, B> {
     /// Whether records are missing between each two of these places of the user's log: what was never
     /// stored leaves no place free.
     pub(super) async fn are_removed(
@@ -51,7 +47,7 @@ impl<S: Store, B: Bus> Node<S, B> {
         let mut expected = from + 1;
         for _ in 0..PAGES_MAX {
             self.wait_for_turn(pace, &cell.ownership).await?;
-            let storage = self.storage(self.deadline());
+            let storage = self.env.storage(self.env.deadline());
             let places = storage.places(cell.partition, expected, PAGE).await;
             let (places, has_more) = places.map_err(LoadError::from)?;
             for place in places {
@@ -76,7 +72,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     ) -> u64 {
         let mut corrected = 0;
         for other in others {
-            match self.correct(ownership, user, other, self.deadline()).await {
+            match self.correct(ownership, user, other, self.env.deadline()).await {
                 Ok(is_corrected) => corrected += u64::from(is_corrected),
                 Err(error) => tracing::debug!(%error, "not corrected yet"),
             }
@@ -93,16 +89,22 @@ impl<S: Store, B: Bus> Node<S, B> {
         other: &UserId,
         deadline: Instant,
     ) -> Result<bool, CallError> {
-        let cell = self.user(ownership, user, deadline).await?;
-        let _gate = self.gate(&cell, deadline).await?;
+        let cell = self.ageing.user(ownership, user, deadline).await?;
+        let _gate = self.users.gate(&cell, deadline).await?;
         let totals = cell.lock().totals;
         let unread =
             |cell: &UserCell| cell.lock().conversations.get(other).map_or(0, Conversation::unread);
         let before = unread(&cell);
         let is_moved = {
             let _turn = cell.turn(other, deadline).await?;
-            let is_moved = self.compare_end(&cell, other, deadline).await.map_err(Failure::from)?;
-            is_moved | self.compare_sent_end(&cell, other, deadline).await.map_err(Failure::from)?
+            let is_moved =
+                self.users.compare_end(&cell, other, deadline).await.map_err(Failure::from)?;
+            is_moved
+                | self
+                    .users
+                    .compare_sent_end(&cell, other, deadline)
+                    .await
+                    .map_err(Failure::from)?
         };
         let known = cell.lock().conversations.get(other).cloned().unwrap_or_default();
         let recounted = self
@@ -115,37 +117,21 @@ impl<S: Store, B: Bus> Node<S, B> {
         let (held, left) = (known.unread(), recounted.unread);
         let is_corrected = is_moved || held != left;
         if is_corrected {
-            let (stream, subject) = (cell.log(), self.log_subject(&cell, other));
+            let (stream, subject) = (cell.log(), self.users.log_subject(&cell, other));
             tracing::warn!(?stream, subject, %user, %other, held, left,
                 "the store no longer has messages that were counted: corrected");
         }
         if held != left {
-            let key = self.next_key(&cell);
+            let key = self.entries.next_key(&cell);
             let settings = known.changed_settings(key, |settings| {
                 settings.deleted_unread = (settings.deleted_unread + held).saturating_sub(left);
             });
-            self.store_and_apply(&cell, other, (key, settings), deadline).await?;
+            self.entries.store_and_apply(&cell, other, (key, settings), deadline).await?;
         } else if is_moved || unread(&cell) != before {
             let changed = [other.clone()];
-            let told = self.publish_counts(&cell, &changed, totals, deadline);
+            let told = self.ageing.publish_counts(&cell, &changed, totals, deadline);
             told.await.map_err(Failure::from)?;
         }
         Ok(is_corrected)
-    }
-
-    /// As `compare_end`, of what the user sent.
-    async fn compare_sent_end(
-        &self,
-        cell: &UserCell,
-        other: &UserId,
-        deadline: Instant,
-    ) -> Result<bool, LoadError> {
-        let known = cell.lock().conversations.get(other).and_then(|known| known.sent);
-        let end = self.storage(deadline).end(&self.pair(&cell.id, other)).await?;
-        let mut user = cell.lock();
-        Ok(user.update(other, |conversation| {
-            // What was told meanwhile may not be in what was read.
-            conversation.sent == known && conversation.move_end_back(Direction::Send, end)
-        }))
     }
 }

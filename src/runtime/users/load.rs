@@ -5,13 +5,11 @@ use std::sync::atomic::Ordering;
 use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 
-use super::cell::UserCell;
-use super::node::Node;
+use super::{UserCell, Users};
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
 use crate::storage::Entry;
-pub(super) use crate::storage::reads::LoadError;
-use crate::storage::reads::{Pair, Storage};
+pub(in crate::runtime) use crate::storage::reads::LoadError;
 use crate::store::Store;
 use peerd_core::blocklist::BlockEntry;
 use peerd_core::conversation::{Head, Settings};
@@ -46,24 +44,28 @@ impl From<LoadError> for Failure {
 
 /// What the store has of a user.
 #[derive(Default)]
-pub(super) struct Stored {
+pub(in crate::runtime) struct Stored {
     account: Option<(Account, u64)>,
-    pub(super) settings: Vec<(UserId, Settings, u64)>,
+    pub(in crate::runtime) settings: Vec<(UserId, Settings, u64)>,
     blocked: Vec<(UserId, BlockEntry)>,
-    pub(super) received: Vec<(UserId, Head)>,
-    pub(super) sent: Vec<(UserId, Head)>,
+    pub(in crate::runtime) received: Vec<(UserId, Head)>,
+    pub(in crate::runtime) sent: Vec<(UserId, Head)>,
 }
 
-impl<S: Store, B: Bus> Node<S, B> {
+impl<S: Store, B: Bus> Users<S, B> {
     /// Loads a user's state, or brings it up to date.
-    pub(super) async fn load(&self, cell: &UserCell, deadline: Instant) -> Result<(), Failure> {
+    pub(in crate::runtime) async fn load(
+        &self,
+        cell: &UserCell,
+        deadline: Instant,
+    ) -> Result<(), Failure> {
         let _gate = cell.gate(deadline).await?;
         self.load_in_gate(cell, deadline).await
     }
 
     /// Waits until no other load or change of the user's entries is under way, and sees to it that
     /// what the one before left behind is known: it may have ended without an answer.
-    pub(super) async fn gate<'c>(
+    pub(in crate::runtime) async fn gate<'c>(
         &self,
         cell: &'c UserCell,
         deadline: Instant,
@@ -75,7 +77,7 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     async fn load_in_gate(&self, cell: &UserCell, deadline: Instant) -> Result<(), Failure> {
         // Read before the store is: what is lost meanwhile has it loaded once more.
-        let generation = self.store.generation();
+        let generation = self.env.store.generation();
         if cell.is_loaded(generation) {
             return Ok(());
         }
@@ -85,7 +87,7 @@ impl<S: Store, B: Bus> Node<S, B> {
             if let Some((account, _)) = &stored.account {
                 let last_seen_ms = account.last_seen_ms.unwrap_or_default();
                 cell.last_seen_stored_ms.store(last_seen_ms, Ordering::Relaxed);
-                cell.put_off_last_seen(last_seen_ms + self.options.heard_write_interval_ms);
+                cell.put_off_last_seen(last_seen_ms + self.env.options.heard_write_interval_ms);
             }
             if !cell.was_ever_loaded() {
                 // Or invalidated: the store did not have what memory had.
@@ -118,17 +120,17 @@ impl<S: Store, B: Bus> Node<S, B> {
         cell: &UserCell,
         deadline: Instant,
     ) -> Result<(), LoadError> {
-        let now = self.clock.now();
-        let server_ms = self.server_ms();
+        let now = self.env.clock.now();
+        let server_ms = self.env.server_ms();
         // Who sent to whom is known by the clocks of peerd's machines.
         let recent_ms = now.wall_ms.saturating_sub(SECOND_MS + CLOCK_SLACK_MS);
         let receivers = cell.lock().receivers_since(recent_ms);
         let since_ms = server_ms.saturating_sub(SECOND_MS);
         let mut sent_us = Vec::new();
         for receiver in receivers {
-            let pair = self.pair(&cell.id, &receiver);
+            let pair = self.env.pair(&cell.id, &receiver);
             // The rate bounds what there can be; at a rate past all reason some is missed.
-            for stored_ms in self.storage(deadline).times(&pair, since_ms, RECALLED).await? {
+            for stored_ms in self.env.storage(deadline).times(&pair, since_ms, RECALLED).await? {
                 let age_ms = server_ms.saturating_sub(stored_ms);
                 if age_ms <= SECOND_MS {
                     sent_us.push(now.steady_us.saturating_sub(age_ms * 1000));
@@ -140,12 +142,12 @@ impl<S: Store, B: Bus> Node<S, B> {
     }
 
     /// What the store has of a user.
-    pub(super) async fn read_user(
+    pub(in crate::runtime) async fn read_user(
         &self,
         cell: &UserCell,
         deadline: Instant,
     ) -> Result<Stored, LoadError> {
-        let storage = self.storage(deadline);
+        let storage = self.env.storage(deadline);
         let (entries, received) = futures::try_join!(
             storage.entries_at_load(cell.partition, &cell.token),
             storage.heads_to(&cell.id),
@@ -158,16 +160,6 @@ impl<S: Store, B: Bus> Node<S, B> {
         let others = stored.settings.iter().map(|(other, ..)| other);
         stored.sent = storage.heads_from(&cell.id, others).await?;
         Ok(stored)
-    }
-
-    /// Reads of what is stored, by a deadline.
-    pub(super) const fn storage(&self, deadline: Instant) -> Storage<'_, S> {
-        Storage::new(&self.store, &self.subjects, &self.unreadable, deadline)
-    }
-
-    /// The messages that `sender` sent to `receiver`.
-    pub(super) fn pair(&self, sender: &UserId, receiver: &UserId) -> Pair {
-        Pair::new(&self.subjects, sender, receiver)
     }
 }
 

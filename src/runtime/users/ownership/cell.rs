@@ -8,8 +8,8 @@ use hashbrown::HashMap;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, timeout_at};
 
-use super::ownership::Ownership;
-use super::route::OVERLOADED_RETRY_MS;
+use super::Ownership;
+use crate::runtime::retry::OVERLOADED_RETRY_MS;
 use crate::store::StreamId;
 use peerd_core::id::{Partition, UserId};
 use peerd_core::user::User;
@@ -18,7 +18,7 @@ use peerd_protocol::subject::Token;
 
 /// How long after its connection was lost, or its answer was given up, a write can still come into
 /// the store: the server may have it in a queue.
-pub(super) const STRAGGLER: Duration = Duration::from_secs(2);
+pub(in crate::runtime) const STRAGGLER: Duration = Duration::from_secs(2);
 
 /// A user in memory.
 ///
@@ -26,12 +26,12 @@ pub(super) const STRAGGLER: Duration = Duration::from_secs(2);
 /// the events that follow from it, never across an await. The gate lets one load, or one change of
 /// the user's own entries, through at a time. A turn lets one message of each sender through at a
 /// time, since each builds on the one before.
-pub(super) struct UserCell {
-    pub(super) id: UserId,
-    pub(super) token: Token,
-    pub(super) partition: Partition,
+pub(in crate::runtime) struct UserCell {
+    pub(in crate::runtime) id: UserId,
+    pub(in crate::runtime) token: Token,
+    pub(in crate::runtime) partition: Partition,
     /// The time for which this instance may act for the user.
-    pub(super) ownership: Arc<Ownership>,
+    pub(in crate::runtime) ownership: Arc<Ownership>,
     state: Mutex<User>,
     gate: tokio::sync::Mutex<()>,
     ageing: tokio::sync::Mutex<()>,
@@ -43,20 +43,20 @@ pub(super) struct UserCell {
     /// Until when the store may hold more of the user than a load finds.
     in_doubt_until: Mutex<Option<Instant>>,
     /// Whether a write of the account is on its way for the sake of its revision.
-    pub(super) is_revision_due: AtomicBool,
+    pub(in crate::runtime) is_revision_due: AtomicBool,
     /// Set at each use, cleared by the sweep that looks for users to forget.
     used: AtomicBool,
     /// What the store has as the time of the last call, in milliseconds since 1970.
-    pub(super) last_seen_stored_ms: AtomicU64,
+    pub(in crate::runtime) last_seen_stored_ms: AtomicU64,
     /// When the time of the last call is to be stored again.
     last_seen_due_ms: AtomicU64,
     /// How often the state was locked.
     #[cfg(test)]
-    pub(super) locked: AtomicU64,
+    pub(in crate::runtime) locked: AtomicU64,
 }
 
 impl UserCell {
-    pub(super) fn new(id: UserId, ownership: Arc<Ownership>) -> Self {
+    pub(in crate::runtime) fn new(id: UserId, ownership: Arc<Ownership>) -> Self {
         Self {
             partition: ownership.partition,
             ownership,
@@ -79,12 +79,12 @@ impl UserCell {
     }
 
     /// The stream with the messages to this user.
-    pub(super) const fn log(&self) -> StreamId {
+    pub(in crate::runtime) const fn log(&self) -> StreamId {
         StreamId::Log(self.partition)
     }
 
     /// The state. Not to be held across an await.
-    pub(super) fn lock(&self) -> MutexGuard<'_, User> {
+    pub(in crate::runtime) fn lock(&self) -> MutexGuard<'_, User> {
         #[cfg(test)]
         self.locked.fetch_add(1, Ordering::Relaxed);
         // A panic while the lock was held is caught at the call; the state is loaded anew.
@@ -95,22 +95,22 @@ impl UserCell {
         })
     }
 
-    pub(super) fn is_loaded(&self, generation: u64) -> bool {
+    pub(in crate::runtime) fn is_loaded(&self, generation: u64) -> bool {
         self.loaded_in.load(Ordering::Acquire) == generation && generation > 0
     }
 
     /// Which load of all it was that the state came from.
-    pub(super) fn load(&self) -> u64 {
+    pub(in crate::runtime) fn load(&self) -> u64 {
         self.load.load(Ordering::Relaxed)
     }
 
-    pub(super) fn was_ever_loaded(&self) -> bool {
+    pub(in crate::runtime) fn was_ever_loaded(&self) -> bool {
         self.loaded_in.load(Ordering::Acquire) > 0
     }
 
     /// Notes that the state was loaded, by which load of all. While it is in doubt, that lasts for
     /// one use only.
-    pub(super) fn set_loaded(&self, generation: u64, load: u64) {
+    pub(in crate::runtime) fn set_loaded(&self, generation: u64, load: u64) {
         self.load.store(load, Ordering::Relaxed);
         let in_doubt_until = *self.in_doubt_until();
         if in_doubt_until.is_none_or(|until| Instant::now() >= until) {
@@ -120,7 +120,7 @@ impl UserCell {
 
     /// Has the state loaded before each use for a while: an entry whose write was not acknowledged
     /// may still come into the store.
-    pub(super) fn doubt(&self) {
+    pub(in crate::runtime) fn doubt(&self) {
         *self.in_doubt_until() = Some(Instant::now() + STRAGGLER);
         self.invalidate();
     }
@@ -130,18 +130,18 @@ impl UserCell {
     }
 
     /// Has the state loaded again before the next use.
-    pub(super) fn invalidate(&self) {
+    pub(in crate::runtime) fn invalidate(&self) {
         self.loaded_in.store(0, Ordering::Release);
     }
 
     /// Has the time of the last call stored at `due_ms`, not before.
-    pub(super) fn put_off_last_seen(&self, due_ms: u64) {
+    pub(in crate::runtime) fn put_off_last_seen(&self, due_ms: u64) {
         self.last_seen_due_ms.store(due_ms, Ordering::Relaxed);
     }
 
     /// Whether the time of the last call is to be stored now; for one caller of many at a time,
     /// and the next time at `next_ms`.
-    pub(super) fn claim_last_seen(&self, now_ms: u64, next_ms: u64) -> bool {
+    pub(in crate::runtime) fn claim_last_seen(&self, now_ms: u64, next_ms: u64) -> bool {
         let due_ms = self.last_seen_due_ms.load(Ordering::Relaxed);
         let (success, failure) = (Ordering::Relaxed, Ordering::Relaxed);
         now_ms >= due_ms
@@ -149,22 +149,22 @@ impl UserCell {
     }
 
     /// Whether the store does not know when the user was last heard from.
-    pub(super) fn is_last_seen_lagging(&self) -> bool {
+    pub(in crate::runtime) fn is_last_seen_lagging(&self) -> bool {
         let stored_ms = self.last_seen_stored_ms.load(Ordering::Relaxed);
         self.lock().account.last_seen_ms.is_some_and(|last_seen_ms| last_seen_ms > stored_ms)
     }
 
-    pub(super) fn touch(&self) {
+    pub(in crate::runtime) fn touch(&self) {
         self.used.store(true, Ordering::Relaxed);
     }
 
     /// Whether the user was used since this was last asked.
-    pub(super) fn take_used(&self) -> bool {
+    pub(in crate::runtime) fn take_used(&self) -> bool {
         self.used.swap(false, Ordering::Relaxed)
     }
 
     /// Waits until no other load or change of the user's entries is under way.
-    pub(super) async fn gate(
+    pub(in crate::runtime) async fn gate(
         &self,
         deadline: Instant,
     ) -> Result<tokio::sync::MutexGuard<'_, ()>, Failure> {
@@ -172,7 +172,7 @@ impl UserCell {
     }
 
     /// Waits until nobody else looks at what aged out.
-    pub(super) async fn ageing_gate(
+    pub(in crate::runtime) async fn ageing_gate(
         &self,
         deadline: Instant,
     ) -> Result<tokio::sync::MutexGuard<'_, ()>, Failure> {
@@ -180,7 +180,7 @@ impl UserCell {
     }
 
     /// The turn of `sender`, if no other message of that sender's to this user is under way.
-    pub(super) fn try_turn(self: &Arc<Self>, sender: &UserId) -> Option<Turn> {
+    pub(in crate::runtime) fn try_turn(self: &Arc<Self>, sender: &UserId) -> Option<Turn> {
         let mut turns = self.turns();
         let mutex = turns.entry_ref(sender).or_default();
         let guard = mutex.clone().try_lock_owned().ok()?;
@@ -190,7 +190,7 @@ impl UserCell {
 
     /// Waits until no other message of `sender`'s to this user is under way. Where that takes too long,
     /// either the store does not answer, or too many wait for their turn while it does.
-    pub(super) async fn turn(
+    pub(in crate::runtime) async fn turn(
         self: &Arc<Self>,
         sender: &UserId,
         deadline: Instant,
@@ -214,7 +214,7 @@ impl UserCell {
 }
 
 /// The right to be the only message of one sender to one receiver for a while.
-pub(super) struct Turn {
+pub(in crate::runtime) struct Turn {
     receiver: Arc<UserCell>,
     sender: UserId,
     mutex: Arc<tokio::sync::Mutex<()>>,

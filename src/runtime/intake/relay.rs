@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::node::Node;
-use super::ownership::{What, Work};
-use super::route::{HOPS_MAX, NO_OWNER, Route};
+use super::{HOPS_MAX, Intake};
 use crate::bus::{Answer, AskError, Bus, Incoming, IsAnswer, Kind, Outgoing};
+use crate::runtime::retry::NO_OWNER;
+use crate::runtime::router::Route;
+use crate::runtime::users::{What, Work};
 use crate::store::Store;
 use peerd_core::id::Partition;
 use peerd_protocol::encoding::{CONTENT_TYPE, Encoding};
@@ -29,7 +30,7 @@ pub(super) fn is_relayed(incoming: &Incoming) -> bool {
     incoming.reply_to.as_deref().is_some_and(is_servers_reply)
 }
 
-impl<S: Store, B: Bus> Node<S, B> {
+impl<S: Store, B: Bus> Intake<S, B> {
     /// Has the owner of a call's partition answer it, and answers the caller. Answers the right to
     /// handle it here, where this instance has come to own the partition.
     pub(super) async fn relay(
@@ -37,25 +38,26 @@ impl<S: Store, B: Bus> Node<S, B> {
         incoming: &Incoming,
         partition: Partition,
     ) -> Option<Work> {
-        if let Err(rejection) = self.check_hop(incoming) {
-            self.emit_any(self.refusal(incoming, rejection));
+        if let Err(rejection) = self.router.check_hop(incoming) {
+            self.refuse(incoming, rejection);
             return None;
         }
-        let until = Instant::now() + self.options.owner_wait;
+        let until = Instant::now() + self.env.options.owner_wait;
         loop {
-            match self.wait_for_owner(partition, What::Call, until).await {
+            match self.router.wait_for_owner(partition, What::Call, until).await {
                 Route::Here(work) => return Some(work),
                 Route::There if incoming.hops < HOPS_MAX => {}
                 Route::There | Route::Nowhere => break,
             }
-            let reply_to = Some(self.bus.inbox());
-            let call = self.passed_on(Incoming { reply_to, ..incoming.clone() }, partition);
+            let reply_to = Some(self.env.bus.inbox());
+            let call = self.router.passed_on(Incoming { reply_to, ..incoming.clone() }, partition);
             // The owner may wait as long before it begins.
-            let deadline = Instant::now() + self.options.owner_wait + self.options.call_deadline;
+            let deadline =
+                Instant::now() + self.env.options.owner_wait + self.env.options.call_deadline;
             let is_answer: IsAnswer = Box::new(is_reply);
-            match self.bus.ask(call, is_answer, deadline).await {
+            match self.env.bus.ask(call, is_answer, deadline).await {
                 Ok(Answer { headers, body }) => {
-                    self.emit_any(incoming.reply_to.clone().map(|subject| {
+                    self.env.emit_any(incoming.reply_to.clone().map(|subject| {
                         let (encoding, kind) = (Encoding::default(), Kind::Relayed { headers });
                         Outgoing { subject, encoding, kind, body, permit: None }
                     }));
@@ -64,12 +66,12 @@ impl<S: Store, B: Bus> Node<S, B> {
                 Err(AskError::Nobody) if Instant::now() + AGAIN < until => sleep(AGAIN).await,
                 Err(AskError::Nobody) => break,
                 Err(AskError::Unknown) => {
-                    self.emit_any(self.refusal(incoming, Failure::OutcomeUnknown));
+                    self.refuse(incoming, Failure::OutcomeUnknown);
                     return None;
                 }
             }
         }
-        self.emit_any(self.refusal(incoming, NO_OWNER));
+        self.refuse(incoming, NO_OWNER);
         None
     }
 }

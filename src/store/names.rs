@@ -1,8 +1,18 @@
-//! The names of streams.
+//! The streams of a deployment, and their names.
 
-use crate::store::StreamId;
-use crate::store::trouble::Resource;
+use super::StreamId;
 use peerd_core::id::Partition;
+
+/// One of the streams of a deployment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Resource {
+    /// A partition's.
+    Stream(StreamId),
+    /// The one behind the bucket of members and owners.
+    Owners,
+    /// The work queue of offline pushes.
+    Push,
+}
 
 /// The names of the streams of one deployment, derived from its subject prefix.
 #[derive(Clone, Debug)]

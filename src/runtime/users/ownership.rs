@@ -1,5 +1,7 @@
 //! Partition ownership: the state of one partition for as long as this instance owns it.
 
+pub(in crate::runtime) mod cell;
+
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,12 +14,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::cell::{STRAGGLER, UserCell};
+use self::cell::{STRAGGLER, UserCell};
 use super::gap_tracker::GapTracker;
-use super::pending::{OwnedUnderWay, Pending};
 use crate::bus::Permit;
 use crate::clock::Clock;
 use crate::cluster::host::Grant;
+use crate::runtime::pending::{OwnedUnderWay, Pending};
 use crate::store::StreamId;
 use peerd_core::clock::KeyClock;
 use peerd_core::id::{Partition, UserId};
@@ -32,17 +34,17 @@ const SWEEP_STEPS: usize = 16;
 const LATEST_KEPT: usize = 256;
 
 /// The ownership of one partition by this instance.
-pub(super) struct Ownership {
-    pub(super) partition: Partition,
+pub(in crate::runtime) struct Ownership {
+    pub(in crate::runtime) partition: Partition,
     /// The incarnations of the log and the state stream. They change when a stream was lost and
     /// created again.
-    pub(super) incarnations: (u64, u64),
-    pub(super) clock: KeyClock,
+    pub(in crate::runtime) incarnations: (u64, u64),
+    pub(in crate::runtime) clock: KeyClock,
     /// When the ownership began.
-    pub(super) opened: Instant,
+    pub(in crate::runtime) opened: Instant,
     /// From when Commands are accepted: it is unknown how many the previous owner accepted in its
     /// last second.
-    pub(super) commands_from: Instant,
+    pub(in crate::runtime) commands_from: Instant,
     grant: Grant,
     time: Clock,
     users: Mutex<Users>,
@@ -83,7 +85,7 @@ struct Users {
 
 /// The kind of work that is begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum What {
+pub(in crate::runtime) enum What {
     /// A call by a user.
     Call,
     /// An owner request of the sender's owner.
@@ -117,15 +119,15 @@ impl Stage {
 }
 
 /// Work in progress: an ownership that is closed in order waits for it.
-pub(super) struct Work {
-    pub(super) ownership: Arc<Ownership>,
+pub(in crate::runtime) struct Work {
+    pub(in crate::runtime) ownership: Arc<Ownership>,
     _token: TaskTrackerToken,
 }
 
 impl Ownership {
     /// An ownership that begins with the given ends and incarnations of the log and the state
     /// stream.
-    pub(super) fn new(
+    pub(in crate::runtime) fn new(
         grant: &Grant,
         time: Clock,
         (log_end, state_end): (u64, u64),
@@ -155,18 +157,18 @@ impl Ownership {
     }
 
     /// Whether this instance may still decide, write and publish for the partition.
-    pub(super) fn may_act(&self) -> bool {
+    pub(in crate::runtime) fn may_act(&self) -> bool {
         !self.over.is_cancelled() && self.grant.lease.holds(self.time.now())
     }
 
     /// How long this instance is certain to remain the owner.
-    pub(super) fn lease_left(&self) -> Duration {
+    pub(in crate::runtime) fn lease_left(&self) -> Duration {
         // An endless lease lasts longer than an `Instant` can represent.
         self.grant.lease.left(self.time.now()).min(YEAR)
     }
 
     /// Begins a call or a delivery; `None` when the ownership is being closed or has ended.
-    pub(super) fn enter(self: &Arc<Self>, what: What) -> Option<Work> {
+    pub(in crate::runtime) fn enter(self: &Arc<Self>, what: What) -> Option<Work> {
         let stage = match what {
             What::Call => &self.calls,
             What::Delivery => &self.deliveries,
@@ -176,26 +178,26 @@ impl Ownership {
     }
 
     /// Begins background work on behalf of a call or a delivery that is in progress.
-    pub(super) fn go_on(self: &Arc<Self>) -> Work {
+    pub(in crate::runtime) fn go_on(self: &Arc<Self>) -> Work {
         Work { ownership: self.clone(), _token: self.deliveries.work.token() }
     }
 
     /// Accepts no new work and waits for the work in progress: first for the calls, which may need
     /// deliveries, then for the deliveries, which need no other work.
-    pub(super) async fn close(&self) {
+    pub(in crate::runtime) async fn close(&self) {
         self.calls.close().await;
         self.deliveries.close().await;
     }
 
     /// Accepts new work again, after a close was abandoned.
-    pub(super) fn reopen(&self) {
+    pub(in crate::runtime) fn reopen(&self) {
         self.deliveries.reopen();
         self.calls.reopen();
     }
 
     /// The grant of an ownership that replaces this one with what the store holds now, where events
     /// may be unpublished since `unpublished_since_ms`.
-    pub(super) fn grant_anew(&self, unpublished_since_ms: u64) -> Grant {
+    pub(in crate::runtime) fn grant_anew(&self, unpublished_since_ms: u64) -> Grant {
         let unpublished_since_ms =
             self.unpublished_since_ms().into_iter().chain([unpublished_since_ms]).min();
         let key = self.clock.newest().max(self.grant.key);
@@ -205,30 +207,30 @@ impl Ownership {
     }
 
     /// Whether the ownership began less than `span` ago, after the previous owner had died.
-    pub(super) fn is_after_death(&self, span: Duration) -> bool {
+    pub(in crate::runtime) fn is_after_death(&self, span: Duration) -> bool {
         self.after_death.is_some_and(|began| began.elapsed() < span)
     }
 
     /// Since when events may be unpublished, if any may be.
-    pub(super) fn unpublished_since_ms(&self) -> Option<u64> {
+    pub(in crate::runtime) fn unpublished_since_ms(&self) -> Option<u64> {
         *self.unpublished()
     }
 
     /// Sets since when events may be unpublished; `None`: none may be.
-    pub(super) fn set_unpublished_since(&self, since_ms: Option<u64>) {
+    pub(in crate::runtime) fn set_unpublished_since(&self, since_ms: Option<u64>) {
         *self.unpublished() = since_ms;
     }
 
     /// Notes a look at the end of the log that has succeeded: every record that was stored before
     /// the look before it began is known.
-    pub(super) fn note_look(&self, began: Instant) {
+    pub(in crate::runtime) fn note_look(&self, began: Instant) {
         let mut looks = self.looks();
         looks.known = looks.newest;
         looks.newest = Some(began);
     }
 
     /// Whether no write of the owner before can be stored any more without being known.
-    pub(super) fn has_all_late_writes(&self) -> bool {
+    pub(in crate::runtime) fn has_all_late_writes(&self) -> bool {
         self.looks().known.is_some_and(|known| known >= self.opened + STRAGGLER)
     }
 
@@ -239,12 +241,12 @@ impl Ownership {
     /// Notes a write in doubt: until the returned value is dropped, a message may enter the log
     /// without its events being published, or a published revision may not be stored. `began_ms` is
     /// when that was decided, by the server's clock.
-    pub(super) fn begin_in_doubt(&self, began_ms: u64) -> OwnedUnderWay {
+    pub(in crate::runtime) fn begin_in_doubt(&self, began_ms: u64) -> OwnedUnderWay {
         self.in_doubt.clone().begin_owned(began_ms)
     }
 
     /// The start time of the oldest write in doubt.
-    pub(super) fn in_doubt_since_ms(&self) -> Option<u64> {
+    pub(in crate::runtime) fn in_doubt_since_ms(&self) -> Option<u64> {
         Some(self.in_doubt.since(u64::MAX)).filter(|since_ms| *since_ms < u64::MAX)
     }
 
@@ -253,7 +255,7 @@ impl Ownership {
     }
 
     /// Ends the ownership at once. Work still in progress may not act any more.
-    pub(super) fn end(&self) {
+    pub(in crate::runtime) fn end(&self) {
         let mut users = self.users();
         self.over.cancel();
         // Breaks the reference cycle: each cell holds its ownership.
@@ -261,7 +263,7 @@ impl Ownership {
     }
 
     /// Sleeps for `span`, but not beyond the end of the ownership.
-    pub(super) async fn sleep(&self, span: Duration) {
+    pub(in crate::runtime) async fn sleep(&self, span: Duration) {
         // Returns early when the ownership ends.
         let _ = self.over.run_until_cancelled(sleep(span)).await;
     }
@@ -272,7 +274,7 @@ impl Ownership {
 
     /// The user's cell, created if necessary. With `most` users in memory, another user may be
     /// evicted for it.
-    pub(super) fn cell(self: &Arc<Self>, id: &UserId, most: usize) -> Arc<UserCell> {
+    pub(in crate::runtime) fn cell(self: &Arc<Self>, id: &UserId, most: usize) -> Arc<UserCell> {
         let mut users = self.users();
         if let Some(cell) = users.cells.get(id) {
             cell.touch();
@@ -289,23 +291,23 @@ impl Ownership {
     }
 
     /// The user's cell, if its state was ever loaded.
-    pub(super) fn cell_in_memory(&self, id: &UserId) -> Option<Arc<UserCell>> {
+    pub(in crate::runtime) fn cell_in_memory(&self, id: &UserId) -> Option<Arc<UserCell>> {
         let users = self.users();
         users.cells.get(id).filter(|cell| cell.was_ever_loaded()).cloned()
     }
 
     /// All cells.
-    pub(super) fn cells(&self) -> Vec<Arc<UserCell>> {
+    pub(in crate::runtime) fn cells(&self) -> Vec<Arc<UserCell>> {
         self.users().cells.values().cloned().collect()
     }
 
     /// How many users are in memory.
-    pub(super) fn users_in_memory(&self) -> usize {
+    pub(in crate::runtime) fn users_in_memory(&self) -> usize {
         self.users().cells.len()
     }
 
     /// Keeps a message for as long as it is one of the latest.
-    pub(super) fn keep_for_a_while(&self, message: &Arc<Message>) {
+    pub(in crate::runtime) fn keep_for_a_while(&self, message: &Arc<Message>) {
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         if latest.len() >= LATEST_KEPT {
             latest.pop_front();
@@ -314,7 +316,7 @@ impl Ownership {
     }
 
     /// The gap tracker of one of the partition's streams.
-    pub(super) fn written(&self, stream: StreamId) -> MutexGuard<'_, GapTracker> {
+    pub(in crate::runtime) fn written(&self, stream: StreamId) -> MutexGuard<'_, GapTracker> {
         let written = match stream {
             StreamId::Log(_) => &self.log,
             StreamId::State(_) => &self.state,

@@ -41,7 +41,7 @@ fn stored(node: &TestNode, stream: StreamId, subject: &str) -> Option<Record> {
 /// Stores an entry in the place of the one that is there.
 async fn replace(node: &TestNode, stream: StreamId, subject: &str, payload: Bytes) {
     let expected_seq = stored(node, stream, subject).map_or(0, |there| there.stream_seq);
-    let deadline = node.deadline();
+    let deadline = node.parts.env.deadline();
     let append = node.store().append(stream, subject.to_owned(), payload, expected_seq, deadline);
     append.await.expect("stored");
 }
@@ -63,12 +63,12 @@ async fn what_a_later_release_stored_survives_load_change_and_store() {
     // Field 200 with a list, as some later release may have it.
     let later = LaterFields::new(1, b"\xcc\xc8\x93\x01\xa1x\xc0");
     let (bob, alice) = (Token::of(&id("bob")), Token::of(&id("alice")));
-    let partition = node.subjects.partition(&bob);
+    let partition = node.parts.env.subjects.partition(&bob);
     let stream = StreamId::State(partition);
-    let account_key = account::key(&node.subjects, partition, &bob);
-    let entry_key = conversation::key(&node.subjects, partition, &bob, &alice);
+    let account_key = account::key(&node.parts.env.subjects, partition, &bob);
+    let entry_key = conversation::key(&node.parts.env.subjects, partition, &bob, &alice);
     let page = PageId::of(Direction::Receive, 1);
-    let page_key = deletions::key(&node.subjects, partition, &bob, &alice, page);
+    let page_key = deletions::key(&node.parts.env.subjects, partition, &bob, &alice, page);
 
     let there = stored(&node, stream, &account_key).expect("an account");
     let mut account = account::decode(&there.payload).expect("readable");
@@ -86,7 +86,7 @@ async fn what_a_later_release_stored_survives_load_change_and_store() {
     replace(&node, stream, &page_key, deletions::encode(&bitmap).expect("writable")).await;
 
     // Loaded anew, and each of them changed.
-    node.user_in_memory(&id("bob")).expect("in memory").invalidate();
+    node.parts.users.user_in_memory(&id("bob")).expect("in memory").invalidate();
     call(&node, "bob", "set_conversation_notification_status", muted(1)).await;
     let body = json!({ "conversationID": "alice", "messageList": [sent] });
     let deleted = call(&node, "bob", "delete_messages", body).await;

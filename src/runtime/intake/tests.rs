@@ -64,10 +64,10 @@ async fn who_waits_for_room_leaves_what_all_calls_may_need() {
     const NEEDED: usize = 2 * CALLS_UNDER_WAY * MESSAGES_PER_CALL;
     let node = node().await;
     node.bus().set_room(NEEDED + 5);
-    node.wait_for_room_beyond(5).await;
+    node.parts.env.wait_for_room_beyond(5).await;
     let waits = tokio::spawn({
         let node = node.clone();
-        async move { node.wait_for_room_beyond(6).await }
+        async move { node.parts.env.wait_for_room_beyond(6).await }
     });
     yield_now().await;
     assert!(!waits.is_finished());

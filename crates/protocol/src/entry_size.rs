@@ -1,0 +1,61 @@
+//! The sizes of entries in lists, by which pages are cut and events are split.
+
+use serde::Serialize;
+
+use super::encoding::Encoding;
+use super::message::{ConversationBody, MessageBody};
+use super::size::counted;
+use peerd_core::conversation::ConversationView;
+use peerd_core::id::UserId;
+use peerd_core::message::Message;
+use peerd_core::user_info::UserInfo;
+
+/// The bytes of a listed user around its ID and its name.
+const AROUND_USER_BYTES: usize = 96;
+/// The most bytes that JSON turns one byte into.
+const JSON_ESCAPED: usize = 6;
+
+/// How many entries of these sizes fit: at least one, unless the list is empty.
+pub fn how_many(sizes: impl Iterator<Item = usize>, most: usize) -> usize {
+    let mut bytes = 0;
+    let fit = sizes.enumerate().take_while(|(index, size)| {
+        // Includes the comma.
+        bytes += size + 1;
+        *index == 0 || bytes <= most
+    });
+    fit.count()
+}
+
+/// Measures the entries of lists.
+#[derive(Clone, Copy)]
+pub struct Sizes<'a> {
+    pub(super) encoding: Encoding,
+    pub(super) viewer: &'a UserId,
+    pub(super) content_max: usize,
+}
+
+impl Sizes<'_> {
+    fn of(self, body: &impl Serialize) -> usize {
+        counted(body, self.encoding)
+    }
+
+    /// A message.
+    #[must_use]
+    pub fn message(self, message: &Message) -> usize {
+        let (viewer, content_max) = (self.viewer, Some(self.content_max));
+        self.of(&MessageBody { message, viewer, content_max })
+    }
+
+    /// A conversation.
+    #[must_use]
+    pub fn view(self, view: &ConversationView) -> usize {
+        let (viewer, content_max) = (self.viewer, Some(self.content_max));
+        self.of(&ConversationBody { view, viewer, content_max })
+    }
+
+    /// A user, at most.
+    #[must_use]
+    pub fn user(user: &UserInfo) -> usize {
+        user.id.as_str().len() + user.name.len() * JSON_ESCAPED + AROUND_USER_BYTES
+    }
+}

@@ -1,0 +1,173 @@
+//! What every part of an instance needs: the store, the bus, the options, the time, and what is in
+//! progress.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::pending::Pending;
+use crate::bus::discovery::Counters;
+use crate::bus::{Bus, Outgoing};
+use crate::clock::{Clock, Now};
+use crate::storage::reads::{Pair, Storage};
+use crate::storage::unreadable::Unreadable;
+use crate::store::Store;
+use peerd_core::id::UserId;
+use peerd_core::limits::Limits;
+use peerd_protocol::encoding::Encoding;
+use peerd_protocol::size::Room;
+use peerd_protocol::subject::Subjects;
+
+/// The most messages that one call sends while state is locked: events to both sides and the reply.
+pub const MESSAGES_PER_CALL: usize = 8;
+/// Room in the outgoing queue beyond what the calls in progress may need: for refusals and replays.
+pub const ROOM_BEYOND_CALLS: usize = 4096;
+
+/// The settings of an instance.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The encoding of offline pushes, and of events where a user's sessions do not determine it.
+    pub event_encoding: Encoding,
+    /// The time within which a call is answered.
+    pub call_deadline: Duration,
+    /// How long a call waits while its partition has no owner.
+    pub owner_wait: Duration,
+    /// How long the server may be silent before incoming messages count as stale.
+    pub stale_after: Duration,
+    /// How often callers are asked to send a heartbeat.
+    pub heartbeat_interval_ms: u64,
+    /// How far the stored last-seen time of a user may lag behind.
+    pub heard_write_interval_ms: u64,
+    /// The most users in memory.
+    pub cached_users: usize,
+    /// The most memory for history that was read and not requested yet.
+    pub history_bytes: usize,
+    /// The most calls in progress.
+    pub calls_under_way: usize,
+    /// The largest body of a call.
+    pub body_bytes: usize,
+    /// Generates the ID of a new session.
+    pub new_session_id: fn() -> String,
+    /// The protocol's limits.
+    pub limits: Limits,
+}
+
+impl Options {
+    /// The most calls and owner requests in progress.
+    #[must_use]
+    pub const fn most_under_way(&self) -> usize {
+        2 * self.calls_under_way
+    }
+}
+
+/// The context of all parts.
+pub(super) struct Env<S, B> {
+    pub(super) store: S,
+    pub(super) bus: B,
+    pub(super) subjects: Subjects,
+    pub(super) options: Options,
+    pub(super) clock: Clock,
+    pub(super) counters: Arc<Counters>,
+    /// Work that continues after its call was answered.
+    pub(super) tasks: TaskTracker,
+    /// Cancelled when the instance stops and has handed over its partitions.
+    pub(super) stopping: CancellationToken,
+    pub(super) pending: Arc<Pending>,
+    /// Stored records that cannot be read.
+    pub(super) unreadable: Unreadable,
+    /// When the server last answered, in microseconds of the steady clock.
+    pub(super) reached_us: AtomicU64,
+    /// A lower bound for the server's clock at the moment when this process's steady clock began,
+    /// in milliseconds since 1970.
+    pub(super) server_began_ms: AtomicU64,
+}
+
+impl<S: Store, B: Bus> Env<S, B> {
+    pub(super) fn new(
+        store: S,
+        bus: B,
+        subjects: Subjects,
+        options: Options,
+        clock: Clock,
+    ) -> Self {
+        let Now { wall_ms, steady_us } = clock.now();
+        // An estimate, until the server's time is known.
+        let began_ms = wall_ms.saturating_sub(steady_us / 1000);
+        Self {
+            store,
+            bus,
+            subjects,
+            options,
+            clock,
+            counters: Arc::default(),
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            pending: Arc::default(),
+            unreadable: Unreadable::default(),
+            reached_us: AtomicU64::new(steady_us),
+            server_began_ms: AtomicU64::new(began_ms),
+        }
+    }
+
+    pub(super) const fn limits(&self) -> &Limits {
+        &self.options.limits
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.options.call_deadline
+    }
+
+    /// The server's clock in milliseconds since 1970, or slightly less. It is set when this
+    /// instance first sees itself in the bucket, before it owns anything, and advances with the
+    /// steady clock, since the wall clock may be set.
+    pub(super) fn server_ms(&self) -> u64 {
+        self.server_began_ms.load(Ordering::Relaxed) + self.clock.steady_us() / 1000
+    }
+
+    /// The time up to which all events were published: the start of the oldest work in progress, or
+    /// now. By the server's clock, which also timestamps stored messages.
+    pub(super) fn published_ms(&self) -> u64 {
+        self.pending.since(self.server_ms())
+    }
+
+    /// Reads of what is stored, by a deadline.
+    pub(super) const fn storage(&self, deadline: Instant) -> Storage<'_, S> {
+        Storage::new(&self.store, &self.subjects, &self.unreadable, deadline)
+    }
+
+    /// The messages that `sender` sent to `receiver`.
+    pub(super) fn pair(&self, sender: &UserId, receiver: &UserId) -> Pair {
+        Pair::new(&self.subjects, sender, receiver)
+    }
+
+    /// The room for the content of an outgoing message.
+    pub(super) fn room(&self) -> Room {
+        Room::of(self.bus.max_message_bytes())
+    }
+
+    /// Queues the message, if there is one.
+    pub(super) fn emit_any(&self, outgoing: Option<Outgoing>) {
+        if let Some(outgoing) = outgoing {
+            self.emit(outgoing);
+        }
+    }
+
+    pub(super) fn emit(&self, outgoing: Outgoing) {
+        if self.bus.emit(outgoing).is_err() {
+            // This cannot happen: a call is accepted only while there is room for what it sends.
+            tracing::error!("dropped a message: the outgoing queue is full");
+        }
+    }
+
+    /// Waits until there is room for `count` messages beyond what all calls that can be in progress
+    /// may send, or for as many as there can be. A sender of many messages thus leaves the queue to
+    /// the calls.
+    pub(super) async fn wait_for_room_beyond(&self, count: usize) {
+        let beyond = count.min(ROOM_BEYOND_CALLS);
+        self.bus.room_for(self.options.most_under_way() * MESSAGES_PER_CALL + beyond).await;
+    }
+}

@@ -1,0 +1,104 @@
+//! Requests of other instances, from intake to answer.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::audit::Auditor;
+use super::commands::serve_peer_part;
+use super::env::Env;
+use super::parts::Parts;
+use super::replies::{owner_answer, owner_refusal};
+use super::router::Router;
+use super::send::{SendPath, Served};
+use super::users::Work;
+use crate::bus::{Bus, Incoming};
+use crate::store::Store;
+use crate::wire::owner_request::{OwnerRequest as _, PeerPart, Request, WasBegun, encode_answer};
+use peerd_core::id::UserId;
+use peerd_protocol::failure::Failure;
+
+/// Serves the requests of other instances.
+pub(super) struct Requests<S, B> {
+    pub(super) env: Arc<Env<S, B>>,
+    pub(super) router: Arc<Router<S, B>>,
+    pub(super) send_path: Arc<SendPath<S, B>>,
+    pub(super) audit: Arc<Auditor<S, B>>,
+    pub(super) parts: Arc<Parts<S, B>>,
+}
+
+impl<S: Store, B: Bus> Requests<S, B> {
+    /// Handles a request of another instance to its end. Every one is answered, also one that cannot
+    /// be read.
+    pub(super) async fn handle_request(&self, incoming: Incoming, user: &UserId, work: Work) {
+        let _under_way = self.env.pending.begin(self.env.server_ms());
+        let request = match Request::decode(&incoming.body, user) {
+            Ok(request) => request,
+            Err(error) => {
+                tracing::error!(%error, "another instance asks what this one does not understand");
+                self.env.emit_any(owner_refusal(&incoming, &Failure::Internal.into()));
+                return;
+            }
+        };
+        let is_inquired = match &request {
+            Request::Deliver(_)
+            | Request::MaySend(_)
+            | Request::FindRepeat(_)
+            | Request::FollowLog(_)
+            | Request::PeerPart(_) => true,
+            Request::Audit(_) | Request::WasBegun(_) | Request::Settle(_) => false,
+        };
+        if is_inquired
+            && !incoming.reply_to.as_ref().is_none_or(|it| self.router.received.begin(it))
+        {
+            // Its sender was told that it was not begun, or it came twice.
+            return;
+        }
+        match &request {
+            Request::Deliver(request) => self.answer_to(&incoming, request, user, &work).await,
+            Request::MaySend(request) => {
+                Box::pin(self.answer_to(&incoming, request, user, &work)).await;
+            }
+            Request::FindRepeat(request) => {
+                Box::pin(self.answer_to(&incoming, &**request, user, &work)).await;
+            }
+            Request::FollowLog(request) => {
+                Box::pin(self.answer_to(&incoming, request, user, &work)).await;
+            }
+            Request::Settle(request) => self.answer_to(&incoming, request, user, &work).await,
+            Request::PeerPart(request) => {
+                let (parts, deadline) = (&self.parts, self.answer_by());
+                let part = serve_peer_part(parts, request, &work.ownership, user, deadline);
+                let served = Box::pin(part).await;
+                self.env.emit_any(owner_answer(&incoming, encode_answer::<PeerPart>(&served)));
+            }
+            Request::Audit(_) => {
+                let ownership = work.ownership.clone();
+                // A hand-over does not wait for it.
+                drop(work);
+                Box::pin(self.audit.answer_audit(&ownership, user, &incoming)).await;
+            }
+            Request::WasBegun(request) => {
+                let begun = self.router.inquired(&work.ownership, &request.reply_to);
+                self.env.emit_any(owner_answer(&incoming, WasBegun::encode_answer(&begun)));
+            }
+        }
+    }
+
+    async fn answer_to<R: Served>(
+        &self,
+        incoming: &Incoming,
+        request: &R,
+        user: &UserId,
+        work: &Work,
+    ) {
+        let deadline = self.answer_by();
+        let served = request.serve(&self.send_path, &work.ownership, user, deadline).await;
+        self.env.emit_any(owner_answer(incoming, encode_answer::<R>(&served)));
+    }
+
+    /// Before the other owner gives up: an answer that is known is better than none.
+    fn answer_by(&self) -> Instant {
+        Instant::now() + self.env.options.call_deadline * 4 / 5
+    }
+}

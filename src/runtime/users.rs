@@ -1,0 +1,138 @@
+//! The users of the partitions that this instance owns: their state in memory, loading it, and
+//! writing what is theirs.
+
+mod deletions;
+mod gap_tracker;
+mod load;
+mod log_end;
+mod oldest;
+mod ownership;
+
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+pub(super) use self::deletions::unread_pages;
+pub(super) use self::load::{LoadError, Stored};
+pub(super) use self::ownership::cell::{STRAGGLER, Turn, UserCell};
+pub(super) use self::ownership::{Ownership, What, Work};
+use super::env::Env;
+use super::retry::NO_OWNER;
+use crate::bus::Bus;
+use crate::store::{AppendError, Store, StreamId};
+use peerd_core::id::{Partition, UserId};
+use peerd_protocol::failure::Failure;
+use peerd_protocol::subject::Token;
+
+/// The users of this instance.
+pub(super) struct Users<S, B> {
+    env: Arc<Env<S, B>>,
+    /// The partitions that this instance owns.
+    pub(super) slots: Vec<RwLock<Option<Arc<Ownership>>>>,
+    /// The number of user loads so far.
+    loads: AtomicU64,
+    /// After how long messages age out, in milliseconds; 0: never.
+    max_age_ms: AtomicU64,
+}
+
+impl<S: Store, B: Bus> Users<S, B> {
+    pub(super) fn new(env: Arc<Env<S, B>>) -> Self {
+        Self {
+            slots: (0..env.subjects.partitions()).map(|_| RwLock::default()).collect(),
+            env,
+            loads: AtomicU64::new(0),
+            max_age_ms: AtomicU64::new(0),
+        }
+    }
+
+    /// The ownership of a partition, if this instance owns it.
+    pub(super) fn ownership(&self, partition: Partition) -> Option<Arc<Ownership>> {
+        let ownership = self.slots.get(usize::from(partition.0))?;
+        ownership.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// All partition ownerships.
+    pub(super) fn ownerships(&self) -> impl Iterator<Item = Arc<Ownership>> {
+        (0..self.env.subjects.partitions()).filter_map(|number| self.ownership(Partition(number)))
+    }
+
+    /// A user of the partition, loaded. Counts may not have followed what aged out.
+    pub(super) async fn loaded(
+        &self,
+        ownership: &Arc<Ownership>,
+        id: &UserId,
+        deadline: Instant,
+    ) -> Result<Arc<UserCell>, Failure> {
+        let most = (self.env.options.cached_users / self.slots.len()).max(1);
+        let cell = ownership.cell(id, most);
+        if !cell.is_loaded(self.env.store.generation()) {
+            // Boxed, like all rare work: the future of a call has room for everything that it may
+            // wait for.
+            Box::pin(self.load(&cell, deadline)).await?;
+        }
+        Ok(cell)
+    }
+
+    /// The user, if this instance owns the partition and the user's state is in memory.
+    pub(super) fn user_in_memory(&self, id: &UserId) -> Option<Arc<UserCell>> {
+        self.ownership(self.env.subjects.partition(&Token::of(id)))?.cell_in_memory(id)
+    }
+
+    /// How many users are in memory.
+    pub(super) fn users_in_memory(&self) -> usize {
+        self.ownerships().map(|ownership| ownership.users_in_memory()).sum()
+    }
+
+    /// Writes to a stream of the user's partition. An instance that is not the owner any more does
+    /// not write, and one that lost the ownership meanwhile does not act on what it wrote.
+    pub(super) async fn write(
+        &self,
+        cell: &UserCell,
+        stream: StreamId,
+        subject: String,
+        payload: Bytes,
+        expected_seq: u64,
+        deadline: Instant,
+    ) -> Result<u64, AppendError> {
+        let ownership = &cell.ownership;
+        if !ownership.may_act() {
+            return Err(AppendError::Unavailable("no longer the owner".to_owned()));
+        }
+        // Nor does it retry for longer than it is certain to remain the owner.
+        let deadline = deadline.min(Instant::now() + ownership.lease_left());
+        let seq = self.env.store.append(stream, subject, payload, expected_seq, deadline).await?;
+        if !ownership.may_act() {
+            return Err(AppendError::Unknown);
+        }
+        ownership.written(stream).note(seq);
+        Ok(seq)
+    }
+
+    /// The subject of the messages that `sender` sent to `receiver`.
+    pub(super) fn log_subject(&self, receiver: &UserCell, sender: &UserId) -> String {
+        let sender = Token::of(sender);
+        self.env.subjects.log(receiver.partition, &receiver.token, &sender)
+    }
+}
+
+/// The failure that a caller is answered if an entry could not be written. Unless it is certain that
+/// nothing was written, the user is loaded again before the next use.
+pub(super) fn entry_failure(cell: &UserCell, error: &AppendError) -> Failure {
+    match error {
+        AppendError::Unavailable(_) if !cell.ownership.may_act() => NO_OWNER,
+        AppendError::Unavailable(why) => {
+            tracing::debug!(%why, "an entry could not be written");
+            Failure::StoreUnavailable
+        }
+        AppendError::Conflict => {
+            cell.invalidate();
+            Failure::StoreUnavailable
+        }
+        AppendError::Unknown => {
+            cell.doubt();
+            Failure::OutcomeUnknown
+        }
+    }
+}

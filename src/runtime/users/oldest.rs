@@ -1,0 +1,164 @@
+//! Reading what aged out: which of the messages that are counted as unread the store no longer has.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures::future::try_join_all;
+use tokio::time::Instant;
+
+use super::{LoadError, UserCell, Users, unread_pages};
+use crate::bus::Bus;
+use crate::storage::reads::{Found, Item};
+use crate::store::{ReadError, Start, Store};
+use peerd_core::conversation::{Conversation, Gone};
+use peerd_core::id::UserId;
+use peerd_core::message::Direction;
+
+/// Messages that one look reads: with the oldest that is unread among them, the next look is when that
+/// ages.
+const LOOK: usize = 16;
+/// Messages that one read asks for where all that are left are counted.
+const BATCH: usize = 256;
+/// Conversations that are looked at at the same time.
+const CONCURRENT: usize = 16;
+/// How often conversations that are due are gathered in one go: some may become due meanwhile.
+const PASSES: usize = 4;
+
+/// Pages of deletions that one read asks for, and how long that may take.
+const DELETIONS: usize = 256;
+const READ: Duration = Duration::from_secs(5);
+
+impl<S: Store, B: Bus> Users<S, B> {
+    /// Says after how long messages age; zero: never.
+    pub(in crate::runtime) fn set_max_age(&self, max_age: Duration) {
+        let age_ms = u64::try_from(max_age.as_millis()).unwrap_or(u64::MAX);
+        self.max_age_ms.store(age_ms, Ordering::Relaxed);
+    }
+
+    /// The age at which messages go away, in milliseconds; `None`: they do not.
+    fn max_age_ms(&self) -> Option<u64> {
+        Some(self.max_age_ms.load(Ordering::Relaxed)).filter(|age_ms| *age_ms > 0)
+    }
+
+    /// Whether a message that is unread may have aged out.
+    pub(in crate::runtime) fn is_ageing_due(&self, cell: &UserCell) -> bool {
+        self.oldest_ms(cell).is_some()
+    }
+
+    /// Up to when messages may be gone, where one that is unread may be; by the server's clock.
+    fn oldest_ms(&self, cell: &UserCell) -> Option<u64> {
+        let gone_ms = self.env.server_ms().checked_sub(self.max_age_ms()?)?;
+        (cell.lock().oldest_unread_ms <= gone_ms).then_some(gone_ms)
+    }
+
+    /// Looks at the conversations whose oldest unread message may be gone. Answers in which there is
+    /// another count now.
+    pub(in crate::runtime) async fn look_at_oldest(
+        &self,
+        cell: &UserCell,
+        deadline: Instant,
+    ) -> Result<Vec<UserId>, LoadError> {
+        let mut changed = Vec::new();
+        for _ in 0..PASSES {
+            let Some(gone_ms) = self.oldest_ms(cell) else { break };
+            let due = cell.lock().unread_before(gone_ms);
+            if due.is_empty() {
+                break;
+            }
+            for chunk in due.chunks(CONCURRENT) {
+                let looks =
+                    chunk.iter().map(|(other, seen)| self.gone(cell, other, seen, deadline));
+                let gone = try_join_all(looks).await?;
+                let mut user = cell.lock();
+                for ((other, seen), gone) in chunk.iter().zip(gone) {
+                    if user.take_gone(other, seen, gone) {
+                        changed.push(other.clone());
+                    }
+                }
+            }
+            let is_still = |(other, seen): &(UserId, Conversation)| {
+                let user = cell.lock();
+                user.conversations.get(other).is_some_and(|known| known.gone == seen.gone)
+            };
+            if due.iter().all(is_still) {
+                // The store is about to drop them.
+                break;
+            }
+        }
+        Ok(changed)
+    }
+
+    /// What the store no longer has of a conversation; `None`: it has nothing of it.
+    async fn gone(
+        &self,
+        cell: &UserCell,
+        other: &UserId,
+        seen: &Conversation,
+        deadline: Instant,
+    ) -> Result<Option<Gone>, LoadError> {
+        let batch = self.read_received(cell, other, 1, LOOK, deadline).await?;
+        let (Some(first), Some(last)) = (batch.first(), batch.last()) else { return Ok(None) };
+        let Found { stored: first, .. } = first;
+        let counted = first.mark.counted.saturating_sub(u64::from(first.message.counts));
+        let (read, newest) = (seen.settings.read.counted, seen.counted());
+        let oldest = batch.iter().find(|found| found.stored.mark.counted > read);
+        let oldest_ms = oldest.unwrap_or(last).stored_ms;
+        let deleted = if seen.settings.deleted_unread > 0 && counted > read {
+            let unread = self.unread_left(cell, other, seen, deadline).await?;
+            // Of those that are left, some were deleted, and others may have been removed.
+            let left = newest.saturating_sub(counted + unread);
+            seen.settings.deleted_unread.saturating_sub(left)
+        } else {
+            0
+        };
+        Ok(Some(Gone { counted, deleted, oldest_ms }))
+    }
+
+    /// How many of the messages that are left are unread.
+    async fn unread_left(
+        &self,
+        cell: &UserCell,
+        other: &UserId,
+        seen: &Conversation,
+        deadline: Instant,
+    ) -> Result<u64, LoadError> {
+        let mut seen = seen.clone();
+        for pages in unread_pages(&seen, DELETIONS) {
+            if !cell.ownership.may_act() {
+                return Err(ReadError("the partition has another owner now".to_owned()).into());
+            }
+            let deadline = Instant::now() + READ;
+            self.add_deletions(cell, other, &mut seen, pages, deadline).await?;
+        }
+        let newest = seen.received.map_or(0, |head| head.stream_seq);
+        let (mut left, mut next) = (0, 1);
+        loop {
+            let batch = self.read_received(cell, other, next, BATCH, deadline).await?;
+            for found in batch.iter().filter(|found| found.stream_seq <= newest) {
+                let is_deleted = seen.hides(Direction::Receive, found.seq());
+                let is_unread = found.seq() > seen.settings.read.seq && !is_deleted;
+                left += u64::from(is_unread && found.stored.message.counts);
+            }
+            match batch.last() {
+                Some(last) if batch.len() == BATCH && last.stream_seq < newest => {
+                    next = last.stream_seq + 1;
+                }
+                _ => return Ok(left),
+            }
+        }
+    }
+
+    /// Messages that `other` sent to the user, from a place on.
+    async fn read_received(
+        &self,
+        cell: &UserCell,
+        other: &UserId,
+        from: u64,
+        limit: usize,
+        deadline: Instant,
+    ) -> Result<Vec<Found>, LoadError> {
+        let pair = self.env.pair(other, &cell.id);
+        let page = self.env.storage(deadline).page(&pair, Start::Seq(from), limit).await?;
+        page.items.into_iter().map(Item::required).collect()
+    }
+}
