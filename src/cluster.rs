@@ -1,8 +1,8 @@
 //! Cluster membership and partition ownership.
 //!
 //! Pure functions make the decisions ([`assignment`], [`view`], [`plan`]). The
-//! membership manager ([`membership`]) carries them out against the owners bucket and a [`host`] that serves
-//! partitions.
+//! membership manager ([`membership`]) carries them out against the owners bucket and a [`host`]
+//! that serves partitions.
 
 pub mod assignment;
 pub mod host;

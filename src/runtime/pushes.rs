@@ -97,8 +97,9 @@ impl<S: Store, B: Bus> Pushes<S, B> {
                 pushes.env.stopping.cancelled().await;
                 sleep(AT_THE_END).await;
             };
+            let store = &pushes.env.store;
             tokio::select! {
-                handed_off = pushes.env.store.hand_off(subject, body, content_type, id, deadline) => {
+                handed_off = store.hand_off(subject, body, content_type, id, deadline) => {
                     match handed_off {
                         Ok(()) => pushes.is_told.store(false, Ordering::Relaxed),
                         Err(error) => pushes.drop_one(&error.to_string()),

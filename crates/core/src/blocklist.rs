@@ -101,7 +101,8 @@ impl Blocklist {
         (page.collect(), end < blocked.len())
     }
 
-    /// The entries to write so that `others` are blocked by the user `own_id`. Users who are blocked already need none.
+    /// The entries to write so that `others` are blocked by the user `own_id`. Users who are blocked
+    /// already need none.
     #[must_use]
     pub fn block(&self, own_id: &UserId, others: &[UserId]) -> BlockChange {
         let mut room = BLOCKED_MAX.saturating_sub(self.len());

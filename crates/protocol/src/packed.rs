@@ -1,5 +1,6 @@
 //! The compact form of content and offline pushes, which stored records and requests between
-//! instances have. It is here because an accepted message must fit in this form too ([`crate::size`]).
+//! instances have. It is here because an accepted message must fit in this form too
+//! ([`crate::size`]).
 
 use serde::{Deserialize, Serialize};
 

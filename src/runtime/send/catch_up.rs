@@ -48,8 +48,8 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         caught_up
     }
 
-    /// [`SendPath::catch_up`], but for telling the sender's owner: that is to be done where `missed_ms`
-    /// says since when.
+    /// [`SendPath::catch_up`], except for notifying the sender's owner: that is to be done where
+    /// `missed_ms` says since when.
     async fn take_in_newer(
         self: &Arc<Self>,
         receiver: &Arc<UserCell>,

@@ -60,8 +60,8 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         sent
     }
 
-    /// [`SendPath::deliver_to_owner`], as far as it is known. Accepted again only where nothing was done, or
-    /// so that nothing is done twice.
+    /// [`SendPath::deliver_to_owner`], as far as the outcome is known. The message is sent again only
+    /// where nothing was done, or so that nothing is done twice.
     async fn try_deliver_to_owner(
         self: &Arc<Self>,
         sender: &Arc<UserCell>,
