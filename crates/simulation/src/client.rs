@@ -335,7 +335,9 @@ impl Client {
 
     async fn repeat(&self, user: usize, pick: usize) {
         let Some((mark, sent)) = self.earlier(user, pick) else { return };
-        let said = self.ask(user, &send_request(&mark, sent.to, PLAIN)).await;
+        // Its first try was long ago: over the rate, a repeat is answered without asking the receiver,
+        // who may have blocked the sender since.
+        let said = self.ask_since(user, &send_request(&mark, sent.to, PLAIN), 0).await;
         if let Said::Good { body, is_repeat } = &said {
             let id = text(&body["message"], "messageID");
             if !is_repeat || sent.acked.first().is_none_or(|first| first != id) {
