@@ -104,7 +104,7 @@ async fn read(client: &Client, settings: &Settings) -> Result<Stored, String> {
         let read = scan::records(client, &names, state, &all, deadline, take).await;
         read.map_err(|error| error.to_string())?;
     }
-    Ok(stored)
+    Ok(stored.amended())
 }
 
 fn json(verdict: &Verdict) -> Value {

@@ -22,7 +22,7 @@ use crate::bus::{Bus, Incoming, Kind, Outgoing};
 use crate::storage::reads::Item;
 use crate::store::{ReadError, Start, Store};
 use crate::wire::owner_request::{Audit, Audited, DIFFERENCES_MAX, OwnerRequest as _};
-use peerd_core::audit::{Counted, Difference, Recount, Recounted, Subject, recount_totals};
+use peerd_core::audit::{Difference, Recount, Recounted, Subject, recount_totals};
 use peerd_core::conversation::Conversation;
 use peerd_core::deletions::PageId;
 use peerd_core::event::Totals;
@@ -265,14 +265,14 @@ impl<S: Store, B: Bus> Node<S, B> {
         while let Some(seq) = next.take() {
             self.wait_for_turn(pace, &cell.ownership).await?;
             let storage = self.storage(Instant::now() + READ);
-            let read = storage.page(&pair, Start::Seq(seq), PAGE).await;
+            let amended = &conversation.settings.amended_received;
+            let read = storage.page(&pair, amended, Start::Seq(seq), PAGE).await;
             let read = read.map_err(LoadError::from)?;
             let mut has_more = true;
             for item in read.items {
                 match item {
-                    Item::Message(found) => {
-                        let (head, counts) = (found.head(), found.stored.message.counts);
-                        has_more &= recount.take(Counted { head, counts });
+                    Item::Slot(slot) => {
+                        has_more &= recount.take(slot.counted());
                         audited.messages += 1;
                     }
                     Item::Unreadable { stream_seq, .. } => {

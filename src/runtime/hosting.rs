@@ -362,7 +362,7 @@ impl<S: Store, B: Bus> Node<S, B> {
                     let logged = storage.logged(partition, from, GAP_RECORDS, |_, _| true);
                     let (logged, after) = logged.await?;
                     for logged in logged {
-                        let seq = logged.item.stream_seq();
+                        let seq = logged.record.stream_seq();
                         if gap.contains(&seq) {
                             tracing::info!(%partition, seq, "found a foreign write");
                             self.take_in_foreign(ownership, logged, deadline).await?;

@@ -5,22 +5,25 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::checker::{Line, Summary, Views};
 use super::fault::{Fault, Kind};
 use crate::storage::message::RecordError;
-use crate::storage::reads::Found;
+use crate::storage::reads::{Item, Raw, Slot, whole};
 use crate::storage::{Entry, Key};
 use crate::store::Record;
+use peerd_core::amendment::AmendmentPage;
 use peerd_core::audit::{Counted, Recount, Subject};
 use peerd_core::content::Content;
 use peerd_core::conversation::{Conversation, Head, Settings};
 use peerd_core::deletions::{Bitmap, PageId};
-use peerd_core::id::{Partition, UserId};
+use peerd_core::id::{MessageId, Partition, UserId};
 use peerd_core::message::Direction;
 use peerd_protocol::subject::{Subjects, Token, is_sentinel};
 
-/// A message in the log.
+/// A message in the log, or what is left of one.
 #[derive(Clone, Debug)]
 pub struct StoredMessage {
-    /// As a page of history shows it.
+    /// As a page of history shows it; of one that was removed, without its text.
     pub line: Line,
+    /// Whether its content was removed.
+    pub is_removed: bool,
     /// Who received it.
     pub receiver: UserId,
     /// Who sent it.
@@ -39,6 +42,10 @@ pub struct Stored {
     /// By user and other.
     settings: BTreeMap<(UserId, UserId), Settings>,
     pages: Vec<(UserId, UserId, PageId, Bitmap)>,
+    /// Records that were read and not yet amended, by receiver and sender.
+    records: BTreeMap<(UserId, UserId), (Partition, Vec<Raw>)>,
+    /// By receiver and sender, then by page.
+    amendments: BTreeMap<(UserId, UserId), BTreeMap<u64, AmendmentPage>>,
     unreadable: Vec<String>,
     may_age: bool,
 }
@@ -77,22 +84,26 @@ impl Stored {
             Token::parse(token).map_err(|error| error.to_string())
         };
         let (sender, receiver) = (user()?, user()?);
-        let stored = Found::read(record, (&sender, &receiver), partition);
-        let stored = stored.map_err(|error| error.to_string())?.stored;
-        let message = &stored.message;
-        let id = message.id().to_string();
-        let local_id = message.local_id.as_ref().map_or("", |id| id.as_str());
-        let line = Line {
-            sender: sender.as_str().to_owned(),
-            local_id: key(sender.as_str(), local_id, &id),
-            text: text(&message.content),
-            message_id: id,
-            seq: message.seq,
-            order_key: message.key.0,
-        };
-        let (head, counts) = (stored.head(record.stream_seq), message.counts);
-        self.messages.push(StoredMessage { line, receiver, sender, head, counts });
+        let raw = Raw::read(record, (&sender, &receiver), partition);
+        let raw = raw.map_err(|error| error.to_string())?;
+        let (_, records) =
+            self.records.entry((receiver, sender)).or_insert_with(|| (partition, Vec::new()));
+        records.push(raw);
         Ok(())
+    }
+
+    /// The same once everything was read: messages as they were amended, and what is left of those that
+    /// were removed.
+    #[must_use]
+    pub fn amended(mut self) -> Self {
+        let nothing = BTreeMap::new();
+        for ((receiver, sender), (partition, records)) in std::mem::take(&mut self.records) {
+            let pair = (receiver, sender);
+            let pages = self.amendments.get(&pair).unwrap_or(&nothing);
+            let slots = whole(records, pages).into_iter().filter_map(Item::slot);
+            self.messages.extend(slots.map(|slot| stored(&slot, &pair, partition)));
+        }
+        self
     }
 
     /// Takes an entry of the state of a partition.
@@ -116,6 +127,9 @@ impl Stored {
                 self.settings.insert((user, other), settings);
             }
             Entry::Deletions(other, page, bitmap) => self.pages.push((user, other, page, bitmap)),
+            Entry::Amendments(sender, number, page) => {
+                self.amendments.entry((user, sender)).or_default().insert(number, page);
+            }
             // They are in no view.
             Entry::Account(_) | Entry::Block(..) => {}
         }
@@ -143,7 +157,8 @@ impl Stored {
         for ((receiver, sender), (conversation, messages)) in self.conversations() {
             let mut recount = Recount::new(&sender, &conversation, self.may_age);
             for message in messages {
-                recount.take(Counted { head: message.head, counts: message.counts });
+                let StoredMessage { head, counts, is_removed, .. } = *message;
+                recount.take(Counted { head, counts, is_removed });
             }
             found.extend(recount.finish().all().into_iter().map(|difference| {
                 let kind = match difference.subject {
@@ -198,7 +213,9 @@ impl Stored {
             let theirs = conversations.get(&(other.clone(), user.clone()));
             let sent = theirs.map_or(&[][..], |(_, received)| received);
             let is_seen = |direction| {
-                move |stored: &&&StoredMessage| !conversation.hides(direction, stored.line.seq)
+                move |stored: &&&StoredMessage| {
+                    !stored.is_removed && !conversation.hides(direction, stored.line.seq)
+                }
             };
             let mut lines: Vec<Line> = (received.iter().filter(is_seen(Direction::Receive)))
                 .chain(sent.iter().filter(is_seen(Direction::Send)))
@@ -216,9 +233,40 @@ impl Stored {
                 view.conversations.insert(other.as_str().to_owned(), summary);
             }
             view.histories.insert(other.as_str().to_owned(), lines);
+            let removed = received.iter().chain(sent).filter(|stored| stored.is_removed);
+            let removed = removed.map(|stored| stored.line.clone()).collect();
+            view.removed.insert(other.as_str().to_owned(), removed);
         }
         views
     }
+}
+
+/// A message of a pair (receiver, sender), or what is left of one.
+fn stored(
+    slot: &Slot,
+    (receiver, sender): &(UserId, UserId),
+    partition: Partition,
+) -> StoredMessage {
+    let (local_id, text) = match slot {
+        Slot::Message(found) => {
+            let message = &found.stored.message;
+            (&message.local_id, text(&message.content))
+        }
+        Slot::Removed(removed) => (&removed.stub.local_id, String::new()),
+    };
+    let id = MessageId::new(slot.key(), partition).to_string();
+    let local_id = local_id.as_ref().map_or("", |id| id.as_str());
+    let line = Line {
+        sender: sender.as_str().to_owned(),
+        local_id: key(sender.as_str(), local_id, &id),
+        text,
+        message_id: id,
+        seq: slot.seq(),
+        order_key: slot.key().0,
+    };
+    let Counted { head, counts, is_removed } = slot.counted();
+    let (receiver, sender) = (receiver.clone(), sender.clone());
+    StoredMessage { line, is_removed, receiver, sender, head, counts }
 }
 
 /// What a message says, where that is a text.

@@ -1,14 +1,16 @@
 //! The verdict on notes and stores that are sound, and on such as were doctored: one for each kind of
 //! fault, so that it is shown that it can fail.
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::fault::Kind;
 use super::notes::Notes;
 use super::stored::Stored;
 use super::{Verdict, verdict};
-use crate::storage::{conversation, message};
+use crate::storage::{amendments, conversation, message};
 use crate::store::Record;
+use peerd_core::amendment::{AmendmentPage, Change, Removed, Stub};
 use peerd_core::content::Content;
 use peerd_core::conversation::{Mark, PagePointers, Settings};
 use peerd_core::id::{LocalMessageId, OrderKey, Partition, UserId};
@@ -81,6 +83,8 @@ struct Scene {
     sent: Vec<Sent>,
     stored: Vec<Sent>,
     settings: Vec<(&'static str, &'static str, Settings)>,
+    /// Other entries: subjects and bytes.
+    entries: Vec<(&'static str, Bytes)>,
     notes: Vec<Value>,
 }
 
@@ -108,7 +112,8 @@ fn scene() -> Scene {
             notes.extend(told(user, sent, previous));
         }
     }
-    let mut scene = Scene { stored: sent.clone(), sent, settings: Vec::new(), notes };
+    let mut scene =
+        Scene { stored: sent.clone(), sent, settings: Vec::new(), entries: Vec::new(), notes };
     let history: Vec<Value> = scene.sent[..4].iter().map(|sent| sent.shown("bob")).collect();
     let body = json!({ "conversationID": "ann", "config": { "count": 20, "reverse": true } });
     scene.read(100, "query_history_message", &body, &json!({ "messageList": history }));
@@ -196,7 +201,12 @@ impl Scene {
                 },
             );
         }
-        verdict(&notes, &stored, std::time::Duration::ZERO)
+        for (place, (subject, payload)) in (100..).zip(&self.entries) {
+            let (subject, payload) = ((*subject).to_owned(), payload.clone());
+            let record = Record { subject, stream_seq: place, stored_ms: 0, payload };
+            stored.take_entry(&Subjects::new("peer", 4), PARTITION, &record);
+        }
+        verdict(&notes, &stored.amended(), std::time::Duration::ZERO)
     }
 
     /// The kinds of what is wrong.
@@ -287,6 +297,43 @@ fn gap() {
     scene.stored[3].seq = 4;
     scene.assert_found(Kind::Gap, "bob with ann: messageSeq is 4, the recount 3");
     scene.assert_found(Kind::Gap, "ann's messageSeq jumps from 2 to 4");
+}
+
+/// The message a2 as its page of amendments has it once it was removed.
+fn removed(sent: &Sent) -> Bytes {
+    let removed = Removed {
+        stream_seq: 2,
+        stored_ms: 0,
+        stub: Stub {
+            key: OrderKey(sent.key),
+            mark: Mark { seq: sent.seq, counted: sent.counted },
+            page: PagePointers::default(),
+            timestamp_ms: 0,
+            local_id: LocalMessageId::new(sent.local_id).ok(),
+            receipt: ReceiptStatus::None,
+            counts: true,
+        },
+    };
+    let mut page = AmendmentPage::default();
+    page.amend(sent.seq, OrderKey(sent.key)).change = Change::Removed(removed);
+    amendments::encode(&page).expect("writable")
+}
+
+#[test]
+fn a_message_that_was_removed_is_no_gap_and_not_lost() {
+    let mut scene = scene();
+    let a2 = scene.stored.remove(1);
+    let page = scene.notes.iter_mut().find(|note| note["answer"] == 100).expect("the page");
+    page["body"]["messageList"].as_array_mut().expect("a page").remove(1);
+    scene.assert_found(Kind::Gap, "bob with ann: messageSeq is 3, the recount 2");
+    scene.assert_found(Kind::Gap, "ann's messageSeq jumps from 1 to 3");
+    scene.assert_found(Kind::Lost, "bob with ann: ann:a2 is lost");
+    scene.entries.push(("peer.state.0.bob.amendments.ann.0", removed(&a2)));
+    assert_eq!(scene.verdict().faults, []);
+    // It is another message's number.
+    let other = removed(&Sent { key: a2.key + 1, ..a2 });
+    scene.entries[0].1 = other;
+    scene.assert_found(Kind::WrongContent, "ann:a2 is Line");
 }
 
 #[test]
@@ -417,7 +464,7 @@ fn unreadable() {
     let mut record = scene().sent[0].record(1);
     record.payload = vec![0x91, 0x63].into();
     stored.take_message(PARTITION, &record);
-    let faults = verdict(&Notes::default(), &stored, std::time::Duration::ZERO).faults;
+    let faults = verdict(&Notes::default(), &stored.amended(), std::time::Duration::ZERO).faults;
     assert_eq!(faults.iter().map(|fault| fault.kind).collect::<Vec<_>>(), [Kind::Unreadable]);
 }
 
