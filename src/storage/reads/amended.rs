@@ -143,11 +143,11 @@ impl<S: Store> Storage<'_, S> {
             self.know(pair, &mut known, pages.take(PAGES_AT_ONCE)).await?;
             let before = (from, limit, first);
             let mut holes = self.holes_before(pair, amended, before, &mut known).await?;
-            let pages: Vec<u64> =
-                amended.within(page_number(first.0)..=page_number(last.0)).collect();
-            for chunk in pages.chunks(PAGES_AT_ONCE) {
-                if holes.len() > limit {
-                    // What follows them is cut off below.
+            let mut pages = amended.within(page_number(first.0)..=page_number(last.0));
+            // What follows more holes than are wanted is cut off below.
+            while holes.len() <= limit {
+                let chunk: Vec<u64> = pages.by_ref().take(PAGES_AT_ONCE).collect();
+                if chunk.is_empty() {
                     break;
                 }
                 self.know(pair, &mut known, chunk.iter().copied()).await?;
