@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use peerd::runtime::commands::send_peer_message::Request;
-use peerd::storage::message;
+use peerd::storage::message::{self, Recorded};
 use peerd_core::clock::{KeyClock, Lane};
 use peerd_core::content::Content;
 use peerd_core::event::{Event, Told};
@@ -178,8 +178,11 @@ fn paging(criterion: &mut Criterion) {
     group.bench_function("page of 30 messages, from records to reply", |bencher| {
         bencher.iter(|| {
             let read = |bytes| message::decode(bytes, &from, &to, PARTITION);
-            let messages = records.iter().filter_map(|bytes| read(bytes).ok());
-            let messages = messages.map(|stored| Arc::new(stored.message)).collect();
+            let messages = records.iter().filter_map(|bytes| match read(bytes).ok()? {
+                Recorded::Message(stored) => Some(Arc::new(stored.message)),
+                Recorded::Carrier(_) => None,
+            });
+            let messages = messages.collect();
             let reply = History { other: from.clone(), messages, backwards: true };
             Encoding::MessagePack.encode(&reply.body(Shown { viewer: &to, content_max: None }))
         });

@@ -9,7 +9,7 @@ pub mod readable;
 mod serve;
 mod status;
 mod table;
-mod verify;
+pub(crate) mod verify;
 mod watch;
 
 use std::future::Future;

@@ -9,6 +9,8 @@ pub mod permissions;
 
 mod ageing;
 mod agreement;
+#[cfg(test)]
+mod amended;
 mod audit;
 mod call;
 mod commit;

@@ -5,6 +5,7 @@
 //! does not compile until it says what becomes of it.
 
 pub mod account;
+pub mod amendments;
 pub mod block;
 pub mod conversation;
 pub mod deletions;
@@ -12,6 +13,7 @@ pub mod message;
 pub mod owners;
 pub mod push;
 pub mod reads;
+pub mod removal;
 pub mod unreadable;
 
 mod fields;
@@ -23,6 +25,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 use crate::wire::packed::{RecordError, from_slice};
+use peerd_core::amendment::AmendmentPage;
 use peerd_core::blocklist::BlockNumber;
 use peerd_core::conversation::Settings;
 use peerd_core::deletions::{Bitmap, PageId};
@@ -43,6 +46,8 @@ pub enum Kind {
     Block,
     /// [`deletions`]
     Deletions,
+    /// [`amendments`]
+    Amendments,
     /// [`owners`]
     Owners,
     /// [`push`]
@@ -51,12 +56,13 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Message,
         Self::Account,
         Self::Conversation,
         Self::Block,
         Self::Deletions,
+        Self::Amendments,
         Self::Owners,
         Self::Push,
     ];
@@ -70,6 +76,7 @@ impl Kind {
             Self::Conversation => "conversation entry",
             Self::Block => "block",
             Self::Deletions => "page of deletions",
+            Self::Amendments => "page of amendments",
             Self::Owners => "owner's entry",
             Self::Push => "offline push",
         }
@@ -88,7 +95,7 @@ impl Kind {
             Self::Conversation => Some(conversation::all(subjects, partition, user)),
             Self::Block => Some(block::all(subjects, partition, user)),
             // Read when one of its messages is, or in other streams.
-            Self::Deletions | Self::Message | Self::Owners | Self::Push => None,
+            Self::Deletions | Self::Amendments | Self::Message | Self::Owners | Self::Push => None,
         }
     }
 }
@@ -104,6 +111,8 @@ pub enum Key {
     Block(UserId),
     /// A page of deletions in the conversation with this other.
     Deletions(UserId, PageId),
+    /// The amendments of a page of what this sender sent to the user.
+    Amendments(UserId, u64),
 }
 
 /// An entry of a state stream.
@@ -117,6 +126,8 @@ pub enum Entry {
     Block(UserId, Option<BlockNumber>),
     /// See [`deletions`].
     Deletions(UserId, PageId, Bitmap),
+    /// See [`amendments`].
+    Amendments(UserId, u64, AmendmentPage),
 }
 
 impl Key {
@@ -147,6 +158,11 @@ impl Key {
                 let page = page.ok_or_else(|| RecordError::new(SUBJECT, "it names no page"))?;
                 (user, Self::Deletions(user_of(other)?, page))
             }
+            [user, "amendments", sender, number, "", ..] => {
+                let page = amendments::page_of(number);
+                let page = page.ok_or_else(|| RecordError::new(SUBJECT, "it names no page"))?;
+                (user, Self::Amendments(user_of(sender)?, page))
+            }
             _ => return Ok(None),
         };
         Ok(Some((user_of(user)?, key)))
@@ -161,6 +177,9 @@ impl Entry {
             Key::Conversation(other) => Self::Conversation(other, conversation::decode(bytes)?),
             Key::Block(other) => Self::Block(other, block::decode(bytes)?),
             Key::Deletions(other, page) => Self::Deletions(other, page, deletions::decode(bytes)?),
+            Key::Amendments(sender, page) => {
+                Self::Amendments(sender, page, amendments::decode(bytes)?)
+            }
         })
     }
 
@@ -173,6 +192,9 @@ impl Entry {
             Key::Conversation(other) => Self::Conversation(other, Settings::default()),
             Key::Block(other) => Self::Block(other, Some(BlockNumber::UNKNOWN)),
             Key::Deletions(other, page) => Self::Deletions(other, page, Bitmap::default()),
+            Key::Amendments(sender, page) => {
+                Self::Amendments(sender, page, AmendmentPage::default())
+            }
         }
     }
 }

@@ -116,6 +116,15 @@ pub trait Store: Send + Sync + 'static {
         deadline: Instant,
     ) -> impl Future<Output = Result<Batch, ReadError>> + Send;
 
+    /// Erases the record at a place of a stream: its bytes are overwritten where the server keeps them.
+    /// Success where there is none any more. A copy that is behind may show it a moment longer.
+    fn erase(
+        &self,
+        stream: StreamId,
+        seq: u64,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<(), AppendError>> + Send;
+
     /// Puts an offline push into the work queue, once per `id`.
     fn hand_off(
         &self,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use peerd::runtime::commands::send_peer_message::Request;
-use peerd::storage::message;
+use peerd::storage::message::{self, Recorded};
 use peerd::wire::owner_request::{
     Deliver, FindRepeat, OwnerRequest, Request as Requested, decode_answer, encode_answer,
 };
@@ -73,6 +73,7 @@ fn into_the_log(delivery: &Delivery, placed: &Placed) {
     let bytes = message::encode(placed, push).expect("writable");
     let (sender, receiver) = (&delivery.from, &delivery.send.to);
     let stored = message::decode(&bytes, sender, receiver, PARTITION).expect("readable");
+    let Recorded::Message(stored) = stored else { panic!("a message is read as a carrier") };
     assert_eq!(stored.message, placed.message);
     assert_eq!((stored.mark, stored.page), (placed.mark, placed.page));
     assert_eq!(stored.push.as_ref(), push);

@@ -6,14 +6,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use peerd::storage::account;
+use peerd::storage::amendments;
 use peerd::storage::block;
 use peerd::storage::conversation;
 use peerd::storage::deletions;
-use peerd::storage::message::{self, RecordError, StoredMessage};
+use peerd::storage::message::{self, RecordError, Recorded, StoredMessage};
+use peerd_core::amendment::{AmendmentPage, Stub, page_number};
 use peerd_core::content::Content;
 use peerd_core::conversation::{Conversation, Settings};
 use peerd_core::id::{OrderKey, Partition, UserId};
-use peerd_core::message::Direction;
+use peerd_core::limits::PAGE_MESSAGES;
+use peerd_core::message::{Direction, ReceiptStatus};
 use peerd_core::receive::Placed;
 use peerd_protocol::encoding::{Encode as _, Encoding};
 use peerd_protocol::reply::{Reply, Sent, Shown};
@@ -34,11 +37,11 @@ const ERROR_MAX_BYTES: usize = 64;
 pub fn check(data: &[u8]) {
     let Some((kind, bytes)) = data.split_first() else { return };
     match kind % super::KINDS {
-        0 => {
-            if let Some(stored) = survives(bytes, 1, read_record, write_record) {
-                message(&stored, bytes);
-            }
-        }
+        0 => match survives(bytes, 2, read_record, write_record) {
+            Some(Recorded::Message(stored)) => message(&stored, bytes),
+            Some(Recorded::Carrier(stub)) => carrier(&stub),
+            None => {}
+        },
         1 => {
             if let Some(account) = survives(bytes, 3, account::decode, |account| {
                 account::encode(account).expect("writable")
@@ -66,6 +69,14 @@ pub fn check(data: &[u8]) {
             let block =
                 survives(bytes, 3, block::decode, |block| block::encode(*block).expect("writable"));
             assert_ne!(block, Some(None), "only nothing says that nobody is blocked");
+        }
+        5 => {
+            let page = survives(bytes, 1, amendments::decode, |page| {
+                amendments::encode(page).expect("writable")
+            });
+            if let Some(page) = page {
+                amended(page);
+            }
         }
         _ => {}
     }
@@ -118,16 +129,22 @@ fn user(id: &str) -> UserId {
     UserId::new(id, "userID").expect("a userID")
 }
 
-fn read_record(bytes: &[u8]) -> Result<StoredMessage, RecordError> {
-    let stored = message::decode(bytes, &user("alice"), &user("bob"), PARTITION);
+fn read_record(bytes: &[u8]) -> Result<Recorded, RecordError> {
+    let recorded = message::decode(bytes, &user("alice"), &user("bob"), PARTITION);
     let key = message::order_key(bytes);
-    if let Ok(stored) = &stored {
-        assert_eq!(key, Ok(stored.message.key));
+    match &recorded {
+        Ok(Recorded::Message(stored)) => assert_eq!(key, Ok(stored.message.key)),
+        Ok(Recorded::Carrier(stub)) => assert_eq!(key, Ok(stub.key)),
+        Err(_) => {}
     }
-    stored
+    recorded
 }
 
-fn write_record(stored: &StoredMessage) -> Bytes {
+fn write_record(recorded: &Recorded) -> Bytes {
+    let stored = match recorded {
+        Recorded::Message(stored) => stored,
+        Recorded::Carrier(stub) => return message::encode_carrier(stub).expect("writable"),
+    };
     let placed = Placed {
         message: stored.message.clone(),
         mark: stored.mark,
@@ -135,6 +152,30 @@ fn write_record(stored: &StoredMessage) -> Bytes {
         expected_seq: 0,
     };
     message::encode(&placed, stored.push.as_ref()).expect("writable")
+}
+
+/// A carrier can be counted on from.
+fn carrier(stub: &Stub) {
+    assert!(stub.key.0 < NUMBER_END && stub.mark.seq < NUMBER_END);
+    assert!(stub.mark.counted < NUMBER_END && stub.timestamp_ms < NUMBER_END);
+    let head = stub.head(9);
+    assert!(head.page.first > 0, "a page that begins nowhere");
+    let next = head.next_pointers();
+    assert!(next.first == 0 || next == head.page);
+}
+
+/// A page of amendments is one page's, and can be amended.
+fn amended(mut page: AmendmentPage) {
+    let seqs: Vec<u64> = page.iter().map(|(seq, _)| seq).collect();
+    assert!(seqs.windows(2).all(|pair| page_number(pair[0]) == page_number(pair[1])));
+    assert!(seqs.len() <= PAGE_MESSAGES + 1, "more messages than a page has");
+    for removed in page.removed() {
+        carrier(&removed.stub);
+        assert!(removed.stream_seq < NUMBER_END && removed.stored_ms < NUMBER_END);
+    }
+    let seq = seqs.first().copied().unwrap_or(1);
+    page.amend(seq, OrderKey(1)).receipt = Some(ReceiptStatus::Done);
+    assert!(page.get(seq, OrderKey(1)).is_some());
 }
 
 /// A message that was read can be counted on from, named and shown.
@@ -218,6 +259,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
         (4, include_str!("../../tests/golden/blocks-v1.txt")),
         (4, include_str!("../../tests/golden/blocks-v2.txt")),
         (4, include_str!("../../tests/golden/blocks-v3.txt")),
+        (0, include_str!("../../tests/golden/carriers-v2.txt")),
+        (5, include_str!("../../tests/golden/amendments-v1.txt")),
     ];
     let seeds = files.into_iter().flat_map(|(kind, file)| {
         named(file).into_iter().map(move |bytes| [&[kind][..], &bytes].concat())

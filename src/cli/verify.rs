@@ -1,6 +1,6 @@
 //! `peerd verify`: reads what is stored and hands it to the checker in `peerd-verify`.
 
-mod decode;
+pub(crate) mod decode;
 
 use std::fs::File;
 use std::io::BufReader;
@@ -12,6 +12,7 @@ use async_nats::Client;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use self::decode::Decoder;
 use super::connection::with_client;
 use super::{
     EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_UNAVAILABLE, complain, counted, print, print_json,
@@ -92,21 +93,21 @@ async fn read(client: &Client, settings: &Settings) -> Result<Stored, String> {
         }
     };
     let subjects = Subjects::new(&settings.subject_prefix, partitions);
-    let mut stored = Stored::new(settings.stream.may_forget());
+    let mut decoder = Decoder::new(&subjects, settings.stream.may_forget());
     for number in 0..partitions {
         let partition = Partition(number);
         let (log, state) = (StreamId::Log(partition), StreamId::State(partition));
         let deadline = Instant::now() + STREAM_READ;
         let all = subjects.all_log(partition);
-        let take = |record| decode::message(&mut stored, partition, &record);
+        let take = |record| decoder.message(partition, &record);
         let read = scan::records(client, &names, log, &all, deadline, take).await;
         read.map_err(|error| error.to_string())?;
         let all = subjects.all_state(partition);
-        let take = |record| decode::entry(&mut stored, &subjects, partition, &record);
+        let take = |record| decoder.entry(partition, &record);
         let read = scan::records(client, &names, state, &all, deadline, take).await;
         read.map_err(|error| error.to_string())?;
     }
-    Ok(stored)
+    Ok(decoder.finish())
 }
 
 fn json(verdict: &Verdict) -> Value {

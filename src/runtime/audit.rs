@@ -25,7 +25,7 @@ use crate::bus::{Bus, Incoming, Kind, Outgoing};
 use crate::storage::reads::Item;
 use crate::store::{Start, Store};
 use crate::wire::owner_request::{Audit, Audited, DIFFERENCES_MAX, OwnerRequest as _};
-use peerd_core::audit::{Counted, Difference, Recount, Recounted, Subject, recount_totals};
+use peerd_core::audit::{Difference, Recount, Recounted, Subject, recount_totals};
 use peerd_core::conversation::Conversation;
 use peerd_core::event::Totals;
 use peerd_core::id::{Partition, UserId};
@@ -62,21 +62,21 @@ struct Tally {
 }
 
 /// How fast it is read.
-struct Pace {
+pub(super) struct Pace {
     /// Between two reads; `None`: at once.
     interval: Option<Duration>,
     next: Instant,
 }
 
 impl Pace {
-    fn every(interval: Option<Duration>) -> Self {
+    pub(super) fn every(interval: Option<Duration>) -> Self {
         Self { interval, next: Instant::now() }
     }
 }
 
 /// Why a user was not audited.
 #[derive(Debug, thiserror::Error)]
-enum Unaudited {
+pub(super) enum Unaudited {
     #[error("the partition has another owner now")]
     Over,
     #[error(transparent)]
@@ -279,7 +279,7 @@ impl<S: Store, B: Bus> Auditor<S, B> {
     }
 
     /// Recounts what one other sent to the user.
-    async fn recount_one(
+    pub(super) async fn recount_one(
         &self,
         cell: &UserCell,
         other: &UserId,
@@ -300,14 +300,14 @@ impl<S: Store, B: Bus> Auditor<S, B> {
         while let Some(seq) = next.take() {
             self.wait_for_turn(pace, &cell.ownership).await?;
             let storage = self.env.storage(Instant::now() + READ);
-            let read = storage.page(&pair, Start::Seq(seq), PAGE).await;
+            let amended = &conversation.settings.amended_received;
+            let read = storage.page(&pair, amended, Start::Seq(seq), PAGE).await;
             let read = read.map_err(LoadError::from)?;
             let mut has_more = true;
             for item in read.items {
                 match item {
-                    Item::Message(found) => {
-                        let (head, counts) = (found.head(), found.stored.message.counts);
-                        has_more &= recount.take(Counted { head, counts });
+                    Item::Slot(slot) => {
+                        has_more &= recount.take(slot.counted());
                         audited.messages += 1;
                     }
                     Item::Unreadable { stream_seq, .. } => {

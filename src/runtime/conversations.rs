@@ -136,10 +136,11 @@ impl<S: Store, B: Bus> Conversations<S, B> {
                 continue;
             }
             wanted.push((index, direction));
-            pairs.push(match direction {
+            let pair = match direction {
                 Direction::Receive => self.env.pair(other, &cell.id),
                 Direction::Send => self.env.pair(&cell.id, other),
-            });
+            };
+            pairs.push((pair, known.settings.amended(direction).clone()));
         }
         let found = self.env.storage(deadline).newest_of(&pairs).await?;
         for ((index, direction), found) in wanted.into_iter().zip(found) {
@@ -160,7 +161,7 @@ impl<S: Store, B: Bus> Conversations<S, B> {
 enum Newest {
     /// There is none.
     None,
-    /// It was deleted, or is not known yet: an older one is to be looked for.
+    /// It was deleted or removed, or is not known yet: an older one is to be looked for.
     Hidden,
     /// This is it.
     Visible(Arc<Message>),

@@ -18,7 +18,7 @@ use super::env::Env;
 use super::users::{LoadError, STRAGGLER, UserCell, Users};
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
-use crate::storage::reads::Found;
+use crate::storage::reads::{Found, Slot};
 use crate::store::{Start, Store};
 use peerd_core::conversation::{Conversation, Head};
 use peerd_core::deletions::{Deletions, PageId};
@@ -113,6 +113,7 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
             Some(Side {
                 direction,
                 pair,
+                amended: conversation.settings.amended(direction).clone(),
                 head,
                 cleared: cleared.seq,
                 cleared_key: cleared.key,
@@ -266,9 +267,10 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
         let limit = count + PAGE_MESSAGES;
         let mut found = self.reads().read(&cursor.side, Start::Seq(start), limit).await?;
         if found.len() == limit {
-            cursor.next = found.last().map(|last| last.stream_seq + 1);
+            cursor.next = found.last().map(|last| last.stream_seq() + 1);
         }
         found.retain(|found| found.key() > cursor.above);
+        let found = found.into_iter().filter_map(Slot::message).collect();
         cursor.buffer.extend(self.visible(&cursor.side, found).await?);
         Ok(())
     }
@@ -327,11 +329,12 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
             while let Some(key) = left.front().copied().filter(|key| *key <= side.head.key) {
                 let Some(page) = self.reads().seek(side, key).await? else { break };
                 let found = self.reads().read(side, Start::Seq(page.first), TWO_PAGES).await?;
-                let reached = found.last().map_or(key, Found::key).max(key);
+                let reached = found.last().map_or(key, Slot::key).max(key);
                 let keys: HashSet<OrderKey> =
                     left.iter().copied().take_while(|key| *key <= reached).collect();
                 left.drain(..keys.len());
-                let wanted = found.into_iter().filter(|found| keys.contains(&found.key()));
+                let found = found.into_iter().filter_map(Slot::message);
+                let wanted = found.filter(|found| keys.contains(&found.key()));
                 messages
                     .extend(wanted.map(|found| (side.direction, Arc::new(found.stored.message))));
             }

@@ -387,7 +387,7 @@ impl<S: Store, B: Bus> Hosting<S, B> {
                     let logged = storage.logged(partition, from, GAP_RECORDS, |_, _| true);
                     let (logged, after) = logged.await?;
                     for logged in logged {
-                        let seq = logged.item.stream_seq();
+                        let seq = logged.record.stream_seq();
                         if gap.contains(&seq) {
                             tracing::info!(%partition, seq, "found a foreign write");
                             self.send_path.take_in_foreign(ownership, logged, deadline).await?;

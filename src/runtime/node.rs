@@ -35,7 +35,7 @@ const TROUBLES_TOLD: usize = 32;
 pub struct Node<S, B> {
     pub(super) parts: Arc<Parts<S, B>>,
     permits: Arc<Permits>,
-    audit: Arc<Auditor<S, B>>,
+    pub(super) audit: Arc<Auditor<S, B>>,
     hosting: Arc<Hosting<S, B>>,
     intake: Arc<Intake<S, B>>,
 }

@@ -18,12 +18,12 @@ use super::publisher::{Publisher, chunks};
 use super::replay::{leave_out_deleted, leave_out_unknown, runs};
 use super::users::{LoadError, Ownership, Users};
 use crate::bus::Bus;
-use crate::storage::reads::Logged;
+use crate::storage::reads::{Item, Logged, Raw};
 use crate::store::{Start, Store, StreamId};
 use peerd_core::conversation::{Conversation, ConversationEvent, ConversationView};
 use peerd_core::event::Event;
 use peerd_core::id::{Partition, UserId};
-use peerd_core::message::Message;
+use peerd_core::message::{Direction, Message};
 use peerd_protocol::failure::Failure;
 use peerd_protocol::subject::Token;
 
@@ -53,7 +53,8 @@ pub(super) struct Unpublished {
 /// What a user is to be told again.
 #[derive(Clone, Default)]
 struct News {
-    received: Vec<Arc<Message>>,
+    /// As they were stored, each with its sender.
+    received: Vec<(UserId, Arc<Raw>)>,
     /// The conversations that changed.
     changed: BTreeSet<UserId>,
 }
@@ -205,16 +206,18 @@ impl<S: Store, B: Bus> Redelivery<S, B> {
             let is_wanted = |receiver: &UserId, sender: &UserId| is_for(receiver) || is_for(sender);
             let storage = self.env.storage(self.env.deadline());
             let (logged, next) = storage.logged(partition, from, BATCH, is_wanted).await?;
-            for Logged { receiver, sender, item } in logged {
+            for Logged { receiver, sender, record } in logged {
                 if count >= most {
                     tracing::warn!(most = MESSAGES_MAX, "there is more to tell again than is told");
                     return Ok(count);
                 }
                 count += 1;
                 if is_for(&receiver) {
-                    let Some(found) = item.message() else { continue };
+                    if record.is_unreadable() {
+                        continue;
+                    }
                     let news: &mut News = news.entry(receiver.clone()).or_default();
-                    news.received.push(Arc::new(found.stored.message));
+                    news.received.push((sender.clone(), Arc::new(record)));
                     news.changed.insert(sender.clone());
                 }
                 if is_for(&sender) {
@@ -249,12 +252,21 @@ impl<S: Store, B: Bus> Redelivery<S, B> {
         news: News,
         deadline: Instant,
     ) -> Result<(), Failure> {
-        let News { mut received, changed } = news;
+        let News { received, changed } = news;
         let Some(ownership) = self.users.ownership(self.env.subjects.partition(&Token::of(user)))
         else {
             return Ok(());
         };
         let cell = self.ageing.user(&ownership, user, deadline).await?;
+        let received = received.into_iter();
+        let received = received
+            .map(|(sender, record)| (sender, user.clone(), Arc::unwrap_or_clone(record)))
+            .collect();
+        let amended = |sender: &UserId, _: &UserId| cell.amended(sender, Direction::Receive);
+        let storage = self.env.storage(deadline);
+        let items = storage.amended(cell.partition, received, amended).await;
+        let items = items.map_err(LoadError::from)?.into_iter().filter_map(Item::message);
+        let mut received: Vec<_> = items.map(|found| Arc::new(found.stored.message)).collect();
         leave_out_deleted(&cell, &mut received);
         leave_out_unknown(&cell, &mut received);
         received.sort_by_key(|message| message.key);

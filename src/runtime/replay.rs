@@ -11,7 +11,7 @@ use crate::bus::Bus;
 use crate::storage::reads::{Found, Item, Page};
 use crate::store::{Start, Store};
 use peerd_core::event::Event;
-use peerd_core::id::OrderKey;
+use peerd_core::id::{OrderKey, UserId};
 use peerd_core::message::{Direction, Message};
 use peerd_core::user::User;
 
@@ -175,20 +175,21 @@ impl<S: Store, B: Bus> Replays<S, B> {
         let mut is_behind = false;
         let mut messages = Vec::new();
         loop {
-            for found in batch.items.into_iter().filter_map(Item::message) {
-                let Found { stored_ms, stored, .. } = found;
+            for slot in batch.items.into_iter().filter_map(Item::slot) {
+                if let ReplayFrom::After(key) = from {
+                    // One that was removed since is a place, too.
+                    is_behind |= slot.key() == key;
+                }
+                let Some(Found { stored_ms, stored, .. }) = slot.message() else { continue };
                 let stored = stored.message;
                 let is_missed = match from {
                     // Accepted before and stored since is news too.
                     ReplayFrom::Since(since_ms) => {
                         stored.timestamp_ms >= since_ms || stored_ms >= since_ms
                     }
-                    ReplayFrom::After(key) if stored.key == key => {
-                        is_behind = true;
-                        false
-                    }
                     ReplayFrom::After(key) => {
-                        stored.timestamp_ms >= oldest_ms && (is_behind || stored.key > key)
+                        let is_later = stored.key != key && (is_behind || stored.key > key);
+                        is_later && stored.timestamp_ms >= oldest_ms
                     }
                 };
                 if is_missed {
@@ -208,7 +209,8 @@ impl<S: Store, B: Bus> Replays<S, B> {
         from: Start,
         deadline: Instant,
     ) -> Result<Page, LoadError> {
-        Ok(self.env.storage(deadline).received(&cell.id, from, BATCH).await?)
+        let amended = |sender: &UserId| cell.amended(sender, Direction::Receive);
+        Ok(self.env.storage(deadline).received(&cell.id, from, BATCH, amended).await?)
     }
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::fields::{self, FieldsIn, FieldsOut};
 use super::{AsBytes, Kind, borrowed_bytes, read};
 use crate::wire::packed::{EncodeError, RecordError, check_numbers, version};
+use peerd_core::amendment::AmendedPages;
 use peerd_core::conversation::{Cleared, Mark, NotificationStatus, Settings};
 use peerd_core::deletions::{Bitmap, Deletions, PageId};
 use peerd_core::id::{OrderKey, Partition};
@@ -92,6 +93,9 @@ const SENT_MARK: u8 = 10;
 const SPILLED_RECEIVED: u8 = 11;
 const SPILLED_SENT: u8 = 12;
 const DELETED: u8 = 13;
+/// First and last of each range of pages.
+const AMENDED_RECEIVED: u8 = 14;
+const AMENDED_SENT: u8 = 15;
 
 const fn pair(mark: Mark) -> (u64, u64) {
     (mark.seq, mark.counted)
@@ -130,6 +134,8 @@ pub fn encode(settings: &Settings) -> Result<Bytes, EncodeError> {
     if pages.len() > 0 {
         fields.put_always(DELETED, &pages.map(page).collect::<Vec<_>>())?;
     }
+    fields.put(AMENDED_RECEIVED, &settings.amended_received.ranges())?;
+    fields.put(AMENDED_SENT, &settings.amended_sent.ranges())?;
     fields.entry(2, &settings.later)
 }
 
@@ -139,7 +145,7 @@ pub fn decode(bytes: &[u8]) -> Result<Settings, RecordError> {
         let entry: SettingsV1<'_> = read(bytes, KIND, 1)?;
         return settings(&entry, LaterFields::default());
     }
-    let fields = FieldsIn::read(bytes, KIND, 2, DELETED)?;
+    let fields = FieldsIn::read(bytes, KIND, 2, AMENDED_SENT)?;
     let entry = SettingsV1 {
         _version: 2,
         changed: fields.get(CHANGED)?,
@@ -156,7 +162,17 @@ pub fn decode(bytes: &[u8]) -> Result<Settings, RecordError> {
         spilled_sent: fields.get(SPILLED_SENT)?,
         deleted: fields.get(DELETED)?,
     };
-    settings(&entry, fields.later())
+    let amended = |number| amended(fields.get(number)?);
+    let (received, sent) = (amended(AMENDED_RECEIVED)?, amended(AMENDED_SENT)?);
+    let settings = settings(&entry, fields.later())?;
+    Ok(Settings { amended_received: received, amended_sent: sent, ..settings })
+}
+
+fn amended(ranges: Vec<(u64, u64)>) -> Result<AmendedPages, RecordError> {
+    for (first, last) in &ranges {
+        check_numbers(KIND, &[*first, *last])?;
+    }
+    Ok(AmendedPages::new(ranges))
 }
 
 fn settings(entry: &SettingsV1<'_>, later: LaterFields) -> Result<Settings, RecordError> {
@@ -193,6 +209,8 @@ fn settings(entry: &SettingsV1<'_>, later: LaterFields) -> Result<Settings, Reco
         deleted: Deletions::new(pages, entry.spilled_sent, entry.spilled_received),
         received_mark: mark(entry.received_mark),
         sent_mark: mark(entry.sent_mark),
+        amended_received: AmendedPages::default(),
+        amended_sent: AmendedPages::default(),
         later,
     })
 }

@@ -1,16 +1,44 @@
-//! The record of a message in the log. Records are for ever: a new version is added beside the old
-//! ones, which stay readable. Key: `peer.log.<p>.<receiver>.<sender>`. A load reads the newest record of
-//! each key.
+//! The record of a message in the log, and the carrier, which stands for a message whose content was
+//! removed while it was the newest. Records are for ever: a new version is added beside the old ones,
+//! which stay readable. Key: `peer.log.<p>.<receiver>.<sender>`. A load reads the newest record of each
+//! key.
 
 use bytes::Bytes;
 
-use crate::wire::packed;
+use super::fields::{FieldsIn, FieldsOut};
+use crate::wire::packed::{self, Flags, KIND, check_numbers, local_id, version};
+use peerd_core::amendment::Stub;
+use peerd_core::conversation::{Mark, PagePointers};
 use peerd_core::id::{OrderKey, Partition, UserId};
+use peerd_core::later::LaterFields;
 use peerd_core::receive::Placed;
 use peerd_core::send::Push;
 use peerd_protocol::subject::{Subjects, Token};
 
 pub use crate::wire::packed::{EncodeError, RecordError, StoredMessage};
+
+/// The version of a carrier. Messages have the others.
+const CARRIER: u8 = 2;
+
+/// The fields of a carrier.
+const KEY: u8 = 1;
+const SEQ: u8 = 2;
+const COUNTED: u8 = 3;
+const PAGE_FIRST: u8 = 4;
+const PAGE_PREVIOUS: u8 = 5;
+const TIMESTAMP_MS: u8 = 6;
+const FLAGS: u8 = 7;
+const LOCAL_ID: u8 = 8;
+
+/// What a record of the log says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are messages, and none is kept")]
+pub enum Recorded {
+    /// A message.
+    Message(StoredMessage),
+    /// That there was a message, whose content is gone.
+    Carrier(Stub),
+}
 
 /// The messages that `sender` sent to `receiver`.
 #[must_use]
@@ -23,18 +51,54 @@ pub fn encode(placed: &Placed, push: Option<&Push>) -> Result<Bytes, EncodeError
     packed::encode(placed, push)
 }
 
-/// Reads the record of a message. Who sent it to whom is in its subject.
+/// Writes the carrier of a message. Where the message began its page, the carrier does: messages after
+/// it point to the carrier.
+pub fn encode_carrier(stub: &Stub) -> Result<Bytes, EncodeError> {
+    let Stub { mark, page, counts, receipt, .. } = *stub;
+    let mut fields = FieldsOut::default();
+    fields.put_always(KEY, &stub.key.0)?;
+    fields.put_always(SEQ, &mark.seq)?;
+    fields.put(COUNTED, &mark.counted)?;
+    fields.put(PAGE_FIRST, &page.first)?;
+    fields.put(PAGE_PREVIOUS, &page.previous)?;
+    fields.put(TIMESTAMP_MS, &stub.timestamp_ms)?;
+    fields.put(FLAGS, &Flags { counts, receipt }.number())?;
+    fields.put(LOCAL_ID, &stub.local_id.as_ref().map_or("", |id| id.as_str()))?;
+    // Never written anew: nothing of a later release's is kept.
+    fields.entry(CARRIER, &LaterFields::default())
+}
+
+fn decode_carrier(bytes: &[u8]) -> Result<Stub, RecordError> {
+    let fields = FieldsIn::read(bytes, KIND, CARRIER, LOCAL_ID)?;
+    let (key, seq) = (fields.required(KEY)?, fields.required(SEQ)?);
+    let mark = Mark { seq, counted: fields.get(COUNTED)? };
+    let page =
+        PagePointers { first: fields.get(PAGE_FIRST)?, previous: fields.get(PAGE_PREVIOUS)? };
+    let timestamp_ms = fields.get(TIMESTAMP_MS)?;
+    check_numbers(KIND, &[key, seq, mark.counted, page.first, page.previous, timestamp_ms])?;
+    let Flags { counts, receipt } = Flags::from_number(fields.get(FLAGS)?);
+    let local_id = local_id(KIND, fields.get(LOCAL_ID)?)?;
+    Ok(Stub { key: OrderKey(key), mark, page, timestamp_ms, local_id, receipt, counts })
+}
+
+/// Reads a record. Who sent it to whom is in its subject.
 pub fn decode(
     bytes: &[u8],
     sender: &UserId,
     receiver: &UserId,
     partition: Partition,
-) -> Result<StoredMessage, RecordError> {
-    packed::decode(bytes, sender, receiver, partition)
+) -> Result<Recorded, RecordError> {
+    if version(bytes, KIND)? == CARRIER {
+        return decode_carrier(bytes).map(Recorded::Carrier);
+    }
+    packed::decode(bytes, sender, receiver, partition).map(Recorded::Message)
 }
 
 /// The order key of a record.
 pub fn order_key(bytes: &[u8]) -> Result<OrderKey, RecordError> {
+    if version(bytes, KIND)? == CARRIER {
+        return decode_carrier(bytes).map(|stub| stub.key);
+    }
     packed::key(bytes)
 }
 

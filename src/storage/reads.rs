@@ -1,7 +1,9 @@
 //! Typed reads. Each names the sentinel of its stream, so that no answer is empty and a replica that is
 //! behind is recognized, and answers values: what cannot be read is left out, counted and named here.
 
+mod amended;
 mod entries;
+mod items;
 mod log;
 
 use tokio::time::Instant;
@@ -12,7 +14,8 @@ use crate::wire::packed::RecordError;
 use peerd_core::id::Partition;
 use peerd_protocol::subject::{Subjects, is_sentinel};
 
-pub use self::log::{Found, Item, Logged, Page, Pair};
+pub use self::amended::whole;
+pub use self::items::{Found, Item, Logged, Page, Pair, Raw, Slot};
 
 /// Why a read came to nothing.
 #[derive(Debug, thiserror::Error)]

@@ -3,12 +3,16 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::wire::packed::EncodeError;
-use peerd_core::conversation::{Cleared, Mark, NotificationStatus};
+use peerd_core::amendment::{
+    AmendedPages, Amendment, AmendmentPage, Change, Removed, Replacement, Stub,
+};
+use peerd_core::content::Content;
+use peerd_core::conversation::{Cleared, Mark, NotificationStatus, PagePointers};
 use peerd_core::deletions::Deletions;
 use peerd_core::encoding::Encoding;
-use peerd_core::id::OrderKey;
+use peerd_core::id::{LocalMessageId, OrderKey};
 use peerd_core::later::LaterFields;
-use peerd_core::message::Direction;
+use peerd_core::message::{Direction, ReceiptStatus};
 use peerd_core::user::Session;
 
 /// Entries as each version writes them. As with records, a line is never changed.
@@ -21,6 +25,7 @@ const PAGES_V1: &str = include_str!("../../tests/golden/pages-v1.txt");
 const PAGES: &str = include_str!("../../tests/golden/pages-v2.txt");
 const BLOCKS_V1: &str = include_str!("../../tests/golden/blocks-v1.txt");
 const BLOCKS_V2: &str = include_str!("../../tests/golden/blocks-v2.txt");
+const AMENDMENTS: &str = include_str!("../../tests/golden/amendments-v1.txt");
 const BLOCKS: &str = include_str!("../../tests/golden/blocks-v3.txt");
 
 fn golden(file: &'static str) -> Vec<(&'static str, Vec<u8>)> {
@@ -114,6 +119,8 @@ fn settings() -> Vec<(&'static str, Settings)> {
         deleted: Deletions::new(pages, false, true),
         received_mark: Mark { seq: 70_000, counted: 69_000 },
         sent_mark: Mark { seq: 5, counted: 4 },
+        amended_received: AmendedPages::default(),
+        amended_sent: AmendedPages::default(),
         later: LaterFields::default(),
     };
     let spilled_sent = Settings { deleted: Deletions::new([], true, false), ..Settings::default() };
@@ -124,6 +131,14 @@ fn settings() -> Vec<(&'static str, Settings)> {
         ("everything", everything),
         ("spilled-sent", spilled_sent),
         ("later", Settings { deleted: with_later, later: later(), ..Settings::default() }),
+        (
+            "amended",
+            Settings {
+                amended_received: AmendedPages::new([(0, 3), (9, 9)]),
+                amended_sent: AmendedPages::new([(1 << 40, 1 << 40)]),
+                ..Settings::default()
+            },
+        ),
     ]
 }
 
@@ -133,6 +148,41 @@ fn pages() -> Vec<(&'static str, Bitmap)> {
         ("some", Bitmap::from_bytes(&[1, 0, 128])),
         ("full", Bitmap::from_bytes(&[255; 128])),
         ("later", Bitmap::from_bytes(&[1]).with_later(later())),
+    ]
+}
+
+fn stub() -> Stub {
+    Stub {
+        key: OrderKey((1 << 52) + 5),
+        mark: Mark { seq: 33, counted: 30 },
+        page: PagePointers { first: 0, previous: 70_000 },
+        timestamp_ms: 1_800_000_000_123,
+        local_id: LocalMessageId::new("l-1").ok(),
+        receipt: ReceiptStatus::Processing,
+        counts: true,
+    }
+}
+
+fn amendment_pages() -> Vec<(&'static str, AmendmentPage)> {
+    let removed = Removed { stream_seq: 70_040, stored_ms: 1_800_000_000_125, stub: stub() };
+    let replaced = Replacement {
+        content: Content::Text { message: "h\u{e9}llo".into() },
+        extended_data: "more".into(),
+    };
+    let read = Some(ReceiptStatus::Done);
+    let amendment =
+        |change, receipt, later| Amendment { key: OrderKey((1 << 52) + 5), change, receipt, later };
+    let nothing = LaterFields::default;
+    let replaced = amendment(Change::Replaced(replaced), None, nothing());
+    let receipt = amendment(Change::None, read, nothing());
+    let with_later = amendment(Change::None, None, later());
+    let removed = amendment(Change::Removed(removed), None, nothing());
+    vec![
+        ("empty", AmendmentPage::default()),
+        ("replaced", AmendmentPage::new([(1, replaced.clone())], nothing())),
+        ("removed", AmendmentPage::new([(33, removed.clone())], nothing())),
+        ("all", AmendmentPage::new([(33, removed), (34, replaced), (64, receipt)], nothing())),
+        ("later", AmendmentPage::new([(7, with_later)], later())),
     ]
 }
 
@@ -146,6 +196,11 @@ fn every_entry_has_its_golden_bytes() {
     assert_written(written, SETTINGS);
     let pages = pages();
     assert_written(pages.iter().map(|(name, it)| (*name, deletions::encode(it))), PAGES);
+    let pages = amendment_pages();
+    let written = pages.iter().map(|(name, it)| {
+        (*name, amendments::encode(it).map_err(|error| EncodeError::Syntax(error.to_string())))
+    });
+    assert_written(written, AMENDMENTS);
 }
 
 fn assert_written<'a>(
@@ -176,24 +231,28 @@ fn golden_bytes_are_read_back_as_what_was_written() {
     for ((name, settings), (_, bytes)) in settings().into_iter().zip(golden(SETTINGS)) {
         assert_eq!(conversation::decode(&bytes), Ok(settings), "{name}");
     }
+    for ((name, page), (_, bytes)) in amendment_pages().into_iter().zip(golden(AMENDMENTS)) {
+        assert_eq!(amendments::decode(&bytes), Ok(page), "{name}");
+    }
     for ((name, page), (_, bytes)) in pages().into_iter().zip(golden(PAGES)) {
         assert_eq!(deletions::decode(&bytes), Ok(page), "{name}");
     }
 }
 
 /// Why each reader refuses the bytes; `None` where one reads them.
-fn refusals(bytes: &[u8]) -> [Option<String>; 3] {
+fn refusals(bytes: &[u8]) -> [Option<String>; 4] {
     let text = |error: RecordError| error.to_string();
     [
         account::decode(bytes).err().map(text),
         conversation::decode(bytes).err().map(text),
         deletions::decode(bytes).err().map(text),
+        amendments::decode(bytes).err().map(text),
     ]
 }
 
 /// What the newest version of each kind writes.
 fn all_golden() -> Vec<(usize, Vec<u8>)> {
-    let files = [ACCOUNTS, SETTINGS, PAGES].into_iter().enumerate();
+    let files = [ACCOUNTS, SETTINGS, PAGES, AMENDMENTS].into_iter().enumerate();
     let lines = |(kind, file)| golden(file).into_iter().map(move |(_, bytes)| (kind, bytes));
     files.flat_map(lines).collect()
 }
@@ -252,7 +311,7 @@ fn a_block_has_its_golden_bytes_and_an_empty_entry_is_none() {
 proptest! {
     #[test]
     fn a_damaged_entry_is_never_the_end_of_the_daemon(
-        which in 0..13_usize,
+        which in 0..19_usize,
         damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
     ) {
         let (_, mut bytes) = all_golden().swap_remove(which);
@@ -282,6 +341,10 @@ fn a_key_is_read_as_it_was_built_whatever_its_users_are_called() {
                     deletions::key(&subjects, partition, &me, &they, page),
                     Key::Deletions(id(other), page),
                 ),
+                (
+                    amendments::key(&subjects, partition, &me, &they, 12),
+                    Key::Amendments(id(other), 12),
+                ),
             ] {
                 let parsed = Key::parse(&subjects, partition, &subject);
                 assert_eq!(parsed, Ok(Some((id(user), key))), "{subject}");
@@ -292,9 +355,13 @@ fn a_key_is_read_as_it_was_built_whatever_its_users_are_called() {
         let subject = format!("{}{unknown}", subjects.state_prefix(partition));
         assert_eq!(Key::parse(&subjects, partition, &subject), Ok(None), "{unknown}");
     }
-    for bad in
-        ["%.account", "alice.blocked.%", "alice.deleted.bob.up.1", "alice.deleted.bob.sent.x"]
-    {
+    for bad in [
+        "%.account",
+        "alice.blocked.%",
+        "alice.deleted.bob.up.1",
+        "alice.deleted.bob.sent.x",
+        "alice.amendments.bob.x",
+    ] {
         let subject = format!("{}{bad}", subjects.state_prefix(partition));
         assert!(Key::parse(&subjects, partition, &subject).is_err(), "{bad}");
     }

@@ -1,6 +1,7 @@
 //! The store on JetStream.
 
 mod acks;
+mod erase;
 mod incarnations;
 mod publish;
 mod registry;
@@ -386,6 +387,15 @@ impl Store for JetStream {
                 return Err(Failed::Behind.into());
             }
         }
+    }
+
+    async fn erase(
+        &self,
+        stream: StreamId,
+        seq: u64,
+        deadline: Instant,
+    ) -> Result<(), AppendError> {
+        self.erase_record(stream, seq, deadline).await
     }
 
     async fn hand_off(

@@ -152,6 +152,18 @@ impl Store for Memory {
         Ok(Batch { records, remaining: matching.count() as u64 })
     }
 
+    async fn erase(
+        &self,
+        stream: StreamId,
+        seq: u64,
+        _deadline: Instant,
+    ) -> Result<(), AppendError> {
+        if let Some(Stream { records, .. }) = self.lock().streams.get_mut(&stream) {
+            records.retain(|record| record.stream_seq != seq);
+        }
+        Ok(())
+    }
+
     async fn hand_off(
         &self,
         subject: String,

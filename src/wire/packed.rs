@@ -54,9 +54,11 @@ impl StoredMessage {
     }
 }
 
-const KIND: &str = "message";
+pub(crate) const KIND: &str = "message";
 const FLAG_COUNTS: u8 = 1;
 const FLAG_RECEIPT: u8 = 2;
+/// With [`FLAG_RECEIPT`], and only where a message goes from one owner to another.
+const FLAG_READ: u8 = 4;
 /// Deepest nesting of a record: more than twice what four Combine messages in each other need, and
 /// far from the end of a thread's stack.
 const DEPTH_MAX: usize = 64;
@@ -80,6 +82,45 @@ struct V1<'a> {
     push: Option<PushV1>,
 }
 
+/// What the flags of a record say.
+#[derive(Clone, Copy)]
+pub(crate) struct Flags {
+    pub(crate) counts: bool,
+    pub(crate) receipt: ReceiptStatus,
+}
+
+impl Flags {
+    pub(crate) const fn number(self) -> u8 {
+        let receipt = match self.receipt {
+            ReceiptStatus::None => 0,
+            ReceiptStatus::Processing => FLAG_RECEIPT,
+            ReceiptStatus::Done => FLAG_RECEIPT | FLAG_READ,
+        };
+        receipt | if self.counts { FLAG_COUNTS } else { 0 }
+    }
+
+    pub(crate) const fn from_number(flags: u8) -> Self {
+        let receipt = match (flags & FLAG_RECEIPT, flags & FLAG_READ) {
+            (0, _) => ReceiptStatus::None,
+            (_, 0) => ReceiptStatus::Processing,
+            _ => ReceiptStatus::Done,
+        };
+        Self { counts: flags & FLAG_COUNTS != 0, receipt }
+    }
+}
+
+/// A local message ID as it is stored; empty where there is none.
+pub(crate) fn local_id(
+    kind: &'static str,
+    text: &str,
+) -> Result<Option<LocalMessageId>, RecordError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let id = LocalMessageId::stored(text);
+    id.map(Some).ok_or_else(|| RecordError::new(kind, "its local ID"))
+}
+
 /// The version of a record or entry.
 pub(crate) fn version(bytes: &[u8], kind: &'static str) -> Result<u8, RecordError> {
     // An array's header, then the version as a positive fixint.
@@ -93,7 +134,7 @@ pub(crate) fn version(bytes: &[u8], kind: &'static str) -> Result<u8, RecordErro
 /// Writes the record of a message.
 pub fn encode(placed: &Placed, push: Option<&Push>) -> Result<Bytes, EncodeError> {
     let Placed { message, mark, page, .. } = placed;
-    let receipt = if message.receipt == ReceiptStatus::None { 0 } else { FLAG_RECEIPT };
+    let flags = Flags { counts: message.counts, receipt: message.receipt };
     let record = V1 {
         version: 1,
         key: message.key.0,
@@ -102,7 +143,7 @@ pub fn encode(placed: &Placed, push: Option<&Push>) -> Result<Bytes, EncodeError
         page_first: page.first,
         page_previous: page.previous,
         timestamp_ms: message.timestamp_ms,
-        flags: receipt | if message.counts { FLAG_COUNTS } else { 0 },
+        flags: flags.number(),
         local_id: message.local_id.as_ref().map_or("", |id| id.as_str()),
         extended_data: &message.extended_data,
         content: ContentV1::from(&message.content),
@@ -119,17 +160,7 @@ pub fn decode(
     partition: Partition,
 ) -> Result<StoredMessage, RecordError> {
     let record = decode_v1(bytes)?;
-    let local_id = match record.local_id {
-        "" => None,
-        id => {
-            Some(LocalMessageId::stored(id).ok_or_else(|| RecordError::new(KIND, "its local ID"))?)
-        }
-    };
-    let receipt = if record.flags & FLAG_RECEIPT == 0 {
-        ReceiptStatus::None
-    } else {
-        ReceiptStatus::Processing
-    };
+    let Flags { counts, receipt } = Flags::from_number(record.flags);
     Ok(StoredMessage {
         message: Message {
             sender: sender.clone(),
@@ -138,9 +169,9 @@ pub fn decode(
             key: OrderKey(record.key),
             seq: record.seq,
             timestamp_ms: record.timestamp_ms,
-            local_id,
+            local_id: local_id(KIND, record.local_id)?,
             receipt,
-            counts: record.flags & FLAG_COUNTS != 0,
+            counts,
             extended_data: record.extended_data.to_owned(),
             content: record.content.into(),
         },

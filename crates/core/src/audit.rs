@@ -90,6 +90,8 @@ pub struct Counted {
     pub head: Head,
     /// Whether the message counts as unread until read.
     pub counts: bool,
+    /// Whether its content was removed. It counts all the same.
+    pub is_removed: bool,
 }
 
 /// The result of a recount.
@@ -163,9 +165,18 @@ impl<'c> Recount<'c> {
     /// newest message.
     pub fn take(&mut self, message: Counted) -> bool {
         let Some(newest) = self.conversation.received else { return false };
-        let Counted { head, counts } = message;
+        let Counted { head, counts, .. } = message;
         if head.stream_seq > newest.stream_seq {
             return false;
+        }
+        if let Some(last) = &mut self.last
+            && (last.mark.seq, last.key) == (head.mark.seq, head.key)
+            && last.stream_seq < head.stream_seq
+            && message.is_removed
+        {
+            // The carrier of a message that is still there, or of which the hole was counted.
+            last.stream_seq = head.stream_seq;
+            return true;
         }
         let read_seq = self.conversation.settings.read.seq;
         let before = self.last.unwrap_or_else(|| self.before_first(message));

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Weak};
 
+use super::amendment::AmendedPages;
 use super::deletions::Deletions;
 use super::id::{OrderKey, UserId};
 use super::later::LaterFields;
@@ -149,6 +150,10 @@ pub struct Settings {
     pub received_mark: Mark,
     /// See `received_mark`.
     pub sent_mark: Mark,
+    /// Which pages of what the user received may have amendments.
+    pub amended_received: AmendedPages,
+    /// Which pages of what the user sent may have amendments.
+    pub amended_sent: AmendedPages,
     /// What a later release stored besides.
     pub later: LaterFields,
 }
@@ -160,6 +165,15 @@ impl Settings {
         match direction {
             Direction::Send => self.cleared_sent,
             Direction::Receive => self.cleared_received,
+        }
+    }
+
+    /// Which pages of a direction may have amendments.
+    #[must_use]
+    pub const fn amended(&self, direction: Direction) -> &AmendedPages {
+        match direction {
+            Direction::Send => &self.amended_sent,
+            Direction::Receive => &self.amended_received,
         }
     }
 }
@@ -387,15 +401,29 @@ impl Conversation {
         (event, ConversationView::new(other, name, self, Some(newest)))
     }
 
-    /// Takes a head that the store has, if it is newer than the one at hand.
+    /// Takes a head that the store has, if it is newer than the one at hand: a later message, or the
+    /// carrier of the same one, whose content is gone.
     pub fn adopt_head(&mut self, direction: Direction, head: Head) {
         let slot = match direction {
             Direction::Send => &mut self.sent,
             Direction::Receive => &mut self.received,
         };
-        if slot.is_none_or(|known| known.mark.seq < head.mark.seq) {
+        let place = |head: Head| (head.mark.seq, head.stream_seq);
+        if slot.is_none_or(|known| place(known) < place(head)) {
+            if slot.is_some_and(|known| known.mark.seq == head.mark.seq) {
+                self.newest = Weak::new();
+            }
             *slot = Some(head);
         }
+    }
+
+    /// Takes in a message of the other's of which the log has a carrier only: nobody is told of it.
+    pub fn take_in_removed(&mut self, head: Head, counts: bool) {
+        if self.received.is_none_or(|known| known.mark.seq < head.mark.seq) {
+            self.begins_with(&head, counts);
+        }
+        self.adopt_head(Direction::Receive, head);
+        self.published_seq = self.published_seq.max(head.stream_seq);
     }
 }
 
@@ -537,6 +565,22 @@ mod tests {
         conversation.adopt_head(Direction::Send, head(3, 3));
         conversation.adopt_head(Direction::Send, head(2, 2));
         assert_eq!(conversation.sent, Some(head(3, 3)));
+    }
+
+    #[test]
+    fn a_carrier_takes_the_place_of_its_message_and_changes_no_count() {
+        let mut conversation = Conversation { received: Some(head(9, 7)), ..Default::default() };
+        conversation.published_seq = 90;
+        conversation.repeats.complete(5, Vec::new());
+        let carrier = Head { stream_seq: 95, ..head(9, 7) };
+        conversation.adopt_received(carrier);
+        assert!(conversation.repeats.covers(5), "no message is new");
+        assert_eq!((conversation.received, conversation.unread()), (Some(carrier), 7));
+        assert!(conversation.has_unpublished());
+        conversation.take_in_removed(carrier, true);
+        assert!(!conversation.has_unpublished());
+        conversation.adopt_head(Direction::Receive, head(9, 7));
+        assert_eq!((conversation.received, conversation.unread()), (Some(carrier), 7));
     }
 
     #[test]

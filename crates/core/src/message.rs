@@ -47,6 +47,19 @@ pub enum ReceiptStatus {
     Done = 2,
 }
 
+impl ReceiptStatus {
+    /// The status with the SDK's number.
+    #[must_use]
+    pub const fn from_number(number: u8) -> Option<Self> {
+        Some(match number {
+            0 => Self::None,
+            1 => Self::Processing,
+            2 => Self::Done,
+            _ => return None,
+        })
+    }
+}
+
 /// A message that peerd accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {

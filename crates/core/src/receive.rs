@@ -37,11 +37,22 @@ impl Placed {
 /// The head that a stored message is.
 #[must_use]
 pub const fn head(message: &Message, mark: Mark, page: PagePointers, stream_seq: u64) -> Head {
+    head_at(message.key, message.timestamp_ms, mark, page, stream_seq)
+}
+
+/// The head that a message with this key is, whether or not its content is left.
+pub(crate) const fn head_at(
+    key: OrderKey,
+    timestamp_ms: u64,
+    mark: Mark,
+    page: PagePointers,
+    stream_seq: u64,
+) -> Head {
     let first = if page.first == 0 { stream_seq } else { page.first };
     Head {
         mark,
-        key: message.key,
-        timestamp_ms: message.timestamp_ms,
+        key,
+        timestamp_ms,
         stream_seq,
         page: PagePointers { first, previous: page.previous },
     }

@@ -30,6 +30,13 @@ impl Repeat {
     ) -> Self {
         Self { local_id_hash: hash(local_id), fingerprint, timestamp_ms, stream_seq }
     }
+
+    /// Notes a message whose content was removed. What it said cannot be compared any more; whoever
+    /// reads it finds that.
+    #[must_use]
+    pub fn of_removed(local_id: &LocalMessageId, timestamp_ms: u64, stream_seq: u64) -> Self {
+        Self::new(local_id, 0, timestamp_ms, stream_seq)
+    }
 }
 
 fn hash(local_id: &LocalMessageId) -> u64 {

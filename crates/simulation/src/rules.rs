@@ -7,7 +7,7 @@ use bytes::Bytes;
 use peerd::bus::Kind;
 use peerd::storage::account;
 use peerd::storage::conversation;
-use peerd::storage::message;
+use peerd::storage::message::{self, Recorded};
 use peerd::storage::owners::{self, Key, Owner};
 use peerd::store::registry::Value as Entry;
 use peerd::wire::owner_request::Request;
@@ -151,7 +151,8 @@ impl Watch {
             return self.broken(Rule::StoreIsKept, format!("{subject} has no known users"));
         };
         let (Some(sender), Some(receiver)) = (id(from), id(to)) else { return };
-        let Ok(stored) = message::decode(payload, &sender, &receiver, partition) else {
+        let decoded = message::decode(payload, &sender, &receiver, partition);
+        let Ok(Recorded::Message(stored)) = decoded else {
             return self.broken(Rule::StoreIsKept, format!("{subject} cannot be decoded"));
         };
         let message = stored.message;

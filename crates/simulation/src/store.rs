@@ -5,7 +5,7 @@
 //! instance's read watermark of the stream ([`Watermarks`], as in the adapter for JetStream) may answer
 //! a read, so a caller that does not first ask for the end of a stream may read stale data.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ const BACKOFF_MAX: Duration = Duration::from_millis(500);
 #[derive(Debug, Default)]
 pub(crate) struct Stream {
     records: Vec<Record>,
+    /// The places of those that were erased.
+    erased: BTreeSet<u64>,
     by_subject: BTreeMap<String, Vec<usize>>,
 }
 
@@ -59,6 +61,20 @@ impl Stream {
         last.map_or(0, |place| *place as u64 + 1)
     }
 
+    /// Erases a record. Every copy follows at once: a reader hides what an entry says was removed.
+    fn erase(&mut self, seq: u64) {
+        let place = usize::try_from(seq).ok().and_then(|seq| seq.checked_sub(1));
+        let Some((place, record)) = place.and_then(|at| Some((at, self.records.get_mut(at)?)))
+        else {
+            return;
+        };
+        record.payload = Bytes::new();
+        if let Some(places) = self.by_subject.get_mut(&record.subject) {
+            places.retain(|other| *other != place);
+        }
+        self.erased.insert(seq);
+    }
+
     /// The number of records of a copy that has everything stored by a time.
     fn length_at(&self, stored_ms: u64) -> usize {
         self.records.partition_point(|record| record.stored_ms <= stored_ms)
@@ -89,7 +105,8 @@ impl Stream {
             let is_last = known
                 .checked_sub(1)
                 .is_some_and(|index| all[index] as u64 + 1 == record.stream_seq);
-            (keeps || is_last) && matches(filter, &record.subject)
+            let is_kept = (keeps || is_last) && !self.erased.contains(&record.stream_seq);
+            is_kept && matches(filter, &record.subject)
         };
         let known = self.records.get(begin.min(length)..length).unwrap_or_default();
         let mut matching = known.iter().filter(is_there);
@@ -334,6 +351,39 @@ impl Store for SimStore {
         let batch = self.answer(stream, deadline, look).await?;
         self.note_read(stream, &batch.records);
         Ok(batch)
+    }
+
+    async fn erase(
+        &self,
+        stream: StreamId,
+        seq: u64,
+        deadline: Instant,
+    ) -> Result<(), AppendError> {
+        let (who, world) = (self.who, &self.world);
+        world.doing(who, format_args!("erase {stream:?} @{seq}"));
+        let (StreamId::Log(partition) | StreamId::State(partition)) = stream;
+        {
+            let mut core = world.lock();
+            core.acts(who, partition, "a record that is erased");
+            core.asked.0 += 1;
+        }
+        let mut backoff = Backoff::until(deadline);
+        loop {
+            let fate = world.lock().fate_of_write();
+            let serve = move |core: &mut Core, now_ms: u64| {
+                let is_led = core.is_led(Some(stream), now_ms);
+                let all = core.streams.get_mut(&stream).filter(|_| is_led);
+                all.map(|all| all.erase(seq)).is_some()
+            };
+            match world.request(who, fate, deadline, serve).await {
+                Answer::Got(true) => return Ok(()),
+                // A repeat of what was done is success.
+                Answer::Got(false) | Answer::Down | Answer::Nothing => {}
+            }
+            if !backoff.wait().await {
+                return Err(AppendError::Unknown);
+            }
+        }
     }
 
     async fn hand_off(

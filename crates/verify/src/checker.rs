@@ -43,6 +43,8 @@ pub struct Summary {
 pub struct View {
     /// By the other user, each in the order in which peerd gave it.
     pub histories: BTreeMap<String, Vec<Line>>,
+    /// By the other user, the messages whose content was removed for both: without their texts.
+    pub removed: BTreeMap<String, Vec<Line>>,
     /// By the other user.
     pub conversations: BTreeMap<String, Summary>,
     /// Unread messages of the conversations that are not muted.
@@ -177,6 +179,11 @@ impl Side<'_> {
         view.and_then(|view| view.histories.get(other)).map_or(&[], Vec::as_slice)
     }
 
+    fn removed(&self) -> &[Line] {
+        let view = self.views.get(self.user);
+        view.and_then(|view| view.removed.get(self.other)).map_or(&[], Vec::as_slice)
+    }
+
     /// Nothing unsent, nothing twice, nothing other than answered, in ascending order.
     fn content_faults(&self) -> Vec<Fault> {
         let sent: HashMap<_, _> =
@@ -206,15 +213,11 @@ impl Side<'_> {
                     format!("{id} has other content than was sent"),
                 ));
             }
-            if let Some(ack) = &sent.ack
-                && (&ack.message_id, ack.seq, ack.order_key)
-                    != (&line.message_id, line.seq, line.order_key)
-            {
-                found.push(Fault::new(
-                    Kind::WrongContent,
-                    format!("{id} is {line:?}, but {ack:?} was answered"),
-                ));
-            }
+            found.extend(other_than_answered(line, sent));
+        }
+        for line in self.removed() {
+            let sent = sent.get(&(line.sender.as_str(), line.local_id.as_str()));
+            found.extend(sent.and_then(|sent| other_than_answered(line, sent)));
         }
         found
     }
@@ -222,11 +225,12 @@ impl Side<'_> {
     /// What was answered is there, what was deleted is not.
     fn loss_faults(&self) -> Vec<Fault> {
         let present: BTreeSet<_> = self.lines().iter().map(|line| &line.local_id).collect();
+        let removed: BTreeSet<_> = self.removed().iter().map(|line| &line.local_id).collect();
         let mut found = Vec::new();
         for sent in self.sent {
             let here = present.contains(&sent.local_id);
             match self.marks.deleted(sent) {
-                Held::No if sent.ack.is_some() && !here => {
+                Held::No if sent.ack.is_some() && !here && !removed.contains(&sent.local_id) => {
                     found.push(Fault::new(
                         Kind::Lost,
                         format!("{} is lost: {:?}", sent.local_id, sent.ack),
@@ -281,6 +285,7 @@ impl Side<'_> {
             last = line.seq;
             seqs.insert(line.seq);
         }
+        seqs.extend(self.removed().iter().filter(|it| it.sender == sender).map(|it| it.seq));
         // What this side deleted is known from its answers, or from the other side's view.
         let theirs = self.lines_of(self.other, self.user);
         for sent in self.sent.iter().filter(|sent| sent.from == sender) {
@@ -340,6 +345,7 @@ impl Side<'_> {
     fn unread(&self) -> (u64, u64) {
         let shown: BTreeSet<_> = (self.lines().iter())
             .chain(self.lines_of(self.other, self.user))
+            .chain(self.removed())
             .map(|line| &line.local_id)
             .collect();
         let (mut least, mut most) = (0, 0);
@@ -354,4 +360,13 @@ impl Side<'_> {
         }
         (least, most)
     }
+}
+
+/// Whether a message has another place than was answered.
+fn other_than_answered(line: &Line, sent: &Sent) -> Option<Fault> {
+    let (ack, id) = (sent.ack.as_ref()?, &line.local_id);
+    let is_same =
+        (&ack.message_id, ack.seq, ack.order_key) == (&line.message_id, line.seq, line.order_key);
+    let text = || format!("{id} is {line:?}, but {ack:?} was answered");
+    (!is_same).then(|| Fault::new(Kind::WrongContent, text()))
 }

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::account::Account;
+use super::checker::Line;
 use super::fault::{Fault, Kind};
 use super::notes::{Event, Notes, What};
 use super::replies::line;
@@ -125,6 +126,8 @@ fn received(
         let text = format!("was told of {id} as from {from}, which is to {to}");
         return Some(Fault::new(Kind::WrongRecipient, text).of(&event.user));
     }
+    // What it said before it was removed is not known any more.
+    let shown = if stored.is_removed { Line { text: String::new(), ..shown } } else { shown };
     let text = || format!("was told of {} otherwise than it is stored", shown.local_id);
     (stored.line != shown).then(|| Fault::new(Kind::WrongContent, text()).of(&event.user))
 }

@@ -6,18 +6,21 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::checker::{Line, Summary, Views};
 use super::fault::{Fault, Kind};
+use peerd_core::amendment::Stub;
 use peerd_core::audit::{Counted, Recount, Subject};
 use peerd_core::content::Content;
 use peerd_core::conversation::{Conversation, Head, Settings};
 use peerd_core::deletions::{Bitmap, PageId};
-use peerd_core::id::UserId;
+use peerd_core::id::{LocalMessageId, MessageId, Partition, UserId};
 use peerd_core::message::{Direction, Message};
 
-/// A message in the log.
+/// A message in the log, or what is left of one.
 #[derive(Clone, Debug)]
 pub struct StoredMessage {
-    /// As a page of history shows it.
+    /// As a page of history shows it; of one that was removed, without its text.
     pub line: Line,
+    /// Whether its content was removed.
+    pub is_removed: bool,
     /// Who received it.
     pub receiver: UserId,
     /// Who sent it.
@@ -58,19 +61,35 @@ impl Stored {
     }
 
     /// Takes a message of a log. `head`: the head that it was when it was the newest.
-    pub fn take_message(&mut self, message: Message, head: Head) {
-        let id = message.id().to_string();
-        let local_id = message.local_id.as_ref().map_or("", |id| id.as_str());
-        let line = Line {
-            sender: message.sender.as_str().to_owned(),
-            local_id: key(message.sender.as_str(), local_id, &id),
-            text: text(&message.content),
-            message_id: id,
-            seq: message.seq,
-            order_key: message.key.0,
-        };
-        let Message { receiver, sender, counts, .. } = message;
-        self.messages.push(StoredMessage { line, receiver, sender, head, counts });
+    pub fn take_message(&mut self, message: &Message, head: Head) {
+        let pair = (message.receiver.clone(), message.sender.clone());
+        let id = message.id();
+        let line =
+            line(&pair.1, id, message.seq, message.local_id.as_ref(), text(&message.content));
+        self.take(pair, line, head, (message.counts, false));
+    }
+
+    /// Takes what is left of a message that `sender` sent to `receiver` and whose content was removed.
+    pub fn take_removed(
+        &mut self,
+        (receiver, sender): (UserId, UserId),
+        partition: Partition,
+        stub: &Stub,
+        head: Head,
+    ) {
+        let id = MessageId::new(stub.key, partition);
+        let line = line(&sender, id, stub.mark.seq, stub.local_id.as_ref(), String::new());
+        self.take((receiver, sender), line, head, (stub.counts, true));
+    }
+
+    fn take(
+        &mut self,
+        (receiver, sender): (UserId, UserId),
+        line: Line,
+        head: Head,
+        (counts, is_removed): (bool, bool),
+    ) {
+        self.messages.push(StoredMessage { line, is_removed, receiver, sender, head, counts });
     }
 
     /// Takes the settings of `user`'s conversation with `other`.
@@ -109,7 +128,8 @@ impl Stored {
         for ((receiver, sender), (conversation, messages)) in self.conversations() {
             let mut recount = Recount::new(&sender, &conversation, self.may_age);
             for message in messages {
-                recount.take(Counted { head: message.head, counts: message.counts });
+                let StoredMessage { head, counts, is_removed, .. } = *message;
+                recount.take(Counted { head, counts, is_removed });
             }
             found.extend(recount.finish().all().into_iter().map(|difference| {
                 let kind = match difference.subject {
@@ -164,7 +184,9 @@ impl Stored {
             let theirs = conversations.get(&(other.clone(), user.clone()));
             let sent = theirs.map_or(&[][..], |(_, received)| received);
             let is_seen = |direction| {
-                move |stored: &&&StoredMessage| !conversation.hides(direction, stored.line.seq)
+                move |stored: &&&StoredMessage| {
+                    !stored.is_removed && !conversation.hides(direction, stored.line.seq)
+                }
             };
             let mut lines: Vec<Line> = (received.iter().filter(is_seen(Direction::Receive)))
                 .chain(sent.iter().filter(is_seen(Direction::Send)))
@@ -182,8 +204,32 @@ impl Stored {
                 view.conversations.insert(other.as_str().to_owned(), summary);
             }
             view.histories.insert(other.as_str().to_owned(), lines);
+            let removed = received.iter().chain(sent).filter(|stored| stored.is_removed);
+            let removed = removed.map(|stored| stored.line.clone()).collect();
+            view.removed.insert(other.as_str().to_owned(), removed);
         }
         views
+    }
+}
+
+/// A message as a page of history shows it.
+fn line(
+    sender: &UserId,
+    id: MessageId,
+    seq: u64,
+    local_id: Option<&LocalMessageId>,
+    text: String,
+) -> Line {
+    let message_id = id.to_string();
+    let local_id = local_id.map_or("", |id| id.as_str());
+    let sender = sender.as_str();
+    Line {
+        sender: sender.to_owned(),
+        local_id: key(sender, local_id, &message_id),
+        text,
+        message_id,
+        seq,
+        order_key: id.key().0,
     }
 }
 

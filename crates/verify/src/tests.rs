@@ -7,6 +7,7 @@ use super::fault::Kind;
 use super::notes::Notes;
 use super::stored::Stored;
 use super::{Verdict, verdict};
+use peerd_core::amendment::Stub;
 use peerd_core::content::Content;
 use peerd_core::conversation::{Head, Mark, PagePointers, Settings};
 use peerd_core::id::{LocalMessageId, OrderKey, Partition, UserId};
@@ -83,6 +84,8 @@ struct Scene {
     sent: Vec<Sent>,
     stored: Vec<Sent>,
     settings: Vec<(&'static str, &'static str, Settings)>,
+    /// What is left of messages from `ann` to `bob`.
+    removed: Vec<Stub>,
     notes: Vec<Value>,
 }
 
@@ -110,7 +113,8 @@ fn scene() -> Scene {
             notes.extend(told(user, sent, previous));
         }
     }
-    let mut scene = Scene { stored: sent.clone(), sent, settings: Vec::new(), notes };
+    let mut scene =
+        Scene { stored: sent.clone(), sent, settings: Vec::new(), removed: Vec::new(), notes };
     let history: Vec<Value> = scene.sent[..4].iter().map(|sent| sent.shown("bob")).collect();
     let body = json!({ "conversationID": "ann", "config": { "count": 20, "reverse": true } });
     scene.read(100, "query_history_message", &body, &json!({ "messageList": history }));
@@ -183,8 +187,14 @@ impl Scene {
         let lines: Vec<String> = self.notes.iter().map(ToString::to_string).collect();
         notes.read(lines.join("\n").as_bytes()).expect("notes");
         let mut stored = Stored::new(false);
+        // In the order of the log.
+        let mut removed = self.removed.iter().peekable();
         for (place, sent) in (1..).zip(&self.stored) {
-            stored.take_message(sent.message(), sent.head(place));
+            while let Some(stub) = removed.next_if(|stub| stub.key.0 < sent.key) {
+                let pair = (user("bob"), user("ann"));
+                stored.take_removed(pair, PARTITION, stub, stub.head(place));
+            }
+            stored.take_message(&sent.message(), sent.head(place));
         }
         for (me, other, settings) in &self.settings {
             stored.take_settings(user(me), user(other), settings.clone());
@@ -280,6 +290,36 @@ fn gap() {
     scene.stored[3].seq = 4;
     scene.assert_found(Kind::Gap, "bob with ann: messageSeq is 4, the recount 3");
     scene.assert_found(Kind::Gap, "ann's messageSeq jumps from 2 to 4");
+}
+
+/// The message a2 as its page of amendments has it once it was removed.
+fn removed(sent: &Sent) -> Stub {
+    Stub {
+        key: OrderKey(sent.key),
+        mark: Mark { seq: sent.seq, counted: sent.counted },
+        page: PagePointers::default(),
+        timestamp_ms: 0,
+        local_id: LocalMessageId::new(sent.local_id).ok(),
+        receipt: ReceiptStatus::None,
+        counts: true,
+    }
+}
+
+#[test]
+fn a_message_that_was_removed_is_no_gap_and_not_lost() {
+    let mut scene = scene();
+    let a2 = scene.stored.remove(1);
+    let page = scene.notes.iter_mut().find(|note| note["answer"] == 100).expect("the page");
+    page["body"]["messageList"].as_array_mut().expect("a page").remove(1);
+    scene.assert_found(Kind::Gap, "bob with ann: messageSeq is 3, the recount 2");
+    scene.assert_found(Kind::Gap, "ann's messageSeq jumps from 1 to 3");
+    scene.assert_found(Kind::Lost, "bob with ann: ann:a2 is lost");
+    scene.removed.push(removed(&a2));
+    assert_eq!(scene.verdict().faults, []);
+    // It is another message's number.
+    let other = removed(&Sent { key: a2.key + 1, ..a2 });
+    scene.removed[0] = other;
+    scene.assert_found(Kind::WrongContent, "ann:a2 is Line");
 }
 
 #[test]

@@ -1,67 +1,103 @@
 //! Decodes records of the streams into the facts that the history checker compares.
 
+use std::collections::BTreeMap;
+
 use crate::storage::message::RecordError;
-use crate::storage::reads::Found;
+use crate::storage::reads::{Item, Raw, Slot, whole};
 use crate::storage::{Entry, Key};
 use crate::store::Record;
-use peerd_core::id::Partition;
+use peerd_core::amendment::AmendmentPage;
+use peerd_core::id::{Partition, UserId};
 use peerd_protocol::subject::{Subjects, Token, is_sentinel};
 use peerd_verify::stored::Stored;
 
-/// Adds a record of the log of a partition.
-pub(super) fn message(stored: &mut Stored, partition: Partition, record: &Record) {
-    if is_sentinel(&record.subject) {
-        return;
-    }
-    if let Err(problem) = try_message(stored, partition, record) {
-        stored.take_unreadable(place_of(record, &problem));
-    }
+/// A receiver and a sender.
+type Pair = (UserId, UserId);
+
+/// Decodes the records of all partitions. Messages are amended once everything was read.
+pub(crate) struct Decoder<'s> {
+    subjects: &'s Subjects,
+    stored: Stored,
+    /// Records that are not amended yet.
+    records: BTreeMap<Pair, (Partition, Vec<Raw>)>,
+    amendments: BTreeMap<Pair, BTreeMap<u64, AmendmentPage>>,
 }
 
-fn try_message(stored: &mut Stored, partition: Partition, record: &Record) -> Result<(), String> {
-    let mut tokens = record.subject.rsplit('.');
-    let mut user = || {
-        let token = tokens.next().unwrap_or_default();
-        Token::parse(token).map_err(|error| error.to_string())
-    };
-    let (sender, receiver) = (user()?, user()?);
-    let found = Found::read(record, (&sender, &receiver), partition);
-    let found = found.map_err(|error| error.to_string())?;
-    let head = found.head();
-    stored.take_message(found.stored.message, head);
-    Ok(())
-}
-
-/// Adds an entry of the state of a partition.
-pub(super) fn entry(
-    stored: &mut Stored,
-    subjects: &Subjects,
-    partition: Partition,
-    record: &Record,
-) {
-    if let Err(problem) = try_entry(stored, subjects, partition, record) {
-        stored.take_unreadable(place_of(record, &problem));
+impl<'s> Decoder<'s> {
+    /// A decoder that has read nothing. `may_age`: messages may go away by age.
+    pub(crate) fn new(subjects: &'s Subjects, may_age: bool) -> Self {
+        let stored = Stored::new(may_age);
+        Self { subjects, stored, records: BTreeMap::new(), amendments: BTreeMap::new() }
     }
-}
 
-fn try_entry(
-    stored: &mut Stored,
-    subjects: &Subjects,
-    partition: Partition,
-    record: &Record,
-) -> Result<(), RecordError> {
-    let Some((user, key)) = Key::parse(subjects, partition, &record.subject)? else {
-        return Ok(());
-    };
-    match Entry::decode(key, &record.payload)? {
-        Entry::Conversation(other, settings) => stored.take_settings(user, other, settings),
-        Entry::Deletions(other, page, deleted) => {
-            stored.take_deletions(user, other, page, deleted);
+    /// Adds a record of the log of a partition.
+    pub(crate) fn message(&mut self, partition: Partition, record: &Record) {
+        if is_sentinel(&record.subject) {
+            return;
         }
-        // They are in no view.
-        Entry::Account(_) | Entry::Block(..) => {}
+        if let Err(problem) = self.try_message(partition, record) {
+            self.stored.take_unreadable(place_of(record, &problem));
+        }
     }
-    Ok(())
+
+    fn try_message(&mut self, partition: Partition, record: &Record) -> Result<(), String> {
+        let mut tokens = record.subject.rsplit('.');
+        let mut user = || {
+            let token = tokens.next().unwrap_or_default();
+            Token::parse(token).map_err(|error| error.to_string())
+        };
+        let (sender, receiver) = (user()?, user()?);
+        let raw = Raw::read(record, (&sender, &receiver), partition);
+        let raw = raw.map_err(|error| error.to_string())?;
+        let records = self.records.entry((receiver, sender));
+        records.or_insert_with(|| (partition, Vec::new())).1.push(raw);
+        Ok(())
+    }
+
+    /// Adds an entry of the state of a partition.
+    pub(crate) fn entry(&mut self, partition: Partition, record: &Record) {
+        if let Err(problem) = self.try_entry(partition, record) {
+            self.stored.take_unreadable(place_of(record, &problem));
+        }
+    }
+
+    fn try_entry(&mut self, partition: Partition, record: &Record) -> Result<(), RecordError> {
+        let Some((user, key)) = Key::parse(self.subjects, partition, &record.subject)? else {
+            return Ok(());
+        };
+        match Entry::decode(key, &record.payload)? {
+            Entry::Conversation(other, settings) => {
+                self.stored.take_settings(user, other, settings);
+            }
+            Entry::Deletions(other, page, deleted) => {
+                self.stored.take_deletions(user, other, page, deleted);
+            }
+            Entry::Amendments(sender, number, page) => {
+                self.amendments.entry((user, sender)).or_default().insert(number, page);
+            }
+            // They are in no view.
+            Entry::Account(_) | Entry::Block(..) => {}
+        }
+        Ok(())
+    }
+
+    /// The facts: messages as they were amended, and what is left of those that were removed.
+    pub(crate) fn finish(mut self) -> Stored {
+        let nothing = BTreeMap::new();
+        for (pair, (partition, records)) in self.records {
+            let pages = self.amendments.get(&pair).unwrap_or(&nothing);
+            for slot in whole(records, pages).into_iter().filter_map(Item::slot) {
+                let head = slot.head();
+                match slot {
+                    Slot::Message(found) => self.stored.take_message(&found.stored.message, head),
+                    Slot::Removed(removed) => {
+                        self.stored.take_removed(pair.clone(), partition, &removed.stub, head);
+                    }
+                }
+            }
+        }
+        self.stored
+    }
 }
 
 fn place_of(record: &Record, problem: &dyn std::fmt::Display) -> String {
@@ -110,15 +146,16 @@ mod tests {
 
     #[test]
     fn messages_and_settings_make_the_views_of_both_users() {
-        let mut stored = Stored::new(false);
         let subjects = Subjects::new("peer", 4);
-        message(&mut stored, PARTITION, &record("peer.log.0.=", 1, Bytes::new()));
-        message(&mut stored, PARTITION, &message_to_bob(2));
+        let mut decoder = Decoder::new(&subjects, false);
+        decoder.message(PARTITION, &record("peer.log.0.=", 1, Bytes::new()));
+        decoder.message(PARTITION, &message_to_bob(2));
         let read = Mark { seq: 1, counted: 1 };
         let settings = Settings { read, kept: true, ..Settings::default() };
         let payload = conversation::encode(&settings).expect("writable");
         let subject = "peer.state.0.bob.conversation.ann";
-        entry(&mut stored, &subjects, PARTITION, &record(subject, 3, payload));
+        decoder.entry(PARTITION, &record(subject, 3, payload));
+        let stored = decoder.finish();
         assert_eq!(stored.faults(), []);
         let views = stored.views();
         let unread = |user: &str, other: &str| views[user].conversations[other].unread;
@@ -129,12 +166,13 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_named_by_its_place() {
-        let mut stored = Stored::new(false);
+        let subjects = Subjects::new("peer", 4);
+        let mut decoder = Decoder::new(&subjects, false);
         let nonsense = [0x91, 0x63].to_vec();
-        message(&mut stored, PARTITION, &record("peer.log.0.bob.ann", 7, nonsense.clone()));
+        decoder.message(PARTITION, &record("peer.log.0.bob.ann", 7, nonsense.clone()));
         let subject = "peer.state.0.bob.conversation.ann";
-        entry(&mut stored, &Subjects::new("peer", 4), PARTITION, &record(subject, 8, nonsense));
-        let faults = stored.faults();
+        decoder.entry(PARTITION, &record(subject, 8, nonsense));
+        let faults = decoder.finish().faults();
         assert!(faults.iter().all(|fault| fault.kind == Kind::Unreadable), "{faults:?}");
         assert!(faults[0].text.starts_with("peer.log.0.bob.ann at 7: "), "{faults:?}");
         assert!(faults[1].text.starts_with(&format!("{subject} at 8: ")), "{faults:?}");

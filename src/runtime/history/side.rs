@@ -11,8 +11,9 @@ use tokio::time::Instant;
 
 use crate::failpoint::{self, Fault};
 use crate::runtime::users::LoadError;
-use crate::storage::reads::{Found, Pair, Storage};
+use crate::storage::reads::{Found, Pair, Slot, Storage};
 use crate::store::{Start, Store};
+use peerd_core::amendment::AmendedPages;
 use peerd_core::conversation::{Head, PagePointers};
 use peerd_core::id::OrderKey;
 use peerd_core::limits::PAGE_MESSAGES;
@@ -35,6 +36,8 @@ const FRESH: Duration = Duration::from_secs(60);
 pub(super) struct Side {
     pub(super) direction: Direction,
     pub(super) pair: Pair,
+    /// Which of its pages may have amendments.
+    pub(super) amended: AmendedPages,
     pub(super) head: Head,
     /// Everything up to here is gone.
     pub(super) cleared: u64,
@@ -59,14 +62,14 @@ impl Next {
     }
 
     /// What comes before these, which ascend.
-    fn before(found: &[Found]) -> Option<Self> {
+    fn before(found: &[Slot]) -> Option<Self> {
         let (oldest, newest) = (found.first()?, found.last()?);
         let mut pages = oldest.head().page;
-        if oldest.stream_seq <= pages.first {
+        if oldest.stream_seq() <= pages.first {
             pages = PagePointers { first: pages.previous, previous: 0 };
         }
         // As close together as these are.
-        let (span, gaps) = (newest.stream_seq - oldest.stream_seq, found.len() as u64 - 1);
+        let (span, gaps) = (newest.stream_seq() - oldest.stream_seq(), found.len() as u64 - 1);
         let guessed = (GUESSED_PAGES * PAGE_MESSAGES) as u64;
         let reach = span.saturating_mul(guessed).checked_div(gaps).unwrap_or(0);
         (pages.first > 0).then_some(Self { pages, reach })
@@ -107,10 +110,10 @@ impl Backward {
     }
 
     /// Whether these, which ascend, go as far as what was read already.
-    fn joins(&self, found: &[Found]) -> bool {
+    fn joins(&self, found: &[Slot]) -> bool {
         let Side { head, is_ahead, .. } = &self.side;
-        let is_end = |last: &Found| !is_ahead && last.stream_seq >= head.stream_seq;
-        let reaches = |last: &Found| last.key() >= self.below || is_end(last);
+        let is_end = |last: &Slot| !is_ahead && last.stream_seq() >= head.stream_seq;
+        let reaches = |last: &Slot| last.key() >= self.below || is_end(last);
         found.last().is_some_and(reaches)
     }
 
@@ -153,7 +156,7 @@ impl<S: Store> Reads<'_, S> {
         let (start, mut found) = self.read_next(cursor, next, wanted).await?;
         (cursor.next, cursor.in_first) = (None, 0);
         let Some(oldest) = found.first() else { return Ok(()) };
-        let is_progress = oldest.key() < cursor.below || oldest.stream_seq == start;
+        let is_progress = oldest.key() < cursor.below || oldest.stream_seq() == start;
         if is_progress && oldest.seq() > cursor.side.cleared + 1 {
             cursor.next = Next::before(&found);
         }
@@ -164,7 +167,7 @@ impl<S: Store> Reads<'_, S> {
         if cursor.buffer.is_empty() {
             cursor.read_at = Instant::now();
         }
-        cursor.buffer.extend(found.into_iter().rev());
+        cursor.buffer.extend(found.into_iter().rev().filter_map(Slot::message));
         Ok(())
     }
 
@@ -174,7 +177,7 @@ impl<S: Store> Reads<'_, S> {
         cursor: &Backward,
         Next { pages, reach }: Next,
         wanted: usize,
-    ) -> Result<(u64, Vec<Found>), LoadError> {
+    ) -> Result<(u64, Vec<Slot>), LoadError> {
         let is_enough = cursor.in_first >= wanted;
         let exact = if pages.previous > 0 && !is_enough { pages.previous } else { pages.first };
         let guess = exact.saturating_sub(reach).max(1);
@@ -192,7 +195,7 @@ impl<S: Store> Reads<'_, S> {
         // Where a log had lost its end, a page may have more messages than others.
         let mut is_all = found.len() < TWO_PAGES;
         while let (false, false, Some(last)) = (is_all, cursor.joins(&found), found.last()) {
-            let from = Start::Seq(last.stream_seq + 1);
+            let from = Start::Seq(last.stream_seq() + 1);
             let more = self.read(&cursor.side, from, TWO_PAGES).await?;
             is_all = more.len() < TWO_PAGES;
             found.extend(more);
@@ -217,7 +220,7 @@ impl<S: Store> Reads<'_, S> {
             // Where the server's clock was behind when it stored this, it will have been behind
             // for the one we look for. Where the pair was silent, the same is found again.
             let behind_ms = key.unix_ms().saturating_sub(found.key().unix_ms());
-            let next_ms = (found.stored_ms + behind_ms).saturating_sub(CLOCK_SLACK_MS);
+            let next_ms = (found.stored_ms() + behind_ms).saturating_sub(CLOCK_SLACK_MS);
             if behind_ms <= 2 * CLOCK_SLACK_MS || next_ms <= at_ms || tries == SEEK_TRIES {
                 return self.walk_forth(side, found, key).await.map(Some);
             }
@@ -235,7 +238,7 @@ impl<S: Store> Reads<'_, S> {
     async fn walk_back(
         &self,
         side: &Side,
-        mut found: Found,
+        mut found: Slot,
         key: OrderKey,
     ) -> Result<PagePointers, LoadError> {
         loop {
@@ -249,7 +252,7 @@ impl<S: Store> Reads<'_, S> {
             }
             let before = self.read(side, Start::Seq(page.previous), 1).await?.into_iter().next();
             // Retention may have taken the page before.
-            match before.filter(|before| before.stream_seq < opening.stream_seq) {
+            match before.filter(|before| before.stream_seq() < opening.stream_seq()) {
                 Some(before) => found = before,
                 None => return Ok(page),
             }
@@ -260,11 +263,11 @@ impl<S: Store> Reads<'_, S> {
     async fn walk_forth(
         &self,
         side: &Side,
-        mut found: Found,
+        mut found: Slot,
         key: OrderKey,
     ) -> Result<PagePointers, LoadError> {
         loop {
-            let next = self.read(side, Start::Seq(found.stream_seq + 1), TWO_PAGES).await?;
+            let next = self.read(side, Start::Seq(found.stream_seq() + 1), TWO_PAGES).await?;
             if let Some(reached) = next.iter().find(|next| next.key() >= key) {
                 return Ok(reached.head().page);
             }
@@ -275,13 +278,14 @@ impl<S: Store> Reads<'_, S> {
         }
     }
 
-    /// Up to `limit` messages of a side, fewer only where it ends: what cannot be read is left out.
+    /// Up to `limit` messages of a side, and what is left of removed ones, fewer only where it ends:
+    /// what cannot be read is left out.
     pub(super) async fn read(
         &self,
         side: &Side,
         from: Start,
         limit: usize,
-    ) -> Result<Vec<Found>, LoadError> {
-        Ok(self.storage.messages(&side.pair, from, limit).await?)
+    ) -> Result<Vec<Slot>, LoadError> {
+        Ok(self.storage.messages(&side.pair, &side.amended, from, limit).await?)
     }
 }

@@ -9,7 +9,7 @@ use crate::bus;
 use crate::clock::Clock;
 use crate::runtime::node::Node;
 use crate::runtime::twin::{self, WALL_MS, incoming};
-use crate::storage::message;
+use crate::storage::message::{self, Recorded};
 use crate::store::memory::Memory;
 use crate::store::{Start, Store as _};
 use peerd_core::id::{OrderKey, UserId};
@@ -107,6 +107,7 @@ async fn what_was_stored_after_and_sorts_before_is_replayed_too() {
     let batch = store.read(cell.log(), subject("carol"), Start::Seq(1), 1, deadline).await;
     let carols = &batch.expect("read").records[0].payload;
     let stored = message::decode(carols, &dave, &bob, cell.partition).expect("a record");
+    let Recorded::Message(stored) = stored else { panic!("no message: {stored:?}") };
     let message = Message { key: OrderKey(newest.0 - 2), ..stored.message };
     let placed = Placed { message, mark: stored.mark, page: stored.page, expected_seq: 0 };
     let payload = message::encode(&placed, None).expect("writable");

@@ -11,8 +11,9 @@ use super::deliver::Accepted;
 use crate::bus::Bus;
 use crate::runtime::injected;
 use crate::runtime::users::{LoadError, Ownership, STRAGGLER, Turn, UserCell, Work};
-use crate::storage::reads::{Found, Item, Logged};
+use crate::storage::reads::{Found, Item, Logged, Slot};
 use crate::store::{ReadError, Start, Store};
+use peerd_core::amendment::{Removed, Stub};
 use peerd_core::conversation::Conversation;
 use peerd_core::id::{OrderKey, UserId};
 use peerd_core::message::{Direction, Message, fingerprint};
@@ -60,9 +61,11 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         let published_seq =
             receiver.lock().conversations.get(sender).map_or(0, |known| known.published_seq);
         let pair = self.env.pair(sender, &receiver.id);
+        let amended = receiver.amended(sender, Direction::Receive);
         let (mut next, mut is_ahead) = (Some(published_seq + 1), false);
         while let Some(from) = next {
-            let page = self.env.storage(deadline).page(&pair, Start::Seq(from), BATCH).await?;
+            let start = Start::Seq(from);
+            let page = self.env.storage(deadline).page(&pair, &amended, start, BATCH).await?;
             next = page.next;
             for item in page.items {
                 is_ahead = true;
@@ -86,10 +89,19 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         deadline: Instant,
     ) -> Result<(), LoadError> {
         let (stream, seq) = (receiver.log(), item.stream_seq());
-        let Some(Found { stored, stored_ms, .. }) = item.message() else {
-            receiver.lock().update(sender, |known| known.pass_over(seq));
-            receiver.ownership.written(stream).note(seq);
-            return Ok(());
+        let Found { stored, stored_ms, .. } = match item {
+            Item::Slot(Slot::Message(found)) => found,
+            Item::Slot(Slot::Removed(removed)) => {
+                let (head, counts) = (removed.head(), removed.stub.counts);
+                receiver.lock().update(sender, |known| known.take_in_removed(head, counts));
+                receiver.ownership.written(stream).note(seq);
+                return Ok(());
+            }
+            Item::Unreadable { .. } => {
+                receiver.lock().update(sender, |known| known.pass_over(seq));
+                receiver.ownership.written(stream).note(seq);
+                return Ok(());
+            }
         };
         let in_memory = self.users.user_in_memory(sender);
         let sender_name = match &in_memory {
@@ -150,10 +162,10 @@ impl<S: Store, B: Bus> SendPath<S, B> {
     pub(in crate::runtime) async fn take_in_foreign(
         self: &Arc<Self>,
         ownership: &Arc<Ownership>,
-        Logged { receiver, sender, item }: Logged,
+        Logged { receiver, sender, record }: Logged,
         deadline: Instant,
     ) -> Result<(), LoadError> {
-        let (sender, stream_seq) = (&sender, item.stream_seq());
+        let (sender, stream_seq) = (&sender, record.stream_seq());
         let receiver = self.ageing.user(ownership, &receiver, deadline).await;
         let receiver = receiver.map_err(|failure| ReadError(failure.to_string()))?;
         // In the pair's turn: it may be this instance's own, not published yet.
@@ -166,8 +178,13 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             return Ok(());
         }
         // A load has taken it in, and nobody was told.
+        let storage = self.env.storage(deadline);
+        let records = vec![(sender.clone(), receiver.id.clone(), record)];
+        let amended = |sender: &UserId, _: &UserId| receiver.amended(sender, Direction::Receive);
+        let items = storage.amended(receiver.partition, records, amended).await?;
+        let Some(item) = items.into_iter().next() else { return Ok(()) };
         let mut missed_ms = None;
-        let taken_in = if let Item::Message(found) = &item
+        let taken_in = if let Item::Slot(Slot::Message(found)) = &item
             && is_deleted(&receiver, sender, found)
         {
             missed_ms = Some(found.stored_ms);
@@ -201,14 +218,21 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             self.catch_up(receiver, sender, deadline).await.map_err(Failure::from)?;
         }
         let pair = self.env.pair(sender, &receiver.id);
+        let amended = receiver.amended(sender, Direction::Receive);
         let mut from = Start::TimeMs(sent_ms.saturating_sub(SENT_SLACK_MS));
         loop {
-            let page = self.env.storage(deadline).page(&pair, from, BATCH).await;
+            let page = self.env.storage(deadline).page(&pair, &amended, from, BATCH).await;
             let page = page.map_err(|error| Failure::from(LoadError::from(error)))?;
             for item in page.items {
-                let found = item.required().map_err(Failure::from)?;
-                let head = found.head();
-                let stored = found.stored;
+                let slot = item.required().map_err(Failure::from)?;
+                let head = slot.head();
+                let stored = match slot {
+                    Slot::Message(found) => found.stored,
+                    Slot::Removed(Removed { stub, .. }) if may_be(&stub, delivery) => {
+                        return Err(Failure::OutcomeUnknown.into());
+                    }
+                    Slot::Removed(_) => continue,
+                };
                 let message = &stored.message;
                 let is_it = message.seq > delivery.sent_seq
                     && message.timestamp_ms == delivery.timestamp_ms
@@ -299,6 +323,13 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             receiver.invalidate();
         }
     }
+}
+
+/// Whether what was removed may be what a delivery sends again.
+fn may_be(stub: &Stub, delivery: &Delivery) -> bool {
+    stub.mark.seq > delivery.sent_seq
+        && stub.timestamp_ms == delivery.timestamp_ms
+        && stub.local_id == delivery.send.draft.local_id
 }
 
 /// Whether the receiver has deleted a message, which a load had shown before it was published.

@@ -10,6 +10,7 @@ use super::SendPath;
 use crate::bus::Bus;
 use crate::runtime::owner_request::AGAIN;
 use crate::runtime::users::{LoadError, STRAGGLER, UserCell};
+use crate::storage::reads::Found;
 use crate::store::Store;
 use crate::wire::owner_request::FollowLog;
 use peerd_core::id::UserId;
@@ -91,15 +92,24 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         deadline: Instant,
     ) -> Result<u64, LoadError> {
         let pair = self.env.pair(&sender.id, receiver);
-        let Some(last) = self.env.storage(deadline).newest_at_leader(&pair).await? else {
+        let amended = sender.amended(receiver, Direction::Send);
+        let Some(last) = self.env.storage(deadline).newest_at_leader(&pair, &amended).await? else {
             return Ok(published_seq);
         };
-        let (head, stored) = (last.head(), last.stored);
+        let head = last.head();
         let is_new = {
             let user = sender.lock();
             let known = user.conversations.get(receiver);
             let known = known.and_then(|known| known.head(Direction::Send));
             known.is_none_or(|known| known.mark.seq < head.mark.seq)
+        };
+        let Some(Found { stored, .. }) = last.message() else {
+            // Its content is gone: the conversation is published without it.
+            sender.lock().update(receiver, |known| known.adopt_head(Direction::Send, head));
+            if head.mark.seq > published_seq {
+                self.redelivery.publish_sent(&sender.id, receiver).await?;
+            }
+            return Ok(head.mark.seq.max(published_seq));
         };
         if is_new {
             let name = self.conversations.name(receiver, deadline).await?;

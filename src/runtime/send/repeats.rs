@@ -7,11 +7,12 @@ use tokio::time::Instant;
 use super::SendPath;
 use crate::bus::Bus;
 use crate::runtime::users::{LoadError, Ownership, UserCell};
-use crate::storage::reads::{Found, Item};
+use crate::storage::reads::{Found, Item, Slot};
 use crate::store::{Start, Store};
 use crate::wire::owner_request::FindRepeat;
+use peerd_core::amendment::Removed;
 use peerd_core::id::{LocalMessageId, UserId};
-use peerd_core::message::{Message, fingerprint};
+use peerd_core::message::{Direction, Message, fingerprint};
 use peerd_core::receive::Delivered;
 use peerd_core::rejection::Rejection;
 use peerd_core::repeats::{Known, Repeat};
@@ -94,17 +95,11 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         let mut repeats = Vec::new();
         let mut from = Start::TimeMs(since_ms.saturating_sub(CLOCK_SLACK_MS));
         let pair = self.env.pair(sender, &receiver.id);
+        let amended = receiver.amended(sender, Direction::Receive);
         loop {
-            let page = self.env.storage(deadline).page(&pair, from, READ_BACK).await?;
-            for Found { stream_seq, stored, .. } in page.items.into_iter().filter_map(Item::message)
-            {
-                let Message { local_id, timestamp_ms, content, extended_data, .. } =
-                    &stored.message;
-                if let (Some(local_id), true) = (local_id, *timestamp_ms >= since_ms) {
-                    let fingerprint = fingerprint(content, extended_data);
-                    repeats.push(Repeat::new(local_id, fingerprint, *timestamp_ms, stream_seq));
-                }
-            }
+            let page = self.env.storage(deadline).page(&pair, &amended, from, READ_BACK).await?;
+            let slots = page.items.into_iter().filter_map(Item::slot);
+            repeats.extend(slots.filter_map(|slot| repeat_of(&slot, since_ms)));
             match page.next {
                 Some(next) => from = Start::Seq(next),
                 None => return Ok(repeats),
@@ -153,13 +148,24 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         local_id: &LocalMessageId,
         stream_seq: u64,
         deadline: Instant,
-    ) -> Result<Option<Arc<Message>>, Failure> {
-        let pair = self.env.pair(sender, &receiver.id);
-        let page = self.env.storage(deadline).page(&pair, Start::Seq(stream_seq), 1).await;
-        let page = page.map_err(LoadError::from)?;
-        let there = page.items.into_iter().find(|item| item.stream_seq() == stream_seq);
+    ) -> Result<Option<Arc<Message>>, CallError> {
+        let (pair, start) = (self.env.pair(sender, &receiver.id), Start::Seq(stream_seq));
+        let amended = receiver.amended(sender, Direction::Receive);
+        let page = self.env.storage(deadline).page(&pair, &amended, start, 1).await;
+        let page = page.map_err(|error| Failure::from(LoadError::from(error)))?;
+        let there = page.items.into_iter().find(|item| match item {
+            // Its carrier has another place.
+            Item::Slot(Slot::Removed(removed)) => removed.stub.local_id.as_ref() == Some(local_id),
+            Item::Slot(Slot::Message(_)) | Item::Unreadable { .. } => {
+                item.stream_seq() == stream_seq
+            }
+        });
         let stored = match there {
-            Some(Item::Message(found)) => found.stored,
+            Some(Item::Slot(Slot::Message(found))) => found.stored,
+            Some(Item::Slot(Slot::Removed(_))) => {
+                // What it said is gone: nothing shows that this is the same.
+                return Err(Rejection::LocalMessageIdReused.into());
+            }
             Some(Item::Unreadable { .. }) => {
                 // It is sent anew: nobody can say what the first one was.
                 receiver.lock().update(sender, |known| known.repeats.forget());
@@ -169,5 +175,21 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         };
         let is_it = stored.message.local_id.as_ref() == Some(local_id);
         Ok(is_it.then(|| Arc::new(stored.message)))
+    }
+}
+
+/// What a repeat of a message that was accepted since then is recognized by.
+fn repeat_of(slot: &Slot, since_ms: u64) -> Option<Repeat> {
+    match slot {
+        Slot::Message(Found { stream_seq, stored, .. }) => {
+            let Message { local_id, timestamp_ms, content, extended_data, .. } = &stored.message;
+            let local_id = local_id.as_ref().filter(|_| *timestamp_ms >= since_ms)?;
+            let fingerprint = fingerprint(content, extended_data);
+            Some(Repeat::new(local_id, fingerprint, *timestamp_ms, *stream_seq))
+        }
+        Slot::Removed(Removed { stream_seq, stub, .. }) => {
+            let local_id = stub.local_id.as_ref().filter(|_| stub.timestamp_ms >= since_ms)?;
+            Some(Repeat::of_removed(local_id, stub.timestamp_ms, *stream_seq))
+        }
     }
 }

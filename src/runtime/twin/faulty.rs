@@ -81,6 +81,15 @@ impl Store for Faulty {
         self.memory.read(stream, subject, start, limit, deadline).await
     }
 
+    async fn erase(
+        &self,
+        stream: StreamId,
+        seq: u64,
+        deadline: Instant,
+    ) -> Result<(), AppendError> {
+        self.memory.erase(stream, seq, deadline).await
+    }
+
     async fn hand_off(
         &self,
         subject: String,

@@ -170,8 +170,8 @@ impl Stored {
             Entry::Account(account) => self.account = Some((account, seq)),
             Entry::Conversation(other, settings) => self.settings.push((other, settings, seq)),
             Entry::Block(other, block) => self.blocked.push((other, BlockEntry { seq, block })),
-            // Read where one of its messages is.
-            Entry::Deletions(..) => {}
+            // Read where one of their messages is.
+            Entry::Deletions(..) | Entry::Amendments(..) => {}
         }
     }
 

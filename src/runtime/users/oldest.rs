@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{LoadError, UserCell, Users, unread_pages};
 use crate::bus::Bus;
-use crate::storage::reads::{Found, Item};
+use crate::storage::reads::{Item, Slot};
 use crate::store::{ReadError, Start, Store};
 use peerd_core::conversation::{Conversation, Gone};
 use peerd_core::id::UserId;
@@ -96,13 +96,12 @@ impl<S: Store, B: Bus> Users<S, B> {
         seen: &Conversation,
         deadline: Instant,
     ) -> Result<Option<Gone>, LoadError> {
-        let batch = self.read_received(cell, other, 1, LOOK, deadline).await?;
+        let batch = self.read_received(cell, other, seen, (1, LOOK), deadline).await?;
         let (Some(first), Some(last)) = (batch.first(), batch.last()) else { return Ok(None) };
-        let Found { stored: first, .. } = first;
-        let counted = first.mark.counted.saturating_sub(u64::from(first.message.counts));
+        let counted = first.head().mark.counted.saturating_sub(u64::from(first.counts()));
         let (read, newest) = (seen.settings.read.counted, seen.counted());
-        let oldest = batch.iter().find(|found| found.stored.mark.counted > read);
-        let oldest_ms = oldest.unwrap_or(last).stored_ms;
+        let oldest = batch.iter().find(|slot| slot.head().mark.counted > read);
+        let oldest_ms = oldest.unwrap_or(last).stored_ms();
         let deleted = if seen.settings.deleted_unread > 0 && counted > read {
             let unread = self.unread_left(cell, other, seen, deadline).await?;
             // Of those that are left, some were deleted, and others may have been removed.
@@ -133,32 +132,32 @@ impl<S: Store, B: Bus> Users<S, B> {
         let newest = seen.received.map_or(0, |head| head.stream_seq);
         let (mut left, mut next) = (0, 1);
         loop {
-            let batch = self.read_received(cell, other, next, BATCH, deadline).await?;
-            for found in batch.iter().filter(|found| found.stream_seq <= newest) {
-                let is_deleted = seen.hides(Direction::Receive, found.seq());
-                let is_unread = found.seq() > seen.settings.read.seq && !is_deleted;
-                left += u64::from(is_unread && found.stored.message.counts);
+            let batch = self.read_received(cell, other, &seen, (next, BATCH), deadline).await?;
+            for slot in batch.iter().filter(|slot| slot.stream_seq() <= newest) {
+                let is_deleted = seen.hides(Direction::Receive, slot.seq());
+                let is_unread = slot.seq() > seen.settings.read.seq && !is_deleted;
+                left += u64::from(is_unread && slot.counts());
             }
             match batch.last() {
-                Some(last) if batch.len() == BATCH && last.stream_seq < newest => {
-                    next = last.stream_seq + 1;
+                Some(last) if batch.len() == BATCH && last.stream_seq() < newest => {
+                    next = last.stream_seq() + 1;
                 }
                 _ => return Ok(left),
             }
         }
     }
 
-    /// Messages that `other` sent to the user, from a place on.
+    /// Up to `limit` messages that `other` sent to the user, from a place on; removed ones, too.
     async fn read_received(
         &self,
         cell: &UserCell,
         other: &UserId,
-        from: u64,
-        limit: usize,
+        seen: &Conversation,
+        (from, limit): (u64, usize),
         deadline: Instant,
-    ) -> Result<Vec<Found>, LoadError> {
-        let pair = self.env.pair(other, &cell.id);
-        let page = self.env.storage(deadline).page(&pair, Start::Seq(from), limit).await?;
+    ) -> Result<Vec<Slot>, LoadError> {
+        let (pair, amended) = (self.env.pair(other, &cell.id), &seen.settings.amended_received);
+        let page = self.env.storage(deadline).page(&pair, amended, Start::Seq(from), limit).await?;
         page.items.into_iter().map(Item::required).collect()
     }
 }

@@ -11,6 +11,9 @@ use peerd_core::message::{Message, ReceiptStatus};
 /// that was written once is to be read for ever.
 const GOLDEN: &str = include_str!("../../../tests/golden/records-v1.txt");
 
+/// Carriers as version 2 of the record writes them.
+const CARRIERS: &str = include_str!("../../../tests/golden/carriers-v2.txt");
+
 fn user(id: &str) -> UserId {
     UserId::new(id, "userID").expect("a valid ID")
 }
@@ -141,8 +144,15 @@ fn records() -> Vec<(&'static str, Placed, Option<Push>)> {
     records
 }
 
-fn read(bytes: &[u8]) -> Result<StoredMessage, RecordError> {
+fn read_any(bytes: &[u8]) -> Result<Recorded, RecordError> {
     decode(bytes, &user("alice"), &user("b.o b"), Partition(3))
+}
+
+fn read(bytes: &[u8]) -> Result<StoredMessage, RecordError> {
+    read_any(bytes).map(|recorded| match recorded {
+        Recorded::Message(stored) => stored,
+        Recorded::Carrier(stub) => panic!("a carrier: {stub:?}"),
+    })
 }
 
 fn golden() -> Vec<(&'static str, Vec<u8>)> {
@@ -167,12 +177,49 @@ fn golden_bytes_are_read_back_as_what_was_written() {
     }
 }
 
+fn carriers() -> Vec<(&'static str, Stub)> {
+    let least = Stub {
+        key: OrderKey((1 << 52) + 5),
+        mark: Mark { seq: 33, counted: 30 },
+        page: PagePointers { first: 0, previous: 70_000 },
+        timestamp_ms: 1_800_000_000_123,
+        local_id: None,
+        receipt: ReceiptStatus::None,
+        counts: false,
+    };
+    let most = Stub {
+        page: PagePointers { first: 70_100, previous: 70_000 },
+        local_id: LocalMessageId::new("l-1").ok(),
+        receipt: ReceiptStatus::Processing,
+        counts: true,
+        ..least.clone()
+    };
+    vec![("least", least), ("most", most)]
+}
+
+#[test]
+fn every_carrier_has_its_golden_bytes() {
+    let written: Vec<(&str, Vec<u8>)> = carriers()
+        .iter()
+        .map(|(name, stub)| (*name, encode_carrier(stub).expect("fits").to_vec()))
+        .collect();
+    let golden = crate::storage::golden::lines(CARRIERS);
+    crate::storage::golden::assert_same(&written, &golden);
+    for ((name, stub), (_, bytes)) in carriers().into_iter().zip(golden) {
+        assert_eq!(order_key(&bytes), Ok(stub.key), "{name}");
+        assert_eq!(read_any(&bytes), Ok(Recorded::Carrier(stub)), "{name}");
+        for length in 0..bytes.len() {
+            assert!(read_any(&bytes[..length]).is_err(), "{name} cut to {length}");
+        }
+    }
+}
+
 #[test]
 fn a_record_of_an_unknown_version_is_refused() {
     for (name, mut bytes) in golden() {
-        bytes[1] = 2;
+        bytes[1] = 3;
         let error = read(&bytes).expect_err(name);
-        assert_eq!(error.to_string(), "a stored message cannot be read: its version 2 is unknown");
+        assert_eq!(error.to_string(), "a stored message cannot be read: its version 3 is unknown");
         assert!(order_key(&bytes).is_err());
     }
 }

@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, HashMap};
 
 use futures::future::try_join_all;
 
-use super::{LoadError, Storage};
-use crate::storage::message::{self, StoredMessage};
+use super::Storage;
+use super::amended::RawPage;
+use super::items::{Item, Logged, Page, Pair, Raw, Slot};
+use crate::storage::message;
 use crate::storage::user_of;
 use crate::store::{Batch, ReadError, Record, Start, Store, StreamId};
-use crate::wire::packed::RecordError;
-use peerd_core::content::Excerpt;
+use peerd_core::amendment::AmendedPages;
 use peerd_core::conversation::Head;
 use peerd_core::id::{OrderKey, Partition, UserId};
-use peerd_protocol::subject::{Subjects, Token, is_sentinel, last_token};
+use peerd_protocol::subject::{Token, is_sentinel, last_token};
 
 /// How far before a record that cannot be read one is looked for that can, at first, and by how much
 /// farther each time.
@@ -21,182 +22,48 @@ const FARTHER: u64 = 8;
 /// Records that one such read asks for.
 const BATCH: usize = 256;
 
-/// One direction of a conversation: a subject of the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pair {
-    /// Who sends.
-    pub sender: UserId,
-    /// Who receives.
-    pub receiver: UserId,
-    /// The receiver's partition, whose log it is in.
-    pub partition: Partition,
-    /// The subject.
-    pub subject: String,
-}
-
-impl Pair {
-    /// The messages that `sender` sent to `receiver`.
-    #[must_use]
-    pub fn new(subjects: &Subjects, sender: &UserId, receiver: &UserId) -> Self {
-        let to = Token::of(receiver);
-        let partition = subjects.partition(&to);
-        let subject = message::key(subjects, partition, &to, &Token::of(sender));
-        Self { sender: sender.clone(), receiver: receiver.clone(), partition, subject }
-    }
-}
-
-/// A stored message and where it is.
-#[derive(Clone, Debug)]
-pub struct Found {
-    /// Its place in the stream.
-    pub stream_seq: u64,
-    /// When it was stored, by the server's clock, in milliseconds since 1970.
-    pub stored_ms: u64,
-    /// About the memory that it takes.
-    pub bytes: usize,
-    /// The message.
-    pub stored: StoredMessage,
-}
-
-impl Found {
-    /// Reads a record. Production code decodes records here only.
-    pub fn read(
-        record: &Record,
-        (sender, receiver): (&UserId, &UserId),
-        partition: Partition,
-    ) -> Result<Self, RecordError> {
-        let stored = message::decode(&record.payload, sender, receiver, partition)?;
-        let &Record { stream_seq, stored_ms, .. } = record;
-        let parts = stored.message.content.parts() * size_of::<Excerpt>();
-        let bytes = size_of::<Self>() + parts + record.payload.len();
-        Ok(Self { stream_seq, stored_ms, bytes, stored })
-    }
-
-    /// Its order key.
-    #[must_use]
-    pub const fn key(&self) -> OrderKey {
-        self.stored.message.key
-    }
-
-    /// Its `messageSeq`.
-    #[must_use]
-    pub const fn seq(&self) -> u64 {
-        self.stored.message.seq
-    }
-
-    /// The head that it is.
-    #[must_use]
-    pub const fn head(&self) -> Head {
-        self.stored.head(self.stream_seq)
-    }
-}
-
-/// A record of a log.
-#[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly all are messages, and none is kept")]
-pub enum Item {
-    /// A message.
-    Message(Found),
-    /// What cannot be read. It was counted and named.
-    Unreadable {
-        /// Its place in the stream.
-        stream_seq: u64,
-        /// Why.
-        error: RecordError,
-    },
-}
-
-impl Item {
-    /// Its place in the stream.
-    #[must_use]
-    pub const fn stream_seq(&self) -> u64 {
-        match self {
-            Self::Message(found) => found.stream_seq,
-            Self::Unreadable { stream_seq, .. } => *stream_seq,
-        }
-    }
-
-    /// The message's order key, if it is one.
-    #[must_use]
-    pub const fn key(&self) -> Option<OrderKey> {
-        match self {
-            Self::Message(found) => Some(found.key()),
-            Self::Unreadable { .. } => None,
-        }
-    }
-
-    /// The message; what cannot be read is an error.
-    pub fn required(self) -> Result<Found, LoadError> {
-        match self {
-            Self::Message(found) => Ok(found),
-            Self::Unreadable { error, .. } => Err(error.into()),
-        }
-    }
-
-    /// The message, if it is one.
-    #[must_use]
-    pub fn message(self) -> Option<Found> {
-        match self {
-            Self::Message(found) => Some(found),
-            Self::Unreadable { .. } => None,
-        }
-    }
-}
-
-/// A stretch of a log.
-#[derive(Clone, Debug, Default)]
-pub struct Page {
-    /// Its records, in the log's order.
-    pub items: Vec<Item>,
-    /// How many records there are from its beginning to the end of the log, sentinels among them.
-    pub count: u64,
-    /// Where the records after it begin, if there are more.
-    pub next: Option<u64>,
-}
-
-/// A record of a partition's log, and whose it is.
-#[derive(Clone, Debug)]
-pub struct Logged {
-    /// Who received it.
-    pub receiver: UserId,
-    /// Who sent it.
-    pub sender: UserId,
-    /// The record.
-    pub item: Item,
-}
-
 impl<S: Store> Storage<'_, S> {
-    fn item(&self, record: &Record, parties: (&UserId, &UserId), partition: Partition) -> Item {
-        match Found::read(record, parties, partition) {
-            Ok(found) => Item::Message(found),
-            Err(error) => {
-                self.leave_out(StreamId::Log(partition), record, &error);
-                Item::Unreadable { stream_seq: record.stream_seq, error }
-            }
-        }
+    fn raw(&self, record: &Record, parties: (&UserId, &UserId), partition: Partition) -> Raw {
+        Raw::read(record, parties, partition).unwrap_or_else(|error| {
+            self.leave_out(StreamId::Log(partition), record, &error);
+            Raw(Item::Unreadable { stream_seq: record.stream_seq, error })
+        })
     }
 
-    /// Up to `limit` records of a pair from a place on.
-    pub async fn page(&self, pair: &Pair, from: Start, limit: usize) -> Result<Page, ReadError> {
+    /// Up to `limit` records of a pair from a place on, as they were stored.
+    async fn raw_page(&self, pair: &Pair, from: Start, limit: usize) -> Result<RawPage, ReadError> {
         let (stream, subject) = (StreamId::Log(pair.partition), pair.subject.clone());
         let batch = self.store.read(stream, subject, from, limit, self.deadline).await?;
-        let item = |record| self.item(record, (&pair.sender, &pair.receiver), pair.partition);
-        let items = batch.records.iter().map(item).collect();
-        Ok(Page { items, count: count(&batch), next: next(&batch) })
+        let raw = |record| self.raw(record, (&pair.sender, &pair.receiver), pair.partition);
+        let records = batch.records.iter().map(raw).collect();
+        Ok(RawPage { records, count: count(&batch), next: next(&batch) })
     }
 
-    /// Up to `limit` messages of a pair from a place on, fewer only where it ends: what cannot be read
-    /// is left out.
+    /// Up to `limit` messages of a pair from a place on, as they are now, and what is left of those that
+    /// were removed. `amended` says which pages of the pair may have amendments.
+    pub async fn page(
+        &self,
+        pair: &Pair,
+        amended: &AmendedPages,
+        from: Start,
+        limit: usize,
+    ) -> Result<Page, ReadError> {
+        let page = self.raw_page(pair, from, limit).await?;
+        self.fold(pair, amended, (from, limit), page).await
+    }
+
+    /// As [`Storage::page`], fewer only where the log ends: what cannot be read is left out.
     pub async fn messages(
         &self,
         pair: &Pair,
+        amended: &AmendedPages,
         mut from: Start,
         limit: usize,
-    ) -> Result<Vec<Found>, ReadError> {
+    ) -> Result<Vec<Slot>, ReadError> {
         let mut all = Vec::with_capacity(limit);
         loop {
-            let page = self.page(pair, from, limit - all.len()).await?;
-            all.extend(page.items.into_iter().filter_map(Item::message));
+            let page = self.page(pair, amended, from, limit - all.len()).await?;
+            all.extend(page.items.into_iter().filter_map(Item::slot));
             match page.next {
                 Some(next) if all.len() < limit => from = Start::Seq(next),
                 _ => return Ok(all),
@@ -218,23 +85,36 @@ impl<S: Store> Storage<'_, S> {
         Ok(batch.records.iter().map(|record| record.stored_ms).collect())
     }
 
-    /// The newest record of each of these pairs that has any.
-    pub async fn newest_of(&self, pairs: &[Pair]) -> Result<Vec<Option<Item>>, ReadError> {
-        let mut by_partition: BTreeMap<Partition, Vec<usize>> = BTreeMap::new();
-        for (index, pair) in pairs.iter().enumerate() {
-            by_partition.entry(pair.partition).or_default().push(index);
+    /// The newest record of each of these pairs that has any. With each pair, which of its pages may
+    /// have amendments.
+    pub async fn newest_of(
+        &self,
+        pairs: &[(Pair, AmendedPages)],
+    ) -> Result<Vec<Option<Item>>, ReadError> {
+        let mut by_partition: BTreeMap<Partition, HashMap<&str, usize>> = BTreeMap::new();
+        for (index, (pair, _)) in pairs.iter().enumerate() {
+            let subjects = by_partition.entry(pair.partition).or_default();
+            subjects.insert(pair.subject.as_str(), index);
         }
-        let reads = by_partition.into_iter().map(|(partition, indices)| async move {
-            let subjects = indices.iter().map(|index| pairs[*index].subject.clone()).collect();
-            let records = self.last(StreamId::Log(partition), subjects).await?;
-            let by_subject: HashMap<&str, &Record> =
-                records.iter().map(|record| (record.subject.as_str(), record)).collect();
-            let found = indices.into_iter().filter_map(|index| {
-                let pair = &pairs[index];
-                let record = by_subject.get(pair.subject.as_str())?;
-                Some((index, self.item(record, (&pair.sender, &pair.receiver), partition)))
-            });
-            Ok::<_, ReadError>(found.collect::<Vec<_>>())
+        let reads = by_partition.into_iter().map(|(partition, by_subject)| async move {
+            let subjects = by_subject.keys().map(|subject| (*subject).to_owned()).collect();
+            let (mut indices, mut raw) = (Vec::new(), Vec::new());
+            for record in self.last(StreamId::Log(partition), subjects).await? {
+                let Some(index) = by_subject.get(record.subject.as_str()) else { continue };
+                let Pair { sender, receiver, .. } = &pairs[*index].0;
+                let item = self.raw(&record, (sender, receiver), partition);
+                indices.push(*index);
+                raw.push((sender.clone(), receiver.clone(), item));
+            }
+            let amended = |sender: &UserId, receiver: &UserId| {
+                let is_it = |(pair, _): &&(Pair, AmendedPages)| {
+                    (&pair.sender, &pair.receiver) == (sender, receiver)
+                };
+                let found = indices.iter().map(|index| &pairs[*index]).find(is_it);
+                found.map(|(_, amended)| amended.clone()).unwrap_or_default()
+            };
+            let items = self.amended(partition, raw, amended).await?;
+            Ok::<_, ReadError>(indices.into_iter().zip(items).collect::<Vec<_>>())
         });
         let mut newest = vec![None; pairs.len()];
         for (index, item) in try_join_all(reads).await?.into_iter().flatten() {
@@ -243,12 +123,16 @@ impl<S: Store> Storage<'_, S> {
         Ok(newest)
     }
 
-    /// The newest message of a pair as the stream's leader has it; `None` where there is none, or it
-    /// cannot be read.
-    pub async fn newest_at_leader(&self, pair: &Pair) -> Result<Option<Found>, ReadError> {
+    /// The newest message of a pair as the stream's leader has it, or what is left of it; `None` where
+    /// there is none, or it cannot be read.
+    pub async fn newest_at_leader(
+        &self,
+        pair: &Pair,
+        amended: &AmendedPages,
+    ) -> Result<Option<Slot>, ReadError> {
         self.store.last_seq(StreamId::Log(pair.partition), self.deadline).await?;
-        let mut newest = self.newest_of(std::slice::from_ref(pair)).await?;
-        Ok(newest.pop().flatten().and_then(Item::message))
+        let mut newest = self.newest_of(&[(pair.clone(), amended.clone())]).await?;
+        Ok(newest.pop().flatten().and_then(Item::slot))
     }
 
     /// What the newest record of a pair comes to; `None` where the store has none.
@@ -258,6 +142,12 @@ impl<S: Store> Storage<'_, S> {
             Some(newest) => self.head_of(newest, pair).await.map(Some),
             None => Ok(None),
         }
+    }
+
+    /// Whether a pair has a record at a place.
+    pub async fn has_record(&self, pair: &Pair, stream_seq: u64) -> Result<bool, ReadError> {
+        let page = self.raw_page(pair, Start::Seq(stream_seq), 1).await?;
+        Ok(page.records.iter().any(|record| record.stream_seq() == stream_seq))
     }
 
     /// The newest messages to a user, by sender.
@@ -308,8 +198,8 @@ impl<S: Store> Storage<'_, S> {
     /// with all that follow it taken for messages that do not count: no `messageSeq` is given twice.
     async fn head_of(&self, newest: &Record, pair: &Pair) -> Result<Head, ReadError> {
         let parties = (&pair.sender, &pair.receiver);
-        if let Item::Message(found) = self.item(newest, parties, pair.partition) {
-            return Ok(found.head());
+        if let Raw(Item::Slot(slot)) = self.raw(newest, parties, pair.partition) {
+            return Ok(slot.head());
         }
         let end = newest.stream_seq;
         let mut reach = REACH;
@@ -317,49 +207,55 @@ impl<S: Store> Storage<'_, S> {
             let first = end.saturating_sub(reach).max(1);
             let (mut head, mut next, mut unread) = (None, Some(first), 0);
             while let Some(from) = next.take() {
-                let page = self.page(pair, Start::Seq(from), BATCH).await?;
-                let until_end = page.items.into_iter().take_while(|item| item.stream_seq() <= end);
-                for item in until_end {
+                let page = self.raw_page(pair, Start::Seq(from), BATCH).await?;
+                let until_end = page.records.iter().take_while(|raw| raw.stream_seq() <= end);
+                for Raw(item) in until_end {
                     match item {
-                        Item::Message(found) => (head, unread) = (Some(found.head()), 0),
+                        Item::Slot(slot) => (head, unread) = (Some(slot.head()), 0),
                         Item::Unreadable { .. } => unread += 1,
                     }
                 }
                 next = page.next.filter(|next| *next <= end);
             }
             if head.is_some() || first == 1 {
-                return Ok(Head::past(head, unread, end));
+                let holes = self.holes_after(pair, head, end).await?;
+                return Ok(Head::past(head, unread + holes, end));
             }
             reach = reach.saturating_mul(FARTHER);
         }
     }
 
-    /// Up to `limit` records to a user, of all senders, from a place on.
+    /// Up to `limit` records to a user, of all senders, from a place on, as they are now. `amended` says
+    /// which pages of what a sender sent to the user may have amendments. Holes are not filled.
     pub async fn received(
         &self,
         receiver: &UserId,
         from: Start,
         limit: usize,
+        amended: impl Fn(&UserId) -> AmendedPages,
     ) -> Result<Page, ReadError> {
         let to = Token::of(receiver);
         let partition = self.subjects.partition(&to);
         let (stream, all) = (StreamId::Log(partition), self.subjects.log_to(partition, &to));
         let batch = self.store.read(stream, all, from, limit, self.deadline).await?;
         let mut senders: HashMap<&str, UserId> = HashMap::new();
-        let mut items = Vec::with_capacity(batch.records.len());
+        let mut raw = Vec::with_capacity(batch.records.len());
         for record in &batch.records {
             let token = last_token(&record.subject);
             if !senders.contains_key(token) {
                 let Ok(sender) = user_of(token) else { continue };
                 senders.insert(token, sender);
             }
-            items.push(self.item(record, (&senders[token], receiver), partition));
+            let sender = &senders[token];
+            let item = self.raw(record, (sender, receiver), partition);
+            raw.push((sender.clone(), receiver.clone(), item));
         }
+        let items = self.amended(partition, raw, |sender, _| amended(sender)).await?;
         Ok(Page { items, count: count(&batch), next: next(&batch) })
     }
 
     /// Of up to `limit` records of a partition's log from a place on, those of pairs (receiver, sender)
-    /// that are wanted; and where the others begin, if there are more.
+    /// that are wanted, as they were stored; and where the others begin, if there are more.
     pub async fn logged(
         &self,
         partition: Partition,
@@ -373,8 +269,8 @@ impl<S: Store> Storage<'_, S> {
         for record in &batch.records {
             let Some((receiver, sender)) = parties(&record.subject) else { continue };
             if is_wanted(&receiver, &sender) {
-                let item = self.item(record, (&sender, &receiver), partition);
-                logged.push(Logged { receiver, sender, item });
+                let record = self.raw(record, (&sender, &receiver), partition);
+                logged.push(Logged { receiver, sender, record });
             }
         }
         Ok((logged, next(&batch)))

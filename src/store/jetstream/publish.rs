@@ -46,7 +46,7 @@ struct Answer {
 }
 
 /// What JetStream says of a request that it refuses.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 pub(super) struct ApiError {
     #[serde(default)]
     pub(super) err_code: u32,

@@ -9,7 +9,7 @@ fn message(seq: u64, counted: u64, counts: bool) -> Counted {
         stream_seq: seq * 10,
         page: PagePointers::default(),
     };
-    Counted { head, counts }
+    Counted { head, counts, is_removed: false }
 }
 
 /// Five messages, of which the third does not count.

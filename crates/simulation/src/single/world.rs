@@ -77,6 +77,15 @@ impl Store for Shared {
         self.memory.read(stream, subject, from, limit, deadline)
     }
 
+    fn erase(
+        &self,
+        stream: StreamId,
+        seq: u64,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<(), AppendError>> + Send {
+        self.memory.erase(stream, seq, deadline)
+    }
+
     fn hand_off(
         &self,
         subject: String,

@@ -54,6 +54,7 @@ fn views() -> Views {
     let lines: Vec<_> = account().sent.iter().map(line).collect();
     let view = |other: &str, unread: u64| View {
         histories: [(other.to_owned(), lines.clone())].into(),
+        removed: [].into(),
         conversations: [(
             other.to_owned(),
             Summary { unread, muted: false, last_message_id: Some("id of a3".to_owned()) },

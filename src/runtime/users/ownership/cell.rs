@@ -11,7 +11,9 @@ use tokio::time::{Instant, timeout_at};
 use super::Ownership;
 use crate::runtime::retry::OVERLOADED_RETRY_MS;
 use crate::store::StreamId;
+use peerd_core::amendment::AmendedPages;
 use peerd_core::id::{Partition, UserId};
+use peerd_core::message::Direction;
 use peerd_core::user::User;
 use peerd_protocol::failure::Failure;
 use peerd_protocol::subject::Token;
@@ -93,6 +95,13 @@ impl UserCell {
             self.state.clear_poison();
             poisoned.into_inner()
         })
+    }
+
+    /// Which pages of what went to or came from `other` may have amendments.
+    pub(in crate::runtime) fn amended(&self, other: &UserId, direction: Direction) -> AmendedPages {
+        let user = self.lock();
+        let known = user.conversations.get(other);
+        known.map(|known| known.settings.amended(direction).clone()).unwrap_or_default()
     }
 
     pub(in crate::runtime) fn is_loaded(&self, generation: u64) -> bool {

@@ -1,0 +1,312 @@
+//! Amendments: what became of a message after it was stored. Records of the log are never rewritten, so
+//! that it is kept beside the log, and folded into what is read.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use super::content::Content;
+use super::conversation::{Head, Mark, PagePointers};
+use super::id::{LocalMessageId, OrderKey};
+use super::later::LaterFields;
+use super::limits::PAGE_MESSAGES;
+use super::message::{Message, ReceiptStatus};
+use super::receive::head_at;
+
+/// Most ranges of page numbers that a conversation's entry lists for one direction.
+pub const RANGES_MAX: usize = 16;
+
+/// The page of a direction's messages that has the one with this `messageSeq`.
+#[must_use]
+pub const fn page_number(seq: u64) -> u64 {
+    seq.saturating_sub(1) / PAGE_MESSAGES as u64
+}
+
+/// The `messageSeq` of the first message of a page.
+#[must_use]
+pub const fn first_of_page(number: u64) -> u64 {
+    number.saturating_mul(PAGE_MESSAGES as u64).saturating_add(1)
+}
+
+/// What is left of a message whose content was removed: all that other messages, counts and repeats
+/// depend on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stub {
+    /// Its order key, which is its identity.
+    pub key: OrderKey,
+    /// How far its sender had sent with it.
+    pub mark: Mark,
+    /// Its page, as its record had it: 0 as `first` means the record's own place.
+    pub page: PagePointers,
+    /// The time when it was accepted, in milliseconds since 1970.
+    pub timestamp_ms: u64,
+    /// The sender's own ID for it, if any.
+    pub local_id: Option<LocalMessageId>,
+    /// The status of its read receipt.
+    pub receipt: ReceiptStatus,
+    /// Whether it counts as unread until read.
+    pub counts: bool,
+}
+
+impl Stub {
+    /// What is left of a message.
+    #[must_use]
+    pub fn of(message: &Message, mark: Mark, page: PagePointers) -> Self {
+        Self {
+            key: message.key,
+            mark,
+            page,
+            timestamp_ms: message.timestamp_ms,
+            local_id: message.local_id.clone(),
+            receipt: message.receipt,
+            counts: message.counts,
+        }
+    }
+
+    /// The head that it is, at its place in the stream.
+    #[must_use]
+    pub const fn head(&self, stream_seq: u64) -> Head {
+        head_at(self.key, self.timestamp_ms, self.mark, self.page, stream_seq)
+    }
+}
+
+/// A removed message at its place in the log: where its record was, or where its carrier is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removed {
+    /// Its place in the stream.
+    pub stream_seq: u64,
+    /// When it was stored there, by the server's clock, in milliseconds since 1970.
+    pub stored_ms: u64,
+    /// What is left of it.
+    pub stub: Stub,
+}
+
+impl Removed {
+    /// The head that it is.
+    #[must_use]
+    pub const fn head(&self) -> Head {
+        self.stub.head(self.stream_seq)
+    }
+
+    /// Its order key.
+    #[must_use]
+    pub const fn key(&self) -> OrderKey {
+        self.stub.key
+    }
+
+    /// Its `messageSeq`.
+    #[must_use]
+    pub const fn seq(&self) -> u64 {
+        self.stub.mark.seq
+    }
+}
+
+/// What replaced a message's first content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replacement {
+    /// The content.
+    pub content: Content,
+    /// Text that accompanies the message.
+    pub extended_data: String,
+}
+
+/// What became of a message's content.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Change {
+    /// It is what its record says.
+    #[default]
+    None,
+    /// It was replaced.
+    Replaced(Replacement),
+    /// It was removed.
+    Removed(Removed),
+}
+
+/// What became of one message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Amendment {
+    /// The message's order key. A `messageSeq` can be given again where messages aged out, a key
+    /// cannot: what is of another message is not applied.
+    pub key: OrderKey,
+    /// What became of its content.
+    pub change: Change,
+    /// The status of its read receipt, where it has changed.
+    pub receipt: Option<ReceiptStatus>,
+    /// What a later release stored of the message besides.
+    pub later: LaterFields,
+}
+
+impl Amendment {
+    /// Applies it to a message that was not removed.
+    pub fn apply(&self, message: &mut Message) {
+        if let Change::Replaced(Replacement { content, extended_data }) = &self.change {
+            message.content = content.clone();
+            message.extended_data.clone_from(extended_data);
+        }
+        message.receipt = self.receipt.unwrap_or(message.receipt);
+    }
+}
+
+/// The amendments of the messages of one page, by `messageSeq`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AmendmentPage {
+    by_seq: BTreeMap<u64, Amendment>,
+    /// What a later release stored of the page besides.
+    pub later: LaterFields,
+}
+
+impl AmendmentPage {
+    /// Puts together what was stored.
+    #[must_use]
+    pub fn new(amendments: impl IntoIterator<Item = (u64, Amendment)>, later: LaterFields) -> Self {
+        Self { by_seq: amendments.into_iter().collect(), later }
+    }
+
+    /// All of them, by ascending `messageSeq`.
+    #[must_use]
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (u64, &Amendment)> {
+        self.by_seq.iter().map(|(seq, amendment)| (*seq, amendment))
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_seq.is_empty() && self.later == LaterFields::default()
+    }
+
+    /// What became of a message; `None` where nothing did.
+    #[must_use]
+    pub fn get(&self, seq: u64, key: OrderKey) -> Option<&Amendment> {
+        self.by_seq.get(&seq).filter(|amendment| amendment.key == key)
+    }
+
+    /// What became of a message, to be changed. What was stored of another message with the same
+    /// `messageSeq` is forgotten.
+    pub fn amend(&mut self, seq: u64, key: OrderKey) -> &mut Amendment {
+        let amendment = self.by_seq.entry(seq).or_default();
+        if amendment.key != key {
+            *amendment = Amendment { key, ..Amendment::default() };
+        }
+        amendment
+    }
+
+    /// The messages that were removed, by ascending `messageSeq`.
+    #[must_use]
+    pub fn removed(&self) -> impl DoubleEndedIterator<Item = &Removed> {
+        self.by_seq.values().filter_map(|amendment| match &amendment.change {
+            Change::Removed(removed) => Some(removed),
+            Change::None | Change::Replaced(_) => None,
+        })
+    }
+}
+
+/// Which pages of one direction may have amendments: all that do, and perhaps others. It never grows
+/// beyond [`RANGES_MAX`] ranges: the two that are closest together become one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AmendedPages {
+    /// First and last of each range, ascending, none next to another.
+    ranges: Vec<(u64, u64)>,
+}
+
+impl AmendedPages {
+    /// Puts together what was stored; the ranges may come in any order.
+    #[must_use]
+    pub fn new(ranges: impl IntoIterator<Item = (u64, u64)>) -> Self {
+        let mut pages = Self::default();
+        for (first, last) in ranges {
+            pages.insert_range(first.min(last), first.max(last));
+        }
+        pages
+    }
+
+    /// First and last page of each range, ascending.
+    #[must_use]
+    pub fn ranges(&self) -> &[(u64, u64)] {
+        &self.ranges
+    }
+
+    /// Whether no page has any.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// Whether a page may have any.
+    #[must_use]
+    pub fn contains(&self, page: u64) -> bool {
+        self.ranges.iter().any(|(first, last)| (*first..=*last).contains(&page))
+    }
+
+    /// The pages of a range that may have any, ascending.
+    pub fn within(&self, pages: RangeInclusive<u64>) -> impl Iterator<Item = u64> {
+        let (from, to) = pages.into_inner();
+        self.ranges.iter().flat_map(move |(first, last)| *first.max(&from)..=*last.min(&to))
+    }
+
+    /// Adds a page; false if it was among them.
+    pub fn insert(&mut self, page: u64) -> bool {
+        let is_new = !self.contains(page);
+        if is_new {
+            self.insert_range(page, page);
+        }
+        is_new
+    }
+
+    fn insert_range(&mut self, mut first: u64, mut last: u64) {
+        self.ranges.retain(|(other_first, other_last)| {
+            let is_apart =
+                *other_first > last.saturating_add(1) || first > other_last.saturating_add(1);
+            if !is_apart {
+                (first, last) = (first.min(*other_first), last.max(*other_last));
+            }
+            is_apart
+        });
+        let place = self.ranges.partition_point(|(other, _)| *other < first);
+        self.ranges.insert(place, (first, last));
+        while self.ranges.len() > RANGES_MAX {
+            let gap = |index: &usize| self.ranges[*index].0 - self.ranges[index - 1].1;
+            let Some(closest) = (1..self.ranges.len()).min_by_key(gap) else { return };
+            let (_, last) = self.ranges.remove(closest);
+            self.ranges[closest - 1].1 = last;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_found_again_and_neighbours_are_one_range() {
+        let mut pages = AmendedPages::default();
+        assert!(pages.is_empty() && !pages.contains(0));
+        assert!(pages.insert(5) && pages.insert(7) && pages.insert(9) && !pages.insert(7));
+        assert_eq!(pages.ranges(), [(5, 5), (7, 7), (9, 9)]);
+        assert!(pages.insert(6));
+        assert_eq!(pages.ranges(), [(5, 7), (9, 9)]);
+        assert_eq!(pages.within(6..=100).collect::<Vec<_>>(), [6, 7, 9]);
+        assert_eq!(pages.within(8..=8).count(), 0);
+        assert_eq!(AmendedPages::new([(9, 9), (7, 5)]), pages);
+    }
+
+    #[test]
+    fn ranges_have_a_bound_and_every_page_stays() {
+        let mut pages = AmendedPages::default();
+        let all: Vec<u64> = (0..200).map(|number: u64| number * number).collect();
+        for page in &all {
+            pages.insert(*page);
+            assert!(pages.ranges().len() <= RANGES_MAX);
+        }
+        assert!(all.iter().all(|page| pages.contains(*page)));
+        assert!(!pages.contains(199 * 199 - 1), "where they are far apart each is exact");
+    }
+
+    #[test]
+    fn an_amendment_of_another_message_is_not_found_and_gives_way() {
+        let mut page = AmendmentPage::default();
+        page.amend(3, OrderKey(30)).receipt = Some(ReceiptStatus::Done);
+        assert!(page.get(3, OrderKey(30)).is_some());
+        assert_eq!(page.get(3, OrderKey(31)), None);
+        assert_eq!(page.amend(3, OrderKey(31)).receipt, None);
+        assert_eq!(page.get(3, OrderKey(30)), None);
+    }
+}

@@ -1,0 +1,341 @@
+//! Two users and what they sent each other: as a node has it, and as a plain list.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::sample::Index;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::counting::Counting;
+use crate::bus;
+use crate::clock::Clock;
+use crate::runtime::node::{Node, Options};
+use crate::runtime::twin::{self, WALL_MS, incoming};
+use crate::runtime::users::UserCell;
+use crate::storage::reads::{Item, Pair};
+use crate::storage::removal::{self, Left, Write};
+use crate::storage::{self, conversation};
+use crate::store::memory::Memory;
+use crate::store::{Record, Start, Store as _, StreamId};
+use peerd_core::amendment::{
+    AmendedPages, Amendment, Change, Removed, Replacement, Stub, page_number,
+};
+use peerd_core::content::Content;
+use peerd_core::id::{OrderKey, UserId};
+use peerd_core::limits::Limits;
+use peerd_core::message::ReceiptStatus;
+use peerd_protocol::subject::Token;
+
+pub(super) const NAMES: [&str; 2] = ["alice", "bob"];
+pub(super) const PARTITIONS: u16 = 4;
+
+type TestNode = Node<Counting, bus::memory::Memory>;
+
+/// How far a removal has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reached {
+    /// The page of amendments says so.
+    Page,
+    /// If it was the newest, its carrier is there.
+    Carrier,
+    /// Its record is gone.
+    All,
+}
+
+/// A message as the list has it.
+#[derive(Clone, Debug)]
+pub(super) struct Listed {
+    pub(super) from: usize,
+    pub(super) seq: u64,
+    pub(super) key: u64,
+    pub(super) counts: bool,
+    pub(super) text: String,
+    pub(super) receipt: ReceiptStatus,
+    pub(super) is_removed: bool,
+    /// For whom it is deleted.
+    pub(super) deleted: [bool; 2],
+    local_id: String,
+    shown: Value,
+}
+
+pub(super) struct World {
+    pub(super) node: Arc<TestNode>,
+    pub(super) messages: Vec<Listed>,
+    /// Removals that were begun, by place in the list.
+    pub(super) begun: Vec<(usize, Removed)>,
+}
+
+pub(super) fn id(user: usize) -> UserId {
+    UserId::new(NAMES[user], "userID").expect("a userID")
+}
+
+pub(super) fn deadline() -> Instant {
+    Instant::now() + Duration::from_secs(5)
+}
+
+impl World {
+    pub(super) async fn new() -> Self {
+        let clock = Clock::simulated(WALL_MS);
+        let memory = Memory::new(move || clock.wall_ms());
+        let store = Counting::new(memory);
+        let limits =
+            Limits { messages_per_second: 10_000, replay_messages: 100_000, ..Limits::default() };
+        // Nothing that was read is kept: what is amended behind the node's back is to be seen.
+        let options = Options { history_bytes: 0, ..twin::options(limits) };
+        let node = twin::alone(store, options, clock).await;
+        let world = Self { node, messages: Vec::new(), begun: Vec::new() };
+        for user in NAMES {
+            world.call(user, "login", &json!({})).await;
+        }
+        world
+    }
+
+    pub(super) async fn call(&self, user: &str, method: &str, body: &Value) -> Value {
+        self.node.bus().take();
+        self.node.handle(incoming(user, method, body)).await;
+        let sent = self.node.bus().take();
+        let reply = sent.iter().find(|sent| sent.subject == "reply").expect("a reply");
+        serde_json::from_slice(&reply.body).expect("a JSON body")
+    }
+
+    pub(super) async fn settle(&self) {
+        self.node.settle().await;
+    }
+
+    pub(super) async fn cell(&self, user: usize) -> Arc<UserCell> {
+        let id = id(user);
+        let partition = self.node.parts.env.subjects.partition(&Token::of(&id));
+        let ownership = self.node.parts.users.ownership(partition).expect("an owner");
+        self.node.parts.ageing.user(&ownership, &id, deadline()).await.expect("loaded")
+    }
+
+    fn pair(&self, from: usize) -> Pair {
+        self.node.parts.env.pair(&id(from), &id(1 - from))
+    }
+
+    fn body(message: &Listed) -> Value {
+        json!({
+            "toUserID": NAMES[1 - message.from],
+            "message": {
+                "type": 1, "message": message.text, "localMessageID": message.local_id,
+            },
+            "config": { "hasReceipt": true, "disableUnreadMessageCount": !message.counts },
+        })
+    }
+
+    pub(super) async fn send(&mut self, from: usize, counts: bool) {
+        tokio::time::advance(Duration::from_millis(7)).await;
+        let number = self.messages.len();
+        let mut message = Listed {
+            from,
+            seq: 0,
+            key: 0,
+            counts,
+            text: first_text(number),
+            receipt: ReceiptStatus::Processing,
+            is_removed: false,
+            deleted: [false; 2],
+            local_id: format!("l{number}"),
+            shown: Value::Null,
+        };
+        let body = Self::body(&message);
+        let reply = self.call(NAMES[from], "send_peer_message", &body).await;
+        let seq = 1 + self.messages.iter().filter(|other| other.from == from).count() as u64;
+        message.shown = reply["message"].clone();
+        message.seq = message.shown["messageSeq"].as_u64().unwrap_or_default();
+        message.key = message.shown["orderKey"].as_u64().unwrap_or_default();
+        assert_eq!(message.seq, seq, "{reply}");
+        self.messages.push(message);
+    }
+
+    /// Sends a message with the local ID and the content of one that was sent before.
+    pub(super) async fn send_again(&self, index: usize) -> Value {
+        let message = &self.messages[index];
+        let body = Self::body(message);
+        self.call(NAMES[message.from], "send_peer_message", &body).await
+    }
+
+    /// Has both users loaded again, as after another owner's change.
+    fn invalidate(&self) {
+        for user in 0..2 {
+            if let Some(cell) = self.node.parts.users.user_in_memory(&id(user)) {
+                cell.invalidate();
+            }
+        }
+    }
+
+    /// Forgets all that is in memory, as an owner has it that comes to a partition.
+    pub(super) fn forget(&self) {
+        for user in 0..2 {
+            if let Some(cell) = self.node.parts.users.user_in_memory(&id(user)) {
+                cell.lock().conversations.clear();
+                cell.invalidate();
+            }
+        }
+    }
+
+    async fn store(&self, write: Write) -> u64 {
+        let Write { stream, subject, payload, expected_seq } = write;
+        let store = self.node.store();
+        let stored = store.append(stream, subject, payload, expected_seq, deadline()).await;
+        stored.expect("stored")
+    }
+
+    /// Has both conversation entries say that a page may have amendments.
+    async fn index(&self, from: usize, page: u64) {
+        for user in 0..2 {
+            let cell = self.cell(user).await;
+            let other = id(1 - user);
+            let known = cell.lock().conversations.get(&other).cloned().unwrap_or_default();
+            let mut settings = known.settings;
+            let pages = if user == from {
+                &mut settings.amended_sent
+            } else {
+                &mut settings.amended_received
+            };
+            if !pages.insert(page) {
+                continue;
+            }
+            let token = Token::of(&other);
+            let subjects = &self.node.parts.env.subjects;
+            self.store(Write {
+                stream: StreamId::State(cell.partition),
+                subject: conversation::key(subjects, cell.partition, &cell.token, &token),
+                payload: conversation::encode(&settings).expect("writable"),
+                expected_seq: known.settings_seq,
+            })
+            .await;
+        }
+        self.invalidate();
+    }
+
+    async fn amend(&self, index: usize, change: impl FnOnce(&mut Amendment)) -> Result<(), String> {
+        let Listed { from, seq, key, .. } = self.messages[index];
+        let (pair, number) = (self.pair(from), page_number(seq));
+        self.index(from, number).await;
+        let storage = self.node.parts.env.storage(deadline());
+        let (mut page, at) = storage.amendments(&pair, number).await.expect("readable");
+        change(page.amend(seq, OrderKey(key)));
+        let write = removal::amend(&self.node.parts.env.subjects, &pair, number, &page, at);
+        self.store(write.map_err(|error| error.to_string())?).await;
+        Ok(())
+    }
+
+    pub(super) async fn try_replace(&mut self, index: usize, text: &str) -> Result<(), String> {
+        let content = Content::Text { message: text.to_owned() };
+        let change = |amendment: &mut Amendment| {
+            let extended_data = "replaced".to_owned();
+            amendment.change = Change::Replaced(Replacement { content, extended_data });
+        };
+        self.amend(index, change).await?;
+        text.clone_into(&mut self.messages[index].text);
+        Ok(())
+    }
+
+    pub(super) async fn replace(&mut self, index: usize) {
+        if !self.messages[index].is_removed {
+            let text = format!("{} again", self.messages[index].text);
+            self.try_replace(index, &text).await.expect("there is room");
+        }
+    }
+
+    pub(super) async fn read(&mut self, index: usize) {
+        if !self.messages[index].is_removed {
+            let change = |amendment: &mut Amendment| {
+                amendment.receipt = Some(ReceiptStatus::Done);
+            };
+            self.amend(index, change).await.expect("there is room");
+            self.messages[index].receipt = ReceiptStatus::Done;
+        }
+    }
+
+    pub(super) async fn remove(&mut self, index: usize, reached: Reached) {
+        let Listed { from, seq, is_removed, .. } = self.messages[index];
+        if is_removed {
+            return;
+        }
+        let pair = self.pair(from);
+        let storage = self.node.parts.env.storage(deadline());
+        let page = storage.page(&pair, &AmendedPages::default(), Start::Seq(1), 100_000).await;
+        let items = page.expect("readable").items.into_iter().filter_map(Item::message);
+        let found = items.into_iter().find(|found| found.seq() == seq).expect("it is there");
+        let stored = &found.stored;
+        let removed = Removed {
+            stream_seq: found.stream_seq,
+            stored_ms: found.stored_ms,
+            stub: Stub::of(&stored.message, stored.mark, stored.page),
+        };
+        let change = |amendment: &mut Amendment| {
+            amendment.change = Change::Removed(removed.clone());
+        };
+        self.amend(index, change).await.expect("there is room");
+        self.messages[index].is_removed = true;
+        self.go_on(from, &removed, reached).await;
+        if reached != Reached::All {
+            self.begun.push((index, removed));
+        }
+    }
+
+    async fn go_on(&self, from: usize, removed: &Removed, reached: Reached) {
+        let (pair, storage) = (self.pair(from), self.node.parts.env.storage(deadline()));
+        let left = storage.left(&pair, removed).await.expect("readable");
+        if left == Left::Carrier && reached != Reached::Page {
+            self.store(removal::carry(&pair, removed).expect("writable")).await;
+        }
+        if left != Left::Nothing && reached == Reached::All {
+            let log = StreamId::Log(pair.partition);
+            self.node.store().erase(log, removed.stream_seq, deadline()).await.expect("erased");
+        }
+        self.invalidate();
+    }
+
+    pub(super) async fn finish(&mut self) {
+        for (index, removed) in std::mem::take(&mut self.begun) {
+            let from = self.messages[index].from;
+            self.go_on(from, &removed, Reached::All).await;
+            let storage = self.node.parts.env.storage(deadline());
+            let left = storage.left(&self.pair(from), &removed).await.expect("readable");
+            assert_eq!(left, Left::Nothing);
+        }
+    }
+
+    pub(super) async fn delete(&mut self, who: usize, index: usize) {
+        let message = &self.messages[index];
+        if message.is_removed || message.deleted[who] {
+            return;
+        }
+        let body =
+            json!({ "conversationID": NAMES[1 - who], "messageList": [message.shown.clone()] });
+        self.call(NAMES[who], "delete_messages", &body).await;
+        self.messages[index].deleted[who] = true;
+    }
+
+    /// Loses a record that is none of the newest and was not removed. Answers who sent it.
+    pub(super) fn lose(&self, which: Index) -> Option<usize> {
+        let newest = |from| self.messages.iter().rposition(|message| message.from == from);
+        let is_it = |index: &usize| {
+            let message = &self.messages[*index];
+            !message.is_removed && newest(message.from) != Some(*index)
+        };
+        let all: Vec<usize> = (0..self.messages.len()).filter(is_it).collect();
+        let lost = (!all.is_empty()).then(|| all[which.index(all.len())])?;
+        let Listed { from, key, .. } = self.messages[lost];
+        let pair = self.pair(from);
+        let log = StreamId::Log(pair.partition);
+        let records = self.node.store().memory.records(log);
+        let is_it = |record: &&Record| {
+            let found = storage::message::order_key(&record.payload);
+            record.subject == pair.subject && found == Ok(OrderKey(key))
+        };
+        let seq = records.iter().find(is_it).expect("it is there").stream_seq;
+        let erased = self.node.store().erase(log, seq, deadline());
+        futures::executor::block_on(erased).expect("erased");
+        Some(from)
+    }
+}
+
+/// What the message at a place of the list said first.
+pub(super) fn first_text(index: usize) -> String {
+    format!("<m{index}>")
+}

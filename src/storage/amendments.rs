@@ -1,0 +1,173 @@
+//! Amendments: what became of the 32 messages of one page of one direction after they were stored. Key:
+//! `peer.state.<p>.<receiver>.amendments.<sender>.<page>`, in the partition whose log has the messages,
+//! and written by its owner only. Read where one of its messages is, if the conversation entry says that
+//! the page may have amendments.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::fields::{FieldsIn, FieldsOut};
+use super::{AsBytes, Kind};
+use crate::wire::packed::{ContentV1, EncodeError, Flags, RecordError, check_numbers, local_id};
+use peerd_core::amendment::{
+    Amendment, AmendmentPage, Change, Removed, Replacement, Stub, page_number,
+};
+use peerd_core::conversation::{Mark, PagePointers};
+use peerd_core::id::{OrderKey, Partition};
+use peerd_core::message::ReceiptStatus;
+use peerd_protocol::subject::{Subjects, Token};
+
+const KIND: &str = Kind::Amendments.name();
+
+/// Most bytes of a page. There is room for 32 messages of 16 KiB each, and the page fits into one NATS
+/// message where `max_payload` is the server's default.
+pub const PAGE_BYTES_MAX: usize = 512 * 1024;
+
+/// The amendments of a page of what `sender` sent to `receiver`.
+#[must_use]
+pub fn key(
+    subjects: &Subjects,
+    partition: Partition,
+    receiver: &Token,
+    sender: &Token,
+    page: u64,
+) -> String {
+    format!("{}{receiver}.amendments.{sender}.{page}", subjects.state_prefix(partition))
+}
+
+/// The page that the last token of a key names.
+pub(super) fn page_of(number: &str) -> Option<u64> {
+    number.parse().ok()
+}
+
+/// Why a page of amendments cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum AmendError {
+    /// It has no room for what was added: nothing is written.
+    #[error("the page of amendments would have {bytes} bytes, {PAGE_BYTES_MAX} are allowed")]
+    Full {
+        /// How many bytes it would have.
+        bytes: usize,
+    },
+    /// It cannot be encoded.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+}
+
+/// The field of a page: a list of amendments, each an entry of its own.
+const AMENDMENTS: u8 = 1;
+
+/// The fields of an amendment, which has a version of its own.
+const SEQ: u8 = 1;
+const KEY: u8 = 2;
+const REMOVED: u8 = 3;
+const CONTENT: u8 = 4;
+const EXTENDED_DATA: u8 = 5;
+const RECEIPT: u8 = 6;
+
+/// What is left of a removed message, beside its `messageSeq` and its order key.
+#[derive(Serialize, Deserialize)]
+struct RemovedV1<'a> {
+    stream_seq: u64,
+    stored_ms: u64,
+    counted: u64,
+    page_first: u64,
+    page_previous: u64,
+    timestamp_ms: u64,
+    flags: u8,
+    #[serde(borrow)]
+    local_id: &'a str,
+}
+
+/// Writes a page.
+pub fn encode(page: &AmendmentPage) -> Result<Bytes, AmendError> {
+    let amendments = page.iter().map(|(seq, amendment)| encode_one(seq, amendment));
+    let amendments = amendments.collect::<Result<Vec<_>, _>>()?;
+    let mut fields = FieldsOut::default();
+    let list: Vec<AsBytes<'_>> = amendments.iter().map(|bytes| AsBytes(bytes)).collect();
+    fields.put_always(AMENDMENTS, &list)?;
+    let entry = fields.entry(1, &page.later)?;
+    let bytes = entry.len();
+    if bytes > PAGE_BYTES_MAX { Err(AmendError::Full { bytes }) } else { Ok(entry) }
+}
+
+fn encode_one(seq: u64, amendment: &Amendment) -> Result<Bytes, EncodeError> {
+    let mut fields = FieldsOut::default();
+    fields.put_always(SEQ, &seq)?;
+    fields.put_always(KEY, &amendment.key.0)?;
+    match &amendment.change {
+        Change::None => {}
+        Change::Replaced(Replacement { content, extended_data }) => {
+            fields.put_always(CONTENT, &ContentV1::from(content))?;
+            fields.put(EXTENDED_DATA, &extended_data.as_str())?;
+        }
+        Change::Removed(Removed { stream_seq, stored_ms, stub }) => {
+            let removed = RemovedV1 {
+                stream_seq: *stream_seq,
+                stored_ms: *stored_ms,
+                counted: stub.mark.counted,
+                page_first: stub.page.first,
+                page_previous: stub.page.previous,
+                timestamp_ms: stub.timestamp_ms,
+                flags: Flags { counts: stub.counts, receipt: stub.receipt }.number(),
+                local_id: stub.local_id.as_ref().map_or("", |id| id.as_str()),
+            };
+            fields.put_always(REMOVED, &removed)?;
+        }
+    }
+    if let Some(receipt) = amendment.receipt {
+        fields.put_always(RECEIPT, &(receipt as u8))?;
+    }
+    fields.entry(1, &amendment.later)
+}
+
+/// Reads a page.
+pub fn decode(bytes: &[u8]) -> Result<AmendmentPage, RecordError> {
+    let fields = FieldsIn::read(bytes, KIND, 1, AMENDMENTS)?;
+    let list: Vec<AsBytes<'_>> = fields.required(AMENDMENTS)?;
+    let amendments = list.iter().map(|AsBytes(bytes)| decode_one(bytes));
+    let amendments = amendments.collect::<Result<Vec<_>, _>>()?;
+    let is_one_page = amendments.windows(2).all(|pair| {
+        let (before, next) = (pair[0].0, pair[1].0);
+        before < next && page_number(before) == page_number(next)
+    });
+    if !is_one_page {
+        return Err(RecordError::new(KIND, "its messages are not those of one page, in order"));
+    }
+    Ok(AmendmentPage::new(amendments, fields.later()))
+}
+
+fn decode_one(bytes: &[u8]) -> Result<(u64, Amendment), RecordError> {
+    let fields = FieldsIn::read(bytes, KIND, 1, RECEIPT)?;
+    let (seq, key) = (fields.required(SEQ)?, OrderKey(fields.required(KEY)?));
+    check_numbers(KIND, &[seq, key.0])?;
+    let content: Option<ContentV1> = fields.get(CONTENT)?;
+    let removed: Option<RemovedV1<'_>> = fields.get(REMOVED)?;
+    let extended_data: &str = fields.get(EXTENDED_DATA)?;
+    let change = match (removed, content) {
+        (Some(removed), _) => Change::Removed(read_removed(seq, key, &removed)?),
+        (None, Some(content)) => Change::Replaced(Replacement {
+            content: content.into(),
+            extended_data: extended_data.to_owned(),
+        }),
+        (None, None) => Change::None,
+    };
+    let receipt: Option<u8> = fields.get(RECEIPT)?;
+    let receipt = receipt.map(|number| {
+        ReceiptStatus::from_number(number)
+            .ok_or_else(|| RecordError::new(KIND, "its receipt has an unknown status"))
+    });
+    Ok((seq, Amendment { key, change, receipt: receipt.transpose()?, later: fields.later() }))
+}
+
+fn read_removed(seq: u64, key: OrderKey, entry: &RemovedV1<'_>) -> Result<Removed, RecordError> {
+    let RemovedV1 { stream_seq, stored_ms, counted, timestamp_ms, .. } = *entry;
+    let page = PagePointers { first: entry.page_first, previous: entry.page_previous };
+    let numbers = [stream_seq, stored_ms, counted, page.first, page.previous, timestamp_ms];
+    check_numbers(KIND, &numbers)?;
+    let Flags { counts, receipt } = Flags::from_number(entry.flags);
+    let local_id = local_id(KIND, entry.local_id)?;
+    let mark = Mark { seq, counted };
+    let stub = Stub { key, mark, page, timestamp_ms, local_id, receipt, counts };
+    Ok(Removed { stream_seq, stored_ms, stub })
+}

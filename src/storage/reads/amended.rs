@@ -1,0 +1,330 @@
+//! Folding amendments into what was read of a log: the only place that does. Where no page of what is
+//! read may have amendments, nothing more is read.
+//!
+//! A reader sees a log without holes: where a record was deleted, what is left of its message stands in
+//! its place, as its page of amendments has it.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+
+use super::items::{Found, Item, Page, Pair, Raw, Slot};
+use super::{LoadError, Storage};
+use crate::storage::amendments;
+use crate::store::{ReadError, Start, Store, StreamId};
+use peerd_core::amendment::{
+    AmendedPages, AmendmentPage, Change, Removed, first_of_page, page_number,
+};
+use peerd_core::conversation::Head;
+use peerd_core::id::{Partition, UserId};
+use peerd_protocol::subject::Token;
+
+/// Pages of amendments that one read asks for.
+const PAGES_AT_ONCE: usize = 16;
+
+/// The pages of a pair that were read, by number; an empty one where there is none.
+type Pages = BTreeMap<u64, AmendmentPage>;
+
+/// What was read of a pair's log, before amendments are folded in.
+pub(super) struct RawPage {
+    pub(super) records: Vec<Raw>,
+    pub(super) count: u64,
+    pub(super) next: Option<u64>,
+}
+
+impl<S: Store> Storage<'_, S> {
+    /// The amendments of a page, and where the store has their entry (0: it has none), for whoever
+    /// changes them. What cannot be read is an error: it is not to be replaced.
+    pub async fn amendments(
+        &self,
+        pair: &Pair,
+        number: u64,
+    ) -> Result<(AmendmentPage, u64), LoadError> {
+        let (stream, subject) =
+            (StreamId::State(pair.partition), self.amendments_key(pair, number));
+        let records = self.last(stream, vec![subject]).await?;
+        let Some(record) = records.first() else { return Ok((AmendmentPage::default(), 0)) };
+        Ok((amendments::decode(&record.payload)?, record.stream_seq))
+    }
+
+    fn amendments_key(&self, pair: &Pair, number: u64) -> String {
+        let (receiver, sender) = (Token::of(&pair.receiver), Token::of(&pair.sender));
+        amendments::key(self.subjects, pair.partition, &receiver, &sender, number)
+    }
+
+    /// Reads these entries. One that cannot be read is taken for empty: messages are shown as they were
+    /// first stored.
+    async fn read_amendments(
+        &self,
+        partition: Partition,
+        subjects: Vec<String>,
+    ) -> Result<HashMap<String, AmendmentPage>, ReadError> {
+        let stream = StreamId::State(partition);
+        let mut pages = HashMap::with_capacity(subjects.len());
+        for record in self.last(stream, subjects).await? {
+            let page = amendments::decode(&record.payload).unwrap_or_else(|error| {
+                self.leave_out(stream, &record, &error);
+                AmendmentPage::default()
+            });
+            pages.insert(record.subject, page);
+        }
+        Ok(pages)
+    }
+
+    /// Reads those of these pages of a pair that are not known yet.
+    async fn know(
+        &self,
+        pair: &Pair,
+        known: &mut Pages,
+        numbers: impl Iterator<Item = u64>,
+    ) -> Result<(), ReadError> {
+        let missing = numbers.filter(|number| !known.contains_key(number));
+        let missing: HashMap<String, u64> =
+            missing.map(|number| (self.amendments_key(pair, number), number)).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let subjects = missing.keys().cloned().collect();
+        let mut read = self.read_amendments(pair.partition, subjects).await?;
+        known.extend(
+            missing
+                .into_iter()
+                .map(|(key, number)| (number, read.remove(&key).unwrap_or_default())),
+        );
+        Ok(())
+    }
+
+    /// Records of a partition's log as they were amended, each by itself: holes are not filled.
+    /// `amended` says which pages of what a sender sent to a receiver may have amendments.
+    pub async fn amended(
+        &self,
+        partition: Partition,
+        records: Vec<(UserId, UserId, Raw)>,
+        amended: impl Fn(&UserId, &UserId) -> AmendedPages,
+    ) -> Result<Vec<Item>, ReadError> {
+        let mut by_entry: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (index, (sender, receiver, record)) in records.iter().enumerate() {
+            let Item::Slot(Slot::Message(found)) = &record.0 else { continue };
+            let number = page_number(found.seq());
+            if amended(sender, receiver).contains(number) {
+                let tokens = (Token::of(receiver), Token::of(sender));
+                let key = amendments::key(self.subjects, partition, &tokens.0, &tokens.1, number);
+                by_entry.entry(key).or_default().push(index);
+            }
+        }
+        let mut items: Vec<Item> = records.into_iter().map(|(.., Raw(item))| item).collect();
+        let entries: Vec<(String, Vec<usize>)> = by_entry.into_iter().collect();
+        for chunk in entries.chunks(PAGES_AT_ONCE) {
+            let subjects = chunk.iter().map(|(key, _)| key.clone()).collect();
+            let pages = self.read_amendments(partition, subjects).await?;
+            for (key, indices) in chunk {
+                let Some(page) = pages.get(key) else { continue };
+                for index in indices {
+                    apply(&mut items[*index], page);
+                }
+            }
+        }
+        Ok(items)
+    }
+
+    /// What was read of a pair from a place on, as it was amended, with its holes filled: no more than
+    /// `limit` items, so that it may end before what was read does.
+    pub(super) async fn fold(
+        &self,
+        pair: &Pair,
+        amended: &AmendedPages,
+        (from, limit): (Start, usize),
+        RawPage { records, count, next }: RawPage,
+    ) -> Result<Page, ReadError> {
+        let mut items: Vec<Item> = records.into_iter().map(|Raw(item)| item).collect();
+        let slots = items.iter().filter_map(slot_of);
+        let ends = slots.clone().min().zip(slots.max());
+        if let Some((first, last)) = ends.filter(|_| !amended.is_empty()) {
+            let mut known = Pages::new();
+            let pages = amended.within(page_number(first.0)..=page_number(last.0));
+            self.know(pair, &mut known, pages.take(PAGES_AT_ONCE)).await?;
+            let before = (from, limit, first);
+            let mut holes = self.holes_before(pair, amended, before, &mut known).await?;
+            let mut pages = amended.within(page_number(first.0)..=page_number(last.0));
+            // What follows more holes than are wanted is cut off below.
+            while holes.len() <= limit {
+                let chunk: Vec<u64> = pages.by_ref().take(PAGES_AT_ONCE).collect();
+                if chunk.is_empty() {
+                    break;
+                }
+                self.know(pair, &mut known, chunk.iter().copied()).await?;
+                for page in chunk.iter().filter_map(|number| known.remove(number)) {
+                    for item in &mut items {
+                        apply(item, &page);
+                    }
+                    let removed = page.removed().filter(|it| is_between(first, last, it));
+                    holes.extend(removed.cloned());
+                }
+            }
+            fill(&mut items, holes);
+        }
+        drop_carried(&mut items);
+        let is_cut = items.len() > limit;
+        items.truncate(limit);
+        let cut = items.last().filter(|_| is_cut).map(|last| last.stream_seq() + 1);
+        Ok(Page { items, count, next: cut.or(next) })
+    }
+
+    /// How many holes there are between a message and the newest record, which cannot be read. Nothing
+    /// says which pages have amendments; those are looked at that follow the message.
+    pub(super) async fn holes_after(
+        &self,
+        pair: &Pair,
+        head: Option<Head>,
+        end: u64,
+    ) -> Result<u64, ReadError> {
+        let (seq, place) = head.map_or((0, 0), |head| (head.mark.seq, head.stream_seq));
+        let mut known = Pages::new();
+        let number = page_number(seq + 1);
+        self.know(pair, &mut known, number..=number + 1).await?;
+        let is_between = |removed: &&Removed| {
+            removed.seq() > seq && (place + 1..end).contains(&removed.stream_seq)
+        };
+        let removed = known.values().flat_map(AmendmentPage::removed).filter(is_between);
+        Ok(removed.count() as u64)
+    }
+
+    /// The holes that come right before the first message that was read: those at which reading began.
+    async fn holes_before(
+        &self,
+        pair: &Pair,
+        amended: &AmendedPages,
+        (from, limit, (first, first_place)): (Start, usize, (u64, u64)),
+        known: &mut Pages,
+    ) -> Result<VecDeque<Removed>, ReadError> {
+        let mut holes = VecDeque::new();
+        if from == Start::Seq(first_place) {
+            return Ok(holes);
+        }
+        let is_reached = |removed: &Removed| match from {
+            Start::Seq(seq) => removed.stream_seq >= seq,
+            Start::TimeMs(ms) => removed.stored_ms >= ms,
+        };
+        let (mut below, mut place) = (first, first_place);
+        while below > 1 {
+            let pages = (0..=page_number(below - 1)).rev();
+            let pages = pages.take_while(|number| amended.contains(*number));
+            let pages: Vec<u64> = pages.take(PAGES_AT_ONCE).collect();
+            if pages.is_empty() {
+                break;
+            }
+            // Most often there are holes in one page at most.
+            let count = if below == first { 1 } else { PAGES_AT_ONCE };
+            self.know(pair, known, pages.iter().take(count).copied()).await?;
+            for number in pages.into_iter().take(count) {
+                let Some(page) = known.get(&number) else { return Ok(holes) };
+                let bound = below;
+                for removed in page.removed().rev().filter(|removed| removed.seq() < bound) {
+                    if !is_right_before(below, place, removed) || !is_reached(removed) {
+                        return Ok(holes);
+                    }
+                    (below, place) = (removed.seq(), removed.stream_seq);
+                    holes.push_front(removed.clone());
+                    // Of those that are too many, the first are kept.
+                    holes.truncate(limit.saturating_add(1));
+                }
+                if below != first_of_page(number) {
+                    return Ok(holes);
+                }
+                if number < page_number(first) {
+                    known.remove(&number);
+                }
+            }
+        }
+        Ok(holes)
+    }
+}
+
+/// All records of a pair, in the order of the log, as they were amended, with their holes filled.
+#[must_use]
+pub fn whole(records: Vec<Raw>, pages: &BTreeMap<u64, AmendmentPage>) -> Vec<Item> {
+    let mut items: Vec<Item> = records.into_iter().map(|Raw(item)| item).collect();
+    for page in pages.values() {
+        for item in &mut items {
+            apply(item, page);
+        }
+    }
+    let slots = items.iter().filter_map(slot_of);
+    let ends = slots.clone().min().zip(slots.max());
+    if let Some((first, last)) = ends {
+        let removed = || pages.values().flat_map(AmendmentPage::removed);
+        let mut holes: VecDeque<Removed> =
+            removed().filter(|removed| is_between(first, last, removed)).cloned().collect();
+        let (mut below, mut place) = first;
+        for removed in pages.values().rev().flat_map(|page| page.removed().rev()) {
+            if is_right_before(below, place, removed) {
+                (below, place) = (removed.seq(), removed.stream_seq);
+                holes.push_front(removed.clone());
+            }
+        }
+        fill(&mut items, holes);
+    }
+    drop_carried(&mut items);
+    items
+}
+
+/// `messageSeq` and place of what can be read.
+const fn slot_of(item: &Item) -> Option<(u64, u64)> {
+    match item {
+        Item::Slot(slot) => Some((slot.seq(), slot.stream_seq())),
+        Item::Unreadable { .. } => None,
+    }
+}
+
+/// Whether a removed message was between the first and the last that were read, each given by its
+/// `messageSeq` and its place.
+fn is_between(first: (u64, u64), last: (u64, u64), removed: &Removed) -> bool {
+    (first.0..=last.0).contains(&removed.seq())
+        && (first.1 + 1..last.1).contains(&removed.stream_seq)
+}
+
+/// Whether a removed message was the one before the message with this `messageSeq`, at this place.
+const fn is_right_before(seq: u64, place: u64, removed: &Removed) -> bool {
+    removed.seq() + 1 == seq && removed.stream_seq < place
+}
+
+/// Applies what became of a message.
+fn apply(item: &mut Item, page: &AmendmentPage) {
+    let Item::Slot(Slot::Message(found)) = item else { return };
+    let Some(amendment) = page.get(found.seq(), found.key()) else { return };
+    let Found { stream_seq, stored_ms, .. } = *found;
+    *item = Item::Slot(match &amendment.change {
+        Change::Removed(removed) => {
+            Slot::Removed(Removed { stream_seq, stored_ms, stub: removed.stub.clone() })
+        }
+        Change::None | Change::Replaced(_) => Slot::Message(found.clone().amended(amendment)),
+    });
+}
+
+/// Puts what is left of removed messages where their records were, unless those, or their carriers, are
+/// there.
+fn fill(items: &mut Vec<Item>, holes: VecDeque<Removed>) {
+    if holes.is_empty() {
+        return;
+    }
+    let there: HashSet<u64> = items.iter().filter_map(slot_of).map(|(seq, _)| seq).collect();
+    let holes = holes.into_iter().filter(|removed| !there.contains(&removed.seq()));
+    items.extend(holes.map(|removed| Item::Slot(Slot::Removed(removed))));
+    items.sort_by_key(Item::stream_seq);
+}
+
+/// Leaves out a message whose carrier follows: its record is about to be deleted.
+fn drop_carried(items: &mut Vec<Item>) {
+    let carrier = |item: &Item| match item {
+        Item::Slot(Slot::Removed(removed)) => Some((removed.seq(), removed.key())),
+        Item::Slot(Slot::Message(_)) | Item::Unreadable { .. } => None,
+    };
+    if items.iter().all(|item| carrier(item).is_none()) {
+        return;
+    }
+    let following = items.iter().skip(1).map(carrier).collect::<Vec<_>>();
+    let mut following = following.into_iter();
+    items.retain(|item| {
+        let next = following.next().flatten();
+        let is_carried = |slot: &Slot| next == Some((slot.seq(), slot.key()));
+        !matches!(item, Item::Slot(slot) if is_carried(slot))
+    });
+}

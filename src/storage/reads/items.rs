@@ -1,0 +1,283 @@
+//! What reads of messages answer.
+
+use crate::storage::message::{self, Recorded, StoredMessage};
+use crate::storage::reads::LoadError;
+use crate::store::Record;
+use crate::wire::packed::RecordError;
+use peerd_core::amendment::{Amendment, Removed};
+use peerd_core::audit::Counted;
+use peerd_core::content::Excerpt;
+use peerd_core::conversation::Head;
+use peerd_core::id::{OrderKey, Partition, UserId};
+use peerd_core::message::Message;
+use peerd_protocol::subject::{Subjects, Token};
+
+/// One direction of a conversation: a subject of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// Who sends.
+    pub sender: UserId,
+    /// Who receives.
+    pub receiver: UserId,
+    /// The receiver's partition, whose log it is in.
+    pub partition: Partition,
+    /// The subject.
+    pub subject: String,
+}
+
+impl Pair {
+    /// The messages that `sender` sent to `receiver`.
+    #[must_use]
+    pub fn new(subjects: &Subjects, sender: &UserId, receiver: &UserId) -> Self {
+        let to = Token::of(receiver);
+        let partition = subjects.partition(&to);
+        let subject = message::key(subjects, partition, &to, &Token::of(sender));
+        Self { sender: sender.clone(), receiver: receiver.clone(), partition, subject }
+    }
+}
+
+/// A stored message and where it is.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Its place in the stream.
+    pub stream_seq: u64,
+    /// When it was stored, by the server's clock, in milliseconds since 1970.
+    pub stored_ms: u64,
+    /// About the memory that it takes.
+    pub bytes: usize,
+    /// The message.
+    pub stored: StoredMessage,
+}
+
+impl Found {
+    fn new(record: &Record, stored: StoredMessage) -> Self {
+        let &Record { stream_seq, stored_ms, .. } = record;
+        let bytes = Self::memory(&stored.message, record.payload.len());
+        Self { stream_seq, stored_ms, bytes, stored }
+    }
+
+    fn memory(message: &Message, content_bytes: usize) -> usize {
+        size_of::<Self>() + message.content.parts() * size_of::<Excerpt>() + content_bytes
+    }
+
+    /// The same with its message as it was amended, which is not removed.
+    pub(super) fn amended(mut self, amendment: &Amendment) -> Self {
+        amendment.apply(&mut self.stored.message);
+        let message = &self.stored.message;
+        let content_bytes = message.content.size_bytes() + message.extended_data.len();
+        self.bytes = self.bytes.max(Self::memory(message, content_bytes));
+        self
+    }
+
+    /// Its order key.
+    #[must_use]
+    pub const fn key(&self) -> OrderKey {
+        self.stored.message.key
+    }
+
+    /// Its `messageSeq`.
+    #[must_use]
+    pub const fn seq(&self) -> u64 {
+        self.stored.message.seq
+    }
+
+    /// The head that it is.
+    #[must_use]
+    pub const fn head(&self) -> Head {
+        self.stored.head(self.stream_seq)
+    }
+}
+
+/// A place in the sequence of a pair's messages.
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are messages")]
+pub enum Slot {
+    /// A message.
+    Message(Found),
+    /// A message that was removed: its carrier, or the hole that its record left.
+    Removed(Removed),
+}
+
+impl Slot {
+    /// Its place in the stream.
+    #[must_use]
+    pub const fn stream_seq(&self) -> u64 {
+        match self {
+            Self::Message(found) => found.stream_seq,
+            Self::Removed(removed) => removed.stream_seq,
+        }
+    }
+
+    /// When it was stored, by the server's clock, in milliseconds since 1970.
+    #[must_use]
+    pub const fn stored_ms(&self) -> u64 {
+        match self {
+            Self::Message(found) => found.stored_ms,
+            Self::Removed(removed) => removed.stored_ms,
+        }
+    }
+
+    /// Its order key.
+    #[must_use]
+    pub const fn key(&self) -> OrderKey {
+        match self {
+            Self::Message(found) => found.key(),
+            Self::Removed(removed) => removed.key(),
+        }
+    }
+
+    /// Its `messageSeq`.
+    #[must_use]
+    pub const fn seq(&self) -> u64 {
+        match self {
+            Self::Message(found) => found.seq(),
+            Self::Removed(removed) => removed.seq(),
+        }
+    }
+
+    /// The head that it is.
+    #[must_use]
+    pub const fn head(&self) -> Head {
+        match self {
+            Self::Message(found) => found.head(),
+            Self::Removed(removed) => removed.head(),
+        }
+    }
+
+    /// Whether it counts as unread until read. A removed message does as before.
+    #[must_use]
+    pub const fn counts(&self) -> bool {
+        match self {
+            Self::Message(found) => found.stored.message.counts,
+            Self::Removed(removed) => removed.stub.counts,
+        }
+    }
+
+    /// What the audit recounts of it.
+    #[must_use]
+    pub const fn counted(&self) -> Counted {
+        let is_removed = matches!(self, Self::Removed(_));
+        Counted { head: self.head(), counts: self.counts(), is_removed }
+    }
+
+    /// The message, if it was not removed.
+    #[must_use]
+    pub fn message(self) -> Option<Found> {
+        match self {
+            Self::Message(found) => Some(found),
+            Self::Removed(_) => None,
+        }
+    }
+}
+
+/// A record of a log, or a hole in it.
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are messages, and none is kept")]
+pub enum Item {
+    /// A message, or what is left of one.
+    Slot(Slot),
+    /// What cannot be read. It was counted and named.
+    Unreadable {
+        /// Its place in the stream.
+        stream_seq: u64,
+        /// Why.
+        error: RecordError,
+    },
+}
+
+impl Item {
+    /// Its place in the stream.
+    #[must_use]
+    pub const fn stream_seq(&self) -> u64 {
+        match self {
+            Self::Slot(slot) => slot.stream_seq(),
+            Self::Unreadable { stream_seq, .. } => *stream_seq,
+        }
+    }
+
+    /// The message's order key, if it is one.
+    #[must_use]
+    pub const fn key(&self) -> Option<OrderKey> {
+        match self {
+            Self::Slot(slot) => Some(slot.key()),
+            Self::Unreadable { .. } => None,
+        }
+    }
+
+    /// What can be read; what cannot is an error.
+    pub fn required(self) -> Result<Slot, LoadError> {
+        match self {
+            Self::Slot(slot) => Ok(slot),
+            Self::Unreadable { error, .. } => Err(error.into()),
+        }
+    }
+
+    /// What can be read.
+    #[must_use]
+    pub fn slot(self) -> Option<Slot> {
+        match self {
+            Self::Slot(slot) => Some(slot),
+            Self::Unreadable { .. } => None,
+        }
+    }
+
+    /// The message, if it is one that was not removed.
+    #[must_use]
+    pub fn message(self) -> Option<Found> {
+        self.slot().and_then(Slot::message)
+    }
+}
+
+/// A record of a log as it was stored, without what became of it: only [`super::Storage`] folds that in.
+#[derive(Clone, Debug)]
+pub struct Raw(pub(super) Item);
+
+impl Raw {
+    /// Reads a record. Records are decoded here only.
+    pub fn read(
+        record: &Record,
+        (sender, receiver): (&UserId, &UserId),
+        partition: Partition,
+    ) -> Result<Self, RecordError> {
+        let &Record { stream_seq, stored_ms, .. } = record;
+        let slot = match message::decode(&record.payload, sender, receiver, partition)? {
+            Recorded::Message(stored) => Slot::Message(Found::new(record, stored)),
+            Recorded::Carrier(stub) => Slot::Removed(Removed { stream_seq, stored_ms, stub }),
+        };
+        Ok(Self(Item::Slot(slot)))
+    }
+
+    /// Its place in the stream.
+    #[must_use]
+    pub const fn stream_seq(&self) -> u64 {
+        self.0.stream_seq()
+    }
+
+    /// Whether it cannot be read.
+    #[must_use]
+    pub const fn is_unreadable(&self) -> bool {
+        matches!(self.0, Item::Unreadable { .. })
+    }
+}
+
+/// A stretch of a log.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// Its records, in the log's order.
+    pub items: Vec<Item>,
+    /// How many records there are from its beginning to the end of the log, sentinels among them.
+    pub count: u64,
+    /// Where the records after it begin, if there are more.
+    pub next: Option<u64>,
+}
+
+/// A record of a partition's log, and whose it is.
+#[derive(Clone, Debug)]
+pub struct Logged {
+    /// Who received it.
+    pub receiver: UserId,
+    /// Who sent it.
+    pub sender: UserId,
+    /// The record.
+    pub record: Raw,
+}

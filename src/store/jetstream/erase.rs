@@ -1,0 +1,142 @@
+//! Erasing a record: JetStream's secure erase, which overwrites its bytes.
+
+use bytes::Bytes;
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use super::publish::{ApiError, Backoff};
+use super::{JetStream, NO_MESSAGE, NewestAnswer};
+use crate::store::trouble::Resource;
+use crate::store::{AppendError, StreamId};
+
+/// The answer to a request to erase a record.
+#[derive(Deserialize)]
+struct EraseAnswer {
+    #[serde(default)]
+    success: bool,
+    error: Option<ApiError>,
+}
+
+impl JetStream {
+    /// See [`crate::store::Store::erase`].
+    pub(super) async fn erase_record(
+        &self,
+        stream: StreamId,
+        seq: u64,
+        deadline: Instant,
+    ) -> Result<(), AppendError> {
+        let subject = format!("$JS.API.STREAM.MSG.DELETE.{}", self.names.of(stream));
+        let body = Bytes::from(serde_json::json!({ "seq": seq, "no_erase": false }).to_string());
+        let mut backoff = Backoff::until(deadline);
+        loop {
+            let answer = self.ask_api(subject.clone(), body.clone(), &mut backoff).await;
+            let answer = answer.and_then(|answer| serde_json::from_slice(&answer.payload).ok());
+            if let Some(EraseAnswer { success, error }) = answer {
+                if success {
+                    return Ok(());
+                }
+                // It may be gone since an earlier try, whose answer was lost: the leader knows.
+                if !self.has_record(stream, seq, &mut backoff).await {
+                    return Ok(());
+                }
+                tracing::debug!(?error, seq, "a record was not erased");
+                self.troubles.suspect(Resource::Stream(stream));
+            }
+            // No leader at the moment, perhaps.
+            if !backoff.wait().await {
+                return Err(AppendError::Unknown);
+            }
+        }
+    }
+
+    /// Whether a record is there, as far as the stream's leader says so.
+    async fn has_record(&self, stream: StreamId, seq: u64, backoff: &mut Backoff) -> bool {
+        let subject = format!("$JS.API.STREAM.MSG.GET.{}", self.names.of(stream));
+        let body = Bytes::from(serde_json::json!({ "seq": seq }).to_string());
+        let answer = self.ask_api(subject, body, backoff).await;
+        let answer = answer.and_then(|answer| serde_json::from_slice(&answer.payload).ok());
+        let is_gone = matches!(
+            answer,
+            Some(NewestAnswer { message: None, error: Some(error) }) if error.err_code == NO_MESSAGE
+        );
+        !is_gone
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use peerd_testkit::Nats;
+
+    use super::*;
+    use crate::link::{Connection, Link};
+    use crate::store::jetstream::StreamNames;
+    use crate::store::provision::{StreamOptions, provision};
+    use crate::store::{Start, Store as _};
+    use peerd_core::id::Partition;
+    use peerd_protocol::subject::Subjects;
+
+    /// A store on a fresh server.
+    async fn store(nats: &Nats, subjects: &Subjects) -> JetStream {
+        let client = async_nats::connect(nats.url()).await.expect("connected");
+        let names = StreamNames::new("peer");
+        let options = StreamOptions {
+            replicas: 1,
+            in_memory: false,
+            max_age: Duration::ZERO,
+            max_bytes: 0,
+            push_max_age: Duration::ZERO,
+            push_max_messages: 0,
+        };
+        provision(&client, subjects, &names, &options).await.expect("streams");
+        let link = Link::new();
+        link.note_up();
+        JetStream::new(Connection { client, link }, names, subjects.partitions(), &options)
+    }
+
+    #[tokio::test]
+    async fn an_erased_record_is_gone_from_reads_and_from_the_disk_and_the_others_stay() {
+        let (nats, subjects) = (Nats::start().await, Subjects::new("peer", 1));
+        let store = store(&nats, &subjects).await;
+        let (log, deadline) =
+            (StreamId::Log(Partition(0)), Instant::now() + Duration::from_secs(20));
+        let subject = subjects.log_sentinel(Partition(0)).replace('=', "a");
+        let mut places = vec![0];
+        for text in ["the first one", "a secret of somebody", "the last one"] {
+            let (expected, payload) = (places[places.len() - 1], Bytes::from(text));
+            let stored = store.append(log, subject.clone(), payload, expected, deadline).await;
+            places.push(stored.expect("stored"));
+        }
+        // A repeat is success.
+        for _ in 0..2 {
+            store.erase(log, places[2], deadline).await.expect("erased");
+        }
+        let read = store.read(log, subject.clone(), Start::Seq(1), 10, deadline).await;
+        let left: Vec<u64> =
+            read.expect("read").records.iter().map(|record| record.stream_seq).collect();
+        assert_eq!(left, [places[1], places[3]]);
+        // The newest one, too: numbering goes on after it.
+        store.erase(log, places[3], deadline).await.expect("erased");
+        let last = store.last(log, vec![subject.clone()], deadline).await.expect("read");
+        assert_eq!(last[0].stream_seq, places[1]);
+        let next = store.append(log, subject, Bytes::from("more"), places[1], deadline).await;
+        assert_eq!(next, Ok(places[3] + 1));
+        assert!(holds(nats.dir(), b"the first one"), "this looks for it in the wrong place");
+        for gone in [&b"a secret of somebody"[..], b"the last one"] {
+            assert!(!holds(nats.dir(), gone), "its bytes are still there");
+        }
+    }
+
+    /// Whether a file below a folder has these bytes.
+    fn holds(folder: &std::path::Path, bytes: &[u8]) -> bool {
+        std::fs::read_dir(folder).expect("a folder").any(|entry| {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                return holds(&path, bytes);
+            }
+            let file = std::fs::read(&path).unwrap_or_default();
+            file.windows(bytes.len()).any(|part| part == bytes)
+        })
+    }
+}
