@@ -108,7 +108,7 @@ impl<S: Store, B: Bus> Ageing<S, B> {
             let is_current = known.received == seen.received && known.sent == seen.sent;
             let last = preview.last_message.clone();
             let view = ConversationView::new(other, &preview.name, known, last);
-            // What has moved on meanwhile was told meanwhile, with its count.
+            // Conversations that changed since were already published, with their counts.
             is_current.then_some((ConversationEvent::Updated, view))
         });
         let views: Vec<_> = views.collect();

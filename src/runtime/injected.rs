@@ -1,4 +1,4 @@
-//! Faults that a test injects into decisions of the domain, which itself knows of none. Without a
+//! Faults that a test injects into decisions of `peerd-core`, which itself knows of none. Without a
 //! fault, and in a release build, each function answers what it is given.
 
 use crate::failpoint::{self, Fault};

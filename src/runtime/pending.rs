@@ -1,4 +1,4 @@
-//! Since when something is under way, so that it is known up to when everything was told.
+//! Tracks work in progress, to compute the time up to which all events were published.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -40,6 +40,9 @@ const MESSAGES_MAX: usize = 100_000;
 const OLDEST_MS: u64 = 10 * 60 * 1000;
 /// Wait before it is tried again to read what is to be told again.
 const RETRY: Duration = Duration::from_secs(1);
+/// How long after a take-over the log is expected to be checked for late writes of the previous owner.
+/// Beyond that, the time up to which all events were published moves on.
+const LATE_WRITES: Duration = Duration::from_secs(60);
 
 /// A partition whose owner has died, and since when it may not have told everything.
 #[derive(Debug)]
@@ -96,6 +99,8 @@ impl<S: Store, B: Bus> Redelivery<S, B> {
             );
             // Messages that are stored from now on are not among those that are read.
             let read_ms = redelivery.env.server_ms();
+            let of = |unpublished: &Unpublished| redelivery.users.ownership(unpublished.partition);
+            let ownerships: Vec<_> = unpublished.iter().map(of).collect();
             // Until it is done, or these are not this instance's any more.
             let mut left = None;
             while !redelivery.redeliver_all(&unpublished, &mut left).await {
@@ -107,9 +112,12 @@ impl<S: Store, B: Bus> Redelivery<S, B> {
                     return;
                 }
             }
-            for Unpublished { partition, under_way, .. } in unpublished {
-                if let Some(ownership) = redelivery.users.ownership(partition) {
-                    redelivery.await_late_writes(ownership, read_ms);
+            for (ownership, Unpublished { under_way, .. }) in
+                ownerships.into_iter().zip(unpublished)
+            {
+                if let Some(ownership) = ownership {
+                    redelivery.await_late_writes(&ownership, read_ms);
+                    ownership.set_published();
                 }
                 drop(under_way);
             }
@@ -117,21 +125,24 @@ impl<S: Store, B: Bus> Redelivery<S, B> {
     }
 
     /// Everything that was stored before `read_ms` (server's clock, milliseconds since 1970) has been
-    /// redelivered. A write of the owner before may still be stored. It shows as a gap, a moment
-    /// later; until no further one can, events since `read_ms` count as unpublished, so that the next
+    /// redelivered. A write of the previous owner may still be stored, which shows as a gap a moment
+    /// later. Until no further one can, events since `read_ms` count as unpublished, so that the next
     /// owner publishes it if this one ends before it has seen the gap.
-    fn await_late_writes(self: &Arc<Self>, ownership: Arc<Ownership>, read_ms: u64) {
-        let under_way = self.env.pending.clone().begin_owned(read_ms);
-        ownership.set_unpublished_since(Some(read_ms));
+    fn await_late_writes(&self, ownership: &Arc<Ownership>, read_ms: u64) {
+        let unpublished =
+            (self.env.pending.clone().begin_owned(read_ms), ownership.begin_in_doubt(read_ms));
+        let ownership = ownership.clone();
         self.env.tasks.spawn(async move {
-            while ownership.may_act() {
-                if ownership.has_all_late_writes() {
-                    ownership.set_unpublished_since(None);
-                    break;
+            let _unpublished = unpublished;
+            let ends = Instant::now() + LATE_WRITES;
+            while ownership.may_act() && !ownership.has_all_late_writes() {
+                if Instant::now() >= ends {
+                    let partition = ownership.partition;
+                    tracing::warn!(%partition, "the log cannot be checked for late writes");
+                    return;
                 }
                 ownership.sleep(RETRY).await;
             }
-            drop(under_way);
         });
     }
 
@@ -147,7 +158,7 @@ impl<S: Store, B: Bus> Redelivery<S, B> {
             None => match self.gather_all(unpublished).await {
                 Ok(news) => news,
                 Err(error) => {
-                    tracing::warn!(%error, "what may not have been told cannot be read yet");
+                    tracing::warn!(%error, "cannot read unpublished messages yet");
                     return false;
                 }
             },
@@ -183,7 +194,7 @@ impl<S: Store, B: Bus> Redelivery<S, B> {
             let most = MESSAGES_MAX - messages;
             messages += self.gather(partition, since_ms, &taken, most, &mut news).await?;
         }
-        tracing::info!(messages, users = news.len(), "telling again");
+        tracing::info!(messages, users = news.len(), "redelivering");
         Ok(news)
     }
 
@@ -208,7 +219,7 @@ impl<S: Store, B: Bus> Redelivery<S, B> {
             let (logged, next) = storage.logged(partition, from, BATCH, is_wanted).await?;
             for Logged { receiver, sender, record } in logged {
                 if count >= most {
-                    tracing::warn!(most = MESSAGES_MAX, "there is more to tell again than is told");
+                    tracing::warn!(most = MESSAGES_MAX, "redelivery stops at its limit");
                     return Ok(count);
                 }
                 count += 1;
@@ -243,7 +254,7 @@ impl<S: Store, B: Bus> Redelivery<S, B> {
 
     async fn publish_news(&self, user: &UserId, news: News) -> Result<(), Failure> {
         let told = self.try_publish_news(user, news, self.env.deadline()).await;
-        told.inspect_err(|error| tracing::warn!(%error, "a user could not be told again"))
+        told.inspect_err(|error| tracing::warn!(%error, "redelivery to a user failed"))
     }
 
     async fn try_publish_news(
@@ -291,7 +302,7 @@ impl<S: Store, B: Bus> Redelivery<S, B> {
         let mut events: Vec<Event> = runs.into_iter().map(run).collect();
         let views = page.iter().zip(previews).filter_map(|((other, seen), preview)| {
             let known = user.conversations.get(other)?;
-            // What has moved on meanwhile was told meanwhile.
+            // Conversations that changed since were already published.
             let is_current = known.received == seen.received && known.sent == seen.sent;
             let view = ConversationView::new(other, &preview.name, known, preview.last_message);
             is_current.then_some((ConversationEvent::Updated, view))

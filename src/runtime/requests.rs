@@ -35,7 +35,7 @@ impl<S: Store, B: Bus> Requests<S, B> {
         let request = match Request::decode(&incoming.body, user) {
             Ok(request) => request,
             Err(error) => {
-                tracing::error!(%error, "another instance asks what this one does not understand");
+                tracing::error!(%error, "cannot decode an owner request");
                 self.env.emit_any(owner_refusal(&incoming, &Failure::Internal.into()));
                 return;
             }

@@ -61,7 +61,7 @@ impl Unreadable {
             "what is stored cannot be read and is left out: {error}"
         );
         if is_last {
-            tracing::error!(most = KNOWN_MAX, "more that cannot be read is not named any more");
+            tracing::error!(most = KNOWN_MAX, "further unreadable records are not logged");
         }
     }
 }

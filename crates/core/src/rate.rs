@@ -75,6 +75,11 @@ impl Signals {
         self.sent.push((other.clone(), now_us));
         true
     }
+
+    /// Does not count the signal to `other` that could not be sent.
+    pub fn give_back(&mut self, other: &UserId) {
+        self.sent.retain(|(known, _)| known != other);
+    }
 }
 
 #[cfg(test)]
@@ -113,6 +118,8 @@ mod tests {
         assert!(signals.take(&user(0), 0) && signals.take(&user(1), 5));
         assert!(!signals.take(&user(0), 999_999));
         assert!(signals.take(&user(0), 1_000_000));
+        signals.give_back(&user(1));
+        assert!(signals.take(&user(1), 1_000_000), "it was not sent");
         let sent = (2..100).filter(|number| signals.take(&user(*number), 1_000_001)).count();
         assert_eq!(sent, Signals::OTHERS_MAX - 2);
     }

@@ -59,7 +59,11 @@ impl Command for SendTyping {
         }
         let now_us = call.parts.env.clock.now().steady_us;
         if call.cell.lock().typing_sent.take(&other, now_us) {
-            call.at_peer::<Self>(&other, &is_typing).await?;
+            let sent = call.at_peer::<Self>(&other, &is_typing).await;
+            if sent.is_err() {
+                call.cell.lock().typing_sent.give_back(&other);
+            }
+            sent?;
         }
         Ok(Empty {})
     }

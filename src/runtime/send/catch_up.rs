@@ -281,7 +281,11 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             send_path.find_out(&receiver, &sender, (turn, work)).await;
             if !receiver.ownership.may_act() {
                 // Whoever owns the receiver now publishes it there, and the sender may be here still.
-                sleep(STRAGGLER).await;
+                tokio::select! {
+                    biased;
+                    () = send_path.env.stopping.cancelled() => {}
+                    () = sleep(STRAGGLER) => {}
+                }
                 send_path.notify_sender(&sender, &receiver.id, began_ms);
             }
         });

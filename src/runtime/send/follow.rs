@@ -61,10 +61,11 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         self.env.tasks.spawn(async move {
             let _unpublished = unpublished;
             // The receiver's owner has a deadline of its own, and an attempt that it gave up may
-            // still be stored.
-            let ends = Instant::now() + send_path.env.options.call_deadline + STRAGGLER;
+            // still be stored. By the server's clock, which the next owner goes by as well.
+            let span = send_path.env.options.call_deadline * 2 + STRAGGLER;
+            let ends_ms = since_ms + u64::try_from(span.as_millis()).unwrap_or(u64::MAX / 2);
             let mut wait = AGAIN;
-            while Instant::now() < ends {
+            while send_path.env.server_ms() < ends_ms {
                 sender.ownership.sleep(wait).await;
                 if !sender.ownership.may_act() {
                     let request = FollowLog { receiver, in_doubt_since_ms: Some(since_ms) };

@@ -78,7 +78,7 @@ impl Served for FollowLog {
         deadline: Instant,
     ) -> Result<(), CallError> {
         let sender = path.ageing.user(ownership, user, deadline).await?;
-        // Nobody here knows what of it the sender was told.
+        // This owner does not know which events were published.
         let followed = path.follow_log(&sender, &self.receiver, 0, deadline).await;
         let published_seq = followed.map_err(Failure::from)?;
         if let Some(since_ms) = self.in_doubt_since_ms {

@@ -216,9 +216,9 @@ impl Ownership {
         *self.unpublished()
     }
 
-    /// Sets since when events may be unpublished; `None`: none may be.
-    pub(in crate::runtime) fn set_unpublished_since(&self, since_ms: Option<u64>) {
-        *self.unpublished() = since_ms;
+    /// Notes that all events were redelivered.
+    pub(in crate::runtime) fn set_published(&self) {
+        *self.unpublished() = None;
     }
 
     /// Notes a look at the end of the log that has succeeded: every record that was stored before

@@ -106,12 +106,17 @@ impl<S: Store> Storage<'_, S> {
                 indices.push(*index);
                 raw.push((sender.clone(), receiver.clone(), item));
             }
+            // Most often there are none.
+            let amended: HashMap<(&UserId, &UserId), &AmendedPages> = (indices.iter())
+                .map(|index| &pairs[*index])
+                .filter(|(_, amended)| !amended.is_empty())
+                .map(|(pair, amended)| ((&pair.sender, &pair.receiver), amended))
+                .collect();
             let amended = |sender: &UserId, receiver: &UserId| {
-                let is_it = |(pair, _): &&(Pair, AmendedPages)| {
-                    (&pair.sender, &pair.receiver) == (sender, receiver)
-                };
-                let found = indices.iter().map(|index| &pairs[*index]).find(is_it);
-                found.map(|(_, amended)| amended.clone()).unwrap_or_default()
+                amended
+                    .get(&(sender, receiver))
+                    .map(|amended| (*amended).clone())
+                    .unwrap_or_default()
             };
             let items = self.amended(partition, raw, amended).await?;
             Ok::<_, ReadError>(indices.into_iter().zip(items).collect::<Vec<_>>())
