@@ -187,6 +187,7 @@ pub fn unknown_methods() -> Vec<&'static str> {
         block(false),
         Request::Blacklist { count: 1, place: 0 },
         Request::IsBlocked { other: 0 },
+        Request::Typing { other: 0, on: false },
     ];
     let methods = peerd::runtime::commands::Method::ALL.iter().map(|method| method.name());
     methods.filter(|name| !all.iter().any(|request| request.method() == *name)).collect()
