@@ -235,7 +235,7 @@ fn call() -> impl Strategy<Value = Call> {
             |(count, goes_on)| Call::Blacklist { count, goes_on }),
         1 => other().prop_map(|other| Call::IsBlocked { other }),
         1 => (0..INVALID.len()).prop_map(|which| Call::Invalid { which }),
-        3 => (other(), flag(0.7)).prop_map(|(other, on)| Call::Typing { other, on }),
+        1 => (other(), flag(0.7)).prop_map(|(other, on)| Call::Typing { other, on }),
     ]
 }
 
