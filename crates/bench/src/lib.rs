@@ -68,7 +68,7 @@ pub struct Arguments {
     /// How messages are written.
     #[arg(long, default_value = "msgpack")]
     encoding: BodyEncoding,
-    /// Do not listen to what users are told: nats-server then delivers it to nobody.
+    /// Do not subscribe to the users' events: nats-server then delivers them to nobody.
     #[arg(long)]
     no_events: bool,
     /// Seconds that are measured: 10, 10s, 500ms, 2m.
