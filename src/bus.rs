@@ -5,9 +5,8 @@ pub mod discovery;
 pub mod memory;
 pub mod nats;
 
-mod exit;
 mod intake;
-mod queue;
+mod sender;
 
 use std::fmt;
 use std::future::Future;
@@ -125,8 +124,8 @@ pub struct Answer {
 /// subscribe to the request's subject can reply to it, so other messages are possible.
 pub type IsAnswer = Box<dyn Fn(&Answer) -> bool + Send + Sync>;
 
-/// Handles an incoming message synchronously. The message that it returns (a refusal, or a message
-/// that is passed on) is sent as soon as the connection has room, ahead of the outgoing queue.
+/// Handles an incoming message synchronously, in the order of arrival. The message that it returns (a
+/// refusal, or a message that is passed on) is sent at once.
 pub type Take = Arc<dyn Fn(Incoming) -> Option<Outgoing> + Send + Sync>;
 
 /// The outgoing queue is full.
@@ -136,8 +135,9 @@ pub struct Full;
 
 /// Publishes to users, and exchanges messages with other instances.
 pub trait Bus: Send + Sync + 'static {
-    /// Queues a message. Messages are sent in the order in which they were queued. Never waits, so
-    /// that events can be queued while the state that they describe is locked.
+    /// Sends a message, or queues it while that is not possible. Messages leave in the order in which
+    /// they are emitted. Never waits, so that events can be emitted while the state that they
+    /// describe is locked.
     fn emit(&self, outgoing: Outgoing) -> Result<(), Full>;
 
     /// How many more messages can be queued.

@@ -10,8 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_nats::{Client, Event, ServerError};
-use tokio::sync::{mpsc, watch};
-use tokio::task::yield_now;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// A connection and its state.
@@ -26,22 +25,6 @@ impl Connection {
     /// connected, in bytes: what is written now may be sent over the next connection.
     pub(crate) fn max_payload(&self) -> usize {
         self.link.note_max_payload(self.client.max_payload())
-    }
-}
-
-/// Takes up to `most` of the outgoing items that wait into an empty batch, in order; waits for the
-/// first one. If it takes none, the queue is empty and closed.
-pub(crate) async fn gather<T>(queue: &mut mpsc::Receiver<T>, batch: &mut Vec<T>, most: usize) {
-    queue.recv_many(batch, most).await;
-    if (1..most).contains(&batch.len()) {
-        // Tasks that are about to queue an item do so first: items that are sent together cost the
-        // connection, the server and the system one write.
-        yield_now().await;
-    }
-    while batch.len() < most
-        && let Ok(more) = queue.try_recv()
-    {
-        batch.push(more);
     }
 }
 

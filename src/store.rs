@@ -16,6 +16,7 @@ pub mod batch;
 mod direct_get;
 
 use std::future::Future;
+use std::pin::Pin;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -63,6 +64,59 @@ pub struct Batch {
     pub remaining: u64,
 }
 
+/// A record to be stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Append {
+    /// The stream.
+    pub stream: StreamId,
+    /// The subject.
+    pub subject: String,
+    /// The bytes.
+    pub payload: Bytes,
+    /// The stream sequence that the subject must end with; 0: it must be empty.
+    pub expected_seq: u64,
+}
+
+/// A future with the outcome of an append.
+pub type Appending = Pin<Box<dyn Future<Output = Result<u64, AppendError>> + Send>>;
+
+/// What became of an append that was begun without waiting for it.
+pub enum Appended {
+    /// The outcome.
+    Now(Result<u64, AppendError>),
+    /// It takes longer than usual, or has to be tried again: this waits for the outcome.
+    Later(Appending),
+}
+
+impl Appended {
+    /// Calls `stored` with the place of the record, once it is stored.
+    #[must_use]
+    pub fn inspect(self, stored: impl FnOnce(u64) + Send + 'static) -> Self {
+        match self {
+            Self::Now(outcome) => {
+                if let Ok(seq) = outcome {
+                    stored(seq);
+                }
+                Self::Now(outcome)
+            }
+            Self::Later(appending) => Self::Later(Box::pin(async move {
+                let seq = appending.await?;
+                stored(seq);
+                Ok(seq)
+            })),
+        }
+    }
+
+    /// A future with the outcome.
+    #[must_use]
+    pub fn into_appending(self) -> Appending {
+        match self {
+            Self::Now(outcome) => Box::pin(std::future::ready(outcome)),
+            Self::Later(appending) => appending,
+        }
+    }
+}
+
 /// Why nothing was appended, as far as is known.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
@@ -96,6 +150,16 @@ pub trait Store: Send + Sync + 'static {
         expected_seq: u64,
         deadline: Instant,
     ) -> impl Future<Output = Result<u64, AppendError>> + Send;
+
+    /// Begins to store a record, as [`Store::append`] does, without waiting for it. `then` is called
+    /// once with what became of it: by whatever reads acknowledgements, so it must not block, or here
+    /// where nothing could be sent.
+    fn append_then(
+        &self,
+        append: Append,
+        deadline: Instant,
+        then: impl FnOnce(Appended) + Send + 'static,
+    );
 
     /// The last record of each subject that matches one of `subjects` (wildcards allowed), in the
     /// stream's order.

@@ -1,18 +1,16 @@
-//! The intake: subscriptions that hand each message on at once, and end without losing one.
+//! The intake: subscriptions whose messages are handled as they are read, and that end without
+//! losing one.
 
 use std::borrow::Cow;
-use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use peerd_dataplane::{Headers, Message};
-use tokio::sync::oneshot;
-use tokio::task::{JoinHandle, unconstrained, yield_now};
+use peerd_dataplane::{HandledSubscription, Headers, Message};
 use tokio::time::timeout;
-use tokio_util::task::AbortOnDropHandle as AbortOnDrop;
 
 use super::connection::Connection;
-use super::exit::Exit;
+use super::sender::Sender;
 use super::{Incoming, Take};
 use peerd_protocol::discovery::QUEUE_GROUP;
 use peerd_protocol::encoding::{CONTENT_TYPE, PEER_HOPS, hops};
@@ -22,107 +20,36 @@ use peerd_protocol::subject::is_sentinel;
 const ENDING: Duration = Duration::from_secs(3);
 /// How many bytes of a `Content-Type` are kept.
 const CONTENT_TYPE_BYTES_MAX: usize = 256;
-/// Messages that are handled before the task yields.
-const IN_A_ROW: usize = 2048;
 
-/// A subscription in the queue group. Each message is handled at once: messages wait where they are
-/// counted and can be refused, never here.
+/// A subscription in the queue group. Each message is handled by the connection's task when it is
+/// read: messages wait where they are counted and can be refused, never here.
 #[derive(Debug)]
-pub(super) struct Subscription {
-    end: oneshot::Sender<()>,
-    task: JoinHandle<()>,
-}
+pub(super) struct Subscription(HandledSubscription);
 
 impl Subscription {
-    /// Subscribes.
-    pub(super) fn new(connection: &Connection, subject: &str, take: Take) -> Self {
-        let subscription = connection.client.subscribe(subject, Some(QUEUE_GROUP));
-        let (end, ends) = oneshot::channel();
-        let exit = Exit::new(connection.clone());
-        let pump = Pump { subscription, in_a_row: 0, take, exit };
-        // Outside the scheduler's budget. Within it, this task would progress no faster than a call
-        // does, so more messages would arrive than it can refuse.
-        Self { end, task: tokio::spawn(unconstrained(pump.run(ends))) }
+    /// Subscribes. What `take` returns is sent at once.
+    pub(super) fn new(
+        connection: &Connection,
+        subject: &str,
+        sender: Arc<Sender>,
+        take: Take,
+    ) -> Self {
+        let handler = Arc::new(move |message| {
+            let incoming = incoming(message);
+            // Instances of earlier peerd releases end their subscriptions with messages to the
+            // whole group.
+            let is_filler = incoming.reply_to.is_none() && is_sentinel(&incoming.subject);
+            if !is_filler && let Some(answer) = take(incoming) {
+                sender.send_now(answer);
+            }
+        });
+        Self(connection.client.subscribe_with(subject, Some(QUEUE_GROUP), handler))
     }
 
     /// Ends the subscription after everything that the server has sent was handled.
     pub(super) async fn end(self) {
-        let _ = self.end.send(());
-        let task = AbortOnDrop::new(self.task);
-        // Where the connection accepts no more data, refusals cannot be sent.
-        if timeout(2 * ENDING, task).await.is_err() {
-            tracing::warn!("abandoned a subscription: the connection accepts no data");
-        }
-    }
-}
-
-struct Pump {
-    subscription: peerd_dataplane::Subscription,
-    /// Messages since the task last yielded.
-    in_a_row: usize,
-    take: Take,
-    exit: Exit,
-}
-
-impl Pump {
-    async fn run(mut self, mut ends: oneshot::Receiver<()>) {
-        loop {
-            tokio::select! {
-                message = self.subscription.next() => match message {
-                    Some(message) => self.pass_all(message).await,
-                    None => return,
-                },
-                // Also when the subscription was dropped.
-                _ = &mut ends => break,
-            }
-        }
-        self.end().await;
-    }
-
-    /// Handles a message, and then those that have already arrived, up to [`IN_A_ROW`].
-    async fn pass_all(&mut self, first: Message) {
-        self.pass(first).await;
-        for _ in 1..IN_A_ROW {
-            let Some(message) = self.subscription.try_next() else { return };
-            self.pass(message).await;
-        }
-    }
-
-    async fn pass(&mut self, message: Message) {
-        let incoming = incoming(message);
-        // Instances of earlier peerd releases end their subscriptions with messages to the whole
-        // group.
-        let is_filler = incoming.reply_to.is_none() && is_sentinel(&incoming.subject);
-        if !is_filler && let Some(answer) = (self.take)(incoming) {
-            self.exit.send_now(answer).await;
-        }
-        self.in_a_row += 1;
-        if self.in_a_row == IN_A_ROW {
-            self.in_a_row = 0;
-            yield_now().await;
-        }
-    }
-
-    async fn end(&mut self) {
-        let mut drained = pin!(timeout(ENDING, self.subscription.drain()));
-        loop {
-            tokio::select! {
-                // Messages that have arrived come first: nothing arrives after the end.
-                biased;
-                message = self.subscription.next() => match message {
-                    Some(message) => self.pass_all(message).await,
-                    None => return,
-                },
-                in_time = &mut drained => {
-                    if in_time.is_err() {
-                        tracing::warn!("a subscription did not end in time");
-                    }
-                    break;
-                }
-            }
-        }
-        while let Some(message) = self.subscription.try_next() {
-            self.pass(message).await;
+        if timeout(ENDING, self.0.drain()).await.is_err() {
+            tracing::warn!("a subscription did not end in time");
         }
     }
 }

@@ -6,20 +6,17 @@ use std::time::Duration;
 
 use peerd_dataplane::{Headers, Message, Publish, RequestError};
 use tokio::sync::Mutex;
-use tokio::task::{JoinHandle, unconstrained};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::connection::Connection;
-use super::exit::Exit;
 use super::intake::Subscription;
-use super::queue::{Item, QueueReceiver, QueueSender, queue};
+use super::sender::Sender;
 use super::{Answer, AskError, Bus, Full, IsAnswer, Kind, Outgoing, Take};
 use crate::wire::probe;
 use peerd_core::id::Partition;
 use peerd_protocol::subject::Subjects;
 
-/// Messages taken from the queue at once.
-const BATCH: usize = 256;
 /// How long the server may take to confirm a subscription.
 const SUBSCRIBED: Duration = Duration::from_secs(2);
 
@@ -29,30 +26,27 @@ const SUBSCRIBED: Duration = Duration::from_secs(2);
 /// do so only on the connection that received the request.
 #[derive(Debug)]
 pub struct Nats {
-    queue: QueueSender,
     connection: Connection,
     subjects: Subjects,
-    exit: Arc<Exit>,
+    sender: Arc<Sender>,
     /// The subscriptions: calls by users, and messages routed to partitions.
     calls: Mutex<Option<Subscription>>,
     routed: Mutex<HashMap<Partition, Subscription>>,
 }
 
 impl Nats {
-    /// A bus over a connection, with room for `capacity` outgoing messages. The writer task ends
-    /// when the bus was dropped and everything was given to the connection.
+    /// A bus over a connection, with room for `capacity` outgoing messages while they cannot be
+    /// sent. The writer task ends when the bus was dropped and everything was given to the
+    /// connection.
     pub(crate) fn new(
         connection: Connection,
         subjects: Subjects,
         capacity: usize,
     ) -> (Self, JoinHandle<()>) {
-        let (queue, outgoing) = queue(capacity);
-        // Outside the scheduler's budget: within it, a task that does little work for each message
-        // progresses no faster than one that does much.
-        let exit = Arc::new(Exit::new(connection.clone()));
-        let writer = tokio::spawn(unconstrained(pump(exit.clone(), outgoing)));
+        let sender = Arc::new(Sender::new(connection.clone(), capacity));
+        let writer = tokio::spawn(sender.clone().run());
         let (calls, routed) = (Mutex::default(), Mutex::default());
-        (Self { queue, connection, subjects, exit, calls, routed }, writer)
+        (Self { connection, subjects, sender, calls, routed }, writer)
     }
 
     /// Answers probes of this instance for as long as the connection exists.
@@ -76,9 +70,13 @@ impl Nats {
         });
     }
 
+    fn subscribe(&self, subject: &str, take: Take) -> Subscription {
+        Subscription::new(&self.connection, subject, self.sender.clone(), take)
+    }
+
     /// Begins to take calls by users.
     pub async fn take_calls(&self, take: Take) {
-        let subscription = Subscription::new(&self.connection, &self.subjects.all_calls(), take);
+        let subscription = self.subscribe(&self.subjects.all_calls(), take);
         *self.calls.lock().await = Some(subscription);
     }
 
@@ -90,21 +88,27 @@ impl Nats {
     }
 }
 
+impl Drop for Nats {
+    fn drop(&mut self) {
+        self.sender.end();
+    }
+}
+
 impl Bus for Nats {
     fn emit(&self, outgoing: Outgoing) -> Result<(), Full> {
-        self.queue.give(outgoing)
+        self.sender.emit(outgoing)
     }
 
     fn room(&self) -> usize {
-        self.queue.room()
+        self.sender.room()
     }
 
     async fn room_for(&self, count: usize) {
-        self.queue.room_for(count).await;
+        self.sender.room_for(count).await;
     }
 
     fn waiting(&self) -> usize {
-        self.queue.waiting()
+        self.sender.waiting()
     }
 
     fn inbox(&self) -> String {
@@ -118,7 +122,7 @@ impl Bus for Nats {
         deadline: Instant,
     ) -> Result<Answer, AskError> {
         let Connection { client, link } = &self.connection;
-        let headers = self.exit.headers(&request);
+        let headers = self.sender.headers(&request);
         let Outgoing { subject, kind: Kind::Routed { reply_to: Some(reply), .. }, body, .. } =
             &request
         else {
@@ -146,7 +150,7 @@ impl Bus for Nats {
             return true;
         }
         let subject = self.subjects.all_routed(partition);
-        routed.insert(partition, Subscription::new(&self.connection, &subject, take));
+        routed.insert(partition, self.subscribe(&subject, take));
         drop(routed);
         // The current owner keeps the partition until the server knows of this subscription.
         self.is_reached(Instant::now() + SUBSCRIBED).await
@@ -167,8 +171,7 @@ impl Bus for Nats {
     }
 
     async fn reach(&self, deadline: Instant) -> bool {
-        let sent = async { self.queue.mark().await?.await.ok() };
-        let is_sent = matches!(timeout_at(deadline, sent).await, Ok(Some(())));
+        let is_sent = matches!(timeout_at(deadline, self.sender.mark()).await, Ok(Ok(())));
         is_sent && self.is_reached(deadline).await
     }
 
@@ -181,22 +184,4 @@ fn answer(message: &Message) -> Answer {
     let headers = message.headers.iter().flat_map(Headers::all);
     let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     Answer { headers, body: message.payload.clone() }
-}
-
-/// The writer task: gives messages to the connection in order.
-async fn pump(exit: Arc<Exit>, mut outgoing: QueueReceiver) {
-    let mut batch = Vec::with_capacity(BATCH);
-    loop {
-        outgoing.take(&mut batch, BATCH).await;
-        if batch.is_empty() {
-            return;
-        }
-        for item in batch.drain(..) {
-            match item {
-                Item::Message(message) => exit.send(message).await,
-                // The waiting task may have given up.
-                Item::Mark(passed) => _ = passed.send(()),
-            }
-        }
-    }
 }

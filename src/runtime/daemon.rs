@@ -121,8 +121,8 @@ pub async fn serve(
     run(settings, connections, shutdown, ready).await
 }
 
-/// The two connections. Each uses one core at most, so with two of them the store's
-/// acknowledgements do not wait behind events, nor calls behind acknowledgements.
+/// The two connections: the data plane's, on which calls, writes to the store with their
+/// acknowledgements, events and replies travel, and the one for everything that is not per message.
 struct Connections {
     store: Connection,
     bus: BusConnection,
@@ -230,8 +230,13 @@ async fn run(
     let capacity = settings.node.most_under_way() * MESSAGES_PER_CALL + ROOM_BEYOND_CALLS;
     let (nats, writer) = Nats::new(bus.clone(), subjects.clone(), capacity);
     let clock = Clock::system();
-    let jetstream =
-        JetStream::new(store.clone(), names.clone(), settings.partitions, &settings.stream);
+    let jetstream = JetStream::new(
+        store.clone(),
+        bus.clone(),
+        names.clone(),
+        settings.partitions,
+        &settings.stream,
+    );
     for resource in connections.lost.iter().copied() {
         jetstream.trouble().met(resource, trouble::Cause::Gone);
         jetstream.trouble().is_well(resource, true);

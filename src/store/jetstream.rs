@@ -9,21 +9,23 @@ mod registry;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{HeaderMap, Subject};
 use bytes::Bytes;
 use serde::Deserialize;
 use tokio::time::Instant;
 
+use self::acks::ApiError;
 use self::incarnations::Incarnations;
-use self::publish::{ApiError, Backoff, EXPECTED_LAST, Publisher, expecting};
+use self::publish::{Backoff, EXPECTED_LAST, Entry, Publisher, expecting, headers};
 use super::direct_get::{self, Failed, SUBJECTS_MAX, fitting};
 use super::names::Resource;
 pub use super::names::StreamNames;
 use super::provision::StreamOptions;
 use super::trouble::{Trouble, Troubles};
 use super::watermarks::Watermarks;
-use super::{AppendError, Batch, ReadError, Record, Start, Store, StreamId};
+use super::{Append, AppendError, Appended, Batch, ReadError, Record, Start, Store, StreamId};
+use crate::bus::connection::Connection as BusConnection;
 use crate::link::Connection;
+use peerd_protocol::encoding::CONTENT_TYPE;
 use peerd_protocol::subject::is_sentinel;
 use peerd_protocol::time::unix_ms;
 
@@ -33,13 +35,14 @@ const NO_MESSAGE: u32 = 10037;
 /// How long one try to hand a push off may take.
 const HAND_OFF_TRY: Duration = Duration::from_secs(3);
 
-/// The store on JetStream, over one connection of its own.
+/// The store on JetStream. It writes over the data plane's connection, and reads over one of its own,
+/// so that no acknowledgement waits behind what is read.
 #[derive(Clone, Debug)]
 pub struct JetStream {
     connection: Connection,
     names: StreamNames,
     watermarks: Arc<Watermarks>,
-    publisher: Publisher,
+    publisher: Arc<Publisher>,
     /// What is wrong and does not pass by itself.
     troubles: Arc<Troubles>,
     incarnations: Arc<Incarnations>,
@@ -65,6 +68,7 @@ impl JetStream {
     /// The streams of `partitions` partitions, as they were provisioned.
     pub(crate) fn new(
         connection: Connection,
+        data_plane: BusConnection,
         names: StreamNames,
         partitions: u16,
         options: &StreamOptions,
@@ -73,7 +77,7 @@ impl JetStream {
         let watermarks =
             Arc::new(Watermarks::new(if options.replicas > 1 { partitions } else { 0 }));
         let troubles = Arc::new(Troubles::new(names.clone()));
-        let publisher = Publisher::start(connection.clone(), troubles.clone());
+        let publisher = Arc::new(Publisher::start(data_plane, troubles.clone()));
         let incarnations = Arc::default();
         Self { connection, names, watermarks, publisher, troubles, incarnations }
     }
@@ -297,6 +301,12 @@ impl JetStream {
     }
 }
 
+/// The subject alone names the stream: no other stream of the account may have it.
+fn entry(Append { stream, subject, payload, expected_seq }: Append) -> Entry {
+    let (resource, headers) = (Resource::Stream(stream), expecting(expected_seq));
+    Entry { resource, subject, headers, payload }
+}
+
 impl Store for JetStream {
     async fn append(
         &self,
@@ -306,13 +316,22 @@ impl Store for JetStream {
         expected_seq: u64,
         deadline: Instant,
     ) -> Result<u64, AppendError> {
-        // The subject alone names the stream: no other stream of the account may have it.
-        let subject = Subject::from(subject);
-        let headers = || expecting(expected_seq);
-        let resource = Resource::Stream(stream);
-        let seq = self.publisher.publish(resource, subject, headers, payload, deadline).await?;
+        let entry = entry(Append { stream, subject, payload, expected_seq });
+        let seq = self.publisher.publish(&entry, deadline).await?;
         self.watermarks.raise(stream, seq);
         Ok(seq)
+    }
+
+    fn append_then(
+        &self,
+        append: Append,
+        deadline: Instant,
+        then: impl FnOnce(Appended) + Send + 'static,
+    ) {
+        let (stream, watermarks) = (append.stream, self.watermarks.clone());
+        self.publisher.publish_then(entry(append), deadline, move |appended| {
+            then(appended.inspect(move |seq| watermarks.raise(stream, seq)));
+        });
     }
 
     async fn last(
@@ -406,19 +425,14 @@ impl Store for JetStream {
         id: String,
         deadline: Instant,
     ) -> Result<(), AppendError> {
-        let headers = || {
-            let mut headers = HeaderMap::new();
-            headers.insert(MESSAGE_ID, id.as_str());
-            headers.insert(peerd_protocol::encoding::CONTENT_TYPE, content_type);
-            headers
-        };
-        let subject = Subject::from(subject);
+        let named = [(MESSAGE_ID, id.as_str()), (CONTENT_TYPE, content_type)];
+        let headers = headers(named);
+        let entry = Entry { resource: Resource::Push, subject, headers, payload };
         let mut backoff = Backoff::until(deadline);
         loop {
             // Each try is given up in time for the stream to be looked at: it may be gone.
             let until = deadline.min(Instant::now() + HAND_OFF_TRY);
-            let (subject, payload) = (subject.clone(), payload.clone());
-            match self.publisher.publish(Resource::Push, subject, headers, payload, until).await {
+            match self.publisher.publish(&entry, until).await {
                 // Its ID makes a repeat harmless.
                 Err(AppendError::Unknown) if backoff.wait().await => {}
                 result => return result.map(drop),

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use futures::FutureExt as _;
 use tokio::time::Instant;
 
-use super::{AppendError, Batch, ReadError, Record, Start, Store, StreamId};
+use super::{Append, AppendError, Appended, Batch, ReadError, Record, Start, Store, StreamId};
 
 /// An offline push in the work queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,6 +113,18 @@ impl Store for Memory {
         *last_seq += 1;
         records.push(Record { subject, stream_seq: *last_seq, stored_ms, payload });
         Ok(*last_seq)
+    }
+
+    fn append_then(
+        &self,
+        append: Append,
+        deadline: Instant,
+        then: impl FnOnce(Appended) + Send + 'static,
+    ) {
+        let Append { stream, subject, payload, expected_seq } = append;
+        // An append here waits for nothing.
+        let stored = self.append(stream, subject, payload, expected_seq, deadline).now_or_never();
+        then(Appended::Now(stored.unwrap_or(Err(AppendError::Unknown))));
     }
 
     async fn last(

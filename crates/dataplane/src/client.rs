@@ -10,7 +10,8 @@ use crate::options::Options;
 use crate::outbox::Publish;
 use crate::parser::Message;
 use crate::shared::Shared;
-use crate::subscription::Subscription;
+use crate::subscription::{HandledSubscription, Subscription};
+use crate::subscriptions::Handler;
 
 /// A connection to NATS. Clones share the connection, which is closed when the last one is dropped.
 #[derive(Clone, Debug)]
@@ -70,6 +71,16 @@ impl Client {
         Ok(is_given)
     }
 
+    /// Repeats `attempt`, which publishes with [`Client::try_publish`], whenever there may be room or
+    /// a new connection, until it returns something else than [`PublishError::Full`] or
+    /// [`PublishError::NotConnected`].
+    pub async fn when_possible(
+        &self,
+        attempt: impl FnMut() -> Result<(), PublishError>,
+    ) -> Result<(), PublishError> {
+        self.shared.outbox.when_possible(attempt).await
+    }
+
     /// Subscribes, as a member of the queue group if one is given. The server may not know of the
     /// subscription yet: [`Client::round_trip`] waits until it does. The client subscribes again on
     /// each new connection.
@@ -81,6 +92,24 @@ impl Client {
         self.shared.outbox.control(frame.as_bytes());
         drop(subscriptions);
         Subscription::new(self.shared.clone(), sid, queue)
+    }
+
+    /// Like [`Client::subscribe`], but a function handles each message as soon as it is read, in the
+    /// order of arrival. The connection's task calls it, so it must not block. The client reads no
+    /// further while its write buffer is more than half full, so that what the function publishes
+    /// is bounded.
+    #[must_use]
+    pub fn subscribe_with(
+        &self,
+        subject: &str,
+        queue_group: Option<&str>,
+        handler: Handler,
+    ) -> HandledSubscription {
+        let mut subscriptions = self.shared.subscriptions();
+        let (sid, frame) = subscriptions.add_handled(subject, queue_group, handler);
+        self.shared.outbox.control(frame.as_bytes());
+        drop(subscriptions);
+        HandledSubscription::new(self.shared.clone(), sid)
     }
 
     /// A new reply subject, for one request of this connection.

@@ -34,4 +34,5 @@ pub use info::ServerInfo;
 pub use options::{Credentials, OnEvent, Options, Tls};
 pub use outbox::Publish;
 pub use parser::{Frame, Message, Parser, ProtocolError};
-pub use subscription::Subscription;
+pub use subscription::{HandledSubscription, Subscription};
+pub use subscriptions::Handler;

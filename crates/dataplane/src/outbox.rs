@@ -234,6 +234,18 @@ impl Outbox {
         true
     }
 
+    /// Waits until the buffer is at most half full.
+    pub(crate) async fn drained(&self) {
+        loop {
+            let mut room = std::pin::pin!(self.room.notified());
+            room.as_mut().enable();
+            if self.state().buffer.len() <= self.bytes / 2 {
+                return;
+            }
+            room.await;
+        }
+    }
+
     /// Repeats `attempt` until it succeeds, or fails for another reason than a full buffer or a
     /// missing connection.
     pub(crate) async fn when_possible(

@@ -10,6 +10,7 @@ use crate::info::ServerInfo;
 use crate::parser::{Frame, Parser, ProtocolError};
 use crate::request::ANSWERS_SID;
 use crate::shared::Shared;
+use crate::subscriptions::Taken;
 
 /// The most bytes that are read at once, and the room in a new buffer.
 const READ_BYTES: usize = 64 * 1024;
@@ -52,6 +53,8 @@ impl<'r, F: FnMut(&ServerInfo)> Reader<'r, F> {
                 in_a_row = 0;
                 yield_now().await;
             }
+            // What handlers answer waits in the write buffer: no more is read than the server takes.
+            self.shared.outbox.drained().await;
             match from.read_buf(&mut self.buffer).await {
                 Ok(0) => return "the server closed the connection".to_owned(),
                 Ok(count) => in_a_row += count,
@@ -67,8 +70,12 @@ impl<'r, F: FnMut(&ServerInfo)> Reader<'r, F> {
                 Frame::Message(ANSWERS_SID, message) => self.shared.requests.take(message),
                 Frame::Message(sid, message) => {
                     let taken = self.shared.subscriptions().take(sid, message);
-                    if let Err(subject) = taken {
-                        self.shared.event(&Event::SlowConsumer { subject: &subject });
+                    match taken {
+                        Taken::Done => {}
+                        Taken::Handle(handler, message) => handler(message),
+                        Taken::Dropped(subject) => {
+                            self.shared.event(&Event::SlowConsumer { subject: &subject });
+                        }
                     }
                 }
                 Frame::Ping => _ = self.shared.outbox.control(b"PONG\r\n"),

@@ -65,28 +65,59 @@ impl Subscription {
     /// is closed before it writes a message. So no message follows the `PONG`, except those of
     /// publishers that were stalled meanwhile: hence the wait and a second round trip.
     pub fn drain(&self) -> impl Future<Output = ()> + Send + use<> {
-        let (shared, sid) = (self.shared.clone(), self.sid);
-        let frame = shared.subscriptions().begin_end(sid);
-        let first = frame.map(|frame| shared.outbox.ping(frame.as_bytes()));
-        async move {
-            if let Some(Ok(answered)) = first
-                && answered.await.is_ok()
-            {
-                tokio::time::sleep(STALL).await;
-                if let Ok(answered) = shared.outbox.ping(b"") {
-                    let _ = answered.await;
-                }
+        drain(self.shared.clone(), self.sid)
+    }
+}
+
+/// A subscription whose messages a function handles. Dropping it unsubscribes at once.
+#[derive(Debug)]
+pub struct HandledSubscription {
+    shared: Arc<Shared>,
+    sid: u64,
+}
+
+impl HandledSubscription {
+    pub(crate) const fn new(shared: Arc<Shared>, sid: u64) -> Self {
+        Self { shared, sid }
+    }
+
+    /// Like [`Subscription::drain`]: when it returns, everything that the server sent was handled.
+    pub fn drain(&self) -> impl Future<Output = ()> + Send + use<> {
+        drain(self.shared.clone(), self.sid)
+    }
+}
+
+fn drain(shared: Arc<Shared>, sid: u64) -> impl Future<Output = ()> + Send + use<> {
+    let frame = shared.subscriptions().begin_end(sid);
+    let first = frame.map(|frame| shared.outbox.ping(frame.as_bytes()));
+    async move {
+        if let Some(Ok(answered)) = first
+            && answered.await.is_ok()
+        {
+            tokio::time::sleep(STALL).await;
+            if let Ok(answered) = shared.outbox.ping(b"") {
+                let _ = answered.await;
             }
-            shared.subscriptions().remove(sid);
         }
+        shared.subscriptions().remove(sid);
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        let mut subscriptions = self.shared.subscriptions();
-        if subscriptions.remove(self.sid) {
-            self.shared.outbox.control(unsubscribe(self.sid).as_bytes());
-        }
+        leave(&self.shared, self.sid);
+    }
+}
+
+impl Drop for HandledSubscription {
+    fn drop(&mut self) {
+        leave(&self.shared, self.sid);
+    }
+}
+
+fn leave(shared: &Shared, sid: u64) {
+    let mut subscriptions = shared.subscriptions();
+    if subscriptions.remove(sid) {
+        shared.outbox.control(unsubscribe(sid).as_bytes());
     }
 }

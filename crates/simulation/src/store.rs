@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use peerd::store::watermarks::Watermarks;
-use peerd::store::{AppendError, Batch, ReadError, Record, Start, Store, StreamId};
+use peerd::store::{
+    Append, AppendError, Appended, Batch, ReadError, Record, Start, Store, StreamId,
+};
 use peerd_core::id::Partition;
 use peerd_protocol::subject::Subjects;
 use tokio::time::{Instant, sleep_until};
@@ -188,11 +190,11 @@ impl Core {
 }
 
 /// The store as seen by one instance.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct SimStore {
     pub(crate) world: Arc<World>,
     pub(crate) who: usize,
-    watermarks: Watermarks,
+    watermarks: Arc<Watermarks>,
 }
 
 /// Growing waits, up to a deadline.
@@ -221,7 +223,8 @@ impl SimStore {
     pub(crate) fn new(world: Arc<World>, who: usize) -> Self {
         let setup = world.lock().setup.clone();
         // A single copy is never behind.
-        let watermarks = Watermarks::new(if setup.replicas { setup.partitions } else { 0 });
+        let partitions = if setup.replicas { setup.partitions } else { 0 };
+        let watermarks = Arc::new(Watermarks::new(partitions));
         Self { world, who, watermarks }
     }
 
@@ -322,6 +325,20 @@ impl Store for SimStore {
                 return Err(AppendError::Unavailable("no leader, or busy".to_owned()));
             }
         }
+    }
+
+    fn append_then(
+        &self,
+        append: Append,
+        deadline: Instant,
+        then: impl FnOnce(Appended) + Send + 'static,
+    ) {
+        let store = self.clone();
+        tokio::spawn(async move {
+            let Append { stream, subject, payload, expected_seq } = append;
+            let stored = store.append(stream, subject, payload, expected_seq, deadline).await;
+            then(Appended::Now(stored));
+        });
     }
 
     async fn last(

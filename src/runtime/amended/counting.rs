@@ -6,7 +6,9 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::store::memory::Memory;
-use crate::store::{AppendError, Batch, ReadError, Record, Start, Store, StreamId};
+use crate::store::{
+    Append, AppendError, Appended, Batch, ReadError, Record, Start, Store, StreamId,
+};
 
 /// Reads of a store.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,6 +46,15 @@ impl Store for Counting {
         deadline: Instant,
     ) -> impl Future<Output = Result<u64, AppendError>> + Send {
         self.memory.append(stream, subject, payload, expected_seq, deadline)
+    }
+
+    fn append_then(
+        &self,
+        append: Append,
+        deadline: Instant,
+        then: impl FnOnce(Appended) + Send + 'static,
+    ) {
+        self.memory.append_then(append, deadline, then);
     }
 
     fn last(

@@ -4,11 +4,14 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
+use futures::FutureExt as _;
 use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::store::memory::Memory;
-use crate::store::{AppendError, Batch, ReadError, Record, Start, Store, StreamId};
+use crate::store::{
+    Append, AppendError, Appended, Batch, ReadError, Record, Start, Store, StreamId,
+};
 
 /// A store in memory that fails as a test asks.
 pub(in crate::runtime) struct Faulty {
@@ -56,6 +59,18 @@ impl Store for Faulty {
             return Err(AppendError::Unknown);
         }
         stored
+    }
+
+    fn append_then(
+        &self,
+        append: Append,
+        deadline: Instant,
+        then: impl FnOnce(Appended) + Send + 'static,
+    ) {
+        let Append { stream, subject, payload, expected_seq } = append;
+        // An append here waits for nothing.
+        let stored = self.append(stream, subject, payload, expected_seq, deadline).now_or_never();
+        then(Appended::Now(stored.unwrap_or(Err(AppendError::Unknown))));
     }
 
     async fn last(

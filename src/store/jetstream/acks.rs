@@ -1,38 +1,43 @@
-//! What is being published over one connection, and the acknowledgements.
+//! What is being published over the data plane's connection, and the acknowledgements.
 //!
-//! async-nats has requests for that, each of which the connection's task is woken for and writes by
-//! itself. Here, what several calls publish at the same time is handed to the connection together,
-//! so that it goes out in one write; and one task sees for all of them that the connection is lost.
+//! All acknowledgements arrive on one subscription, whose handler calls whatever waits for each. So the
+//! common case needs neither a task nor a wake-up.
 
+use std::io::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use async_nats::client::PublishErrorKind;
-use async_nats::client::traits::Publisher as _;
-use async_nats::message::OutboundMessage;
-use async_nats::{Client, HeaderMap, Message, StatusCode, Subject, Subscriber};
-use bytes::Bytes;
-use futures::StreamExt as _;
 use hashbrown::HashMap;
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::{unconstrained, yield_now};
-use tokio::time::{Instant, timeout_at};
+use peerd_dataplane::{HandledSubscription, Message, Publish, PublishError};
+use serde::Deserialize;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use tokio_util::task::AbortOnDropHandle as AbortOnDrop;
 
-use crate::link::{Connection, Link, gather};
+use crate::bus::connection::Connection;
+use crate::link::Link;
 use crate::store::names::Resource;
 
-/// Publishes that wait to be handed to the connection; who comes then waits.
-const QUEUED_MAX: usize = 4096;
-/// Publishes that are handed to the connection, and acknowledgements that are passed on, before others
-/// have a turn.
-const IN_A_ROW: usize = 256;
+/// How often it is looked for publishes that are overdue.
+const OVERDUE_TICK: Duration = Duration::from_millis(100);
+/// The longest reply subject: an inbox and a number.
+const REPLY_BYTES_MAX: usize = 256;
 
-/// A message to be stored.
-#[derive(Debug)]
-pub(super) struct Publish {
-    pub(super) subject: Subject,
-    pub(super) headers: HeaderMap,
-    pub(super) payload: Bytes,
+/// What JetStream answers to a publish.
+#[derive(Debug, Deserialize, PartialEq, Eq)]
+pub(super) struct Ack {
+    pub(super) seq: Option<u64>,
+    pub(super) error: Option<ApiError>,
+}
+
+/// What JetStream says of a request that it refuses.
+#[derive(Debug, Deserialize, PartialEq, Eq)]
+pub(super) struct ApiError {
+    #[serde(default)]
+    pub(super) err_code: u32,
+    #[serde(default)]
+    pub(super) description: String,
 }
 
 /// Why there is no acknowledgement.
@@ -40,6 +45,8 @@ pub(super) struct Publish {
 pub(super) enum Unacked {
     /// There is no connection: it was not sent.
     NotSent,
+    /// The connection has no room for it: it was not sent.
+    NoRoom,
     /// It is larger than the server takes: it was not sent.
     TooLarge,
     /// Nobody stores such messages at the moment.
@@ -50,22 +57,30 @@ pub(super) enum Unacked {
     Unknown,
 }
 
+/// What comes of a publish.
+pub(super) enum Outcome {
+    /// The server's answer, or why there is none.
+    Answered(Result<Ack, Unacked>),
+    /// There was no answer for a while. It is still expected, here.
+    Overdue(oneshot::Receiver<Result<Ack, Unacked>>),
+}
+
+/// Called once with what comes of a publish, by the task that reads acknowledgements: it must not
+/// block.
+pub(super) type Then = Box<dyn FnOnce(Outcome) + Send>;
+
 /// Publishes over one connection.
 #[derive(Debug)]
 pub(super) struct Acks {
-    queue: mpsc::Sender<Queued>,
+    connection: Connection,
+    /// What the reply subjects begin with, the dot before the number included.
+    inbox: String,
     waiting: Arc<Waiting>,
-    link: Link,
+    _acks: HandledSubscription,
     _tasks: [AbortOnDrop<()>; 2],
 }
 
-#[derive(Debug)]
-struct Queued {
-    number: u64,
-    publish: Publish,
-}
-
-/// Who waits for an acknowledgement, by number.
+/// Whatever waits for an acknowledgement, by number.
 #[derive(Debug, Default)]
 struct Waiting {
     slots: Mutex<Slots>,
@@ -77,13 +92,20 @@ struct Slots {
     by_number: HashMap<u64, Slot>,
 }
 
-#[derive(Debug)]
 struct Slot {
     /// The connection on which it is sent.
     generation: u64,
     /// The stream that is to store it.
     resource: Resource,
-    answer: oneshot::Sender<Result<Message, Unacked>>,
+    /// When it is overdue; `None` where the caller sees to that.
+    due: Option<Instant>,
+    then: Then,
+}
+
+impl std::fmt::Debug for Slot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Slot").field("resource", &self.resource).finish_non_exhaustive()
+    }
 }
 
 /// A slot, which is given up when this is dropped.
@@ -98,52 +120,65 @@ impl Drop for Place<'_> {
     }
 }
 
+/// Calls it, with nothing locked. A fault in one is that one's alone.
+fn call(then: Then, outcome: Outcome) {
+    if catch_unwind(AssertUnwindSafe(|| then(outcome))).is_err() {
+        tracing::error!("an acknowledgement could not be handled: a panic");
+    }
+}
+
 impl Waiting {
-    fn enter(
-        &self,
-        generation: u64,
-        resource: Resource,
-        answer: oneshot::Sender<Result<Message, Unacked>>,
-    ) -> Place<'_> {
+    fn enter(&self, slot: Slot) -> u64 {
         let mut slots = self.slots();
         slots.last += 1;
         let number = slots.last;
-        slots.by_number.insert(number, Slot { generation, resource, answer });
-        Place { waiting: self, number }
+        slots.by_number.insert(number, slot);
+        number
     }
 
     fn leave(&self, number: u64) -> Option<Slot> {
         self.slots().by_number.remove(&number)
     }
 
-    fn has(&self, number: u64) -> bool {
-        self.slots().by_number.contains_key(&number)
-    }
-
-    fn answer(&self, number: u64, answer: Result<Message, Unacked>) {
+    fn answer(&self, number: u64, answer: Result<Ack, Unacked>) {
         if let Some(slot) = self.leave(number) {
-            // Who asked may have given up.
-            let _ = slot.answer.send(answer);
+            call(slot.then, Outcome::Answered(answer));
         }
     }
 
-    /// Tells all who wait for what was sent on that connection, or on one before, that it is lost.
+    /// Ends the waits for what was sent on that connection, or on one before: it is lost.
     fn lose(&self, generation: u64) {
-        let of_it = |_: &u64, slot: &mut Slot| slot.generation <= generation;
-        let lost: Vec<Slot> =
-            self.slots().by_number.extract_if(of_it).map(|(_, slot)| slot).collect();
+        self.end_where(Unacked::Unknown, |slot| slot.generation <= generation);
+    }
+
+    /// Ends the waits for a stream that is gone.
+    fn lose_stream(&self, resource: Resource) {
+        self.end_where(Unacked::Gone, |slot| slot.resource == resource);
+    }
+
+    fn end_where(&self, why: Unacked, is_lost: impl Fn(&Slot) -> bool) {
+        let lost: Vec<Slot> = {
+            let mut slots = self.slots();
+            let lost = slots.by_number.extract_if(|_, slot| is_lost(slot));
+            lost.map(|(_, slot)| slot).collect()
+        };
         for slot in lost {
-            let _ = slot.answer.send(Err(Unacked::Unknown));
+            call(slot.then, Outcome::Answered(Err(why)));
         }
     }
 
-    /// Tells all who wait for a stream that it is gone.
-    fn lose_stream(&self, resource: Resource) {
-        let of_it = |_: &u64, slot: &mut Slot| slot.resource == resource;
-        let lost: Vec<Slot> =
-            self.slots().by_number.extract_if(of_it).map(|(_, slot)| slot).collect();
-        for slot in lost {
-            let _ = slot.answer.send(Err(Unacked::Gone));
+    /// Has those go on by themselves that are overdue.
+    fn pass_overdue(&self, now: Instant) {
+        let mut overdue = Vec::new();
+        for slot in self.slots().by_number.values_mut() {
+            if slot.due.is_some_and(|due| due <= now) {
+                let (answer, answered) = oneshot::channel();
+                slot.due = None;
+                overdue.push((std::mem::replace(&mut slot.then, into_channel(answer)), answered));
+            }
+        }
+        for (then, answered) in overdue {
+            call(then, Outcome::Overdue(answered));
         }
     }
 
@@ -152,109 +187,120 @@ impl Waiting {
     }
 }
 
+/// Passes the answer on to a channel.
+fn into_channel(answer: oneshot::Sender<Result<Ack, Unacked>>) -> Then {
+    Box::new(move |outcome| {
+        if let Outcome::Answered(answered) = outcome {
+            // The receiver may have given up.
+            let _ = answer.send(answered);
+        }
+    })
+}
+
 impl Acks {
     /// Publishes over that connection, as long as this lives.
     pub(super) fn start(connection: &Connection) -> Self {
-        let (queue, queued) = mpsc::channel(QUEUED_MAX);
-        let (waiting, link) = (Arc::<Waiting>::default(), connection.link.clone());
-        // Outside the scheduler's budget: it does little for each, and all others wait for it.
-        let pump = unconstrained(pump(connection.client.clone(), queued, waiting.clone()));
-        let watch = watch(link.clone(), waiting.clone());
-        let tasks = [tokio::spawn(pump), tokio::spawn(watch)].map(AbortOnDrop::new);
-        Self { queue, waiting, link, _tasks: tasks }
+        let waiting = Arc::<Waiting>::default();
+        let inbox = format!("{}.", connection.client.new_inbox());
+        let (prefix, answered) = (inbox.clone(), waiting.clone());
+        let handler = Arc::new(move |message: Message| {
+            let Some(number) = number(&message.subject, prefix.as_bytes()) else { return };
+            if message.is_no_responders() {
+                answered.answer(number, Err(Unacked::NoResponders));
+            } else if let Some(ack) = ack(&message) {
+                answered.answer(number, Ok(ack));
+            }
+        });
+        let acks = connection.client.subscribe_with(&format!("{inbox}*"), None, handler);
+        let watch = watch(connection.link.clone(), waiting.clone());
+        let tasks = [tokio::spawn(watch), tokio::spawn(overdue(waiting.clone()))];
+        let tasks = tasks.map(AbortOnDrop::new);
+        Self { connection: connection.clone(), inbox, waiting, _acks: acks, _tasks: tasks }
     }
 
-    /// Tells all who wait for a stream that it is gone.
+    /// Ends the waits for a stream that is gone.
     pub(super) fn lose_stream(&self, resource: Resource) {
         self.waiting.lose_stream(resource);
     }
 
-    /// Publishes into a stream, and waits for the answer.
+    /// Publishes into a stream, if there is a connection with room. `then` is called once, here where
+    /// nothing was sent, and later where something was: with an answer, or when it is overdue.
+    pub(super) fn publish_then(
+        &self,
+        resource: Resource,
+        publish: &Publish<'_>,
+        due: Option<Instant>,
+        then: Then,
+    ) {
+        let generation = self.connection.link.generation();
+        let number = self.waiting.enter(Slot { generation, resource, due, then });
+        if let Err(why) = self.give(number, generation, publish) {
+            self.waiting.answer(number, Err(why));
+        }
+    }
+
+    /// Gives a publish to the connection.
+    fn give(&self, number: u64, generation: u64, publish: &Publish<'_>) -> Result<(), Unacked> {
+        // Looked at after it is noted what waits: from here on a loss is noticed.
+        if !self.connection.link.is_up_since(generation) {
+            return Err(Unacked::NotSent);
+        }
+        let mut reply = [0; REPLY_BYTES_MAX];
+        let mut rest = &mut reply[..];
+        write!(rest, "{}{number}", self.inbox).map_err(|_| Unacked::NotSent)?;
+        let length = REPLY_BYTES_MAX - rest.len();
+        let publish = Publish { reply: Some(&reply[..length]), ..*publish };
+        self.connection.client.try_publish(&publish).map_err(|error| match error {
+            PublishError::Full => Unacked::NoRoom,
+            PublishError::TooLarge => Unacked::TooLarge,
+            PublishError::NotConnected
+            | PublishError::Closed
+            | PublishError::Subject
+            | PublishError::SubjectTooLong => Unacked::NotSent,
+        })
+    }
+
+    /// Publishes into a stream, and waits for room and for the answer.
     pub(super) async fn publish(
         &self,
         resource: Resource,
-        publish: Publish,
+        publish: &Publish<'_>,
         deadline: Instant,
-    ) -> Result<Message, Unacked> {
+    ) -> Result<Ack, Unacked> {
         let (answer, answered) = oneshot::channel();
-        let generation = self.link.generation();
-        let place = self.waiting.enter(generation, resource, answer);
-        // Looked at after it is noted who waits: from here on a loss is told.
-        if !self.link.is_up_since(generation) {
-            return Err(Unacked::NotSent);
-        }
+        let generation = self.connection.link.generation();
+        let slot = Slot { generation, resource, due: None, then: into_channel(answer) };
+        let place = Place { waiting: &self.waiting, number: self.waiting.enter(slot) };
         let answered = async {
-            let queued = Queued { number: place.number, publish };
-            // Where the task is gone, the connection is closed for good.
-            self.queue.send(queued).await.map_err(|_| Unacked::NotSent)?;
+            let mut given = Ok(());
+            // It ends with what became of it where that is not for want of room.
+            let _ = self
+                .connection
+                .client
+                .when_possible(|| {
+                    given = self.give(place.number, generation, publish);
+                    if given == Err(Unacked::NoRoom) { Err(PublishError::Full) } else { Ok(()) }
+                })
+                .await;
+            given?;
             answered.await.unwrap_or(Err(Unacked::Unknown))
         };
         timeout_at(deadline, answered).await.unwrap_or(Err(Unacked::Unknown))
     }
 }
 
-/// Hands what is published to the connection.
-async fn pump(client: Client, mut queued: mpsc::Receiver<Queued>, waiting: Arc<Waiting>) {
-    let inbox = client.new_inbox();
-    let acks = match client.subscribe(format!("{inbox}.*")).await {
-        Ok(acks) => acks,
-        Err(error) => {
-            tracing::error!(%error, "acknowledgements could not be subscribed to");
-            return;
-        }
-    };
-    let _reads = AbortOnDrop::new(tokio::spawn(unconstrained(read(acks, waiting.clone()))));
-    let mut batch = Vec::with_capacity(IN_A_ROW);
-    loop {
-        gather(&mut queued, &mut batch, IN_A_ROW).await;
-        if batch.is_empty() {
-            return;
-        }
-        for Queued { number, publish } in batch.drain(..) {
-            // What was given up, or was to go out on a connection that is lost, is not sent.
-            if !waiting.has(number) {
-                continue;
-            }
-            let Publish { subject, headers, payload } = publish;
-            let reply = Some(Subject::from(format!("{inbox}.{number}")));
-            let headers = Some(headers);
-            let sent = client.publish_message(OutboundMessage { subject, reply, payload, headers });
-            if let Err(error) = sent.await {
-                let is_too_large = error.kind() == PublishErrorKind::MaxPayloadExceeded;
-                let why = if is_too_large { Unacked::TooLarge } else { Unacked::NotSent };
-                waiting.answer(number, Err(why));
-            }
-        }
-    }
+fn number(subject: &[u8], prefix: &[u8]) -> Option<u64> {
+    std::str::from_utf8(subject.strip_prefix(prefix)?).ok()?.parse().ok()
 }
 
-/// Passes acknowledgements on to those who wait for them.
-async fn read(mut acks: Subscriber, waiting: Arc<Waiting>) {
-    let mut in_a_row = 0;
-    while let Some(ack) = acks.next().await {
-        let number = ack.subject.rsplit('.').next().and_then(|number| number.parse().ok());
-        if let Some(number) = number.filter(|_| is_of_the_server(&ack)) {
-            let is_taken = ack.status != Some(StatusCode::NO_RESPONDERS);
-            waiting.answer(number, if is_taken { Ok(ack) } else { Err(Unacked::NoResponders) });
-        }
-        in_a_row += 1;
-        if in_a_row % IN_A_ROW == 0 {
-            yield_now().await;
-        }
-    }
+/// An acknowledgement or a refusal; `None` for anything else, which a client may have replied that
+/// sees what is published.
+fn ack(message: &Message) -> Option<Ack> {
+    let ack: Ack = serde_json::from_slice(&message.payload).ok()?;
+    (ack.seq.is_some() || ack.error.is_some()).then_some(ack)
 }
 
-/// Whether that is an acknowledgement or a refusal, and not what somebody else replied who sees what
-/// is published.
-fn is_of_the_server(ack: &Message) -> bool {
-    let says = |field: &str| {
-        let bytes = field.as_bytes();
-        ack.payload.windows(bytes.len()).any(|part| part == bytes)
-    };
-    ack.status.is_some() || says("\"seq\":") || says("\"error\":")
-}
-
-/// Tells those who wait when the connection is lost: what they wait for does not come any more.
+/// Ends waits when the connection is lost: no answer comes any more.
 async fn watch(link: Link, waiting: Arc<Waiting>) {
     let mut generation = link.generation();
     loop {
@@ -266,21 +312,35 @@ async fn watch(link: Link, waiting: Arc<Waiting>) {
     }
 }
 
+async fn overdue(waiting: Arc<Waiting>) {
+    let mut ticks = interval(OVERDUE_TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let now = ticks.tick().await;
+        waiting.pass_overdue(now);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    type Answered = oneshot::Receiver<Result<Ack, Unacked>>;
+
     /// A slot for a publish on the connection of that generation.
-    fn enter(
-        waiting: &Waiting,
-        generation: u64,
-    ) -> (Place<'_>, oneshot::Receiver<Result<Message, Unacked>>) {
+    fn enter(waiting: &Waiting, generation: u64) -> (Place<'_>, Answered) {
         let (answer, answered) = oneshot::channel();
-        (waiting.enter(generation, Resource::Push, answer), answered)
+        let then = into_channel(answer);
+        let slot = Slot { generation, resource: Resource::Push, due: None, then };
+        (Place { waiting, number: waiting.enter(slot) }, answered)
+    }
+
+    fn has(waiting: &Waiting, number: u64) -> bool {
+        waiting.slots().by_number.contains_key(&number)
     }
 
     #[test]
-    fn who_waits_on_a_lost_connection_is_told_and_no_other() {
+    fn waits_on_a_lost_connection_end_and_no_others() {
         let waiting = Waiting::default();
         let (_first, mut on_the_first) = enter(&waiting, 1);
         let (_second, mut on_the_second) = enter(&waiting, 2);
@@ -290,23 +350,23 @@ mod tests {
             assert_eq!(lost.try_recv().expect("an answer").err(), Some(Unacked::Unknown));
         }
         assert!(on_the_third.try_recv().is_err(), "its connection stands");
-        assert!(waiting.has(third.number));
+        assert!(has(&waiting, third.number));
     }
 
     #[test]
-    fn who_gives_up_leaves_nothing_behind_and_is_not_sent() {
+    fn a_wait_that_is_given_up_leaves_nothing_behind() {
         let waiting = Waiting::default();
         let (place, answered) = enter(&waiting, 1);
         let number = place.number;
-        assert!(waiting.has(number));
+        assert!(has(&waiting, number));
         drop((place, answered));
-        assert!(!waiting.has(number));
+        assert!(!has(&waiting, number));
         waiting.answer(number, Err(Unacked::NoResponders));
         assert!(waiting.slots().by_number.is_empty());
     }
 
     #[test]
-    fn each_answer_goes_to_who_asked() {
+    fn each_answer_reaches_its_own_wait() {
         let waiting = Waiting::default();
         let (first, mut of_the_first) = enter(&waiting, 1);
         let (second, mut of_the_second) = enter(&waiting, 1);
@@ -314,5 +374,58 @@ mod tests {
         waiting.answer(first.number, Err(Unacked::TooLarge));
         assert_eq!(of_the_first.try_recv().expect("an answer").err(), Some(Unacked::TooLarge));
         assert_eq!(of_the_second.try_recv().expect("an answer").err(), Some(Unacked::NoResponders));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_overdue_publish_still_gets_its_answer() {
+        let waiting = Waiting::default();
+        let (overdue, mut is_overdue) = oneshot::channel();
+        let now = Instant::now();
+        let slot = Slot {
+            generation: 1,
+            resource: Resource::Push,
+            due: Some(now + OVERDUE_TICK),
+            then: Box::new(move |outcome| _ = overdue.send(outcome)),
+        };
+        let number = waiting.enter(slot);
+        waiting.pass_overdue(now);
+        assert!(is_overdue.try_recv().is_err());
+        waiting.pass_overdue(now + OVERDUE_TICK);
+        let Ok(Outcome::Overdue(mut answered)) = is_overdue.try_recv() else { panic!("overdue") };
+        waiting.pass_overdue(now + 2 * OVERDUE_TICK);
+        let ack = || Ack { seq: Some(7), error: None };
+        waiting.answer(number, Ok(ack()));
+        assert_eq!(answered.try_recv().expect("an answer"), Ok(ack()));
+        assert!(waiting.slots().by_number.is_empty());
+    }
+
+    #[test]
+    fn a_panic_in_one_is_that_ones_alone() {
+        let waiting = Waiting::default();
+        let then: Then = Box::new(|_| panic!("as a test"));
+        let slot = Slot { generation: 1, resource: Resource::Push, due: None, then };
+        let (_place, mut answered) = enter(&waiting, 1);
+        waiting.enter(slot);
+        waiting.lose(1);
+        assert!(answered.try_recv().is_ok());
+    }
+
+    #[test]
+    fn only_the_servers_answers_count() {
+        let message = |payload: &'static str| Message {
+            subject: "inbox.7".into(),
+            reply: None,
+            headers: None,
+            payload: payload.into(),
+        };
+        assert_eq!(number(b"inbox.7", b"inbox."), Some(7));
+        assert_eq!(number(b"inbox.x", b"inbox."), None);
+        for other in ["", "{}", "hello", r#"{"seq":"x"}"#] {
+            assert_eq!(ack(&message(other)), None, "{other}");
+        }
+        let stored = ack(&message(r#"{"stream":"S","seq":3,"duplicate":true}"#)).expect("an ack");
+        assert_eq!(stored, Ack { seq: Some(3), error: None });
+        let refused = ack(&message(r#"{"error":{"code":400,"err_code":10071}}"#));
+        assert_eq!(refused.and_then(|it| it.error).expect("a refusal").err_code, 10071);
     }
 }

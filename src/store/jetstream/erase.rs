@@ -4,7 +4,8 @@ use bytes::Bytes;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::publish::{ApiError, Backoff};
+use super::acks::ApiError;
+use super::publish::Backoff;
 use super::{JetStream, NO_MESSAGE, NewestAnswer};
 use crate::store::trouble::Resource;
 use crate::store::{AppendError, StreamId};
@@ -70,6 +71,7 @@ mod tests {
     use peerd_testkit::Nats;
 
     use super::*;
+    use crate::bus::connection::Connection as BusConnection;
     use crate::link::{Connection, Link};
     use crate::store::jetstream::StreamNames;
     use crate::store::provision::{StreamOptions, provision};
@@ -92,7 +94,12 @@ mod tests {
         provision(&client, subjects, &names, &options).await.expect("streams");
         let link = Link::new();
         link.note_up();
-        JetStream::new(Connection { client, link }, names, subjects.partitions(), &options)
+        let servers = vec![nats.url()];
+        let data_plane = peerd_dataplane::Options { servers, ..Default::default() };
+        let data_plane = peerd_dataplane::Client::connect(data_plane).await.expect("connected");
+        let data_plane = BusConnection { client: data_plane, link: link.clone() };
+        let connection = Connection { client, link };
+        JetStream::new(connection, data_plane, names, subjects.partitions(), &options)
     }
 
     #[tokio::test]

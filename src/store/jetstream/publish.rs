@@ -4,21 +4,21 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
-use async_nats::{HeaderMap, HeaderName, HeaderValue, Subject};
 use bytes::Bytes;
 use futures::stream::{FuturesUnordered, StreamExt as _};
-use serde::Deserialize;
+use peerd_dataplane::Publish;
+use peerd_dataplane::headers::{add, block, end};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::acks::{Acks, Publish, Unacked};
-use crate::link::Connection;
-use crate::store::AppendError;
+use super::acks::{Ack, Acks, Outcome, Unacked};
+use crate::bus::connection::Connection;
 use crate::store::names::Resource;
 use crate::store::trouble::{Cause, Troubles};
+use crate::store::{AppendError, Appended};
 
-/// The place at which the subject must end for a publish to be stored.
-pub(super) const EXPECTED_LAST: HeaderName = NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
+/// The header with the place at which the subject must end for a publish to be stored.
+pub(super) const EXPECTED_LAST: &str = "Nats-Expected-Last-Subject-Sequence";
 /// The subject does not end at the expected sequence.
 const WRONG_LAST_SEQUENCE: u32 = 10071;
 /// Another publish on the subject is in flight (replicated streams).
@@ -30,28 +30,34 @@ const BACKOFF_MAX: Duration = Duration::from_millis(500);
 /// How long the first answer is waited for; the next, twice as long.
 const PATIENCE_FIRST: Duration = Duration::from_secs(1);
 
-/// Publishes over one connection.
-#[derive(Clone, Debug)]
+/// Publishes over the data plane's connection.
+#[derive(Debug)]
 pub(super) struct Publisher {
-    pub(super) connection: Connection,
+    connection: Connection,
     pub(super) troubles: Arc<Troubles>,
-    acks: Arc<Acks>,
+    acks: Acks,
 }
 
-/// The answer to a publish.
-#[derive(Deserialize)]
-struct Answer {
-    seq: Option<u64>,
-    error: Option<ApiError>,
+/// A message to be stored.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// The stream that is to store it.
+    pub(super) resource: Resource,
+    pub(super) subject: String,
+    /// The whole header block.
+    pub(super) headers: Vec<u8>,
+    pub(super) payload: Bytes,
 }
 
-/// What JetStream says of a request that it refuses.
-#[derive(Debug, Deserialize)]
-pub(super) struct ApiError {
-    #[serde(default)]
-    pub(super) err_code: u32,
-    #[serde(default)]
-    description: String,
+impl Entry {
+    fn publish(&self) -> Publish<'_> {
+        Publish {
+            subject: self.subject.as_bytes(),
+            reply: None,
+            headers: &self.headers,
+            payload: &self.payload,
+        }
+    }
 }
 
 /// Why one publish was not acknowledged.
@@ -95,16 +101,24 @@ impl Backoff {
     }
 }
 
-/// The headers of a message that is stored where its subject ends at `expected_seq`.
-pub(super) fn expecting(expected_seq: u64) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    headers.insert(EXPECTED_LAST, HeaderValue::from(expected_seq));
+/// A header block.
+pub(super) fn headers<'h>(all: impl IntoIterator<Item = (&'h str, &'h str)>) -> Vec<u8> {
+    let mut headers = block();
+    for (name, value) in all {
+        add(&mut headers, name, value);
+    }
+    end(&mut headers);
     headers
+}
+
+/// The headers of a message that is stored where its subject ends at `expected_seq`.
+pub(super) fn expecting(expected_seq: u64) -> Vec<u8> {
+    headers([(EXPECTED_LAST, expected_seq.to_string().as_str())])
 }
 
 impl Publisher {
     pub(super) fn start(connection: Connection, troubles: Arc<Troubles>) -> Self {
-        let acks = Arc::new(Acks::start(&connection));
+        let acks = Acks::start(&connection);
         Self { connection, troubles, acks }
     }
 
@@ -114,79 +128,68 @@ impl Publisher {
     }
 
     /// One publish that asks for an answer.
-    async fn publish_once(
-        &self,
-        resource: Resource,
-        subject: Subject,
-        headers: HeaderMap,
-        payload: Bytes,
-        deadline: Instant,
-    ) -> Result<u64, Refused> {
-        let publish = Publish { subject, headers, payload };
-        let message = match self.acks.publish(resource, publish, deadline).await {
-            Ok(message) => message,
-            Err(Unacked::NotSent) => return Err(Refused::ForNow("disconnected")),
-            Err(Unacked::NoResponders) => {
-                self.troubles.suspect(resource);
-                return Err(Refused::ForNow("no responders"));
-            }
-            // It is made anew, perhaps, but not by waiting for it here.
-            Err(Unacked::Gone) => {
-                let why = "the stream is gone".to_owned();
-                return Err(Refused::ForGood(AppendError::Unavailable(why)));
-            }
-            Err(Unacked::TooLarge) => {
-                let why = "over the server's max_payload".to_owned();
-                return Err(Refused::ForGood(AppendError::Unavailable(why)));
-            }
-            Err(Unacked::Unknown) => {
-                if self.connection.link.is_up() {
-                    self.troubles.unacked(resource);
-                }
-                return Err(Refused::ForGood(AppendError::Unknown));
-            }
-        };
-        match serde_json::from_slice(&message.payload) {
-            Ok(Answer { error: Some(error), .. }) => Err(match error.err_code {
+    async fn publish_once(&self, entry: &Entry, deadline: Instant) -> Result<u64, Refused> {
+        let answer = self.acks.publish(entry.resource, &entry.publish(), deadline).await;
+        self.judge(entry.resource, answer)
+    }
+
+    /// What an answer means.
+    fn judge(&self, resource: Resource, answer: Result<Ack, Unacked>) -> Result<u64, Refused> {
+        let unavailable = |why: &str| Refused::ForGood(AppendError::Unavailable(why.to_owned()));
+        match answer {
+            Ok(Ack { error: Some(error), .. }) => Err(match error.err_code {
                 WRONG_LAST_SEQUENCE => Refused::ForGood(AppendError::Conflict),
                 IN_FLIGHT | TEMPORARILY_UNAVAILABLE => Refused::ForNow("no leader, or busy"),
                 code => {
                     self.troubles.met(resource, Cause::of_refusal(code, &error.description));
-                    let why = format!("{} ({code})", error.description);
-                    Refused::ForGood(AppendError::Unavailable(why))
+                    unavailable(&format!("{} ({code})", error.description))
                 }
             }),
-            Ok(Answer { seq: Some(seq), error: None }) => {
+            Ok(Ack { seq: Some(seq), error: None }) => {
                 self.troubles.stored(resource);
                 Ok(seq)
             }
-            Ok(Answer { seq: None, error: None }) | Err(_) => {
+            Ok(Ack { seq: None, error: None }) => Err(Refused::ForGood(AppendError::Unknown)),
+            Err(Unacked::NotSent) => Err(Refused::ForNow("disconnected")),
+            Err(Unacked::NoRoom) => Err(Refused::ForNow("the connection is busy")),
+            Err(Unacked::NoResponders) => {
+                self.troubles.suspect(resource);
+                Err(Refused::ForNow("no responders"))
+            }
+            // It is made anew, perhaps, but not by waiting for it here.
+            Err(Unacked::Gone) => Err(unavailable("the stream is gone")),
+            Err(Unacked::TooLarge) => Err(unavailable("over the server's max_payload")),
+            Err(Unacked::Unknown) => {
+                if self.connection.link.is_up() {
+                    self.troubles.unacked(resource);
+                }
                 Err(Refused::ForGood(AppendError::Unknown))
             }
         }
     }
 
-    /// Publishes until the store takes it, refuses it, or might have taken it. `headers` makes the
-    /// headers of each attempt.
+    /// Publishes until the store takes it, refuses it, or might have taken it.
     pub(super) async fn publish(
         &self,
-        resource: Resource,
-        subject: Subject,
-        headers: impl Fn() -> HeaderMap,
-        payload: Bytes,
+        entry: &Entry,
         deadline: Instant,
     ) -> Result<u64, AppendError> {
-        let mut backoff = Backoff::until(deadline);
+        self.publish_until(entry, &mut Backoff::until(deadline)).await
+    }
+
+    async fn publish_until(
+        &self,
+        entry: &Entry,
+        backoff: &mut Backoff,
+    ) -> Result<u64, AppendError> {
+        let deadline = backoff.deadline;
         loop {
-            let (headers, payload) = (&headers, &payload);
-            let once = || {
-                self.publish_once(resource, subject.clone(), headers(), payload.clone(), deadline)
-            };
+            let once = || self.publish_once(entry, deadline);
             let mut first = pin!(once());
             let published = match timeout_at(backoff.try_until(), &mut first).await {
                 Ok(published) => published,
                 // In a box: it is rare.
-                Err(_) => Box::pin(publish_again(first, once, &mut backoff)).await,
+                Err(_) => Box::pin(publish_again(first, once, backoff)).await,
             };
             match published {
                 Err(Refused::ForNow(why)) => {
@@ -199,13 +202,84 @@ impl Publisher {
             }
         }
     }
+
+    /// As [`Publisher::publish`], without a task: `then` is called with the outcome where the first
+    /// answer decides, and else with a future that waits for the outcome.
+    pub(super) fn publish_then(
+        self: &Arc<Self>,
+        entry: Entry,
+        deadline: Instant,
+        then: impl FnOnce(Appended) + Send + 'static,
+    ) {
+        // Shared by the publish and by what may have to repeat it.
+        let (publisher, entry) = (self.clone(), Arc::new(entry));
+        let mut backoff = Backoff::until(deadline);
+        let due = backoff.try_until();
+        let publish = entry.clone();
+        self.acks.publish_then(
+            publish.resource,
+            &publish.publish(),
+            Some(due),
+            Box::new(move |outcome| {
+                let later = match outcome {
+                    Outcome::Answered(answer) => match publisher.judge(entry.resource, answer) {
+                        Ok(seq) => return then(Appended::Now(Ok(seq))),
+                        Err(Refused::ForGood(error)) => return then(Appended::Now(Err(error))),
+                        Err(Refused::ForNow(why)) => Later::Refused(why),
+                    },
+                    Outcome::Overdue(answer) => Later::Overdue(answer),
+                };
+                then(Appended::Later(Box::pin(async move {
+                    publisher.go_on(&entry, later, &mut backoff).await
+                })));
+            }),
+        );
+    }
+
+    /// Publishes on, where the first answer decided nothing.
+    async fn go_on(
+        &self,
+        entry: &Entry,
+        first: Later,
+        backoff: &mut Backoff,
+    ) -> Result<u64, AppendError> {
+        let why = match first {
+            Later::Refused(why) => why,
+            Later::Overdue(answer) => {
+                let deadline = backoff.deadline;
+                let first = pin!(async {
+                    let answer = timeout_at(deadline, answer).await;
+                    let answer = answer.unwrap_or(Ok(Err(Unacked::Unknown)));
+                    self.judge(entry.resource, answer.unwrap_or(Err(Unacked::Unknown)))
+                });
+                let once = || self.publish_once(entry, deadline);
+                match publish_again(first, once, backoff).await {
+                    Ok(seq) => return Ok(seq),
+                    Err(Refused::ForGood(error)) => return Err(error),
+                    Err(Refused::ForNow(why)) => why,
+                }
+            }
+        };
+        if !backoff.wait().await {
+            return Err(AppendError::Unavailable(why.to_owned()));
+        }
+        self.publish_until(entry, backoff).await
+    }
+}
+
+/// Why the first answer to a publish decided nothing.
+enum Later {
+    /// It was refused, and may be taken soon.
+    Refused(&'static str),
+    /// It did not come yet.
+    Overdue(oneshot::Receiver<Result<Ack, Unacked>>),
 }
 
 /// Publishes again what was not answered in time: nobody may have been there to store it, which the
 /// server does not say where somebody listens to the subject. Every attempt is waited for, since each
 /// names the place where it is to be stored: at most one is, and only its own answer says so.
 async fn publish_again<F>(
-    first: Pin<&mut F>,
+    first: Pin<&mut impl Future<Output = Result<u64, Refused>>>,
     once: impl Fn() -> F,
     backoff: &mut Backoff,
 ) -> Result<u64, Refused>

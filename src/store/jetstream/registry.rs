@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use async_nats::HeaderValue;
 use async_nats::jetstream;
 use async_nats::jetstream::consumer::push::OrderedConfig;
 use async_nats::jetstream::consumer::{DeliverPolicy, ReplayPolicy};
-use async_nats::{HeaderMap, HeaderValue};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use tokio::time::{Instant, timeout_at};
 
+use super::publish::{Entry, headers};
 use super::{EXPECTED_LAST, JetStream};
 use crate::store::names::Resource;
 use crate::store::registry::{Change, Changes, Registry, Value};
@@ -20,6 +21,20 @@ const TTL: &str = "Nats-TTL";
 const OPERATION: &str = "KV-Operation";
 const MARKER: &str = "Nats-Marker-Reason";
 
+impl JetStream {
+    async fn put_entry(
+        &self,
+        key: &str,
+        headers: Vec<u8>,
+        payload: Bytes,
+        deadline: Instant,
+    ) -> Result<u64, AppendError> {
+        let subject = self.names.owners_entry(key);
+        let entry = Entry { resource: Resource::Owners, subject, headers, payload };
+        self.publisher.publish(&entry, deadline).await
+    }
+}
+
 impl Registry for JetStream {
     async fn put(
         &self,
@@ -29,20 +44,13 @@ impl Registry for JetStream {
         ttl: Option<Duration>,
         deadline: Instant,
     ) -> Result<u64, AppendError> {
-        let headers = || {
-            let mut headers = HeaderMap::new();
-            if let Some(seq) = expected_seq {
-                headers.insert(EXPECTED_LAST, seq.to_string());
-            }
-            if let Some(ttl) = ttl {
-                // The server counts whole seconds.
-                let seconds = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
-                headers.insert(TTL, format!("{}s", seconds.max(1)));
-            }
-            headers
-        };
-        let subject = self.names.owners_entry(&key).into();
-        self.publisher.publish(Resource::Owners, subject, headers, value, deadline).await
+        let expected_seq = expected_seq.map(|seq| seq.to_string());
+        // The server counts whole seconds.
+        let seconds = ttl.map(|ttl| ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0));
+        let ttl = seconds.map(|seconds| format!("{}s", seconds.max(1)));
+        let named = [(EXPECTED_LAST, expected_seq.as_deref()), (TTL, ttl.as_deref())];
+        let named = named.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        self.put_entry(&key, headers(named), value, deadline).await
     }
 
     async fn delete(
@@ -51,16 +59,10 @@ impl Registry for JetStream {
         expected_seq: u64,
         deadline: Instant,
     ) -> Result<u64, AppendError> {
-        let headers = || {
-            let mut headers = HeaderMap::new();
-            headers.insert(EXPECTED_LAST, expected_seq.to_string());
-            headers.insert(OPERATION, "DEL");
-            // The mark of a member that is gone is of use for a while only.
-            headers.insert(TTL, "60s");
-            headers
-        };
-        let (subject, value) = (self.names.owners_entry(&key).into(), Bytes::new());
-        self.publisher.publish(Resource::Owners, subject, headers, value, deadline).await
+        let expected_seq = expected_seq.to_string();
+        // The mark of a member that is gone is of use for a while only.
+        let named = [(EXPECTED_LAST, expected_seq.as_str()), (OPERATION, "DEL"), (TTL, "60s")];
+        self.put_entry(&key, headers(named), Bytes::new(), deadline).await
     }
 
     async fn find(&self, key: String, deadline: Instant) -> Result<Option<u64>, ReadError> {

@@ -10,7 +10,9 @@ use peerd::bus::{Incoming, Kind};
 use peerd::clock::Clock;
 use peerd::runtime::node::{Node, Options};
 use peerd::store::memory::Memory;
-use peerd::store::{AppendError, Batch, ReadError, Record, Start, Store, StreamId};
+use peerd::store::{
+    Append, AppendError, Appended, Batch, ReadError, Record, Start, Store, StreamId,
+};
 use peerd_core::limits::Limits;
 use peerd_protocol::encoding::{Encode as _, Encoding};
 use peerd_protocol::subject::Subjects;
@@ -55,6 +57,20 @@ impl Store for Shared {
             tokio::time::sleep(self.append_takes).await;
         }
         self.memory.append(stream, subject, payload, expected_seq, deadline).await
+    }
+
+    fn append_then(
+        &self,
+        append: Append,
+        deadline: Instant,
+        then: impl FnOnce(Appended) + Send + 'static,
+    ) {
+        let store = self.clone();
+        tokio::spawn(async move {
+            let Append { stream, subject, payload, expected_seq } = append;
+            let stored = store.append(stream, subject, payload, expected_seq, deadline).await;
+            then(Appended::Now(stored));
+        });
     }
 
     fn last(
