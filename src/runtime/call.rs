@@ -1,5 +1,7 @@
 //! A call from intake to reply.
 
+mod sends;
+
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -37,9 +39,17 @@ struct Replay {
     from: ReplayFrom,
 }
 
+pub(super) use self::sends::Taken;
+
 /// Handles calls of partitions that this instance owns.
 pub(super) struct Calls<S, B> {
     parts: Arc<Parts<S, B>>,
+}
+
+impl<S, B> Clone for Calls<S, B> {
+    fn clone(&self) -> Self {
+        Self { parts: self.parts.clone() }
+    }
 }
 
 impl<S: Store, B: Bus> Calls<S, B> {
@@ -87,11 +97,7 @@ impl<S: Store, B: Bus> Calls<S, B> {
             }
             Called::Method(_) | Called::Unsupported | Called::Unknown => result,
         };
-        let error = result.as_ref().err().map(|error| (error.code(), error.reason()));
-        let duration = began.elapsed();
-        self.parts.env.counters.count(duration, error);
-        span.record("outcome", error.map_or("ok", |(_, reason)| reason));
-        span.record("duration", field::debug(duration));
+        self.count(began, &span, result.as_ref().err());
         match result {
             Ok(Outcome { answer, replay }) => {
                 self.parts.replies.reply(&incoming, written, answer);
@@ -101,6 +107,15 @@ impl<S: Store, B: Bus> Calls<S, B> {
             }
             Err(error) => self.parts.replies.reply_error(&incoming, written, &error),
         }
+    }
+
+    /// Counts a call, and notes in its span how it ended.
+    fn count(&self, began: Instant, span: &Span, error: Option<&CallError>) {
+        let error = error.map(|error| (error.code(), error.reason()));
+        let duration = began.elapsed();
+        self.parts.env.counters.count(duration, error);
+        span.record("outcome", error.map_or("ok", |(_, reason)| reason));
+        span.record("duration", field::debug(duration));
     }
 
     /// What follows the reply to a login. Only then is the user taken to have heard of everything.

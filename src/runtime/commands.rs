@@ -22,12 +22,15 @@ use crate::store::Store;
 use crate::wire::owner_request::PeerPart;
 use peerd_core::id::UserId;
 use peerd_core::rejection::Rejection;
+use peerd_core::send;
+
 use peerd_protocol::content::NUMBER_MAX;
 use peerd_protocol::decode;
 use peerd_protocol::encoding::Encoding;
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::fit::{self, Unfit};
 use peerd_protocol::reply::Reply;
+use peerd_protocol::size::Room;
 
 pub mod add_users_to_blacklist;
 pub mod check_user_is_in_blacklist;
@@ -183,8 +186,18 @@ async fn perform<C: Command, S: Store, B: Bus>(
 ) -> Result<Answer, CallError> {
     let (env, viewer, encoding) = (&call.parts.env, &call.cell.id, call.encoding);
     let reply = C::run(request, call).await?;
+    encode_reply(reply, encoding, viewer, env.room())
+}
+
+/// Encodes a reply.
+pub(super) fn encode_reply(
+    reply: impl Reply,
+    encoding: Encoding,
+    viewer: &UserId,
+    room: Room,
+) -> Result<Answer, CallError> {
     let is_duplicate = reply.is_duplicate();
-    match fit::reply(reply, encoding, viewer, env.room()) {
+    match fit::reply(reply, encoding, viewer, room) {
         Ok(body) => Ok(Answer { body, is_duplicate }),
         Err(Unfit::TooLarge) => Err(Failure::TooLarge.into()),
         Err(Unfit::Encode(error)) => {
@@ -382,6 +395,29 @@ impl Method {
             Kind::Session => false,
             Kind::Read | Kind::Change | Kind::Live => true,
         }
+    }
+
+    /// Whether this sends a message.
+    pub(super) fn is_send(self) -> bool {
+        matches!(self, Self::SendPeerMessage | Self::SendMessage)
+    }
+
+    /// Decodes the request of a send; `None` for every other method.
+    pub(super) fn decode_send(
+        self,
+        encoding: Encoding,
+        body: &[u8],
+        user_id_bytes: usize,
+    ) -> Option<Result<send::Send, Rejection>> {
+        if self == Self::SendPeerMessage {
+            let request = decode::request::<send_peer_message::Request>;
+            return Some(request(encoding, body, user_id_bytes).map(send::Send::from));
+        }
+        if self == Self::SendMessage {
+            let request = decode::request::<send_message::Request>;
+            return Some(request(encoding, body, user_id_bytes).map(send::Send::from));
+        }
+        None
     }
 
     /// Refuses a body that cannot be decoded. A caller without a session gets that refusal instead.

@@ -21,7 +21,7 @@ use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
 use crate::storage::block;
 use crate::storage::conversation;
-use crate::store::{Store, StreamId};
+use crate::store::{Append, Store, StreamId};
 use peerd_core::blocklist::{BlockEntry, BlockNumber};
 use peerd_core::clock::{KeyClock, Lane};
 use peerd_core::conversation::{Conversation, ConversationEvent, ConversationView, Mark, Settings};
@@ -317,8 +317,8 @@ impl<S: Store, B: Bus> Entries<S, B> {
                 if failpoint::is(Fault::WrongStream) {
                     stream = cell.log();
                 }
-                let written =
-                    self.users.write(cell, stream, subject, payload, *expected_seq, deadline);
+                let entry = Append { stream, subject, payload, expected_seq: *expected_seq };
+                let written = self.users.write(cell, entry, deadline);
                 written.await.map_err(|error| entry_failure(cell, &error))
             }
             Write::Block { other, block, expected_seq } => {
@@ -326,8 +326,8 @@ impl<S: Store, B: Bus> Entries<S, B> {
                 let subject =
                     block::key(&self.env.subjects, cell.partition, &cell.token, &Token::of(other));
                 let stream = StreamId::State(cell.partition);
-                let written =
-                    self.users.write(cell, stream, subject, payload, *expected_seq, deadline);
+                let entry = Append { stream, subject, payload, expected_seq: *expected_seq };
+                let written = self.users.write(cell, entry, deadline);
                 written.await.map_err(|error| entry_failure(cell, &error))
             }
             Write::Login { account, expected_seq, now_ms, .. } => {

@@ -37,6 +37,13 @@ struct Flights {
     changed: Arc<Notify>,
 }
 
+impl Flights {
+    /// Whether an append of this instance's has a key below this.
+    fn has_append(&self, below: OrderKey) -> bool {
+        self.noted.iter().any(|noted| noted.key.is_some_and(|key| key < below))
+    }
+}
+
 /// One message in flight.
 #[derive(Debug)]
 struct Noted {
@@ -105,8 +112,7 @@ impl InFlight {
             let changed = {
                 let ways = self.lock();
                 let Some(flights) = ways.get(&way) else { return true };
-                let is_below = |noted: &Noted| noted.key.is_some_and(|key| key < below);
-                if !flights.noted.iter().any(is_below) {
+                if !flights.has_append(below) {
                     return true;
                 }
                 flights.changed.clone().notified_owned()
@@ -115,6 +121,24 @@ impl InFlight {
                 return false;
             }
         }
+    }
+
+    /// As [`InFlight::settle_here`], without waiting: answers whether that is so at once.
+    pub(super) fn is_settled(
+        &self,
+        ownership: &Ownership,
+        (sender, receiver): (&UserId, &UserId),
+        key: OrderKey,
+    ) -> bool {
+        ownership.clock.observe(key);
+        !self.has_append(sender, receiver, key)
+    }
+
+    /// Whether an append of this instance's has a key below this.
+    fn has_append(&self, sender: &UserId, receiver: &UserId, below: OrderKey) -> bool {
+        let ways = self.lock();
+        let flights = ways.get(&(sender.clone(), receiver.clone()));
+        flights.is_some_and(|flights| flights.has_append(below))
     }
 
     /// Whether something that the user sent to `other` is on its way and may get a key below this.

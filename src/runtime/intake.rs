@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use self::relay::is_relayed;
-use super::call::Calls;
+use super::call::{Calls, Taken};
 use super::commands::{Called, Method};
 use super::env::{Env, MESSAGES_PER_CALL, ROOM_BEYOND_CALLS};
 use super::permits::Permits;
@@ -101,7 +101,7 @@ impl<S: Store, B: Bus> Intake<S, B> {
             // It may have come long ago, and its caller have asked again since.
             return self.replies.refusal(&incoming, self.router.no_owner());
         }
-        let Addressee { partition, asks, .. } = addressee;
+        let (partition, asks) = (addressee.partition, addressee.asks);
         let route = self.router.route(partition, asks.what());
         let is_relayed = asks.what() == What::Call && is_relayed(&incoming);
         if matches!(route, Route::There) && incoming.hops < HOPS_MAX && !is_relayed {
@@ -122,6 +122,16 @@ impl<S: Store, B: Bus> Intake<S, B> {
             }
             let failure = Failure::Overloaded { retry_after_ms: OVERLOADED_RETRY_MS };
             return self.replies.refusal(&incoming, failure);
+        };
+        let (incoming, route, permit) = match (route, asks) {
+            (Route::Here(work), Asks::Call(Called::Method(method))) => {
+                let call = Taken { incoming, work, permit };
+                match self.calls.take_send(call, &addressee.user, method) {
+                    None => return None,
+                    Some(Taken { incoming, work, permit }) => (incoming, Route::Here(work), permit),
+                }
+            }
+            (route, _) => (incoming, route, permit),
         };
         // Noted before the task runs: an instance that ends sees what it took to its owner.
         let waiting = (!matches!(route, Route::Here(_))).then(|| self.router.table.wait());

@@ -6,15 +6,17 @@
 //! 4. The append, which alone waits for the store.
 //! 5. [`commit`](self::commit): the receiver's state and then the sender's, once each: counts, events.
 //!
-//! `admit`, `place` and `commit` are synchronous functions of state that is locked. What waits stands
-//! between them here, and what is rare beside them, in boxes, so that a call has room only for what
-//! is usual: a first contact, repeats ([`repeats`](self::repeats)), an outcome that is not known
+//! `admit`, `place` and `commit` are synchronous functions of state that is locked. Between two users in
+//! memory they are all there is: [`direct`](self::direct) joins them without a task. Everything else
+//! takes the asynchronous path in this file, which calls the same functions: another owner, a pair
+//! that is busy, a first contact, repeats ([`repeats`](self::repeats)), an outcome that is not known
 //! ([`catch_up`](self::catch_up) at the receiver's owner, [`follow`](self::follow) at the sender's).
 
 mod admit;
 mod catch_up;
 mod commit;
 mod deliver;
+mod direct;
 mod follow;
 mod in_order;
 mod place;
@@ -41,19 +43,21 @@ use super::redelivery::Redelivery;
 use super::retry::NO_OWNER;
 use super::router::Router;
 use super::session::Sessions;
-use super::users::{Ownership, Turn, UserCell, Users};
+use super::users::{Ownership, Turn, UserCell, Users, Work};
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
 use crate::storage::message;
-use crate::store::{AppendError, Store};
+use crate::store::{Append, AppendError, Appending, Store};
 use crate::wire::owner_request::{Deliver, MaySend};
 use peerd_core::id::UserId;
+use peerd_core::rate::Place;
 use peerd_core::receive::{Delivered, Placed, Plan};
 use peerd_core::send::{Delivery, Push, Send};
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::reply;
 use peerd_protocol::size::needed_by;
 
+pub(super) use self::direct::{Beginning, Direct, Rest};
 pub(super) use self::serve::Served;
 
 /// Most senders whose owners are asked to follow the log at the same time.
@@ -68,6 +72,22 @@ struct Source<'s> {
     /// The sender, where this instance owns it.
     sender: Option<&'s Arc<UserCell>>,
     flight: &'s mut Flight,
+}
+
+/// A delivery whose append is under way.
+struct InAppend {
+    /// Keeps the receiver's partition here.
+    _work: Work,
+    receiver: Arc<UserCell>,
+    turn: Turn,
+    began_ms: u64,
+    append: BegunAppend,
+}
+
+/// An append that is under way.
+struct BegunAppend {
+    placed: Box<Placed>,
+    appending: Appending,
 }
 
 /// Sends messages.
@@ -111,17 +131,41 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             sleep_until(sender.ownership.commands_from.min(deadline)).await;
         }
         let now = self.env.clock.now();
-        let (place, delivered) = match self.admit(sender, send, now)? {
+        let admission = self.admit(sender, send, now)?;
+        self.send_on(sender, admission, now.wall_ms, deadline).await
+    }
+
+    /// Sends a message on that its sender's owner has admitted, at a time (milliseconds since 1970).
+    async fn send_on(
+        self: &Arc<Self>,
+        sender: &Arc<UserCell>,
+        admission: Admission,
+        wall_ms: u64,
+        deadline: Instant,
+    ) -> Result<reply::Sent, CallError> {
+        let (is_stored, place, delivered) = match admission {
             Admission::Admitted(admitted, place) => {
-                (place, self.send_admitted(sender, admitted, deadline).await)
+                let is_stored = admitted.delivery.send.draft.content.is_stored();
+                (is_stored, place, self.send_admitted(sender, admitted, None, deadline).await)
             }
             Admission::FirstContact(send, place) => {
-                (place, Box::pin(self.send_first(sender, send, now.wall_ms, deadline)).await)
+                (true, place, Box::pin(self.send_first(sender, send, wall_ms, deadline)).await)
             }
             Admission::OverRate(send, refusal) => {
                 return Box::pin(self.repeat_over_rate(sender, *send, refusal, deadline)).await;
             }
         };
+        self.conclude(sender, is_stored, place, delivered)
+    }
+
+    /// What the caller is answered. A message that was not accepted gives its place of the rate back.
+    fn conclude(
+        &self,
+        sender: &UserCell,
+        is_stored: bool,
+        place: Place,
+        delivered: Result<Delivered, CallError>,
+    ) -> Result<reply::Sent, CallError> {
         let is_used = match &delivered {
             Ok(delivered) => !delivered.is_duplicate,
             // It may be stored.
@@ -138,11 +182,18 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         self: &Arc<Self>,
         sender: &Arc<UserCell>,
         Admitted { delivery, mut flight }: Admitted,
+        in_append: Option<InAppend>,
         deadline: Instant,
     ) -> Result<Delivered, CallError> {
         let (to, began_ms) = (delivery.send.to.clone(), self.env.server_ms());
         let request = Deliver { delivery, sent_before_ms: None };
-        let sent = self.deliver_to_owner(sender, request, &mut flight, began_ms, deadline).await;
+        let sent = match in_append {
+            None => self.deliver_to_owner(sender, request, &mut flight, began_ms, deadline).await,
+            Some(in_append) => {
+                let source = Source { sender: Some(sender), flight: &mut flight };
+                Box::pin(self.deliver_on(in_append, &request, source, deadline)).await
+            }
+        };
         let Accepted { delivered, is_settled } = sent?;
         if !sender.ownership.may_act() && delivered.head.is_some() {
             // Nor is it published here.
@@ -179,7 +230,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             let basis = user.basis(&send.to);
             self.admitted(&user, send, basis, timestamp_ms)
         };
-        self.send_admitted(sender, admitted, deadline).await
+        self.send_admitted(sender, admitted, None, deadline).await
     }
 
     /// Takes a message in that another instance delivers.
@@ -199,10 +250,11 @@ impl<S: Store, B: Bus> SendPath<S, B> {
     async fn deliver(
         self: &Arc<Self>,
         ownership: &Arc<Ownership>,
-        Deliver { delivery, sent_before_ms }: &Deliver,
+        request: &Deliver,
         source: Source<'_>,
         deadline: Instant,
     ) -> Result<Accepted, CallError> {
+        let Deliver { delivery, sent_before_ms } = request;
         let receiver = self.ageing.user(ownership, &delivery.send.to, deadline).await?;
         if !delivery.send.draft.content.is_stored() {
             let is_sent_before = sent_before_ms.is_some();
@@ -216,7 +268,33 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             Some(turn) => turn,
             None => Box::pin(self.wait_for_pair(&receiver, delivery, deadline)).await?,
         };
-        let began_ms = self.env.server_ms();
+        let turn = (turn, self.env.server_ms());
+        self.deliver_in_turn(receiver, turn, None, request, source, deadline).await
+    }
+
+    /// Goes on with a delivery whose append is under way.
+    async fn deliver_on(
+        self: &Arc<Self>,
+        in_append: InAppend,
+        request: &Deliver,
+        source: Source<'_>,
+        deadline: Instant,
+    ) -> Result<Accepted, CallError> {
+        let InAppend { _work, receiver, turn, began_ms, append } = in_append;
+        let turn = (turn, began_ms);
+        self.deliver_in_turn(receiver, turn, Some(append), request, source, deadline).await
+    }
+
+    /// Takes a message in, in the pair's turn, which began at a time by the server's clock.
+    async fn deliver_in_turn(
+        self: &Arc<Self>,
+        receiver: Arc<UserCell>,
+        (turn, began_ms): (Turn, u64),
+        mut begun: Option<BegunAppend>,
+        Deliver { delivery, sent_before_ms }: &Deliver,
+        source: Source<'_>,
+        deadline: Instant,
+    ) -> Result<Accepted, CallError> {
         let repeats_since_ms = self.repeats_since_ms(delivery);
         if failpoint::is(Fault::SendReadsTheLog) {
             Box::pin(self.read_back(&receiver, delivery, repeats_since_ms, deadline)).await?;
@@ -229,16 +307,28 @@ impl<S: Store, B: Bus> SendPath<S, B> {
                     return Ok(Accepted::unsettled(first));
                 }
             }
-            let plan = self.place(&receiver, delivery, repeats_since_ms, source.flight)?;
-            let Plan::Store(placed) = plan else {
-                let known = self.prepare(&receiver, delivery, &plan, repeats_since_ms, deadline);
-                match Box::pin(known).await? {
-                    Some(first) => return Ok(Accepted::unsettled(first)),
-                    None => continue,
+            let (placed, appended) = match begun.take() {
+                Some(BegunAppend { placed, appending }) => {
+                    let appended = appending.await;
+                    let wrote = |seq| self.users.wrote(&receiver, receiver.log(), seq);
+                    (placed, appended.and_then(wrote))
+                }
+                None => {
+                    let plan = self.place(&receiver, delivery, repeats_since_ms, source.flight)?;
+                    let Plan::Store(placed) = plan else {
+                        let since_ms = repeats_since_ms;
+                        let known = self.prepare(&receiver, delivery, &plan, since_ms, deadline);
+                        match Box::pin(known).await? {
+                            Some(first) => return Ok(Accepted::unsettled(first)),
+                            None => continue,
+                        }
+                    };
+                    let push = delivery.send.options.push.as_ref();
+                    let from = &delivery.from;
+                    let appended = self.append(&receiver, from, &placed, push, deadline).await;
+                    (placed, appended)
                 }
             };
-            let push = delivery.send.options.push.as_ref();
-            let appended = self.append(&receiver, &delivery.from, &placed, push, deadline).await;
             match injected::appended(appended, placed.expected_seq + 1) {
                 Ok(seq) => {
                     let stored = Stored::placed(delivery, *placed, seq);
@@ -317,13 +407,24 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         push: Option<&Push>,
         deadline: Instant,
     ) -> Result<u64, AppendError> {
+        let append = self.record(receiver, sender, placed, push)?;
+        self.users.write(receiver, append, deadline).await
+    }
+
+    /// The record of a message.
+    fn record(
+        &self,
+        receiver: &UserCell,
+        sender: &UserId,
+        placed: &Placed,
+        push: Option<&Push>,
+    ) -> Result<Append, AppendError> {
         let subject = self.users.log_subject(receiver, sender);
         let payload = message::encode(placed, push).map_err(|error| {
             tracing::error!(%error, "a record could not be written");
             AppendError::Unavailable("a record could not be written".to_owned())
         })?;
-        let stream = receiver.log();
-        self.users.write(receiver, stream, subject, payload, placed.expected_seq, deadline).await
+        Ok(Append { stream: receiver.log(), subject, payload, expected_seq: placed.expected_seq })
     }
 }
 

@@ -11,7 +11,7 @@ use super::users::{UserCell, Users, entry_failure};
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
 use crate::storage::account;
-use crate::store::{Store, StreamId};
+use crate::store::{Append, Store, StreamId};
 use peerd_core::rejection::Rejection;
 use peerd_core::user::{Account, User};
 use peerd_protocol::failure::Failure;
@@ -47,8 +47,8 @@ impl<S: Store, B: Bus> Sessions<S, B> {
         let payload = account::encode(&stored).map_err(|_| Failure::Internal)?;
         let subject = account::key(&self.env.subjects, cell.partition, &cell.token);
         let stream = StreamId::State(cell.partition);
-        let written =
-            self.users.write(cell, stream, subject, payload, expected_seq, deadline).await;
+        let entry = Append { stream, subject, payload, expected_seq };
+        let written = self.users.write(cell, entry, deadline).await;
         let seq = written.map_err(|error| entry_failure(cell, &error))?;
         cell.last_seen_stored_ms.store(account.last_seen_ms.unwrap_or_default(), Ordering::Relaxed);
         Ok(seq)

@@ -11,7 +11,6 @@ mod ownership;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use bytes::Bytes;
 use tokio::time::Instant;
 
 pub(super) use self::deletions::unread_pages;
@@ -21,7 +20,7 @@ pub(super) use self::ownership::{Ownership, What, Work};
 use super::env::Env;
 use super::retry::NO_OWNER;
 use crate::bus::Bus;
-use crate::store::{AppendError, Store, StreamId};
+use crate::store::{Append, AppendError, Store, StreamId};
 use peerd_core::id::{Partition, UserId};
 use peerd_protocol::failure::Failure;
 use peerd_protocol::subject::Token;
@@ -85,28 +84,51 @@ impl<S: Store, B: Bus> Users<S, B> {
         self.ownerships().map(|ownership| ownership.users_in_memory()).sum()
     }
 
-    /// Writes to a stream of the user's partition. An instance that is not the owner any more does
-    /// not write, and one that lost the ownership meanwhile does not act on what it wrote.
+    /// A user of the partition that can be used without waiting: in memory, and up to date.
+    pub(super) fn ready(&self, ownership: &Ownership, id: &UserId) -> Option<Arc<UserCell>> {
+        let cell = ownership.cell_in_memory(id)?;
+        cell.touch();
+        let is_ready = cell.is_loaded(self.env.store.generation()) && !self.is_ageing_due(&cell);
+        is_ready.then_some(cell)
+    }
+
+    /// Writes to a stream of the user's partition.
     pub(super) async fn write(
         &self,
         cell: &UserCell,
-        stream: StreamId,
-        subject: String,
-        payload: Bytes,
-        expected_seq: u64,
+        Append { stream, subject, payload, expected_seq }: Append,
         deadline: Instant,
     ) -> Result<u64, AppendError> {
-        let ownership = &cell.ownership;
-        if !ownership.may_act() {
+        let until = self.may_write(cell, deadline)?;
+        let seq = self.env.store.append(stream, subject, payload, expected_seq, until).await?;
+        self.wrote(cell, stream, seq)
+    }
+
+    /// Until when a write may be tried: an instance that is not the owner any more does not write,
+    /// nor does it retry for longer than it is certain to remain the owner.
+    pub(super) fn may_write(
+        &self,
+        cell: &UserCell,
+        deadline: Instant,
+    ) -> Result<Instant, AppendError> {
+        if !cell.ownership.may_act() {
             return Err(AppendError::Unavailable("no longer the owner".to_owned()));
         }
-        // Nor does it retry for longer than it is certain to remain the owner.
-        let deadline = deadline.min(Instant::now() + ownership.lease_left());
-        let seq = self.env.store.append(stream, subject, payload, expected_seq, deadline).await?;
-        if !ownership.may_act() {
+        Ok(deadline.min(Instant::now() + cell.ownership.lease_left()))
+    }
+
+    /// Notes a write that was acknowledged. An instance that lost the ownership meanwhile does not act
+    /// on what it wrote.
+    pub(super) fn wrote(
+        &self,
+        cell: &UserCell,
+        stream: StreamId,
+        seq: u64,
+    ) -> Result<u64, AppendError> {
+        if !cell.ownership.may_act() {
             return Err(AppendError::Unknown);
         }
-        ownership.written(stream).note(seq);
+        cell.ownership.written(stream).note(seq);
         Ok(seq)
     }
 

@@ -75,7 +75,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
     }
 
     /// The receiver's side.
-    fn commit_received(
+    pub(super) fn commit_received(
         self: &Arc<Self>,
         receiver: &Arc<UserCell>,
         mut user: MutexGuard<'_, User>,

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use serde_json::json;
 
-use crate::bus::Kind;
+use crate::bus::{Incoming, Kind, Outgoing};
 use crate::clock::Clock;
 use crate::runtime::node::Node;
 use crate::runtime::twin::{self, WALL_MS, incoming};
@@ -22,25 +22,105 @@ fn cell<S: Store>(node: &TestNode<S>, user: &str) -> Arc<UserCell> {
     node.parts.users.user_in_memory(&id).expect("in memory")
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_send_locks_each_side_once_before_the_append_and_once_after() {
+/// A node with two users who are logged in, and who have written to each other.
+async fn node_of_two() -> TestNode<Memory> {
     let clock = Clock::simulated(WALL_MS);
     let store = Memory::new(move || clock.wall_ms());
     let node = twin::node(store, Limits::default(), clock).await;
     for user in ["alice", "bob"] {
         node.handle(incoming(user, "login", &json!({}))).await;
     }
-    for number in 0..3 {
-        let message = json!({ "type": 1, "message": "x", "localMessageID": number.to_string() });
-        let body = json!({ "toUserID": "bob", "message": message });
-        let sides = ["alice", "bob"].map(|user| cell(&node, user));
-        let before = sides.each_ref().map(|side| side.locked.load(Ordering::Relaxed));
-        node.handle(incoming("alice", "send_peer_message", &body)).await;
-        let after = sides.each_ref().map(|side| side.locked.load(Ordering::Relaxed));
-        let sent = node.bus().take();
-        assert!(sent.last().is_some_and(|reply| reply.kind == Kind::Plain), "{sent:?}");
-        let locked = [after[0] - before[0], after[1] - before[1]];
-        // The first one is a first contact.
-        assert!(number == 0 || locked == [2, 2], "{locked:?}");
+    for (from, to) in [("alice", "bob"), ("bob", "alice")] {
+        node.handle(send(from, to, "first")).await;
     }
+    node.bus().take();
+    node
+}
+
+fn send(from: &str, to: &str, local_id: &str) -> Incoming {
+    let message = json!({ "type": 1, "message": "x", "localMessageID": local_id });
+    incoming(from, "send_peer_message", &json!({ "toUserID": to, "message": message }))
+}
+
+/// How often the state of each of the two was locked so far.
+fn locked(node: &TestNode<Memory>) -> [u64; 2] {
+    ["alice", "bob"].map(|user| cell(node, user).locked.load(Ordering::Relaxed))
+}
+
+/// The names of the events that were published since the last call, with the reply at its place.
+fn published(node: &TestNode<Memory>) -> Vec<String> {
+    let name = |outgoing: Outgoing| match outgoing.kind {
+        Kind::Event { .. } => outgoing.subject.trim_start_matches("peer.event.").to_owned(),
+        Kind::Plain => "reply".to_owned(),
+        other => format!("{other:?}"),
+    };
+    node.bus().take().into_iter().map(name).collect()
+}
+
+const BOTH_SIDES: [&str; 5] = [
+    "bob.peer_message_received",
+    "bob.conversation_changed",
+    "bob.conversation_total_unread_message_count_updated",
+    "alice.conversation_changed",
+    "reply",
+];
+
+#[tokio::test(start_paused = true)]
+async fn a_send_locks_each_side_once_before_the_append_and_once_after() {
+    let node = node_of_two().await;
+    for (number, is_direct) in [true, false, true].into_iter().enumerate() {
+        let before = locked(&node);
+        let call = send("alice", "bob", &number.to_string());
+        if is_direct {
+            assert!(node.take(call).is_none());
+        } else {
+            node.handle(call).await;
+        }
+        let after = locked(&node);
+        assert_eq!([after[0] - before[0], after[1] - before[1]], [2, 2], "direct: {is_direct}");
+        assert_eq!(published(&node), BOTH_SIDES, "direct: {is_direct}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_send_between_users_in_memory_needs_no_task() {
+    let node = node_of_two().await;
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    assert!(node.take(send("alice", "bob", "a")).is_none());
+    assert_eq!(tasks(), before);
+    assert_eq!(published(&node), BOTH_SIDES);
+    // A repeat is looked up in the log, which takes a task.
+    assert!(node.take(send("alice", "bob", "a")).is_none());
+    assert_eq!(tasks(), before + 1);
+    node.settle().await;
+    assert_eq!(published(&node), ["Duplicate"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_cannot_go_on_at_once_goes_on_in_a_task() {
+    let node = node_of_two().await;
+    // The pair is busy.
+    let alice = UserId::new("alice", "userID").expect("a valid ID");
+    let turn = cell(&node, "bob").try_turn(&alice).expect("no other message");
+    assert!(node.take(send("alice", "bob", "a")).is_none());
+    tokio::task::yield_now().await;
+    assert_eq!(published(&node), Vec::<String>::new());
+    drop(turn);
+    node.settle().await;
+    assert_eq!(published(&node), BOTH_SIDES);
+    // The sender is over the rate.
+    let refused = (0..20).find(|number| {
+        assert!(node.take(send("alice", "bob", &format!("r{number}"))).is_none());
+        !published(&node).contains(&"reply".to_owned())
+    });
+    assert!(refused.is_some(), "ten a second");
+    node.settle().await;
+    assert!(published(&node).iter().all(|kind| kind.contains("6000005")), "rate_limited");
+    // The state is to be loaded again.
+    tokio::time::advance(std::time::Duration::from_secs(2)).await;
+    cell(&node, "bob").invalidate();
+    assert!(node.take(send("alice", "bob", "b")).is_none());
+    node.settle().await;
+    assert!(cell(&node, "bob").is_loaded(1));
 }

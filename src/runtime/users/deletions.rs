@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{LoadError, UserCell, Users, entry_failure};
 use crate::bus::Bus;
 use crate::storage::deletions;
-use crate::store::{Store, StreamId};
+use crate::store::{Append, Store, StreamId};
 use peerd_core::conversation::Conversation;
 use peerd_core::deletions::{Bitmap, PageId};
 use peerd_core::id::UserId;
@@ -45,7 +45,8 @@ impl<S: Store, B: Bus> Users<S, B> {
             let subject =
                 deletions::key(&self.env.subjects, cell.partition, &cell.token, other, page);
             let stream = StreamId::State(cell.partition);
-            let written = self.write(cell, stream, subject, payload, expected_seq, deadline).await;
+            let entry = Append { stream, subject, payload, expected_seq };
+            let written = self.write(cell, entry, deadline).await;
             written.map_err(|error| entry_failure(cell, &error))?;
         }
         Ok(())

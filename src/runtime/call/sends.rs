@@ -1,0 +1,129 @@
+//! Sends, which are handled where they are taken in and where their acknowledgements are read, without
+//! a task, as far as they need not wait.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use futures::FutureExt as _;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+use tracing::{Instrument as _, Span};
+
+use super::{Called, Calls, Method, span_of};
+use crate::bus::{Bus, Incoming};
+use crate::runtime::commands::encode_reply;
+use crate::runtime::pending::OwnedUnderWay;
+use crate::runtime::send::{Beginning, Direct, Rest};
+use crate::runtime::users::Work;
+use crate::store::{Appended, Store};
+use peerd_core::id::UserId;
+use peerd_protocol::encoding::Encoding;
+use peerd_protocol::failure::{CallError, Failure};
+use peerd_protocol::reply::Sent;
+
+/// A larger body is decoded in a task of its own: others wait meanwhile.
+const BODY_BYTES_MAX: usize = 4096;
+
+/// A call that was taken in, for a partition that this instance owns.
+pub(in crate::runtime) struct Taken {
+    pub(in crate::runtime) incoming: Incoming,
+    pub(in crate::runtime) work: Work,
+    pub(in crate::runtime) permit: OwnedSemaphorePermit,
+}
+
+/// A send that is under way.
+struct SendCall {
+    taken: Taken,
+    sender: UserId,
+    encoding: Encoding,
+    began: Instant,
+    span: Span,
+    under_way: OwnedUnderWay,
+}
+
+impl<S: Store, B: Bus> Calls<S, B> {
+    /// Takes a send of a user in memory. Hands back every other call.
+    pub(in crate::runtime) fn take_send(
+        &self,
+        taken: Taken,
+        user: &UserId,
+        method: Method,
+    ) -> Option<Taken> {
+        if !method.is_send() || taken.incoming.body.len() > BODY_BYTES_MAX {
+            return Some(taken);
+        }
+        let env = &self.parts.env;
+        let Taken { incoming, work, .. } = &taken;
+        let Some(sender) = self.parts.users.ready(&work.ownership, user) else {
+            return Some(taken);
+        };
+        // What cannot be decoded is refused in a task, as for every other method.
+        let encoding = Encoding::of_request(incoming.content_type.as_deref(), &incoming.body);
+        let Ok(encoding) = encoding else { return Some(taken) };
+        let most = env.limits().user_id_bytes;
+        let Some(Ok(send)) = method.decode_send(encoding, &incoming.body, most) else {
+            return Some(taken);
+        };
+        let span = span_of(Called::Method(method), &work.ownership, user);
+        let began = Instant::now();
+        let deadline = began + env.options.call_deadline;
+        let under_way = env.pending.clone().begin_owned(env.server_ms());
+        let user = user.clone();
+        let call = SendCall { taken, sender: user, encoding, began, span, under_way };
+        let begin = || self.parts.send_path.begin(&sender, Box::new(send), deadline);
+        // A fault in one call is that call's alone.
+        match catch_unwind(AssertUnwindSafe(|| call.span.in_scope(begin))) {
+            Err(_) => self.panicked(call),
+            Ok(Beginning::Refused(error)) => self.answer(call, Err(error)),
+            Ok(Beginning::Waits(rest)) => self.resume(call, rest),
+            Ok(Beginning::Append(direct, append, until)) => {
+                let calls = self.clone();
+                env.store.append_then(append, until, move |appended| {
+                    calls.appended(call, direct, appended);
+                });
+            }
+        }
+        None
+    }
+
+    fn appended(&self, call: SendCall, direct: Box<Direct>, appended: Appended) {
+        let commit = || self.parts.send_path.commit(direct, appended);
+        match catch_unwind(AssertUnwindSafe(|| call.span.in_scope(commit))) {
+            Err(_) => self.panicked(call),
+            Ok(Ok(sent)) => self.answer(call, Ok(sent)),
+            Ok(Err(rest)) => self.resume(call, rest),
+        }
+    }
+
+    /// Goes on in a task.
+    fn resume(&self, call: SendCall, rest: Rest) {
+        let calls = self.clone();
+        let deadline = call.began + self.parts.env.options.call_deadline;
+        self.parts.env.tasks.spawn(Box::pin(async move {
+            let resumed = calls.parts.send_path.resume(rest, deadline);
+            let resumed = resumed.instrument(call.span.clone());
+            match AssertUnwindSafe(resumed).catch_unwind().await {
+                Ok(sent) => calls.answer(call, sent),
+                Err(_) => calls.panicked(call),
+            }
+        }));
+    }
+
+    fn panicked(&self, call: SendCall) {
+        tracing::error!("a send panicked");
+        self.answer(call, Err(Failure::Internal.into()));
+    }
+
+    /// Answers the caller. A reply stands after a lost lease, as what is stored does.
+    fn answer(&self, call: SendCall, sent: Result<Sent, CallError>) {
+        let SendCall { taken, sender, encoding, began, span, under_way } = call;
+        let Taken { incoming, work, permit } = taken;
+        let room = self.parts.env.room();
+        let answer = sent.and_then(|sent| encode_reply(sent, encoding, &sender, room));
+        self.count(began, &span, answer.as_ref().err());
+        match answer {
+            Ok(answer) => self.parts.replies.reply(&incoming, encoding, answer),
+            Err(error) => self.parts.replies.reply_error(&incoming, encoding, &error),
+        }
+        drop((under_way, work, permit));
+    }
+}

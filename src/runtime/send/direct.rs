@@ -1,0 +1,217 @@
+//! A send between two users in memory whose pair is idle: two synchronous steps, joined by one append.
+//! No task is needed, and each side's state is locked once before the append and once after it.
+//!
+//! [`SendPath::begin`] runs where calls are taken in, [`SendPath::commit`] where acknowledgements are
+//! read. Whatever would have to wait there is handed back as a [`Rest`], which goes on in a task by
+//! [`SendPath::resume`], from where it was.
+
+use std::future::ready;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::admit::{Admission, Admitted};
+use super::commit::Stored;
+use super::{BegunAppend, InAppend, SendPath};
+use crate::bus::Bus;
+use crate::failpoint::{self, Fault};
+use crate::runtime::injected;
+use crate::runtime::users::{Turn, UserCell, What, Work};
+use crate::store::{Append, Appended, Appending, Store};
+use peerd_core::rate::Place;
+use peerd_core::receive::{Placed, Plan};
+use peerd_core::send::Send;
+use peerd_protocol::failure::CallError;
+use peerd_protocol::reply;
+use peerd_protocol::subject::Token;
+
+/// What comes of the first step of a send.
+pub(in crate::runtime) enum Beginning {
+    /// The caller is refused.
+    Refused(CallError),
+    /// The message is to be appended, until the deadline; then it is committed.
+    Append(Box<Direct>, Append, Instant),
+    /// The rest has to wait for something.
+    Waits(Rest),
+}
+
+/// A send whose append is under way.
+pub(in crate::runtime) struct Direct {
+    sender: Arc<UserCell>,
+    admitted: Admitted,
+    place: Place,
+    receiving: Receiving,
+    placed: Box<Placed>,
+    /// When it was placed, by the server's clock.
+    began_ms: u64,
+}
+
+/// The receiver of a message, with the right to be the pair's only message.
+struct Receiving {
+    work: Work,
+    receiver: Arc<UserCell>,
+    turn: Turn,
+}
+
+/// The rest of a send, which goes on in a task.
+pub(in crate::runtime) struct Rest {
+    sender: Arc<UserCell>,
+    from: From,
+}
+
+/// Where a send goes on.
+enum From {
+    /// At its start.
+    Start(Box<Send>),
+    /// Where the sender's owner has decided, at this time (milliseconds since 1970).
+    Admission(Admission, u64),
+    /// While its append is under way.
+    Append(Admitted, Place, InAppend),
+}
+
+impl Direct {
+    fn wait_for(self: Box<Self>, appending: Appending) -> Rest {
+        let Self { sender, admitted, place, receiving, placed, began_ms } = *self;
+        let Receiving { work, receiver, turn } = receiving;
+        let append = BegunAppend { placed, appending };
+        let in_append = InAppend { _work: work, receiver, turn, began_ms, append };
+        Rest { sender, from: From::Append(admitted, place, in_append) }
+    }
+}
+
+impl<S: Store, B: Bus> SendPath<S, B> {
+    /// The first step: admits the message and gives it its place.
+    pub(in crate::runtime) fn begin(
+        self: &Arc<Self>,
+        sender: &Arc<UserCell>,
+        send: Box<Send>,
+        deadline: Instant,
+    ) -> Beginning {
+        let waits = |from| Beginning::Waits(Rest { sender: sender.clone(), from });
+        if let Err(rejection) = self.check(sender, &send) {
+            // Only a caller who is logged in is told why.
+            let refused = self.sessions.hear(sender).err().unwrap_or(rejection);
+            return Beginning::Refused(refused.into());
+        }
+        let Some(receiving) = self.receiving(sender, &send) else {
+            return waits(From::Start(send));
+        };
+        let now = self.env.clock.now();
+        match self.admit(sender, send, now) {
+            Err(rejection) => Beginning::Refused(rejection.into()),
+            Ok(Admission::Admitted(admitted, place)) => {
+                self.begin_append(sender, (admitted, place), receiving, now.wall_ms, deadline)
+            }
+            Ok(admission @ (Admission::FirstContact(..) | Admission::OverRate(..))) => {
+                waits(From::Admission(admission, now.wall_ms))
+            }
+        }
+    }
+
+    /// The receiver, where this instance has the user in memory and no other message of the sender's
+    /// is under way. A Command is not stored, and goes the other way.
+    fn receiving(&self, sender: &UserCell, send: &Send) -> Option<Receiving> {
+        if !send.draft.content.is_stored() || failpoint::is(Fault::SendReadsTheLog) {
+            return None;
+        }
+        let partition = self.env.subjects.partition(&Token::of(&send.to));
+        let work = self.users.ownership(partition)?.enter(What::Delivery)?;
+        let receiver = self.users.ready(&work.ownership, &send.to)?;
+        let turn = receiver.try_turn(&sender.id)?;
+        Some(Receiving { work, receiver, turn })
+    }
+
+    fn begin_append(
+        &self,
+        sender: &Arc<UserCell>,
+        (mut admitted, place): (Admitted, Place),
+        receiving: Receiving,
+        wall_ms: u64,
+        deadline: Instant,
+    ) -> Beginning {
+        let receiver = &receiving.receiver;
+        let began_ms = self.env.server_ms();
+        let delivery = &admitted.delivery;
+        let repeats_since_ms = self.repeats_since_ms(delivery);
+        let plan = self.place(receiver, delivery, repeats_since_ms, &mut admitted.flight);
+        let placed = match plan {
+            Ok(Plan::Store(placed)) => placed,
+            Ok(Plan::Repeat(_) | Plan::CatchUp | Plan::ReadBack) => {
+                let from = From::Admission(Admission::Admitted(admitted, place), wall_ms);
+                return Beginning::Waits(Rest { sender: sender.clone(), from });
+            }
+            Err(rejection) => {
+                sender.lock().readmit(true, place);
+                return Beginning::Refused(rejection.into());
+            }
+        };
+        let push = delivery.send.options.push.as_ref();
+        let append = self.record(receiver, &delivery.from, &placed, push);
+        let append = append.and_then(|append| {
+            let until = self.users.may_write(receiver, deadline)?;
+            Ok((append, until))
+        });
+        let sender = sender.clone();
+        let direct = Box::new(Direct { sender, admitted, place, receiving, placed, began_ms });
+        match append {
+            Ok((append, until)) => Beginning::Append(direct, append, until),
+            Err(error) => Beginning::Waits(direct.wait_for(Box::pin(ready(Err(error))))),
+        }
+    }
+
+    /// The second step: commits the message on both sides. Hands back the rest where the message is
+    /// not stored, or not yet, or another one that crosses it comes first.
+    pub(in crate::runtime) fn commit(
+        self: &Arc<Self>,
+        direct: Box<Direct>,
+        appended: Appended,
+    ) -> Result<reply::Sent, Rest> {
+        let outcome = match appended {
+            Appended::Now(outcome) => injected::appended(outcome, direct.placed.expected_seq + 1),
+            Appended::Later(appending) => return Err(direct.wait_for(appending)),
+        };
+        let Some(seq) = outcome.as_ref().ok().copied().filter(|seq| self.may_commit(&direct, *seq))
+        else {
+            return Err(direct.wait_for(Box::pin(ready(outcome))));
+        };
+        let Direct { sender, admitted, receiving, placed, .. } = *direct;
+        let Admitted { delivery, flight } = admitted;
+        let Receiving { work, receiver, turn } = receiving;
+        let head = placed.head(seq);
+        let stored = Stored::placed(&delivery, *placed, seq);
+        let delivered = self.commit_received(&receiver, receiver.lock(), stored);
+        drop((turn, work));
+        self.commit_sent(&sender, &delivered.message, head, &delivered.receiver_name);
+        // The next message of the pair may be published from here on.
+        drop(flight);
+        Ok(reply::Sent { message: delivered.message, is_duplicate: false })
+    }
+
+    /// Whether a message that is stored at `seq` may be committed at once: this instance is still the
+    /// owner of both sides, and nothing that crosses the message can be stored with a smaller key.
+    fn may_commit(&self, Direct { sender, receiving, placed, .. }: &Direct, seq: u64) -> bool {
+        let receiver = &receiving.receiver;
+        let key = placed.message.key;
+        sender.ownership.may_act()
+            && self.users.wrote(receiver, receiver.log(), seq).is_ok()
+            && self.in_flight.is_settled(&sender.ownership, (&receiver.id, &sender.id), key)
+    }
+
+    /// Goes on with a send.
+    pub(in crate::runtime) async fn resume(
+        self: &Arc<Self>,
+        Rest { sender, from }: Rest,
+        deadline: Instant,
+    ) -> Result<reply::Sent, CallError> {
+        match from {
+            From::Start(send) => self.send(&sender, send, deadline).await,
+            From::Admission(admission, wall_ms) => {
+                self.send_on(&sender, admission, wall_ms, deadline).await
+            }
+            From::Append(admitted, place, in_append) => {
+                let sent = self.send_admitted(&sender, admitted, Some(in_append), deadline).await;
+                self.conclude(&sender, true, place, sent)
+            }
+        }
+    }
+}
