@@ -46,7 +46,7 @@ fn delivery(from: &str, number: u64) -> Delivery {
     Delivery {
         from: user(from),
         from_name: "Alice".to_owned(),
-        send: Send { to: user("bob"), to_field: "toUserID", draft, options },
+        send: Box::new(Send { to: user("bob"), to_field: "toUserID", draft, options }),
         timestamp_ms: NOW_MS,
         floor: OrderKey::ZERO,
         sent_seq: 0,
@@ -56,7 +56,7 @@ fn delivery(from: &str, number: u64) -> Delivery {
 fn plan(bob: &mut User, delivery: &Delivery, clock: &KeyClock) -> Placed {
     let draw_key = || clock.next(NOW_MS, delivery.floor, Lane::Even);
     match bob.plan(delivery, PARTITION, 0, draw_key) {
-        Ok(Plan::Store(placed)) => *placed,
+        Ok(Plan::Store(placed)) => placed,
         Ok(_) | Err(_) => unreachable!("each message is a new one"),
     }
 }
@@ -70,7 +70,7 @@ fn receive(
 ) -> (Arc<Message>, Told) {
     let placed = plan(bob, delivery, clock);
     let head = placed.head(seq);
-    let message = Arc::new(placed.message);
+    let message = placed.message;
     let fingerprint = delivery.send.draft.fingerprint();
     let sender_name = &delivery.from_name;
     let arrived = Arrived { message: &message, head, fingerprint, sender_name };

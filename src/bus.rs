@@ -13,6 +13,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 pub use peerd_dataplane::Malformed;
 use tokio::time::Instant;
 
@@ -24,9 +25,9 @@ use peerd_protocol::encoding::Encoding;
 #[derive(Clone, Debug)]
 pub struct Incoming {
     /// The subject.
-    pub subject: String,
+    pub subject: ByteString,
     /// The reply subject; `None` when no reply is expected.
-    pub reply_to: Option<String>,
+    pub reply_to: Option<ByteString>,
     /// The `Content-Type` header.
     pub content_type: Option<String>,
     /// What is wrong with the header block, if it is malformed.
@@ -65,7 +66,7 @@ pub enum Kind {
     /// A call or an owner request that is passed on to the owner.
     Routed {
         /// The reply subject.
-        reply_to: Option<String>,
+        reply_to: Option<ByteString>,
         /// The `Content-Type` header of the original message.
         content_type: Option<String>,
         /// How often instances have passed the message on, this time included.
@@ -89,7 +90,7 @@ pub trait Permit: Send + Sync + fmt::Debug {
 #[derive(Clone, Debug)]
 pub struct Outgoing {
     /// The subject.
-    pub subject: String,
+    pub subject: ByteString,
     /// The encoding of the body.
     pub encoding: Encoding,
     /// The kind of message, which determines its other headers.

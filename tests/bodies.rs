@@ -227,23 +227,24 @@ fn requests() {
 #[test]
 fn events() {
     let received = |offline| Event::PeerMessageReceived {
-        messages: vec![bare()],
+        messages: vec![bare()].into(),
         from: user("alice"),
         offline,
     };
     insta::assert_snapshot!("event_peer_message_received", event(&received(false)));
     insta::assert_snapshot!("event_peer_message_received_offline", event(&received(true)));
-    let changed = Event::ConversationChanged(vec![
+    let changes = vec![
         (ConversationEvent::Added, conversation(Some(bare()))),
         (ConversationEvent::Updated, conversation(None)),
-    ]);
+    ];
+    let changed = Event::ConversationChanged(changes.into());
     insta::assert_snapshot!("event_conversation_changed", event(&changed));
     let total = Event::TotalChanged(Totals { unmuted: 3, all: 5 });
     insta::assert_snapshot!("event_total", event(&total));
-    let deleted = |delete_type, messages| Event::MessageDeleted {
+    let deleted = |delete_type, messages: Vec<Arc<Message>>| Event::MessageDeleted {
         other: user("alice"),
         delete_type,
-        messages,
+        messages: messages.into(),
     };
     let messages = deleted(DeleteType::Messages, vec![bare()]);
     insta::assert_snapshot!("event_message_deleted", event(&messages));
@@ -304,7 +305,7 @@ fn message_pack() {
     let sent = hex(&sent.body(Shown { viewer: &user("alice"), content_max: None }));
     insta::assert_snapshot!("messagepack_reply_sent_command", sent);
     let changed = vec![(ConversationEvent::Added, conversation(Some(bare())))];
-    let changed = Event::ConversationChanged(changed);
+    let changed = Event::ConversationChanged(changed.into());
     let revision = Revision { current: KEY, previous: 0 };
     let changed =
         hex(&EventBody { event: &changed, revision, viewer: &user("bob"), content_max: None });

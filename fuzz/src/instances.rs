@@ -90,7 +90,7 @@ fn answer(bytes: &[u8]) {
     let content = Content::Text { message: String::new() };
     let draft = Draft { content, local_id: None, extended_data: String::new() };
     let delivery = delivery(draft.clone());
-    let deliver = Deliver { delivery: Box::new(delivery), sent_before_ms: None };
+    let deliver = Deliver { delivery, sent_before_ms: None };
     if let Some(delivered) = answer_to(bytes, &deliver) {
         let id = delivered.message.id();
         assert_eq!((id.key(), id.partition()), (delivered.message.key, PARTITION));
@@ -124,7 +124,7 @@ fn delivery(draft: Draft) -> Delivery {
     Delivery {
         from: user("alice"),
         from_name: "Alice".to_owned(),
-        send: Send { to: user("bob"), to_field: "toUserID", draft, options },
+        send: Box::new(Send { to: user("bob"), to_field: "toUserID", draft, options }),
         timestamp_ms: 1_780_000_000_000,
         floor: OrderKey(5),
         sent_seq: 3,
@@ -247,7 +247,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         Content::Command { message: vec![0, 1, 254, 255] },
     ] {
         let draft = Draft { content, local_id: None, extended_data: "e".to_owned() };
-        let delivery = Box::new(delivery(draft));
+        let delivery = delivery(draft);
         for sent_before_ms in [None, Some(7)] {
             let request = Deliver { delivery: delivery.clone(), sent_before_ms };
             add(0, request.encode().expect("writable"));

@@ -32,7 +32,7 @@ pub(super) fn check(send: &Send) {
     let delivery = Delivery {
         from: sender,
         from_name: "The Sender".to_owned(),
-        send: Send { to_field: "toUserID", ..send.clone() },
+        send: Box::new(Send { to_field: "toUserID", ..send.clone() }),
         timestamp_ms: AT_MS,
         floor: OrderKey(5),
         sent_seq: 31,
@@ -47,7 +47,7 @@ pub(super) fn check(send: &Send) {
 fn to_the_owner(delivery: &Delivery) {
     let to = &delivery.send.to;
     for sent_before_ms in [None, Some(1)] {
-        let request = Deliver { delivery: Box::new(delivery.clone()), sent_before_ms };
+        let request = Deliver { delivery: delivery.clone(), sent_before_ms };
         let bytes = request.encode().expect("writable");
         assert_eq!(Requested::decode(&bytes, to), Ok(Requested::Deliver(request)));
     }
@@ -63,7 +63,7 @@ fn place(delivery: &Delivery) -> Placed {
     let clock = KeyClock::default();
     let draw_key = || clock.next(AT_MS, delivery.floor, Lane::of(&delivery.from, &receiver_id));
     match receiver.plan(delivery, PARTITION, 0, draw_key) {
-        Ok(Plan::Store(placed)) => *placed,
+        Ok(Plan::Store(placed)) => placed,
         other => panic!("a first message is stored, not {other:?}"),
     }
 }
@@ -74,7 +74,7 @@ fn into_the_log(delivery: &Delivery, placed: &Placed) {
     let (sender, receiver) = (&delivery.from, &delivery.send.to);
     let stored = message::decode(&bytes, sender, receiver, PARTITION).expect("readable");
     let Recorded::Message(stored) = stored else { panic!("a message is read as a carrier") };
-    assert_eq!(stored.message, placed.message);
+    assert_eq!(stored.message, *placed.message);
     assert_eq!((stored.mark, stored.page), (placed.mark, placed.page));
     assert_eq!(stored.push.as_ref(), push);
     assert_eq!(stored.head(STREAM_SEQ), placed.head(STREAM_SEQ));
@@ -85,12 +85,12 @@ fn back_to_the_sender(delivery: &Delivery, placed: &Placed) {
     let heads = [(Some(placed.head(STREAM_SEQ)), false), (None, false), (None, true)];
     for (head, is_duplicate) in heads {
         let answer = Ok(Delivered {
-            message: Arc::new(placed.message.clone()),
+            message: placed.message.clone(),
             head,
             receiver_name: "The Receiver".to_owned(),
             is_duplicate,
         });
-        let request = Deliver { delivery: Box::new(delivery.clone()), sent_before_ms: None };
+        let request = Deliver { delivery: delivery.clone(), sent_before_ms: None };
         let bytes = encode_answer::<Deliver>(&answer).expect("writable");
         assert_eq!(decode_answer(&request, &bytes, PARTITION), Ok(answer));
     }

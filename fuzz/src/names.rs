@@ -73,7 +73,7 @@ fn token(subjects: &Subjects, text: &str) {
     assert_eq!(subjects.parse_ask(&ask), Some(token.as_str()));
     assert_eq!(subjects.parse_call(&ask), None);
     for built in [
-        subjects.event(&token, "conversation_changed"),
+        subjects.event(&token, "conversation_changed").to_string(),
         push::key(subjects, &token),
         subjects.log(partition, &token, &token),
         account::key(subjects, partition, &token),

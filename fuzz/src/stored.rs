@@ -146,7 +146,7 @@ fn write_record(recorded: &Recorded) -> Bytes {
         Recorded::Carrier(stub) => return message::encode_carrier(stub).expect("writable"),
     };
     let placed = Placed {
-        message: stored.message.clone(),
+        message: Arc::new(stored.message.clone()),
         mark: stored.mark,
         page: stored.page,
         expected_seq: 0,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use peerd_dataplane::{HandledSubscription, Headers, Message};
 use tokio::time::timeout;
 
@@ -68,7 +69,8 @@ fn incoming(message: Message) -> Incoming {
         status,
         // A replacement character is in no user token and no method, so such a subject matches
         // none.
-        subject: text(&subject).unwrap_or_else(|| String::from_utf8_lossy(&subject).into_owned()),
+        subject: text(&subject)
+            .unwrap_or_else(|| String::from_utf8_lossy(&subject).into_owned().into()),
         // A reply subject that is not UTF-8 is never answered.
         reply_to: reply.as_ref().and_then(text),
         body: payload,
@@ -83,8 +85,9 @@ fn content_type(value: Cow<'_, str>) -> String {
     }
 }
 
-fn text(bytes: &Bytes) -> Option<String> {
-    std::str::from_utf8(bytes).ok().map(str::to_owned)
+/// The bytes as text, without a copy.
+fn text(bytes: &Bytes) -> Option<ByteString> {
+    ByteString::try_from(bytes.clone()).ok()
 }
 
 #[cfg(test)]

@@ -190,14 +190,14 @@ impl Sender {
             PublishError::Full | PublishError::NotConnected => return Err(NoRoom),
             PublishError::Closed => {
                 // The process is about to exit.
-                tracing::debug!(subject = message.subject, "the connection is closed");
+                tracing::debug!(subject = &*message.subject, "the connection is closed");
             }
             // The message was built to fit the smallest server seen so far, and this one may accept
             // less.
             PublishError::TooLarge => {
                 let subject = message.subject.clone();
                 tracing::warn!(
-                    subject,
+                    subject = &*subject,
                     "message is larger than the server accepts: sending it without its content"
                 );
                 let Some(small) = without_content(message) else { return Ok(()) };
@@ -205,11 +205,13 @@ impl Sender {
                 match self.publish(message) {
                     Ok(()) => {}
                     Err(PublishError::Full | PublishError::NotConnected) => return Err(NoRoom),
-                    Err(error) => tracing::error!(%error, subject, "cannot send a message"),
+                    Err(error) => {
+                        tracing::error!(%error, subject = &*subject, "cannot send a message")
+                    }
                 }
             }
             PublishError::Subject | PublishError::SubjectTooLong => {
-                tracing::warn!(%error, subject = message.subject, "cannot send a message");
+                tracing::warn!(%error, subject = &*message.subject, "cannot send a message");
             }
         }
         Ok(())
@@ -217,7 +219,7 @@ impl Sender {
 
     fn publish(&self, message: &Outgoing) -> Result<(), PublishError> {
         if message.permit.as_ref().is_some_and(|permit| !permit.holds()) {
-            tracing::debug!(subject = message.subject, "dropped a message: its permit is gone");
+            tracing::debug!(subject = &*message.subject, "dropped a message: its permit is gone");
             return Ok(());
         }
         let headers = self.headers(message);
@@ -335,7 +337,7 @@ mod tests {
     use peerd_core::id::Partition;
 
     fn instead(kind: Kind) -> Option<Outgoing> {
-        let (subject, body) = ("a.subject".to_owned(), Bytes::from(vec![b'x'; 9]));
+        let (subject, body) = ("a.subject".into(), Bytes::from(vec![b'x'; 9]));
         let encoding = Encoding::Json;
         without_content(&Outgoing { subject, encoding, kind, body, permit: None })
     }
@@ -344,7 +346,7 @@ mod tests {
     fn an_event_that_is_too_large_still_carries_its_revision() {
         let kind = Kind::Event { revision: Revision { current: 7, previous: 6 } };
         let event = instead(kind.clone()).expect("an event");
-        assert_eq!((event.subject.as_str(), event.kind), ("a.subject", kind));
+        assert_eq!((&*event.subject, event.kind), ("a.subject", kind));
         let expected = r#"{"isContentOmitted":true,"revision":7,"previousRevision":6}"#;
         assert_eq!(event.body, expected);
     }
@@ -357,13 +359,13 @@ mod tests {
             assert_eq!(reply.subject, "a.subject");
         }
         let routed = |reply_to: Option<&str>| Kind::Routed {
-            reply_to: reply_to.map(str::to_owned),
+            reply_to: reply_to.map(Into::into),
             content_type: Some("application/json".to_owned()),
             hops: 1,
         };
         let reply = instead(routed(Some("its.caller"))).expect("an answer");
         assert!(matches!(reply.kind, Kind::Error { code: 6_000_001, .. }), "{:?}", reply.kind);
-        assert_eq!((reply.subject.as_str(), reply.encoding), ("its.caller", Encoding::Json));
+        assert_eq!((&*reply.subject, reply.encoding), ("its.caller", Encoding::Json));
         assert!(instead(routed(None)).is_none(), "no caller waits for it");
     }
 

@@ -240,7 +240,7 @@ async fn audit(
     owners: &Owners,
     user: UserId,
 ) -> (UserId, Result<Audited, String>) {
-    if owners.is_without(subjects.partition(&Token::of(&user))) {
+    if owners.is_without(subjects.partition_of_user(&user)) {
         return (user, Err(NOBODY.to_owned()));
     }
     let answer = match timeout(OWNER_ANSWERS, ask(client, subjects.ask(&Token::of(&user)))).await {

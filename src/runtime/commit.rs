@@ -389,7 +389,7 @@ impl<S: Store, B: Bus> Entries<S, B> {
                 events.push(Event::TotalChanged(user.totals));
             }
             self.sessions.note_revision(cell, &mut user);
-            self.publisher.tell(cell, &user, &Told { revision, events });
+            self.publisher.tell(cell, &user, &Told { revision, events: events.into() });
             return;
         }
     }

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashMap;
+use smallvec::SmallVec;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
@@ -32,12 +33,18 @@ pub(super) struct InFlight {
 /// The messages of one direction that are in flight.
 #[derive(Debug, Default)]
 struct Flights {
-    noted: Vec<Noted>,
-    /// Rung when an append ends.
-    changed: Arc<Notify>,
+    noted: SmallVec<[Noted; 1]>,
+    /// Notified when an append ends; `None` where nothing waits for that.
+    changed: Option<Arc<Notify>>,
 }
 
 impl Flights {
+    fn notify(&self) {
+        if let Some(changed) = &self.changed {
+            changed.notify_waiters();
+        }
+    }
+
     /// Whether an append of this instance's has a key below this.
     fn has_append(&self, below: OrderKey) -> bool {
         self.noted.iter().any(|noted| noted.key.is_some_and(|key| key < below))
@@ -110,12 +117,12 @@ impl InFlight {
         let way = (sender.clone(), receiver.clone());
         loop {
             let changed = {
-                let ways = self.lock();
-                let Some(flights) = ways.get(&way) else { return true };
+                let mut ways = self.lock();
+                let Some(flights) = ways.get_mut(&way) else { return true };
                 if !flights.has_append(below) {
                     return true;
                 }
-                flights.changed.clone().notified_owned()
+                flights.changed.get_or_insert_default().clone().notified_owned()
             };
             if timeout_at(until, changed).await.is_err() {
                 return false;
@@ -183,7 +190,7 @@ impl Flight {
     pub(super) fn give_up_key(&mut self) {
         if self.is_noted {
             self.note(|noted| noted.key = None);
-            self.all.lock().get(&self.way).inspect(|flights| flights.changed.notify_waiters());
+            self.all.lock().get(&self.way).inspect(|flights| flights.notify());
         }
     }
 
@@ -208,7 +215,7 @@ impl Drop for Flight {
         let mut ways = self.all.lock();
         let Some(flights) = ways.get_mut(&self.way) else { return };
         flights.noted.retain(|noted| noted.number != self.number);
-        flights.changed.notify_waiters();
+        flights.notify();
         if flights.noted.is_empty() {
             ways.remove(&self.way);
         }

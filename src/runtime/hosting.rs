@@ -282,9 +282,13 @@ impl<S: Store, B: Bus> Hosting<S, B> {
     ) -> Result<Answer, AskError> {
         let (instance, reply_to) = (member.instance().to_owned(), self.env.bus.inbox());
         let probe = Outgoing {
-            subject: self.env.subjects.probe(&instance),
+            subject: self.env.subjects.probe(&instance).into(),
             encoding: Encoding::default(),
-            kind: Kind::Routed { reply_to: Some(reply_to.clone()), content_type: None, hops: 0 },
+            kind: Kind::Routed {
+                reply_to: Some(reply_to.clone().into()),
+                content_type: None,
+                hops: 0,
+            },
             body: bytes::Bytes::new(),
             permit: None,
         };

@@ -1,6 +1,8 @@
 //! Faults that a test injects into decisions of `peerd-core`, which itself knows of none. Without a
 //! fault, and in a release build, each function answers what it is given.
 
+use std::sync::Arc;
+
 use crate::failpoint::{self, Fault};
 use crate::store::AppendError;
 use peerd_core::id::OrderKey;
@@ -31,11 +33,12 @@ pub(super) fn planned(mut plan: Plan, now_ms: u64) -> Plan {
     let Plan::Store(placed) = &mut plan else { return plan };
     if failpoint::is(Fault::KeyGoesBack) {
         let lane = placed.message.key.0 % 2;
-        placed.message.key = OrderKey(OrderKey::at_ms(now_ms).0 + lane);
+        let key = OrderKey(OrderKey::at_ms(now_ms).0 + lane);
+        Arc::make_mut(&mut placed.message).key = key;
     }
     if failpoint::is(Fault::GapInSequence) && placed.mark.seq.is_multiple_of(4) {
         placed.mark.seq += 1;
-        placed.message.seq += 1;
+        Arc::make_mut(&mut placed.message).seq += 1;
     }
     plan
 }

@@ -208,9 +208,9 @@ impl<S: Store, B: Bus> Router<S, B> {
     }
 
     fn owner_request(&self, user: &Token, body: Bytes, reply_to: String) -> Outgoing {
-        let kind = Kind::Routed { reply_to: Some(reply_to), content_type: None, hops: 0 };
+        let kind = Kind::Routed { reply_to: Some(reply_to.into()), content_type: None, hops: 0 };
         let encoding = Encoding::MessagePack;
-        Outgoing { subject: self.env.subjects.ask(user), encoding, kind, body, permit: None }
+        Outgoing { subject: self.env.subjects.ask(user).into(), encoding, kind, body, permit: None }
     }
 }
 

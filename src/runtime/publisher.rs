@@ -7,7 +7,7 @@ use super::users::UserCell;
 use crate::bus::{Bus, Kind, Outgoing, Permit};
 use crate::store::Store;
 use peerd_core::conversation::{ConversationEvent, ConversationView};
-use peerd_core::event::{Revision, Told};
+use peerd_core::event::{Changes, Revision, Told};
 use peerd_core::user::User;
 use peerd_protocol::encoding::{Encode as _, Encoding};
 use peerd_protocol::event::{self, EventBody, LiveBody, LiveEvent};
@@ -85,7 +85,7 @@ impl<S: Store, B: Bus> Publisher<S, B> {
 /// Splits changes into parts of one event each.
 pub(super) fn chunks(
     mut changes: Vec<(ConversationEvent, ConversationView)>,
-) -> impl Iterator<Item = Vec<(ConversationEvent, ConversationView)>> {
+) -> impl Iterator<Item = Changes> {
     std::iter::from_fn(move || {
         let mut bytes = 0;
         let fits = |(_, view): &&(ConversationEvent, ConversationView)| {
@@ -96,6 +96,6 @@ pub(super) fn chunks(
         let length = changes.iter().take(CHANGES_PER_EVENT).take_while(fits).count();
         let rest = changes.split_off(length.max(1).min(changes.len()));
         let chunk = std::mem::replace(&mut changes, rest);
-        (!chunk.is_empty()).then_some(chunk)
+        (!chunk.is_empty()).then(|| chunk.into())
     })
 }

@@ -25,7 +25,6 @@ use peerd_core::event::Event;
 use peerd_core::id::{Partition, UserId};
 use peerd_core::message::{Direction, Message};
 use peerd_protocol::failure::Failure;
-use peerd_protocol::subject::Token;
 
 /// How long partitions of the same owner are gathered, so that the logs are read once for all.
 const GATHER: Duration = Duration::from_millis(200);
@@ -212,8 +211,7 @@ impl<S: Store, B: Bus> Redelivery<S, B> {
         let mut from = Start::TimeMs(since_ms.saturating_sub(CLOCK_SLACK_MS));
         let mut count = 0;
         loop {
-            let is_for =
-                |user: &UserId| taken.contains(&self.env.subjects.partition(&Token::of(user)));
+            let is_for = |user: &UserId| taken.contains(&self.env.subjects.partition_of_user(user));
             let is_wanted = |receiver: &UserId, sender: &UserId| is_for(receiver) || is_for(sender);
             let storage = self.env.storage(self.env.deadline());
             let (logged, next) = storage.logged(partition, from, BATCH, is_wanted).await?;
@@ -264,7 +262,7 @@ impl<S: Store, B: Bus> Redelivery<S, B> {
         deadline: Instant,
     ) -> Result<(), Failure> {
         let News { received, changed } = news;
-        let Some(ownership) = self.users.ownership(self.env.subjects.partition(&Token::of(user)))
+        let Some(ownership) = self.users.ownership(self.env.subjects.partition_of_user(user))
         else {
             return Ok(());
         };
@@ -296,7 +294,7 @@ impl<S: Store, B: Bus> Redelivery<S, B> {
         let user = cell.lock();
         let run = |run: &[Arc<Message>]| Event::PeerMessageReceived {
             from: run[0].sender.clone(),
-            messages: run.to_vec(),
+            messages: run.into(),
             offline: false,
         };
         let mut events: Vec<Event> = runs.into_iter().map(run).collect();

@@ -79,7 +79,7 @@ impl<S: Store, B: Bus> Replays<S, B> {
         for run in runs(&messages[surplus..]) {
             let event = Event::PeerMessageReceived {
                 from: run[0].sender.clone(),
-                messages: run.to_vec(),
+                messages: run.into(),
                 offline: true,
             };
             // An event for each message, at worst.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 
 use super::env::Env;
 use crate::bus::{Bus, Incoming, Kind, Outgoing};
@@ -31,7 +32,7 @@ impl<S: Store, B: Bus> Replies<S, B> {
 
     /// Where the answer goes. NATS does not check the reply subject of a request against the
     /// caller's permissions: who may not publish there must not have peerd do it.
-    fn reply_subject(&self, incoming: &Incoming) -> Option<String> {
+    fn reply_subject(&self, incoming: &Incoming) -> Option<ByteString> {
         incoming.reply_to.clone().filter(|subject| !self.env.subjects.is_reserved(subject))
     }
 

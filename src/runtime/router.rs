@@ -114,7 +114,7 @@ impl<S: Store, B: Bus> Router<S, B> {
             encoding.map_or(NO_ENCODING, Encoding::content_type).to_owned()
         });
         let routed = match self.env.subjects.parse_call(&subject) {
-            Some(call) => self.env.subjects.routed_call(partition, call),
+            Some(call) => self.env.subjects.routed_call(partition, call).into(),
             None => subject,
         };
         self.routed.fetch_add(1, Ordering::Relaxed);

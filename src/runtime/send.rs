@@ -86,7 +86,7 @@ struct InAppend {
 
 /// An append that is under way.
 struct BegunAppend {
-    placed: Box<Placed>,
+    placed: Placed,
     appending: Appending,
 }
 
@@ -331,7 +331,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             };
             match injected::appended(appended, placed.expected_seq + 1) {
                 Ok(seq) => {
-                    let stored = Stored::placed(delivery, *placed, seq);
+                    let stored = Stored::placed(delivery, placed, seq);
                     let of_sender = source.sender.map(|sender| &sender.ownership);
                     return Ok(self.commit_in_order(&receiver, stored, of_sender, deadline).await);
                 }
@@ -428,5 +428,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
     }
 }
 
+#[cfg(test)]
+mod allocations;
 #[cfg(test)]
 mod tests;

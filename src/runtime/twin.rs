@@ -58,8 +58,8 @@ pub(super) async fn alone<S: Store>(
 /// A call whose reply subject is `reply`.
 pub(super) fn incoming(user: &str, method: &str, body: &Value) -> Incoming {
     Incoming {
-        subject: format!("peer.api.{user}.{method}"),
-        reply_to: Some("reply".to_owned()),
+        subject: format!("peer.api.{user}.{method}").into(),
+        reply_to: Some("reply".into()),
         content_type: None,
         malformed: None,
         status: None,

@@ -23,7 +23,6 @@ use crate::bus::Bus;
 use crate::store::{Append, AppendError, Store, StreamId};
 use peerd_core::id::{Partition, UserId};
 use peerd_protocol::failure::Failure;
-use peerd_protocol::subject::Token;
 
 /// The users of this instance.
 pub(super) struct Users<S, B> {
@@ -76,7 +75,7 @@ impl<S: Store, B: Bus> Users<S, B> {
 
     /// The user, if this instance owns the partition and the user's state is in memory.
     pub(super) fn user_in_memory(&self, id: &UserId) -> Option<Arc<UserCell>> {
-        self.ownership(self.env.subjects.partition(&Token::of(id)))?.cell_in_memory(id)
+        self.ownership(self.env.subjects.partition_of_user(id))?.cell_in_memory(id)
     }
 
     /// How many users are in memory.
@@ -134,8 +133,7 @@ impl<S: Store, B: Bus> Users<S, B> {
 
     /// The subject of the messages that `sender` sent to `receiver`.
     pub(super) fn log_subject(&self, receiver: &UserCell, sender: &UserId) -> String {
-        let sender = Token::of(sender);
-        self.env.subjects.log(receiver.partition, &receiver.token, &sender)
+        self.env.subjects.log_from_user(receiver.partition, &receiver.token, sender)
     }
 }
 

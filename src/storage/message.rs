@@ -48,7 +48,7 @@ pub fn key(subjects: &Subjects, partition: Partition, receiver: &Token, sender: 
 
 /// Writes the record of a message.
 pub fn encode(placed: &Placed, push: Option<&Push>) -> Result<Bytes, EncodeError> {
-    packed::encode(placed, push)
+    packed::encode(&placed.message, placed.mark, placed.page, push)
 }
 
 /// Writes the carrier of a message. Where the message began its page, the carrier does: messages after

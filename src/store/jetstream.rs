@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use self::acks::ApiError;
 use self::incarnations::Incarnations;
-use self::publish::{Backoff, EXPECTED_LAST, Entry, Publisher, expecting, headers};
+use self::publish::{Backoff, EXPECTED_LAST, Entry, Headers, Publisher};
 use super::direct_get::{self, Failed, SUBJECTS_MAX, fitting};
 use super::names::Resource;
 pub use super::names::StreamNames;
@@ -303,7 +303,7 @@ impl JetStream {
 
 /// The subject alone names the stream: no other stream of the account may have it.
 fn entry(Append { stream, subject, payload, expected_seq }: Append) -> Entry {
-    let (resource, headers) = (Resource::Stream(stream), expecting(expected_seq));
+    let (resource, headers) = (Resource::Stream(stream), Headers::Expecting(expected_seq));
     Entry { resource, subject, headers, payload }
 }
 
@@ -426,7 +426,7 @@ impl Store for JetStream {
         deadline: Instant,
     ) -> Result<(), AppendError> {
         let named = [(MESSAGE_ID, id.as_str()), (CONTENT_TYPE, content_type)];
-        let headers = headers(named);
+        let headers = Headers::block(named);
         let entry = Entry { resource: Resource::Push, subject, headers, payload };
         let mut backoff = Backoff::until(deadline);
         loop {

@@ -66,7 +66,7 @@ fn draft(content: Content) -> Draft {
 fn view(message: &Arc<Message>) -> ConversationView {
     ConversationView {
         id: user('a'),
-        name: "\u{1}".repeat(256),
+        name: "\u{1}".repeat(256).into(),
         notification: NotificationStatus::DoNotDisturb,
         unread: LARGEST,
         last_message: Some(message.clone()),
@@ -84,11 +84,12 @@ fn send(draft: Draft, push: Option<Push>) -> Send {
 const REVISION: Revision = Revision { current: LARGEST, previous: LARGEST };
 
 fn received(messages: Vec<Arc<Message>>) -> Event {
-    Event::PeerMessageReceived { messages, from: user('a'), offline: true }
+    Event::PeerMessageReceived { messages: messages.into(), from: user('a'), offline: true }
 }
 
 fn deleted(messages: Vec<Arc<Message>>) -> Event {
-    Event::MessageDeleted { other: user('a'), delete_type: DeleteType::Messages, messages }
+    let (delete_type, messages) = (DeleteType::Messages, messages.into());
+    Event::MessageDeleted { other: user('a'), delete_type, messages }
 }
 
 fn changed(messages: &[Arc<Message>]) -> Event {
@@ -234,18 +235,18 @@ proptest! {
         }
         let mark = Mark { seq: LARGEST, counted: LARGEST };
         let page = PagePointers { first: LARGEST, previous: LARGEST };
-        let placed = Placed { message: (*message).clone(), mark, page, expected_seq: 0 };
+        let placed = Placed { message: message.clone(), mark, page, expected_seq: 0 };
         let record = crate::storage::message::encode(&placed, send.options.push.as_ref()).expect("written");
         prop_assert!(record.len() <= most, "a record of {}", record.len());
         let delivery = Delivery {
             from: user('a'),
             from_name: "\u{1}".repeat(256),
-            send,
+            send: Box::new(send),
             timestamp_ms: LARGEST,
             floor: OrderKey(LARGEST),
             sent_seq: LARGEST,
         };
-        let deliver = Deliver { delivery: Box::new(delivery), sent_before_ms: Some(LARGEST) };
+        let deliver = Deliver { delivery, sent_before_ms: Some(LARGEST) };
         let asked = deliver.encode().expect("written");
         prop_assert!(asked.len() <= most, "a delivery of {}", asked.len());
     }

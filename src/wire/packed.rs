@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use peerd_core::conversation::{Head, Mark, PagePointers};
 use peerd_core::id::{LocalMessageId, OrderKey, Partition, UserId};
 use peerd_core::message::{Message, ReceiptStatus};
-use peerd_core::receive::{Placed, head};
+use peerd_core::receive::head;
 use peerd_core::send::Push;
 use peerd_protocol::block;
 use peerd_protocol::content::NUMBER_MAX;
@@ -132,8 +132,12 @@ pub(crate) fn version(bytes: &[u8], kind: &'static str) -> Result<u8, RecordErro
 }
 
 /// Writes the record of a message.
-pub fn encode(placed: &Placed, push: Option<&Push>) -> Result<Bytes, EncodeError> {
-    let Placed { message, mark, page, .. } = placed;
+pub fn encode(
+    message: &Message,
+    mark: Mark,
+    page: PagePointers,
+    push: Option<&Push>,
+) -> Result<Bytes, EncodeError> {
     let flags = Flags { counts: message.counts, receipt: message.receipt };
     let record = V1 {
         version: 1,

@@ -451,7 +451,7 @@ pub struct ConversationView {
     /// The other user.
     pub id: UserId,
     /// The other user's name; the ID where there is none.
-    pub name: String,
+    pub name: Arc<str>,
     /// Muted or not.
     pub notification: NotificationStatus,
     /// Unread messages.
@@ -477,7 +477,7 @@ impl ConversationView {
     ) -> Self {
         Self {
             id: id.clone(),
-            name: if name.is_empty() { id.as_str() } else { name }.to_owned(),
+            name: if name.is_empty() { id.shared() } else { name.into() },
             notification: conversation.settings.notification,
             unread: conversation.unread(),
             last_message,

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::conversation::{ConversationEvent, ConversationView};
 use super::id::UserId;
 use super::message::Message;
@@ -52,14 +54,14 @@ pub enum Event {
     /// Messages from one other user arrived.
     PeerMessageReceived {
         /// The messages, oldest first.
-        messages: Vec<Arc<Message>>,
+        messages: Messages,
         /// The sender.
         from: UserId,
         /// Whether they are replayed after the user was offline.
         offline: bool,
     },
     /// Conversations changed.
-    ConversationChanged(Vec<(ConversationEvent, ConversationView)>),
+    ConversationChanged(Changes),
     /// The total may have changed.
     TotalChanged(Totals),
     /// The user deleted messages.
@@ -69,7 +71,7 @@ pub enum Event {
         /// Single messages, or all.
         delete_type: DeleteType,
         /// The deleted messages, where the call named them.
-        messages: Vec<Arc<Message>>,
+        messages: Messages,
     },
     /// The user blocked or unblocked others.
     BlacklistChanged {
@@ -88,7 +90,7 @@ pub enum Event {
 impl Event {
     /// The number of messages and conversations that the event shows.
     #[must_use]
-    pub const fn entries(&self) -> usize {
+    pub fn entries(&self) -> usize {
         match self {
             Self::PeerMessageReceived { messages, .. } | Self::MessageDeleted { messages, .. } => {
                 messages.len()
@@ -99,13 +101,22 @@ impl Event {
     }
 }
 
+/// Messages in an event. A single one needs no allocation.
+pub type Messages = SmallVec<[Arc<Message>; 1]>;
+
+/// Conversations in an event. A single one needs no allocation.
+pub type Changes = SmallVec<[(ConversationEvent, ConversationView); 1]>;
+
+/// Several events. As many as a message has at one side need no allocation.
+pub type Events = SmallVec<[Event; 3]>;
+
 /// The events of one change, in the order of publication.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
     /// The revision of the user's conversations after the change.
     pub revision: Revision,
     /// The events.
-    pub events: Vec<Event>,
+    pub events: Events,
 }
 
 impl Told {

@@ -46,6 +46,12 @@ impl UserId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The ID as text, without a copy.
+    #[must_use]
+    pub fn shared(&self) -> Arc<str> {
+        self.0.clone()
+    }
 }
 
 /// Letters, digits, the punctuation that ZIM's typings list, and the space.
@@ -155,6 +161,12 @@ impl MessageId {
             .map(Self)
             .filter(|id| id.to_string() == text)
             .ok_or_else(|| Rejection::invalid(field, "is not a messageID"))
+    }
+
+    /// The ID as a number.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        self.0
     }
 
     /// The order key in the ID.

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use smallvec::smallvec;
+
 use super::conversation::{Conversation, Head, Mark, PagePointers};
 use super::event::{Event, Told};
 use super::id::{OrderKey, Partition, UserId};
@@ -17,7 +19,7 @@ use super::user::User;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placed {
     /// The message.
-    pub message: Message,
+    pub message: Arc<Message>,
     /// How far the sender has sent with it.
     pub mark: Mark,
     /// Its page.
@@ -29,7 +31,7 @@ pub struct Placed {
 impl Placed {
     /// The head that the message is once the store has put it at `stream_seq`.
     #[must_use]
-    pub const fn head(&self, stream_seq: u64) -> Head {
+    pub fn head(&self, stream_seq: u64) -> Head {
         head(&self.message, self.mark, self.page, stream_seq)
     }
 }
@@ -90,7 +92,7 @@ pub enum Plan {
     /// It is a repeat of the message at this stream sequence.
     Repeat(u64),
     /// It is to be stored.
-    Store(Box<Placed>),
+    Store(Placed),
     /// Not known yet: a load has found a message of the sender's that nobody was told of. The log is
     /// to be caught up with first.
     CatchUp,
@@ -153,14 +155,14 @@ impl User {
         let seq = conversation.received_mark().seq.max(delivery.sent_seq) + 1;
         let counts = u64::from(!delivery.send.options.not_counted);
         let mark = Mark { seq, counted: conversation.counted() + counts };
-        Ok(Plan::Store(Box::new(Placed {
-            message: message(&self.id, delivery, partition, mark.seq, draw_key()),
+        Ok(Plan::Store(Placed {
+            message: Arc::new(message(&self.id, delivery, partition, mark.seq, draw_key())),
             mark,
             page: newest
                 .filter(|head| head.stream_seq > 0)
                 .map_or_else(PagePointers::default, |head| head.next_pointers()),
             expected_seq: newest.map_or(0, |head| head.stream_seq),
-        })))
+        }))
     }
 
     /// The receiver's view after a message has become stored: `stored`.
@@ -175,13 +177,13 @@ impl User {
             (changed, conversation.is_muted())
         });
         let revision = self.advance(message.key);
-        let mut events = vec![
+        let mut events = smallvec![
             Event::PeerMessageReceived {
-                messages: vec![message.clone()],
+                messages: smallvec![message.clone()],
                 from: other.clone(),
                 offline: false,
             },
-            Event::ConversationChanged(vec![changed]),
+            Event::ConversationChanged(smallvec![changed]),
         ];
         if !is_muted {
             events.push(Event::TotalChanged(self.totals));

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use smallvec::smallvec;
+
 use super::content::Content;
 use super::conversation::{Head, Settings};
 use super::event::{Event, Told};
@@ -61,7 +63,7 @@ pub struct Delivery {
     /// The sender's name, for the receiver's conversation.
     pub from_name: String,
     /// The send.
-    pub send: Send,
+    pub send: Box<Send>,
     /// When the sender's owner accepted it, in milliseconds since 1970.
     pub timestamp_ms: u64,
     /// The newest key that the sender was told of, or changed the conversation with: the message sorts
@@ -161,6 +163,6 @@ impl User {
         let changed =
             self.update(other, |known| known.take_in(Direction::Send, message, head, name));
         let revision = self.advance(message.key);
-        Told { revision, events: vec![Event::ConversationChanged(vec![changed])] }
+        Told { revision, events: smallvec![Event::ConversationChanged(smallvec![changed])] }
     }
 }

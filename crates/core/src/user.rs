@@ -5,7 +5,7 @@ use hashbrown::HashMap;
 use super::blocklist::Blocklist;
 use super::conversation::{Conversation, Gone, Settings};
 use super::encoding::Encoding;
-use super::event::{Event, Revision, Told, Totals};
+use super::event::{Events, Revision, Told, Totals};
 use super::id::{OrderKey, UserId};
 use super::later::LaterFields;
 use super::limits::Limits;
@@ -258,9 +258,9 @@ impl User {
     /// Events that belong to no change. They carry the current revision, so that a client that
     /// missed the last change notices.
     #[must_use]
-    pub const fn tell(&self, events: Vec<Event>) -> Told {
+    pub fn tell(&self, events: impl Into<Events>) -> Told {
         let current = self.revision.current;
-        Told { revision: Revision { current, previous: current }, events }
+        Told { revision: Revision { current, previous: current }, events: events.into() }
     }
 
     /// The conversation with `other`, if it exists.

@@ -1,9 +1,11 @@
 //! Memory for outgoing bodies: many bodies share one block, one after another.
 
 use std::cell::RefCell;
+use std::io::Write as _;
 
 use bytes::buf::Writer;
 use bytes::{BufMut as _, Bytes, BytesMut};
+use bytestring::ByteString;
 
 /// The size of a block. A block is freed with the last body in it.
 const BLOCK: usize = 64 * 1024;
@@ -30,10 +32,16 @@ pub fn written<E>(write: impl FnOnce(&mut Writer<BytesMut>) -> Result<(), E>) ->
     written.map(|()| body)
 }
 
+/// The concatenation of texts.
+pub fn text<const N: usize>(parts: [&str; N]) -> ByteString {
+    let written = written(|out| parts.iter().try_for_each(|part| out.write_all(part.as_bytes())));
+    // It cannot fail: writing to a block does not, and these are texts.
+    let text = written.ok().and_then(|bytes| ByteString::try_from(bytes).ok());
+    text.unwrap_or_else(|| ByteString::from(parts.concat()))
+}
+
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
-
     use super::*;
 
     fn body(byte: u8, length: usize) -> Bytes {

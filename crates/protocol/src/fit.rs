@@ -85,7 +85,7 @@ fn parts(event: &Event, sizes: Sizes<'_>, most: usize) -> Vec<Event> {
     match event {
         Event::PeerMessageReceived { messages, from, offline } => {
             let part = |messages: &[Arc<Message>]| Event::PeerMessageReceived {
-                messages: messages.to_vec(),
+                messages: messages.into(),
                 from: from.clone(),
                 offline: *offline,
             };
@@ -95,13 +95,13 @@ fn parts(event: &Event, sizes: Sizes<'_>, most: usize) -> Vec<Event> {
             let part = |messages: &[Arc<Message>]| Event::MessageDeleted {
                 other: other.clone(),
                 delete_type: *delete_type,
-                messages: messages.to_vec(),
+                messages: messages.into(),
             };
             split(messages, |message| sizes.message(message), most).map(part).collect()
         }
         Event::ConversationChanged(changes) => {
             let parts = split(changes, |(_, view)| sizes.view(view) + AROUND_ENTRY_BYTES, most);
-            parts.map(|changes| Event::ConversationChanged(changes.to_vec())).collect()
+            parts.map(|changes| Event::ConversationChanged(changes.into())).collect()
         }
         Event::BlacklistChanged { action, users } => {
             let parts = split(users, Sizes::user, most);

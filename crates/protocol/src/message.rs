@@ -46,7 +46,7 @@ impl Serialize for MessageBody<'_> {
         let extended_data = if is_shortened { "" } else { message.extended_data.as_str() };
         let mut map = serializer.serialize_map(Some(14 + own_fields))?;
         map.serialize_entry("type", &message.content.message_type().number())?;
-        map.serialize_entry("messageID", &Text(message.id()))?;
+        map.serialize_entry("messageID", &Text(message.id().number()))?;
         map.serialize_entry("localMessageID", local_id)?;
         map.serialize_entry("messageSeq", &message.seq)?;
         map.serialize_entry("senderUserID", message.sender.as_str())?;
@@ -69,13 +69,12 @@ impl Serialize for MessageBody<'_> {
 }
 
 /// A number that bodies show as a string.
-pub(super) struct Text<T>(pub(super) T);
+pub(super) struct Text(pub(super) u64);
 
-impl<T: std::fmt::Display> Serialize for Text<T> {
+impl Serialize for Text {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // `collect_str` would not save the allocation: rmp-serde collects the text in a buffer of
-        // its own.
-        serializer.serialize_str(&self.0.to_string())
+        // `collect_str` would allocate: rmp-serde collects the text in a buffer of its own.
+        serializer.serialize_str(itoa::Buffer::new().format(self.0))
     }
 }
 
@@ -96,7 +95,7 @@ impl Serialize for ConversationBody<'_> {
         let fields = 12 + usize::from(view.last_message.is_some());
         let mut map = serializer.serialize_map(Some(fields))?;
         map.serialize_entry("conversationID", view.id.as_str())?;
-        map.serialize_entry("conversationName", &view.name)?;
+        map.serialize_entry("conversationName", &*view.name)?;
         map.serialize_entry("type", &PEER)?;
         map.serialize_entry("notificationStatus", &(view.notification as u8))?;
         map.serialize_entry("unreadMessageCount", &view.unread)?;

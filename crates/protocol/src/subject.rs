@@ -3,8 +3,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use bytestring::ByteString;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
+use super::block;
 use peerd_core::id::{Partition, UserId};
 use peerd_core::rejection::Rejection;
 
@@ -47,15 +49,13 @@ impl fmt::Display for Token {
 /// All but letters, digits, `-`, `_` and `~`.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~');
 
-/// The 32-bit FNV-1a hash, the one behind the `{{partition(n,…)}}` of NATS subject mapping.
-const fn fnv1a32(bytes: &[u8]) -> u32 {
-    let mut hash = 0x811c_9dc5_u32;
-    let mut index = 0;
-    while index < bytes.len() {
-        hash = (hash ^ bytes[index] as u32).wrapping_mul(0x0100_0193);
-        index += 1;
-    }
-    hash
+/// The hash of nothing.
+const FNV_OFFSET: u32 = 0x811c_9dc5;
+
+/// The 32-bit FNV-1a hash, the one behind the `{{partition(n,…)}}` of NATS subject mapping, continued
+/// from the hash of what comes before.
+fn fnv1a32(hash: u32, bytes: &[u8]) -> u32 {
+    bytes.iter().fold(hash, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
 /// A call as its subject names it.
@@ -99,11 +99,21 @@ impl Subjects {
         self.partition_of(user.as_str())
     }
 
+    /// The partition of a user.
+    #[must_use]
+    pub fn partition_of_user(&self, user: &UserId) -> Partition {
+        let parts = utf8_percent_encode(user.as_str(), ENCODED);
+        self.partition_of_hash(parts.fold(FNV_OFFSET, |hash, part| fnv1a32(hash, part.as_bytes())))
+    }
+
     /// The partition of a user's token, which is taken as it is.
     #[must_use]
     pub fn partition_of(&self, token: &str) -> Partition {
-        let hash = fnv1a32(token.as_bytes()) % u32::from(self.partitions);
-        Partition(u16::try_from(hash).unwrap_or_default())
+        self.partition_of_hash(fnv1a32(FNV_OFFSET, token.as_bytes()))
+    }
+
+    fn partition_of_hash(&self, hash: u32) -> Partition {
+        Partition(u16::try_from(hash % u32::from(self.partitions)).unwrap_or_default())
     }
 
     /// What calls by users are subscribed with.
@@ -183,10 +193,10 @@ impl Subjects {
         tokens.next().is_none().then_some(CallSubject { user, method })
     }
 
-    /// What a user is told.
+    /// An event of a user.
     #[must_use]
-    pub fn event(&self, user: &Token, event: &str) -> String {
-        [&self.prefix, ".event.", user.as_str(), ".", event].concat()
+    pub fn event(&self, user: &Token, event: &str) -> ByteString {
+        block::text([&self.prefix, ".event.", user.as_str(), ".", event])
     }
 
     /// All that a user is told.
@@ -204,14 +214,34 @@ impl Subjects {
     /// The messages that `sender` sent to `receiver`.
     #[must_use]
     pub fn log(&self, partition: Partition, receiver: &Token, sender: &Token) -> String {
+        let length = sender.as_str().len();
+        self.log_from(partition, receiver, std::iter::once(sender.as_str()), length)
+    }
+
+    /// As [`Subjects::log`], with the sender's token written in place.
+    #[must_use]
+    pub fn log_from_user(&self, partition: Partition, receiver: &Token, sender: &UserId) -> String {
+        let sender = sender.as_str();
+        let parts = utf8_percent_encode(sender, ENCODED);
+        self.log_from(partition, receiver, parts, sender.len())
+    }
+
+    fn log_from<'s>(
+        &self,
+        partition: Partition,
+        receiver: &Token,
+        sender: impl Iterator<Item = &'s str>,
+        sender_bytes: usize,
+    ) -> String {
         use fmt::Write as _;
-        // Longer than the five tokens and what is between them.
-        let length = self.prefix.len() + receiver.as_str().len() + sender.as_str().len() + 16;
+        // Room for the five tokens and what is between them, where nothing of the sender is escaped.
+        let length = self.prefix.len() + receiver.as_str().len() + sender_bytes + 16;
         let mut subject = String::with_capacity(length);
         subject.extend([self.prefix.as_str(), ".log."]);
         // Writing to a String cannot fail.
         let _ = write!(subject, "{partition}");
-        subject.extend([".", receiver.as_str(), ".", sender.as_str()]);
+        subject.extend([".", receiver.as_str(), "."]);
+        subject.extend(sender);
         subject
     }
 
@@ -294,8 +324,7 @@ mod tests {
         // Computed by nats-server's own `{{partition(10,1)}}` for these tokens.
         let subjects = Subjects::new("peer", 10);
         for (token, partition) in [("foo", 3), ("baz", 0), ("qux", 9)] {
-            let hash = fnv1a32(token.as_bytes()) % u32::from(subjects.partitions());
-            assert_eq!(hash, partition, "{token}");
+            assert_eq!(subjects.partition_of(token).0, partition, "{token}");
         }
     }
 
@@ -344,6 +373,8 @@ mod tests {
             let user = UserId::new(&id, "userID").expect("a valid ID");
             let token = Token::of(&user);
             prop_assert_eq!(token.as_str(), encoded_by_the_contract(&id));
+            let subjects = Subjects::new("peer", 1000);
+            prop_assert_eq!(subjects.partition_of_user(&user), subjects.partition(&token));
         }
 
         #[test]

@@ -188,7 +188,7 @@ impl World {
             return;
         }
         let Kind::Routed { content_type, hops, .. } = kind else { return };
-        let reply_to = Some(inbox);
+        let reply_to = Some(inbox.into());
         let (malformed, status) = (None, None);
         let incoming = Incoming { subject, reply_to, content_type, malformed, status, body, hops };
         self.deliver(core, to, incoming);
@@ -205,7 +205,7 @@ impl World {
                 core.trace.line(now_ms, format_args!("lost {subject}"));
                 return;
             }
-            match core.inboxes.get(&subject) {
+            match core.inboxes.get(&*subject) {
                 Some(Inbox::Instance { .. }) => {
                     let written = encoding.content_type().to_owned();
                     let headers = vec![(CONTENT_TYPE.to_owned(), written)];
@@ -312,7 +312,8 @@ impl World {
                     return;
                 }
                 let content_type = Some("application/json".to_owned());
-                let (reply_to, body) = (Some(inbox), Bytes::from(body));
+                let (subject, reply_to) = (subject.into(), Some(inbox.into()));
+                let body = Bytes::from(body);
                 let (malformed, status, hops) = (None, None, 0);
                 let incoming =
                     Incoming { subject, reply_to, content_type, malformed, status, body, hops };
@@ -479,7 +480,7 @@ impl Bus for SimBus {
         let Kind::Routed { reply_to: Some(inbox), .. } = &request.kind else {
             return Err(AskError::Nobody);
         };
-        let (inbox, subject) = (inbox.clone(), &request.subject);
+        let (inbox, subject) = (inbox.to_string(), &request.subject);
         if !subject.contains(".part.=.") {
             world.doing(who, format_args!("ask {subject}"));
             world.lock().hands_on(who, subject, &request.body);

@@ -30,7 +30,7 @@ pub(crate) fn falsified(mut outgoing: Outgoing) -> Outgoing {
         let first = &body["messageList"][0];
         if failpoint::is(Fault::WrongReceiver) {
             let sender = peerd_testkit::token(first["senderUserID"].as_str().unwrap_or_default());
-            outgoing.subject = format!("peer.event.{sender}{RECEIVED}");
+            outgoing.subject = format!("peer.event.{sender}{RECEIVED}").into();
         }
         if failpoint::is(Fault::RevisionGoesBack) {
             // The order key in place of a number that only rises.

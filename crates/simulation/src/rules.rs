@@ -321,7 +321,7 @@ impl Core {
     pub(crate) fn acts_as_owner_of(&mut self, who: usize, subject: &str) {
         let token = subject.split('.').nth(2).unwrap_or_default();
         if let Ok(user) = Token::parse(token) {
-            let partition = self.subjects.partition(&Token::of(&user));
+            let partition = self.subjects.partition_of_user(&user);
             self.acts(who, partition, subject);
         }
     }
@@ -331,7 +331,7 @@ impl Core {
         let receiver = self.subjects.parse_ask(subject).and_then(|token| Token::parse(token).ok());
         let request = receiver.and_then(|receiver| Request::decode(body, &receiver).ok());
         if let Some(Request::Deliver(request)) = request {
-            let partition = self.subjects.partition(&Token::of(&request.delivery.from));
+            let partition = self.subjects.partition_of_user(&request.delivery.from);
             self.acts(who, partition, "forwards a message");
         }
     }

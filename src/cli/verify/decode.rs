@@ -106,6 +106,8 @@ fn place_of(record: &Record, problem: &dyn std::fmt::Display) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use bytes::Bytes;
 
     use super::*;
@@ -125,7 +127,7 @@ mod tests {
 
     fn message_to_bob(stream_seq: u64) -> Record {
         let user = |id| UserId::new(id, "user").expect("a userID");
-        let message = Message {
+        let message = Arc::new(Message {
             sender: user("ann"),
             receiver: user("bob"),
             partition: PARTITION,
@@ -137,7 +139,7 @@ mod tests {
             counts: true,
             extended_data: String::new(),
             content: Content::Text { message: "hello".to_owned() },
-        };
+        });
         let mark = Mark { seq: 1, counted: 1 };
         let placed = Placed { message, mark, page: PagePointers::default(), expected_seq: 0 };
         let payload = stored_message::encode(&placed, None).expect("writable");

@@ -105,7 +105,7 @@ impl World {
 
     pub(super) async fn cell(&self, user: usize) -> Arc<UserCell> {
         let id = id(user);
-        let partition = self.node.parts.env.subjects.partition(&Token::of(&id));
+        let partition = self.node.parts.env.subjects.partition_of_user(&id);
         let ownership = self.node.parts.users.ownership(partition).expect("an owner");
         self.node.parts.ageing.user(&ownership, &id, deadline()).await.expect("loaded")
     }

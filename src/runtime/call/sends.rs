@@ -85,7 +85,7 @@ impl<S: Store, B: Bus> Calls<S, B> {
         None
     }
 
-    fn appended(&self, call: SendCall, direct: Box<Direct>, appended: Appended) {
+    fn appended(&self, call: SendCall, direct: Direct, appended: Appended) {
         let commit = || self.parts.send_path.commit(direct, appended);
         match catch_unwind(AssertUnwindSafe(|| call.span.in_scope(commit))) {
             Err(_) => self.panicked(call),

@@ -5,7 +5,7 @@ use crate::bus::Bus;
 use crate::runtime::history::Reader;
 use crate::store::Store;
 use peerd_core::delete::delete_all;
-use peerd_core::event::{DeleteType, Event};
+use peerd_core::event::{DeleteType, Event, Messages};
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::field::{OfConversation, User};
 use peerd_protocol::reply::Empty;
@@ -35,7 +35,7 @@ impl Command for DeleteAllMessage {
         let deleted = Event::MessageDeleted {
             other: other.clone(),
             delete_type: DeleteType::Conversation,
-            messages: Vec::new(),
+            messages: Messages::new(),
         };
         parts.entries.commit_settings(cell, &other, Some(deleted), deadline, delete_all).await?;
         Ok(Empty {})

@@ -85,7 +85,7 @@ impl Command for DeleteMessages {
         let first = Event::MessageDeleted {
             other: other.clone(),
             delete_type: DeleteType::Messages,
-            messages: deleted,
+            messages: deleted.into(),
         };
         let pages = settings.deleted.spill();
         let expected_seq = known.settings_seq;

@@ -49,8 +49,9 @@ impl<S: Store, B: Bus> Intake<S, B> {
                 Route::There if incoming.hops < HOPS_MAX => {}
                 Route::There | Route::Nowhere => break,
             }
-            let reply_to = Some(self.env.bus.inbox());
-            let call = self.router.passed_on(Incoming { reply_to, ..incoming.clone() }, partition);
+            let reply_to = Some(self.env.bus.inbox().into());
+            let call = Incoming { reply_to, ..incoming.clone() };
+            let call = self.router.passed_on(call, partition);
             // The owner may wait as long before it begins.
             let deadline =
                 Instant::now() + self.env.options.owner_wait + self.env.options.call_deadline;

@@ -109,6 +109,7 @@ async fn what_was_stored_after_and_sorts_before_is_replayed_too() {
     let stored = message::decode(carols, &dave, &bob, cell.partition).expect("a record");
     let Recorded::Message(stored) = stored else { panic!("no message: {stored:?}") };
     let message = Message { key: OrderKey(newest.0 - 2), ..stored.message };
+    let message = Arc::new(message);
     let placed = Placed { message, mark: stored.mark, page: stored.page, expected_seq: 0 };
     let payload = message::encode(&placed, None).expect("writable");
     store.append(cell.log(), subject("dave"), payload, 0, deadline).await.expect("stored");

@@ -26,7 +26,7 @@ pub(super) enum Admission {
 
 /// A message on its way to the owner of its receiver.
 pub(super) struct Admitted {
-    pub(super) delivery: Box<Delivery>,
+    pub(super) delivery: Delivery,
     pub(super) flight: Flight,
 }
 
@@ -82,14 +82,14 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         let Basis { floor, sent_seq, .. } = basis;
         // In the lock, so that whoever does not see it has its floor above what is published.
         let flight = self.in_flight.begin_delivery(&sender.id, &send.to, floor);
-        let delivery = Box::new(Delivery {
+        let delivery = Delivery {
             from: sender.id.clone(),
             from_name: sender.account.name.clone(),
             timestamp_ms,
             floor,
             sent_seq,
-            send: *send,
-        });
+            send,
+        };
         Admitted { delivery, flight }
     }
 }

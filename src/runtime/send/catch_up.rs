@@ -21,7 +21,6 @@ use peerd_core::receive::Delivered;
 use peerd_core::send::Delivery;
 use peerd_core::user::User;
 use peerd_protocol::failure::{CallError, Failure};
-use peerd_protocol::subject::Token;
 
 /// Records read at once.
 const BATCH: usize = 64;
@@ -270,7 +269,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
     ) {
         let (send_path, work) = (self.clone(), receiver.ownership.go_on());
         // It may have been stored at any time since. Whoever takes over either side is to know.
-        let senders = self.users.ownership(self.env.subjects.partition(&Token::of(&sender)));
+        let senders = self.users.ownership(self.env.subjects.partition_of_user(&sender));
         let under_way = (
             self.env.pending.clone().begin_owned(began_ms),
             receiver.ownership.begin_in_doubt(began_ms),

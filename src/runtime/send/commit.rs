@@ -34,7 +34,7 @@ impl<'m> Stored<'m> {
     pub(super) fn placed(delivery: &'m Delivery, placed: Placed, stream_seq: u64) -> Self {
         Self {
             head: placed.head(stream_seq),
-            message: Arc::new(placed.message),
+            message: placed.message,
             fingerprint: delivery.send.draft.fingerprint(),
             sender_name: &delivery.from_name,
             push: delivery.send.options.push.as_ref(),

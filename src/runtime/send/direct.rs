@@ -23,14 +23,13 @@ use peerd_core::receive::{Placed, Plan};
 use peerd_core::send::Send;
 use peerd_protocol::failure::CallError;
 use peerd_protocol::reply;
-use peerd_protocol::subject::Token;
 
 /// What comes of the first step of a send.
 pub(in crate::runtime) enum Beginning {
     /// The caller is refused.
     Refused(CallError),
     /// The message is to be appended, until the deadline; then it is committed.
-    Append(Box<Direct>, Append, Instant),
+    Append(Direct, Append, Instant),
     /// The rest has to wait for something.
     Waits(Rest),
 }
@@ -41,7 +40,7 @@ pub(in crate::runtime) struct Direct {
     admitted: Admitted,
     place: Place,
     receiving: Receiving,
-    placed: Box<Placed>,
+    placed: Placed,
     /// When it was placed, by the server's clock.
     began_ms: u64,
 }
@@ -70,8 +69,8 @@ enum From {
 }
 
 impl Direct {
-    fn wait_for(self: Box<Self>, appending: Appending) -> Rest {
-        let Self { sender, admitted, place, receiving, placed, began_ms } = *self;
+    fn wait_for(self, appending: Appending) -> Rest {
+        let Self { sender, admitted, place, receiving, placed, began_ms } = self;
         let Receiving { work, receiver, turn } = receiving;
         let append = BegunAppend { placed, appending };
         let in_append = InAppend { _work: work, receiver, turn, began_ms, append };
@@ -114,7 +113,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         if !send.draft.content.is_stored() || failpoint::is(Fault::SendReadsTheLog) {
             return None;
         }
-        let partition = self.env.subjects.partition(&Token::of(&send.to));
+        let partition = self.env.subjects.partition_of_user(&send.to);
         let work = self.users.ownership(partition)?.enter(What::Delivery)?;
         let receiver = self.users.ready(&work.ownership, &send.to)?;
         let turn = receiver.try_turn(&sender.id)?;
@@ -152,7 +151,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             Ok((append, until))
         });
         let sender = sender.clone();
-        let direct = Box::new(Direct { sender, admitted, place, receiving, placed, began_ms });
+        let direct = Direct { sender, admitted, place, receiving, placed, began_ms };
         match append {
             Ok((append, until)) => Beginning::Append(direct, append, until),
             Err(error) => Beginning::Waits(direct.wait_for(Box::pin(ready(Err(error))))),
@@ -163,7 +162,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
     /// not stored, or not yet, or another one that crosses it comes first.
     pub(in crate::runtime) fn commit(
         self: &Arc<Self>,
-        direct: Box<Direct>,
+        direct: Direct,
         appended: Appended,
     ) -> Result<reply::Sent, Rest> {
         let outcome = match appended {
@@ -174,11 +173,11 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         else {
             return Err(direct.wait_for(Box::pin(ready(outcome))));
         };
-        let Direct { sender, admitted, receiving, placed, .. } = *direct;
+        let Direct { sender, admitted, receiving, placed, .. } = direct;
         let Admitted { delivery, flight } = admitted;
         let Receiving { work, receiver, turn } = receiving;
         let head = placed.head(seq);
-        let stored = Stored::placed(&delivery, *placed, seq);
+        let stored = Stored::placed(&delivery, placed, seq);
         let delivered = self.commit_received(&receiver, receiver.lock(), stored);
         drop((turn, work));
         self.commit_sent(&sender, &delivered.message, head, &delivered.receiver_name);

@@ -17,7 +17,6 @@ use peerd_core::id::UserId;
 use peerd_core::message::Direction;
 use peerd_core::send::Delivery;
 use peerd_protocol::failure::{CallError, Failure};
-use peerd_protocol::subject::Token;
 
 /// Most that is waited between two looks, or between two requests to the sender's owner.
 const AGAIN_MAX: Duration = Duration::from_secs(1);
@@ -144,7 +143,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             return;
         };
         // If the sender is here and about to be handed over, the next owner is to publish it.
-        let senders = self.users.ownership(self.env.subjects.partition(&Token::of(sender)));
+        let senders = self.users.ownership(self.env.subjects.partition_of_user(sender));
         let unpublished = (
             self.env.pending.clone().begin_owned(stored_ms),
             senders.map(|ownership| ownership.begin_in_doubt(stored_ms)),

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use smallvec::smallvec;
+
 use super::SendPath;
 use crate::bus::Bus;
 use crate::runtime::crossing::Flight;
@@ -54,7 +56,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         let message = Arc::new(user.command(delivery, receiver.partition, key));
         user.note_command(key);
         let told = user.tell(vec![Event::PeerMessageReceived {
-            messages: vec![message.clone()],
+            messages: smallvec![message.clone()],
             from: delivery.from.clone(),
             offline: false,
         }]);

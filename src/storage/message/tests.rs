@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -93,7 +95,7 @@ fn contents() -> Vec<(&'static str, Content)> {
 
 fn plain(content: Content) -> Placed {
     Placed {
-        message: Message {
+        message: Arc::new(Message {
             sender: user("alice"),
             receiver: user("b.o b"),
             partition: Partition(3),
@@ -105,7 +107,7 @@ fn plain(content: Content) -> Placed {
             counts: true,
             extended_data: String::new(),
             content,
-        },
+        }),
         mark: Mark { seq: 33, counted: 30 },
         page: PagePointers { first: 0, previous: 70_000 },
         expected_seq: 0,
@@ -122,14 +124,24 @@ fn records() -> Vec<(&'static str, Placed, Option<Push>)> {
         placed
     };
     records.extend([
-        ("not-counted", vary(|placed| placed.message.counts = false), None),
-        ("receipt", vary(|placed| placed.message.receipt = ReceiptStatus::Processing), None),
+        ("not-counted", vary(|placed| Arc::make_mut(&mut placed.message).counts = false), None),
         (
-            "local-id",
-            vary(|placed| placed.message.local_id = LocalMessageId::new("l-1").ok()),
+            "receipt",
+            vary(|placed| Arc::make_mut(&mut placed.message).receipt = ReceiptStatus::Processing),
             None,
         ),
-        ("extended-data", vary(|placed| placed.message.extended_data = "more".into()), None),
+        (
+            "local-id",
+            vary(|placed| {
+                Arc::make_mut(&mut placed.message).local_id = LocalMessageId::new("l-1").ok()
+            }),
+            None,
+        ),
+        (
+            "extended-data",
+            vary(|placed| Arc::make_mut(&mut placed.message).extended_data = "more".into()),
+            None,
+        ),
         ("page", vary(|placed| placed.page = PagePointers { first: 9, previous: 0 }), None),
         ("empty-push", plain(text("x")), Some(Push::default())),
     ]);
@@ -172,6 +184,7 @@ fn every_record_has_its_golden_bytes() {
 fn golden_bytes_are_read_back_as_what_was_written() {
     for ((name, placed, push), (_, bytes)) in records().into_iter().zip(golden()) {
         let Placed { message, mark, page, .. } = placed;
+        let message = (*message).clone();
         assert_eq!(order_key(&bytes), Ok(message.key), "{name}");
         assert_eq!(read(&bytes), Ok(StoredMessage { message, mark, page, push }), "{name}");
     }

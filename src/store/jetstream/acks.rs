@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use tokio_util::task::AbortOnDropHandle as AbortOnDrop;
 
+use super::publish::Entry;
 use crate::bus::connection::Connection;
 use crate::link::Link;
 use crate::store::names::Resource;
@@ -223,25 +224,37 @@ impl Acks {
         self.waiting.lose_stream(resource);
     }
 
-    /// Publishes into a stream, if there is a connection with room. `then` is called once, here where
-    /// nothing was sent, and later where something was: with an answer, or when it is overdue.
+    /// Publishes into a stream, if there is a connection with room. What `then` makes of the entry is
+    /// called once, here where nothing was sent, and later where something was: with an answer, or
+    /// when it is overdue.
     pub(super) fn publish_then(
         &self,
-        resource: Resource,
-        publish: &Publish<'_>,
-        due: Option<Instant>,
-        then: Then,
+        entry: Entry,
+        due: Instant,
+        then: impl FnOnce(Entry) -> Then,
     ) {
-        let generation = self.connection.link.generation();
-        let number = self.waiting.enter(Slot { generation, resource, due, then });
-        if let Err(why) = self.give(number, generation, publish) {
-            self.waiting.answer(number, Err(why));
+        let (generation, resource) = (self.connection.link.generation(), entry.resource);
+        let mut slots = self.waiting.slots();
+        slots.last += 1;
+        let number = slots.last;
+        // Locked until it is noted what waits: the answer is not handled before.
+        let given = self.give(number, generation, &entry.publish(&mut [0; 96]));
+        let then = then(entry);
+        match given {
+            Ok(()) => {
+                let slot = Slot { generation, resource, due: Some(due), then };
+                slots.by_number.insert(number, slot);
+            }
+            Err(why) => {
+                drop(slots);
+                call(then, Outcome::Answered(Err(why)));
+            }
         }
     }
 
     /// Gives a publish to the connection.
     fn give(&self, number: u64, generation: u64, publish: &Publish<'_>) -> Result<(), Unacked> {
-        // Looked at after it is noted what waits: from here on a loss is noticed.
+        // From here on a loss is noticed: what waits is noted already, or while the slots are locked.
         if !self.connection.link.is_up_since(generation) {
             return Err(Unacked::NotSent);
         }

@@ -1,5 +1,6 @@
 //! Publishing into a stream.
 
+use std::io::Write as _;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,19 +45,37 @@ pub(super) struct Entry {
     /// The stream that is to store it.
     pub(super) resource: Resource,
     pub(super) subject: String,
-    /// The whole header block.
-    pub(super) headers: Vec<u8>,
+    pub(super) headers: Headers,
     pub(super) payload: Bytes,
 }
 
+/// The header block of a message to be stored.
+#[derive(Debug)]
+pub(super) enum Headers {
+    /// It is stored where its subject ends at this sequence.
+    Expecting(u64),
+    /// The whole block.
+    Block(Vec<u8>),
+}
+
+/// Room for a header block that expects a sequence.
+type Expecting = [u8; 96];
+
 impl Entry {
-    fn publish(&self) -> Publish<'_> {
-        Publish {
-            subject: self.subject.as_bytes(),
-            reply: None,
-            headers: &self.headers,
-            payload: &self.payload,
-        }
+    /// The message as it is given to the connection. `expecting` is room for its headers.
+    pub(super) fn publish<'p>(&'p self, expecting: &'p mut Expecting) -> Publish<'p> {
+        let headers: &[u8] = match &self.headers {
+            Headers::Block(block) => block,
+            Headers::Expecting(seq) => {
+                let mut rest = &mut expecting[..];
+                // There is room for the longest number.
+                let _ = write!(rest, "NATS/1.0\r\n{EXPECTED_LAST}: {seq}\r\n\r\n");
+                let length = size_of::<Expecting>() - rest.len();
+                &expecting[..length]
+            }
+        };
+        let (subject, payload) = (self.subject.as_bytes(), &self.payload);
+        Publish { subject, reply: None, headers, payload }
     }
 }
 
@@ -101,19 +120,16 @@ impl Backoff {
     }
 }
 
-/// A header block.
-pub(super) fn headers<'h>(all: impl IntoIterator<Item = (&'h str, &'h str)>) -> Vec<u8> {
-    let mut headers = block();
-    for (name, value) in all {
-        add(&mut headers, name, value);
+impl Headers {
+    /// A block of headers.
+    pub(super) fn block<'h>(all: impl IntoIterator<Item = (&'h str, &'h str)>) -> Self {
+        let mut headers = block();
+        for (name, value) in all {
+            add(&mut headers, name, value);
+        }
+        end(&mut headers);
+        Self::Block(headers)
     }
-    end(&mut headers);
-    headers
-}
-
-/// The headers of a message that is stored where its subject ends at `expected_seq`.
-pub(super) fn expecting(expected_seq: u64) -> Vec<u8> {
-    headers([(EXPECTED_LAST, expected_seq.to_string().as_str())])
 }
 
 impl Publisher {
@@ -129,7 +145,9 @@ impl Publisher {
 
     /// One publish that asks for an answer.
     async fn publish_once(&self, entry: &Entry, deadline: Instant) -> Result<u64, Refused> {
-        let answer = self.acks.publish(entry.resource, &entry.publish(), deadline).await;
+        let mut expecting = [0; size_of::<Expecting>()];
+        let publish = entry.publish(&mut expecting);
+        let answer = self.acks.publish(entry.resource, &publish, deadline).await;
         self.judge(entry.resource, answer)
     }
 
@@ -211,15 +229,10 @@ impl Publisher {
         deadline: Instant,
         then: impl FnOnce(Appended) + Send + 'static,
     ) {
-        // Shared by the publish and by what may have to repeat it.
-        let (publisher, entry) = (self.clone(), Arc::new(entry));
+        let publisher = self.clone();
         let mut backoff = Backoff::until(deadline);
         let due = backoff.try_until();
-        let publish = entry.clone();
-        self.acks.publish_then(
-            publish.resource,
-            &publish.publish(),
-            Some(due),
+        self.acks.publish_then(entry, due, move |entry| {
             Box::new(move |outcome| {
                 let later = match outcome {
                     Outcome::Answered(answer) => match publisher.judge(entry.resource, answer) {
@@ -232,8 +245,8 @@ impl Publisher {
                 then(Appended::Later(Box::pin(async move {
                     publisher.go_on(&entry, later, &mut backoff).await
                 })));
-            }),
-        );
+            })
+        });
     }
 
     /// Publishes on, where the first answer decided nothing.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use tokio::time::{Instant, timeout_at};
 
-use super::publish::{Entry, headers};
+use super::publish::{Entry, Headers};
 use super::{EXPECTED_LAST, JetStream};
 use crate::store::names::Resource;
 use crate::store::registry::{Change, Changes, Registry, Value};
@@ -25,7 +25,7 @@ impl JetStream {
     async fn put_entry(
         &self,
         key: &str,
-        headers: Vec<u8>,
+        headers: Headers,
         payload: Bytes,
         deadline: Instant,
     ) -> Result<u64, AppendError> {
@@ -50,7 +50,7 @@ impl Registry for JetStream {
         let ttl = seconds.map(|seconds| format!("{}s", seconds.max(1)));
         let named = [(EXPECTED_LAST, expected_seq.as_deref()), (TTL, ttl.as_deref())];
         let named = named.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        self.put_entry(&key, headers(named), value, deadline).await
+        self.put_entry(&key, Headers::block(named), value, deadline).await
     }
 
     async fn delete(
@@ -62,7 +62,7 @@ impl Registry for JetStream {
         let expected_seq = expected_seq.to_string();
         // The mark of a member that is gone is of use for a while only.
         let named = [(EXPECTED_LAST, expected_seq.as_str()), (OPERATION, "DEL"), (TTL, "60s")];
-        self.put_entry(&key, headers(named), Bytes::new(), deadline).await
+        self.put_entry(&key, Headers::block(named), Bytes::new(), deadline).await
     }
 
     async fn find(&self, key: String, deadline: Instant) -> Result<Option<u64>, ReadError> {

@@ -13,14 +13,14 @@ use crate::wire::packed::{self, ContentV1, PushV1, RecordError, check_numbers};
 use peerd_core::conversation::{Mark, PagePointers};
 use peerd_core::id::{LocalMessageId, OrderKey, Partition, UserId};
 use peerd_core::message::{Draft, Message};
-use peerd_core::receive::{Delivered, Placed};
+use peerd_core::receive::Delivered;
 use peerd_core::send::{Delivery, Send, SendOptions};
 
 /// Take a message in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deliver {
     /// The message.
-    pub delivery: Box<Delivery>,
+    pub delivery: Delivery,
     /// Where it was sent before, and an owner before may have stored it: since when, by the server's
     /// clock, in milliseconds since 1970. Then it is taken in unless it is there.
     pub sent_before_ms: Option<u64>,
@@ -72,8 +72,8 @@ impl OwnerRequest for Deliver {
     const TAG: u8 = 1;
 
     fn encode(&self) -> Result<Bytes, EncodeError> {
-        let Delivery { from, from_name, send, timestamp_ms, floor, sent_seq } = &*self.delivery;
-        let Send { draft, options, .. } = send;
+        let Delivery { from, from_name, send, timestamp_ms, floor, sent_seq } = &self.delivery;
+        let Send { draft, options, .. } = &**send;
         write(&DeliverV1 {
             version: VERSION,
             tag: Self::TAG,
@@ -100,7 +100,7 @@ impl OwnerRequest for Deliver {
         let delivery = Delivery {
             from: user_id(read.from)?,
             from_name: read.from_name.to_owned(),
-            send: Send {
+            send: Box::new(Send {
                 to: user.clone(),
                 to_field: "toUserID",
                 draft: Draft {
@@ -114,21 +114,20 @@ impl OwnerRequest for Deliver {
                     is_retry: read.is_retry,
                     not_counted: read.not_counted,
                 },
-            },
+            }),
             timestamp_ms: read.timestamp_ms,
             floor: OrderKey(read.floor),
             sent_seq: read.sent_seq,
         };
-        Ok(Self { delivery: Box::new(delivery), sent_before_ms: read.sent_before_ms })
+        Ok(Self { delivery, sent_before_ms: read.sent_before_ms })
     }
 
     fn encode_answer(answer: &Delivered) -> Result<Bytes, EncodeError> {
         let Delivered { message, head, receiver_name, is_duplicate } = answer;
         let (mark, page, stream_seq) =
             head.map_or_else(Default::default, |head| (head.mark, head.page, head.stream_seq));
-        let mut placed = Placed { message: (**message).clone(), mark, page, expected_seq: 0 };
-        placed.mark.seq = message.seq;
-        let record = packed::encode(&placed, None)?;
+        let mark = Mark { seq: message.seq, ..mark };
+        let record = packed::encode(message, mark, page, None)?;
         write(&DeliveredV1 {
             version: VERSION,
             tag: Self::ANSWER_TAG,
@@ -146,7 +145,7 @@ impl OwnerRequest for Deliver {
     fn decode_answer(&self, bytes: &[u8], partition: Partition) -> Result<Delivered, RecordError> {
         let read: DeliveredV1<'_> = read_answer(bytes)?;
         check_numbers(ANSWER, &[read.stream_seq])?;
-        let Delivery { from, send, .. } = &*self.delivery;
+        let Delivery { from, send, .. } = &self.delivery;
         let stored = packed::decode(read.record, from, &send.to, partition)?;
         let head = match read.outcome {
             STORED => Some(stored.head(read.stream_seq)),
@@ -164,11 +163,6 @@ impl OwnerRequest for Deliver {
 
 /// A message as a record, where its place is of no use.
 pub(super) fn encode_message(message: &Message) -> Result<Bytes, EncodeError> {
-    let placed = Placed {
-        message: message.clone(),
-        mark: Mark { seq: message.seq, counted: 0 },
-        page: PagePointers::default(),
-        expected_seq: 0,
-    };
-    packed::encode(&placed, None)
+    let mark = Mark { seq: message.seq, counted: 0 };
+    packed::encode(message, mark, PagePointers::default(), None)
 }

@@ -21,7 +21,7 @@ fn delivery() -> Delivery {
     Delivery {
         from: user("alice"),
         from_name: "Alice".to_owned(),
-        send: Send {
+        send: Box::new(Send {
             to: user("bob"),
             to_field: "toUserID",
             draft: Draft {
@@ -35,7 +35,7 @@ fn delivery() -> Delivery {
                 is_retry: false,
                 not_counted: true,
             },
-        },
+        }),
         timestamp_ms: 1_800_000_000_000,
         floor: OrderKey(77),
         sent_seq: 4,
@@ -59,7 +59,7 @@ fn message() -> Message {
 }
 
 fn deliver(sent_before_ms: Option<u64>) -> Deliver {
-    Deliver { delivery: Box::new(delivery()), sent_before_ms }
+    Deliver { delivery: delivery(), sent_before_ms }
 }
 
 fn find_repeat() -> FindRepeat {
@@ -134,7 +134,7 @@ where
 fn an_answer_survives_the_wire() {
     let mark = Mark { seq: 5, counted: 4 };
     let page = PagePointers { first: 0, previous: 7 };
-    let placed = Placed { message: message(), mark, page, expected_seq: 0 };
+    let placed = Placed { message: Arc::new(message()), mark, page, expected_seq: 0 };
     for (head, is_duplicate) in [(Some(placed.head(12)), false), (None, true), (None, false)] {
         let (message, receiver_name) = (Arc::new(message()), "Bob".to_owned());
         survives(&deliver(None), Delivered { message, head, receiver_name, is_duplicate });

@@ -326,8 +326,8 @@ fn incoming(encoding: Encoding, user: &str, method: &str, body: &str) -> Incomin
         }
     };
     Incoming {
-        subject: format!("peer.api.{}.{method}", token(user)),
-        reply_to: Some(INBOX.to_owned()),
+        subject: format!("peer.api.{}.{method}", token(user)).into(),
+        reply_to: Some(INBOX.into()),
         content_type: Some(encoding.content_type().to_owned()),
         malformed: None,
         status: None,

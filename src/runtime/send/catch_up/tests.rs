@@ -13,7 +13,6 @@ use crate::runtime::twin::faulty::Faulty;
 use crate::runtime::twin::{self, WALL_MS, incoming};
 use peerd_core::id::UserId;
 use peerd_core::limits::Limits;
-use peerd_protocol::subject::Token;
 
 type TestNode = Node<Faulty, bus::memory::Memory>;
 
@@ -97,7 +96,7 @@ async fn what_turns_out_to_be_stored_is_published_as_if_it_was_acknowledged() {
     let mut shown = Vec::new();
     for loses_ack in [false, true] {
         let node = forgetful_node().await;
-        let partition = |user: &str| node.parts.env.subjects.partition(&Token::of(&id(user)));
+        let partition = |user: &str| node.parts.env.subjects.partition_of_user(&id(user));
         let names: Vec<String> = (0..32).map(|number| format!("user{number}")).collect();
         let sender = names.iter().find(|name| partition(name) != partition("bob")).expect("one");
         let is_beside = |name: &&String| *name != sender && partition(name) == partition(sender);
