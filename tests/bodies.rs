@@ -233,11 +233,11 @@ fn events() {
     };
     insta::assert_snapshot!("event_peer_message_received", event(&received(false)));
     insta::assert_snapshot!("event_peer_message_received_offline", event(&received(true)));
-    let changes = vec![
+    let views = vec![
         (ConversationEvent::Added, conversation(Some(bare()))),
         (ConversationEvent::Updated, conversation(None)),
     ];
-    let changed = Event::ConversationChanged(changes.into());
+    let changed = Event::ConversationChanged(views.into());
     insta::assert_snapshot!("event_conversation_changed", event(&changed));
     let total = Event::TotalChanged(Totals { unmuted: 3, all: 5 });
     insta::assert_snapshot!("event_total", event(&total));

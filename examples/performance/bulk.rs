@@ -1,6 +1,7 @@
 //! Fills a store faster than peerd would: valid records, written into the streams directly, while
 //! nobody else writes.
 
+use std::sync::Arc;
 use std::{ops::Range, time::Duration};
 
 use async_nats::{
@@ -190,7 +191,7 @@ impl Growing {
             content: Content::Text { message: format!("Message {seq} of a long time ago.") },
         };
         Placed {
-            message,
+            message: Arc::new(message),
             mark: Mark { seq, counted: seq },
             page: self.newest.map_or_else(PagePointers::default, |head| head.next_pointers()),
             expected_seq: self.newest.map_or(0, |head| head.stream_seq),

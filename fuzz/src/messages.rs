@@ -1,8 +1,6 @@
 //! What holds for a message that was accepted, on its whole way: to the other owner and back, into
 //! the log and out of it, into the reply.
 
-use std::sync::Arc;
-
 use peerd::runtime::commands::send_peer_message::Request;
 use peerd::storage::message::{self, Recorded};
 use peerd::wire::owner_request::{
@@ -98,7 +96,7 @@ fn back_to_the_sender(delivery: &Delivery, placed: &Placed) {
 
 /// The reply says the same in both encodings, and its message could be sent again.
 fn into_the_reply(delivery: &Delivery, placed: Placed) {
-    let reply = Sent { message: Arc::new(placed.message), is_duplicate: false };
+    let reply = Sent { message: placed.message, is_duplicate: false };
     let body = reply.body(Shown { viewer: &delivery.from, content_max: None });
     let json = Encoding::Json.encode(&body).expect("writable");
     let packed = Encoding::MessagePack.encode(&body).expect("writable");

@@ -77,7 +77,8 @@ impl Sender {
     /// Sends a message, or queues it if there is room in the queue. Never waits.
     pub(super) fn emit(&self, mut outgoing: Outgoing) -> Result<(), Full> {
         let mut queue = self.queue();
-        // Still locked while it is given to the connection: messages leave in this order.
+        // Still locked while it is given to the connection: messages leave in this order. Whoever
+        // emits a message has just seen that its permit holds.
         if queue.is_empty() && self.try_send(&mut outgoing).is_ok() {
             return Ok(());
         }
@@ -166,6 +167,7 @@ impl Sender {
         let sent = loop {
             let Some(mut item) = queue.pop_front() else { break Ok(()) };
             if let Item::Message(message) = &mut item
+                && holds(message)
                 && self.try_send(message).is_err()
             {
                 queue.push_front(item);
@@ -182,8 +184,8 @@ impl Sender {
         sent
     }
 
-    /// Gives a message to the connection, if its permit is valid. A message that can never be sent
-    /// is logged, and counts as sent.
+    /// Gives a message to the connection. A message that can never be sent is logged, and counts as
+    /// sent.
     fn try_send(&self, message: &mut Outgoing) -> Result<(), NoRoom> {
         let Err(error) = self.publish(message) else { return Ok(()) };
         match error {
@@ -206,7 +208,7 @@ impl Sender {
                     Ok(()) => {}
                     Err(PublishError::Full | PublishError::NotConnected) => return Err(NoRoom),
                     Err(error) => {
-                        tracing::error!(%error, subject = &*subject, "cannot send a message")
+                        tracing::error!(%error, subject = &*subject, "cannot send a message");
                     }
                 }
             }
@@ -218,10 +220,6 @@ impl Sender {
     }
 
     fn publish(&self, message: &Outgoing) -> Result<(), PublishError> {
-        if message.permit.as_ref().is_some_and(|permit| !permit.holds()) {
-            tracing::debug!(subject = &*message.subject, "dropped a message: its permit is gone");
-            return Ok(());
-        }
         let headers = self.headers(message);
         let reply = match &message.kind {
             Kind::Routed { reply_to, .. } => reply_to.as_deref().map(str::as_bytes),
@@ -269,6 +267,15 @@ impl Sender {
             }
         }
     }
+}
+
+/// Whether a message that has waited may still be sent.
+fn holds(message: &Outgoing) -> bool {
+    let holds = message.permit.as_ref().is_none_or(|permit| permit.holds());
+    if !holds {
+        tracing::debug!(subject = &*message.subject, "dropped a message: its permit is gone");
+    }
+    holds
 }
 
 /// A header block with the encoding's `Content-Type` and the headers that `more` adds.

@@ -155,27 +155,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
                 return Box::pin(self.repeat_over_rate(sender, *send, refusal, deadline)).await;
             }
         };
-        self.conclude(sender, is_stored, place, delivered)
-    }
-
-    /// What the caller is answered. A message that was not accepted gives its place of the rate back.
-    fn conclude(
-        &self,
-        sender: &UserCell,
-        is_stored: bool,
-        place: Place,
-        delivered: Result<Delivered, CallError>,
-    ) -> Result<reply::Sent, CallError> {
-        let is_used = match &delivered {
-            Ok(delivered) => !delivered.is_duplicate,
-            // It may be stored.
-            Err(error) => may_be_stored(error),
-        };
-        if !is_used {
-            sender.lock().readmit(is_stored, place);
-        }
-        let Delivered { message, is_duplicate, .. } = delivered?;
-        Ok(reply::Sent { message, is_duplicate })
+        conclude(sender, is_stored, place, delivered)
     }
 
     async fn send_admitted(
@@ -307,27 +287,23 @@ impl<S: Store, B: Bus> SendPath<S, B> {
                     return Ok(Accepted::unsettled(first));
                 }
             }
-            let (placed, appended) = match begun.take() {
-                Some(BegunAppend { placed, appending }) => {
-                    let appended = appending.await;
-                    let wrote = |seq| self.users.wrote(&receiver, receiver.log(), seq);
-                    (placed, appended.and_then(wrote))
-                }
-                None => {
-                    let plan = self.place(&receiver, delivery, repeats_since_ms, source.flight)?;
-                    let Plan::Store(placed) = plan else {
-                        let since_ms = repeats_since_ms;
-                        let known = self.prepare(&receiver, delivery, &plan, since_ms, deadline);
-                        match Box::pin(known).await? {
-                            Some(first) => return Ok(Accepted::unsettled(first)),
-                            None => continue,
-                        }
-                    };
-                    let push = delivery.send.options.push.as_ref();
-                    let from = &delivery.from;
-                    let appended = self.append(&receiver, from, &placed, push, deadline).await;
-                    (placed, appended)
-                }
+            let (placed, appended) = if let Some(BegunAppend { placed, appending }) = begun.take() {
+                let appended = appending.await;
+                (placed, appended.and_then(|seq| receiver.wrote(receiver.log(), seq)))
+            } else {
+                let plan = self.place(&receiver, delivery, repeats_since_ms, source.flight)?;
+                let Plan::Store(placed) = plan else {
+                    let since_ms = repeats_since_ms;
+                    let known = self.prepare(&receiver, delivery, &plan, since_ms, deadline);
+                    match Box::pin(known).await? {
+                        Some(first) => return Ok(Accepted::unsettled(first)),
+                        None => continue,
+                    }
+                };
+                let push = delivery.send.options.push.as_ref();
+                let from = &delivery.from;
+                let appended = self.append(&receiver, from, &placed, push, deadline).await;
+                (placed, appended)
             };
             match injected::appended(appended, placed.expected_seq + 1) {
                 Ok(seq) => {
@@ -426,6 +402,25 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         })?;
         Ok(Append { stream: receiver.log(), subject, payload, expected_seq: placed.expected_seq })
     }
+}
+
+/// What the caller is answered. A message that was not accepted gives its place of the rate back.
+fn conclude(
+    sender: &UserCell,
+    is_stored: bool,
+    place: Place,
+    delivered: Result<Delivered, CallError>,
+) -> Result<reply::Sent, CallError> {
+    let is_used = match &delivered {
+        Ok(delivered) => !delivered.is_duplicate,
+        // It may be stored.
+        Err(error) => may_be_stored(error),
+    };
+    if !is_used {
+        sender.lock().readmit(is_stored, place);
+    }
+    let Delivered { message, is_duplicate, .. } = delivered?;
+    Ok(reply::Sent { message, is_duplicate })
 }
 
 #[cfg(test)]

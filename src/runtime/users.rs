@@ -20,7 +20,7 @@ pub(super) use self::ownership::{Ownership, What, Work};
 use super::env::Env;
 use super::retry::NO_OWNER;
 use crate::bus::Bus;
-use crate::store::{Append, AppendError, Store, StreamId};
+use crate::store::{Append, AppendError, Store};
 use peerd_core::id::{Partition, UserId};
 use peerd_protocol::failure::Failure;
 
@@ -98,37 +98,9 @@ impl<S: Store, B: Bus> Users<S, B> {
         Append { stream, subject, payload, expected_seq }: Append,
         deadline: Instant,
     ) -> Result<u64, AppendError> {
-        let until = self.may_write(cell, deadline)?;
+        let until = cell.may_write(deadline)?;
         let seq = self.env.store.append(stream, subject, payload, expected_seq, until).await?;
-        self.wrote(cell, stream, seq)
-    }
-
-    /// Until when a write may be tried: an instance that is not the owner any more does not write,
-    /// nor does it retry for longer than it is certain to remain the owner.
-    pub(super) fn may_write(
-        &self,
-        cell: &UserCell,
-        deadline: Instant,
-    ) -> Result<Instant, AppendError> {
-        if !cell.ownership.may_act() {
-            return Err(AppendError::Unavailable("no longer the owner".to_owned()));
-        }
-        Ok(deadline.min(Instant::now() + cell.ownership.lease_left()))
-    }
-
-    /// Notes a write that was acknowledged. An instance that lost the ownership meanwhile does not act
-    /// on what it wrote.
-    pub(super) fn wrote(
-        &self,
-        cell: &UserCell,
-        stream: StreamId,
-        seq: u64,
-    ) -> Result<u64, AppendError> {
-        if !cell.ownership.may_act() {
-            return Err(AppendError::Unknown);
-        }
-        cell.ownership.written(stream).note(seq);
-        Ok(seq)
+        cell.wrote(stream, seq)
     }
 
     /// The subject of the messages that `sender` sent to `receiver`.

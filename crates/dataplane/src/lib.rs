@@ -1,4 +1,4 @@
-//! The connection of peerd's bus: the subset of the NATS client protocol that the bus needs.
+//! The connection of peerd's data plane: the subset of the NATS client protocol that it needs.
 //!
 //! [`Client`] subscribes, publishes, sends requests, and makes round trips to the server
 //! ([`Client::round_trip`]). It reconnects whenever the connection is lost, and subscribes again.

@@ -33,6 +33,7 @@ pub fn written<E>(write: impl FnOnce(&mut Writer<BytesMut>) -> Result<(), E>) ->
 }
 
 /// The concatenation of texts.
+#[must_use]
 pub fn text<const N: usize>(parts: [&str; N]) -> ByteString {
     let written = written(|out| parts.iter().try_for_each(|part| out.write_all(part.as_bytes())));
     // It cannot fail: writing to a block does not, and these are texts.

@@ -69,15 +69,17 @@ impl<S: Store, B: Bus> Calls<S, B> {
         let under_way = env.pending.clone().begin_owned(env.server_ms());
         let user = user.clone();
         let call = SendCall { taken, sender: user, encoding, began, span, under_way };
-        let begin = || self.parts.send_path.begin(&sender, Box::new(send), deadline);
+        let admit = || self.parts.send_path.begin(&sender, Box::new(send), deadline);
         // A fault in one call is that call's alone.
-        match catch_unwind(AssertUnwindSafe(|| call.span.in_scope(begin))) {
+        match catch_unwind(AssertUnwindSafe(|| call.span.in_scope(admit))) {
             Err(_) => self.panicked(call),
             Ok(Beginning::Refused(error)) => self.answer(call, Err(error)),
             Ok(Beginning::Waits(rest)) => self.resume(call, rest),
             Ok(Beginning::Append(direct, append, until)) => {
-                let calls = self.clone();
+                // In a box: it is moved several times on its way to the acknowledgement.
+                let (calls, pending) = (self.clone(), Box::new((call, direct)));
                 env.store.append_then(append, until, move |appended| {
+                    let (call, direct) = *pending;
                     calls.appended(call, direct, appended);
                 });
             }
@@ -90,7 +92,7 @@ impl<S: Store, B: Bus> Calls<S, B> {
         match catch_unwind(AssertUnwindSafe(|| call.span.in_scope(commit))) {
             Err(_) => self.panicked(call),
             Ok(Ok(sent)) => self.answer(call, Ok(sent)),
-            Ok(Err(rest)) => self.resume(call, rest),
+            Ok(Err(rest)) => self.resume(call, *rest),
         }
     }
 

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::admit::{Admission, Admitted};
 use super::commit::Stored;
-use super::{BegunAppend, InAppend, SendPath};
+use super::{BegunAppend, InAppend, SendPath, conclude};
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
 use crate::runtime::injected;
@@ -147,7 +147,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         let push = delivery.send.options.push.as_ref();
         let append = self.record(receiver, &delivery.from, &placed, push);
         let append = append.and_then(|append| {
-            let until = self.users.may_write(receiver, deadline)?;
+            let until = receiver.may_write(deadline)?;
             Ok((append, until))
         });
         let sender = sender.clone();
@@ -164,14 +164,14 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         self: &Arc<Self>,
         direct: Direct,
         appended: Appended,
-    ) -> Result<reply::Sent, Rest> {
+    ) -> Result<reply::Sent, Box<Rest>> {
         let outcome = match appended {
             Appended::Now(outcome) => injected::appended(outcome, direct.placed.expected_seq + 1),
-            Appended::Later(appending) => return Err(direct.wait_for(appending)),
+            Appended::Later(appending) => return Err(Box::new(direct.wait_for(appending))),
         };
         let Some(seq) = outcome.as_ref().ok().copied().filter(|seq| self.may_commit(&direct, *seq))
         else {
-            return Err(direct.wait_for(Box::pin(ready(outcome))));
+            return Err(Box::new(direct.wait_for(Box::pin(ready(outcome)))));
         };
         let Direct { sender, admitted, receiving, placed, .. } = direct;
         let Admitted { delivery, flight } = admitted;
@@ -192,7 +192,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         let receiver = &receiving.receiver;
         let key = placed.message.key;
         sender.ownership.may_act()
-            && self.users.wrote(receiver, receiver.log(), seq).is_ok()
+            && receiver.wrote(receiver.log(), seq).is_ok()
             && self.in_flight.is_settled(&sender.ownership, (&receiver.id, &sender.id), key)
     }
 
@@ -209,7 +209,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             }
             From::Append(admitted, place, in_append) => {
                 let sent = self.send_admitted(&sender, admitted, Some(in_append), deadline).await;
-                self.conclude(&sender, true, place, sent)
+                conclude(&sender, true, place, sent)
             }
         }
     }

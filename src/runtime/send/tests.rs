@@ -52,7 +52,11 @@ fn published(node: &TestNode<Memory>) -> Vec<String> {
     let name = |outgoing: Outgoing| match outgoing.kind {
         Kind::Event { .. } => outgoing.subject.trim_start_matches("peer.event.").to_owned(),
         Kind::Plain => "reply".to_owned(),
-        other => format!("{other:?}"),
+        other @ (Kind::Answer
+        | Kind::Duplicate
+        | Kind::Error { .. }
+        | Kind::Routed { .. }
+        | Kind::Relayed { .. }) => format!("{other:?}"),
     };
     node.bus().take().into_iter().map(name).collect()
 }

@@ -124,22 +124,32 @@ fn records() -> Vec<(&'static str, Placed, Option<Push>)> {
         placed
     };
     records.extend([
-        ("not-counted", vary(|placed| Arc::make_mut(&mut placed.message).counts = false), None),
+        (
+            "not-counted",
+            vary(|placed| {
+                Arc::make_mut(&mut placed.message).counts = false;
+            }),
+            None,
+        ),
         (
             "receipt",
-            vary(|placed| Arc::make_mut(&mut placed.message).receipt = ReceiptStatus::Processing),
+            vary(|placed| {
+                Arc::make_mut(&mut placed.message).receipt = ReceiptStatus::Processing;
+            }),
             None,
         ),
         (
             "local-id",
             vary(|placed| {
-                Arc::make_mut(&mut placed.message).local_id = LocalMessageId::new("l-1").ok()
+                Arc::make_mut(&mut placed.message).local_id = LocalMessageId::new("l-1").ok();
             }),
             None,
         ),
         (
             "extended-data",
-            vary(|placed| Arc::make_mut(&mut placed.message).extended_data = "more".into()),
+            vary(|placed| {
+                Arc::make_mut(&mut placed.message).extended_data = "more".into();
+            }),
             None,
         ),
         ("page", vary(|placed| placed.page = PagePointers { first: 9, previous: 0 }), None),

@@ -77,7 +77,7 @@ pub(super) struct Acks {
     /// What the reply subjects begin with, the dot before the number included.
     inbox: String,
     waiting: Arc<Waiting>,
-    _acks: HandledSubscription,
+    _subscription: HandledSubscription,
     _tasks: [AbortOnDrop<()>; 2],
 }
 
@@ -216,7 +216,7 @@ impl Acks {
         let watch = watch(connection.link.clone(), waiting.clone());
         let tasks = [tokio::spawn(watch), tokio::spawn(overdue(waiting.clone()))];
         let tasks = tasks.map(AbortOnDrop::new);
-        Self { connection: connection.clone(), inbox, waiting, _acks: acks, _tasks: tasks }
+        Self { connection: connection.clone(), inbox, waiting, _subscription: acks, _tasks: tasks }
     }
 
     /// Ends the waits for a stream that is gone.

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Ownership;
 use crate::runtime::retry::OVERLOADED_RETRY_MS;
-use crate::store::StreamId;
+use crate::store::{AppendError, StreamId};
 use peerd_core::amendment::AmendedPages;
 use peerd_core::id::{Partition, UserId};
 use peerd_core::message::Direction;
@@ -83,6 +83,25 @@ impl UserCell {
     /// The stream with the messages to this user.
     pub(in crate::runtime) const fn log(&self) -> StreamId {
         StreamId::Log(self.partition)
+    }
+
+    /// Until when a write of the user's may be tried: an instance that is not the owner any more does
+    /// not write, nor does it retry for longer than it is certain to remain the owner.
+    pub(in crate::runtime) fn may_write(&self, deadline: Instant) -> Result<Instant, AppendError> {
+        if !self.ownership.may_act() {
+            return Err(AppendError::Unavailable("no longer the owner".to_owned()));
+        }
+        Ok(deadline.min(Instant::now() + self.ownership.lease_left()))
+    }
+
+    /// Notes a write that was acknowledged. An instance that lost the ownership meanwhile does not act
+    /// on what it wrote.
+    pub(in crate::runtime) fn wrote(&self, stream: StreamId, seq: u64) -> Result<u64, AppendError> {
+        if !self.ownership.may_act() {
+            return Err(AppendError::Unknown);
+        }
+        self.ownership.written(stream).note(seq);
+        Ok(seq)
     }
 
     /// The state. Not to be held across an await.
