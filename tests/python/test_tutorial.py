@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 import pytest
-from client import DEADLINE_S
 from conftest import POLL_S, ROOT, Json, nats_server, peerd
 
 TUTORIAL = ROOT / "examples" / "tutorial"
@@ -21,8 +20,15 @@ sys.path.insert(0, str(TUTORIAL / "python"))
 
 import chat  # noqa: E402
 
-PEERD = {"PEERD__NATS__USER": "peerd", "PEERD__NATS__PASSWORD": "peerd-secret"}
-ALICE = {"user": "alice", "password": "alice-secret", "inbox_prefix": "_INBOX_alice"}
+LOGIN = {"user": "peerd", "password": "peerd-secret"}
+PEERD = {
+    "PEERD__NATS__USER": LOGIN["user"],
+    "PEERD__NATS__PASSWORD": LOGIN["password"],
+    # A machine that stalls for seconds is no reason to take the instance for dead.
+    "PEERD__CLUSTER__MEMBER_TTL_MS": "30000",
+}
+# Long, because a call waits and is repeated by itself.
+WAIT_S = 90
 
 
 class Servers:
@@ -30,9 +36,9 @@ class Servers:
 
     def __init__(self, folder, stack):
         self.folder = folder
-        self.stack = stack
         self.ports = {}
         self.start_nats()
+        stack.callback(self.stop_nats)
         stack.enter_context(peerd(folder, self.url, Json, login=LOGIN, **PEERD))
 
     def start_nats(self):
@@ -47,7 +53,6 @@ class Servers:
         if "nats" in self.ports:
             arguments += ["-p", str(self.ports["nats"])]
         self.nats = contextlib.ExitStack()
-        self.stack.push(self.nats)
         self.url = self.nats.enter_context(nats_server(self.folder, *arguments))
         [ports] = self.folder.glob("*.ports")
         self.websocket_url = json.loads(ports.read_text())["websocket"][0]
@@ -56,9 +61,6 @@ class Servers:
 
     def stop_nats(self):
         self.nats.close()
-
-
-LOGIN = {"user": "peerd", "password": "peerd-secret"}
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +89,7 @@ async def device(servers, user, name, codec=chat.Json, event_filter=None):
 
 
 async def until(condition):
-    deadline = time.monotonic() + DEADLINE_S
+    deadline = time.monotonic() + WAIT_S
     while not condition():
         assert time.monotonic() < deadline, "what was waited for did not happen"
         await asyncio.sleep(POLL_S)
@@ -104,7 +106,7 @@ def run(command, cwd=None, **environment):
         env=os.environ | environment,
         text=True,
         capture_output=True,
-        timeout=DEADLINE_S * 3,
+        timeout=WAIT_S,
         check=False,
     )
 

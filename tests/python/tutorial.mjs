@@ -10,7 +10,8 @@ const { connectNode } = await import(new URL("node.mjs", folder));
 const browser = await import(new URL("public/browser.js", folder));
 const { NATS_URL, NATS_WS_URL } = process.env;
 
-const DEADLINE_MS = 20_000;
+// Long, because a call waits and is repeated by itself.
+const DEADLINE_MS = 60_000;
 const texts = (client, peer) => client.history(peer).map(({ message }) => message);
 const node = async (user, device, codec) => {
   const client = new Client(user, device, codec);
