@@ -7,7 +7,10 @@ for the same actual one everywhere.
 """
 
 import json
+import os
 import re
+import shlex
+import subprocess
 from collections import defaultdict
 
 import nats.errors
@@ -155,6 +158,22 @@ async def test_the_examples_of_the_reference_are_what_peerd_does(url):
         for step in STEP.finditer(PAGE):
             await story.play(step, next_event)
     assert sum(map(len, story.came.values())) >= 15
+
+
+def test_the_commands_of_the_reference_run(tmp_path):
+    block = PAGE.split("the same from a terminal:\n\n```sh\n")[1].split("```")[0]
+    calls = [line for line in block.splitlines() if line.startswith("peerd call ")]
+    assert len(calls) >= 7
+    with nats_server(tmp_path) as url, peerd(tmp_path, url, Json) as daemon:
+        binary = daemon.process.child.args[0]
+        environment = os.environ | {"PEERD__NATS__SERVERS": url}
+        for line in calls:
+            command = [binary, *shlex.split(line)[1:]]
+            done = subprocess.run(command, env=environment, capture_output=True, text=True)
+            is_last = line == calls[-1]
+            assert done.returncode == (1 if is_last else 0), f"{line}\n{done}"
+    refused = re.search(r"The last call is refused, with `(.*?)`", PAGE)[1]
+    assert json.loads(done.stdout) == json.loads(refused)
 
 
 def test_every_method_has_an_example_and_says_what_it_publishes():

