@@ -186,3 +186,10 @@ def test_every_method_has_an_example_and_says_what_it_publishes():
         kinds = [kind for step in steps for kind in ("call", "reply", "event") if step[kind]]
         assert kinds[:2] == ["call", "reply"], name
         assert "event" in kinds or "no event" in section, name
+
+
+def test_every_error_is_in_the_table_of_errors():
+    snapshot = (ROOT / "tests" / "snapshots" / "bodies__errors.snap").read_text("utf-8")
+    errors = set(re.findall(r'"code": (\d+),\s*"reason": "(\w+)"', snapshot))
+    section = PAGE.split("\n## Errors\n")[1].split("\n## ")[0]
+    assert set(re.findall(r"^\| (\d+) \| `(\w+)` \|", section, re.MULTILINE)) == errors
