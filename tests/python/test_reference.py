@@ -1,9 +1,9 @@
 """Plays the examples of docs/protocol.md against a peerd: calls, replies and events are as shown.
 
-A block after `<!-- call: USER METHOD -->` is sent, the one after `<!-- reply -->` must be its reply,
-and one after `<!-- event: USER EVENT -->` must be among the user's events. `setup` makes a call that
-the page does not show. IDs, times and keys differ from run to run: each that the page shows stands
-for the same actual one everywhere.
+A block after `<!-- call: USER METHOD -->` is sent, the one after `<!-- reply -->` must be its
+reply, and one after `<!-- event: USER EVENT -->` must be among the user's events. `setup` makes a
+call that the page does not show. IDs, times and keys differ from run to run: each of the page
+stands for the same actual one everywhere.
 """
 
 import json

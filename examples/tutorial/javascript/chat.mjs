@@ -1,4 +1,4 @@
-// The chat client of docs/tutorial.md, for Node and browsers. Each region is a listing of that page.
+// The chat client of docs/tutorial.md, for Node and browsers. Each region is a listing there.
 
 // region imports
 import { decode, encode } from "@msgpack/msgpack";
