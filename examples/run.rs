@@ -1,7 +1,7 @@
 //! A nats-server and a peerd to play with, until Ctrl-C.
 //!
-//! `cargo build && cargo run --example run` starts both on free ports with a temporary store, and
-//! says what to type in a second terminal.
+//! `make run` starts both on free ports with a temporary store, and prints what to type in a second
+//! terminal.
 
 #[path = "demo/complaint.rs"]
 mod complaint;
@@ -25,7 +25,7 @@ async fn main() -> ExitCode {
     panic_in_plain_words();
     let mut running = tokio::spawn(run());
     tokio::select! {
-        // It ends by itself only when something is wrong; a panic has said what.
+        // It ends by itself only after a failure; a panic has printed the reason.
         ended = &mut running => {
             if let Ok(why) = ended {
                 complain(&why);
@@ -50,7 +50,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Runs both until peerd ends; answers why that was.
+/// Runs both until peerd ends; returns the reason.
 async fn run() -> String {
     say("starting a nats-server and a peerd …");
     let nats = Nats::start().await;
@@ -75,9 +75,9 @@ fn invitation(url: &str) -> String {
     let peerd =
         binary().map_or_else(|| "target/debug/peerd".to_owned(), |path| path.display().to_string());
     format!(
-        r#"A nats-server and a peerd are running, with a store that ends with them.
+        r#"A nats-server and a peerd are running, with a temporary store.
 
-In a second terminal, watch what alice and bob are told:
+In a second terminal, watch the events of alice and bob:
 
     export PEERD__NATS__SERVERS={url}
     {peerd} watch alice bob
@@ -109,6 +109,6 @@ fn binary() -> Option<PathBuf> {
 }
 
 fn say(text: &str) {
-    // Whoever closed standard output does not want to read more.
+    // If standard output is closed, nobody reads this.
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }

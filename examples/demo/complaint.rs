@@ -1,14 +1,14 @@
-//! Saying what is wrong: a sentence on standard error, without a backtrace.
+//! Error messages: a sentence on standard error, without a backtrace.
 
 use std::{io::Write as _, panic::PanicHookInfo};
 
-/// Writes one complaint.
+/// Writes one error message.
 pub(crate) fn complain(text: &str) {
-    // With standard error gone the exit code still tells.
-    let _ = writeln!(std::io::stderr().lock(), "\nnot as it should be: {text}");
+    // If standard error is closed, the exit code still reports the failure.
+    let _ = writeln!(std::io::stderr().lock(), "\nfailed: {text}");
 }
 
-/// Makes a panic say what was expected, and no more.
+/// Makes a panic print its message, and no more.
 pub(crate) fn panic_in_plain_words() {
     std::panic::set_hook(Box::new(|info| complain(words(info))));
 }

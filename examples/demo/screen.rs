@@ -1,4 +1,4 @@
-//! The two-sided screen: what one user does and is told on the left, the other on the right.
+//! The two-sided screen: the actions and events of one user on the left, of the other on the right.
 
 use std::{
     io::{IsTerminal as _, Write as _},
@@ -18,9 +18,9 @@ pub(crate) enum Side {
 /// How a text looks on a terminal with colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
-    /// What people say.
+    /// Messages of users.
     Plain,
-    /// What peerd tells.
+    /// Other events.
     Dim,
     Heading,
     Good,
@@ -78,7 +78,7 @@ impl Screen {
         }
     }
 
-    /// What a step has shown to hold.
+    /// The result of a step.
     pub(crate) fn shown(self, text: &str) {
         for (number, part) in wrapped(text, 2 * SIDE_WIDTH - 3).iter().enumerate() {
             let mark = if number == 0 { "✓" } else { " " };
@@ -109,7 +109,7 @@ impl Screen {
         }
     }
 
-    /// A reader that has gone away (`| head`) does not stop the show, which has more to check.
+    /// A closed output (`| head`) does not stop the demo, which has more to check.
     fn write(text: &str) {
         let _ = writeln!(std::io::stdout().lock(), "{}", text.trim_end());
     }

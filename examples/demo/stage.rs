@@ -1,4 +1,4 @@
-//! The two people, what they can do, and how it is shown and checked.
+//! The two users, their actions, and how these are shown and checked.
 
 use std::{
     fmt,
@@ -23,7 +23,7 @@ const PACE: Duration = Duration::from_millis(120);
 const RECOVERY_DEADLINE: Duration = Duration::from_secs(20);
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Something that was not as it should be.
+/// A check that failed.
 #[derive(Debug)]
 pub(crate) struct Failed(pub(crate) String);
 
@@ -33,7 +33,7 @@ impl fmt::Display for Failed {
     }
 }
 
-/// What a step has shown, in a sentence, or what was wrong.
+/// The result of a step in a sentence, or the check that failed.
 pub(crate) type Shown = Result<String, Failed>;
 
 /// Fails with that sentence unless both are the same.
@@ -61,7 +61,7 @@ pub(crate) struct Person {
     pub(crate) name: &'static str,
     pub(crate) side: Side,
     pub(crate) events: Events,
-    /// Whether peerd has died: it may then tell again what it told shortly before.
+    /// Whether peerd has died: it may then publish again what it published shortly before.
     pub(crate) hears_again: bool,
     /// The texts that this person has sent to the other, as history should show them.
     pub(crate) said: Vec<String>,
@@ -83,7 +83,7 @@ impl Person {
         for name in names {
             let mut event = self.events.next().await;
             while self.hears_again && is_told_again(&event) {
-                let again = format!("  ({} told again)", event.name);
+                let again = format!("  (again: {})", event.name);
                 screen.say(self.side, Look::Dim, &again);
                 event = self.events.next().await;
             }
@@ -94,7 +94,7 @@ impl Person {
         Ok(events)
     }
 
-    /// All that came of the calls answered so far, whatever its order.
+    /// All events of the calls answered so far, in any order.
     pub(crate) async fn told_so_far(&mut self, screen: Screen) -> Vec<Event> {
         let events = self.events.drain().await;
         for event in &events {
@@ -103,7 +103,7 @@ impl Person {
         events
     }
 
-    /// Nothing came of the calls answered so far.
+    /// Checks that the calls answered so far had no events.
     pub(crate) async fn told_nothing(&mut self, screen: Screen) -> Result<(), Failed> {
         let events = self.told_so_far(screen).await;
         let names: Vec<_> = events.iter().map(|event| event.name.as_str()).collect();
@@ -111,7 +111,7 @@ impl Person {
     }
 }
 
-/// Everything that runs, and the two who talk.
+/// The servers and the two users.
 pub(crate) struct Stage {
     pub(crate) screen: Screen,
     pub(crate) client: Client,
@@ -157,7 +157,7 @@ impl Stage {
         }
     }
 
-    /// One sends a message to the other, who is told `expected` of it; answers what was sent.
+    /// One user sends a message to the other, who receives the events `expected`; returns the message.
     pub(crate) async fn send(
         &mut self,
         from: Side,
@@ -213,7 +213,7 @@ impl Stage {
         Ok((number("unreadMessageCount"), number("unreadMessageCountIncludingMuted")))
     }
 
-    /// All that both see: history, conversations, totals.
+    /// The views of both users: history, conversations, totals.
     pub(crate) async fn all_seen(&self) -> Result<Value, Failed> {
         let mut all = Vec::new();
         for (user, other) in [("alice", "bob"), ("bob", "alice")] {
@@ -227,8 +227,8 @@ impl Stage {
         Ok(Value::Array(all))
     }
 
-    /// Kills peerd as a power switch would, starts it again and waits until it answers both;
-    /// answers how long that took.
+    /// Kills peerd with SIGKILL, starts it again and waits until it answers both users; returns how
+    /// long that took.
     pub(crate) async fn kill_and_restart(&mut self) -> Result<Duration, Failed> {
         let killed = Instant::now();
         self.peerd.kill9();
@@ -251,7 +251,7 @@ impl Stage {
     }
 }
 
-/// Whether an event tells of no change.
+/// Whether an event belongs to no change.
 fn is_told_again(event: &Event) -> bool {
     event.body["revision"] == event.body["previousRevision"]
 }
@@ -277,7 +277,7 @@ pub(crate) fn message(line: &Value) -> Result<Value, Failed> {
     Ok(image)
 }
 
-/// What a message says, in words.
+/// The content of a message, in words.
 pub(crate) fn content(message: &Value) -> String {
     let text = &message["message"];
     match message["type"].as_u64() {
@@ -293,7 +293,7 @@ pub(crate) fn content(message: &Value) -> String {
     }
 }
 
-/// Shows an event on the side of who was told.
+/// Shows an event on the side of its user.
 pub(crate) fn show(screen: Screen, side: Side, event: &Event) {
     let body = &event.body;
     match event.name.as_str() {

@@ -58,7 +58,7 @@ pub(crate) async fn read(stage: &mut Stage) -> Shown {
     let total = &told[1].body["totalUnreadMessageCount"];
     same("total after reading", &total.as_u64(), &Some(0))?;
     stage.alice.told_nothing(screen).await?;
-    Ok("bob's count is 0, and alice was told nothing of it".to_owned())
+    Ok("bob's unread count is 0, and alice received no event".to_owned())
 }
 
 /// A muted conversation: messages arrive and are counted, the total stands still.
@@ -78,7 +78,7 @@ pub(crate) async fn mute(stage: &mut Stage) -> Shown {
     set_notification(stage, 1).await?;
     stage.bob.told(screen, &[CHANGED, TOTAL]).await?;
     same("the totals", &stage.totals("bob").await?, &(Some(2), Some(2)))?;
-    Ok("both messages came and were counted, the total stayed at 0 until the end of it".to_owned())
+    Ok("both messages arrived and were counted; the total stayed at 0 while the conversation was muted".to_owned())
 }
 
 async fn set_notification(stage: &Stage, status: u64) -> Result<(), Failed> {
@@ -119,7 +119,8 @@ pub(crate) async fn rate(stage: &mut Stage) -> Shown {
     let again = stage.client.call("carol", "send_peer_message", body(number)).await;
     success(&again)?;
     stage.bob.told(screen, &[RECEIVED, CHANGED, TOTAL]).await?;
-    Ok("ten in a second are accepted, the eleventh is told when to come again".to_owned())
+    Ok("ten messages in a second are accepted; the refusal of the eleventh says when to retry"
+        .to_owned())
 }
 
 /// A user who was away gets what was missed, oldest first.
@@ -153,7 +154,7 @@ pub(crate) async fn away(stage: &mut Stage) -> Shown {
     if rest.iter().any(|event| event.name == RECEIVED) {
         return Err(Failed("bob was given more than he missed".to_owned()));
     }
-    Ok("what was sent meanwhile came at login, oldest first, marked as missed".to_owned())
+    Ok("the login replayed the messages that bob missed, oldest first, marked as missed".to_owned())
 }
 
 /// Two pages of the history, from the newest back.
@@ -183,10 +184,7 @@ pub(crate) async fn history(stage: &mut Stage) -> Shown {
         let said: Vec<_> = all.iter().filter(from).map(content).collect();
         same(&format!("what {} said", person.name), &said, &person.said)?;
     }
-    Ok(format!(
-        "the pages join without gap or overlap; all {} messages are there, in order",
-        all.len()
-    ))
+    Ok(format!("the pages join without gap or overlap; all {} messages are in order", all.len()))
 }
 
 /// A message that one deletes stays with the other.
@@ -205,7 +203,7 @@ pub(crate) async fn delete(stage: &mut Stage) -> Shown {
     let told = stage.alice.told_so_far(screen).await;
     for name in [DELETED, CHANGED, TOTAL] {
         if !told.iter().any(|event| event.name == name) {
-            return Err(Failed(format!("alice was not told {name}")));
+            return Err(Failed(format!("alice received no {name}")));
         }
     }
     stage.bob.told_nothing(screen).await?;
@@ -219,7 +217,7 @@ pub(crate) async fn delete(stage: &mut Stage) -> Shown {
     same("alice's history", &alices, &without)?;
     let unread = number(stage.bob.said.len() - 1);
     same("alice's total", &stage.totals("alice").await?, &(unread, unread))?;
-    Ok("it is gone from alice's history and count; bob keeps his copy".to_owned())
+    Ok("the image is gone from alice's history and unread count; bob keeps his copy".to_owned())
 }
 
 /// peerd dies without warning; nothing is lost.
@@ -239,7 +237,8 @@ pub(crate) async fn kill(stage: &mut Stage) -> Shown {
     stage.send(Side::Left, &message, &[RECEIVED, CHANGED, TOTAL]).await?;
     let message = json!({ "type": 1, "message": "Als wäre nichts gewesen." });
     stage.send(Side::Right, &message, &[RECEIVED, CHANGED, TOTAL]).await?;
-    Ok("history, counts and sessions are what they were; the numbering goes on".to_owned())
+    Ok("history, counts and sessions are unchanged, and the numbering continues. peerd published again \
+        the events that may have been lost when it died; clients recognize them by messageID".to_owned())
 }
 
 fn number(count: usize) -> Option<u64> {

@@ -1,4 +1,4 @@
-//! Being told to stop.
+//! Signals that stop a demo.
 
 use tokio::signal::unix::{SignalKind, signal};
 

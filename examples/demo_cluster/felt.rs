@@ -1,13 +1,13 @@
-//! How the users felt what happened.
+//! The impact of faults on the users.
 
 use std::fmt;
 
 use crate::{board::lasting, meter::Phase};
 
-/// How one fault was felt.
+/// The impact of one fault.
 #[derive(Clone, Debug)]
 pub(crate) struct Felt {
-    /// What happened.
+    /// The fault.
     pub(crate) what: String,
     pub(crate) phase: Phase,
 }
@@ -19,16 +19,27 @@ impl fmt::Display for Felt {
     }
 }
 
-/// All of them, as a table.
+/// What the slowest sends waited for.
+const REASONS: [&str; 5] = [
+    "The slowest send after a killed peerd waited for its successor: the others take over when the",
+    "lease is over, 5 s after the last heartbeat (cluster.member_ttl_ms). After a killed nats-server",
+    "it waited until another server was elected to lead the stream, or the bucket of owners, without",
+    "which peerd cannot renew its leases. A call that was not answered in time is repeated with the",
+    "same localMessageID, and stored once.",
+];
+
+/// All of them as a table, with the reasons for slow sends.
 pub(crate) fn table(felt: &[Felt]) -> String {
     let mut lines = vec![format!(
         "  {:<26}{:>7}{:>14}{:>10}{:>16}",
-        "how it was felt", "sends", "slowest send", "over 1 s", "repeated calls"
+        "impact on sends", "sends", "slowest send", "over 1 s", "repeated calls"
     )];
     lines.extend(felt.iter().map(|Felt { what, phase }| {
         let Phase { answered, slow, slowest, repeated } = phase;
         let slowest = lasting(*slowest);
         format!("  {what:<26}{answered:>7}{slowest:>14}{slow:>10}{repeated:>16}")
     }));
+    lines.push(String::new());
+    lines.extend(REASONS.iter().map(|line| format!("  {line}")));
     lines.join("\n")
 }

@@ -1,4 +1,4 @@
-//! Everything that runs, and the ways in which it dies.
+//! The servers, and the faults.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -27,24 +27,24 @@ pub(crate) const NODES: usize = 3;
 const PARTITIONS: usize = 8;
 const PLAN: Plan = Plan::sends(240, 1500);
 const MEMBER_TTL_MS: &str = "5000";
-/// How long it goes well before the first death.
+/// The time before the first fault.
 const STEADY: Duration = Duration::from_secs(5);
 /// How long a nats-server stays dead.
 const NATS_DEAD: Duration = Duration::from_secs(3);
 /// How long a peerd stays dead: longer than the others wait for a sign of life.
 const PEERD_DEAD: Duration = Duration::from_secs(7);
-/// How long it goes on after everything is well again.
+/// The time after each recovery.
 const CALM: Duration = Duration::from_secs(1);
-/// By when all members are there and own everything, after one came back.
+/// The deadline for all members to be there and own everything, after one came back.
 const WHOLE_DEADLINE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Stage {
     board: Arc<Board>,
     load: Option<Load>,
     callers: Vec<Caller>,
-    /// Who hears what users are told.
+    /// The listeners to the users' events.
     _listeners: JoinSet<()>,
-    /// What looks and what draws.
+    /// The status poller and the drawing of the board.
     _watchers: JoinSet<()>,
     peerds: Vec<Peerd>,
     // Last, so that they outlive what uses them.
@@ -63,7 +63,7 @@ impl Stage {
         let callers = watched(Caller::connect_each(&servers, Manner::Impatient).await?, board);
         let mut listeners = JoinSet::new();
         for server in &servers {
-            // Each stays with its server: an event that any of them heard was told.
+            // Each stays with its server: an event counts as published if any of them received it.
             callers[0].notes().listen(std::slice::from_ref(server), &mut listeners).await?;
         }
         board.event(&format!("logging {} users in …\n", PLAN.users));
@@ -86,12 +86,12 @@ impl Stage {
         Ok(stage)
     }
 
-    /// Nothing happens, for comparison.
+    /// No fault, for comparison.
     pub(crate) async fn steady(&self) -> Felt {
         self.board.event("all is well");
         self.board.meter.begin();
         sleep(STEADY).await;
-        Felt { what: "nothing happens".to_owned(), phase: self.board.meter.phase() }
+        Felt { what: "no fault".to_owned(), phase: self.board.meter.phase() }
     }
 
     /// Kills a nats-server and starts it again.
@@ -101,7 +101,7 @@ impl Stage {
         self.nats.kill9(node);
         sleep(NATS_DEAD).await;
         self.nats.restart(node).await;
-        self.board.event(&format!("{name} is back, its copies catch up"));
+        self.board.event(&format!("{name} is back, its replicas catch up"));
         self.nats.until_healthy().await?;
         self.over(fault, &format!("{name} killed")).await
     }
@@ -122,7 +122,7 @@ impl Stage {
         let fault = self.fault("now a rolling restart", None)?;
         for node in 0..NODES {
             let name = format!("peerd {}", node + 1);
-            self.board.event(&format!("{name} is told to end"));
+            self.board.event(&format!("{name} is stopped"));
             self.peerds[node].restart_in_order().await?;
             self.board.event(&format!("{name} is back"));
             self.whole().await?;
@@ -130,9 +130,9 @@ impl Stage {
         self.over(fault, "peerds restarted in turn").await
     }
 
-    /// Ends the load, and holds what every user sees against what was answered.
+    /// Ends the load, and compares the view of every user with the answers.
     pub(crate) async fn judge(&mut self, felt: &[Felt]) -> Result<bool, Failure> {
-        self.board.event("the users stop, everything is read back");
+        self.board.event("the users stop, and everything is read back");
         let Some(load) = self.load.take() else { return Err("no load".into()) };
         let pairs = load.finish().await?;
         let read = reading::read(&self.callers[0], &pairs).await?;
@@ -153,7 +153,8 @@ impl Stage {
                 is_good = false;
             }
         }
-        let verdict = if is_good { "All is as promised" } else { "NOT AS PROMISED" };
+        let verdict =
+            if is_good { "All promises were kept" } else { "SOME PROMISES WERE NOT KEPT" };
         say(&format!("{verdict}, after {} s.", self.board.elapsed().as_secs()));
         Ok(is_good)
     }
@@ -165,7 +166,7 @@ impl Stage {
         Ok(folder)
     }
 
-    /// A fault begins: what users feel from now on is felt of it.
+    /// A fault begins: the impact on users counts for it from now on.
     fn fault(&self, what: &str, disturbed: Option<Disturbed>) -> Result<Fault, Failure> {
         if let Some(disturbed) = disturbed {
             self.callers[0].notes().disturbed(disturbed)?;
@@ -218,7 +219,7 @@ struct Fault {
     since: Instant,
 }
 
-/// The callers, whose sends the board's meter is told of.
+/// The callers, whose sends the board's meter counts.
 fn watched(callers: Vec<Caller>, board: &Arc<Board>) -> Vec<Caller> {
     let watched = |caller: Caller| {
         let (board, counts) = (Arc::clone(board), caller.counts());

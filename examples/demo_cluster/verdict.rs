@@ -1,4 +1,4 @@
-//! What was promised, and what is there.
+//! The promises, and the result of checking them.
 
 use serde_json::Value;
 
@@ -6,17 +6,17 @@ use crate::{board::say, faults::notes};
 
 const FAULTS_SHOWN: usize = 10;
 
-/// The kinds of faults that people ask about, and what `peerd verify` calls them.
+/// The kinds of faults that a reader asks about, and their names in `peerd verify`.
 const KINDS: [(&str, &[&str]); 6] = [
     ("lost", &["lost"]),
     ("doubled", &["doubled"]),
     ("out of order", &["reordered"]),
     ("gaps in the numbering", &["gap"]),
     ("counts that are wrong", &["wrongCount"]),
-    ("told or shown to the wrong user", &["wrongRecipient"]),
+    ("sent or shown to the wrong user", &["wrongRecipient"]),
 ];
 
-/// Says it; answers whether all is as promised.
+/// Prints the result; returns whether all promises were kept.
 pub(crate) fn pronounce(verdict: &Value, read: usize) -> bool {
     let figure = |name: &str| verdict[name].as_u64().unwrap_or_default();
     let line = |what: &str, count: u64| say(&format!("  {what:<34}{count:>8}"));
@@ -36,9 +36,11 @@ pub(crate) fn pronounce(verdict: &Value, read: usize) -> bool {
         line("other faults", u64::try_from(others).unwrap_or(u64::MAX));
     }
     line("lines of history read back", u64::try_from(read).unwrap_or(u64::MAX));
-    // Events come live or not at all: that one did not is no fault while a nats-server dies.
-    line("messages told live", figure("told"));
+    // A live event that was lost while a nats-server died is no fault.
+    line("messages received live", figure("told"));
     line("of them more than once", figure("toldAgain"));
+    say("  (A peerd that takes over publishes again what the dead one may not have published.");
+    say("   Clients recognize such a message by its messageID.)");
     for fault in notes::faults(verdict).iter().take(FAULTS_SHOWN) {
         say(&format!("  ! {fault}"));
     }

@@ -29,12 +29,12 @@ use peerd_core::id::Partition;
 use peerd_protocol::discovery::StatsAnswer;
 
 pub(super) const HELP: &str = "\
-The NATS user needs what the operator has in deploy/nats/users.conf.
+The NATS user needs the permissions of the operator in deploy/nats/users.conf.
 
-Exit codes: 0 all is well; 1 something is wrong: a partition without a live owner, a member that does \
-not answer, a stream that is gone, full or nearly, without a leader, or with a copy that is offline or \
-behind, an account near its limits, or what an instance says of the store; 64 a wrong configuration; \
-69 NATS cannot be used, or no peerd ever ran with this subject prefix.";
+Exit codes: 0 all is well; 1 there are problems: a partition without a live owner, a member that does \
+not answer, a stream that is gone, full or nearly full, without a leader, or with a replica that is \
+offline or behind, an account near its limits, or a problem of the store that an instance reports; 64 \
+a wrong configuration; 69 NATS cannot be used, or no peerd ever ran with this subject prefix.";
 
 /// How long the store has to answer. A stream whose leader has just died does not.
 const STORE_ANSWERS: Duration = Duration::from_secs(2);

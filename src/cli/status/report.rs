@@ -138,13 +138,14 @@ impl Report {
             if is_seen || ago <= seen.member_ttl {
                 alive.insert(id);
             } else {
-                problems.push(format!("member {id} gave its last sign {} s ago", ago.as_secs()));
+                problems
+                    .push(format!("member {id} sent its last heartbeat {} s ago", ago.as_secs()));
             }
         }
-        let strange = |id: &&str| format!("instance {id} answers, but is no member");
+        let strange = |id: &&str| format!("instance {id} answers, but is not a member");
         problems.extend(strangers.iter().map(strange));
         if alive.is_empty() {
-            problems.push("no instance is there".to_owned());
+            problems.push("no instance is running".to_owned());
         }
         let partitions: Vec<PartitionLine> = (0..seen.partitions)
             .map(|number| partition(number, owners.get(&Partition(number)), &alive))
@@ -266,7 +267,7 @@ fn stream(name: String, state: Result<StreamState, Unseen>) -> (StreamLine, Vec<
             let there = state.replicas.len() + 1;
             if there < state.copies {
                 let copies = state.copies;
-                problems.push(format!("stream {name} has {there} of {copies} copies"));
+                problems.push(format!("stream {name} has {there} of {copies} replicas"));
             }
             // Only a leader knows how the others are.
             let known = state.replicas.iter().filter(|_| state.leader.is_some());
@@ -276,8 +277,8 @@ fn stream(name: String, state: Result<StreamState, Unseen>) -> (StreamLine, Vec<
             problems.extend(wrong);
             if let Some((limit, held, most)) = survey::fullness(&state) {
                 problems.push(format!(
-                    "stream {name} is full or nearly: it holds {held} of {limit} {most}; raise that \
-                     for peerd and with `nats stream edit {name}`, or delete what is old"
+                    "stream {name} is full or nearly full: it holds {held} of {limit} {most}; raise \
+                     that for peerd and with `nats stream edit {name}`, or delete what is old"
                 ));
             }
             StreamLine {
@@ -293,7 +294,7 @@ fn stream(name: String, state: Result<StreamState, Unseen>) -> (StreamLine, Vec<
         Err(unseen) => {
             problems.push(match unseen {
                 Unseen::Missing => format!(
-                    "stream {name} is not there: a running instance makes it anew, empty; its log \
+                    "stream {name} is missing: a running instance creates it again, empty; its log \
                      says what was lost"
                 ),
                 unseen @ (Unseen::Refused { .. } | Unseen::Silent(_)) => {
@@ -327,8 +328,8 @@ fn judge_gauges(
     }
     if let count @ 1.. = gauges.unreadable_records {
         problems.push(format!(
-            "member {id} met stored records that cannot be read and are left out, {count} of them; \
-             its log names each"
+            "member {id} skipped {count} stored records that it cannot read; its log \
+             names each"
         ));
     }
     if let count @ 1.. = gauges.pushes_dropped {
@@ -364,7 +365,7 @@ fn account(account: &Account) -> Vec<String> {
     let near = account.limits.iter().filter(|(_, held, most)| survey::is_nearly(*held, *most));
     let text = |(limit, held, most): &(&str, u64, u64)| {
         format!(
-            "the account is at its JetStream limits or nearly: it uses {held} of {limit} {most}; \
+            "the account is at its JetStream limits or close to them: it uses {held} of {limit} {most}; \
              raise that, or free storage in its streams"
         )
     };
@@ -386,9 +387,9 @@ fn trouble(replica: &Replica) -> Option<String> {
     if replica.is_offline {
         Some("is offline".to_owned())
     } else if !replica.is_current && replica.last_seen_ago.is_zero() {
-        Some("was not heard of since the leader leads".to_owned())
+        Some("was not seen since the election of the leader".to_owned())
     } else if replica.last_seen_ago > UNHEARD_MAX {
-        Some(format!("was not heard of for {} s", replica.last_seen_ago.as_secs()))
+        Some(format!("was not seen for {} s", replica.last_seen_ago.as_secs()))
     } else if replica.lag > LAG_MAX {
         Some(format!("is behind by {}", replica.lag))
     } else {

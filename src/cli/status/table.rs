@@ -39,7 +39,7 @@ pub(super) fn text(report: &Report, now_ms: u64) -> String {
     ));
     let is_healthy = |line: &StreamLine| line.is_healthy;
     parts.push(list(&STREAM_HEAD, "streams", &report.streams, is_healthy, stream));
-    for (title, sentences) in [("wrong:", &report.problems), ("to mind:", &report.warnings)] {
+    for (title, sentences) in [("problems:", &report.problems), ("warnings:", &report.warnings)] {
         if sentences.is_empty() {
             continue;
         }
@@ -116,8 +116,8 @@ fn partition(line: &PartitionLine, ids: &Ids, now_ms: u64) -> Vec<String> {
     let note = match (&line.owner, &line.next) {
         (Some(_), _) if line.is_owner_alive => String::new(),
         (Some(_), _) => "its owner is gone".to_owned(),
-        (None, Some(next)) => format!("given up for {}", ids.short(next)),
-        (None, None) if line.since_ms.is_some() => "given up".to_owned(),
+        (None, Some(next)) => format!("released for {}", ids.short(next)),
+        (None, None) if line.since_ms.is_some() => "released".to_owned(),
         (None, None) => "never owned".to_owned(),
     };
     let since = line.since_ms.map(|since| lasting(now_ms.saturating_sub(since)));
@@ -135,7 +135,7 @@ const STREAM_HEAD: [Column; 6] = [
     ("leader", Left),
     ("messages", Right),
     ("size", Right),
-    ("copies", Right),
+    ("replicas", Right),
     ("lag", Right),
 ];
 

@@ -181,9 +181,9 @@ fn all_is_well() {
             2  A1b2C3d4x      3  1m05s
             3  Zzb2C3d4E      3  1m05s
 
-    stream        leader   messages      size  copies  lag
-    PEER_LOG_0    nats-1  1,234,567  987.6 MB       3    0
-    PEER_STATE_0  nats-1  1,234,567  987.6 MB       3    0
+    stream        leader   messages      size  replicas  lag
+    PEER_LOG_0    nats-1  1,234,567  987.6 MB         3    0
+    PEER_STATE_0  nats-1  1,234,567  987.6 MB         3    0
     ");
 }
 
@@ -198,33 +198,33 @@ fn all_is_wrong() {
     partition  owner     epoch    for
             0  A1b2C3d4      3  1m05s
             1  Zzb2C3d4      3  1m05s  its owner is gone
-            2  -             3  1m05s  given up for A1b2C3d4
+            2  -             3  1m05s  released for A1b2C3d4
             3  -             0      -  never owned
 
-    stream      leader   messages      size  copies    lag
-    LEADERLESS  -       1,234,567  987.6 MB       -      0
-    OFFLINE     nats-1  1,234,567  987.6 MB  2 of 3      0
-    BEHIND      nats-1  1,234,567  987.6 MB  2 of 3  1,001
-    DEAD        nats-1  1,234,567  987.6 MB  2 of 3      0
-    UNHEARD     nats-1  1,234,567  987.6 MB  2 of 3      0
-    TWO         nats-1  1,234,567  987.6 MB  2 of 3      0
-    BUSY        nats-1  1,234,567  987.6 MB       3     40
-    MISSING     -               -         -       -      -
-    SILENT      -               -         -       -      -
+    stream      leader   messages      size  replicas    lag
+    LEADERLESS  -       1,234,567  987.6 MB         -      0
+    OFFLINE     nats-1  1,234,567  987.6 MB    2 of 3      0
+    BEHIND      nats-1  1,234,567  987.6 MB    2 of 3  1,001
+    DEAD        nats-1  1,234,567  987.6 MB    2 of 3      0
+    UNHEARD     nats-1  1,234,567  987.6 MB    2 of 3      0
+    TWO         nats-1  1,234,567  987.6 MB    2 of 3      0
+    BUSY        nats-1  1,234,567  987.6 MB         3     40
+    MISSING     -               -         -         -      -
+    SILENT      -               -         -         -      -
 
-    wrong:
+    problems:
       entry member.A1b2C3d4x5f6G7h8J9k0L1: a stored owner's entry cannot be read: its version 2 is
         unknown
       member A1b2C3d4E5f6G7h8J9k0L1 did not answer
-      instance Q answers, but is no member
+      instance Q answers, but is not a member
       partitions 1-3 have no live owner
       stream LEADERLESS has no leader
       stream OFFLINE: nats-2 is offline
       stream BEHIND: nats-3 is behind by 1001
-      stream DEAD: nats-2 was not heard of since the leader leads
-      stream UNHEARD: nats-3 was not heard of for 9 s
-      stream TWO has 2 of 3 copies
-      stream MISSING is not there: a running instance makes it anew, empty; its log says what was lost
+      stream DEAD: nats-2 was not seen since the election of the leader
+      stream UNHEARD: nats-3 was not seen for 9 s
+      stream TWO has 2 of 3 replicas
+      stream MISSING is missing: a running instance creates it again, empty; its log says what was lost
       stream SILENT does not answer: no answer in time
     ");
 }
@@ -243,7 +243,7 @@ fn an_entry_that_outlived_its_time_is_no_sign_of_life() {
     let id = IDS[2];
     let expected = [
         format!("member {id} did not answer"),
-        format!("member {id} gave its last sign 5 s ago"),
+        format!("member {id} sent its last heartbeat 5 s ago"),
         "partition 3 has no live owner".to_owned(),
     ];
     assert_eq!(report.problems, expected);
