@@ -33,8 +33,6 @@ pub(super) struct Users<S, B> {
     pub(super) slots: Vec<RwLock<Option<Arc<Ownership>>>>,
     /// The number of user loads so far.
     loads: AtomicU64,
-    /// After how long messages age out, in milliseconds; 0: never.
-    max_age_ms: AtomicU64,
 }
 
 impl<S: Store, B: Bus> Users<S, B> {
@@ -43,7 +41,6 @@ impl<S: Store, B: Bus> Users<S, B> {
             slots: (0..env.subjects.partitions()).map(|_| RwLock::default()).collect(),
             env,
             loads: AtomicU64::new(0),
-            max_age_ms: AtomicU64::new(0),
         }
     }
 
