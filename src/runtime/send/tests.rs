@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -24,9 +25,16 @@ fn cell<S: Store>(node: &TestNode<S>, user: &str) -> Arc<UserCell> {
 
 #[tokio::test(start_paused = true)]
 async fn a_send_locks_each_side_once_before_the_append_and_once_after() {
+    for max_age in [Duration::ZERO, Duration::from_secs(3600)] {
+        assert_locks(max_age).await;
+    }
+}
+
+async fn assert_locks(max_age: Duration) {
     let clock = Clock::simulated(WALL_MS);
     let store = Memory::new(move || clock.wall_ms());
     let node = twin::node(store, Limits::default(), clock).await;
+    node.set_max_age(max_age);
     for user in ["alice", "bob"] {
         node.handle(incoming(user, "login", &json!({}))).await;
     }

@@ -36,7 +36,7 @@ impl<S: Store, B: Bus> Users<S, B> {
     /// Up to when messages may be gone, where one that is unread may be; by the server's clock.
     fn oldest_ms(&self, cell: &UserCell) -> Option<u64> {
         let gone_ms = self.env.aged_ms()?;
-        (cell.lock().oldest_unread_ms <= gone_ms).then_some(gone_ms)
+        (cell.oldest_unread_ms() <= gone_ms).then_some(gone_ms)
     }
 
     /// Looks at the conversations whose oldest unread message may be gone. Answers in which there is
