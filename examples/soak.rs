@@ -12,8 +12,6 @@ mod complaint;
 mod flat;
 #[path = "soak/plot.rs"]
 mod plot;
-#[path = "soak/process.rs"]
-mod process;
 #[path = "soak/report.rs"]
 mod report;
 #[path = "soak/sample.rs"]

@@ -25,7 +25,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 use crate::wire::packed::{RecordError, from_slice};
-use peerd_core::amendment::AmendmentPage;
+use peerd_core::amendment::{AmendedPages, AmendmentPage};
 use peerd_core::blocklist::BlockNumber;
 use peerd_core::conversation::Settings;
 use peerd_core::deletions::{Bitmap, PageId};
@@ -184,12 +184,17 @@ impl Entry {
     }
 
     /// What is taken for an entry that cannot be read, so that the next change replaces it: what keeps
-    /// its user safe. No session, nothing read or deleted, and whoever may be blocked is.
+    /// its user safe. No session, nothing read or deleted, whoever may be blocked is, and every page of
+    /// messages may have amendments: what was removed stays removed.
     #[must_use]
     pub fn instead(key: Key) -> Self {
         match key {
             Key::Account => Self::Account(Account::default()),
-            Key::Conversation(other) => Self::Conversation(other, Settings::default()),
+            Key::Conversation(other) => {
+                let (amended_received, amended_sent) = (AmendedPages::all(), AmendedPages::all());
+                let unknown = Settings { amended_received, amended_sent, ..Settings::default() };
+                Self::Conversation(other, unknown)
+            }
             Key::Block(other) => Self::Block(other, Some(BlockNumber::UNKNOWN)),
             Key::Deletions(other, page) => Self::Deletions(other, page, Bitmap::default()),
             Key::Amendments(sender, page) => {

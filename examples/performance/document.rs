@@ -124,32 +124,65 @@ fn nats_server() -> String {
 
 /// Processor, cores, memory, kernel, and the file system of the stores.
 fn machine() -> String {
-    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let field = |text: &str, name: &str| {
-        let line = text.lines().find(|line| line.starts_with(name))?;
-        Some(line.split_once(':')?.1.trim().to_owned())
-    };
     let unknown = || "unknown".to_owned();
-    let model = field(&read("/proc/cpuinfo"), "model name").unwrap_or_else(unknown);
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    let memory = field(&read("/proc/meminfo"), "MemTotal").and_then(|text| {
-        let kilobytes: u64 = text.split(' ').next()?.parse().ok()?;
-        Some(format!("{} GiB", kilobytes / 1024 / 1024))
-    });
-    let kernel = read("/proc/sys/kernel/osrelease").trim().to_owned();
+    let memory = proc::memory_bytes().map(|bytes| format!("{} GiB", bytes >> 30));
     format!(
-        "{model}, {cores} cores, {} of memory, Linux {kernel}, stores on {}",
+        "{}, {cores} cores, {} of memory, Linux {}, stores on {}",
+        proc::processor().unwrap_or_else(unknown),
         memory.unwrap_or_else(unknown),
-        file_system(&read("/proc/mounts"), &std::env::temp_dir()).unwrap_or_else(unknown),
+        proc::kernel().unwrap_or_else(unknown),
+        proc::file_system(&std::env::temp_dir()).unwrap_or_else(unknown),
     )
 }
 
-/// The kind of the file system that a directory is on.
-fn file_system(mounts: &str, directory: &Path) -> Option<String> {
-    let mounts = mounts.lines().filter_map(|line| {
-        let mut fields = line.split(' ').skip(1);
-        Some((fields.next()?, fields.next()?))
-    });
-    let holding = mounts.filter(|(place, _)| directory.starts_with(place));
-    holding.max_by_key(|(place, _)| place.len()).map(|(_, kind)| kind.to_owned())
+/// What Linux shows.
+#[cfg(target_os = "linux")]
+mod proc {
+    use std::path::Path;
+
+    use procfs::{Current as _, process::Process};
+
+    pub(super) fn processor() -> Option<String> {
+        Some(procfs::CpuInfo::current().ok()?.model_name(0)?.to_owned())
+    }
+
+    pub(super) fn memory_bytes() -> Option<u64> {
+        Some(procfs::Meminfo::current().ok()?.mem_total)
+    }
+
+    pub(super) fn kernel() -> Option<String> {
+        let version = procfs::sys::kernel::Version::current().ok()?;
+        Some(format!("{}.{}.{}", version.major, version.minor, version.patch))
+    }
+
+    /// The kind of the file system that a directory is on.
+    pub(super) fn file_system(directory: &Path) -> Option<String> {
+        let mounts = Process::myself().ok()?.mountinfo().ok()?;
+        let holding = mounts.0.into_iter().filter(|it| directory.starts_with(&it.mount_point));
+        // Of several at the same place, the last one hides the others.
+        Some(holding.max_by_key(|it| it.mount_point.as_os_str().len())?.fs_type)
+    }
+}
+
+/// Other systems show nothing.
+#[cfg(not(target_os = "linux"))]
+mod proc {
+    use std::path::Path;
+
+    pub(super) fn processor() -> Option<String> {
+        None
+    }
+
+    pub(super) fn memory_bytes() -> Option<u64> {
+        None
+    }
+
+    pub(super) fn kernel() -> Option<String> {
+        None
+    }
+
+    pub(super) fn file_system(_directory: &Path) -> Option<String> {
+        None
+    }
 }

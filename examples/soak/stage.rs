@@ -19,7 +19,7 @@ use crate::{
     report::Verdict,
     say,
     support::{
-        self, NatsCluster, Peerd, Settings, peerd_command, run_cli_env, start_instances,
+        self, NatsCluster, Peerd, Settings, peerd_command, process, run_cli_env, start_instances,
         wait::until,
     },
     watcher::{Watched, watch},
@@ -298,7 +298,7 @@ impl Stage {
 }
 
 fn peerd_mib(peerd: &Peerd) -> f64 {
-    let held = crate::process::look(peerd.pid()).unwrap_or_default();
+    let held = process::look(peerd.pid()).unwrap_or_default();
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     let bytes = held.rss_bytes as f64;
     bytes / 1_048_576.0

@@ -16,8 +16,8 @@ use tokio::{
 
 use crate::{
     faults::caller::Failure,
-    process::{self, Held},
     sample::Sample,
+    support::process::{self, Held},
 };
 
 /// How often it looks.

@@ -11,7 +11,7 @@ use peerd::storage::block;
 use peerd::storage::conversation;
 use peerd::storage::deletions;
 use peerd::storage::message::{self, RecordError, Recorded, StoredMessage};
-use peerd_core::amendment::{AmendmentPage, Stub, page_number};
+use peerd_core::amendment::{AmendmentPage, Receipt, Stub, page_number};
 use peerd_core::content::Content;
 use peerd_core::conversation::{Conversation, Settings};
 use peerd_core::id::{OrderKey, Partition, UserId};
@@ -174,7 +174,7 @@ fn amended(mut page: AmendmentPage) {
         assert!(removed.stream_seq < NUMBER_END && removed.stored_ms < NUMBER_END);
     }
     let seq = seqs.first().copied().unwrap_or(1);
-    page.amend(seq, OrderKey(1)).receipt = Some(ReceiptStatus::Done);
+    page.amend(seq, OrderKey(1)).receipt = Receipt::Changed(ReceiptStatus::Done);
     assert!(page.get(seq, OrderKey(1)).is_some());
 }
 

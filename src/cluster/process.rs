@@ -4,17 +4,14 @@
 //! machine can, so an instance that is started again after a crash need not wait until the entry of
 //! the one before expires.
 
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
-
 use crate::storage::owners::Process;
 
 /// This process. Where the machine does not say enough, its realm is empty.
 #[must_use]
 pub fn this() -> Process {
     let pid = std::process::id();
-    let host = read("/proc/sys/kernel/hostname").unwrap_or_default();
-    let known = realm().zip(began(pid));
+    let host = proc::host().unwrap_or_default();
+    let known = proc::realm().zip(proc::began(pid));
     let (realm, began) = known.unwrap_or_default();
     Process { host, pid, realm, began }
 }
@@ -22,34 +19,57 @@ pub fn this() -> Process {
 /// Whether `other` ran on this machine and has certainly ended.
 #[must_use]
 pub fn has_ended(other: &Process) -> bool {
-    let is_here = !other.realm.is_empty() && realm().as_deref() == Some(other.realm.as_str());
+    let is_here = !other.realm.is_empty() && proc::realm().as_deref() == Some(other.realm.as_str());
     // A process that began at another time is another process with the same ID.
-    is_here && began(other.pid) != Some(other.began)
+    is_here && proc::began(other.pid) != Some(other.began)
 }
 
-/// The boot of this machine, the space that process IDs belong to (a container has its own), and the
-/// user: processes of other users may be hidden.
-fn realm() -> Option<String> {
-    let boot = read("/proc/sys/kernel/random/boot_id")?;
-    let space = std::fs::read_link("/proc/self/ns/pid").ok()?;
-    let user = std::fs::metadata("/proc/self").ok()?.uid();
-    Some(format!("{boot} {} {user}", space.display()))
+/// What Linux shows.
+#[cfg(target_os = "linux")]
+mod proc {
+    use std::ffi::OsStr;
+
+    use procfs::process::Process;
+    use procfs::sys::kernel::random::boot_id;
+
+    /// The name of this machine.
+    pub(super) fn host() -> Option<String> {
+        let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+        Some(name.trim().to_owned())
+    }
+
+    /// The boot of this machine, the space that process IDs belong to (a container has its own), and
+    /// the user: processes of other users may be hidden.
+    pub(super) fn realm() -> Option<String> {
+        let this = Process::myself().ok()?;
+        let spaces = this.namespaces().ok()?;
+        let space = spaces.0.get(OsStr::new("pid"))?.identifier;
+        // As the system names the space. Releases that meet in an update must agree on it.
+        Some(format!("{} pid:[{space}] {}", boot_id().ok()?.trim(), this.uid().ok()?))
+    }
+
+    /// When a process began, in ticks since the boot; `None` where there is no such process.
+    pub(super) fn began(pid: u32) -> Option<u64> {
+        let stat = Process::new(pid.try_into().ok()?).ok()?.stat().ok()?;
+        // A process that was killed is still there until its parent has noticed.
+        (!matches!(stat.state, 'Z' | 'X')).then_some(stat.starttime)
+    }
 }
 
-/// When a process began, in ticks since the boot; `None` where there is no such process.
-fn began(pid: u32) -> Option<u64> {
-    let stat = read(format!("/proc/{pid}/stat"))?;
-    // The command's name, in parentheses, may hold anything.
-    let (_, fields) = stat.rsplit_once(") ")?;
-    let mut fields = fields.split(' ');
-    // A process that was killed is still there until its parent has noticed.
-    let is_dead = matches!(fields.next(), Some("Z" | "X"));
-    let began = fields.nth(18)?.parse().ok();
-    began.filter(|_| !is_dead)
-}
+/// Other systems show nothing.
+#[cfg(not(target_os = "linux"))]
+mod proc {
+    pub(super) fn host() -> Option<String> {
+        None
+    }
 
-fn read(path: impl AsRef<Path>) -> Option<String> {
-    std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
+    pub(super) fn realm() -> Option<String> {
+        None
+    }
+
+    pub(super) const fn began(_pid: u32) -> Option<u64> {
+        None
+    }
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -59,12 +79,17 @@ mod tests {
     #[test]
     fn a_process_has_ended_when_it_is_gone_or_another_has_its_id() {
         let this = this();
-        assert!(!this.realm.is_empty());
+        let space = std::fs::read_link("/proc/self/ns/pid").expect("a link");
+        assert!(this.realm.contains(&format!(" {} ", space.display())), "{}", this.realm);
+        assert!(!this.host.is_empty());
         assert!(!has_ended(&this), "it runs");
         assert!(has_ended(&Process { began: this.began + 1, ..this.clone() }), "another's ID");
         let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("a process");
-        let other =
-            Process { pid: child.id(), began: began(child.id()).expect("it runs"), ..this.clone() };
+        let other = Process {
+            pid: child.id(),
+            began: proc::began(child.id()).expect("it runs"),
+            ..this.clone()
+        };
         assert!(!has_ended(&other));
         child.kill().expect("it runs");
         child.wait().expect("it ends");

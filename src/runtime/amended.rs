@@ -34,6 +34,10 @@ enum Op {
     RemoveNewest(usize, Reached),
     /// Somebody deletes a message for themselves.
     Delete(usize, Index),
+    /// Somebody reads all that came.
+    Clear(usize),
+    /// Time passes until a message ages out, where messages age.
+    Age(Index),
     /// What was begun is done.
     Finish,
     /// All readers are asked.
@@ -60,6 +64,8 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (index(), 2..80_usize).prop_map(|(which, count)| Op::RemoveRun(which, count)),
         3 => (0..2_usize, reached()).prop_map(|(of, reached)| Op::RemoveNewest(of, reached)),
         1 => (0..2_usize, index()).prop_map(|(who, which)| Op::Delete(who, which)),
+        1 => (0..2_usize).prop_map(Op::Clear),
+        2 => index().prop_map(Op::Age),
         1 => Just(Op::Finish),
         1 => Just(Op::Look),
     ]
@@ -96,9 +102,23 @@ async fn apply(world: &mut World, op: Op) {
             }
         }
         Op::Delete(who, which) if count > 0 => world.delete(who, which.index(count)).await,
+        Op::Clear(who) if count > 0 => world.clear(who).await,
+        Op::Age(which) if world.ages => {
+            let left = (0..count).filter(|index| !world.messages[*index].is_aged);
+            let left: Vec<usize> = left.collect();
+            if !left.is_empty() {
+                world.age_out(left[which.index(left.len())]).await;
+            }
+        }
         Op::Finish => world.finish().await,
         Op::Look => look(world).await,
-        Op::Replace(_) | Op::Read(_) | Op::Remove(..) | Op::RemoveRun(..) | Op::Delete(..) => {}
+        Op::Replace(_)
+        | Op::Read(_)
+        | Op::Remove(..)
+        | Op::RemoveRun(..)
+        | Op::Delete(..)
+        | Op::Clear(_)
+        | Op::Age(_) => {}
     }
 }
 
@@ -120,13 +140,22 @@ async fn look(world: &World) {
 }
 
 fn run(test: impl AsyncFnOnce(&mut World)) {
+    run_with(false, test);
+}
+
+/// As [`run`], where messages age.
+fn run_ageing(test: impl AsyncFnOnce(&mut World)) {
+    run_with(true, test);
+}
+
+fn run_with(ages: bool, test: impl AsyncFnOnce(&mut World)) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .expect("a runtime");
     runtime.block_on(async {
-        let mut world = World::new().await;
+        let mut world = World::new(ages).await;
         test(&mut world).await;
     });
 }
@@ -135,10 +164,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
     #[test]
     fn every_reader_sees_what_a_plain_list_of_messages_says(
+        ages in any::<bool>(),
         ops in prop::collection::vec(op(), 1..24),
         lost in any::<Index>(),
     ) {
-        run(async |world: &mut World| {
+        run_with(ages, async |world: &mut World| {
             for op in ops {
                 apply(world, op).await;
             }
@@ -169,6 +199,107 @@ fn where_nothing_was_amended_nothing_more_is_read_and_a_page_costs_one_read_wher
         world.replace(98).await;
         let after = world.history_reads().await;
         assert_eq!((after.log, after.amendments), (first.log, 1));
+    });
+}
+
+#[test]
+fn a_hole_ages_as_its_record_would_have_and_is_not_read_for_again() {
+    run_ageing(async |world: &mut World| {
+        for _ in 0..5 {
+            world.send(0, true).await;
+        }
+        for index in [1, 2] {
+            world.remove(index, Reached::All).await;
+        }
+        for (aged, unread) in [(0, 4), (1, 3), (2, 2)] {
+            world.age_out(aged).await;
+            look(world).await;
+            assert_eq!(world.unread(1), unread, "{aged} has aged out");
+            world.cell(1).await;
+            let before = world.node.store().counts();
+            world.cell(1).await;
+            assert_eq!(world.node.store().counts(), before, "{aged} is looked for again");
+        }
+    });
+}
+
+#[test]
+fn a_removed_message_was_sent_when_it_was_sent() {
+    run(async |world: &mut World| {
+        for _ in 0..5 {
+            world.send(0, true).await;
+        }
+        let sent_ms: Vec<u64> = world.messages.iter().map(|message| message.stored_ms).collect();
+        tokio::time::advance(Duration::from_millis(300)).await;
+        for index in [1, 4] {
+            world.remove(index, Reached::All).await;
+        }
+        assert!(world.messages[4].stored_ms > sent_ms[4], "it has no carrier");
+        assert_eq!(world.times(0, sent_ms[0]).await, sent_ms);
+        assert_eq!(world.times(0, sent_ms[1]).await, sent_ms[1..]);
+        assert!(world.times(0, sent_ms[4] + 1).await.is_empty(), "a carrier is no message");
+    });
+}
+
+/// What is left of a removed message is in the place of its record, so that a place that it left free
+/// is asked about only where another record is missing.
+#[test]
+fn the_audit_takes_no_removed_message_for_lost_and_finds_a_loss_between_two() {
+    run(async |world: &mut World| {
+        for _ in 0..10 {
+            world.send(0, true).await;
+        }
+        for index in [2, 4, 9] {
+            world.remove(index, Reached::All).await;
+        }
+        let audited = world.audited(1).await;
+        assert_eq!((audited.corrected, audited.messages), (0, 10), "{audited:?}");
+        assert_eq!(audited.differences, []);
+        world.lose_at(3);
+        let audited = world.audited(1).await;
+        assert_eq!((audited.corrected, audited.messages), (1, 9), "{audited:?}");
+        assert_eq!(audited.differences, []);
+        let cell = world.cell(1).await;
+        assert_eq!(cell.lock().totals.all, 9);
+    });
+}
+
+#[test]
+fn an_amendment_that_outlived_its_message_is_not_of_the_next_one_with_its_number() {
+    run_ageing(async |world: &mut World| {
+        for _ in 0..3 {
+            world.send(0, true).await;
+        }
+        world.replace(0).await;
+        world.remove(1, Reached::All).await;
+        world.age_out(2).await;
+        world.forget();
+        for _ in 0..3 {
+            world.send(0, true).await;
+        }
+        assert_eq!(world.messages[4].seq, 2, "the number was not given again");
+        look(world).await;
+        world.read(3).await;
+        world.remove(4, Reached::All).await;
+        look(world).await;
+    });
+}
+
+/// Numbering goes on above the mark in the conversation entry, and counting begins anew.
+#[test]
+fn what_is_left_of_a_message_that_aged_out_is_not_before_the_next_one() {
+    run_ageing(async |world: &mut World| {
+        for _ in 0..3 {
+            world.send(0, true).await;
+        }
+        let body = json!({ "conversationID": NAMES[0], "status": 2 });
+        world.call(NAMES[1], "set_conversation_notification_status", &body).await;
+        world.remove(2, Reached::All).await;
+        world.age_out(2).await;
+        world.forget();
+        world.send(0, true).await;
+        assert_eq!((world.messages[3].seq, world.messages[3].counted), (4, 1));
+        look(world).await;
     });
 }
 
@@ -229,6 +360,25 @@ fn a_history_of_which_whole_pages_were_removed_can_be_paged() {
         }
         look(world).await;
         assert_eq!(world.seen(0).len(), 1);
+    });
+}
+
+#[test]
+fn where_a_conversation_entry_cannot_be_read_its_messages_are_shown_as_amended() {
+    run(async |world: &mut World| {
+        for _ in 0..3 {
+            world.send(0, true).await;
+        }
+        world.replace(0).await;
+        world.remove(1, Reached::All).await;
+        for user in 0..2 {
+            world.damage_entry(user).await;
+            assert_eq!(world.history(user, true, 10).await, world.seen(user));
+            // The next change replaces it, and says so, too.
+            let body = json!({ "conversationID": NAMES[1 - user], "status": 2 });
+            world.call(NAMES[user], "set_conversation_notification_status", &body).await;
+            look(world).await;
+        }
     });
 }
 

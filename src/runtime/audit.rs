@@ -178,7 +178,7 @@ impl<S: Store, B: Bus> Auditor<S, B> {
     }
 
     /// Audits one user; logs and counts what differs for good.
-    async fn audit_user(
+    pub(super) async fn audit_user(
         self: &Arc<Self>,
         ownership: &Arc<Ownership>,
         user: &UserId,

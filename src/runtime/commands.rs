@@ -116,6 +116,8 @@ pub struct Peer<'c, S, B> {
     pub(super) cell: &'c Arc<UserCell>,
     /// The caller of the command.
     pub(super) from: &'c UserId,
+    /// By when the caller's owner is to have the answer.
+    pub deadline: Instant,
 }
 
 /// The context in which a command runs.
@@ -149,7 +151,20 @@ impl<S: Store, B: Bus> Call<'_, S, B> {
         let here = |ownership: Arc<Ownership>| async move {
             serve_peer_part(parts, request, &ownership, other, deadline).await
         };
-        Box::pin(parts.router.at_owner(other, request, deadline, here)).await
+        let unknown = unknown_outcome(C::KIND);
+        Box::pin(parts.router.at_owner_or(unknown, other, request, deadline, here)).await
+    }
+}
+
+/// What is to be done where the owner of the caller is of a later release, as in a rolling update.
+const UPDATE: &str = "update this instance: the other one is of a later release";
+
+/// The failure that a caller is answered where it is not known whether another owner has performed a
+/// part of the command.
+const fn unknown_outcome(kind: Kind) -> Failure {
+    match kind {
+        Kind::Read => Failure::StoreUnavailable,
+        Kind::Change | Kind::Live | Kind::Session => Failure::OutcomeUnknown,
     }
 }
 
@@ -162,19 +177,29 @@ pub(super) async fn serve_peer_part<S: Store, B: Bus>(
     deadline: Instant,
 ) -> Result<(), CallError> {
     let Some(method) = Method::from_name(&request.method) else {
-        // The caller's instance is of a later release.
+        tracing::warn!(
+            method = request.method.escape_default().to_string(),
+            remedy = UPDATE,
+            "another owner asks for a part of a method that this release does not have"
+        );
         return Err(Failure::Internal.into());
     };
     let cell = &parts.ageing.user(ownership, user, deadline).await?;
-    method.perform_at_peer(&request.part, Peer { parts, cell, from: &request.from }).await
+    let peer = Peer { parts, cell, from: &request.from, deadline };
+    method.perform_at_peer(&request.part, peer).await
 }
 
 async fn perform_at_peer<C: WithPeer, S: Store, B: Bus>(
     part: &[u8],
     peer: Peer<'_, S, B>,
 ) -> Result<(), CallError> {
-    let part = rmp_serde::from_slice(part).map_err(|error| {
-        tracing::error!(%error, method = C::NAME, "a part from another owner cannot be decoded");
+    let part = rmp_serde::from_slice(part).map_err(|_| {
+        // Without the error: it may quote what is in the part.
+        tracing::warn!(
+            method = C::NAME,
+            remedy = UPDATE,
+            "a part from another owner cannot be decoded"
+        );
         Failure::Internal
     })?;
     C::at_peer(part, peer).await

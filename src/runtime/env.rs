@@ -84,6 +84,8 @@ pub(super) struct Env<S, B> {
     /// A lower bound for the server's clock at the moment when this process's steady clock began,
     /// in milliseconds since 1970.
     pub(super) server_began_ms: AtomicU64,
+    /// The age at which messages are deleted, in milliseconds; 0: never.
+    max_age_ms: AtomicU64,
 }
 
 impl<S: Store, B: Bus> Env<S, B> {
@@ -110,6 +112,7 @@ impl<S: Store, B: Bus> Env<S, B> {
             unreadable: Unreadable::default(),
             reached_us: AtomicU64::new(steady_us),
             server_began_ms: AtomicU64::new(began_ms),
+            max_age_ms: AtomicU64::new(0),
         }
     }
 
@@ -128,6 +131,18 @@ impl<S: Store, B: Bus> Env<S, B> {
         self.server_began_ms.load(Ordering::Relaxed) + self.clock.steady_us() / 1000
     }
 
+    /// Sets the age at which messages are deleted; zero: never.
+    pub(super) fn set_max_age(&self, max_age: Duration) {
+        let age_ms = u64::try_from(max_age.as_millis()).unwrap_or(u64::MAX);
+        self.max_age_ms.store(age_ms, Ordering::Relaxed);
+    }
+
+    /// What was stored up to then has aged out, by the server's clock; `None`: messages do not age.
+    pub(super) fn aged_ms(&self) -> Option<u64> {
+        let max_age_ms = self.max_age_ms.load(Ordering::Relaxed);
+        (max_age_ms > 0).then(|| self.server_ms().checked_sub(max_age_ms)).flatten()
+    }
+
     /// The time up to which all events were published: the start of the oldest work in progress, or
     /// now. By the server's clock, which also timestamps stored messages.
     pub(super) fn published_ms(&self) -> u64 {
@@ -135,8 +150,8 @@ impl<S: Store, B: Bus> Env<S, B> {
     }
 
     /// Reads of what is stored, by a deadline.
-    pub(super) const fn storage(&self, deadline: Instant) -> Storage<'_, S> {
-        Storage::new(&self.store, &self.subjects, &self.unreadable, deadline)
+    pub(super) fn storage(&self, deadline: Instant) -> Storage<'_, S> {
+        Storage::new(&self.store, &self.subjects, &self.unreadable, self.aged_ms(), deadline)
     }
 
     /// The messages that `sender` sent to `receiver`.

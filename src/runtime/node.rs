@@ -153,7 +153,7 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     /// Says after how long messages age; zero: never.
     pub fn set_max_age(&self, max_age: Duration) {
-        self.parts.users.set_max_age(max_age);
+        self.parts.env.set_max_age(max_age);
     }
 
     /// Audits the users of all partitions that this instance owns, round after round, with no more

@@ -60,10 +60,26 @@ pub(super) struct Recipient<'r> {
 }
 
 impl<S: Store, B: Bus> Router<S, B> {
-    /// Has the owner of a user serve a request that may be served more than once: this instance, by
-    /// `serve`, or another.
+    /// Has the owner of a user serve a request that may be served more than once and changes nothing
+    /// that the caller is to know of: this instance, by `serve`, or another.
     pub(super) async fn at_owner<R: OwnerRequest, F>(
         &self,
+        user: &UserId,
+        request: &R,
+        deadline: Instant,
+        serve: impl FnOnce(Arc<Ownership>) -> F,
+    ) -> Result<R::Answer, CallError>
+    where
+        F: Future<Output = Result<R::Answer, CallError>>,
+    {
+        self.at_owner_or(Failure::StoreUnavailable, user, request, deadline, serve).await
+    }
+
+    /// As [`Self::at_owner`]. `unknown` is answered where another owner may have served the request, and
+    /// nobody can say whether it did.
+    pub(super) async fn at_owner_or<R: OwnerRequest, F>(
+        &self,
+        unknown: Failure,
         user: &UserId,
         request: &R,
         deadline: Instant,
@@ -76,6 +92,8 @@ impl<S: Store, B: Bus> Router<S, B> {
         let partition = self.env.subjects.partition(&token);
         let until = deadline.min(Instant::now() + self.env.options.owner_wait);
         let recipient = Recipient { user: &token, partition, until };
+        // What is answered where no owner serves it any more. One before may have.
+        let mut unserved = None;
         loop {
             match self.wait_for_owner(partition, What::Delivery, until).await {
                 Route::Here(work) => {
@@ -85,13 +103,16 @@ impl<S: Store, B: Bus> Router<S, B> {
                     return served;
                 }
                 Route::There => {}
-                Route::Nowhere => return Err(self.no_owner().into()),
+                Route::Nowhere => return Err(unserved.unwrap_or_else(|| self.no_owner()).into()),
             }
             match self.request_owner(&recipient, request, deadline).await {
                 Outcome::Answered(answer) => return answer,
-                Outcome::NotDone | Outcome::NotDoneHere => self.wait_to_send_again(until).await?,
-                Outcome::Unknown => return Err(Failure::StoreUnavailable.into()),
+                Outcome::NotDone => {}
+                Outcome::NotDoneHere => unserved = Some(unknown),
+                Outcome::Unknown => return Err(unknown.into()),
             }
+            let waited = self.wait_to_send_again(until).await;
+            waited.map_err(|failure| unserved.unwrap_or(failure))?;
         }
     }
 

@@ -35,7 +35,14 @@ impl<S: Store, B: Bus> Requests<S, B> {
         let request = match Request::decode(&incoming.body, user) {
             Ok(request) => request,
             Err(error) => {
-                tracing::error!(%error, "cannot decode an owner request");
+                // Each is answered, so that its sender need not wait. In a rolling update the sender may
+                // be of a later release.
+                tracing::warn!(
+                    %error,
+                    remedy = "update this instance, if others are of a later release; else see who \
+                              may publish to the subjects of peerd's instances",
+                    "cannot decode an owner request: it is refused"
+                );
                 self.env.emit_any(owner_refusal(&incoming, &Failure::Internal.into()));
                 return;
             }

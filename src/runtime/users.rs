@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 pub(super) use self::deletions::unread_pages;
 pub(super) use self::load::{LoadError, Stored};
-pub(super) use self::ownership::cell::{STRAGGLER, Turn, UserCell};
+pub(super) use self::ownership::cell::{LockedUser, STRAGGLER, Turn, UserCell};
 pub(super) use self::ownership::{Ownership, What, Work};
 use super::env::Env;
 use super::retry::NO_OWNER;
@@ -31,8 +31,6 @@ pub(super) struct Users<S, B> {
     pub(super) slots: Vec<RwLock<Option<Arc<Ownership>>>>,
     /// The number of user loads so far.
     loads: AtomicU64,
-    /// After how long messages age out, in milliseconds; 0: never.
-    max_age_ms: AtomicU64,
 }
 
 impl<S: Store, B: Bus> Users<S, B> {
@@ -41,7 +39,6 @@ impl<S: Store, B: Bus> Users<S, B> {
             slots: (0..env.subjects.partitions()).map(|_| RwLock::default()).collect(),
             env,
             loads: AtomicU64::new(0),
-            max_age_ms: AtomicU64::new(0),
         }
     }
 

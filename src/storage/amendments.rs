@@ -10,7 +10,7 @@ use super::fields::{FieldsIn, FieldsOut};
 use super::{AsBytes, Kind};
 use crate::wire::packed::{ContentV1, EncodeError, Flags, RecordError, check_numbers, local_id};
 use peerd_core::amendment::{
-    Amendment, AmendmentPage, Change, Removed, Replacement, Stub, page_number,
+    Amendment, AmendmentPage, Change, Receipt, Removed, Replacement, Stub, page_number,
 };
 use peerd_core::conversation::{Mark, PagePointers};
 use peerd_core::id::{OrderKey, Partition};
@@ -114,9 +114,12 @@ fn encode_one(seq: u64, amendment: &Amendment) -> Result<Bytes, EncodeError> {
             };
             fields.put_always(REMOVED, &removed)?;
         }
+        Change::Unknown(unread) => fields.put_unread(unread),
     }
-    if let Some(receipt) = amendment.receipt {
-        fields.put_always(RECEIPT, &(receipt as u8))?;
+    match &amendment.receipt {
+        Receipt::Unchanged => {}
+        Receipt::Changed(status) => fields.put_always(RECEIPT, &(*status as u8))?,
+        Receipt::Unknown(unread) => fields.put_unread(unread),
     }
     fields.entry(1, &amendment.later)
 }
@@ -141,23 +144,33 @@ fn decode_one(bytes: &[u8]) -> Result<(u64, Amendment), RecordError> {
     let fields = FieldsIn::read(bytes, KIND, 1, RECEIPT)?;
     let (seq, key) = (fields.required(SEQ)?, OrderKey(fields.required(KEY)?));
     check_numbers(KIND, &[seq, key.0])?;
-    let content: Option<ContentV1> = fields.get(CONTENT)?;
     let removed: Option<RemovedV1<'_>> = fields.get(REMOVED)?;
-    let extended_data: &str = fields.get(EXTENDED_DATA)?;
-    let change = match (removed, content) {
-        (Some(removed), _) => Change::Removed(read_removed(seq, key, &removed)?),
-        (None, Some(content)) => Change::Replaced(Replacement {
+    let change = match removed {
+        Some(removed) => Change::Removed(read_removed(seq, key, &removed)?),
+        None => read_content(&fields),
+    };
+    let receipt = match fields.get::<Option<u8>>(RECEIPT) {
+        Ok(None) => Receipt::Unchanged,
+        Ok(Some(number)) => ReceiptStatus::from_number(number)
+            .map_or_else(|| Receipt::Unknown(fields.unread(&[RECEIPT])), Receipt::Changed),
+        Err(_) => Receipt::Unknown(fields.unread(&[RECEIPT])),
+    };
+    Ok((seq, Amendment { key, change, receipt, later: fields.later() }))
+}
+
+/// What replaced a message's content. Of a type that a later release has, it is kept as it is: whoever
+/// writes the page anew does not lose it.
+fn read_content(fields: &FieldsIn<'_>) -> Change {
+    let content: Result<Option<ContentV1>, _> = fields.get(CONTENT);
+    let extended_data: Result<&str, _> = fields.get(EXTENDED_DATA);
+    match (content, extended_data) {
+        (Ok(None), Ok("")) => Change::None,
+        (Ok(Some(content)), Ok(extended_data)) => Change::Replaced(Replacement {
             content: content.into(),
             extended_data: extended_data.to_owned(),
         }),
-        (None, None) => Change::None,
-    };
-    let receipt: Option<u8> = fields.get(RECEIPT)?;
-    let receipt = receipt.map(|number| {
-        ReceiptStatus::from_number(number)
-            .ok_or_else(|| RecordError::new(KIND, "its receipt has an unknown status"))
-    });
-    Ok((seq, Amendment { key, change, receipt: receipt.transpose()?, later: fields.later() }))
+        _ => Change::Unknown(fields.unread(&[CONTENT, EXTENDED_DATA])),
+    }
 }
 
 fn read_removed(seq: u64, key: OrderKey, entry: &RemovedV1<'_>) -> Result<Removed, RecordError> {

@@ -43,6 +43,12 @@ impl FieldsOut {
         rmp_serde::encode::write(&mut self.bytes, value)
     }
 
+    /// Adds known fields as a later release wrote them ([`FieldsIn::unread`]).
+    pub(super) fn put_unread(&mut self, fields: &LaterFields) {
+        self.count += fields.count();
+        self.bytes.extend_from_slice(fields.as_bytes());
+    }
+
     /// The entry, with the fields that this release does not know.
     pub(super) fn entry(self, version: u8, later: &LaterFields) -> Result<Bytes, EncodeError> {
         let count = self.count + later.count();
@@ -135,6 +141,19 @@ impl<'b> FieldsIn<'b> {
         from_slice(bytes).map_err(|_| {
             RecordError::new(self.kind, format!("it is not a version {} entry", self.version))
         })
+    }
+
+    /// Those of these known fields that are there, as they were encoded: a later release wrote values
+    /// that this one cannot read.
+    pub(super) fn unread(&self, numbers: &[u8]) -> LaterFields {
+        let mut later = Later::default();
+        for (number, value) in self.known.iter().filter(|(known, _)| numbers.contains(known)) {
+            later.numbers.push(u64::from(*number));
+            // Known fields have numbers of one byte.
+            later.bytes.push(*number);
+            later.bytes.extend_from_slice(value);
+        }
+        later.fields()
     }
 
     /// The fields that this release does not know.

@@ -33,6 +33,9 @@ pub struct Storage<'s, S> {
     store: &'s S,
     subjects: &'s Subjects,
     unreadable: &'s Unreadable,
+    /// What was stored up to then, by the server's clock in milliseconds since 1970, has aged out;
+    /// `None`: messages do not age.
+    aged_ms: Option<u64>,
     deadline: Instant,
 }
 
@@ -45,15 +48,17 @@ impl<S> Clone for Storage<'_, S> {
 impl<S> Copy for Storage<'_, S> {}
 
 impl<'s, S: Store> Storage<'s, S> {
-    /// Reads from a store.
+    /// Reads from a store. `aged_ms`: up to when what was stored has aged out, by the server's clock
+    /// in milliseconds since 1970; `None` where messages do not age.
     #[must_use]
     pub const fn new(
         store: &'s S,
         subjects: &'s Subjects,
         unreadable: &'s Unreadable,
+        aged_ms: Option<u64>,
         deadline: Instant,
     ) -> Self {
-        Self { store, subjects, unreadable, deadline }
+        Self { store, subjects, unreadable, aged_ms, deadline }
     }
 
     /// Notes that another owner has stored a message at this place of a log: reads that follow show it.

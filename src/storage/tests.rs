@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::wire::packed::EncodeError;
 use peerd_core::amendment::{
-    AmendedPages, Amendment, AmendmentPage, Change, Removed, Replacement, Stub,
+    AmendedPages, Amendment, AmendmentPage, Change, Receipt, Removed, Replacement, Stub,
 };
 use peerd_core::content::Content;
 use peerd_core::conversation::{Cleared, Mark, NotificationStatus, PagePointers};
@@ -169,14 +169,15 @@ fn amendment_pages() -> Vec<(&'static str, AmendmentPage)> {
         content: Content::Text { message: "h\u{e9}llo".into() },
         extended_data: "more".into(),
     };
-    let read = Some(ReceiptStatus::Done);
+    let read = Receipt::Changed(ReceiptStatus::Done);
     let amendment =
         |change, receipt, later| Amendment { key: OrderKey((1 << 52) + 5), change, receipt, later };
     let nothing = LaterFields::default;
-    let replaced = amendment(Change::Replaced(replaced), None, nothing());
+    let unchanged = Receipt::Unchanged;
+    let replaced = amendment(Change::Replaced(replaced), unchanged.clone(), nothing());
     let receipt = amendment(Change::None, read, nothing());
-    let with_later = amendment(Change::None, None, later());
-    let removed = amendment(Change::Removed(removed), None, nothing());
+    let with_later = amendment(Change::None, unchanged.clone(), later());
+    let removed = amendment(Change::Removed(removed), unchanged, nothing());
     vec![
         ("empty", AmendmentPage::default()),
         ("replaced", AmendmentPage::new([(1, replaced.clone())], nothing())),
@@ -201,6 +202,51 @@ fn every_entry_has_its_golden_bytes() {
         (*name, amendments::encode(it).map_err(|error| EncodeError::Syntax(error.to_string())))
     });
     assert_written(written, AMENDMENTS);
+}
+
+/// A page with one amendment, as a later release may have written it: with a content of a type and a
+/// receipt's status that this one does not know.
+fn page_of_a_later_release(text: &str) -> Bytes {
+    let mut amendment = fields::FieldsOut::default();
+    amendment.put_always(1, &3_u64).expect("fits");
+    amendment.put_always(2, &30_u64).expect("fits");
+    amendment.put_always(4, &std::collections::BTreeMap::from([("300", text)])).expect("fits");
+    amendment.put_always(5, "more").expect("fits");
+    amendment.put_always(6, &9_u8).expect("fits");
+    let amendment = amendment.entry(1, &LaterFields::default()).expect("fits");
+    let mut page = fields::FieldsOut::default();
+    page.put_always(1, &[AsBytes(&amendment)]).expect("fits");
+    page.entry(1, &LaterFields::default()).expect("fits")
+}
+
+#[test]
+fn what_is_not_known_of_an_amendment_is_kept_until_it_is_replaced() {
+    // Longer than what is kept of fields that are not known.
+    let text = "later".repeat(8000);
+    let (written, key) = (page_of_a_later_release(&text), OrderKey(30));
+    let mut page = amendments::decode(&written).expect("readable");
+    let of_later = page.get(3, key).expect("an amendment").clone();
+    assert!(matches!(of_later.change, Change::Unknown(_)), "{of_later:?}");
+    assert!(matches!(of_later.receipt, Receipt::Unknown(_)), "{of_later:?}");
+    assert_eq!(amendments::encode(&page).expect("fits"), written);
+
+    // Another message is amended by this release.
+    page.amend(4, OrderKey(40)).receipt = Receipt::Changed(ReceiptStatus::Done);
+    let written = amendments::encode(&page).expect("fits");
+    let mut page = amendments::decode(&written).expect("readable");
+    assert_eq!(page.get(3, key), Some(&of_later));
+
+    // What this release writes of the message replaces what it did not know. Nothing of a removed
+    // message's content is left.
+    let amendment = page.amend(3, key);
+    amendment.receipt = Receipt::Changed(ReceiptStatus::Done);
+    let stub = Stub { key, mark: Mark { seq: 3, counted: 3 }, ..stub() };
+    amendment.change = Change::Removed(Removed { stream_seq: 7, stored_ms: 8, stub });
+    let changed = amendment.clone();
+    let written = amendments::encode(&page).expect("fits");
+    let page = amendments::decode(&written).expect("readable");
+    assert_eq!(page.get(3, key), Some(&changed));
+    assert!(written.windows(5).all(|part| part != b"later"), "its content is still there");
 }
 
 fn assert_written<'a>(

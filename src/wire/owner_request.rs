@@ -61,6 +61,11 @@ pub trait OwnerRequest: Sized {
     /// Writes an answer.
     fn encode_answer(answer: &Self::Answer) -> Result<Bytes, EncodeError>;
 
+    /// Writes a refusal of the request.
+    fn encode_refusal(error: &CallError) -> Result<Bytes, EncodeError> {
+        encode_refusal(error)
+    }
+
     /// Reads the answer of the owner of `partition` to this request.
     fn decode_answer(
         &self,
@@ -120,7 +125,7 @@ pub fn encode_answer<R: OwnerRequest>(
 ) -> Result<Bytes, EncodeError> {
     match answer {
         Ok(answer) => R::encode_answer(answer),
-        Err(error) => encode_refusal(error),
+        Err(error) => R::encode_refusal(error),
     }
 }
 
@@ -202,18 +207,37 @@ fn read_done(bytes: &[u8]) -> Result<(), RecordError> {
 /// A refusal: version, tag, why, and after how many milliseconds a repeat may succeed.
 type RefusalV1 = (u8, u8, u8, u64);
 
+/// A refusal for [`INVALID_PARAMETER`]: as any other, then the field and the problem with it.
+#[derive(Serialize, Deserialize)]
+struct InvalidParameterV1<'a> {
+    version: u8,
+    tag: u8,
+    why: u8,
+    retry_after_ms: u64,
+    #[serde(borrow)]
+    field: &'a str,
+    #[serde(borrow)]
+    problem: &'a str,
+}
+
 /// Why an owner refuses, as numbers: what the receiver refused, what went wrong.
 const TARGET_NOT_FOUND: u8 = 20;
 const BLOCKED: u8 = 21;
 const REUSED: u8 = 22;
 const MESSAGE_TOO_LARGE: u8 = 23;
+const INVALID_PARAMETER: u8 = 24;
+const RATE_LIMITED: u8 = 25;
+const NOT_LOGGED_IN: u8 = 26;
+const CONVERSATION_NOT_FOUND: u8 = 27;
+const UNSUPPORTED_METHOD: u8 = 28;
 const OVERLOADED: u8 = 30;
 const NO_OWNER: u8 = 31;
 const INTERNAL: u8 = 32;
 const STORE_UNAVAILABLE: u8 = 33;
 const OUTCOME_UNKNOWN: u8 = 34;
 
-/// Writes a refusal of any request.
+/// Writes a refusal of any request. Of a bad parameter it keeps no more than that the message is too
+/// large: [`encode_rejection`] keeps the field and the problem.
 pub fn encode_refusal(error: &CallError) -> Result<Bytes, EncodeError> {
     let (why, retry_after_ms) = match error {
         CallError::Rejected(Rejection::TargetNotFound) => (TARGET_NOT_FOUND, 0),
@@ -225,21 +249,35 @@ pub fn encode_refusal(error: &CallError) -> Result<Bytes, EncodeError> {
         CallError::Failed(Failure::OutcomeUnknown) => (OUTCOME_UNKNOWN, 0),
         // A send was checked before, but for what the receiver's server takes.
         CallError::Rejected(Rejection::InvalidParameter { .. }) => (MESSAGE_TOO_LARGE, 0),
-        // The receiver's rules have no other answers.
+        CallError::Rejected(Rejection::RateLimited { retry_after_ms }) => {
+            (RATE_LIMITED, *retry_after_ms)
+        }
+        CallError::Rejected(Rejection::NotLoggedIn) => (NOT_LOGGED_IN, 0),
+        CallError::Rejected(Rejection::ConversationNotFound) => (CONVERSATION_NOT_FOUND, 0),
+        CallError::Rejected(Rejection::UnsupportedMethod) => (UNSUPPORTED_METHOD, 0),
+        // The method of an owner request is known to its sender.
         CallError::Failed(Failure::Internal | Failure::TooLarge)
-        | CallError::Rejected(
-            Rejection::UnknownMethod { .. }
-            | Rejection::UnsupportedMethod
-            | Rejection::RateLimited { .. }
-            | Rejection::NotLoggedIn
-            | Rejection::ConversationNotFound,
-        ) => (INTERNAL, 0),
+        | CallError::Rejected(Rejection::UnknownMethod { .. }) => (INTERNAL, 0),
     };
     let refusal: RefusalV1 = (VERSION, REFUSED, why, retry_after_ms);
     write(&refusal)
 }
 
+/// As [`encode_refusal`], with the field of a bad parameter, and the problem with it.
+fn encode_rejection(error: &CallError) -> Result<Bytes, EncodeError> {
+    let CallError::Rejected(Rejection::InvalidParameter { field, problem }) = error else {
+        return encode_refusal(error);
+    };
+    let (version, tag, why, retry_after_ms) = (VERSION, REFUSED, INVALID_PARAMETER, 0);
+    write(&InvalidParameterV1 { version, tag, why, retry_after_ms, field, problem })
+}
+
 fn decode_refusal(bytes: &[u8]) -> Result<CallError, RecordError> {
+    // Behind the header, the version and the tag, each of which is one byte.
+    if bytes.get(3) == Some(&INVALID_PARAMETER) {
+        let InvalidParameterV1 { field, problem, .. } = read_answer(bytes)?;
+        return Ok(Rejection::invalid(field, problem).into());
+    }
     let (_, _, why, retry_after_ms): RefusalV1 = read_answer(bytes)?;
     check_numbers(ANSWER, &[retry_after_ms])?;
     Ok(match why {
@@ -250,6 +288,10 @@ fn decode_refusal(bytes: &[u8]) -> Result<CallError, RecordError> {
             let problem = "does not fit the max_payload of the receiver's nats-server";
             Rejection::invalid("message", problem).into()
         }
+        RATE_LIMITED => Rejection::RateLimited { retry_after_ms }.into(),
+        NOT_LOGGED_IN => Rejection::NotLoggedIn.into(),
+        CONVERSATION_NOT_FOUND => Rejection::ConversationNotFound.into(),
+        UNSUPPORTED_METHOD => Rejection::UnsupportedMethod.into(),
         OVERLOADED => Failure::Overloaded { retry_after_ms }.into(),
         NO_OWNER => Failure::NoOwner { retry_after_ms }.into(),
         INTERNAL => Failure::Internal.into(),

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use futures::future::join_all;
+use futures::{StreamExt as _, future::join_all};
 use serde_json::{Value, json};
 
 use super::{
     limits::{accepted_timestamps, assert_at_most_ten_in_any_second, flood},
-    world::{FAST, FAULT, RATE_LIMITED, World, now_ms, number, text_to, texts},
+    world::{FAST, FAULT, RATE_LIMITED, STORE, World, now_ms, number, text_to, texts},
 };
 use crate::support::{Client, Peerd, Store, login, partition};
 
@@ -130,6 +130,44 @@ async fn a_call_without_an_owner_is_put_off_as_long_as_there_is_none() {
         tokio::time::sleep(Duration::from_millis(number(&reply.body, "retryAfterMs"))).await;
     }
     living.await.unwrap();
+}
+
+/// A member that holds bob's partition, gets what is asked of it, and answers nothing.
+#[tokio::test]
+async fn what_another_owner_may_have_done_has_an_unknown_outcome() {
+    const MEMBER_TTL: Duration = Duration::from_secs(60);
+    let ttl = MEMBER_TTL.as_millis().to_string();
+    let mut world = World::with(&[
+        ("PEERD__CLUSTER__MEMBER_TTL_MS", &ttl),
+        ("PEERD__CLUSTER__OWNER_WAIT_MS", "500"),
+        ("PEERD__LIMITS__CALL_DEADLINE_MS", "1500"),
+    ])
+    .await;
+    let p = partition("bob", PARTITIONS);
+    assert_ne!(p, partition("alice", PARTITIONS));
+    assert!(world.peerd.terminate().await.success());
+    let held = json!({
+        "version": 1, "holder": "stranger", "next": null, "epoch": 1_000, "key": 0,
+        "sinceMs": now_ms(),
+    });
+    put(&world.store, &format!("owner.{p}"), &held, None).await;
+    beat(&world.store, 0, MEMBER_TTL).await;
+    // Probes, too.
+    let mut asked = world.client.nats().subscribe("peer.part.>").await.unwrap();
+    world.client.round_trip().await;
+    world.peerd.restart().await;
+    login(&world.client, "alice").await;
+
+    let body = json!({ "conversationID": "bob", "isTyping": true });
+    let refused = world.refused("alice", "send_typing", body).await;
+    assert_eq!(refused, (STORE, "outcome_unknown".to_owned()));
+    let request = format!("peer.part.{p}.bob");
+    loop {
+        let next = asked.next().await.expect("the member is asked");
+        if next.subject.as_str() == request {
+            break;
+        }
+    }
 }
 
 /// A sign of life of the member. It is about to leave, so that no other partition falls to it.

@@ -15,6 +15,9 @@ use super::receive::head_at;
 /// Most ranges of page numbers that a conversation's entry lists for one direction.
 pub const RANGES_MAX: usize = 16;
 
+/// No `messageSeq` is larger: every JSON reader holds the numbers of the protocol exactly.
+const SEQ_MAX: u64 = (1 << 53) - 1;
+
 /// The page of a direction's messages that has the one with this `messageSeq`.
 #[must_use]
 pub const fn page_number(seq: u64) -> u64 {
@@ -119,6 +122,22 @@ pub enum Change {
     Replaced(Replacement),
     /// It was removed.
     Removed(Removed),
+    /// A later release replaced it by what this one cannot read: the fields of the entry that say so.
+    /// The message is shown as its record has it.
+    Unknown(LaterFields),
+}
+
+/// What became of a message's read receipt.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Receipt {
+    /// It has the status that its record says.
+    #[default]
+    Unchanged,
+    /// It has another status.
+    Changed(ReceiptStatus),
+    /// A later release gave it a status that this one does not know: the field of the entry that says
+    /// so. It is shown as its record has it.
+    Unknown(LaterFields),
 }
 
 /// What became of one message.
@@ -129,8 +148,8 @@ pub struct Amendment {
     pub key: OrderKey,
     /// What became of its content.
     pub change: Change,
-    /// The status of its read receipt, where it has changed.
-    pub receipt: Option<ReceiptStatus>,
+    /// What became of its read receipt.
+    pub receipt: Receipt,
     /// What a later release stored of the message besides.
     pub later: LaterFields,
 }
@@ -142,7 +161,9 @@ impl Amendment {
             message.content = content.clone();
             message.extended_data.clone_from(extended_data);
         }
-        message.receipt = self.receipt.unwrap_or(message.receipt);
+        if let Receipt::Changed(status) = self.receipt {
+            message.receipt = status;
+        }
     }
 }
 
@@ -194,7 +215,7 @@ impl AmendmentPage {
     pub fn removed(&self) -> impl DoubleEndedIterator<Item = &Removed> {
         self.by_seq.values().filter_map(|amendment| match &amendment.change {
             Change::Removed(removed) => Some(removed),
-            Change::None | Change::Replaced(_) => None,
+            Change::None | Change::Replaced(_) | Change::Unknown(_) => None,
         })
     }
 }
@@ -208,6 +229,12 @@ pub struct AmendedPages {
 }
 
 impl AmendedPages {
+    /// All pages: what is taken where it is not known which ones have any.
+    #[must_use]
+    pub fn all() -> Self {
+        Self { ranges: vec![(0, page_number(SEQ_MAX))] }
+    }
+
     /// Puts together what was stored; the ranges may come in any order.
     #[must_use]
     pub fn new(ranges: impl IntoIterator<Item = (u64, u64)>) -> Self {
@@ -301,12 +328,21 @@ mod tests {
     }
 
     #[test]
+    fn all_pages_are_one_range_that_nothing_is_added_to() {
+        let mut pages = AmendedPages::all();
+        assert!(pages.contains(0) && pages.contains(page_number(SEQ_MAX)));
+        assert!(!pages.insert(7));
+        assert_eq!(AmendedPages::new(pages.ranges().iter().copied()), pages);
+        assert_eq!(pages.within(5..=7).collect::<Vec<_>>(), [5, 6, 7]);
+    }
+
+    #[test]
     fn an_amendment_of_another_message_is_not_found_and_gives_way() {
         let mut page = AmendmentPage::default();
-        page.amend(3, OrderKey(30)).receipt = Some(ReceiptStatus::Done);
+        page.amend(3, OrderKey(30)).receipt = Receipt::Changed(ReceiptStatus::Done);
         assert!(page.get(3, OrderKey(30)).is_some());
         assert_eq!(page.get(3, OrderKey(31)), None);
-        assert_eq!(page.amend(3, OrderKey(31)).receipt, None);
+        assert_eq!(page.amend(3, OrderKey(31)).receipt, Receipt::Unchanged);
         assert_eq!(page.get(3, OrderKey(30)), None);
     }
 }

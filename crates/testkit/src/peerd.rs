@@ -13,6 +13,7 @@ use futures::StreamExt as _;
 use tempfile::TempDir;
 
 use super::nats::{Nats, kill_and_wait, read_log};
+use super::process;
 
 const START_DEADLINE: Duration = Duration::from_secs(40);
 const END_DEADLINE: Duration = Duration::from_secs(30);
@@ -165,14 +166,7 @@ impl Peerd {
 
     /// Resident memory, in bytes.
     pub fn rss_bytes(&self) -> u64 {
-        let path = format!("/proc/{}/status", self.pid());
-        let status = std::fs::read_to_string(&path).unwrap();
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .unwrap_or_else(|| panic!("no VmRSS in {path}: has peerd ended?"));
-        let kilobytes = line.trim().trim_end_matches("kB").trim();
-        kilobytes.parse::<u64>().unwrap() * 1024
+        process::look(self.pid()).expect("peerd runs").rss_bytes
     }
 
     /// Whether the process still runs.

@@ -27,11 +27,13 @@ pub enum Kind {
     Unpublished,
     /// The store holds what cannot be read.
     Unreadable,
+    /// A user's conversation entry does not name a page of amendments: readers do not look for it.
+    Unnamed,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Lost,
         Self::Doubled,
         Self::Reordered,
@@ -43,6 +45,7 @@ impl Kind {
         Self::Undeleted,
         Self::Unpublished,
         Self::Unreadable,
+        Self::Unnamed,
     ];
 
     /// Its name for programs.
@@ -60,6 +63,7 @@ impl Kind {
             Self::Undeleted => "undeleted",
             Self::Unpublished => "unpublished",
             Self::Unreadable => "unreadable",
+            Self::Unnamed => "unnamed",
         }
     }
 }

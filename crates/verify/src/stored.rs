@@ -39,6 +39,8 @@ pub struct Stored {
     /// By user and other.
     settings: BTreeMap<(UserId, UserId), Settings>,
     pages: Vec<(UserId, UserId, PageId, Bitmap)>,
+    /// The pages that have amendments, by receiver and sender.
+    amended: Vec<(UserId, UserId, u64)>,
     unreadable: Vec<String>,
     may_age: bool,
 }
@@ -102,6 +104,11 @@ impl Stored {
         self.pages.push((user, other, page, deleted));
     }
 
+    /// Takes note of a page that has amendments, of what `sender` sent to `receiver`.
+    pub fn take_amended(&mut self, receiver: UserId, sender: UserId, page: u64) {
+        self.amended.push((receiver, sender, page));
+    }
+
     /// Takes note of something stored that cannot be read: a sentence that names where it is.
     pub fn take_unreadable(&mut self, what: String) {
         self.unreadable.push(what);
@@ -125,6 +132,7 @@ impl Stored {
                 found.push(Fault::new(Kind::Doubled, format!("messageID {id} is there twice")));
             }
         }
+        found.extend(self.unnamed_pages());
         for ((receiver, sender), (conversation, messages)) in self.conversations() {
             let mut recount = Recount::new(&sender, &conversation, self.may_age);
             for message in messages {
@@ -151,6 +159,24 @@ impl Stored {
             }));
         }
         found
+    }
+
+    /// The pages with amendments that the conversation entry of one of their two users does not name.
+    fn unnamed_pages(&self) -> impl Iterator<Item = Fault> {
+        self.amended.iter().flat_map(|(receiver, sender, page)| {
+            let sides = [
+                (receiver, sender, Direction::Receive, "received"),
+                (sender, receiver, Direction::Send, "sent"),
+            ];
+            let is_unnamed = |(user, other, direction, _): &(&UserId, &UserId, Direction, &str)| {
+                let settings = self.settings.get(&((*user).clone(), (*other).clone()));
+                !settings.is_some_and(|settings| settings.amended(*direction).contains(*page))
+            };
+            sides.into_iter().filter(is_unnamed).map(move |(user, other, _, what)| {
+                let text = format!("the entry does not name page {page} of what was {what}");
+                Fault::new(Kind::Unnamed, text).of(&format!("{user} with {other}"))
+            })
+        })
     }
 
     /// By user and other: the conversation, and what was received in it.

@@ -7,7 +7,7 @@ use super::fault::Kind;
 use super::notes::Notes;
 use super::stored::Stored;
 use super::{Verdict, verdict};
-use peerd_core::amendment::Stub;
+use peerd_core::amendment::{AmendedPages, Stub};
 use peerd_core::content::Content;
 use peerd_core::conversation::{Head, Mark, PagePointers, Settings};
 use peerd_core::id::{LocalMessageId, OrderKey, Partition, UserId};
@@ -86,6 +86,8 @@ struct Scene {
     settings: Vec<(&'static str, &'static str, Settings)>,
     /// What is left of messages from `ann` to `bob`.
     removed: Vec<Stub>,
+    /// Pages of what `ann` sent to `bob` that have amendments.
+    amended: Vec<u64>,
     notes: Vec<Value>,
 }
 
@@ -113,8 +115,14 @@ fn scene() -> Scene {
             notes.extend(told(user, sent, previous));
         }
     }
-    let mut scene =
-        Scene { stored: sent.clone(), sent, settings: Vec::new(), removed: Vec::new(), notes };
+    let mut scene = Scene {
+        stored: sent.clone(),
+        sent,
+        settings: Vec::new(),
+        removed: Vec::new(),
+        amended: Vec::new(),
+        notes,
+    };
     let history: Vec<Value> = scene.sent[..4].iter().map(|sent| sent.shown("bob")).collect();
     let body = json!({ "conversationID": "ann", "config": { "count": 20, "reverse": true } });
     scene.read(100, "query_history_message", &body, &json!({ "messageList": history }));
@@ -198,6 +206,9 @@ impl Scene {
         }
         for (me, other, settings) in &self.settings {
             stored.take_settings(user(me), user(other), settings.clone());
+        }
+        for page in &self.amended {
+            stored.take_amended(user("bob"), user("ann"), *page);
         }
         verdict(&notes, &stored, std::time::Duration::ZERO)
     }
@@ -450,6 +461,25 @@ fn unreadable() {
     stored.take_unreadable("peer.log.0.bob.ann at 1: cannot be read".to_owned());
     let faults = verdict(&Notes::default(), &stored, std::time::Duration::ZERO).faults;
     assert_eq!(faults.iter().map(|fault| fault.kind).collect::<Vec<_>>(), [Kind::Unreadable]);
+}
+
+#[test]
+fn unnamed() {
+    let mut scene = scene();
+    scene.amended.push(2);
+    let text = "bob with ann: the entry does not name page 2 of what was received";
+    scene.assert_found(Kind::Unnamed, text);
+    let text = "ann with bob: the entry does not name page 2 of what was sent";
+    scene.assert_found(Kind::Unnamed, text);
+    let pages = || AmendedPages::new([(1, 3)]);
+    let received = Settings { amended_received: pages(), ..Settings::default() };
+    let sent = Settings { amended_sent: pages(), ..Settings::default() };
+    scene.settings.push(("bob", "ann", received.clone()));
+    assert_eq!(scene.kinds(), [Kind::Unnamed]);
+    scene.settings.push(("ann", "bob", received));
+    assert_eq!(scene.kinds(), [Kind::Unnamed], "the other direction is named");
+    scene.settings[1].2 = sent;
+    assert_eq!(scene.verdict().faults, []);
 }
 
 #[test]

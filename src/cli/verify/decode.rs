@@ -65,7 +65,19 @@ impl<'s> Decoder<'s> {
         let Some((user, key)) = Key::parse(self.subjects, partition, &record.subject)? else {
             return Ok(());
         };
-        match Entry::decode(key, &record.payload)? {
+        match Entry::decode(key.clone(), &record.payload) {
+            Ok(entry) => self.take_entry(user, entry),
+            Err(problem) => {
+                // As an instance takes it: what follows from it is no fault of its own.
+                self.take_entry(user, Entry::instead(key));
+                return Err(problem);
+            }
+        }
+        Ok(())
+    }
+
+    fn take_entry(&mut self, user: UserId, entry: Entry) {
+        match entry {
             Entry::Conversation(other, settings) => {
                 self.stored.take_settings(user, other, settings);
             }
@@ -78,11 +90,17 @@ impl<'s> Decoder<'s> {
             // They are in no view.
             Entry::Account(_) | Entry::Block(..) => {}
         }
-        Ok(())
     }
 
     /// The facts: messages as they were amended, and what is left of those that were removed.
     pub(crate) fn finish(mut self) -> Stored {
+        for ((receiver, sender), pages) in &self.amendments {
+            for (number, page) in pages {
+                if page.iter().next().is_some() {
+                    self.stored.take_amended(receiver.clone(), sender.clone(), *number);
+                }
+            }
+        }
         let nothing = BTreeMap::new();
         for (pair, (partition, records)) in self.records {
             let pages = self.amendments.get(&pair).unwrap_or(&nothing);
@@ -111,7 +129,8 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::storage::{conversation, message as stored_message};
+    use crate::storage::{amendments, conversation, message as stored_message};
+    use peerd_core::amendment::Receipt;
     use peerd_core::content::Content;
     use peerd_core::conversation::{Mark, PagePointers, Settings};
     use peerd_core::id::{OrderKey, UserId};
@@ -164,6 +183,24 @@ mod tests {
         assert_eq!((unread("bob", "ann"), unread("ann", "bob")), (0, 0), "bob has read it");
         assert_eq!(views["ann"].histories["bob"], views["bob"].histories["ann"]);
         assert_eq!(views["bob"].histories["ann"][0].text, "hello");
+    }
+
+    #[test]
+    fn a_page_of_amendments_that_no_entry_names_is_found() {
+        let subjects = Subjects::new("peer", 4);
+        let mut page = AmendmentPage::default();
+        for (is_amended, expected) in [(false, &[][..]), (true, &[Kind::Unnamed, Kind::Unnamed])] {
+            if is_amended {
+                page.amend(1, OrderKey(1000)).receipt = Receipt::Changed(ReceiptStatus::Done);
+            }
+            let mut decoder = Decoder::new(&subjects, false);
+            decoder.message(PARTITION, &message_to_bob(2));
+            let payload = amendments::encode(&page).expect("writable");
+            decoder.entry(PARTITION, &record("peer.state.0.bob.amendments.ann.0", 3, payload));
+            let kinds: Vec<Kind> =
+                decoder.finish().faults().iter().map(|fault| fault.kind).collect();
+            assert_eq!(kinds, expected);
+        }
     }
 
     #[test]

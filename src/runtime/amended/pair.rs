@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use proptest::sample::Index;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -19,16 +20,19 @@ use crate::storage::{self, conversation};
 use crate::store::memory::Memory;
 use crate::store::{Record, Start, Store as _, StreamId};
 use peerd_core::amendment::{
-    AmendedPages, Amendment, Change, Removed, Replacement, Stub, page_number,
+    AmendedPages, Amendment, Change, Receipt, Removed, Replacement, Stub, page_number,
 };
 use peerd_core::content::Content;
-use peerd_core::id::{OrderKey, UserId};
+use peerd_core::event::Totals;
+use peerd_core::id::{OrderKey, Partition, UserId};
 use peerd_core::limits::Limits;
 use peerd_core::message::ReceiptStatus;
-use peerd_protocol::subject::Token;
+use peerd_protocol::subject::{Token, is_sentinel};
 
 pub(super) const NAMES: [&str; 2] = ["alice", "bob"];
 pub(super) const PARTITIONS: u16 = 4;
+/// Where messages age, after how long.
+const MAX_AGE_MS: u64 = 600_000;
 
 type TestNode = Node<Counting, bus::memory::Memory>;
 
@@ -45,11 +49,18 @@ pub(super) enum Reached {
 
 /// A message as the list has it.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "what may become of a message, each by itself")]
 pub(super) struct Listed {
     pub(super) from: usize,
     pub(super) seq: u64,
     pub(super) key: u64,
     pub(super) counts: bool,
+    /// How many of its direction have counted with it.
+    pub(super) counted: u64,
+    /// When the store got its record, or its carrier.
+    pub(super) stored_ms: u64,
+    pub(super) is_aged: bool,
+    pub(super) is_read: bool,
     pub(super) text: String,
     pub(super) receipt: ReceiptStatus,
     pub(super) is_removed: bool,
@@ -59,7 +70,17 @@ pub(super) struct Listed {
     shown: Value,
 }
 
+impl Listed {
+    /// Whether something can still become of it.
+    const fn is_there(&self) -> bool {
+        !self.is_removed && !self.is_aged
+    }
+}
+
 pub(super) struct World {
+    clock: Clock,
+    /// Whether messages age.
+    pub(super) ages: bool,
     pub(super) node: Arc<TestNode>,
     pub(super) messages: Vec<Listed>,
     /// Removals that were begun, by place in the list.
@@ -75,7 +96,7 @@ pub(super) fn deadline() -> Instant {
 }
 
 impl World {
-    pub(super) async fn new() -> Self {
+    pub(super) async fn new(ages: bool) -> Self {
         let clock = Clock::simulated(WALL_MS);
         let memory = Memory::new(move || clock.wall_ms());
         let store = Counting::new(memory);
@@ -84,7 +105,11 @@ impl World {
         // Nothing that was read is kept: what is amended behind the node's back is to be seen.
         let options = Options { history_bytes: 0, ..twin::options(limits) };
         let node = twin::alone(store, options, clock).await;
-        let world = Self { node, messages: Vec::new(), begun: Vec::new() };
+        if ages {
+            node.set_messages_may_age(true);
+            node.set_max_age(Duration::from_millis(MAX_AGE_MS));
+        }
+        let world = Self { clock, ages, node, messages: Vec::new(), begun: Vec::new() };
         for user in NAMES {
             world.call(user, "login", &json!({})).await;
         }
@@ -110,7 +135,7 @@ impl World {
         self.node.parts.ageing.user(&ownership, &id, deadline()).await.expect("loaded")
     }
 
-    fn pair(&self, from: usize) -> Pair {
+    pub(super) fn pair(&self, from: usize) -> Pair {
         self.node.parts.env.pair(&id(from), &id(1 - from))
     }
 
@@ -126,12 +151,17 @@ impl World {
 
     pub(super) async fn send(&mut self, from: usize, counts: bool) {
         tokio::time::advance(Duration::from_millis(7)).await;
+        self.age();
         let number = self.messages.len();
         let mut message = Listed {
             from,
             seq: 0,
             key: 0,
             counts,
+            counted: u64::from(counts),
+            stored_ms: 0,
+            is_aged: false,
+            is_read: false,
             text: first_text(number),
             receipt: ReceiptStatus::Processing,
             is_removed: false,
@@ -141,12 +171,64 @@ impl World {
         };
         let body = Self::body(&message);
         let reply = self.call(NAMES[from], "send_peer_message", &body).await;
-        let seq = 1 + self.messages.iter().filter(|other| other.from == from).count() as u64;
         message.shown = reply["message"].clone();
         message.seq = message.shown["messageSeq"].as_u64().unwrap_or_default();
         message.key = message.shown["orderKey"].as_u64().unwrap_or_default();
-        assert_eq!(message.seq, seq, "{reply}");
+        message.stored_ms = self.clock.wall_ms();
+        if let Some(before) = self.newest(from) {
+            assert_eq!(message.seq, before.seq + 1, "{reply}");
+            message.counted += before.counted;
+        } else if self.messages.iter().any(|other| other.from == from) {
+            // All before it aged out. Numbering goes on above what is remembered of them.
+            assert!(message.seq > 0, "{reply}");
+            let end = self.node.parts.env.storage(deadline()).end(&self.pair(from)).await;
+            message.counted = end.expect("readable").expect("a message").mark.counted;
+        } else {
+            assert_eq!(message.seq, 1, "{reply}");
+        }
         self.messages.push(message);
+    }
+
+    /// The newest message of one of the two that did not age out.
+    pub(super) fn newest(&self, from: usize) -> Option<&Listed> {
+        self.messages.iter().rfind(|message| message.from == from && !message.is_aged)
+    }
+
+    /// Lets time pass until a message ages out, and all that were stored before it.
+    pub(super) async fn age_out(&mut self, index: usize) {
+        let aged_ms = self.messages[index].stored_ms + MAX_AGE_MS;
+        let left = Duration::from_millis(aged_ms.saturating_sub(self.clock.wall_ms()));
+        tokio::time::advance(left).await;
+        self.age();
+    }
+
+    /// Deletes the records that have aged out, as the server does.
+    fn age(&mut self) {
+        if !self.ages {
+            return;
+        }
+        let now_ms = self.clock.wall_ms();
+        let is_aged = |stored_ms| stored_ms + MAX_AGE_MS <= now_ms;
+        for log in (0..PARTITIONS).map(|number| StreamId::Log(Partition(number))) {
+            for record in self.node.store().memory.records(log) {
+                if is_aged(record.stored_ms) && !is_sentinel(&record.subject) {
+                    let erased = self.node.store().erase(log, record.stream_seq, deadline());
+                    futures::executor::block_on(erased).expect("erased");
+                }
+            }
+        }
+        for message in &mut self.messages {
+            message.is_aged |= is_aged(message.stored_ms);
+        }
+    }
+
+    /// One of the two reads all that came so far.
+    pub(super) async fn clear(&mut self, who: usize) {
+        let body = json!({ "conversationID": NAMES[1 - who] });
+        self.call(NAMES[who], "clear_conversation_unread_message_count", &body).await;
+        for message in self.messages.iter_mut().filter(|message| message.from != who) {
+            message.is_read = true;
+        }
     }
 
     /// Sends a message with the local ID and the content of one that was sent before.
@@ -167,11 +249,12 @@ impl World {
 
     /// Forgets all that is in memory, as an owner has it that comes to a partition.
     pub(super) fn forget(&self) {
-        for user in 0..2 {
-            if let Some(cell) = self.node.parts.users.user_in_memory(&id(user)) {
-                cell.lock().conversations.clear();
-                cell.invalidate();
-            }
+        for cell in self.node.parts.users.ownerships().flat_map(|ownership| ownership.cells()) {
+            let mut user = cell.lock();
+            user.conversations.clear();
+            user.totals = Totals::default();
+            drop(user);
+            cell.invalidate();
         }
     }
 
@@ -210,6 +293,22 @@ impl World {
         self.invalidate();
     }
 
+    /// Has somebody's conversation entry be such that it cannot be read.
+    pub(super) async fn damage_entry(&self, user: usize) {
+        let (cell, other) = (self.cell(user).await, id(1 - user));
+        let expected_seq =
+            cell.lock().conversations.get(&other).map_or(0, |known| known.settings_seq);
+        let subjects = &self.node.parts.env.subjects;
+        self.store(Write {
+            stream: StreamId::State(cell.partition),
+            subject: conversation::key(subjects, cell.partition, &cell.token, &Token::of(&other)),
+            payload: Bytes::from_static(b"\x91\x7f"),
+            expected_seq,
+        })
+        .await;
+        self.forget();
+    }
+
     async fn amend(&self, index: usize, change: impl FnOnce(&mut Amendment)) -> Result<(), String> {
         let Listed { from, seq, key, .. } = self.messages[index];
         let (pair, number) = (self.pair(from), page_number(seq));
@@ -234,16 +333,16 @@ impl World {
     }
 
     pub(super) async fn replace(&mut self, index: usize) {
-        if !self.messages[index].is_removed {
+        if self.messages[index].is_there() {
             let text = format!("{} again", self.messages[index].text);
             self.try_replace(index, &text).await.expect("there is room");
         }
     }
 
     pub(super) async fn read(&mut self, index: usize) {
-        if !self.messages[index].is_removed {
+        if self.messages[index].is_there() {
             let change = |amendment: &mut Amendment| {
-                amendment.receipt = Some(ReceiptStatus::Done);
+                amendment.receipt = Receipt::Changed(ReceiptStatus::Done);
             };
             self.amend(index, change).await.expect("there is room");
             self.messages[index].receipt = ReceiptStatus::Done;
@@ -251,10 +350,10 @@ impl World {
     }
 
     pub(super) async fn remove(&mut self, index: usize, reached: Reached) {
-        let Listed { from, seq, is_removed, .. } = self.messages[index];
-        if is_removed {
+        if !self.messages[index].is_there() {
             return;
         }
+        let Listed { from, seq, .. } = self.messages[index];
         let pair = self.pair(from);
         let storage = self.node.parts.env.storage(deadline());
         let page = storage.page(&pair, &AmendedPages::default(), Start::Seq(1), 100_000).await;
@@ -271,17 +370,19 @@ impl World {
         };
         self.amend(index, change).await.expect("there is room");
         self.messages[index].is_removed = true;
-        self.go_on(from, &removed, reached).await;
+        self.go_on(index, &removed, reached).await;
         if reached != Reached::All {
             self.begun.push((index, removed));
         }
     }
 
-    async fn go_on(&self, from: usize, removed: &Removed, reached: Reached) {
-        let (pair, storage) = (self.pair(from), self.node.parts.env.storage(deadline()));
+    async fn go_on(&mut self, index: usize, removed: &Removed, reached: Reached) {
+        let pair = self.pair(self.messages[index].from);
+        let storage = self.node.parts.env.storage(deadline());
         let left = storage.left(&pair, removed).await.expect("readable");
         if left == Left::Carrier && reached != Reached::Page {
             self.store(removal::carry(&pair, removed).expect("writable")).await;
+            self.messages[index].stored_ms = self.clock.wall_ms();
         }
         if left != Left::Nothing && reached == Reached::All {
             let log = StreamId::Log(pair.partition);
@@ -292,17 +393,17 @@ impl World {
 
     pub(super) async fn finish(&mut self) {
         for (index, removed) in std::mem::take(&mut self.begun) {
-            let from = self.messages[index].from;
-            self.go_on(from, &removed, Reached::All).await;
+            self.go_on(index, &removed, Reached::All).await;
+            let pair = self.pair(self.messages[index].from);
             let storage = self.node.parts.env.storage(deadline());
-            let left = storage.left(&self.pair(from), &removed).await.expect("readable");
+            let left = storage.left(&pair, &removed).await.expect("readable");
             assert_eq!(left, Left::Nothing);
         }
     }
 
     pub(super) async fn delete(&mut self, who: usize, index: usize) {
         let message = &self.messages[index];
-        if message.is_removed || message.deleted[who] {
+        if !message.is_there() || message.deleted[who] {
             return;
         }
         let body =
@@ -311,16 +412,28 @@ impl World {
         self.messages[index].deleted[who] = true;
     }
 
-    /// Loses a record that is none of the newest and was not removed. Answers who sent it.
+    /// Loses a record that is none of the newest and was not removed. Where messages age, it is none of
+    /// the oldest either: those may be gone. Answers who sent it.
     pub(super) fn lose(&self, which: Index) -> Option<usize> {
         let newest = |from| self.messages.iter().rposition(|message| message.from == from);
+        let oldest = |from| {
+            let is_it = |message: &Listed| message.from == from && message.is_there();
+            self.messages.iter().position(is_it).filter(|_| self.ages)
+        };
         let is_it = |index: &usize| {
             let message = &self.messages[*index];
-            !message.is_removed && newest(message.from) != Some(*index)
+            let is_end = [newest(message.from), oldest(message.from)].contains(&Some(*index));
+            message.is_there() && !is_end
         };
         let all: Vec<usize> = (0..self.messages.len()).filter(is_it).collect();
         let lost = (!all.is_empty()).then(|| all[which.index(all.len())])?;
-        let Listed { from, key, .. } = self.messages[lost];
+        self.lose_at(lost);
+        Some(self.messages[lost].from)
+    }
+
+    /// Loses the record of a message.
+    pub(super) fn lose_at(&self, index: usize) {
+        let Listed { from, key, .. } = self.messages[index];
         let pair = self.pair(from);
         let log = StreamId::Log(pair.partition);
         let records = self.node.store().memory.records(log);
@@ -331,7 +444,6 @@ impl World {
         let seq = records.iter().find(is_it).expect("it is there").stream_seq;
         let erased = self.node.store().erase(log, seq, deadline());
         futures::executor::block_on(erased).expect("erased");
-        Some(from)
     }
 }
 

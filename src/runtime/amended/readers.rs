@@ -20,7 +20,7 @@ use peerd_verify::stored::Stored;
 
 impl World {
     fn is_seen(viewer: usize, message: &Listed) -> bool {
-        !message.is_removed && !message.deleted[viewer]
+        !message.is_removed && !message.is_aged && !message.deleted[viewer]
     }
 
     fn shown(message: &Listed) -> Shown {
@@ -70,10 +70,12 @@ impl World {
         Counts { log: after.log - before.log, amendments: after.amendments - before.amendments }
     }
 
-    fn unread(&self, viewer: usize) -> u64 {
+    /// How many messages somebody has not read.
+    pub(super) fn unread(&self, viewer: usize) -> u64 {
         // One that was removed counts until whoever removes it deletes it for the receiver.
         let is_unread = |message: &&Listed| {
-            message.from != viewer && message.counts && !message.deleted[viewer]
+            let is_counted = message.from != viewer && message.counts && !message.is_aged;
+            is_counted && !message.is_read && !message.deleted[viewer]
         };
         self.messages.iter().filter(is_unread).count() as u64
     }
@@ -84,6 +86,10 @@ impl World {
         }
         let body = json!({ "conversationID": NAMES[1 - viewer], "conversationType": 0 });
         let reply = self.call(NAMES[viewer], "query_conversation", &body).await;
+        if reply["code"] == 6_000_603 {
+            assert!(self.messages.iter().all(|message| message.is_aged), "{reply}");
+            return;
+        }
         let found = &reply["conversation"];
         assert_eq!(found["unreadMessageCount"], self.unread(viewer), "{reply}");
         let last = &found["lastMessage"];
@@ -94,8 +100,8 @@ impl World {
     /// What a device that has nothing, or has up to some message, is replayed.
     pub(super) async fn assert_replayed(&self, viewer: usize) {
         let cell = self.cell(viewer).await;
-        let mut received: Vec<&Listed> =
-            self.messages.iter().filter(|message| message.from != viewer).collect();
+        let is_left = |message: &&Listed| message.from != viewer && !message.is_aged;
+        let mut received: Vec<&Listed> = self.messages.iter().filter(is_left).collect();
         received.sort_by_key(|message| message.key);
         let middle = received.get(received.len() / 2).map_or(0, |message| message.key);
         for from in [ReplayFrom::Since(0), ReplayFrom::After(OrderKey(middle))] {
@@ -128,11 +134,8 @@ impl World {
             let cell = self.cell(user).await;
             let known = cell.lock().conversations.get(&id(1 - user)).cloned();
             for (direction, from) in [(Direction::Send, user), (Direction::Receive, 1 - user)] {
-                let sent: Vec<&Listed> =
-                    self.messages.iter().filter(|message| message.from == from).collect();
-                let expected = sent.last().map(|last| {
-                    let counted = sent.iter().filter(|message| message.counts).count() as u64;
-                    (Mark { seq: last.seq, counted }, OrderKey(last.key))
+                let expected = self.newest(from).map(|&Listed { seq, counted, key, .. }| {
+                    (Mark { seq, counted }, OrderKey(key))
                 });
                 let head = known.as_ref().and_then(|known| known.head(direction));
                 assert_eq!(head.map(|head| (head.mark, head.key)), expected);
@@ -150,8 +153,23 @@ impl World {
         recounted.expect("recounted").all()
     }
 
+    /// When what one of them sent was stored, from a time on.
+    pub(super) async fn times(&self, from: usize, since_ms: u64) -> Vec<u64> {
+        let amended = self.cell(from).await.amended(&id(1 - from), Direction::Send);
+        let storage = self.node.parts.env.storage(deadline());
+        storage.times(&self.pair(from), &amended, since_ms, 1000).await.expect("readable")
+    }
+
+    /// What an audit of somebody comes to.
+    pub(super) async fn audited(&self, user: usize) -> Audited {
+        let cell = self.cell(user).await;
+        let mut pace = Pace::every(None);
+        let audit = self.node.audit.audit_user(&cell.ownership, &cell.id, &mut pace);
+        audit.await.expect("audited")
+    }
+
     fn gathered(&self) -> Stored {
-        let mut decoder = Decoder::new(&self.node.parts.env.subjects, false);
+        let mut decoder = Decoder::new(&self.node.parts.env.subjects, self.ages);
         for partition in (0..PARTITIONS).map(Partition) {
             let memory = &self.node.store().memory;
             for record in memory.records(StreamId::Log(partition)) {
@@ -180,6 +198,10 @@ impl World {
                 lines.into_iter().map(|line| (line.seq, line.text)).collect();
             let seen = self.seen(viewer).into_iter().map(|(seq, text, _)| (seq, text));
             assert_eq!(lines, seen.collect::<Vec<_>>(), "verified for {}", NAMES[viewer]);
+            if self.messages.iter().any(|message| message.is_aged) {
+                // Nothing that is stored says how many of those that are gone were unread.
+                continue;
+            }
             let removed = view.removed.get(NAMES[1 - viewer]).map_or(0, Vec::len);
             let expected = self.messages.iter().filter(|message| message.is_removed).count();
             assert_eq!(removed, expected);

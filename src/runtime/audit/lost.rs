@@ -24,6 +24,12 @@ const PAGES_MAX: usize = 64;
 impl<S: Store, B: Bus> Auditor<S, B> {
     /// Whether records are missing between each two of these places of the user's log: what was never
     /// stored leaves no place free.
+    ///
+    /// The places are looked at as the log has them, without amendments. What is left of a removed
+    /// message of this conversation stands in its place already: it ends a gap, and is within none. One
+    /// of another conversation leaves a place free as well, as a record does that an operator deleted:
+    /// where peerd skipped a number right there, that is corrected in place of being reported. It is
+    /// logged, and `peerd verify` names the gap.
     pub(super) async fn are_removed(
         &self,
         cell: &UserCell,

@@ -75,7 +75,7 @@ impl WithPeer for SendTyping {
 
     async fn at_peer<S: Store, B: Bus>(
         is_typing: bool,
-        Peer { parts, cell, from }: Peer<'_, S, B>,
+        Peer { parts, cell, from, .. }: Peer<'_, S, B>,
     ) -> Result<(), CallError> {
         let user = cell.lock();
         if !user.blocked.contains(from) {

@@ -4,21 +4,20 @@
 //! This is the only place where that happens, whether the store has acknowledged the message, it was
 //! found in the log after an append of unknown outcome, or somebody else wrote it.
 
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use super::SendPath;
 use super::deliver::Accepted;
 use crate::bus::Bus;
-use crate::runtime::users::{Ownership, UserCell};
+use crate::runtime::users::{LockedUser, Ownership, UserCell};
 use crate::storage::message::StoredMessage;
 use crate::store::Store;
 use peerd_core::conversation::Head;
 use peerd_core::message::{Message, fingerprint};
 use peerd_core::receive::{Arrived, Delivered, Placed};
 use peerd_core::send::{Delivery, Push};
-use peerd_core::user::User;
 
 /// A message that has become stored.
 pub(super) struct Stored<'m> {
@@ -78,7 +77,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
     pub(super) fn commit_received(
         self: &Arc<Self>,
         receiver: &Arc<UserCell>,
-        mut user: MutexGuard<'_, User>,
+        mut user: LockedUser<'_>,
         Stored { message, head, fingerprint, sender_name, push }: Stored<'_>,
     ) -> Delivered {
         receiver.ownership.keep_for_a_while(&message);

@@ -1,18 +1,17 @@
 //! Committing in order: a message is published when nothing that crosses it can be stored with a
 //! smaller key ([`crate::runtime::crossing`]), which the owner of the other direction sees to.
 
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
 use super::SendPath;
 use crate::bus::{AskError, Bus};
-use crate::runtime::users::{Ownership, STRAGGLER, UserCell, What};
+use crate::runtime::users::{LockedUser, Ownership, STRAGGLER, UserCell, What};
 use crate::store::Store;
 use crate::wire::owner_request::Settle;
 use peerd_core::id::{OrderKey, UserId};
-use peerd_core::user::User;
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::subject::Token;
 
@@ -75,7 +74,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         (sender, of_sender): (&UserId, Option<&Arc<Ownership>>),
         key: OrderKey,
         deadline: Instant,
-    ) -> (MutexGuard<'c, User>, bool) {
+    ) -> (LockedUser<'c>, bool) {
         if let Some(ownership) = of_sender
             && self.settle_in(ownership, (&receiver.id, sender), key, deadline).await
         {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -23,10 +24,11 @@ fn cell<S: Store>(node: &TestNode<S>, user: &str) -> Arc<UserCell> {
 }
 
 /// A node with two users who are logged in, and who have written to each other.
-async fn node_of_two() -> TestNode<Memory> {
+async fn node_of_two(max_age: Duration) -> TestNode<Memory> {
     let clock = Clock::simulated(WALL_MS);
     let store = Memory::new(move || clock.wall_ms());
     let node = twin::node(store, Limits::default(), clock).await;
+    node.set_max_age(max_age);
     for user in ["alice", "bob"] {
         node.handle(incoming(user, "login", &json!({}))).await;
     }
@@ -71,24 +73,27 @@ const BOTH_SIDES: [&str; 5] = [
 
 #[tokio::test(start_paused = true)]
 async fn a_send_locks_each_side_once_before_the_append_and_once_after() {
-    let node = node_of_two().await;
-    for (number, is_direct) in [true, false, true].into_iter().enumerate() {
-        let before = locked(&node);
-        let call = send("alice", "bob", &number.to_string());
-        if is_direct {
-            assert!(node.take(call).is_none());
-        } else {
-            node.handle(call).await;
+    for max_age in [Duration::ZERO, Duration::from_secs(3600)] {
+        let node = node_of_two(max_age).await;
+        for (number, is_direct) in [true, false, true].into_iter().enumerate() {
+            let before = locked(&node);
+            let call = send("alice", "bob", &number.to_string());
+            if is_direct {
+                assert!(node.take(call).is_none());
+            } else {
+                node.handle(call).await;
+            }
+            let after = locked(&node);
+            let each = [after[0] - before[0], after[1] - before[1]];
+            assert_eq!(each, [2, 2], "direct: {is_direct}, max_age {max_age:?}");
+            assert_eq!(published(&node), BOTH_SIDES, "direct: {is_direct}");
         }
-        let after = locked(&node);
-        assert_eq!([after[0] - before[0], after[1] - before[1]], [2, 2], "direct: {is_direct}");
-        assert_eq!(published(&node), BOTH_SIDES, "direct: {is_direct}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_send_between_users_in_memory_needs_no_task() {
-    let node = node_of_two().await;
+    let node = node_of_two(Duration::ZERO).await;
     let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
     let before = tasks();
     assert!(node.take(send("alice", "bob", "a")).is_none());
@@ -103,7 +108,7 @@ async fn a_send_between_users_in_memory_needs_no_task() {
 
 #[tokio::test(start_paused = true)]
 async fn whatever_cannot_go_on_at_once_goes_on_in_a_task() {
-    let node = node_of_two().await;
+    let node = node_of_two(Duration::ZERO).await;
     // The pair is busy.
     let alice = UserId::new("alice", "userID").expect("a valid ID");
     let turn = cell(&node, "bob").try_turn(&alice).expect("no other message");
@@ -122,7 +127,7 @@ async fn whatever_cannot_go_on_at_once_goes_on_in_a_task() {
     node.settle().await;
     assert!(published(&node).iter().all(|kind| kind.contains("6000005")), "rate_limited");
     // The state is to be loaded again.
-    tokio::time::advance(std::time::Duration::from_secs(2)).await;
+    tokio::time::advance(Duration::from_secs(2)).await;
     cell(&node, "bob").invalidate();
     assert!(node.take(send("alice", "bob", "b")).is_none());
     node.settle().await;

@@ -129,8 +129,10 @@ impl<S: Store, B: Bus> Users<S, B> {
         let mut sent_us = Vec::new();
         for receiver in receivers {
             let pair = self.env.pair(&cell.id, &receiver);
+            let amended = cell.amended(&receiver, Direction::Send);
             // The rate bounds what there can be; at a rate past all reason some is missed.
-            for stored_ms in self.env.storage(deadline).times(&pair, since_ms, RECALLED).await? {
+            let storage = self.env.storage(deadline);
+            for stored_ms in storage.times(&pair, &amended, since_ms, RECALLED).await? {
                 let age_ms = server_ms.saturating_sub(stored_ms);
                 if age_ms <= SECOND_MS {
                     sent_us.push(now.steady_us.saturating_sub(age_ms * 1000));

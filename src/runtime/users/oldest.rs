@@ -1,6 +1,5 @@
 //! Reading what aged out: which of the messages that are counted as unread the store no longer has.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::future::try_join_all;
@@ -29,17 +28,6 @@ const DELETIONS: usize = 256;
 const READ: Duration = Duration::from_secs(5);
 
 impl<S: Store, B: Bus> Users<S, B> {
-    /// Says after how long messages age; zero: never.
-    pub(in crate::runtime) fn set_max_age(&self, max_age: Duration) {
-        let age_ms = u64::try_from(max_age.as_millis()).unwrap_or(u64::MAX);
-        self.max_age_ms.store(age_ms, Ordering::Relaxed);
-    }
-
-    /// The age at which messages go away, in milliseconds; `None`: they do not.
-    fn max_age_ms(&self) -> Option<u64> {
-        Some(self.max_age_ms.load(Ordering::Relaxed)).filter(|age_ms| *age_ms > 0)
-    }
-
     /// Whether a message that is unread may have aged out.
     pub(in crate::runtime) fn is_ageing_due(&self, cell: &UserCell) -> bool {
         self.oldest_ms(cell).is_some()
@@ -47,8 +35,8 @@ impl<S: Store, B: Bus> Users<S, B> {
 
     /// Up to when messages may be gone, where one that is unread may be; by the server's clock.
     fn oldest_ms(&self, cell: &UserCell) -> Option<u64> {
-        let gone_ms = self.env.server_ms().checked_sub(self.max_age_ms()?)?;
-        (cell.lock().oldest_unread_ms <= gone_ms).then_some(gone_ms)
+        let gone_ms = self.env.aged_ms()?;
+        (cell.oldest_unread_ms() <= gone_ms).then_some(gone_ms)
     }
 
     /// Looks at the conversations whose oldest unread message may be gone. Answers in which there is

@@ -13,7 +13,7 @@ use crate::store::{ReadError, Start, Store, StreamId};
 use peerd_core::amendment::{
     AmendedPages, AmendmentPage, Change, Removed, first_of_page, page_number,
 };
-use peerd_core::conversation::Head;
+use peerd_core::conversation::{Head, Mark};
 use peerd_core::id::{Partition, UserId};
 use peerd_protocol::subject::Token;
 
@@ -43,6 +43,26 @@ impl<S: Store> Storage<'_, S> {
         let records = self.last(stream, vec![subject]).await?;
         let Some(record) = records.first() else { return Ok((AmendmentPage::default(), 0)) };
         Ok((amendments::decode(&record.payload)?, record.stream_seq))
+    }
+
+    /// When the message of a carrier was first stored, as its page of amendments has it; the carrier's
+    /// own time where the page does not say.
+    pub(super) async fn first_stored_ms(
+        &self,
+        pair: &Pair,
+        carrier: &Removed,
+    ) -> Result<u64, ReadError> {
+        let number = page_number(carrier.seq());
+        let mut known = Pages::new();
+        self.know(pair, &mut known, std::iter::once(number)).await?;
+        let page = known.get(&number);
+        let amendment = page.and_then(|page| page.get(carrier.seq(), carrier.key()));
+        Ok(match amendment.map(|amendment| &amendment.change) {
+            Some(Change::Removed(first)) => first.stored_ms,
+            Some(Change::None | Change::Replaced(_) | Change::Unknown(_)) | None => {
+                carrier.stored_ms
+            }
+        })
     }
 
     fn amendments_key(&self, pair: &Pair, number: u64) -> String {
@@ -141,8 +161,13 @@ impl<S: Store> Storage<'_, S> {
             let mut known = Pages::new();
             let pages = amended.within(page_number(first.0)..=page_number(last.0));
             self.know(pair, &mut known, pages.take(PAGES_AT_ONCE)).await?;
-            let before = (from, limit, first);
-            let mut holes = self.holes_before(pair, amended, before, &mut known).await?;
+            let edge = items.iter().filter_map(Edge::of).find(|edge| edge.place == first.1);
+            let mut holes = match edge {
+                Some(edge) => {
+                    self.holes_before(pair, amended, (from, limit, edge), &mut known).await?
+                }
+                None => VecDeque::new(),
+            };
             let mut pages = amended.within(page_number(first.0)..=page_number(last.0));
             // What follows more holes than are wanted is cut off below.
             while holes.len() <= limit {
@@ -188,45 +213,51 @@ impl<S: Store> Storage<'_, S> {
     }
 
     /// The holes that come right before the first message that was read: those at which reading began.
+    /// Those whose records would have aged out by now are left out: nothing erases a page of amendments
+    /// when its messages age, and such a hole would be taken for the oldest message that is left.
     async fn holes_before(
         &self,
         pair: &Pair,
         amended: &AmendedPages,
-        (from, limit, (first, first_place)): (Start, usize, (u64, u64)),
+        (from, limit, mut edge): (Start, usize, Edge),
         known: &mut Pages,
     ) -> Result<VecDeque<Removed>, ReadError> {
         let mut holes = VecDeque::new();
-        if from == Start::Seq(first_place) {
+        if from == Start::Seq(edge.place) {
             return Ok(holes);
         }
-        let is_reached = |removed: &Removed| match from {
-            Start::Seq(seq) => removed.stream_seq >= seq,
-            Start::TimeMs(ms) => removed.stored_ms >= ms,
+        let first = edge.seq();
+        let is_reached = |removed: &Removed| {
+            let is_left = self.aged_ms.is_none_or(|aged_ms| removed.stored_ms > aged_ms);
+            is_left
+                && match from {
+                    Start::Seq(seq) => removed.stream_seq >= seq,
+                    Start::TimeMs(ms) => removed.stored_ms >= ms,
+                }
         };
-        let (mut below, mut place) = (first, first_place);
-        while below > 1 {
-            let pages = (0..=page_number(below - 1)).rev();
+        while edge.seq() > 1 {
+            let pages = (0..=page_number(edge.before.seq)).rev();
             let pages = pages.take_while(|number| amended.contains(*number));
             let pages: Vec<u64> = pages.take(PAGES_AT_ONCE).collect();
             if pages.is_empty() {
                 break;
             }
             // Most often there are holes in one page at most.
-            let count = if below == first { 1 } else { PAGES_AT_ONCE };
+            let count = if edge.seq() == first { 1 } else { PAGES_AT_ONCE };
             self.know(pair, known, pages.iter().take(count).copied()).await?;
             for number in pages.into_iter().take(count) {
                 let Some(page) = known.get(&number) else { return Ok(holes) };
-                let bound = below;
+                let bound = edge.seq();
                 for removed in page.removed().rev().filter(|removed| removed.seq() < bound) {
-                    if !is_right_before(below, place, removed) || !is_reached(removed) {
+                    if !edge.follows(removed) || !is_reached(removed) {
                         return Ok(holes);
                     }
-                    (below, place) = (removed.seq(), removed.stream_seq);
+                    edge = Edge::of_hole(removed);
                     holes.push_front(removed.clone());
                     // Of those that are too many, the first are kept.
                     holes.truncate(limit.saturating_add(1));
                 }
-                if below != first_of_page(number) {
+                if edge.seq() != first_of_page(number) {
                     return Ok(holes);
                 }
                 if number < page_number(first) {
@@ -249,14 +280,16 @@ pub fn whole(records: Vec<Raw>, pages: &BTreeMap<u64, AmendmentPage>) -> Vec<Ite
     }
     let slots = items.iter().filter_map(slot_of);
     let ends = slots.clone().min().zip(slots.max());
-    if let Some((first, last)) = ends {
+    let edge = |(_, place)| items.iter().filter_map(Edge::of).find(|edge| edge.place == place);
+    if let Some((first, last)) = ends
+        && let Some(mut edge) = edge(first)
+    {
         let removed = || pages.values().flat_map(AmendmentPage::removed);
         let mut holes: VecDeque<Removed> =
             removed().filter(|removed| is_between(first, last, removed)).cloned().collect();
-        let (mut below, mut place) = first;
         for removed in pages.values().rev().flat_map(|page| page.removed().rev()) {
-            if is_right_before(below, place, removed) {
-                (below, place) = (removed.seq(), removed.stream_seq);
+            if edge.follows(removed) {
+                edge = Edge::of_hole(removed);
                 holes.push_front(removed.clone());
             }
         }
@@ -281,9 +314,41 @@ fn is_between(first: (u64, u64), last: (u64, u64), removed: &Removed) -> bool {
         && (first.1 + 1..last.1).contains(&removed.stream_seq)
 }
 
-/// Whether a removed message was the one before the message with this `messageSeq`, at this place.
-const fn is_right_before(seq: u64, place: u64, removed: &Removed) -> bool {
-    removed.seq() + 1 == seq && removed.stream_seq < place
+/// Where what was read begins: the place of its first message, and how far its sender had sent before.
+#[derive(Clone, Copy)]
+struct Edge {
+    before: Mark,
+    place: u64,
+}
+
+impl Edge {
+    /// At a message, or what is left of one.
+    fn of(item: &Item) -> Option<Self> {
+        match item {
+            Item::Slot(slot) => Some(Self::at(slot.head().mark, slot.counts(), slot.stream_seq())),
+            Item::Unreadable { .. } => None,
+        }
+    }
+
+    fn of_hole(removed: &Removed) -> Self {
+        Self::at(removed.stub.mark, removed.stub.counts, removed.stream_seq)
+    }
+
+    fn at(mark: Mark, counts: bool, place: u64) -> Self {
+        let counted = mark.counted.saturating_sub(u64::from(counts));
+        Self { before: Mark { seq: mark.seq.saturating_sub(1), counted }, place }
+    }
+
+    /// The `messageSeq` of the first message.
+    const fn seq(self) -> u64 {
+        self.before.seq + 1
+    }
+
+    /// Whether a removed message was the one before the first. One that merely has its number is none:
+    /// where the log was emptied, numbering goes on above what is remembered, and counting begins anew.
+    fn follows(self, removed: &Removed) -> bool {
+        removed.stub.mark == self.before && removed.stream_seq < self.place
+    }
 }
 
 /// Applies what became of a message.
@@ -295,7 +360,9 @@ fn apply(item: &mut Item, page: &AmendmentPage) {
         Change::Removed(removed) => {
             Slot::Removed(Removed { stream_seq, stored_ms, stub: removed.stub.clone() })
         }
-        Change::None | Change::Replaced(_) => Slot::Message(found.clone().amended(amendment)),
+        Change::None | Change::Replaced(_) | Change::Unknown(_) => {
+            Slot::Message(found.clone().amended(amendment))
+        }
     });
 }
 

@@ -180,6 +180,8 @@ pub enum Item {
     Unreadable {
         /// Its place in the stream.
         stream_seq: u64,
+        /// When it was stored, by the server's clock, in milliseconds since 1970.
+        stored_ms: u64,
         /// Why.
         error: RecordError,
     },
@@ -192,6 +194,15 @@ impl Item {
         match self {
             Self::Slot(slot) => slot.stream_seq(),
             Self::Unreadable { stream_seq, .. } => *stream_seq,
+        }
+    }
+
+    /// When it was stored, by the server's clock, in milliseconds since 1970.
+    #[must_use]
+    pub const fn stored_ms(&self) -> u64 {
+        match self {
+            Self::Slot(slot) => slot.stored_ms(),
+            Self::Unreadable { stored_ms, .. } => *stored_ms,
         }
     }
 
@@ -251,6 +262,15 @@ impl Raw {
     #[must_use]
     pub const fn stream_seq(&self) -> u64 {
         self.0.stream_seq()
+    }
+
+    /// What is left of a message, if it is a carrier.
+    #[must_use]
+    pub const fn carrier(&self) -> Option<&Removed> {
+        match &self.0 {
+            Item::Slot(Slot::Removed(removed)) => Some(removed),
+            Item::Slot(Slot::Message(_)) | Item::Unreadable { .. } => None,
+        }
     }
 
     /// Whether it cannot be read.

@@ -10,7 +10,7 @@ use super::items::{Item, Logged, Page, Pair, Raw, Slot};
 use crate::storage::message;
 use crate::storage::user_of;
 use crate::store::{Batch, ReadError, Record, Start, Store, StreamId};
-use peerd_core::amendment::AmendedPages;
+use peerd_core::amendment::{AmendedPages, Removed};
 use peerd_core::conversation::Head;
 use peerd_core::id::{OrderKey, Partition, UserId};
 use peerd_protocol::subject::{Token, is_sentinel, last_token};
@@ -26,7 +26,8 @@ impl<S: Store> Storage<'_, S> {
     fn raw(&self, record: &Record, parties: (&UserId, &UserId), partition: Partition) -> Raw {
         Raw::read(record, parties, partition).unwrap_or_else(|error| {
             self.leave_out(StreamId::Log(partition), record, &error);
-            Raw(Item::Unreadable { stream_seq: record.stream_seq, error })
+            let &Record { stream_seq, stored_ms, .. } = record;
+            Raw(Item::Unreadable { stream_seq, stored_ms, error })
         })
     }
 
@@ -72,17 +73,30 @@ impl<S: Store> Storage<'_, S> {
     }
 
     /// When the messages of a pair were stored from a time on, by the server's clock, in milliseconds
-    /// since 1970.
+    /// since 1970: those that were removed, too. A carrier is none; its message is as old as it was.
     pub async fn times(
         &self,
         pair: &Pair,
+        amended: &AmendedPages,
         since_ms: u64,
         limit: usize,
     ) -> Result<Vec<u64>, ReadError> {
-        let (stream, subject) = (StreamId::Log(pair.partition), pair.subject.clone());
         let from = Start::TimeMs(since_ms);
-        let batch = self.store.read(stream, subject, from, limit, self.deadline).await?;
-        Ok(batch.records.iter().map(|record| record.stored_ms).collect())
+        let page = self.raw_page(pair, from, limit).await?;
+        let carriers = page.records.iter().filter_map(Raw::carrier).cloned();
+        let carriers: Vec<Removed> = carriers.collect();
+        let page = self.fold(pair, amended, (from, limit), page).await?;
+        let mut times = Vec::with_capacity(page.items.len());
+        for item in page.items {
+            let carrier = carriers.iter().find(|it| it.stream_seq == item.stream_seq());
+            let stored_ms = match carrier {
+                Some(carrier) => self.first_stored_ms(pair, carrier).await?,
+                None => item.stored_ms(),
+            };
+            times.push(stored_ms);
+        }
+        times.retain(|stored_ms| *stored_ms >= since_ms);
+        Ok(times)
     }
 
     /// The newest record of each of these pairs that has any. With each pair, which of its pages may

@@ -4,9 +4,12 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{Done, OwnerRequest, VERSION, read_done, read_request, user_id, write};
+use super::{
+    Done, OwnerRequest, VERSION, encode_rejection, read_done, read_request, user_id, write,
+};
 use crate::wire::packed::{EncodeError, RecordError};
 use peerd_core::id::{Partition, UserId};
+use peerd_protocol::failure::CallError;
 
 /// Perform the part of this command that belongs to the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +53,10 @@ impl OwnerRequest for PeerPart {
     fn encode_answer((): &()) -> Result<Bytes, EncodeError> {
         let done: Done = (VERSION, Self::ANSWER_TAG);
         write(&done)
+    }
+
+    fn encode_refusal(error: &CallError) -> Result<Bytes, EncodeError> {
+        encode_rejection(error)
     }
 
     fn decode_answer(&self, bytes: &[u8], _partition: Partition) -> Result<(), RecordError> {

@@ -172,10 +172,14 @@ fn an_audit_survives_the_wire() {
 
 #[test]
 fn a_refusal_answers_every_request() {
-    let refusals: [CallError; 9] = [
+    let refusals: [CallError; 13] = [
         Rejection::TargetNotFound.into(),
         Rejection::BlockedByReceiver.into(),
         Rejection::LocalMessageIdReused.into(),
+        Rejection::RateLimited { retry_after_ms: 7 }.into(),
+        Rejection::NotLoggedIn.into(),
+        Rejection::ConversationNotFound.into(),
+        Rejection::UnsupportedMethod.into(),
         Failure::Overloaded { retry_after_ms: 9 }.into(),
         Failure::NoOwner { retry_after_ms: 8 }.into(),
         Failure::Internal.into(),
@@ -191,6 +195,18 @@ fn a_refusal_answers_every_request() {
         assert_eq!(read, Ok(Err(refusal.clone())));
         assert_eq!(decode_answer(&Audit, &bytes, PARTITION), Ok(Err(refusal)));
     }
+}
+
+#[test]
+fn a_refusal_of_a_part_names_the_field_and_the_problem() {
+    let refusal: CallError = Rejection::invalid("messageList[1]", "is too old").into();
+    let refused: Result<(), CallError> = Err(refusal.clone());
+    let bytes = encode_answer::<PeerPart>(&refused).expect("writable");
+    assert!(is_answer::<PeerPart>(&bytes));
+    assert_eq!(decode_answer(&peer_part(), &bytes, PARTITION), Ok(refused));
+    let cut = &bytes[..bytes.len() - 1];
+    assert!(!is_answer::<PeerPart>(cut));
+    assert!(decode_answer(&peer_part(), cut, PARTITION).is_err());
 }
 
 /// Any subscriber of the subject can send a request back as its own answer.

@@ -1,5 +1,6 @@
 //! A user in memory: the state, and who may touch it when.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -35,6 +36,8 @@ pub(in crate::runtime) struct UserCell {
     /// The time for which this instance may act for the user.
     pub(in crate::runtime) ownership: Arc<Ownership>,
     state: Mutex<User>,
+    /// [`User::oldest_unread_ms`], to be looked at without the lock.
+    oldest_unread_ms: AtomicU64,
     gate: tokio::sync::Mutex<()>,
     ageing: tokio::sync::Mutex<()>,
     turns: Mutex<HashMap<UserId, Arc<tokio::sync::Mutex<()>>>>,
@@ -64,6 +67,7 @@ impl UserCell {
             ownership,
             token: Token::of(&id),
             state: Mutex::new(User::new(id.clone())),
+            oldest_unread_ms: AtomicU64::new(u64::MAX),
             id,
             gate: tokio::sync::Mutex::default(),
             ageing: tokio::sync::Mutex::default(),
@@ -105,15 +109,22 @@ impl UserCell {
     }
 
     /// The state. Not to be held across an await.
-    pub(in crate::runtime) fn lock(&self) -> MutexGuard<'_, User> {
+    pub(in crate::runtime) fn lock(&self) -> LockedUser<'_> {
         #[cfg(test)]
         self.locked.fetch_add(1, Ordering::Relaxed);
         // A panic while the lock was held is caught at the call; the state is loaded anew.
-        self.state.lock().unwrap_or_else(|poisoned| {
+        let user = self.state.lock().unwrap_or_else(|poisoned| {
             self.invalidate();
             self.state.clear_poison();
             poisoned.into_inner()
-        })
+        });
+        LockedUser { user, oldest_unread_ms: &self.oldest_unread_ms }
+    }
+
+    /// No unread message was stored before this time, in milliseconds since 1970, as of when the state
+    /// was last unlocked.
+    pub(in crate::runtime) fn oldest_unread_ms(&self) -> u64 {
+        self.oldest_unread_ms.load(Ordering::Relaxed)
     }
 
     /// Which pages of what went to or came from `other` may have amendments.
@@ -238,6 +249,32 @@ impl UserCell {
 
     fn turns(&self) -> MutexGuard<'_, HashMap<UserId, Arc<tokio::sync::Mutex<()>>>> {
         self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The state of a user, locked.
+pub(in crate::runtime) struct LockedUser<'c> {
+    user: MutexGuard<'c, User>,
+    oldest_unread_ms: &'c AtomicU64,
+}
+
+impl Deref for LockedUser<'_> {
+    type Target = User;
+
+    fn deref(&self) -> &User {
+        &self.user
+    }
+}
+
+impl DerefMut for LockedUser<'_> {
+    fn deref_mut(&mut self) -> &mut User {
+        &mut self.user
+    }
+}
+
+impl Drop for LockedUser<'_> {
+    fn drop(&mut self) {
+        self.oldest_unread_ms.store(self.user.oldest_unread_ms, Ordering::Relaxed);
     }
 }
 

@@ -10,23 +10,26 @@ use procfs::{
 
 /// What a process holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Held {
-    pub(crate) rss_bytes: u64,
-    pub(crate) threads: u64,
-    pub(crate) open_files: u64,
+pub struct Held {
+    /// Resident memory.
+    pub rss_bytes: u64,
+    /// Its threads.
+    pub threads: u64,
+    /// Its open files.
+    pub open_files: u64,
     /// The local ports of its TCP connections.
-    pub(crate) ports: BTreeSet<u16>,
+    pub ports: BTreeSet<u16>,
 }
 
 /// Looks at a process; an error when it has ended.
 #[cfg(target_os = "linux")]
-pub(crate) fn look(pid: u32) -> io::Result<Held> {
+pub fn look(pid: u32) -> io::Result<Held> {
     held(pid).map_err(io::Error::other)
 }
 
 /// Other systems show nothing.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn look(_pid: u32) -> io::Result<Held> {
+pub fn look(_pid: u32) -> io::Result<Held> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
