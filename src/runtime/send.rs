@@ -43,7 +43,7 @@ use super::redelivery::Redelivery;
 use super::retry::NO_OWNER;
 use super::router::Router;
 use super::session::Sessions;
-use super::users::{Ownership, Turn, UserCell, Users, Work};
+use super::users::{Ownership, QueuedTurn, Turn, UserCell, Users, Work};
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
 use crate::storage::message;
@@ -72,6 +72,8 @@ struct Source<'s> {
     /// The sender, where this instance owns it.
     sender: Option<&'s Arc<UserCell>>,
     flight: &'s mut Flight,
+    /// Its place in the queue of its pair, if it has one already.
+    queued: Option<QueuedTurn>,
 }
 
 /// A delivery whose append is under way.
@@ -120,6 +122,17 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         send: Box<Send>,
         deadline: Instant,
     ) -> Result<reply::Sent, CallError> {
+        self.send_queued(sender, send, None, deadline).await
+    }
+
+    /// Sends a message, which may have its place in the queue of its pair already.
+    async fn send_queued(
+        self: &Arc<Self>,
+        sender: &Arc<UserCell>,
+        send: Box<Send>,
+        queued: Option<QueuedTurn>,
+        deadline: Instant,
+    ) -> Result<reply::Sent, CallError> {
         if let Err(rejection) = self.check(sender, &send) {
             // Only who is logged in is told.
             self.sessions.hear(sender)?;
@@ -131,7 +144,10 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             sleep_until(sender.ownership.commands_from.min(deadline)).await;
         }
         let now = self.env.clock.now();
-        let admission = self.admit(sender, send, now)?;
+        let mut admission = self.admit(sender, send, now)?;
+        if let Admission::Admitted(admitted, _) = &mut admission {
+            admitted.queued = queued;
+        }
         self.send_on(sender, admission, now.wall_ms, deadline).await
     }
 
@@ -161,16 +177,19 @@ impl<S: Store, B: Bus> SendPath<S, B> {
     async fn send_admitted(
         self: &Arc<Self>,
         sender: &Arc<UserCell>,
-        Admitted { delivery, mut flight }: Admitted,
+        Admitted { delivery, mut flight, queued }: Admitted,
         in_append: Option<InAppend>,
         deadline: Instant,
     ) -> Result<Delivered, CallError> {
         let (to, began_ms) = (delivery.send.to.clone(), self.env.server_ms());
         let request = Deliver { delivery, sent_before_ms: None };
         let sent = match in_append {
-            None => self.deliver_to_owner(sender, request, &mut flight, began_ms, deadline).await,
+            None => {
+                let waiting = (&mut flight, queued);
+                self.deliver_to_owner(sender, request, waiting, began_ms, deadline).await
+            }
             Some(in_append) => {
-                let source = Source { sender: Some(sender), flight: &mut flight };
+                let source = Source { sender: Some(sender), flight: &mut flight, queued };
                 Box::pin(self.deliver_on(in_append, &request, source, deadline)).await
             }
         };
@@ -222,7 +241,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
     ) -> Result<Delivered, CallError> {
         let delivery = &request.delivery;
         let mut flight = self.in_flight.begin(&delivery.from, &delivery.send.to);
-        let source = Source { sender: None, flight: &mut flight };
+        let source = Source { sender: None, flight: &mut flight, queued: None };
         Ok(self.deliver(ownership, request, source, deadline).await?.delivered)
     }
 
@@ -231,7 +250,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         self: &Arc<Self>,
         ownership: &Arc<Ownership>,
         request: &Deliver,
-        source: Source<'_>,
+        mut source: Source<'_>,
         deadline: Instant,
     ) -> Result<Accepted, CallError> {
         let Deliver { delivery, sent_before_ms } = request;
@@ -244,9 +263,16 @@ impl<S: Store, B: Bus> SendPath<S, B> {
                 is_sent_before,
             )?));
         }
-        let turn = match receiver.try_turn(&delivery.from) {
-            Some(turn) => turn,
-            None => Box::pin(self.wait_for_pair(&receiver, delivery, deadline)).await?,
+        let queued = source.queued.take().filter(|queued| queued.is_of(&receiver));
+        let turn = match queued {
+            None => receiver.try_turn(&delivery.from),
+            Some(_) => None,
+        };
+        let turn = if let Some(turn) = turn {
+            turn
+        } else {
+            let queued = queued.unwrap_or_else(|| receiver.queue_for_turn(&delivery.from));
+            Box::pin(self.wait_for_pair(&receiver, delivery, queued, deadline)).await?
         };
         let turn = (turn, self.env.server_ms());
         self.deliver_in_turn(receiver, turn, None, request, source, deadline).await
@@ -339,13 +365,14 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         &self,
         receiver: &Arc<UserCell>,
         delivery: &Delivery,
+        queued: QueuedTurn,
         deadline: Instant,
     ) -> Result<Turn, CallError> {
         // What is refused does not wait for that.
         injected::accepted(receiver.lock().accepts(&delivery.from, self.env.limits()))?;
         // Whoever has waited longer is refused: begun that late, an append would have an unknown outcome.
         let latest = deadline - self.env.options.call_deadline / TURN_RESERVE;
-        Ok(receiver.turn(&delivery.from, latest).await?)
+        Ok(queued.wait(latest).await?)
     }
 
     /// Does what a plan asks for before a message can be stored. Answers the message that it repeats,

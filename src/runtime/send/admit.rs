@@ -7,7 +7,7 @@ use crate::bus::Bus;
 use crate::clock::Now;
 use crate::failpoint::{self, Fault};
 use crate::runtime::crossing::Flight;
-use crate::runtime::users::UserCell;
+use crate::runtime::users::{QueuedTurn, UserCell};
 use crate::store::Store;
 use peerd_core::rate::Place;
 use peerd_core::rejection::Rejection;
@@ -28,6 +28,8 @@ pub(super) enum Admission {
 pub(super) struct Admitted {
     pub(super) delivery: Delivery,
     pub(super) flight: Flight,
+    /// The message's place in the queue of its pair, if it came while that was busy.
+    pub(super) queued: Option<QueuedTurn>,
 }
 
 impl<S: Store, B: Bus> SendPath<S, B> {
@@ -90,6 +92,6 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             sent_seq,
             send,
         };
-        Admitted { delivery, flight }
+        Admitted { delivery, flight, queued: None }
     }
 }

@@ -11,7 +11,7 @@ use crate::runtime::crossing::Flight;
 use crate::runtime::owner_request::{Outcome, Recipient};
 use crate::runtime::retry::NO_OWNER;
 use crate::runtime::router::Route;
-use crate::runtime::users::{UserCell, What};
+use crate::runtime::users::{QueuedTurn, UserCell, What};
 use crate::store::Store;
 use crate::wire::owner_request::Deliver;
 use peerd_core::receive::Delivered;
@@ -35,6 +35,7 @@ impl Accepted {
 /// A message on its way to the owner of its receiver.
 struct Attempt<'a> {
     flight: &'a mut Flight,
+    queued: Option<QueuedTurn>,
     began_ms: u64,
     /// Whether another owner may have stored it.
     may_be_there: bool,
@@ -46,11 +47,11 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         self: &Arc<Self>,
         sender: &Arc<UserCell>,
         mut request: Deliver,
-        flight: &mut Flight,
+        (flight, queued): (&mut Flight, Option<QueuedTurn>),
         began_ms: u64,
         deadline: Instant,
     ) -> Result<Accepted, CallError> {
-        let mut attempt = Attempt { flight, began_ms, may_be_there: false };
+        let mut attempt = Attempt { flight, queued, began_ms, may_be_there: false };
         let sent = self.try_deliver_to_owner(sender, &mut request, &mut attempt, deadline).await;
         if sent.is_err() && attempt.may_be_there {
             // Whatever else was met after that.
@@ -81,7 +82,9 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             }
             match route {
                 Route::Here(work) => {
-                    let source = Source { sender: Some(sender), flight: &mut *attempt.flight };
+                    let queued = attempt.queued.take();
+                    let flight = &mut *attempt.flight;
+                    let source = Source { sender: Some(sender), flight, queued };
                     return self.deliver(&work.ownership, request, source, deadline).await;
                 }
                 Route::There => {}

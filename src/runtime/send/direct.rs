@@ -16,8 +16,9 @@ use super::{BegunAppend, InAppend, SendPath, conclude};
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
 use crate::runtime::injected;
-use crate::runtime::users::{Turn, UserCell, What, Work};
+use crate::runtime::users::{QueuedTurn, Turn, UserCell, What, Work};
 use crate::store::{Append, Appended, Appending, Store};
+use peerd_core::id::UserId;
 use peerd_core::rate::Place;
 use peerd_core::receive::{Placed, Plan};
 use peerd_core::send::Send;
@@ -60,8 +61,8 @@ pub(in crate::runtime) struct Rest {
 
 /// Where a send goes on.
 enum From {
-    /// At its start.
-    Start(Box<Send>),
+    /// At its start. A message whose pair is busy has its place in that queue.
+    Start(Box<Send>, Option<QueuedTurn>),
     /// Where the sender's owner has decided, at this time (milliseconds since 1970).
     Admission(Admission, u64),
     /// While its append is under way.
@@ -92,8 +93,9 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             let refused = self.sessions.hear(sender).err().unwrap_or(rejection);
             return Beginning::Refused(refused.into());
         }
-        let Some(receiving) = self.receiving(sender, &send) else {
-            return waits(From::Start(send));
+        let receiving = match self.receiving(sender, &send) {
+            Ok(receiving) => receiving,
+            Err(queued) => return waits(From::Start(send, queued)),
         };
         let now = self.env.clock.now();
         match self.admit(sender, send, now) {
@@ -108,16 +110,26 @@ impl<S: Store, B: Bus> SendPath<S, B> {
     }
 
     /// The receiver, where this instance has the user in memory and no other message of the sender's
-    /// is under way. A Command is not stored, and goes the other way.
-    fn receiving(&self, sender: &UserCell, send: &Send) -> Option<Receiving> {
+    /// is under way. Where one is, this one gets its place in the queue now, so that messages keep
+    /// the order in which they came.
+    fn receiving(&self, sender: &UserCell, send: &Send) -> Result<Receiving, Option<QueuedTurn>> {
+        // A Command is not stored, and goes the other way.
         if !send.draft.content.is_stored() || failpoint::is(Fault::SendReadsTheLog) {
-            return None;
+            return Err(None);
         }
-        let partition = self.env.subjects.partition_of_user(&send.to);
+        let (work, receiver) = self.receiver(&send.to).ok_or(None)?;
+        match receiver.try_turn(&sender.id) {
+            Some(turn) => Ok(Receiving { work, receiver, turn }),
+            None => Err(Some(receiver.queue_for_turn(&sender.id))),
+        }
+    }
+
+    /// A receiver whom this instance owns and has in memory.
+    fn receiver(&self, user: &UserId) -> Option<(Work, Arc<UserCell>)> {
+        let partition = self.env.subjects.partition_of_user(user);
         let work = self.users.ownership(partition)?.enter(What::Delivery)?;
-        let receiver = self.users.ready(&work.ownership, &send.to)?;
-        let turn = receiver.try_turn(&sender.id)?;
-        Some(Receiving { work, receiver, turn })
+        let receiver = self.users.ready(&work.ownership, user)?;
+        Some((work, receiver))
     }
 
     fn begin_append(
@@ -174,7 +186,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             return Err(Box::new(direct.wait_for(Box::pin(ready(outcome)))));
         };
         let Direct { sender, admitted, receiving, placed, .. } = direct;
-        let Admitted { delivery, flight } = admitted;
+        let Admitted { delivery, flight, .. } = admitted;
         let Receiving { work, receiver, turn } = receiving;
         let head = placed.head(seq);
         let stored = Stored::placed(&delivery, placed, seq);
@@ -203,7 +215,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         deadline: Instant,
     ) -> Result<reply::Sent, CallError> {
         match from {
-            From::Start(send) => self.send(&sender, send, deadline).await,
+            From::Start(send, queued) => self.send_queued(&sender, send, queued, deadline).await,
             From::Admission(admission, wall_ms) => {
                 self.send_on(&sender, admission, wall_ms, deadline).await
             }

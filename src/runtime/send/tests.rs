@@ -107,6 +107,27 @@ async fn a_send_between_users_in_memory_needs_no_task() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn messages_of_a_pair_keep_the_order_in_which_they_came() {
+    let node = node_of_two(Duration::ZERO).await;
+    let alice = UserId::new("alice", "userID").expect("a valid ID");
+    let turn = cell(&node, "bob").try_turn(&alice).expect("no other message");
+    assert!(node.take(send("alice", "bob", "a")).is_none());
+    assert!(node.take(send("alice", "bob", "b")).is_none());
+    // The tasks of the first two have not run yet when the pair is free again.
+    drop(turn);
+    assert!(node.take(send("alice", "bob", "c")).is_none());
+    node.settle().await;
+    let received = |outgoing: Outgoing| {
+        let event: serde_json::Value = serde_json::from_slice(&outgoing.body).ok()?;
+        let message = &event.get("messageList")?[0];
+        Some((message["localMessageID"].as_str()?.to_owned(), message["messageSeq"].as_u64()?))
+    };
+    let order: Vec<_> = node.bus().take().into_iter().filter_map(received).collect();
+    let expected = [("a", 2), ("b", 3), ("c", 4)].map(|(id, seq)| (id.to_owned(), seq));
+    assert_eq!(order, expected);
+}
+
+#[tokio::test(start_paused = true)]
 async fn whatever_cannot_go_on_at_once_goes_on_in_a_task() {
     let node = node_of_two(Duration::ZERO).await;
     // The pair is busy.

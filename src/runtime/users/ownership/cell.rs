@@ -1,8 +1,10 @@
 //! A user in memory: the state, and who may touch it when.
 
 use std::ops::{Deref, DerefMut};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use hashbrown::HashMap;
@@ -227,24 +229,28 @@ impl UserCell {
         Some(Turn { receiver: self.clone(), sender: sender.clone(), mutex, guard: Some(guard) })
     }
 
-    /// Waits until no other message of `sender`'s to this user is under way. Where that takes too long,
-    /// either the store does not answer, or too many wait for their turn while it does.
+    /// Waits until no other message of `sender`'s to this user is under way.
     pub(in crate::runtime) async fn turn(
         self: &Arc<Self>,
         sender: &UserId,
         deadline: Instant,
     ) -> Result<Turn, Failure> {
+        self.queue_for_turn(sender).wait(deadline).await
+    }
+
+    /// Takes a place in the queue for the turn of `sender`: from here on, whatever comes later waits
+    /// behind it.
+    pub(in crate::runtime) fn queue_for_turn(self: &Arc<Self>, sender: &UserId) -> QueuedTurn {
         let mutex = self.turns().entry_ref(sender).or_default().clone();
-        let mut turn = Turn { receiver: self.clone(), sender: sender.clone(), mutex, guard: None };
-        let newest = || self.ownership.written(self.log()).newest();
-        let before = newest();
-        let guard = timeout_at(deadline, turn.mutex.clone().lock_owned()).await;
-        turn.guard = Some(guard.map_err(|_| {
-            let is_stored = newest() > before;
-            let overloaded = Failure::Overloaded { retry_after_ms: OVERLOADED_RETRY_MS };
-            if is_stored { overloaded } else { Failure::StoreUnavailable }
-        })?);
-        Ok(turn)
+        let mut locking: Locking = Box::pin(mutex.clone().lock_owned());
+        // It is in the queue once it was polled. If the turn is free, it is taken at once.
+        let polled = locking.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        let guard = match polled {
+            Poll::Ready(guard) => Some(guard),
+            Poll::Pending => None,
+        };
+        let turn = Turn { receiver: self.clone(), sender: sender.clone(), mutex, guard };
+        QueuedTurn { locking, turn }
     }
 
     fn turns(&self) -> MutexGuard<'_, HashMap<UserId, Arc<tokio::sync::Mutex<()>>>> {
@@ -275,6 +281,41 @@ impl DerefMut for LockedUser<'_> {
 impl Drop for LockedUser<'_> {
     fn drop(&mut self) {
         self.oldest_unread_ms.store(self.user.oldest_unread_ms, Ordering::Relaxed);
+    }
+}
+
+/// A future that locks a pair.
+type Locking = Pin<Box<dyn Future<Output = OwnedMutexGuard<()>> + Send>>;
+
+/// A place in the queue for a turn.
+pub(in crate::runtime) struct QueuedTurn {
+    // Dropped first: then only the turn holds the pair's lock.
+    locking: Locking,
+    turn: Turn,
+}
+
+impl QueuedTurn {
+    /// Whether this is a turn of that user, as the user is in memory now.
+    pub(in crate::runtime) fn is_of(&self, receiver: &Arc<UserCell>) -> bool {
+        Arc::ptr_eq(&self.turn.receiver, receiver)
+    }
+
+    /// Waits for the turn. Where that takes too long, either the store does not answer, or too many
+    /// wait for their turn while it does.
+    pub(in crate::runtime) async fn wait(self, deadline: Instant) -> Result<Turn, Failure> {
+        let Self { locking, mut turn } = self;
+        if turn.guard.is_some() {
+            return Ok(turn);
+        }
+        let receiver = turn.receiver.clone();
+        let newest = || receiver.ownership.written(receiver.log()).newest();
+        let before = newest();
+        turn.guard = Some(timeout_at(deadline, locking).await.map_err(|_| {
+            let is_stored = newest() > before;
+            let overloaded = Failure::Overloaded { retry_after_ms: OVERLOADED_RETRY_MS };
+            if is_stored { overloaded } else { Failure::StoreUnavailable }
+        })?);
+        Ok(turn)
     }
 }
 
