@@ -1,13 +1,17 @@
 //! Measures what docs/performance.md says.
 //!
-//! `make bench` starts servers of its own, measures each row beside its floor, and writes the figures
-//! into the document. `make bench ROWS=throughput,history` measures some rows. `make bench QUICK=1` is
+//! `make bench` starts servers of its own, measures each row, and writes the figures into the
+//! document. `make bench ROWS=throughput,history` measures some rows. `make bench QUICK=1` is
 //! a short run that writes nothing: to see that everything works, and roughly where it stands.
 
 #[path = "performance/bulk.rs"]
 mod bulk;
+#[path = "performance/capacity.rs"]
+mod capacity;
 #[path = "demo/complaint.rs"]
 mod complaint;
+#[path = "performance/contention.rs"]
+mod contention;
 #[path = "performance/document.rs"]
 mod document;
 #[path = "performance/effort.rs"]
@@ -33,14 +37,16 @@ use crate::{
     document::Row,
     effort::Effort,
     figures::Figure,
-    stage::Kind,
 };
 
 /// What can be measured, in the order of the document.
-const ROWS: [&str; 10] = [
+const ROWS: [&str; 13] = [
+    document::CAPACITY,
     "throughput",
     "throughput-r3",
+    "fsync",
     "latency",
+    "reads",
     "full",
     "long",
     "history",
@@ -71,7 +77,7 @@ async fn main() -> ExitCode {
             continue;
         }
         say(&format!("{row} …"));
-        match measure(row, &effort).await {
+        match measure(row, &effort, quick).await {
             Ok(figures) => {
                 for figure in &figures {
                     say(&figure.line());
@@ -92,10 +98,17 @@ async fn main() -> ExitCode {
     if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-async fn measure(row: &str, effort: &Effort) -> Result<Vec<Figure>, String> {
+async fn measure(row: &str, effort: &Effort, quick: bool) -> Result<Vec<Figure>, String> {
     match row {
-        "throughput" => load::throughput(effort, Kind::One).await,
-        "throughput-r3" => load::throughput(effort, Kind::Three).await,
+        document::CAPACITY if quick => {
+            let dir = tempfile::TempDir::new().map_err(|error| error.to_string())?;
+            capacity::measure(effort, &dir.path().join("latency.svg")).await
+        }
+        document::CAPACITY => capacity::measure(effort, document::CHART.as_ref()).await,
+        "throughput" => load::throughput(effort).await,
+        "throughput-r3" => load::replicated(effort).await,
+        "fsync" => load::synced(effort).await,
+        "reads" => contention::reads_beside_sends(effort).await,
         "latency" => load::latency(effort).await,
         "full" => load::full(effort).await,
         "long" => load::long(effort).await,

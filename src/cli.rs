@@ -86,11 +86,17 @@ enum Command {
         #[command(flatten)]
         arguments: Box<bench::Arguments>,
     },
-    /// The baseline that `bench --floor` compares with, in a process of its own.
+    /// The responder on the official client library that `bench --baseline` compares with.
     #[command(hide = true)]
-    BenchFloor {
+    BenchBaseline {
         #[command(flatten)]
-        arguments: peerd_bench::floor::Arguments,
+        arguments: peerd_bench::responder::Arguments,
+    },
+    /// The responder without a client library that `bench --baseline` compares with.
+    #[command(hide = true)]
+    BenchLimit {
+        #[command(flatten)]
+        arguments: peerd_bench::responder::Arguments,
     },
     /// Print members, partition owners and stream states; exit 0 when all is well.
     #[command(after_help = status::HELP)]
@@ -188,8 +194,11 @@ impl Arguments {
             Command::Bench { arguments } => with_settings(&source, |settings| {
                 bench::run(settings, source.arguments(), *arguments)
             }),
-            Command::BenchFloor { arguments } => {
-                with_settings(&source, |settings| bench::serve_floor(settings, arguments))
+            Command::BenchBaseline { arguments } => {
+                with_settings(&source, |settings| bench::serve_baseline(settings, arguments))
+            }
+            Command::BenchLimit { arguments } => {
+                with_settings(&source, |settings| bench::serve_limit(settings, arguments))
             }
             Command::Status { json } => {
                 with_settings(&source, |settings| status::run(settings, json))

@@ -9,9 +9,17 @@ use crate::figures::Figure;
 /// Every figure that was measured, so that some rows can be measured again.
 const FIGURES: &str = "docs/performance.json";
 const DOCUMENT: &str = "docs/performance.md";
-/// What is between these lines is written; the rest of the document is for people to write.
-const BEGIN: &str = "<!-- measured: begin -->";
-const END: &str = "<!-- measured: end -->";
+/// Latencies over the offered load, drawn by the row of the capacity.
+pub(crate) const CHART: &str = "docs/performance.svg";
+/// The row whose figures come first in the document, without goals.
+pub(crate) const CAPACITY: &str = "capacity";
+/// What is between two such lines is written; the rest of the document is for people to write.
+const CAPACITY_ENDS: [&str; 2] = ["<!-- capacity: begin -->", "<!-- capacity: end -->"];
+const GOALS_ENDS: [&str; 2] = ["<!-- measured: begin -->", "<!-- measured: end -->"];
+const CAPACITY_HEAD: &str =
+    "| figure | measured: medians (lowest to highest) | |\n| --- | --- | --- |";
+const GOALS_HEAD: &str = "| figure | goal | measured: medians (lowest to highest) | reached | numbers |\n\
+     | --- | --- | --- | --- | --- |";
 
 /// A row, and on what it was measured.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -50,22 +58,38 @@ pub(crate) fn write(row: Row, names: &[&str]) -> Result<(), String> {
     let json = serde_json::to_string_pretty(&all).map_err(|error| error.to_string())?;
     std::fs::write(FIGURES, json + "\n").map_err(failed(FIGURES))?;
     let document = std::fs::read_to_string(DOCUMENT).map_err(failed(DOCUMENT))?;
-    let document = replaced(&document, &table(&all))?;
+    let (capacity, goals): (Vec<Row>, Vec<Row>) =
+        all.into_iter().partition(|row| row.name == CAPACITY);
+    let document = replaced(&document, GOALS_ENDS, &table(&goals, GOALS_HEAD, Figure::line))?;
+    let capacity = table(&capacity, CAPACITY_HEAD, Figure::plain_line) + &chart();
+    let document = replaced(&document, CAPACITY_ENDS, &capacity)?;
     std::fs::write(DOCUMENT, document).map_err(failed(DOCUMENT))
 }
 
-/// The document with another table.
-fn replaced(document: &str, table: &str) -> Result<String, String> {
-    let parts = document.split_once(BEGIN).and_then(|(before, rest)| {
-        let (_, after) = rest.split_once(END)?;
+/// The chart, where it was drawn.
+fn chart() -> String {
+    let name = Path::new(CHART).file_name().and_then(|name| name.to_str());
+    match name {
+        Some(name) if Path::new(CHART).exists() => {
+            format!("\n![Latencies over the offered load]({name})\n")
+        }
+        _ => String::new(),
+    }
+}
+
+/// The document with another text between these lines.
+fn replaced(document: &str, [begin, end]: [&str; 2], text: &str) -> Result<String, String> {
+    let parts = document.split_once(begin).and_then(|(before, rest)| {
+        let (_, after) = rest.split_once(end)?;
         Some((before, after))
     });
-    let (before, after) = parts.ok_or_else(|| format!("{DOCUMENT} has no place for the table"))?;
-    Ok(format!("{before}{BEGIN}\n\n{table}\n{END}{after}"))
+    let (before, after) = parts.ok_or_else(|| format!("{DOCUMENT} has no line {begin}"))?;
+    let text = if text.is_empty() { "Not measured yet.\n" } else { text };
+    Ok(format!("{before}{begin}\n\n{text}\n{end}{after}"))
 }
 
 /// A section for each peerd, server and machine that rows were measured with.
-fn table(rows: &[Row]) -> String {
+fn table(rows: &[Row], head: &str, line: impl Fn(&Figure) -> String) -> String {
     let mut alike: Vec<Vec<&Row>> = Vec::new();
     for row in rows {
         let is_like = |other: &&Row| {
@@ -78,17 +102,16 @@ fn table(rows: &[Row]) -> String {
             None => alike.push(vec![row]),
         }
     }
-    alike.iter().map(|rows| section(rows)).collect::<Vec<_>>().join("\n")
+    let sections = alike.iter().map(|rows| section(rows, head, &line));
+    sections.collect::<Vec<_>>().join("\n")
 }
 
 /// The rows that were measured on the same.
-fn section(rows: &[&Row]) -> String {
+fn section(rows: &[&Row], head: &str, line: impl Fn(&Figure) -> String) -> String {
     let Some(first) = rows.first() else { return String::new() };
-    let lines: Vec<String> = rows.iter().flat_map(|row| &row.figures).map(Figure::line).collect();
+    let lines: Vec<String> = rows.iter().flat_map(|row| &row.figures).map(line).collect();
     format!(
-        "peerd {}, nats-server {}, {}.\n\n\
-         | figure | goal | measured: medians (lowest to highest) | reached | numbers |\n\
-         | --- | --- | --- | --- | --- |\n{}\n",
+        "peerd {}, nats-server {}, {}.\n\n{head}\n{}\n",
         first.release,
         first.nats_server,
         first.machine,

@@ -51,6 +51,14 @@ impl Measured {
         Self::spread(median(rounds), rounds)
     }
 
+    /// The middle, then the spread: with three decimals what may be a ratio.
+    fn text(&self) -> String {
+        const LARGE: f64 = 100.0;
+        let Self { middle, lowest, highest, rounds } = *self;
+        let digits = if middle.abs() < LARGE { 3 } else { 0 };
+        format!("{middle:.digits$} ({lowest:.digits$} to {highest:.digits$}, {rounds} rounds)")
+    }
+
     fn spread(middle: f64, each: &[f64]) -> Self {
         Self {
             middle,
@@ -79,14 +87,15 @@ pub(crate) fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// A line of the table.
+/// A line of a table.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Figure {
     /// The row that measured it, as `ROWS` names it.
     pub(crate) row: String,
     pub(crate) what: String,
-    pub(crate) goal: Goal,
+    /// `None` for a figure that is shown without a goal.
+    pub(crate) goal: Option<Goal>,
     pub(crate) measured: Measured,
     /// The absolute numbers behind it.
     pub(crate) numbers: String,
@@ -96,23 +105,32 @@ impl Figure {
     pub(crate) fn new(
         row: &str,
         what: &str,
-        goal: Goal,
+        goal: impl Into<Option<Goal>>,
         measured: Measured,
         numbers: impl Into<String>,
     ) -> Self {
         let (row, what) = (row.to_owned(), what.to_owned());
-        Self { row, what, goal, measured, numbers: numbers.into() }
+        Self { row, what, goal: goal.into(), measured, numbers: numbers.into() }
     }
 
-    /// The line of the table.
+    /// The line of the table of goals.
     pub(crate) fn line(&self) -> String {
-        let Measured { middle, lowest, highest, rounds } = self.measured;
-        let reached = if self.goal.is_reached(middle) { "yes" } else { "**no**" };
+        let reached = match self.goal {
+            Some(goal) if goal.is_reached(self.measured.middle) => "yes",
+            Some(_) => "**no**",
+            None => "",
+        };
         format!(
-            "| {} | {} | {middle:.3} ({lowest:.3} to {highest:.3}, {rounds} rounds) | {reached} | {} |",
+            "| {} | {} | {} | {reached} | {} |",
             self.what,
-            self.goal.text(),
+            self.goal.map(Goal::text).unwrap_or_default(),
+            self.measured.text(),
             self.numbers,
         )
+    }
+
+    /// The line of a table without goals.
+    pub(crate) fn plain_line(&self) -> String {
+        format!("| {} | {} | {} |", self.what, self.measured.text(), self.numbers)
     }
 }

@@ -19,10 +19,10 @@ use crate::{
 };
 
 /// peerd's defaults.
-const PREFIX: &str = "peer";
-const PARTITIONS: u16 = 8;
+pub(crate) const PREFIX: &str = "peer";
+pub(crate) const PARTITIONS: u16 = 8;
 /// Messages of a page.
-const PAGE: usize = 30;
+pub(crate) const PAGE: usize = 30;
 /// The page far back that is held against the first.
 const FAR: usize = 1000;
 /// Pages around it that are measured, and how long a reader who is in no hurry looks at each.
@@ -81,7 +81,7 @@ fn us_since(began: Instant) -> f64 {
 }
 
 /// How long a call of peerd takes, and its answer; fails unless `is_right` says that it is right.
-async fn call(
+pub(crate) async fn call(
     client: &support::Client,
     user: &str,
     method: &str,
@@ -229,7 +229,7 @@ fn count(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
 }
 
-fn user_id(name: &str) -> Result<UserId, String> {
+pub(crate) fn user_id(name: &str) -> Result<UserId, String> {
     UserId::new(name, "userID").map_err(|error| error.to_string())
 }
 

@@ -17,6 +17,10 @@ pub(crate) enum Kind {
     One,
     /// Three servers, three copies of everything.
     Three,
+    /// One server that syncs its disk before it acknowledges (`sync_interval: always`).
+    OneSynced,
+    /// Three servers like that, three copies of everything.
+    ThreeSynced,
 }
 
 enum Servers {
@@ -36,12 +40,14 @@ impl Stage {
     pub(crate) async fn start(kind: Kind, envs: &[(&str, &str)]) -> Result<Self, String> {
         let mut all = vec![NO_RATE_LIMIT];
         all.extend(envs);
+        if matches!(kind, Kind::Three | Kind::ThreeSynced) {
+            all.push(("PEERD__STREAM__REPLICAS", "3"));
+        }
         let servers = match kind {
             Kind::One => Servers::One(Nats::start().await),
-            Kind::Three => {
-                all.push(("PEERD__STREAM__REPLICAS", "3"));
-                Servers::Three(NatsCluster::start("").await)
-            }
+            Kind::OneSynced => Servers::One(Nats::start_synced().await),
+            Kind::Three => Servers::Three(NatsCluster::start("").await),
+            Kind::ThreeSynced => Servers::Three(NatsCluster::start_synced().await),
         };
         let url = servers.url();
         let mut envs: Vec<(String, String)> =

@@ -1,13 +1,16 @@
-//! `peerd bench` and the hidden `peerd bench-floor`: what the load generator in `peerd-bench` cannot
-//! know of a deployment, and what it has measured.
+//! `peerd bench`, and the hidden `bench-baseline` and `bench-limit` that it starts: the facts of a
+//! deployment that the load generator in `peerd-bench` cannot know, and its report.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use async_nats::Client;
-use peerd_bench::{Cause, Connections, Deployment, Outcome, Problem, Setup, floor};
+use async_nats::{Client, ServerAddr, ServerInfo};
+use peerd_bench::responder::{self, Streams};
+use peerd_bench::{
+    Cause, Connections, Deployment, Outcome, Problem, Responders, Setup, baseline, limit,
+};
 use tokio::time::Instant;
 
 use super::connection::{Connected, NoUse};
@@ -15,6 +18,7 @@ use super::table::{Align, columns};
 use super::{EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_UNAVAILABLE, complain, print, print_json};
 use crate::bus::discovery;
 use crate::cluster::process::this;
+use crate::runtime::connect::NatsOptions;
 use crate::runtime::daemon::Settings;
 use crate::storage::owners::{self, Key, Member};
 use crate::store::jetstream::StreamNames;
@@ -25,13 +29,14 @@ pub(super) use peerd_bench::Arguments;
 
 pub(super) const HELP: &str = "\
 The load runs against the peerd that serves the configured NATS; its NATS user needs what the \
-operator has in deploy/nats/users.conf, and with --floor must be one who may do everything. It logs \
+operator has in deploy/nats/users.conf, and with --baseline must be one who may do everything. It logs \
 in users of its own, and messages that were sent stay: do not run it where that matters.
 
   peerd bench                                    # as many messages as 256 in flight come to
   peerd bench --rate 2000                        # latencies at 2,000 messages a second
   peerd bench --plot latency.svg                 # latencies over the load, as a picture
   peerd bench --pairs 1000 --receivers 1         # a thousand users write to one
+  peerd bench --baseline                         # beside responders that do the least
 
 A sender may send limits.messages_per_second (10); so 1,000 pairs take 10,000 a second at most. What a \
 sender sends beyond that is refused, and counted as refused; with so many in flight, other senders \
@@ -79,10 +84,10 @@ impl Failure {
 
 pub(super) async fn run(
     settings: Settings,
-    floor_arguments: Vec<OsString>,
+    responder_arguments: Vec<OsString>,
     arguments: Arguments,
 ) -> ExitCode {
-    match measure(&settings, floor_arguments, arguments).await {
+    match measure(&settings, responder_arguments, arguments).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { exit_code, text }) => complain(exit_code, &text),
     }
@@ -91,12 +96,12 @@ pub(super) async fn run(
 /// Measures, and shows what was measured also where something failed on the way.
 async fn measure(
     settings: &Settings,
-    floor_arguments: Vec<OsString>,
+    responder_arguments: Vec<OsString>,
     arguments: Arguments,
 ) -> Result<(), Failure> {
     arguments.check(settings.node.limits.text_bytes)?;
     let (plot, as_json) = (arguments.plot.clone(), arguments.json);
-    let setup = prepare(settings, floor_arguments, arguments.connections).await?;
+    let setup = prepare(settings, responder_arguments, arguments.connections).await?;
     let Outcome { report, problem } = Box::pin(peerd_bench::run(setup, arguments)).await?;
     if as_json {
         print_json(&report).map_err(|error| Failure::new(EXIT_FAILURE, error))?;
@@ -114,7 +119,7 @@ async fn measure(
 /// Connects, and looks up what is measured.
 async fn prepare(
     settings: &Settings,
-    floor_arguments: Vec<OsString>,
+    responder_arguments: Vec<OsString>,
     connections: usize,
 ) -> Result<Setup, Failure> {
     let connect = async |name: &str| Connected::new(settings, name).await;
@@ -128,8 +133,12 @@ async fn prepare(
     let deployment = connected.allowed(deployment(&control, settings)).await??;
     let forbidden =
         Box::pin(async move { Problem::new(Cause::Unavailable, connected.forbidden().await.text) });
+    let responders = Responders {
+        arguments: responder_arguments,
+        limit_left_out: plain_server(&settings.nats, &control.server_info()).err(),
+    };
     let connections = Connections { control, calls, events };
-    Ok(Setup { deployment, connections, floor_arguments, forbidden })
+    Ok(Setup { deployment, connections, responders, forbidden })
 }
 
 async fn deployment(client: &Client, settings: &Settings) -> Result<Deployment, Failure> {
@@ -195,32 +204,112 @@ fn layout(head: &[&str], rows: Vec<Vec<String>>) -> String {
     columns(&head, rows)
 }
 
-/// `peerd bench-floor`, which `peerd bench` starts.
-pub(super) async fn serve_floor(settings: Settings, arguments: floor::Arguments) -> ExitCode {
-    let connect = async |name| Connected::new(&settings, name).await;
-    let (store, bus) = match (connect("floor store").await, connect("floor bus").await) {
-        (Ok(store), Ok(bus)) => (store.client(), bus.client()),
-        (Err(no_use), _) | (_, Err(no_use)) => return no_use.complain(),
-    };
-    let (theirs, ours) = (StreamNames::new(&arguments.like), StreamNames::new(&arguments.prefix));
-    let partitions = settings.partitions;
-    let service = floor::Service {
-        store,
-        bus,
-        log_streams: logs(&theirs, partitions).zip(logs(&ours, partitions)).collect(),
-        calls_under_way: settings.node.calls_under_way,
-        event_encoding: settings.node.event_encoding,
-    };
-    match floor::serve(service, arguments).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => complain(EXIT_FAILURE, &problem),
+/// The address and user of NATS for the limit; otherwise what it does not speak.
+fn plain_server(nats: &NatsOptions, info: &ServerInfo) -> Result<limit::Server, String> {
+    let left_out =
+        |what: &str| Err(format!("it speaks plain TCP with a user and password, {what}"));
+    if nats.credentials_file.is_some() || nats.token.is_some() {
+        return left_out("and other credentials are configured");
     }
+    let servers: Result<Vec<ServerAddr>, _> =
+        nats.servers.iter().map(|server| server.parse()).collect();
+    let servers = servers.map_err(|error| error.to_string())?;
+    let is_tls = |server: &ServerAddr| server.tls_required() || server.is_websocket();
+    if nats.tls_required || info.tls_required || servers.iter().any(is_tls) {
+        return left_out("and NATS is reached by TLS or WebSocket");
+    }
+    Ok(limit::Server {
+        addresses: servers.iter().map(|server| (server.host().to_owned(), server.port())).collect(),
+        user: nats.user_and_password.clone(),
+        inbox_prefix: nats.inbox_prefix.clone(),
+    })
 }
 
-#[cfg(all(test, target_os = "linux"))]
+/// `peerd bench-baseline`, which `peerd bench` starts.
+pub(super) async fn serve_baseline(
+    settings: Settings,
+    arguments: responder::Arguments,
+) -> ExitCode {
+    let streams = connect_streams(&settings, &arguments).await;
+    let client = Connected::new(&settings, "peerd bench baseline").await;
+    let (streams, client) = match (streams, client) {
+        (Ok(streams), Ok(connected)) => (streams, connected.client()),
+        (Err(no_use), _) | (_, Err(no_use)) => return no_use.complain(),
+    };
+    let calls_under_way = settings.node.calls_under_way;
+    let service = baseline::Service { streams, client, calls_under_way };
+    served(baseline::serve(service, arguments).await)
+}
+
+/// `peerd bench-limit`, which `peerd bench` starts.
+pub(super) async fn serve_limit(settings: Settings, arguments: responder::Arguments) -> ExitCode {
+    let streams = match connect_streams(&settings, &arguments).await {
+        Ok(streams) => streams,
+        Err(no_use) => return no_use.complain(),
+    };
+    // Where the server wants TLS, `peerd bench` has not started this.
+    let server = match plain_server(&settings.nats, &ServerInfo::default()) {
+        Ok(server) => server,
+        Err(why) => return complain(EXIT_CONFIGURATION, &why),
+    };
+    let calls_under_way = settings.node.calls_under_way;
+    served(limit::serve(limit::Service { streams, server, calls_under_way }, arguments).await)
+}
+
+/// The streams of a responder, on a connection of their own.
+async fn connect_streams(
+    settings: &Settings,
+    arguments: &responder::Arguments,
+) -> Result<Streams, NoUse> {
+    let client = Connected::new(settings, "peerd bench streams").await?.client();
+    let (theirs, ours) = (StreamNames::new(&arguments.like), StreamNames::new(&arguments.prefix));
+    let partitions = settings.partitions;
+    let names = logs(&theirs, partitions).zip(logs(&ours, partitions)).collect();
+    Ok(Streams::new(client, names))
+}
+
+fn served(served: Result<(), String>) -> ExitCode {
+    served.map_or_else(|problem| complain(EXIT_FAILURE, &problem), |()| ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
+    #[test]
+    fn the_limit_speaks_plain_tcp_with_a_user_and_password_or_without() {
+        let nats = |server: &str| NatsOptions {
+            servers: vec!["nats://one".to_owned(), server.to_owned()],
+            ..NatsOptions::default()
+        };
+        let (plain, no_tls) = (nats("nats://two:4333"), ServerInfo::default());
+        let server = plain_server(&plain, &no_tls).expect("plain TCP");
+        assert_eq!(server.addresses, [("one".to_owned(), 4222), ("two".to_owned(), 4333)]);
+        assert_eq!(server.user, None);
+        let user = Some(("operator".to_owned(), "secret".to_owned()));
+        let with_user = NatsOptions { user_and_password: user.clone(), ..plain.clone() };
+        assert_eq!(plain_server(&with_user, &no_tls).map(|server| server.user), Ok(user));
+        let tls = ServerInfo { tls_required: true, ..ServerInfo::default() };
+        let why = "it speaks plain TCP with a user and password, and NATS is reached by TLS or \
+                   WebSocket";
+        let required = NatsOptions { tls_required: true, ..plain.clone() };
+        for (options, info) in [
+            (&plain, &tls),
+            (&required, &no_tls),
+            (&nats("tls://two"), &no_tls),
+            (&nats("ws://two"), &no_tls),
+        ] {
+            assert_eq!(plain_server(options, info).err().as_deref(), Some(why));
+        }
+        let token = NatsOptions { token: Some("secret".to_owned()), ..plain.clone() };
+        let file = NatsOptions { credentials_file: Some("peerd.creds".into()), ..plain };
+        for options in [token, file] {
+            let why = plain_server(&options, &no_tls).expect_err("other credentials");
+            assert!(why.ends_with("and other credentials are configured"), "{why}");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
     #[test]
     fn a_realm_is_of_this_machine_whoever_the_user_is() {
         let realm = this().realm;

@@ -41,13 +41,13 @@ mod tests {
             ("send to reply\np50, ms", Align::Right),
             ("\np90", Align::Right),
         ];
-        let rows = [["peerd", "900", "1.50", "3.00"], ["floor", "1000", "", ""]];
+        let rows = [["peerd", "900", "1.50", "3.00"], ["limit", "1000", "", ""]];
         let rows = rows.map(|row| row.map(str::to_owned).to_vec());
         let lines = [
             "       accepted  send to reply",
             "       a second        p50, ms   p90",
             "peerd       900           1.50  3.00",
-            "floor      1000",
+            "limit      1000",
         ];
         assert_eq!(columns(&head, rows), lines.join("\n"));
     }

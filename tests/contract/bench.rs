@@ -93,26 +93,68 @@ async fn a_load_is_measured_on_both_sides_and_its_users_are_logged_out() {
 }
 
 #[tokio::test]
-async fn the_floor_is_measured_beside_it_and_leaves_no_stream_behind() {
+async fn baseline_and_limit_are_measured_beside_it_and_leave_no_stream_behind() {
     let world = World::with(&[FAST]).await;
     let before = world.store.stream_names().await;
-    let floor = ["--floor", "--rounds", "2", "--in-flight", "4", "--json"];
-    let run = bench(&world, &[&SHORT[..], &floor].concat(), &[FAST]).await;
+    let baseline = ["--baseline", "--rounds", "2", "--in-flight", "4", "--json"];
+    let run = bench(&world, &[&SHORT[..], &baseline].concat(), &[FAST]).await;
     let report = report(&run);
     let load = &report["loads"][0];
     let of: Vec<_> = rounds(load).iter().map(|round| round["of"].as_str().unwrap()).collect();
-    assert_eq!(of, ["peerd", "floor", "peerd", "floor"]);
+    assert_eq!(of, ["peerd", "baseline", "limit", "peerd", "baseline", "limit"]);
     rounds(load).iter().for_each(assert_complete);
-    for (name, ratio) in load["ratios"].as_object().unwrap() {
-        let of_medians = ratio["ofMedians"].as_f64();
-        assert!(of_medians.is_some_and(|ratio| ratio > 0.0), "{name}: {ratio}");
+    assert_eq!(keys(&load["ratios"]), ["baseline", "limit"]);
+    for side in ["baseline", "limit"] {
+        let ratios = load["ratios"][side].as_object().unwrap();
+        assert_eq!(ratios.len(), 9, "{ratios:?}");
+        // CPU time comes in ticks of 10 ms: that of the limit may be none here.
+        for (name, ratio) in ratios.iter().filter(|(name, _)| !name.contains("CpuPerMessage")) {
+            let of_medians = ratio["ofMedians"].as_f64();
+            assert!(of_medians.is_some_and(|ratio| ratio > 0.0), "{side} {name}: {ratio}");
+        }
     }
-    // As many events, of the same kinds, as peerd tells: three to the receiver, one to the sender.
+    // As many events as peerd publishes: three to the receiver, one to the sender.
     for round in rounds(load) {
         let (events, accepted) = (number(round, "events"), number(round, "accepted"));
         assert!(events.abs_diff(4 * accepted) <= 16 * 4, "{round}");
     }
     assert_eq!(world.store.stream_names().await, before);
+}
+
+/// A short table with the baseline.
+async fn beside_the_baseline(envs: &[(&str, &str)]) -> Cli {
+    let arguments = ["bench", "--baseline", "--rounds", "1", "--in-flight", "4"];
+    let run = run_cli_env(&[&arguments[..], &SHORT].concat(), envs).await;
+    assert_eq!(run.code, Some(DONE), "{run:?}");
+    run
+}
+
+#[tokio::test]
+async fn the_limit_logs_in_with_a_user_and_a_password() {
+    const USER: (&str, &str) = ("bench", "p4");
+    let dir = tempfile::TempDir::new().unwrap();
+    let config = dir.path().join("nats.conf");
+    let text = format!("authorization {{ user: {}, password: {} }}\n", USER.0, USER.1);
+    std::fs::write(&config, text).unwrap();
+    let nats = crate::support::Nats::start_with_config(&config, &[]).await;
+    let login = [FAST, ("PEERD__NATS__USER", USER.0), ("PEERD__NATS__PASSWORD", USER.1)];
+    let _peerd = crate::support::Peerd::start_probed_by(USER, &nats.url(), &login).await;
+    let url = nats.url();
+    let server = [("PEERD__NATS__SERVERS", url.as_str())];
+    let run = beside_the_baseline(&[&login[..], &server].concat()).await;
+    assert!(run.stdout.contains("\nlimit: max ") && !run.stdout.contains("left out"), "{run:?}");
+}
+
+#[tokio::test]
+async fn the_limit_is_left_out_with_other_credentials() {
+    let world = World::with(&[FAST]).await;
+    // A server that asks for no token takes any.
+    let url = world.nats.url().replace("nats://", "nats://token@");
+    let run = beside_the_baseline(&[("PEERD__NATS__SERVERS", &url), FAST]).await;
+    let why = "warning: the limit is left out: it speaks plain TCP with a user and password, and \
+               other credentials are configured\n";
+    assert!(run.stderr.contains(why) && run.stdout.contains(why), "{run:?}");
+    assert!(run.stdout.contains("\nbaseline: max ") && !run.stdout.contains("\nlimit"), "{run:?}");
 }
 
 #[tokio::test]
@@ -314,15 +356,15 @@ async fn a_run_goes_on_over_a_restart_of_peerd() {
 }
 
 #[tokio::test]
-async fn a_floor_whose_load_was_killed_removes_its_streams() {
+async fn responders_whose_load_was_killed_remove_their_streams() {
     let world = World::with(&[FAST]).await;
     let before = world.store.stream_names().await;
     let url = world.nats.url();
     let mut command = crate::support::peerd_command(world.nats.dir());
-    command.args(["bench", "--floor", "--pairs", "8", "--duration", "60s"]);
+    command.args(["bench", "--baseline", "--pairs", "8", "--duration", "60s"]);
     command.env("PEERD__NATS__SERVERS", url).env(FAST.0, FAST.1);
     let mut load = command.stdout(std::process::Stdio::null()).spawn().unwrap();
-    until(async || world.store.stream_names().await.len() == before.len() + 8).await;
+    until(async || world.store.stream_names().await.len() == before.len() + 2 * 8).await;
     load.kill().unwrap();
     load.wait().unwrap();
     until(async || world.store.stream_names().await == before).await;

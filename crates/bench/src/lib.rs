@@ -2,18 +2,21 @@
 //!
 //! It is a client of the contract. What only the daemon knows (the configuration, the connections, who
 //! serves which partition, what its streams are called, how tables look) comes in as plain values:
-//! [`Setup`], [`Deployment`], [`floor::Service`].
+//! [`Setup`], [`Deployment`], [`baseline::Service`], [`limit::Service`].
 
+pub mod baseline;
 mod budget;
 mod closed;
-pub mod floor;
+pub mod limit;
 mod load;
 mod marker;
 mod numbers;
 mod open;
+mod places;
 mod plot;
 mod process;
 mod report;
+pub mod responder;
 mod schedule;
 mod session;
 mod sizes;
@@ -43,7 +46,7 @@ pub use self::table::Layout;
 const PICTURE_PERCENT: [u32; 10] = [10, 20, 30, 40, 50, 60, 70, 80, 90, 100];
 /// How much longer than peerd's own deadline an answer may take.
 const GRACE: Duration = Duration::from_secs(2);
-/// Rounds of peerd and of the floor.
+/// Rounds of peerd and of each responder beside it.
 const ROUNDS: usize = 5;
 
 /// What to offer, and what to show.
@@ -55,6 +58,9 @@ pub struct Arguments {
     /// Receivers, whom the senders share; as many as pairs if left out.
     #[arg(long, value_name = "N")]
     receivers: Option<usize>,
+    /// Only users of this partition receive.
+    #[arg(long, value_name = "NUMBER")]
+    partition: Option<u16>,
     /// Messages under way at the same time: the next one is sent when an answer came.
     #[arg(long, default_value_t = 256, value_name = "N", conflicts_with = "rate")]
     in_flight: usize,
@@ -77,11 +83,11 @@ pub struct Arguments {
     /// Seconds before that which are not.
     #[arg(long, default_value = "2s", value_parser = duration)]
     warm_up: Duration,
-    /// Measure the floor too, a service that knows nothing: it stores each message and tells as much
-    /// about it as peerd does. Rounds of both alternate.
-    #[arg(long)]
-    floor: bool,
-    /// How often each load is measured; 1 if left out, 5 with a floor.
+    /// Measure the baseline and the limit too: the least that a responder does for a message, on
+    /// the official client library and without one. Rounds alternate.
+    #[arg(long, alias = "floor")]
+    baseline: bool,
+    /// How often each load is measured; 1 if left out, 5 with --baseline.
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
     /// Connections that the messages are sent on.
@@ -209,8 +215,8 @@ pub struct Setup {
     pub deployment: Deployment,
     /// The connections.
     pub connections: Connections,
-    /// Arguments with which this program, started as `bench-floor`, finds the same NATS.
-    pub floor_arguments: Vec<OsString>,
+    /// What the processes of the baseline and of the limit need.
+    pub responders: Responders,
     /// Ends with a problem when NATS forbids an operation of [`Connections::control`].
     pub forbidden: Pin<Box<dyn Future<Output = Problem> + Send>>,
 }
@@ -219,6 +225,16 @@ impl std::fmt::Debug for Setup {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Setup").field("deployment", &self.deployment).finish_non_exhaustive()
     }
+}
+
+/// What the processes of the baseline and of the limit need.
+#[derive(Debug)]
+pub struct Responders {
+    /// Arguments with which this program, started as `bench-baseline` or `bench-limit`, finds the
+    /// same NATS.
+    pub arguments: Vec<OsString>,
+    /// Why the limit cannot connect, if so: it speaks plain TCP with a user and a password.
+    pub limit_left_out: Option<String>,
 }
 
 /// What was measured, also where something failed on the way.
@@ -350,7 +366,7 @@ impl Arguments {
     }
 
     fn rounds(&self) -> usize {
-        self.rounds.unwrap_or(if self.floor { ROUNDS } else { 1 })
+        self.rounds.unwrap_or(if self.baseline { ROUNDS } else { 1 })
     }
 
     fn plan(&self, offer: Offer, deployment: &Deployment) -> Plan {

@@ -50,13 +50,24 @@ const fn look(color: (u8, u8, u8), width: u32) -> Look {
     Look { color: RGBColor(color.0, color.1, color.2), width }
 }
 
-/// p50, p99 and p99.9 of peerd, then of the floor.
-const PEERD: [Look; 3] =
-    [look((0x0b, 0x3d, 0x91), 3), look((0x1f, 0x6f, 0xeb), 2), look((0x79, 0xb0, 0xff), 1)];
-const FLOOR: [Look; 3] =
-    [look((0x4a, 0x4a, 0x4a), 3), look((0x8a, 0x8a, 0x8a), 2), look((0xb5, 0xb5, 0xb5), 1)];
-const PEERD_REFUSED: Look = look((0xc0, 0x39, 0x2b), 2);
-const FLOOR_REFUSED: Look = look((0xd9, 0xa1, 0x9b), 2);
+/// Each side: p50, p99 and p99.9, and what was refused.
+const SIDES: [(Who, [Look; 3], Look); 3] = [
+    (
+        Who::Peerd,
+        [look((0x0b, 0x3d, 0x91), 3), look((0x1f, 0x6f, 0xeb), 2), look((0x79, 0xb0, 0xff), 1)],
+        look((0xc0, 0x39, 0x2b), 2),
+    ),
+    (
+        Who::Baseline,
+        [look((0x4a, 0x4a, 0x4a), 3), look((0x8a, 0x8a, 0x8a), 2), look((0xb5, 0xb5, 0xb5), 1)],
+        look((0xd9, 0xa1, 0x9b), 2),
+    ),
+    (
+        Who::Limit,
+        [look((0x1e, 0x6b, 0x3a), 3), look((0x3f, 0xa3, 0x5f), 2), look((0x9a, 0xd4, 0xac), 1)],
+        look((0xe0, 0xb0, 0x70), 2),
+    ),
+];
 
 /// A curve: one figure of one side over the offered rate.
 struct Curve {
@@ -195,14 +206,12 @@ fn latencies(loads: &[&Load]) -> Vec<Curve> {
         ("p99", |summary| summary.p99_us),
         ("p99.9", |summary| summary.p999_us),
     ];
-    let curves =
-        [(Who::Peerd, PEERD), (Who::Baseline, FLOOR)].into_iter().flat_map(|(of, looks)| {
-            FIGURES.into_iter().zip(looks).map(move |((figure, value), look)| {
-                let ms =
-                    move |round: &Round| round.reply.map(|reply| float(value(&reply)) / 1000.0);
-                curve(loads, of, figure, look, ms)
-            })
-        });
+    let curves = SIDES.into_iter().flat_map(|(of, looks, _)| {
+        FIGURES.into_iter().zip(looks).map(move |((figure, value), look)| {
+            let ms = move |round: &Round| round.reply.map(|reply| float(value(&reply)) / 1000.0);
+            curve(loads, of, figure, look, ms)
+        })
+    });
     curves.filter(|curve| !curve.points.is_empty()).collect()
 }
 
@@ -210,13 +219,13 @@ fn latencies(loads: &[&Load]) -> Vec<Curve> {
 fn rates(loads: &[&Load]) -> Vec<Curve> {
     let accepted = |round: &Round| Some(round.accepted_per_second);
     let refused = |round: &Round| Some(round.refused_per_second);
-    let curves = [
-        curve(loads, Who::Peerd, "accepted", PEERD[1], accepted),
-        curve(loads, Who::Peerd, "refused", PEERD_REFUSED, refused),
-        curve(loads, Who::Baseline, "accepted", FLOOR[1], accepted),
-        curve(loads, Who::Baseline, "refused", FLOOR_REFUSED, refused),
-    ];
-    curves.into_iter().filter(|curve| !curve.points.is_empty()).collect()
+    let curves = SIDES.into_iter().flat_map(|(of, [_, look, _], refused_look)| {
+        [
+            curve(loads, of, "accepted", look, accepted),
+            curve(loads, of, "refused", refused_look, refused),
+        ]
+    });
+    curves.filter(|curve| !curve.points.is_empty()).collect()
 }
 
 fn curve(
@@ -229,11 +238,7 @@ fn curve(
     let point = |load: &&Load| Some((load.offered_per_second?, load.median(of, &value)?));
     let mut points: Vec<(f64, f64)> = loads.iter().filter_map(point).collect();
     points.sort_by(|one, other| one.0.total_cmp(&other.0));
-    let of = match of {
-        Who::Peerd => "peerd",
-        Who::Baseline => "floor",
-    };
-    Curve { name: format!("{of} {figure}"), look, points }
+    Curve { name: format!("{} {figure}", of.name()), look, points }
 }
 
 /// The labels of a logarithmic axis that holds both latencies: the ends of the axis are labels too.
@@ -267,7 +272,11 @@ mod tests {
     use super::*;
 
     fn load(rate: f64, p50_us: u64) -> Load {
-        let rounds = vec![round(Who::Peerd, rate, p50_us), round(Who::Baseline, rate, p50_us / 2)];
+        let rounds = vec![
+            round(Who::Peerd, rate, p50_us),
+            round(Who::Baseline, rate, p50_us / 2),
+            round(Who::Limit, rate, p50_us / 3),
+        ];
         Load::new(Offer::PerSecond(rate), rounds)
     }
 
@@ -296,9 +305,11 @@ mod tests {
     fn a_picture_has_a_curve_for_each_figure_of_each_side() {
         let svg = drawn(&report(vec![load(2000.0, 900), load(1000.0, 300), load(4000.0, 70_000)]));
         // Each has a line in the legend too.
-        assert_eq!(svg.matches("<polyline").count(), 2 * (6 + 4), "{svg}");
-        assert_eq!(svg.matches("<circle").count(), 3 * 10);
-        for name in ["peerd p50", "peerd p99.9", "floor p99", "peerd accepted", "floor refused"] {
+        assert_eq!(svg.matches("<polyline").count(), 2 * (9 + 6), "{svg}");
+        assert_eq!(svg.matches("<circle").count(), 3 * 15);
+        for name in
+            ["peerd p50", "limit p99.9", "baseline p99", "peerd accepted", "baseline refused"]
+        {
             assert!(svg.contains(name), "{name}: {svg}");
         }
         for tick in [">\n1000 ms\n<", ">\n0.1 ms\n<", ">\n4000\n<", ">\n500\n<"] {

@@ -53,16 +53,38 @@ pub(super) struct Load {
     /// Messages offered in each second; `null` where it was as many as were answered.
     pub(super) offered_per_second: Option<f64>,
     pub(super) rounds: Vec<Round>,
-    /// peerd's figures over the floor's; `null` without a floor.
-    pub(super) ratios: Option<Ratios>,
+    /// peerd's figures over those of the responders beside it; `null` without any.
+    pub(super) ratios: Option<Against>,
 }
 
+/// Who answers the messages of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum Who {
     Peerd,
-    #[serde(rename = "floor")]
+    /// The least on the official client library.
     Baseline,
+    /// The same without a library.
+    Limit,
+}
+
+impl Who {
+    /// In reports, and in the names of commands and prefixes.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Peerd => "peerd",
+            Self::Baseline => "baseline",
+            Self::Limit => "limit",
+        }
+    }
+}
+
+/// peerd's figures over those of each responder; `null` for one that was not measured.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Against {
+    pub(super) baseline: Option<Ratios>,
+    pub(super) limit: Option<Ratios>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -86,7 +108,7 @@ pub(super) struct Round {
     pub(super) events: u64,
     /// How long after it was due a message was sent.
     pub(super) lag: Option<Summary>,
-    /// The service's processes: peerd, or the floor. `null` where they cannot be seen.
+    /// The processes of what answers; `null` where they cannot be seen.
     pub(super) service: Option<Used>,
     pub(super) nats_server: Option<Used>,
     /// The command itself.
@@ -95,13 +117,13 @@ pub(super) struct Round {
     pub(super) accepted_ever: u64,
 }
 
-/// A figure of peerd over the same of the floor.
+/// A figure of peerd over the same of another responder.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Ratio {
-    /// The median of peerd's rounds over the median of the floor's.
+    /// The median of peerd's rounds over the median of the other's.
     pub(super) of_medians: f64,
-    /// The lowest and the highest of a round of peerd over the round of the floor beside it.
+    /// The lowest and the highest of a round of peerd over the other's round beside it.
     pub(super) lowest: f64,
     pub(super) highest: f64,
 }
@@ -111,12 +133,14 @@ pub(super) struct Ratio {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Ratios {
     pub(super) throughput: Option<Ratio>,
-    pub(super) reply_p50: Option<Ratio>,
-    pub(super) reply_p99: Option<Ratio>,
-    pub(super) received_p50: Option<Ratio>,
-    pub(super) received_p99: Option<Ratio>,
     pub(super) service_cpu_per_message: Option<Ratio>,
     pub(super) nats_server_cpu_per_message: Option<Ratio>,
+    pub(super) reply_p50: Option<Ratio>,
+    pub(super) reply_p99: Option<Ratio>,
+    pub(super) reply_p999: Option<Ratio>,
+    pub(super) received_p50: Option<Ratio>,
+    pub(super) received_p99: Option<Ratio>,
+    pub(super) received_p999: Option<Ratio>,
 }
 
 /// What a run leaves in the deployment.
@@ -158,9 +182,12 @@ impl Load {
             Offer::InFlight(count) => (Some(count), None),
             Offer::PerSecond(rate) => (None, Some(rate)),
         };
-        let has_floor = rounds.iter().any(|round| round.of == Who::Baseline);
-        let ratios = has_floor.then(|| Ratios::of(&rounds));
-        Self { in_flight, offered_per_second, rounds, ratios }
+        let against = Against {
+            baseline: Ratios::over(Who::Baseline, &rounds),
+            limit: Ratios::over(Who::Limit, &rounds),
+        };
+        let has_any = against.baseline.is_some() || against.limit.is_some();
+        Self { in_flight, offered_per_second, rounds, ratios: has_any.then_some(against) }
     }
 
     /// How many messages peerd refused with that code, in all rounds.
@@ -181,30 +208,38 @@ fn middle(rounds: &[Round], of: Who, figure: impl Fn(&Round) -> Option<f64>) -> 
 }
 
 impl Ratios {
-    fn of(rounds: &[Round]) -> Self {
+    /// peerd's figures over those of `other`; `None` if that one has no rounds.
+    fn over(other: Who, rounds: &[Round]) -> Option<Self> {
         use super::numbers::float;
-        let ratio = |figure: fn(&Round) -> Option<f64>| Ratio::of(rounds, figure);
-        Self {
-            throughput: ratio(|round| Some(round.accepted_per_second)),
-            reply_p50: ratio(|round| round.reply.map(|reply| float(reply.p50_us))),
-            reply_p99: ratio(|round| round.reply.map(|reply| float(reply.p99_us))),
-            received_p50: ratio(|round| round.received.map(|received| float(received.p50_us))),
-            received_p99: ratio(|round| round.received.map(|received| float(received.p99_us))),
-            service_cpu_per_message: ratio(|round| round.service?.cpu_us_per_message),
-            nats_server_cpu_per_message: ratio(|round| round.nats_server?.cpu_us_per_message),
+        if rounds.iter().all(|round| round.of != other) {
+            return None;
         }
+        let ratio = |figure: &dyn Fn(&Round) -> Option<f64>| Ratio::over(other, rounds, figure);
+        let reply = |us: fn(&Summary) -> u64| ratio(&|round| Some(float(us(&round.reply?))));
+        let received = |us: fn(&Summary) -> u64| ratio(&|round| Some(float(us(&round.received?))));
+        Some(Self {
+            throughput: ratio(&|round| Some(round.accepted_per_second)),
+            service_cpu_per_message: ratio(&|round| round.service?.cpu_us_per_message),
+            nats_server_cpu_per_message: ratio(&|round| round.nats_server?.cpu_us_per_message),
+            reply_p50: reply(|summary| summary.p50_us),
+            reply_p99: reply(|summary| summary.p99_us),
+            reply_p999: reply(|summary| summary.p999_us),
+            received_p50: received(|summary| summary.p50_us),
+            received_p99: received(|summary| summary.p99_us),
+            received_p999: received(|summary| summary.p999_us),
+        })
     }
 }
 
 impl Ratio {
-    fn of(rounds: &[Round], figure: fn(&Round) -> Option<f64>) -> Option<Self> {
+    fn over(other: Who, rounds: &[Round], figure: &dyn Fn(&Round) -> Option<f64>) -> Option<Self> {
         let side = |of| rounds.iter().filter(move |round| round.of == of).map(figure);
-        let quotient = |peerd: f64, floor: f64| (floor > 0.0).then(|| peerd / floor);
+        let quotient = |peerd: f64, other: f64| (other > 0.0).then(|| peerd / other);
         let of_medians =
-            quotient(middle(rounds, Who::Peerd, figure)?, middle(rounds, Who::Baseline, figure)?)?;
+            quotient(middle(rounds, Who::Peerd, figure)?, middle(rounds, other, figure)?)?;
         // Rounds alternate, so that two beside each other met the same machine.
-        let pairs = side(Who::Peerd).zip(side(Who::Baseline));
-        let each: Vec<f64> = pairs.filter_map(|(peerd, floor)| quotient(peerd?, floor?)).collect();
+        let pairs = side(Who::Peerd).zip(side(other));
+        let each: Vec<f64> = pairs.filter_map(|(peerd, other)| quotient(peerd?, other?)).collect();
         let lowest = each.iter().copied().fold(of_medians, f64::min);
         let highest = each.iter().copied().fold(of_medians, f64::max);
         Some(Self { of_medians, lowest, highest })
@@ -272,30 +307,39 @@ pub(super) mod tests {
         let rounds = [
             (Who::Peerd, 90.0, 100),
             (Who::Baseline, 100.0, 100),
+            (Who::Limit, 180.0, 50),
             (Who::Peerd, 80.0, 120),
             (Who::Baseline, 160.0, 100),
+            (Who::Limit, 200.0, 50),
             (Who::Peerd, 99.0, 110),
             (Who::Baseline, 90.0, 50),
+            (Who::Limit, 200.0, 50),
         ];
         let rounds = rounds.map(|(of, rate, p50_us)| round(of, rate, p50_us)).to_vec();
         let load = Load::new(Offer::InFlight(9), rounds);
-        let ratios = load.ratios.expect("there is a floor");
+        let against = load.ratios.expect("there are two responders");
+        let ratios = against.baseline.expect("it was measured");
         let throughput = ratios.throughput.expect("both have one");
         assert_eq!(throughput, Ratio { of_medians: 0.9, lowest: 0.5, highest: 1.1 });
         let p50 = ratios.reply_p50.expect("both have one");
         assert_eq!(p50, Ratio { of_medians: 1.1, lowest: 1.0, highest: 2.2 });
         assert_eq!(ratios.reply_p99, Some(p50));
+        assert_eq!(ratios.reply_p999, Some(p50));
         assert_eq!((ratios.received_p50, ratios.service_cpu_per_message), (None, None));
+        let limit = against.limit.and_then(|ratios| ratios.throughput).expect("it was measured");
+        assert_eq!(limit, Ratio { of_medians: 0.45, lowest: 0.4, highest: 0.5 });
         let peerds = load.median(Who::Peerd, |round| Some(round.accepted_per_second));
         assert_eq!((peerds, load.in_flight, load.offered_per_second), (Some(90.0), Some(9), None));
     }
 
     #[test]
-    fn without_a_floor_there_is_no_ratio() {
+    fn without_another_responder_there_is_no_ratio() {
         let load = Load::new(Offer::PerSecond(5.0), vec![round(Who::Peerd, 5.0, 1)]);
         assert_eq!((load.ratios, load.offered_per_second), (None, Some(5.0)));
         let idle = vec![round(Who::Peerd, 5.0, 1), round(Who::Baseline, 0.0, 1)];
-        let ratios = Load::new(Offer::PerSecond(5.0), idle).ratios.expect("there is a floor");
+        let against = Load::new(Offer::PerSecond(5.0), idle).ratios.expect("there is a baseline");
+        let ratios = against.baseline.expect("it was measured");
         assert_eq!(ratios.throughput, None, "there is nothing to compare with");
+        assert_eq!(against.limit, None);
     }
 }

@@ -1,7 +1,6 @@
 //! A run from its users' login to their logout.
 
 use std::cell::Cell;
-use std::ffi::OsString;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -12,16 +11,17 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle as AbortOnDrop;
 
-use super::floor::Baseline;
 use super::load::{self, Measured, Offer, Progress, Target};
 use super::marker::Run;
 use super::numbers::{count, float};
 use super::process::{self, Processes};
 use super::report::{LeftBehind, Load, Round, Setting, Who};
+use super::responder::Responder;
 use super::tally::RATE_LIMITED;
 use super::users::{self, Pair};
 use super::{
-    Arguments, Cause, Connections, Deployment, Problem, Setup, build_warnings, sizes, too_few,
+    Arguments, Cause, Connections, Deployment, Problem, Responders, Setup, build_warnings, sizes,
+    too_few,
 };
 use peerd_protocol::discovery::THIS_BUILD;
 use peerd_protocol::encoding::Encoding;
@@ -38,7 +38,8 @@ pub(super) struct Session {
     subjects: Subjects,
     pairs: Vec<Pair>,
     peerd: Arc<Target>,
-    floor: Option<(Baseline, Arc<Target>)>,
+    /// What is measured beside peerd, by turns.
+    responders: Vec<(Responder, Arc<Target>)>,
     messages: u64,
     /// What the figures must be read with.
     pub(super) warnings: Vec<String>,
@@ -50,10 +51,18 @@ pub(super) struct Session {
 impl Session {
     /// Logs the users in and has each pair send its first message.
     pub(super) async fn begin(setup: Setup, arguments: Arguments) -> Result<Self, Problem> {
-        let Setup { deployment, connections, floor_arguments, forbidden } = setup;
+        let Setup { deployment, connections, responders, forbidden } = setup;
         let subjects = Subjects::new(&deployment.subject_prefix, deployment.partitions());
         let wrong = |error: &dyn std::fmt::Display| Problem::new(Cause::Configuration, error);
-        let pairs = users::pairs(&arguments.users, arguments.pairs, arguments.receivers());
+        let only = arguments.partition;
+        if only.is_some_and(|number| number >= subjects.partitions()) {
+            let last = subjects.partitions() - 1;
+            return Err(wrong(&format_args!("--partition is 0 to {last}, as there are no others")));
+        }
+        let is_allowed =
+            |token: &Token| only.is_none_or(|number| subjects.partition(token).0 == number);
+        let (pairs, receivers) = (arguments.pairs, arguments.receivers());
+        let pairs = users::pairs(&arguments.users, pairs, receivers, is_allowed);
         let pairs = pairs.map_err(|error| wrong(&error))?;
         let (run, encoding) = (Run::new(), Encoding::from(arguments.encoding));
         let text = users::text(arguments.payload);
@@ -84,7 +93,7 @@ impl Session {
             subjects,
             pairs,
             peerd,
-            floor: None,
+            responders: Vec::new(),
             messages: 0,
             warnings: Vec::new(),
             bar: ProgressBar::new(0),
@@ -97,7 +106,7 @@ impl Session {
         let prepared = tokio::select! {
             biased;
             problem = forbidden => Err(problem),
-            prepared = session.prepare(floor_arguments) => prepared,
+            prepared = session.prepare(responders) => prepared,
             () = interrupted.cancelled() => Err(interruption()),
         };
         match prepared {
@@ -117,7 +126,7 @@ impl Session {
         self.warnings.push(warning);
     }
 
-    async fn prepare(&mut self, source: Vec<OsString>) -> Result<(), Problem> {
+    async fn prepare(&mut self, responders: Responders) -> Result<(), Problem> {
         let failed = |text: String| Problem::new(Cause::Failed, text);
         let steps = count(self.pairs.len() + self.arguments.receivers() + self.pairs.len());
         self.bar.set_length(steps);
@@ -132,49 +141,62 @@ impl Session {
         let first = users::all_send(client, peerd, done).await;
         self.messages += count(self.pairs.len());
         if let Err(problem) = first {
-            // The load will be told why, with figures; only the floor needs one that is accepted.
+            // The load will be told why, with figures; only the others need one that is accepted.
             self.warn(format!("not every pair has written its first message: {problem}"));
         }
-        let (client, peerd) = (&self.connections.control, &*self.peerd);
-        if !self.arguments.floor {
-            return Ok(());
+        if self.arguments.baseline {
+            self.start_responders(responders).await.map_err(failed)?;
         }
+        Ok(())
+    }
+
+    /// Starts what is measured beside peerd.
+    async fn start_responders(&mut self, responders: Responders) -> Result<(), String> {
+        let Responders { arguments, limit_left_out } = responders;
         let learned = sizes::learn(
-            client,
+            &self.connections.control,
             &self.subjects,
             &self.pairs[0],
-            peerd,
+            &self.peerd,
             &self.deployment.log_streams,
         )
         .await;
         self.messages += 1;
-        let learned = learned.map_err(failed)?;
-        let started = Baseline::start(&source, &self.subjects, &learned).await;
-        let floor = started.map_err(failed)?;
-        let target = Arc::new(self.floor_target(&floor)?);
-        self.floor = Some((floor, target));
+        let sizes = learned?;
+        let who = match limit_left_out {
+            Some(why) => {
+                self.warn(format!("the limit is left out: {why}"));
+                &[Who::Baseline][..]
+            }
+            None => &[Who::Baseline, Who::Limit],
+        };
+        for who in who {
+            let responder = Responder::start(*who, &arguments, &self.subjects, &sizes).await?;
+            let target = Arc::new(self.target_of(&responder)?);
+            self.responders.push((responder, target));
+        }
         Ok(())
     }
 
-    /// The same messages as for peerd, to the floor.
-    fn floor_target(&self, floor: &Baseline) -> Result<Target, Problem> {
+    /// The same messages as for peerd, to another responder.
+    fn target_of(&self, responder: &Responder) -> Result<Target, String> {
         let (run, encoding) = (Run::new(), Encoding::from(self.arguments.encoding));
         let text = users::text(self.arguments.payload);
         let calls = users::calls(&self.subjects, &self.pairs, &run, encoding, &text);
-        let mut calls = calls.map_err(|error| Problem::new(Cause::Failed, error))?;
+        let mut calls = calls.map_err(|error| error.to_string())?;
         for (call, pair) in calls.iter_mut().zip(&self.pairs) {
             let (sender, receiver) = (Token::of(&pair.sender), Token::of(&pair.receiver));
-            call.subject = floor.subjects.call(&sender, receiver.as_str()).into();
+            call.subject = responder.subjects.call(&sender, receiver.as_str()).into();
         }
         Ok(Target {
             calls,
             headers: self.peerd.headers.clone(),
-            all_events: format!("{}.event.*.*", floor.subjects.prefix()),
-            nobody: format!("{}.api.=", floor.subjects.prefix()),
+            all_events: format!("{}.event.*.*", responder.subjects.prefix()),
+            nobody: format!("{}.api.=", responder.subjects.prefix()),
             user_prefix: self.peerd.user_prefix.clone(),
             run,
             numbers: AtomicU64::new(0),
-            responder: Processes::of(floor.id()),
+            responder: Processes::of(responder.id()),
             nats: self.peerd.nats.clone(),
         })
     }
@@ -184,14 +206,15 @@ impl Session {
         self.arguments.setting(&self.deployment)
     }
 
-    /// Measures one way of offering messages, in rounds of peerd and of the floor by turns. Where
+    /// Measures one way of offering messages, in rounds of peerd and of the others by turns. Where
     /// that fails, the rounds until then are answered with the problem.
     pub(super) async fn load(&mut self, offer: Offer) -> (Load, Option<Problem>) {
         let (mut rounds, mut problem) = (Vec::new(), None);
         'rounds: for number in 1..=self.arguments.rounds() {
-            let floor = self.floor.as_ref().map(|(_, target)| (Who::Baseline, target.clone()));
-            let peerd = Some((Who::Peerd, self.peerd.clone()));
-            for (who, target) in [peerd, floor].into_iter().flatten() {
+            let others = self.responders.iter();
+            let others = others.map(|(responder, target)| (responder.who, target.clone()));
+            let peerd = std::iter::once((Who::Peerd, self.peerd.clone()));
+            for (who, target) in peerd.chain(others).collect::<Vec<_>>() {
                 let measured = match self.round(offer, who, &target, number).await {
                     Ok(measured) => measured,
                     Err(met) => {
@@ -234,10 +257,7 @@ impl Session {
     ) -> Result<Measured, Problem> {
         /// Steps of the progress bar.
         const STEPS: u64 = 1000;
-        let of = match who {
-            Who::Peerd => "peerd",
-            Who::Baseline => "floor",
-        };
+        let of = who.name();
         let rounds = self.arguments.rounds();
         self.bar.set_length(STEPS);
         self.bar.set_style(style(&format!("{of} {number}/{rounds} {{bar:30}} {{msg}}")));
@@ -254,12 +274,12 @@ impl Session {
         measured.map_err(|error| Problem::new(Cause::Unavailable, error))
     }
 
-    /// Ends the floor and logs the users out. What of that fails takes nothing from the figures.
+    /// Ends the other responders and logs the users out. Whatever of that fails, the figures stand.
     pub(super) async fn end(&mut self) -> LeftBehind {
-        if let Some((floor, _)) = self.floor.take()
-            && let Err(problem) = floor.end().await
-        {
-            self.warn(problem);
+        for (responder, _) in std::mem::take(&mut self.responders) {
+            if let Err(problem) = responder.end().await {
+                self.warn(problem);
+            }
         }
         let users = count(self.pairs.len() + self.arguments.receivers());
         self.bar.set_length(users);

@@ -1,4 +1,4 @@
-//! How large what peerd stores, answers and tells is, so that the floor can do the same.
+//! The sizes of peerd's records, replies and events, which the baseline and the limit take over.
 
 use std::time::Duration;
 

@@ -1,10 +1,10 @@
-//! What `peerd bench` tells, as people read it.
+//! The report of `peerd bench`, as people read it.
 
 use std::fmt::Write as _;
 
 use super::numbers::{Summary, float};
 use super::process::Used;
-use super::report::{Load, Ratio, Ratios, Report, Round, Who};
+use super::report::{Against, Load, Ratio, Ratios, Report, Round};
 
 /// Lays out a table: the titles of its columns, which may have several lines, and its rows. The first
 /// column is aligned to the left, the others to the right. The command line passes it in, so that all
@@ -48,8 +48,8 @@ fn describe(text: &mut String, load: &Load, layout: Layout) {
     for round in &load.rounds {
         describe_round(text, round);
     }
-    if let Some(ratios) = &load.ratios {
-        describe_ratios(text, ratios, layout);
+    if let Some(against) = &load.ratios {
+        describe_ratios(text, against, layout);
     }
 }
 
@@ -69,14 +69,7 @@ const HEAD: [&str; 10] = [
 fn row(round: &Round) -> Vec<String> {
     let accepted = format!("{:.0}", round.accepted_per_second);
     let latencies = [round.reply, round.received].into_iter().flat_map(latencies);
-    [side(round.of).to_owned(), accepted].into_iter().chain(latencies).collect()
-}
-
-const fn side(of: Who) -> &'static str {
-    match of {
-        Who::Peerd => "peerd",
-        Who::Baseline => "floor",
-    }
+    [round.of.name().to_owned(), accepted].into_iter().chain(latencies).collect()
 }
 
 /// p50, p90, p99 and p99.9.
@@ -95,7 +88,7 @@ fn latencies(summary: Option<Summary>) -> [String; 4] {
 }
 
 fn describe_round(text: &mut String, round: &Round) {
-    let of = side(round.of);
+    let of = round.of.name();
     let max = |summary: Option<Summary>| {
         summary
             .map_or_else(|| UNKNOWN.to_owned(), |summary| format!("{:.1} ms", ms(summary.max_us)))
@@ -135,33 +128,60 @@ fn used(used: Option<Used>) -> String {
     format!("{cpu} {:.2} cores {} MiB", used.cores, used.memory_bytes_most / MIB)
 }
 
-fn describe_ratios(text: &mut String, ratios: &Ratios, layout: Layout) {
-    let rows = [
-        ("accepted a second", ratios.throughput),
-        ("send to reply, p50", ratios.reply_p50),
-        ("send to reply, p99", ratios.reply_p99),
-        ("send to event, p50", ratios.received_p50),
-        ("send to event, p99", ratios.received_p99),
-        ("CPU of the service per message", ratios.service_cpu_per_message),
-        ("CPU of nats-server per message", ratios.nats_server_cpu_per_message),
+/// peerd's figures over those of each responder beside it.
+fn describe_ratios(text: &mut String, against: &Against, layout: Layout) {
+    const NAMES: [&str; 9] = [
+        "accepted a second",
+        "CPU of the responder per message",
+        "CPU of nats-server per message",
+        "send to reply, p50",
+        "send to reply, p99",
+        "send to reply, p99.9",
+        "send to event, p50",
+        "send to event, p99",
+        "send to event, p99.9",
     ];
-    let rows = rows.map(|(name, ratio)| {
-        let figures = ratio.map_or_else(
-            || [UNKNOWN.to_owned(), String::new(), String::new()],
-            |Ratio { of_medians, lowest, highest }| {
-                [of_medians, lowest, highest].map(|figure| format!("{figure:.3}"))
-            },
-        );
-        std::iter::once(name.to_owned()).chain(figures).collect()
-    });
-    let head = ["peerd / floor", "medians", "lowest", "highest"];
+    let (mut head, mut rows) = (vec!["peerd over"], NAMES.map(|name| vec![name.to_owned()]));
+    let sides = [("baseline", &against.baseline), ("limit", &against.limit)];
+    for (name, ratios) in sides {
+        let Some(ratios) = ratios else { continue };
+        head.extend([name, "lowest", "highest"]);
+        for (row, ratio) in rows.iter_mut().zip(all(ratios)) {
+            row.extend(cells(ratio));
+        }
+    }
     let _ = writeln!(text, "{}", layout(&head, rows.to_vec()));
-    let _ = writeln!(text, "(lowest and highest are those of neighbouring rounds)");
+    let _ = writeln!(text, "(of medians; lowest and highest are those of neighbouring rounds)");
+}
+
+/// In the order of the rows.
+const fn all(ratios: &Ratios) -> [Option<Ratio>; 9] {
+    [
+        ratios.throughput,
+        ratios.service_cpu_per_message,
+        ratios.nats_server_cpu_per_message,
+        ratios.reply_p50,
+        ratios.reply_p99,
+        ratios.reply_p999,
+        ratios.received_p50,
+        ratios.received_p99,
+        ratios.received_p999,
+    ]
+}
+
+fn cells(ratio: Option<Ratio>) -> [String; 3] {
+    ratio.map_or_else(
+        || [UNKNOWN.to_owned(), String::new(), String::new()],
+        |Ratio { of_medians, lowest, highest }| {
+            [of_medians, lowest, highest].map(|figure| format!("{figure:.3}"))
+        },
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::load::Offer;
+    use super::super::report::Who;
     use super::super::report::tests::{report, round};
     use super::*;
 
@@ -175,7 +195,11 @@ mod tests {
 
     #[test]
     fn figures_and_ratios_are_shown_and_what_is_not_known_is_not_made_up() {
-        let rounds = vec![round(Who::Peerd, 900.0, 1500), round(Who::Baseline, 1000.0, 1000)];
+        let rounds = vec![
+            round(Who::Peerd, 900.0, 1500),
+            round(Who::Baseline, 1000.0, 1000),
+            round(Who::Limit, 2000.0, 500),
+        ];
         let mut report = report(vec![Load::new(Offer::InFlight(8), rounds)]);
         report.warnings.push("peerd is a debug build".to_owned());
         let text = text(&report, plain);
@@ -185,12 +209,21 @@ mod tests {
             "|accepted a second|send to reply p50, ms| p90| p99| p99.9|send to event p50, ms|",
             "peerd|900|1.50|3.00|4.50|6.00|n/a|n/a|n/a|n/a",
             "peerd: max ",
-            "peerd / floor|medians|lowest|highest\naccepted a second|0.900|0.900|0.900",
-            "send to event, p50|n/a||",
+            "peerd over|baseline|lowest|highest|limit|lowest|highest\n",
+            "accepted a second|0.900|0.900|0.900|0.450|0.450|0.450",
+            "send to event, p50|n/a|||n/a||",
             "left behind: 7 messages of 6 users whose names begin with \"bench\"",
             "warning: peerd is a debug build",
         ] {
             assert!(text.contains(line), "{line}\n{text}");
         }
+    }
+
+    #[test]
+    fn a_limit_that_was_left_out_has_no_columns() {
+        let rounds = vec![round(Who::Peerd, 900.0, 1500), round(Who::Baseline, 1000.0, 1000)];
+        let text = text(&report(vec![Load::new(Offer::InFlight(8), rounds)]), plain);
+        assert!(text.contains("peerd over|baseline|lowest|highest\n"), "{text}");
+        assert!(!text.contains("limit"), "{text}");
     }
 }

@@ -33,15 +33,23 @@ pub(super) struct Pair {
     pub(super) receiver: UserId,
 }
 
-/// `pairs` senders with names that begin with `prefix`, and `receivers` users to whom they write.
-pub(super) fn pairs(prefix: &str, pairs: usize, receivers: usize) -> Result<Vec<Pair>, Rejection> {
+/// `pairs` senders with names that begin with `prefix`, and `receivers` users to whom they write,
+/// whose tokens `is_allowed` accepts.
+pub(super) fn pairs(
+    prefix: &str,
+    pairs: usize,
+    receivers: usize,
+    is_allowed: impl Fn(&Token) -> bool,
+) -> Result<Vec<Pair>, Rejection> {
     let user = |name: String| UserId::new(&name, "--users");
-    let pair = |number: usize| {
-        let sender = user(format!("{prefix}-s{number}"))?;
-        let receiver = user(format!("{prefix}-r{}", number % receivers))?;
-        Ok(Pair { sender, receiver })
+    let named = (0..).map(|number: u64| user(format!("{prefix}-r{number}")));
+    // What is no userID is kept: it ends the search with its error.
+    let accepted = named.filter(|user| user.as_ref().map_or(true, |id| is_allowed(&Token::of(id))));
+    let receivers: Vec<UserId> = accepted.take(receivers).collect::<Result<_, _>>()?;
+    let pair = |(number, receiver): (usize, &UserId)| {
+        Ok(Pair { sender: user(format!("{prefix}-s{number}"))?, receiver: receiver.clone() })
     };
-    (0..pairs).map(pair).collect()
+    (0..pairs).zip(receivers.iter().cycle()).map(pair).collect()
 }
 
 /// Text of so many bytes.
@@ -174,11 +182,24 @@ mod tests {
 
     #[test]
     fn senders_share_the_receivers() {
-        let all = pairs("bench", 5, 2).expect("names");
+        let all = pairs("bench", 5, 2, |_| true).expect("names");
         let receivers: Vec<_> = all.iter().map(|pair| pair.receiver.as_str()).collect();
         assert_eq!(receivers, ["bench-r0", "bench-r1", "bench-r0", "bench-r1", "bench-r0"]);
         assert_eq!(all[4].sender.as_str(), "bench-s4");
-        assert!(pairs("a user's name cannot be as long as this", 1, 1).is_err());
+        assert!(pairs("a user's name cannot be as long as this", 1, 1, |_| true).is_err());
+    }
+
+    #[test]
+    fn receivers_are_of_the_partition_that_was_asked_for() {
+        let subjects = Subjects::new("peer", 8);
+        let is_allowed = |token: &Token| subjects.partition(token).0 == 3;
+        let all = pairs("bench", 7, 4, is_allowed).expect("names");
+        let mut receivers: Vec<_> = all.iter().map(|pair| pair.receiver.as_str()).collect();
+        assert!(all.iter().all(|pair| is_allowed(&Token::of(&pair.receiver))), "{receivers:?}");
+        assert_eq!(receivers[..3], receivers[4..], "they are shared");
+        receivers.truncate(4);
+        receivers.dedup();
+        assert_eq!(receivers.len(), 4, "{receivers:?}");
     }
 
     #[test]

@@ -25,6 +25,15 @@ impl NatsCluster {
     /// Starts three nodes, and waits until they can hold streams with three replicas. `extra` is
     /// more of each node's configuration.
     pub async fn start(extra: &str) -> Self {
+        Self::start_with("jetstream {}", extra).await
+    }
+
+    /// Starts three nodes that sync their disks before they acknowledge.
+    pub async fn start_synced() -> Self {
+        Self::start_with("jetstream { sync_interval: always }", "").await
+    }
+
+    async fn start_with(jetstream: &str, extra: &str) -> Self {
         let configs = tempfile::Builder::new().prefix("peerd-cluster-").tempdir().unwrap();
         let routes: Vec<_> = (0..NODES).map(|_| reserved_port()).collect();
         let urls: Vec<_> =
@@ -33,7 +42,7 @@ impl NatsCluster {
         let nodes = routes.iter().enumerate().map(|(number, route)| {
             let path = configs.path().join(format!("{number}.conf"));
             let config = format!(
-                "server_name: {}\njetstream {{}}\n{extra}\n\
+                "server_name: {}\n{jetstream}\n{extra}\n\
                  cluster {{ name: test, listen: \"127.0.0.1:{route}\", routes: [ {urls} ] }}\n",
                 name(number),
             );

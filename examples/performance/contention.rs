@@ -1,0 +1,143 @@
+//! Sends while histories are read: whether reads hold up the appends to their stream.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures::future::join_all;
+use peerd_core::id::{Partition, UserId};
+use peerd_protocol::subject::{Subjects, Token};
+use serde_json::{Value, json};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior, interval},
+};
+
+use crate::{
+    bulk::{self, Conversation},
+    effort::Effort,
+    figures::{Figure, Goal, Measured, median},
+    load::{each, run},
+    reading::{PAGE, PARTITIONS, PREFIX, call, user_id},
+    stage::{Kind, Stage},
+    support::{self, Client},
+};
+
+/// Where the sends go, and where else histories are read.
+const SENDS: Partition = Partition(0);
+const ELSEWHERE: Partition = Partition(1);
+/// Pages that are read in a second, by so many readers in turn, each of its own conversation.
+const PAGES_PER_SECOND: u32 = 500;
+const READERS: u32 = 50;
+/// Messages of each conversation: its reader pages back through all of it, and begins again.
+const MESSAGES: u64 = 3000;
+/// Messages that are sent in a second meanwhile, by so many pairs.
+const RATE: &str = "2000";
+const PAIRS: &str = "1000";
+
+/// The other side of a reader's conversation.
+fn other(reader: &UserId) -> Result<UserId, String> {
+    user_id(&format!("{}-other", reader.as_str()))
+}
+
+/// Users whose conversations are in that partition.
+fn readers(partition: Partition) -> Result<Vec<UserId>, String> {
+    let subjects = Subjects::new(PREFIX, PARTITIONS);
+    let users = (0..).map(|number| user_id(&format!("reader{number}")));
+    let is_there = |user: &UserId| subjects.partition(&Token::of(user)) == partition;
+    users
+        .filter(|user| user.as_ref().map_or(true, is_there))
+        .take(usize::try_from(READERS).map_err(|error| error.to_string())?)
+        .collect()
+}
+
+/// Pages through the conversation of one reader, a page in each period, until it is aborted.
+async fn page_through(
+    client: Arc<Client>,
+    reader: UserId,
+    pages: Arc<AtomicU64>,
+) -> Result<(), String> {
+    let conversation = other(&reader)?;
+    let mut ticks = interval(Duration::from_secs(1) * READERS / PAGES_PER_SECOND);
+    // A page that came late does not make the next ones come sooner than readers ask for them.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut before = Value::Null;
+    loop {
+        ticks.tick().await;
+        let config = json!({ "nextMessage": before, "count": PAGE, "reverse": true });
+        let body = json!({ "conversationID": conversation.as_str(), "config": config });
+        let is_page = |reply: &Value| reply["messageList"].is_array();
+        let method = "query_history_message";
+        let (_, reply) = call(&client, reader.as_str(), method, body, is_page).await?;
+        pages.fetch_add(1, Ordering::Relaxed);
+        let list = reply["messageList"].as_array();
+        // Beyond the oldest message it begins again at the newest.
+        before = list.and_then(|list| list.first()).cloned().unwrap_or(Value::Null);
+    }
+}
+
+/// p99 of sends, and pages read in a second, while the histories of these users are read.
+async fn measure(
+    stage: &Stage,
+    effort: &Effort,
+    client: &Arc<Client>,
+    readers: &[UserId],
+) -> Result<(f64, f64), String> {
+    let (pages, began, mut reads) = (Arc::new(AtomicU64::new(0)), Instant::now(), JoinSet::new());
+    for reader in readers {
+        reads.spawn(page_through(client.clone(), reader.clone(), pages.clone()));
+    }
+    let (number, pairs) = (SENDS.0.to_string(), ["--pairs", PAIRS, "--rate", RATE]);
+    let sends = ["--users", "beside", "--partition", &number];
+    let arguments = [&sends[..], &pairs].concat();
+    let report = tokio::select! {
+        report = run(stage, effort, &arguments) => report?,
+        // A reader ends only with a problem.
+        Some(ended) = reads.join_next() => {
+            return Err(match ended {
+                Ok(Err(problem)) => problem,
+                Ok(Ok(())) | Err(_) => "a reader ended".to_owned(),
+            });
+        }
+    };
+    let read = f64::from(u32::try_from(pages.load(Ordering::Relaxed)).unwrap_or(u32::MAX));
+    let p99_us = median(&each(&report, "peerd", "/reply/p99Us"));
+    Ok((p99_us, read / began.elapsed().as_secs_f64()))
+}
+
+/// Sends into one partition while histories of it are read, and while those of another are.
+pub(crate) async fn reads_beside_sends(effort: &Effort) -> Result<Vec<Figure>, String> {
+    let mut stage = Stage::start(Kind::One, &[]).await?;
+    stage.end_peerd().await;
+    let (here, elsewhere) = (readers(SENDS)?, readers(ELSEWHERE)?);
+    let conversation = |reader: &UserId| {
+        let (sender, receiver) = (other(reader)?, reader.clone());
+        Ok(Conversation { sender, receiver, messages: MESSAGES, slow: 0..0 })
+    };
+    let all: Result<Vec<_>, String> = here.iter().chain(&elsewhere).map(conversation).collect();
+    bulk::write(&stage.url(), all?).await?;
+    stage.start_peerd().await?;
+    let client = Arc::new(Client::connect(&stage.url()).await);
+    join_all(here.iter().chain(&elsewhere).map(|user| support::login(&client, user.as_str())))
+        .await;
+    let (mut beside, mut apart, mut pages) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..effort.rounds {
+        for (readers, latencies) in [(&here, &mut beside), (&elsewhere, &mut apart)] {
+            let (p99_us, read) = measure(&stage, effort, &client, readers).await?;
+            latencies.push(p99_us);
+            pages.push(read);
+        }
+    }
+    let numbers = format!(
+        "beside {:.0}, apart {:.0} µs; {:.0} pages and {RATE} messages a second",
+        median(&beside),
+        median(&apart),
+        median(&pages),
+    );
+    let what = format!(
+        "p99 of sends while histories of the same partition are read, {PAGES_PER_SECOND} pages a \
+         second, against the same reads in another partition"
+    );
+    let measured = Measured::ratio(&beside, &apart);
+    Ok(vec![Figure::new("reads", &what, Goal::AtMost(1.1), measured, numbers)])
+}
