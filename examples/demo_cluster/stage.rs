@@ -11,10 +11,10 @@ use crate::{
     board::{Board, say},
     faults::{
         caller::{CALL_DEADLINE, Caller, Failure, Manner},
+        judged::judge,
         load::{Load, Plan},
         notes::Disturbed,
         random::Random,
-        reading,
     },
     felt::{self, Felt},
     lookout::look_out,
@@ -135,10 +135,9 @@ impl Stage {
         self.board.event("the users stop, and everything is read back");
         let Some(load) = self.load.take() else { return Err("no load".into()) };
         let pairs = load.finish().await?;
-        let read = reading::read(&self.callers[0], &pairs).await?;
-        let verdict = self.callers[0].notes().verify(&self.nats.urls().join(",")).await?;
+        let judged = judge(&self.callers[0], &pairs, &self.nats.urls()).await?;
         self.board.close();
-        let mut is_good = verdict::pronounce(&verdict, read);
+        let mut is_good = verdict::pronounce(&judged.verdict, judged.read);
         say(&format!("\n{}\n", felt::table(felt)));
         let servers = self.nats.urls().join(",");
         let status = run_cli_env(&["status"], &[("PEERD__NATS__SERVERS", &servers)]).await;

@@ -11,10 +11,10 @@ use tokio::{
 use crate::{
     faults::{
         caller::{CALL_DEADLINE, Caller, Failure, Manner, count},
+        judged::{Judged, judge},
         load::{Load, Plan},
-        notes::{self, Disturbed},
+        notes::Disturbed,
         random::Random,
-        reading,
     },
     report::Verdict,
     say,
@@ -244,10 +244,8 @@ impl Stage {
         sleep(CALM).await;
         // What is read now belongs to the verdict and not to the load.
         self.watchers.shutdown().await;
-        let read = reading::read(&self.callers[0], &pairs).await?;
-        let servers = self.nats.urls().join(",");
-        let verdict = self.callers[0].notes().verify(&servers).await?;
-        let mut faults = notes::faults(&verdict);
+        let judged = judge(&self.callers[0], &pairs, &self.nats.urls()).await?;
+        let Judged { read, verdict, mut faults } = judged;
         for (place, peerd) in self.peerds.iter_mut().enumerate() {
             if !peerd.is_running() {
                 faults.push(format!("peerd {} has ended by itself", place + 1));

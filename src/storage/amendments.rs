@@ -114,12 +114,12 @@ fn encode_one(seq: u64, amendment: &Amendment) -> Result<Bytes, EncodeError> {
             };
             fields.put_always(REMOVED, &removed)?;
         }
-        Change::Unknown(unread) => fields.put_unread(unread),
+        Change::Unknown(encoded) => fields.put_encoded(encoded),
     }
     match &amendment.receipt {
         Receipt::Unchanged => {}
         Receipt::Changed(status) => fields.put_always(RECEIPT, &(*status as u8))?,
-        Receipt::Unknown(unread) => fields.put_unread(unread),
+        Receipt::Unknown(encoded) => fields.put_encoded(encoded),
     }
     fields.entry(1, &amendment.later)
 }
@@ -152,14 +152,14 @@ fn decode_one(bytes: &[u8]) -> Result<(u64, Amendment), RecordError> {
     let receipt = match fields.get::<Option<u8>>(RECEIPT) {
         Ok(None) => Receipt::Unchanged,
         Ok(Some(number)) => ReceiptStatus::from_number(number)
-            .map_or_else(|| Receipt::Unknown(fields.unread(&[RECEIPT])), Receipt::Changed),
-        Err(_) => Receipt::Unknown(fields.unread(&[RECEIPT])),
+            .map_or_else(|| Receipt::Unknown(fields.encoded(&[RECEIPT])), Receipt::Changed),
+        Err(_) => Receipt::Unknown(fields.encoded(&[RECEIPT])),
     };
     Ok((seq, Amendment { key, change, receipt, later: fields.later() }))
 }
 
-/// What replaced a message's content. Of a type that a later release has, it is kept as it is: whoever
-/// writes the page anew does not lose it.
+/// What replaced a message's content. A content that only a later release can read is kept as it is, so
+/// that it is not lost when this release writes the page anew.
 fn read_content(fields: &FieldsIn<'_>) -> Change {
     let content: Result<Option<ContentV1>, _> = fields.get(CONTENT);
     let extended_data: Result<&str, _> = fields.get(EXTENDED_DATA);
@@ -169,7 +169,7 @@ fn read_content(fields: &FieldsIn<'_>) -> Change {
             content: content.into(),
             extended_data: extended_data.to_owned(),
         }),
-        _ => Change::Unknown(fields.unread(&[CONTENT, EXTENDED_DATA])),
+        _ => Change::Unknown(fields.encoded(&[CONTENT, EXTENDED_DATA])),
     }
 }
 

@@ -43,8 +43,8 @@ impl FieldsOut {
         rmp_serde::encode::write(&mut self.bytes, value)
     }
 
-    /// Adds known fields as a later release wrote them ([`FieldsIn::unread`]).
-    pub(super) fn put_unread(&mut self, fields: &LaterFields) {
+    /// Adds known fields as a later release wrote them ([`FieldsIn::encoded`]).
+    pub(super) fn put_encoded(&mut self, fields: &LaterFields) {
         self.count += fields.count();
         self.bytes.extend_from_slice(fields.as_bytes());
     }
@@ -145,7 +145,7 @@ impl<'b> FieldsIn<'b> {
 
     /// Those of these known fields that are there, as they were encoded: a later release wrote values
     /// that this one cannot read.
-    pub(super) fn unread(&self, numbers: &[u8]) -> LaterFields {
+    pub(super) fn encoded(&self, numbers: &[u8]) -> LaterFields {
         let mut later = Later::default();
         for (number, value) in self.known.iter().filter(|(known, _)| numbers.contains(known)) {
             later.numbers.push(u64::from(*number));

@@ -11,10 +11,10 @@ use super::{
 use crate::{
     faults::{
         caller::{Caller, Counts, Failure, Manner},
+        judged::judge,
         load::{Load, Plan, RECOVERY_DEADLINE, Recovery},
-        notes::{self, Disturbed},
+        notes::Disturbed,
         random::Random,
-        reading,
     },
     support::{Peerd, Settings, run_cli_env, settings, start_instances, with_log},
     wait::{say, until},
@@ -31,7 +31,6 @@ const GRACE: Duration = Duration::from_secs(10);
 const REJOIN_DEADLINE: Duration = Duration::from_secs(30);
 /// So that the audit comes around while a test lasts.
 const AUDIT_READS_PER_SECOND: u32 = 50;
-const FAULTS_SHOWN: usize = 20;
 
 /// What a run begins with.
 #[derive(Clone, Debug)]
@@ -261,28 +260,24 @@ impl Scene {
                 return Err(failure(self.seed, &error.to_string(), &self.peerds));
             }
         };
-        let caller = &self.callers[0];
-        let read = reading::read(caller, &pairs).await?;
-        let verdict = caller.notes().verify(&self.setup.clients.join(",")).await?;
-        let faults = notes::faults(&verdict);
-        let figure = |name: &str| verdict[name].to_string();
+        let judged = judge(&self.callers[0], &pairs, &self.setup.clients).await?;
+        let figure = |name| judged.figure(name);
         say(&format!(
             "{name}: {} acked; {} clears, mutes and deletes; {} faults survived\n\
              {name}: attempts: {counts}\n{name}: answered again after: {}\n\
-             {name}: {read} messages read back, {} events heard, {} messages told, {} of them more \
+             {name}: {} messages read back, {} events heard, {} messages told, {} of them more \
              than once; {} wrong",
             figure("acknowledged"),
             figure("changes"),
             self.faults,
             times(&self.recoveries),
+            judged.read,
             figure("events"),
             figure("told"),
             figure("toldAgain"),
-            faults.len(),
+            judged.faults.len(),
         ));
-        if !faults.is_empty() {
-            let shown = &faults[..faults.len().min(FAULTS_SHOWN)];
-            let what = format!("{} are wrong, such as {shown:#?}", faults.len());
+        if let Some(what) = judged.problem() {
             return Err(failure(self.seed, &what, &self.peerds));
         }
         audit(self.seed, &self.setup, &self.peerds).await?;

@@ -2,16 +2,15 @@
 
 use std::{fmt::Write as _, sync::Arc, time::Duration};
 
-use serde_json::Value;
 use tokio::{task::JoinSet, time::Instant};
 
 use crate::{
     faults::{
         caller::{CALL_DEADLINE, Caller, Counts, Failure},
+        judged::{Judged, judge},
         load::{Load, Plan, Recovery},
-        notes::{self, Disturbed},
+        notes::Disturbed,
         random::Random,
-        reading,
     },
     support::{Nats, Peerd, wait::say, with_log},
 };
@@ -22,7 +21,6 @@ const LONGEST_WORK_MS: u64 = 1_200;
 const LONGEST_DEATH_MS: u64 = 800;
 /// How many of a hundred kills of peerd hit it once more while it recovers.
 const SECOND_KILL_PERCENT: u64 = 34;
-const FAULTS_SHOWN: usize = 20;
 
 /// One run.
 pub(crate) struct Scene {
@@ -146,14 +144,11 @@ impl Scene {
             Err(error) => return Err(failure(self.seed, &error.to_string(), &self.peerd)),
         };
         let counts = self.caller.counts();
-        let read = reading::read(&self.caller, &pairs).await?;
-        let verdict = self.caller.notes().verify(&self.nats.url()).await?;
-        let faults = notes::faults(&verdict);
-        say(&figures(self.name, &verdict, &counts, self.deaths, &self.recoveries));
-        say(&format!("{}: {read} messages read back, {} faults", self.name, faults.len()));
-        if !faults.is_empty() {
-            let shown = &faults[..faults.len().min(FAULTS_SHOWN)];
-            let what = format!("{} faults, such as {shown:#?}", faults.len());
+        let judged = judge(&self.caller, &pairs, &[self.nats.url()]).await?;
+        say(&figures(self.name, &judged, &counts, self.deaths, &self.recoveries));
+        let (read, faults) = (judged.read, judged.faults.len());
+        say(&format!("{}: {read} messages read back, {faults} faults", self.name));
+        if let Some(what) = judged.problem() {
             return Err(failure(self.seed, &what, &self.peerd));
         }
         if !self.peerd.is_running() {
@@ -183,7 +178,7 @@ fn failure(seed: u64, what: &str, peerd: &Peerd) -> Failure {
 
 fn figures(
     name: &str,
-    verdict: &Value,
+    judged: &Judged,
     counts: &Counts,
     deaths: u32,
     recoveries: &[Recovery],
@@ -191,7 +186,9 @@ fn figures(
     let mut text = format!(
         "{name}: {} acked; {} clears, mutes and deletes; {} messages told; {deaths} deaths\n\
          {name}: attempts: {counts}\n{name}: answered again after (first, all):",
-        verdict["acknowledged"], verdict["changes"], verdict["told"],
+        judged.figure("acknowledged"),
+        judged.figure("changes"),
+        judged.figure("told"),
     );
     for Recovery { first, all } in recoveries {
         // Writing to a string cannot fail.

@@ -2,6 +2,7 @@
 //! their verdict by `peerd verify`.
 
 pub mod caller;
+pub mod judged;
 pub mod load;
 mod look;
 pub mod notes;

@@ -15,7 +15,7 @@ pub enum Kind {
     Gap,
     /// A count is not what a recount gives.
     WrongCount,
-    /// Somebody was shown or told what is between others.
+    /// A user was shown a message, or got an event, that is between others.
     WrongRecipient,
     /// There is something that nobody sent.
     Unsent,
@@ -23,7 +23,7 @@ pub enum Kind {
     WrongContent,
     /// What was deleted is there.
     Undeleted,
-    /// What was stored was not told.
+    /// A stored message was not published.
     Unpublished,
     /// The store holds what cannot be read.
     Unreadable,

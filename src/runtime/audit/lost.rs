@@ -135,8 +135,8 @@ impl<S: Store, B: Bus> Auditor<S, B> {
             self.entries.store_and_apply(&cell, other, (key, settings), deadline).await?;
         } else if is_moved || unread(&cell) != before {
             let changed = [other.clone()];
-            let told = self.ageing.publish_counts(&cell, &changed, totals, deadline);
-            told.await.map_err(Failure::from)?;
+            let published = self.ageing.publish_counts(&cell, &changed, totals, deadline);
+            published.await.map_err(Failure::from)?;
         }
         Ok(is_corrected)
     }
