@@ -51,11 +51,18 @@ fn readers(partition: Partition) -> Result<Vec<UserId>, String> {
         .collect()
 }
 
+/// Pages that were read, and calls for one that were refused or not answered.
+#[derive(Default)]
+struct Pages {
+    read: AtomicU64,
+    refused: AtomicU64,
+}
+
 /// Pages through the conversation of one reader, a page in each period, until it is aborted.
 async fn page_through(
     client: Arc<Client>,
     reader: UserId,
-    pages: Arc<AtomicU64>,
+    pages: Arc<Pages>,
 ) -> Result<(), String> {
     let conversation = other(&reader)?;
     let mut ticks = interval(Duration::from_secs(1) * READERS / PAGES_PER_SECOND);
@@ -68,22 +75,34 @@ async fn page_through(
         let body = json!({ "conversationID": conversation.as_str(), "config": config });
         let is_page = |reply: &Value| reply["messageList"].is_array();
         let method = "query_history_message";
-        let (_, reply) = call(&client, reader.as_str(), method, body, is_page).await?;
-        pages.fetch_add(1, Ordering::Relaxed);
+        let answer = call(&client, reader.as_str(), method, body, is_page).await;
+        let Ok((_, reply)) = answer else {
+            // On a machine that has no more to give; the figure says how many there were.
+            pages.refused.fetch_add(1, Ordering::Relaxed);
+            continue;
+        };
+        pages.read.fetch_add(1, Ordering::Relaxed);
         let list = reply["messageList"].as_array();
         // Beyond the oldest message it begins again at the newest.
         before = list.and_then(|list| list.first()).cloned().unwrap_or(Value::Null);
     }
 }
 
-/// p99 of sends, and pages read in a second, while the histories of these users are read.
+/// What was measured while histories were read.
+struct Round {
+    p99_us: f64,
+    pages_per_second: f64,
+    refused: u64,
+}
+
+/// Sends while the histories of these users are read.
 async fn measure(
     stage: &Stage,
     effort: &Effort,
     client: &Arc<Client>,
     readers: &[UserId],
-) -> Result<(f64, f64), String> {
-    let (pages, began, mut reads) = (Arc::new(AtomicU64::new(0)), Instant::now(), JoinSet::new());
+) -> Result<Round, String> {
+    let (pages, began, mut reads) = (Arc::new(Pages::default()), Instant::now(), JoinSet::new());
     for reader in readers {
         reads.spawn(page_through(client.clone(), reader.clone(), pages.clone()));
     }
@@ -100,9 +119,13 @@ async fn measure(
             });
         }
     };
-    let read = f64::from(u32::try_from(pages.load(Ordering::Relaxed)).unwrap_or(u32::MAX));
-    let p99_us = median(&each(&report, "peerd", "/reply/p99Us"));
-    Ok((p99_us, read / began.elapsed().as_secs_f64()))
+    let read = pages.read.load(Ordering::Relaxed);
+    let read = f64::from(u32::try_from(read).unwrap_or(u32::MAX));
+    Ok(Round {
+        p99_us: median(&each(&report, "peerd", "/reply/p99Us")),
+        pages_per_second: read / began.elapsed().as_secs_f64(),
+        refused: pages.refused.load(Ordering::Relaxed),
+    })
 }
 
 /// Sends into one partition while histories of it are read, and while those of another are.
@@ -120,16 +143,18 @@ pub(crate) async fn reads_beside_sends(effort: &Effort) -> Result<Vec<Figure>, S
     let client = Arc::new(Client::connect(&stage.url()).await);
     join_all(here.iter().chain(&elsewhere).map(|user| support::login(&client, user.as_str())))
         .await;
-    let (mut beside, mut apart, mut pages) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut beside, mut apart, mut pages, mut refused) = (Vec::new(), Vec::new(), Vec::new(), 0);
     for _ in 0..effort.rounds {
         for (readers, latencies) in [(&here, &mut beside), (&elsewhere, &mut apart)] {
-            let (p99_us, read) = measure(&stage, effort, &client, readers).await?;
-            latencies.push(p99_us);
-            pages.push(read);
+            let round = measure(&stage, effort, &client, readers).await?;
+            latencies.push(round.p99_us);
+            pages.push(round.pages_per_second);
+            refused += round.refused;
         }
     }
     let numbers = format!(
-        "beside {:.0}, apart {:.0} µs; {:.0} pages and {RATE} messages a second",
+        "beside {:.0}, apart {:.0} µs; {:.0} pages and {RATE} messages a second; {refused} pages \
+         refused",
         median(&beside),
         median(&apart),
         median(&pages),
