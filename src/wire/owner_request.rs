@@ -237,7 +237,7 @@ const STORE_UNAVAILABLE: u8 = 33;
 const OUTCOME_UNKNOWN: u8 = 34;
 
 /// Writes a refusal of any request. Of a bad parameter it keeps no more than that the message is too
-/// large: [`encode_rejection`] keeps the field and the problem.
+/// large: `encode_rejection` keeps the field and the problem.
 pub fn encode_refusal(error: &CallError) -> Result<Bytes, EncodeError> {
     let (why, retry_after_ms) = match error {
         CallError::Rejected(Rejection::TargetNotFound) => (TARGET_NOT_FOUND, 0),

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::account::Account;
+use super::account::{Account, Held};
 use super::checker::Line;
 use super::fault::{Fault, Kind};
 use super::notes::{Event, Notes, What};
@@ -171,8 +171,12 @@ fn unpublished(
         }
         let ends = ack.at.saturating_add(GRACE_US);
         let was_deaf = deaf.range(sent.started.saturating_sub(GRACE_US)..=ends).next().is_some();
+        // An instance that takes over does not publish what its receiver has deleted meanwhile.
+        let was_deleted = account.marks_of(&sent.to, &sent.from).deleted(sent) != Held::No
+            && disturbed(notes, Some(What::Peerd), sent.started, ends);
         let is_due = notes.was_seen(&sent.to, sent.started, ends)
             && !was_deaf
+            && !was_deleted
             && !disturbed(notes, Some(What::Nats), sent.started, ends);
         if is_due {
             let text = format!("was not told of {}", sent.local_id);

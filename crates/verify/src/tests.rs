@@ -442,6 +442,17 @@ fn unpublished() {
     };
     disturb(&mut scene, "peerd");
     assert_eq!(scene.kinds(), [Kind::Unpublished]);
+    // It is not published any more once its receiver has deleted it.
+    let before = scene.notes.len();
+    let body = json!({
+        "conversationID": "ann", "messageList": [{ "messageID": scene.sent[0].id() }],
+    });
+    scene.notes.push(json!({
+        "at": 6 * MINUTE_US, "call": 60, "user": "bob", "method": "delete_messages", "body": body,
+    }));
+    scene.notes.push(json!({ "at": 6 * MINUTE_US + 1, "answer": 60, "body": {} }));
+    assert!(!scene.kinds().contains(&Kind::Unpublished));
+    scene.notes.truncate(before);
     scene.notes.drain(1..3);
     disturb(&mut scene, "nats");
     assert_eq!(scene.kinds(), []);
