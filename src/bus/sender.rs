@@ -77,8 +77,7 @@ impl Sender {
     /// Sends a message, or queues it if there is room in the queue. Never waits.
     pub(super) fn emit(&self, mut outgoing: Outgoing) -> Result<(), Full> {
         let mut queue = self.queue();
-        // Still locked while it is given to the connection: messages leave in this order. Whoever
-        // emits a message has just seen that its permit holds.
+        // Still locked while it is given to the connection: messages leave in this order.
         if queue.is_empty() && self.try_send(&mut outgoing).is_ok() {
             return Ok(());
         }
@@ -167,7 +166,6 @@ impl Sender {
         let sent = loop {
             let Some(mut item) = queue.pop_front() else { break Ok(()) };
             if let Item::Message(message) = &mut item
-                && holds(message)
                 && self.try_send(message).is_err()
             {
                 queue.push_front(item);
@@ -184,9 +182,12 @@ impl Sender {
         sent
     }
 
-    /// Gives a message to the connection. A message that can never be sent is logged, and counts as
-    /// sent.
+    /// Gives a message to the connection, if its permit is still valid. A message that can never be
+    /// sent is logged, and counts as sent.
     fn try_send(&self, message: &mut Outgoing) -> Result<(), NoRoom> {
+        if !holds(message) {
+            return Ok(());
+        }
         let Err(error) = self.publish(message) else { return Ok(()) };
         match error {
             PublishError::Full | PublishError::NotConnected => return Err(NoRoom),
@@ -269,7 +270,7 @@ impl Sender {
     }
 }
 
-/// Whether a message that has waited may still be sent.
+/// Whether a message may still be sent.
 fn holds(message: &Outgoing) -> bool {
     let holds = message.permit.as_ref().is_none_or(|permit| permit.holds());
     if !holds {
@@ -337,8 +338,12 @@ fn without_content(message: &Outgoing) -> Option<Outgoing> {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use futures::FutureExt as _;
+    use peerd_dataplane::{Client, Options};
 
     use super::*;
+    use crate::bus::Permit;
+    use crate::link::Link;
     use crate::wire::owner_request::Audit;
     use peerd_core::event::Revision;
     use peerd_core::id::Partition;
@@ -347,6 +352,65 @@ mod tests {
         let (subject, body) = ("a.subject".into(), Bytes::from(vec![b'x'; 9]));
         let encoding = Encoding::Json;
         without_content(&Outgoing { subject, encoding, kind, body, permit: None })
+    }
+
+    /// Whether the messages of a permit may be sent, as a test says.
+    #[derive(Debug, Default)]
+    struct Switch(AtomicBool);
+
+    impl Permit for Switch {
+        fn holds(&self) -> bool {
+            self.0.load(Ordering::SeqCst)
+        }
+    }
+
+    fn numbered(number: usize, permit: Option<Arc<dyn Permit>>) -> Outgoing {
+        let (subject, body) = ("events".into(), number.to_string().into());
+        Outgoing { subject, encoding: Encoding::Json, kind: Kind::Plain, body, permit }
+    }
+
+    #[tokio::test]
+    async fn messages_wait_in_order_and_bounded_while_there_is_no_connection() {
+        let mut server = peerd_testkit::Nats::start().await;
+        let url = server.url();
+        let options = || Options { servers: vec![url.clone()], ..Options::default() };
+        let client = Client::connect(options()).await.expect("connected");
+        let sender = Arc::new(Sender::new(Connection { client, link: Link::new() }, 10));
+        let writer = tokio::spawn(sender.clone().run());
+        server.kill9();
+        while sender.connection.client.is_connected() {
+            tokio::task::yield_now().await;
+        }
+        let expired: Arc<dyn Permit> = Arc::new(Switch::default());
+        sender.emit(numbered(99, Some(expired))).expect("dropped at once");
+        assert_eq!(sender.waiting(), 0, "without its permit it does not wait");
+        let valid = Arc::new(Switch(AtomicBool::new(true)));
+        for number in 0..9 {
+            sender.emit(numbered(number, None)).expect("room for ten");
+        }
+        sender.emit(numbered(9, Some(valid.clone()))).expect("room for ten");
+        assert_eq!(sender.emit(numbered(10, None)), Err(Full));
+        let mut has_room = std::pin::pin!(sender.room_for(10));
+        assert_eq!(has_room.as_mut().now_or_never(), None);
+        valid.0.store(false, Ordering::SeqCst);
+        let mark = sender.mark();
+        server.restart().await;
+        let listener = Client::connect(options()).await.expect("connected");
+        let mut heard = listener.subscribe("events", None);
+        listener.round_trip().await.expect("subscribed");
+        mark.await.expect("all were given to the connection");
+        has_room.await;
+        sender.emit(numbered(11, None)).expect("room");
+        sender.end();
+        writer.await.expect("no panic");
+        // What was given before the listener subscribed is not heard; the last one always is.
+        let mut numbers = Vec::new();
+        while numbers.last() != Some(&11) {
+            let message = heard.next().await.expect("connected");
+            let text = String::from_utf8(message.payload.to_vec()).expect("text");
+            numbers.push(text.parse::<usize>().expect("a number"));
+        }
+        assert!(numbers.is_sorted() && !numbers.contains(&9) && !numbers.contains(&99));
     }
 
     #[test]

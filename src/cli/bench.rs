@@ -29,7 +29,7 @@ pub(super) use peerd_bench::Arguments;
 
 pub(super) const HELP: &str = "\
 The load runs against the peerd that serves the configured NATS; its NATS user needs what the \
-operator has in deploy/nats/users.conf, and with --baseline must be one who may do everything. It logs \
+operator has in deploy/nats/users.conf, and with --baseline must be without restrictions. It logs \
 in users of its own, and messages that were sent stay: do not run it where that matters.
 
   peerd bench                                    # as many messages as 256 in flight come to

@@ -54,23 +54,6 @@ impl Client {
         self.shared.outbox.when_possible(|| self.try_publish(message)).await
     }
 
-    /// Like [`Client::publish`], but gives up when `still` returns false, and returns whether the
-    /// message was given. `still` is called before each attempt, so also when the connection was
-    /// lost and when there is a new one.
-    pub async fn publish_while(
-        &self,
-        message: &Publish<'_>,
-        still: impl Fn() -> bool,
-    ) -> Result<bool, PublishError> {
-        let mut is_given = true;
-        let attempt = || {
-            is_given = still();
-            if is_given { self.try_publish(message) } else { Ok(()) }
-        };
-        self.shared.outbox.when_possible(attempt).await?;
-        Ok(is_given)
-    }
-
     /// Repeats `attempt`, which publishes with [`Client::try_publish`], whenever there may be room or
     /// a new connection, until it returns something else than [`PublishError::Full`] or
     /// [`PublishError::NotConnected`].

@@ -56,11 +56,11 @@ struct Receiving {
 /// The rest of a send, which goes on in a task.
 pub(in crate::runtime) struct Rest {
     sender: Arc<UserCell>,
-    from: From,
+    at: At,
 }
 
 /// Where a send goes on.
-enum From {
+enum At {
     /// At its start. A message whose pair is busy has its place in that queue.
     Start(Box<Send>, Option<QueuedTurn>),
     /// Where the sender's owner has decided, at this time (milliseconds since 1970).
@@ -75,7 +75,7 @@ impl Direct {
         let Receiving { work, receiver, turn } = receiving;
         let append = BegunAppend { placed, appending };
         let in_append = InAppend { _work: work, receiver, turn, began_ms, append };
-        Rest { sender, from: From::Append(admitted, place, in_append) }
+        Rest { sender, at: At::Append(admitted, place, in_append) }
     }
 }
 
@@ -87,15 +87,15 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         send: Box<Send>,
         deadline: Instant,
     ) -> Beginning {
-        let waits = |from| Beginning::Waits(Rest { sender: sender.clone(), from });
+        let waits = |at| Beginning::Waits(Rest { sender: sender.clone(), at });
         if let Err(rejection) = self.check(sender, &send) {
-            // Only a caller who is logged in is told why.
+            // Only a caller who is logged in gets the reason.
             let refused = self.sessions.hear(sender).err().unwrap_or(rejection);
             return Beginning::Refused(refused.into());
         }
         let receiving = match self.receiving(sender, &send) {
             Ok(receiving) => receiving,
-            Err(queued) => return waits(From::Start(send, queued)),
+            Err(queued) => return waits(At::Start(send, queued)),
         };
         let now = self.env.clock.now();
         match self.admit(sender, send, now) {
@@ -104,7 +104,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
                 self.begin_append(sender, (admitted, place), receiving, now.wall_ms, deadline)
             }
             Ok(admission @ (Admission::FirstContact(..) | Admission::OverRate(..))) => {
-                waits(From::Admission(admission, now.wall_ms))
+                waits(At::Admission(admission, now.wall_ms))
             }
         }
     }
@@ -148,8 +148,8 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         let placed = match plan {
             Ok(Plan::Store(placed)) => placed,
             Ok(Plan::Repeat(_) | Plan::CatchUp | Plan::ReadBack) => {
-                let from = From::Admission(Admission::Admitted(admitted, place), wall_ms);
-                return Beginning::Waits(Rest { sender: sender.clone(), from });
+                let at = At::Admission(Admission::Admitted(admitted, place), wall_ms);
+                return Beginning::Waits(Rest { sender: sender.clone(), at });
             }
             Err(rejection) => {
                 sender.lock().readmit(true, place);
@@ -211,15 +211,15 @@ impl<S: Store, B: Bus> SendPath<S, B> {
     /// Goes on with a send.
     pub(in crate::runtime) async fn resume(
         self: &Arc<Self>,
-        Rest { sender, from }: Rest,
+        Rest { sender, at }: Rest,
         deadline: Instant,
     ) -> Result<reply::Sent, CallError> {
-        match from {
-            From::Start(send, queued) => self.send_queued(&sender, send, queued, deadline).await,
-            From::Admission(admission, wall_ms) => {
+        match at {
+            At::Start(send, queued) => self.send_queued(&sender, send, queued, deadline).await,
+            At::Admission(admission, wall_ms) => {
                 self.send_on(&sender, admission, wall_ms, deadline).await
             }
-            From::Append(admitted, place, in_append) => {
+            At::Append(admitted, place, in_append) => {
                 let sent = self.send_admitted(&sender, admitted, Some(in_append), deadline).await;
                 conclude(&sender, true, place, sent)
             }

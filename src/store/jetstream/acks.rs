@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use tokio_util::task::AbortOnDropHandle as AbortOnDrop;
 
-use super::publish::Entry;
+use super::publish::{EXPECTING_BYTES, Entry};
 use crate::bus::connection::Connection;
 use crate::link::Link;
 use crate::store::names::Resource;
@@ -238,7 +238,7 @@ impl Acks {
         slots.last += 1;
         let number = slots.last;
         // Locked until it is noted what waits: the answer is not handled before.
-        let given = self.give(number, generation, &entry.publish(&mut [0; 96]));
+        let given = self.give(number, generation, &entry.publish(&mut [0; EXPECTING_BYTES]));
         let then = then(entry);
         match given {
             Ok(()) => {

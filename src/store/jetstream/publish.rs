@@ -59,18 +59,18 @@ pub(super) enum Headers {
 }
 
 /// Room for a header block that expects a sequence.
-type Expecting = [u8; 96];
+pub(super) const EXPECTING_BYTES: usize = 96;
 
 impl Entry {
     /// The message as it is given to the connection. `expecting` is room for its headers.
-    pub(super) fn publish<'p>(&'p self, expecting: &'p mut Expecting) -> Publish<'p> {
+    pub(super) fn publish<'p>(&'p self, expecting: &'p mut [u8; EXPECTING_BYTES]) -> Publish<'p> {
         let headers: &[u8] = match &self.headers {
             Headers::Block(block) => block,
             Headers::Expecting(seq) => {
                 let mut rest = &mut expecting[..];
                 // There is room for the longest number.
                 let _ = write!(rest, "NATS/1.0\r\n{EXPECTED_LAST}: {seq}\r\n\r\n");
-                let length = size_of::<Expecting>() - rest.len();
+                let length = EXPECTING_BYTES - rest.len();
                 &expecting[..length]
             }
         };
@@ -145,7 +145,7 @@ impl Publisher {
 
     /// One publish that asks for an answer.
     async fn publish_once(&self, entry: &Entry, deadline: Instant) -> Result<u64, Refused> {
-        let mut expecting = [0; size_of::<Expecting>()];
+        let mut expecting = [0; EXPECTING_BYTES];
         let publish = entry.publish(&mut expecting);
         let answer = self.acks.publish(entry.resource, &publish, deadline).await;
         self.judge(entry.resource, answer)
