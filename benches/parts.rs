@@ -13,7 +13,7 @@ use peerd::runtime::commands::send_peer_message::Request;
 use peerd::storage::message::{self, Recorded};
 use peerd_core::clock::{KeyClock, Lane};
 use peerd_core::content::Content;
-use peerd_core::event::{Event, Told};
+use peerd_core::event::{Event, Publication};
 use peerd_core::id::{LocalMessageId, OrderKey, Partition, UserId};
 use peerd_core::limits::Limits;
 use peerd_core::message::{Draft, Message};
@@ -67,15 +67,15 @@ fn receive(
     delivery: &Delivery,
     clock: &KeyClock,
     seq: u64,
-) -> (Arc<Message>, Told) {
+) -> (Arc<Message>, Publication) {
     let placed = plan(bob, delivery, clock);
     let head = placed.head(seq);
     let message = placed.message;
     let fingerprint = delivery.send.draft.fingerprint();
     let sender_name = &delivery.from_name;
     let arrived = Arrived { message: &message, head, fingerprint, sender_name };
-    let told = bob.receive(&arrived, &Limits::default());
-    (message, told)
+    let publication = bob.receive(&arrived, &Limits::default());
+    (message, publication)
 }
 
 /// bob, with so many conversations of one message each.
@@ -126,7 +126,7 @@ fn codec(criterion: &mut Criterion) {
         "toUserID": "bob",
         "message": { "type": 1, "message": TEXT, "localMessageID": "local-2" },
     });
-    let (message, told) = receive(&mut bob, &next, &clock, 2);
+    let (message, publication) = receive(&mut bob, &next, &clock, 2);
     for encoding in [Encoding::MessagePack, Encoding::Json] {
         let name = encoding.content_type();
         let body = encoding.encode(&body).expect("it fits");
@@ -136,10 +136,10 @@ fn codec(criterion: &mut Criterion) {
                 request.map(|request| Box::new(Send::from(request)))
             });
         });
-        for event in &told.events {
+        for event in &publication.events {
             let event_name = peerd_protocol::event::name(event);
             group.bench_function(format!("{event_name}, written, {name}"), |bencher| {
-                bencher.iter(|| write_event(encoding, black_box(event), &told, &bob));
+                bencher.iter(|| write_event(encoding, black_box(event), &publication, &bob));
             });
         }
         let reply = Sent { message: message.clone(), is_duplicate: false };
@@ -154,8 +154,14 @@ fn codec(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn write_event(encoding: Encoding, event: &Event, told: &Told, viewer: &User) -> usize {
-    let body = EventBody { event, revision: told.revision, viewer: &viewer.id, content_max: None };
+fn write_event(
+    encoding: Encoding,
+    event: &Event,
+    publication: &Publication,
+    viewer: &User,
+) -> usize {
+    let body =
+        EventBody { event, revision: publication.revision, viewer: &viewer.id, content_max: None };
     encoding.encode(&body).map_or(0, |body| body.len())
 }
 

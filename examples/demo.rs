@@ -3,8 +3,8 @@
 //! `make demo` starts a nats-server and a peerd of its own on free ports, with a temporary store,
 //! and leaves nothing behind. The exit code is 1 if a check failed.
 
-#[path = "demo/complaint.rs"]
-mod complaint;
+#[path = "demo/failure.rs"]
+mod failure;
 #[path = "demo/screen.rs"]
 mod screen;
 #[path = "demo/stage.rs"]
@@ -19,7 +19,7 @@ use std::{process::ExitCode, time::Instant};
 use peerd_testkit as support;
 
 use crate::{
-    complaint::{complain, panic_in_plain_words},
+    failure::{panic_in_plain_words, report_failure},
     screen::{Look, Screen},
     stage::{Failed, Shown, Stage},
     stop::asked_to_stop,
@@ -37,7 +37,7 @@ async fn main() -> ExitCode {
         ended = &mut playing => match ended {
             Ok(Ok(())) => ExitCode::SUCCESS,
             Ok(Err(failed)) => {
-                complain(&failed.to_string());
+                report_failure(&failed.to_string());
                 ExitCode::FAILURE
             }
             // The hook has said why.
@@ -48,7 +48,7 @@ async fn main() -> ExitCode {
             playing.abort();
             let _ = playing.await;
             if let Err(error) = asked {
-                complain(&format!("cannot listen for signals: {error}"));
+                report_failure(&format!("cannot listen for signals: {error}"));
             }
             ExitCode::from(INTERRUPTED)
         }

@@ -5,16 +5,16 @@
 //! It ends by itself after about two minutes, and leaves nothing behind. The exit code is 1 if a
 //! check failed.
 
-#[path = "demo_cluster/board.rs"]
-mod board;
-#[path = "demo/complaint.rs"]
-mod complaint;
-#[path = "demo_cluster/felt.rs"]
-mod felt;
-#[path = "demo_cluster/lookout.rs"]
-mod lookout;
+#[path = "demo_cluster/dashboard.rs"]
+mod dashboard;
+#[path = "demo/failure.rs"]
+mod failure;
+#[path = "demo_cluster/impact.rs"]
+mod impact;
 #[path = "demo_cluster/meter.rs"]
 mod meter;
+#[path = "demo_cluster/poller.rs"]
+mod poller;
 #[path = "demo_cluster/stage.rs"]
 mod stage;
 #[path = "demo/stop.rs"]
@@ -27,10 +27,10 @@ use std::{process::ExitCode, sync::Arc};
 use peerd_testkit::{self as support, faults};
 
 use crate::{
-    board::Board,
-    complaint::{complain, panic_in_plain_words},
+    dashboard::Dashboard,
+    failure::{panic_in_plain_words, report_failure},
     faults::caller::Failure,
-    felt::Felt,
+    impact::Impact,
     stage::{NODES, Stage},
     stop::asked_to_stop,
 };
@@ -53,7 +53,7 @@ async fn main() -> ExitCode {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::FAILURE,
             Err(failure) => {
-                complain(&failure.to_string());
+                report_failure(&failure.to_string());
                 ExitCode::FAILURE
             }
         },
@@ -62,39 +62,39 @@ async fn main() -> ExitCode {
     // It holds the servers, and kills them.
     drop(playing);
     match asked {
-        Ok(()) => board::say("\nstopped; all servers have ended, and their stores are deleted"),
-        Err(error) => complain(&format!("cannot listen for signals: {error}")),
+        Ok(()) => dashboard::say("\nstopped; all servers have ended, and their stores are deleted"),
+        Err(error) => report_failure(&format!("cannot listen for signals: {error}")),
     }
     ExitCode::from(INTERRUPTED)
 }
 
 /// Runs the demo; returns whether all checks passed.
 async fn play() -> Result<bool, Failure> {
-    board::say(INTRODUCTION);
-    let board = Arc::new(Board::new());
-    let mut stage = Stage::set(&board).await?;
+    dashboard::say(INTRODUCTION);
+    let dashboard = Arc::new(Dashboard::new());
+    let mut stage = Stage::set(&dashboard).await?;
     let verdict = match show(&mut stage).await {
-        Ok(felt) => stage.judge(&felt).await,
+        Ok(impacts) => stage.judge(&impacts).await,
         Err(failure) => Err(failure),
     };
     let is_good = matches!(verdict, Ok(true));
-    board.close();
+    dashboard.close();
     if !is_good {
         match stage.keep_logs() {
-            Ok(folder) => board::say(&format!("\nthe logs are in {}", folder.display())),
-            Err(error) => complain(&format!("the logs could not be kept: {error}")),
+            Ok(folder) => dashboard::say(&format!("\nthe logs are in {}", folder.display())),
+            Err(error) => report_failure(&format!("the logs could not be kept: {error}")),
         }
     }
     verdict
 }
 
 /// Runs all faults; returns the impact of each on the users.
-async fn show(stage: &mut Stage) -> Result<Vec<Felt>, Failure> {
-    let mut felt = vec![stage.steady().await];
+async fn show(stage: &mut Stage) -> Result<Vec<Impact>, Failure> {
+    let mut impacts = vec![stage.steady().await];
     for node in 0..NODES {
-        felt.push(stage.kill_nats(node).await?);
-        felt.push(stage.kill_peerd(node).await?);
+        impacts.push(stage.kill_nats(node).await?);
+        impacts.push(stage.kill_peerd(node).await?);
     }
-    felt.push(stage.restart_all_peerds().await?);
-    Ok(felt)
+    impacts.push(stage.restart_all_peerds().await?);
+    Ok(impacts)
 }

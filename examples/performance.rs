@@ -8,14 +8,14 @@
 mod bulk;
 #[path = "performance/capacity.rs"]
 mod capacity;
-#[path = "demo/complaint.rs"]
-mod complaint;
 #[path = "performance/contention.rs"]
 mod contention;
 #[path = "performance/document.rs"]
 mod document;
 #[path = "performance/effort.rs"]
 mod effort;
+#[path = "demo/failure.rs"]
+mod failure;
 #[path = "performance/figures.rs"]
 mod figures;
 #[path = "performance/load.rs"]
@@ -33,9 +33,9 @@ use clap::Parser as _;
 use peerd_testkit as support;
 
 use crate::{
-    complaint::{complain, panic_in_plain_words},
     document::Row,
     effort::Effort,
+    failure::{panic_in_plain_words, report_failure},
     figures::Figure,
 };
 
@@ -86,12 +86,12 @@ async fn main() -> ExitCode {
                 let measured = Row::new(row, figures);
                 if !quick && let Err(why) = document::write(measured, &ROWS) {
                     has_failed = true;
-                    complain(&why);
+                    report_failure(&why);
                 }
             }
             Err(why) => {
                 has_failed = true;
-                complain(&format!("{row}: {why}"));
+                report_failure(&format!("{row}: {why}"));
             }
         }
     }

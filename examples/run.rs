@@ -3,8 +3,8 @@
 //! `make run` starts both on free ports with a temporary store, and prints what to type in a second
 //! terminal.
 
-#[path = "demo/complaint.rs"]
-mod complaint;
+#[path = "demo/failure.rs"]
+mod failure;
 #[path = "demo/stop.rs"]
 mod stop;
 
@@ -13,7 +13,7 @@ use std::{io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
 use peerd_testkit as support;
 
 use crate::{
-    complaint::{complain, panic_in_plain_words},
+    failure::{panic_in_plain_words, report_failure},
     stop::asked_to_stop,
     support::{Nats, Peerd},
 };
@@ -28,7 +28,7 @@ async fn main() -> ExitCode {
         // It ends by itself only after a failure; a panic has printed the reason.
         ended = &mut running => {
             if let Ok(why) = ended {
-                complain(&why);
+                report_failure(&why);
             }
             ExitCode::FAILURE
         }
@@ -42,7 +42,7 @@ async fn main() -> ExitCode {
                     ExitCode::SUCCESS
                 }
                 Err(error) => {
-                    complain(&format!("cannot listen for signals: {error}"));
+                    report_failure(&format!("cannot listen for signals: {error}"));
                     ExitCode::FAILURE
                 }
             }

@@ -6,8 +6,8 @@
 //! was not as it should be. One of the peerds is never restarted, so that its lines are as long as
 //! the run.
 
-#[path = "demo/complaint.rs"]
-mod complaint;
+#[path = "demo/failure.rs"]
+mod failure;
 #[path = "soak/flat.rs"]
 mod flat;
 #[path = "soak/plot.rs"]
@@ -29,7 +29,7 @@ use clap::Parser;
 use peerd_testkit::{self as support, faults};
 
 use crate::{
-    complaint::{complain, panic_in_plain_words},
+    failure::{panic_in_plain_words, report_failure},
     faults::caller::Failure,
     report::Report,
     stage::Stage,
@@ -63,13 +63,13 @@ async fn main() -> ExitCode {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::FAILURE,
             Err(failure) => {
-                complain(&failure.to_string());
+                report_failure(&failure.to_string());
                 ExitCode::FAILURE
             }
         },
         asked = asked_to_stop() => {
             if let Err(error) = asked {
-                complain(&format!("cannot listen for signals: {error}"));
+                report_failure(&format!("cannot listen for signals: {error}"));
             }
             ExitCode::from(INTERRUPTED)
         }

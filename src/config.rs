@@ -94,7 +94,7 @@ pub struct Session {
     pub offline_after_ms: u64,
     pub idle_limit_ms: u64,
     pub max_sessions: u64,
-    pub heard_write_interval_ms: u64,
+    pub last_seen_write_interval_ms: u64,
     pub replay_max_messages: u64,
     pub replay_max_age_ms: u64,
 }
@@ -213,7 +213,7 @@ impl Default for Session {
             offline_after_ms: 35_000,
             idle_limit_ms: 24 * 60 * 60 * 1000,
             max_sessions: 10,
-            heard_write_interval_ms: 30_000,
+            last_seen_write_interval_ms: 30_000,
             replay_max_messages: 1000,
             replay_max_age_ms: 7 * 24 * 60 * 60 * 1000,
         }

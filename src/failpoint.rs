@@ -25,7 +25,7 @@ pub enum Fault {
     /// A new owner does not read what a sender sent in the last second.
     RateForgotten,
     /// Events that a dead owner may not have published are not published again.
-    NotToldAgain,
+    NotRedelivered,
     /// A muted conversation counts in the total.
     MutedCounts,
     /// Records that another instance wrote go unnoticed.
@@ -67,7 +67,7 @@ impl Fault {
         Self::PageOverlaps,
         Self::RepeatStored,
         Self::RateForgotten,
-        Self::NotToldAgain,
+        Self::NotRedelivered,
         Self::MutedCounts,
         Self::LateWriteUnnoticed,
         Self::WrongReceiver,

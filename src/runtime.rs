@@ -7,6 +7,7 @@ pub mod node;
 pub mod payload;
 pub mod permissions;
 
+mod admission;
 mod ageing;
 mod agreement;
 #[cfg(test)]
@@ -17,13 +18,14 @@ mod commit;
 mod conversations;
 mod crossing;
 mod env;
+#[cfg(test)]
+mod fake;
 mod history;
 mod hosting;
 mod injected;
 mod intake;
 mod keeper;
 mod owner_request;
-mod pace;
 mod parts;
 mod patience;
 mod pending;
@@ -40,6 +42,4 @@ mod rights;
 mod router;
 mod send;
 mod session;
-#[cfg(test)]
-mod twin;
 mod users;

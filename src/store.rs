@@ -1,4 +1,4 @@
-//! The database: JetStream, and a twin of it in memory.
+//! The database: JetStream, and a fake of it in memory.
 //!
 //! A store knows streams, subjects and bytes. What they mean is in [`crate::wire`].
 

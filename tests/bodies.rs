@@ -172,7 +172,7 @@ fn replies_with_messages() {
     let command = sent(Content::Command { message: vec![0, 1, 254, 255] });
     insta::assert_snapshot!("reply_sent_command", as_sender(&command));
     let repeat = Sent { message: Arc::new(message(text("hello"))), is_duplicate: true };
-    assert_eq!(as_sender(&repeat), as_sender(&sent(text("hello"))), "the header tells a repeat");
+    assert_eq!(as_sender(&repeat), as_sender(&sent(text("hello"))), "the header names a repeat");
     let with_receipt = Message { receipt: ReceiptStatus::Processing, ..message(text("hello")) };
     let with_receipt = Message { extended_data: "more".into(), ..with_receipt };
     let with_receipt = Sent { message: Arc::new(with_receipt), is_duplicate: false };

@@ -20,8 +20,8 @@ mod cluster {
     mod kill;
     mod nodes;
     mod pause;
+    mod published;
     mod rate;
     mod rolling;
     mod stop;
-    mod told;
 }

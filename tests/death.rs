@@ -22,9 +22,9 @@ use crate::{
     support::{Nats, Peerd},
 };
 
-/// How long peerd may take to finish what is under way when it is told to end.
+/// How long peerd may take to finish what is under way after a signal to end.
 const GRACE: Duration = Duration::from_secs(10);
-/// How long it may take when it is told so again.
+/// How long it may take after a second signal.
 const AT_ONCE: Duration = Duration::from_secs(2);
 const REPEATED_SIGNAL_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -59,7 +59,7 @@ async fn nats_killed_under_load_loses_nothing_and_service_resumes_by_itself() ->
 async fn clears_mutes_and_deletes_between_kills_still_equal_the_recount() -> Result<(), Failure> {
     let plan = Plan { racing_pairs: 4, marks: true, ..Plan::sends(12, 15) };
     let mut scene = Scene::start("marks, both killed", plan).await?;
-    kill_in_turn(&mut scene).await?;
+    kill_each(&mut scene).await?;
     scene.work_a_while().await;
     scene.finish().await?;
     Ok(())
@@ -72,14 +72,14 @@ async fn groups_that_are_cut_off_by_kills_lose_nothing_and_store_nothing_twice()
     let settings = [("PEERD__STREAM__GROUP_COMMIT", "true"), ("PEERD__PARTITIONS", "1")];
     let nats = Nats::start_synced().await;
     let mut scene = Scene::start_with("groups, both killed", plan, nats, &settings).await?;
-    kill_in_turn(&mut scene).await?;
+    kill_each(&mut scene).await?;
     scene.work_a_while().await;
     scene.finish().await?;
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn peerd_told_to_end_under_load_answers_every_call_it_accepted() -> Result<(), Failure> {
+async fn peerd_stopped_under_load_answers_every_call_it_accepted() -> Result<(), Failure> {
     let plan = Plan { racing_pairs: 4, marks: true, ..Plan::sends(12, 15) };
     let mut scene = Scene::start("peerd terminated", plan).await?;
     for _ in 0..2 {
@@ -89,25 +89,25 @@ async fn peerd_told_to_end_under_load_answers_every_call_it_accepted() -> Result
     }
     scene.work_a_while().await;
     let counts = scene.finish().await?;
-    // An accepted call is answered; one that was not accepted is told so at once by NATS.
+    // An accepted call is answered; one that was not accepted is refused at once by NATS.
     assert_eq!(count(&counts.silence), 0, "calls that peerd took and did not answer");
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn peerd_told_again_to_end_ends_at_once() -> Result<(), Failure> {
+async fn peerd_ends_at_once_at_a_second_signal() -> Result<(), Failure> {
     let nats = Nats::start().await;
     let mut peerd = Peerd::start_with(&nats.url(), &[]).await;
     // With a server that stands still there is nothing that an orderly end could finish.
     signal("STOP", nats.pid())?;
     let pid = peerd.pid();
-    let told = Instant::now();
+    let signalled = Instant::now();
     let redeliver = async {
-        let first = told + REPEATED_SIGNAL_INTERVAL;
+        let first = signalled + REPEATED_SIGNAL_INTERVAL;
         let mut again = tokio::time::interval_at(first, REPEATED_SIGNAL_INTERVAL);
         loop {
             again.tick().await;
-            // It may have ended in between, and then there is nobody to tell.
+            // It may have ended in between, and then the signal reaches nothing.
             let _ = signal("TERM", pid);
         }
     };
@@ -115,13 +115,13 @@ async fn peerd_told_again_to_end_ends_at_once() -> Result<(), Failure> {
         status = peerd.terminate() => status,
         () = redeliver => return Err("a loop without an end ended".into()),
     };
-    let took = told.elapsed();
-    assert!(took <= AT_ONCE, "peerd took {took:?} to end ({status}), told again and again");
+    let took = signalled.elapsed();
+    assert!(took <= AT_ONCE, "peerd took {took:?} to end ({status}), signalled again and again");
     Ok(())
 }
 
 /// Kills nats-server and peerd under load, twice each.
-async fn kill_in_turn(scene: &mut Scene) -> Result<(), Failure> {
+async fn kill_each(scene: &mut Scene) -> Result<(), Failure> {
     for round in 0..4 {
         scene.work_a_while().await;
         if round % 2 == 0 {

@@ -30,7 +30,7 @@ fn folder(name: &str) -> PathBuf {
 }
 
 #[test]
-fn what_the_fuzzers_begin_from_holds() {
+fn the_fuzz_seeds_hold() {
     for target in TARGETS {
         let seeds = (target.seeds)().into_iter().enumerate();
         let count = replay(target, seeds.map(|(number, seed)| (format!("seed {number}"), seed)));
@@ -39,7 +39,7 @@ fn what_the_fuzzers_begin_from_holds() {
 }
 
 #[test]
-fn what_the_fuzzers_found_holds() {
+fn the_inputs_that_fuzzers_found_hold() {
     for target in TARGETS {
         let file = folder("corpus").join(format!("{}.txt", target.name));
         let inputs = corpus::read(&fs::read_to_string(&file).expect("a corpus"));
@@ -51,7 +51,7 @@ fn what_the_fuzzers_found_holds() {
 }
 
 #[test]
-fn what_once_failed_holds() {
+fn seeds_that_once_failed_pass() {
     for target in TARGETS {
         let Ok(entries) = fs::read_dir(folder("regressions").join(target.name)) else { continue };
         let paths = entries.map(|entry| entry.expect("an entry").path());

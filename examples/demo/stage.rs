@@ -19,7 +19,7 @@ pub(crate) const TOTAL: &str = "conversation_total_unread_message_count_updated"
 pub(crate) const DELETED: &str = "message_deleted";
 
 /// People do not type faster, and peerd accepts no more than ten a second.
-const PACE: Duration = Duration::from_millis(120);
+const SCREEN_INTERVAL: Duration = Duration::from_millis(120);
 const RECOVERY_DEADLINE: Duration = Duration::from_secs(20);
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -62,7 +62,7 @@ pub(crate) struct Person {
     pub(crate) side: Side,
     pub(crate) events: Events,
     /// Whether peerd has died: it may then publish again what it published shortly before.
-    pub(crate) hears_again: bool,
+    pub(crate) accepts_redelivery: bool,
     /// The texts that this person has sent to the other, as history should show them.
     pub(crate) said: Vec<String>,
 }
@@ -70,11 +70,11 @@ pub(crate) struct Person {
 impl Person {
     async fn new(client: &Client, name: &'static str, side: Side) -> Self {
         let events = client.events(name).await;
-        Self { name, side, events, hears_again: false, said: Vec::new() }
+        Self { name, side, events, accepts_redelivery: false, said: Vec::new() }
     }
 
     /// Exactly these events come next; each is shown as it comes.
-    pub(crate) async fn told(
+    pub(crate) async fn expect_events(
         &mut self,
         screen: Screen,
         names: &[&str],
@@ -82,7 +82,7 @@ impl Person {
         let mut events = Vec::new();
         for name in names {
             let mut event = self.events.next().await;
-            while self.hears_again && is_told_again(&event) {
+            while self.accepts_redelivery && is_redelivery(&event) {
                 let again = format!("  (again: {})", event.name);
                 screen.say(self.side, Look::Dim, &again);
                 event = self.events.next().await;
@@ -95,7 +95,7 @@ impl Person {
     }
 
     /// All events of the calls answered so far, in any order.
-    pub(crate) async fn told_so_far(&mut self, screen: Screen) -> Vec<Event> {
+    pub(crate) async fn events_so_far(&mut self, screen: Screen) -> Vec<Event> {
         let events = self.events.drain().await;
         for event in &events {
             show(screen, self.side, event);
@@ -104,8 +104,8 @@ impl Person {
     }
 
     /// Checks that the calls answered so far had no events.
-    pub(crate) async fn told_nothing(&mut self, screen: Screen) -> Result<(), Failed> {
-        let events = self.told_so_far(screen).await;
+    pub(crate) async fn expect_nothing(&mut self, screen: Screen) -> Result<(), Failed> {
+        let events = self.events_so_far(screen).await;
         let names: Vec<_> = events.iter().map(|event| event.name.as_str()).collect();
         same(&format!("events of {}", self.name), &names, &Vec::<&str>::new())
     }
@@ -164,7 +164,7 @@ impl Stage {
         message: &Value,
         expected: &[&str],
     ) -> Result<Value, Failed> {
-        tokio::time::sleep(PACE).await;
+        tokio::time::sleep(SCREEN_INTERVAL).await;
         let (sender, receiver) = match from {
             Side::Left => (&mut self.alice, &mut self.bob),
             Side::Right => (&mut self.bob, &mut self.alice),
@@ -172,12 +172,12 @@ impl Stage {
         let arrow = format!("→ {}", content(message));
         self.screen.say(from, Look::Plain, &arrow);
         let body = json!({ "message": message, "toUserID": receiver.name });
-        let (reply, told) = tokio::join!(
+        let (reply, events) = tokio::join!(
             self.client.call(sender.name, "send_peer_message", body),
-            receiver.told(self.screen, expected)
+            receiver.expect_events(self.screen, expected)
         );
         let sent = success(&reply)?["message"].clone();
-        for event in told?.iter().filter(|event| event.name == RECEIVED) {
+        for event in events?.iter().filter(|event| event.name == RECEIVED) {
             let arrived = content(&event.body["messageList"][0]);
             same("what arrived", &arrived, &content(message))?;
         }
@@ -187,7 +187,7 @@ impl Stage {
             self.screen.say(from, Look::Dim, &sequence);
             let seq = u64::try_from(sender.said.len()).unwrap_or_default();
             same("messageSeq", &sent["messageSeq"].as_u64(), &Some(seq))?;
-            sender.told(self.screen, &[CHANGED]).await?;
+            sender.expect_events(self.screen, &[CHANGED]).await?;
         }
         Ok(sent)
     }
@@ -252,7 +252,7 @@ impl Stage {
 }
 
 /// Whether an event belongs to no change.
-fn is_told_again(event: &Event) -> bool {
+fn is_redelivery(event: &Event) -> bool {
     event.body["revision"] == event.body["previousRevision"]
 }
 

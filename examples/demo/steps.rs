@@ -23,7 +23,7 @@ pub(crate) async fn conversation(stage: &mut Stage) -> Shown {
         login(&stage.client, user).await;
     }
     stage.screen.names("alice", "bob");
-    // What login itself tells is no part of the conversation.
+    // The events of the login itself are no part of the conversation.
     stage.alice.events.drain().await;
     stage.bob.events.drain().await;
     let mut lines = 0;
@@ -45,19 +45,19 @@ pub(crate) async fn conversation(stage: &mut Stage) -> Shown {
     ))
 }
 
-/// One reads: the count falls to nothing, and the other hears nothing of it.
+/// One reads: the count falls to nothing, and the other gets no event.
 pub(crate) async fn read(stage: &mut Stage) -> Shown {
     let screen = stage.screen;
     screen.say(Side::Right, Look::Plain, "(reads everything)");
     let body = json!({ "conversationID": "alice", "conversationType": 0 });
     let method = "clear_conversation_unread_message_count";
     stage.ask("bob", method, body).await?;
-    let told = stage.bob.told(screen, &[CHANGED, TOTAL]).await?;
-    let unread = &told[0].body["infoList"][0]["conversation"]["unreadMessageCount"];
+    let events = stage.bob.expect_events(screen, &[CHANGED, TOTAL]).await?;
+    let unread = &events[0].body["infoList"][0]["conversation"]["unreadMessageCount"];
     same("unread after reading", &unread.as_u64(), &Some(0))?;
-    let total = &told[1].body["totalUnreadMessageCount"];
+    let total = &events[1].body["totalUnreadMessageCount"];
     same("total after reading", &total.as_u64(), &Some(0))?;
-    stage.alice.told_nothing(screen).await?;
+    stage.alice.expect_nothing(screen).await?;
     Ok("bob's unread count is 0, and alice received no event".to_owned())
 }
 
@@ -66,17 +66,17 @@ pub(crate) async fn mute(stage: &mut Stage) -> Shown {
     let screen = stage.screen;
     screen.say(Side::Right, Look::Plain, "(turns on Do Not Disturb)");
     set_notification(stage, 2).await?;
-    stage.bob.told(screen, &[CHANGED]).await?;
+    stage.bob.expect_events(screen, &[CHANGED]).await?;
     for text in ["I am early, the café is still empty.", "Got the corner table!"] {
         let message = json!({ "type": 1, "message": text });
         stage.send(Side::Left, &message, &[RECEIVED, CHANGED]).await?;
     }
-    stage.bob.told_nothing(screen).await?;
+    stage.bob.expect_nothing(screen).await?;
     let totals = stage.totals("bob").await?;
     same("the totals, without and with muted", &totals, &(Some(0), Some(2)))?;
     screen.say(Side::Right, Look::Plain, "(turns it off again)");
     set_notification(stage, 1).await?;
-    stage.bob.told(screen, &[CHANGED, TOTAL]).await?;
+    stage.bob.expect_events(screen, &[CHANGED, TOTAL]).await?;
     same("the totals", &stage.totals("bob").await?, &(Some(2), Some(2)))?;
     Ok("both messages arrived and were counted; the total stayed at 0 while the conversation was muted".to_owned())
 }
@@ -118,7 +118,7 @@ pub(crate) async fn rate(stage: &mut Stage) -> Shown {
     tokio::time::sleep(Duration::from_millis(wait)).await;
     let again = stage.client.call("carol", "send_peer_message", body(number)).await;
     success(&again)?;
-    stage.bob.told(screen, &[RECEIVED, CHANGED, TOTAL]).await?;
+    stage.bob.expect_events(screen, &[RECEIVED, CHANGED, TOTAL]).await?;
     Ok("ten messages in a second are accepted; the refusal of the eleventh says when to retry"
         .to_owned())
 }
@@ -128,13 +128,13 @@ pub(crate) async fn away(stage: &mut Stage) -> Shown {
     let screen = stage.screen;
     screen.say(Side::Right, Look::Plain, "(logs out)");
     stage.ask("bob", "logout", json!({})).await?;
-    stage.bob.told_so_far(screen).await;
+    stage.bob.events_so_far(screen).await;
     let texts = ["Where are you?", "Ich bestelle schon mal.", "你的咖啡要凉了 ☕"];
     for text in texts {
         let message = json!({ "type": 1, "message": text });
         stage.send(Side::Left, &message, &[]).await?;
     }
-    // Bob did not listen while he was away: what was published live was heard by nobody.
+    // Bob did not listen while he was away: nobody received what was published live.
     stage.bob.events = stage.client.events("bob").await;
     screen.say(Side::Right, Look::Plain, "(logs in again)");
     login(&stage.client, "bob").await;
@@ -150,7 +150,7 @@ pub(crate) async fn away(stage: &mut Stage) -> Shown {
         }
     }
     same("what was missed", &missed, &texts.map(str::to_owned).to_vec())?;
-    let rest = stage.bob.told_so_far(screen).await;
+    let rest = stage.bob.events_so_far(screen).await;
     if rest.iter().any(|event| event.name == RECEIVED) {
         return Err(Failed("bob was given more than he missed".to_owned()));
     }
@@ -200,13 +200,13 @@ pub(crate) async fn delete(stage: &mut Stage) -> Shown {
         "messageList": [{ "messageID": id }], "conversationID": "bob", "conversationType": 0,
     });
     stage.ask("alice", "delete_messages", body).await?;
-    let told = stage.alice.told_so_far(screen).await;
+    let events = stage.alice.events_so_far(screen).await;
     for name in [DELETED, CHANGED, TOTAL] {
-        if !told.iter().any(|event| event.name == name) {
+        if !events.iter().any(|event| event.name == name) {
             return Err(Failed(format!("alice received no {name}")));
         }
     }
-    stage.bob.told_nothing(screen).await?;
+    stage.bob.expect_nothing(screen).await?;
     let ids = |page: &[Value]| -> Vec<_> {
         page.iter().map(|message| message["messageID"].clone()).collect()
     };
@@ -232,7 +232,7 @@ pub(crate) async fn kill(stage: &mut Stage) -> Shown {
     // As a client does that has lost its server: listen anew, and go on.
     stage.alice.events = stage.client.events("alice").await;
     stage.bob.events = stage.client.events("bob").await;
-    (stage.alice.hears_again, stage.bob.hears_again) = (true, true);
+    (stage.alice.accepts_redelivery, stage.bob.accepts_redelivery) = (true, true);
     let message = json!({ "type": 1, "message": "Still here? ¡Aquí seguimos! 🎉" });
     stage.send(Side::Left, &message, &[RECEIVED, CHANGED, TOTAL]).await?;
     let message = json!({ "type": 1, "message": "Als wäre nichts gewesen." });

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::time::Instant;
 
-/// What the figures on the board are of.
+/// What the figures on the dashboard are of.
 const WINDOW: Duration = Duration::from_secs(1);
 /// From here on a user notices.
 const SLOW: Duration = Duration::from_secs(1);

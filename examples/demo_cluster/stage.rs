@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use crate::{
-    board::{Board, say},
+    dashboard::{Dashboard, say},
     faults::{
         caller::{CALL_DEADLINE, Caller, Failure, Manner},
         judged::judge,
@@ -16,8 +16,8 @@ use crate::{
         notes::Disturbed,
         random::Random,
     },
-    felt::{self, Felt},
-    lookout::look_out,
+    impact::{self, Impact},
+    poller::poll_status,
     support::{self, NatsCluster, Peerd, Settings, run_cli_env, start_instances, wait::until},
     verdict,
 };
@@ -39,12 +39,12 @@ const CALM: Duration = Duration::from_secs(1);
 const WHOLE_DEADLINE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Stage {
-    board: Arc<Board>,
+    dashboard: Arc<Dashboard>,
     load: Option<Load>,
     callers: Vec<Caller>,
     /// The listeners to the users' events.
     _listeners: JoinSet<()>,
-    /// The status poller and the drawing of the board.
+    /// The status poller and the drawing of the dashboard.
     _watchers: JoinSet<()>,
     peerds: Vec<Peerd>,
     // Last, so that they outlive what uses them.
@@ -53,28 +53,28 @@ pub(crate) struct Stage {
 
 impl Stage {
     /// Starts everything, the load included.
-    pub(crate) async fn set(board: &Arc<Board>) -> Result<Self, Failure> {
-        board.event("starting three nats-servers …");
+    pub(crate) async fn set(dashboard: &Arc<Dashboard>) -> Result<Self, Failure> {
+        dashboard.event("starting three nats-servers …");
         let nats = NatsCluster::start("").await;
         let servers = nats.urls();
-        board.event("starting three peerds …");
+        dashboard.event("starting three peerds …");
         let settings = settings();
         let peerds = start_instances(&vec![servers.join(","); NODES], &settings).await?;
-        let callers = watched(Caller::connect_each(&servers, Manner::Impatient).await?, board);
+        let callers = watched(Caller::connect_each(&servers, Manner::Impatient).await?, dashboard);
         let mut listeners = JoinSet::new();
         for server in &servers {
             // Each stays with its server: an event counts as published if any of them received it.
             callers[0].notes().listen(std::slice::from_ref(server), &mut listeners).await?;
         }
-        board.event(&format!("logging {} users in …\n", PLAN.users));
+        dashboard.event(&format!("logging {} users in …\n", PLAN.users));
         let mut random = Random::new(Random::seed("DEMO_SEED"));
         let load = Load::start(&callers, PLAN, &mut random).await?;
         let mut watchers = JoinSet::new();
-        watchers.spawn(look_out(Arc::clone(board), servers.join(",")));
-        board.open();
-        watchers.spawn(Arc::clone(board).live());
+        watchers.spawn(poll_status(Arc::clone(dashboard), servers.join(",")));
+        dashboard.open();
+        watchers.spawn(Arc::clone(dashboard).live());
         let stage = Self {
-            board: Arc::clone(board),
+            dashboard: Arc::clone(dashboard),
             load: Some(load),
             callers,
             _listeners: listeners,
@@ -87,58 +87,58 @@ impl Stage {
     }
 
     /// No fault, for comparison.
-    pub(crate) async fn steady(&self) -> Felt {
-        self.board.event("all is well");
-        self.board.meter.begin();
+    pub(crate) async fn steady(&self) -> Impact {
+        self.dashboard.event("all is well");
+        self.dashboard.meter.begin();
         sleep(STEADY).await;
-        Felt { what: "no fault".to_owned(), phase: self.board.meter.phase() }
+        Impact { what: "no fault".to_owned(), phase: self.dashboard.meter.phase() }
     }
 
     /// Kills a nats-server and starts it again.
-    pub(crate) async fn kill_nats(&mut self, node: usize) -> Result<Felt, Failure> {
+    pub(crate) async fn kill_nats(&mut self, node: usize) -> Result<Impact, Failure> {
         let name = format!("nats-server {}", node + 1);
         let fault = self.fault(&format!("kill -9 {name}"), Some(Disturbed::Nats))?;
         self.nats.kill9(node);
         sleep(NATS_DEAD).await;
         self.nats.restart(node).await;
-        self.board.event(&format!("{name} is back, its replicas catch up"));
+        self.dashboard.event(&format!("{name} is back, its replicas catch up"));
         self.nats.until_healthy().await?;
         self.over(fault, &format!("{name} killed")).await
     }
 
     /// Kills a peerd, and starts it again once the others have taken its users over.
-    pub(crate) async fn kill_peerd(&mut self, node: usize) -> Result<Felt, Failure> {
+    pub(crate) async fn kill_peerd(&mut self, node: usize) -> Result<Impact, Failure> {
         let name = format!("peerd {}", node + 1);
         let fault = self.fault(&format!("kill -9 {name}"), Some(Disturbed::Peerd))?;
         self.peerds[node].kill9();
         sleep(PEERD_DEAD).await;
         self.peerds[node].start_again().await?;
-        self.board.event(&format!("{name} is back"));
+        self.dashboard.event(&format!("{name} is back"));
         self.over(fault, &format!("{name} killed")).await
     }
 
     /// Restarts the peerds one by one, in order, as an update does.
-    pub(crate) async fn restart_all_peerds(&mut self) -> Result<Felt, Failure> {
+    pub(crate) async fn restart_all_peerds(&mut self) -> Result<Impact, Failure> {
         let fault = self.fault("now a rolling restart", None)?;
         for node in 0..NODES {
             let name = format!("peerd {}", node + 1);
-            self.board.event(&format!("{name} is stopped"));
+            self.dashboard.event(&format!("{name} is stopped"));
             self.peerds[node].restart_in_order().await?;
-            self.board.event(&format!("{name} is back"));
+            self.dashboard.event(&format!("{name} is back"));
             self.whole().await?;
         }
         self.over(fault, "peerds restarted in turn").await
     }
 
     /// Ends the load, and compares the view of every user with the answers.
-    pub(crate) async fn judge(&mut self, felt: &[Felt]) -> Result<bool, Failure> {
-        self.board.event("the users stop, and everything is read back");
+    pub(crate) async fn judge(&mut self, impacts: &[Impact]) -> Result<bool, Failure> {
+        self.dashboard.event("the users stop, and everything is read back");
         let Some(load) = self.load.take() else { return Err("no load".into()) };
         let pairs = load.finish().await?;
         let judged = judge(&self.callers[0], &pairs, &self.nats.urls()).await?;
-        self.board.close();
+        self.dashboard.close();
         let mut is_good = verdict::pronounce(&judged.verdict, judged.read);
-        say(&format!("\n{}\n", felt::table(felt)));
+        say(&format!("\n{}\n", impact::table(impacts)));
         let servers = self.nats.urls().join(",");
         let status = run_cli_env(&["status"], &[("PEERD__NATS__SERVERS", &servers)]).await;
         say(&format!("peerd status: {}", status.stdout.lines().next().unwrap_or(&status.stderr)));
@@ -154,7 +154,7 @@ impl Stage {
         }
         let verdict =
             if is_good { "All promises were kept" } else { "SOME PROMISES WERE NOT KEPT" };
-        say(&format!("{verdict}, after {} s.", self.board.elapsed().as_secs()));
+        say(&format!("{verdict}, after {} s.", self.dashboard.elapsed().as_secs()));
         Ok(is_good)
     }
 
@@ -171,28 +171,28 @@ impl Stage {
             self.callers[0].notes().disturbed(disturbed)?;
         }
         let load = self.load.as_ref().ok_or("no load")?;
-        self.board.event(what);
-        self.board.meter.begin();
+        self.dashboard.event(what);
+        self.dashboard.meter.begin();
         Ok(Fault { epoch: load.new_epoch(), since: Instant::now() })
     }
 
     /// Waits until a fault is over: every user is answered again, and everything has an owner.
-    async fn over(&self, fault: Fault, what: &str) -> Result<Felt, Failure> {
+    async fn over(&self, fault: Fault, what: &str) -> Result<Impact, Failure> {
         let load = self.load.as_ref().ok_or("no load")?;
         load.answered(fault.epoch, fault.since).await?;
         self.whole().await?;
         self.callers[0].notes().calm()?;
         sleep(CALM).await;
-        let felt = Felt { what: what.to_owned(), phase: self.board.meter.phase() };
-        self.board.event(&felt.to_string());
-        Ok(felt)
+        let impact = Impact { what: what.to_owned(), phase: self.dashboard.meter.phase() };
+        self.dashboard.event(&impact.to_string());
+        Ok(impact)
     }
 
     /// Waits until all members are there and own everything.
     async fn whole(&self) -> Result<(), Failure> {
         let began = Instant::now();
         until(WHOLE_DEADLINE, async || {
-            let seen = self.board.sight();
+            let seen = self.dashboard.sight();
             let is_new = seen.at.is_some_and(|at| at >= began);
             let counts = (seen.members, seen.owned, seen.partitions);
             let is_whole = is_new && counts == (NODES, PARTITIONS, PARTITIONS);
@@ -218,15 +218,15 @@ struct Fault {
     since: Instant,
 }
 
-/// The callers, whose sends the board's meter counts.
-fn watched(callers: Vec<Caller>, board: &Arc<Board>) -> Vec<Caller> {
+/// The callers, whose sends the dashboard's meter counts.
+fn watched(callers: Vec<Caller>, dashboard: &Arc<Dashboard>) -> Vec<Caller> {
     let watched = |caller: Caller| {
-        let (board, counts) = (Arc::clone(board), caller.counts());
+        let (dashboard, counts) = (Arc::clone(dashboard), caller.counts());
         caller.watched(Arc::new(move |method, took| {
             if method == "send_peer_message" {
-                board.meter.answered(took);
+                dashboard.meter.answered(took);
             }
-            board.meter.set_repeated(counts.repeated());
+            dashboard.meter.set_repeated(counts.repeated());
         }))
     };
     callers.into_iter().map(watched).collect()

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{board::say, faults::notes};
+use crate::{dashboard::say, faults::notes};
 
 const FAULTS_SHOWN: usize = 10;
 
@@ -37,8 +37,8 @@ pub(crate) fn pronounce(verdict: &Value, read: usize) -> bool {
     }
     line("lines of history read back", u64::try_from(read).unwrap_or(u64::MAX));
     // A live event that was lost while a nats-server died is no fault.
-    line("messages received live", figure("told"));
-    line("of them more than once", figure("toldAgain"));
+    line("messages received live", figure("delivered"));
+    line("of them more than once", figure("redelivered"));
     say("  (A peerd that takes over publishes again what the dead one may not have published.");
     say("   Clients recognize such a message by its messageID.)");
     for fault in notes::faults(verdict).iter().take(FAULTS_SHOWN) {

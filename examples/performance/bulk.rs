@@ -33,7 +33,7 @@ const MESSAGES_EACH: u64 = 10;
 /// Messages that wait for an acknowledgement: that of the last one holds for all before it.
 const AT_ONCE: u64 = 500;
 /// Between two messages that are written as a sender would send them: ten a second.
-const PACE: Duration = Duration::from_millis(100);
+const WRITE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Who wrote how many messages to whom.
 #[derive(Clone, Debug)]
@@ -157,7 +157,7 @@ async fn messages(
             if is_slow {
                 // What was written before it is stored before it.
                 writer.flush().await?;
-                tokio::time::sleep(PACE).await;
+                tokio::time::sleep(WRITE_INTERVAL).await;
             }
             let placed = growing.next(partition, &clock, now_ms());
             let record = message::encode(&placed, None).map_err(|error| error.to_string())?;

@@ -24,7 +24,7 @@ const RATE: &str = "9000";
 const SENDERS: &str = "1000";
 /// Pairs that take twice the top rate without sending one after another.
 const MANY_PAIRS: &str = "4096";
-/// By when a call that is too many must have been told so, in milliseconds.
+/// By when an excess call must have been refused, in milliseconds.
 const OVERLOADED_MS: f64 = 50.0;
 /// Repeats are known for so long that a round is much longer.
 const SHORT_REPEAT_WINDOW: (&str, &str) = ("PEERD__LIMITS__REPEAT_WINDOW_MS", "1000");

@@ -86,8 +86,8 @@ impl Stage {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let output = command.output().await.map_err(|error| error.to_string())?;
         if !output.status.success() {
-            let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
-            return Err(format!("peerd bench {}: {complaint}", arguments.join(" ")));
+            let failure = String::from_utf8_lossy(&output.stderr).into_owned();
+            return Err(format!("peerd bench {}: {failure}", arguments.join(" ")));
         }
         serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())
     }

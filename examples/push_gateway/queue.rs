@@ -73,7 +73,7 @@ async fn handle(
 }
 
 async fn give_up(push: &Message, problem: &str) -> Result<(), Error> {
-    complain(&format!("gave up a push on {}: {problem}", push.subject));
+    report_failure(&format!("gave up a push on {}: {problem}", push.subject));
     push.ack_with(AckKind::Term).await
 }
 
@@ -92,6 +92,6 @@ fn read(push: &Message) -> Result<Value, String> {
 }
 
 #[expect(clippy::print_stderr, reason = "an example talks to its user")]
-fn complain(problem: &str) {
+fn report_failure(problem: &str) {
     eprintln!("{problem}");
 }

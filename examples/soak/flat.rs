@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_rises_while_caches_fill_and_then_stays_is_flat() {
+    fn a_series_that_rises_while_caches_fill_and_then_stays_is_flat() {
         assert!(is_flat(|at| if at < 850.0 { 10.0 + at / 20.0 } else { 52.5 }));
     }
 

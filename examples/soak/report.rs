@@ -92,7 +92,7 @@ impl Report {
             "callsAnswered": calls, "attempts": attempts,
             "messagesAcknowledged": verified["acknowledged"],
             "clearsMutesAndDeletes": verified["changes"], "events": verified["events"],
-            "messagesTold": verified["told"], "users": users, "messagesReadBack": read,
+            "messagesDelivered": verified["delivered"], "users": users, "messagesReadBack": read,
             "usersAudited": audited,
             "wrong": faults, "lines": lines.collect::<Vec<_>>(),
             "faults": done.collect::<Vec<_>>(),

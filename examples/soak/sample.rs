@@ -19,7 +19,7 @@ pub(crate) struct Sample {
     pub(crate) threads: u64,
     /// As its nats-servers count them; not known while one of them is dead.
     pub(crate) subscriptions: Option<u64>,
-    /// What the instance tells of itself; nothing while it stands still.
+    /// The statistics of the instance; nothing while it stands still.
     pub(crate) gauges: Option<Value>,
 }
 

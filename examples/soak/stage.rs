@@ -65,7 +65,7 @@ const SCRIPT: [Fault; 8] = [
 
 #[derive(Clone, Copy, Debug)]
 enum Fault {
-    /// Told to end, and started again.
+    /// Stopped by a signal, and started again.
     Restart(usize),
     /// Killed, and started again once the others have taken its users over.
     Kill(usize),

@@ -1,4 +1,4 @@
-//! Looks at each peerd every few seconds, from outside and by what it tells of itself.
+//! Looks at each peerd every few seconds, from outside and by its statistics.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -108,7 +108,7 @@ async fn look(watched: &Watched, client: &async_nats::Client, began: Instant) {
     let at = began.elapsed();
     let held: Vec<Option<Held>> =
         instances.iter().map(|instance| process::look(instance.pid).ok()).collect();
-    let (told, subscriptions) =
+    let (answered, subscriptions) =
         tokio::join!(gauges(client, instances.len()), subscriptions(ports.values().copied()));
     let mut state = watched.state();
     for (place, (instance, held)) in instances.into_iter().zip(held).enumerate() {
@@ -129,25 +129,25 @@ async fn look(watched: &Watched, client: &async_nats::Client, began: Instant) {
             threads: held.threads,
             // Each has two connections; with fewer, one is about to be made anew.
             subscriptions: (counted.len() == 2).then(|| counted.iter().sum()),
-            gauges: told.get(&instance.id).cloned(),
+            gauges: answered.get(&instance.id).cloned(),
         });
     }
 }
 
-/// What the instances tell of themselves, by their IDs.
+/// The statistics of the instances, by their IDs.
 async fn gauges(client: &async_nats::Client, expected: usize) -> HashMap<String, Value> {
-    let mut told = HashMap::new();
+    let mut answered = HashMap::new();
     let inbox = client.new_inbox();
-    let Ok(mut answers) = client.subscribe(inbox.clone()).await else { return told };
+    let Ok(mut answers) = client.subscribe(inbox.clone()).await else { return answered };
     let asked = client.publish_with_reply("$SRV.STATS.peerd", inbox, "".into()).await;
     let deadline = Instant::now() + ANSWER_DEADLINE;
-    while asked.is_ok() && told.len() < expected {
+    while asked.is_ok() && answered.len() < expected {
         let Ok(Some(answer)) = timeout_at(deadline, answers.next()).await else { break };
         let Ok(answer) = serde_json::from_slice::<Value>(&answer.payload) else { continue };
         let id = answer["id"].as_str().unwrap_or_default().to_owned();
-        told.insert(id, answer["endpoints"][0]["data"].clone());
+        answered.insert(id, answer["endpoints"][0]["data"].clone());
     }
-    told
+    answered
 }
 
 /// How many subscriptions each connection has, by the client's port.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use peerd::cli::readable::{event_line, indented};
 use peerd::storage::message::RecordError;
-use peerd::storage::owners::{self, Member, MemberId, Owner, Told};
+use peerd::storage::owners::{self, Member, MemberId, Owner, PublishedUpTo};
 use peerd::store::batch::{self, Part};
 use peerd::wire::owner_request::{
     Audit, Audited, Begun, DIFFERENCES_MAX, Deliver, FindRepeat, FollowLog, MaySend, OwnerRequest,
@@ -49,7 +49,7 @@ pub fn check(data: &[u8]) {
             }
         }
         4 => {
-            if let Some(told) = entry::<Told>(bytes) {
+            if let Some(told) = entry::<PublishedUpTo>(bytes) {
                 assert!(told.key.0 < NUMBER_END, "a key that no clock can follow");
             }
         }
@@ -289,7 +289,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     add(2, owners::encode(&Member::default()).expect("writable"));
     add(3, owners::encode(&owner).expect("writable"));
     add(3, owners::encode(&Owner { unpublished_since_ms: Some(7), ..owner }).expect("writable"));
-    add(4, owners::encode(&Told::default()).expect("writable"));
+    add(4, owners::encode(&PublishedUpTo::default()).expect("writable"));
     add(5, Bytes::from_static(STATS));
     add(6, Bytes::from_static(b"\x00Nats-Subject: peer.log.3.bob.alice\nNats-Sequence: 7\nNats-Time-Stamp: 2026-01-01T00:00:00.123456789Z\nNats-Num-Pending: 2\n"));
     add(6, Bytes::from_static(b"\x01Nats-UpTo-Sequence: 9\n"));

@@ -396,17 +396,17 @@ mod tests {
         let mark = sender.mark();
         server.restart().await;
         let listener = Client::connect(options()).await.expect("connected");
-        let mut heard = listener.subscribe("events", None);
+        let mut received = listener.subscribe("events", None);
         listener.round_trip().await.expect("subscribed");
         mark.await.expect("all were given to the connection");
         has_room.await;
         sender.emit(numbered(11, None)).expect("room");
         sender.end();
         writer.await.expect("no panic");
-        // What was given before the listener subscribed is not heard; the last one always is.
+        // What was given before the listener subscribed is not received; the last one always is.
         let mut numbers = Vec::new();
         while numbers.last() != Some(&11) {
-            let message = heard.next().await.expect("connected");
+            let message = received.next().await.expect("connected");
             let text = String::from_utf8(message.payload.to_vec()).expect("text");
             numbers.push(text.parse::<usize>().expect("a number"));
         }

@@ -154,7 +154,7 @@ async fn deployment(client: &Client, settings: &Settings) -> Result<Deployment, 
     let entries = entries.map_err(|error| unavailable(error.to_string()))?;
     let members = entries.iter().filter_map(|(key, _)| match key {
         Key::Member(id) => Some(id.as_str()),
-        Key::Owner(_) | Key::Told(_) => None,
+        Key::Owner(_) | Key::Published(_) => None,
     });
     let deadline = Instant::now() + INSTANCES_ANSWER;
     let answers = discovery::ask(client, &settings.subject_prefix, members.collect(), deadline);
@@ -311,7 +311,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_realm_is_of_this_machine_whoever_the_user_is() {
+    fn a_realm_is_of_this_machine_for_every_user() {
         let realm = this().realm;
         let (machine, _) = realm.rsplit_once(' ').expect("a user");
         assert!(is_here(&realm) && is_here(&format!("{machine} 4711")));

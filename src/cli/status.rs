@@ -118,8 +118,9 @@ async fn look(client: &Client, settings: &Settings) -> Result<Seen, String> {
         }
     };
     // What this command was configured with may differ from what is there.
-    let told = [&bucket, &log, &push].into_iter().find_map(|state| state.as_ref().ok()?.partitions);
-    let partitions = told.unwrap_or(settings.partitions);
+    let reported =
+        [&bucket, &log, &push].into_iter().find_map(|state| state.as_ref().ok()?.partitions);
+    let partitions = reported.unwrap_or(settings.partitions);
     let streams = streams(client, &names, partitions, Instant::now() + STORE_ANSWERS).await;
     // The server's clock gave the entries their times. It was asked last, hence the newest.
     let answered_ms =
@@ -141,7 +142,7 @@ async fn look(client: &Client, settings: &Settings) -> Result<Seen, String> {
 fn instances(entries: &[(Key, crate::store::Record)]) -> BTreeSet<String> {
     let ids = entries.iter().filter_map(|(key, _)| match key {
         Key::Member(id) => Some(id.instance().to_owned()),
-        Key::Owner(_) | Key::Told(_) => None,
+        Key::Owner(_) | Key::Published(_) => None,
     });
     ids.collect()
 }

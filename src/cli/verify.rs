@@ -111,19 +111,37 @@ async fn read(client: &Client, settings: &Settings) -> Result<Stored, String> {
 }
 
 fn json(verdict: &Verdict) -> Value {
-    let Verdict { calls, acknowledged, changes, events, told, redelivered, stored, users, faults } =
-        verdict;
+    let Verdict {
+        calls,
+        acknowledged,
+        changes,
+        events,
+        delivered,
+        redelivered,
+        stored,
+        users,
+        faults,
+    } = verdict;
     let faults: Vec<Value> =
         faults.iter().map(|it| json!({ "kind": it.kind.name(), "text": it.text })).collect();
     json!({
         "calls": calls, "acknowledged": acknowledged, "changes": changes, "events": events,
-        "told": told, "toldAgain": redelivered, "stored": stored, "users": users, "faults": faults,
+        "delivered": delivered, "redelivered": redelivered, "stored": stored, "users": users, "faults": faults,
     })
 }
 
 fn text(verdict: &Verdict) -> String {
-    let Verdict { calls, acknowledged, changes, events, told, redelivered, stored, users, faults } =
-        verdict;
+    let Verdict {
+        calls,
+        acknowledged,
+        changes,
+        events,
+        delivered,
+        redelivered,
+        stored,
+        users,
+        faults,
+    } = verdict;
     let mut lines = vec![
         format!(
             "noted:  {}, {} acknowledged, {},",
@@ -134,7 +152,7 @@ fn text(verdict: &Verdict) -> String {
         format!(
             "        {}; {} delivered, {redelivered} more than once",
             counted(*events, "event"),
-            counted(*told, "message")
+            counted(*delivered, "message")
         ),
         format!("stored: {} of {}", counted(*stored, "message"), counted(*users, "user")),
     ];

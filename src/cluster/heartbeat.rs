@@ -10,9 +10,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use super::claims::Claims;
 use super::host::Host;
 use super::lease::Lease;
-use super::tuning::{BEATS_PER_TTL, TOLD_TTL};
+use super::tuning::{BEATS_PER_TTL, PUBLISHED_TTL};
 use crate::clock::Clock;
-use crate::storage::owners::{self, Key, Member, MemberId, Told};
+use crate::storage::owners::{self, Key, Member, MemberId, PublishedUpTo};
 use crate::store::AppendError;
 use crate::store::registry::Registry;
 
@@ -97,13 +97,22 @@ impl<R: Registry, H: Host> Heartbeat<R, H> {
     /// Stores up to when all events were published. If that fails, more events are redelivered than
     /// necessary.
     async fn store_published(&self) {
-        // Read before `Host::told`, which takes a partition into account as soon as it is open: so
+        // Read before `Host::published_up_to`, which takes a partition into account as soon as it is open: so
         // it covers every claim up to this revision.
         let claimed_seq = self.claims.settled_seq();
-        let Ok(Some(told)) = timeout_at(self.deadline(), self.host.told()).await else { return };
-        if let Ok(told) = owners::encode(&Told { claimed_seq, ..told }) {
-            let key = Key::Told(self.id.clone()).to_string();
-            let written = self.registry.put(key, told, None, Some(TOLD_TTL), self.deadline()).await;
+        let Ok(Some(published_up_to)) =
+            timeout_at(self.deadline(), self.host.published_up_to()).await
+        else {
+            return;
+        };
+        if let Ok(published_up_to) =
+            owners::encode(&PublishedUpTo { claimed_seq, ..published_up_to })
+        {
+            let key = Key::Published(self.id.clone()).to_string();
+            let written = self
+                .registry
+                .put(key, published_up_to, None, Some(PUBLISHED_TTL), self.deadline())
+                .await;
             if let Err(error) = written {
                 tracing::debug!(%error, "could not store up to when all events were published");
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::lease::Lease;
-use crate::storage::owners::{MemberId, Told};
+use crate::storage::owners::{MemberId, PublishedUpTo};
 use peerd_core::id::{OrderKey, Partition};
 
 /// A claimed partition.
@@ -65,7 +65,7 @@ pub trait Host: Clone + Send + Sync + 'static {
     fn is_reached(&self) -> impl Future<Output = bool> + Send;
 
     /// Up to when it has published all events, if that is known soon.
-    fn told(&self) -> impl Future<Output = Option<Told>> + Send;
+    fn published_up_to(&self) -> impl Future<Output = Option<PublishedUpTo>> + Send;
 
     /// Whether a member answers a probe within the given time. The result is never certain.
     /// `names_itself`: whether the member's release states its ID in the answer.

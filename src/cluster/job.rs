@@ -33,7 +33,7 @@ pub(super) enum Done {
     Kept(Partition),
     /// A partition was given up by the entry with the revision `seq`. Its calls still arrive here.
     /// The permit is held until another member owns the partition.
-    Given { partition: Partition, seq: u64, turn: OwnedSemaphorePermit },
+    Given { partition: Partition, seq: u64, permit: OwnedSemaphorePermit },
     /// The deletion of a dead member's entry was attempted.
     Evicted {
         /// The member.
@@ -61,7 +61,7 @@ pub(super) struct LeftOver {
     given_seq: u64,
     /// Until when a leaving instance waits for the next owner.
     until: Instant,
-    _turn: Option<OwnedSemaphorePermit>,
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 /// The jobs of one membership, and the state that follows from their outcomes.
@@ -159,10 +159,10 @@ impl<R: Registry, H: Host> Jobs<R, H> {
                 let permits = self.hand_overs.clone();
                 self.set.spawn(async move {
                     // The semaphore is never closed.
-                    let Ok(turn) = permits.acquire_owned().await else {
+                    let Ok(permit) = permits.acquire_owned().await else {
                         return Done::Kept(partition);
                     };
-                    hand_over.hand_over(partition, to, claimed, patience, turn).await
+                    hand_over.hand_over(partition, to, claimed, patience, permit).await
                 });
             }
             Step::Drop { partition } => {
@@ -280,11 +280,11 @@ impl<R: Registry, H: Host> Jobs<R, H> {
                 self.busy.remove(&partition);
                 self.held.remove(&partition);
             }
-            Done::Given { partition, seq, turn } => {
+            Done::Given { partition, seq, permit } => {
                 self.busy.remove(&partition);
                 self.held.remove(&partition);
                 let until = Instant::now() + GIVEN_UP_STAYS;
-                let left = LeftOver { given_seq: seq, until, _turn: Some(turn) };
+                let left = LeftOver { given_seq: seq, until, _permit: Some(permit) };
                 self.left_over.insert(partition, left);
             }
             Done::Kept(partition) => {
@@ -312,7 +312,7 @@ impl<R: Registry, H: Host> Jobs<R, H> {
 
 impl LeftOver {
     fn new() -> Self {
-        Self { given_seq: 0, until: Instant::now(), _turn: None }
+        Self { given_seq: 0, until: Instant::now(), _permit: None }
     }
 }
 
@@ -390,7 +390,7 @@ impl<R: Registry, H: Host> Transition<R, H> {
         to: Option<MemberId>,
         claimed: Claimed,
         patience: Option<Duration>,
-        turn: OwnedSemaphorePermit,
+        permit: OwnedSemaphorePermit,
     ) -> Done {
         let Claimed { epoch, seq } = claimed;
         if to.is_none() {
@@ -425,7 +425,7 @@ impl<R: Registry, H: Host> Transition<R, H> {
                 0
             }
         };
-        if to.is_some() { Done::Given { partition, seq, turn } } else { Done::Closed(partition) }
+        if to.is_some() { Done::Given { partition, seq, permit } } else { Done::Closed(partition) }
     }
 
     /// Whether a member has no entry. It will never have one again: an ID is not reused after its

@@ -166,7 +166,7 @@ impl<R: Registry, H: Host> MembershipManager<R, H> {
         loop {
             tokio::select! {
                 biased;
-                () = told(&mut leaving) => return None,
+                () = signalled(&mut leaving) => return None,
                 joined = heartbeat.join() => match joined {
                     Ok(()) => return Some((heartbeat, lease)),
                     Err(error) => {
@@ -460,7 +460,7 @@ impl<R: Registry, H: Host> Term<R, H> {
 }
 
 /// Waits until `leaving` is set.
-async fn told(leaving: &mut watch::Receiver<bool>) {
+async fn signalled(leaving: &mut watch::Receiver<bool>) {
     if leaving.wait_for(|leaving| *leaving).await.is_err() {
         // The sender is gone, so it is never set.
         std::future::pending::<()>().await;

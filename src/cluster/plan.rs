@@ -193,17 +193,20 @@ impl Planner<'_> {
             }
             (None, None) => (is_target, None),
         };
-        let told = from.as_ref().and_then(|from| view.told(from));
-        let key = told.map_or(key, |told| told.key);
+        let published_up_to = from.as_ref().and_then(|from| view.published_up_to(from));
+        let key = published_up_to.map_or(key, |published_up_to| published_up_to.key);
         // A dead owner's `told` entry also covers the events that it still had to redeliver, if the
         // entry was made after its claim. The revision of the entry does not show that: a write may
         // arrive late.
-        let unpublished_since_ms = match (&from, told) {
-            (Some(_), Some(told)) if told.claimed_seq >= seen.seq => Some(told.published_ms),
-            (Some(_), Some(told)) => Some(
-                unpublished_since_ms
-                    .map_or(told.published_ms, |since_ms| since_ms.min(told.published_ms)),
-            ),
+        let unpublished_since_ms = match (&from, published_up_to) {
+            (Some(_), Some(published_up_to)) if published_up_to.claimed_seq >= seen.seq => {
+                Some(published_up_to.published_ms)
+            }
+            (Some(_), Some(published_up_to)) => {
+                Some(unpublished_since_ms.map_or(published_up_to.published_ms, |since_ms| {
+                    since_ms.min(published_up_to.published_ms)
+                }))
+            }
             (Some(_), None) => Some(unpublished_since_ms.unwrap_or(since_ms)),
             (None, _) => unpublished_since_ms,
         };
@@ -220,12 +223,13 @@ impl Planner<'_> {
         if self.now_us < seen.at_us + 2 * self.ttl_us() {
             return None;
         }
-        let told = last.holder.as_ref().and_then(|holder| view.told(holder));
+        let published_up_to = last.holder.as_ref().and_then(|holder| view.published_up_to(holder));
         Some(Step::Claim {
             partition,
             seq: seen.seq,
             epoch: last.epoch.max(1),
-            key: told.map_or(last.key, |told| told.key.max(last.key)),
+            key: published_up_to
+                .map_or(last.key, |published_up_to| published_up_to.key.max(last.key)),
             unpublished_since_ms: Some(stored_ms.saturating_sub(2 * self.ttl_us() / 1000)),
             unseen: None,
         })

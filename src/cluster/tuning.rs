@@ -9,7 +9,7 @@ pub(super) const BEATS_PER_TTL: u32 = 5;
 pub(super) const LEASE_BEATS: u32 = 4;
 /// How long a member's `told` entry is kept, which says up to when the member had published all
 /// events. Later, the affected users are offline and receive the events at their next login.
-pub(super) const TOLD_TTL: Duration = Duration::from_secs(60 * 60);
+pub(super) const PUBLISHED_TTL: Duration = Duration::from_secs(60 * 60);
 
 /// How often conditions that depend on time alone are checked.
 pub(super) const TICK: Duration = Duration::from_millis(50);
@@ -64,7 +64,7 @@ const _: () = assert!(LEASE_BEATS >= 2);
 const _: () = assert!(TICK.as_millis() * 2 <= MEMBER_TTL_MS_MIN / BEATS_PER_TTL as u128);
 const _: () = assert!(TICK.as_micros() < SETTLED_US as u128);
 // What a dead member had not published is known for longer than any take-over takes.
-const _: () = assert!(TOLD_TTL.as_secs() > 10 * MEMBERSHIP_TIMEOUT.as_secs());
+const _: () = assert!(PUBLISHED_TTL.as_secs() > 10 * MEMBERSHIP_TIMEOUT.as_secs());
 // A hand-over for balance that was delayed rests for longer than it was waited for.
 const _: () = assert!(HAND_OVER_PATIENCE.as_millis() < HAND_OVER_REST.as_millis());
 // No member may be kept from its equal share.

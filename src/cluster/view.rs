@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::storage::owners::{self, Key, Member, MemberId, Owner, Told, is_later};
+use crate::storage::owners::{self, Key, Member, MemberId, Owner, PublishedUpTo, is_later};
 use crate::store::registry::{Change, Value};
 use peerd_core::id::Partition;
 
@@ -22,7 +22,7 @@ pub struct Seen<T> {
 pub struct View {
     members: BTreeMap<MemberId, Seen<Member>>,
     owners: BTreeMap<Partition, Seen<Owner>>,
-    told: BTreeMap<MemberId, Told>,
+    published_up_to: BTreeMap<MemberId, PublishedUpTo>,
     /// For each partition whose entry is damaged: the last readable entry, and when the damaged one
     /// was written, by the server's clock.
     damaged: BTreeMap<Partition, (Owner, u64)>,
@@ -83,13 +83,13 @@ impl View {
                 }
                 self.owners.insert(partition, Seen { entry, seq: change.seq, at_us: now_us });
             }
-            (Key::Told(id), Value::Put(bytes)) => {
-                if let Some(told) = read(bytes, &change.key) {
-                    self.told.insert(id, told);
+            (Key::Published(id), Value::Put(bytes)) => {
+                if let Some(published_up_to) = read(bytes, &change.key) {
+                    self.published_up_to.insert(id, published_up_to);
                 }
             }
-            (Key::Told(id), Value::Expired | Value::Deleted) => {
-                self.told.remove(&id);
+            (Key::Published(id), Value::Expired | Value::Deleted) => {
+                self.published_up_to.remove(&id);
             }
         }
         if before != self.candidates() {
@@ -149,8 +149,8 @@ impl View {
 
     /// Up to when a member had published all events, if that is known.
     #[must_use]
-    pub fn told(&self, member: &MemberId) -> Option<Told> {
-        self.told.get(member).copied()
+    pub fn published_up_to(&self, member: &MemberId) -> Option<PublishedUpTo> {
+        self.published_up_to.get(member).copied()
     }
 
     /// The members that take partitions.

@@ -180,9 +180,9 @@ impl Config {
                 1,
                 DAY_MS,
             ),
-            heard_write_interval_ms: number(
-                "session.heard_write_interval_ms",
-                session.heard_write_interval_ms,
+            last_seen_write_interval_ms: number(
+                "session.last_seen_write_interval_ms",
+                session.last_seen_write_interval_ms,
                 1,
                 DAY_MS,
             ),

@@ -28,6 +28,9 @@ const OTHERS: [&str; 1] = ["PASSWORD"];
 /// Options that an earlier release had, and what became of each.
 const REMOVED: [(&str, &str); 1] =
     [("stream.group_commit", "was removed and has no effect; take it out of the configuration")];
+/// Options that have another name now: the old one and the new one.
+const RENAMED: [(&str, &str); 1] =
+    [("session.heard_write_interval_ms", "session.last_seen_write_interval_ms")];
 /// The most letters by which a mistyped name may differ.
 const TYPOS_MAX: usize = 2;
 
@@ -60,6 +63,11 @@ impl Names {
     /// What became of an option that an earlier release had.
     pub(super) fn removed(path: &str) -> Option<&'static str> {
         REMOVED.into_iter().find(|(removed, _)| *removed == path).map(|(_, what)| what)
+    }
+
+    /// The present name of an option that an earlier release called otherwise.
+    pub(super) fn renamed(path: &str) -> Option<&'static str> {
+        RENAMED.into_iter().find(|(old, _)| *old == path).map(|(_, new)| new)
     }
 
     /// The kind of an environment variable, by its name.

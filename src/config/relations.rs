@@ -128,8 +128,8 @@ impl Config {
                  accepted where the server does not ask for it",
             ),
             (
-                session.heard_write_interval_ms >= session.offline_after_ms,
-                "session.heard_write_interval_ms: is not shorter than session.offline_after_ms, so \
+                session.last_seen_write_interval_ms >= session.offline_after_ms,
+                "session.last_seen_write_interval_ms: is not shorter than session.offline_after_ms, so \
                  after a crash users who are there are taken for offline until their next call",
             ),
             (
@@ -163,8 +163,8 @@ impl Config {
                  may cut off calls under way",
             ),
         ];
-        let told = cases.into_iter().filter(|(holds, _)| *holds);
-        told.map(|(_, warning)| warning.to_owned()).collect()
+        let warned = cases.into_iter().filter(|(holds, _)| *holds);
+        warned.map(|(_, warning)| warning.to_owned()).collect()
     }
 }
 
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_perhaps_not_meant_is_a_warning() {
+    fn a_suspicious_setting_is_a_warning() {
         assert_eq!(Config::default().warnings(), [""; 0]);
         let mut config = Config::default();
         config.nats.servers = vec!["nats://a:b@host:1".into()];

@@ -220,6 +220,10 @@ impl Found<'_> {
             self.warnings.push(format!("{path}{from}: {what}"));
             return;
         }
+        if let Some(new) = Names::renamed(path) {
+            self.problems.push(format!("{path}: is now called {new}{from}"));
+            return;
+        }
         let meant = self.names.like(path);
         let meant = meant.map(|name| format!("; is {name} meant?")).unwrap_or_default();
         self.problems.push(format!("{path}: there is no such option{from}{meant}"));
@@ -324,6 +328,22 @@ mod tests {
         let warnings: Vec<_> = loaded.warnings.iter().filter(about).collect();
         assert_eq!(warnings.len(), 1, "{:?}", loaded.warnings);
         assert!(warnings[0].contains("was removed"), "{warnings:?}");
+    }
+
+    #[test]
+    fn the_old_name_of_an_option_is_refused_with_the_new_one() {
+        let text = "[session]\nheard_write_interval_ms = 1000\n";
+        let variables = [("PEERD__SESSION__HEARD_WRITE_INTERVAL_MS", "1000")];
+        for read in [read(text, &[]), read("", &variables)] {
+            let problems = read.expect_err("a problem");
+            assert!(
+                problems.0[0].starts_with(
+                    "session.heard_write_interval_ms: is now called \
+                     session.last_seen_write_interval_ms"
+                ),
+                "{problems}"
+            );
+        }
     }
 
     #[test]

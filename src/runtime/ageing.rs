@@ -1,7 +1,7 @@
 //! Counts that follow what the store no longer has: messages that aged out.
 //!
 //! Where messages age, each user in memory has the time at which the oldest unread message was stored.
-//! When that may be gone, the conversation is looked at anew: its oldest message that is left tells
+//! When that may be gone, the conversation is looked at anew: its oldest message that is left says
 //! how many of those that counted are gone. That is done before a call or a delivery uses the user,
 //! and by itself for users who have nothing to do. Without ageing nothing of it is read.
 
@@ -47,7 +47,7 @@ impl<S: Store, B: Bus> Ageing<S, B> {
         Ok(cell)
     }
 
-    /// Has the counts of users in memory follow what ages, and tells them. Runs until it is dropped.
+    /// Has the counts of users in memory follow what ages, and publishes them. Runs until it is dropped.
     pub(super) async fn follow_ageing_of_all(self: Arc<Self>) {
         loop {
             sleep(ROUND).await;
@@ -61,13 +61,13 @@ impl<S: Store, B: Bus> Ageing<S, B> {
         }
     }
 
-    /// Has the counts of a user follow what aged out, and tells the user of those that changed.
+    /// Has the counts of a user follow what aged out, and publishes those that changed.
     pub(super) async fn follow_ageing(&self, cell: &UserCell, deadline: Instant) {
         if !self.users.is_ageing_due(cell) {
             return;
         }
         let followed = async {
-            let _one = cell.ageing_gate(deadline).await?;
+            let _one = cell.ageing_lock(deadline).await?;
             let totals = cell.lock().totals;
             let changed = self.users.look_at_oldest(cell, deadline).await?;
             self.publish_counts(cell, &changed, totals, deadline).await
@@ -77,7 +77,7 @@ impl<S: Store, B: Bus> Ageing<S, B> {
         }
     }
 
-    /// Tells a user of conversations in which there is another count now, though nothing came and the
+    /// Publishes the conversations of a user in which there is another count now, though nothing came and the
     /// user did nothing. No change belongs to these events.
     pub(super) async fn publish_counts(
         &self,
@@ -116,8 +116,8 @@ impl<S: Store, B: Bus> Ageing<S, B> {
         if user.totals.unmuted != before.unmuted {
             events.push(Event::TotalChanged(user.totals));
         }
-        let told = user.tell(events);
-        self.publisher.tell(cell, &user, &told);
+        let publication = user.publication(events);
+        self.publisher.publish(cell, &user, &publication);
         Ok(())
     }
 }

@@ -69,7 +69,7 @@ impl Agreement {
         let entries = owners::entries(&store.client, names, Instant::now() + LOOK).await?;
         let members = entries.into_iter().filter_map(|(key, record)| match key {
             Key::Member(id) => Some((id, decode::<Member>(&record.payload).ok()?)),
-            Key::Owner(_) | Key::Told(_) => None,
+            Key::Owner(_) | Key::Published(_) => None,
         });
         let own_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
         self.compare(own_ms, members)

@@ -20,7 +20,7 @@ use peerd_core::message::ReceiptStatus;
 enum Op {
     /// So many messages, from one or the other.
     Send { from: usize, count: usize, counts: bool },
-    /// Messages that the two send in turn.
+    /// Messages that the two send by turns.
     Talk(usize),
     /// A message gets other content.
     Replace(Index),
@@ -185,7 +185,7 @@ proptest! {
 }
 
 #[test]
-fn where_nothing_was_amended_nothing_more_is_read_and_a_page_costs_one_read_where_something_was() {
+fn pages_cost_one_read_more_only_where_amendments_exist() {
     run(async |world: &mut World| {
         for _ in 0..100 {
             world.send(0, true).await;
@@ -287,7 +287,7 @@ fn an_amendment_that_outlived_its_message_is_not_of_the_next_one_with_its_number
 
 /// Numbering goes on above the mark in the conversation entry, and counting begins anew.
 #[test]
-fn what_is_left_of_a_message_that_aged_out_is_not_before_the_next_one() {
+fn a_carrier_of_an_aged_message_does_not_precede_the_next_one() {
     run_ageing(async |world: &mut World| {
         for _ in 0..3 {
             world.send(0, true).await;
@@ -364,7 +364,7 @@ fn a_history_of_which_whole_pages_were_removed_can_be_paged() {
 }
 
 #[test]
-fn where_a_conversation_entry_cannot_be_read_its_messages_are_shown_as_amended() {
+fn messages_of_an_unreadable_conversation_entry_are_shown_as_amended() {
     run(async |world: &mut World| {
         for _ in 0..3 {
             world.send(0, true).await;
@@ -383,7 +383,7 @@ fn where_a_conversation_entry_cannot_be_read_its_messages_are_shown_as_amended()
 }
 
 #[test]
-fn what_was_read_is_shown_as_read() {
+fn read_messages_are_shown_as_read() {
     run(async |world: &mut World| {
         world.send(0, true).await;
         world.read(0).await;

@@ -20,7 +20,7 @@ use super::ageing::Ageing;
 use super::commit::Entries;
 use super::env::Env;
 use super::permits::Permits;
-use super::users::{LoadError, Ownership, STRAGGLER, Stored, UserCell, Users, unread_pages};
+use super::users::{LATE_WRITE, LoadError, Ownership, Stored, UserCell, Users, unread_pages};
 use crate::bus::{Bus, Incoming, Kind, Outgoing};
 use crate::storage::reads::Item;
 use crate::store::{Start, Store};
@@ -40,7 +40,7 @@ const READ: Duration = Duration::from_secs(5);
 /// After how long, beyond a call's deadline, a difference that may only be on its way is looked at
 /// again: longer than a write can be late, and than it takes to notice that somebody else wrote, or
 /// that another owner stored what it could not answer any more.
-const CONFIRM: Duration = Duration::from_secs(STRAGGLER.as_secs() + 3);
+const CONFIRM: Duration = Duration::from_secs(LATE_WRITE.as_secs() + 3);
 /// How often it is looked again, at most.
 const LOOKS: usize = 4;
 /// Between rounds, and where nothing is owned or the store does not answer.
@@ -62,13 +62,13 @@ struct Tally {
 }
 
 /// How fast it is read.
-pub(super) struct Pace {
+pub(super) struct ReadRate {
     /// Between two reads; `None`: at once.
     interval: Option<Duration>,
     next: Instant,
 }
 
-impl Pace {
+impl ReadRate {
     pub(super) fn every(interval: Option<Duration>) -> Self {
         Self { interval, next: Instant::now() }
     }
@@ -131,7 +131,7 @@ impl<S: Store, B: Bus> Auditor<S, B> {
     /// than so many reads in a second. Runs until it is dropped.
     pub(super) async fn audit_all(self: Arc<Self>, reads_per_second: u32) {
         let interval = Duration::from_secs(1) / reads_per_second.max(1);
-        let mut pace = Pace::every(Some(interval));
+        let mut rate = ReadRate::every(Some(interval));
         // Where to go on in each partition's entries.
         let mut next = vec![1; usize::from(self.env.subjects.partitions())];
         loop {
@@ -141,7 +141,7 @@ impl<S: Store, B: Bus> Auditor<S, B> {
                     *next = 1;
                     continue;
                 };
-                match self.audit_some(&ownership, *next, &mut pace).await {
+                match self.audit_some(&ownership, *next, &mut rate).await {
                     Ok(after) => {
                         has_more |= after.is_some();
                         *next = after.unwrap_or(1);
@@ -165,14 +165,14 @@ impl<S: Store, B: Bus> Auditor<S, B> {
         self: &Arc<Self>,
         ownership: &Arc<Ownership>,
         next: u64,
-        pace: &mut Pace,
+        rate: &mut ReadRate,
     ) -> Result<Option<u64>, Unaudited> {
-        self.wait_for_turn(pace, ownership).await?;
+        self.wait_for_interval(rate, ownership).await?;
         let storage = self.env.storage(Instant::now() + READ);
         let users = storage.users(ownership.partition, next, ACCOUNTS).await;
         let (users, after) = users.map_err(LoadError::from)?;
         for user in users {
-            self.audit_user(ownership, &user, pace).await?;
+            self.audit_user(ownership, &user, rate).await?;
         }
         Ok(after)
     }
@@ -182,12 +182,12 @@ impl<S: Store, B: Bus> Auditor<S, B> {
         self: &Arc<Self>,
         ownership: &Arc<Ownership>,
         user: &UserId,
-        pace: &mut Pace,
+        rate: &mut ReadRate,
     ) -> Result<Audited, Unaudited> {
-        let (mut last, missing) = self.recount(ownership, user, pace).await?;
+        let (mut last, missing) = self.recount(ownership, user, rate).await?;
         if !missing.is_empty() {
             let corrected = self.correct_all(ownership, user, &missing).await;
-            last = self.recount(ownership, user, pace).await?.0;
+            last = self.recount(ownership, user, rate).await?.0;
             last.corrected = corrected;
             self.tally.corrected.fetch_add(corrected, Ordering::Relaxed);
         }
@@ -198,7 +198,7 @@ impl<S: Store, B: Bus> Auditor<S, B> {
                 break;
             }
             ownership.sleep(self.env.options.call_deadline + CONFIRM).await;
-            let (mut again, _) = self.recount(ownership, user, pace).await?;
+            let (mut again, _) = self.recount(ownership, user, rate).await?;
             again.corrected = last.corrected;
             confirmed = still(&last.differences, &again.differences);
             last = again;
@@ -227,9 +227,9 @@ impl<S: Store, B: Bus> Auditor<S, B> {
         self: &Arc<Self>,
         ownership: &Arc<Ownership>,
         user: &UserId,
-        pace: &mut Pace,
+        rate: &mut ReadRate,
     ) -> Result<(Audited, Vec<UserId>), Unaudited> {
-        self.wait_for_turn(pace, ownership).await?;
+        self.wait_for_interval(rate, ownership).await?;
         let cell = self.audited_cell(ownership, user).await?;
         let snapshot = Snapshot::of(&cell);
         let stored = self.users.read_user(&cell, Instant::now() + READ).await?;
@@ -241,9 +241,9 @@ impl<S: Store, B: Bus> Auditor<S, B> {
         for (other, conversation) in &snapshot.conversations {
             audited.conversations += 1;
             let recounted =
-                self.recount_one(&cell, other, conversation, &mut audited, pace).await?;
+                self.recount_one(&cell, other, conversation, &mut audited, rate).await?;
             let Recounted { unread, ref gaps, .. } = recounted;
-            let is_removed = self.are_removed(&cell, gaps, pace).await?;
+            let is_removed = self.are_removed(&cell, gaps, rate).await?;
             let beyond = conversation.stored_received().map_or(0, |head| head.stream_seq + 1);
             let is_end_gone = gaps.iter().any(|(_, to)| *to == beyond);
             let is_lost = is_removed && (is_end_gone || unread != conversation.unread());
@@ -285,11 +285,11 @@ impl<S: Store, B: Bus> Auditor<S, B> {
         other: &UserId,
         conversation: &Conversation,
         audited: &mut Audited,
-        pace: &mut Pace,
+        rate: &mut ReadRate,
     ) -> Result<Recounted, Unaudited> {
         let mut conversation = conversation.clone();
         for pages in unread_pages(&conversation, PAGE) {
-            self.wait_for_turn(pace, &cell.ownership).await?;
+            self.wait_for_interval(rate, &cell.ownership).await?;
             let deadline = Instant::now() + READ;
             self.users.add_deletions(cell, other, &mut conversation, pages, deadline).await?;
         }
@@ -298,7 +298,7 @@ impl<S: Store, B: Bus> Auditor<S, B> {
         let pair = self.env.pair(other, &cell.id);
         let mut next = conversation.stored_received().map(|_| 1);
         while let Some(seq) = next.take() {
-            self.wait_for_turn(pace, &cell.ownership).await?;
+            self.wait_for_interval(rate, &cell.ownership).await?;
             let storage = self.env.storage(Instant::now() + READ);
             let amended = &conversation.settings.amended_received;
             let read = storage.page(&pair, amended, Start::Seq(seq), PAGE).await;
@@ -322,15 +322,19 @@ impl<S: Store, B: Bus> Auditor<S, B> {
     }
 
     /// Waits until it may be read, and calls leave room for it.
-    async fn wait_for_turn(&self, pace: &mut Pace, ownership: &Ownership) -> Result<(), Unaudited> {
-        if let Some(interval) = pace.interval {
-            sleep_until(pace.next).await;
+    async fn wait_for_interval(
+        &self,
+        rate: &mut ReadRate,
+        ownership: &Ownership,
+    ) -> Result<(), Unaudited> {
+        if let Some(interval) = rate.interval {
+            sleep_until(rate.next).await;
             let busy = self.env.options.calls_under_way / BUSY_SHARE;
             let under_way = || self.permits.calls_under_way();
             while under_way() > busy && ownership.may_act() {
                 sleep(BUSY).await;
             }
-            pace.next = Instant::now() + interval;
+            rate.next = Instant::now() + interval;
         }
         if ownership.may_act() { Ok(()) } else { Err(Unaudited::Over) }
     }
@@ -343,7 +347,7 @@ impl<S: Store, B: Bus> Auditor<S, B> {
         incoming: &Incoming,
     ) {
         let Some(subject) = incoming.reply_to.clone() else { return };
-        let audited = self.audit_user(ownership, user, &mut Pace::every(None)).await;
+        let audited = self.audit_user(ownership, user, &mut ReadRate::every(None)).await;
         let mut audited = audited.map_err(|error| error.to_string());
         let mut answer = Audit::encode_answer(&audited);
         while answer.as_ref().is_ok_and(|body| body.len() > self.env.room().body)

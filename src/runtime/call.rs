@@ -118,7 +118,7 @@ impl<S: Store, B: Bus> Calls<S, B> {
         span.record("duration", field::debug(duration));
     }
 
-    /// What follows the reply to a login. Only then is the user taken to have heard of everything.
+    /// What follows the reply to a login. Only then does the user count as having received everything.
     async fn finish_login(&self, Replay { cell, from }: Replay) {
         let deadline = Instant::now() + self.parts.env.options.call_deadline * REPLAY_DEADLINES;
         match self.parts.replays.replay(&cell, from, deadline).await {
@@ -152,7 +152,7 @@ impl<S: Store, B: Bus> Calls<S, B> {
         let cell = self.parts.ageing.user(ownership, user, deadline).await?;
         let checks_session = method.is_some_and(Method::checks_session);
         if !checks_session && method.is_none_or(Method::needs_session) {
-            self.parts.sessions.hear(&cell)?;
+            self.parts.sessions.note_last_seen(&cell)?;
         }
         let Some(method) = method else { return Err(Rejection::UnsupportedMethod.into()) };
         // A larger body could not have been forwarded: the answer is the same on every instance.
@@ -162,7 +162,7 @@ impl<S: Store, B: Bus> Calls<S, B> {
             Ok(encoding) => encoding,
             Err(rejection) => {
                 if checks_session {
-                    self.parts.sessions.hear(&cell)?;
+                    self.parts.sessions.note_last_seen(&cell)?;
                 }
                 return Err(rejection.into());
             }

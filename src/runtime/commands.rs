@@ -452,7 +452,7 @@ impl Method {
         rejection: Rejection,
     ) -> Result<Answer, CallError> {
         if self.checks_session() {
-            call.parts.sessions.hear(call.cell)?;
+            call.parts.sessions.note_last_seen(call.cell)?;
         }
         Err(rejection.into())
     }

@@ -1,7 +1,7 @@
 //! Changes of a user's own entries: *lock, decide, write, apply, publish*, for all commands.
 //!
 //! A command decides which entries are written and which events follow, as data ([`Change`]). This
-//! module does the rest. The entry lock (gate) lets one change of a user through at a time, while
+//! module does the rest. The entry lock lets one change of a user through at a time, while
 //! messages still come in. A change is applied only after the store has acknowledged it. Between
 //! applying and publishing there is no await, so that events go out in the order of their revisions.
 
@@ -26,7 +26,7 @@ use peerd_core::blocklist::{BlockEntry, BlockNumber};
 use peerd_core::clock::{KeyClock, Lane};
 use peerd_core::conversation::{Conversation, ConversationEvent, ConversationView, Mark, Settings};
 use peerd_core::deletions::{Bitmap, PageId};
-use peerd_core::event::{BlacklistAction, Event, Told};
+use peerd_core::event::{BlacklistAction, Event, Publication};
 use peerd_core::id::{OrderKey, UserId};
 use peerd_core::rejection::Rejection;
 use peerd_core::user::{Account, User};
@@ -123,10 +123,10 @@ impl<S: Store, B: Bus> Entries<S, B> {
         deadline: Instant,
         decide: impl FnOnce(&User, &Keys<'_>) -> Result<Option<Change>, Rejection>,
     ) -> Result<(), CallError> {
-        let gate = self.users.gate(cell, deadline).await?;
+        let entry_lock = self.users.entry_lock(cell, deadline).await?;
         let change = decide(&cell.lock(), &self.keys(cell))?;
         match change {
-            Some(change) => self.carry_out(&gate, cell, change, deadline).await,
+            Some(change) => self.carry_out(&entry_lock, cell, change, deadline).await,
             None => Ok(()),
         }
     }
@@ -198,7 +198,7 @@ impl<S: Store, B: Bus> Entries<S, B> {
     /// Stores a change that was decided under the entry lock, applies it and publishes it.
     pub(super) async fn carry_out(
         self: &Arc<Self>,
-        _gate: &MutexGuard<'_, ()>,
+        _entry_lock: &MutexGuard<'_, ()>,
         cell: &Arc<UserCell>,
         change: Change,
         deadline: Instant,
@@ -242,14 +242,15 @@ impl<S: Store, B: Bus> Entries<S, B> {
                     let users = users(&stored, names);
                     let mut user = cell.lock();
                     apply(&mut user, stored);
-                    let told = user.tell(vec![Event::BlacklistChanged { action, users }]);
-                    self.publisher.tell(cell, &user, &told);
+                    let publication =
+                        user.publication(vec![Event::BlacklistChanged { action, users }]);
+                    self.publisher.publish(cell, &user, &publication);
                 }
                 Events::These(events) => {
                     let mut user = cell.lock();
                     apply(&mut user, stored);
-                    let told = user.tell(events);
-                    self.publisher.tell(cell, &user, &told);
+                    let publication = user.publication(events);
+                    self.publisher.publish(cell, &user, &publication);
                 }
             }
         }
@@ -333,7 +334,7 @@ impl<S: Store, B: Bus> Entries<S, B> {
             Write::Login { account, expected_seq, now_ms, .. } => {
                 let seq =
                     self.sessions.store_account(cell, account, *expected_seq, deadline).await?;
-                cell.put_off_last_seen(now_ms + self.env.options.heard_write_interval_ms);
+                cell.put_off_last_seen(now_ms + self.env.options.last_seen_write_interval_ms);
                 Ok(seq)
             }
             Write::Logout { account, expected_seq } => {
@@ -389,7 +390,7 @@ impl<S: Store, B: Bus> Entries<S, B> {
                 events.push(Event::TotalChanged(user.totals));
             }
             self.sessions.note_revision(cell, &mut user);
-            self.publisher.tell(cell, &user, &Told { revision, events: events.into() });
+            self.publisher.publish(cell, &user, &Publication { revision, events: events.into() });
             return;
         }
     }

@@ -156,7 +156,7 @@ impl<S: Store, B: Bus> Conversations<S, B> {
     }
 }
 
-/// What the heads of a conversation tell of its newest message.
+/// What the heads of a conversation say of its newest message.
 #[derive(Clone)]
 enum Newest {
     /// There is none.

@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_waits_goes_on_as_soon_as_it_ends() {
+    async fn waiters_continue_when_the_work_ends() {
         let all = Arc::new(InFlight::default());
         let (alice, bob) = (user("alice"), user("bob"));
         let mut flight = all.begin(&alice, &bob);

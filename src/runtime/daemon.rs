@@ -277,7 +277,7 @@ async fn run(
     let starting = async {
         // This cannot fail before the membership manager ends.
         let _ = has_settled.await;
-        node.bus().take_calls(node.taker()).await;
+        node.bus().take_calls(node.call_receiver()).await;
         discoverable = Some(AbortOnDrop::new(tokio::spawn(discovery.serve(bus.client.clone()))));
         // Any permission violation has arrived by the time the server answers.
         node.bus().reach(Instant::now() + START).await;

@@ -41,7 +41,7 @@ pub struct Options {
     /// How often callers are asked to send a heartbeat.
     pub heartbeat_interval_ms: u64,
     /// How far the stored last-seen time of a user may lag behind.
-    pub heard_write_interval_ms: u64,
+    pub last_seen_write_interval_ms: u64,
     /// The most users in memory.
     pub cached_users: usize,
     /// The most memory for history that was read and not requested yet.

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use self::places::{Place, Places, Rest};
 use self::side::{Backward, Reads, Side, TWO_PAGES};
 use super::env::Env;
-use super::users::{LoadError, STRAGGLER, UserCell, Users};
+use super::users::{LATE_WRITE, LoadError, UserCell, Users};
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
 use crate::storage::reads::{Found, Slot};
@@ -206,7 +206,7 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
 
     /// Whether nothing is stored before a message of that key any more.
     fn is_settled(&self, key: OrderKey) -> bool {
-        let settles = self.history.env.options.call_deadline + STRAGGLER;
+        let settles = self.history.env.options.call_deadline + LATE_WRITE;
         let settles_ms = u64::try_from(settles.as_millis()).unwrap_or(u64::MAX);
         key.unix_ms().saturating_add(settles_ms) <= self.history.env.clock.wall_ms()
     }

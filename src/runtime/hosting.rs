@@ -18,7 +18,7 @@ use crate::bus::{Answer, AskError, Bus, Kind, Outgoing, Take};
 use crate::cluster::host::{Closed, Grant, NotOpened};
 use crate::cluster::table::Table;
 use crate::failpoint::{self, Fault};
-use crate::storage::owners::{MemberId, Told};
+use crate::storage::owners::{MemberId, PublishedUpTo};
 use crate::store::{Start, Store, StreamId};
 use crate::wire::probe;
 use peerd_core::id::{Partition, UserId};
@@ -73,7 +73,7 @@ impl<S: Store, B: Bus> Hosting<S, B> {
             return Err(NotOpened("the lease ended before the partition was open".to_owned()));
         }
         if let Some((since_ms, under_way)) = grant.unpublished_since_ms.zip(under_way)
-            && !failpoint::is(Fault::NotToldAgain)
+            && !failpoint::is(Fault::NotRedelivered)
         {
             self.redelivery.redeliver(Unpublished {
                 partition: grant.partition,
@@ -94,7 +94,7 @@ impl<S: Store, B: Bus> Hosting<S, B> {
         };
         // While the partition still takes calls: they would wait otherwise.
         self.store_all_last_seen(&ownership, Instant::now() + LAST_SEEN).await;
-        let told = self.env.published_ms();
+        let published_ms = self.env.published_ms();
         let most = patience.unwrap_or(self.env.options.call_deadline);
         let is_cut_off = timeout(most, ownership.close()).await.is_err();
         if is_cut_off {
@@ -107,7 +107,7 @@ impl<S: Store, B: Bus> Hosting<S, B> {
         let mut unpublished_since_ms = ownership.unpublished_since_ms();
         if is_cut_off {
             // Events of messages that are stored from now on are not published here.
-            unpublished_since_ms = earlier(unpublished_since_ms, told);
+            unpublished_since_ms = earlier(unpublished_since_ms, published_ms);
         }
         // Takes in foreign writes since the last look. No acknowledgement is outstanding any more,
         // so two looks in a row find every gap.
@@ -117,7 +117,8 @@ impl<S: Store, B: Bus> Hosting<S, B> {
             self.look(&ownership, log).await
         });
         if !matches!(looked.await, Ok(Ok(()))) {
-            unpublished_since_ms = earlier(unpublished_since_ms, told.saturating_sub(LATE_MS));
+            unpublished_since_ms =
+                earlier(unpublished_since_ms, published_ms.saturating_sub(LATE_MS));
         }
         // A late write shows as a gap to the next owner only if it is stored after that owner opens
         // the partition; one that is stored before must be redelivered by time.
@@ -126,7 +127,7 @@ impl<S: Store, B: Bus> Hosting<S, B> {
         }
         // Queued events are dropped once the ownership has ended.
         if !self.env.bus.reach(Instant::now() + PULSE).await {
-            unpublished_since_ms = earlier(unpublished_since_ms, told);
+            unpublished_since_ms = earlier(unpublished_since_ms, published_ms);
         }
         // More writes may have become in doubt during the waits above.
         if let Some(since_ms) = ownership.in_doubt_since_ms() {
@@ -155,7 +156,7 @@ impl<S: Store, B: Bus> Hosting<S, B> {
         is_reached
     }
 
-    pub(super) async fn told(&self) -> Option<Told> {
+    pub(super) async fn published_up_to(&self) -> Option<PublishedUpTo> {
         // Read before the round trip: the events of work that begins later are published later.
         let published_ms = self.env.published_ms();
         let key = self
@@ -165,7 +166,7 @@ impl<S: Store, B: Bus> Hosting<S, B> {
             .max()
             .unwrap_or_default();
         let is_reached = self.env.bus.reach(Instant::now() + PULSE).await;
-        is_reached.then_some(Told { published_ms, key, claimed_seq: 0 })
+        is_reached.then_some(PublishedUpTo { published_ms, key, claimed_seq: 0 })
     }
 
     pub(super) async fn answers(

@@ -75,7 +75,7 @@ pub(super) struct Intake<S, B> {
 
 impl<S: Store, B: Bus> Intake<S, B> {
     /// How the bus has this instance take something, as long as it is there.
-    pub(super) fn taker(self: &Arc<Self>) -> Take {
+    pub(super) fn call_receiver(self: &Arc<Self>) -> Take {
         let intake = Arc::downgrade(self);
         Arc::new(move |incoming| {
             let intake = intake.upgrade()?;
@@ -109,7 +109,7 @@ impl<S: Store, B: Bus> Intake<S, B> {
         }
         // Deliveries that are under way elsewhere wait for it.
         let settles = asks.what() == What::Delivery && owner_request::is_settle(&incoming.body);
-        let is_time = settles || self.permits.pace.admits(taken_us);
+        let is_time = settles || self.permits.admission.admits(taken_us);
         let permits = match asks.what() {
             What::Delivery if settles => &self.permits.settling,
             What::Delivery => &self.permits.deliveries,
@@ -136,10 +136,10 @@ impl<S: Store, B: Bus> Intake<S, B> {
         // Noted before the task runs: an instance that ends sees what it took to its owner.
         let waiting = (!matches!(route, Route::Here(_))).then(|| self.router.table.wait());
         let intake = self.clone();
-        self.permits.pace.taken();
+        self.permits.admission.taken();
         // In a box of its own: a task is moved several times on its way, and this one is large.
         self.env.tasks.spawn(Box::pin(async move {
-            intake.permits.pace.begins(taken_us, intake.env.clock.steady_us());
+            intake.permits.admission.begins(taken_us, intake.env.clock.steady_us());
             intake.go(incoming, addressee, route).await;
             drop((waiting, permit));
         }));
@@ -208,8 +208,8 @@ impl<S: Store, B: Bus> Intake<S, B> {
         self.env.emit_any(self.replies.refusal(incoming, error));
     }
 
-    /// Whether the server has not been heard of for so long that this process, or its connection,
-    /// stood still: until it is heard of again, what arrives may be old.
+    /// Whether the server has been silent for so long that this process, or its connection,
+    /// stood still: until it answers again, what arrives may be old.
     fn is_stale(&self, now_us: u64) -> bool {
         let last_seen_us = self.env.reached_us.load(Ordering::Relaxed);
         let silent_us = now_us.saturating_sub(last_seen_us);
@@ -273,7 +273,7 @@ fn check_headers(incoming: &Incoming) -> Result<(), Rejection> {
     if let Some(malformed) = incoming.malformed {
         return rejection(format!("is malformed: {malformed}"));
     }
-    // The server may be told to answer on the subject of a call, which is not by its user then.
+    // A client can make the server reply on the subject of a call, which is not a call by its user.
     match incoming.status {
         Some(status) => rejection(format!("has a status ({status}), as no call has")),
         None => Ok(()),

@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(2);
 /// How many other streams each of these checks adds, in turn, to see whether their configuration
 /// still matches.
-const IN_TURN: usize = 8;
+const STREAMS_PER_CHECK: usize = 8;
 /// Streams that are checked concurrently.
 const CONCURRENT: usize = 8;
 /// The pause between two checks of the same suspects.
@@ -67,7 +67,7 @@ impl Keeper {
                 _ = ticks.tick() => {
                     let mut due = troubles.resources();
                     due.extend([Resource::Owners, Resource::Push]);
-                    due.extend(round.by_ref().take(IN_TURN.min(all.len())));
+                    due.extend(round.by_ref().take(STREAMS_PER_CHECK.min(all.len())));
                     due
                 }
             };

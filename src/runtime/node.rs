@@ -21,7 +21,7 @@ use crate::clock::Clock;
 use crate::cluster::host::{Closed, Grant, Host, NotOpened};
 use crate::cluster::lease::Lease;
 use crate::cluster::table::Table;
-use crate::storage::owners::{MemberId, Told};
+use crate::storage::owners::{MemberId, PublishedUpTo};
 use crate::store::Store;
 use crate::store::trouble::Trouble;
 use peerd_core::id::{OrderKey, Partition};
@@ -29,7 +29,7 @@ use peerd_protocol::discovery::{Gauges, StoreTrouble};
 use peerd_protocol::subject::Subjects;
 
 /// The most store troubles reported in the statistics.
-const TROUBLES_TOLD: usize = 32;
+const TROUBLES_REPORTED: usize = 32;
 
 /// One instance of peerd.
 pub struct Node<S, B> {
@@ -41,7 +41,7 @@ pub struct Node<S, B> {
 }
 
 impl<S: Store, B: Bus> Node<S, B> {
-    /// An instance that owns nothing yet. `table` tells it where calls go.
+    /// An instance that owns nothing yet. `table` says where calls go.
     #[must_use]
     pub fn new(
         store: S,
@@ -131,8 +131,8 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     /// Takes in what the bus receives, as long as the node exists.
     #[must_use]
-    pub fn taker(&self) -> Take {
-        self.intake.taker()
+    pub fn call_receiver(&self) -> Take {
+        self.intake.call_receiver()
     }
 
     /// Takes in a call by a user, or a request of another instance: it is under way in a task of its
@@ -209,7 +209,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     }
 
     fn store_troubles(&self) -> Vec<StoreTrouble> {
-        let troubles = self.parts.env.store.troubles().into_iter().take(TROUBLES_TOLD);
+        let troubles = self.parts.env.store.troubles().into_iter().take(TROUBLES_REPORTED);
         let trouble = |Trouble { resource, problem, remedy, lasts }| StoreTrouble {
             stream: resource,
             problem,
@@ -223,7 +223,7 @@ impl<S: Store, B: Bus> Node<S, B> {
 /// The cluster layer has this instance open and close partitions.
 impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
     async fn listen(&self, partition: Partition) -> Result<(), NotOpened> {
-        self.hosting.listen(partition, self.taker()).await
+        self.hosting.listen(partition, self.call_receiver()).await
     }
 
     async fn open(&self, grant: Grant) -> Result<(), NotOpened> {
@@ -246,8 +246,8 @@ impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
         self.hosting.is_reached().await
     }
 
-    async fn told(&self) -> Option<Told> {
-        self.hosting.told().await
+    async fn published_up_to(&self) -> Option<PublishedUpTo> {
+        self.hosting.published_up_to().await
     }
 
     async fn answers(&self, member: &MemberId, names_itself: bool, within: Duration) -> bool {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use super::pace::Pace;
+use super::admission::Admission;
 
 /// One in this many calls in progress may wait for an owner.
 const WAITING_SHARE: usize = 4;
@@ -26,7 +26,7 @@ pub(super) struct Permits {
     /// Permits for calls that wait for an owner.
     pub(super) waiting: Semaphore,
     /// The admission control of calls and owner requests.
-    pub(super) pace: Pace,
+    pub(super) admission: Admission,
 }
 
 impl Permits {
@@ -38,7 +38,7 @@ impl Permits {
             deliveries: Arc::new(Semaphore::new(most)),
             settling: Arc::new(Semaphore::new(SETTLING_SHARE * most)),
             waiting: Semaphore::new((most / WAITING_SHARE).max(1)),
-            pace: Pace::new(most),
+            admission: Admission::new(most),
         }
     }
 

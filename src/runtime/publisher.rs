@@ -7,7 +7,7 @@ use super::users::UserCell;
 use crate::bus::{Bus, Kind, Outgoing, Permit};
 use crate::store::Store;
 use peerd_core::conversation::{ConversationEvent, ConversationView};
-use peerd_core::event::{Changes, Revision, Told};
+use peerd_core::event::{Changes, Publication, Revision};
 use peerd_core::user::User;
 use peerd_protocol::encoding::{Encode as _, Encoding};
 use peerd_protocol::event::{self, EventBody, LiveBody, LiveEvent};
@@ -41,14 +41,14 @@ impl<S: Store, B: Bus> Publisher<S, B> {
 
     /// Publishes events to a user. The user's state is locked meanwhile, so that events go out in
     /// the order of their revisions.
-    pub(super) fn tell(&self, cell: &UserCell, user: &User, told: &Told) {
+    pub(super) fn publish(&self, cell: &UserCell, user: &User, publication: &Publication) {
         if !cell.ownership.may_act() {
             return;
         }
         let encoding = self.encoding_for(user);
-        let (room, revision) = (self.env.room(), told.revision);
-        let content_max = room.content_of(told.entries());
-        for event in &told.events {
+        let (room, revision) = (self.env.room(), publication.revision);
+        let content_max = room.content_of(publication.entries());
+        for event in &publication.events {
             let body = EventBody { event, revision, viewer: &cell.id, content_max };
             let emit = |body| {
                 let subject = self.env.subjects.event(&cell.token, event::name(event));
@@ -63,7 +63,7 @@ impl<S: Store, B: Bus> Publisher<S, B> {
     }
 
     /// Publishes a live event to a user, unless nobody can receive it. The user's state is locked
-    /// meanwhile, as by [`Self::tell`].
+    /// meanwhile, as by [`Self::publish`].
     pub(super) fn publish_live<E: LiveEvent>(&self, cell: &UserCell, user: &User, event: &E) {
         let env = &self.env;
         if !cell.ownership.may_act() || !user.is_logged_in(env.clock.wall_ms(), env.limits()) {

@@ -31,7 +31,7 @@ pub(super) struct Pushes<S, B> {
     dropped: AtomicU64,
     /// Whether a dropped push was logged since the last successful one: a series of drops is logged
     /// once.
-    is_told: AtomicBool,
+    is_logged: AtomicBool,
 }
 
 impl<S: Store, B: Bus> Pushes<S, B> {
@@ -40,7 +40,7 @@ impl<S: Store, B: Bus> Pushes<S, B> {
             env,
             room: Arc::new(Semaphore::new(MOST)),
             dropped: AtomicU64::new(0),
-            is_told: AtomicBool::new(false),
+            is_logged: AtomicBool::new(false),
         }
     }
 
@@ -51,7 +51,7 @@ impl<S: Store, B: Bus> Pushes<S, B> {
 
     fn drop_one(&self, why: &str) {
         self.dropped.fetch_add(1, Ordering::Relaxed);
-        if !self.is_told.swap(true, Ordering::Relaxed) {
+        if !self.is_logged.swap(true, Ordering::Relaxed) {
             tracing::warn!(why, "dropped an offline push; the following ones may be dropped too");
         }
     }
@@ -101,7 +101,7 @@ impl<S: Store, B: Bus> Pushes<S, B> {
             tokio::select! {
                 handed_off = store.hand_off(subject, body, content_type, id, deadline) => {
                     match handed_off {
-                        Ok(()) => pushes.is_told.store(false, Ordering::Relaxed),
+                        Ok(()) => pushes.is_logged.store(false, Ordering::Relaxed),
                         Err(error) => pushes.drop_one(&error.to_string()),
                     }
                 }

@@ -1,5 +1,5 @@
 //! Which requests of other instances were begun here, by their reply subjects. A sender's owner that
-//! hears nothing of a request asks; a request that was not begun by then never will be, and can be
+//! gets no answer to a request asks; a request that was not begun by then never will be, and can be
 //! sent again without being done twice.
 
 use std::collections::VecDeque;
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_not_remembered_is_not_said_to_be_unknown() {
+    async fn a_forgotten_request_is_not_reported_as_never_begun() {
         let received = Received::default();
         assert!(received.begin("first"));
         advance(Duration::from_secs(1)).await;

@@ -1,8 +1,8 @@
-//! Telling again what an owner that has died may not have told.
+//! Redelivery of events that a dead owner may not have published.
 //!
-//! Messages that were stored since it last told everything are told again, to both sides, with the
-//! IDs that they have: who was told already recognizes them. No change belongs to these events, so
-//! their revision is the one that the user has reached.
+//! Messages that were stored since that owner last had published everything are published again, to
+//! both sides, with their IDs, by which a client recognizes a repeat. No change belongs to these
+//! events, so their revision is the user's current one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,26 +33,26 @@ const GATHER: Duration = Duration::from_millis(200);
 const CLOCK_SLACK_MS: u64 = 200;
 /// Records read at once.
 const BATCH: usize = 256;
-/// Most messages that are told again after one death, and how old they may be. Who misses others sees
-/// the gap in the revisions, or asks at the next login.
+/// The most messages that are redelivered after one death, and their greatest age. A client that
+/// misses others sees the gap in the revisions, or asks at the next login.
 const MESSAGES_MAX: usize = 100_000;
 const OLDEST_MS: u64 = 10 * 60 * 1000;
-/// Wait before it is tried again to read what is to be told again.
+/// The wait after a failed read of what is to be redelivered.
 const RETRY: Duration = Duration::from_secs(1);
 /// How long after a take-over the log is expected to be checked for late writes of the previous owner.
 /// Beyond that, the time up to which all events were published moves on.
 const LATE_WRITES: Duration = Duration::from_secs(60);
 
-/// A partition whose owner has died, and since when it may not have told everything.
+/// A partition whose owner has died, and since when its events may be unpublished.
 #[derive(Debug)]
 pub(super) struct Unpublished {
     pub(super) partition: Partition,
     pub(super) since_ms: u64,
-    /// Until it was told: should this owner die before, the next one has to.
+    /// Held until they are published: if this owner dies before that, the next one redelivers.
     pub(super) under_way: OwnedUnderWay,
 }
 
-/// What a user is to be told again.
+/// What is to be redelivered to a user.
 #[derive(Clone, Default)]
 struct News {
     /// As they were stored, each with its sender.
@@ -83,7 +83,7 @@ impl<S: Store, B: Bus> Redelivery<S, B> {
         Self { env, users, publisher, conversations, ageing, unpublished: Mutex::default() }
     }
 
-    /// Tells again, beside everything else, what the owner before may not have told.
+    /// Redelivers, in the background, what the previous owner may not have published.
     pub(super) fn redeliver(self: &Arc<Self>, unpublished: Unpublished) {
         let mut waiting = self.unpublished.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.push(unpublished);
@@ -145,7 +145,7 @@ impl<S: Store, B: Bus> Redelivery<S, B> {
         });
     }
 
-    /// Tells what is `left` to be told, and leaves there what could not be; at first that is gathered.
+    /// Publishes what is `left`, and keeps there what could not be published. The first call gathers it.
     /// Answers whether it is done.
     async fn redeliver_all(
         &self,
@@ -164,9 +164,9 @@ impl<S: Store, B: Bus> Redelivery<S, B> {
         };
         let mut failed = BTreeMap::new();
         for (user, news) in news {
-            let told = self.publish_news(&user, news.clone()).await;
+            let published = self.publish_news(&user, news.clone()).await;
             // What peerd cannot read now it cannot read later, either.
-            if told.is_err_and(|failure| failure != Failure::Internal) {
+            if published.is_err_and(|failure| failure != Failure::Internal) {
                 failed.insert(user, news);
             }
         }
@@ -175,7 +175,7 @@ impl<S: Store, B: Bus> Redelivery<S, B> {
         is_done
     }
 
-    /// Gathers what is to be told again, by user.
+    /// Gathers what is to be redelivered, by user.
     async fn gather_all(
         &self,
         unpublished: &[Unpublished],
@@ -240,7 +240,7 @@ impl<S: Store, B: Bus> Redelivery<S, B> {
         }
     }
 
-    /// Tells a user of what came into the log of the user's own messages without anybody being told.
+    /// Publishes to a user those of the user's own messages that came into the log unpublished.
     pub(super) async fn publish_sent(
         &self,
         sender: &UserId,
@@ -251,8 +251,8 @@ impl<S: Store, B: Bus> Redelivery<S, B> {
     }
 
     async fn publish_news(&self, user: &UserId, news: News) -> Result<(), Failure> {
-        let told = self.try_publish_news(user, news, self.env.deadline()).await;
-        told.inspect_err(|error| tracing::warn!(%error, "redelivery to a user failed"))
+        let published = self.try_publish_news(user, news, self.env.deadline()).await;
+        published.inspect_err(|error| tracing::warn!(%error, "redelivery to a user failed"))
     }
 
     async fn try_publish_news(
@@ -310,8 +310,8 @@ impl<S: Store, B: Bus> Redelivery<S, B> {
         if received.iter().any(|message| !is_muted(&message.sender)) {
             events.push(Event::TotalChanged(user.totals));
         }
-        let told = user.tell(events);
-        self.publisher.tell(&cell, &user, &told);
+        let publication = user.publication(events);
+        self.publisher.publish(&cell, &user, &publication);
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! What arrived while a user, or one of the user's devices, was away, told at login.
+//! Replay at login: what arrived while a user, or one of the user's devices, was away.
 
 use std::sync::Arc;
 
@@ -63,7 +63,7 @@ impl<S: Store, B: Bus> Replays<S, B> {
         Self { env, publisher }
     }
 
-    /// Tells what was stored for a user and missed, oldest first.
+    /// Publishes what was stored for a user and missed, oldest first.
     pub(super) async fn replay(
         &self,
         cell: &UserCell,
@@ -85,8 +85,8 @@ impl<S: Store, B: Bus> Replays<S, B> {
             // An event for each message, at worst.
             self.env.wait_for_room_beyond(run.len()).await;
             let user = cell.lock();
-            let told = user.tell(vec![event]);
-            self.publisher.tell(cell, &user, &told);
+            let publication = user.publication(vec![event]);
+            self.publisher.publish(cell, &user, &publication);
         }
         Ok(())
     }
@@ -107,7 +107,7 @@ impl<S: Store, B: Bus> Replays<S, B> {
         is_news.then_some(ReplayFrom::Since(since_ms))
     }
 
-    /// Since when a user who was last heard at `last_seen_ms` gets messages replayed.
+    /// Since when a user who was last seen at `last_seen_ms` gets messages replayed.
     pub(super) fn replay_since(&self, last_seen_ms: Option<u64>) -> u64 {
         last_seen_ms.unwrap_or_default().max(self.oldest_replayed_ms())
     }
@@ -223,7 +223,7 @@ pub(super) fn leave_out_deleted(cell: &UserCell, messages: &mut Vec<Arc<Message>
 }
 
 /// Leaves out what the log has and the user's state does not: its acknowledgement is on its way, and
-/// it is told with that. Nobody is told of what a call after that would not show.
+/// it is published with that. Nothing is published that a later call would not show.
 pub(super) fn leave_out_unknown(cell: &UserCell, received: &mut Vec<Arc<Message>>) {
     let user = cell.lock();
     received.retain(|message| {
@@ -232,7 +232,7 @@ pub(super) fn leave_out_unknown(cell: &UserCell, received: &mut Vec<Arc<Message>
     });
 }
 
-/// Splits messages into what one event can tell: of one sender, and not too much.
+/// Splits messages into what one event can hold: of one sender, and not too much.
 pub(super) fn runs(mut messages: &[Arc<Message>]) -> Vec<&[Arc<Message>]> {
     let mut runs = Vec::new();
     while let Some(first) = messages.first() {

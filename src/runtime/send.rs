@@ -43,7 +43,7 @@ use super::redelivery::Redelivery;
 use super::retry::NO_OWNER;
 use super::router::Router;
 use super::session::Sessions;
-use super::users::{Ownership, QueuedTurn, Turn, UserCell, Users, Work};
+use super::users::{Ownership, PairLock, QueuedPairLock, UserCell, Users, Work};
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
 use crate::storage::message;
@@ -64,8 +64,8 @@ pub(super) use self::serve::Served;
 const NOTICES_MAX: usize = 4096;
 /// How often a send is decided anew because the log had moved on, or more had to be read for it.
 const DECISIONS_MAX: usize = 8;
-/// The share of a call's time that is left to a message when its turn comes.
-const TURN_RESERVE: u32 = 4;
+/// The share of a call's time that is left to a message once it has the pair lock.
+const PAIR_LOCK_RESERVE: u32 = 4;
 
 /// Where a message comes from, as the receiver's owner sees it.
 struct Source<'s> {
@@ -73,7 +73,7 @@ struct Source<'s> {
     sender: Option<&'s Arc<UserCell>>,
     flight: &'s mut Flight,
     /// Its place in the queue of its pair, if it has one already.
-    queued: Option<QueuedTurn>,
+    queued: Option<QueuedPairLock>,
 }
 
 /// A delivery whose append is under way.
@@ -81,7 +81,7 @@ struct InAppend {
     /// Keeps the receiver's partition here.
     _work: Work,
     receiver: Arc<UserCell>,
-    turn: Turn,
+    pair_lock: PairLock,
     began_ms: u64,
     append: BegunAppend,
 }
@@ -130,12 +130,12 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         self: &Arc<Self>,
         sender: &Arc<UserCell>,
         send: Box<Send>,
-        queued: Option<QueuedTurn>,
+        queued: Option<QueuedPairLock>,
         deadline: Instant,
     ) -> Result<reply::Sent, CallError> {
         if let Err(rejection) = self.check(sender, &send) {
-            // Only who is logged in is told.
-            self.sessions.hear(sender)?;
+            // Only a logged-in user gets the reason.
+            self.sessions.note_last_seen(sender)?;
             return Err(rejection.into());
         }
         let is_stored = send.draft.content.is_stored();
@@ -264,18 +264,18 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             )?));
         }
         let queued = source.queued.take().filter(|queued| queued.is_of(&receiver));
-        let turn = match queued {
-            None => receiver.try_turn(&delivery.from),
+        let pair_lock = match queued {
+            None => receiver.try_pair_lock(&delivery.from),
             Some(_) => None,
         };
-        let turn = if let Some(turn) = turn {
-            turn
+        let pair_lock = if let Some(pair_lock) = pair_lock {
+            pair_lock
         } else {
-            let queued = queued.unwrap_or_else(|| receiver.queue_for_turn(&delivery.from));
+            let queued = queued.unwrap_or_else(|| receiver.queue_for_pair_lock(&delivery.from));
             Box::pin(self.wait_for_pair(&receiver, delivery, queued, deadline)).await?
         };
-        let turn = (turn, self.env.server_ms());
-        self.deliver_in_turn(receiver, turn, None, request, source, deadline).await
+        let pair_lock = (pair_lock, self.env.server_ms());
+        self.deliver_under_pair_lock(receiver, pair_lock, None, request, source, deadline).await
     }
 
     /// Goes on with a delivery whose append is under way.
@@ -286,16 +286,17 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         source: Source<'_>,
         deadline: Instant,
     ) -> Result<Accepted, CallError> {
-        let InAppend { _work, receiver, turn, began_ms, append } = in_append;
-        let turn = (turn, began_ms);
-        self.deliver_in_turn(receiver, turn, Some(append), request, source, deadline).await
+        let InAppend { _work, receiver, pair_lock, began_ms, append } = in_append;
+        let pair_lock = (pair_lock, began_ms);
+        self.deliver_under_pair_lock(receiver, pair_lock, Some(append), request, source, deadline)
+            .await
     }
 
-    /// Takes a message in, in the pair's turn, which began at a time by the server's clock.
-    async fn deliver_in_turn(
+    /// Takes a message in under the pair lock, which was taken at `began_ms` by the server's clock.
+    async fn deliver_under_pair_lock(
         self: &Arc<Self>,
         receiver: Arc<UserCell>,
-        (turn, began_ms): (Turn, u64),
+        (pair_lock, began_ms): (PairLock, u64),
         mut begun: Option<BegunAppend>,
         Deliver { delivery, sent_before_ms }: &Deliver,
         source: Source<'_>,
@@ -351,7 +352,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
                     return Err(Failure::StoreUnavailable.into());
                 }
                 Err(AppendError::Unknown) => {
-                    self.resolve(receiver, delivery.from.clone(), turn, began_ms);
+                    self.resolve(receiver, delivery.from.clone(), pair_lock, began_ms);
                     return Err(Failure::OutcomeUnknown.into());
                 }
             }
@@ -365,13 +366,13 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         &self,
         receiver: &Arc<UserCell>,
         delivery: &Delivery,
-        queued: QueuedTurn,
+        queued: QueuedPairLock,
         deadline: Instant,
-    ) -> Result<Turn, CallError> {
+    ) -> Result<PairLock, CallError> {
         // What is refused does not wait for that.
         injected::accepted(receiver.lock().accepts(&delivery.from, self.env.limits()))?;
         // Whoever has waited longer is refused: begun that late, an append would have an unknown outcome.
-        let latest = deadline - self.env.options.call_deadline / TURN_RESERVE;
+        let latest = deadline - self.env.options.call_deadline / PAIR_LOCK_RESERVE;
         Ok(queued.wait(latest).await?)
     }
 

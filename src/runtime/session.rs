@@ -1,4 +1,4 @@
-//! The account as it is stored: sessions, the revision, and when a user was last heard from.
+//! The account as it is stored: sessions, the revision, and when a user was last seen.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,7 +16,7 @@ use peerd_core::rejection::Rejection;
 use peerd_core::user::{Account, User};
 use peerd_protocol::failure::Failure;
 
-/// How long a revision that no order key shows is told and not stored, where the store takes it.
+/// How long a revision that no order key shows is published and not stored, while the store works.
 const REVISION_LAG: Duration = Duration::from_millis(20);
 /// Wait before it is tried again to store it.
 const REVISION_RETRY: Duration = Duration::from_millis(200);
@@ -55,16 +55,16 @@ impl<S: Store, B: Bus> Sessions<S, B> {
     }
 
     /// Notes a call of a logged-in user, and now and then stores when it was.
-    pub(super) fn hear(self: &Arc<Self>, cell: &Arc<UserCell>) -> Result<(), Rejection> {
+    pub(super) fn note_last_seen(self: &Arc<Self>, cell: &Arc<UserCell>) -> Result<(), Rejection> {
         let now_ms = self.env.clock.wall_ms();
-        cell.lock().hear(now_ms, self.env.limits())?;
-        self.store_heard_if_due(cell, now_ms);
+        cell.lock().note_last_seen(now_ms, self.env.limits())?;
+        self.store_last_seen_if_due(cell, now_ms);
         Ok(())
     }
 
     /// Has the time of a call that was noted stored beside it, if it is time for that.
-    pub(super) fn store_heard_if_due(self: &Arc<Self>, cell: &Arc<UserCell>, now_ms: u64) {
-        if cell.claim_last_seen(now_ms, now_ms + self.env.options.heard_write_interval_ms) {
+    pub(super) fn store_last_seen_if_due(self: &Arc<Self>, cell: &Arc<UserCell>, now_ms: u64) {
+        if cell.claim_last_seen(now_ms, now_ms + self.env.options.last_seen_write_interval_ms) {
             let (sessions, cell, work) = (self.clone(), cell.clone(), cell.ownership.go_on());
             self.env.tasks.spawn(async move {
                 sessions.store_last_seen(&cell).await;
@@ -73,10 +73,12 @@ impl<S: Store, B: Bus> Sessions<S, B> {
         }
     }
 
-    /// Stores when a user was last heard from, with the rest of the account. Losing it only makes a
+    /// Stores when a user was last seen, with the rest of the account. Losing it only makes a
     /// replay longer. Answers whether it is stored.
     pub(super) async fn store_last_seen(&self, cell: &UserCell) -> bool {
-        let Ok(_gate) = self.users.gate(cell, self.env.deadline()).await else { return false };
+        let Ok(_entry_lock) = self.users.entry_lock(cell, self.env.deadline()).await else {
+            return false;
+        };
         let (account, expected_seq) = {
             let user = cell.lock();
             // As long as a replay is due, the store knows since when.
@@ -91,7 +93,7 @@ impl<S: Store, B: Bus> Sessions<S, B> {
     }
 
     /// Has a revision that no order key shows stored, soon and together with those that follow. To be
-    /// called before the user is told of it.
+    /// called before it is published.
     pub(super) fn note_revision(self: &Arc<Self>, cell: &Arc<UserCell>, user: &mut User) {
         let is_new = std::mem::take(&mut user.is_revision_unstored);
         if !is_new || cell.is_revision_due.swap(true, Ordering::Relaxed) {

@@ -1,4 +1,4 @@
-//! An account: a user's name and sessions, when the user was last heard from, and a revision that no
+//! An account: a user's name and sessions, when the user was last seen, and a revision that no
 //! order key shows. Key: `peer.state.<p>.<user>.account`. A load takes the newer one.
 
 use bytes::Bytes;
@@ -56,7 +56,7 @@ struct SessionV2(String, u64, String, String, Option<bool>);
 /// The fields of version 3. What is to be added to a session is a field of its own, by session ID.
 const NAME: u8 = 1;
 const SESSIONS: u8 = 2;
-const HEARD_MS: u8 = 3;
+const LAST_SEEN_MS: u8 = 3;
 const REVISION: u8 = 4;
 
 /// Writes an account.
@@ -70,7 +70,7 @@ pub fn encode(account: &Account) -> Result<Bytes, EncodeError> {
     let mut fields = FieldsOut::default();
     fields.put(NAME, name)?;
     fields.put(SESSIONS, &sessions.iter().map(session).collect::<Vec<_>>())?;
-    fields.put(HEARD_MS, last_seen_ms)?;
+    fields.put(LAST_SEEN_MS, last_seen_ms)?;
     fields.put(REVISION, revision)?;
     fields.entry(3, later)
 }
@@ -92,7 +92,7 @@ pub fn decode(bytes: &[u8]) -> Result<Account, RecordError> {
         _ => {
             let fields = FieldsIn::read(bytes, KIND, 3, REVISION)?;
             let sessions: Vec<SessionV2> = fields.get(SESSIONS)?;
-            let last_seen_ms: Option<u64> = fields.get(HEARD_MS)?;
+            let last_seen_ms: Option<u64> = fields.get(LAST_SEEN_MS)?;
             (fields.get(NAME)?, sessions, last_seen_ms, fields.get(REVISION)?, fields.later())
         }
     };

@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_kept_as_it_is() {
+    fn unknown_fields_are_kept_unchanged() {
         for fields in [&[][..], &[(9, "x")], &[(300, "a long one"), (7, ""), (0, "zero")]] {
             let later = later(fields);
             let mut out = FieldsOut::default();
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_has_a_bound() {
+    fn unknown_fields_are_bounded() {
         let read = |later: &LaterFields| {
             let entry = FieldsOut::default().entry(1, later).expect("writable");
             FieldsIn::read(&entry, KIND, 1, 3).map(FieldsIn::later)

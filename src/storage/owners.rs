@@ -1,4 +1,5 @@
-//! The entries of the owners' bucket: who is there, who owns what, how far each has told. JSON, so
+//! The entries of the owners' bucket: the members, the owners, and up to when each member has
+//! published. JSON, so
 //! that `nats kv get` shows them to people. As with records, a new version is added beside the old.
 
 use async_nats::Client;
@@ -120,7 +121,7 @@ pub struct Owner {
     pub key: OrderKey,
     /// When it was claimed or given up, in milliseconds since 1970.
     pub since_ms: u64,
-    /// Since when an owner before may not have told everything, by the server's clock, in
+    /// Since when events of a previous owner may be unpublished, by the server's clock, in
     /// milliseconds since 1970.
     #[serde(rename = "untoldSinceMs", default, skip_serializing_if = "Option::is_none")]
     pub unpublished_since_ms: Option<u64>,
@@ -130,8 +131,8 @@ pub struct Owner {
 /// for whoever takes over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Told {
-    /// All that was stored before this time has been told: by the server's clock, in milliseconds
+pub struct PublishedUpTo {
+    /// The events of all that was stored before this time are published: by the server's clock, in milliseconds
     /// since 1970.
     #[serde(rename = "toldMs")]
     pub published_ms: u64,
@@ -182,8 +183,8 @@ pub enum Key {
     Member(MemberId),
     /// `owner.<p>`: an [`Owner`].
     Owner(Partition),
-    /// `told.<id>`: a [`Told`].
-    Told(MemberId),
+    /// `told.<id>`: a [`PublishedUpTo`].
+    Published(MemberId),
 }
 
 impl Key {
@@ -192,7 +193,7 @@ impl Key {
     pub fn parse(text: &str) -> Option<Self> {
         match text.split_once('.')? {
             ("member", id) => MemberId::new(id).map(Self::Member),
-            ("told", id) => MemberId::new(id).map(Self::Told),
+            ("told", id) => MemberId::new(id).map(Self::Published),
             ("owner", number) => {
                 let partition =
                     number.parse().ok().filter(|p| *p < PARTITIONS_MAX).map(Partition)?;
@@ -208,7 +209,7 @@ impl std::fmt::Display for Key {
         match self {
             Self::Member(id) => write!(f, "member.{id}"),
             Self::Owner(partition) => write!(f, "owner.{partition}"),
-            Self::Told(id) => write!(f, "told.{id}"),
+            Self::Published(id) => write!(f, "told.{id}"),
         }
     }
 }
@@ -281,7 +282,7 @@ mod tests {
 
     #[test]
     fn keys_survive_their_text_and_nothing_else_is_a_key() {
-        for key in [Key::Member(id("A1b-2")), Key::Owner(Partition(63)), Key::Told(id("x"))] {
+        for key in [Key::Member(id("A1b-2")), Key::Owner(Partition(63)), Key::Published(id("x"))] {
             assert_eq!(Key::parse(&key.to_string()), Some(key));
         }
         for text in [
@@ -320,9 +321,12 @@ mod tests {
         assert_eq!(decode::<Member>(text), Ok(member.clone()));
         let named = Member { names_itself: true, ..member };
         assert_eq!(decode(&encode(&named).expect("writable")), Ok(named));
-        let told = Told { published_ms: 5, key: OrderKey(6), claimed_seq: 0 };
-        assert_eq!(decode::<Told>(br#"{"version":1,"toldMs":5,"key":6}"#), Ok(told));
-        let covering = Told { claimed_seq: 7, ..told };
+        let published_up_to = PublishedUpTo { published_ms: 5, key: OrderKey(6), claimed_seq: 0 };
+        assert_eq!(
+            decode::<PublishedUpTo>(br#"{"version":1,"toldMs":5,"key":6}"#),
+            Ok(published_up_to)
+        );
+        let covering = PublishedUpTo { claimed_seq: 7, ..published_up_to };
         assert_eq!(decode(&encode(&covering).expect("writable")), Ok(covering));
     }
 
@@ -331,7 +335,11 @@ mod tests {
         for bad in [&b""[..], b"{}", b"[1]", br#"{"version":2}"#, br#"{"version":1,"holder":""}"#] {
             assert!(decode::<Owner>(bad).is_err(), "{}", bad.escape_ascii());
         }
-        assert!(decode::<Told>(br#"{"version":1,"toldMs":5,"key":9007199254740991}"#).is_ok());
-        assert!(decode::<Told>(br#"{"version":1,"toldMs":5,"key":9007199254740992}"#).is_err());
+        assert!(
+            decode::<PublishedUpTo>(br#"{"version":1,"toldMs":5,"key":9007199254740991}"#).is_ok()
+        );
+        assert!(
+            decode::<PublishedUpTo>(br#"{"version":1,"toldMs":5,"key":9007199254740992}"#).is_err()
+        );
     }
 }

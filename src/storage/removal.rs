@@ -70,7 +70,7 @@ pub enum Left {
 
 impl<S: Store> Storage<'_, S> {
     /// What is left to be done to remove a message that its page of amendments says was removed. To be
-    /// asked in the pair's turn: a message that comes in between makes the carrier needless.
+    /// asked under the pair lock: a message that comes in between makes the carrier needless.
     pub async fn left(&self, pair: &Pair, removed: &Removed) -> Result<Left, ReadError> {
         let end = self.end(pair).await?.map_or(0, |head| head.stream_seq);
         Ok(if end == removed.stream_seq {

@@ -220,7 +220,7 @@ fn page_of_a_later_release(text: &str) -> Bytes {
 }
 
 #[test]
-fn what_is_not_known_of_an_amendment_is_kept_until_it_is_replaced() {
+fn unknown_fields_of_an_amendment_are_kept_until_it_is_replaced() {
     // Longer than what is kept of fields that are not known.
     let text = "later".repeat(8000);
     let (written, key) = (page_of_a_later_release(&text), OrderKey(30));
@@ -370,7 +370,7 @@ proptest! {
 }
 
 #[test]
-fn a_key_is_read_as_it_was_built_whatever_its_users_are_called() {
+fn a_key_is_parsed_as_it_was_built_for_every_user_id() {
     let subjects = Subjects::new("acme.peer", 8);
     let partition = Partition(3);
     let names = ["alice", "account", "conversation", "blocked", "deleted", "sent", "a.b"];

@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn other_answers_are_told_by_their_status() {
+    fn other_answers_are_recognized_by_their_status() {
         assert_eq!(parse(204, &[("Nats-UpTo-Sequence", "9")]), Ok(Part::End { up_to: 9 }));
         assert_eq!(parse(204, &[]), Ok(Part::End { up_to: 0 }));
         assert_eq!(parse(404, &[]), Ok(Part::Nothing));

@@ -1,4 +1,4 @@
-//! A twin of the store in memory, for tests: it keeps every promise of [`super::Store`] and nothing
+//! A fake of the store in memory, for tests: it keeps every promise of [`super::Store`] and nothing
 //! beyond the process.
 
 use std::collections::BTreeMap;

@@ -240,7 +240,7 @@ fn owners_config(
         allow_rollup: true,
         deny_delete: true,
         allow_message_ttl: true,
-        // Who watches is told of an entry that expired.
+        // A watcher gets a change for an entry that expired.
         subject_delete_marker_ttl: Some(EXPIRED_MARKER),
         ..base(subjects, options)
     };

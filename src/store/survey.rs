@@ -63,7 +63,7 @@ pub struct Replica {
     pub lag: u64,
     /// Whether the node is known to be gone.
     pub is_offline: bool,
-    /// How long ago the leader heard from it; zero when it has not since it leads.
+    /// How long ago the leader last saw it; zero when it has not since it leads.
     pub last_seen_ago: Duration,
 }
 
@@ -360,7 +360,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stream_is_read_as_a_cluster_tells_of_it() {
+    fn a_stream_of_a_cluster_is_read_with_its_replicas() {
         let body = br#"{"type":"io.nats.jetstream.api.v1.stream_info_response","total":0,
             "config":{"name":"PEER_LOG_0","num_replicas":3,"metadata":{"peerd.partitions":"8"},
                 "retention":"limits","storage":"file","discard":"new"},
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_stream_is_told_from_a_silent_one() {
+    fn a_missing_stream_differs_from_a_silent_one() {
         let body = br#"{"error":{"code":404,"err_code":10059,"description":"stream not found"}}"#;
         assert_eq!(read(body), Err(Unseen::Missing));
         let body = br#"{"error":{"code":503,"err_code":10008,"description":"unavailable"}}"#;

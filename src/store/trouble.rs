@@ -1,5 +1,5 @@
-//! What is wrong with the store and does not pass by itself: told to the log once when it begins and
-//! once when it is over, however many calls meet it, and to whoever asks how the instance is.
+//! Problems of the store that do not pass by themselves: logged once when they begin and once when
+//! they are over, however many calls meet them, and reported in the statistics.
 
 mod cause;
 
@@ -24,8 +24,8 @@ const CALM: Duration = Duration::from_secs(3);
 const UNACKED: Duration = Duration::from_secs(4);
 /// A trouble that comes back within so long after it was over is the same one.
 const SAME: Duration = Duration::from_secs(60);
-/// For how long it is told that a partition's stream was lost, although it was made anew.
-const LOSS_TOLD: Duration = Duration::from_secs(600);
+/// For how long it is reported that a partition's stream was lost, although it was made anew.
+const LOSS_REPORTED: Duration = Duration::from_secs(600);
 /// What was not met again for so long is taken to be over.
 const FORGOTTEN: Duration = Duration::from_secs(600);
 
@@ -126,7 +126,7 @@ impl Troubles {
         }
     }
 
-    /// Takes note of a trouble, which is told when it is a new one.
+    /// Takes note of a trouble, which is logged when it is a new one.
     pub fn met(&self, resource: Resource, cause: Cause) {
         let now = Instant::now();
         let place = cause.place(resource);
@@ -253,11 +253,11 @@ impl Troubles {
     #[must_use]
     pub fn ongoing(&self) -> Vec<Trouble> {
         let state = self.lock();
-        let is_told = |known: &&Known| match known.over {
+        let is_reported = |known: &&Known| match known.over {
             None => true,
-            Some(over) => known.is_loss() && over.elapsed() < LOSS_TOLD,
+            Some(over) => known.is_loss() && over.elapsed() < LOSS_REPORTED,
         };
-        let ongoing = state.known.values().filter(is_told);
+        let ongoing = state.known.values().filter(is_reported);
         let trouble = |known: &Known| {
             let resource = self.names.resource(known.resource);
             let (problem, remedy) = known.cause.sentences(known.resource, &resource);
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn where_nothing_is_acknowledged_for_a_while_that_is_a_trouble() {
+    async fn a_stream_without_acks_for_a_while_is_reported() {
         let troubles = troubles();
         for _ in 0..3 {
             troubles.unacked(LOG);
@@ -331,8 +331,8 @@ mod tests {
         assert_eq!(troubles.resources(), BTreeSet::from([LOG]));
         troubles.is_well(LOG, true);
         assert_eq!(troubles.resources(), BTreeSet::new());
-        assert_eq!(troubles.ongoing().len(), 1, "what was lost is told for a while");
-        advance(LOSS_TOLD).await;
+        assert_eq!(troubles.ongoing().len(), 1, "what was lost is reported for a while");
+        advance(LOSS_REPORTED).await;
         assert_eq!(troubles.ongoing(), []);
     }
 

@@ -29,7 +29,7 @@ async fn partitions_even_out_and_move_at_most_once_as_instances_come_and_go() ->
     let mut setup = Setup::new("growth", &nats.url(), Manner::Strict);
     setup.partitions = PARTITIONS;
     setup.plan.users = 8;
-    setup.plan.pace_ms = 150;
+    setup.plan.interval_ms = 150;
     let settings = setup.settings();
     let mut scene = Scene::start(setup).await?;
     let mut before = settled(&mut scene).await?;

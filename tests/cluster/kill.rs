@@ -47,7 +47,7 @@ async fn clears_mutes_and_deletes_between_kills_of_instances_equal_the_recount()
 /// Somebody listens to everything, so that the server never says that nobody is there, and replies in
 /// the place of instances: a death is noticed by probes that are not answered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn instances_are_killed_while_somebody_listens_to_everything() -> Result<(), Failure> {
+async fn instances_are_killed_while_an_observer_subscribes_to_everything() -> Result<(), Failure> {
     let _machine = machine::shared().await;
     let nats = Nats::start().await;
     let mut observer = Observer::connect(&nats.url()).await;

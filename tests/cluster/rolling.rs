@@ -23,7 +23,7 @@ const MAPPED: &str = "jetstream {}\nmappings { \"peer.api.*.*\": \
     \"peer.part.{{partition(8,1)}}.{{wildcard(1)}}.{{wildcard(2)}}\" }\n";
 
 /// How long one newcomer comes after the other.
-const NEWCOMERS_PACE: Duration = Duration::from_millis(20);
+const NEWCOMERS_INTERVAL: Duration = Duration::from_millis(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_call_fails_while_instances_are_restarted_in_order() -> Result<(), Failure> {
@@ -43,7 +43,7 @@ async fn no_call_fails_either_where_the_server_maps_calls_to_owners() -> Result<
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_call_fails_either_where_somebody_listens_to_everything() -> Result<(), Failure> {
+async fn no_call_fails_while_an_observer_subscribes_to_everything() -> Result<(), Failure> {
     let _machine = machine::shared().await;
     let nats = Nats::start().await;
     let mut observer = Observer::connect(&nats.url()).await;
@@ -54,7 +54,7 @@ async fn no_call_fails_either_where_somebody_listens_to_everything() -> Result<(
 async fn restart_all(name: &'static str, nats: &Nats) -> Result<(), Failure> {
     let mut setup = Setup::new(name, &nats.url(), Manner::Strict);
     setup.plan.marks = true;
-    setup.plan.pace_ms = 40;
+    setup.plan.interval_ms = 40;
     let mut scene = Scene::start(setup).await?;
     let (stop, stopping) = watch::channel(false);
     let newcomers = tokio::spawn(newcomers(scene.caller(), stopping));
@@ -87,7 +87,7 @@ async fn restart_all(name: &'static str, nats: &Nats) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Users who log in for the first time and write to each other for the first time, until told to
+/// Users who log in for the first time and write to each other for the first time, until signalled to
 /// stop. Answers how many did; each call must succeed at once.
 async fn newcomers(caller: Caller, stopping: watch::Receiver<bool>) -> Result<u32, Failure> {
     let name = |number: u32| format!("newcomer.{number}");
@@ -101,7 +101,7 @@ async fn newcomers(caller: Caller, stopping: watch::Receiver<bool>) -> Result<u3
             "toUserID": name(number - 1),
         });
         caller.until_done(&name(number), "send_peer_message", &body).await?;
-        sleep(NEWCOMERS_PACE).await;
+        sleep(NEWCOMERS_INTERVAL).await;
     }
     Ok(number)
 }

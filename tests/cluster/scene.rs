@@ -177,11 +177,11 @@ impl Scene {
         Ok(())
     }
 
-    /// Tells an instance to end, which must succeed in time; answers how long it took.
+    /// Signals an instance to end, which must succeed in time; answers how long it took.
     pub(super) async fn terminate(&mut self, instance: usize) -> Result<Duration, Failure> {
-        let told = Instant::now();
+        let signalled = Instant::now();
         let status = self.peerds[instance].terminate().await;
-        let took = told.elapsed();
+        let took = signalled.elapsed();
         if !status.success() {
             return Err(self.failure(&format!("instance {instance} ended with {status}")));
         }
@@ -265,7 +265,7 @@ impl Scene {
         say(&format!(
             "{name}: {} acked; {} clears, mutes and deletes; {} faults survived\n\
              {name}: attempts: {counts}\n{name}: answered again after: {}\n\
-             {name}: {} messages read back, {} events heard, {} messages told, {} of them more \
+             {name}: {} messages read back, {} events heard, {} messages signalled, {} of them more \
              than once; {} wrong",
             figure("acknowledged"),
             figure("changes"),
@@ -273,8 +273,8 @@ impl Scene {
             times(&self.recoveries),
             judged.read,
             figure("events"),
-            figure("told"),
-            figure("toldAgain"),
+            figure("delivered"),
+            figure("redelivered"),
             judged.faults.len(),
         ));
         if let Some(what) = judged.problem() {

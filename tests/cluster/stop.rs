@@ -15,18 +15,18 @@ use crate::{
     wait::say,
 };
 
-/// How long an instance may take to end when it is told so again.
+/// How long an instance may take to end after a second signal.
 const AT_ONCE: Duration = Duration::from_secs(2);
 const REPEATED_SIGNAL_INTERVAL: Duration = Duration::from_millis(200);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_instance_told_to_end_answers_what_it_took_and_hands_the_rest_over()
+async fn a_stopped_instance_answers_the_calls_it_took_and_hands_its_users_over()
 -> Result<(), Failure> {
     let _machine = machine::shared().await;
     let nats = Nats::start().await;
     let mut setup = Setup::new("terminated", &nats.url(), Manner::Strict);
     setup.instances.truncate(2);
-    setup.plan.pace_ms = 15;
+    setup.plan.interval_ms = 15;
     let mut scene = Scene::start(setup).await?;
     for round in 0..2 * rounds() {
         scene.work_a_while().await;
@@ -45,23 +45,23 @@ async fn an_instance_told_to_end_answers_what_it_took_and_hands_the_rest_over()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_instance_told_again_to_end_ends_at_once() -> Result<(), Failure> {
+async fn an_instance_ends_at_once_at_a_second_signal() -> Result<(), Failure> {
     let _machine = machine::shared().await;
     let nats = Nats::start().await;
-    let setup = Setup::new("told again", &nats.url(), Manner::Patient);
+    let setup = Setup::new("second signal", &nats.url(), Manner::Patient);
     let mut peerds = start_instances(&setup.instances[..2], &setup.settings()).await?;
     // With a server that stands still there is nothing that an orderly end could finish.
     let stopped = Stopped::new(&nats);
-    let told = Instant::now();
+    let signalled = Instant::now();
     let peerd = &mut peerds[0];
     let pid = peerd.pid();
     peerd.signal("TERM");
     let redeliver = async {
-        let first = told + REPEATED_SIGNAL_INTERVAL;
+        let first = signalled + REPEATED_SIGNAL_INTERVAL;
         let mut again = tokio::time::interval_at(first, REPEATED_SIGNAL_INTERVAL);
         loop {
             again.tick().await;
-            // It may have ended in between, and then there is nobody to tell.
+            // It may have ended in between, and then the signal reaches nothing.
             signal("TERM", pid);
         }
     };
@@ -69,10 +69,10 @@ async fn an_instance_told_again_to_end_ends_at_once() -> Result<(), Failure> {
         status = peerd.ended() => status,
         () = redeliver => return Err("a loop without an end ended".into()),
     };
-    let took = told.elapsed();
+    let took = signalled.elapsed();
     drop(stopped);
-    say(&format!("told again: ended in {took:.2?}, {status}"));
-    assert!(took <= AT_ONCE, "it took {took:?} to end ({status}), told again and again");
+    say(&format!("second signal: ended in {took:.2?}, {status}"));
+    assert!(took <= AT_ONCE, "it took {took:?} to end ({status}), signalled again and again");
     assert!(peerds[1].is_running(), "the other one ended too");
     Ok(())
 }
@@ -95,7 +95,7 @@ impl Drop for Stopped {
 
 fn signal(name: &str, pid: u32) {
     let mut kill = std::process::Command::new("kill");
-    // Whether there was anybody to tell shows in what they do.
+    // Whether the signal reached a process shows in what the instances do.
     let _ = kill
         .arg(format!("-{name}"))
         .arg(pid.to_string())

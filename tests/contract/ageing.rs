@@ -48,7 +48,7 @@ async fn never_more_than_stored(world: &World, left: u64) {
 }
 
 #[tokio::test]
-async fn what_aged_out_is_not_unread_any_more_and_its_user_is_told() {
+async fn messages_that_aged_out_are_no_longer_unread_and_the_change_is_published() {
     let mut world = World::with(&[FAST, AGE, JSON]).await;
     world.login(&["alice", "bob"]).await;
     for number in 0..4 {
@@ -66,13 +66,13 @@ async fn what_aged_out_is_not_unread_any_more_and_its_user_is_told() {
     assert_eq!(world.totals("bob").await, (0, 0));
     let shown = world.conversation("bob", "alice").await;
     assert_eq!((number(&shown, "unreadMessageCount"), shown.get("lastMessage")), (0, None));
-    let told = events.drain().await;
-    let totals = told.iter().filter(|event| event.name == TOTAL);
+    let published = events.drain().await;
+    let totals = published.iter().filter(|event| event.name == TOTAL);
     let totals: Vec<u64> =
         totals.map(|event| number(&event.body, "totalUnreadMessageCount")).collect();
     assert!(totals.is_sorted_by(|one, next| one > next), "{totals:?}");
     assert_eq!(totals.last(), Some(&0));
-    let mut counts = told.iter().filter(|event| event.name == CHANGED);
+    let mut counts = published.iter().filter(|event| event.name == CHANGED);
     let last = counts.next_back().unwrap().body["infoList"][0]["conversation"].clone();
     assert_eq!(
         (number(&last, "unreadMessageCount"), &last["conversationID"]),
@@ -86,7 +86,7 @@ async fn what_aged_out_is_not_unread_any_more_and_its_user_is_told() {
 }
 
 #[tokio::test]
-async fn who_does_nothing_is_told_and_reads_and_deletions_are_not_counted_twice() {
+async fn an_idle_users_counts_follow_ageing_and_count_reads_and_deletions_once() {
     let mut world = World::with(&[FAST, AGE, JSON]).await;
     world.login(&["alice", "bob"]).await;
     world.send("alice", "bob", "read").await;
@@ -108,8 +108,8 @@ async fn who_does_nothing_is_told_and_reads_and_deletions_are_not_counted_twice(
     assert_eq!(world.totals("bob").await, (3, 3));
     let mut events = world.events("bob").await;
     // Without a call of bob's.
-    let told = events.expect(&[CHANGED, TOTAL]).await;
-    assert!(number(&told[1].body, "totalUnreadMessageCount") < 3);
+    let published = events.expect(&[CHANGED, TOTAL]).await;
+    assert!(number(&published[1].body, "totalUnreadMessageCount") < 3);
     never_more_than_stored(&world, 2).await;
     assert_eq!(world.totals("bob").await, (1, 1), "one of the two that are left was deleted");
     world.peerd.restart().await;
@@ -153,7 +153,7 @@ async fn audited(world: &World) -> Value {
 }
 
 #[tokio::test]
-async fn what_an_operator_removes_is_corrected_by_the_audit_told_and_stays_so() {
+async fn the_audit_corrects_and_publishes_what_an_operator_removed() {
     let mut world = World::with(&[FAST, JSON, ("PEERD__AUDIT__READS_PER_SECOND", "0")]).await;
     world.login(&["alice", "bob", "carol"]).await;
     for number in 0..6 {
@@ -178,8 +178,8 @@ async fn what_an_operator_removes_is_corrected_by_the_audit_told_and_stays_so() 
         assert!(number(&report, "corrected") > 0, "{remove}: {report}");
         assert_eq!(unread(&world, "bob", "alice").await, left, "{remove}");
         assert_eq!(world.totals("bob").await, (left + 6, left + 6), "{remove}");
-        let told = events.drain().await;
-        let total = told.iter().rfind(|event| event.name == TOTAL).unwrap();
+        let published = events.drain().await;
+        let total = published.iter().rfind(|event| event.name == TOTAL).unwrap();
         assert_eq!(number(&total.body, "totalUnreadMessageCount"), left + 6);
         assert_eq!(number(&audited(&world).await, "corrected"), 0, "{remove}");
         world.peerd.restart().await;

@@ -102,7 +102,7 @@ async fn nothing_differs_where_peerd_alone_has_written() {
 }
 
 #[tokio::test]
-async fn counts_that_somebody_else_wrote_are_found_by_whoever_asks() {
+async fn counts_written_by_others_are_found_by_an_audit() {
     let world = world(&[NO_AUDIT]).await;
     forge(&world, |fields| add(fields, COUNTED, 3)).await;
     // The owner takes in what it did not write; from then on its counts follow from that.
@@ -159,7 +159,7 @@ async fn a_gap_is_found_by_the_audit_that_runs_by_itself() {
 }
 
 #[tokio::test]
-async fn who_asks_wrongly_or_where_nobody_is_there_is_told() {
+async fn a_wrong_audit_request_or_an_absent_daemon_is_reported() {
     let mut world = World::of(&["alice"]).await;
     assert_eq!(run(&world, &["no*user"]).await.code, Some(WRONG_ARGUMENTS));
     // Nobody who ever logged in, and nobody with a message.

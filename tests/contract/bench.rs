@@ -211,7 +211,7 @@ fn report_until(code: Option<i32>, stdout: &str, stderr: &str) -> Value {
 }
 
 #[tokio::test]
-async fn what_the_senders_rate_bounds_is_measured_with_what_was_refused() {
+async fn a_load_bounded_by_the_senders_rate_counts_the_refusals() {
     let world = World::start().await;
     // Several places a sender, and more senders than places.
     for (pairs, in_flight) in [("8", "8"), ("8", "32"), ("40", "4")] {
@@ -262,7 +262,7 @@ async fn debug_builds_are_warned_of() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_written_is_said_before_anything_is_measured() {
+async fn an_unwritable_output_is_reported_before_the_measurement() {
     let world = World::with(&[FAST]).await;
     let run = bench(&world, &[&SHORT[..], &["--plot", "/no/such/x.svg"]].concat(), &[FAST]).await;
     assert_eq!(run.code, Some(WRONG), "{run:?}");

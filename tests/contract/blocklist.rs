@@ -35,8 +35,8 @@ fn user_info(id: &str, name: &str) -> Value {
     json!({ "userID": id, "userName": name, "userAvatarUrl": "", "userExtendedData": "" })
 }
 
-/// The next event, which tells of exactly these users.
-async fn assert_told(events: &mut Events, action: u8, others: &[&str]) -> Event {
+/// The next event, which names exactly these users.
+async fn assert_published(events: &mut Events, action: u8, others: &[&str]) -> Event {
     let event = events.expect(&[BLACKLIST]).await.remove(0);
     assert_eq!(keys(&event.body), ["action", "previousRevision", "revision", "userList"]);
     assert_eq!(event.body["action"], action);
@@ -100,19 +100,20 @@ async fn assert_shut_out(world: &World, from: &str, to: &str) {
     assert_eq!(world.refused(from, "send_message", body).await.0, 6_000_284);
     assert_eq!(world.store.writes().await, writes);
     for events in [&mut of_from, &mut of_to] {
-        // After a kill, what was told just before it may be told again: that belongs to no change.
-        let told = events.drain().await.into_iter();
-        let new = told.filter(|event| event.body["revision"] != event.body["previousRevision"]);
+        // After a kill, what was published just before may be redelivered: that belongs to no change.
+        let published = events.drain().await.into_iter();
+        let new =
+            published.filter(|event| event.body["revision"] != event.body["previousRevision"]);
         assert_eq!(new.map(|event| event.name).collect::<Vec<_>>(), [""; 0]);
     }
 }
 
 #[tokio::test]
-async fn who_is_blocked_cannot_send_and_leaves_no_trace() {
+async fn a_blocked_sender_cannot_send_and_leaves_no_trace() {
     let world = World::of(&["alice", "bob", "carol"]).await;
     let (mut of_alice, mut of_bob) = (world.events("alice").await, world.events("bob").await);
     change(&world, ADD, "bob", &["alice"]).await;
-    assert_told(&mut of_bob, ADDED, &["alice"]).await;
+    assert_published(&mut of_bob, ADDED, &["alice"]).await;
     assert_shut_out(&world, "alice", "bob").await;
     for (user, other) in [("alice", "bob"), ("bob", "alice")] {
         let refused = world.refused(user, "query_conversation", of(other)).await;
@@ -135,8 +136,8 @@ async fn who_is_blocked_cannot_send_and_leaves_no_trace() {
     // Blocking is one-way.
     of_alice.drain().await;
     let sent = world.send("bob", "alice", "I still may").await;
-    let told = of_alice.expect(&[RECEIVED, CHANGED, TOTAL]).await;
-    assert_eq!(told[0].body["messageList"], json!([as_received(&sent)]));
+    let published = of_alice.expect(&[RECEIVED, CHANGED, TOTAL]).await;
+    assert_eq!(published[0].body["messageList"], json!([as_received(&sent)]));
     of_bob.expect(&[CHANGED]).await;
     world.ok("bob", "send_peer_message", command_to("alice")).await;
     of_alice.expect(&[RECEIVED]).await;
@@ -150,8 +151,8 @@ async fn conversations_stay_and_go_on_after_an_unblock() {
     let total = "query_conversation_total_unread_message_count";
     let before_it = world.ok("bob", total, json!({})).await["revision"].clone();
     change(&world, ADD, "bob", &["alice"]).await;
-    let told = assert_told(&mut of_bob, ADDED, &["alice"]).await;
-    assert_eq!(told.body["revision"], before_it, "no change of conversations");
+    let published = assert_published(&mut of_bob, ADDED, &["alice"]).await;
+    assert_eq!(published.body["revision"], before_it, "no change of conversations");
     assert_shut_out(&world, "alice", "bob").await;
     assert_eq!(world.history("bob", "alice").await, [as_received(&before)]);
     assert_eq!(world.conversation("bob", "alice").await["unreadMessageCount"], 1);
@@ -161,7 +162,7 @@ async fn conversations_stay_and_go_on_after_an_unblock() {
     of_bob.drain().await;
 
     change(&world, REMOVE, "bob", &["alice"]).await;
-    assert_told(&mut of_bob, REMOVED, &["alice"]).await;
+    assert_published(&mut of_bob, REMOVED, &["alice"]).await;
     let after = world.send("alice", "bob", "after").await;
     assert_eq!(after["messageSeq"], 2, "what was refused did not count");
     of_bob.expect(&[RECEIVED, CHANGED]).await;
@@ -196,23 +197,23 @@ async fn blocks_survive_a_kill_and_can_be_changed_after_it() {
 }
 
 #[tokio::test]
-async fn only_the_blockers_sessions_are_told_and_only_of_what_changed() {
+async fn only_the_blockers_sessions_get_events_and_only_of_changes() {
     let world = World::of(&["alice", "bob", "bob"]).await;
     let mut of_alice = world.events("alice").await;
     let mut of_bob = [world.events("bob").await, world.events("bob").await];
     for (method, action) in [(ADD, ADDED), (REMOVE, REMOVED)] {
         change(&world, method, "bob", &["alice"]).await;
         for events in &mut of_bob {
-            assert_told(events, action, &["alice"]).await;
+            assert_published(events, action, &["alice"]).await;
         }
-        // A repeat changes nothing, tells nothing and writes nothing.
+        // A repeat changes nothing, publishes nothing and writes nothing.
         let writes = world.store.writes().await;
         change(&world, method, "bob", &["alice", "alice"]).await;
         assert_eq!(world.store.writes().await, writes);
         // Of several users only those that changed.
         change(&world, method, "bob", &["dora", "alice", "carol"]).await;
         for events in &mut of_bob {
-            assert_told(events, action, &["carol", "dora"]).await;
+            assert_published(events, action, &["carol", "dora"]).await;
             events.none().await;
         }
         assert_eq!(world.store.writes().await.state, writes.state + 2);
@@ -230,14 +231,14 @@ async fn calls_at_once_block_each_user_once() {
     let (first, second) = names.split_at(15);
     let overlapping = [&names[..], first, second, &names[..]];
     join_all(overlapping.map(|some| change(&world, ADD, "bob", some))).await;
-    let told = of_bob.drain().await;
-    let mut all: Vec<_> = told
+    let published = of_bob.drain().await;
+    let mut all: Vec<_> = published
         .iter()
         .flat_map(|event| event.body["userList"].as_array().unwrap())
         .map(|user| user["userID"].as_str().unwrap())
         .collect();
     all.sort_unstable();
-    assert_eq!(all, names, "each user is told once");
+    assert_eq!(all, names, "each user is in one event");
     assert_eq!(sorted(listed(&world, "bob", 7).await), names);
     join_all([first, second].map(|some| change(&world, REMOVE, "bob", some))).await;
     assert!(listed(&world, "bob", 7).await.is_empty());
@@ -280,7 +281,7 @@ async fn page(world: &World, encoding: Encoding, count: usize, place: u64) -> (V
 }
 
 #[tokio::test]
-async fn a_page_neither_skips_nor_repeats_whoever_is_blocked_or_unblocked_meanwhile() {
+async fn a_page_of_the_block_list_neither_skips_nor_repeats_during_changes() {
     for encoding in Encoding::BOTH {
         let mut world = World::of(&["bob"]).await;
         // Of one call by their IDs, and later calls later, whatever their IDs.
@@ -316,9 +317,9 @@ async fn block_lists_and_their_events_show_users_by_name() {
     let named = |name| json!([user_info("alice", name), user_info("ghost", "")]);
     for (method, action) in [(ADD, ADDED), (REMOVE, REMOVED), (ADD, ADDED)] {
         change(&world, method, "bob", &["ghost", "alice"]).await;
-        let told = of_bob.expect(&[BLACKLIST]).await.remove(0);
-        assert_eq!(told.body["action"], action);
-        assert_eq!(told.body["userList"], named("Alice \u{1f600}"));
+        let published = of_bob.expect(&[BLACKLIST]).await.remove(0);
+        assert_eq!(published.body["action"], action);
+        assert_eq!(published.body["userList"], named("Alice \u{1f600}"));
     }
     for encoding in Encoding::BOTH {
         let reply = world.client.call_as(encoding, "bob", QUERY, json!({})).await.ok();
@@ -379,7 +380,7 @@ async fn bounds_and_bad_parameters_are_refused_by_name_and_change_nothing() {
         assert_eq!(reply, json!({ "errorUserList": refused }));
     }
     change(&world, REMOVE, "bob", &["bob"]).await;
-    assert_told(&mut of_bob, ADDED, &["alice"]).await;
+    assert_published(&mut of_bob, ADDED, &["alice"]).await;
     of_bob.none().await;
     // Twenty are fine.
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
@@ -402,7 +403,7 @@ async fn a_full_list_takes_no_more_and_survives_a_kill() {
     let reply = world.ok("bob", ADD, json!({ "userIDs": names[985..1_002] })).await;
     let full = |id| json!({ "userID": id, "reason": FULL });
     assert_eq!(reply, json!({ "errorUserList": [full("u2000"), full("u2001")] }));
-    assert_told(&mut of_bob, ADDED, &names[990..1_000]).await;
+    assert_published(&mut of_bob, ADDED, &names[990..1_000]).await;
     let reply = world.ok("bob", ADD, json!({ "userIDs": ["alice", "u1000"] })).await;
     assert_eq!(reply, json!({ "errorUserList": [full("alice")] }));
     of_bob.none().await;

@@ -84,7 +84,7 @@ async fn the_shipped_configuration_loads_and_the_command_line_explains_itself() 
 }
 
 #[tokio::test]
-async fn what_is_logged_holds_no_content() {
+async fn logs_hold_no_content() {
     let mut world = World::with(&[("PEERD__LOG__LEVEL", "debug")]).await;
     world.login(&["alice", "bob"]).await;
     world.send("alice", "bob", "confidential-text").await;
@@ -123,8 +123,8 @@ async fn call_prints_the_reply_and_fails_with_a_refusal() {
     let envs = [("PEERD__NATS__SERVERS", url.as_str())];
     let refused = run_cli_env(&["call", "alice", "heartbeat", "{}"], &envs).await;
     assert!(refused.code.is_some_and(|code| code != 0), "{refused:?}");
-    let told = format!("{}{}", refused.stdout, refused.stderr);
-    assert!(told.contains(&NOT_LOGGED_IN.to_string()), "{told}");
+    let output = format!("{}{}", refused.stdout, refused.stderr);
+    assert!(output.contains(&NOT_LOGGED_IN.to_string()), "{output}");
 
     let run = run_cli_env(&["call", "alice", "login", "{}"], &envs).await;
     assert_eq!(run.code, Some(0), "{run:?}");
@@ -141,7 +141,7 @@ async fn call_prints_the_reply_and_fails_with_a_refusal() {
 }
 
 #[tokio::test]
-async fn watch_prints_what_a_user_is_told() {
+async fn watch_prints_the_events_of_a_user() {
     let world = World::with(&[FAST]).await;
     world.login(&["alice", "bob"]).await;
     let dir = tempfile::tempdir().unwrap();
@@ -153,7 +153,7 @@ async fn watch_prints_what_a_user_is_told() {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
-    // It does not say when it listens: send until it has heard one.
+    // It does not say when it listens: send until it has received one.
     let found = tokio::time::timeout(DEADLINE, async {
         let mut seen = String::new();
         loop {
@@ -220,7 +220,7 @@ async fn the_help_names_every_method_and_wraps_once() {
 }
 
 #[tokio::test]
-async fn audit_says_who_never_existed_and_counts_in_words() {
+async fn audit_names_users_that_never_existed_and_counts_in_words() {
     let world = World::start().await;
     let url = world.nats.url();
     world.login(&["alice"]).await;

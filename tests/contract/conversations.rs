@@ -122,13 +122,13 @@ async fn muting_moves_the_total_and_says_so_once() {
     let mut of_alice = world.events("alice").await;
     for (status, total) in [(2, 0), (1, 2)] {
         world.set_status("bob", "alice", status).await;
-        let told = of_bob.expect(&[CHANGED, TOTAL]).await;
-        let info = &told[0].body["infoList"][0];
+        let published = of_bob.expect(&[CHANGED, TOTAL]).await;
+        let info = &published[0].body["infoList"][0];
         assert_eq!(info["event"], 1);
         assert_eq!(info["conversation"]["notificationStatus"], status);
         assert_eq!(info["conversation"]["unreadMessageCount"], 2);
-        assert_eq!(told[1].body["totalUnreadMessageCount"], total);
-        assert_eq!(told[1].body["totalUnreadMessageCountIncludingMuted"], 2);
+        assert_eq!(published[1].body["totalUnreadMessageCount"], total);
+        assert_eq!(published[1].body["totalUnreadMessageCountIncludingMuted"], 2);
         assert_eq!(world.totals("bob").await, (total, 2));
 
         // Setting it again is success and changes nothing.
@@ -156,8 +156,8 @@ async fn a_conversation_may_be_muted_ahead_and_stays_so() {
     let mut world = World::of(&["alice", "bob"]).await;
     let mut of_bob = world.events("bob").await;
     world.set_status("bob", "alice", 2).await;
-    let told = of_bob.expect(&[CHANGED]).await;
-    assert_eq!(told[0].body["infoList"][0]["event"], 1);
+    let published = of_bob.expect(&[CHANGED]).await;
+    assert_eq!(published[0].body["infoList"][0]["event"], 1);
     of_bob.none().await;
     let ahead = world.conversation("bob", "alice").await;
     assert_eq!(ahead["notificationStatus"], 2);
@@ -172,8 +172,8 @@ async fn a_conversation_may_be_muted_ahead_and_stays_so() {
     world.peerd.restart().await;
     let mut of_bob = world.events("bob").await;
     world.send("alice", "bob", "hi").await;
-    let told = of_bob.expect(&[RECEIVED, CHANGED]).await;
-    let info = &told[1].body["infoList"][0];
+    let published = of_bob.expect(&[RECEIVED, CHANGED]).await;
+    let info = &published[1].body["infoList"][0];
     assert_eq!(info["event"], 0, "its first message adds it");
     assert_eq!(info["conversation"]["notificationStatus"], 2);
     of_bob.none().await;

@@ -43,14 +43,14 @@ fn assert_deleted(event: &Event, kind: u8, other: &str, messages: &[&Value]) {
     assert_eq!(event.body["conversationType"], 0);
     assert_eq!(event.body["messageDeleteType"], kind);
     assert_eq!(event.body["isDeleteConversationAllMessage"], kind == 1);
-    let told: Vec<_> = event.body["messageList"]
+    let published: Vec<_> = event.body["messageList"]
         .as_array()
         .unwrap()
         .iter()
         .map(|message| &message["messageID"])
         .collect();
     let expected: Vec<_> = messages.iter().map(|message| &message["messageID"]).collect();
-    assert_eq!(told, expected);
+    assert_eq!(published, expected);
 }
 
 fn conversation_in(event: &Event) -> &Value {
@@ -71,19 +71,19 @@ async fn deleted_messages_are_gone_for_the_caller_alone() {
     let mut of_bob = world.events("bob").await;
 
     delete(&world, "bob", "alice", &[&sent[1], &sent[3], &sent[5]]).await;
-    let told = of_bob.expect(&[DELETED, CHANGED, TOTAL]).await;
-    assert_deleted(&told[0], 0, "alice", &[&sent[1], &sent[3], &sent[5]]);
-    let conversation = conversation_in(&told[1]);
+    let published = of_bob.expect(&[DELETED, CHANGED, TOTAL]).await;
+    assert_deleted(&published[0], 0, "alice", &[&sent[1], &sent[3], &sent[5]]);
+    let conversation = conversation_in(&published[1]);
     assert_eq!(conversation["unreadMessageCount"], 3, "two were unread");
     assert_eq!(conversation["lastMessage"]["messageID"], sent[4]["messageID"]);
-    assert_eq!(told[2].body["totalUnreadMessageCount"], 3);
-    assert_eq!(told[2].body["totalUnreadMessageCountIncludingMuted"], 3);
+    assert_eq!(published[2].body["totalUnreadMessageCount"], 3);
+    assert_eq!(published[2].body["totalUnreadMessageCountIncludingMuted"], 3);
     of_bob.none().await;
     of_alice.none().await;
     assert_eq!(texts(&world.history("bob", "alice").await), ["m0", "m2", "m4"]);
     assert_eq!(world.history("alice", "bob").await.len(), 6);
 
-    // The same again changes nothing and tells nothing.
+    // The same again changes nothing and publishes nothing.
     let writes = world.store.writes().await;
     delete(&world, "bob", "alice", &[&sent[1]]).await;
     of_bob.none().await;
@@ -93,8 +93,8 @@ async fn deleted_messages_are_gone_for_the_caller_alone() {
     world.clear("bob", "alice").await;
     of_bob.expect(&[CHANGED, TOTAL]).await;
     delete(&world, "bob", "alice", &[&sent[0]]).await;
-    let told = of_bob.expect(&[DELETED, CHANGED]).await;
-    assert_eq!(conversation_in(&told[1])["unreadMessageCount"], 0);
+    let published = of_bob.expect(&[DELETED, CHANGED]).await;
+    assert_eq!(conversation_in(&published[1])["unreadMessageCount"], 0);
     of_bob.none().await;
 
     assert!(world.peerd.terminate().await.success());
@@ -136,12 +136,12 @@ async fn delete_all_empties_one_side_and_later_messages_appear() {
     let mut of_alice = world.events("alice").await;
     let mut of_bob = world.events("bob").await;
     delete_all(&world, "bob", "alice").await;
-    let told = of_bob.expect(&[DELETED, CHANGED, TOTAL]).await;
-    assert_deleted(&told[0], 1, "alice", &[]);
-    let conversation = conversation_in(&told[1]);
+    let published = of_bob.expect(&[DELETED, CHANGED, TOTAL]).await;
+    assert_deleted(&published[0], 1, "alice", &[]);
+    let conversation = conversation_in(&published[1]);
     assert_eq!(conversation["unreadMessageCount"], 0);
     assert!(conversation.get("lastMessage").is_none_or(Value::is_null));
-    assert_eq!(told[2].body["totalUnreadMessageCount"], 0);
+    assert_eq!(published[2].body["totalUnreadMessageCount"], 0);
     of_alice.none().await;
     delete_all(&world, "bob", "alice").await;
     of_bob.none().await;

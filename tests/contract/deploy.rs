@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-use super::permissions::{Gate, Limited};
+use super::permissions::{Deployed, Limited};
 use super::queue;
 use super::world::{RECEIVED, of};
 use crate::support::{Client, Store, partition, run_cli, send_text};
@@ -46,20 +46,20 @@ fn with_options(options: &[&str]) -> TempDir {
 #[tokio::test]
 async fn users_chat_where_the_server_maps_calls_to_their_owner() {
     let dir = with_options(&[MAPPING, MAPPED, PUSH_GATEWAY]);
-    let mut gate = Gate::with(&dir.path().join("nats-server.conf")).await;
-    let mut of_bob = gate.events_of_bob().await;
-    let sent = send_text(&gate.alice.client, "alice", "bob", "hi").await;
+    let mut deployed = Deployed::with(&dir.path().join("nats-server.conf")).await;
+    let mut of_bob = deployed.events_of_bob().await;
+    let sent = send_text(&deployed.alice.client, "alice", "bob", "hi").await;
     let event = of_bob.expect(&[RECEIVED]).await.remove(0);
     assert_eq!(event.body["messageList"][0]["messageID"], sent["messageID"]);
     // The operator may act for anybody.
-    gate.operator.call("bob", "query_conversation", of("alice")).await.ok();
+    deployed.operator.call("bob", "query_conversation", of("alice")).await.ok();
     // Calls are mapped indeed: an instance was reached without a hop.
-    let stats = gate.operator.nats().request("$SRV.STATS.peerd", "".into()).await.unwrap();
+    let stats = deployed.operator.nats().request("$SRV.STATS.peerd", "".into()).await.unwrap();
     let stats: Value = serde_json::from_slice(&stats.payload).unwrap();
     assert_eq!(stats["endpoints"][0]["data"]["routed"], 0, "{stats}");
 
     // What the mapping needs gives alice nothing of bob's, and in any partition she is herself.
-    let nats = gate.alice.client.nats().clone();
+    let nats = deployed.alice.client.nats().clone();
     let wrong = (partition("alice", 8) + 1) % 8;
     let reply = nats.request(format!("peer.part.{wrong}.alice.heartbeat"), "{}".into()).await;
     let reply = reply.unwrap();
@@ -73,9 +73,9 @@ async fn users_chat_where_the_server_maps_calls_to_their_owner() {
         } else {
             subject.to_owned()
         };
-        gate.alice.expect_violation(&refused).await;
+        deployed.alice.expect_violation(&refused).await;
     }
-    gate.bob.client.call("bob", "heartbeat", json!({})).await.ok();
+    deployed.bob.client.call("bob", "heartbeat", json!({})).await.ok();
 }
 
 /// Sends bob, who is offline, a text with a push; answers the message's ID.
@@ -99,12 +99,12 @@ async fn until(is_so: impl AsyncFn() -> bool) {
 #[tokio::test]
 async fn a_gateway_takes_pushes_with_its_own_permissions_and_may_do_nothing_else() {
     let dir = with_options(&[PUSH_GATEWAY]);
-    let gate = Gate::with(&dir.path().join("nats-server.conf")).await;
-    gate.bob.client.call("bob", "logout", json!({})).await.ok();
-    queue::create(gate.operator.nats().clone()).await.unwrap();
+    let deployed = Deployed::with(&dir.path().join("nats-server.conf")).await;
+    deployed.bob.client.call("bob", "logout", json!({})).await.ok();
+    queue::create(deployed.operator.nats().clone()).await.unwrap();
     // Once more changes nothing.
-    queue::create(gate.operator.nats().clone()).await.unwrap();
-    let mut gateway = Limited::connect(&gate.nats, "gateway", "gateway-secret").await;
+    queue::create(deployed.operator.nats().clone()).await.unwrap();
+    let mut gateway = Limited::connect(&deployed.nats, "gateway", "gateway-secret").await;
     let nats = gateway.client.nats().clone();
 
     let taken = Arc::new(Mutex::new(Vec::new()));
@@ -118,7 +118,7 @@ async fn a_gateway_takes_pushes_with_its_own_permissions_and_may_do_nothing_else
     let running = tokio::spawn(queue::run(nats.clone(), deliver));
     let mut ids = Vec::new();
     for text in ["one", "two", "three"] {
-        ids.push(push(&gate.alice.client, text).await);
+        ids.push(push(&deployed.alice.client, text).await);
     }
     // All of them, the one that was refused twice.
     until(async || taken.lock().unwrap().len() == 4).await;
@@ -131,7 +131,7 @@ async fn a_gateway_takes_pushes_with_its_own_permissions_and_may_do_nothing_else
     // What was acknowledged is gone.
     let peerd = async_nats::ConnectOptions::new()
         .user_and_password("peerd".to_owned(), "peerd-secret".to_owned())
-        .connect(gate.nats.url())
+        .connect(deployed.nats.url())
         .await
         .unwrap();
     let store = Store::new(&Client::new(peerd, "peer"));

@@ -35,7 +35,7 @@ async fn nats_without(after: &str, text: &str, by: &str) -> Nats {
 }
 
 #[tokio::test]
-async fn what_peerd_cannot_do_without_ends_its_start() {
+async fn missing_permissions_that_peerd_needs_end_its_start() {
     for (text, entry) in [
         ("\"peer.part.>\", \"peer.log.>\"", "peer.part.>"),
         ("\"peer.log.>\"", "peer.log.>"),
@@ -67,7 +67,7 @@ async fn what_peerd_cannot_do_without_ends_its_start() {
 }
 
 #[tokio::test]
-async fn what_peerd_misses_later_is_an_error_in_its_log_once() {
+async fn permissions_that_go_missing_later_are_logged_once() {
     for (after, text, entry) in [
         ("user: peerd", "\"peer.push.>\"", "peer.push.>"),
         ("user: peerd", "allow_responses: { max: 1, expires: \"1m\" }", "allow_responses"),

@@ -134,7 +134,7 @@ async fn a_call_without_an_owner_is_put_off_as_long_as_there_is_none() {
 
 /// A member that holds bob's partition, gets what is asked of it, and answers nothing.
 #[tokio::test]
-async fn what_another_owner_may_have_done_has_an_unknown_outcome() {
+async fn an_append_that_another_owner_may_have_made_has_an_unknown_outcome() {
     const MEMBER_TTL: Duration = Duration::from_secs(60);
     let ttl = MEMBER_TTL.as_millis().to_string();
     let mut world = World::with(&[

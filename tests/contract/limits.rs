@@ -83,7 +83,7 @@ async fn the_eleventh_message_at_once_is_refused_and_fits_after_the_wait() {
 }
 
 #[tokio::test]
-async fn what_is_refused_or_invalid_does_not_use_the_budget() {
+async fn refused_and_invalid_sends_do_not_use_the_budget() {
     let world = World::of(&["alice", "bob"]).await;
     let invalid = || text_to("bob", " ");
     let bad: Vec<_> =

@@ -148,7 +148,7 @@ async fn logout_ends_one_session_or_all() {
 }
 
 #[tokio::test]
-async fn past_the_bound_of_sessions_the_earliest_is_kicked_and_told() {
+async fn past_the_bound_of_sessions_the_earliest_is_kicked_with_an_event() {
     let world = World::with(&[("PEERD__SESSION__MAX_SESSIONS", "2")]).await;
     let mut events = world.events("alice").await;
     let first = world.ok("alice", "login", json!({})).await;

@@ -187,7 +187,7 @@ async fn a_message_with_a_status_is_no_call() {
     }
     mallory.send(b"PING\r\n").await;
     mallory.until("PONG").await;
-    // The server itself can be told to answer there.
+    // A client can make the server itself answer there.
     let nats = scene.client.nats();
     let mut logouts = nats.subscribe("peer.api.mallory.logout").await.unwrap();
     let jetstream = async_nats::jetstream::new(nats.clone());

@@ -1,4 +1,4 @@
-//! What the service manager is told: systemd's `Type=notify`.
+//! Notifications to the service manager: systemd's `Type=notify`.
 
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
@@ -26,7 +26,7 @@ fn next(socket: &UnixDatagram) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_service_manager_is_told_when_calls_are_taken_and_when_it_stops() {
+async fn the_service_manager_is_notified_when_calls_are_taken_and_at_a_stop() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();

@@ -31,7 +31,7 @@ async fn work(world: &World) {
         tokio::time::sleep(PAUSE).await;
     }
     let all = events.drain().await;
-    assert!(all.iter().any(|event| event.name == RECEIVED), "bob is told nothing");
+    assert!(all.iter().any(|event| event.name == RECEIVED), "bob receives nothing");
 }
 
 async fn cli(world: &World, args: &[&str]) -> Cli {
@@ -66,7 +66,7 @@ async fn one_instance_serves_on_while_everything_is_listened_to() {
 
 /// Whoever replies to requests between instances is not taken for one.
 #[tokio::test]
-async fn several_instances_serve_on_whoever_listens_and_replies() {
+async fn several_instances_serve_despite_foreign_subscribers_and_replies() {
     let mut world = World::with(&[MEMBER_TTL, FAST]).await;
     let url = world.nats.url();
     let mut others = Vec::new();
@@ -103,7 +103,7 @@ async fn several_instances_serve_on_whoever_listens_and_replies() {
 }
 
 #[tokio::test]
-async fn that_nobody_serves_is_said_although_somebody_listens() {
+async fn no_daemon_is_reported_although_an_observer_subscribes() {
     let mut world = World::with(&[MEMBER_TTL]).await;
     world.login(&["alice"]).await;
     let mut observer = Observer::connect(&world.nats.url()).await;

@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 enum Cursor {
     /// It is the last one of the page before.
     Page,
-    /// It is one that it was told of; what sorts before that is read once, at that moment.
+    /// It is one of an event; what sorts before that is read once, at that moment.
     Event,
     /// It is the newest one of a page from the end, or of the conversation.
     Newest,
@@ -155,7 +155,7 @@ async fn nothing_is_missed(world: &World, clients: &[Client], pair: Pair) {
 }
 
 #[tokio::test]
-async fn bursts_that_cross_are_read_by_who_pages_forward() {
+async fn crossing_bursts_are_read_by_paging_forward() {
     let world = World::with(&[FAST]).await;
     world.login(&["alice", "bob"]).await;
     nothing_is_missed(&world, std::slice::from_ref(&world.client), ("alice", "bob")).await;
@@ -191,7 +191,7 @@ fn number_of(line: &Value) -> u64 {
 }
 
 #[tokio::test]
-async fn bursts_that_cross_between_two_instances_are_read_by_who_pages_forward() {
+async fn crossing_bursts_between_two_instances_are_read_by_paging_forward() {
     let world = World::with(&[FAST]).await;
     let _second = Peerd::start_with(&world.nats.url(), &[FAST]).await;
     let pair = apart(&world).await;

@@ -67,7 +67,7 @@ fn entries(events: &[Event], name: &str, field: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn what_was_left_out_stays_left_out() {
+async fn messages_left_out_of_a_page_stay_left_out() {
     let world = World::with(&[FAST]).await;
     world.login(&["alice", "bob"]).await;
     let mut events = world.events("bob").await;
@@ -96,11 +96,13 @@ async fn what_was_left_out_stays_left_out() {
             let mut message = own.clone();
             message["type"] = json!(kind);
             let sent = send(&world, encoding, message).await.ok()["message"].clone();
-            let told = events.drain().await;
-            let [received] = &entries(&told, RECEIVED, "messageList")[..] else {
-                panic!("{told:?}")
+            let published = events.drain().await;
+            let [received] = &entries(&published, RECEIVED, "messageList")[..] else {
+                panic!("{published:?}")
             };
-            let [changed] = &entries(&told, CHANGED, "infoList")[..] else { panic!("{told:?}") };
+            let [changed] = &entries(&published, CHANGED, "infoList")[..] else {
+                panic!("{published:?}")
+            };
             let [listed, read] = read_back(&world, encoding).await;
             let last = &changed["conversation"]["lastMessage"];
             for shown in [&as_received(&sent), received, last, &listed, &read] {
@@ -171,8 +173,8 @@ async fn control_characters_fit_or_are_refused_with_their_size() {
         multiple(4),
     ] {
         let sent = send(&world, Encoding::MessagePack, message).await.ok()["message"].clone();
-        let told = events.drain().await;
-        assert_eq!(entries(&told, RECEIVED, "messageList"), [as_received(&sent)]);
+        let published = events.drain().await;
+        assert_eq!(entries(&published, RECEIVED, "messageList"), [as_received(&sent)]);
         for encoding in Encoding::BOTH {
             for shown in read_back(&world, encoding).await {
                 assert_eq!(shown, as_received(&sent));
@@ -204,7 +206,7 @@ async fn control_characters_fit_or_are_refused_with_their_size() {
 }
 
 #[tokio::test]
-async fn what_no_longer_fits_is_shown_without_its_content() {
+async fn a_message_that_no_longer_fits_is_shown_without_its_content() {
     let config = Config::new("1MB");
     let envs = [FAST, ("PEERD__LIMITS__TEXT_BYTES", "32768")];
     let mut world = world(&config, &envs).await;
@@ -275,8 +277,8 @@ async fn what_no_longer_fits_is_shown_without_its_content() {
     let delete = json!({ "conversationID": "alice", "messageList": all });
     world.ok("bob", "delete_messages", delete).await;
     // Events are written as the session logged in.
-    let told = events.drain().await;
-    assert_eq!(entries(&told, DELETED, "messageList"), cut);
+    let published = events.drain().await;
+    assert_eq!(entries(&published, DELETED, "messageList"), cut);
 }
 
 #[tokio::test]
@@ -296,14 +298,14 @@ async fn a_hundred_large_messages_are_deleted_with_an_event_for_each() {
     let delete = json!({ "conversationID": "alice", "messageList": all });
     world.ok("bob", "delete_messages", delete).await;
     // That the revisions are without a gap, `Events` checks.
-    let told = events.drain().await;
-    let deleted = entries(&told, DELETED, "messageList");
+    let published = events.drain().await;
+    let deleted = entries(&published, DELETED, "messageList");
     assert_eq!(deleted, sent.iter().map(as_received).collect::<Vec<_>>());
-    let names: Vec<_> = told.iter().map(|event| event.name.as_str()).collect();
+    let names: Vec<_> = published.iter().map(|event| event.name.as_str()).collect();
     let split = names.iter().filter(|name| **name == DELETED).count();
     assert!((4..=8).contains(&split), "{names:?}");
     assert_eq!(names[split..], [CHANGED, TOTAL]);
-    let revisions: Vec<_> = told.iter().map(|event| number(&event.body, "revision")).collect();
+    let revisions: Vec<_> = published.iter().map(|event| number(&event.body, "revision")).collect();
     assert!(revisions.windows(2).all(|pair| pair[0] == pair[1]), "{revisions:?}");
 }
 
@@ -325,8 +327,8 @@ async fn three_thousand_conversations_are_cleared_in_one_call() {
     assert_eq!(world.totals("bob").await.0, USERS as u64);
     let mut events = world.events("bob").await;
     world.ok("bob", "clear_conversation_total_unread_message_count", json!({})).await;
-    let told = events.drain().await;
-    let changed = entries(&told, CHANGED, "infoList");
+    let published = events.drain().await;
+    let changed = entries(&published, CHANGED, "infoList");
     let mut ids: Vec<_> =
         changed.iter().map(|change| string(&change["conversation"], "conversationID")).collect();
     ids.sort_unstable();
@@ -335,7 +337,7 @@ async fn three_thousand_conversations_are_cleared_in_one_call() {
     for change in &changed {
         assert_eq!(number(&change["conversation"], "unreadMessageCount"), 0);
     }
-    let last = told.last().unwrap();
+    let last = published.last().unwrap();
     assert_eq!(last.name, TOTAL);
     assert_eq!(number(&last.body, "totalUnreadMessageCount"), 0);
 }

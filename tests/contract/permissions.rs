@@ -1,4 +1,4 @@
-//! NATS permissions as the gate: `deploy/nats/nats-server.conf` as it is shipped.
+//! NATS permissions as the access control: `deploy/nats/nats-server.conf` as it is shipped.
 
 use std::{path::Path, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::support::{Client, Events, Nats, Peerd, partition, run_cli_env, send_t
 
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// A connection as one NATS user, and what the server told it off for.
+/// A connection as one NATS user, and the violations that the server reported to it.
 pub(super) struct Limited {
     pub(super) client: Client,
     errors: mpsc::UnboundedReceiver<String>,
@@ -53,7 +53,7 @@ impl Limited {
 }
 
 /// The shipped configuration, with peerd on it, and alice, bob and the operator connected.
-pub(super) struct Gate {
+pub(super) struct Deployed {
     _peerd: Peerd,
     pub(super) alice: Limited,
     pub(super) bob: Limited,
@@ -61,7 +61,7 @@ pub(super) struct Gate {
     pub(super) nats: Nats,
 }
 
-impl Gate {
+impl Deployed {
     async fn start() -> Self {
         let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/nats/nats-server.conf");
         Self::with(&config).await
@@ -94,7 +94,7 @@ impl Gate {
         Self { _peerd: peerd, alice, bob, operator: Client::new(operator, "peer"), nats }
     }
 
-    /// What bob hears over his own connection.
+    /// What bob receives over his own connection.
     pub(super) async fn events_of_bob(&self) -> Events {
         let client = &self.bob.client;
         let events = Events::subscribe_without_round_trip(client, client, "bob").await;
@@ -105,24 +105,24 @@ impl Gate {
 
 #[tokio::test]
 async fn users_chat_over_the_shipped_configuration() {
-    let gate = Gate::start().await;
-    let mut of_bob = gate.events_of_bob().await;
-    let sent = send_text(&gate.alice.client, "alice", "bob", "hi").await;
+    let deployed = Deployed::start().await;
+    let mut of_bob = deployed.events_of_bob().await;
+    let sent = send_text(&deployed.alice.client, "alice", "bob", "hi").await;
     let event = of_bob.expect(&[RECEIVED]).await.remove(0);
     assert_eq!(event.body["messageList"][0]["messageID"], sent["messageID"]);
-    send_text(&gate.bob.client, "bob", "alice", "ho").await;
+    send_text(&deployed.bob.client, "bob", "alice", "ho").await;
     let body = json!({ "conversationID": "bob", "config": { "count": 9, "reverse": true } });
-    let reply = gate.alice.client.call("alice", "query_history_message", body).await.ok();
+    let reply = deployed.alice.client.call("alice", "query_history_message", body).await.ok();
     assert_eq!(texts(reply["messageList"].as_array().unwrap()), ["hi", "ho"]);
     // The operator may act for anybody.
-    let reply = gate.operator.call("bob", "query_conversation", of("alice"));
+    let reply = deployed.operator.call("bob", "query_conversation", of("alice"));
     reply.await.ok();
 }
 
 #[tokio::test]
 async fn the_operator_may_look_at_the_status_and_a_user_may_not() {
-    let gate = Gate::start().await;
-    let url = gate.nats.url();
+    let deployed = Deployed::start().await;
+    let url = deployed.nats.url();
     let status = async |user: &str| {
         let password = format!("{user}-secret");
         let inbox = if user == "alice" { "_INBOX_alice" } else { "_INBOX" };
@@ -142,11 +142,11 @@ async fn the_operator_may_look_at_the_status_and_a_user_may_not() {
 }
 
 #[tokio::test]
-async fn alice_can_neither_act_as_bob_nor_hear_him() {
-    let mut gate = Gate::start().await;
-    let mut of_bob = gate.events_of_bob().await;
+async fn alice_can_neither_act_as_bob_nor_receive_his_events() {
+    let mut deployed = Deployed::start().await;
+    let mut of_bob = deployed.events_of_bob().await;
     let p = partition("bob", 8);
-    let nats = gate.alice.client.nats().clone();
+    let nats = deployed.alice.client.nats().clone();
     let body = text_to("alice", "forged").to_string();
     for subject in [
         "peer.api.bob.send_peer_message".to_owned(),
@@ -162,7 +162,7 @@ async fn alice_can_neither_act_as_bob_nor_hear_him() {
         "_INBOX_bob.x".to_owned(),
     ] {
         nats.publish(subject.clone(), body.clone().into()).await.unwrap();
-        gate.alice.expect_violation(&subject).await;
+        deployed.alice.expect_violation(&subject).await;
     }
     for subject in [
         "peer.event.bob.>",
@@ -177,18 +177,18 @@ async fn alice_can_neither_act_as_bob_nor_hear_him() {
         ">",
     ] {
         let _subscriber = nats.subscribe(subject).await.unwrap();
-        gate.alice.expect_violation(subject).await;
+        deployed.alice.expect_violation(subject).await;
     }
-    let bob = &gate.bob.client;
+    let bob = &deployed.bob.client;
     bob.call("bob", "heartbeat", json!({})).await.ok();
     let forged = bob.call("bob", "query_conversation", of("alice")).await;
     assert!(forged.code.is_some(), "{}", forged.body);
-    assert_nothing_heard(&gate, &mut of_bob).await;
+    assert_nothing_received(&deployed, &mut of_bob).await;
 }
 
-/// Bob may not publish to his own events, so the proof is a message that he hears next.
-async fn assert_nothing_heard(gate: &Gate, of_bob: &mut Events) {
-    let sent = send_text(&gate.alice.client, "alice", "bob", "next").await;
+/// Bob may not publish to his own events, so the proof is a message that he receives next.
+async fn assert_nothing_received(deployed: &Deployed, of_bob: &mut Events) {
+    let sent = send_text(&deployed.alice.client, "alice", "bob", "next").await;
     let event = of_bob.expect(&[RECEIVED]).await.remove(0);
     assert_eq!(event.body["messageList"][0]["messageID"], sent["messageID"]);
 }
@@ -197,10 +197,10 @@ async fn assert_nothing_heard(gate: &Gate, of_bob: &mut Events) {
 /// may publish where its callers may not: it must not answer into its own subjects for them.
 #[tokio::test]
 async fn a_reply_subject_does_not_carry_a_caller_past_its_permissions() {
-    let gate = Gate::start().await;
-    let mut of_bob = gate.events_of_bob().await;
+    let deployed = Deployed::start().await;
+    let mut of_bob = deployed.events_of_bob().await;
     let p = partition("bob", 8);
-    let nats = gate.alice.client.nats();
+    let nats = deployed.alice.client.nats();
     for reply_to in [
         "peer.event.bob.peer_message_received".to_owned(),
         "peer.api.bob.logout".to_owned(),
@@ -212,11 +212,11 @@ async fn a_reply_subject_does_not_carry_a_caller_past_its_permissions() {
     ] {
         nats.publish_with_reply("peer.api.alice.heartbeat", reply_to, "{}".into()).await.unwrap();
     }
-    let alice = &gate.alice.client;
+    let alice = &deployed.alice.client;
     alice.call("alice", "heartbeat", json!({})).await.ok();
-    let bob = &gate.bob.client;
+    let bob = &deployed.bob.client;
     bob.call("bob", "heartbeat", json!({})).await.ok();
     let reply = bob.call("bob", "query_conversation", of("carol")).await;
     assert!(reply.code.is_some(), "{}", reply.body);
-    assert_nothing_heard(&gate, &mut of_bob).await;
+    assert_nothing_received(&deployed, &mut of_bob).await;
 }

@@ -95,16 +95,16 @@ async fn partitions_are_those_of_the_servers_subject_mapping() {
     let nats = Nats::start_with_config(&path, &[]).await;
     let client = Client::connect(&nats.url()).await;
     let users = ["alice", "bob", "a.b c", "0", "Zo", "~"];
-    let mut heard = client.nats().subscribe("peer.part.>").await.unwrap();
+    let mut received = client.nats().subscribe("peer.part.>").await.unwrap();
     for user in users {
         let subject = format!("peer.api.{}.check", token(user));
         client.nats().publish(subject, "".into()).await.unwrap();
-        let message = futures::StreamExt::next(&mut heard).await.unwrap();
+        let message = futures::StreamExt::next(&mut received).await.unwrap();
         let p = partition(user, PARTITIONS);
         let expected = format!("peer.part.{p}.{}.check", token(user));
         assert_eq!(message.subject.as_str(), expected);
     }
-    drop(heard);
+    drop(received);
     // With that mapping in place, calls arrive where the routing hop would have sent them.
     let _peerd = Peerd::start(&nats).await;
     for user in users {
@@ -152,8 +152,8 @@ async fn a_stream_that_differs_is_refused_and_left_alone() {
         let ack = store.jetstream().publish(subject, "mine".into()).await;
         ack.unwrap().await.unwrap();
         let before = store.info(name).await;
-        let told = refusal_to_serve(&nats, &[]).await;
-        assert!(told.contains(name), "the stream is not named: {told}");
+        let refusal = refusal_to_serve(&nats, &[]).await;
+        assert!(refusal.contains(name), "the stream is not named: {refusal}");
         let after = store.info(name).await;
         assert_eq!(after.config, before.config);
         assert_eq!(after.state.messages, 1);
@@ -161,7 +161,7 @@ async fn a_stream_that_differs_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
-async fn what_is_provisioned_is_found_again_and_its_partitions_are_fixed() {
+async fn provisioned_streams_are_found_again_with_a_fixed_partition_count() {
     let partitions = ("PEERD__PARTITIONS", "2");
     let mut world = World::with(&[partitions]).await;
     world.login(&["alice", "bob"]).await;
@@ -171,8 +171,8 @@ async fn what_is_provisioned_is_found_again_and_its_partitions_are_fixed() {
     assert!(!names.contains(&"PEER_LOG_2".to_owned()));
     assert!(world.peerd.terminate().await.success());
     let writes = world.store.writes().await;
-    let told = refusal_to_serve(&world.nats, &[("PEERD__PARTITIONS", "4")]).await;
-    assert!(told.contains("artition"), "{told}");
+    let refusal = refusal_to_serve(&world.nats, &[("PEERD__PARTITIONS", "4")]).await;
+    assert!(refusal.contains("artition"), "{refusal}");
     assert_eq!(world.store.stream_names().await, names);
     assert_eq!(world.store.writes().await, writes);
     world.peerd.restart().await;

@@ -82,7 +82,7 @@ async fn an_offline_receiver_is_pushed_once_a_message_with_the_total_as_badge() 
 }
 
 #[tokio::test]
-async fn who_is_online_or_has_muted_is_not_pushed_and_who_falls_silent_is() {
+async fn online_and_muting_users_get_no_push_and_silent_users_do() {
     let world = World::with(&[
         ("PEERD__SESSION__OFFLINE_AFTER_MS", "1500"),
         ("PEERD__SESSION__HEARTBEAT_INTERVAL_MS", "500"),

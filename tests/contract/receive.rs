@@ -1,4 +1,4 @@
-//! What both sides of a send are told: names, order, bodies, revisions.
+//! The events of a send on both sides: names, order, bodies, revisions.
 
 use serde_json::{Value, json};
 
@@ -72,27 +72,27 @@ async fn expect_message(
     let received = as_received(sent);
     let names: &[&str] =
         if expect_total.is_some() { &[RECEIVED, CHANGED, TOTAL] } else { &[RECEIVED, CHANGED] };
-    let told = events.expect(names).await;
-    assert_one_change(&told);
+    let published = events.expect(names).await;
+    assert_one_change(&published);
     let sender = received["senderUserID"].as_str().unwrap();
     assert_eq!(
-        bare(&told[0]),
+        bare(&published[0]),
         json!({
             "messageList": [received], "fromConversationID": sender,
             "info": { "isOfflineMessage": false },
         })
     );
     assert_conversation(
-        &conversation_of(&told[1], kind),
+        &conversation_of(&published[1], kind),
         &conversation(sender, status, unread, &received),
     );
     if let Some(expected) = expect_total {
-        assert_eq!(bare(&told[2]), expected);
+        assert_eq!(bare(&published[2]), expected);
     }
 }
 
 #[tokio::test]
-async fn both_sides_are_told_in_order_and_in_full() {
+async fn both_sides_get_all_events_in_order() {
     let world = World::of(&["alice", "bob"]).await;
     let mut of_alice = world.events("alice").await;
     let mut of_bob = world.events("bob").await;
@@ -100,24 +100,24 @@ async fn both_sides_are_told_in_order_and_in_full() {
         let sent = world.send("alice", "bob", &format!("m{position}")).await;
         let expected = Some(total(position, position));
         expect_message(&mut of_bob, &sent, kind, position, 1, expected).await;
-        let told = of_alice.expect(&[CHANGED]).await;
-        let changed = conversation_of(&told[0], kind);
+        let published = of_alice.expect(&[CHANGED]).await;
+        let changed = conversation_of(&published[0], kind);
         assert_conversation(&changed, &conversation("bob", 1, 0, &sent));
         assert_eq!(changed, world.conversation("alice", "bob").await);
     }
     // The answer: the conversation is there already, on both sides.
     let sent = world.send("bob", "alice", "answer").await;
     expect_message(&mut of_alice, &sent, 1, 1, 1, Some(total(1, 1))).await;
-    let told = of_bob.expect(&[CHANGED]).await;
-    let changed = conversation_of(&told[0], 1);
+    let published = of_bob.expect(&[CHANGED]).await;
+    let changed = conversation_of(&published[0], 1);
     assert_eq!(changed["lastMessage"], sent);
     assert_eq!(changed["unreadMessageCount"], 3, "answering reads nothing");
-    // What was stored in the millisecond in which a user was last heard of is replayed to them.
+    // What was stored in the millisecond in which a user was last seen is replayed to them.
     let answered_ms = now_ms();
     while now_ms() == answered_ms {
         tokio::task::yield_now().await;
     }
-    // Who asks is told the revision of what they ask about.
+    // A query answers with the revision of what it shows.
     for (user, events) in [("alice", &of_alice), ("bob", &of_bob)] {
         for method in ["query_conversation_total_unread_message_count", "login"] {
             let reply = world.ok(user, method, json!({})).await;
@@ -144,7 +144,7 @@ async fn a_muted_conversation_counts_but_does_not_move_the_total() {
 }
 
 #[tokio::test]
-async fn a_message_that_does_not_count_is_told_all_the_same() {
+async fn a_message_that_does_not_count_is_published_all_the_same() {
     let world = World::of(&["alice", "bob"]).await;
     let mut of_bob = world.events("bob").await;
     let sent = world.send("alice", "bob", "counts").await;
@@ -164,22 +164,22 @@ async fn a_message_that_does_not_count_is_told_all_the_same() {
 }
 
 #[tokio::test]
-async fn each_session_of_a_user_hears_what_the_other_does() {
+async fn each_session_of_a_user_receives_what_the_other_does() {
     let world = World::of(&["alice", "alice", "bob"]).await;
     let mut phone = world.events("alice").await;
     let mut desk = world.events("alice").await;
     let sent = world.send("alice", "bob", "from the phone").await;
     for device in [&mut phone, &mut desk] {
-        let told = device.expect(&[CHANGED]).await;
-        assert_eq!(conversation_of(&told[0], 0)["lastMessage"], sent);
+        let published = device.expect(&[CHANGED]).await;
+        assert_eq!(conversation_of(&published[0], 0)["lastMessage"], sent);
     }
     let answer = world.send("bob", "alice", "to both").await;
     world.clear("alice", "bob").await;
     for device in [&mut phone, &mut desk] {
         expect_message(device, &answer, 1, 1, 1, Some(total(1, 1))).await;
-        let told = device.expect(&[CHANGED, TOTAL]).await;
-        assert_eq!(conversation_of(&told[0], 1)["unreadMessageCount"], 0);
-        assert_eq!(bare(&told[1]), total(0, 0));
+        let published = device.expect(&[CHANGED, TOTAL]).await;
+        assert_eq!(conversation_of(&published[0], 1)["unreadMessageCount"], 0);
+        assert_eq!(bare(&published[1]), total(0, 0));
         device.none().await;
     }
 }
@@ -191,16 +191,16 @@ async fn events_without_a_session_come_in_the_configured_encoding_with_its_conte
         world.login(&["alice"]).await;
         let mut events = world.events("bob").await;
         let sent = world.send("alice", "bob", "hi").await;
-        let told = events.expect(&[RECEIVED, CHANGED, TOTAL]).await;
-        for event in &told {
+        let published = events.expect(&[RECEIVED, CHANGED, TOTAL]).await;
+        for event in &published {
             assert_eq!(Encoding::of_headers(Some(&event.headers)), Some(encoding));
         }
-        assert_eq!(bare(&told[0])["messageList"], json!([as_received(&sent)]));
+        assert_eq!(bare(&published[0])["messageList"], json!([as_received(&sent)]));
     }
 }
 
 #[tokio::test]
-async fn under_concurrent_sends_no_revision_is_missed_and_all_is_told_once() {
+async fn concurrent_sends_publish_every_revision_once() {
     let world = World::with(&[FAST]).await;
     let senders = ["alice", "carol", "dave", "erin"];
     world.login(&["bob"]).await;
@@ -217,11 +217,11 @@ async fn under_concurrent_sends_no_revision_is_missed_and_all_is_told_once() {
         }
     });
     let mut sent: Vec<_> = futures::future::join_all(sends).await.concat();
-    let told = of_bob.drain().await;
-    assert_eq!(told.len(), 300);
+    let published = of_bob.drain().await;
+    assert_eq!(published.len(), 300);
     let mut received = Vec::new();
     let mut expected_total = 0;
-    for event in &told {
+    for event in &published {
         match event.name.as_str() {
             RECEIVED => received.push(event.body["messageList"][0]["messageID"].clone()),
             TOTAL => {

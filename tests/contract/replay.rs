@@ -1,4 +1,4 @@
-//! What a user who was away is told at login.
+//! What is replayed at login to a user who was away.
 
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ async fn replayed(events: &mut Events, count: usize) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn what_was_stored_while_away_is_replayed_oldest_first_and_only_once() {
+async fn messages_stored_while_away_are_replayed_oldest_first_and_only_once() {
     let world = World::of(&["alice", "carol", "bob"]).await;
     let live = world.send("alice", "bob", "seen live").await;
     world.send("bob", "alice", "own").await;
@@ -42,7 +42,7 @@ async fn what_was_stored_while_away_is_replayed_oldest_first_and_only_once() {
     assert_eq!(replayed(&mut events, 4).await, missed);
     assert!(missed.iter().all(|one| one["messageID"] != live["messageID"]));
 
-    // A second login at once has missed nothing: the next thing told is live.
+    // A second login at once has missed nothing: the next event is live.
     world.login(&["bob"]).await;
     let sent = world.send("alice", "bob", "live again").await;
     let event = events.expect(&[RECEIVED]).await.remove(0);
@@ -91,7 +91,7 @@ async fn a_replay_goes_back_no_further_than_a_thousand_messages() {
 
 /// Logs one of Bob's devices in, which has messages up to `key`; reads so many that are replayed, and
 /// sees by a live message that there are no more.
-async fn device_is_told(
+async fn device_receives(
     world: &World,
     (encoding, device): (Encoding, &str),
     key: &Value,
@@ -139,8 +139,9 @@ async fn each_device_gets_what_it_missed_whatever_the_others_did() {
                 ("ahead", json!((1_u64 << 53) - 1), 5),
             ] {
                 let missed = &stored[from..];
-                let told = device_is_told(&world, (encoding, device), &key, missed.len()).await;
-                assert_eq!(told, missed, "{device} after {key}");
+                let published =
+                    device_receives(&world, (encoding, device), &key, missed.len()).await;
+                assert_eq!(published, missed, "{device} after {key}");
             }
         }
     }
@@ -149,11 +150,11 @@ async fn each_device_gets_what_it_missed_whatever_the_others_did() {
     world.ok("bob", "delete_all_message", body).await;
     let left = [stored[1].clone(), stored[3].clone()];
     let device = (Encoding::Json, "new");
-    assert_eq!(device_is_told(&world, device, &json!(0), 2).await, left);
+    assert_eq!(device_receives(&world, device, &json!(0), 2).await, left);
     world.ok("bob", "logout", json!({})).await;
     let news = as_received(&world.send("carol", "bob", "7").await);
     let mut events = world.events("bob").await;
     world.ok("bob", "login", json!({ "deviceID": "old", "replayAfter": null })).await;
     assert_eq!(replayed(&mut events, 1).await, std::slice::from_ref(&news));
-    assert_eq!(device_is_told(&world, device, &key(4), 1).await, [news]);
+    assert_eq!(device_receives(&world, device, &key(4), 1).await, [news]);
 }

@@ -177,8 +177,8 @@ async fn sequences_count_per_sender_and_conversation_and_order_keys_rise() {
         let message = world.send(from, to, "x").await;
         assert_eq!(message["messageSeq"], seq, "{from} to {to}");
         assert!(ids.insert(string(&message, "messageID").to_owned()));
-        // One chain of cause and effect: each sender had been told of the message before, or
-        // sends to a receiver who had.
+        // One chain of cause and effect: the message before was published to each sender,
+        // or to the receiver.
         assert!(number(&message, "orderKey") > last_key, "{message}");
         last_key = number(&message, "orderKey");
     }

@@ -1,4 +1,4 @@
-//! What a user's sessions decide: in which encoding the user is told, and which of them there are.
+//! What a user's sessions decide: the encoding of the user's events, and which sessions there are.
 
 use std::time::Duration;
 
@@ -24,16 +24,16 @@ fn encoding_of(event: &Event) -> Encoding {
     Encoding::of_headers(Some(&event.headers)).unwrap()
 }
 
-/// Asserts how Bob is told: of a Command, of a stored message, and of what he does himself.
-async fn assert_told_in(world: &World, encoding: Encoding, why: &str) {
+/// Asserts the encoding of Bob's events: of a Command, of a stored message, and of what he does himself.
+async fn assert_encoded_in(world: &World, encoding: Encoding, why: &str) {
     let mut events = world.events("bob").await;
     let command = json!({ "message": { "type": 2, "message": bin(b"c") }, "toUserID": "bob" });
     world.ok("alice", "send_peer_message", command).await;
     world.send("alice", "bob", "x").await;
     world.call("bob", "clear_conversation_total_unread_message_count", json!({})).await;
-    let told = events.drain().await;
-    assert!(told.len() >= 3, "{why}: {told:?}");
-    for event in &told {
+    let published = events.drain().await;
+    assert!(published.len() >= 3, "{why}: {published:?}");
+    for event in &published {
         assert_eq!(encoding_of(event), encoding, "{why}: {}", event.name);
     }
     // Other tests of the same user are about other sessions: the rate is Alice's.
@@ -46,28 +46,28 @@ async fn events_come_in_the_encoding_of_all_sessions_or_as_configured() {
         let name = if configured == Encoding::Json { "json" } else { "msgpack" };
         let mut world = World::with(&[("PEERD__EVENTS__ENCODING", name)]).await;
         world.login(&["alice"]).await;
-        assert_told_in(&world, configured, "no session").await;
+        assert_encoded_in(&world, configured, "no session").await;
         for one in KINDS {
             let other = if one == Encoding::Json { Encoding::MessagePack } else { Encoding::Json };
             let first = login(&world, one, json!({})).await;
-            assert_told_in(&world, one, "one session").await;
+            assert_encoded_in(&world, one, "one session").await;
             let second = login(&world, one, json!({})).await;
-            assert_told_in(&world, one, "two of one kind").await;
+            assert_encoded_in(&world, one, "two of one kind").await;
             let third = login(&world, other, json!({})).await;
-            assert_told_in(&world, configured, "both kinds").await;
+            assert_encoded_in(&world, configured, "both kinds").await;
             // Calls of another kind change nothing: sessions do.
             world.client.call_as(one, "bob", "heartbeat", json!({})).await.ok();
             world.peerd.kill9();
             world.peerd.restart().await;
-            assert_told_in(&world, configured, "both kinds, by another peerd").await;
+            assert_encoded_in(&world, configured, "both kinds, by another peerd").await;
             logout(&world, &third).await;
-            assert_told_in(&world, one, "the other kind has ended").await;
+            assert_encoded_in(&world, one, "the other kind has ended").await;
             world.peerd.kill9();
             world.peerd.restart().await;
-            assert_told_in(&world, one, "one kind, by another peerd").await;
+            assert_encoded_in(&world, one, "one kind, by another peerd").await;
             logout(&world, &first).await;
             logout(&world, &second).await;
-            assert_told_in(&world, configured, "all have ended").await;
+            assert_encoded_in(&world, configured, "all have ended").await;
         }
     }
 }
@@ -79,16 +79,16 @@ async fn the_sessions_that_stay_decide_after_a_replacement_and_a_kick() {
         world.login(&["alice"]).await;
         login(&world, one, json!({ "deviceID": "phone" })).await;
         login(&world, other, json!({ "deviceID": "phone" })).await;
-        assert_told_in(&world, other, "the phone speaks otherwise now").await;
+        assert_encoded_in(&world, other, "the phone speaks otherwise now").await;
         login(&world, one, json!({ "deviceID": "phone" })).await;
         login(&world, other, json!({})).await;
-        assert_told_in(&world, Encoding::MessagePack, "both kinds").await;
+        assert_encoded_in(&world, Encoding::MessagePack, "both kinds").await;
         // The next kicks the phone's.
         let mut events = world.events("bob").await;
         login(&world, other, json!({})).await;
         let kick = events.expect(&[CONNECTION]).await.remove(0);
-        assert_eq!(encoding_of(&kick), other, "a kick is told as the others are");
-        assert_told_in(&world, other, "the phone was kicked").await;
+        assert_eq!(encoding_of(&kick), other, "a kick is encoded as the others are");
+        assert_encoded_in(&world, other, "the phone was kicked").await;
     }
 }
 
@@ -116,8 +116,8 @@ async fn sessions_that_ended_by_idling_decide_nothing() {
     world.login(&["alice"]).await;
     let mut events = world.events("bob").await;
     world.send("alice", "bob", "x").await;
-    let told = events.expect(&[RECEIVED]).await.remove(0);
-    assert_eq!(encoding_of(&told), Encoding::MessagePack);
+    let published = events.expect(&[RECEIVED]).await.remove(0);
+    assert_eq!(encoding_of(&published), Encoding::MessagePack);
 }
 
 #[tokio::test]

@@ -135,7 +135,7 @@ async fn a_server_that_comes_later_is_waited_for() {
 }
 
 #[tokio::test]
-async fn what_may_pass_ends_with_69_when_the_time_is_over() {
+async fn a_temporary_problem_ends_with_69_at_the_deadline() {
     let url = format!("nats://127.0.0.1:{}", reserved_port());
     let soon = ("PEERD__NATS__CONNECT_TIMEOUT_MS", "1000");
     let run = ended(&url, &[soon]).await;

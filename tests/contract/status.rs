@@ -120,12 +120,12 @@ async fn a_stream_that_is_gone_is_wrong() {
     let (code, report) = report(&world.nats.url(), &[]).await;
     assert_eq!(code, Some(SOMETHING_IS_WRONG), "{report}");
     let problems = problems(&report);
-    // It may have been made anew since: then the instance tells of what was lost.
+    // It may have been made anew since: then the instance reports what was lost.
     assert!(problems.iter().any(|problem| problem.contains("PEER_STATE_5")), "{problems:?}");
 }
 
 #[tokio::test]
-async fn two_deployments_on_one_account_are_told_apart() {
+async fn two_deployments_on_one_account_are_kept_apart() {
     let world = World::start().await;
     let url = world.nats.url();
     let other = [("PEERD__SUBJECT_PREFIX", "other.chat"), ("PEERD__PARTITIONS", "2")];

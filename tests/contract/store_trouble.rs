@@ -80,10 +80,10 @@ async fn a_full_stream_is_named_once_and_goes_on_when_there_is_room() {
         refused.push(fill(&world).await);
     }
     assert_eq!(refused, vec![(STORE, KNOWN.to_owned()); 6]);
-    let told = errors(&world.peerd, &["PEER_LOG_0"]);
-    assert_eq!(told.len(), 1, "{told:#?}");
-    assert!(told[0].contains("maximum bytes exceeded"), "{told:?}");
-    assert!(told[0].contains("stream.max_bytes"), "the remedy: {told:?}");
+    let reported = errors(&world.peerd, &["PEER_LOG_0"]);
+    assert_eq!(reported.len(), 1, "{reported:#?}");
+    assert!(reported[0].contains("maximum bytes exceeded"), "{reported:?}");
+    assert!(reported[0].contains("stream.max_bytes"), "the remedy: {reported:?}");
     let run = status(&world).await;
     assert_eq!(run.code, Some(1), "{run:?}");
     assert!(run.stdout.contains("stream PEER_LOG_0 is full"), "{}", run.stdout);
@@ -111,9 +111,9 @@ async fn an_account_at_its_limit_is_named_once() {
     for _ in 0..3 {
         assert_eq!(fill(&world).await, (STORE, KNOWN.to_owned()));
     }
-    let told = errors(&world.peerd, &["account", "limit"]);
-    assert_eq!(told.len(), 1, "{}", world.peerd.log());
-    assert!(told[0].contains("PEER_LOG_0") && told[0].contains("remedy"), "{told:?}");
+    let reported = errors(&world.peerd, &["account", "limit"]);
+    assert_eq!(reported.len(), 1, "{}", world.peerd.log());
+    assert!(reported[0].contains("PEER_LOG_0") && reported[0].contains("remedy"), "{reported:?}");
     let run = status(&world).await;
     assert_eq!(run.code, Some(1), "{run:?}");
     assert!(run.stdout.contains("max_storage"), "{}", run.stdout);
@@ -139,13 +139,13 @@ async fn the_owners_bucket_comes_back_by_itself_and_nobody_acts_before_its_time(
     // Once whoever was in the bucket before cannot act any more, all are owned again.
     until_ok(&world, "bob", "heartbeat", json!({})).await;
     assert_eq!(world.history("bob", "alice").await.len(), 2);
-    let told = errors(&world.peerd, &["KV_PEER_OWNERS"]);
-    assert_eq!(told.len(), 1, "{told:#?}");
+    let reported = errors(&world.peerd, &["KV_PEER_OWNERS"]);
+    assert_eq!(reported.len(), 1, "{reported:#?}");
     assert_eq!(errors(&world.peerd, &[]).len(), 1, "{}", world.peerd.log());
 }
 
 #[tokio::test]
-async fn a_log_that_is_deleted_is_made_anew_and_told_of() {
+async fn a_deleted_log_is_recreated_and_reported() {
     let world = World::with(&[ONE_PARTITION]).await;
     world.login(&["alice", "bob"]).await;
     for text in ["one", "two", "three"] {
@@ -161,10 +161,10 @@ async fn a_log_that_is_deleted_is_made_anew_and_told_of() {
         assert!(started.elapsed() < DEADLINE, "{:?}", world.history("bob", "alice").await);
         sleep(POLL).await;
     }
-    let told = errors(&world.peerd, &["PEER_LOG_0"]);
-    assert_eq!(told.len(), 1, "{told:#?}");
-    assert!(told[0].contains("all messages in it"), "{told:?}");
-    // What was lost is told although all is well again.
+    let reported = errors(&world.peerd, &["PEER_LOG_0"]);
+    assert_eq!(reported.len(), 1, "{reported:#?}");
+    assert!(reported[0].contains("all messages in it"), "{reported:?}");
+    // A loss is reported although all is well again.
     let run = status(&world).await;
     assert_eq!(run.code, Some(1), "{run:?}");
     assert!(run.stdout.contains("stream PEER_LOG_0 is gone"), "{}", run.stdout);
@@ -178,7 +178,7 @@ async fn a_state_stream_that_is_deleted_is_made_anew_and_users_log_in_again() {
     world.store.jetstream().delete_stream("PEER_STATE_0").await.unwrap();
     let started = Instant::now();
     while errors(&world.peerd, &["PEER_STATE_0"]).is_empty() {
-        assert!(started.elapsed() < DEADLINE, "not told\n{}", world.peerd.log());
+        assert!(started.elapsed() < DEADLINE, "not reported\n{}", world.peerd.log());
         sleep(POLL).await;
     }
     for user in ["alice", "bob"] {
@@ -186,8 +186,8 @@ async fn a_state_stream_that_is_deleted_is_made_anew_and_users_log_in_again() {
     }
     until_ok(&world, "alice", "send_peer_message", text_to("bob", "more")).await;
     assert_eq!(world.history("bob", "alice").await.len(), 2);
-    let told = errors(&world.peerd, &["PEER_STATE_0"]);
-    assert_eq!(told.len(), 1, "{told:#?}");
+    let reported = errors(&world.peerd, &["PEER_STATE_0"]);
+    assert_eq!(reported.len(), 1, "{reported:#?}");
 }
 
 #[tokio::test]
@@ -248,9 +248,9 @@ async fn a_record_that_cannot_be_read_is_left_out_counted_and_named_once() {
     let log = world.peerd.log();
     for seq in [first, second] {
         let seq = format!("seq={seq}");
-        let told = errors(&world.peerd, &["PEER_LOG_0", subject, &seq]);
+        let reported = errors(&world.peerd, &["PEER_LOG_0", subject, &seq]);
         // Once by each process.
-        assert!((1..=2).contains(&told.len()), "{seq}: {told:#?}\n{log}");
+        assert!((1..=2).contains(&reported.len()), "{seq}: {reported:#?}\n{log}");
     }
     let run = status(&world).await;
     assert_eq!(run.code, Some(1), "{run:?}");
@@ -289,8 +289,8 @@ async fn an_entry_that_cannot_be_read_keeps_nobody_out() {
     world.ok("bob", "remove_users_from_blacklist", json!({ "userIDs": ["carol"] })).await;
     world.send("carol", "bob", "three").await;
     for entry in ["bob.account", "bob.conversation.alice", "bob.blocked.carol"] {
-        let told = errors(&world.peerd, &["PEER_STATE_0", entry, "seq="]);
-        assert_eq!(told.len(), 1, "{entry}: {told:#?}");
+        let reported = errors(&world.peerd, &["PEER_STATE_0", entry, "seq="]);
+        assert_eq!(reported.len(), 1, "{entry}: {reported:#?}");
     }
     // Whoever owns a partition whose entry is damaged lets go of it, and it is taken again.
     let before = world.peerd.log().matches("owned").count();

@@ -119,7 +119,7 @@ async fn texts_say_what_they_like_as_long_as_something_shows() {
 }
 
 #[tokio::test]
-async fn a_body_that_cannot_be_read_is_told_why_and_where() {
+async fn the_error_of_an_unreadable_body_names_reason_and_place() {
     use Encoding::{Json, MessagePack};
     let world = World::of(&["alice"]).await;
     let many = format!("[{}1]", "1,".repeat(20_000));

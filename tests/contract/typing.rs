@@ -99,7 +99,7 @@ async fn a_blocked_user_types_unseen() {
     of_bob.drain().await;
     type_to(&world, "alice", "bob", true).await;
     assert!(of_bob.drain().await.is_empty());
-    // Neither does one who was never heard of.
+    // Neither does one who never called.
     type_to(&world, "alice", "nobody", true).await;
     // Blocking is one-way.
     let mut of_alice = world.events("alice").await;

@@ -94,7 +94,7 @@ async fn counts_rise_with_each_message_of_the_other_side_only() {
 }
 
 #[tokio::test]
-async fn clearing_one_conversation_lowers_the_total_and_tells_both_once() {
+async fn clearing_one_conversation_lowers_the_total_and_publishes_both_once() {
     let mut world = World::of(&["alice", "bob", "carol"]).await;
     for from in ["alice", "alice", "carol"] {
         world.send(from, "bob", "x").await;
@@ -102,14 +102,14 @@ async fn clearing_one_conversation_lowers_the_total_and_tells_both_once() {
     let mut of_bob = world.events("bob").await;
     let mut of_alice = world.events("alice").await;
     world.clear("bob", "alice").await;
-    let told = of_bob.expect(&[CHANGED, TOTAL]).await;
-    let info = &told[0].body["infoList"][0];
+    let published = of_bob.expect(&[CHANGED, TOTAL]).await;
+    let info = &published[0].body["infoList"][0];
     assert_eq!(info["event"], 1);
     assert_eq!(info["conversation"]["conversationID"], "alice");
     assert_eq!(info["conversation"]["unreadMessageCount"], 0);
     assert_eq!(info["conversation"]["readMessageSeq"], 2);
-    assert_total(&told[1], 1, 1);
-    assert_eq!(told[0].body["revision"], told[1].body["revision"]);
+    assert_total(&published[1], 1, 1);
+    assert_eq!(published[0].body["revision"], published[1].body["revision"]);
 
     let writes = world.store.writes().await;
     world.clear("bob", "alice").await;
@@ -149,8 +149,8 @@ async fn clearing_the_total_clears_every_conversation() {
     let mut of_bob = world.events("bob").await;
     let method = "clear_conversation_total_unread_message_count";
     assert_eq!(world.ok("bob", method, json!({})).await, json!({}));
-    let told = of_bob.drain().await;
-    let (last, changes) = told.split_last().unwrap();
+    let published = of_bob.drain().await;
+    let (last, changes) = published.split_last().unwrap();
     assert_eq!(last.name, TOTAL);
     assert_total(last, 0, 0);
     let mut cleared: Vec<&str> = Vec::new();

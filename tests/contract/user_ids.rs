@@ -21,9 +21,9 @@ async fn lives_as(world: &mut World, one: &str, other: &str) {
     world.login(&[one, other]).await;
     let mut events = world.events(other).await;
     let sent = world.send(one, other, "hello").await;
-    let told = events.expect(&[RECEIVED, CHANGED, TOTAL]).await;
-    assert_eq!(told[0].body["messageList"], json!([as_received(&sent)]));
-    assert_eq!(told[1].body["infoList"][0]["conversation"]["conversationID"], one);
+    let published = events.expect(&[RECEIVED, CHANGED, TOTAL]).await;
+    assert_eq!(published[0].body["messageList"], json!([as_received(&sent)]));
+    assert_eq!(published[1].body["infoList"][0]["conversation"]["conversationID"], one);
     world.ok(other, "add_users_to_blacklist", json!({ "userIDs": [one] })).await;
     let body =
         json!({ "conversationID": one, "messageList": [{ "messageID": sent["messageID"] }] });

@@ -15,7 +15,7 @@ const SETTINGS: [(&str, &str); 2] =
 const LOG: &str = "store/jetstream/$G/streams/PEER_LOG_0";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_store_lost_is_gone_and_all_else_goes_on() -> Result<(), Failure> {
+async fn a_lost_stream_loses_its_messages_and_the_rest_goes_on() -> Result<(), Failure> {
     for peerd_stays_up in [true, false] {
         lose_the_end(peerd_stays_up).await?;
     }

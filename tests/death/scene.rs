@@ -119,21 +119,21 @@ impl Scene {
         }
     }
 
-    /// Tells peerd to end, which must succeed, and starts it again; answers how long it took to
+    /// Signals peerd to end, which must succeed, and starts it again; answers how long it took to
     /// end.
     pub(crate) async fn terminate_peerd(&mut self) -> Result<Duration, Failure> {
         self.caller.notes().disturbed(Disturbed::Peerd)?;
-        let told = Instant::now();
+        let signalled = Instant::now();
         self.deaths += 1;
         let status = self.peerd.terminate().await;
-        let took = told.elapsed();
+        let took = signalled.elapsed();
         say(&format!("{}: ended in {took:.2?}, {status}", self.name));
         if !status.success() {
-            return Err(self.failure(&format!("peerd, told to end, ended with {status}")));
+            return Err(self.failure(&format!("peerd, after a signal to end, ended with {status}")));
         }
         let epoch = self.load.new_epoch();
         self.peerd.restart().await;
-        self.recovered(epoch, told).await?;
+        self.recovered(epoch, signalled).await?;
         Ok(took)
     }
 
@@ -184,11 +184,11 @@ fn figures(
     recoveries: &[Recovery],
 ) -> String {
     let mut text = format!(
-        "{name}: {} acked; {} clears, mutes and deletes; {} messages told; {deaths} deaths\n\
+        "{name}: {} acked; {} clears, mutes and deletes; {} messages signalled; {deaths} deaths\n\
          {name}: attempts: {counts}\n{name}: answered again after (first, all):",
         judged.figure("acknowledged"),
         judged.figure("changes"),
-        judged.figure("told"),
+        judged.figure("delivered"),
     );
     for Recovery { first, all } in recoveries {
         // Writing to a string cannot fail.

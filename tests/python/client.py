@@ -89,7 +89,7 @@ def read_reply(reply, codec):
 
 
 class User:
-    """One user on one connection: what it calls, and what it is told, in order."""
+    """One user on one connection: its calls, and its events in order."""
 
     def __init__(self, nc, user_id, codec):
         self.nc = nc
@@ -100,7 +100,7 @@ class User:
         self._fence = NOTIFY
 
     async def listen(self):
-        """Subscribes to everything this user is told, before anything can be told."""
+        """Subscribes to all events of this user, before any can be published."""
         subject = f"peer.event.{token(self.id)}.*"
         await self.nc.subscribe(subject, cb=self._events.put)
         await self.nc.flush()
@@ -139,8 +139,8 @@ class User:
 
     async def event(self, name):
         """The body of the next event, which must be `name`."""
-        told, body = await self.next_event()
-        assert told == name, body
+        name_seen, body = await self.next_event()
+        assert name_seen == name, body
         return body
 
     async def conversation_event(self, other_id):
@@ -154,7 +154,7 @@ class User:
         """The next event, which must be the total: as notified, and with the muted."""
         return totals(await self.event(TOTAL_UPDATED))
 
-    async def told_nothing_more(self):
+    async def received_nothing_more(self):
         """Proves, without waiting for silence, that peerd had nothing more to tell.
 
         Events come in the order of their changes, so a change of something else is a fence:

@@ -73,7 +73,7 @@ async def test_invalid_parameters_are_refused(daemon):
             rejected = await rejection(alice.call(method, body))
             assert (name, rejected.code) == (name, 6000001)
         assert (await rejection(alice.send(alice, HELLO))).code == 6000001
-        await alice.told_nothing_more()
+        await alice.received_nothing_more()
 
 
 async def test_what_is_at_the_limit_is_accepted(daemon):

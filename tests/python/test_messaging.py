@@ -134,8 +134,8 @@ async def test_every_kind_of_stored_message_reaches_both_sides_in_order(daemon):
             assert await bob.total_event() == (sequence, sequence)
             copies.append((sent, message))
 
-        await alice.told_nothing_more()
-        await bob.told_nothing_more()
+        await alice.received_nothing_more()
+        await bob.received_nothing_more()
         order_keys = [sent["orderKey"] for sent, _ in copies]
         assert order_keys == sorted(set(order_keys))
         assert await alice.history(bob.id) == [sent for sent, _ in copies]
@@ -150,8 +150,8 @@ async def test_a_command_is_delivered_live_and_leaves_no_trace(daemon):
         for copy, direction, other in ((sent, SEND, bob), (message, RECEIVE, alice)):
             check_message(copy, {"type": COMMAND}, direction, alice, other)
             assert daemon.codec.bytes_of(copy["message"]) == data
-        await alice.told_nothing_more()
-        await bob.told_nothing_more()
+        await alice.received_nothing_more()
+        await bob.received_nothing_more()
         assert await bob.total() == (0, 0)
         assert await bob.history(alice.id) == []
         with pytest.raises(Rejected) as rejected:
@@ -173,12 +173,12 @@ async def test_a_muted_conversation_counts_but_does_not_move_the_total(daemon):
         await received(bob)
         _, conversation = await bob.conversation_event(alice.id)
         assert conversation["unreadMessageCount"] == 2
-        # The next event is the fence, so no total was told.
-        await bob.told_nothing_more()
+        # The next event is the fence, so no total was published.
+        await bob.received_nothing_more()
         assert await bob.total() == (0, 2)
 
         await bob.set_notification_status(alice.id, DO_NOT_DISTURB)
-        await bob.told_nothing_more()
+        await bob.received_nothing_more()
 
         await bob.set_notification_status(alice.id, NOTIFY)
         _, conversation = await bob.conversation_event(alice.id)
@@ -200,7 +200,7 @@ async def test_clearing_empties_one_count_or_all(daemon):
         assert conversation["unreadMessageCount"] == 0
         assert await bob.total_event() == (2, 2)
         await bob.clear_unread(alice.id)
-        await bob.told_nothing_more()
+        await bob.received_nothing_more()
 
         unread = {"config": {"count": 100}, "option": {"isOnlyUnreadConversation": True}}
         [conversation] = (await bob.call("query_conversation_list", unread))["conversationList"]
@@ -211,7 +211,7 @@ async def test_clearing_empties_one_count_or_all(daemon):
         assert conversation["unreadMessageCount"] == 0
         assert await bob.total_event() == (0, 0)
         assert await bob.total() == (0, 0)
-        await bob.told_nothing_more()
+        await bob.received_nothing_more()
 
 
 async def test_a_message_that_asks_not_to_be_counted_is_not(daemon):
@@ -274,21 +274,21 @@ async def test_deleting_takes_messages_from_one_side_only(daemon):
         conversation = {"conversationID": alice.id, "conversationType": PEER}
         delete = {"messageList": [gone], **conversation}
         assert await bob.call("delete_messages", delete) == {}
-        told, total = await told_of_deletion(bob, alice)
-        assert told["messageDeleteType"] == MESSAGE_LIST_DELETED
-        assert told["isDeleteConversationAllMessage"] is False
-        assert ids(told["messageList"]) == [gone["messageID"]]
+        event, total = await events_of_deletion(bob, alice)
+        assert event["messageDeleteType"] == MESSAGE_LIST_DELETED
+        assert event["isDeleteConversationAllMessage"] is False
+        assert ids(event["messageList"]) == [gone["messageID"]]
         assert total == (3, 3)
         assert ids(await bob.history(alice.id, 2)) == ids([sent[0], *sent[2:]])
         assert ids(await alice.history(bob.id, 2)) == ids(sent)
 
         assert await bob.call("delete_messages", delete) == {}
-        await bob.told_nothing_more()
+        await bob.received_nothing_more()
 
         assert await bob.call("delete_all_message", conversation) == {}
-        told, total = await told_of_deletion(bob, alice)
-        assert told["messageDeleteType"] == CONVERSATION_ALL_MESSAGES_DELETED
-        assert told["isDeleteConversationAllMessage"] is True
+        event, total = await events_of_deletion(bob, alice)
+        assert event["messageDeleteType"] == CONVERSATION_ALL_MESSAGES_DELETED
+        assert event["isDeleteConversationAllMessage"] is True
         assert total == (0, 0)
         assert await bob.history(alice.id) == []
         assert ids(await alice.history(bob.id)) == ids(sent)
@@ -296,14 +296,14 @@ async def test_deleting_takes_messages_from_one_side_only(daemon):
         sent.append(await alice.send(bob, text("afterwards")))
         await received_and_counted(bob, alice, 1, (1, 1))
         assert ids(await bob.history(alice.id)) == ids(sent[-1:])
-        # Alice was told of what she sent, and of nothing that bob deleted.
+        # Alice got events of what she sent, and none of what bob deleted.
         for message in sent:
             _, conversation = await alice.conversation_event(bob.id)
             assert conversation["lastMessage"] == message
-        await alice.told_nothing_more()
+        await alice.received_nothing_more()
 
 
-async def told_of_deletion(user, other):
+async def events_of_deletion(user, other):
     """The events of a deletion that lowered the total: what was deleted, and the new total."""
     events = [await user.next_event() for _ in range(3)]
     # The contract orders the conversation before the total, and leaves the third its place.
@@ -312,12 +312,12 @@ async def told_of_deletion(user, other):
     bodies = dict(events)
     [info] = bodies[CONVERSATION_CHANGED]["infoList"]
     assert info["conversation"]["conversationID"] == other.id
-    told = bodies[MESSAGE_DELETED]
-    check_fields(told, {"conversationID": other.id, "conversationType": PEER})
-    return told, totals(bodies[TOTAL_UPDATED])
+    event = bodies[MESSAGE_DELETED]
+    check_fields(event, {"conversationID": other.id, "conversationType": PEER})
+    return event, totals(bodies[TOTAL_UPDATED])
 
 
-async def test_a_repeated_send_is_stored_and_told_once(daemon):
+async def test_a_repeated_send_is_stored_and_published_once(daemon):
     async with daemon.users("alice", "bob") as (alice, bob):
         message = text("once", localMessageID="local-1")
         body = daemon.codec.encode({"message": message, "toUserID": bob.id})
@@ -334,22 +334,22 @@ async def test_a_repeated_send_is_stored_and_told_once(daemon):
         assert (rejected.value.code, rejected.value.reason) == (6000001, "local_message_id_reused")
 
         await received_and_counted(bob, alice, 1, (1, 1))
-        await bob.told_nothing_more()
+        await bob.received_nothing_more()
         assert len(await bob.history(alice.id)) == 1
 
 
 async def test_what_came_while_away_is_replayed_at_login(daemon):
     async with daemon.users("alice", "carol") as (alice, carol):
-        # Bob listens only afterwards, so that nothing told live is taken for the replay.
+        # Bob listens only afterwards, so that nothing published live is taken for the replay.
         bob = User(carol.nc, f"bob-of-{alice.id}", daemon.codec)
         sent = [await alice.send(bob, text(f"message {i}")) for i in range(3)]
         await bob.listen()
         assert (await bob.login())["totalUnreadMessageCount"] == 3
         replayed = []
         while len(replayed) < len(sent):
-            told = await bob.event(MESSAGE_RECEIVED)
-            assert told["info"] == {"isOfflineMessage": True}
-            replayed += told["messageList"]
+            event = await bob.event(MESSAGE_RECEIVED)
+            assert event["info"] == {"isOfflineMessage": True}
+            replayed += event["messageList"]
         assert ids(replayed) == ids(sent)
 
 
@@ -368,14 +368,14 @@ async def test_each_device_gets_what_it_missed(daemon):
             await bob.login(deviceID=device, replayAfter=after)
             replayed = []
             while len(replayed) < len(missed):
-                told = await bob.event(MESSAGE_RECEIVED)
-                assert told["info"] == {"isOfflineMessage": True}
-                replayed += told["messageList"]
+                event = await bob.event(MESSAGE_RECEIVED)
+                assert event["info"] == {"isOfflineMessage": True}
+                replayed += event["messageList"]
             assert ids(replayed) == ids(missed)
-        await bob.told_nothing_more()
+        await bob.received_nothing_more()
 
 
-async def test_past_the_bound_of_sessions_the_earliest_is_told_that_it_ended(daemon):
+async def test_past_the_bound_of_sessions_the_earliest_gets_an_event_that_it_ended(daemon):
     async with daemon.users("alice", log_in=False) as (alice,):
         sessions = [await alice.login() for _ in range(10)]
         # A device's next session takes the place of the one before.
@@ -385,7 +385,7 @@ async def test_past_the_bound_of_sessions_the_earliest_is_told_that_it_ended(dae
         assert kicked["extendedData"] == "{}"
         for _ in range(3):
             await alice.login(deviceID="phone")
-        await alice.told_nothing_more()
+        await alice.received_nothing_more()
 
 
 async def test_the_block_list_shows_users_in_the_order_of_blocking(daemon):
@@ -398,14 +398,14 @@ async def test_the_block_list_shows_users_in_the_order_of_blocking(daemon):
         for other in (carol, alice):
             body = {"userIDs": [other.id]}
             assert await bob.call("add_users_to_blacklist", body) == {"errorUserList": []}
-            told = await bob.event(BLACKLIST_CHANGED)
-            check_fields(told, {"userList": [info(other)], "action": BLOCKED})
+            event = await bob.event(BLACKLIST_CHANGED)
+            check_fields(event, {"userList": [info(other)], "action": BLOCKED})
         first = await bob.call("query_blacklist", {"config": {"count": 1}})
         assert first["blacklist"] == [info(carol)]
         assert isinstance(first["nextFlag"], int) and 0 < first["nextFlag"] < 2**53
         assert await bob.call("remove_users_from_blacklist", {"userIDs": [carol.id]})
-        told = await bob.event(BLACKLIST_CHANGED)
-        check_fields(told, {"userList": [info(carol)], "action": UNBLOCKED})
+        event = await bob.event(BLACKLIST_CHANGED)
+        check_fields(event, {"userList": [info(carol)], "action": UNBLOCKED})
         config = {"count": 1, "nextFlag": first["nextFlag"]}
         last = await bob.call("query_blacklist", {"config": config})
         assert last == {"blacklist": [info(alice)], "nextFlag": 0}
@@ -419,7 +419,7 @@ async def test_a_user_id_is_percent_encoded_in_subjects(daemon):
         assert ids(await bob.history(alice.id)) == [message["messageID"]]
 
 
-async def test_commands_over_the_rate_are_refused_and_told_when_to_retry(daemon):
+async def test_commands_over_the_rate_are_refused_with_the_time_to_retry(daemon):
     command = {"type": COMMAND, "message": b"tick"}
     async with daemon.users("alice", "bob") as (alice, bob):
         start = time.monotonic()

@@ -1,4 +1,4 @@
-//! Which senders may send, as far as their refusals tell: peerd bounds the messages of each sender in
+//! Which senders may send, as far as their refusals show: peerd bounds the messages of each sender in
 //! a second. A load of so many messages in flight leaves a sender out that has used up its rate, and
 //! sends as another, so that it measures the deployment and not how fast refusals come.
 
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_refused_is_not_bounded() {
+    fn a_sender_that_was_never_refused_is_not_bounded() {
         let budget = Budget::new(1);
         for _ in 0..3 {
             assert_eq!(budget.take(0, 5, PATIENCE_US), Ok(0));

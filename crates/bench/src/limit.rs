@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_stored_or_has_no_place_is_not_answered_with_success() {
+    fn a_message_without_ack_or_place_is_not_answered_with_success() {
         let mut limit = limit(1);
         sent(&mut limit, REQUEST);
         let refused = sent(&mut limit, REQUEST);

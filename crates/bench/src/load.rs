@@ -44,7 +44,7 @@ pub(super) struct Plan {
     pub(super) duration: Duration,
     /// How long an answer may take.
     pub(super) patience: Duration,
-    /// Whether all that users are told is listened to.
+    /// Whether all events of users are subscribed to.
     pub(super) events: bool,
 }
 
@@ -61,11 +61,11 @@ pub(super) struct Target {
     /// By pair.
     pub(super) calls: Vec<Call>,
     pub(super) headers: HeaderMap,
-    /// All that users are told.
+    /// All events of users.
     pub(super) all_events: String,
     /// A subject that nobody serves, and that who may call may publish to.
     pub(super) nobody: String,
-    /// What tells a user of the run by the subject's last token but one.
+    /// What recognizes a user of the run by the subject's last token but one.
     pub(super) user_prefix: String,
     pub(super) run: Run,
     /// Messages so far, in all rounds: each has a number of its own, or it would be a repeat.
@@ -221,7 +221,7 @@ pub(super) struct Progress {
     pub(super) accepted: u64,
 }
 
-/// Runs a load to its end. `looks` is told a few times a second how far it is, and says whether to
+/// Runs a load to its end. `looks` is called a few times a second with the progress, and says whether to
 /// go on.
 pub(super) async fn run(
     target: &Arc<Target>,
@@ -291,7 +291,7 @@ async fn follow(shared: &Shared, looks: &mut impl FnMut(Progress) -> bool) -> [O
     watches.map(|watch| watch.end(watched_from.elapsed(), accepted))
 }
 
-/// Listens to all that the run's users are told.
+/// Listens to all events of the run's users.
 struct Listener {
     end: oneshot::Sender<()>,
     task: JoinHandle<(Latencies, u64)>,
@@ -304,7 +304,7 @@ impl Listener {
         Ok(Self { end, task: tokio::spawn(listen(events, shared, ends)) })
     }
 
-    /// Ends it once everything has come that was told before the last answer.
+    /// Ends it once every event has come that was published before the last answer.
     async fn end(self, client: &Client, shared: &Shared) -> (Latencies, u64) {
         // The server's answer comes after all that it had for this connection before. Whether that is
         // an error does not matter: nobody is there to answer.
@@ -321,7 +321,7 @@ async fn listen(
     mut ends: oneshot::Receiver<()>,
 ) -> (Latencies, u64) {
     let Target { run, user_prefix, .. } = &*shared.target;
-    let (mut received, mut heard, mut place) = (Latencies::new(), 0, 0);
+    let (mut received, mut count, mut place) = (Latencies::new(), 0, 0);
     // Once it is ending: until when what is here may still be read.
     let mut ending: Option<Instant> = None;
     loop {
@@ -336,14 +336,14 @@ async fn listen(
             }
             () = until(ending) => None,
         };
-        let Some(event) = event else { return (received, heard) };
+        let Some(event) = event else { return (received, count) };
         let mut tokens = event.subject.rsplit('.');
         let (name, user) = (tokens.next(), tokens.next().unwrap_or_default());
         if !user.starts_with(user_prefix.as_str()) {
             continue;
         }
         let now_us = shared.now_us();
-        heard += u64::from(shared.window().holds(now_us));
+        count += u64::from(shared.window().holds(now_us));
         if name == Some(RECEIVED)
             && let Some(due_us) = run.due_us(&event.payload, &mut place)
             && shared.window().holds(due_us)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// Longest latency that is told apart, in microseconds; what is longer counts as this.
+/// Longest latency that is distinguished, in microseconds; what is longer counts as this.
 const LATENCY_MAX_US: u64 = 600_000_000;
 /// Digits of a latency that hold.
 const DIGITS: u8 = 3;
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_short_or_too_long_still_counts() {
+    fn latencies_out_of_range_still_count() {
         let mut latencies = Latencies::new();
         latencies.record(0);
         latencies.record(u64::MAX);

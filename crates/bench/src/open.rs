@@ -47,13 +47,13 @@ pub(super) async fn start(
     let (shared, runtime) = (shared.clone(), Handle::current());
     // A thread of its own: tokio's timers tell milliseconds, and messages are due in between.
     tasks.push(tokio::task::spawn_blocking(move || {
-        pace(&lanes, &shared, Schedule::per_second(rate), &runtime)
+        dispatch(&lanes, &shared, Schedule::per_second(rate), &runtime)
     }));
     Ok(tasks)
 }
 
 /// Sends each message when it is due, or as soon after that as possible.
-fn pace(lanes: &[Lane], shared: &Shared, schedule: Schedule, runtime: &Handle) -> Tally {
+fn dispatch(lanes: &[Lane], shared: &Shared, schedule: Schedule, runtime: &Handle) -> Tally {
     let mut tally = Tally::new();
     let mut sent = vec![0; lanes.len()];
     let part =

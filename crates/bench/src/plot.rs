@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_offered_without_a_rate_is_not_in_the_picture() {
+    fn a_load_without_a_rate_is_not_in_the_chart() {
         let load = Load::new(Offer::InFlight(8), vec![round(Who::Peerd, 9.0, 9)]);
         let svg = drawn(&report(vec![load]));
         assert!(svg.contains("nothing was measured") && !svg.contains("<polyline"), "{svg}");

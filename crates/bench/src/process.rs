@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn who_listens_is_found() {
+    fn subscribers_are_found() {
         let listener_here = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener_here.local_addr().expect("bound").port();
         assert_eq!(proc::listener(port), Some(std::process::id()));

@@ -1,4 +1,4 @@
-//! What `peerd bench` tells, as programs read it.
+//! The report of `peerd bench`, as programs read it.
 
 use std::collections::BTreeSet;
 
@@ -104,7 +104,7 @@ pub(super) struct Round {
     /// All of these, in each second.
     #[serde(skip)]
     pub(super) refused_per_second: f64,
-    /// Events that were heard.
+    /// Events that were received.
     pub(super) events: u64,
     /// How long after it was due a message was sent.
     pub(super) lag: Option<Summary>,

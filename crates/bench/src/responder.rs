@@ -187,7 +187,7 @@ pub(super) async fn input_ended() {
     while input.read(&mut nothing).await.is_ok_and(|read| read > 0) {}
 }
 
-/// Tells the load that requests are taken.
+/// Notifies the load that requests are taken.
 pub(super) fn say_ready() -> Result<(), String> {
     use std::io::Write as _;
     let mut out = std::io::stdout().lock();

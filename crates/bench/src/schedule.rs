@@ -20,7 +20,7 @@ impl Schedule {
     /// When message `number` is due, after the start.
     pub(super) fn due(self, number: u64) -> Duration {
         // By division: intervals that were rounded and summed up would drift.
-        // What is due in no time that can be told is due after everything.
+        // What is due at a time beyond the type's range is due after everything.
         Duration::try_from_secs_f64(float(number) / self.per_second).unwrap_or(Duration::MAX)
     }
 }
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_late_does_not_move_what_is_due_later() {
+    fn a_late_send_does_not_move_later_ones() {
         // Nothing here knows of answers: message 10 is due at the same time in every run.
         let due: Vec<_> = (0..10).map(|number| Schedule::per_second(10.0).due(number)).collect();
         assert!(due.windows(2).all(|pair| pair[0] + Duration::from_millis(100) == pair[1]));

@@ -141,7 +141,7 @@ impl Session {
         let first = users::all_send(client, peerd, done).await;
         self.messages += count(self.pairs.len());
         if let Err(problem) = first {
-            // The load will be told why, with figures; only the others need one that is accepted.
+            // The load gets the reason, with figures; only the others need one that is accepted.
             self.warn(format!("not every pair has written its first message: {problem}"));
         }
         if self.arguments.baseline {

@@ -41,11 +41,12 @@ pub(super) async fn learn(
     target: &Target,
     log_streams: &[String],
 ) -> Result<Sizes, String> {
-    let told = |error: &dyn std::fmt::Display| format!("the sizes could not be learned: {error}");
+    let failed = |error: &dyn std::fmt::Display| format!("the sizes could not be learned: {error}");
     let (sender, receiver) = (Token::of(&pair.sender), Token::of(&pair.receiver));
-    let mut senders = client.subscribe(subjects.all_events(&sender)).await.map_err(|e| told(&e))?;
+    let mut senders =
+        client.subscribe(subjects.all_events(&sender)).await.map_err(|e| failed(&e))?;
     let mut receivers =
-        client.subscribe(subjects.all_events(&receiver)).await.map_err(|e| told(&e))?;
+        client.subscribe(subjects.all_events(&receiver)).await.map_err(|e| failed(&e))?;
     let call = &target.calls[0];
     let body = call.body.body(0, target.next_number());
     let reply =
@@ -61,15 +62,15 @@ pub(super) async fn learn(
             }
         };
         let Ok((is_senders, Some(event))) = timeout_at(deadline, next).await else {
-            return Err(told(&format!("{} of {EVENTS} events came", events.len())));
+            return Err(failed(&format!("{} of {EVENTS} events came", events.len())));
         };
         let name = peerd_protocol::subject::last_token(&event.subject).to_owned();
         events.push(EventSize { is_senders, name, bytes: event.payload.len() });
     }
     let partition = subjects.partition(&receiver);
     let stream = log_streams.get(usize::from(partition.0)).ok_or("the partition has no log")?;
-    let stream = jetstream::new(client.clone()).get_stream(stream).await.map_err(|e| told(&e))?;
+    let stream = jetstream::new(client.clone()).get_stream(stream).await.map_err(|e| failed(&e))?;
     let subject = subjects.log(partition, &receiver, &sender);
-    let record = stream.direct_get_last_for_subject(subject).await.map_err(|e| told(&e))?;
+    let record = stream.direct_get_last_for_subject(subject).await.map_err(|e| failed(&e))?;
     Ok(Sizes { record: record.payload.len(), reply: reply.payload.len(), events })
 }

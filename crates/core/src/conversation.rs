@@ -76,7 +76,7 @@ impl Head {
     };
 
     /// Whether a message is shown where this is the newest that is known. One that the user receives
-    /// is not, while its acknowledgement is on its way: it is counted and told with that. One that the
+    /// is not, while its acknowledgement is on its way: it is counted and published with that. One that the
     /// user sent may have been answered by an owner before, and be known here a moment later.
     #[must_use]
     pub const fn shows(&self, direction: Direction, seq: u64) -> bool {
@@ -201,8 +201,8 @@ pub struct Conversation {
     pub settings: Settings,
     /// Where the store has the settings; 0 when it does not.
     pub settings_seq: u64,
-    /// Where the store has the newest message of the other's that was told. A load may find newer
-    /// ones, whose acknowledgement was lost: they are told when the log is caught up with.
+    /// Where the store has the newest message of the other's that was published. A load may find newer
+    /// ones, whose acknowledgement was lost: they are published when the log is caught up with.
     pub published_seq: u64,
     /// What the other sent lately, to recognize repeats.
     pub repeats: Repeats,
@@ -381,7 +381,7 @@ impl Conversation {
         self.adopt_head(Direction::Receive, head);
     }
 
-    /// Takes in a message that the store has acknowledged. Answers what the user is told of the
+    /// Takes in a message that the store has acknowledged. Answers what is published of the
     /// conversation; `name` is the other's.
     pub fn take_in(
         &mut self,
@@ -417,7 +417,7 @@ impl Conversation {
         }
     }
 
-    /// Takes in a message of the other's of which the log has a carrier only: nobody is told of it.
+    /// Takes in a message of the other's of which the log has a carrier only: nothing is published.
     pub fn take_in_removed(&mut self, head: Head, counts: bool) {
         if self.received.is_none_or(|known| known.mark.seq < head.mark.seq) {
             self.begins_with(&head, counts);
@@ -445,7 +445,7 @@ pub enum ConversationEvent {
     Deleted = 3,
 }
 
-/// A conversation as its user is told of it.
+/// A conversation as published to its user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConversationView {
     /// The other user.
@@ -467,7 +467,7 @@ pub struct ConversationView {
 }
 
 impl ConversationView {
-    /// What a user is told of a conversation.
+    /// What is published of a conversation.
     #[must_use]
     pub fn new(
         id: &UserId,
@@ -512,7 +512,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_gone_from_the_store_is_not_unread() {
+    fn messages_gone_from_the_store_are_not_unread() {
         let mut conversation = Conversation { received: Some(head(9, 7)), ..Default::default() };
         conversation.settings.read = Mark { seq: 3, counted: 2 };
         conversation.settings.deleted_unread = 2;

@@ -112,14 +112,14 @@ pub type Events = SmallVec<[Event; 3]>;
 
 /// The events of one change, in the order of publication.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct Publication {
     /// The revision of the user's conversations after the change.
     pub revision: Revision,
     /// The events.
     pub events: Events,
 }
 
-impl Told {
+impl Publication {
     /// The number of messages and conversations that the events show.
     #[must_use]
     pub fn entries(&self) -> usize {

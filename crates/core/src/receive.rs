@@ -1,12 +1,12 @@
 //! The receiver's part of a send: the receiver's rules, the place of the message, and what the
-//! receiver is told once the store has acknowledged it.
+//! receiver gets published once the store has acknowledged it.
 
 use std::sync::Arc;
 
 use smallvec::smallvec;
 
 use super::conversation::{Conversation, Head, Mark, PagePointers};
-use super::event::{Event, Told};
+use super::event::{Event, Publication};
 use super::id::{OrderKey, Partition, UserId};
 use super::limits::Limits;
 use super::message::{Direction, Message};
@@ -80,7 +80,7 @@ pub struct Arrived<'a> {
     pub message: &'a Arc<Message>,
     /// Where it is.
     pub head: Head,
-    /// Tells a repeat of it from a reuse of its local message ID.
+    /// Distinguishes a repeat of it from a reuse of its local message ID.
     pub fingerprint: u64,
     /// The sender's name, for the receiver's conversation.
     pub sender_name: &'a str,
@@ -93,7 +93,7 @@ pub enum Plan {
     Repeat(u64),
     /// It is to be stored.
     Store(Placed),
-    /// Not known yet: a load has found a message of the sender's that nobody was told of. The log is
+    /// Not known yet: a load has found a message of the sender's that is not published. The log is
     /// to be caught up with first.
     CatchUp,
     /// Not known yet: what the sender sent lately is to be read back first.
@@ -130,7 +130,7 @@ impl User {
     ) -> Result<Plan, Rejection> {
         let draft = &delivery.send.draft;
         // This also puts the conversation there: should the outcome of its first message be unknown, a
-        // load is not to take the message for one that was told.
+        // load is not to take the message for a published one.
         let conversation = self.conversations.entry_ref(&delivery.from).or_default();
         if conversation.has_unpublished() {
             return Ok(Plan::CatchUp);
@@ -166,7 +166,7 @@ impl User {
     }
 
     /// The receiver's view after a message has become stored: `stored`.
-    pub fn receive(&mut self, stored: &Arrived<'_>, limits: &Limits) -> Told {
+    pub fn receive(&mut self, stored: &Arrived<'_>, limits: &Limits) -> Publication {
         let Arrived { message, head, fingerprint, sender_name } = *stored;
         let other = &message.sender;
         let (changed, is_muted) = self.update(other, |conversation| {
@@ -188,12 +188,12 @@ impl User {
         if !is_muted {
             events.push(Event::TotalChanged(self.totals));
         }
-        Told { revision, events }
+        Publication { revision, events }
     }
 }
 
 impl Conversation {
-    /// Whether a load has found a message of the other's that nobody was told of.
+    /// Whether a load has found a message of the other's that is not published.
     #[must_use]
     pub fn has_unpublished(&self) -> bool {
         self.received.is_some_and(|head| head.stream_seq > self.published_seq)

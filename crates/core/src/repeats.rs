@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_back_does_not_double_what_was_noted() {
+    fn messages_read_back_do_not_double_noted_ones() {
         let mut repeats = Repeats::default();
         repeats.note(Repeat::new(&id("b"), 1, 20, 2), 0);
         repeats.note(Repeat::new(&id("c"), 1, 30, 3), 0);

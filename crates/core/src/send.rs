@@ -6,7 +6,7 @@ use smallvec::smallvec;
 
 use super::content::Content;
 use super::conversation::{Head, Settings};
-use super::event::{Event, Told};
+use super::event::{Event, Publication};
 use super::id::{OrderKey, UserId};
 use super::limits::{EXTENDED_DATA_MAX_BYTES, Limits};
 use super::message::{Direction, Draft, Message, ReceiptStatus};
@@ -66,7 +66,8 @@ pub struct Delivery {
     pub send: Box<Send>,
     /// When the sender's owner accepted it, in milliseconds since 1970.
     pub timestamp_ms: u64,
-    /// The newest key that the sender was told of, or changed the conversation with: the message sorts
+    /// The newest key that was published to the sender or that the sender changed the conversation
+    /// with: the message sorts
     /// after it.
     pub floor: OrderKey,
     /// `messageSeq` of the newest message that the sender knows to have sent to the receiver: where
@@ -158,11 +159,11 @@ impl User {
     }
 
     /// The sender's view after the store has acknowledged a message. `name` is the receiver's.
-    pub fn sent(&mut self, message: &Arc<Message>, head: Head, name: &str) -> Told {
+    pub fn sent(&mut self, message: &Arc<Message>, head: Head, name: &str) -> Publication {
         let other = &message.receiver;
         let changed =
             self.update(other, |known| known.take_in(Direction::Send, message, head, name));
         let revision = self.advance(message.key);
-        Told { revision, events: smallvec![Event::ConversationChanged(smallvec![changed])] }
+        Publication { revision, events: smallvec![Event::ConversationChanged(smallvec![changed])] }
     }
 }

@@ -5,7 +5,7 @@ use hashbrown::HashMap;
 use super::blocklist::Blocklist;
 use super::conversation::{Conversation, Gone, Settings};
 use super::encoding::Encoding;
-use super::event::{Events, Revision, Told, Totals};
+use super::event::{Events, Publication, Revision, Totals};
 use super::id::{OrderKey, UserId};
 use super::later::LaterFields;
 use super::limits::Limits;
@@ -124,7 +124,7 @@ impl User {
         // A login is a call too. After a crash right behind it, only its own time is known.
         let since_ms = self.account.sessions.last().map(|session| session.since_ms);
         let last_seen_ms = self.account.last_seen_ms.max(since_ms);
-        last_seen_ms.is_some_and(|heard| now_ms.saturating_sub(heard) <= span_ms)
+        last_seen_ms.is_some_and(|seen_ms| now_ms.saturating_sub(seen_ms) <= span_ms)
     }
 
     /// Takes an account that the store has at sequence `seq`.
@@ -144,7 +144,7 @@ impl User {
     }
 
     /// Notes a call: any call of a logged-in user counts as a heartbeat.
-    pub fn hear(&mut self, now_ms: u64, limits: &Limits) -> Result<(), Rejection> {
+    pub fn note_last_seen(&mut self, now_ms: u64, limits: &Limits) -> Result<(), Rejection> {
         if !self.is_logged_in(now_ms, limits) {
             return Err(Rejection::NotLoggedIn);
         }
@@ -258,9 +258,9 @@ impl User {
     /// Events that belong to no change. They carry the current revision, so that a client that
     /// missed the last change notices.
     #[must_use]
-    pub fn tell(&self, events: impl Into<Events>) -> Told {
+    pub fn publication(&self, events: impl Into<Events>) -> Publication {
         let current = self.revision.current;
-        Told { revision: Revision { current, previous: current }, events: events.into() }
+        Publication { revision: Revision { current, previous: current }, events: events.into() }
     }
 
     /// The conversation with `other`, if it exists.

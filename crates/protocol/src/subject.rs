@@ -199,7 +199,7 @@ impl Subjects {
         block::text([&self.prefix, ".event.", user.as_str(), ".", event])
     }
 
-    /// All that a user is told.
+    /// All events of a user.
     #[must_use]
     pub fn all_events(&self, user: &Token) -> String {
         format!("{}.event.{user}.>", self.prefix)

@@ -42,7 +42,7 @@ impl Client {
         let now_ms = self.world.now_ms();
         self.world.lock().watch.journal.learn(now_ms);
         self.check_acknowledged();
-        self.check_told();
+        self.check_published();
         self.check_rate(plan);
         for user in 0..plan.setup.users {
             if self.world.lock().watch.first.is_some() {
@@ -73,7 +73,10 @@ impl Client {
                     wrong.push((Rule::SuccessIsStored, format!("{mark} ({id}) is lost")));
                 }
                 (Some(logged), _) if (logged.from, logged.to) != (sent.from, sent.to) => {
-                    wrong.push((Rule::ToldRightly, format!("{mark} is stored as {logged:?}")));
+                    wrong.push((
+                        Rule::PublishedCorrectly,
+                        format!("{mark} is stored as {logged:?}"),
+                    ));
                 }
                 (Some(_), None) if !sent.is_unknown => {
                     wrong.push((
@@ -95,7 +98,10 @@ impl Client {
         let pushed: Vec<String> = core.pushes.keys().cloned().collect();
         for id in pushed {
             if core.watch.logged(&id).is_none() {
-                wrong.push((Rule::ToldRightly, format!("a push for {id}, which is not stored")));
+                wrong.push((
+                    Rule::PublishedCorrectly,
+                    format!("a push for {id}, which is not stored"),
+                ));
             }
         }
         for (rule, why) in wrong {
@@ -104,7 +110,7 @@ impl Client {
     }
 
     /// Every stored message was published to both sides, whatever crashed in between.
-    fn check_told(&self) {
+    fn check_published(&self) {
         let mut core = self.world.lock();
         let mut wrong = Vec::new();
         for logged in &core.watch.log {
@@ -125,7 +131,7 @@ impl Client {
             }
         }
         for why in wrong {
-            core.broken(Rule::ToldAtAll, why);
+            core.broken(Rule::PublishedAtAll, why);
         }
     }
 

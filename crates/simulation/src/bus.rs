@@ -46,7 +46,7 @@ pub(crate) enum OnItsWay {
 
 /// The receiver of a reply.
 pub(crate) enum Inbox {
-    Instance { who: usize, tell: oneshot::Sender<Option<Answer>>, is_answer: IsAnswer },
+    Instance { who: usize, notify: oneshot::Sender<Option<Answer>>, is_answer: IsAnswer },
     Client(oneshot::Sender<Reply>),
 }
 
@@ -67,9 +67,9 @@ pub(crate) struct SimBus {
 impl World {
     /// The writer task: hands queued messages to the connection in order, as long as the instance
     /// runs.
-    pub(crate) async fn pump(self: Arc<Self>, who: usize) {
+    pub(crate) async fn writer_task(self: Arc<Self>, who: usize) {
         loop {
-            self.gate(who).await;
+            self.wait_while_frozen(who).await;
             let given = {
                 let mut core = self.lock();
                 let seat = &mut core.seats[who];
@@ -87,7 +87,7 @@ impl World {
                     seat.left.notify_waiters();
                     match item {
                         Some(Item::Message(message)) => self.leave(&mut core, who, message),
-                        Some(Item::Mark(tell)) => _ = tell.send(()),
+                        Some(Item::Mark(notify)) => _ = notify.send(()),
                         None => {}
                     }
                     None
@@ -153,11 +153,11 @@ impl World {
     /// Handles an item of an instance that arrives at the server.
     fn arrive(self: &Arc<Self>, core: &mut Core, who: usize, what: OnItsWay) {
         match what {
-            OnItsWay::RoundTrip(tell) => {
+            OnItsWay::RoundTrip(notify) => {
                 let span = Duration::from_millis(core.latency_ms());
                 tokio::spawn(async move {
                     sleep(span).await;
-                    let _ = tell.send(());
+                    let _ = notify.send(());
                 });
             }
             OnItsWay::Ask { request, inbox } => self.requested(core, *request, inbox),
@@ -181,7 +181,7 @@ impl World {
             let body = Bytes::from(probe::answer(&core.seats[to].name, &inbox));
             tokio::spawn(async move {
                 sleep(span).await;
-                world.gate(to).await;
+                world.wait_while_frozen(to).await;
                 let mut core = world.lock();
                 world.answer(&mut core, &inbox, Some(Answer { headers: Vec::new(), body }));
             });
@@ -215,7 +215,7 @@ impl World {
                 None => {}
             }
         } else if subject.starts_with("peer.event.") {
-            core.told(who, &subject, &body, now_ms);
+            core.published(who, &subject, &body, now_ms);
         } else if let Kind::Routed { reply_to, content_type, hops } = kind {
             let weather = core.weather;
             if Core::take_one(&mut core.lose_messages) || core.chance(weather.lost_message) {
@@ -264,25 +264,25 @@ impl World {
             Inbox::Client(_) => false,
         };
         if core.inboxes.get(inbox).is_some_and(is_one)
-            && let Some(Inbox::Instance { who, tell, .. }) = core.inboxes.remove(inbox)
+            && let Some(Inbox::Instance { who, notify, .. }) = core.inboxes.remove(inbox)
         {
             let span = Duration::from_millis(core.latency_ms());
             let world = self.clone();
             tokio::spawn(async move {
                 sleep(span).await;
-                world.gate(who).await;
-                let _ = tell.send(answer);
+                world.wait_while_frozen(who).await;
+                let _ = notify.send(answer);
             });
         }
     }
 
     fn reply(core: &mut Core, inbox: &str, kind: Kind, body: Bytes) {
         core.replied(inbox, &kind, &body);
-        if let Some(Inbox::Client(tell)) = core.inboxes.remove(inbox) {
+        if let Some(Inbox::Client(notify)) = core.inboxes.remove(inbox) {
             let span = Duration::from_millis(core.latency_ms());
             tokio::spawn(async move {
                 sleep(span).await;
-                let _ = tell.send(Reply { kind, body });
+                let _ = notify.send(Reply { kind, body });
             });
         }
     }
@@ -294,11 +294,11 @@ impl World {
         body: String,
         patience: Duration,
     ) -> Option<Reply> {
-        let (tell, notified) = oneshot::channel();
+        let (notify, notified) = oneshot::channel();
         let inbox = {
             let mut core = self.lock();
             let inbox = core.inbox();
-            core.inboxes.insert(inbox.clone(), Inbox::Client(tell));
+            core.inboxes.insert(inbox.clone(), Inbox::Client(notify));
             let way_ms = core.latency_ms();
             let now_ms = self.now_ms();
             core.trace.line(now_ms, format_args!("call {inbox} {subject} {body}"));
@@ -317,7 +317,7 @@ impl World {
                 let (malformed, status, hops) = (None, None, 0);
                 let incoming =
                     Incoming { subject, reply_to, content_type, malformed, status, body, hops };
-                match core.taker() {
+                match core.queue_member() {
                     Some(to) => world.deliver(&mut core, to, incoming),
                     // No responders.
                     None => _ = core.inboxes.remove(incoming.reply_to.as_deref().unwrap_or("")),
@@ -338,13 +338,13 @@ impl World {
 
     /// Waits until the server has received everything that was handed to the connection before.
     async fn round_trip(self: &Arc<Self>, who: usize, deadline: Instant) -> bool {
-        self.gate(who).await;
-        let (tell, notified) = oneshot::channel();
+        self.wait_while_frozen(who).await;
+        let (notify, notified) = oneshot::channel();
         let is_up = {
             let mut core = self.lock();
             let is_up = core.seats[who].bus.is_up;
             if is_up {
-                self.send(&mut core, who, OnItsWay::RoundTrip(tell));
+                self.send(&mut core, who, OnItsWay::RoundTrip(notify));
             }
             is_up
         };
@@ -354,7 +354,7 @@ impl World {
             return false;
         }
         let is_done = matches!(timeout_at(deadline, notified).await, Ok(Ok(())));
-        self.gate(who).await;
+        self.wait_while_frozen(who).await;
         is_done
     }
 }
@@ -366,13 +366,13 @@ impl Core {
     }
 
     /// The member of the queue group that receives a call.
-    fn taker(&mut self) -> Option<usize> {
+    fn queue_member(&mut self) -> Option<usize> {
         let is_one = |who: &usize| {
             let seat = &self.seats[*who];
             seat.is_alive && seat.takes_calls && seat.bus.is_up
         };
-        let takers: Vec<usize> = (0..self.seats.len()).filter(is_one).collect();
-        self.one_of(&takers)
+        let members: Vec<usize> = (0..self.seats.len()).filter(is_one).collect();
+        self.one_of(&members)
     }
 
     /// The subscriber that receives a routed message.
@@ -422,11 +422,11 @@ impl SimBus {
     }
 
     async fn mark(&self) -> Option<()> {
-        let (tell, notified) = oneshot::channel();
+        let (notify, notified) = oneshot::channel();
         {
             let mut core = self.world.lock();
             let seat = &mut core.seats[self.who];
-            seat.outgoing.push_back(Item::Mark(tell));
+            seat.outgoing.push_back(Item::Mark(notify));
             seat.given.notify_waiters();
         }
         notified.await.ok()
@@ -485,8 +485,8 @@ impl Bus for SimBus {
             world.doing(who, format_args!("ask {subject}"));
             world.lock().hands_on(who, subject, &request.body);
         }
-        world.gate(who).await;
-        let (tell, notified) = oneshot::channel();
+        world.wait_while_frozen(who).await;
+        let (notify, notified) = oneshot::channel();
         {
             let mut core = world.lock();
             let line = &core.seats[who].bus;
@@ -496,7 +496,7 @@ impl Bus for SimBus {
             let weather = core.weather;
             let is_lost =
                 Core::take_one(&mut core.lose_messages) || core.chance(weather.lost_message);
-            core.inboxes.insert(inbox.clone(), Inbox::Instance { who, tell, is_answer });
+            core.inboxes.insert(inbox.clone(), Inbox::Instance { who, notify, is_answer });
             if !is_lost {
                 let request = Box::new(request);
                 world.send(&mut core, who, OnItsWay::Ask { request, inbox: inbox.clone() });
@@ -508,7 +508,7 @@ impl Bus for SimBus {
             () = world.bus_broken(who) => None,
         };
         world.lock().inboxes.remove(&inbox);
-        world.gate(who).await;
+        world.wait_while_frozen(who).await;
         match answer {
             Some(Some(answer)) => Ok(answer),
             Some(None) => Err(AskError::Nobody),
@@ -567,8 +567,8 @@ impl SimBus {
             (seat.arrivals.clone(), self.world.until(seat.down_ms + 1))
         };
         sleep(span).await;
-        let (tell, notified) = oneshot::channel();
-        if arrivals.send(Arrival::Mark(tell)).await.is_ok() {
+        let (notify, notified) = oneshot::channel();
+        if arrivals.send(Arrival::Mark(notify)).await.is_ok() {
             let _ = notified.await;
         }
     }
@@ -579,7 +579,7 @@ pub(crate) async fn next(arrivals: &mut mpsc::Receiver<Arrival>) -> Option<Incom
     loop {
         match arrivals.recv().await? {
             Arrival::Message(incoming) => return Some(incoming),
-            Arrival::Mark(tell) => _ = tell.send(()),
+            Arrival::Mark(notify) => _ = notify.send(()),
         }
     }
 }

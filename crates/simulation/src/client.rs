@@ -115,7 +115,7 @@ impl Client {
         let reason = text(body, "reason").to_owned();
         if number(body, "code") != number_of_error {
             let why = format!("the header has code {number_of_error}: {body}");
-            core.broken(Rule::ToldRightly, why);
+            core.broken(Rule::PublishedCorrectly, why);
         }
         let is_overload = reason == "overloaded" && is_overload(core, body, asked_ms);
         let is_failure = matches!(number_of_error, 6_000_007 | 6_000_008) && !is_overload;

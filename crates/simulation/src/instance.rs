@@ -59,7 +59,7 @@ fn options(setup: &Setup) -> Options {
         owner_wait: Duration::from_millis(setup.owner_wait_ms),
         stale_after: Duration::from_millis(setup.ttl_ms * 3 / 5),
         heartbeat_interval_ms: 10_000,
-        heard_write_interval_ms: 2000,
+        last_seen_write_interval_ms: 2000,
         cached_users: setup.cached_users,
         history_bytes: 1 << 20,
         calls_under_way: setup.calls_under_way,
@@ -114,15 +114,15 @@ pub(crate) fn start(world: &Arc<World>) -> Instance {
         async move {
             loop {
                 let Some(incoming) = next(&mut arriving).await else { return };
-                world.gate(who).await;
+                world.wait_while_frozen(who).await;
                 if let Some(answer) = node.take(incoming) {
                     world.pass_by(who, answer);
                 }
             }
         }
     });
-    let pump = tokio::spawn(world.clone().pump(who));
-    let tasks = [manager.abort_handle(), taking.abort_handle(), pump.abort_handle()];
+    let writer_task = tokio::spawn(world.clone().writer_task(who));
+    let tasks = [manager.abort_handle(), taking.abort_handle(), writer_task.abort_handle()];
     world.lock().seats[who].tasks.extend(tasks);
     Instance { who, node, leave, manager }
 }

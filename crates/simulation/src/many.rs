@@ -72,18 +72,18 @@ pub fn run_all(seeds: &[u64], traces: &Path) -> Option<String> {
         virtual_ms / 3_600_000,
         many.failed.len(),
     );
-    many.complaint(traces)
+    many.report(traces)
 }
 
 impl Many {
     /// A report on the failures: for each rule, the shortest plan found and its trace.
-    fn complaint(self, traces: &Path) -> Option<String> {
+    fn report(self, traces: &Path) -> Option<String> {
         let mut by_rule: BTreeMap<Rule, Vec<(Plan, Run)>> = BTreeMap::new();
         for (plan, ran) in self.failed {
             let rule = ran.broken.as_ref().map(|broken| broken.rule);
             by_rule.entry(rule?).or_default().push((plan, ran));
         }
-        let complaints: Vec<String> = by_rule
+        let failures: Vec<String> = by_rule
             .into_iter()
             .filter_map(|(rule, failed)| {
                 let seeds: Vec<u64> = failed.iter().map(|(plan, _)| plan.seed).collect();
@@ -91,7 +91,7 @@ impl Many {
                 shortest.map(|(plan, ran)| complain(rule, &seeds, plan, ran, traces))
             })
             .collect();
-        (!complaints.is_empty()).then(|| complaints.join("\n"))
+        (!failures.is_empty()).then(|| failures.join("\n"))
     }
 }
 

@@ -29,7 +29,7 @@ pub use self::state::Flaw;
 use self::state::{Message, Session, State, merge, show_message};
 use crate::single::calls::{Call, INVALID, Setup};
 use crate::single::world::{
-    HEARTBEAT_MS, MAX_SESSIONS, Observed, Pushed, REPLAY_AGE_MS, REPLAY_MESSAGES, Told,
+    HEARTBEAT_MS, MAX_SESSIONS, Observed, PublishedEvent, Pushed, REPLAY_AGE_MS, REPLAY_MESSAGES,
 };
 
 /// All users. Two names must be encoded in subjects.
@@ -55,7 +55,7 @@ pub(crate) type Wrong = String;
 #[derive(Debug)]
 pub(crate) struct Expected {
     pub(crate) reply: Reply,
-    pub(crate) events: Vec<Told>,
+    pub(crate) events: Vec<PublishedEvent>,
     pub(crate) events_before_reply: usize,
     pub(crate) pushes: Vec<Pushed>,
 }
@@ -76,7 +76,7 @@ pub(crate) enum Reply {
 pub(crate) const INVALID_PARAMETER: (u32, &str) = (6_000_001, "invalid_parameter");
 
 impl Expected {
-    pub(crate) fn good(reply: Value, events: Vec<Told>) -> Self {
+    pub(crate) fn good(reply: Value, events: Vec<PublishedEvent>) -> Self {
         let events_before_reply = events.len();
         Self { reply: Reply::Good(reply), events, events_before_reply, pushes: Vec::new() }
     }
@@ -151,9 +151,9 @@ impl Model {
         )?;
         same("pushes", &expected.pushes, &observed.pushes)?;
         for event in &observed.events {
-            self.note_told(event.user, &event.body);
+            self.note_newest(event.user, &event.body);
         }
-        self.note_told(user, &observed.reply);
+        self.note_newest(user, &observed.reply);
         Ok(())
     }
 
@@ -261,7 +261,7 @@ impl Model {
         let mut events = Vec::new();
         if is_due && is_seen {
             let body = json!({ "fromUserID": NAMES[user], "isTyping": on });
-            events.push(self.told_aside(other, "typing", body, observed)?);
+            events.push(self.event_without_change(other, "typing", body, observed)?);
         }
         Ok(Expected::good(json!({}), events))
     }
@@ -304,7 +304,12 @@ impl Model {
         let mut events = Vec::new();
         for Session { id, .. } in kicked {
             let body = json!({ "state": 0, "event": 4, "extendedData": "{}", "sessionID": id });
-            events.push(self.told_aside(user, "connection_state_changed", body, observed)?);
+            events.push(self.event_without_change(
+                user,
+                "connection_state_changed",
+                body,
+                observed,
+            )?);
         }
         let reply = json!({
             "sessionID": id,
@@ -324,7 +329,7 @@ impl Model {
         last_seen_ms: u64,
         after: Option<u64>,
         observed: &Observed,
-    ) -> Result<Vec<Told>, Wrong> {
+    ) -> Result<Vec<PublishedEvent>, Wrong> {
         let oldest_ms = self.now_ms - REPLAY_AGE_MS;
         let after = after.filter(|_| self.state.flaw != Flaw::DevicesMissTheSame);
         let since_ms = if after.is_some() { oldest_ms } else { last_seen_ms.max(oldest_ms) };
@@ -353,7 +358,12 @@ impl Model {
                 "fromConversationID": NAMES[run[0].from],
                 "info": { "isOfflineMessage": true },
             });
-            events.push(self.told_aside(user, "peer_message_received", body, observed)?);
+            events.push(self.event_without_change(
+                user,
+                "peer_message_received",
+                body,
+                observed,
+            )?);
         }
         Ok(events)
     }
@@ -379,13 +389,13 @@ impl Model {
     }
 
     /// An event that belongs to no change: the revision stays.
-    pub(crate) fn told_aside(
+    pub(crate) fn event_without_change(
         &self,
         user: usize,
         name: &str,
         mut body: Value,
         observed: &Observed,
-    ) -> Result<Told, Wrong> {
+    ) -> Result<PublishedEvent, Wrong> {
         let account = &self.state.users[user];
         let found = observed.events.iter().find(|event| event.user == user && event.name == name);
         let previous = found.map_or(0, |event| number(&event.body, "previousRevision"));
@@ -397,16 +407,16 @@ impl Model {
         let revisions = json!({ "revision": account.revision, "previousRevision": previous });
         merge(&mut body, revisions);
         let packed = self.state.is_packed(user, self.now_ms);
-        Ok(Told { user, name: name.to_owned(), body, packed })
+        Ok(PublishedEvent { user, name: name.to_owned(), body, packed })
     }
 
     /// The events of one change: the revision rises, and the previous one is named.
-    pub(crate) fn told(
+    pub(crate) fn events_of_change(
         &mut self,
         user: usize,
         events: Vec<(&str, Value)>,
         observed: &Observed,
-    ) -> Result<Vec<Told>, Wrong> {
+    ) -> Result<Vec<PublishedEvent>, Wrong> {
         let first = observed.events.iter().find(|event| event.user == user);
         let first = first.ok_or_else(|| format!("{} receives no event", NAMES[user]))?;
         let revision = number(&first.body, "revision");
@@ -420,13 +430,13 @@ impl Model {
         let publish = |(name, mut body): (&str, Value)| {
             let revisions = json!({ "revision": revision, "previousRevision": previous });
             merge(&mut body, revisions);
-            Told { user, name: name.to_owned(), body, packed }
+            PublishedEvent { user, name: name.to_owned(), body, packed }
         };
         Ok(events.into_iter().map(publish).collect())
     }
 
     /// Notes the highest order key of the messages in a body.
-    fn note_told(&mut self, user: usize, body: &Value) {
+    fn note_newest(&mut self, user: usize, body: &Value) {
         match body {
             Value::Object(fields) => {
                 // A daemon that evicts users forgets Commands, which are not stored.
@@ -435,9 +445,9 @@ impl Model {
                     let newest = &mut self.state.users[user].newest_published;
                     *newest = (*newest).max(number(body, "orderKey"));
                 }
-                fields.values().for_each(|field| self.note_told(user, field));
+                fields.values().for_each(|field| self.note_newest(user, field));
             }
-            Value::Array(items) => items.iter().for_each(|item| self.note_told(user, item)),
+            Value::Array(items) => items.iter().for_each(|item| self.note_newest(user, item)),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
     }
@@ -449,7 +459,7 @@ pub(crate) fn user_name(name: usize) -> String {
 }
 
 /// Sorts lists of conversations, because the contract defines no order for them.
-fn by_id(events: &[Told]) -> Vec<Told> {
+fn by_id(events: &[PublishedEvent]) -> Vec<PublishedEvent> {
     let mut events = events.to_vec();
     for event in &mut events {
         if let Some(Value::Array(changes)) = event.body.get_mut("infoList") {

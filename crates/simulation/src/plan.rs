@@ -173,7 +173,7 @@ pub(crate) struct Draft {
 /// An injected fault or a change of the deployment. Numbers select one of the running instances.
 #[derive(Clone, Debug)]
 pub(crate) enum Fault {
-    /// Crashes the instance after `after` further actions. `done` tells whether the last one is
+    /// Crashes the instance after `after` further actions. `done` says whether the last one is
     /// executed.
     Crash {
         pick: usize,
@@ -263,11 +263,11 @@ impl Plan {
         setup.is_observed = Random::new(seed ^ OBSERVED).percent(33);
         let count = 15 + random.below(70);
         let faults = if is_calm { 0 } else { random.below(12) };
-        let pace_ms = [5, 40, 200][choose(&mut random, 3)];
+        let interval_ms = [5, 40, 200][choose(&mut random, 3)];
         let mut steps: Vec<Step> = Vec::new();
         let mut at_ms = 0;
         for _ in 0..count {
-            let gap_ms = if random.percent(4) { 3000 } else { pace_ms };
+            let gap_ms = if random.percent(4) { 3000 } else { interval_ms };
             at_ms += random.below(gap_ms + 1);
             let user = busy(&mut random, setup.users);
             let call = call(&mut random, &setup, user);

@@ -143,7 +143,7 @@ impl SimRegistry {
     /// The next change after `seen` that reaches this instance; an error if the watch broke.
     async fn next(world: &World, who: usize, breaks: u64, seen: u64) -> Result<Change, ReadError> {
         loop {
-            world.gate(who).await;
+            world.wait_while_frozen(who).await;
             let found = {
                 let mut core = world.lock();
                 let way_ms = core.latency_ms();
@@ -165,7 +165,7 @@ impl SimRegistry {
             match found {
                 Ok((next, way_ms)) => {
                     sleep(Duration::from_millis(way_ms)).await;
-                    world.gate(who).await;
+                    world.wait_while_frozen(who).await;
                     return Ok(next);
                 }
                 Err(changed) => changed.notified().await,

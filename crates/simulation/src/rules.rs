@@ -47,11 +47,11 @@ pub enum Rule {
     /// 10: the cost of a send.
     Cost,
     /// Each event goes to the user it concerns, and its content is correct.
-    ToldRightly,
+    PublishedCorrectly,
     /// Every stored message is published to both sides, whichever instance crashes.
-    ToldAtAll,
+    PublishedAtAll,
     /// A user's events are in the order of their revisions.
-    ToldInOrder,
+    PublishedInOrder,
     /// A user who received an event also reads what it announced.
     NeverStale,
     /// Pages together show everything, each message once and in order.
@@ -288,11 +288,11 @@ impl Watch {
             && let Some((token, _)) = rest.split_once('.')
             && let (Some(user), Ok(body)) = (user_of_token(token), serde_json::from_slice(body))
         {
-            self.note_told(user, &body);
+            self.note_newest(user, &body);
         }
     }
 
-    fn note_told(&mut self, user: usize, body: &Value) {
+    fn note_newest(&mut self, user: usize, body: &Value) {
         for message in body["messageList"].as_array().into_iter().flatten() {
             self.received.insert((user, text(message, "messageID").to_owned()));
         }
@@ -337,7 +337,7 @@ impl Core {
     }
 
     /// Checks and records an event that arrives at the server.
-    pub(crate) fn told(&mut self, who: usize, subject: &str, body: &Bytes, now_ms: u64) {
+    pub(crate) fn published(&mut self, who: usize, subject: &str, body: &Bytes, now_ms: u64) {
         let name = self.seats[who].name.clone();
         let shown = String::from_utf8_lossy(body);
         self.trace.line(now_ms, format_args!("{name} publishes {subject} {shown}"));
@@ -345,7 +345,8 @@ impl Core {
         let receiver = tokens.next().and_then(user_of_token);
         let event = tokens.next().unwrap_or_default().to_owned();
         let (Some(user), Ok(body)) = (receiver, serde_json::from_slice::<Value>(body)) else {
-            return self.broken(Rule::ToldRightly, format!("{subject}: no known user, or no JSON"));
+            return self
+                .broken(Rule::PublishedCorrectly, format!("{subject}: no known user, or no JSON"));
         };
         self.watch.events += 1;
         let (revision, previous) = (number(&body, "revision"), number(&body, "previousRevision"));
@@ -358,12 +359,12 @@ impl Core {
         let is_excused = owned < claims && !self.watch.shows(user, known);
         if (revision < known && !is_excused) || previous > revision {
             let why = format!("{subject}: revision {revision} ({previous} before) after {known}");
-            self.broken(Rule::ToldInOrder, why);
+            self.broken(Rule::PublishedInOrder, why);
         }
-        self.watch.note_told(user, &body);
+        self.watch.note_newest(user, &body);
         if event == "peer_message_received" {
             for message in body["messageList"].as_array().into_iter().flatten() {
-                self.told_of_message(user, message, now_ms);
+                self.published_message(user, message, now_ms);
             }
         }
         for info in body["infoList"].as_array().into_iter().flatten() {
@@ -374,7 +375,7 @@ impl Core {
         }
     }
 
-    fn told_of_message(&mut self, user: usize, message: &Value, now_ms: u64) {
+    fn published_message(&mut self, user: usize, message: &Value, now_ms: u64) {
         let id = text(message, "messageID").to_owned();
         let is_command = number(message, "type") == 2;
         let from = self::user(text(message, "senderUserID"));
@@ -387,7 +388,7 @@ impl Core {
                 Some(_) => {
                     let why =
                         format!("{} receives {id}, which is not addressed to it", NAMES[user]);
-                    self.broken(Rule::ToldRightly, why);
+                    self.broken(Rule::PublishedCorrectly, why);
                 }
                 None => {
                     let why = format!("{} receives {id}, which is not stored", NAMES[user]);
@@ -405,7 +406,8 @@ impl Core {
     /// Checks a reply that arrives at the server.
     pub(crate) fn replied(&mut self, inbox: &str, kind: &Kind, body: &Bytes) {
         let Ok(body) = serde_json::from_slice::<Value>(body) else {
-            return self.broken(Rule::ToldRightly, format!("{inbox}: a reply that is not JSON"));
+            return self
+                .broken(Rule::PublishedCorrectly, format!("{inbox}: a reply that is not JSON"));
         };
         let message = &body["message"];
         let is_success = matches!(kind, Kind::Plain | Kind::Duplicate);
@@ -444,7 +446,7 @@ impl Watch {
         if !is_it {
             let why =
                 format!("{} is shown {message}, the log has {:?}", NAMES[user], self.logged(id));
-            self.broken(Rule::ToldRightly, why);
+            self.broken(Rule::PublishedCorrectly, why);
         }
     }
 }

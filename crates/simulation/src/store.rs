@@ -246,7 +246,7 @@ impl SimStore {
             self.last_seq(stream, deadline).await?;
             self.watermarks.asked(stream, round);
         }
-        let floor = self.watermarks.get(stream);
+        let watermark = self.watermarks.get(stream);
         let mut backoff = Backoff::until(deadline);
         let is_replicated = {
             let mut core = self.world.lock();
@@ -259,7 +259,7 @@ impl SimStore {
                 let lag_ms = if is_replicated { core.lag_of_a_copy(now_ms) } else { 0 };
                 let all = core.streams.get(&stream)?;
                 let length = all.length_at(BEGAN_MS + now_ms - lag_ms.min(now_ms));
-                (length as u64 >= floor).then(|| look(all, length))
+                (length as u64 >= watermark).then(|| look(all, length))
             };
             match self.world.request(self.who, Fate::Usual, deadline, serve).await {
                 Answer::Got(Some(answer)) => return Ok(answer),

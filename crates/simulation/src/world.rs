@@ -199,7 +199,7 @@ impl World {
     }
 
     /// Waits while an instance is frozen. Never returns once the instance has crashed.
-    pub(crate) async fn gate(&self, who: usize) {
+    pub(crate) async fn wait_while_frozen(&self, who: usize) {
         loop {
             let freed = {
                 let core = self.lock();
@@ -267,7 +267,7 @@ impl World {
         deadline: Instant,
         serve: impl FnOnce(&mut Core, u64) -> T + Send + 'static,
     ) -> Answer<T> {
-        self.gate(who).await;
+        self.wait_while_frozen(who).await;
         let (generation, up_ms, down_ms, straggle_ms) = {
             let mut core = self.lock();
             let line = &core.seats[who].store;
@@ -313,7 +313,7 @@ impl World {
             () = self.store_broken(who) => Answer::Nothing,
             () = sleep_until(deadline) => Answer::Nothing,
         };
-        self.gate(who).await;
+        self.wait_while_frozen(who).await;
         answer
     }
 

@@ -90,8 +90,8 @@ fn seeds_hold_the_rules() {
     }
     let count = number("SIM_SEEDS");
     let seeds: Vec<u64> = FOUND.into_iter().chain(1..=count.unwrap_or(SEEDS)).collect();
-    if let Some(complaint) = run_all(&seeds, Path::new(env!("CARGO_TARGET_TMPDIR"))) {
-        panic!("{complaint}");
+    if let Some(failures) = run_all(&seeds, Path::new(env!("CARGO_TARGET_TMPDIR"))) {
+        panic!("{failures}");
     }
 }
 

@@ -209,7 +209,7 @@ impl Client {
         Ok(checked_reply(expected, message))
     }
 
-    /// What that user is told from now on.
+    /// The events of that user from now on.
     pub async fn events(&self, user: &str) -> Events {
         Events::subscribe(self, user).await
     }

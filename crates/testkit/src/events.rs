@@ -1,4 +1,4 @@
-//! What one user is told, in order and with its revisions checked.
+//! The events of one user, in order and with their revisions checked.
 
 use std::time::Duration;
 
@@ -87,12 +87,12 @@ impl Events {
         events
     }
 
-    /// Proves that nothing more was told to this user by the calls that were answered so far:
+    /// Proves that nothing more was published to this user by the calls that were answered so far:
     /// events go out before the reply of the call that caused them, so a marker that is published
     /// after the reply arrives after them.
     pub async fn none(&mut self) {
         let rest = self.drain().await;
-        assert!(rest.is_empty(), "{:?} was told more than expected: {rest:?}", self.user);
+        assert!(rest.is_empty(), "{:?} received more than expected: {rest:?}", self.user);
     }
 
     /// All events that were caused by the calls answered so far and not read yet.

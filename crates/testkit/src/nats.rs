@@ -84,7 +84,7 @@ impl Nats {
         self.port
     }
 
-    /// The port where the server tells of itself by HTTP, where its configuration asks for that.
+    /// The monitoring port of the server, where its configuration asks for that.
     pub fn monitoring_port(&self) -> Option<u16> {
         let suffix = format!("_{}.ports", self.child.id());
         read_port(&self.dir.path().join("ports"), &suffix, "monitoring")
@@ -145,7 +145,7 @@ impl Drop for Nats {
     }
 }
 
-/// A TCP port that was free a moment ago, for a thing that has to be told its port in advance.
+/// A TCP port that was free a moment ago, for a process that is given its port in advance.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()

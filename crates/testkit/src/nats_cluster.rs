@@ -65,7 +65,7 @@ impl NatsCluster {
         self.nodes.iter().map(Nats::url).collect()
     }
 
-    /// The port where a node tells of itself by HTTP, where its configuration asks for that.
+    /// The monitoring port of a node, where its configuration asks for that.
     pub fn monitoring_port(&self, node: usize) -> Option<u16> {
         self.nodes[node].monitoring_port()
     }

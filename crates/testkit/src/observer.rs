@@ -1,5 +1,5 @@
 //! Somebody who listens to subjects that are none of his business, and perhaps replies to what he
-//! hears. With him the server never says that nobody is there.
+//! receives. With him the server never says that nobody is there.
 
 use async_nats::{Client, ConnectOptions};
 use futures::StreamExt as _;
@@ -46,10 +46,10 @@ impl Observer {
 
     /// Replies to every message on that subject that asks for it: nothing, and what it said.
     pub async fn reply_to(&mut self, subject: &'static str) {
-        let mut heard = self.client.subscribe(subject).await.unwrap();
+        let mut received = self.client.subscribe(subject).await.unwrap();
         let client = self.client.clone();
         self.tasks.spawn(async move {
-            while let Some(message) = heard.next().await {
+            while let Some(message) = received.next().await {
                 if let Some(reply) = message.reply {
                     client.publish(reply.clone(), "".into()).await.unwrap();
                     client.publish(reply.clone(), "ok".into()).await.unwrap();

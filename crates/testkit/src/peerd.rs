@@ -195,7 +195,7 @@ impl Peerd {
         self.ended().await
     }
 
-    /// Waits for the end of a daemon that was told to end.
+    /// Waits for the end of a daemon that got a signal to end.
     pub async fn ended(&mut self) -> ExitStatus {
         let started = Instant::now();
         loop {

@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_ended_is_an_error() {
+    fn an_ended_member_is_a_problem() {
         // Above the largest process ID of Linux.
         assert!(look(4_194_305).is_err());
     }

@@ -82,13 +82,17 @@ async fn connection(
     let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
     // One direction that ends, ends the connection.
     tokio::select! {
-        () = pump(near_in, far_out, flows.clone()) => {}
-        () = pump(far_in, near_out, flows) => {}
+        () = forward(near_in, far_out, flows.clone()) => {}
+        () = forward(far_in, near_out, flows) => {}
         _ = cutting.changed() => {}
     }
 }
 
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut flows: watch::Receiver<Flow>) {
+async fn forward(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut flows: watch::Receiver<Flow>,
+) {
     let mut buffer = vec![0; BUFFER_BYTES];
     let mut has_lost_some = false;
     loop {

@@ -1,4 +1,4 @@
-//! Holds what each user sees at the end against what clients were told before it.
+//! Holds what each user sees at the end against the answers that clients got before it.
 //!
 //! Pure: an account of the calls and the views of all users go in, what is wrong comes out.
 

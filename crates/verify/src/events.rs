@@ -1,7 +1,7 @@
-//! What users were told, held against the store and against its order.
+//! The events that users received, checked against the store and for their order.
 //!
-//! Always: what somebody is told is theirs, and is as it is stored. While nothing is disturbed:
-//! revisions rise, none is missed, and what was acknowledged is told. While instances of peerd die,
+//! Always: an event goes to a user it concerns, and its content is as stored. While nothing is disturbed:
+//! revisions rise, none is missed, and what was acknowledged is published. While instances of peerd die,
 //! are restarted or stand still, events may come twice and out of order, and none may be missing in
 //! the end. While NATS is disturbed, events may be missing, too: it delivers them at most once.
 
@@ -20,36 +20,36 @@ const GRACE_US: u64 = 5_000_000;
 
 /// What came of it.
 #[derive(Default)]
-pub(super) struct LastSeen {
-    pub(super) told: usize,
+pub(super) struct Received {
+    pub(super) delivered: usize,
     pub(super) redelivered: usize,
     pub(super) faults: Vec<Fault>,
 }
 
-/// What one listener heard last for a user.
+/// The last event that one listener received for a user.
 struct Last {
     revision: u64,
     at: u64,
 }
 
-pub(super) fn hold(notes: &Notes, stored: &Stored, account: &Account) -> LastSeen {
+pub(super) fn hold(notes: &Notes, stored: &Stored, account: &Account) -> Received {
     let by_id = stored.by_id();
-    let mut heard = LastSeen::default();
+    let mut seen = Received::default();
     let mut last: BTreeMap<(usize, &str), Last> = BTreeMap::new();
     let mut keys: BTreeMap<(usize, &str, &str), (u64, u64)> = BTreeMap::new();
-    let mut told: HashMap<(&str, &str), HashMap<usize, u32>> = HashMap::new();
+    let mut delivered: HashMap<(&str, &str), HashMap<usize, u32>> = HashMap::new();
     for event in &notes.events {
         let fault = |kind, text: String| Fault::new(kind, text).of(&event.user);
         if let Some(missed) = revisions(notes, event, &mut last) {
-            heard.faults.push(missed);
+            seen.faults.push(missed);
         }
         match event.event.as_str() {
             "peer_message_received" => {
                 for message in event.body["messageList"].as_array().into_iter().flatten() {
                     let id = message["messageID"].as_str().unwrap_or_default();
-                    let times = told.entry((event.user.as_str(), id)).or_default();
+                    let times = delivered.entry((event.user.as_str(), id)).or_default();
                     *times.entry(event.client).or_default() += 1;
-                    heard.faults.extend(received(event, message, &by_id));
+                    seen.faults.extend(received(event, message, &by_id));
                 }
             }
             "conversation_changed" => {
@@ -62,16 +62,16 @@ pub(super) fn hold(notes: &Notes, stored: &Stored, account: &Account) -> LastSee
                     let is_calm = !disturbed(notes, None, before.1, event.at);
                     if order < before.0 && is_calm {
                         let text = format!("the conversation with {other} goes back to {order}");
-                        heard.faults.push(fault(Kind::Reordered, text));
+                        seen.faults.push(fault(Kind::Reordered, text));
                     }
-                    heard.faults.extend(changed(event, conversation, other, &by_id));
+                    seen.faults.extend(changed(event, conversation, other, &by_id));
                 }
             }
             _ => {}
         }
     }
-    unpublished(notes, account, &told, &mut heard);
-    heard
+    unpublished(notes, account, &delivered, &mut seen);
+    seen
 }
 
 fn disturbed(notes: &Notes, what: Option<What>, from: u64, to: u64) -> bool {
@@ -105,7 +105,7 @@ fn revisions<'n>(
     None
 }
 
-/// A message that somebody was told was sent to that user.
+/// A message in an event was sent to the user of the event.
 fn received(
     event: &Event,
     message: &serde_json::Value,
@@ -118,21 +118,21 @@ fn received(
     let shown = line(message);
     let from = event.body["fromConversationID"].as_str().unwrap_or_default();
     let Some(stored) = by_id.get(shown.message_id.as_str()) else {
-        let text = format!("was told of {}, which is not stored", shown.local_id);
+        let text = format!("received {}, which is not stored", shown.local_id);
         return Some(Fault::new(Kind::Unsent, text).of(&event.user));
     };
     if stored.receiver.as_str() != event.user || stored.sender.as_str() != from {
         let (to, id) = (&stored.receiver, &shown.local_id);
-        let text = format!("was told of {id} as from {from}, which is to {to}");
+        let text = format!("received {id} as from {from}, which is to {to}");
         return Some(Fault::new(Kind::WrongRecipient, text).of(&event.user));
     }
     // What it said before it was removed is not known any more.
     let shown = if stored.is_removed { Line { text: String::new(), ..shown } } else { shown };
-    let text = || format!("was told of {} otherwise than it is stored", shown.local_id);
+    let text = || format!("received {} other than it is stored", shown.local_id);
     (stored.line != shown).then(|| Fault::new(Kind::WrongContent, text()).of(&event.user))
 }
 
-/// The last message of a conversation that somebody was told of is between the two.
+/// The last message of a conversation in an event is between the two users.
 fn changed(
     event: &Event,
     conversation: &serde_json::Value,
@@ -147,26 +147,26 @@ fn changed(
     let stored = by_id.get(shown.message_id.as_str())?;
     let parties = [stored.sender.as_str(), stored.receiver.as_str()];
     let is_theirs = parties.contains(&event.user.as_str()) && parties.contains(&other);
-    let text = || format!("was told of {} as between them and {other}", shown.local_id);
+    let text = || format!("received {} as between them and {other}", shown.local_id);
     (!is_theirs).then(|| Fault::new(Kind::WrongRecipient, text()).of(&event.user))
 }
 
-/// What was acknowledged while somebody listened to its receiver was told.
+/// What was acknowledged while a client listened for its receiver was published.
 fn unpublished(
     notes: &Notes,
     account: &Account,
-    told: &HashMap<(&str, &str), HashMap<usize, u32>>,
-    heard: &mut LastSeen,
+    delivered: &HashMap<(&str, &str), HashMap<usize, u32>>,
+    seen: &mut Received,
 ) {
-    // A client that was disconnected for a moment can have missed what was told then.
+    // A client that was disconnected for a moment can have missed what was published then.
     let deaf: BTreeSet<u64> =
         notes.listening.iter().map(|it| it.until).filter(|until| *until < u64::MAX).collect();
     for sent in &account.sent {
         let Some(ack) = &sent.ack else { continue };
-        let times = told.get(&(sent.to.as_str(), ack.message_id.as_str()));
+        let times = delivered.get(&(sent.to.as_str(), ack.message_id.as_str()));
         if let Some(times) = times {
-            heard.told += 1;
-            heard.redelivered += usize::from(times.values().any(|times| *times > 1));
+            seen.delivered += 1;
+            seen.redelivered += usize::from(times.values().any(|times| *times > 1));
             continue;
         }
         let ends = ack.at.saturating_add(GRACE_US);
@@ -179,8 +179,8 @@ fn unpublished(
             && !was_deleted
             && !disturbed(notes, Some(What::Nats), sent.started, ends);
         if is_due {
-            let text = format!("was not told of {}", sent.local_id);
-            heard.faults.push(Fault::new(Kind::Unpublished, text).of(&sent.to));
+            let text = format!("did not receive {}", sent.local_id);
+            seen.faults.push(Fault::new(Kind::Unpublished, text).of(&sent.to));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! From notes to the account of what clients did and were told.
+//! From notes to the account of what clients did and which answers they got.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -97,7 +97,7 @@ impl Gathered {
         }
         let message_id = ack.as_ref().map_or("", |ack| ack.message_id.as_str());
         if local_id.is_empty() && ack.is_none() {
-            // Whether it was stored cannot be told from other messages.
+            // Other messages do not show whether it was stored.
             return;
         }
         for again in &outcome.repeated {

@@ -2,8 +2,8 @@
 //!
 //! Clients write a note of every call, every answer and every event ([`notes`]). `peerd verify` reads the
 //! streams to their ends, decodes them and hands over what they hold ([`stored`]). What follows is plain: an [`account`] of what clients did
-//! and were told, the views that all users have by what is stored, and what is wrong with them
-//! ([`checker`]); what calls that read were answered ([`replies`]); what users were told ([`events`]).
+//! and were answered, the views that all users have by what is stored, and what is wrong with them
+//! ([`checker`]); what calls that read were answered ([`replies`]); which events users received ([`events`]).
 
 pub mod account;
 pub mod checker;
@@ -33,11 +33,11 @@ pub struct Verdict {
     pub acknowledged: usize,
     /// Clears, mutes and deletes.
     pub changes: usize,
-    /// Events that were heard.
+    /// Events that were received.
     pub events: usize,
-    /// Acknowledged messages that some listener heard of.
-    pub told: usize,
-    /// Of them, those that one listener heard of more than once.
+    /// Acknowledged messages that some listener received.
+    pub delivered: usize,
+    /// Of them, those that one listener received more than once.
     pub redelivered: usize,
     /// Messages in the store.
     pub stored: usize,
@@ -58,16 +58,16 @@ pub fn verdict(notes: &Notes, stored: &Stored, clock_slack: Duration) -> Verdict
     faults.extend(gathered.faults);
     faults.extend(checker::faults(&gathered.account, &views));
     faults.extend(replies::faults(notes, &gathered.account, &views, slack_us));
-    let heard = events::hold(notes, stored, &gathered.account);
-    faults.extend(heard.faults);
+    let found = events::hold(notes, stored, &gathered.account);
+    faults.extend(found.faults);
     let acknowledged = gathered.account.sent.iter().filter(|sent| sent.ack.is_some()).count();
     Verdict {
         calls: notes.calls.len(),
         acknowledged,
         changes: gathered.account.marks.len(),
         events: notes.events.len(),
-        told: heard.told,
-        redelivered: heard.redelivered,
+        delivered: found.delivered,
+        redelivered: found.redelivered,
         stored: stored.messages.len(),
         users: views.len(),
         faults,

@@ -11,7 +11,7 @@ use serde_json::Value;
 pub struct Notes {
     /// In the order of the files.
     pub calls: Vec<Call>,
-    /// Those of one file in the order in which they were heard.
+    /// Those of one file in the order in which they were received.
     pub events: Vec<Event>,
     /// Since when a file's client listened to whom, and until when.
     pub listening: Vec<Listening>,
@@ -48,7 +48,7 @@ pub enum Answer {
     Error(String),
 }
 
-/// An event that was heard.
+/// An event that was received.
 #[derive(Clone, Debug)]
 pub struct Event {
     /// The file.
@@ -248,7 +248,7 @@ impl Notes {
     #[must_use]
     pub fn was_seen(&self, user: &str, from: u64, to: u64) -> bool {
         self.listening.iter().any(|listening| {
-            listening.user.as_deref().is_none_or(|heard| heard == user)
+            listening.user.as_deref().is_none_or(|it| it == user)
                 && listening.since <= from
                 && listening.until >= to
         })

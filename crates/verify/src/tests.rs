@@ -91,8 +91,8 @@ struct Scene {
     notes: Vec<Value>,
 }
 
-/// `ann` sends a1, a2, a3 to `bob`, who answers b1 after a2; `eve` writes e1 to `ann`. Both sides are
-/// told, and in the end `bob` reads what there is.
+/// `ann` sends a1, a2, a3 to `bob`, who answers b1 after a2; `eve` writes e1 to `ann`. Both sides
+/// receive the events, and in the end `bob` reads what there is.
 fn scene() -> Scene {
     let message =
         |(from, to, local_id): (&'static str, &'static str, &'static str), seq, minute| {
@@ -112,7 +112,7 @@ fn scene() -> Scene {
         notes.extend(call(number + 1, sent));
         for user in [sent.to, sent.from] {
             let previous = revisions.insert(user, sent.key).unwrap_or_default();
-            notes.extend(told(user, sent, previous));
+            notes.extend(events_of(user, sent, previous));
         }
     }
     let mut scene = Scene {
@@ -156,8 +156,8 @@ fn call(number: usize, sent: &Sent) -> [Value; 2] {
     ]
 }
 
-/// What one side is told of a message.
-fn told(user: &str, sent: &Sent, previous: u64) -> Vec<Value> {
+/// The events of a message to one side.
+fn events_of(user: &str, sent: &Sent, previous: u64) -> Vec<Value> {
     let revision = json!({ "revision": sent.key, "previousRevision": previous });
     let with = |mut body: Value| {
         body["revision"] = revision["revision"].clone();
@@ -169,16 +169,16 @@ fn told(user: &str, sent: &Sent, previous: u64) -> Vec<Value> {
         json!({ "conversationID": other, "orderKey": sent.key, "lastMessage": sent.shown(user) });
     let changed = with(json!({ "infoList": [{ "event": 1, "conversation": conversation }] }));
     let at = sent.at + 2000;
-    let mut told =
+    let mut events_of =
         vec![json!({ "at": at, "event": "conversation_changed", "user": user, "body": changed })];
     if user == sent.to {
         let received = with(json!({
             "messageList": [sent.shown(user)], "fromConversationID": sent.from,
         }));
         let event = "peer_message_received";
-        told.insert(0, json!({ "at": at, "event": event, "user": user, "body": received }));
+        events_of.insert(0, json!({ "at": at, "event": event, "user": user, "body": received }));
     }
-    told
+    events_of
 }
 
 impl Scene {
@@ -240,7 +240,10 @@ fn sound_notes_and_stores_have_no_fault() {
     let verdict = scene().verdict();
     assert_eq!(verdict.faults, []);
     assert_eq!((verdict.calls, verdict.acknowledged, verdict.stored), (8, 5, 5));
-    assert_eq!((verdict.events, verdict.told, verdict.redelivered, verdict.users), (15, 5, 0, 3));
+    assert_eq!(
+        (verdict.events, verdict.delivered, verdict.redelivered, verdict.users),
+        (15, 5, 0, 3)
+    );
 }
 
 #[test]
@@ -357,15 +360,15 @@ fn wrong_count() {
 
 #[test]
 fn wrong_recipient() {
-    // Somebody else is told.
+    // Another user receives it.
     let mut scene = scene();
     scene.events("bob", "peer_message_received").next().expect("an event")["user"] = json!("eve");
-    scene.assert_found(Kind::WrongRecipient, "eve: was told of ann:a1");
+    scene.assert_found(Kind::WrongRecipient, "eve: received ann:a1");
     let mut scene = self::scene();
     let shown = scene.sent[4].shown("ann");
     let event = scene.events("bob", "conversation_changed").last().expect("an event");
     event["body"]["infoList"][0]["conversation"]["lastMessage"] = shown.clone();
-    scene.assert_found(Kind::WrongRecipient, "bob: was told of eve:e1");
+    scene.assert_found(Kind::WrongRecipient, "bob: received eve:e1");
     // Somebody else is shown it.
     let mut scene = self::scene();
     let page = scene.notes.iter_mut().find(|note| note["answer"] == 100).expect("the page");
@@ -380,8 +383,8 @@ fn unsent() {
     scene.stored.push(stray.clone());
     scene.assert_found(Kind::Unsent, "bob with ann: ann:a9 of ann was never sent");
     let mut scene = self::scene();
-    scene.notes.extend(told("bob", &stray, 4000));
-    scene.assert_found(Kind::Unsent, "bob: was told of ann:a9, which is not stored");
+    scene.notes.extend(events_of("bob", &stray, 4000));
+    scene.assert_found(Kind::Unsent, "bob: received ann:a9, which is not stored");
     // What was refused is not to be there.
     let mut scene = self::scene();
     let refused = scene.notes.iter_mut().find(|note| note["answer"] == 5).expect("an answer");
@@ -398,7 +401,7 @@ fn wrong_content() {
     let mut scene = self::scene();
     let event = scene.events("bob", "peer_message_received").next().expect("an event");
     event["body"]["messageList"][0]["message"] = json!("something else");
-    scene.assert_found(Kind::WrongContent, "bob: was told of ann:a1 otherwise");
+    scene.assert_found(Kind::WrongContent, "bob: received ann:a1 other than");
     let mut scene = self::scene();
     let call = scene.notes.iter_mut().find(|note| note["call"] == 1).expect("a call");
     call["body"]["message"]["message"] = json!("something else");
@@ -428,14 +431,14 @@ fn unpublished() {
     };
     let mut scene = scene();
     without(&mut scene, "bob");
-    scene.assert_found(Kind::Unpublished, "bob: was not told of ann:a1");
-    // A change between two that were told.
+    scene.assert_found(Kind::Unpublished, "bob: did not receive ann:a1");
+    // A change between two that were published.
     let mut missing = self::scene();
     let last = missing.events("bob", "conversation_changed").last().expect("an event");
     last["body"]["revision"] = json!(9000);
     last["body"]["previousRevision"] = json!(8000);
     missing.assert_found(Kind::Unpublished, "bob: between revisions 4000 and 8000");
-    // While instances die, it is told in the end; while NATS is disturbed, perhaps not.
+    // While instances die, it is published in the end; while NATS is disturbed, perhaps not.
     let disturb = |scene: &mut Scene, what: &str| {
         scene.notes.insert(1, json!({ "at": 1, "disturbed": what }));
         scene.notes.insert(2, json!({ "at": 2 * MINUTE_US, "calm": true }));
@@ -494,7 +497,7 @@ fn unnamed() {
 }
 
 #[test]
-fn what_has_no_answer_may_be_stored_or_not() {
+fn a_call_without_an_answer_may_be_stored_or_not() {
     for is_stored in [true, false] {
         let mut scene = scene();
         scene.notes.retain(|note| note["answer"] != 5);

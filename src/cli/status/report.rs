@@ -1,4 +1,4 @@
-//! What `peerd status` tells, as programs read it, and what of it is wrong.
+//! The report of `peerd status` as programs read it, with the problems in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,8 +14,8 @@ use peerd_protocol::discovery::{Gauges, StatsAnswer, StoreTrouble};
 
 /// A copy may be behind by so many operations, as each is for a moment while messages come in.
 const LAG_MAX: u64 = 1000;
-/// A copy that was not heard of for so long is not there: it is heard of each second.
-const UNHEARD_MAX: Duration = Duration::from_secs(5);
+/// A replica that was silent for so long counts as absent: it is seen each second.
+const REPLICA_SILENT_MAX: Duration = Duration::from_secs(5);
 
 /// All that was seen of a deployment.
 #[derive(Debug, Default)]
@@ -62,7 +62,7 @@ pub(super) struct MemberLine {
     pub(super) gauges: GaugesLine,
 }
 
-/// What an instance tells of itself; all `null` when it did not answer.
+/// The statistics of an instance; all `null` when it did not answer.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct GaugesLine {
@@ -203,7 +203,7 @@ impl From<Gauges> for GaugesLine {
     }
 }
 
-/// What members told of themselves, where their release does, and who answered without being one.
+/// The statistics of members, where their release has them, and of instances that are no members.
 fn join<'a>(
     stats: &'a [StatsAnswer],
     members: &Members,
@@ -235,7 +235,7 @@ fn read(entries: &[(Key, Record)], problems: &mut Vec<String>) -> (Members, Owne
             Key::Owner(partition) => decode(&record.payload).map(|owner| {
                 owners.insert(*partition, owner);
             }),
-            Key::Told(_) => Ok(()),
+            Key::Published(_) => Ok(()),
         };
         if let Err(error) = read {
             problems.push(format!("entry {key}: {error}"));
@@ -316,7 +316,7 @@ fn stream(name: String, state: Result<StreamState, Unseen>) -> (StreamLine, Vec<
     (line, problems)
 }
 
-/// What a member tells of itself that is wrong, or may become so.
+/// Problems in the statistics of a member, present or expected.
 fn judge_gauges(
     id: &MemberId,
     gauges: &Gauges,
@@ -388,7 +388,7 @@ fn trouble(replica: &Replica) -> Option<String> {
         Some("is offline".to_owned())
     } else if !replica.is_current && replica.last_seen_ago.is_zero() {
         Some("was not seen since the election of the leader".to_owned())
-    } else if replica.last_seen_ago > UNHEARD_MAX {
+    } else if replica.last_seen_ago > REPLICA_SILENT_MAX {
         Some(format!("was not seen for {} s", replica.last_seen_ago.as_secs()))
     } else if replica.lag > LAG_MAX {
         Some(format!("is behind by {}", replica.lag))

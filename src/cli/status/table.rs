@@ -1,4 +1,4 @@
-//! What `peerd status` tells, as people read it: at most 100 columns, without colour.
+//! The report of `peerd status` as people read it: at most 100 columns, without colour.
 
 use super::report::{MemberLine, PartitionLine, Report, StreamLine};
 use crate::cli::table::{

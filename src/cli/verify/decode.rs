@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_named_by_its_place() {
+    fn an_unreadable_record_is_named_by_its_place() {
         let subjects = Subjects::new("peer", 4);
         let mut decoder = Decoder::new(&subjects, false);
         let nonsense = [0x91, 0x63].to_vec();

@@ -8,7 +8,7 @@ use futures::FutureExt as _;
 
 use super::*;
 use crate::cluster::host::{Closed, Grant, NotOpened};
-use crate::storage::owners::{self, Owner, Told};
+use crate::storage::owners::{self, Owner, PublishedUpTo};
 use crate::store::registry::Value;
 use crate::store::registry::memory::Memory;
 use peerd_core::id::OrderKey;
@@ -90,8 +90,8 @@ impl Host for TestHost {
         true
     }
 
-    async fn told(&self) -> Option<Told> {
-        Some(Told { published_ms: self.clock.wall_ms(), key: OrderKey(1), claimed_seq: 0 })
+    async fn published_up_to(&self) -> Option<PublishedUpTo> {
+        Some(PublishedUpTo { published_ms: self.clock.wall_ms(), key: OrderKey(1), claimed_seq: 0 })
     }
 
     async fn answers(&self, _member: &MemberId, _names_itself: bool, _within: Duration) -> bool {
@@ -315,7 +315,7 @@ async fn a_dead_members_partitions_are_taken_over_within_the_ttl_and_a_second() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_cut_off_stops_in_time_and_comes_back_as_another_member() {
+async fn an_instance_that_is_cut_off_stops_in_time_and_rejoins_as_a_new_member() {
     let mut cluster = Cluster::new(0);
     let numbers = [cluster.start(), cluster.start()];
     cluster.run_until(5, Cluster::is_even).await;

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::cluster::assignment::assign;
-use crate::storage::owners::{Key, Member, Told, encode};
+use crate::storage::owners::{Key, Member, PublishedUpTo, encode};
 use crate::store::registry::{Change, Value};
 
 const TTL: Duration = Duration::from_secs(5);
@@ -118,9 +118,10 @@ fn the_ttl_of_a_dead_owner_must_be_over_by_the_local_clock_too() {
     bucket.member("a", false);
     bucket.member("dead", false);
     bucket.own(0, Some("dead"), None);
-    let told =
-        encode(&Told { published_ms: 99, key: OrderKey(8), claimed_seq: 0 }).expect("writable");
-    bucket.change(&Key::Told(id("dead")), Value::Put(told));
+    let published_up_to =
+        encode(&PublishedUpTo { published_ms: 99, key: OrderKey(8), claimed_seq: 0 })
+            .expect("writable");
+    bucket.change(&Key::Published(id("dead")), Value::Put(published_up_to));
     bucket.now_us = 4 * SECOND;
     bucket.expire("dead");
     assert_eq!(bucket.claims("a", &[]), [1, 2, 3], "the server's clock may have jumped");
@@ -324,15 +325,15 @@ fn the_time_since_when_events_may_be_unpublished_is_carried_over() {
 }
 
 #[test]
-fn a_dead_owners_told_entry_counts_if_it_was_made_after_the_claim() {
+fn a_dead_owners_told_entry_covers_the_claims_before_it() {
     let unpublished = |bucket: &Bucket| match &bucket.steps("a", &[1, 2, 3], false)[..] {
         [Step::Claim { unpublished_since_ms, .. }] => *unpublished_since_ms,
         steps => panic!("{steps:?}"),
     };
     let store_published = |bucket: &mut Bucket, published_ms, claimed_seq| {
-        let told = Told { published_ms, key: OrderKey(8), claimed_seq };
-        let told = encode(&told).expect("writable");
-        bucket.change(&Key::Told(id("dead")), Value::Put(told));
+        let published_up_to = PublishedUpTo { published_ms, key: OrderKey(8), claimed_seq };
+        let published_up_to = encode(&published_up_to).expect("writable");
+        bucket.change(&Key::Published(id("dead")), Value::Put(published_up_to));
     };
     let mut bucket = Bucket::default();
     bucket.member("a", false);

@@ -11,8 +11,8 @@ use tokio::time::Instant;
 use super::counting::Counting;
 use crate::bus;
 use crate::clock::Clock;
+use crate::runtime::fake::{self, WALL_MS, incoming};
 use crate::runtime::node::{Node, Options};
-use crate::runtime::twin::{self, WALL_MS, incoming};
 use crate::runtime::users::UserCell;
 use crate::storage::reads::{Item, Pair};
 use crate::storage::removal::{self, Left, Write};
@@ -103,8 +103,8 @@ impl World {
         let limits =
             Limits { messages_per_second: 10_000, replay_messages: 100_000, ..Limits::default() };
         // Nothing that was read is kept: what is amended behind the node's back is to be seen.
-        let options = Options { history_bytes: 0, ..twin::options(limits) };
-        let node = twin::alone(store, options, clock).await;
+        let options = Options { history_bytes: 0, ..fake::options(limits) };
+        let node = fake::alone(store, options, clock).await;
         if ages {
             node.set_messages_may_age(true);
             node.set_max_age(Duration::from_millis(MAX_AGE_MS));

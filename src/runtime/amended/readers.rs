@@ -8,7 +8,7 @@ use super::counting::Counts;
 use super::pair::{Listed, NAMES, PARTITIONS, World, deadline, first_text, id};
 use super::{Shown, page_config, shown};
 use crate::cli::verify::decode::Decoder;
-use crate::runtime::audit::Pace;
+use crate::runtime::audit::ReadRate;
 use crate::runtime::replay::ReplayFrom;
 use crate::store::StreamId;
 use crate::wire::owner_request::Audited;
@@ -147,9 +147,9 @@ impl World {
     pub(super) async fn recount(&self, viewer: usize) -> Vec<Difference> {
         let (cell, other) = (self.cell(viewer).await, id(1 - viewer));
         let known = cell.lock().conversations.get(&other).cloned().unwrap_or_default();
-        let (mut audited, mut pace) = (Audited::default(), Pace::every(None));
+        let (mut audited, mut rate) = (Audited::default(), ReadRate::every(None));
         let recounted =
-            self.node.audit.recount_one(&cell, &other, &known, &mut audited, &mut pace).await;
+            self.node.audit.recount_one(&cell, &other, &known, &mut audited, &mut rate).await;
         recounted.expect("recounted").all()
     }
 
@@ -163,8 +163,8 @@ impl World {
     /// What an audit of somebody comes to.
     pub(super) async fn audited(&self, user: usize) -> Audited {
         let cell = self.cell(user).await;
-        let mut pace = Pace::every(None);
-        let audit = self.node.audit.audit_user(&cell.ownership, &cell.id, &mut pace);
+        let mut rate = ReadRate::every(None);
+        let audit = self.node.audit.audit_user(&cell.ownership, &cell.id, &mut rate);
         audit.await.expect("audited")
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{Auditor, Pace, Unaudited};
+use super::{Auditor, ReadRate, Unaudited};
 use crate::bus::Bus;
 use crate::runtime::users::{LoadError, Ownership, UserCell};
 use crate::store::Store;
@@ -34,10 +34,10 @@ impl<S: Store, B: Bus> Auditor<S, B> {
         &self,
         cell: &UserCell,
         gaps: &[(u64, u64)],
-        pace: &mut Pace,
+        rate: &mut ReadRate,
     ) -> Result<bool, Unaudited> {
         for (from, to) in gaps {
-            if !self.is_removed(cell, (*from, *to), pace).await? {
+            if !self.is_removed(cell, (*from, *to), rate).await? {
                 return Ok(false);
             }
         }
@@ -48,11 +48,11 @@ impl<S: Store, B: Bus> Auditor<S, B> {
         &self,
         cell: &UserCell,
         (from, to): (u64, u64),
-        pace: &mut Pace,
+        rate: &mut ReadRate,
     ) -> Result<bool, Unaudited> {
         let mut expected = from + 1;
         for _ in 0..PAGES_MAX {
-            self.wait_for_turn(pace, &cell.ownership).await?;
+            self.wait_for_interval(rate, &cell.ownership).await?;
             let storage = self.env.storage(self.env.deadline());
             let places = storage.places(cell.partition, expected, PAGE).await;
             let (places, has_more) = places.map_err(LoadError::from)?;
@@ -96,13 +96,13 @@ impl<S: Store, B: Bus> Auditor<S, B> {
         deadline: Instant,
     ) -> Result<bool, CallError> {
         let cell = self.ageing.user(ownership, user, deadline).await?;
-        let _gate = self.users.gate(&cell, deadline).await?;
+        let _entry_lock = self.users.entry_lock(&cell, deadline).await?;
         let totals = cell.lock().totals;
         let unread =
             |cell: &UserCell| cell.lock().conversations.get(other).map_or(0, Conversation::unread);
         let before = unread(&cell);
         let is_moved = {
-            let _turn = cell.turn(other, deadline).await?;
+            let _pair_lock = cell.pair_lock(other, deadline).await?;
             let is_moved =
                 self.users.compare_end(&cell, other, deadline).await.map_err(Failure::from)?;
             is_moved
@@ -114,7 +114,7 @@ impl<S: Store, B: Bus> Auditor<S, B> {
         };
         let known = cell.lock().conversations.get(other).cloned().unwrap_or_default();
         let recounted = self
-            .recount_one(&cell, other, &known, &mut Audited::default(), &mut Pace::every(None))
+            .recount_one(&cell, other, &known, &mut Audited::default(), &mut ReadRate::every(None))
             .await
             .map_err(|error| {
                 tracing::debug!(%error, "a conversation could not be recounted");

@@ -8,7 +8,7 @@ use tracing_subscriber::fmt::format::FmtSpan;
 
 use super::*;
 use crate::clock::Clock;
-use crate::runtime::twin::{self, WALL_MS, incoming};
+use crate::runtime::fake::{self, WALL_MS, incoming};
 use crate::store::memory::Memory;
 use peerd_core::limits::Limits;
 
@@ -46,7 +46,7 @@ async fn a_span_has_method_partition_and_outcome_but_no_user_and_no_content() {
     let _traced = tracing::subscriber::set_default(subscriber);
     let clock = Clock::simulated(WALL_MS);
     let store = Memory::new(move || clock.wall_ms());
-    let node = twin::node(store, Limits::default(), clock).await;
+    let node = fake::node(store, Limits::default(), clock).await;
     // Another test may register the span at this moment, as one that nobody wants. So it is registered
     // first, and then asked for once more.
     node.handle(incoming("alice", "heartbeat", &json!({}))).await;

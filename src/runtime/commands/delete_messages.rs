@@ -53,7 +53,7 @@ impl Command for DeleteMessages {
     ) -> Result<Empty, CallError> {
         let User(other) = request.conversation_id;
         let ids = request.message_list.each_once();
-        let gate = parts.users.gate(cell, deadline).await?;
+        let entry_lock = parts.users.entry_lock(cell, deadline).await?;
         let mut known = cell.lock().conversations.get(&other).cloned().unwrap_or_default();
         let wanted: Vec<_> = ids
             .iter()
@@ -94,7 +94,7 @@ impl Command for DeleteMessages {
             Write::Settings { other, settings, expected_seq },
         ];
         let change = Change { writes, events: Events::Conversations { key, first: Some(first) } };
-        parts.entries.carry_out(&gate, cell, change, deadline).await?;
+        parts.entries.carry_out(&entry_lock, cell, change, deadline).await?;
         Ok(Empty {})
     }
 }

@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_of_ones_own_that_are_not_known_yet_are_unsure_until_they_are_settled() {
+    fn own_messages_that_are_not_known_yet_are_in_doubt_until_they_are_settled() {
         let received = || message("bob", "alice", 2);
         let own = |key| message("alice", "bob", key);
         let (bob, seen) = (user("bob"), Conversation::default());

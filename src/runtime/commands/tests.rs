@@ -39,7 +39,7 @@ fn every_example_is_read_the_same_in_both_encodings() {
 }
 
 #[test]
-fn an_unknown_method_is_named_and_told_the_right_spelling() {
+fn the_error_of_an_unknown_method_names_it_and_the_right_spelling() {
     for (called, text) in [
         ("sendPeerMessage", " as sendPeerMessage; it is written send_peer_message"),
         ("SEND_PEER_MESSAGE", " as SEND_PEER_MESSAGE; it is written send_peer_message"),
@@ -51,8 +51,8 @@ fn an_unknown_method_is_named_and_told_the_right_spelling() {
         ("ä", ""),
         (&"x".repeat(65), ""),
     ] {
-        let told = Method::unknown(called).to_string();
-        assert_eq!(told, format!("there is no such method{text}"));
+        let answer = Method::unknown(called).to_string();
+        assert_eq!(answer, format!("there is no such method{text}"));
     }
 }
 

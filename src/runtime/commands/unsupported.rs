@@ -1,4 +1,4 @@
-//! What the SDK has and peerd does not offer: such a call is told so by a code of its own.
+//! What the SDK has and peerd does not offer: such a call gets a code of its own.
 //!
 //! The names are those of the ZIM web SDK 2.29, and of what is planned for peerd besides. A method
 //! that peerd comes to offer moves from here to the list of commands.

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::bus::{self, Kind};
 use crate::clock::Clock;
+use crate::runtime::fake::faulty::Faulty;
+use crate::runtime::fake::{self, WALL_MS, incoming};
 use crate::runtime::node::Node;
-use crate::runtime::twin::faulty::Faulty;
-use crate::runtime::twin::{self, WALL_MS, incoming};
 use crate::store::AppendError;
 use peerd_core::limits::Limits;
 
@@ -16,7 +16,7 @@ type TestNode = Node<Faulty, bus::memory::Memory>;
 /// A node on which Alice is logged in.
 async fn node() -> Arc<TestNode> {
     let clock = Clock::simulated(WALL_MS);
-    let node = twin::node(Faulty::new(clock), Limits::default(), clock).await;
+    let node = fake::node(Faulty::new(clock), Limits::default(), clock).await;
     call(&node, "alice", "login", json!({})).await;
     node
 }

@@ -65,7 +65,7 @@ impl Rest {
         let sides = self.0.iter_mut().map(|cursor| async move {
             while cursor.next.is_some() && cursor.buffer.len() < count {
                 if reads.read_back(cursor, count).await.is_err() {
-                    // Whoever asks for it reads it then, and is told if that fails, too.
+                    // The call that needs it reads it then, and fails if that read fails, too.
                     break;
                 }
             }
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_grown_makes_room_for_itself() {
+    fn an_entry_that_grew_evicts_others() {
         let mut shelf = Shelf::new(10);
         let numbers: Vec<u64> = (1..=3).filter_map(|key| shelf.keep(key, 3, key)).collect();
         shelf.weigh(&3, numbers[2], 6);

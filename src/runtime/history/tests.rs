@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use super::Reader;
 use crate::bus;
 use crate::clock::Clock;
+use crate::runtime::fake::{self, WALL_MS, incoming};
 use crate::runtime::node::{Node, Options};
-use crate::runtime::twin::{self, WALL_MS, incoming};
 use crate::store::StreamId;
 use crate::store::memory::Memory;
 use peerd_core::id::{Partition, UserId};
@@ -25,7 +25,7 @@ type TestNode = Node<Memory, bus::memory::Memory>;
 async fn node(skew_ms: i64) -> Arc<TestNode> {
     let clock = Clock::simulated(WALL_MS);
     let store = Memory::new(move || clock.wall_ms().saturating_add_signed(skew_ms));
-    twin::node(store, limits(), clock).await
+    fake::node(store, limits(), clock).await
 }
 
 fn limits() -> Limits {
@@ -133,9 +133,9 @@ fn texts(page: &[Value]) -> Vec<&str> {
 async fn pages_join_where_messages_are_now_close_together_and_now_far_apart() {
     // None is kept, few are, all are.
     for history_bytes in [0, 10_000, 1 << 20] {
-        let options = Options { history_bytes, ..twin::options(limits()) };
+        let options = Options { history_bytes, ..fake::options(limits()) };
         let clock = Clock::simulated(WALL_MS);
-        let node = twin::alone(Memory::new(move || clock.wall_ms()), options, clock).await;
+        let node = fake::alone(Memory::new(move || clock.wall_ms()), options, clock).await;
         for user in ["alice", "bob", "carol"] {
             call(&node, user, "login", json!({})).await;
         }
@@ -172,7 +172,7 @@ async fn pages_join_where_messages_are_now_close_together_and_now_far_apart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_deleted_since_it_was_read_is_not_shown() {
+async fn messages_deleted_after_the_read_are_not_shown() {
     let node = with_messages(100).await;
     let first = page(&node, true, None, 10).await;
     let second = page(&node, true, first.first(), 10).await;
@@ -192,7 +192,7 @@ async fn what_was_deleted_since_it_was_read_is_not_shown() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_store_has_no_more_is_not_shown_for_long() {
+async fn messages_that_left_the_store_are_not_shown_for_long() {
     let mut pages = Vec::new();
     for wait_s in [0, 90] {
         let node = with_messages(100).await;
@@ -209,9 +209,9 @@ async fn what_the_store_has_no_more_is_not_shown_for_long() {
     assert_eq!(pages[1], Vec::<Value>::new());
 }
 
-/// The store has messages that alice sent, and she is not told of the last of them yet.
+/// The store has messages that alice sent, and the last of them is not published to her yet.
 #[tokio::test(start_paused = true)]
-async fn what_is_stored_and_not_acknowledged_yet_is_in_a_page_whatever_page_it_is_stored_in() {
+async fn a_stored_message_without_ack_is_shown_in_any_page() {
     for known in [1, 31, 32, 33, 60, 63, 64, 65] {
         let node = with_messages(0).await;
         let (alice, bob) = (user("alice"), user("bob"));

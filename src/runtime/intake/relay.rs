@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_another_replies_is_no_reply_of_the_owner() {
+    fn a_reply_of_a_foreign_client_is_no_reply_of_the_owner() {
         let answer = |name: &str, value: &str| {
             let headers = vec![(name.to_owned(), value.to_owned())];
             Answer { headers, body: "{}".into() }

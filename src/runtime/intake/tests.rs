@@ -7,8 +7,8 @@ use tokio::task::yield_now;
 
 use crate::bus::{self, Kind, Outgoing};
 use crate::clock::Clock;
+use crate::runtime::fake::{self, CALLS_UNDER_WAY, WALL_MS, incoming};
 use crate::runtime::node::{MESSAGES_PER_CALL, Node, ROOM_BEYOND_CALLS};
-use crate::runtime::twin::{self, CALLS_UNDER_WAY, WALL_MS, incoming};
 use crate::store::memory::Memory;
 use peerd_core::limits::Limits;
 
@@ -17,7 +17,7 @@ type TestNode = Node<Memory, bus::memory::Memory>;
 async fn node() -> Arc<TestNode> {
     let clock = Clock::simulated(WALL_MS);
     let store = Memory::new(move || clock.wall_ms());
-    twin::node(store, Limits::default(), clock).await
+    fake::node(store, Limits::default(), clock).await
 }
 
 fn take(node: &Arc<TestNode>) -> Option<Outgoing> {
@@ -60,7 +60,7 @@ async fn a_call_is_taken_only_with_room_for_all_that_may_be_sent() {
 }
 
 #[tokio::test]
-async fn who_waits_for_room_leaves_what_all_calls_may_need() {
+async fn a_call_that_waits_for_room_leaves_the_reserve_of_all_calls() {
     const NEEDED: usize = 2 * CALLS_UNDER_WAY * MESSAGES_PER_CALL;
     let node = node().await;
     node.bus().set_room(NEEDED + 5);

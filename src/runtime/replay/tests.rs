@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::bus;
 use crate::clock::Clock;
+use crate::runtime::fake::{self, WALL_MS, incoming};
 use crate::runtime::node::Node;
-use crate::runtime::twin::{self, WALL_MS, incoming};
 use crate::storage::message::{self, Recorded};
 use crate::store::memory::Memory;
 use crate::store::{Start, Store as _};
@@ -28,7 +28,7 @@ async fn node(skew_ms: i64) -> Arc<TestNode> {
     let store = Memory::new(move || clock.wall_ms().saturating_add_signed(skew_ms));
     let limits =
         Limits { messages_per_second: 1000, replay_messages: MESSAGES, ..Limits::default() };
-    twin::node(store, limits, clock).await
+    fake::node(store, limits, clock).await
 }
 
 async fn call(node: &Arc<TestNode>, user: &str, method: &str, body: &Value) -> Value {
@@ -38,12 +38,13 @@ async fn call(node: &Arc<TestNode>, user: &str, method: &str, body: &Value) -> V
     let sent = node.bus().take();
     let reply = sent.iter().find(|sent| sent.subject == "reply").expect("a reply");
     let mut reply: Value = serde_json::from_slice(&reply.body).expect("a JSON body");
-    let told = sent.iter().filter(|sent| sent.subject == "peer.event.bob.peer_message_received");
-    let told = told.flat_map(|told| {
-        let body: Value = serde_json::from_slice(&told.body).expect("a JSON body");
+    let published =
+        sent.iter().filter(|sent| sent.subject == "peer.event.bob.peer_message_received");
+    let published = published.flat_map(|published| {
+        let body: Value = serde_json::from_slice(&published.body).expect("a JSON body");
         body["messageList"].as_array().cloned().unwrap_or_default()
     });
-    reply["told"] = told.map(|message| message["message"].clone()).collect();
+    reply["published"] = published.map(|message| message["message"].clone()).collect();
     reply
 }
 
@@ -56,7 +57,7 @@ async fn send(node: &Arc<TestNode>, from: &str, text: &str) -> OrderKey {
 /// The texts that are replayed to a device of Bob's which has messages up to `key`.
 async fn replayed(node: &Arc<TestNode>, key: OrderKey) -> Value {
     let body = json!({ "deviceID": "d", "replayAfter": key.0 });
-    call(node, "bob", "login", &body).await["told"].clone()
+    call(node, "bob", "login", &body).await["published"].clone()
 }
 
 #[tokio::test(start_paused = true)]
@@ -76,17 +77,17 @@ async fn a_device_gets_what_it_missed_whatever_the_clocks_say() {
             texts.push(text);
         }
         for (at, key) in keys.iter().enumerate() {
-            let told = replayed(&node, *key).await;
-            assert_eq!(told, json!(texts[at..]), "skew {skew_ms}, after {at}");
+            let published = replayed(&node, *key).await;
+            assert_eq!(published, json!(texts[at..]), "skew {skew_ms}, after {at}");
         }
         assert_eq!(replayed(&node, OrderKey((1 << 53) - 1)).await, json!([]));
     }
 }
 
-/// Of two senders' messages, the one that sorts first may be stored last: a device that was told of
-/// the other may not have been told of it.
+/// Of two senders' messages, the one that sorts first may be stored last: a device that has
+/// received the other may not have received it.
 #[tokio::test(start_paused = true)]
-async fn what_was_stored_after_and_sorts_before_is_replayed_too() {
+async fn a_message_stored_later_that_sorts_earlier_is_replayed_too() {
     let node = node(0).await;
     for user in ["alice", "carol"] {
         call(&node, user, "login", &json!({})).await;

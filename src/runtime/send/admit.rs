@@ -7,7 +7,7 @@ use crate::bus::Bus;
 use crate::clock::Now;
 use crate::failpoint::{self, Fault};
 use crate::runtime::crossing::Flight;
-use crate::runtime::users::{QueuedTurn, UserCell};
+use crate::runtime::users::{QueuedPairLock, UserCell};
 use crate::store::Store;
 use peerd_core::rate::Place;
 use peerd_core::rejection::Rejection;
@@ -29,7 +29,7 @@ pub(super) struct Admitted {
     pub(super) delivery: Delivery,
     pub(super) flight: Flight,
     /// The message's place in the queue of its pair, if it came while that was busy.
-    pub(super) queued: Option<QueuedTurn>,
+    pub(super) queued: Option<QueuedPairLock>,
 }
 
 impl<S: Store, B: Bus> SendPath<S, B> {
@@ -53,7 +53,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
     ) -> Result<Admission, Rejection> {
         let admission = {
             let mut user = sender.lock();
-            user.hear(now.wall_ms, self.env.limits())?;
+            user.note_last_seen(now.wall_ms, self.env.limits())?;
             let is_stored = send.draft.content.is_stored();
             match user.admit(is_stored, now.steady_us, self.env.limits()) {
                 Ok(place) => {
@@ -69,7 +69,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
                 Err(refusal) => Ok(Admission::OverRate(send, refusal)),
             }
         };
-        self.sessions.store_heard_if_due(sender, now.wall_ms);
+        self.sessions.store_last_seen_if_due(sender, now.wall_ms);
         admission
     }
 

@@ -16,8 +16,8 @@ use crate::bus::connection::Connection as BusConnection;
 use crate::bus::nats::Nats;
 use crate::clock::Clock;
 use crate::link::{Connection, Link};
+use crate::runtime::fake;
 use crate::runtime::node::{MESSAGES_PER_CALL, Node, Options, ROOM_BEYOND_CALLS};
-use crate::runtime::twin;
 use crate::store::jetstream::{JetStream, StreamNames};
 use crate::store::provision::{StreamOptions, provision};
 use peerd_core::limits::Limits;
@@ -53,12 +53,12 @@ async fn instance(url: String) -> Arc<Node<JetStream, Nats>> {
     let store = JetStream::new(connection, data_plane.clone(), names, 2, &STREAMS);
     let limits = Limits { messages_per_second: 1_000_000, ..Limits::default() };
     let event_encoding = Encoding::MessagePack;
-    let options = Options { event_encoding, ..twin::options(limits) };
+    let options = Options { event_encoding, ..fake::options(limits) };
     let capacity = options.most_under_way() * MESSAGES_PER_CALL + ROOM_BEYOND_CALLS;
     let (bus, _writer) = Nats::new(data_plane, subjects.clone(), capacity);
     let node = Node::alone(store, bus, subjects, options, Clock::system()).await;
     let node = node.expect("the store answers");
-    node.bus().take_calls(node.taker()).await;
+    node.bus().take_calls(node.call_receiver()).await;
     node
 }
 

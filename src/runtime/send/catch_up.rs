@@ -10,7 +10,7 @@ use super::commit::Stored;
 use super::deliver::Accepted;
 use crate::bus::Bus;
 use crate::runtime::injected;
-use crate::runtime::users::{LoadError, Ownership, STRAGGLER, Turn, UserCell, Work};
+use crate::runtime::users::{LATE_WRITE, LoadError, Ownership, PairLock, UserCell, Work};
 use crate::storage::reads::{Found, Item, Logged, Slot};
 use crate::store::{ReadError, Start, Store};
 use peerd_core::amendment::{Removed, Stub};
@@ -33,7 +33,7 @@ const TRY: Duration = Duration::from_secs(5);
 
 impl<S: Store, B: Bus> SendPath<S, B> {
     /// Takes in what the log has of `sender` beyond what was published, as its acknowledgement would
-    /// have had it. To be called in the pair's turn.
+    /// have had it. To be called under the pair lock.
     pub(in crate::runtime) async fn catch_up(
         self: &Arc<Self>,
         receiver: &Arc<UserCell>,
@@ -78,7 +78,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
     }
 
     /// Takes in a message that was found in the log, on both sides. Where the sender is not in memory,
-    /// `missed_ms` says since when the sender's owner is to be told.
+    /// `missed_ms` says since when the sender's owner is to look.
     async fn take_in_record(
         self: &Arc<Self>,
         receiver: &Arc<UserCell>,
@@ -167,8 +167,8 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         let (sender, stream_seq) = (&sender, record.stream_seq());
         let receiver = self.ageing.user(ownership, &receiver, deadline).await;
         let receiver = receiver.map_err(|failure| ReadError(failure.to_string()))?;
-        // In the pair's turn: it may be this instance's own, not published yet.
-        let Ok(_turn) = receiver.turn(sender, deadline).await else { return Ok(()) };
+        // Under the pair lock: it may be this instance's own, not published yet.
+        let Ok(_pair_lock) = receiver.pair_lock(sender, deadline).await else { return Ok(()) };
         let known =
             |user: &User| user.conversations.get(sender).map_or(0, |known| known.published_seq);
         let published_seq = known(&receiver.lock());
@@ -176,7 +176,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         if published_seq < stream_seq || ownership.written(receiver.log()).knows(stream_seq) {
             return Ok(());
         }
-        // A load has taken it in, and nobody was told.
+        // A load has taken it in, and it is not published.
         let storage = self.env.storage(deadline);
         let records = vec![(sender.clone(), receiver.id.clone(), record)];
         let amended = |sender: &UserId, _: &UserId| receiver.amended(sender, Direction::Receive);
@@ -258,13 +258,13 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         }
     }
 
-    /// Finds out, after the caller was told that the outcome is unknown, whether the message was
-    /// stored. The pair's turn is kept until then: nothing may be decided on a guess.
+    /// Resolves, after the caller got `outcome_unknown`, whether the message was stored. The pair
+    /// lock is held until then: nothing may be decided on a guess.
     pub(super) fn resolve(
         self: &Arc<Self>,
         receiver: Arc<UserCell>,
         sender: UserId,
-        turn: Turn,
+        pair_lock: PairLock,
         began_ms: u64,
     ) {
         let (send_path, work) = (self.clone(), receiver.ownership.go_on());
@@ -277,25 +277,25 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         );
         self.env.tasks.spawn(async move {
             let _under_way = under_way;
-            send_path.find_out(&receiver, &sender, (turn, work)).await;
+            send_path.resolve_outcome(&receiver, &sender, (pair_lock, work)).await;
             if !receiver.ownership.may_act() {
                 // Whoever owns the receiver now publishes it there, and the sender may be here still.
                 tokio::select! {
                     biased;
                     () = send_path.env.stopping.cancelled() => {}
-                    () = sleep(STRAGGLER) => {}
+                    () = sleep(LATE_WRITE) => {}
                 }
                 send_path.notify_sender(&sender, &receiver.id, began_ms);
             }
         });
     }
 
-    /// Finds out whether a message was stored, however long it takes.
-    async fn find_out(
+    /// Resolves whether a message was stored, however long it takes.
+    async fn resolve_outcome(
         self: &Arc<Self>,
         receiver: &Arc<UserCell>,
         sender: &UserId,
-        (turn, work): (Turn, Work),
+        (pair_lock, work): (PairLock, Work),
     ) {
         while receiver.ownership.may_act() {
             match self.catch_up(receiver, sender, Instant::now() + TRY).await {
@@ -311,15 +311,15 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             }
         }
         // A partition that is about to change hands need not wait for the rest.
-        drop((turn, work));
+        drop((pair_lock, work));
         // Should it come into the log after that, the next append meets it. This is for a pair
         // that falls silent: its counts are to be right all the same.
-        receiver.ownership.sleep(STRAGGLER).await;
+        receiver.ownership.sleep(LATE_WRITE).await;
         if !receiver.ownership.may_act() {
             return;
         }
         let deadline = Instant::now() + TRY;
-        if let Ok(_turn) = receiver.turn(sender, deadline).await
+        if let Ok(_pair_lock) = receiver.pair_lock(sender, deadline).await
             && let Err(error) = self.catch_up(receiver, sender, deadline).await
         {
             tracing::debug!(%error, "no second look after an unknown outcome");

@@ -82,9 +82,9 @@ impl<S: Store, B: Bus> SendPath<S, B> {
     ) -> Delivered {
         receiver.ownership.keep_for_a_while(&message);
         let arrived = Arrived { message: &message, head, fingerprint, sender_name };
-        let told = user.receive(&arrived, self.env.limits());
+        let publication = user.receive(&arrived, self.env.limits());
         self.sessions.note_revision(receiver, &mut user);
-        self.publisher.tell(receiver, &user, &told);
+        self.publisher.publish(receiver, &user, &publication);
         self.pushes.push_if_away(receiver, &user, push, &message);
         let receiver_name = user.account.name.clone();
         drop(user);
@@ -100,9 +100,9 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         receiver_name: &str,
     ) {
         let mut user = sender.lock();
-        let told = user.sent(message, head, receiver_name);
+        let publication = user.sent(message, head, receiver_name);
         sender.ownership.clock.observe(message.key);
         self.sessions.note_revision(sender, &mut user);
-        self.publisher.tell(sender, &user, &told);
+        self.publisher.publish(sender, &user, &publication);
     }
 }

@@ -11,7 +11,7 @@ use crate::runtime::crossing::Flight;
 use crate::runtime::owner_request::{Outcome, Recipient};
 use crate::runtime::retry::NO_OWNER;
 use crate::runtime::router::Route;
-use crate::runtime::users::{QueuedTurn, UserCell, What};
+use crate::runtime::users::{QueuedPairLock, UserCell, What};
 use crate::store::Store;
 use crate::wire::owner_request::Deliver;
 use peerd_core::receive::Delivered;
@@ -35,7 +35,7 @@ impl Accepted {
 /// A message on its way to the owner of its receiver.
 struct Attempt<'a> {
     flight: &'a mut Flight,
-    queued: Option<QueuedTurn>,
+    queued: Option<QueuedPairLock>,
     began_ms: u64,
     /// Whether another owner may have stored it.
     may_be_there: bool,
@@ -47,7 +47,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         self: &Arc<Self>,
         sender: &Arc<UserCell>,
         mut request: Deliver,
-        (flight, queued): (&mut Flight, Option<QueuedTurn>),
+        (flight, queued): (&mut Flight, Option<QueuedPairLock>),
         began_ms: u64,
         deadline: Instant,
     ) -> Result<Accepted, CallError> {

@@ -16,7 +16,7 @@ use super::{BegunAppend, InAppend, SendPath, conclude};
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
 use crate::runtime::injected;
-use crate::runtime::users::{QueuedTurn, Turn, UserCell, What, Work};
+use crate::runtime::users::{PairLock, QueuedPairLock, UserCell, What, Work};
 use crate::store::{Append, Appended, Appending, Store};
 use peerd_core::id::UserId;
 use peerd_core::rate::Place;
@@ -50,7 +50,7 @@ pub(in crate::runtime) struct Direct {
 struct Receiving {
     work: Work,
     receiver: Arc<UserCell>,
-    turn: Turn,
+    pair_lock: PairLock,
 }
 
 /// The rest of a send, which goes on in a task.
@@ -62,7 +62,7 @@ pub(in crate::runtime) struct Rest {
 /// Where a send goes on.
 enum At {
     /// At its start. A message whose pair is busy has its place in that queue.
-    Start(Box<Send>, Option<QueuedTurn>),
+    Start(Box<Send>, Option<QueuedPairLock>),
     /// Where the sender's owner has decided, at this time (milliseconds since 1970).
     Admission(Admission, u64),
     /// While its append is under way.
@@ -72,9 +72,9 @@ enum At {
 impl Direct {
     fn wait_for(self, appending: Appending) -> Rest {
         let Self { sender, admitted, place, receiving, placed, began_ms } = self;
-        let Receiving { work, receiver, turn } = receiving;
+        let Receiving { work, receiver, pair_lock } = receiving;
         let append = BegunAppend { placed, appending };
-        let in_append = InAppend { _work: work, receiver, turn, began_ms, append };
+        let in_append = InAppend { _work: work, receiver, pair_lock, began_ms, append };
         Rest { sender, at: At::Append(admitted, place, in_append) }
     }
 }
@@ -90,7 +90,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         let waits = |at| Beginning::Waits(Rest { sender: sender.clone(), at });
         if let Err(rejection) = self.check(sender, &send) {
             // Only a caller who is logged in gets the reason.
-            let refused = self.sessions.hear(sender).err().unwrap_or(rejection);
+            let refused = self.sessions.note_last_seen(sender).err().unwrap_or(rejection);
             return Beginning::Refused(refused.into());
         }
         let receiving = match self.receiving(sender, &send) {
@@ -112,15 +112,19 @@ impl<S: Store, B: Bus> SendPath<S, B> {
     /// The receiver, where this instance has the user in memory and no other message of the sender's
     /// is under way. Where one is, this one gets its place in the queue now, so that messages keep
     /// the order in which they came.
-    fn receiving(&self, sender: &UserCell, send: &Send) -> Result<Receiving, Option<QueuedTurn>> {
+    fn receiving(
+        &self,
+        sender: &UserCell,
+        send: &Send,
+    ) -> Result<Receiving, Option<QueuedPairLock>> {
         // A Command is not stored, and goes the other way.
         if !send.draft.content.is_stored() || failpoint::is(Fault::SendReadsTheLog) {
             return Err(None);
         }
         let (work, receiver) = self.receiver(&send.to).ok_or(None)?;
-        match receiver.try_turn(&sender.id) {
-            Some(turn) => Ok(Receiving { work, receiver, turn }),
-            None => Err(Some(receiver.queue_for_turn(&sender.id))),
+        match receiver.try_pair_lock(&sender.id) {
+            Some(pair_lock) => Ok(Receiving { work, receiver, pair_lock }),
+            None => Err(Some(receiver.queue_for_pair_lock(&sender.id))),
         }
     }
 
@@ -187,11 +191,11 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         };
         let Direct { sender, admitted, receiving, placed, .. } = direct;
         let Admitted { delivery, flight, .. } = admitted;
-        let Receiving { work, receiver, turn } = receiving;
+        let Receiving { work, receiver, pair_lock } = receiving;
         let head = placed.head(seq);
         let stored = Stored::placed(&delivery, placed, seq);
         let delivered = self.commit_received(&receiver, receiver.lock(), stored);
-        drop((turn, work));
+        drop((pair_lock, work));
         self.commit_sent(&sender, &delivered.message, head, &delivered.receiver_name);
         // The next message of the pair may be published from here on.
         drop(flight);

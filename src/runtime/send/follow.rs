@@ -1,5 +1,5 @@
-//! The sender's side follows the log: for messages that are stored without the sender's owner having
-//! been told so.
+//! The sender's side follows the log: for messages that are stored without an answer to the sender's
+//! owner.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::SendPath;
 use crate::bus::Bus;
 use crate::runtime::owner_request::AGAIN;
-use crate::runtime::users::{LoadError, STRAGGLER, UserCell};
+use crate::runtime::users::{LATE_WRITE, LoadError, UserCell};
 use crate::storage::reads::Found;
 use crate::store::Store;
 use crate::wire::owner_request::FollowLog;
@@ -28,7 +28,7 @@ const NOTIFY_TRIES: u32 = 100;
 const NOTIFY_AT_THE_END: Duration = Duration::from_secs(1);
 
 impl<S: Store, B: Bus> SendPath<S, B> {
-    /// Follows the log, after the caller was told that the outcome is unknown: the owner of the
+    /// Follows the log, after the caller got `outcome_unknown`: the owner of the
     /// receiver may store the message later, and the sender's sessions must learn of it.
     pub(super) fn follow_unknown(
         self: &Arc<Self>,
@@ -61,7 +61,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             let _unpublished = unpublished;
             // The receiver's owner has a deadline of its own, and an attempt that it gave up may
             // still be stored. By the server's clock, which the next owner goes by as well.
-            let span = send_path.env.options.call_deadline * 2 + STRAGGLER;
+            let span = send_path.env.options.call_deadline * 2 + LATE_WRITE;
             let ends_ms = since_ms + u64::try_from(span.as_millis()).unwrap_or(u64::MAX / 2);
             let mut wait = AGAIN;
             while send_path.env.server_ms() < ends_ms {
@@ -82,7 +82,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
     }
 
     /// Looks what the log has of the user's own messages to `receiver`, takes in what is new, and
-    /// publishes it. What is known here may have been loaded since, so that nobody was told: what is
+    /// publishes it. What is known here may have been loaded since, and not published: what is
     /// above `published_seq` is published again. Answers up to where it is published now.
     pub(in crate::runtime) async fn follow_log(
         self: &Arc<Self>,

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use super::SendPath;
 use crate::bus::{AskError, Bus};
-use crate::runtime::users::{LockedUser, Ownership, STRAGGLER, UserCell, What};
+use crate::runtime::users::{LATE_WRITE, LockedUser, Ownership, UserCell, What};
 use crate::store::Store;
 use crate::wire::owner_request::Settle;
 use peerd_core::id::{OrderKey, UserId};
@@ -40,7 +40,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         }
         // Nobody here knows what an owner before has in flight that has died.
         let is_young =
-            receiver.ownership.is_after_death(self.env.options.call_deadline + STRAGGLER);
+            receiver.ownership.is_after_death(self.env.options.call_deadline + LATE_WRITE);
         if !is_young && !self.in_flight.may_cross(user, other, key) {
             return false;
         }

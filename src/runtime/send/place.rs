@@ -19,7 +19,7 @@ use peerd_core::send::Delivery;
 use peerd_protocol::failure::{CallError, Failure};
 
 impl<S: Store, B: Bus> SendPath<S, B> {
-    /// Applies the receiver's rules and gives the message its place. In the pair's turn.
+    /// Applies the receiver's rules and gives the message its place. Under the pair lock.
     pub(super) fn place(
         &self,
         receiver: &UserCell,
@@ -55,12 +55,12 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         let key = clock.next(now_ms, delivery.floor, Lane::of(&delivery.from, &receiver.id));
         let message = Arc::new(user.command(delivery, receiver.partition, key));
         user.note_command(key);
-        let told = user.tell(vec![Event::PeerMessageReceived {
+        let publication = user.publication(vec![Event::PeerMessageReceived {
             messages: smallvec![message.clone()],
             from: delivery.from.clone(),
             offline: false,
         }]);
-        self.publisher.tell(receiver, &user, &told);
+        self.publisher.publish(receiver, &user, &publication);
         let receiver_name = user.account.name.clone();
         Ok(Delivered { message, head: None, receiver_name, is_duplicate: false })
     }

@@ -8,8 +8,8 @@ use serde_json::json;
 
 use crate::bus::{Incoming, Kind, Outgoing};
 use crate::clock::Clock;
+use crate::runtime::fake::{self, WALL_MS, incoming};
 use crate::runtime::node::Node;
-use crate::runtime::twin::{self, WALL_MS, incoming};
 use crate::runtime::users::UserCell;
 use crate::store::Store;
 use crate::store::memory::Memory;
@@ -27,7 +27,7 @@ fn cell<S: Store>(node: &TestNode<S>, user: &str) -> Arc<UserCell> {
 async fn node_of_two(max_age: Duration) -> TestNode<Memory> {
     let clock = Clock::simulated(WALL_MS);
     let store = Memory::new(move || clock.wall_ms());
-    let node = twin::node(store, Limits::default(), clock).await;
+    let node = fake::node(store, Limits::default(), clock).await;
     node.set_max_age(max_age);
     for user in ["alice", "bob"] {
         node.handle(incoming(user, "login", &json!({}))).await;
@@ -110,11 +110,11 @@ async fn a_send_between_users_in_memory_needs_no_task() {
 async fn messages_of_a_pair_keep_the_order_in_which_they_came() {
     let node = node_of_two(Duration::ZERO).await;
     let alice = UserId::new("alice", "userID").expect("a valid ID");
-    let turn = cell(&node, "bob").try_turn(&alice).expect("no other message");
+    let pair_lock = cell(&node, "bob").try_pair_lock(&alice).expect("no other message");
     assert!(node.take(send("alice", "bob", "a")).is_none());
     assert!(node.take(send("alice", "bob", "b")).is_none());
     // The tasks of the first two have not run yet when the pair is free again.
-    drop(turn);
+    drop(pair_lock);
     assert!(node.take(send("alice", "bob", "c")).is_none());
     node.settle().await;
     let received = |outgoing: Outgoing| {
@@ -132,11 +132,11 @@ async fn whatever_cannot_go_on_at_once_goes_on_in_a_task() {
     let node = node_of_two(Duration::ZERO).await;
     // The pair is busy.
     let alice = UserId::new("alice", "userID").expect("a valid ID");
-    let turn = cell(&node, "bob").try_turn(&alice).expect("no other message");
+    let pair_lock = cell(&node, "bob").try_pair_lock(&alice).expect("no other message");
     assert!(node.take(send("alice", "bob", "a")).is_none());
     tokio::task::yield_now().await;
     assert_eq!(published(&node), Vec::<String>::new());
-    drop(turn);
+    drop(pair_lock);
     node.settle().await;
     assert_eq!(published(&node), BOTH_SIDES);
     // The sender is over the rate.

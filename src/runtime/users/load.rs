@@ -59,23 +59,27 @@ impl<S: Store, B: Bus> Users<S, B> {
         cell: &UserCell,
         deadline: Instant,
     ) -> Result<(), Failure> {
-        let _gate = cell.gate(deadline).await?;
-        self.load_in_gate(cell, deadline).await
+        let _entry_lock = cell.entry_lock(deadline).await?;
+        self.load_under_entry_lock(cell, deadline).await
     }
 
     /// Waits until no other load or change of the user's entries is under way, and sees to it that
     /// what the one before left behind is known: it may have ended without an answer.
-    pub(in crate::runtime) async fn gate<'c>(
+    pub(in crate::runtime) async fn entry_lock<'c>(
         &self,
         cell: &'c UserCell,
         deadline: Instant,
     ) -> Result<MutexGuard<'c, ()>, Failure> {
-        let gate = cell.gate(deadline).await?;
-        self.load_in_gate(cell, deadline).await?;
-        Ok(gate)
+        let entry_lock = cell.entry_lock(deadline).await?;
+        self.load_under_entry_lock(cell, deadline).await?;
+        Ok(entry_lock)
     }
 
-    async fn load_in_gate(&self, cell: &UserCell, deadline: Instant) -> Result<(), Failure> {
+    async fn load_under_entry_lock(
+        &self,
+        cell: &UserCell,
+        deadline: Instant,
+    ) -> Result<(), Failure> {
         // Read before the store is: what is lost meanwhile has it loaded once more.
         let generation = self.env.store.generation();
         if cell.is_loaded(generation) {
@@ -87,7 +91,7 @@ impl<S: Store, B: Bus> Users<S, B> {
             if let Some((account, _)) = &stored.account {
                 let last_seen_ms = account.last_seen_ms.unwrap_or_default();
                 cell.last_seen_stored_ms.store(last_seen_ms, Ordering::Relaxed);
-                cell.put_off_last_seen(last_seen_ms + self.env.options.heard_write_interval_ms);
+                cell.put_off_last_seen(last_seen_ms + self.env.options.last_seen_write_interval_ms);
             }
             if !cell.was_ever_loaded() {
                 // Or invalidated: the store did not have what memory had.

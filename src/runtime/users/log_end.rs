@@ -44,7 +44,7 @@ impl<S: Store, B: Bus> Users<S, B> {
         let end = self.env.storage(deadline).end(&self.env.pair(&cell.id, other)).await?;
         let mut user = cell.lock();
         Ok(user.update(other, |conversation| {
-            // What was told meanwhile may not be in what was read.
+            // What was published meanwhile may not be in what was read.
             conversation.sent == known && conversation.move_end_back(Direction::Send, end)
         }))
     }

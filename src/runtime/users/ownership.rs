@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use self::cell::{STRAGGLER, UserCell};
+use self::cell::{LATE_WRITE, UserCell};
 use super::gap_tracker::GapTracker;
 use crate::bus::Permit;
 use crate::clock::Clock;
@@ -231,7 +231,7 @@ impl Ownership {
 
     /// Whether no write of the owner before can be stored any more without being known.
     pub(in crate::runtime) fn has_all_late_writes(&self) -> bool {
-        self.looks().known.is_some_and(|known| known >= self.opened + STRAGGLER)
+        self.looks().known.is_some_and(|known| known >= self.opened + LATE_WRITE)
     }
 
     fn looks(&self) -> MutexGuard<'_, Looks> {

@@ -118,7 +118,7 @@ impl<S: Store> Storage<'_, S> {
     }
 
     /// Whose entries a partition's state has from a place on, with their places, and where the others
-    /// begin, if there are more. `None`: nobody's that can be told.
+    /// begin, if there are more. `None`: the user of those entries is not known.
     pub async fn whose_entries(
         &self,
         partition: Partition,

@@ -397,7 +397,7 @@ mod tests {
     const NO_LEADER: Refused = Refused::ForNow("no leader, or busy");
 
     #[tokio::test(start_paused = true)]
-    async fn what_nobody_took_is_stored_by_the_next_attempt() {
+    async fn a_send_that_no_owner_took_is_stored_by_the_next_attempt() {
         let (published, made, took) = publish(vec![(NEVER_MS, Ok(1)), (3, Ok(7))]).await;
         assert_eq!((published, made), (Ok(7), 2));
         assert!(took < Duration::from_secs(2), "{took:?}");
@@ -420,14 +420,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn without_any_answer_it_is_unknown_at_the_deadline() {
+    async fn a_request_without_answer_is_unknown_at_the_deadline() {
         let (published, made, took) = publish(Vec::new()).await;
         assert_eq!(published, Err(UNKNOWN));
         assert_eq!((made, took), (2, DEADLINE));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn where_no_attempt_was_taken_it_may_be_tried_anew() {
+    async fn a_send_may_be_retried_if_no_owner_took_an_attempt() {
         let (published, ..) = publish(vec![(1_100, Err(NO_LEADER)), (300, Err(NO_LEADER))]).await;
         assert_eq!(published, Err(NO_LEADER));
     }

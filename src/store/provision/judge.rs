@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cluster_that_comes_up_is_told_from_a_wrong_request() {
+    fn a_starting_cluster_differs_from_a_wrong_request() {
         let cause = |code, status| {
             let refusal = of_code(ErrorCode(code), status, String::new());
             let Refusal::Other(cause, _) = refusal else { panic!("{refusal:?}") };

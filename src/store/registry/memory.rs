@@ -1,4 +1,4 @@
-//! A twin of the bucket in memory, for tests: it keeps every promise of [`super::Registry`], on
+//! A fake of the bucket in memory, for tests: it keeps every promise of [`super::Registry`], on
 //! tokio's time, and can cut instances off.
 
 use std::collections::BTreeMap;

@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refusals_are_told_apart() {
+    fn refusals_are_distinguished() {
         let of = Cause::of_refusal;
         assert!(matches!(of(10077, "maximum bytes exceeded"), Cause::Full(_)));
         assert!(matches!(of(10077, "write x: no space left on device"), Cause::Disk(_)));

@@ -9,7 +9,7 @@ use crate::wire::packed::RecordError;
 use peerd_core::audit::{Difference, Subject};
 use peerd_core::id::{Partition, UserId};
 
-/// Most differences of one user that are told.
+/// Most differences of one user that are listed.
 pub const DIFFERENCES_MAX: usize = 256;
 
 /// Recount what is held of the user.

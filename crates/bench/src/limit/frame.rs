@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_server_sends_is_an_error_and_takes_no_memory() {
+    fn bytes_that_no_server_sends_are_an_error_and_take_no_memory() {
         let long = vec![b'x'; LINE_BYTES_MAX + 1];
         let bad: [&[u8]; 8] = [
             b"GET / HTTP/1.1\r\n",

@@ -200,7 +200,7 @@ async fn a_subscription_ends_after_so_many_messages() {
 }
 
 #[tokio::test]
-async fn what_the_server_would_not_take_is_not_sent() {
+async fn a_frame_too_large_for_the_server_is_not_sent() {
     let (nats, _dir) = server("max_payload: 1000\n").await;
     let (client, events) = connect(&nats.url()).await;
     assert_eq!(client.max_payload(), 1000);

@@ -128,7 +128,7 @@ async fn permissions_are_reported_with_their_subjects() {
 }
 
 #[tokio::test]
-async fn what_is_no_nats_server_is_said() {
+async fn a_server_that_is_not_nats_is_reported() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("nats://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {

@@ -42,9 +42,9 @@ pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
 
 pub(crate) fn options(url: &str) -> (Options, Events) {
     let events = Events::default();
-    let told = events.clone();
+    let log = events.clone();
     let on_event = Arc::new(move |event: &Event<'_>| {
-        told.0.lock().unwrap().push(format!("{event:?}"));
+        log.0.lock().unwrap().push(format!("{event:?}"));
     });
     let options = Options {
         servers: vec![url.to_owned()],

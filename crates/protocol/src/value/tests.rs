@@ -33,7 +33,7 @@ fn depth_and_number_of_values_are_bounded() {
 }
 
 #[test]
-fn what_is_not_one_value_is_refused() {
+fn a_body_that_is_not_one_value_is_refused() {
     for bad in ["{", "{} {}", "nul", "{\"a\":1,\"a\":2}"] {
         assert!(Value::decode(Encoding::Json, bad.as_bytes()).is_err(), "{bad}");
     }
@@ -67,8 +67,8 @@ fn what_is_not_one_value_is_refused() {
 }
 
 #[test]
-fn what_is_wrong_is_said_and_where() {
-    let told = |encoding, body: &[u8]| match Value::decode(encoding, body) {
+fn an_error_names_the_problem_and_its_place() {
+    let problem_of = |encoding, body: &[u8]| match Value::decode(encoding, body) {
         Err(rejection) => rejection.to_string(),
         Ok(value) => panic!("{value:?} was read"),
     };
@@ -97,7 +97,7 @@ fn what_is_wrong_is_said_and_where() {
             "is not valid JSON: unexpected end of hex escape (line 1, column 13)",
         ),
     ] {
-        assert_eq!(told(Encoding::Json, body), format!("body {expected}"));
+        assert_eq!(problem_of(Encoding::Json, body), format!("body {expected}"));
     }
     let deep = vec![0x91; DEPTH_MAX + 1];
     let many = [&[0xdc, 0xff, 0xff][..], &vec![1; VALUES_MAX]].concat();
@@ -117,6 +117,6 @@ fn what_is_wrong_is_said_and_where() {
         (&deep, "is nested more than 24 levels deep (byte 25)"),
         (&many, "has more than 20000 values (byte 20002)"),
     ] {
-        assert_eq!(told(Encoding::MessagePack, body), format!("body {expected}"));
+        assert_eq!(problem_of(Encoding::MessagePack, body), format!("body {expected}"));
     }
 }

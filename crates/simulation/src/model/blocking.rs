@@ -46,7 +46,7 @@ impl Model {
         let mut events = Vec::new();
         if !others.is_empty() {
             let body = json!({ "userList": self.infos(&others), "action": u8::from(!block) });
-            events.push(self.told_aside(user, "blacklist_changed", body, observed)?);
+            events.push(self.event_without_change(user, "blacklist_changed", body, observed)?);
         }
         Ok(Expected::good(json!({ "errorUserList": refused }), events))
     }

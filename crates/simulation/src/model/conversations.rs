@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::NAMES;
 use crate::model::state::{Message, Settings, show_message};
 use crate::model::{Expected, INVALID_PARAMETER, Model, Wrong, number};
-use crate::single::world::{Observed, Told};
+use crate::single::world::{Observed, PublishedEvent};
 
 /// An ID that no message has.
 const NO_MESSAGE: &str = "12345";
@@ -77,7 +77,7 @@ impl Model {
         if self.state.unread(user, other) > 0 {
             let before = self.state.totals(user).0;
             self.read_all(user, other);
-            events = self.tell_change(user, &[other], before, None, observed)?;
+            events = self.publish_change(user, &[other], before, None, observed)?;
         }
         Ok(Expected::good(changed_reply(other), events))
     }
@@ -95,7 +95,7 @@ impl Model {
         }
         let mut events = Vec::new();
         if !unread.is_empty() {
-            events = self.tell_change(user, &unread, before, None, observed)?;
+            events = self.publish_change(user, &unread, before, None, observed)?;
         }
         Ok(Expected::good(json!({}), events))
     }
@@ -114,7 +114,7 @@ impl Model {
         if self.state.settings(user, other).muted != mute {
             let before = self.state.totals(user).0;
             self.settings_mut(user, other).muted = mute;
-            events = self.tell_change(user, &[other], before, None, observed)?;
+            events = self.publish_change(user, &[other], before, None, observed)?;
         }
         Ok(Expected::good(changed_reply(other), events))
     }
@@ -147,7 +147,7 @@ impl Model {
                 "isDeleteConversationAllMessage": false,
                 "messageList": shown.collect::<Value>(),
             });
-            events = self.tell_change(user, &[other], before, Some(deleted), observed)?;
+            events = self.publish_change(user, &[other], before, Some(deleted), observed)?;
         }
         Ok(Expected::good(json!({}), events))
     }
@@ -175,7 +175,7 @@ impl Model {
                 "isDeleteConversationAllMessage": true,
                 "messageList": [],
             });
-            events = self.tell_change(user, &[other], before, Some(deleted), observed)?;
+            events = self.publish_change(user, &[other], before, Some(deleted), observed)?;
         }
         Ok(Expected::good(json!({}), events))
     }
@@ -202,14 +202,14 @@ impl Model {
 
     /// Publishes a change to the user's own subjects: the deleted messages, the conversations, and
     /// the total if it changed.
-    fn tell_change(
+    fn publish_change(
         &mut self,
         user: usize,
         others: &[usize],
         total_before: u64,
         deleted: Option<Value>,
         observed: &Observed,
-    ) -> Result<Vec<Told>, Wrong> {
+    ) -> Result<Vec<PublishedEvent>, Wrong> {
         for other in others {
             self.settings_mut(user, *other).kept = true;
             if self.state.between(user, *other).is_empty() {
@@ -236,7 +236,7 @@ impl Model {
         if self.state.totals(user).0 != total_before {
             events.push(self.total_changed(user));
         }
-        self.told(user, events, observed)
+        self.events_of_change(user, events, observed)
     }
 }
 

@@ -98,7 +98,10 @@ pub(crate) fn check_refusal(
         (BLOCKED_BY_RECEIVER, Request::Send { .. })
         | (CONVERSATION_NOT_FOUND, Request::Conversation { .. }) => {}
         (BLOCKED_BY_RECEIVER | CONVERSATION_NOT_FOUND, _) => {
-            check.wrong(Rule::ToldRightly, format!("{} has no error {code}", request.method()));
+            check.wrong(
+                Rule::PublishedCorrectly,
+                format!("{} has no error {code}", request.method()),
+            );
         }
         _ => {}
     }
@@ -123,7 +126,7 @@ impl<F: Facts> Check<'_, F> {
 
     fn is(&mut self, seen: &Value, expected: &Value) {
         if seen != expected {
-            self.wrong(Rule::ToldRightly, format!("{seen}, expected {expected}"));
+            self.wrong(Rule::PublishedCorrectly, format!("{seen}, expected {expected}"));
         }
     }
 
@@ -143,7 +146,7 @@ impl<F: Facts> Check<'_, F> {
         let revision = self.facts.revision(self.user);
         self.is_within("revision", number(reply, "revision"), &revision);
         if text(reply, "sessionID").is_empty() {
-            self.wrong(Rule::ToldRightly, "there is no session ID");
+            self.wrong(Rule::PublishedCorrectly, "there is no session ID");
         }
         let fields = ["sessionID", "serverTime", "heartbeatIntervalMs", "totalUnreadMessageCount"];
         self.has_fields(reply, &[&fields[..], &["revision"]].concat());
@@ -179,7 +182,7 @@ impl<F: Facts> Check<'_, F> {
         }
         if is_command {
             if id.is_empty() || number(seen, "messageSeq") != 0 || number(seen, "orderKey") == 0 {
-                self.wrong(Rule::ToldRightly, format!("a Command is answered as {seen}"));
+                self.wrong(Rule::PublishedCorrectly, format!("a Command is answered as {seen}"));
             }
             return;
         }
@@ -245,10 +248,10 @@ impl<F: Facts> Check<'_, F> {
         let id = text(shown, "messageID");
         let Some((message, seen)) = history.iter().find(|(message, _)| message.id == id) else {
             let why = format!("{shown} is not in the conversation with {}", NAMES[other]);
-            return self.wrong(Rule::ToldRightly, why);
+            return self.wrong(Rule::PublishedCorrectly, why);
         };
         if !is_shown_rightly(self.user, message, shown) {
-            self.wrong(Rule::ToldRightly, format!("{shown}, {message:?} is stored"));
+            self.wrong(Rule::PublishedCorrectly, format!("{shown}, {message:?} is stored"));
         }
         if !seen.be {
             self.wrong(Rule::ChangesStay, format!("{id} ({}) was deleted", message.extended));
@@ -279,7 +282,7 @@ impl<F: Facts> Check<'_, F> {
         });
         for (shown, place) in shown.iter().zip(&places) {
             let Some(other) = user_of(&place.1) else {
-                self.wrong(Rule::ToldRightly, format!("{shown} is with nobody"));
+                self.wrong(Rule::PublishedCorrectly, format!("{shown} is with nobody"));
                 continue;
             };
             self.conversation(other, shown);
@@ -315,7 +318,7 @@ impl<F: Facts> Check<'_, F> {
         if text(&reply["conversation"], "conversationID") == NAMES[other] {
             self.conversation(other, &reply["conversation"]);
         } else {
-            self.wrong(Rule::ToldRightly, format!("{reply} is not with {}", NAMES[other]));
+            self.wrong(Rule::PublishedCorrectly, format!("{reply} is not with {}", NAMES[other]));
         }
     }
 

@@ -226,7 +226,8 @@ impl Model {
         let message = self.given(from, to, draft, &Config::default(), now_ms, observed)?;
         self.state.users[from].commands_ms.push(now_ms);
         let body = received(&message);
-        let events = vec![self.told_aside(to, "peer_message_received", body, observed)?];
+        let events =
+            vec![self.event_without_change(to, "peer_message_received", body, observed)?];
         let reply = json!({ "message": show_message(from, &message) });
         Ok(Expected::good(reply, events))
     }
@@ -260,8 +261,8 @@ impl Model {
             to_receiver.push(self.total_changed(to));
         }
         let to_sender = vec![changed(self, from, to)];
-        let mut events = self.told(to, to_receiver, observed)?;
-        events.extend(self.told(from, to_sender, observed)?);
+        let mut events = self.events_of_change(to, to_receiver, observed)?;
+        events.extend(self.events_of_change(from, to_sender, observed)?);
         let reply = json!({ "message": show_message(from, &message) });
         let mut expected = Expected::good(reply, events);
         let wakes_muted = self.state.flaw == Flaw::PushesWakeTheMuted;

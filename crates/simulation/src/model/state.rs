@@ -124,7 +124,7 @@ impl State {
 
     pub(crate) fn is_logged_in(&self, user: usize, now_ms: u64) -> bool {
         let User { sessions, last_seen_ms, .. } = &self.users[user];
-        !sessions.is_empty() && last_seen_ms.is_some_and(|heard| now_ms - heard <= IDLE_MS)
+        !sessions.is_empty() && last_seen_ms.is_some_and(|seen_ms| now_ms - seen_ms <= IDLE_MS)
     }
 
     /// Whether events for a user are encoded in `MessagePack`: only if all of its sessions are.

@@ -132,7 +132,7 @@ impl Store for Shared {
 
 /// An event as published to a user.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Told {
+pub(crate) struct PublishedEvent {
     pub(crate) user: usize,
     pub(crate) name: String,
     pub(crate) body: Value,
@@ -154,7 +154,7 @@ pub(crate) struct Observed {
     pub(crate) kind: Kind,
     pub(crate) reply: Value,
     /// The events in the order of publication.
-    pub(crate) events: Vec<Told>,
+    pub(crate) events: Vec<PublishedEvent>,
     /// The number of events that were published before the reply.
     pub(crate) events_before_reply: usize,
     pub(crate) pushes: Vec<Pushed>,
@@ -176,7 +176,7 @@ fn options(setup: &Setup) -> Options {
         owner_wait: Duration::from_secs(1),
         stale_after: Duration::MAX,
         heartbeat_interval_ms: HEARTBEAT_MS,
-        heard_write_interval_ms: 0,
+        last_seen_write_interval_ms: 0,
         cached_users: setup.cached_users,
         history_bytes: 1 << 20,
         calls_under_way: 16,
@@ -271,7 +271,7 @@ impl World {
             let tokens: Vec<&str> = outgoing.subject.split('.').collect();
             let [_, "event", to, name] = tokens[..] else { panic!("{}", outgoing.subject) };
             let user = NAMES.iter().position(|user| token(user) == to).expect("a known user");
-            observed.events.push(Told { user, name: name.to_owned(), body, packed });
+            observed.events.push(PublishedEvent { user, name: name.to_owned(), body, packed });
         }
         let pushes = self.store.memory.pushes();
         for push in &pushes[self.pushes_seen..] {

@@ -1,5 +1,5 @@
-//! A client that lives with failure: a call may be answered, refused, or never heard of again,
-//! and is repeated until it is answered, as the contract tells clients to.
+//! A client that lives with failure: a call may be answered, refused, or never answered,
+//! and is repeated until it is answered, as the contract asks of clients.
 
 use std::{
     collections::VecDeque,
@@ -66,7 +66,7 @@ impl Refusal {
         self.code == RATE
     }
 
-    /// Whether the contract tells the client to ask again.
+    /// Whether the contract asks the client to call again.
     fn repeatable(&self) -> bool {
         let is_for_now = matches!(self.code, OVERLOADED | RATE) && self.retry_after.is_some();
         self.code == STORE || is_for_now
@@ -213,7 +213,7 @@ impl Caller {
         Ok(Self { nats, connected, counts, manner, notes, sheet, watch: None })
     }
 
-    /// The same, with somebody who is told of each call that succeeded.
+    /// The same, with a channel that gets each call that succeeded.
     #[must_use]
     pub fn watched(self, watch: Watch) -> Self {
         Self { watch: Some(watch), ..self }

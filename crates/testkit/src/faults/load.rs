@@ -55,7 +55,7 @@ pub struct Plan {
     /// Whether conversations are cleared, muted and deleted from as well.
     pub marks: bool,
     /// The mean time that a task lets pass between two calls, in milliseconds.
-    pub pace_ms: u64,
+    pub interval_ms: u64,
     /// Whether users also read, and call everything else that there is.
     pub reads: bool,
     /// How many tasks play users who come, write to each other, leave, and never come back.
@@ -63,9 +63,9 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Pairs that send, each walked by one task, with that pace.
-    pub const fn sends(users: usize, pace_ms: u64) -> Self {
-        Self { users, racing_pairs: 0, marks: false, pace_ms, reads: false, visits: 0 }
+    /// Pairs that send, each walked by one task, with that interval between sends.
+    pub const fn sends(users: usize, interval_ms: u64) -> Self {
+        Self { users, racing_pairs: 0, marks: false, interval_ms, reads: false, visits: 0 }
     }
 }
 
@@ -111,7 +111,7 @@ impl Load {
             let walker = Walker {
                 shared: Arc::clone(&shared),
                 caller: caller.clone(),
-                pace_ms: plan.pace_ms,
+                interval_ms: plan.interval_ms,
                 index,
                 walk,
                 reads: plan.reads,
@@ -269,7 +269,7 @@ impl Shared {
 struct Walker {
     shared: Arc<Shared>,
     caller: Caller,
-    pace_ms: u64,
+    interval_ms: u64,
     reads: bool,
     index: usize,
     walk: Walk,
@@ -293,7 +293,7 @@ impl Walker {
             let epoch = self.shared.epoch.load(Ordering::SeqCst);
             self.step().await?;
             self.answered(epoch);
-            tokio::time::sleep(self.random.pause(2 * self.pace_ms)).await;
+            tokio::time::sleep(self.random.pause(2 * self.interval_ms)).await;
         }
         Ok(())
     }

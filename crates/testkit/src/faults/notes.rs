@@ -1,4 +1,4 @@
-//! Writes down what clients do and hear, in the format of `docs/verify.md`, and has it judged.
+//! Writes down what clients do and receive, in the format of `docs/verify.md`, and has it judged.
 
 use std::{
     fs::File,
@@ -24,7 +24,7 @@ use crate::{Encoding, decode, peerd_command};
 
 /// The subjects of all events.
 const EVENTS: &str = "peer.event.*.*";
-/// By when everything that was told has been heard.
+/// By when every published event has arrived.
 const QUIET: Duration = Duration::from_secs(6);
 /// By when the notes are judged.
 const JUDGED: Duration = Duration::from_secs(600);
@@ -115,7 +115,7 @@ impl Notes {
         sheet.write(json!({ "listening": "*" }));
         tasks.spawn(async move {
             while let Some(message) = events.next().await {
-                sheet.heard(&message);
+                sheet.note_event(&message);
             }
             drop(client);
         });
@@ -143,7 +143,7 @@ impl Notes {
         Ok(Arc::clone(&files.first().ok_or("nobody takes notes")?.1))
     }
 
-    /// Has `peerd verify` hold the notes against what is stored, once all that was told is heard.
+    /// Has `peerd verify` hold the notes against what is stored, once every published event has arrived.
     pub async fn verify(&self, servers: &str) -> Result<Value, Failure> {
         sleep(QUIET).await;
         let files = self.files.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -198,7 +198,7 @@ impl Sheet {
         self.write(json!({ "answer": call, "error": reason }));
     }
 
-    fn heard(&self, message: &async_nats::Message) {
+    fn note_event(&self, message: &async_nats::Message) {
         let mut tokens = message.subject.rsplit('.');
         let (event, user) = (tokens.next().unwrap_or_default(), tokens.next().unwrap_or_default());
         let headers = message.headers.as_ref();

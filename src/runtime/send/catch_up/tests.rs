@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use crate::bus::{self, Kind, Outgoing};
 use crate::clock::Clock;
+use crate::runtime::fake::faulty::Faulty;
+use crate::runtime::fake::{self, WALL_MS, incoming};
 use crate::runtime::node::{Node, Options};
-use crate::runtime::twin::faulty::Faulty;
-use crate::runtime::twin::{self, WALL_MS, incoming};
 use peerd_core::id::UserId;
 use peerd_core::limits::Limits;
 
@@ -18,14 +18,14 @@ type TestNode = Node<Faulty, bus::memory::Memory>;
 
 async fn node() -> Arc<TestNode> {
     let clock = Clock::simulated(WALL_MS);
-    twin::node(Faulty::new(clock), Limits::default(), clock).await
+    fake::node(Faulty::new(clock), Limits::default(), clock).await
 }
 
 /// A node that has room for one user of each partition.
 async fn forgetful_node() -> Arc<TestNode> {
     let clock = Clock::simulated(WALL_MS);
-    let options = Options { cached_users: 1, ..twin::options(Limits::default()) };
-    twin::alone(Faulty::new(clock), options, clock).await
+    let options = Options { cached_users: 1, ..fake::options(Limits::default()) };
+    fake::alone(Faulty::new(clock), options, clock).await
 }
 
 /// Calls, and takes what went out: the reply is the last.
@@ -69,14 +69,14 @@ async fn a_load_before_the_catch_up_hides_nothing() {
                 call(&node, "bob", "heartbeat", json!({})).await;
             }
             tokio::time::sleep(Duration::from_secs(4)).await;
-            let told = node.bus().take();
+            let published = node.bus().take();
             let total = "conversation_total_unread_message_count_updated";
             let expected = ["peer_message_received", "conversation_changed", total];
-            assert_eq!(events_to("bob", &told), expected, "first: {first_message}");
-            assert_eq!(events_to("alice", &told), ["conversation_changed"]);
+            assert_eq!(events_to("bob", &published), expected, "first: {first_message}");
+            assert_eq!(events_to("alice", &published), ["conversation_changed"]);
 
             let sent = call(&node, "alice", "send_peer_message", text("lost ack")).await;
-            assert_eq!(sent.len(), 1, "a repeat tells nobody: {sent:?}");
+            assert_eq!(sent.len(), 1, "a repeat publishes nothing: {sent:?}");
             assert_eq!(sent[0].kind, Kind::Duplicate);
         }
     }
@@ -89,10 +89,10 @@ fn event_to(user: &str, event: &str, sent: &[Outgoing]) -> Value {
     serde_json::from_slice(&event.body).expect("a JSON body")
 }
 
-/// Whether the acknowledgement came or not, both sides are told the same, also where the sender is no
+/// Whether the acknowledgement came or not, the same events are published to both sides, also where the sender is no
 /// longer in memory when it turns out that the message is stored.
 #[tokio::test(start_paused = true)]
-async fn what_turns_out_to_be_stored_is_published_as_if_it_was_acknowledged() {
+async fn a_message_found_stored_is_published_like_an_acknowledged_one() {
     let mut shown = Vec::new();
     for loses_ack in [false, true] {
         let node = forgetful_node().await;
@@ -152,7 +152,7 @@ async fn a_push_is_handed_off_when_the_message_turns_out_to_be_stored() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_counted_yet_is_not_shown() {
+async fn messages_not_counted_yet_are_not_shown() {
     let node = node().await;
     for user in ["alice", "bob"] {
         call(&node, user, "login", json!({})).await;
@@ -165,16 +165,17 @@ async fn what_is_not_counted_yet_is_not_shown() {
     tokio::time::sleep(Duration::from_millis(50)).await;
     node.store().is_deaf.store(false, Ordering::SeqCst);
     assert_eq!(shown_to_bob(&node).await, ["before", "before", "before"]);
-    let told = call(&node, "bob", "login", json!({})).await;
-    let replayed = told.iter().map(|told| String::from_utf8_lossy(&told.body).into_owned());
+    let published = call(&node, "bob", "login", json!({})).await;
+    let replayed =
+        published.iter().map(|published| String::from_utf8_lossy(&published.body).into_owned());
     let replayed: Vec<String> = replayed.filter(|body| body.contains("lost ack")).collect();
     assert!(replayed.is_empty(), "{replayed:?}");
 
     // What was deleted then does not come back, and what was not shown comes.
     call(&node, "bob", "delete_all_message", json!({ "conversationID": "alice" })).await;
     tokio::time::sleep(Duration::from_secs(4)).await;
-    let told = node.bus().take();
-    assert_eq!(events_to("bob", &told)[0], "peer_message_received");
+    let published = node.bus().take();
+    assert_eq!(events_to("bob", &published)[0], "peer_message_received");
     assert_eq!(shown_to_bob(&node).await, ["lost ack", "lost ack", "lost ack"]);
 }
 

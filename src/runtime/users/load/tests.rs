@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::bus;
 use crate::clock::Clock;
+use crate::runtime::fake::{self, WALL_MS, incoming};
 use crate::runtime::node::Node;
-use crate::runtime::twin::{self, WALL_MS, incoming};
 use crate::storage::{account, conversation, deletions};
 use crate::store::memory::Memory;
 use crate::store::{Record, Store as _, StreamId};
@@ -47,10 +47,10 @@ async fn replace(node: &TestNode, stream: StreamId, subject: &str, payload: Byte
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_later_release_stored_survives_load_change_and_store() {
+async fn fields_of_a_later_release_survive_load_change_and_store() {
     let clock = Clock::simulated(WALL_MS);
     let limits = Limits { messages_per_second: 1000, ..Limits::default() };
-    let node = twin::node(Memory::new(move || clock.wall_ms()), limits, clock).await;
+    let node = fake::node(Memory::new(move || clock.wall_ms()), limits, clock).await;
     for user in ["alice", "bob"] {
         call(&node, user, "login", json!({})).await;
     }

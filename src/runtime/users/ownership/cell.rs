@@ -23,14 +23,14 @@ use peerd_protocol::subject::Token;
 
 /// How long after its connection was lost, or its answer was given up, a write can still come into
 /// the store: the server may have it in a queue.
-pub(in crate::runtime) const STRAGGLER: Duration = Duration::from_secs(2);
+pub(in crate::runtime) const LATE_WRITE: Duration = Duration::from_secs(2);
 
 /// A user in memory.
 ///
 /// Three things order what happens to a user. The lock on the state is held for a decision and for
-/// the events that follow from it, never across an await. The gate lets one load, or one change of
-/// the user's own entries, through at a time. A turn lets one message of each sender through at a
-/// time, since each builds on the one before.
+/// the events that follow from it, never across an await. The entry lock lets one load, or one change
+/// of the user's own entries, through at a time. A pair lock lets one message of each sender through
+/// at a time, since each builds on the one before.
 pub(in crate::runtime) struct UserCell {
     pub(in crate::runtime) id: UserId,
     pub(in crate::runtime) token: Token,
@@ -40,9 +40,9 @@ pub(in crate::runtime) struct UserCell {
     state: Mutex<User>,
     /// [`User::oldest_unread_ms`], to be looked at without the lock.
     oldest_unread_ms: AtomicU64,
-    gate: tokio::sync::Mutex<()>,
+    entry_lock: tokio::sync::Mutex<()>,
     ageing: tokio::sync::Mutex<()>,
-    turns: Mutex<HashMap<UserId, Arc<tokio::sync::Mutex<()>>>>,
+    pair_locks: Mutex<HashMap<UserId, Arc<tokio::sync::Mutex<()>>>>,
     /// Which load of all it was that the state came from.
     load: AtomicU64,
     /// The store's generation in which the state was loaded; 0: to be loaded.
@@ -71,9 +71,9 @@ impl UserCell {
             state: Mutex::new(User::new(id.clone())),
             oldest_unread_ms: AtomicU64::new(u64::MAX),
             id,
-            gate: tokio::sync::Mutex::default(),
+            entry_lock: tokio::sync::Mutex::default(),
             ageing: tokio::sync::Mutex::default(),
-            turns: Mutex::default(),
+            pair_locks: Mutex::default(),
             load: AtomicU64::new(0),
             loaded_in: AtomicU64::new(0),
             in_doubt_until: Mutex::new(None),
@@ -162,7 +162,7 @@ impl UserCell {
     /// Has the state loaded before each use for a while: an entry whose write was not acknowledged
     /// may still come into the store.
     pub(in crate::runtime) fn doubt(&self) {
-        *self.in_doubt_until() = Some(Instant::now() + STRAGGLER);
+        *self.in_doubt_until() = Some(Instant::now() + LATE_WRITE);
         self.invalidate();
     }
 
@@ -189,7 +189,7 @@ impl UserCell {
             && self.last_seen_due_ms.compare_exchange(due_ms, next_ms, success, failure).is_ok()
     }
 
-    /// Whether the store does not know when the user was last heard from.
+    /// Whether the store does not know when the user was last seen.
     pub(in crate::runtime) fn is_last_seen_lagging(&self) -> bool {
         let stored_ms = self.last_seen_stored_ms.load(Ordering::Relaxed);
         self.lock().account.last_seen_ms.is_some_and(|last_seen_ms| last_seen_ms > stored_ms)
@@ -205,56 +205,58 @@ impl UserCell {
     }
 
     /// Waits until no other load or change of the user's entries is under way.
-    pub(in crate::runtime) async fn gate(
+    pub(in crate::runtime) async fn entry_lock(
         &self,
         deadline: Instant,
     ) -> Result<tokio::sync::MutexGuard<'_, ()>, Failure> {
-        timeout_at(deadline, self.gate.lock()).await.map_err(|_| Failure::StoreUnavailable)
+        timeout_at(deadline, self.entry_lock.lock()).await.map_err(|_| Failure::StoreUnavailable)
     }
 
     /// Waits until nobody else looks at what aged out.
-    pub(in crate::runtime) async fn ageing_gate(
+    pub(in crate::runtime) async fn ageing_lock(
         &self,
         deadline: Instant,
     ) -> Result<tokio::sync::MutexGuard<'_, ()>, Failure> {
         timeout_at(deadline, self.ageing.lock()).await.map_err(|_| Failure::StoreUnavailable)
     }
 
-    /// The turn of `sender`, if no other message of that sender's to this user is under way.
-    pub(in crate::runtime) fn try_turn(self: &Arc<Self>, sender: &UserId) -> Option<Turn> {
-        let mut turns = self.turns();
-        let mutex = turns.entry_ref(sender).or_default();
+    /// The pair lock of `sender`, if no other message of that sender's to this user is under way.
+    pub(in crate::runtime) fn try_pair_lock(self: &Arc<Self>, sender: &UserId) -> Option<PairLock> {
+        let mut pair_locks = self.pair_locks();
+        let mutex = pair_locks.entry_ref(sender).or_default();
         let guard = mutex.clone().try_lock_owned().ok()?;
         let mutex = mutex.clone();
-        Some(Turn { receiver: self.clone(), sender: sender.clone(), mutex, guard: Some(guard) })
+        Some(PairLock { receiver: self.clone(), sender: sender.clone(), mutex, guard: Some(guard) })
     }
 
     /// Waits until no other message of `sender`'s to this user is under way.
-    pub(in crate::runtime) async fn turn(
+    pub(in crate::runtime) async fn pair_lock(
         self: &Arc<Self>,
         sender: &UserId,
         deadline: Instant,
-    ) -> Result<Turn, Failure> {
-        self.queue_for_turn(sender).wait(deadline).await
+    ) -> Result<PairLock, Failure> {
+        self.queue_for_pair_lock(sender).wait(deadline).await
     }
 
-    /// Takes a place in the queue for the turn of `sender`: from here on, whatever comes later waits
-    /// behind it.
-    pub(in crate::runtime) fn queue_for_turn(self: &Arc<Self>, sender: &UserId) -> QueuedTurn {
-        let mutex = self.turns().entry_ref(sender).or_default().clone();
+    /// Takes a place in the queue for the pair lock of `sender`: later messages wait behind it.
+    pub(in crate::runtime) fn queue_for_pair_lock(
+        self: &Arc<Self>,
+        sender: &UserId,
+    ) -> QueuedPairLock {
+        let mutex = self.pair_locks().entry_ref(sender).or_default().clone();
         let mut locking: Locking = Box::pin(mutex.clone().lock_owned());
-        // It is in the queue once it was polled. If the turn is free, it is taken at once.
+        // It is in the queue once it was polled. If the pair lock is free, it is taken at once.
         let polled = locking.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         let guard = match polled {
             Poll::Ready(guard) => Some(guard),
             Poll::Pending => None,
         };
-        let turn = Turn { receiver: self.clone(), sender: sender.clone(), mutex, guard };
-        QueuedTurn { locking, turn }
+        let pair_lock = PairLock { receiver: self.clone(), sender: sender.clone(), mutex, guard };
+        QueuedPairLock { locking, pair_lock }
     }
 
-    fn turns(&self) -> MutexGuard<'_, HashMap<UserId, Arc<tokio::sync::Mutex<()>>>> {
-        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pair_locks(&self) -> MutexGuard<'_, HashMap<UserId, Arc<tokio::sync::Mutex<()>>>> {
+        self.pair_locks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -287,53 +289,53 @@ impl Drop for LockedUser<'_> {
 /// A future that locks a pair.
 type Locking = Pin<Box<dyn Future<Output = OwnedMutexGuard<()>> + Send>>;
 
-/// A place in the queue for a turn.
-pub(in crate::runtime) struct QueuedTurn {
-    // Dropped first: then only the turn holds the pair's lock.
+/// A place in the queue for a pair lock.
+pub(in crate::runtime) struct QueuedPairLock {
+    // Dropped first: then only the pair lock holds the mutex.
     locking: Locking,
-    turn: Turn,
+    pair_lock: PairLock,
 }
 
-impl QueuedTurn {
-    /// Whether this is a turn of that user, as the user is in memory now.
+impl QueuedPairLock {
+    /// Whether this is a pair lock of that user, as the user is in memory now.
     pub(in crate::runtime) fn is_of(&self, receiver: &Arc<UserCell>) -> bool {
-        Arc::ptr_eq(&self.turn.receiver, receiver)
+        Arc::ptr_eq(&self.pair_lock.receiver, receiver)
     }
 
-    /// Waits for the turn. Where that takes too long, either the store does not answer, or too many
-    /// wait for their turn while it does.
-    pub(in crate::runtime) async fn wait(self, deadline: Instant) -> Result<Turn, Failure> {
-        let Self { locking, mut turn } = self;
-        if turn.guard.is_some() {
-            return Ok(turn);
+    /// Waits for the pair lock. Where that takes too long, either the store does not answer, or too
+    /// many messages wait while it does.
+    pub(in crate::runtime) async fn wait(self, deadline: Instant) -> Result<PairLock, Failure> {
+        let Self { locking, mut pair_lock } = self;
+        if pair_lock.guard.is_some() {
+            return Ok(pair_lock);
         }
-        let receiver = turn.receiver.clone();
+        let receiver = pair_lock.receiver.clone();
         let newest = || receiver.ownership.written(receiver.log()).newest();
         let before = newest();
-        turn.guard = Some(timeout_at(deadline, locking).await.map_err(|_| {
+        pair_lock.guard = Some(timeout_at(deadline, locking).await.map_err(|_| {
             let is_stored = newest() > before;
             let overloaded = Failure::Overloaded { retry_after_ms: OVERLOADED_RETRY_MS };
             if is_stored { overloaded } else { Failure::StoreUnavailable }
         })?);
-        Ok(turn)
+        Ok(pair_lock)
     }
 }
 
 /// The right to be the only message of one sender to one receiver for a while.
-pub(in crate::runtime) struct Turn {
+pub(in crate::runtime) struct PairLock {
     receiver: Arc<UserCell>,
     sender: UserId,
     mutex: Arc<tokio::sync::Mutex<()>>,
     guard: Option<OwnedMutexGuard<()>>,
 }
 
-impl Drop for Turn {
+impl Drop for PairLock {
     fn drop(&mut self) {
         self.guard = None;
-        let mut turns = self.receiver.turns();
+        let mut pair_locks = self.receiver.pair_locks();
         // This one and the map's: nobody else waits.
         if Arc::strong_count(&self.mutex) == 2 {
-            turns.remove(&self.sender);
+            pair_locks.remove(&self.sender);
         }
     }
 }

@@ -2,17 +2,17 @@
 
 use std::fmt;
 
-use crate::{board::lasting, meter::Phase};
+use crate::{dashboard::lasting, meter::Phase};
 
 /// The impact of one fault.
 #[derive(Clone, Debug)]
-pub(crate) struct Felt {
+pub(crate) struct Impact {
     /// The fault.
     pub(crate) what: String,
     pub(crate) phase: Phase,
 }
 
-impl fmt::Display for Felt {
+impl fmt::Display for Impact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Phase { answered, slow, slowest, .. } = self.phase;
         write!(f, "slowest send {}; {slow} of {answered} over 1 s", lasting(slowest))
@@ -29,12 +29,12 @@ const REASONS: [&str; 5] = [
 ];
 
 /// All of them as a table, with the reasons for slow sends.
-pub(crate) fn table(felt: &[Felt]) -> String {
+pub(crate) fn table(impacts: &[Impact]) -> String {
     let mut lines = vec![format!(
         "  {:<26}{:>7}{:>14}{:>10}{:>16}",
         "impact on sends", "sends", "slowest send", "over 1 s", "repeated calls"
     )];
-    lines.extend(felt.iter().map(|Felt { what, phase }| {
+    lines.extend(impacts.iter().map(|Impact { what, phase }| {
         let Phase { answered, slow, slowest, repeated } = phase;
         let slowest = lasting(*slowest);
         format!("  {what:<26}{answered:>7}{slowest:>14}{slow:>10}{repeated:>16}")

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::{board::Board, support::run_cli_env};
+use crate::{dashboard::Dashboard, support::run_cli_env};
 
 const INTERVAL: Duration = Duration::from_millis(400);
 
@@ -22,13 +22,13 @@ pub(crate) struct Sight {
 }
 
 /// Looks until it is dropped.
-pub(crate) async fn look_out(board: Arc<Board>, servers: String) {
+pub(crate) async fn poll_status(dashboard: Arc<Dashboard>, servers: String) {
     loop {
         let at = Instant::now();
         let run = run_cli_env(&["status", "--json"], &[("PEERD__NATS__SERVERS", &servers)]).await;
-        // Without an answer the board keeps what was seen before.
+        // Without an answer the dashboard keeps what was seen before.
         if let Ok(report) = serde_json::from_str(&run.stdout) {
-            board.see(Sight { at: Some(at), ..read(&report) });
+            dashboard.see(Sight { at: Some(at), ..read(&report) });
         }
         tokio::time::sleep(INTERVAL).await;
     }

@@ -1,7 +1,8 @@
-//! Whoever takes a partition over tells what its last owner stored and did not live to tell.
+//! The next owner of a partition publishes what the previous one stored and did not publish before
+//! it died.
 //!
 //! In each round a few senders send in a burst, an owner dies at some moment of it, and then nobody
-//! calls: what is stored must be told all the same.
+//! calls: what is stored must be published all the same.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -32,26 +33,26 @@ use crate::{
     wait::{now_ms, say, until},
 };
 
-/// What telling may cost on top of the time after which an instance counts as dead.
+/// What publishing may cost on top of the time after which an instance counts as dead.
 const MARGIN: Duration = Duration::from_secs(3);
 const PAIRS: [(&str, &str); 5] =
     [("ann", "bob"), ("cid", "dora"), ("eve", "finn"), ("gil", "hana"), ("ida", "bob")];
 const SENDS_PER_BURST: u64 = 12;
 const BURST_MS: u64 = 400;
 
-/// What was heard, by when in milliseconds since 1970.
+/// The events that were received, each with its time in milliseconds since 1970.
 #[derive(Debug, Default)]
-struct LastSeen {
+struct ReceivedEvents {
     /// `peer_message_received`, by receiver and message ID.
     received: BTreeMap<(String, String), Vec<u64>>,
-    /// The message IDs under which a local message ID was told.
+    /// The message IDs under which a local message ID was published.
     ids: BTreeMap<(String, String), BTreeSet<String>>,
     /// The newest message of each `conversation_changed` of its sender: sender, receiver, then
     /// messageSeq.
     sent: BTreeMap<(String, String), BTreeMap<u64, u64>>,
 }
 
-impl LastSeen {
+impl ReceivedEvents {
     fn add(&mut self, user: &str, event: &str, body: &Value) {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let now = now_ms();
@@ -74,15 +75,16 @@ impl LastSeen {
         }
     }
 
-    /// How many messages of one sender its receiver was told.
-    fn told(&self, from: &str, to: &str) -> u64 {
-        let told =
+    /// How many messages of one sender were published to the receiver.
+    fn received_count(&self, from: &str, to: &str) -> u64 {
+        let published =
             self.ids.iter().filter(|((sender, _), _)| sender == from).flat_map(|(_, ids)| ids);
-        let told = told.filter(|id| self.received.contains_key(&(to.to_owned(), (*id).clone())));
-        u64::try_from(told.count()).unwrap_or_default()
+        let published =
+            published.filter(|id| self.received.contains_key(&(to.to_owned(), (*id).clone())));
+        u64::try_from(published.count()).unwrap_or_default()
     }
 
-    /// The newest that a sender was told of its own.
+    /// The newest of its own messages that was published to a sender.
     fn newest_sent(&self, from: &str, to: &str) -> u64 {
         let sent = self.sent.get(&(from.to_owned(), to.to_owned()));
         sent.and_then(|seqs| seqs.last_key_value()).map_or(0, |(seq, _)| *seq)
@@ -95,17 +97,17 @@ struct Stage {
     owners: Owners,
     caller: Caller,
     store: Store,
-    heard: Arc<Mutex<LastSeen>>,
+    events: Arc<Mutex<ReceivedEvents>>,
     partitions: u32,
     bursts: u64,
     _listening: JoinSet<()>,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_killed_owner_stored_is_told_although_nobody_calls() -> Result<(), Failure> {
+async fn the_messages_of_a_killed_owner_are_published_without_a_call() -> Result<(), Failure> {
     let _machine = machine::shared().await;
     let seed = Random::seed("CLUSTER_SEED");
-    say(&format!("told: CLUSTER_SEED={seed}"));
+    say(&format!("published: CLUSTER_SEED={seed}"));
     let nats = Nats::start().await;
     let mut stage = Stage::start(&nats, Random::new(seed)).await?;
     for round in 0..4 * rounds() {
@@ -121,24 +123,24 @@ async fn what_a_killed_owner_stored_is_told_although_nobody_calls() -> Result<()
 
 impl Stage {
     async fn start(nats: &Nats, random: Random) -> Result<Self, Failure> {
-        let setup = Setup::new("told", &nats.url(), Manner::Patient);
+        let setup = Setup::new("published", &nats.url(), Manner::Patient);
         let mut settings = setup.settings();
         settings.push(("PEERD__EVENTS__ENCODING".to_owned(), "json".to_owned()));
         let peerds = start_instances(&setup.instances, &settings).await?;
         let owners = Owners::connect(&setup.clients, setup.partitions).await?;
         let caller = Caller::connect(&nats.url()).await?;
         let client = Client::connect(&nats.url()).await;
-        let mut events = client.nats().subscribe("peer.event.*.*").await?;
+        let mut messages = client.nats().subscribe("peer.event.*.*").await?;
         client.round_trip().await;
-        let heard = Arc::<Mutex<LastSeen>>::default();
+        let events = Arc::<Mutex<ReceivedEvents>>::default();
         let mut listening = JoinSet::new();
-        let hearing = Arc::clone(&heard);
+        let receiving = Arc::clone(&events);
         listening.spawn(async move {
-            while let Some(message) = events.next().await {
+            while let Some(message) = messages.next().await {
                 let mut tokens = message.subject.split('.').skip(2);
                 let (Some(user), Some(event)) = (tokens.next(), tokens.next()) else { continue };
                 let body = serde_json::from_slice(&message.payload).unwrap_or_default();
-                lock(&hearing).add(user, event, &body);
+                lock(&receiving).add(user, event, &body);
             }
         });
         for (from, to) in PAIRS {
@@ -151,7 +153,7 @@ impl Stage {
             owners,
             caller,
             store: Store::new(&client),
-            heard,
+            events,
             partitions: setup.partitions,
             bursts: 0,
             _listening: listening,
@@ -171,7 +173,7 @@ impl Stage {
         sends.join_all().await;
         let given_up = Instant::now().max(killed + ttl());
         until((given_up + MARGIN).saturating_duration_since(Instant::now()), async || {
-            self.all_told().await
+            self.all_published().await
         })
         .await?;
         self.peerds[owner].spawn_again();
@@ -200,26 +202,27 @@ impl Stage {
         sends
     }
 
-    /// Whether everything that is stored has been told to both sides.
-    async fn all_told(&self) -> Result<(), String> {
+    /// Whether everything that is stored has been published to both sides.
+    async fn all_published(&self) -> Result<(), String> {
         for (from, to) in PAIRS {
             let p = partition(to, self.partitions);
             let subject = format!("peer.log.{p}.{to}.{from}");
             let found = self.store.subjects(&format!("PEER_LOG_{p}"), &subject).await;
             let stored = found.first().map_or(0, |(_, count)| u64::try_from(*count).unwrap_or(0));
-            let heard = lock(&self.heard);
-            let (told, newest) = (heard.told(from, to), heard.newest_sent(from, to));
-            if told < stored {
-                return Err(format!("{to} was told {told} of {stored} from {from}"));
+            let events = lock(&self.events);
+            let (published, newest) =
+                (events.received_count(from, to), events.newest_sent(from, to));
+            if published < stored {
+                return Err(format!("{to} received {published} of {stored} from {from}"));
             }
             if newest < stored {
-                return Err(format!("{from} was told up to {newest} of {stored} to {to}"));
+                return Err(format!("{from} received up to {newest} of {stored} to {to}"));
             }
         }
         Ok(())
     }
 
-    /// What was told and when, for each message that the store shows.
+    /// What was published and when, for each message that the store shows.
     async fn judge(&self) -> Result<(), Failure> {
         let (mut stored, mut twice, mut each) = (0, 0, 0);
         let (mut slowest, mut slowest_sent) = (0, 0);
@@ -230,33 +233,34 @@ impl Stage {
                 let at = message["timestamp"].as_u64().unwrap_or_default();
                 let seq = message["messageSeq"].as_u64().unwrap_or_default();
                 stored += 1;
-                let heard = lock(&self.heard);
-                let told = heard.received.get(&(to.to_owned(), id.clone()));
-                let told = told.ok_or_else(|| format!("{to} was never told {message}"))?;
-                twice += u64::from(told.len() > 1);
-                slowest = slowest.max(told[0].saturating_sub(at));
-                let seqs = heard.sent.get(&(from.to_owned(), to.to_owned()));
+                let events = lock(&self.events);
+                let published = events.received.get(&(to.to_owned(), id.clone()));
+                let published =
+                    published.ok_or_else(|| format!("{to} never received {message}"))?;
+                twice += u64::from(published.len() > 1);
+                slowest = slowest.max(published[0].saturating_sub(at));
+                let seqs = events.sent.get(&(from.to_owned(), to.to_owned()));
                 let covering = seqs.and_then(|seqs| seqs.range(seq..).map(|(_, ms)| *ms).min());
                 let covering =
-                    covering.ok_or_else(|| format!("{from} was never told {message}"))?;
+                    covering.ok_or_else(|| format!("{from} never received {message}"))?;
                 slowest_sent = slowest_sent.max(covering.saturating_sub(at));
                 each += u64::from(seqs.is_some_and(|seqs| seqs.contains_key(&seq)));
             }
         }
-        let heard = lock(&self.heard);
-        let under_two_ids: Vec<_> = heard.ids.iter().filter(|(_, ids)| ids.len() > 1).collect();
+        let events = lock(&self.events);
+        let under_two_ids: Vec<_> = events.ids.iter().filter(|(_, ids)| ids.len() > 1).collect();
         say(&format!(
-            "told: {stored} stored, all told, {twice} twice or more; the slowest {slowest} ms after \
+            "published: {stored} stored, all published, {twice} twice or more; the slowest {slowest} ms after \
              it was accepted. Senders: {each} shown as the newest, the slowest {slowest_sent} ms"
         ));
-        assert!(under_two_ids.is_empty(), "told under two message IDs: {under_two_ids:?}");
+        assert!(under_two_ids.is_empty(), "published under two message IDs: {under_two_ids:?}");
         let bound = u64::try_from((ttl() + MARGIN).as_millis())?;
-        assert!(slowest <= bound, "a receiver was told after {slowest} ms");
-        assert!(slowest_sent <= bound, "a sender was told after {slowest_sent} ms");
+        assert!(slowest <= bound, "a receiver got its event after {slowest} ms");
+        assert!(slowest_sent <= bound, "a sender got its event after {slowest_sent} ms");
         Ok(())
     }
 }
 
-fn lock(heard: &Mutex<LastSeen>) -> MutexGuard<'_, LastSeen> {
-    heard.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(events: &Mutex<ReceivedEvents>) -> MutexGuard<'_, ReceivedEvents> {
+    events.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{lookout::Sight, meter::Meter};
+use crate::{meter::Meter, poller::Sight};
 
 const REDRAW_INTERVAL: Duration = Duration::from_millis(250);
 const HEAD: &str = " time  sends/s     p50     p99  repeated  peerds  owned";
@@ -16,7 +16,7 @@ const HEAD: &str = " time  sends/s     p50     p99  repeated  peerds  owned";
 const CLEAR: &str = "\r\x1b[2K";
 
 /// Standard output.
-pub(crate) struct Board {
+pub(crate) struct Dashboard {
     began: Instant,
     is_terminal: bool,
     pub(crate) meter: Arc<Meter>,
@@ -32,7 +32,7 @@ struct State {
     is_live: bool,
 }
 
-impl Board {
+impl Dashboard {
     pub(crate) fn new() -> Self {
         Self {
             began: Instant::now(),

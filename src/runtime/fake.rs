@@ -35,7 +35,7 @@ pub(super) fn options(limits: Limits) -> Options {
         owner_wait: Duration::from_secs(1),
         stale_after: Duration::MAX,
         heartbeat_interval_ms: 10_000,
-        heard_write_interval_ms: 60_000,
+        last_seen_write_interval_ms: 60_000,
         cached_users: 100,
         history_bytes: 1 << 20,
         calls_under_way: CALLS_UNDER_WAY,

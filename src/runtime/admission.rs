@@ -22,7 +22,7 @@ const STEP: usize = 8;
 
 /// The admission control of calls.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct Admission {
     most: usize,
     bound: AtomicUsize,
     /// Calls that were accepted and have not begun.
@@ -33,7 +33,7 @@ pub(super) struct Pace {
     waited_us: AtomicU64,
 }
 
-impl Pace {
+impl Admission {
     /// Starts with the limit at its maximum, `most`.
     pub(super) fn new(most: usize) -> Self {
         Self {
@@ -101,70 +101,70 @@ mod tests {
 
     /// Simulates `count` samples in each of which calls wait for `wait_us`; returns when the last
     /// one ended.
-    fn windows(pace: &Pace, count: u64, wait_us: u64, waiting: usize) -> u64 {
-        let mut now_us = pace.began_us.load(Ordering::Relaxed);
+    fn windows(admission: &Admission, count: u64, wait_us: u64, waiting: usize) -> u64 {
+        let mut now_us = admission.began_us.load(Ordering::Relaxed);
         for _ in 0..count {
-            pace.waiting.store(waiting, Ordering::Relaxed);
+            admission.waiting.store(waiting, Ordering::Relaxed);
             for _ in 1..WAITS_MIN {
-                pace.begins(now_us, now_us + wait_us);
+                admission.begins(now_us, now_us + wait_us);
             }
             now_us += WINDOW_US;
-            pace.begins(now_us - wait_us, now_us);
+            admission.begins(now_us - wait_us, now_us);
         }
         now_us
     }
 
     #[test]
     fn short_waits_leave_the_limit_unchanged() {
-        let pace = Pace::new(MOST);
-        let now_us = windows(&pace, 100, WAIT_MAX_US, MOST);
-        assert_eq!(pace.bound(now_us), MOST);
+        let admission = Admission::new(MOST);
+        let now_us = windows(&admission, 100, WAIT_MAX_US, MOST);
+        assert_eq!(admission.bound(now_us), MOST);
     }
 
     #[test]
     fn long_waits_lower_the_limit_to_its_minimum_and_short_ones_raise_it_again() {
-        let pace = Pace::new(MOST);
+        let admission = Admission::new(MOST);
         let waiting = MOST + usize::try_from(WAITS_MIN).expect("a small number");
-        let now_us = windows(&pace, 1, WAIT_MAX_US + 1, waiting);
-        assert_eq!(pace.bound(now_us), MOST - MOST / STEP);
-        let now_us = windows(&pace, 1, WAIT_MAX_US + 1, waiting - MOST + 800);
-        assert!((600..=800).contains(&pace.bound(now_us)), "from the number that waits");
-        let now_us = windows(&pace, 20, WAIT_MAX_US + 1, MOST);
-        assert_eq!(pace.bound(now_us), FEWEST);
-        pace.waiting.store(FEWEST - 1, Ordering::Relaxed);
-        assert!(pace.admits(now_us));
-        pace.taken();
-        assert!(!pace.admits(now_us));
-        let now_us = windows(&pace, 40, 0, FEWEST);
-        assert_eq!(pace.bound(now_us), MOST);
+        let now_us = windows(&admission, 1, WAIT_MAX_US + 1, waiting);
+        assert_eq!(admission.bound(now_us), MOST - MOST / STEP);
+        let now_us = windows(&admission, 1, WAIT_MAX_US + 1, waiting - MOST + 800);
+        assert!((600..=800).contains(&admission.bound(now_us)), "from the number that waits");
+        let now_us = windows(&admission, 20, WAIT_MAX_US + 1, MOST);
+        assert_eq!(admission.bound(now_us), FEWEST);
+        admission.waiting.store(FEWEST - 1, Ordering::Relaxed);
+        assert!(admission.admits(now_us));
+        admission.taken();
+        assert!(!admission.admits(now_us));
+        let now_us = windows(&admission, 40, 0, FEWEST);
+        assert_eq!(admission.bound(now_us), MOST);
     }
 
     #[test]
     fn too_few_waits_leave_the_limit_unchanged() {
-        let pace = Pace::new(MOST);
-        pace.waiting.store(MOST, Ordering::Relaxed);
+        let admission = Admission::new(MOST);
+        admission.waiting.store(MOST, Ordering::Relaxed);
         for window in 1..WAITS_MIN {
-            pace.begins((window - 1) * WINDOW_US, window * WINDOW_US);
+            admission.begins((window - 1) * WINDOW_US, window * WINDOW_US);
         }
-        assert_eq!(pace.bound(WAITS_MIN * WINDOW_US), MOST);
+        assert_eq!(admission.bound(WAITS_MIN * WINDOW_US), MOST);
     }
 
     #[test]
     fn a_lowered_limit_expires() {
-        let pace = Pace::new(MOST);
-        let now_us = windows(&pace, 40, WAIT_MAX_US + 1, MOST);
-        assert_eq!(pace.bound(now_us), FEWEST);
+        let admission = Admission::new(MOST);
+        let now_us = windows(&admission, 40, WAIT_MAX_US + 1, MOST);
+        assert_eq!(admission.bound(now_us), FEWEST);
         let later_us = now_us + FORGOTTEN_US + 1;
-        assert_eq!(pace.bound(later_us), MOST);
-        pace.waiting.store(1, Ordering::Relaxed);
-        pace.begins(later_us, later_us);
-        assert_eq!(pace.bound(later_us), MOST);
+        assert_eq!(admission.bound(later_us), MOST);
+        admission.waiting.store(1, Ordering::Relaxed);
+        admission.begins(later_us, later_us);
+        assert_eq!(admission.bound(later_us), MOST);
     }
 
     #[test]
     fn a_configured_maximum_below_the_minimum_applies() {
-        let pace = Pace::new(6);
-        let now_us = windows(&pace, 3, WAIT_MAX_US + 1, MOST);
-        assert_eq!(pace.bound(now_us), 6);
+        let admission = Admission::new(6);
+        let now_us = windows(&admission, 3, WAIT_MAX_US + 1, MOST);
+        assert_eq!(admission.bound(now_us), 6);
     }
 }
