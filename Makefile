@@ -63,7 +63,7 @@ fuzz: ## fuzz the decoders: TARGET=bodies SECONDS=600; without TARGET each in tu
 fuzz-keep: ## keep what `make fuzz` found in fuzz/corpus, without what adds nothing
 	@fuzz/run keep $(TARGET)
 
-check: ## format, lints, documentation, links, listings, the image's build; writes nothing into the tree
+check: ## format, lints, documentation, links, listings, tables, the image's build; writes nothing into the tree
 	cargo fmt --all --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --workspace --all-targets -- -D warnings
@@ -72,6 +72,7 @@ check: ## format, lints, documentation, links, listings, the image's build; writ
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
 	docs/check-links
 	docs/listings
+	docs/scale
 	CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)" deploy/docker/check
 
 bench: ## measure what docs/performance.md says; ROWS=throughput,latency: some of it; QUICK=1: only look

@@ -1,7 +1,7 @@
-//! What the pure parts of a send and of a page cost: decisions, encodings, paging.
+//! Measures the pure parts of a send and of a page: decisions, encodings, paging.
 //!
-//! `make bench-parts`. A figure that rises by much without a reason is worth a look; what counts for
-//! who uses peerd is in docs/performance.md.
+//! Run by `make bench-parts`. A figure that rises much without a reason deserves a look; the
+//! figures for users are in docs/performance.md.
 
 #![expect(clippy::expect_used, reason = "what is measured is known to fit")]
 
@@ -61,7 +61,7 @@ fn plan(bob: &mut User, delivery: &Delivery, clock: &KeyClock) -> Placed {
     }
 }
 
-/// Has bob receive a message at a place in the stream.
+/// Makes bob receive a message at a stream sequence.
 fn receive(
     bob: &mut User,
     delivery: &Delivery,
@@ -78,7 +78,7 @@ fn receive(
     (message, publication)
 }
 
-/// bob, with so many conversations of one message each.
+/// bob, with `conversations` of one message each.
 fn bob(conversations: u64) -> (User, KeyClock) {
     let (mut bob, clock) = (User::new(user("bob")), KeyClock::default());
     for number in 1..=conversations {

@@ -1,8 +1,8 @@
-//! Measures what docs/performance.md says.
+//! Measures the figures of docs/performance.md.
 //!
 //! `make bench` starts servers of its own, measures each row, and writes the figures into the
-//! document. `make bench ROWS=throughput,history` measures some rows. `make bench QUICK=1` is
-//! a short run that writes nothing: to see that everything works, and roughly where it stands.
+//! document. `make bench ROWS=throughput,history` measures some rows. `make bench QUICK=1` is a
+//! short run that writes nothing, for a rough look and to see that everything works.
 
 #[path = "performance/bulk.rs"]
 mod bulk;
@@ -39,7 +39,7 @@ use crate::{
     figures::Figure,
 };
 
-/// What can be measured, in the order of the document.
+/// The rows, in the order of the document.
 const ROWS: [&str; 13] = [
     document::CAPACITY,
     "throughput",
@@ -82,7 +82,8 @@ async fn main() -> ExitCode {
                 for figure in &figures {
                     say(&figure.line());
                 }
-                // Each as soon as it is there: the rest may take most of an hour.
+                // Each row is written as soon as it is measured, since the rest may take most of an
+                // hour.
                 let measured = Row::new(row, figures);
                 if !quick && let Err(why) = document::write(measured, &ROWS) {
                     has_failed = true;

@@ -1,9 +1,9 @@
-//! A push gateway to begin with: takes offline pushes from peerd's work queue, prints each where
-//! another would call a push vendor, and acknowledges it.
+//! A push gateway to start from: takes offline pushes from peerd's work queue, prints each where
+//! yours would call a push vendor, and acknowledges it.
 //!
-//! `cargo run --example push_gateway -- create` makes the consumer, once, as the operator;
-//! `… -- run` runs the gateway. `$NATS_URL`, `$NATS_USER` and `$NATS_PASSWORD` say where and as whom.
-//! The permissions that both need are in `deploy/nats`.
+//! `cargo run --example push_gateway -- create` makes the consumer, once, as the operator; `… --
+//! run` runs the gateway. `$NATS_URL`, `$NATS_USER` and `$NATS_PASSWORD` name the server and the
+//! user. The permissions that both need are in `deploy/nats`.
 
 #[path = "push_gateway/queue.rs"]
 mod queue;
@@ -46,7 +46,7 @@ async fn act(command: Command) -> Result<(), Error> {
         Command::Create => queue::create(client).await,
         Command::Run => tokio::select! {
             ended = queue::run(client, print) => ended,
-            // What is not acknowledged is delivered again.
+            // Pushes without an acknowledgement are delivered again.
             interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
         },
     }
@@ -56,7 +56,7 @@ async fn connect() -> Result<Client, Error> {
     let url = variable("NATS_URL").unwrap_or_else(|| "nats://127.0.0.1:4222".to_owned());
     let mut options = ConnectOptions::new().name("push gateway");
     if let (Some(user), Some(password)) = (variable("NATS_USER"), variable("NATS_PASSWORD")) {
-        // The operator's permissions name the common prefix, the gateway's one of its own.
+        // The operator's permissions have the common inbox prefix, the gateway's one of its own.
         if user == queue::CONSUMER {
             options = options.custom_inbox_prefix(format!("_INBOX_{user}"));
         }
@@ -70,7 +70,7 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// Where another would call a vendor. `messageID` is the same when a push comes again.
+/// Yours would call a vendor here. A push that is delivered again has the same `messageID`.
 async fn print(push: &Value) -> Result<(), String> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{push}").and_then(|()| out.flush()).map_err(|error| error.to_string())

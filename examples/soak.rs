@@ -1,10 +1,9 @@
-//! An hour, or as long as is asked for, of three nats-servers and three peerds under a mixed load
-//! with faults, while it is watched what each peerd holds: memory, files, threads, subscriptions
-//! and tasks. Nothing may be lost, doubled or miscounted, and no line may rise.
+//! Runs three nats-servers and three peerds under a mixed load with faults, for an hour by default,
+//! and records the resources of each peerd: memory, files, threads, subscriptions and tasks. No
+//! message may be lost, doubled or miscounted, and no resource may rise.
 //!
-//! `make soak MINUTES=60` runs it. It writes what it saw to a folder and exits with 1 when anything
-//! was not as it should be. One of the peerds is never restarted, so that its lines are as long as
-//! the run.
+//! `make soak MINUTES=60` runs it. It writes its records to a folder, and exits with 1 after any
+//! fault. One of the peerds is never restarted, so that its records cover the whole run.
 
 #[path = "demo/failure.rs"]
 mod failure;
@@ -39,10 +38,10 @@ use crate::{
 /// The exit code of a program that Ctrl-C ended, as shells have it.
 const INTERRUPTED: u8 = 130;
 
-/// Watches what three peerds hold under a mixed load with faults.
+/// Records the resources of three peerds under a mixed load with faults.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// How long the load goes on.
+    /// Minutes of load.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=10_080))]
     minutes: u64,
     /// Leave the nats-servers alone.
@@ -76,7 +75,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Answers whether everything was as promised.
+/// Returns whether there was no fault.
 async fn run(arguments: &Arguments) -> Result<bool, Failure> {
     std::fs::create_dir_all(&arguments.out)?;
     let span = Duration::from_secs(arguments.minutes * 60);
@@ -104,7 +103,7 @@ async fn run(arguments: &Arguments) -> Result<bool, Failure> {
     Ok(is_good)
 }
 
-/// Writes a line. A reader that has gone away does not end the run.
+/// Writes a line. A closed output does not end the run.
 fn say(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());

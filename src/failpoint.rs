@@ -1,9 +1,9 @@
-//! Failpoints: faults that a test injects, to show that they would be found.
+//! Failpoints: faults that a test injects, to show that the checks find them.
 //!
-//! A test sets one for its own thread. In a release build there are none: [`is`] is `false` there,
-//! and what stands behind it is compiled out. Faults are injected where parts meet: in `store`,
-//! `cluster` and `runtime`, and by the simulation in what an instance sends. The pure layers,
-//! `domain` and `wire`, have none.
+//! A test sets one for its own thread. In a release build [`is`] is always `false`, and the code
+//! behind it is compiled out. Faults are injected in `store`, `cluster` and `runtime`, and by the
+//! simulation into the messages that an instance sends. The pure layers have none: `peerd-core`,
+//! `peerd-protocol` and `wire`.
 
 /// A fault that the simulation must find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,9 +16,9 @@ pub enum Fault {
     OwnMessagesCount,
     /// Any replica answers reads, however far behind it is.
     StaleCopy,
-    /// An owner goes on when it could not renew its lease.
+    /// An owner continues although it could not renew its lease.
     LeaseIgnored,
-    /// A page of history begins with the message that it is to come before.
+    /// A page of history begins with the anchor itself.
     PageOverlaps,
     /// A repeat is stored again.
     RepeatStored,
@@ -34,17 +34,17 @@ pub enum Fault {
     WrongReceiver,
     /// The block list is ignored.
     BlockIgnored,
-    /// Order keys follow the wall clock, whatever was given before.
+    /// Order keys follow the wall clock, regardless of earlier keys.
     KeyGoesBack,
-    /// A number of `messageSeq` is left out now and then.
+    /// A number of `messageSeq` is skipped at times.
     GapInSequence,
-    /// The sender's owner hands messages on although another owns the sender.
+    /// The sender's owner delivers messages although another instance owns the sender.
     FormerOwnerSends,
     /// Sessions are kept in memory and not stored.
     LostSession,
-    /// Revisions are order keys, in whatever order messages are acknowledged.
+    /// Revisions are order keys, regardless of the order of acknowledgements.
     RevisionGoesBack,
-    /// A call beyond those that may be under way is not answered.
+    /// A call beyond the limit of calls in progress is not answered.
     SilentAtTheBound,
     /// Content is logged.
     ContentLogged,
@@ -90,7 +90,7 @@ thread_local! {
     static FAULT: std::cell::Cell<Option<Fault>> = const { std::cell::Cell::new(None) };
 }
 
-/// Sets the fault of this thread, or takes it away.
+/// Sets or clears the fault of this thread.
 #[cfg(debug_assertions)]
 pub fn set(fault: Option<Fault>) {
     FAULT.set(fault);

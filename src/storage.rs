@@ -1,8 +1,8 @@
-//! Typed storage: one file for each kind of what is stored, with its key, its encoding and what a load
-//! makes of it. Nothing else encodes or decodes stored bytes.
+//! Typed storage: one file for each kind of stored record, with its key, its encoding and its use
+//! in a load. No other code encodes or decodes stored bytes.
 //!
-//! The set of kinds is closed ([`Kind`], [`Entry`]): where a new one is added, whatever reads entries
-//! does not compile until it says what becomes of it.
+//! The set of kinds is closed ([`Kind`], [`Entry`]): after a new one is added, code that reads
+//! entries does not compile until it handles it.
 
 pub mod account;
 pub mod amendments;
@@ -33,7 +33,7 @@ use peerd_core::id::{Partition, UserId};
 use peerd_core::user::Account;
 use peerd_protocol::subject::{Subjects, Token, is_sentinel};
 
-/// What is stored.
+/// A kind of stored record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// [`message`]
@@ -67,7 +67,7 @@ impl Kind {
         Self::Push,
     ];
 
-    /// What people call it.
+    /// Its name, for people.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -94,24 +94,24 @@ impl Kind {
             Self::Account => Some(account::key(subjects, partition, user)),
             Self::Conversation => Some(conversation::all(subjects, partition, user)),
             Self::Block => Some(block::all(subjects, partition, user)),
-            // Read when one of its messages is, or in other streams.
+            // Read together with their messages, or in other streams.
             Self::Deletions | Self::Amendments | Self::Message | Self::Owners | Self::Push => None,
         }
     }
 }
 
-/// What the subject of an entry in a state stream says.
+/// The subject of an entry in a state stream, without its user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Key {
     /// The user's account.
     Account,
-    /// The conversation entry about this other.
+    /// The conversation entry about this other user.
     Conversation(UserId),
-    /// The block of this other.
+    /// The block of this other user.
     Block(UserId),
-    /// A page of deletions in the conversation with this other.
+    /// A page of deletions in the conversation with this other user.
     Deletions(UserId, PageId),
-    /// The amendments of a page of what this sender sent to the user.
+    /// The amendments of a page of this sender's messages to the user.
     Amendments(UserId, u64),
 }
 
@@ -131,8 +131,8 @@ pub enum Entry {
 }
 
 impl Key {
-    /// Whose entry a subject of a partition's state names, and which. `None`: a sentinel, or a kind that
-    /// a later release added.
+    /// The user and the key of a subject in a partition's state. `None`: a sentinel, or a kind of a
+    /// later release.
     pub fn parse(
         subjects: &Subjects,
         partition: Partition,
@@ -143,7 +143,7 @@ impl Key {
         }
         let rest = subject.strip_prefix(&subjects.state_prefix(partition));
         let rest = rest.ok_or_else(|| RecordError::new(SUBJECT, "it is another partition's"))?;
-        // From the front: a user may have the name of a kind.
+        // From the front, since a user ID may equal the name of a kind.
         let mut tokens = rest.split('.');
         let mut parts = [""; 6];
         for part in &mut parts {
@@ -183,9 +183,10 @@ impl Entry {
         })
     }
 
-    /// What is taken for an entry that cannot be read, so that the next change replaces it: what keeps
-    /// its user safe. No session, nothing read or deleted, whoever may be blocked is, and every page of
-    /// messages may have amendments: what was removed stays removed.
+    /// The substitute for an entry that cannot be read, until the next change replaces it. It is on
+    /// the safe side: no session, nothing read or deleted, every user that may be blocked is
+    /// blocked, and every page of messages may have amendments, so that removed messages stay
+    /// removed.
     #[must_use]
     pub fn instead(key: Key) -> Self {
         match key {
@@ -206,7 +207,7 @@ impl Entry {
 
 const SUBJECT: &str = "subject";
 
-/// The user whom a token of a subject names.
+/// The user of a token of a subject.
 pub fn user_of(token: &str) -> Result<UserId, RecordError> {
     Token::parse(token).map_err(|_| RecordError::new(SUBJECT, "its token is not a user's"))
 }
@@ -221,7 +222,7 @@ fn read<'de, T: Deserialize<'de>>(
     from_slice(bytes).map_err(|_| problem())
 }
 
-/// Bytes as `bin`, where serde's default is a list of numbers.
+/// Bytes as `bin` instead of serde's default, a list of numbers.
 #[derive(Default)]
 struct AsBytes<'b>(&'b [u8]);
 

@@ -1,6 +1,6 @@
 //! The database: JetStream, and a fake of it in memory.
 //!
-//! A store knows streams, subjects and bytes. What they mean is in [`crate::wire`].
+//! A store knows streams, subjects and bytes. Their meaning is in [`crate::storage`].
 
 pub mod jetstream;
 pub mod memory;
@@ -33,12 +33,12 @@ pub enum StreamId {
     State(Partition),
 }
 
-/// Something stored.
+/// A stored record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// Its subject.
     pub subject: String,
-    /// Its place in the stream.
+    /// Its sequence in the stream.
     pub stream_seq: u64,
     /// When the server stored it, by the server's clock, in milliseconds since 1970.
     pub stored_ms: u64,
@@ -49,18 +49,18 @@ pub struct Record {
 /// Where a read begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// At a stream sequence, or the next one there is.
+    /// At a stream sequence, or at the next existing one.
     Seq(u64),
     /// At the first record stored at or after a time (server's clock, milliseconds since 1970).
     TimeMs(u64),
 }
 
-/// A stretch of a stream.
+/// A part of a stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
     /// The records, in the stream's order.
     pub records: Vec<Record>,
-    /// How many matching records come after them.
+    /// The number of matching records after them.
     pub remaining: u64,
 }
 
@@ -80,16 +80,16 @@ pub struct Append {
 /// A future with the outcome of an append.
 pub type Appending = Pin<Box<dyn Future<Output = Result<u64, AppendError>> + Send>>;
 
-/// What became of an append that was begun without waiting for it.
+/// The state of an append that was begun without waiting for it.
 pub enum Appended {
     /// The outcome.
     Now(Result<u64, AppendError>),
-    /// It takes longer than usual, or has to be tried again: this waits for the outcome.
+    /// It takes longer than usual, or must be retried: this future waits for the outcome.
     Later(Appending),
 }
 
 impl Appended {
-    /// Calls `stored` with the place of the record, once it is stored.
+    /// Calls `stored` with the sequence of the record, once it is stored.
     #[must_use]
     pub fn inspect(self, stored: impl FnOnce(u64) + Send + 'static) -> Self {
         match self {
@@ -117,13 +117,13 @@ impl Appended {
     }
 }
 
-/// Why nothing was appended, as far as is known.
+/// Why an append did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
-    /// The subject does not end where the writer expected. Not stored.
+    /// The subject's last sequence is not the expected one. Not stored.
     #[error("the subject does not end where it was expected to")]
     Conflict,
-    /// The store did not take it, and would not for a while. Not stored.
+    /// The store does not take writes at present. Not stored.
     #[error("the store does not take writes: {0}")]
     Unavailable(String),
     /// It may or may not be stored.
@@ -136,12 +136,13 @@ pub enum AppendError {
 #[error("the store does not answer: {0}")]
 pub struct ReadError(pub String);
 
-/// The streams. Every call ends by its deadline. What was acknowledged or read here, or is known by
-/// [`Store::last_seq`] or [`Store::reaches`], is in every read that begins after that.
+/// The streams. Every call ends by its deadline. Every read includes the records that were
+/// acknowledged or read here before it began, and those up to the ends known from
+/// [`Store::last_seq`] or [`Store::reaches`].
 pub trait Store: Send + Sync + 'static {
     /// Stores a record after checking that its subject's last record is at `expected_seq` (0: that
-    /// there is none). Answers where it was stored, once it is as durable as the stream is
-    /// configured to be.
+    /// there is none). Returns its sequence, once it is as durable as the stream is configured to
+    /// be.
     fn append(
         &self,
         stream: StreamId,
@@ -151,9 +152,9 @@ pub trait Store: Send + Sync + 'static {
         deadline: Instant,
     ) -> impl Future<Output = Result<u64, AppendError>> + Send;
 
-    /// Begins to store a record, as [`Store::append`] does, without waiting for it. `then` is called
-    /// once with what became of it: by whatever reads acknowledgements, so it must not block, or here
-    /// where nothing could be sent.
+    /// Begins to store a record, as [`Store::append`] does, without waiting for it. `then` is
+    /// called once with the outcome: by the task that reads acknowledgements, so it must not block,
+    /// or here if nothing could be sent.
     fn append_then(
         &self,
         append: Append,
@@ -180,8 +181,8 @@ pub trait Store: Send + Sync + 'static {
         deadline: Instant,
     ) -> impl Future<Output = Result<Batch, ReadError>> + Send;
 
-    /// Erases the record at a place of a stream: its bytes are overwritten where the server keeps them.
-    /// Success where there is none any more. A copy that is behind may show it a moment longer.
+    /// Erases the record at a sequence of a stream: the server overwrites its bytes. Succeeds if
+    /// the record does not exist any more. A lagging replica may show it a moment longer.
     fn erase(
         &self,
         stream: StreamId,
@@ -199,40 +200,39 @@ pub trait Store: Send + Sync + 'static {
         deadline: Instant,
     ) -> impl Future<Output = Result<(), AppendError>> + Send;
 
-    /// The place of the newest record of a stream. Never an old answer.
+    /// The sequence of the newest record of a stream. The answer is never stale.
     fn last_seq(
         &self,
         stream: StreamId,
         deadline: Instant,
     ) -> impl Future<Output = Result<u64, ReadError>> + Send;
 
-    /// Takes note that a stream goes at least so far: reads that follow show it.
+    /// Raises the read watermark of a stream: later reads reach it.
     fn reaches(&self, stream: StreamId, seq: u64);
 
-    /// Has the end of each stream asked for before the next read of it: others have written, and this
-    /// instance is to see it.
+    /// Makes the end of each stream be requested before its next read, because others have written
+    /// to it.
     fn forget_ends(&self);
 
-    /// Rises whenever what was read before may be out of date (a connection was lost).
+    /// Rises whenever earlier reads may be out of date, because a connection was lost.
     fn generation(&self) -> u64;
 
-    /// Rises when a stream is found to be another than before: it was lost, and made anew. Found out
-    /// by [`Store::last_seq`].
+    /// Rises when a stream was lost and created again, which [`Store::last_seq`] detects.
     fn incarnation(&self, _stream: StreamId) -> u64 {
         0
     }
 
-    /// What people call a stream.
+    /// The name of a stream, for people.
     fn name(&self, stream: StreamId) -> String {
         format!("{stream:?}")
     }
 
-    /// What is wrong with the store and does not pass by itself.
+    /// The lasting problems of the store.
     fn troubles(&self) -> Vec<Trouble> {
         Vec::new()
     }
 
-    /// Whether nobody can be known to own a partition until that was dealt with.
+    /// Whether a lasting problem prevents instances from owning partitions.
     fn is_owning_impossible(&self) -> bool {
         false
     }

@@ -55,7 +55,7 @@ fn text(message: &str) -> Content {
     Content::Text { message: message.into() }
 }
 
-/// A message without anything that may be left out.
+/// A message without optional fields.
 fn bare() -> Arc<Message> {
     Arc::new(Message { local_id: None, ..message(text("hello")) })
 }
@@ -122,7 +122,7 @@ fn conversation(last_message: Option<Arc<Message>>) -> ConversationView {
     }
 }
 
-/// A body as JSON for people; as it goes out, it has no white space.
+/// A body as JSON for people. A sent body has no white space.
 fn json(body: &impl Serialize) -> String {
     let sent = Encoding::Json.encode(body).expect("fits JSON");
     let sent: serde_json::Value = serde_json::from_slice(&sent).expect("is JSON");
@@ -215,7 +215,7 @@ fn replies_about_the_block_list() {
     insta::assert_snapshot!("reply_is_blocked", reply(&IsBlocked { is_user_in_blacklist: true }));
 }
 
-/// What each method takes: the schema that its request derives.
+/// The schema of each method's request.
 #[test]
 fn requests() {
     for method in Method::ALL {

@@ -1,9 +1,9 @@
-//! Many instances of peerd are one service: what was answered holds while instances come, go, die
-//! and stand still, and while the nats-servers below them do.
+//! Many instances of peerd serve as one: answers stay valid while instances join, leave, are killed
+//! and paused, and while their nats-servers are.
 //!
-//! Each run has a seed, printed with its figures; `CLUSTER_SEED=<seed>` makes the same choices
-//! again. How often and how long is in `cluster/settings.rs`, with the variables that raise it.
-//! What the clients do is in `faults/load.rs`, what must hold in `crates/verify`, which has their notes.
+//! Each run prints its seed; `CLUSTER_SEED=<seed>` repeats its choices. `cluster/settings.rs` has
+//! the number of faults and the variables that raise it. The load is in `faults/load.rs` of the
+//! test kit, the checks are in `crates/verify`, which reads the notes of the clients.
 
 use peerd_testkit::{self as support, faults, wait};
 

@@ -1,4 +1,4 @@
-//! Holds the daemon to its contract, `docs/protocol.md`, from outside: the real binary, a real
+//! Tests the daemon against its contract, `docs/protocol.md`, from outside: the real binary, a real
 //! nats-server for each test, and a client written from the page alone.
 #![expect(
     clippy::unwrap_used,

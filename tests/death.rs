@@ -1,7 +1,8 @@
-//! Kills peerd and nats-server under load, and holds what is left against what was answered.
+//! Kills peerd and nats-server under load, and compares the store with the answers.
 //!
-//! Each run has a seed, printed with its figures; `DEATH_SEED=<seed>` makes the same choices
-//! again. What the clients do is in `peerd_testkit::faults::load`, what must hold in `crates/verify`, which has their notes.
+//! Each run prints its seed; `DEATH_SEED=<seed>` repeats its choices. The load is in
+//! `peerd_testkit::faults::load`, the checks are in `crates/verify`, which reads the notes of the
+//! clients.
 
 #[path = "death/lost.rs"]
 mod lost;
@@ -22,7 +23,7 @@ use crate::{
     support::{Nats, Peerd},
 };
 
-/// How long peerd may take to finish what is under way after a signal to end.
+/// How long an orderly stop may take.
 const GRACE: Duration = Duration::from_secs(10);
 /// How long it may take after a second signal.
 const AT_ONCE: Duration = Duration::from_secs(2);
@@ -98,7 +99,7 @@ async fn peerd_stopped_under_load_answers_every_call_it_accepted() -> Result<(),
 async fn peerd_ends_at_once_at_a_second_signal() -> Result<(), Failure> {
     let nats = Nats::start().await;
     let mut peerd = Peerd::start_with(&nats.url(), &[]).await;
-    // With a server that stands still there is nothing that an orderly end could finish.
+    // With a paused server, an orderly stop cannot finish anything.
     signal("STOP", nats.pid())?;
     let pid = peerd.pid();
     let signalled = Instant::now();
@@ -107,7 +108,7 @@ async fn peerd_ends_at_once_at_a_second_signal() -> Result<(), Failure> {
         let mut again = tokio::time::interval_at(first, REPEATED_SIGNAL_INTERVAL);
         loop {
             again.tick().await;
-            // It may have ended in between, and then the signal reaches nothing.
+            // It may have ended already, and then the signal reaches no process.
             let _ = signal("TERM", pid);
         }
     };

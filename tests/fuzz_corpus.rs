@@ -1,5 +1,5 @@
-//! Gives every check of the fuzzer what it has found so far, without the fuzzer: the seeds, the
-//! inputs that are kept, and every input that ever failed.
+//! Runs every check of the fuzz targets without the fuzzer, on the seeds, the corpus, and every
+//! input that ever failed.
 
 #[path = "../fuzz/src/lib.rs"]
 #[expect(unreachable_pub, reason = "public for the fuzzer, and here it is no crate of its own")]
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::fuzz::{TARGETS, Target, corpus};
 
-/// Gives the inputs to a target, and names those that fail.
+/// Runs a target's check on inputs, and names those that fail.
 fn replay(target: &Target, inputs: impl IntoIterator<Item = (String, Vec<u8>)>) -> usize {
     let mut count = 0;
     let mut failed = Vec::new();

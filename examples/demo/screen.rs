@@ -8,14 +8,14 @@ use std::{
 /// Columns of one side; two sides and the line between them fill 80.
 const SIDE_WIDTH: usize = 38;
 
-/// Whose half of the screen.
+/// The half of the screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     Left,
     Right,
 }
 
-/// How a text looks on a terminal with colour.
+/// The style of a text on a terminal with colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
     /// Messages of users.
@@ -46,7 +46,7 @@ pub(crate) struct Screen {
 }
 
 impl Screen {
-    /// Colour only on a terminal, and not where `NO_COLOR` is set.
+    /// Colour only on a terminal, and not if `NO_COLOR` is set.
     pub(crate) fn new() -> Self {
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self { colour: std::io::stdout().is_terminal() && !refused }
@@ -115,7 +115,7 @@ impl Screen {
     }
 }
 
-/// The text in lines of at most that width; lines after the first are set in by two.
+/// The text in lines of at most the given width; lines after the first are indented by two.
 fn wrapped(text: &str, limit: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut used = 0;
@@ -146,7 +146,7 @@ fn width(text: &str) -> usize {
     text.chars().map(letter_width).sum()
 }
 
-/// How many columns a terminal gives a letter: enough of Unicode's table for a conversation.
+/// The columns of a letter on a terminal: enough of Unicode's table for a conversation.
 fn letter_width(letter: char) -> usize {
     match u32::from(letter) {
         // Combining marks, joiners, variation selectors, skin tones.

@@ -18,7 +18,7 @@ pub(crate) const CHANGED: &str = "conversation_changed";
 pub(crate) const TOTAL: &str = "conversation_total_unread_message_count_updated";
 pub(crate) const DELETED: &str = "message_deleted";
 
-/// People do not type faster, and peerd accepts no more than ten a second.
+/// People do not type faster, and peerd accepts at most ten messages a second.
 const SCREEN_INTERVAL: Duration = Duration::from_millis(120);
 const RECOVERY_DEADLINE: Duration = Duration::from_secs(20);
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
@@ -36,7 +36,7 @@ impl fmt::Display for Failed {
 /// The result of a step in a sentence, or the check that failed.
 pub(crate) type Shown = Result<String, Failed>;
 
-/// Fails with that sentence unless both are the same.
+/// Fails with a sentence unless both are equal.
 pub(crate) fn same<T: PartialEq + fmt::Debug>(
     what: &str,
     is: &T,
@@ -73,7 +73,7 @@ impl Person {
         Self { name, side, events, accepts_redelivery: false, said: Vec::new() }
     }
 
-    /// Exactly these events come next; each is shown as it comes.
+    /// Checks that exactly these events come next, and shows each.
     pub(crate) async fn expect_events(
         &mut self,
         screen: Screen,
@@ -138,7 +138,7 @@ impl Stage {
         }
     }
 
-    /// Where the servers are.
+    /// The addresses of the servers.
     pub(crate) fn whereabouts(&self) -> String {
         format!(
             "nats-server (pid {}) at {}, peerd (pid {})",
@@ -157,7 +157,8 @@ impl Stage {
         }
     }
 
-    /// One user sends a message to the other, who receives the events `expected`; returns the message.
+    /// One user sends a message to the other, who receives the events `expected`; returns the
+    /// message.
     pub(crate) async fn send(
         &mut self,
         from: Side,
@@ -192,7 +193,7 @@ impl Stage {
         Ok(sent)
     }
 
-    /// One page of what `user` sees of the conversation with `other`.
+    /// One page of `user`'s view of the conversation with `other`.
     pub(crate) async fn page(
         &self,
         user: &str,

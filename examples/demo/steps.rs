@@ -1,4 +1,4 @@
-//! What is shown, step by step. Each step says what it has shown, or what was not so.
+//! The steps of the demo. Each returns what it has shown, or the check that failed.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub(crate) async fn conversation(stage: &mut Stage) -> Shown {
         login(&stage.client, user).await;
     }
     stage.screen.names("alice", "bob");
-    // The events of the login itself are no part of the conversation.
+    // The events of the login are not part of the conversation.
     stage.alice.events.drain().await;
     stage.bob.events.drain().await;
     let mut lines = 0;
@@ -45,7 +45,7 @@ pub(crate) async fn conversation(stage: &mut Stage) -> Shown {
     ))
 }
 
-/// One reads: the count falls to nothing, and the other gets no event.
+/// One user reads: the count falls to 0, and the other gets no event.
 pub(crate) async fn read(stage: &mut Stage) -> Shown {
     let screen = stage.screen;
     screen.say(Side::Right, Look::Plain, "(reads everything)");
@@ -61,7 +61,7 @@ pub(crate) async fn read(stage: &mut Stage) -> Shown {
     Ok("bob's unread count is 0, and alice received no event".to_owned())
 }
 
-/// A muted conversation: messages arrive and are counted, the total stands still.
+/// A muted conversation: messages arrive and are counted, but the total stays.
 pub(crate) async fn mute(stage: &mut Stage) -> Shown {
     let screen = stage.screen;
     screen.say(Side::Right, Look::Plain, "(turns on Do Not Disturb)");
@@ -88,7 +88,7 @@ async fn set_notification(stage: &Stage, status: u64) -> Result<(), Failed> {
     Ok(())
 }
 
-/// The eleventh message of one second is refused, and accepted when it may be.
+/// The eleventh message of one second is refused, and accepted after the wait.
 pub(crate) async fn rate(stage: &mut Stage) -> Shown {
     let screen = stage.screen;
     login(&stage.client, "carol").await;
@@ -123,7 +123,7 @@ pub(crate) async fn rate(stage: &mut Stage) -> Shown {
         .to_owned())
 }
 
-/// A user who was away gets what was missed, oldest first.
+/// A user who was away receives the missed messages, oldest first.
 pub(crate) async fn away(stage: &mut Stage) -> Shown {
     let screen = stage.screen;
     screen.say(Side::Right, Look::Plain, "(logs out)");
@@ -134,7 +134,7 @@ pub(crate) async fn away(stage: &mut Stage) -> Shown {
         let message = json!({ "type": 1, "message": text });
         stage.send(Side::Left, &message, &[]).await?;
     }
-    // Bob did not listen while he was away: nobody received what was published live.
+    // Bob had no subscription while he was away, and missed the live events.
     stage.bob.events = stage.client.events("bob").await;
     screen.say(Side::Right, Look::Plain, "(logs in again)");
     login(&stage.client, "bob").await;
@@ -157,7 +157,7 @@ pub(crate) async fn away(stage: &mut Stage) -> Shown {
     Ok("the login replayed the messages that bob missed, oldest first, marked as missed".to_owned())
 }
 
-/// Two pages of the history, from the newest back.
+/// Two pages of the history, beginning with the newest.
 pub(crate) async fn history(stage: &mut Stage) -> Shown {
     const COUNT: usize = 5;
     let screen = stage.screen;
@@ -187,7 +187,7 @@ pub(crate) async fn history(stage: &mut Stage) -> Shown {
     Ok(format!("the pages join without gap or overlap; all {} messages are in order", all.len()))
 }
 
-/// A message that one deletes stays with the other.
+/// A message that one user deletes stays visible to the other.
 pub(crate) async fn delete(stage: &mut Stage) -> Shown {
     let screen = stage.screen;
     let whole = json!({ "count": 100, "reverse": true });
@@ -220,7 +220,7 @@ pub(crate) async fn delete(stage: &mut Stage) -> Shown {
     Ok("the image is gone from alice's history and unread count; bob keeps his copy".to_owned())
 }
 
-/// peerd dies without warning; nothing is lost.
+/// peerd is killed; nothing is lost.
 pub(crate) async fn kill(stage: &mut Stage) -> Shown {
     let screen = stage.screen;
     let before = stage.all_seen().await?;
@@ -229,7 +229,7 @@ pub(crate) async fn kill(stage: &mut Stage) -> Shown {
     let back = format!("peerd is back (pid {}), answering after", stage.peerd.pid());
     screen.line(Look::Plain, &format!("{back} {:.1} s", took.as_secs_f64()));
     same("what both see", &stage.all_seen().await?, &before)?;
-    // As a client does that has lost its server: listen anew, and go on.
+    // Like a client that has lost its server: subscribe again and continue.
     stage.alice.events = stage.client.events("alice").await;
     stage.bob.events = stage.client.events("bob").await;
     (stage.alice.accepts_redelivery, stage.bob.accepts_redelivery) = (true, true);

@@ -1,4 +1,4 @@
-//! What is shown: a line for each thing that happens, and on a terminal a line that lives.
+//! The output: a line for each event, and on a terminal a status line that is redrawn.
 
 use std::{
     io::{IsTerminal as _, Write as _},
@@ -12,7 +12,7 @@ use crate::{meter::Meter, poller::Sight};
 
 const REDRAW_INTERVAL: Duration = Duration::from_millis(250);
 const HEAD: &str = " time  sends/s     p50     p99  repeated  peerds  owned";
-/// Back to the first column, and nothing left of what was there.
+/// Returns to the first column and clears the line.
 const CLEAR: &str = "\r\x1b[2K";
 
 /// Standard output.
@@ -26,9 +26,9 @@ pub(crate) struct Dashboard {
 #[derive(Default)]
 struct State {
     sight: Sight,
-    /// What is being done right now.
+    /// The present activity.
     doing: String,
-    /// Whether the living line is shown.
+    /// Whether the status line is shown.
     is_live: bool,
 }
 
@@ -48,7 +48,7 @@ impl Dashboard {
         write(&format!("{HEAD}\n"));
     }
 
-    /// Redraws the line that lives, on a terminal, until it is dropped.
+    /// Redraws the status line on a terminal, until it is dropped.
     pub(crate) async fn live(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(REDRAW_INTERVAL);
         loop {
@@ -60,7 +60,7 @@ impl Dashboard {
         }
     }
 
-    /// Something happens.
+    /// Prints an event.
     pub(crate) fn event(&self, text: &str) {
         let mut state = self.state();
         text.clone_into(&mut state.doing);
@@ -69,7 +69,7 @@ impl Dashboard {
         write(&format!("{clear}{line}\n"));
     }
 
-    /// Ends the line that lives.
+    /// Ends the status line.
     pub(crate) fn close(&self) {
         let mut state = self.state();
         if self.is_terminal && state.is_live {
@@ -78,17 +78,17 @@ impl Dashboard {
         state.is_live = false;
     }
 
-    /// What was last seen of the members.
+    /// The last state of the members.
     pub(crate) fn sight(&self) -> Sight {
         self.state().sight
     }
 
-    /// Takes note of what is seen of the members.
+    /// Notes the state of the members.
     pub(crate) fn see(&self, sight: Sight) {
         self.state().sight = sight;
     }
 
-    /// How long it has been going on.
+    /// The time since the start.
     pub(crate) fn elapsed(&self) -> Duration {
         self.began.elapsed()
     }
@@ -128,7 +128,7 @@ pub(crate) fn say(text: &str) {
     write(&format!("{text}\n"));
 }
 
-/// A reader that has gone away (`| head`) does not stop the show, which has more to check.
+/// A closed output (`| head`) does not stop the demo, which has more to check.
 fn write(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());

@@ -1,4 +1,4 @@
-//! How many sends were answered, and how long that took.
+//! Counts answered sends and their latencies.
 
 use std::{
     collections::VecDeque,
@@ -11,9 +11,9 @@ use std::{
 
 use tokio::time::Instant;
 
-/// What the figures on the dashboard are of.
+/// The time span of the figures on the dashboard.
 const WINDOW: Duration = Duration::from_secs(1);
-/// From here on a user notices.
+/// A latency that a user notices.
 const SLOW: Duration = Duration::from_secs(1);
 
 /// Counts answered sends.
@@ -29,15 +29,15 @@ struct Sends {
     phase: Phase,
 }
 
-/// What happened to sends since a moment.
+/// The sends of a phase.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Phase {
     /// Sends that were answered.
     pub(crate) answered: u64,
-    /// Those that took longer than a second.
+    /// Sends that took longer than a second.
     pub(crate) slow: u64,
     pub(crate) slowest: Duration,
-    /// Calls that had been repeated when it began, or while it lasted.
+    /// Calls that were repeated before the phase, or during it.
     pub(crate) repeated: u64,
 }
 
@@ -52,7 +52,7 @@ pub(crate) struct Figures {
 }
 
 impl Meter {
-    /// A send was answered, after that time from the first attempt on.
+    /// Notes that a send was answered, with the time since its first attempt.
     pub(crate) fn answered(&self, took: Duration) {
         let now = Instant::now();
         let mut sends = self.sends();
@@ -64,7 +64,7 @@ impl Meter {
         phase.slowest = phase.slowest.max(took);
     }
 
-    /// So many calls were repeated so far.
+    /// Sets the number of repeated calls so far.
     pub(crate) fn set_repeated(&self, repeated: u64) {
         self.repeated.fetch_max(repeated, Ordering::Relaxed);
     }

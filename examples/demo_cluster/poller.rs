@@ -1,4 +1,4 @@
-//! What `peerd status` says, over and over.
+//! Polls `peerd status`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,10 +9,10 @@ use crate::{dashboard::Dashboard, support::run_cli_env};
 
 const INTERVAL: Duration = Duration::from_millis(400);
 
-/// Who is there, and how much of the work has an owner.
+/// The members, and the partitions that have an owner.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sight {
-    /// When it was looked; not at all yet.
+    /// When the status was polled; `None`: not yet.
     pub(crate) at: Option<Instant>,
     /// Instances that answer.
     pub(crate) members: usize,
@@ -21,12 +21,12 @@ pub(crate) struct Sight {
     pub(crate) partitions: usize,
 }
 
-/// Looks until it is dropped.
+/// Polls until it is dropped.
 pub(crate) async fn poll_status(dashboard: Arc<Dashboard>, servers: String) {
     loop {
         let at = Instant::now();
         let run = run_cli_env(&["status", "--json"], &[("PEERD__NATS__SERVERS", &servers)]).await;
-        // Without an answer the dashboard keeps what was seen before.
+        // Without an answer the dashboard keeps the previous state.
         if let Ok(report) = serde_json::from_str(&run.stdout) {
             dashboard.see(Sight { at: Some(at), ..read(&report) });
         }

@@ -31,11 +31,11 @@ const MEMBER_TTL_MS: &str = "5000";
 const STEADY: Duration = Duration::from_secs(5);
 /// How long a nats-server stays dead.
 const NATS_DEAD: Duration = Duration::from_secs(3);
-/// How long a peerd stays dead: longer than the others wait for a sign of life.
+/// How long a peerd stays dead: longer than the others wait for a heartbeat.
 const PEERD_DEAD: Duration = Duration::from_secs(7);
 /// The time after each recovery.
 const CALM: Duration = Duration::from_secs(1);
-/// The deadline for all members to be there and own everything, after one came back.
+/// The deadline for all members to be present and own everything after a restart.
 const WHOLE_DEADLINE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Stage {
@@ -158,7 +158,7 @@ impl Stage {
         Ok(is_good)
     }
 
-    /// Copies the logs to where they outlive this program.
+    /// Copies the logs to a folder that outlives this program.
     pub(crate) fn keep_logs(&self) -> std::io::Result<PathBuf> {
         let folder = tempfile::Builder::new().prefix("peerd-demo-cluster-").tempdir()?.keep();
         support::keep_logs(&folder, &self.nats, &self.peerds)?;
@@ -188,7 +188,7 @@ impl Stage {
         Ok(impact)
     }
 
-    /// Waits until all members are there and own everything.
+    /// Waits until all members are present and own everything.
     async fn whole(&self) -> Result<(), Failure> {
         let began = Instant::now();
         until(WHOLE_DEADLINE, async || {
@@ -239,7 +239,7 @@ fn settings() -> Settings {
         ("PEERD__CLUSTER__MEMBER_TTL_MS", MEMBER_TTL_MS),
         ("PEERD__EVENTS__ENCODING", "json"),
         ("PEERD__LIMITS__CALL_DEADLINE_MS", &call_deadline_ms),
-        // The users of this demo are at their keyboards day and night.
+        // The users of this demo send faster than people.
         ("PEERD__LIMITS__MESSAGES_PER_SECOND", "1000"),
     ])
 }

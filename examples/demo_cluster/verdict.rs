@@ -6,7 +6,7 @@ use crate::{dashboard::say, faults::notes};
 
 const FAULTS_SHOWN: usize = 10;
 
-/// The kinds of faults that a reader asks about, and their names in `peerd verify`.
+/// The kinds of faults in the result, and their names in `peerd verify`.
 const KINDS: [(&str, &[&str]); 6] = [
     ("lost", &["lost"]),
     ("doubled", &["doubled"]),
@@ -36,7 +36,7 @@ pub(crate) fn pronounce(verdict: &Value, read: usize) -> bool {
         line("other faults", u64::try_from(others).unwrap_or(u64::MAX));
     }
     line("lines of history read back", u64::try_from(read).unwrap_or(u64::MAX));
-    // A live event that was lost while a nats-server died is no fault.
+    // A live event that was lost when a nats-server died is not a fault.
     line("messages received live", figure("delivered"));
     line("of them more than once", figure("redelivered"));
     say("  (A peerd that takes over publishes again what the dead one may not have published.");

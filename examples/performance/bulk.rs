@@ -1,5 +1,5 @@
-//! Fills a store faster than peerd would: valid records, written into the streams directly, while
-//! nobody else writes.
+//! Fills a store faster than peerd would: valid records, written directly into the streams, without
+//! other writers.
 
 use std::sync::Arc;
 use std::{ops::Range, time::Duration};
@@ -30,30 +30,30 @@ const PREFIX: &str = "peer";
 const PARTITIONS: u16 = 8;
 /// Messages of each conversation of a full store.
 const MESSAGES_EACH: u64 = 10;
-/// Messages that wait for an acknowledgement: that of the last one holds for all before it.
+/// The most messages without an acknowledgement: that of the last one covers all before it.
 const AT_ONCE: u64 = 500;
-/// Between two messages that are written as a sender would send them: ten a second.
+/// The interval between messages at a sender's rate: ten a second.
 const WRITE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Who wrote how many messages to whom.
+/// The messages of a pair.
 #[derive(Clone, Debug)]
 pub(crate) struct Conversation {
     pub(crate) sender: UserId,
     pub(crate) receiver: UserId,
     pub(crate) messages: u64,
-    /// Which of them, counted from 0, are written as slowly as a sender would send them. A message
-    /// that somebody names is looked for by its time, so what came at about that time counts.
+    /// The messages, counted from 0, that are written at a sender's rate. A message that a request
+    /// names is searched by its time, so the density of messages around that time matters.
     pub(crate) slow: Range<u64>,
 }
 
-/// Where a message is.
+/// The place of a message.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stored {
     pub(crate) stream_seq: u64,
     pub(crate) id: MessageId,
 }
 
-/// A conversation as it grows.
+/// A growing conversation.
 struct Growing {
     conversation: Conversation,
     subject: String,
@@ -68,7 +68,7 @@ fn subjects() -> Subjects {
     Subjects::new(PREFIX, PARTITIONS)
 }
 
-/// Fills a store with so many conversations; answers how many messages that are.
+/// Fills a store with conversations; returns the number of messages.
 pub(crate) async fn fill(url: &str, conversations: u64) -> Result<u64, String> {
     let conversation = |number: u64| {
         Ok(Conversation {
@@ -83,7 +83,7 @@ pub(crate) async fn fill(url: &str, conversations: u64) -> Result<u64, String> {
     Ok(conversations * MESSAGES_EACH)
 }
 
-/// Writes the conversation of the one pair of `peerd bench --pairs 1 --users <users>`; answers its
+/// Writes the conversation of the one pair of `peerd bench --pairs 1 --users <users>`; returns its
 /// messages, oldest first.
 pub(crate) async fn conversation(
     url: &str,
@@ -95,7 +95,7 @@ pub(crate) async fn conversation(
     write(url, vec![Conversation { sender, receiver, messages, slow }]).await
 }
 
-/// Writes conversations; answers all messages, those of one in their order.
+/// Writes conversations; returns all messages, in order for each conversation.
 pub(crate) async fn write(
     url: &str,
     conversations: Vec<Conversation>,
@@ -138,7 +138,7 @@ fn now_ms() -> u64 {
     Clock::system().now().wall_ms
 }
 
-/// Writes the messages of one partition, the conversations by turns as they would come.
+/// Writes the messages of one partition, alternating between conversations as in real traffic.
 async fn messages(
     client: &Client,
     context: &Context,
@@ -155,7 +155,7 @@ async fn messages(
             }
             let is_slow = growing.conversation.slow.contains(&round);
             if is_slow {
-                // What was written before it is stored before it.
+                // Earlier messages are stored before it.
                 writer.flush().await?;
                 tokio::time::sleep(WRITE_INTERVAL).await;
             }
@@ -199,13 +199,13 @@ impl Growing {
     }
 }
 
-/// Writes into one stream, to which nobody else writes: so it knows each message's place before the
+/// Writes into one stream as its only writer, so that it knows each message's sequence before the
 /// acknowledgement.
 struct Writer {
     client: Client,
     newest_seq: u64,
     unacknowledged: u64,
-    /// The last message, whose acknowledgement holds for those before it.
+    /// The last message, whose acknowledgement covers all before it.
     held_back: Option<(String, bytes::Bytes)>,
 }
 

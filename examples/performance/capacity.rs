@@ -1,4 +1,4 @@
-//! What a user of the document looks for first: how much this machine takes, and how fast.
+//! The capacity of the machine, which readers of the document need first: throughput and latencies.
 
 use std::path::Path;
 
@@ -51,7 +51,7 @@ pub(crate) async fn measure(effort: &Effort, chart: &Path) -> Result<Vec<Figure>
     ])
 }
 
-/// The load whose offered rate is closest to that one.
+/// The load whose offered rate is closest to a given one.
 fn at_rate(report: &Value, rate: f64) -> Result<&Value, String> {
     let distance = |load: &Value| load["offeredPerSecond"].as_f64().map(|is| (is - rate).abs());
     let offered = report["loads"].as_array().into_iter().flatten();

@@ -1,4 +1,4 @@
-//! Sends while histories are read: whether reads hold up the appends to their stream.
+//! Sends while histories are read, to see whether reads delay the appends to their stream.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,24 +23,24 @@ use crate::{
     support::{self, Client},
 };
 
-/// Where the sends go, and where else histories are read.
+/// The partition of the sends, and another one for reads.
 const SENDS: Partition = Partition(0);
 const ELSEWHERE: Partition = Partition(1);
-/// Pages that are read in a second, by so many readers in turn, each of its own conversation.
+/// Pages that are read in a second, and the readers, each of a conversation of its own.
 const PAGES_PER_SECOND: u32 = 500;
 const READERS: u32 = 50;
-/// Messages of each conversation: its reader pages back through all of it, and begins again.
+/// Messages of each conversation, through which its reader pages back again and again.
 const MESSAGES: u64 = 3000;
-/// Messages that are sent in a second meanwhile, by so many pairs.
+/// Messages that are sent in a second meanwhile, and the pairs.
 const RATE: &str = "2000";
 const PAIRS: &str = "1000";
 
-/// The other side of a reader's conversation.
+/// The other user of a reader's conversation.
 fn other(reader: &UserId) -> Result<UserId, String> {
     user_id(&format!("{}-other", reader.as_str()))
 }
 
-/// Users whose conversations are in that partition.
+/// Users whose conversations are in a partition.
 fn readers(partition: Partition) -> Result<Vec<UserId>, String> {
     let subjects = Subjects::new(PREFIX, PARTITIONS);
     let users = (0..).map(|number| user_id(&format!("reader{number}")));
@@ -51,14 +51,14 @@ fn readers(partition: Partition) -> Result<Vec<UserId>, String> {
         .collect()
 }
 
-/// Pages that were read, and calls for one that were refused or not answered.
+/// The numbers of pages read, and of calls that were refused or not answered.
 #[derive(Default)]
 struct Pages {
     read: AtomicU64,
     refused: AtomicU64,
 }
 
-/// Pages through the conversation of one reader, a page in each period, until it is aborted.
+/// Pages through the conversation of one reader, one page per period, until it is aborted.
 async fn page_through(
     client: Arc<Client>,
     reader: UserId,
@@ -66,7 +66,7 @@ async fn page_through(
 ) -> Result<(), String> {
     let conversation = other(&reader)?;
     let mut ticks = interval(Duration::from_secs(1) * READERS / PAGES_PER_SECOND);
-    // A page that came late does not make the next ones come sooner than readers ask for them.
+    // A late page does not make the reader request the next ones faster.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut before = Value::Null;
     loop {
@@ -77,18 +77,18 @@ async fn page_through(
         let method = "query_history_message";
         let answer = call(&client, reader.as_str(), method, body, is_page).await;
         let Ok((_, reply)) = answer else {
-            // On a machine that has no more to give; the figure says how many there were.
+            // On a saturated machine; the figure contains their number.
             pages.refused.fetch_add(1, Ordering::Relaxed);
             continue;
         };
         pages.read.fetch_add(1, Ordering::Relaxed);
         let list = reply["messageList"].as_array();
-        // Beyond the oldest message it begins again at the newest.
+        // After the oldest message it begins again at the newest.
         before = list.and_then(|list| list.first()).cloned().unwrap_or(Value::Null);
     }
 }
 
-/// What was measured while histories were read.
+/// The measurements of a round with reads.
 struct Round {
     p99_us: f64,
     pages_per_second: f64,
@@ -111,7 +111,7 @@ async fn measure(
     let arguments = [&sends[..], &pairs].concat();
     let report = tokio::select! {
         report = run(stage, effort, &arguments) => report?,
-        // A reader ends only with a problem.
+        // A reader ends only with an error.
         Some(ended) = reads.join_next() => {
             return Err(match ended {
                 Ok(Err(problem)) => problem,
@@ -128,7 +128,7 @@ async fn measure(
     })
 }
 
-/// Sends into one partition while histories of it are read, and while those of another are.
+/// Measures sends into one partition while histories of that partition, or of another, are read.
 pub(crate) async fn reads_beside_sends(effort: &Effort) -> Result<Vec<Figure>, String> {
     let mut stage = Stage::start(Kind::One, &[]).await?;
     stage.end_peerd().await;

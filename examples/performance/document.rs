@@ -1,4 +1,4 @@
-//! The document: what was measured, on what.
+//! The document with the figures and the machines.
 
 use std::{path::Path, process::Command, sync::OnceLock};
 
@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::figures::Figure;
 
-/// Every figure that was measured, so that some rows can be measured again.
+/// All measured figures, so that single rows can be measured again.
 const FIGURES: &str = "docs/performance.json";
 const DOCUMENT: &str = "docs/performance.md";
-/// Latencies over the offered load, drawn by the row of the capacity.
+/// The chart of latencies over the offered load, drawn by the row `capacity`.
 pub(crate) const CHART: &str = "docs/performance.svg";
 /// The row whose figures come first in the document, without goals.
 pub(crate) const CAPACITY: &str = "capacity";
-/// What is between two such lines is written; the rest of the document is for people to write.
+/// The text between two such lines is generated; the rest of the document is written by people.
 const CAPACITY_ENDS: [&str; 2] = ["<!-- capacity: begin -->", "<!-- capacity: end -->"];
 const GOALS_ENDS: [&str; 2] = ["<!-- measured: begin -->", "<!-- measured: end -->"];
 const CAPACITY_HEAD: &str =
@@ -21,12 +21,12 @@ const CAPACITY_HEAD: &str =
 const GOALS_HEAD: &str = "| figure | goal | measured: medians (lowest to highest) | reached | numbers |\n\
      | --- | --- | --- | --- | --- |";
 
-/// A row, and on what it was measured.
+/// A row, with the versions and the machine.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Row {
     pub(crate) name: String,
-    /// peerd's, with the commit.
+    /// peerd's version, with the commit.
     pub(crate) release: String,
     pub(crate) nats_server: String,
     pub(crate) machine: String,
@@ -66,7 +66,7 @@ pub(crate) fn write(row: Row, names: &[&str]) -> Result<(), String> {
     std::fs::write(DOCUMENT, document).map_err(failed(DOCUMENT))
 }
 
-/// The chart, where it was drawn.
+/// The chart, if it was drawn.
 fn chart() -> String {
     let name = Path::new(CHART).file_name().and_then(|name| name.to_str());
     match name {
@@ -77,7 +77,7 @@ fn chart() -> String {
     }
 }
 
-/// The document with another text between these lines.
+/// Replaces the text between two lines of the document.
 fn replaced(document: &str, [begin, end]: [&str; 2], text: &str) -> Result<String, String> {
     let parts = document.split_once(begin).and_then(|(before, rest)| {
         let (_, after) = rest.split_once(end)?;
@@ -88,7 +88,7 @@ fn replaced(document: &str, [begin, end]: [&str; 2], text: &str) -> Result<Strin
     Ok(format!("{before}{begin}\n\n{text}\n{end}{after}"))
 }
 
-/// A section for each peerd, server and machine that rows were measured with.
+/// A section for each combination of peerd, server and machine.
 fn table(rows: &[Row], head: &str, line: impl Fn(&Figure) -> String) -> String {
     let mut alike: Vec<Vec<&Row>> = Vec::new();
     for row in rows {
@@ -106,7 +106,7 @@ fn table(rows: &[Row], head: &str, line: impl Fn(&Figure) -> String) -> String {
     sections.collect::<Vec<_>>().join("\n")
 }
 
-/// The rows that were measured on the same.
+/// The rows of one combination.
 fn section(rows: &[&Row], head: &str, line: impl Fn(&Figure) -> String) -> String {
     let Some(first) = rows.first() else { return String::new() };
     let lines: Vec<String> = rows.iter().flat_map(|row| &row.figures).map(line).collect();
@@ -125,7 +125,7 @@ fn line(program: &Path, arguments: &[&str]) -> Option<String> {
     String::from_utf8(output.stdout).ok()?.lines().next().map(|line| line.trim().to_owned())
 }
 
-/// peerd's version and commit, as the tree was before anything was written into it.
+/// peerd's version and commit, from the tree before anything was written into it.
 fn release() -> &'static str {
     static RELEASE: OnceLock<String> = OnceLock::new();
     RELEASE.get_or_init(described)
@@ -134,7 +134,7 @@ fn release() -> &'static str {
 fn described() -> String {
     let git = |arguments: &[&str]| line(Path::new("git"), arguments);
     let commit = git(&["describe", "--always"]).unwrap_or_else(|| "no commit".to_owned());
-    // What an earlier run wrote is no part of what is measured.
+    // The output of an earlier run is not part of the measured code.
     let changes = git(&["status", "--porcelain", "--", ".", ":!docs/performance.*"]);
     let dirty = if changes.is_some_and(|changes| !changes.is_empty()) { "-dirty" } else { "" };
     format!("{} ({commit}{dirty})", env!("CARGO_PKG_VERSION"))
@@ -159,7 +159,7 @@ fn machine() -> String {
     )
 }
 
-/// What Linux shows.
+/// On Linux.
 #[cfg(target_os = "linux")]
 mod proc {
     use std::path::Path;
@@ -183,12 +183,12 @@ mod proc {
     pub(super) fn file_system(directory: &Path) -> Option<String> {
         let mounts = Process::myself().ok()?.mountinfo().ok()?;
         let holding = mounts.0.into_iter().filter(|it| directory.starts_with(&it.mount_point));
-        // Of several at the same place, the last one hides the others.
+        // Of several mounts at the same place, the last one hides the others.
         Some(holding.max_by_key(|it| it.mount_point.as_os_str().len())?.fs_type)
     }
 }
 
-/// Other systems show nothing.
+/// On other systems.
 #[cfg(not(target_os = "linux"))]
 mod proc {
     use std::path::Path;

@@ -1,4 +1,4 @@
-//! How much is measured.
+//! The extent of a measurement.
 
 /// Rounds, times and sizes.
 #[derive(Clone, Copy, Debug)]
@@ -22,7 +22,7 @@ pub(crate) struct Effort {
 }
 
 impl Effort {
-    /// What the document is made with.
+    /// The extent for the document.
     pub(crate) const FULL: Self = Self {
         rounds: 5,
         seconds: 10,
@@ -34,7 +34,7 @@ impl Effort {
         active_users: 100_000,
         known_users: 1_000_000,
     };
-    /// To see that everything runs, and roughly where it stands.
+    /// A short run, for a rough look and to see that everything works.
     pub(crate) const QUICK: Self = Self {
         rounds: 2,
         seconds: 2,

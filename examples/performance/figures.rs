@@ -1,8 +1,8 @@
-//! What was measured, beside the goal.
+//! Measured figures and their goals.
 
 use serde::{Deserialize, Serialize};
 
-/// What a figure should be.
+/// The goal of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Goal {
@@ -38,8 +38,7 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
-    /// The medians of two sides, one over the other; the spread is that of the rounds, which
-    /// alternated.
+    /// The ratio of the medians of two sides; the spread is that of the alternating rounds.
     pub(crate) fn ratio(ours: &[f64], theirs: &[f64]) -> Self {
         let each: Vec<f64> = ours.iter().zip(theirs).map(|(one, other)| one / other).collect();
         let middle = median(ours) / median(theirs);
@@ -51,7 +50,7 @@ impl Measured {
         Self::spread(median(rounds), rounds)
     }
 
-    /// The middle, then the spread: with three decimals what may be a ratio.
+    /// The median, then the spread; with three decimals for ratios.
     fn text(&self) -> String {
         const LARGE: f64 = 100.0;
         let Self { middle, lowest, highest, rounds } = *self;
@@ -69,7 +68,7 @@ impl Measured {
     }
 }
 
-/// The middle one, or the mean of the two in the middle; not a number of nothing.
+/// The median, or the mean of the two middle values; NaN without values.
 pub(crate) fn median(values: &[f64]) -> f64 {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
@@ -81,7 +80,7 @@ pub(crate) fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// The mean; not a number of nothing.
+/// The mean; NaN without values.
 #[expect(clippy::cast_precision_loss, reason = "there are far fewer than 2^53")]
 pub(crate) fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64

@@ -1,5 +1,5 @@
-//! The rows that are loads: `peerd bench`, beside the baseline and the limit or in two settings by
-//! turns.
+//! The rows that are loads: `peerd bench`, compared with the baseline and the limit, or in two
+//! alternating settings.
 
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ use crate::{
 
 /// Pairs of a load: at 30,000 messages a second each sender is at its default rate limit.
 pub(crate) const PAIRS: &str = "3000";
-/// So many pairs that their state does not fit into the caches of a processor.
+/// Enough pairs that their state exceeds the caches of a processor.
 const ALL_PAIRS: &str = "20000";
 /// Messages in flight.
 pub(crate) const IN_FLIGHT: &str = "256";
@@ -22,15 +22,15 @@ const FEW_PAIRS: &str = "256";
 const RATE: &str = "9000";
 /// Senders of the hot receiver.
 const SENDERS: &str = "1000";
-/// Pairs that take twice the top rate without sending one after another.
+/// Enough pairs for twice the top rate without one pair waiting for itself.
 const MANY_PAIRS: &str = "4096";
-/// By when an excess call must have been refused, in milliseconds.
+/// The goal for the time until an excess call is refused, in milliseconds.
 const OVERLOADED_MS: f64 = 50.0;
-/// Repeats are known for so long that a round is much longer.
+/// A window for repeats that is much shorter than a round.
 const SHORT_REPEAT_WINDOW: (&str, &str) = ("PEERD__LIMITS__REPEAT_WINDOW_MS", "1000");
-/// A round may end with so much of the memory with which the first one began, and count as flat.
+/// The ratio of memory to that of the first round up to which memory counts as flat.
 const FLAT: f64 = 1.1;
-/// What peerd may use of a processor for a message, in microseconds.
+/// The goal for peerd's CPU time for a message, in microseconds.
 const CPU_US: f64 = 15.0;
 
 /// Runs a load with these arguments and those of the effort.
@@ -44,7 +44,7 @@ pub(crate) async fn run(
     stage.bench(&[arguments, &times].concat()).await
 }
 
-/// Runs a load beside the baseline and the limit.
+/// Runs a load, compared with the baseline and the limit.
 async fn beside(stage: &Stage, effort: &Effort, arguments: &[&str]) -> Result<Value, String> {
     let rounds = effort.rounds();
     let rounds: Vec<&str> = rounds.iter().map(String::as_str).collect();
@@ -96,7 +96,7 @@ pub(crate) async fn throughput(effort: &Effort) -> Result<Vec<Figure>, String> {
     };
     let mut figures = Vec::new();
     for pairs in [PAIRS, ALL_PAIRS] {
-        // A store of its own: what the one load left is not in the way of the next.
+        // A store of its own, so that one load does not affect the next.
         let stage = Stage::start(Kind::One, &[]).await?;
         let load = ["--pairs", pairs, "--in-flight", IN_FLIGHT];
         let report = beside(&stage, effort, &load).await?;
@@ -120,7 +120,7 @@ pub(crate) async fn throughput(effort: &Effort) -> Result<Vec<Figure>, String> {
     Ok(figures)
 }
 
-/// Throughput against the baseline where nats-server is set up otherwise, with latencies beside it.
+/// Throughput against the baseline with another setup of nats-server, and the latencies.
 async fn throughput_of(
     effort: &Effort,
     kind: Kind,
@@ -171,7 +171,7 @@ pub(crate) async fn latency(effort: &Effort) -> Result<Vec<Figure>, String> {
     ])
 }
 
-/// A thousand who write to one, against a thousand who write to a thousand.
+/// A thousand senders to one receiver, against a thousand senders to a thousand receivers.
 pub(crate) async fn hot(effort: &Effort) -> Result<Vec<Figure>, String> {
     let stage = Stage::start(Kind::One, &[]).await?;
     let (mut hot, mut spread) = (Vec::new(), Vec::new());
@@ -233,7 +233,7 @@ pub(crate) async fn long(effort: &Effort) -> Result<Vec<Figure>, String> {
     Ok(vec![Figure::new("long", &figure, Goal::AtMost(1.05), measured, numbers)])
 }
 
-/// Twice of what peerd takes.
+/// Twice the rate that peerd accepts.
 pub(crate) async fn overload(effort: &Effort) -> Result<Vec<Figure>, String> {
     let stage = Stage::start(Kind::One, &[]).await?;
     let (mut goodput, mut refused_ms, mut memory) = (Vec::new(), Vec::new(), Vec::new());
@@ -254,8 +254,8 @@ pub(crate) async fn overload(effort: &Effort) -> Result<Vec<Figure>, String> {
             }
         }
     }
-    // What is remembered of what was accepted, so that a repeat is known, is the same at any rate
-    // offered. Here it is all there is to remember by the end of the first round.
+    // The memory for recognizing repeats depends on accepted messages, not on the offered rate.
+    // With this window it is complete by the end of the first round.
     drop(stage);
     let stage = Stage::start(Kind::One, &[SHORT_REPEAT_WINDOW]).await?;
     let mut memory_beside = Vec::new();

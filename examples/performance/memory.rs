@@ -1,4 +1,4 @@
-//! What users cost in memory.
+//! The memory of users.
 
 use std::time::Duration;
 
@@ -12,18 +12,18 @@ use crate::{
     stage::{Kind, Stage},
 };
 
-/// Calls at the same time.
+/// Concurrent calls.
 const CONCURRENT: usize = 256;
-/// As many users as a deployment at rest: what peerd needs without them is in the figure before.
+/// A few users for the first measurement, which has the memory of peerd itself.
 const FEW: usize = 1000;
-/// Users that peerd keeps in memory, for the first figure: more than there are.
+/// For the first figure peerd may keep more users in memory than there are.
 const CACHED_SHARE: usize = 2;
-/// Known users beyond those in memory may add so much.
+/// The ratio by which known users beyond those in memory may increase it.
 const FLAT: f64 = 1.1;
-/// How long memory is looked at until it is believed, and how often.
+/// How long memory must be stable, and how often it is sampled.
 const SETTLED: Duration = Duration::from_secs(2);
 
-/// Has users log in, each of whom also calls once more, as somebody who is there does.
+/// Logs users in, and makes one more call for each, as an active user does.
 async fn log_in(client: &Client, users: &str, from: usize, to: usize) -> Result<(), String> {
     stream::iter(from..to)
         .map(|number| async move {
@@ -45,7 +45,7 @@ async fn log_in(client: &Client, users: &str, from: usize, to: usize) -> Result<
         .await
 }
 
-/// Resident memory, once what the calls left behind is gone.
+/// Resident memory, once the leftovers of calls are freed.
 async fn settled(stage: &Stage) -> f64 {
     tokio::time::sleep(SETTLED).await;
     bytes(stage.peerd.rss_bytes())
@@ -76,11 +76,11 @@ pub(crate) async fn measure(effort: &Effort) -> Result<Vec<Figure>, String> {
         log_in(&client, "user", FEW, FEW + active).await?;
         each.push((settled(&stage).await - few) / users(active));
     }
-    // Once: it takes long, and nothing of it is a matter of time.
+    // Once: it takes long, and the result does not depend on speed.
     let cached = active.to_string();
     let stage = Stage::start(Kind::One, &[("PEERD__LIMITS__CACHED_USERS", &cached)]).await?;
     let client = connect(&stage).await?;
-    // Until memory is as full as it gets.
+    // Until the cache of users is full.
     log_in(&client, "user", 0, CACHED_SHARE * active).await?;
     let before = settled(&stage).await;
     log_in(&client, "user", CACHED_SHARE * active, known).await?;

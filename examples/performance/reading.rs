@@ -1,4 +1,4 @@
-//! The rows that read: a call of peerd beside the read of the store that it comes from.
+//! The rows that read: a call of peerd compared with the corresponding read of the store.
 
 use std::time::Duration;
 
@@ -23,16 +23,16 @@ pub(crate) const PREFIX: &str = "peer";
 pub(crate) const PARTITIONS: u16 = 8;
 /// Messages of a page.
 pub(crate) const PAGE: usize = 30;
-/// The page far back that is held against the first.
+/// The page far back that is compared with the first.
 const FAR: usize = 1000;
-/// Pages around it that are measured, and how long a reader who is in no hurry looks at each.
+/// Pages around it that are measured, and how long a reader looks at each.
 const AROUND: usize = 60;
 const PAUSE: Duration = Duration::from_millis(20);
-/// Messages before that page that are written as slowly as a sender would send them.
+/// Messages before that page that are written at a sender's rate.
 const SLOW: u64 = 60;
-/// Conversations of a user who has many.
+/// Conversations of a user with many.
 const CONVERSATIONS: usize = 200;
-/// By when a read must be there.
+/// The time limit of a read.
 const DEADLINE: Duration = Duration::from_secs(20);
 /// Status of the end of a batch.
 const END: u16 = 204;
@@ -54,7 +54,7 @@ impl Raw {
         Ok(Self { client: client.clone(), inbox, answers, subject })
     }
 
-    /// How long a batch takes to come; fails when it has not as many messages.
+    /// The duration of a batch; fails if it has another number of messages.
     async fn read(&mut self, request: &Value, messages: usize) -> Result<f64, String> {
         let body = request.to_string();
         let began = Instant::now();
@@ -80,7 +80,7 @@ fn us_since(began: Instant) -> f64 {
     began.elapsed().as_secs_f64() * 1e6
 }
 
-/// How long a call of peerd takes, and its answer; fails unless `is_right` says that it is right.
+/// The duration of a call of peerd, and its reply; fails unless `is_right` accepts it.
 pub(crate) async fn call(
     client: &support::Client,
     user: &str,
@@ -93,7 +93,7 @@ pub(crate) async fn call(
     let began = Instant::now();
     let reply = client.nats().request(subject, body.into()).await;
     let took_us = us_since(began);
-    // Read by nobody before the clock was stopped: neither are the messages of a raw read.
+    // The body is decoded after the clock was stopped, as with a raw read.
     let reply = reply.map_err(|error| format!("{method} of {user}: {error}"))?;
     let reply = decode(Encoding::MessagePack, &reply.payload);
     if is_right(&reply) {
@@ -103,7 +103,7 @@ pub(crate) async fn call(
     }
 }
 
-/// How long a page of the long history takes before `anchor` (the newest: null), and its oldest
+/// The duration of the page of the long history before `anchor` (the newest: null), and its oldest
 /// message.
 async fn page(client: &support::Client, anchor: &Value) -> Result<(f64, Value), String> {
     let config = json!({ "nextMessage": anchor, "count": PAGE, "reverse": true });
@@ -113,8 +113,8 @@ async fn page(client: &support::Client, anchor: &Value) -> Result<(f64, Value), 
     Ok((took_us, reply["messageList"][0].clone()))
 }
 
-/// Pages back from the newest page; answers what the last pages took, the page far back among them,
-/// and the newest page, looked at after each of them.
+/// Pages back from the newest page; returns the durations of the last pages, including the page far
+/// back, and of the newest page, which is read after each of them.
 async fn page_back(
     client: &support::Client,
     pause: Duration,
@@ -138,7 +138,7 @@ async fn page_back(
 pub(crate) async fn history_pages(effort: &Effort) -> Result<Vec<Figure>, String> {
     let mut stage = Stage::start(Kind::One, &[]).await?;
     stage.end_peerd().await;
-    // What is looked for by its time is found among messages that were sent one after another.
+    // A search by time must find the message among messages at a sender's rate.
     let anchor = effort.long.saturating_sub(count(PAGE * (FAR - 1)));
     let slow = anchor.saturating_sub(SLOW)..anchor + 1;
     let stored = bulk::conversation(&stage.url(), "long", effort.long, slow).await?;
@@ -171,13 +171,13 @@ pub(crate) async fn history_pages(effort: &Effort) -> Result<Vec<Figure>, String
         }
         for _ in 0..effort.calls {
             jump.push(page(&client, &far).await?.0);
-            // For what is read ahead: nobody comes for it here.
+            // Until reading ahead is done, which nothing uses here.
             tokio::time::sleep(PAUSE).await;
         }
         firsts.push(median(&first));
         raws.push(median(&read));
         jumps.push(median(&jump));
-        // Means: what one page costs another may have paid.
+        // Means, because one page may pay for another's read.
         let (far, near) = page_back(&client, PAUSE).await?;
         fars.push(mean(&far));
         nears.push(mean(&near));
@@ -237,7 +237,7 @@ fn token(name: &str) -> Result<Token, String> {
     user_id(name).map(|user| Token::of(&user))
 }
 
-/// The first call of users with many conversations, none of whom is in memory.
+/// The first call of users with many conversations who are not in memory.
 pub(crate) async fn first_call(effort: &Effort) -> Result<Vec<Figure>, String> {
     let mut stage = Stage::start(Kind::One, &[]).await?;
     stage.end_peerd().await;
@@ -277,7 +277,8 @@ pub(crate) async fn first_call(effort: &Effort) -> Result<Vec<Figure>, String> {
             });
             let mut raw = Raw::new(client.nats(), partition).await?;
             let method = "query_conversation_total_unread_message_count";
-            // Who comes second finds what the server has just read: each is so half of the time.
+            // The second side benefits from the server's cache: each side is second half of the
+            // time.
             if number % 2 == 0 {
                 read.push(raw.read(&all, CONVERSATIONS).await?);
             }

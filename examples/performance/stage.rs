@@ -1,4 +1,4 @@
-//! Servers that are there to be measured, and `peerd bench` against them.
+//! The servers to be measured, and `peerd bench` against them.
 
 use std::process::Stdio;
 
@@ -7,13 +7,13 @@ use tempfile::TempDir;
 
 use crate::support::{Nats, NatsCluster, Peerd, peerd_command};
 
-/// More than any sender of a load reaches.
+/// Above the rate of any sender of a load.
 const NO_RATE_LIMIT: (&str, &str) = ("PEERD__LIMITS__MESSAGES_PER_SECOND", "1000000");
 
-/// How nats-server is set up.
+/// The setup of nats-server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// One server as it comes: what is acknowledged is written, and synced every two minutes.
+    /// One server with defaults: acknowledged messages are written, and synced every two minutes.
     One,
     /// Three servers, three copies of everything.
     Three,
@@ -66,7 +66,7 @@ impl Stage {
         self.servers.url()
     }
 
-    /// Ends peerd in order. Its streams are there, and nobody writes into them.
+    /// Stops peerd. Its streams stay, without a writer.
     pub(crate) async fn end_peerd(&mut self) {
         self.peerd.terminate().await;
     }
@@ -77,7 +77,7 @@ impl Stage {
         self.peerd.until_ready().await
     }
 
-    /// Runs `peerd bench` with those arguments; answers its report.
+    /// Runs `peerd bench` with arguments; returns its report.
     pub(crate) async fn bench(&self, arguments: &[&str]) -> Result<Value, String> {
         let dir = TempDir::new().map_err(|error| error.to_string())?;
         let mut command = tokio::process::Command::from(peerd_command(dir.path()));

@@ -1,4 +1,4 @@
-//! The queue of offline pushes, as a gateway sees it.
+//! The queue of offline pushes.
 
 use std::time::Duration;
 
@@ -8,22 +8,22 @@ use async_nats::{Client, Error};
 use futures::{StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
 
-/// The stream that peerd hands pushes to; named after peerd's `subject_prefix`.
+/// The stream with peerd's pushes; named after peerd's `subject_prefix`.
 pub(crate) const STREAM: &str = "PEER_PUSH";
 /// The consumer that all gateways share, and that their NATS permissions name.
 pub(crate) const CONSUMER: &str = "gateway";
-/// A push that is not acknowledged by then is delivered again.
+/// The time after which a push without an acknowledgement is delivered again.
 const ACK_WAIT: Duration = Duration::from_secs(30);
-/// Pushes that all gateways together have and have not acknowledged: what a crash repeats.
+/// The most unacknowledged pushes of all gateways: those that a crash repeats.
 const MOST_UNACKNOWLEDGED: i64 = 256;
-/// Pushes that one gateway works on at the same time.
+/// Pushes that one gateway handles concurrently.
 const CONCURRENT: usize = 16;
-/// When a push that the vendor did not take is tried again.
+/// The time after which a push that the vendor refused is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
-/// A push that was delivered so often without success is given up.
+/// The number of failed deliveries after which a push is given up.
 const TRIES: i64 = 5;
 
-/// Makes the consumer, or does nothing where it is there.
+/// Creates the consumer, unless it exists.
 pub(crate) async fn create(client: Client) -> Result<(), Error> {
     let config = pull::Config {
         durable_name: Some(CONSUMER.to_owned()),
@@ -37,15 +37,15 @@ pub(crate) async fn create(client: Client) -> Result<(), Error> {
     Ok(())
 }
 
-/// Hands each push to `deliver`, and acknowledges those that it took. Ends with the first error of
-/// NATS; what was not acknowledged until then is delivered again, to this gateway or another.
+/// Passes each push to `deliver`, and acknowledges successful ones. Ends with the first error of
+/// NATS; unacknowledged pushes are delivered again, to this gateway or another.
 pub(crate) async fn run(
     client: Client,
     deliver: impl AsyncFn(&Value) -> Result<(), String>,
 ) -> Result<(), Error> {
     let context = jetstream::new(client);
     let consumer: PullConsumer = context.get_consumer_from_stream(CONSUMER, STREAM).await?;
-    // Bounded twice: what one request brings, and what is worked on.
+    // Two bounds: the pushes of one request, and the pushes in progress.
     let pushes = consumer.stream().max_messages_per_batch(CONCURRENT).messages().await?;
     let handled = pushes.map(|push| async {
         let push = push?;
@@ -60,12 +60,12 @@ async fn handle(
 ) -> Result<(), Error> {
     let delivered = match read(push) {
         Ok(body) => deliver(&body).await,
-        // No repetition makes it readable.
+        // A repeat would not make it readable.
         Err(problem) => return give_up(push, &problem).await,
     };
     match delivered {
-        // Not sent and forgotten: an acknowledgement that is lost brings the push again. The
-        // vendor knows it by its `messageID` then.
+        // Confirmed, because a lost acknowledgement causes another delivery. The vendor recognizes
+        // that by its `messageID`.
         Ok(()) => push.double_ack().await,
         Err(problem) if push.info()?.delivered >= TRIES => give_up(push, &problem).await,
         Err(_) => push.ack_with(AckKind::Nak(Some(TRY_AGAIN))).await,

@@ -1,24 +1,24 @@
 //! Whether a line is flat.
 //!
-//! Judged is what comes after the first quarter of a run, in which caches fill up. A line is flat
-//! when neither of two figures is above what is allowed, [`SHARE`] of its height or the slack of its
-//! kind, whichever is more: how much the least-squares line through it rises from its first moment
-//! to its last, and how much higher the median of the last quarter is than that of the second. The
-//! first finds a slow leak, the second is not misled by a spike.
+//! The first quarter of a run, in which caches fill up, is not judged. A line is flat if two
+//! figures are within a limit, the larger of [`SHARE`] of its height and the slack of its kind: the
+//! rise of its least-squares line from the first moment to the last, and the difference of the
+//! medians of the last quarter and the second. The first finds a slow leak, the second is not
+//! misled by a spike.
 
-/// What a line may rise by, as a share of the median of the second quarter.
+/// The allowed rise, as a share of the median of the second quarter.
 pub(crate) const SHARE: f64 = 0.05;
-/// With fewer values in a quarter nothing can be said.
+/// The fewest values in a quarter for a judgement.
 const LEAST_VALUES: usize = 5;
 
-/// What was found of a line.
+/// The figures of a line.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Judged {
     /// The median of the second quarter.
     pub(crate) second: f64,
     /// The median of the last quarter.
     pub(crate) last: f64,
-    /// How much the least-squares line rises over the judged stretch.
+    /// The rise of the least-squares line over the judged part.
     pub(crate) rise: f64,
     pub(crate) allowed: f64,
 }
@@ -29,8 +29,8 @@ impl Judged {
     }
 }
 
-/// Judges a line of (seconds, value) of a run that lasted so many seconds; `None` when there is too
-/// little of it.
+/// Judges a line of (seconds, value) of a run of `span_s` seconds; `None` if there are too few
+/// values.
 pub(crate) fn judge(line: &[(f64, f64)], span_s: f64, slack: f64) -> Option<Judged> {
     let quarter = span_s / 4.0;
     let between = |from: f64, to: f64| -> Vec<(f64, f64)> {

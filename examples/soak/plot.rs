@@ -1,5 +1,5 @@
-//! The picture: one panel a kind of line, one line an instance, faults as marks. It can be read on
-//! light and dark ground.
+//! The chart: a panel for each kind of line, a line for each instance, faults as marks. It is
+//! legible on light and dark backgrounds.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -12,7 +12,7 @@ const TOP: f64 = 64.0;
 const PANEL: f64 = 92.0;
 const GAP: f64 = 40.0;
 const INSTANCES: usize = 3;
-/// Marks of time on the axis, at most.
+/// The most marks of time on the axis.
 const TICKS: f64 = 12.0;
 /// Steps between them, in minutes.
 const STEPS: [f64; 8] = [0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 720.0];
@@ -29,7 +29,7 @@ text { fill: #ddd } .axis { stroke: #777 } .fault { stroke: #555 }
 .i0 { stroke: #6cb6ff } .i1 { stroke: #f0a45d } .i2 { stroke: #5fd3a0 }
 }";
 
-/// The picture of a run.
+/// The chart of a run.
 pub(crate) fn svg(samples: &[Sample], faults: &[(Duration, String)], span: Duration) -> String {
     #[expect(clippy::cast_precision_loss, reason = "a handful")]
     let panels = Kind::ALL.len() as f64;
@@ -80,7 +80,7 @@ fn most(samples: &[Sample], kind: Kind) -> f64 {
     fits.unwrap_or(most)
 }
 
-/// One kind of line. Its scale begins at zero, so that what is flat looks flat and no flatter.
+/// A panel. Its scale begins at zero, so that rises are shown in proportion.
 struct Panel {
     top: f64,
     span_s: f64,
@@ -151,7 +151,7 @@ impl Panel {
         }
     }
 
-    /// The line of one instance, broken where a process ended and where nothing is known.
+    /// The line of one instance, interrupted where a process ended and where no value is known.
     fn line<'a>(&self, out: &mut String, kind: Kind, samples: impl Iterator<Item = &'a Sample>) {
         let mut path = String::new();
         let mut life = None;

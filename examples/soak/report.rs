@@ -1,4 +1,4 @@
-//! What a run came to.
+//! The result of a run.
 
 use std::{fmt, fs, io, path::Path, time::Duration};
 
@@ -15,14 +15,14 @@ const FAULTS_SHOWN: usize = 10;
 /// The instance that is never restarted: its lines are judged.
 const JUDGED: usize = 0;
 
-/// What the checker said, and of what.
+/// The verdict of the checkers, with the amount checked.
 #[derive(Clone, Debug)]
 pub(crate) struct Verdict {
     pub(crate) seed: u64,
     /// Calls that were answered with success.
     pub(crate) calls: u64,
     pub(crate) attempts: String,
-    /// What `peerd verify` said.
+    /// The output of `peerd verify`.
     pub(crate) verified: Value,
     pub(crate) users: usize,
     pub(crate) read: usize,

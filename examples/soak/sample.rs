@@ -1,25 +1,25 @@
-//! What was seen, moment by moment.
+//! The samples of a run.
 
 use std::{fmt::Write as _, time::Duration};
 
 use serde_json::Value;
 
-/// One look at one process.
+/// One sample of one process.
 #[derive(Clone, Debug)]
 pub(crate) struct Sample {
     /// Since the load began.
     pub(crate) at: Duration,
-    /// Which of the instances.
+    /// The index of the instance.
     pub(crate) instance: usize,
-    /// How many processes that instance was before this one.
+    /// The number of earlier processes of that instance.
     pub(crate) life: u32,
     pub(crate) pid: u32,
     pub(crate) rss_bytes: u64,
     pub(crate) open_files: u64,
     pub(crate) threads: u64,
-    /// As its nats-servers count them; not known while one of them is dead.
+    /// The count of its nats-servers; unknown while one of them is dead.
     pub(crate) subscriptions: Option<u64>,
-    /// The statistics of the instance; nothing while it stands still.
+    /// The statistics of the instance; `None` while it is paused.
     pub(crate) gauges: Option<Value>,
 }
 
@@ -55,15 +55,15 @@ impl Kind {
         }
     }
 
-    /// What a line may rise by, whatever its height: what belongs to the calls of the moment, and to
-    /// one partition more or less. `None`: it may.
+    /// The allowed rise of a line regardless of its height, for the calls of the moment and for one
+    /// partition more or less. `None`: any rise is allowed.
     pub(crate) const fn slack(self) -> Option<f64> {
         match self {
             Self::Memory => Some(0.0),
             Self::OpenFiles | Self::Threads => Some(1.0),
             Self::Subscriptions => Some(3.0),
             Self::Tasks => Some(10.0),
-            // They come in with partitions that others had, and stay while there is room.
+            // Users arrive with partitions that others had, and stay while there is room.
             Self::Users => None,
         }
     }
@@ -97,7 +97,7 @@ const GAUGES: [&str; 8] = [
     "auditDifferences",
 ];
 
-/// All samples as CSV, with nothing where nothing is known.
+/// All samples as CSV, with empty cells for unknown values.
 pub(crate) fn csv(samples: &[Sample]) -> String {
     let mut text = COLUMNS.to_owned();
     for sample in samples {

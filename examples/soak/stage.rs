@@ -1,4 +1,4 @@
-//! Everything that runs, and what is done to it.
+//! The servers, the load and the faults.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -28,30 +28,30 @@ use crate::{
 /// nats-servers, and peerds.
 const NODES: usize = 3;
 const PARTITIONS: u32 = 8;
-/// Moderate: it is about what stays behind, not about speed.
+/// Moderate: the run looks for leaks, not for speed.
 const PLAN: Plan =
     Plan { marks: true, racing_pairs: 8, reads: true, visits: 4, ..Plan::sends(96, 3000) };
-/// Fewer than there are users in the course of a run, so that some are forgotten all the time.
+/// Fewer than the users of a run, so that some are evicted all the time.
 const CACHED_USERS: u32 = 30 * PARTITIONS;
-/// More than the default, so that it comes around while the run lasts.
+/// More than the default, so that the audit completes rounds during the run.
 const AUDIT_READS_PER_SECOND: u32 = 30;
 const MEMBER_TTL: Duration = Duration::from_secs(5);
-/// How long one stands still: longer than the others wait for a sign of life.
+/// How long an instance is paused: longer than the others wait for a heartbeat.
 const PAUSE: Duration = Duration::from_secs(8);
 const DEAD: Duration = Duration::from_secs(7);
-/// Faults in a run, where it is long enough for them.
+/// The faults of a run that is long enough.
 const FAULTS: u32 = 30;
 const LEAST_BETWEEN_FAULTS: Duration = Duration::from_secs(40);
-/// The default of peerd; shorter in a run whose first quarter would not see the end of it.
+/// The default of peerd; shorter in a run whose first quarter is shorter than this.
 const REPEAT_WINDOW: Duration = Duration::from_secs(600);
-/// By when all is well again after a fault.
+/// The time limit of a recovery.
 const WHOLE_DEADLINE: Duration = Duration::from_secs(90);
-/// By when the owners have recounted all users.
+/// The time limit of the audit.
 const AUDIT_DEADLINE: Duration = Duration::from_secs(600);
-/// At the end nothing is done to them for so long.
+/// The time without faults at the end.
 const CALM: Duration = Duration::from_secs(10);
 
-/// What is done, over and over in this order. The first peerd is never restarted.
+/// The faults, repeated in this order. The first peerd is never restarted.
 const SCRIPT: [Fault; 8] = [
     Fault::Restart(1),
     Fault::Kill(2),
@@ -65,11 +65,11 @@ const SCRIPT: [Fault; 8] = [
 
 #[derive(Clone, Copy, Debug)]
 enum Fault {
-    /// Stopped by a signal, and started again.
+    /// A peerd is stopped by a signal, and started again.
     Restart(usize),
-    /// Killed, and started again once the others have taken its users over.
+    /// A peerd is killed, and started again once the others have taken its users over.
     Kill(usize),
-    /// Stopped for so long that it is taken for dead.
+    /// A peerd is paused for so long that the others consider it dead.
     Pause(usize),
     /// The next nats-server in turn is killed, and started again.
     KillNats,
@@ -130,7 +130,7 @@ impl Stage {
         &self.watched
     }
 
-    /// Lets the load work and does what the script says, for so long.
+    /// Runs the load with the faults of the script for a time.
     pub(crate) async fn play(&mut self, span: Duration, spares_nats: bool) -> Result<(), Failure> {
         let between = (span / (FAULTS + 1)).max(LEAST_BETWEEN_FAULTS);
         let last = self.began + span.saturating_sub(between);
@@ -160,7 +160,7 @@ impl Stage {
         let epoch = self.load.as_ref().ok_or("no load")?.new_epoch();
         let notes = self.callers[0].notes();
         match fault {
-            // Nobody is to notice.
+            // No client may notice.
             Fault::Restart(_) => {}
             Fault::Kill(_) | Fault::Pause(_) => notes.disturbed(Disturbed::Peerd)?,
             Fault::KillNats => notes.disturbed(Disturbed::Nats)?,
@@ -223,7 +223,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Waits until `peerd status` finds nothing wrong and all members there.
+    /// Waits until `peerd status` reports no problem and all members.
     async fn whole(&self) -> Result<(), Failure> {
         let servers = self.nats.urls().join(",");
         until(WHOLE_DEADLINE, async || {
@@ -237,12 +237,12 @@ impl Stage {
         .await
     }
 
-    /// Ends the load, and holds what every user sees against what was answered.
+    /// Ends the load, and compares the views of all users with the answers.
     pub(crate) async fn judge(&mut self) -> Result<Verdict, Failure> {
         let Some(load) = self.load.take() else { return Err("no load".into()) };
         let pairs = load.finish().await?;
         sleep(CALM).await;
-        // What is read now belongs to the verdict and not to the load.
+        // The reads from now on belong to the verdict, not to the load.
         self.watchers.shutdown().await;
         let judged = judge(&self.callers[0], &pairs, &self.nats.urls()).await?;
         let Judged { read, verdict, mut faults } = judged;
@@ -265,7 +265,7 @@ impl Stage {
         })
     }
 
-    /// Has the owners recount all users; answers how many there were.
+    /// Makes the owners recount all users; returns their number.
     async fn audit(&self, faults: &mut Vec<String>) -> Result<u64, Failure> {
         let servers = self.nats.urls().join(",");
         let folder = tempfile::tempdir()?;
@@ -288,7 +288,7 @@ impl Stage {
         Ok(report["users"].as_u64().unwrap_or_default())
     }
 
-    /// Copies the logs to where they outlive this program.
+    /// Copies the logs to a folder that outlives this program.
     pub(crate) fn keep_logs(&self, folder: &Path) -> std::io::Result<()> {
         self.callers[0].notes().keep(folder)?;
         support::keep_logs(folder, &self.nats, &self.peerds)

@@ -1,4 +1,4 @@
-//! Looks at each peerd every few seconds, from outside and by its statistics.
+//! Samples each peerd every few seconds, from outside and by its statistics.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -20,13 +20,13 @@ use crate::{
     support::process::{self, Held},
 };
 
-/// How often it looks.
+/// The interval of samples.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(5);
-/// How long the instances, and the nats-servers, have to answer.
+/// How long the instances and the nats-servers may take to answer.
 const ANSWER_DEADLINE: Duration = Duration::from_millis(800);
 const SUBSCRIPTIONS: &str = "GET /connz?limit=10000 HTTP/1.0\r\n\r\n";
 
-/// Whom it looks at.
+/// The processes that are sampled.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Instance {
     pub(crate) pid: u32,
@@ -34,7 +34,7 @@ pub(crate) struct Instance {
     pub(crate) life: u32,
 }
 
-/// What it knows and has seen.
+/// The state of the watcher.
 #[derive(Default)]
 pub(crate) struct Watched {
     state: Mutex<State>,
@@ -43,14 +43,14 @@ pub(crate) struct Watched {
 #[derive(Default)]
 struct State {
     instances: Vec<Instance>,
-    /// The monitoring ports of the nats-servers that live.
+    /// The monitoring ports of the live nats-servers.
     monitoring: BTreeMap<usize, u16>,
     samples: Vec<Sample>,
     faults: Vec<(Duration, String)>,
 }
 
 impl Watched {
-    /// An instance has a new process.
+    /// Notes that an instance has a new process.
     pub(crate) fn begins(&self, place: usize, pid: u32, id: &str) {
         let instances = &mut self.state().instances;
         if instances.len() <= place {
@@ -60,14 +60,14 @@ impl Watched {
         instances[place] = Instance { pid, id: id.to_owned(), life };
     }
 
-    /// A nats-server can be asked there, or is dead.
+    /// Sets the monitoring port of a nats-server; `None`: it is dead.
     pub(crate) fn serves(&self, node: usize, monitoring: Option<u16>) {
         let ports = &mut self.state().monitoring;
         ports.remove(&node);
         ports.extend(monitoring.map(|port| (node, port)));
     }
 
-    /// Something was done to one of them.
+    /// Notes a fault.
     pub(crate) fn fault(&self, at: Duration, what: &str) {
         self.state().faults.push((at, what.to_owned()));
     }
@@ -85,7 +85,7 @@ impl Watched {
     }
 }
 
-/// Looks until it is dropped.
+/// Samples until it is dropped.
 pub(crate) async fn watch(
     watched: Arc<Watched>,
     servers: Vec<String>,
@@ -112,7 +112,7 @@ async fn look(watched: &Watched, client: &async_nats::Client, began: Instant) {
         tokio::join!(gauges(client, instances.len()), subscriptions(ports.values().copied()));
     let mut state = watched.state();
     for (place, (instance, held)) in instances.into_iter().zip(held).enumerate() {
-        // Of one that was killed meanwhile nothing fits together.
+        // The values of an instance that was killed meanwhile are inconsistent.
         let (Some(held), Some(now)) = (held, state.instances.get(place)) else { continue };
         if now.pid != instance.pid {
             continue;
@@ -127,7 +127,7 @@ async fn look(watched: &Watched, client: &async_nats::Client, began: Instant) {
             rss_bytes: held.rss_bytes,
             open_files: held.open_files,
             threads: held.threads,
-            // Each has two connections; with fewer, one is about to be made anew.
+            // Each has two connections; with fewer, one is reconnecting.
             subscriptions: (counted.len() == 2).then(|| counted.iter().sum()),
             gauges: answered.get(&instance.id).cloned(),
         });
@@ -150,7 +150,7 @@ async fn gauges(client: &async_nats::Client, expected: usize) -> HashMap<String,
     answered
 }
 
-/// How many subscriptions each connection has, by the client's port.
+/// The number of subscriptions of each connection, by the client's port.
 async fn subscriptions(monitoring: impl Iterator<Item = u16>) -> HashMap<u16, u64> {
     let mut counts = HashMap::new();
     for port in monitoring {

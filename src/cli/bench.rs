@@ -47,13 +47,13 @@ then are printed.
 Exit codes: 0 done; 1 something failed or it was interrupted, what was measured before is printed all \
 the same; 64 a wrong configuration or option; 69 NATS could not be used.";
 
-/// How long the store has to say who is there.
+/// How long the store may take to list the members.
 const STORE_ANSWERS: Duration = Duration::from_secs(5);
 
-/// How long the instances have to say how they were built.
+/// How long the instances may take to report their build profiles.
 const INSTANCES_ANSWER: Duration = Duration::from_secs(1);
 
-/// Why there are no figures, or not all: the exit code and a sentence.
+/// Why figures are missing: the exit code and a sentence.
 struct Failure {
     exit_code: u8,
     text: String,
@@ -93,7 +93,7 @@ pub(super) async fn run(
     }
 }
 
-/// Measures, and shows what was measured also where something failed on the way.
+/// Measures, and prints the figures also after a failure.
 async fn measure(
     settings: &Settings,
     responder_arguments: Vec<OsString>,
@@ -116,7 +116,7 @@ async fn measure(
     problem.map_or(Ok(()), |problem| Err(problem.into()))
 }
 
-/// Connects, and looks up what is measured.
+/// Connects, and looks up the deployment.
 async fn prepare(
     settings: &Settings,
     responder_arguments: Vec<OsString>,
@@ -158,7 +158,7 @@ async fn deployment(client: &Client, settings: &Settings) -> Result<Deployment, 
     });
     let deadline = Instant::now() + INSTANCES_ANSWER;
     let answers = discovery::ask(client, &settings.subject_prefix, members.collect(), deadline);
-    // Without an answer nothing is said of builds; the figures are as good.
+    // Without an answer the report does not name builds; the figures are valid.
     let answers = answers.await.unwrap_or_default();
     Ok(Deployment {
         subject_prefix: settings.subject_prefix.clone(),
@@ -171,12 +171,12 @@ async fn deployment(client: &Client, settings: &Settings) -> Result<Deployment, 
     })
 }
 
-/// The log streams of so many partitions.
+/// The log streams of all partitions.
 fn logs(names: &StreamNames, partitions: u16) -> impl Iterator<Item = String> {
     (0..partitions).map(|number| names.of(StreamId::Log(Partition(number))))
 }
 
-/// The processes of the members, where all of them run on this machine; none otherwise.
+/// The processes of the members, if all of them run on this machine; otherwise none.
 fn processes(entries: &[(Key, Record)]) -> BTreeSet<u32> {
     let mut ids = BTreeSet::new();
     for (key, record) in entries {
@@ -190,13 +190,13 @@ fn processes(entries: &[(Key, Record)]) -> BTreeSet<u32> {
     ids
 }
 
-/// Whether a process ID of that realm is one of this machine; the user does not matter.
+/// Whether process IDs of this realm are of this machine; the user does not matter.
 fn is_here(realm: &str) -> bool {
     let machine = |realm: &str| realm.rsplit_once(' ').map(|(machine, _)| machine.to_owned());
     machine(realm).is_some_and(|there| machine(&this().realm) == Some(there))
 }
 
-/// The tables of the report look as all others do.
+/// The layout of the command line's tables.
 fn layout(head: &[&str], rows: Vec<Vec<String>>) -> String {
     let align = |place| if place == 0 { Align::Left } else { Align::Right };
     let head: Vec<_> =
@@ -204,7 +204,7 @@ fn layout(head: &[&str], rows: Vec<Vec<String>>) -> String {
     columns(&head, rows)
 }
 
-/// The address and user of NATS for the limit; otherwise what it does not speak.
+/// The address and user of NATS for the limit; otherwise the feature that it does not support.
 fn plain_server(nats: &NatsOptions, info: &ServerInfo) -> Result<limit::Server, String> {
     let left_out =
         |what: &str| Err(format!("it speaks plain TCP with a user and password, {what}"));
@@ -247,7 +247,7 @@ pub(super) async fn serve_limit(settings: Settings, arguments: responder::Argume
         Ok(streams) => streams,
         Err(no_use) => return no_use.complain(),
     };
-    // Where the server wants TLS, `peerd bench` has not started this.
+    // If the server requires TLS, `peerd bench` does not start this.
     let server = match plain_server(&settings.nats, &ServerInfo::default()) {
         Ok(server) => server,
         Err(why) => return complain(EXIT_CONFIGURATION, &why),

@@ -36,11 +36,11 @@ not answer, a stream that is gone, full or nearly full, without a leader, or wit
 offline or behind, an account near its limits, or a problem of the store that an instance reports; 64 \
 a wrong configuration; 69 NATS cannot be used, or no peerd ever ran with this subject prefix.";
 
-/// How long the store has to answer. A stream whose leader has just died does not.
+/// How long the store may take to answer. A stream whose leader has just died does not answer.
 const STORE_ANSWERS: Duration = Duration::from_secs(2);
-/// How long the instances have to answer.
+/// How long the instances may take to answer.
 const MEMBERS_ANSWER: Duration = Duration::from_secs(1);
-/// Streams that are asked about at the same time.
+/// Streams whose state is requested concurrently.
 const CONCURRENT: usize = 32;
 
 pub(super) async fn run(settings: Settings, as_json: bool) -> ExitCode {
@@ -74,11 +74,11 @@ async fn show(client: Client, settings: &Settings, as_json: bool) -> ExitCode {
     if report.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILURE) }
 }
 
-/// Looks at everything; fails with a sentence when there is nothing to look at.
+/// Gathers everything; fails with a sentence if there is no deployment.
 async fn look(client: &Client, settings: &Settings) -> Result<Seen, String> {
     let names = StreamNames::new(&settings.subject_prefix);
-    // The entries come from any replica; how the bucket is, its leader says. Where the bucket is gone,
-    // any of the other streams shows that there is a deployment.
+    // The entries come from any replica, the state of the bucket from its leader. If the bucket is
+    // gone, any other stream shows that there is a deployment.
     let (bucket_stream, soon) = (names.owners(), Instant::now() + STORE_ANSWERS);
     let (log, push) = (names.of(StreamId::Log(Partition(0))), names.push());
     let (bucket, log, push, account, entries) = tokio::join!(
@@ -99,7 +99,7 @@ async fn look(client: &Client, settings: &Settings) -> Result<Seen, String> {
     let known = instances(entries.as_deref().unwrap_or_default());
     let stats = stats(client, &settings.subject_prefix, &known).await?;
     if stats.iter().any(|answer| !known.contains(&answer.id)) && !is_gone(&bucket) {
-        // It may have come a moment ago.
+        // It may have been created a moment ago.
         entries = owners::entries(client, &names, Instant::now() + STORE_ANSWERS).await;
     }
     let mut problems = Vec::new();
@@ -117,12 +117,12 @@ async fn look(client: &Client, settings: &Settings) -> Result<Seen, String> {
             Vec::new()
         }
     };
-    // What this command was configured with may differ from what is there.
+    // This command's configuration may differ from the deployment's.
     let reported =
         [&bucket, &log, &push].into_iter().find_map(|state| state.as_ref().ok()?.partitions);
     let partitions = reported.unwrap_or(settings.partitions);
     let streams = streams(client, &names, partitions, Instant::now() + STORE_ANSWERS).await;
-    // The server's clock gave the entries their times. It was asked last, hence the newest.
+    // The entries have times of the server's clock, whose newest value is in the last answer.
     let answered_ms =
         streams.iter().filter_map(|(_, state)| state.as_ref().ok()?.answered_ms).max();
     Ok(Seen {
@@ -157,7 +157,7 @@ async fn stats(
     answers.map_err(|error| format!("the instances could not be asked: {error}"))
 }
 
-/// Every stream of the deployment, in the order in which people look for them.
+/// Every stream of the deployment, in the order of the report.
 async fn streams(
     client: &Client,
     names: &StreamNames,

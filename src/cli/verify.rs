@@ -1,4 +1,4 @@
-//! `peerd verify`: reads what is stored and hands it to the checker in `peerd-verify`.
+//! `peerd verify`: reads the streams and passes their content to the checker in `peerd-verify`.
 
 pub(crate) mod decode;
 

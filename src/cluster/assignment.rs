@@ -1,8 +1,9 @@
 //! Computes which member should own which partition.
 //!
 //! Rendezvous hashing with a bound: each partition goes to the member with the highest weight for
-//! it among those with room. Instances that know the same members compute the same assignment, and
-//! a change of members moves few partitions besides those that it must.
+//! it among those with room. Room is five quarters of an equal share, rounded up. Leaving members
+//! get nothing. Instances that know the same members compute the same assignment, and a change of
+//! members moves few partitions besides those that it must.
 
 use std::collections::BTreeSet;
 

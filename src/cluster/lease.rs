@@ -1,4 +1,16 @@
 //! The lease of an instance: until when it may act.
+//!
+//! An instance that could not renew its member entry for four fifths of the TTL stops by itself, by
+//! either of its clocks: nothing is decided, written or published any more, and events in its queue
+//! are dropped, since the next owner redelivers them. Others begin after the whole TTL. A member
+//! whose watch fails, so that it does not see the changes of the others, sends no heartbeats
+//! either: it would hold partitions that it cannot serve.
+//!
+//! A process that was paused (SIGSTOP, a machine that sleeps) finds its lease over before it acts.
+//! Bytes that it had given to its connection may still arrive: the store refuses an append if its
+//! subject has moved on, and otherwise the new owner finds it as a gap
+//! ([0009](../../docs/decisions/0009-a-late-append-shows-as-a-gap.md)). Calls that arrive while the
+//! server has been silent for three fifths of the TTL may be old, and are refused until it answers.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;

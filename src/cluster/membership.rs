@@ -2,7 +2,25 @@
 //! watches the owners bucket, claims partitions, hands them over, and leaves.
 //!
 //! One task decides; operations that wait for the bucket or for the host run beside it as jobs. An
-//! instance that the others consider dead stops serving and joins again as another member.
+//! instance that the others consider dead stops serving and joins again as another member,
+//! `<instance>-2`. It knows that its former membership has ended and need not wait for it.
+//!
+//! - A *claim* subscribes to the partition, writes the owner entry with the next epoch, and opens
+//!   the partition. The subscription is at the server before the entry is written. If the former
+//!   owner did not give the partition up and is not in the view, its entry is looked up first: an
+//!   entry that is rewritten while a watch begins may arrive later than all others. If the write is
+//!   refused, another member was faster. If opening fails, the entry is given back, with the time
+//!   since which events may be unpublished.
+//! - A *hand-over* closes the partition, writes the owner entry without a holder but with the next
+//!   owner and the newest order key, waits for that owner's claim, and unsubscribes. Without a next
+//!   owner it unsubscribes first and handles the calls that have arrived.
+//! - A watch that is started again must first have delivered the last of the entries that existed
+//!   when it began, and the member's own entry. If the own heartbeats do not show for three fifths
+//!   of the TTL, the view is built again.
+//! - *Epochs* count the claims of a partition. They are for people, and for epoch 1, before which
+//!   there was no owner. Fencing relies on the lease and the expected sequences
+//!   ([0008](../../docs/decisions/0008-members-hold-the-lease.md),
+//!   [0009](../../docs/decisions/0009-a-late-append-shows-as-a-gap.md)).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,7 +1,20 @@
 //! Reconciliation: the changes of ownership that an instance has to make.
 //!
-//! A pure function of the state of the bucket. Instances that have seen different states come to
-//! different plans; the bucket accepts one of them.
+//! A pure function of the state of the bucket, the assignment and the time. Instances that have
+//! seen different states come to different plans; compare-and-set lets one of them through.
+//!
+//! - *Claim*: a partition without a live owner, or one that was given up for this instance.
+//! - *Hand over*: a partition that is assigned to another member, once the set of members has been
+//!   stable for half a second, or every partition when leaving. A hand-over for balance is
+//!   abandoned, and the partition served on, if work in progress takes more than half a second: it
+//!   may wait for a member that has just died. A partition that was given up for a member that is
+//!   gone, or that does not claim it within the TTL, goes to its assigned owner.
+//! - *Drop*: the owner entry was written by another instance. Calls still arrive here and are
+//!   forwarded, until the other instance is seen to serve them.
+//! - *Evict*: the entry of a member exists although no heartbeat was seen for the TTL: a server may
+//!   keep an entry for longer than its TTL.
+//!
+//! Nothing is planned before the view is complete: a member that is not in it counts as dead.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

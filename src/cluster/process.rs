@@ -1,12 +1,11 @@
 //! Whether a process of the same machine has ended.
 //!
-//! Nobody else can tell an instance that has died from one that is slow. A process on the same
-//! machine can, so an instance that is started again after a crash need not wait until the entry of
-//! the one before expires.
+//! Only a process on the same machine can tell a dead instance from a slow one. So an instance that
+//! is started again after a crash need not wait until its predecessor's entry expires.
 
 use crate::storage::owners::Process;
 
-/// This process. Where the machine does not say enough, its realm is empty.
+/// This process. Its realm is empty if the machine does not provide it.
 #[must_use]
 pub fn this() -> Process {
     let pid = std::process::id();
@@ -24,7 +23,7 @@ pub fn has_ended(other: &Process) -> bool {
     is_here && proc::began(other.pid) != Some(other.began)
 }
 
-/// What Linux shows.
+/// On Linux.
 #[cfg(target_os = "linux")]
 mod proc {
     use std::ffi::OsStr;
@@ -38,25 +37,25 @@ mod proc {
         Some(name.trim().to_owned())
     }
 
-    /// The boot of this machine, the space that process IDs belong to (a container has its own), and
-    /// the user: processes of other users may be hidden.
+    /// The boot of this machine, the process-ID namespace (a container has its own), and the user,
+    /// since processes of other users may be hidden.
     pub(super) fn realm() -> Option<String> {
         let this = Process::myself().ok()?;
         let spaces = this.namespaces().ok()?;
         let space = spaces.0.get(OsStr::new("pid"))?.identifier;
-        // As the system names the space. Releases that meet in an update must agree on it.
+        // In the system's form. Releases that meet in an update must agree on it.
         Some(format!("{} pid:[{space}] {}", boot_id().ok()?.trim(), this.uid().ok()?))
     }
 
-    /// When a process began, in ticks since the boot; `None` where there is no such process.
+    /// When a process began, in ticks since the boot; `None` if it does not exist.
     pub(super) fn began(pid: u32) -> Option<u64> {
         let stat = Process::new(pid.try_into().ok()?).ok()?.stat().ok()?;
-        // A process that was killed is still there until its parent has noticed.
+        // A killed process exists as a zombie until its parent has waited for it.
         (!matches!(stat.state, 'Z' | 'X')).then_some(stat.starttime)
     }
 }
 
-/// Other systems show nothing.
+/// On other systems.
 #[cfg(not(target_os = "linux"))]
 mod proc {
     pub(super) fn host() -> Option<String> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Heartbeats per TTL. A member that sends none for a whole TTL is considered dead.
 pub(super) const BEATS_PER_TTL: u32 = 5;
-/// How long an instance may act after a heartbeat, in beats: the TTL less what allows for clocks that
+/// How long an instance may act after a heartbeat, in beats: less than the TTL, since clocks may
 /// run at different speeds.
 pub(super) const LEASE_BEATS: u32 = 4;
 /// How long a member's `told` entry is kept, which says up to when the member had published all
@@ -63,9 +63,9 @@ const _: () = assert!(LEASE_BEATS >= 2);
 // Conditions of time are checked several times a beat, and before members count as settled.
 const _: () = assert!(TICK.as_millis() * 2 <= MEMBER_TTL_MS_MIN / BEATS_PER_TTL as u128);
 const _: () = assert!(TICK.as_micros() < SETTLED_US as u128);
-// What a dead member had not published is known for longer than any take-over takes.
+// The published-up-to time of a dead member is kept for longer than any take-over takes.
 const _: () = assert!(PUBLISHED_TTL.as_secs() > 10 * MEMBERSHIP_TIMEOUT.as_secs());
-// A hand-over for balance that was delayed rests for longer than it was waited for.
+// A delayed hand-over for balance rests for longer than it was delayed.
 const _: () = assert!(HAND_OVER_PATIENCE.as_millis() < HAND_OVER_REST.as_millis());
-// No member may be kept from its equal share.
+// Every member can get its equal share.
 const _: () = assert!(SHARE_QUARTERS_MAX >= 4);

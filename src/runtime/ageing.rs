@@ -1,9 +1,9 @@
-//! Counts that follow what the store no longer has: messages that aged out.
+//! Keeps counts in step with messages that aged out of the store.
 //!
-//! Where messages age, each user in memory has the time at which the oldest unread message was stored.
-//! When that may be gone, the conversation is looked at anew: its oldest message that is left says
-//! how many of those that counted are gone. That is done before a call or a delivery uses the user,
-//! and by itself for users who have nothing to do. Without ageing nothing of it is read.
+//! If messages age, each user in memory has the time at which the oldest unread message was stored.
+//! When that message may be gone, the oldest remaining message of the conversation is read: it
+//! shows how many of the counted messages are gone. This happens before a call or a delivery uses
+//! the user, and at intervals for idle users. Without ageing nothing is read.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,10 +21,10 @@ use peerd_core::event::{Event, Totals};
 use peerd_core::id::UserId;
 use peerd_protocol::failure::Failure;
 
-/// How often users in memory are looked at by themselves.
+/// How often idle users in memory are checked.
 const ROUND: Duration = Duration::from_millis(500);
 
-/// Has counts follow what ages out.
+/// Updates counts when messages age out.
 pub(super) struct Ageing<S, B> {
     pub(super) env: Arc<Env<S, B>>,
     pub(super) users: Arc<Users<S, B>>,
@@ -33,7 +33,7 @@ pub(super) struct Ageing<S, B> {
 }
 
 impl<S: Store, B: Bus> Ageing<S, B> {
-    /// A user of the partition, loaded, whose counts have followed what aged out.
+    /// A loaded user of the partition, with counts that take aged-out messages into account.
     pub(super) async fn user(
         &self,
         ownership: &Arc<Ownership>,
@@ -47,7 +47,8 @@ impl<S: Store, B: Bus> Ageing<S, B> {
         Ok(cell)
     }
 
-    /// Has the counts of users in memory follow what ages, and publishes them. Runs until it is dropped.
+    /// Updates the counts of users in memory when messages age out, and publishes them. Runs until
+    /// it is dropped.
     pub(super) async fn follow_ageing_of_all(self: Arc<Self>) {
         loop {
             sleep(ROUND).await;
@@ -61,7 +62,7 @@ impl<S: Store, B: Bus> Ageing<S, B> {
         }
     }
 
-    /// Has the counts of a user follow what aged out, and publishes those that changed.
+    /// Updates the counts of a user for messages that aged out, and publishes those that changed.
     pub(super) async fn follow_ageing(&self, cell: &UserCell, deadline: Instant) {
         if !self.users.is_ageing_due(cell) {
             return;
@@ -77,8 +78,8 @@ impl<S: Store, B: Bus> Ageing<S, B> {
         }
     }
 
-    /// Publishes the conversations of a user in which there is another count now, though nothing came and the
-    /// user did nothing. No change belongs to these events.
+    /// Publishes the conversations of a user whose counts changed without a message or a call.
+    /// These events belong to no change.
     pub(super) async fn publish_counts(
         &self,
         cell: &UserCell,

@@ -1,4 +1,4 @@
-//! Every reader over random histories of messages, amendments, carriers and deleted records, held
+//! Tests every reader with random histories of messages, amendments, carriers and deleted records,
 //! against a plain list of messages.
 
 mod counting;
@@ -15,32 +15,32 @@ use self::pair::{NAMES, Reached, World};
 use crate::storage::amendments::PAGE_BYTES_MAX;
 use peerd_core::message::ReceiptStatus;
 
-/// What happens to a history.
+/// A step of a history.
 #[derive(Clone, Debug)]
 enum Op {
-    /// So many messages, from one or the other.
+    /// Messages from one of the two.
     Send { from: usize, count: usize, counts: bool },
-    /// Messages that the two send by turns.
+    /// Messages that the two send alternately.
     Talk(usize),
-    /// A message gets other content.
+    /// The content of a message is replaced.
     Replace(Index),
     /// A message was read.
     Read(Index),
-    /// A message is removed; or the owner dies on the way, and what it began is done later.
+    /// A message is removed; or the owner dies during the removal, which is finished later.
     Remove(Index, Reached),
-    /// So many messages in a row are removed: whole pages, perhaps.
+    /// Consecutive messages are removed, possibly whole pages.
     RemoveRun(Index, usize),
     /// The newest message of one is removed.
     RemoveNewest(usize, Reached),
-    /// Somebody deletes a message for themselves.
+    /// A user deletes a message for that user only.
     Delete(usize, Index),
-    /// Somebody reads all that came.
+    /// A user reads all received messages.
     Clear(usize),
-    /// Time passes until a message ages out, where messages age.
+    /// Time passes until a message ages out, if messages age.
     Age(Index),
-    /// What was begun is done.
+    /// Interrupted removals are finished.
     Finish,
-    /// All readers are asked.
+    /// All readers are checked.
     Look,
 }
 
@@ -122,7 +122,7 @@ async fn apply(world: &mut World, op: Op) {
     }
 }
 
-/// Asks every reader.
+/// Checks every reader.
 async fn look(world: &World) {
     world.assert_heads().await;
     for (viewer, name) in NAMES.iter().enumerate() {
@@ -143,7 +143,7 @@ fn run(test: impl AsyncFnOnce(&mut World)) {
     run_with(false, test);
 }
 
-/// As [`run`], where messages age.
+/// As [`run`], with messages that age.
 fn run_ageing(test: impl AsyncFnOnce(&mut World)) {
     run_with(true, test);
 }
@@ -175,7 +175,7 @@ proptest! {
             look(world).await;
             world.finish().await;
             look(world).await;
-            // A record that is gone without being removed is found.
+            // A record that is missing without a removal is detected.
             if let Some(lost) = world.lose(lost) {
                 assert!(!world.recount(1 - lost).await.is_empty(), "the audit finds no gap");
                 assert!(world.verified().iter().any(|kind| kind == "gap"), "no gap is found");
@@ -241,8 +241,8 @@ fn a_removed_message_was_sent_when_it_was_sent() {
     });
 }
 
-/// What is left of a removed message is in the place of its record, so that a place that it left free
-/// is asked about only where another record is missing.
+/// A stub takes the place of its record, so a free place in the stream is examined only if another
+/// record is missing.
 #[test]
 fn the_audit_takes_no_removed_message_for_lost_and_finds_a_loss_between_two() {
     run(async |world: &mut World| {
@@ -285,7 +285,7 @@ fn an_amendment_that_outlived_its_message_is_not_of_the_next_one_with_its_number
     });
 }
 
-/// Numbering goes on above the mark in the conversation entry, and counting begins anew.
+/// Numbering continues above the mark in the conversation entry, and counting begins anew.
 #[test]
 fn a_carrier_of_an_aged_message_does_not_precede_the_next_one() {
     run_ageing(async |world: &mut World| {
@@ -374,7 +374,7 @@ fn messages_of_an_unreadable_conversation_entry_are_shown_as_amended() {
         for user in 0..2 {
             world.damage_entry(user).await;
             assert_eq!(world.history(user, true, 10).await, world.seen(user));
-            // The next change replaces it, and says so, too.
+            // The next change replaces the entry, and names the pages too.
             let body = json!({ "conversationID": NAMES[1 - user], "status": 2 });
             world.call(NAMES[user], "set_conversation_notification_status", &body).await;
             look(world).await;
@@ -392,7 +392,7 @@ fn read_messages_are_shown_as_read() {
     });
 }
 
-/// What a reader shows of a message.
+/// A message as a reader shows it.
 type Shown = (u64, String, u64);
 
 fn shown(message: &Value) -> Shown {

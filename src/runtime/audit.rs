@@ -1,11 +1,11 @@
-//! The audit: what is held of users is recounted from the log, message by message. Slowly in the
-//! background, for all users of the partitions that this instance owns, and for one user when asked.
+//! The audit recounts the state of users from the log, message by message: slowly in the background
+//! for all users of the partitions that this instance owns, and on request for one user.
 //!
-//! What is compared is taken while the user's state is locked, and the log is read up to the newest
-//! message of that moment: what is stored up to there never changes, so what changes meanwhile does
-//! not matter. Only what may still be on its way (an append without an acknowledgement yet, an entry
-//! that is being written) can look like a difference and be none. So a difference counts when it is
-//! still there some time after such things must be known.
+//! The state to compare is copied while the user's state is locked, and the log is read up to the
+//! newest message of that copy. That part of the log never changes, so later changes do not matter.
+//! Only work in progress (an append without an acknowledgement, an entry that is being written) can
+//! look like a difference. So a difference counts only if it is still there when such work must
+//! have ended.
 
 mod lost;
 
@@ -37,33 +37,33 @@ const PAGE: usize = 256;
 const ACCOUNTS: usize = 16;
 /// How long one read may take.
 const READ: Duration = Duration::from_secs(5);
-/// After how long, beyond a call's deadline, a difference that may only be on its way is looked at
-/// again: longer than a write can be late, and than it takes to notice that somebody else wrote, or
-/// that another owner stored what it could not answer any more.
+/// How long after a call's deadline a difference that may be work in progress is checked again.
+/// This is longer than a write can be late, and longer than it takes to notice a foreign write or a
+/// message that another owner stored without answering.
 const CONFIRM: Duration = Duration::from_secs(LATE_WRITE.as_secs() + 3);
-/// How often it is looked again, at most.
+/// The most checks of one difference.
 const LOOKS: usize = 4;
-/// Between rounds, and where nothing is owned or the store does not answer.
+/// The pause between rounds, and if nothing is owned or the store does not answer.
 const IDLE: Duration = Duration::from_secs(1);
-/// The audit waits while more than one of so many permits for calls is taken.
+/// The audit waits while more than one in this many permits for calls is taken.
 const BUSY_SHARE: usize = 16;
-/// How often it looks whether there is less to do.
+/// How often the waiting audit checks whether the load has fallen.
 const BUSY: Duration = Duration::from_millis(100);
 
-/// What the audit came to, since the start.
+/// The results of the audit since the start.
 #[derive(Debug, Default)]
 struct Tally {
     users: AtomicU64,
     differences: AtomicU64,
-    /// Conversations that were corrected after what the store lost.
+    /// Conversations that were corrected after the store lost messages.
     corrected: AtomicU64,
-    /// Whether messages go away by age, or by other rules of the streams.
+    /// Whether messages are dropped by age or by other limits of the streams.
     may_age: AtomicBool,
 }
 
-/// How fast it is read.
+/// The rate of reads.
 pub(super) struct ReadRate {
-    /// Between two reads; `None`: at once.
+    /// The interval between two reads; `None`: no pause.
     interval: Option<Duration>,
     next: Instant,
 }
@@ -85,7 +85,7 @@ pub(super) enum Unaudited {
     Unloaded,
 }
 
-/// What is held of a user at one moment.
+/// The state of a user at one moment.
 struct Snapshot {
     conversations: Vec<(UserId, Conversation)>,
     totals: Totals,
@@ -122,17 +122,17 @@ impl<S: Store, B: Bus> Auditor<S, B> {
         self.tally.differences.load(Ordering::Relaxed)
     }
 
-    /// Says that messages may go away by age: then a log that begins later is no difference.
+    /// Sets that messages may be dropped by age: then a log that begins later is no difference.
     pub(super) fn set_messages_may_age(&self, may_age: bool) {
         self.tally.may_age.store(may_age, Ordering::Relaxed);
     }
 
-    /// Audits the users of all partitions that this instance owns, round after round, with no more
-    /// than so many reads in a second. Runs until it is dropped.
+    /// Audits the users of all partitions that this instance owns, round after round, with at most
+    /// `reads_per_second`. Runs until it is dropped.
     pub(super) async fn audit_all(self: Arc<Self>, reads_per_second: u32) {
         let interval = Duration::from_secs(1) / reads_per_second.max(1);
         let mut rate = ReadRate::every(Some(interval));
-        // Where to go on in each partition's entries.
+        // Where to continue in each partition's entries.
         let mut next = vec![1; usize::from(self.env.subjects.partitions())];
         loop {
             let mut has_more = false;
@@ -160,7 +160,7 @@ impl<S: Store, B: Bus> Auditor<S, B> {
     }
 
     /// Audits the next few users of a partition, in the order in which their accounts were stored.
-    /// Answers where to go on; `None` at the end.
+    /// Returns where to continue; `None` at the end.
     async fn audit_some(
         self: &Arc<Self>,
         ownership: &Arc<Ownership>,
@@ -177,7 +177,7 @@ impl<S: Store, B: Bus> Auditor<S, B> {
         Ok(after)
     }
 
-    /// Audits one user; logs and counts what differs for good.
+    /// Audits one user; logs and counts confirmed differences.
     pub(super) async fn audit_user(
         self: &Arc<Self>,
         ownership: &Arc<Ownership>,
@@ -192,7 +192,7 @@ impl<S: Store, B: Bus> Auditor<S, B> {
             self.tally.corrected.fetch_add(corrected, Ordering::Relaxed);
         }
         let mut confirmed = Vec::new();
-        // What is taken in meanwhile may differ in another way than before.
+        // Messages that arrive meanwhile may cause other differences.
         for _ in 0..LOOKS {
             if last.differences.is_empty() {
                 break;
@@ -221,8 +221,8 @@ impl<S: Store, B: Bus> Auditor<S, B> {
         Ok(audited)
     }
 
-    /// Recounts a user once. Answers as well of which conversations the store has lost messages that
-    /// are still counted or shown.
+    /// Recounts a user once. Also returns the conversations of which the store has lost messages
+    /// that are still counted or shown.
     async fn recount(
         self: &Arc<Self>,
         ownership: &Arc<Ownership>,
@@ -251,7 +251,7 @@ impl<S: Store, B: Bus> Auditor<S, B> {
                 lost.push(other.clone());
             }
             let found = if is_removed { recounted.differences } else { recounted.all() };
-            // What the newest message is may have been said already.
+            // A difference of the newest message may be in the list already.
             let is_new = |found: &Difference| !audited.differences.contains(found);
             let found: Vec<Difference> = found.into_iter().filter(is_new).collect();
             audited.differences.extend(found);
@@ -261,8 +261,8 @@ impl<S: Store, B: Bus> Auditor<S, B> {
         Ok((audited, lost))
     }
 
-    /// The user as this instance has it, or would have it: without a place among those in memory for
-    /// the audit's sake.
+    /// The user as this instance has it in memory, or would load it. The audit does not add users
+    /// to the cache.
     async fn audited_cell(
         &self,
         ownership: &Arc<Ownership>,
@@ -278,7 +278,7 @@ impl<S: Store, B: Bus> Auditor<S, B> {
         Ok(cell)
     }
 
-    /// Recounts what one other sent to the user.
+    /// Recounts the messages of one other user to this one.
     pub(super) async fn recount_one(
         &self,
         cell: &UserCell,
@@ -321,7 +321,7 @@ impl<S: Store, B: Bus> Auditor<S, B> {
         Ok(recount.finish())
     }
 
-    /// Waits until it may be read, and calls leave room for it.
+    /// Waits until the next read is allowed and calls leave room for it.
     async fn wait_for_interval(
         &self,
         rate: &mut ReadRate,
@@ -339,7 +339,7 @@ impl<S: Store, B: Bus> Auditor<S, B> {
         if ownership.may_act() { Ok(()) } else { Err(Unaudited::Over) }
     }
 
-    /// Audits the user that somebody asked for, and answers.
+    /// Audits a user on request, and answers.
     pub(super) async fn answer_audit(
         self: &Arc<Self>,
         ownership: &Arc<Ownership>,
@@ -354,7 +354,7 @@ impl<S: Store, B: Bus> Auditor<S, B> {
             && let Ok(Audited { differences, .. }) = &mut audited
             && !differences.is_empty()
         {
-            // Some of them say that something is wrong as well as all do.
+            // A part of the differences is enough to show that something is wrong.
             differences.truncate(differences.len() / 2);
             answer = Audit::encode_answer(&audited);
         }
@@ -368,12 +368,12 @@ impl<S: Store, B: Bus> Auditor<S, B> {
     }
 }
 
-/// Those that were there before, too.
+/// The differences that were there before, too.
 fn still(before: &[Difference], now: &[Difference]) -> Vec<Difference> {
     let is_newest = |subject| matches!(subject, Subject::NewestReceived | Subject::NewestSent);
     let is_still = |found: &&Difference| {
         before.iter().any(|before| {
-            // Where more comes all the time, the newest is another one each time.
+            // While messages keep arriving, the newest one differs each time.
             let has_moved = is_newest(found.subject) && found.found >= before.expected;
             (&before.other, before.subject) == (&found.other, found.subject) && !has_moved
         })
@@ -393,7 +393,7 @@ impl Snapshot {
         }
     }
 
-    /// With whom the user has a newest sent message that the store no longer has.
+    /// The users to whom this user's newest sent message is no longer in the store.
     fn lost_sent(&self, stored: &Stored) -> Vec<UserId> {
         let ends: HashMap<&UserId, u64> =
             stored.sent.iter().map(|(other, head)| (other, head.stream_seq)).collect();
@@ -404,7 +404,7 @@ impl Snapshot {
         self.conversations.iter().filter(is_lost).map(|(other, _)| other.clone()).collect()
     }
 
-    /// Holds the newest messages and the settings against those that the store has.
+    /// Compares the newest messages and the settings with those in the store.
     fn compare(&self, stored: &Stored, differences: &mut Vec<Difference>) {
         let mut compare = |other: &UserId, subject, expected: u64, found: u64| {
             if expected != found {
@@ -418,7 +418,7 @@ impl Snapshot {
         for (other, head) in &stored.received {
             let found = known(other).and_then(|known| known.received);
             let found = found.map_or(0, |found| found.mark.seq);
-            // Where more is known, the store has lost its end: that shows in the recount.
+            // If memory knows more, the store has lost its end; the recount shows that.
             compare(other, Subject::NewestReceived, head.mark.seq.max(found), found);
         }
         for (other, head) in &stored.sent {

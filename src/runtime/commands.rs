@@ -1,8 +1,8 @@
 //! The methods of the API: one file each, with the request, the decision, the reply and the tests.
 //! Each method implements [`Command`]; the list below names them all.
 //!
-//! Requests are decoded by their derives ([`peerd_protocol::decode`]); the types of their fields carry
-//! the bounds ([`peerd_protocol::field`]). Changes of the user's own entries go through
+//! Requests are decoded by their derives ([`peerd_protocol::decode`]); the types of their fields
+//! carry the bounds ([`peerd_protocol::field`]). Changes of the user's own entries go through
 //! `runtime::commit`.
 
 use std::sync::Arc;
@@ -96,8 +96,8 @@ pub trait Command {
     ) -> impl Future<Output = Result<Self::Reply, CallError>> + Send;
 }
 
-/// A command of which a part belongs to the other user of a conversation: what it checks, writes or
-/// publishes there is done by the owner of that user.
+/// A command with a part for the other user of a conversation: the owner of that user checks,
+/// writes or publishes it.
 pub trait WithPeer: Command {
     /// What the other owner needs to know, besides the caller.
     type Part: Serialize + DeserializeOwned + Send;
@@ -133,7 +133,7 @@ pub struct Call<'c, S, B> {
 }
 
 impl<S: Store, B: Bus> Call<'_, S, B> {
-    /// Has the owner of `other` perform the part of this command that belongs to that user.
+    /// Asks the owner of `other` to perform the part of this command that belongs to that user.
     pub(super) async fn at_peer<C: WithPeer>(
         &self,
         other: &UserId,
@@ -145,7 +145,7 @@ impl<S: Store, B: Bus> Call<'_, S, B> {
         })?;
         let (from, method) = (self.cell.id.clone(), C::NAME.to_owned());
         let request = PeerPart { from, method, part: part.into() };
-        // In a box: such a request may be served here, by a part of this call's own future.
+        // Boxed: such a request may be served here, within this call's own future.
         let (parts, deadline) = (self.parts, self.deadline);
         let request = &request;
         let here = |ownership: Arc<Ownership>| async move {
@@ -156,11 +156,11 @@ impl<S: Store, B: Bus> Call<'_, S, B> {
     }
 }
 
-/// What is to be done where the owner of the caller is of a later release, as in a rolling update.
+/// The remedy if the caller's owner runs a later release, as in a rolling update.
 const UPDATE: &str = "update this instance: the other one is of a later release";
 
-/// The failure that a caller is answered where it is not known whether another owner has performed a
-/// part of the command.
+/// The failure for the caller if it is unknown whether another owner has performed a part of the
+/// command.
 const fn unknown_outcome(kind: Kind) -> Failure {
     match kind {
         Kind::Read => Failure::StoreUnavailable,
@@ -194,7 +194,7 @@ async fn perform_at_peer<C: WithPeer, S: Store, B: Bus>(
     peer: Peer<'_, S, B>,
 ) -> Result<(), CallError> {
     let part = rmp_serde::from_slice(part).map_err(|_| {
-        // Without the error: it may quote what is in the part.
+        // Without the error, which may quote the part's content.
         tracing::warn!(
             method = C::NAME,
             remedy = UPDATE,
@@ -388,8 +388,8 @@ macro_rules! commands {
 }
 
 // New methods go to the end, because the fuzzers' corpus refers to methods by their index.
-// `in_place` marks the path of a send, whose futures are not boxed; `with_peer` a command of which a
-// part is performed by the owner of the other user.
+// `in_place` marks the path of a send, whose futures are not boxed; `with_peer` a command of which
+// a part is performed by the owner of the other user.
 commands! {
     login::Login,
     logout::Logout,

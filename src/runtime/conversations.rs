@@ -1,4 +1,4 @@
-//! What conversations show: names, and newest messages.
+//! Previews: what conversations show without being opened, names and newest messages.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,19 +17,19 @@ use peerd_core::conversation::{Conversation, ConversationView};
 use peerd_core::id::UserId;
 use peerd_core::message::{Direction, Message};
 
-/// Conversations whose newest message is looked for page by page at the same time.
+/// Conversations whose newest message is searched page by page concurrently.
 const CONCURRENT: usize = 16;
 
-/// What a conversation shows that its owner does not keep in memory.
+/// The parts of a conversation's preview that its owner does not keep in memory.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Preview {
-    /// The other user's name; empty where there is none.
+    /// The other user's name; empty if there is none.
     pub(super) name: String,
     /// The newest message that the user still sees.
     pub(super) last_message: Option<Arc<Message>>,
 }
 
-/// Reads what conversations show.
+/// Reads previews.
 pub(super) struct Conversations<S, B> {
     pub(super) env: Arc<Env<S, B>>,
     pub(super) history: Arc<History<S, B>>,
@@ -51,8 +51,8 @@ impl<S: Store, B: Bus> Conversations<S, B> {
         Ok(page.iter().zip(previews).map(view).collect())
     }
 
-    /// What conversations show, in their order: one read for each partition that is touched, and a
-    /// walk through the history only where the newest message was deleted or is not known yet.
+    /// The previews of conversations, in their order: one read for each partition involved, and a
+    /// walk through the history only if the newest message was deleted or is not known yet.
     pub(super) async fn previews(
         &self,
         cell: &UserCell,
@@ -73,7 +73,8 @@ impl<S: Store, B: Bus> Conversations<S, B> {
             previews.extend(try_join_all(last).await?);
         }
         for ((other, known), last) in page.iter().zip(&previews) {
-            // Stored, and its acknowledgement is on its way here: what crosses it comes first.
+            // The message is stored, but its acknowledgement has not arrived: messages that cross
+            // it come first.
             let sent = known.sent.map_or(0, |head| head.mark.seq);
             let own = last.as_ref().filter(|last| last.sender == cell.id);
             if let Some(last) = own.filter(|last| last.seq > sent) {
@@ -104,7 +105,7 @@ impl<S: Store, B: Bus> Conversations<S, B> {
         }
     }
 
-    /// The name that a user gave at login; empty where none was given.
+    /// The name that a user gave at login; empty if there is none.
     pub(super) async fn name(&self, user: &UserId, deadline: Instant) -> Result<String, LoadError> {
         let names = self.names(std::iter::once(user), deadline).await?;
         Ok(names.get(user).cloned().unwrap_or_default())
@@ -156,12 +157,12 @@ impl<S: Store, B: Bus> Conversations<S, B> {
     }
 }
 
-/// What the heads of a conversation say of its newest message.
+/// The newest message of a conversation, according to its heads.
 #[derive(Clone)]
 enum Newest {
     /// There is none.
     None,
-    /// It was deleted or removed, or is not known yet: an older one is to be looked for.
+    /// It was deleted or removed, or is not known yet: an older one must be searched.
     Hidden,
     /// This is it.
     Visible(Arc<Message>),

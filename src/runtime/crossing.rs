@@ -1,13 +1,14 @@
 //! Messages that cross: both users of a conversation send at the same time.
 //!
 //! The order keys of each direction are drawn by the owner of its receiver, before the store has
-//! acknowledged the message. So of two messages that cross, the one with the larger key may be stored
-//! first. If it were published then, a user who pages forward from it would never read the other.
-//! So a message is published, counted and shown only when nothing of the other direction with a
-//! smaller key can be stored any more ([0027](../../docs/decisions/0027-crossing-messages-are-published-in-key-order.md)).
+//! acknowledged the message. So of two messages that cross, the one with the larger key may be
+//! stored first. If it were published then, a user who pages forward from it would never read the
+//! other. So a message is published, counted and shown only when nothing of the other direction
+//! with a smaller key can be stored any more
+//! ([0027](../../docs/decisions/0027-crossing-messages-are-published-in-key-order.md)).
 //!
-//! Messages wait for smaller keys only, and only for those that have their key and their place in
-//! the queue of their pair already. So none waits for one that waits for it.
+//! Messages wait for smaller keys only, and only for messages that already have their key and their
+//! place in the queue of their pair. So no two messages wait for each other.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,7 +35,7 @@ pub(super) struct InFlight {
 #[derive(Debug, Default)]
 struct Flights {
     noted: SmallVec<[Noted; 1]>,
-    /// Notified when an append ends; `None` where nothing waits for that.
+    /// Notified when an append ends; `None` if nothing waits for it.
     changed: Option<Arc<Notify>>,
 }
 
@@ -45,7 +46,7 @@ impl Flights {
         }
     }
 
-    /// Whether an append of this instance's has a key below this.
+    /// Whether an append of this instance has a smaller key.
     fn has_append(&self, below: OrderKey) -> bool {
         self.noted.iter().any(|noted| noted.key.is_some_and(|key| key < below))
     }
@@ -55,9 +56,9 @@ impl Flights {
 #[derive(Debug)]
 struct Noted {
     number: u64,
-    /// Where this instance delivers it, as the owner of its sender: a key that is below its own.
+    /// If this instance delivers it, as the owner of its sender: a key below its own.
     floor: Option<OrderKey>,
-    /// Where this instance appends it, as the owner of its receiver: its key.
+    /// If this instance appends it, as the owner of its receiver: its key.
     key: Option<OrderKey>,
 }
 
@@ -68,7 +69,7 @@ pub(super) struct Flight {
     all: Arc<InFlight>,
     way: Way,
     number: u64,
-    /// Whether it is noted: one that another instance delivers is from the time when it has its key.
+    /// Whether it is noted. A message that another instance delivers is noted once it has its key.
     is_noted: bool,
 }
 
@@ -84,8 +85,8 @@ impl InFlight {
         Flight { all: self.clone(), way, number, is_noted: false }
     }
 
-    /// Notes a message that this instance delivers, and that is to sort after `floor`. To be called
-    /// while the sender's state is locked, in which that floor was read.
+    /// Notes a message that this instance delivers and that must sort after `floor`. Call it while
+    /// the sender's state is locked, from which `floor` was read.
     pub(super) fn begin_delivery(
         self: &Arc<Self>,
         sender: &UserId,
@@ -97,7 +98,7 @@ impl InFlight {
         flight
     }
 
-    /// Whether a message that was handed to the owner of its receiver may get a key below this.
+    /// Whether a message that was passed to the owner of its receiver may get a smaller key.
     fn has_delivery(&self, sender: &UserId, receiver: &UserId, below: OrderKey) -> bool {
         let ways = self.lock();
         let flights = ways.get(&(sender.clone(), receiver.clone()));
@@ -105,8 +106,8 @@ impl InFlight {
         flights.is_some_and(|flights| flights.noted.iter().any(is_below))
     }
 
-    /// Waits until no append of this instance's has a key below this, or for as long as is given.
-    /// Keys below it must not be drawn any more. Answers whether there is none.
+    /// Waits until no append of this instance has a smaller key, or until the deadline. Smaller
+    /// keys must not be drawn any more. Returns whether there is none.
     pub(super) async fn wait_below(
         &self,
         sender: &UserId,
@@ -130,7 +131,7 @@ impl InFlight {
         }
     }
 
-    /// As [`InFlight::settle_here`], without waiting: answers whether that is so at once.
+    /// As [`InFlight::settle_here`], without waiting.
     pub(super) fn is_settled(
         &self,
         ownership: &Ownership,
@@ -141,20 +142,20 @@ impl InFlight {
         !self.has_append(sender, receiver, key)
     }
 
-    /// Whether an append of this instance's has a key below this.
+    /// Whether an append of this instance has a smaller key.
     fn has_append(&self, sender: &UserId, receiver: &UserId, below: OrderKey) -> bool {
         let ways = self.lock();
         let flights = ways.get(&(sender.clone(), receiver.clone()));
         flights.is_some_and(|flights| flights.has_append(below))
     }
 
-    /// Whether something that the user sent to `other` is on its way and may get a key below this.
+    /// Whether a message of the user to `other` is in flight that may get a smaller key.
     pub(super) fn may_cross(&self, user: &UserId, other: &UserId, key: OrderKey) -> bool {
         self.has_delivery(user, other, key)
     }
 
-    /// Waits until a message that the user sent may be published: until nothing that `other` sent to
-    /// the user can still be stored with a smaller key. Answers whether that is so by now.
+    /// Waits until a message that the user sent may be published: until no message of `other` to
+    /// the user can still be stored with a smaller key. Returns whether that is so.
     pub(super) async fn settle_received(
         &self,
         sender: &UserCell,
@@ -165,8 +166,8 @@ impl InFlight {
         self.settle_here(&sender.ownership, (other, &sender.id), key, deadline).await
     }
 
-    /// Sees to it that nothing of a direction whose receiver is owned here can be stored any more with
-    /// a key below this. Answers whether that is so by now.
+    /// Ensures that no message of a direction whose receiver is owned here can still be stored with
+    /// a smaller key. Returns whether that is so.
     pub(super) async fn settle_here(
         &self,
         ownership: &Ownership,
@@ -182,11 +183,12 @@ impl InFlight {
 impl Flight {
     /// Draws the key with which the message is appended, and notes it.
     pub(super) fn draw_key(&mut self, draw: impl FnOnce() -> OrderKey) -> OrderKey {
-        // In the lock: whoever has not seen this append has had the clock observe a key before.
+        // Under the lock: a caller that has not seen this append has let the clock observe its key
+        // before.
         self.note(|noted| *noted.key.insert(draw()))
     }
 
-    /// Notes that it is not stored with the key that was drawn.
+    /// Notes that the message is not stored with the drawn key.
     pub(super) fn give_up_key(&mut self) {
         if self.is_noted {
             self.note(|noted| noted.key = None);
@@ -279,7 +281,7 @@ mod tests {
             assert!(all.has_delivery(&alice, &bob, OrderKey(11)));
             assert!(!all.has_delivery(&alice, &bob, OrderKey(10)));
             assert!(!all.has_delivery(&bob, &alice, OrderKey(11)));
-            // Where this instance owns both, it also appends it.
+            // If this instance owns both users, it also appends the message.
             flight.draw_key(|| OrderKey(20));
         }
         drop(flight);

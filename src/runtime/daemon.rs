@@ -1,4 +1,34 @@
 //! The composition root: builds the parts, runs them, and stops them in order.
+//!
+//! # Start
+//!
+//! 1. Two connections to NATS: the data plane's, for calls, appends with their acknowledgements,
+//!    events and replies; and async-nats for everything that is not per message.
+//! 2. Missing streams are created and the others compared with the configuration, as the server
+//!    returns it (`store/provision.rs`). On a difference peerd ends. Sentinels are written. The TTL
+//!    is compared with that of the present members (`agreement.rs`). Until here, failures that may
+//!    pass are retried until `nats.connect_timeout_ms` is over, and a signal ends peerd at once
+//!    ([0024](../../docs/decisions/0024-exit-codes-say-who-must-act.md)).
+//! 3. The instance subscribes to its probe subject, writes its member entry, watches the bucket,
+//!    and claims its partitions (`cluster/membership.rs`). It does not wait for those that others
+//!    still own. A partition costs a fixed number of reads; no user is loaded, nothing is replayed.
+//! 4. It subscribes to calls, answers service discovery, and logs `ready`.
+//!
+//! # Stop
+//!
+//! On SIGTERM or SIGINT, within `limits.shutdown_deadline_ms` (two seconds if no call was served
+//! yet):
+//!
+//! 1. Service discovery ends. The subscription of calls ends without losing one: the server answers
+//!    a `PING` after the last call that it sent
+//!    ([0022](../../docs/decisions/0022-the-bus-has-a-connection-of-peerds-own.md)).
+//! 2. The member entry says `leaving`, and every partition is handed over (`hosting.rs`), up to
+//!    eight at a time.
+//! 3. Calls that were taken and wait for an owner are forwarded. The member entry is deleted.
+//!    Stores that calls still owe (a push, an outcome in doubt) are finished, the outgoing queue is
+//!    emptied, and a round trip shows that the server has everything. The exit code is 0.
+//!
+//! A second signal exits at once.
 
 use std::collections::BTreeMap;
 use std::future::Future;

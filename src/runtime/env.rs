@@ -137,7 +137,8 @@ impl<S: Store, B: Bus> Env<S, B> {
         self.max_age_ms.store(age_ms, Ordering::Relaxed);
     }
 
-    /// What was stored up to then has aged out, by the server's clock; `None`: messages do not age.
+    /// Messages stored up to this time have aged out, by the server's clock; `None`: messages do
+    /// not age.
     pub(super) fn aged_ms(&self) -> Option<u64> {
         let max_age_ms = self.max_age_ms.load(Ordering::Relaxed);
         (max_age_ms > 0).then(|| self.server_ms().checked_sub(max_age_ms)).flatten()

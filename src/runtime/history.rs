@@ -1,8 +1,27 @@
-//! Reading a conversation: two subjects, one each way, merged by order key.
+//! Reads conversations: two subjects, one for each direction, merged by order key.
 //!
-//! Whatever the length of the history, a page costs the same. Where the page before ended is known
-//! for a while, with what was read beyond it and what is read ahead: who pages on finds that in
-//! memory.
+//! A page costs the same however long the history is:
+//!
+//! 1. The anchor of a request is a message ID. It contains the order key, and that contains the
+//!    time.
+//! 2. The two directions are often in two partitions. A `Reader` has a cursor on each.
+//! 3. If the anchor is the end of a page that the user has read before, the page cache has the
+//!    cursors, with messages that were read beyond that page or ahead (`places.rs`,
+//!    [0020](../../docs/decisions/0020-what-was-read-of-a-history-is-kept-for-who-pages-on.md)).
+//!    Otherwise `Reads::seek` finds the place (`side.rs`): one read finds the first record stored
+//!    at or after that time, and a second one the page that it belongs to. If the clocks differ,
+//!    the difference is measured and the read repeated, and then the search walks from page to
+//!    page.
+//! 4. Each record points to the first record of its page and of the page before. So reading
+//!    backwards is one batched read of two pages, or of the newest page only if that has enough
+//!    messages. Further back, three and more pages are read at once: their beginning is guessed
+//!    from the density of the messages, and a wrong guess costs a second read. Reading forwards
+//!    needs no pointers.
+//! 5. The cursors are merged by order key. Deleted messages are left out: those up to a mark, and
+//!    single ones by bitmap.
+//! 6. If no message can be stored before the page any more, the cursors are kept; from the second
+//!    page on, the next page is read ahead. The cache is bounded by `limits.history_bytes`, and
+//!    messages are read again after a minute.
 
 mod places;
 mod side;
@@ -27,10 +46,10 @@ use peerd_core::limits::PAGE_MESSAGES;
 use peerd_core::message::{Direction, Message};
 use peerd_protocol::subject::Token;
 
-/// How many bytes a reply has for one of a message in memory, at most: JSON's escapes make six.
+/// The most bytes of a reply for one byte of a message in memory: JSON's escapes make six.
 const WRITTEN_MAX: usize = 8;
 
-/// Reads conversations, and keeps where their pages ended.
+/// Reads conversations, and keeps the page cache.
 pub(super) struct History<S, B> {
     env: Arc<Env<S, B>>,
     users: Arc<Users<S, B>>,
@@ -54,9 +73,9 @@ pub(super) struct Reader<'n, S, B> {
     sides: Vec<Side>,
     deletions: Deletions,
     looked_up: HashSet<PageId>,
-    /// Which load of all it was that the state came from.
+    /// The number of the load from which the state came.
     load: u64,
-    /// Whether all that was read is counted.
+    /// Whether all messages that were read are counted.
     is_counted: bool,
     deadline: Instant,
 }
@@ -65,16 +84,16 @@ pub(super) struct Reader<'n, S, B> {
 pub(super) struct Page {
     /// Oldest first.
     pub(super) messages: Vec<Arc<Message>>,
-    /// Where reading goes on before them, if that stays so.
+    /// Where reading continues before them, if that place stays valid.
     pub(super) rest: Option<(Place, Rest)>,
 }
 
-/// Reading one side towards newer messages.
+/// Reads one direction towards newer messages.
 struct Forward {
     side: Side,
     /// Visible messages, the oldest at the front.
     buffer: VecDeque<Found>,
-    /// Messages up to here are taken already, or were not asked for.
+    /// Messages up to here were taken already, or were not requested.
     above: OrderKey,
     /// The next record to read.
     next: Option<u64>,
@@ -91,8 +110,8 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
         Self::with_sent_ahead(history, cell, (other, conversation), false, deadline)
     }
 
-    /// As [`Reader::new`]; `is_sent_ahead`: there may be messages of the user's own whose
-    /// acknowledgement is on its way.
+    /// As [`Reader::new`]; `is_sent_ahead`: the user may have sent messages that are stored without
+    /// an acknowledgement yet.
     pub(super) fn with_sent_ahead(
         history: &'n History<S, B>,
         cell: &'n UserCell,
@@ -135,8 +154,8 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
         }
     }
 
-    /// Up to `count` messages before `before` (or the newest), oldest first, and where reading goes
-    /// on before them.
+    /// Up to `count` messages before `before` (or the newest), oldest first, and where reading
+    /// continues before them.
     pub(super) async fn back(
         &mut self,
         before: Option<OrderKey>,
@@ -161,9 +180,9 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
         }
         let stays = messages.len() == count
             && messages.last().is_some_and(|oldest| self.is_settled(oldest.key))
-            // What is not counted yet was left out, and will not be for ever.
+            // Messages that are not counted yet were left out, but will be shown later.
             && self.is_counted
-            // A larger reply may be cut, and its oldest message be another.
+            // A larger reply may be cut, and then ends with another message.
             && bytes <= self.history.env.bus.max_message_bytes() / WRITTEN_MAX;
         let oldest = messages.last().filter(|_| stays).map(|oldest| oldest.key);
         let rest = oldest.map(|oldest| (self.place(oldest), Rest(cursors)));
@@ -171,7 +190,7 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
         Ok(Page { messages, rest })
     }
 
-    /// Starts before `before`: where a page ended there, with what was read beyond it.
+    /// Starts before `before`: if a page ended there, with the messages that were read beyond it.
     async fn start_back(&mut self, before: Option<OrderKey>) -> Result<Vec<Backward>, LoadError> {
         let mut kept = match before {
             Some(before) => self.history.places.rest(&self.place(before)).await,
@@ -199,12 +218,12 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
         Ok(cursors)
     }
 
-    /// Where a page ended that began with the message of that key.
+    /// The end of a page whose oldest message has this key.
     fn place(&self, before: OrderKey) -> Place {
         Place { load: self.load, other: self.other.clone(), before }
     }
 
-    /// Whether nothing is stored before a message of that key any more.
+    /// Whether no message can be stored before this key any more.
     fn is_settled(&self, key: OrderKey) -> bool {
         let settles = self.history.env.options.call_deadline + LATE_WRITE;
         let settles_ms = u64::try_from(settles.as_millis()).unwrap_or(u64::MAX);
@@ -263,7 +282,7 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
 
     async fn fill_forward(&mut self, cursor: &mut Forward, count: usize) -> Result<(), LoadError> {
         let Some(start) = cursor.next.take() else { return Ok(()) };
-        // The page in which the place was found may hold messages before it.
+        // The page of that place may contain earlier messages.
         let limit = count + PAGE_MESSAGES;
         let mut found = self.reads().read(&cursor.side, Start::Seq(start), limit).await?;
         if found.len() == limit {
@@ -275,15 +294,15 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
         Ok(())
     }
 
-    /// Leaves out of what was read what the user does not see.
+    /// Removes messages that the user does not see from the buffer.
     async fn leave_out_hidden(&mut self, cursor: &mut Backward) -> Result<(), LoadError> {
         let found = std::mem::take(&mut cursor.buffer);
         cursor.buffer = self.visible(&cursor.side, found.into()).await?.into();
         Ok(())
     }
 
-    /// Leaves out what the user deleted, and what the user's state does not count yet: whoever
-    /// deletes all that is shown would see that again.
+    /// Leaves out messages that the user deleted, and messages that the user's state does not count
+    /// yet: after deleting all shown messages, the user would see those again.
     async fn visible(
         &mut self,
         side: &Side,
@@ -316,8 +335,8 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
         Ok(())
     }
 
-    /// The messages with these keys, as far as they are in the conversation, and which way they
-    /// went. `wanted` ascends.
+    /// The messages with these keys, as far as they are in the conversation, with their directions.
+    /// `wanted` ascends.
     pub(super) async fn find(
         &self,
         wanted: &[(OrderKey, Partition)],

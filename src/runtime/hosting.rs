@@ -1,4 +1,19 @@
-//! Taking partitions over and handing them over, for the cluster layer.
+//! Takes partitions over and hands them over, for the cluster layer.
+//!
+//! **Opening** reads the ends of both streams from their leaders, and the newest 256 records of the
+//! log, so that no order key is assigned twice even if the wall clock was set back. With replicas,
+//! the end of every other stream is requested before its next read, because the former owner knew
+//! of what others had stored there.
+//!
+//! **Closing** stores the last-seen times of users. The ownership takes no new calls and finishes
+//! those in progress, then the same for deliveries (a call may wait for a delivery to the same
+//! partition, a delivery waits for no call). Foreign writes since the last check are taken in, and
+//! a round trip shows that all events were published. If a message may still be stored later (an
+//! append in doubt, a delivery without an answer, a closing that ran out of time), the owner entry
+//! says since when events may be unpublished, and the next owner redelivers them.
+//!
+//! **Between the two**, calls that arrive at the former owner wait there and are forwarded: it
+//! stays subscribed until it has seen the next owner's claim, for two seconds at most.
 
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU16, Ordering};

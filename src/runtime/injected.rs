@@ -9,13 +9,13 @@ use peerd_core::id::OrderKey;
 use peerd_core::receive::Plan;
 use peerd_core::rejection::Rejection;
 
-/// Whether the receiver takes a message.
+/// The receiver's decision on a message.
 pub(super) fn accepted(accepted: Result<(), Rejection>) -> Result<(), Rejection> {
     let is_blocked = accepted == Err(Rejection::BlockedByReceiver);
     if is_blocked && failpoint::is(Fault::BlockIgnored) { Ok(()) } else { accepted }
 }
 
-/// What came of an append, which would have been stored at `seq` had nothing come between.
+/// The outcome of an append that would have been stored at `seq` if no other had come first.
 pub(super) fn appended(appended: Result<u64, AppendError>, seq: u64) -> Result<u64, AppendError> {
     match appended {
         Err(AppendError::Unknown) if failpoint::is(Fault::SuccessWithoutAck) => Ok(seq),

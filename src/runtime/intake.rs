@@ -1,5 +1,5 @@
-//! The intake: calls by users and requests of other instances, each of which is handled here, passed
-//! on to the owner of its partition, or refused at once.
+//! The intake: each call of a user and each request of another instance is handled here, forwarded
+//! to the owner of its partition, or refused at once.
 
 mod relay;
 
@@ -29,23 +29,23 @@ use peerd_core::rejection::Rejection;
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::subject::Token;
 
-/// How often a call is passed on: while a partition changes hands, the one who had it and the one
-/// who will have it may both do so for a moment.
+/// How often a call is forwarded: while a partition changes hands, the former and the next owner
+/// may both forward for a moment.
 const HOPS_MAX: u8 = 32;
 
-/// Longest reply subject, far beyond what client libraries make.
+/// The longest reply subject, far beyond those of client libraries.
 const REPLY_SUBJECT_BYTES_MAX: usize = 512;
 /// Longest name of a method.
 const METHOD_BYTES_MAX: usize = 64;
 
-/// Whom something that came in is for.
+/// The addressee of an incoming message.
 struct Addressee {
     user: UserId,
     partition: Partition,
     asks: Asks,
 }
 
-/// What it asks.
+/// Its content.
 #[derive(Clone, Copy)]
 enum Asks {
     /// A call by the user.
@@ -74,12 +74,13 @@ pub(super) struct Intake<S, B> {
 }
 
 impl<S: Store, B: Bus> Intake<S, B> {
-    /// How the bus has this instance take something, as long as it is there.
+    /// The function with which the bus passes messages to this instance, as long as the instance
+    /// exists.
     pub(super) fn call_receiver(self: &Arc<Self>) -> Take {
         let intake = Arc::downgrade(self);
         Arc::new(move |incoming| {
             let intake = intake.upgrade()?;
-            // A fault in one is that one's alone: what takes them goes on.
+            // A fault in one message affects that message only: the subscription continues.
             let taken = catch_unwind(AssertUnwindSafe(|| intake.take(incoming)));
             taken.unwrap_or_else(|_| {
                 tracing::error!("what came in could not be taken: a panic");
@@ -88,17 +89,17 @@ impl<S: Store, B: Bus> Intake<S, B> {
         })
     }
 
-    /// Takes in a call by a user, or a request of another instance: it is under way in a task of its
-    /// own, or what is answered goes out at once, as a refusal or passed on.
+    /// Takes in a call or a request of another instance. Starts a task for it, or returns the
+    /// message to send at once: a refusal, or the forwarded call.
     pub(super) fn take(self: &Arc<Self>, incoming: Incoming) -> Option<Outgoing> {
         let taken_us = self.env.clock.steady_us();
         let addressee = match self.addressee(&incoming) {
             Ok(addressee) => addressee,
-            // It is refused, whoever owns what.
+            // Refused on every instance alike.
             Err(rejection) => return self.replies.refusal(&incoming, rejection),
         };
         if self.is_stale(taken_us) {
-            // It may have come long ago, and its caller have asked again since.
+            // It may have arrived long ago, and its caller may have repeated it since.
             return self.replies.refusal(&incoming, self.router.no_owner());
         }
         let (partition, asks) = (addressee.partition, addressee.asks);
@@ -107,7 +108,7 @@ impl<S: Store, B: Bus> Intake<S, B> {
         if matches!(route, Route::There) && incoming.hops < HOPS_MAX && !is_relayed {
             return self.pass_on(incoming, partition);
         }
-        // Deliveries that are under way elsewhere wait for it.
+        // Deliveries in progress on other instances wait for it.
         let settles = asks.what() == What::Delivery && owner_request::is_settle(&incoming.body);
         let is_time = settles || self.permits.admission.admits(taken_us);
         let permits = match asks.what() {
@@ -133,11 +134,11 @@ impl<S: Store, B: Bus> Intake<S, B> {
             }
             (route, _) => (incoming, route, permit),
         };
-        // Noted before the task runs: an instance that ends sees what it took to its owner.
+        // Noted before the task runs: a stopping instance forwards the calls that it has taken.
         let waiting = (!matches!(route, Route::Here(_))).then(|| self.router.table.wait());
         let intake = self.clone();
         self.permits.admission.taken();
-        // In a box of its own: a task is moved several times on its way, and this one is large.
+        // Boxed, since a task is moved several times and this one is large.
         self.env.tasks.spawn(Box::pin(async move {
             intake.permits.admission.begins(taken_us, intake.env.clock.steady_us());
             intake.go(incoming, addressee, route).await;
@@ -146,11 +147,11 @@ impl<S: Store, B: Bus> Intake<S, B> {
         None
     }
 
-    /// The right to have one more under way, if there are not too many, and there is room for what
-    /// all of them may send.
+    /// A permit for one more call in progress, if the limits allow it and the queue has room for
+    /// all messages that the calls in progress may send.
     fn permit(&self, permits: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
         let permit = permits.clone().try_acquire_owned().ok()?;
-        // After it was acquired: of two at the same time, each sees the other.
+        // Checked after the permit was acquired, so that two concurrent calls see each other.
         let room = self.permits.under_way() * MESSAGES_PER_CALL + ROOM_BEYOND_CALLS;
         (self.env.bus.room() >= room).then_some(permit)
     }
@@ -173,7 +174,7 @@ impl<S: Store, B: Bus> Intake<S, B> {
             Route::Here(work) => Route::Here(work),
             Route::There if is_relayed => Route::There,
             Route::There | Route::Nowhere => {
-                // Those that wait leave room for calls to partitions that are served.
+                // Waiting calls leave room for calls of partitions that have an owner.
                 let Ok(_place) = self.permits.waiting.try_acquire() else {
                     self.refuse(&incoming, self.router.no_owner());
                     return;
@@ -203,20 +204,20 @@ impl<S: Store, B: Bus> Intake<S, B> {
         }
     }
 
-    /// Refuses what came in.
+    /// Refuses an incoming message.
     fn refuse(&self, incoming: &Incoming, error: impl Into<CallError>) {
         self.env.emit_any(self.replies.refusal(incoming, error));
     }
 
-    /// Whether the server has been silent for so long that this process, or its connection,
-    /// stood still: until it answers again, what arrives may be old.
+    /// Whether the server has been silent for so long that this process or its connection must have
+    /// been paused: until it answers again, incoming messages may be old.
     fn is_stale(&self, now_us: u64) -> bool {
         let last_seen_us = self.env.reached_us.load(Ordering::Relaxed);
         let silent_us = now_us.saturating_sub(last_seen_us);
         u128::from(silent_us) > self.env.options.stale_after.as_micros()
     }
 
-    /// Whom a call, or a request of another instance, is for, as its subject says.
+    /// The addressee of a call or a request of another instance, from its subject.
     fn addressee(&self, incoming: &Incoming) -> Result<Addressee, Rejection> {
         if incoming
             .reply_to
@@ -226,8 +227,8 @@ impl<S: Store, B: Bus> Intake<S, B> {
             return Err(Rejection::invalid("the reply subject", "is not the caller's to name"));
         }
         check_headers(incoming)?;
-        // What is passed on goes with a longer line than it came with, and a server ends the
-        // connection of who sends one that is too long.
+        // A forwarded call has a longer protocol line than the original, and the server closes a
+        // connection that sends a line that is too long.
         if incoming.reply_to.as_ref().is_some_and(|reply| reply.len() > REPLY_SUBJECT_BYTES_MAX) {
             let problem = format!("must be {REPLY_SUBJECT_BYTES_MAX} bytes or shorter");
             return Err(Rejection::invalid("the reply subject", problem));
@@ -235,7 +236,7 @@ impl<S: Store, B: Bus> Intake<S, B> {
         let (token, asks) = match self.env.subjects.parse_call(&incoming.subject) {
             Some(call) => {
                 let called = Called::from_name(call.method);
-                // One that is unknown here may be known to an owner of another release.
+                // An unknown method may be known to an owner of another release.
                 if matches!(called, Called::Unknown) && !may_be_method(call.method) {
                     Token::parse(call.user)?;
                     return Err(Method::unknown(call.method));
@@ -248,17 +249,17 @@ impl<S: Store, B: Bus> Intake<S, B> {
             },
         };
         let user = Token::parse(token)?;
-        // Between instances an ID is one that was allowed where it came from.
+        // An ID from another instance is one that was allowed there.
         let most = self.env.limits().user_id_bytes;
         if matches!(asks, Asks::Call(_)) && user.as_str().len() > most {
             let problem = format!("must be 1 to {most} bytes");
             return Err(Rejection::invalid("the user in the subject", problem));
         }
-        // The only spelling of a user is the token itself.
+        // The token itself is the only spelling of a user.
         Ok(Addressee { user, partition: self.env.subjects.partition_of(token), asks })
     }
 
-    /// Something as it is passed on, or its refusal where it is too large for that.
+    /// The forwarded message, or the refusal of one that is too large for that.
     fn pass_on(&self, incoming: Incoming, partition: Partition) -> Option<Outgoing> {
         match self.router.check_hop(&incoming) {
             Ok(()) => Some(self.router.passed_on(incoming, partition)),
@@ -267,7 +268,7 @@ impl<S: Store, B: Bus> Intake<S, B> {
     }
 }
 
-/// Whether the header block of something that came in is that of a call.
+/// Checks that the header block of an incoming message is that of a call.
 fn check_headers(incoming: &Incoming) -> Result<(), Rejection> {
     let rejection = |problem| Err(Rejection::invalid("the header block", problem));
     if let Some(malformed) = incoming.malformed {
@@ -280,7 +281,7 @@ fn check_headers(incoming: &Incoming) -> Result<(), Rejection> {
     }
 }
 
-/// Whether a name could be that of a method.
+/// Whether a name has the form of a method's.
 fn may_be_method(name: &str) -> bool {
     name.len() <= METHOD_BYTES_MAX
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))

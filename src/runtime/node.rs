@@ -1,5 +1,5 @@
-//! One instance of peerd: the parts put together, what comes in, partitions that come and go, and
-//! the stop.
+//! One instance of peerd: the composition of its parts, incoming messages, the cluster layer's
+//! host, and the stop.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -41,7 +41,7 @@ pub struct Node<S, B> {
 }
 
 impl<S: Store, B: Bus> Node<S, B> {
-    /// An instance that owns nothing yet. `table` says where calls go.
+    /// An instance that owns nothing yet. `table` is the routing table.
     #[must_use]
     pub fn new(
         store: S,
@@ -124,19 +124,19 @@ impl<S: Store, B: Bus> Node<S, B> {
         &self.parts.env.bus
     }
 
-    /// What is counted of calls.
+    /// The counters of calls.
     pub(super) fn counters(&self) -> Arc<Counters> {
         self.parts.env.counters.clone()
     }
 
-    /// Takes in what the bus receives, as long as the node exists.
+    /// The function that takes in messages of the bus, as long as the node exists.
     #[must_use]
     pub fn call_receiver(&self) -> Take {
         self.intake.call_receiver()
     }
 
-    /// Takes in a call by a user, or a request of another instance: it is under way in a task of its
-    /// own, or what is answered goes out at once, as a refusal or passed on.
+    /// Takes in a call or a request of another instance. Starts a task for it, or returns the
+    /// message to send at once: a refusal, or the forwarded call.
     pub fn take(&self, incoming: Incoming) -> Option<Outgoing> {
         self.intake.take(incoming)
     }
@@ -146,29 +146,30 @@ impl<S: Store, B: Bus> Node<S, B> {
         self.intake.handle(incoming).await;
     }
 
-    /// Says that messages may go away by age: then a log that begins later is no difference.
+    /// Sets that messages may be dropped by age: then a log that begins later is no difference.
     pub fn set_messages_may_age(&self, may_age: bool) {
         self.audit.set_messages_may_age(may_age);
     }
 
-    /// Says after how long messages age; zero: never.
+    /// Sets the age at which messages are dropped; zero: never.
     pub fn set_max_age(&self, max_age: Duration) {
         self.parts.env.set_max_age(max_age);
     }
 
-    /// Audits the users of all partitions that this instance owns, round after round, with no more
-    /// than so many reads in a second. Runs until it is dropped.
+    /// Audits the users of all partitions that this instance owns, round after round, with at most
+    /// `reads_per_second`. Runs until it is dropped.
     pub fn audit_all(&self, reads_per_second: u32) -> impl Future<Output = ()> + use<S, B> {
         self.audit.clone().audit_all(reads_per_second)
     }
 
-    /// Has the counts of users in memory follow what ages, and publishes them. Runs until it is
-    /// dropped.
+    /// Updates the counts of users in memory when messages age out, and publishes them. Runs until
+    /// it is dropped.
     pub fn follow_ageing_of_all(&self) -> impl Future<Output = ()> + use<S, B> {
         self.parts.ageing.clone().follow_ageing_of_all()
     }
 
-    /// Gives offline pushes and notices to other owners only a moment more: the instance stops.
+    /// Shortens the time for offline pushes and notices to other owners, because the instance
+    /// stops.
     pub fn end_soon(&self) {
         self.parts.env.stopping.cancel();
     }
@@ -220,7 +221,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     }
 }
 
-/// The cluster layer has this instance open and close partitions.
+/// The cluster layer opens and closes partitions through this.
 impl<S: Store, B: Bus> Host for Arc<Node<S, B>> {
     async fn listen(&self, partition: Partition) -> Result<(), NotOpened> {
         self.hosting.listen(partition, self.call_receiver()).await

@@ -1,8 +1,9 @@
-//! Requests to the owners of users, and what is known of one when no answer comes.
+//! Requests to the owners of users, and inquiries about requests without an answer.
 //!
-//! The server says that a request met nobody only where nobody at all is subscribed to its subject.
-//! So a request that has no answer after a while is inquired about, at whoever owns the partition by
-//! then: one that was not begun is sent again.
+//! The server reports "no responders" only if its subject has no subscriber at all, and any client
+//! may subscribe. So after a while without an answer, the requester sends an inquiry to the present
+//! owner of the partition. A request that was not begun is sent again; one that a former owner may
+//! have stored is sent so that the new owner searches its log first.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -23,35 +24,35 @@ use peerd_protocol::encoding::Encoding;
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::subject::Token;
 
-/// After how long without an answer it is inquired about a request, and again.
+/// The time without an answer after which an inquiry is sent, and the interval of further ones.
 const INQUIRE_EVERY: Duration = Duration::from_millis(250);
-/// Wait before a request is sent again that reached no owner.
+/// The wait before a request that reached no owner is sent again.
 pub(super) const AGAIN: Duration = Duration::from_millis(20);
 
-/// What came of a request.
+/// The outcome of a request.
 pub(super) enum Outcome<A> {
     /// It was answered, or refused.
     Answered(Result<A, CallError>),
     /// Nothing was done, and nothing will be.
     NotDone,
-    /// The present owner has not done it and will not. An owner before may have.
+    /// The present owner has not performed it and will not. A former owner may have.
     NotDoneHere,
     /// It may or may not have been done.
     Unknown,
 }
 
-/// What an inquiry came to.
+/// The result of an inquiry.
 enum Inquiry {
     Answered(Begun),
-    /// Nothing: the next may.
+    /// No result: the next inquiry may have one.
     Nothing,
     /// The owner's release knows no inquiries.
     NotUnderstood,
-    /// Nobody came to own the partition in time.
+    /// The partition had no owner in time.
     NoOwner,
 }
 
-/// Whom a request is for.
+/// The recipient of a request.
 pub(super) struct Recipient<'r> {
     pub(super) user: &'r Token,
     pub(super) partition: Partition,
@@ -60,8 +61,8 @@ pub(super) struct Recipient<'r> {
 }
 
 impl<S: Store, B: Bus> Router<S, B> {
-    /// Has the owner of a user serve a request that may be served more than once and changes nothing
-    /// that the caller is to know of: this instance, by `serve`, or another.
+    /// Has the owner of a user serve a request: this instance, by `serve`, or another. The request
+    /// may be served more than once, and has no effect that the caller must know.
     pub(super) async fn at_owner<R: OwnerRequest, F>(
         &self,
         user: &UserId,
@@ -75,8 +76,8 @@ impl<S: Store, B: Bus> Router<S, B> {
         self.at_owner_or(Failure::StoreUnavailable, user, request, deadline, serve).await
     }
 
-    /// As [`Self::at_owner`]. `unknown` is answered where another owner may have served the request, and
-    /// nobody can say whether it did.
+    /// As [`Self::at_owner`]. Returns `unknown` if it cannot be known whether another owner has
+    /// served the request.
     pub(super) async fn at_owner_or<R: OwnerRequest, F>(
         &self,
         unknown: Failure,
@@ -92,13 +93,13 @@ impl<S: Store, B: Bus> Router<S, B> {
         let partition = self.env.subjects.partition(&token);
         let until = deadline.min(Instant::now() + self.env.options.owner_wait);
         let recipient = Recipient { user: &token, partition, until };
-        // What is answered where no owner serves it any more. One before may have.
+        // The answer if no owner serves it any more. A former one may have.
         let mut unserved = None;
         loop {
             match self.wait_for_owner(partition, What::Delivery, until).await {
                 Route::Here(work) => {
                     let served = serve(work.ownership.clone()).await;
-                    // A hand-over waits until it is served.
+                    // Held until here: a hand-over waits for the request.
                     drop(work);
                     return served;
                 }
@@ -116,17 +117,17 @@ impl<S: Store, B: Bus> Router<S, B> {
         }
     }
 
-    /// Waits a moment before a request is sent again that reached no owner, unless `until` is near.
+    /// Waits before a request that reached no owner is sent again, unless `until` is near.
     pub(super) async fn wait_to_send_again(&self, until: Instant) -> Result<(), Failure> {
         if Instant::now() + AGAIN >= until {
             return Err(NO_OWNER);
         }
-        // At once where the owner changes.
+        // Returns early if the owner changes.
         let _ = timeout_at(Instant::now() + AGAIN, self.table.changed()).await;
         Ok(())
     }
 
-    /// Sends a request to another owner, until it is known what came of it, or the deadline.
+    /// Sends a request to another owner until its outcome is known, or until the deadline.
     pub(super) async fn request_owner<R: OwnerRequest>(
         &self,
         recipient: &Recipient<'_>,
@@ -149,7 +150,7 @@ impl<S: Store, B: Bus> Router<S, B> {
                 }
                 () = sleep_until(next), if inquires => {}
             }
-            // In a box: a call's state has room for the largest that is not in one.
+            // Boxed, because a call's state is as large as the largest unboxed future.
             let inquiry = Box::pin(self.inquire(recipient, &reply_to, deadline));
             let inquiry = tokio::select! {
                 biased;
@@ -160,7 +161,8 @@ impl<S: Store, B: Bus> Router<S, B> {
             };
             match inquiry {
                 Inquiry::Answered(Begun::No { known_for }) => {
-                    // Whoever has had the partition since before the request was sent would know.
+                    // An owner that has had the partition since before the request was sent would
+                    // know it.
                     let is_sure = known_for >= began.elapsed();
                     return if is_sure { Outcome::NotDone } else { Outcome::NotDoneHere };
                 }
@@ -171,7 +173,7 @@ impl<S: Store, B: Bus> Router<S, B> {
         }
     }
 
-    /// Asks whoever owns the partition whether a request was begun.
+    /// Asks the present owner of the partition whether a request was begun.
     async fn inquire(
         &self,
         recipient: &Recipient<'_>,
@@ -179,10 +181,11 @@ impl<S: Store, B: Bus> Router<S, B> {
         deadline: Instant,
     ) -> Inquiry {
         let Recipient { user, partition, until } = *recipient;
-        // The request is under way, and an owner that was silent for a moment may still answer it.
+        // The request is in progress, and an owner that was silent for a moment may still answer
+        // it.
         let until = until.max(Instant::now() + 2 * INQUIRE_EVERY).min(deadline);
         match self.wait_for_owner(partition, What::Delivery, until).await {
-            // It came to this instance meanwhile.
+            // This instance has become the owner.
             Route::Here(work) => {
                 return Inquiry::Answered(self.inquired(&work.ownership, reply_to));
             }
@@ -194,7 +197,7 @@ impl<S: Store, B: Bus> Router<S, B> {
         match self.request_once((user, partition), &inquiry, until).await {
             Ok(Ok(begun)) => Inquiry::Answered(begun),
             Ok(Err(CallError::Failed(Failure::Internal))) => Inquiry::NotUnderstood,
-            // Too much is under way there, or it is not the owner any more.
+            // That instance has too much in progress, or is no longer the owner.
             Ok(Err(_)) | Err(AskError::Unknown) => Inquiry::Nothing,
             Err(AskError::Nobody) => {
                 sleep_until(until.min(Instant::now() + INQUIRE_EVERY / 10)).await;
@@ -203,7 +206,7 @@ impl<S: Store, B: Bus> Router<S, B> {
         }
     }
 
-    /// Sends a request to another owner once, without inquiries: its answer is of no use later.
+    /// Sends a request to another owner once, without inquiries: a later answer would be of no use.
     pub(super) async fn request_once<R: OwnerRequest>(
         &self,
         (user, partition): (&Token, Partition),

@@ -1,4 +1,4 @@
-//! The parts of an instance, put together. Each has one job, its own state, and references to the
+//! The composition of an instance. Each part has one job, its own state, and references to the
 //! parts that it uses, all of which are above it in this list:
 //!
 //! | part | job |
@@ -14,8 +14,8 @@
 //! | [`Router`], [`Replies`] | the owners of partitions, and requests to them; replies and refusals |
 //! | [`SendPath`] | messages, from the sender's call to both sides' events |
 //!
-//! Calls, owner requests, the audit and the take-over of partitions use these; `node` puts all of it
-//! together.
+//! Calls, owner requests, the audit and the take-over of partitions use these; `node` composes all
+//! of it.
 
 use std::sync::Arc;
 

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What is under way, by when it began.
+/// Work in progress, by start time.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     by_start_ms: Mutex<BTreeMap<u64, usize>>,
 }
 
-/// Something under way, until this is dropped.
+/// One piece of work in progress, until this is dropped.
 #[derive(Debug)]
 #[must_use]
 pub(super) struct UnderWay<P: std::ops::Deref<Target = Pending>> {
@@ -17,23 +17,23 @@ pub(super) struct UnderWay<P: std::ops::Deref<Target = Pending>> {
     start_ms: u64,
 }
 
-/// Something under way that goes on beside everything else.
+/// Work in progress that is independent of its call.
 pub(super) type OwnedUnderWay = UnderWay<Arc<Pending>>;
 
 impl Pending {
-    /// Notes that something begins.
+    /// Notes that work begins.
     pub(super) fn begin(&self, now_ms: u64) -> UnderWay<&Self> {
         *self.lock().entry(now_ms).or_default() += 1;
         UnderWay { pending: self, start_ms: now_ms }
     }
 
-    /// As [`Pending::begin`], for what goes on beside everything else.
+    /// As [`Pending::begin`], for work that is independent of its call.
     pub(super) fn begin_owned(self: Arc<Self>, now_ms: u64) -> OwnedUnderWay {
         *self.lock().entry(now_ms).or_default() += 1;
         UnderWay { pending: self, start_ms: now_ms }
     }
 
-    /// Since when something is under way; `now_ms` if nothing is.
+    /// The start time of the oldest work in progress; `now_ms` if there is none.
     pub(super) fn since(&self, now_ms: u64) -> u64 {
         self.lock().first_key_value().map_or(now_ms, |(start_ms, _)| now_ms.min(*start_ms))
     }

@@ -33,7 +33,7 @@ impl<S: Store, B: Bus> Publisher<S, B> {
     fn encoding_for(&self, user: &User) -> Encoding {
         let configured = self.env.options.event_encoding;
         let other = user.sessions_encoding().filter(|encoding| *encoding != configured);
-        // Only then does it matter whether the sessions have ended by idling.
+        // Only now does it matter whether sessions have ended by idling.
         other
             .filter(|_| user.is_logged_in(self.env.clock.wall_ms(), self.env.limits()))
             .unwrap_or(configured)

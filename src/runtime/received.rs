@@ -1,6 +1,6 @@
-//! Which requests of other instances were begun here, by their reply subjects. A sender's owner that
-//! gets no answer to a request asks; a request that was not begun by then never will be, and can be
-//! sent again without being done twice.
+//! Remembers which requests of other instances were begun here, by their reply subjects. A sender's
+//! owner without an answer inquires; a request that was not begun by then never will be, so it can
+//! be sent again without being performed twice.
 
 use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
@@ -11,18 +11,18 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use tokio::time::Instant;
 
-/// Most requests that are remembered.
+/// The most requests that are remembered.
 const KEPT_MAX: usize = 1 << 16;
-/// For how long they are remembered: far longer than a sender's owner asks.
+/// How long they are remembered: far longer than a sender's owner inquires.
 const KEPT_FOR: Duration = Duration::from_secs(60);
 
 /// Whether a request was begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Inquired {
-    /// It was: its answer is on its way, or will be.
+    /// It was begun, and is or will be answered.
     Begun,
-    /// It was not, and it will not be. Every request of so long ago would be remembered; `None`:
-    /// every one since the process began.
+    /// It was not begun and never will be. Requests of the last so long are remembered; `None`: all
+    /// since the process began.
     NotBegun(Option<Duration>),
 }
 
@@ -37,19 +37,19 @@ pub(super) struct Received {
 struct Known {
     /// Whether a request was begun, by its hash; if not, it must not be.
     begun: HashMap<u64, bool>,
-    /// In the order in which they came.
+    /// In the order of arrival.
     order: VecDeque<(u64, Instant)>,
-    /// When the newest came that is not remembered any more.
+    /// When the newest forgotten request arrived.
     forgotten: Option<Instant>,
 }
 
 impl Received {
-    /// Notes that a request is begun; false where it was before, or must not be.
+    /// Notes that a request is begun; false if it was begun before, or must not be.
     pub(super) fn begin(&self, reply_to: &str) -> bool {
         self.known(|known, hash| known.note(hash, true).is_none(), reply_to)
     }
 
-    /// Says whether a request was begun. If not, it will not be.
+    /// Returns whether a request was begun. If not, it never will be.
     pub(super) fn inquire(&self, reply_to: &str) -> Inquired {
         let inquire = |known: &mut Known, hash| match known.note(hash, false) {
             Some(true) => Inquired::Begun,
@@ -68,7 +68,7 @@ impl Received {
 }
 
 impl Known {
-    /// Notes a request, unless it is known: then it stays what it is, which is answered.
+    /// Notes a request unless it is known; returns what was known of it.
     fn note(&mut self, hash: u64, is_begun: bool) -> Option<bool> {
         if let Some(known) = self.begun.get(&hash) {
             return Some(*known);
@@ -116,7 +116,7 @@ mod tests {
             assert!(received.begin(&number.to_string()));
         }
         advance(Duration::from_secs(2)).await;
-        // The first was forgotten: of what came three seconds ago nothing can be said.
+        // The first was forgotten, so nothing is known of requests of three seconds ago.
         let known_for = Duration::from_secs(3);
         let Inquired::NotBegun(Some(said)) = received.inquire("first") else { panic!("forgotten") };
         assert!(said <= known_for, "{said:?}");

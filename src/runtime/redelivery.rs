@@ -1,8 +1,8 @@
 //! Redelivery of events that a dead owner may not have published.
 //!
-//! Messages that were stored since that owner last had published everything are published again, to
-//! both sides, with their IDs, by which a client recognizes a repeat. No change belongs to these
-//! events, so their revision is the user's current one.
+//! Messages that were stored since that owner's published-up-to time are published again, to both
+//! sides, with their IDs, by which a client recognizes a repeat. No change belongs to these events,
+//! so their revision is the user's current one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,19 +28,19 @@ use peerd_protocol::failure::Failure;
 
 /// How long partitions of the same owner are gathered, so that the logs are read once for all.
 const GATHER: Duration = Duration::from_millis(200);
-/// How much earlier than that reading begins: the owner knew the server's clock to within a message's
-/// way, and the servers of a cluster know each other's about as well.
+/// How much earlier reading begins: the owner knew the server's clock to within a message's transit
+/// time, and so do the servers of a cluster know each other's.
 const CLOCK_SLACK_MS: u64 = 200;
 /// Records read at once.
 const BATCH: usize = 256;
 /// The most messages that are redelivered after one death, and their greatest age. A client that
-/// misses others sees the gap in the revisions, or asks at the next login.
+/// misses others sees the gap in the revisions, or reads them after the next login.
 const MESSAGES_MAX: usize = 100_000;
 const OLDEST_MS: u64 = 10 * 60 * 1000;
 /// The wait after a failed read of what is to be redelivered.
 const RETRY: Duration = Duration::from_secs(1);
-/// How long after a take-over the log is expected to be checked for late writes of the previous owner.
-/// Beyond that, the time up to which all events were published moves on.
+/// How long after a take-over the log is expected to be checked for late writes of the previous
+/// owner. Beyond that, the time up to which all events were published moves on.
 const LATE_WRITES: Duration = Duration::from_secs(60);
 
 /// A partition whose owner has died, and since when its events may be unpublished.
@@ -52,7 +52,7 @@ pub(super) struct Unpublished {
     pub(super) under_way: OwnedUnderWay,
 }
 
-/// What is to be redelivered to a user.
+/// The messages to redeliver to a user.
 #[derive(Clone, Default)]
 struct News {
     /// As they were stored, each with its sender.
@@ -61,7 +61,7 @@ struct News {
     changed: BTreeSet<UserId>,
 }
 
-/// Publishes again what an owner that has died may not have published.
+/// Redelivers events that a dead owner may not have published.
 pub(super) struct Redelivery<S, B> {
     env: Arc<Env<S, B>>,
     users: Arc<Users<S, B>>,
@@ -83,7 +83,7 @@ impl<S: Store, B: Bus> Redelivery<S, B> {
         Self { env, users, publisher, conversations, ageing, unpublished: Mutex::default() }
     }
 
-    /// Redelivers, in the background, what the previous owner may not have published.
+    /// Redelivers, in the background, the events that the previous owner may not have published.
     pub(super) fn redeliver(self: &Arc<Self>, unpublished: Unpublished) {
         let mut waiting = self.unpublished.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.push(unpublished);
@@ -96,11 +96,11 @@ impl<S: Store, B: Bus> Redelivery<S, B> {
             let unpublished = std::mem::take(
                 &mut *redelivery.unpublished.lock().unwrap_or_else(PoisonError::into_inner),
             );
-            // Messages that are stored from now on are not among those that are read.
+            // Messages that are stored from now on are not read.
             let read_ms = redelivery.env.server_ms();
             let of = |unpublished: &Unpublished| redelivery.users.ownership(unpublished.partition);
             let ownerships: Vec<_> = unpublished.iter().map(of).collect();
-            // Until it is done, or these are not this instance's any more.
+            // Until it is done, or this instance no longer owns the partitions.
             let mut left = None;
             while !redelivery.redeliver_all(&unpublished, &mut left).await {
                 sleep(RETRY).await;
@@ -123,10 +123,10 @@ impl<S: Store, B: Bus> Redelivery<S, B> {
         });
     }
 
-    /// Everything that was stored before `read_ms` (server's clock, milliseconds since 1970) has been
-    /// redelivered. A write of the previous owner may still be stored, which shows as a gap a moment
-    /// later. Until no further one can, events since `read_ms` count as unpublished, so that the next
-    /// owner publishes it if this one ends before it has seen the gap.
+    /// Everything that was stored before `read_ms` (server's clock, milliseconds since 1970) has
+    /// been redelivered. A write of the previous owner may still be stored, which shows as a gap a
+    /// moment later. Until no further one can, events since `read_ms` count as unpublished, so that
+    /// the next owner publishes it if this one ends before it has seen the gap.
     fn await_late_writes(&self, ownership: &Arc<Ownership>, read_ms: u64) {
         let unpublished =
             (self.env.pending.clone().begin_owned(read_ms), ownership.begin_in_doubt(read_ms));
@@ -145,8 +145,8 @@ impl<S: Store, B: Bus> Redelivery<S, B> {
         });
     }
 
-    /// Publishes what is `left`, and keeps there what could not be published. The first call gathers it.
-    /// Answers whether it is done.
+    /// Publishes the messages in `left`, and keeps there those that could not be published. The
+    /// first call gathers them. Returns whether all are done.
     async fn redeliver_all(
         &self,
         unpublished: &[Unpublished],
@@ -165,7 +165,7 @@ impl<S: Store, B: Bus> Redelivery<S, B> {
         let mut failed = BTreeMap::new();
         for (user, news) in news {
             let published = self.publish_news(&user, news.clone()).await;
-            // What peerd cannot read now it cannot read later, either.
+            // A record that cannot be read now cannot be read later.
             if published.is_err_and(|failure| failure != Failure::Internal) {
                 failed.insert(user, news);
             }
@@ -175,7 +175,7 @@ impl<S: Store, B: Bus> Redelivery<S, B> {
         is_done
     }
 
-    /// Gathers what is to be redelivered, by user.
+    /// Gathers the messages to redeliver, by user.
     async fn gather_all(
         &self,
         unpublished: &[Unpublished],
@@ -197,7 +197,7 @@ impl<S: Store, B: Bus> Redelivery<S, B> {
         Ok(news)
     }
 
-    /// Gathers from one log what users of the taken partitions received or sent.
+    /// Gathers from one log the messages that users of the taken partitions received or sent.
     async fn gather(
         &self,
         partition: Partition,
@@ -240,7 +240,7 @@ impl<S: Store, B: Bus> Redelivery<S, B> {
         }
     }
 
-    /// Publishes to a user those of the user's own messages that came into the log unpublished.
+    /// Publishes to a user the user's own messages that were stored without being published.
     pub(super) async fn publish_sent(
         &self,
         sender: &UserId,

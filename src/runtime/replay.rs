@@ -1,4 +1,5 @@
-//! Replay at login: what arrived while a user, or one of the user's devices, was away.
+//! Replay at login: publishes the messages that arrived while a user, or one of the user's devices,
+//! was away.
 
 use std::sync::Arc;
 
@@ -20,30 +21,30 @@ mod tests;
 
 /// Records read at once.
 const BATCH: usize = 256;
-/// Most messages of one event.
+/// The most messages of one event.
 const MESSAGES_PER_EVENT: usize = 50;
-/// Most bytes of content in one event: far below a server's smallest sensible `max_payload`.
+/// The most bytes of content in one event: far below the smallest sensible `max_payload`.
 const BYTES_PER_EVENT: usize = 128 * 1024;
-/// How much earlier than by peerd's clock reading begins, for a server whose clock is behind.
+/// How much earlier than by peerd's clock reading begins, in case the server's clock lags.
 const CLOCK_SLACK_MS: u64 = 2000;
-/// Halvings of the time until reading begins near enough to the newest messages. Seven days halved
-/// so often are less than a millisecond.
+/// The most halvings of the time range until reading begins close enough to the newest messages.
+/// Seven days halved so often are less than a millisecond.
 const HALVINGS_MAX: usize = 30;
 
-/// How much further back is looked for the beginning of a replay each time that it is not found.
+/// The factor by which the search for the beginning of a replay reaches further back each time.
 const FURTHER: u64 = 16;
 
-/// From where messages are replayed.
+/// The position from which messages are replayed.
 #[derive(Clone, Copy)]
 pub(super) enum ReplayFrom {
-    /// What was stored since a time, in milliseconds since 1970.
+    /// Messages stored since a time, in milliseconds since 1970.
     Since(u64),
-    /// What a device whose newest message this is did not get.
+    /// Messages that a device did not receive whose newest message has this key.
     After(OrderKey),
 }
 
 impl ReplayFrom {
-    /// Whether what is to be replayed since a time is among it.
+    /// Whether it includes a replay that is due since `due_ms`.
     pub(super) const fn covers(self, due_ms: u64) -> bool {
         match self {
             Self::Since(_) => true,
@@ -52,7 +53,7 @@ impl ReplayFrom {
     }
 }
 
-/// Publishes to users what they missed.
+/// Publishes missed messages to users.
 pub(super) struct Replays<S, B> {
     env: Arc<Env<S, B>>,
     publisher: Arc<Publisher<S, B>>,
@@ -63,7 +64,7 @@ impl<S: Store, B: Bus> Replays<S, B> {
         Self { env, publisher }
     }
 
-    /// Publishes what was stored for a user and missed, oldest first.
+    /// Publishes the messages that a user missed, oldest first.
     pub(super) async fn replay(
         &self,
         cell: &UserCell,
@@ -91,7 +92,7 @@ impl<S: Store, B: Bus> Replays<S, B> {
         Ok(())
     }
 
-    /// From where a login is to have messages replayed; `None` where nothing came since then.
+    /// The position from which a login's replay begins; `None` if no message arrived since then.
     pub(super) fn replay_from(
         &self,
         user: &User,
@@ -107,7 +108,7 @@ impl<S: Store, B: Bus> Replays<S, B> {
         is_news.then_some(ReplayFrom::Since(since_ms))
     }
 
-    /// Since when a user who was last seen at `last_seen_ms` gets messages replayed.
+    /// The time since which messages are replayed to a user who was last seen at `last_seen_ms`.
     pub(super) fn replay_since(&self, last_seen_ms: Option<u64>) -> u64 {
         last_seen_ms.unwrap_or_default().max(self.oldest_replayed_ms())
     }
@@ -116,9 +117,9 @@ impl<S: Store, B: Bus> Replays<S, B> {
         self.env.clock.wall_ms().saturating_sub(self.env.limits().replay_age_ms)
     }
 
-    /// Finds where in the log of a user's messages those begin that sort after `key`: a time, and
-    /// what is read from there. Keys may be ahead of the clock, so that it is looked whether there
-    /// are any before.
+    /// Finds where the messages that sort after `key` begin in the log of a user's messages: a
+    /// time, and the records read from there. Keys may be ahead of the clock, so the search checks
+    /// whether there are any before.
     async fn find_behind(
         &self,
         cell: &UserCell,
@@ -140,7 +141,7 @@ impl<S: Store, B: Bus> Replays<S, B> {
         }
     }
 
-    /// The messages that a user missed; where they are too many, at least the newest.
+    /// The messages that a user missed; if there are too many, at least the newest.
     async fn read_missed(
         &self,
         cell: &UserCell,
@@ -157,7 +158,7 @@ impl<S: Store, B: Bus> Replays<S, B> {
         };
         let mut until_ms = self.env.clock.wall_ms();
         for _ in 0..HALVINGS_MAX {
-            // Between once and twice the most is near enough.
+            // Between one and two times the maximum is close enough.
             if batch.count <= 2 * most || until_ms <= from_ms {
                 break;
             }
@@ -171,19 +172,19 @@ impl<S: Store, B: Bus> Replays<S, B> {
             }
         }
         let oldest_ms = self.oldest_replayed_ms();
-        // Stored after the newest message that a device has, though it may sort before it.
+        // Stored after the newest message of the device, although it may sort before it.
         let mut is_behind = false;
         let mut messages = Vec::new();
         loop {
             for slot in batch.items.into_iter().filter_map(Item::slot) {
                 if let ReplayFrom::After(key) = from {
-                    // One that was removed since is a place, too.
+                    // A message that was removed since marks the place, too.
                     is_behind |= slot.key() == key;
                 }
                 let Some(Found { stored_ms, stored, .. }) = slot.message() else { continue };
                 let stored = stored.message;
                 let is_missed = match from {
-                    // Accepted before and stored since is news too.
+                    // A message that was accepted before and stored since is new, too.
                     ReplayFrom::Since(since_ms) => {
                         stored.timestamp_ms >= since_ms || stored_ms >= since_ms
                     }
@@ -222,8 +223,8 @@ pub(super) fn leave_out_deleted(cell: &UserCell, messages: &mut Vec<Arc<Message>
     });
 }
 
-/// Leaves out what the log has and the user's state does not: its acknowledgement is on its way, and
-/// it is published with that. Nothing is published that a later call would not show.
+/// Leaves out messages that the log has and the user's state does not: they are published with
+/// their acknowledgement. Nothing is published that a later call would not show.
 pub(super) fn leave_out_unknown(cell: &UserCell, received: &mut Vec<Arc<Message>>) {
     let user = cell.lock();
     received.retain(|message| {
@@ -232,7 +233,7 @@ pub(super) fn leave_out_unknown(cell: &UserCell, received: &mut Vec<Arc<Message>
     });
 }
 
-/// Splits messages into what one event can hold: of one sender, and not too much.
+/// Splits messages into parts of one event each: from one sender, and within the bounds.
 pub(super) fn runs(mut messages: &[Arc<Message>]) -> Vec<&[Arc<Message>]> {
     let mut runs = Vec::new();
     while let Some(first) = messages.first() {

@@ -1,4 +1,4 @@
-//! Replies to calls, and refusals of what came in.
+//! Replies to calls, and refusals of incoming messages.
 
 use std::sync::Arc;
 
@@ -30,8 +30,8 @@ impl<S: Store, B: Bus> Replies<S, B> {
         Self { env }
     }
 
-    /// Where the answer goes. NATS does not check the reply subject of a request against the
-    /// caller's permissions: who may not publish there must not have peerd do it.
+    /// The subject of the answer. NATS does not check the reply subject of a request against the
+    /// caller's permissions: peerd must not publish where the caller may not.
     fn reply_subject(&self, incoming: &Incoming) -> Option<ByteString> {
         incoming.reply_to.clone().filter(|subject| !self.env.subjects.is_reserved(subject))
     }
@@ -43,8 +43,8 @@ impl<S: Store, B: Bus> Replies<S, B> {
         self.env.emit(Outgoing { subject, encoding, kind, body, permit: None });
     }
 
-    /// The refusal of a call, or of a request of another instance, for which nothing was done; `None`
-    /// where nobody is to be answered.
+    /// The refusal of a call, or of a request of another instance, for which nothing was done;
+    /// `None` if no answer is expected.
     pub(super) fn refusal(
         &self,
         incoming: &Incoming,
@@ -89,12 +89,12 @@ pub(super) fn body_too_large(most: usize) -> Rejection {
     Rejection::invalid("body", format!("must be {most} bytes or shorter"))
 }
 
-/// The refusal of a request of another instance; `None` where nobody waits for an answer.
+/// The refusal of a request of another instance; `None` if no answer is expected.
 pub(super) fn owner_refusal(incoming: &Incoming, error: &CallError) -> Option<Outgoing> {
     owner_answer(incoming, encode_refusal(error))
 }
 
-/// The answer to a request of another instance; `None` where nobody waits for it.
+/// The answer to a request of another instance; `None` if none is expected.
 pub(super) fn owner_answer(
     incoming: &Incoming,
     body: Result<Bytes, packed::EncodeError>,

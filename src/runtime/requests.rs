@@ -28,15 +28,15 @@ pub(super) struct Requests<S, B> {
 }
 
 impl<S: Store, B: Bus> Requests<S, B> {
-    /// Handles a request of another instance to its end. Every one is answered, also one that cannot
-    /// be read.
+    /// Handles a request of another instance to its end. Every request is answered, also an
+    /// unreadable one.
     pub(super) async fn handle_request(&self, incoming: Incoming, user: &UserId, work: Work) {
         let _under_way = self.env.pending.begin(self.env.server_ms());
         let request = match Request::decode(&incoming.body, user) {
             Ok(request) => request,
             Err(error) => {
-                // Each is answered, so that its sender need not wait. In a rolling update the sender may
-                // be of a later release.
+                // Answered, so that its sender need not wait. In a rolling update the sender may
+                // run a later release.
                 tracing::warn!(
                     %error,
                     remedy = "update this instance, if others are of a later release; else see who \
@@ -58,7 +58,7 @@ impl<S: Store, B: Bus> Requests<S, B> {
         if is_inquired
             && !incoming.reply_to.as_ref().is_none_or(|it| self.router.received.begin(it))
         {
-            // Its sender got the answer that it was not begun, or it came twice.
+            // Its sender was told that it was not begun, or it arrived twice.
             return;
         }
         match &request {
@@ -104,7 +104,7 @@ impl<S: Store, B: Bus> Requests<S, B> {
         self.env.emit_any(owner_answer(incoming, encode_answer::<R>(&served)));
     }
 
-    /// Before the other owner gives up: an answer that is known is better than none.
+    /// Before the deadline of the requester, to which a later answer would be of no use.
     fn answer_by(&self) -> Instant {
         Instant::now() + self.env.options.call_deadline * 4 / 5
     }

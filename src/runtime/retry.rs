@@ -1,11 +1,11 @@
-//! When callers may try again.
+//! The times after which callers may retry.
 
 use peerd_protocol::failure::Failure;
 
-/// When a caller who was refused for too many calls under way may try again.
+/// For a caller who was refused because of too many calls in progress.
 pub(super) const OVERLOADED_RETRY_MS: u64 = 100;
-/// When a caller who met no owner may try again.
+/// For a caller whose partition has no owner.
 const NO_OWNER_RETRY_MS: u64 = 1000;
 
-/// Nobody came to own the partition in time.
+/// The partition had no owner in time.
 pub(super) const NO_OWNER: Failure = Failure::NoOwner { retry_after_ms: NO_OWNER_RETRY_MS };

@@ -1,4 +1,22 @@
-//! Which instance serves something: this one, another, or whichever comes to own its partition.
+//! Routes calls and requests: to this instance, to another, or to the next owner of a partition.
+//!
+//! All instances take calls from one queue group, so NATS gives a call to any of them:
+//!
+//! 1. `Intake` computes the partition from the user's token. If the routing table names another
+//!    owner, the call is published at once to `peer.part.<p>.<user>.<method>`, with the caller's
+//!    own reply subject, its `Content-Type`, and `Peer-Hops` one higher. It needs no permit and
+//!    leaves no state
+//!    ([0010](../../docs/decisions/0010-calls-are-passed-on-with-the-callers-reply-subject.md)).
+//! 2. The owner is subscribed to `peer.part.<p>.>`, handles the call like its own and answers the
+//!    caller directly.
+//! 3. If no instance owns the partition, or its owner does not answer probes, the call waits in a
+//!    task for a change of the table, up to `cluster.owner_wait_ms`. Then it is routed again, or
+//!    answered `overloaded` with `retryAfterMs`.
+//! 4. A call through a service import is relayed instead (`intake/relay.rs`).
+//! 5. A call that was forwarded 32 times is answered `overloaded`: the instances take each other
+//!    for the owner.
+//!
+//! With subject mapping in nats-server, calls arrive directly at step 2.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,21 +36,21 @@ use peerd_core::rejection::Rejection;
 use peerd_protocol::encoding::Encoding;
 use peerd_protocol::failure::Failure;
 
-/// The `Content-Type` of a call that is passed on with one that peerd does not know: its owner refuses
-/// it as it would have refused the caller's.
+/// The `Content-Type` with which a call of an unknown one is forwarded: the owner refuses it like
+/// the caller's.
 const NO_ENCODING: &str = "unknown";
 
-/// Where something goes.
+/// Where a message goes.
 pub(super) enum Route {
     /// To this instance.
     Here(Work),
-    /// To another.
+    /// To another instance.
     There,
-    /// Nobody knows yet.
+    /// Not known yet.
     Nowhere,
 }
 
-/// The right to pass something on, which ends in time.
+/// The permission to forward a call, which expires.
 #[derive(Debug)]
 struct Until(Instant);
 
@@ -42,7 +60,7 @@ impl Permit for Until {
     }
 }
 
-/// Knows the owners of partitions, passes calls on to them, and sends them requests.
+/// Knows the owners of partitions, forwards calls to them, and sends them requests.
 pub(super) struct Router<S, B> {
     pub(super) env: Arc<Env<S, B>>,
     pub(super) users: Arc<Users<S, B>>,
@@ -59,12 +77,12 @@ impl<S: Store, B: Bus> Router<S, B> {
         Self { env, users, table, received: Received::default(), routed: AtomicU64::new(0) }
     }
 
-    /// What is answered where nobody owns the partition.
+    /// The answer if the partition has no owner.
     pub(super) fn no_owner(&self) -> Failure {
         if self.env.store.is_owning_impossible() { Failure::NoOwners } else { NO_OWNER }
     }
 
-    /// Where something for a partition goes.
+    /// The route of a message for a partition.
     pub(super) fn route(&self, partition: Partition, what: What) -> Route {
         if let Some(work) =
             self.users.ownership(partition).and_then(|ownership| ownership.enter(what))
@@ -73,12 +91,12 @@ impl<S: Store, B: Bus> Router<S, B> {
         }
         match self.table.place(partition) {
             Place::There => Route::There,
-            // It is about to be served here, or was until now.
+            // The partition is about to be served here, or was until now.
             Place::Here | Place::Nobody => Route::Nowhere,
         }
     }
 
-    /// Where something for a partition goes, as soon as somebody owns it.
+    /// The route of a message for a partition, as soon as it has an owner.
     pub(super) async fn wait_for_owner(
         &self,
         partition: Partition,
@@ -86,7 +104,7 @@ impl<S: Store, B: Bus> Router<S, B> {
         until: Instant,
     ) -> Route {
         loop {
-            // Before it is looked: a change in between is not missed.
+            // Subscribed before the look-up, so that no change is missed.
             let changed = self.table.changed();
             match self.route(partition, what) {
                 Route::Nowhere => {}
@@ -98,17 +116,18 @@ impl<S: Store, B: Bus> Router<S, B> {
         }
     }
 
-    /// Whether something is small enough to be passed on: it gets headers on the way.
+    /// Checks that a message is small enough to be forwarded, with the added headers.
     pub(super) fn check_hop(&self, incoming: &Incoming) -> Result<(), Rejection> {
         let most = self.env.room().body;
         if incoming.body.len() > most { Err(body_too_large(most)) } else { Ok(()) }
     }
 
-    /// Something as it is passed on to the owner of its partition, who answers the caller directly.
+    /// The message as it is forwarded to the owner of its partition, which answers the caller
+    /// directly.
     pub(super) fn passed_on(&self, incoming: Incoming, partition: Partition) -> Outgoing {
         let Incoming { subject, reply_to, content_type, body, hops, malformed: _, status: _ } =
             incoming;
-        // Encoded anew: the caller's header may be as long as a message.
+        // Replaced: the caller's header may be as long as a message.
         let content_type = content_type.map(|named| {
             let encoding = Encoding::of_request(Some(&named), &body);
             encoding.map_or(NO_ENCODING, Encoding::content_type).to_owned()
@@ -120,7 +139,7 @@ impl<S: Store, B: Bus> Router<S, B> {
         self.routed.fetch_add(1, Ordering::Relaxed);
         let kind = Kind::Routed { reply_to, content_type, hops: hops + 1 };
         let encoding = Encoding::default();
-        // What waits on its way out for too long is not done after its caller has given up.
+        // A call that waits too long in the queue is dropped: its caller has given up.
         let permit: Arc<dyn Permit> = Arc::new(Until(Instant::now() + self.env.options.owner_wait));
         Outgoing { subject: routed, encoding, kind, body, permit: Some(permit) }
     }

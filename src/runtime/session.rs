@@ -1,4 +1,4 @@
-//! The account as it is stored: sessions, the revision, and when a user was last seen.
+//! The stored account: sessions, the revision, and the last-seen time.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,12 +16,12 @@ use peerd_core::rejection::Rejection;
 use peerd_core::user::{Account, User};
 use peerd_protocol::failure::Failure;
 
-/// How long a revision that no order key shows is published and not stored, while the store works.
+/// How long a revision that no order key shows may be published without being stored.
 const REVISION_LAG: Duration = Duration::from_millis(20);
-/// Wait before it is tried again to store it.
+/// The wait before another attempt to store it.
 const REVISION_RETRY: Duration = Duration::from_millis(200);
 
-/// Stores accounts: sessions, the revision, and when users were last seen.
+/// Stores accounts: sessions, revisions, and last-seen times.
 pub(super) struct Sessions<S, B> {
     env: Arc<Env<S, B>>,
     users: Arc<Users<S, B>>,
@@ -32,7 +32,7 @@ impl<S: Store, B: Bus> Sessions<S, B> {
         Self { env, users }
     }
 
-    /// Stores the account. Answers where it is.
+    /// Stores the account. Returns the sequence of the entry.
     pub(super) async fn store_account(
         &self,
         cell: &UserCell,
@@ -54,7 +54,7 @@ impl<S: Store, B: Bus> Sessions<S, B> {
         Ok(seq)
     }
 
-    /// Notes a call of a logged-in user, and now and then stores when it was.
+    /// Notes a call of a logged-in user, and stores its time at intervals.
     pub(super) fn note_last_seen(self: &Arc<Self>, cell: &Arc<UserCell>) -> Result<(), Rejection> {
         let now_ms = self.env.clock.wall_ms();
         cell.lock().note_last_seen(now_ms, self.env.limits())?;
@@ -62,7 +62,7 @@ impl<S: Store, B: Bus> Sessions<S, B> {
         Ok(())
     }
 
-    /// Has the time of a call that was noted stored beside it, if it is time for that.
+    /// Stores the noted time of a call in the background, if it is due.
     pub(super) fn store_last_seen_if_due(self: &Arc<Self>, cell: &Arc<UserCell>, now_ms: u64) {
         if cell.claim_last_seen(now_ms, now_ms + self.env.options.last_seen_write_interval_ms) {
             let (sessions, cell, work) = (self.clone(), cell.clone(), cell.ownership.go_on());
@@ -73,15 +73,15 @@ impl<S: Store, B: Bus> Sessions<S, B> {
         }
     }
 
-    /// Stores when a user was last seen, with the rest of the account. Losing it only makes a
-    /// replay longer. Answers whether it is stored.
+    /// Stores the last-seen time of a user, with the rest of the account. Losing it only makes a
+    /// replay longer. Returns whether it is stored.
     pub(super) async fn store_last_seen(&self, cell: &UserCell) -> bool {
         let Ok(_entry_lock) = self.users.entry_lock(cell, self.env.deadline()).await else {
             return false;
         };
         let (account, expected_seq) = {
             let user = cell.lock();
-            // As long as a replay is due, the store knows since when.
+            // While a replay is due, the stored time is that from which it begins.
             let last_seen_ms = user.replay_due_ms.or(user.account.last_seen_ms);
             (Account { last_seen_ms, ..user.account.clone() }, user.account_seq)
         };
@@ -92,15 +92,15 @@ impl<S: Store, B: Bus> Sessions<S, B> {
         stored.is_ok()
     }
 
-    /// Has a revision that no order key shows stored, soon and together with those that follow. To be
-    /// called before it is published.
+    /// Has a revision that no order key shows stored soon, together with those that follow. Call it
+    /// before the revision is published.
     pub(super) fn note_revision(self: &Arc<Self>, cell: &Arc<UserCell>, user: &mut User) {
         let is_new = std::mem::take(&mut user.is_revision_unstored);
         if !is_new || cell.is_revision_due.swap(true, Ordering::Relaxed) {
             return;
         }
         let (sessions, cell, work) = (self.clone(), cell.clone(), cell.ownership.go_on());
-        // Should this owner die or end before it is stored, the next one is to know.
+        // If this owner dies or ends before it is stored, the next one must redeliver.
         let now_ms = self.env.server_ms();
         let unstored =
             (self.env.pending.clone().begin_owned(now_ms), cell.ownership.begin_in_doubt(now_ms));
@@ -110,7 +110,7 @@ impl<S: Store, B: Bus> Sessions<S, B> {
             if sessions.store_revision(&cell).await {
                 return;
             }
-            // A hand-over does not wait for a store that does not take it.
+            // A hand-over does not wait for a store that refuses it.
             drop(work);
             while cell.ownership.may_act() {
                 cell.ownership.sleep(REVISION_RETRY).await;
@@ -121,8 +121,8 @@ impl<S: Store, B: Bus> Sessions<S, B> {
         });
     }
 
-    /// Stores the account for the sake of its revision. Answers whether that is done, or another's
-    /// to do: one that rose meanwhile is stored by itself.
+    /// Stores the account because of its revision. Returns whether this is done, or is left to
+    /// another task: a revision that rose meanwhile is stored by itself.
     async fn store_revision(&self, cell: &UserCell) -> bool {
         cell.is_revision_due.store(false, Ordering::Relaxed);
         self.store_last_seen(cell).await || cell.is_revision_due.swap(true, Ordering::Relaxed)

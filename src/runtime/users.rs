@@ -1,5 +1,5 @@
 //! The users of the partitions that this instance owns: their state in memory, loading it, and
-//! writing what is theirs.
+//! writing to their partitions.
 
 mod deletions;
 mod gap_tracker;
@@ -55,7 +55,7 @@ impl<S: Store, B: Bus> Users<S, B> {
         (0..self.env.subjects.partitions()).filter_map(|number| self.ownership(Partition(number)))
     }
 
-    /// A user of the partition, loaded. Counts may not have followed what aged out.
+    /// A loaded user of the partition. Its counts may still include messages that aged out.
     pub(super) async fn loaded(
         &self,
         ownership: &Arc<Ownership>,
@@ -108,8 +108,8 @@ impl<S: Store, B: Bus> Users<S, B> {
     }
 }
 
-/// The failure that a caller is answered if an entry could not be written. Unless it is certain that
-/// nothing was written, the user is loaded again before the next use.
+/// The failure that a caller is answered if an entry could not be written. Unless it is certain
+/// that nothing was written, the user is loaded again before the next use.
 pub(super) fn entry_failure(cell: &UserCell, error: &AppendError) -> Failure {
     match error {
         AppendError::Unavailable(_) if !cell.ownership.may_act() => NO_OWNER,

@@ -21,7 +21,7 @@ pub fn key(subjects: &Subjects, partition: Partition, user: &Token) -> String {
     format!("{}{user}.account", subjects.state_prefix(partition))
 }
 
-/// The entries of all users of a partition.
+/// The subjects of the entries of all users of a partition.
 #[must_use]
 pub fn all(subjects: &Subjects, partition: Partition) -> String {
     format!("{}*.account", subjects.state_prefix(partition))
@@ -48,12 +48,11 @@ struct AccountV2 {
     revision: u64,
 }
 
-/// ID, since (ms since 1970), platform, device ID, whether it logged in with JSON; nil where that is
-/// not known.
+/// ID, since (ms since 1970), platform, device ID, whether it logged in with JSON; nil if unknown.
 #[derive(PartialEq, Serialize, Deserialize)]
 struct SessionV2(String, u64, String, String, Option<bool>);
 
-/// The fields of version 3. What is to be added to a session is a field of its own, by session ID.
+/// The fields of version 3. Additions to sessions are fields of their own, by session ID.
 const NAME: u8 = 1;
 const SESSIONS: u8 = 2;
 const LAST_SEEN_MS: u8 = 3;

@@ -1,7 +1,7 @@
-//! Amendments: what became of the 32 messages of one page of one direction after they were stored. Key:
-//! `peer.state.<p>.<receiver>.amendments.<sender>.<page>`, in the partition whose log has the messages,
-//! and written by its owner only. Read where one of its messages is, if the conversation entry says that
-//! the page may have amendments.
+//! Amendments: changes of the 32 messages of one page of one direction after they were stored. Key:
+//! `peer.state.<p>.<receiver>.amendments.<sender>.<page>`, in the partition whose log has the
+//! messages, and written by its owner only. Read together with the messages, if the conversation
+//! entry says that the page may have amendments.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -19,11 +19,11 @@ use peerd_protocol::subject::{Subjects, Token};
 
 const KIND: &str = Kind::Amendments.name();
 
-/// Most bytes of a page. There is room for 32 messages of 16 KiB each, and the page fits into one NATS
-/// message where `max_payload` is the server's default.
+/// The most bytes of a page: room for 32 messages of 16 KiB each, which fits one NATS message at
+/// the server's default `max_payload`.
 pub const PAGE_BYTES_MAX: usize = 512 * 1024;
 
-/// The amendments of a page of what `sender` sent to `receiver`.
+/// The subject of the amendments of a page of messages from `sender` to `receiver`.
 #[must_use]
 pub fn key(
     subjects: &Subjects,
@@ -35,7 +35,7 @@ pub fn key(
     format!("{}{receiver}.amendments.{sender}.{page}", subjects.state_prefix(partition))
 }
 
-/// The page that the last token of a key names.
+/// The page in the last token of a key.
 pub(super) fn page_of(number: &str) -> Option<u64> {
     number.parse().ok()
 }
@@ -43,10 +43,10 @@ pub(super) fn page_of(number: &str) -> Option<u64> {
 /// Why a page of amendments cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum AmendError {
-    /// It has no room for what was added: nothing is written.
+    /// The page has no room for the addition: nothing is written.
     #[error("the page of amendments would have {bytes} bytes, {PAGE_BYTES_MAX} are allowed")]
     Full {
-        /// How many bytes it would have.
+        /// The bytes that it would have.
         bytes: usize,
     },
     /// It cannot be encoded.
@@ -54,7 +54,7 @@ pub enum AmendError {
     Encode(#[from] EncodeError),
 }
 
-/// The field of a page: a list of amendments, each an entry of its own.
+/// The field of a page: a list of amendments, each encoded like an entry.
 const AMENDMENTS: u8 = 1;
 
 /// The fields of an amendment, which has a version of its own.
@@ -65,7 +65,7 @@ const CONTENT: u8 = 4;
 const EXTENDED_DATA: u8 = 5;
 const RECEIPT: u8 = 6;
 
-/// What is left of a removed message, beside its `messageSeq` and its order key.
+/// The stub of a removed message, without its `messageSeq` and its order key.
 #[derive(Serialize, Deserialize)]
 struct RemovedV1<'a> {
     stream_seq: u64,
@@ -158,8 +158,8 @@ fn decode_one(bytes: &[u8]) -> Result<(u64, Amendment), RecordError> {
     Ok((seq, Amendment { key, change, receipt, later: fields.later() }))
 }
 
-/// What replaced a message's content. A content that only a later release can read is kept as it is, so
-/// that it is not lost when this release writes the page anew.
+/// The replacement of a message's content. Content that only a later release can read is kept as it
+/// is, so that it is not lost when this release writes the page.
 fn read_content(fields: &FieldsIn<'_>) -> Change {
     let content: Result<Option<ContentV1>, _> = fields.get(CONTENT);
     let extended_data: Result<&str, _> = fields.get(EXTENDED_DATA);

@@ -1,6 +1,6 @@
-//! A block, with the number by which pages of the block list go; empty once it was lifted. Key:
-//! `peer.state.<p>.<user>.blocked.<other>`. A load takes the newer one; what cannot be read counts as a
-//! block.
+//! A block, with the number by which the block list is paged; empty after an unblock. Key:
+//! `peer.state.<p>.<user>.blocked.<other>`. A load takes the newer one; an unreadable entry counts
+//! as a block.
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -15,13 +15,13 @@ use peerd_protocol::subject::{Subjects, Token};
 
 const KIND: &str = Kind::Block.name();
 
-/// Whether `user` blocked `other`.
+/// The subject of the block of `other` by `user`.
 #[must_use]
 pub fn key(subjects: &Subjects, partition: Partition, user: &Token, other: &Token) -> String {
     format!("{}{user}.blocked.{other}", subjects.state_prefix(partition))
 }
 
-/// Whom `user` blocked.
+/// The subjects of all blocks of `user`.
 #[must_use]
 pub fn all(subjects: &Subjects, partition: Partition, user: &Token) -> String {
     format!("{}{user}.blocked.*", subjects.state_prefix(partition))
@@ -43,8 +43,8 @@ struct BlockV2 {
 /// The field of version 3.
 const NUMBER: u8 = 1;
 
-/// Writes a block: an entry with its number, or nothing at all where there is none any more. A block is
-/// never rewritten: what this release does not know of one goes with it.
+/// Writes a block: an entry with its number, or an empty one after an unblock. A block is never
+/// rewritten, so unknown fields need not be kept.
 pub fn encode(block: Option<BlockNumber>) -> Result<Bytes, EncodeError> {
     let Some(BlockNumber(number)) = block else { return Ok(Bytes::new()) };
     let mut fields = FieldsOut::default();

@@ -1,5 +1,19 @@
-//! A conversation entry: what a user decided about the messages with one other, and marks to count
-//! on from. Key: `peer.state.<p>.<user>.conversation.<other>`. A load takes the newer one.
+//! A conversation entry: what a user decided about the messages with one other, and marks from
+//! which counting continues. Key: `peer.state.<p>.<user>.conversation.<other>`. A load takes the
+//! newer one.
+//!
+//! It is written at first contact by the sender, and whenever its user changes something; never per
+//! message. It has the order key of the change, whether the user ever made a setting, the
+//! notification status, the read mark, how many unread messages were deleted singly, the mark up to
+//! which each direction is deleted, bitmaps of single deletions (1,024 messages each, up to 8;
+//! older ones have entries of their own), the pages that may have amendments, and the *marks*: how
+//! far each direction had come when the entry was written.
+//!
+//! If messages age, the newest record of a silent pair may be dropped too. In memory numbering
+//! continues. After both users were loaded again, counting continues above the larger of the
+//! `received` mark in the receiver's entry and the `sent` mark in the sender's, or from 1 if
+//! neither exists. So `messageSeq` may repeat numbers above the marks, and only those; deletions
+//! and read marks are never above them. Message IDs and order keys never repeat.
 
 use bytes::Bytes;
 use serde::ser::SerializeTuple as _;
@@ -18,13 +32,13 @@ use peerd_protocol::subject::{Subjects, Token};
 
 const KIND: &str = Kind::Conversation.name();
 
-/// What `user` decided about the conversation with `other`.
+/// The subject of `user`'s entry of the conversation with `other`.
 #[must_use]
 pub fn key(subjects: &Subjects, partition: Partition, user: &Token, other: &Token) -> String {
     format!("{}{user}.conversation.{other}", subjects.state_prefix(partition))
 }
 
-/// All that `user` decided about conversations.
+/// The subjects of all conversation entries of `user`.
 #[must_use]
 pub fn all(subjects: &Subjects, partition: Partition, user: &Token) -> String {
     format!("{}{user}.conversation.*", subjects.state_prefix(partition))
@@ -53,8 +67,8 @@ struct SettingsV1<'a> {
     deleted: Vec<Page<'a>>,
 }
 
-/// Received or not, the page's number, its bits; and, where there are any, the number and the bytes of
-/// fields that this release does not know, which version 1 does not have.
+/// Received or not, the page's number, its bits; and, if there are any, the number and the bytes of
+/// unknown fields, which version 1 does not have.
 #[derive(Deserialize)]
 struct Page<'a>(
     bool,
@@ -79,7 +93,7 @@ impl Serialize for Page<'_> {
     }
 }
 
-/// The fields of version 2. Marks are `(seq, counted)`, what was cleared is `(seq, order key)`.
+/// The fields of version 2. Marks are `(seq, counted)`, cleared ones `(seq, order key)`.
 const CHANGED: u8 = 1;
 const KEPT: u8 = 2;
 const MUTED: u8 = 3;
@@ -114,7 +128,7 @@ fn page<'b>((page, bitmap): (&PageId, &'b Bitmap)) -> Page<'b> {
     Page(is_received, page.number, bitmap.as_bytes(), later.count(), later.as_bytes())
 }
 
-/// Writes what a user decided about a conversation.
+/// Writes a conversation entry.
 pub fn encode(settings: &Settings) -> Result<Bytes, EncodeError> {
     let cleared = |cleared: Cleared| (cleared.seq, cleared.key.0);
     let mut fields = FieldsOut::default();
@@ -139,7 +153,7 @@ pub fn encode(settings: &Settings) -> Result<Bytes, EncodeError> {
     fields.entry(2, &settings.later)
 }
 
-/// Reads what a user decided about a conversation.
+/// Reads a conversation entry.
 pub fn decode(bytes: &[u8]) -> Result<Settings, RecordError> {
     if version(bytes, KIND)? == 1 {
         let entry: SettingsV1<'_> = read(bytes, KIND, 1)?;

@@ -1,6 +1,6 @@
-//! A page of deletions for which the conversation entry had no room: which of 1,024 messages of one
-//! direction a user deleted. Key: `peer.state.<p>.<user>.deleted.<other>.<sent|received>.<page>`. Read
-//! when one of its messages is.
+//! A page of deletions that the conversation entry has no room for: the deleted ones of 1,024
+//! messages of one direction. Key: `peer.state.<p>.<user>.deleted.<other>.<sent|received>.<page>`.
+//! Read together with its messages.
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -34,7 +34,7 @@ pub fn key(
     format!("{prefix}{user}.deleted.{other}.{direction}.{number}")
 }
 
-/// The page that the last two tokens of a key name.
+/// The page in the last two tokens of a key.
 pub(super) fn page_of(direction: &str, number: &str) -> Option<PageId> {
     let direction = match direction {
         SENT => Direction::Send,

@@ -1,6 +1,7 @@
-//! Entries: a MessagePack array of the version and a map of optional fields by number. A field that has
-//! its default is left out. Fields that this release does not know are kept and written back, so that a
-//! field can be added without a new version: an older release that rewrites the entry does not lose it.
+//! Entries: a MessagePack array of the version and a map of optional fields by number. A field that
+//! has its default is left out. Fields that this release does not know are kept and written back,
+//! so that a field can be added without a new version: an older release that rewrites the entry
+//! does not lose it.
 
 use bytes::{Buf as _, BufMut as _, Bytes};
 use serde::{Deserialize, Serialize};
@@ -9,8 +10,8 @@ use crate::wire::packed::{EncodeError, RecordError, from_slice, version};
 use peerd_core::later::LaterFields;
 use peerd_protocol::block;
 
-/// Most bytes and fields of one entry that this release does not know. A later release keeps within
-/// that; an entry with more cannot be read.
+/// The most unknown bytes and fields of one entry. Later releases keep within these; an entry with
+/// more cannot be read.
 pub(super) const LATER_BYTES_MAX: usize = 16 * 1024;
 /// See [`LATER_BYTES_MAX`].
 pub(super) const LATER_FIELDS_MAX: usize = 64;
@@ -133,7 +134,7 @@ impl<'b> FieldsIn<'b> {
         self.get(number)
     }
 
-    /// A field; its default where it was left out.
+    /// A field; its default if it was left out.
     pub(super) fn get<T: Deserialize<'b> + Default>(&self, number: u8) -> Result<T, RecordError> {
         let Some((_, bytes)) = self.known.iter().find(|(known, _)| *known == number) else {
             return Ok(T::default());
@@ -143,8 +144,8 @@ impl<'b> FieldsIn<'b> {
         })
     }
 
-    /// Those of these known fields that are there, as they were encoded: a later release wrote values
-    /// that this one cannot read.
+    /// The present ones of these known fields, encoded: a later release wrote values that this one
+    /// cannot read.
     pub(super) fn encoded(&self, numbers: &[u8]) -> LaterFields {
         let mut later = Later::default();
         for (number, value) in self.known.iter().filter(|(known, _)| numbers.contains(known)) {
@@ -162,7 +163,7 @@ impl<'b> FieldsIn<'b> {
     }
 }
 
-/// So many fields that this release does not know, kept outside an entry of their own.
+/// Unknown fields that are stored outside an entry of their own.
 pub(super) fn later(
     kind: &'static str,
     count: u32,
@@ -178,7 +179,7 @@ pub(super) fn later(
     if rest.is_empty() { Ok(later.fields()) } else { Err(problem()) }
 }
 
-/// Fields that this release does not know, as they are gathered.
+/// Collects unknown fields.
 #[derive(Default)]
 struct Later {
     numbers: Vec<u64>,
@@ -204,7 +205,7 @@ impl Later {
     }
 }
 
-/// A field with what follows it.
+/// A field, and the bytes after it.
 struct Field<'b> {
     number: u64,
     value: &'b [u8],
@@ -220,7 +221,7 @@ fn field(bytes: &[u8]) -> Option<Field<'_>> {
     Some(Field { number: from_slice(number).ok()?, value, whole, after })
 }
 
-/// How many fields the map in an entry has, and what follows its header.
+/// The number of fields of the map in an entry, and the bytes after its header.
 fn map(bytes: &[u8]) -> Option<(u32, &[u8])> {
     match bytes {
         [0x92, _, header @ 0x80..=0x8f, rest @ ..] => Some((u32::from(header & 0x0f), rest)),
@@ -231,7 +232,8 @@ fn map(bytes: &[u8]) -> Option<(u32, &[u8])> {
     }
 }
 
-/// The length of the MessagePack value that bytes begin with. However deep it is nested, this is not.
+/// The length of the MessagePack value at the beginning of the bytes. Not recursive, so any nesting
+/// is safe.
 fn skip(bytes: &[u8]) -> Option<usize> {
     let (mut rest, mut pending) = (bytes, 1_u64);
     while pending > 0 {
@@ -329,7 +331,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_length_of_any_value_is_found(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
-            // As the library reads it, where it can. It takes the byte that is never used for nil.
+            // Compared with the library, if that can read it. It takes the unused byte for nil.
             let mut rest = &bytes[..];
             if !bytes.contains(&0xc1) && rmpv::decode::read_value(&mut rest).is_ok() {
                 prop_assert_eq!(skip(&bytes), Some(bytes.len() - rest.len()));

@@ -1,4 +1,4 @@
-//! Files of golden bytes, `tests/golden/`: a name and hex to a line.
+//! Files of golden bytes, `tests/golden/`: a name and hex digits per line.
 
 /// The lines of a file.
 pub(super) fn lines(file: &'static str) -> Vec<(&'static str, Vec<u8>)> {

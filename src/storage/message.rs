@@ -1,7 +1,20 @@
-//! The record of a message in the log, and the carrier, which stands for a message whose content was
-//! removed while it was the newest. Records are for ever: a new version is added beside the old ones,
-//! which stay readable. Key: `peer.log.<p>.<receiver>.<sender>`. A load reads the newest record of each
-//! key.
+//! The record of a message in the log, and the carrier, which stands for a message whose content
+//! was removed while it was the newest. Key: `peer.log.<p>.<receiver>.<sender>`. A load reads the
+//! newest record of each key.
+//!
+//! A record is a MessagePack array with its version first: order key, `messageSeq`, how many
+//! messages of the subject so far count as unread, two page pointers, timestamp, flags, local
+//! message ID, extended data, content, and the requested offline push. Sender and receiver are in
+//! the subject. Records are for ever: a new version is added beside the old ones, which stay
+//! readable.
+//!
+//! A carrier is a record of its own version with the place, the counts and the page pointers of its
+//! message, since counting continues from the newest record. An older record that was removed
+//! leaves a hole.
+//!
+//! Page pointers: messages of one subject are grouped by `messageSeq` into pages of 32. A record
+//! has the stream sequence of the first message of its page (0: itself) and of the page before (0:
+//! none).
 
 use bytes::Bytes;
 
@@ -30,17 +43,17 @@ const TIMESTAMP_MS: u8 = 6;
 const FLAGS: u8 = 7;
 const LOCAL_ID: u8 = 8;
 
-/// What a record of the log says.
+/// The content of a record of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "nearly all are messages, and none is kept")]
 pub enum Recorded {
     /// A message.
     Message(StoredMessage),
-    /// That there was a message, whose content is gone.
+    /// The stub of a message whose content was removed.
     Carrier(Stub),
 }
 
-/// The messages that `sender` sent to `receiver`.
+/// The subject of the messages from `sender` to `receiver`.
 #[must_use]
 pub fn key(subjects: &Subjects, partition: Partition, receiver: &Token, sender: &Token) -> String {
     subjects.log(partition, receiver, sender)
@@ -51,8 +64,8 @@ pub fn encode(placed: &Placed, push: Option<&Push>) -> Result<Bytes, EncodeError
     packed::encode(&placed.message, placed.mark, placed.page, push)
 }
 
-/// Writes the carrier of a message. Where the message began its page, the carrier does: messages after
-/// it point to the carrier.
+/// Writes the carrier of a message. If the message began its page, so does the carrier, to which
+/// later messages then point.
 pub fn encode_carrier(stub: &Stub) -> Result<Bytes, EncodeError> {
     let Stub { mark, page, counts, receipt, .. } = *stub;
     let mut fields = FieldsOut::default();
@@ -64,7 +77,7 @@ pub fn encode_carrier(stub: &Stub) -> Result<Bytes, EncodeError> {
     fields.put(TIMESTAMP_MS, &stub.timestamp_ms)?;
     fields.put(FLAGS, &Flags { counts, receipt }.number())?;
     fields.put(LOCAL_ID, &stub.local_id.as_ref().map_or("", |id| id.as_str()))?;
-    // Never written anew: nothing of a later release's is kept.
+    // Never rewritten, so there are no unknown fields to keep.
     fields.entry(CARRIER, &LaterFields::default())
 }
 
@@ -81,7 +94,7 @@ fn decode_carrier(bytes: &[u8]) -> Result<Stub, RecordError> {
     Ok(Stub { key: OrderKey(key), mark, page, timestamp_ms, local_id, receipt, counts })
 }
 
-/// Reads a record. Who sent it to whom is in its subject.
+/// Reads a record. Its sender and its receiver are in its subject.
 pub fn decode(
     bytes: &[u8],
     sender: &UserId,

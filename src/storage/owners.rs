@@ -1,6 +1,21 @@
 //! The entries of the owners' bucket: the members, the owners, and up to when each member has
-//! published. JSON, so
-//! that `nats kv get` shows them to people. As with records, a new version is added beside the old.
+//! published. JSON, so that `nats kv get PEER_OWNERS owner.3` shows them to people. As with
+//! records, a new version is added beside the old.
+//!
+//! | key | content | kept |
+//! | --- | --- | --- |
+//! | `member.<id>` | an instance exists | `member_ttl_ms` (in whole seconds, rounded up) after the last heartbeat |
+//! | `owner.<p>` | the owner of partition `p` | for ever |
+//! | `told.<id>` | the published-up-to time of the member | an hour after the last heartbeat, for the next owner |
+//!
+//! ```json
+//! {"version":1,"host":"web-1","pid":4711,"realm":"<boot ID> pid:[4026531836] 1000","began":8213377,"release":"0.1.0","startedMs":1795384342726,"leaving":false,"beat":17,"namesItself":true}
+//! {"version":1,"holder":"Fd6pKU2eCl6lgEk0JqW1mT","next":null,"epoch":3,"key":115338210205697,"sinceMs":1795384343001}
+//! {"version":1,"toldMs":1795384360126,"key":115338281472001}
+//! ```
+//!
+//! An entry of a later version is left alone: no instance claims a partition whose entry it cannot
+//! read.
 
 use async_nats::Client;
 use bytes::Bytes;
@@ -14,18 +29,18 @@ use crate::wire::packed::RecordError;
 use peerd_core::id::{OrderKey, PARTITIONS_MAX, Partition};
 
 const VERSION: u8 = 1;
-/// Longest ID of a member.
+/// The longest ID of a member.
 const MEMBER_ID_MAX_BYTES: usize = 64;
 
-/// An instance, from its start to its end, or to the moment at which its entry expires: an
-/// instance whose entry expired comes back as another member.
+/// A member: an instance from its start to its end, or until its entry expires. After that it joins
+/// again as another member.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct MemberId(String);
 
 impl MemberId {
-    /// Takes a member's ID: letters and digits, since it becomes part of a key, and of the subject
-    /// on which its instance is probed.
+    /// Parses a member's ID: letters and digits, since it becomes part of a key and of the
+    /// instance's probe subject.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
         let fits = !text.is_empty() && text.len() <= MEMBER_ID_MAX_BYTES;
@@ -33,8 +48,8 @@ impl MemberId {
         (fits && is_plain && !text.starts_with('-')).then(|| Self(text.to_owned()))
     }
 
-    /// The instance that is this member, as service discovery knows it: one that lost its entry
-    /// comes back as `<instance>-2`.
+    /// The instance ID of this member in service discovery: an instance that lost its entry joins
+    /// again as `<instance>-2`.
     #[must_use]
     pub fn instance(&self) -> &str {
         self.0.split_once('-').map_or(&self.0, |(instance, _)| instance)
@@ -67,7 +82,7 @@ impl std::fmt::Display for MemberId {
     }
 }
 
-/// Where a process runs, so that another on the same machine can tell that it has ended.
+/// The identity of a process, so that another on the same machine can tell that it has ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Process {
@@ -75,10 +90,9 @@ pub struct Process {
     pub host: String,
     /// The process ID.
     pub pid: u32,
-    /// The boot of the machine, the space that process IDs belong to, and the user that may see them;
-    /// empty: not known.
+    /// The boot of the machine, the process-ID namespace, and the user; empty: unknown.
     pub realm: String,
-    /// When the process began, in the machine's own ticks.
+    /// The start time of the process, in the machine's ticks.
     pub began: u64,
 }
 
@@ -93,30 +107,31 @@ pub struct Member {
     pub release: String,
     /// When it joined, in milliseconds since 1970.
     pub started_ms: u64,
-    /// Whether it is about to end: it takes no partitions, and gives away those it has.
+    /// Whether it is leaving: it takes no partitions and hands over those it has.
     pub leaving: bool,
-    /// Renewals so far.
+    /// The heartbeats so far.
     pub beat: u64,
-    /// How long it is taken to be alive without a renewal, in milliseconds; not said by the first
+    /// How long it counts as alive without a renewal, in milliseconds; missing in the first
     /// releases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_ms: Option<u64>,
-    /// Whether it says who it is when it answers a probe. The first release did not.
+    /// Whether its answers to probes name it. Those of the first release did not.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub names_itself: bool,
 }
 
-/// A partition's entry. It does not expire: its holder is alive as long as the member's entry is.
+/// A partition's entry. It does not expire: its holder is alive as long as the member's entry
+/// exists.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Owner {
-    /// Who owns the partition; `None`: it was given up in order.
+    /// The owner; `None`: the partition was given up in order.
     pub holder: Option<MemberId>,
-    /// Who is to own it next, when it was given up.
+    /// The next owner, if it was given up for one.
     pub next: Option<MemberId>,
     /// Rises with each claim.
     pub epoch: u64,
-    /// The newest order key that the last holder gave, when it was given up.
+    /// The newest order key that the last holder assigned, as of this entry.
     #[serde(with = "order_key")]
     pub key: OrderKey,
     /// When it was claimed or given up, in milliseconds since 1970.
@@ -127,20 +142,20 @@ pub struct Owner {
     pub unpublished_since_ms: Option<u64>,
 }
 
-/// How far a member had come when it was last known to be well. It outlives the member's own entry,
-/// for whoever takes over.
+/// The published-up-to time of a member. It outlives the member's own entry, for the instance that
+/// takes over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PublishedUpTo {
-    /// The events of all that was stored before this time are published: by the server's clock, in milliseconds
-    /// since 1970.
+    /// The events of all messages stored before this time were published. By the server's clock, in
+    /// milliseconds since 1970.
     #[serde(rename = "toldMs")]
     pub published_ms: u64,
-    /// The newest order key that was given.
+    /// The newest order key that was assigned.
     #[serde(with = "order_key")]
     pub key: OrderKey,
-    /// The newest place in the bucket up to which each owner entry of the member's is taken into
-    /// account; 0: none is, or the member's release does not say.
+    /// The revision of the bucket up to which each owner entry of the member is taken into account;
+    /// 0: none, or the member's release does not say.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub claimed_seq: u64,
 }
@@ -244,7 +259,7 @@ pub fn decode<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, RecordErr
     Ok(entry)
 }
 
-/// The members' and owners' entries, whichever replica they come from.
+/// The entries of members and owners, from any replica.
 pub async fn entries(
     client: &Client,
     names: &StreamNames,
@@ -255,7 +270,7 @@ pub async fn entries(
     Ok(entries.into_iter().filter_map(known).collect())
 }
 
-/// Whether an entry that cannot be read is a later version's, as opposed to damaged.
+/// Whether an unreadable entry is of a later version, as opposed to damaged.
 #[must_use]
 pub fn is_later(bytes: &[u8]) -> bool {
     #[derive(Deserialize)]

@@ -1,5 +1,5 @@
-//! The offline push that a push gateway takes from the work queue. Key: `peer.push.<user>`. peerd reads
-//! none back.
+//! The offline push that a push gateway takes from the work queue. Key: `peer.push.<user>`. peerd
+//! never reads it.
 
 use bytes::Bytes;
 
@@ -9,7 +9,7 @@ use peerd_protocol::encoding::{Encode as _, EncodeError, Encoding};
 use peerd_protocol::push::PushBody;
 use peerd_protocol::subject::{Subjects, Token};
 
-/// The pushes for a user.
+/// The subject of the pushes for a user.
 #[must_use]
 pub fn key(subjects: &Subjects, user: &Token) -> String {
     format!("{}.push.{user}", subjects.prefix())

@@ -1,5 +1,6 @@
-//! Typed reads. Each names the sentinel of its stream, so that no answer is empty and a replica that is
-//! behind is recognized, and answers values: what cannot be read is left out, counted and named here.
+//! Typed reads. Each names the sentinel of its stream, so that no answer is empty and a lagging
+//! replica is recognized, and returns values. Unreadable records are skipped, counted and logged
+//! here.
 
 mod amended;
 mod entries;
@@ -17,24 +18,24 @@ use peerd_protocol::subject::{Subjects, is_sentinel};
 pub use self::amended::whole;
 pub use self::items::{Found, Item, Logged, Page, Pair, Raw, Slot};
 
-/// Why a read came to nothing.
+/// Why a read failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The store did not answer, or could not.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// What it has cannot be read.
+    /// The stored record cannot be read.
     #[error(transparent)]
     Record(#[from] RecordError),
 }
 
-/// Reads of what is stored, by a deadline.
+/// Reads of stored records, with a deadline.
 pub struct Storage<'s, S> {
     store: &'s S,
     subjects: &'s Subjects,
     unreadable: &'s Unreadable,
-    /// What was stored up to then, by the server's clock in milliseconds since 1970, has aged out;
-    /// `None`: messages do not age.
+    /// Messages stored up to this time, by the server's clock in milliseconds since 1970, have aged
+    /// out; `None`: messages do not age.
     aged_ms: Option<u64>,
     deadline: Instant,
 }
@@ -48,8 +49,8 @@ impl<S> Clone for Storage<'_, S> {
 impl<S> Copy for Storage<'_, S> {}
 
 impl<'s, S: Store> Storage<'s, S> {
-    /// Reads from a store. `aged_ms`: up to when what was stored has aged out, by the server's clock
-    /// in milliseconds since 1970; `None` where messages do not age.
+    /// Reads from a store. `aged_ms`: messages stored up to this time, by the server's clock in
+    /// milliseconds since 1970, have aged out; `None`: messages do not age.
     #[must_use]
     pub const fn new(
         store: &'s S,
@@ -61,7 +62,8 @@ impl<'s, S: Store> Storage<'s, S> {
         Self { store, subjects, unreadable, aged_ms, deadline }
     }
 
-    /// Notes that another owner has stored a message at this place of a log: reads that follow show it.
+    /// Notes that another owner has stored a message at this sequence of a log: later reads reach
+    /// it.
     pub fn note_stored(&self, partition: Partition, stream_seq: u64) {
         self.store.reaches(StreamId::Log(partition), stream_seq);
     }

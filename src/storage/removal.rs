@@ -1,12 +1,12 @@
-//! Removing a message for both users, and other amendments: what is to be written, in which order. The
-//! owner of the partition writes it, so that what is fenced elsewhere is fenced here.
+//! Removing a message for both users, and other amendments: the writes and their order. The owner
+//! of the partition makes them, so that they are fenced like all its writes.
 //!
 //! 1. Both users' conversation entries say that the page may have amendments.
-//! 2. The page of amendments says what became of the message: from here on every reader has it so.
-//! 3. Where a message was removed that is the newest of its pair, its carrier is appended.
+//! 2. The page of amendments has the amendment: from here on every reader sees it.
+//! 3. If a removed message is the newest of its pair, its carrier is appended.
 //! 4. The record of a removed message is erased.
 //!
-//! Each step can be repeated, and whoever finds a removal that was begun goes on from [`Storage::left`].
+//! Each step can be repeated. An interrupted removal continues with [`Storage::left`].
 
 use bytes::Bytes;
 
@@ -20,7 +20,7 @@ use peerd_protocol::subject::{Subjects, Token};
 /// A record to be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Write {
-    /// Where.
+    /// Its stream.
     pub stream: StreamId,
     /// Its subject.
     pub subject: String,
@@ -30,7 +30,7 @@ pub struct Write {
     pub expected_seq: u64,
 }
 
-/// Writes a page of amendments in the place of the entry at `expected_seq` (0: there is none).
+/// Replaces the page of amendments at `expected_seq` (0: there is none).
 pub fn amend(
     subjects: &Subjects,
     pair: &Pair,
@@ -57,20 +57,20 @@ pub fn carry(pair: &Pair, removed: &Removed) -> Result<Write, EncodeError> {
     })
 }
 
-/// What is left to be done once a page of amendments says that a message was removed.
+/// The remaining steps of a removal after its page of amendments was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Left {
-    /// To append its carrier, and then to erase its record.
+    /// Append the carrier, then erase the record.
     Carrier,
-    /// To erase its record.
+    /// Erase the record.
     Record,
     /// Nothing.
     Nothing,
 }
 
 impl<S: Store> Storage<'_, S> {
-    /// What is left to be done to remove a message that its page of amendments says was removed. To be
-    /// asked under the pair lock: a message that comes in between makes the carrier needless.
+    /// The remaining steps to remove a message whose page of amendments has its stub. Call it under
+    /// the pair lock: a message that arrives in between makes the carrier unnecessary.
     pub async fn left(&self, pair: &Pair, removed: &Removed) -> Result<Left, ReadError> {
         let end = self.end(pair).await?.map_or(0, |head| head.stream_seq);
         Ok(if end == removed.stream_seq {

@@ -87,8 +87,7 @@ fn accounts() -> Vec<(&'static str, Account)> {
     ]
 }
 
-/// What the lines of version 1 say: the same as the first of [`accounts`], but for what it does not
-/// know.
+/// The accounts of version 1: the first of [`accounts`] without the fields that it does not know.
 fn accounts_v1() -> Vec<(&'static str, Account)> {
     let mut accounts = accounts();
     accounts.truncate(3);
@@ -204,8 +203,8 @@ fn every_entry_has_its_golden_bytes() {
     assert_written(written, AMENDMENTS);
 }
 
-/// A page with one amendment, as a later release may have written it: with a content of a type and a
-/// receipt's status that this one does not know.
+/// A page with one amendment of a later release: with a content type and a receipt's status that
+/// this one does not know.
 fn page_of_a_later_release(text: &str) -> Bytes {
     let mut amendment = fields::FieldsOut::default();
     amendment.put_always(1, &3_u64).expect("fits");
@@ -221,7 +220,7 @@ fn page_of_a_later_release(text: &str) -> Bytes {
 
 #[test]
 fn unknown_fields_of_an_amendment_are_kept_until_it_is_replaced() {
-    // Longer than what is kept of fields that are not known.
+    // Longer than the bound for unknown fields.
     let text = "later".repeat(8000);
     let (written, key) = (page_of_a_later_release(&text), OrderKey(30));
     let mut page = amendments::decode(&written).expect("readable");
@@ -236,8 +235,8 @@ fn unknown_fields_of_an_amendment_are_kept_until_it_is_replaced() {
     let mut page = amendments::decode(&written).expect("readable");
     assert_eq!(page.get(3, key), Some(&of_later));
 
-    // What this release writes of the message replaces what it did not know. Nothing of a removed
-    // message's content is left.
+    // Fields that this release writes replace the unknown ones. Nothing of a removed message's
+    // content is left.
     let amendment = page.amend(3, key);
     amendment.receipt = Receipt::Changed(ReceiptStatus::Done);
     let stub = Stub { key, mark: Mark { seq: 3, counted: 3 }, ..stub() };
@@ -285,7 +284,7 @@ fn golden_bytes_are_read_back_as_what_was_written() {
     }
 }
 
-/// Why each reader refuses the bytes; `None` where one reads them.
+/// The reason for which each reader refuses the bytes; `None` if it reads them.
 fn refusals(bytes: &[u8]) -> [Option<String>; 4] {
     let text = |error: RecordError| error.to_string();
     [
@@ -296,7 +295,7 @@ fn refusals(bytes: &[u8]) -> [Option<String>; 4] {
     ]
 }
 
-/// What the newest version of each kind writes.
+/// The golden bytes of the newest version of each kind.
 fn all_golden() -> Vec<(usize, Vec<u8>)> {
     let files = [ACCOUNTS, SETTINGS, PAGES, AMENDMENTS].into_iter().enumerate();
     let lines = |(kind, file)| golden(file).into_iter().map(move |(_, bytes)| (kind, bytes));

@@ -1,5 +1,5 @@
-//! What is stored and cannot be read: damaged, written by somebody else, or a later version's. It is
-//! left out, counted, and named once. Nothing waits for it: it will not become readable.
+//! Unreadable records: damaged, written by another program, or of a later version. They are
+//! skipped, counted, and logged once. There are no retries, since they will not become readable.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,12 +10,12 @@ use tokio::time::Instant;
 use crate::store::{Record, Store, StreamId};
 use crate::wire::packed::RecordError;
 
-/// Most records that are remembered, so that each is named once.
+/// The most records that are remembered, so that each is logged once.
 const KNOWN_MAX: usize = 4096;
-/// For how long a record that was not met again is still counted: it may have been deleted since.
+/// How long a record that was not met again is counted: it may have been deleted since.
 const COUNTED: Duration = Duration::from_secs(15 * 60);
 
-/// The records that could not be read, and when each was met last.
+/// The unreadable records, and when each was last met.
 #[derive(Debug, Default)]
 pub struct Unreadable {
     known: Mutex<HashMap<(StreamId, u64), Instant>>,
@@ -26,13 +26,13 @@ impl Unreadable {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many there are, as far as is known.
+    /// The number of known ones.
     #[must_use]
     pub fn count(&self) -> usize {
         self.known().values().filter(|met| met.elapsed() < COUNTED).count()
     }
 
-    /// Takes note of one.
+    /// Notes an unreadable record.
     pub(super) fn note(
         &self,
         store: &impl Store,

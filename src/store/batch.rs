@@ -1,4 +1,4 @@
-//! What a batched direct get (NATS ADR-31) is answered, message by message.
+//! The messages that answer a batched direct get (NATS ADR-31).
 
 use peerd_protocol::time::unix_ms;
 
@@ -9,29 +9,29 @@ pub enum Part {
     Record {
         /// Its subject.
         subject: String,
-        /// Its place in the stream.
+        /// Its sequence in the stream.
         stream_seq: u64,
         /// When the server stored it, in milliseconds since 1970.
         stored_ms: u64,
         /// How many matching records come after it.
         remaining: u64,
     },
-    /// That was all.
+    /// The end of the answer.
     End {
-        /// How far the replica that answered has the stream; 0 where it does not say.
+        /// The last sequence that the answering replica has; 0 if it does not say.
         up_to: u64,
     },
     /// Nothing matches.
     Nothing,
     /// More subjects match than one answer may have.
     TooMany,
-    /// Nobody serves the stream at the moment.
+    /// No responders: the stream has no leader or replica at the moment.
     NoResponders,
-    /// A status that does not belong here.
+    /// An unexpected status.
     Unexpected,
 }
 
-/// A record came without this header, or with one that cannot be read.
+/// A record without this header, or with an unreadable one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an answer without {0}")]
 pub struct Missing(pub &'static str);

@@ -10,15 +10,15 @@ use crate::link::{Broken, Link};
 use crate::store::batch::{self, Part};
 use peerd_protocol::time::rfc3339;
 
-/// Most subjects that one request for last records may match.
+/// The most subjects that one request for last records may match.
 pub(super) const SUBJECTS_MAX: usize = 1024;
 
-/// What a request may take besides the subjects in it, in bytes.
+/// The bytes of a request besides its subjects.
 const ENVELOPE_BYTES: usize = 4096;
-/// What is around each subject in a request, in bytes.
+/// The bytes around each subject in a request.
 const AROUND_BYTES: usize = 3;
 
-/// How many of the first `subjects` fit one request, which takes `most_bytes`. At least one.
+/// How many of the first `subjects` fit one request of `most_bytes`. At least one.
 pub(super) fn fitting(subjects: &[String], most_bytes: usize) -> usize {
     let mut bytes = ENVELOPE_BYTES;
     let fits = |subject: &&String| {
@@ -28,7 +28,7 @@ pub(super) fn fitting(subjects: &[String], most_bytes: usize) -> usize {
     subjects.iter().take(SUBJECTS_MAX).take_while(fits).count().max(1)
 }
 
-/// What the server is asked.
+/// The request to the server.
 #[derive(Serialize)]
 pub(super) struct Request {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,7 +54,7 @@ impl Request {
         }
     }
 
-    /// Records of a subject from a place on.
+    /// The records of a subject from a position on.
     pub(super) fn next(subject: String, from: Start, limit: usize) -> Self {
         let (seq, start_time) = match from {
             Start::Seq(seq) => (Some(seq.max(1)), None),
@@ -64,26 +64,26 @@ impl Request {
     }
 }
 
-/// What the server answered.
+/// The server's answer.
 #[derive(Debug, Default)]
 pub(super) struct Answer {
     pub(super) batch: Batch,
-    /// How far the replica that answered has the stream. Only said of last records that it found.
+    /// The last sequence that the answering replica has. Only present if last records were found.
     pub(super) up_to: u64,
 }
 
-/// Why a request has no batch.
+/// Why a request has no answer.
 #[derive(Debug)]
 pub(super) enum Failed {
     /// More than [`SUBJECTS_MAX`] subjects match.
     TooMany,
-    /// Nobody serves the stream at the moment.
+    /// No responders: the stream has no leader or replica at the moment.
     NoResponders,
     /// No answer in time.
     TimedOut,
-    /// Every replica that answered was behind.
+    /// Every replica that answered lagged behind.
     Behind,
-    /// No answer, or one that makes no sense.
+    /// No answer, or an invalid one.
     Other(String),
 }
 
@@ -99,7 +99,7 @@ impl From<Failed> for ReadError {
     }
 }
 
-/// Asks for a batch and collects it.
+/// Requests a batch and collects its messages.
 pub(super) async fn fetch(
     client: &Client,
     link: &Link,
@@ -116,7 +116,7 @@ pub(super) async fn fetch(
     })
 }
 
-/// [`fetch`] without a link, and without an end of its own.
+/// [`fetch`] without a link, and without a deadline of its own.
 pub(super) async fn collect(
     client: &Client,
     stream: &str,
@@ -135,7 +135,8 @@ pub(super) async fn collect(
         let headers = answer.headers.unwrap_or_default();
         let status = answer.status.map_or(200, |status: StatusCode| status.as_u16());
         let header = |name| headers.get(name).map(HeaderValue::as_str);
-        // Without the server's headers it is somebody else's: who sees the request can reply to it.
+        // Without the server's headers it is from another client: an observer of the request can
+        // reply to it.
         let Ok(part) = batch::read(status, header) else { continue };
         match part {
             Part::Record { subject, stream_seq, stored_ms, remaining } => {

@@ -24,7 +24,7 @@ pub struct HandedOff {
 #[derive(Default)]
 struct Stream {
     records: Vec<Record>,
-    /// Of what was ever stored: a place is not given twice.
+    /// The last sequence ever assigned: a sequence is not used twice.
     last_seq: u64,
 }
 
@@ -57,7 +57,7 @@ impl Memory {
         self.lock().streams.get(&stream).map(|found| found.records.clone()).unwrap_or_default()
     }
 
-    /// Takes the oldest records of a subject out of a stream, as retention does.
+    /// Removes the oldest records of a subject from a stream, as retention does.
     pub fn remove(&self, stream: StreamId, subject: &str, count: usize) {
         let mut state = self.lock();
         let mut left = count;
@@ -122,7 +122,7 @@ impl Store for Memory {
         then: impl FnOnce(Appended) + Send + 'static,
     ) {
         let Append { stream, subject, payload, expected_seq } = append;
-        // An append here waits for nothing.
+        // An append in memory completes at once.
         let stored = self.append(stream, subject, payload, expected_seq, deadline).now_or_never();
         then(Appended::Now(stored.unwrap_or(Err(AppendError::Unknown))));
     }

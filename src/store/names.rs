@@ -8,7 +8,7 @@ use peerd_core::id::Partition;
 pub enum Resource {
     /// A partition's.
     Stream(StreamId),
-    /// The one behind the bucket of members and owners.
+    /// The stream behind the bucket of members and owners.
     Owners,
     /// The work queue of offline pushes.
     Push,

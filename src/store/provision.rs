@@ -1,8 +1,8 @@
-//! Makes the streams that peerd needs, or compares those that are there.
+//! Creates the streams that peerd needs, and compares existing ones.
 //!
-//! peerd never changes or deletes a stream: on a difference it refuses to start and says what
-//! differs. What is compared is the configuration as the server echoes it, since an older server
-//! silently drops what it does not know.
+//! peerd never changes or deletes a stream: on a difference it refuses to start and names it. The
+//! comparison uses the configuration that the server returns, since an older server silently drops
+//! options that it does not know.
 
 mod judge;
 
@@ -24,20 +24,20 @@ use peerd_protocol::subject::Subjects;
 
 /// The version of the stored layout.
 const LAYOUT: &str = "1";
-/// What the bucket of owners says that was made in place of one that was lost. Whoever acts by what it
-/// says is to know that somebody may still act by what the other one had said.
+/// The metadata of a bucket of owners that replaces a lost one: members may still act by the
+/// entries of the lost one.
 pub(super) const STANDS_IN_KEY: &str = "peerd.stands_in";
-/// Where each stream says which layout it has, and among how many partitions it is one.
+/// The metadata with the version of the layout and the number of partitions.
 const LAYOUT_KEY: &str = "peerd.layout";
 pub(super) const PARTITIONS_KEY: &str = "peerd.partitions";
 /// How long the bucket of owners remembers that an entry expired or was deleted.
 const EXPIRED_MARKER: Duration = Duration::from_secs(60);
-/// Streams that are made or compared at the same time.
+/// Streams that are created or compared concurrently.
 const CONCURRENT: usize = 8;
-/// Oldest nats-server that does all that peerd asks of it.
+/// The oldest nats-server with everything that peerd needs.
 pub const SERVER_VERSION_MIN: (i64, i64, i64) = (2, 12, 0);
 
-/// How the streams are kept.
+/// The configuration of the streams.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamOptions {
     /// Copies of each stream, 1 to 5.
@@ -46,16 +46,16 @@ pub struct StreamOptions {
     pub in_memory: bool,
     /// How long messages are kept; zero: for ever.
     pub max_age: Duration,
-    /// Most bytes of messages in a partition; 0: no bound.
+    /// The most bytes of messages in a partition; 0: no bound.
     pub max_bytes: u64,
     /// How long an offline push waits for its gateway; zero: for ever.
     pub push_max_age: Duration,
-    /// Most offline pushes that wait; past it the oldest are dropped.
+    /// The most offline pushes that wait; beyond it the oldest are dropped.
     pub push_max_messages: u64,
 }
 
 impl StreamOptions {
-    /// Whether messages that were stored go away, other than by somebody's hand.
+    /// Whether the server drops stored messages by itself.
     #[must_use]
     pub const fn may_forget(&self) -> bool {
         !self.max_age.is_zero() || self.in_memory
@@ -75,9 +75,9 @@ pub enum ProvisionError {
     /// The server or the account has no JetStream.
     #[error("{problem}")]
     NoJetStream {
-        /// Which of them, and what to do.
+        /// What is off, and the remedy.
         problem: &'static str,
-        /// What it asks for.
+        /// The kind of remedy that it calls for.
         cause: Cause,
     },
     /// Another stream of the account has some of the subjects.
@@ -93,7 +93,7 @@ pub enum ProvisionError {
         /// The other stream.
         other: String,
     },
-    /// Streams differ from what the configuration asks for.
+    /// Streams differ from the configuration.
     #[error("streams are not as configured, and peerd does not change them:\n{}", .0.join("\n"))]
     Differs(Vec<String>),
     /// The server did not answer, or refused.
@@ -101,15 +101,15 @@ pub enum ProvisionError {
     Failed {
         /// Which stream.
         name: String,
-        /// What the server said.
+        /// The server's answer.
         problem: String,
-        /// What it asks for.
+        /// The kind of remedy that it calls for.
         cause: Cause,
     },
 }
 
 impl ProvisionError {
-    /// What it asks for.
+    /// The kind of remedy that it calls for.
     #[must_use]
     pub const fn cause(&self) -> Cause {
         match self {
@@ -121,8 +121,8 @@ impl ProvisionError {
     }
 }
 
-/// Makes every stream that is missing and compares all. Answers which were missing, where others were
-/// there: those were lost.
+/// Creates the missing streams and compares all. Returns the streams that were missing although
+/// others existed: they were lost.
 pub async fn provision(
     client: &Client,
     subjects: &Subjects,
@@ -131,8 +131,9 @@ pub async fn provision(
 ) -> Result<Vec<Resource>, ProvisionError> {
     check_version(client)?;
     let context = jetstream::new(client.clone());
-    // First all that is there, so that a refusal leaves everything as it was. The bucket of owners is
-    // looked for last and made first: where a stream is there and the bucket is not, it was lost.
+    // Existing streams first, so that a refusal leaves everything unchanged. The bucket of owners
+    // is looked up last and created first: if a stream exists and the bucket does not, the bucket
+    // was lost.
     let (mut there, mut missing) = (Vec::new(), Vec::new());
     let mut looked = stream::iter(expected(subjects, names, options))
         .map(|(resource, config)| find(client, &context, resource, config))
@@ -180,7 +181,7 @@ fn check_version(client: &Client) -> Result<(), ProvisionError> {
     Err(ProvisionError::OldServer { found: client.server_info().version })
 }
 
-/// What all streams but that of the bucket of owners are to be like.
+/// The expected configuration of all streams except that of the bucket of owners.
 fn expected(
     subjects: &Subjects,
     names: &StreamNames,
@@ -225,8 +226,8 @@ fn expected(
     configs
 }
 
-/// What the stream of the bucket of owners is to be like: as `nats kv` would make it, so that the
-/// usual tools show it.
+/// The expected configuration of the stream of the bucket of owners: as `nats kv` would create it,
+/// so that the usual tools show it.
 fn owners_config(
     subjects: &Subjects,
     names: &StreamNames,
@@ -240,14 +241,14 @@ fn owners_config(
         allow_rollup: true,
         deny_delete: true,
         allow_message_ttl: true,
-        // A watcher gets a change for an entry that expired.
+        // Watchers receive a change for an expired entry.
         subject_delete_marker_ttl: Some(EXPIRED_MARKER),
         ..base(subjects, options)
     };
     (Resource::Owners, config)
 }
 
-/// What each stream is to be like, by its name.
+/// The expected configuration of each stream, by name.
 #[must_use]
 pub fn all_expected(
     subjects: &Subjects,
@@ -259,7 +260,7 @@ pub fn all_expected(
     all
 }
 
-/// What all streams have in common.
+/// The configuration that all streams share.
 fn base(subjects: &Subjects, options: &StreamOptions) -> Config {
     let storage = if options.in_memory { StorageType::Memory } else { StorageType::File };
     let metadata: HashMap<String, String> =
@@ -280,12 +281,12 @@ fn base(subjects: &Subjects, options: &StreamOptions) -> Config {
     }
 }
 
-/// JetStream's spelling of a limit, where -1 is none.
+/// A limit in JetStream's form: -1 for none.
 fn limit(limit: u64) -> i64 {
     if limit == 0 { -1 } else { i64::try_from(limit).unwrap_or(i64::MAX) }
 }
 
-/// The configuration of a stream, if it is there.
+/// The configuration of a stream, if it exists.
 async fn find(
     client: &Client,
     context: &jetstream::Context,
@@ -304,7 +305,8 @@ async fn find(
     }
 }
 
-/// Makes a stream; answers what was asked for and what the server says it made, or somebody else.
+/// Creates a stream; returns the requested configuration and the one that the server reports, which
+/// another instance may have created.
 async fn create(
     client: &Client,
     context: &jetstream::Context,
@@ -315,7 +317,7 @@ async fn create(
         Ok(created) => return Ok((resource, config, created.cached_info().config.clone())),
         Err(error) => error,
     };
-    // Another instance may have been faster, and have said more of it.
+    // Another instance may have been faster, with other metadata.
     let (resource, config, found) = find(client, context, resource, config).await?;
     if let Some(found) = found {
         return Ok((resource, config, found));
@@ -328,7 +330,7 @@ async fn create(
     }
 }
 
-/// Says whose subjects those of a stream overlap with.
+/// Finds the stream whose subjects overlap with those of another.
 async fn overlaps(context: &jetstream::Context, config: Config) -> ProvisionError {
     let mut others = Vec::new();
     for subject in &config.subjects {
@@ -353,7 +355,7 @@ fn failed(client: &Client, name: &str, refusal: Refusal) -> ProvisionError {
         Refusal::Nobody => {
             let server = client.server_info();
             let may_come = server.cluster.is_some() || server.jetstream;
-            // Another node of the cluster may have it, and not be up yet.
+            // Another node of the cluster may have JetStream, and not be up yet.
             let cause = if may_come { Cause::Transient } else { Cause::Refused };
             let problem = if may_come {
                 "nobody serves JetStream in this NATS cluster: peerd needs nodes with JetStream (-js, \
@@ -376,7 +378,7 @@ fn failed(client: &Client, name: &str, refusal: Refusal) -> ProvisionError {
     }
 }
 
-/// What of the configuration differs, a line each.
+/// The differences of two configurations, one per line.
 #[must_use]
 pub fn differences(want: &Config, found: &Config) -> Vec<String> {
     let fields = |config: &Config| {
@@ -429,11 +431,11 @@ async fn write_sentinels(client: &Client, subjects: &Subjects) -> Result<(), Pro
             let mut headers = async_nats::HeaderMap::new();
             headers.insert("Nats-Expected-Last-Subject-Sequence", "0");
             let written = client.request_with_headers(subject.clone(), headers, Bytes::new()).await;
-            // An answer is enough: a refusal says that the sentinel is there.
+            // Any answer is enough: a refusal means that the sentinel exists.
             written.map(drop).map_err(|error| {
                 let stream = format!("of {subject}");
                 match judge::of_request(&error) {
-                    // JetStream has just answered, so it is this stream that nobody leads.
+                    // JetStream has just answered, so this stream has no leader.
                     Refusal::Nobody => ProvisionError::Failed {
                         name: stream,
                         problem: "nobody takes messages for it: it has no leader".to_owned(),

@@ -13,12 +13,12 @@ use tokio::time::Instant;
 
 use super::{AppendError, ReadError};
 
-/// What an entry came to.
+/// The present state of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
     /// It was written.
     Put(Bytes),
-    /// It was not renewed in time.
+    /// It expired.
     Expired,
     /// It was deleted.
     Deleted,
@@ -29,11 +29,11 @@ pub enum Value {
 pub struct Change {
     /// The entry's key.
     pub key: String,
-    /// What it came to.
+    /// Its new state.
     pub value: Value,
-    /// Its place in the bucket.
+    /// Its revision.
     pub seq: u64,
-    /// Whether everything that was there when the watch began has come.
+    /// Whether all entries that existed when the watch began have arrived.
     pub is_caught_up: bool,
     /// When the server stored it, by the server's clock, in milliseconds since 1970.
     pub stored_ms: u64,
@@ -44,8 +44,8 @@ pub type Changes = Pin<Box<dyn Stream<Item = Result<Change, ReadError>> + Send>>
 
 /// A bucket of entries. Every call ends by its deadline.
 pub trait Registry: Send + Sync + 'static {
-    /// Writes an entry whose key is still at `expected_seq` (0: it was never there; `None`: wherever
-    /// it is). It expires after `ttl`, where one is given. Answers its place in the bucket.
+    /// Writes an entry whose revision is still `expected_seq` (0: it never existed; `None`: any).
+    /// It expires after `ttl`, if given. Returns its new revision.
     fn put(
         &self,
         key: String,
@@ -55,7 +55,7 @@ pub trait Registry: Send + Sync + 'static {
         deadline: Instant,
     ) -> impl Future<Output = Result<u64, AppendError>> + Send;
 
-    /// Deletes an entry that is still at `expected_seq`.
+    /// Deletes an entry whose revision is still `expected_seq`.
     fn delete(
         &self,
         key: String,
@@ -63,16 +63,16 @@ pub trait Registry: Send + Sync + 'static {
         deadline: Instant,
     ) -> impl Future<Output = Result<u64, AppendError>> + Send;
 
-    /// Where an entry is; `None` where it is not, or no more. Never an old answer.
+    /// The revision of an entry; `None` if it does not exist any more. The answer is never stale.
     fn find(
         &self,
         key: String,
         deadline: Instant,
     ) -> impl Future<Output = Result<Option<u64>, ReadError>> + Send;
 
-    /// Since when this bucket stands in for one that was lost, by the server's clock, in milliseconds
-    /// since 1970; `None`: it is the first one. Whoever was in the one before may still act for as
-    /// long as its last sign of life there lets it.
+    /// Since when this bucket replaces a lost one, by the server's clock, in milliseconds since
+    /// 1970; `None`: it is the first one. Members of the lost one may still act until their leases
+    /// end.
     fn stands_in_since(
         &self,
         _deadline: Instant,
@@ -80,6 +80,6 @@ pub trait Registry: Send + Sync + 'static {
         std::future::ready(Ok(None))
     }
 
-    /// All entries as they are, in the order in which they were written, and then every change.
+    /// All entries in the order in which they were written, and then every change.
     fn watch(&self, deadline: Instant) -> impl Future<Output = Result<Changes, ReadError>> + Send;
 }

@@ -1,4 +1,4 @@
-//! All that a stream holds, read once from outside, for `peerd verify`.
+//! Reads a whole stream once, for `peerd verify`.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use super::names::StreamNames;
 use super::survey;
 use super::{ReadError, Record, Start, StreamId};
 
-/// Records that one request asks for.
+/// The records of one request.
 const PAGE: usize = 512;
-/// Wait before a copy that is behind is asked again.
+/// The wait before the next request after a lagging replica answered.
 const AGAIN: Duration = Duration::from_millis(50);
 
-/// Gives every record of a stream that matches `filter` to `take`, in the stream's order, up to where
-/// its leader says that it ends.
+/// Passes every record of a stream that matches `filter` to `take`, in order, up to the end that
+/// its leader reports.
 pub async fn records(
     client: &Client,
     names: &StreamNames,
@@ -40,7 +40,7 @@ pub async fn records(
             Err(failed) => return Err(failed.into()),
         };
         if batch.records.is_empty() {
-            // The copy that answered does not go so far yet.
+            // The replica that answered lags behind.
             if Instant::now() + AGAIN >= deadline {
                 return Err(ReadError(format!(
                     "{name} ends at {end}, and no copy goes beyond {next}"

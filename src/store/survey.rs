@@ -1,6 +1,6 @@
-//! A look at the store from outside, for `peerd status` and `peerd audit`: the bucket of members and owners, and how
-//! each stream is. Unlike the store's own reads it needs no link: it is asked once, and an answer
-//! that does not come is part of what is seen.
+//! Reads the state of the store for `peerd status` and `peerd audit`: the bucket of members and
+//! owners, and the state of each stream. Unlike the store's own reads it needs no link: it asks
+//! once, and a missing answer is a result, too.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,65 +23,65 @@ use peerd_protocol::time::unix_ms;
 const STREAM_NOT_FOUND: u32 = 10059;
 const TIMED_OUT: &str = "no answer in time";
 
-/// How a stream is.
+/// The state of a stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StreamState {
-    /// The node that leads it; `None`: none does.
+    /// The node that leads it; `None`: it has no leader.
     pub leader: Option<String>,
-    /// Messages that it holds.
+    /// Its messages.
     pub messages: u64,
-    /// Bytes that they take.
+    /// Their bytes.
     pub bytes: u64,
-    /// The place of the newest that it ever held.
+    /// The sequence of the newest message that it ever had.
     pub last_seq: u64,
-    /// Copies that it should have, the leader's included.
+    /// The copies that it should have, including the leader's.
     pub copies: usize,
-    /// The copies that do not lead.
+    /// The replicas that do not lead.
     pub replicas: Vec<Replica>,
-    /// Among how many partitions it is one, if it says so.
+    /// The number of partitions in its metadata, if any.
     pub partitions: Option<u16>,
-    /// Its configuration, as the server has it.
+    /// Its configuration at the server.
     pub config: StreamConfig,
-    /// When it was made, by the server's clock, in milliseconds since 1970.
+    /// When it was created, by the server's clock, in milliseconds since 1970.
     pub created_ms: Option<u64>,
-    /// Whether it was made in place of one that was lost.
+    /// Whether it replaces a lost one.
     pub stands_in: bool,
-    /// Consumers that it has.
+    /// Its consumers.
     pub consumers: usize,
     /// When the server answered, by its own clock, in milliseconds since 1970.
     pub answered_ms: Option<u64>,
 }
 
-/// A copy of a stream that does not lead.
+/// A replica that does not lead.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Replica {
     /// The node.
     pub name: String,
-    /// Whether the leader takes it to have all.
+    /// Whether the leader considers it current.
     pub is_current: bool,
-    /// Operations by which it is behind.
+    /// The operations by which it lags.
     pub lag: u64,
     /// Whether the node is known to be gone.
     pub is_offline: bool,
-    /// How long ago the leader last saw it; zero when it has not since it leads.
+    /// How long ago the leader last saw it; zero if it has not since it became the leader.
     pub last_seen_ago: Duration,
 }
 
-/// Why nothing is known of a stream.
+/// Why the state of a stream is unknown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unseen {
-    /// It is not there.
+    /// It does not exist.
     #[error("is not there")]
     Missing,
-    /// The server refused to say.
+    /// The server refused the request.
     #[error("does not answer: {description}")]
     Refused {
-        /// Its code for why.
+        /// Its error code.
         code: u32,
-        /// Its words for why.
+        /// Its error text.
         description: String,
     },
-    /// Nobody answered for it.
+    /// There was no answer.
     #[error("does not answer: {0}")]
     Silent(String),
 }
@@ -131,7 +131,7 @@ struct Peer {
     lag: u64,
 }
 
-/// Asks how a stream is.
+/// Requests the state of a stream.
 pub async fn stream(client: &Client, name: &str, deadline: Instant) -> Result<StreamState, Unseen> {
     let request = client.request(format!("$JS.API.STREAM.INFO.{name}"), Bytes::new());
     let answer = timeout_at(deadline, request).await;
@@ -183,14 +183,14 @@ impl From<Peer> for Replica {
     }
 }
 
-/// What an account holds and may hold.
+/// The usage of an account's limits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Account {
-    /// By the name of the limit: what is held, and the most.
+    /// By the name of the limit: the usage, and the maximum.
     pub limits: Vec<(&'static str, u64, u64)>,
 }
 
-/// Asks how far the account's limits are used up; `None`: nobody says, or who asks may not know.
+/// Requests the usage of the account's limits; `None`: no answer, or no permission.
 pub async fn account(client: &Client, deadline: Instant) -> Option<Account> {
     let request = client.request("$JS.API.INFO", Bytes::new());
     let answer = timeout_at(deadline, request).await.ok()?.ok()?;
@@ -245,14 +245,14 @@ struct AccountLimits {
     streams: i64,
 }
 
-/// Whether so much is most of what there may be.
+/// Whether the usage is close to the maximum.
 #[must_use]
 pub fn is_nearly(held: u64, most: u64) -> bool {
     u128::from(held) * 10 >= u128::from(most) * 9
 }
 
-/// Which limit of its own a stream that takes no more then has reached, or nearly: what it holds and
-/// what it may hold.
+/// The limit that a stream has reached or nearly reached, if it refuses messages then: the usage
+/// and the maximum.
 #[must_use]
 pub fn fullness(state: &StreamState) -> Option<(&'static str, u64, u64)> {
     if state.config.discard != DiscardPolicy::New {
@@ -269,13 +269,13 @@ pub fn fullness(state: &StreamState) -> Option<(&'static str, u64, u64)> {
     limits.into_iter().find_map(nearly)
 }
 
-/// The members' and owners' entries of the bucket with their keys, whichever replica they come from.
+/// The entries of members and owners in the bucket with their keys, from any replica.
 pub async fn entries(
     client: &Client,
     names: &StreamNames,
     deadline: Instant,
 ) -> Result<Vec<(String, Record)>, ReadError> {
-    // One request could match more subjects than it may where there are 1,024 partitions.
+    // With 1,024 partitions one request could match more subjects than allowed.
     let ask = async |keys: &str| {
         let request = Request::last(vec![names.owners_entry(keys)]);
         let stream = names.owners();
@@ -287,7 +287,7 @@ pub async fn entries(
     let (members, owners) = tokio::try_join!(ask("member.*"), ask("owner.*"))?;
     let prefix = names.owners_entry("");
     let records = members.records.into_iter().chain(owners.records);
-    // An entry that expired or was deleted leaves an empty one behind for a while.
+    // An expired or deleted entry leaves an empty one for a while.
     let present = records.filter(|record| !record.payload.is_empty());
     let entries = present.filter_map(|record| {
         let key = record.subject.strip_prefix(&prefix)?.to_owned();
@@ -296,16 +296,16 @@ pub async fn entries(
     Ok(entries.collect())
 }
 
-/// Some of the users of a partition who ever logged in.
+/// A part of the users of a partition who ever logged in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Accounts {
     /// The users.
     pub users: Vec<UserId>,
-    /// The place at which the others begin, if there are more.
+    /// The sequence at which the rest begins, if there are more.
     pub next: Option<u64>,
 }
 
-/// Users of a partition, from a place in its entries on, whichever replica they come from. `filter`: the
+/// Users of a partition, from a sequence in its entries on, from any replica. `filter`: the
 /// subjects of their accounts.
 pub async fn accounts(
     client: &Client,
@@ -329,7 +329,7 @@ pub async fn accounts(
     })
 }
 
-/// Whether anything is stored about a user: that it logged in, or has a conversation.
+/// Whether anything is stored about a user: an account, or a conversation.
 pub async fn is_known(
     client: &Client,
     names: &StreamNames,

@@ -16,23 +16,23 @@ use self::cause::Place;
 pub use super::names::Resource;
 use super::names::StreamNames;
 
-/// A write that succeeds so soon after one was refused is no sign that the trouble is over: a small
-/// message may fit where a large one does not.
+/// A write that succeeds so soon after a refused one does not end the problem: a small message may
+/// fit where a large one does not.
 const CALM: Duration = Duration::from_secs(3);
-/// For how long no write may be acknowledged, each by its own deadline: longer than it takes to choose
-/// another leader.
+/// How long no write must be acknowledged, each by its own deadline, to count as a problem: longer
+/// than the election of a leader takes.
 const UNACKED: Duration = Duration::from_secs(4);
-/// A trouble that comes back within so long after it was over is the same one.
+/// A problem that returns within this time after it was over is the same one.
 const SAME: Duration = Duration::from_secs(60);
-/// For how long it is reported that a partition's stream was lost, although it was made anew.
+/// How long the loss of a partition's stream is reported after it was created again.
 const LOSS_REPORTED: Duration = Duration::from_secs(600);
-/// What was not met again for so long is taken to be over.
+/// A problem that was not met again for this long counts as over.
 const FORGOTTEN: Duration = Duration::from_secs(600);
 
-/// A trouble, for people.
+/// A problem, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
-    /// The stream, or what else has reached a limit.
+    /// The stream, or the resource that has reached a limit.
     pub resource: String,
     /// What is wrong, a sentence.
     pub problem: String,
@@ -42,11 +42,11 @@ pub struct Trouble {
     pub lasts: Duration,
 }
 
-/// A trouble that is ongoing, or was a while ago.
+/// A problem that is ongoing, or was until recently.
 #[derive(Debug)]
 struct Known {
     cause: Cause,
-    /// On which stream it was met last.
+    /// The stream on which it was met last.
     resource: Resource,
     began: Instant,
     met: Instant,
@@ -54,7 +54,7 @@ struct Known {
 }
 
 impl Known {
-    /// Whether something is lost with it, although it is over.
+    /// Whether it means a loss of data, although it is over.
     const fn is_loss(&self) -> bool {
         let is_lost = matches!(self.cause, Cause::Gone | Cause::NotMadeAnew(_));
         is_lost && matches!(self.resource, Resource::Stream(_))
@@ -64,25 +64,25 @@ impl Known {
 #[derive(Debug, Default)]
 struct State {
     known: BTreeMap<Place, Known>,
-    /// Streams that somebody should look at.
+    /// Streams that must be checked.
     suspects: BTreeSet<Resource>,
-    /// Since when nothing that was published into a stream was acknowledged.
+    /// Since when no publish into a stream was acknowledged.
     unacked: BTreeMap<Resource, Instant>,
 }
 
-/// The troubles that an instance has met.
+/// The problems that an instance has met.
 #[derive(Debug)]
 pub struct Troubles {
     names: StreamNames,
     state: Mutex<State>,
-    /// How many are ongoing: what is asked at each write must cost nothing.
+    /// The number of ongoing ones: the check at each write must cost nothing.
     ongoing: AtomicUsize,
     is_unacked: AtomicBool,
     suspected: Notify,
 }
 
 impl Troubles {
-    /// None yet.
+    /// No problems.
     #[must_use]
     pub fn new(names: StreamNames) -> Self {
         Self {
@@ -98,14 +98,14 @@ impl Troubles {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has somebody look whether a stream is there: it did not answer.
+    /// Requests a check whether a stream exists: it did not answer.
     pub fn suspect(&self, resource: Resource) {
         if self.lock().suspects.insert(resource) {
             self.suspected.notify_one();
         }
     }
 
-    /// Takes note that the answer to a publish did not come in time, on a connection that stands.
+    /// Notes that a publish was not answered in time although the connection is up.
     pub fn unacked(&self, resource: Resource) {
         self.suspect(resource);
         self.is_unacked.store(true, Ordering::Release);
@@ -115,7 +115,7 @@ impl Troubles {
         }
     }
 
-    /// The streams that somebody should look at, as soon as there are any.
+    /// The streams that must be checked, as soon as there are any.
     pub async fn suspects(&self) -> BTreeSet<Resource> {
         loop {
             let suspects = std::mem::take(&mut self.lock().suspects);
@@ -126,7 +126,7 @@ impl Troubles {
         }
     }
 
-    /// Takes note of a trouble, which is logged when it is a new one.
+    /// Notes a problem, and logs it if it is new.
     pub fn met(&self, resource: Resource, cause: Cause) {
         let now = Instant::now();
         let place = cause.place(resource);
@@ -153,7 +153,7 @@ impl Troubles {
         tracing::error!(stream = name, remedy, "{problem}");
     }
 
-    /// A stream took a write.
+    /// Notes that a stream stored a write.
     pub fn stored(&self, resource: Resource) {
         if self.is_unacked.load(Ordering::Relaxed) {
             let mut state = self.lock();
@@ -165,11 +165,11 @@ impl Troubles {
         }
         let now = Instant::now();
         self.end_where(|place, known| match &known.cause {
-            // Where it is not so for all, it is met again.
+            // If other streams still have it, it is met again.
             Cause::Unacked => now >= known.met + CALM,
-            // A write says nothing of how the stream is configured, or what it lost.
+            // A write shows neither the configuration of the stream nor what it lost.
             Cause::Differs(_) => false,
-            // It takes no writes while it is gone, however long that was.
+            // The stream takes no writes while it is gone.
             Cause::Gone | Cause::NotMadeAnew(_) => place == Place::One(resource),
             Cause::NoJetStream(_) => true,
             Cause::Full(_)
@@ -180,7 +180,7 @@ impl Troubles {
         });
     }
 
-    /// A stream was looked at: it is there, as configured, and has room or not.
+    /// Notes the result of a check: the stream exists as configured, and has room or not.
     pub fn is_well(&self, resource: Resource, has_room: bool) {
         let now = Instant::now();
         self.end_where(|place, known| match &known.cause {
@@ -222,8 +222,8 @@ impl Troubles {
         }
     }
 
-    /// Whether nobody can be known to own a partition, for as long as a person, or this instance,
-    /// has not dealt with what is wrong.
+    /// Whether no instance can own partitions until the problem is solved by a person or by this
+    /// instance.
     #[must_use]
     pub fn is_owning_impossible(&self) -> bool {
         if self.ongoing.load(Ordering::Relaxed) == 0 {
@@ -241,7 +241,7 @@ impl Troubles {
         })
     }
 
-    /// The streams that are looked at because something is wrong with them.
+    /// The streams that are checked because of a problem.
     #[must_use]
     pub fn resources(&self) -> BTreeSet<Resource> {
         let state = self.lock();
@@ -249,7 +249,7 @@ impl Troubles {
         ongoing.map(|known| known.resource).collect()
     }
 
-    /// The troubles that are ongoing, and what was lost lately.
+    /// The ongoing problems, and recent losses.
     #[must_use]
     pub fn ongoing(&self) -> Vec<Trouble> {
         let state = self.lock();

@@ -1,29 +1,31 @@
-//! How far each stream is known to go, so that an answer of a replica that is behind is recognized.
+//! Read watermarks: how far each stream is known to reach, so that the answer of a lagging replica
+//! is recognized. A watermark rises with acknowledged appends, with the end that the leader
+//! reports, and with places in answers of other owners.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::failpoint::{self, Fault};
 use crate::store::StreamId;
 
-/// How far a stream is known to go.
+/// The watermark of a stream.
 #[derive(Debug, Default)]
 struct Floor {
     seq: AtomicU64,
-    /// The round in which its end was last asked for.
+    /// The round in which its end was last requested.
     asked_in: AtomicU64,
 }
 
-/// How far each stream is known to go.
+/// The watermarks of all streams.
 #[derive(Debug)]
 pub struct Watermarks {
     logs: Vec<Floor>,
     states: Vec<Floor>,
-    /// Rises when the ends are to be asked for again.
+    /// Rises when the ends must be requested again.
     round: AtomicU64,
 }
 
 impl Watermarks {
-    /// Watermarks for the streams of so many partitions; with none, nothing is ever behind.
+    /// Watermarks for the streams of `partitions` partitions; with none, no answer is ever stale.
     #[must_use]
     pub fn new(partitions: u16) -> Self {
         let watermarks = || (0..partitions).map(|_| Floor::default()).collect();
@@ -37,21 +39,21 @@ impl Watermarks {
         }
     }
 
-    /// The stream goes at least as far as `seq`.
+    /// Notes that the stream reaches `seq` at least.
     pub fn raise(&self, stream: StreamId, seq: u64) {
         if let Some(watermark) = self.of(stream) {
             watermark.seq.fetch_max(seq, Ordering::AcqRel);
         }
     }
 
-    /// The stream is another than before, and goes as far as `seq`.
+    /// Notes that the stream was replaced and reaches `seq`.
     pub fn lower(&self, stream: StreamId, seq: u64) {
         if let Some(watermark) = self.of(stream) {
             watermark.seq.store(seq, Ordering::Release);
         }
     }
 
-    /// How far the stream is known to go.
+    /// The stream's watermark.
     #[must_use]
     pub fn get(&self, stream: StreamId) -> u64 {
         if failpoint::is(Fault::StaleCopy) {
@@ -60,12 +62,12 @@ impl Watermarks {
         self.of(stream).map_or(0, |watermark| watermark.seq.load(Ordering::Acquire))
     }
 
-    /// Has all ends asked for again.
+    /// Makes all ends be requested again.
     pub fn forget(&self) {
         self.round.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// The round for which the stream's end is to be asked for now, if it is.
+    /// The round for which the stream's end must be requested now, if any.
     #[must_use]
     pub fn is_due(&self, stream: StreamId) -> Option<u64> {
         let round = self.round.load(Ordering::Acquire);
@@ -73,7 +75,7 @@ impl Watermarks {
         (asked_in < round).then_some(round)
     }
 
-    /// The stream's end was asked for in a round.
+    /// Notes that the stream's end was requested in a round.
     pub fn asked(&self, stream: StreamId, round: u64) {
         if let Some(watermark) = self.of(stream) {
             watermark.asked_in.fetch_max(round, Ordering::AcqRel);

@@ -1,10 +1,10 @@
-//! Requests from one owner to another, and their answers: a file for each kind of request.
+//! Requests between owners, and their answers: a file for each kind of request.
 //!
-//! Between instances of peerd only, on `peer.part.<p>.<user>`. Each is a MessagePack array that
-//! begins with its version, since two releases meet in a rolling update, and a tag. The tag of a
-//! request says which one it is. An answer has a tag of its own for each kind of request, or that of
-//! a refusal: nothing else that arrives as a reply is taken for one, and least of all the request
-//! itself, which any subscriber of the subject can send back.
+//! They are exchanged between instances of peerd only, on `peer.part.<p>.<user>`. Each is a
+//! MessagePack array that begins with its version, since two releases meet in a rolling update, and
+//! a tag. The tag of a request names its kind. An answer has a tag of its own for each kind of
+//! request, or that of a refusal, so that no other reply is mistaken for one, in particular not the
+//! request itself, which any subscriber of the subject can send back.
 
 mod audit;
 mod deliver;
@@ -45,7 +45,7 @@ const ANSWERS: u8 = 64;
 
 /// A request to the owner of a user.
 pub trait OwnerRequest: Sized {
-    /// What the owner answers, unless it refuses.
+    /// The owner's answer, unless it refuses.
     type Answer;
     /// The tag of the request, below `ANSWERS`.
     const TAG: u8;
@@ -113,13 +113,13 @@ impl Request {
     }
 }
 
-/// Whether a request asks to settle a direction, as far as its first bytes say.
+/// Whether a request is a settle request, by its first bytes.
 #[must_use]
 pub fn is_settle(bytes: &[u8]) -> bool {
     tag(bytes, KIND) == Ok(Settle::TAG)
 }
 
-/// Writes what an owner answers to a request: an answer, or a refusal.
+/// Writes the answer to a request, or its refusal.
 pub fn encode_answer<R: OwnerRequest>(
     answer: &Result<R::Answer, CallError>,
 ) -> Result<Bytes, EncodeError> {
@@ -129,7 +129,7 @@ pub fn encode_answer<R: OwnerRequest>(
     }
 }
 
-/// Reads what the owner of `partition` answered to a request.
+/// Reads the answer of the owner of `partition` to a request.
 pub fn decode_answer<R: OwnerRequest>(
     request: &R,
     bytes: &[u8],
@@ -142,8 +142,8 @@ pub fn decode_answer<R: OwnerRequest>(
     }
 }
 
-/// Whether these bytes are an owner's answer to that kind of request, or its refusal, and not
-/// something else that came where one was expected. What the answer says is not looked at.
+/// Whether these bytes are an owner's answer to this kind of request, or its refusal. The content
+/// of the answer is not examined.
 #[must_use]
 pub fn is_answer<R: OwnerRequest>(bytes: &[u8]) -> bool {
     match tag(bytes, ANSWER) {
@@ -153,7 +153,7 @@ pub fn is_answer<R: OwnerRequest>(bytes: &[u8]) -> bool {
     }
 }
 
-/// Whether the bytes are one MessagePack value, and nothing after it.
+/// Whether the bytes are exactly one MessagePack value.
 fn is_whole(bytes: &[u8]) -> bool {
     packed::from_slice::<serde::de::IgnoredAny>(bytes).is_ok()
 }
@@ -196,7 +196,7 @@ fn local_id(text: Option<&str>) -> Result<Option<LocalMessageId>, RecordError> {
     text.map(stored).transpose()
 }
 
-/// An answer that says nothing but that it was done: version and tag.
+/// An answer without content: version and tag.
 type Done = (u8, u8);
 
 fn read_done(bytes: &[u8]) -> Result<(), RecordError> {
@@ -204,10 +204,10 @@ fn read_done(bytes: &[u8]) -> Result<(), RecordError> {
     Ok(())
 }
 
-/// A refusal: version, tag, why, and after how many milliseconds a repeat may succeed.
+/// A refusal: version, tag, reason, and the milliseconds after which a repeat may succeed.
 type RefusalV1 = (u8, u8, u8, u64);
 
-/// A refusal for [`INVALID_PARAMETER`]: as any other, then the field and the problem with it.
+/// A refusal for [`INVALID_PARAMETER`]: like any other, followed by the field and its problem.
 #[derive(Serialize, Deserialize)]
 struct InvalidParameterV1<'a> {
     version: u8,
@@ -220,7 +220,7 @@ struct InvalidParameterV1<'a> {
     problem: &'a str,
 }
 
-/// Why an owner refuses, as numbers: what the receiver refused, what went wrong.
+/// The numbers of reasons: rejections by the receiver, and failures.
 const TARGET_NOT_FOUND: u8 = 20;
 const BLOCKED: u8 = 21;
 const REUSED: u8 = 22;
@@ -236,8 +236,8 @@ const INTERNAL: u8 = 32;
 const STORE_UNAVAILABLE: u8 = 33;
 const OUTCOME_UNKNOWN: u8 = 34;
 
-/// Writes a refusal of any request. Of a bad parameter it keeps no more than that the message is too
-/// large: `encode_rejection` keeps the field and the problem.
+/// Writes a refusal of any request. A bad parameter can only mean that the message is too large;
+/// `encode_rejection` keeps the field and the problem.
 pub fn encode_refusal(error: &CallError) -> Result<Bytes, EncodeError> {
     let (why, retry_after_ms) = match error {
         CallError::Rejected(Rejection::TargetNotFound) => (TARGET_NOT_FOUND, 0),
@@ -247,7 +247,7 @@ pub fn encode_refusal(error: &CallError) -> Result<Bytes, EncodeError> {
         CallError::Failed(Failure::NoOwner { retry_after_ms }) => (NO_OWNER, *retry_after_ms),
         CallError::Failed(Failure::NoOwners | Failure::StoreUnavailable) => (STORE_UNAVAILABLE, 0),
         CallError::Failed(Failure::OutcomeUnknown) => (OUTCOME_UNKNOWN, 0),
-        // A send was checked before, but for what the receiver's server takes.
+        // A send was checked before, except for the limit of the receiver's server.
         CallError::Rejected(Rejection::InvalidParameter { .. }) => (MESSAGE_TOO_LARGE, 0),
         CallError::Rejected(Rejection::RateLimited { retry_after_ms }) => {
             (RATE_LIMITED, *retry_after_ms)
@@ -263,7 +263,7 @@ pub fn encode_refusal(error: &CallError) -> Result<Bytes, EncodeError> {
     write(&refusal)
 }
 
-/// As [`encode_refusal`], with the field of a bad parameter, and the problem with it.
+/// As [`encode_refusal`], with the field of a bad parameter and its problem.
 fn encode_rejection(error: &CallError) -> Result<Bytes, EncodeError> {
     let CallError::Rejected(Rejection::InvalidParameter { field, problem }) = error else {
         return encode_refusal(error);
@@ -273,7 +273,7 @@ fn encode_rejection(error: &CallError) -> Result<Bytes, EncodeError> {
 }
 
 fn decode_refusal(bytes: &[u8]) -> Result<CallError, RecordError> {
-    // Behind the header, the version and the tag, each of which is one byte.
+    // After the header, the version and the tag, of one byte each.
     if bytes.get(3) == Some(&INVALID_PARAMETER) {
         let InvalidParameterV1 { field, problem, .. } = read_answer(bytes)?;
         return Ok(Rejection::invalid(field, problem).into());

@@ -1,5 +1,5 @@
-//! MessagePack arrays, their version first: what the kinds of [`crate::storage`] and the requests
-//! between owners have in common, and a message as both hold it.
+//! The encoding that the kinds of [`crate::storage`] and the requests between owners share:
+//! MessagePack arrays with their version first, and the packed message.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -17,13 +17,13 @@ pub(crate) use peerd_protocol::packed::{ContentV1, PushV1};
 /// An error of the encoder.
 pub type EncodeError = rmp_serde::encode::Error;
 
-/// A stored record that cannot be read: another version's, or damaged.
+/// A stored record that cannot be read: of another version, or damaged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a stored {kind} cannot be read: {problem}")]
 pub struct RecordError {
-    /// What it should be.
+    /// The expected kind.
     pub kind: &'static str,
-    /// What is wrong. Never quotes the record.
+    /// The problem. It never quotes the record.
     pub problem: String,
 }
 
@@ -38,16 +38,16 @@ impl RecordError {
 pub struct StoredMessage {
     /// The message.
     pub message: Message,
-    /// How far its sender had sent with it.
+    /// The mark of its sender with it.
     pub mark: Mark,
-    /// Its page.
+    /// Its page pointers.
     pub page: PagePointers,
-    /// Its offline push, if one was asked for.
+    /// Its offline push, if one was requested.
     pub push: Option<Push>,
 }
 
 impl StoredMessage {
-    /// The head that the message is, at its place in the stream.
+    /// The head that the message makes at its sequence in the stream.
     #[must_use]
     pub const fn head(&self, stream_seq: u64) -> Head {
         head(&self.message, self.mark, self.page, stream_seq)
@@ -57,10 +57,10 @@ impl StoredMessage {
 pub(crate) const KIND: &str = "message";
 const FLAG_COUNTS: u8 = 1;
 const FLAG_RECEIPT: u8 = 2;
-/// With [`FLAG_RECEIPT`], and only where a message goes from one owner to another.
+/// With [`FLAG_RECEIPT`], and only between owners.
 const FLAG_READ: u8 = 4;
-/// Deepest nesting of a record: more than twice what four Combine messages in each other need, and
-/// far from the end of a thread's stack.
+/// The deepest nesting of a record: more than twice that of four nested Combine messages, and far
+/// below the limit of a thread's stack.
 const DEPTH_MAX: usize = 64;
 
 /// Version 1. The fields are in the order of the array; texts are borrowed when writing.
@@ -82,7 +82,7 @@ struct V1<'a> {
     push: Option<PushV1>,
 }
 
-/// What the flags of a record say.
+/// The flags of a record.
 #[derive(Clone, Copy)]
 pub(crate) struct Flags {
     pub(crate) counts: bool,
@@ -109,7 +109,7 @@ impl Flags {
     }
 }
 
-/// A local message ID as it is stored; empty where there is none.
+/// A stored local message ID; empty if there is none.
 pub(crate) fn local_id(
     kind: &'static str,
     text: &str,
@@ -156,7 +156,7 @@ pub fn encode(
     block::written(|out| rmp_serde::encode::write(out, &record))
 }
 
-/// Reads the record of a message. Who sent it to whom is in its subject.
+/// Reads the record of a message. Its sender and its receiver are in its subject.
 pub fn decode(
     bytes: &[u8],
     sender: &UserId,
@@ -197,7 +197,7 @@ fn decode_v1(bytes: &[u8]) -> Result<V1<'_>, RecordError> {
     Ok(record)
 }
 
-/// Reads a value and nothing after it, to a bounded depth.
+/// Reads exactly one value, to a bounded depth.
 pub(crate) fn from_slice<'de, T: Deserialize<'de>>(
     bytes: &'de [u8],
 ) -> Result<T, rmp_serde::decode::Error> {
@@ -206,13 +206,14 @@ pub(crate) fn from_slice<'de, T: Deserialize<'de>>(
     let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
     deserializer.set_max_depth(DEPTH_MAX);
     let value = T::deserialize(&mut deserializer)?;
-    // The deserializer does not tell what is left; asked for more, it says that there is none.
+    // The deserializer does not report the remaining bytes; reading another value fails if there
+    // are none.
     let is_all = matches!(<()>::deserialize(&mut deserializer), Err(Error::InvalidMarkerRead(_)));
     if is_all { Ok(value) } else { Err(Error::custom("there are bytes after its end")) }
 }
 
-/// Refuses numbers that no JSON reader holds exactly and no counter reaches: they can only come from
-/// damage, and counting on from them would end beyond what a number can be.
+/// Refuses numbers that no JSON reader represents exactly and no counter reaches: they can only
+/// come from damage, and counting from them would overflow.
 pub(crate) fn check_numbers(kind: &'static str, numbers: &[u64]) -> Result<(), RecordError> {
     let is_good = numbers.iter().all(|number| *number <= NUMBER_MAX);
     if is_good { Ok(()) } else { Err(RecordError::new(kind, "a number in it is too large")) }

@@ -1,4 +1,4 @@
-//! The network of one instance fails without closing a connection, and comes back.
+//! The network of one instance fails without closing a connection, and recovers.
 
 use tokio::time::{Instant, sleep_until};
 
@@ -16,8 +16,8 @@ use crate::{
     wait::say,
 };
 
-/// The server drops a connection that does not answer for two seconds. Until then it gives that
-/// instance its share of the calls, and nobody answers them; the server's default is six minutes.
+/// The server drops a connection that does not answer for two seconds. Until then it gives the
+/// instance its share of the calls, which are not answered. The server's default is six minutes.
 const SOON_SILENT: &str = "jetstream {}\nping_interval: \"1s\"\nping_max: 2\n";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -31,7 +31,7 @@ async fn an_instance_cut_off_from_nats_answers_nothing_wrong_and_comes_back_by_i
     let proxy = Proxy::start(nats.port()).await;
     let mut setup = Setup::new("cut off", &nats.url(), Manner::Impatient);
     setup.instances[0] = proxy.url();
-    // So many that each instance has some.
+    // Enough that each instance owns some.
     setup.partitions = 32;
     setup.disturbs = Some(Disturbed::Nats);
     let mut scene = Scene::start(setup).await?;

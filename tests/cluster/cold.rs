@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::support::{Client, NatsCluster, Peerd, login};
 
-/// Longer than JetStream is asked once, and than the log waits before it repeats itself.
+/// Longer than one request to JetStream, and longer than the log waits before it repeats a line.
 const ALONE: Duration = Duration::from_secs(25);
 const POLL: Duration = Duration::from_millis(100);
 
@@ -16,7 +16,7 @@ async fn a_cluster_that_has_no_leader_yet_is_waited_for() {
     for node in 0..nats.node_count() {
         nats.kill9(node);
     }
-    // One of three answers, and has nobody to elect.
+    // One of three nodes runs, and cannot elect a leader.
     nats.restart(0).await;
     let urls = nats.urls().join(",");
     let envs = [("PEERD__STREAM__REPLICAS".to_owned(), "3".to_owned())];

@@ -1,4 +1,4 @@
-//! Instances are added and taken away one by one: partitions even out, and move no more than once.
+//! Instances are added and removed one by one: partitions are balanced, and move at most once.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -18,7 +18,8 @@ use crate::{
 const PARTITIONS: u32 = 64;
 const MOST_INSTANCES: usize = 10;
 const SETTLED_DEADLINE: Duration = Duration::from_secs(30);
-/// No owner has changed for so long: longer than members take to see each other.
+/// The time without a change of owners after which the cluster counts as settled: longer than
+/// members need to see each other.
 const QUIET: Duration = Duration::from_millis(1_500);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -49,7 +50,7 @@ async fn partitions_even_out_and_move_at_most_once_as_instances_come_and_go() ->
     Ok(())
 }
 
-/// Waits until the change is through; answers who owns what after it.
+/// Waits until the change is complete; returns the owners after it.
 async fn compare(
     scene: &mut Scene,
     before: &Ownership,
@@ -88,8 +89,8 @@ async fn compare(
     Ok(after)
 }
 
-/// Waits until every partition has an owner that lives, none has more than twice its share, and
-/// nothing moves any more.
+/// Waits until every partition has a live owner, no instance has more than twice its share, and no
+/// partition moves any more.
 async fn settled(scene: &mut Scene) -> Result<Ownership, Failure> {
     let live: BTreeSet<u32> = scene.peerds.iter().map(Peerd::pid).collect();
     let mut last = (Ownership::default(), Instant::now());

@@ -1,5 +1,5 @@
-//! What it costs that a call arrives at an instance that is not its owner. Prints, and asserts no
-//! number: how fast a debug build is says little.
+//! The cost of a call that arrives at an instance that is not the owner. It prints figures and
+//! asserts none, since the speed of a debug build says little.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -17,7 +17,7 @@ use crate::{
     wait::say,
 };
 
-/// The same calls under another first token, which the server maps to where their owners listen.
+/// The same calls under another first token, which the server maps to the subjects of their owners.
 const BOTH_WAYS: &str = "jetstream {}\nmappings { \"direct.api.*.*\": \
     \"peer.part.{{partition(8,1)}}.{{wildcard(1)}}.{{wildcard(2)}}\" }\n";
 const USERS: usize = 24;
@@ -55,7 +55,7 @@ async fn calls_that_arrive_anywhere_and_calls_that_arrive_at_their_owner() -> Re
     Ok(())
 }
 
-/// How many sends succeed; each must.
+/// The number of sends, each of which must succeed.
 async fn send_for_a_while(client: &Client, prefix: &str, users: &[String]) -> Result<u64, Failure> {
     let ends = Instant::now() + RUN;
     let sent = AtomicU64::new(0);

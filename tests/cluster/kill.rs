@@ -1,4 +1,4 @@
-//! Instances die without a word, one or two at once.
+//! Instances are killed, one or two at a time.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use crate::{
     support::{Nats, Observer},
 };
 
-/// What a take-over may cost on top of the time after which an instance counts as dead.
+/// How long a take-over may last after the instance counts as dead.
 const MARGIN: Duration = Duration::from_secs(1);
-/// How many of a hundred kills hit two of the three.
+/// The percentage of kills that hit two of the three.
 const TWO_AT_ONCE_PERCENT: u64 = 20;
 const KILLS_BETWEEN_MARKS: u64 = 6;
 
@@ -44,8 +44,8 @@ async fn clears_mutes_and_deletes_between_kills_of_instances_equal_the_recount()
     Ok(())
 }
 
-/// Somebody listens to everything, so that the server never says that nobody is there, and replies in
-/// the place of instances: a death is noticed by probes that are not answered.
+/// An observer of everything, so that the server never reports no responders, which also replies in
+/// place of instances: a death is noticed by unanswered probes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn instances_are_killed_while_an_observer_subscribes_to_everything() -> Result<(), Failure> {
     let _machine = machine::shared().await;

@@ -1,15 +1,15 @@
-//! Who has the machine to itself: a bound in time says nothing where other tests take the processors.
+//! Exclusive use of the machine: a time limit means nothing while other tests use the processors.
 
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 static MACHINE: RwLock<()> = RwLock::const_new(());
 
-/// Runs beside others.
+/// Runs concurrently with others.
 pub(super) async fn shared() -> RwLockReadGuard<'static, ()> {
     MACHINE.read().await
 }
 
-/// Runs while no other scenario does.
+/// Runs alone.
 pub(super) async fn alone() -> RwLockWriteGuard<'static, ()> {
     MACHINE.write().await
 }

@@ -68,7 +68,7 @@ async fn kill_node(
     let killed = Instant::now();
     nats.kill9(node);
     let epoch = scene.fault();
-    // Calls go on with two nodes.
+    // Calls continue with two nodes.
     scene.answered(epoch, killed).await?;
     say(&format!("nodes: all answered {:.2?} after node {node} died ({why})", killed.elapsed()));
     nats.restart(node).await;

@@ -1,4 +1,4 @@
-//! Who owns what, as the bucket of owners says to anybody who looks.
+//! The owners of partitions, according to the bucket of owners.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -11,7 +11,7 @@ use crate::faults::caller::Failure;
 const BUCKET: &str = "PEER_OWNERS";
 const READS_AT_ONCE: usize = 16;
 
-/// A look at the bucket.
+/// Reads the bucket.
 pub(super) struct Owners {
     nats: async_nats::Client,
     partitions: u32,
@@ -22,17 +22,17 @@ pub(super) struct Owners {
 pub(super) struct Owner {
     /// The member that owns it.
     pub(super) holder: Option<String>,
-    /// The member that it is meant for.
+    /// The member named as the next owner.
     pub(super) next: Option<String>,
-    /// How often it was claimed.
+    /// The number of claims.
     pub(super) epoch: u64,
 }
 
-/// What the bucket said.
+/// The content of the bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ownership {
     pub(super) owners: BTreeMap<u32, Owner>,
-    /// The process IDs of the members whose entries live.
+    /// The process IDs of the members with an entry.
     pub(super) pids: HashMap<String, u32>,
 }
 
@@ -43,7 +43,7 @@ impl Ownership {
         self.pids.get(holder).copied()
     }
 
-    /// How many partitions a process owns.
+    /// The number of partitions of a process.
     pub(super) fn held_by(&self, pid: u32) -> usize {
         self.owners.keys().filter(|partition| self.pid_of(**partition) == Some(pid)).count()
     }
@@ -89,12 +89,12 @@ impl Owners {
         Ok(keys.filter_map(|subject| Some(subject.strip_prefix(&prefix)?.to_owned())).collect())
     }
 
-    /// The entry under a key; none where it never was, expired or was deleted.
+    /// The entry of a key; `None` if it never existed, expired or was deleted.
     async fn entry(&self, key: &str) -> Result<Option<Value>, Failure> {
         let body = json!({ "last_by_subj": format!("$KV.{BUCKET}.{key}") });
         let answer = self.ask(&format!("STREAM.MSG.GET.KV_{BUCKET}"), &body).await?;
         let data = answer["message"]["data"].as_str().unwrap_or_default();
-        // What is left of an entry that is gone has no content.
+        // A deleted or expired entry leaves an empty one.
         Ok(serde_json::from_slice(&STANDARD.decode(data)?).ok())
     }
 

@@ -1,4 +1,4 @@
-//! An instance stands still for so long that others take its partitions over, and wakes up.
+//! An instance is paused for so long that others take its partitions over, and then resumes.
 
 use tokio::time::{Instant, sleep_until};
 
@@ -28,7 +28,7 @@ async fn an_instance_that_stood_still_does_no_harm_when_it_wakes_up() -> Result<
         sleep_until(stopped + 2 * ttl()).await;
         scene.peerds[victim].signal("CONT");
         answered?;
-        // It is back before the next one stops.
+        // It has rejoined before the next one is paused.
         scene.until_member(victim).await?;
     }
     scene.work_a_while().await;

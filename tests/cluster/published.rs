@@ -1,8 +1,8 @@
 //! The next owner of a partition publishes what the previous one stored and did not publish before
 //! it died.
 //!
-//! In each round a few senders send in a burst, an owner dies at some moment of it, and then nobody
-//! calls: what is stored must be published all the same.
+//! In each round a few senders send a burst, an owner is killed during it, and then no user calls:
+//! the stored messages must be published all the same.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -33,7 +33,7 @@ use crate::{
     wait::{now_ms, say, until},
 };
 
-/// What publishing may cost on top of the time after which an instance counts as dead.
+/// How long publishing may take after the instance counts as dead.
 const MARGIN: Duration = Duration::from_secs(3);
 const PAIRS: [(&str, &str); 5] =
     [("ann", "bob"), ("cid", "dora"), ("eve", "finn"), ("gil", "hana"), ("ida", "bob")];
@@ -75,7 +75,7 @@ impl ReceivedEvents {
         }
     }
 
-    /// How many messages of one sender were published to the receiver.
+    /// The number of messages of one sender that were published to the receiver.
     fn received_count(&self, from: &str, to: &str) -> u64 {
         let published =
             self.ids.iter().filter(|((sender, _), _)| sender == from).flat_map(|(_, ids)| ids);
@@ -169,7 +169,7 @@ impl Stage {
         sleep(self.random.pause(BURST_MS + BURST_MS / 4)).await;
         let killed = Instant::now();
         self.peerds[owner].kill9();
-        // Answered or given up; none is repeated.
+        // Each send is answered or given up; none is repeated.
         sends.join_all().await;
         let given_up = Instant::now().max(killed + ttl());
         until((given_up + MARGIN).saturating_duration_since(Instant::now()), async || {
@@ -194,7 +194,7 @@ impl Stage {
                 let caller = self.caller.clone();
                 sends.spawn(async move {
                     sleep_until(at).await;
-                    // The store says what became of it.
+                    // The store shows the outcome.
                     let _ = caller.ask(from, "send_peer_message", &body).await;
                 });
             }
@@ -222,7 +222,7 @@ impl Stage {
         Ok(())
     }
 
-    /// What was published and when, for each message that the store shows.
+    /// Checks the events and their times for each stored message.
     async fn judge(&self) -> Result<(), Failure> {
         let (mut stored, mut twice, mut each) = (0, 0, 0);
         let (mut slowest, mut slowest_sent) = (0, 0);

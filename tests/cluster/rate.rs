@@ -26,7 +26,7 @@ use crate::{
 };
 
 const LIMIT: usize = 10;
-/// After a sudden death the last second of commands and of messages under way is not known.
+/// After a sudden death the commands of the last second and the messages in progress are unknown.
 const LIMIT_AFTER_A_KILL: usize = 20;
 const SENDERS: [&str; 3] = ["fast", "faster", "fastest"];
 const RECEIVERS: [&str; 2] = ["one", "two"];
@@ -42,7 +42,7 @@ struct Accepted {
     answered: Instant,
 }
 
-/// What one user sends over all connections.
+/// The sends of one user over all connections.
 #[derive(Default)]
 struct Burst {
     accepted: Mutex<Vec<Accepted>>,
@@ -206,7 +206,7 @@ async fn send_on(
     }
 }
 
-/// When the messages of a sender were accepted, by what is stored of them, in ascending order.
+/// The times at which the messages of a sender were accepted, from the store, ascending.
 async fn stored_ms(caller: &Caller, sender: &str) -> Result<Vec<u64>, Failure> {
     let mut stored = Vec::new();
     for receiver in RECEIVERS {
@@ -217,14 +217,13 @@ async fn stored_ms(caller: &Caller, sender: &str) -> Result<Vec<u64>, Failure> {
     Ok(stored)
 }
 
-/// The most that fall into one second, wherever it begins; `times` in milliseconds, ascending.
+/// The most of `times` (milliseconds, ascending) in any second.
 fn most_in_a_second(times: &[u64]) -> usize {
     let after = |first: u64| times.iter().filter(|ms| (first..first + 1_000).contains(*ms)).count();
     times.iter().map(|first| after(*first)).max().unwrap_or_default()
 }
 
-/// The most that were both asked and answered within one second: however long each took, they were
-/// accepted within it.
+/// The most messages that were both sent and answered within one second, and so accepted within it.
 fn most_seen_in_a_second(accepted: &[Accepted]) -> usize {
     let within = |first: Instant| {
         let end = first + Duration::from_secs(1);

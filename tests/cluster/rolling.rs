@@ -1,4 +1,4 @@
-//! All instances are restarted in order, one after the other: nobody may notice.
+//! All instances are restarted one after another: no call may fail.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::{
 const MAPPED: &str = "jetstream {}\nmappings { \"peer.api.*.*\": \
     \"peer.part.{{partition(8,1)}}.{{wildcard(1)}}.{{wildcard(2)}}\" }\n";
 
-/// How long one newcomer comes after the other.
+/// The interval between new users.
 const NEWCOMERS_INTERVAL: Duration = Duration::from_millis(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -87,8 +87,8 @@ async fn restart_all(name: &'static str, nats: &Nats) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Users who log in for the first time and write to each other for the first time, until signalled to
-/// stop. Answers how many did; each call must succeed at once.
+/// New users log in and write to each other for the first time, until signalled to stop. Returns
+/// their number; each call must succeed at once.
 async fn newcomers(caller: Caller, stopping: watch::Receiver<bool>) -> Result<u32, Failure> {
     let name = |number: u32| format!("newcomer.{number}");
     let mut number = 0;

@@ -1,4 +1,4 @@
-//! Instances, a load, the ways in which instances go and come, and the final recount.
+//! Instances, a load, faults and restarts of instances, and the final recount.
 
 use std::{fmt::Write as _, sync::Arc, time::Duration};
 
@@ -20,34 +20,34 @@ use crate::{
     wait::{say, until},
 };
 
-/// The daemon's own deadline for a call: below what a patient client waits, and above what a call
-/// waits for an owner.
+/// The daemon's own deadline for a call: below the time-out of a patient client, and above the time
+/// for which a call waits for an owner.
 const CALL_DEADLINE: Duration = Duration::from_secs(3);
 /// The longest time of undisturbed work before the next fault.
 const LONGEST_WORK_MS: u64 = 800;
 /// How long an orderly end may take.
 const GRACE: Duration = Duration::from_secs(10);
-/// How long an instance may take to own partitions again once nothing keeps it from that.
+/// How long an instance may take to own partitions again after a fault is over.
 const REJOIN_DEADLINE: Duration = Duration::from_secs(30);
 /// So that the audit comes around while a test lasts.
 const AUDIT_READS_PER_SECOND: u32 = 50;
 
-/// What a run begins with.
+/// The setup of a run.
 #[derive(Clone, Debug)]
 pub(super) struct Setup {
-    /// What its figures are printed under.
+    /// The name under which its figures are printed.
     pub(super) name: &'static str,
-    /// Where each instance connects: an address, or several with commas. As many as there are.
+    /// The address of each instance's server, or several separated by commas.
     pub(super) instances: Vec<String>,
-    /// Where the clients connect.
+    /// The addresses of the clients' servers.
     pub(super) clients: Vec<String>,
     pub(super) partitions: u32,
     pub(super) replicas: u32,
     pub(super) plan: Plan,
     pub(super) manner: Manner,
-    /// What a fault disturbs; `None`: nobody is to notice.
+    /// The target of faults; `None`: no client must notice them.
     pub(super) disturbs: Option<Disturbed>,
-    /// How soon everybody must be answered again after a fault.
+    /// How soon after a fault all users must be answered again.
     pub(super) bound: Duration,
 }
 
@@ -62,7 +62,7 @@ impl Setup {
             replicas: 1,
             plan: Plan { racing_pairs: 4, ..Plan::sends(16, 100) },
             manner,
-            // Who takes anything but a success for a fault takes anything that is missing for one.
+            // A strict client also treats a missing event as a fault.
             disturbs: (manner != Manner::Strict).then_some(Disturbed::Peerd),
             bound: RECOVERY_DEADLINE,
         }
@@ -127,7 +127,7 @@ impl Scene {
 
     /// Lets the load work until a random moment.
     pub(super) async fn work_a_while(&mut self) {
-        // What was done before is over.
+        // The previous fault is over.
         if let Err(error) = self.callers[0].notes().calm() {
             say(&format!("no notes: {error}"));
         }
@@ -145,7 +145,7 @@ impl Scene {
         usize::try_from(self.random.below(count)).unwrap_or_default()
     }
 
-    /// Counts a fault; calls that begin from now on belong to the epoch that this answers.
+    /// Counts a fault; calls that begin from now on belong to the returned epoch.
     pub(super) fn fault(&mut self) -> u64 {
         self.faults += 1;
         let disturbs = self.setup.disturbs;
@@ -156,8 +156,8 @@ impl Scene {
         self.load.new_epoch()
     }
 
-    /// Kills instances at the same time, waits until everybody is answered again, and starts them
-    /// anew: in this order, since one that comes back may know that its predecessor is dead.
+    /// Kills instances at the same time, waits until all users are answered again, and only then
+    /// restarts them: a restarted instance may know that its predecessor is dead.
     pub(super) async fn kill(&mut self, victims: &[usize]) -> Result<(), Failure> {
         let killed = Instant::now();
         for victim in victims {
@@ -177,7 +177,7 @@ impl Scene {
         Ok(())
     }
 
-    /// Signals an instance to end, which must succeed in time; answers how long it took.
+    /// Stops an instance, which must succeed in time; returns the duration.
     pub(super) async fn terminate(&mut self, instance: usize) -> Result<Duration, Failure> {
         let signalled = Instant::now();
         let status = self.peerds[instance].terminate().await;
@@ -191,13 +191,13 @@ impl Scene {
         Ok(took)
     }
 
-    /// Waits until an instance that was started has said that it is ready.
+    /// Waits until a started instance has logged that it is ready.
     pub(super) async fn ready(&mut self, instance: usize) -> Result<(), Failure> {
         let ready = self.peerds[instance].until_ready().await;
         ready.map_err(|trouble| self.failure(&trouble))
     }
 
-    /// Waits until everybody was answered to a call of that epoch.
+    /// Waits until all users had an answer to a call of that epoch.
     pub(super) async fn answered(&mut self, epoch: u64, since: Instant) -> Result<(), Failure> {
         match self.load.answered(epoch, since).await {
             Ok(recovery) => {
@@ -224,7 +224,7 @@ impl Scene {
         .await
     }
 
-    /// Waits until an instance owns a partition. Where there are few, it may have none.
+    /// Waits until an instance owns a partition. With few partitions it may have none.
     pub(super) async fn until_owner(&self, instance: usize) -> Result<(), Failure> {
         self.until(instance, |ownership, pid| ownership.held_by(pid) > 0).await
     }
@@ -244,12 +244,12 @@ impl Scene {
         })
     }
 
-    /// Who owns what.
+    /// The present owners.
     pub(super) async fn ownership(&self) -> Result<Ownership, Failure> {
         self.owners.read().await
     }
 
-    /// Ends the load and holds what every user sees against what was answered.
+    /// Ends the load, and compares the views of all users with the answers.
     pub(super) async fn finish(mut self) -> Result<Outcome, Failure> {
         let name = self.setup.name;
         let counts = self.callers[0].counts();
@@ -288,7 +288,7 @@ impl Scene {
         Ok(Outcome { counts })
     }
 
-    /// A failure of the test, with what the instances logged.
+    /// A failure of the test, with the logs of the instances.
     pub(super) fn failure(&self, what: &str) -> Failure {
         let counts = self.callers[0].counts();
         say(&format!("the latest attempts that failed, of {counts}:\n{}", counts.latest()));
@@ -296,14 +296,14 @@ impl Scene {
     }
 }
 
-/// Has the owners recount everybody. That they also do so by themselves, all the time and under load,
-/// shows in their logs where something differs.
+/// Makes the owners recount all users. Their background audits ran during the load, and would have
+/// logged differences.
 async fn audit(seed: u64, setup: &Setup, peerds: &[Peerd]) -> Result<(), Failure> {
     let servers = setup.clients.join(",");
     let run = run_cli_env(&["audit"], &[("PEERD__NATS__SERVERS", &servers)]).await;
     say(&format!("{}: {}", setup.name, run.stdout.trim()));
-    // What a user has sent last may lag for as long as the one who stored it stands still or is cut
-    // off, which the audit cannot know; in the end it must not.
+    // The newest sent message may lag while the instance that stored it is paused or cut off, which
+    // the audit cannot know; in the end it must not.
     let counts = |line: &str| line.contains("differs from the log") && !line.contains("newestSent");
     let has_found = peerds.iter().any(|peerd| peerd.log().lines().any(counts));
     if run.code == Some(0) && !has_found {
@@ -313,7 +313,7 @@ async fn audit(seed: u64, setup: &Setup, peerds: &[Peerd]) -> Result<(), Failure
     Err(failure(seed, &what, peerds))
 }
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) counts: Arc<Counts>,
@@ -334,7 +334,7 @@ fn times(recoveries: &[Recovery]) -> String {
 /// A failure of a test, with what the instances logged.
 pub(super) fn failure(seed: u64, what: &str, peerds: &[Peerd]) -> Failure {
     let what = format!("CLUSTER_SEED={seed}: {what}");
-    // What a test returns is shown on one line.
+    // The error of a test is printed on one line.
     say(&with_log(&what, peerds));
     what.into()
 }

@@ -1,8 +1,8 @@
-//! How often and how long, in a run that is not asked for more.
+//! The number and the length of faults, by default and by environment variable.
 
 use std::time::Duration;
 
-/// How long an instance counts as alive without a sign of life. `CLUSTER_TTL_MS`
+/// How long an instance counts as alive without a heartbeat. `CLUSTER_TTL_MS`
 pub(super) fn ttl() -> Duration {
     Duration::from_millis(number("CLUSTER_TTL_MS", 2_000))
 }
@@ -12,12 +12,12 @@ pub(super) fn kills() -> u64 {
     number("CLUSTER_KILLS", 50)
 }
 
-/// How often an instance is stopped and let go on. `CLUSTER_STOPS`
+/// How often an instance is paused and resumed. `CLUSTER_STOPS`
 pub(super) fn stops() -> u64 {
     number("CLUSTER_STOPS", 20)
 }
 
-/// How often all that comes in rounds is gone through. `CLUSTER_ROUNDS`
+/// The number of rounds. `CLUSTER_ROUNDS`
 pub(super) fn rounds() -> u64 {
     number("CLUSTER_ROUNDS", 3)
 }

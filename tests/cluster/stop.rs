@@ -1,4 +1,4 @@
-//! One of two instances ends in order, under more load than in a rolling restart.
+//! One of two instances is stopped, under more load than in a rolling restart.
 
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ async fn an_instance_ends_at_once_at_a_second_signal() -> Result<(), Failure> {
     let nats = Nats::start().await;
     let setup = Setup::new("second signal", &nats.url(), Manner::Patient);
     let mut peerds = start_instances(&setup.instances[..2], &setup.settings()).await?;
-    // With a server that stands still there is nothing that an orderly end could finish.
+    // With a paused server, an orderly stop cannot finish anything.
     let stopped = Stopped::new(&nats);
     let signalled = Instant::now();
     let peerd = &mut peerds[0];
@@ -61,7 +61,7 @@ async fn an_instance_ends_at_once_at_a_second_signal() -> Result<(), Failure> {
         let mut again = tokio::time::interval_at(first, REPEATED_SIGNAL_INTERVAL);
         loop {
             again.tick().await;
-            // It may have ended in between, and then the signal reaches nothing.
+            // It may have ended already, and then the signal reaches no process.
             signal("TERM", pid);
         }
     };
@@ -77,7 +77,7 @@ async fn an_instance_ends_at_once_at_a_second_signal() -> Result<(), Failure> {
     Ok(())
 }
 
-/// A nats-server that stands still as long as this lives.
+/// A nats-server that is paused as long as this exists.
 struct Stopped(u32);
 
 impl Stopped {
@@ -95,7 +95,7 @@ impl Drop for Stopped {
 
 fn signal(name: &str, pid: u32) {
     let mut kill = std::process::Command::new("kill");
-    // Whether the signal reached a process shows in what the instances do.
+    // The behaviour of the instances shows whether the signal reached a process.
     let _ = kill
         .arg(format!("-{name}"))
         .arg(pid.to_string())

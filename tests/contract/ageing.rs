@@ -1,4 +1,4 @@
-//! Counts follow what the store no longer has: messages that aged out, or that an operator removed.
+//! Counts follow messages that aged out or that an operator removed.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ const JSON: (&str, &str) = ("PEERD__EVENTS__ENCODING", "json");
 const DEADLINE: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(50);
 
-/// How many messages the store has of those that one user sent to another.
+/// The number of stored messages from one user to another.
 async fn stored(world: &World, to: &str, from: &str) -> u64 {
     let number = partition(to, 8);
     let subject = format!("peer.log.{number}.{to}.{from}");
@@ -30,11 +30,11 @@ async fn unread(world: &World, user: &str, other: &str) -> u64 {
     number(&world.conversation(user, other).await, "unreadMessageCount")
 }
 
-/// Asserts that the count never exceeds what the store has, until it has `left`.
+/// Asserts that the count never exceeds the stored messages, until there are `left`.
 async fn never_more_than_stored(world: &World, left: u64) {
     let began = Instant::now();
     loop {
-        // What is stored before is the more.
+        // The number of stored messages before is the upper bound.
         let most = stored(world, "bob", "alice").await;
         let shown = unread(world, "bob", "alice").await;
         let (total, _) = world.totals("bob").await;
@@ -78,7 +78,7 @@ async fn messages_that_aged_out_are_no_longer_unread_and_the_change_is_published
         (number(&last, "unreadMessageCount"), &last["conversationID"]),
         (0, &json!("alice"))
     );
-    // What comes after counts as one.
+    // The next message counts as one.
     world.send("alice", "bob", "again").await;
     assert_eq!((unread(&world, "bob", "alice").await, world.totals("bob").await), (1, (1, 1)));
     world.peerd.restart().await;
@@ -107,7 +107,7 @@ async fn an_idle_users_counts_follow_ageing_and_count_reads_and_deletions_once()
     world.ok("bob", "delete_messages", delete(&kept)).await;
     assert_eq!(world.totals("bob").await, (3, 3));
     let mut events = world.events("bob").await;
-    // Without a call of bob's.
+    // Without a call of bob.
     let published = events.expect(&[CHANGED, TOTAL]).await;
     assert!(number(&published[1].body, "totalUnreadMessageCount") < 3);
     never_more_than_stored(&world, 2).await;
@@ -144,7 +144,7 @@ async fn the_badge_of_a_push_counts_what_is_left() {
     assert_eq!(push["badge"], 1, "{push}");
 }
 
-/// Runs the audit until nothing differs; answers its report.
+/// Runs the audit until nothing differs; returns its report.
 async fn audited(world: &World) -> Value {
     let url = world.nats.url();
     let run = run_cli_env(&["audit", "--json"], &[("PEERD__NATS__SERVERS", &url)]).await;
@@ -183,7 +183,7 @@ async fn the_audit_corrects_and_publishes_what_an_operator_removed() {
         assert_eq!(number(&total.body, "totalUnreadMessageCount"), left + 6);
         assert_eq!(number(&audited(&world).await, "corrected"), 0, "{remove}");
         world.peerd.restart().await;
-        // The revision of a change that nothing stored shows is not known after a restart.
+        // A revision that nothing stored shows is unknown after a restart.
         events = world.events("bob").await;
         assert_eq!(world.totals("bob").await, (left + 6, left + 6), "{remove}, after a restart");
         assert_eq!(number(&audited(&world).await, "corrected"), 0, "{remove}");
@@ -191,7 +191,7 @@ async fn the_audit_corrects_and_publishes_what_an_operator_removed() {
     let next = world.send("alice", "bob", "next").await;
     assert_eq!(unread(&world, "bob", "alice").await, 1);
     assert!(number(&next, "messageSeq") > 4, "{next}");
-    // All of a partition, and of one's own messages.
+    // All messages of a partition, including the user's own.
     log_of(&world, "carol").await.purge().await.unwrap();
     log.purge().await.unwrap();
     audited(&world).await;

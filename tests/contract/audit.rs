@@ -1,4 +1,4 @@
-//! `peerd audit`, and the audit that runs by itself: what is held is recounted from the log.
+//! `peerd audit` and the background audit recount users from the log.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 const BUSY_AUDIT: (&str, &str) = ("PEERD__AUDIT__READS_PER_SECOND", "1000");
 const NO_AUDIT: (&str, &str) = ("PEERD__AUDIT__READS_PER_SECOND", "0");
-/// The fields of a record that tests damage: the numbering, and what had counted.
+/// The fields of a record that tests damage: the number, and the count.
 const SEQ: usize = 2;
 const COUNTED: usize = 3;
 const KEY: usize = 1;
@@ -33,7 +33,7 @@ async fn report(world: &World, args: &[&str]) -> (Option<i32>, Value) {
     (run.code, report.unwrap_or_else(|error| panic!("{error}: {run:?}")))
 }
 
-/// What differs: user, conversation and what.
+/// The differences: user, conversation and subject.
 fn differing(report: &Value) -> Vec<(String, String, String)> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let lines = report["differences"].as_array().unwrap().iter();
@@ -46,7 +46,7 @@ fn difference(user: &str, other: &str, what: &str) -> (String, String, String) {
     (user.to_owned(), other.to_owned(), what.to_owned())
 }
 
-/// Publishes a copy of alice's last message to bob with other numbers, as no peerd would.
+/// Publishes a falsified copy of alice's last message to bob.
 async fn forge(world: &World, change: impl FnOnce(&mut Vec<MessagePack>)) {
     let partition = partition("bob", 8);
     let jetstream = world.store.jetstream();
@@ -68,7 +68,7 @@ fn add(fields: &mut [MessagePack], field: usize, more: u64) {
     fields[field] = MessagePack::from(fields[field].as_u64().unwrap() + more);
 }
 
-/// Two users with messages both ways, some read, some deleted.
+/// Two users with messages in both directions, some read, some deleted.
 async fn world(envs: &[(&str, &str)]) -> World {
     let world = World::with(&[&[FAST], envs].concat()).await;
     world.login(&["alice", "bob"]).await;
@@ -105,7 +105,7 @@ async fn nothing_differs_where_peerd_alone_has_written() {
 async fn counts_written_by_others_are_found_by_an_audit() {
     let world = world(&[NO_AUDIT]).await;
     forge(&world, |fields| add(fields, COUNTED, 3)).await;
-    // The owner takes in what it did not write; from then on its counts follow from that.
+    // The owner takes foreign writes in; from then on its counts follow from them.
     let (code, found) = report(&world, &[]).await;
     assert_eq!(code, Some(SOMETHING_DIFFERS), "{found}");
     let differing = differing(&found);
@@ -142,7 +142,7 @@ async fn a_gap_is_found_by_the_audit_that_runs_by_itself() {
             tokio::time::sleep(POLL_INTERVAL).await;
         }
     };
-    // It goes round and round, and finds nothing.
+    // It runs in rounds, and finds nothing.
     let (code, report) = until(|member| member["usersAudited"].as_u64() >= Some(6)).await;
     assert_eq!((code, number(&report["members"][0], "auditDifferences")), (Some(0), 0), "{report}");
     forge(&world, |fields| add(fields, SEQ, 1)).await;
@@ -162,7 +162,7 @@ async fn a_gap_is_found_by_the_audit_that_runs_by_itself() {
 async fn a_wrong_audit_request_or_an_absent_daemon_is_reported() {
     let mut world = World::of(&["alice"]).await;
     assert_eq!(run(&world, &["no*user"]).await.code, Some(WRONG_ARGUMENTS));
-    // Nobody who ever logged in, and nobody with a message.
+    // A user who never logged in and has no message.
     assert_eq!(run(&world, &["carol"]).await.code, Some(NOTHING_DIFFERS));
     world.peerd.kill9();
     let (code, report) = report(&world, &[]).await;

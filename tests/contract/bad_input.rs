@@ -1,5 +1,4 @@
-//! What no well-meaning client sends: each has its code, none reaches the store, none stays in
-//! memory.
+//! Invalid input: each has its code, none reaches the store, none stays in memory.
 
 use async_nats::HeaderMap;
 use bytes::Bytes;
@@ -26,7 +25,7 @@ fn assert_invalid(reply: &Reply, what: &str) {
     assert_eq!(reply.code, Some(INVALID), "{what}: {}", reply.body);
 }
 
-/// User tokens that are not the one encoding of a userID.
+/// User tokens that are not the canonical encoding of a userID.
 fn bad_tokens() -> Vec<String> {
     let mut tokens: Vec<String> = [
         "%61lice",  // what needs no encoding, encoded
@@ -50,7 +49,7 @@ fn bad_tokens() -> Vec<String> {
     tokens
 }
 
-/// Bytes that are no body in either encoding.
+/// Bytes that are not a body in either encoding.
 fn broken_bodies() -> Vec<(&'static str, Encoding, Vec<u8>)> {
     use Encoding::{Json, MessagePack};
     let nested_json = |depth: usize| {
@@ -105,7 +104,7 @@ async fn only_the_one_spelling_of_a_user_is_accepted() {
             assert_invalid(&reply, &format!("{method} by {token}"));
         }
     }
-    // More or fewer tokens are no call at all: nobody serves such a subject.
+    // A subject with more or fewer tokens is not a call: it has no responders.
     for subject in ["peer.api.a.b.login", "peer.api.login", "peer.api.alice.login.x"] {
         let error = world.client.nats().request(subject, "".into()).await;
         assert_eq!(
@@ -128,7 +127,7 @@ async fn a_body_that_cannot_be_read_is_invalid_in_its_own_encoding() {
             let reply = raw(&world, encoding, method, body.clone()).await;
             assert_invalid(&reply, &format!("{what}, {method}"));
         }
-        // Without a header the first byte says which; the reply is checked to agree.
+        // Without a header the first byte decides; the client checks that the reply agrees.
         let body = Bytes::from(body);
         let method = "query_conversation_list";
         let reply = world.client.call_raw("alice", method, None, body).await;

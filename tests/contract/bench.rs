@@ -31,7 +31,7 @@ fn rounds(load: &Value) -> &[Value] {
     load["rounds"].as_array().unwrap_or_else(|| panic!("no rounds: {load}"))
 }
 
-/// Asserts that a round is complete, and that all that was sent was accepted.
+/// Asserts that a round is complete, and that every message was accepted.
 fn assert_complete(round: &Value) {
     assert_eq!(
         keys(round),
@@ -83,7 +83,7 @@ async fn a_load_is_measured_on_both_sides_and_its_users_are_logged_out() {
     let [round] = rounds(load) else { panic!("{report}") };
     assert_eq!(round["of"], "peerd");
     assert_complete(round);
-    // What it says it left is what is there, the sentinels of the partitions aside.
+    // The reported messages are those in the store, apart from the sentinels.
     let stored = world.store.written("PEER_LOG_").await - 8;
     assert_eq!(number(&report["leftBehind"], "messages"), stored, "{report}");
     for user in ["bench-s0", "bench-r7"] {
@@ -107,13 +107,13 @@ async fn baseline_and_limit_are_measured_beside_it_and_leave_no_stream_behind() 
     for side in ["baseline", "limit"] {
         let ratios = load["ratios"][side].as_object().unwrap();
         assert_eq!(ratios.len(), 9, "{ratios:?}");
-        // CPU time comes in ticks of 10 ms: that of the limit may be none here.
+        // CPU time has a resolution of 10 ms: that of the limit may be 0 here.
         for (name, ratio) in ratios.iter().filter(|(name, _)| !name.contains("CpuPerMessage")) {
             let of_medians = ratio["ofMedians"].as_f64();
             assert!(of_medians.is_some_and(|ratio| ratio > 0.0), "{side} {name}: {ratio}");
         }
     }
-    // As many events as peerd publishes: three to the receiver, one to the sender.
+    // The same number of events as peerd: three to the receiver, one to the sender.
     for round in rounds(load) {
         let (events, accepted) = (number(round, "events"), number(round, "accepted"));
         assert!(events.abs_diff(4 * accepted) <= 16 * 4, "{round}");
@@ -148,7 +148,7 @@ async fn the_limit_logs_in_with_a_user_and_a_password() {
 #[tokio::test]
 async fn the_limit_is_left_out_with_other_credentials() {
     let world = World::with(&[FAST]).await;
-    // A server that asks for no token takes any.
+    // A server without authentication accepts any token.
     let url = world.nats.url().replace("nats://", "nats://token@");
     let run = beside_the_baseline(&[("PEERD__NATS__SERVERS", &url), FAST]).await;
     let why = "warning: the limit is left out: it speaks plain TCP with a user and password, and \
@@ -170,7 +170,7 @@ async fn a_rate_is_offered_and_drawn_and_people_read_a_table() {
         assert_eq!(rounds(load).len(), 2);
         rounds(load).iter().for_each(assert_complete);
     }
-    // No message was taken for a repeat of one in another round.
+    // No message was mistaken for a repeat of one in another round.
     let stored = world.store.written("PEER_LOG_").await - 8;
     assert_eq!(number(&report["leftBehind"], "messages"), stored, "{report}");
     let table = bench(&world, &rates, &[FAST]).await;
@@ -178,7 +178,7 @@ async fn a_rate_is_offered_and_drawn_and_people_read_a_table() {
         assert!(table.stdout.contains(line), "{line}: {table:?}");
     }
     let svg = std::fs::read_to_string(picture).unwrap();
-    // Latencies, and below them what was accepted and refused.
+    // Latencies, and below them accepted and refused messages.
     let curves = ["p50", "p99", "p99.9", "accepted", "refused"];
     for name in curves.map(|curve| format!("\npeerd {curve}\n")) {
         assert!(svg.contains(&name), "{name}: {svg}");
@@ -189,7 +189,7 @@ async fn a_rate_is_offered_and_drawn_and_people_read_a_table() {
     }
 }
 
-/// What peerd refused for that reason, in one round.
+/// The messages that peerd refused for a reason, in one round.
 fn refused(round: &Value, reason: &str) -> u64 {
     let lines = round["refused"].as_array().unwrap();
     let line = lines.iter().find(|line| line["reason"] == reason);
@@ -213,7 +213,7 @@ fn report_until(code: Option<i32>, stdout: &str, stderr: &str) -> Value {
 #[tokio::test]
 async fn a_load_bounded_by_the_senders_rate_counts_the_refusals() {
     let world = World::start().await;
-    // Several places a sender, and more senders than places.
+    // Several slots for each sender, and more senders than slots.
     for (pairs, in_flight) in [("8", "8"), ("8", "32"), ("40", "4")] {
         let load = ["--duration", "2s", "--json", "--pairs", pairs, "--in-flight", in_flight];
         let run = bench(&world, &[&SHORT[4..], &load].concat(), &[]).await;
@@ -224,7 +224,7 @@ async fn a_load_bounded_by_the_senders_rate_counts_the_refusals() {
         let all = f64::from(u32::try_from(most).unwrap());
         assert!(accepted > 0.5 * all && accepted < 1.5 * all, "of {most}: {round}");
         assert!(refused(round, "rate_limited") > 0, "{round}");
-        // Senders that wait are left out: a refusal is not repeated as fast as it comes.
+        // Waiting senders are skipped: a refused send is not repeated at once.
         let refusals = refused(round, "rate_limited");
         assert!(refusals < 10 * number(round, "accepted"), "{round}");
         assert_warned(&report, &format!("{pairs} pairs send {most} a second at most"));
@@ -270,7 +270,7 @@ async fn an_unwritable_output_is_reported_before_the_measurement() {
     assert_eq!(world.store.written("PEER_LOG_").await - 8, 0);
 }
 
-/// A bench without a warm-up, that has sent some of what it measures.
+/// A bench without a warm-up that has sent some messages.
 async fn under_way(world: &World, duration: &str, load: &[&str]) -> tokio::process::Child {
     let before = world.store.written("PEER_LOG_").await;
     let mut command = crate::support::peerd_command(world.nats.dir());
@@ -290,7 +290,7 @@ fn signal(child: &tokio::process::Child, name: &str) {
     assert!(status.unwrap().success());
 }
 
-/// What a bench that was started by [`under_way`] printed, and its exit code.
+/// The exit code and the output of a bench that [`under_way`] started.
 async fn ended(child: tokio::process::Child) -> (Option<i32>, String, String) {
     let output = tokio::time::timeout(2 * DEADLINE, child.wait_with_output());
     let output = output.await.unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! Blocking: who is blocked cannot send, and learns nothing else.
+//! Blocking: a blocked user cannot send, and learns nothing else.
 
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -20,13 +20,13 @@ const FULL: u32 = 6_000_808;
 const ADDED: u8 = 0;
 const REMOVED: u8 = 1;
 
-/// Blocks or unblocks users, none of whom is refused.
+/// Blocks or unblocks users, without refusals.
 async fn change(world: &World, method: &str, user: &str, others: &[&str]) {
     let reply = world.ok(user, method, json!({ "userIDs": others })).await;
     assert_eq!(reply, json!({ "errorUserList": [] }));
 }
 
-/// Users who gave no name.
+/// Users without a name.
 fn users(ids: &[&str]) -> Value {
     ids.iter().map(|id| user_info(id, "")).collect()
 }
@@ -35,7 +35,7 @@ fn user_info(id: &str, name: &str) -> Value {
     json!({ "userID": id, "userName": name, "userAvatarUrl": "", "userExtendedData": "" })
 }
 
-/// The next event, which names exactly these users.
+/// Checks that the next event names exactly these users.
 async fn assert_published(events: &mut Events, action: u8, others: &[&str]) -> Event {
     let event = events.expect(&[BLACKLIST]).await.remove(0);
     assert_eq!(keys(&event.body), ["action", "previousRevision", "revision", "userList"]);
@@ -78,13 +78,14 @@ fn command_to(to: &str) -> Value {
     json!({ "message": { "type": 2, "message": bin(b"c") }, "toUserID": to })
 }
 
-/// Asserts that nothing of `from` reaches `to`, and that trying costs and leaves nothing.
+/// Asserts that no message of `from` reaches `to`, and that the attempts use no budget and leave no
+/// trace.
 async fn assert_shut_out(world: &World, from: &str, to: &str) {
     let (mut of_from, mut of_to) = (world.events(from).await, world.events(to).await);
     let writes = world.store.writes().await;
     for encoding in Encoding::BOTH {
         for body in [text_to(to, "let me in"), command_to(to)] {
-            // More than the rate of either kind: what is refused does not use the budget.
+            // More than both rate limits: refused sends do not use the budget.
             for _ in 0..20 {
                 let call = world.client.call_as(encoding, from, "send_peer_message", body.clone());
                 let reply = call.await;
@@ -100,7 +101,7 @@ async fn assert_shut_out(world: &World, from: &str, to: &str) {
     assert_eq!(world.refused(from, "send_message", body).await.0, 6_000_284);
     assert_eq!(world.store.writes().await, writes);
     for events in [&mut of_from, &mut of_to] {
-        // After a kill, what was published just before may be redelivered: that belongs to no change.
+        // After a kill, recent events may be redelivered; they belong to no change.
         let published = events.drain().await.into_iter();
         let new =
             published.filter(|event| event.body["revision"] != event.body["previousRevision"]);
@@ -119,7 +120,7 @@ async fn a_blocked_sender_cannot_send_and_leaves_no_trace() {
         let refused = world.refused(user, "query_conversation", of(other)).await;
         assert_eq!(refused.0, NO_CONVERSATION);
     }
-    // The whole budget is there for others, of both kinds.
+    // The budgets of both kinds are unused.
     let texts =
         join_all((0..11).map(|_| world.call("alice", "send_peer_message", text_to("carol", "x"))));
     let texts = texts.await;
@@ -128,7 +129,7 @@ async fn a_blocked_sender_cannot_send_and_leaves_no_trace() {
     assert_eq!(over, [RATE_LIMITED]);
     let commands = (0..30).map(|_| world.ok("alice", "send_peer_message", command_to("carol")));
     join_all(commands).await;
-    // Parameters and the rate come first, as the order of checks has it.
+    // Parameters and the rate limit are checked first.
     world.invalid("alice", "send_peer_message", text_to("bob", " "), "message").await;
     let refused = world.refused("alice", "send_peer_message", text_to("bob", "x")).await;
     assert_eq!(refused.0, RATE_LIMITED);
@@ -178,12 +179,12 @@ async fn blocks_survive_a_kill_and_can_be_changed_after_it() {
     change(&world, REMOVE, "bob", &["carol"]).await;
     world.peerd.kill9();
     world.peerd.restart().await;
-    // Bob's first use is as a receiver: nothing of his was asked for before.
+    // Bob is not in memory: he is first used as a receiver.
     assert_shut_out(&world, "alice", "bob").await;
     world.send("carol", "bob", "no longer blocked").await;
     assert_eq!(listed(&world, "bob", 1).await, ["a.b c", "alice"]);
 
-    // Entries that are there, either way, and one that is not.
+    // Two existing entries, blocked and unblocked, and a missing one.
     change(&world, REMOVE, "bob", &["alice"]).await;
     change(&world, ADD, "bob", &["carol", "dora"]).await;
     change(&world, REMOVE, "bob", &["dora"]).await;
@@ -210,7 +211,7 @@ async fn only_the_blockers_sessions_get_events_and_only_of_changes() {
         let writes = world.store.writes().await;
         change(&world, method, "bob", &["alice", "alice"]).await;
         assert_eq!(world.store.writes().await, writes);
-        // Of several users only those that changed.
+        // Only users whose block changed are published.
         change(&world, method, "bob", &["dora", "alice", "carol"]).await;
         for events in &mut of_bob {
             assert_published(events, action, &["carol", "dora"]).await;
@@ -258,7 +259,7 @@ async fn the_list_is_the_callers_own_and_in_pages() {
     }
     let reply = world.ok("bob", QUERY, json!({})).await;
     assert_eq!(reply, json!({ "blacklist": users(&sorted), "nextFlag": 0 }));
-    // A page goes on behind a user who was unblocked meanwhile.
+    // A page continues after a user who was unblocked meanwhile.
     let first = world.ok("bob", QUERY, json!({ "config": { "count": 3 } })).await;
     change(&world, REMOVE, "bob", &["alice"]).await;
     let body = json!({ "config": { "count": 3, "nextFlag": first["nextFlag"] } });
@@ -271,7 +272,7 @@ async fn the_list_is_the_callers_own_and_in_pages() {
     assert!(!is_blocked(&world, "alice", "bob").await);
 }
 
-/// A user's page behind a place: whom it shows, and the next place.
+/// A page of a user's list after a place: its users, and the next place.
 async fn page(world: &World, encoding: Encoding, count: usize, place: u64) -> (Vec<String>, u64) {
     let body = json!({ "config": { "nextFlag": place, "count": count } });
     let reply = world.client.call_as(encoding, "bob", QUERY, body).await.ok();
@@ -284,19 +285,19 @@ async fn page(world: &World, encoding: Encoding, count: usize, place: u64) -> (V
 async fn a_page_of_the_block_list_neither_skips_nor_repeats_during_changes() {
     for encoding in Encoding::BOTH {
         let mut world = World::of(&["bob"]).await;
-        // Of one call by their IDs, and later calls later, whatever their IDs.
+        // Blocks of one call are ordered by user ID, those of later calls come later.
         for some in [["m", "k"], ["d", "c"], ["z", "y"], ["b", "a"]] {
             change(&world, ADD, "bob", &some).await;
         }
         let (first, place) = page(&world, encoding, 3, 0).await;
         assert_eq!(first, ["k", "m", "c"]);
-        // The place itself and one to come are unblocked; one is blocked that sorts before, and one
-        // that had been blocked once.
+        // The user at the place and a later one are unblocked; a user who sorts before it is
+        // blocked, and one who had been blocked before.
         change(&world, REMOVE, "bob", &["c", "y"]).await;
         change(&world, ADD, "bob", &["0", "y"]).await;
         let (second, place) = page(&world, encoding, 3, place).await;
         assert_eq!(second, ["d", "z", "a"]);
-        // Nor does it matter that another peerd goes on.
+        // A restart of peerd does not matter either.
         world.peerd.kill9();
         world.peerd.restart().await;
         change(&world, REMOVE, "bob", &["z", "k"]).await;
@@ -372,7 +373,7 @@ async fn bounds_and_bad_parameters_are_refused_by_name_and_change_nothing() {
     assert_eq!(world.store.writes().await, writes);
     of_bob.none().await;
 
-    // The own ID is refused for itself alone; unblocking it is as good as any.
+    // Only the own ID is refused; unblocking it succeeds.
     for encoding in Encoding::BOTH {
         let body = json!({ "userIDs": ["bob", "alice"] });
         let reply = world.client.call_as(encoding, "bob", ADD, body).await.ok();
@@ -393,7 +394,7 @@ async fn a_full_list_takes_no_more_and_survives_a_kill() {
     let mut world = World::of(&["alice", "bob"]).await;
     let names: Vec<String> = (1_000..2_060).map(|number| format!("u{number}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    // With what was blocked once, more entries than one read of the store brings.
+    // With the users who were blocked before, more entries than one read returns.
     for some in names[1_000..].chunks(20) {
         change(&world, ADD, "bob", some).await;
         change(&world, REMOVE, "bob", some).await;
@@ -423,7 +424,7 @@ async fn without_a_store_nobody_is_blocked() {
     change(&world, ADD, "bob", &["carol"]).await;
     let mut of_bob = world.events("bob").await;
     let stream = format!("PEER_STATE_{}", partition("bob", 8));
-    // A stream that is gone would be made anew.
+    // A deleted stream would be created again.
     let mut config = world.store.info(&stream).await.config;
     config.sealed = true;
     world.store.jetstream().update_stream(config).await.unwrap();

@@ -153,7 +153,7 @@ async fn watch_prints_the_events_of_a_user() {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
-    // It does not say when it listens: send until it has received one.
+    // It does not report when it has subscribed: send until it receives one.
     let found = tokio::time::timeout(DEADLINE, async {
         let mut seen = String::new();
         loop {
@@ -208,7 +208,7 @@ async fn the_help_names_every_method_and_wraps_once() {
             let lines: Vec<&str> = run.stdout.lines().collect();
             for pair in lines.windows(2) {
                 assert!(pair[0].chars().count() <= most, "{command} {columns}: {}", pair[0]);
-                // A line that has room for the next word was broken before it was wrapped.
+                // A line with room for the next word has a line break of its own.
                 let next = pair[1].split(' ').next().unwrap_or_default();
                 let has_room = pair[0].len() + 1 + next.len() <= most;
                 let is_prose = |line: &str| line.starts_with(|it: char| it.is_ascii_alphanumeric());
@@ -232,7 +232,7 @@ async fn audit_names_users_that_never_existed_and_counts_in_words() {
     assert_eq!(run.code, Some(0), "{run:?}");
     let expected = "1 user, 0 conversations, 0 messages: 0 differences\n";
     assert_eq!(run.stdout, expected);
-    // Has a conversation, though no login.
+    // A user with a conversation but without a login.
     world.send("alice", "bob", "hi").await;
     let run = audit("bob").await;
     assert_eq!(run.code, Some(0), "{run:?}");

@@ -12,7 +12,7 @@ fn others(conversations: &[Value]) -> Vec<&str> {
 #[tokio::test]
 async fn the_list_is_newest_first_and_pages_without_gaps() {
     let world = World::of(&["alice"]).await;
-    // Seven conversations that alice began, two that others began.
+    // Seven conversations that alice began, and two that others began.
     let began = ["u0", "u1", "u2", "u3", "u4", "u5", "u6"];
     for other in began {
         world.send("alice", other, "hi").await;

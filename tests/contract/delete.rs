@@ -83,7 +83,7 @@ async fn deleted_messages_are_gone_for_the_caller_alone() {
     assert_eq!(texts(&world.history("bob", "alice").await), ["m0", "m2", "m4"]);
     assert_eq!(world.history("alice", "bob").await.len(), 6);
 
-    // The same again changes nothing and publishes nothing.
+    // A repeat changes and publishes nothing.
     let writes = world.store.writes().await;
     delete(&world, "bob", "alice", &[&sent[1]]).await;
     of_bob.none().await;
@@ -191,7 +191,7 @@ async fn bad_deletes_are_refused_and_change_nothing() {
     for body in [
         list(json!([{ "messageID": unknown }])),
         list(ids(&[&to_carol])),
-        // One unknown ID refuses all of it.
+        // One unknown ID refuses the whole call.
         list(ids(&[&to_bob, &to_carol])),
     ] {
         let refused = world.refused("alice", "delete_messages", body).await;
@@ -213,12 +213,12 @@ async fn bad_deletes_are_refused_and_change_nothing() {
         body["conversationType"] = json!(1);
         world.invalid("alice", method, body, "conversationType").await;
     }
-    // Nobody can delete what others said to each other.
+    // A user cannot delete messages between other users.
     let mut body = of("bob");
     body["messageList"] = ids(&[&to_bob]);
     let refused = world.refused("carol", "delete_messages", body).await;
     assert_eq!(refused.0, INVALID);
-    // What does not exist is deleted already.
+    // Deleting in a conversation that does not exist succeeds.
     delete_all(&world, "alice", "dave").await;
     assert_eq!(world.store.writes().await, writes);
     of_alice.none().await;

@@ -1,4 +1,5 @@
-//! What is shipped in `deploy` beside the NATS permissions: its options work, alone and together.
+//! The configurations in `deploy` besides the NATS permissions: their options work, alone and
+//! together.
 
 use std::{
     path::{Path, PathBuf},
@@ -30,7 +31,8 @@ const MAPPING: &str = "include \"mapping.conf\"";
 const MAPPED: &str = "\"peer.part.*.";
 const PUSH_GATEWAY: &str = "{ include \"push-gateway.conf\" }";
 
-/// The shipped configuration of nats-server with some of its options, as an operator uncomments them.
+/// The shipped configuration of nats-server with some of its options, as an operator uncomments
+/// them.
 fn with_options(options: &[&str]) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     for file in ["nats-server.conf", "users.conf", "mapping.conf", "push-gateway.conf"] {
@@ -51,14 +53,15 @@ async fn users_chat_where_the_server_maps_calls_to_their_owner() {
     let sent = send_text(&deployed.alice.client, "alice", "bob", "hi").await;
     let event = of_bob.expect(&[RECEIVED]).await.remove(0);
     assert_eq!(event.body["messageList"][0]["messageID"], sent["messageID"]);
-    // The operator may act for anybody.
+    // The operator may act as any user.
     deployed.operator.call("bob", "query_conversation", of("alice")).await.ok();
-    // Calls are mapped indeed: an instance was reached without a hop.
+    // Calls are mapped: an instance was reached without a hop.
     let stats = deployed.operator.nats().request("$SRV.STATS.peerd", "".into()).await.unwrap();
     let stats: Value = serde_json::from_slice(&stats.payload).unwrap();
     assert_eq!(stats["endpoints"][0]["data"]["routed"], 0, "{stats}");
 
-    // What the mapping needs gives alice nothing of bob's, and in any partition she is herself.
+    // The permissions for the mapping give alice no access to bob's subjects, and she is herself in
+    // every partition.
     let nats = deployed.alice.client.nats().clone();
     let wrong = (partition("alice", 8) + 1) % 8;
     let reply = nats.request(format!("peer.part.{wrong}.alice.heartbeat"), "{}".into()).await;
@@ -67,7 +70,7 @@ async fn users_chat_where_the_server_maps_calls_to_their_owner() {
     assert!(headers.get("Nats-Service-Error-Code").is_none(), "{:?}", reply.payload);
     for subject in ["peer.part.0.bob.logout", "peer.part.0.alice", "peer.api.bob.logout"] {
         nats.publish(subject, "{}".into()).await.unwrap();
-        // The server names the subject that it has made of a call.
+        // The server names the mapped subject of a call.
         let refused = if subject.starts_with("peer.api") {
             format!("peer.part.{}.bob.logout", partition("bob", 8))
         } else {
@@ -78,7 +81,7 @@ async fn users_chat_where_the_server_maps_calls_to_their_owner() {
     deployed.bob.client.call("bob", "heartbeat", json!({})).await.ok();
 }
 
-/// Sends bob, who is offline, a text with a push; answers the message's ID.
+/// Sends bob, who is offline, a text with a push; returns the message's ID.
 async fn push(alice: &Client, text: &str) -> String {
     let body = json!({
         "message": { "type": 1, "message": text }, "toUserID": "bob",
@@ -102,7 +105,7 @@ async fn a_gateway_takes_pushes_with_its_own_permissions_and_may_do_nothing_else
     let deployed = Deployed::with(&dir.path().join("nats-server.conf")).await;
     deployed.bob.client.call("bob", "logout", json!({})).await.ok();
     queue::create(deployed.operator.nats().clone()).await.unwrap();
-    // Once more changes nothing.
+    // A repeat changes nothing.
     queue::create(deployed.operator.nats().clone()).await.unwrap();
     let mut gateway = Limited::connect(&deployed.nats, "gateway", "gateway-secret").await;
     let nats = gateway.client.nats().clone();
@@ -112,7 +115,7 @@ async fn a_gateway_takes_pushes_with_its_own_permissions_and_may_do_nothing_else
     let deliver = async move |push: &Value| {
         let mut seen = seen.lock().unwrap();
         seen.push(push.clone());
-        // The vendor is away for the first one, once.
+        // The vendor refuses the first push once.
         if seen.len() == 1 { Err("away".to_owned()) } else { Ok(()) }
     };
     let running = tokio::spawn(queue::run(nats.clone(), deliver));
@@ -120,7 +123,7 @@ async fn a_gateway_takes_pushes_with_its_own_permissions_and_may_do_nothing_else
     for text in ["one", "two", "three"] {
         ids.push(push(&deployed.alice.client, text).await);
     }
-    // All of them, the one that was refused twice.
+    // All pushes arrive, the refused one twice.
     until(async || taken.lock().unwrap().len() == 4).await;
     let taken = taken.lock().unwrap().clone();
     let count = |id: &str| taken.iter().filter(|push| push["messageID"] == id).count();
@@ -128,7 +131,7 @@ async fn a_gateway_takes_pushes_with_its_own_permissions_and_may_do_nothing_else
     assert_eq!(counts.iter().sum::<usize>(), 4, "{taken:?}");
     assert_eq!(count(taken[0]["messageID"].as_str().unwrap()), 2, "{taken:?}");
     assert!(taken.iter().all(|push| push["to"] == "bob" && push["title"] == "Alice"), "{taken:?}");
-    // What was acknowledged is gone.
+    // Acknowledged pushes are removed.
     let peerd = async_nats::ConnectOptions::new()
         .user_and_password("peerd".to_owned(), "peerd-secret".to_owned())
         .connect(deployed.nats.url())

@@ -1,4 +1,4 @@
-//! Permissions that are missing in NATS: each is named, soon, with what to do.
+//! Missing NATS permissions: each is named soon, with the remedy.
 
 use std::path::Path;
 use std::process::Stdio;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::world::{FAST, World, as_received, number, string, text_to, texts};
 use crate::support::Encoding;
 
-/// Pages through a whole history; answers its messages, ascending.
+/// Pages through a whole history; returns its messages, ascending.
 async fn page_through(
     world: &World,
     user: &str,
@@ -45,7 +45,7 @@ async fn a_thousand_messages_page_both_ways_with_none_missed_or_doubled() {
     world.login(&["alice", "bob"]).await;
     let mut of_alice = Vec::new();
     for number in 0..1_000 {
-        // Uneven turns, so that pages of the two directions do not line up.
+        // Irregular alternation, so that the pages of the two directions do not align.
         let (from, to) = if number % 7 < 2 || (300..400).contains(&number) {
             ("bob", "alice")
         } else {

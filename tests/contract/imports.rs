@@ -1,5 +1,5 @@
 //! Applications in an account of their own, which imports calls and events:
-//! `deploy/nats/accounts.conf` as it is shipped, with several instances.
+//! `deploy/nats/accounts.conf`, with several instances.
 
 use std::{path::Path, time::Duration};
 
@@ -52,7 +52,7 @@ impl Accounts {
         accounts
     }
 
-    /// Waits until a newcomer owns something, so that many calls arrive elsewhere.
+    /// Waits until a new instance owns partitions, so that many calls arrive at the other.
     async fn until_shared(&self) {
         let operator = client(&self.nats, "operator", "_INBOX").await;
         let shared = async {
@@ -71,7 +71,7 @@ impl Accounts {
         tokio::time::timeout(DEADLINE, shared).await.unwrap();
     }
 
-    /// Everybody logs in and sends, all at the same time; each call is answered, once.
+    /// All users log in and send concurrently; each call is answered once.
     async fn all_log_in_and_send(&self) {
         let user = |number: usize| format!("user{number}");
         let logins = (0..USERS).map(|number| async move {
@@ -149,7 +149,7 @@ async fn a_user_of_the_importing_account_is_bound_to_itself() {
     assert!(forged.is_err(), "alice acts as bob");
 }
 
-/// One place for all calls under way: what has none is refused, and relayed calls need one too.
+/// A single permit for calls: further calls are refused, and relayed calls need a permit too.
 #[tokio::test]
 async fn relayed_calls_are_bounded_and_refused_beyond() {
     let accounts = Accounts::start(&[("PEERD__LIMITS__CALLS_UNDER_WAY", "4")]).await;
@@ -157,7 +157,7 @@ async fn relayed_calls_are_bounded_and_refused_beyond() {
         let app = &accounts.app;
         async move { app.call(&format!("user{number}"), "login", json!({})).await }
     });
-    // Each is answered: with a session, or that too much is under way.
+    // Each is answered: with a session, or `overloaded`.
     for reply in join_all(calls).await {
         assert!(reply.code.is_none() || reply.err().1 == "overloaded", "{}", reply.body);
     }
@@ -189,8 +189,8 @@ async fn an_end_in_order_answers_the_calls_that_are_relayed() {
     assert!(load.await.unwrap() > 0);
 }
 
-/// With the mapping, calls go to their owner at once, and what the server makes of them needs no
-/// permission of the caller's.
+/// With the mapping, calls go directly to their owner, and the mapped subject needs no permission
+/// of the caller.
 #[tokio::test]
 async fn calls_through_an_import_may_be_mapped_to_their_owner() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/nats");

@@ -19,14 +19,14 @@ async fn the_rate_holds_over_two_instances_and_over_a_change_of_owners() {
     let mut second = Peerd::start(&world.nats).await;
     let clients = [world.client.clone(), Client::connect(&world.nats.url()).await];
     let mut replies = flood(&clients, "alice", "bob", Duration::from_millis(1_500)).await;
-    // Whichever owns alice: when the first leaves, the other does.
+    // Whichever instance owns alice: after the first one leaves, the other does.
     let leaving = async {
         assert!(world.peerd.terminate().await.success());
     };
     let flooding = flood(&clients, "alice", "bob", Duration::from_millis(2_500));
     let ((), during) = tokio::join!(leaving, flooding);
     replies.extend(during);
-    // While nobody owns alice or bob, a call may be put off, but each is answered.
+    // While alice or bob has no owner, a call may be refused for the moment, but each is answered.
     for code in replies.iter().filter_map(|reply| reply.code) {
         assert!([RATE_LIMITED, FAULT].contains(&code), "{code}");
     }
@@ -69,7 +69,7 @@ async fn many_users_chat_over_two_instances_and_every_count_agrees() {
     world.ok("user0", "logout", json!({})).await;
 }
 
-/// A member that holds alice's partition, answers nothing, and gives signs of life for a while.
+/// A member that owns alice's partition, answers nothing, and sends heartbeats for a while.
 #[tokio::test]
 async fn a_call_without_an_owner_is_put_off_as_long_as_there_is_none() {
     const OWNER_WAIT: Duration = Duration::from_millis(700);
@@ -105,7 +105,7 @@ async fn a_call_without_an_owner_is_put_off_as_long_as_there_is_none() {
     world.peerd.restart().await;
 
     let (reply, took) = loop {
-        // A call that is passed on to an owner that has just fallen silent is lost with it.
+        // A call that is forwarded to an owner that has just become silent is lost with it.
         let asked = Instant::now();
         let call = world.call("alice", "login", json!({}));
         if let Ok(reply) = tokio::time::timeout(OWNER_WAIT + SLACK, call).await {
@@ -132,7 +132,7 @@ async fn a_call_without_an_owner_is_put_off_as_long_as_there_is_none() {
     living.await.unwrap();
 }
 
-/// A member that holds bob's partition, gets what is asked of it, and answers nothing.
+/// A member that owns bob's partition, receives requests, and answers nothing.
 #[tokio::test]
 async fn an_append_that_another_owner_may_have_made_has_an_unknown_outcome() {
     const MEMBER_TTL: Duration = Duration::from_secs(60);
@@ -152,7 +152,7 @@ async fn an_append_that_another_owner_may_have_made_has_an_unknown_outcome() {
     });
     put(&world.store, &format!("owner.{p}"), &held, None).await;
     beat(&world.store, 0, MEMBER_TTL).await;
-    // Probes, too.
+    // This includes probes.
     let mut asked = world.client.nats().subscribe("peer.part.>").await.unwrap();
     world.client.round_trip().await;
     world.peerd.restart().await;
@@ -170,7 +170,7 @@ async fn an_append_that_another_owner_may_have_made_has_an_unknown_outcome() {
     }
 }
 
-/// A sign of life of the member. It is about to leave, so that no other partition falls to it.
+/// A heartbeat of the member. It is leaving, so that it gets no other partition.
 async fn beat(store: &Store, beat: u64, ttl: Duration) {
     let member = json!({
         "version": 1, "host": "elsewhere", "pid": 1, "realm": "", "began": 0, "release": "0.1.0",

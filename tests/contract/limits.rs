@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::world::{FAULT, INVALID, RATE_LIMITED, World, number, text_to};
 use crate::support::{Client, Reply, bin, login};
 
-/// Sends that many texts at once; answers the replies.
+/// Sends texts concurrently; returns the replies.
 async fn burst(client: &Client, from: &str, to: &str, count: usize) -> Vec<Reply> {
     let calls = (0..count).map(|_| client.call(from, "send_peer_message", text_to(to, "x")));
     join_all(calls).await
@@ -20,7 +20,7 @@ fn accepted(replies: &[Reply]) -> usize {
     replies.iter().filter(|reply| reply.code.is_none()).count()
 }
 
-/// Asserts that every refusal among these is the rate's, and says how long to wait.
+/// Asserts that every refusal is `rate_limited` and says how long to wait.
 #[track_caller]
 fn assert_only_rate_limited(replies: &[Reply]) {
     for reply in replies.iter().filter(|reply| reply.code.is_some()) {
@@ -30,7 +30,7 @@ fn assert_only_rate_limited(replies: &[Reply]) {
     }
 }
 
-/// Asserts that no second, wherever it begins, saw more than ten of these messages.
+/// Asserts that no second contains more than ten of these messages.
 #[track_caller]
 pub(super) fn assert_at_most_ten_in_any_second(mut timestamps: Vec<u64>) {
     timestamps.sort_unstable();
@@ -39,7 +39,7 @@ pub(super) fn assert_at_most_ten_in_any_second(mut timestamps: Vec<u64>) {
     }
 }
 
-/// When the accepted ones among these replies say that they were sent.
+/// The timestamps of the accepted messages among these replies.
 pub(super) fn accepted_timestamps(replies: &[Reply]) -> Vec<u64> {
     replies
         .iter()
@@ -48,7 +48,7 @@ pub(super) fn accepted_timestamps(replies: &[Reply]) -> Vec<u64> {
         .collect()
 }
 
-/// Keeps sending as fast as replies come back, for that long.
+/// Sends as fast as replies arrive, for the given time.
 pub(super) async fn flood(clients: &[Client], from: &str, to: &str, time: Duration) -> Vec<Reply> {
     let started = Instant::now();
     let lanes = clients.iter().flat_map(|client| [client; 4]).map(|client| {
@@ -70,7 +70,7 @@ async fn the_eleventh_message_at_once_is_refused_and_fits_after_the_wait() {
     assert_eq!(world.store.writes().await.log, before.log + 10);
     assert_eq!(world.totals("bob").await, (10, 10));
 
-    // The rate is the sender's, whoever receives; others have their own.
+    // The limit is for the sender, over all receivers; other senders have their own.
     let replies = burst(&world.client, "alice", "carol", 1).await;
     assert_only_rate_limited(&replies);
     assert_eq!(accepted(&burst(&world.client, "bob", "alice", 10).await), 10);
@@ -92,10 +92,10 @@ async fn refused_and_invalid_sends_do_not_use_the_budget() {
     let replies = burst(&world.client, "alice", "bob", 40).await;
     assert_eq!(accepted(&replies), 10);
     assert_only_rate_limited(&replies);
-    // Parameters come before the rate.
+    // Parameters are checked before the rate.
     let reply = world.call("alice", "send_peer_message", invalid()).await;
     assert_eq!(reply.code, Some(INVALID));
-    // Thirty refusals did not push the window out: the wait is still the first ten's.
+    // The thirty refusals did not extend the window: the wait follows from the first ten messages.
     let reply = world.call("alice", "send_peer_message", text_to("bob", "x")).await;
     let retry_after_ms = reply.body["retryAfterMs"].as_u64().unwrap_or_default();
     tokio::time::sleep(Duration::from_millis(retry_after_ms)).await;

@@ -1,4 +1,4 @@
-//! Sessions: login, logout, heartbeat, kicks, what needs a login.
+//! Sessions: login, logout, heartbeat, kicks, and the methods that need a login.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ async fn the_methods_that_need_a_session_are_all_that_the_command_line_lists_but
     let help = run_cli(&["call", "--help"]).await.stdout;
     let lines = help.lines().skip_while(|line| *line != "Methods:").skip(1);
     let listed = lines.take_while(|line| !line.is_empty());
-    // A long summary continues on a line of its own, which has no name.
+    // A long summary continues on a line without a name.
     let name = |line: &str| line.trim_start().split_once("  ").map(|(name, _)| name.to_owned());
     let mut listed: Vec<String> = listed.filter_map(name).collect();
     listed.retain(|method| *method != "login");
@@ -207,7 +207,7 @@ async fn a_session_ends_at_its_idle_limit() {
     let session = world.ok("alice", "login", json!({})).await;
     assert_eq!(session["heartbeatIntervalMs"], 300);
     world.ok("alice", "heartbeat", json!({})).await;
-    // Time itself is what this waits for: no call may come in between, each would count.
+    // This waits for time to pass: a call in between would count.
     tokio::time::sleep(Duration::from_millis(1_700)).await;
     assert_eq!(world.refused("alice", "heartbeat", json!({})).await.0, NOT_LOGGED_IN);
 }

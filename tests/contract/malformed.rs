@@ -1,5 +1,5 @@
-//! Header blocks and subjects that no client library sends, and that a nats-server passes on: each
-//! is its caller's own affair, and nobody else notices.
+//! Header blocks and subjects that no client library sends, but that a nats-server passes on: they
+//! affect their caller only.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -25,7 +25,7 @@ authorization {
 }
 "#;
 
-/// A connection that sends what no client library would, as a user who may only call.
+/// A raw connection that sends malformed requests, as a user with permissions for calls only.
 struct Mallory {
     stream: TcpStream,
     read: Vec<u8>,
@@ -53,7 +53,7 @@ impl Mallory {
         self.send(&[&frame.concat()[..], b"\r\n"].concat()).await;
     }
 
-    /// Waits until that text has come; takes everything up to its end.
+    /// Waits for a text; takes everything up to its end.
     async fn until(&mut self, text: &str) -> String {
         let began = Instant::now();
         loop {
@@ -125,7 +125,7 @@ async fn scene(instances: usize) -> Scene {
 }
 
 impl Scene {
-    /// That no instance lost a connection.
+    /// Asserts that no instance lost a connection.
     fn assert_still_connected(&self) {
         for peerd in &self.instances {
             let log = peerd.log();
@@ -157,7 +157,7 @@ async fn a_malformed_header_block_is_refused_and_nothing_else() {
                     assert!(answer.contains("header block is malformed"), "{shown}: {answer}");
                     let code = "Nats-Service-Error-Code: 6000001";
                     assert!(answer.contains(code), "{shown}: {answer}");
-                    // Where nobody waits for an answer there is none.
+                    // Without a reply subject there is no answer.
                     let line = format!("HPUB peer.api.mallory.heartbeat {0} {0}\r\n", block.len());
                     mallory.send(&[line.as_bytes(), block, b"\r\n"].concat()).await;
                 }
@@ -187,7 +187,7 @@ async fn a_message_with_a_status_is_no_call() {
     }
     mallory.send(b"PING\r\n").await;
     mallory.until("PONG").await;
-    // A client can make the server itself answer there.
+    // A client can make the server itself reply on this subject.
     let nats = scene.client.nats();
     let mut logouts = nats.subscribe("peer.api.mallory.logout").await.unwrap();
     let jetstream = async_nats::jetstream::new(nats.clone());
@@ -229,7 +229,7 @@ async fn subjects_and_header_values_that_no_library_sends_harm_nobody() {
         b"=",
         long.as_bytes(),
     ];
-    // Often enough that some are to be passed on.
+    // Often enough that some must be forwarded.
     for _ in 0..6 {
         for method in methods {
             let frame =
@@ -246,7 +246,7 @@ async fn subjects_and_header_values_that_no_library_sends_harm_nobody() {
         {
             mallory.hpub(b"heartbeat", reply, b"NATS/1.0\r\n\r\n", b"{}").await;
         }
-        // A value that is too long to be passed on beside the largest body, or has control
+        // A value that is too long to be forwarded with the largest body, or has control
         // characters.
         let huge = b"x".repeat(700_000);
         for value in [&huge[..], b"application/json\x01\x02\x1b", b";;;;", b""] {
@@ -258,7 +258,7 @@ async fn subjects_and_header_values_that_no_library_sends_harm_nobody() {
         let block = format!("NATS/1.0\r\nContent-Type: {value}\r\nPeer-Hops: x\r\n\r\n");
         mallory.hpub(b"heartbeat", b"_INBOX_mallory.3", block.as_bytes(), b"{}").await;
         mallory.until("serverTime").await;
-        // As large as the server lets pass: with a header more it could not be passed on.
+        // As large as the server accepts: with one more header it could not be forwarded.
         let line = "PUB peer.api.mallory.heartbeat _INBOX_mallory.4 1048576\r\n";
         mallory.send(&[line.as_bytes(), &vec![b' '; 1_048_576], b"\r\n"].concat()).await;
         mallory.until("6000001").await;
@@ -267,7 +267,7 @@ async fn subjects_and_header_values_that_no_library_sends_harm_nobody() {
     scene.assert_still_connected();
 }
 
-/// What so many users could send within a time, each at its own steady rate.
+/// The number of messages that these users could send within a time, each at a steady rate.
 async fn accepted(client: &Client, users: &[String], time: Duration) -> usize {
     const EACH: Duration = Duration::from_millis(100);
     let ends = Instant::now() + time;
@@ -307,7 +307,7 @@ async fn flood_harms_nobody(instances: usize, time: Duration) {
     let (during, sent) = tokio::join!(accepted(&scene.client, &users, time), flood);
     assert!(sent > 50, "{sent} malformed requests");
     assert!(during * 100 >= before * 95, "{before} were accepted before, {during} meanwhile");
-    // Each is answered, and each answer says it in a header and in the body.
+    // Each is answered, with the error in a header and in the body.
     for _ in 0..2 * sent {
         mallory.until("the header block is malformed").await;
     }
@@ -346,7 +346,7 @@ async fn malformed_requests_to_discovery_and_probes_harm_nobody() {
             let line = format!("HPUB {subject} r.1 {0} {0}\r\n", block.len());
             frames.extend([line.as_bytes(), &block, b"\r\n"].concat());
         }
-        // Nor does anybody have peerd publish where only peerd may.
+        // No client can make peerd publish to its own subjects.
         frames.extend(format!("PUB {subject} peer.event.alice.x 0\r\n\r\n").bytes());
     }
     let mut events: Events = world.events("alice").await;

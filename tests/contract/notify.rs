@@ -9,7 +9,7 @@ use crate::support::{Client, Nats, Peerd, login};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// The next datagram that is no sign of life.
+/// The next datagram other than a keep-alive message.
 fn next_state(socket: &UnixDatagram) -> String {
     loop {
         let state = next(socket);
@@ -40,7 +40,7 @@ async fn the_service_manager_is_notified_when_calls_are_taken_and_at_a_stop() {
     ];
     let envs = envs.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let mut peerd = Peerd::spawn(&url, &envs);
-    // It lives, and is not ready: there is no nats-server yet.
+    // It is alive but not ready: there is no nats-server yet.
     for _ in 0..4 {
         assert_eq!(next(&socket), "WATCHDOG=1");
     }

@@ -1,4 +1,4 @@
-//! Somebody listens to subjects that are none of his business: nothing changes.
+//! Observers of peerd's subjects change nothing.
 
 use std::time::{Duration, Instant};
 
@@ -7,16 +7,16 @@ use serde_json::json;
 use super::world::{FAST, RECEIVED, World, text_to};
 use crate::support::{Cli, Observer, Peerd, run_cli_env};
 
-/// Shorter than the default, so that what depends on it shows soon.
+/// Shorter than the default, so that effects of it show soon.
 const MEMBER_TTL: (&str, &str) = ("PEERD__CLUSTER__MEMBER_TTL_MS", "2000");
-/// Longer than an instance goes on without a proof that the server answers.
+/// Longer than an instance continues without a proof that the server answers.
 const WATCHED: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(40);
-/// How soon an instance with nothing to do ends.
+/// How soon an idle instance must stop.
 const ENDS_WITHIN: Duration = Duration::from_secs(4);
 const USERS: [&str; 6] = ["alice", "bob", "carol", "dora", "erin", "fred"];
 
-/// Calls and sends by everybody, for a while: each succeeds.
+/// Calls and sends by all users for a while: each succeeds.
 async fn work(world: &World) {
     let mut events = world.events("bob").await;
     let began = Instant::now();
@@ -39,7 +39,7 @@ async fn cli(world: &World, args: &[&str]) -> Cli {
     run_cli_env(args, &[("PEERD__NATS__SERVERS", url.as_str()), MEMBER_TTL]).await
 }
 
-/// What an operator runs: each finds all well.
+/// The commands of an operator: each reports that all is well.
 async fn look(world: &World) {
     for args in [&["status"][..], &["audit"], &["audit", "alice"], &["call", "alice", "heartbeat"]]
     {
@@ -59,12 +59,12 @@ async fn one_instance_serves_on_while_everything_is_listened_to() {
     let asked = Instant::now();
     assert!(world.peerd.terminate().await.success());
     assert!(asked.elapsed() < ENDS_WITHIN, "it took {:?} to end", asked.elapsed());
-    // Nor does it matter at the start.
+    // The start works, too.
     world.peerd.restart().await;
     world.login(&["alice"]).await;
 }
 
-/// Whoever replies to requests between instances is not taken for one.
+/// A client that replies to requests between instances is not mistaken for an instance.
 #[tokio::test]
 async fn several_instances_serve_despite_foreign_subscribers_and_replies() {
     let mut world = World::with(&[MEMBER_TTL, FAST]).await;
@@ -76,12 +76,12 @@ async fn several_instances_serve_despite_foreign_subscribers_and_replies() {
     world.login(&USERS).await;
     let mut observer = Observer::connect(&url).await;
     observer.listen(&Observer::EVERYTHING).await;
-    // Probes and requests between owners. Calls are one token longer: to these, everybody who sees them
-    // can reply to the caller.
+    // Probes and requests between owners. Calls are one token longer; every client that receives
+    // them can reply to the caller.
     observer.reply_to("peer.part.*.*").await;
     work(&world).await;
     look(&world).await;
-    // One dies: it is noticed although somebody answers in its place.
+    // One instance is killed: this is noticed although the observer answers in its place.
     others[0].kill9();
     let died = Instant::now();
     let mut answered = 0;

@@ -1,4 +1,4 @@
-//! A reader who pages forward from the last message that it knows misses none, whatever crosses.
+//! A reader who pages forward from its last known message misses none, even if messages cross.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,27 +14,27 @@ const BURST: usize = 10;
 const ROUNDS: usize = 12;
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How a reader comes to the message from which it pages on.
+/// The source of the message from which a reader pages on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cursor {
-    /// It is the last one of the page before.
+    /// The last message of the previous page.
     Page,
-    /// It is one of an event; what sorts before that is read once, at that moment.
+    /// A message of an event; earlier messages are read once, at that moment.
     Event,
-    /// It is the newest one of a page from the end, or of the conversation.
+    /// The newest message of a page from the end, or of the conversation.
     Newest,
 }
 
-/// One user who pages forward while messages come.
+/// A user who pages forward while messages arrive.
 struct Reader<'w> {
     world: &'w World,
     user: &'static str,
     other: &'static str,
     cursor: Cursor,
-    /// Up to where everything is read.
+    /// The place up to which everything was read.
     at: Option<(u64, Value)>,
     seen: BTreeSet<String>,
-    /// Messages that came to sort before that.
+    /// Messages that arrived later and sort before that.
     late: Vec<Value>,
 }
 
@@ -82,13 +82,13 @@ impl<'w> Reader<'w> {
         page.last().into_iter().chain(before).for_each(|last| self.moves_to(last));
     }
 
-    /// Reads until so many messages are known.
+    /// Reads until `total` messages are known.
     async fn run(mut self, mut events: Events, total: usize) -> Self {
         let began = Instant::now();
         let mut turn = 0;
         while self.seen.len() < total {
             if began.elapsed() > PATIENCE {
-                // Not all was read: what was missed is in the history.
+                // A missed message is in the history.
                 self.back(None).await;
                 self.at = None;
                 while self.forth(100).await > 0 {}
@@ -161,7 +161,7 @@ async fn crossing_bursts_are_read_by_paging_forward() {
     nothing_is_missed(&world, std::slice::from_ref(&world.client), ("alice", "bob")).await;
 }
 
-/// Two users who have different owners, once two instances share the partitions evenly.
+/// Two users with different owners, once two instances share the partitions evenly.
 async fn apart(world: &World) -> Pair {
     let users = ["alice", "bob", "carol", "erin", "frank", "grace", "heidi", "ivan"];
     let began = Instant::now();

@@ -1,5 +1,5 @@
-//! What has one size when it comes in and another when it goes out, against what nats-server takes
-//! in one message.
+//! Messages whose size differs between request and reply, with regard to nats-server's
+//! `max_payload`.
 
 use std::path::PathBuf;
 
@@ -48,7 +48,7 @@ async fn send(world: &World, encoding: Encoding, message: Value) -> Reply {
     world.client.call_as(encoding, "alice", "send_peer_message", body).await
 }
 
-/// The newest message as bob's list and history show it.
+/// The newest message in bob's list and in his history.
 async fn read_back(world: &World, encoding: Encoding) -> [Value; 2] {
     let call = async |method, body| world.client.call_as(encoding, "bob", method, body).await.ok();
     let list = call("query_conversation_list", json!({ "config": { "count": 10 } })).await;
@@ -276,7 +276,7 @@ async fn a_message_that_no_longer_fits_is_shown_without_its_content() {
     let all: Vec<_> = sent.iter().map(|one| json!({ "messageID": one["messageID"] })).collect();
     let delete = json!({ "conversationID": "alice", "messageList": all });
     world.ok("bob", "delete_messages", delete).await;
-    // Events are written as the session logged in.
+    // Events have the encoding of the login.
     let published = events.drain().await;
     assert_eq!(entries(&published, DELETED, "messageList"), cut);
 }
@@ -297,7 +297,7 @@ async fn a_hundred_large_messages_are_deleted_with_an_event_for_each() {
     let all: Vec<_> = sent.iter().map(|one| json!({ "messageID": one["messageID"] })).collect();
     let delete = json!({ "conversationID": "alice", "messageList": all });
     world.ok("bob", "delete_messages", delete).await;
-    // That the revisions are without a gap, `Events` checks.
+    // `Events` checks that the revisions have no gap.
     let published = events.drain().await;
     let deleted = entries(&published, DELETED, "messageList");
     assert_eq!(deleted, sent.iter().map(as_received).collect::<Vec<_>>());
@@ -367,7 +367,7 @@ async fn a_call_as_large_as_the_server_takes_is_answered_by_whichever_instance()
             body.extend(b"\"}");
             let mut headers = async_nats::HeaderMap::new();
             headers.insert("Content-Type", "application/json");
-            // Twice, since either instance may take it.
+            // Several times, since either instance may take the call.
             for _ in 0..4 {
                 let (headers, body) = (Some(headers.clone()), body.clone().into());
                 let reply = world.client.call_raw(user, "heartbeat", headers, body).await;

@@ -1,4 +1,4 @@
-//! NATS permissions as the access control: `deploy/nats/nats-server.conf` as it is shipped.
+//! NATS permissions as the access control: `deploy/nats/nats-server.conf`.
 
 use std::{path::Path, time::Duration};
 
@@ -94,7 +94,7 @@ impl Deployed {
         Self { _peerd: peerd, alice, bob, operator: Client::new(operator, "peer"), nats }
     }
 
-    /// What bob receives over his own connection.
+    /// The events that bob receives over his own connection.
     pub(super) async fn events_of_bob(&self) -> Events {
         let client = &self.bob.client;
         let events = Events::subscribe_without_round_trip(client, client, "bob").await;

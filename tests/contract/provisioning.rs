@@ -1,5 +1,5 @@
-//! The streams: what lies where, how many writes a message costs, and that nothing that differs is
-//! touched.
+//! The streams: their content, the number of writes for a message, and that streams with other
+//! configurations are left alone.
 
 use async_nats::jetstream::stream::{Config, RetentionPolicy, StorageType};
 use serde_json::json;
@@ -11,7 +11,7 @@ use crate::support::{
 
 const PARTITIONS: u32 = 8;
 
-/// What the state stream of a user's partition holds for that user.
+/// The entries of a user in the state stream.
 async fn state_subjects(world: &World, user: &str) -> Vec<(String, usize)> {
     let p = partition(user, PARTITIONS);
     let filter = format!("peer.state.{p}.{}.>", token(user));
@@ -105,7 +105,7 @@ async fn partitions_are_those_of_the_servers_subject_mapping() {
         assert_eq!(message.subject.as_str(), expected);
     }
     drop(received);
-    // With that mapping in place, calls arrive where the routing hop would have sent them.
+    // With this mapping, calls arrive where an instance would have forwarded them.
     let _peerd = Peerd::start(&nats).await;
     for user in users {
         login(&client, user).await;
@@ -114,7 +114,7 @@ async fn partitions_are_those_of_the_servers_subject_mapping() {
     assert_eq!(sent["messageSeq"], 1);
 }
 
-/// Runs a daemon that is expected to refuse; answers what it wrote to its standard error.
+/// Runs a daemon that must refuse to start; returns its standard error.
 pub(super) async fn refusal_to_serve(nats: &Nats, envs: &[(&str, &str)]) -> String {
     let url = nats.url();
     let mut all = vec![("PEERD__NATS__SERVERS", url.as_str())];

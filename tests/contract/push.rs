@@ -35,8 +35,8 @@ async fn last_push(world: &World, user: &str) -> Value {
     decode(encoding, &message.payload)
 }
 
-/// Waits until the queue holds so many pushes: they are handed off beside the answer to the sender.
-/// More than that is an error; what should not have been pushed shows at the next one that should.
+/// Waits until the queue has `expected` pushes, which are handed off concurrently with the reply to
+/// the sender. More are an error: a wrong push shows with the next expected one.
 async fn pushes(world: &World, expected: u64) {
     let deadline = tokio::time::Instant::now() + DEADLINE;
     loop {
@@ -93,7 +93,7 @@ async fn online_and_muting_users_get_no_push_and_silent_users_do() {
     world.ok("alice", "send_peer_message", with_push("online", "l1")).await;
     assert_eq!(world.store.count(STREAM).await, before, "bob is online");
 
-    // Time itself is what this waits for: bob does not call, and so is offline.
+    // This waits for time to pass: bob does not call, and so is offline.
     tokio::time::sleep(Duration::from_millis(1_800)).await;
     world.ok("alice", "send_peer_message", with_push("silent", "l2")).await;
     pushes(&world, before + 1).await;

@@ -14,7 +14,7 @@ fn bare(event: &Event) -> Value {
     body
 }
 
-/// Asserts that an event is `conversation_changed` for one conversation, and answers that.
+/// Asserts that an event is `conversation_changed` for one conversation, and returns that.
 fn conversation_of(event: &Event, kind: u8) -> Value {
     let body = bare(event);
     assert_eq!(keys(&body), ["infoList"]);
@@ -27,7 +27,7 @@ fn conversation_of(event: &Event, kind: u8) -> Value {
     infos[0]["conversation"].clone()
 }
 
-/// A conversation, but for its order key and read mark.
+/// A conversation without its order key and read mark.
 fn conversation(other: &str, status: u8, unread: u64, last: &Value) -> Value {
     json!({
         "conversationID": other, "conversationName": "", "type": 0,
@@ -42,7 +42,7 @@ fn assert_conversation(found: &Value, expected: &Value) {
     let fields = found.as_object_mut().unwrap();
     assert!(fields.remove("orderKey").unwrap().is_u64());
     assert!(fields.remove("readMessageSeq").unwrap().is_u64());
-    // What a user without a name is called is not said.
+    // The name of a user without one is not specified.
     assert!(fields.remove("conversationName").unwrap().is_string());
     let mut expected = expected.clone();
     expected.as_object_mut().unwrap().remove("conversationName");
@@ -55,7 +55,8 @@ fn total(unread: u64, with_muted: u64) -> Value {
     })
 }
 
-/// The three events of one change carry one revision, one above the change before.
+/// Asserts that the three events of one change have the same revision, above that of the change
+/// before.
 fn assert_one_change(events: &[Event]) {
     let revisions: Vec<_> = events.iter().map(|event| number(&event.body, "revision")).collect();
     assert!(revisions.iter().all(|one| *one == revisions[0]), "{revisions:?}");
@@ -105,19 +106,19 @@ async fn both_sides_get_all_events_in_order() {
         assert_conversation(&changed, &conversation("bob", 1, 0, &sent));
         assert_eq!(changed, world.conversation("alice", "bob").await);
     }
-    // The answer: the conversation is there already, on both sides.
+    // The answer: the conversation exists already, on both sides.
     let sent = world.send("bob", "alice", "answer").await;
     expect_message(&mut of_alice, &sent, 1, 1, 1, Some(total(1, 1))).await;
     let published = of_bob.expect(&[CHANGED]).await;
     let changed = conversation_of(&published[0], 1);
     assert_eq!(changed["lastMessage"], sent);
     assert_eq!(changed["unreadMessageCount"], 3, "answering reads nothing");
-    // What was stored in the millisecond in which a user was last seen is replayed to them.
+    // A message stored in the millisecond in which a user was last seen is replayed.
     let answered_ms = now_ms();
     while now_ms() == answered_ms {
         tokio::task::yield_now().await;
     }
-    // A query answers with the revision of what it shows.
+    // The reply of a query has the revision of its content.
     for (user, events) in [("alice", &of_alice), ("bob", &of_bob)] {
         for method in ["query_conversation_total_unread_message_count", "login"] {
             let reply = world.ok(user, method, json!({})).await;

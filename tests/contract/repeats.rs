@@ -60,7 +60,7 @@ async fn a_repeat_is_answered_like_the_first_and_does_nothing() {
         assert!(!reply.is_duplicate(), "{from} to {to}");
     }
 
-    // A daemon that has just begun finds it in the store.
+    // A restarted daemon finds it in the store.
     world.peerd.kill9();
     world.peerd.restart().await;
     let writes = world.store.writes().await;
@@ -133,7 +133,7 @@ async fn a_retry_is_searched_for_beyond_the_window() {
     for number in 0..3 {
         world.send("alice", "bob", &format!("later {number}")).await;
     }
-    // Time itself is what this waits for.
+    // This waits for time to pass.
     tokio::time::sleep(Duration::from_millis(window_ms + 300)).await;
     let reply = send(&world, "alice", retry("bob", "hi", "l1")).await;
     assert!(reply.is_duplicate());
@@ -141,7 +141,7 @@ async fn a_retry_is_searched_for_beyond_the_window() {
     let reply = send(&world, "alice", body("bob", "ho", "l2")).await;
     assert!(!reply.is_duplicate(), "the window has passed");
     assert_ne!(reply.body["message"]["messageID"], second.body["message"]["messageID"]);
-    // A retry of what was never stored is a first send.
+    // A retry of a message that was never stored is a first send.
     let reply = send(&world, "alice", retry("bob", "new", "l3")).await;
     assert!(!reply.is_duplicate());
 }

@@ -1,11 +1,11 @@
-//! What is replayed at login to a user who was away.
+//! The replay at login for a user who was away.
 
 use serde_json::{Value, json};
 
 use super::world::{FAST, RECEIVED, World, as_received, number, text_to};
 use crate::support::{Encoding, Events, bin};
 
-/// Reads replay events until they held that many messages.
+/// Reads replay events until they contained `count` messages.
 async fn replayed(events: &mut Events, count: usize) -> Vec<Value> {
     let mut messages = Vec::new();
     while messages.len() < count {
@@ -42,7 +42,7 @@ async fn messages_stored_while_away_are_replayed_oldest_first_and_only_once() {
     assert_eq!(replayed(&mut events, 4).await, missed);
     assert!(missed.iter().all(|one| one["messageID"] != live["messageID"]));
 
-    // A second login at once has missed nothing: the next event is live.
+    // After a second login at once nothing is replayed: the next event is live.
     world.login(&["bob"]).await;
     let sent = world.send("alice", "bob", "live again").await;
     let event = events.expect(&[RECEIVED]).await.remove(0);
@@ -79,7 +79,7 @@ async fn a_replay_goes_back_no_further_than_a_thousand_messages() {
     assert_eq!(number(&reply, "totalUnreadMessageCount"), 1_010);
     assert_eq!(replayed(&mut events, 1_000).await, sent[10..]);
 
-    // Nor is more replayed to a device that has none of them, or less to one that has most.
+    // A device with none of the messages gets no more, one with most of them no fewer.
     let after = |key: &Value| json!({ "deviceID": "new", "replayAfter": key });
     world.ok("bob", "login", after(&json!(0))).await;
     assert_eq!(replayed(&mut events, 1_000).await, sent[10..]);
@@ -89,8 +89,8 @@ async fn a_replay_goes_back_no_further_than_a_thousand_messages() {
     assert_eq!(replayed(&mut events, 709).await, sent[301..]);
 }
 
-/// Logs one of Bob's devices in, which has messages up to `key`; reads so many that are replayed, and
-/// sees by a live message that there are no more.
+/// Logs in a device of Bob with messages up to `key`; reads the replayed messages, and a live
+/// message that shows that there are no more.
 async fn device_receives(
     world: &World,
     (encoding, device): (Encoding, &str),
@@ -119,7 +119,7 @@ async fn each_device_gets_what_it_missed_whatever_the_others_did() {
     for (from, text) in [("carol", "5"), ("alice", "6")] {
         stored.push(as_received(&world.send(from, "bob", text).await));
     }
-    // Bob was there all the time, so that a login that says nothing misses nothing.
+    // Bob was online all the time, so a login without `replayAfter` misses nothing.
     world.ok("bob", "heartbeat", json!({})).await;
     let key = |at: usize| stored[at]["orderKey"].clone();
     let before = json!(number(&stored[2], "orderKey") - 1);
@@ -145,7 +145,7 @@ async fn each_device_gets_what_it_missed_whatever_the_others_did() {
             }
         }
     }
-    // What was deleted is not replayed, nor is a plain login changed by the devices'.
+    // Deleted messages are not replayed, and the devices' logins do not affect a plain one.
     let body = json!({ "conversationID": "alice", "conversationType": 0 });
     world.ok("bob", "delete_all_message", body).await;
     let left = [stored[1].clone(), stored[3].clone()];

@@ -27,7 +27,7 @@ const MESSAGE_FIELDS: [&str; 14] = [
     "type",
 ];
 
-/// One message of each type that may be sent, with every field that its caller may set.
+/// One message of each type, with every field that its caller may set.
 fn message_of_each_type() -> Vec<Value> {
     let media = json!({
         "fileDownloadUrl": "https://files.example/f", "fileName": "f.bin",
@@ -76,8 +76,7 @@ fn message_of_each_type() -> Vec<Value> {
     ]
 }
 
-/// Asserts that every field of `given` is in `message` as given, lists of messages by their own
-/// fields likewise.
+/// Asserts that `message` has every field of `given`, recursively for lists of messages.
 fn assert_holds(message: &Value, given: &Value) {
     match (message, given) {
         (Value::Object(fields), Value::Object(given_fields)) => {
@@ -107,7 +106,7 @@ async fn the_sent_result_is_the_whole_message_in_both_encodings() {
             "message": {
                 "type": 1, "message": "hello", "localMessageID": local_id,
                 "extendedData": "extra",
-                // What a caller may not set:
+                // Fields that a caller may not set:
                 "messageID": "1", "messageSeq": 77, "senderUserID": "mallory",
                 "conversationID": "x", "conversationType": 2, "direction": 1, "sentStatus": 2,
                 "timestamp": 5, "orderKey": 9, "receiptStatus": 2, "isServerMessage": true,
@@ -177,8 +176,7 @@ async fn sequences_count_per_sender_and_conversation_and_order_keys_rise() {
         let message = world.send(from, to, "x").await;
         assert_eq!(message["messageSeq"], seq, "{from} to {to}");
         assert!(ids.insert(string(&message, "messageID").to_owned()));
-        // One chain of cause and effect: the message before was published to each sender,
-        // or to the receiver.
+        // A causal chain: each message follows one that its sender had received.
         assert!(number(&message, "orderKey") > last_key, "{message}");
         last_key = number(&message, "orderKey");
     }
@@ -330,7 +328,7 @@ async fn unknown_receivers_are_refused_where_known_ones_are_asked_for() {
     world.ok("bob", "logout", json!({})).await;
     let sends = (0..10).map(|_| world.send("alice", "bob", "x"));
     futures::future::join_all(sends).await;
-    // The rate comes before the receiver's rules, and what those refused did not use it.
+    // The rate is checked before the receiver's rules, and sends that those refused did not use it.
     let refused = world.refused("alice", "send_peer_message", text_to("carol", "x")).await;
     assert_eq!(refused.0, RATE_LIMITED);
 }
@@ -341,7 +339,7 @@ async fn without_a_store_no_send_succeeds() {
     world.login(&["alice", "bob"]).await;
     world.send("alice", "bob", "before").await;
     let stream = format!("PEER_LOG_{}", partition("bob", 8));
-    // A stream that is gone would be made anew.
+    // A deleted stream would be created again.
     let mut config = world.store.info(&stream).await.config;
     config.sealed = true;
     world.store.jetstream().update_stream(config).await.unwrap();

@@ -1,4 +1,4 @@
-//! What a user's sessions decide: the encoding of the user's events, and which sessions there are.
+//! The effects of a user's sessions: the encoding of the user's events, and which sessions end.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::support::{Encoding, Event, bin};
 const KINDS: [Encoding; 2] = Encoding::BOTH;
 const MAX_SESSIONS: (&str, &str) = ("PEERD__SESSION__MAX_SESSIONS", "2");
 
-/// Logs Bob in; answers the session.
+/// Logs Bob in; returns the session.
 async fn login(world: &World, encoding: Encoding, body: Value) -> String {
     let reply = world.client.call_as(encoding, "bob", "login", body).await.ok();
     string(&reply, "sessionID").to_owned()
@@ -24,7 +24,7 @@ fn encoding_of(event: &Event) -> Encoding {
     Encoding::of_headers(Some(&event.headers)).unwrap()
 }
 
-/// Asserts the encoding of Bob's events: of a Command, of a stored message, and of what he does himself.
+/// Asserts the encoding of Bob's events: of a Command, of a stored message, and of his own changes.
 async fn assert_encoded_in(world: &World, encoding: Encoding, why: &str) {
     let mut events = world.events("bob").await;
     let command = json!({ "message": { "type": 2, "message": bin(b"c") }, "toUserID": "bob" });
@@ -36,7 +36,7 @@ async fn assert_encoded_in(world: &World, encoding: Encoding, why: &str) {
     for event in &published {
         assert_eq!(encoding_of(event), encoding, "{why}: {}", event.name);
     }
-    // Other tests of the same user are about other sessions: the rate is Alice's.
+    // Below Alice's rate limit over all assertions.
     tokio::time::sleep(Duration::from_millis(110)).await;
 }
 
@@ -55,7 +55,7 @@ async fn events_come_in_the_encoding_of_all_sessions_or_as_configured() {
             assert_encoded_in(&world, one, "two of one kind").await;
             let third = login(&world, other, json!({})).await;
             assert_encoded_in(&world, configured, "both kinds").await;
-            // Calls of another kind change nothing: sessions do.
+            // The encoding of calls has no effect, only that of sessions.
             world.client.call_as(one, "bob", "heartbeat", json!({})).await.ok();
             world.peerd.kill9();
             world.peerd.restart().await;
@@ -83,7 +83,7 @@ async fn the_sessions_that_stay_decide_after_a_replacement_and_a_kick() {
         login(&world, one, json!({ "deviceID": "phone" })).await;
         login(&world, other, json!({})).await;
         assert_encoded_in(&world, Encoding::MessagePack, "both kinds").await;
-        // The next kicks the phone's.
+        // The next login kicks the phone's session.
         let mut events = world.events("bob").await;
         login(&world, other, json!({})).await;
         let kick = events.expect(&[CONNECTION]).await.remove(0);
@@ -111,7 +111,7 @@ async fn sessions_that_ended_by_idling_decide_nothing() {
     ])
     .await;
     login(&world, Encoding::Json, json!({})).await;
-    // Time itself is what this waits for: no call may come in between, each would count.
+    // This waits for time to pass: a call in between would count.
     tokio::time::sleep(Duration::from_millis(1_700)).await;
     world.login(&["alice"]).await;
     let mut events = world.events("bob").await;
@@ -132,12 +132,12 @@ async fn a_device_has_one_session() {
         let third = login(&world, encoding, phone("bob")).await;
         assert!(first != second && second != third);
         events.none().await;
-        // The sessions before it have ended: to end them changes nothing.
+        // The earlier sessions have ended: ending them again changes nothing.
         logout(&world, &first).await;
         logout(&world, &second).await;
         logout(&world, &tablet).await;
         world.ok("bob", "heartbeat", json!({})).await;
-        // Another device, and one that does not say which it is, are others.
+        // Another device, and one without an ID, count as different devices.
         let other = login(&world, encoding, phone("Bob")).await;
         login(&world, encoding, json!({ "deviceID": "" })).await;
         let kick = events.expect(&[CONNECTION]).await.remove(0).body;

@@ -82,8 +82,8 @@ async fn media_multiple_and_combine_have_their_bounds() {
         let infos = vec![json!({ "type": 1, "message": x(2_000) }); count];
         json!({ "type": 10, "messageInfoList": infos })
     };
-    // Field names and framing are not content, and how they count is not said: well below and
-    // just above.
+    // Field names and framing are not content, and their size is not specified: tested well below
+    // and just above.
     for (fits, too_much) in [
         (image(1_500), image(2_049)),
         (combine(30_000), combine(32_769)),

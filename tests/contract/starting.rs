@@ -1,5 +1,5 @@
-//! How `peerd serve` starts where something is missing: what passes by itself is waited for, what a
-//! person must change ends it, and a signal ends it at any time.
+//! The start of `peerd serve` with something missing: it waits for problems that may pass, ends if
+//! a person must act, and ends on a signal at any time.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ const UNAVAILABLE: i32 = 69;
 const DEADLINE: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(50);
 
-/// A `peerd serve` that may end, or not start at all.
+/// A `peerd serve` that may end by itself.
 struct Starting {
     child: tokio::process::Child,
     dir: tempfile::TempDir,
@@ -143,7 +143,7 @@ async fn a_temporary_problem_ends_with_69_at_the_deadline() {
     let run = ended("nats://no-such-host.invalid:4222", &[soon]).await;
     assert_eq!(run.code, Some(UNAVAILABLE), "{run:?}");
     assert!(run.stderr.contains("no-such-host.invalid"), "{}", run.stderr);
-    // No login of an address is shown.
+    // The login in an address is not shown.
     let hushed = format!("nats://peerd:hush@127.0.0.1:{}", reserved_port());
     let run = ended(&hushed, &[soon]).await;
     assert_eq!(run.code, Some(UNAVAILABLE), "{run:?}");
@@ -190,7 +190,7 @@ async fn a_refused_user_ends_with_64_and_one_that_is_made_meanwhile_is_taken() {
     assert!(reloaded.success());
     starting.until_logged("ready").await;
 
-    // As the address says, where no option does.
+    // The login is taken from the address if no option has one.
     let url = nats.url().replace("nats://", "nats://late:b@");
     let mut starting = Starting::new(&url, &[]);
     starting.until_logged("ready").await;
@@ -242,7 +242,7 @@ async fn a_member_ttl_that_differs_is_refused_while_the_others_live() {
     for text in ["member_ttl_ms", "5000", "2000"] {
         assert!(run.stderr.contains(text), "no {text}: {}", run.stderr);
     }
-    // One that has died is not asked.
+    // A dead member is not compared.
     world.peerd.kill9();
     let mut starting = Starting::new(&url, &[]);
     starting.until_logged("ready").await;

@@ -1,4 +1,4 @@
-//! `peerd status`: who is there, who owns what, how the streams are.
+//! `peerd status`: members, owners, and streams.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ const ALL_IS_WELL: i32 = 0;
 const SOMETHING_IS_WRONG: i32 = 1;
 const UNAVAILABLE: i32 = 69;
 const DEADLINE: Duration = Duration::from_secs(20);
-/// So that tests need not wait long for the death of an instance to show.
+/// Short, so that the death of an instance shows soon.
 const SHORT_TTL: (&str, &str) = ("PEERD__CLUSTER__MEMBER_TTL_MS", "1000");
 
 async fn run(url: &str, args: &[&str], envs: &[(&str, &str)]) -> Cli {
@@ -120,7 +120,7 @@ async fn a_stream_that_is_gone_is_wrong() {
     let (code, report) = report(&world.nats.url(), &[]).await;
     assert_eq!(code, Some(SOMETHING_IS_WRONG), "{report}");
     let problems = problems(&report);
-    // It may have been made anew since: then the instance reports what was lost.
+    // It may have been created again since: then the instance reports the loss.
     assert!(problems.iter().any(|problem| problem.contains("PEER_STATE_5")), "{problems:?}");
 }
 
@@ -138,7 +138,7 @@ async fn two_deployments_on_one_account_are_kept_apart() {
         report
     };
     of(&world.peerd, &[]).await;
-    // The number of partitions is taken from what is there, not from this command's configuration.
+    // The number of partitions is taken from the store, not from this command's configuration.
     let seen = of(&second, &other[..1]).await;
     assert_eq!(list(&seen, "partitions").len(), 2);
     assert_eq!(list(&seen, "streams").len(), 6);

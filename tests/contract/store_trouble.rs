@@ -1,5 +1,5 @@
-//! What goes wrong with the store and does not pass by itself: what callers are answered, what the
-//! log and `peerd status` say, and how it goes on.
+//! Lasting problems of the store: the answers to callers, the log, `peerd status`, and the
+//! recovery.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::world::{FAST, STORE, World, number, text_to};
 use crate::support::{Cli, Client, Nats, Peerd, Store, login, run_cli_env};
 
 const ONE_PARTITION: (&str, &str) = ("PEERD__PARTITIONS", "1");
-/// How long anything that heals by itself may take: a bucket of owners that was lost takes longest.
+/// How long a recovery may take; that from a lost bucket of owners is the longest.
 const DEADLINE: Duration = Duration::from_secs(40);
 const POLL: Duration = Duration::from_millis(100);
 const KNOWN: &str = "store_unavailable";
@@ -19,7 +19,7 @@ const KNOWN: &str = "store_unavailable";
 async fn status(world: &World) -> Cli {
     let url = world.nats.url();
     let run = run_cli_env(&["status"], &[("PEERD__NATS__SERVERS", url.as_str())]).await;
-    // As people read it, words may be on two lines.
+    // In the text for people, lines may break between words.
     Cli { stdout: run.stdout.split_whitespace().collect::<Vec<_>>().join(" "), ..run }
 }
 
@@ -35,14 +35,14 @@ async fn until_well(world: &World) {
     }
 }
 
-/// Lines of the log that say at ERROR something about all of that.
+/// Lines of the log at ERROR that contain all of these words.
 fn errors(peerd: &Peerd, words: &[&str]) -> Vec<String> {
     let log = peerd.log();
     let lines = log.lines().filter(|line| line.contains("ERROR"));
     lines.filter(|line| words.iter().all(|word| line.contains(word))).map(str::to_owned).collect()
 }
 
-/// Calls until the call succeeds; answers its body, and what it was refused with before.
+/// Repeats a call until it succeeds; returns its body, and the earlier refusals.
 async fn until_ok(world: &World, user: &str, method: &str, body: Value) -> (Value, Vec<String>) {
     let started = Instant::now();
     let mut refusals = Vec::new();
@@ -136,7 +136,7 @@ async fn the_owners_bucket_comes_back_by_itself_and_nobody_acts_before_its_time(
     let (second, _) = second.await;
     assert!(number(&second["message"], "orderKey") > number(&first, "orderKey"));
     until_well(&world).await;
-    // Once whoever was in the bucket before cannot act any more, all are owned again.
+    // Once the members of the former bucket cannot act any more, all partitions are owned again.
     until_ok(&world, "bob", "heartbeat", json!({})).await;
     assert_eq!(world.history("bob", "alice").await.len(), 2);
     let reported = errors(&world.peerd, &["KV_PEER_OWNERS"]);
@@ -164,7 +164,7 @@ async fn a_deleted_log_is_recreated_and_reported() {
     let reported = errors(&world.peerd, &["PEER_LOG_0"]);
     assert_eq!(reported.len(), 1, "{reported:#?}");
     assert!(reported[0].contains("all messages in it"), "{reported:?}");
-    // A loss is reported although all is well again.
+    // A loss is reported even after the recovery.
     let run = status(&world).await;
     assert_eq!(run.code, Some(1), "{run:?}");
     assert!(run.stdout.contains("stream PEER_LOG_0 is gone"), "{}", run.stdout);
@@ -222,7 +222,7 @@ async fn a_record_that_cannot_be_read_is_left_out_counted_and_named_once() {
     let first = publish(&world, subject).await;
     world.send("alice", "bob", "three").await;
     let second = publish(&world, subject).await;
-    // The first of a pair, and what is no pair at all.
+    // The first record of a pair, and one on a subject that is no pair's.
     publish(&world, "peer.log.0.bob.dave").await;
     publish(&world, "peer.log.0.bob.===").await;
     for is_restarted in [false, true] {
@@ -255,7 +255,7 @@ async fn a_record_that_cannot_be_read_is_left_out_counted_and_named_once() {
     let run = status(&world).await;
     assert_eq!(run.code, Some(1), "{run:?}");
     assert!(run.stdout.contains("stored records that it cannot read"), "{}", run.stdout);
-    // Each may have been a message: their numbers are not given again.
+    // Each may have been a message: their numbers are not used again.
     let sent = world.send("alice", "bob", "four").await;
     assert_eq!(sent["messageSeq"], 6);
     world.login(&["dave"]).await;
@@ -283,7 +283,7 @@ async fn an_entry_that_cannot_be_read_keeps_nobody_out() {
     assert_eq!(world.conversations("bob").await.len(), 1);
     assert_eq!(world.history("bob", "alice").await.len(), 1);
     world.send("alice", "bob", "two").await;
-    // Who may be blocked is.
+    // A user who may be blocked is blocked.
     let refused = world.call("carol", "send_peer_message", text_to("bob", "x")).await;
     assert_eq!(refused.code, Some(6_000_284), "{}", refused.body);
     world.ok("bob", "remove_users_from_blacklist", json!({ "userIDs": ["carol"] })).await;
@@ -292,7 +292,7 @@ async fn an_entry_that_cannot_be_read_keeps_nobody_out() {
         let reported = errors(&world.peerd, &["PEER_STATE_0", entry, "seq="]);
         assert_eq!(reported.len(), 1, "{entry}: {reported:#?}");
     }
-    // Whoever owns a partition whose entry is damaged lets go of it, and it is taken again.
+    // The owner of a partition with a damaged entry drops it, and it is claimed again.
     let before = world.peerd.log().matches("owned").count();
     publish(&world, "$KV.PEER_OWNERS.owner.0").await;
     let started = Instant::now();

@@ -1,4 +1,4 @@
-//! Texts that people are shown, and texts that say what is wrong.
+//! Texts for people, and texts of errors.
 
 use async_nats::HeaderMap;
 use bytes::Bytes;

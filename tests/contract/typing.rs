@@ -39,7 +39,7 @@ async fn the_other_user_alone_sees_it_and_nothing_is_stored() {
     let writes = world.store.writes().await;
     type_to(&world, "alice", "bob", true).await;
     assert_shown(&mut events[1], "alice", true).await;
-    // The conversation is nobody's yet, and stays so.
+    // The conversation does not exist yet, and is not created.
     assert_eq!(world.conversations("bob").await, [Value::Null; 0]);
     assert_eq!(world.store.writes().await, writes);
     for user in [0, 2] {
@@ -99,7 +99,7 @@ async fn a_blocked_user_types_unseen() {
     of_bob.drain().await;
     type_to(&world, "alice", "bob", true).await;
     assert!(of_bob.drain().await.is_empty());
-    // Neither does one who never called.
+    // A user who never called gets none either.
     type_to(&world, "alice", "nobody", true).await;
     // Blocking is one-way.
     let mut of_alice = world.events("alice").await;
@@ -109,7 +109,7 @@ async fn a_blocked_user_types_unseen() {
 
 #[tokio::test]
 async fn it_is_seen_over_two_instances() {
-    // So many that either instance owns some, whichever takes the call.
+    // Enough users that each instance owns some.
     let users = ["alice", "bob", "carol", "dave", "erin", "frank"];
     let world = World::of(&users).await;
     let mut second = Peerd::start(&world.nats).await;

@@ -11,7 +11,7 @@ fn assert_total(event: &Event, total: u64, with_muted: u64) {
     assert_eq!(event.body["totalUnreadMessageCountIncludingMuted"], with_muted);
 }
 
-/// The total by adding up the conversations that are listed.
+/// The total as the sum over the listed conversations.
 async fn recount(world: &World, user: &str) -> (u64, u64) {
     let mut counts = (0, 0);
     for conversation in world.conversations(user).await {
@@ -51,7 +51,7 @@ async fn counts_rise_with_each_message_of_the_other_side_only() {
             keys(&reply),
             ["revision", "unreadMessageCount", "unreadMessageCountIncludingMuted"]
         );
-        // There are conversations with peers only, and none is marked.
+        // All conversations are with peers, and none is marked.
         for (config, is_all) in [
             (json!(null), true),
             (json!({}), true),
@@ -190,7 +190,8 @@ async fn messages_that_do_not_count_never_do() {
     world.peerd.restart().await;
     assert_eq!(world.totals("bob").await, (2, 2));
 
-    // Deleting one that did not count lowers nothing, deleting one that did lowers by one.
+    // Deleting a message that did not count changes nothing; deleting one that did lowers the count
+    // by one.
     let history = world.history("bob", "alice").await;
     for (position, unread) in [(2, 2), (1, 1)] {
         let id: &Value = &history[position]["messageID"];

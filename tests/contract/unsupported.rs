@@ -7,8 +7,8 @@ use crate::support::Encoding;
 
 const UNSUPPORTED: i64 = 6_000_013;
 
-/// One of each kind: groups, rooms, calls, friends, local data, the SDK's own object, and what is to
-/// come to peerd.
+/// One method of each kind: groups, rooms, calls, friends, local data, the SDK's own object, and
+/// planned methods.
 const METHODS: [&str; 17] = [
     "create_group",
     "query_group_member_list",
@@ -41,7 +41,7 @@ async fn methods_of_the_sdk_that_peerd_does_not_offer_have_a_code_of_their_own()
             let reply = world.client.call_as(encoding, "alice", method, body).await;
             assert_eq!(reply.err(), unsupported(), "{method}");
         }
-        // It is not looked at what the body holds; who calls is.
+        // The body is not read, but the caller is checked.
         let garbage = world.client.call_raw("alice", method, None, "\u{1}garbage".into()).await;
         assert_eq!(garbage.err(), unsupported(), "{method} with garbage");
         let (code, reason) = world.refused("bob", method, json!({})).await;

@@ -1,12 +1,12 @@
-//! User IDs up to their bound: they are in subjects, in entries and in bodies.
+//! User IDs up to their bound, in subjects, entries and bodies.
 
 use serde_json::{Value, json};
 
 use super::world::{CHANGED, INVALID, RECEIVED, TOTAL, World, as_received, of, texts};
 use crate::support::{Encoding, token};
 
-/// What a UUID with a prefix, an address, and the longest IDs look like: one of letters, one that
-/// is three times as long in subjects.
+/// A UUID with a prefix, an address, and two of the longest IDs: one of letters, one that is three
+/// times as long in subjects.
 fn long_ids(bytes: usize) -> [String; 4] {
     [
         "user:123e4567-e89b-42d3-a456-426614174000".to_owned(),
@@ -16,7 +16,7 @@ fn long_ids(bytes: usize) -> [String; 4] {
     ]
 }
 
-/// Two users use all that names a user, also after peerd has read them anew.
+/// Uses every method that names a user, also after a restart of peerd.
 async fn lives_as(world: &mut World, one: &str, other: &str) {
     world.login(&[one, other]).await;
     let mut events = world.events(other).await;
@@ -44,7 +44,7 @@ async fn lives_as(world: &mut World, one: &str, other: &str) {
     world.ok(other, "remove_users_from_blacklist", json!({ "userIDs": [one] })).await;
 }
 
-/// Asserts that an ID is refused wherever it stands.
+/// Asserts that an ID is refused in every position.
 async fn is_refused(world: &World, id: &str) {
     for encoding in Encoding::BOTH {
         let mut headers = async_nats::HeaderMap::new();
@@ -102,7 +102,8 @@ async fn the_configuration_bounds_user_ids_up_to_128_bytes() {
     world.login(&[&"x".repeat(32)]).await;
 }
 
-/// A page of the list reads a record for each conversation in it, which the request names.
+/// A page of the list reads a record for each of its conversations, and the request to the store
+/// names them.
 #[tokio::test]
 async fn a_page_of_a_thousand_of_the_longest_user_ids_is_whole() {
     let envs = [

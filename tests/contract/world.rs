@@ -1,4 +1,4 @@
-//! One nats-server, one peerd and one client that may be anybody: what most tests need.
+//! One nats-server, one peerd and one client that may act as any user, for most tests.
 
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ pub(crate) const TOTAL: &str = "conversation_total_unread_message_count_updated"
 pub(crate) const DELETED: &str = "message_deleted";
 pub(crate) const CONNECTION: &str = "connection_state_changed";
 
-/// Lifts the rate limit out of the way of a test about something else.
+/// Raises the rate limit for a test about something else.
 pub(crate) const FAST: (&str, &str) = ("PEERD__LIMITS__MESSAGES_PER_SECOND", "100000");
 
 /// The parts; dropped from top to bottom.
@@ -169,8 +169,7 @@ pub(crate) fn texts(messages: &[Value]) -> Vec<&str> {
     messages.iter().map(|message| string(message, "message")).collect()
 }
 
-/// The same message as the other side sees it: what differs is who is the other user, and the
-/// direction.
+/// The same message as the other side sees it, with another peer and direction.
 pub(crate) fn as_received(sent: &Value) -> Value {
     let mut received = sent.clone();
     received["conversationID"] = sent["senderUserID"].clone();

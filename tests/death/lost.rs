@@ -1,5 +1,5 @@
-//! A store that lost its end, as the power loss of a machine can leave it: the files of the log are
-//! put back to what they were a while before, those of the entries are not.
+//! A store that lost its end, as after a power loss: the files of the log are reset to an earlier
+//! state, those of the entries are not.
 
 use std::{fs, path::Path};
 
@@ -53,8 +53,7 @@ async fn lose_the_end(peerd_stays_up: bool) -> Result<(), Failure> {
     }
 
     let lost = known.split_off(5);
-    // What is lost is stored anew, as what it is, whether or not others come before; what is kept is
-    // not stored again.
+    // Lost messages are stored again, in any order; kept ones are not.
     for number in [7, 10, 11, 12, 8] {
         known.push(send(&caller, number).await?);
     }
@@ -77,7 +76,7 @@ async fn lose_the_end(peerd_stays_up: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Sends the message of that number, again and again until it succeeds, and answers it.
+/// Sends a message by number until it succeeds, and returns it.
 async fn send(caller: &Caller, number: u32) -> Result<Value, Failure> {
     let (text, local_id) = (format!("text {number}"), format!("id {number}"));
     let message = json!({ "type": 1, "message": text, "localMessageID": local_id });

@@ -1,4 +1,4 @@
-//! A nats-server, a peerd and a load, the ways in which the first two die, and the final recount.
+//! A nats-server, a peerd and a load, kills of the first two, and the final recount.
 
 use std::{fmt::Write as _, sync::Arc, time::Duration};
 
@@ -17,9 +17,9 @@ use crate::{
 
 /// The longest time of undisturbed work before the next death.
 const LONGEST_WORK_MS: u64 = 1_200;
-/// The longest time for which a nats-server stays dead.
+/// The longest outage of a nats-server.
 const LONGEST_DEATH_MS: u64 = 800;
-/// How many of a hundred kills of peerd hit it once more while it recovers.
+/// The percentage of kills of peerd that are followed by another during the recovery.
 const SECOND_KILL_PERCENT: u64 = 34;
 
 /// One run.
@@ -42,7 +42,7 @@ impl Scene {
         Self::start_with(name, plan, Nats::start().await, &[]).await
     }
 
-    /// As [`Scene::start`], with that nats-server and those settings beside the usual ones.
+    /// As [`Scene::start`], with a given nats-server and additional settings.
     pub(crate) async fn start_with(
         name: &'static str,
         plan: Plan,
@@ -84,7 +84,8 @@ impl Scene {
         tokio::time::sleep(self.random.pause(LONGEST_WORK_MS)).await;
     }
 
-    /// Kills peerd, sometimes again while it recovers, and waits until all are answered again.
+    /// Kills peerd, sometimes again during its recovery, and waits until all users are answered
+    /// again.
     pub(crate) async fn kill_peerd(&mut self) -> Result<(), Failure> {
         self.caller.notes().disturbed(Disturbed::Peerd)?;
         let mut killed = Instant::now();
@@ -102,7 +103,7 @@ impl Scene {
         self.recovered(epoch, killed).await
     }
 
-    /// Kills nats-server and starts it again after a while; peerd has to find it by itself.
+    /// Kills nats-server and restarts it after a while; peerd must reconnect by itself.
     pub(crate) async fn kill_nats(&mut self) -> Result<(), Failure> {
         self.caller.notes().disturbed(Disturbed::Nats)?;
         let killed = Instant::now();
@@ -119,8 +120,7 @@ impl Scene {
         }
     }
 
-    /// Signals peerd to end, which must succeed, and starts it again; answers how long it took to
-    /// end.
+    /// Stops peerd, which must succeed, and starts it again; returns the duration of the stop.
     pub(crate) async fn terminate_peerd(&mut self) -> Result<Duration, Failure> {
         self.caller.notes().disturbed(Disturbed::Peerd)?;
         let signalled = Instant::now();
@@ -137,7 +137,7 @@ impl Scene {
         Ok(took)
     }
 
-    /// Ends the load and holds what every user sees against what was answered.
+    /// Ends the load, and compares the views of all users with the answers.
     pub(crate) async fn finish(mut self) -> Result<Arc<Counts>, Failure> {
         let pairs = match self.load.finish().await {
             Ok(pairs) => pairs,

@@ -3,8 +3,8 @@
 //! reply, of the sizes of peerd's, without headers. It reads no body, checks and counts nothing,
 //! orders nothing, and expects no sequence.
 //!
-//! One task takes requests and acknowledgements, which come on a subscription of its own: no task,
-//! no timer and no channel for a message.
+//! One task takes requests and acknowledgements, which arrive on separate subscriptions: there is
+//! no task, timer or channel for a message.
 
 use std::time::Instant;
 
@@ -23,14 +23,14 @@ use peerd_protocol::discovery::QUEUE_GROUP;
 use peerd_protocol::encoding::{SERVICE_ERROR, SERVICE_ERROR_CODE};
 use peerd_protocol::subject::Subjects;
 
-/// What the baseline serves with.
+/// The means of the baseline.
 #[derive(Debug)]
 pub struct Service {
     /// Its streams, on any connection.
     pub streams: Streams,
     /// The connection for requests, appends, events and replies.
     pub client: Client,
-    /// Requests under way at the same time, as peerd has it configured.
+    /// The most requests in progress, as configured for peerd.
     pub calls_under_way: usize,
 }
 
@@ -40,7 +40,7 @@ pub async fn serve(service: Service, arguments: Arguments) -> Result<(), String>
     let subjects = streams.subjects(&arguments.prefix)?;
     let baseline = Baseline::new(client, subjects.clone(), calls_under_way, arguments);
     let work = async {
-        // A task, which the workers of the runtime wake for less than the main thread.
+        // A task, because the runtime wakes a worker at less cost than the main thread.
         let serving = AbortOnDrop::new(tokio::spawn(baseline.respond()));
         tokio::select! {
             served = serving => served.unwrap_or_else(|error| Err(error.to_string())),
@@ -86,14 +86,14 @@ impl Baseline {
         }
     }
 
-    /// Answers as long as there is a connection.
+    /// Answers requests as long as there is a connection.
     async fn respond(mut self) -> Result<(), String> {
         let acks = self.client.subscribe(format!("{}.*", self.inbox)).await;
         let mut acks = acks.map_err(|error| error.to_string())?;
         let all = self.subjects.all_calls();
         let requests = self.client.queue_subscribe(all, QUEUE_GROUP.to_owned()).await;
         let mut requests = requests.map_err(|error| error.to_string())?;
-        // A round trip: nobody answers, and the server has both subscriptions before it says so.
+        // A round trip: the server has both subscriptions before it reports no responders.
         let nobody = format!("{}.api.=", self.subjects.prefix());
         let _ = self.client.request(nobody, Bytes::new()).await;
         say_ready()?;
@@ -135,7 +135,8 @@ impl Baseline {
         let _ = self.client.publish_with_reply(log, ack_to, record).await;
     }
 
-    /// Publishes the events of a request and answers it. One that is not stored has no answer.
+    /// Publishes the events of a request and answers it. A request whose record is not stored gets
+    /// no answer.
     async fn acknowledged(&mut self, ack: &Message) {
         let request = number_of(&ack.subject).and_then(|number| self.under_way.finish(number));
         let Some(Request { subject, reply_to, payload }) = request else { return };
@@ -147,7 +148,7 @@ impl Baseline {
         for (event, filled) in &self.events {
             let user = if event.is_senders { sender } else { receiver };
             let subject = format!("{prefix}.event.{user}.{}", event.name);
-            // The load finds its marker in this one.
+            // The load generator reads its marker from this one.
             let body = if event.name == RECEIVED {
                 resized(&payload, event.bytes)
             } else {
@@ -159,7 +160,7 @@ impl Baseline {
     }
 }
 
-/// So many bytes that begin as these do.
+/// Bytes of the given length that begin like these.
 fn resized(bytes: &Bytes, length: usize) -> Bytes {
     if length <= bytes.len() {
         return bytes.slice(..length);

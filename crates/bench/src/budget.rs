@@ -1,16 +1,16 @@
-//! Which senders may send, as far as their refusals show: peerd bounds the messages of each sender in
-//! a second. A load of so many messages in flight leaves a sender out that has used up its rate, and
-//! sends as another, so that it measures the deployment and not how fast refusals come.
+//! Tracks which senders may send, by their refusals: peerd limits the rate of each sender. A closed
+//! load skips senders that have used up their rate and sends as others, so that it measures the
+//! deployment and not the speed of refusals.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Senders that are looked at to find one that may send: not all, of which there may be very many.
+/// The most senders that are examined to find one that may send, since there may be very many.
 const LOOKED_AT: usize = 64;
-/// The sender was never refused: any number of its messages may be under way.
+/// The sender was never refused: any number of its messages may be in progress.
 const UNLIMITED: u64 = 0;
 
-/// By pair, the time from which its sender may send one more message, in microseconds; a sender that
-/// was refused once has one message under way at a time from then on.
+/// For each pair, the time from which its sender may send the next message, in microseconds. After
+/// its first refusal, a sender has one message in progress at a time.
 #[derive(Debug)]
 pub(super) struct Budget(Vec<AtomicU64>);
 
@@ -19,8 +19,8 @@ impl Budget {
         Self((0..pairs).map(|_| AtomicU64::new(UNLIMITED)).collect())
     }
 
-    /// The first pair, from this one on, whose sender may send; else the time when to look again.
-    /// What is taken and not given back is free again after `patience_us`.
+    /// The first pair from `first` on whose sender may send; otherwise the time of the next check.
+    /// A pair that is taken and not given back is free again after `patience_us`.
     pub(super) fn take(&self, first: usize, now_us: u64, patience_us: u64) -> Result<usize, u64> {
         let mut earliest_us = u64::MAX;
         for step in 0..self.0.len().min(LOOKED_AT) {
@@ -42,12 +42,12 @@ impl Budget {
         Err(earliest_us)
     }
 
-    /// The sender of a pair is refused until then.
+    /// Notes that the sender of a pair is refused until then.
     pub(super) fn limit(&self, pair: usize, free_us: u64) {
         self.0[pair].store(free_us.max(1), Ordering::Relaxed);
     }
 
-    /// The message that was taken for a pair has been answered, or was not sent.
+    /// Notes that the message of a pair was answered, or was not sent.
     pub(super) fn give_back(&self, pair: usize, now_us: u64) {
         if self.0[pair].load(Ordering::Relaxed) != UNLIMITED {
             self.limit(pair, now_us);

@@ -1,4 +1,5 @@
-//! So many messages at a time: each place sends its next one when the last was answered.
+//! The closed load: a fixed number of messages in flight. Each slot sends its next message when the
+//! last one was answered.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -15,32 +16,32 @@ use super::load::{Shared, read_reply_subject, reply_subject};
 use super::numbers::micros;
 use super::tally::{Answer, RATE_LIMITED, Tally};
 
-/// How often places are looked at that wait, or whose answer is late.
+/// How often slots that wait, or whose answer is late, are checked.
 const TICK: Duration = Duration::from_millis(10);
-/// How long a place waits that was refused, where the answer does not say.
+/// How long a refused slot waits, if the answer does not say.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// The places of one connection.
+/// The slots of one connection.
 struct Lane {
     client: Client,
     shared: Arc<Shared>,
-    /// Which senders may send, as all lanes know it.
+    /// The senders that may send, shared by all lanes.
     budget: Arc<Budget>,
     inbox: String,
     places: Vec<Place>,
-    /// By how many pairs a place goes on with each message.
+    /// The number of pairs by which a slot advances with each message.
     stride: usize,
     under_way: usize,
-    /// Places that were refused or whose senders wait: when each goes on.
+    /// Slots that were refused or whose senders wait, by the time at which each continues.
     waiting: BinaryHeap<Reverse<(u64, usize)>>,
     tally: Tally,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Place {
-    /// The pair that is next.
+    /// The next pair.
     pair: usize,
-    /// The message whose answer is waited for.
+    /// The message that is not answered yet.
     sent: Option<Sent>,
 }
 
@@ -50,7 +51,7 @@ struct Sent {
     at_us: u64,
 }
 
-/// Starts lanes with `count` places in all.
+/// Starts lanes with `count` slots in all.
 pub(super) async fn start(
     clients: &[Client],
     shared: &Arc<Shared>,
@@ -104,7 +105,7 @@ impl Lane {
         }
     }
 
-    /// Sends the next message of a place, from the next sender that may send.
+    /// Sends the next message of a slot, from the next sender that may send.
     async fn send(&mut self, place: usize) {
         let now_us = self.shared.now_us();
         if self.shared.is_over(now_us) {
@@ -142,7 +143,7 @@ impl Lane {
         self.tally.note(self.shared.window(), sent_us, now_us, &answer);
         let awaited = self.places.get(place).and_then(|place| place.sent);
         let Some(Sent { pair, .. }) = awaited.filter(|sent| sent.at_us == sent_us) else {
-            // It came too late, and the place has gone on.
+            // The answer came too late; the slot has moved on.
             return;
         };
         self.places[place].sent = None;
@@ -152,7 +153,7 @@ impl Lane {
             Answer::Refused { ref problem, retry_after } => {
                 let pause = retry_after.unwrap_or(PAUSE).max(PAUSE);
                 if problem.0 == RATE_LIMITED {
-                    // The sender waits, not the place: another sender may still send.
+                    // The sender waits, not the slot: another sender may still send.
                     self.budget.limit(pair, now_us + micros(pause));
                     return self.send(place).await;
                 }
@@ -166,7 +167,7 @@ impl Lane {
         }
     }
 
-    /// Has those places go on that have waited for long enough, for leave or for an answer.
+    /// Continues the slots that have waited long enough, for a permission or for an answer.
     async fn go_on(&mut self) {
         let now_us = self.shared.now_us();
         while let Some(Reverse((due_us, place))) = self.waiting.peek().copied() {

@@ -1,7 +1,7 @@
-//! The load generator of `peerd bench`: how many messages a deployment takes, and how fast.
+//! The load generator of `peerd bench`: measures throughput and latencies of a deployment.
 //!
-//! It is a client of the contract. What only the daemon knows (the configuration, the connections, who
-//! serves which partition, what its streams are called, how tables look) comes in as plain values:
+//! It is a client of the contract. Knowledge that only the daemon has (configuration, connections,
+//! owners of partitions, names of streams, layout of tables) is passed in as plain values:
 //! [`Setup`], [`Deployment`], [`baseline::Service`], [`limit::Service`].
 
 pub mod baseline;
@@ -42,14 +42,14 @@ use self::report::{Load, Setting, Who};
 use self::session::Session;
 pub use self::table::Layout;
 
-/// Share of the top rate that each point of a picture offers, in percent.
+/// The shares of the top rate that the points of a chart offer, in percent.
 const PICTURE_PERCENT: [u32; 10] = [10, 20, 30, 40, 50, 60, 70, 80, 90, 100];
 /// How much longer than peerd's own deadline an answer may take.
 const GRACE: Duration = Duration::from_secs(2);
-/// Rounds of peerd and of each responder beside it.
+/// Rounds of peerd and of each responder compared with it.
 const ROUNDS: usize = 5;
 
-/// What to offer, and what to show.
+/// The options of `peerd bench`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Senders, each of whom writes to a receiver.
@@ -96,8 +96,8 @@ pub struct Arguments {
     /// What the names of the users begin with.
     #[arg(long, default_value = "bench", value_name = "PREFIX")]
     users: String,
-    /// The process of a nats-server, for its CPU time and memory; found by itself where it listens on
-    /// this machine's loopback.
+    /// The process of a nats-server, for its CPU time and memory; found by itself where it listens
+    /// on this machine's loopback.
     #[arg(long, value_name = "PID")]
     nats_pid: Vec<u32>,
     /// A picture (SVG) of latencies over the offered load. Without --rate, ten shares of what the
@@ -148,16 +148,16 @@ const DURATION_MAX_MS: u64 = 24 * 60 * 60 * 1000;
 /// Why something was not measured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Who must act.
+    /// The kind of the problem.
     pub cause: Cause,
-    /// A sentence for the user.
+    /// A sentence for people.
     pub text: String,
 }
 
-/// Who must act on a problem.
+/// The kind of a problem, by who must act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// A person: an option or the configuration is wrong.
+    /// An option or the configuration is wrong: a person must act.
     Configuration,
     /// NATS could not be used.
     Unavailable,
@@ -173,7 +173,7 @@ impl Problem {
     }
 }
 
-/// What is measured.
+/// The measured deployment.
 #[derive(Clone, Debug)]
 pub struct Deployment {
     /// First token of every subject.
@@ -182,11 +182,11 @@ pub struct Deployment {
     pub nats_servers: Vec<String>,
     /// The log streams, by partition.
     pub log_streams: Vec<String>,
-    /// The processes of the instances, where all of them run on this machine; none otherwise.
+    /// The processes of the instances, if all of them run on this machine; otherwise none.
     pub processes: Vec<u32>,
-    /// How the instances say that they were built, each once: `debug` or `release`.
+    /// The build profiles that the instances report, each once: `debug` or `release`.
     pub builds: BTreeSet<String>,
-    /// Messages that a sender may send in a second, by the configuration.
+    /// The configured limit of messages of a sender in a second.
     pub messages_per_second: usize,
     /// How long peerd may take for a call.
     pub call_deadline: Duration,
@@ -198,24 +198,24 @@ impl Deployment {
     }
 }
 
-/// The connections of a run, none of which is anybody else's.
+/// The connections of a run, which are not shared.
 #[derive(Debug)]
 pub struct Connections {
-    /// For everything besides the load: login, logout, what is looked up.
+    /// For everything besides the load: login, logout, look-ups.
     pub control: Client,
-    /// On which messages are sent, [`Arguments::connections`] of them.
+    /// For messages: [`Arguments::connections`] of them.
     pub calls: Vec<Client>,
-    /// On which events come.
+    /// For events.
     pub events: Client,
 }
 
-/// What the command line prepares for a run.
+/// The preparations of the command line for a run.
 pub struct Setup {
-    /// What is measured.
+    /// The measured deployment.
     pub deployment: Deployment,
     /// The connections.
     pub connections: Connections,
-    /// What the processes of the baseline and of the limit need.
+    /// The means for the processes of the baseline and of the limit.
     pub responders: Responders,
     /// Ends with a problem when NATS forbids an operation of [`Connections::control`].
     pub forbidden: Pin<Box<dyn Future<Output = Problem> + Send>>,
@@ -227,7 +227,7 @@ impl std::fmt::Debug for Setup {
     }
 }
 
-/// What the processes of the baseline and of the limit need.
+/// The means for the processes of the baseline and of the limit.
 #[derive(Debug)]
 pub struct Responders {
     /// Arguments with which this program, started as `bench-baseline` or `bench-limit`, finds the
@@ -237,16 +237,16 @@ pub struct Responders {
     pub limit_left_out: Option<String>,
 }
 
-/// What was measured, also where something failed on the way.
+/// The result of a run, complete or not.
 #[derive(Debug)]
 pub struct Outcome {
     /// The figures.
     pub report: Report,
-    /// What ended it early.
+    /// The problem that ended it early.
     pub problem: Option<Problem>,
 }
 
-/// Measures what [`Arguments::check`] has found to make sense.
+/// Measures, after [`Arguments::check`] has accepted the options.
 pub async fn run(setup: Setup, arguments: Arguments) -> Result<Outcome, Problem> {
     let mut session = Session::begin(setup, arguments).await?;
     let (loads, problem) = loads(&mut session).await;
@@ -262,7 +262,7 @@ pub async fn run(setup: Setup, arguments: Arguments) -> Result<Outcome, Problem>
 }
 
 impl Report {
-    /// As people read it.
+    /// The report for people.
     #[must_use]
     pub fn text(&self, layout: Layout) -> String {
         table::text(self, layout)
@@ -274,7 +274,8 @@ impl Report {
     }
 }
 
-/// Measures all that was asked for, or what was measured until a problem, and that.
+/// Measures all requested loads. Returns the finished ones with the problem that ended the run, if
+/// any.
 async fn loads(session: &mut Session) -> (Vec<Load>, Option<Problem>) {
     let arguments = &session.arguments;
     let is_picture = arguments.plot.is_some() && arguments.rate.is_empty();
@@ -299,7 +300,7 @@ async fn loads(session: &mut Session) -> (Vec<Load>, Option<Problem>) {
     (loads, None)
 }
 
-/// The rates that a picture shows, by what the deployment was found to take; none if it took nothing.
+/// The rates of a chart, from the measured top rate; none if nothing was accepted.
 fn shares(load: &Load) -> Vec<Offer> {
     let top = load.median(Who::Peerd, |round| Some(round.accepted_per_second));
     let rate = |top: f64, percent| Offer::PerSecond(top * f64::from(percent) / 100.0);
@@ -307,7 +308,7 @@ fn shares(load: &Load) -> Vec<Offer> {
     PICTURE_PERCENT.into_iter().map(|percent| rate(top, percent)).collect()
 }
 
-/// What a figure of a debug build must be read with.
+/// The warnings about debug builds.
 fn build_warnings(this: &str, peerds: &BTreeSet<String>) -> Vec<String> {
     const DEBUG: &str = "debug";
     let mut warnings = Vec::new();
@@ -325,7 +326,7 @@ fn build_warnings(this: &str, peerds: &BTreeSet<String>) -> Vec<String> {
 }
 
 impl Arguments {
-    /// Whether a run can be made of them. `text_bytes`: the longest text that peerd accepts.
+    /// Checks that the options allow a run. `text_bytes`: the longest text that peerd accepts.
     pub fn check(&self, text_bytes: usize) -> Result<(), Problem> {
         let refuse = |text: &str| Err(Problem::new(Cause::Configuration, text));
         let numbers =
@@ -347,14 +348,14 @@ impl Arguments {
             return refuse(&text);
         }
         if let Some(file) = &self.plot {
-            // Before anything is measured, and without a change to a picture that is there.
+            // Before anything is measured, and without changing an existing file.
             let is_new = !file.exists();
             let opened = std::fs::OpenOptions::new().append(true).create(true).open(file);
             if let Err(error) = opened {
                 return refuse(&format!("--plot {}: {error}", file.display()));
             }
             if is_new {
-                // It is not needed if nothing is measured.
+                // Not needed if nothing is measured.
                 let _ = std::fs::remove_file(file);
             }
         }
@@ -402,7 +403,7 @@ impl Arguments {
 /// More than any machine offers.
 const RATE_MAX: f64 = 10_000_000.0;
 
-/// Says that the rate of the senders bounded a load, and what to do.
+/// The warning that the rate limit of senders bounded a load, with the remedy.
 fn too_few(offer: Offer, refused: u64, pairs: usize, limit: usize) -> String {
     let most = float(count(pairs)) * float(count(limit));
     let (offered, needed) = match offer {

@@ -1,9 +1,9 @@
-//! The limit: what the baseline does, without a client library. One thread reads and writes one
-//! plain TCP connection, and writes once for each read. What a message costs beyond that is the
-//! price of a library, of what peerd checks and keeps, or of nats-server.
+//! The limit: does the work of the baseline without a client library. One thread reads and writes
+//! one plain TCP connection, with one write for each read. Costs of a message beyond that are those
+//! of a library, of peerd's own work, or of nats-server.
 //!
-//! It speaks what the work takes of the client protocol of NATS, over TCP without TLS, with a user
-//! and a password or without.
+//! It implements the part of the NATS client protocol that this work needs, over TCP without TLS,
+//! with or without a user and a password.
 
 mod frame;
 
@@ -21,7 +21,7 @@ use peerd_protocol::discovery::QUEUE_GROUP;
 use peerd_protocol::encoding::{SERVICE_ERROR, SERVICE_ERROR_CODE};
 use peerd_protocol::subject::Subjects;
 
-/// Read at once.
+/// The size of one read.
 const READ_BYTES: usize = 256 * 1024;
 /// How long a server may take to accept the connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -29,7 +29,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 const ACKS: &str = "1";
 const REQUESTS: &str = "2";
 
-/// A NATS that is served over plain TCP.
+/// A NATS that is reached over plain TCP.
 #[derive(Clone, Debug)]
 pub struct Server {
     /// Host and port of each server, which are tried in turn.
@@ -40,14 +40,14 @@ pub struct Server {
     pub inbox_prefix: String,
 }
 
-/// What the limit serves with.
+/// The means of the limit.
 #[derive(Debug)]
 pub struct Service {
     /// Its streams, on any connection.
     pub streams: Streams,
-    /// Where it connects by itself.
+    /// The server to which it connects.
     pub server: Server,
-    /// Requests under way at the same time, as peerd has it configured.
+    /// The most requests in progress, as configured for peerd.
     pub calls_under_way: usize,
 }
 
@@ -80,7 +80,7 @@ fn inbox(server: &Server) -> String {
     format!("{}.{}", server.inbox_prefix, nuid::next())
 }
 
-/// A connection, and what was read of it that is no complete frame yet.
+/// A connection, and the bytes read that are no complete frame yet.
 struct Connection {
     socket: TcpStream,
     buffer: Vec<u8>,
@@ -127,11 +127,11 @@ impl Connection {
     fn subscribe(&mut self, requests: &str, acks: &str) -> Result<(), String> {
         let acks = format!("SUB {acks} {ACKS}\r\n");
         self.round_trip(&format!("{acks}SUB {requests} {QUEUE_GROUP} {REQUESTS}\r\n"))?;
-        // From now on it waits for as long as nothing comes.
+        // From now on, reads wait without a limit.
         self.socket.set_read_timeout(None).map_err(|error| error.to_string())
     }
 
-    /// Writes lines and waits until the server has handled them. Nothing else is under way.
+    /// Writes lines and waits until the server has handled them. Nothing else is in progress.
     fn round_trip(&mut self, lines: &str) -> Result<(), String> {
         let written = self.socket.write_all(format!("{lines}PING\r\n").as_bytes());
         written.map_err(|error| error.to_string())?;
@@ -145,7 +145,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads once; calls `take` with each frame that is complete.
+    /// Reads once, and calls `take` with each complete frame.
     fn read(
         &mut self,
         mut take: impl FnMut(Frame<'_>) -> Result<(), String>,
@@ -173,7 +173,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Answers as long as there is a connection.
+    /// Answers requests as long as there is a connection.
     fn serve(mut self, mut limit: Limit) -> Result<(), String> {
         let mut out = Vec::with_capacity(READ_BYTES);
         loop {
@@ -197,17 +197,17 @@ struct Request {
     payload: Vec<u8>,
 }
 
-/// An event but for the user's token, which comes between `head` and `tail`.
+/// An event without the user's token, which goes between `head` and `tail`.
 struct Event {
     is_senders: bool,
     head: String,
     tail: Vec<u8>,
-    /// How many bytes of the request follow; `None` where the tail has the whole body.
+    /// The bytes of the request's body to insert; `None` if the tail has the whole body.
     marked_bytes: Option<usize>,
 }
 
-/// The work, without the connection: what comes in is given to [`Limit::take`], what goes out is
-/// written into a buffer.
+/// The work without the connection: [`Limit::take`] gets incoming frames and writes outgoing ones
+/// into a buffer.
 struct Limit {
     subjects: Subjects,
     log_head: String,
@@ -258,7 +258,7 @@ impl Limit {
         }
     }
 
-    /// Handles a frame; what is to be sent is added to `out`.
+    /// Handles a frame and adds the bytes to send to `out`.
     fn take(&mut self, frame: Frame<'_>, now: Instant, out: &mut Vec<u8>) {
         match frame {
             Frame::Message(message) if message.subscription == ACKS => {
@@ -292,7 +292,8 @@ impl Limit {
         write_resized(out, payload, self.record_bytes);
     }
 
-    /// Publishes the events of a request and answers it. One that is not stored has no answer.
+    /// Publishes the events of a request and answers it. A request whose record is not stored gets
+    /// no answer.
     fn acknowledged(&mut self, ack: &Message<'_>, out: &mut Vec<u8>) {
         let request = number_of(ack.subject).and_then(|number| self.under_way.finish(number));
         let Some(Request { subjects, subject_bytes, payload }) = request else { return };
@@ -303,7 +304,7 @@ impl Limit {
         for Event { is_senders, head, tail, marked_bytes } in &self.events {
             write(out, &[head, if *is_senders { sender } else { receiver }]);
             out.extend_from_slice(tail);
-            // The load finds its marker in this one.
+            // The load generator reads its marker from this one.
             if let Some(bytes) = marked_bytes {
                 write_resized(out, &payload, *bytes);
             }
@@ -319,7 +320,7 @@ fn write(out: &mut Vec<u8>, parts: &[&str]) {
     }
 }
 
-/// A body of so many bytes that begins as this one does, and the end of its frame.
+/// Writes a body of the given size that begins like this one, and the end of its frame.
 fn write_resized(out: &mut Vec<u8>, body: &[u8], bytes: usize) {
     let end = out.len() + bytes;
     out.extend_from_slice(&body[..bytes.min(body.len())]);
@@ -345,7 +346,7 @@ mod tests {
         Limit::new(Subjects::new("b", 1), "_INBOX.i", places, &arguments)
     }
 
-    /// What the limit sends on these bytes of a server.
+    /// The bytes that the limit sends after these bytes of a server.
     fn sent(limit: &mut Limit, mut read: &[u8]) -> String {
         let mut out = Vec::new();
         while let Some((frame, length)) = parse(read).expect("frames") {
@@ -383,7 +384,7 @@ mod tests {
         let bytes = headers.len() + OVERLOADED.len();
         let head = format!("HPUB _INBOX.load.1 {} {bytes}\r\n", headers.len());
         assert_eq!(refused, format!("{head}{headers}{OVERLOADED}\r\n"));
-        // No responders: nobody serves the stream.
+        // No responders: the stream has no leader.
         let nobody = b"HMSG _INBOX.i.0 1 16 16\r\nNATS/1.0 503\r\n\r\n\r\n";
         assert_eq!(sent(&mut limit, nobody), "");
         assert!(sent(&mut limit, REQUEST).starts_with("PUB b.log.0.bo.al _INBOX.i.1 "));

@@ -1,4 +1,5 @@
-//! The load: messages to a service that answers each, offered at a rate or so many at a time.
+//! The load: messages to a service that answers each, offered at a rate or with a fixed number in
+//! flight.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,25 +19,25 @@ use super::process::{Processes, Used, Watch};
 use super::tally::{Answer, Tally, Window};
 use super::{Connections, closed, open};
 
-/// How often memory is looked at.
+/// How often memory is measured.
 const LOOK: Duration = Duration::from_millis(250);
-/// How long answers may take once a run was ended before its time.
+/// How long answers may take after a run was ended early.
 const LEAVE: Duration = Duration::from_secs(2);
-/// Between the order to begin and the beginning: connections subscribe meanwhile.
+/// The time before the run begins, in which connections subscribe.
 const LEAD: Duration = Duration::from_millis(200);
-/// The event that brings a message to its receiver.
+/// The event with which the receiver gets a message.
 pub(super) const RECEIVED: &str = "peer_message_received";
 
 /// How messages are offered.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Offer {
-    /// So many at a time: the next one when an answer came.
+    /// A fixed number in flight: each answer makes room for the next message.
     InFlight(usize),
-    /// So many a second, whatever the answers do.
+    /// A rate per second, independent of the answers.
     PerSecond(f64),
 }
 
-/// How long, and how.
+/// The plan of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Plan {
     pub(super) offer: Offer,
@@ -44,11 +45,11 @@ pub(super) struct Plan {
     pub(super) duration: Duration,
     /// How long an answer may take.
     pub(super) patience: Duration,
-    /// Whether all events of users are subscribed to.
+    /// Whether all events of the users are subscribed to.
     pub(super) events: bool,
 }
 
-/// Who is sent to whom, on which subject.
+/// The call of a pair.
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) subject: Subject,
@@ -58,19 +59,19 @@ pub(super) struct Call {
 /// A service that answers messages.
 #[derive(Debug)]
 pub(super) struct Target {
-    /// By pair.
+    /// The calls by pair.
     pub(super) calls: Vec<Call>,
     pub(super) headers: HeaderMap,
     /// All events of users.
     pub(super) all_events: String,
-    /// A subject that nobody serves, and that who may call may publish to.
+    /// A subject without a responder, to which every caller may publish.
     pub(super) nobody: String,
-    /// What recognizes a user of the run by the subject's last token but one.
+    /// The prefix of the run's users, in the last token but one of a subject.
     pub(super) user_prefix: String,
     pub(super) run: Run,
-    /// Messages so far, in all rounds: each has a number of its own, or it would be a repeat.
+    /// The messages so far, in all rounds: each needs a number of its own, or it would be a repeat.
     pub(super) numbers: AtomicU64,
-    /// The service's own processes, and nats-server's.
+    /// The processes of the service and of nats-server.
     pub(super) responder: Processes,
     pub(super) nats: Processes,
 }
@@ -82,13 +83,13 @@ impl Target {
     }
 }
 
-/// What was measured.
+/// The measurements of a run.
 #[derive(Debug)]
 pub(super) struct Measured {
     pub(super) tally: Tally,
-    /// What was measured; empty when the run was ended before.
+    /// The measured window; empty if the run was ended before it.
     pub(super) window: Window,
-    /// From when a message was due to when its receiver had the event.
+    /// The times from when a message was due until its receiver had the event.
     pub(super) received: Latencies,
     /// Events within the window, of all kinds.
     pub(super) events: u64,
@@ -98,17 +99,17 @@ pub(super) struct Measured {
     pub(super) load: Option<Used>,
 }
 
-/// What all parts of a run share.
+/// The shared state of a run.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) target: Arc<Target>,
     pub(super) plan: Plan,
     pub(super) began: Instant,
-    /// What is measured, unless the run is ended before its time.
+    /// The window to measure, unless the run is ended early.
     planned: Window,
     /// Messages accepted so far.
     accepted: AtomicU64,
-    /// When the run was ended before its time, in microseconds; [`NEVER`] if it was not.
+    /// When the run was ended early, in microseconds; [`NEVER`] if it was not.
     ended_us: AtomicU64,
     ended: CancellationToken,
 }
@@ -136,14 +137,14 @@ impl Shared {
         Window { from_us, to_us: to_us.min(self.ended_us.load(Ordering::Relaxed)) }
     }
 
-    /// Ends the run before its time.
+    /// Ends the run early.
     fn end(&self) {
         self.ended_us.store(self.now_us(), Ordering::Relaxed);
         self.ended.cancel();
     }
 
-    /// Sends the message of a pair that is due, whose answer will name the place. False if the
-    /// client did not take it: without a connection to NATS it holds a bounded number of messages.
+    /// Sends the due message of a pair; its answer will name the slot. False if the client did not
+    /// take it: without a connection to NATS it holds a bounded number of messages.
     pub(super) async fn send(
         &self,
         client: &Client,
@@ -156,7 +157,7 @@ impl Shared {
         let headers = self.target.headers.clone();
         let subject = call.subject.clone();
         tokio::select! {
-            // In this order: the others are not looked at where there is room, which is nearly always.
+            // In this order: the others are polled only without room, which is rare.
             biased;
             sent = client.publish_with_reply_and_headers(subject, reply_to, headers, body) => {
                 sent.is_ok()
@@ -176,7 +177,7 @@ impl Shared {
     }
 
     pub(super) fn now_us(&self) -> u64 {
-        // Before it begins, nothing is late.
+        // Before the run begins, nothing is late.
         micros(Instant::now().saturating_duration_since(self.began))
     }
 
@@ -184,45 +185,45 @@ impl Shared {
         self.began + Duration::from_micros(us)
     }
 
-    /// Whether it was ended before its time.
+    /// Whether it was ended early.
     pub(super) fn was_ended(&self) -> bool {
         self.ended.is_cancelled()
     }
 
-    /// Whether nothing more is to be sent.
+    /// Whether all messages were sent.
     pub(super) fn is_over(&self, now_us: u64) -> bool {
         now_us >= self.window().to_us
     }
 
-    /// By when the last answer may come.
+    /// The deadline of the last answer.
     pub(super) fn patient_until(&self) -> Instant {
         let patience = if self.was_ended() { LEAVE } else { self.plan.patience };
         self.at(self.window().to_us) + patience
     }
 }
 
-/// What of a message its answer's subject says: the number of its place, and when it was due.
+/// The subject of an answer, which has the slot of its message and the time at which it was due.
 pub(super) fn reply_subject(inbox: &str, place: usize, due_us: u64) -> Subject {
     format!("{inbox}.{place}.{due_us}").into()
 }
 
-/// Reads it back.
+/// Parses the subject of an answer.
 pub(super) fn read_reply_subject(subject: &str) -> Option<(usize, u64)> {
     let (rest, due_us) = subject.rsplit_once('.')?;
     let (_, place) = rest.rsplit_once('.')?;
     Some((place.parse().ok()?, due_us.parse().ok()?))
 }
 
-/// How far a run is, for who looks on.
+/// The progress of a run, to be displayed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Progress {
-    /// The part of the time that is over, 0 to 1.
+    /// The elapsed share of the time, 0 to 1.
     pub(super) part: f64,
     pub(super) accepted: u64,
 }
 
-/// Runs a load to its end. `looks` is called a few times a second with the progress, and says whether to
-/// go on.
+/// Runs a load to its end. `looks` is called a few times a second with the progress, and returns
+/// whether to continue.
 pub(super) async fn run(
     target: &Arc<Target>,
     connections: &Connections,
@@ -242,7 +243,7 @@ pub(super) async fn run(
     let [responder, nats, load] = follow(&shared, &mut looks).await;
     let mut tally = Tally::new();
     for lane in sending {
-        // A lane that has panicked has said so; what the others saw still holds.
+        // A lane that panicked has reported it; the results of the others are still valid.
         if let Ok(part) = lane.await {
             tally.add(&part);
         }
@@ -255,7 +256,7 @@ pub(super) async fn run(
     Ok(Measured { tally, window, received, events, responder, nats, load })
 }
 
-/// Looks on until the window is over; answers what was used in it by the service, nats-server and
+/// Waits until the window is over; returns the resources used in it by the service, nats-server and
 /// this process.
 async fn follow(shared: &Shared, looks: &mut impl FnMut(Progress) -> bool) -> [Option<Used>; 3] {
     let mut looks = || {
@@ -304,10 +305,10 @@ impl Listener {
         Ok(Self { end, task: tokio::spawn(listen(events, shared, ends)) })
     }
 
-    /// Ends it once every event has come that was published before the last answer.
+    /// Ends it once every event has arrived that was published before the last answer.
     async fn end(self, client: &Client, shared: &Shared) -> (Latencies, u64) {
-        // The server's answer comes after all that it had for this connection before. Whether that is
-        // an error does not matter: nobody is there to answer.
+        // The server's answer arrives after everything that it had for this connection before. It
+        // is an error, because there are no responders, which does not matter.
         let nobody = shared.target.nobody.clone();
         let _ = timeout_at(Instant::now() + LEAVE, client.request(nobody, Bytes::new())).await;
         let _ = self.end.send(());
@@ -322,7 +323,7 @@ async fn listen(
 ) -> (Latencies, u64) {
     let Target { run, user_prefix, .. } = &*shared.target;
     let (mut received, mut count, mut place) = (Latencies::new(), 0, 0);
-    // Once it is ending: until when what is here may still be read.
+    // Once it is ending: until when received events may still be read.
     let mut ending: Option<Instant> = None;
     loop {
         let event = tokio::select! {
@@ -330,7 +331,7 @@ async fn listen(
             _ = &mut ends, if ending.is_none() => {
                 let until = Instant::now() + LEAVE;
                 ending = Some(until);
-                // Without a connection, nobody takes the order and the subscription does not end.
+                // Without a connection, the request is not taken and the subscription does not end.
                 let _ = timeout_at(until, events.unsubscribe()).await;
                 continue;
             }
@@ -353,7 +354,7 @@ async fn listen(
     }
 }
 
-/// Waits until then; for ever where there is no such time.
+/// Waits until then; for ever without a time.
 async fn until(time: Option<Instant>) {
     match time {
         Some(time) => sleep_until(time).await,

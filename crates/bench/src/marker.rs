@@ -1,5 +1,5 @@
-//! How a message of a run is recognized wherever it turns up: its `localMessageID` says of which run
-//! it is and when it was due. So nothing needs to be remembered of a message until its event comes.
+//! The marker of a message: its `localMessageID` names the run and the time at which it was due. So
+//! nothing needs to be remembered of a message until its event arrives.
 
 use bytes::{Bytes, BytesMut};
 use serde::Serialize;
@@ -10,15 +10,15 @@ use peerd_protocol::encoding::{Encode as _, EncodeError, Encoding};
 const TIME_DIGITS: usize = 16;
 const NUMBER_DIGITS: usize = 8;
 
-/// What the markers of one run begin with.
+/// The prefix of the markers of one run.
 #[derive(Clone, Debug)]
 pub(super) struct Run(String);
 
 impl Run {
-    /// A run that no other run is taken for.
+    /// A new run with a unique prefix.
     pub(super) fn new() -> Self {
         let unique = nuid::next().to_string();
-        // The end of a nuid is what counts up, its beginning is random.
+        // The end of a nuid is a counter, its beginning is random.
         Self(format!("bench{unique}-"))
     }
 
@@ -26,8 +26,9 @@ impl Run {
         self.0.len() + TIME_DIGITS + NUMBER_DIGITS
     }
 
-    /// When the message in a body was due, in microseconds since the run began; `None` for what is of
-    /// no or of another run. `place` is where the last one was found: bodies of one kind are alike.
+    /// When the message in a body was due, in microseconds since the run began; `None` for a
+    /// message of another run or of none. `place` is the position of the last marker, since bodies
+    /// of one kind are alike.
     pub(super) fn due_us(&self, body: &[u8], place: &mut usize) -> Option<u64> {
         let prefix = self.0.as_bytes();
         let is_here = |at: usize| body.get(at..).is_some_and(|rest| rest.starts_with(prefix));
@@ -39,7 +40,7 @@ impl Run {
     }
 }
 
-/// The body of a send, but for its marker.
+/// The body of a send without its marker.
 #[derive(Clone, Debug)]
 pub(super) struct Template {
     bytes: Vec<u8>,
@@ -77,7 +78,7 @@ impl Template {
         let marker = format!("{}{:0width$x}", run.0, 0, width = run.marker_bytes() - run.0.len());
         let message = MessageBody { kind: TEXT, local_message_id: &marker, message: text };
         let bytes = encoding.encode(&SendBody { to_user_id: receiver, message })?;
-        // The run's name is random: the receiver's name and the text do not hold it.
+        // The run's name is random, so the receiver's name and the text do not contain it.
         let place = bytes.windows(marker.len()).position(|bytes| bytes == marker.as_bytes());
         let digits_at = place.unwrap_or_default() + run.0.len();
         Ok(Self { bytes: bytes.into(), digits_at })
@@ -93,7 +94,7 @@ impl Template {
     }
 }
 
-/// Writes the last digits of a number, as many as there is room for.
+/// Writes as many of the last digits of a number as there is room for.
 fn write_hex(digits: &mut [u8], mut number: u64) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     for digit in digits.iter_mut().rev() {
@@ -111,7 +112,7 @@ mod tests {
     use peerd_protocol::field::User;
     use serde::Deserialize;
 
-    /// What `send_peer_message` reads.
+    /// The request of `send_peer_message`.
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Request {

@@ -1,13 +1,13 @@
-//! Numbers of one kind as another, medians, and what is said of latencies.
+//! Conversions of numbers, medians, and summaries of latencies.
 
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// Longest latency that is distinguished, in microseconds; what is longer counts as this.
+/// The longest latency that is distinguished, in microseconds; longer ones count as this.
 const LATENCY_MAX_US: u64 = 600_000_000;
-/// Digits of a latency that hold.
+/// The significant digits of a latency.
 const DIGITS: u8 = 3;
 
 /// As a floating-point number.
@@ -16,13 +16,13 @@ pub(super) const fn float(number: u64) -> f64 {
     number as f64
 }
 
-/// As a whole number; what is negative is 0.
+/// As a whole number; negative numbers become 0.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
 pub(super) const fn whole(number: f64) -> u64 {
     number as u64
 }
 
-/// A number of things, as it is counted in files and histograms.
+/// A length as a count.
 pub(super) fn count(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }
@@ -32,7 +32,7 @@ pub(super) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// The middle one, or the mean of the two in the middle; `None` of nothing.
+/// The median, or the mean of the two middle values; `None` without values.
 pub(super) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);
@@ -54,12 +54,12 @@ impl Latencies {
     }
 
     pub(super) fn record(&mut self, latency_us: u64) {
-        // It cannot fail: the histogram grows as it has to.
+        // It cannot fail: the histogram grows as needed.
         let _ = self.0.record(latency_us.clamp(1, LATENCY_MAX_US));
     }
 
     pub(super) fn add(&mut self, others: &Self) {
-        // It cannot fail: this one grows as it has to.
+        // It cannot fail: the histogram grows as needed.
         let _ = self.0.add(&others.0);
     }
 
@@ -67,7 +67,7 @@ impl Latencies {
         self.0.len()
     }
 
-    /// What is said of them; `None` where there are none.
+    /// Their summary; `None` without latencies.
     pub(super) fn summary(&self) -> Option<Summary> {
         if self.0.is_empty() {
             return None;
@@ -83,7 +83,7 @@ impl Latencies {
     }
 }
 
-/// What is said of latencies, in microseconds.
+/// A summary of latencies, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Summary {
@@ -111,7 +111,7 @@ mod tests {
         assert_eq!((summary.count, latencies.count()), (1001, 1001));
         assert_eq!((summary.p50_us, summary.p90_us, summary.p99_us), (501, 901, 991));
         assert_eq!(summary.p999_us, 1000);
-        // Three digits hold.
+        // Three digits are significant.
         assert!(summary.max_us.abs_diff(5_000_000) < 5_000, "{summary:?}");
     }
 

@@ -1,4 +1,4 @@
-//! So many messages a second, whatever the answers do.
+//! The open load: messages at a rate, independent of the answers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,22 +15,22 @@ use super::numbers::{count, micros};
 use super::schedule::Schedule;
 use super::tally::Tally;
 
-/// How often it is looked at whether the last answer has come.
+/// How often to check whether the last answer has arrived.
 const TICK: Duration = Duration::from_millis(10);
-/// How long it sleeps at most before it looks whether it was ended.
+/// The longest sleep before checking whether the run was ended.
 const NAP: Duration = Duration::from_millis(50);
-/// What has not been sent yet.
+/// The value of [`Lane::sent`] while more messages are to come.
 const PACING: u64 = u64::MAX;
 
-/// A connection, and what answers come to it.
+/// A connection, and the answers that arrive on it.
 struct Lane {
     client: Client,
     inbox: String,
-    /// How many messages were sent on it; [`PACING`] as long as more are to come.
+    /// How many messages were sent on it; [`PACING`] while more are to come.
     sent: Arc<AtomicU64>,
 }
 
-/// Starts to send at a rate, and to take the answers.
+/// Starts to send at a rate and to receive the answers.
 pub(super) async fn start(
     clients: &[Client],
     shared: &Arc<Shared>,
@@ -45,7 +45,8 @@ pub(super) async fn start(
         lanes.push(Lane { client: client.clone(), inbox, sent });
     }
     let (shared, runtime) = (shared.clone(), Handle::current());
-    // A thread of its own: tokio's timers tell milliseconds, and messages are due in between.
+    // A thread of its own: tokio's timers have a resolution of milliseconds, and messages are due
+    // in between.
     tasks.push(tokio::task::spawn_blocking(move || {
         dispatch(&lanes, &shared, Schedule::per_second(rate), &runtime)
     }));
@@ -60,7 +61,7 @@ fn dispatch(lanes: &[Lane], shared: &Shared, schedule: Schedule, runtime: &Handl
         |number: u64, parts: usize| usize::try_from(number % count(parts)).unwrap_or_default();
     for number in 0.. {
         let due_us = micros(schedule.due(number));
-        // By when it is due: what was due within the window is sent, however late.
+        // By the due time: every message that was due within the window is sent, however late.
         if shared.is_over(due_us) || !sleep_until_due(shared, due_us) {
             break;
         }
@@ -80,7 +81,7 @@ fn dispatch(lanes: &[Lane], shared: &Shared, schedule: Schedule, runtime: &Handl
     tally
 }
 
-/// Sleeps until a message is due; false when it is not to be sent any more.
+/// Sleeps until a message is due; false if it must not be sent any more.
 fn sleep_until_due(shared: &Shared, due_us: u64) -> bool {
     let due = shared.at(due_us);
     while !shared.was_ended() && Instant::now() <= shared.patient_until() {
@@ -92,7 +93,7 @@ fn sleep_until_due(shared: &Shared, due_us: u64) -> bool {
     false
 }
 
-/// Takes the answers that come on one connection, until there is one to each message.
+/// Receives the answers on one connection, until each message has one.
 async fn take(mut replies: Subscriber, shared: Arc<Shared>, sent: Arc<AtomicU64>) -> Tally {
     let (mut tally, mut taken) = (Tally::new(), 0_u64);
     let mut tick = interval(TICK);

@@ -1,11 +1,11 @@
-//! The requests of a responder whose appends are under way: a bounded number of them, each found by
-//! the number that the acknowledgement's subject ends with.
+//! The requests of a responder whose appends are in progress: a bounded number, each found by the
+//! number at the end of the acknowledgement's subject.
 
 use std::time::{Duration, Instant};
 
 use super::numbers::count;
 
-/// How long an acknowledgement is waited for; one that was lost must not take a place for ever.
+/// How long to wait for an acknowledgement, so that a lost one does not take a place for ever.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(super) struct Places<T> {
 }
 
 impl<T> Places<T> {
-    /// So many places; at least one.
+    /// A ring of `count` places, at least one.
     pub(super) fn new(count: usize) -> Self {
         Self { places: (0..count.max(1)).map(|_| None).collect(), next: 0 }
     }
@@ -33,14 +33,14 @@ impl<T> Places<T> {
         self.places.get_mut(usize::try_from(place).ok()?)
     }
 
-    /// Whether the next request has a place. A request that waited for too long gives up its own.
+    /// Whether the next request has a place. A request that has waited too long loses its own.
     pub(super) fn has_room(&mut self, now: Instant) -> bool {
         let next = self.next;
         let taken = self.at(next).and_then(|place| place.as_ref());
         taken.is_none_or(|taken| now.saturating_duration_since(taken.since) > PATIENCE)
     }
 
-    /// Takes the next place; answers its number.
+    /// Takes the next place; returns its number.
     pub(super) fn take(&mut self, now: Instant, request: T) -> u64 {
         let number = self.next;
         self.next += 1;
@@ -50,7 +50,7 @@ impl<T> Places<T> {
         number
     }
 
-    /// The request of that number, whose place is free again; `None` if it has given it up.
+    /// Frees the place of a number and returns its request; `None` if it lost the place.
     pub(super) fn finish(&mut self, number: u64) -> Option<T> {
         let place = self.at(number)?;
         let is_it = place.as_ref().is_some_and(|taken| taken.number == number);

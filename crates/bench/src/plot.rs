@@ -22,24 +22,24 @@ const LATENCIES: u32 = 340;
 /// Room at the sides: labels of the axes, and the legend.
 const LEFT: u32 = 70;
 const RIGHT: u32 = 150;
-/// Room for what the last label of an axis has beyond its end.
+/// Room for the part of an axis's last label beyond its end.
 const MARGIN: i32 = 20;
 const LEGEND_TOP: i32 = 50;
 const LEGEND_STEP: usize = 20;
 const FONT: (&str, i32) = ("sans-serif", 16);
 const MESH: RGBColor = RGBColor(0xdd, 0xdd, 0xdd);
-/// Labels of a linear axis, at most.
+/// The most labels of a linear axis.
 const LABELS_MAX: usize = 10;
-/// Digits with which a label of the logarithmic axis begins.
+/// The first digits of labels of the logarithmic axis.
 const ROUND: [f64; 3] = [1.0, 2.0, 5.0];
-/// Labels of the logarithmic axis with all round numbers; where there would be more, only the powers
-/// of ten have one.
+/// The most labels of the logarithmic axis with all round numbers; beyond that, only powers of ten
+/// have labels.
 const LOG_LABELS_MAX: usize = 10;
-/// Powers of ten between which the logarithmic axis may end, in milliseconds: a microsecond, and
-/// longer than any run.
+/// The possible ends of the logarithmic axis as powers of ten, in milliseconds: from a microsecond
+/// to longer than any run.
 const EXPONENTS: RangeInclusive<i32> = -3..=9;
 
-/// How a curve looks: the color says whose it is, shade and width which figure.
+/// The look of a curve: the color names the side, shade and width the figure.
 #[derive(Clone, Copy)]
 struct Look {
     color: RGBColor,
@@ -50,7 +50,7 @@ const fn look(color: (u8, u8, u8), width: u32) -> Look {
     Look { color: RGBColor(color.0, color.1, color.2), width }
 }
 
-/// Each side: p50, p99 and p99.9, and what was refused.
+/// The looks of each side: p50, p99 and p99.9, and refusals.
 const SIDES: [(Who, [Look; 3], Look); 3] = [
     (
         Who::Peerd,
@@ -73,14 +73,14 @@ const SIDES: [(Who, [Look; 3], Look); 3] = [
 struct Curve {
     name: String,
     look: Look,
-    /// Offered rate and figure, by rate.
+    /// Pairs of offered rate and figure, by rate.
     points: Vec<(f64, f64)>,
 }
 
 /// A percentile of a summary, in microseconds.
 type Figure = fn(&Summary) -> u64;
 
-/// What failed while a chart was drawn into memory, as text.
+/// The error of drawing a chart into memory, as text.
 pub(super) type DrawError = String;
 
 /// The chart of all loads that were offered at a rate.
@@ -133,19 +133,19 @@ fn draw(root: &Area<'_>, report: &Report, loads: &[&Load]) -> Result<(), DrawErr
     root.present().map_err(text_of)
 }
 
-/// Where a panel is drawn.
+/// The area of a panel.
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 fn text_of(error: impl std::fmt::Display) -> DrawError {
     format!("the chart: {error}")
 }
 
-/// A panel: curves over the offered rate, which all panels have in common.
+/// A panel: curves over the offered rate, which all panels share.
 struct Panel<'a, Y> {
     title: &'a str,
-    /// Of the figures.
+    /// The unit of the figures.
     unit: &'a str,
-    /// The axis of offered rates, and what it is called.
+    /// The axis of offered rates, and its title.
     offered: (Range<f64>, &'a str),
     figures: Y,
     curves: &'a [Curve],
@@ -199,7 +199,7 @@ fn draw_legend(area: &Area<'_>, curves: &[Curve]) -> Result<(), DrawError> {
     Ok(())
 }
 
-/// Latencies in milliseconds, of each side that has any.
+/// The latencies in milliseconds of each side that has any.
 fn latencies(loads: &[&Load]) -> Vec<Curve> {
     const FIGURES: [(&str, Figure); 3] = [
         ("p50", |summary| summary.p50_us),
@@ -215,7 +215,7 @@ fn latencies(loads: &[&Load]) -> Vec<Curve> {
     curves.filter(|curve| !curve.points.is_empty()).collect()
 }
 
-/// Messages accepted and refused in a second, of each side that was measured.
+/// The messages accepted and refused in a second, of each measured side.
 fn rates(loads: &[&Load]) -> Vec<Curve> {
     let accepted = |round: &Round| Some(round.accepted_per_second);
     let refused = |round: &Round| Some(round.refused_per_second);
@@ -241,7 +241,8 @@ fn curve(
     Curve { name: format!("{} {figure}", of.name()), look, points }
 }
 
-/// The labels of a logarithmic axis that holds both latencies: the ends of the axis are labels too.
+/// The labels of a logarithmic axis that contains both latencies. The ends of the axis are labels
+/// too.
 fn log_labels(latencies: (f64, f64)) -> Vec<f64> {
     let labels = enclosing(latencies, &ROUND);
     if labels.len() <= LOG_LABELS_MAX { labels } else { enclosing(latencies, &ROUND[..1]) }
@@ -250,7 +251,7 @@ fn log_labels(latencies: (f64, f64)) -> Vec<f64> {
 /// The numbers that begin with one of these digits, from the last one below both latencies to the
 /// first one above both.
 fn enclosing((least, most): (f64, f64), digits: &[f64]) -> Vec<f64> {
-    // Parsed, so that a label is a round number to the last bit.
+    // Parsed, so that a label is exactly a round number.
     let number = |exponent, digit: &f64| format!("{digit}e{exponent}").parse::<f64>().ok();
     let in_decade = |exponent| digits.iter().filter_map(move |digit| number(exponent, digit));
     let all: Vec<f64> = EXPONENTS.flat_map(in_decade).collect();
@@ -259,7 +260,7 @@ fn enclosing((least, most): (f64, f64), digits: &[f64]) -> Vec<f64> {
     all.into_iter().take(to.max(from + 1) + 1).skip(from).collect()
 }
 
-/// A number without zeros at its end.
+/// A number without trailing zeros.
 fn label(number: f64) -> String {
     let rounded = format!("{number:.6}");
     rounded.trim_end_matches('0').trim_end_matches('.').to_owned()
@@ -284,7 +285,7 @@ mod tests {
         svg(report).expect("drawn into memory")
     }
 
-    /// Asserts that every element is closed, and that no coordinate is anything but a number.
+    /// Asserts that every element is closed, and that every coordinate is a number.
     fn assert_well_formed(svg: &str) {
         let mut open = Vec::new();
         for tag in svg.split('<').skip(1) {

@@ -1,5 +1,5 @@
-//! What processes of this machine use: CPU time and memory, as Linux shows them below `/proc`.
-//! Elsewhere nothing is known of them.
+//! CPU time and memory of processes of this machine, from Linux's `/proc`. On other systems they
+//! are unknown.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -10,11 +10,11 @@ use serde::Serialize;
 
 use super::numbers::{count, float, micros};
 
-/// Processes that do one thing together.
+/// A group of processes that are measured together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Processes(BTreeSet<u32>);
 
-/// What processes have used.
+/// The resources that processes have used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Usage {
     /// Since they began.
@@ -23,14 +23,14 @@ pub(super) struct Usage {
     pub(super) memory_bytes: u64,
 }
 
-/// What processes used while messages were measured.
+/// The resources that processes used during a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Used {
     pub(super) processes: u64,
-    /// CPU time for each message that was accepted; `null` when none was.
+    /// CPU time for each accepted message; `null` without any.
     pub(super) cpu_us_per_message: Option<f64>,
-    /// Cores that were busy, on average.
+    /// The average number of busy cores.
     pub(super) cores: f64,
     pub(super) memory_bytes_first: u64,
     pub(super) memory_bytes_most: u64,
@@ -42,7 +42,7 @@ impl Processes {
         Self(ids.into_iter().collect())
     }
 
-    /// What they have used; `None` when one of them is not there, or there are none.
+    /// Their usage; `None` if one of them has ended, or there are none.
     pub(super) fn usage(&self) -> Option<Usage> {
         let mut all = Usage::default();
         for id in &self.0 {
@@ -54,7 +54,7 @@ impl Processes {
     }
 }
 
-/// Follows what processes use, from before what is measured to after it.
+/// Follows the usage of processes during a measurement.
 #[derive(Debug)]
 pub(super) struct Watch {
     processes: Processes,
@@ -72,14 +72,14 @@ impl Watch {
         watch
     }
 
-    /// Looks again; memory may rise and fall in between.
+    /// Takes another sample; memory may rise and fall between samples.
     pub(super) fn look(&mut self) {
         self.last = self.processes.usage();
         let memory_bytes = self.last.map_or(0, |usage| usage.memory_bytes);
         self.memory_bytes_most = self.memory_bytes_most.max(memory_bytes);
     }
 
-    /// What was used over `duration`, in which `messages` were accepted.
+    /// The usage over `duration`, in which `messages` were accepted.
     pub(super) fn end(mut self, duration: Duration, messages: u64) -> Option<Used> {
         self.look();
         let (first, last) = (self.first?, self.last?);
@@ -95,8 +95,8 @@ impl Watch {
     }
 }
 
-/// The nats-servers that are known of, where all of them listen on this machine's loopback and may be
-/// seen; none otherwise.
+/// The known nats-servers, if all of them listen on this machine's loopback interface and are
+/// visible; otherwise none.
 pub(super) fn nats_servers(client: &Client, configured: &[String]) -> Processes {
     let discovered = client.server_info().connect_urls;
     let mut ids = BTreeSet::new();
@@ -118,7 +118,7 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// What Linux shows.
+/// On Linux.
 #[cfg(target_os = "linux")]
 mod proc {
     use std::time::Duration;
@@ -128,7 +128,7 @@ mod proc {
 
     use super::Usage;
 
-    /// What a process has used so far; `None` when it is not there.
+    /// The usage of a process so far; `None` if it has ended.
     pub(super) fn usage(id: u32) -> Option<Usage> {
         let process = Process::new(id.try_into().ok()?).ok()?;
         let (stat, status) = (process.stat().ok()?, process.status().ok()?);
@@ -138,7 +138,7 @@ mod proc {
         Some(Usage { cpu, memory_bytes: status.vmrss?.checked_mul(1024)? })
     }
 
-    /// The process that listens on a TCP port, on the loopback or everywhere.
+    /// The process that listens on a TCP port, on the loopback interface or on all.
     pub(super) fn listener(port: u16) -> Option<u32> {
         let entries = [tcp(), tcp6()].into_iter().filter_map(Result::ok).flatten();
         let inodes: Vec<u64> =
@@ -161,7 +161,7 @@ mod proc {
     }
 }
 
-/// Other systems show nothing.
+/// On other systems.
 #[cfg(not(target_os = "linux"))]
 mod proc {
     pub(super) const fn usage(_id: u32) -> Option<super::Usage> {

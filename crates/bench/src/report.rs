@@ -1,4 +1,4 @@
-//! The report of `peerd bench`, as programs read it.
+//! The report of `peerd bench` for programs.
 
 use std::collections::BTreeSet;
 
@@ -9,26 +9,26 @@ use super::numbers::{Summary, median};
 use super::process::Used;
 use super::tally::Refused;
 
-/// The figures of a run; serialized, what `--json` prints.
+/// The figures of a run. Its serialization is the output of `--json`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// Of this command.
+    /// The version of this command.
     pub(super) release: &'static str,
     pub(super) setting: Setting,
     pub(super) loads: Vec<Load>,
     pub(super) left_behind: LeftBehind,
-    /// What the figures must be read with, as text; empty when there is nothing.
+    /// Warnings about the figures; empty if there are none.
     pub(super) warnings: Vec<String>,
 }
 
-/// What all loads have in common.
+/// The setting that all loads share.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Setting {
-    /// Of this command: `debug` or `release`.
+    /// The build profile of this command: `debug` or `release`.
     pub(super) build: &'static str,
-    /// Of the instances, each once: `debug` or `release`; empty when none said.
+    /// The build profiles of the instances, each once: `debug` or `release`; empty if unknown.
     pub(super) peerd_builds: BTreeSet<String>,
     pub(super) subject_prefix: String,
     pub(super) partitions: u16,
@@ -37,7 +37,7 @@ pub(super) struct Setting {
     pub(super) receivers: usize,
     pub(super) payload_bytes: usize,
     pub(super) encoding: &'static str,
-    /// Whether all events were listened to.
+    /// Whether all events were subscribed to.
     pub(super) events: bool,
     pub(super) connections: usize,
     pub(super) warm_up_ms: u64,
@@ -48,28 +48,28 @@ pub(super) struct Setting {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Load {
-    /// Messages under way at the same time; `null` where a rate was offered.
+    /// Messages in flight; `null` if a rate was offered.
     pub(super) in_flight: Option<usize>,
-    /// Messages offered in each second; `null` where it was as many as were answered.
+    /// Messages offered in each second; `null` for a fixed number in flight.
     pub(super) offered_per_second: Option<f64>,
     pub(super) rounds: Vec<Round>,
-    /// peerd's figures over those of the responders beside it; `null` without any.
+    /// The ratios of peerd's figures to those of the responders; `null` without any.
     pub(super) ratios: Option<Against>,
 }
 
-/// Who answers the messages of a round.
+/// The responder of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum Who {
     Peerd,
-    /// The least on the official client library.
+    /// The least work on the official client library.
     Baseline,
-    /// The same without a library.
+    /// The same work without a library.
     Limit,
 }
 
 impl Who {
-    /// In reports, and in the names of commands and prefixes.
+    /// The name in reports, and in the names of commands and prefixes.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Peerd => "peerd",
@@ -79,7 +79,7 @@ impl Who {
     }
 }
 
-/// peerd's figures over those of each responder; `null` for one that was not measured.
+/// The ratios of peerd's figures to those of each responder; `null` for one that was not measured.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Against {
@@ -91,44 +91,44 @@ pub(super) struct Against {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Round {
     pub(super) of: Who,
-    /// Messages that were due in the measured time and were sent.
+    /// Messages that were due in the measured time and sent.
     pub(super) sent: u64,
-    /// Answers in the measured time that a message was accepted.
+    /// Answers of acceptance in the measured time.
     pub(super) accepted: u64,
     pub(super) accepted_per_second: f64,
-    /// From when a message was due to its answer; `null` when none was accepted.
+    /// From when a message was due to its answer; `null` if none was accepted.
     pub(super) reply: Option<Summary>,
-    /// From when a message was due until its receiver had the event; `null` where nobody listened.
+    /// From when a message was due until its receiver had the event; `null` without subscribers.
     pub(super) received: Option<Summary>,
     pub(super) refused: Vec<Refused>,
-    /// All of these, in each second.
+    /// All refused messages, per second.
     #[serde(skip)]
     pub(super) refused_per_second: f64,
     /// Events that were received.
     pub(super) events: u64,
-    /// How long after it was due a message was sent.
+    /// The time from when a message was due until it was sent.
     pub(super) lag: Option<Summary>,
-    /// The processes of what answers; `null` where they cannot be seen.
+    /// The processes of the responder; `null` if they are not visible.
     pub(super) service: Option<Used>,
     pub(super) nats_server: Option<Used>,
-    /// The command itself.
+    /// This command.
     pub(super) load: Option<Used>,
     #[serde(skip)]
     pub(super) accepted_ever: u64,
 }
 
-/// A figure of peerd over the same of another responder.
+/// The ratio of a figure of peerd to that of another responder.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Ratio {
     /// The median of peerd's rounds over the median of the other's.
     pub(super) of_medians: f64,
-    /// The lowest and the highest of a round of peerd over the other's round beside it.
+    /// The lowest and the highest ratio of neighbouring rounds.
     pub(super) lowest: f64,
     pub(super) highest: f64,
 }
 
-/// Each is `null` where one side has no such figure.
+/// The ratios; each is `null` if one side lacks the figure.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Ratios {
@@ -143,13 +143,13 @@ pub(super) struct Ratios {
     pub(super) received_p999: Option<Ratio>,
 }
 
-/// What a run leaves in the deployment.
+/// The data that a run leaves in the deployment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct LeftBehind {
     /// Messages that were stored.
     pub(super) messages: u64,
-    /// Users whose names begin with the prefix that was given.
+    /// Users whose names begin with the given prefix.
     pub(super) users: u64,
 }
 
@@ -190,14 +190,14 @@ impl Load {
         Self { in_flight, offered_per_second, rounds, ratios: has_any.then_some(against) }
     }
 
-    /// How many messages peerd refused with that code, in all rounds.
+    /// The messages that peerd refused with a code, in all rounds.
     pub(super) fn refused_with(&self, code: u32) -> u64 {
         let of_peerd = self.rounds.iter().filter(|round| round.of == Who::Peerd);
         let lines = of_peerd.flat_map(|round| &round.refused);
         lines.filter(|line| line.code == code).map(|line| line.count).sum()
     }
 
-    /// The median of a figure of the rounds of one side.
+    /// The median of a figure over the rounds of one side.
     pub(super) fn median(&self, of: Who, figure: impl Fn(&Round) -> Option<f64>) -> Option<f64> {
         middle(&self.rounds, of, figure)
     }
@@ -208,7 +208,7 @@ fn middle(rounds: &[Round], of: Who, figure: impl Fn(&Round) -> Option<f64>) -> 
 }
 
 impl Ratios {
-    /// peerd's figures over those of `other`; `None` if that one has no rounds.
+    /// The ratios of peerd's figures to those of `other`; `None` if that has no rounds.
     fn over(other: Who, rounds: &[Round]) -> Option<Self> {
         use super::numbers::float;
         if rounds.iter().all(|round| round.of != other) {
@@ -237,7 +237,7 @@ impl Ratio {
         let quotient = |peerd: f64, other: f64| (other > 0.0).then(|| peerd / other);
         let of_medians =
             quotient(middle(rounds, Who::Peerd, figure)?, middle(rounds, other, figure)?)?;
-        // Rounds alternate, so that two beside each other met the same machine.
+        // Rounds alternate, so that neighbouring ones had similar conditions.
         let pairs = side(Who::Peerd).zip(side(other));
         let each: Vec<f64> = pairs.filter_map(|(peerd, other)| quotient(peerd?, other?)).collect();
         let lowest = each.iter().copied().fold(of_medians, f64::min);

@@ -1,8 +1,8 @@
-//! The responders that peerd is measured beside, as processes of their own, so that their CPU time
-//! and memory are not those of the load. [`baseline`] and [`limit`] have what they do.
+//! The responders that peerd is compared with, as separate processes, so that their CPU time and
+//! memory are not counted for the load generator. Their work is in [`baseline`] and [`limit`].
 //!
-//! A responder ends when its standard input does, and removes its streams then: also when the load
-//! was killed.
+//! A responder ends when its standard input does, also after the load generator was killed, and
+//! then removes its streams.
 //!
 //! [`baseline`]: super::baseline
 //! [`limit`]: super::limit
@@ -24,7 +24,7 @@ use peerd_protocol::subject::Subjects;
 
 /// Printed when the responder takes requests.
 const READY: &str = "ready";
-/// The answer to a request that is one too many, as peerd answers it: the code, and a body.
+/// The answer to a request beyond the limit, like peerd's: the code, and a body.
 pub(super) const OVERLOADED_CODE: &str = "6000007";
 pub(super) const OVERLOADED: &str = r#"{"reason":"overloaded"}"#;
 
@@ -34,10 +34,10 @@ pub struct Arguments {
     /// First token of every subject.
     #[arg(long)]
     pub prefix: String,
-    /// Bytes to store.
+    /// Bytes of a record.
     #[arg(long)]
     pub(super) record: usize,
-    /// Bytes to reply.
+    /// Bytes of a reply.
     #[arg(long)]
     pub(super) reply: usize,
     /// `receiver` or `sender`, the event's name, and its bytes, with colons between.
@@ -76,8 +76,8 @@ pub(super) struct Responder {
 }
 
 impl Responder {
-    /// Starts it, with as many partitions as `subjects` has. `source` are the arguments with which
-    /// it finds the same NATS.
+    /// Starts it, with the partitions of `subjects`. `source` has the arguments with which it finds
+    /// the same NATS.
     pub(super) async fn start(
         who: Who,
         source: &[OsString],
@@ -95,7 +95,7 @@ impl Responder {
             command.args(["--event", &event_argument(event)]);
         }
         command.args(source);
-        // Ctrl-C is for the load; the responder ends with its input.
+        // Ctrl-C is meant for the load generator; the responder ends with its input.
         command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().map_err(|error| failed(&error))?;
         let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
@@ -111,7 +111,7 @@ impl Responder {
         Ok(Self { who, child, _input: input, subjects })
     }
 
-    /// Its process.
+    /// Its process ID.
     pub(super) fn id(&self) -> Option<u32> {
         self.child.id()
     }
@@ -125,28 +125,28 @@ impl Responder {
     }
 }
 
-/// The log streams of a responder: copies of peerd's, without what is in them.
+/// The log streams of a responder: copies of peerd's, without their content.
 #[derive(Debug)]
 pub struct Streams {
     context: Context,
-    /// By partition: the stream of peerd that is copied, and the name of the copy.
+    /// By partition: the copied stream of peerd, and the name of the copy.
     names: Vec<(String, String)>,
 }
 
 impl Streams {
-    /// `names`: by partition, the log stream of peerd that is copied, and the name of the copy.
+    /// `names`: by partition, the copied log stream of peerd, and the name of the copy.
     #[must_use]
     pub fn new(client: Client, names: Vec<(String, String)>) -> Self {
         Self { context: jetstream::new(client), names }
     }
 
-    /// The subjects of a responder with that prefix.
+    /// The subjects of a responder with this prefix.
     pub(super) fn subjects(&self, prefix: &str) -> Result<Subjects, String> {
         let partitions = u16::try_from(self.names.len()).map_err(|error| error.to_string())?;
         Ok(Subjects::new(prefix, partitions))
     }
 
-    /// Makes the streams, does `work`, and removes them.
+    /// Creates the streams, does `work`, and removes them.
     pub(super) async fn around(
         &self,
         subjects: &Subjects,
@@ -157,7 +157,7 @@ impl Streams {
             Err(problem) => Err(problem),
         };
         for (_, ours) in &self.names {
-            // One that was not made is not there to be removed.
+            // A stream that was not created cannot be removed.
             let _ = self.context.delete_stream(ours).await;
         }
         done
@@ -187,14 +187,14 @@ pub(super) async fn input_ended() {
     while input.read(&mut nothing).await.is_ok_and(|read| read > 0) {}
 }
 
-/// Notifies the load that requests are taken.
+/// Notifies the load generator that requests are taken.
 pub(super) fn say_ready() -> Result<(), String> {
     use std::io::Write as _;
     let mut out = std::io::stdout().lock();
     writeln!(out, "{READY}").and_then(|()| out.flush()).map_err(|error| error.to_string())
 }
 
-/// Whether JetStream acknowledges that a record is stored.
+/// Whether an acknowledgement of JetStream says that the record is stored.
 pub(super) fn is_stored(ack: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Ack {

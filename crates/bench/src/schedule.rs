@@ -1,5 +1,5 @@
-//! When messages are due where they are offered at a rate: at even intervals, whatever the answers do.
-//! Latencies count from then, so that a message which had to wait for a slow one shows it.
+//! The schedule of an open load: messages are due at even intervals, independent of the answers.
+//! Latencies count from then, so that the latency of a message includes its wait for a slow one.
 
 use std::time::Duration;
 
@@ -12,20 +12,20 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    /// So many messages a second.
+    /// A schedule of `per_second` messages a second.
     pub(super) const fn per_second(per_second: f64) -> Self {
         Self { per_second }
     }
 
     /// When message `number` is due, after the start.
     pub(super) fn due(self, number: u64) -> Duration {
-        // By division: intervals that were rounded and summed up would drift.
-        // What is due at a time beyond the type's range is due after everything.
+        // By division: intervals that were rounded and summed up would drift. A message that is due
+        // beyond the type's range is due after everything.
         Duration::try_from_secs_f64(float(number) / self.per_second).unwrap_or(Duration::MAX)
     }
 }
 
-/// How many senders it takes to offer a rate, where each may send so many messages a second.
+/// The number of senders needed for a rate, if each may send `limit_per_sender` messages a second.
 pub(super) fn senders_for(per_second: f64, limit_per_sender: usize) -> u64 {
     let limit = float(u64::try_from(limit_per_sender.max(1)).unwrap_or(u64::MAX));
     super::numbers::whole((per_second / limit).ceil())
@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn a_late_send_does_not_move_later_ones() {
-        // Nothing here knows of answers: message 10 is due at the same time in every run.
+        // Answers have no influence: message 10 is due at the same time in every run.
         let due: Vec<_> = (0..10).map(|number| Schedule::per_second(10.0).due(number)).collect();
         assert!(due.windows(2).all(|pair| pair[0] + Duration::from_millis(100) == pair[1]));
     }

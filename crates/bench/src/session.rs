@@ -38,10 +38,10 @@ pub(super) struct Session {
     subjects: Subjects,
     pairs: Vec<Pair>,
     peerd: Arc<Target>,
-    /// What is measured beside peerd, by turns.
+    /// The responders that are measured alternately with peerd.
     responders: Vec<(Responder, Arc<Target>)>,
     messages: u64,
-    /// What the figures must be read with.
+    /// Warnings about the figures.
     pub(super) warnings: Vec<String>,
     bar: ProgressBar,
     interrupted: CancellationToken,
@@ -49,7 +49,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Logs the users in and has each pair send its first message.
+    /// Logs the users in and sends the first message of each pair.
     pub(super) async fn begin(setup: Setup, arguments: Arguments) -> Result<Self, Problem> {
         let Setup { deployment, connections, responders, forbidden } = setup;
         let subjects = Subjects::new(&deployment.subject_prefix, deployment.partitions());
@@ -112,14 +112,14 @@ impl Session {
         match prepared {
             Ok(()) => Ok(session),
             Err(problem) => {
-                // What there is to log out is logged out; the problem before says more.
+                // Logs out those who are logged in; the first problem is the more useful one.
                 session.end().await;
                 Err(problem)
             }
         }
     }
 
-    /// Says at once what the figures must be read with, and keeps it for the report.
+    /// Prints a warning at once, and keeps it for the report.
     #[expect(clippy::print_stderr, reason = "a command line talks to its user")]
     fn warn(&mut self, warning: String) {
         self.bar.suspend(|| eprintln!("warning: {warning}"));
@@ -141,7 +141,8 @@ impl Session {
         let first = users::all_send(client, peerd, done).await;
         self.messages += count(self.pairs.len());
         if let Err(problem) = first {
-            // The load gets the reason, with figures; only the others need one that is accepted.
+            // The load reports the reason, with figures; only the other responders need an accepted
+            // message.
             self.warn(format!("not every pair has written its first message: {problem}"));
         }
         if self.arguments.baseline {
@@ -150,7 +151,7 @@ impl Session {
         Ok(())
     }
 
-    /// Starts what is measured beside peerd.
+    /// Starts the other responders.
     async fn start_responders(&mut self, responders: Responders) -> Result<(), String> {
         let Responders { arguments, limit_left_out } = responders;
         let learned = sizes::learn(
@@ -178,7 +179,7 @@ impl Session {
         Ok(())
     }
 
-    /// The same messages as for peerd, to another responder.
+    /// The target with the same messages for another responder.
     fn target_of(&self, responder: &Responder) -> Result<Target, String> {
         let (run, encoding) = (Run::new(), Encoding::from(self.arguments.encoding));
         let text = users::text(self.arguments.payload);
@@ -201,13 +202,13 @@ impl Session {
         })
     }
 
-    /// What all loads have in common.
+    /// The setting that all loads share.
     pub(super) fn setting(&self) -> Setting {
         self.arguments.setting(&self.deployment)
     }
 
-    /// Measures one way of offering messages, in rounds of peerd and of the others by turns. Where
-    /// that fails, the rounds until then are answered with the problem.
+    /// Measures one load, in alternating rounds of peerd and of the others. After a failure,
+    /// returns the rounds so far with the problem.
     pub(super) async fn load(&mut self, offer: Offer) -> (Load, Option<Problem>) {
         let (mut rounds, mut problem) = (Vec::new(), None);
         'rounds: for number in 1..=self.arguments.rounds() {
@@ -274,7 +275,7 @@ impl Session {
         measured.map_err(|error| Problem::new(Cause::Unavailable, error))
     }
 
-    /// Ends the other responders and logs the users out. Whatever of that fails, the figures stand.
+    /// Ends the other responders and logs the users out. Failures do not affect the figures.
     pub(super) async fn end(&mut self) -> LeftBehind {
         for (responder, _) in std::mem::take(&mut self.responders) {
             if let Err(problem) = responder.end().await {
@@ -300,7 +301,7 @@ fn interruption() -> Problem {
     Problem::new(Cause::Failed, "interrupted; the users are logged out")
 }
 
-/// Notes the first signal to end; a second one exits at once.
+/// Notes the first signal; a second one exits at once.
 fn note_interrupt(interrupted: CancellationToken) -> Result<JoinHandle<()>, Problem> {
     let failed = |error| Problem::new(Cause::Failed, error);
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
@@ -319,8 +320,8 @@ fn note_interrupt(interrupted: CancellationToken) -> Result<JoinHandle<()>, Prob
     }))
 }
 
-/// The look of a progress bar; it shows on a terminal only.
+/// The style of a progress bar, which shows on a terminal only.
 fn style(template: &str) -> ProgressStyle {
-    // A template that is wrong would show in the first run of a developer.
+    // A wrong template would show in the first run of a developer.
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }

@@ -1,4 +1,4 @@
-//! The sizes of peerd's records, replies and events, which the baseline and the limit take over.
+//! Measures the sizes of peerd's records, replies and events, which the baseline and the limit use.
 
 use std::time::Duration;
 
@@ -24,16 +24,16 @@ pub(super) struct EventSize {
     pub(super) bytes: usize,
 }
 
-/// What one message comes to.
+/// The sizes of everything that one message causes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Sizes {
     pub(super) record: usize,
     pub(super) reply: usize,
-    /// In the order in which they came.
+    /// The events in the order of arrival.
     pub(super) events: Vec<EventSize>,
 }
 
-/// Has the first pair send a message, and looks at all that comes of it.
+/// Sends a message of the first pair, and measures everything that it causes.
 pub(super) async fn learn(
     client: &Client,
     subjects: &Subjects,

@@ -1,4 +1,4 @@
-//! The report of `peerd bench`, as people read it.
+//! The report of `peerd bench` for people.
 
 use std::fmt::Write as _;
 
@@ -6,12 +6,12 @@ use super::numbers::{Summary, float};
 use super::process::Used;
 use super::report::{Against, Load, Ratio, Ratios, Report, Round};
 
-/// Lays out a table: the titles of its columns, which may have several lines, and its rows. The first
-/// column is aligned to the left, the others to the right. The command line passes it in, so that all
-/// its tables look alike.
+/// Lays out a table from the titles of its columns, which may have several lines, and its rows. The
+/// first column is aligned to the left, the others to the right. The command line passes it in, so
+/// that all its tables look alike.
 pub type Layout = fn(head: &[&str], rows: Vec<Vec<String>>) -> String;
 
-/// Stands for a figure that is not known.
+/// Shown for an unknown figure.
 const UNKNOWN: &str = "n/a";
 
 /// The whole report.
@@ -38,7 +38,7 @@ pub(super) fn text(report: &Report, layout: Layout) -> String {
     text
 }
 
-/// Offered load, then a table of its rounds, then what else is known of each.
+/// Writes the offered load, a table of its rounds, and the notes on each.
 fn describe(text: &mut String, load: &Load, layout: Layout) {
     let offered = match (load.in_flight, load.offered_per_second) {
         (Some(count), _) => format!("{count} in flight"),
@@ -128,7 +128,7 @@ fn used(used: Option<Used>) -> String {
     format!("{cpu} {:.2} cores {} MiB", used.cores, used.memory_bytes_most / MIB)
 }
 
-/// peerd's figures over those of each responder beside it.
+/// Writes the ratios of peerd's figures to those of each responder.
 fn describe_ratios(text: &mut String, against: &Against, layout: Layout) {
     const NAMES: [&str; 9] = [
         "accepted a second",
@@ -185,7 +185,7 @@ mod tests {
     use super::super::report::tests::{report, round};
     use super::*;
 
-    /// Cells with bars between, and heads in one line.
+    /// Cells separated by bars, and heads in one line.
     fn plain(head: &[&str], rows: Vec<Vec<String>>) -> String {
         let head = head.iter().map(|title| title.replace('\n', " ")).collect();
         let lines: Vec<String> =

@@ -1,4 +1,4 @@
-//! What came of messages: those that were accepted, how long it took, and why others were not.
+//! The outcomes of messages: accepted ones with their latencies, and the reasons of the others.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,17 +9,17 @@ use serde::{Deserialize, Serialize};
 use super::numbers::{Latencies, Summary, float};
 use peerd_protocol::encoding::{CONTENT_TYPE, Encoding, SERVICE_ERROR, SERVICE_ERROR_CODE};
 
-/// Why a message was not accepted: code and reason of the answer; code 0 for what has none.
+/// Why a message was not accepted: code and reason of the answer; code 0 without a code.
 pub(super) type Problem = (u32, String);
 
-/// The reason of an answer that did not come.
+/// The reason of a missing answer.
 const NO_ANSWER: &str = "no_answer";
-/// The reason where nobody is subscribed.
+/// The reason if there are no responders.
 const NO_RESPONDERS: &str = "no_responders";
-/// A sender has used up its messages of a second.
+/// The code for a sender over its rate.
 pub(super) const RATE_LIMITED: u32 = 6_000_005;
 
-/// What an answer says.
+/// An answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     Accepted,
@@ -62,7 +62,7 @@ impl Answer {
     }
 }
 
-/// The stretch of a run that counts, in microseconds since its start.
+/// The measured part of a run, in microseconds since its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Window {
     pub(super) from_us: u64,
@@ -78,25 +78,26 @@ impl Window {
         self.to_us <= self.from_us
     }
 
-    /// So many things within it, in each second of it.
+    /// The rate per second of `count` events within it.
     pub(super) fn per_second(&self, count: u64) -> f64 {
         let length = Duration::from_micros(self.to_us.saturating_sub(self.from_us));
         if length.is_zero() { 0.0 } else { float(count) / length.as_secs_f64() }
     }
 }
 
-/// What came of the messages of a run.
+/// The outcomes of the messages of a run.
 #[derive(Clone, Debug)]
 pub(super) struct Tally {
-    /// Messages that were due within the window, and those of them that were sent.
+    /// Messages that were due within the window, and how many of them were sent.
     pub(super) sent: u64,
-    /// Answers within the window that a message was accepted.
+    /// Answers of acceptance within the window.
     pub(super) accepted: u64,
-    /// All that were accepted, from the start to the end.
+    /// All accepted messages, from start to end.
     pub(super) accepted_ever: u64,
-    /// How long it took to be accepted, of those that were due within the window.
+    /// The latencies of accepted messages that were due within the window.
     pub(super) reply: Latencies,
-    /// How long after it was due a message was sent: what the load's own machine adds.
+    /// The time from when a message was due until it was sent: the delay by the load generator
+    /// itself.
     pub(super) lag: Latencies,
     refused: BTreeMap<Problem, Latencies>,
 }
@@ -107,7 +108,7 @@ pub(super) struct Refused {
     pub(super) code: u32,
     pub(super) reason: String,
     pub(super) count: u64,
-    /// How long the answer took; `null` where none came.
+    /// The latency of the answer; `null` without one.
     pub(super) latency: Option<Summary>,
 }
 
@@ -163,7 +164,7 @@ impl Tally {
         }
     }
 
-    /// Those that were not accepted, by reason.
+    /// The messages that were not accepted, by reason.
     pub(super) fn refused(&self) -> Vec<Refused> {
         let line = |((code, reason), latencies): (&Problem, &Latencies)| Refused {
             code: *code,
@@ -196,13 +197,14 @@ mod tests {
     #[test]
     fn only_what_is_in_the_window_counts() {
         let mut tally = Tally::new();
-        // Due before it, answered in it; due and answered in it; due in it, answered after it.
+        // Due before the window and answered in it; due and answered in it; due in it and answered
+        // after it.
         tally.note(WINDOW, 999_999, 1_000_500, &Answer::Accepted);
         tally.note(WINDOW, 1_000_000, 1_000_700, &Answer::Accepted);
         tally.note(WINDOW, 2_999_999, 3_500_000, &Answer::Accepted);
         tally.note(WINDOW, 500_000, 600_000, &limited());
         tally.note(WINDOW, 1_500_000, 1_600_000, &limited());
-        // Three that were sent in it were answered, one was not.
+        // Three messages sent in the window were answered, one was not.
         (0..4).for_each(|_| tally.note_sent(WINDOW, 1_500_000, 1_500_000));
         assert_eq!((tally.accepted, tally.accepted_ever), (2, 3));
         assert!((WINDOW.per_second(tally.accepted) - 1.0).abs() < f64::EPSILON);

@@ -16,17 +16,16 @@ use peerd_core::rejection::Rejection;
 use peerd_protocol::encoding::{CONTENT_TYPE, EncodeError, Encoding};
 use peerd_protocol::subject::{Subjects, Token};
 
-/// Calls at the same time, before and after what is measured.
+/// Concurrent calls before and after the measurement.
 const CONCURRENT: usize = 256;
-/// For how long a call is repeated that was refused or not answered: as long as another instance may
-/// take to take over.
+/// How long a refused or unanswered call is repeated: as long as a take-over may last.
 pub(super) const TRY_FOR: Duration = Duration::from_secs(15);
-/// The same of a logout: nothing depends on it.
+/// The same for a logout, on which nothing depends.
 const TRY_TO_LEAVE_FOR: Duration = Duration::from_secs(5);
-/// How long until then, where the answer does not say.
+/// The pause before a repeat, if the answer does not give one.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Who writes to whom.
+/// The pairs of senders and receivers.
 #[derive(Clone, Debug)]
 pub(super) struct Pair {
     pub(super) sender: UserId,
@@ -43,7 +42,7 @@ pub(super) fn pairs(
 ) -> Result<Vec<Pair>, Rejection> {
     let user = |name: String| UserId::new(&name, "--users");
     let named = (0..).map(|number: u64| user(format!("{prefix}-r{number}")));
-    // What is no userID is kept: it ends the search with its error.
+    // An invalid userID is kept: it ends the search with its error.
     let accepted = named.filter(|user| user.as_ref().map_or(true, |id| is_allowed(&Token::of(id))));
     let receivers: Vec<UserId> = accepted.take(receivers).collect::<Result<_, _>>()?;
     let pair = |(number, receiver): (usize, &UserId)| {
@@ -52,7 +51,7 @@ pub(super) fn pairs(
     (0..pairs).zip(receivers.iter().cycle()).map(pair).collect()
 }
 
-/// Text of so many bytes.
+/// A text of the given length.
 pub(super) fn text(bytes: usize) -> String {
     const WORDS: &str = "Hello there, how are you today? See you at half past seven. ";
     WORDS.chars().cycle().take(bytes).collect()
@@ -126,7 +125,7 @@ async fn all_call(
         .await
 }
 
-/// Has each pair send one message, so that its conversation is there.
+/// Sends one message of each pair, so that its conversation exists.
 pub(super) async fn all_send(
     client: &Client,
     target: &Target,
@@ -146,7 +145,7 @@ pub(super) async fn all_send(
         .await
 }
 
-/// Calls until it is accepted, for a bounded time.
+/// Repeats a call until it is accepted, for a bounded time.
 pub(super) async fn until_accepted(
     client: &Client,
     subject: String,

@@ -1,5 +1,5 @@
-//! Amendments: what became of a message after it was stored. Records of the log are never rewritten, so
-//! that it is kept beside the log, and folded into what is read.
+//! Amendments: changes of a message after it was stored. Records of the log are never rewritten, so
+//! amendments are stored beside the log and applied when messages are read.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -12,13 +12,13 @@ use super::limits::PAGE_MESSAGES;
 use super::message::{Message, ReceiptStatus};
 use super::receive::head_at;
 
-/// Most ranges of page numbers that a conversation's entry lists for one direction.
+/// The most ranges of page numbers that a conversation's entry lists for one direction.
 pub const RANGES_MAX: usize = 16;
 
 /// No `messageSeq` is larger: every JSON reader holds the numbers of the protocol exactly.
 const SEQ_MAX: u64 = (1 << 53) - 1;
 
-/// The page of a direction's messages that has the one with this `messageSeq`.
+/// The page of a direction that contains the message with this `messageSeq`.
 #[must_use]
 pub const fn page_number(seq: u64) -> u64 {
     seq.saturating_sub(1) / PAGE_MESSAGES as u64
@@ -30,15 +30,14 @@ pub const fn first_of_page(number: u64) -> u64 {
     number.saturating_mul(PAGE_MESSAGES as u64).saturating_add(1)
 }
 
-/// What is left of a message whose content was removed: all that other messages, counts and repeats
-/// depend on.
+/// The stub of a removed message: everything on which other messages, counts and repeats depend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stub {
     /// Its order key, which is its identity.
     pub key: OrderKey,
-    /// How far its sender had sent with it.
+    /// The mark of its sender with it.
     pub mark: Mark,
-    /// Its page, as its record had it: 0 as `first` means the record's own place.
+    /// Its page pointers, as in its record: 0 as `first` means the record's own sequence.
     pub page: PagePointers,
     /// The time when it was accepted, in milliseconds since 1970.
     pub timestamp_ms: u64,
@@ -65,26 +64,26 @@ impl Stub {
         }
     }
 
-    /// The head that it is, at its place in the stream.
+    /// The head that it makes, at its sequence in the stream.
     #[must_use]
     pub const fn head(&self, stream_seq: u64) -> Head {
         head_at(self.key, self.timestamp_ms, self.mark, self.page, stream_seq)
     }
 }
 
-/// A removed message at its place in the log: where its record was, or where its carrier is.
+/// A removed message at its place in the log: that of its former record, or of its carrier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Removed {
-    /// Its place in the stream.
+    /// Its sequence in the stream.
     pub stream_seq: u64,
     /// When it was stored there, by the server's clock, in milliseconds since 1970.
     pub stored_ms: u64,
-    /// What is left of it.
+    /// Its stub.
     pub stub: Stub,
 }
 
 impl Removed {
-    /// The head that it is.
+    /// The head that it makes.
     #[must_use]
     pub const fn head(&self) -> Head {
         self.stub.head(self.stream_seq)
@@ -103,7 +102,7 @@ impl Removed {
     }
 }
 
-/// What replaced a message's first content.
+/// The replacement of a message's original content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replacement {
     /// The content.
@@ -112,45 +111,45 @@ pub struct Replacement {
     pub extended_data: String,
 }
 
-/// What became of a message's content.
+/// The change of a message's content.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Change {
-    /// It is what its record says.
+    /// Unchanged: as in its record.
     #[default]
     None,
     /// It was replaced.
     Replaced(Replacement),
     /// It was removed.
     Removed(Removed),
-    /// A later release replaced it by what this one cannot read: the fields of the entry that say so.
-    /// The message is shown as its record has it.
+    /// A later release replaced it by content that this release cannot read. Contains the fields of
+    /// the entry. The message is shown as in its record.
     Unknown(LaterFields),
 }
 
-/// What became of a message's read receipt.
+/// The change of a message's read receipt.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Receipt {
-    /// It has the status that its record says.
+    /// Unchanged: as in its record.
     #[default]
     Unchanged,
     /// It has another status.
     Changed(ReceiptStatus),
-    /// A later release gave it a status that this one does not know: the field of the entry that says
-    /// so. It is shown as its record has it.
+    /// A later release gave it a status that this release does not know. Contains the field of the
+    /// entry. It is shown as in its record.
     Unknown(LaterFields),
 }
 
-/// What became of one message.
+/// The amendment of one message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Amendment {
-    /// The message's order key. A `messageSeq` can be given again where messages aged out, a key
-    /// cannot: what is of another message is not applied.
+    /// The message's order key. A `messageSeq` may be assigned again after messages aged out, a key
+    /// may not: an amendment of another message is not applied.
     pub key: OrderKey,
-    /// What became of its content.
+    /// The change of its content.
     pub change: Change,
-    /// What became of its read receipt.
+    /// The change of its read receipt.
     pub receipt: Receipt,
-    /// What a later release stored of the message besides.
+    /// Fields of a later release.
     pub later: LaterFields,
 }
 
@@ -171,12 +170,12 @@ impl Amendment {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AmendmentPage {
     by_seq: BTreeMap<u64, Amendment>,
-    /// What a later release stored of the page besides.
+    /// Fields of a later release.
     pub later: LaterFields,
 }
 
 impl AmendmentPage {
-    /// Puts together what was stored.
+    /// Composes a page from the stored parts.
     #[must_use]
     pub fn new(amendments: impl IntoIterator<Item = (u64, Amendment)>, later: LaterFields) -> Self {
         Self { by_seq: amendments.into_iter().collect(), later }
@@ -194,13 +193,13 @@ impl AmendmentPage {
         self.by_seq.is_empty() && self.later == LaterFields::default()
     }
 
-    /// What became of a message; `None` where nothing did.
+    /// The amendment of a message, if any.
     #[must_use]
     pub fn get(&self, seq: u64, key: OrderKey) -> Option<&Amendment> {
         self.by_seq.get(&seq).filter(|amendment| amendment.key == key)
     }
 
-    /// What became of a message, to be changed. What was stored of another message with the same
+    /// The amendment of a message, to be changed. An amendment of another message with the same
     /// `messageSeq` is forgotten.
     pub fn amend(&mut self, seq: u64, key: OrderKey) -> &mut Amendment {
         let amendment = self.by_seq.entry(seq).or_default();
@@ -220,22 +219,22 @@ impl AmendmentPage {
     }
 }
 
-/// Which pages of one direction may have amendments: all that do, and perhaps others. It never grows
-/// beyond [`RANGES_MAX`] ranges: the two that are closest together become one.
+/// The pages of one direction that may have amendments: a superset of those that do. It has at most
+/// [`RANGES_MAX`] ranges; beyond that, the two closest ones are merged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AmendedPages {
-    /// First and last of each range, ascending, none next to another.
+    /// First and last page of each range, ascending, not adjacent.
     ranges: Vec<(u64, u64)>,
 }
 
 impl AmendedPages {
-    /// All pages: what is taken where it is not known which ones have any.
+    /// All pages, for an entry that cannot be read.
     #[must_use]
     pub fn all() -> Self {
         Self { ranges: vec![(0, page_number(SEQ_MAX))] }
     }
 
-    /// Puts together what was stored; the ranges may come in any order.
+    /// Composes it from the stored ranges, which may come in any order.
     #[must_use]
     pub fn new(ranges: impl IntoIterator<Item = (u64, u64)>) -> Self {
         let mut pages = Self::default();
@@ -251,25 +250,25 @@ impl AmendedPages {
         &self.ranges
     }
 
-    /// Whether no page has any.
+    /// Whether no page may have amendments.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.ranges.is_empty()
     }
 
-    /// Whether a page may have any.
+    /// Whether a page may have amendments.
     #[must_use]
     pub fn contains(&self, page: u64) -> bool {
         self.ranges.iter().any(|(first, last)| (*first..=*last).contains(&page))
     }
 
-    /// The pages of a range that may have any, ascending.
+    /// The pages of a range that may have amendments, ascending.
     pub fn within(&self, pages: RangeInclusive<u64>) -> impl Iterator<Item = u64> {
         let (from, to) = pages.into_inner();
         self.ranges.iter().flat_map(move |(first, last)| *first.max(&from)..=*last.min(&to))
     }
 
-    /// Adds a page; false if it was among them.
+    /// Adds a page; false if it was included already.
     pub fn insert(&mut self, page: u64) -> bool {
         let is_new = !self.contains(page);
         if is_new {

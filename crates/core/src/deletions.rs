@@ -1,4 +1,4 @@
-//! Which single messages a user deleted: bitmaps over `messageSeq`, 1,024 to a page.
+//! The single messages that a user deleted: bitmaps over `messageSeq`, with 1,024 to a page.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ pub const PAGE_BITS: u64 = 1024;
 /// Bitmaps that stay in the conversation's own entry; more are spilled into entries of their own.
 pub const PAGES_INLINE_MAX: usize = 8;
 
-/// A page of deletions: which direction, and which 1,024 sequences.
+/// The identity of a page of deletions: its direction and its 1,024 sequences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PageId {
-    /// Which way the deleted messages went.
+    /// The direction of the deleted messages.
     pub direction: Direction,
     /// `(seq − 1) / 1024`.
     pub number: u64,
@@ -31,12 +31,12 @@ impl PageId {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bitmap {
     bits: Vec<u8>,
-    /// What a later release stored of the page besides.
+    /// Fields of a later release.
     pub later: LaterFields,
 }
 
 impl Bitmap {
-    /// Takes stored bytes; what is past the page's end is dropped.
+    /// Reads stored bytes; bytes beyond the page's end are dropped.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Self {
         let mut bytes: Vec<u8> = bytes.iter().copied().take((PAGE_BITS / 8) as usize).collect();
@@ -46,7 +46,7 @@ impl Bitmap {
         Self { bits: bytes, later: LaterFields::default() }
     }
 
-    /// The same with what a later release stored of the page besides.
+    /// The same with the fields of a later release.
     #[must_use]
     pub fn with_later(self, later: LaterFields) -> Self {
         Self { later, ..self }
@@ -80,8 +80,8 @@ impl Bitmap {
     }
 }
 
-/// The single messages of one conversation that its user deleted, as far as they are in memory.
-/// Pages with `PageId::direction` in `spilled` may also be in entries of their own.
+/// The known single deletions of one conversation. Pages with `PageId::direction` in `spilled` may
+/// also be in entries of their own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Deletions {
     pages: BTreeMap<PageId, Bitmap>,
@@ -90,7 +90,7 @@ pub struct Deletions {
 }
 
 impl Deletions {
-    /// Puts together what was stored.
+    /// Composes it from the stored parts.
     #[must_use]
     pub fn new(
         pages: impl IntoIterator<Item = (PageId, Bitmap)>,
@@ -109,19 +109,19 @@ impl Deletions {
         }
     }
 
-    /// The pages at hand.
+    /// The pages in memory.
     #[must_use]
     pub fn pages(&self) -> impl ExactSizeIterator<Item = (&PageId, &Bitmap)> {
         self.pages.iter()
     }
 
-    /// Whether a page is at hand.
+    /// Whether a page is in memory.
     #[must_use]
     pub fn has_page(&self, page: PageId) -> bool {
         self.pages.contains_key(&page)
     }
 
-    /// Adds a page read from its own entry, unless a newer one is at hand.
+    /// Adds a page read from its own entry, unless a newer one is in memory.
     pub fn add_page(&mut self, page: PageId, bitmap: Bitmap) {
         self.pages.entry(page).or_insert(bitmap);
     }
@@ -131,14 +131,14 @@ impl Deletions {
         self.pages.entry(PageId::of(direction, seq)).or_default().insert(seq)
     }
 
-    /// Whether a message was deleted, as far as the pages at hand tell.
+    /// Whether a message was deleted, according to the pages in memory.
     #[must_use]
     pub fn contains(&self, direction: Direction, seq: u64) -> bool {
         self.pages.get(&PageId::of(direction, seq)).is_some_and(|page| page.contains(seq))
     }
 
-    /// Takes out the pages that are too many for the conversation's entry, the oldest first; they
-    /// are to be stored on their own before the entry is.
+    /// Removes the pages that do not fit the conversation's entry, the oldest first. They must be
+    /// stored in entries of their own before the conversation's entry is.
     pub fn spill(&mut self) -> Vec<(PageId, Bitmap)> {
         let mut spilled = Vec::new();
         while self.pages.len() > PAGES_INLINE_MAX {

@@ -1,4 +1,4 @@
-//! What a later release has stored beside what this one knows.
+//! Fields of entries that a later release stored and this one does not know.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 pub struct LaterFields(Option<(u32, Arc<[u8]>)>);
 
 impl LaterFields {
-    /// So many fields, each with its number and its value as it was encoded.
+    /// Fields, each with its number and its encoded value.
     #[must_use]
     pub fn new(count: u32, bytes: &[u8]) -> Self {
         Self((count > 0).then(|| (count, bytes.into())))
@@ -21,14 +21,14 @@ impl LaterFields {
         self.0.as_ref().map_or(0, |(count, _)| *count)
     }
 
-    /// All of them, as they were encoded.
+    /// All fields, encoded.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_ref().map_or(&[], |(_, bytes)| bytes)
     }
 }
 
-/// Without the values: they may be of a user's.
+/// Without the values, which may be a user's content.
 impl fmt::Debug for LaterFields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "LaterFields({}, {} bytes)", self.count(), self.as_bytes().len())

@@ -54,15 +54,15 @@ impl Window {
     }
 }
 
-/// Allows one signal a second to each other user, and a few others in any second. Signals beyond that
-/// are left out: they say what is true at the moment, and the next one says it again.
+/// Allows one signal a second to each other user, and a few others in any second. Signals beyond
+/// that are left out: each only states the present, and the next one states it again.
 #[derive(Clone, Debug, Default)]
 pub struct Signals {
     sent: Vec<(UserId, u64)>,
 }
 
 impl Signals {
-    /// The most others to whom signals go in any second.
+    /// The most users who receive signals in any second.
     const OTHERS_MAX: usize = 16;
 
     /// Whether a signal to `other` may be sent now. If so, it counts.
@@ -76,7 +76,7 @@ impl Signals {
         true
     }
 
-    /// Does not count the signal to `other` that could not be sent.
+    /// Gives back a signal to `other` that could not be sent.
     pub fn give_back(&mut self, other: &UserId) {
         self.sent.retain(|(known, _)| known != other);
     }

@@ -1,5 +1,5 @@
-//! The receiver's part of a send: the receiver's rules, the place of the message, and what the
-//! receiver gets published once the store has acknowledged it.
+//! The receiver's part of a send: the receiver's rules, the place of the message, and the
+//! receiver's events after the store's acknowledgement.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use super::user::User;
 pub struct Placed {
     /// The message.
     pub message: Arc<Message>,
-    /// How far the sender has sent with it.
+    /// The mark of the sender with it.
     pub mark: Mark,
     /// Its page.
     pub page: PagePointers,
@@ -29,20 +29,20 @@ pub struct Placed {
 }
 
 impl Placed {
-    /// The head that the message is once the store has put it at `stream_seq`.
+    /// The head that the message makes once it is stored at `stream_seq`.
     #[must_use]
     pub fn head(&self, stream_seq: u64) -> Head {
         head(&self.message, self.mark, self.page, stream_seq)
     }
 }
 
-/// The head that a stored message is.
+/// The head that a stored message makes.
 #[must_use]
 pub const fn head(message: &Message, mark: Mark, page: PagePointers, stream_seq: u64) -> Head {
     head_at(message.key, message.timestamp_ms, mark, page, stream_seq)
 }
 
-/// The head that a message with this key is, whether or not its content is left.
+/// The head that a message with this key makes, removed or not.
 pub(crate) const fn head_at(
     key: OrderKey,
     timestamp_ms: u64,
@@ -60,12 +60,12 @@ pub(crate) const fn head_at(
     }
 }
 
-/// What the receiver's owner answers to the sender's.
+/// The answer of the receiver's owner to the sender's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivered {
     /// The message.
     pub message: Arc<Message>,
-    /// Where it is; `None` for a Command, and for a repeat.
+    /// Its head; `None` for a Command, and for a repeat.
     pub head: Option<Head>,
     /// The receiver's name, for the sender's conversation.
     pub receiver_name: String,
@@ -73,12 +73,12 @@ pub struct Delivered {
     pub is_duplicate: bool,
 }
 
-/// A message that has become stored, as its receiver's state takes it in.
+/// A stored message, for the receiver's state.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrived<'a> {
     /// The message.
     pub message: &'a Arc<Message>,
-    /// Where it is.
+    /// Its head.
     pub head: Head,
     /// Distinguishes a repeat of it from a reuse of its local message ID.
     pub fingerprint: u64,
@@ -86,22 +86,22 @@ pub struct Arrived<'a> {
     pub sender_name: &'a str,
 }
 
-/// What is to be done with a delivery.
+/// The decision on a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plan {
     /// It is a repeat of the message at this stream sequence.
     Repeat(u64),
-    /// It is to be stored.
+    /// It must be stored.
     Store(Placed),
-    /// Not known yet: a load has found a message of the sender's that is not published. The log is
-    /// to be caught up with first.
+    /// Not decided: a load has found an unpublished message of the sender. The log must be read up
+    /// to its end first.
     CatchUp,
-    /// Not known yet: what the sender sent lately is to be read back first.
+    /// Not decided: the recent messages of the sender must be read back first.
     ReadBack,
 }
 
 impl User {
-    /// The receiver's rules: may `from` send to this user at all?
+    /// The receiver's rules: whether `from` may send to this user.
     pub fn accepts(&self, from: &UserId, limits: &Limits) -> Result<(), Rejection> {
         if limits.require_known_receiver && !self.is_known() {
             return Err(Rejection::TargetNotFound);
@@ -118,9 +118,9 @@ impl User {
         message(&self.id, delivery, partition, 0, key)
     }
 
-    /// Decides about a delivery, which must be the only one of its sender at the moment. It is a
-    /// repeat of what the sender sent since `repeats_since_ms`, if at all. `draw_key` draws the key of
-    /// one that is to be stored.
+    /// Decides about a delivery, which must be the only one of its sender at the moment. It can
+    /// repeat messages since `repeats_since_ms`. `draw_key` draws the order key of a message that
+    /// is to be stored.
     pub fn plan(
         &mut self,
         delivery: &Delivery,
@@ -129,8 +129,8 @@ impl User {
         draw_key: impl FnOnce() -> OrderKey,
     ) -> Result<Plan, Rejection> {
         let draft = &delivery.send.draft;
-        // This also puts the conversation there: should the outcome of its first message be unknown, a
-        // load is not to take the message for a published one.
+        // This also creates the conversation: if the outcome of its first message is unknown, a
+        // load must not take the message for a published one.
         let conversation = self.conversations.entry_ref(&delivery.from).or_default();
         if conversation.has_unpublished() {
             return Ok(Plan::CatchUp);
@@ -165,7 +165,7 @@ impl User {
         }))
     }
 
-    /// The receiver's view after a message has become stored: `stored`.
+    /// Updates the receiver's view after `stored` has become stored.
     pub fn receive(&mut self, stored: &Arrived<'_>, limits: &Limits) -> Publication {
         let Arrived { message, head, fingerprint, sender_name } = *stored;
         let other = &message.sender;
@@ -193,13 +193,13 @@ impl User {
 }
 
 impl Conversation {
-    /// Whether a load has found a message of the other's that is not published.
+    /// Whether a load has found an unpublished message of the other user.
     #[must_use]
     pub fn has_unpublished(&self) -> bool {
         self.received.is_some_and(|head| head.stream_seq > self.published_seq)
     }
 
-    /// Notes a stored message of the other's, so that a repeat of it is recognized.
+    /// Notes a stored message of the other user, so that a repeat of it is recognized.
     fn remember(&mut self, message: &Message, fingerprint: u64, stream_seq: u64, limits: &Limits) {
         let Some(local_id) = &message.local_id else { return };
         let oldest_ms = message.timestamp_ms.saturating_sub(limits.repeat_window_ms);

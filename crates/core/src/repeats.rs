@@ -1,4 +1,4 @@
-//! What one sender sent to one receiver lately, so that a repeat is recognized.
+//! The recent messages of one sender to one receiver, by which repeats are recognized.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, RandomState};
@@ -15,7 +15,7 @@ pub struct Repeat {
     fingerprint: u64,
     /// When it was accepted, in milliseconds since 1970.
     pub timestamp_ms: u64,
-    /// Where the store has it.
+    /// Its stream sequence.
     pub stream_seq: u64,
 }
 
@@ -31,8 +31,8 @@ impl Repeat {
         Self { local_id_hash: hash(local_id), fingerprint, timestamp_ms, stream_seq }
     }
 
-    /// Notes a message whose content was removed. What it said cannot be compared any more; whoever
-    /// reads it finds that.
+    /// Notes a message whose content was removed. Its content can no longer be compared; reading it
+    /// shows that.
     #[must_use]
     pub fn of_removed(local_id: &LocalMessageId, timestamp_ms: u64, stream_seq: u64) -> Self {
         Self::new(local_id, 0, timestamp_ms, stream_seq)
@@ -40,20 +40,20 @@ impl Repeat {
 }
 
 fn hash(local_id: &LocalMessageId) -> u64 {
-    // With a key that nobody knows: senders choose their IDs, and could have them collide.
+    // With a secret key: senders choose their IDs, and could make them collide.
     static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
     KEY.hash_one(local_id)
 }
 
-/// Where the one with this number is, so many of those before having been forgotten.
+/// The index of the message with this number, after `forgotten` earlier ones were removed.
 const fn place_of(number: u32, forgotten: u32) -> usize {
     number.wrapping_sub(forgotten) as usize
 }
 
-/// What is known of a local message ID.
+/// The use of a local message ID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Known {
-    /// Not used in the time that is remembered.
+    /// Not used within the remembered time.
     No,
     /// Used for the same content: the message is at this stream sequence.
     Same(u64),
@@ -61,7 +61,7 @@ pub enum Known {
     Other,
 }
 
-/// How many are looked through one by one.
+/// Up to this many are searched linearly.
 const SCANNED: usize = 32;
 
 /// The local message IDs of one sender's recent messages to one receiver, oldest first. Bounded by
@@ -69,24 +69,24 @@ const SCANNED: usize = 32;
 #[derive(Clone, Debug, Default)]
 pub struct Repeats {
     recent: VecDeque<Repeat>,
-    /// How many were ever taken off the front of `recent`. It wraps.
+    /// The number of messages removed from the front of `recent` so far. It wraps.
     forgotten: u32,
-    /// The newest of each local message ID, counted from the first that ever was, as `forgotten` is.
-    /// Empty while there are few, as there mostly are.
+    /// The newest message of each local message ID, by its number, counted like `forgotten`. Empty
+    /// while there are few, which is the usual case.
     index: HashTable<u32>,
-    /// Nothing that was stored at or after this time is missing; `None` when nothing is known yet.
+    /// No message stored at or after this time is missing; `None`: unknown.
     complete_since_ms: Option<u64>,
 }
 
 impl Repeats {
-    /// Whether everything since `since_ms` is remembered.
+    /// Whether all messages since `since_ms` are remembered.
     #[must_use]
     pub fn covers(&self, since_ms: u64) -> bool {
         self.complete_since_ms.is_some_and(|complete| complete <= since_ms)
     }
 
-    /// Takes what was read back from the log since `since_ms`, in the order of the log, beside
-    /// what was noted meanwhile.
+    /// Adds the messages that were read back from the log since `since_ms`, in the order of the
+    /// log, to those noted meanwhile.
     pub fn complete(&mut self, since_ms: u64, read_back: Vec<Repeat>) {
         let noted = std::mem::take(&mut self.recent);
         let newest = read_back.last().map_or(0, |repeat| repeat.stream_seq);
@@ -97,7 +97,7 @@ impl Repeats {
         self.complete_since_ms = Some(since_ms);
     }
 
-    /// Notes a message that was just stored, and forgets what is older than `oldest_ms`.
+    /// Notes a message that was just stored, and forgets those older than `oldest_ms`.
     pub fn note(&mut self, repeat: Repeat, oldest_ms: u64) {
         self.forget_before(oldest_ms);
         self.recent.push_back(repeat);
@@ -115,7 +115,7 @@ impl Repeats {
         }
     }
 
-    /// Has the index know the one at this place in `recent`.
+    /// Adds the message at this index of `recent` to the index.
     fn index_one(&mut self, place: usize) {
         let Self { recent, forgotten, index, .. } = self;
         let Some(local_id_hash) = recent.get(place).map(|repeat| repeat.local_id_hash) else {
@@ -133,7 +133,7 @@ impl Repeats {
             .or_insert(number);
     }
 
-    /// Forgets what is older than `oldest_ms`.
+    /// Forgets messages older than `oldest_ms`.
     pub fn forget_before(&mut self, oldest_ms: u64) {
         while self.recent.front().is_some_and(|repeat| repeat.timestamp_ms < oldest_ms) {
             let Some(repeat) = self.recent.pop_front() else { break };
@@ -152,12 +152,12 @@ impl Repeats {
         }
     }
 
-    /// Forgets everything: the store is not what it was.
+    /// Forgets everything, after the store lost messages.
     pub fn forget(&mut self) {
         *self = Self::default();
     }
 
-    /// What is known of `local_id`, as far back as `oldest_ms`.
+    /// The use of `local_id` since `oldest_ms`.
     #[must_use]
     pub fn find(&self, local_id: &LocalMessageId, fingerprint: u64, oldest_ms: u64) -> Known {
         let local_id_hash = hash(local_id);
@@ -201,7 +201,7 @@ mod tests {
         let name = |number: u64| id(&number.to_string());
         for number in 0..500 {
             repeats.note(Repeat::new(&name(number), number, number, number), 0);
-            // Some are used again.
+            // Some IDs are used again.
             if number % 7 == 0 && number > 0 {
                 repeats.note(Repeat::new(&name(number - 5), 9, number, 1000 + number), 0);
             }
@@ -240,7 +240,7 @@ mod tests {
             assert_eq!(repeats.find(&name(gone), gone, 0), Known::No, "{number}");
         }
         assert_eq!(repeats.index.len(), 100);
-        // What is read back is numbered on from there.
+        // Messages that are read back get the next numbers.
         let read_back = (0..100).map(|number| Repeat::new(&name(number), 7, 1000, number));
         repeats.complete(1000, read_back.collect());
         repeats.note(Repeat::new(&name(5), 8, 2000, 500), 1000);

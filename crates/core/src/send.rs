@@ -14,18 +14,18 @@ use super::rate::Place;
 use super::rejection::Rejection;
 use super::user::User;
 
-/// What an offline push says. Handed on as it is, never read.
+/// The content of an offline push. peerd passes it on without reading it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Push {
     /// First line.
     pub title: String,
     /// The text.
     pub content: String,
-    /// For the application that is woken.
+    /// Data for the application that is woken.
     pub payload: String,
     /// The vendor resources to use.
     pub resources_id: String,
-    /// What groups notifications on the device.
+    /// Groups notifications on the device.
     pub thread_id: String,
 }
 
@@ -34,20 +34,20 @@ pub struct Push {
 pub struct SendOptions {
     /// The offline push, if one is wanted.
     pub push: Option<Push>,
-    /// Whether a read receipt is asked for.
+    /// Whether a read receipt is requested.
     pub has_receipt: bool,
     /// Whether this repeats a send that failed, perhaps long ago.
     pub is_retry: bool,
-    /// Whether it stays out of the receiver's unread count.
+    /// Whether it does not count as unread.
     pub not_counted: bool,
 }
 
-/// A send as the caller asks for it.
+/// A send as requested by the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Send {
-    /// Whom to.
+    /// The receiver.
     pub to: UserId,
-    /// The field in which the caller said so.
+    /// The field of the request that names the receiver.
     pub to_field: &'static str,
     /// The message.
     pub draft: Draft,
@@ -58,7 +58,7 @@ pub struct Send {
 /// A message on its way from the sender's owner to the receiver's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
-    /// Who sends it.
+    /// The sender.
     pub from: UserId,
     /// The sender's name, for the receiver's conversation.
     pub from_name: String,
@@ -66,16 +66,15 @@ pub struct Delivery {
     pub send: Box<Send>,
     /// When the sender's owner accepted it, in milliseconds since 1970.
     pub timestamp_ms: u64,
-    /// The newest key that was published to the sender or that the sender changed the conversation
-    /// with: the message sorts
-    /// after it.
+    /// The newest key that was published to the sender, or of the sender's last change of the
+    /// conversation: the message sorts after it.
     pub floor: OrderKey,
-    /// `messageSeq` of the newest message that the sender knows to have sent to the receiver: where
-    /// retention has emptied the log, counting goes on above it.
+    /// `messageSeq` of the newest message that the sender is known to have sent to the receiver:
+    /// after retention has emptied the log, counting continues above it.
     pub sent_seq: u64,
 }
 
-/// What a message builds on, as its sender's owner knows it.
+/// The state on which a message builds, as known to its sender's owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Basis {
     /// Whether the conversation has a stored entry.
@@ -87,7 +86,7 @@ pub struct Basis {
 }
 
 impl Send {
-    /// Checks what can be checked without any state.
+    /// Checks the message without any state.
     pub fn validate(&self, from: &UserId, limits: &Limits) -> Result<(), Rejection> {
         if self.to == *from {
             return Err(Rejection::invalid(self.to_field, "must not be the sender's own"));
@@ -110,7 +109,7 @@ impl Send {
 }
 
 impl User {
-    /// Takes a place in the budget of the message's kind: stored, or a Command.
+    /// Takes a slot of the rate limit for the message's kind: stored, or a Command.
     pub fn admit(
         &mut self,
         is_stored: bool,
@@ -125,7 +124,7 @@ impl User {
         taken.map_err(|retry_after_ms| Rejection::RateLimited { retry_after_ms })
     }
 
-    /// Gives a place back: the message was not accepted.
+    /// Gives the slot back: the message was not accepted.
     pub fn readmit(&mut self, is_stored: bool, place: Place) {
         if is_stored {
             self.messages_sent.give_back(place);
@@ -134,7 +133,7 @@ impl User {
         }
     }
 
-    /// What a message to `other` builds on, as the sender's owner knows it.
+    /// The state on which a message to `other` builds, as known to the sender's owner.
     #[must_use]
     pub fn basis(&self, other: &UserId) -> Basis {
         let Some(known) = self.conversations.get(other) else {
@@ -147,8 +146,8 @@ impl User {
         }
     }
 
-    /// The entry to store before the first message to `other`: `None` where there is one already.
-    /// It makes the conversation findable for its sender.
+    /// The entry to store before the first message to `other`; `None` if it exists. It makes the
+    /// conversation findable for its sender.
     #[must_use]
     pub fn first_contact(&self, other: &UserId, key: OrderKey) -> Option<Settings> {
         match self.conversations.get(other) {
@@ -158,7 +157,8 @@ impl User {
         }
     }
 
-    /// The sender's view after the store has acknowledged a message. `name` is the receiver's.
+    /// Updates the sender's view after the store has acknowledged a message. `name` is the
+    /// receiver's.
     pub fn sent(&mut self, message: &Arc<Message>, head: Head, name: &str) -> Publication {
         let other = &message.receiver;
         let changed =

@@ -1,5 +1,5 @@
-//! A serde deserializer that reads requests from the tree of a body. Its errors name the field by its
-//! path, as `message.messageInfoList[1].message`.
+//! A serde deserializer that reads requests from the tree of a body. Its errors name the field by
+//! its path, as `message.messageInfoList[1].message`.
 //!
 //! The rules that all requests share are here, so that a request is a plain struct with derives:
 //!
@@ -26,7 +26,8 @@ use super::encoding::Encoding;
 use super::value::Value;
 use peerd_core::rejection::Rejection;
 
-/// The name by which a newtype asks for the check of a user ID: the maximum length is configured.
+/// The name of the newtype that requests the check of a user ID, whose maximum length is
+/// configured.
 pub(super) const USER_ID: &str = "peerd::UserID";
 /// The field that names the variant of an enum.
 const TAG: &str = "type";
@@ -45,8 +46,8 @@ pub fn request<T: DeserializeOwned>(
     T::deserialize(tree).map_err(|Invalid { path, problem }| Rejection::invalid(path, problem))
 }
 
-/// An error about a field. The path is built on the way out of the tree, so that it costs nothing if
-/// there is no error.
+/// An error about a field. Its path is built while leaving the tree, so that it costs nothing
+/// without an error.
 #[derive(Debug)]
 struct Invalid {
     path: String,
@@ -127,7 +128,7 @@ impl<'v> Tree<'v> {
         Ok(text)
     }
 
-    /// A whole number up to `max`, and up to what every JSON reader holds exactly.
+    /// A whole number up to `max`, and up to the largest that every JSON reader represents exactly.
     fn number(self, max: u64) -> Result<u64, Invalid> {
         let max = max.min(NUMBER_MAX);
         match self.value {

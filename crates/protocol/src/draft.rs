@@ -1,4 +1,4 @@
-//! A message as its sender writes it: the fields of its type, and those that every message may have.
+//! A message as its sender writes it: the fields of its type, and the fields of every message.
 
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Deserializer, de};
@@ -12,14 +12,14 @@ use peerd_core::limits::{
 use peerd_core::message::Draft;
 use peerd_core::send::{Push, SendOptions};
 
-/// A message that is sent.
+/// A message to send.
 pub type MessageBody = Both<ContentBody, MessageFields>;
 
-/// Fields that every message may have besides its content.
+/// Fields of every message besides its content.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageFields {
-    /// The sender's own ID of the message, by which a repeat is recognized.
+    /// The sender's own ID for the message, by which a repeat is recognized.
     #[serde(rename = "localMessageID")]
     local_message_id: Option<LocalId>,
     /// Data of the sender's application.
@@ -60,7 +60,7 @@ pub enum ContentBody {
     Custom(CustomBody),
 }
 
-/// The derive takes the tag for a text; `type` is a number.
+/// The derive declares the tag as text, but `type` is a number.
 fn tags_are_numbers(schema: &mut Schema) {
     let Some(variants) = schema.get_mut("oneOf").and_then(|list| list.as_array_mut()) else {
         return;
@@ -80,7 +80,7 @@ pub struct TextBody {
     message: String,
 }
 
-/// Bytes that are delivered and not stored.
+/// Bytes that are delivered live and not stored.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 pub struct CommandBody {
     message: Bytes,
@@ -93,7 +93,7 @@ pub struct MultipleBody {
     message_info_list: List<ContentBody, MULTIPLE_ITEMS_MAX>,
 }
 
-/// A file that was uploaded elsewhere.
+/// A file, uploaded elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[expect(clippy::struct_field_names, reason = "the names are the SDK's")]
@@ -137,7 +137,7 @@ pub struct VideoBody {
     video_first_frame_height: Option<u32>,
 }
 
-/// Messages of other conversations in one.
+/// Forwarded messages.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CombineBody {

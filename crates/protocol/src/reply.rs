@@ -28,8 +28,8 @@ pub trait Reply {
     /// The body.
     fn body<'a>(&'a self, shown: Shown<'a>) -> impl Serialize + 'a;
 
-    /// Shortens a page whose body does not fit to `most` bytes of entries. It is cut at its far end, so
-    /// that the caller can continue from its last entry.
+    /// Shortens a page whose body does not fit to `most` bytes of entries. It is cut at its far
+    /// end, so that the caller can continue from its last entry.
     fn cut(&mut self, _sizes: Sizes<'_>, _most: usize) {}
 
     /// Whether the call was a repeat, for which nothing was done again.
@@ -165,8 +165,8 @@ impl Reply for OneConversation {
 /// A page of the block list.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Blacklist {
-    /// The users, in the order in which they were blocked, each with the number of the block: the
-    /// next page begins behind the last one's.
+    /// The users in the order in which they were blocked, each with the number of the block. The
+    /// next page begins after the last number.
     pub users: Vec<(UserInfo, BlockNumber)>,
     /// Whether more follow.
     pub has_more: bool,
@@ -194,7 +194,7 @@ impl Reply for Blacklist {
     }
 }
 
-/// A user as others are shown. Avatars and extended data are not there yet.
+/// A user as other users see it. Avatars and extended data do not exist yet.
 pub(super) struct UserInfoBody<'a>(&'a UserInfo);
 
 impl Serialize for UserInfoBody<'_> {

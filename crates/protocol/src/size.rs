@@ -103,8 +103,8 @@ impl Room {
         Ok(())
     }
 
-    /// Whether there is room for a message whose largest form takes so many bytes, as [`needed_by`]
-    /// counts them.
+    /// Checks that there is room for a message whose largest form takes `needed_bytes`, as counted
+    /// by [`needed_by`].
     pub fn has(self, needed_bytes: u64) -> Result<(), Rejection> {
         let needed = usize::try_from(needed_bytes).unwrap_or(usize::MAX);
         self.fits("message", "in its largest form", needed)
@@ -121,8 +121,8 @@ impl Room {
     }
 }
 
-/// The room that a message takes in the largest of its forms, in bytes. [`Room::check`] refuses
-/// exactly those for which there is not so much.
+/// The bytes that a message takes in its largest form. [`Room::check`] refuses exactly the messages
+/// that need more than there is.
 #[must_use]
 pub fn needed_by(send: &Send) -> u64 {
     let Send { draft, options, .. } = send;
@@ -136,7 +136,7 @@ pub fn needed_by(send: &Send) -> u64 {
     forms.into_iter().max().map_or(0, |most| u64::try_from(most).unwrap_or(u64::MAX))
 }
 
-/// How much a message's sender set of it, in an encoding.
+/// The encoded size of the part of a message that its sender sets.
 pub(super) fn content_bytes(message: &Message, encoding: Encoding) -> usize {
     let Message { content, extended_data, local_id, .. } = message;
     Own { content, extended_data, local_id: local_id.as_ref() }.bytes(encoding)
@@ -149,14 +149,14 @@ fn json_at_most(draft: &Draft) -> usize {
     texts * JSON_ESCAPED + draft.content.parts() * JSON_PART_BYTES
 }
 
-/// The same bound for a record, and for a message from owner to owner.
+/// The same bound for a record, and for a message between owners.
 fn record_at_most(draft: &Draft, push: Option<&Push>) -> usize {
     let local_id = draft.local_id.as_ref().map_or(0, |id| id.as_str().len());
     let texts = draft.content.size_bytes() + draft.extended_data.len() + local_id;
     texts + push.map_or(0, push_texts) + draft.content.parts() * RECORD_PART_BYTES
 }
 
-/// What a sender sets of a record.
+/// The size of the part of a record that the sender sets.
 fn record_bytes(draft: &Draft, push: Option<&Push>) -> usize {
     let record = (
         draft.local_id.as_ref().map(LocalMessageId::as_str),

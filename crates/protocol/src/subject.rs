@@ -46,19 +46,18 @@ impl fmt::Display for Token {
     }
 }
 
-/// All but letters, digits, `-`, `_` and `~`.
+/// All characters except letters, digits, `-`, `_` and `~`.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~');
 
-/// The hash of nothing.
+/// The hash of an empty text.
 const FNV_OFFSET: u32 = 0x811c_9dc5;
 
-/// The 32-bit FNV-1a hash, the one behind the `{{partition(n,…)}}` of NATS subject mapping, continued
-/// from the hash of what comes before.
+/// Continues the 32-bit FNV-1a hash, which `{{partition(n,…)}}` of NATS subject mapping uses.
 fn fnv1a32(hash: u32, bytes: &[u8]) -> u32 {
     bytes.iter().fold(hash, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
-/// A call as its subject names it.
+/// The parts of a call's subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallSubject<'s> {
     /// The user's token, unchecked.
@@ -81,7 +80,7 @@ impl Subjects {
         Self { prefix: prefix.to_owned(), partitions: partitions.max(1) }
     }
 
-    /// How many partitions there are.
+    /// The number of partitions.
     #[must_use]
     pub const fn partitions(&self) -> u16 {
         self.partitions
@@ -106,7 +105,7 @@ impl Subjects {
         self.partition_of_hash(parts.fold(FNV_OFFSET, |hash, part| fnv1a32(hash, part.as_bytes())))
     }
 
-    /// The partition of a user's token, which is taken as it is.
+    /// The partition of a user's token, which is not checked.
     #[must_use]
     pub fn partition_of(&self, token: &str) -> Partition {
         self.partition_of_hash(fnv1a32(FNV_OFFSET, token.as_bytes()))
@@ -116,25 +115,26 @@ impl Subjects {
         Partition(u16::try_from(hash % u32::from(self.partitions)).unwrap_or_default())
     }
 
-    /// What calls by users are subscribed with.
+    /// The subject that matches all calls of users.
     #[must_use]
     pub fn all_calls(&self) -> String {
         format!("{}.api.*.*", self.prefix)
     }
 
-    /// What is routed to a partition: calls, and requests between instances.
+    /// The subject that matches everything routed to a partition: calls, and requests between
+    /// instances.
     #[must_use]
     pub fn all_routed(&self, partition: Partition) -> String {
         format!("{}.part.{partition}.>", self.prefix)
     }
 
-    /// What an instance answers on as long as it runs. `=` is no partition.
+    /// The subject on which an instance answers probes. `=` is not a partition.
     #[must_use]
     pub fn probe(&self, instance: &str) -> String {
         format!("{}.part.=.{instance}", self.prefix)
     }
 
-    /// Whether a subject is peerd's own or the server's, so that no caller may have it answered.
+    /// Whether a subject belongs to peerd or the server, so that peerd must not reply to it.
     #[must_use]
     pub fn is_reserved(&self, subject: &str) -> bool {
         let is_own = subject
@@ -143,7 +143,7 @@ impl Subjects {
         is_own || subject.starts_with('$')
     }
 
-    /// As [`Subjects::is_reserved`], of a subject as it came, which need not be text.
+    /// As [`Subjects::is_reserved`], for a received subject, which need not be text.
     #[must_use]
     pub fn is_reserved_bytes(&self, subject: &[u8]) -> bool {
         self.is_reserved(&String::from_utf8_lossy(subject))
@@ -161,8 +161,8 @@ impl Subjects {
         format!("{}.part.{partition}.{}.{}", self.prefix, call.user, call.method)
     }
 
-    /// A request between instances to the owner of a user. One token shorter than a call, so that
-    /// no call by a user becomes one where the server maps calls to partitions.
+    /// A request between instances to the owner of a user. It is one token shorter than a call, so
+    /// that subject mapping turns no call into one.
     #[must_use]
     pub fn ask(&self, user: &Token) -> String {
         format!("{}.part.{}.{user}", self.prefix, self.partition(user))
@@ -176,8 +176,8 @@ impl Subjects {
         (!user.contains('.')).then_some(user)
     }
 
-    /// Reads the subject of a call, as the user sent it or as it was routed. A routed call is not
-    /// trusted to be where it says: its partition is computed anew.
+    /// Parses the subject of a call, direct or routed. The partition in a routed subject is not
+    /// trusted, but computed again.
     #[must_use]
     pub fn parse_call<'s>(&self, subject: &'s str) -> Option<CallSubject<'s>> {
         let rest = subject.strip_prefix(self.prefix.as_str())?.strip_prefix('.')?;
@@ -218,7 +218,7 @@ impl Subjects {
         self.log_from(partition, receiver, std::iter::once(sender.as_str()), length)
     }
 
-    /// As [`Subjects::log`], with the sender's token written in place.
+    /// As [`Subjects::log`], encoding the sender's token in place.
     #[must_use]
     pub fn log_from_user(&self, partition: Partition, receiver: &Token, sender: &UserId) -> String {
         let sender = sender.as_str();
@@ -234,7 +234,7 @@ impl Subjects {
         sender_bytes: usize,
     ) -> String {
         use fmt::Write as _;
-        // Room for the five tokens and what is between them, where nothing of the sender is escaped.
+        // Room for the five tokens and their separators, if no character of the sender is escaped.
         let length = self.prefix.len() + receiver.as_str().len() + sender_bytes + 16;
         let mut subject = String::with_capacity(length);
         subject.extend([self.prefix.as_str(), ".log."]);
@@ -257,7 +257,7 @@ impl Subjects {
         format!("{}.log.{partition}.*.*", self.prefix)
     }
 
-    /// An entry that provisioning writes, so that no answer about the log is ever empty. `=` cannot
+    /// The sentinel that provisioning writes, so that no answer about the log is empty. `=` cannot
     /// occur in a token.
     #[must_use]
     pub fn log_sentinel(&self, partition: Partition) -> String {
@@ -270,27 +270,27 @@ impl Subjects {
         format!("{}.state.{partition}.>", self.prefix)
     }
 
-    /// What the subjects of all entries of a partition begin with; the user's token follows.
+    /// The prefix of the subjects of all entries of a partition; the user's token follows.
     #[must_use]
     pub fn state_prefix(&self, partition: Partition) -> String {
         format!("{}.state.{partition}.", self.prefix)
     }
 
-    /// As [`Subjects::log_sentinel`], for the entries.
+    /// The sentinel of the entries, as [`Subjects::log_sentinel`].
     #[must_use]
     pub fn state_sentinel(&self, partition: Partition) -> String {
         format!("{}.state.{partition}.=.=", self.prefix)
     }
 }
 
-/// Whether a subject is that of a sentinel: an entry that is there only so that no answer is empty.
+/// Whether a subject is that of a sentinel, an entry whose only purpose is that no answer is empty.
 #[must_use]
 pub fn is_sentinel(subject: &str) -> bool {
     last_token(subject) == "="
 }
 
-/// Whether a reply subject is one that the server made (a service import, a gateway): no client may
-/// name it when it publishes, and the server brings what is published to it to the caller.
+/// Whether the server made a reply subject (for a service import or a gateway): no client may name
+/// it as the reply subject of a publish, and the server forwards messages on it to the caller.
 #[must_use]
 pub fn is_servers_reply(subject: &str) -> bool {
     subject.starts_with("_R_.") || subject.starts_with("_GR_.")

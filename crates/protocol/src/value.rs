@@ -9,13 +9,14 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use super::encoding::Encoding;
 use peerd_core::rejection::Rejection;
 
-/// Deepest nesting of a body. Four Combine messages in each other with a Multiple inside need 13.
+/// The deepest nesting of a body. Four nested Combine messages with a Multiple inside need 13.
 const DEPTH_MAX: usize = 24;
-/// Most values of a body, so that a small body cannot become a large tree.
+/// The most values of a body, so that a small body cannot become a large tree.
 const VALUES_MAX: usize = 20_000;
-/// Longest name of a field that an error shows.
+/// The longest field name that an error shows.
 const SHOWN_NAME_MAX: usize = 32;
-/// As many fields as most objects have: so many are compared with each other one by one.
+/// Objects with up to this many fields, which are most, are checked for duplicates by pairwise
+/// comparison.
 const FEW_FIELDS: usize = 8;
 
 /// A value of a body.
@@ -27,7 +28,7 @@ pub enum Value<'a> {
     Flag(bool),
     /// A whole number from 0 on.
     Number(u64),
-    /// A number below 0, or with a fraction, or past the range: nothing in the protocol is one.
+    /// A negative, fractional or out-of-range number, which no field of the protocol is.
     OtherNumber,
     /// Text.
     Text(Cow<'a, str>),
@@ -59,7 +60,7 @@ impl<'a> Value<'a> {
     }
 }
 
-/// Why a body cannot be read, in either encoding.
+/// Why a body cannot be read.
 #[derive(Debug)]
 enum Problem {
     TooDeep,
@@ -72,11 +73,11 @@ enum Problem {
     GoesOn,
     /// A `MessagePack` extension type.
     Extension,
-    /// The one byte that means nothing in `MessagePack`.
+    /// The only byte that `MessagePack` does not use.
     Reserved,
-    /// NaN or an infinity in JSON, which has neither.
+    /// NaN or an infinity, which JSON does not have.
     NotFinite,
-    /// Anything else, in `serde_json`'s words, which quote nothing of the body.
+    /// Any other problem, as `serde_json` states it, without quoting the body.
     Syntax(String),
 }
 
@@ -85,7 +86,8 @@ impl fmt::Display for Problem {
         match self {
             Self::TooDeep => write!(f, "is nested more than {DEPTH_MAX} levels deep"),
             Self::TooMany => write!(f, "has more than {VALUES_MAX} values"),
-            // A name is shown where it can be one of the protocol's: others are the caller's content.
+            // A name is shown only if it could be one of the protocol's: others may be the caller's
+            // content.
             Self::Twice(name)
                 if name.len() <= SHOWN_NAME_MAX
                     && name.bytes().all(|byte| byte.is_ascii_alphanumeric()) =>
@@ -124,7 +126,7 @@ fn json_problem(body: &[u8], error: &serde_json::Error) -> Problem {
     if error.is_eof() {
         return Problem::EndsEarly;
     }
-    // Errors that quote what they read are of the deserialized type, and this one takes any.
+    // Only errors of the deserialized type quote their input, and this type accepts any.
     let text = error.to_string();
     let what = text.split(" at line ").next().unwrap_or_default();
     if what == "trailing characters" {
@@ -142,11 +144,11 @@ fn json_problem(body: &[u8], error: &serde_json::Error) -> Problem {
     Problem::Syntax(what.to_owned())
 }
 
-/// What the reading of one JSON body shares.
+/// The shared state of reading one JSON body.
 struct JsonState {
-    /// How many more values it may have.
+    /// The number of values that it may still have.
     left: Cell<usize>,
-    /// What is wrong with it, where that is not JSON's to say.
+    /// A problem that is not a JSON error.
     problem: Cell<Option<Problem>>,
 }
 
@@ -244,8 +246,8 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 }
 
-/// An object, or the name of a field that it has twice: two services must not read one body in two
-/// ways.
+/// Makes an object, or returns the name of a duplicate field: two services must not read one body
+/// in two ways.
 fn object<'a>(fields: Vec<(Cow<'a, str>, Value<'a>)>) -> Result<Value<'a>, String> {
     let twice = if fields.len() <= FEW_FIELDS {
         let mut before = (0..).zip(&fields);
@@ -260,8 +262,8 @@ fn object<'a>(fields: Vec<(Cow<'a, str>, Value<'a>)>) -> Result<Value<'a>, Strin
     twice.map_or(Ok(Value::Object(fields)), Err)
 }
 
-/// Reads `MessagePack`. Not by way of serde, which takes a text that is not UTF-8 for bytes and
-/// does not tell what is left after a value.
+/// Reads `MessagePack` without serde, which takes text that is not UTF-8 for bytes and does not
+/// report the bytes after a value.
 mod packed {
     use std::borrow::Cow;
     use std::cell::Cell;
@@ -271,7 +273,7 @@ mod packed {
 
     use super::{DEPTH_MAX, FEW_FIELDS, Problem, Rejection, Value, object, unreadable};
 
-    /// What is wrong, and how many bytes are left from there on.
+    /// A problem, and the number of bytes from there to the end.
     type Bad = (Problem, usize);
 
     /// Reads a body, to its end.
@@ -285,7 +287,7 @@ mod packed {
         })
     }
 
-    /// Reads a value off the front of `rest`. `depth` and `left` bound nesting and values.
+    /// Reads a value from the front of `rest`. `depth` and `left` bound nesting and values.
     fn read<'a>(rest: &mut &'a [u8], depth: usize, left: &Cell<usize>) -> Result<Value<'a>, Bad> {
         let at = rest.len();
         left.set(left.get().checked_sub(1).ok_or((Problem::TooMany, at))?);
@@ -319,7 +321,7 @@ mod packed {
             Marker::FixMap(length) => map(rest, length.into(), depth, left)?,
             Marker::Map16 => length16(rest).and_then(|length| map(rest, length, depth, left))?,
             Marker::Map32 => length32(rest).and_then(|length| map(rest, length, depth, left))?,
-            // Nothing in the protocol is an extension.
+            // The protocol has no extension types.
             Marker::FixExt1
             | Marker::FixExt2
             | Marker::FixExt4
@@ -369,8 +371,8 @@ mod packed {
         Ok(Value::Text(Cow::Borrowed(text)))
     }
 
-    // The lengths that lists and maps claim are not believed beyond a few: memory grows with what
-    // is there.
+    // The declared lengths of lists and maps are trusted only up to a few entries, so that memory
+    // grows with the actual content.
 
     fn list<'a>(
         rest: &mut &'a [u8],

@@ -109,7 +109,7 @@ impl Client {
         }
     }
 
-    /// Every stored message was published to both sides, whatever crashed in between.
+    /// Every stored message was published to both sides, despite crashes.
     fn check_published(&self) {
         let mut core = self.world.lock();
         let mut wrong = Vec::new();

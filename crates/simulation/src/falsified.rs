@@ -1,5 +1,5 @@
-//! Faults that are injected at the edge: what an instance sends is falsified before it reaches the
-//! simulated bus, as if the instance had counted, numbered or addressed it wrongly.
+//! Faults that are injected at the edge: messages of an instance are falsified before they reach
+//! the simulated bus, as if the instance had counted, numbered or addressed wrongly.
 
 use peerd::bus::Outgoing;
 use peerd::failpoint::{self, Fault};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 const RECEIVED: &str = ".peer_message_received";
 
-/// What leaves an instance, with the fault that is set.
+/// Applies the injected fault to a message that leaves an instance.
 pub(crate) fn falsified(mut outgoing: Outgoing) -> Outgoing {
     let faults = [
         Fault::OwnMessagesCount,

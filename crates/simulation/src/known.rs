@@ -1,6 +1,6 @@
-//! What the clients of the simulation know while a call is answered. Calls overlap and outcomes may be
-//! unknown, so much of it may be either way; at the end of a run, when everything has come to rest, most
-//! of it is certain.
+//! The knowledge of the simulation's clients when a call is answered. Calls overlap and outcomes
+//! may be unknown, so many facts are uncertain; at the end of a run, when all work is done, most
+//! are certain.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -11,12 +11,12 @@ use crate::model::facts::{ANY, BlockList, Conversation, Facts, May};
 use crate::model::state::Message;
 use crate::rules::{Logged, Watch};
 
-/// What a user knew when it made a call.
+/// The knowledge of a user when it made a call.
 #[derive(Debug)]
 pub(crate) struct Before {
     asked_ms: u64,
-    /// The IDs of the messages that the user knew; `None` at the end of a run, when all messages that
-    /// are stored must be shown.
+    /// The IDs of the messages that the user knew; `None` at the end of a run, when all messages
+    /// that are stored must be shown.
     known: Option<BTreeSet<String>>,
     /// The newest order key that it knew in each conversation.
     newest: Vec<u64>,
@@ -30,7 +30,7 @@ impl Before {
     }
 }
 
-/// What is known when the call is answered.
+/// The knowledge when the call is answered.
 pub(crate) struct Known<'w> {
     pub(crate) watch: &'w Watch,
     pub(crate) before: &'w Before,
@@ -56,8 +56,8 @@ impl Known<'_> {
         May { be: hidden.not_be, not_be: hidden.be || !is_known }
     }
 
-    /// How far a conversation may be read: the messages that the user knew when clearing are read, and
-    /// messages after the last clear are not.
+    /// How far a conversation may be read: the messages that the user knew when clearing are read,
+    /// and messages after the last clear are not.
     fn read_seq(&self, user: usize, other: usize) -> RangeInclusive<u64> {
         if !self.is_settled() {
             return ANY;

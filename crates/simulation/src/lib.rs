@@ -1,11 +1,12 @@
 //! Tests of peerd without NATS.
 //!
-//! - The simulation ([`run()`], [`run_all`]): several instances of the real code in one process, over
-//!   simulated implementations of store, bucket and bus, on virtual time. One seed determines all
-//!   calls and all injected faults ([`Plan`]).
-//! - A single instance with random calls ([`single`]), each compared with what the contract expects.
-//! - The model of the contract, which both compare replies with. It shares no code with the decisions of
-//!   the daemon.
+//! - The simulation ([`run()`], [`run_all`]): several instances of the real code in one process,
+//!   over simulated implementations of store, bucket and bus, on virtual time. One seed determines
+//!   all calls and all injected faults ([`Plan`]).
+//! - A single instance with random calls ([`single`]), each compared with what the contract
+//!   expects.
+//! - The model of the contract, with which both compare replies. It shares no code with the
+//!   daemon's decisions.
 
 #![expect(clippy::print_stdout, reason = "a run reports its results")]
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot continue must fail")]

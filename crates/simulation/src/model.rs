@@ -1,12 +1,12 @@
 //! The model of the contract.
 //!
-//! [`request`] has every call as clients write it. [`replies`] says what each may be answered, by what
-//! is known ([`facts`]): by the plain state of a single instance ([`state`]), where everything is
-//! certain, and by what the clients of the simulation know, where calls overlap and outcomes may be
-//! unknown.
+//! [`request`] has every call in the form in which clients write it. [`replies`] has the possible
+//! replies to each, given the known facts ([`facts`]). For a single instance these are its plain
+//! state ([`state`]), where everything is certain; in the simulation they are the knowledge of the
+//! clients, since calls overlap and outcomes may be unknown.
 //!
-//! [`Model`] applies calls to the state and expects their exact events, pushes and refusals. Numbers
-//! that only the daemon can choose (IDs, order keys, revisions) are taken from the observed
+//! [`Model`] applies calls to the state and expects their exact events, pushes and refusals.
+//! Numbers that only the daemon can choose (IDs, order keys, revisions) are taken from the observed
 //! results, after a check against the rules of the contract. Everything else is computed.
 
 mod blocking;
@@ -231,8 +231,8 @@ impl Model {
         }
     }
 
-    /// The other user sees it if logged in and not blocking the caller, at most once a second. A user
-    /// who left memory, or a restart, may begin a new second.
+    /// The other user sees it if logged in and not blocking the caller, at most once a second. A
+    /// user who left memory, or a restart, may begin a new second.
     fn typing(
         &mut self,
         user: usize,

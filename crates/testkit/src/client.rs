@@ -1,4 +1,4 @@
-//! A client that speaks the contract, written from the page alone.
+//! A client of the contract, written from docs/protocol.md alone.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -29,7 +29,7 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// Both, for tests that hold for each.
+    /// Both, for tests of each.
     pub const BOTH: [Self; 2] = [Self::Json, Self::MessagePack];
 
     /// The value of the `Content-Type` header.
@@ -40,7 +40,7 @@ impl Encoding {
         }
     }
 
-    /// The encoding that a reply or an event says it has.
+    /// The encoding that a reply or an event declares.
     pub fn of_headers(headers: Option<&HeaderMap>) -> Option<Self> {
         match headers?.get(CONTENT_TYPE)?.as_str() {
             JSON_TYPE => Some(Self::Json),
@@ -49,8 +49,8 @@ impl Encoding {
         }
     }
 
-    /// What the contract says about the encoding of a request; an empty body without a header
-    /// does not say.
+    /// The encoding of a request according to the contract; `None` for an empty body without a
+    /// header.
     fn of_request(headers: Option<&HeaderMap>, body: &[u8]) -> Option<Self> {
         let named = headers.and_then(|headers| headers.get(CONTENT_TYPE));
         match (named.map(async_nats::HeaderValue::as_str), body.first()) {
@@ -70,9 +70,9 @@ pub struct Reply {
     pub body: Value,
     /// The error code, if the call was refused.
     pub code: Option<i64>,
-    /// As they came.
+    /// The headers as received.
     pub headers: HeaderMap,
-    /// The bytes as they came.
+    /// The body as received.
     pub payload: Bytes,
 }
 
@@ -84,7 +84,7 @@ impl Reply {
         self.body
     }
 
-    /// Code and reason of a refusal; panics with the body of a success.
+    /// The code and the reason of a refusal; panics with the body of a success.
     #[track_caller]
     pub fn err(&self) -> (i64, String) {
         let Some(code) = self.code else {
@@ -93,21 +93,21 @@ impl Reply {
         (code, self.body["reason"].as_str().unwrap().to_owned())
     }
 
-    /// The text of a refusal, for the caller's eyes.
+    /// The text of a refusal, for the caller.
     #[track_caller]
     pub fn message(&self) -> &str {
         assert!(self.code.is_some(), "not a refusal: {}", self.body);
         self.body["message"].as_str().unwrap()
     }
 
-    /// Whether the reply says that it repeats the first reply.
+    /// Whether the reply is marked as that to a repeat.
     pub fn is_duplicate(&self) -> bool {
         let header = self.headers.get("Peer-Duplicate");
         header.is_some_and(|value| value.as_str() == "true")
     }
 }
 
-/// A caller of peerd over one NATS connection, as any user that this connection may be.
+/// A caller of peerd over one NATS connection, as any user for whom the connection has permissions.
 #[derive(Clone)]
 pub struct Client {
     nats: async_nats::Client,
@@ -125,7 +125,7 @@ impl Client {
         Self::new(nats, "peer")
     }
 
-    /// Uses a connection and a subject prefix as they are.
+    /// Uses an existing connection and a subject prefix.
     pub fn new(nats: async_nats::Client, prefix: &str) -> Self {
         Self { nats, prefix: prefix.to_owned() }
     }
@@ -145,7 +145,7 @@ impl Client {
         self.call_as(Encoding::Json, user, method, body).await
     }
 
-    /// One call in that encoding, with its `Content-Type`.
+    /// One call in the given encoding, with its `Content-Type`.
     pub async fn call_as(
         &self,
         encoding: Encoding,
@@ -157,7 +157,7 @@ impl Client {
         answer.unwrap_or_else(|error| panic!("{method} by {user:?}: no reply: {error}"))
     }
 
-    /// One call in JSON whose reply may fail to come, for tests that kill things.
+    /// One call in JSON that may get no reply, for tests that kill processes.
     pub async fn try_call(
         &self,
         user: &str,
@@ -214,8 +214,8 @@ impl Client {
         Events::subscribe(self, user).await
     }
 
-    /// Returns once the server has handled all that this connection sent before: a message to itself
-    /// comes back after it.
+    /// Returns once the server has handled everything that this connection sent before: a message
+    /// to itself arrives after that.
     pub async fn round_trip(&self) {
         let inbox = self.nats.new_inbox();
         let mut echo = self.nats.subscribe(inbox.clone()).await.unwrap();
@@ -225,7 +225,7 @@ impl Client {
     }
 }
 
-/// Holds every reply against section 2 of the contract.
+/// Checks every reply against section 2 of the contract.
 fn checked_reply(expected: Option<Encoding>, message: async_nats::Message) -> Reply {
     let headers = message.headers.unwrap_or_default();
     let encoding = Encoding::of_headers(Some(&headers)).unwrap_or_else(|| {
@@ -267,12 +267,12 @@ pub fn token(user_id: &str) -> String {
     token
 }
 
-/// Logs a user in; answers the reply's body.
+/// Logs a user in; returns the reply's body.
 pub async fn login(client: &Client, user: &str) -> Value {
     client.call(user, "login", json!({})).await.ok()
 }
 
-/// Sends a text; answers the sent message.
+/// Sends a text; returns the sent message.
 pub async fn send_text(client: &Client, from: &str, to: &str, text: &str) -> Value {
     let body = json!({ "message": { "type": 1, "message": text }, "toUserID": to });
     let reply = client.call(from, "send_peer_message", body).await.ok();

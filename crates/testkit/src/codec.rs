@@ -1,4 +1,4 @@
-//! Both encodings of bodies, as the contract describes them, seen as JSON values.
+//! Both encodings of bodies, as the contract describes them, converted to JSON values.
 //!
 //! Bytes are `{"$bin": "<base64>"}` here: `bin` in `MessagePack`, base64 text in JSON.
 
@@ -26,7 +26,7 @@ pub fn encode(encoding: Encoding, value: &Value) -> Vec<u8> {
     }
 }
 
-/// Reads a body in that encoding; panics with the bytes if it is not one, or has a tail.
+/// Reads a body in an encoding; panics with the bytes if it is invalid or bytes follow it.
 pub fn decode(encoding: Encoding, bytes: &[u8]) -> Value {
     match encoding {
         Encoding::Json => serde_json::from_slice(bytes)

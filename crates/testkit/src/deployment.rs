@@ -12,7 +12,7 @@ pub fn settings<V: ToString>(settings: impl IntoIterator<Item = (&'static str, V
     settings.into_iter().map(|(name, value)| (name.to_owned(), value.to_string())).collect()
 }
 
-/// Starts an instance for each address, all but the first at the same time, and waits until all are
+/// Starts an instance for each address, all but the first concurrently, and waits until all are
 /// ready.
 pub async fn start_instances(
     urls: &[String],
@@ -20,7 +20,7 @@ pub async fn start_instances(
 ) -> Result<Vec<Peerd>, Failure> {
     let mut peerds: Vec<Peerd> = Vec::new();
     for url in urls {
-        // The first one makes the streams.
+        // The first one creates the streams.
         if let [first] = &mut peerds[..] {
             first.until_ready().await?;
         }
@@ -43,7 +43,7 @@ pub fn keep_logs(folder: &Path, nats: &NatsCluster, peerds: &[Peerd]) -> io::Res
     Ok(())
 }
 
-/// A sentence, and below it the end of what each instance logged.
+/// A sentence, followed by the end of each instance's log.
 pub fn with_log<'a>(what: &str, peerds: impl IntoIterator<Item = &'a Peerd>) -> String {
     let mut text = what.to_owned();
     for (number, peerd) in peerds.into_iter().enumerate() {

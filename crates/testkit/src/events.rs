@@ -15,14 +15,14 @@ use super::{
 const EVENT_DEADLINE: Duration = Duration::from_secs(5);
 const MARKER: &str = "marker";
 
-/// One event as it came.
+/// One received event.
 #[derive(Debug, Clone)]
 pub struct Event {
     /// The last token of its subject.
     pub name: String,
     /// The decoded body.
     pub body: Value,
-    /// As they came.
+    /// The headers as received.
     pub headers: HeaderMap,
 }
 
@@ -45,8 +45,8 @@ impl Events {
         events
     }
 
-    /// Subscribes over a connection that may do nothing but what a user may. The caller makes
-    /// some call over it before relying on the subscription; `publisher` may publish everything.
+    /// Subscribes over a connection with only a user's permissions. The caller must make a call
+    /// over it before relying on the subscription; `publisher` may publish everything.
     pub async fn subscribe_without_round_trip(
         subscriber: &Client,
         publisher: &Client,
@@ -65,7 +65,7 @@ impl Events {
         }
     }
 
-    /// The next event; panics with what was seen so far if none comes in time.
+    /// The next event; panics with the events so far if none arrives in time.
     pub async fn next(&mut self) -> Event {
         let event = self.next_or_marker().await;
         assert_ne!(event.name, MARKER, "a marker that no `none` waits for");
@@ -98,7 +98,7 @@ impl Events {
     /// All events that were caused by the calls answered so far and not read yet.
     pub async fn drain(&mut self) -> Vec<Event> {
         let nats = self.publisher.nats();
-        // Others may listen to the same user, each with markers of its own.
+        // Other listeners of the same user have markers of their own.
         let marker = Bytes::from(nats.new_inbox());
         nats.publish(self.marker_subject.clone(), marker.clone()).await.unwrap();
         self.marker = Some(marker);

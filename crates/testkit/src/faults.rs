@@ -1,5 +1,5 @@
-//! A load of many users whose clients live with failure, the notes of what they were answered, and
-//! their verdict by `peerd verify`.
+//! A load of many users whose clients tolerate failures, the notes of their calls and answers, and
+//! the verdict of `peerd verify`.
 
 pub mod caller;
 pub mod judged;

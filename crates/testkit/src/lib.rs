@@ -1,8 +1,8 @@
-//! What peerd's black-box tests, its demos and its measurements share: real nats-servers, the real
-//! peerd binary, clients that know the contract and nothing of the daemon's code, a proxy that fails,
-//! and a load whose clients note what they were answered.
+//! The code that peerd's black-box tests, demos and measurements share: real nats-servers, the real
+//! peerd binary, clients that know the contract and none of the daemon's code, a proxy that injects
+//! network failures, and a load whose clients note their calls and answers.
 //!
-//! It does not depend on peerd: it starts the binary that lies beside the test or the example.
+//! It does not depend on peerd: it starts the binary next to the test or the example.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

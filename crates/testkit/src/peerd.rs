@@ -20,8 +20,8 @@ const END_DEADLINE: Duration = Duration::from_secs(30);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 const LOG_TAIL_LINES: usize = 60;
 
-/// Service instance IDs that a [`Peerd`] of this test process has been seen to answer with, so
-/// that a second instance on the same server is not taken for ready when the first one answers.
+/// The instance IDs with which a [`Peerd`] of this test process has answered, so that a second
+/// instance on the same server does not count as ready when the first one answers.
 static CLAIMED_IDS: Mutex<Option<HashSet<String>>> = Mutex::new(None);
 
 /// A running `peerd serve`. Killed when dropped.
@@ -31,13 +31,13 @@ pub struct Peerd {
     envs: Vec<(String, String)>,
     probe: Option<(String, String)>,
     instance_id: String,
-    /// What earlier processes of this one wrote to the same log.
+    /// The bytes that earlier processes of this instance wrote to the same log.
     earlier_log_bytes: usize,
     dir: TempDir,
 }
 
 impl Peerd {
-    /// Starts peerd with its defaults on that server and waits until it answers.
+    /// Starts peerd with its defaults on a server and waits until it answers.
     pub async fn start(nats: &Nats) -> Self {
         Self::start_with(&nats.url(), &[]).await
     }
@@ -48,8 +48,7 @@ impl Peerd {
         Self::launch(nats_url, envs, None).await
     }
 
-    /// Like [`Peerd::start_with`], on a server where asking for service discovery needs a user
-    /// and a password.
+    /// Like [`Peerd::start_with`], on a server where service discovery needs a user and a password.
     pub async fn start_probed_by(
         (user, password): (&str, &str),
         nats_url: &str,
@@ -105,7 +104,7 @@ impl Peerd {
         self.child = spawn(self.dir.path(), &self.url, &self.envs);
     }
 
-    /// Waits until an instance that was spawned has logged that it is ready. Says why not.
+    /// Waits until a spawned instance has logged that it is ready. The error says why not.
     pub async fn until_ready(&mut self) -> Result<(), String> {
         let started = Instant::now();
         loop {
@@ -130,7 +129,7 @@ impl Peerd {
         self.until_ready().await
     }
 
-    /// Asks the daemon to end, which must succeed, and starts it again.
+    /// Stops the daemon, which must succeed, and starts it again.
     pub async fn restart_in_order(&mut self) -> Result<(), String> {
         let status = self.terminate().await;
         if !status.success() {
@@ -159,7 +158,7 @@ impl Peerd {
         self.child.id()
     }
 
-    /// What the daemon wrote to its standard error so far.
+    /// The daemon's standard error so far.
     pub fn log(&self) -> String {
         read_log(&log_path(self.dir.path()))
     }
@@ -189,13 +188,13 @@ impl Peerd {
         kill_and_wait(&mut self.child);
     }
 
-    /// Asks the daemon to end (SIGTERM) and waits for it.
+    /// Stops the daemon with SIGTERM and waits for its end.
     pub async fn terminate(&mut self) -> ExitStatus {
         self.signal("TERM");
         self.ended().await
     }
 
-    /// Waits for the end of a daemon that got a signal to end.
+    /// Waits for the end of a daemon that was signalled.
     pub async fn ended(&mut self) -> ExitStatus {
         let started = Instant::now();
         loop {
@@ -214,7 +213,7 @@ impl Peerd {
     /// Starts the daemon again with the same settings; kills it first if it still runs.
     pub async fn restart(&mut self) {
         self.kill9();
-        // It is dead: should the next one come under the same ID, then that is the next one.
+        // It is dead: an answer with the same ID is from the next process.
         release_id(&self.instance_id);
         self.child = spawn(self.dir.path(), &self.url, &self.envs);
         self.instance_id = self.wait_until_ready().await;
@@ -249,7 +248,7 @@ impl Peerd {
         );
     }
 
-    /// A connection that may ask for service discovery.
+    /// A connection with the permission for service discovery.
     async fn probe_client(&self) -> async_nats::Client {
         let mut options = async_nats::ConnectOptions::new();
         if let Some((user, password)) = &self.probe {
@@ -271,14 +270,14 @@ impl Drop for Peerd {
     }
 }
 
-/// What a run of the command line ended with.
+/// The result of a run of the command line.
 #[derive(Debug)]
 pub struct Cli {
     /// The exit code; `None` if a signal ended it.
     pub code: Option<i32>,
-    /// All that it wrote to standard output.
+    /// Its standard output.
     pub stdout: String,
-    /// All that it wrote to standard error.
+    /// Its standard error.
     pub stderr: String,
 }
 
@@ -287,7 +286,7 @@ pub async fn run_cli(args: &[&str]) -> Cli {
     run_cli_env(args, &[]).await
 }
 
-/// Runs `peerd <args>` to its end, with those environment variables and no other `PEERD…` one,
+/// Runs `peerd <args>` to its end, with the given environment variables and no other `PEERD…` ones,
 /// in an empty directory. Panics if it does not end in time.
 pub async fn run_cli_env(args: &[&str], envs: &[(&str, &str)]) -> Cli {
     let dir = tempfile::tempdir().unwrap();
@@ -304,8 +303,7 @@ pub async fn run_cli_env(args: &[&str], envs: &[(&str, &str)]) -> Cli {
     }
 }
 
-/// A command for the binary, in that directory, without the `PEERD…` variables of whoever runs
-/// the tests.
+/// A command for the binary in a directory, without the `PEERD…` variables of the environment.
 pub fn clean_command(dir: &Path) -> Command {
     let mut command = Command::new(binary());
     command.current_dir(dir).stdin(Stdio::null());
@@ -335,7 +333,7 @@ fn log_path(dir: &Path) -> PathBuf {
     dir.join("peerd.log")
 }
 
-/// The peerd binary. It lies one directory above a test (`target/<profile>/deps/x`) and an example
+/// The peerd binary, one directory above a test (`target/<profile>/deps/x`) or an example
 /// (`target/<profile>/examples/x`).
 fn binary() -> PathBuf {
     let this = std::env::current_exe().unwrap();
@@ -343,7 +341,7 @@ fn binary() -> PathBuf {
     profile_dir.join("peerd")
 }
 
-/// The service ID in a ping's answer, unless an earlier [`Peerd`] already answered with it.
+/// The instance ID in the answer to a ping, unless an earlier [`Peerd`] has answered with it.
 fn claim_new_id(payload: &[u8]) -> Option<String> {
     let pong: serde_json::Value = serde_json::from_slice(payload).ok()?;
     let id = pong["id"].as_str()?.to_owned();

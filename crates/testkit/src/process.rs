@@ -1,4 +1,4 @@
-//! What the system says of a process: Linux's `/proc`.
+//! The resources of a process, from Linux's `/proc`.
 
 use std::{collections::BTreeSet, io};
 
@@ -8,7 +8,7 @@ use procfs::{
     process::{FDTarget, Process},
 };
 
-/// What a process holds.
+/// The resources of a process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Held {
     /// Resident memory.
@@ -21,13 +21,13 @@ pub struct Held {
     pub ports: BTreeSet<u16>,
 }
 
-/// Looks at a process; an error when it has ended.
+/// Reads the resources of a process; an error if it has ended.
 #[cfg(target_os = "linux")]
 pub fn look(pid: u32) -> io::Result<Held> {
     held(pid).map_err(io::Error::other)
 }
 
-/// Other systems show nothing.
+/// On other systems.
 #[cfg(not(target_os = "linux"))]
 pub fn look(_pid: u32) -> io::Result<Held> {
     Err(io::ErrorKind::Unsupported.into())
@@ -39,7 +39,7 @@ fn held(pid: u32) -> Result<Held, ProcError> {
     let (mut open_files, mut sockets) = (0, BTreeSet::new());
     for file in process.fd()? {
         open_files += 1;
-        // One that was closed meanwhile is none of its sockets.
+        // A file that was closed meanwhile is skipped.
         if let Ok(file) = file
             && let FDTarget::Socket(inode) = file.target
         {

@@ -1,4 +1,4 @@
-//! A TCP proxy in the test's own process: a network that fails without closing anything.
+//! A TCP proxy in the test's own process: a network that fails without closing connections.
 
 use std::time::Duration;
 
@@ -14,17 +14,17 @@ use tokio::{
 };
 
 const BUFFER_BYTES: usize = 64 * 1024;
-/// How long bytes that were read may wait for the other side, once the proxy is to pass nothing.
+/// How long bytes that were read may wait for the other side once the flow is interrupted.
 const WRITE_DEADLINE: Duration = Duration::from_secs(60);
 
-/// What happens to the bytes of all connections, new ones included. None is closed.
+/// What happens to the bytes of all connections, including new ones. None is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
-    /// They pass.
+    /// They are forwarded.
     Pass,
-    /// They wait, and pass when this ends, as what TCP sends again after an outage.
+    /// They wait, and are forwarded when this ends, like TCP's retransmissions after an outage.
     Hold,
-    /// They vanish. A connection that lost some is closed when this ends.
+    /// They are dropped. A connection that lost bytes is closed when this ends.
     Swallow,
 }
 
@@ -37,7 +37,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Starts one on a free port in front of a port of this machine.
+    /// Starts a proxy on a free port in front of a port of this machine.
     pub async fn start(target: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -54,17 +54,17 @@ impl Proxy {
         Self { port, flow, cuts, _accepting: accepting }
     }
 
-    /// Where it listens: `nats://127.0.0.1:<port>`.
+    /// Its address, `nats://127.0.0.1:<port>`.
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
-    /// What happens to bytes from now on.
+    /// Sets what happens to bytes from now on.
     pub fn set(&self, flow: Flow) {
         self.flow.send_replace(flow);
     }
 
-    /// Closes all connections that there are.
+    /// Closes all present connections.
     pub fn cut(&self) {
         self.cuts.send_modify(|cuts| *cuts += 1);
     }
@@ -80,7 +80,7 @@ async fn connection(
     let Ok(far) = TcpStream::connect(("127.0.0.1", target)).await else { return };
     let _ = (near.set_nodelay(true), far.set_nodelay(true));
     let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
-    // One direction that ends, ends the connection.
+    // The end of one direction ends the connection.
     tokio::select! {
         () = forward(near_in, far_out, flows.clone()) => {}
         () = forward(far_in, near_out, flows) => {}

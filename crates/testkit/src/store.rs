@@ -1,18 +1,18 @@
-//! What lies in `JetStream`, looked at from outside.
+//! The content of `JetStream`, read from outside.
 
 use async_nats::jetstream;
 use futures::TryStreamExt as _;
 
 use super::client::{Client, token};
 
-/// A look at the streams over a connection that may do everything.
+/// Reads the streams over a connection with all permissions.
 #[derive(Clone)]
 pub struct Store {
     jetstream: jetstream::Context,
 }
 
 impl Store {
-    /// Looks over that client's connection.
+    /// Uses the client's connection.
     pub fn new(client: &Client) -> Self {
         Self { jetstream: jetstream::new(client.nats().clone()) }
     }
@@ -29,12 +29,12 @@ impl Store {
         names
     }
 
-    /// How many messages a stream holds.
+    /// The number of messages in a stream.
     pub async fn count(&self, stream: &str) -> u64 {
         self.info(stream).await.state.messages
     }
 
-    /// The last sequence of a stream: how much was ever written to it.
+    /// The last sequence of a stream: the number of messages ever written to it.
     pub async fn last_sequence(&self, stream: &str) -> u64 {
         self.info(stream).await.state.last_sequence
     }
@@ -49,7 +49,8 @@ impl Store {
             .clone()
     }
 
-    /// Everything ever written to the streams whose name starts so, by their last sequences.
+    /// The number of messages ever written to the streams with a name prefix, by their last
+    /// sequences.
     pub async fn written(&self, prefix: &str) -> u64 {
         let mut written = 0;
         for name in self.stream_names().await {
@@ -60,7 +61,7 @@ impl Store {
         written
     }
 
-    /// Everything ever written to log and state: what a refused call must not change.
+    /// The numbers of messages ever written, which a refused call must not change.
     pub async fn writes(&self) -> Writes {
         Writes {
             log: self.written("PEER_LOG_").await,
@@ -69,7 +70,7 @@ impl Store {
         }
     }
 
-    /// The subjects that a stream holds, with their message counts, sorted.
+    /// The subjects of a stream, with their message counts, sorted.
     pub async fn subjects(&self, stream: &str, filter: &str) -> Vec<(String, usize)> {
         let stream = self.jetstream.get_stream(stream).await.unwrap();
         let mut subjects: Vec<_> =
@@ -79,7 +80,7 @@ impl Store {
     }
 }
 
-/// How much was ever written.
+/// The numbers of messages ever written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Writes {
     /// Into the logs of messages.

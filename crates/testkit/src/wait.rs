@@ -1,4 +1,4 @@
-//! Waiting for a condition, with a deadline; lines that are always seen; the time.
+//! Waiting for a condition with a deadline, lines that are always printed, and the time.
 
 use std::{io::Write as _, time::Duration};
 
@@ -8,7 +8,7 @@ use crate::faults::caller::Failure;
 
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Looks again and again until `look` finds something. `Err` of `look` says what is missing.
+/// Calls `look` until it succeeds. Its `Err` says what is missing.
 pub async fn until<T>(
     deadline: Duration,
     mut look: impl AsyncFnMut() -> Result<T, String>,
@@ -25,7 +25,7 @@ pub async fn until<T>(
     }
 }
 
-/// Writes a line that is seen whether or not the test passes: the figures are the point.
+/// Prints a line whether or not the test passes, for figures.
 pub fn say(text: &str) {
     // A closed standard error is no reason to fail.
     let _ = writeln!(std::io::stderr().lock(), "{text}");

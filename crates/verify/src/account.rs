@@ -1,9 +1,9 @@
-//! What the clients know: every call they made, when it began and when it was answered.
+//! The account of the clients: every call, when it began and when it was answered.
 //!
-//! Times are microseconds, and far enough apart that "answered before the other began" is a comparison
-//! of two numbers: what clocks may differ by has been taken off beginnings and added to answers.
+//! Times are microseconds. The possible difference of clocks was subtracted from beginnings and
+//! added to answers, so "answered before the other began" is a comparison of two numbers.
 
-/// One message that a client sent, however often it had to repeat it.
+/// One message that a client sent, including its repeats.
 #[derive(Clone, Debug)]
 pub struct Sent {
     /// The sender.
@@ -18,11 +18,11 @@ pub struct Sent {
     pub counts: bool,
     /// When the first attempt began.
     pub started: u64,
-    /// The success that was answered; none while the outcome is unknown.
+    /// The success; `None` while the outcome is unknown.
     pub ack: Option<Ack>,
 }
 
-/// What a successful send was answered.
+/// The reply to a successful send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ack {
     /// When it was answered.
@@ -35,16 +35,16 @@ pub struct Ack {
     pub order_key: u64,
 }
 
-/// A call that changes one user's own view.
+/// A call that changes the caller's own view.
 #[derive(Clone, Debug)]
 pub struct Mark {
-    /// Who called.
+    /// The caller.
     pub user: String,
-    /// What was asked.
+    /// The change.
     pub what: Change,
     /// When the first attempt began.
     pub started: u64,
-    /// When it was answered; none while the outcome is unknown.
+    /// When it was answered; `None` while the outcome is unknown.
     pub acked: Option<u64>,
 }
 
@@ -63,7 +63,7 @@ pub enum Change {
     DeleteAll(String),
 }
 
-/// Everything that the clients of one run did.
+/// All calls of the clients of one run.
 #[derive(Clone, Debug, Default)]
 pub struct Account {
     /// In the order in which they began.
@@ -72,19 +72,19 @@ pub struct Account {
     pub marks: Vec<Mark>,
 }
 
-/// Whether something holds for sure, holds for sure not, or depends on how calls overlapped.
+/// Whether something certainly holds, certainly does not, or depends on how calls overlapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Held {
-    /// Every order of the calls that overlapped leads there.
+    /// It holds for every order of the overlapping calls.
     Yes,
-    /// Some orders do; or the call that decides it has an unknown outcome.
+    /// It holds for some orders, or the deciding call has an unknown outcome.
     Maybe,
-    /// None does.
+    /// It holds for no order.
     No,
 }
 
 impl Account {
-    /// What `user` did to the conversation with `other`.
+    /// The changes by `user` of the conversation with `other`.
     #[must_use]
     pub fn marks_of<'a>(&'a self, user: &str, other: &'a str) -> Marks<'a> {
         let concerns = |mark: &&Mark| {
@@ -118,7 +118,7 @@ impl Marks<'_> {
         })
     }
 
-    /// Whether this side has been cleared since `sent` came.
+    /// Whether this side was cleared after `sent` arrived.
     #[must_use]
     pub fn read(&self, sent: &Sent) -> Held {
         // The contract does not say whether clearing the total clears a muted conversation too.
@@ -146,7 +146,7 @@ impl Marks<'_> {
         possible
     }
 
-    /// Whether this side ever had something deleted.
+    /// Whether anything was ever deleted on this side.
     #[must_use]
     pub fn any_deleted(&self) -> bool {
         let deletes = |what: &Change| matches!(what, Change::Delete(..) | Change::DeleteAll(_));

@@ -1,6 +1,6 @@
-//! Holds what each user sees at the end against the answers that clients got before it.
+//! Compares the final view of each user with the answers that clients received.
 //!
-//! Pure: an account of the calls and the views of all users go in, what is wrong comes out.
+//! A pure function from the account of the calls and the views of all users to faults.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -13,11 +13,11 @@ mod tests;
 /// One message as a history page shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// Who sent it.
+    /// The sender.
     pub sender: String,
-    /// What names it among those of its conversation, see [`super::stored::key`].
+    /// Its name within the conversation, see [`super::stored::key`].
     pub local_id: String,
-    /// What it says, where that is a text.
+    /// Its text, if it is a Text message.
     pub text: String,
     /// `messageID`
     pub message_id: String,
@@ -38,25 +38,25 @@ pub struct Summary {
     pub last_message_id: Option<String>,
 }
 
-/// All that one user sees.
+/// Everything that one user sees.
 #[derive(Clone, Debug, Default)]
 pub struct View {
-    /// By the other user, each in the order in which peerd gave it.
+    /// By the other user, in the order of peerd's pages.
     pub histories: BTreeMap<String, Vec<Line>>,
-    /// By the other user, the messages whose content was removed for both: without their texts.
+    /// By the other user, the messages whose content was removed for both, without their texts.
     pub removed: BTreeMap<String, Vec<Line>>,
     /// By the other user.
     pub conversations: BTreeMap<String, Summary>,
     /// Unread messages of the conversations that are not muted.
     pub total: u64,
-    /// Unread messages of all.
+    /// Unread messages of all conversations.
     pub total_with_muted: u64,
 }
 
 /// The views of all users, by user.
 pub type Views = BTreeMap<String, View>;
 
-/// The faults of `views`, given that `account` is what the clients did; empty when all holds.
+/// The faults of `views`, given the `account` of the clients; empty if there are none.
 #[must_use]
 pub fn faults(account: &Account, views: &Views) -> Vec<Fault> {
     let mut found = order_faults(account);
@@ -83,7 +83,7 @@ pub fn faults(account: &Account, views: &Views) -> Vec<Fault> {
     found
 }
 
-/// The sends of each conversation, once under each of its two sides.
+/// The sends of each conversation, under both of its sides.
 fn by_conversation(account: &Account) -> BTreeMap<(&str, &str), Vec<&Sent>> {
     let mut map: BTreeMap<(&str, &str), Vec<&Sent>> = BTreeMap::new();
     for sent in &account.sent {
@@ -93,7 +93,7 @@ fn by_conversation(account: &Account) -> BTreeMap<(&str, &str), Vec<&Sent>> {
     map
 }
 
-/// A message sorts after all that its sender had been answered when it began.
+/// A message must sort after all messages whose sends had been answered when its own began.
 fn order_faults(account: &Account) -> Vec<Fault> {
     let mut senders: BTreeMap<&str, Vec<&Sent>> = BTreeMap::new();
     for sent in account.sent.iter().filter(|sent| sent.ack.is_some()) {
@@ -184,7 +184,8 @@ impl Side<'_> {
         view.and_then(|view| view.removed.get(self.other)).map_or(&[], Vec::as_slice)
     }
 
-    /// Nothing unsent, nothing twice, nothing other than answered, in ascending order.
+    /// Checks that every message was sent, appears once, is as answered, and that the order
+    /// ascends.
     fn content_faults(&self) -> Vec<Fault> {
         let sent: HashMap<_, _> =
             self.sent.iter().map(|s| ((s.from.as_str(), s.local_id.as_str()), *s)).collect();
@@ -222,7 +223,7 @@ impl Side<'_> {
         found
     }
 
-    /// What was answered is there, what was deleted is not.
+    /// Checks that acknowledged messages exist, and deleted ones do not.
     fn loss_faults(&self) -> Vec<Fault> {
         let present: BTreeSet<_> = self.lines().iter().map(|line| &line.local_id).collect();
         let removed: BTreeSet<_> = self.removed().iter().map(|line| &line.local_id).collect();
@@ -246,7 +247,7 @@ impl Side<'_> {
         found
     }
 
-    /// Both sides see the same message, and one whose outcome is unknown is seen by both or none.
+    /// Checks that both sides see the same messages, including those of unknown outcome.
     fn agreement_faults(&self) -> Vec<Fault> {
         let theirs: HashMap<_, _> = (self.lines_of(self.other, self.user).iter())
             .map(|line| (&line.local_id, line))
@@ -270,7 +271,7 @@ impl Side<'_> {
         found
     }
 
-    /// The `messageSeq` of one sender rises with the order, from 1, without gap or repeat.
+    /// Checks that the `messageSeq` of one sender rises from 1 without gap or repeat.
     fn sequence_faults(&self, sender: &str) -> Vec<Fault> {
         let mut found = Vec::new();
         let mut last = 0;
@@ -286,7 +287,7 @@ impl Side<'_> {
             seqs.insert(line.seq);
         }
         seqs.extend(self.removed().iter().filter(|it| it.sender == sender).map(|it| it.seq));
-        // What this side deleted is known from its answers, or from the other side's view.
+        // Messages that this side deleted are known from its calls, or from the other side's view.
         let theirs = self.lines_of(self.other, self.user);
         for sent in self.sent.iter().filter(|sent| sent.from == sender) {
             if self.marks.deleted(sent) == Held::No {
@@ -309,7 +310,7 @@ impl Side<'_> {
         found
     }
 
-    /// The conversation says what a recount of its messages says.
+    /// Checks the conversation's counts against a recount of its messages.
     fn summary_faults(&self) -> Vec<Fault> {
         let view = self.views.get(self.user);
         let Some(summary) = view.and_then(|view| view.conversations.get(self.other)) else {
@@ -341,7 +342,7 @@ impl Side<'_> {
         found
     }
 
-    /// The least and the most that can be unread, by recount of what was received.
+    /// The least and the greatest possible unread count, by a recount of the received messages.
     fn unread(&self) -> (u64, u64) {
         let shown: BTreeSet<_> = (self.lines().iter())
             .chain(self.lines_of(self.other, self.user))
@@ -362,7 +363,7 @@ impl Side<'_> {
     }
 }
 
-/// Whether a message has another place than was answered.
+/// Whether the place of a message differs from the answered one.
 fn other_than_answered(line: &Line, sent: &Sent) -> Option<Fault> {
     let (ack, id) = (sent.ack.as_ref()?, &line.local_id);
     let is_same =

@@ -1,9 +1,10 @@
 //! The events that users received, checked against the store and for their order.
 //!
-//! Always: an event goes to a user it concerns, and its content is as stored. While nothing is disturbed:
-//! revisions rise, none is missed, and what was acknowledged is published. While instances of peerd die,
-//! are restarted or stand still, events may come twice and out of order, and none may be missing in
-//! the end. While NATS is disturbed, events may be missing, too: it delivers them at most once.
+//! Always: an event goes to a user it concerns, and its content is as stored. Without a
+//! disturbance: revisions rise, none is missed, and acknowledged messages are published. While
+//! instances of peerd are killed, restarted or paused, events may arrive twice and out of order,
+//! but none may be missing in the end. While NATS is disturbed, events may be missing, too, since
+//! NATS delivers them at most once.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -14,11 +15,11 @@ use super::notes::{Event, Notes, What};
 use super::replies::line;
 use super::stored::{Stored, StoredMessage};
 
-/// By when an event has come after its reply, and how long before and after a disturbance what goes
-/// with it may be seen, in microseconds.
+/// How long after its reply an event may arrive, and how long before and after a disturbance its
+/// effects may show, in microseconds.
 const GRACE_US: u64 = 5_000_000;
 
-/// What came of it.
+/// The result of the check.
 #[derive(Default)]
 pub(super) struct Received {
     pub(super) delivered: usize,
@@ -26,7 +27,7 @@ pub(super) struct Received {
     pub(super) faults: Vec<Fault>,
 }
 
-/// The last event that one listener received for a user.
+/// The last event that a listener received for a user.
 struct Last {
     revision: u64,
     at: u64,
@@ -78,7 +79,7 @@ fn disturbed(notes: &Notes, what: Option<What>, from: u64, to: u64) -> bool {
     notes.was_disturbed(what, from.saturating_sub(GRACE_US), to.saturating_add(GRACE_US))
 }
 
-/// Revisions rise, and each is the next.
+/// Checks that revisions rise and that each is the next one.
 fn revisions<'n>(
     notes: &'n Notes,
     event: &'n Event,
@@ -105,7 +106,7 @@ fn revisions<'n>(
     None
 }
 
-/// A message in an event was sent to the user of the event.
+/// Checks that a message in an event was sent to the user of the event.
 fn received(
     event: &Event,
     message: &serde_json::Value,
@@ -126,13 +127,13 @@ fn received(
         let text = format!("received {id} as from {from}, which is to {to}");
         return Some(Fault::new(Kind::WrongRecipient, text).of(&event.user));
     }
-    // What it said before it was removed is not known any more.
+    // Its text before the removal is not known any more.
     let shown = if stored.is_removed { Line { text: String::new(), ..shown } } else { shown };
     let text = || format!("received {} other than it is stored", shown.local_id);
     (stored.line != shown).then(|| Fault::new(Kind::WrongContent, text()).of(&event.user))
 }
 
-/// The last message of a conversation in an event is between the two users.
+/// Checks that the last message of a conversation in an event is between its two users.
 fn changed(
     event: &Event,
     conversation: &serde_json::Value,
@@ -151,14 +152,14 @@ fn changed(
     (!is_theirs).then(|| Fault::new(Kind::WrongRecipient, text()).of(&event.user))
 }
 
-/// What was acknowledged while a client listened for its receiver was published.
+/// Checks that acknowledged messages were published if a client listened for their receivers.
 fn unpublished(
     notes: &Notes,
     account: &Account,
     delivered: &HashMap<(&str, &str), HashMap<usize, u32>>,
     seen: &mut Received,
 ) {
-    // A client that was disconnected for a moment can have missed what was published then.
+    // A client that was disconnected for a moment may have missed events of that moment.
     let deaf: BTreeSet<u64> =
         notes.listening.iter().map(|it| it.until).filter(|until| *until < u64::MAX).collect();
     for sent in &account.sent {
@@ -171,7 +172,8 @@ fn unpublished(
         }
         let ends = ack.at.saturating_add(GRACE_US);
         let was_deaf = deaf.range(sent.started.saturating_sub(GRACE_US)..=ends).next().is_some();
-        // An instance that takes over does not publish what its receiver has deleted meanwhile.
+        // An instance that takes over does not publish messages that their receiver has deleted
+        // meanwhile.
         let was_deleted = account.marks_of(&sent.to, &sent.from).deleted(sent) != Held::No
             && disturbed(notes, Some(What::Peerd), sent.started, ends);
         let is_due = notes.was_seen(&sent.to, sent.started, ends)

@@ -1,33 +1,33 @@
-//! What can be wrong.
+//! The faults that the checker finds.
 
 use std::fmt;
 
 /// The kinds of faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// What was acknowledged is not there.
+    /// An acknowledged message is missing.
     Lost,
-    /// What was sent once is there twice.
+    /// A message that was sent once exists twice.
     Doubled,
-    /// Messages or events do not come in their order.
+    /// Messages or events are out of order.
     Reordered,
-    /// The numbering jumps.
+    /// The numbering has a gap or a repeat.
     Gap,
-    /// A count is not what a recount gives.
+    /// A count differs from a recount.
     WrongCount,
-    /// A user was shown a message, or got an event, that is between others.
+    /// A user was shown a message, or received an event, of other users.
     WrongRecipient,
-    /// There is something that nobody sent.
+    /// A message exists that no client sent.
     Unsent,
-    /// Something is not as it was sent, answered or set.
+    /// A message or a setting differs from what was sent, answered or set.
     WrongContent,
-    /// What was deleted is there.
+    /// A deleted message is still shown.
     Undeleted,
     /// A stored message was not published.
     Unpublished,
-    /// The store holds what cannot be read.
+    /// A stored record cannot be read.
     Unreadable,
-    /// A user's conversation entry does not name a page of amendments: readers do not look for it.
+    /// A user's conversation entry does not name a page of amendments, so readers do not read it.
     Unnamed,
 }
 
@@ -68,10 +68,10 @@ impl Kind {
     }
 }
 
-/// Something that is wrong.
+/// A fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Of which kind.
+    /// The kind.
     pub kind: Kind,
     /// A sentence about it. It names users and messages, and quotes no content.
     pub text: String,
@@ -84,7 +84,7 @@ impl Fault {
         Self { kind, text }
     }
 
-    /// It, with whom it concerns.
+    /// The same, with the users that it concerns.
     #[must_use]
     pub fn of(self, whom: &str) -> Self {
         Self { text: format!("{whom}: {}", self.text), ..self }

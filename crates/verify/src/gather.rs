@@ -1,4 +1,4 @@
-//! From notes to the account of what clients did and which answers they got.
+//! Builds the account of the clients' calls and answers from their notes.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -22,7 +22,7 @@ pub(super) struct Gathered {
     pub(super) faults: Vec<Fault>,
 }
 
-/// What one operation came to, over all its attempts.
+/// The outcome of one operation, over all its attempts.
 struct Outcome<'n> {
     call: &'n Call,
     started: u64,
@@ -30,12 +30,12 @@ struct Outcome<'n> {
     reply: Option<(u64, &'n Value)>,
     /// Other successes.
     repeated: Vec<&'n Value>,
-    /// Whether it may have had an effect although no success was answered.
+    /// Whether it may have had an effect without an answered success.
     is_unknown: bool,
     last: u64,
 }
 
-/// Whether an error leaves open whether something was done.
+/// Whether an error leaves the outcome unknown.
 fn is_open(reason: &str) -> bool {
     matches!(reason, "outcome_unknown" | "internal")
 }
@@ -144,7 +144,7 @@ impl Gathered {
         }
     }
 
-    /// Operations that name the same message are one: the sender repeated it.
+    /// Merges operations that name the same message: the sender repeated it.
     fn merge_repeats(&mut self) {
         let mut known: HashMap<(String, String, String), usize> = HashMap::new();
         let mut merged: Vec<Sent> = Vec::new();
@@ -182,7 +182,7 @@ fn ack(message: &Value, at: u64) -> Option<Ack> {
     })
 }
 
-/// Until when what an account says may still have changed what each user sees.
+/// Until when the calls of an account may still have changed what each user sees.
 pub(super) fn changing_until(account: &Account) -> BTreeMap<&str, u64> {
     let mut until: BTreeMap<&str, u64> = BTreeMap::new();
     let mut note = |user, at: u64| {

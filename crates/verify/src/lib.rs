@@ -1,9 +1,10 @@
-//! The history checker: holds what clients wrote down against what the stores hold.
+//! The history checker: compares the notes of clients with the content of the streams.
 //!
-//! Clients write a note of every call, every answer and every event ([`notes`]). `peerd verify` reads the
-//! streams to their ends, decodes them and hands over what they hold ([`stored`]). What follows is plain: an [`account`] of what clients did
-//! and were answered, the views that all users have by what is stored, and what is wrong with them
-//! ([`checker`]); what calls that read were answered ([`replies`]); which events users received ([`events`]).
+//! Clients note every call, every answer and every event ([`notes`]). `peerd verify` reads the
+//! streams to their ends, decodes them and passes their content ([`stored`]). From these follow the
+//! [`account`] of the clients' calls, and the views that all users must have. The [`checker`]
+//! compares views and account; [`replies`] checks the replies of reading calls, [`events`] the
+//! events that users received.
 
 pub mod account;
 pub mod checker;
@@ -24,10 +25,10 @@ use self::fault::Fault;
 use self::notes::Notes;
 use self::stored::Stored;
 
-/// What was held against what, and what is wrong.
+/// The result of a verification.
 #[derive(Clone, Debug, Default)]
 pub struct Verdict {
-    /// Calls that clients made, each attempt counted.
+    /// Attempts of calls by clients.
     pub calls: usize,
     /// Messages whose success was answered.
     pub acknowledged: usize,
@@ -35,20 +36,20 @@ pub struct Verdict {
     pub changes: usize,
     /// Events that were received.
     pub events: usize,
-    /// Acknowledged messages that some listener received.
+    /// Acknowledged messages that at least one listener received.
     pub delivered: usize,
-    /// Of them, those that one listener received more than once.
+    /// Of these, messages that a listener received more than once.
     pub redelivered: usize,
     /// Messages in the store.
     pub stored: usize,
     /// Users who have a conversation.
     pub users: usize,
-    /// All that is wrong.
+    /// All faults.
     pub faults: Vec<Fault>,
 }
 
-/// Holds the notes against the store. `clock_slack` is by how much the clocks of two clients may
-/// differ.
+/// Compares the notes with the store. `clock_slack` is the greatest difference between the clocks
+/// of two clients.
 #[must_use]
 pub fn verdict(notes: &Notes, stored: &Stored, clock_slack: Duration) -> Verdict {
     let slack_us = u64::try_from(clock_slack.as_micros()).unwrap_or(u64::MAX);

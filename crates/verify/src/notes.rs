@@ -1,5 +1,5 @@
-//! What clients write down: a file each, a JSON object a line, each with `at`, microseconds since 1970.
-//! `docs/verify.md` has the format.
+//! The notes of clients: one file for each client, with one JSON object per line; `at` is in
+//! microseconds since 1970. `docs/verify.md` has the format.
 
 use std::io::{self, BufRead};
 
@@ -11,9 +11,9 @@ use serde_json::Value;
 pub struct Notes {
     /// In the order of the files.
     pub calls: Vec<Call>,
-    /// Those of one file in the order in which they were received.
+    /// The events of one file are in the order of arrival.
     pub events: Vec<Event>,
-    /// Since when a file's client listened to whom, and until when.
+    /// When each file's client listened to which users.
     pub listening: Vec<Listening>,
     /// When peerd or NATS was disturbed.
     pub disturbed: Vec<Disturbed>,
@@ -25,17 +25,17 @@ pub struct Notes {
 pub struct Call {
     /// The file.
     pub client: usize,
-    /// Attempts of one file with the same number are the same operation, repeated.
+    /// Attempts of one file with the same number are repeats of one operation.
     pub operation: u64,
     /// When it began.
     pub at: u64,
-    /// Who called.
+    /// The caller.
     pub user: String,
     /// The method's name.
     pub method: String,
     /// The body.
     pub body: Value,
-    /// When it was answered, and what.
+    /// The time of the answer, and the answer.
     pub answer: Option<(u64, Answer)>,
 }
 
@@ -55,7 +55,7 @@ pub struct Event {
     pub client: usize,
     /// When.
     pub at: u64,
-    /// On whose subject.
+    /// The user on whose subject it arrived.
     pub user: String,
     /// Its name.
     pub event: String,
@@ -68,7 +68,7 @@ pub struct Event {
 pub struct Listening {
     /// The file.
     pub client: usize,
-    /// To whom; `None`: to everybody.
+    /// The user; `None`: all users.
     pub user: Option<String>,
     /// Since when.
     pub since: u64,
@@ -76,17 +76,17 @@ pub struct Listening {
     pub until: u64,
 }
 
-/// What was disturbed: what may then be missed differs.
+/// What was disturbed, which decides what may be missed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum What {
     /// Instances of peerd.
     Peerd,
-    /// nats-servers, or the way to them: events may be lost.
+    /// nats-servers, or the network to them: events may be lost.
     Nats,
 }
 
-/// A time in which something was disturbed.
+/// The time of a disturbance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Disturbed {
     /// What.
@@ -237,14 +237,14 @@ impl Notes {
         Ok(())
     }
 
-    /// Whether something was disturbed at some time between the two.
+    /// Whether there was a disturbance between the two times.
     #[must_use]
     pub fn was_disturbed(&self, what: Option<What>, from: u64, to: u64) -> bool {
         let spans = self.disturbed.iter().filter(|span| what.is_none_or(|what| what == span.what));
         spans.into_iter().any(|span| span.since <= to && span.until >= from)
     }
 
-    /// Whether some client listened to a user all the time between the two.
+    /// Whether a client listened to a user for the whole time between the two.
     #[must_use]
     pub fn was_seen(&self, user: &str, from: u64, to: u64) -> bool {
         self.listening.iter().any(|listening| {

@@ -1,8 +1,8 @@
-//! What calls that read were answered, held against the store.
+//! Checks the replies of reading calls against the store.
 //!
-//! Whatever is under way meanwhile: a message in a reply is stored, as it is shown, between the caller
-//! and the other of the conversation, and in its order. Once nothing of a user's changes any more,
-//! replies are held to what the store says of the user, number by number.
+//! At any time, a message in a reply must be stored as shown, between the two users of the
+//! conversation, and in order. Once a user's data no longer changes, every number in a reply must
+//! match the store.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,7 +15,7 @@ use super::gather::changing_until;
 use super::notes::{Answer, Call, Notes};
 use super::stored::key;
 
-/// All that is wrong with replies.
+/// The faults of the replies.
 pub(super) fn faults(notes: &Notes, account: &Account, views: &Views, slack_us: u64) -> Vec<Fault> {
     let until = changing_until(account);
     let mut found = Vec::new();
@@ -34,7 +34,7 @@ pub(super) fn faults(notes: &Notes, account: &Account, views: &Views, slack_us: 
     found
 }
 
-/// Every message that somebody sees, by ID; with all who are party to it.
+/// Every message that a user sees, by ID, with its two users.
 fn by_id(views: &Views) -> HashMap<&str, (&Line, [&str; 2])> {
     let mut lines = HashMap::new();
     for (user, view) in views {
@@ -91,7 +91,8 @@ impl Reading<'_> {
         found
     }
 
-    /// In the end a page is a stretch of what the store has, and the newest page its end.
+    /// Checks that in the end a page is a contiguous part of the stored messages, and the newest
+    /// page their end.
     fn is_run(&self, page: &[Line], other: &str) -> Option<Fault> {
         let history = self.view.histories.get(other).map_or(&[][..], Vec::as_slice);
         let config = &self.call.body["config"];
@@ -109,11 +110,11 @@ impl Reading<'_> {
         is_wrong.then(|| Fault::new(Kind::Lost, text))
     }
 
-    /// A message that was shown.
+    /// Checks a message that was shown.
     fn message(&self, line: &Line, other: &str) -> Option<Fault> {
         let id = &line.local_id;
         let Some((stored, parties)) = self.lines.get(line.message_id.as_str()) else {
-            // What everybody has deleted since is in no view.
+            // A message that both users have deleted since is in no view.
             return self.is_final.then(|| {
                 Fault::new(Kind::Unsent, format!("{id} is shown with {other}, and not stored"))
             });
@@ -178,7 +179,7 @@ impl Reading<'_> {
     }
 
     fn totals(&self) -> Vec<Fault> {
-        // A total of some conversations is not what the store is asked for.
+        // A total with a filter cannot be compared with the store.
         if !self.is_final || !self.call.body["config"].is_null() {
             return Vec::new();
         }

@@ -1,6 +1,6 @@
-//! What the streams hold, as typed facts, and the views that users have by it.
+//! The content of the streams as typed facts, and the views of users that follow from it.
 //!
-//! Whoever reads the streams decodes them and hands over what they hold; nothing here knows an encoding.
+//! The caller reads and decodes the streams; nothing here knows an encoding.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -14,27 +14,27 @@ use peerd_core::deletions::{Bitmap, PageId};
 use peerd_core::id::{LocalMessageId, MessageId, Partition, UserId};
 use peerd_core::message::{Direction, Message};
 
-/// A message in the log, or what is left of one.
+/// A message in the log, or the stub of one.
 #[derive(Clone, Debug)]
 pub struct StoredMessage {
-    /// As a page of history shows it; of one that was removed, without its text.
+    /// As a page of history shows it; a removed one without its text.
     pub line: Line,
     /// Whether its content was removed.
     pub is_removed: bool,
-    /// Who received it.
+    /// The receiver.
     pub receiver: UserId,
-    /// Who sent it.
+    /// The sender.
     pub sender: UserId,
-    /// The head that it was when it was the newest.
+    /// The head that it made when it was the newest.
     pub head: Head,
     /// Whether it counts as unread until read.
     pub counts: bool,
 }
 
-/// All that the streams of a deployment hold.
+/// The content of all streams of a deployment.
 #[derive(Clone, Debug, Default)]
 pub struct Stored {
-    /// Those of one sender to one receiver in the order of the log.
+    /// The messages of one pair are in the order of the log.
     pub messages: Vec<StoredMessage>,
     /// By user and other.
     settings: BTreeMap<(UserId, UserId), Settings>,
@@ -45,7 +45,7 @@ pub struct Stored {
     may_age: bool,
 }
 
-/// What names a message among those of a conversation: who sent it, and the sender's own ID of it.
+/// The name of a message within a conversation: its sender, and the sender's own ID for it.
 #[must_use]
 pub fn key(sender: &str, local_id: &str, message_id: &str) -> String {
     if local_id.is_empty() {
@@ -56,13 +56,13 @@ pub fn key(sender: &str, local_id: &str, message_id: &str) -> String {
 }
 
 impl Stored {
-    /// Nothing yet. `may_age`: messages may go away by age, so that a log may begin later.
+    /// Empty content. `may_age`: messages may age out, so that a log may begin later.
     #[must_use]
     pub fn new(may_age: bool) -> Self {
         Self { may_age, ..Self::default() }
     }
 
-    /// Takes a message of a log. `head`: the head that it was when it was the newest.
+    /// Adds a message of a log. `head`: the head that it made when it was the newest.
     pub fn take_message(&mut self, message: &Message, head: Head) {
         let pair = (message.receiver.clone(), message.sender.clone());
         let id = message.id();
@@ -71,7 +71,7 @@ impl Stored {
         self.take(pair, line, head, (message.counts, false));
     }
 
-    /// Takes what is left of a message that `sender` sent to `receiver` and whose content was removed.
+    /// Adds the stub of a removed message from `sender` to `receiver`.
     pub fn take_removed(
         &mut self,
         (receiver, sender): (UserId, UserId),
@@ -94,33 +94,33 @@ impl Stored {
         self.messages.push(StoredMessage { line, is_removed, receiver, sender, head, counts });
     }
 
-    /// Takes the settings of `user`'s conversation with `other`.
+    /// Adds the settings of `user`'s conversation with `other`.
     pub fn take_settings(&mut self, user: UserId, other: UserId, settings: Settings) {
         self.settings.insert((user, other), settings);
     }
 
-    /// Takes a page of the messages that `user` deleted in the conversation with `other`.
+    /// Adds a page of the messages that `user` deleted in the conversation with `other`.
     pub fn take_deletions(&mut self, user: UserId, other: UserId, page: PageId, deleted: Bitmap) {
         self.pages.push((user, other, page, deleted));
     }
 
-    /// Takes note of a page that has amendments, of what `sender` sent to `receiver`.
+    /// Adds a page with amendments of messages from `sender` to `receiver`.
     pub fn take_amended(&mut self, receiver: UserId, sender: UserId, page: u64) {
         self.amended.push((receiver, sender, page));
     }
 
-    /// Takes note of something stored that cannot be read: a sentence that names where it is.
+    /// Adds an unreadable record: a sentence that names its place.
     pub fn take_unreadable(&mut self, what: String) {
         self.unreadable.push(what);
     }
 
-    /// By the ID: the message.
+    /// The messages by ID.
     #[must_use]
     pub fn by_id(&self) -> HashMap<&str, &StoredMessage> {
         self.messages.iter().map(|stored| (stored.line.message_id.as_str(), stored)).collect()
     }
 
-    /// What is wrong with what is stored, whatever clients did.
+    /// The faults of the stored data by itself.
     #[must_use]
     pub fn faults(&self) -> Vec<Fault> {
         let mut found: Vec<Fault> =
@@ -161,7 +161,7 @@ impl Stored {
         found
     }
 
-    /// The pages with amendments that the conversation entry of one of their two users does not name.
+    /// The pages with amendments that a conversation entry of their two users does not name.
     fn unnamed_pages(&self) -> impl Iterator<Item = Fault> {
         self.amended.iter().flat_map(|(receiver, sender, page)| {
             let sides = [
@@ -179,7 +179,7 @@ impl Stored {
         })
     }
 
-    /// By user and other: the conversation, and what was received in it.
+    /// By user and other: the conversation, and the received messages.
     fn conversations(&self) -> BTreeMap<(UserId, UserId), (Conversation, Vec<&StoredMessage>)> {
         let mut map: BTreeMap<(UserId, UserId), (Conversation, Vec<&StoredMessage>)> =
             BTreeMap::new();
@@ -201,7 +201,7 @@ impl Stored {
         map
     }
 
-    /// What all users see.
+    /// The views of all users.
     #[must_use]
     pub fn views(&self) -> Views {
         let conversations = self.conversations();
@@ -259,7 +259,7 @@ fn line(
     }
 }
 
-/// What a message says, where that is a text.
+/// The text of a Text message.
 fn text(content: &Content) -> String {
     match content {
         Content::Text { message } | Content::Custom { message, .. } => message.clone(),

@@ -1,5 +1,5 @@
-//! The verdict on notes and stores that are sound, and on such as were doctored: one for each kind of
-//! fault, so that it is shown that it can fail.
+//! The verdict on sound notes and stores, and on falsified ones: one for each kind of fault, to
+//! show that each check can fail.
 
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ use peerd_core::message::{Message, ReceiptStatus};
 const PARTITION: Partition = Partition(0);
 const MINUTE_US: u64 = 60_000_000;
 
-/// A message as the test knows it.
+/// A message of the test.
 #[derive(Clone)]
 struct Sent {
     from: &'static str,
@@ -37,7 +37,7 @@ impl Sent {
         format!("text of {}", self.local_id)
     }
 
-    /// As bodies show it to `viewer`.
+    /// Its body as shown to `viewer`.
     fn shown(&self, viewer: &str) -> Value {
         let other = if viewer == self.from { self.to } else { self.from };
         json!({
@@ -63,7 +63,7 @@ impl Sent {
         }
     }
 
-    /// The head that it was at a place of the log.
+    /// The head that it made at a sequence of the log.
     fn head(&self, stream_seq: u64) -> Head {
         Head {
             stream_seq,
@@ -79,14 +79,14 @@ fn user(id: &str) -> UserId {
     UserId::new(id, "user").expect("a userID")
 }
 
-/// What clients noted and what is stored; tests change it.
+/// The notes of clients and the content of the store; tests change both.
 struct Scene {
     sent: Vec<Sent>,
     stored: Vec<Sent>,
     settings: Vec<(&'static str, &'static str, Settings)>,
-    /// What is left of messages from `ann` to `bob`.
+    /// The stubs of messages from `ann` to `bob`.
     removed: Vec<Stub>,
-    /// Pages of what `ann` sent to `bob` that have amendments.
+    /// Pages of messages from `ann` to `bob` that have amendments.
     amended: Vec<u64>,
     notes: Vec<Value>,
 }
@@ -213,7 +213,7 @@ impl Scene {
         verdict(&notes, &stored, std::time::Duration::ZERO)
     }
 
-    /// The kinds of what is wrong.
+    /// The kinds of the faults.
     fn kinds(&self) -> Vec<Kind> {
         let mut kinds: Vec<Kind> = self.verdict().faults.iter().map(|fault| fault.kind).collect();
         kinds.sort_unstable();
@@ -306,7 +306,7 @@ fn gap() {
     scene.assert_found(Kind::Gap, "ann's messageSeq jumps from 2 to 4");
 }
 
-/// The message a2 as its page of amendments has it once it was removed.
+/// The stub of the message a2 in its page of amendments.
 fn removed(sent: &Sent) -> Stub {
     Stub {
         key: OrderKey(sent.key),
@@ -330,7 +330,7 @@ fn a_message_that_was_removed_is_no_gap_and_not_lost() {
     scene.assert_found(Kind::Lost, "bob with ann: ann:a2 is lost");
     scene.removed.push(removed(&a2));
     assert_eq!(scene.verdict().faults, []);
-    // It is another message's number.
+    // The number belongs to another message.
     let other = removed(&Sent { key: a2.key + 1, ..a2 });
     scene.removed[0] = other;
     scene.assert_found(Kind::WrongContent, "ann:a2 is Line");
@@ -342,12 +342,12 @@ fn wrong_count() {
     scene.stored[3].counted = 7;
     scene.assert_found(Kind::WrongCount, "bob with ann: counted is 7, the recount 3");
     scene.assert_found(Kind::WrongCount, "bob with ann: unread is 7, the recount 3 to 3");
-    // A mark that nobody made.
+    // A mark without a call.
     let mut scene = self::scene();
     let read = Mark { seq: 2, counted: 2 };
     scene.settings.push(("bob", "ann", Settings { read, kept: true, ..Settings::default() }));
     scene.assert_found(Kind::WrongCount, "bob with ann: unread is 1, the recount 3 to 3");
-    // Answers that the store does not bear out.
+    // Answers that contradict the store.
     for (answer, field) in
         [(101, "/unreadMessageCount"), (102, "/conversationList/0/unreadMessageCount")]
     {
@@ -369,7 +369,7 @@ fn wrong_recipient() {
     let event = scene.events("bob", "conversation_changed").last().expect("an event");
     event["body"]["infoList"][0]["conversation"]["lastMessage"] = shown.clone();
     scene.assert_found(Kind::WrongRecipient, "bob: received eve:e1");
-    // Somebody else is shown it.
+    // Another user is shown it.
     let mut scene = self::scene();
     let page = scene.notes.iter_mut().find(|note| note["answer"] == 100).expect("the page");
     page["body"]["messageList"].as_array_mut().expect("a page").push(shown);
@@ -385,7 +385,7 @@ fn unsent() {
     let mut scene = self::scene();
     scene.notes.extend(events_of("bob", &stray, 4000));
     scene.assert_found(Kind::Unsent, "bob: received ann:a9, which is not stored");
-    // What was refused is not to be there.
+    // A refused message must not exist.
     let mut scene = self::scene();
     let refused = scene.notes.iter_mut().find(|note| note["answer"] == 5).expect("an answer");
     *refused = json!({ "at": refused["at"], "answer": 5, "error": "rate_limited" });
@@ -459,7 +459,7 @@ fn unpublished() {
     scene.notes.drain(1..3);
     disturb(&mut scene, "nats");
     assert_eq!(scene.kinds(), []);
-    // Who did not listen is owed nothing.
+    // A client that did not listen need not receive events.
     let mut deaf = self::scene();
     without(&mut deaf, "bob");
     deaf.notes[0]["listening"] = json!("eve");

@@ -1,4 +1,4 @@
-//! The report of `peerd status` as programs read it, with the problems in it.
+//! The report of `peerd status` for programs, and the problems in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,26 +12,26 @@ use crate::store::survey::{self, Account, Replica, StreamState, Unseen};
 use peerd_core::id::Partition;
 use peerd_protocol::discovery::{Gauges, StatsAnswer, StoreTrouble};
 
-/// A copy may be behind by so many operations, as each is for a moment while messages come in.
+/// A replica may lag by this many operations, as each does for moments under load.
 const LAG_MAX: u64 = 1000;
-/// A replica that was silent for so long counts as absent: it is seen each second.
+/// A replica without contact for this long counts as absent; contact is made each second.
 const REPLICA_SILENT_MAX: Duration = Duration::from_secs(5);
 
-/// All that was seen of a deployment.
+/// Everything that was found of a deployment.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub(super) subject_prefix: String,
     pub(super) partitions: u16,
-    /// How long an instance is taken to be alive without a sign of life.
+    /// How long an instance counts as alive without a heartbeat.
     pub(super) member_ttl: Duration,
     /// The server's clock, in milliseconds since 1970.
     pub(super) now_ms: u64,
     pub(super) entries: Vec<(Key, Record)>,
     pub(super) stats: Vec<StatsAnswer>,
     pub(super) streams: Vec<(String, Result<StreamState, Unseen>)>,
-    /// How far the account's limits are used up, if that is known.
+    /// The usage of the account's limits, if known.
     pub(super) account: Option<Account>,
-    /// What was wrong with looking.
+    /// Problems while gathering.
     pub(super) problems: Vec<String>,
 }
 
@@ -42,9 +42,9 @@ pub(super) struct Report {
     pub(super) members: Vec<MemberLine>,
     pub(super) partitions: Vec<PartitionLine>,
     pub(super) streams: Vec<StreamLine>,
-    /// What is wrong, a sentence each; empty when all is well.
+    /// The problems as sentences; empty if all is well.
     pub(super) problems: Vec<String>,
-    /// What is well and may not stay so, a sentence each.
+    /// Conditions that may become problems, as sentences.
     pub(super) warnings: Vec<String>,
 }
 
@@ -62,7 +62,7 @@ pub(super) struct MemberLine {
     pub(super) gauges: GaugesLine,
 }
 
-/// The statistics of an instance; all `null` when it did not answer.
+/// The statistics of an instance; all `null` if it did not answer.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct GaugesLine {
@@ -88,7 +88,7 @@ pub(super) struct PartitionLine {
     pub(super) is_owner_alive: bool,
     pub(super) next: Option<MemberId>,
     pub(super) epoch: u64,
-    /// When it was claimed or given up; `null`: it never was.
+    /// When it was claimed or given up; `null`: never.
     pub(super) since_ms: Option<u64>,
 }
 
@@ -100,7 +100,7 @@ pub(super) struct StreamLine {
     pub(super) messages: Option<u64>,
     pub(super) bytes: Option<u64>,
     pub(super) replicas: Vec<ReplicaLine>,
-    /// Copies that it should have, for people.
+    /// The copies that it should have, for people.
     #[serde(skip)]
     pub(super) copies: usize,
     #[serde(skip)]
@@ -134,7 +134,7 @@ impl Report {
             if !is_seen {
                 problems.push(format!("member {id} did not answer"));
             }
-            // An entry goes away by itself when it is not renewed, once the bucket has a leader.
+            // An entry that is not renewed expires by itself, once the bucket has a leader.
             if is_seen || ago <= seen.member_ttl {
                 alive.insert(id);
             } else {
@@ -203,14 +203,14 @@ impl From<Gauges> for GaugesLine {
     }
 }
 
-/// The statistics of members, where their release has them, and of instances that are no members.
+/// The statistics of members, if their release has them, and of instances that are not members.
 fn join<'a>(
     stats: &'a [StatsAnswer],
     members: &Members,
 ) -> (BTreeMap<MemberId, Option<Gauges>>, Vec<&'a str>) {
     let (mut answers, mut strangers) = (BTreeMap::new(), Vec::new());
     for answer in stats {
-        // The entry that an instance lost may still be there beside its new one.
+        // The lost entry of an instance may still exist beside its new one.
         let entries = members.iter().filter(|(id, _)| id.instance() == answer.id);
         match entries.max_by_key(|(_, (_, stored_ms))| *stored_ms) {
             Some((id, _)) => _ = answers.insert(id.clone(), answer.gauges()),
@@ -256,7 +256,7 @@ fn partition(number: u16, owner: Option<&Owner>, alive: &BTreeSet<&MemberId>) ->
     }
 }
 
-/// A stream's line, and what is wrong with it.
+/// The report and the problems of a stream.
 fn stream(name: String, state: Result<StreamState, Unseen>) -> (StreamLine, Vec<String>) {
     let mut problems = Vec::new();
     let mut line = match state {
@@ -269,7 +269,7 @@ fn stream(name: String, state: Result<StreamState, Unseen>) -> (StreamLine, Vec<
                 let copies = state.copies;
                 problems.push(format!("stream {name} has {there} of {copies} replicas"));
             }
-            // Only a leader knows how the others are.
+            // Only a leader knows the state of the replicas.
             let known = state.replicas.iter().filter(|_| state.leader.is_some());
             let wrong = known.filter_map(|replica| {
                 trouble(replica).map(|what| format!("stream {name}: {} {what}", replica.name))
@@ -337,7 +337,7 @@ fn judge_gauges(
     }
 }
 
-/// What instances say of the store, members or not, each once.
+/// The problems of the store that instances report, each once.
 fn troubles(stats: &[StatsAnswer]) -> Vec<String> {
     let mut by_problem: BTreeMap<String, (Vec<&str>, StoreTrouble)> = BTreeMap::new();
     for answer in stats {
@@ -360,7 +360,7 @@ fn troubles(stats: &[StatsAnswer]) -> Vec<String> {
     by_problem.into_iter().map(text).collect()
 }
 
-/// Which limits of the account are reached, or nearly.
+/// The limits of the account that are reached or nearly reached.
 fn account(account: &Account) -> Vec<String> {
     let near = account.limits.iter().filter(|(_, held, most)| survey::is_nearly(*held, *most));
     let text = |(limit, held, most): &(&str, u64, u64)| {
@@ -372,7 +372,7 @@ fn account(account: &Account) -> Vec<String> {
     near.map(text).collect()
 }
 
-/// Offline pushes that nobody takes.
+/// Offline pushes without a consumer.
 fn unheeded(name: &str, state: &Result<StreamState, Unseen>) -> Option<String> {
     let state = state.as_ref().ok()?;
     let is_queue = state.config.retention == RetentionPolicy::WorkQueue;
@@ -382,7 +382,7 @@ fn unheeded(name: &str, state: &Result<StreamState, Unseen>) -> Option<String> {
     })
 }
 
-/// What is wrong with a copy.
+/// The problem of a replica, if any.
 fn trouble(replica: &Replica) -> Option<String> {
     if replica.is_offline {
         Some("is offline".to_owned())

@@ -1,4 +1,4 @@
-//! The report of `peerd status` as people read it: at most 100 columns, without colour.
+//! The report of `peerd status` for people: at most 100 columns, without colour.
 
 use super::report::{MemberLine, PartitionLine, Report, StreamLine};
 use crate::cli::table::{
@@ -7,18 +7,18 @@ use crate::cli::table::{
 };
 use crate::storage::owners::MemberId;
 
-/// Lines of a list that are shown; of a longer one, only those with something wrong.
+/// The most lines of a list; of a longer list, only lines with problems are shown.
 const ROWS_MAX: usize = 64;
-/// Problems that are shown.
+/// The most problems shown.
 const PROBLEMS_MAX: usize = 20;
-/// Letters of a member's ID that are shown, or more where two would look the same.
+/// The letters of a member's ID that are shown; more if two would look the same.
 const ID_LETTERS: usize = 8;
-/// Columns that a line may have.
+/// The columns of a line.
 const WIDTH: usize = 100;
-/// Longest name of a machine, a node or a stream, in letters.
+/// The longest shown name of a machine, a node or a stream, in letters.
 const HOST_LETTERS: usize = 18;
 const NAME_LETTERS: usize = 26;
-/// What is not known.
+/// Shown for an unknown value.
 const UNKNOWN: &str = "-";
 
 /// The report as text.
@@ -53,7 +53,7 @@ pub(super) fn text(report: &Report, now_ms: u64) -> String {
     parts.join("\n\n")
 }
 
-/// All in one line.
+/// A summary in one line.
 fn summary(report: &Report) -> String {
     let members = counted(report.members.len(), "member");
     let partitions = counted(report.partitions.len(), "partition");
@@ -160,7 +160,7 @@ fn stream(line: &StreamLine) -> Vec<String> {
     ]
 }
 
-/// A table of the lines, or of those that matter where there are too many.
+/// A table of the lines, or of those with problems if there are too many.
 fn list<T>(
     head: &[Column],
     what: &str,
@@ -180,7 +180,7 @@ fn list<T>(
     format!("{}\nand {rest} more; --json lists them", columns(head, shown))
 }
 
-/// How members' IDs are shown: as short as tells them apart.
+/// The length at which members' IDs are shown: as short as distinguishes them.
 struct Ids(usize);
 
 impl Ids {
@@ -207,7 +207,7 @@ fn cut(id: &str, letters: usize) -> &str {
     id.get(..letters).unwrap_or(id)
 }
 
-/// A name without its middle where it is long: names tend to differ at their ends.
+/// A long name without its middle, since names tend to differ at their ends.
 fn shortened(name: &str, most: usize) -> String {
     let letters: Vec<char> = name.chars().collect();
     if letters.len() <= most {
@@ -219,7 +219,7 @@ fn shortened(name: &str, most: usize) -> String {
     begin.chain(std::iter::once(&'…')).chain(end).collect()
 }
 
-/// A sentence in lines, set in by two, those after the first by four.
+/// A sentence in lines, indented by two, those after the first by four.
 fn wrapped(sentence: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in sentence.split(' ') {
@@ -263,7 +263,7 @@ fn size(bytes: u64) -> String {
     format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
 }
 
-/// A duration, in the two units that fit.
+/// A duration, in its two largest units.
 fn lasting(ms: u64) -> String {
     let seconds = ms / 1000;
     match seconds {

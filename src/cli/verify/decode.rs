@@ -24,7 +24,7 @@ pub(crate) struct Decoder<'s> {
 }
 
 impl<'s> Decoder<'s> {
-    /// A decoder that has read nothing. `may_age`: messages may go away by age.
+    /// A new decoder. `may_age`: messages may age out.
     pub(crate) fn new(subjects: &'s Subjects, may_age: bool) -> Self {
         let stored = Stored::new(may_age);
         Self { subjects, stored, records: BTreeMap::new(), amendments: BTreeMap::new() }
@@ -68,7 +68,8 @@ impl<'s> Decoder<'s> {
         match Entry::decode(key.clone(), &record.payload) {
             Ok(entry) => self.take_entry(user, entry),
             Err(problem) => {
-                // As an instance takes it: what follows from it is no fault of its own.
+                // The same substitute as in an instance, so that consequences are not reported as
+                // faults.
                 self.take_entry(user, Entry::instead(key));
                 return Err(problem);
             }
@@ -87,12 +88,12 @@ impl<'s> Decoder<'s> {
             Entry::Amendments(sender, number, page) => {
                 self.amendments.entry((user, sender)).or_default().insert(number, page);
             }
-            // They are in no view.
+            // They are not part of a view.
             Entry::Account(_) | Entry::Block(..) => {}
         }
     }
 
-    /// The facts: messages as they were amended, and what is left of those that were removed.
+    /// The facts: amended messages, and the stubs of removed ones.
     pub(crate) fn finish(mut self) -> Stored {
         for ((receiver, sender), pages) in &self.amendments {
             for (number, page) in pages {

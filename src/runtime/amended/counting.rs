@@ -1,4 +1,4 @@
-//! A store that counts what is read of it.
+//! A store that counts its reads.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,7 +17,7 @@ pub(super) struct Counts {
     pub(super) amendments: u64,
 }
 
-/// A store in memory that counts what is read.
+/// A store in memory that counts reads.
 pub(in crate::runtime) struct Counting {
     pub(super) memory: Memory,
     log: AtomicU64,
@@ -29,7 +29,7 @@ impl Counting {
         Self { memory, log: AtomicU64::new(0), amendments: AtomicU64::new(0) }
     }
 
-    /// What was read so far.
+    /// The reads so far.
     pub(super) fn counts(&self) -> Counts {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Counts { log: count(&self.log), amendments: count(&self.amendments) }

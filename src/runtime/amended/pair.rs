@@ -1,4 +1,4 @@
-//! Two users and what they sent each other: as a node has it, and as a plain list.
+//! Two users and their messages to each other: in a node, and as a plain list.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +31,7 @@ use peerd_protocol::subject::{Token, is_sentinel};
 
 pub(super) const NAMES: [&str; 2] = ["alice", "bob"];
 pub(super) const PARTITIONS: u16 = 4;
-/// Where messages age, after how long.
+/// The age at which messages age out, if they do.
 const MAX_AGE_MS: u64 = 600_000;
 
 type TestNode = Node<Counting, bus::memory::Memory>;
@@ -39,15 +39,15 @@ type TestNode = Node<Counting, bus::memory::Memory>;
 /// How far a removal has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reached {
-    /// The page of amendments says so.
+    /// The page of amendments has the stub.
     Page,
-    /// If it was the newest, its carrier is there.
+    /// The carrier is appended, if the message was the newest.
     Carrier,
-    /// Its record is gone.
+    /// The record is erased.
     All,
 }
 
-/// A message as the list has it.
+/// A message in the list.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "what may become of a message, each by itself")]
 pub(super) struct Listed {
@@ -55,23 +55,23 @@ pub(super) struct Listed {
     pub(super) seq: u64,
     pub(super) key: u64,
     pub(super) counts: bool,
-    /// How many of its direction have counted with it.
+    /// How many messages of its direction count, including this one.
     pub(super) counted: u64,
-    /// When the store got its record, or its carrier.
+    /// When its record, or its carrier, was stored.
     pub(super) stored_ms: u64,
     pub(super) is_aged: bool,
     pub(super) is_read: bool,
     pub(super) text: String,
     pub(super) receipt: ReceiptStatus,
     pub(super) is_removed: bool,
-    /// For whom it is deleted.
+    /// The users who deleted it.
     pub(super) deleted: [bool; 2],
     local_id: String,
     shown: Value,
 }
 
 impl Listed {
-    /// Whether something can still become of it.
+    /// Whether it can still be amended.
     const fn is_there(&self) -> bool {
         !self.is_removed && !self.is_aged
     }
@@ -102,7 +102,7 @@ impl World {
         let store = Counting::new(memory);
         let limits =
             Limits { messages_per_second: 10_000, replay_messages: 100_000, ..Limits::default() };
-        // Nothing that was read is kept: what is amended behind the node's back is to be seen.
+        // No page cache: the test amends messages behind the node's back, and must see it.
         let options = Options { history_bytes: 0, ..fake::options(limits) };
         let node = fake::alone(store, options, clock).await;
         if ages {
@@ -179,7 +179,7 @@ impl World {
             assert_eq!(message.seq, before.seq + 1, "{reply}");
             message.counted += before.counted;
         } else if self.messages.iter().any(|other| other.from == from) {
-            // All before it aged out. Numbering goes on above what is remembered of them.
+            // All earlier messages aged out. Numbering continues above the remembered numbers.
             assert!(message.seq > 0, "{reply}");
             let end = self.node.parts.env.storage(deadline()).end(&self.pair(from)).await;
             message.counted = end.expect("readable").expect("a message").mark.counted;
@@ -222,7 +222,7 @@ impl World {
         }
     }
 
-    /// One of the two reads all that came so far.
+    /// One of the two reads all messages received so far.
     pub(super) async fn clear(&mut self, who: usize) {
         let body = json!({ "conversationID": NAMES[1 - who] });
         self.call(NAMES[who], "clear_conversation_unread_message_count", &body).await;
@@ -238,7 +238,7 @@ impl World {
         self.call(NAMES[message.from], "send_peer_message", &body).await
     }
 
-    /// Has both users loaded again, as after another owner's change.
+    /// Makes both users load again, as after another owner's change.
     fn invalidate(&self) {
         for user in 0..2 {
             if let Some(cell) = self.node.parts.users.user_in_memory(&id(user)) {
@@ -247,7 +247,7 @@ impl World {
         }
     }
 
-    /// Forgets all that is in memory, as an owner has it that comes to a partition.
+    /// Forgets everything in memory, as for an owner that has just taken the partition over.
     pub(super) fn forget(&self) {
         for cell in self.node.parts.users.ownerships().flat_map(|ownership| ownership.cells()) {
             let mut user = cell.lock();
@@ -265,7 +265,7 @@ impl World {
         stored.expect("stored")
     }
 
-    /// Has both conversation entries say that a page may have amendments.
+    /// Makes both conversation entries name a page that may have amendments.
     async fn index(&self, from: usize, page: u64) {
         for user in 0..2 {
             let cell = self.cell(user).await;
@@ -293,7 +293,7 @@ impl World {
         self.invalidate();
     }
 
-    /// Has somebody's conversation entry be such that it cannot be read.
+    /// Makes a user's conversation entry unreadable.
     pub(super) async fn damage_entry(&self, user: usize) {
         let (cell, other) = (self.cell(user).await, id(1 - user));
         let expected_seq =
@@ -412,8 +412,8 @@ impl World {
         self.messages[index].deleted[who] = true;
     }
 
-    /// Loses a record that is none of the newest and was not removed. Where messages age, it is none of
-    /// the oldest either: those may be gone. Answers who sent it.
+    /// Loses a record that is not among the newest and was not removed. If messages age, it is not
+    /// among the oldest either, which may be gone. Returns its sender.
     pub(super) fn lose(&self, which: Index) -> Option<usize> {
         let newest = |from| self.messages.iter().rposition(|message| message.from == from);
         let oldest = |from| {
@@ -447,7 +447,7 @@ impl World {
     }
 }
 
-/// What the message at a place of the list said first.
+/// The original text of the message at this index.
 pub(super) fn first_text(index: usize) -> String {
     format!("<m{index}>")
 }

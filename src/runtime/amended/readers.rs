@@ -1,4 +1,4 @@
-//! What each reader says of two users and their messages, held against the list.
+//! Compares the result of each reader with the list.
 
 use std::collections::VecDeque;
 
@@ -27,7 +27,7 @@ impl World {
         (message.seq, message.text.clone(), message.receipt as u64)
     }
 
-    /// What somebody is to see.
+    /// The messages that a user must see.
     pub(super) fn seen(&self, viewer: usize) -> Vec<Shown> {
         let mut all: Vec<&Listed> =
             self.messages.iter().filter(|message| Self::is_seen(viewer, message)).collect();
@@ -35,7 +35,7 @@ impl World {
         all.into_iter().map(Self::shown).collect()
     }
 
-    /// The whole history as pages of a size show it.
+    /// The whole history, read in pages of a given size.
     pub(super) async fn history(&self, viewer: usize, backwards: bool, page: usize) -> Vec<Shown> {
         let (mut all, mut anchor): (VecDeque<Shown>, Option<Value>) = (VecDeque::new(), None);
         loop {
@@ -58,7 +58,7 @@ impl World {
         }
     }
 
-    /// What the newest page of a history reads.
+    /// The reads of the newest page of a history.
     pub(super) async fn history_reads(&self) -> Counts {
         // Loaded before.
         self.cell(1).await;
@@ -70,9 +70,9 @@ impl World {
         Counts { log: after.log - before.log, amendments: after.amendments - before.amendments }
     }
 
-    /// How many messages somebody has not read.
+    /// A user's unread messages.
     pub(super) fn unread(&self, viewer: usize) -> u64 {
-        // One that was removed counts until whoever removes it deletes it for the receiver.
+        // A removed message counts until the method that removes it deletes it for the receiver.
         let is_unread = |message: &&Listed| {
             let is_counted = message.from != viewer && message.counts && !message.is_aged;
             is_counted && !message.is_read && !message.deleted[viewer]
@@ -97,7 +97,7 @@ impl World {
         assert_eq!(last, self.seen(viewer).pop(), "the last message");
     }
 
-    /// What a device that has nothing, or has up to some message, is replayed.
+    /// Checks the replay for a device without messages, and for one with messages up to some point.
     pub(super) async fn assert_replayed(&self, viewer: usize) {
         let cell = self.cell(viewer).await;
         let is_left = |message: &&Listed| message.from != viewer && !message.is_aged;
@@ -127,7 +127,7 @@ impl World {
         }
     }
 
-    /// What a load finds.
+    /// Checks the heads after a load.
     pub(super) async fn assert_heads(&self) {
         self.forget();
         for user in 0..2 {
@@ -143,7 +143,7 @@ impl World {
         }
     }
 
-    /// What differs from the log.
+    /// The differences from the log.
     pub(super) async fn recount(&self, viewer: usize) -> Vec<Difference> {
         let (cell, other) = (self.cell(viewer).await, id(1 - viewer));
         let known = cell.lock().conversations.get(&other).cloned().unwrap_or_default();
@@ -153,14 +153,14 @@ impl World {
         recounted.expect("recounted").all()
     }
 
-    /// When what one of them sent was stored, from a time on.
+    /// When the messages of one user were stored, from a given time on.
     pub(super) async fn times(&self, from: usize, since_ms: u64) -> Vec<u64> {
         let amended = self.cell(from).await.amended(&id(1 - from), Direction::Send);
         let storage = self.node.parts.env.storage(deadline());
         storage.times(&self.pair(from), &amended, since_ms, 1000).await.expect("readable")
     }
 
-    /// What an audit of somebody comes to.
+    /// The result of a user's audit.
     pub(super) async fn audited(&self, user: usize) -> Audited {
         let cell = self.cell(user).await;
         let mut rate = ReadRate::every(None);
@@ -182,7 +182,7 @@ impl World {
         decoder.finish()
     }
 
-    /// The kinds of faults that a verification of what is stored finds.
+    /// The kinds of faults that `peerd verify` finds in the store.
     pub(super) fn verified(&self) -> Vec<String> {
         self.gathered().faults().iter().map(|fault| fault.kind.name().to_owned()).collect()
     }
@@ -199,7 +199,7 @@ impl World {
             let seen = self.seen(viewer).into_iter().map(|(seq, text, _)| (seq, text));
             assert_eq!(lines, seen.collect::<Vec<_>>(), "verified for {}", NAMES[viewer]);
             if self.messages.iter().any(|message| message.is_aged) {
-                // Nothing that is stored says how many of those that are gone were unread.
+                // The store does not show how many of the missing messages were unread.
                 continue;
             }
             let removed = view.removed.get(NAMES[1 - viewer]).map_or(0, Vec::len);
@@ -212,7 +212,7 @@ impl World {
         self.assert_gone();
     }
 
-    /// The content of a removed message is in no record any more, once all is done.
+    /// The content of a removed message is in no record once its removal is finished.
     fn assert_gone(&self) {
         let is_begun = |index: &usize| self.begun.iter().any(|(begun, _)| begun == index);
         let removed = (0..self.messages.len()).filter(|index| self.messages[*index].is_removed);

@@ -1,8 +1,9 @@
-//! Correcting what is held of a conversation after the store lost messages of it: an operator purged
-//! them or removed one, a limit was set from outside, or a stream was made anew.
+//! Corrects a conversation after the store lost messages of it: an operator purged or removed some,
+//! a limit was set from outside, or a stream was created again.
 //!
-//! What is missing and counted is added to what the user deleted unread, in the user's entry: so it is
-//! not unread for whoever loads the user next. What the log ends with now is the newest message.
+//! The missing messages that counted are added to the messages that the user deleted unread, in the
+//! user's entry, so that the next load does not count them as unread. The last message of the log
+//! is now the newest one.
 
 use std::sync::Arc;
 
@@ -17,19 +18,19 @@ use peerd_core::conversation::Conversation;
 use peerd_core::id::UserId;
 use peerd_protocol::failure::{CallError, Failure};
 
-/// Records that one read asks for, and how many reads look for a place that is missing.
+/// Records that one read requests, and the most reads that look for a missing place.
 const PAGE: usize = 256;
 const PAGES_MAX: usize = 64;
 
 impl<S: Store, B: Bus> Auditor<S, B> {
-    /// Whether records are missing between each two of these places of the user's log: what was never
-    /// stored leaves no place free.
+    /// Whether records are missing between each two of these places of the user's log: a message
+    /// that was never stored leaves no place free.
     ///
-    /// The places are looked at as the log has them, without amendments. What is left of a removed
-    /// message of this conversation stands in its place already: it ends a gap, and is within none. One
-    /// of another conversation leaves a place free as well, as a record does that an operator deleted:
-    /// where peerd skipped a number right there, that is corrected in place of being reported. It is
-    /// logged, and `peerd verify` names the gap.
+    /// The log is examined without amendments. The stub of a removed message of this conversation
+    /// stands in its place already: it ends a gap, and is inside none. A removed message of another
+    /// conversation leaves a place free as well, like a record that an operator deleted: if peerd
+    /// skipped a number exactly there, that is corrected instead of reported. It is logged, and
+    /// `peerd verify` reports the gap.
     pub(super) async fn are_removed(
         &self,
         cell: &UserCell,
@@ -69,7 +70,7 @@ impl<S: Store, B: Bus> Auditor<S, B> {
         Ok(true)
     }
 
-    /// Corrects what is held of the user's conversations with these. Answers for how many.
+    /// Corrects the user's conversations with these users. Returns how many were corrected.
     pub(super) async fn correct_all(
         self: &Arc<Self>,
         ownership: &Arc<Ownership>,
@@ -86,8 +87,8 @@ impl<S: Store, B: Bus> Auditor<S, B> {
         corrected
     }
 
-    /// Corrects what is held of a conversation by what the store has of it. Answers whether something
-    /// was to be corrected.
+    /// Corrects a conversation by what the store has of it. Returns whether there was something to
+    /// correct.
     pub(super) async fn correct(
         self: &Arc<Self>,
         ownership: &Arc<Ownership>,

@@ -1,5 +1,5 @@
-//! Sends, which are handled where they are taken in and where their acknowledgements are read, without
-//! a task, as far as they need not wait.
+//! Sends are handled without a task as far as they need not wait: where the call is taken in, and
+//! where the acknowledgement is read.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -20,17 +20,17 @@ use peerd_protocol::encoding::Encoding;
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::reply::Sent;
 
-/// A larger body is decoded in a task of its own: others wait meanwhile.
+/// A larger body is decoded in a task of its own, since all other messages wait meanwhile.
 const BODY_BYTES_MAX: usize = 4096;
 
-/// A call that was taken in, for a partition that this instance owns.
+/// An accepted call for a partition that this instance owns.
 pub(in crate::runtime) struct Taken {
     pub(in crate::runtime) incoming: Incoming,
     pub(in crate::runtime) work: Work,
     pub(in crate::runtime) permit: OwnedSemaphorePermit,
 }
 
-/// A send that is under way.
+/// A send in progress.
 struct SendCall {
     taken: Taken,
     sender: UserId,
@@ -41,7 +41,7 @@ struct SendCall {
 }
 
 impl<S: Store, B: Bus> Calls<S, B> {
-    /// Takes a send of a user in memory. Hands back every other call.
+    /// Takes a send of a user in memory. Returns every other call.
     pub(in crate::runtime) fn take_send(
         &self,
         taken: Taken,
@@ -56,7 +56,7 @@ impl<S: Store, B: Bus> Calls<S, B> {
         let Some(sender) = self.parts.users.ready(&work.ownership, user) else {
             return Some(taken);
         };
-        // What cannot be decoded is refused in a task, as for every other method.
+        // A body that cannot be decoded is refused in a task, as for every other method.
         let encoding = Encoding::of_request(incoming.content_type.as_deref(), &incoming.body);
         let Ok(encoding) = encoding else { return Some(taken) };
         let most = env.limits().user_id_bytes;
@@ -96,7 +96,7 @@ impl<S: Store, B: Bus> Calls<S, B> {
         }
     }
 
-    /// Goes on in a task.
+    /// Continues in a task.
     fn resume(&self, call: SendCall, rest: Rest) {
         let calls = self.clone();
         let deadline = call.began + self.parts.env.options.call_deadline;
@@ -115,7 +115,7 @@ impl<S: Store, B: Bus> Calls<S, B> {
         self.answer(call, Err(Failure::Internal.into()));
     }
 
-    /// Answers the caller. A reply stands after a lost lease, as what is stored does.
+    /// Answers the caller. The reply stands after a lost lease, because the message is stored.
     fn answer(&self, call: SendCall, sent: Result<Sent, CallError>) {
         let SendCall { taken, sender, encoding, began, span, under_way } = call;
         let Taken { incoming, work, permit } = taken;

@@ -47,8 +47,8 @@ async fn a_span_has_method_partition_and_outcome_but_no_user_and_no_content() {
     let clock = Clock::simulated(WALL_MS);
     let store = Memory::new(move || clock.wall_ms());
     let node = fake::node(store, Limits::default(), clock).await;
-    // Another test may register the span at this moment, as one that nobody wants. So it is registered
-    // first, and then asked for once more.
+    // Another test may register the span at this moment without a subscriber. So it is registered
+    // first, and the interest is rebuilt.
     node.handle(incoming("alice", "heartbeat", &json!({}))).await;
     tracing::callsite::rebuild_interest_cache();
     node.handle(incoming("alice", "login", &json!({ "userName": "the name" }))).await;

@@ -1,5 +1,5 @@
-//! `heartbeat`: says that the user is there. Every call updates the user's last-seen time; this one
-//! does nothing else.
+//! `heartbeat`: shows that the user is online. Every call updates the user's last-seen time; this
+//! one does nothing else.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use crate::store::Store;
 use peerd_protocol::failure::CallError;
 use peerd_protocol::reply::{Reply, Shown};
 
-/// Says that the user is there.
+/// Shows that the user is online.
 pub struct Heartbeat;
 
 /// No fields.

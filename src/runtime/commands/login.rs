@@ -21,11 +21,11 @@ use peerd_protocol::reply::{Reply, Shown};
 /// Begins a session.
 pub struct Login;
 
-/// What the client says of itself.
+/// The client's description of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Request {
-    /// The name that others are shown. The current name stays if this is empty.
+    /// The name that other users see. The current name stays if this is empty.
     pub user_name: Option<UserName>,
     /// The platform of the client.
     pub platform: Option<Line<DEVICE_MAX_BYTES>>,

@@ -20,7 +20,7 @@ use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::field::{Count, NamedMessage, PeerType, User};
 use peerd_protocol::reply::History;
 
-/// How often a page is read because of messages that cross while it is read.
+/// The most reads of a page if messages cross while it is read.
 const PAGE_TRIES: usize = 4;
 
 /// Reads a page of a conversation.
@@ -68,12 +68,12 @@ impl Command for QueryHistoryMessage {
         let Page { next_message, count: Count(count), reverse } = config;
         let backwards = reverse.unwrap_or_default();
         let anchor = next_message.map(|named| named.message_id.0.key());
-        // Up to where what crosses the user's own messages is known.
+        // Up to this key, all messages that cross the user's own are known.
         let mut settled = OrderKey::ZERO;
         for tries in 1.. {
             let (conversation, is_sent_ahead) = {
                 let user = cell.lock();
-                // In the lock: what is not in flight any more is known.
+                // Under the lock: messages that are no longer in flight are known.
                 let is_sent_ahead = parts.in_flight.may_cross(&user.id, &other, OrderKey(u64::MAX));
                 (user.conversation(&other).cloned().unwrap_or_default(), is_sent_ahead)
             };
@@ -96,7 +96,7 @@ impl Command for QueryHistoryMessage {
                 if tries < PAGE_TRIES {
                     continue;
                 }
-                // It ends where nothing can be missing, and is as long as was asked for.
+                // The page ends where nothing can be missing, and has the requested length.
                 let cut = messages[in_doubt].key;
                 messages.truncate(in_doubt);
                 if backwards {
@@ -104,7 +104,7 @@ impl Command for QueryHistoryMessage {
                     messages = before.messages;
                 }
             } else if let Some((place, rest)) = rest {
-                // Most who see the newest page are content with it.
+                // Most readers of the newest page request no further one.
                 let likely = if anchor.is_some() { count } else { 0 };
                 parts.history.keep_place(place, rest, likely);
             }
@@ -114,9 +114,9 @@ impl Command for QueryHistoryMessage {
     }
 }
 
-/// Whether nothing is missing in a page that sorts before `newest`, which is a message of the user's
-/// own whose acknowledgement is on its way. What crosses it is waited for; if there is such, the
-/// page is to be read again.
+/// Whether the page misses nothing that sorts before `newest`, a message of the user's own without
+/// an acknowledgement yet. Waits for messages that cross it; if there are any, the page must be
+/// read again.
 async fn is_in_order(
     in_flight: &InFlight,
     cell: &UserCell,
@@ -130,9 +130,9 @@ async fn is_in_order(
     received.map(|head| head.mark) == seen.received.map(|head| head.mark)
 }
 
-/// Where in a page the messages begin before which others may be missing: the user's own that are
-/// stored and not known yet, beyond all that the user is known to have received and beyond what is
-/// settled. Nothing comes after them but their like.
+/// The index of the first message of the page before which others may be missing: the user's own
+/// messages that are stored but not known yet, above everything that the user has received and
+/// everything settled. Only such messages follow it.
 fn in_doubt(
     page: &[Arc<Message>],
     other: &UserId,
@@ -140,7 +140,7 @@ fn in_doubt(
     settled: OrderKey,
 ) -> usize {
     let sent = seen.sent.map_or(0, |head| head.mark.seq);
-    // Whatever sorts before what was received was stored before that was shown.
+    // Every message that sorts before a received one was stored before that one was shown.
     let sure = settled.max(seen.received.map_or(OrderKey::ZERO, |head| head.key));
     let is_in_doubt = |message: &&Arc<Message>| {
         message.sender != *other && message.seq > sent && message.key > sure

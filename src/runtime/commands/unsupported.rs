@@ -1,7 +1,7 @@
-//! What the SDK has and peerd does not offer: such a call gets a code of its own.
+//! Methods of the SDK that peerd does not offer. Calls of them get a code of their own.
 //!
-//! The names are those of the ZIM web SDK 2.29, and of what is planned for peerd besides. A method
-//! that peerd comes to offer moves from here to the list of commands.
+//! The names are those of the ZIM web SDK 2.29, and of methods that are planned for peerd. A method
+//! that is implemented moves from here to the list of commands.
 
 /// The names, sorted.
 const NAMES: &[&str] = &[

@@ -1,4 +1,5 @@
-//! Where pages of history ended, with what was read beyond them, for whoever reads the page before.
+//! The page cache: where pages of histories ended, and the messages that were read beyond them, for
+//! the request of the next page.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
@@ -15,37 +16,37 @@ use crate::bus::Bus;
 use crate::store::Store;
 use peerd_core::id::{OrderKey, UserId};
 
-/// Places at which it is read ahead at the same time.
+/// The most places at which pages are read ahead concurrently.
 const AHEAD_MAX: usize = 16;
-/// Which part of a call's time may go by with reading ahead, and with waiting for that.
+/// The share of a call's time that reading ahead, and waiting for it, may take.
 const AHEAD_SHARE: u32 = 4;
-/// How long it is waited before reading ahead, so that the page itself goes out first. Nobody has
-/// looked at it sooner; a program that has reads at once what it wants.
+/// The delay before reading ahead, so that the page itself leaves first. No person reads a page
+/// faster; a program that does reads the next page itself.
 const LOOK: Duration = Duration::from_millis(10);
-/// What a place takes beside what was read.
+/// The memory of a place besides its messages.
 const PLACE_BYTES: usize = 256;
 
 /// Where a page of a conversation ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in crate::runtime) struct Place {
-    /// When its user's state was loaded: after that the store may not be what it was.
+    /// The load of its user's state: after another load the store may differ.
     pub(super) load: u64,
     pub(super) other: UserId,
     /// The oldest message of the page.
     pub(super) before: OrderKey,
 }
 
-/// What is left of reading towards older messages.
+/// The cursors and messages that are left of reading towards older messages.
 pub(in crate::runtime) struct Rest(pub(super) Vec<Backward>);
 
 impl Rest {
-    /// The cursors, for who reads on.
+    /// The cursors, to continue reading.
     fn take(&mut self) -> Vec<Backward> {
         self.0.iter_mut().for_each(Backward::refresh);
         std::mem::take(&mut self.0)
     }
 
-    /// Forgets what was read and not taken, for who is not likely to ask for it.
+    /// Forgets the messages that were read and not taken, if they are unlikely to be requested.
     fn strip(&mut self) {
         self.0.iter_mut().for_each(Backward::strip);
     }
@@ -60,12 +61,13 @@ impl Rest {
         cursors.all(|cursor| cursor.next.is_none() || cursor.buffer.len() >= count)
     }
 
-    /// Reads until there are `count` messages of each side.
+    /// Reads until there are `count` messages of each direction.
     async fn read_ahead<S: Store>(&mut self, reads: &Reads<'_, S>, count: usize) {
         let sides = self.0.iter_mut().map(|cursor| async move {
             while cursor.next.is_some() && cursor.buffer.len() < count {
                 if reads.read_back(cursor, count).await.is_err() {
-                    // The call that needs it reads it then, and fails if that read fails, too.
+                    // The call that needs these messages reads them itself, and fails if that read
+                    // fails too.
                     break;
                 }
             }
@@ -82,7 +84,7 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// Places that take no more than so much memory; a call has so much time.
+    /// A cache of at most `bytes_max` bytes.
     pub(super) fn new(bytes_max: usize, call_deadline: Duration) -> Self {
         Self {
             kept: Mutex::new(Shelf::new(bytes_max)),
@@ -91,8 +93,8 @@ impl Places {
         }
     }
 
-    /// What is left of reading there, if that is known: for one caller, after what is being read
-    /// ahead, unless that takes long.
+    /// Takes the cursors of a place, if they are known. Waits for reading ahead, unless that takes
+    /// long.
     pub(super) async fn rest(&self, place: &Place) -> Vec<Backward> {
         let Some(rest) = self.kept().take(place) else { return Vec::new() };
         timeout(self.patience, rest.lock()).await.map(|mut rest| rest.take()).unwrap_or_default()
@@ -104,7 +106,7 @@ impl Places {
 }
 
 impl<S: Store, B: Bus> History<S, B> {
-    /// Keeps where a page ended, and reads ahead as many messages as are likely to be asked for.
+    /// Keeps where a page ended, and reads ahead as many messages as are likely to be requested.
     pub(in crate::runtime) fn keep_place(
         self: &Arc<Self>,
         place: Place,
@@ -126,7 +128,7 @@ impl<S: Store, B: Bus> History<S, B> {
         let history = self.clone();
         self.env.tasks.spawn(async move {
             sleep(LOOK).await;
-            // Who has come for it before reads it, and there may be no room for it any more.
+            // A caller may have taken the place already, or it may have been evicted.
             let is_kept = history.places.kept().has(&place, number);
             if let (true, Ok(mut rest)) = (is_kept, rest.try_lock()) {
                 let storage = history.env.storage(Instant::now() + history.places.patience);
@@ -138,7 +140,7 @@ impl<S: Store, B: Bus> History<S, B> {
     }
 }
 
-/// What is kept while there is room: the latest.
+/// Keeps the latest values within a bound of memory.
 struct Shelf<K, V> {
     bytes_max: usize,
     bytes: usize,
@@ -158,8 +160,8 @@ impl<K: Clone + Eq + Hash, V> Shelf<K, V> {
         Self { bytes_max, bytes: 0, last: 0, by_key: HashMap::new(), by_age: BTreeMap::new() }
     }
 
-    /// Keeps a value in the place of what had its key, and answers its number; `None` where there
-    /// is no room.
+    /// Keeps a value, replaces one with the same key, and returns its number; `None` if there is no
+    /// room.
     fn keep(&mut self, key: K, bytes: usize, value: V) -> Option<u64> {
         self.take(&key);
         if bytes > self.bytes_max {
@@ -185,7 +187,7 @@ impl<K: Clone + Eq + Hash, V> Shelf<K, V> {
         self.by_key.get(key).is_some_and(|kept| kept.number == number)
     }
 
-    /// Takes note of how much memory something takes now, if it is still there.
+    /// Updates the memory that a value takes, if it is still there.
     fn weigh(&mut self, key: &K, number: u64, bytes: usize) {
         if bytes > self.bytes_max && self.has(key, number) {
             self.take(key);

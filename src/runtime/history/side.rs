@@ -1,8 +1,8 @@
-//! One direction of a conversation, as the store has it.
+//! One direction of a conversation in the store.
 //!
 //! JetStream reads forwards only. So each record points to the first record of its page and of the
-//! page before, and reading backwards is a walk over pages, each one batched read. A place is found
-//! from an order key by its time, in two or three reads more.
+//! page before, and reading backwards is a walk over pages with one batched read each. A place is
+//! found from the time in an order key, with two or three more reads.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -19,16 +19,16 @@ use peerd_core::id::OrderKey;
 use peerd_core::limits::PAGE_MESSAGES;
 use peerd_core::message::Direction;
 
-/// How far the server's clock may be behind an order key before a place is found the long way.
+/// How far the server's clock may lag behind an order key before a place must be searched.
 const CLOCK_SLACK_MS: u64 = 100;
-/// How often the clocks' difference is measured anew before a place is looked for page by page.
+/// The most measurements of the clocks' difference before a place is searched page by page.
 const SEEK_TRIES: u32 = 3;
 /// Records read at once: a page and the one before.
 pub(super) const TWO_PAGES: usize = 2 * PAGE_MESSAGES;
-/// Pages that are read beyond the one that is next, where they begin by a guess.
+/// Pages that are read beyond the next one, whose beginning is guessed.
 const GUESSED_PAGES: usize = 2;
-/// How long messages that were read and not asked for are good: what retention takes, and what is
-/// purged by hand, is not shown for longer.
+/// How long messages that were read and not requested stay valid: messages that were removed by
+/// retention or by an operator are not shown for longer.
 const FRESH: Duration = Duration::from_secs(60);
 
 /// One direction of a conversation.
@@ -39,20 +39,20 @@ pub(super) struct Side {
     /// Which of its pages may have amendments.
     pub(super) amended: AmendedPages,
     pub(super) head: Head,
-    /// Everything up to here is gone.
+    /// Every message up to here is cleared.
     pub(super) cleared: u64,
-    /// The key of the last message that is gone.
+    /// The key of the last cleared message.
     pub(super) cleared_key: OrderKey,
-    /// Whether the store may have messages beyond the newest that is known, which are shown.
+    /// Whether the store may have messages newer than the newest known one, which are shown.
     pub(super) is_ahead: bool,
 }
 
 /// The next pages to read towards older messages.
 #[derive(Clone, Copy)]
 pub(super) struct Next {
-    /// A page and the one before, as far as they are known.
+    /// The known pointers to a page and to the page before.
     pages: PagePointers,
-    /// How far before these more of them are likely to begin, in places of the stream; 0: unknown.
+    /// The likely distance to the beginning of further pages, in stream sequences; 0: unknown.
     reach: u64,
 }
 
@@ -61,14 +61,14 @@ impl Next {
         Self { pages, reach: 0 }
     }
 
-    /// What comes before these, which ascend.
+    /// The pages before these records, which ascend.
     fn before(found: &[Slot]) -> Option<Self> {
         let (oldest, newest) = (found.first()?, found.last()?);
         let mut pages = oldest.head().page;
         if oldest.stream_seq() <= pages.first {
             pages = PagePointers { first: pages.previous, previous: 0 };
         }
-        // As close together as these are.
+        // Assumes the same density as that of these records.
         let (span, gaps) = (newest.stream_seq() - oldest.stream_seq(), found.len() as u64 - 1);
         let guessed = (GUESSED_PAGES * PAGE_MESSAGES) as u64;
         let reach = span.saturating_mul(guessed).checked_div(gaps).unwrap_or(0);
@@ -76,31 +76,31 @@ impl Next {
     }
 }
 
-/// Reading one side towards older messages.
+/// Reads one direction towards older messages.
 pub(super) struct Backward {
     pub(super) side: Side,
     /// Messages that were read and not taken, the newest at the front.
     pub(super) buffer: VecDeque<Found>,
     /// When the first of them was read.
     read_at: Instant,
-    /// Messages from here on are read already, or were not asked for.
+    /// Messages from here on were read already, or were not requested.
     below: OrderKey,
     /// The next pages to read.
     pub(super) next: Option<Next>,
-    /// How many messages the first of these has, if that is known: where they are enough, the page
-    /// before it is not read.
+    /// The number of messages of the first of these pages, if known: if they are enough, the page
+    /// before is not read.
     in_first: usize,
 }
 
 impl Backward {
-    /// Forgets what was read too long ago and not taken, to read it anew.
+    /// Forgets messages that were read too long ago and not taken.
     pub(super) fn refresh(&mut self) {
         if self.read_at.elapsed() > FRESH {
             self.strip();
         }
     }
 
-    /// Forgets what was read and not taken, to read it anew.
+    /// Forgets messages that were read and not taken.
     pub(super) fn strip(&mut self) {
         if let Some(newest) = self.buffer.front() {
             self.next = Some(Next::of(newest.head().page));
@@ -109,7 +109,7 @@ impl Backward {
         self.buffer = VecDeque::new();
     }
 
-    /// Whether these, which ascend, go as far as what was read already.
+    /// Whether these records, which ascend, reach the messages that were read already.
     fn joins(&self, found: &[Slot]) -> bool {
         let Side { head, is_ahead, .. } = &self.side;
         let is_end = |last: &Slot| !is_ahead && last.stream_seq() >= head.stream_seq;
@@ -117,20 +117,20 @@ impl Backward {
         found.last().is_some_and(reaches)
     }
 
-    /// The memory that it takes, about.
+    /// Its approximate memory.
     pub(super) fn bytes(&self) -> usize {
         let found = self.buffer.iter().map(|found| found.bytes);
         size_of::<Self>() + found.sum::<usize>()
     }
 }
 
-/// Reading sides.
+/// Reads directions of conversations.
 pub(super) struct Reads<'s, S> {
     pub(super) storage: Storage<'s, S>,
 }
 
 impl<S: Store> Reads<'_, S> {
-    /// Starts to read a side towards the messages before `below`.
+    /// Starts to read a direction towards messages before `below`.
     pub(super) async fn start_back(
         &self,
         side: &Side,
@@ -146,7 +146,8 @@ impl<S: Store> Reads<'_, S> {
         Ok(Backward { side, buffer, read_at, below, next, in_first })
     }
 
-    /// Reads the next pages of a side, for so many messages. What it has is lost by no error.
+    /// Reads the next pages of a direction, for `count` messages. An error loses nothing of the
+    /// cursor.
     pub(super) async fn read_back(
         &self,
         cursor: &mut Backward,
@@ -171,7 +172,7 @@ impl<S: Store> Reads<'_, S> {
         Ok(())
     }
 
-    /// The messages of the next pages, and where it was read from.
+    /// The messages of the next pages, and where the read began.
     async fn read_next(
         &self,
         cursor: &Backward,
@@ -182,17 +183,17 @@ impl<S: Store> Reads<'_, S> {
         let exact = if pages.previous > 0 && !is_enough { pages.previous } else { pages.first };
         let guess = exact.saturating_sub(reach).max(1);
         if guess < exact {
-            // Half a page more, since no guess is exact.
+            // Half a page more, because the guess is inexact.
             let limit = (GUESSED_PAGES + 2) * PAGE_MESSAGES + PAGE_MESSAGES / 2;
             let found = self.read(&cursor.side, Start::Seq(guess), limit).await?;
-            // Where messages were closer together there, it ended before those that are next.
+            // If messages are denser there, the read ended before the next known ones.
             let is_joined = found.len() < limit || cursor.joins(&found);
             if is_joined && !found.is_empty() {
                 return Ok((guess, found));
             }
         }
         let mut found = self.read(&cursor.side, Start::Seq(exact), TWO_PAGES).await?;
-        // Where a log had lost its end, a page may have more messages than others.
+        // After a log lost its end, a page may have more messages than usual.
         let mut is_all = found.len() < TWO_PAGES;
         while let (false, false, Some(last)) = (is_all, cursor.joins(&found), found.last()) {
             let from = Start::Seq(last.stream_seq() + 1);
@@ -217,8 +218,8 @@ impl<S: Store> Reads<'_, S> {
             if found.key() >= key {
                 return self.walk_back(side, found, key).await.map(Some);
             }
-            // Where the server's clock was behind when it stored this, it will have been behind
-            // for the one we look for. Where the pair was silent, the same is found again.
+            // If the server's clock lagged when it stored this record, it probably lagged for the
+            // wanted one too. If the pair was silent, the same record is found again.
             let behind_ms = key.unix_ms().saturating_sub(found.key().unix_ms());
             let next_ms = (found.stored_ms() + behind_ms).saturating_sub(CLOCK_SLACK_MS);
             if behind_ms <= 2 * CLOCK_SLACK_MS || next_ms <= at_ms || tries == SEEK_TRIES {
@@ -226,7 +227,7 @@ impl<S: Store> Reads<'_, S> {
             }
             at_ms = next_ms;
         }
-        // By the server's clock everything is older than the key.
+        // By the server's clock every message is older than the key.
         match self.read(side, Start::Seq(side.head.stream_seq), 1).await?.into_iter().next() {
             Some(head) if head.key() >= key => self.walk_back(side, head, key).await.map(Some),
             Some(head) => Ok(Some(head.head().page)),
@@ -234,7 +235,7 @@ impl<S: Store> Reads<'_, S> {
         }
     }
 
-    /// From a message at or after `key`, the page whose first message is at or before it.
+    /// Walks from a message at or after `key` to the page whose first message is at or before it.
     async fn walk_back(
         &self,
         side: &Side,
@@ -251,7 +252,7 @@ impl<S: Store> Reads<'_, S> {
                 return Ok(page);
             }
             let before = self.read(side, Start::Seq(page.previous), 1).await?.into_iter().next();
-            // Retention may have taken the page before.
+            // Retention may have removed the page before.
             match before.filter(|before| before.stream_seq() < opening.stream_seq()) {
                 Some(before) => found = before,
                 None => return Ok(page),
@@ -259,7 +260,8 @@ impl<S: Store> Reads<'_, S> {
         }
     }
 
-    /// From a message before `key`, the page of the first message at or after it, or the last.
+    /// Walks from a message before `key` to the page of the first message at or after it, or to the
+    /// last page.
     async fn walk_forth(
         &self,
         side: &Side,
@@ -278,8 +280,8 @@ impl<S: Store> Reads<'_, S> {
         }
     }
 
-    /// Up to `limit` messages of a side, and what is left of removed ones, fewer only where it ends:
-    /// what cannot be read is left out.
+    /// Up to `limit` messages and stubs of a direction; fewer only at its end. Unreadable records
+    /// are skipped.
     pub(super) async fn read(
         &self,
         side: &Side,

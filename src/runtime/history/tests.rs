@@ -111,7 +111,8 @@ async fn send(node: &Arc<TestNode>, from: &str, to: &str, text: &str) -> Value {
     call(node, from, "send_peer_message", body).await["message"].clone()
 }
 
-/// A node on which bob has sent so many messages to alice, too long ago for any to come among them.
+/// A node on which bob sent `count` messages to alice, so long ago that no message can be stored
+/// between them.
 async fn with_messages(count: usize) -> Arc<TestNode> {
     let node = node(0).await;
     for user in ["alice", "bob"] {
@@ -131,7 +132,7 @@ fn texts(page: &[Value]) -> Vec<&str> {
 
 #[tokio::test(start_paused = true)]
 async fn pages_join_where_messages_are_now_close_together_and_now_far_apart() {
-    // None is kept, few are, all are.
+    // The page cache keeps no messages, few, or all.
     for history_bytes in [0, 10_000, 1 << 20] {
         let options = Options { history_bytes, ..fake::options(limits()) };
         let clock = Clock::simulated(WALL_MS);
@@ -177,7 +178,7 @@ async fn messages_deleted_after_the_read_are_not_shown() {
     let first = page(&node, true, None, 10).await;
     let second = page(&node, true, first.first(), 10).await;
     assert_eq!(texts(&second)[0], "m80");
-    // Among what is kept for the third page.
+    // One of the messages kept for the third page.
     node.settle().await;
     let all = page(&node, true, None, 50).await;
     let doomed = all.iter().find(|message| message["message"] == "m75").expect("m75");
@@ -209,7 +210,7 @@ async fn messages_that_left_the_store_are_not_shown_for_long() {
     assert_eq!(pages[1], Vec::<Value>::new());
 }
 
-/// The store has messages that alice sent, and the last of them is not published to her yet.
+/// The store has messages that alice sent, and the last one is not published to her yet.
 #[tokio::test(start_paused = true)]
 async fn a_stored_message_without_ack_is_shown_in_any_page() {
     for known in [1, 31, 32, 33, 60, 63, 64, 65] {

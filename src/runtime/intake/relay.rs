@@ -1,10 +1,10 @@
-//! Calls whose reply subject only the connection may use that received them: the instance that has
-//! such a call asks its owner by a request of its own, and answers the caller with what it is
-//! answered.
+//! Relays calls whose reply subject only the receiving connection may use: the instance that
+//! received such a call sends a request of its own to the owner, and passes the answer to the
+//! caller.
 //!
-//! So it is with calls through a service import: their reply subject is the server's, and nobody may
-//! name it when publishing. All others are passed on with the caller's reply subject
-//! (`docs/decisions/0010-calls-are-passed-on-with-the-callers-reply-subject.md`).
+//! This is the case for calls through a service import: the server made their reply subject, and
+//! refuses it as the reply subject of a publish. All other calls are forwarded with the caller's
+//! reply subject (`docs/decisions/0010-calls-are-passed-on-with-the-callers-reply-subject.md`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,17 +22,17 @@ use peerd_protocol::encoding::{CONTENT_TYPE, Encoding};
 use peerd_protocol::failure::Failure;
 use peerd_protocol::subject::is_servers_reply;
 
-/// Wait before it is tried again where the server had nobody to give the call to.
+/// The wait before another attempt after the server reported no responders.
 const AGAIN: Duration = Duration::from_millis(20);
 
-/// Whether a call cannot be passed on with its reply subject.
+/// Whether a call cannot be forwarded with its reply subject.
 pub(super) fn is_relayed(incoming: &Incoming) -> bool {
     incoming.reply_to.as_deref().is_some_and(is_servers_reply)
 }
 
 impl<S: Store, B: Bus> Intake<S, B> {
-    /// Has the owner of a call's partition answer it, and answers the caller. Answers the right to
-    /// handle it here, where this instance has come to own the partition.
+    /// Requests the answer from the owner of a call's partition, and answers the caller. If this
+    /// instance has become the owner meanwhile, returns the right to handle the call here.
     pub(super) async fn relay(
         self: &Arc<Self>,
         incoming: &Incoming,
@@ -52,7 +52,7 @@ impl<S: Store, B: Bus> Intake<S, B> {
             let reply_to = Some(self.env.bus.inbox().into());
             let call = Incoming { reply_to, ..incoming.clone() };
             let call = self.router.passed_on(call, partition);
-            // The owner may wait as long before it begins.
+            // The owner may wait equally long before it begins.
             let deadline =
                 Instant::now() + self.env.options.owner_wait + self.env.options.call_deadline;
             let is_answer: IsAnswer = Box::new(is_reply);
@@ -77,7 +77,7 @@ impl<S: Store, B: Bus> Intake<S, B> {
     }
 }
 
-/// Whether that is a reply of peerd's, each of which says how its body is written.
+/// Whether this is a reply of peerd: each names the encoding of its body.
 fn is_reply(answer: &Answer) -> bool {
     answer.headers.iter().any(|(name, value)| {
         let is_ours = |encoding: Encoding| encoding.content_type() == value;

@@ -1,4 +1,4 @@
-//! What is taken, and what is refused at once.
+//! Which messages are taken, and which are refused at once.
 
 use std::sync::Arc;
 

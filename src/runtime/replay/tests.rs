@@ -1,4 +1,4 @@
-//! What a device that says what it has is replayed.
+//! The replay for a device that names its newest message.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -97,7 +97,7 @@ async fn a_message_stored_later_that_sorts_earlier_is_replayed_too() {
     let newest = send(&node, "carol", "seen too").await;
     assert_eq!(replayed(&node, newest).await, json!([]));
 
-    // Dave's comes into the log only now.
+    // Dave's message is stored only now.
     let [bob, dave] = ["bob", "dave"].map(|id| UserId::new(id, "userID").expect("a userID"));
     let cell = node.parts.users.user_in_memory(&bob).expect("who was loaded");
     let subject = |from: &str| {

@@ -1,4 +1,4 @@
-//! Pages of deletions that are too many for the conversation's entry.
+//! Pages of deletions that do not fit the conversation's entry and have entries of their own.
 
 use std::collections::HashSet;
 
@@ -16,7 +16,7 @@ use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::subject::Token;
 
 impl<S: Store, B: Bus> Users<S, B> {
-    /// Those of `pages` that have entries of their own, and where the store has them.
+    /// Those of `pages` that have entries of their own, with the sequences of the entries.
     pub(in crate::runtime) async fn read_deletions(
         &self,
         cell: &UserCell,
@@ -69,7 +69,7 @@ impl<S: Store, B: Bus> Users<S, B> {
     }
 }
 
-/// The pages of deletions that bear on what is unread and are not in the conversation's entry, in
+/// The pages of deletions that affect unread messages and are not in the conversation's entry, in
 /// parts of at most `most`.
 pub(in crate::runtime) fn unread_pages(
     conversation: &Conversation,

@@ -1,4 +1,14 @@
 //! Loading a user: a fixed number of batched reads, whatever the length of the history.
+//!
+//! A load runs under the entry lock. One read returns the user's entries (account, conversations,
+//! blocks), a concurrent one the newest record of each subject to the user, and then one read for
+//! each partition of the users to whom this user wrote returns the newest sent records. Totals and
+//! revision follow from these. If the user sent a message recently, the last second is read from
+//! the log, by the server's clock, for the rate limit.
+//!
+//! When the store's connection was lost, its generation rises, and every user is loaded again
+//! before the next use. Beyond `limits.cached_users` (divided equally among the partitions), users
+//! that were not used for a while and that no task holds are evicted.
 
 use std::sync::atomic::Ordering;
 
@@ -22,9 +32,9 @@ use peerd_protocol::failure::Failure;
 mod tests;
 
 const SECOND_MS: u64 = 1000;
-/// How far the clocks of two machines of peerd may be apart.
+/// The greatest difference between the clocks of two machines of peerd.
 const CLOCK_SLACK_MS: u64 = 2000;
-/// Most messages of one pair that are read to know a sender's last second.
+/// The most messages of one pair that are read to know a sender's last second.
 const RECALLED: usize = 1024;
 
 impl From<LoadError> for Failure {
@@ -42,7 +52,7 @@ impl From<LoadError> for Failure {
     }
 }
 
-/// What the store has of a user.
+/// The stored entries and heads of a user.
 #[derive(Default)]
 pub(in crate::runtime) struct Stored {
     account: Option<(Account, u64)>,
@@ -63,8 +73,8 @@ impl<S: Store, B: Bus> Users<S, B> {
         self.load_under_entry_lock(cell, deadline).await
     }
 
-    /// Waits until no other load or change of the user's entries is under way, and sees to it that
-    /// what the one before left behind is known: it may have ended without an answer.
+    /// Waits until no other load or change of the user's entries is in progress, then loads the
+    /// user if necessary: the previous change may have ended without an answer.
     pub(in crate::runtime) async fn entry_lock<'c>(
         &self,
         cell: &'c UserCell,
@@ -80,7 +90,7 @@ impl<S: Store, B: Bus> Users<S, B> {
         cell: &UserCell,
         deadline: Instant,
     ) -> Result<(), Failure> {
-        // Read before the store is: what is lost meanwhile has it loaded once more.
+        // Read before the store: a connection that is lost meanwhile causes another load.
         let generation = self.env.store.generation();
         if cell.is_loaded(generation) {
             return Ok(());
@@ -94,7 +104,7 @@ impl<S: Store, B: Bus> Users<S, B> {
                 cell.put_off_last_seen(last_seen_ms + self.env.options.last_seen_write_interval_ms);
             }
             if !cell.was_ever_loaded() {
-                // Or invalidated: the store did not have what memory had.
+                // Also after an invalidation: the store did not have what memory had.
                 user.forget_entries();
             }
             stored.merge_into(&mut user);
@@ -114,11 +124,11 @@ impl<S: Store, B: Bus> Users<S, B> {
         Ok(())
     }
 
-    /// An owner that has just come to a user does not know what the user sent in the last second.
-    /// The log does. A user who did not send then needs no read.
+    /// A new owner does not know what the user sent in the last second, but the log does. For a
+    /// user who did not send, no read is needed.
     ///
-    /// Ages are counted by the server's clock, which stored the messages, whoever had them stored:
-    /// the machines of two owners may disagree by more than the rate allows.
+    /// Ages are measured by the clock of the server that stored the messages: the clocks of two
+    /// owners may differ by more than the rate limit allows.
     async fn recall_last_second(
         &self,
         cell: &UserCell,
@@ -126,7 +136,7 @@ impl<S: Store, B: Bus> Users<S, B> {
     ) -> Result<(), LoadError> {
         let now = self.env.clock.now();
         let server_ms = self.env.server_ms();
-        // Who sent to whom is known by the clocks of peerd's machines.
+        // The heads have times of the clocks of peerd's machines.
         let recent_ms = now.wall_ms.saturating_sub(SECOND_MS + CLOCK_SLACK_MS);
         let receivers = cell.lock().receivers_since(recent_ms);
         let since_ms = server_ms.saturating_sub(SECOND_MS);
@@ -134,7 +144,7 @@ impl<S: Store, B: Bus> Users<S, B> {
         for receiver in receivers {
             let pair = self.env.pair(&cell.id, &receiver);
             let amended = cell.amended(&receiver, Direction::Send);
-            // The rate bounds what there can be; at a rate past all reason some is missed.
+            // The rate limit bounds the number; with an extreme configured limit some are missed.
             let storage = self.env.storage(deadline);
             for stored_ms in storage.times(&pair, &amended, since_ms, RECALLED).await? {
                 let age_ms = server_ms.saturating_sub(stored_ms);
@@ -147,7 +157,7 @@ impl<S: Store, B: Bus> Users<S, B> {
         Ok(())
     }
 
-    /// What the store has of a user.
+    /// The stored entries and heads of a user.
     pub(in crate::runtime) async fn read_user(
         &self,
         cell: &UserCell,
@@ -162,7 +172,7 @@ impl<S: Store, B: Bus> Users<S, B> {
         for (entry, seq) in entries {
             stored.take_entry(entry, seq);
         }
-        // Every conversation that the user ever sent into has an entry: it was written first.
+        // Every conversation into which the user ever sent has an entry, which was written before.
         let others = stored.settings.iter().map(|(other, ..)| other);
         stored.sent = storage.heads_from(&cell.id, others).await?;
         Ok(stored)
@@ -170,18 +180,19 @@ impl<S: Store, B: Bus> Users<S, B> {
 }
 
 impl Stored {
-    /// Takes an entry, or what stands for one that cannot be read.
+    /// Takes an entry, or the substitute for an unreadable one.
     fn take_entry(&mut self, entry: Entry, seq: u64) {
         match entry {
             Entry::Account(account) => self.account = Some((account, seq)),
             Entry::Conversation(other, settings) => self.settings.push((other, settings, seq)),
             Entry::Block(other, block) => self.blocked.push((other, BlockEntry { seq, block })),
-            // Read where one of their messages is.
+            // Read together with their messages.
             Entry::Deletions(..) | Entry::Amendments(..) => {}
         }
     }
 
-    /// Newer wins, entry by entry: acknowledged changes may have come while the store was read.
+    /// The newer one wins, entry by entry: changes may have been acknowledged while the store was
+    /// read.
     fn merge_into(self, user: &mut User) {
         if let Some((account, seq)) = self.account.filter(|(_, seq)| *seq > user.account_seq) {
             let last_seen_ms = user.account.last_seen_ms.max(account.last_seen_ms);

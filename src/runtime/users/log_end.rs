@@ -1,4 +1,4 @@
-//! Comparing what is known of a conversation with where its logs end.
+//! Compares the heads of a conversation with the ends of its logs.
 
 use tokio::time::Instant;
 
@@ -9,9 +9,9 @@ use peerd_core::id::UserId;
 use peerd_core::message::Direction;
 
 impl<S: Store, B: Bus> Users<S, B> {
-    /// The log has nothing newer than what is known. It should end with what is known, unless it
-    /// lost what it had acknowledged: then appends go on from its end, and counts from ours. Answers
-    /// whether that is so.
+    /// Called if the log has nothing newer than the head. It should end with the head, unless it
+    /// lost acknowledged messages: then appends continue from its end, and counts from the head.
+    /// Returns whether that is so.
     pub(in crate::runtime) async fn compare_end(
         &self,
         receiver: &UserCell,
@@ -24,16 +24,16 @@ impl<S: Store, B: Bus> Users<S, B> {
             if !known.move_end_back(Direction::Receive, end) {
                 return false;
             }
-            // Retention does this too, to the last message of a silent pair.
+            // Retention does this too, with the last message of a silent pair.
             tracing::warn!("the log ends before what is known of it");
             known.published_seq = end.map_or(0, |end| end.stream_seq);
-            // Other messages may come to where those were that are gone.
+            // Other messages may get the sequences of the lost ones.
             known.repeats.forget();
             true
         }))
     }
 
-    /// As `compare_end`, of what the user sent.
+    /// As `compare_end`, for the messages that the user sent.
     pub(in crate::runtime) async fn compare_sent_end(
         &self,
         cell: &UserCell,
@@ -44,7 +44,7 @@ impl<S: Store, B: Bus> Users<S, B> {
         let end = self.env.storage(deadline).end(&self.env.pair(&cell.id, other)).await?;
         let mut user = cell.lock();
         Ok(user.update(other, |conversation| {
-            // What was published meanwhile may not be in what was read.
+            // A message that was published meanwhile may be missing from what was read.
             conversation.sent == known && conversation.move_end_back(Direction::Send, end)
         }))
     }

@@ -1,4 +1,4 @@
-//! Reading what aged out: which of the messages that are counted as unread the store no longer has.
+//! Finds which of the messages counted as unread have aged out of the store.
 
 use std::time::Duration;
 
@@ -13,34 +13,34 @@ use peerd_core::conversation::{Conversation, Gone};
 use peerd_core::id::UserId;
 use peerd_core::message::Direction;
 
-/// Messages that one look reads: with the oldest that is unread among them, the next look is when that
-/// ages.
+/// Messages that one look reads: if the oldest unread one is among them, the next look is when that
+/// one ages out.
 const LOOK: usize = 16;
-/// Messages that one read asks for where all that are left are counted.
+/// Messages that one read requests if all remaining ones are counted.
 const BATCH: usize = 256;
-/// Conversations that are looked at at the same time.
+/// Conversations that are examined concurrently.
 const CONCURRENT: usize = 16;
-/// How often conversations that are due are gathered in one go: some may become due meanwhile.
+/// The most passes over due conversations: others may become due meanwhile.
 const PASSES: usize = 4;
 
-/// Pages of deletions that one read asks for, and how long that may take.
+/// Pages of deletions that one read requests, and how long that may take.
 const DELETIONS: usize = 256;
 const READ: Duration = Duration::from_secs(5);
 
 impl<S: Store, B: Bus> Users<S, B> {
-    /// Whether a message that is unread may have aged out.
+    /// Whether an unread message may have aged out.
     pub(in crate::runtime) fn is_ageing_due(&self, cell: &UserCell) -> bool {
         self.oldest_ms(cell).is_some()
     }
 
-    /// Up to when messages may be gone, where one that is unread may be; by the server's clock.
+    /// The time up to which messages may be gone, if an unread one may be; by the server's clock.
     fn oldest_ms(&self, cell: &UserCell) -> Option<u64> {
         let gone_ms = self.env.aged_ms()?;
         (cell.oldest_unread_ms() <= gone_ms).then_some(gone_ms)
     }
 
-    /// Looks at the conversations whose oldest unread message may be gone. Answers in which there is
-    /// another count now.
+    /// Examines the conversations whose oldest unread message may be gone. Returns those whose
+    /// count changed.
     pub(in crate::runtime) async fn look_at_oldest(
         &self,
         cell: &UserCell,
@@ -69,14 +69,15 @@ impl<S: Store, B: Bus> Users<S, B> {
                 user.conversations.get(other).is_some_and(|known| known.gone == seen.gone)
             };
             if due.iter().all(is_still) {
-                // The store is about to drop them.
+                // The store is about to drop these messages.
                 break;
             }
         }
         Ok(changed)
     }
 
-    /// What the store no longer has of a conversation; `None`: it has nothing of it.
+    /// The messages of a conversation that the store no longer has; `None`: it has no message of
+    /// it.
     async fn gone(
         &self,
         cell: &UserCell,
@@ -92,7 +93,7 @@ impl<S: Store, B: Bus> Users<S, B> {
         let oldest_ms = oldest.unwrap_or(last).stored_ms();
         let deleted = if seen.settings.deleted_unread > 0 && counted > read {
             let unread = self.unread_left(cell, other, seen, deadline).await?;
-            // Of those that are left, some were deleted, and others may have been removed.
+            // Some of the remaining messages were deleted, others may have been removed.
             let left = newest.saturating_sub(counted + unread);
             seen.settings.deleted_unread.saturating_sub(left)
         } else {
@@ -101,7 +102,7 @@ impl<S: Store, B: Bus> Users<S, B> {
         Ok(Some(Gone { counted, deleted, oldest_ms }))
     }
 
-    /// How many of the messages that are left are unread.
+    /// The number of remaining messages that are unread.
     async fn unread_left(
         &self,
         cell: &UserCell,
@@ -135,7 +136,7 @@ impl<S: Store, B: Bus> Users<S, B> {
         }
     }
 
-    /// Up to `limit` messages that `other` sent to the user, from a place on; removed ones, too.
+    /// Up to `limit` messages from `other` to the user, from a sequence on, including stubs.
     async fn read_received(
         &self,
         cell: &UserCell,

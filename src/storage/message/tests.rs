@@ -9,8 +9,8 @@ use peerd_core::id::LocalMessageId;
 use peerd_core::limits::{COMBINE_DEPTH_MAX, Limits};
 use peerd_core::message::{Message, ReceiptStatus};
 
-/// Records as version 1 writes them, a name and hex to a line. A line is never changed: a record
-/// that was written once is to be read for ever.
+/// Records as version 1 writes them, with a name and hex digits per line. A line is never changed:
+/// a stored record must stay readable for ever.
 const GOLDEN: &str = include_str!("../../../tests/golden/records-v1.txt");
 
 /// Carriers as version 2 of the record writes them.
@@ -268,7 +268,7 @@ fn the_deepest_message_that_can_be_sent_is_read_back() {
     assert_eq!(read(&bytes).map(|stored| stored.message.content), Ok(content));
 }
 
-/// Deeper than anything that can be sent: an error, not the end of the stack.
+/// Deeper than any message that can be sent: an error, not a stack overflow.
 #[test]
 fn a_record_that_is_nested_without_end_is_refused() {
     let (_, text) = &golden()[0];
@@ -291,7 +291,7 @@ proptest! {
             let at = index.index(bytes.len());
             bytes[at] = byte;
         }
-        // What is damaged within a text can be read all the same.
+        // Damage within a text may leave it readable.
         let _ = (read(&bytes), order_key(&bytes));
     }
 }

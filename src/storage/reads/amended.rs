@@ -1,8 +1,8 @@
-//! Folding amendments into what was read of a log: the only place that does. Where no page of what is
-//! read may have amendments, nothing more is read.
+//! Applies amendments to records that were read from a log. No other code does. If no page of the
+//! records may have amendments, nothing more is read.
 //!
-//! A reader sees a log without holes: where a record was deleted, what is left of its message stands in
-//! its place, as its page of amendments has it.
+//! A reader sees a log without holes: the stub in the page of amendments takes the place of an
+//! erased record.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
@@ -17,13 +17,13 @@ use peerd_core::conversation::{Head, Mark};
 use peerd_core::id::{Partition, UserId};
 use peerd_protocol::subject::Token;
 
-/// Pages of amendments that one read asks for.
+/// Pages of amendments that one read requests.
 const PAGES_AT_ONCE: usize = 16;
 
-/// The pages of a pair that were read, by number; an empty one where there is none.
+/// The pages of a pair that were read, by number; an empty one if there is none.
 type Pages = BTreeMap<u64, AmendmentPage>;
 
-/// What was read of a pair's log, before amendments are folded in.
+/// Records of a pair's log, before amendments are applied.
 pub(super) struct RawPage {
     pub(super) records: Vec<Raw>,
     pub(super) count: u64,
@@ -31,8 +31,8 @@ pub(super) struct RawPage {
 }
 
 impl<S: Store> Storage<'_, S> {
-    /// The amendments of a page, and where the store has their entry (0: it has none), for whoever
-    /// changes them. What cannot be read is an error: it is not to be replaced.
+    /// The amendments of a page, and the sequence of their entry (0: none), for a change. An
+    /// unreadable page is an error: it must not be replaced.
     pub async fn amendments(
         &self,
         pair: &Pair,
@@ -45,8 +45,8 @@ impl<S: Store> Storage<'_, S> {
         Ok((amendments::decode(&record.payload)?, record.stream_seq))
     }
 
-    /// When the message of a carrier was first stored, as its page of amendments has it; the carrier's
-    /// own time where the page does not say.
+    /// When the message of a carrier was first stored, from its page of amendments; the carrier's
+    /// own time if the page does not have it.
     pub(super) async fn first_stored_ms(
         &self,
         pair: &Pair,
@@ -70,7 +70,7 @@ impl<S: Store> Storage<'_, S> {
         amendments::key(self.subjects, pair.partition, &receiver, &sender, number)
     }
 
-    /// Reads these entries. One that cannot be read is taken for empty: messages are shown as they were
+    /// Reads these entries. An unreadable one counts as empty: its messages are shown as they were
     /// first stored.
     async fn read_amendments(
         &self,
@@ -89,7 +89,7 @@ impl<S: Store> Storage<'_, S> {
         Ok(pages)
     }
 
-    /// Reads those of these pages of a pair that are not known yet.
+    /// Reads those of these pages that were not read yet.
     async fn know(
         &self,
         pair: &Pair,
@@ -112,8 +112,8 @@ impl<S: Store> Storage<'_, S> {
         Ok(())
     }
 
-    /// Records of a partition's log as they were amended, each by itself: holes are not filled.
-    /// `amended` says which pages of what a sender sent to a receiver may have amendments.
+    /// Applies amendments to single records of a partition's log, without filling holes. `amended`
+    /// has the pages of a pair that may have amendments.
     pub async fn amended(
         &self,
         partition: Partition,
@@ -145,8 +145,8 @@ impl<S: Store> Storage<'_, S> {
         Ok(items)
     }
 
-    /// What was read of a pair from a place on, as it was amended, with its holes filled: no more than
-    /// `limit` items, so that it may end before what was read does.
+    /// Applies amendments to records of a pair and fills their holes. Returns at most `limit`
+    /// items, so the result may end before the records do.
     pub(super) async fn fold(
         &self,
         pair: &Pair,
@@ -169,7 +169,7 @@ impl<S: Store> Storage<'_, S> {
                 None => VecDeque::new(),
             };
             let mut pages = amended.within(page_number(first.0)..=page_number(last.0));
-            // What follows more holes than are wanted is cut off below.
+            // Records after more holes than requested are cut off below.
             while holes.len() <= limit {
                 let chunk: Vec<u64> = pages.by_ref().take(PAGES_AT_ONCE).collect();
                 if chunk.is_empty() {
@@ -193,8 +193,8 @@ impl<S: Store> Storage<'_, S> {
         Ok(Page { items, count, next: cut.or(next) })
     }
 
-    /// How many holes there are between a message and the newest record, which cannot be read. Nothing
-    /// says which pages have amendments; those are looked at that follow the message.
+    /// The number of holes between a message and the newest record, which is unreadable. The pages
+    /// with amendments are unknown, so the pages after the message are read.
     pub(super) async fn holes_after(
         &self,
         pair: &Pair,
@@ -212,9 +212,9 @@ impl<S: Store> Storage<'_, S> {
         Ok(removed.count() as u64)
     }
 
-    /// The holes that come right before the first message that was read: those at which reading began.
-    /// Those whose records would have aged out by now are left out: nothing erases a page of amendments
-    /// when its messages age, and such a hole would be taken for the oldest message that is left.
+    /// The holes directly before the first message that was read, where reading began. Holes whose
+    /// records would have aged out by now are left out: pages of amendments do not age with their
+    /// messages, and such a hole would be mistaken for the oldest remaining message.
     async fn holes_before(
         &self,
         pair: &Pair,
@@ -242,7 +242,7 @@ impl<S: Store> Storage<'_, S> {
             if pages.is_empty() {
                 break;
             }
-            // Most often there are holes in one page at most.
+            // Usually there are holes in one page at most.
             let count = if edge.seq() == first { 1 } else { PAGES_AT_ONCE };
             self.know(pair, known, pages.iter().take(count).copied()).await?;
             for number in pages.into_iter().take(count) {
@@ -254,7 +254,7 @@ impl<S: Store> Storage<'_, S> {
                     }
                     edge = Edge::of_hole(removed);
                     holes.push_front(removed.clone());
-                    // Of those that are too many, the first are kept.
+                    // If there are too many, the first are kept.
                     holes.truncate(limit.saturating_add(1));
                 }
                 if edge.seq() != first_of_page(number) {
@@ -269,7 +269,7 @@ impl<S: Store> Storage<'_, S> {
     }
 }
 
-/// All records of a pair, in the order of the log, as they were amended, with their holes filled.
+/// All records of a pair in the order of the log, with amendments applied and holes filled.
 #[must_use]
 pub fn whole(records: Vec<Raw>, pages: &BTreeMap<u64, AmendmentPage>) -> Vec<Item> {
     let mut items: Vec<Item> = records.into_iter().map(|Raw(item)| item).collect();
@@ -299,7 +299,7 @@ pub fn whole(records: Vec<Raw>, pages: &BTreeMap<u64, AmendmentPage>) -> Vec<Ite
     items
 }
 
-/// `messageSeq` and place of what can be read.
+/// `messageSeq` and sequence of a readable item.
 const fn slot_of(item: &Item) -> Option<(u64, u64)> {
     match item {
         Item::Slot(slot) => Some((slot.seq(), slot.stream_seq())),
@@ -307,14 +307,15 @@ const fn slot_of(item: &Item) -> Option<(u64, u64)> {
     }
 }
 
-/// Whether a removed message was between the first and the last that were read, each given by its
-/// `messageSeq` and its place.
+/// Whether a removed message was between the first and the last message read, each given by its
+/// `messageSeq` and its sequence.
 fn is_between(first: (u64, u64), last: (u64, u64), removed: &Removed) -> bool {
     (first.0..=last.0).contains(&removed.seq())
         && (first.1 + 1..last.1).contains(&removed.stream_seq)
 }
 
-/// Where what was read begins: the place of its first message, and how far its sender had sent before.
+/// The beginning of the records read: the sequence of the first message, and the mark of its sender
+/// before.
 #[derive(Clone, Copy)]
 struct Edge {
     before: Mark,
@@ -322,7 +323,7 @@ struct Edge {
 }
 
 impl Edge {
-    /// At a message, or what is left of one.
+    /// At a message or a stub.
     fn of(item: &Item) -> Option<Self> {
         match item {
             Item::Slot(slot) => Some(Self::at(slot.head().mark, slot.counts(), slot.stream_seq())),
@@ -344,14 +345,15 @@ impl Edge {
         self.before.seq + 1
     }
 
-    /// Whether a removed message was the one before the first. One that merely has its number is none:
-    /// where the log was emptied, numbering goes on above what is remembered, and counting begins anew.
+    /// Whether a removed message directly precedes the first. An equal number is not enough: after
+    /// the log was emptied, numbering continues above the remembered numbers, and counting begins
+    /// anew.
     fn follows(self, removed: &Removed) -> bool {
         removed.stub.mark == self.before && removed.stream_seq < self.place
     }
 }
 
-/// Applies what became of a message.
+/// Applies the amendment of a message.
 fn apply(item: &mut Item, page: &AmendmentPage) {
     let Item::Slot(Slot::Message(found)) = item else { return };
     let Some(amendment) = page.get(found.seq(), found.key()) else { return };
@@ -366,8 +368,8 @@ fn apply(item: &mut Item, page: &AmendmentPage) {
     });
 }
 
-/// Puts what is left of removed messages where their records were, unless those, or their carriers, are
-/// there.
+/// Inserts the stubs of removed messages at the places of their records, unless these or their
+/// carriers exist.
 fn fill(items: &mut Vec<Item>, holes: VecDeque<Removed>) {
     if holes.is_empty() {
         return;
@@ -378,7 +380,7 @@ fn fill(items: &mut Vec<Item>, holes: VecDeque<Removed>) {
     items.sort_by_key(Item::stream_seq);
 }
 
-/// Leaves out a message whose carrier follows: its record is about to be deleted.
+/// Leaves out a message whose carrier follows: its record is about to be erased.
 fn drop_carried(items: &mut Vec<Item>) {
     let carrier = |item: &Item| match item {
         Item::Slot(Slot::Removed(removed)) => Some((removed.seq(), removed.key())),

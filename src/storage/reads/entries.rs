@@ -13,8 +13,8 @@ use peerd_core::user::Account;
 use peerd_protocol::subject::{Token, is_sentinel};
 
 impl<S: Store> Storage<'_, S> {
-    /// The entries of a user that a load reads, each with its place; of one that cannot be read, what
-    /// is taken instead.
+    /// The entries of a user that a load reads, each with its sequence, with substitutes for
+    /// unreadable ones.
     pub async fn entries_at_load(
         &self,
         partition: Partition,
@@ -42,7 +42,7 @@ impl<S: Store> Storage<'_, S> {
         Ok(entries)
     }
 
-    /// The accounts of those of these users who have one.
+    /// The accounts of these users, as far as they have one.
     pub async fn accounts(
         &self,
         users: impl Iterator<Item = &UserId>,
@@ -69,8 +69,8 @@ impl<S: Store> Storage<'_, S> {
         Ok(try_join_all(reads).await?.into_iter().flatten().collect())
     }
 
-    /// Users of a partition who ever logged in, in the order in which their accounts were stored, from
-    /// a place on; and where the others begin, if there are more.
+    /// Users of a partition who ever logged in, in the order in which their accounts were stored,
+    /// from a sequence on; and the sequence of the rest, if there are more.
     pub async fn users(
         &self,
         partition: Partition,
@@ -79,7 +79,7 @@ impl<S: Store> Storage<'_, S> {
     ) -> Result<(Vec<UserId>, Option<u64>), ReadError> {
         let (stream, all) = (StreamId::State(partition), account::all(self.subjects, partition));
         let batch = self.store.read(stream, all, Start::Seq(from), limit, self.deadline).await?;
-        // What is no account is a later release's.
+        // An entry that is no account is of a later release.
         let user = |subject: &str| match Key::parse(self.subjects, partition, subject) {
             Ok(Some((user, Key::Account))) => Some(user),
             _ => None,
@@ -89,8 +89,8 @@ impl<S: Store> Storage<'_, S> {
         Ok((users, last.map(|last| last.stream_seq + 1)))
     }
 
-    /// Those of these pages of a user's deletions that have entries of their own, and where the store
-    /// has them.
+    /// Those of these pages of a user's deletions that have entries of their own, with the
+    /// sequences.
     pub async fn deletions(
         &self,
         partition: Partition,
@@ -108,7 +108,8 @@ impl<S: Store> Storage<'_, S> {
         for record in self.last(stream, pages.keys().cloned().collect()).await? {
             let Some(page) = pages.get(&record.subject) else { continue };
             let bitmap = deletions::decode(&record.payload).unwrap_or_else(|error| {
-                // What was deleted there is shown again, and can be deleted again.
+                // The deleted messages of an unreadable page are shown again, and can be deleted
+                // again.
                 self.leave_out(stream, &record, &error);
                 Bitmap::default()
             });
@@ -117,8 +118,8 @@ impl<S: Store> Storage<'_, S> {
         Ok(found)
     }
 
-    /// Whose entries a partition's state has from a place on, with their places, and where the others
-    /// begin, if there are more. `None`: the user of those entries is not known.
+    /// The users of the entries in a partition's state from a sequence on, with the sequences, and
+    /// where the rest begins, if there are more. `None`: an unknown user.
     pub async fn whose_entries(
         &self,
         partition: Partition,
@@ -129,7 +130,7 @@ impl<S: Store> Storage<'_, S> {
         let batch = self.store.read(stream, all, Start::Seq(from), limit, self.deadline).await?;
         let prefix = self.subjects.state_prefix(partition);
         let user = |subject: &str| {
-            // Of a kind that a later release added, too.
+            // Includes kinds of a later release.
             Token::parse(subject.strip_prefix(&prefix)?.split('.').next()?).ok()
         };
         let entries = batch.records.iter().filter(|record| !is_sentinel(&record.subject));

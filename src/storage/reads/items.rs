@@ -1,4 +1,4 @@
-//! What reads of messages answer.
+//! The results of reads of messages.
 
 use crate::storage::message::{self, Recorded, StoredMessage};
 use crate::storage::reads::LoadError;
@@ -15,11 +15,11 @@ use peerd_protocol::subject::{Subjects, Token};
 /// One direction of a conversation: a subject of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pair {
-    /// Who sends.
+    /// The sender.
     pub sender: UserId,
-    /// Who receives.
+    /// The receiver.
     pub receiver: UserId,
-    /// The receiver's partition, whose log it is in.
+    /// The receiver's partition, whose log has it.
     pub partition: Partition,
     /// The subject.
     pub subject: String,
@@ -36,14 +36,14 @@ impl Pair {
     }
 }
 
-/// A stored message and where it is.
+/// A stored message and its place.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// Its place in the stream.
+    /// Its sequence in the stream.
     pub stream_seq: u64,
     /// When it was stored, by the server's clock, in milliseconds since 1970.
     pub stored_ms: u64,
-    /// About the memory that it takes.
+    /// Its approximate memory.
     pub bytes: usize,
     /// The message.
     pub stored: StoredMessage,
@@ -60,7 +60,7 @@ impl Found {
         size_of::<Self>() + message.content.parts() * size_of::<Excerpt>() + content_bytes
     }
 
-    /// The same with its message as it was amended, which is not removed.
+    /// The same with the amendment applied, which must not be a removal.
     pub(super) fn amended(mut self, amendment: &Amendment) -> Self {
         amendment.apply(&mut self.stored.message);
         let message = &self.stored.message;
@@ -81,7 +81,7 @@ impl Found {
         self.stored.message.seq
     }
 
-    /// The head that it is.
+    /// The head that it makes.
     #[must_use]
     pub const fn head(&self) -> Head {
         self.stored.head(self.stream_seq)
@@ -94,12 +94,12 @@ impl Found {
 pub enum Slot {
     /// A message.
     Message(Found),
-    /// A message that was removed: its carrier, or the hole that its record left.
+    /// A removed message: its carrier, or the hole of its record.
     Removed(Removed),
 }
 
 impl Slot {
-    /// Its place in the stream.
+    /// Its sequence in the stream.
     #[must_use]
     pub const fn stream_seq(&self) -> u64 {
         match self {
@@ -135,7 +135,7 @@ impl Slot {
         }
     }
 
-    /// The head that it is.
+    /// The head that it makes.
     #[must_use]
     pub const fn head(&self) -> Head {
         match self {
@@ -144,7 +144,7 @@ impl Slot {
         }
     }
 
-    /// Whether it counts as unread until read. A removed message does as before.
+    /// Whether it counts as unread until read. A removal does not change that.
     #[must_use]
     pub const fn counts(&self) -> bool {
         match self {
@@ -153,7 +153,7 @@ impl Slot {
         }
     }
 
-    /// What the audit recounts of it.
+    /// The part that the audit recounts.
     #[must_use]
     pub const fn counted(&self) -> Counted {
         let is_removed = matches!(self, Self::Removed(_));
@@ -174,11 +174,11 @@ impl Slot {
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "nearly all are messages, and none is kept")]
 pub enum Item {
-    /// A message, or what is left of one.
+    /// A message, or a stub.
     Slot(Slot),
-    /// What cannot be read. It was counted and named.
+    /// An unreadable record, which was counted and logged.
     Unreadable {
-        /// Its place in the stream.
+        /// Its sequence in the stream.
         stream_seq: u64,
         /// When it was stored, by the server's clock, in milliseconds since 1970.
         stored_ms: u64,
@@ -188,7 +188,7 @@ pub enum Item {
 }
 
 impl Item {
-    /// Its place in the stream.
+    /// Its sequence in the stream.
     #[must_use]
     pub const fn stream_seq(&self) -> u64 {
         match self {
@@ -206,7 +206,7 @@ impl Item {
         }
     }
 
-    /// The message's order key, if it is one.
+    /// The order key, if it is readable.
     #[must_use]
     pub const fn key(&self) -> Option<OrderKey> {
         match self {
@@ -215,7 +215,7 @@ impl Item {
         }
     }
 
-    /// What can be read; what cannot is an error.
+    /// The message or stub; an error for an unreadable record.
     pub fn required(self) -> Result<Slot, LoadError> {
         match self {
             Self::Slot(slot) => Ok(slot),
@@ -223,7 +223,7 @@ impl Item {
         }
     }
 
-    /// What can be read.
+    /// The message or stub, if it is readable.
     #[must_use]
     pub fn slot(self) -> Option<Slot> {
         match self {
@@ -232,14 +232,15 @@ impl Item {
         }
     }
 
-    /// The message, if it is one that was not removed.
+    /// The message, if it is readable and not removed.
     #[must_use]
     pub fn message(self) -> Option<Found> {
         self.slot().and_then(Slot::message)
     }
 }
 
-/// A record of a log as it was stored, without what became of it: only [`super::Storage`] folds that in.
+/// A record of a log as it was stored, without its amendments, which only [`super::Storage`]
+/// applies.
 #[derive(Clone, Debug)]
 pub struct Raw(pub(super) Item);
 
@@ -258,13 +259,13 @@ impl Raw {
         Ok(Self(Item::Slot(slot)))
     }
 
-    /// Its place in the stream.
+    /// Its sequence in the stream.
     #[must_use]
     pub const fn stream_seq(&self) -> u64 {
         self.0.stream_seq()
     }
 
-    /// What is left of a message, if it is a carrier.
+    /// The stub, if it is a carrier.
     #[must_use]
     pub const fn carrier(&self) -> Option<&Removed> {
         match &self.0 {
@@ -280,23 +281,23 @@ impl Raw {
     }
 }
 
-/// A stretch of a log.
+/// A part of a log.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
     /// Its records, in the log's order.
     pub items: Vec<Item>,
-    /// How many records there are from its beginning to the end of the log, sentinels among them.
+    /// The number of records from its beginning to the end of the log, including sentinels.
     pub count: u64,
-    /// Where the records after it begin, if there are more.
+    /// The sequence of the next record after it, if there are more.
     pub next: Option<u64>,
 }
 
-/// A record of a partition's log, and whose it is.
+/// A record of a partition's log with its two users.
 #[derive(Clone, Debug)]
 pub struct Logged {
-    /// Who received it.
+    /// The receiver.
     pub receiver: UserId,
-    /// Who sent it.
+    /// The sender.
     pub sender: UserId,
     /// The record.
     pub record: Raw,

@@ -15,11 +15,11 @@ use peerd_core::conversation::Head;
 use peerd_core::id::{OrderKey, Partition, UserId};
 use peerd_protocol::subject::{Token, is_sentinel, last_token};
 
-/// How far before a record that cannot be read one is looked for that can, at first, and by how much
-/// farther each time.
+/// How far before an unreadable record the first search for a readable one begins, and the factor
+/// for each further search.
 const REACH: u64 = 64;
 const FARTHER: u64 = 8;
-/// Records that one such read asks for.
+/// Records that one such read requests.
 const BATCH: usize = 256;
 
 impl<S: Store> Storage<'_, S> {
@@ -31,7 +31,7 @@ impl<S: Store> Storage<'_, S> {
         })
     }
 
-    /// Up to `limit` records of a pair from a place on, as they were stored.
+    /// Up to `limit` records of a pair from a position on, as they were stored.
     async fn raw_page(&self, pair: &Pair, from: Start, limit: usize) -> Result<RawPage, ReadError> {
         let (stream, subject) = (StreamId::Log(pair.partition), pair.subject.clone());
         let batch = self.store.read(stream, subject, from, limit, self.deadline).await?;
@@ -40,8 +40,8 @@ impl<S: Store> Storage<'_, S> {
         Ok(RawPage { records, count: count(&batch), next: next(&batch) })
     }
 
-    /// Up to `limit` messages of a pair from a place on, as they are now, and what is left of those that
-    /// were removed. `amended` says which pages of the pair may have amendments.
+    /// Up to `limit` messages and stubs of a pair from a position on, with amendments applied.
+    /// `amended` has the pages of the pair that may have amendments.
     pub async fn page(
         &self,
         pair: &Pair,
@@ -53,7 +53,7 @@ impl<S: Store> Storage<'_, S> {
         self.fold(pair, amended, (from, limit), page).await
     }
 
-    /// As [`Storage::page`], fewer only where the log ends: what cannot be read is left out.
+    /// As [`Storage::page`], but fewer only at the end of the log: unreadable records are skipped.
     pub async fn messages(
         &self,
         pair: &Pair,
@@ -72,8 +72,9 @@ impl<S: Store> Storage<'_, S> {
         }
     }
 
-    /// When the messages of a pair were stored from a time on, by the server's clock, in milliseconds
-    /// since 1970: those that were removed, too. A carrier is none; its message is as old as it was.
+    /// When the messages of a pair were stored, from a time on, by the server's clock in
+    /// milliseconds since 1970, including removed ones. A carrier counts at the time of its
+    /// message.
     pub async fn times(
         &self,
         pair: &Pair,
@@ -99,7 +100,7 @@ impl<S: Store> Storage<'_, S> {
         Ok(times)
     }
 
-    /// The newest record of each of these pairs that has any. With each pair, which of its pages may
+    /// The newest record of each of these pairs, if any. Each pair comes with its pages that may
     /// have amendments.
     pub async fn newest_of(
         &self,
@@ -120,7 +121,7 @@ impl<S: Store> Storage<'_, S> {
                 indices.push(*index);
                 raw.push((sender.clone(), receiver.clone(), item));
             }
-            // Most often there are none.
+            // Usually there are none.
             let amended: HashMap<(&UserId, &UserId), &AmendedPages> = (indices.iter())
                 .map(|index| &pairs[*index])
                 .filter(|(_, amended)| !amended.is_empty())
@@ -142,8 +143,8 @@ impl<S: Store> Storage<'_, S> {
         Ok(newest)
     }
 
-    /// The newest message of a pair as the stream's leader has it, or what is left of it; `None` where
-    /// there is none, or it cannot be read.
+    /// The newest message or stub of a pair at the stream's leader; `None` if there is none, or it
+    /// is unreadable.
     pub async fn newest_at_leader(
         &self,
         pair: &Pair,
@@ -154,7 +155,7 @@ impl<S: Store> Storage<'_, S> {
         Ok(newest.pop().flatten().and_then(Item::slot))
     }
 
-    /// What the newest record of a pair comes to; `None` where the store has none.
+    /// The head of the newest record of a pair; `None` if the store has none.
     pub async fn end(&self, pair: &Pair) -> Result<Option<Head>, ReadError> {
         let newest = self.last(StreamId::Log(pair.partition), vec![pair.subject.clone()]).await?;
         match newest.first() {
@@ -163,7 +164,7 @@ impl<S: Store> Storage<'_, S> {
         }
     }
 
-    /// Whether a pair has a record at a place.
+    /// Whether a pair has a record at a sequence.
     pub async fn has_record(&self, pair: &Pair, stream_seq: u64) -> Result<bool, ReadError> {
         let page = self.raw_page(pair, Start::Seq(stream_seq), 1).await?;
         Ok(page.records.iter().any(|record| record.stream_seq() == stream_seq))
@@ -213,8 +214,9 @@ impl<S: Store> Storage<'_, S> {
         Ok(try_join_all(reads).await?.into_iter().flatten().collect())
     }
 
-    /// What the newest record of a pair comes to. Where it cannot be read, that is the one before it,
-    /// with all that follow it taken for messages that do not count: no `messageSeq` is given twice.
+    /// The head of the newest record of a pair. If that is unreadable, the head of the last
+    /// readable record, with each later record counted as a message that does not count, so that no
+    /// `messageSeq` is assigned twice.
     async fn head_of(&self, newest: &Record, pair: &Pair) -> Result<Head, ReadError> {
         let parties = (&pair.sender, &pair.receiver);
         if let Raw(Item::Slot(slot)) = self.raw(newest, parties, pair.partition) {
@@ -244,8 +246,9 @@ impl<S: Store> Storage<'_, S> {
         }
     }
 
-    /// Up to `limit` records to a user, of all senders, from a place on, as they are now. `amended` says
-    /// which pages of what a sender sent to the user may have amendments. Holes are not filled.
+    /// Up to `limit` records to a user from all senders, from a position on, with amendments
+    /// applied. `amended` has the pages of a sender's messages to the user that may have
+    /// amendments. Holes are not filled.
     pub async fn received(
         &self,
         receiver: &UserId,
@@ -273,8 +276,8 @@ impl<S: Store> Storage<'_, S> {
         Ok(Page { items, count: count(&batch), next: next(&batch) })
     }
 
-    /// Of up to `limit` records of a partition's log from a place on, those of pairs (receiver, sender)
-    /// that are wanted, as they were stored; and where the others begin, if there are more.
+    /// From up to `limit` records of a partition's log from a position on, those of the wanted
+    /// pairs (receiver, sender), as they were stored; and where the rest begins, if there are more.
     pub async fn logged(
         &self,
         partition: Partition,
@@ -295,7 +298,7 @@ impl<S: Store> Storage<'_, S> {
         Ok((logged, next(&batch)))
     }
 
-    /// The order keys of up to `limit` records of a partition's log from a place on.
+    /// The order keys of up to `limit` records of a partition's log from a sequence on.
     pub async fn order_keys(
         &self,
         partition: Partition,
@@ -308,15 +311,15 @@ impl<S: Store> Storage<'_, S> {
         for record in batch.records.iter().filter(|record| !is_sentinel(&record.subject)) {
             match message::order_key(&record.payload) {
                 Ok(key) => keys.push(key),
-                // Of a newer version, perhaps. It is no reason to leave all others unserved.
+                // Perhaps of a newer version. The partition must be served all the same.
                 Err(error) => self.leave_out(stream, record, &error),
             }
         }
         Ok(keys)
     }
 
-    /// The places of up to `limit` records of a partition's log from a place on, whatever they hold, and
-    /// whether there are more.
+    /// The sequences of up to `limit` records of a partition's log from a sequence on, readable or
+    /// not, and whether there are more.
     pub async fn places(
         &self,
         partition: Partition,

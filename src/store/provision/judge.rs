@@ -1,4 +1,4 @@
-//! What a refusal by JetStream asks for.
+//! Classifies refusals by JetStream by the remedy that they call for.
 
 use std::error::Error as _;
 
@@ -10,14 +10,14 @@ use async_nats::jetstream::{self, ErrorCode};
 
 use crate::link::Cause;
 
-/// Why JetStream did not do what it was asked.
+/// Why JetStream refused a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// Nobody serves JetStream here.
+    /// No responders: no server offers JetStream here.
     Nobody,
-    /// JetStream is off, as the server says; for this account, where `true`.
+    /// The server reports that JetStream is off; `true`: for this account.
     Off(bool),
-    /// The stream is not there.
+    /// The stream does not exist.
     Missing,
     /// Another stream has some of the subjects.
     Overlap,
@@ -25,7 +25,7 @@ pub(super) enum Refusal {
     Other(Cause, String),
 }
 
-/// Judges why a stream could not be looked at.
+/// Classifies the failure to look a stream up.
 pub(super) fn of_get(error: &GetStreamError) -> Refusal {
     match error.kind() {
         GetStreamErrorKind::JetStream(error) => of_api(&error),
@@ -40,7 +40,7 @@ pub(super) fn of_get(error: &GetStreamError) -> Refusal {
     }
 }
 
-/// Judges why a stream could not be made.
+/// Classifies the failure to create a stream.
 pub(super) fn of_create(error: &CreateStreamError) -> Refusal {
     match error.kind() {
         CreateStreamErrorKind::JetStream(error) => of_api(&error),
@@ -57,7 +57,7 @@ pub(super) fn of_create(error: &CreateStreamError) -> Refusal {
     }
 }
 
-/// Judges why an entry was not written.
+/// Classifies the failure to write an entry.
 pub(super) fn of_request(error: &async_nats::RequestError) -> Refusal {
     match error.kind() {
         RequestErrorKind::NoResponders => Refusal::Nobody,
@@ -72,7 +72,7 @@ const fn no_responders() -> jetstream::context::RequestErrorKind {
     jetstream::context::RequestErrorKind::NoResponders
 }
 
-/// An error with what is behind it: without that it may say no more than "request error".
+/// An error with its sources, without which it may say no more than "request error".
 fn transient(error: &(dyn std::error::Error + 'static)) -> Refusal {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -90,20 +90,20 @@ fn of_api(error: &jetstream::Error) -> Refusal {
     of_code(error.error_code(), error.code(), error.to_string())
 }
 
-/// A cluster that is still coming up, or has lost nodes, says so in several ways; what it says
-/// otherwise is about the request, and so about the configuration.
+/// A cluster that is still starting, or has lost nodes, reports it with several codes. All other
+/// codes are about the request, and so about the configuration.
 fn of_code(code: ErrorCode, status: usize, text: String) -> Refusal {
     const PASSES: [ErrorCode; 6] = [
         ErrorCode::CLUSTER_NOT_AVAILABLE,
-        // No node has room, or the nodes that there should be are not there yet.
+        // No node has room, or some nodes are not up yet.
         ErrorCode::CLUSTER_NO_PEERS,
         ErrorCode::INSUFFICIENT_RESOURCES,
-        // The limits of the account: what is freed or raised there needs nothing here.
+        // The limits of the account: once they are raised or data is deleted, a retry succeeds.
         ErrorCode::ACCOUNT_RESOURCES_EXCEEDED,
         ErrorCode::STREAM_OFFLINE,
         ErrorCode::STREAM_OFFLINE_REASON,
     ];
-    /// About the request, though the status says that the server is at fault.
+    /// About the request, although the status is that of a server error.
     const WRONG: [ErrorCode; 3] = [
         ErrorCode::STREAM_REPLICAS_NOT_SUPPORTED,
         ErrorCode::STREAM_INVALID_CONFIG,
@@ -136,7 +136,7 @@ mod tests {
         {
             assert_eq!(cause(code, status), Cause::Transient, "{code}");
         }
-        // Replicas without a cluster, a limit that the account wants, too many streams.
+        // Replicas without a cluster, a limit that the account requires, too many streams.
         for (code, status) in [(10074, 500), (10113, 400), (10027, 400), (10052, 500)] {
             assert_eq!(cause(code, status), Cause::Configuration, "{code}");
         }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::{Change, Changes, Registry, Value};
 use crate::store::{AppendError, ReadError};
 
-/// How often an instance that is cut off, or that watches, looks again.
+/// How often an instance that is cut off, or that watches, checks again.
 const LOOK: Duration = Duration::from_millis(1);
 
 /// An entry, and when it expires.
@@ -27,9 +27,9 @@ struct Entry {
 struct State {
     entries: BTreeMap<String, Entry>,
     last_seq: u64,
-    /// The beginnings of keys that a watch does not begin with.
+    /// The prefix of keys that are missing at the beginning of a watch.
     late: Option<&'static str>,
-    /// What a watch begins with although it is not there.
+    /// An entry that a watch shows at its beginning although it does not exist.
     ghost: Option<Change>,
     deletions: usize,
 }
@@ -40,9 +40,9 @@ pub struct Memory {
     state: Arc<Mutex<State>>,
     changed: Arc<watch::Sender<()>>,
     wall_ms: Arc<dyn Fn() -> u64 + Send + Sync>,
-    /// Whether who holds this one is cut off from the bucket.
+    /// Whether the holder of this handle is cut off from the bucket.
     cut: Arc<AtomicBool>,
-    /// How often all watches were broken off.
+    /// How often all watches were interrupted.
     breaks: Arc<AtomicU64>,
 }
 
@@ -59,44 +59,44 @@ impl Memory {
         }
     }
 
-    /// The same bucket as another instance sees it.
+    /// A handle to the same bucket for another instance.
     #[must_use]
     pub fn for_another(&self) -> Self {
         Self { cut: Arc::default(), ..self.clone() }
     }
 
-    /// Cuts this instance off, or lets it back.
+    /// Cuts this instance off, or reconnects it.
     pub fn set_cut(&self, is_cut: bool) {
         self.cut.store(is_cut, Ordering::SeqCst);
     }
 
-    /// Breaks all watches off.
+    /// Interrupts all watches.
     pub fn break_watches(&self) {
         self.breaks.fetch_add(1, Ordering::SeqCst);
         self.changed.send_replace(());
     }
 
-    /// Has watches that begin from now on show entries whose keys begin so only once they are
-    /// rewritten: as if each was just being rewritten while the watch began.
+    /// From now on, new watches show entries with this key prefix only once they are rewritten, as
+    /// if each was being rewritten when the watch began.
     pub fn set_late(&self, late: Option<&'static str>) {
         self.lock().late = late;
     }
 
-    /// Has watches that begin from now on show an entry that is not there any more: as a server
-    /// does that was killed and has read its files anew.
+    /// From now on, new watches show an entry that does not exist any more, as a server does that
+    /// was killed and has read its files again.
     pub fn set_ghost(&self, key: String, value: Bytes) {
         let (value, stored_ms) = (Value::Put(value), (self.wall_ms)());
         let ghost = Change { key, value, seq: 1, stored_ms, is_caught_up: false };
         self.lock().ghost = Some(ghost);
     }
 
-    /// How often it was tried to delete an entry.
+    /// The number of attempts to delete an entry.
     #[must_use]
     pub fn deletions(&self) -> usize {
         self.lock().deletions
     }
 
-    /// What an entry came to, if it was ever there.
+    /// The present state of an entry, if it ever existed.
     #[must_use]
     pub fn entry(&self, key: &str) -> Option<Value> {
         self.lock().entries.get(key).map(|entry| entry.change.value.clone())
@@ -106,7 +106,7 @@ impl Memory {
         self.cut.load(Ordering::SeqCst)
     }
 
-    /// The bucket, after what is due has expired.
+    /// The bucket, after due entries have expired.
     fn lock(&self) -> MutexGuard<'_, State> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -225,7 +225,7 @@ impl Registry for Memory {
                         return Some((Ok(change), (bucket, seen)));
                     }
                 }
-                // Entries expire, and instances come back, without a word.
+                // Expired entries and reconnected instances cause no notification.
                 let mut changed = bucket.changed.subscribe();
                 tokio::select! {
                     _ = changed.changed() => {}

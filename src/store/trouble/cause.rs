@@ -1,9 +1,9 @@
-//! What can be wrong with the store, and what to do about it.
+//! The possible problems of the store, and their remedies.
 
 use super::Resource;
 use crate::store::StreamId;
 
-/// What is in trouble: at most one trouble of each is ongoing.
+/// What a problem is about: at most one problem of each is ongoing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Place {
     One(Resource),
@@ -17,12 +17,12 @@ pub(super) enum Place {
     JetStream,
 }
 
-/// What is wrong.
+/// The cause of a problem.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// The stream is not there.
+    /// The stream does not exist.
     Gone,
-    /// The stream is not there, and could not be made anew.
+    /// The stream does not exist and could not be created again.
     NotMadeAnew(String),
     /// The stream has reached a limit of its own; the server's words.
     Full(String),
@@ -36,13 +36,13 @@ pub enum Cause {
     Server(String),
     /// The server's disk is full.
     Disk(String),
-    /// Nothing that is published is acknowledged, or refused: so it is where the disk is full.
+    /// Publishes are neither acknowledged nor refused, as with a full disk.
     Unacked,
     /// JetStream does not answer, or is off.
     NoJetStream(String),
 }
 
-/// The same code stands for several limits: what is meant is in the description.
+/// One code for several limits, which the description tells apart.
 const STORE_FAILED: u32 = 10077;
 /// Limits of the account.
 const ACCOUNT: [u32; 3] = [10002, 10027, 10028];
@@ -52,7 +52,7 @@ const SERVER: [u32; 2] = [10023, 10047];
 const NO_JETSTREAM: [u32; 3] = [10035, 10039, 10076];
 
 impl Cause {
-    /// What is wrong where a publish was refused with this code.
+    /// The cause, if a publish was refused with this code.
     #[must_use]
     pub fn of_refusal(code: u32, description: &str) -> Self {
         let words = format!("{description} ({code})");
@@ -86,7 +86,7 @@ impl Cause {
         }
     }
 
-    /// What is wrong, and what to do about it.
+    /// The problem and its remedy as sentences.
     pub(super) fn sentences(&self, resource: Resource, name: &str) -> (String, String) {
         let (problem, remedy) = match self {
             Self::Gone => {
@@ -140,7 +140,7 @@ impl Cause {
     }
 }
 
-/// What a stream that is gone had held.
+/// The former content of a lost stream.
 const fn held(resource: Resource) -> &'static str {
     match resource {
         Resource::Stream(StreamId::Log(_)) => "all messages in it",
@@ -173,7 +173,7 @@ fn room(resource: Resource, name: &str) -> String {
     format!("{option} `nats stream edit {name}`, or delete what is old: `nats stream purge {name}`")
 }
 
-/// What differs, in one line.
+/// The differences, in one line.
 fn differing(lines: &[String]) -> String {
     let lines: Vec<&str> = lines.iter().map(|line| line.trim()).collect();
     lines.join("; ")

@@ -1,4 +1,4 @@
-//! Recount what is held of the user: from `peerd audit` to the owner of a user.
+//! Recount a user: from `peerd audit` to the user's owner.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -9,25 +9,25 @@ use crate::wire::packed::RecordError;
 use peerd_core::audit::{Difference, Subject};
 use peerd_core::id::{Partition, UserId};
 
-/// Most differences of one user that are listed.
+/// The most differences of one user that are listed.
 pub const DIFFERENCES_MAX: usize = 256;
 
-/// Recount what is held of the user.
+/// Recount the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Audit;
 
-/// What the audit of one user came to.
+/// The result of the audit of one user.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Audited {
     /// Conversations that were recounted.
     pub conversations: u64,
-    /// Messages that were read for it.
+    /// Messages that were read.
     pub messages: u64,
-    /// What does not follow from the log.
+    /// The differences from the log.
     pub differences: Vec<Difference>,
-    /// Messages that are stored and cannot be read, by subject and place in the log.
+    /// Stored messages that cannot be read, by subject and sequence in the log.
     pub unreadable: Vec<String>,
-    /// Conversations whose counts were corrected: the store no longer has messages of theirs.
+    /// Conversations whose counts were corrected, because the store lost messages of them.
     pub corrected: u64,
 }
 
@@ -35,7 +35,7 @@ pub struct Audited {
 struct AuditedV1<'a> {
     version: u8,
     tag: u8,
-    /// Why there was no audit; empty when there was one.
+    /// Why there was no audit; empty if there was one.
     #[serde(borrow)]
     problem: &'a str,
     conversations: u64,
@@ -50,7 +50,7 @@ struct AuditedV1<'a> {
 struct DifferenceV1<'a>(#[serde(borrow)] &'a str, #[serde(borrow)] &'a str, u64, u64);
 
 impl OwnerRequest for Audit {
-    /// What the audit came to, or why there was none.
+    /// The result of the audit, or why there was none.
     type Answer = Result<Audited, String>;
     const TAG: u8 = 5;
 

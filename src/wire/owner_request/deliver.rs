@@ -1,4 +1,4 @@
-//! Take a message in: from the owner of its sender to the owner of its receiver.
+//! Deliver a message: from the owner of its sender to the owner of its receiver.
 
 use std::sync::Arc;
 
@@ -16,13 +16,13 @@ use peerd_core::message::{Draft, Message};
 use peerd_core::receive::Delivered;
 use peerd_core::send::{Delivery, Send, SendOptions};
 
-/// Take a message in.
+/// Deliver a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deliver {
     /// The message.
     pub delivery: Delivery,
-    /// Where it was sent before, and an owner before may have stored it: since when, by the server's
-    /// clock, in milliseconds since 1970. Then it is taken in unless it is there.
+    /// If it was sent before and a former owner may have stored it: since when, by the server's
+    /// clock, in milliseconds since 1970. Then it is stored only if the log does not have it.
     pub sent_before_ms: Option<u64>,
 }
 
@@ -62,7 +62,7 @@ struct DeliveredV1<'a> {
     receiver_name: &'a str,
 }
 
-/// What became of the message, as numbers.
+/// The outcomes, as numbers.
 const STORED: u8 = 0;
 const DUPLICATE: u8 = 1;
 const LIVE: u8 = 2;
@@ -161,7 +161,7 @@ impl OwnerRequest for Deliver {
     }
 }
 
-/// A message as a record, where its place is of no use.
+/// A message as a record without a place.
 pub(super) fn encode_message(message: &Message) -> Result<Bytes, EncodeError> {
     let mark = Mark { seq: message.seq, counted: 0 };
     packed::encode(message, mark, PagePointers::default(), None)

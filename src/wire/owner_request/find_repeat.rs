@@ -1,5 +1,5 @@
-//! Is this message known to be a repeat? Asked of the receiver's owner when the sender is over the
-//! rate: a repeat is no new message, and its first answer is not kept back.
+//! Find the message that this one repeats. Sent to the receiver's owner if the sender exceeds the
+//! rate limit: a repeat is not a new message and gets the first answer.
 
 use std::sync::Arc;
 
@@ -13,14 +13,14 @@ use crate::wire::packed::{self, ContentV1, RecordError};
 use peerd_core::id::{LocalMessageId, Partition, UserId};
 use peerd_core::message::{Draft, Message};
 
-/// Answer the message that this repeats, if it is known without a search.
+/// Return the message that this one repeats, if it is known without a search.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FindRepeat {
-    /// Who sent both.
+    /// The sender of both.
     pub from: UserId,
-    /// Who received the first.
+    /// The receiver of the first.
     pub to: UserId,
-    /// The message. All of it, since releases may differ in how they compare content.
+    /// The whole message, since releases may compare content differently.
     pub draft: Draft,
 }
 
@@ -41,7 +41,7 @@ struct FindRepeatV1<'a> {
 struct FoundV1<'a> {
     version: u8,
     tag: u8,
-    /// The first message's record; empty where none is known.
+    /// The first message's record; empty if none is known.
     #[serde(borrow, with = "serde_bytes")]
     record: &'a [u8],
 }

@@ -1,5 +1,5 @@
-//! A message of the user's may be stored without the user's owner knowing. Sent to the owner of a
-//! sender, which reads the log and publishes what follows.
+//! Follow the log: a message of the user may be stored without the knowledge of the user's owner.
+//! Sent to the owner of the sender, which reads the log and publishes the events.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -8,10 +8,10 @@ use super::{Done, KIND, OwnerRequest, VERSION, read_done, read_request, user_id,
 use crate::wire::packed::{EncodeError, RecordError, check_numbers};
 use peerd_core::id::{Partition, UserId};
 
-/// Read what the log has of the user's own messages to this receiver, and publish it.
+/// Read the user's messages to this receiver from the log, and publish those that were not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FollowLog {
-    /// Who received them.
+    /// The receiver.
     pub receiver: UserId,
     /// Since when an attempt to store one is in doubt, by the server's clock, in milliseconds since
     /// 1970: the log is followed until it can no longer be stored. `None`: one look suffices.
@@ -28,7 +28,7 @@ struct FollowLogV1<'a> {
 }
 
 impl OwnerRequest for FollowLog {
-    /// All that the log had was published.
+    /// Everything in the log was published.
     type Answer = ();
     const TAG: u8 = 4;
 

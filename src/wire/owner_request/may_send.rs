@@ -1,6 +1,6 @@
-//! Would the user take a message in from this sender? Asked before a first contact, which is stored
-//! at the sender's first: what the receiver refuses leaves no trace. The message itself comes once,
-//! with [`super::Deliver`].
+//! Check whether the user accepts a message of this sender. Sent before a first contact, which
+//! writes the sender's entry first: a refused message must leave no trace. The message itself is
+//! sent once, with [`super::Deliver`].
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -10,13 +10,12 @@ use crate::wire::packed::EncodeError;
 use crate::wire::packed::{RecordError, check_numbers};
 use peerd_core::id::{Partition, UserId};
 
-/// Say whether the user takes a message in.
+/// Check whether the user accepts a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MaySend {
-    /// Who is to send it.
+    /// The sender.
     pub from: UserId,
-    /// The room that its largest form takes, in bytes: the servers of a cluster may differ in what
-    /// they take.
+    /// The bytes that its largest form needs: the servers of a cluster may differ in `max_payload`.
     pub needed_bytes: u64,
 }
 

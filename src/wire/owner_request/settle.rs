@@ -1,4 +1,5 @@
-//! Answer once nothing that this sender sent to the user can still be stored with a smaller key.
+//! Settle a direction: answer once no message of this sender to the user can be stored with a
+//! smaller key.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use peerd_core::id::{OrderKey, Partition, UserId};
 /// Answer once a direction is settled up to a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settle {
-    /// Who sent into the direction.
+    /// The sender of the direction.
     pub sender: UserId,
     /// The key of a message of the other direction.
     pub key: OrderKey,

@@ -106,14 +106,14 @@ fn a_request_survives_the_wire() {
     }
 }
 
-/// What may never change, since two releases meet in a rolling update.
+/// The tags must never change, since two releases meet in a rolling update.
 #[test]
 fn each_kind_of_request_has_a_tag_of_its_own() {
     let tags: Vec<u8> = requests().iter().map(|(_, bytes)| bytes[2]).collect();
     assert_eq!(tags, [1, 1, 2, 3, 4, 5, 6, 7, 8]);
 }
 
-/// A first contact asks first. The content goes out once, with the message.
+/// A first contact sends a check first. The content is sent once, with the message.
 #[test]
 fn a_first_contact_does_not_send_the_content_to_ask() {
     let ask = MaySend { from: user("alice"), needed_bytes: 1 << 20 };

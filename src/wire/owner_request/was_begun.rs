@@ -1,4 +1,5 @@
-//! Was a request begun that has no answer yet? If not, it will not be, and can be sent again.
+//! Inquire whether a request without an answer was begun. If not, it never will be, and can be sent
+//! again.
 
 use std::time::Duration;
 
@@ -11,21 +12,21 @@ use crate::wire::packed::{RecordError, check_numbers};
 use peerd_core::id::{Partition, UserId};
 use peerd_protocol::content::NUMBER_MAX;
 
-/// Say whether a request was begun, and do not begin it if not.
+/// Return whether a request was begun; if not, it must not be begun later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WasBegun {
-    /// The reply subject of the request, which names it.
+    /// The reply subject of the request, which identifies it.
     pub reply_to: String,
 }
 
-/// What an owner answers to an inquiry about a request.
+/// The answer to an inquiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Begun {
     /// It was begun.
     Yes,
-    /// It was not, and will not be.
+    /// It was not begun, and never will be.
     No {
-        /// For how long the owner has owned the partition and remembered every request to it.
+        /// How long the owner has owned the partition and remembered every request to it.
         known_for: Duration,
     },
 }
@@ -38,7 +39,7 @@ struct WasBegunV1<'a> {
     reply_to: &'a str,
 }
 
-/// The answer: version, tag, whether it was begun, for how many milliseconds that is known.
+/// The answer: version, tag, whether it was begun, and for how many milliseconds that is known.
 type BegunV1 = (u8, u8, bool, u64);
 
 impl OwnerRequest for WasBegun {

@@ -1,11 +1,11 @@
-//! Frames of a nats-server: those that the limit reads.
+//! The frames of a nats-server that the limit reads.
 
 /// The longest frame: more than any message of a load.
 const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The longest line of a server, which is that of its INFO.
 const LINE_BYTES_MAX: usize = 64 * 1024;
 
-/// What a server sends.
+/// A frame of a server.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Frame<'a> {
     Message(Message<'a>),
@@ -26,7 +26,7 @@ pub(super) struct Message<'a> {
     pub(super) payload: &'a [u8],
 }
 
-/// The first frame of what was read, and its length; `None` while it is not complete.
+/// The first frame of the bytes read, and its length; `None` while it is incomplete.
 pub(super) fn parse(read: &[u8]) -> Result<Option<(Frame<'_>, usize)>, String> {
     let Some(end) = read.iter().position(|byte| *byte == b'\n') else {
         let is_too_long = read.len() > LINE_BYTES_MAX;
@@ -50,7 +50,8 @@ pub(super) fn parse(read: &[u8]) -> Result<Option<(Frame<'_>, usize)>, String> {
     Ok(Some((frame, end + 1)))
 }
 
-/// `<subject> <sid> [reply-to] [#header bytes] <#total bytes>`, then as many bytes and a line end.
+/// `<subject> <sid> [reply-to] [#header bytes] <#total bytes>`, then that many bytes and a line
+/// end.
 fn message<'a>(
     rest: &'a [u8],
     line_bytes: usize,

@@ -37,7 +37,7 @@ fn a_body_that_is_not_one_value_is_refused() {
     for bad in ["{", "{} {}", "nul", "{\"a\":1,\"a\":2}"] {
         assert!(Value::decode(Encoding::Json, bad.as_bytes()).is_err(), "{bad}");
     }
-    // Few fields and many: they are compared in different ways.
+    // Few and many fields are compared in different ways.
     for count in [2, FEW_FIELDS, FEW_FIELDS + 1, 3 * FEW_FIELDS] {
         let field = |number: usize| format!("\"f{number}\":0");
         let mut fields: Vec<String> = (0..count).map(field).collect();

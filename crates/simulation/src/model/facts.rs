@@ -1,7 +1,7 @@
-//! What is known while a call is answered.
+//! The known facts when a call is answered.
 //!
-//! In a single instance without faults all of it is certain. Where calls overlap, or have an unknown
-//! outcome, some of it may be either way.
+//! In a single instance without faults all facts are certain. If calls overlap or have unknown
+//! outcomes, some are not.
 
 use std::ops::RangeInclusive;
 

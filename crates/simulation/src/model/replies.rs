@@ -1,6 +1,6 @@
-//! What each call may be answered, by what is known: one function for each kind of reply.
+//! The possible replies to each call, given the known facts: one function for each kind of reply.
 //!
-//! Where everything is certain, one reply is left.
+//! If everything is certain, only one reply is possible.
 
 use std::ops::RangeInclusive;
 

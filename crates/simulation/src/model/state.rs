@@ -1,4 +1,4 @@
-//! The state of the model: plain lists, from which every count is computed anew.
+//! The state of the model: plain lists, from which every count is computed again each time.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;

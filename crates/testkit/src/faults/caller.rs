@@ -1,5 +1,5 @@
-//! A client that lives with failure: a call may be answered, refused, or never answered,
-//! and is repeated until it is answered, as the contract asks of clients.
+//! A client that tolerates failures: a call that is refused or not answered is repeated, as the
+//! contract requires of clients.
 
 use std::{
     collections::VecDeque,
@@ -18,17 +18,17 @@ use tokio::{sync::watch, time::Instant};
 use crate::faults::notes::{Notes, Sheet};
 use crate::token;
 
-/// The daemon's own deadline for a call in these tests; a client waits longer than that, so that
-/// silence means that nobody works on the call any more.
+/// The daemon's own deadline for a call in these tests. A client waits longer, so that silence
+/// means that no instance works on the call any more.
 pub const CALL_DEADLINE: Duration = Duration::from_secs(2);
 const ANSWER_DEADLINE: Duration = Duration::from_secs(4);
-/// What a client waits for the answer to a send when recovery is measured: a send may be repeated
-/// while the first attempt still goes on, since the repeat is recognized.
+/// How long a client waits for the answer to a send when recovery is measured: a send may be
+/// repeated during its first attempt, since the repeat is recognized.
 const IMPATIENT_DEADLINE: Duration = Duration::from_millis(500);
 const SEND: &str = "send_peer_message";
 const REPEAT_INTERVAL: Duration = Duration::from_millis(50);
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(1);
-/// Past this, a call that is repeated all the time and not answered is a failure of the daemon.
+/// Beyond this, a call that was repeated all the time without an answer is a failure of the daemon.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 const LATEST_KEPT: usize = 12;
@@ -36,19 +36,19 @@ const RATE: u64 = 6_000_005;
 const OVERLOADED: u64 = 6_000_007;
 const STORE: u64 = 6_000_008;
 
-/// What stops a test.
+/// An error that stops a test.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// How one attempt ended.
 #[derive(Debug)]
 pub enum Answer {
-    /// A success, with its body.
+    /// Success, with the body.
     Done(Value),
     /// An error code.
     Refused(Refusal),
-    /// Nobody serves calls: this one was not accepted.
+    /// No responders: the call was not accepted.
     NoResponders,
-    /// The connection broke, or no answer came in time.
+    /// The connection was lost, or no answer came in time.
     Silence,
 }
 
@@ -61,12 +61,12 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// Whether the sender was too fast.
+    /// Whether the sender exceeded the rate limit.
     pub fn is_rate(&self) -> bool {
         self.code == RATE
     }
 
-    /// Whether the contract asks the client to call again.
+    /// Whether the contract asks the client to repeat the call.
     fn repeatable(&self) -> bool {
         let is_for_now = matches!(self.code, OVERLOADED | RATE) && self.retry_after.is_some();
         self.code == STORE || is_for_now
@@ -79,32 +79,32 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// How a client takes failures.
+/// How a client reacts to failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manner {
-    /// Waits for each answer until nobody can work on the call any more, then repeats it.
+    /// Waits for each answer until no instance can work on the call any more, then repeats it.
     Patient,
     /// Repeats a send early, over and over.
     Impatient,
-    /// Waits like the patient one, and takes anything but a success for a fault of the daemon.
+    /// Waits like the patient one, and treats everything but success as a fault of the daemon.
     Strict,
 }
 
 /// Receives the method of each call that succeeded, and the time that all its attempts took.
 pub type Watch = Arc<dyn Fn(&str, Duration) + Send + Sync>;
 
-/// How many attempts ended in which way.
+/// The numbers of attempts by outcome.
 #[derive(Debug, Default)]
 pub struct Counts {
     /// Answered with success.
     pub done: AtomicU64,
-    /// Of these, sends that were answered as repeats.
+    /// Sends among them that were answered as repeats.
     pub duplicates: AtomicU64,
     /// Answered `outcome_unknown`.
     pub outcome_unknown: AtomicU64,
     /// Answered with another error.
     pub refused: AtomicU64,
-    /// Nobody served calls.
+    /// No responders.
     pub no_responders: AtomicU64,
     /// Not answered.
     pub silence: AtomicU64,
@@ -112,7 +112,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// The latest attempts that did not succeed.
+    /// The latest failed attempts.
     pub fn latest(&self) -> String {
         let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         latest.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
@@ -175,7 +175,7 @@ impl Caller {
         Self::connect_any(&[url.to_owned()], Manner::Patient, counts, notes).await
     }
 
-    /// As many connections as there are servers, and each goes to another when its own is lost.
+    /// A connection to each server; each moves to another server if its own is lost.
     pub async fn connect_each(servers: &[String], manner: Manner) -> Result<Vec<Self>, Failure> {
         let (counts, notes) = (Arc::<Counts>::default(), Notes::new()?);
         let mut servers = servers.to_vec();
@@ -213,18 +213,18 @@ impl Caller {
         Ok(Self { nats, connected, counts, manner, notes, sheet, watch: None })
     }
 
-    /// The same, with a channel that gets each call that succeeded.
+    /// The same, with a function that receives each successful call.
     #[must_use]
     pub fn watched(self, watch: Watch) -> Self {
         Self { watch: Some(watch), ..self }
     }
 
-    /// How the attempts so far ended.
+    /// The outcomes of the attempts so far.
     pub fn counts(&self) -> Arc<Counts> {
         Arc::clone(&self.counts)
     }
 
-    /// What is noted of this caller and those that were connected with it.
+    /// The notes of this caller and of those that were connected with it.
     pub fn notes(&self) -> Arc<Notes> {
         Arc::clone(&self.notes)
     }
@@ -242,7 +242,7 @@ impl Caller {
             .payload(Bytes::from(body.to_string()))
             .timeout(Some(self.deadline(method)));
         let mut connected = self.connected.clone();
-        // A request that was written before a disconnect has lost its answer: do not wait for it.
+        // The answer to a request that was written before a disconnect is lost.
         let disconnected = connected.wait_for(|connected| !connected);
         let answer = tokio::select! {
             biased;
@@ -252,7 +252,7 @@ impl Caller {
         match &answer {
             Answer::Done(reply) => self.sheet.answered(call, reply),
             Answer::Refused(refusal) => self.sheet.refused(call, &refusal.reason),
-            // Nobody had it: nothing was done.
+            // No instance received it: nothing was done.
             Answer::NoResponders => self.sheet.refused(call, "no_responders"),
             Answer::Silence => {}
         }
@@ -275,7 +275,7 @@ impl Caller {
 
     /// Repeats one call until it succeeds.
     ///
-    /// Fails on a refusal that repeating cannot mend, and when patience ends.
+    /// Fails on a refusal for which a repeat does not help, and after a time limit.
     pub async fn until_done(
         &self,
         user: &str,
@@ -321,7 +321,8 @@ impl Caller {
         if is_early { IMPATIENT_DEADLINE } else { ANSWER_DEADLINE }
     }
 
-    /// Waits for the connection, so that nothing is buffered and sent long after it was given up.
+    /// Waits for the connection, so that no request is buffered and sent long after it was given
+    /// up.
     async fn connected(&self, deadline: Instant) -> Result<(), Failure> {
         let mut connected = self.connected.clone();
         let wait = connected.wait_for(|connected| *connected);
@@ -355,7 +356,7 @@ impl Caller {
     }
 }
 
-/// The time as the logs show it, to find a call beside what the instances logged.
+/// The time in the format of the logs, to find a call in them.
 #[expect(clippy::disallowed_methods, reason = "only for people to read")]
 fn time_of_day() -> String {
     let now = time::OffsetDateTime::from(std::time::SystemTime::now());

@@ -1,5 +1,5 @@
-//! The end of a load: what its users see is read back, and what its clients noted is held against what
-//! is stored.
+//! The end of a load: reads back what its users see, and compares the clients' notes with the
+//! store.
 
 use serde_json::Value;
 
@@ -9,17 +9,17 @@ use super::{
     notes, reading,
 };
 
-/// The most faults that one text names.
+/// The most faults in one text.
 const SHOWN_MAX: usize = 20;
 
-/// What a load came to.
+/// The result of a load.
 #[derive(Debug)]
 pub struct Judged {
     /// How many messages were read back.
     pub read: usize,
-    /// What `peerd verify` answered.
+    /// The output of `peerd verify`.
     pub verdict: Value,
-    /// What is wrong, each in a sentence.
+    /// The faults, as sentences.
     pub faults: Vec<String>,
 }
 
@@ -29,7 +29,7 @@ impl Judged {
         self.verdict[name].to_string()
     }
 
-    /// A text about what is wrong, if anything is.
+    /// A text about the faults, if there are any.
     pub fn problem(&self) -> Option<String> {
         let shown = &self.faults[..self.faults.len().min(SHOWN_MAX)];
         let count = self.faults.len();
@@ -37,9 +37,10 @@ impl Judged {
     }
 }
 
-/// Judges a load that has ended. `pairs`: who wrote to whom. `servers`: where the nats-servers are.
+/// Judges a load that has ended. `pairs`: the users who wrote to each other. `servers`: the
+/// addresses of the nats-servers.
 pub async fn judge(caller: &Caller, pairs: &Pairs, servers: &[String]) -> Result<Judged, Failure> {
-    // What is read belongs to the notes, too.
+    // These reads are in the notes, too.
     let read = reading::read(caller, pairs).await?;
     let verdict = caller.notes().verify(&servers.join(",")).await?;
     let faults = notes::faults(&verdict);

@@ -1,7 +1,7 @@
-//! Many pairs of users that write to each other.
+//! A load of many pairs of users who write to each other.
 //!
-//! A pair is mostly walked by one task, one call after the other, so that what must come of it is
-//! exact. Some pairs have several tasks at once; there the notes show what overlapped.
+//! Most pairs have one task, which makes one call after another, so that the expected result is
+//! exact. Some pairs have several concurrent tasks; the notes show which calls overlapped.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -27,11 +27,11 @@ use super::{
 
 /// The time within which every task must have been answered again after a death.
 pub const RECOVERY_DEADLINE: Duration = Duration::from_secs(30);
-/// More than the patience of the last call under way.
+/// Longer than the time limit of the last call in progress.
 const STOP_DEADLINE: Duration = Duration::from_secs(40);
-/// Of a hundred steps of a load that reads, those that do.
+/// The percentage of reading steps in a load that reads.
 const READ_PERCENT: u64 = 30;
-/// Steps of users who come and leave.
+/// The steps of users who come and leave.
 const VISIT_STEPS: u64 = 12;
 /// The epoch of a task that has ended.
 const ENDED: u64 = u64::MAX;
@@ -45,25 +45,25 @@ const TEXTS: [&str; 6] = [
     "مرحبا، كيف حالك اليوم؟",
 ];
 
-/// What kind of load.
+/// The kind of a load.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    /// How many users; each writes with four others.
+    /// The number of users, each of whom writes to four others.
     pub users: usize,
-    /// How many of the pairs have several tasks at once.
+    /// The number of pairs with several concurrent tasks.
     pub racing_pairs: usize,
-    /// Whether conversations are cleared, muted and deleted from as well.
+    /// Whether users also clear and mute conversations and delete messages.
     pub marks: bool,
-    /// The mean time that a task lets pass between two calls, in milliseconds.
+    /// The mean pause of a task between two calls, in milliseconds.
     pub interval_ms: u64,
-    /// Whether users also read, and call everything else that there is.
+    /// Whether users also read, and call all other methods.
     pub reads: bool,
-    /// How many tasks play users who come, write to each other, leave, and never come back.
+    /// The number of tasks whose users come, write to each other, leave, and never return.
     pub visits: usize,
 }
 
 impl Plan {
-    /// Pairs that send, each walked by one task, with that interval between sends.
+    /// Pairs that send, with one task each and this interval between sends.
     pub const fn sends(users: usize, interval_ms: u64) -> Self {
         Self { users, racing_pairs: 0, marks: false, interval_ms, reads: false, visits: 0 }
     }
@@ -76,7 +76,7 @@ pub struct Load {
     walkers: JoinSet<Result<(), Failure>>,
 }
 
-/// How long it took after a death until there were answers again.
+/// The time from a death until there were answers again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recovery {
     /// Until one task was answered.
@@ -86,7 +86,7 @@ pub struct Recovery {
 }
 
 impl Load {
-    /// Logs the users in and lets them write, over all these connections.
+    /// Logs the users in and starts their tasks, over all these connections.
     pub async fn start(
         callers: &[Caller],
         plan: Plan,
@@ -131,7 +131,7 @@ impl Load {
         self.shared.epoch.fetch_add(1, Ordering::SeqCst) + 1
     }
 
-    /// Waits until every task was answered to a call that it began in that epoch.
+    /// Waits until every task had an answer to a call that it began in that epoch.
     pub async fn answered(&self, epoch: u64, since: Instant) -> Result<Recovery, Failure> {
         let deadline = since + RECOVERY_DEADLINE;
         let mut answered = self.answered.clone();
@@ -148,7 +148,8 @@ impl Load {
         Ok(Recovery { first, all: since.elapsed() })
     }
 
-    /// Ends the load, waits for the calls under way, and answers who has written with whom.
+    /// Ends the load, waits for the calls in progress, and returns the users who wrote to each
+    /// other.
     pub async fn finish(mut self) -> Result<Pairs, Failure> {
         self.shared.stopping.store(1, Ordering::SeqCst);
         let deadline = Instant::now() + STOP_DEADLINE;
@@ -165,7 +166,7 @@ impl Load {
     }
 }
 
-/// What one task does: calls as `user`, in the conversation with `other`.
+/// The work of a task: calls as `user`, in the conversation with `other`.
 #[derive(Clone, Debug)]
 struct Walk {
     user: String,
@@ -183,11 +184,11 @@ enum Kind {
     RacingSends,
     /// Marks as `user` only, while others send.
     RacingMarks,
-    /// Sends and marks as either of two users who are others each time.
+    /// Sends and marks as either of two users, who are new ones each time.
     Visits,
 }
 
-/// Where a task is whose users come and leave.
+/// The progress of a task whose users come and leave.
 #[derive(Clone, Copy, Debug, Default)]
 struct Visit {
     number: u64,
@@ -195,7 +196,7 @@ struct Visit {
     steps_left: u64,
 }
 
-/// A ring in which each user writes with the next and the third after it.
+/// A ring in which each user writes to the next user and to the third next.
 fn walks(users: &[String], plan: Plan) -> Vec<Walk> {
     let pairs = (0..users.len()).flat_map(|user| [(user, user + 1), (user, user + 3)]);
     let mut walks = Vec::new();
@@ -228,15 +229,15 @@ fn walks(users: &[String], plan: Plan) -> Vec<Walk> {
     walks
 }
 
-/// By user and other: the IDs of the messages that that user may still delete.
+/// By user and other: the IDs of the messages that the user may still delete.
 type Deletable = HashMap<(String, String), Vec<String>>;
 
-/// By user: with whom the user has written.
+/// By user: the users with whom that user exchanged messages.
 pub type Pairs = BTreeMap<String, BTreeSet<String>>;
 
-/// What the tasks of one load have in common.
+/// The shared state of the tasks of one load.
 struct Shared {
-    /// The epoch of the last call of each task that was answered.
+    /// The epoch of the last answered call of each task.
     answering: watch::Sender<Vec<u64>>,
     epoch: AtomicU64,
     stopping: AtomicU64,
@@ -275,7 +276,7 @@ struct Walker {
     walk: Walk,
     random: Random,
     sent: u64,
-    /// Whether the two have written to each other.
+    /// Whether the two have exchanged messages.
     has_begun: bool,
     visit: Visit,
     muted: HashMap<String, bool>,
@@ -331,7 +332,7 @@ impl Walker {
         }
     }
 
-    /// The two users of a visit leave, and two new ones come.
+    /// Replaces the two users of a visit by new ones.
     async fn next_visit(&mut self) -> Result<(), Failure> {
         if self.visit.number > 0 {
             for user in [&self.walk.user, &self.walk.other] {

@@ -1,5 +1,5 @@
-//! What users do beside writing: they read, and call whatever else there is. Nothing of it changes
-//! what a conversation holds.
+//! The calls of users besides writing: reads and all other methods that do not change a
+//! conversation's messages.
 
 use serde_json::{Value, json};
 
@@ -8,11 +8,11 @@ use super::{
     random::Random,
 };
 
-/// How many users who never come are blocked and unblocked.
+/// The number of users who never log in and are blocked and unblocked.
 const STRANGERS: u64 = 10;
 const BASE64_WAVE: &str = "8J+Riw==";
 
-/// One such call of `user`, who has a conversation with `other`.
+/// Makes one such call as `user`, who has a conversation with `other`.
 pub(super) async fn look(
     caller: &Caller,
     random: &mut Random,
@@ -46,7 +46,7 @@ fn page(conversation: &Value, random: &mut Random) -> Value {
     body
 }
 
-/// One more session, which ends again; others of the user stay.
+/// Begins a further session and ends it; the user's other sessions stay.
 async fn log_in_and_out(caller: &Caller, user: &str) -> Result<(), Failure> {
     let session = caller.until_done(user, "login", &json!({})).await?;
     let body = json!({ "sessionID": session["sessionID"] });

@@ -1,4 +1,4 @@
-//! Writes down what clients do and receive, in the format of `docs/verify.md`, and has it judged.
+//! Writes the notes of clients in the format of `docs/verify.md`, and runs `peerd verify` on them.
 
 use std::{
     fs::File,
@@ -24,12 +24,12 @@ use crate::{Encoding, decode, peerd_command};
 
 /// The subjects of all events.
 const EVENTS: &str = "peer.event.*.*";
-/// By when every published event has arrived.
+/// The time by which every published event has arrived.
 const QUIET: Duration = Duration::from_secs(6);
-/// By when the notes are judged.
+/// The time limit of `peerd verify`.
 const JUDGED: Duration = Duration::from_secs(600);
 
-/// The notes of one run, in a folder that goes with them.
+/// The notes of one run, in a folder that is deleted with this.
 pub struct Notes {
     folder: TempDir,
     began: Instant,
@@ -46,17 +46,17 @@ pub struct Sheet {
     calls: AtomicU64,
 }
 
-/// What was disturbed.
+/// The target of a disturbance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disturbed {
     /// Instances of peerd.
     Peerd,
-    /// nats-servers, or the way to them.
+    /// nats-servers, or the network to them.
     Nats,
 }
 
 impl Notes {
-    /// Notes of which there are none yet.
+    /// Empty notes.
     pub fn new() -> Result<Arc<Self>, Failure> {
         #[expect(clippy::disallowed_methods, reason = "what notes carry is the time of day")]
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
@@ -83,12 +83,13 @@ impl Notes {
         Ok(sheet)
     }
 
-    /// A number that the attempts of one operation have in common.
+    /// A number for the attempts of one operation.
     pub fn operation(&self) -> u64 {
         self.operations.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Listens to everybody over a connection to that server, until the set is dropped.
+    /// Receives the events of all users over a connection to these servers, until the set is
+    /// dropped.
     pub async fn listen(&self, servers: &[String], tasks: &mut JoinSet<()>) -> Result<(), Failure> {
         let sheet = self.sheet()?;
         let (lost, was_deaf) = (Arc::clone(&sheet), AtomicBool::new(false));
@@ -122,7 +123,7 @@ impl Notes {
         Ok(())
     }
 
-    /// Something begins to be disturbed.
+    /// Notes the beginning of a disturbance.
     pub fn disturbed(&self, what: Disturbed) -> Result<(), Failure> {
         let what = match what {
             Disturbed::Peerd => "peerd",
@@ -132,7 +133,7 @@ impl Notes {
         Ok(())
     }
 
-    /// Everything is well again.
+    /// Notes that the system has recovered.
     pub fn calm(&self) -> Result<(), Failure> {
         self.first()?.write(json!({ "calm": true }));
         Ok(())
@@ -143,7 +144,7 @@ impl Notes {
         Ok(Arc::clone(&files.first().ok_or("nobody takes notes")?.1))
     }
 
-    /// Has `peerd verify` hold the notes against what is stored, once every published event has arrived.
+    /// Runs `peerd verify` on the notes, once every published event has arrived.
     pub async fn verify(&self, servers: &str) -> Result<Value, Failure> {
         sleep(QUIET).await;
         let files = self.files.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -160,7 +161,7 @@ impl Notes {
         })
     }
 
-    /// Copies the notes to where they outlive this.
+    /// Copies the notes to a folder that is not deleted.
     pub fn keep(&self, folder: &Path) -> std::io::Result<()> {
         for (path, sheet) in &*self.files.lock().unwrap_or_else(PoisonError::into_inner) {
             sheet.flush()?;
@@ -171,7 +172,7 @@ impl Notes {
     }
 }
 
-/// The faults of a verdict, a sentence each.
+/// The faults of a verdict, as sentences.
 pub fn faults(verdict: &Value) -> Vec<String> {
     let faults = verdict["faults"].as_array().into_iter().flatten();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -179,7 +180,7 @@ pub fn faults(verdict: &Value) -> Vec<String> {
 }
 
 impl Sheet {
-    /// Notes that a call begins; answers its number.
+    /// Notes the beginning of a call; returns its number.
     pub fn called(&self, operation: u64, user: &str, method: &str, body: &Value) -> u64 {
         let call = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
         self.write(json!({
@@ -213,7 +214,7 @@ impl Sheet {
         let since = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
         note["at"] = json!(self.began_us.saturating_add(since));
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        // What is missing in the notes shows when they are read.
+        // A missing note shows when the notes are read.
         let _ = writeln!(file, "{note}");
     }
 

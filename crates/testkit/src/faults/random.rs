@@ -1,4 +1,4 @@
-//! A small seeded source of choices, so that a run can be repeated with its seed.
+//! A small random generator with a seed, so that a run can be repeated.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use std::time::Duration;
 pub struct Random(u64);
 
 impl Random {
-    /// The choices of a seed.
+    /// A generator for a seed.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// The seed of a run: what that variable says, or another one each time.
+    /// The seed of a run: from the environment variable, or a new one each time.
     pub fn seed(variable: &str) -> u64 {
         let given = std::env::var_os(variable);
         given.and_then(|text| text.to_str()?.parse().ok()).unwrap_or_else(|| {
@@ -21,7 +21,7 @@ impl Random {
         })
     }
 
-    /// A source of its own for one part of a run.
+    /// A separate generator for one part of a run.
     #[must_use]
     pub fn split(&mut self) -> Self {
         Self(self.next())
@@ -32,7 +32,7 @@ impl Random {
         self.next() % bound
     }
 
-    /// True in that many of a hundred cases.
+    /// True with this probability in percent.
     pub fn percent(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }

@@ -1,5 +1,5 @@
-//! Reads at the end of a run all that its users see, by the contract's own methods. What is wrong with
-//! it is found in the notes.
+//! Reads everything that the users see at the end of a run, by the methods of the contract. The
+//! checker finds faults of the replies in the notes.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,8 @@ const CONVERSATIONS_A_PAGE: usize = 3;
 const MESSAGES_A_PAGE: usize = 100;
 const USERS_AT_ONCE: usize = 8;
 
-/// Reads what all of them see; answers how many messages that was. Who has left comes back for it.
+/// Reads the views of all users; returns the number of messages. Users who have left log in again
+/// for it.
 pub async fn read(caller: &Caller, pairs: &Pairs) -> Result<usize, Failure> {
     stream::iter(pairs)
         .map(|(user, others)| read_user(caller, user, others))
@@ -63,8 +64,7 @@ async fn conversations(caller: &Caller, user: &str) -> Result<BTreeSet<String>, 
     }
 }
 
-/// All messages of a conversation: read from the newest page to the oldest, in ascending order as
-/// the pages give them.
+/// All messages of a conversation in ascending order, read from the newest page to the oldest.
 pub async fn messages(caller: &Caller, user: &str, other: &str) -> Result<Vec<Value>, Failure> {
     let mut pages = Vec::new();
     let mut messages = 0;

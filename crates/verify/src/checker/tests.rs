@@ -1,4 +1,4 @@
-//! The checker finds each kind of fault in hand-made views, and nothing in sound ones.
+//! The checker finds each kind of fault in hand-made views, and none in sound ones.
 
 use super::{Line, Summary, View, Views, faults};
 use crate::account::{Account, Ack, Change, Mark, Sent};
@@ -49,7 +49,7 @@ fn mark(user: &str, what: Change, tick: u64) -> Mark {
     Mark { user: user.to_owned(), what, started: tick, acked: Some(tick + 3) }
 }
 
-/// What the two see when all is well and nothing was cleared, muted or deleted.
+/// The views of the two without faults, clears, mutes or deletes.
 fn views() -> Views {
     let lines: Vec<_> = account().sent.iter().map(line).collect();
     let view = |other: &str, unread: u64| View {
@@ -71,7 +71,7 @@ fn lines<'a>(views: &'a mut Views, user: &str, other: &str) -> &'a mut Vec<Line>
     view.histories.entry(other.to_owned()).or_default()
 }
 
-/// Changes how many `bob` has unread from `ann`, and his totals with it.
+/// Changes `bob`'s unread count for `ann`, and his totals with it.
 fn unread(views: &mut Views, count: u64) {
     if let Some(view) = views.get_mut("bob") {
         view.total = count;

@@ -38,7 +38,7 @@ fn stored(node: &TestNode, stream: StreamId, subject: &str) -> Option<Record> {
     node.store().records(stream).into_iter().rfind(|record| record.subject == subject)
 }
 
-/// Stores an entry in the place of the one that is there.
+/// Replaces a stored entry.
 async fn replace(node: &TestNode, stream: StreamId, subject: &str, payload: Bytes) {
     let expected_seq = stored(node, stream, subject).map_or(0, |there| there.stream_seq);
     let deadline = node.parts.env.deadline();
@@ -60,7 +60,7 @@ async fn fields_of_a_later_release_survive_load_change_and_store() {
     let muted = |status: u8| json!({ "conversationID": "alice", "status": status });
     call(&node, "bob", "set_conversation_notification_status", muted(2)).await;
 
-    // Field 200 with a list, as some later release may have it.
+    // Field 200 with a list, as a later release may have it.
     let later = LaterFields::new(1, b"\xcc\xc8\x93\x01\xa1x\xc0");
     let (bob, alice) = (Token::of(&id("bob")), Token::of(&id("alice")));
     let partition = node.parts.env.subjects.partition(&bob);
@@ -85,7 +85,7 @@ async fn fields_of_a_later_release_survive_load_change_and_store() {
     let bitmap = Bitmap::from_bytes(&[2]).with_later(later.clone());
     replace(&node, stream, &page_key, deletions::encode(&bitmap).expect("writable")).await;
 
-    // Loaded anew, and each of them changed.
+    // Load again, and change each entry.
     node.parts.users.user_in_memory(&id("bob")).expect("in memory").invalidate();
     call(&node, "bob", "set_conversation_notification_status", muted(1)).await;
     let body = json!({ "conversationID": "alice", "messageList": [sent] });
@@ -101,6 +101,6 @@ async fn fields_of_a_later_release_survive_load_change_and_store() {
     let settings = conversation::decode(&there.payload).expect("readable");
     assert!(!settings.later.as_bytes().is_empty() && settings.later == later);
     let kept: Vec<_> = settings.deleted.pages().collect();
-    // The page is in the entry now: with both deletions, and with what it had.
+    // The page is in the entry now, with both deletions and the unknown field.
     assert_eq!(kept, [(&page, &Bitmap::from_bytes(&[3]).with_later(later))]);
 }

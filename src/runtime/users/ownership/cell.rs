@@ -1,4 +1,4 @@
-//! A user in memory: the state, and who may touch it when.
+//! A user in memory: the state and its three locks.
 
 use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
@@ -21,16 +21,17 @@ use peerd_core::user::User;
 use peerd_protocol::failure::Failure;
 use peerd_protocol::subject::Token;
 
-/// How long after its connection was lost, or its answer was given up, a write can still come into
-/// the store: the server may have it in a queue.
+/// How long after its connection was lost, or its answer was given up, a write may still be stored:
+/// the server may have it in a queue.
 pub(in crate::runtime) const LATE_WRITE: Duration = Duration::from_secs(2);
 
 /// A user in memory.
 ///
-/// Three things order what happens to a user. The lock on the state is held for a decision and for
-/// the events that follow from it, never across an await. The entry lock lets one load, or one change
-/// of the user's own entries, through at a time. A pair lock lets one message of each sender through
-/// at a time, since each builds on the one before.
+/// Three locks order what happens to a user. The lock on the state is held for a decision and for
+/// the events that follow from it, never across an await. The entry lock admits one load, or one
+/// change of the user's own entries, at a time. A pair lock admits one message of each sender at a
+/// time, from its plan to its acknowledgement, or until its outcome is known, since each message
+/// builds on the one before.
 pub(in crate::runtime) struct UserCell {
     pub(in crate::runtime) id: UserId,
     pub(in crate::runtime) token: Token,
@@ -38,24 +39,24 @@ pub(in crate::runtime) struct UserCell {
     /// The time for which this instance may act for the user.
     pub(in crate::runtime) ownership: Arc<Ownership>,
     state: Mutex<User>,
-    /// [`User::oldest_unread_ms`], to be looked at without the lock.
+    /// [`User::oldest_unread_ms`], to be read without the lock.
     oldest_unread_ms: AtomicU64,
     entry_lock: tokio::sync::Mutex<()>,
     ageing: tokio::sync::Mutex<()>,
     pair_locks: Mutex<HashMap<UserId, Arc<tokio::sync::Mutex<()>>>>,
-    /// Which load of all it was that the state came from.
+    /// The number of the load from which the state came.
     load: AtomicU64,
-    /// The store's generation in which the state was loaded; 0: to be loaded.
+    /// The store's generation in which the state was loaded; 0: it must be loaded.
     loaded_in: AtomicU64,
-    /// Until when the store may hold more of the user than a load finds.
+    /// Until when the store may contain more of the user than a load finds.
     in_doubt_until: Mutex<Option<Instant>>,
-    /// Whether a write of the account is on its way for the sake of its revision.
+    /// Whether a write of the account because of its revision is in progress.
     pub(in crate::runtime) is_revision_due: AtomicBool,
-    /// Set at each use, cleared by the sweep that looks for users to forget.
+    /// Set at each use, cleared by the eviction sweep.
     used: AtomicBool,
-    /// What the store has as the time of the last call, in milliseconds since 1970.
+    /// The stored last-seen time, in milliseconds since 1970.
     pub(in crate::runtime) last_seen_stored_ms: AtomicU64,
-    /// When the time of the last call is to be stored again.
+    /// When the last-seen time is due to be stored again.
     last_seen_due_ms: AtomicU64,
     /// How often the state was locked.
     #[cfg(test)]
@@ -86,13 +87,13 @@ impl UserCell {
         }
     }
 
-    /// The stream with the messages to this user.
+    /// The stream that has the messages to this user.
     pub(in crate::runtime) const fn log(&self) -> StreamId {
         StreamId::Log(self.partition)
     }
 
-    /// Until when a write of the user's may be tried: an instance that is not the owner any more does
-    /// not write, nor does it retry for longer than it is certain to remain the owner.
+    /// Until when a write for the user may be tried: an instance that is no longer the owner does
+    /// not write, and retries only while it is certain to remain the owner.
     pub(in crate::runtime) fn may_write(&self, deadline: Instant) -> Result<Instant, AppendError> {
         if !self.ownership.may_act() {
             return Err(AppendError::Unavailable("no longer the owner".to_owned()));
@@ -100,8 +101,8 @@ impl UserCell {
         Ok(deadline.min(Instant::now() + self.ownership.lease_left()))
     }
 
-    /// Notes a write that was acknowledged. An instance that lost the ownership meanwhile does not act
-    /// on what it wrote.
+    /// Notes a write that was acknowledged. An instance that lost the ownership meanwhile does not
+    /// act on what it wrote.
     pub(in crate::runtime) fn wrote(&self, stream: StreamId, seq: u64) -> Result<u64, AppendError> {
         if !self.ownership.may_act() {
             return Err(AppendError::Unknown);
@@ -123,13 +124,13 @@ impl UserCell {
         LockedUser { user, oldest_unread_ms: &self.oldest_unread_ms }
     }
 
-    /// No unread message was stored before this time, in milliseconds since 1970, as of when the state
-    /// was last unlocked.
+    /// No unread message was stored before this time, in milliseconds since 1970, as of when the
+    /// state was last unlocked.
     pub(in crate::runtime) fn oldest_unread_ms(&self) -> u64 {
         self.oldest_unread_ms.load(Ordering::Relaxed)
     }
 
-    /// Which pages of what went to or came from `other` may have amendments.
+    /// The pages of one direction of the conversation with `other` that may have amendments.
     pub(in crate::runtime) fn amended(&self, other: &UserId, direction: Direction) -> AmendedPages {
         let user = self.lock();
         let known = user.conversations.get(other);
@@ -140,7 +141,7 @@ impl UserCell {
         self.loaded_in.load(Ordering::Acquire) == generation && generation > 0
     }
 
-    /// Which load of all it was that the state came from.
+    /// The number of the load from which the state came.
     pub(in crate::runtime) fn load(&self) -> u64 {
         self.load.load(Ordering::Relaxed)
     }
@@ -149,8 +150,8 @@ impl UserCell {
         self.loaded_in.load(Ordering::Acquire) > 0
     }
 
-    /// Notes that the state was loaded, by which load of all. While it is in doubt, that lasts for
-    /// one use only.
+    /// Notes that the state was loaded, and the number of the load. While the state is in doubt,
+    /// the load is valid for one use only.
     pub(in crate::runtime) fn set_loaded(&self, generation: u64, load: u64) {
         self.load.store(load, Ordering::Relaxed);
         let in_doubt_until = *self.in_doubt_until();
@@ -159,8 +160,8 @@ impl UserCell {
         }
     }
 
-    /// Has the state loaded before each use for a while: an entry whose write was not acknowledged
-    /// may still come into the store.
+    /// Makes the state load before each use for a while: an entry whose write was not acknowledged
+    /// may still be stored.
     pub(in crate::runtime) fn doubt(&self) {
         *self.in_doubt_until() = Some(Instant::now() + LATE_WRITE);
         self.invalidate();
@@ -170,18 +171,18 @@ impl UserCell {
         self.in_doubt_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has the state loaded again before the next use.
+    /// Makes the state load again before the next use.
     pub(in crate::runtime) fn invalidate(&self) {
         self.loaded_in.store(0, Ordering::Release);
     }
 
-    /// Has the time of the last call stored at `due_ms`, not before.
+    /// Postpones storing the last-seen time to `due_ms`.
     pub(in crate::runtime) fn put_off_last_seen(&self, due_ms: u64) {
         self.last_seen_due_ms.store(due_ms, Ordering::Relaxed);
     }
 
-    /// Whether the time of the last call is to be stored now; for one caller of many at a time,
-    /// and the next time at `next_ms`.
+    /// Whether the last-seen time must be stored now. Returns true to one of concurrent callers,
+    /// and sets the next time to `next_ms`.
     pub(in crate::runtime) fn claim_last_seen(&self, now_ms: u64, next_ms: u64) -> bool {
         let due_ms = self.last_seen_due_ms.load(Ordering::Relaxed);
         let (success, failure) = (Ordering::Relaxed, Ordering::Relaxed);
@@ -189,7 +190,7 @@ impl UserCell {
             && self.last_seen_due_ms.compare_exchange(due_ms, next_ms, success, failure).is_ok()
     }
 
-    /// Whether the store does not know when the user was last seen.
+    /// Whether the stored last-seen time lags behind.
     pub(in crate::runtime) fn is_last_seen_lagging(&self) -> bool {
         let stored_ms = self.last_seen_stored_ms.load(Ordering::Relaxed);
         self.lock().account.last_seen_ms.is_some_and(|last_seen_ms| last_seen_ms > stored_ms)
@@ -199,12 +200,12 @@ impl UserCell {
         self.used.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the user was used since this was last asked.
+    /// Whether the user was used since the last call of this.
     pub(in crate::runtime) fn take_used(&self) -> bool {
         self.used.swap(false, Ordering::Relaxed)
     }
 
-    /// Waits until no other load or change of the user's entries is under way.
+    /// Waits until no other load or change of the user's entries is in progress.
     pub(in crate::runtime) async fn entry_lock(
         &self,
         deadline: Instant,
@@ -212,7 +213,7 @@ impl UserCell {
         timeout_at(deadline, self.entry_lock.lock()).await.map_err(|_| Failure::StoreUnavailable)
     }
 
-    /// Waits until nobody else looks at what aged out.
+    /// Waits until no other task examines what aged out.
     pub(in crate::runtime) async fn ageing_lock(
         &self,
         deadline: Instant,
@@ -220,7 +221,7 @@ impl UserCell {
         timeout_at(deadline, self.ageing.lock()).await.map_err(|_| Failure::StoreUnavailable)
     }
 
-    /// The pair lock of `sender`, if no other message of that sender's to this user is under way.
+    /// The pair lock of `sender`, if no other message of that sender to this user is in progress.
     pub(in crate::runtime) fn try_pair_lock(self: &Arc<Self>, sender: &UserId) -> Option<PairLock> {
         let mut pair_locks = self.pair_locks();
         let mutex = pair_locks.entry_ref(sender).or_default();
@@ -229,7 +230,7 @@ impl UserCell {
         Some(PairLock { receiver: self.clone(), sender: sender.clone(), mutex, guard: Some(guard) })
     }
 
-    /// Waits until no other message of `sender`'s to this user is under way.
+    /// Waits until no other message of `sender` to this user is in progress.
     pub(in crate::runtime) async fn pair_lock(
         self: &Arc<Self>,
         sender: &UserId,
@@ -245,7 +246,7 @@ impl UserCell {
     ) -> QueuedPairLock {
         let mutex = self.pair_locks().entry_ref(sender).or_default().clone();
         let mut locking: Locking = Box::pin(mutex.clone().lock_owned());
-        // It is in the queue once it was polled. If the pair lock is free, it is taken at once.
+        // The first poll adds it to the queue, or takes the pair lock at once if that is free.
         let polled = locking.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         let guard = match polled {
             Poll::Ready(guard) => Some(guard),
@@ -297,13 +298,13 @@ pub(in crate::runtime) struct QueuedPairLock {
 }
 
 impl QueuedPairLock {
-    /// Whether this is a pair lock of that user, as the user is in memory now.
+    /// Whether this is a pair lock of the receiver's current cell.
     pub(in crate::runtime) fn is_of(&self, receiver: &Arc<UserCell>) -> bool {
         Arc::ptr_eq(&self.pair_lock.receiver, receiver)
     }
 
-    /// Waits for the pair lock. Where that takes too long, either the store does not answer, or too
-    /// many messages wait while it does.
+    /// Waits for the pair lock. If that takes too long, either the store does not answer, or too
+    /// many messages wait.
     pub(in crate::runtime) async fn wait(self, deadline: Instant) -> Result<PairLock, Failure> {
         let Self { locking, mut pair_lock } = self;
         if pair_lock.guard.is_some() {
@@ -321,7 +322,7 @@ impl QueuedPairLock {
     }
 }
 
-/// The right to be the only message of one sender to one receiver for a while.
+/// The exclusive right of one message of one sender to one receiver.
 pub(in crate::runtime) struct PairLock {
     receiver: Arc<UserCell>,
     sender: UserId,
@@ -333,7 +334,7 @@ impl Drop for PairLock {
     fn drop(&mut self) {
         self.guard = None;
         let mut pair_locks = self.receiver.pair_locks();
-        // This one and the map's: nobody else waits.
+        // This reference and the map's: no other message waits.
         if Arc::strong_count(&self.mutex) == 2 {
             pair_locks.remove(&self.sender);
         }
