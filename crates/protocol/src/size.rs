@@ -7,8 +7,9 @@
 use std::io;
 
 use serde::Serialize;
-use serde::ser::{SerializeMap as _, Serializer};
+use serde::ser::Serializer;
 
+use super::object::{self, Object, Sink};
 use super::packed::{ContentV1, PushV1};
 use crate::content;
 use crate::encoding::{EncodeError, Encoding};
@@ -21,9 +22,9 @@ use peerd_core::send::{Push, Send};
 /// The size of a NATS message beside its body: the headers, which count, and their framing.
 const HEADERS_BYTES: usize = 1024;
 /// The most bytes around the part of a message that its sender sets, in any form: the message's
-/// other fields, the conversation that shows it, the event or reply that shows the conversation,
-/// and the header and numbers of a record; with IDs of 128 bytes and a name of which JSON escapes
-/// each byte to six.
+/// other fields, the conversation that shows it, and the event or reply that shows the conversation,
+/// with the longest IDs and the longest name. A test measures it. It also covers the header and
+/// numbers of a record and of a delivery from owner to owner, which are smaller.
 const AROUND_BYTES: usize = 3072;
 /// The most bytes that JSON turns one byte into.
 const JSON_ESCAPED: usize = 6;
@@ -207,13 +208,17 @@ impl<'a> Own<'a> {
     }
 }
 
+impl Object for Own<'_> {
+    fn fields<K: Sink>(&self, sink: &mut K) -> Result<(), K::Error> {
+        sink.field("localMessageID", self.local_id.map_or("", LocalMessageId::as_str))?;
+        sink.field("extendedData", self.extended_data)?;
+        content::fields(self.content, sink)
+    }
+}
+
 impl Serialize for Own<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(2 + content::field_count(self.content)))?;
-        map.serialize_entry("localMessageID", self.local_id.map_or("", LocalMessageId::as_str))?;
-        map.serialize_entry("extendedData", self.extended_data)?;
-        content::write(self.content, &mut map)?;
-        map.end()
+        object::serialize(self, serializer)
     }
 }
 
@@ -243,3 +248,6 @@ impl io::Write for Counter {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
