@@ -3,7 +3,7 @@
 use super::conversation::{Conversation, NotificationStatus, Settings};
 use super::id::OrderKey;
 
-/// The settings with another notification status; `None` where it is already set.
+/// The settings with another notification status; `None` if it is already set.
 #[must_use]
 pub fn set_notification(
     conversation: &Conversation,

@@ -234,7 +234,7 @@ pub(crate) enum Outage {
     Bucket,
 }
 
-/// What a run does: a configuration, calls and faults.
+/// A plan: the configuration, calls and faults of a run.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub(crate) seed: u64,

@@ -48,13 +48,13 @@ pub(crate) struct Conversation {
 /// The users of a block list who come after a place.
 #[derive(Clone, Debug)]
 pub(crate) struct BlockList {
-    /// Who may be in it. Those whom the facts call certain are.
+    /// The users who may be in it; those who are certain must be.
     pub(crate) users: Vec<(usize, May)>,
     /// Whether they are in the order in which they were blocked.
     pub(crate) is_in_order: bool,
 }
 
-/// What is known of a user between the time when a call is made and the time when it is answered.
+/// The known facts about a user between a call and its reply.
 pub(crate) trait Facts {
     fn is_logged_in(&self, user: usize) -> May;
 
