@@ -16,6 +16,7 @@ use peerd_core::content::Content;
 use peerd_core::event::{Event, Publication};
 use peerd_core::id::{LocalMessageId, OrderKey, Partition, UserId};
 use peerd_core::limits::Limits;
+use peerd_core::list::ListFilter;
 use peerd_core::message::{Draft, Message};
 use peerd_core::receive::{Arrived, Placed, Plan};
 use peerd_core::send::{Delivery, Send, SendOptions};
@@ -170,7 +171,7 @@ fn paging(criterion: &mut Criterion) {
     let (bob, _) = bob(CONVERSATIONS);
     let count = usize::try_from(PAGE).expect("it fits");
     group.bench_function("first page of 1,000 conversations", |bencher| {
-        bencher.iter(|| black_box(&bob).list(None, count, false));
+        bencher.iter(|| black_box(&bob).list(None, count, &ListFilter::default()));
     });
     let (mut carol, clock) = (User::new(user("bob")), KeyClock::default());
     let mut records = Vec::new();

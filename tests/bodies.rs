@@ -10,11 +10,13 @@ use peerd::runtime::commands::check_user_is_in_blacklist::IsBlocked;
 use peerd::runtime::commands::heartbeat::LastSeen;
 use peerd::runtime::commands::login::LoggedIn;
 use peerd::runtime::commands::query_conversation_total_unread_message_count::TotalUnread;
+use peerd::runtime::commands::set_conversation_mark::Marked;
 use peerd_core::blocklist::{BlockNumber, BlockRefusal};
 use peerd_core::content::{Content, Excerpt, Media, Pixels};
 use peerd_core::conversation::{ConversationEvent, ConversationView, NotificationStatus};
 use peerd_core::event::{BlacklistAction, DeleteType, Event, Revision, Totals};
 use peerd_core::id::{LocalMessageId, OrderKey, Partition, UserId};
+use peerd_core::marks::{ConversationMark, ConversationMarks};
 use peerd_core::message::{Message, ReceiptStatus};
 use peerd_core::rejection::Rejection;
 use peerd_core::send::Push;
@@ -118,6 +120,8 @@ fn conversation(last_message: Option<Arc<Message>>) -> ConversationView {
         last_message,
         order_key: OrderKey(KEY),
         pinned_ms: 0,
+        draft: None,
+        marks: ConversationMarks::default(),
         read_seq: 5,
     }
 }
@@ -186,8 +190,11 @@ fn replies_with_messages() {
 
 #[test]
 fn replies_with_conversations() {
+    let mark = |number| ConversationMark::new(number).expect("a mark");
     let pinned = ConversationView {
         pinned_ms: AT_MS,
+        draft: Some("Dear Alice,".into()),
+        marks: ConversationMarks::default().with(mark(20), true).with(mark(3), true),
         notification: NotificationStatus::Notify,
         ..conversation(None)
     };
@@ -196,6 +203,8 @@ fn replies_with_conversations() {
     let one = OneConversation(conversation(Some(bare())));
     insta::assert_snapshot!("reply_conversation", reply(&one));
     insta::assert_snapshot!("reply_changed", reply(&Changed(user("alice"))));
+    let marked = Marked { refused: vec![user("bob"), user("carol")] };
+    insta::assert_snapshot!("reply_marked", reply(&marked));
 }
 
 fn info(id: &str, name: &str) -> UserInfo {
@@ -271,6 +280,8 @@ fn errors() {
         Rejection::TargetNotFound,
         Rejection::BlockedByReceiver,
         Rejection::ConversationNotFound,
+        Rejection::PinnedListFull,
+        Rejection::MutedListFull,
     ];
     let failures = [
         Failure::Overloaded { retry_after_ms: 100 },

@@ -34,6 +34,7 @@ mod contract {
     mod paging_forward;
     mod payload;
     mod permissions;
+    mod preferences;
     mod provisioning;
     mod push;
     #[path = "../../examples/push_gateway/queue.rs"]

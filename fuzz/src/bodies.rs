@@ -134,7 +134,11 @@ fn measure(value: &Value<'_>, depth: usize, size: &mut Size) {
                 measure(value, depth + 1, size);
             }
         }
-        Value::Null | Value::Flag(_) | Value::Number(_) | Value::OtherNumber => {}
+        Value::Null
+        | Value::Flag(_)
+        | Value::Number(_)
+        | Value::Negative(_)
+        | Value::OtherNumber => {}
     }
 }
 

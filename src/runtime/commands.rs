@@ -44,13 +44,17 @@ pub mod logout;
 pub mod query_blacklist;
 pub mod query_conversation;
 pub mod query_conversation_list;
+pub mod query_conversation_pinned_list;
 pub mod query_conversation_total_unread_message_count;
 pub mod query_history_message;
 pub mod remove_users_from_blacklist;
 pub mod send_message;
 pub mod send_peer_message;
 pub mod send_typing;
+pub mod set_conversation_draft;
+pub mod set_conversation_mark;
 pub mod set_conversation_notification_status;
+pub mod update_conversation_pinned_state;
 
 mod blacklist;
 mod unsupported;
@@ -212,6 +216,14 @@ async fn perform<C: Command, S: Store, B: Bus>(
     let (env, viewer, encoding) = (&call.parts.env, &call.cell.id, call.encoding);
     let reply = C::run(request, call).await?;
     encode_reply(reply, encoding, viewer, env.room())
+}
+
+/// Refuses a conversation of the caller with the caller.
+fn not_own(other: &UserId, cell: &UserCell) -> Result<(), Rejection> {
+    if *other == cell.id {
+        return Err(Rejection::invalid("conversationID", "must not be the caller's own"));
+    }
+    Ok(())
 }
 
 /// Encodes a reply.
@@ -410,6 +422,10 @@ commands! {
     query_blacklist::QueryBlacklist,
     check_user_is_in_blacklist::CheckUserIsInBlacklist,
     send_typing::SendTyping with_peer,
+    update_conversation_pinned_state::UpdateConversationPinnedState,
+    query_conversation_pinned_list::QueryConversationPinnedList,
+    set_conversation_draft::SetConversationDraft,
+    set_conversation_mark::SetConversationMark,
 }
 
 impl Method {

@@ -138,13 +138,13 @@ impl<S: Store, B: Bus> Entries<S, B> {
         other: &UserId,
         first: Option<Event>,
         deadline: Instant,
-        decide: impl FnOnce(&Conversation, OrderKey) -> Option<Settings>,
+        decide: impl FnOnce(&User, &Conversation, OrderKey) -> Result<Option<Settings>, Rejection>,
     ) -> Result<(), CallError> {
         let decide = |user: &User, keys: &Keys<'_>| {
             let key = keys.change(user);
             let unknown = Conversation::default();
             let known = user.conversations.get(other).unwrap_or(&unknown);
-            Ok(decide(known, key).map(|settings| {
+            Ok(decide(user, known, key)?.map(|settings| {
                 let (other, expected_seq) = (other.clone(), known.settings_seq);
                 let writes = vec![Write::Settings { other, settings, expected_seq }];
                 Change { writes, events: Events::Conversations { key, first } }

@@ -15,6 +15,8 @@
 //! neither exists. So `messageSeq` may repeat numbers above the marks, and only those; deletions
 //! and read marks are never above them. Message IDs and order keys never repeat.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde::ser::SerializeTuple as _;
 use serde::{Deserialize, Serialize};
@@ -27,6 +29,7 @@ use peerd_core::conversation::{Cleared, Mark, NotificationStatus, Settings};
 use peerd_core::deletions::{Bitmap, Deletions, PageId};
 use peerd_core::id::{OrderKey, Partition};
 use peerd_core::later::LaterFields;
+use peerd_core::marks::ConversationMarks;
 use peerd_core::message::Direction;
 use peerd_protocol::subject::{Subjects, Token};
 
@@ -110,6 +113,9 @@ const DELETED: u8 = 13;
 /// First and last of each range of pages.
 const AMENDED_RECEIVED: u8 = 14;
 const AMENDED_SENT: u8 = 15;
+const DRAFT: u8 = 16;
+/// A bit for each mark.
+const MARKS: u8 = 17;
 
 const fn pair(mark: Mark) -> (u64, u64) {
     (mark.seq, mark.counted)
@@ -150,6 +156,8 @@ pub fn encode(settings: &Settings) -> Result<Bytes, EncodeError> {
     }
     fields.put(AMENDED_RECEIVED, &settings.amended_received.ranges())?;
     fields.put(AMENDED_SENT, &settings.amended_sent.ranges())?;
+    fields.put(DRAFT, &settings.draft.as_deref().unwrap_or_default())?;
+    fields.put(MARKS, &settings.marks.bits())?;
     fields.entry(2, &settings.later)
 }
 
@@ -159,7 +167,7 @@ pub fn decode(bytes: &[u8]) -> Result<Settings, RecordError> {
         let entry: SettingsV1<'_> = read(bytes, KIND, 1)?;
         return settings(&entry, LaterFields::default());
     }
-    let fields = FieldsIn::read(bytes, KIND, 2, AMENDED_SENT)?;
+    let fields = FieldsIn::read(bytes, KIND, 2, MARKS)?;
     let entry = SettingsV1 {
         _version: 2,
         changed: fields.get(CHANGED)?,
@@ -178,8 +186,11 @@ pub fn decode(bytes: &[u8]) -> Result<Settings, RecordError> {
     };
     let amended = |number| amended(fields.get(number)?);
     let (received, sent) = (amended(AMENDED_RECEIVED)?, amended(AMENDED_SENT)?);
+    let draft: &str = fields.get(DRAFT)?;
+    let draft = (!draft.is_empty()).then(|| Arc::from(draft));
+    let marks = ConversationMarks::from_bits(fields.get(MARKS)?);
     let settings = settings(&entry, fields.later())?;
-    Ok(Settings { amended_received: received, amended_sent: sent, ..settings })
+    Ok(Settings { draft, marks, amended_received: received, amended_sent: sent, ..settings })
 }
 
 fn amended(ranges: Vec<(u64, u64)>) -> Result<AmendedPages, RecordError> {
@@ -216,6 +227,8 @@ fn settings(entry: &SettingsV1<'_>, later: LaterFields) -> Result<Settings, Reco
             NotificationStatus::Notify
         },
         pinned_ms: entry.pinned_ms,
+        draft: None,
+        marks: ConversationMarks::default(),
         read: mark(entry.read),
         deleted_unread: entry.deleted_unread,
         cleared_received: cleared(entry.cleared_received),

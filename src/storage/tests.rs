@@ -12,6 +12,7 @@ use peerd_core::deletions::Deletions;
 use peerd_core::encoding::Encoding;
 use peerd_core::id::{LocalMessageId, OrderKey};
 use peerd_core::later::LaterFields;
+use peerd_core::marks::{ConversationMark, ConversationMarks};
 use peerd_core::message::{Direction, ReceiptStatus};
 use peerd_core::user::Session;
 
@@ -111,6 +112,8 @@ fn settings() -> Vec<(&'static str, Settings)> {
         kept: true,
         notification: NotificationStatus::DoNotDisturb,
         pinned_ms: 1_800_000_000_000,
+        draft: None,
+        marks: ConversationMarks::default(),
         read: Mark { seq: 300, counted: 299 },
         deleted_unread: 2,
         cleared_received: Cleared { seq: 200, key: OrderKey(1 << 51) },
@@ -123,6 +126,8 @@ fn settings() -> Vec<(&'static str, Settings)> {
         later: LaterFields::default(),
     };
     let spilled_sent = Settings { deleted: Deletions::new([], true, false), ..Settings::default() };
+    let mark = |number| ConversationMark::new(number).expect("a mark");
+    let marks = ConversationMarks::default().with(mark(1), true).with(mark(20), true);
     let with_later = Bitmap::from_bytes(&[1]).with_later(later());
     let with_later = Deletions::new([(page(Direction::Send, 3), with_later)], false, false);
     vec![
@@ -137,6 +142,10 @@ fn settings() -> Vec<(&'static str, Settings)> {
                 amended_sent: AmendedPages::new([(1 << 40, 1 << 40)]),
                 ..Settings::default()
             },
+        ),
+        (
+            "draft-and-marks",
+            Settings { draft: Some("D\u{e9}ar".into()), marks, ..Settings::default() },
         ),
     ]
 }

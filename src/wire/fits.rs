@@ -15,6 +15,8 @@ use peerd_core::event::Event;
 use peerd_core::event::{DeleteType, Revision};
 use peerd_core::id::UserId;
 use peerd_core::id::{LocalMessageId, OrderKey, Partition};
+use peerd_core::limits::DRAFT_MAX_BYTES;
+use peerd_core::marks::ConversationMarks;
 use peerd_core::message::Message;
 use peerd_core::message::{Draft, ReceiptStatus};
 use peerd_core::receive::Placed;
@@ -72,6 +74,8 @@ fn view(message: &Arc<Message>) -> ConversationView {
         last_message: Some(message.clone()),
         order_key: OrderKey(LARGEST),
         pinned_ms: LARGEST,
+        draft: None,
+        marks: ConversationMarks::from_bits(u32::MAX),
         read_seq: LARGEST,
     }
 }
@@ -341,6 +345,38 @@ fn a_message_that_fits_nowhere_is_shown_without_its_content() {
             assert_eq!(body.windows(16).filter(|at| at == b"isContentOmitted").count(), 1);
         }
     }
+}
+
+#[test]
+fn a_draft_is_shown_whole_and_takes_the_place_of_a_message_that_does_not_fit_beside_it() {
+    let room = Room::of(64 * 1024);
+    let draft = "\u{1}".repeat(DRAFT_MAX_BYTES);
+    room.check_text("draft", &draft).expect("it fits");
+    let large = message(self::draft(text("x".repeat(59_000))));
+    let small = message(self::draft(text("small".into())));
+    let with_draft = |last| ConversationView { draft: Some(draft.as_str().into()), ..view(last) };
+    let viewer = user('b');
+    for (last, is_shown) in [(&small, true), (&large, false)] {
+        let list = Conversations(vec![with_draft(last), with_draft(last), with_draft(last)]);
+        let body = fit::reply(list, Encoding::Json, &viewer, room).expect("a page");
+        assert!(body.len() <= room.body);
+        let body = decoded(Encoding::Json, &body);
+        let page = self::list(&body, "conversationList");
+        assert_eq!(page.len(), 2, "the page is cut");
+        for conversation in page {
+            assert_eq!(conversation["draft"], draft.as_str());
+            let last = &conversation["lastMessage"];
+            assert_eq!(last.get("message").is_some(), is_shown);
+            assert_eq!(last.get("isContentOmitted").is_none(), is_shown);
+        }
+        let change = (ConversationEvent::Updated, with_draft(last));
+        let event = Event::ConversationChanged(vec![change; 5].into());
+        assert_eq!(events(&event, Encoding::Json, room, None).len(), 3);
+    }
+    let room = Room::of(16 * 1024);
+    let refused = room.check_text("draft", &draft).expect_err("it does not fit");
+    let text = "draft is 24578 bytes long as JSON, 12288 fit the max_payload of the nats-server";
+    assert_eq!(refused.to_string(), text);
 }
 
 #[test]

@@ -255,9 +255,11 @@ pub fn encode_refusal(error: &CallError) -> Result<Bytes, EncodeError> {
         CallError::Rejected(Rejection::NotLoggedIn) => (NOT_LOGGED_IN, 0),
         CallError::Rejected(Rejection::ConversationNotFound) => (CONVERSATION_NOT_FOUND, 0),
         CallError::Rejected(Rejection::UnsupportedMethod) => (UNSUPPORTED_METHOD, 0),
-        // The method of an owner request is known to its sender.
+        // The method of an owner request is known to its sender, and lists are full at the caller's.
         CallError::Failed(Failure::Internal | Failure::TooLarge)
-        | CallError::Rejected(Rejection::UnknownMethod { .. }) => (INTERNAL, 0),
+        | CallError::Rejected(
+            Rejection::UnknownMethod { .. } | Rejection::PinnedListFull | Rejection::MutedListFull,
+        ) => (INTERNAL, 0),
     };
     let refusal: RefusalV1 = (VERSION, REFUSED, why, retry_after_ms);
     write(&refusal)

@@ -45,6 +45,16 @@ fn methods_that_need_a_session() -> Vec<(&'static str, Value)> {
         ("query_blacklist", json!({})),
         ("check_user_is_in_blacklist", json!({ "userID": "bob" })),
         ("send_typing", json!({ "conversationID": "bob", "isTyping": true })),
+        (
+            "update_conversation_pinned_state",
+            json!({ "isPinned": true, "conversationID": "bob", "conversationType": 0 }),
+        ),
+        ("query_conversation_pinned_list", json!({ "config": { "count": 10 } })),
+        ("set_conversation_draft", json!({ "draft": "hi", "conversationID": "bob" })),
+        (
+            "set_conversation_mark",
+            json!({ "markType": 1, "enable": true, "conversationInfos": [{ "conversationID": "bob" }] }),
+        ),
     ]
 }
 

@@ -7,6 +7,7 @@ use super::deletions::Deletions;
 use super::id::{OrderKey, UserId};
 use super::later::LaterFields;
 use super::limits::PAGE_MESSAGES;
+use super::marks::ConversationMarks;
 use super::message::{Direction, Message};
 use super::repeats::Repeats;
 
@@ -135,6 +136,10 @@ pub struct Settings {
     pub notification: NotificationStatus,
     /// When it was pinned, in milliseconds since 1970; 0 when it is not.
     pub pinned_ms: u64,
+    /// The text that the user has begun to write.
+    pub draft: Option<Arc<str>>,
+    /// The user's marks.
+    pub marks: ConversationMarks,
     /// How far the user has read what the other sent.
     pub read: Mark,
     /// Messages past the read mark that count and that the user deleted.
@@ -308,6 +313,12 @@ impl Conversation {
         self.settings.notification == NotificationStatus::DoNotDisturb
     }
 
+    /// Whether the user pinned it.
+    #[must_use]
+    pub const fn is_pinned(&self) -> bool {
+        self.settings.pinned_ms > 0
+    }
+
     /// How far the other has sent.
     #[must_use]
     pub fn received_mark(&self) -> Mark {
@@ -462,6 +473,10 @@ pub struct ConversationView {
     pub order_key: OrderKey,
     /// When it was pinned; 0 when it is not.
     pub pinned_ms: u64,
+    /// The text that the user has begun to write.
+    pub draft: Option<Arc<str>>,
+    /// The user's marks.
+    pub marks: ConversationMarks,
     /// How far the user has read.
     pub read_seq: u64,
 }
@@ -483,6 +498,8 @@ impl ConversationView {
             last_message,
             order_key: conversation.order_key(),
             pinned_ms: conversation.settings.pinned_ms,
+            draft: conversation.settings.draft.clone(),
+            marks: conversation.settings.marks,
             read_seq: conversation.settings.read.seq,
         }
     }

@@ -21,7 +21,19 @@ pub const HISTORY_PAGE_MAX: usize = 100;
 /// The most conversations of one page of the list.
 pub const CONVERSATION_PAGE_MAX: usize = 1000;
 /// Largest mark of a conversation; the smallest is 1.
-pub const MARK_MAX: u64 = 20;
+pub const MARK_MAX: u8 = 20;
+/// The most conversations that one call marks.
+pub const MARK_BATCH_MAX: usize = 100;
+/// The most conversations that one user may have marked at a time.
+pub const MARKED_MAX: usize = 1000;
+/// The most conversations that one user may have pinned at a time.
+pub const PINNED_MAX: usize = 100;
+/// The most conversations that one user may have muted at a time.
+pub const MUTED_MAX: usize = 1000;
+/// Longest draft, in bytes.
+pub const DRAFT_MAX_BYTES: usize = 4096;
+/// The most messages that one call reads by their `messageSeq`.
+pub const MESSAGE_SEQS_MAX: usize = 10;
 /// The most messages of one delete call.
 pub const DELETE_BATCH_MAX: usize = 100;
 /// The most users that one call blocks or unblocks.

@@ -3,7 +3,9 @@
 use std::cmp::Reverse;
 
 use super::conversation::Conversation;
+use super::event::Totals;
 use super::id::{OrderKey, UserId};
+use super::marks::ConversationMarks;
 use super::user::User;
 
 /// A conversation's position in the list: pinned ones first, then the latest.
@@ -21,14 +23,77 @@ pub struct Anchor {
     pub is_pinned: Option<bool>,
 }
 
+/// Which conversations a list shows, by whether they are pinned, with the SDK's numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum PinnedFilter {
+    /// All.
+    #[default]
+    All = 0,
+    /// The pinned ones.
+    OnlyPinned = 1,
+    /// The others.
+    OnlyUnpinned = 2,
+}
+
+/// Which conversations are meant, by their marks: those with one of several. The default is all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MarkFilter {
+    /// Those with one of these marks.
+    pub marks: ConversationMarks,
+    /// Those with any mark.
+    pub any: bool,
+    /// Those without a mark.
+    pub unmarked: bool,
+}
+
+impl MarkFilter {
+    /// Whether all conversations are meant.
+    #[must_use]
+    pub fn is_all(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn admits(&self, marks: ConversationMarks) -> bool {
+        self.is_all()
+            || (self.any && !marks.is_empty())
+            || (self.unmarked && marks.is_empty())
+            || self.marks.intersects(marks)
+    }
+}
+
+/// Which conversations a list shows. The default is all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ListFilter {
+    /// Only those with unread messages.
+    pub only_unread: bool,
+    /// By whether they are pinned.
+    pub pinned: PinnedFilter,
+    /// By their marks.
+    pub marks: MarkFilter,
+}
+
+impl ListFilter {
+    fn admits(&self, known: &Conversation) -> bool {
+        let is_wanted = match self.pinned {
+            PinnedFilter::All => true,
+            PinnedFilter::OnlyPinned => known.is_pinned(),
+            PinnedFilter::OnlyUnpinned => !known.is_pinned(),
+        };
+        is_wanted
+            && self.marks.admits(known.settings.marks)
+            && (!self.only_unread || known.unread() > 0)
+    }
+}
+
 impl User {
     /// The next `count` conversations after `anchor`, in the list's order.
     #[must_use]
-    pub fn list(&self, anchor: Option<&Anchor>, count: usize, only_unread: bool) -> Vec<UserId> {
+    pub fn list(&self, anchor: Option<&Anchor>, count: usize, filter: &ListFilter) -> Vec<UserId> {
         let after = anchor.map(|anchor| self.rank_of_anchor(anchor));
         let existing = self.conversations.iter().filter(|(_, known)| known.exists());
         let mut ranked: Vec<(Rank<'_>, &UserId)> = existing
-            .filter(|(_, known)| !only_unread || known.unread() > 0)
+            .filter(|(_, known)| filter.admits(known))
             .map(|(id, known)| (rank(id, known), id))
             .filter(|(rank, _)| after.as_ref().is_none_or(|after| rank > after))
             .collect();
@@ -36,10 +101,24 @@ impl User {
         ranked.into_iter().take(count).map(|(_, id)| id.clone()).collect()
     }
 
+    /// The unread messages of the conversations with these marks.
+    #[must_use]
+    pub fn totals_of(&self, filter: &MarkFilter) -> Totals {
+        if filter.is_all() {
+            return self.totals;
+        }
+        let meant = self.conversations.values().filter(|known| filter.admits(known.settings.marks));
+        meant.fold(Totals::default(), |Totals { unmuted, all }, known| {
+            let unread = known.unread();
+            let unmuted = unmuted + if known.is_muted() { 0 } else { unread };
+            Totals { unmuted, all: all + unread }
+        })
+    }
+
     fn rank_of_anchor<'a>(&self, anchor: &'a Anchor) -> Rank<'a> {
         let known = self.conversations.get(&anchor.id);
         let order_key = known.map_or(OrderKey::ZERO, Conversation::order_key);
-        let is_pinned = known.is_some_and(|known| known.settings.pinned_ms > 0);
+        let is_pinned = known.is_some_and(Conversation::is_pinned);
         Reverse((
             anchor.is_pinned.unwrap_or(is_pinned),
             anchor.order_key.unwrap_or(order_key),
@@ -49,12 +128,15 @@ impl User {
 }
 
 fn rank<'a>(id: &'a UserId, conversation: &Conversation) -> Rank<'a> {
-    Reverse((conversation.settings.pinned_ms > 0, conversation.order_key(), id.as_str()))
+    Reverse((conversation.is_pinned(), conversation.order_key(), id.as_str()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conversation::{Head, Mark};
+    use crate::marks::ConversationMark;
+    use crate::message::Direction;
 
     fn id(text: &str) -> UserId {
         UserId::new(text, "userID").expect("a valid ID")
@@ -72,11 +154,58 @@ mod tests {
         user
     }
 
+    const ALL: ListFilter = ListFilter {
+        only_unread: false,
+        pinned: PinnedFilter::All,
+        marks: MarkFilter { marks: ConversationMarks::from_bits(0), any: false, unmarked: false },
+    };
+
     #[test]
     fn pinned_conversations_come_first_then_the_latest() {
-        let order: Vec<String> =
-            user().list(None, 9, false).iter().map(ToString::to_string).collect();
-        assert_eq!(order, ["c", "b", "d", "a"]);
+        assert_eq!(user().list(None, 9, &ALL), ["c", "b", "d", "a"].map(id));
+    }
+
+    #[test]
+    fn a_filter_shows_the_pinned_or_the_others() {
+        let only = |pinned| user().list(None, 9, &ListFilter { pinned, ..ALL });
+        assert_eq!(only(PinnedFilter::OnlyPinned), [id("c")]);
+        assert_eq!(only(PinnedFilter::OnlyUnpinned), ["b", "d", "a"].map(id));
+    }
+
+    #[test]
+    fn a_filter_shows_those_with_one_of_several_marks() {
+        let mut user = user();
+        let mark = |number| ConversationMark::new(number).expect("a mark");
+        let one = |number| ConversationMarks::default().with(mark(number), true);
+        for (other, number) in [("a", 1), ("b", 20)] {
+            user.update(&id(other), |known| {
+                known.settings.marks = one(number);
+                known.adopt_head(
+                    Direction::Receive,
+                    Head {
+                        mark: Mark { seq: number, counted: number },
+                        stream_seq: 1,
+                        ..Head::BEFORE_FIRST
+                    },
+                );
+            });
+        }
+        let of = |marks, any, unmarked| MarkFilter { marks, any, unmarked };
+        let nothing = ConversationMarks::default();
+        for (filter, shown, unread) in [
+            (of(nothing, false, false), &["c", "b", "d", "a"][..], 21),
+            (of(one(1), false, false), &["a"], 1),
+            (of(one(1).with(mark(20), true), false, false), &["b", "a"], 21),
+            (of(one(2), false, false), &[], 0),
+            (of(nothing, true, false), &["b", "a"], 21),
+            (of(nothing, false, true), &["c", "d"], 0),
+            (of(one(1), false, true), &["c", "d", "a"], 1),
+        ] {
+            let list = user.list(None, 9, &ListFilter { marks: filter, ..ALL });
+            assert_eq!(list, shown.iter().map(|other| id(other)).collect::<Vec<_>>(), "{filter:?}");
+            let totals = Totals { unmuted: unread, all: unread };
+            assert_eq!(user.totals_of(&filter), totals, "{filter:?}");
+        }
     }
 
     #[test]
@@ -84,8 +213,8 @@ mod tests {
         let mut user = user();
         let anchor = Anchor { id: id("b"), order_key: Some(OrderKey(30)), is_pinned: Some(false) };
         user.update(&id("b"), |conversation| conversation.settings.changed = OrderKey(99));
-        assert_eq!(user.list(Some(&anchor), 9, false), [id("d"), id("a")]);
+        assert_eq!(user.list(Some(&anchor), 9, &ALL), [id("d"), id("a")]);
         let anchor = Anchor { id: id("d"), order_key: None, is_pinned: None };
-        assert_eq!(user.list(Some(&anchor), 9, false), [id("a")]);
+        assert_eq!(user.list(Some(&anchor), 9, &ALL), [id("a")]);
     }
 }

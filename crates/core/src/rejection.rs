@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::limits::{MUTED_MAX, PINNED_MAX};
+
 /// A refusal that the caller can expect and understand. Each has one of ZIM's codes. Failures of
 /// the environment, like a store that does not answer, are not among them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +40,10 @@ pub enum Rejection {
     BlockedByReceiver,
     /// The conversation does not exist.
     ConversationNotFound,
+    /// The caller has pinned the maximum number of conversations.
+    PinnedListFull,
+    /// The caller has muted the maximum number of conversations.
+    MutedListFull,
 }
 
 impl Rejection {
@@ -60,6 +66,8 @@ impl Rejection {
             Self::TargetNotFound => 6_000_204,
             Self::BlockedByReceiver => 6_000_284,
             Self::ConversationNotFound => 6_000_603,
+            Self::PinnedListFull => 6_000_604,
+            Self::MutedListFull => 6_000_601,
         }
     }
 
@@ -76,6 +84,8 @@ impl Rejection {
             Self::TargetNotFound => "target_not_found",
             Self::BlockedByReceiver => "blocked_by_receiver",
             Self::ConversationNotFound => "conversation_not_found",
+            Self::PinnedListFull => "pinned_list_full",
+            Self::MutedListFull => "muted_list_full",
         }
     }
 
@@ -91,7 +101,9 @@ impl Rejection {
             | Self::NotLoggedIn
             | Self::TargetNotFound
             | Self::BlockedByReceiver
-            | Self::ConversationNotFound => None,
+            | Self::ConversationNotFound
+            | Self::PinnedListFull
+            | Self::MutedListFull => None,
         }
     }
 }
@@ -127,6 +139,12 @@ impl fmt::Display for Rejection {
             Self::TargetNotFound => f.write_str("the receiver does not exist"),
             Self::BlockedByReceiver => f.write_str("the receiver has blocked the sender"),
             Self::ConversationNotFound => f.write_str("the conversation does not exist"),
+            Self::PinnedListFull => {
+                write!(f, "{PINNED_MAX} conversations are pinned, which is the maximum")
+            }
+            Self::MutedListFull => {
+                write!(f, "{MUTED_MAX} conversations are muted, which is the maximum")
+            }
         }
     }
 }

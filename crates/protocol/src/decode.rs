@@ -133,7 +133,7 @@ impl<'v> Tree<'v> {
         let max = max.min(NUMBER_MAX);
         match self.value {
             Value::Number(number) if *number <= max => Ok(*number),
-            Value::Number(_) | Value::OtherNumber => {
+            Value::Number(_) | Value::Negative(_) | Value::OtherNumber => {
                 Err(Invalid::here(format!("must be a whole number from 0 to {max}")))
             }
             Value::Null
@@ -177,13 +177,22 @@ impl<'v> Deserializer<'v> for Tree<'v> {
         deserialize_u64: u64::MAX,
     }
 
-    forward_to_deserialize_any! { <W: Visitor<'v>> i8 i16 i32 i64 i128 u128 f32 f64 char unit unit_struct }
+    forward_to_deserialize_any! { <W: Visitor<'v>> i8 i16 i32 i128 u128 f32 f64 char unit unit_struct }
+
+    fn deserialize_i64<V: Visitor<'v>>(self, visitor: V) -> Result<V::Value, Invalid> {
+        if let Value::Negative(number) = self.value {
+            return visitor.visit_i64(*number);
+        }
+        self.deserialize_u64(visitor)
+    }
 
     fn deserialize_any<V: Visitor<'v>>(self, visitor: V) -> Result<V::Value, Invalid> {
         match self.value {
             Value::Null => visitor.visit_unit(),
             Value::Flag(flag) => visitor.visit_bool(*flag),
-            Value::Number(_) | Value::OtherNumber => self.deserialize_u64(visitor),
+            Value::Number(_) | Value::Negative(_) | Value::OtherNumber => {
+                self.deserialize_u64(visitor)
+            }
             Value::Text(text) => visitor.visit_borrowed_str(text),
             Value::Bytes(bytes) => visitor.visit_borrowed_bytes(bytes),
             Value::List(_) => self.deserialize_seq(visitor),

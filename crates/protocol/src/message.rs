@@ -1,12 +1,13 @@
 //! Messages and conversations in bodies.
 
 use serde::Serialize;
-use serde::ser::{SerializeMap, Serializer};
+use serde::ser::{SerializeMap, SerializeSeq as _, Serializer};
 
 use super::encoding::Encoding;
 use super::{content, size};
 use peerd_core::conversation::ConversationView;
 use peerd_core::id::UserId;
+use peerd_core::marks::ConversationMarks;
 use peerd_core::message::{Direction, Message};
 
 /// The `conversationType` of a conversation with a peer, the only type.
@@ -30,9 +31,13 @@ pub struct MessageBody<'a> {
 
 impl MessageBody<'_> {
     fn is_shortened(&self, is_json: bool) -> bool {
-        let encoding = if is_json { Encoding::Json } else { Encoding::MessagePack };
+        let encoding = encoding(is_json);
         self.content_max.is_some_and(|most| size::content_bytes(self.message, encoding) > most)
     }
+}
+
+const fn encoding(is_json: bool) -> Encoding {
+    if is_json { Encoding::Json } else { Encoding::MessagePack }
 }
 
 impl Serialize for MessageBody<'_> {
@@ -92,6 +97,11 @@ impl Serialize for ConversationBody<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         const NONE: [u8; 0] = [];
         let Self { view, viewer, content_max } = *self;
+        let draft = view.draft.as_deref().unwrap_or_default();
+        // Where there is not room for all, the draft comes first: it is shown nowhere else.
+        let encoding = encoding(serializer.is_human_readable());
+        let content_max =
+            content_max.map(|most| most.saturating_sub(size::text_bytes(draft, encoding)));
         let fields = 12 + usize::from(view.last_message.is_some());
         let mut map = serializer.serialize_map(Some(fields))?;
         map.serialize_entry("conversationID", view.id.as_str())?;
@@ -106,10 +116,24 @@ impl Serialize for ConversationBody<'_> {
         map.serialize_entry("orderKey", &view.order_key.0)?;
         map.serialize_entry("isPinned", &(view.pinned_ms > 0))?;
         map.serialize_entry("pinnedTime", &view.pinned_ms)?;
-        map.serialize_entry("draft", "")?;
+        map.serialize_entry("draft", draft)?;
         map.serialize_entry("mentionedInfoList", &NONE)?;
-        map.serialize_entry("marks", &NONE)?;
+        map.serialize_entry("marks", &Marks(view.marks))?;
         map.serialize_entry("readMessageSeq", &view.read_seq)?;
         map.end()
+    }
+}
+
+/// The marks of a conversation: a list of their numbers.
+struct Marks(ConversationMarks);
+
+impl Serialize for Marks {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let numbers = self.0.numbers();
+        let mut seq = serializer.serialize_seq(Some(numbers.clone().count()))?;
+        for number in numbers {
+            seq.serialize_element(&number)?;
+        }
+        seq.end()
     }
 }

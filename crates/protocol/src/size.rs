@@ -82,6 +82,14 @@ impl Room {
         size_bytes * JSON_ESCAPED + JSON_PART_BYTES
     }
 
+    /// Rejects a text of a conversation that would not fit into a body that shows it.
+    pub fn check_text(self, field: &str, text: &str) -> Result<(), Rejection> {
+        if text.len() * JSON_ESCAPED > self.content {
+            self.fits(field, "as JSON", text_bytes(text, Encoding::Json))?;
+        }
+        Ok(())
+    }
+
     /// Rejects a message that does not fit in one of its forms.
     pub fn check(self, send: &Send) -> Result<(), Rejection> {
         let Send { draft, options, .. } = send;
@@ -140,6 +148,11 @@ pub fn needed_by(send: &Send) -> u64 {
 pub(super) fn content_bytes(message: &Message, encoding: Encoding) -> usize {
     let Message { content, extended_data, local_id, .. } = message;
     Own { content, extended_data, local_id: local_id.as_ref() }.bytes(encoding)
+}
+
+/// The size of a text, in an encoding.
+pub(super) fn text_bytes(text: &str, encoding: Encoding) -> usize {
+    if text.is_empty() { 0 } else { counted(&text, encoding) }
 }
 
 /// A cheap upper bound: nearly every message is far below any server's `max_payload`.

@@ -28,7 +28,9 @@ pub enum Value<'a> {
     Flag(bool),
     /// A whole number from 0 on.
     Number(u64),
-    /// A negative, fractional or out-of-range number, which no field of the protocol is.
+    /// A negative whole number.
+    Negative(i64),
+    /// A fractional or out-of-range number, which no field of the protocol is.
     OtherNumber,
     /// Text.
     Text(Cow<'a, str>),
@@ -205,7 +207,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 
     fn visit_i64<E>(self, number: i64) -> Result<Value<'de>, E> {
-        Ok(u64::try_from(number).map_or(Value::OtherNumber, Value::Number))
+        Ok(u64::try_from(number).map_or(Value::Negative(number), Value::Number))
     }
 
     fn visit_f64<E>(self, _: f64) -> Result<Value<'de>, E> {
@@ -291,13 +293,14 @@ mod packed {
     fn read<'a>(rest: &mut &'a [u8], depth: usize, left: &Cell<usize>) -> Result<Value<'a>, Bad> {
         let at = rest.len();
         left.set(left.get().checked_sub(1).ok_or((Problem::TooMany, at))?);
-        let signed = |number: i64| u64::try_from(number).map_or(Value::OtherNumber, Value::Number);
+        let signed =
+            |number: i64| u64::try_from(number).map_or(Value::Negative(number), Value::Number);
         Ok(match read_marker(rest).map_err(|_| ends(at))? {
             Marker::Null => Value::Null,
             Marker::True => Value::Flag(true),
             Marker::False => Value::Flag(false),
             Marker::FixPos(small) => Value::Number(small.into()),
-            Marker::FixNeg(_) => Value::OtherNumber,
+            Marker::FixNeg(small) => Value::Negative(small.into()),
             Marker::U8 => Value::Number(rest.read_data_u8().map_err(|_| ends(at))?.into()),
             Marker::U16 => Value::Number(rest.read_data_u16().map_err(|_| ends(at))?.into()),
             Marker::U32 => Value::Number(rest.read_data_u32().map_err(|_| ends(at))?.into()),

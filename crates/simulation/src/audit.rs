@@ -8,7 +8,7 @@ use tokio::time::{Duration, sleep};
 
 use crate::client::{Client, Said};
 use crate::journal::{OpKind, Outcome};
-use crate::model::request::Request;
+use crate::model::request::{ListOption, Request};
 use crate::plan::{NAMES, Plan};
 use crate::rules::{Rule, number, text};
 
@@ -218,7 +218,7 @@ impl Client {
                     let other = crate::rules::user(text(last, "conversationID"))?;
                     Some((other, last["orderKey"].as_u64()))
                 });
-                let request = Request::List { count, after, only_unread: false };
+                let request = Request::List { count, after, option: ListOption::default() };
                 let page = self.surely(user, &request).await?;
                 let page = page["conversationList"].as_array().cloned().unwrap_or_default();
                 if page.is_empty() {

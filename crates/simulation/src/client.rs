@@ -11,8 +11,8 @@ use tokio::time::sleep;
 use crate::journal::{OpKind, Outcome, Sent};
 use crate::known::{Before, Known};
 use crate::model::replies;
-use crate::model::request::Request;
-use crate::plan::{Call, Draft, NAMES};
+use crate::model::request::{ListOption, Request};
+use crate::plan::{Call, Draft, MARK, NAMES};
 use crate::rules::{Rule, number, text, token};
 use crate::world::{Core, World};
 
@@ -162,8 +162,27 @@ impl Client {
                 self.change(user, Some(other), OpKind::DeleteAll, &request).await;
             }
             Call::List { count } => {
-                let request = Request::List { count, after: None, only_unread: false };
+                let request = Request::List { count, after: None, option: ListOption::default() };
                 self.ask(user, &request).await;
+            }
+            Call::Filtered { pinned, mark } => {
+                let marks = mark.into_iter().collect();
+                let option = ListOption { only_unread: false, pinned, marks };
+                self.ask(user, &Request::List { count: 100, after: None, option }).await;
+                self.ask(user, &Request::PinnedList { count: 100 }).await;
+            }
+            Call::Pin { other, on } => {
+                let request = Request::Pin { other, on };
+                self.change(user, Some(other), OpKind::Pin(on), &request).await;
+            }
+            Call::Draft { other, is_empty } => {
+                let text = if is_empty { String::new() } else { format!("secret-draft-{number}") };
+                let request = Request::Draft { other, text: text.clone() };
+                self.change(user, Some(other), OpKind::Draft(text), &request).await;
+            }
+            Call::SetMark { other, on } => {
+                let request = Request::SetMark { mark: MARK, on, others: vec![other] };
+                self.change(user, Some(other), OpKind::Mark(on), &request).await;
             }
             Call::Conversation { other } => {
                 self.ask(user, &Request::Conversation { other }).await;
@@ -194,7 +213,10 @@ impl Client {
 
     /// Makes a call that changes the user's own state.
     async fn change(&self, user: usize, other: Option<usize>, kind: OpKind, request: &Request) {
-        let is_partial = matches!((&kind, other), (OpKind::Clear, None) | (OpKind::Block(_), _));
+        let is_partial = matches!(
+            (&kind, other),
+            (OpKind::Clear, None) | (OpKind::Block(_) | OpKind::Mark(_), _)
+        );
         // Sessions belong to no conversation: the user stands in for the other.
         let other = if matches!(kind, OpKind::Login | OpKind::Logout) { Some(user) } else { other };
         let op = {

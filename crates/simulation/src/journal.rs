@@ -1,6 +1,6 @@
 //! The calls of the clients, the replies, and the messages that each user knows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::facts::May;
 
@@ -41,6 +41,9 @@ pub(crate) enum OpKind {
     Delete(Vec<String>),
     DeleteAll,
     Mute(bool),
+    Pin(bool),
+    Draft(String),
+    Mark(bool),
     Block(bool),
     Login,
     Logout,
@@ -189,14 +192,16 @@ impl Journal {
         })
     }
 
-    /// The possible values of a mute or a block, as seen by a call between two times.
-    pub(crate) fn may(
+    /// The possible values of a setting, as seen by a call between two times. `value` is what a change
+    /// sets, `initial` the value without a change.
+    pub(crate) fn possible<T: Clone + Ord>(
         &self,
         (user, other): (usize, usize),
-        value: impl Fn(&OpKind) -> Option<bool>,
+        initial: T,
+        value: impl Fn(&OpKind) -> Option<T>,
         (asked_ms, answered_ms): (u64, u64),
-    ) -> May {
-        let ops: Vec<(&Op, bool)> = self
+    ) -> BTreeSet<T> {
+        let ops: Vec<(&Op, T)> = self
             .of(user, other)
             .filter(|op| op.issued_ms <= answered_ms)
             .filter_map(|op| value(&op.kind).map(|value| (op, value)))
@@ -208,40 +213,46 @@ impl Journal {
                 op.outcome == Outcome::Done && op.done_ms < asked_ms && op.issued_ms > done_ms
             })
         };
-        let mut may = May { be: false, not_be: !is_past(0) };
-        for (op, value) in &ops {
-            if !is_past(op.done_ms) {
-                may.be |= value;
-                may.not_be |= !value;
-            }
+        let changed = ops.iter().filter(|(op, _)| !is_past(op.done_ms));
+        let mut values: BTreeSet<T> = changed.map(|(_, value)| value.clone()).collect();
+        if !is_past(0) {
+            values.insert(initial);
         }
-        may
+        values
+    }
+
+    /// Whether something is set that is not set at first.
+    pub(crate) fn may(
+        &self,
+        pair: (usize, usize),
+        value: impl Fn(&OpKind) -> Option<bool>,
+        span: (u64, u64),
+    ) -> May {
+        let values = self.possible(pair, false, value, span);
+        May { be: values.contains(&true), not_be: values.contains(&false) }
     }
 
     pub(crate) fn may_block(&self, pair: (usize, usize), span: (u64, u64)) -> May {
-        let value = |kind: &OpKind| match kind {
-            OpKind::Block(on) => Some(*on),
-            OpKind::Clear
-            | OpKind::Delete(_)
-            | OpKind::DeleteAll
-            | OpKind::Mute(_)
-            | OpKind::Login
-            | OpKind::Logout => None,
-        };
-        self.may(pair, value, span)
+        self.may(pair, |kind| if let OpKind::Block(on) = kind { Some(*on) } else { None }, span)
     }
 
     pub(crate) fn may_mute(&self, pair: (usize, usize), span: (u64, u64)) -> May {
-        let value = |kind: &OpKind| match kind {
-            OpKind::Mute(on) => Some(*on),
-            OpKind::Clear
-            | OpKind::Delete(_)
-            | OpKind::DeleteAll
-            | OpKind::Block(_)
-            | OpKind::Login
-            | OpKind::Logout => None,
-        };
-        self.may(pair, value, span)
+        self.may(pair, |kind| if let OpKind::Mute(on) = kind { Some(*on) } else { None }, span)
+    }
+
+    pub(crate) fn may_pin(&self, pair: (usize, usize), span: (u64, u64)) -> May {
+        self.may(pair, |kind| if let OpKind::Pin(on) = kind { Some(*on) } else { None }, span)
+    }
+
+    pub(crate) fn may_mark(&self, pair: (usize, usize), span: (u64, u64)) -> May {
+        self.may(pair, |kind| if let OpKind::Mark(on) = kind { Some(*on) } else { None }, span)
+    }
+
+    /// What a draft may be.
+    pub(crate) fn drafts(&self, pair: (usize, usize), span: (u64, u64)) -> Vec<String> {
+        let text =
+            |kind: &OpKind| if let OpKind::Draft(text) = kind { Some(text.clone()) } else { None };
+        self.possible(pair, String::new(), text, span).into_iter().collect()
     }
 
     /// Whether a message may be hidden from a call that was answered at `answered_ms`, and whether
@@ -264,6 +275,9 @@ impl Journal {
                 }
                 OpKind::Clear
                 | OpKind::Mute(_)
+                | OpKind::Pin(_)
+                | OpKind::Draft(_)
+                | OpKind::Mark(_)
                 | OpKind::Block(_)
                 | OpKind::Login
                 | OpKind::Logout => (false, false),
@@ -283,6 +297,9 @@ impl Journal {
             | OpKind::Delete(_)
             | OpKind::DeleteAll
             | OpKind::Mute(_)
+            | OpKind::Pin(_)
+            | OpKind::Draft(_)
+            | OpKind::Mark(_)
             | OpKind::Block(_) => None,
         };
         self.may((user, user), value, span)

@@ -9,6 +9,7 @@ use crate::journal::{Journal, Outcome};
 use crate::model::NAMES;
 use crate::model::facts::{ANY, BlockList, Conversation, Facts, May};
 use crate::model::state::Message;
+use crate::plan::MARK;
 use crate::rules::{Logged, Watch};
 
 /// The knowledge of a user when it made a call.
@@ -105,6 +106,7 @@ impl Facts for Known<'_> {
     }
 
     fn conversation(&self, user: usize, other: usize) -> Conversation {
+        let (journal, pair) = (&self.watch.journal, (user, other));
         let newest = if self.is_settled() {
             self.watch.between(user, other).last().map_or(0, |logged| logged.key)
         } else {
@@ -115,7 +117,11 @@ impl Facts for Known<'_> {
             exists: May { be: true, not_be: newest == 0 },
             order_key: newest..=if is_certain { newest } else { u64::MAX },
             read_seq: self.read_seq(user, other),
-            muted: self.watch.journal.may_mute((user, other), self.span()),
+            muted: journal.may_mute(pair, self.span()),
+            pinned: journal.may_pin(pair, self.span()),
+            pinned_ms: 1..=u64::MAX,
+            drafts: journal.drafts(pair, self.span()),
+            marks: vec![(MARK, journal.may_mark(pair, self.span()))],
             // Nobody gives a name.
             name: NAMES[other].to_owned(),
         }

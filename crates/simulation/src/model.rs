@@ -12,6 +12,7 @@
 mod blocking;
 mod conversations;
 pub(crate) mod facts;
+mod preferences;
 pub(crate) mod replies;
 pub(crate) mod request;
 pub(crate) mod sending;
@@ -27,7 +28,7 @@ use self::request::Request;
 use self::state::Certain;
 pub use self::state::Flaw;
 use self::state::{Message, Session, State, merge, show_message};
-use crate::single::calls::{Call, INVALID, Setup};
+use crate::single::calls::{Call, DRAFTS, INVALID, Setup};
 use crate::single::world::{
     HEARTBEAT_MS, MAX_SESSIONS, Observed, PublishedEvent, Pushed, REPLAY_AGE_MS, REPLAY_MESSAGES,
 };
@@ -204,6 +205,7 @@ impl Model {
             }
             Call::History { .. }
             | Call::List { .. }
+            | Call::PinnedList { .. }
             | Call::Conversation { .. }
             | Call::Totals
             | Call::IsBlocked { .. } => Ok(Expected::read()),
@@ -214,6 +216,11 @@ impl Model {
             Call::Clear { other } => self.clear(user, *other, observed),
             Call::ClearAll => self.clear_all(user, observed),
             Call::Mute { other, mute } => self.mute(user, *other, *mute, observed),
+            Call::Pin { other, on } => self.pin(user, *other, *on, observed),
+            Call::Draft { other, text } => self.draft(user, *other, DRAFTS[*text], observed),
+            Call::SetMark { mark, on, others } => {
+                self.set_mark(user, (*mark, *on), others, observed)
+            }
             Call::Block { others, block } => self.block(user, others, *block, observed),
             Call::Typing { other, on } => self.typing(user, *other, *on, observed),
             Call::Blacklist { goes_on, .. } => {

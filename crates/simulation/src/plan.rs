@@ -8,6 +8,10 @@ use crate::random::Random;
 const OBSERVED: u64 = 0x0b5e_77ed;
 /// Likewise for calls that show a user as typing.
 const TYPING: u64 = 0x0079_7069;
+/// Likewise for calls that set something for a conversation.
+const PREFERENCES: u64 = 0x7072_6566;
+/// The mark that users put on conversations.
+pub(crate) const MARK: i64 = 7;
 
 /// The configuration of the daemons, and the constant behaviour of the network and the store.
 #[derive(Clone, Debug)]
@@ -128,6 +132,23 @@ pub(crate) enum Call {
         on: bool,
     },
     Blacklist,
+    Pin {
+        other: usize,
+        on: bool,
+    },
+    Draft {
+        other: usize,
+        is_empty: bool,
+    },
+    SetMark {
+        other: usize,
+        on: bool,
+    },
+    /// A list with a filter.
+    Filtered {
+        pinned: u8,
+        mark: Option<i64>,
+    },
 }
 
 impl Call {
@@ -144,7 +165,10 @@ impl Call {
             | Self::Mute { other, .. }
             | Self::Block { other, .. }
             | Self::IsBlocked { other }
-            | Self::Typing { other, .. } => *other < users,
+            | Self::Typing { other, .. }
+            | Self::Pin { other, .. }
+            | Self::Draft { other, .. }
+            | Self::SetMark { other, .. } => *other < users,
             Self::Login
             | Self::Logout
             | Self::Heartbeat
@@ -153,7 +177,8 @@ impl Call {
             | Self::List { .. }
             | Self::ClearAll
             | Self::Totals
-            | Self::Blacklist => true,
+            | Self::Blacklist
+            | Self::Filtered { .. } => true,
         }
     }
 }
@@ -282,6 +307,13 @@ impl Plan {
             let call = Call::Typing { other, on: typing.percent(70) };
             steps.push(Step { at_ms: typing.below(ends_ms), what: What::Call { user, call } });
         }
+        let mut preferences = Random::new(seed ^ PREFERENCES);
+        for _ in 0..preferences.below(8) {
+            let user = busy(&mut preferences, setup.users);
+            let call = preference(&mut preferences, &setup, user);
+            let at_ms = preferences.below(ends_ms);
+            steps.push(Step { at_ms, what: What::Call { user, call } });
+        }
         for _ in 0..faults {
             let fault = fault(&mut random, &setup);
             steps.push(Step { at_ms: random.below(ends_ms), what: What::Fault(fault) });
@@ -400,6 +432,20 @@ fn call(random: &mut Random, setup: &Setup, user: usize) -> Call {
         95..96 => Call::Heartbeat,
         96..98 => Call::Logout,
         _ => Call::Login,
+    }
+}
+
+/// A call that sets something for a conversation, or a list that goes by it.
+fn preference(random: &mut Random, setup: &Setup, user: usize) -> Call {
+    let other = other(random, setup.users, user);
+    match random.below(8) {
+        0..2 => Call::Pin { other, on: random.percent(70) },
+        2..4 => Call::Draft { other, is_empty: random.percent(30) },
+        4..6 => Call::SetMark { other, on: random.percent(70) },
+        _ => {
+            let mark = [None, Some(-1), Some(0), Some(MARK)][choose(random, 4)];
+            Call::Filtered { pinned: [0, 1, 2][choose(random, 3)], mark }
+        }
     }
 }
 

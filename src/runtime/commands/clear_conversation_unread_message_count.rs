@@ -24,7 +24,12 @@ impl Command for ClearConversationUnreadMessageCount {
         Call { parts, cell, deadline, .. }: Call<'_, S, B>,
     ) -> Result<Changed, CallError> {
         let User(other) = request.conversation_id;
-        parts.entries.commit_settings(cell, &other, None, deadline, clear_unread).await?;
+        let entries = &parts.entries;
+        entries
+            .commit_settings(cell, &other, None, deadline, |_, known, key| {
+                Ok(clear_unread(known, key))
+            })
+            .await?;
         Ok(Changed(other))
     }
 }

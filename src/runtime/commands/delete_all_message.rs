@@ -37,7 +37,12 @@ impl Command for DeleteAllMessage {
             delete_type: DeleteType::Conversation,
             messages: Messages::new(),
         };
-        parts.entries.commit_settings(cell, &other, Some(deleted), deadline, delete_all).await?;
+        let entries = &parts.entries;
+        entries
+            .commit_settings(cell, &other, Some(deleted), deadline, |_, known, key| {
+                Ok(delete_all(known, key))
+            })
+            .await?;
         Ok(Empty {})
     }
 }

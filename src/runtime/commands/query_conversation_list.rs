@@ -1,17 +1,21 @@
 //! `query_conversation_list`: reads a page of the conversation list.
 
-use schemars::JsonSchema;
-use serde::Deserialize;
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, de};
 
 use super::{Call, Command, Kind};
 use crate::bus::Bus;
 use crate::store::Store;
 use peerd_core::conversation::Conversation;
 use peerd_core::id::{OrderKey, UserId};
-use peerd_core::limits::CONVERSATION_PAGE_MAX;
-use peerd_core::list::Anchor;
+use peerd_core::limits::{CONVERSATION_PAGE_MAX, MARK_MAX};
+use peerd_core::list::{Anchor, ListFilter, MarkFilter, PinnedFilter};
+use peerd_core::marks::ConversationMark;
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::field::{Count, User};
+use peerd_protocol::message::PEER;
 use peerd_protocol::reply::Conversations;
 
 /// Reads a page of the conversation list.
@@ -27,11 +31,108 @@ pub struct Request {
 }
 
 /// A filter of conversations.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Filter {
+    /// Those of these types; all types if it is empty. All conversations have the type 0.
+    pub conversation_types: Option<Vec<u64>>,
+    /// Those with one of these marks, with any mark (-1), or without one (0); all if it is empty.
+    pub marks: Option<Vec<MarkChoice>>,
     /// Only those with unread messages.
     pub is_only_unread_conversation: Option<bool>,
+    /// 0: all, 1: only pinned ones, 2: only others.
+    pub pinned_filter: Option<Pinned>,
+}
+
+/// A mark, any mark, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MarkChoice {
+    /// -1: any mark.
+    Any,
+    /// 0: no mark.
+    None,
+    /// This mark.
+    Mark(ConversationMark),
+}
+
+impl<'de> Deserialize<'de> for MarkChoice {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let problem = format_args!("must be a whole number from -1 to {MARK_MAX}");
+        let number = i64::deserialize(deserializer)?;
+        let mark = u64::try_from(number).ok().and_then(ConversationMark::new);
+        match (number, mark) {
+            (-1, _) => Ok(Self::Any),
+            (0, _) => Ok(Self::None),
+            (_, Some(mark)) => Ok(Self::Mark(mark)),
+            (_, None) => Err(de::Error::custom(problem)),
+        }
+    }
+}
+
+impl JsonSchema for MarkChoice {
+    fn schema_name() -> Cow<'static, str> {
+        "MarkChoice".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "integer", "minimum": -1, "maximum": MARK_MAX })
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+}
+
+impl Filter {
+    /// The filter; `None`: no conversation is meant.
+    fn compiled(self) -> Option<ListFilter> {
+        let types = self.conversation_types.unwrap_or_default();
+        if !types.is_empty() && !types.contains(&u64::from(PEER)) {
+            return None;
+        }
+        let mut marks = MarkFilter::default();
+        for choice in self.marks.into_iter().flatten() {
+            match choice {
+                MarkChoice::Any => marks.any = true,
+                MarkChoice::None => marks.unmarked = true,
+                MarkChoice::Mark(mark) => marks.marks = marks.marks.with(mark, true),
+            }
+        }
+        Some(ListFilter {
+            only_unread: self.is_only_unread_conversation.unwrap_or_default(),
+            pinned: self.pinned_filter.map_or_else(PinnedFilter::default, |Pinned(pinned)| pinned),
+            marks,
+        })
+    }
+}
+
+/// Which conversations a list shows, by whether they are pinned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pinned(pub PinnedFilter);
+
+impl<'de> Deserialize<'de> for Pinned {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match u64::deserialize(deserializer)? {
+            0 => Ok(Self(PinnedFilter::All)),
+            1 => Ok(Self(PinnedFilter::OnlyPinned)),
+            2 => Ok(Self(PinnedFilter::OnlyUnpinned)),
+            _ => Err(de::Error::custom("must be 0 (All), 1 (OnlyPinned) or 2 (OnlyUnpinned)")),
+        }
+    }
+}
+
+impl JsonSchema for Pinned {
+    fn schema_name() -> Cow<'static, str> {
+        "PinnedFilter".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "enum": [0, 1, 2] })
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
 }
 
 /// A page of the list.
@@ -65,26 +166,36 @@ impl Command for QueryConversationList {
     const SUMMARY: &'static str = "Reads a page of the conversation list.";
     const KIND: Kind = Kind::Read;
     const EXAMPLES: &'static [&'static str] = &[
-        r#"{"config":{"nextConversation":{"conversationID":"bob","orderKey":9007199254740991,"isPinned":false},"count":1000},"option":{"isOnlyUnreadConversation":true}}"#,
+        r#"{"config":{"nextConversation":{"conversationID":"bob","orderKey":9007199254740991,"isPinned":false},"count":1000},"option":{"conversationTypes":[0,2],"marks":[-1,0,20],"isOnlyUnreadConversation":true,"pinnedFilter":2}}"#,
     ];
     type Request = Request;
     type Reply = Conversations;
 
     async fn run<S: Store, B: Bus>(
         Request { option, config }: Request,
-        Call { parts, cell, deadline, .. }: Call<'_, S, B>,
+        call: Call<'_, S, B>,
     ) -> Result<Conversations, CallError> {
-        let Page { next_conversation, count: Count(count) } = config;
-        let anchor = next_conversation.map(Anchor::from);
-        let only_unread = option.unwrap_or_default().is_only_unread_conversation;
-        let page: Vec<(UserId, Conversation)> = {
-            let user = cell.lock();
-            let ids = user.list(anchor.as_ref(), count, only_unread.unwrap_or_default());
-            let snapshot =
-                |id: UserId| user.conversations.get(&id).cloned().map(|known| (id, known));
-            ids.into_iter().filter_map(snapshot).collect()
-        };
-        let views = parts.conversations.views(cell, &page, deadline).await;
-        Ok(Conversations(views.map_err(Failure::from)?))
+        match option.unwrap_or_default().compiled() {
+            Some(filter) => read_page(config, &filter, &call).await,
+            None => Ok(Conversations(Vec::new())),
+        }
     }
+}
+
+/// Reads a page of those conversations that pass a filter.
+pub(super) async fn read_page<S: Store, B: Bus>(
+    page: Page,
+    filter: &ListFilter,
+    Call { parts, cell, deadline, .. }: &Call<'_, S, B>,
+) -> Result<Conversations, CallError> {
+    let Page { next_conversation, count: Count(count) } = page;
+    let anchor = next_conversation.map(Anchor::from);
+    let page: Vec<(UserId, Conversation)> = {
+        let user = cell.lock();
+        let ids = user.list(anchor.as_ref(), count, filter);
+        let snapshot = |id: UserId| user.conversations.get(&id).cloned().map(|known| (id, known));
+        ids.into_iter().filter_map(snapshot).collect()
+    };
+    let views = parts.conversations.views(cell, &page, *deadline).await;
+    Ok(Conversations(views.map_err(Failure::from)?))
 }

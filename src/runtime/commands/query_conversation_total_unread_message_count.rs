@@ -1,15 +1,15 @@
 //! `query_conversation_total_unread_message_count`: reads the total unread count.
 
-use std::borrow::Cow;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, de};
-
+use super::set_conversation_mark::MarkNumber;
 use super::{Call, Command, Kind};
 use crate::bus::Bus;
 use crate::store::Store;
 use peerd_core::event::Totals;
-use peerd_core::limits::MARK_MAX;
+use peerd_core::list::MarkFilter;
+use peerd_core::marks::ConversationMarks;
 use peerd_protocol::failure::CallError;
 use peerd_protocol::message::PEER;
 use peerd_protocol::reply::{Reply, Shown};
@@ -31,45 +31,20 @@ pub struct Filter {
     /// Counts conversations of these types; all types if it is empty.
     pub conversation_types: Option<Vec<u64>>,
     /// Counts conversations with one of these marks; all conversations if it is empty.
-    pub marks: Option<Vec<ConversationMark>>,
+    pub marks: Option<Vec<MarkNumber>>,
 }
 
 impl Filter {
-    /// Whether any conversation passes the filter. All are conversations with peers, and none has a
-    /// mark yet.
-    fn has_any(&self) -> bool {
-        let types = self.conversation_types.as_deref().unwrap_or_default();
-        let is_peer = types.is_empty() || types.contains(&u64::from(PEER));
-        is_peer && self.marks.as_ref().is_none_or(Vec::is_empty)
-    }
-}
-
-/// A mark of a conversation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConversationMark(pub u64);
-
-impl<'de> Deserialize<'de> for ConversationMark {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let number = u64::deserialize(deserializer)?;
-        if (1..=MARK_MAX).contains(&number) {
-            return Ok(Self(number));
+    /// The conversations that are meant; `None`: none, because all are conversations with peers.
+    fn compiled(self) -> Option<MarkFilter> {
+        let types = self.conversation_types.unwrap_or_default();
+        if !types.is_empty() && !types.contains(&u64::from(PEER)) {
+            return None;
         }
-        let problem = format_args!("must be a whole number from 1 to {MARK_MAX}");
-        Err(de::Error::custom(problem))
-    }
-}
-
-impl JsonSchema for ConversationMark {
-    fn schema_name() -> Cow<'static, str> {
-        "ConversationMark".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "integer", "minimum": 1, "maximum": MARK_MAX })
-    }
-
-    fn inline_schema() -> bool {
-        true
+        let marks = self.marks.into_iter().flatten();
+        let marks = marks
+            .fold(ConversationMarks::default(), |marks, MarkNumber(mark)| marks.with(mark, true));
+        Some(MarkFilter { marks, ..MarkFilter::default() })
     }
 }
 
@@ -112,9 +87,9 @@ impl Command for QueryConversationTotalUnreadMessageCount {
         Request { config }: Request,
         call: Call<'_, S, B>,
     ) -> Result<TotalUnread, CallError> {
-        let has_any = config.as_ref().is_none_or(Filter::has_any);
+        let filter = config.map_or_else(|| Some(MarkFilter::default()), Filter::compiled);
         let user = call.cell.lock();
-        let totals = if has_any { user.totals } else { Totals::default() };
+        let totals = filter.map_or_else(Totals::default, |filter| user.totals_of(&filter));
         Ok(TotalUnread { totals, revision: user.revision.current })
     }
 }
@@ -122,17 +97,19 @@ impl Command for QueryConversationTotalUnreadMessageCount {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use peerd_core::marks::ConversationMark;
 
     #[test]
-    fn a_filter_lets_through_what_has_the_type_and_no_mark_is_asked_for() {
-        let has_any = |types: Option<Vec<u64>>, marks: Option<Vec<u64>>| {
-            let marks = marks.map(|marks| marks.into_iter().map(ConversationMark).collect());
-            Filter { conversation_types: types, marks }.has_any()
+    fn a_filter_means_the_marks_that_it_names_of_conversations_with_peers() {
+        let compiled = |types: Option<Vec<u64>>, marks: Option<Vec<u64>>| {
+            let mark = |number| MarkNumber(ConversationMark::new(number).expect("a mark"));
+            let marks = marks.map(|marks| marks.into_iter().map(mark).collect());
+            let filter = Filter { conversation_types: types, marks }.compiled();
+            filter.map(|filter| filter.marks.numbers().collect::<Vec<_>>())
         };
-        assert!(has_any(None, None));
-        assert!(has_any(Some(vec![]), Some(vec![])));
-        assert!(has_any(Some(vec![2, 0]), None));
-        assert!(!has_any(Some(vec![2]), None));
-        assert!(!has_any(None, Some(vec![1])));
+        assert_eq!(compiled(None, None), Some(vec![]));
+        assert_eq!(compiled(Some(vec![]), Some(vec![])), Some(vec![]));
+        assert_eq!(compiled(Some(vec![2, 0]), Some(vec![20, 1, 20])), Some(vec![1, 20]));
+        assert_eq!(compiled(Some(vec![2]), None), None);
     }
 }

@@ -3,10 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Call, Command, Kind, Peer, WithPeer};
+use super::{Call, Command, Kind, Peer, WithPeer, not_own};
 use crate::bus::Bus;
 use crate::store::Store;
-use peerd_core::rejection::Rejection;
 use peerd_protocol::event::LiveEvent;
 use peerd_protocol::failure::CallError;
 use peerd_protocol::field::{PeerType, User};
@@ -54,9 +53,7 @@ impl Command for SendTyping {
         Request { conversation_id: User(other), is_typing, .. }: Request,
         call: Call<'_, S, B>,
     ) -> Result<Empty, CallError> {
-        if other == call.cell.id {
-            return Err(Rejection::invalid("conversationID", "must not be the caller's own").into());
-        }
+        not_own(&other, call.cell)?;
         let now_us = call.parts.env.clock.now().steady_us;
         if call.cell.lock().typing_sent.take(&other, now_us) {
             let sent = call.at_peer::<Self>(&other, &is_typing).await;

@@ -3,12 +3,10 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 
-use super::{Call, Command, Kind};
+use super::{Call, Command, Kind, not_own};
 use crate::bus::Bus;
 use crate::store::Store;
-use peerd_core::conversation::{Conversation, NotificationStatus};
-use peerd_core::notification::set_notification;
-use peerd_core::rejection::Rejection;
+use peerd_core::conversation::NotificationStatus;
 use peerd_protocol::failure::CallError;
 use peerd_protocol::field::{PeerType, User};
 use peerd_protocol::reply::Changed;
@@ -70,11 +68,13 @@ impl Command for SetConversationNotificationStatus {
         Call { parts, cell, deadline, .. }: Call<'_, S, B>,
     ) -> Result<Changed, CallError> {
         let Request { conversation_id: User(other), status: Status(status), .. } = request;
-        if other == cell.id {
-            return Err(Rejection::invalid("conversationID", "must not be the caller's own").into());
-        }
-        let set = |known: &Conversation, key| set_notification(known, status, key);
-        parts.entries.commit_settings(cell, &other, None, deadline, set).await?;
+        not_own(&other, cell)?;
+        let entries = &parts.entries;
+        entries
+            .commit_settings(cell, &other, None, deadline, |user, known, key| {
+                user.set_notification(known, status, key)
+            })
+            .await?;
         Ok(Changed(other))
     }
 }

@@ -196,13 +196,13 @@ impl Model {
         self.settings_mut(user, other).read_seq = read_seq;
     }
 
-    fn settings_mut(&mut self, user: usize, other: usize) -> &mut Settings {
+    pub(crate) fn settings_mut(&mut self, user: usize, other: usize) -> &mut Settings {
         self.state.users[user].settings.entry(other).or_default()
     }
 
     /// Publishes a change to the user's own subjects: the deleted messages, the conversations, and
     /// the total if it changed.
-    fn publish_change(
+    pub(crate) fn publish_change(
         &mut self,
         user: usize,
         others: &[usize],

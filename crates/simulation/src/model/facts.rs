@@ -20,6 +20,19 @@ impl May {
         Self { be: is_so, not_be: !is_so }
     }
 
+    /// Whether one of several is so.
+    pub(crate) fn any(several: impl Iterator<Item = Self>) -> Self {
+        several.fold(Self::sure(false), |all, one| Self {
+            be: all.be || one.be,
+            not_be: all.not_be && one.not_be,
+        })
+    }
+
+    /// Whether it is not so.
+    pub(crate) const fn not(self) -> Self {
+        Self { be: self.not_be, not_be: self.be }
+    }
+
     /// Whether an observation agrees.
     pub(crate) const fn admits(self, is_so: bool) -> bool {
         if is_so { self.be } else { self.not_be }
@@ -41,8 +54,43 @@ pub(crate) struct Conversation {
     pub(crate) order_key: RangeInclusive<u64>,
     pub(crate) read_seq: RangeInclusive<u64>,
     pub(crate) muted: May,
+    pub(crate) pinned: May,
+    /// When it was pinned, if it is.
+    pub(crate) pinned_ms: RangeInclusive<u64>,
+    /// What its draft may be.
+    pub(crate) drafts: Vec<String>,
+    /// The marks that it may have.
+    pub(crate) marks: Vec<(i64, May)>,
     /// Its name: that of the other user, or the other user's ID.
     pub(crate) name: String,
+}
+
+impl Conversation {
+    /// Whether it passes a filter by marks.
+    pub(crate) fn is_marked(&self, filter: &[i64]) -> May {
+        let mut may = May::sure(filter.is_empty());
+        for number in filter {
+            let one = match number {
+                -1 => May::any(self.marks.iter().map(|(_, may)| *may)),
+                0 => May::any(self.marks.iter().map(|(_, may)| *may)).not(),
+                number => {
+                    let here = self.marks.iter().filter(|(mark, _)| mark == number);
+                    May::any(here.map(|(_, may)| *may))
+                }
+            };
+            may = May::any([may, one].into_iter());
+        }
+        may
+    }
+
+    /// Whether it passes a filter by pins.
+    pub(crate) const fn is_wanted(&self, pinned_filter: u8) -> May {
+        match pinned_filter {
+            0 => May::sure(true),
+            1 => self.pinned,
+            _ => self.pinned.not(),
+        }
+    }
 }
 
 /// The users of a block list who come after a place.

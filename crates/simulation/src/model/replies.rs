@@ -6,8 +6,8 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value, json};
 
-use super::facts::{BlockList, Facts, May};
-use super::request::Request;
+use super::facts::{BlockList, Conversation, Facts, May};
+use super::request::{ListOption, Request};
 use super::state::{Message, is_shown, show_content, show_message};
 use super::{NAMES, number, text, user_of};
 use crate::rules::Rule;
@@ -43,12 +43,17 @@ pub(crate) fn check(
         Request::History { other, reverse, count, anchor } => {
             check.page(*other, *reverse, *count, anchor.as_deref(), reply);
         }
-        Request::List { count, after, only_unread } => {
-            check.list(*count, *after, *only_unread, reply);
+        Request::List { count, after, option } => check.list(*count, *after, option, reply),
+        Request::PinnedList { count } => {
+            let option = ListOption { pinned: 1, ..ListOption::default() };
+            check.list(*count, None, &option, reply);
         }
         Request::Conversation { other } => check.single_conversation(*other, reply),
         Request::Totals => check.totals(reply),
-        Request::Clear { other } | Request::Mute { other, .. } => {
+        Request::Clear { other }
+        | Request::Mute { other, .. }
+        | Request::Pin { other, .. }
+        | Request::Draft { other, .. } => {
             let fields = json!({ "conversationID": NAMES[*other], "conversationType": 0 });
             check.is(reply, &fields);
         }
@@ -67,6 +72,11 @@ pub(crate) fn check(
             check.block_page(*count, &facts.block_list(user, *place), reply);
         }
         Request::IsBlocked { other } => check.is_blocked(*other, reply),
+        Request::SetMark { others, .. } => {
+            let own = json!({ "conversationID": NAMES[user], "conversationType": 0 });
+            let refused: Vec<Value> = if others.contains(&user) { vec![own] } else { Vec::new() };
+            check.is(reply, &json!({ "failedConversationInfos": refused }));
+        }
     }
     check.found
 }
@@ -262,54 +272,63 @@ impl<F: Facts> Check<'_, F> {
         &mut self,
         count: usize,
         after: Option<(usize, Option<u64>)>,
-        only_unread: bool,
+        option: &ListOption,
         reply: &Value,
     ) {
         self.has_fields(reply, &["conversationList"]);
         let shown = list(&reply["conversationList"]);
-        let place =
-            |shown: &Value| (number(shown, "orderKey"), text(shown, "conversationID").to_owned());
-        let places: Vec<(u64, String)> = shown.iter().map(place).collect();
+        let places: Vec<Place> = shown.iter().map(Place::of).collect();
         if !places.is_sorted_by(|a, b| a > b) || places.len() > count {
             self.wrong(Rule::Pages, format!("a list of {count} is {places:?}"));
         }
         let start = after.map(|(other, key)| {
-            let range = key.map_or_else(
-                || self.facts.conversation(self.user, other).order_key,
-                |key| key..=key,
-            );
-            (range, NAMES[other].to_owned())
+            let known = self.facts.conversation(self.user, other);
+            let keys = key.map_or_else(|| known.order_key.clone(), |key| key..=key);
+            Place::between(other, known.pinned, &keys)
         });
         for (shown, place) in shown.iter().zip(&places) {
-            let Some(other) = user_of(&place.1) else {
+            let Some(other) = user_of(&place.name) else {
                 self.wrong(Rule::PublishedCorrectly, format!("{shown} is with nobody"));
                 continue;
             };
             self.conversation(other, shown);
-            if only_unread && number(shown, "unreadMessageCount") == 0 {
-                self.wrong(Rule::Pages, format!("{} has nothing unread", place.1));
-            }
-            let is_behind =
-                start.as_ref().is_none_or(|(keys, name)| (place.0, &place.1) < (*keys.end(), name));
+            self.passes(option, shown);
+            let is_behind = start.as_ref().is_none_or(|(_, latest)| place < latest);
             if !is_behind {
                 self.wrong(Rule::Pages, format!("{place:?} is not behind {start:?}"));
             }
         }
-        let edge =
-            (places.len() >= count).then(|| places.last().map(|(key, name)| (key, name))).flatten();
+        let edge = places.last().filter(|_| places.len() >= count);
         for (other, name) in NAMES.iter().enumerate() {
             let known = self.facts.conversation(self.user, other);
-            let (least, most) = (*known.order_key.start(), *known.order_key.end());
-            let is_behind = start
-                .as_ref()
-                .is_none_or(|(keys, anchor)| (most, *name) < (*keys.start(), anchor.as_str()));
-            let is_covered = edge.is_none_or(|(key, edge)| (least, *name) > (*key, edge.as_str()));
+            let (least, most) = Place::between(other, known.pinned, &known.order_key);
+            let is_behind = start.as_ref().is_none_or(|(earliest, _)| most < *earliest);
+            let is_covered = edge.is_none_or(|edge| least > *edge);
             let unread = self.facts.recount(self.user, other, *known.read_seq.end());
-            let is_due = known.exists.is_sure() && is_behind && is_covered;
-            let is_wanted = !only_unread || *unread.start() > 0;
-            if is_due && is_wanted && !places.iter().any(|(_, shown)| shown == name) {
+            let is_wanted = (!option.only_unread || *unread.start() > 0)
+                && known.is_wanted(option.pinned).is_sure()
+                && known.is_marked(&option.marks).is_sure();
+            let is_due = known.exists.is_sure() && is_behind && is_covered && is_wanted;
+            if is_due && !places.iter().any(|place| place.name == *name) {
                 self.wrong(Rule::NeverStale, format!("{name} is missing in {places:?}"));
             }
+        }
+    }
+
+    /// A conversation that is shown passes the filter.
+    fn passes(&mut self, option: &ListOption, shown: &Value) {
+        let marks: Vec<i64> = list(&shown["marks"]).iter().filter_map(Value::as_i64).collect();
+        let is_marked = |filter: &i64| match filter {
+            -1 => !marks.is_empty(),
+            0 => marks.is_empty(),
+            mark => marks.contains(mark),
+        };
+        let is_pinned = shown["isPinned"] == true;
+        let passes = (!option.only_unread || number(shown, "unreadMessageCount") > 0)
+            && (option.pinned == 0 || is_pinned == (option.pinned == 1))
+            && (option.marks.is_empty() || option.marks.iter().any(is_marked));
+        if !passes {
+            self.wrong(Rule::Pages, format!("{shown} does not pass {option:?}"));
         }
     }
 
@@ -340,6 +359,7 @@ impl<F: Facts> Check<'_, F> {
         if !known.muted.admits(muted) {
             self.wrong(Rule::ChangesStay, format!("{with} is muted: {muted}"));
         }
+        self.preferences(&known, shown);
         let unread = number(shown, "unreadMessageCount");
         let recount = self.facts.recount(self.user, other, read_seq);
         if !recount.contains(&unread) {
@@ -354,17 +374,39 @@ impl<F: Facts> Check<'_, F> {
             "notificationStatus": if muted { 2 } else { 1 },
             "unreadMessageCount": unread,
             "orderKey": key,
-            "isPinned": false,
-            "pinnedTime": 0,
-            "draft": "",
+            "isPinned": number(shown, "pinnedTime") > 0,
+            "pinnedTime": shown["pinnedTime"],
+            "draft": shown["draft"],
             "mentionedInfoList": [],
-            "marks": [],
+            "marks": shown["marks"],
             "readMessageSeq": read_seq,
         });
         if shown["lastMessage"].is_object() {
             fields["lastMessage"] = shown["lastMessage"].clone();
         }
         self.is(shown, &fields);
+    }
+
+    /// What the user set for a conversation.
+    fn preferences(&mut self, known: &Conversation, shown: &Value) {
+        let with = &shown["conversationID"];
+        let pinned_ms = number(shown, "pinnedTime");
+        let is_pinned = pinned_ms > 0;
+        if !known.pinned.admits(is_pinned) || (is_pinned && !known.pinned_ms.contains(&pinned_ms)) {
+            self.wrong(Rule::ChangesStay, format!("{with} is pinned at {pinned_ms}"));
+        }
+        let draft = text(shown, "draft");
+        if !known.drafts.iter().any(|known| known == draft) {
+            let why = format!("{with} has the draft {draft:?}, expected {:?}", known.drafts);
+            self.wrong(Rule::ChangesStay, why);
+        }
+        let marks: Vec<i64> = list(&shown["marks"]).iter().filter_map(Value::as_i64).collect();
+        let is_known = |mark: &i64| known.marks.iter().any(|(known, may)| known == mark && may.be);
+        let missing = known.marks.iter().any(|(mark, may)| may.is_sure() && !marks.contains(mark));
+        if missing || !marks.iter().all(is_known) || !marks.is_sorted_by(|a, b| a < b) {
+            let why = format!("{with} has the marks {marks:?}, expected {:?}", known.marks);
+            self.wrong(Rule::ChangesStay, why);
+        }
     }
 
     /// The last message is the newest that the user sees.
@@ -458,4 +500,25 @@ pub(crate) fn show_user(user: usize, name: &str) -> Value {
 
 fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// Where a conversation is in a list: larger comes first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    is_pinned: bool,
+    key: u64,
+    name: String,
+}
+
+impl Place {
+    fn of(shown: &Value) -> Self {
+        let name = text(shown, "conversationID").to_owned();
+        Self { is_pinned: shown["isPinned"] == true, key: number(shown, "orderKey"), name }
+    }
+
+    /// The last and the first place that a conversation may have.
+    fn between(other: usize, pinned: May, keys: &RangeInclusive<u64>) -> (Self, Self) {
+        let place = |is_pinned, key| Self { is_pinned, key, name: NAMES[other].to_owned() };
+        (place(pinned.is_sure(), *keys.start()), place(pinned.be, *keys.end()))
+    }
 }

@@ -42,7 +42,10 @@ pub(crate) enum Request {
         count: usize,
         /// The last conversation of the page before, and the order key that it had there.
         after: Option<(usize, Option<u64>)>,
-        only_unread: bool,
+        option: ListOption,
+    },
+    PinnedList {
+        count: usize,
     },
     Conversation {
         other: usize,
@@ -72,6 +75,28 @@ pub(crate) enum Request {
         other: usize,
         on: bool,
     },
+    Pin {
+        other: usize,
+        on: bool,
+    },
+    Draft {
+        other: usize,
+        text: String,
+    },
+    SetMark {
+        mark: i64,
+        on: bool,
+        others: Vec<usize>,
+    },
+}
+
+/// The filter of a list.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ListOption {
+    pub(crate) only_unread: bool,
+    /// 0: all, 1: only pinned ones, 2: only others.
+    pub(crate) pinned: u8,
+    pub(crate) marks: Vec<i64>,
 }
 
 impl Request {
@@ -97,6 +122,10 @@ impl Request {
             Self::Blacklist { .. } => "query_blacklist",
             Self::IsBlocked { .. } => "check_user_is_in_blacklist",
             Self::Typing { .. } => "send_typing",
+            Self::PinnedList { .. } => "query_conversation_pinned_list",
+            Self::Pin { .. } => "update_conversation_pinned_state",
+            Self::Draft { .. } => "set_conversation_draft",
+            Self::SetMark { .. } => "set_conversation_mark",
         }
     }
 
@@ -122,14 +151,19 @@ impl Request {
                 let list: Vec<Value> = ids.iter().map(|id| json!({ "messageID": id })).collect();
                 json!({ "conversationID": NAMES[*other], "messageList": list })
             }
-            Self::List { count, after, only_unread } => {
+            Self::List { count, after, option } => {
                 let after = after
                     .map(|(other, key)| json!({ "conversationID": NAMES[other], "orderKey": key }));
                 json!({
                     "config": { "count": count, "nextConversation": after },
-                    "option": { "isOnlyUnreadConversation": only_unread },
+                    "option": {
+                        "isOnlyUnreadConversation": option.only_unread,
+                        "pinnedFilter": option.pinned,
+                        "marks": option.marks,
+                    },
                 })
             }
+            Self::PinnedList { count } => json!({ "config": { "count": count } }),
             Self::DeleteAll { other } | Self::Conversation { other } | Self::Clear { other } => {
                 with(*other)
             }
@@ -152,6 +186,20 @@ impl Request {
                 let mut body = with(*other);
                 body["isTyping"] = json!(on);
                 body
+            }
+            Self::Pin { other, on } => {
+                let mut body = with(*other);
+                body["isPinned"] = json!(on);
+                body
+            }
+            Self::Draft { other, text } => {
+                let mut body = with(*other);
+                body["draft"] = json!(text);
+                body
+            }
+            Self::SetMark { mark, on, others } => {
+                let infos: Vec<Value> = others.iter().map(|other| with(*other)).collect();
+                json!({ "markType": mark, "enable": on, "conversationInfos": infos })
             }
         }
     }
@@ -177,7 +225,8 @@ pub fn unknown_methods() -> Vec<&'static str> {
         Request::History { other: 0, reverse: false, count: 1, anchor: None },
         Request::Delete { other: 0, ids: Vec::new() },
         Request::DeleteAll { other: 0 },
-        Request::List { count: 1, after: None, only_unread: false },
+        Request::List { count: 1, after: None, option: ListOption::default() },
+        Request::PinnedList { count: 1 },
         Request::Conversation { other: 0 },
         Request::Clear { other: 0 },
         Request::ClearAll,
@@ -188,6 +237,9 @@ pub fn unknown_methods() -> Vec<&'static str> {
         Request::Blacklist { count: 1, place: 0 },
         Request::IsBlocked { other: 0 },
         Request::Typing { other: 0, on: false },
+        Request::Pin { other: 0, on: false },
+        Request::Draft { other: 0, text: String::new() },
+        Request::SetMark { mark: 1, on: false, others: Vec::new() },
     ];
     let methods = peerd::runtime::commands::Method::ALL.iter().map(|method| method.name());
     methods.filter(|name| !all.iter().any(|request| request.method() == *name)).collect()

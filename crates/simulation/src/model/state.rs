@@ -1,6 +1,6 @@
 //! The state of the model: plain lists, from which every count is computed again each time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use serde_json::{Value, json};
@@ -31,9 +31,13 @@ pub(crate) struct Message {
 }
 
 /// The settings of one user for the conversation with another.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Settings {
     pub(crate) muted: bool,
+    /// When it was pinned; 0 if it is not.
+    pub(crate) pinned_ms: u64,
+    pub(crate) draft: String,
+    pub(crate) marks: BTreeSet<i64>,
     /// Whether the user changed a setting, so that the conversation exists without messages.
     pub(crate) kept: bool,
     pub(crate) read_seq: u64,
@@ -176,11 +180,13 @@ impl State {
         !self.between(user, other).is_empty() || self.settings(user, other).kept
     }
 
-    /// The user's conversations, the most recent first.
+    /// The user's conversations, the pinned ones first, then the most recent.
     pub(crate) fn list(&self, user: usize) -> Vec<usize> {
         let mut others: Vec<usize> =
             (0..NAMES.len()).filter(|other| self.exists(user, *other)).collect();
-        others.sort_by_key(|other| std::cmp::Reverse(self.order_key(user, *other)));
+        let rank =
+            |other: usize| (self.settings(user, other).pinned_ms > 0, self.order_key(user, other));
+        others.sort_by_key(|other| std::cmp::Reverse(rank(*other)));
         others
     }
 
@@ -212,11 +218,11 @@ impl State {
             "notificationStatus": if settings.muted { 2 } else { 1 },
             "unreadMessageCount": self.unread(user, other),
             "orderKey": self.order_key(user, other),
-            "isPinned": false,
-            "pinnedTime": 0,
-            "draft": "",
+            "isPinned": settings.pinned_ms > 0,
+            "pinnedTime": settings.pinned_ms,
+            "draft": settings.draft,
             "mentionedInfoList": [],
-            "marks": [],
+            "marks": settings.marks,
             "readMessageSeq": settings.read_seq,
         });
         if let Some(message) = self.visible(user, other).last() {
@@ -294,6 +300,10 @@ impl Facts for Certain<'_> {
             order_key: key..=key,
             read_seq: settings.read_seq..=settings.read_seq,
             muted: May::sure(settings.muted),
+            pinned: May::sure(settings.pinned_ms > 0),
+            pinned_ms: settings.pinned_ms..=settings.pinned_ms,
+            drafts: vec![settings.draft],
+            marks: settings.marks.iter().map(|mark| (*mark, May::sure(true))).collect(),
             name: name.to_owned(),
         }
     }

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::model::NAMES;
+use crate::model::request::ListOption;
 
 /// The number of users that make calls: three log in at the start, one may log in. The last never
 /// does.
@@ -104,7 +105,10 @@ pub(crate) enum Call {
         count: usize,
         anchor: Option<usize>,
         with_key: bool,
-        only_unread: bool,
+        option: ListOption,
+    },
+    PinnedList {
+        count: usize,
     },
     Conversation {
         other: usize,
@@ -133,6 +137,19 @@ pub(crate) enum Call {
     Typing {
         other: usize,
         on: bool,
+    },
+    Pin {
+        other: usize,
+        on: bool,
+    },
+    Draft {
+        other: usize,
+        text: usize,
+    },
+    SetMark {
+        mark: i64,
+        on: bool,
+        others: Vec<usize>,
     },
     Invalid {
         which: usize,
@@ -196,6 +213,15 @@ fn config() -> impl Strategy<Value = Config> {
     )
 }
 
+/// The drafts that users write.
+pub(crate) const DRAFTS: [&str; 3] = ["", "Dear", "Dear \u{1f600},\n"];
+
+fn option() -> impl Strategy<Value = ListOption> {
+    let marks = prop_oneof![3 => Just(Vec::new()), 1 => vec(-1..4_i64, 1..3)];
+    (prop::bool::weighted(0.3), prop_oneof![2 => Just(0_u8), 1 => 1..3_u8], marks)
+        .prop_map(|(only_unread, pinned, marks)| ListOption { only_unread, pinned, marks })
+}
+
 fn call() -> impl Strategy<Value = Call> {
     // Two users are chosen more often, so that the calls of one affect the other.
     let other = || prop_oneof![0..2_usize, 0..NAMES.len()];
@@ -220,10 +246,8 @@ fn call() -> impl Strategy<Value = Call> {
         3 => (other(), vec(pick(), 1..5), flag(0.1)).prop_map(
             |(other, picks, foreign)| Call::Delete { other, picks, foreign }),
         1 => other().prop_map(|other| Call::DeleteAll { other }),
-        3 => (1..4_usize, anchor(), any::<bool>(), flag(0.3)).prop_map(
-            |(count, anchor, with_key, only_unread)| Call::List {
-                count, anchor, with_key, only_unread
-            }),
+        3 => (1..4_usize, anchor(), any::<bool>(), option()).prop_map(
+            |(count, anchor, with_key, option)| Call::List { count, anchor, with_key, option }),
         2 => other().prop_map(|other| Call::Conversation { other }),
         3 => other().prop_map(|other| Call::Clear { other }),
         1 => Just(Call::ClearAll),
@@ -236,6 +260,11 @@ fn call() -> impl Strategy<Value = Call> {
         1 => other().prop_map(|other| Call::IsBlocked { other }),
         1 => (0..INVALID.len()).prop_map(|which| Call::Invalid { which }),
         1 => (other(), flag(0.7)).prop_map(|(other, on)| Call::Typing { other, on }),
+        3 => (other(), flag(0.7)).prop_map(|(other, on)| Call::Pin { other, on }),
+        1 => (1..4_usize).prop_map(|count| Call::PinnedList { count }),
+        2 => (other(), 0..DRAFTS.len()).prop_map(|(other, text)| Call::Draft { other, text }),
+        3 => (1..4_i64, flag(0.7), vec(other(), 1..4)).prop_map(
+            |(mark, on, others)| Call::SetMark { mark, on, others }),
     ]
 }
 

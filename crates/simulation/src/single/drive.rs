@@ -5,12 +5,12 @@ use std::time::Duration;
 use peerd_protocol::encoding::Encoding;
 use serde_json::{Value, json};
 
-use crate::model::request::Request;
+use crate::model::request::{ListOption, Request};
 use crate::model::sending::{extended_data, local_id, push};
 use crate::model::state::{Flaw, merge};
 use crate::model::{Model, NAMES, Wrong, user_name};
 use crate::single::calls::{
-    AT_HOME, CALLERS, Call, Case, Config as SendConfig, Draft, INVALID, Step, content,
+    AT_HOME, CALLERS, Call, Case, Config as SendConfig, DRAFTS, Draft, INVALID, Step, content,
 };
 use crate::single::world::{MESSAGES_PER_SECOND, World};
 
@@ -103,7 +103,7 @@ impl Driver {
                 count: NAMES.len(),
                 anchor: None,
                 with_key: false,
-                only_unread: false,
+                option: ListOption::default(),
             };
             self.call(user, &everything).await?;
             for other in 0..NAMES.len() {
@@ -172,10 +172,10 @@ impl Driver {
                 Request::Delete { other: *other, ids }
             }
             Call::DeleteAll { other } => Request::DeleteAll { other: *other },
-            Call::List { count, anchor, with_key, only_unread } => {
+            Call::List { count, anchor, with_key, option } => {
                 let after = model.list_anchor(user, *anchor);
                 let after = after.map(|(other, then)| (other, with_key.then_some(then)));
-                Request::List { count: *count, after, only_unread: *only_unread }
+                Request::List { count: *count, after, option: option.clone() }
             }
             Call::Conversation { other } => Request::Conversation { other: *other },
             Call::Clear { other } => Request::Clear { other: *other },
@@ -189,6 +189,14 @@ impl Driver {
             }
             Call::IsBlocked { other } => Request::IsBlocked { other: *other },
             Call::Typing { other, on } => Request::Typing { other: *other, on: *on },
+            Call::PinnedList { count } => Request::PinnedList { count: *count },
+            Call::Pin { other, on } => Request::Pin { other: *other, on: *on },
+            Call::Draft { other, text } => {
+                Request::Draft { other: *other, text: DRAFTS[*text].to_owned() }
+            }
+            Call::SetMark { mark, on, others } => {
+                Request::SetMark { mark: *mark, on: *on, others: others.clone() }
+            }
             Call::Invalid { .. } => return None,
         };
         Some(request)
