@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 
 use super::state::Message;
 
-/// Whether something is so: `be` if it may be, `not_be` if it may not be.
+/// Whether a condition may hold (`be`), and whether it may fail (`not_be`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct May {
     pub(crate) be: bool,
@@ -15,12 +15,12 @@ pub(crate) struct May {
 }
 
 impl May {
-    /// It is so, or is not so.
+    /// A condition that certainly holds or certainly fails.
     pub(crate) const fn sure(is_so: bool) -> Self {
         Self { be: is_so, not_be: !is_so }
     }
 
-    /// Whether one of several is so.
+    /// Whether at least one of several conditions holds.
     pub(crate) fn any(several: impl Iterator<Item = Self>) -> Self {
         several.fold(Self::sure(false), |all, one| Self {
             be: all.be || one.be,
@@ -28,7 +28,7 @@ impl May {
         })
     }
 
-    /// Whether it is not so.
+    /// The opposite condition.
     pub(crate) const fn not(self) -> Self {
         Self { be: self.not_be, not_be: self.be }
     }
@@ -38,7 +38,7 @@ impl May {
         if is_so { self.be } else { self.not_be }
     }
 
-    /// Whether it is certainly so.
+    /// Whether the condition certainly holds.
     pub(crate) const fn is_sure(self) -> bool {
         self.be && !self.not_be
     }
@@ -55,11 +55,11 @@ pub(crate) struct Conversation {
     pub(crate) read_seq: RangeInclusive<u64>,
     pub(crate) muted: May,
     pub(crate) pinned: May,
-    /// When it was pinned, if it is.
+    /// When it was pinned, if it is pinned.
     pub(crate) pinned_ms: RangeInclusive<u64>,
-    /// What its draft may be.
+    /// The possible drafts.
     pub(crate) drafts: Vec<String>,
-    /// The marks that it may have.
+    /// The marks that were ever set, and whether each may be set now.
     pub(crate) marks: Vec<(i64, May)>,
     /// Its name: that of the other user, or the other user's ID.
     pub(crate) name: String,
