@@ -103,7 +103,7 @@ pub trait Command {
 /// A command with a part for the other user of a conversation: the owner of that user checks,
 /// writes or publishes it.
 pub trait WithPeer: Command {
-    /// What the other owner needs to know, besides the caller.
+    /// The content of the part, besides the caller.
     type Part: Serialize + DeserializeOwned + Send;
 
     /// Performs the part at the owner of the other user. It may be performed more than once.

@@ -112,9 +112,9 @@ pub enum ServeError {
     /// The NATS user lacks a permission that peerd cannot work without.
     #[error("the NATS user of peerd is {violation}: {remedy}")]
     Forbidden {
-        /// What the server denied.
+        /// The denied operation.
         violation: Violation,
-        /// What to do.
+        /// The remedy.
         remedy: String,
     },
     /// The membership manager has ended.

@@ -439,7 +439,7 @@ fn doubt_entry(ownership: &Ownership, user: Option<&UserId>) {
     }
 }
 
-/// The earlier of two times since which events may be unpublished; `known_ms` is `None` where there
+/// The earlier of two times since which events may be unpublished; `known_ms` is `None` if there
 /// was none.
 fn earlier(known_ms: Option<u64>, since_ms: u64) -> Option<u64> {
     known_ms.into_iter().chain([since_ms]).min()

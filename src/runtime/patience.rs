@@ -15,7 +15,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 const REFUSED: Duration = Duration::from_secs(5);
 /// How often the log repeats the same problem.
 const SAID_EACH: Duration = Duration::from_secs(10);
-/// How often the log reports another problem than before, where problems alternate.
+/// How often the log reports another problem than before, if problems alternate.
 const SAID_EACH_OTHER: Duration = Duration::from_secs(2);
 
 /// How long to retry.

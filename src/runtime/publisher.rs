@@ -28,8 +28,8 @@ impl<S: Store, B: Bus> Publisher<S, B> {
         Self { env }
     }
 
-    /// The encoding of a user's events: that of the sessions, where all logged in with the same
-    /// one, else the configured one.
+    /// The encoding of a user's events: that of the sessions if all logged in with the same one,
+    /// otherwise the configured one.
     fn encoding_for(&self, user: &User) -> Encoding {
         let configured = self.env.options.event_encoding;
         let other = user.sessions_encoding().filter(|encoding| *encoding != configured);
@@ -62,7 +62,7 @@ impl<S: Store, B: Bus> Publisher<S, B> {
         }
     }
 
-    /// Publishes a live event to a user, unless nobody can receive it. The user's state is locked
+    /// Publishes a live event to a user, unless the user is offline. The user's state is locked
     /// meanwhile, as by [`Self::publish`].
     pub(super) fn publish_live<E: LiveEvent>(&self, cell: &UserCell, user: &User, event: &E) {
         let env = &self.env;

@@ -36,7 +36,7 @@ struct Subjects {
     deny: Vec<String>,
 }
 
-/// The violations to expect: subjects that peerd must publish to and may not. Empty where the
+/// The violations to expect: subjects that peerd must publish to and may not. Empty if the
 /// server does not answer.
 pub(super) async fn missing(connection: &Connection, permissions: &Permissions) -> Vec<Violation> {
     let reply = connection.client.new_reply_subject();

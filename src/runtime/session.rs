@@ -92,8 +92,8 @@ impl<S: Store, B: Bus> Sessions<S, B> {
         stored.is_ok()
     }
 
-    /// Has a revision that no order key shows stored soon, together with those that follow. Call it
-    /// before the revision is published.
+    /// Starts to store a revision that no order key shows, together with those that follow soon.
+    /// Call it before the revision is published.
     pub(super) fn note_revision(self: &Arc<Self>, cell: &Arc<UserCell>, user: &mut User) {
         let is_new = std::mem::take(&mut user.is_revision_unstored);
         if !is_new || cell.is_revision_due.swap(true, Ordering::Relaxed) {

@@ -86,7 +86,7 @@ pub enum ProvisionError {
         {other} on the same account; choose another subject_prefix, or remove that stream"
     )]
     Overlaps {
-        /// Which stream.
+        /// The stream.
         name: String,
         /// Its subjects.
         subjects: String,
@@ -99,7 +99,7 @@ pub enum ProvisionError {
     /// The server did not answer, or refused.
     #[error("stream {name}: {problem}")]
     Failed {
-        /// Which stream.
+        /// The stream.
         name: String,
         /// The server's answer.
         problem: String,

@@ -34,9 +34,9 @@ const FORGOTTEN: Duration = Duration::from_secs(600);
 pub struct Trouble {
     /// The stream, or the resource that has reached a limit.
     pub resource: String,
-    /// What is wrong, a sentence.
+    /// The problem, a sentence.
     pub problem: String,
-    /// What to do about it, a sentence.
+    /// The remedy, a sentence.
     pub remedy: String,
     /// How long it has been going on.
     pub lasts: Duration,

@@ -255,7 +255,8 @@ pub fn encode_refusal(error: &CallError) -> Result<Bytes, EncodeError> {
         CallError::Rejected(Rejection::NotLoggedIn) => (NOT_LOGGED_IN, 0),
         CallError::Rejected(Rejection::ConversationNotFound) => (CONVERSATION_NOT_FOUND, 0),
         CallError::Rejected(Rejection::UnsupportedMethod) => (UNSUPPORTED_METHOD, 0),
-        // The method of an owner request is known to its sender, and lists are full at the caller's.
+        // The sender of an owner request checked the method; the caller's owner checks whether
+        // lists are full.
         CallError::Failed(Failure::Internal | Failure::TooLarge)
         | CallError::Rejected(
             Rejection::UnknownMethod { .. } | Rejection::PinnedListFull | Rejection::MutedListFull,

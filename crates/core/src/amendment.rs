@@ -50,7 +50,7 @@ pub struct Stub {
 }
 
 impl Stub {
-    /// What is left of a message.
+    /// The stub of a message.
     #[must_use]
     pub fn of(message: &Message, mark: Mark, page: PagePointers) -> Self {
         Self {

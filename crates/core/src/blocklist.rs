@@ -32,9 +32,9 @@ impl BlockNumber {
 /// The stored entry about one other user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BlockEntry {
-    /// The entry's sequence in the store; 0 where there is none.
+    /// The entry's sequence in the store; 0 if there is none.
     pub seq: u64,
-    /// The number of the block; `None` where the other user was unblocked.
+    /// The number of the block; `None` if the other user was unblocked.
     pub block: Option<BlockNumber>,
 }
 
@@ -101,8 +101,8 @@ impl Blocklist {
         (page.collect(), end < blocked.len())
     }
 
-    /// The entries to write so that `others` are blocked by the user `own_id`. Users who are blocked
-    /// already need none.
+    /// The entries to write so that `others` are blocked by the user `own_id`. Users who are
+    /// blocked already need none.
     #[must_use]
     pub fn block(&self, own_id: &UserId, others: &[UserId]) -> BlockChange {
         let mut room = BLOCKED_MAX.saturating_sub(self.len());

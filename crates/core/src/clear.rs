@@ -4,7 +4,7 @@ use super::conversation::{Conversation, Settings};
 use super::id::{OrderKey, UserId};
 use super::user::User;
 
-/// The settings after everything in the conversation was read; `None` where nothing is unread.
+/// The settings after everything in the conversation was read; `None` if nothing is unread.
 #[must_use]
 pub fn clear_unread(conversation: &Conversation, key: OrderKey) -> Option<Settings> {
     (conversation.unread() > 0).then(|| {

@@ -69,7 +69,7 @@ pub struct Media {
     pub uid: String,
 }
 
-/// An image's size in pixels; zero where the sender did not give it.
+/// An image's size in pixels; zero if the sender did not give it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Pixels {
     /// Width.

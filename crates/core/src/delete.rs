@@ -6,7 +6,7 @@ use super::id::OrderKey;
 use super::message::{Direction, Message};
 
 /// The settings after single messages of the conversation were deleted, and which of `messages` (by
-/// index) had not been deleted before; `None` where there were none. The deletion pages of the
+/// index) had not been deleted before; `None` if there were none. The deletion pages of the
 /// messages must be loaded.
 #[must_use]
 pub fn delete_messages(
@@ -32,7 +32,7 @@ pub fn delete_messages(
     (!gone.is_empty()).then_some((settings, gone))
 }
 
-/// The settings after all messages of the conversation were deleted; `None` where all were deleted
+/// The settings after all messages of the conversation were deleted; `None` if all were deleted
 /// already.
 #[must_use]
 pub fn delete_all(conversation: &Conversation, key: OrderKey) -> Option<Settings> {

@@ -70,7 +70,7 @@ pub enum Event {
         other: UserId,
         /// Single messages, or all.
         delete_type: DeleteType,
-        /// The deleted messages, where the call named them.
+        /// The deleted messages, if the call named them.
         messages: Messages,
     },
     /// The user blocked or unblocked others.

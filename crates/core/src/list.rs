@@ -36,19 +36,19 @@ pub enum PinnedFilter {
     OnlyUnpinned = 2,
 }
 
-/// Which conversations are meant, by their marks: those with one of several. The default is all.
+/// A filter by marks: a conversation passes if one of the fields admits it. The default admits all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MarkFilter {
-    /// Those with one of these marks.
+    /// Conversations with one of these marks.
     pub marks: ConversationMarks,
-    /// Those with any mark.
+    /// Conversations with any mark.
     pub any: bool,
-    /// Those without a mark.
+    /// Conversations without a mark.
     pub unmarked: bool,
 }
 
 impl MarkFilter {
-    /// Whether all conversations are meant.
+    /// Whether all conversations pass.
     #[must_use]
     pub fn is_all(&self) -> bool {
         *self == Self::default()
@@ -65,11 +65,11 @@ impl MarkFilter {
 /// Which conversations a list shows. The default is all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ListFilter {
-    /// Only those with unread messages.
+    /// Only conversations with unread messages.
     pub only_unread: bool,
-    /// By whether they are pinned.
+    /// The filter by pins.
     pub pinned: PinnedFilter,
-    /// By their marks.
+    /// The filter by marks.
     pub marks: MarkFilter,
 }
 

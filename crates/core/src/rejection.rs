@@ -18,7 +18,7 @@ pub enum Rejection {
     },
     /// The method does not exist.
     UnknownMethod {
-        /// The method as called; empty where it cannot be shown.
+        /// The method as called; empty if it cannot be shown.
         name: String,
         /// The method that the caller may have meant.
         meant: Option<&'static str>,
@@ -34,7 +34,7 @@ pub enum Rejection {
     },
     /// The caller has no session.
     NotLoggedIn,
-    /// The receiver is unknown, where the configuration requires known receivers.
+    /// The receiver is unknown, and the configuration requires known receivers.
     TargetNotFound,
     /// The receiver blocked the sender.
     BlockedByReceiver,
@@ -89,7 +89,7 @@ impl Rejection {
         }
     }
 
-    /// The time after which a retry may succeed, where it is known.
+    /// The time after which a retry may succeed, if it is known.
     #[must_use]
     pub const fn retry_after_ms(&self) -> Option<u64> {
         match self {

@@ -24,22 +24,22 @@ pub struct Session {
     pub platform: String,
     /// The device ID, as given by the caller.
     pub device_id: String,
-    /// The encoding of the login; `None` where an older release stored the session.
+    /// The encoding of the login; `None` if an older release stored the session.
     pub encoding: Option<Encoding>,
 }
 
 /// The stored state of a user, apart from conversations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Account {
-    /// The name to show; empty where none was given.
+    /// The name to show; empty if none was given.
     pub name: String,
     /// The sessions, the earliest first.
     pub sessions: Vec<Session>,
     /// When the user was last seen, in milliseconds since 1970; `None` for never.
     pub last_seen_ms: Option<u64>,
-    /// The newest published revision that no order key reflects; 0 where there is none.
+    /// The newest published revision that no order key reflects; 0 if there is none.
     pub revision: u64,
-    /// What a later release stored besides.
+    /// Fields of a later release.
     pub later: LaterFields,
 }
 
@@ -52,7 +52,7 @@ pub struct User {
     pub account: Account,
     /// The encoding that all sessions logged in with, if it is the same; kept up to date.
     sessions_encoding: Option<Encoding>,
-    /// The account's sequence in the store; 0 where it is not stored.
+    /// The account's sequence in the store; 0 if it is not stored.
     pub account_seq: u64,
     /// The conversations, by the other user.
     pub conversations: HashMap<UserId, Conversation>,
@@ -136,7 +136,7 @@ impl User {
         self.sessions_encoding = first.filter(|_| encodings.all(|encoding| encoding == first));
     }
 
-    /// The encoding that all sessions of the user logged in with; `None` where they differ or one
+    /// The encoding that all sessions of the user logged in with; `None` if they differ or one
     /// is unknown. Sessions that ended by idling are included.
     #[must_use]
     pub const fn sessions_encoding(&self) -> Option<Encoding> {
@@ -183,7 +183,7 @@ impl User {
                 oldest_ms = oldest_ms.min(known.gone.oldest_ms);
             }
         }
-        // Only where none is due: a due conversation counts again when it is updated.
+        // Only if none is due: a due conversation counts again when it is updated.
         if due.is_empty() {
             self.oldest_unread_ms = oldest_ms;
         }

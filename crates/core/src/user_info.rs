@@ -7,6 +7,6 @@ use super::id::UserId;
 pub struct UserInfo {
     /// The user's ID.
     pub id: UserId,
-    /// The name that the user gave; empty where none was given or it is not known.
+    /// The name that the user gave; empty if none was given or it is not known.
     pub name: String,
 }

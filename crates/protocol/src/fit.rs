@@ -49,7 +49,7 @@ pub fn reply(
     within(encoding.encode(&reply.body(shown))?, room)
 }
 
-/// The bodies of an event, in order: one, or several with the same revision where its list does not
+/// The bodies of an event, in order: one, or several with the same revision if its list does not
 /// fit into one. An event that does not fit at all is published without content.
 pub fn event(
     body: &EventBody<'_>,

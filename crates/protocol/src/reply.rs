@@ -65,7 +65,7 @@ impl Reply for Changed {
     }
 }
 
-/// A message was stored, or delivered where it is not stored.
+/// A message was stored, or delivered if it is not of a stored type.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sent {
     /// The message.

@@ -192,8 +192,8 @@ impl Journal {
         })
     }
 
-    /// The possible values of a setting, as seen by a call between two times. `value` is what a change
-    /// sets, `initial` the value without a change.
+    /// The values that a call between two times may see for a setting. `value` is the value that a
+    /// change sets, `initial` the value before any change.
     pub(crate) fn possible<T: Clone + Ord>(
         &self,
         (user, other): (usize, usize),
@@ -221,7 +221,7 @@ impl Journal {
         values
     }
 
-    /// Whether something is set that is not set at first.
+    /// Likewise for a flag that is initially not set.
     pub(crate) fn may(
         &self,
         pair: (usize, usize),
@@ -248,7 +248,7 @@ impl Journal {
         self.may(pair, |kind| if let OpKind::Mark(on) = kind { Some(*on) } else { None }, span)
     }
 
-    /// What a draft may be.
+    /// The possible drafts.
     pub(crate) fn drafts(&self, pair: (usize, usize), span: (u64, u64)) -> Vec<String> {
         let text =
             |kind: &OpKind| if let OpKind::Draft(text) = kind { Some(text.clone()) } else { None };

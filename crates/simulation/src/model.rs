@@ -63,7 +63,7 @@ pub(crate) struct Expected {
 
 #[derive(Debug)]
 pub(crate) enum Reply {
-    /// What [`replies`] admits.
+    /// A reply that [`replies`] admits.
     Read,
     Good(Value),
     Repeated(Value),
@@ -134,7 +134,7 @@ impl Model {
         observed: &Observed,
     ) -> Result<(), Wrong> {
         self.now_ms = now_ms;
-        // A message that was sent is in the state afterwards; whoever calls is logged in before.
+        // A message that was sent is in the state afterwards; the caller was logged in before.
         let is_send = matches!(call, Call::Send { .. });
         if !is_send {
             self.judge(user, request, observed)?;
@@ -158,7 +158,7 @@ impl Model {
         Ok(())
     }
 
-    /// What is known of the state.
+    /// The facts of the state.
     pub(crate) const fn facts(&self) -> Certain<'_> {
         Certain { state: &self.state, now_ms: self.now_ms }
     }

@@ -8,7 +8,7 @@ use crate::random::Random;
 const OBSERVED: u64 = 0x0b5e_77ed;
 /// Likewise for calls that show a user as typing.
 const TYPING: u64 = 0x0079_7069;
-/// Likewise for calls that set something for a conversation.
+/// Likewise for calls that change the settings of a conversation.
 const PREFERENCES: u64 = 0x7072_6566;
 /// The mark that users put on conversations.
 pub(crate) const MARK: i64 = 7;
@@ -259,7 +259,7 @@ pub(crate) enum Outage {
     Bucket,
 }
 
-/// What a run does: a configuration, calls and faults.
+/// A plan: the configuration, calls and faults of a run.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub(crate) seed: u64,
@@ -435,7 +435,7 @@ fn call(random: &mut Random, setup: &Setup, user: usize) -> Call {
     }
 }
 
-/// A call that sets something for a conversation, or a list that goes by it.
+/// A call that changes a setting of a conversation, or a list that filters by one.
 fn preference(random: &mut Random, setup: &Setup, user: usize) -> Call {
     let other = other(random, setup.users, user);
     match random.below(8) {

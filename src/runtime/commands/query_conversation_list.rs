@@ -34,11 +34,12 @@ pub struct Request {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Filter {
-    /// Those of these types; all types if it is empty. All conversations have the type 0.
+    /// Conversations of these types; all types if it is empty. Every conversation has the type 0.
     pub conversation_types: Option<Vec<u64>>,
-    /// Those with one of these marks, with any mark (-1), or without one (0); all if it is empty.
+    /// Conversations with one of these marks, with any mark (-1), or without a mark (0); all if it
+    /// is empty.
     pub marks: Option<Vec<MarkChoice>>,
-    /// Only those with unread messages.
+    /// Only conversations with unread messages.
     pub is_only_unread_conversation: Option<bool>,
     /// 0: all, 1: only pinned ones, 2: only others.
     pub pinned_filter: Option<Pinned>,

@@ -20,7 +20,7 @@ pub(in crate::runtime) struct Faulty {
     pub(in crate::runtime) loses_ack: AtomicBool,
     /// Whether reads of ranges fail.
     pub(in crate::runtime) is_deaf: AtomicBool,
-    /// What [`Store::generation`] answers.
+    /// The value of [`Store::generation`].
     pub(in crate::runtime) generation: AtomicU64,
     /// The appends that fail, by the last token of their subjects.
     pub(in crate::runtime) appends: Mutex<Vec<(&'static str, AppendError)>>,

@@ -60,7 +60,7 @@ pub(in crate::runtime) struct Ownership {
     in_doubt: Arc<Pending>,
     /// Cancelled when the ownership has ended.
     over: CancellationToken,
-    /// When the ownership began, where the previous owner had died.
+    /// When the ownership began, if the previous owner had died.
     after_death: Option<Instant>,
     log: Mutex<GapTracker>,
     state: Mutex<GapTracker>,
@@ -195,8 +195,8 @@ impl Ownership {
         self.calls.reopen();
     }
 
-    /// The grant of an ownership that replaces this one with what the store holds now, where events
-    /// may be unpublished since `unpublished_since_ms`.
+    /// The grant of an ownership that replaces this one with the present content of the store;
+    /// events may be unpublished since `unpublished_since_ms`.
     pub(in crate::runtime) fn grant_anew(&self, unpublished_since_ms: u64) -> Grant {
         let unpublished_since_ms =
             self.unpublished_since_ms().into_iter().chain([unpublished_since_ms]).min();

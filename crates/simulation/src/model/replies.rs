@@ -471,7 +471,7 @@ impl<F: Facts> Check<'_, F> {
         if once.len() != places.len() || !is_in_order || page.len() > count || place >= 1 << 53 {
             self.wrong(Rule::Pages, format!("{reply} is a page of {count} of {known:?}"));
         }
-        // The last page has everybody who is left; another one, everybody up to its end.
+        // The last page has all remaining users; any other has all users up to its end.
         let end =
             if place == 0 { known.users.len() } else { once.last().map_or(0, |last| last + 1) };
         let is_due = |at: usize| at < end && (known.is_in_order || place == 0);

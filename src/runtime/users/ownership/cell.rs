@@ -115,7 +115,7 @@ impl UserCell {
     pub(in crate::runtime) fn lock(&self) -> LockedUser<'_> {
         #[cfg(test)]
         self.locked.fetch_add(1, Ordering::Relaxed);
-        // A panic while the lock was held is caught at the call; the state is loaded anew.
+        // A panic while the lock was held is caught at the call; the state is loaded again.
         let user = self.state.lock().unwrap_or_else(|poisoned| {
             self.invalidate();
             self.state.clear_poison();
