@@ -11,6 +11,7 @@ use peerd_core::conversation::{ConversationEvent, ConversationView, Notification
 use peerd_core::event::{DeleteType, Event, Revision};
 use peerd_core::id::{OrderKey, Partition, USER_ID_MAX_BYTES, UserId};
 use peerd_core::limits::USER_NAME_MAX_BYTES;
+use peerd_core::marks::ConversationMarks;
 use peerd_core::message::ReceiptStatus;
 
 /// [`AROUND_BYTES`] is a multiple of this: the room for content does not change with each new field.
@@ -104,6 +105,9 @@ fn view(other: &UserId, message: &Arc<Message>) -> ConversationView {
         last_message: Some(message.clone()),
         order_key: OrderKey(NUMBER_MAX),
         pinned_ms: NUMBER_MAX,
+        // The draft takes its room from the message.
+        draft: None,
+        marks: ConversationMarks::from_bits(u32::MAX),
         read_seq: NUMBER_MAX,
     }
 }
