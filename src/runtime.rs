@@ -79,6 +79,7 @@ mod ageing;
 mod agreement;
 #[cfg(test)]
 mod amended;
+mod amending;
 mod audit;
 mod call;
 mod commit;

@@ -50,6 +50,7 @@ fn message(content: Content) -> Message {
         counts: true,
         extended_data: String::new(),
         content,
+        annotations: None,
     }
 }
 

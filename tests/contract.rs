@@ -22,6 +22,7 @@ mod contract {
     mod delete;
     mod deploy;
     mod discovery;
+    mod edit;
     mod forbidden;
     mod history;
     mod imports;
@@ -42,6 +43,7 @@ mod contract {
     mod receive;
     mod repeats;
     mod replay;
+    mod revoke;
     mod send;
     mod sessions;
     mod sizes;

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use schemars::transform::{RecursiveTransform, Transform as _};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
@@ -38,6 +39,7 @@ pub mod clear_conversation_total_unread_message_count;
 pub mod clear_conversation_unread_message_count;
 pub mod delete_all_message;
 pub mod delete_messages;
+pub mod edit_message;
 pub mod heartbeat;
 pub mod login;
 pub mod logout;
@@ -48,6 +50,7 @@ pub mod query_conversation_pinned_list;
 pub mod query_conversation_total_unread_message_count;
 pub mod query_history_message;
 pub mod remove_users_from_blacklist;
+pub mod revoke_message;
 pub mod send_message;
 pub mod send_peer_message;
 pub mod send_typing;
@@ -105,12 +108,14 @@ pub trait Command {
 pub trait WithPeer: Command {
     /// The content of the part, besides the caller.
     type Part: Serialize + DeserializeOwned + Send;
+    /// What the other owner answers.
+    type Answer: Serialize + DeserializeOwned + Send;
 
     /// Performs the part at the owner of the other user. It may be performed more than once.
     fn at_peer<S: Store, B: Bus>(
         part: Self::Part,
         peer: Peer<'_, S, B>,
-    ) -> impl Future<Output = Result<(), CallError>> + Send;
+    ) -> impl Future<Output = Result<Self::Answer, CallError>> + Send;
 }
 
 /// The context in which the part of the other user is performed.
@@ -142,25 +147,46 @@ impl<S: Store, B: Bus> Call<'_, S, B> {
         &self,
         other: &UserId,
         part: &C::Part,
-    ) -> Result<(), CallError> {
-        let part = rmp_serde::to_vec(part).map_err(|error| {
-            tracing::error!(%error, method = C::NAME, "a part for another owner cannot be encoded");
-            Failure::Internal
-        })?;
+    ) -> Result<C::Answer, CallError> {
+        let part = encode_part::<C>(part)?;
         let (from, method) = (self.cell.id.clone(), C::NAME.to_owned());
-        let request = PeerPart { from, method, part: part.into() };
-        // Boxed: such a request may be served here, within this call's own future.
+        let request = PeerPart { from, method, part };
+        // In a box: such a request may be served here, by a part of this call's own future.
         let (parts, deadline) = (self.parts, self.deadline);
         let request = &request;
         let here = |ownership: Arc<Ownership>| async move {
             serve_peer_part(parts, request, &ownership, other, deadline).await
         };
         let unknown = unknown_outcome(C::KIND);
-        Box::pin(parts.router.at_owner_or(unknown, other, request, deadline, here)).await
+        let asked = parts.router.at_owner_or(unknown, other, request, deadline, here);
+        let answer = Box::pin(asked).await?;
+        decode_part::<C, _>(&answer)
     }
 }
 
-/// The remedy if the caller's owner runs a later release, as in a rolling update.
+/// Encodes a part for another owner, or its answer.
+fn encode_part<C: Command>(part: &impl Serialize) -> Result<Bytes, Failure> {
+    let encoded = rmp_serde::to_vec(part).map(Bytes::from);
+    encoded.map_err(|error| {
+        tracing::error!(%error, method = C::NAME, "a part for another owner cannot be encoded");
+        Failure::Internal
+    })
+}
+
+/// Decodes a part from another owner, or its answer.
+fn decode_part<C: Command, T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CallError> {
+    rmp_serde::from_slice(bytes).map_err(|_| {
+        // Without the error: it may quote what is in the part.
+        tracing::warn!(
+            method = C::NAME,
+            remedy = UPDATE,
+            "a part from another owner cannot be decoded"
+        );
+        Failure::Internal.into()
+    })
+}
+
+/// What is to be done where the owner of the caller is of a later release, as in a rolling update.
 const UPDATE: &str = "update this instance: the other one is of a later release";
 
 /// The failure for the caller if it is unknown whether another owner has performed a part of the
@@ -179,7 +205,7 @@ pub(super) async fn serve_peer_part<S: Store, B: Bus>(
     ownership: &Arc<Ownership>,
     user: &UserId,
     deadline: Instant,
-) -> Result<(), CallError> {
+) -> Result<Bytes, CallError> {
     let Some(method) = Method::from_name(&request.method) else {
         tracing::warn!(
             method = request.method.escape_default().to_string(),
@@ -196,17 +222,9 @@ pub(super) async fn serve_peer_part<S: Store, B: Bus>(
 async fn perform_at_peer<C: WithPeer, S: Store, B: Bus>(
     part: &[u8],
     peer: Peer<'_, S, B>,
-) -> Result<(), CallError> {
-    let part = rmp_serde::from_slice(part).map_err(|_| {
-        // Without the error, which may quote the part's content.
-        tracing::warn!(
-            method = C::NAME,
-            remedy = UPDATE,
-            "a part from another owner cannot be decoded"
-        );
-        Failure::Internal
-    })?;
-    C::at_peer(part, peer).await
+) -> Result<Bytes, CallError> {
+    let answer = C::at_peer(decode_part::<C, _>(part)?, peer).await?;
+    Ok(encode_part::<C>(&answer)?)
 }
 
 async fn perform<C: Command, S: Store, B: Bus>(
@@ -363,7 +381,7 @@ macro_rules! commands {
                 self,
                 part: &[u8],
                 peer: Peer<'_, S, B>,
-            ) -> Result<(), CallError> {
+            ) -> Result<Bytes, CallError> {
                 match self {
                     $(Self::$command => {
                         performed_at_peer!([$($mark)?] $module::$command, part, peer)
@@ -426,6 +444,8 @@ commands! {
     query_conversation_pinned_list::QueryConversationPinnedList,
     set_conversation_draft::SetConversationDraft,
     set_conversation_mark::SetConversationMark,
+    revoke_message::RevokeMessage with_peer,
+    edit_message::EditMessage with_peer,
 }
 
 impl Method {

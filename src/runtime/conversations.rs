@@ -144,12 +144,12 @@ impl<S: Store, B: Bus> Conversations<S, B> {
             pairs.push((pair, known.settings.amended(direction).clone()));
         }
         let found = self.env.storage(deadline).newest_of(&pairs).await?;
-        for ((index, direction), found) in wanted.into_iter().zip(found) {
+        for (((index, direction), found), (pair, _)) in wanted.into_iter().zip(found).zip(&pairs) {
             let Some(found) = found else { continue };
             let head = page[index].1.head(direction);
             let is_shown =
                 |found: &Found| head.is_some_and(|head| head.shows(direction, found.seq()));
-            let found = found.message().filter(is_shown);
+            let found = found.slot().and_then(|slot| slot.shown(pair)).filter(is_shown);
             newest[index] = found
                 .map_or(Newest::Hidden, |found| Newest::Visible(Arc::new(found.stored.message)));
         }

@@ -289,7 +289,8 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
             cursor.next = found.last().map(|last| last.stream_seq() + 1);
         }
         found.retain(|found| found.key() > cursor.above);
-        let found = found.into_iter().filter_map(Slot::message).collect();
+        let pair = &cursor.side.pair;
+        let found = found.into_iter().filter_map(|slot| slot.shown(pair)).collect();
         cursor.buffer.extend(self.visible(&cursor.side, found).await?);
         Ok(())
     }
@@ -341,6 +342,17 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
         &self,
         wanted: &[(OrderKey, Partition)],
     ) -> Result<Vec<(Direction, Arc<Message>)>, LoadError> {
+        let found = self.find_stored(wanted).await?.into_iter();
+        let found = found.map(|(way, found)| (way, Arc::new(found.stored.message)));
+        Ok(found.collect())
+    }
+
+    /// As [`Self::find`], with the places of the messages in the log. For a message that was removed,
+    /// its revocation is found.
+    pub(super) async fn find_stored(
+        &self,
+        wanted: &[(OrderKey, Partition)],
+    ) -> Result<Vec<(Direction, Found)>, LoadError> {
         let mut messages = Vec::with_capacity(wanted.len());
         for side in &self.sides {
             let here = wanted.iter().filter(|(_, partition)| *partition == side.pair.partition);
@@ -352,10 +364,9 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
                 let keys: HashSet<OrderKey> =
                     left.iter().copied().take_while(|key| *key <= reached).collect();
                 left.drain(..keys.len());
-                let found = found.into_iter().filter_map(Slot::message);
+                let found = found.into_iter().filter_map(|slot| slot.shown(&side.pair));
                 let wanted = found.filter(|found| keys.contains(&found.key()));
-                messages
-                    .extend(wanted.map(|found| (side.direction, Arc::new(found.stored.message))));
+                messages.extend(wanted.map(|found| (side.direction, found)));
             }
         }
         Ok(messages)

@@ -7,6 +7,7 @@ mod load;
 mod log_end;
 mod oldest;
 mod ownership;
+mod removals;
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError, RwLock};

@@ -55,6 +55,15 @@ fn methods_that_need_a_session() -> Vec<(&'static str, Value)> {
             "set_conversation_mark",
             json!({ "markType": 1, "enable": true, "conversationInfos": [{ "conversationID": "bob" }] }),
         ),
+        ("revoke_message", json!({ "message": { "messageID": "12345", "conversationID": "bob" } })),
+        (
+            "edit_message",
+            json!({
+                "message": {
+                    "messageID": "12345", "conversationID": "bob", "type": 1, "message": "hi",
+                },
+            }),
+        ),
     ]
 }
 

@@ -31,6 +31,8 @@ VARYING = {
     "messageID": "message",
     "sessionID": "session",
     "timestamp": "sent at",
+    "editedTime": "edited at",
+    "revokeTimestamp": "revoked at",
     "serverTime": "served at",
     "orderKey": "key",
     "revision": "key",

@@ -90,7 +90,7 @@ pub struct Counted {
     pub head: Head,
     /// Whether the message counts as unread until read.
     pub counts: bool,
-    /// Whether its content was removed. It counts all the same.
+    /// Whether its content was removed. It is counted all the same, and is not unread any more.
     pub is_removed: bool,
 }
 
@@ -215,6 +215,7 @@ impl<'c> Recount<'c> {
         if counts && head.mark.seq > read_seq {
             let Settings { deleted, cleared_received, .. } = &self.conversation.settings;
             let is_gone = head.mark.seq <= cleared_received.seq
+                || message.is_removed
                 || deleted.contains(Direction::Receive, head.mark.seq);
             self.deleted_unread += u64::from(is_gone);
             self.unread += u64::from(!is_gone);

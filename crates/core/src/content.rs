@@ -25,6 +25,8 @@ pub enum MessageType {
     Audio = 13,
     /// A video.
     Video = 14,
+    /// A message that its sender revoked. Never sent.
+    Revoke = 31,
     /// Forwarded messages under a title.
     Combine = 100,
     /// Text whose meaning the application defines.
@@ -47,6 +49,15 @@ impl MessageType {
             200 => Self::Custom,
             _ => return None,
         })
+    }
+
+    /// The type with a number that a stored message may have had before it was revoked.
+    #[must_use]
+    pub const fn stored(number: u16) -> Option<Self> {
+        match Self::from_number(number as u64) {
+            Some(Self::Command) | None => None,
+            found => found,
+        }
     }
 
     /// The SDK's number.

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Weak};
 
-use super::amendment::AmendedPages;
+use super::amendment::{AmendedPages, page_number};
 use super::deletions::Deletions;
 use super::id::{OrderKey, UserId};
 use super::later::LaterFields;
@@ -124,6 +124,15 @@ impl Head {
     }
 }
 
+/// A message of the other's that is being removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Removing {
+    /// Its `messageSeq`.
+    pub seq: u64,
+    /// Its order key.
+    pub key: OrderKey,
+}
+
 /// What a user decided about a conversation, plus marks to count on from. Stored at first contact
 /// and at each change, never per message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -142,7 +151,7 @@ pub struct Settings {
     pub marks: ConversationMarks,
     /// How far the user has read what the other sent.
     pub read: Mark,
-    /// Messages past the read mark that count and that the user deleted.
+    /// Messages past the read mark that count, and that the user deleted or the sender revoked.
     pub deleted_unread: u64,
     /// What the user received up to here is gone for the user.
     pub cleared_received: Cleared,
@@ -159,11 +168,23 @@ pub struct Settings {
     pub amended_received: AmendedPages,
     /// Which pages of what the user sent may have amendments.
     pub amended_sent: AmendedPages,
+    /// The removal of a received message that began and may not have ended: the page of amendments
+    /// says whether the message was removed.
+    pub removing: Option<Removing>,
     /// What a later release stored besides.
     pub later: LaterFields,
 }
 
 impl Settings {
+    /// Notes that the page of a message may have amendments.
+    pub fn note_amended(&mut self, direction: Direction, seq: u64) {
+        let pages = match direction {
+            Direction::Send => &mut self.amended_sent,
+            Direction::Receive => &mut self.amended_received,
+        };
+        pages.insert(page_number(seq));
+    }
+
     /// How far all messages of a direction are gone for the user.
     #[must_use]
     pub const fn cleared(&self, direction: Direction) -> Cleared {
@@ -368,6 +389,17 @@ impl Conversation {
         };
         change(&mut settings);
         settings
+    }
+
+    /// The settings after the removal of a received message has ended, at `key`. `is_unread`: it was
+    /// removed, and had been unread.
+    #[must_use]
+    pub fn after_removal(&self, key: OrderKey, is_unread: bool) -> Settings {
+        self.changed_settings(key, |settings| {
+            settings.kept = true;
+            settings.removing = None;
+            settings.deleted_unread += u64::from(is_unread);
+        })
     }
 
     /// Takes the settings that the store has, if they are newer than those at hand.

@@ -73,6 +73,10 @@ pub enum Event {
         /// The deleted messages, if the call named them.
         messages: Messages,
     },
+    /// Messages were revoked.
+    MessagesRevoked(Messages),
+    /// Messages were edited.
+    MessagesEdited(Messages),
     /// The user blocked or unblocked others.
     BlacklistChanged {
         /// How the list changed.
@@ -95,6 +99,7 @@ impl Event {
             Self::PeerMessageReceived { messages, .. } | Self::MessageDeleted { messages, .. } => {
                 messages.len()
             }
+            Self::MessagesRevoked(messages) | Self::MessagesEdited(messages) => messages.len(),
             Self::ConversationChanged(changes) => changes.len(),
             Self::TotalChanged(_) | Self::BlacklistChanged { .. } | Self::KickedOut { .. } => 0,
         }

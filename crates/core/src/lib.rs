@@ -1,6 +1,7 @@
 //! peerd's decisions, without a clock, randomness or I/O: plain functions of state, command, `now`
 //! and limits. Nothing here can wait, fail because of the network, or be serialized.
 
+pub mod amend;
 pub mod amendment;
 pub mod audit;
 pub mod blocklist;

@@ -54,7 +54,7 @@ impl MarkFilter {
         *self == Self::default()
     }
 
-    fn admits(&self, marks: ConversationMarks) -> bool {
+    fn admits(self, marks: ConversationMarks) -> bool {
         self.is_all()
             || (self.any && !marks.is_empty())
             || (self.unmarked && marks.is_empty())

@@ -73,6 +73,8 @@ pub struct User {
     pub messages_sent: Window,
     /// Commands sent in the last second.
     pub commands_sent: Window,
+    /// Changes of stored messages in the last second.
+    pub amendments_made: Window,
     /// To whom the user was shown as typing in the last second.
     pub typing_sent: Signals,
     /// No unread message was stored before this time, in milliseconds since 1970.
@@ -97,6 +99,7 @@ impl User {
             newest_command: OrderKey::ZERO,
             messages_sent: Window::default(),
             commands_sent: Window::default(),
+            amendments_made: Window::default(),
             typing_sent: Signals::default(),
             oldest_unread_ms: u64::MAX,
         }

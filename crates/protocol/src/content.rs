@@ -6,9 +6,46 @@ use serde::ser::Serializer;
 use super::encoding::Binary;
 use super::object::{self, Object, Sink};
 use peerd_core::content::{Content, Excerpt, Media};
+use peerd_core::message::{Message, Revocation};
 
 /// The largest number that every JSON reader represents exactly.
 pub const NUMBER_MAX: u64 = (1 << 53) - 1;
+
+/// The `revokeType` of a revocation for both users, the only type.
+const TWO_WAY: u8 = 0;
+/// The `revokeStatus` of a message that its sender revoked.
+const SELF_REVOKE: u8 = 0;
+
+/// Adds the fields of the message's content, and those of its later changes.
+pub(super) fn fields_of<K: Sink>(message: &Message, sink: &mut K) -> Result<(), K::Error> {
+    if let Some(revocation) = message.revoked() {
+        return revocation_fields(message, revocation, sink);
+    }
+    fields(&message.content, sink)?;
+    match message.edited_ms() {
+        0 => Ok(()),
+        edited_ms => {
+            sink.field("editedTime", &edited_ms)?;
+            sink.field("editorUserID", message.sender.as_str())
+        }
+    }
+}
+
+/// The fields of a message that its sender revoked.
+fn revocation_fields<K: Sink>(
+    message: &Message,
+    revocation: &Revocation,
+    sink: &mut K,
+) -> Result<(), K::Error> {
+    let Revocation { at_ms, original_type, original_text, extended_data } = revocation;
+    sink.field("revokeType", &TWO_WAY)?;
+    sink.field("revokeStatus", &SELF_REVOKE)?;
+    sink.field("revokeTimestamp", at_ms)?;
+    sink.field("operatedUserID", message.sender.as_str())?;
+    sink.field("originalMessageType", &original_type.number())?;
+    sink.field("originalTextMessageContent", original_text)?;
+    sink.field("revokeExtendedData", extended_data)
+}
 
 /// Adds the content's fields: the required ones of its type, and the optional ones that are set.
 pub(super) fn fields<K: Sink>(content: &Content, sink: &mut K) -> Result<(), K::Error> {

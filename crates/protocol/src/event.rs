@@ -42,6 +42,8 @@ pub const fn name(event: &Event) -> &'static str {
         Event::ConversationChanged(_) => "conversation_changed",
         Event::TotalChanged(_) => "conversation_total_unread_message_count_updated",
         Event::MessageDeleted { .. } => "message_deleted",
+        Event::MessagesRevoked(_) => "message_revoke_received",
+        Event::MessagesEdited(_) => "message_edited",
         Event::BlacklistChanged { .. } => "blacklist_changed",
         Event::KickedOut { .. } => "connection_state_changed",
     }
@@ -119,6 +121,12 @@ impl Serialize for EventBody<'_> {
                 previous_revision,
             }
             .serialize(serializer),
+            Event::MessagesRevoked(messages) | Event::MessagesEdited(messages) => Amended {
+                message_list: Messages { list: messages, viewer, content_max },
+                revision,
+                previous_revision,
+            }
+            .serialize(serializer),
             Event::BlacklistChanged { action, users } => Blacklist {
                 user_list: UserInfos(users),
                 action: *action as u8,
@@ -182,6 +190,14 @@ struct Deleted<'a> {
     conversation_type: u8,
     message_delete_type: u8,
     is_delete_conversation_all_message: bool,
+    message_list: Messages<'a>,
+    revision: u64,
+    previous_revision: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Amended<'a> {
     message_list: Messages<'a>,
     revision: u64,
     previous_revision: u64,

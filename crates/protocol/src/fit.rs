@@ -99,6 +99,14 @@ fn parts(event: &Event, sizes: Sizes<'_>, most: usize) -> Vec<Event> {
             };
             split(messages, |message| sizes.message(message), most).map(part).collect()
         }
+        Event::MessagesRevoked(messages) => {
+            let parts = split(messages, |message| sizes.message(message), most);
+            parts.map(|messages| Event::MessagesRevoked(messages.into())).collect()
+        }
+        Event::MessagesEdited(messages) => {
+            let parts = split(messages, |message| sizes.message(message), most);
+            parts.map(|messages| Event::MessagesEdited(messages.into())).collect()
+        }
         Event::ConversationChanged(changes) => {
             let parts = split(changes, |(_, view)| sizes.view(view) + AROUND_ENTRY_BYTES, most);
             parts.map(|changes| Event::ConversationChanged(changes.into())).collect()

@@ -61,7 +61,7 @@ impl Object for Shown<'_> {
         let direction = if own { Direction::Send } else { Direction::Receive };
         let local_id = message.local_id.as_ref().map_or("", |id| id.as_str());
         let extended_data = if is_shortened { "" } else { message.extended_data.as_str() };
-        sink.field("type", &message.content.message_type().number())?;
+        sink.field("type", &message.message_type().number())?;
         sink.field("messageID", &Text(message.id().number()))?;
         sink.field("localMessageID", local_id)?;
         sink.field("messageSeq", &message.seq)?;
@@ -78,7 +78,7 @@ impl Object for Shown<'_> {
         if is_shortened {
             sink.field(IS_CONTENT_OMITTED, &true)
         } else {
-            content::fields(&message.content, sink)
+            content::fields_of(message, sink)
         }
     }
 }

@@ -147,7 +147,8 @@ pub fn needed_by(send: &Send) -> u64 {
 
 /// The encoded size of the part of a message that its sender sets.
 pub(super) fn content_bytes(message: &Message, encoding: Encoding) -> usize {
-    let Message { content, extended_data, local_id, .. } = message;
+    let Message { extended_data, local_id, .. } = message;
+    let content = OwnContent::Message(message);
     Own { content, extended_data, local_id: local_id.as_ref() }.bytes(encoding)
 }
 
@@ -190,9 +191,15 @@ fn push_texts(push: &Push) -> usize {
     push_fields(push).iter().map(|text| text.len()).sum()
 }
 
+/// The content of a draft, or of a message with its later changes.
+enum OwnContent<'a> {
+    Draft(&'a Content),
+    Message(&'a Message),
+}
+
 /// The part of a message that its sender sets.
 struct Own<'a> {
-    content: &'a Content,
+    content: OwnContent<'a>,
     extended_data: &'a str,
     local_id: Option<&'a LocalMessageId>,
 }
@@ -200,6 +207,7 @@ struct Own<'a> {
 impl<'a> Own<'a> {
     fn of(draft: &'a Draft) -> Self {
         let Draft { content, extended_data, local_id } = draft;
+        let content = OwnContent::Draft(content);
         Self { content, extended_data, local_id: local_id.as_ref() }
     }
 
@@ -212,7 +220,10 @@ impl Object for Own<'_> {
     fn fields<K: Sink>(&self, sink: &mut K) -> Result<(), K::Error> {
         sink.field("localMessageID", self.local_id.map_or("", LocalMessageId::as_str))?;
         sink.field("extendedData", self.extended_data)?;
-        content::fields(self.content, sink)
+        match self.content {
+            OwnContent::Draft(content) => content::fields(content, sink),
+            OwnContent::Message(message) => content::fields_of(message, sink),
+        }
     }
 }
 

@@ -9,8 +9,9 @@
 //! Numbers that only the daemon can choose (IDs, order keys, revisions) are taken from the observed
 //! results, after a check against the rules of the contract. Everything else is computed.
 
+pub(crate) mod amending;
 mod blocking;
-mod conversations;
+pub(crate) mod conversations;
 pub(crate) mod facts;
 mod preferences;
 pub(crate) mod replies;
@@ -221,6 +222,10 @@ impl Model {
             Call::SetMark { mark, on, others } => {
                 self.set_mark(user, (*mark, *on), others, observed)
             }
+            Call::Revoke { other, pick } => self.revoke(user, *other, *pick, observed),
+            Call::Edit { other, pick, kind, variant } => {
+                self.edit(user, *other, (*pick, *kind, *variant), observed)
+            }
             Call::Block { others, block } => self.block(user, others, *block, observed),
             Call::Typing { other, on } => self.typing(user, *other, *on, observed),
             Call::Blacklist { goes_on, .. } => {
@@ -346,7 +351,8 @@ impl Model {
         messages.retain(|message| message.to == user && message.at_ms >= since_ms);
         messages.retain(|message| message.key > after.unwrap_or_default());
         messages.sort_by_key(|message| message.key);
-        let is_visible = |message: &&&Message| !message.hidden_for.contains(&user);
+        let is_visible =
+            |message: &&&Message| !message.hidden_for.contains(&user) && !message.is_revoked;
         let recent = messages.len().saturating_sub(REPLAY_MESSAGES);
         let least = messages[recent..].iter().filter(is_visible).count();
         messages.retain(|message| is_visible(&message));

@@ -51,6 +51,8 @@ fn a_model_with_a_flaw_is_detected() {
         Flaw::EventsIgnoreSessions,
         Flaw::BlocksGoByName,
         Flaw::BlockedMaySend,
+        Flaw::RevokedStaysUnread,
+        Flaw::EditsAreForgotten,
     ];
     let mut runner = TestRunner::deterministic();
     let cases: Vec<_> = (0..FLAWED_CASES)

@@ -7,7 +7,7 @@ use super::fault::Kind;
 use super::notes::Notes;
 use super::stored::Stored;
 use super::{Verdict, verdict};
-use peerd_core::amendment::{AmendedPages, Stub};
+use peerd_core::amendment::{AmendedPages, Removed, Stub};
 use peerd_core::content::Content;
 use peerd_core::conversation::{Head, Mark, PagePointers, Settings};
 use peerd_core::id::{LocalMessageId, OrderKey, Partition, UserId};
@@ -60,6 +60,7 @@ impl Sent {
             counts: true,
             extended_data: String::new(),
             content: Content::Text { message: self.text() },
+            annotations: None,
         }
     }
 
@@ -200,7 +201,9 @@ impl Scene {
         for (place, sent) in (1..).zip(&self.stored) {
             while let Some(stub) = removed.next_if(|stub| stub.key.0 < sent.key) {
                 let pair = (user("bob"), user("ann"));
-                stored.take_removed(pair, PARTITION, stub, stub.head(place));
+                let (stub, revocation) = (stub.clone(), None);
+                let removed = Removed { stream_seq: place, stored_ms: 0, stub, revocation };
+                stored.take_removed(pair, PARTITION, &removed, removed.head());
             }
             stored.take_message(&sent.message(), sent.head(place));
         }

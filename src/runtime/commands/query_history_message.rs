@@ -172,6 +172,7 @@ mod tests {
             counts: true,
             extended_data: String::new(),
             content: Content::Text { message: String::new() },
+            annotations: None,
         })
     }
 

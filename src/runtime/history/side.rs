@@ -168,7 +168,8 @@ impl<S: Store> Reads<'_, S> {
         if cursor.buffer.is_empty() {
             cursor.read_at = Instant::now();
         }
-        cursor.buffer.extend(found.into_iter().rev().filter_map(Slot::message));
+        let pair = &cursor.side.pair;
+        cursor.buffer.extend(found.into_iter().rev().filter_map(|slot| slot.shown(pair)));
         Ok(())
     }
 

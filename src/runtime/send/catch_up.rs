@@ -16,7 +16,7 @@ use crate::store::{ReadError, Start, Store};
 use peerd_core::amendment::{Removed, Stub};
 use peerd_core::conversation::Conversation;
 use peerd_core::id::{OrderKey, UserId};
-use peerd_core::message::{Direction, Message, fingerprint};
+use peerd_core::message::{Direction, Message};
 use peerd_core::receive::Delivered;
 use peerd_core::send::Delivery;
 use peerd_core::user::User;
@@ -236,7 +236,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
                 let is_it = message.seq > delivery.sent_seq
                     && message.timestamp_ms == delivery.timestamp_ms
                     && message.local_id == draft.local_id
-                    && fingerprint(&message.content, &message.extended_data) == draft.fingerprint();
+                    && message.fingerprint() == draft.fingerprint();
                 if !is_it {
                     continue;
                 }

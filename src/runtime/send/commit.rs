@@ -15,7 +15,7 @@ use crate::runtime::users::{LockedUser, Ownership, UserCell};
 use crate::storage::message::StoredMessage;
 use crate::store::Store;
 use peerd_core::conversation::Head;
-use peerd_core::message::{Message, fingerprint};
+use peerd_core::message::Message;
 use peerd_core::receive::{Arrived, Delivered, Placed};
 use peerd_core::send::{Delivery, Push};
 
@@ -49,7 +49,7 @@ impl<'m> Stored<'m> {
     ) -> Self {
         Self {
             head: peerd_core::receive::head(&message, mark, page, stream_seq),
-            fingerprint: fingerprint(&message.content, &message.extended_data),
+            fingerprint: message.fingerprint(),
             message: Arc::new(message),
             sender_name,
             push,

@@ -12,7 +12,7 @@ use crate::store::{Start, Store};
 use crate::wire::owner_request::FindRepeat;
 use peerd_core::amendment::Removed;
 use peerd_core::id::{LocalMessageId, UserId};
-use peerd_core::message::{Direction, Message, fingerprint};
+use peerd_core::message::{Direction, Message};
 use peerd_core::receive::Delivered;
 use peerd_core::rejection::Rejection;
 use peerd_core::repeats::{Known, Repeat};
@@ -182,9 +182,9 @@ impl<S: Store, B: Bus> SendPath<S, B> {
 fn repeat_of(slot: &Slot, since_ms: u64) -> Option<Repeat> {
     match slot {
         Slot::Message(Found { stream_seq, stored, .. }) => {
-            let Message { local_id, timestamp_ms, content, extended_data, .. } = &stored.message;
+            let Message { local_id, timestamp_ms, .. } = &stored.message;
             let local_id = local_id.as_ref().filter(|_| *timestamp_ms >= since_ms)?;
-            let fingerprint = fingerprint(content, extended_data);
+            let fingerprint = stored.message.fingerprint();
             Some(Repeat::new(local_id, fingerprint, *timestamp_ms, *stream_seq))
         }
         Slot::Removed(Removed { stream_seq, stub, .. }) => {

@@ -116,16 +116,26 @@ impl<S: Store, B: Bus> Users<S, B> {
             clock.observe(user.newest_published());
             clock.observe(user.blocked.newest());
         }
+        self.end_removals(cell, deadline).await?;
         self.look_at_oldest(cell, deadline).await?;
         if !cell.was_ever_loaded() && !failpoint::is(Fault::RateForgotten) {
             self.recall_last_second(cell, deadline).await?;
         }
-        cell.set_loaded(generation, self.loads.fetch_add(1, Ordering::Relaxed) + 1);
+        cell.set_loaded(generation, self.next_load());
         Ok(())
     }
 
-    /// A new owner does not know what the user sent in the last second, but the log does. For a
-    /// user who did not send, no read is needed.
+    fn next_load(&self) -> u64 {
+        self.loads.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Has what was read of the user's histories read anew: a message was changed.
+    pub(in crate::runtime) fn forget_read(&self, cell: &UserCell) {
+        cell.forget_read(self.next_load());
+    }
+
+    /// An owner that has just come to a user does not know what the user sent in the last second.
+    /// The log does. A user who did not send then needs no read.
     ///
     /// Ages are measured by the clock of the server that stored the messages: the clocks of two
     /// owners may differ by more than the rate limit allows.

@@ -123,7 +123,8 @@ impl<S: Store, B: Bus> Users<S, B> {
         loop {
             let batch = self.read_received(cell, other, &seen, (next, BATCH), deadline).await?;
             for slot in batch.iter().filter(|slot| slot.stream_seq() <= newest) {
-                let is_deleted = seen.hides(Direction::Receive, slot.seq());
+                let is_removed = matches!(slot, Slot::Removed(_));
+                let is_deleted = is_removed || seen.hides(Direction::Receive, slot.seq());
                 let is_unread = slot.seq() > seen.settings.read.seq && !is_deleted;
                 left += u64::from(is_unread && slot.counts());
             }

@@ -33,6 +33,7 @@ fn measured() -> usize {
     let message = message(&sender, &viewer);
     let own = |encoding| {
         let Message { content, extended_data, local_id, .. } = &*message;
+        let content = OwnContent::Draft(content);
         Own { content, extended_data, local_id: local_id.as_ref() }.bytes(encoding)
     };
     let view = view(&sender, &message);
@@ -92,6 +93,7 @@ fn message(sender: &UserId, receiver: &UserId) -> Arc<Message> {
         counts: true,
         extended_data: String::new(),
         content: Content::Text { message: String::new() },
+        annotations: None,
     })
 }
 

@@ -8,7 +8,7 @@ use crate::model::{Expected, INVALID_PARAMETER, Model, Wrong, number};
 use crate::single::world::{Observed, PublishedEvent};
 
 /// An ID that no message has.
-const NO_MESSAGE: &str = "12345";
+pub(crate) const NO_MESSAGE: &str = "12345";
 
 fn changed_reply(other: usize) -> Value {
     json!({ "conversationID": NAMES[other], "conversationType": 0 })
@@ -210,13 +210,14 @@ impl Model {
         deleted: Option<Value>,
         observed: &Observed,
     ) -> Result<Vec<PublishedEvent>, Wrong> {
+        // Those that change together have the same key.
+        let newest = self.state.list(user).into_iter();
+        let newest = newest.map(|other| self.state.order_key(user, other)).max();
         for other in others {
             self.settings_mut(user, *other).kept = true;
             if self.state.between(user, *other).is_empty() {
                 // The daemon chooses the order key, but it must be above all earlier ones.
                 let key = changed_key(observed, NAMES[*other]);
-                let newest =
-                    self.state.list(user).first().map(|other| self.state.order_key(user, *other));
                 if newest.is_some_and(|newest| key <= newest) {
                     return Err(format!(
                         "the changed conversation's order key {key} is not the newest"

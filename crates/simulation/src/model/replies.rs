@@ -72,6 +72,12 @@ pub(crate) fn check(
             check.block_page(*count, &facts.block_list(user, *place), reply);
         }
         Request::IsBlocked { other } => check.is_blocked(*other, reply),
+        Request::Revoke { id, .. } | Request::Edit { id, .. } => {
+            check.has_fields(reply, &["message"]);
+            if text(&reply["message"], "messageID") != id {
+                check.wrong(Rule::PublishedCorrectly, format!("{reply}, changed was {id}"));
+            }
+        }
         Request::SetMark { others, .. } => {
             let own = json!({ "conversationID": NAMES[user], "conversationType": 0 });
             let refused: Vec<Value> = if others.contains(&user) { vec![own] } else { Vec::new() };
@@ -96,7 +102,9 @@ pub(crate) fn check_refusal(
                 check.wrong(Rule::ChangesStay, "the user is logged in");
             }
         }
-        (BLOCKED_BY_RECEIVER, Request::Send { to, .. }) if !facts.blocks(*to, user).be => {
+        (BLOCKED_BY_RECEIVER, Request::Send { to, .. } | Request::Edit { other: to, .. })
+            if !facts.blocks(*to, user).be =>
+        {
             check.wrong(Rule::Blocked, format!("{} blocks nobody", NAMES[*to]));
         }
         (CONVERSATION_NOT_FOUND, Request::Conversation { other })
@@ -105,7 +113,7 @@ pub(crate) fn check_refusal(
             let why = format!("the conversation with {} is denied", NAMES[*other]);
             check.wrong(Rule::NeverStale, why);
         }
-        (BLOCKED_BY_RECEIVER, Request::Send { .. })
+        (BLOCKED_BY_RECEIVER, Request::Send { .. } | Request::Edit { .. })
         | (CONVERSATION_NOT_FOUND, Request::Conversation { .. }) => {}
         (BLOCKED_BY_RECEIVER | CONVERSATION_NOT_FOUND, _) => {
             check.wrong(

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::NAMES;
+use super::amending::SORRY;
 
 /// A call. Users are indexes of [`NAMES`].
 #[derive(Clone, Debug)]
@@ -88,6 +89,16 @@ pub(crate) enum Request {
         on: bool,
         others: Vec<usize>,
     },
+    Revoke {
+        other: usize,
+        id: String,
+    },
+    Edit {
+        other: usize,
+        id: String,
+        /// The content of the message after the edit.
+        content: Value,
+    },
 }
 
 /// The filter of a list.
@@ -126,6 +137,8 @@ impl Request {
             Self::Pin { .. } => "update_conversation_pinned_state",
             Self::Draft { .. } => "set_conversation_draft",
             Self::SetMark { .. } => "set_conversation_mark",
+            Self::Revoke { .. } => "revoke_message",
+            Self::Edit { .. } => "edit_message",
         }
     }
 
@@ -201,6 +214,17 @@ impl Request {
                 let infos: Vec<Value> = others.iter().map(|other| with(*other)).collect();
                 json!({ "markType": mark, "enable": on, "conversationInfos": infos })
             }
+            Self::Revoke { other, id } => {
+                let mut message = with(*other);
+                message["messageID"] = json!(id);
+                json!({ "message": message, "config": { "revokeExtendedData": SORRY } })
+            }
+            Self::Edit { other, id, content } => {
+                let mut body = with(*other);
+                body["message"] = content.clone();
+                body["message"]["messageID"] = json!(id);
+                body
+            }
         }
     }
 }
@@ -240,6 +264,8 @@ pub fn unknown_methods() -> Vec<&'static str> {
         Request::Pin { other: 0, on: false },
         Request::Draft { other: 0, text: String::new() },
         Request::SetMark { mark: 1, on: false, others: Vec::new() },
+        Request::Revoke { other: 0, id: String::new() },
+        Request::Edit { other: 0, id: String::new(), content: json!({}) },
     ];
     let methods = peerd::runtime::commands::Method::ALL.iter().map(|method| method.name());
     methods.filter(|name| !all.iter().any(|request| request.method() == *name)).collect()

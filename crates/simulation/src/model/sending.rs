@@ -82,7 +82,7 @@ impl Model {
             return self.send_command(from, to, draft, now_ms, observed);
         }
         if let Some(first) = self.used_before(from, to, draft, config, now_ms) {
-            if !says_the_same(&first, draft) {
+            if first.is_revoked || !says_the_same(&first, draft) {
                 return Ok(Expected::refused((6_000_001, "local_message_id_reused")));
             }
             return Ok(repeated(from, &first));
@@ -143,7 +143,7 @@ impl Model {
         let may_be_forgotten =
             self.is_forgetful() || self.restarted_ms.is_some_and(|at| first.at_ms <= at);
         let is_refused = observed.reply["reason"] == RATE_LIMITED.1;
-        let is_repeat = !is_command(draft) && says_the_same(&first, draft);
+        let is_repeat = !is_command(draft) && !first.is_revoked && says_the_same(&first, draft);
         (is_repeat && !(may_be_forgotten && is_refused)).then_some(first)
     }
 
@@ -211,6 +211,9 @@ impl Model {
             counts: !config.not_counted,
             read: false,
             hidden_for: Vec::new(),
+            shown: None,
+            edited_ms: 0,
+            is_revoked: false,
         })
     }
 

@@ -11,6 +11,7 @@ use crate::single::world::{IDLE_MS, OFFLINE_MS};
 
 /// A stored message.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Message {
     pub(crate) id: String,
     pub(crate) key: u64,
@@ -28,6 +29,18 @@ pub(crate) struct Message {
     pub(crate) read: bool,
     /// The users that deleted it.
     pub(crate) hidden_for: Vec<usize>,
+    /// The fields that are shown in place of `content`, if it was edited or revoked.
+    pub(crate) shown: Option<Value>,
+    /// When it was last edited; 0 for never.
+    pub(crate) edited_ms: u64,
+    pub(crate) is_revoked: bool,
+}
+
+impl Message {
+    /// The content that is shown.
+    pub(crate) fn content_now(&self) -> &Value {
+        self.shown.as_ref().unwrap_or(&self.content)
+    }
 }
 
 /// The settings of one user for the conversation with another.
@@ -110,6 +123,10 @@ pub enum Flaw {
     BlocksGoByName,
     /// Blocked users may send.
     BlockedMaySend,
+    /// Revoked messages stay unread.
+    RevokedStaysUnread,
+    /// Edits change nothing that is stored.
+    EditsAreForgotten,
 }
 
 /// The complete state, by the contract.
@@ -235,7 +252,16 @@ impl State {
 /// A message as shown to one of its two users.
 pub(crate) fn show_message(viewer: usize, message: &Message) -> Value {
     let other = if viewer == message.from { message.to } else { message.from };
-    let mut shown = show_content(&message.content);
+    let mut shown = match &message.shown {
+        Some(revoked) if message.is_revoked => revoked.clone(),
+        _ => show_content(message.content_now()),
+    };
+    if message.edited_ms > 0 && !message.is_revoked {
+        let edited = json!({
+            "editedTime": message.edited_ms, "editorUserID": NAMES[message.from],
+        });
+        merge(&mut shown, edited);
+    }
     let fields = json!({
         "messageID": message.id,
         "localMessageID": message.local,

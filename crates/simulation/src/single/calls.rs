@@ -151,6 +151,17 @@ pub(crate) enum Call {
         on: bool,
         others: Vec<usize>,
     },
+    Revoke {
+        other: usize,
+        pick: usize,
+    },
+    Edit {
+        other: usize,
+        pick: usize,
+        /// An index for [`content`].
+        kind: usize,
+        variant: usize,
+    },
     Invalid {
         which: usize,
     },
@@ -265,6 +276,9 @@ fn call() -> impl Strategy<Value = Call> {
         2 => (other(), 0..DRAFTS.len()).prop_map(|(other, text)| Call::Draft { other, text }),
         3 => (1..4_i64, flag(0.7), vec(other(), 1..4)).prop_map(
             |(mark, on, others)| Call::SetMark { mark, on, others }),
+        3 => (other(), pick()).prop_map(|(other, pick)| Call::Revoke { other, pick }),
+        3 => (other(), pick(), prop_oneof![3 => Just(0_usize), 1 => 2..KINDS], 0..2_usize)
+            .prop_map(|(other, pick, kind, variant)| Call::Edit { other, pick, kind, variant }),
     ]
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use peerd_protocol::encoding::Encoding;
 use serde_json::{Value, json};
 
+use crate::model::conversations::NO_MESSAGE;
 use crate::model::request::{ListOption, Request};
 use crate::model::sending::{extended_data, local_id, push};
 use crate::model::state::{Flaw, merge};
@@ -196,6 +197,16 @@ impl Driver {
             }
             Call::SetMark { mark, on, others } => {
                 Request::SetMark { mark: *mark, on: *on, others: others.clone() }
+            }
+            Call::Revoke { other, pick } => {
+                let message = model.anchor(user, *other, Some(*pick));
+                let id = message.map_or_else(|| NO_MESSAGE.to_owned(), |found| found.id.clone());
+                Request::Revoke { other: *other, id }
+            }
+            Call::Edit { other, pick, kind, variant } => {
+                let message = model.anchor(user, *other, Some(*pick));
+                let id = message.map_or_else(|| NO_MESSAGE.to_owned(), |found| found.id.clone());
+                Request::Edit { other: *other, id, content: content(*kind, *variant) }
             }
             Call::Invalid { .. } => return None,
         };

@@ -171,7 +171,12 @@ impl UserCell {
         self.in_doubt_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes the state load again before the next use.
+    /// Has what was read of histories read anew, as load `load`: a message was changed.
+    pub(in crate::runtime) fn forget_read(&self, load: u64) {
+        self.load.store(load, Ordering::Relaxed);
+    }
+
+    /// Has the state loaded again before the next use.
     pub(in crate::runtime) fn invalidate(&self) {
         self.loaded_in.store(0, Ordering::Release);
     }
