@@ -12,12 +12,12 @@ use peerd::runtime::commands::login::LoggedIn;
 use peerd::runtime::commands::query_conversation_total_unread_message_count::TotalUnread;
 use peerd::runtime::commands::set_conversation_mark::Marked;
 use peerd_core::blocklist::{BlockNumber, BlockRefusal};
-use peerd_core::content::{Content, Excerpt, Media, Pixels};
+use peerd_core::content::{Content, Excerpt, Media, MessageType, Pixels};
 use peerd_core::conversation::{ConversationEvent, ConversationView, NotificationStatus};
 use peerd_core::event::{BlacklistAction, DeleteType, Event, Revision, Totals};
 use peerd_core::id::{LocalMessageId, OrderKey, Partition, UserId};
 use peerd_core::marks::{ConversationMark, ConversationMarks};
-use peerd_core::message::{Message, ReceiptStatus};
+use peerd_core::message::{Annotations, Message, ReceiptStatus, Revocation};
 use peerd_core::rejection::Rejection;
 use peerd_core::send::Push;
 use peerd_core::user_info::UserInfo;
@@ -260,6 +260,22 @@ fn events() {
     insta::assert_snapshot!("event_message_deleted", event(&messages));
     let all = deleted(DeleteType::Conversation, vec![]);
     insta::assert_snapshot!("event_message_deleted_all", event(&all));
+    let with = |annotations: Annotations| {
+        let annotations = Some(Box::new(annotations));
+        Arc::new(Message { annotations, ..message(text("hello")) })
+    };
+    let edited = with(Annotations { edited_ms: 1_780_000_001_000, ..Annotations::default() });
+    let edited = Event::MessagesEdited(vec![edited].into());
+    insta::assert_snapshot!("event_message_edited", event(&edited));
+    let revocation = Revocation {
+        at_ms: 1_780_000_002_000,
+        original_type: MessageType::Custom,
+        original_text: String::new(),
+        extended_data: "sorry".into(),
+    };
+    let revoked = with(Annotations { revoked: Some(revocation), ..Annotations::default() });
+    let revoked = Event::MessagesRevoked(vec![revoked].into());
+    insta::assert_snapshot!("event_message_revoke_received", event(&revoked));
     let blocked = |action| Event::BlacklistChanged { action, users: vec![info("alice", "Alice")] };
     insta::assert_snapshot!("event_blacklist_changed", event(&blocked(BlacklistAction::Added)));
     let unblocked = event(&blocked(BlacklistAction::Removed));
@@ -283,6 +299,11 @@ fn errors() {
         Rejection::ConversationNotFound,
         Rejection::PinnedListFull,
         Rejection::MutedListFull,
+        Rejection::EditedMeanwhile,
+        Rejection::TooLateToRevoke,
+        Rejection::Revoked,
+        Rejection::NotPermitted,
+        Rejection::TooLateToEdit,
     ];
     let failures = [
         Failure::Overloaded { retry_after_ms: 100 },
