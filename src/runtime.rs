@@ -109,4 +109,5 @@ mod rights;
 mod router;
 mod send;
 mod session;
+mod tuning;
 mod users;
