@@ -46,7 +46,8 @@ impl<S: Store, B: Bus> Calls<S, B> {
         user: &UserId,
         method: Method,
     ) -> Option<Taken> {
-        if !method.is_send() || taken.incoming.body.len() > INLINE_BODY_BYTES_MAX {
+        let Some(decode) = method.send_decoder() else { return Some(taken) };
+        if taken.incoming.body.len() > INLINE_BODY_BYTES_MAX {
             return Some(taken);
         }
         let env = &self.parts.env;
@@ -58,9 +59,7 @@ impl<S: Store, B: Bus> Calls<S, B> {
         let encoding = Encoding::of_request(incoming.content_type.as_deref(), &incoming.body);
         let Ok(encoding) = encoding else { return Some(taken) };
         let most = env.limits().user_id_bytes;
-        let Some(Ok(send)) = method.decode_send(encoding, &incoming.body, most) else {
-            return Some(taken);
-        };
+        let Ok(send) = decode(encoding, &incoming.body, most) else { return Some(taken) };
         let span = span_of(Called::Method(method), &work.ownership, user);
         let began = Instant::now();
         let deadline = began + env.options.call_deadline;
