@@ -7,6 +7,7 @@ pub mod nats;
 
 mod intake;
 mod sender;
+mod tuning;
 
 use std::fmt;
 use std::future::Future;

@@ -110,4 +110,5 @@ mod rights;
 mod router;
 mod send;
 mod session;
+mod tuning;
 mod users;

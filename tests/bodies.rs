@@ -314,7 +314,9 @@ fn errors() {
     ];
     let rejections = rejections.into_iter().map(CallError::from);
     let errors = rejections.chain(failures.into_iter().map(CallError::from));
-    let bodies: Vec<String> = errors.map(|error| json(&FailureBody(&error))).collect();
+    let body = |error: &CallError, method| json(&FailureBody { error, method });
+    let mut bodies: Vec<String> = errors.map(|error| body(&error, "login")).collect();
+    bodies.push(body(&Failure::OutcomeUnknown.into(), "send_message"));
     insta::assert_snapshot!("errors", bodies.join("\n"));
 }
 

@@ -16,6 +16,7 @@ use super::parts::Parts;
 use super::replay::ReplayFrom;
 use super::replies::{Answer, body_too_large};
 use super::retry::NO_OWNER;
+use super::tuning::REPLAY_DEADLINES;
 use super::users::{Ownership, UserCell, Work};
 use crate::bus::{Bus, Incoming};
 use crate::store::Store;
@@ -23,9 +24,6 @@ use peerd_core::id::UserId;
 use peerd_core::rejection::Rejection;
 use peerd_protocol::encoding::Encoding;
 use peerd_protocol::failure::{CallError, Failure};
-
-/// How long a replay may take, in call deadlines.
-const REPLAY_DEADLINES: u32 = 4;
 
 /// The result of a call that succeeded.
 struct Outcome {

@@ -60,7 +60,10 @@ pub mod set_conversation_notification_status;
 pub mod update_conversation_pinned_state;
 
 mod blacklist;
+mod called;
 mod unsupported;
+
+pub use self::called::Called;
 
 /// The kind of a command. It says whether the caller needs a session, and how a call is answered
 /// if the instance lost its lease while the command ran: the next owner may have decided otherwise.
@@ -458,25 +461,13 @@ impl Method {
         }
     }
 
-    /// Whether this sends a message.
-    pub(super) fn is_send(self) -> bool {
-        matches!(self, Self::SendPeerMessage | Self::SendMessage)
-    }
-
-    /// Decodes the request of a send; `None` for every other method.
-    pub(super) fn decode_send(
-        self,
-        encoding: Encoding,
-        body: &[u8],
-        user_id_bytes: usize,
-    ) -> Option<Result<send::Send, Rejection>> {
+    /// The decoder of a send; `None` for every method that does not send a message.
+    pub(super) fn send_decoder(self) -> Option<DecodeSend> {
         if self == Self::SendPeerMessage {
-            let request = decode::request::<send_peer_message::Request>;
-            return Some(request(encoding, body, user_id_bytes).map(send::Send::from));
+            return Some(decode_send::<send_peer_message::Request>);
         }
         if self == Self::SendMessage {
-            let request = decode::request::<send_message::Request>;
-            return Some(request(encoding, body, user_id_bytes).map(send::Send::from));
+            return Some(decode_send::<send_message::Request>);
         }
         None
     }
@@ -512,27 +503,15 @@ impl Method {
     }
 }
 
-/// A method as a call names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Called {
-    /// A method that peerd offers.
-    Method(Method),
-    /// A method of the SDK that peerd does not offer.
-    Unsupported,
-    /// Neither.
-    Unknown,
-}
+/// Decodes the request of a send. User IDs in it have the given number of bytes at most.
+pub(super) type DecodeSend = fn(Encoding, &[u8], usize) -> Result<send::Send, Rejection>;
 
-impl Called {
-    /// Looks up the name in a subject.
-    #[must_use]
-    pub fn from_name(name: &str) -> Self {
-        match Method::from_name(name) {
-            Some(method) => Self::Method(method),
-            None if unsupported::has(name) => Self::Unsupported,
-            None => Self::Unknown,
-        }
-    }
+fn decode_send<R: DeserializeOwned + Into<send::Send>>(
+    encoding: Encoding,
+    body: &[u8],
+    user_id_bytes: usize,
+) -> Result<send::Send, Rejection> {
+    decode::request::<R>(encoding, body, user_id_bytes).map(Into::into)
 }
 
 #[cfg(test)]

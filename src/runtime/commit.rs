@@ -16,6 +16,7 @@ use super::conversations::{Conversations, Preview};
 use super::env::Env;
 use super::publisher::{Publisher, chunks};
 use super::session::Sessions;
+use super::tuning::{CHANGE_WRITES_CONCURRENT, PREVIEW_TRIES_MAX};
 use super::users::{UserCell, Users, entry_failure};
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
@@ -34,11 +35,6 @@ use peerd_core::user::{Account, User};
 use peerd_core::user_info::UserInfo;
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::subject::Token;
-
-/// Entries that one change writes at the same time.
-const CONCURRENT: usize = 32;
-/// How often the preview of a conversation is read again because a message came in meanwhile.
-const PREVIEW_TRIES: usize = 4;
 
 /// The decision of a command.
 pub(super) struct Change {
@@ -315,7 +311,7 @@ impl<S: Store, B: Bus> Entries<S, B> {
             }
         }
         let mut written = Vec::with_capacity(writes.len());
-        for chunk in writes.chunks(CONCURRENT) {
+        for chunk in writes.chunks(CHANGE_WRITES_CONCURRENT) {
             let writes = chunk.iter().map(|write| self.write_entry(cell, write, deadline));
             written.extend(join_all(writes).await);
         }
@@ -419,7 +415,7 @@ impl<S: Store, B: Bus> Entries<S, B> {
                     .get(other)
                     .is_none_or(|known| known.received == seen.received && known.sent == seen.sent)
             });
-            if !is_current && tries < PREVIEW_TRIES {
+            if !is_current && tries < PREVIEW_TRIES_MAX {
                 continue;
             }
             let totals = user.totals;

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::crossing::InFlight;
 use super::env::Env;
 use super::history::{History, Reader};
+use super::tuning::PREVIEWS_CONCURRENT_MAX;
 use super::users::{LoadError, UserCell};
 use crate::bus::Bus;
 use crate::storage::reads::Found;
@@ -16,9 +17,6 @@ use crate::store::Store;
 use peerd_core::conversation::{Conversation, ConversationView};
 use peerd_core::id::UserId;
 use peerd_core::message::{Direction, Message};
-
-/// Conversations whose newest message is searched page by page concurrently.
-const CONCURRENT: usize = 16;
 
 /// The parts of a conversation's preview that its owner does not keep in memory.
 #[derive(Clone, Debug, Default)]
@@ -65,7 +63,7 @@ impl<S: Store, B: Bus> Conversations<S, B> {
         )?;
         let mut previews = Vec::with_capacity(page.len());
         let mut newest = newest.into_iter();
-        for chunk in page.chunks(CONCURRENT) {
+        for chunk in page.chunks(PREVIEWS_CONCURRENT_MAX) {
             let chunk = chunk.iter().zip(newest.by_ref());
             let last = chunk.map(|((other, known), newest)| {
                 self.last_message(cell, other, known, newest, deadline)

@@ -34,7 +34,8 @@ use tokio::time::Instant;
 use self::places::{Place, Places, Rest};
 use self::side::{Backward, Reads, Side, TWO_PAGES};
 use super::env::Env;
-use super::users::{LATE_WRITE, LoadError, UserCell, Users};
+use super::tuning::{LATE_WRITE_MAX, REPLY_BYTES_PER_BYTE_MAX};
+use super::users::{LoadError, UserCell, Users};
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
 use crate::storage::reads::{Found, Slot};
@@ -45,9 +46,6 @@ use peerd_core::id::{OrderKey, Partition, UserId};
 use peerd_core::limits::PAGE_MESSAGES;
 use peerd_core::message::{Direction, Message};
 use peerd_protocol::subject::Token;
-
-/// The most bytes of a reply for one byte of a message in memory: JSON's escapes make six.
-const WRITTEN_MAX: usize = 8;
 
 /// Reads conversations, and keeps the page cache.
 pub(super) struct History<S, B> {
@@ -183,7 +181,7 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
             // Messages that are not counted yet were left out, but will be shown later.
             && self.is_counted
             // A larger reply may be cut, and then ends with another message.
-            && bytes <= self.history.env.bus.max_message_bytes() / WRITTEN_MAX;
+            && bytes <= self.history.env.bus.max_message_bytes() / REPLY_BYTES_PER_BYTE_MAX;
         let oldest = messages.last().filter(|_| stays).map(|oldest| oldest.key);
         let rest = oldest.map(|oldest| (self.place(oldest), Rest(cursors)));
         messages.reverse();
@@ -225,7 +223,7 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
 
     /// Whether no message can be stored before this key any more.
     fn is_settled(&self, key: OrderKey) -> bool {
-        let settles = self.history.env.options.call_deadline + LATE_WRITE;
+        let settles = self.history.env.options.call_deadline + LATE_WRITE_MAX;
         let settles_ms = u64::try_from(settles.as_millis()).unwrap_or(u64::MAX);
         key.unix_ms().saturating_add(settles_ms) <= self.history.env.clock.wall_ms()
     }

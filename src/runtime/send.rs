@@ -43,6 +43,7 @@ use super::redelivery::Redelivery;
 use super::retry::NO_OWNER;
 use super::router::Router;
 use super::session::Sessions;
+use super::tuning::{DECISIONS_MAX, NOTICES_MAX, PAIR_LOCK_RESERVE_SHARE};
 use super::users::{Ownership, PairLock, QueuedPairLock, UserCell, Users, Work};
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
@@ -59,13 +60,6 @@ use peerd_protocol::size::needed_by;
 
 pub(super) use self::direct::{Beginning, Direct, Rest};
 pub(super) use self::serve::Served;
-
-/// Most senders whose owners are asked to follow the log at the same time.
-const NOTICES_MAX: usize = 4096;
-/// How often a send is decided anew because the log had moved on, or more had to be read for it.
-const DECISIONS_MAX: usize = 8;
-/// The share of a call's time that is left to a message once it has the pair lock.
-const PAIR_LOCK_RESERVE: u32 = 4;
 
 /// Where a message comes from, as the receiver's owner sees it.
 struct Source<'s> {
@@ -372,7 +366,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         // What is refused does not wait for that.
         injected::accepted(receiver.lock().accepts(&delivery.from, self.env.limits()))?;
         // Whoever has waited longer is refused: begun that late, an append would have an unknown outcome.
-        let latest = deadline - self.env.options.call_deadline / PAIR_LOCK_RESERVE;
+        let latest = deadline - self.env.options.call_deadline / PAIR_LOCK_RESERVE_SHARE;
         Ok(queued.wait(latest).await?)
     }
 

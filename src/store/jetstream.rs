@@ -7,7 +7,6 @@ mod publish;
 mod registry;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -16,11 +15,12 @@ use tokio::time::Instant;
 use self::acks::ApiError;
 use self::incarnations::Incarnations;
 use self::publish::{Backoff, EXPECTED_LAST, Entry, Headers, Publisher};
-use super::direct_get::{self, Failed, SUBJECTS_MAX, fitting};
+use super::direct_get::{self, Failed, fitting};
 use super::names::Resource;
 pub use super::names::StreamNames;
 use super::provision::StreamOptions;
 use super::trouble::{Trouble, Troubles};
+use super::tuning::{DIRECT_GET_SUBJECTS_MAX, HAND_OFF_TRY_TIMEOUT};
 use super::watermarks::Watermarks;
 use super::{Append, AppendError, Appended, Batch, ReadError, Record, Start, Store, StreamId};
 use crate::bus::connection::Connection as BusConnection;
@@ -32,8 +32,6 @@ use peerd_protocol::time::unix_ms;
 const MESSAGE_ID: &str = "Nats-Msg-Id";
 /// There is no such message.
 const NO_MESSAGE: u32 = 10037;
-/// How long one try to hand a push off may take.
-const HAND_OFF_TRY: Duration = Duration::from_secs(3);
 
 /// The store on JetStream. It writes over the data plane's connection, and reads over one of its own,
 /// so that no acknowledgement waits behind what is read.
@@ -363,7 +361,7 @@ impl Store for JetStream {
         let mut rest = exact.as_slice();
         while !rest.is_empty() {
             let count = fitting(rest, most_bytes.saturating_sub(sentinel_bytes));
-            let (chunk, later) = rest.split_at(count.min(SUBJECTS_MAX - 1));
+            let (chunk, later) = rest.split_at(count.min(DIRECT_GET_SUBJECTS_MAX - 1));
             rest = later;
             let mut chunk = chunk.to_vec();
             chunk.extend(sentinel.clone().filter(|sentinel| !chunk.contains(sentinel)));
@@ -431,7 +429,7 @@ impl Store for JetStream {
         let mut backoff = Backoff::until(deadline);
         loop {
             // Each try is given up in time for the stream to be looked at: it may be gone.
-            let until = deadline.min(Instant::now() + HAND_OFF_TRY);
+            let until = deadline.min(Instant::now() + HAND_OFF_TRY_TIMEOUT);
             match self.publisher.publish(&entry, until).await {
                 // Its ID makes a repeat harmless.
                 Err(AppendError::Unknown) if backoff.wait().await => {}

@@ -10,6 +10,7 @@ use super::{Call, Command, Kind};
 use crate::bus::Bus;
 use crate::runtime::crossing::InFlight;
 use crate::runtime::history::{Page as ReadPage, Reader};
+use crate::runtime::tuning::HISTORY_PAGE_TRIES_MAX;
 use crate::runtime::users::UserCell;
 use crate::store::Store;
 use peerd_core::conversation::Conversation;
@@ -19,9 +20,6 @@ use peerd_core::message::Message;
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::field::{Count, NamedMessage, PeerType, User};
 use peerd_protocol::reply::History;
-
-/// The most reads of a page if messages cross while it is read.
-const PAGE_TRIES: usize = 4;
 
 /// Reads a page of a conversation.
 pub struct QueryHistoryMessage;
@@ -93,7 +91,7 @@ impl Command for QueryHistoryMessage {
                     .await
             {
                 settled = newest;
-                if tries < PAGE_TRIES {
+                if tries < HISTORY_PAGE_TRIES_MAX {
                     continue;
                 }
                 // The page ends where nothing can be missing, and has the requested length.

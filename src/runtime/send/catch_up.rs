@@ -1,7 +1,6 @@
 //! Catching up with the log after an append whose outcome is not known.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
@@ -10,7 +9,11 @@ use super::commit::Stored;
 use super::deliver::Accepted;
 use crate::bus::Bus;
 use crate::runtime::injected;
-use crate::runtime::users::{LATE_WRITE, LoadError, Ownership, PairLock, UserCell, Work};
+use crate::runtime::tuning::{
+    CATCH_UP_RECORDS_PER_READ, CATCH_UP_RETRY_DELAY, CATCH_UP_SLACK_MS, CATCH_UP_TIMEOUT,
+    LATE_WRITE_MAX,
+};
+use crate::runtime::users::{LoadError, Ownership, PairLock, UserCell, Work};
 use crate::storage::reads::{Found, Item, Logged, Slot};
 use crate::store::{ReadError, Start, Store};
 use peerd_core::amendment::{Removed, Stub};
@@ -21,15 +24,6 @@ use peerd_core::receive::Delivered;
 use peerd_core::send::Delivery;
 use peerd_core::user::User;
 use peerd_protocol::failure::{CallError, Failure};
-
-/// Records read at once.
-const BATCH: usize = 64;
-/// How much earlier than the sender's owner sent a message first the log is read for it.
-const SENT_SLACK_MS: u64 = 30_000;
-/// Wait between tries while the store does not answer.
-const RETRY: Duration = Duration::from_millis(200);
-/// How long one try may take.
-const TRY: Duration = Duration::from_secs(5);
 
 impl<S: Store, B: Bus> SendPath<S, B> {
     /// Takes in what the log has of `sender` beyond what was published, as its acknowledgement would
@@ -64,7 +58,11 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         let (mut next, mut is_ahead) = (Some(published_seq + 1), false);
         while let Some(from) = next {
             let start = Start::Seq(from);
-            let page = self.env.storage(deadline).page(&pair, &amended, start, BATCH).await?;
+            let page = self
+                .env
+                .storage(deadline)
+                .page(&pair, &amended, start, CATCH_UP_RECORDS_PER_READ)
+                .await?;
             next = page.next;
             for item in page.items {
                 is_ahead = true;
@@ -218,9 +216,13 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         }
         let pair = self.env.pair(sender, &receiver.id);
         let amended = receiver.amended(sender, Direction::Receive);
-        let mut from = Start::TimeMs(sent_ms.saturating_sub(SENT_SLACK_MS));
+        let mut from = Start::TimeMs(sent_ms.saturating_sub(CATCH_UP_SLACK_MS));
         loop {
-            let page = self.env.storage(deadline).page(&pair, &amended, from, BATCH).await;
+            let page = self
+                .env
+                .storage(deadline)
+                .page(&pair, &amended, from, CATCH_UP_RECORDS_PER_READ)
+                .await;
             let page = page.map_err(|error| Failure::from(LoadError::from(error)))?;
             for item in page.items {
                 let slot = item.required().map_err(Failure::from)?;
@@ -283,7 +285,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
                 tokio::select! {
                     biased;
                     () = send_path.env.stopping.cancelled() => {}
-                    () = sleep(LATE_WRITE) => {}
+                    () = sleep(LATE_WRITE_MAX) => {}
                 }
                 send_path.notify_sender(&sender, &receiver.id, began_ms);
             }
@@ -298,11 +300,11 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         (pair_lock, work): (PairLock, Work),
     ) {
         while receiver.ownership.may_act() {
-            match self.catch_up(receiver, sender, Instant::now() + TRY).await {
+            match self.catch_up(receiver, sender, Instant::now() + CATCH_UP_TIMEOUT).await {
                 Ok(()) => break,
                 Err(LoadError::Read(error)) => {
                     tracing::warn!(%error, "it is not known yet whether a message was stored");
-                    receiver.ownership.sleep(RETRY).await;
+                    receiver.ownership.sleep(CATCH_UP_RETRY_DELAY).await;
                 }
                 Err(LoadError::Record(error)) => {
                     tracing::error!(%error, "the store holds what peerd cannot read");
@@ -314,11 +316,11 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         drop((pair_lock, work));
         // Should it come into the log after that, the next append meets it. This is for a pair
         // that falls silent: its counts are to be right all the same.
-        receiver.ownership.sleep(LATE_WRITE).await;
+        receiver.ownership.sleep(LATE_WRITE_MAX).await;
         if !receiver.ownership.may_act() {
             return;
         }
-        let deadline = Instant::now() + TRY;
+        let deadline = Instant::now() + CATCH_UP_TIMEOUT;
         if let Ok(_pair_lock) = receiver.pair_lock(sender, deadline).await
             && let Err(error) = self.catch_up(receiver, sender, deadline).await
         {

@@ -2,14 +2,16 @@
 //! owner.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
 use super::SendPath;
 use crate::bus::Bus;
-use crate::runtime::owner_request::AGAIN;
-use crate::runtime::users::{LATE_WRITE, LoadError, UserCell};
+use crate::runtime::tuning::{
+    FOLLOW_RETRY_MAX, LATE_WRITE_MAX, NOTIFY_SENDER_TIMEOUT, NOTIFY_SENDER_TRIES_MAX,
+    NOTIFY_STOP_TIMEOUT, OWNER_REQUEST_RETRY_DELAY,
+};
+use crate::runtime::users::{LoadError, UserCell};
 use crate::storage::reads::Found;
 use crate::store::Store;
 use crate::wire::owner_request::FollowLog;
@@ -17,15 +19,6 @@ use peerd_core::id::UserId;
 use peerd_core::message::Direction;
 use peerd_core::send::Delivery;
 use peerd_protocol::failure::{CallError, Failure};
-
-/// Most that is waited between two looks, or between two requests to the sender's owner.
-const AGAIN_MAX: Duration = Duration::from_secs(1);
-/// How long the owner of a sender is sought, and how often it is asked: far longer than a partition
-/// is without an owner after a death.
-const NOTIFY_FOR: Duration = Duration::from_secs(60);
-const NOTIFY_TRIES: u32 = 100;
-/// How long an instance that stops keeps trying.
-const NOTIFY_AT_THE_END: Duration = Duration::from_secs(1);
 
 impl<S: Store, B: Bus> SendPath<S, B> {
     /// Follows the log, after the caller got `outcome_unknown`: the owner of the
@@ -61,9 +54,9 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             let _unpublished = unpublished;
             // The receiver's owner has a deadline of its own, and an attempt that it gave up may
             // still be stored. By the server's clock, which the next owner goes by as well.
-            let span = send_path.env.options.call_deadline * 2 + LATE_WRITE;
+            let span = send_path.env.options.call_deadline * 2 + LATE_WRITE_MAX;
             let ends_ms = since_ms + u64::try_from(span.as_millis()).unwrap_or(u64::MAX / 2);
-            let mut wait = AGAIN;
+            let mut wait = OWNER_REQUEST_RETRY_DELAY;
             while send_path.env.server_ms() < ends_ms {
                 sender.ownership.sleep(wait).await;
                 if !sender.ownership.may_act() {
@@ -71,7 +64,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
                     send_path.notify(&sender.id, request, since_ms);
                     return;
                 }
-                wait = (wait * 4).min(AGAIN_MAX);
+                wait = (wait * 4).min(FOLLOW_RETRY_MAX);
                 let deadline = send_path.env.deadline();
                 match send_path.follow_log(&sender, &receiver, published_seq, deadline).await {
                     Ok(seq) => published_seq = seq,
@@ -153,7 +146,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             let _held = (unpublished, place);
             let stopping = async {
                 send_path.env.stopping.cancelled().await;
-                sleep(NOTIFY_AT_THE_END).await;
+                sleep(NOTIFY_STOP_TIMEOUT).await;
             };
             let is_done = tokio::select! {
                 is_done = send_path.try_notify(&sender, &request) => is_done,
@@ -169,9 +162,9 @@ impl<S: Store, B: Bus> SendPath<S, B> {
 
     /// Answers whether an owner has served the request.
     async fn try_notify(self: &Arc<Self>, sender: &UserId, request: &FollowLog) -> bool {
-        let ends = Instant::now() + NOTIFY_FOR;
-        let mut wait = AGAIN;
-        for _ in 0..NOTIFY_TRIES {
+        let ends = Instant::now() + NOTIFY_SENDER_TIMEOUT;
+        let mut wait = OWNER_REQUEST_RETRY_DELAY;
+        for _ in 0..NOTIFY_SENDER_TRIES_MAX {
             let deadline = ends.min(self.env.deadline());
             match self.at_owner(sender, request, deadline).await {
                 Ok(()) => return true,
@@ -183,7 +176,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
                 return false;
             }
             sleep(wait).await;
-            wait = (wait * 2).min(AGAIN_MAX);
+            wait = (wait * 2).min(FOLLOW_RETRY_MAX);
         }
         false
     }

@@ -2,23 +2,18 @@
 //! smaller key ([`crate::runtime::crossing`]), which the owner of the other direction sees to.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
 use super::SendPath;
 use crate::bus::{AskError, Bus};
-use crate::runtime::users::{LATE_WRITE, LockedUser, Ownership, UserCell, What};
+use crate::runtime::tuning::{LATE_WRITE_MAX, SETTLE_ANSWER_TIMEOUT, SETTLE_RETRY_DELAY};
+use crate::runtime::users::{LockedUser, Ownership, UserCell, What};
 use crate::store::Store;
 use crate::wire::owner_request::Settle;
 use peerd_core::id::{OrderKey, UserId};
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::subject::Token;
-
-/// How long an answer is waited for before the owner is asked again: the request may be lost.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// Wait before an owner is asked again that could not answer.
-const AGAIN: Duration = Duration::from_millis(10);
 
 impl<S: Store, B: Bus> SendPath<S, B> {
     /// Waits until a message that the user received may be published: until nothing that the user sent
@@ -40,7 +35,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         }
         // Nobody here knows what an owner before has in flight that has died.
         let is_young =
-            receiver.ownership.is_after_death(self.env.options.call_deadline + LATE_WRITE);
+            receiver.ownership.is_after_death(self.env.options.call_deadline + LATE_WRITE_MAX);
         if !is_young && !self.in_flight.may_cross(user, other, key) {
             return false;
         }
@@ -97,12 +92,14 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         let partition = self.env.subjects.partition(&token);
         let request = Settle { sender: user.clone(), key };
         while Instant::now() < until {
-            let ask_until = until.min(Instant::now() + ASK_AGAIN);
+            let ask_until = until.min(Instant::now() + SETTLE_ANSWER_TIMEOUT);
             match self.router.request_once((&token, partition), &request, ask_until).await {
                 // Settled; or its release does not understand the request.
                 Ok(Ok(()) | Err(CallError::Failed(Failure::Internal))) => return,
                 // It has too much to do, or another is about to be the owner.
-                Ok(Err(_)) | Err(AskError::Nobody | AskError::Unknown) => sleep(AGAIN).await,
+                Ok(Err(_)) | Err(AskError::Nobody | AskError::Unknown) => {
+                    sleep(SETTLE_RETRY_DELAY).await
+                }
             }
         }
     }

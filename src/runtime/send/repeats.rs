@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::SendPath;
 use crate::bus::Bus;
+use crate::runtime::tuning::{READ_BACK_RECORDS, REPEAT_CLOCK_SLACK_MS};
 use crate::runtime::users::{LoadError, Ownership, UserCell};
 use crate::storage::reads::{Found, Item, Slot};
 use crate::store::{Start, Store};
@@ -19,11 +20,6 @@ use peerd_core::repeats::{Known, Repeat};
 use peerd_core::send::{Delivery, Send};
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::reply;
-
-/// How much earlier than by peerd's clock the log is read back, for a server whose clock is behind.
-const CLOCK_SLACK_MS: u64 = 2000;
-/// Records read at once when the log is read back.
-const READ_BACK: usize = 256;
 
 impl<S: Store, B: Bus> SendPath<S, B> {
     /// Answers a send that is over the rate, and is not kept back if it is a repeat.
@@ -93,11 +89,12 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         deadline: Instant,
     ) -> Result<Vec<Repeat>, LoadError> {
         let mut repeats = Vec::new();
-        let mut from = Start::TimeMs(since_ms.saturating_sub(CLOCK_SLACK_MS));
+        let mut from = Start::TimeMs(since_ms.saturating_sub(REPEAT_CLOCK_SLACK_MS));
         let pair = self.env.pair(sender, &receiver.id);
         let amended = receiver.amended(sender, Direction::Receive);
         loop {
-            let page = self.env.storage(deadline).page(&pair, &amended, from, READ_BACK).await?;
+            let page =
+                self.env.storage(deadline).page(&pair, &amended, from, READ_BACK_RECORDS).await?;
             let slots = page.items.into_iter().filter_map(Item::slot);
             repeats.extend(slots.filter_map(|slot| repeat_of(&slot, since_ms)));
             match page.next {

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::{UserCell, Users};
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
+use crate::runtime::tuning::{PEER_CLOCK_SLACK_MS, RATE_RECALL_MESSAGES_MAX};
 use crate::storage::Entry;
 pub(in crate::runtime) use crate::storage::reads::LoadError;
 use crate::store::Store;
@@ -32,10 +33,6 @@ use peerd_protocol::failure::Failure;
 mod tests;
 
 const SECOND_MS: u64 = 1000;
-/// The greatest difference between the clocks of two machines of peerd.
-const CLOCK_SLACK_MS: u64 = 2000;
-/// The most messages of one pair that are read to know a sender's last second.
-const RECALLED: usize = 1024;
 
 impl From<LoadError> for Failure {
     fn from(error: LoadError) -> Self {
@@ -147,7 +144,7 @@ impl<S: Store, B: Bus> Users<S, B> {
         let now = self.env.clock.now();
         let server_ms = self.env.server_ms();
         // The heads have times of the clocks of peerd's machines.
-        let recent_ms = now.wall_ms.saturating_sub(SECOND_MS + CLOCK_SLACK_MS);
+        let recent_ms = now.wall_ms.saturating_sub(SECOND_MS + PEER_CLOCK_SLACK_MS);
         let receivers = cell.lock().receivers_since(recent_ms);
         let since_ms = server_ms.saturating_sub(SECOND_MS);
         let mut sent_us = Vec::new();
@@ -156,7 +153,9 @@ impl<S: Store, B: Bus> Users<S, B> {
             let amended = cell.amended(&receiver, Direction::Send);
             // The rate limit bounds the number; with an extreme configured limit some are missed.
             let storage = self.env.storage(deadline);
-            for stored_ms in storage.times(&pair, &amended, since_ms, RECALLED).await? {
+            for stored_ms in
+                storage.times(&pair, &amended, since_ms, RATE_RECALL_MESSAGES_MAX).await?
+            {
                 let age_ms = server_ms.saturating_sub(stored_ms);
                 if age_ms <= SECOND_MS {
                     sent_us.push(now.steady_us.saturating_sub(age_ms * 1000));

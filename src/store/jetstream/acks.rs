@@ -6,7 +6,6 @@
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use hashbrown::HashMap;
 use peerd_dataplane::{HandledSubscription, Message, Publish, PublishError};
@@ -15,15 +14,11 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use tokio_util::task::AbortOnDropHandle as AbortOnDrop;
 
-use super::publish::{EXPECTING_BYTES, Entry};
+use super::publish::Entry;
 use crate::bus::connection::Connection;
 use crate::link::Link;
 use crate::store::names::Resource;
-
-/// How often it is looked for publishes that are overdue.
-const OVERDUE_TICK: Duration = Duration::from_millis(100);
-/// The longest reply subject: an inbox and a number.
-const REPLY_BYTES_MAX: usize = 256;
+use crate::store::tuning::{ACK_OVERDUE_INTERVAL, ACK_REPLY_BYTES_MAX, EXPECTING_BYTES};
 
 /// What JetStream answers to a publish.
 #[derive(Debug, Deserialize, PartialEq, Eq)]
@@ -258,10 +253,10 @@ impl Acks {
         if !self.connection.link.is_up_since(generation) {
             return Err(Unacked::NotSent);
         }
-        let mut reply = [0; REPLY_BYTES_MAX];
+        let mut reply = [0; ACK_REPLY_BYTES_MAX];
         let mut rest = &mut reply[..];
         write!(rest, "{}{number}", self.inbox).map_err(|_| Unacked::NotSent)?;
-        let length = REPLY_BYTES_MAX - rest.len();
+        let length = ACK_REPLY_BYTES_MAX - rest.len();
         let publish = Publish { reply: Some(&reply[..length]), ..*publish };
         self.connection.client.try_publish(&publish).map_err(|error| match error {
             PublishError::Full => Unacked::NoRoom,
@@ -326,7 +321,7 @@ async fn watch(link: Link, waiting: Arc<Waiting>) {
 }
 
 async fn overdue(waiting: Arc<Waiting>) {
-    let mut ticks = interval(OVERDUE_TICK);
+    let mut ticks = interval(ACK_OVERDUE_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let now = ticks.tick().await;
@@ -397,15 +392,15 @@ mod tests {
         let slot = Slot {
             generation: 1,
             resource: Resource::Push,
-            due: Some(now + OVERDUE_TICK),
+            due: Some(now + ACK_OVERDUE_INTERVAL),
             then: Box::new(move |outcome| _ = overdue.send(outcome)),
         };
         let number = waiting.enter(slot);
         waiting.pass_overdue(now);
         assert!(is_overdue.try_recv().is_err());
-        waiting.pass_overdue(now + OVERDUE_TICK);
+        waiting.pass_overdue(now + ACK_OVERDUE_INTERVAL);
         let Ok(Outcome::Overdue(mut answered)) = is_overdue.try_recv() else { panic!("overdue") };
-        waiting.pass_overdue(now + 2 * OVERDUE_TICK);
+        waiting.pass_overdue(now + 2 * ACK_OVERDUE_INTERVAL);
         let ack = || Ack { seq: Some(7), error: None };
         waiting.answer(number, Ok(ack()));
         assert_eq!(answered.try_recv().expect("an answer"), Ok(ack()));

@@ -16,6 +16,9 @@ use super::acks::{Ack, Acks, Outcome, Unacked};
 use crate::bus::connection::Connection;
 use crate::store::names::Resource;
 use crate::store::trouble::{Cause, Troubles};
+use crate::store::tuning::{
+    EXPECTING_BYTES, PUBLISH_BACKOFF_FIRST, PUBLISH_BACKOFF_MAX, PUBLISH_TIMEOUT_FIRST,
+};
 use crate::store::{AppendError, Appended};
 
 /// The header with the place at which the subject must end for a publish to be stored.
@@ -26,10 +29,6 @@ const WRONG_LAST_SEQUENCE: u32 = 10071;
 const IN_FLIGHT: u32 = 10164;
 /// No leader at the moment.
 const TEMPORARILY_UNAVAILABLE: u32 = 10008;
-const BACKOFF_FIRST: Duration = Duration::from_millis(10);
-const BACKOFF_MAX: Duration = Duration::from_millis(500);
-/// How long the first answer is waited for; the next, twice as long.
-const PATIENCE_FIRST: Duration = Duration::from_secs(1);
 
 /// Publishes over the data plane's connection.
 #[derive(Debug)]
@@ -57,9 +56,6 @@ pub(super) enum Headers {
     /// The whole block.
     Block(Vec<u8>),
 }
-
-/// Room for a header block that expects a sequence.
-pub(super) const EXPECTING_BYTES: usize = 96;
 
 impl Entry {
     /// The message as it is given to the connection. `expecting` is room for its headers.
@@ -97,7 +93,7 @@ pub(super) struct Backoff {
 
 impl Backoff {
     pub(super) const fn until(deadline: Instant) -> Self {
-        Self { next: BACKOFF_FIRST, patience: PATIENCE_FIRST, deadline }
+        Self { next: PUBLISH_BACKOFF_FIRST, patience: PUBLISH_TIMEOUT_FIRST, deadline }
     }
 
     /// Until when the answer to a try is waited for before it is tried again. That nobody serves a
@@ -111,7 +107,7 @@ impl Backoff {
     /// Waits a while; false when the deadline comes first.
     pub(super) async fn wait(&mut self) -> bool {
         let until = Instant::now() + self.next;
-        self.next = (self.next * 2).min(BACKOFF_MAX);
+        self.next = (self.next * 2).min(PUBLISH_BACKOFF_MAX);
         if until >= self.deadline {
             return false;
         }

@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use hashbrown::HashMap;
 use tokio::sync::OwnedMutexGuard;
@@ -13,6 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Ownership;
 use crate::runtime::retry::OVERLOADED_RETRY_MS;
+use crate::runtime::tuning::LATE_WRITE_MAX;
 use crate::store::{AppendError, StreamId};
 use peerd_core::amendment::AmendedPages;
 use peerd_core::id::{Partition, UserId};
@@ -20,10 +20,6 @@ use peerd_core::message::Direction;
 use peerd_core::user::User;
 use peerd_protocol::failure::Failure;
 use peerd_protocol::subject::Token;
-
-/// How long after its connection was lost, or its answer was given up, a write may still be stored:
-/// the server may have it in a queue.
-pub(in crate::runtime) const LATE_WRITE: Duration = Duration::from_secs(2);
 
 /// A user in memory.
 ///
@@ -163,7 +159,7 @@ impl UserCell {
     /// Makes the state load before each use for a while: an entry whose write was not acknowledged
     /// may still be stored.
     pub(in crate::runtime) fn doubt(&self) {
-        *self.in_doubt_until() = Some(Instant::now() + LATE_WRITE);
+        *self.in_doubt_until() = Some(Instant::now() + LATE_WRITE_MAX);
         self.invalidate();
     }
 
