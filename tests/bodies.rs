@@ -9,6 +9,7 @@ use peerd::runtime::commands::add_users_to_blacklist::BlacklistChanged;
 use peerd::runtime::commands::check_user_is_in_blacklist::IsBlocked;
 use peerd::runtime::commands::heartbeat::LastSeen;
 use peerd::runtime::commands::login::LoggedIn;
+use peerd::runtime::commands::query_changes::Changes;
 use peerd::runtime::commands::query_conversation_total_unread_message_count::TotalUnread;
 use peerd::runtime::commands::set_conversation_mark::Marked;
 use peerd_core::blocklist::{BlockNumber, BlockRefusal};
@@ -124,6 +125,7 @@ fn conversation(last_message: Option<Arc<Message>>) -> ConversationView {
         draft: None,
         marks: ConversationMarks::default(),
         read_seq: 5,
+        is_marked_unread: false,
     }
 }
 
@@ -199,11 +201,20 @@ fn replies_with_conversations() {
         notification: NotificationStatus::Notify,
         ..conversation(None)
     };
-    let list = Conversations(vec![pinned, conversation(Some(bare()))]);
+    let marked_unread = ConversationView { is_marked_unread: true, ..conversation(None) };
+    let list = Conversations(vec![pinned, marked_unread, conversation(Some(bare()))]);
     insta::assert_snapshot!("reply_list", reply(&list));
     let one = OneConversation(conversation(Some(bare())));
     insta::assert_snapshot!("reply_conversation", reply(&one));
     insta::assert_snapshot!("reply_changed", reply(&Changed(user("alice"))));
+    let changes = |is_reset, is_blacklist_changed| Changes {
+        is_reset,
+        conversations: Conversations(vec![conversation(None)]),
+        is_blacklist_changed,
+        revision: KEY,
+    };
+    insta::assert_snapshot!("reply_changes", reply(&changes(false, true)));
+    insta::assert_snapshot!("reply_changes_reset", reply(&changes(true, false)));
     let marked = Marked { refused: vec![user("bob"), user("carol")] };
     insta::assert_snapshot!("reply_marked", reply(&marked));
 }
@@ -246,6 +257,7 @@ fn events() {
     let views = vec![
         (ConversationEvent::Added, conversation(Some(bare()))),
         (ConversationEvent::Updated, conversation(None)),
+        (ConversationEvent::Deleted, conversation(None)),
     ];
     let changed = Event::ConversationChanged(views.into());
     insta::assert_snapshot!("event_conversation_changed", event(&changed));
@@ -260,6 +272,7 @@ fn events() {
     insta::assert_snapshot!("event_message_deleted", event(&messages));
     let all = deleted(DeleteType::Conversation, vec![]);
     insta::assert_snapshot!("event_message_deleted_all", event(&all));
+    insta::assert_snapshot!("event_message_deleted_everywhere", event(&Event::AllMessagesDeleted));
     let with = |annotations: Annotations| {
         let annotations = Some(Box::new(annotations));
         Arc::new(Message { annotations, ..message(text("hello")) })
@@ -280,6 +293,8 @@ fn events() {
     insta::assert_snapshot!("event_blacklist_changed", event(&blocked(BlacklistAction::Added)));
     let unblocked = event(&blocked(BlacklistAction::Removed));
     insta::assert_snapshot!("event_blacklist_changed_removed", unblocked);
+    let all = Event::ConversationsAllDeleted { count: 7 };
+    insta::assert_snapshot!("event_conversations_all_deleted", event(&all));
     let kicked = Event::KickedOut { session_id: "S1".into() };
     insta::assert_snapshot!("event_connection_state_changed", event(&kicked));
 }

@@ -17,9 +17,11 @@ mod contract {
     mod bad_input;
     mod bench;
     mod blocklist;
+    mod changes;
     mod config_and_cli;
     mod conversations;
     mod delete;
+    mod delete_conversations;
     mod deploy;
     mod discovery;
     mod edit;
@@ -38,6 +40,7 @@ mod contract {
     mod preferences;
     mod provisioning;
     mod push;
+    mod query_messages;
     #[path = "../../examples/push_gateway/queue.rs"]
     mod queue;
     mod receive;
@@ -53,6 +56,7 @@ mod contract {
     mod texts;
     mod typing;
     mod unread;
+    mod unread_mark;
     mod unsupported;
     mod user_ids;
 }

@@ -3,8 +3,9 @@
 
 use peerd::runtime::commands::{Method, Request};
 use peerd_core::limits::{
-    BLOCK_BATCH_MAX, BLOCKED_PAGE_MAX, CONVERSATION_PAGE_MAX, DELETE_BATCH_MAX, DEVICE_MAX_BYTES,
-    HISTORY_PAGE_MAX, USER_NAME_MAX_BYTES,
+    BLOCK_BATCH_MAX, BLOCKED_PAGE_MAX, CHANGES_PAGE_MAX, CONVERSATION_PAGE_MAX, DELETE_BATCH_MAX,
+    DEVICE_MAX_BYTES, DRAFT_MAX_BYTES, HISTORY_PAGE_MAX, MARK_BATCH_MAX, MARK_MAX,
+    MESSAGE_SEQS_MAX, USER_NAME_MAX_BYTES,
 };
 use peerd_core::rejection::Rejection;
 use peerd_core::send::Send;
@@ -168,6 +169,24 @@ fn has_bounds(request: &Request) {
         let page = query.config.unwrap_or_default();
         assert!(page.count.is_none_or(|count| (1..=BLOCKED_PAGE_MAX).contains(&count.0)));
         assert!(page.next_flag.is_none_or(|after| after < 1 << 53));
+    }
+    if let Request::QueryConversationPinnedList(query) = request {
+        assert!((1..=CONVERSATION_PAGE_MAX).contains(&query.config.count.0));
+    }
+    if let Request::QueryChanges(query) = request {
+        assert!(query.revision < 1 << 53);
+        let count = query.config.as_ref().and_then(|page| page.count);
+        assert!(count.is_none_or(|count| (1..=CHANGES_PAGE_MAX).contains(&count.0)));
+    }
+    if let Request::SetConversationDraft(set) = request {
+        assert!(set.draft.0.len() <= DRAFT_MAX_BYTES);
+    }
+    if let Request::SetConversationMark(set) = request {
+        assert!((1..=MARK_MAX).contains(&set.mark_type.0.number()));
+        assert!((1..=MARK_BATCH_MAX).contains(&set.conversation_infos.0.len()));
+    }
+    if let Request::QueryMessages(query) = request {
+        rising(&query.message_seqs.clone().each_once(), MESSAGE_SEQS_MAX);
     }
     if let Request::DeleteMessages(delete) = request {
         rising(&delete.message_list.clone().each_once(), DELETE_BATCH_MAX);

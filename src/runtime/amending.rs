@@ -127,7 +127,7 @@ impl<S: Store, B: Bus> Amending<S, B> {
             let unknown = Conversation::default();
             let known = user.conversations.get(other).unwrap_or(&unknown);
             let key = keys.change(user);
-            let settings = known.changed_settings(key, |settings| settings.kept = true);
+            let settings = known.changed_settings(key, |settings| settings.kept = known.exists());
             let (other, expected_seq) = (other.clone(), known.settings_seq);
             let writes = vec![Write::Settings { other, settings, expected_seq }];
             Ok(Some(Commit { writes, events: Events::Amended { key, message, event } }))
@@ -210,7 +210,7 @@ impl<S: Store, B: Bus> Amending<S, B> {
             Change::None | Change::Replaced(_) | Change::Unknown(_) => {
                 let (number, page, expected_seq) = page;
                 let settings = known.changed_settings(changed, |settings| {
-                    settings.kept |= !is_hidden;
+                    settings.kept |= !is_hidden && known.exists();
                     settings.note_amended(Direction::Receive, seq);
                 });
                 let (other, sender) = (from.clone(), from.clone());

@@ -37,18 +37,24 @@ pub mod add_users_to_blacklist;
 pub mod check_user_is_in_blacklist;
 pub mod clear_conversation_total_unread_message_count;
 pub mod clear_conversation_unread_message_count;
+pub mod delete_all_conversation_messages;
+pub mod delete_all_conversations;
 pub mod delete_all_message;
+pub mod delete_conversation;
 pub mod delete_messages;
 pub mod edit_message;
 pub mod heartbeat;
 pub mod login;
 pub mod logout;
 pub mod query_blacklist;
+pub mod query_changes;
+pub mod query_combine_message_detail;
 pub mod query_conversation;
 pub mod query_conversation_list;
 pub mod query_conversation_pinned_list;
 pub mod query_conversation_total_unread_message_count;
 pub mod query_history_message;
+pub mod query_messages;
 pub mod remove_users_from_blacklist;
 pub mod revoke_message;
 pub mod send_message;
@@ -57,6 +63,7 @@ pub mod send_typing;
 pub mod set_conversation_draft;
 pub mod set_conversation_mark;
 pub mod set_conversation_notification_status;
+pub mod set_conversation_unread;
 pub mod update_conversation_pinned_state;
 
 mod blacklist;
@@ -449,6 +456,13 @@ commands! {
     set_conversation_mark::SetConversationMark,
     revoke_message::RevokeMessage with_peer,
     edit_message::EditMessage with_peer,
+    set_conversation_unread::SetConversationUnread,
+    delete_conversation::DeleteConversation,
+    delete_all_conversations::DeleteAllConversations,
+    delete_all_conversation_messages::DeleteAllConversationMessages,
+    query_messages::QueryMessages,
+    query_combine_message_detail::QueryCombineMessageDetail,
+    query_changes::QueryChanges,
 }
 
 impl Method {

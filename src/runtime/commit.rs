@@ -30,6 +30,7 @@ use peerd_core::conversation::{Conversation, ConversationEvent, ConversationView
 use peerd_core::deletions::{Bitmap, PageId};
 use peerd_core::event::{BlacklistAction, Event, Publication};
 use peerd_core::id::{OrderKey, UserId};
+use peerd_core::marks::ConversationMarks;
 use peerd_core::rejection::Rejection;
 use peerd_core::user::{Account, User};
 use peerd_core::user_info::UserInfo;
@@ -71,6 +72,9 @@ pub(super) enum Events {
     /// `first`, then the conversations whose settings were written, then the total unread count if
     /// it changed. The revision advances to `key`.
     Conversations { key: OrderKey, first: Option<Event> },
+    /// That all conversations were deleted, then the total unread count if it changed. The revision
+    /// advances to `key`.
+    ConversationsDeleted { key: OrderKey },
     /// The event about a change of this message, then the conversation if the message is its last or
     /// its unread count changed, then the total if it changed. The revision advances to `key`. If an
     /// entry could not be written, nothing is published.
@@ -260,6 +264,9 @@ impl<S: Store, B: Bus> Entries<S, B> {
                     let shown = Shown { key, first: Some(event), only_with };
                     self.apply_and_show(cell, shown, stored, deadline).await;
                 }
+                Events::ConversationsDeleted { key } => {
+                    self.apply_deleted(cell, key, stored);
+                }
                 Events::Blacklist(action) => {
                     let users = users(&stored, names);
                     let mut user = cell.lock();
@@ -362,6 +369,21 @@ impl<S: Store, B: Bus> Entries<S, B> {
         }
     }
 
+    /// Applies the deletion of all conversations and publishes it.
+    fn apply_deleted(&self, cell: &Arc<UserCell>, key: OrderKey, stored: Vec<Stored>) {
+        let count = stored.len();
+        let mut user = cell.lock();
+        let totals = user.totals;
+        apply(&mut user, stored);
+        let revision = user.advance(key);
+        let mut events = vec![Event::ConversationsAllDeleted { count }];
+        if user.totals.unmuted != totals.unmuted {
+            events.push(Event::TotalChanged(user.totals));
+        }
+        self.sessions.note_revision(cell, &mut user);
+        self.publisher.publish(cell, &user, &Publication { revision, events: events.into() });
+    }
+
     /// Writes a conversation's settings and does not apply them. Answers the entry's sequence.
     pub(super) async fn write_settings(
         &self,
@@ -374,6 +396,14 @@ impl<S: Store, B: Bus> Entries<S, B> {
         let mut stored = settings.clone();
         if failpoint::is(Fault::LostReadMark) {
             stored.read = Mark::default();
+        }
+        if failpoint::is(Fault::LostPreference) {
+            stored.pinned_ms = 0;
+            stored.draft = None;
+            stored.marks = ConversationMarks::default();
+        }
+        if failpoint::is(Fault::LostDeletion) {
+            stored.delisted = None;
         }
         let payload = conversation::encode(&stored).map_err(|_| Failure::Internal)?;
         let other = Token::of(other);
@@ -419,22 +449,30 @@ impl<S: Store, B: Bus> Entries<S, B> {
                 continue;
             }
             let totals = user.totals;
-            let unread =
-                |user: &User, other| user.conversations.get(other).map_or(0, Conversation::unread);
-            let unread_before: Vec<u64> =
-                page.iter().map(|(other, _)| unread(&user, other)).collect();
+            // Whether each is there, and its unread count.
+            let state = |user: &User, other: &UserId| {
+                let known = user.conversations.get(other);
+                known.map_or((false, 0), |known| (known.exists(), known.unread()))
+            };
+            let before: Vec<_> = page.iter().map(|(other, _)| state(&user, other)).collect();
             apply(&mut user, stored);
             let revision = user.advance(key);
-            let views = page.iter().zip(&previews).zip(unread_before);
-            let views = views.filter_map(|(((other, _), preview), unread_before)| {
+            let views = page.iter().zip(&previews).zip(before);
+            let views = views.filter_map(|(((other, _), preview), (existed, unread_before))| {
                 let known = user.conversations.get(other)?;
+                let event = match (existed, known.exists()) {
+                    (_, true) => ConversationEvent::Updated,
+                    (true, false) => ConversationEvent::Deleted,
+                    // It was deleted before: its user does not see it.
+                    (false, false) => return None,
+                };
                 let last = preview.last_message.clone();
                 let is_shown = only_with.is_none_or(|message| {
                     let is_last = last.as_ref().is_some_and(|last| last.key == message);
                     is_last || known.unread() != unread_before
                 });
                 let view = ConversationView::new(other, &preview.name, known, last);
-                is_shown.then_some((ConversationEvent::Updated, view))
+                is_shown.then_some((event, view))
             });
             let views: Vec<_> = views.collect();
             let mut events: Vec<Event> = first.into_iter().collect();
@@ -450,6 +488,11 @@ impl<S: Store, B: Bus> Entries<S, B> {
 }
 
 impl Write {
+    /// New settings of a conversation, as it is known.
+    pub(super) fn settings(other: &UserId, known: &Conversation, settings: Settings) -> Self {
+        Self::Settings { other: other.clone(), settings, expected_seq: known.settings_seq }
+    }
+
     /// The other user of the conversation or block.
     const fn other(&self) -> Option<&UserId> {
         match self {
@@ -475,6 +518,7 @@ fn apply(user: &mut User, stored: Vec<Stored>) {
             }
             Write::Block { other, block, .. } => {
                 user.blocked.adopt(other, BlockEntry { seq, block });
+                user.blocked.note_change(user.revision.current);
             }
             Write::Login { account, now_ms, replay_due_ms, .. } => {
                 user.replay_due_ms = replay_due_ms;

@@ -23,8 +23,10 @@
 //!    page on, the next page is read ahead. The cache is bounded by `limits.history_bytes`, and
 //!    messages are read again after a minute.
 
+mod numbered;
 mod places;
 mod side;
+mod up_to;
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;

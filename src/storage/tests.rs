@@ -7,7 +7,9 @@ use peerd_core::amendment::{
     AmendedPages, Amendment, AmendmentPage, Change, Receipt, Removed, Replacement, Stub,
 };
 use peerd_core::content::{Content, MessageType};
-use peerd_core::conversation::{Cleared, Mark, NotificationStatus, PagePointers, Removing};
+use peerd_core::conversation::{
+    Cleared, Delisted, Mark, MarkedUnread, NotificationStatus, PagePointers, Removing,
+};
 use peerd_core::deletions::Deletions;
 use peerd_core::encoding::Encoding;
 use peerd_core::id::{LocalMessageId, OrderKey};
@@ -116,6 +118,8 @@ fn settings() -> Vec<(&'static str, Settings)> {
         marks: ConversationMarks::default(),
         read: Mark { seq: 300, counted: 299 },
         deleted_unread: 2,
+        marked_unread: None,
+        delisted: None,
         cleared_received: Cleared { seq: 200, key: OrderKey(1 << 51) },
         cleared_sent: Cleared { seq: 100, key: OrderKey((1 << 51) + 1) },
         deleted: Deletions::new(pages, false, true),
@@ -147,6 +151,20 @@ fn settings() -> Vec<(&'static str, Settings)> {
         (
             "draft-and-marks",
             Settings { draft: Some("D\u{e9}ar".into()), marks, ..Settings::default() },
+        ),
+        (
+            "marked-unread",
+            Settings {
+                marked_unread: Some(MarkedUnread { sent: 0, read: 300 }),
+                ..Settings::default()
+            },
+        ),
+        (
+            "deleted",
+            Settings {
+                delisted: Some(Delisted { received: 0, sent: 70_000 }),
+                ..Settings::default()
+            },
         ),
         (
             "removing",

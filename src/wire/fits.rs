@@ -78,6 +78,7 @@ fn view(message: &Arc<Message>) -> ConversationView {
         draft: None,
         marks: ConversationMarks::from_bits(u32::MAX),
         read_seq: LARGEST,
+        is_marked_unread: true,
     }
 }
 

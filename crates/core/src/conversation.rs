@@ -124,6 +124,26 @@ impl Head {
     }
 }
 
+/// How far a conversation had come when its user marked it as unread. It stays so until the user reads
+/// or sends: then one of these numbers is another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MarkedUnread {
+    /// `messageSeq` of the newest message that the user had sent.
+    pub sent: u64,
+    /// `messageSeq` up to which the user had read.
+    pub read: u64,
+}
+
+/// How far the messages of a conversation had come, by `messageSeq`, when its user deleted it. It is
+/// there again with the next message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delisted {
+    /// The newest message that the user had received.
+    pub received: u64,
+    /// The newest message that the user had sent.
+    pub sent: u64,
+}
+
 /// A message of the other's that is being removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Removing {
@@ -153,6 +173,10 @@ pub struct Settings {
     pub read: Mark,
     /// Messages past the read mark that count, and that the user deleted or the sender revoked.
     pub deleted_unread: u64,
+    /// Where the user marked it as unread, if that is still so.
+    pub marked_unread: Option<MarkedUnread>,
+    /// Where the user deleted the conversation, if that ever happened.
+    pub delisted: Option<Delisted>,
     /// What the user received up to here is gone for the user.
     pub cleared_received: Cleared,
     /// What the user sent up to here is gone for the user.
@@ -245,11 +269,27 @@ impl Conversation {
         self.has_messages() || self.settings.kept
     }
 
-    /// Whether anything was ever sent either way.
+    /// Whether anything was sent either way, since the user deleted the conversation if that ever
+    /// happened.
     #[must_use]
     pub fn has_messages(&self) -> bool {
-        let is_message = |head: &Option<Head>| head.is_some_and(|head| head.is_message());
-        is_message(&self.received) || is_message(&self.sent)
+        let (received, sent) = self.settings.delisted.map_or((0, 0), |at| (at.received, at.sent));
+        let is_message = |head: Option<Head>, after: u64| {
+            head.is_some_and(|head| head.is_message() && head.mark.seq > after)
+        };
+        is_message(self.received, received) || is_message(self.sent, sent)
+    }
+
+    /// Whether the user marked it as unread, and has neither read nor sent since.
+    #[must_use]
+    pub fn is_marked_unread(&self) -> bool {
+        self.settings.marked_unread == Some(self.marked_unread_now())
+    }
+
+    /// The mark of a conversation that is marked as unread now.
+    #[must_use]
+    pub fn marked_unread_now(&self) -> MarkedUnread {
+        MarkedUnread { sent: self.sent_mark().seq, read: self.settings.read.seq }
     }
 
     /// Passes over a record of the other's that cannot be read: what comes next is stored after it.
@@ -396,7 +436,7 @@ impl Conversation {
     #[must_use]
     pub fn after_removal(&self, key: OrderKey, is_unread: bool) -> Settings {
         self.changed_settings(key, |settings| {
-            settings.kept = true;
+            settings.kept = self.exists();
             settings.removing = None;
             settings.deleted_unread += u64::from(is_unread);
         })
@@ -511,6 +551,8 @@ pub struct ConversationView {
     pub marks: ConversationMarks,
     /// How far the user has read.
     pub read_seq: u64,
+    /// Whether the user marked it as unread.
+    pub is_marked_unread: bool,
 }
 
 impl ConversationView {
@@ -533,6 +575,7 @@ impl ConversationView {
             draft: conversation.settings.draft.clone(),
             marks: conversation.settings.marks,
             read_seq: conversation.settings.read.seq,
+            is_marked_unread: conversation.is_marked_unread(),
         }
     }
 }

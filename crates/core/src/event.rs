@@ -36,6 +36,8 @@ pub enum DeleteType {
     Messages = 0,
     /// All messages.
     Conversation = 1,
+    /// All messages of all conversations.
+    AllConversations = 2,
 }
 
 /// How the block list changed, with the SDK's number.
@@ -73,6 +75,13 @@ pub enum Event {
         /// The deleted messages, if the call named them.
         messages: Messages,
     },
+    /// The user deleted all messages of all conversations.
+    AllMessagesDeleted,
+    /// The user deleted all conversations.
+    ConversationsAllDeleted {
+        /// How many there were.
+        count: usize,
+    },
     /// Messages were revoked.
     MessagesRevoked(Messages),
     /// Messages were edited.
@@ -101,7 +110,11 @@ impl Event {
             }
             Self::MessagesRevoked(messages) | Self::MessagesEdited(messages) => messages.len(),
             Self::ConversationChanged(changes) => changes.len(),
-            Self::TotalChanged(_) | Self::BlacklistChanged { .. } | Self::KickedOut { .. } => 0,
+            Self::TotalChanged(_)
+            | Self::AllMessagesDeleted
+            | Self::ConversationsAllDeleted { .. }
+            | Self::BlacklistChanged { .. }
+            | Self::KickedOut { .. } => 0,
         }
     }
 }

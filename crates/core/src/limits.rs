@@ -24,6 +24,8 @@ pub const DEVICE_MAX_BYTES: usize = 128;
 pub const HISTORY_PAGE_MAX: usize = 100;
 /// The most conversations of one page of the list.
 pub const CONVERSATION_PAGE_MAX: usize = 1000;
+/// The most conversations of one page of changes.
+pub const CHANGES_PAGE_MAX: usize = 100;
 /// Largest mark of a conversation; the smallest is 1.
 pub const MARK_MAX: u8 = 20;
 /// The most conversations that one call marks.

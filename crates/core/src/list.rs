@@ -71,6 +71,8 @@ pub struct ListFilter {
     pub pinned: PinnedFilter,
     /// The filter by marks.
     pub marks: MarkFilter,
+    /// Only those that changed after this key.
+    pub changed_after: Option<OrderKey>,
 }
 
 impl ListFilter {
@@ -82,6 +84,7 @@ impl ListFilter {
         };
         is_wanted
             && self.marks.admits(known.settings.marks)
+            && self.changed_after.is_none_or(|key| known.has_changed_after(key))
             && (!self.only_unread || known.unread() > 0)
     }
 }
@@ -158,6 +161,7 @@ mod tests {
         only_unread: false,
         pinned: PinnedFilter::All,
         marks: MarkFilter { marks: ConversationMarks::from_bits(0), any: false, unmarked: false },
+        changed_after: None,
     };
 
     #[test]

@@ -304,10 +304,11 @@ impl User {
 }
 
 /// The keys of a conversation's newest changes that were published to its user.
-fn change_keys(conversation: &Conversation) -> [OrderKey; 3] {
+pub(crate) fn change_keys(conversation: &Conversation) -> [OrderKey; 3] {
     let head = |direction| conversation.head(direction).map_or(OrderKey::ZERO, |head| head.key);
     let settings = &conversation.settings;
     // A first contact publishes no event.
-    let changed = if settings.kept { settings.changed } else { OrderKey::ZERO };
+    let is_published = settings.kept || settings.delisted.is_some();
+    let changed = if is_published { settings.changed } else { OrderKey::ZERO };
     [head(Direction::Send), head(Direction::Receive), changed]
 }

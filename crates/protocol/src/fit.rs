@@ -117,7 +117,10 @@ fn parts(event: &Event, sizes: Sizes<'_>, most: usize) -> Vec<Event> {
                 .map(|users| Event::BlacklistChanged { action: *action, users: users.to_vec() })
                 .collect()
         }
-        Event::TotalChanged(_) | Event::KickedOut { .. } => vec![event.clone()],
+        Event::TotalChanged(_)
+        | Event::AllMessagesDeleted
+        | Event::ConversationsAllDeleted { .. }
+        | Event::KickedOut { .. } => vec![event.clone()],
     }
 }
 

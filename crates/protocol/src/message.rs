@@ -135,7 +135,11 @@ impl Object for ConversationFields<'_> {
         sink.field("draft", view.draft.as_deref().unwrap_or_default())?;
         sink.field("mentionedInfoList", &NONE)?;
         sink.field("marks", &Marks(view.marks))?;
-        sink.field("readMessageSeq", &view.read_seq)
+        sink.field("readMessageSeq", &view.read_seq)?;
+        if view.is_marked_unread {
+            sink.field("isMarkedUnread", &true)?;
+        }
+        Ok(())
     }
 }
 

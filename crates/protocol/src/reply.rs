@@ -132,6 +132,13 @@ impl Reply for History {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conversations(pub Vec<ConversationView>);
 
+impl Conversations {
+    /// The list, as bodies show it.
+    pub fn list<'a>(&'a self, shown: Shown<'a>) -> impl Serialize + 'a {
+        Views { list: &self.0, shown }
+    }
+}
+
 impl Reply for Conversations {
     fn body<'a>(&'a self, shown: Shown<'a>) -> impl Serialize + 'a {
         #[derive(Serialize)]

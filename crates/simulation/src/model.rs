@@ -12,6 +12,7 @@
 pub(crate) mod amending;
 mod blocking;
 pub(crate) mod conversations;
+mod delisting;
 pub(crate) mod facts;
 mod preferences;
 pub(crate) mod replies;
@@ -209,12 +210,31 @@ impl Model {
             | Call::PinnedList { .. }
             | Call::Conversation { .. }
             | Call::Totals
+            | Call::Numbered { .. }
+            | Call::Changes { .. }
             | Call::IsBlocked { .. } => Ok(Expected::read()),
             Call::Delete { other, picks, foreign } => {
                 self.delete(user, *other, picks, *foreign, observed)
             }
             Call::DeleteAll { other } => self.delete_all(user, *other, observed),
-            Call::Clear { other } => self.clear(user, *other, observed),
+            Call::Clear { other, up_to } => match self.anchor(user, *other, *up_to) {
+                Some(last) => {
+                    let last = last.id.clone();
+                    self.clear_up_to(user, *other, &last, observed)
+                }
+                None => self.clear(user, *other, observed),
+            },
+            Call::MarkUnread { other, on } => self.mark_unread(user, *other, *on, observed),
+            Call::DeleteConversation { other } => self.delete_conversation(user, *other, observed),
+            Call::DeleteConversations => self.delete_conversations(user, observed),
+            Call::DeleteAllMessages => self.delete_all_messages(user, observed),
+            Call::Combine { other, pick } => {
+                let id = self.picked(user, *other, &[*pick], false).remove(0);
+                let visible = self.state.visible(user, *other);
+                let found = visible.iter().find(|message| message.id == id);
+                let is_combine = found.is_some_and(|message| message.content_now()["type"] == 100);
+                Ok(if is_combine { Expected::read() } else { Expected::refused(INVALID_PARAMETER) })
+            }
             Call::ClearAll => self.clear_all(user, observed),
             Call::Mute { other, mute } => self.mute(user, *other, *mute, observed),
             Call::Pin { other, on } => self.pin(user, *other, *on, observed),

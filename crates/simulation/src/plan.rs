@@ -144,6 +144,29 @@ pub(crate) enum Call {
         other: usize,
         on: bool,
     },
+    /// Reads up to one of the messages that the caller knows.
+    ClearTo {
+        other: usize,
+        pick: usize,
+    },
+    MarkUnread {
+        other: usize,
+        on: bool,
+    },
+    DeleteConversation {
+        other: usize,
+    },
+    DeleteConversations,
+    DeleteAllMessages,
+    Numbered {
+        other: usize,
+        first: u64,
+    },
+    /// What changed since one of the messages that the caller knows.
+    Changes {
+        other: usize,
+        pick: usize,
+    },
     /// A list with a filter.
     Filtered {
         pinned: u8,
@@ -168,7 +191,12 @@ impl Call {
             | Self::Typing { other, .. }
             | Self::Pin { other, .. }
             | Self::Draft { other, .. }
-            | Self::SetMark { other, .. } => *other < users,
+            | Self::SetMark { other, .. }
+            | Self::ClearTo { other, .. }
+            | Self::MarkUnread { other, .. }
+            | Self::DeleteConversation { other }
+            | Self::Numbered { other, .. }
+            | Self::Changes { other, .. } => *other < users,
             Self::Login
             | Self::Logout
             | Self::Heartbeat
@@ -178,6 +206,8 @@ impl Call {
             | Self::ClearAll
             | Self::Totals
             | Self::Blacklist
+            | Self::DeleteConversations
+            | Self::DeleteAllMessages
             | Self::Filtered { .. } => true,
         }
     }
@@ -308,7 +338,7 @@ impl Plan {
             steps.push(Step { at_ms: typing.below(ends_ms), what: What::Call { user, call } });
         }
         let mut preferences = Random::new(seed ^ PREFERENCES);
-        for _ in 0..preferences.below(8) {
+        for _ in 0..preferences.below(14) {
             let user = busy(&mut preferences, setup.users);
             let call = preference(&mut preferences, &setup, user);
             let at_ms = preferences.below(ends_ms);
@@ -438,7 +468,14 @@ fn call(random: &mut Random, setup: &Setup, user: usize) -> Call {
 /// A call that changes a setting of a conversation, or a list that filters by one.
 fn preference(random: &mut Random, setup: &Setup, user: usize) -> Call {
     let other = other(random, setup.users, user);
-    match random.below(8) {
+    match random.below(20) {
+        8..11 => Call::ClearTo { other, pick: choose(random, 1000) },
+        11..13 => Call::MarkUnread { other, on: random.percent(70) },
+        13..15 => Call::DeleteConversation { other },
+        15 => Call::DeleteConversations,
+        16 => Call::DeleteAllMessages,
+        17 => Call::Numbered { other, first: 1 + random.below(20) },
+        18..20 => Call::Changes { other, pick: choose(random, 1000) },
         0..2 => Call::Pin { other, on: random.percent(70) },
         2..4 => Call::Draft { other, is_empty: random.percent(30) },
         4..6 => Call::SetMark { other, on: random.percent(70) },

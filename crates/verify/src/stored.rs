@@ -246,7 +246,14 @@ impl Stored {
                 let muted = conversation.is_muted();
                 view.total += if muted { 0 } else { unread };
                 view.total_with_muted += unread;
-                let summary = Summary { unread, muted, last_message_id };
+                let summary = Summary {
+                    unread,
+                    muted,
+                    last_message_id,
+                    pinned: conversation.is_pinned(),
+                    draft: conversation.settings.draft.as_deref().unwrap_or_default().to_owned(),
+                    marks: conversation.settings.marks.numbers().collect(),
+                };
                 view.conversations.insert(other.as_str().to_owned(), summary);
             }
             view.histories.insert(other.as_str().to_owned(), lines);

@@ -73,7 +73,7 @@ impl Command for QueryHistoryMessage {
                 let user = cell.lock();
                 // Under the lock: messages that are no longer in flight are known.
                 let is_sent_ahead = parts.in_flight.may_cross(&user.id, &other, OrderKey(u64::MAX));
-                (user.conversation(&other).cloned().unwrap_or_default(), is_sent_ahead)
+                (user.conversations.get(&other).cloned().unwrap_or_default(), is_sent_ahead)
             };
             let seen = (&other, &conversation);
             let mut reader =

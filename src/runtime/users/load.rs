@@ -106,6 +106,8 @@ impl<S: Store, B: Bus> Users<S, B> {
             }
             stored.merge_into(&mut user);
             user.settle_revision();
+            let revision = user.revision.current;
+            user.blocked.note_loaded(revision);
             let clock = &cell.ownership.clock;
             for known in user.conversations.values() {
                 clock.observe(known.order_key().max(known.settings.changed));

@@ -111,5 +111,6 @@ fn view(other: &UserId, message: &Arc<Message>) -> ConversationView {
         draft: None,
         marks: ConversationMarks::from_bits(u32::MAX),
         read_seq: NUMBER_MAX,
+        is_marked_unread: true,
     }
 }

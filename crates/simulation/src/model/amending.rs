@@ -125,14 +125,15 @@ impl Model {
             if message.hidden_for.contains(&user) {
                 continue;
             }
-            self.settings_mut(user, other).kept = true;
+            let exists = self.state.exists(user, other);
+            self.settings_mut(user, other).kept = exists;
             let is_last =
                 self.state.visible(user, other).last().is_some_and(|last| last.id == message.id);
             let is_receiver = user == message.to;
             let has_read = is_receiver && self.state.unread(user, other) != before.1;
             let mut change: Vec<(&str, Value)> =
                 vec![(event, json!({ "messageList": [show_message(user, message)] }))];
-            if is_last || has_read {
+            if exists && (is_last || has_read) {
                 let conversation = self.state.show_conversation(user, other);
                 let info = json!({ "event": 1, "action": 2, "conversation": conversation });
                 change.push(("conversation_changed", json!({ "infoList": [info] })));
@@ -141,6 +142,8 @@ impl Model {
                 change.push(self.total_changed(user));
             }
             events.extend(self.events_of_change(user, change, observed)?);
+            let revision = self.state.users[user].revision;
+            self.settings_mut(user, other).revision = revision;
         }
         Ok(events)
     }

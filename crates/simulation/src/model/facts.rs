@@ -59,6 +59,7 @@ pub(crate) struct Conversation {
     pub(crate) pinned_ms: RangeInclusive<u64>,
     /// The possible drafts.
     pub(crate) drafts: Vec<String>,
+    pub(crate) marked_unread: May,
     /// The marks that were ever set, and whether each may be set now.
     pub(crate) marks: Vec<(i64, May)>,
     /// Its name: that of the other user, or the other user's ID.
@@ -122,6 +123,10 @@ pub(crate) trait Facts {
 
     /// The unread messages of the conversations that are not muted, and of all.
     fn totals(&self, user: usize) -> [RangeInclusive<u64>; 2];
+
+    /// Whether the conversations of the user changed since a revision, and which of them may have;
+    /// `None`: all are to be read.
+    fn changed_since(&self, user: usize, revision: u64) -> (May, Vec<(usize, May)>);
 
     /// Whether the user blocks the other.
     fn blocks(&self, user: usize, other: usize) -> May;

@@ -50,8 +50,10 @@ pub(crate) fn check(
         }
         Request::Conversation { other } => check.single_conversation(*other, reply),
         Request::Totals => check.totals(reply),
-        Request::Clear { other }
+        Request::Clear { other, .. }
         | Request::Mute { other, .. }
+        | Request::MarkUnread { other, .. }
+        | Request::DeleteConversation { other }
         | Request::Pin { other, .. }
         | Request::Draft { other, .. } => {
             let fields = json!({ "conversationID": NAMES[*other], "conversationType": 0 });
@@ -61,6 +63,8 @@ pub(crate) fn check(
         | Request::Delete { .. }
         | Request::DeleteAll { .. }
         | Request::ClearAll
+        | Request::DeleteConversations
+        | Request::DeleteAllMessages
         | Request::Typing { .. } => check.is(reply, &json!({})),
         Request::Block { others, on } => {
             let own = json!({ "userID": NAMES[user], "reason": OWN_ID });
@@ -83,6 +87,15 @@ pub(crate) fn check(
             let refused: Vec<Value> = if others.contains(&user) { vec![own] } else { Vec::new() };
             check.is(reply, &json!({ "failedConversationInfos": refused }));
         }
+        Request::Numbered { other, seqs, sender } => {
+            check.numbered(*other, seqs, *sender, reply);
+        }
+        Request::Combine { other, .. } => {
+            check.has_fields(reply, &["message"]);
+            let history = check.facts.history(user, *other);
+            check.message(*other, &history, &reply["message"]);
+        }
+        Request::Changes { revision } => check.changes(*revision, reply),
     }
     check.found
 }
@@ -261,6 +274,74 @@ impl<F: Facts> Check<'_, F> {
         }
     }
 
+    /// Exactly the messages with these numbers that the user sees.
+    fn numbered(&mut self, other: usize, seqs: &[u64], sender: Option<usize>, reply: &Value) {
+        self.has_fields(reply, &["conversationID", "conversationType", "messageList"]);
+        let shown = list(&reply["messageList"]);
+        let history = self.facts.history(self.user, other);
+        let is_meant = |message: &Message| {
+            seqs.contains(&message.seq) && sender.is_none_or(|sender| message.from == sender)
+        };
+        for one in shown {
+            self.message(other, &history, one);
+            let id = text(one, "messageID");
+            let is_wrong =
+                history.iter().any(|(message, _)| message.id == id && !is_meant(message));
+            if is_wrong {
+                self.wrong(Rule::Pages, format!("{id} is none of {seqs:?} of {sender:?}"));
+            }
+        }
+        let keys: Vec<u64> = shown.iter().map(|message| number(message, "orderKey")).collect();
+        if !keys.is_sorted_by(|a, b| a < b) {
+            self.wrong(Rule::Pages, format!("messages by number are {keys:?}"));
+        }
+        for (message, seen) in history {
+            let is_shown = shown.iter().any(|shown| text(shown, "messageID") == message.id);
+            if is_meant(message) && seen.is_sure() && !is_shown {
+                self.wrong(Rule::NeverStale, format!("{} is missing", message.id));
+            }
+        }
+    }
+
+    /// What changed since a revision: every conversation that certainly did, or a page of all.
+    fn changes(&mut self, revision: u64, reply: &Value) {
+        let (reset, changed) = self.facts.changed_since(self.user, revision);
+        let mut fields = json!({
+            "conversationList": reply["conversationList"], "revision": reply["revision"],
+        });
+        for (field, is_there) in [("reset", reply["reset"] == true), ("blacklistChanged", true)] {
+            if is_there && reply[field] == true {
+                fields[field] = json!(true);
+            }
+        }
+        self.is(reply, &fields);
+        let is_reset = reply["reset"] == true;
+        if !reset.admits(is_reset) {
+            self.wrong(Rule::NeverStale, format!("since {revision} all is to be read: {is_reset}"));
+        }
+        let newest = self.facts.revision(self.user);
+        self.is_within("revision", number(reply, "revision"), &newest);
+        let mut others = Vec::new();
+        for shown in list(&reply["conversationList"]) {
+            let Some(other) = user_of(text(shown, "conversationID")) else {
+                self.wrong(Rule::PublishedCorrectly, format!("{shown} is with nobody"));
+                continue;
+            };
+            self.conversation(other, shown);
+            others.push(other);
+        }
+        for (other, may) in &changed {
+            if may.is_sure() && !others.contains(other) {
+                let why = format!("{} changed since {revision}", NAMES[*other]);
+                self.wrong(Rule::NeverStale, why);
+            }
+        }
+        let is_known = |other: &usize| changed.iter().any(|(known, may)| known == other && may.be);
+        if let Some(other) = others.iter().find(|other| !is_known(other)) {
+            self.wrong(Rule::Pages, format!("{} did not change since {revision}", NAMES[*other]));
+        }
+    }
+
     /// A message that is shown is stored, in this conversation, and not deleted.
     fn message(&mut self, other: usize, history: &[(&Message, May)], shown: &Value) {
         let id = text(shown, "messageID");
@@ -389,6 +470,13 @@ impl<F: Facts> Check<'_, F> {
             "marks": shown["marks"],
             "readMessageSeq": read_seq,
         });
+        let is_marked_unread = shown["isMarkedUnread"] == true;
+        if !known.marked_unread.admits(is_marked_unread) {
+            self.wrong(Rule::ChangesStay, format!("{with} is marked unread: {is_marked_unread}"));
+        }
+        if is_marked_unread {
+            fields["isMarkedUnread"] = json!(true);
+        }
         if shown["lastMessage"].is_object() {
             fields["lastMessage"] = shown["lastMessage"].clone();
         }

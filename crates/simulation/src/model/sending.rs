@@ -247,13 +247,20 @@ impl Model {
         observed: &Observed,
     ) -> Result<Expected, Wrong> {
         let message = self.given(from, to, draft, config, now_ms, observed)?;
-        let is_first = self.state.between(from, to).is_empty()
-            || self.state.flaw == Flaw::EveryMessageIsTheFirst;
-        let (event, action) = if is_first { (0, 0) } else { (1, 2) };
+        let is_flawed = self.state.flaw == Flaw::EveryMessageIsTheFirst;
+        let is_first =
+            [(to, from), (from, to)].map(|(user, other)| !self.state.has_messages(user, other));
         self.state.messages.push(message.clone());
+        let stays = self.state.flaw == Flaw::UnreadMarkStays;
+        let settings = self.state.users[from].settings.get_mut(&to);
+        if let Some(settings) = settings.filter(|_| !stays) {
+            settings.marked_unread = false;
+        }
         self.state.users[from].accepted_ms.push(now_ms);
         let changed = |model: &Self, user: usize, other: usize| {
             let conversation = model.state.show_conversation(user, other);
+            let is_first = is_first[usize::from(user == from)] || is_flawed;
+            let (event, action) = if is_first { (0, 0) } else { (1, 2) };
             let infos = json!([{ "event": event, "action": action, "conversation": conversation }]);
             ("conversation_changed", json!({ "infoList": infos }))
         };
@@ -266,6 +273,10 @@ impl Model {
         let to_sender = vec![changed(self, from, to)];
         let mut events = self.events_of_change(to, to_receiver, observed)?;
         events.extend(self.events_of_change(from, to_sender, observed)?);
+        for (user, other) in [(to, from), (from, to)] {
+            let revision = self.state.users[user].revision;
+            self.settings_mut(user, other).revision = revision;
+        }
         let reply = json!({ "message": show_message(from, &message) });
         let mut expected = Expected::good(reply, events);
         let wakes_muted = self.state.flaw == Flaw::PushesWakeTheMuted;

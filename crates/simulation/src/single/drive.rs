@@ -179,7 +179,25 @@ impl Driver {
                 Request::List { count: *count, after, option: option.clone() }
             }
             Call::Conversation { other } => Request::Conversation { other: *other },
-            Call::Clear { other } => Request::Clear { other: *other },
+            Call::Clear { other, up_to } => {
+                let up_to = model.anchor(user, *other, *up_to).map(|message| message.id.clone());
+                Request::Clear { other: *other, up_to }
+            }
+            Call::MarkUnread { other, on } => Request::MarkUnread { other: *other, on: *on },
+            Call::DeleteConversation { other } => Request::DeleteConversation { other: *other },
+            Call::DeleteConversations => Request::DeleteConversations,
+            Call::DeleteAllMessages => Request::DeleteAllMessages,
+            Call::Numbered { other, seqs, sender } => {
+                let sender = sender.map(|is_own| if is_own { user } else { *other });
+                Request::Numbered { other: *other, seqs: seqs.clone(), sender }
+            }
+            Call::Combine { other, pick } => {
+                let id = model.picked(user, *other, &[*pick], false).remove(0);
+                Request::Combine { other: *other, id }
+            }
+            Call::Changes { other } => {
+                Request::Changes { revision: model.state.settings(user, *other).revision }
+            }
             Call::ClearAll => Request::ClearAll,
             Call::Totals => Request::Totals,
             Call::Mute { other, mute } => Request::Mute { other: *other, on: *mute },
