@@ -1,15 +1,16 @@
 //! Changing stored messages: revoking and editing.
 //!
-//! The log of a message belongs to the owner of its receiver, which decides and writes what becomes of
-//! the message. In this order, so that a death at any moment leaves a state that both users see alike:
+//! The log of a message belongs to the owner of its receiver, which decides and writes the change,
+//! in this order, so that after a crash at any moment both users see the same:
 //!
-//! 1. The sender's owner notes in the sender's entry that the page of the message may have amendments.
-//! 2. The receiver's owner does so in the receiver's entry. For a removal, the entry also says that it
-//!    begins.
-//! 3. It writes the page of amendments. This decides: from here on, every reader has the message as it
-//!    was changed. Before this, nothing has happened.
-//! 4. For a removal, the content is erased from the log, and the receiver's entry is written with the
-//!    unread count that follows. Whoever loads the receiver next does this if it was not done.
+//! 1. The sender's owner notes in the sender's entry that the page of the message may have
+//!    amendments.
+//! 2. The receiver's owner does so in the receiver's entry. For a removal, the entry also says that
+//!    it begins.
+//! 3. It writes the page of amendments, which is the commit point: from here on, every reader sees
+//!    the change. Before this, nothing has changed.
+//! 4. For a removal, the content is erased from the log, and the receiver's entry is written with
+//!    the new unread count. If that was interrupted, the next load of the receiver does it.
 //! 5. The receiver's owner publishes its events and answers; then the sender's owner publishes.
 
 use std::sync::Arc;
@@ -56,7 +57,7 @@ struct Located {
     found: Found,
     number: u64,
     page: AmendmentPage,
-    /// Where the store has the page; 0 where it has none.
+    /// The sequence of the page in the state stream; 0 if there is none.
     page_seq: u64,
 }
 
@@ -79,14 +80,14 @@ impl<S: Store, B: Bus> Amending<S, B> {
         if direction == Direction::Receive {
             return Err(Rejection::NotPermitted.into());
         }
-        // What can be refused here is written nowhere. The owner of the log decides.
+        // A refusal here writes nothing. The owner of the log decides the rest.
         let (now_ms, limits) = (self.env.clock.wall_ms(), self.env.limits());
         operation.decide(&sender.id, target(&found), None, now_ms, limits)?;
         let (key, seq) = (found.key(), found.seq());
         self.entries.commit(sender, deadline, |user, _| Ok(name_page(user, other, seq))).await?;
         let answer = call.at_peer::<C>(other, &AmendPart::new(key, operation)).await;
         if let Err(CallError::Failed(_)) = &answer {
-            // It may have been changed all the same.
+            // It may have been changed despite the error.
             self.users.forget_read(sender);
             sender.doubt();
         }
@@ -115,7 +116,8 @@ impl<S: Store, B: Bus> Amending<S, B> {
         Ok(Amended { before, after })
     }
 
-    /// Publishes the change of a message to its sender. It is stored: a failure is not the caller's.
+    /// Publishes the change of a message to its sender. The change is stored, so a failure here is
+    /// not the caller's.
     async fn publish_sent(
         &self,
         cell: &Arc<UserCell>,
@@ -137,7 +139,7 @@ impl<S: Store, B: Bus> Amending<S, B> {
         }
     }
 
-    /// Takes a slot of the caller's rate.
+    /// Takes a slot of the caller's rate limit.
     fn admit(&self, cell: &UserCell) -> Result<(), Rejection> {
         let (now_us, limits) = (self.env.clock.now().steady_us, self.env.limits());
         let taken = cell.lock().amendments_made.take(now_us, limits.amendments_per_second);
@@ -147,7 +149,8 @@ impl<S: Store, B: Bus> Amending<S, B> {
         }
     }
 
-    /// Stores a change of a message to `peer.cell`, whose owner this is, and publishes it to this user.
+    /// Stores a change of a message to `peer.cell`, which this instance owns, and publishes it to
+    /// this user.
     pub(super) async fn store(
         &self,
         part: AmendPart,
@@ -174,7 +177,7 @@ impl<S: Store, B: Bus> Amending<S, B> {
         let after = Arc::new(amended(&found.stored.message, &amendment)?);
         let event = event(&operation, after);
         let page = (number, page, page_seq);
-        // A user who deleted the message is told nothing: nothing changes for this user.
+        // A user who deleted the message gets no event, since nothing changes for this user.
         let changed = if is_hidden { known.settings.changed } else { self.entries.next_key(cell) };
         let events = if is_hidden {
             Events::None
@@ -187,14 +190,14 @@ impl<S: Store, B: Bus> Amending<S, B> {
                 let (state_seq, begun, expected_seq) = match removal.await {
                     Ok(removed) => removed,
                     Err(failure) => {
-                        // The next load goes on from here.
+                        // The next load completes the removal.
                         self.users.forget_read(cell);
                         cell.invalidate();
                         return Err(failure.into());
                     }
                 };
                 let is_unread = removed.is_unread(&known) && !is_hidden;
-                // What came meanwhile is of other senders: the pair is locked.
+                // Messages that arrived meanwhile are from other senders: the pair is locked.
                 let begun = Conversation { settings: begun, ..known.clone() };
                 let settings = begun.after_removal(changed, is_unread);
                 let other = from.clone();
@@ -235,8 +238,8 @@ impl<S: Store, B: Bus> Amending<S, B> {
         Ok(AmendAnswer::amended(&stored, state_seq, carrier_seq))
     }
 
-    /// Removes a message, up to the erasing of its record. Answers where the page of amendments is, and
-    /// the receiver's settings that say that a removal has begun, with their sequence.
+    /// Removes a message, up to erasing its record. Returns the sequence of the page of amendments,
+    /// and the receiver's settings in which the removal has begun, with their sequence.
     async fn remove(
         &self,
         cell: &Arc<UserCell>,
@@ -293,7 +296,7 @@ impl<S: Store, B: Bus> Amending<S, B> {
     }
 }
 
-/// Has the sender's entry name the page of a message, unless it does.
+/// Makes the sender's entry name the page of a message, if it does not yet.
 fn name_page(user: &User, other: &UserId, seq: u64) -> Option<Commit> {
     let known = user.conversations.get(other)?;
     if known.settings.amended_sent.contains(page_number(seq)) {
@@ -318,7 +321,7 @@ fn target(found: &Found) -> Target<'_> {
     }
 }
 
-/// A message as it is after a change.
+/// A message after a change.
 fn amended(message: &Message, amendment: &Amendment) -> Result<Message, Failure> {
     if let Change::Removed(removed) = &amendment.change {
         let Message { sender, receiver, partition, .. } = message;
@@ -329,7 +332,7 @@ fn amended(message: &Message, amendment: &Amendment) -> Result<Message, Failure>
     Ok(message)
 }
 
-/// The event that both users get.
+/// The event for both users.
 fn event(operation: &Operation, message: Arc<Message>) -> Event {
     match operation {
         Operation::Revoke { .. } => Event::MessagesRevoked(smallvec![message]),

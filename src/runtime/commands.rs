@@ -118,7 +118,7 @@ pub trait Command {
 pub trait WithPeer: Command {
     /// The content of the part, besides the caller.
     type Part: Serialize + DeserializeOwned + Send;
-    /// What the other owner answers.
+    /// The answer of the other owner.
     type Answer: Serialize + DeserializeOwned + Send;
 
     /// Performs the part at the owner of the other user. It may be performed more than once.
@@ -161,7 +161,7 @@ impl<S: Store, B: Bus> Call<'_, S, B> {
         let part = encode_part::<C>(part)?;
         let (from, method) = (self.cell.id.clone(), C::NAME.to_owned());
         let request = PeerPart { from, method, part };
-        // In a box: such a request may be served here, by a part of this call's own future.
+        // Boxed, because such a request may be served here, by a part of this call's own future.
         let (parts, deadline) = (self.parts, self.deadline);
         let request = &request;
         let here = |ownership: Arc<Ownership>| async move {
@@ -186,7 +186,7 @@ fn encode_part<C: Command>(part: &impl Serialize) -> Result<Bytes, Failure> {
 /// Decodes a part from another owner, or its answer.
 fn decode_part<C: Command, T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CallError> {
     rmp_serde::from_slice(bytes).map_err(|_| {
-        // Without the error: it may quote what is in the part.
+        // Without the error, which may quote the part.
         tracing::warn!(
             method = C::NAME,
             remedy = UPDATE,
@@ -196,7 +196,7 @@ fn decode_part<C: Command, T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CallE
     })
 }
 
-/// What is to be done where the owner of the caller is of a later release, as in a rolling update.
+/// The remedy if the owner of the caller is of a later release, as in a rolling update.
 const UPDATE: &str = "update this instance: the other one is of a later release";
 
 /// The failure for the caller if it is unknown whether another owner has performed a part of the

@@ -187,7 +187,7 @@ fn options(setup: &Setup) -> Options {
         limits: Limits {
             messages_per_second: MESSAGES_PER_SECOND,
             commands_per_second: COMMANDS_PER_SECOND,
-            // The calls of a case have no rate of their own.
+            // The cases do not test this rate.
             amendments_per_second: usize::MAX,
             revoke_window_ms: REVOKE_MS,
             repeat_window_ms: REPEAT_MS,
