@@ -54,15 +54,15 @@ pub enum Fault {
     SendReadsTheLog,
     /// Messages that were deleted are shown.
     DeletedShown,
-    /// What a user sets for a conversation is kept in memory and not stored.
+    /// Settings of a conversation are changed in memory and not stored.
     LostPreference,
-    /// That a conversation is deleted is kept in memory and not stored.
+    /// The deletion of a conversation is kept in memory and not stored.
     LostDeletion,
     /// The first conversation is left out of the changes since a revision.
     ChangeMissed,
-    /// A mark as read goes to the end, whatever message it names.
+    /// Reading up to a message reads everything.
     ReadTooFar,
-    /// A message by its number is looked for in its neighbour's place.
+    /// A message is searched by the number after its own.
     WrongNumber,
 }
 

@@ -1,9 +1,9 @@
 //! Changes of a user's own entries: *lock, decide, write, apply, publish*, for all commands.
 //!
 //! A command decides which entries are written and which events follow, as data ([`Change`]). This
-//! module does the rest. The entry lock lets one change of a user through at a time, while
-//! messages still come in. A change is applied only after the store has acknowledged it. Between
-//! applying and publishing there is no await, so that events go out in the order of their revisions.
+//! module does the rest. The entry lock lets one change of a user through at a time, while messages
+//! still come in. A change is applied only after the store has acknowledged it. Between applying
+//! and publishing there is no await, so that events go out in the order of their revisions.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -72,12 +72,12 @@ pub(super) enum Events {
     /// `first`, then the conversations whose settings were written, then the total unread count if
     /// it changed. The revision advances to `key`.
     Conversations { key: OrderKey, first: Option<Event> },
-    /// That all conversations were deleted, then the total unread count if it changed. The revision
-    /// advances to `key`.
+    /// The event about the deletion of all conversations, then the total unread count if it
+    /// changed. The revision advances to `key`.
     ConversationsDeleted { key: OrderKey },
-    /// The event about a change of this message, then the conversation if the message is its last or
-    /// its unread count changed, then the total if it changed. The revision advances to `key`. If an
-    /// entry could not be written, nothing is published.
+    /// The event about a change of this message, then the conversation if the message is its last
+    /// or its unread count changed, then the total if it changed. The revision advances to `key`.
+    /// If an entry could not be written, nothing is published.
     Amended { key: OrderKey, message: OrderKey, event: Event },
     /// The users whose blocks were written. Conversations do not change: the revision stays.
     Blacklist(BlacklistAction),
@@ -107,7 +107,7 @@ impl Keys<'_> {
     }
 }
 
-/// What is published of a change of conversations.
+/// The events of a change of conversations.
 struct Shown {
     /// The revision advances to it.
     key: OrderKey,
@@ -149,7 +149,8 @@ impl<S: Store, B: Bus> Entries<S, B> {
         }
     }
 
-    /// [`Self::commit`] for a change of one conversation's settings. `first` is published before it.
+    /// [`Self::commit`] for a change of one conversation's settings. `first` is published before
+    /// it.
     pub(super) async fn commit_settings(
         self: &Arc<Self>,
         cell: &Arc<UserCell>,
@@ -171,8 +172,8 @@ impl<S: Store, B: Bus> Entries<S, B> {
         self.commit(cell, deadline, decide).await
     }
 
-    /// Stores settings that were not changed by the user, applies them and publishes the change. The
-    /// caller holds the user's entry lock.
+    /// Stores settings that were not changed by the user, applies them and publishes the change.
+    /// The caller holds the user's entry lock.
     pub(super) async fn store_and_apply(
         self: &Arc<Self>,
         cell: &Arc<UserCell>,
@@ -187,7 +188,8 @@ impl<S: Store, B: Bus> Entries<S, B> {
         self.store_change(cell, change, deadline).await
     }
 
-    /// Writes the entry that makes a conversation findable for its sender, before its first message.
+    /// Writes the entry that makes a conversation findable for its sender, before its first
+    /// message.
     pub(super) async fn first_contact(
         self: &Arc<Self>,
         cell: &Arc<UserCell>,
@@ -384,7 +386,7 @@ impl<S: Store, B: Bus> Entries<S, B> {
         self.publisher.publish(cell, &user, &Publication { revision, events: events.into() });
     }
 
-    /// Writes a conversation's settings and does not apply them. Answers the entry's sequence.
+    /// Writes a conversation's settings without applying them. Returns the entry's sequence.
     pub(super) async fn write_settings(
         &self,
         cell: &UserCell,
@@ -417,8 +419,8 @@ impl<S: Store, B: Bus> Entries<S, B> {
         written.await.map_err(|error| entry_failure(cell, &error))
     }
 
-    /// Applies a change of conversations and publishes it. The previews of the conversations are read
-    /// before, because there must be no await between applying and publishing.
+    /// Applies a change of conversations and publishes it. The previews of the conversations are
+    /// read before, because there must be no await between applying and publishing.
     async fn apply_and_show(
         self: &Arc<Self>,
         cell: &Arc<UserCell>,
@@ -449,7 +451,7 @@ impl<S: Store, B: Bus> Entries<S, B> {
                 continue;
             }
             let totals = user.totals;
-            // Whether each is there, and its unread count.
+            // Whether each exists, and its unread count.
             let state = |user: &User, other: &UserId| {
                 let known = user.conversations.get(other);
                 known.map_or((false, 0), |known| (known.exists(), known.unread()))
@@ -463,7 +465,7 @@ impl<S: Store, B: Bus> Entries<S, B> {
                 let event = match (existed, known.exists()) {
                     (_, true) => ConversationEvent::Updated,
                     (true, false) => ConversationEvent::Deleted,
-                    // It was deleted before: its user does not see it.
+                    // It was deleted before, and its user does not see it.
                     (false, false) => return None,
                 };
                 let last = preview.last_message.clone();
@@ -488,7 +490,7 @@ impl<S: Store, B: Bus> Entries<S, B> {
 }
 
 impl Write {
-    /// New settings of a conversation, as it is known.
+    /// New settings of a known conversation.
     pub(super) fn settings(other: &UserId, known: &Conversation, settings: Settings) -> Self {
         Self::Settings { other: other.clone(), settings, expected_seq: known.settings_seq }
     }

@@ -118,11 +118,11 @@ const AMENDED_SENT: u8 = 15;
 const DRAFT: u8 = 16;
 /// A bit for each mark.
 const MARKS: u8 = 17;
-/// `(sent, read)`, where it is marked.
+/// `(sent, read)` when it was marked.
 const MARKED_UNREAD: u8 = 18;
-/// `(received, sent)`, where it was deleted.
+/// `(received, sent)` when it was deleted.
 const DELISTED: u8 = 19;
-/// `(seq, order key)`; `(0, 0)` where no removal is under way.
+/// `(seq, order key)`; `(0, 0)` if no removal is in progress.
 const REMOVING: u8 = 20;
 
 const fn pair(mark: Mark) -> (u64, u64) {

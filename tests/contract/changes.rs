@@ -1,4 +1,4 @@
-//! Catching up: what changed since a revision.
+//! Catching up: the changes since a revision.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ use crate::support::Encoding;
 
 const CHANGES: &str = "query_changes";
 
-/// The pages of a reply, one after another: whether all is to be read anew, the conversations, the
-/// revision of the first page.
+/// All pages of a reply: whether the client must read all again, the conversations, the revision of
+/// the first page.
 async fn changes(
     world: &World,
     user: &str,
@@ -37,7 +37,7 @@ fn others(list: &[Value]) -> Vec<&str> {
     list.iter().map(|one| string(one, "conversationID")).collect()
 }
 
-/// A client that knows conversations by what it was told, and catches up.
+/// A client that knows conversations from events, and catches up.
 #[derive(Default)]
 struct Client {
     revision: u64,
@@ -175,7 +175,7 @@ async fn a_changed_block_list_is_named() {
         assert!(is_changed && newest > before, "{method}");
         assert_eq!(since(&world, newest).await, (false, newest), "{method}");
     }
-    // After a restart nobody knows when a user was unblocked: it may have been since then.
+    // After a restart it is unknown when a user was unblocked: it may have been since then.
     assert!(world.peerd.terminate().await.success());
     world.peerd.restart().await;
     assert!(since(&world, first).await.0);

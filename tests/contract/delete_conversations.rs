@@ -52,7 +52,7 @@ async fn a_deleted_conversation_leaves_the_list_and_its_messages_stay() {
         assert_eq!(texts(&world.history("alice", "bob").await), ["one", "two", "three"]);
     };
     gone(&world).await;
-    // Once more, and for what never was: success, and nothing is written.
+    // Once more, and for a conversation that never existed: success, and nothing is written.
     let writes = world.store.writes().await;
     for other in ["bob", "nobody", "alice"] {
         delete(&world, "alice", other).await;
@@ -80,7 +80,7 @@ async fn a_deleted_conversation_leaves_the_list_and_its_messages_stay() {
     world.send("bob", "alice", "five").await;
     let events = of_alice.expect(&[RECEIVED, CHANGED, TOTAL]).await;
     assert_eq!(events[1].body["infoList"][0]["event"], 1);
-    // One's own message too.
+    // The user's own message too.
     delete(&world, "alice", "bob").await;
     of_alice.expect(&[CHANGED, TOTAL]).await;
     world.send("alice", "bob", "six").await;

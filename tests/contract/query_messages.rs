@@ -74,7 +74,7 @@ async fn messages_are_found_by_their_number_however_far_back_they_are() {
         let reply = world.client.call_as(encoding, "bob", QUERY, body).await.ok();
         assert_eq!(reply["messageList"], json!([of_bob[6]]), "as its sender sees it");
     }
-    // What was deleted is not shown, singly or all of it, and what comes later is.
+    // Deleted messages are not shown, and later ones are.
     let list = json!([{ "messageID": of_bob[99]["messageID"] }]);
     world
         .ok("alice", "delete_messages", json!({ "conversationID": "bob", "messageList": list }))
@@ -145,7 +145,7 @@ async fn all_messages_of_all_conversations_are_deleted_for_the_caller() {
         world.send(from, "alice", "hello").await;
     }
     world.send("alice", "bob", "hi").await;
-    // All of dan's are deleted one by one: there is nothing left.
+    // All messages of dan are deleted one by one: there is nothing left.
     let of_dan = world.send("dan", "alice", "hello").await;
     let list = json!([{ "messageID": of_dan["messageID"] }]);
     world

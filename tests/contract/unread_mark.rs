@@ -138,12 +138,12 @@ async fn a_mark_as_unread_counts_in_no_total_and_goes_away_with_reading_or_sendi
     of_bob.none().await;
     assert!(!is_marked(&world, "bob", "alice").await);
 
-    // A message of the other's leaves it, and so does a restart.
+    // A message of the other user leaves it, and so does a restart.
     world.send("bob", "alice", "hello").await;
     assert!(world.peerd.terminate().await.success());
     world.peerd.restart().await;
     assert!(is_marked(&world, "alice", "bob").await);
-    // Taking it away reads nothing.
+    // Removing the mark marks no message as read.
     let mut of_alice = world.events("alice").await;
     mark_unread(&world, "alice", "bob", false).await;
     let events = of_alice.expect(&[CHANGED]).await;

@@ -1,26 +1,27 @@
-//! What changed since a revision, for a client that missed events.
+//! Selects the changes since a revision, for a client that missed events.
 
 use super::conversation::Conversation;
 use super::id::OrderKey;
 use super::user::{User, change_keys};
 
-/// How far a revision can be above the key of its change, where changes became known in another order
-/// than that of their keys: longer than a message may be on its way into the store.
+/// The greatest distance of a revision above the key of its change, if changes became known in
+/// another order than that of their keys: longer than an append may take.
 const OUT_OF_ORDER_MS: u64 = 120_000;
 
-/// What a client that has a revision is to read.
+/// The changes that a client with a revision must read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Since {
-    /// Nothing: it has the newest one.
+    /// None: it has the newest one.
     Nothing,
     /// The conversations that changed after this key.
     Key(OrderKey),
-    /// Everything: it has none, or one that the user never had, or has conversations that are deleted.
+    /// All conversations: it has no revision, or one that the user never had, or knows
+    /// conversations that are deleted.
     Reset,
 }
 
 impl User {
-    /// What a client that has seen `revision` is to read.
+    /// The changes that a client with `revision` must read.
     #[must_use]
     pub fn since(&self, revision: u64) -> Since {
         if revision == self.revision.current {
@@ -31,7 +32,7 @@ impl User {
         }
         let mut key = OrderKey(revision);
         if self.account.revision > revision {
-            // Some change has a later revision than its key says.
+            // A change may have a revision above its key.
             let slack = OrderKey::at_ms(key.unix_ms().saturating_sub(OUT_OF_ORDER_MS));
             key = slack.min(key);
         }
@@ -43,7 +44,7 @@ impl User {
 }
 
 impl Conversation {
-    /// Whether its user was shown a change of it after a key.
+    /// Whether its user was shown a change of the conversation after a key.
     #[must_use]
     pub fn has_changed_after(&self, key: OrderKey) -> bool {
         change_keys(self).into_iter().any(|changed| changed > key)
@@ -62,7 +63,7 @@ mod tests {
         UserId::new(text, "userID").expect("a valid ID")
     }
 
-    /// At so many seconds.
+    /// The order key at a number of seconds.
     fn key(seconds: u64) -> OrderKey {
         OrderKey::at_ms(crate::id::EPOCH_MS + 1_000_000_000 + seconds * 1000)
     }
@@ -134,7 +135,7 @@ mod tests {
     #[test]
     fn a_change_that_became_known_late_is_not_missed() {
         let mut user = user();
-        // Stored at 29 seconds, known after the one at 30.
+        // Stored at 29 seconds, but known after the one at 30.
         user.update(&id("d"), |known| {
             let mark = Mark { seq: 1, counted: 1 };
             let head = Head { mark, key: key(29), stream_seq: 1, ..Head::BEFORE_FIRST };

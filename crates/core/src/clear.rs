@@ -17,17 +17,17 @@ pub fn clear_unread(conversation: &Conversation, key: OrderKey) -> Option<Settin
     })
 }
 
-/// How far a user has read who read up to a message.
+/// How far a conversation is read after reading up to a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReadUpTo {
-    /// The newest message of the other's up to there.
+    /// The newest message of the other user up to there.
     pub mark: Mark,
-    /// How many of those after it count and are deleted.
+    /// The number of later messages that count and are deleted.
     pub deleted_after: u64,
 }
 
-/// The settings after the conversation was read up to a message; `None` where nothing up to there is
-/// unread.
+/// The settings after the conversation was read up to a message; `None` where nothing up to there
+/// is unread.
 #[must_use]
 pub fn read_up_to(conversation: &Conversation, up_to: ReadUpTo, key: OrderKey) -> Option<Settings> {
     let settings = conversation.changed_settings(key, |settings| {
@@ -44,13 +44,14 @@ pub fn read_up_to(conversation: &Conversation, up_to: ReadUpTo, key: OrderKey) -
     (is_less || conversation.is_marked_unread()).then_some(settings)
 }
 
-/// Whether there is something to read: messages, or the user's own mark.
+/// Whether a clear changes anything: there are unread messages, or the user's own mark as unread.
 fn is_unread(conversation: &Conversation) -> bool {
     conversation.unread() > 0 || conversation.is_marked_unread()
 }
 
 impl User {
-    /// The IDs of the other users in conversations that have unread messages or are marked as unread.
+    /// The IDs of the other users in conversations that have unread messages or are marked as
+    /// unread.
     #[must_use]
     pub fn unread_conversations(&self) -> Vec<UserId> {
         let conversations = self.conversations.iter();
@@ -88,7 +89,7 @@ mod tests {
         assert_eq!((settings.read, settings.deleted_unread), (mark(5, 4), 1));
         known.adopt_settings(settings, 1);
         assert_eq!(known.unread(), 4);
-        // The mark only moves forward.
+        // The read mark only moves forward.
         let back = ReadUpTo { mark: mark(4, 3), deleted_after: 2 };
         assert_eq!(read_up_to(&known, back, OrderKey(8)), None);
         assert_eq!(read_up_to(&known, up_to, OrderKey(8)), None);

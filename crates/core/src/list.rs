@@ -71,7 +71,7 @@ pub struct ListFilter {
     pub pinned: PinnedFilter,
     /// The filter by marks.
     pub marks: MarkFilter,
-    /// Only those that changed after this key.
+    /// Only conversations that changed after this key.
     pub changed_after: Option<OrderKey>,
 }
 

@@ -252,8 +252,8 @@ impl Journal {
         self.may(pair, |kind| if let OpKind::Mark(on) = kind { Some(*on) } else { None }, span)
     }
 
-    /// Whether a conversation may be marked as unread. Whoever sent into it or read it may have taken the
-    /// mark away.
+    /// Whether a conversation may be marked as unread. A send or a clear of the user may have
+    /// removed the mark.
     pub(crate) fn may_mark_unread(&self, pair: (usize, usize), span: (u64, u64)) -> May {
         let value =
             |kind: &OpKind| if let OpKind::MarkUnread(on) = kind { Some(*on) } else { None };
@@ -263,8 +263,8 @@ impl Journal {
         may
     }
 
-    /// Whether the user may have deleted the conversation, and certainly has it deleted, unless a message
-    /// came since the time that is given then.
+    /// Whether the user may have deleted the conversation, and certainly has it deleted, unless a
+    /// message came since the time that is given then.
     pub(crate) fn delisted(
         &self,
         (user, other): (usize, usize),

@@ -53,7 +53,7 @@ pub struct Mark {
 pub enum Change {
     /// One conversation is read.
     Clear(String),
-    /// One conversation is read, up to the message with this order key.
+    /// One conversation is read up to the message with this order key.
     ClearUpTo(String, u64),
     /// All conversations are read.
     ClearTotal,
@@ -63,11 +63,11 @@ pub enum Change {
     Delete(String, String),
     /// All messages of a conversation up to now.
     DeleteAll(String),
-    /// All messages of all conversations up to now.
+    /// All messages of all conversations up to now are deleted.
     DeleteEverything,
     /// A conversation leaves the list until its next message, and is read.
     Delist(String),
-    /// All conversations do.
+    /// All conversations leave the list.
     DelistAll,
     /// Whether a conversation is pinned.
     Pin(String, bool),
@@ -168,7 +168,8 @@ impl Marks<'_> {
         })
     }
 
-    /// The values that a setting may have: `value` is what a change sets, `initial` the value before.
+    /// The values that a setting may have: `value` is what a change sets, `initial` the value
+    /// before.
     #[must_use]
     pub fn possible<T>(&self, initial: T, value: impl Fn(&Change) -> Option<T>) -> Vec<T> {
         let mut possible = vec![initial];

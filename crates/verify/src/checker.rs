@@ -354,13 +354,13 @@ impl Side<'_> {
         found
     }
 
-    /// What the user set is as it was set.
+    /// The settings are those that the user set.
     fn preference_faults(&self, summary: &Summary) -> Vec<Fault> {
         let mut wrong = Vec::new();
         if !self.marks.may_be_pinned().contains(&summary.pinned) {
             wrong.push(format!("pinned is {}", summary.pinned));
         }
-        // Without the text, which is the user's.
+        // Without the text, which is private to the user.
         if !self.marks.drafts().contains(&summary.draft.as_str()) {
             wrong.push("the draft is not what was set".to_owned());
         }

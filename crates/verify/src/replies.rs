@@ -96,7 +96,7 @@ impl Reading<'_> {
         found
     }
 
-    /// Messages by their numbers: each is one of those, as it is stored.
+    /// Messages by their numbers: each is the stored message with one of these numbers.
     fn numbered(&self) -> Vec<Fault> {
         let other = self.call.body["conversationID"].as_str().unwrap_or_default();
         let numbers = array(&self.call.body["messageSeqs"]);

@@ -1,4 +1,5 @@
-//! `clear_conversation_unread_message_count`: marks a conversation as read, whole or up to a message.
+//! `clear_conversation_unread_message_count`: marks a conversation as read, whole or up to a
+//! message.
 
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ use peerd_protocol::reply::Changed;
 /// Marks a conversation as read, whole or up to a message.
 pub struct ClearConversationUnreadMessageCount;
 
-/// What was read.
+/// The messages that were read.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Request {
@@ -81,7 +82,7 @@ async fn clear_up_to<S: Store, B: Bus>(
         return Err(Rejection::invalid("upToMessage.messageID", problem).into());
     };
     let key = parts.entries.next_key(cell);
-    // What came in meanwhile comes after the message.
+    // Messages that arrived meanwhile are after the message.
     let known = cell.lock().conversations.get(other).cloned().unwrap_or_default();
     let Some(settings) = read_up_to(&known, up_to, key) else { return Ok(()) };
     let writes = vec![Write::settings(other, &known, settings)];

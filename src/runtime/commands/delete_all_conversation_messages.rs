@@ -1,4 +1,5 @@
-//! `delete_all_conversation_messages`: deletes all messages of all conversations, for the caller only.
+//! `delete_all_conversation_messages`: deletes all messages of all conversations, for the caller
+//! only.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -14,7 +15,7 @@ use peerd_core::id::{OrderKey, UserId};
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::reply::Empty;
 
-/// Conversations whose newest messages are read at the same time.
+/// Conversations whose newest messages are read concurrently.
 const BATCH: usize = 256;
 
 /// Deletes all messages of all conversations, for the caller only.
@@ -48,7 +49,7 @@ impl Command for DeleteAllConversationMessages {
         for batch in due.chunks(BATCH) {
             let previews = parts.conversations.previews(cell, batch, deadline).await;
             let previews = previews.map_err(Failure::from)?;
-            // Where all messages were deleted one by one, nothing is left to delete.
+            // If all messages were deleted one by one, nothing is left to delete.
             let visible = batch.iter().zip(previews).filter(|(_, it)| it.last_message.is_some());
             others.extend(visible.map(|((other, _), _)| other));
         }

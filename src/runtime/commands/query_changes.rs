@@ -1,4 +1,4 @@
-//! `query_changes`: reads what changed since a revision, for a client that missed events.
+//! `query_changes`: reads the changes since a revision, for a client that missed events.
 
 use schemars::JsonSchema;
 use serde::ser::SerializeMap as _;

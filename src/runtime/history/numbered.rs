@@ -1,7 +1,7 @@
 //! Messages by their `messageSeq`, and single messages by their ID.
 //!
-//! No index leads from a number to a place in the stream. But numbers rise with places, so that a
-//! search by guess and by halves needs few reads, however long the history is.
+//! There is no index from numbers to stream sequences. But both rise together, so that a search by
+//! interpolation and bisection needs few reads, however long the history is.
 
 use std::sync::Arc;
 
@@ -21,8 +21,8 @@ use peerd_core::message::{Direction, Message};
 const READS_MAX: usize = 106;
 
 impl<S: Store, B: Bus> Reader<'_, S, B> {
-    /// The messages with these numbers, which ascend, as far as the user sees them: of one direction,
-    /// or of both. Oldest first.
+    /// The messages with these ascending numbers that the user sees, of one direction or of both,
+    /// oldest first.
     pub(in crate::runtime) async fn numbered(
         &mut self,
         seqs: &[u64],
@@ -73,9 +73,9 @@ impl<S: Store, B: Bus> Reader<'_, S, B> {
         Ok(None)
     }
 
-    /// Up to two pages of a side, with the message of that number if there is one.
+    /// Up to two pages of a side, with the message of that number if it exists.
     async fn with_number(&self, side: &Side, seq: u64) -> Result<Vec<Slot>, LoadError> {
-        // The message is among these places of the stream; the number before the first is known.
+        // The message is in this range of the stream; the number before the first is known.
         let (mut low, mut high, mut before) = (1, side.head.stream_seq, 0);
         let mut after = side.head;
         for tries in 0..READS_MAX {
@@ -106,8 +106,8 @@ impl<S: Store, B: Bus> Reader<'_, S, B> {
     }
 }
 
-/// Where a page begins that has a number at or before that of a known message: its own or the one
-/// before.
+/// The start of a page with a number at or before that of a known message: its own page or the
+/// previous one.
 const fn page_of(known: &Head, seq: u64) -> Option<u64> {
     let page = PAGE_MESSAGES as u64;
     let first = known.mark.seq.saturating_sub(1) / page * page + 1;
@@ -122,7 +122,7 @@ const fn page_of(known: &Head, seq: u64) -> Option<u64> {
     }
 }
 
-/// Where a number is if messages are evenly spread.
+/// The stream sequence of a number if messages were evenly spread.
 fn guess((low, high): (u64, u64), (before, after): (u64, &Head), seq: u64) -> u64 {
     let (span, numbers) =
         (u128::from(high - low), u128::from(after.mark.seq.saturating_sub(before)));

@@ -1,4 +1,4 @@
-//! How far a user has read who reads up to a message.
+//! Finds how far a conversation is read after reading up to a message.
 
 use super::Reader;
 use super::side::Side;
@@ -13,12 +13,12 @@ use peerd_core::id::{MessageId, OrderKey};
 use peerd_core::limits::PAGE_MESSAGES;
 use peerd_core::message::Direction;
 
-/// Messages that are read at once where the deleted ones are counted.
+/// Messages of one read when deleted ones are counted.
 const BATCH: usize = 8 * PAGE_MESSAGES;
 
 impl<S: Store, B: Bus> Reader<'_, S, B> {
-    /// How far the other had come with a message of the conversation, and how many deleted messages
-    /// after it count, of which there are `deleted` in all. `None`: there is no such message.
+    /// The other user's mark at a message of the conversation, and the number of later messages
+    /// that count and are deleted, of `deleted` in all. `None`: there is no such message.
     pub(in crate::runtime) async fn up_to(
         &mut self,
         message: MessageId,
@@ -53,7 +53,7 @@ impl<S: Store, B: Bus> Reader<'_, S, B> {
         Ok(false)
     }
 
-    /// The last message of a side at or before a key.
+    /// The last message of a direction at or before a key.
     pub(super) async fn last_at(
         &self,
         side: &Side,
@@ -70,8 +70,8 @@ impl<S: Store, B: Bus> Reader<'_, S, B> {
         Ok(found.into_iter().take_while(|slot| slot.key() <= key).last())
     }
 
-    /// How many messages after a place count and are deleted: `most` at most, which need not be looked
-    /// for any further.
+    /// The number of messages after a sequence that count and are deleted. The search ends at
+    /// `most`.
     async fn deleted_after(
         &mut self,
         side: &Side,

@@ -153,7 +153,7 @@ impl Model {
         Ok(Expected::good(json!({}), events))
     }
 
-    /// The conversation, as long as the user has it: what is deleted of a deleted one is not shown.
+    /// The conversation, unless it is deleted.
     fn if_exists(&self, user: usize, other: usize) -> Vec<usize> {
         if self.state.exists(user, other) { vec![other] } else { Vec::new() }
     }
@@ -256,8 +256,8 @@ impl Model {
         Ok(events)
     }
 
-    /// The order key of a conversation without messages is that of its last change. The daemon chooses
-    /// it, but it must be above all earlier ones.
+    /// The order key of a conversation without messages is that of its last change. The daemon
+    /// chooses it, but it must be above all earlier ones.
     pub(crate) fn take_key(
         &mut self,
         user: usize,

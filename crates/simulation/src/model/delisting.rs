@@ -93,7 +93,7 @@ impl Model {
         let events = self.events_of_change(user, events, observed)?;
         let revision = self.state.users[user].revision;
         for other in others {
-            // What has no messages sorts by the change.
+            // A conversation without messages sorts by the change.
             if self.state.between(user, other).is_empty() {
                 self.settings_mut(user, other).key = revision;
             }
@@ -111,7 +111,7 @@ impl Model {
         settings.draft.clear();
     }
 
-    /// All messages of all conversations in which any is seen.
+    /// Deletes all messages of all conversations that show any.
     pub(crate) fn delete_all_messages(
         &mut self,
         user: usize,

@@ -124,8 +124,8 @@ pub(crate) trait Facts {
     /// The unread messages of the conversations that are not muted, and of all.
     fn totals(&self, user: usize) -> [RangeInclusive<u64>; 2];
 
-    /// Whether the conversations of the user changed since a revision, and which of them may have;
-    /// `None`: all are to be read.
+    /// Which conversations of the user changed, and which may have changed, since a revision;
+    /// `None`: the client must read all.
     fn changed_since(&self, user: usize, revision: u64) -> (May, Vec<(usize, May)>);
 
     /// Whether the user blocks the other.

@@ -303,7 +303,7 @@ impl<F: Facts> Check<'_, F> {
         }
     }
 
-    /// What changed since a revision: every conversation that certainly did, or a page of all.
+    /// The changes since a revision: every conversation that certainly changed, or a page of all.
     fn changes(&mut self, revision: u64, reply: &Value) {
         let (reset, changed) = self.facts.changed_since(self.user, revision);
         let mut fields = json!({

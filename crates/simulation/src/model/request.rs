@@ -53,7 +53,7 @@ pub(crate) enum Request {
     },
     Clear {
         other: usize,
-        /// The ID of the message up to which it is read; all of it without one.
+        /// The ID of the message up to which it is read; without one, the whole conversation.
         up_to: Option<String>,
     },
     ClearAll,
