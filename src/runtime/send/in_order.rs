@@ -98,7 +98,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
                 Ok(Ok(()) | Err(CallError::Failed(Failure::Internal))) => return,
                 // It has too much to do, or another is about to be the owner.
                 Ok(Err(_)) | Err(AskError::Nobody | AskError::Unknown) => {
-                    sleep(SETTLE_RETRY_DELAY).await
+                    sleep(SETTLE_RETRY_DELAY).await;
                 }
             }
         }
