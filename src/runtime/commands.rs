@@ -497,24 +497,6 @@ impl Method {
         }
         Err(rejection.into())
     }
-
-    /// The refusal of a call of an unknown method.
-    #[must_use]
-    pub fn unknown(name: &str) -> Rejection {
-        /// No method's name is longer.
-        const SHOWN_MAX_BYTES: usize = 64;
-        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
-        let is_shown = name.len() <= SHOWN_MAX_BYTES && name.bytes().all(is_name);
-        // Other spellings differ in capitals and in what joins the words.
-        let plain = |name: &str| name.replace(['_', '-'], "").to_ascii_lowercase();
-        let meant = is_shown.then(|| plain(name)).and_then(|called| {
-            let own = Self::ALL.iter().map(|method| method.name());
-            let others = unsupported::names().iter().copied();
-            own.chain(others).find(|name| plain(name) == called)
-        });
-        let name = if is_shown { name.to_owned() } else { String::new() };
-        Rejection::UnknownMethod { name, meant }
-    }
 }
 
 /// Decodes the request of a send. User IDs in it have the given number of bytes at most.
