@@ -24,7 +24,7 @@ use peerd_protocol::reply::Changed;
 /// Marks a conversation as read, whole or up to a message.
 pub struct ClearConversationUnreadMessageCount;
 
-/// The messages that were read.
+/// What was read.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Request {
