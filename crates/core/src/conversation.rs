@@ -25,8 +25,8 @@ pub enum NotificationStatus {
     DoNotDisturb = 2,
 }
 
-/// How far a conversation had come when its user marked it as unread. It stays so until the user reads
-/// or sends: then one of these numbers is another.
+/// The marks of a conversation when its user marked it as unread. It stays marked until the user
+/// reads or sends, which changes one of these numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MarkedUnread {
     /// `messageSeq` of the newest message that the user had sent.
@@ -35,8 +35,8 @@ pub struct MarkedUnread {
     pub read: u64,
 }
 
-/// How far the messages of a conversation had come, by `messageSeq`, when its user deleted it. It is
-/// there again with the next message.
+/// The `messageSeq` of the newest messages of a conversation when its user deleted it. The next
+/// message brings it back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delisted {
     /// The newest message that the user had received.
@@ -54,11 +54,11 @@ pub struct Removing {
     pub key: OrderKey,
 }
 
-/// What a user decided about a conversation, plus marks to count on from. Stored at first contact
-/// and at each change, never per message.
+/// A user's settings of a conversation, and marks from which counting continues. Stored at first
+/// contact and at each change, never per message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// Order key of the last change.
+    /// The order key of the last change.
     pub changed: OrderKey,
     /// Whether the user ever made a setting: such a conversation exists without messages.
     pub kept: bool,
@@ -70,33 +70,33 @@ pub struct Settings {
     pub draft: Option<Arc<str>>,
     /// The user's marks.
     pub marks: ConversationMarks,
-    /// How far the user has read what the other sent.
+    /// The mark up to which the user has read the other's messages.
     pub read: Mark,
     /// Messages past the read mark that count, and that the user deleted or the sender revoked.
     pub deleted_unread: u64,
-    /// Where the user marked it as unread, if that is still so.
+    /// When the user marked it as unread, if it still is.
     pub marked_unread: Option<MarkedUnread>,
-    /// Where the user deleted the conversation, if that ever happened.
+    /// When the user last deleted the conversation, if ever.
     pub delisted: Option<Delisted>,
-    /// What the user received up to here is gone for the user.
+    /// Received messages up to here are deleted for the user.
     pub cleared_received: Cleared,
-    /// What the user sent up to here is gone for the user.
+    /// Sent messages up to here are deleted for the user.
     pub cleared_sent: Cleared,
-    /// Single messages that are gone for the user.
+    /// Single messages that are deleted for the user.
     pub deleted: Deletions,
-    /// The newest received and sent messages when this was stored: counting goes on above them
-    /// when retention has emptied the log.
+    /// The marks of the newest received and sent messages when this was stored: counting continues
+    /// above them if retention has emptied the log.
     pub received_mark: Mark,
     /// See `received_mark`.
     pub sent_mark: Mark,
-    /// Which pages of what the user received may have amendments.
+    /// The pages of received messages that may have amendments.
     pub amended_received: AmendedPages,
-    /// Which pages of what the user sent may have amendments.
+    /// The pages of sent messages that may have amendments.
     pub amended_sent: AmendedPages,
     /// The removal of a received message that began and may not have ended: the page of amendments
     /// says whether the message was removed.
     pub removing: Option<Removing>,
-    /// What a later release stored besides.
+    /// Fields of a later release.
     pub later: LaterFields,
 }
 
@@ -110,7 +110,7 @@ impl Settings {
         pages.insert(page_number(seq));
     }
 
-    /// How far all messages of a direction are gone for the user.
+    /// Up to where all messages of a direction are deleted for the user.
     #[must_use]
     pub const fn cleared(&self, direction: Direction) -> Cleared {
         match direction {
@@ -119,7 +119,7 @@ impl Settings {
         }
     }
 
-    /// Which pages of a direction may have amendments.
+    /// The pages of a direction that may have amendments.
     #[must_use]
     pub const fn amended(&self, direction: Direction) -> &AmendedPages {
         match direction {
@@ -129,15 +129,16 @@ impl Settings {
     }
 }
 
-/// What the store no longer has of what the other sent: by age, or because an operator removed it.
-/// Known from the oldest message that is left.
+/// The other's messages that the store no longer has, by age or because an operator removed them.
+/// Known from the oldest remaining message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Gone {
-    /// How many messages that counted came before the oldest that is left.
+    /// The number of counting messages before the oldest remaining one.
     pub counted: u64,
-    /// How many of the deleted unread messages were among them.
+    /// The number of deleted unread messages among them.
     pub deleted: u64,
-    /// When the oldest message that may be unread was stored, or earlier, in milliseconds since 1970.
+    /// A time not later than that at which the oldest possibly unread message was stored, in
+    /// milliseconds since 1970.
     pub oldest_ms: u64,
 }
 
@@ -148,18 +149,18 @@ pub struct Conversation {
     pub received: Option<Head>,
     /// The newest message that the user sent.
     pub sent: Option<Head>,
-    /// What the user decided.
+    /// The user's settings.
     pub settings: Settings,
-    /// Where the store has the settings; 0 when it does not.
+    /// The sequence of the settings in the store; 0 if they are not stored.
     pub settings_seq: u64,
-    /// Where the store has the newest message of the other's that was published. A load may find newer
-    /// ones, whose acknowledgement was lost: they are published when the log is caught up with.
+    /// The stream sequence of the newest published message of the other. A load may find newer
+    /// ones, whose acknowledgements were lost; they are published when the log was read to its end.
     pub published_seq: u64,
-    /// What the other sent lately, to recognize repeats.
+    /// The other's recent messages, to recognize repeats.
     pub repeats: Repeats,
-    /// What the store no longer has of what the other sent.
+    /// The other's messages that the store no longer has.
     pub gone: Gone,
-    /// The newest message, for as long as somebody else holds it.
+    /// The newest message, as long as another part holds it.
     pub newest: Weak<Message>,
 }
 
@@ -170,8 +171,7 @@ impl Conversation {
         self.has_messages() || self.settings.kept
     }
 
-    /// Whether anything was sent either way, since the user deleted the conversation if that ever
-    /// happened.
+    /// Whether anything was sent in either direction since the user last deleted the conversation.
     #[must_use]
     pub fn has_messages(&self) -> bool {
         let (received, sent) = self.settings.delisted.map_or((0, 0), |at| (at.received, at.sent));
@@ -193,7 +193,7 @@ impl Conversation {
         MarkedUnread { sent: self.sent_mark().seq, read: self.settings.read.seq }
     }
 
-    /// Passes over a record of the other's that cannot be read: what comes next is stored after it.
+    /// Skips an unreadable record of the other: the next message is stored after it.
     pub fn pass_over(&mut self, stream_seq: u64) {
         if self.received.is_none_or(|known| known.stream_seq < stream_seq) {
             self.received = Some(Head::past(self.received, 1, stream_seq));
@@ -201,7 +201,7 @@ impl Conversation {
         self.published_seq = self.published_seq.max(stream_seq);
     }
 
-    /// Messages of the other's that are stored, count, and were neither read nor deleted.
+    /// The stored messages of the other that count and were neither read nor deleted.
     #[must_use]
     pub fn unread(&self) -> u64 {
         let Some(newest) = self.stored_received() else { return 0 };
@@ -211,14 +211,14 @@ impl Conversation {
         counted.saturating_sub(not_unread + deleted)
     }
 
-    /// The newest message that the other sent, as long as the store has one.
+    /// The newest message of the other, as long as the store has one.
     #[must_use]
     pub fn stored_received(&self) -> Option<&Head> {
         self.received.as_ref().filter(|head| head.stream_seq > 0)
     }
 
-    /// How many messages of the other's have counted, for the next one to go on from. What the store
-    /// lost is not unread.
+    /// The number of the other's messages that have counted, from which the next one continues.
+    /// Messages that the store lost are not unread.
     #[must_use]
     pub fn counted(&self) -> u64 {
         self.stored_received().map_or_else(
@@ -227,8 +227,8 @@ impl Conversation {
         )
     }
 
-    /// Takes note of a message of the other's that is about to be taken in: it may be the only one that
-    /// is stored, or unread.
+    /// Notes a message of the other that is about to be taken in: it may be the only stored or
+    /// unread one.
     pub fn begins_with(&mut self, head: &Head, counts: bool) {
         if self.stored_received().is_none() {
             self.gone.counted = head.mark.counted.saturating_sub(u64::from(counts));
@@ -239,8 +239,8 @@ impl Conversation {
         }
     }
 
-    /// Takes what the store ends with, in a direction, where that is older than what is known: it lost
-    /// the end. Numbering goes on above what is known. Answers whether it is so.
+    /// Moves the head of a direction back to the end of the store, if that is older: the store lost
+    /// its end. Numbering continues above the known numbers. Returns whether it was older.
     pub fn move_end_back(&mut self, direction: Direction, end: Option<Head>) -> bool {
         let (slot, mark) = match direction {
             Direction::Send => (&mut self.sent, &mut self.settings.sent_mark),
@@ -269,7 +269,7 @@ impl Conversation {
         })
     }
 
-    /// Whether it is left out of the total.
+    /// Whether it does not count in the total.
     #[must_use]
     pub fn is_muted(&self) -> bool {
         self.settings.notification == NotificationStatus::DoNotDisturb
@@ -281,13 +281,13 @@ impl Conversation {
         self.settings.pinned_ms > 0
     }
 
-    /// How far the other has sent.
+    /// The mark of the other's newest message.
     #[must_use]
     pub fn received_mark(&self) -> Mark {
         newest_mark(self.received.as_ref(), self.settings.received_mark)
     }
 
-    /// How far the user has sent.
+    /// The mark of the user's newest message.
     #[must_use]
     pub fn sent_mark(&self) -> Mark {
         newest_mark(self.sent.as_ref(), self.settings.sent_mark)
@@ -332,8 +332,8 @@ impl Conversation {
         settings
     }
 
-    /// The settings after the removal of a received message has ended, at `key`. `is_unread`: it was
-    /// removed, and had been unread.
+    /// The settings after the removal of a received message has ended, at `key`. `is_unread`: it
+    /// was removed, and had been unread.
     #[must_use]
     pub fn after_removal(&self, key: OrderKey, is_unread: bool) -> Settings {
         self.changed_settings(key, |settings| {
@@ -343,7 +343,7 @@ impl Conversation {
         })
     }
 
-    /// Takes the settings that the store has, if they are newer than those at hand.
+    /// Takes stored settings, if they are newer than those in memory.
     pub fn adopt_settings(&mut self, settings: Settings, settings_seq: u64) {
         if settings_seq > self.settings_seq {
             if settings.read != self.settings.read {
@@ -351,13 +351,13 @@ impl Conversation {
             }
             self.settings = settings;
             self.settings_seq = settings_seq;
-            // It may be among what was deleted.
+            // It may be one of the deleted messages.
             self.newest = Weak::new();
         }
     }
 
-    /// Takes the newest message of the other's as a load finds it. Where it is news, the first one
-    /// too, the repeats at hand are not all.
+    /// Takes the newest message of the other from a load. If it is new, also if it is the first,
+    /// the known repeats are incomplete.
     pub fn adopt_received(&mut self, head: Head) {
         if self.received.is_none_or(|known| known.mark.seq < head.mark.seq) {
             self.repeats = Repeats::default();
@@ -385,8 +385,8 @@ impl Conversation {
         (event, ConversationView::new(other, name, self, Some(newest)))
     }
 
-    /// Takes a head that the store has, if it is newer than the one at hand: a later message, or the
-    /// carrier of the same one, whose content is gone.
+    /// Takes a stored head, if it is newer than the one in memory: a later message, or the carrier
+    /// of the same one, whose content was removed.
     pub fn adopt_head(&mut self, direction: Direction, head: Head) {
         let slot = match direction {
             Direction::Send => &mut self.sent,
@@ -401,7 +401,7 @@ impl Conversation {
         }
     }
 
-    /// Takes in a message of the other's of which the log has a carrier only: nothing is published.
+    /// Takes in a message of the other of which the log has only a carrier. Nothing is published.
     pub fn take_in_removed(&mut self, head: Head, counts: bool) {
         if self.received.is_none_or(|known| known.mark.seq < head.mark.seq) {
             self.begins_with(&head, counts);
@@ -415,7 +415,7 @@ fn newest_mark(head: Option<&Head>, stored: Mark) -> Mark {
     head.map(|head| head.mark).filter(|mark| mark.seq >= stored.seq).unwrap_or(stored)
 }
 
-/// What happened to a conversation, with the SDK's number.
+/// The kind of change of a conversation, with the SDK's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ConversationEvent {
@@ -425,7 +425,7 @@ pub enum ConversationEvent {
     Updated = 1,
     /// It can no longer be used.
     Disabled = 2,
-    /// It is gone.
+    /// It was deleted.
     Deleted = 3,
 }
 
@@ -450,14 +450,14 @@ pub struct ConversationView {
     pub draft: Option<Arc<str>>,
     /// The user's marks.
     pub marks: ConversationMarks,
-    /// How far the user has read.
+    /// The `messageSeq` up to which the user has read.
     pub read_seq: u64,
     /// Whether the user marked it as unread.
     pub is_marked_unread: bool,
 }
 
 impl ConversationView {
-    /// What is published of a conversation.
+    /// The view of a conversation that is published.
     #[must_use]
     pub fn new(
         id: &UserId,

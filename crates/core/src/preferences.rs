@@ -1,5 +1,5 @@
-//! What a user sets for a conversation: muting, pinning, a draft, marks, a mark as unread. Each function gives the
-//! settings with the value, or `None` where it is already set.
+//! Decides changes of a conversation's settings: muting, pinning, a draft, marks, a mark as unread.
+//! Each function returns the new settings, or `None` if the value is already set.
 
 use std::sync::Arc;
 
@@ -37,7 +37,8 @@ impl User {
         Ok(Some(kept(known, key, |settings| settings.notification = status)))
     }
 
-    /// The settings with the conversation pinned at `now_ms` (milliseconds since 1970), or unpinned.
+    /// The settings with the conversation pinned at `now_ms` (milliseconds since 1970), or
+    /// unpinned.
     pub fn set_pinned(
         &self,
         known: &Conversation,
@@ -74,7 +75,7 @@ impl User {
             if *other == self.id {
                 change.refused.push(other.clone());
             } else if marks.contains(mark) == is_set {
-                // Setting what is set already is not an error.
+                // Setting a mark that is already set is not an error.
             } else if is_set && marks.is_empty() && room == 0 {
                 change.refused.push(other.clone());
             } else {
@@ -87,7 +88,7 @@ impl User {
         change
     }
 
-    /// How many conversations have something set, those that are deleted for now included: a message
+    /// The number of conversations with a setting. Deleted ones are included, since a message
     /// brings them back as they were.
     fn count_of(&self, has: impl Fn(&Conversation) -> bool) -> usize {
         self.conversations.values().filter(|known| has(known)).count()
@@ -104,7 +105,7 @@ pub fn set_draft(known: &Conversation, draft: &str, key: OrderKey) -> Option<Set
     Some(kept(known, key, |settings| settings.draft = draft))
 }
 
-/// The settings with the conversation marked as unread, or not any more.
+/// The settings with the conversation marked as unread, or without that mark.
 #[must_use]
 pub fn set_marked_unread(known: &Conversation, is_marked: bool, key: OrderKey) -> Option<Settings> {
     (known.is_marked_unread() != is_marked).then(|| {
@@ -174,7 +175,7 @@ mod tests {
         known.settings = set_marked_unread(&known, true, KEY).expect("a change");
         assert!(known.is_marked_unread());
         assert_eq!(set_marked_unread(&known, true, KEY), None);
-        // It stays with what the other sends, and with another setting.
+        // A message of the other user or another setting does not remove it.
         known.adopt_head(Direction::Receive, head(4));
         known.settings = set_draft(&known, "Dear", KEY).expect("a change");
         assert!(known.is_marked_unread());
@@ -184,7 +185,7 @@ mod tests {
         let mut read = known.clone();
         read.settings = clear_unread(&read, KEY).expect("a change");
         assert_eq!((read.is_marked_unread(), read.unread()), (false, 0));
-        // Where nothing is unread, reading takes it away too.
+        // Reading removes it even if no message is unread.
         read.settings = set_marked_unread(&read, true, KEY).expect("a change");
         read.settings = clear_unread(&read, KEY).expect("a change");
         assert!(!read.is_marked_unread());

@@ -1,10 +1,10 @@
-//! How far a direction of a conversation has come: marks, and the newest message of it.
+//! The position in a direction of a conversation: marks, and its newest message.
 
 use crate::id::OrderKey;
 use crate::limits::PAGE_MESSAGES;
 use crate::message::Direction;
 
-/// How far into the messages of one direction something reaches.
+/// A mark: a position in the messages of one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mark {
     /// `messageSeq` of the last message.
@@ -13,43 +13,44 @@ pub struct Mark {
     pub counted: u64,
 }
 
-/// How far a user deleted all messages of one direction. By direction, since a message of the other
-/// direction may be on its way with a lower order key.
+/// Up to where a user deleted all messages of one direction. There is one for each direction, since
+/// a message of the other direction may be in flight with a lower order key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cleared {
-    /// `messageSeq` of the last message that is gone.
+    /// `messageSeq` of the last deleted message.
     pub seq: u64,
-    /// Its order key: from here on history is read.
+    /// Its order key, after which history begins.
     pub key: OrderKey,
 }
 
-/// Stream sequences that make a page of history one read: of the first message of a message's own
-/// page, and of the page before (0: there is none). Never handed out to callers.
+/// The page pointers of a message, by which a page of history is one read: the stream sequences of
+/// the first message of its own page and of the page before (0: there is none). They are never
+/// given to callers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PagePointers {
-    /// First message of the own page.
+    /// The first message of the own page.
     pub first: u64,
-    /// First message of the page before.
+    /// The first message of the page before.
     pub previous: u64,
 }
 
-/// The newest message of one direction. It carries all that is needed to go on.
+/// A head: the newest message of one direction, with everything that is needed to continue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// Its sequence, and how many so far count as unread until read.
+    /// Its mark.
     pub mark: Mark,
     /// Its order key.
     pub key: OrderKey,
     /// When it was accepted, in milliseconds since 1970.
     pub timestamp_ms: u64,
-    /// Where the store has it. 0 when the store no longer has any message of this direction.
+    /// Its stream sequence; 0 if the store no longer has any message of this direction.
     pub stream_seq: u64,
-    /// Its page.
+    /// Its page pointers.
     pub page: PagePointers,
 }
 
 impl Head {
-    /// Stands before the first message of a direction: reading begins at the start.
+    /// The head before the first message of a direction, at which reading begins.
     pub const BEFORE_FIRST: Self = Self {
         mark: Mark { seq: 0, counted: 0 },
         key: OrderKey::ZERO,
@@ -58,24 +59,24 @@ impl Head {
         page: PagePointers { first: 1, previous: 0 },
     };
 
-    /// Whether a message is shown where this is the newest that is known. One that the user receives
-    /// is not, while its acknowledgement is on its way: it is counted and published with that. One that the
-    /// user sent may have been answered by an owner before, and be known here a moment later.
+    /// Whether a message is shown if this is the newest known head. A received message without its
+    /// acknowledgement is not shown: it is counted and published with that. A sent message may have
+    /// been answered by a former owner, and becomes known here a moment later.
     #[must_use]
     pub const fn shows(&self, direction: Direction, seq: u64) -> bool {
         matches!(direction, Direction::Send) || seq <= self.mark.seq
     }
 
-    /// How many messages its page has up to this one. Where retention had emptied the log, and
-    /// counting went on above it, the page may begin later, and have fewer.
+    /// The number of messages of its page up to this one. If retention had emptied the log and
+    /// counting continued above it, the page may begin later and have fewer.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "a remainder of 32 fits")]
     pub const fn in_page(&self) -> usize {
         (self.mark.seq.saturating_sub(1) % PAGE_MESSAGES as u64) as usize + 1
     }
 
-    /// The head where `count` records after `before` cannot be read, the last of them at `stream_seq`:
-    /// each may have been a message, so that none of their `messageSeq` is given again. None counts.
+    /// The head after `count` unreadable records that follow `before`, the last at `stream_seq`.
+    /// Each may have been a message, so their `messageSeq` are not assigned again. None counts.
     #[must_use]
     pub fn past(before: Option<Self>, count: u64, stream_seq: u64) -> Self {
         let before = before.unwrap_or(Self {
@@ -89,13 +90,13 @@ impl Head {
         Self { mark: Mark { seq: seq + count, counted }, stream_seq, ..before }
     }
 
-    /// Whether it stands for a message, as opposed to what cannot be read alone.
+    /// Whether it stands for a message, as opposed to unreadable records only.
     pub(super) const fn is_message(&self) -> bool {
         self.key.0 > OrderKey::ZERO.0
     }
 
-    /// The pointers that the message after this one carries. 0 as `first` means "this message":
-    /// a record that opens a page cannot know its own place before it is stored.
+    /// The page pointers of the next message. 0 as `first` means "this message": a record that
+    /// begins a page cannot know its own sequence before it is stored.
     #[must_use]
     pub const fn next_pointers(&self) -> PagePointers {
         if self.mark.seq.is_multiple_of(PAGE_MESSAGES as u64) {
