@@ -35,6 +35,7 @@ mod contract {
     mod payload;
     mod permissions;
     mod preferences;
+    mod profiles;
     mod provisioning;
     mod push;
     #[path = "../../examples/push_gateway/queue.rs"]

@@ -109,7 +109,10 @@ fn parts(event: &Event, sizes: Sizes<'_>, most: usize) -> Vec<Event> {
                 .map(|users| Event::BlacklistChanged { action: *action, users: users.to_vec() })
                 .collect()
         }
-        Event::TotalChanged(_) | Event::KickedOut { .. } => vec![event.clone()],
+        Event::TotalChanged(_)
+        | Event::UserInfoUpdated(_)
+        | Event::UserRuleUpdated(_)
+        | Event::KickedOut { .. } => vec![event.clone()],
     }
 }
 

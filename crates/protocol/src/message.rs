@@ -102,10 +102,14 @@ impl Serialize for ConversationBody<'_> {
         let encoding = encoding(serializer.is_human_readable());
         let content_max =
             content_max.map(|most| most.saturating_sub(size::text_bytes(draft, encoding)));
-        let fields = 12 + usize::from(view.last_message.is_some());
+        let fields =
+            12 + usize::from(view.avatar_url.is_some()) + usize::from(view.last_message.is_some());
         let mut map = serializer.serialize_map(Some(fields))?;
         map.serialize_entry("conversationID", view.id.as_str())?;
         map.serialize_entry("conversationName", &*view.name)?;
+        if let Some(url) = &view.avatar_url {
+            map.serialize_entry("conversationAvatarUrl", &**url)?;
+        }
         map.serialize_entry("type", &PEER)?;
         map.serialize_entry("notificationStatus", &(view.notification as u8))?;
         map.serialize_entry("unreadMessageCount", &view.unread)?;

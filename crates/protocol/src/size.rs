@@ -22,9 +22,9 @@ use peerd_core::send::{Push, Send};
 const HEADERS_BYTES: usize = 1024;
 /// The most bytes around the part of a message that its sender sets, in any form: the message's
 /// other fields, the conversation that shows it, the event or reply that shows the conversation,
-/// and the header and numbers of a record; with IDs of 128 bytes and a name of which JSON escapes
-/// each byte to six.
-const AROUND_BYTES: usize = 3072;
+/// and the header and numbers of a record; with IDs of 128 bytes, a name of which JSON escapes each
+/// byte to six, and the URL of an avatar of which it escapes each byte to two.
+const AROUND_BYTES: usize = 4224;
 /// The most bytes that JSON turns one byte into.
 const JSON_ESCAPED: usize = 6;
 /// An upper bound for the JSON size of one part of a message beyond what [`Content::size_bytes`]

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::NAMES;
+use super::replies::HIDDEN;
 
 /// A call. Users are indexes of [`NAMES`].
 #[derive(Clone, Debug)]
@@ -88,6 +89,20 @@ pub(crate) enum Request {
         on: bool,
         others: Vec<usize>,
     },
+    /// Name, avatar or extended data.
+    Profile {
+        part: usize,
+        text: String,
+    },
+    UsersInfo {
+        others: Vec<usize>,
+    },
+    SelfInfo,
+    /// Hides one part of what others see, or shows it.
+    Privacy {
+        what: usize,
+        on: bool,
+    },
 }
 
 /// The filter of a list.
@@ -126,6 +141,12 @@ impl Request {
             Self::Pin { .. } => "update_conversation_pinned_state",
             Self::Draft { .. } => "set_conversation_draft",
             Self::SetMark { .. } => "set_conversation_mark",
+            Self::Profile { part: 0, .. } => "update_user_name",
+            Self::Profile { part: 1, .. } => "update_user_avatar_url",
+            Self::Profile { .. } => "update_user_extended_data",
+            Self::UsersInfo { .. } => "query_users_info",
+            Self::SelfInfo => "query_self_user_info",
+            Self::Privacy { .. } => "update_user_privacy",
         }
     }
 
@@ -201,6 +222,16 @@ impl Request {
                 let infos: Vec<Value> = others.iter().map(|other| with(*other)).collect();
                 json!({ "markType": mark, "enable": on, "conversationInfos": infos })
             }
+            Self::Profile { part, text } => {
+                let field = ["userName", "userAvatarUrl", "extendedData"][*part];
+                json!({ field: text })
+            }
+            Self::UsersInfo { others } => {
+                let others: Vec<&str> = others.iter().map(|other| NAMES[*other]).collect();
+                json!({ "userIDs": others, "config": { "isQueryFromServer": true } })
+            }
+            Self::SelfInfo => json!({}),
+            Self::Privacy { what, on } => json!({ HIDDEN[*what]: on }),
         }
     }
 }
@@ -216,6 +247,7 @@ pub fn unknown_methods() -> Vec<&'static str> {
         into_conversation,
     };
     let block = |on| Request::Block { others: Vec::new(), on };
+    let profile = |part| Request::Profile { part, text: String::new() };
     let all = [
         Request::Login { name: None, device: None, after: None },
         Request::Logout { session: None },
@@ -240,6 +272,12 @@ pub fn unknown_methods() -> Vec<&'static str> {
         Request::Pin { other: 0, on: false },
         Request::Draft { other: 0, text: String::new() },
         Request::SetMark { mark: 1, on: false, others: Vec::new() },
+        profile(0),
+        profile(1),
+        profile(2),
+        Request::UsersInfo { others: Vec::new() },
+        Request::SelfInfo,
+        Request::Privacy { what: 0, on: false },
     ];
     let methods = peerd::runtime::commands::Method::ALL.iter().map(|method| method.name());
     methods.filter(|name| !all.iter().any(|request| request.method() == *name)).collect()
