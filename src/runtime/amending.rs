@@ -1,20 +1,22 @@
 //! Changing stored messages: revoking and editing.
 //!
-//! The log of a message belongs to the owner of its receiver, which decides and writes what becomes of
-//! the message. In this order, so that a death at any moment leaves a state that both users see alike:
+//! The log of a message belongs to the owner of its receiver, which decides and writes the change,
+//! in this order, so that after a crash at any moment both users see the same:
 //!
-//! 1. The sender's owner notes in the sender's entry that the page of the message may have amendments.
-//! 2. The receiver's owner does so in the receiver's entry. For a removal, the entry also says that it
-//!    begins.
-//! 3. It writes the page of amendments. This decides: from here on, every reader has the message as it
-//!    was changed. Before this, nothing has happened.
-//! 4. For a removal, the content is erased from the log, and the receiver's entry is written with the
-//!    unread count that follows. Whoever loads the receiver next does this if it was not done.
+//! 1. The sender's owner notes in the sender's entry that the page of the message may have
+//!    amendments.
+//! 2. The receiver's owner does so in the receiver's entry. For a removal, the entry also says that
+//!    it begins.
+//! 3. It writes the page of amendments, which is the commit point: from here on, every reader sees
+//!    the change. Before this, nothing has changed.
+//! 4. For a removal, the content is erased from the log, and the receiver's entry is written with
+//!    the new unread count. If that was interrupted, the next load of the receiver does it.
 //! 5. The receiver's owner publishes its events and answers; then the sender's owner publishes.
 
 use std::sync::Arc;
 
 use smallvec::smallvec;
+use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 
 use super::commands::{Call, Peer, WithPeer};
@@ -51,13 +53,21 @@ pub(super) struct Amended {
     pub(super) after: Arc<Message>,
 }
 
-/// A message in the log of its receiver, and its page of amendments.
-struct Located {
+/// A decided change of a message.
+struct Decided {
+    /// The conversation as its receiver has it.
+    known: Conversation,
+    /// The message before the change.
     found: Found,
-    number: u64,
-    page: AmendmentPage,
-    /// Where the store has the page; 0 where it has none.
-    page_seq: u64,
+    amendment: Amendment,
+    /// The number of its page of amendments, the page after the change, and the sequence of the page
+    /// before it; 0 if there was none.
+    page: (u64, AmendmentPage, u64),
+    /// Whether the receiver deleted the message.
+    is_hidden: bool,
+    /// The receiver's conversation changes at this key.
+    changed: OrderKey,
+    events: Events,
 }
 
 impl<S: Store, B: Bus> Amending<S, B> {
@@ -79,14 +89,14 @@ impl<S: Store, B: Bus> Amending<S, B> {
         if direction == Direction::Receive {
             return Err(Rejection::NotPermitted.into());
         }
-        // What can be refused here is written nowhere. The owner of the log decides.
+        // A refusal here writes nothing. The owner of the log decides the rest.
         let (now_ms, limits) = (self.env.clock.wall_ms(), self.env.limits());
         operation.decide(&sender.id, target(&found), None, now_ms, limits)?;
         let (key, seq) = (found.key(), found.seq());
         self.entries.commit(sender, deadline, |user, _| Ok(name_page(user, other, seq))).await?;
         let answer = call.at_peer::<C>(other, &AmendPart::new(key, operation)).await;
         if let Err(CallError::Failed(_)) = &answer {
-            // It may have been changed all the same.
+            // It may have been changed despite the error.
             self.users.forget_read(sender);
             sender.doubt();
         }
@@ -115,7 +125,8 @@ impl<S: Store, B: Bus> Amending<S, B> {
         Ok(Amended { before, after })
     }
 
-    /// Publishes the change of a message to its sender. It is stored: a failure is not the caller's.
+    /// Publishes the change of a message to its sender. The change is stored, so a failure here is
+    /// not the caller's.
     async fn publish_sent(
         &self,
         cell: &Arc<UserCell>,
@@ -128,8 +139,7 @@ impl<S: Store, B: Bus> Amending<S, B> {
             let known = user.conversations.get(other).unwrap_or(&unknown);
             let key = keys.change(user);
             let settings = known.changed_settings(key, |settings| settings.kept = known.exists());
-            let (other, expected_seq) = (other.clone(), known.settings_seq);
-            let writes = vec![Write::Settings { other, settings, expected_seq }];
+            let writes = vec![Write::settings(other, known, settings)];
             Ok(Some(Commit { writes, events: Events::Amended { key, message, event } }))
         });
         if let Err(error) = published.await {
@@ -137,7 +147,7 @@ impl<S: Store, B: Bus> Amending<S, B> {
         }
     }
 
-    /// Takes a slot of the caller's rate.
+    /// Takes a slot of the caller's rate limit.
     fn admit(&self, cell: &UserCell) -> Result<(), Rejection> {
         let (now_us, limits) = (self.env.clock.now().steady_us, self.env.limits());
         let taken = cell.lock().amendments_made.take(now_us, limits.amendments_per_second);
@@ -147,7 +157,8 @@ impl<S: Store, B: Bus> Amending<S, B> {
         }
     }
 
-    /// Stores a change of a message to `peer.cell`, whose owner this is, and publishes it to this user.
+    /// Stores a change of a message to `peer.cell`, which this instance owns, and publishes it to
+    /// this user.
     pub(super) async fn store(
         &self,
         part: AmendPart,
@@ -159,84 +170,115 @@ impl<S: Store, B: Bus> Amending<S, B> {
         if operation.is_refused_to_blocked() && cell.lock().blocked.contains(from) {
             return Err(Rejection::BlockedByReceiver.into());
         }
-        let known = cell.lock().conversations.get(from).cloned().unwrap_or_default();
-        let located = self.locate(cell, (from, &known), key, deadline).await?;
-        let Located { found, number, mut page, page_seq } = located;
-        let (now_ms, limits) = (self.env.clock.wall_ms(), self.env.limits());
-        let (seq, before) = (found.seq(), page.get(found.seq(), key));
-        let decided = operation.decide(from, target(&found), before, now_ms, limits)?;
-        let Some(amendment) = decided else { return Ok(AmendAnswer::unchanged()) };
-        let stored = amendments::encode_one(seq, &amendment).map_err(|_| Failure::Internal)?;
-        *page.amend(seq, key) = amendment.clone();
-        fits(&page)?;
-        let is_hidden =
-            self.users.is_hidden(cell, (from, &known), (Direction::Receive, seq), deadline).await?;
-        let after = Arc::new(amended(&found.stored.message, &amendment)?);
-        let event = event(&operation, after);
-        let page = (number, page, page_seq);
-        // A user who deleted the message is told nothing: nothing changes for this user.
-        let changed = if is_hidden { known.settings.changed } else { self.entries.next_key(cell) };
-        let events = if is_hidden {
-            Events::None
-        } else {
-            Events::Amended { key: changed, message: key, event }
+        let Some(decided) = self.decide(cell, from, key, &operation, deadline).await? else {
+            return Ok(AmendAnswer::unchanged());
         };
-        let state_seq = match &amendment.change {
+        let (seq, stream_seq) = (decided.found.seq(), decided.found.stream_seq);
+        let stored =
+            amendments::encode_one(seq, &decided.amendment).map_err(|_| Failure::Internal)?;
+        let state_seq = match decided.amendment.change.clone() {
             Change::Removed(removed) => {
-                let removal = self.remove(cell, from, &known, removed, page, deadline);
-                let (state_seq, begun, expected_seq) = match removal.await {
-                    Ok(removed) => removed,
-                    Err(failure) => {
-                        // The next load goes on from here.
-                        self.users.forget_read(cell);
-                        cell.invalidate();
-                        return Err(failure.into());
-                    }
-                };
-                let is_unread = removed.is_unread(&known) && !is_hidden;
-                // What came meanwhile is of other senders: the pair is locked.
-                let begun = Conversation { settings: begun, ..known.clone() };
-                let settings = begun.after_removal(changed, is_unread);
-                let other = from.clone();
-                let writes = vec![Write::Settings { other, settings, expected_seq }];
-                let committed =
-                    self.entries.carry_out(&entry_lock, cell, Commit { writes, events }, deadline);
-                if let Err(error) = committed.await {
-                    cell.invalidate();
-                    return Err(error);
-                }
-                state_seq
+                self.store_removal(&entry_lock, cell, from, decided, &removed, deadline).await?
             }
             Change::None | Change::Replaced(_) | Change::Unknown(_) => {
-                let (number, page, expected_seq) = page;
-                let settings = known.changed_settings(changed, |settings| {
-                    settings.kept |= !is_hidden && known.exists();
-                    settings.note_amended(Direction::Receive, seq);
-                });
-                let (other, sender) = (from.clone(), from.clone());
-                let settings_seq = known.settings_seq;
-                let writes = vec![
-                    Write::Settings { other, settings, expected_seq: settings_seq },
-                    Write::Amendments { sender, number, page, expected_seq },
-                ];
-                self.entries
-                    .carry_out(&entry_lock, cell, Commit { writes, events }, deadline)
-                    .await?;
-                cell.ownership.written(StreamId::State(cell.partition)).newest()
+                self.store_amendment(&entry_lock, cell, from, decided, deadline).await?
             }
         };
         drop(pair_lock);
-        let carrier_seq = {
-            let user = cell.lock();
-            let head = user.conversations.get(from).and_then(|known| known.received);
-            head.filter(|head| head.mark.seq == seq && head.stream_seq != found.stream_seq)
-                .map_or(0, |head| head.stream_seq)
-        };
+        let user = cell.lock();
+        let head = user.conversations.get(from).and_then(|known| known.received);
+        let carrier = head.filter(|head| head.mark.seq == seq && head.stream_seq != stream_seq);
+        let carrier_seq = carrier.map_or(0, |head| head.stream_seq);
         Ok(AmendAnswer::amended(&stored, state_seq, carrier_seq))
     }
 
-    /// Removes a message, up to the erasing of its record. Answers where the page of amendments is, and
-    /// the receiver's settings that say that a removal has begun, with their sequence.
+    /// Decides about a change of a message that `from` sent to the user. `None`: nothing changes.
+    async fn decide(
+        &self,
+        cell: &Arc<UserCell>,
+        from: &UserId,
+        key: OrderKey,
+        operation: &Operation,
+        deadline: Instant,
+    ) -> Result<Option<Decided>, CallError> {
+        let known = cell.lock().conversations.get(from).cloned().unwrap_or_default();
+        let id = MessageId::new(key, cell.partition);
+        let (direction, found) = self.find(cell, (from, &known), id, deadline).await?;
+        let (pair, number) = (self.env.pair(from, &cell.id), page_number(found.seq()));
+        let storage = self.env.storage(deadline);
+        let (mut page, page_seq) =
+            storage.amendments(&pair, number).await.map_err(Failure::from)?;
+        let (now_ms, limits) = (self.env.clock.wall_ms(), self.env.limits());
+        let before = page.get(found.seq(), key);
+        let decided = operation.decide(from, target(&found), before, now_ms, limits)?;
+        let Some(amendment) = decided else { return Ok(None) };
+        *page.amend(found.seq(), key) = amendment.clone();
+        fits(&page)?;
+        let message = (direction, found.seq());
+        let is_hidden = self.users.is_hidden(cell, (from, &known), message, deadline).await?;
+        // A user who deleted the message gets no event, since nothing changes for this user.
+        let (changed, events) = if is_hidden {
+            (known.settings.changed, Events::None)
+        } else {
+            let event = event(operation, Arc::new(amended(&found.stored.message, &amendment)?));
+            let changed = self.entries.next_key(cell);
+            (changed, Events::Amended { key: changed, message: key, event })
+        };
+        let page = (number, page, page_seq);
+        Ok(Some(Decided { known, found, amendment, page, is_hidden, changed, events }))
+    }
+
+    /// Stores what replaced a message's content. Returns the sequence of the page of amendments.
+    async fn store_amendment(
+        &self,
+        entry_lock: &MutexGuard<'_, ()>,
+        cell: &Arc<UserCell>,
+        from: &UserId,
+        Decided { known, found, page, is_hidden, changed, events, .. }: Decided,
+        deadline: Instant,
+    ) -> Result<u64, CallError> {
+        let settings = known.changed_settings(changed, |settings| {
+            settings.kept |= !is_hidden && known.exists();
+            settings.note_amended(Direction::Receive, found.seq());
+        });
+        let ((number, page, expected_seq), sender) = (page, from.clone());
+        let writes = vec![
+            Write::settings(from, &known, settings),
+            Write::Amendments { sender, number, page, expected_seq },
+        ];
+        self.entries.carry_out(entry_lock, cell, Commit { writes, events }, deadline).await?;
+        Ok(cell.ownership.written(StreamId::State(cell.partition)).newest())
+    }
+
+    /// Stores the removal of a message. Returns the sequence of the page of amendments.
+    async fn store_removal(
+        &self,
+        entry_lock: &MutexGuard<'_, ()>,
+        cell: &Arc<UserCell>,
+        from: &UserId,
+        Decided { known, page, is_hidden, changed, events, .. }: Decided,
+        removed: &Removed,
+        deadline: Instant,
+    ) -> Result<u64, CallError> {
+        let removal = self.remove(cell, from, &known, removed, page, deadline).await;
+        let (state_seq, begun, expected_seq) = removal.inspect_err(|_| {
+            // The next load completes the removal.
+            self.users.forget_read(cell);
+            cell.invalidate();
+        })?;
+        let is_unread = removed.is_unread(&known) && !is_hidden;
+        // Messages that arrived meanwhile are from other senders: the pair is locked.
+        let begun = Conversation { settings: begun, ..known };
+        let settings = begun.after_removal(changed, is_unread);
+        let writes = vec![Write::Settings { other: from.clone(), settings, expected_seq }];
+        let change = Commit { writes, events };
+        let committed = self.entries.carry_out(entry_lock, cell, change, deadline).await;
+        committed.inspect_err(|_| cell.invalidate())?;
+        Ok(state_seq)
+    }
+
+    /// Removes a message, up to erasing its record. Returns the sequence of the page of amendments,
+    /// and the receiver's settings in which the removal has begun, with their sequence.
     async fn remove(
         &self,
         cell: &Arc<UserCell>,
@@ -260,22 +302,6 @@ impl<S: Store, B: Bus> Amending<S, B> {
         Ok((state_seq, begun, settings_seq))
     }
 
-    /// The message with an order key that `from` sent to the user.
-    async fn locate(
-        &self,
-        cell: &UserCell,
-        (from, known): (&UserId, &Conversation),
-        key: OrderKey,
-        deadline: Instant,
-    ) -> Result<Located, CallError> {
-        let id = MessageId::new(key, cell.partition);
-        let (_, found) = self.find(cell, (from, known), id, deadline).await?;
-        let (pair, number) = (self.env.pair(from, &cell.id), page_number(found.seq()));
-        let storage = self.env.storage(deadline);
-        let (page, page_seq) = storage.amendments(&pair, number).await.map_err(Failure::from)?;
-        Ok(Located { found, number, page, page_seq })
-    }
-
     /// A message of a conversation by its ID.
     async fn find(
         &self,
@@ -293,7 +319,7 @@ impl<S: Store, B: Bus> Amending<S, B> {
     }
 }
 
-/// Has the sender's entry name the page of a message, unless it does.
+/// Makes the sender's entry name the page of a message, if it does not yet.
 fn name_page(user: &User, other: &UserId, seq: u64) -> Option<Commit> {
     let known = user.conversations.get(other)?;
     if known.settings.amended_sent.contains(page_number(seq)) {
@@ -302,8 +328,7 @@ fn name_page(user: &User, other: &UserId, seq: u64) -> Option<Commit> {
     let settings = known.changed_settings(known.settings.changed, |settings| {
         settings.note_amended(Direction::Send, seq);
     });
-    let (other, expected_seq) = (other.clone(), known.settings_seq);
-    let writes = vec![Write::Settings { other, settings, expected_seq }];
+    let writes = vec![Write::settings(other, known, settings)];
     Some(Commit { writes, events: Events::None })
 }
 
@@ -318,7 +343,7 @@ fn target(found: &Found) -> Target<'_> {
     }
 }
 
-/// A message as it is after a change.
+/// A message after a change.
 fn amended(message: &Message, amendment: &Amendment) -> Result<Message, Failure> {
     if let Change::Removed(removed) = &amendment.change {
         let Message { sender, receiver, partition, .. } = message;
@@ -329,7 +354,7 @@ fn amended(message: &Message, amendment: &Amendment) -> Result<Message, Failure>
     Ok(message)
 }
 
-/// The event that both users get.
+/// The event for both users.
 fn event(operation: &Operation, message: Arc<Message>) -> Event {
     match operation {
         Operation::Revoke { .. } => Event::MessagesRevoked(smallvec![message]),

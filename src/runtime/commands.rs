@@ -118,7 +118,7 @@ pub trait Command {
 pub trait WithPeer: Command {
     /// The content of the part, besides the caller.
     type Part: Serialize + DeserializeOwned + Send;
-    /// What the other owner answers.
+    /// The answer of the other owner.
     type Answer: Serialize + DeserializeOwned + Send;
 
     /// Performs the part at the owner of the other user. It may be performed more than once.
@@ -161,7 +161,7 @@ impl<S: Store, B: Bus> Call<'_, S, B> {
         let part = encode_part::<C>(part)?;
         let (from, method) = (self.cell.id.clone(), C::NAME.to_owned());
         let request = PeerPart { from, method, part };
-        // In a box: such a request may be served here, by a part of this call's own future.
+        // Boxed, because such a request may be served here, by a part of this call's own future.
         let (parts, deadline) = (self.parts, self.deadline);
         let request = &request;
         let here = |ownership: Arc<Ownership>| async move {
@@ -186,7 +186,7 @@ fn encode_part<C: Command>(part: &impl Serialize) -> Result<Bytes, Failure> {
 /// Decodes a part from another owner, or its answer.
 fn decode_part<C: Command, T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CallError> {
     rmp_serde::from_slice(bytes).map_err(|_| {
-        // Without the error: it may quote what is in the part.
+        // Without the error, which may quote the part.
         tracing::warn!(
             method = C::NAME,
             remedy = UPDATE,
@@ -196,7 +196,7 @@ fn decode_part<C: Command, T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CallE
     })
 }
 
-/// What is to be done where the owner of the caller is of a later release, as in a rolling update.
+/// The remedy if the owner of the caller is of a later release, as in a rolling update.
 const UPDATE: &str = "update this instance: the other one is of a later release";
 
 /// The failure for the caller if it is unknown whether another owner has performed a part of the
@@ -496,24 +496,6 @@ impl Method {
             call.parts.sessions.note_last_seen(call.cell)?;
         }
         Err(rejection.into())
-    }
-
-    /// The refusal of a call of an unknown method.
-    #[must_use]
-    pub fn unknown(name: &str) -> Rejection {
-        /// No method's name is longer.
-        const SHOWN_MAX_BYTES: usize = 64;
-        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
-        let is_shown = name.len() <= SHOWN_MAX_BYTES && name.bytes().all(is_name);
-        // Other spellings differ in capitals and in what joins the words.
-        let plain = |name: &str| name.replace(['_', '-'], "").to_ascii_lowercase();
-        let meant = is_shown.then(|| plain(name)).and_then(|called| {
-            let own = Self::ALL.iter().map(|method| method.name());
-            let others = unsupported::names().iter().copied();
-            own.chain(others).find(|name| plain(name) == called)
-        });
-        let name = if is_shown { name.to_owned() } else { String::new() };
-        Rejection::UnknownMethod { name, meant }
     }
 }
 

@@ -347,8 +347,8 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
         Ok(found.collect())
     }
 
-    /// As [`Self::find`], with the places of the messages in the log. For a message that was removed,
-    /// its revocation is found.
+    /// As [`Self::find`], with the stream sequences of the messages. For a removed message, its
+    /// revocation is found.
     pub(super) async fn find_stored(
         &self,
         wanted: &[(OrderKey, Partition)],

@@ -1,5 +1,5 @@
-//! Every tuning constant of the runtime, with its unit and its reason. A `Duration` has its unit in its
-//! type. The assertions relate constants that must be chosen together.
+//! Every tuning constant of the runtime, with its unit and its reason. A `Duration` has its unit in
+//! its type. The assertions relate constants that must be chosen together.
 
 use std::time::Duration;
 
@@ -59,12 +59,12 @@ pub(super) const TROUBLES_REPORTED_MAX: usize = 32;
 
 // Admission.
 
-/// How often a call is forwarded: while a partition changes hands, the former and the next owner
-/// may both forward for a moment.
+/// How often a call is forwarded at most: while a partition changes hands, the former and the next
+/// owner may both forward for a moment.
 pub(super) const HOPS_MAX: u8 = 32;
 /// The longest reply subject, far beyond those of client libraries.
 pub(super) const REPLY_SUBJECT_BYTES_MAX: usize = 512;
-/// Longest name of a method.
+/// The longest name of a method.
 pub(super) const METHOD_BYTES_MAX: usize = 64;
 /// The wait before another attempt after the server reported no responders.
 pub(super) const RELAY_RETRY_DELAY: Duration = Duration::from_millis(20);
@@ -107,7 +107,7 @@ pub(super) const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) const LAST_SEEN_TIMEOUT: Duration = Duration::from_secs(1);
 /// Entries that are written concurrently before a partition is closed.
 pub(super) const CLOSE_WRITES_CONCURRENT: usize = 64;
-/// The newest records of a partition among which the newest order key is certain to be.
+/// The newest records of a partition; the newest order key is certainly among them.
 pub(super) const KEYS_IN_FLIGHT_MAX: u64 = 256;
 /// Partitions that are checked concurrently in one look around.
 pub(super) const GAP_LOOKS_CONCURRENT: usize = 64;
@@ -121,8 +121,8 @@ pub(super) const PROBES_UNANSWERED: u32 = 5;
 pub(super) const PULSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long partitions of the same owner are gathered, so that the logs are read once for all.
 pub(super) const REDELIVERY_GATHER_DELAY: Duration = Duration::from_millis(200);
-/// How much earlier reading begins: the owner knew the server's clock to within a message's transit
-/// time, and so do the servers of a cluster know each other's.
+/// How much earlier reading begins: an owner's estimate of the server's clock is off by at most a
+/// message's transit time, as are the clocks of a cluster's servers.
 pub(super) const SERVER_CLOCK_SLACK_MS: u64 = 200;
 /// Records read at once.
 pub(super) const REDELIVERY_RECORDS_PER_READ: usize = 256;
@@ -174,40 +174,40 @@ pub(super) const REVISION_RETRY_DELAY: Duration = Duration::from_millis(200);
 
 // Sends and changes.
 
-/// Most senders whose owners are asked to follow the log at the same time.
+/// The most senders whose owners are concurrently requested to follow the log.
 pub(super) const NOTICES_MAX: usize = 4096;
-/// How often a send is decided anew because the log had moved on, or more had to be read for it.
+/// The most decisions for one send, if the log has moved on or more must be read for it.
 pub(super) const DECISIONS_MAX: usize = 8;
-/// The share of a call's time that is left to a message once it has the pair lock.
+/// The share of a call's time that a message must have left when it gets the pair lock.
 pub(super) const PAIR_LOCK_RESERVE_SHARE: u32 = 4;
-/// Most that is waited between two looks, or between two requests to the sender's owner.
+/// The longest wait between two reads of the log, or between two requests to the sender's owner.
 pub(super) const FOLLOW_RETRY_MAX: Duration = Duration::from_secs(1);
-/// How long the owner of a sender is sought: far longer than a partition is without an owner after a
+/// How long the owner of a sender is notified: far longer than a partition lacks an owner after a
 /// death.
 pub(super) const NOTIFY_SENDER_TIMEOUT: Duration = Duration::from_secs(60);
-/// How often the owner of a sender is asked at most.
+/// The most requests to the owner of a sender.
 pub(super) const NOTIFY_SENDER_TRIES_MAX: u32 = 100;
 /// How long an instance that stops keeps trying.
 pub(super) const NOTIFY_STOP_TIMEOUT: Duration = Duration::from_secs(1);
-/// How much earlier than by peerd's clock the log is read back, for a server whose clock is behind.
+/// How much earlier than by peerd's clock the log is read back, in case the server's clock lags.
 pub(super) const REPEAT_CLOCK_SLACK_MS: u64 = 2000;
 /// Records read at once when the log is read back.
 pub(super) const READ_BACK_RECORDS: usize = 256;
-/// How long an answer is waited for before the owner is asked again: the request may be lost.
+/// The wait for an answer before the request is repeated, since it may be lost.
 pub(super) const SETTLE_ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
-/// Wait before an owner is asked again that could not answer.
+/// The wait before another request to an owner that could not answer.
 pub(super) const SETTLE_RETRY_DELAY: Duration = Duration::from_millis(10);
 /// Records read at once.
 pub(super) const CATCH_UP_RECORDS_PER_READ: usize = 64;
-/// How much earlier than the sender's owner sent a message first the log is read for it.
+/// How much earlier than the first attempt of the sender's owner the log is searched for a message.
 pub(super) const CATCH_UP_SLACK_MS: u64 = 30_000;
-/// Wait between tries while the store does not answer.
+/// The wait between attempts while the store does not answer.
 pub(super) const CATCH_UP_RETRY_DELAY: Duration = Duration::from_millis(200);
-/// How long one try may take.
+/// The time limit of one attempt.
 pub(super) const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(5);
-/// Entries that one change writes at the same time.
+/// Entries that one change writes concurrently.
 pub(super) const CHANGE_WRITES_CONCURRENT: usize = 32;
-/// How often the preview of a conversation is read again because a message came in meanwhile.
+/// The most reads of a conversation's preview if messages arrive meanwhile.
 pub(super) const PREVIEW_TRIES_MAX: usize = 4;
 /// Conversations whose newest message is searched page by page concurrently.
 pub(super) const PREVIEWS_CONCURRENT_MAX: usize = 16;
@@ -216,8 +216,8 @@ pub(super) const PREVIEWS_CONCURRENT_MAX: usize = 16;
 
 /// The most conversations in one event.
 pub(super) const CHANGES_PER_EVENT: usize = 64;
-/// The most bytes of content in one event: JSON's escapes can make six of each, which is still below
-/// the usual `max_payload` of a server.
+/// The most bytes of content in one event: JSON's escapes can make six of each, which is still
+/// below the usual `max_payload` of a server.
 pub(super) const CHANGE_BYTES_PER_EVENT: usize = 128 * 1024;
 /// How long handing over a push is retried.
 pub(super) const PUSH_DEADLINE: Duration = Duration::from_secs(30);
@@ -269,9 +269,9 @@ pub(super) const REPLAY_REACH_FACTOR: u64 = 16;
 
 // Audit.
 
-/// Messages that one read asks for.
+/// Messages that one read requests.
 pub(super) const AUDIT_MESSAGES_PER_READ: usize = 256;
-/// Accounts that one read asks for.
+/// Accounts that one read requests.
 pub(super) const AUDIT_ACCOUNTS_PER_READ: usize = 16;
 /// How long one read may take.
 pub(super) const AUDIT_READ_TIMEOUT: Duration = Duration::from_secs(5);
@@ -294,9 +294,10 @@ pub(super) const LOST_READS_MAX: usize = 64;
 
 // Relations.
 
-/// The usual `max_payload` of a nats-server, which an event must not exceed if JSON escapes all of it.
+/// The usual `max_payload` of a nats-server, which an event must not exceed if JSON escapes all of
+/// it.
 const MAX_PAYLOAD_USUAL_BYTES: usize = 1024 * 1024;
-/// The most bytes that JSON turns one byte into.
+/// The most bytes of one byte in JSON.
 const JSON_ESCAPED: usize = 6;
 
 const _: () = {
@@ -309,13 +310,13 @@ const _: () = {
     // One check ends before the next one begins, and several fail before JetStream counts as gone.
     assert!(STREAM_STATE_TIMEOUT.as_millis() < KEEPER_INTERVAL.as_millis());
     assert!(KEEPER_INTERVAL.as_millis() < JETSTREAM_SILENT_MAX.as_millis());
-    // A deadline leaves room for several tries.
+    // A deadline leaves room for several attempts.
     assert!(PULSE_TIMEOUT.as_millis() < OPEN_TIMEOUT.as_millis());
     assert!(OWNER_REQUEST_RETRY_DELAY.as_millis() < INQUIRE_EVERY.as_millis());
     assert!(10 * SETTLE_RETRY_DELAY.as_millis() <= SETTLE_ANSWER_TIMEOUT.as_millis());
     assert!(10 * CATCH_UP_RETRY_DELAY.as_millis() <= CATCH_UP_TIMEOUT.as_millis());
     assert!(PUSH_STOP_TIMEOUT.as_millis() < PUSH_DEADLINE.as_millis());
-    // The tries of a notice do not run out before its time does.
+    // The attempts of a notice do not run out before its time does.
     assert!(
         NOTIFY_SENDER_TRIES_MAX as u128 * FOLLOW_RETRY_MAX.as_millis()
             >= NOTIFY_SENDER_TIMEOUT.as_millis()

@@ -101,7 +101,7 @@ pub fn encode(page: &AmendmentPage) -> Result<Bytes, AmendError> {
     if bytes > PAGE_BYTES_MAX { Err(AmendError::Full { bytes }) } else { Ok(entry) }
 }
 
-/// Writes what became of one message.
+/// Encodes the amendment of one message.
 pub fn encode_one(seq: u64, amendment: &Amendment) -> Result<Bytes, EncodeError> {
     let mut fields = FieldsOut::default();
     fields.put_always(SEQ, &seq)?;
@@ -158,7 +158,7 @@ pub fn decode(bytes: &[u8]) -> Result<AmendmentPage, RecordError> {
     Ok(AmendmentPage::new(amendments, fields.later()))
 }
 
-/// Reads what became of one message: its `messageSeq`, and the amendment.
+/// Decodes the amendment of one message: its `messageSeq`, and the amendment.
 pub fn decode_one(bytes: &[u8]) -> Result<(u64, Amendment), RecordError> {
     let fields = FieldsIn::read(bytes, KIND, 1, REVOKED)?;
     let (seq, key) = (fields.required(SEQ)?, OrderKey(fields.required(KEY)?));

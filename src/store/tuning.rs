@@ -1,5 +1,5 @@
-//! Every tuning constant of the store, with its unit and its reason. A `Duration` has its unit in its
-//! type.
+//! Every tuning constant of the store, with its unit and its reason. A `Duration` has its unit in
+//! its type.
 
 use std::time::Duration;
 
@@ -23,15 +23,15 @@ pub(super) const AROUND_SUBJECT_BYTES: usize = 3;
 pub(super) const PUBLISH_BACKOFF_FIRST: Duration = Duration::from_millis(10);
 /// The longest such wait.
 pub(super) const PUBLISH_BACKOFF_MAX: Duration = Duration::from_millis(500);
-/// How long the first answer is waited for; the next, twice as long.
+/// The wait for the first answer; it is doubled for each further one.
 pub(super) const PUBLISH_TIMEOUT_FIRST: Duration = Duration::from_secs(1);
 /// Room for a header block that expects a sequence.
 pub(super) const EXPECTING_BYTES: usize = 96;
-/// How often it is looked for publishes that are overdue.
+/// How often overdue publishes are searched.
 pub(super) const ACK_OVERDUE_INTERVAL: Duration = Duration::from_millis(100);
 /// The longest reply subject: an inbox and a number.
 pub(super) const ACK_REPLY_BYTES_MAX: usize = 256;
-/// How long one try to hand a push off may take.
+/// The time limit of one attempt to hand a push over.
 pub(super) const HAND_OFF_TRY_TIMEOUT: Duration = Duration::from_secs(3);
 
 // Provisioning and problems.
@@ -43,7 +43,7 @@ pub(super) const PROVISION_CONCURRENT: usize = 8;
 /// A write that succeeds so soon after a refused one does not end the problem: a small message may
 /// fit where a large one does not.
 pub(super) const TROUBLE_CALM: Duration = Duration::from_secs(3);
-/// How long no write must be acknowledged, each by its own deadline, to count as a problem: longer
+/// If no write was acknowledged within its deadline for this long, it is a problem: this is longer
 /// than the election of a leader takes.
 pub(super) const UNACKED_MAX: Duration = Duration::from_secs(4);
 /// A problem that returns within this time after it was over is the same one.

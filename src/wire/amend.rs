@@ -1,5 +1,4 @@
-//! A change of a stored message on its way to the owner of the log, and what that answers: the part of
-//! the commands that change messages.
+//! A change of a stored message as sent to the owner of the log, and the owner's answer.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -8,7 +7,7 @@ use peerd_core::amend::Operation;
 use peerd_core::id::OrderKey;
 use peerd_protocol::packed::ContentV1;
 
-/// Change a message from the caller to the user whose owner this is sent to.
+/// Change a message from the caller to the user whose owner receives this.
 #[derive(Serialize, Deserialize)]
 pub struct AmendPart {
     key: u64,
@@ -20,7 +19,7 @@ enum OperationV1 {
     /// The text that accompanies the revocation.
     #[serde(rename = "1")]
     Revoke(String),
-    /// Content, the text that accompanies the message, and when it is expected to have been edited.
+    /// Content, the text that accompanies the message, and the expected time of its last edit.
     #[serde(rename = "2")]
     Edit(ContentV1, String, Option<u64>),
 }
@@ -51,15 +50,15 @@ impl AmendPart {
     }
 }
 
-/// What became of the message.
+/// The result.
 #[derive(Serialize, Deserialize)]
 pub struct AmendAnswer {
     /// Its amendment as it is stored; `None` if nothing changed.
     #[serde(with = "serde_bytes")]
     pub amendment: Option<Vec<u8>>,
-    /// Where the page of amendments is in the state stream.
+    /// The sequence of the page of amendments in the state stream.
     pub state_seq: u64,
-    /// Where the carrier of the message is in the log; 0 if there is none.
+    /// The sequence of the message's carrier in the log; 0 if there is none.
     pub carrier_seq: u64,
 }
 

@@ -14,7 +14,7 @@ const REVOKED: i64 = 6_000_279;
 const NOT_PERMITTED: i64 = 6_000_285;
 const REVOKE_TYPE: u64 = 31;
 
-/// No other test's changes of messages get in the way of one about something else.
+/// The rate of changes does not disturb tests of other properties.
 const UNLIMITED: (&str, &str) = ("PEERD__LIMITS__AMENDMENTS_PER_SECOND", "100000");
 
 fn body(other: &str, message: &Value) -> Value {
@@ -159,14 +159,14 @@ async fn a_message_that_was_read_or_deleted_counts_nothing_when_it_is_revoked() 
     let mut of_bob = world.events("bob").await;
     revoke(&world, "alice", "bob", &read).await;
     of_bob.expect(&[REVOKED_EVENT]).await;
-    // It is gone for bob already.
+    // Bob had deleted this one, so he gets no event.
     revoke(&world, "alice", "bob", &deleted).await;
     assert!(of_bob.drain().await.is_empty());
     assert_eq!(world.totals("bob").await, (1, 1));
     let history = world.history("bob", "alice").await;
     assert_eq!(history.len(), 2);
     assert_revoked(&history[0], &read, "");
-    // What stands in the place of a message can be deleted as any other.
+    // A revoked message can be deleted like any other.
     let mut body = of("alice");
     body["messageList"] = json!([{ "messageID": read["messageID"] }]);
     world.ok("bob", "delete_messages", body).await;
@@ -250,7 +250,7 @@ async fn it_works_in_both_encodings_offline_and_over_two_instances() {
     }
     assert!(second.terminate().await.success(), "{}", second.log());
 
-    // Who was offline does not get it, and sees that it was revoked.
+    // A user who was offline does not receive it at login, and sees the revocation in the history.
     world.ok("bob", "logout", json!({})).await;
     let message = world.send("alice", "bob", "while away").await;
     let kept = world.send("alice", "bob", "kept").await;

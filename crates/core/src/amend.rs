@@ -1,5 +1,5 @@
-//! Changes of stored messages: what a user may change of a message, and what becomes of it. The owner
-//! of the log decides, since it knows the message and all earlier changes.
+//! Decides changes of stored messages. The owner of the log decides, since it knows the message and
+//! all earlier changes.
 
 use super::amendment::{Amendment, Change, Removed, Replacement, Stub};
 use super::content::Content;
@@ -24,28 +24,28 @@ pub enum Operation {
         content: Content,
         /// The new text that accompanies the message.
         extended_data: String,
-        /// When it was last edited, as the caller knows it, in milliseconds since 1970; 0 for never.
+        /// The time of the last edit that the caller knows, in milliseconds since 1970; 0 for none.
         expected_edited_ms: Option<u64>,
     },
 }
 
-/// A message as the store has it, with all earlier changes.
+/// A stored message, with all earlier changes.
 #[derive(Clone, Copy, Debug)]
 pub struct Target<'m> {
     /// The message.
     pub message: &'m Message,
-    /// How far its sender had sent with it.
+    /// The sender's mark with this message.
     pub mark: Mark,
     /// Its page.
     pub page: PagePointers,
-    /// Its place in the log.
+    /// Its stream sequence.
     pub stream_seq: u64,
     /// When it was stored, by the server's clock, in milliseconds since 1970.
     pub stored_ms: u64,
 }
 
 impl Operation {
-    /// Whether the blocked user may not do it to a message of the conversation with the blocker.
+    /// Whether a blocked user is refused.
     #[must_use]
     pub const fn is_refused_to_blocked(&self) -> bool {
         match self {
@@ -54,8 +54,8 @@ impl Operation {
         }
     }
 
-    /// What becomes of a message when `by` does this to it at `now_ms` (milliseconds since 1970).
-    /// `None`: nothing changes. `before` is what became of it earlier.
+    /// The amendment of a message if `by` applies the operation at `now_ms` (milliseconds since
+    /// 1970). `None`: nothing changes. `before` is its earlier amendment.
     pub fn decide(
         &self,
         by: &UserId,
@@ -113,7 +113,8 @@ impl Operation {
                 after.change = Change::Replaced(Replacement {
                     content: content.clone(),
                     extended_data: extended_data.clone(),
-                    // Two edits never have the same time: it tells them apart.
+                    // Two edits of a message never have the same time, so that the time identifies
+                    // an edit.
                     edited_ms: now_ms.max(edited_ms + 1),
                 });
             }

@@ -80,13 +80,13 @@ pub struct Removed {
     pub stored_ms: u64,
     /// Its stub.
     pub stub: Stub,
-    /// Its revocation, which stands in its place in histories; `None` where nothing does. A carrier
-    /// does not have it: the page of amendments does.
+    /// Its revocation, which histories show in its place; `None` if they show nothing. It is in the
+    /// page of amendments, not in a carrier.
     pub revocation: Option<Box<Revocation>>,
 }
 
 impl Removed {
-    /// The message that stands in its place: it has no content, and counts for nothing.
+    /// The message that is shown in its place: it has no content, and does not count.
     #[must_use]
     pub fn shown(
         &self,
@@ -115,7 +115,7 @@ impl Removed {
         })
     }
 
-    /// Whether it was unread when it was removed, unless its receiver had deleted it.
+    /// Whether it was unread and not deleted by its receiver when it was removed.
     #[must_use]
     pub const fn is_unread(&self, conversation: &Conversation) -> bool {
         self.stub.counts && self.stub.mark.seq > conversation.settings.read.seq
@@ -147,7 +147,7 @@ pub struct Replacement {
     pub content: Content,
     /// Text that accompanies the message.
     pub extended_data: String,
-    /// When the sender edited it, in milliseconds since 1970; 0 where that is not known.
+    /// When the sender edited it, in milliseconds since 1970; 0 if unknown.
     pub edited_ms: u64,
 }
 

@@ -90,7 +90,7 @@ pub struct Counted {
     pub head: Head,
     /// Whether the message counts as unread until read.
     pub counts: bool,
-    /// Whether its content was removed. It is counted all the same, and is not unread any more.
+    /// Whether its content was removed. It still counts, but is no longer unread.
     pub is_removed: bool,
 }
 

@@ -47,13 +47,13 @@ pub struct Stored {
     may_age: bool,
 }
 
-/// What the log and its amendments have of a message.
+/// The remaining part of a message, by the log and its amendments.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Left {
     Message,
     /// Its revocation, which histories show.
     Revocation,
-    /// What other messages depend on.
+    /// Only the fields on which other messages depend.
     Stub,
 }
 
@@ -83,7 +83,7 @@ impl Stored {
         self.take(pair, line, head, message.counts, Left::Message);
     }
 
-    /// Adds what is left of a removed message from `sender` to `receiver`.
+    /// Adds the stub of a removed message from `sender` to `receiver`.
     pub fn take_removed(
         &mut self,
         (receiver, sender): (UserId, UserId),

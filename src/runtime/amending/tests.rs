@@ -1,5 +1,5 @@
-//! Changes of messages that are cut off at each of their writes: either they did not happen, or both
-//! users see them when they are loaded next.
+//! Changes of messages that are interrupted at each of their writes: either they did not happen, or
+//! both users see them when they are loaded next.
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ async fn unread(node: &TestNode) -> u64 {
     reply["conversation"]["unreadMessageCount"].as_u64().expect("a count")
 }
 
-/// Forgets all that is in memory, as after a death.
+/// Drops all state in memory, as after a crash.
 fn forget(node: &TestNode) {
     for cell in node.parts.users.ownerships().flat_map(|ownership| ownership.cells()) {
         let mut user = cell.lock();
@@ -63,7 +63,7 @@ fn is_stored(node: &TestNode, text: &str) -> bool {
     records.any(|record| record.payload.windows(text.len()).any(|part| part == text.as_bytes()))
 }
 
-/// Three messages, of which one is changed by a call that only so many writes of get through. Answers
+/// Three messages, one of which is changed by a call of which only some writes succeed. Returns
 /// whether the change has happened.
 async fn cut_off(index: usize, writes: usize, method: &str, message: Value) -> bool {
     let clock = Clock::simulated(WALL_MS);
@@ -98,10 +98,10 @@ async fn cut_off(index: usize, writes: usize, method: &str, message: Value) -> b
     assert!(has_happened || !is_answered, "{reply} after {writes} writes, and nothing changed");
     assert_eq!(count, if is_revoked { 2 } else { 3 }, "unread after {writes} writes");
     assert_eq!(is_stored(&node, text), !is_revoked, "after {writes} writes");
-    // What follows builds on it.
+    // Later changes build on it.
     let next = send(&node, "on").await;
     assert_eq!((&next["messageSeq"], unread(&node).await), (&json!(4), count + 1));
-    // A repeat ends it.
+    // A repeat completes it.
     let again = call(&node, "alice", method, &body).await;
     let is_done = again.get("message").is_some_and(Value::is_object);
     assert!(is_done || again["code"] == 6_000_279, "{again} after {writes} writes");

@@ -21,7 +21,7 @@ pub struct EditMessage;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Request {
-    /// In the conversation with this user, unless the message says so.
+    /// The other user; required unless the message has it.
     #[serde(rename = "conversationID")]
     pub conversation_id: Option<User>,
     /// 0, a conversation with a peer.

@@ -23,7 +23,7 @@ pub struct RevokeMessage;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Request {
-    /// In the conversation with this user, unless the message says so.
+    /// The other user; required unless the message has it.
     #[serde(rename = "conversationID")]
     pub conversation_id: Option<User>,
     /// 0, a conversation with a peer.
@@ -38,7 +38,7 @@ pub struct Request {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Config {
-    /// Checked, and not used: a push that was sent cannot be taken back.
+    /// Checked but not used: a published push cannot be withdrawn.
     pub push_config: Option<PushBody>,
     /// Text that accompanies the revocation.
     pub revoke_extended_data: Option<ShortText<REVOKE_EXTENDED_DATA_MAX_BYTES>>,
@@ -66,7 +66,7 @@ impl Command for RevokeMessage {
         let amending = &call.parts.amending;
         let amended = amending.amend::<Self>(&call, &other, id, &operation).await?;
         let mut message = Message::clone(&amended.after);
-        // Only the caller is shown what the message said.
+        // Only the caller gets the text of the message.
         if let Content::Text { message: text } = amended.before.content
             && let Some(annotations) = &mut message.annotations
             && let Some(revocation) = &mut annotations.revoked

@@ -62,7 +62,7 @@ impl<S: Store, B: Bus> Intake<S, B> {
                     return None;
                 }
                 Err(AskError::Nobody) if Instant::now() + RELAY_RETRY_DELAY < until => {
-                    sleep(RELAY_RETRY_DELAY).await
+                    sleep(RELAY_RETRY_DELAY).await;
                 }
                 Err(AskError::Nobody) => break,
                 Err(AskError::Unknown) => {

@@ -1,4 +1,4 @@
-//! Catching up with the log after an append whose outcome is not known.
+//! Reads the log up to its end after an append in doubt, and takes in the messages found.
 
 use std::sync::Arc;
 
@@ -26,8 +26,8 @@ use peerd_core::user::User;
 use peerd_protocol::failure::{CallError, Failure};
 
 impl<S: Store, B: Bus> SendPath<S, B> {
-    /// Takes in what the log has of `sender` beyond what was published, as its acknowledgement would
-    /// have had it. To be called under the pair lock.
+    /// Takes in the messages of `sender` in the log that were not published, as after their
+    /// acknowledgement. Call it under the pair lock.
     pub(in crate::runtime) async fn catch_up(
         self: &Arc<Self>,
         receiver: &Arc<UserCell>,
@@ -42,8 +42,8 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         caught_up
     }
 
-    /// [`SendPath::catch_up`], except for notifying the sender's owner: that is to be done where
-    /// `missed_ms` says since when.
+    /// [`SendPath::catch_up`] without notifying the sender's owner, which is necessary if
+    /// `missed_ms` has a time.
     async fn take_in_newer(
         self: &Arc<Self>,
         receiver: &Arc<UserCell>,
@@ -75,8 +75,8 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         Ok(())
     }
 
-    /// Takes in a message that was found in the log, on both sides. Where the sender is not in memory,
-    /// `missed_ms` says since when the sender's owner is to look.
+    /// Takes in a message that was found in the log, on both sides. If the sender is not in memory,
+    /// `missed_ms` is set to the time from which the sender's owner must read the log.
     async fn take_in_record(
         self: &Arc<Self>,
         receiver: &Arc<UserCell>,
@@ -125,9 +125,9 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         Ok(())
     }
 
-    /// The newest message of a conversation, where it is newer than `key` and nobody holds it any
-    /// more: held until what is answered is dropped, it is shown as the last one, and not the one with
-    /// `key`, which becomes known late.
+    /// Loads the newest message of a conversation if it is newer than `key` and no longer in
+    /// memory. While the returned value exists, that message is shown as the last one instead of
+    /// the late one with `key`.
     async fn hold_newer(
         &self,
         receiver: &UserCell,
@@ -154,8 +154,8 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         Ok(Some(newest))
     }
 
-    /// Takes in a message of the log that somebody else wrote, or that this owner wrote without
-    /// knowing.
+    /// Takes in a message of the log that is a foreign write, or this owner's own without an
+    /// acknowledgement.
     pub(in crate::runtime) async fn take_in_foreign(
         self: &Arc<Self>,
         ownership: &Arc<Ownership>,
@@ -165,7 +165,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         let (sender, stream_seq) = (&sender, record.stream_seq());
         let receiver = self.ageing.user(ownership, &receiver, deadline).await;
         let receiver = receiver.map_err(|failure| ReadError(failure.to_string()))?;
-        // Under the pair lock: it may be this instance's own, not published yet.
+        // Under the pair lock: it may be this instance's own message, not published yet.
         let Ok(_pair_lock) = receiver.pair_lock(sender, deadline).await else { return Ok(()) };
         let known =
             |user: &User| user.conversations.get(sender).map_or(0, |known| known.published_seq);
@@ -174,7 +174,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         if published_seq < stream_seq || ownership.written(receiver.log()).knows(stream_seq) {
             return Ok(());
         }
-        // A load has taken it in, and it is not published.
+        // A load has found it, but it is not published.
         let storage = self.env.storage(deadline);
         let records = vec![(sender.clone(), receiver.id.clone(), record)];
         let amended = |sender: &UserId, _: &UserId| receiver.amended(sender, Direction::Receive);
@@ -195,8 +195,8 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         taken_in
     }
 
-    /// The answer that a delivery would have had from an owner before, who has stored it since
-    /// `sent_ms` and could not say so; `None` where none has.
+    /// The answer to a delivery that a former owner stored since `sent_ms` without answering;
+    /// `None` if none did.
     pub(super) async fn sent_before(
         self: &Arc<Self>,
         receiver: &Arc<UserCell>,
@@ -211,7 +211,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             user.conversations.get(sender).is_some_and(Conversation::has_unpublished)
         };
         if has_unpublished {
-            // It may be what is sent again, and is published before what comes after it.
+            // It may be the repeated message, and must be published before later ones.
             self.catch_up(receiver, sender, deadline).await.map_err(Failure::from)?;
         }
         let pair = self.env.pair(sender, &receiver.id);
@@ -243,7 +243,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
                     continue;
                 }
                 if draft.local_id.is_none() {
-                    // Or another that says the same, sent in the same millisecond.
+                    // Or another message with the same content, sent in the same millisecond.
                     return Err(Failure::OutcomeUnknown.into());
                 }
                 return Ok(Some(Delivered {
@@ -260,8 +260,8 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         }
     }
 
-    /// Resolves, after the caller got `outcome_unknown`, whether the message was stored. The pair
-    /// lock is held until then: nothing may be decided on a guess.
+    /// Finds out, after the caller was answered `outcome_unknown`, whether the message was stored.
+    /// The pair lock is held until then, so that no decision rests on a guess.
     pub(super) fn resolve(
         self: &Arc<Self>,
         receiver: Arc<UserCell>,
@@ -270,7 +270,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         began_ms: u64,
     ) {
         let (send_path, work) = (self.clone(), receiver.ownership.go_on());
-        // It may have been stored at any time since. Whoever takes over either side is to know.
+        // It may have been stored at any time since. The next owner of either side must know this.
         let senders = self.users.ownership(self.env.subjects.partition_of_user(&sender));
         let under_way = (
             self.env.pending.clone().begin_owned(began_ms),
@@ -281,7 +281,8 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             let _under_way = under_way;
             send_path.resolve_outcome(&receiver, &sender, (pair_lock, work)).await;
             if !receiver.ownership.may_act() {
-                // Whoever owns the receiver now publishes it there, and the sender may be here still.
+                // The next owner of the receiver publishes it there, but the sender may still be
+                // owned here.
                 tokio::select! {
                     biased;
                     () = send_path.env.stopping.cancelled() => {}
@@ -292,7 +293,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         });
     }
 
-    /// Resolves whether a message was stored, however long it takes.
+    /// Finds out whether a message was stored, however long it takes.
     async fn resolve_outcome(
         self: &Arc<Self>,
         receiver: &Arc<UserCell>,
@@ -312,10 +313,10 @@ impl<S: Store, B: Bus> SendPath<S, B> {
                 }
             }
         }
-        // A partition that is about to change hands need not wait for the rest.
+        // A hand-over need not wait for the rest.
         drop((pair_lock, work));
-        // Should it come into the log after that, the next append meets it. This is for a pair
-        // that falls silent: its counts are to be right all the same.
+        // If it is stored after that, the next append conflicts with it. This second check is for a
+        // pair that falls silent, whose counts must be right too.
         receiver.ownership.sleep(LATE_WRITE_MAX).await;
         if !receiver.ownership.may_act() {
             return;
@@ -330,14 +331,14 @@ impl<S: Store, B: Bus> SendPath<S, B> {
     }
 }
 
-/// Whether what was removed may be what a delivery sends again.
+/// Whether a removed message may be the one that a delivery repeats.
 fn may_be(stub: &Stub, delivery: &Delivery) -> bool {
     stub.mark.seq > delivery.sent_seq
         && stub.timestamp_ms == delivery.timestamp_ms
         && stub.local_id == delivery.send.draft.local_id
 }
 
-/// Whether the receiver has deleted a message, which a load had shown before it was published.
+/// Whether the receiver has deleted a message that a load showed before it was published.
 fn is_deleted(receiver: &UserCell, sender: &UserId, found: &Found) -> bool {
     let user = receiver.lock();
     let known = user.conversations.get(sender);

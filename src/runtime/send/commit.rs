@@ -1,8 +1,8 @@
-//! The last step of a send: a message has become stored. Both sides follow, each with its state locked
-//! once: counts, revision, events.
+//! The last step of a send, after the message was stored: updates both sides, each with its state
+//! locked once: counts, revision, events.
 //!
-//! This is the only place where that happens, whether the store has acknowledged the message, it was
-//! found in the log after an append of unknown outcome, or somebody else wrote it.
+//! No other code does this, whether the store has acknowledged the message, or the message was
+//! found in the log after an append in doubt or as a foreign write.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use peerd_core::message::Message;
 use peerd_core::receive::{Arrived, Delivered, Placed};
 use peerd_core::send::{Delivery, Push};
 
-/// A message that has become stored.
+/// A stored message.
 pub(super) struct Stored<'m> {
     pub(super) message: Arc<Message>,
     pub(super) head: Head,
@@ -29,7 +29,7 @@ pub(super) struct Stored<'m> {
 }
 
 impl<'m> Stored<'m> {
-    /// One that the store has acknowledged, at its place in the stream.
+    /// A message that the store has acknowledged, at its stream sequence.
     pub(super) fn placed(delivery: &'m Delivery, placed: Placed, stream_seq: u64) -> Self {
         Self {
             head: placed.head(stream_seq),
@@ -40,7 +40,7 @@ impl<'m> Stored<'m> {
         }
     }
 
-    /// One that was found in the log.
+    /// A message that was found in the log.
     pub(super) fn found(
         StoredMessage { message, mark, page, .. }: StoredMessage,
         push: Option<&'m Push>,
@@ -58,8 +58,8 @@ impl<'m> Stored<'m> {
 }
 
 impl<S: Store, B: Bus> SendPath<S, B> {
-    /// The receiver's side, as soon as nothing that crosses the message can be stored with a smaller
-    /// key. Where this instance owns the sender, `of_sender` is its ownership.
+    /// Commits the receiver's side, as soon as no crossing message can be stored with a smaller
+    /// key. If this instance owns the sender, `of_sender` is its ownership.
     pub(super) async fn commit_in_order(
         self: &Arc<Self>,
         receiver: &Arc<UserCell>,
@@ -73,7 +73,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         Accepted { delivered: self.commit_received(receiver, user, stored), is_settled }
     }
 
-    /// The receiver's side.
+    /// Commits the receiver's side.
     pub(super) fn commit_received(
         self: &Arc<Self>,
         receiver: &Arc<UserCell>,
@@ -91,7 +91,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         Delivered { message, head: Some(head), receiver_name, is_duplicate: false }
     }
 
-    /// The sender's side, when nothing that crosses the message can be stored with a smaller key.
+    /// Commits the sender's side, when no crossing message can be stored with a smaller key.
     pub(super) fn commit_sent(
         self: &Arc<Self>,
         sender: &Arc<UserCell>,

@@ -1,4 +1,4 @@
-//! Repeats: a message that was sent before is answered as the first one was.
+//! Repeats: a message that was sent before gets the answer of the first one.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::reply;
 
 impl<S: Store, B: Bus> SendPath<S, B> {
-    /// Answers a send that is over the rate, and is not kept back if it is a repeat.
+    /// Answers a send that exceeds the rate limit; a repeat gets its first answer.
     pub(super) async fn repeat_over_rate(
         self: &Arc<Self>,
         sender: &UserCell,
@@ -37,8 +37,8 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         }
     }
 
-    /// The first message of a send that is a repeat, as far as memory knows: who is over the rate has
-    /// nothing loaded or searched.
+    /// The first message of a send that is a repeat, according to memory: nothing is loaded or
+    /// searched for a sender over the rate limit.
     pub(in crate::runtime) async fn find_repeat(
         &self,
         ownership: &Ownership,
@@ -66,8 +66,8 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         self.env.clock.wall_ms().saturating_sub(span_ms)
     }
 
-    /// Reads back from the log what the sender sent since then, so that its repeats are recognized. A
-    /// pair that was silent for so long, or that is in memory, needs no read.
+    /// Reads back the messages of the sender since then from the log, so that their repeats are
+    /// recognized. A pair that was silent for so long, or is in memory, needs no read.
     pub(super) async fn read_back(
         &self,
         receiver: &UserCell,
@@ -104,7 +104,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         }
     }
 
-    /// Answers a repeat of the message at `stream_seq`; `None` where that is not there any more.
+    /// Answers a repeat of the message at `stream_seq`; `None` if that no longer exists.
     pub(super) async fn repeat(
         &self,
         receiver: &UserCell,
@@ -129,15 +129,15 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             known.is_some_and(|known| known.repeats.covers(since_ms))
         };
         if !is_known {
-            // It is there and cannot be read.
+            // It exists and cannot be read.
             return Ok(None);
         }
         tracing::warn!("a message that is to be repeated is not found");
         Err(Failure::StoreUnavailable.into())
     }
 
-    /// The first of repeated messages. `None` where it is not found: the store lost its end, or
-    /// retention took it. Another message may be in its place then.
+    /// The first of repeated messages. `None` if it is not found: the store lost its end, or
+    /// retention removed it. Another message may have its sequence then.
     async fn first_message(
         &self,
         receiver: &UserCell,
@@ -151,7 +151,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         let page = self.env.storage(deadline).page(&pair, &amended, start, 1).await;
         let page = page.map_err(|error| Failure::from(LoadError::from(error)))?;
         let there = page.items.into_iter().find(|item| match item {
-            // Its carrier has another place.
+            // Its carrier has another sequence.
             Item::Slot(Slot::Removed(removed)) => removed.stub.local_id.as_ref() == Some(local_id),
             Item::Slot(Slot::Message(_)) | Item::Unreadable { .. } => {
                 item.stream_seq() == stream_seq
@@ -160,11 +160,11 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         let stored = match there {
             Some(Item::Slot(Slot::Message(found))) => found.stored,
             Some(Item::Slot(Slot::Removed(_))) => {
-                // What it said is gone: nothing shows that this is the same.
+                // Its content is gone, so the repeat cannot be compared.
                 return Err(Rejection::LocalMessageIdReused.into());
             }
             Some(Item::Unreadable { .. }) => {
-                // It is sent anew: nobody can say what the first one was.
+                // It is sent as a new message, since the first one is unknown.
                 receiver.lock().update(sender, |known| known.repeats.forget());
                 return Ok(None);
             }
@@ -175,7 +175,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
     }
 }
 
-/// What a repeat of a message that was accepted since then is recognized by.
+/// The record by which repeats of a message are recognized, if it was accepted since then.
 fn repeat_of(slot: &Slot, since_ms: u64) -> Option<Repeat> {
     match slot {
         Slot::Message(Found { stream_seq, stored, .. }) => {

@@ -128,13 +128,13 @@ impl<S: Store, B: Bus> Users<S, B> {
         self.loads.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Has what was read of the user's histories read anew: a message was changed.
+    /// Drops the cached histories of the user, because a message was changed.
     pub(in crate::runtime) fn forget_read(&self, cell: &UserCell) {
         cell.forget_read(self.next_load());
     }
 
-    /// An owner that has just come to a user does not know what the user sent in the last second.
-    /// The log does. A user who did not send then needs no read.
+    /// A new owner of a user does not know the user's messages of the last second, and reads them
+    /// from the log. A user who did not send then needs no read.
     ///
     /// Ages are measured by the clock of the server that stored the messages: the clocks of two
     /// owners may differ by more than the rate limit allows.

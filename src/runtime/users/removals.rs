@@ -1,5 +1,5 @@
-//! Ending the removal of messages. The page of amendments decides: a message that it has as removed is
-//! removed, and what is left of it in the log is erased; any other is not.
+//! Completes the removal of messages. The page of amendments decides: if it shows a message as
+//! removed, the rest of it in the log is erased.
 
 use tokio::time::Instant;
 
@@ -19,12 +19,12 @@ use peerd_core::message::Direction;
 use peerd_protocol::failure::Failure;
 use peerd_protocol::subject::Token;
 
-/// How often it is looked again at what is left to be done: a message may come in between.
+/// The most checks for remaining steps: a message may arrive between two steps.
 const LOOKS: usize = 8;
 
 impl<S: Store, B: Bus> Users<S, B> {
-    /// Does what is left to be done in the log for a message to `cell` that its page of amendments has
-    /// as removed. Each step can be repeated.
+    /// Does the remaining steps in the log for a message to `cell` that its page of amendments
+    /// shows as removed. Each step can be repeated.
     pub(in crate::runtime) async fn remove_record(
         &self,
         cell: &UserCell,
@@ -52,14 +52,14 @@ impl<S: Store, B: Bus> Users<S, B> {
                                 (removed.stub.head(stream_seq), removed.stub.counts);
                             cell.lock().update(&pair.sender, |known| {
                                 if known.has_unpublished() {
-                                    // The log is caught up with before the next message.
+                                    // The log is read up to its end before the next message.
                                     known.adopt_head(Direction::Receive, head);
                                 } else {
                                     known.take_in_removed(head, counts);
                                 }
                             });
                         }
-                        // A message came in between: the record is no longer the newest.
+                        // A message arrived in between: the record is no longer the newest.
                         Err(AppendError::Conflict) => {}
                         Err(error) => return Err(entry_failure(cell, &error)),
                     }
@@ -69,8 +69,8 @@ impl<S: Store, B: Bus> Users<S, B> {
         Err(Failure::StoreUnavailable)
     }
 
-    /// Writes amendments of a page, by its number, of what `sender` sent to the user, in the place of
-    /// the entry at a sequence. Answers where it is.
+    /// Writes a page of amendments of the messages from `sender` to the user, replacing the entry
+    /// at the expected sequence. Returns its sequence.
     pub(in crate::runtime) async fn write_amendments(
         &self,
         cell: &UserCell,
@@ -90,7 +90,7 @@ impl<S: Store, B: Bus> Users<S, B> {
         written.map_err(|error| entry_failure(cell, &error))
     }
 
-    /// Whether the user deleted a message, or all up to it.
+    /// Whether the user deleted the message, or all messages up to it.
     pub(in crate::runtime) async fn is_hidden(
         &self,
         cell: &UserCell,
@@ -109,7 +109,7 @@ impl<S: Store, B: Bus> Users<S, B> {
         Ok(known.hides(direction, seq))
     }
 
-    /// Ends the removals that an owner before, or a call that failed, has begun.
+    /// Completes the removals that a previous owner or a failed call has begun.
     pub(super) async fn end_removals(
         &self,
         cell: &UserCell,

@@ -353,7 +353,7 @@ impl Edge {
     }
 }
 
-/// Applies what became of a message. A carrier gets the revocation of its message.
+/// Applies the amendment of a message. A carrier gets the revocation of its message.
 fn apply(item: &mut Item, page: &AmendmentPage) {
     let Item::Slot(slot) = item else { return };
     let Some(amendment) = page.get(slot.seq(), slot.key()) else { return };

@@ -160,8 +160,7 @@ impl Slot {
         Counted { head: self.head(), counts: self.counts(), is_removed }
     }
 
-    /// What histories show in its place: the message, or its revocation; `None` where nothing is left
-    /// to show.
+    /// The message that histories show: itself, or its revocation; `None` if there is none.
     #[must_use]
     pub fn shown(self, pair: &Pair) -> Option<Found> {
         let removed = match self {

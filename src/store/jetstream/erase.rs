@@ -36,21 +36,21 @@ impl JetStream {
                 if success {
                     return Ok(());
                 }
-                // It may be gone since an earlier try, whose answer was lost: the leader knows.
+                // An earlier attempt may have erased it, with its answer lost: the leader knows.
                 if !self.has_record(stream, seq, &mut backoff).await {
                     return Ok(());
                 }
                 tracing::debug!(?error, seq, "a record was not erased");
                 self.troubles.suspect(Resource::Stream(stream));
             }
-            // No leader at the moment, perhaps.
+            // Perhaps there is no leader at the moment.
             if !backoff.wait().await {
                 return Err(AppendError::Unknown);
             }
         }
     }
 
-    /// Whether a record is there, as far as the stream's leader says so.
+    /// Whether a record exists, according to the stream's leader.
     async fn has_record(&self, stream: StreamId, seq: u64, backoff: &mut Backoff) -> bool {
         let subject = format!("$JS.API.STREAM.MSG.GET.{}", self.names.of(stream));
         let body = Bytes::from(serde_json::json!({ "seq": seq }).to_string());
@@ -71,41 +71,15 @@ mod tests {
     use peerd_testkit::Nats;
 
     use super::*;
-    use crate::bus::connection::Connection as BusConnection;
-    use crate::link::{Connection, Link};
-    use crate::store::jetstream::StreamNames;
-    use crate::store::provision::{StreamOptions, provision};
+    use crate::store::jetstream::fresh;
     use crate::store::{Start, Store as _};
     use peerd_core::id::Partition;
     use peerd_protocol::subject::Subjects;
 
-    /// A store on a fresh server.
-    async fn store(nats: &Nats, subjects: &Subjects) -> JetStream {
-        let client = async_nats::connect(nats.url()).await.expect("connected");
-        let names = StreamNames::new("peer");
-        let options = StreamOptions {
-            replicas: 1,
-            in_memory: false,
-            max_age: Duration::ZERO,
-            max_bytes: 0,
-            push_max_age: Duration::ZERO,
-            push_max_messages: 0,
-        };
-        provision(&client, subjects, &names, &options).await.expect("streams");
-        let link = Link::new();
-        link.note_up();
-        let servers = vec![nats.url()];
-        let data_plane = peerd_dataplane::Options { servers, ..Default::default() };
-        let data_plane = peerd_dataplane::Client::connect(data_plane).await.expect("connected");
-        let data_plane = BusConnection { client: data_plane, link: link.clone() };
-        let connection = Connection { client, link };
-        JetStream::new(connection, data_plane, names, subjects.partitions(), &options)
-    }
-
     #[tokio::test]
     async fn an_erased_record_is_gone_from_reads_and_from_the_disk_and_the_others_stay() {
         let (nats, subjects) = (Nats::start().await, Subjects::new("peer", 1));
-        let store = store(&nats, &subjects).await;
+        let (store, _) = fresh::store(nats.url(), &subjects).await;
         let (log, deadline) =
             (StreamId::Log(Partition(0)), Instant::now() + Duration::from_secs(20));
         let subject = subjects.log_sentinel(Partition(0)).replace('=', "a");
@@ -115,7 +89,7 @@ mod tests {
             let stored = store.append(log, subject.clone(), payload, expected, deadline).await;
             places.push(stored.expect("stored"));
         }
-        // A repeat is success.
+        // A repeat succeeds.
         for _ in 0..2 {
             store.erase(log, places[2], deadline).await.expect("erased");
         }
@@ -123,7 +97,7 @@ mod tests {
         let left: Vec<u64> =
             read.expect("read").records.iter().map(|record| record.stream_seq).collect();
         assert_eq!(left, [places[1], places[3]]);
-        // The newest one, too: numbering goes on after it.
+        // The newest one, too: numbering continues after it.
         store.erase(log, places[3], deadline).await.expect("erased");
         let last = store.last(log, vec![subject.clone()], deadline).await.expect("read");
         assert_eq!(last[0].stream_seq, places[1]);
@@ -135,7 +109,7 @@ mod tests {
         }
     }
 
-    /// Whether a file below a folder has these bytes.
+    /// Whether any file below a folder contains these bytes.
     fn holds(folder: &std::path::Path, bytes: &[u8]) -> bool {
         std::fs::read_dir(folder).expect("a folder").any(|entry| {
             let path = entry.expect("an entry").path();

@@ -1,16 +1,33 @@
-//! Which of the streams of a name a stream is: one that was lost is made anew.
+//! The incarnations of streams: a stream that was lost is created again under its name.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use serde::Deserialize;
+
 use crate::store::StreamId;
+
+/// What JetStream says of a stream, as far as it is needed here.
+#[derive(Deserialize)]
+pub(super) struct StreamInfo {
+    pub(super) state: StreamState,
+    /// When the stream was made.
+    #[serde(default)]
+    pub(super) created: String,
+}
+
+/// What a stream holds.
+#[derive(Deserialize)]
+pub(super) struct StreamState {
+    pub(super) last_seq: u64,
+}
 
 /// When each stream was made, as far as it was seen, and how often it was made anew since.
 #[derive(Debug, Default)]
 pub(super) struct Incarnations(Mutex<BTreeMap<StreamId, (u64, u64)>>);
 
 impl Incarnations {
-    /// Takes note of when a stream was made; answers whether it was another before.
+    /// Notes the time of creation of a stream; returns whether it was another one before.
     pub(super) fn is_another(&self, stream: StreamId, created_ms: Option<u64>) -> bool {
         let Some(created_ms) = created_ms else { return false };
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -21,7 +38,7 @@ impl Incarnations {
         is_another
     }
 
-    /// How often it was made anew.
+    /// How often it was created again.
     pub(super) fn of(&self, stream: StreamId) -> u64 {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.get(&stream).map_or(0, |(_, count)| *count)

@@ -1,5 +1,5 @@
-//! The part of a command that belongs to the other user of a conversation. Sent to the owner of that
-//! user.
+//! The part of a command that belongs to the other user of a conversation. Sent to the owner of
+//! that user.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -32,12 +32,12 @@ struct PeerPartV1<'a> {
     part: &'a [u8],
 }
 
-/// Version, tag, and what the part answers.
+/// Version, tag, and the answer of the part.
 #[derive(Serialize, Deserialize)]
 struct AnswerV1<'a>(u8, u8, #[serde(borrow, with = "serde_bytes")] &'a [u8]);
 
 impl OwnerRequest for PeerPart {
-    /// What the part answers, as the command encodes it.
+    /// The answer of the part, encoded by the command.
     type Answer = Bytes;
     const TAG: u8 = 8;
 

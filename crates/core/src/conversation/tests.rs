@@ -1,3 +1,5 @@
+//! Tests of the state of a conversation.
+
 use super::*;
 
 fn head(seq: u64, counted: u64) -> Head {

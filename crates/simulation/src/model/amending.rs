@@ -73,7 +73,7 @@ impl Model {
             return Ok(Expected::refused(INVALID_PARAMETER));
         };
         let (new, was) = (content(kind, variant), message.content_now().clone());
-        // What the caller's owner decides by itself, and then the receiver's.
+        // First the decisions of the caller's owner, then those of the receiver's owner.
         let refused = refused(user, &message).or_else(|| {
             if self.now_ms > message.at_ms + DAY_MS {
                 return Some(Expected::refused((6_000_286, "too_late_to_edit")));
@@ -113,8 +113,8 @@ impl Model {
         messages.find(|message| message.id == id).expect("it is picked from these")
     }
 
-    /// The events of a change of a message: to its receiver, then to its sender, unless they deleted
-    /// it. `before` is the receiver's total, and the unread count of the conversation.
+    /// The events of a change of a message: to its receiver, then to its sender, unless they
+    /// deleted it. `before` is the receiver's total, and the unread count of the conversation.
     fn publish_amended(
         &mut self,
         (message, event, before): (&Message, &'static str, (u64, u64)),

@@ -263,7 +263,7 @@ fn call() -> impl Strategy<Value = Call> {
     let anchor = || prop::option::weighted(0.6, 0..1000_usize);
     let flag = prop::bool::weighted;
     prop_oneof![
-        3 => (
+        6 => (
             prop::option::of(0..3_usize),
             prop::option::weighted(0.4, 0..2_usize),
             prop::option::weighted(0.4, 0..1000_usize),

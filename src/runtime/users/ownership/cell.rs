@@ -167,12 +167,13 @@ impl UserCell {
         self.in_doubt_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has what was read of histories read anew, as load `load`: a message was changed.
+    /// Changes the number of the load to `load`, so that cached histories are read again: a message
+    /// was changed.
     pub(in crate::runtime) fn forget_read(&self, load: u64) {
         self.load.store(load, Ordering::Relaxed);
     }
 
-    /// Has the state loaded again before the next use.
+    /// Makes the next use of the state load it again.
     pub(in crate::runtime) fn invalidate(&self) {
         self.loaded_in.store(0, Ordering::Release);
     }
