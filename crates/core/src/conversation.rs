@@ -185,7 +185,7 @@ impl Conversation {
     /// Whether the user marked it as unread, and has neither read nor sent since.
     #[must_use]
     pub fn is_marked_unread(&self) -> bool {
-        self.settings.marked_unread == Some(self.marked_unread_now())
+        self.settings.marked_unread.is_some_and(|at| at == self.marked_unread_now())
     }
 
     /// The mark of a conversation that is marked as unread now.
