@@ -194,6 +194,7 @@ impl Request {
     }
 
     /// The body.
+    #[expect(clippy::too_many_lines, reason = "an arm for each method")]
     pub(crate) fn body(&self) -> Value {
         let with = |other: usize| json!({ "conversationID": NAMES[other], "conversationType": 0 });
         match self {
@@ -205,7 +206,8 @@ impl Request {
             | Self::ClearAll
             | Self::Totals
             | Self::DeleteConversations
-            | Self::DeleteAllMessages => json!({}),
+            | Self::DeleteAllMessages
+            | Self::SelfInfo => json!({}),
             Self::Send { to, message, config, into_conversation } => {
                 let field = if *into_conversation { "toConversationID" } else { "toUserID" };
                 json!({ field: NAMES[*to], "message": message, "config": config })
@@ -297,7 +299,6 @@ impl Request {
                 let others: Vec<&str> = others.iter().map(|other| NAMES[*other]).collect();
                 json!({ "userIDs": others, "config": { "isQueryFromServer": true } })
             }
-            Self::SelfInfo => json!({}),
             Self::Privacy { what, on } => json!({ HIDDEN[*what]: on }),
             Self::Revoke { other, id } => {
                 let mut message = with(*other);
