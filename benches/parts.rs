@@ -21,6 +21,7 @@ use peerd_core::message::{Draft, Message};
 use peerd_core::receive::{Arrived, Placed, Plan};
 use peerd_core::send::{Delivery, Send, SendOptions};
 use peerd_core::user::User;
+use peerd_core::user_info::Profile;
 use peerd_protocol::decode;
 use peerd_protocol::encoding::{Encode as _, Encoding};
 use peerd_protocol::event::EventBody;
@@ -46,7 +47,7 @@ fn delivery(from: &str, number: u64) -> Delivery {
     let options = SendOptions::default();
     Delivery {
         from: user(from),
-        from_name: "Alice".to_owned(),
+        from_profile: Profile { name: "Alice".to_owned(), avatar_url: None },
         send: Box::new(Send { to: user("bob"), to_field: "toUserID", draft, options }),
         timestamp_ms: NOW_MS,
         floor: OrderKey::ZERO,
@@ -73,8 +74,8 @@ fn receive(
     let head = placed.head(seq);
     let message = placed.message;
     let fingerprint = delivery.send.draft.fingerprint();
-    let sender_name = &delivery.from_name;
-    let arrived = Arrived { message: &message, head, fingerprint, sender_name };
+    let sender_profile = &delivery.from_profile;
+    let arrived = Arrived { message: &message, head, fingerprint, sender_profile };
     let publication = bob.receive(&arrived, &Limits::default());
     (message, publication)
 }

@@ -19,9 +19,10 @@ use peerd_core::event::{BlacklistAction, DeleteType, Event, Revision, Totals};
 use peerd_core::id::{LocalMessageId, OrderKey, Partition, UserId};
 use peerd_core::marks::{ConversationMark, ConversationMarks};
 use peerd_core::message::{Annotations, Message, ReceiptStatus, Revocation};
+use peerd_core::privacy::{Hidden, Privacy};
 use peerd_core::rejection::Rejection;
 use peerd_core::send::Push;
-use peerd_core::user_info::UserInfo;
+use peerd_core::user_info::{FullUserInfo, Profile, UserInfo};
 use peerd_protocol::encoding::{Encode as _, Encoding};
 use peerd_protocol::event::EventBody;
 use peerd_protocol::failure::{CallError, Failure, FailureBody};
@@ -117,6 +118,7 @@ fn conversation(last_message: Option<Arc<Message>>) -> ConversationView {
     ConversationView {
         id: user("alice"),
         name: "Alice".into(),
+        avatar_url: None,
         notification: NotificationStatus::DoNotDisturb,
         unread: 2,
         last_message,
@@ -199,6 +201,7 @@ fn replies_with_conversations() {
         draft: Some("Dear Alice,".into()),
         marks: ConversationMarks::default().with(mark(20), true).with(mark(3), true),
         notification: NotificationStatus::Notify,
+        avatar_url: Some("https://example.com/alice.png".into()),
         ..conversation(None)
     };
     let marked_unread = ConversationView { is_marked_unread: true, ..conversation(None) };
@@ -220,7 +223,7 @@ fn replies_with_conversations() {
 }
 
 fn info(id: &str, name: &str) -> UserInfo {
-    UserInfo { id: user(id), name: name.into() }
+    UserInfo { id: user(id), profile: Profile { name: name.into(), avatar_url: None } }
 }
 
 #[test]
@@ -293,6 +296,19 @@ fn events() {
     insta::assert_snapshot!("event_blacklist_changed", event(&blocked(BlacklistAction::Added)));
     let unblocked = event(&blocked(BlacklistAction::Removed));
     insta::assert_snapshot!("event_blacklist_changed_removed", unblocked);
+    let full = FullUserInfo {
+        user: UserInfo {
+            id: user("alice"),
+            profile: Profile {
+                name: "Alice".into(),
+                avatar_url: Some("https://example.com/alice.png".into()),
+            },
+        },
+        extended_data: Some("mood: good".into()),
+    };
+    insta::assert_snapshot!("event_user_info_updated", event(&Event::UserInfoUpdated(full)));
+    let rule = Event::UserRuleUpdated(Privacy::default().with(Hidden::Typing, true));
+    insta::assert_snapshot!("event_user_rule_updated", event(&rule));
     let all = Event::ConversationsAllDeleted { count: 7 };
     insta::assert_snapshot!("event_conversations_all_deleted", event(&all));
     let kicked = Event::KickedOut { session_id: "S1".into() };

@@ -38,6 +38,7 @@ mod contract {
     mod payload;
     mod permissions;
     mod preferences;
+    mod profiles;
     mod provisioning;
     mod push;
     mod query_messages;

@@ -3,9 +3,10 @@
 
 use peerd::runtime::commands::{Method, Request};
 use peerd_core::limits::{
-    BLOCK_BATCH_MAX, BLOCKED_PAGE_MAX, CHANGES_PAGE_MAX, CONVERSATION_PAGE_MAX, DELETE_BATCH_MAX,
-    DEVICE_MAX_BYTES, DRAFT_MAX_BYTES, HISTORY_PAGE_MAX, MARK_BATCH_MAX, MARK_MAX,
-    MESSAGE_SEQS_MAX, USER_NAME_MAX_BYTES,
+    AVATAR_URL_MAX_BYTES, BLOCK_BATCH_MAX, BLOCKED_PAGE_MAX, CHANGES_PAGE_MAX,
+    CONVERSATION_PAGE_MAX, DELETE_BATCH_MAX, DEVICE_MAX_BYTES, DRAFT_MAX_BYTES, HISTORY_PAGE_MAX,
+    MARK_BATCH_MAX, MARK_MAX, MESSAGE_SEQS_MAX, USER_EXTENDED_DATA_MAX_BYTES, USER_NAME_MAX_BYTES,
+    USERS_INFO_MAX,
 };
 use peerd_core::rejection::Rejection;
 use peerd_core::send::Send;
@@ -193,6 +194,18 @@ fn has_bounds(request: &Request) {
     }
     if let Request::AddUsersToBlacklist(of) | Request::RemoveUsersFromBlacklist(of) = request {
         rising(&of.user_ids.clone().each_once(), BLOCK_BATCH_MAX);
+    }
+    if let Request::UpdateUserName(update) = request {
+        assert!(update.user_name.0.0.len() <= USER_NAME_MAX_BYTES);
+    }
+    if let Request::UpdateUserAvatarUrl(update) = request {
+        assert!(update.user_avatar_url.0.len() <= AVATAR_URL_MAX_BYTES);
+    }
+    if let Request::UpdateUserExtendedData(update) = request {
+        assert!(update.extended_data.0.len() <= USER_EXTENDED_DATA_MAX_BYTES);
+    }
+    if let Request::QueryUsersInfo(query) = request {
+        rising(&query.user_ids.clone().each_once(), USERS_INFO_MAX);
     }
 }
 

@@ -18,6 +18,7 @@ use peerd_core::content::Content;
 use peerd_core::id::{OrderKey, Partition, UserId};
 use peerd_core::message::Draft;
 use peerd_core::send::{Delivery, Push, Send, SendOptions};
+use peerd_core::user_info::Profile;
 use peerd_protocol::discovery::StatsAnswer;
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::time::{rfc3339, unix_ms};
@@ -123,7 +124,7 @@ fn delivery(draft: Draft) -> Delivery {
     let options = SendOptions { push: Some(Push::default()), ..SendOptions::default() };
     Delivery {
         from: user("alice"),
-        from_name: "Alice".to_owned(),
+        from_profile: Profile { name: "Alice".to_owned(), avatar_url: None },
         send: Box::new(Send { to: user("bob"), to_field: "toUserID", draft, options }),
         timestamp_ms: 1_780_000_000_000,
         floor: OrderKey(5),

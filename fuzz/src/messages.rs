@@ -12,6 +12,7 @@ use peerd_core::limits::Limits;
 use peerd_core::receive::{Delivered, Placed, Plan};
 use peerd_core::send::{Delivery, Send};
 use peerd_core::user::User;
+use peerd_core::user_info::Profile;
 use peerd_protocol::decode;
 use peerd_protocol::encoding::{Encode as _, Encoding};
 use peerd_protocol::reply::{Reply, Sent, Shown};
@@ -29,7 +30,7 @@ pub(super) fn check(send: &Send) {
     }
     let delivery = Delivery {
         from: sender,
-        from_name: "The Sender".to_owned(),
+        from_profile: Profile { name: "The Sender".to_owned(), avatar_url: None },
         send: Box::new(Send { to_field: "toUserID", ..send.clone() }),
         timestamp_ms: AT_MS,
         floor: OrderKey(5),
@@ -85,7 +86,7 @@ fn back_to_the_sender(delivery: &Delivery, placed: &Placed) {
         let answer = Ok(Delivered {
             message: placed.message.clone(),
             head,
-            receiver_name: "The Receiver".to_owned(),
+            receiver_profile: Profile { name: "The Receiver".to_owned(), avatar_url: None },
             is_duplicate,
         });
         let request = Deliver { delivery: delivery.clone(), sent_before_ms: None };

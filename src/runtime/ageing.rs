@@ -105,7 +105,7 @@ impl<S: Store, B: Bus> Ageing<S, B> {
             let known = user.conversations.get(other)?;
             let is_current = known.received == seen.received && known.sent == seen.sent;
             let last = preview.last_message.clone();
-            let view = ConversationView::new(other, &preview.name, known, last);
+            let view = ConversationView::new(other, &preview.profile, known, last);
             // Conversations that changed since were already published, with their counts.
             is_current.then_some((ConversationEvent::Updated, view))
         });

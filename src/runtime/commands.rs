@@ -55,6 +55,8 @@ pub mod query_conversation_pinned_list;
 pub mod query_conversation_total_unread_message_count;
 pub mod query_history_message;
 pub mod query_messages;
+pub mod query_self_user_info;
+pub mod query_users_info;
 pub mod remove_users_from_blacklist;
 pub mod revoke_message;
 pub mod send_message;
@@ -65,9 +67,14 @@ pub mod set_conversation_mark;
 pub mod set_conversation_notification_status;
 pub mod set_conversation_unread;
 pub mod update_conversation_pinned_state;
+pub mod update_user_avatar_url;
+pub mod update_user_extended_data;
+pub mod update_user_name;
+pub mod update_user_privacy;
 
 mod blacklist;
 mod called;
+mod profile;
 mod unsupported;
 
 pub use self::called::Called;
@@ -196,6 +203,9 @@ fn decode_part<C: Command, T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CallE
     })
 }
 
+/// The answer `()`, encoded.
+const NOTHING: Bytes = Bytes::from_static(&[0xc0]);
+
 /// The remedy if the owner of the caller is of a later release, as in a rolling update.
 const UPDATE: &str = "update this instance: the other one is of a later release";
 
@@ -224,6 +234,9 @@ pub(super) async fn serve_peer_part<S: Store, B: Bus>(
         );
         return Err(Failure::Internal.into());
     };
+    if method.needs_peer_in_memory() && ownership.cell_in_memory(user).is_none() {
+        return Ok(NOTHING);
+    }
     let cell = &parts.ageing.user(ownership, user, deadline).await?;
     let peer = Peer { parts, cell, from: &request.from, deadline };
     method.perform_at_peer(&request.part, peer).await
@@ -302,10 +315,23 @@ macro_rules! performed_at_peer {
     ([with_peer] $command:ty, $part:expr, $peer:expr) => {
         Box::pin(perform_at_peer::<$command, S, B>($part, $peer)).await
     };
+    ([with_peer_in_memory] $command:ty, $part:expr, $peer:expr) => {
+        Box::pin(perform_at_peer::<$command, S, B>($part, $peer)).await
+    };
     ([$($other:ident)?] $command:ty, $part:expr, $peer:expr) => {{
         let (_, _) = ($part, $peer);
         Err(Failure::Internal.into())
     }};
+}
+
+/// Whether the part of a command is left out unless the other user is in memory.
+macro_rules! only_in_memory {
+    ([with_peer_in_memory]) => {
+        true
+    };
+    ([$($other:ident)?]) => {
+        false
+    };
 }
 
 macro_rules! commands {
@@ -351,6 +377,11 @@ macro_rules! commands {
             #[must_use]
             pub const fn checks_session(self) -> bool {
                 match self { $(Self::$command => $module::$command::CHECKS_SESSION,)+ }
+            }
+
+            /// Whether the part of another user is left out unless that user is in memory.
+            pub(super) const fn needs_peer_in_memory(self) -> bool {
+                match self { $(Self::$command => only_in_memory!([$($mark)?]),)+ }
             }
 
             /// JSON bodies that together use every field.
@@ -429,7 +460,8 @@ macro_rules! commands {
 
 // New methods go to the end, because the fuzzers' corpus refers to methods by their index.
 // `in_place` marks the path of a send, whose futures are not boxed; `with_peer` a command of which
-// a part is performed by the owner of the other user.
+// a part is performed by the owner of the other user; `with_peer_in_memory` one of which the part is left
+// out unless that user is in memory.
 commands! {
     login::Login,
     logout::Logout,
@@ -454,6 +486,12 @@ commands! {
     query_conversation_pinned_list::QueryConversationPinnedList,
     set_conversation_draft::SetConversationDraft,
     set_conversation_mark::SetConversationMark,
+    update_user_name::UpdateUserName with_peer_in_memory,
+    update_user_avatar_url::UpdateUserAvatarUrl,
+    update_user_extended_data::UpdateUserExtendedData,
+    query_users_info::QueryUsersInfo,
+    query_self_user_info::QuerySelfUserInfo,
+    update_user_privacy::UpdateUserPrivacy,
     revoke_message::RevokeMessage with_peer,
     edit_message::EditMessage with_peer,
     set_conversation_unread::SetConversationUnread,

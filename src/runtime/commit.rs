@@ -33,7 +33,7 @@ use peerd_core::id::{OrderKey, UserId};
 use peerd_core::marks::ConversationMarks;
 use peerd_core::rejection::Rejection;
 use peerd_core::user::{Account, User};
-use peerd_core::user_info::UserInfo;
+use peerd_core::user_info::{Profile, UserInfo};
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::subject::Token;
 
@@ -63,6 +63,8 @@ pub(super) enum Write {
     Login { account: Account, now_ms: u64, replay_due_ms: Option<u64>, expected_seq: u64 },
     /// The account with fewer sessions.
     Logout { account: Account, expected_seq: u64 },
+    /// The account with another profile or privacy.
+    Profile { account: Account, expected_seq: u64 },
 }
 
 /// The events of a change.
@@ -233,8 +235,8 @@ impl<S: Store, B: Bus> Entries<S, B> {
         deadline: Instant,
     ) -> Result<(), CallError> {
         let Change { writes, events } = change;
-        let (names, written) = futures::join!(
-            self.names_of(&events, &writes, deadline),
+        let (profiles, written) = futures::join!(
+            self.profiles_of(&events, &writes, deadline),
             self.write_all(cell, &writes, deadline)
         );
         let written = written?;
@@ -270,7 +272,7 @@ impl<S: Store, B: Bus> Entries<S, B> {
                     self.apply_deleted(cell, key, stored);
                 }
                 Events::Blacklist(action) => {
-                    let users = users(&stored, names);
+                    let users = users(&stored, profiles);
                     let mut user = cell.lock();
                     apply(&mut user, stored);
                     let publication =
@@ -288,20 +290,21 @@ impl<S: Store, B: Bus> Entries<S, B> {
         failed.map_or(Ok(()), |failure| Err(failure.into()))
     }
 
-    /// The names of the users that the events of a change show.
-    async fn names_of(
+    /// The profiles of the users that the events of a change show.
+    async fn profiles_of(
         &self,
         events: &Events,
         writes: &[Write],
         deadline: Instant,
-    ) -> HashMap<UserId, String> {
+    ) -> HashMap<UserId, Profile> {
         if !matches!(events, Events::Blacklist(_)) {
             return HashMap::new();
         }
-        let names = self.conversations.names(writes.iter().filter_map(Write::other), deadline);
-        names.await.unwrap_or_else(|error| {
-            // The change goes on. Clients can query the names.
-            tracing::warn!(%error, "an event goes without the names of its users");
+        let profiles =
+            self.conversations.profiles(writes.iter().filter_map(Write::other), deadline);
+        profiles.await.unwrap_or_else(|error| {
+            // The change goes on. Clients can query the profiles.
+            tracing::warn!(%error, "an event goes without the profiles of its users");
             HashMap::new()
         })
     }
@@ -365,7 +368,7 @@ impl<S: Store, B: Bus> Entries<S, B> {
                 cell.put_off_last_seen(now_ms + self.env.options.last_seen_write_interval_ms);
                 Ok(seq)
             }
-            Write::Logout { account, expected_seq } => {
+            Write::Logout { account, expected_seq } | Write::Profile { account, expected_seq } => {
                 self.sessions.store_account(cell, account, *expected_seq, deadline).await
             }
         }
@@ -473,7 +476,7 @@ impl<S: Store, B: Bus> Entries<S, B> {
                     let is_last = last.as_ref().is_some_and(|last| last.key == message);
                     is_last || known.unread() != unread_before
                 });
-                let view = ConversationView::new(other, &preview.name, known, last);
+                let view = ConversationView::new(other, &preview.profile, known, last);
                 is_shown.then_some((event, view))
             });
             let views: Vec<_> = views.collect();
@@ -502,7 +505,7 @@ impl Write {
             | Self::Settings { other, .. }
             | Self::Block { other, .. } => Some(other),
             Self::Amendments { sender, .. } => Some(sender),
-            Self::Login { .. } | Self::Logout { .. } => None,
+            Self::Login { .. } | Self::Logout { .. } | Self::Profile { .. } => None,
         }
     }
 }
@@ -533,6 +536,12 @@ fn apply(user: &mut User, stored: Vec<Stored>) {
                 let account = Account { sessions, ..std::mem::take(&mut user.account) };
                 user.set_account(account, seq);
             }
+            Write::Profile { account, .. } => {
+                let Account { profile, extended_data, privacy, .. } = account;
+                let now = std::mem::take(&mut user.account);
+                let account = Account { profile, extended_data, privacy, ..now };
+                user.set_account(account, seq);
+            }
         }
     }
 }
@@ -549,10 +558,10 @@ fn preview(user: &User, stored: &[Stored]) -> Vec<(UserId, Conversation)> {
 }
 
 /// The users whose blocks are stored.
-fn users(stored: &[Stored], mut names: HashMap<UserId, String>) -> Vec<UserInfo> {
+fn users(stored: &[Stored], mut profiles: HashMap<UserId, Profile>) -> Vec<UserInfo> {
     let others = stored.iter().filter_map(|stored| stored.write.other());
     let info =
-        |id: &UserId| UserInfo { id: id.clone(), name: names.remove(id).unwrap_or_default() };
+        |id: &UserId| UserInfo { id: id.clone(), profile: profiles.remove(id).unwrap_or_default() };
     others.map(info).collect()
 }
 

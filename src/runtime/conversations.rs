@@ -17,12 +17,14 @@ use crate::store::Store;
 use peerd_core::conversation::{Conversation, ConversationView};
 use peerd_core::id::UserId;
 use peerd_core::message::{Direction, Message};
+use peerd_core::user::Account;
+use peerd_core::user_info::Profile;
 
 /// The parts of a conversation's preview that its owner does not keep in memory.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Preview {
-    /// The other user's name; empty if there is none.
-    pub(super) name: String,
+    /// The other user's profile.
+    pub(super) profile: Profile,
     /// The newest message that the user still sees.
     pub(super) last_message: Option<Arc<Message>>,
 }
@@ -44,7 +46,7 @@ impl<S: Store, B: Bus> Conversations<S, B> {
     ) -> Result<Vec<ConversationView>, LoadError> {
         let previews = self.previews(cell, page, deadline).await?;
         let view = |((other, known), preview): (&(UserId, Conversation), Preview)| {
-            ConversationView::new(other, &preview.name, known, preview.last_message)
+            ConversationView::new(other, &preview.profile, known, preview.last_message)
         };
         Ok(page.iter().zip(previews).map(view).collect())
     }
@@ -57,8 +59,8 @@ impl<S: Store, B: Bus> Conversations<S, B> {
         page: &[(UserId, Conversation)],
         deadline: Instant,
     ) -> Result<Vec<Preview>, LoadError> {
-        let (names, newest) = futures::try_join!(
-            self.names(page.iter().map(|(other, _)| other), deadline),
+        let (profiles, newest) = futures::try_join!(
+            self.profiles(page.iter().map(|(other, _)| other), deadline),
             self.newest_messages(cell, page, deadline),
         )?;
         let mut previews = Vec::with_capacity(page.len());
@@ -80,8 +82,8 @@ impl<S: Store, B: Bus> Conversations<S, B> {
             }
         }
         let preview = |((other, _), last_message): (&(UserId, Conversation), _)| {
-            let name = names.get(other).cloned().unwrap_or_default();
-            Preview { name, last_message }
+            let profile = profiles.get(other).cloned().unwrap_or_default();
+            Preview { profile, last_message }
         };
         Ok(page.iter().zip(previews).map(preview).collect())
     }
@@ -103,20 +105,33 @@ impl<S: Store, B: Bus> Conversations<S, B> {
         }
     }
 
-    /// The name that a user gave at login; empty if there is none.
-    pub(super) async fn name(&self, user: &UserId, deadline: Instant) -> Result<String, LoadError> {
-        let names = self.names(std::iter::once(user), deadline).await?;
-        Ok(names.get(user).cloned().unwrap_or_default())
+    /// The profile of a user; empty if there is none.
+    pub(super) async fn profile(
+        &self,
+        user: &UserId,
+        deadline: Instant,
+    ) -> Result<Profile, LoadError> {
+        let mut profiles = self.profiles(std::iter::once(user), deadline).await?;
+        Ok(profiles.remove(user).unwrap_or_default())
     }
 
-    /// The names that users gave at login.
-    pub(super) async fn names(
+    /// The profiles of users.
+    pub(super) async fn profiles(
         &self,
         users: impl Iterator<Item = &UserId>,
         deadline: Instant,
-    ) -> Result<HashMap<UserId, String>, LoadError> {
-        let accounts = self.env.storage(deadline).accounts(users).await?;
-        Ok(accounts.into_iter().map(|(user, account)| (user, account.name)).collect())
+    ) -> Result<HashMap<UserId, Profile>, LoadError> {
+        let accounts = self.accounts(users, deadline).await?;
+        Ok(accounts.into_iter().map(|(user, account)| (user, account.profile)).collect())
+    }
+
+    /// The accounts of users, as far as they have one. A replica may have an older one.
+    pub(super) async fn accounts(
+        &self,
+        users: impl Iterator<Item = &UserId>,
+        deadline: Instant,
+    ) -> Result<HashMap<UserId, Account>, LoadError> {
+        Ok(self.env.storage(deadline).accounts(users).await?)
     }
 
     async fn newest_messages(

@@ -6,7 +6,8 @@ use tokio_util::task::AbortOnDropHandle as AbortOnDrop;
 use crate::bus::connection::Connection as BusConnection;
 use crate::link::Connection;
 use peerd_core::limits::{
-    DEVICE_MAX_BYTES, EXTENDED_DATA_MAX_BYTES, Limits, PUSH_TEXT_MAX_BYTES, USER_NAME_MAX_BYTES,
+    AVATAR_URL_MAX_BYTES, DEVICE_MAX_BYTES, EXTENDED_DATA_MAX_BYTES, Limits, PUSH_TEXT_MAX_BYTES,
+    USER_EXTENDED_DATA_MAX_BYTES, USER_NAME_MAX_BYTES,
 };
 use peerd_protocol::size::Room;
 
@@ -34,7 +35,8 @@ pub struct TooSmall {
 pub fn check(limits: &Limits, max_payload: usize) -> Result<Vec<String>, TooSmall> {
     let text = Room::max_payload_for(limits.text_bytes + EXTENDED_DATA_MAX_BYTES);
     let session = 2 * DEVICE_MAX_BYTES + SESSION_BYTES;
-    let account = Room::max_payload_for(limits.max_sessions * session + USER_NAME_MAX_BYTES);
+    let profile = USER_NAME_MAX_BYTES + AVATAR_URL_MAX_BYTES + USER_EXTENDED_DATA_MAX_BYTES;
+    let account = Room::max_payload_for(limits.max_sessions * session + profile);
     let (needed, option) = if text >= account {
         (text, "limits.text_bytes")
     } else {

@@ -293,7 +293,7 @@ impl<S: Store, B: Bus> Redelivery<S, B> {
             let known = user.conversations.get(other)?;
             // Conversations that changed since were already published.
             let is_current = known.received == seen.received && known.sent == seen.sent;
-            let view = ConversationView::new(other, &preview.name, known, preview.last_message);
+            let view = ConversationView::new(other, &preview.profile, known, preview.last_message);
             is_current.then_some((ConversationEvent::Updated, view))
         });
         events.extend(chunks(views.collect()).map(Event::ConversationChanged));

@@ -199,7 +199,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
                 if !is_settled {
                     self.in_flight.settle_received(sender, &to, head.key, deadline).await;
                 }
-                self.commit_sent(sender, &delivered.message, head, &delivered.receiver_name);
+                self.commit_sent(sender, &delivered.message, head, &delivered.receiver_profile);
             }
             None if delivered.is_duplicate => {}
             None => sender.lock().note_command(delivered.message.key),

@@ -1,5 +1,7 @@
-//! An account: a user's name and sessions, when the user was last seen, and a revision that no
+//! An account: a user's profile and sessions, when the user was last seen, and a revision that no
 //! order key shows. Key: `peer.state.<p>.<user>.account`. A load takes the newer one.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -9,8 +11,9 @@ use super::{Kind, read};
 use crate::wire::packed::{EncodeError, RecordError, check_numbers, version};
 use peerd_core::encoding::Encoding;
 use peerd_core::id::Partition;
-use peerd_core::later::LaterFields;
+use peerd_core::privacy::Privacy;
 use peerd_core::user::{Account, Session};
+use peerd_core::user_info::Profile;
 use peerd_protocol::subject::{Subjects, Token};
 
 const KIND: &str = Kind::Account.name();
@@ -57,6 +60,10 @@ const NAME: u8 = 1;
 const SESSIONS: u8 = 2;
 const LAST_SEEN_MS: u8 = 3;
 const REVISION: u8 = 4;
+const AVATAR_URL: u8 = 5;
+const EXTENDED_DATA: u8 = 6;
+/// A bit for each part that the user hides.
+const PRIVACY: u8 = 7;
 
 /// Writes an account.
 pub fn encode(account: &Account) -> Result<Bytes, EncodeError> {
@@ -65,41 +72,71 @@ pub fn encode(account: &Account) -> Result<Bytes, EncodeError> {
         let is_json = encoding.map(|encoding| encoding == Encoding::Json);
         SessionV2(id, since_ms, platform, device_id, is_json)
     };
-    let Account { name, sessions, last_seen_ms, revision, later } = account;
+    let Account { profile, extended_data, privacy, .. } = account;
+    let Account { sessions, last_seen_ms, revision, later, .. } = account;
+    let Profile { name, avatar_url } = profile;
     let mut fields = FieldsOut::default();
     fields.put(NAME, name)?;
     fields.put(SESSIONS, &sessions.iter().map(session).collect::<Vec<_>>())?;
     fields.put(LAST_SEEN_MS, last_seen_ms)?;
     fields.put(REVISION, revision)?;
+    fields.put(AVATAR_URL, &avatar_url.as_deref().unwrap_or_default())?;
+    fields.put(EXTENDED_DATA, &extended_data.as_deref().unwrap_or_default())?;
+    fields.put(PRIVACY, &privacy.bits())?;
     fields.entry(3, later)
 }
 
 /// Reads an account.
 pub fn decode(bytes: &[u8]) -> Result<Account, RecordError> {
-    let (name, sessions, last_seen_ms, revision, later) = match version(bytes, KIND)? {
+    let account = match version(bytes, KIND)? {
         1 => {
             let AccountV1 { name, sessions, last_seen_ms, revision, .. } = read(bytes, KIND, 1)?;
             let session =
                 |(id, since_ms, platform, device)| SessionV2(id, since_ms, platform, device, None);
             let sessions = sessions.into_iter().map(session).collect();
-            (name, sessions, last_seen_ms, revision, LaterFields::default())
+            early(name, sessions, last_seen_ms, revision)
         }
         2 => {
             let AccountV2 { name, sessions, last_seen_ms, revision, .. } = read(bytes, KIND, 2)?;
-            (name, sessions, last_seen_ms, revision, LaterFields::default())
+            early(name, sessions, last_seen_ms, revision)
         }
         _ => {
-            let fields = FieldsIn::read(bytes, KIND, 3, REVISION)?;
+            let fields = FieldsIn::read(bytes, KIND, 3, PRIVACY)?;
             let sessions: Vec<SessionV2> = fields.get(SESSIONS)?;
-            let last_seen_ms: Option<u64> = fields.get(LAST_SEEN_MS)?;
-            (fields.get(NAME)?, sessions, last_seen_ms, fields.get(REVISION)?, fields.later())
+            let text = |number| Ok::<_, RecordError>(shared(fields.get(number)?));
+            Account {
+                profile: Profile { name: fields.get(NAME)?, avatar_url: text(AVATAR_URL)? },
+                extended_data: text(EXTENDED_DATA)?,
+                privacy: Privacy::from_bits(fields.get(PRIVACY)?),
+                sessions: sessions.into_iter().map(session).collect(),
+                last_seen_ms: fields.get(LAST_SEEN_MS)?,
+                revision: fields.get(REVISION)?,
+                later: fields.later(),
+            }
         }
     };
-    check_numbers(KIND, &[revision, last_seen_ms.unwrap_or_default()])?;
-    let session = |SessionV2(id, since_ms, platform, device_id, is_json)| {
-        let encoding = |is_json| if is_json { Encoding::Json } else { Encoding::MessagePack };
-        Session { id, since_ms, platform, device_id, encoding: is_json.map(encoding) }
-    };
+    check_numbers(KIND, &[account.revision, account.last_seen_ms.unwrap_or_default()])?;
+    Ok(account)
+}
+
+/// An account without the fields of later versions.
+fn early(
+    name: String,
+    sessions: Vec<SessionV2>,
+    last_seen_ms: Option<u64>,
+    revision: u64,
+) -> Account {
+    let profile = Profile { name, avatar_url: None };
     let sessions = sessions.into_iter().map(session).collect();
-    Ok(Account { name, sessions, last_seen_ms, revision, later })
+    Account { profile, sessions, last_seen_ms, revision, ..Account::default() }
+}
+
+/// A text; `None` if it is empty.
+fn shared(text: &str) -> Option<Arc<str>> {
+    (!text.is_empty()).then(|| Arc::from(text))
+}
+
+fn session(SessionV2(id, since_ms, platform, device_id, is_json): SessionV2) -> Session {
+    let encoding = |is_json| if is_json { Encoding::Json } else { Encoding::MessagePack };
+    Session { id, since_ms, platform, device_id, encoding: is_json.map(encoding) }
 }

@@ -16,7 +16,9 @@ use peerd_core::id::{LocalMessageId, OrderKey};
 use peerd_core::later::LaterFields;
 use peerd_core::marks::{ConversationMark, ConversationMarks};
 use peerd_core::message::{Direction, ReceiptStatus, Revocation};
+use peerd_core::privacy::{Hidden, Privacy};
 use peerd_core::user::Session;
+use peerd_core::user_info::Profile;
 
 /// Entries as each version writes them. As with records, a line is never changed.
 const ACCOUNTS_V1: &str = include_str!("../../tests/golden/accounts-v1.txt");
@@ -59,7 +61,9 @@ fn accounts() -> Vec<(&'static str, Account)> {
         (
             "logged-in",
             Account {
-                name: "B\u{e9}la".into(),
+                profile: named("B\u{e9}la"),
+                extended_data: None,
+                privacy: Privacy::default(),
                 sessions,
                 last_seen_ms,
                 revision: 1 << 50,
@@ -69,7 +73,9 @@ fn accounts() -> Vec<(&'static str, Account)> {
         (
             "logged-out",
             Account {
-                name: "Anna".into(),
+                profile: named("Anna"),
+                extended_data: None,
+                privacy: Privacy::default(),
                 sessions: Vec::new(),
                 last_seen_ms,
                 revision: 0,
@@ -79,7 +85,9 @@ fn accounts() -> Vec<(&'static str, Account)> {
         (
             "logged-in-before-version-2",
             Account {
-                name: String::new(),
+                profile: named(""),
+                extended_data: None,
+                privacy: Privacy::default(),
                 sessions: of_before,
                 last_seen_ms: None,
                 revision: 0,
@@ -87,7 +95,24 @@ fn accounts() -> Vec<(&'static str, Account)> {
             },
         ),
         ("later", Account { revision: 3, later: later(), ..Account::default() }),
+        (
+            "profile",
+            Account {
+                profile: Profile {
+                    avatar_url: Some("https://example.com/a.png".into()),
+                    ..named("Anna")
+                },
+                extended_data: Some("{\"mood\": 1}".into()),
+                privacy: Privacy::default().with(Hidden::Typing, true),
+                revision: 4,
+                ..Account::default()
+            },
+        ),
     ]
+}
+
+fn named(name: &str) -> Profile {
+    Profile { name: name.to_owned(), avatar_url: None }
 }
 
 /// The accounts of version 1: the first of [`accounts`] without the fields that it does not know.

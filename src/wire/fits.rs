@@ -21,7 +21,7 @@ use peerd_core::message::Message;
 use peerd_core::message::{Draft, ReceiptStatus};
 use peerd_core::receive::Placed;
 use peerd_core::send::{Delivery, Push, Send, SendOptions};
-use peerd_core::user_info::UserInfo;
+use peerd_core::user_info::{Profile, UserInfo};
 use peerd_protocol::encoding::{Encode as _, Encoding};
 use peerd_protocol::event::EventBody;
 use peerd_protocol::fit;
@@ -70,6 +70,7 @@ fn view(message: &Arc<Message>) -> ConversationView {
     ConversationView {
         id: user('a'),
         name: "\u{1}".repeat(256).into(),
+        avatar_url: Some("\"".repeat(500).into()),
         notification: NotificationStatus::DoNotDisturb,
         unread: LARGEST,
         last_message: Some(message.clone()),
@@ -246,7 +247,10 @@ proptest! {
         prop_assert!(record.len() <= most, "a record of {}", record.len());
         let delivery = Delivery {
             from: user('a'),
-            from_name: "\u{1}".repeat(256),
+            from_profile: Profile {
+                name: "\u{1}".repeat(256),
+                avatar_url: Some("\"".repeat(500).into()),
+            },
             send: Box::new(send),
             timestamp_ms: LARGEST,
             floor: OrderKey(LARGEST),
@@ -400,7 +404,10 @@ fn a_page_is_cut_at_its_far_end() {
     }
     let user = |number: u64| {
         let id = UserId::new(&format!("{number:032}"), "userID").expect("valid");
-        (UserInfo { id, name: "\u{1}".repeat(10) }, BlockNumber(number + 1))
+        (
+            UserInfo { id, profile: Profile { name: "\u{1}".repeat(10), avatar_url: None } },
+            BlockNumber(number + 1),
+        )
     };
     let users: Vec<_> = (0..100).map(user).collect();
     let reply = Blacklist { users, has_more: false };

@@ -9,6 +9,7 @@ use super::later::LaterFields;
 use super::marks::ConversationMarks;
 use super::message::{Direction, Message};
 use super::repeats::Repeats;
+use super::user_info::Profile;
 
 mod head;
 
@@ -184,7 +185,7 @@ impl Conversation {
     /// Whether the user marked it as unread, and has neither read nor sent since.
     #[must_use]
     pub fn is_marked_unread(&self) -> bool {
-        self.settings.marked_unread == Some(self.marked_unread_now())
+        self.settings.marked_unread.is_some_and(|at| at == self.marked_unread_now())
     }
 
     /// The mark of a conversation that is marked as unread now.
@@ -366,13 +367,13 @@ impl Conversation {
     }
 
     /// Takes in a message that the store has acknowledged. Answers what is published of the
-    /// conversation; `name` is the other's.
+    /// conversation; `profile` is the other's.
     pub fn take_in(
         &mut self,
         direction: Direction,
         message: &Arc<Message>,
         head: Head,
-        name: &str,
+        profile: &Profile,
     ) -> (ConversationEvent, ConversationView) {
         let event =
             if self.has_messages() { ConversationEvent::Updated } else { ConversationEvent::Added };
@@ -382,7 +383,7 @@ impl Conversation {
             Direction::Send => &message.receiver,
             Direction::Receive => &message.sender,
         };
-        (event, ConversationView::new(other, name, self, Some(newest)))
+        (event, ConversationView::new(other, profile, self, Some(newest)))
     }
 
     /// Takes a stored head, if it is newer than the one in memory: a later message, or the carrier
@@ -436,6 +437,8 @@ pub struct ConversationView {
     pub id: UserId,
     /// The other user's name; the ID where there is none.
     pub name: Arc<str>,
+    /// The URL of the other user's avatar.
+    pub avatar_url: Option<Arc<str>>,
     /// Muted or not.
     pub notification: NotificationStatus,
     /// Unread messages.
@@ -461,13 +464,14 @@ impl ConversationView {
     #[must_use]
     pub fn new(
         id: &UserId,
-        name: &str,
+        Profile { name, avatar_url }: &Profile,
         conversation: &Conversation,
         last_message: Option<Arc<Message>>,
     ) -> Self {
         Self {
             id: id.clone(),
-            name: if name.is_empty() { id.shared() } else { name.into() },
+            name: if name.is_empty() { id.shared() } else { name.as_str().into() },
+            avatar_url: avatar_url.clone(),
             notification: conversation.settings.notification,
             unread: conversation.unread(),
             last_message,

@@ -7,7 +7,8 @@ use smallvec::SmallVec;
 use super::conversation::{ConversationEvent, ConversationView};
 use super::id::UserId;
 use super::message::Message;
-use super::user_info::UserInfo;
+use super::privacy::Privacy;
+use super::user_info::{FullUserInfo, UserInfo};
 
 /// The revision of a user's conversations. It rises with each change of them and names the previous
 /// one, so that a client notices a missed event.
@@ -93,6 +94,10 @@ pub enum Event {
         /// The other users.
         users: Vec<UserInfo>,
     },
+    /// The user's own profile changed.
+    UserInfoUpdated(FullUserInfo),
+    /// What the user hides changed.
+    UserRuleUpdated(Privacy),
     /// A session ended because too many newer ones began.
     KickedOut {
         /// The session's ID.
@@ -111,9 +116,11 @@ impl Event {
             Self::MessagesRevoked(messages) | Self::MessagesEdited(messages) => messages.len(),
             Self::ConversationChanged(changes) => changes.len(),
             Self::TotalChanged(_)
+            | Self::BlacklistChanged { .. }
+            | Self::UserInfoUpdated(_)
+            | Self::UserRuleUpdated(_)
             | Self::AllMessagesDeleted
             | Self::ConversationsAllDeleted { .. }
-            | Self::BlacklistChanged { .. }
             | Self::KickedOut { .. } => 0,
         }
     }

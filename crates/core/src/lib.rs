@@ -22,6 +22,8 @@ pub mod login;
 pub mod marks;
 pub mod message;
 pub mod preferences;
+pub mod privacy;
+pub mod profile;
 pub mod rate;
 pub mod receive;
 pub mod rejection;

@@ -18,6 +18,16 @@ pub const SEARCHED_CONTENT_MAX_BYTES: usize = 64;
 pub const SUB_TYPE_MAX: u8 = 200;
 /// Longest `userName`, in bytes.
 pub const USER_NAME_MAX_BYTES: usize = 256;
+/// Longest `userAvatarUrl`, in bytes.
+pub const AVATAR_URL_MAX_BYTES: usize = 500;
+/// Longest `extendedData` of a user, in bytes.
+pub const USER_EXTENDED_DATA_MAX_BYTES: usize = 2048;
+/// How often a user may change the profile in any second.
+pub const PROFILE_CHANGES_PER_SECOND: usize = 5;
+/// To how many of the user's newest conversations a new name or avatar is published.
+pub const PROFILE_CONVERSATIONS_MAX: usize = 64;
+/// The most users of one `query_users_info` call.
+pub const USERS_INFO_MAX: usize = 10;
 /// Longest `platform` and `deviceID` of a login, in bytes.
 pub const DEVICE_MAX_BYTES: usize = 128;
 /// The most messages of one history page.

@@ -19,7 +19,7 @@ impl User {
     pub fn login(&self, session: Session, name: &str, now_ms: u64, limits: &Limits) -> Login {
         let mut account = self.account.clone();
         if !name.is_empty() {
-            name.clone_into(&mut account.name);
+            name.clone_into(&mut account.profile.name);
         }
         if !self.is_logged_in(now_ms, limits) {
             // They ended by idling: no session is left to receive an event.

@@ -14,6 +14,7 @@ use super::rejection::Rejection;
 use super::repeats::{Known, Repeat};
 use super::send::Delivery;
 use super::user::User;
+use super::user_info::Profile;
 
 /// A message with its place, to be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,8 +68,8 @@ pub struct Delivered {
     pub message: Arc<Message>,
     /// Its head; `None` for a Command, and for a repeat.
     pub head: Option<Head>,
-    /// The receiver's name, for the sender's conversation.
-    pub receiver_name: String,
+    /// The receiver's profile, for the sender's conversation.
+    pub receiver_profile: Profile,
     /// Whether it had been stored before.
     pub is_duplicate: bool,
 }
@@ -82,8 +83,8 @@ pub struct Arrived<'a> {
     pub head: Head,
     /// Distinguishes a repeat of it from a reuse of its local message ID.
     pub fingerprint: u64,
-    /// The sender's name, for the receiver's conversation.
-    pub sender_name: &'a str,
+    /// The sender's profile, for the receiver's conversation.
+    pub sender_profile: &'a Profile,
 }
 
 /// The decision on a delivery.
@@ -167,13 +168,13 @@ impl User {
 
     /// Updates the receiver's view after `stored` has become stored.
     pub fn receive(&mut self, stored: &Arrived<'_>, limits: &Limits) -> Publication {
-        let Arrived { message, head, fingerprint, sender_name } = *stored;
+        let Arrived { message, head, fingerprint, sender_profile } = *stored;
         let other = &message.sender;
         let (changed, is_muted) = self.update(other, |conversation| {
             conversation.published_seq = conversation.published_seq.max(head.stream_seq);
             conversation.begins_with(&head, message.counts);
             conversation.remember(message, fingerprint, head.stream_seq, limits);
-            let changed = conversation.take_in(Direction::Receive, message, head, sender_name);
+            let changed = conversation.take_in(Direction::Receive, message, head, sender_profile);
             (changed, conversation.is_muted())
         });
         let revision = self.advance(message.key);

@@ -13,6 +13,7 @@ use super::message::{Direction, Draft, Message, ReceiptStatus};
 use super::rate::Place;
 use super::rejection::Rejection;
 use super::user::User;
+use super::user_info::Profile;
 
 /// The content of an offline push. peerd passes it on without reading it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,8 +61,8 @@ pub struct Send {
 pub struct Delivery {
     /// The sender.
     pub from: UserId,
-    /// The sender's name, for the receiver's conversation.
-    pub from_name: String,
+    /// The sender's profile, for the receiver's conversation.
+    pub from_profile: Profile,
     /// The send.
     pub send: Box<Send>,
     /// When the sender's owner accepted it, in milliseconds since 1970.
@@ -157,12 +158,12 @@ impl User {
         }
     }
 
-    /// Updates the sender's view after the store has acknowledged a message. `name` is the
-    /// receiver's.
-    pub fn sent(&mut self, message: &Arc<Message>, head: Head, name: &str) -> Publication {
+    /// Updates the sender's view after the store has acknowledged a message. `profile` is
+    /// the receiver's.
+    pub fn sent(&mut self, message: &Arc<Message>, head: Head, profile: &Profile) -> Publication {
         let other = &message.receiver;
         let changed =
-            self.update(other, |known| known.take_in(Direction::Send, message, head, name));
+            self.update(other, |known| known.take_in(Direction::Send, message, head, profile));
         let revision = self.advance(message.key);
         Publication { revision, events: smallvec![Event::ConversationChanged(smallvec![changed])] }
     }

@@ -1,5 +1,7 @@
 //! The state of one user that the owner holds.
 
+use std::sync::Arc;
+
 use hashbrown::HashMap;
 
 use super::blocklist::Blocklist;
@@ -10,8 +12,10 @@ use super::id::{OrderKey, UserId};
 use super::later::LaterFields;
 use super::limits::Limits;
 use super::message::Direction;
+use super::privacy::Privacy;
 use super::rate::{Signals, Window};
 use super::rejection::Rejection;
+use super::user_info::Profile;
 
 /// A session: one login of a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,8 +35,12 @@ pub struct Session {
 /// The stored state of a user, apart from conversations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Account {
-    /// The name to show; empty if none was given.
-    pub name: String,
+    /// What conversations with the user show.
+    pub profile: Profile,
+    /// Data of the application about the user; `None` where none was given.
+    pub extended_data: Option<Arc<str>>,
+    /// What the user hides from others.
+    pub privacy: Privacy,
     /// The sessions, the earliest first.
     pub sessions: Vec<Session>,
     /// When the user was last seen, in milliseconds since 1970; `None` for never.
@@ -77,6 +85,8 @@ pub struct User {
     pub amendments_made: Window,
     /// To whom the user was shown as typing in the last second.
     pub typing_sent: Signals,
+    /// Changes of the user's profile and privacy in the last second.
+    pub profile_changes: Window,
     /// No unread message was stored before this time, in milliseconds since 1970.
     pub oldest_unread_ms: u64,
 }
@@ -101,6 +111,7 @@ impl User {
             commands_sent: Window::default(),
             amendments_made: Window::default(),
             typing_sent: Signals::default(),
+            profile_changes: Window::default(),
             oldest_unread_ms: u64::MAX,
         }
     }

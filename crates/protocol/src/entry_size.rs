@@ -8,9 +8,9 @@ use super::size::counted;
 use peerd_core::conversation::ConversationView;
 use peerd_core::id::UserId;
 use peerd_core::message::Message;
-use peerd_core::user_info::UserInfo;
+use peerd_core::user_info::{Profile, UserInfo};
 
-/// The bytes of a listed user around its ID and its name.
+/// The bytes of a listed user around its ID and its profile.
 const AROUND_USER_BYTES: usize = 96;
 /// The most bytes that JSON turns one byte into.
 const JSON_ESCAPED: usize = 6;
@@ -56,6 +56,8 @@ impl Sizes<'_> {
     /// A user, at most.
     #[must_use]
     pub fn user(user: &UserInfo) -> usize {
-        user.id.as_str().len() + user.name.len() * JSON_ESCAPED + AROUND_USER_BYTES
+        let Profile { name, avatar_url } = &user.profile;
+        let texts = name.len() + avatar_url.as_ref().map_or(0, |url| url.len());
+        user.id.as_str().len() + texts * JSON_ESCAPED + AROUND_USER_BYTES
     }
 }

@@ -5,6 +5,7 @@ use serde::ser::{SerializeMap as _, SerializeSeq as _, Serializer};
 
 use super::message::{ConversationBody, IS_CONTENT_OMITTED, PEER};
 use super::reply::{Messages, UserInfos};
+use super::user_info::{FullUserInfoBody, UserRuleBody};
 use peerd_core::conversation::{ConversationEvent, ConversationView};
 use peerd_core::event::{DeleteType, Event, Revision};
 use peerd_core::id::UserId;
@@ -46,6 +47,8 @@ pub const fn name(event: &Event) -> &'static str {
         Event::MessagesEdited(_) => "message_edited",
         Event::ConversationsAllDeleted { .. } => "conversations_all_deleted",
         Event::BlacklistChanged { .. } => "blacklist_changed",
+        Event::UserInfoUpdated(_) => "user_info_updated",
+        Event::UserRuleUpdated(_) => "user_rule_updated",
         Event::KickedOut { .. } => "connection_state_changed",
     }
 }
@@ -148,6 +151,14 @@ impl Serialize for EventBody<'_> {
                 previous_revision,
             }
             .serialize(serializer),
+            Event::UserInfoUpdated(user) => {
+                InfoUpdated { info: FullUserInfoBody(user), revision, previous_revision }
+                    .serialize(serializer)
+            }
+            Event::UserRuleUpdated(privacy) => {
+                RuleUpdated { user_rule: UserRuleBody::of(*privacy), revision, previous_revision }
+                    .serialize(serializer)
+            }
             Event::KickedOut { session_id } => Connection {
                 state: DISCONNECTED,
                 event: KICKED_OUT,
@@ -230,6 +241,22 @@ struct Amended<'a> {
 struct Blacklist<'a> {
     user_list: UserInfos<'a>,
     action: u8,
+    revision: u64,
+    previous_revision: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct InfoUpdated<'a> {
+    info: FullUserInfoBody<'a>,
+    revision: u64,
+    previous_revision: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RuleUpdated {
+    user_rule: UserRuleBody,
     revision: u64,
     previous_revision: u64,
 }

@@ -118,6 +118,8 @@ fn parts(event: &Event, sizes: Sizes<'_>, most: usize) -> Vec<Event> {
                 .collect()
         }
         Event::TotalChanged(_)
+        | Event::UserInfoUpdated(_)
+        | Event::UserRuleUpdated(_)
         | Event::AllMessagesDeleted
         | Event::ConversationsAllDeleted { .. }
         | Event::KickedOut { .. } => vec![event.clone()],

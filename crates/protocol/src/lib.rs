@@ -20,4 +20,5 @@ pub mod reply;
 pub mod size;
 pub mod subject;
 pub mod time;
+pub mod user_info;
 pub mod value;

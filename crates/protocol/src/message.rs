@@ -122,6 +122,9 @@ impl Object for ConversationFields<'_> {
         let ConversationBody { view, viewer, content_max } = self.0;
         sink.field("conversationID", view.id.as_str())?;
         sink.field("conversationName", &*view.name)?;
+        if let Some(url) = &view.avatar_url {
+            sink.field("conversationAvatarUrl", &**url)?;
+        }
         sink.field("type", &PEER)?;
         sink.field("notificationStatus", &(view.notification as u8))?;
         sink.field("unreadMessageCount", &view.unread)?;

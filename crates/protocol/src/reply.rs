@@ -8,6 +8,7 @@ use serde::ser::Serializer;
 
 use super::entry_size::{Sizes, how_many};
 use super::message::{ConversationBody, MessageBody, PEER};
+use super::user_info::UserInfoBody;
 use peerd_core::blocklist::BlockNumber;
 use peerd_core::conversation::ConversationView;
 use peerd_core::id::UserId;
@@ -134,6 +135,7 @@ pub struct Conversations(pub Vec<ConversationView>);
 
 impl Conversations {
     /// The list, as bodies show it.
+    #[must_use]
     pub fn list<'a>(&'a self, shown: Shown<'a>) -> impl Serialize + 'a {
         Views { list: &self.0, shown }
     }
@@ -189,7 +191,7 @@ impl Reply for Blacklist {
         }
         let next = self.users.last().filter(|_| self.has_more);
         Body {
-            blacklist: self.users.iter().map(|(user, _)| UserInfoBody(user)).collect(),
+            blacklist: self.users.iter().map(|(user, _)| UserInfoBody::of(user)).collect(),
             next_flag: next.map_or(0, |(_, number)| number.0),
         }
     }
@@ -201,32 +203,12 @@ impl Reply for Blacklist {
     }
 }
 
-/// A user as other users see it. Avatars and extended data do not exist yet.
-pub(super) struct UserInfoBody<'a>(&'a UserInfo);
-
-impl Serialize for UserInfoBody<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Info<'a> {
-            #[serde(rename = "userID")]
-            id: &'a str,
-            user_name: &'a str,
-            user_avatar_url: &'a str,
-            user_extended_data: &'a str,
-        }
-        let UserInfo { id, name } = self.0;
-        Info { id: id.as_str(), user_name: name, user_avatar_url: "", user_extended_data: "" }
-            .serialize(serializer)
-    }
-}
-
 /// A list of users.
 pub(super) struct UserInfos<'a>(pub(super) &'a [UserInfo]);
 
 impl Serialize for UserInfos<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(UserInfoBody))
+        serializer.collect_seq(self.0.iter().map(UserInfoBody::of))
     }
 }
 

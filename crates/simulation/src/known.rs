@@ -5,10 +5,12 @@
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
+use serde_json::Value;
+
 use crate::journal::{Journal, OpKind, Outcome};
 use crate::model::NAMES;
 use crate::model::facts::{ANY, BlockList, Conversation, Facts, May};
-use crate::model::state::Message;
+use crate::model::state::{Message, User, show_info, show_rule, show_user};
 use crate::plan::MARK;
 use crate::rules::{Logged, Watch};
 
@@ -136,6 +138,7 @@ impl Facts for Known<'_> {
             marks: vec![(MARK, journal.may_mark(pair, self.span()))],
             // Nobody gives a name.
             name: NAMES[other].to_owned(),
+            avatar: String::new(),
         }
     }
 
@@ -170,7 +173,15 @@ impl Facts for Known<'_> {
         BlockList { users: users.filter(|(_, blocked)| blocked.be).collect(), is_in_order: false }
     }
 
-    fn name(&self, _user: usize) -> String {
-        String::new()
+    fn listed(&self, user: usize) -> Value {
+        show_user(user, "", "")
+    }
+
+    fn info(&self, user: usize) -> Option<Value> {
+        Some(show_info(user, &User::default()))
+    }
+
+    fn rule(&self, _user: usize) -> Value {
+        show_rule([false; 3])
     }
 }

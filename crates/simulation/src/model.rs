@@ -15,6 +15,7 @@ pub(crate) mod conversations;
 mod delisting;
 pub(crate) mod facts;
 mod preferences;
+mod profile;
 pub(crate) mod replies;
 pub(crate) mod request;
 pub(crate) mod sending;
@@ -30,7 +31,7 @@ use self::request::Request;
 use self::state::Certain;
 pub use self::state::Flaw;
 use self::state::{Message, Session, State, merge, show_message};
-use crate::single::calls::{Call, DRAFTS, INVALID, Setup};
+use crate::single::calls::{Call, DRAFTS, INVALID, PROFILES, Setup};
 use crate::single::world::{
     HEARTBEAT_MS, MAX_SESSIONS, Observed, PublishedEvent, Pushed, REPLAY_AGE_MS, REPLAY_MESSAGES,
 };
@@ -210,6 +211,8 @@ impl Model {
             | Call::PinnedList { .. }
             | Call::Conversation { .. }
             | Call::Totals
+            | Call::UsersInfo { .. }
+            | Call::SelfInfo
             | Call::Numbered { .. }
             | Call::Changes { .. }
             | Call::IsBlocked { .. } => Ok(Expected::read()),
@@ -248,6 +251,10 @@ impl Model {
             }
             Call::Block { others, block } => self.block(user, others, *block, observed),
             Call::Typing { other, on } => self.typing(user, *other, *on, observed),
+            Call::Profile { part, text } => {
+                self.set_profile(user, *part, PROFILES[*text], observed)
+            }
+            Call::Privacy { what, on } => self.set_privacy(user, *what, *on, observed),
             Call::Blacklist { goes_on, .. } => {
                 self.read_blacklist(user, *goes_on, &observed.reply);
                 Ok(Expected::read())
@@ -277,7 +284,11 @@ impl Model {
         }
         let now_ms = self.now_ms;
         let is_seen = self.state.is_logged_in(other, now_ms)
-            && !self.state.users[other].blocked.contains(&user);
+            && !self.state.users[other].blocked.contains(&user)
+            && !self.state.users[other].hidden[1];
+        if self.state.users[user].hidden[1] {
+            return Ok(Expected::good(json!({}), Vec::new()));
+        }
         let (shown_ms, is_sure) = match self.state.users[user].typing_ms.get(&other) {
             Some((shown_ms, is_sure)) => (Some(*shown_ms), *is_sure),
             None => (None, true),

@@ -50,10 +50,10 @@ impl Command for QueryBlacklist {
         let Page { next_flag, count } = config.unwrap_or_default();
         let Count(count) = count.unwrap_or(Count(BLOCKED_PAGE_MAX));
         let (page, has_more) = cell.lock().blocked.page(next_flag.unwrap_or_default(), count);
-        let names = parts.conversations.names(page.iter().map(|(other, _)| other), deadline);
-        let mut names = names.await.map_err(Failure::from)?;
+        let profiles = parts.conversations.profiles(page.iter().map(|(other, _)| other), deadline);
+        let mut profiles = profiles.await.map_err(Failure::from)?;
         let info = |(id, number): (UserId, BlockNumber)| {
-            (UserInfo { name: names.remove(&id).unwrap_or_default(), id }, number)
+            (UserInfo { profile: profiles.remove(&id).unwrap_or_default(), id }, number)
         };
         Ok(Blacklist { users: page.into_iter().map(info).collect(), has_more })
     }

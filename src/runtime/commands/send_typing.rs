@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Call, Command, Kind, Peer, WithPeer, not_own};
 use crate::bus::Bus;
 use crate::store::Store;
+use peerd_core::privacy::Hidden;
 use peerd_protocol::event::LiveEvent;
 use peerd_protocol::failure::CallError;
 use peerd_protocol::field::{PeerType, User};
@@ -55,7 +56,11 @@ impl Command for SendTyping {
     ) -> Result<Empty, CallError> {
         not_own(&other, call.cell)?;
         let now_us = call.parts.env.clock.now().steady_us;
-        if call.cell.lock().typing_sent.take(&other, now_us) {
+        let is_due = {
+            let mut user = call.cell.lock();
+            !user.account.privacy.hides(Hidden::Typing) && user.typing_sent.take(&other, now_us)
+        };
+        if is_due {
             let sent = call.at_peer::<Self>(&other, &is_typing).await;
             if sent.is_err() {
                 call.cell.lock().typing_sent.give_back(&other);
@@ -76,7 +81,8 @@ impl WithPeer for SendTyping {
         Peer { parts, cell, from, .. }: Peer<'_, S, B>,
     ) -> Result<(), CallError> {
         let user = cell.lock();
-        if !user.blocked.contains(from) {
+        // A user who hides it is shown that of nobody.
+        if !user.blocked.contains(from) && !user.account.privacy.hides(Hidden::Typing) {
             let typing = Typing { from_user_id: from.as_str(), is_typing };
             parts.publisher.publish_live(cell, &user, &typing);
         }

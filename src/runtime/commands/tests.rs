@@ -68,8 +68,9 @@ fn the_error_of_an_unknown_method_names_it_and_the_right_spelling() {
 fn errors_name_the_field_by_its_path() {
     use Method::{
         AddUsersToBlacklist, DeleteMessages, Login, QueryBlacklist, QueryConversation,
-        QueryConversationTotalUnreadMessageCount, QueryHistoryMessage, RemoveUsersFromBlacklist,
-        SendMessage, SetConversationNotificationStatus,
+        QueryConversationTotalUnreadMessageCount, QueryHistoryMessage, QueryUsersInfo,
+        RemoveUsersFromBlacklist, SendMessage, SetConversationNotificationStatus,
+        UpdateUserAvatarUrl, UpdateUserExtendedData, UpdateUserName, UpdateUserPrivacy,
     };
     for (method, body, expected) in [
         (Login, r#"{"userName":" "}"#, "userName must not be blank"),
@@ -123,6 +124,15 @@ fn errors_name_the_field_by_its_path() {
         (AddUsersToBlacklist, r#"{"userIDs":[{"userID":"bob"}]}"#, "userIDs[0] must be a text"),
         (AddUsersToBlacklist, r#"{"userIDs":[]}"#, "userIDs must have 1 to 20 entries"),
         (RemoveUsersFromBlacklist, r#"{"userIDs":"bob"}"#, "userIDs must be a list"),
+        (UpdateUserName, r#"{"userName":" "}"#, "userName must not be blank"),
+        (
+            UpdateUserAvatarUrl,
+            r#"{"userAvatarUrl":"a\nb"}"#,
+            "userAvatarUrl must not have control characters, line breaks or bidirectional overrides",
+        ),
+        (UpdateUserExtendedData, r#"{"extendedData":7}"#, "extendedData must be a text"),
+        (QueryUsersInfo, r#"{"userIDs":[]}"#, "userIDs must have 1 to 10 entries"),
+        (UpdateUserPrivacy, r#"{"hideTyping":1}"#, "hideTyping must be true or false"),
         (QueryBlacklist, r#"{"config":{"count":101}}"#, "config.count must be 1 to 100"),
         (QueryBlacklist, r#"{"config":{"nextFlag":"1"}}"#, "config.nextFlag must be a number"),
     ] {

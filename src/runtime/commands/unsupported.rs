@@ -77,9 +77,7 @@ const NAMES: &[&str] = &[
     "query_room_members",
     "query_room_members_attributes",
     "query_room_online_member_count",
-    "query_self_user_info",
     "query_subscribed_user_status_list",
-    "query_users_info",
     "query_users_status",
     "reject_friend_application",
     "reject_group_invite_application",
@@ -120,13 +118,9 @@ const NAMES: &[&str] = &[
     "update_group_name",
     "update_group_notice",
     "update_message_local_extended_data",
-    "update_user_avatar_url",
     "update_user_badge",
     "update_user_custom_status",
-    "update_user_extended_data",
-    "update_user_name",
     "update_user_offline_push_rule",
-    "update_user_privacy",
     "upload_log",
 ];
 

@@ -86,7 +86,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         let flight = self.in_flight.begin_delivery(&sender.id, &send.to, floor);
         let delivery = Delivery {
             from: sender.id.clone(),
-            from_name: sender.account.name.clone(),
+            from_profile: sender.account.profile.clone(),
             timestamp_ms,
             floor,
             sent_seq,

@@ -101,14 +101,14 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             }
         };
         let in_memory = self.users.user_in_memory(sender);
-        let sender_name = match &in_memory {
-            Some(cell) => cell.lock().account.name.clone(),
-            None => self.conversations.name(sender, deadline).await?,
+        let sender_profile = match &in_memory {
+            Some(cell) => cell.lock().account.profile.clone(),
+            None => self.conversations.profile(sender, deadline).await?,
         };
         let key = stored.message.key;
         let _newest = self.hold_newer(receiver, sender, key, deadline).await?;
         let push = stored.push.clone();
-        let stored = Stored::found(stored, push.as_ref(), seq, &sender_name);
+        let stored = Stored::found(stored, push.as_ref(), seq, &sender_profile);
         let of_sender = in_memory.as_ref().map(|cell| &cell.ownership);
         let Accepted { delivered, is_settled } =
             self.commit_in_order(receiver, stored, of_sender, deadline).await;
@@ -117,7 +117,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
                 if !is_settled {
                     self.in_flight.settle_received(&sender, &receiver.id, key, deadline).await;
                 }
-                self.commit_sent(&sender, &delivered.message, head, &delivered.receiver_name);
+                self.commit_sent(&sender, &delivered.message, head, &delivered.receiver_profile);
             }
             None => *missed_ms = missed_ms.or(Some(stored_ms)),
         }
@@ -249,7 +249,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
                 return Ok(Some(Delivered {
                     head: Some(head),
                     message: Arc::new(stored.message),
-                    receiver_name: receiver.lock().account.name.clone(),
+                    receiver_profile: receiver.lock().account.profile.clone(),
                     is_duplicate: false,
                 }));
             }

@@ -18,13 +18,14 @@ use peerd_core::conversation::Head;
 use peerd_core::message::Message;
 use peerd_core::receive::{Arrived, Delivered, Placed};
 use peerd_core::send::{Delivery, Push};
+use peerd_core::user_info::Profile;
 
 /// A stored message.
 pub(super) struct Stored<'m> {
     pub(super) message: Arc<Message>,
     pub(super) head: Head,
     fingerprint: u64,
-    sender_name: &'m str,
+    sender_profile: &'m Profile,
     push: Option<&'m Push>,
 }
 
@@ -35,7 +36,7 @@ impl<'m> Stored<'m> {
             head: placed.head(stream_seq),
             message: placed.message,
             fingerprint: delivery.send.draft.fingerprint(),
-            sender_name: &delivery.from_name,
+            sender_profile: &delivery.from_profile,
             push: delivery.send.options.push.as_ref(),
         }
     }
@@ -45,13 +46,13 @@ impl<'m> Stored<'m> {
         StoredMessage { message, mark, page, .. }: StoredMessage,
         push: Option<&'m Push>,
         stream_seq: u64,
-        sender_name: &'m str,
+        sender_profile: &'m Profile,
     ) -> Self {
         Self {
             head: peerd_core::receive::head(&message, mark, page, stream_seq),
             fingerprint: message.fingerprint(),
             message: Arc::new(message),
-            sender_name,
+            sender_profile,
             push,
         }
     }
@@ -78,17 +79,17 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         self: &Arc<Self>,
         receiver: &Arc<UserCell>,
         mut user: LockedUser<'_>,
-        Stored { message, head, fingerprint, sender_name, push }: Stored<'_>,
+        Stored { message, head, fingerprint, sender_profile, push }: Stored<'_>,
     ) -> Delivered {
         receiver.ownership.keep_for_a_while(&message);
-        let arrived = Arrived { message: &message, head, fingerprint, sender_name };
+        let arrived = Arrived { message: &message, head, fingerprint, sender_profile };
         let publication = user.receive(&arrived, self.env.limits());
         self.sessions.note_revision(receiver, &mut user);
         self.publisher.publish(receiver, &user, &publication);
         self.pushes.push_if_away(receiver, &user, push, &message);
-        let receiver_name = user.account.name.clone();
+        let receiver_profile = user.account.profile.clone();
         drop(user);
-        Delivered { message, head: Some(head), receiver_name, is_duplicate: false }
+        Delivered { message, head: Some(head), receiver_profile, is_duplicate: false }
     }
 
     /// Commits the sender's side, when no crossing message can be stored with a smaller key.
@@ -97,10 +98,10 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         sender: &Arc<UserCell>,
         message: &Arc<Message>,
         head: Head,
-        receiver_name: &str,
+        receiver_profile: &Profile,
     ) {
         let mut user = sender.lock();
-        let publication = user.sent(message, head, receiver_name);
+        let publication = user.sent(message, head, receiver_profile);
         sender.ownership.clock.observe(message.key);
         self.sessions.note_revision(sender, &mut user);
         self.publisher.publish(sender, &user, &publication);

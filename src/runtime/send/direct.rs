@@ -197,7 +197,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         let stored = Stored::placed(&delivery, placed, seq);
         let delivered = self.commit_received(&receiver, receiver.lock(), stored);
         drop((pair_lock, work));
-        self.commit_sent(&sender, &delivered.message, head, &delivered.receiver_name);
+        self.commit_sent(&sender, &delivered.message, head, &delivered.receiver_profile);
         // The next message of the pair may be published from here on.
         drop(flight);
         Ok(reply::Sent { message: delivered.message, is_duplicate: false })

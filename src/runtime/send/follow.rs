@@ -106,9 +106,9 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             return Ok(head.mark.seq.max(published_seq));
         };
         if is_new {
-            let name = self.conversations.name(receiver, deadline).await?;
+            let profile = self.conversations.profile(receiver, deadline).await?;
             self.in_flight.settle_received(sender, receiver, head.key, deadline).await;
-            self.commit_sent(sender, &Arc::new(stored.message), head, &name);
+            self.commit_sent(sender, &Arc::new(stored.message), head, &profile);
         } else if head.mark.seq > published_seq {
             self.redelivery.publish_sent(&sender.id, receiver).await?;
         }

@@ -61,7 +61,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             offline: false,
         }]);
         self.publisher.publish(receiver, &user, &publication);
-        let receiver_name = user.account.name.clone();
-        Ok(Delivered { message, head: None, receiver_name, is_duplicate: false })
+        let receiver_profile = user.account.profile.clone();
+        Ok(Delivered { message, head: None, receiver_profile, is_duplicate: false })
     }
 }

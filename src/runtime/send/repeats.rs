@@ -18,6 +18,7 @@ use peerd_core::receive::Delivered;
 use peerd_core::rejection::Rejection;
 use peerd_core::repeats::{Known, Repeat};
 use peerd_core::send::{Delivery, Send};
+use peerd_core::user_info::Profile;
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::reply;
 
@@ -116,8 +117,13 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         let Some(local_id) = &delivery.send.draft.local_id else { return Ok(None) };
         let first = self.first_message(receiver, &delivery.from, local_id, stream_seq, deadline);
         if let Some(message) = first.await? {
-            let receiver_name = String::new();
-            return Ok(Some(Delivered { message, head: None, receiver_name, is_duplicate: true }));
+            let receiver_profile = Profile::default();
+            return Ok(Some(Delivered {
+                message,
+                head: None,
+                receiver_profile,
+                is_duplicate: true,
+            }));
         }
         let is_lost = self.users.compare_end(receiver, &delivery.from, deadline).await;
         if is_lost.map_err(Failure::from)? {

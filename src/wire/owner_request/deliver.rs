@@ -15,6 +15,7 @@ use peerd_core::id::{LocalMessageId, OrderKey, Partition, UserId};
 use peerd_core::message::{Draft, Message};
 use peerd_core::receive::Delivered;
 use peerd_core::send::{Delivery, Send, SendOptions};
+use peerd_core::user_info::Profile;
 
 /// Deliver a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +48,9 @@ struct DeliverV1<'a> {
     content: ContentV1,
     push: Option<PushV1>,
     sent_before_ms: Option<u64>,
+    /// Left out without an avatar.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    from_avatar: Option<&'a str>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -60,6 +64,9 @@ struct DeliveredV1<'a> {
     stream_seq: u64,
     #[serde(borrow)]
     receiver_name: &'a str,
+    /// Left out without an avatar.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    receiver_avatar: Option<&'a str>,
 }
 
 /// The outcomes, as numbers.
@@ -72,13 +79,13 @@ impl OwnerRequest for Deliver {
     const TAG: u8 = 1;
 
     fn encode(&self) -> Result<Bytes, EncodeError> {
-        let Delivery { from, from_name, send, timestamp_ms, floor, sent_seq } = &self.delivery;
+        let Delivery { from, from_profile, send, timestamp_ms, floor, sent_seq } = &self.delivery;
         let Send { draft, options, .. } = &**send;
         write(&DeliverV1 {
             version: VERSION,
             tag: Self::TAG,
             from: from.as_str(),
-            from_name,
+            from_name: &from_profile.name,
             timestamp_ms: *timestamp_ms,
             floor: floor.0,
             sent_seq: *sent_seq,
@@ -90,6 +97,7 @@ impl OwnerRequest for Deliver {
             content: ContentV1::from(&draft.content),
             push: options.push.as_ref().map(PushV1::from),
             sent_before_ms: self.sent_before_ms,
+            from_avatar: from_profile.avatar_url.as_deref(),
         })
     }
 
@@ -99,7 +107,7 @@ impl OwnerRequest for Deliver {
         check_numbers(KIND, &[read.timestamp_ms, read.floor, read.sent_seq, sent_before_ms])?;
         let delivery = Delivery {
             from: user_id(read.from)?,
-            from_name: read.from_name.to_owned(),
+            from_profile: profile(read.from_name, read.from_avatar),
             send: Box::new(Send {
                 to: user.clone(),
                 to_field: "toUserID",
@@ -123,7 +131,7 @@ impl OwnerRequest for Deliver {
     }
 
     fn encode_answer(answer: &Delivered) -> Result<Bytes, EncodeError> {
-        let Delivered { message, head, receiver_name, is_duplicate } = answer;
+        let Delivered { message, head, receiver_profile, is_duplicate } = answer;
         let (mark, page, stream_seq) =
             head.map_or_else(Default::default, |head| (head.mark, head.page, head.stream_seq));
         let mark = Mark { seq: message.seq, ..mark };
@@ -138,7 +146,8 @@ impl OwnerRequest for Deliver {
             },
             record: &record,
             stream_seq,
-            receiver_name,
+            receiver_name: &receiver_profile.name,
+            receiver_avatar: receiver_profile.avatar_url.as_deref(),
         })
     }
 
@@ -155,10 +164,14 @@ impl OwnerRequest for Deliver {
         Ok(Delivered {
             head,
             message: Arc::new(stored.message),
-            receiver_name: read.receiver_name.to_owned(),
+            receiver_profile: profile(read.receiver_name, read.receiver_avatar),
             is_duplicate: read.outcome == DUPLICATE,
         })
     }
+}
+
+fn profile(name: &str, avatar_url: Option<&str>) -> Profile {
+    Profile { name: name.to_owned(), avatar_url: avatar_url.map(Into::into) }
 }
 
 /// A message as a record without a place.

@@ -10,6 +10,7 @@ use peerd_core::id::OrderKey;
 use peerd_core::message::{Draft, Message, ReceiptStatus};
 use peerd_core::receive::{Delivered, Placed};
 use peerd_core::send::{Delivery, Push, Send, SendOptions};
+use peerd_core::user_info::Profile;
 
 const PARTITION: Partition = Partition(3);
 
@@ -20,7 +21,7 @@ fn user(id: &str) -> UserId {
 fn delivery() -> Delivery {
     Delivery {
         from: user("alice"),
-        from_name: "Alice".to_owned(),
+        from_profile: Profile { name: "Alice".to_owned(), avatar_url: None },
         send: Box::new(Send {
             to: user("bob"),
             to_field: "toUserID",
@@ -137,8 +138,10 @@ fn an_answer_survives_the_wire() {
     let page = PagePointers { first: 0, previous: 7 };
     let placed = Placed { message: Arc::new(message()), mark, page, expected_seq: 0 };
     for (head, is_duplicate) in [(Some(placed.head(12)), false), (None, true), (None, false)] {
-        let (message, receiver_name) = (Arc::new(message()), "Bob".to_owned());
-        survives(&deliver(None), Delivered { message, head, receiver_name, is_duplicate });
+        let message = Arc::new(message());
+        let avatar_url = head.map(|_| "https://example.com/b.png".into());
+        let receiver_profile = Profile { name: "Bob".to_owned(), avatar_url };
+        survives(&deliver(None), Delivered { message, head, receiver_profile, is_duplicate });
     }
     survives(&MaySend { from: user("alice"), needed_bytes: 0 }, ());
     survives(&find_repeat(), None);

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::NAMES;
-use super::replies::show_user;
+
 use crate::model::facts::Facts as _;
 use crate::model::{Expected, Model, Wrong, number};
 use crate::single::world::Observed;
@@ -70,6 +70,6 @@ impl Model {
     }
 
     fn infos(&self, users: &[usize]) -> Value {
-        users.iter().map(|user| show_user(*user, &self.state.users[*user].name)).collect()
+        users.iter().map(|user| self.facts().listed(*user)).collect()
     }
 }

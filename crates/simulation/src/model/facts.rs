@@ -5,6 +5,8 @@
 
 use std::ops::RangeInclusive;
 
+use serde_json::Value;
+
 use super::state::Message;
 
 /// Whether a condition may hold (`be`), and whether it may fail (`not_be`).
@@ -64,6 +66,8 @@ pub(crate) struct Conversation {
     pub(crate) marks: Vec<(i64, May)>,
     /// Its name: that of the other user, or the other user's ID.
     pub(crate) name: String,
+    /// The URL of the other user's avatar; empty if there is none.
+    pub(crate) avatar: String,
 }
 
 impl Conversation {
@@ -133,8 +137,14 @@ pub(crate) trait Facts {
 
     fn block_list(&self, user: usize, place: u64) -> BlockList;
 
-    /// The name that a user has given.
-    fn name(&self, user: usize) -> String;
+    /// A user in a list.
+    fn listed(&self, user: usize) -> Value;
+
+    /// A user with everything that others may query; `None` if the user never logged in.
+    fn info(&self, user: usize) -> Option<Value>;
+
+    /// The rules of a user.
+    fn rule(&self, user: usize) -> Value;
 
     /// The unread messages of a conversation with this read mark, by a recount.
     fn recount(&self, user: usize, other: usize, read_seq: u64) -> RangeInclusive<u64> {

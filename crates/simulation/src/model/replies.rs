@@ -15,6 +15,10 @@ use crate::rules::Rule;
 /// Reasons of blocking users that do not depend on a state: the caller's own ID.
 const OWN_ID: u32 = 6_000_805;
 
+const NO_SUCH_USER: u32 = 6_000_011;
+/// What a user may hide.
+pub(crate) const HIDDEN: [&str; 3] = ["hideReadReceipts", "hideTyping", "hideOnlineStatus"];
+
 pub(crate) const NOT_LOGGED_IN: u64 = 6_000_121;
 pub(crate) const BLOCKED_BY_RECEIVER: u64 = 6_000_284;
 pub(crate) const CONVERSATION_NOT_FOUND: u64 = 6_000_603;
@@ -76,6 +80,17 @@ pub(crate) fn check(
             check.block_page(*count, &facts.block_list(user, *place), reply);
         }
         Request::IsBlocked { other } => check.is_blocked(*other, reply),
+        Request::Profile { part, text } => {
+            let field = ["userName", "userAvatarUrl", "extendedData"][*part];
+            check.is(reply, &json!({ field: text }));
+        }
+        Request::UsersInfo { others } => check.users_info(others, reply),
+        Request::SelfInfo => check.self_info(reply),
+        Request::Privacy { what, on } => {
+            let field = HIDDEN[*what];
+            check.is(&reply[field], &json!(on));
+            check.has_fields(reply, &HIDDEN);
+        }
         Request::Revoke { id, .. } | Request::Edit { id, .. } => {
             check.has_fields(reply, &["message"]);
             if text(&reply["message"], "messageID") != id {
@@ -470,6 +485,9 @@ impl<F: Facts> Check<'_, F> {
             "marks": shown["marks"],
             "readMessageSeq": read_seq,
         });
+        if !known.avatar.is_empty() {
+            fields["conversationAvatarUrl"] = json!(known.avatar);
+        }
         let is_marked_unread = shown["isMarkedUnread"] == true;
         if !known.marked_unread.admits(is_marked_unread) {
             self.wrong(Rule::ChangesStay, format!("{with} is marked unread: {is_marked_unread}"));
@@ -534,6 +552,41 @@ impl<F: Facts> Check<'_, F> {
         self.is_within("revision", number(reply, "revision"), &revision);
     }
 
+    /// Each user once, in the order of the IDs.
+    fn users_info(&mut self, others: &[usize], reply: &Value) {
+        let mut others = others.to_vec();
+        others.sort_unstable_by_key(|other| NAMES[*other]);
+        others.dedup();
+        let (mut users, mut unknown) = (Vec::new(), Vec::new());
+        for other in others {
+            match self.facts.info(other) {
+                Some(info) => users.push(info),
+                None => unknown.push(json!({ "userID": NAMES[other], "reason": NO_SUCH_USER })),
+            }
+        }
+        self.is(reply, &json!({ "userList": users, "errorUserList": unknown }));
+    }
+
+    fn self_info(&mut self, reply: &Value) {
+        let info = &reply["selfUserInfo"];
+        let expected = self.facts.info(self.user).unwrap_or_default();
+        self.is(&info["userFullInfo"], &expected);
+        self.is(&info["userRule"], &self.facts.rule(self.user));
+        let since = info["userStatus"]["lastUpdateTime"].clone();
+        let status = json!({
+            "userID": NAMES[self.user],
+            "onlineStatus": 0,
+            "onlinePlatforms": [32],
+            "customStatus": "",
+            "customStatusExpiredTime": 0,
+            "lastUpdateTime": since,
+            "lastOnlineStatusUpdateTime": since,
+            "lastCustomStatusUpdateTime": 0,
+        });
+        self.is(&info["userStatus"], &status);
+        self.has_fields(reply, &["selfUserInfo"]);
+    }
+
     fn is_blocked(&mut self, other: usize, reply: &Value) {
         self.has_fields(reply, &["isUserInBlacklist"]);
         let is_blocked = reply["isUserInBlacklist"] == true;
@@ -553,8 +606,7 @@ impl<F: Facts> Check<'_, F> {
             let at = known.users.iter().position(|(other, _)| Some(*other) == found);
             match (found, at.and_then(|at| known.users.get(at)).zip(at)) {
                 (Some(other), Some(((_, blocked), at))) if blocked.be => {
-                    let name = self.facts.name(other);
-                    self.is(shown, &show_user(other, &name));
+                    self.is(shown, &self.facts.listed(other));
                     places.push(at);
                 }
                 _ => self.wrong(Rule::ChangesStay, format!("{shown} is not blocked here")),
@@ -582,16 +634,6 @@ impl<F: Facts> Check<'_, F> {
             self.wrong(Rule::Pages, why);
         }
     }
-}
-
-/// A user, as block lists show it.
-pub(crate) fn show_user(user: usize, name: &str) -> Value {
-    json!({
-        "userID": NAMES[user],
-        "userName": name,
-        "userAvatarUrl": "",
-        "userExtendedData": "",
-    })
 }
 
 fn list(value: &Value) -> &[Value] {

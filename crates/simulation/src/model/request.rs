@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::NAMES;
 use super::amending::SORRY;
+use super::replies::HIDDEN;
 
 /// A call. Users are indexes of [`NAMES`].
 #[derive(Clone, Debug)]
@@ -91,6 +92,20 @@ pub(crate) enum Request {
         on: bool,
         others: Vec<usize>,
     },
+    /// Name, avatar or extended data.
+    Profile {
+        part: usize,
+        text: String,
+    },
+    UsersInfo {
+        others: Vec<usize>,
+    },
+    SelfInfo,
+    /// Hides one part of what others see, or shows it.
+    Privacy {
+        what: usize,
+        on: bool,
+    },
     MarkUnread {
         other: usize,
         on: bool,
@@ -160,6 +175,12 @@ impl Request {
             Self::Pin { .. } => "update_conversation_pinned_state",
             Self::Draft { .. } => "set_conversation_draft",
             Self::SetMark { .. } => "set_conversation_mark",
+            Self::Profile { part: 0, .. } => "update_user_name",
+            Self::Profile { part: 1, .. } => "update_user_avatar_url",
+            Self::Profile { .. } => "update_user_extended_data",
+            Self::UsersInfo { .. } => "query_users_info",
+            Self::SelfInfo => "query_self_user_info",
+            Self::Privacy { .. } => "update_user_privacy",
             Self::MarkUnread { .. } => "set_conversation_unread",
             Self::DeleteConversation { .. } => "delete_conversation",
             Self::DeleteConversations => "delete_all_conversations",
@@ -173,6 +194,7 @@ impl Request {
     }
 
     /// The body.
+    #[expect(clippy::too_many_lines, reason = "an arm for each method")]
     pub(crate) fn body(&self) -> Value {
         let with = |other: usize| json!({ "conversationID": NAMES[other], "conversationType": 0 });
         match self {
@@ -184,7 +206,8 @@ impl Request {
             | Self::ClearAll
             | Self::Totals
             | Self::DeleteConversations
-            | Self::DeleteAllMessages => json!({}),
+            | Self::DeleteAllMessages
+            | Self::SelfInfo => json!({}),
             Self::Send { to, message, config, into_conversation } => {
                 let field = if *into_conversation { "toConversationID" } else { "toUserID" };
                 json!({ field: NAMES[*to], "message": message, "config": config })
@@ -268,6 +291,15 @@ impl Request {
                 let infos: Vec<Value> = others.iter().map(|other| with(*other)).collect();
                 json!({ "markType": mark, "enable": on, "conversationInfos": infos })
             }
+            Self::Profile { part, text } => {
+                let field = ["userName", "userAvatarUrl", "extendedData"][*part];
+                json!({ field: text })
+            }
+            Self::UsersInfo { others } => {
+                let others: Vec<&str> = others.iter().map(|other| NAMES[*other]).collect();
+                json!({ "userIDs": others, "config": { "isQueryFromServer": true } })
+            }
+            Self::Privacy { what, on } => json!({ HIDDEN[*what]: on }),
             Self::Revoke { other, id } => {
                 let mut message = with(*other);
                 message["messageID"] = json!(id);
@@ -294,6 +326,7 @@ pub fn unknown_methods() -> Vec<&'static str> {
         into_conversation,
     };
     let block = |on| Request::Block { others: Vec::new(), on };
+    let profile = |part| Request::Profile { part, text: String::new() };
     let all = [
         Request::Login { name: None, device: None, after: None },
         Request::Logout { session: None },
@@ -318,6 +351,12 @@ pub fn unknown_methods() -> Vec<&'static str> {
         Request::Pin { other: 0, on: false },
         Request::Draft { other: 0, text: String::new() },
         Request::SetMark { mark: 1, on: false, others: Vec::new() },
+        profile(0),
+        profile(1),
+        profile(2),
+        Request::UsersInfo { others: Vec::new() },
+        Request::SelfInfo,
+        Request::Privacy { what: 0, on: false },
         Request::MarkUnread { other: 0, on: false },
         Request::DeleteConversation { other: 0 },
         Request::DeleteConversations,

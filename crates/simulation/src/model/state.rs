@@ -74,6 +74,12 @@ pub(crate) struct Session {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct User {
     pub(crate) name: String,
+    pub(crate) avatar: String,
+    pub(crate) extended: String,
+    /// What the user hides: read receipts, typing, online status.
+    pub(crate) hidden: [bool; 3],
+    /// The times of changes of the profile and of what is hidden.
+    pub(crate) profile_ms: Vec<u64>,
     pub(crate) sessions: Vec<Session>,
     pub(crate) ever_logged_in: bool,
     pub(crate) last_seen_ms: Option<u64>,
@@ -261,6 +267,10 @@ impl State {
             "marks": settings.marks,
             "readMessageSeq": settings.read_seq,
         });
+        let avatar = &self.users[other].avatar;
+        if !avatar.is_empty() {
+            merge(&mut shown, json!({ "conversationAvatarUrl": avatar }));
+        }
         if settings.marked_unread {
             merge(&mut shown, json!({ "isMarkedUnread": true }));
         }
@@ -354,6 +364,7 @@ impl Facts for Certain<'_> {
             marked_unread: May::sure(settings.marked_unread),
             marks: settings.marks.iter().map(|mark| (*mark, May::sure(true))).collect(),
             name: name.to_owned(),
+            avatar: self.state.users[other].avatar.clone(),
         }
     }
 
@@ -391,14 +402,58 @@ impl Facts for Certain<'_> {
         BlockList { users, is_in_order: true }
     }
 
-    fn name(&self, user: usize) -> String {
-        self.state.users[user].name.clone()
+    fn listed(&self, user: usize) -> Value {
+        let account = &self.state.users[user];
+        show_user(user, &account.name, &account.avatar)
+    }
+
+    fn info(&self, user: usize) -> Option<Value> {
+        let account = &self.state.users[user];
+        account.ever_logged_in.then(|| show_info(user, account))
+    }
+
+    fn rule(&self, user: usize) -> Value {
+        show_rule(self.state.users[user].hidden)
     }
 
     fn recount(&self, user: usize, other: usize, _read_seq: u64) -> RangeInclusive<u64> {
         let unread = self.state.unread(user, other);
         unread..=unread
     }
+}
+
+/// A user in a list.
+pub(crate) fn show_user(user: usize, name: &str, avatar: &str) -> Value {
+    json!({
+        "userID": NAMES[user],
+        "userName": name,
+        "userAvatarUrl": avatar,
+        "userExtendedData": "",
+    })
+}
+
+/// A user with everything that others may query.
+pub(crate) fn show_info(user: usize, account: &User) -> Value {
+    let mut base = show_user(user, &account.name, &account.avatar);
+    base["userExtendedData"] = json!(account.extended);
+    json!({
+        "baseInfo": base,
+        "userAvatarUrl": account.avatar,
+        "extendedData": account.extended,
+    })
+}
+
+/// What a user hides.
+pub(crate) fn show_hidden([receipts, typing, online]: [bool; 3]) -> Value {
+    json!({ "hideReadReceipts": receipts, "hideTyping": typing, "hideOnlineStatus": online })
+}
+
+/// The rules of a user.
+pub(crate) fn show_rule(hidden: [bool; 3]) -> Value {
+    let mut rule = show_hidden(hidden);
+    rule["offlinePushRule"] =
+        json!({ "onlinePlatforms": [], "notToReceiveOfflinePushPlatforms": [] });
+    rule
 }
 
 /// Adds fields to an object.

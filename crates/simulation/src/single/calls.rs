@@ -152,6 +152,19 @@ pub(crate) enum Call {
         on: bool,
         others: Vec<usize>,
     },
+    /// Sets name, avatar or extended data to one of [`PROFILES`].
+    Profile {
+        part: usize,
+        text: usize,
+    },
+    UsersInfo {
+        others: Vec<usize>,
+    },
+    SelfInfo,
+    Privacy {
+        what: usize,
+        on: bool,
+    },
     MarkUnread {
         other: usize,
         on: bool,
@@ -250,6 +263,9 @@ fn config() -> impl Strategy<Value = Config> {
 /// The drafts that users write.
 pub(crate) const DRAFTS: [&str; 3] = ["", "Dear", "Dear \u{1f600},\n"];
 
+/// The names, avatars and extended data that users set.
+pub(crate) const PROFILES: [&str; 3] = ["", "one", "B\u{e9}la \u{1f600}"];
+
 fn option() -> impl Strategy<Value = ListOption> {
     let marks = prop_oneof![3 => Just(Vec::new()), 1 => vec(-1..4_i64, 1..3)];
     (prop::bool::weighted(0.3), prop_oneof![2 => Just(0_u8), 1 => 1..3_u8], marks)
@@ -300,6 +316,11 @@ fn call() -> impl Strategy<Value = Call> {
         2 => (other(), 0..DRAFTS.len()).prop_map(|(other, text)| Call::Draft { other, text }),
         3 => (1..4_i64, flag(0.7), vec(other(), 1..4)).prop_map(
             |(mark, on, others)| Call::SetMark { mark, on, others }),
+        4 => (0..3_usize, 0..PROFILES.len()).prop_map(
+            |(part, text)| Call::Profile { part, text }),
+        1 => vec(other(), 1..5).prop_map(|others| Call::UsersInfo { others }),
+        1 => Just(Call::SelfInfo),
+        2 => (0..3_usize, flag(0.6)).prop_map(|(what, on)| Call::Privacy { what, on }),
         2 => (other(), flag(0.7)).prop_map(|(other, on)| Call::MarkUnread { other, on }),
         2 => other().prop_map(|other| Call::DeleteConversation { other }),
         1 => Just(Call::DeleteConversations),

@@ -11,7 +11,8 @@ use crate::model::sending::{extended_data, local_id, push};
 use crate::model::state::{Flaw, merge};
 use crate::model::{Model, NAMES, Wrong, user_name};
 use crate::single::calls::{
-    AT_HOME, CALLERS, Call, Case, Config as SendConfig, DRAFTS, Draft, INVALID, Step, content,
+    AT_HOME, CALLERS, Call, Case, Config as SendConfig, DRAFTS, Draft, INVALID, PROFILES, Step,
+    content,
 };
 use crate::single::world::{MESSAGES_PER_SECOND, World};
 
@@ -216,6 +217,12 @@ impl Driver {
             Call::SetMark { mark, on, others } => {
                 Request::SetMark { mark: *mark, on: *on, others: others.clone() }
             }
+            Call::Profile { part, text } => {
+                Request::Profile { part: *part, text: PROFILES[*text].to_owned() }
+            }
+            Call::UsersInfo { others } => Request::UsersInfo { others: others.clone() },
+            Call::SelfInfo => Request::SelfInfo,
+            Call::Privacy { what, on } => Request::Privacy { what: *what, on: *on },
             Call::Revoke { other, pick } => {
                 let message = model.anchor(user, *other, Some(*pick));
                 let id = message.map_or_else(|| NO_MESSAGE.to_owned(), |found| found.id.clone());

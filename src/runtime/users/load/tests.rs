@@ -95,7 +95,7 @@ async fn fields_of_a_later_release_survive_load_change_and_store() {
 
     let there = stored(&node, stream, &account_key).expect("an account");
     let account = account::decode(&there.payload).expect("readable");
-    assert_eq!((account.name.as_str(), account.sessions.len()), ("Bob", 2));
+    assert_eq!((account.profile.name.as_str(), account.sessions.len()), ("Bob", 2));
     assert_eq!(account.later, later);
     let there = stored(&node, stream, &entry_key).expect("an entry");
     let settings = conversation::decode(&there.payload).expect("readable");

@@ -1,0 +1,128 @@
+//! The user's own profile: name, avatar, extended data.
+
+use std::sync::Arc;
+
+use super::id::UserId;
+use super::limits::PROFILE_CHANGES_PER_SECOND;
+use super::rejection::Rejection;
+use super::user::{Account, User};
+use super::user_info::{FullUserInfo, UserInfo};
+
+/// A new value of one part of the profile. An empty text takes the value away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProfileChange {
+    /// The name.
+    Name(String),
+    /// The URL of the avatar.
+    AvatarUrl(String),
+    /// The extended data, which no conversation shows.
+    ExtendedData(String),
+}
+
+impl User {
+    /// The account after a change of the profile; `None` if it has that value already.
+    #[must_use]
+    pub fn change_profile(&self, change: &ProfileChange) -> Option<Account> {
+        let mut account = self.account.clone();
+        match change {
+            ProfileChange::Name(name) => account.profile.name.clone_from(name),
+            ProfileChange::AvatarUrl(url) => account.profile.avatar_url = shared(url),
+            ProfileChange::ExtendedData(data) => account.extended_data = shared(data),
+        }
+        (account != self.account).then_some(account)
+    }
+
+    /// Admits a change of the profile, by the rate.
+    pub fn admit_profile_change(&mut self, now_us: u64) -> Result<(), Rejection> {
+        let taken = self.profile_changes.take(now_us, PROFILE_CHANGES_PER_SECOND);
+        let refused = |retry_after_ms| Rejection::RateLimited { retry_after_ms };
+        taken.map(drop).map_err(refused)
+    }
+
+    /// The other users of the newest conversations, which show the user's profile.
+    #[must_use]
+    pub fn newest_peers(&self, most: usize) -> Vec<UserId> {
+        let shown = self.conversations.iter().filter(|(_, known)| known.has_messages());
+        let mut shown: Vec<_> = shown.map(|(id, known)| (known.order_key(), id)).collect();
+        if shown.len() > most {
+            shown.select_nth_unstable_by(most, |one, other| other.cmp(one));
+            shown.truncate(most);
+        }
+        shown.sort_unstable_by(|one, other| other.cmp(one));
+        shown.into_iter().map(|(_, id)| id.clone()).collect()
+    }
+}
+
+impl Account {
+    /// The user with what others may query.
+    #[must_use]
+    pub fn info(&self, id: &UserId) -> FullUserInfo {
+        let user = UserInfo { id: id.clone(), profile: self.profile.clone() };
+        FullUserInfo { user, extended_data: self.extended_data.clone() }
+    }
+}
+
+fn shared(text: &str) -> Option<Arc<str>> {
+    (!text.is_empty()).then(|| Arc::from(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conversation::{Conversation, Head, Mark, PagePointers};
+    use crate::id::OrderKey;
+
+    fn id(name: &str) -> UserId {
+        UserId::new(name, "userID").expect("a valid ID")
+    }
+
+    #[test]
+    fn a_value_is_set_once_and_an_empty_one_takes_it_away() {
+        let mut user = User::new(id("alice"));
+        let changes = |text: &str| {
+            [ProfileChange::Name, ProfileChange::AvatarUrl, ProfileChange::ExtendedData]
+                .map(|change| change(text.to_owned()))
+        };
+        for change in changes("x") {
+            user.account = user.change_profile(&change).expect("a change");
+            assert_eq!(user.change_profile(&change), None);
+        }
+        let info = user.account.info(&user.id);
+        assert_eq!(info.user.profile.name, "x");
+        assert_eq!(info.user.profile.avatar_url.as_deref(), Some("x"));
+        assert_eq!(info.extended_data.as_deref(), Some("x"));
+        for change in changes("") {
+            user.account = user.change_profile(&change).expect("a change");
+        }
+        assert_eq!(user.account, Account::default());
+    }
+
+    #[test]
+    fn more_changes_in_a_second_are_refused() {
+        let mut user = User::new(id("alice"));
+        for _ in 0..PROFILE_CHANGES_PER_SECOND {
+            assert_eq!(user.admit_profile_change(1_000_000), Ok(()));
+        }
+        let refused = Rejection::RateLimited { retry_after_ms: 1000 };
+        assert_eq!(user.admit_profile_change(1_000_000), Err(refused));
+        assert_eq!(user.admit_profile_change(2_000_000), Ok(()));
+    }
+
+    #[test]
+    fn the_newest_conversations_with_messages_show_the_profile() {
+        let mut user = User::new(id("alice"));
+        for (name, key) in [("bob", 10), ("carol", 30), ("dora", 20), ("eve", 0)] {
+            let head = Head {
+                mark: Mark { seq: 1, counted: 1 },
+                key: OrderKey(key),
+                timestamp_ms: 0,
+                stream_seq: 1,
+                page: PagePointers::default(),
+            };
+            let sent = (key > 0).then_some(head);
+            user.conversations.insert(id(name), Conversation { sent, ..Conversation::default() });
+        }
+        assert_eq!(user.newest_peers(2), [id("carol"), id("dora")]);
+        assert_eq!(user.newest_peers(9), [id("carol"), id("dora"), id("bob")]);
+    }
+}

@@ -1,0 +1,99 @@
+//! Users as others see them.
+
+use serde::{Serialize, Serializer};
+
+use peerd_core::privacy::{Hidden, Privacy};
+use peerd_core::user_info::{FullUserInfo, UserInfo};
+
+/// A user: ID, name, avatar and extended data.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the names of the contract")]
+pub struct UserInfoBody<'a> {
+    #[serde(rename = "userID")]
+    user_id: &'a str,
+    user_name: &'a str,
+    user_avatar_url: &'a str,
+    user_extended_data: &'a str,
+}
+
+impl<'a> UserInfoBody<'a> {
+    /// A user in a list. As in the SDK, lists do not show the extended data.
+    #[must_use]
+    pub fn of(user: &'a UserInfo) -> Self {
+        let UserInfo { id, profile } = user;
+        Self {
+            user_id: id.as_str(),
+            user_name: &profile.name,
+            user_avatar_url: profile.avatar_url.as_deref().unwrap_or_default(),
+            user_extended_data: "",
+        }
+    }
+}
+
+/// A user with the extended data. As in the SDK, some fields are there twice.
+#[derive(Clone, Copy)]
+pub struct FullUserInfoBody<'a>(pub &'a FullUserInfo);
+
+impl Serialize for FullUserInfoBody<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Body<'a> {
+            base_info: UserInfoBody<'a>,
+            user_avatar_url: &'a str,
+            extended_data: &'a str,
+        }
+        let Self(FullUserInfo { user, extended_data }) = self;
+        let base_info = UserInfoBody::of(user);
+        let extended_data = extended_data.as_deref().unwrap_or_default();
+        let base_info = UserInfoBody { user_extended_data: extended_data, ..base_info };
+        let user_avatar_url = base_info.user_avatar_url;
+        Body { base_info, user_avatar_url, extended_data }.serialize(serializer)
+    }
+}
+
+/// What a user hides.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PrivacyBody {
+    hide_read_receipts: bool,
+    hide_typing: bool,
+    hide_online_status: bool,
+}
+
+impl PrivacyBody {
+    /// With the names of the contract.
+    #[must_use]
+    pub const fn of(privacy: Privacy) -> Self {
+        Self {
+            hide_read_receipts: privacy.hides(Hidden::ReadReceipts),
+            hide_typing: privacy.hides(Hidden::Typing),
+            hide_online_status: privacy.hides(Hidden::OnlineStatus),
+        }
+    }
+}
+
+/// The rules of a user: those for pushes, which cannot be set yet, and the privacy.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UserRuleBody {
+    offline_push_rule: PushRule,
+    #[serde(flatten)]
+    privacy: PrivacyBody,
+}
+
+#[derive(Clone, Copy, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PushRule {
+    online_platforms: [u8; 0],
+    not_to_receive_offline_push_platforms: [u8; 0],
+}
+
+impl UserRuleBody {
+    /// The rules of a user with this privacy.
+    #[must_use]
+    pub fn of(privacy: Privacy) -> Self {
+        Self { offline_push_rule: PushRule::default(), privacy: PrivacyBody::of(privacy) }
+    }
+}

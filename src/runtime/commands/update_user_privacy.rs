@@ -1,0 +1,67 @@
+//! `update_user_privacy`: sets what the caller hides from others. The SDK has no such method.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Call, Command, Kind, profile};
+use crate::bus::Bus;
+use crate::store::Store;
+use peerd_core::event::Event;
+use peerd_core::privacy::{Hidden, Privacy};
+use peerd_protocol::failure::CallError;
+use peerd_protocol::reply::{Reply, Shown};
+use peerd_protocol::user_info::PrivacyBody;
+
+/// Sets what the caller hides from others.
+pub struct UpdateUserPrivacy;
+
+/// What to hide or to show. Fields that are left out stay as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Request {
+    /// Whether to hide which messages the caller has read.
+    pub hide_read_receipts: Option<bool>,
+    /// Whether to hide that the caller is typing.
+    pub hide_typing: Option<bool>,
+    /// Whether to hide that the caller is online.
+    pub hide_online_status: Option<bool>,
+}
+
+/// What the caller hides now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings(pub Privacy);
+
+impl Reply for Settings {
+    fn body<'a>(&'a self, _: Shown<'a>) -> impl Serialize + 'a {
+        PrivacyBody::of(self.0)
+    }
+}
+
+impl Command for UpdateUserPrivacy {
+    const NAME: &'static str = "update_user_privacy";
+    const SUMMARY: &'static str = "Sets what the caller hides from others.";
+    const KIND: Kind = Kind::Change;
+    const EXAMPLES: &'static [&'static str] =
+        &[r#"{"hideReadReceipts":true,"hideTyping":true,"hideOnlineStatus":false}"#];
+    type Request = Request;
+    type Reply = Settings;
+
+    async fn run<S: Store, B: Bus>(
+        Request { hide_read_receipts, hide_typing, hide_online_status }: Request,
+        call: Call<'_, S, B>,
+    ) -> Result<Settings, CallError> {
+        let changes = [
+            (Hidden::ReadReceipts, hide_read_receipts),
+            (Hidden::Typing, hide_typing),
+            (Hidden::OnlineStatus, hide_online_status),
+        ];
+        profile::commit(&call, |user| {
+            let account = user.change_privacy(&changes)?;
+            let event = Event::UserRuleUpdated(account.privacy);
+            Some((account, event))
+        })
+        .await?;
+        let privacy = call.cell.lock().account.privacy;
+        Ok(Settings(privacy))
+    }
+}
