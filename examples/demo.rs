@@ -109,6 +109,8 @@ async fn steps(screen: Screen, stage: &mut Stage) -> Result<usize, Failed> {
     done(steps::history(stage).await)?;
     next("Deleted on one side");
     done(steps::delete(stage).await)?;
+    next("Second thoughts");
+    done(steps::amend(stage).await)?;
     next("peerd dies");
     done(steps::kill(stage).await)?;
     Ok(number)

@@ -109,6 +109,6 @@ fn binary() -> Option<PathBuf> {
 }
 
 fn say(text: &str) {
-    // If standard output is closed, nobody reads this.
+    // A closed standard output is not an error.
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }

@@ -7,6 +7,7 @@ pub mod nats;
 
 mod intake;
 mod sender;
+mod tuning;
 
 use std::fmt;
 use std::future::Future;
@@ -37,7 +38,7 @@ pub struct Incoming {
     pub status: Option<u16>,
     /// The body.
     pub body: Bytes,
-    /// How often instances have passed the call on.
+    /// How often instances have forwarded the call.
     pub hops: u8,
 }
 
@@ -48,7 +49,7 @@ pub enum Kind {
     Plain,
     /// An event.
     Event {
-        /// The revision of the user's conversations. It is published even where the event itself
+        /// The revision of the user's conversations. It is published even if the event itself
         /// cannot be.
         revision: Revision,
     },
@@ -63,13 +64,13 @@ pub enum Kind {
         /// The text for the caller.
         text: String,
     },
-    /// A call or an owner request that is passed on to the owner.
+    /// A call or an owner request that is forwarded to the owner.
     Routed {
         /// The reply subject.
         reply_to: Option<ByteString>,
         /// The `Content-Type` header of the original message.
         content_type: Option<String>,
-        /// How often instances have passed the message on, this time included.
+        /// How often instances have forwarded the message, including this time.
         hops: u8,
     },
     /// The reply of another instance to a relayed call, unchanged.
@@ -97,7 +98,7 @@ pub struct Outgoing {
     pub kind: Kind,
     /// The body.
     pub body: Bytes,
-    /// The permit without which the message is not sent; `None` where none is needed.
+    /// The permit without which the message is not sent; `None` if none is needed.
     pub permit: Option<Arc<dyn Permit>>,
 }
 
@@ -125,8 +126,8 @@ pub struct Answer {
 /// subscribe to the request's subject can reply to it, so other messages are possible.
 pub type IsAnswer = Box<dyn Fn(&Answer) -> bool + Send + Sync>;
 
-/// Handles an incoming message synchronously, in the order of arrival. The message that it returns (a
-/// refusal, or a message that is passed on) is sent at once.
+/// Handles an incoming message synchronously, in the order of arrival. The message that it returns
+/// (a refusal, or a forwarded message) is sent at once.
 pub type Take = Arc<dyn Fn(Incoming) -> Option<Outgoing> + Send + Sync>;
 
 /// The outgoing queue is full.
@@ -136,8 +137,8 @@ pub struct Full;
 
 /// Publishes to users, and exchanges messages with other instances.
 pub trait Bus: Send + Sync + 'static {
-    /// Sends a message, or queues it while that is not possible. Messages leave in the order in which
-    /// they are emitted. Never waits, so that events can be emitted while the state that they
+    /// Sends a message, or queues it while that is not possible. Messages leave in the order in
+    /// which they are emitted. Never waits, so that events can be emitted while the state that they
     /// describe is locked.
     fn emit(&self, outgoing: Outgoing) -> Result<(), Full>;
 
@@ -174,8 +175,8 @@ pub trait Bus: Send + Sync + 'static {
     /// Whether the server answers before the deadline.
     fn is_reached(&self, deadline: Instant) -> impl Future<Output = bool> + Send;
 
-    /// Waits until the server has received everything that was queued so far; returns false where
-    /// the server is not reached in time.
+    /// Waits until the server has received everything that was queued so far; returns false if the
+    /// server is not reached in time.
     fn reach(&self, deadline: Instant) -> impl Future<Output = bool> + Send;
 
     /// The smallest `max_payload`, headers and body in bytes, of the servers connected to so far.

@@ -119,6 +119,10 @@ pub struct Limits {
     pub combine_bytes: u64,
     pub messages_per_second: u64,
     pub commands_per_second: u64,
+    /// The most changes of stored messages per user in any second.
+    pub amendments_per_second: u64,
+    /// How long after it was sent a message may be revoked.
+    pub revoke_window_ms: u64,
     pub repeat_window_ms: u64,
     pub retry_window_ms: u64,
     pub body_bytes: u64,
@@ -230,6 +234,8 @@ impl Default for Limits {
             combine_bytes: 32_768,
             messages_per_second: 10,
             commands_per_second: 30,
+            amendments_per_second: 10,
+            revoke_window_ms: 2 * 60 * 1000,
             repeat_window_ms: 10 * 60 * 1000,
             retry_window_ms: 24 * 60 * 60 * 1000,
             body_bytes: 262_144,

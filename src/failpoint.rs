@@ -54,11 +54,21 @@ pub enum Fault {
     SendReadsTheLog,
     /// Messages that were deleted are shown.
     DeletedShown,
+    /// What a user sets for a conversation is kept in memory and not stored.
+    LostPreference,
+    /// That a conversation is deleted is kept in memory and not stored.
+    LostDeletion,
+    /// The first conversation is left out of the changes since a revision.
+    ChangeMissed,
+    /// A mark as read goes to the end, whatever message it names.
+    ReadTooFar,
+    /// A message by its number is looked for in its neighbour's place.
+    WrongNumber,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 28] = [
         Self::SuccessWithoutAck,
         Self::LostReadMark,
         Self::OwnMessagesCount,
@@ -82,6 +92,11 @@ impl Fault {
         Self::WrongStream,
         Self::SendReadsTheLog,
         Self::DeletedShown,
+        Self::LostPreference,
+        Self::LostDeletion,
+        Self::ChangeMissed,
+        Self::ReadTooFar,
+        Self::WrongNumber,
     ];
 }
 

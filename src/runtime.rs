@@ -79,6 +79,7 @@ mod ageing;
 mod agreement;
 #[cfg(test)]
 mod amended;
+mod amending;
 mod audit;
 mod call;
 mod commit;
@@ -109,4 +110,5 @@ mod rights;
 mod router;
 mod send;
 mod session;
+mod tuning;
 mod users;

@@ -14,6 +14,7 @@ pub mod watermarks;
 
 pub mod batch;
 mod direct_get;
+mod tuning;
 
 use std::future::Future;
 use std::pin::Pin;

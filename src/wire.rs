@@ -1,5 +1,6 @@
 //! Bytes between instances and in the store.
 
+pub(crate) mod amend;
 pub mod owner_request;
 pub mod packed;
 pub mod probe;

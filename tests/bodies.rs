@@ -9,15 +9,16 @@ use peerd::runtime::commands::add_users_to_blacklist::BlacklistChanged;
 use peerd::runtime::commands::check_user_is_in_blacklist::IsBlocked;
 use peerd::runtime::commands::heartbeat::LastSeen;
 use peerd::runtime::commands::login::LoggedIn;
+use peerd::runtime::commands::query_changes::Changes;
 use peerd::runtime::commands::query_conversation_total_unread_message_count::TotalUnread;
 use peerd::runtime::commands::set_conversation_mark::Marked;
 use peerd_core::blocklist::{BlockNumber, BlockRefusal};
-use peerd_core::content::{Content, Excerpt, Media, Pixels};
+use peerd_core::content::{Content, Excerpt, Media, MessageType, Pixels};
 use peerd_core::conversation::{ConversationEvent, ConversationView, NotificationStatus};
 use peerd_core::event::{BlacklistAction, DeleteType, Event, Revision, Totals};
 use peerd_core::id::{LocalMessageId, OrderKey, Partition, UserId};
 use peerd_core::marks::{ConversationMark, ConversationMarks};
-use peerd_core::message::{Message, ReceiptStatus};
+use peerd_core::message::{Annotations, Message, ReceiptStatus, Revocation};
 use peerd_core::privacy::{Hidden, Privacy};
 use peerd_core::rejection::Rejection;
 use peerd_core::send::Push;
@@ -51,6 +52,7 @@ fn message(content: Content) -> Message {
         counts: true,
         extended_data: String::new(),
         content,
+        annotations: None,
     }
 }
 
@@ -125,6 +127,7 @@ fn conversation(last_message: Option<Arc<Message>>) -> ConversationView {
         draft: None,
         marks: ConversationMarks::default(),
         read_seq: 5,
+        is_marked_unread: false,
     }
 }
 
@@ -201,11 +204,20 @@ fn replies_with_conversations() {
         avatar_url: Some("https://example.com/alice.png".into()),
         ..conversation(None)
     };
-    let list = Conversations(vec![pinned, conversation(Some(bare()))]);
+    let marked_unread = ConversationView { is_marked_unread: true, ..conversation(None) };
+    let list = Conversations(vec![pinned, marked_unread, conversation(Some(bare()))]);
     insta::assert_snapshot!("reply_list", reply(&list));
     let one = OneConversation(conversation(Some(bare())));
     insta::assert_snapshot!("reply_conversation", reply(&one));
     insta::assert_snapshot!("reply_changed", reply(&Changed(user("alice"))));
+    let changes = |is_reset, is_blacklist_changed| Changes {
+        is_reset,
+        conversations: Conversations(vec![conversation(None)]),
+        is_blacklist_changed,
+        revision: KEY,
+    };
+    insta::assert_snapshot!("reply_changes", reply(&changes(false, true)));
+    insta::assert_snapshot!("reply_changes_reset", reply(&changes(true, false)));
     let marked = Marked { refused: vec![user("bob"), user("carol")] };
     insta::assert_snapshot!("reply_marked", reply(&marked));
 }
@@ -248,6 +260,7 @@ fn events() {
     let views = vec![
         (ConversationEvent::Added, conversation(Some(bare()))),
         (ConversationEvent::Updated, conversation(None)),
+        (ConversationEvent::Deleted, conversation(None)),
     ];
     let changed = Event::ConversationChanged(views.into());
     insta::assert_snapshot!("event_conversation_changed", event(&changed));
@@ -262,10 +275,29 @@ fn events() {
     insta::assert_snapshot!("event_message_deleted", event(&messages));
     let all = deleted(DeleteType::Conversation, vec![]);
     insta::assert_snapshot!("event_message_deleted_all", event(&all));
+    insta::assert_snapshot!("event_message_deleted_everywhere", event(&Event::AllMessagesDeleted));
+    let with = |annotations: Annotations| {
+        let annotations = Some(Box::new(annotations));
+        Arc::new(Message { annotations, ..message(text("hello")) })
+    };
+    let edited = with(Annotations { edited_ms: 1_780_000_001_000, ..Annotations::default() });
+    let edited = Event::MessagesEdited(vec![edited].into());
+    insta::assert_snapshot!("event_message_edited", event(&edited));
+    let revocation = Revocation {
+        at_ms: 1_780_000_002_000,
+        original_type: MessageType::Custom,
+        original_text: String::new(),
+        extended_data: "sorry".into(),
+    };
+    let revoked = with(Annotations { revoked: Some(revocation), ..Annotations::default() });
+    let revoked = Event::MessagesRevoked(vec![revoked].into());
+    insta::assert_snapshot!("event_message_revoke_received", event(&revoked));
     let blocked = |action| Event::BlacklistChanged { action, users: vec![info("alice", "Alice")] };
     insta::assert_snapshot!("event_blacklist_changed", event(&blocked(BlacklistAction::Added)));
     let unblocked = event(&blocked(BlacklistAction::Removed));
     insta::assert_snapshot!("event_blacklist_changed_removed", unblocked);
+    let all = Event::ConversationsAllDeleted { count: 7 };
+    insta::assert_snapshot!("event_conversations_all_deleted", event(&all));
     let full = FullUserInfo {
         user: UserInfo {
             id: user("alice"),
@@ -298,6 +330,11 @@ fn errors() {
         Rejection::ConversationNotFound,
         Rejection::PinnedListFull,
         Rejection::MutedListFull,
+        Rejection::EditedMeanwhile,
+        Rejection::TooLateToRevoke,
+        Rejection::Revoked,
+        Rejection::NotPermitted,
+        Rejection::TooLateToEdit,
     ];
     let failures = [
         Failure::Overloaded { retry_after_ms: 100 },
@@ -308,7 +345,9 @@ fn errors() {
     ];
     let rejections = rejections.into_iter().map(CallError::from);
     let errors = rejections.chain(failures.into_iter().map(CallError::from));
-    let bodies: Vec<String> = errors.map(|error| json(&FailureBody(&error))).collect();
+    let body = |error: &CallError, method| json(&FailureBody { error, method });
+    let mut bodies: Vec<String> = errors.map(|error| body(&error, "login")).collect();
+    bodies.push(body(&Failure::OutcomeUnknown.into(), "send_message"));
     insta::assert_snapshot!("errors", bodies.join("\n"));
 }
 

@@ -17,11 +17,14 @@ mod contract {
     mod bad_input;
     mod bench;
     mod blocklist;
+    mod changes;
     mod config_and_cli;
     mod conversations;
     mod delete;
+    mod delete_conversations;
     mod deploy;
     mod discovery;
+    mod edit;
     mod forbidden;
     mod history;
     mod imports;
@@ -38,11 +41,13 @@ mod contract {
     mod profiles;
     mod provisioning;
     mod push;
+    mod query_messages;
     #[path = "../../examples/push_gateway/queue.rs"]
     mod queue;
     mod receive;
     mod repeats;
     mod replay;
+    mod revoke;
     mod send;
     mod sessions;
     mod sizes;
@@ -52,6 +57,7 @@ mod contract {
     mod texts;
     mod typing;
     mod unread;
+    mod unread_mark;
     mod unsupported;
     mod user_ids;
 }

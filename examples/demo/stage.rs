@@ -17,6 +17,9 @@ pub(crate) const RECEIVED: &str = "peer_message_received";
 pub(crate) const CHANGED: &str = "conversation_changed";
 pub(crate) const TOTAL: &str = "conversation_total_unread_message_count_updated";
 pub(crate) const DELETED: &str = "message_deleted";
+pub(crate) const EDITED: &str = "message_edited";
+pub(crate) const REVOKED: &str = "message_revoke_received";
+pub(crate) const TYPING: &str = "typing";
 
 /// People do not type faster, and peerd accepts at most ten messages a second.
 const SCREEN_INTERVAL: Duration = Duration::from_millis(120);
@@ -259,6 +262,8 @@ fn is_redelivery(event: &Event) -> bool {
 
 /// `type` of a command message.
 const COMMAND: u64 = 2;
+/// A message that its sender revoked.
+const REVOKE: u64 = 31;
 /// `type` of an image message.
 const IMAGE: u64 = 11;
 
@@ -290,7 +295,11 @@ pub(crate) fn content(message: &Value) -> String {
             let command = String::from_utf8(bytes.unwrap_or_default());
             format!("[command] {}", command.as_deref().unwrap_or("?"))
         }
-        _ => text.as_str().unwrap_or("?").to_owned(),
+        Some(REVOKE) => "[revoked]".to_owned(),
+        _ => {
+            let edited = if message.get("editedTime").is_some() { " (edited)" } else { "" };
+            format!("{}{edited}", text.as_str().unwrap_or("?"))
+        }
     }
 }
 
@@ -313,6 +322,11 @@ pub(crate) fn show(screen: Screen, side: Side, event: &Event) {
         TOTAL => {
             let total = &body["totalUnreadMessageCount"];
             screen.say(side, Look::Dim, &format!("  total: {total} unread"));
+        }
+        EDITED | REVOKED => {
+            for message in body["messageList"].as_array().into_iter().flatten() {
+                screen.say(side, Look::Plain, &format!("← {}", content(message)));
+            }
         }
         other => screen.say(side, Look::Dim, &format!("  {other}")),
     }

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use crate::{
     screen::{Look, Side},
     stage::{
-        CHANGED, DELETED, Failed, RECEIVED, Shown, Stage, TOTAL, content, message, same, show,
-        success,
+        CHANGED, DELETED, EDITED, Failed, RECEIVED, REVOKED, Shown, Stage, TOTAL, TYPING, content,
+        message, same, show, success,
     },
     support::login,
 };
@@ -218,6 +218,43 @@ pub(crate) async fn delete(stage: &mut Stage) -> Shown {
     let unread = number(stage.bob.said.len() - 1);
     same("alice's total", &stage.totals("alice").await?, &(unread, unread))?;
     Ok("the image is gone from alice's history and unread count; bob keeps his copy".to_owned())
+}
+
+/// Bob types, corrects what he sent, and takes another message back.
+pub(crate) async fn amend(stage: &mut Stage) -> Shown {
+    let screen = stage.screen;
+    screen.say(Side::Right, Look::Plain, "(is typing)");
+    let body = json!({ "conversationID": "alice", "conversationType": 0, "isTyping": true });
+    stage.ask("bob", "send_typing", body).await?;
+    stage.alice.expect_events(screen, &[TYPING]).await?;
+
+    let slip = json!({ "type": 1, "message": "Tomorrow at elevn?" });
+    let mut slip = stage.send(Side::Right, &slip, &[RECEIVED, CHANGED, TOTAL]).await?;
+    slip["message"] = json!("Tomorrow at eleven?");
+    screen.say(Side::Right, Look::Plain, &format!("(edits: {})", content(&slip)));
+    let edited = stage.ask("bob", "edit_message", json!({ "message": slip })).await?;
+    let edited = content(&edited["message"]);
+    let events = stage.alice.expect_events(screen, &[EDITED, CHANGED]).await?;
+    same("what was edited", &content(&events[0].body["messageList"][0]), &edited)?;
+    stage.bob.expect_events(screen, &[EDITED, CHANGED]).await?;
+
+    let secret = json!({ "type": 1, "message": "My PIN is 4711." });
+    let secret = stage.send(Side::Right, &secret, &[RECEIVED, CHANGED, TOTAL]).await?;
+    let unread = stage.totals("alice").await?.0.unwrap_or_default();
+    screen.say(Side::Right, Look::Plain, "(revokes it)");
+    stage.ask("bob", "revoke_message", json!({ "message": secret })).await?;
+    stage.alice.expect_events(screen, &[REVOKED, CHANGED, TOTAL]).await?;
+    same("alice's total", &stage.totals("alice").await?.0, &Some(unread - 1))?;
+    stage.bob.expect_events(screen, &[REVOKED, CHANGED]).await?;
+    let page = stage.page("alice", "bob", json!({ "count": 2, "reverse": true })).await?;
+    same("the edited message", &page.first().map(content), &Some(edited))?;
+    same(
+        "the type of the revoked one",
+        &page.last().map(|last| last["type"].clone()),
+        &Some(json!(31)),
+    )?;
+    Ok("both see the new text; of the revoked message nothing is left, in no file of the store"
+        .to_owned())
 }
 
 /// peerd is killed; nothing is lost.

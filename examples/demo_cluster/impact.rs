@@ -19,7 +19,7 @@ impl fmt::Display for Impact {
     }
 }
 
-/// What the slowest sends waited for.
+/// The reasons for which the slowest sends waited.
 const REASONS: [&str; 5] = [
     "The slowest send after a killed peerd waited for its successor: the others take over when the",
     "lease is over, 5 s after the last heartbeat (cluster.member_ttl_ms). After a killed nats-server",

@@ -189,6 +189,7 @@ impl Growing {
             counts: true,
             extended_data: String::new(),
             content: Content::Text { message: format!("Message {seq} of a long time ago.") },
+            annotations: None,
         };
         Placed {
             message: Arc::new(message),

@@ -3,9 +3,10 @@
 
 use peerd::runtime::commands::{Method, Request};
 use peerd_core::limits::{
-    AVATAR_URL_MAX_BYTES, BLOCK_BATCH_MAX, BLOCKED_PAGE_MAX, CONVERSATION_PAGE_MAX,
-    DELETE_BATCH_MAX, DEVICE_MAX_BYTES, HISTORY_PAGE_MAX, USER_EXTENDED_DATA_MAX_BYTES,
-    USER_NAME_MAX_BYTES, USERS_INFO_MAX,
+    AVATAR_URL_MAX_BYTES, BLOCK_BATCH_MAX, BLOCKED_PAGE_MAX, CHANGES_PAGE_MAX,
+    CONVERSATION_PAGE_MAX, DELETE_BATCH_MAX, DEVICE_MAX_BYTES, DRAFT_MAX_BYTES, HISTORY_PAGE_MAX,
+    MARK_BATCH_MAX, MARK_MAX, MESSAGE_SEQS_MAX, USER_EXTENDED_DATA_MAX_BYTES, USER_NAME_MAX_BYTES,
+    USERS_INFO_MAX,
 };
 use peerd_core::rejection::Rejection;
 use peerd_core::send::Send;
@@ -15,13 +16,13 @@ use peerd_protocol::value::Value;
 use super::messages;
 use super::node::Node;
 
-/// What a body may have: the bounds of `wire/value.rs`, as the contract means them.
+/// The bounds of a body in the contract, which `value.rs` of `peerd-protocol` must keep.
 const DEPTH_MAX: usize = 24;
 const VALUES_MAX: usize = 20_000;
 /// An error names a field and a rule; it never grows with the body.
 const ERROR_MAX_BYTES: usize = 300;
 
-/// More methods than there are: an input keeps its method when one is added.
+/// More methods than exist, so that an input keeps its method when one is added.
 const METHODS_MAX: usize = 32;
 
 const CONTENT_TYPES: [Option<&str>; 4] = [
@@ -35,7 +36,7 @@ const CONTENT_TYPES: [Option<&str>; 4] = [
 ///
 /// # Panics
 ///
-/// Where something does not hold.
+/// If a property does not hold.
 pub fn check(data: &[u8]) {
     let [method, how, body @ ..] = data else { return };
     let method = usize::from(*method) % METHODS_MAX;
@@ -53,7 +54,7 @@ pub fn check(data: &[u8]) {
     judge(&parsed);
 }
 
-/// What holds for whatever a body was read as.
+/// Checks the properties of any decoded body.
 pub(super) fn judge(parsed: &Result<Request, Rejection>) {
     match parsed {
         Ok(request) => has_bounds(request),
@@ -65,7 +66,7 @@ pub(super) fn judge(parsed: &Result<Request, Rejection>) {
     }
 }
 
-/// The same tree is read as the same request, whichever encoding it is written in.
+/// Checks that the same tree is read as the same request in both encodings.
 fn in_both_encodings(
     method: Method,
     encoding: Encoding,
@@ -88,7 +89,7 @@ fn in_both_encodings(
     agree(&node, &from_packed, &from_json);
 }
 
-/// Bytes are the one thing that the encodings write in different ways: as `bin`, and as text.
+/// Checks that both requests are equal. Only bytes are encoded differently: as `bin`, and as text.
 pub(super) fn agree(
     node: &Node,
     packed: &Result<Request, Rejection>,
@@ -99,7 +100,7 @@ pub(super) fn agree(
     }
     let wants_bytes = matches!(packed, Err(Rejection::InvalidParameter { problem, .. })
         if problem == "must be bytes (bin)");
-    // Bytes in the place of a text are a text in JSON.
+    // Bytes in place of a text become a text in JSON.
     let has_text = node.has_bytes() && packed.is_err();
     assert!(wants_bytes || has_text, "{packed:?}\nand as JSON\n{json:?}");
 }
@@ -143,7 +144,7 @@ fn measure(value: &Value<'_>, depth: usize, size: &mut Size) {
     }
 }
 
-/// Most bounds are those of the fields' types, as the schema says them; here as the contract does.
+/// The bounds of the contract, independent of the types of the fields.
 fn has_bounds(request: &Request) {
     if let Request::Login(login) = request {
         let length = |line: Option<usize>| line.unwrap_or_default();
@@ -170,6 +171,24 @@ fn has_bounds(request: &Request) {
         assert!(page.count.is_none_or(|count| (1..=BLOCKED_PAGE_MAX).contains(&count.0)));
         assert!(page.next_flag.is_none_or(|after| after < 1 << 53));
     }
+    if let Request::QueryConversationPinnedList(query) = request {
+        assert!((1..=CONVERSATION_PAGE_MAX).contains(&query.config.count.0));
+    }
+    if let Request::QueryChanges(query) = request {
+        assert!(query.revision < 1 << 53);
+        let count = query.config.as_ref().and_then(|page| page.count);
+        assert!(count.is_none_or(|count| (1..=CHANGES_PAGE_MAX).contains(&count.0)));
+    }
+    if let Request::SetConversationDraft(set) = request {
+        assert!(set.draft.0.len() <= DRAFT_MAX_BYTES);
+    }
+    if let Request::SetConversationMark(set) = request {
+        assert!((1..=MARK_MAX).contains(&set.mark_type.0.number()));
+        assert!((1..=MARK_BATCH_MAX).contains(&set.conversation_infos.0.len()));
+    }
+    if let Request::QueryMessages(query) = request {
+        rising(&query.message_seqs.clone().each_once(), MESSAGE_SEQS_MAX);
+    }
     if let Request::DeleteMessages(delete) = request {
         rising(&delete.message_list.clone().each_once(), DELETE_BATCH_MAX);
     }
@@ -190,7 +209,7 @@ fn has_bounds(request: &Request) {
     }
 }
 
-/// One to so many, each once.
+/// Checks that there are 1 to `max` items, in order and without duplicates.
 fn rising<T: Ord>(items: &[T], max: usize) {
     assert!((1..=max).contains(&items.len()));
     assert!(items.windows(2).all(|pair| pair[0] < pair[1]), "an item twice");
@@ -200,7 +219,7 @@ fn rising<T: Ord>(items: &[T], max: usize) {
 ///
 /// # Panics
 ///
-/// Where a seed is not what it should be.
+/// If a seed is not as expected.
 #[must_use]
 pub fn seeds() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();

@@ -1,23 +1,23 @@
-//! The inputs that are kept: `corpus/<target>.txt`, one input to a line, in hex. A file for each
-//! target, since thousands of small files would be all that a reader of the repository sees.
+//! The corpus: `corpus/<target>.txt`, one input per line, in hex. There is one file for each
+//! target, since thousands of small files would dominate the repository.
 
 use std::fmt::Write as _;
 
-/// Longer inputs are not kept: few of them tell more than a shorter one, and they would be most of
-/// what is kept.
+/// Longer inputs are not kept: few add anything to a shorter one, and they would be most of the
+/// corpus.
 pub const KEPT_MAX_BYTES: usize = 512;
 
 /// The inputs of a file.
 ///
 /// # Panics
 ///
-/// Where a line is not hex.
+/// If a line is not hex.
 #[must_use]
 pub fn read(text: &str) -> Vec<Vec<u8>> {
     text.lines().map(unhex).collect()
 }
 
-/// A file of those of the inputs that are kept: each once, the shorter before the longer.
+/// The text of a corpus file: each input once, shorter ones first.
 #[must_use]
 pub fn write(mut inputs: Vec<Vec<u8>>) -> String {
     inputs.retain(|input| input.len() <= KEPT_MAX_BYTES);
@@ -34,7 +34,7 @@ pub fn write(mut inputs: Vec<Vec<u8>>) -> String {
     text
 }
 
-/// The bytes of a file of golden bytes: a name and hex to a line.
+/// The bytes of a file of golden bytes, with a name and hex per line.
 pub(super) fn named(text: &str) -> Vec<Vec<u8>> {
     let line = |line: &str| line.split_once(' ').map(|(_, hex)| unhex(hex));
     text.lines().filter_map(line).collect()

@@ -1,4 +1,4 @@
-//! What a nats-server sends on the connection of the bus, and the header blocks in it, which any
+//! Frames that a nats-server sends on the connection of the bus, and their header blocks, which any
 //! client may have written. The first byte chooses the kind, the rest are the bytes.
 
 use bytes::{Bytes, BytesMut};
@@ -8,7 +8,7 @@ use peerd_dataplane::{Event, Frame, Headers, Parser, ProtocolError, headers};
 ///
 /// # Panics
 ///
-/// Where something does not hold.
+/// If a property does not hold.
 pub fn check(data: &[u8]) {
     let Some((kind, bytes)) = data.split_first() else { return };
     match kind % super::KINDS {
@@ -23,7 +23,7 @@ pub fn check(data: &[u8]) {
 
 type Read = (Vec<Frame>, Option<ProtocolError>);
 
-/// The frames of a stream that comes in chunks of that size, and the error that ends it.
+/// The frames of a stream in chunks of a given size, and the error that ends it.
 fn read(bytes: &[u8], chunk: usize) -> Read {
     let (mut parser, mut buffer, mut frames) = (Parser::default(), BytesMut::new(), Vec::new());
     for chunk in bytes.chunks(chunk.max(1)) {
@@ -39,7 +39,7 @@ fn read(bytes: &[u8], chunk: usize) -> Read {
     (frames, None)
 }
 
-/// However a stream is split, the frames are the same.
+/// Checks that the frames do not depend on how a stream is split.
 fn stream(bytes: &[u8]) {
     let Some((chunk, bytes)) = bytes.split_first() else { return };
     let whole = read(bytes, bytes.len());
@@ -54,7 +54,8 @@ fn stream(bytes: &[u8]) {
     }
 }
 
-/// A message with any header block and body comes as it was sent, and what follows it is read.
+/// Checks that a message with any header block and body is parsed as sent, and the next frame is
+/// parsed.
 fn message(bytes: &[u8]) {
     let Some((length, bytes)) = bytes.split_first() else { return };
     let (block, payload) = bytes.split_at(usize::from(*length).min(bytes.len()));
@@ -83,7 +84,8 @@ fn looked_into(headers: &Headers) {
     }
 }
 
-/// Whatever text is to be a value, the block is well-formed, and the next header is its own.
+/// Checks that a block with any text as a value is well-formed, and that the next header is
+/// separate.
 fn written(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let mut block = headers::block();

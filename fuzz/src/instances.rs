@@ -1,5 +1,5 @@
-//! What instances tell each other, what NATS answers them, and what the command line shows. The
-//! first byte chooses the kind, the rest are the bytes.
+//! Messages between instances, answers of NATS to them, and output of the command line. The first
+//! byte chooses the kind, the rest are the bytes.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -28,14 +28,14 @@ use serde::de::DeserializeOwned;
 use super::stored::{NUMBER_END, survives};
 
 const PARTITION: Partition = Partition(7);
-/// Readers of JSON may refuse what is nested deeper. No event of peerd's is.
+/// Readers of JSON may refuse deeper nesting. Events of peerd do not reach it.
 const DEPTH_OF_READERS: usize = 100;
 
 /// See [`super::Target::check`].
 ///
 /// # Panics
 ///
-/// Where something does not hold.
+/// If a property does not hold.
 pub fn check(data: &[u8]) {
     let Some((kind, bytes)) = data.split_first() else { return };
     match kind % super::KINDS {
@@ -85,7 +85,7 @@ fn request(bytes: &[u8]) {
     assert!(delivery.send.draft.content.size_bytes() <= bytes.len());
 }
 
-/// The answer to each kind of request: no two of them are taken for each other.
+/// Checks that the answers to different kinds of requests are not mistaken for each other.
 fn answer(bytes: &[u8]) {
     let (from, to) = (user("alice"), user("bob"));
     let content = Content::Text { message: String::new() };
@@ -170,7 +170,7 @@ fn statistics(bytes: &[u8]) {
     }
 }
 
-/// A message of a batched direct get: the status by the first byte, then a header to a line.
+/// A message of a batched direct get: the status by the first byte, then one header per line.
 fn part(bytes: &[u8]) {
     let Some((status, text)) = bytes.split_first() else { return };
     let Ok(text) = std::str::from_utf8(text) else { return };
@@ -216,7 +216,7 @@ fn reply(body: &[u8]) {
     let shown = indented(body);
     let read = |text: &[u8]| serde_json::from_slice::<serde_json::Value>(text).ok();
     match read(body) {
-        // A number that is no whole one of 64 bits is shown as near as it can be; peerd writes none.
+        // A number other than a whole one of 64 bits is shown approximately; peerd writes none.
         Some(value) if has_fraction(&value) => assert!(read(shown.as_bytes()).is_some()),
         Some(value) => assert_eq!(read(shown.as_bytes()), Some(value)),
         None => assert_eq!(shown, String::from_utf8_lossy(body)),
@@ -238,7 +238,7 @@ fn has_fraction(value: &serde_json::Value) -> bool {
 ///
 /// # Panics
 ///
-/// Where a seed is not what it should be.
+/// If a seed is not as expected.
 #[must_use]
 pub fn seeds() -> Vec<Vec<u8>> {
     let mut seeds: Vec<(u8, Vec<u8>)> = Vec::new();
@@ -300,7 +300,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         add(8, Bytes::copy_from_slice(body.as_bytes()));
     }
     let stored = super::stored::seeds();
-    // A record is what an answer holds, and what a MessagePack event looks like.
+    // A record is the content of an answer, and similar to a MessagePack event.
     seeds.extend(stored.into_iter().map(|seed| (7, [&[1], &seed[1..]].concat())));
     seeds.into_iter().map(|(kind, bytes)| [&[kind][..], &bytes].concat()).collect()
 }

@@ -1,7 +1,7 @@
-//! What must hold for every input of every decoder of peerd, whatever the bytes.
+//! The properties of every decoder of peerd for any input.
 //!
-//! One file for each target of the fuzzer, with a `check` that takes any bytes and panics where
-//! something does not hold, and with `seeds` to begin from. The targets in `fuzz_targets/` give
+//! There is one file for each target of the fuzzer, with a `check` that takes any bytes and panics
+//! if a property does not hold, and with `seeds` to begin from. The targets in `fuzz_targets/` give
 //! these checks to libFuzzer; `tests/fuzz_corpus.rs` includes this file and gives them the corpus
 //! and every input that ever failed.
 
@@ -23,10 +23,10 @@ pub mod trees;
 mod messages;
 mod node;
 
-/// More kinds than any target has: an input keeps its kind when one is added.
+/// More kinds than any target has, so that an input keeps its kind when one is added.
 const KINDS: u8 = 16;
 
-/// Longest user ID in bodies of calls, as by default.
+/// The longest user ID in bodies of calls, as by default.
 const USER_ID_BYTES: usize = 64;
 
 /// A target of the fuzzer.
@@ -34,7 +34,7 @@ const USER_ID_BYTES: usize = 64;
 pub struct Target {
     /// Its name: of the binary, of its corpus, of its folder of regressions.
     pub name: &'static str,
-    /// Panics where something does not hold for these bytes.
+    /// Panics if a property does not hold for these bytes.
     pub check: fn(&[u8]),
     /// Inputs to begin from.
     pub seeds: fn() -> Vec<Vec<u8>>,

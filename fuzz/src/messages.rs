@@ -1,5 +1,5 @@
-//! What holds for a message that was accepted, on its whole way: to the other owner and back, into
-//! the log and out of it, into the reply.
+//! The properties of an accepted message on its whole way: to the other owner and back, into the
+//! log and out of it, into the reply.
 
 use peerd::runtime::commands::send_peer_message::Request;
 use peerd::storage::message::{self, Recorded};
@@ -95,7 +95,7 @@ fn back_to_the_sender(delivery: &Delivery, placed: &Placed) {
     }
 }
 
-/// The reply says the same in both encodings, and its message could be sent again.
+/// Checks that the reply is the same in both encodings, and that its message could be sent again.
 fn into_the_reply(delivery: &Delivery, placed: Placed) {
     let reply = Sent { message: placed.message, is_duplicate: false };
     let body = reply.body(Shown { viewer: &delivery.from, content_max: None });
@@ -103,7 +103,7 @@ fn into_the_reply(delivery: &Delivery, placed: Placed) {
     let packed = Encoding::MessagePack.encode(&body).expect("writable");
     let (from_json, from_packed) =
         (Value::decode(Encoding::Json, &json), Value::decode(Encoding::MessagePack, &packed));
-    // A reply says more of each message than the request did: it may be past a body's bounds.
+    // A reply has more fields for each message than the request, and may exceed a body's bounds.
     let (Ok(from_json), Ok(from_packed)) = (from_json, from_packed) else {
         assert!(json.len() > SMALL_BYTES, "a reply that is no body");
         return;
@@ -125,5 +125,5 @@ fn into_the_reply(delivery: &Delivery, placed: Placed) {
     }
 }
 
-/// A body below this size cannot be past the bounds of a body.
+/// A body below this size cannot exceed the bounds of a body.
 const SMALL_BYTES: usize = 40_000;

@@ -18,7 +18,7 @@ const PARTITIONS: [u16; 4] = [8, 1, 1024, 10];
 ///
 /// # Panics
 ///
-/// Where something does not hold.
+/// If a property does not hold.
 pub fn check(data: &[u8]) {
     let Some((choice, text)) = data.split_first() else { return };
     let Ok(text) = std::str::from_utf8(text) else { return };

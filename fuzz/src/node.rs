@@ -16,9 +16,9 @@ pub(super) enum Node {
     Bytes(Vec<u8>),
     List(Vec<Node>),
     Object(Vec<(String, Node)>),
-    /// A list of so many times the same: a large body from a small input.
+    /// A list with repetitions of one value: a large body from a small input.
     Repeated(Box<Node>, u16),
-    /// So many lists in each other.
+    /// Nested lists.
     Nested(u8, Box<Node>),
 }
 
@@ -42,7 +42,7 @@ impl Node {
         }
     }
 
-    /// Whether there are bytes in it: what the two encodings write in different ways.
+    /// Whether it contains bytes, which the two encodings write differently.
     pub(super) fn has_bytes(&self) -> bool {
         match self {
             Self::Bytes(_) => true,
@@ -58,7 +58,7 @@ impl Node {
         }
     }
 
-    /// About how many bytes it is as JSON.
+    /// Its approximate size as JSON.
     pub(super) fn size(&self) -> usize {
         let list = |list: &[Self]| list.iter().map(Self::size).fold(2, usize::saturating_add);
         match self {

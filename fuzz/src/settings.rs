@@ -1,4 +1,4 @@
-//! The configuration: a text of TOML, in which a line `PEERD__…=…` is a variable of the environment.
+//! The configuration: a TOML text in which a line `PEERD__…=…` is an environment variable.
 
 use peerd::config::read;
 
@@ -6,7 +6,7 @@ use peerd::config::read;
 ///
 /// # Panics
 ///
-/// Where something does not hold.
+/// If a property does not hold.
 pub fn check(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let variable = |line: &str| line.starts_with("PEERD__");

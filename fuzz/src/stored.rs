@@ -1,4 +1,4 @@
-//! What is stored: records of messages and the entries of the state streams. The first byte chooses
+//! Stored bytes: records of messages and the entries of the state streams. The first byte chooses
 //! the kind, the rest are the bytes.
 
 use std::fmt::Debug;
@@ -24,16 +24,16 @@ use peerd_protocol::reply::{Reply, Sent, Shown};
 use super::corpus::named;
 
 const PARTITION: Partition = Partition(7);
-/// Numbers of the protocol are below this, so that every JSON reader holds them exactly.
+/// Numbers of the protocol are below this, so that every JSON reader represents them exactly.
 pub(super) const NUMBER_END: u64 = 1 << 53;
-/// An error says what cannot be read and why; it never quotes.
+/// An error names the kind and the problem, and quotes nothing.
 const ERROR_MAX_BYTES: usize = 64;
 
 /// See [`super::Target::check`].
 ///
 /// # Panics
 ///
-/// Where something does not hold.
+/// If a property does not hold.
 pub fn check(data: &[u8]) {
     let Some((kind, bytes)) = data.split_first() else { return };
     match kind % super::KINDS {
@@ -82,8 +82,8 @@ pub fn check(data: &[u8]) {
     }
 }
 
-/// What is read can be written and is read again as the same; nothing that is nearly it is read;
-/// and a version later than `newest` is refused for what it is.
+/// Checks that a decoded value can be encoded and decodes to the same, that truncated or extended
+/// bytes are refused, and that a version later than `newest` is refused as such.
 pub(super) fn survives<T: Debug + PartialEq>(
     bytes: &[u8],
     newest: u8,
@@ -116,7 +116,7 @@ pub(super) fn survives<T: Debug + PartialEq>(
     Some(value)
 }
 
-/// The version, where there is one: after the header of an array of one or two bytes.
+/// The version, if there is one: after an array header of one or two bytes.
 fn version(bytes: &[u8]) -> Option<u8> {
     let version = match bytes {
         [0x90..=0x9f, version, ..] | [0xdc, _, _, version, ..] => *version,
@@ -154,7 +154,7 @@ fn write_record(recorded: &Recorded) -> Bytes {
     message::encode(&placed, stored.push.as_ref()).expect("writable")
 }
 
-/// A carrier can be counted on from.
+/// Checks that counting can continue from a carrier.
 fn carrier(stub: &Stub) {
     assert!(stub.key.0 < NUMBER_END && stub.mark.seq < NUMBER_END);
     assert!(stub.mark.counted < NUMBER_END && stub.timestamp_ms < NUMBER_END);
@@ -164,7 +164,7 @@ fn carrier(stub: &Stub) {
     assert!(next.first == 0 || next == head.page);
 }
 
-/// A page of amendments is one page's, and can be amended.
+/// Checks that a page of amendments belongs to one page, and can be amended.
 fn amended(mut page: AmendmentPage) {
     let seqs: Vec<u64> = page.iter().map(|(seq, _)| seq).collect();
     assert!(seqs.windows(2).all(|pair| page_number(pair[0]) == page_number(pair[1])));
@@ -178,7 +178,7 @@ fn amended(mut page: AmendmentPage) {
     assert!(page.get(seq, OrderKey(1)).is_some());
 }
 
-/// A message that was read can be counted on from, named and shown.
+/// Checks that a decoded message can be counted from, named and shown.
 fn message(stored: &StoredMessage, bytes: &[u8]) {
     let StoredMessage { message, mark, .. } = stored;
     assert!(message.key.0 < NUMBER_END && mark.seq < NUMBER_END && mark.counted < NUMBER_END);
@@ -219,7 +219,7 @@ fn depth(content: &Content) -> usize {
     }
 }
 
-/// A conversation with settings that were read can be counted and changed.
+/// Checks that a conversation with decoded settings can be counted and changed.
 fn conversation(settings: Settings) {
     for number in [
         settings.changed.0,

@@ -1,5 +1,5 @@
-//! Bodies of calls, as trees: what a generator makes of the bytes, nearly right for its method, is
-//! written in both encodings, which must be read as the same request.
+//! Bodies of calls as trees: a generator makes a nearly valid body of a method from the bytes. It
+//! is written in both encodings, which must be read as the same request.
 
 use std::sync::LazyLock;
 
@@ -12,18 +12,18 @@ use serde_json::Value as Json;
 use super::bodies;
 use super::node::Node;
 
-/// Larger bodies are not tried. It is room for more values than a body may have.
+/// Larger bodies are not tried. It has room for more values than a body may have.
 const SIZE_MAX_BYTES: usize = 200_000;
-/// How deep messages are nested in each other.
+/// The nesting of messages.
 const DEPTH: usize = 5;
-/// About the length of a list without a bound in its schema.
+/// The approximate length of a list without a bound in its schema.
 const FEW: u16 = 3;
 
 /// See [`super::Target::check`].
 ///
 /// # Panics
 ///
-/// Where something does not hold.
+/// If a property does not hold.
 pub fn check(data: &[u8]) {
     let mut source = Unstructured::new(data);
     let Ok((method, node)) = call(&mut source) else { return };
@@ -132,7 +132,7 @@ fn add_fields(
         add_fields(source, root, part, depth, fields)?;
     }
     if let Some(variants) = schema["oneOf"].as_array() {
-        // At the end of the nesting, only variants that hold no others.
+        // At the end of the nesting, only variants without nested ones.
         let is_flat = |variant: &&Json| depth > 0 || !holds_list(resolve(root, variant));
         let variants: Vec<&Json> = variants.iter().filter(is_flat).collect();
         let variant = *source.choose(&variants)?;
@@ -184,7 +184,7 @@ fn short(source: &mut Unstructured<'_>) -> Result<String> {
     Ok(String::from_utf8_lossy(source.bytes(length)?).into_owned())
 }
 
-/// Texts, now and then as long as a bound.
+/// Texts, sometimes as long as a bound.
 fn text(source: &mut Unstructured<'_>) -> Result<Node> {
     let lengths = [64, 65, 128, 256, 257, 1024, 2048, 2049, 4096, 4097, 33_000];
     Ok(Node::Text(if source.ratio(1, 8)? {
@@ -220,7 +220,7 @@ fn bytes(source: &mut Unstructured<'_>) -> Result<Node> {
     source.bytes(length).map(|bytes| Node::Bytes(bytes.to_vec()))
 }
 
-/// Any tree, so deep.
+/// Any tree of a given depth.
 fn anything(source: &mut Unstructured<'_>, depth: usize) -> Result<Node> {
     let kinds = if depth == 0 { 6 } else { 10 };
     Ok(match source.int_in_range(0..=kinds)? {
@@ -248,7 +248,7 @@ fn anything(source: &mut Unstructured<'_>, depth: usize) -> Result<Node> {
 /// See [`super::Target::seeds`].
 #[must_use]
 pub fn seeds() -> Vec<Vec<u8>> {
-    // The bytes have no meaning of their own: long ones make large trees.
+    // The bytes have no meaning of their own; long inputs make large trees.
     let rising = |step: u8| (0..=255_u8).map(|byte| byte.wrapping_mul(step)).collect();
     [1, 3, 7, 31, 85, 129].into_iter().map(rising).collect()
 }

@@ -3,7 +3,6 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -12,15 +11,11 @@ use tokio::time::timeout;
 
 use super::connection::Connection;
 use super::sender::Sender;
+use super::tuning::{CONTENT_TYPE_BYTES_MAX, UNSUBSCRIBE_TIMEOUT};
 use super::{Incoming, Take};
 use peerd_protocol::discovery::QUEUE_GROUP;
 use peerd_protocol::encoding::{CONTENT_TYPE, PEER_HOPS, hops};
 use peerd_protocol::subject::is_sentinel;
-
-/// How long a subscription may take to end.
-const ENDING: Duration = Duration::from_secs(3);
-/// How many bytes of a `Content-Type` are kept.
-const CONTENT_TYPE_BYTES_MAX: usize = 256;
 
 /// A subscription in the queue group. Each message is handled by the connection's task when it is
 /// read: messages wait where they are counted and can be refused, never here.
@@ -49,7 +44,7 @@ impl Subscription {
 
     /// Ends the subscription after everything that the server has sent was handled.
     pub(super) async fn end(self) {
-        if timeout(ENDING, self.0.drain()).await.is_err() {
+        if timeout(UNSUBSCRIBE_TIMEOUT, self.0.drain()).await.is_err() {
             tracing::warn!("a subscription did not end in time");
         }
     }

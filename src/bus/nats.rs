@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use peerd_dataplane::{Headers, Message, Publish, RequestError};
 use tokio::sync::Mutex;
@@ -12,13 +11,11 @@ use tokio::time::{Instant, timeout_at};
 use super::connection::Connection;
 use super::intake::Subscription;
 use super::sender::Sender;
+use super::tuning::SUBSCRIBE_TIMEOUT;
 use super::{Answer, AskError, Bus, Full, IsAnswer, Kind, Outgoing, Take};
 use crate::wire::probe;
 use peerd_core::id::Partition;
 use peerd_protocol::subject::Subjects;
-
-/// How long the server may take to confirm a subscription.
-const SUBSCRIBED: Duration = Duration::from_secs(2);
 
 /// The bus on core NATS.
 ///
@@ -153,7 +150,7 @@ impl Bus for Nats {
         routed.insert(partition, self.subscribe(&subject, take));
         drop(routed);
         // The current owner keeps the partition until the server knows of this subscription.
-        self.is_reached(Instant::now() + SUBSCRIBED).await
+        self.is_reached(Instant::now() + SUBSCRIBE_TIMEOUT).await
     }
 
     async fn unlisten(&self, partition: Partition) {

@@ -310,7 +310,7 @@ fn without_content(message: &Outgoing) -> Option<Outgoing> {
     let Outgoing { subject, encoding, kind, permit, body } = message.clone();
     let error = |subject, encoding: Encoding, error: CallError| {
         let kind = Kind::Error { code: error.code(), text: error.to_string() };
-        let body = encoding.encode(&FailureBody(&error)).ok()?;
+        let body = encoding.encode(&FailureBody { error: &error, method: "" }).ok()?;
         Some(Outgoing { subject, encoding, kind, body, permit: None })
     };
     match kind {

@@ -1,4 +1,4 @@
-//! Which of a member's claims its `told` entry covers.
+//! Tracks which of a member's claims its `told` entry covers.
 //!
 //! A dead owner's `told` entry says up to when it had published all events, including those that a
 //! previous owner had left unpublished. For a partition this counts only if the entry was made

@@ -89,7 +89,7 @@ enum End {
 }
 
 impl<R: Registry, H: Host> MembershipManager<R, H> {
-    /// A membership manager for `host`. It updates `table`, which says where calls go.
+    /// A membership manager for `host`. It updates `table`, the routing table.
     #[must_use]
     pub fn new(
         registry: Arc<R>,
@@ -382,7 +382,7 @@ impl<R: Registry, H: Host> Term<R, H> {
         }
     }
 
-    /// Begins the actions that are due, and updates where calls go.
+    /// Begins the actions that are due, and updates the routing table.
     fn act(&mut self, manager: &MembershipManager<R, H>, ready: &mut Option<impl FnOnce()>) {
         if !self.view.is_complete() || !self.view.members().contains_key(&self.me) {
             // A member that is not in the view counts as dead, so nothing is decided before the

@@ -8,7 +8,7 @@ use tokio::sync::futures::Notified;
 
 use peerd_core::id::Partition;
 
-/// Where the owner of a partition is, as far as this instance knows.
+/// The place of a partition's owner, as far as this instance knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Place {
     /// There is no owner, or it does not answer.

@@ -241,11 +241,22 @@ impl Config {
                 limits.commands_per_second,
                 1_000_000,
             ),
+            amendments_per_second: size(
+                "limits.amendments_per_second",
+                limits.amendments_per_second,
+                1_000_000,
+            ),
             max_sessions: size("session.max_sessions", session.max_sessions, 100),
             replay_messages: size(
                 "session.replay_max_messages",
                 session.replay_max_messages,
                 10_000,
+            ),
+            revoke_window_ms: check.number(
+                "limits.revoke_window_ms",
+                limits.revoke_window_ms,
+                1,
+                DAY_MS,
             ),
             repeat_window_ms: check.number(
                 "limits.repeat_window_ms",

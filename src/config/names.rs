@@ -60,7 +60,7 @@ impl Names {
         self.paths.iter().find(|path| path.rsplit('.').next() == Some(last)).map(String::as_str)
     }
 
-    /// What became of an option that an earlier release had.
+    /// The note on a removed option of an earlier release.
     pub(super) fn removed(path: &str) -> Option<&'static str> {
         REMOVED.into_iter().find(|(removed, _)| *removed == path).map(|(_, what)| what)
     }

@@ -187,7 +187,7 @@ fn line_of(text: &str, offset: usize) -> usize {
     text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
 }
 
-/// What is found wrong with the keys and values of the sources.
+/// The problems of the keys and values of the sources.
 struct Found<'a> {
     names: &'a Names,
     problems: &'a mut Vec<String>,
@@ -230,8 +230,8 @@ impl Found<'_> {
     }
 }
 
-/// What a value should be, if it is something else. The text of an environment variable may stand
-/// for any of them. Otherwise, numbers are not rounded and do not count as booleans.
+/// The expected type of a value, if it has another one. The text of an environment variable may
+/// stand for any of them. Otherwise, numbers are not rounded and do not count as booleans.
 fn expected(value: &Value, known: &toml::Value) -> Option<&'static str> {
     let is_float = matches!(value.kind, ValueKind::Float(_));
     let is_boolean = matches!(value.kind, ValueKind::Boolean(_));

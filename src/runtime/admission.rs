@@ -5,20 +5,11 @@
 //! harms no other call; one that waits for a processor delays all of them, including those that
 //! will be refused.
 
+use super::tuning::{
+    ADMISSION_FORGOTTEN_US, ADMISSION_STEP, ADMISSION_WAIT_MAX_US, ADMISSION_WAITS_MIN,
+    ADMISSION_WINDOW_US, ADMITTED_MIN,
+};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-
-/// The average wait for a processor above which the limit falls.
-const WAIT_MAX_US: u64 = 20_000;
-/// How long waits are sampled before the limit is adjusted.
-const WINDOW_US: u64 = 50_000;
-/// The smallest number of waits that is a meaningful sample.
-const WAITS_MIN: u64 = 64;
-/// After this long without an adjustment, the limit returns to its maximum.
-const FORGOTTEN_US: u64 = 1_000_000;
-/// The lowest limit: enough to keep every processor busy.
-const FEWEST: usize = 128;
-/// The limit falls and rises by one part in this many.
-const STEP: usize = 8;
 
 /// The admission control of calls.
 #[derive(Debug)]
@@ -62,7 +53,7 @@ impl Admission {
         self.waits.fetch_add(1, Ordering::Relaxed);
         self.waited_us.fetch_add(now_us.saturating_sub(taken_us), Ordering::Relaxed);
         let began_us = self.began_us.load(Ordering::Relaxed);
-        if now_us.saturating_sub(began_us) < WINDOW_US {
+        if now_us.saturating_sub(began_us) < ADMISSION_WINDOW_US {
             return;
         }
         // Read before the next sample begins: after that, an expired limit would apply again.
@@ -73,14 +64,14 @@ impl Admission {
             // very many.
             let waits = self.waits.swap(0, Ordering::Relaxed);
             let waited_us = self.waited_us.swap(0, Ordering::Relaxed);
-            let is_long = waits >= WAITS_MIN && waited_us / waits > WAIT_MAX_US;
+            let is_long = waits >= ADMISSION_WAITS_MIN && waited_us / waits > ADMISSION_WAIT_MAX_US;
             let bound = if is_long {
                 // Starts from the number that actually waited: lowering a limit far above it would
                 // take long to have an effect.
-                let used = bound.min(waiting.max(FEWEST));
-                (used - used / STEP).max(FEWEST)
+                let used = bound.min(waiting.max(ADMITTED_MIN));
+                (used - used / ADMISSION_STEP).max(ADMITTED_MIN)
             } else {
-                bound + bound / STEP + 1
+                bound + bound / ADMISSION_STEP + 1
             };
             self.bound.store(bound.min(self.most), Ordering::Relaxed);
         }
@@ -88,7 +79,7 @@ impl Admission {
 
     fn bound(&self, now_us: u64) -> usize {
         let judged_us = self.began_us.load(Ordering::Relaxed);
-        let is_forgotten = now_us.saturating_sub(judged_us) > FORGOTTEN_US;
+        let is_forgotten = now_us.saturating_sub(judged_us) > ADMISSION_FORGOTTEN_US;
         if is_forgotten { self.most } else { self.bound.load(Ordering::Relaxed) }
     }
 }
@@ -105,10 +96,10 @@ mod tests {
         let mut now_us = admission.began_us.load(Ordering::Relaxed);
         for _ in 0..count {
             admission.waiting.store(waiting, Ordering::Relaxed);
-            for _ in 1..WAITS_MIN {
+            for _ in 1..ADMISSION_WAITS_MIN {
                 admission.begins(now_us, now_us + wait_us);
             }
-            now_us += WINDOW_US;
+            now_us += ADMISSION_WINDOW_US;
             admission.begins(now_us - wait_us, now_us);
         }
         now_us
@@ -117,25 +108,25 @@ mod tests {
     #[test]
     fn short_waits_leave_the_limit_unchanged() {
         let admission = Admission::new(MOST);
-        let now_us = windows(&admission, 100, WAIT_MAX_US, MOST);
+        let now_us = windows(&admission, 100, ADMISSION_WAIT_MAX_US, MOST);
         assert_eq!(admission.bound(now_us), MOST);
     }
 
     #[test]
     fn long_waits_lower_the_limit_to_its_minimum_and_short_ones_raise_it_again() {
         let admission = Admission::new(MOST);
-        let waiting = MOST + usize::try_from(WAITS_MIN).expect("a small number");
-        let now_us = windows(&admission, 1, WAIT_MAX_US + 1, waiting);
-        assert_eq!(admission.bound(now_us), MOST - MOST / STEP);
-        let now_us = windows(&admission, 1, WAIT_MAX_US + 1, waiting - MOST + 800);
+        let waiting = MOST + usize::try_from(ADMISSION_WAITS_MIN).expect("a small number");
+        let now_us = windows(&admission, 1, ADMISSION_WAIT_MAX_US + 1, waiting);
+        assert_eq!(admission.bound(now_us), MOST - MOST / ADMISSION_STEP);
+        let now_us = windows(&admission, 1, ADMISSION_WAIT_MAX_US + 1, waiting - MOST + 800);
         assert!((600..=800).contains(&admission.bound(now_us)), "from the number that waits");
-        let now_us = windows(&admission, 20, WAIT_MAX_US + 1, MOST);
-        assert_eq!(admission.bound(now_us), FEWEST);
-        admission.waiting.store(FEWEST - 1, Ordering::Relaxed);
+        let now_us = windows(&admission, 20, ADMISSION_WAIT_MAX_US + 1, MOST);
+        assert_eq!(admission.bound(now_us), ADMITTED_MIN);
+        admission.waiting.store(ADMITTED_MIN - 1, Ordering::Relaxed);
         assert!(admission.admits(now_us));
         admission.taken();
         assert!(!admission.admits(now_us));
-        let now_us = windows(&admission, 40, 0, FEWEST);
+        let now_us = windows(&admission, 40, 0, ADMITTED_MIN);
         assert_eq!(admission.bound(now_us), MOST);
     }
 
@@ -143,18 +134,18 @@ mod tests {
     fn too_few_waits_leave_the_limit_unchanged() {
         let admission = Admission::new(MOST);
         admission.waiting.store(MOST, Ordering::Relaxed);
-        for window in 1..WAITS_MIN {
-            admission.begins((window - 1) * WINDOW_US, window * WINDOW_US);
+        for window in 1..ADMISSION_WAITS_MIN {
+            admission.begins((window - 1) * ADMISSION_WINDOW_US, window * ADMISSION_WINDOW_US);
         }
-        assert_eq!(admission.bound(WAITS_MIN * WINDOW_US), MOST);
+        assert_eq!(admission.bound(ADMISSION_WAITS_MIN * ADMISSION_WINDOW_US), MOST);
     }
 
     #[test]
     fn a_lowered_limit_expires() {
         let admission = Admission::new(MOST);
-        let now_us = windows(&admission, 40, WAIT_MAX_US + 1, MOST);
-        assert_eq!(admission.bound(now_us), FEWEST);
-        let later_us = now_us + FORGOTTEN_US + 1;
+        let now_us = windows(&admission, 40, ADMISSION_WAIT_MAX_US + 1, MOST);
+        assert_eq!(admission.bound(now_us), ADMITTED_MIN);
+        let later_us = now_us + ADMISSION_FORGOTTEN_US + 1;
         assert_eq!(admission.bound(later_us), MOST);
         admission.waiting.store(1, Ordering::Relaxed);
         admission.begins(later_us, later_us);
@@ -164,7 +155,7 @@ mod tests {
     #[test]
     fn a_configured_maximum_below_the_minimum_applies() {
         let admission = Admission::new(6);
-        let now_us = windows(&admission, 3, WAIT_MAX_US + 1, MOST);
+        let now_us = windows(&admission, 3, ADMISSION_WAIT_MAX_US + 1, MOST);
         assert_eq!(admission.bound(now_us), 6);
     }
 }

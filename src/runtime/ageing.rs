@@ -6,13 +6,13 @@
 //! the user, and at intervals for idle users. Without ageing nothing is read.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
 use super::conversations::{Conversations, Preview};
 use super::env::Env;
 use super::publisher::{Publisher, chunks};
+use super::tuning::AGEING_INTERVAL;
 use super::users::{LoadError, Ownership, UserCell, Users};
 use crate::bus::Bus;
 use crate::store::{ReadError, Store};
@@ -20,9 +20,6 @@ use peerd_core::conversation::{Conversation, ConversationEvent, ConversationView
 use peerd_core::event::{Event, Totals};
 use peerd_core::id::UserId;
 use peerd_protocol::failure::Failure;
-
-/// How often idle users in memory are checked.
-const ROUND: Duration = Duration::from_millis(500);
 
 /// Updates counts when messages age out.
 pub(super) struct Ageing<S, B> {
@@ -51,7 +48,7 @@ impl<S: Store, B: Bus> Ageing<S, B> {
     /// it is dropped.
     pub(super) async fn follow_ageing_of_all(self: Arc<Self>) {
         loop {
-            sleep(ROUND).await;
+            sleep(AGEING_INTERVAL).await;
             for ownership in self.users.ownerships() {
                 for cell in ownership.cells() {
                     if cell.was_ever_loaded() {

@@ -6,13 +6,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::tuning::MEMBERS_LIST_TIMEOUT;
 use crate::link::{Cause, Connection};
 use crate::storage::owners::{self, Key, Member, MemberId, decode};
 use crate::store::ReadError;
 use crate::store::jetstream::StreamNames;
-
-/// How long the store may take to list the members.
-const LOOK: Duration = Duration::from_secs(5);
 
 /// Why this instance cannot join the others.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +64,8 @@ impl Agreement {
         names: &StreamNames,
         ttl: Duration,
     ) -> Result<(), Disagreement> {
-        let entries = owners::entries(&store.client, names, Instant::now() + LOOK).await?;
+        let entries =
+            owners::entries(&store.client, names, Instant::now() + MEMBERS_LIST_TIMEOUT).await?;
         let members = entries.into_iter().filter_map(|(key, record)| match key {
             Key::Member(id) => Some((id, decode::<Member>(&record.payload).ok()?)),
             Key::Owner(_) | Key::Published(_) => None,

@@ -20,7 +20,11 @@ use super::ageing::Ageing;
 use super::commit::Entries;
 use super::env::Env;
 use super::permits::Permits;
-use super::users::{LATE_WRITE, LoadError, Ownership, Stored, UserCell, Users, unread_pages};
+use super::tuning::{
+    AUDIT_ACCOUNTS_PER_READ, AUDIT_BUSY_PAUSE, AUDIT_BUSY_SHARE, AUDIT_CHECKS_MAX,
+    AUDIT_CONFIRM_DELAY, AUDIT_IDLE_PAUSE, AUDIT_MESSAGES_PER_READ, AUDIT_READ_TIMEOUT,
+};
+use super::users::{LoadError, Ownership, Stored, UserCell, Users, unread_pages};
 use crate::bus::{Bus, Incoming, Kind, Outgoing};
 use crate::storage::reads::Item;
 use crate::store::{Start, Store};
@@ -30,25 +34,6 @@ use peerd_core::conversation::Conversation;
 use peerd_core::event::Totals;
 use peerd_core::id::{Partition, UserId};
 use peerd_protocol::encoding::Encoding;
-
-/// Messages that one read asks for.
-const PAGE: usize = 256;
-/// Accounts that one read asks for.
-const ACCOUNTS: usize = 16;
-/// How long one read may take.
-const READ: Duration = Duration::from_secs(5);
-/// How long after a call's deadline a difference that may be work in progress is checked again.
-/// This is longer than a write can be late, and longer than it takes to notice a foreign write or a
-/// message that another owner stored without answering.
-const CONFIRM: Duration = Duration::from_secs(LATE_WRITE.as_secs() + 3);
-/// The most checks of one difference.
-const LOOKS: usize = 4;
-/// The pause between rounds, and if nothing is owned or the store does not answer.
-const IDLE: Duration = Duration::from_secs(1);
-/// The audit waits while more than one in this many permits for calls is taken.
-const BUSY_SHARE: usize = 16;
-/// How often the waiting audit checks whether the load has fallen.
-const BUSY: Duration = Duration::from_millis(100);
 
 /// The results of the audit since the start.
 #[derive(Debug, Default)]
@@ -149,12 +134,12 @@ impl<S: Store, B: Bus> Auditor<S, B> {
                     Err(Unaudited::Over) => *next = 1,
                     Err(error @ (Unaudited::Load(_) | Unaudited::Unloaded)) => {
                         tracing::debug!(%error, "the audit goes on later");
-                        sleep(IDLE).await;
+                        sleep(AUDIT_IDLE_PAUSE).await;
                     }
                 }
             }
             if !has_more {
-                sleep(IDLE).await;
+                sleep(AUDIT_IDLE_PAUSE).await;
             }
         }
     }
@@ -168,8 +153,8 @@ impl<S: Store, B: Bus> Auditor<S, B> {
         rate: &mut ReadRate,
     ) -> Result<Option<u64>, Unaudited> {
         self.wait_for_interval(rate, ownership).await?;
-        let storage = self.env.storage(Instant::now() + READ);
-        let users = storage.users(ownership.partition, next, ACCOUNTS).await;
+        let storage = self.env.storage(Instant::now() + AUDIT_READ_TIMEOUT);
+        let users = storage.users(ownership.partition, next, AUDIT_ACCOUNTS_PER_READ).await;
         let (users, after) = users.map_err(LoadError::from)?;
         for user in users {
             self.audit_user(ownership, &user, rate).await?;
@@ -193,11 +178,11 @@ impl<S: Store, B: Bus> Auditor<S, B> {
         }
         let mut confirmed = Vec::new();
         // Messages that arrive meanwhile may cause other differences.
-        for _ in 0..LOOKS {
+        for _ in 0..AUDIT_CHECKS_MAX {
             if last.differences.is_empty() {
                 break;
             }
-            ownership.sleep(self.env.options.call_deadline + CONFIRM).await;
+            ownership.sleep(self.env.options.call_deadline + AUDIT_CONFIRM_DELAY).await;
             let (mut again, _) = self.recount(ownership, user, rate).await?;
             again.corrected = last.corrected;
             confirmed = still(&last.differences, &again.differences);
@@ -232,7 +217,7 @@ impl<S: Store, B: Bus> Auditor<S, B> {
         self.wait_for_interval(rate, ownership).await?;
         let cell = self.audited_cell(ownership, user).await?;
         let snapshot = Snapshot::of(&cell);
-        let stored = self.users.read_user(&cell, Instant::now() + READ).await?;
+        let stored = self.users.read_user(&cell, Instant::now() + AUDIT_READ_TIMEOUT).await?;
         let mut audited = Audited::default();
         let conversations = snapshot.conversations.iter().map(|(_, conversation)| conversation);
         audited.differences.extend(recount_totals(conversations, snapshot.totals));
@@ -272,7 +257,7 @@ impl<S: Store, B: Bus> Auditor<S, B> {
         let cell =
             in_memory.unwrap_or_else(|| Arc::new(UserCell::new(user.clone(), ownership.clone())));
         if !cell.is_loaded(self.env.store.generation()) {
-            let loaded = self.users.load(&cell, Instant::now() + READ).await;
+            let loaded = self.users.load(&cell, Instant::now() + AUDIT_READ_TIMEOUT).await;
             loaded.map_err(|_| Unaudited::Unloaded)?;
         }
         Ok(cell)
@@ -288,9 +273,9 @@ impl<S: Store, B: Bus> Auditor<S, B> {
         rate: &mut ReadRate,
     ) -> Result<Recounted, Unaudited> {
         let mut conversation = conversation.clone();
-        for pages in unread_pages(&conversation, PAGE) {
+        for pages in unread_pages(&conversation, AUDIT_MESSAGES_PER_READ) {
             self.wait_for_interval(rate, &cell.ownership).await?;
-            let deadline = Instant::now() + READ;
+            let deadline = Instant::now() + AUDIT_READ_TIMEOUT;
             self.users.add_deletions(cell, other, &mut conversation, pages, deadline).await?;
         }
         let may_age = self.tally.may_age.load(Ordering::Relaxed);
@@ -299,9 +284,9 @@ impl<S: Store, B: Bus> Auditor<S, B> {
         let mut next = conversation.stored_received().map(|_| 1);
         while let Some(seq) = next.take() {
             self.wait_for_interval(rate, &cell.ownership).await?;
-            let storage = self.env.storage(Instant::now() + READ);
+            let storage = self.env.storage(Instant::now() + AUDIT_READ_TIMEOUT);
             let amended = &conversation.settings.amended_received;
-            let read = storage.page(&pair, amended, Start::Seq(seq), PAGE).await;
+            let read = storage.page(&pair, amended, Start::Seq(seq), AUDIT_MESSAGES_PER_READ).await;
             let read = read.map_err(LoadError::from)?;
             let mut has_more = true;
             for item in read.items {
@@ -329,10 +314,10 @@ impl<S: Store, B: Bus> Auditor<S, B> {
     ) -> Result<(), Unaudited> {
         if let Some(interval) = rate.interval {
             sleep_until(rate.next).await;
-            let busy = self.env.options.calls_under_way / BUSY_SHARE;
+            let busy = self.env.options.calls_under_way / AUDIT_BUSY_SHARE;
             let under_way = || self.permits.calls_under_way();
             while under_way() > busy && ownership.may_act() {
-                sleep(BUSY).await;
+                sleep(AUDIT_BUSY_PAUSE).await;
             }
             rate.next = Instant::now() + interval;
         }

@@ -16,6 +16,7 @@ use super::parts::Parts;
 use super::replay::ReplayFrom;
 use super::replies::{Answer, body_too_large};
 use super::retry::NO_OWNER;
+use super::tuning::REPLAY_DEADLINES;
 use super::users::{Ownership, UserCell, Work};
 use crate::bus::{Bus, Incoming};
 use crate::store::Store;
@@ -23,9 +24,6 @@ use peerd_core::id::UserId;
 use peerd_core::rejection::Rejection;
 use peerd_protocol::encoding::Encoding;
 use peerd_protocol::failure::{CallError, Failure};
-
-/// How long a replay may take, in call deadlines.
-const REPLAY_DEADLINES: u32 = 4;
 
 /// The result of a call that succeeded.
 struct Outcome {
@@ -118,7 +116,8 @@ impl<S: Store, B: Bus> Calls<S, B> {
         span.record("duration", field::debug(duration));
     }
 
-    /// What follows the reply to a login. Only then does the user count as having received everything.
+    /// Replays messages after the reply to a login. Only then does the user count as having
+    /// received everything.
     async fn finish_login(&self, Replay { cell, from }: Replay) {
         let deadline = Instant::now() + self.parts.env.options.call_deadline * REPLAY_DEADLINES;
         match self.parts.replays.replay(&cell, from, deadline).await {
@@ -138,8 +137,8 @@ impl<S: Store, B: Bus> Calls<S, B> {
         Method::unknown(call.map_or("", |call| call.method))
     }
 
-    /// Performs a call. `None` is a method that peerd does not offer: only a caller who is logged in
-    /// is answered so.
+    /// Performs a call. `None` is a method that peerd does not offer: only a caller who is logged
+    /// in is answered so.
     async fn perform(
         &self,
         ownership: &Arc<Ownership>,
@@ -181,8 +180,8 @@ impl<S: Store, B: Bus> Calls<S, B> {
     }
 }
 
-/// The failure that replaces the reply to a call if the instance lost its lease while it ran; `None`
-/// if the reply stands.
+/// The failure that replaces the reply to a call if the instance lost its lease while it ran;
+/// `None` if the reply stands.
 const fn lost_lease(kind: commands::Kind) -> Option<Failure> {
     match kind {
         commands::Kind::Read => Some(NO_OWNER),

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use schemars::transform::{RecursiveTransform, Transform as _};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
@@ -36,26 +37,35 @@ pub mod add_users_to_blacklist;
 pub mod check_user_is_in_blacklist;
 pub mod clear_conversation_total_unread_message_count;
 pub mod clear_conversation_unread_message_count;
+pub mod delete_all_conversation_messages;
+pub mod delete_all_conversations;
 pub mod delete_all_message;
+pub mod delete_conversation;
 pub mod delete_messages;
+pub mod edit_message;
 pub mod heartbeat;
 pub mod login;
 pub mod logout;
 pub mod query_blacklist;
+pub mod query_changes;
+pub mod query_combine_message_detail;
 pub mod query_conversation;
 pub mod query_conversation_list;
 pub mod query_conversation_pinned_list;
 pub mod query_conversation_total_unread_message_count;
 pub mod query_history_message;
+pub mod query_messages;
 pub mod query_self_user_info;
 pub mod query_users_info;
 pub mod remove_users_from_blacklist;
+pub mod revoke_message;
 pub mod send_message;
 pub mod send_peer_message;
 pub mod send_typing;
 pub mod set_conversation_draft;
 pub mod set_conversation_mark;
 pub mod set_conversation_notification_status;
+pub mod set_conversation_unread;
 pub mod update_conversation_pinned_state;
 pub mod update_user_avatar_url;
 pub mod update_user_extended_data;
@@ -63,8 +73,11 @@ pub mod update_user_name;
 pub mod update_user_privacy;
 
 mod blacklist;
+mod called;
 mod profile;
 mod unsupported;
+
+pub use self::called::Called;
 
 /// The kind of a command. It says whether the caller needs a session, and how a call is answered
 /// if the instance lost its lease while the command ran: the next owner may have decided otherwise.
@@ -110,14 +123,16 @@ pub trait Command {
 /// A command with a part for the other user of a conversation: the owner of that user checks,
 /// writes or publishes it.
 pub trait WithPeer: Command {
-    /// What the other owner needs to know, besides the caller.
+    /// The content of the part, besides the caller.
     type Part: Serialize + DeserializeOwned + Send;
+    /// The answer of the other owner.
+    type Answer: Serialize + DeserializeOwned + Send;
 
     /// Performs the part at the owner of the other user. It may be performed more than once.
     fn at_peer<S: Store, B: Bus>(
         part: Self::Part,
         peer: Peer<'_, S, B>,
-    ) -> impl Future<Output = Result<(), CallError>> + Send;
+    ) -> impl Future<Output = Result<Self::Answer, CallError>> + Send;
 }
 
 /// The context in which the part of the other user is performed.
@@ -149,25 +164,49 @@ impl<S: Store, B: Bus> Call<'_, S, B> {
         &self,
         other: &UserId,
         part: &C::Part,
-    ) -> Result<(), CallError> {
-        let part = rmp_serde::to_vec(part).map_err(|error| {
-            tracing::error!(%error, method = C::NAME, "a part for another owner cannot be encoded");
-            Failure::Internal
-        })?;
+    ) -> Result<C::Answer, CallError> {
+        let part = encode_part::<C>(part)?;
         let (from, method) = (self.cell.id.clone(), C::NAME.to_owned());
-        let request = PeerPart { from, method, part: part.into() };
-        // Boxed: such a request may be served here, within this call's own future.
+        let request = PeerPart { from, method, part };
+        // Boxed, because such a request may be served here, by a part of this call's own future.
         let (parts, deadline) = (self.parts, self.deadline);
         let request = &request;
         let here = |ownership: Arc<Ownership>| async move {
             serve_peer_part(parts, request, &ownership, other, deadline).await
         };
         let unknown = unknown_outcome(C::KIND);
-        Box::pin(parts.router.at_owner_or(unknown, other, request, deadline, here)).await
+        let asked = parts.router.at_owner_or(unknown, other, request, deadline, here);
+        let answer = Box::pin(asked).await?;
+        decode_part::<C, _>(&answer)
     }
 }
 
-/// The remedy if the caller's owner runs a later release, as in a rolling update.
+/// Encodes a part for another owner, or its answer.
+fn encode_part<C: Command>(part: &impl Serialize) -> Result<Bytes, Failure> {
+    let encoded = rmp_serde::to_vec(part).map(Bytes::from);
+    encoded.map_err(|error| {
+        tracing::error!(%error, method = C::NAME, "a part for another owner cannot be encoded");
+        Failure::Internal
+    })
+}
+
+/// Decodes a part from another owner, or its answer.
+fn decode_part<C: Command, T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CallError> {
+    rmp_serde::from_slice(bytes).map_err(|_| {
+        // Without the error, which may quote the part.
+        tracing::warn!(
+            method = C::NAME,
+            remedy = UPDATE,
+            "a part from another owner cannot be decoded"
+        );
+        Failure::Internal.into()
+    })
+}
+
+/// The encoded answer of a part that answers nothing: nil.
+const NO_ANSWER: [u8; 1] = [0xc0];
+
+/// The remedy if the owner of the caller is of a later release, as in a rolling update.
 const UPDATE: &str = "update this instance: the other one is of a later release";
 
 /// The failure for the caller if it is unknown whether another owner has performed a part of the
@@ -186,7 +225,7 @@ pub(super) async fn serve_peer_part<S: Store, B: Bus>(
     ownership: &Arc<Ownership>,
     user: &UserId,
     deadline: Instant,
-) -> Result<(), CallError> {
+) -> Result<Bytes, CallError> {
     let Some(method) = Method::from_name(&request.method) else {
         tracing::warn!(
             method = request.method.escape_default().to_string(),
@@ -196,7 +235,7 @@ pub(super) async fn serve_peer_part<S: Store, B: Bus>(
         return Err(Failure::Internal.into());
     };
     if method.needs_peer_in_memory() && ownership.cell_in_memory(user).is_none() {
-        return Ok(());
+        return Ok(Bytes::from_static(&NO_ANSWER));
     }
     let cell = &parts.ageing.user(ownership, user, deadline).await?;
     let peer = Peer { parts, cell, from: &request.from, deadline };
@@ -206,17 +245,9 @@ pub(super) async fn serve_peer_part<S: Store, B: Bus>(
 async fn perform_at_peer<C: WithPeer, S: Store, B: Bus>(
     part: &[u8],
     peer: Peer<'_, S, B>,
-) -> Result<(), CallError> {
-    let part = rmp_serde::from_slice(part).map_err(|_| {
-        // Without the error, which may quote the part's content.
-        tracing::warn!(
-            method = C::NAME,
-            remedy = UPDATE,
-            "a part from another owner cannot be decoded"
-        );
-        Failure::Internal
-    })?;
-    C::at_peer(part, peer).await
+) -> Result<Bytes, CallError> {
+    let answer = C::at_peer(decode_part::<C, _>(part)?, peer).await?;
+    Ok(encode_part::<C>(&answer)?)
 }
 
 async fn perform<C: Command, S: Store, B: Bus>(
@@ -391,7 +422,7 @@ macro_rules! commands {
                 self,
                 part: &[u8],
                 peer: Peer<'_, S, B>,
-            ) -> Result<(), CallError> {
+            ) -> Result<Bytes, CallError> {
                 match self {
                     $(Self::$command => {
                         performed_at_peer!([$($mark)?] $module::$command, part, peer)
@@ -455,6 +486,15 @@ commands! {
     query_conversation_pinned_list::QueryConversationPinnedList,
     set_conversation_draft::SetConversationDraft,
     set_conversation_mark::SetConversationMark,
+    revoke_message::RevokeMessage with_peer,
+    edit_message::EditMessage with_peer,
+    set_conversation_unread::SetConversationUnread,
+    delete_conversation::DeleteConversation,
+    delete_all_conversations::DeleteAllConversations,
+    delete_all_conversation_messages::DeleteAllConversationMessages,
+    query_messages::QueryMessages,
+    query_combine_message_detail::QueryCombineMessageDetail,
+    query_changes::QueryChanges,
     update_user_name::UpdateUserName with_peer_in_memory,
     update_user_avatar_url::UpdateUserAvatarUrl,
     update_user_extended_data::UpdateUserExtendedData,
@@ -473,25 +513,13 @@ impl Method {
         }
     }
 
-    /// Whether this sends a message.
-    pub(super) fn is_send(self) -> bool {
-        matches!(self, Self::SendPeerMessage | Self::SendMessage)
-    }
-
-    /// Decodes the request of a send; `None` for every other method.
-    pub(super) fn decode_send(
-        self,
-        encoding: Encoding,
-        body: &[u8],
-        user_id_bytes: usize,
-    ) -> Option<Result<send::Send, Rejection>> {
+    /// The decoder of a send; `None` for every method that does not send a message.
+    pub(super) fn send_decoder(self) -> Option<DecodeSend> {
         if self == Self::SendPeerMessage {
-            let request = decode::request::<send_peer_message::Request>;
-            return Some(request(encoding, body, user_id_bytes).map(send::Send::from));
+            return Some(decode_send::<send_peer_message::Request>);
         }
         if self == Self::SendMessage {
-            let request = decode::request::<send_message::Request>;
-            return Some(request(encoding, body, user_id_bytes).map(send::Send::from));
+            return Some(decode_send::<send_message::Request>);
         }
         None
     }
@@ -527,27 +555,15 @@ impl Method {
     }
 }
 
-/// A method as a call names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Called {
-    /// A method that peerd offers.
-    Method(Method),
-    /// A method of the SDK that peerd does not offer.
-    Unsupported,
-    /// Neither.
-    Unknown,
-}
+/// Decodes the request of a send. User IDs in it have the given number of bytes at most.
+pub(super) type DecodeSend = fn(Encoding, &[u8], usize) -> Result<send::Send, Rejection>;
 
-impl Called {
-    /// Looks up the name in a subject.
-    #[must_use]
-    pub fn from_name(name: &str) -> Self {
-        match Method::from_name(name) {
-            Some(method) => Self::Method(method),
-            None if unsupported::has(name) => Self::Unsupported,
-            None => Self::Unknown,
-        }
-    }
+fn decode_send<R: DeserializeOwned + Into<send::Send>>(
+    encoding: Encoding,
+    body: &[u8],
+    user_id_bytes: usize,
+) -> Result<send::Send, Rejection> {
+    decode::request::<R>(encoding, body, user_id_bytes).map(Into::into)
 }
 
 #[cfg(test)]

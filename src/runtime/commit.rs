@@ -6,7 +6,7 @@
 //! applying and publishing there is no await, so that events go out in the order of their revisions.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use futures::future::join_all;
 use tokio::sync::MutexGuard;
@@ -16,28 +16,26 @@ use super::conversations::{Conversations, Preview};
 use super::env::Env;
 use super::publisher::{Publisher, chunks};
 use super::session::Sessions;
+use super::tuning::{CHANGE_WRITES_CONCURRENT, PREVIEW_TRIES_MAX};
 use super::users::{UserCell, Users, entry_failure};
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
 use crate::storage::block;
 use crate::storage::conversation;
 use crate::store::{Append, Store, StreamId};
+use peerd_core::amendment::AmendmentPage;
 use peerd_core::blocklist::{BlockEntry, BlockNumber};
 use peerd_core::clock::{KeyClock, Lane};
 use peerd_core::conversation::{Conversation, ConversationEvent, ConversationView, Mark, Settings};
 use peerd_core::deletions::{Bitmap, PageId};
 use peerd_core::event::{BlacklistAction, Event, Publication};
 use peerd_core::id::{OrderKey, UserId};
+use peerd_core::marks::ConversationMarks;
 use peerd_core::rejection::Rejection;
 use peerd_core::user::{Account, User};
 use peerd_core::user_info::{Profile, UserInfo};
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::subject::Token;
-
-/// Entries that one change writes at the same time.
-const CONCURRENT: usize = 32;
-/// How often the preview of a conversation is read again because a message came in meanwhile.
-const PREVIEW_TRIES: usize = 4;
 
 /// The decision of a command.
 pub(super) struct Change {
@@ -56,6 +54,9 @@ pub(super) enum Write {
     Settings { other: UserId, settings: Settings, expected_seq: u64 },
     /// A block, or `None` to unblock.
     Block { other: UserId, block: Option<BlockNumber>, expected_seq: u64 },
+    /// Amendments of a page of what `sender` sent to the user. They are written after all other
+    /// entries, and only if those were.
+    Amendments { sender: UserId, number: u64, page: AmendmentPage, expected_seq: u64 },
     /// The account with one more session. Until the replay is out, the account is stored with the
     /// time from which messages are replayed as its last-seen time, so that a crash does not lose
     /// the replay.
@@ -73,6 +74,13 @@ pub(super) enum Events {
     /// `first`, then the conversations whose settings were written, then the total unread count if
     /// it changed. The revision advances to `key`.
     Conversations { key: OrderKey, first: Option<Event> },
+    /// That all conversations were deleted, then the total unread count if it changed. The revision
+    /// advances to `key`.
+    ConversationsDeleted { key: OrderKey },
+    /// The event about a change of this message, then the conversation if the message is its last or
+    /// its unread count changed, then the total if it changed. The revision advances to `key`. If an
+    /// entry could not be written, nothing is published.
+    Amended { key: OrderKey, message: OrderKey, event: Event },
     /// The users whose blocks were written. Conversations do not change: the revision stays.
     Blacklist(BlacklistAction),
     /// These events. Conversations do not change: the revision stays.
@@ -99,6 +107,16 @@ impl Keys<'_> {
     fn after(&self, floor: OrderKey) -> OrderKey {
         self.clock.next(self.wall_ms, floor, Lane::Even)
     }
+}
+
+/// What is published of a change of conversations.
+struct Shown {
+    /// The revision advances to it.
+    key: OrderKey,
+    /// The first event.
+    first: Option<Event>,
+    /// Conversations are shown only if this is their last message, or their unread count changed.
+    only_with: Option<OrderKey>,
 }
 
 /// A write that the store has acknowledged, with the sequence of the entry.
@@ -238,7 +256,18 @@ impl<S: Store, B: Bus> Entries<S, B> {
                     apply(&mut cell.lock(), stored);
                 }
                 Events::Conversations { key, first } => {
-                    self.apply_and_show(cell, (key, first), stored, deadline).await;
+                    let shown = Shown { key, first, only_with: None };
+                    self.apply_and_show(cell, shown, stored, deadline).await;
+                }
+                Events::Amended { .. } if failed.is_some() => apply(&mut cell.lock(), stored),
+                Events::Amended { key, message, event } => {
+                    self.users.forget_read(cell);
+                    let only_with = Some(message);
+                    let shown = Shown { key, first: Some(event), only_with };
+                    self.apply_and_show(cell, shown, stored, deadline).await;
+                }
+                Events::ConversationsDeleted { key } => {
+                    self.apply_deleted(cell, key, stored);
                 }
                 Events::Blacklist(action) => {
                     let users = users(&stored, profiles);
@@ -292,9 +321,20 @@ impl<S: Store, B: Bus> Entries<S, B> {
             }
         }
         let mut written = Vec::with_capacity(writes.len());
-        for chunk in writes.chunks(CONCURRENT) {
+        for chunk in writes.chunks(CHANGE_WRITES_CONCURRENT) {
             let writes = chunk.iter().map(|write| self.write_entry(cell, write, deadline));
             written.extend(join_all(writes).await);
+        }
+        for (index, write) in writes.iter().enumerate() {
+            if let Write::Amendments { sender, number, page, expected_seq } = write {
+                let failed = written.iter().find_map(|written| written.as_ref().err().copied());
+                written[index] = if let Some(failure) = failed {
+                    Err(failure)
+                } else {
+                    let page = (*number, page, *expected_seq);
+                    self.users.write_amendments(cell, sender, page, deadline).await
+                };
+            }
         }
         Ok(written)
     }
@@ -306,24 +346,10 @@ impl<S: Store, B: Bus> Entries<S, B> {
         deadline: Instant,
     ) -> Result<u64, Failure> {
         match write {
-            // Already written by `write_all`.
-            Write::Deletions { .. } => Ok(0),
+            // Written by `write_all`.
+            Write::Deletions { .. } | Write::Amendments { .. } => Ok(0),
             Write::Settings { other, settings, expected_seq } => {
-                let mut stored = settings.clone();
-                if failpoint::is(Fault::LostReadMark) {
-                    stored.read = Mark::default();
-                }
-                let payload = conversation::encode(&stored).map_err(|_| Failure::Internal)?;
-                let other = Token::of(other);
-                let subject =
-                    conversation::key(&self.env.subjects, cell.partition, &cell.token, &other);
-                let mut stream = StreamId::State(cell.partition);
-                if failpoint::is(Fault::WrongStream) {
-                    stream = cell.log();
-                }
-                let entry = Append { stream, subject, payload, expected_seq: *expected_seq };
-                let written = self.users.write(cell, entry, deadline);
-                written.await.map_err(|error| entry_failure(cell, &error))
+                self.write_settings(cell, other, settings, *expected_seq, deadline).await
             }
             Write::Block { other, block, expected_seq } => {
                 let payload = block::encode(*block).map_err(|_| Failure::Internal)?;
@@ -346,12 +372,60 @@ impl<S: Store, B: Bus> Entries<S, B> {
         }
     }
 
+    /// Applies the deletion of all conversations and publishes it.
+    fn apply_deleted(&self, cell: &Arc<UserCell>, key: OrderKey, stored: Vec<Stored>) {
+        let count = stored.len();
+        let mut user = cell.lock();
+        let totals = user.totals;
+        apply(&mut user, stored);
+        let revision = user.advance(key);
+        let mut events = vec![Event::ConversationsAllDeleted { count }];
+        if user.totals.unmuted != totals.unmuted {
+            events.push(Event::TotalChanged(user.totals));
+        }
+        self.sessions.note_revision(cell, &mut user);
+        self.publisher.publish(cell, &user, &Publication { revision, events: events.into() });
+    }
+
+    /// Writes a conversation's settings and does not apply them. Answers the entry's sequence.
+    pub(super) async fn write_settings(
+        &self,
+        cell: &UserCell,
+        other: &UserId,
+        settings: &Settings,
+        expected_seq: u64,
+        deadline: Instant,
+    ) -> Result<u64, Failure> {
+        let mut stored = settings.clone();
+        if failpoint::is(Fault::LostReadMark) {
+            stored.read = Mark::default();
+        }
+        if failpoint::is(Fault::LostPreference) {
+            stored.pinned_ms = 0;
+            stored.draft = None;
+            stored.marks = ConversationMarks::default();
+        }
+        if failpoint::is(Fault::LostDeletion) {
+            stored.delisted = None;
+        }
+        let payload = conversation::encode(&stored).map_err(|_| Failure::Internal)?;
+        let other = Token::of(other);
+        let subject = conversation::key(&self.env.subjects, cell.partition, &cell.token, &other);
+        let mut stream = StreamId::State(cell.partition);
+        if failpoint::is(Fault::WrongStream) {
+            stream = cell.log();
+        }
+        let entry = Append { stream, subject, payload, expected_seq };
+        let written = self.users.write(cell, entry, deadline);
+        written.await.map_err(|error| entry_failure(cell, &error))
+    }
+
     /// Applies a change of conversations and publishes it. The previews of the conversations are read
     /// before, because there must be no await between applying and publishing.
     async fn apply_and_show(
         self: &Arc<Self>,
         cell: &Arc<UserCell>,
-        (key, first): (OrderKey, Option<Event>),
+        Shown { key, first, only_with }: Shown,
         stored: Vec<Stored>,
         deadline: Instant,
     ) {
@@ -374,17 +448,34 @@ impl<S: Store, B: Bus> Entries<S, B> {
                     .get(other)
                     .is_none_or(|known| known.received == seen.received && known.sent == seen.sent)
             });
-            if !is_current && tries < PREVIEW_TRIES {
+            if !is_current && tries < PREVIEW_TRIES_MAX {
                 continue;
             }
             let totals = user.totals;
+            // Whether each is there, and its unread count.
+            let state = |user: &User, other: &UserId| {
+                let known = user.conversations.get(other);
+                known.map_or((false, 0), |known| (known.exists(), known.unread()))
+            };
+            let before: Vec<_> = page.iter().map(|(other, _)| state(&user, other)).collect();
             apply(&mut user, stored);
             let revision = user.advance(key);
-            let views = page.iter().zip(&previews).filter_map(|((other, _), preview)| {
+            let views = page.iter().zip(&previews).zip(before);
+            let views = views.filter_map(|(((other, _), preview), (existed, unread_before))| {
                 let known = user.conversations.get(other)?;
+                let event = match (existed, known.exists()) {
+                    (_, true) => ConversationEvent::Updated,
+                    (true, false) => ConversationEvent::Deleted,
+                    // It was deleted before: its user does not see it.
+                    (false, false) => return None,
+                };
                 let last = preview.last_message.clone();
+                let is_shown = only_with.is_none_or(|message| {
+                    let is_last = last.as_ref().is_some_and(|last| last.key == message);
+                    is_last || known.unread() != unread_before
+                });
                 let view = ConversationView::new(other, &preview.profile, known, last);
-                Some((ConversationEvent::Updated, view))
+                is_shown.then_some((event, view))
             });
             let views: Vec<_> = views.collect();
             let mut events: Vec<Event> = first.into_iter().collect();
@@ -400,12 +491,18 @@ impl<S: Store, B: Bus> Entries<S, B> {
 }
 
 impl Write {
+    /// New settings of a conversation, as it is known.
+    pub(super) fn settings(other: &UserId, known: &Conversation, settings: Settings) -> Self {
+        Self::Settings { other: other.clone(), settings, expected_seq: known.settings_seq }
+    }
+
     /// The other user of the conversation or block.
     const fn other(&self) -> Option<&UserId> {
         match self {
             Self::Deletions { other, .. }
             | Self::Settings { other, .. }
             | Self::Block { other, .. } => Some(other),
+            Self::Amendments { sender, .. } => Some(sender),
             Self::Login { .. } | Self::Logout { .. } | Self::Profile { .. } => None,
         }
     }
@@ -416,11 +513,15 @@ fn apply(user: &mut User, stored: Vec<Stored>) {
     for Stored { write, seq } in stored {
         match write {
             Write::Deletions { .. } => {}
+            Write::Amendments { sender, .. } => {
+                user.update(&sender, |known| known.newest = Weak::new());
+            }
             Write::Settings { other, settings, .. } => {
                 user.update(&other, |known| known.adopt_settings(settings, seq));
             }
             Write::Block { other, block, .. } => {
                 user.blocked.adopt(other, BlockEntry { seq, block });
+                user.blocked.note_change(user.revision.current);
             }
             Write::Login { account, now_ms, replay_due_ms, .. } => {
                 user.replay_due_ms = replay_due_ms;

@@ -14,12 +14,8 @@ use self::judge::judge;
 use self::log::Log;
 use super::patience::Patience;
 use super::permissions::Permissions;
+use super::tuning::{CONNECT_TIMEOUT, PING_INTERVAL};
 use crate::link::{Cause, Connection, Link};
-
-/// The timeout of one attempt for each address.
-const TRY: Duration = Duration::from_secs(5);
-/// The interval of PINGs. A connection that is silent for twice as long is closed and made again.
-const PING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How to connect to NATS, and the credentials.
 #[derive(Clone, Default)]
@@ -151,7 +147,7 @@ fn connect_options(
     let log = Log::new(name, permissions.clone());
     let mut connect = ConnectOptions::new()
         .name(name)
-        .connection_timeout(TRY)
+        .connection_timeout(CONNECT_TIMEOUT)
         .ping_interval(PING_INTERVAL)
         .custom_inbox_prefix(&options.inbox_prefix)
         // Every subject is built from encoded tokens, so there is nothing left to validate.

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::crossing::InFlight;
 use super::env::Env;
 use super::history::{History, Reader};
+use super::tuning::PREVIEWS_CONCURRENT_MAX;
 use super::users::{LoadError, UserCell};
 use crate::bus::Bus;
 use crate::storage::reads::Found;
@@ -18,9 +19,6 @@ use peerd_core::id::UserId;
 use peerd_core::message::{Direction, Message};
 use peerd_core::user::Account;
 use peerd_core::user_info::Profile;
-
-/// Conversations whose newest message is searched page by page concurrently.
-const CONCURRENT: usize = 16;
 
 /// The parts of a conversation's preview that its owner does not keep in memory.
 #[derive(Clone, Debug, Default)]
@@ -67,7 +65,7 @@ impl<S: Store, B: Bus> Conversations<S, B> {
         )?;
         let mut previews = Vec::with_capacity(page.len());
         let mut newest = newest.into_iter();
-        for chunk in page.chunks(CONCURRENT) {
+        for chunk in page.chunks(PREVIEWS_CONCURRENT_MAX) {
             let chunk = chunk.iter().zip(newest.by_ref());
             let last = chunk.map(|((other, known), newest)| {
                 self.last_message(cell, other, known, newest, deadline)
@@ -159,12 +157,12 @@ impl<S: Store, B: Bus> Conversations<S, B> {
             pairs.push((pair, known.settings.amended(direction).clone()));
         }
         let found = self.env.storage(deadline).newest_of(&pairs).await?;
-        for ((index, direction), found) in wanted.into_iter().zip(found) {
+        for (((index, direction), found), (pair, _)) in wanted.into_iter().zip(found).zip(&pairs) {
             let Some(found) = found else { continue };
             let head = page[index].1.head(direction);
             let is_shown =
                 |found: &Found| head.is_some_and(|head| head.shows(direction, found.seq()));
-            let found = found.message().filter(is_shown);
+            let found = found.slot().and_then(|slot| slot.shown(pair)).filter(is_shown);
             newest[index] = found
                 .map_or(Newest::Hidden, |found| Newest::Visible(Arc::new(found.stored.message)));
         }

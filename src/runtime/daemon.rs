@@ -48,6 +48,7 @@ use super::patience::Patience;
 use super::payload::{self, TooSmall};
 use super::permissions::Permissions;
 use super::rights;
+use super::tuning::{START_TIMEOUT, STOP_DISCONNECTED_TIMEOUT, STOP_UNSERVED_TIMEOUT};
 use crate::bus::Bus;
 use crate::bus::connection::Connection as BusConnection;
 use crate::bus::discovery::Discovery;
@@ -66,13 +67,6 @@ use peerd_protocol::discovery::{
 };
 use peerd_protocol::subject::Subjects;
 use peerd_protocol::time::rfc3339;
-
-/// How long starting may take once NATS is connected.
-const START: Duration = Duration::from_secs(30);
-/// How long a stop waits for a lost connection.
-const CUT_OFF: Duration = Duration::from_secs(2);
-/// How long a stop may take before any call was served.
-const STOP_EARLY: Duration = Duration::from_secs(2);
 
 /// The settings of a daemon.
 pub struct Settings {
@@ -112,9 +106,9 @@ pub enum ServeError {
     /// The NATS user lacks a permission that peerd cannot work without.
     #[error("the NATS user of peerd is {violation}: {remedy}")]
     Forbidden {
-        /// What the server denied.
+        /// The denied operation.
         violation: Violation,
-        /// What to do.
+        /// The remedy.
         remedy: String,
     },
     /// The membership manager has ended.
@@ -181,7 +175,7 @@ impl Connections {
     async fn cut_off(&self) {
         let is_cut_off = async |link: &Link| loop {
             link.lost(link.generation()).await;
-            if timeout(CUT_OFF, link.up()).await.is_err() {
+            if timeout(STOP_DISCONNECTED_TIMEOUT, link.up()).await.is_err() {
                 return;
             }
         };
@@ -310,7 +304,7 @@ async fn run(
         node.bus().take_calls(node.call_receiver()).await;
         discoverable = Some(AbortOnDrop::new(tokio::spawn(discovery.serve(bus.client.clone()))));
         // Any permission violation has arrived by the time the server answers.
-        node.bus().reach(Instant::now() + START).await;
+        node.bus().reach(Instant::now() + START_TIMEOUT).await;
     };
     let started = async {
         tokio::select! {
@@ -332,7 +326,7 @@ async fn run(
     // The order: take no new calls; hand over the partitions, each with its work in progress;
     // finish the stores that calls still need; drain the outgoing queue; and make one round trip,
     // after which the server has received everything.
-    let most = if is_ready { Duration::MAX } else { STOP_EARLY };
+    let most = if is_ready { Duration::MAX } else { STOP_UNSERVED_TIMEOUT };
     let deadline = Instant::now() + settings.shutdown_deadline.min(most);
     drop((discoverable, auditor, ageing));
     let ending = async {

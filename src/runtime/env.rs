@@ -1,5 +1,5 @@
-//! What every part of an instance needs: the store, the bus, the options, the time, and what is in
-//! progress.
+//! The context of all parts of an instance: the store, the bus, the options, the time, and the work
+//! in progress.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,7 +30,7 @@ pub const ROOM_BEYOND_CALLS: usize = 4096;
 /// The settings of an instance.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The encoding of offline pushes, and of events where a user's sessions do not determine it.
+    /// The encoding of offline pushes, and of events if a user's sessions do not determine it.
     pub event_encoding: Encoding,
     /// The time within which a call is answered.
     pub call_deadline: Duration,

@@ -23,8 +23,10 @@
 //!    page on, the next page is read ahead. The cache is bounded by `limits.history_bytes`, and
 //!    messages are read again after a minute.
 
+mod numbered;
 mod places;
 mod side;
+mod up_to;
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -34,7 +36,8 @@ use tokio::time::Instant;
 use self::places::{Place, Places, Rest};
 use self::side::{Backward, Reads, Side, TWO_PAGES};
 use super::env::Env;
-use super::users::{LATE_WRITE, LoadError, UserCell, Users};
+use super::tuning::{LATE_WRITE_MAX, REPLY_BYTES_PER_BYTE_MAX};
+use super::users::{LoadError, UserCell, Users};
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
 use crate::storage::reads::{Found, Slot};
@@ -45,9 +48,6 @@ use peerd_core::id::{OrderKey, Partition, UserId};
 use peerd_core::limits::PAGE_MESSAGES;
 use peerd_core::message::{Direction, Message};
 use peerd_protocol::subject::Token;
-
-/// The most bytes of a reply for one byte of a message in memory: JSON's escapes make six.
-const WRITTEN_MAX: usize = 8;
 
 /// Reads conversations, and keeps the page cache.
 pub(super) struct History<S, B> {
@@ -183,7 +183,7 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
             // Messages that are not counted yet were left out, but will be shown later.
             && self.is_counted
             // A larger reply may be cut, and then ends with another message.
-            && bytes <= self.history.env.bus.max_message_bytes() / WRITTEN_MAX;
+            && bytes <= self.history.env.bus.max_message_bytes() / REPLY_BYTES_PER_BYTE_MAX;
         let oldest = messages.last().filter(|_| stays).map(|oldest| oldest.key);
         let rest = oldest.map(|oldest| (self.place(oldest), Rest(cursors)));
         messages.reverse();
@@ -225,7 +225,7 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
 
     /// Whether no message can be stored before this key any more.
     fn is_settled(&self, key: OrderKey) -> bool {
-        let settles = self.history.env.options.call_deadline + LATE_WRITE;
+        let settles = self.history.env.options.call_deadline + LATE_WRITE_MAX;
         let settles_ms = u64::try_from(settles.as_millis()).unwrap_or(u64::MAX);
         key.unix_ms().saturating_add(settles_ms) <= self.history.env.clock.wall_ms()
     }
@@ -289,7 +289,8 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
             cursor.next = found.last().map(|last| last.stream_seq() + 1);
         }
         found.retain(|found| found.key() > cursor.above);
-        let found = found.into_iter().filter_map(Slot::message).collect();
+        let pair = &cursor.side.pair;
+        let found = found.into_iter().filter_map(|slot| slot.shown(pair)).collect();
         cursor.buffer.extend(self.visible(&cursor.side, found).await?);
         Ok(())
     }
@@ -341,6 +342,17 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
         &self,
         wanted: &[(OrderKey, Partition)],
     ) -> Result<Vec<(Direction, Arc<Message>)>, LoadError> {
+        let found = self.find_stored(wanted).await?.into_iter();
+        let found = found.map(|(way, found)| (way, Arc::new(found.stored.message)));
+        Ok(found.collect())
+    }
+
+    /// As [`Self::find`], with the stream sequences of the messages. For a removed message, its
+    /// revocation is found.
+    pub(super) async fn find_stored(
+        &self,
+        wanted: &[(OrderKey, Partition)],
+    ) -> Result<Vec<(Direction, Found)>, LoadError> {
         let mut messages = Vec::with_capacity(wanted.len());
         for side in &self.sides {
             let here = wanted.iter().filter(|(_, partition)| *partition == side.pair.partition);
@@ -352,10 +364,9 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
                 let keys: HashSet<OrderKey> =
                     left.iter().copied().take_while(|key| *key <= reached).collect();
                 left.drain(..keys.len());
-                let found = found.into_iter().filter_map(Slot::message);
+                let found = found.into_iter().filter_map(|slot| slot.shown(&side.pair));
                 let wanted = found.filter(|found| keys.contains(&found.key()));
-                messages
-                    .extend(wanted.map(|found| (side.direction, Arc::new(found.stored.message))));
+                messages.extend(wanted.map(|found| (side.direction, found)));
             }
         }
         Ok(messages)

@@ -28,6 +28,10 @@ use super::env::Env;
 use super::redelivery::{Redelivery, Unpublished};
 use super::send::SendPath;
 use super::session::Sessions;
+use super::tuning::{
+    CLOSE_WRITES_CONCURRENT, FOREIGN_WRITE_LATE_MS, GAP_LOOKS_CONCURRENT, GAP_RECORDS_PER_READ,
+    KEYS_IN_FLIGHT_MAX, LAST_SEEN_TIMEOUT, OPEN_TIMEOUT, PROBES_UNANSWERED, PULSE_TIMEOUT,
+};
 use super::users::{LoadError, Ownership, Users};
 use crate::bus::{Answer, AskError, Bus, Kind, Outgoing, Take};
 use crate::cluster::host::{Closed, Grant, NotOpened};
@@ -38,24 +42,6 @@ use crate::store::{Start, Store, StreamId};
 use crate::wire::probe;
 use peerd_core::id::{Partition, UserId};
 use peerd_protocol::encoding::Encoding;
-
-/// How long opening a partition may take.
-const OPEN: Duration = Duration::from_secs(5);
-/// How long storing the users' last-seen times may take before a partition is closed.
-const LAST_SEEN: Duration = Duration::from_secs(1);
-/// Entries that are written concurrently before a partition is closed.
-const WRITES_AT_CLOSE: usize = 64;
-/// The newest records of a partition among which the newest order key is certain to be.
-const KEYS_IN_FLIGHT: u64 = 256;
-/// Partitions checked in one look around, and records read at a time for one gap.
-const LOOKS: usize = 64;
-const GAP_RECORDS: usize = 256;
-/// How long a foreign write may stay undetected: two looks around.
-const LATE_MS: u64 = 2000;
-/// Consecutive probes that a member must leave unanswered before it counts as silent.
-const PROBES: u32 = 5;
-/// How long the server may take to answer.
-const PULSE: Duration = Duration::from_secs(2);
 
 /// Opens and closes partitions. What the methods answer is in [`crate::cluster::host::Host`].
 pub(super) struct Hosting<S, B> {
@@ -83,7 +69,7 @@ impl<S: Store, B: Bus> Hosting<S, B> {
         // past the events that are to be redelivered.
         let begin = |since_ms| self.env.pending.clone().begin_owned(since_ms);
         let under_way = grant.unpublished_since_ms.map(begin);
-        let opened = self.try_open(&grant, None, Instant::now() + OPEN).await;
+        let opened = self.try_open(&grant, None, Instant::now() + OPEN_TIMEOUT).await;
         if !opened.map_err(|error| NotOpened(error.to_string()))? {
             return Err(NotOpened("the lease ended before the partition was open".to_owned()));
         }
@@ -108,7 +94,7 @@ impl<S: Store, B: Bus> Hosting<S, B> {
             return Some(Closed::default());
         };
         // While the partition still takes calls: they would wait otherwise.
-        self.store_all_last_seen(&ownership, Instant::now() + LAST_SEEN).await;
+        self.store_all_last_seen(&ownership, Instant::now() + LAST_SEEN_TIMEOUT).await;
         let published_ms = self.env.published_ms();
         let most = patience.unwrap_or(self.env.options.call_deadline);
         let is_cut_off = timeout(most, ownership.close()).await.is_err();
@@ -127,13 +113,13 @@ impl<S: Store, B: Bus> Hosting<S, B> {
         // Takes in foreign writes since the last look. No acknowledgement is outstanding any more,
         // so two looks in a row find every gap.
         let log = StreamId::Log(partition);
-        let looked = timeout(LAST_SEEN, async {
+        let looked = timeout(LAST_SEEN_TIMEOUT, async {
             self.look(&ownership, log).await?;
             self.look(&ownership, log).await
         });
         if !matches!(looked.await, Ok(Ok(()))) {
             unpublished_since_ms =
-                earlier(unpublished_since_ms, published_ms.saturating_sub(LATE_MS));
+                earlier(unpublished_since_ms, published_ms.saturating_sub(FOREIGN_WRITE_LATE_MS));
         }
         // A late write shows as a gap to the next owner only if it is stored after that owner opens
         // the partition; one that is stored before must be redelivered by time.
@@ -141,7 +127,7 @@ impl<S: Store, B: Bus> Hosting<S, B> {
             unpublished_since_ms = earlier(unpublished_since_ms, since_ms);
         }
         // Queued events are dropped once the ownership has ended.
-        if !self.env.bus.reach(Instant::now() + PULSE).await {
+        if !self.env.bus.reach(Instant::now() + PULSE_TIMEOUT).await {
             unpublished_since_ms = earlier(unpublished_since_ms, published_ms);
         }
         // More writes may have become in doubt during the waits above.
@@ -164,7 +150,7 @@ impl<S: Store, B: Bus> Hosting<S, B> {
 
     pub(super) async fn is_reached(&self) -> bool {
         let asked_us = self.env.clock.steady_us();
-        let is_reached = self.env.bus.is_reached(Instant::now() + PULSE).await;
+        let is_reached = self.env.bus.is_reached(Instant::now() + PULSE_TIMEOUT).await;
         if is_reached {
             self.env.reached_us.fetch_max(asked_us, Ordering::Relaxed);
         }
@@ -180,7 +166,7 @@ impl<S: Store, B: Bus> Hosting<S, B> {
             .map(|ownership| ownership.clock.newest())
             .max()
             .unwrap_or_default();
-        let is_reached = self.env.bus.reach(Instant::now() + PULSE).await;
+        let is_reached = self.env.bus.reach(Instant::now() + PULSE_TIMEOUT).await;
         is_reached.then_some(PublishedUpTo { published_ms, key, claimed_seq: 0 })
     }
 
@@ -195,7 +181,7 @@ impl<S: Store, B: Bus> Hosting<S, B> {
         let mut probes = FuturesUnordered::new();
         loop {
             probes.push(self.probe(member, names_itself, until));
-            let next_probe = (Instant::now() + within / PROBES).min(until);
+            let next_probe = (Instant::now() + within / PROBES_UNANSWERED).min(until);
             loop {
                 match timeout_at(next_probe, probes.next()).await {
                     Ok(Some(Ok(_))) => return true,
@@ -226,7 +212,7 @@ impl<S: Store, B: Bus> Hosting<S, B> {
         let numbers = (0..count).map(|step| (first + step) % count);
         let ownerships: Vec<_> = numbers
             .filter_map(|number| self.users.ownership(Partition(number)))
-            .take(LOOKS)
+            .take(GAP_LOOKS_CONCURRENT)
             .collect();
         if let Some(last) = ownerships.last() {
             self.next_look.store((last.partition.0 + 1) % count, Ordering::Relaxed);
@@ -266,8 +252,8 @@ impl<S: Store, B: Bus> Hosting<S, B> {
         ownership.clock.observe(grant.key);
         // An order key is never assigned twice, even when the wall clock was set back. Records of
         // different pairs may be stored in another order than that of their keys.
-        let from = log_end.saturating_sub(KEYS_IN_FLIGHT - 1);
-        let most = usize::try_from(KEYS_IN_FLIGHT).unwrap_or(usize::MAX);
+        let from = log_end.saturating_sub(KEYS_IN_FLIGHT_MAX - 1);
+        let most = usize::try_from(KEYS_IN_FLIGHT_MAX).unwrap_or(usize::MAX);
         for key in self.env.storage(deadline).order_keys(partition, from, most).await? {
             ownership.clock.observe(key);
         }
@@ -332,7 +318,7 @@ impl<S: Store, B: Bus> Hosting<S, B> {
     async fn store_all_last_seen(&self, ownership: &Ownership, until: Instant) {
         let cells = ownership.cells();
         let lagging: Vec<_> = cells.iter().filter(|cell| cell.is_last_seen_lagging()).collect();
-        for chunk in lagging.chunks(WRITES_AT_CLOSE) {
+        for chunk in lagging.chunks(CLOSE_WRITES_CONCURRENT) {
             // A write that has begun is awaited: its acknowledgement gives the entry's sequence.
             join_all(chunk.iter().map(|cell| self.sessions.store_last_seen(cell))).await;
             if Instant::now() >= until {
@@ -404,7 +390,7 @@ impl<S: Store, B: Bus> Hosting<S, B> {
             let after = match stream {
                 StreamId::Log(_) => {
                     let from = Start::Seq(next);
-                    let logged = storage.logged(partition, from, GAP_RECORDS, |_, _| true);
+                    let logged = storage.logged(partition, from, GAP_RECORDS_PER_READ, |_, _| true);
                     let (logged, after) = logged.await?;
                     for logged in logged {
                         let seq = logged.record.stream_seq();
@@ -416,7 +402,8 @@ impl<S: Store, B: Bus> Hosting<S, B> {
                     after
                 }
                 StreamId::State(_) => {
-                    let entries = storage.whose_entries(partition, next, GAP_RECORDS).await?;
+                    let entries =
+                        storage.whose_entries(partition, next, GAP_RECORDS_PER_READ).await?;
                     let (entries, after) = entries;
                     for (seq, user) in entries.into_iter().filter(|(seq, _)| gap.contains(seq)) {
                         tracing::info!(%partition, seq, "found a foreign write");
@@ -439,7 +426,7 @@ fn doubt_entry(ownership: &Ownership, user: Option<&UserId>) {
     }
 }
 
-/// The earlier of two times since which events may be unpublished; `known_ms` is `None` where there
+/// The earlier of two times since which events may be unpublished; `known_ms` is `None` if there
 /// was none.
 fn earlier(known_ms: Option<u64>, since_ms: u64) -> Option<u64> {
     known_ms.into_iter().chain([since_ms]).min()

@@ -19,6 +19,7 @@ use super::replies::Replies;
 use super::requests::Requests;
 use super::retry::OVERLOADED_RETRY_MS;
 use super::router::{Route, Router};
+use super::tuning::{HOPS_MAX, METHOD_BYTES_MAX, REPLY_SUBJECT_BYTES_MAX};
 use super::users::What;
 use crate::bus::{Bus, Incoming, Outgoing, Take};
 use crate::failpoint::{self, Fault};
@@ -28,15 +29,6 @@ use peerd_core::id::{Partition, UserId};
 use peerd_core::rejection::Rejection;
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::subject::Token;
-
-/// How often a call is forwarded: while a partition changes hands, the former and the next owner
-/// may both forward for a moment.
-const HOPS_MAX: u8 = 32;
-
-/// The longest reply subject, far beyond those of client libraries.
-const REPLY_SUBJECT_BYTES_MAX: usize = 512;
-/// Longest name of a method.
-const METHOD_BYTES_MAX: usize = 64;
 
 /// The addressee of an incoming message.
 struct Addressee {

@@ -1,12 +1,15 @@
 //! Monitors the streams while peerd runs: creates missing ones again and reports what is wrong.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use async_nats::jetstream::stream::Config;
 use futures::stream::{self, StreamExt as _};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
+use super::tuning::{
+    JETSTREAM_SILENT_MAX, KEEPER_CHECKS_CONCURRENT, KEEPER_INTERVAL, PROVISION_TIMEOUT,
+    STREAM_STATE_TIMEOUT, STREAMS_PER_CHECK, SUSPECT_PAUSE,
+};
 use crate::link::Connection;
 use crate::store::jetstream::{JetStream, StreamNames};
 use crate::store::provision::{
@@ -15,23 +18,6 @@ use crate::store::provision::{
 use crate::store::survey::{self, StreamState, Unseen};
 use crate::store::trouble::{Cause, Resource};
 use peerd_protocol::subject::Subjects;
-
-/// How long creating and comparing all streams may take.
-const PROVISION: Duration = Duration::from_secs(30);
-/// How often the streams in trouble, and those that no call would miss soon, are checked.
-const LOOK: Duration = Duration::from_secs(5);
-/// How long a stream may take to report its state.
-const ANSWER: Duration = Duration::from_secs(2);
-/// How many other streams each of these checks adds, in turn, to see whether their configuration
-/// still matches.
-const STREAMS_PER_CHECK: usize = 8;
-/// Streams that are checked concurrently.
-const CONCURRENT: usize = 8;
-/// The pause between two checks of the same suspects.
-const PAUSE: Duration = Duration::from_millis(250);
-/// How long no stream may answer before JetStream as a whole counts as unavailable: longer than a
-/// cluster takes to elect leaders.
-const SILENT: Duration = Duration::from_secs(10);
 
 /// Monitors the streams.
 pub(super) struct Keeper {
@@ -47,7 +33,7 @@ impl Keeper {
     /// restarts), suspect streams at once, and streams that no call would miss soon at intervals.
     pub(super) async fn run(self) {
         let troubles = self.jetstream.trouble().clone();
-        let mut ticks = interval(LOOK);
+        let mut ticks = interval(KEEPER_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut silent_since = None;
         let all: Vec<Resource> = all_expected(&self.subjects, &self.names, &self.options)
@@ -76,18 +62,18 @@ impl Keeper {
             } else {
                 silent_since = None;
             }
-            sleep(PAUSE).await;
+            sleep(SUSPECT_PAUSE).await;
         }
     }
 
     /// Checks the state of streams, and creates the missing ones again.
     async fn look(&self, suspects: BTreeSet<Resource>, silent_since: &mut Option<Instant>) {
-        let deadline = Instant::now() + ANSWER;
+        let deadline = Instant::now() + STREAM_STATE_TIMEOUT;
         let looks = stream::iter(suspects).map(|resource| async move {
             let name = self.names.resource(resource);
             (resource, survey::stream(&self.store.client, &name, deadline).await)
         });
-        let seen: Vec<_> = looks.buffered(CONCURRENT).collect().await;
+        let seen: Vec<_> = looks.buffered(KEEPER_CHECKS_CONCURRENT).collect().await;
         let silent = seen.iter().find_map(|(resource, state)| match state {
             Err(Unseen::Silent(why)) => Some((*resource, why.clone())),
             Ok(_) | Err(Unseen::Missing | Unseen::Refused { .. }) => None,
@@ -97,7 +83,7 @@ impl Keeper {
             None => *silent_since = None,
             Some((resource, why)) => {
                 let since = *silent_since.get_or_insert_with(Instant::now);
-                if since.elapsed() >= SILENT {
+                if since.elapsed() >= JETSTREAM_SILENT_MAX {
                     self.jetstream.trouble().met(resource, Cause::NoJetStream(why));
                 }
             }
@@ -157,7 +143,7 @@ impl Keeper {
             self.lose(*resource);
         }
         let Self { store, subjects, names, options, .. } = self;
-        match timeout(PROVISION, provision(&store.client, subjects, names, options)).await {
+        match timeout(PROVISION_TIMEOUT, provision(&store.client, subjects, names, options)).await {
             Ok(Ok(made)) => {
                 for resource in made {
                     // These were missing too, but not noticed before.

@@ -15,6 +15,7 @@ use super::intake::Intake;
 use super::parts::Parts;
 use super::permits::Permits;
 use super::requests::Requests;
+use super::tuning::TROUBLES_REPORTED_MAX;
 use crate::bus::discovery::Counters;
 use crate::bus::{Bus, Incoming, Outgoing, Take};
 use crate::clock::Clock;
@@ -27,9 +28,6 @@ use crate::store::trouble::Trouble;
 use peerd_core::id::{OrderKey, Partition};
 use peerd_protocol::discovery::{Gauges, StoreTrouble};
 use peerd_protocol::subject::Subjects;
-
-/// The most store troubles reported in the statistics.
-const TROUBLES_REPORTED: usize = 32;
 
 /// One instance of peerd.
 pub struct Node<S, B> {
@@ -210,7 +208,7 @@ impl<S: Store, B: Bus> Node<S, B> {
     }
 
     fn store_troubles(&self) -> Vec<StoreTrouble> {
-        let troubles = self.parts.env.store.troubles().into_iter().take(TROUBLES_REPORTED);
+        let troubles = self.parts.env.store.troubles().into_iter().take(TROUBLES_REPORTED_MAX);
         let trouble = |Trouble { resource, problem, remedy, lasts }| StoreTrouble {
             stream: resource,
             problem,

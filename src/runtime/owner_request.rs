@@ -7,7 +7,6 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -15,6 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::received::Inquired;
 use super::retry::NO_OWNER;
 use super::router::{Route, Router};
+use super::tuning::{INQUIRE_EVERY, OWNER_REQUEST_RETRY_DELAY};
 use super::users::{LoadError, Ownership, What};
 use crate::bus::{AskError, Bus, IsAnswer, Kind, Outgoing};
 use crate::store::Store;
@@ -23,11 +23,6 @@ use peerd_core::id::{Partition, UserId};
 use peerd_protocol::encoding::Encoding;
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::subject::Token;
-
-/// The time without an answer after which an inquiry is sent, and the interval of further ones.
-const INQUIRE_EVERY: Duration = Duration::from_millis(250);
-/// The wait before a request that reached no owner is sent again.
-pub(super) const AGAIN: Duration = Duration::from_millis(20);
 
 /// The outcome of a request.
 pub(super) enum Outcome<A> {
@@ -119,11 +114,11 @@ impl<S: Store, B: Bus> Router<S, B> {
 
     /// Waits before a request that reached no owner is sent again, unless `until` is near.
     pub(super) async fn wait_to_send_again(&self, until: Instant) -> Result<(), Failure> {
-        if Instant::now() + AGAIN >= until {
+        if Instant::now() + OWNER_REQUEST_RETRY_DELAY >= until {
             return Err(NO_OWNER);
         }
         // Returns early if the owner changes.
-        let _ = timeout_at(Instant::now() + AGAIN, self.table.changed()).await;
+        let _ = timeout_at(Instant::now() + OWNER_REQUEST_RETRY_DELAY, self.table.changed()).await;
         Ok(())
     }
 

@@ -10,6 +10,7 @@
 //! | [`History`], [`Conversations`] | reading conversations, and what they show |
 //! | [`Ageing`] | counts that follow what ages out |
 //! | [`Sessions`], [`Entries`] | the account as it is stored; changes of a user's entries |
+//! | [`Amending`] | changes of stored messages |
 //! | [`Replays`], [`Redelivery`] | what a user missed; what a dead owner may not have published |
 //! | [`Router`], [`Replies`] | the owners of partitions, and requests to them; replies and refusals |
 //! | [`SendPath`] | messages, from the sender's call to both sides' events |
@@ -20,6 +21,7 @@
 use std::sync::Arc;
 
 use super::ageing::Ageing;
+use super::amending::Amending;
 use super::commit::Entries;
 use super::conversations::Conversations;
 use super::crossing::InFlight;
@@ -52,6 +54,7 @@ pub(super) struct Parts<S, B> {
     pub(super) ageing: Arc<Ageing<S, B>>,
     pub(super) sessions: Arc<Sessions<S, B>>,
     pub(super) entries: Arc<Entries<S, B>>,
+    pub(super) amending: Arc<Amending<S, B>>,
     pub(super) replays: Arc<Replays<S, B>>,
     pub(super) redelivery: Arc<Redelivery<S, B>>,
     pub(super) router: Arc<Router<S, B>>,
@@ -92,6 +95,12 @@ impl<S: Store, B: Bus> Parts<S, B> {
             conversations: conversations.clone(),
             sessions: sessions.clone(),
         });
+        let amending = Arc::new(Amending {
+            env: env.clone(),
+            users: users.clone(),
+            history: history.clone(),
+            entries: entries.clone(),
+        });
         let replays = Arc::new(Replays::new(env.clone(), publisher.clone()));
         let redelivery = Arc::new(Redelivery::new(
             env.clone(),
@@ -127,6 +136,7 @@ impl<S: Store, B: Bus> Parts<S, B> {
             ageing,
             sessions,
             entries,
+            amending,
             replays,
             redelivery,
             router,

@@ -4,19 +4,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::tuning::{
+    LOG_OTHER_PROBLEM_EVERY, LOG_PROBLEM_EVERY, START_PAUSE_MAX, START_PAUSE_MIN,
+    START_REFUSED_TIMEOUT,
+};
 use crate::link::Cause;
-
-/// The first pause between two attempts; each pause is twice as long as the one before.
-const PAUSE_MIN: Duration = Duration::from_millis(200);
-/// The longest pause between two attempts.
-const PAUSE_MAX: Duration = Duration::from_secs(2);
-/// How long a refusal by the server is retried: the server may be about to learn of this user, its
-/// account or a certificate.
-const REFUSED: Duration = Duration::from_secs(5);
-/// How often the log repeats the same problem.
-const SAID_EACH: Duration = Duration::from_secs(10);
-/// How often the log reports another problem than before, where problems alternate.
-const SAID_EACH_OTHER: Duration = Duration::from_secs(2);
 
 /// How long to retry.
 #[derive(Debug)]
@@ -32,14 +24,16 @@ impl Patience {
     /// Retries until `timeout` has passed; there is at least one attempt.
     pub(super) fn new(timeout: Duration) -> Self {
         let began = Instant::now();
-        Self { deadline: began + timeout, began, pause: PAUSE_MIN, refused: None, said: None }
+        Self { deadline: began + timeout, began, pause: START_PAUSE_MIN, refused: None, said: None }
     }
 
     /// Waits before the next attempt after one that failed; returns false when there is none.
     pub(super) async fn wait(&mut self, what: &str, cause: Cause, problem: &str) -> bool {
         let gives_up = match cause {
             Cause::Configuration => true,
-            Cause::Refused => self.refused.get_or_insert_with(Instant::now).elapsed() >= REFUSED,
+            Cause::Refused => {
+                self.refused.get_or_insert_with(Instant::now).elapsed() >= START_REFUSED_TIMEOUT
+            }
             Cause::Transient => false,
         };
         if gives_up || Instant::now() + self.pause >= self.deadline {
@@ -47,14 +41,15 @@ impl Patience {
         }
         self.say(what, problem);
         sleep(self.pause).await;
-        self.pause = (self.pause * 2).min(PAUSE_MAX);
+        self.pause = (self.pause * 2).min(START_PAUSE_MAX);
         true
     }
 
     /// Logs the wait: the first time, and then at intervals.
     fn say(&mut self, what: &str, problem: &str) {
         let is_due = self.said.as_ref().is_none_or(|(at, before)| {
-            at.elapsed() >= if before == problem { SAID_EACH } else { SAID_EACH_OTHER }
+            at.elapsed()
+                >= if before == problem { LOG_PROBLEM_EVERY } else { LOG_OTHER_PROBLEM_EVERY }
         });
         if is_due {
             self.said = Some((Instant::now(), problem.to_owned()));

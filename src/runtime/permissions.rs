@@ -1,4 +1,4 @@
-//! Which permission a NATS user lacks, in terms of `deploy/nats/users.conf`.
+//! Finds the permission that a NATS user lacks, in terms of `deploy/nats/users.conf`.
 
 use crate::link::{Operation, Violation};
 use crate::store::jetstream::StreamNames;
@@ -76,7 +76,7 @@ impl Permissions {
         violation.subject == USER_INFO
     }
 
-    /// A key that violations share where they are due to the same missing permission.
+    /// A key that violations share if they are due to the same missing permission.
     #[must_use]
     pub fn kind(&self, violation: &Violation) -> String {
         let what = match self.of(violation) {
@@ -87,7 +87,7 @@ impl Permissions {
         format!("{:?} {what}", violation.operation)
     }
 
-    /// What to change in the configuration of the daemon's NATS user.
+    /// The change of the configuration of the daemon's NATS user.
     #[must_use]
     pub fn remedy(&self, violation: &Violation) -> String {
         match self.of(violation) {
@@ -101,8 +101,8 @@ impl Permissions {
         }
     }
 
-    /// What to change in the configuration of a command's NATS user: no more than the command
-    /// needs.
+    /// The change of the configuration of a command's NATS user, with only the permissions that the
+    /// command needs.
     #[must_use]
     pub fn remedy_of_command(&self, violation: &Violation) -> String {
         let (api, event) = (format!("{}.api.", self.prefix), format!("{}.event.", self.prefix));

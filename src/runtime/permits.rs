@@ -5,12 +5,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::admission::Admission;
-
-/// One in this many calls in progress may wait for an owner.
-const WAITING_SHARE: usize = 4;
-/// Settle requests that may be in progress for each permitted call: those of several instances may
-/// arrive together.
-const SETTLING_SHARE: usize = 4;
+use super::tuning::{SETTLING_SHARE, WAITING_SHARE};
 
 /// The permits of an instance.
 pub(super) struct Permits {

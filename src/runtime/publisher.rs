@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::env::Env;
+use super::tuning::{CHANGE_BYTES_PER_EVENT, CHANGES_PER_EVENT};
 use super::users::UserCell;
 use crate::bus::{Bus, Kind, Outgoing, Permit};
 use crate::store::Store;
@@ -12,11 +13,6 @@ use peerd_core::user::User;
 use peerd_protocol::encoding::{Encode as _, Encoding};
 use peerd_protocol::event::{self, EventBody, LiveBody, LiveEvent};
 use peerd_protocol::fit;
-
-/// The most conversations in one event, and the most bytes of content: JSON's escapes can make six
-/// of each, which is still below the usual `max_payload` of a server.
-const CHANGES_PER_EVENT: usize = 64;
-const BYTES_PER_EVENT: usize = 128 * 1024;
 
 /// Publishes events to users.
 pub(super) struct Publisher<S, B> {
@@ -28,8 +24,8 @@ impl<S: Store, B: Bus> Publisher<S, B> {
         Self { env }
     }
 
-    /// The encoding of a user's events: that of the sessions, where all logged in with the same
-    /// one, else the configured one.
+    /// The encoding of a user's events: that of the sessions if all logged in with the same one,
+    /// otherwise the configured one.
     fn encoding_for(&self, user: &User) -> Encoding {
         let configured = self.env.options.event_encoding;
         let other = user.sessions_encoding().filter(|encoding| *encoding != configured);
@@ -62,7 +58,7 @@ impl<S: Store, B: Bus> Publisher<S, B> {
         }
     }
 
-    /// Publishes a live event to a user, unless nobody can receive it. The user's state is locked
+    /// Publishes a live event to a user, unless the user is offline. The user's state is locked
     /// meanwhile, as by [`Self::publish`].
     pub(super) fn publish_live<E: LiveEvent>(&self, cell: &UserCell, user: &User, event: &E) {
         let env = &self.env;
@@ -91,7 +87,7 @@ pub(super) fn chunks(
         let fits = |(_, view): &&(ConversationEvent, ConversationView)| {
             let last = view.last_message.as_ref();
             bytes += last.map_or(0, |last| last.content.size_bytes() + last.extended_data.len());
-            bytes <= BYTES_PER_EVENT
+            bytes <= CHANGE_BYTES_PER_EVENT
         };
         let length = changes.iter().take(CHANGES_PER_EVENT).take_while(fits).count();
         let rest = changes.split_off(length.max(1).min(changes.len()));

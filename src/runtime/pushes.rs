@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
 use super::env::Env;
+use super::tuning::{PUSH_DEADLINE, PUSH_STOP_TIMEOUT, PUSHES_IN_FLIGHT_MAX};
 use super::users::UserCell;
 use crate::bus::Bus;
 use crate::storage;
@@ -15,14 +15,6 @@ use crate::store::Store;
 use peerd_core::message::Message;
 use peerd_core::send::Push;
 use peerd_core::user::User;
-
-/// How long handing over a push is retried.
-const DEADLINE: Duration = Duration::from_secs(30);
-/// The most pushes that are being handed over at a time. Where the work queue accepts none, further
-/// ones are dropped: an offline push is a convenience, the message is stored.
-const MOST: usize = 4096;
-/// How long an instance that stops keeps trying.
-const AT_THE_END: Duration = Duration::from_secs(1);
 
 /// Hands offline pushes to the work queue.
 pub(super) struct Pushes<S, B> {
@@ -38,7 +30,7 @@ impl<S: Store, B: Bus> Pushes<S, B> {
     pub(super) fn new(env: Arc<Env<S, B>>) -> Self {
         Self {
             env,
-            room: Arc::new(Semaphore::new(MOST)),
+            room: Arc::new(Semaphore::new(PUSHES_IN_FLIGHT_MAX)),
             dropped: AtomicU64::new(0),
             is_logged: AtomicBool::new(false),
         }
@@ -91,11 +83,11 @@ impl<S: Store, B: Bus> Pushes<S, B> {
             (storage::push::key(&self.env.subjects, &receiver.token), message.id().to_string());
         let pushes = self.clone();
         self.env.tasks.spawn(async move {
-            let deadline = Instant::now() + DEADLINE;
+            let deadline = Instant::now() + PUSH_DEADLINE;
             let content_type = encoding.content_type();
             let stopped = async {
                 pushes.env.stopping.cancelled().await;
-                sleep(AT_THE_END).await;
+                sleep(PUSH_STOP_TIMEOUT).await;
             };
             let store = &pushes.env.store;
             tokio::select! {

@@ -2,6 +2,7 @@
 //! owner without an answer inquires; a request that was not begun by then never will be, so it can
 //! be sent again without being performed twice.
 
+use super::tuning::{REQUESTS_KEPT_FOR, REQUESTS_KEPT_MAX};
 use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
@@ -10,11 +11,6 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 use tokio::time::Instant;
-
-/// The most requests that are remembered.
-const KEPT_MAX: usize = 1 << 16;
-/// How long they are remembered: far longer than a sender's owner inquires.
-const KEPT_FOR: Duration = Duration::from_secs(60);
 
 /// Whether a request was begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +76,7 @@ impl Known {
 
     fn forget(&mut self) {
         while let Some((hash, came)) = self.order.front().copied() {
-            if self.order.len() < KEPT_MAX && came.elapsed() < KEPT_FOR {
+            if self.order.len() < REQUESTS_KEPT_MAX && came.elapsed() < REQUESTS_KEPT_FOR {
                 return;
             }
             self.order.pop_front();
@@ -112,7 +108,7 @@ mod tests {
         let received = Received::default();
         assert!(received.begin("first"));
         advance(Duration::from_secs(1)).await;
-        for number in 0..KEPT_MAX {
+        for number in 0..REQUESTS_KEPT_MAX {
             assert!(received.begin(&number.to_string()));
         }
         advance(Duration::from_secs(2)).await;
@@ -120,9 +116,9 @@ mod tests {
         let known_for = Duration::from_secs(3);
         let Inquired::NotBegun(Some(said)) = received.inquire("first") else { panic!("forgotten") };
         assert!(said <= known_for, "{said:?}");
-        advance(KEPT_FOR).await;
+        advance(REQUESTS_KEPT_FOR).await;
         let Inquired::NotBegun(Some(said)) = received.inquire("new") else { panic!("forgotten") };
-        assert!(said >= KEPT_FOR, "{said:?}");
+        assert!(said >= REQUESTS_KEPT_FOR, "{said:?}");
         assert!(received.known.lock().unwrap().order.len() <= 1);
     }
 }

@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
@@ -16,6 +15,11 @@ use super::env::Env;
 use super::pending::OwnedUnderWay;
 use super::publisher::{Publisher, chunks};
 use super::replay::{leave_out_deleted, leave_out_unknown, runs};
+use super::tuning::{
+    LATE_WRITE_CHECK_TIMEOUT, REDELIVERED_AGE_MAX_MS, REDELIVERED_MESSAGES_MAX,
+    REDELIVERY_GATHER_DELAY, REDELIVERY_RECORDS_PER_READ, REDELIVERY_RETRY_DELAY,
+    SERVER_CLOCK_SLACK_MS,
+};
 use super::users::{LoadError, Ownership, Users};
 use crate::bus::Bus;
 use crate::storage::reads::{Item, Logged, Raw};
@@ -25,23 +29,6 @@ use peerd_core::event::Event;
 use peerd_core::id::{Partition, UserId};
 use peerd_core::message::{Direction, Message};
 use peerd_protocol::failure::Failure;
-
-/// How long partitions of the same owner are gathered, so that the logs are read once for all.
-const GATHER: Duration = Duration::from_millis(200);
-/// How much earlier reading begins: the owner knew the server's clock to within a message's transit
-/// time, and so do the servers of a cluster know each other's.
-const CLOCK_SLACK_MS: u64 = 200;
-/// Records read at once.
-const BATCH: usize = 256;
-/// The most messages that are redelivered after one death, and their greatest age. A client that
-/// misses others sees the gap in the revisions, or reads them after the next login.
-const MESSAGES_MAX: usize = 100_000;
-const OLDEST_MS: u64 = 10 * 60 * 1000;
-/// The wait after a failed read of what is to be redelivered.
-const RETRY: Duration = Duration::from_secs(1);
-/// How long after a take-over the log is expected to be checked for late writes of the previous
-/// owner. Beyond that, the time up to which all events were published moves on.
-const LATE_WRITES: Duration = Duration::from_secs(60);
 
 /// A partition whose owner has died, and since when its events may be unpublished.
 #[derive(Debug)]
@@ -92,7 +79,7 @@ impl<S: Store, B: Bus> Redelivery<S, B> {
         }
         let redelivery = self.clone();
         self.env.tasks.spawn(async move {
-            sleep(GATHER).await;
+            sleep(REDELIVERY_GATHER_DELAY).await;
             let unpublished = std::mem::take(
                 &mut *redelivery.unpublished.lock().unwrap_or_else(PoisonError::into_inner),
             );
@@ -103,7 +90,7 @@ impl<S: Store, B: Bus> Redelivery<S, B> {
             // Until it is done, or this instance no longer owns the partitions.
             let mut left = None;
             while !redelivery.redeliver_all(&unpublished, &mut left).await {
-                sleep(RETRY).await;
+                sleep(REDELIVERY_RETRY_DELAY).await;
                 if unpublished
                     .iter()
                     .all(|unpublished| redelivery.users.ownership(unpublished.partition).is_none())
@@ -133,14 +120,14 @@ impl<S: Store, B: Bus> Redelivery<S, B> {
         let ownership = ownership.clone();
         self.env.tasks.spawn(async move {
             let _unpublished = unpublished;
-            let ends = Instant::now() + LATE_WRITES;
+            let ends = Instant::now() + LATE_WRITE_CHECK_TIMEOUT;
             while ownership.may_act() && !ownership.has_all_late_writes() {
                 if Instant::now() >= ends {
                     let partition = ownership.partition;
                     tracing::warn!(%partition, "the log cannot be checked for late writes");
                     return;
                 }
-                ownership.sleep(RETRY).await;
+                ownership.sleep(REDELIVERY_RETRY_DELAY).await;
             }
         });
     }
@@ -184,13 +171,13 @@ impl<S: Store, B: Bus> Redelivery<S, B> {
             unpublished.iter().map(|unpublished| unpublished.partition).collect();
         let since_ms =
             unpublished.iter().map(|unpublished| unpublished.since_ms).min().unwrap_or_default();
-        let oldest_ms = self.env.clock.wall_ms().saturating_sub(OLDEST_MS);
+        let oldest_ms = self.env.clock.wall_ms().saturating_sub(REDELIVERED_AGE_MAX_MS);
         let since_ms = since_ms.max(oldest_ms);
         let mut news = BTreeMap::new();
         let mut messages = 0;
         for number in 0..self.env.subjects.partitions() {
             let partition = Partition(number);
-            let most = MESSAGES_MAX - messages;
+            let most = REDELIVERED_MESSAGES_MAX - messages;
             messages += self.gather(partition, since_ms, &taken, most, &mut news).await?;
         }
         tracing::info!(messages, users = news.len(), "redelivering");
@@ -208,16 +195,20 @@ impl<S: Store, B: Bus> Redelivery<S, B> {
     ) -> Result<usize, LoadError> {
         let stream = StreamId::Log(partition);
         let end = self.env.store.last_seq(stream, self.env.deadline()).await?;
-        let mut from = Start::TimeMs(since_ms.saturating_sub(CLOCK_SLACK_MS));
+        let mut from = Start::TimeMs(since_ms.saturating_sub(SERVER_CLOCK_SLACK_MS));
         let mut count = 0;
         loop {
             let is_for = |user: &UserId| taken.contains(&self.env.subjects.partition_of_user(user));
             let is_wanted = |receiver: &UserId, sender: &UserId| is_for(receiver) || is_for(sender);
             let storage = self.env.storage(self.env.deadline());
-            let (logged, next) = storage.logged(partition, from, BATCH, is_wanted).await?;
+            let (logged, next) =
+                storage.logged(partition, from, REDELIVERY_RECORDS_PER_READ, is_wanted).await?;
             for Logged { receiver, sender, record } in logged {
                 if count >= most {
-                    tracing::warn!(most = MESSAGES_MAX, "redelivery stops at its limit");
+                    tracing::warn!(
+                        most = REDELIVERED_MESSAGES_MAX,
+                        "redelivery stops at its limit"
+                    );
                     return Ok(count);
                 }
                 count += 1;

@@ -7,6 +7,10 @@ use tokio::time::Instant;
 
 use super::env::Env;
 use super::publisher::Publisher;
+use super::tuning::{
+    REPLAY_BYTES_PER_EVENT, REPLAY_CLOCK_SLACK_MS, REPLAY_HALVINGS_MAX, REPLAY_MESSAGES_PER_EVENT,
+    REPLAY_REACH_FACTOR, REPLAY_RECORDS_PER_READ,
+};
 use super::users::{LoadError, UserCell};
 use crate::bus::Bus;
 use crate::storage::reads::{Found, Item, Page};
@@ -18,21 +22,6 @@ use peerd_core::user::User;
 
 #[cfg(test)]
 mod tests;
-
-/// Records read at once.
-const BATCH: usize = 256;
-/// The most messages of one event.
-const MESSAGES_PER_EVENT: usize = 50;
-/// The most bytes of content in one event: far below the smallest sensible `max_payload`.
-const BYTES_PER_EVENT: usize = 128 * 1024;
-/// How much earlier than by peerd's clock reading begins, in case the server's clock lags.
-const CLOCK_SLACK_MS: u64 = 2000;
-/// The most halvings of the time range until reading begins close enough to the newest messages.
-/// Seven days halved so often are less than a millisecond.
-const HALVINGS_MAX: usize = 30;
-
-/// The factor by which the search for the beginning of a replay reaches further back each time.
-const FURTHER: u64 = 16;
 
 /// The position from which messages are replayed.
 #[derive(Clone, Copy)]
@@ -126,9 +115,9 @@ impl<S: Store, B: Bus> Replays<S, B> {
         key: OrderKey,
         deadline: Instant,
     ) -> Result<(u64, Page), LoadError> {
-        let oldest_ms = self.oldest_replayed_ms().saturating_sub(CLOCK_SLACK_MS);
+        let oldest_ms = self.oldest_replayed_ms().saturating_sub(REPLAY_CLOCK_SLACK_MS);
         let near_ms = key.unix_ms().min(self.env.clock.wall_ms());
-        let mut back_ms = CLOCK_SLACK_MS;
+        let mut back_ms = REPLAY_CLOCK_SLACK_MS;
         loop {
             let from_ms = near_ms.saturating_sub(back_ms).max(oldest_ms);
             let batch = self.read_log(cell, Start::TimeMs(from_ms), deadline).await?;
@@ -137,7 +126,7 @@ impl<S: Store, B: Bus> Replays<S, B> {
             if is_before || from_ms == oldest_ms {
                 return Ok((from_ms, batch));
             }
-            back_ms = back_ms.saturating_mul(FURTHER);
+            back_ms = back_ms.saturating_mul(REPLAY_REACH_FACTOR);
         }
     }
 
@@ -151,13 +140,13 @@ impl<S: Store, B: Bus> Replays<S, B> {
         let most = self.env.limits().replay_messages as u64;
         let (mut from_ms, mut batch) = match from {
             ReplayFrom::Since(since_ms) => {
-                let from_ms = since_ms.saturating_sub(CLOCK_SLACK_MS);
+                let from_ms = since_ms.saturating_sub(REPLAY_CLOCK_SLACK_MS);
                 (from_ms, self.read_log(cell, Start::TimeMs(from_ms), deadline).await?)
             }
             ReplayFrom::After(key) => self.find_behind(cell, key, deadline).await?,
         };
         let mut until_ms = self.env.clock.wall_ms();
-        for _ in 0..HALVINGS_MAX {
+        for _ in 0..REPLAY_HALVINGS_MAX {
             // Between one and two times the maximum is close enough.
             if batch.count <= 2 * most || until_ms <= from_ms {
                 break;
@@ -211,7 +200,11 @@ impl<S: Store, B: Bus> Replays<S, B> {
         deadline: Instant,
     ) -> Result<Page, LoadError> {
         let amended = |sender: &UserId| cell.amended(sender, Direction::Receive);
-        Ok(self.env.storage(deadline).received(&cell.id, from, BATCH, amended).await?)
+        Ok(self
+            .env
+            .storage(deadline)
+            .received(&cell.id, from, REPLAY_RECORDS_PER_READ, amended)
+            .await?)
     }
 }
 
@@ -240,9 +233,10 @@ pub(super) fn runs(mut messages: &[Arc<Message>]) -> Vec<&[Arc<Message>]> {
         let mut bytes = 0;
         let fits = |message: &&Arc<Message>| {
             bytes += message.content.size_bytes() + message.extended_data.len();
-            message.sender == first.sender && bytes <= BYTES_PER_EVENT
+            message.sender == first.sender && bytes <= REPLAY_BYTES_PER_EVENT
         };
-        let length = messages.iter().take(MESSAGES_PER_EVENT).take_while(fits).count().max(1);
+        let length =
+            messages.iter().take(REPLAY_MESSAGES_PER_EVENT).take_while(fits).count().max(1);
         let (run, rest) = messages.split_at(length);
         runs.push(run);
         messages = rest;

@@ -61,6 +61,12 @@ impl<S: Store, B: Bus> Replies<S, B> {
         self.error(incoming, encoding, &error)
     }
 
+    /// The method of a call, by its subject.
+    fn method<'i>(&self, incoming: &'i Incoming) -> &'i str {
+        let call = self.env.subjects.parse_call(&incoming.subject);
+        call.map_or("", |call| call.method)
+    }
+
     /// An error in answer to a call.
     pub(super) fn error(
         &self,
@@ -69,8 +75,9 @@ impl<S: Store, B: Bus> Replies<S, B> {
         error: &CallError,
     ) -> Option<Outgoing> {
         let subject = self.reply_subject(incoming)?;
-        let kind = Kind::Error { code: error.code(), text: error.to_string() };
-        match encoding.encode(&FailureBody(error)) {
+        let failure = FailureBody { error, method: self.method(incoming) };
+        let kind = Kind::Error { code: error.code(), text: failure.text() };
+        match encoding.encode(&failure) {
             Ok(body) => Some(Outgoing { subject, encoding, kind, body, permit: None }),
             Err(error) => {
                 tracing::error!(%error, "an error could not be written");

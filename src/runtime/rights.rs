@@ -1,18 +1,14 @@
 //! Asks the server at the start for the permissions of peerd's NATS user, so that a missing one is
 //! reported then, and not when it is first needed.
 
-use std::time::Duration;
-
 use peerd_dataplane::Publish;
 use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::permissions::{Permissions, USER_INFO};
+use super::tuning::RIGHTS_TIMEOUT;
 use crate::bus::connection::Connection;
 use crate::link::{Operation, Violation};
-
-/// How long the server may take to answer.
-const ANSWER: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Deserialize)]
 struct Answer {
@@ -36,7 +32,7 @@ struct Subjects {
     deny: Vec<String>,
 }
 
-/// The violations to expect: subjects that peerd must publish to and may not. Empty where the
+/// The violations to expect: subjects that peerd must publish to and may not. Empty if the
 /// server does not answer.
 pub(super) async fn missing(connection: &Connection, permissions: &Permissions) -> Vec<Violation> {
     let reply = connection.client.new_reply_subject();
@@ -48,7 +44,7 @@ pub(super) async fn missing(connection: &Connection, permissions: &Permissions) 
     let asked = connection.client.request(&request, |_| true);
     let answer = tokio::select! {
         _ = connection.link.forbidden(|violation| violation.subject == USER_INFO) => return vec![],
-        answer = timeout(ANSWER, asked) => answer,
+        answer = timeout(RIGHTS_TIMEOUT, asked) => answer,
     };
     let Ok(Ok(answer)) = answer else { return vec![] };
     let user = serde_json::from_slice::<Answer>(&answer.payload).ok().and_then(|it| it.data);

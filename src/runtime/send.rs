@@ -3,14 +3,16 @@
 //! 1. [`admit`](self::admit): the sender's state, once: session, rate, what the message builds on.
 //! 2. [`deliver`](self::deliver): to the owner of the receiver, which is this instance or another.
 //! 3. [`place`](self::place): the receiver's state, once: rules, repeat, key, `messageSeq`, pages.
-//! 4. The append, which alone waits for the store.
-//! 5. [`commit`](self::commit): the receiver's state and then the sender's, once each: counts, events.
+//! 4. The append, the only step that waits for the store.
+//! 5. [`commit`](self::commit): the receiver's state and then the sender's, once each: counts,
+//!    events.
 //!
-//! `admit`, `place` and `commit` are synchronous functions of state that is locked. Between two users in
-//! memory they are all there is: [`direct`](self::direct) joins them without a task. Everything else
-//! takes the asynchronous path in this file, which calls the same functions: another owner, a pair
-//! that is busy, a first contact, repeats ([`repeats`](self::repeats)), an outcome that is not known
-//! ([`catch_up`](self::catch_up) at the receiver's owner, [`follow`](self::follow) at the sender's).
+//! `admit`, `place` and `commit` are synchronous functions of locked state. For two users in
+//! memory, [`direct`](self::direct) joins them without a task. All other sends take the
+//! asynchronous path in this file, which calls the same functions: another owner, a busy pair, a
+//! first contact, repeats ([`repeats`](self::repeats)), an outcome in doubt
+//! ([`catch_up`](self::catch_up) at the receiver's owner, [`follow`](self::follow) at the
+//! sender's).
 
 mod admit;
 mod catch_up;
@@ -43,6 +45,7 @@ use super::redelivery::Redelivery;
 use super::retry::NO_OWNER;
 use super::router::Router;
 use super::session::Sessions;
+use super::tuning::{DECISIONS_MAX, NOTICES_MAX, PAIR_LOCK_RESERVE_SHARE};
 use super::users::{Ownership, PairLock, QueuedPairLock, UserCell, Users, Work};
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
@@ -60,25 +63,18 @@ use peerd_protocol::size::needed_by;
 pub(super) use self::direct::{Beginning, Direct, Rest};
 pub(super) use self::serve::Served;
 
-/// Most senders whose owners are asked to follow the log at the same time.
-const NOTICES_MAX: usize = 4096;
-/// How often a send is decided anew because the log had moved on, or more had to be read for it.
-const DECISIONS_MAX: usize = 8;
-/// The share of a call's time that is left to a message once it has the pair lock.
-const PAIR_LOCK_RESERVE: u32 = 4;
-
-/// Where a message comes from, as the receiver's owner sees it.
+/// The source of a message, for the receiver's owner.
 struct Source<'s> {
-    /// The sender, where this instance owns it.
+    /// The sender, if this instance owns it.
     sender: Option<&'s Arc<UserCell>>,
     flight: &'s mut Flight,
     /// Its place in the queue of its pair, if it has one already.
     queued: Option<QueuedPairLock>,
 }
 
-/// A delivery whose append is under way.
+/// A delivery whose append is in progress.
 struct InAppend {
-    /// Keeps the receiver's partition here.
+    /// Delays a hand-over of the receiver's partition.
     _work: Work,
     receiver: Arc<UserCell>,
     pair_lock: PairLock,
@@ -86,7 +82,7 @@ struct InAppend {
     append: BegunAppend,
 }
 
-/// An append that is under way.
+/// An append in progress.
 struct BegunAppend {
     placed: Placed,
     appending: Appending,
@@ -110,12 +106,12 @@ pub(super) struct SendPath<S, B> {
 }
 
 impl<S: Store, B: Bus> SendPath<S, B> {
-    /// The permits with which it begins.
+    /// All permits for notices.
     pub(super) fn notices() -> Arc<Semaphore> {
         Arc::new(Semaphore::new(NOTICES_MAX))
     }
 
-    /// Sends a message: the part of the sender's owner. Counts as a call of the sender's.
+    /// Sends a message: the part of the sender's owner. Counts as a call of the sender.
     pub(super) async fn send(
         self: &Arc<Self>,
         sender: &Arc<UserCell>,
@@ -134,13 +130,13 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         deadline: Instant,
     ) -> Result<reply::Sent, CallError> {
         if let Err(rejection) = self.check(sender, &send) {
-            // Only a logged-in user gets the reason.
+            // Only a logged-in user gets the reason of a refusal.
             self.sessions.note_last_seen(sender)?;
             return Err(rejection.into());
         }
         let is_stored = send.draft.content.is_stored();
         if !is_stored && sender.ownership.commands_from > Instant::now() {
-            // Before it is let through: nobody knows what the owner before has let through last.
+            // It is unknown how many Commands the previous owner accepted last.
             sleep_until(sender.ownership.commands_from.min(deadline)).await;
         }
         let now = self.env.clock.now();
@@ -151,7 +147,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         self.send_on(sender, admission, now.wall_ms, deadline).await
     }
 
-    /// Sends a message on that its sender's owner has admitted, at a time (milliseconds since 1970).
+    /// Delivers a message that its sender's owner has admitted at a time (milliseconds since 1970).
     async fn send_on(
         self: &Arc<Self>,
         sender: &Arc<UserCell>,
@@ -195,7 +191,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         };
         let Accepted { delivered, is_settled } = sent?;
         if !sender.ownership.may_act() && delivered.head.is_some() {
-            // Nor is it published here.
+            // It is not published here either.
             self.notify_sender(&sender.id, &to, began_ms);
         }
         match delivered.head {
@@ -211,8 +207,8 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         Ok(delivered)
     }
 
-    /// The first message to somebody: the sender's conversation gets an entry before it, by which it
-    /// is found. What the receiver refuses leaves no trace.
+    /// The first message to a user: the sender's conversation entry is written before it, so that
+    /// the conversation can be found. A refused message leaves no trace.
     async fn send_first(
         self: &Arc<Self>,
         sender: &Arc<UserCell>,
@@ -232,7 +228,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         self.send_admitted(sender, admitted, None, deadline).await
     }
 
-    /// Takes a message in that another instance delivers.
+    /// Takes in a message that another instance delivers.
     pub(super) async fn take_delivery(
         self: &Arc<Self>,
         ownership: &Arc<Ownership>,
@@ -245,7 +241,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         Ok(self.deliver(ownership, request, source, deadline).await?.delivered)
     }
 
-    /// Takes a message in: the part of the receiver's owner.
+    /// Takes in a message: the part of the receiver's owner.
     async fn deliver(
         self: &Arc<Self>,
         ownership: &Arc<Ownership>,
@@ -278,7 +274,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         self.deliver_under_pair_lock(receiver, pair_lock, None, request, source, deadline).await
     }
 
-    /// Goes on with a delivery whose append is under way.
+    /// Continues a delivery whose append is in progress.
     async fn deliver_on(
         self: &Arc<Self>,
         in_append: InAppend,
@@ -292,7 +288,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             .await
     }
 
-    /// Takes a message in under the pair lock, which was taken at `began_ms` by the server's clock.
+    /// Takes in a message under the pair lock, which was taken at `began_ms` by the server's clock.
     async fn deliver_under_pair_lock(
         self: &Arc<Self>,
         receiver: Arc<UserCell>,
@@ -308,7 +304,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         }
         for _ in 0..DECISIONS_MAX {
             if let Some(sent_ms) = sent_before_ms {
-                // Each time: what is still on its way into the store comes before this, or not at all.
+                // Each time, since a late write is stored either before this append or not at all.
                 let first = self.sent_before(&receiver, delivery, *sent_ms, deadline);
                 if let Some(first) = Box::pin(first).await? {
                     return Ok(Accepted::unsettled(first));
@@ -347,7 +343,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
                     return Err(NO_OWNER.into());
                 }
                 Err(AppendError::Unavailable(why)) => {
-                    // What does not pass by itself is logged once, where it is known.
+                    // Lasting problems are logged once, by `Troubles`.
                     tracing::debug!(%why, "a message could not be stored");
                     return Err(Failure::StoreUnavailable.into());
                 }
@@ -361,7 +357,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         Err(Failure::StoreUnavailable.into())
     }
 
-    /// Waits until no other message of the pair is under way.
+    /// Waits until no other message of the pair is in progress.
     async fn wait_for_pair(
         &self,
         receiver: &Arc<UserCell>,
@@ -369,15 +365,15 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         queued: QueuedPairLock,
         deadline: Instant,
     ) -> Result<PairLock, CallError> {
-        // What is refused does not wait for that.
+        // A refused message does not wait.
         injected::accepted(receiver.lock().accepts(&delivery.from, self.env.limits()))?;
-        // Whoever has waited longer is refused: begun that late, an append would have an unknown outcome.
-        let latest = deadline - self.env.options.call_deadline / PAIR_LOCK_RESERVE;
+        // Refused after a longer wait: an append that begins so late would have an unknown outcome.
+        let latest = deadline - self.env.options.call_deadline / PAIR_LOCK_RESERVE_SHARE;
         Ok(queued.wait(latest).await?)
     }
 
-    /// Does what a plan asks for before a message can be stored. Answers the message that it repeats,
-    /// or nothing: then it is placed anew.
+    /// Does the work that a plan requires before a message can be stored. Returns the message that
+    /// it repeats; `None`: it must be placed again.
     async fn prepare(
         self: &Arc<Self>,
         receiver: &Arc<UserCell>,
@@ -432,7 +428,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
     }
 }
 
-/// What the caller is answered. A message that was not accepted gives its place of the rate back.
+/// The answer to the caller. A message that was not accepted gives its slot of the rate limit back.
 fn conclude(
     sender: &UserCell,
     is_stored: bool,
@@ -441,7 +437,7 @@ fn conclude(
 ) -> Result<reply::Sent, CallError> {
     let is_used = match &delivered {
         Ok(delivered) => !delivered.is_duplicate,
-        // It may be stored.
+        // The message may be stored.
         Err(error) => may_be_stored(error),
     };
     if !is_used {

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
 use super::env::Env;
+use super::tuning::{REVISION_LAG_MAX, REVISION_RETRY_DELAY};
 use super::users::{UserCell, Users, entry_failure};
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
@@ -15,11 +15,6 @@ use crate::store::{Append, Store, StreamId};
 use peerd_core::rejection::Rejection;
 use peerd_core::user::{Account, User};
 use peerd_protocol::failure::Failure;
-
-/// How long a revision that no order key shows may be published without being stored.
-const REVISION_LAG: Duration = Duration::from_millis(20);
-/// The wait before another attempt to store it.
-const REVISION_RETRY: Duration = Duration::from_millis(200);
 
 /// Stores accounts: sessions, revisions, and last-seen times.
 pub(super) struct Sessions<S, B> {
@@ -92,8 +87,8 @@ impl<S: Store, B: Bus> Sessions<S, B> {
         stored.is_ok()
     }
 
-    /// Has a revision that no order key shows stored soon, together with those that follow. Call it
-    /// before the revision is published.
+    /// Starts to store a revision that no order key shows, together with those that follow soon.
+    /// Call it before the revision is published.
     pub(super) fn note_revision(self: &Arc<Self>, cell: &Arc<UserCell>, user: &mut User) {
         let is_new = std::mem::take(&mut user.is_revision_unstored);
         if !is_new || cell.is_revision_due.swap(true, Ordering::Relaxed) {
@@ -106,14 +101,14 @@ impl<S: Store, B: Bus> Sessions<S, B> {
             (self.env.pending.clone().begin_owned(now_ms), cell.ownership.begin_in_doubt(now_ms));
         self.env.tasks.spawn(async move {
             let _unstored = unstored;
-            sleep(REVISION_LAG).await;
+            sleep(REVISION_LAG_MAX).await;
             if sessions.store_revision(&cell).await {
                 return;
             }
             // A hand-over does not wait for a store that refuses it.
             drop(work);
             while cell.ownership.may_act() {
-                cell.ownership.sleep(REVISION_RETRY).await;
+                cell.ownership.sleep(REVISION_RETRY_DELAY).await;
                 if sessions.store_revision(&cell).await {
                     return;
                 }

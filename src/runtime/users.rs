@@ -7,6 +7,7 @@ mod load;
 mod log_end;
 mod oldest;
 mod ownership;
+mod removals;
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -15,9 +16,7 @@ use tokio::time::Instant;
 
 pub(super) use self::deletions::unread_pages;
 pub(super) use self::load::{LoadError, Stored};
-pub(super) use self::ownership::cell::{
-    LATE_WRITE, LockedUser, PairLock, QueuedPairLock, UserCell,
-};
+pub(super) use self::ownership::cell::{LockedUser, PairLock, QueuedPairLock, UserCell};
 pub(super) use self::ownership::{Ownership, What, Work};
 use super::env::Env;
 use super::retry::NO_OWNER;

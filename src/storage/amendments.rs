@@ -12,9 +12,11 @@ use crate::wire::packed::{ContentV1, EncodeError, Flags, RecordError, check_numb
 use peerd_core::amendment::{
     Amendment, AmendmentPage, Change, Receipt, Removed, Replacement, Stub, page_number,
 };
+use peerd_core::content::MessageType;
 use peerd_core::conversation::{Mark, PagePointers};
 use peerd_core::id::{OrderKey, Partition};
-use peerd_core::message::ReceiptStatus;
+use peerd_core::message::{ReceiptStatus, Revocation};
+use peerd_protocol::content::NUMBER_MAX;
 use peerd_protocol::subject::{Subjects, Token};
 
 const KIND: &str = Kind::Amendments.name();
@@ -64,6 +66,10 @@ const REMOVED: u8 = 3;
 const CONTENT: u8 = 4;
 const EXTENDED_DATA: u8 = 5;
 const RECEIPT: u8 = 6;
+/// When the content was last replaced.
+const EDITED_MS: u8 = 7;
+/// The revocation of a removed message.
+const REVOKED: u8 = 8;
 
 /// The stub of a removed message, without its `messageSeq` and its order key.
 #[derive(Serialize, Deserialize)]
@@ -79,6 +85,10 @@ struct RemovedV1<'a> {
     local_id: &'a str,
 }
 
+/// A revocation: when, the number of the type that the message had, the text that accompanies it.
+#[derive(Serialize, Deserialize)]
+struct RevokedV1<'a>(u64, u16, #[serde(borrow)] &'a str);
+
 /// Writes a page.
 pub fn encode(page: &AmendmentPage) -> Result<Bytes, AmendError> {
     let amendments = page.iter().map(|(seq, amendment)| encode_one(seq, amendment));
@@ -91,17 +101,19 @@ pub fn encode(page: &AmendmentPage) -> Result<Bytes, AmendError> {
     if bytes > PAGE_BYTES_MAX { Err(AmendError::Full { bytes }) } else { Ok(entry) }
 }
 
-fn encode_one(seq: u64, amendment: &Amendment) -> Result<Bytes, EncodeError> {
+/// Encodes the amendment of one message.
+pub fn encode_one(seq: u64, amendment: &Amendment) -> Result<Bytes, EncodeError> {
     let mut fields = FieldsOut::default();
     fields.put_always(SEQ, &seq)?;
     fields.put_always(KEY, &amendment.key.0)?;
     match &amendment.change {
         Change::None => {}
-        Change::Replaced(Replacement { content, extended_data }) => {
+        Change::Replaced(Replacement { content, extended_data, edited_ms }) => {
             fields.put_always(CONTENT, &ContentV1::from(content))?;
             fields.put(EXTENDED_DATA, &extended_data.as_str())?;
+            fields.put(EDITED_MS, edited_ms)?;
         }
-        Change::Removed(Removed { stream_seq, stored_ms, stub }) => {
+        Change::Removed(Removed { stream_seq, stored_ms, stub, revocation }) => {
             let removed = RemovedV1 {
                 stream_seq: *stream_seq,
                 stored_ms: *stored_ms,
@@ -113,6 +125,12 @@ fn encode_one(seq: u64, amendment: &Amendment) -> Result<Bytes, EncodeError> {
                 local_id: stub.local_id.as_ref().map_or("", |id| id.as_str()),
             };
             fields.put_always(REMOVED, &removed)?;
+            if let Some(Revocation { at_ms, original_type, extended_data, .. }) =
+                revocation.as_deref()
+            {
+                let revoked = RevokedV1(*at_ms, original_type.number(), extended_data);
+                fields.put_always(REVOKED, &revoked)?;
+            }
         }
         Change::Unknown(encoded) => fields.put_encoded(encoded),
     }
@@ -140,13 +158,17 @@ pub fn decode(bytes: &[u8]) -> Result<AmendmentPage, RecordError> {
     Ok(AmendmentPage::new(amendments, fields.later()))
 }
 
-fn decode_one(bytes: &[u8]) -> Result<(u64, Amendment), RecordError> {
-    let fields = FieldsIn::read(bytes, KIND, 1, RECEIPT)?;
+/// Decodes the amendment of one message: its `messageSeq`, and the amendment.
+pub fn decode_one(bytes: &[u8]) -> Result<(u64, Amendment), RecordError> {
+    let fields = FieldsIn::read(bytes, KIND, 1, REVOKED)?;
     let (seq, key) = (fields.required(SEQ)?, OrderKey(fields.required(KEY)?));
     check_numbers(KIND, &[seq, key.0])?;
     let removed: Option<RemovedV1<'_>> = fields.get(REMOVED)?;
     let change = match removed {
-        Some(removed) => Change::Removed(read_removed(seq, key, &removed)?),
+        Some(removed) => {
+            let revocation = read_revocation(&fields)?.map(Box::new);
+            Change::Removed(Removed { revocation, ..read_removed(seq, key, &removed)? })
+        }
         None => read_content(&fields),
     };
     let receipt = match fields.get::<Option<u8>>(RECEIPT) {
@@ -163,14 +185,28 @@ fn decode_one(bytes: &[u8]) -> Result<(u64, Amendment), RecordError> {
 fn read_content(fields: &FieldsIn<'_>) -> Change {
     let content: Result<Option<ContentV1>, _> = fields.get(CONTENT);
     let extended_data: Result<&str, _> = fields.get(EXTENDED_DATA);
-    match (content, extended_data) {
-        (Ok(None), Ok("")) => Change::None,
-        (Ok(Some(content)), Ok(extended_data)) => Change::Replaced(Replacement {
-            content: content.into(),
-            extended_data: extended_data.to_owned(),
-        }),
-        _ => Change::Unknown(fields.encoded(&[CONTENT, EXTENDED_DATA])),
+    let edited_ms: Result<u64, _> = fields.get(EDITED_MS);
+    match (content, extended_data, edited_ms) {
+        (Ok(None), Ok(""), Ok(0)) => Change::None,
+        (Ok(Some(content)), Ok(extended_data), Ok(edited_ms @ ..=NUMBER_MAX)) => {
+            Change::Replaced(Replacement {
+                content: content.into(),
+                extended_data: extended_data.to_owned(),
+                edited_ms,
+            })
+        }
+        _ => Change::Unknown(fields.encoded(&[CONTENT, EXTENDED_DATA, EDITED_MS])),
     }
+}
+
+fn read_revocation(fields: &FieldsIn<'_>) -> Result<Option<Revocation>, RecordError> {
+    let revoked: Option<RevokedV1<'_>> = fields.get(REVOKED)?;
+    let Some(RevokedV1(at_ms, original_type, extended_data)) = revoked else { return Ok(None) };
+    check_numbers(KIND, &[at_ms])?;
+    let original_type = MessageType::stored(original_type)
+        .ok_or_else(|| RecordError::new(KIND, "the type of a revoked message is unknown"))?;
+    let (original_text, extended_data) = (String::new(), extended_data.to_owned());
+    Ok(Some(Revocation { at_ms, original_type, original_text, extended_data }))
 }
 
 fn read_removed(seq: u64, key: OrderKey, entry: &RemovedV1<'_>) -> Result<Removed, RecordError> {
@@ -182,5 +218,5 @@ fn read_removed(seq: u64, key: OrderKey, entry: &RemovedV1<'_>) -> Result<Remove
     let local_id = local_id(KIND, entry.local_id)?;
     let mark = Mark { seq, counted };
     let stub = Stub { key, mark, page, timestamp_ms, local_id, receipt, counts };
-    Ok(Removed { stream_seq, stored_ms, stub })
+    Ok(Removed { stream_seq, stored_ms, stub, revocation: None })
 }

@@ -25,7 +25,9 @@ use super::fields::{self, FieldsIn, FieldsOut};
 use super::{AsBytes, Kind, borrowed_bytes, read};
 use crate::wire::packed::{EncodeError, RecordError, check_numbers, version};
 use peerd_core::amendment::AmendedPages;
-use peerd_core::conversation::{Cleared, Mark, NotificationStatus, Settings};
+use peerd_core::conversation::{
+    Cleared, Delisted, Mark, MarkedUnread, NotificationStatus, Removing, Settings,
+};
 use peerd_core::deletions::{Bitmap, Deletions, PageId};
 use peerd_core::id::{OrderKey, Partition};
 use peerd_core::later::LaterFields;
@@ -116,6 +118,12 @@ const AMENDED_SENT: u8 = 15;
 const DRAFT: u8 = 16;
 /// A bit for each mark.
 const MARKS: u8 = 17;
+/// `(sent, read)`, where it is marked.
+const MARKED_UNREAD: u8 = 18;
+/// `(received, sent)`, where it was deleted.
+const DELISTED: u8 = 19;
+/// `(seq, order key)`; `(0, 0)` where no removal is under way.
+const REMOVING: u8 = 20;
 
 const fn pair(mark: Mark) -> (u64, u64) {
     (mark.seq, mark.counted)
@@ -158,6 +166,12 @@ pub fn encode(settings: &Settings) -> Result<Bytes, EncodeError> {
     fields.put(AMENDED_SENT, &settings.amended_sent.ranges())?;
     fields.put(DRAFT, &settings.draft.as_deref().unwrap_or_default())?;
     fields.put(MARKS, &settings.marks.bits())?;
+    let unread = settings.marked_unread.map(|MarkedUnread { sent, read }| (sent, read));
+    fields.put(MARKED_UNREAD, &unread)?;
+    let delisted = settings.delisted.map(|Delisted { received, sent }| (received, sent));
+    fields.put(DELISTED, &delisted)?;
+    let removing = settings.removing.map(|removing| (removing.seq, removing.key.0));
+    fields.put(REMOVING, &removing.unwrap_or_default())?;
     fields.entry(2, &settings.later)
 }
 
@@ -167,7 +181,7 @@ pub fn decode(bytes: &[u8]) -> Result<Settings, RecordError> {
         let entry: SettingsV1<'_> = read(bytes, KIND, 1)?;
         return settings(&entry, LaterFields::default());
     }
-    let fields = FieldsIn::read(bytes, KIND, 2, MARKS)?;
+    let fields = FieldsIn::read(bytes, KIND, 2, REMOVING)?;
     let entry = SettingsV1 {
         _version: 2,
         changed: fields.get(CHANGED)?,
@@ -189,8 +203,22 @@ pub fn decode(bytes: &[u8]) -> Result<Settings, RecordError> {
     let draft: &str = fields.get(DRAFT)?;
     let draft = (!draft.is_empty()).then(|| Arc::from(draft));
     let marks = ConversationMarks::from_bits(fields.get(MARKS)?);
-    let settings = settings(&entry, fields.later())?;
-    Ok(Settings { draft, marks, amended_received: received, amended_sent: sent, ..settings })
+    let two = |number| {
+        let two: Option<(u64, u64)> = fields.get(number)?;
+        if let Some((one, other)) = two {
+            check_numbers(KIND, &[one, other])?;
+        }
+        Ok::<_, RecordError>(two)
+    };
+    let marked_unread = two(MARKED_UNREAD)?.map(|(sent, read)| MarkedUnread { sent, read });
+    let delisted = two(DELISTED)?.map(|(received, sent)| Delisted { received, sent });
+    let removing: (u64, u64) = fields.get(REMOVING)?;
+    check_numbers(KIND, &[removing.0, removing.1])?;
+    let removing = Some(Removing { seq: removing.0, key: OrderKey(removing.1) });
+    let removing = removing.filter(|removing| removing.seq > 0);
+    let settings = Settings { draft, marks, removing, ..settings(&entry, fields.later())? };
+    let settings = Settings { marked_unread, delisted, ..settings };
+    Ok(Settings { amended_received: received, amended_sent: sent, ..settings })
 }
 
 fn amended(ranges: Vec<(u64, u64)>) -> Result<AmendedPages, RecordError> {
@@ -231,6 +259,8 @@ fn settings(entry: &SettingsV1<'_>, later: LaterFields) -> Result<Settings, Reco
         marks: ConversationMarks::default(),
         read: mark(entry.read),
         deleted_unread: entry.deleted_unread,
+        marked_unread: None,
+        delisted: None,
         cleared_received: cleared(entry.cleared_received),
         cleared_sent: cleared(entry.cleared_sent),
         deleted: Deletions::new(pages, entry.spilled_sent, entry.spilled_received),
@@ -238,6 +268,7 @@ fn settings(entry: &SettingsV1<'_>, later: LaterFields) -> Result<Settings, Reco
         sent_mark: mark(entry.sent_mark),
         amended_received: AmendedPages::default(),
         amended_sent: AmendedPages::default(),
+        removing: None,
         later,
     })
 }

@@ -68,6 +68,12 @@ impl<'s, S: Store> Storage<'s, S> {
         self.store.reaches(StreamId::Log(partition), stream_seq);
     }
 
+    /// Notes that another owner has stored an entry at this sequence of a state stream, so that
+    /// later reads include it.
+    pub fn note_entry(&self, partition: Partition, stream_seq: u64) {
+        self.store.reaches(StreamId::State(partition), stream_seq);
+    }
+
     /// The newest record of each of these subjects, without the sentinel.
     async fn last(
         &self,

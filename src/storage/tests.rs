@@ -6,14 +6,16 @@ use crate::wire::packed::EncodeError;
 use peerd_core::amendment::{
     AmendedPages, Amendment, AmendmentPage, Change, Receipt, Removed, Replacement, Stub,
 };
-use peerd_core::content::Content;
-use peerd_core::conversation::{Cleared, Mark, NotificationStatus, PagePointers};
+use peerd_core::content::{Content, MessageType};
+use peerd_core::conversation::{
+    Cleared, Delisted, Mark, MarkedUnread, NotificationStatus, PagePointers, Removing,
+};
 use peerd_core::deletions::Deletions;
 use peerd_core::encoding::Encoding;
 use peerd_core::id::{LocalMessageId, OrderKey};
 use peerd_core::later::LaterFields;
 use peerd_core::marks::{ConversationMark, ConversationMarks};
-use peerd_core::message::{Direction, ReceiptStatus};
+use peerd_core::message::{Direction, ReceiptStatus, Revocation};
 use peerd_core::privacy::{Hidden, Privacy};
 use peerd_core::user::Session;
 use peerd_core::user_info::Profile;
@@ -141,6 +143,8 @@ fn settings() -> Vec<(&'static str, Settings)> {
         marks: ConversationMarks::default(),
         read: Mark { seq: 300, counted: 299 },
         deleted_unread: 2,
+        marked_unread: None,
+        delisted: None,
         cleared_received: Cleared { seq: 200, key: OrderKey(1 << 51) },
         cleared_sent: Cleared { seq: 100, key: OrderKey((1 << 51) + 1) },
         deleted: Deletions::new(pages, false, true),
@@ -148,6 +152,7 @@ fn settings() -> Vec<(&'static str, Settings)> {
         sent_mark: Mark { seq: 5, counted: 4 },
         amended_received: AmendedPages::default(),
         amended_sent: AmendedPages::default(),
+        removing: None,
         later: LaterFields::default(),
     };
     let spilled_sent = Settings { deleted: Deletions::new([], true, false), ..Settings::default() };
@@ -171,6 +176,27 @@ fn settings() -> Vec<(&'static str, Settings)> {
         (
             "draft-and-marks",
             Settings { draft: Some("D\u{e9}ar".into()), marks, ..Settings::default() },
+        ),
+        (
+            "marked-unread",
+            Settings {
+                marked_unread: Some(MarkedUnread { sent: 0, read: 300 }),
+                ..Settings::default()
+            },
+        ),
+        (
+            "deleted",
+            Settings {
+                delisted: Some(Delisted { received: 0, sent: 70_000 }),
+                ..Settings::default()
+            },
+        ),
+        (
+            "removing",
+            Settings {
+                removing: Some(Removing { seq: 33, key: OrderKey((1 << 52) + 5) }),
+                ..Settings::default()
+            },
         ),
     ]
 }
@@ -197,11 +223,25 @@ fn stub() -> Stub {
 }
 
 fn amendment_pages() -> Vec<(&'static str, AmendmentPage)> {
-    let removed = Removed { stream_seq: 70_040, stored_ms: 1_800_000_000_125, stub: stub() };
+    let removed = Removed {
+        stream_seq: 70_040,
+        stored_ms: 1_800_000_000_125,
+        stub: stub(),
+        revocation: None,
+    };
     let replaced = Replacement {
         content: Content::Text { message: "h\u{e9}llo".into() },
         extended_data: "more".into(),
+        edited_ms: 0,
     };
+    let revocation = Revocation {
+        at_ms: 1_800_000_000_999,
+        original_type: MessageType::Custom,
+        original_text: String::new(),
+        extended_data: "sorry".into(),
+    };
+    let revoked = Removed { revocation: Some(Box::new(revocation)), ..removed.clone() };
+    let edited = Replacement { edited_ms: 1_800_000_000_777, ..replaced.clone() };
     let read = Receipt::Changed(ReceiptStatus::Done);
     let amendment =
         |change, receipt, later| Amendment { key: OrderKey((1 << 52) + 5), change, receipt, later };
@@ -210,6 +250,8 @@ fn amendment_pages() -> Vec<(&'static str, AmendmentPage)> {
     let replaced = amendment(Change::Replaced(replaced), unchanged.clone(), nothing());
     let receipt = amendment(Change::None, read, nothing());
     let with_later = amendment(Change::None, unchanged.clone(), later());
+    let edited = amendment(Change::Replaced(edited), unchanged.clone(), nothing());
+    let revoked = amendment(Change::Removed(revoked), unchanged.clone(), nothing());
     let removed = amendment(Change::Removed(removed), unchanged, nothing());
     vec![
         ("empty", AmendmentPage::default()),
@@ -217,6 +259,8 @@ fn amendment_pages() -> Vec<(&'static str, AmendmentPage)> {
         ("removed", AmendmentPage::new([(33, removed.clone())], nothing())),
         ("all", AmendmentPage::new([(33, removed), (34, replaced), (64, receipt)], nothing())),
         ("later", AmendmentPage::new([(7, with_later)], later())),
+        ("revoked", AmendmentPage::new([(33, revoked)], nothing())),
+        ("edited", AmendmentPage::new([(1, edited)], nothing())),
     ]
 }
 
@@ -274,7 +318,8 @@ fn unknown_fields_of_an_amendment_are_kept_until_it_is_replaced() {
     let amendment = page.amend(3, key);
     amendment.receipt = Receipt::Changed(ReceiptStatus::Done);
     let stub = Stub { key, mark: Mark { seq: 3, counted: 3 }, ..stub() };
-    amendment.change = Change::Removed(Removed { stream_seq: 7, stored_ms: 8, stub });
+    amendment.change =
+        Change::Removed(Removed { stream_seq: 7, stored_ms: 8, stub, revocation: None });
     let changed = amendment.clone();
     let written = amendments::encode(&page).expect("fits");
     let page = amendments::decode(&written).expect("readable");

@@ -5,27 +5,20 @@ use futures::StreamExt as _;
 use serde::Serialize;
 use tokio::time::Instant;
 
+use super::tuning::{AROUND_SUBJECT_BYTES, DIRECT_GET_SUBJECTS_MAX, ENVELOPE_BYTES};
 use super::{Batch, ReadError, Record, Start};
 use crate::link::{Broken, Link};
 use crate::store::batch::{self, Part};
 use peerd_protocol::time::rfc3339;
 
-/// The most subjects that one request for last records may match.
-pub(super) const SUBJECTS_MAX: usize = 1024;
-
-/// The bytes of a request besides its subjects.
-const ENVELOPE_BYTES: usize = 4096;
-/// The bytes around each subject in a request.
-const AROUND_BYTES: usize = 3;
-
 /// How many of the first `subjects` fit one request of `most_bytes`. At least one.
 pub(super) fn fitting(subjects: &[String], most_bytes: usize) -> usize {
     let mut bytes = ENVELOPE_BYTES;
     let fits = |subject: &&String| {
-        bytes += subject.len() + AROUND_BYTES;
+        bytes += subject.len() + AROUND_SUBJECT_BYTES;
         bytes <= most_bytes
     };
-    subjects.iter().take(SUBJECTS_MAX).take_while(fits).count().max(1)
+    subjects.iter().take(DIRECT_GET_SUBJECTS_MAX).take_while(fits).count().max(1)
 }
 
 /// The request to the server.
@@ -50,7 +43,7 @@ impl Request {
             start_time: None,
             next_by_subj: None,
             multi_last: Some(subjects),
-            batch: SUBJECTS_MAX,
+            batch: DIRECT_GET_SUBJECTS_MAX,
         }
     }
 
@@ -75,7 +68,7 @@ pub(super) struct Answer {
 /// Why a request has no answer.
 #[derive(Debug)]
 pub(super) enum Failed {
-    /// More than [`SUBJECTS_MAX`] subjects match.
+    /// More than [`DIRECT_GET_SUBJECTS_MAX`] subjects match.
     TooMany,
     /// No responders: the stream has no leader or replica at the moment.
     NoResponders,
@@ -163,8 +156,8 @@ mod tests {
 
     #[test]
     fn a_request_names_what_fits_it_and_at_least_one_subject() {
-        let subjects = vec!["x".repeat(997); SUBJECTS_MAX + 1];
-        assert_eq!(fitting(&subjects, usize::MAX), SUBJECTS_MAX);
+        let subjects = vec!["x".repeat(997); DIRECT_GET_SUBJECTS_MAX + 1];
+        assert_eq!(fitting(&subjects, usize::MAX), DIRECT_GET_SUBJECTS_MAX);
         assert_eq!(fitting(&subjects, ENVELOPE_BYTES + 10_000), 10);
         assert_eq!(fitting(&subjects, ENVELOPE_BYTES + 9_999), 9);
         assert_eq!(fitting(&subjects, 1024), 1);

@@ -7,7 +7,6 @@ mod publish;
 mod registry;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -16,11 +15,12 @@ use tokio::time::Instant;
 use self::acks::ApiError;
 use self::incarnations::Incarnations;
 use self::publish::{Backoff, EXPECTED_LAST, Entry, Headers, Publisher};
-use super::direct_get::{self, Failed, SUBJECTS_MAX, fitting};
+use super::direct_get::{self, Failed, fitting};
 use super::names::Resource;
 pub use super::names::StreamNames;
 use super::provision::StreamOptions;
 use super::trouble::{Trouble, Troubles};
+use super::tuning::{DIRECT_GET_SUBJECTS_MAX, HAND_OFF_TRY_TIMEOUT};
 use super::watermarks::Watermarks;
 use super::{Append, AppendError, Appended, Batch, ReadError, Record, Start, Store, StreamId};
 use crate::bus::connection::Connection as BusConnection;
@@ -32,18 +32,16 @@ use peerd_protocol::time::unix_ms;
 const MESSAGE_ID: &str = "Nats-Msg-Id";
 /// There is no such message.
 const NO_MESSAGE: u32 = 10037;
-/// How long one try to hand a push off may take.
-const HAND_OFF_TRY: Duration = Duration::from_secs(3);
 
-/// The store on JetStream. It writes over the data plane's connection, and reads over one of its own,
-/// so that no acknowledgement waits behind what is read.
+/// The store on JetStream. It writes over the data plane's connection and reads over another, so
+/// that no acknowledgement waits behind the answers of reads.
 #[derive(Clone, Debug)]
 pub struct JetStream {
     connection: Connection,
     names: StreamNames,
     watermarks: Arc<Watermarks>,
     publisher: Arc<Publisher>,
-    /// What is wrong and does not pass by itself.
+    /// The lasting problems.
     troubles: Arc<Troubles>,
     incarnations: Arc<Incarnations>,
 }
@@ -82,12 +80,12 @@ impl JetStream {
         Self { connection, names, watermarks, publisher, troubles, incarnations }
     }
 
-    /// What is wrong and does not pass by itself.
+    /// The lasting problems.
     pub(crate) fn trouble(&self) -> &Arc<Troubles> {
         &self.troubles
     }
 
-    /// Takes note that a stream is gone: who waits for it need not.
+    /// Notes that a stream is gone, which ends the waits for it.
     pub(crate) fn lose_stream(&self, resource: Resource) {
         self.publisher.lose_stream(resource);
     }
@@ -108,7 +106,7 @@ impl JetStream {
                     Err(Failed::NoResponders) => {
                         self.troubles.suspect(Resource::Stream(stream));
                     }
-                    // Nobody served the stream when it was asked, perhaps, and somebody only listens.
+                    // Perhaps the stream had no leader, and an observer's subscription hid that.
                     Err(Failed::TimedOut) if until < deadline => {
                         self.troubles.suspect(Resource::Stream(stream));
                     }
@@ -127,7 +125,8 @@ impl JetStream {
         }
     }
 
-    /// Asks JetStream's API once; `None` where no answer comes before it is to be asked again.
+    /// Sends one request to JetStream's API; `None` without an answer before the next attempt is
+    /// due.
     async fn ask_api(
         &self,
         subject: String,
@@ -139,7 +138,7 @@ impl JetStream {
         link.guard(backoff.try_until(), request).await.ok()?.ok()
     }
 
-    /// Up to `limit` records, as one replica has them.
+    /// Up to `limit` records, from one replica.
     async fn read_some(
         &self,
         stream: StreamId,
@@ -162,7 +161,7 @@ impl JetStream {
         Ok(batch)
     }
 
-    /// The last record of each subject, from a replica that is not behind.
+    /// The last record of each subject, from a replica that does not lag behind the watermark.
     async fn last_records(
         &self,
         stream: StreamId,
@@ -180,8 +179,8 @@ impl JetStream {
                 self.note_read(stream, &answer.batch.records);
                 return Ok(answer.batch.records);
             }
-            // Who finds nothing does not say how far it is. There is always a sentinel to be found,
-            // unless that has aged out.
+            // An empty answer does not say how far the replica is. The sentinel always exists,
+            // unless it has aged out.
             if let (true, Some(sentinel)) = (answer.batch.records.is_empty(), &sentinel)
                 && self.newest(stream, sentinel, deadline).await?.is_none()
             {
@@ -193,14 +192,14 @@ impl JetStream {
         }
     }
 
-    /// What was read once is in every read after that, whichever copy answers.
+    /// Raises the watermark, so that every later read includes these records.
     fn note_read(&self, stream: StreamId, records: &[Record]) {
         if let Some(last) = records.last() {
             self.watermarks.raise(stream, last.stream_seq);
         }
     }
 
-    /// Asks how far a stream goes, where that is due.
+    /// Requests the end of a stream, if that is due.
     async fn know_end(&self, stream: StreamId, deadline: Instant) -> Result<(), Failed> {
         if let Some(round) = self.watermarks.is_due(stream) {
             let asked = self.last_seq(stream, deadline).await;
@@ -210,17 +209,17 @@ impl JetStream {
         Ok(())
     }
 
-    /// Writes a sentinel that is not there any more.
+    /// Writes a sentinel that is missing.
     async fn write_sentinel(&self, stream: StreamId, sentinel: &str, deadline: Instant) {
         let written = self.append(stream, sentinel.to_owned(), Bytes::new(), 0, deadline).await;
         if let Err(error) = written {
-            // Somebody else has, perhaps; what it is for is tried again in any case.
+            // Another instance may have written it; the read is retried in any case.
             tracing::debug!(%error, "a sentinel was not written");
         }
     }
 
-    /// The newest record of the subjects that match a filter: its place and its time. Asked of the
-    /// stream's leader, which is never behind.
+    /// The newest record of the subjects that match a filter: its sequence and its time. Requested
+    /// from the stream's leader, which is never stale.
     async fn newest(
         &self,
         stream: StreamId,
@@ -252,7 +251,7 @@ impl JetStream {
                     (None, None) => {}
                 }
             }
-            // No leader at the moment, perhaps.
+            // Perhaps there is no leader at the moment.
             if !backoff.wait().await {
                 return Err(ReadError("the stream's leader does not answer".to_owned()));
             }
@@ -285,7 +284,7 @@ impl JetStream {
             let answer = self.ask_api(subject, body.to_string().into(), &mut backoff).await;
             let answer = answer.and_then(|answer| serde_json::from_slice(&answer.payload).ok());
             let Some(Info { state, total }) = answer else {
-                // No leader at the moment, perhaps.
+                // Perhaps there is no leader at the moment.
                 if backoff.wait().await {
                     continue;
                 }
@@ -301,7 +300,7 @@ impl JetStream {
     }
 }
 
-/// The subject alone names the stream: no other stream of the account may have it.
+/// The subject alone selects the stream: no other stream of the account may have it.
 fn entry(Append { stream, subject, payload, expected_seq }: Append) -> Entry {
     let (resource, headers) = (Resource::Stream(stream), Headers::Expecting(expected_seq));
     Entry { resource, subject, headers, payload }
@@ -357,13 +356,13 @@ impl Store for JetStream {
             }
         }
         let mut records = Vec::with_capacity(exact.len());
-        // Each request asks for the sentinel, too, so that its answer is not empty.
+        // Each request includes the sentinel, so that its answer is not empty.
         let sentinel = exact.iter().find(|subject| is_sentinel(subject)).cloned();
         let sentinel_bytes = sentinel.as_ref().map_or(0, String::len);
         let mut rest = exact.as_slice();
         while !rest.is_empty() {
             let count = fitting(rest, most_bytes.saturating_sub(sentinel_bytes));
-            let (chunk, later) = rest.split_at(count.min(SUBJECTS_MAX - 1));
+            let (chunk, later) = rest.split_at(count.min(DIRECT_GET_SUBJECTS_MAX - 1));
             rest = later;
             let mut chunk = chunk.to_vec();
             chunk.extend(sentinel.clone().filter(|sentinel| !chunk.contains(sentinel)));
@@ -391,7 +390,7 @@ impl Store for JetStream {
                 self.note_read(stream, &batch.records);
                 return Ok(batch);
             }
-            // It is said to end here: a replica that is behind would say so too.
+            // The stream seems to end here, which a lagging replica would report too.
             let end = batch.records.last().map_or(0, |last| last.stream_seq);
             let newest = self.newest(stream, &subject, deadline).await?;
             let is_missing = newest.is_some_and(|(seq, stored_ms)| match from {
@@ -430,8 +429,8 @@ impl Store for JetStream {
         let entry = Entry { resource: Resource::Push, subject, headers, payload };
         let mut backoff = Backoff::until(deadline);
         loop {
-            // Each try is given up in time for the stream to be looked at: it may be gone.
-            let until = deadline.min(Instant::now() + HAND_OFF_TRY);
+            // Each attempt ends early enough for a check of the stream, which may be gone.
+            let until = deadline.min(Instant::now() + HAND_OFF_TRY_TIMEOUT);
             match self.publisher.publish(&entry, until).await {
                 // Its ID makes a repeat harmless.
                 Err(AppendError::Unknown) if backoff.wait().await => {}
@@ -467,7 +466,7 @@ impl Store for JetStream {
                 }
                 self.troubles.suspect(Resource::Stream(stream));
             }
-            // No leader at the moment, perhaps.
+            // Perhaps there is no leader at the moment.
             if !backoff.wait().await {
                 return Err(ReadError("no stream info".to_owned()));
             }

@@ -18,6 +18,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use self::judge::Refusal;
 use super::StreamId;
 use super::names::{Resource, StreamNames};
+use super::tuning::{EXPIRED_MARKER_TTL, PROVISION_CONCURRENT};
 use crate::link::Cause;
 use peerd_core::id::Partition;
 use peerd_protocol::subject::Subjects;
@@ -30,10 +31,6 @@ pub(super) const STANDS_IN_KEY: &str = "peerd.stands_in";
 /// The metadata with the version of the layout and the number of partitions.
 const LAYOUT_KEY: &str = "peerd.layout";
 pub(super) const PARTITIONS_KEY: &str = "peerd.partitions";
-/// How long the bucket of owners remembers that an entry expired or was deleted.
-const EXPIRED_MARKER: Duration = Duration::from_secs(60);
-/// Streams that are created or compared concurrently.
-const CONCURRENT: usize = 8;
 /// The oldest nats-server with everything that peerd needs.
 pub const SERVER_VERSION_MIN: (i64, i64, i64) = (2, 12, 0);
 
@@ -86,7 +83,7 @@ pub enum ProvisionError {
         {other} on the same account; choose another subject_prefix, or remove that stream"
     )]
     Overlaps {
-        /// Which stream.
+        /// The stream.
         name: String,
         /// Its subjects.
         subjects: String,
@@ -99,7 +96,7 @@ pub enum ProvisionError {
     /// The server did not answer, or refused.
     #[error("stream {name}: {problem}")]
     Failed {
-        /// Which stream.
+        /// The stream.
         name: String,
         /// The server's answer.
         problem: String,
@@ -137,7 +134,7 @@ pub async fn provision(
     let (mut there, mut missing) = (Vec::new(), Vec::new());
     let mut looked = stream::iter(expected(subjects, names, options))
         .map(|(resource, config)| find(client, &context, resource, config))
-        .buffered(CONCURRENT);
+        .buffered(PROVISION_CONCURRENT);
     let mut owners = None;
     while let Some((resource, want, found)) = looked.try_next().await? {
         match found {
@@ -164,7 +161,7 @@ pub async fn provision(
     }
     let others: Vec<(Resource, Config, Config)> = stream::iter(missing)
         .map(|(resource, config)| create(client, &context, resource, config))
-        .buffered(CONCURRENT)
+        .buffered(PROVISION_CONCURRENT)
         .try_collect()
         .await?;
     created.extend(others);
@@ -242,7 +239,7 @@ fn owners_config(
         deny_delete: true,
         allow_message_ttl: true,
         // Watchers receive a change for an expired entry.
-        subject_delete_marker_ttl: Some(EXPIRED_MARKER),
+        subject_delete_marker_ttl: Some(EXPIRED_MARKER_TTL),
         ..base(subjects, options)
     };
     (Resource::Owners, config)
@@ -448,7 +445,7 @@ async fn write_sentinels(client: &Client, subjects: &Subjects) -> Result<(), Pro
                 }
             })
         })
-        .buffered(CONCURRENT)
+        .buffered(PROVISION_CONCURRENT)
         .try_collect::<Vec<()>>()
         .await
         .map(drop)

@@ -1,19 +1,13 @@
 //! Reads a whole stream once, for `peerd verify`.
 
-use std::time::Duration;
-
 use async_nats::Client;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::direct_get::{self, Failed, Request};
 use super::names::StreamNames;
 use super::survey;
+use super::tuning::{SCAN_RECORDS_PER_READ, SCAN_RETRY_DELAY};
 use super::{ReadError, Record, Start, StreamId};
-
-/// The records of one request.
-const PAGE: usize = 512;
-/// The wait before the next request after a lagging replica answered.
-const AGAIN: Duration = Duration::from_millis(50);
 
 /// Passes every record of a stream that matches `filter` to `take`, in order, up to the end that
 /// its leader reports.
@@ -30,7 +24,7 @@ pub async fn records(
     let end = state.map_err(|unseen| ReadError(format!("{name} {unseen}")))?.last_seq;
     let mut next = 1;
     while next <= end {
-        let request = Request::next(filter.to_owned(), Start::Seq(next), PAGE);
+        let request = Request::next(filter.to_owned(), Start::Seq(next), SCAN_RECORDS_PER_READ);
         let asked = direct_get::collect(client, &name, &request);
         let answer = timeout_at(deadline, asked).await;
         let answer = answer.unwrap_or_else(|_| Err(Failed::Other("timed out".to_owned())));
@@ -41,12 +35,12 @@ pub async fn records(
         };
         if batch.records.is_empty() {
             // The replica that answered lags behind.
-            if Instant::now() + AGAIN >= deadline {
+            if Instant::now() + SCAN_RETRY_DELAY >= deadline {
                 return Err(ReadError(format!(
                     "{name} ends at {end}, and no copy goes beyond {next}"
                 )));
             }
-            sleep(AGAIN).await;
+            sleep(SCAN_RETRY_DELAY).await;
         }
         for record in batch.records {
             next = record.stream_seq + 1;

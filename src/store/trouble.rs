@@ -15,28 +15,18 @@ pub use self::cause::Cause;
 use self::cause::Place;
 pub use super::names::Resource;
 use super::names::StreamNames;
-
-/// A write that succeeds so soon after a refused one does not end the problem: a small message may
-/// fit where a large one does not.
-const CALM: Duration = Duration::from_secs(3);
-/// How long no write must be acknowledged, each by its own deadline, to count as a problem: longer
-/// than the election of a leader takes.
-const UNACKED: Duration = Duration::from_secs(4);
-/// A problem that returns within this time after it was over is the same one.
-const SAME: Duration = Duration::from_secs(60);
-/// How long the loss of a partition's stream is reported after it was created again.
-const LOSS_REPORTED: Duration = Duration::from_secs(600);
-/// A problem that was not met again for this long counts as over.
-const FORGOTTEN: Duration = Duration::from_secs(600);
+use super::tuning::{
+    LOSS_REPORTED_FOR, SAME_TROUBLE, TROUBLE_CALM, TROUBLE_FORGOTTEN, UNACKED_MAX,
+};
 
 /// A problem, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
     /// The stream, or the resource that has reached a limit.
     pub resource: String,
-    /// What is wrong, a sentence.
+    /// The problem, a sentence.
     pub problem: String,
-    /// What to do about it, a sentence.
+    /// The remedy, a sentence.
     pub remedy: String,
     /// How long it has been going on.
     pub lasts: Duration,
@@ -110,7 +100,7 @@ impl Troubles {
         self.suspect(resource);
         self.is_unacked.store(true, Ordering::Release);
         let since = *self.lock().unacked.entry(resource).or_insert_with(Instant::now);
-        if since.elapsed() >= UNACKED {
+        if since.elapsed() >= UNACKED_MAX {
             self.met(resource, Cause::Unacked);
         }
     }
@@ -132,7 +122,7 @@ impl Troubles {
         let place = cause.place(resource);
         let mut state = self.lock();
         if let Some(known) = state.known.get_mut(&place) {
-            let is_same = known.over.is_none_or(|over| now < over + SAME)
+            let is_same = known.over.is_none_or(|over| now < over + SAME_TROUBLE)
                 && std::mem::discriminant(&known.cause) == std::mem::discriminant(&cause);
             if is_same {
                 if known.over.take().is_some() {
@@ -166,7 +156,7 @@ impl Troubles {
         let now = Instant::now();
         self.end_where(|place, known| match &known.cause {
             // If other streams still have it, it is met again.
-            Cause::Unacked => now >= known.met + CALM,
+            Cause::Unacked => now >= known.met + TROUBLE_CALM,
             // A write shows neither the configuration of the stream nor what it lost.
             Cause::Differs(_) => false,
             // The stream takes no writes while it is gone.
@@ -176,7 +166,7 @@ impl Troubles {
             | Cause::Refused(_)
             | Cause::Account(_)
             | Cause::Server(_)
-            | Cause::Disk(_) => known.resource == resource && now >= known.met + CALM,
+            | Cause::Disk(_) => known.resource == resource && now >= known.met + TROUBLE_CALM,
         });
     }
 
@@ -185,7 +175,9 @@ impl Troubles {
         let now = Instant::now();
         self.end_where(|place, known| match &known.cause {
             Cause::NoJetStream(_) => true,
-            Cause::Full(_) => place == Place::One(resource) && has_room && now >= known.met + CALM,
+            Cause::Full(_) => {
+                place == Place::One(resource) && has_room && now >= known.met + TROUBLE_CALM
+            }
             Cause::Gone | Cause::NotMadeAnew(_) | Cause::Differs(_) => {
                 place == Place::One(resource)
             }
@@ -193,7 +185,7 @@ impl Troubles {
             | Cause::Refused(_)
             | Cause::Account(_)
             | Cause::Server(_)
-            | Cause::Disk(_) => now >= known.met + FORGOTTEN,
+            | Cause::Disk(_) => now >= known.met + TROUBLE_FORGOTTEN,
         });
     }
 
@@ -255,7 +247,7 @@ impl Troubles {
         let state = self.lock();
         let is_reported = |known: &&Known| match known.over {
             None => true,
-            Some(over) => known.is_loss() && over.elapsed() < LOSS_REPORTED,
+            Some(over) => known.is_loss() && over.elapsed() < LOSS_REPORTED_FOR,
         };
         let ongoing = state.known.values().filter(is_reported);
         let trouble = |known: &Known| {
@@ -291,7 +283,7 @@ mod tests {
         assert!(trouble.remedy.contains("stream.max_bytes"), "{trouble:?}");
         troubles.stored(LOG);
         assert_eq!(troubles.ongoing().len(), 1, "a small one fitted");
-        advance(CALM).await;
+        advance(TROUBLE_CALM).await;
         troubles.stored(Resource::Push);
         assert_eq!(troubles.ongoing().len(), 1, "another stream");
         troubles.stored(LOG);
@@ -305,16 +297,16 @@ mod tests {
         let troubles = troubles();
         for _ in 0..3 {
             troubles.unacked(LOG);
-            advance(UNACKED / 2).await;
+            advance(UNACKED_MAX / 2).await;
             troubles.stored(LOG);
         }
         assert_eq!(troubles.ongoing(), []);
         troubles.unacked(Resource::Owners);
-        advance(UNACKED).await;
+        advance(UNACKED_MAX).await;
         troubles.unacked(Resource::Owners);
         assert_eq!(troubles.ongoing().len(), 1);
         assert!(troubles.is_owning_impossible());
-        advance(CALM).await;
+        advance(TROUBLE_CALM).await;
         troubles.stored(Resource::Owners);
         assert_eq!(troubles.ongoing(), []);
     }
@@ -332,7 +324,7 @@ mod tests {
         troubles.is_well(LOG, true);
         assert_eq!(troubles.resources(), BTreeSet::new());
         assert_eq!(troubles.ongoing().len(), 1, "what was lost is reported for a while");
-        advance(LOSS_REPORTED).await;
+        advance(LOSS_REPORTED_FOR).await;
         assert_eq!(troubles.ongoing(), []);
     }
 

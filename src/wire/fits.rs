@@ -53,6 +53,7 @@ fn message(draft: Draft) -> Arc<Message> {
         counts: true,
         extended_data,
         content,
+        annotations: None,
     })
 }
 
@@ -78,6 +79,7 @@ fn view(message: &Arc<Message>) -> ConversationView {
         draft: None,
         marks: ConversationMarks::from_bits(u32::MAX),
         read_seq: LARGEST,
+        is_marked_unread: true,
     }
 }
 
@@ -361,11 +363,11 @@ fn a_draft_is_shown_whole_and_takes_the_place_of_a_message_that_does_not_fit_bes
     let with_draft = |last| ConversationView { draft: Some(draft.as_str().into()), ..view(last) };
     let viewer = user('b');
     for (last, is_shown) in [(&small, true), (&large, false)] {
-        let list = Conversations(vec![with_draft(last), with_draft(last), with_draft(last)]);
-        let body = fit::reply(list, Encoding::Json, &viewer, room).expect("a page");
+        let listed = Conversations(vec![with_draft(last), with_draft(last), with_draft(last)]);
+        let body = fit::reply(listed, Encoding::Json, &viewer, room).expect("a page");
         assert!(body.len() <= room.body);
         let body = decoded(Encoding::Json, &body);
-        let page = self::list(&body, "conversationList");
+        let page = list(&body, "conversationList");
         assert_eq!(page.len(), 2, "the page is cut");
         for conversation in page {
             assert_eq!(conversation["draft"], draft.as_str());

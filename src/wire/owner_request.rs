@@ -230,11 +230,16 @@ const RATE_LIMITED: u8 = 25;
 const NOT_LOGGED_IN: u8 = 26;
 const CONVERSATION_NOT_FOUND: u8 = 27;
 const UNSUPPORTED_METHOD: u8 = 28;
+const TOO_LATE_TO_REVOKE: u8 = 29;
 const OVERLOADED: u8 = 30;
 const NO_OWNER: u8 = 31;
 const INTERNAL: u8 = 32;
 const STORE_UNAVAILABLE: u8 = 33;
 const OUTCOME_UNKNOWN: u8 = 34;
+const REVOKED: u8 = 35;
+const NOT_PERMITTED: u8 = 36;
+const TOO_LATE_TO_EDIT: u8 = 37;
+const EDITED_MEANWHILE: u8 = 38;
 
 /// Writes a refusal of any request. A bad parameter can only mean that the message is too large;
 /// `encode_rejection` keeps the field and the problem.
@@ -255,7 +260,13 @@ pub fn encode_refusal(error: &CallError) -> Result<Bytes, EncodeError> {
         CallError::Rejected(Rejection::NotLoggedIn) => (NOT_LOGGED_IN, 0),
         CallError::Rejected(Rejection::ConversationNotFound) => (CONVERSATION_NOT_FOUND, 0),
         CallError::Rejected(Rejection::UnsupportedMethod) => (UNSUPPORTED_METHOD, 0),
-        // The method of an owner request is known to its sender, and lists are full at the caller's.
+        CallError::Rejected(Rejection::TooLateToRevoke) => (TOO_LATE_TO_REVOKE, 0),
+        CallError::Rejected(Rejection::Revoked) => (REVOKED, 0),
+        CallError::Rejected(Rejection::NotPermitted) => (NOT_PERMITTED, 0),
+        CallError::Rejected(Rejection::TooLateToEdit) => (TOO_LATE_TO_EDIT, 0),
+        CallError::Rejected(Rejection::EditedMeanwhile) => (EDITED_MEANWHILE, 0),
+        // The sender of an owner request checked the method; the caller's owner checks whether
+        // lists are full.
         CallError::Failed(Failure::Internal | Failure::TooLarge)
         | CallError::Rejected(
             Rejection::UnknownMethod { .. } | Rejection::PinnedListFull | Rejection::MutedListFull,
@@ -294,6 +305,11 @@ fn decode_refusal(bytes: &[u8]) -> Result<CallError, RecordError> {
         NOT_LOGGED_IN => Rejection::NotLoggedIn.into(),
         CONVERSATION_NOT_FOUND => Rejection::ConversationNotFound.into(),
         UNSUPPORTED_METHOD => Rejection::UnsupportedMethod.into(),
+        TOO_LATE_TO_REVOKE => Rejection::TooLateToRevoke.into(),
+        REVOKED => Rejection::Revoked.into(),
+        NOT_PERMITTED => Rejection::NotPermitted.into(),
+        TOO_LATE_TO_EDIT => Rejection::TooLateToEdit.into(),
+        EDITED_MEANWHILE => Rejection::EditedMeanwhile.into(),
         OVERLOADED => Failure::Overloaded { retry_after_ms }.into(),
         NO_OWNER => Failure::NoOwner { retry_after_ms }.into(),
         INTERNAL => Failure::Internal.into(),

@@ -178,6 +178,7 @@ pub fn decode(
             counts,
             extended_data: record.extended_data.to_owned(),
             content: record.content.into(),
+            annotations: None,
         },
         mark: Mark { seq: record.seq, counted: record.counted },
         page: PagePointers { first: record.page_first, previous: record.page_previous },

@@ -61,6 +61,28 @@ fn methods_that_need_a_session() -> Vec<(&'static str, Value)> {
             "set_conversation_mark",
             json!({ "markType": 1, "enable": true, "conversationInfos": [{ "conversationID": "bob" }] }),
         ),
+        ("revoke_message", json!({ "message": { "messageID": "12345", "conversationID": "bob" } })),
+        (
+            "edit_message",
+            json!({
+                "message": {
+                    "messageID": "12345", "conversationID": "bob", "type": 1, "message": "hi",
+                },
+            }),
+        ),
+        (
+            "set_conversation_unread",
+            json!({ "isMarkedUnread": true, "conversationID": "bob", "conversationType": 0 }),
+        ),
+        ("delete_conversation", of("bob")),
+        ("delete_all_conversations", json!({})),
+        ("delete_all_conversation_messages", json!({})),
+        ("query_messages", json!({ "messageSeqs": [1], "conversationID": "bob" })),
+        (
+            "query_combine_message_detail",
+            json!({ "message": { "messageID": "1", "conversationID": "bob" } }),
+        ),
+        ("query_changes", json!({ "revision": 0 })),
     ]
 }
 

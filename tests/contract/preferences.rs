@@ -1,4 +1,4 @@
-//! What a user sets for conversations: pins, drafts, marks; and the lists that go by them.
+//! The settings of conversations: pins, drafts, marks; and the lists that filter by them.
 
 use serde_json::{Value, json};
 
@@ -144,7 +144,7 @@ async fn a_hundred_conversations_are_pinned_and_no_more() {
     let body = |on| json!({ "isPinned": on, "conversationID": "one-more" });
     let full = (6_000_604, "pinned_list_full".to_owned());
     assert_eq!(world.refused("alice", PIN, body(true)).await, full);
-    // What is pinned may be pinned again, and its place be given to another.
+    // With a full list, a pinned conversation may be pinned again; unpinning one makes room.
     pin(&world, "alice", "u7", true).await;
     world.ok("alice", PIN, body(false)).await;
     of_alice.none().await;

@@ -24,7 +24,7 @@ const METHODS: [&str; 17] = [
     "set_log_config",
     "call_experimental_api",
     "destroy",
-    "revoke_message",
+    "reply_message",
     "send_message_receipts_read",
     "set_conversation_message_destruct_duration",
 ];

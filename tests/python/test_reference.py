@@ -31,7 +31,11 @@ VARYING = {
     "messageID": "message",
     "sessionID": "session",
     "timestamp": "sent at",
+    "editedTime": "edited at",
+    "revokeTimestamp": "revoked at",
+    "pinnedTime": "pinned at",
     "serverTime": "served at",
+    "pinnedTime": "pinned at",
     "orderKey": "key",
     "revision": "key",
     "previousRevision": "key",
@@ -154,7 +158,7 @@ async def test_the_examples_of_the_reference_are_what_peerd_does(url):
             _, _, user, name = msg.subject.split(".")
             return (user, name), json.loads(msg.data)
 
-        story = Story({user: User(nc, user, Json) for user in ("alice", "bob", "carol")})
+        story = Story({user: User(nc, user, Json) for user in ("alice", "bob", "carol", "dave")})
         for step in STEP.finditer(PAGE):
             await story.play(step, next_event)
     assert sum(map(len, story.came.values())) >= 15

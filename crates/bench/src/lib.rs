@@ -74,7 +74,7 @@ pub struct Arguments {
     /// How messages are written.
     #[arg(long, default_value = "msgpack")]
     encoding: BodyEncoding,
-    /// Do not subscribe to the users' events: nats-server then delivers them to nobody.
+    /// Do not subscribe to the users' events, so that nats-server does not deliver them.
     #[arg(long)]
     no_events: bool,
     /// Seconds that are measured: 10, 10s, 500ms, 2m.
@@ -93,7 +93,7 @@ pub struct Arguments {
     /// Connections that the messages are sent on.
     #[arg(long, default_value_t = 2, value_name = "N")]
     pub connections: usize,
-    /// What the names of the users begin with.
+    /// The prefix of the users' names.
     #[arg(long, default_value = "bench", value_name = "PREFIX")]
     users: String,
     /// The process of a nats-server, for its CPU time and memory; found by itself where it listens

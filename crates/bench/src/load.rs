@@ -131,7 +131,7 @@ impl Shared {
         }
     }
 
-    /// What is measured.
+    /// The window that is measured.
     pub(super) fn window(&self) -> Window {
         let Window { from_us, to_us } = self.planned;
         Window { from_us, to_us: to_us.min(self.ended_us.load(Ordering::Relaxed)) }

@@ -44,7 +44,7 @@ impl Run {
 #[derive(Clone, Debug)]
 pub(super) struct Template {
     bytes: Vec<u8>,
-    /// Where the digits of the time begin.
+    /// The position of the digits of the time.
     digits_at: usize,
 }
 

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use super::content::Content;
-use super::conversation::{Head, Mark, PagePointers};
-use super::id::{LocalMessageId, OrderKey};
+use super::conversation::{Conversation, Head, Mark, PagePointers};
+use super::id::{LocalMessageId, OrderKey, Partition, UserId};
 use super::later::LaterFields;
 use super::limits::PAGE_MESSAGES;
-use super::message::{Message, ReceiptStatus};
+use super::message::{Annotations, Message, ReceiptStatus, Revocation};
 use super::receive::head_at;
 
 /// The most ranges of page numbers that a conversation's entry lists for one direction.
@@ -50,7 +50,7 @@ pub struct Stub {
 }
 
 impl Stub {
-    /// What is left of a message.
+    /// The stub of a message.
     #[must_use]
     pub fn of(message: &Message, mark: Mark, page: PagePointers) -> Self {
         Self {
@@ -80,10 +80,48 @@ pub struct Removed {
     pub stored_ms: u64,
     /// Its stub.
     pub stub: Stub,
+    /// Its revocation, which histories show in its place; `None` if they show nothing. It is in the
+    /// page of amendments, not in a carrier.
+    pub revocation: Option<Box<Revocation>>,
 }
 
 impl Removed {
-    /// The head that it makes.
+    /// The message that is shown in its place: it has no content, and does not count.
+    #[must_use]
+    pub fn shown(
+        &self,
+        sender: &UserId,
+        receiver: &UserId,
+        partition: Partition,
+    ) -> Option<Message> {
+        let revocation = self.revocation.as_deref()?;
+        let Stub { key, mark, timestamp_ms, ref local_id, receipt, .. } = self.stub;
+        Some(Message {
+            sender: sender.clone(),
+            receiver: receiver.clone(),
+            partition,
+            key,
+            seq: mark.seq,
+            timestamp_ms,
+            local_id: local_id.clone(),
+            receipt,
+            counts: false,
+            extended_data: String::new(),
+            content: Content::Text { message: String::new() },
+            annotations: Some(Box::new(Annotations {
+                revoked: Some(revocation.clone()),
+                ..Annotations::default()
+            })),
+        })
+    }
+
+    /// Whether it was unread and not deleted by its receiver when it was removed.
+    #[must_use]
+    pub const fn is_unread(&self, conversation: &Conversation) -> bool {
+        self.stub.counts && self.stub.mark.seq > conversation.settings.read.seq
+    }
+
+    /// The head that it is.
     #[must_use]
     pub const fn head(&self) -> Head {
         self.stub.head(self.stream_seq)
@@ -109,6 +147,8 @@ pub struct Replacement {
     pub content: Content,
     /// Text that accompanies the message.
     pub extended_data: String,
+    /// When the sender edited it, in milliseconds since 1970; 0 if unknown.
+    pub edited_ms: u64,
 }
 
 /// The change of a message's content.
@@ -156,9 +196,12 @@ pub struct Amendment {
 impl Amendment {
     /// Applies it to a message that was not removed.
     pub fn apply(&self, message: &mut Message) {
-        if let Change::Replaced(Replacement { content, extended_data }) = &self.change {
+        if let Change::Replaced(Replacement { content, extended_data, edited_ms }) = &self.change {
+            let sent = message.fingerprint();
             message.content = content.clone();
             message.extended_data.clone_from(extended_data);
+            let annotations = message.annotations.get_or_insert_default();
+            (annotations.edited_ms, annotations.sent) = (*edited_ms, Some(sent));
         }
         if let Receipt::Changed(status) = self.receipt {
             message.receipt = status;

@@ -73,7 +73,7 @@ impl Subject {
 /// A value that does not follow from the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// The other user of the conversation; `None` where it concerns all conversations.
+    /// The other user of the conversation; `None` if it concerns all conversations.
     pub other: Option<UserId>,
     /// The quantity.
     pub subject: Subject,
@@ -90,7 +90,7 @@ pub struct Counted {
     pub head: Head,
     /// Whether the message counts as unread until read.
     pub counts: bool,
-    /// Whether its content was removed. It counts all the same.
+    /// Whether its content was removed. It still counts, but is no longer unread.
     pub is_removed: bool,
 }
 
@@ -161,7 +161,7 @@ impl<'c> Recount<'c> {
         }
     }
 
-    /// Takes the next message of the log; returns false where it is newer than the conversation's
+    /// Takes the next message of the log; returns false if it is newer than the conversation's
     /// newest message.
     pub fn take(&mut self, message: Counted) -> bool {
         let Some(newest) = self.conversation.received else { return false };
@@ -215,6 +215,7 @@ impl<'c> Recount<'c> {
         if counts && head.mark.seq > read_seq {
             let Settings { deleted, cleared_received, .. } = &self.conversation.settings;
             let is_gone = head.mark.seq <= cleared_received.seq
+                || message.is_removed
                 || deleted.contains(Direction::Receive, head.mark.seq);
             self.deleted_unread += u64::from(is_gone);
             self.unread += u64::from(!is_gone);
@@ -234,7 +235,7 @@ impl<'c> Recount<'c> {
         }
     }
 
-    /// The head that the next message builds on, where records before it could not be read.
+    /// The head that the next message builds on, if records before it could not be read.
     fn after_those_passed_over(&mut self, before: Head, next: Counted) -> Head {
         let passed_over = std::mem::take(&mut self.passed_over);
         if passed_over == 0 || (self.last.is_none() && self.may_age) {

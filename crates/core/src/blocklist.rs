@@ -32,9 +32,9 @@ impl BlockNumber {
 /// The stored entry about one other user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BlockEntry {
-    /// The entry's sequence in the store; 0 where there is none.
+    /// The entry's sequence in the store; 0 if there is none.
     pub seq: u64,
-    /// The number of the block; `None` where the other user was unblocked.
+    /// The number of the block; `None` if the other user was unblocked.
     pub block: Option<BlockNumber>,
 }
 
@@ -42,6 +42,8 @@ pub struct BlockEntry {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Blocklist {
     entries: BTreeMap<UserId, BlockEntry>,
+    /// Clients that saw no later revision than one below this may not know of the last change.
+    changed: u64,
 }
 
 /// Why one user named in a call was not blocked, with the SDK's number.
@@ -101,8 +103,8 @@ impl Blocklist {
         (page.collect(), end < blocked.len())
     }
 
-    /// The entries to write so that `others` are blocked by the user `own_id`. Users who are blocked
-    /// already need none.
+    /// The entries to write so that `others` are blocked by the user `own_id`. Users who are
+    /// blocked already need none.
     #[must_use]
     pub fn block(&self, own_id: &UserId, others: &[UserId]) -> BlockChange {
         let mut room = BLOCKED_MAX.saturating_sub(self.len());
@@ -130,6 +132,28 @@ impl Blocklist {
         let blocked = known.filter(|(_, entry)| entry.block.is_some());
         let writes = blocked.map(|(other, entry)| (other.clone(), entry.seq)).collect();
         BlockChange { writes, refused: Vec::new() }
+    }
+
+    /// Whether the list may have changed after a client saw a revision of the user.
+    #[must_use]
+    pub const fn has_changed_after(&self, revision: u64) -> bool {
+        self.changed > revision
+    }
+
+    /// Notes a change while `revision` was the user's newest one.
+    pub const fn note_change(&mut self, revision: u64) {
+        if self.changed <= revision {
+            self.changed = revision + 1;
+        }
+    }
+
+    /// Notes what a load found. When users were blocked is known by their numbers; when one was
+    /// unblocked is not, so that it may have been just now, when `revision` was the newest.
+    pub fn note_loaded(&mut self, revision: u64) {
+        self.changed = self.changed.max(self.newest().0);
+        if self.entries.values().any(|entry| entry.block.is_none()) {
+            self.note_change(revision);
+        }
     }
 
     /// The largest block number, as the order key that it is.
@@ -284,6 +308,20 @@ mod tests {
         }
         assert_eq!(page(&user, 0, 1), (vec![id("a"), id("b")], 5));
         assert_eq!(page(&user, 5, 1), (vec![id("c")], 0));
+    }
+
+    #[test]
+    fn a_change_is_known_to_who_saw_a_later_revision() {
+        let mut loaded = user(&[("a", 1, true), ("b", 2, true)]);
+        loaded.blocked.note_loaded(5000);
+        let known = [1001, 1002, 1003].map(|revision| loaded.blocked.has_changed_after(revision));
+        assert_eq!(known, [true, false, false], "the second was blocked at 1002");
+        loaded.blocked.note_change(5000);
+        assert!(loaded.blocked.has_changed_after(5000));
+        assert!(!loaded.blocked.has_changed_after(5001));
+        let mut unblocked = user(&[("a", 1, true), ("b", 2, false)]);
+        unblocked.blocked.note_loaded(5000);
+        assert!(unblocked.blocked.has_changed_after(5000), "nobody knows since when");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::id::{OrderKey, UserId};
 
-/// Which keys are assigned: even or odd ones. The two directions of a conversation may take their
+/// The lane of a direction: even or odd keys. The two directions of a conversation may take their
 /// keys from the clocks of two partitions. With a lane for each direction, no two messages of a
 /// conversation have the same key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,6 +25,8 @@ pub enum MessageType {
     Audio = 13,
     /// A video.
     Video = 14,
+    /// A message that its sender revoked. Never sent.
+    Revoke = 31,
     /// Forwarded messages under a title.
     Combine = 100,
     /// Text whose meaning the application defines.
@@ -49,6 +51,15 @@ impl MessageType {
         })
     }
 
+    /// The type with a number that a stored message may have had before it was revoked.
+    #[must_use]
+    pub const fn stored(number: u16) -> Option<Self> {
+        match Self::from_number(number as u64) {
+            Some(Self::Command) | None => None,
+            found => found,
+        }
+    }
+
     /// The SDK's number.
     #[must_use]
     pub const fn number(self) -> u16 {
@@ -69,7 +80,7 @@ pub struct Media {
     pub uid: String,
 }
 
-/// An image's size in pixels; zero where the sender did not give it.
+/// An image's size in pixels; zero if the sender did not give it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Pixels {
     /// Width.

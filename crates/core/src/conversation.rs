@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Weak};
 
-use super::amendment::AmendedPages;
+use super::amendment::{AmendedPages, page_number};
 use super::deletions::Deletions;
 use super::id::{OrderKey, UserId};
 use super::later::LaterFields;
@@ -125,6 +125,35 @@ impl Head {
     }
 }
 
+/// How far a conversation had come when its user marked it as unread. It stays so until the user reads
+/// or sends: then one of these numbers is another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MarkedUnread {
+    /// `messageSeq` of the newest message that the user had sent.
+    pub sent: u64,
+    /// `messageSeq` up to which the user had read.
+    pub read: u64,
+}
+
+/// How far the messages of a conversation had come, by `messageSeq`, when its user deleted it. It is
+/// there again with the next message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delisted {
+    /// The newest message that the user had received.
+    pub received: u64,
+    /// The newest message that the user had sent.
+    pub sent: u64,
+}
+
+/// A message of the other's that is being removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Removing {
+    /// Its `messageSeq`.
+    pub seq: u64,
+    /// Its order key.
+    pub key: OrderKey,
+}
+
 /// What a user decided about a conversation, plus marks to count on from. Stored at first contact
 /// and at each change, never per message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -143,8 +172,12 @@ pub struct Settings {
     pub marks: ConversationMarks,
     /// How far the user has read what the other sent.
     pub read: Mark,
-    /// Messages past the read mark that count and that the user deleted.
+    /// Messages past the read mark that count, and that the user deleted or the sender revoked.
     pub deleted_unread: u64,
+    /// Where the user marked it as unread, if that is still so.
+    pub marked_unread: Option<MarkedUnread>,
+    /// Where the user deleted the conversation, if that ever happened.
+    pub delisted: Option<Delisted>,
     /// What the user received up to here is gone for the user.
     pub cleared_received: Cleared,
     /// What the user sent up to here is gone for the user.
@@ -160,11 +193,23 @@ pub struct Settings {
     pub amended_received: AmendedPages,
     /// Which pages of what the user sent may have amendments.
     pub amended_sent: AmendedPages,
+    /// The removal of a received message that began and may not have ended: the page of amendments
+    /// says whether the message was removed.
+    pub removing: Option<Removing>,
     /// What a later release stored besides.
     pub later: LaterFields,
 }
 
 impl Settings {
+    /// Notes that the page of a message may have amendments.
+    pub fn note_amended(&mut self, direction: Direction, seq: u64) {
+        let pages = match direction {
+            Direction::Send => &mut self.amended_sent,
+            Direction::Receive => &mut self.amended_received,
+        };
+        pages.insert(page_number(seq));
+    }
+
     /// How far all messages of a direction are gone for the user.
     #[must_use]
     pub const fn cleared(&self, direction: Direction) -> Cleared {
@@ -225,11 +270,27 @@ impl Conversation {
         self.has_messages() || self.settings.kept
     }
 
-    /// Whether anything was ever sent either way.
+    /// Whether anything was sent either way, since the user deleted the conversation if that ever
+    /// happened.
     #[must_use]
     pub fn has_messages(&self) -> bool {
-        let is_message = |head: &Option<Head>| head.is_some_and(|head| head.is_message());
-        is_message(&self.received) || is_message(&self.sent)
+        let (received, sent) = self.settings.delisted.map_or((0, 0), |at| (at.received, at.sent));
+        let is_message = |head: Option<Head>, after: u64| {
+            head.is_some_and(|head| head.is_message() && head.mark.seq > after)
+        };
+        is_message(self.received, received) || is_message(self.sent, sent)
+    }
+
+    /// Whether the user marked it as unread, and has neither read nor sent since.
+    #[must_use]
+    pub fn is_marked_unread(&self) -> bool {
+        self.settings.marked_unread == Some(self.marked_unread_now())
+    }
+
+    /// The mark of a conversation that is marked as unread now.
+    #[must_use]
+    pub fn marked_unread_now(&self) -> MarkedUnread {
+        MarkedUnread { sent: self.sent_mark().seq, read: self.settings.read.seq }
     }
 
     /// Passes over a record of the other's that cannot be read: what comes next is stored after it.
@@ -371,6 +432,17 @@ impl Conversation {
         settings
     }
 
+    /// The settings after the removal of a received message has ended, at `key`. `is_unread`: it was
+    /// removed, and had been unread.
+    #[must_use]
+    pub fn after_removal(&self, key: OrderKey, is_unread: bool) -> Settings {
+        self.changed_settings(key, |settings| {
+            settings.kept = self.exists();
+            settings.removing = None;
+            settings.deleted_unread += u64::from(is_unread);
+        })
+    }
+
     /// Takes the settings that the store has, if they are newer than those at hand.
     pub fn adopt_settings(&mut self, settings: Settings, settings_seq: u64) {
         if settings_seq > self.settings_seq {
@@ -482,6 +554,8 @@ pub struct ConversationView {
     pub marks: ConversationMarks,
     /// How far the user has read.
     pub read_seq: u64,
+    /// Whether the user marked it as unread.
+    pub is_marked_unread: bool,
 }
 
 impl ConversationView {
@@ -505,6 +579,7 @@ impl ConversationView {
             draft: conversation.settings.draft.clone(),
             marks: conversation.settings.marks,
             read_seq: conversation.settings.read.seq,
+            is_marked_unread: conversation.is_marked_unread(),
         }
     }
 }

@@ -37,6 +37,8 @@ pub enum DeleteType {
     Messages = 0,
     /// All messages.
     Conversation = 1,
+    /// All messages of all conversations.
+    AllConversations = 2,
 }
 
 /// How the block list changed, with the SDK's number.
@@ -71,9 +73,20 @@ pub enum Event {
         other: UserId,
         /// Single messages, or all.
         delete_type: DeleteType,
-        /// The deleted messages, where the call named them.
+        /// The deleted messages, if the call named them.
         messages: Messages,
     },
+    /// The user deleted all messages of all conversations.
+    AllMessagesDeleted,
+    /// The user deleted all conversations.
+    ConversationsAllDeleted {
+        /// How many there were.
+        count: usize,
+    },
+    /// Messages were revoked.
+    MessagesRevoked(Messages),
+    /// Messages were edited.
+    MessagesEdited(Messages),
     /// The user blocked or unblocked others.
     BlacklistChanged {
         /// How the list changed.
@@ -100,8 +113,11 @@ impl Event {
             Self::PeerMessageReceived { messages, .. } | Self::MessageDeleted { messages, .. } => {
                 messages.len()
             }
+            Self::MessagesRevoked(messages) | Self::MessagesEdited(messages) => messages.len(),
             Self::ConversationChanged(changes) => changes.len(),
             Self::TotalChanged(_)
+            | Self::AllMessagesDeleted
+            | Self::ConversationsAllDeleted { .. }
             | Self::BlacklistChanged { .. }
             | Self::UserInfoUpdated(_)
             | Self::UserRuleUpdated(_)

@@ -95,7 +95,7 @@ impl LocalMessageId {
     }
 
     /// Parses a local message ID that was accepted earlier, perhaps by a release with weaker
-    /// checks; `None` where no release ever accepted it.
+    /// checks; `None` if no release ever accepted it.
     #[must_use]
     pub fn stored(text: &str) -> Option<Self> {
         let fits = !text.is_empty() && text.len() <= LOCAL_MESSAGE_ID_MAX_BYTES;

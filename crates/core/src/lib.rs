@@ -1,9 +1,11 @@
 //! peerd's decisions, without a clock, randomness or I/O: plain functions of state, command, `now`
 //! and limits. Nothing here can wait, fail because of the network, or be serialized.
 
+pub mod amend;
 pub mod amendment;
 pub mod audit;
 pub mod blocklist;
+pub mod changes;
 pub mod clear;
 pub mod clock;
 pub mod content;

@@ -8,6 +8,10 @@ pub const COMBINE_MESSAGES_MAX: usize = 300;
 pub const COMBINE_DEPTH_MAX: usize = 4;
 /// Longest `extendedData`, in bytes.
 pub const EXTENDED_DATA_MAX_BYTES: usize = 1024;
+/// Longest `revokeExtendedData`, in bytes.
+pub const REVOKE_EXTENDED_DATA_MAX_BYTES: usize = 200;
+/// How long after it was sent a message may be edited, in milliseconds.
+pub const EDIT_WINDOW_MS: u64 = 24 * 60 * 60 * 1000;
 /// Longest `searchedContent` of a Custom message, in bytes.
 pub const SEARCHED_CONTENT_MAX_BYTES: usize = 64;
 /// Largest `subType` of a Custom message.
@@ -30,6 +34,8 @@ pub const DEVICE_MAX_BYTES: usize = 128;
 pub const HISTORY_PAGE_MAX: usize = 100;
 /// The most conversations of one page of the list.
 pub const CONVERSATION_PAGE_MAX: usize = 1000;
+/// The most conversations of one page of changes.
+pub const CHANGES_PAGE_MAX: usize = 100;
 /// Largest mark of a conversation; the smallest is 1.
 pub const MARK_MAX: u8 = 20;
 /// The most conversations that one call marks.
@@ -74,6 +80,10 @@ pub struct Limits {
     pub messages_per_second: usize,
     /// The most Command messages per sender in any second.
     pub commands_per_second: usize,
+    /// The most changes of stored messages per user in any second.
+    pub amendments_per_second: usize,
+    /// How long after it was sent a message may be revoked.
+    pub revoke_window_ms: u64,
     /// How long a repeated local message ID is recognized.
     pub repeat_window_ms: u64,
     /// How far back a send with `isRetrySend` looks for its first attempt.
@@ -103,6 +113,8 @@ impl Default for Limits {
             combine_bytes: 32 * 1024,
             messages_per_second: 10,
             commands_per_second: 30,
+            amendments_per_second: 10,
+            revoke_window_ms: 2 * 60 * 1000,
             repeat_window_ms: 10 * 60 * 1000,
             retry_window_ms: DAY_MS,
             max_sessions: 10,

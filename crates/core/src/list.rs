@@ -36,25 +36,25 @@ pub enum PinnedFilter {
     OnlyUnpinned = 2,
 }
 
-/// Which conversations are meant, by their marks: those with one of several. The default is all.
+/// A filter by marks: a conversation passes if one of the fields admits it. The default admits all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MarkFilter {
-    /// Those with one of these marks.
+    /// Conversations with one of these marks.
     pub marks: ConversationMarks,
-    /// Those with any mark.
+    /// Conversations with any mark.
     pub any: bool,
-    /// Those without a mark.
+    /// Conversations without a mark.
     pub unmarked: bool,
 }
 
 impl MarkFilter {
-    /// Whether all conversations are meant.
+    /// Whether all conversations pass.
     #[must_use]
     pub fn is_all(&self) -> bool {
         *self == Self::default()
     }
 
-    fn admits(&self, marks: ConversationMarks) -> bool {
+    fn admits(self, marks: ConversationMarks) -> bool {
         self.is_all()
             || (self.any && !marks.is_empty())
             || (self.unmarked && marks.is_empty())
@@ -65,12 +65,14 @@ impl MarkFilter {
 /// Which conversations a list shows. The default is all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ListFilter {
-    /// Only those with unread messages.
+    /// Only conversations with unread messages.
     pub only_unread: bool,
-    /// By whether they are pinned.
+    /// The filter by pins.
     pub pinned: PinnedFilter,
-    /// By their marks.
+    /// The filter by marks.
     pub marks: MarkFilter,
+    /// Only those that changed after this key.
+    pub changed_after: Option<OrderKey>,
 }
 
 impl ListFilter {
@@ -82,6 +84,7 @@ impl ListFilter {
         };
         is_wanted
             && self.marks.admits(known.settings.marks)
+            && self.changed_after.is_none_or(|key| known.has_changed_after(key))
             && (!self.only_unread || known.unread() > 0)
     }
 }
@@ -158,6 +161,7 @@ mod tests {
         only_unread: false,
         pinned: PinnedFilter::All,
         marks: MarkFilter { marks: ConversationMarks::from_bits(0), any: false, unmarked: false },
+        changed_after: None,
     };
 
     #[test]

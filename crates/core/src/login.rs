@@ -37,7 +37,7 @@ impl User {
         Login { account, kicked }
     }
 
-    /// The account after a logout of one session, or of all; `None` where there is no such session.
+    /// The account after a logout of one session, or of all; `None` if there is no such session.
     #[must_use]
     pub fn logout(&self, session_id: Option<&str>) -> Option<Account> {
         let mut account = self.account.clone();

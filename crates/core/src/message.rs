@@ -2,7 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::content::Content;
+use super::content::{Content, MessageType};
 use super::id::{LocalMessageId, MessageId, OrderKey, Partition, UserId};
 
 /// A message that a caller wants to send.
@@ -60,6 +60,30 @@ impl ReceiptStatus {
     }
 }
 
+/// A message was revoked by its sender: its content is gone for both users.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revocation {
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// The type that the message had.
+    pub original_type: MessageType,
+    /// The text that the message had; empty except in the reply to the caller who revoked it.
+    pub original_text: String,
+    /// Text that accompanies the revocation.
+    pub extended_data: String,
+}
+
+/// Later changes that a message shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Annotations {
+    /// The revocation, if the message was revoked: its content is an empty text then.
+    pub revoked: Option<Revocation>,
+    /// When the sender last edited it, in milliseconds since 1970; 0 for never.
+    pub edited_ms: u64,
+    /// The [`fingerprint`] of what was sent, if it was edited: a repeat of it is recognized.
+    pub sent: Option<u64>,
+}
+
 /// A message that peerd accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
@@ -85,9 +109,36 @@ pub struct Message {
     pub extended_data: String,
     /// The content.
     pub content: Content,
+    /// Later changes; `None` for nearly all messages.
+    pub annotations: Option<Box<Annotations>>,
 }
 
 impl Message {
+    /// The type that bodies show, with the SDK's number.
+    #[must_use]
+    pub fn message_type(&self) -> MessageType {
+        if self.revoked().is_some() { MessageType::Revoke } else { self.content.message_type() }
+    }
+
+    /// The revocation, if the message was revoked.
+    #[must_use]
+    pub fn revoked(&self) -> Option<&Revocation> {
+        self.annotations.as_ref().and_then(|annotations| annotations.revoked.as_ref())
+    }
+
+    /// Distinguishes a repeat of the send from a reuse of its local message ID.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        let sent = self.annotations.as_ref().and_then(|annotations| annotations.sent);
+        sent.unwrap_or_else(|| fingerprint(&self.content, &self.extended_data))
+    }
+
+    /// When the sender last edited it, in milliseconds since 1970; 0 for never.
+    #[must_use]
+    pub fn edited_ms(&self) -> u64 {
+        self.annotations.as_ref().map_or(0, |annotations| annotations.edited_ms)
+    }
+
     /// The message ID.
     #[must_use]
     pub const fn id(&self) -> MessageId {

@@ -1,4 +1,4 @@
-//! What a user sets for a conversation: muting, pinning, a draft, marks. Each function gives the
+//! What a user sets for a conversation: muting, pinning, a draft, marks, a mark as unread. Each function gives the
 //! settings with the value, or `None` where it is already set.
 
 use std::sync::Arc;
@@ -104,6 +104,15 @@ pub fn set_draft(known: &Conversation, draft: &str, key: OrderKey) -> Option<Set
     Some(kept(known, key, |settings| settings.draft = draft))
 }
 
+/// The settings with the conversation marked as unread, or not any more.
+#[must_use]
+pub fn set_marked_unread(known: &Conversation, is_marked: bool, key: OrderKey) -> Option<Settings> {
+    (known.is_marked_unread() != is_marked).then(|| {
+        let mark = is_marked.then(|| known.marked_unread_now());
+        kept(known, key, |settings| settings.marked_unread = mark)
+    })
+}
+
 /// The settings after a change that keeps the conversation in the list.
 fn kept(known: &Conversation, key: OrderKey, change: impl FnOnce(&mut Settings)) -> Settings {
     known.changed_settings(key, |settings| {
@@ -115,7 +124,10 @@ fn kept(known: &Conversation, key: OrderKey, change: impl FnOnce(&mut Settings))
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clear::clear_unread;
+    use crate::conversation::{Head, Mark};
     use crate::marks::ConversationMarks;
+    use crate::message::Direction;
 
     const KEY: OrderKey = OrderKey(9);
 
@@ -151,6 +163,34 @@ mod tests {
         assert_eq!(set_draft(&known, "", KEY).expect("a change").draft, None);
         let unpinned = user.set_pinned(&known, false, KEY, 7).expect("no limit").expect("a change");
         assert_eq!((unpinned.pinned_ms, unpinned.draft.as_deref()), (0, Some("Dear")));
+    }
+
+    #[test]
+    fn the_mark_as_unread_goes_away_when_the_user_reads_or_sends() {
+        let head =
+            |seq| Head { mark: Mark { seq, counted: seq }, stream_seq: seq, ..Head::BEFORE_FIRST };
+        let mut known = Conversation { received: Some(head(3)), ..Conversation::default() };
+        assert_eq!(set_marked_unread(&known, false, KEY), None);
+        known.settings = set_marked_unread(&known, true, KEY).expect("a change");
+        assert!(known.is_marked_unread());
+        assert_eq!(set_marked_unread(&known, true, KEY), None);
+        // It stays with what the other sends, and with another setting.
+        known.adopt_head(Direction::Receive, head(4));
+        known.settings = set_draft(&known, "Dear", KEY).expect("a change");
+        assert!(known.is_marked_unread());
+        let mut sent = known.clone();
+        sent.adopt_head(Direction::Send, head(1));
+        assert!(!sent.is_marked_unread());
+        let mut read = known.clone();
+        read.settings = clear_unread(&read, KEY).expect("a change");
+        assert_eq!((read.is_marked_unread(), read.unread()), (false, 0));
+        // Where nothing is unread, reading takes it away too.
+        read.settings = set_marked_unread(&read, true, KEY).expect("a change");
+        read.settings = clear_unread(&read, KEY).expect("a change");
+        assert!(!read.is_marked_unread());
+        assert_eq!(clear_unread(&read, KEY), None);
+        known.settings = set_marked_unread(&known, false, KEY).expect("a change");
+        assert_eq!((known.is_marked_unread(), known.unread()), (false, 4));
     }
 
     #[test]

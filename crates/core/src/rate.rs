@@ -31,7 +31,7 @@ impl Window {
             self.taken.push_back(now_us);
             return Ok(Place { at_us: now_us });
         }
-        // Where the limit was lowered, the slot that must become free first is not the oldest.
+        // After the limit was lowered, the slot that must become free first is not the oldest.
         let next = self.taken.len() - limit;
         let free_us = self.taken.get(next).map_or(now_us, |taken| taken + SECOND_US);
         Err(free_us.saturating_sub(now_us).div_ceil(1000).max(1))

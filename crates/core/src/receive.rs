@@ -229,5 +229,6 @@ fn message(
         counts: !send.options.not_counted,
         extended_data: send.draft.extended_data.clone(),
         content: send.draft.content.clone(),
+        annotations: None,
     }
 }

@@ -18,7 +18,7 @@ pub enum Rejection {
     },
     /// The method does not exist.
     UnknownMethod {
-        /// The method as called; empty where it cannot be shown.
+        /// The method as called; empty if it cannot be shown.
         name: String,
         /// The method that the caller may have meant.
         meant: Option<&'static str>,
@@ -34,7 +34,7 @@ pub enum Rejection {
     },
     /// The caller has no session.
     NotLoggedIn,
-    /// The receiver is unknown, where the configuration requires known receivers.
+    /// The receiver is unknown, and the configuration requires known receivers.
     TargetNotFound,
     /// The receiver blocked the sender.
     BlockedByReceiver,
@@ -44,6 +44,16 @@ pub enum Rejection {
     PinnedListFull,
     /// The caller has muted the maximum number of conversations.
     MutedListFull,
+    /// The message was not edited: another edit came first.
+    EditedMeanwhile,
+    /// The message is too old to be revoked.
+    TooLateToRevoke,
+    /// The message was revoked.
+    Revoked,
+    /// The message is not the caller's to change, or its type cannot be changed.
+    NotPermitted,
+    /// The message is too old to be edited.
+    TooLateToEdit,
 }
 
 impl Rejection {
@@ -64,7 +74,12 @@ impl Rejection {
             Self::UnsupportedMethod => 6_000_013,
             Self::NotLoggedIn => 6_000_121,
             Self::TargetNotFound => 6_000_204,
+            Self::EditedMeanwhile => 6_000_205,
+            Self::TooLateToRevoke => 6_000_278,
+            Self::Revoked => 6_000_279,
             Self::BlockedByReceiver => 6_000_284,
+            Self::NotPermitted => 6_000_285,
+            Self::TooLateToEdit => 6_000_286,
             Self::ConversationNotFound => 6_000_603,
             Self::PinnedListFull => 6_000_604,
             Self::MutedListFull => 6_000_601,
@@ -86,10 +101,15 @@ impl Rejection {
             Self::ConversationNotFound => "conversation_not_found",
             Self::PinnedListFull => "pinned_list_full",
             Self::MutedListFull => "muted_list_full",
+            Self::EditedMeanwhile => "edited_meanwhile",
+            Self::TooLateToRevoke => "too_late_to_revoke",
+            Self::Revoked => "message_revoked",
+            Self::NotPermitted => "not_permitted",
+            Self::TooLateToEdit => "too_late_to_edit",
         }
     }
 
-    /// The time after which a retry may succeed, where it is known.
+    /// The time after which a retry may succeed, if it is known.
     #[must_use]
     pub const fn retry_after_ms(&self) -> Option<u64> {
         match self {
@@ -103,7 +123,12 @@ impl Rejection {
             | Self::BlockedByReceiver
             | Self::ConversationNotFound
             | Self::PinnedListFull
-            | Self::MutedListFull => None,
+            | Self::MutedListFull
+            | Self::EditedMeanwhile
+            | Self::TooLateToRevoke
+            | Self::Revoked
+            | Self::NotPermitted
+            | Self::TooLateToEdit => None,
         }
     }
 }
@@ -145,6 +170,15 @@ impl fmt::Display for Rejection {
             Self::MutedListFull => {
                 write!(f, "{MUTED_MAX} conversations are muted, which is the maximum")
             }
+            Self::EditedMeanwhile => {
+                f.write_str("the message was edited at another time than expected")
+            }
+            Self::TooLateToRevoke => f.write_str("the message is too old to be revoked"),
+            Self::Revoked => f.write_str("the message was revoked"),
+            Self::NotPermitted => {
+                f.write_str("the message is not the caller's, or its type cannot be changed")
+            }
+            Self::TooLateToEdit => f.write_str("the message is too old to be edited"),
         }
     }
 }

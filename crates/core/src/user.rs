@@ -28,7 +28,7 @@ pub struct Session {
     pub platform: String,
     /// The device ID, as given by the caller.
     pub device_id: String,
-    /// The encoding of the login; `None` where an older release stored the session.
+    /// The encoding of the login; `None` if an older release stored the session.
     pub encoding: Option<Encoding>,
 }
 
@@ -45,9 +45,9 @@ pub struct Account {
     pub sessions: Vec<Session>,
     /// When the user was last seen, in milliseconds since 1970; `None` for never.
     pub last_seen_ms: Option<u64>,
-    /// The newest published revision that no order key reflects; 0 where there is none.
+    /// The newest published revision that no order key reflects; 0 if there is none.
     pub revision: u64,
-    /// What a later release stored besides.
+    /// Fields of a later release.
     pub later: LaterFields,
 }
 
@@ -60,7 +60,7 @@ pub struct User {
     pub account: Account,
     /// The encoding that all sessions logged in with, if it is the same; kept up to date.
     sessions_encoding: Option<Encoding>,
-    /// The account's sequence in the store; 0 where it is not stored.
+    /// The account's sequence in the store; 0 if it is not stored.
     pub account_seq: u64,
     /// The conversations, by the other user.
     pub conversations: HashMap<UserId, Conversation>,
@@ -81,6 +81,8 @@ pub struct User {
     pub messages_sent: Window,
     /// Commands sent in the last second.
     pub commands_sent: Window,
+    /// Changes of stored messages in the last second.
+    pub amendments_made: Window,
     /// To whom the user was shown as typing in the last second.
     pub typing_sent: Signals,
     /// Changes of the user's profile and privacy in the last second.
@@ -107,6 +109,7 @@ impl User {
             newest_command: OrderKey::ZERO,
             messages_sent: Window::default(),
             commands_sent: Window::default(),
+            amendments_made: Window::default(),
             typing_sent: Signals::default(),
             profile_changes: Window::default(),
             oldest_unread_ms: u64::MAX,
@@ -147,7 +150,7 @@ impl User {
         self.sessions_encoding = first.filter(|_| encodings.all(|encoding| encoding == first));
     }
 
-    /// The encoding that all sessions of the user logged in with; `None` where they differ or one
+    /// The encoding that all sessions of the user logged in with; `None` if they differ or one
     /// is unknown. Sessions that ended by idling are included.
     #[must_use]
     pub const fn sessions_encoding(&self) -> Option<Encoding> {
@@ -194,7 +197,7 @@ impl User {
                 oldest_ms = oldest_ms.min(known.gone.oldest_ms);
             }
         }
-        // Only where none is due: a due conversation counts again when it is updated.
+        // Only if none is due: a due conversation counts again when it is updated.
         if due.is_empty() {
             self.oldest_unread_ms = oldest_ms;
         }
@@ -312,10 +315,11 @@ impl User {
 }
 
 /// The keys of a conversation's newest changes that were published to its user.
-fn change_keys(conversation: &Conversation) -> [OrderKey; 3] {
+pub(crate) fn change_keys(conversation: &Conversation) -> [OrderKey; 3] {
     let head = |direction| conversation.head(direction).map_or(OrderKey::ZERO, |head| head.key);
     let settings = &conversation.settings;
     // A first contact publishes no event.
-    let changed = if settings.kept { settings.changed } else { OrderKey::ZERO };
+    let is_published = settings.kept || settings.delisted.is_some();
+    let changed = if is_published { settings.changed } else { OrderKey::ZERO };
     [head(Direction::Send), head(Direction::Receive), changed]
 }

@@ -1,5 +1,5 @@
-//! The connection against real nats-servers: what it is made with, what is passed over it, and what
-//! happens when it breaks. The server is that of peerd's own tests.
+//! Tests of the connection against real nats-servers: credentials, messages, and failures. The
+//! server is that of peerd's own tests.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 

@@ -1,87 +1,54 @@
 //! The fields that depend on a message's type, with the SDK's names.
 
-use std::convert::Infallible;
-
 use serde::Serialize;
-use serde::ser::{SerializeMap, Serializer};
+use serde::ser::Serializer;
 
 use super::encoding::Binary;
+use super::object::{self, Object, Sink};
 use peerd_core::content::{Content, Excerpt, Media};
+use peerd_core::message::{Message, Revocation};
 
 /// The largest number that every JSON reader represents exactly.
 pub const NUMBER_MAX: u64 = (1 << 53) - 1;
 
-/// Receives the fields of an object one by one.
-trait Sink {
-    type Error;
+/// The `revokeType` of a revocation for both users, the only type.
+const TWO_WAY: u8 = 0;
+/// The `revokeStatus` of a message that its sender revoked.
+const SELF_REVOKE: u8 = 0;
 
-    fn field<T: Serialize + ?Sized>(
-        &mut self,
-        name: &'static str,
-        value: &T,
-    ) -> Result<(), Self::Error>;
-
-    /// Adds a text field, unless it has the default value (empty).
-    fn optional_text(&mut self, name: &'static str, text: &str) -> Result<(), Self::Error> {
-        if text.is_empty() { Ok(()) } else { self.field(name, text) }
+/// Adds the fields of the message's content, and those of its later changes.
+pub(super) fn fields_of<K: Sink>(message: &Message, sink: &mut K) -> Result<(), K::Error> {
+    if let Some(revocation) = message.revoked() {
+        return revocation_fields(message, revocation, sink);
     }
-
-    /// Adds a number field, unless it has the default value (0).
-    fn optional_number(
-        &mut self,
-        name: &'static str,
-        number: impl Into<u64>,
-    ) -> Result<(), Self::Error> {
-        let number = number.into();
-        if number == 0 { Ok(()) } else { self.field(name, &number) }
+    fields(&message.content, sink)?;
+    match message.edited_ms() {
+        0 => Ok(()),
+        edited_ms => {
+            sink.field("editedTime", &edited_ms)?;
+            sink.field("editorUserID", message.sender.as_str())
+        }
     }
 }
 
-/// Counts fields, because a `MessagePack` map begins with their number.
-struct Count(usize);
-
-impl Sink for Count {
-    type Error = Infallible;
-
-    fn field<T: Serialize + ?Sized>(&mut self, _: &'static str, _: &T) -> Result<(), Infallible> {
-        self.0 += 1;
-        Ok(())
-    }
-}
-
-/// Writes fields.
-struct Entries<'m, M>(&'m mut M);
-
-impl<M: SerializeMap> Sink for Entries<'_, M> {
-    type Error = M::Error;
-
-    fn field<T: Serialize + ?Sized>(
-        &mut self,
-        name: &'static str,
-        value: &T,
-    ) -> Result<(), M::Error> {
-        self.0.serialize_entry(name, value)
-    }
-}
-
-fn count(each: impl FnOnce(&mut Count) -> Result<(), Infallible>) -> usize {
-    let mut count = Count(0);
-    let Ok(()) = each(&mut count);
-    count.0
-}
-
-/// The number of fields that [`write`] adds.
-pub(super) fn field_count(content: &Content) -> usize {
-    count(|count| fields(content, count))
-}
-
-/// Adds the content's fields, without `type`, to an object.
-pub(super) fn write<M: SerializeMap>(content: &Content, map: &mut M) -> Result<(), M::Error> {
-    fields(content, &mut Entries(map))
+/// The fields of a message that its sender revoked.
+fn revocation_fields<K: Sink>(
+    message: &Message,
+    revocation: &Revocation,
+    sink: &mut K,
+) -> Result<(), K::Error> {
+    let Revocation { at_ms, original_type, original_text, extended_data } = revocation;
+    sink.field("revokeType", &TWO_WAY)?;
+    sink.field("revokeStatus", &SELF_REVOKE)?;
+    sink.field("revokeTimestamp", at_ms)?;
+    sink.field("operatedUserID", message.sender.as_str())?;
+    sink.field("originalMessageType", &original_type.number())?;
+    sink.field("originalTextMessageContent", original_text)?;
+    sink.field("revokeExtendedData", extended_data)
 }
 
 /// Adds the content's fields: the required ones of its type, and the optional ones that are set.
-fn fields<K: Sink>(content: &Content, sink: &mut K) -> Result<(), K::Error> {
+pub(super) fn fields<K: Sink>(content: &Content, sink: &mut K) -> Result<(), K::Error> {
     match content {
         Content::Text { message } => sink.field("message", message),
         Content::Command { message } => sink.field("message", &Binary(message)),
@@ -150,12 +117,16 @@ impl Serialize for Infos<'_> {
 /// A part of a Multiple message.
 pub(super) struct Info<'a>(pub(super) &'a Content);
 
+impl Object for Info<'_> {
+    fn fields<K: Sink>(&self, sink: &mut K) -> Result<(), K::Error> {
+        sink.field("type", &self.0.message_type().number())?;
+        fields(self.0, sink)
+    }
+}
+
 impl Serialize for Info<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(1 + field_count(self.0)))?;
-        map.serialize_entry("type", &self.0.message_type().number())?;
-        write(self.0, &mut map)?;
-        map.end()
+        object::serialize(self, serializer)
     }
 }
 
@@ -171,12 +142,15 @@ impl Serialize for Excerpts<'_> {
 /// A message inside a Combine message.
 struct ExcerptBody<'a>(&'a Excerpt);
 
+impl Object for ExcerptBody<'_> {
+    fn fields<K: Sink>(&self, sink: &mut K) -> Result<(), K::Error> {
+        sink.field("type", &self.0.content.message_type().number())?;
+        excerpt_fields(self.0, sink)
+    }
+}
+
 impl Serialize for ExcerptBody<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let fields = 1 + count(|count| excerpt_fields(self.0, count));
-        let mut map = serializer.serialize_map(Some(fields))?;
-        map.serialize_entry("type", &self.0.content.message_type().number())?;
-        excerpt_fields(self.0, &mut Entries(&mut map))?;
-        map.end()
+        object::serialize(self, serializer)
     }
 }

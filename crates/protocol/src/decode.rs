@@ -8,7 +8,7 @@
 //!   several errors the same one is answered in both encodings.
 //! - An enum is an object whose number `type` names the variant: `#[serde(rename = "1")]`.
 //! - A tuple struct is one object that is read once for each part ([`crate::field::Both`]).
-//! - Bytes are `bin`, or base64 text where the body is JSON.
+//! - Bytes are `bin`, or base64 text in JSON.
 //! - An error says what the field must be and never quotes what it is.
 
 use std::borrow::Cow;

@@ -173,7 +173,7 @@ struct EndpointAnswer {
 }
 
 impl StatsAnswer {
-    /// Reads an answer; `None` where it is not one, or from another service or deployment.
+    /// Reads an answer; `None` if it is not one, or from another service or deployment.
     #[must_use]
     pub fn read(body: &[u8], subject_prefix: &str) -> Option<Self> {
         let answer: Self = serde_json::from_slice(body).ok()?;

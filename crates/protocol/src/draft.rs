@@ -26,6 +26,17 @@ pub struct MessageFields {
     extended_data: Option<String>,
 }
 
+/// The new content of a message that is edited, and the text that accompanies it.
+pub type EditBody = Both<ContentBody, EditFields>;
+
+/// Fields of an edited message besides its content.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EditFields {
+    /// Data of the sender's application.
+    extended_data: Option<String>,
+}
+
 /// The content of a message, by its `type`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(expecting = "a type that may be sent to a peer")]
@@ -230,6 +241,13 @@ impl From<MessageBody> for Draft {
             local_id: fields.local_message_id.map(|LocalId(id)| id),
             extended_data: fields.extended_data.unwrap_or_default(),
         }
+    }
+}
+
+impl From<EditBody> for Draft {
+    fn from(Both(content, EditFields { extended_data }): EditBody) -> Self {
+        let extended_data = extended_data.unwrap_or_default();
+        Self { content: content.into(), local_id: None, extended_data }
     }
 }
 

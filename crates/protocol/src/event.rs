@@ -42,7 +42,10 @@ pub const fn name(event: &Event) -> &'static str {
         Event::PeerMessageReceived { .. } => "peer_message_received",
         Event::ConversationChanged(_) => "conversation_changed",
         Event::TotalChanged(_) => "conversation_total_unread_message_count_updated",
-        Event::MessageDeleted { .. } => "message_deleted",
+        Event::MessageDeleted { .. } | Event::AllMessagesDeleted => "message_deleted",
+        Event::MessagesRevoked(_) => "message_revoke_received",
+        Event::MessagesEdited(_) => "message_edited",
+        Event::ConversationsAllDeleted { .. } => "conversations_all_deleted",
         Event::BlacklistChanged { .. } => "blacklist_changed",
         Event::UserInfoUpdated(_) => "user_info_updated",
         Event::UserRuleUpdated(_) => "user_rule_updated",
@@ -112,11 +115,30 @@ impl Serialize for EventBody<'_> {
                 previous_revision,
             }
             .serialize(serializer),
+            Event::AllMessagesDeleted => Deleted {
+                conversation_id: "",
+                conversation_type: PEER,
+                message_delete_type: DeleteType::AllConversations as u8,
+                is_delete_conversation_all_message: true,
+                message_list: Messages { list: &[], viewer, content_max },
+                revision,
+                previous_revision,
+            }
+            .serialize(serializer),
             Event::MessageDeleted { other, delete_type, messages } => Deleted {
                 conversation_id: other.as_str(),
                 conversation_type: PEER,
                 message_delete_type: *delete_type as u8,
-                is_delete_conversation_all_message: *delete_type == DeleteType::Conversation,
+                is_delete_conversation_all_message: *delete_type != DeleteType::Messages,
+                message_list: Messages { list: messages, viewer, content_max },
+                revision,
+                previous_revision,
+            }
+            .serialize(serializer),
+            Event::ConversationsAllDeleted { count } => {
+                AllDeleted { count: *count, revision, previous_revision }.serialize(serializer)
+            }
+            Event::MessagesRevoked(messages) | Event::MessagesEdited(messages) => Amended {
                 message_list: Messages { list: messages, viewer, content_max },
                 revision,
                 previous_revision,
@@ -193,6 +215,22 @@ struct Deleted<'a> {
     conversation_type: u8,
     message_delete_type: u8,
     is_delete_conversation_all_message: bool,
+    message_list: Messages<'a>,
+    revision: u64,
+    previous_revision: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AllDeleted {
+    count: usize,
+    revision: u64,
+    previous_revision: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Amended<'a> {
     message_list: Messages<'a>,
     revision: u64,
     previous_revision: u64,

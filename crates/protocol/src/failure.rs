@@ -92,7 +92,7 @@ impl fmt::Display for Failure {
             Self::TooLarge => "the answer is larger than max_payload of the nats-server allows",
             Self::StoreUnavailable => "the store is not available, nothing was stored",
             Self::OutcomeUnknown => {
-                "the store did not answer; repeat with the same localMessageID to find out"
+                "the store did not answer; the call may have taken effect and may be repeated"
             }
         })
     }
@@ -120,8 +120,32 @@ impl CallError {
     }
 }
 
+/// The methods whose repeat is recognized by its `localMessageID`.
+pub const SENDS: [&str; 2] = ["send_peer_message", "send_message"];
+/// The text of an unknown outcome for the caller of one of them.
+const UNKNOWN_SEND: &str =
+    "the store did not answer; repeat with the same localMessageID to find out";
+
 /// The body of the reply to a call that failed.
-pub struct FailureBody<'a>(pub &'a CallError);
+#[derive(Clone, Copy)]
+pub struct FailureBody<'a> {
+    /// The reason.
+    pub error: &'a CallError,
+    /// The method that was called; empty if there is none.
+    pub method: &'a str,
+}
+
+impl FailureBody<'_> {
+    /// The text for people.
+    #[must_use]
+    pub fn text(self) -> String {
+        if SENDS.contains(&self.method) && *self.error == CallError::Failed(Failure::OutcomeUnknown)
+        {
+            return UNKNOWN_SEND.to_owned();
+        }
+        self.error.to_string()
+    }
+}
 
 impl Serialize for FailureBody<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -134,12 +158,12 @@ impl Serialize for FailureBody<'_> {
             #[serde(skip_serializing_if = "Option::is_none")]
             retry_after_ms: Option<u64>,
         }
-        let retry_after_ms = match self.0 {
+        let retry_after_ms = match self.error {
             CallError::Rejected(rejection) => rejection.retry_after_ms(),
             CallError::Failed(failure) => failure.retry_after_ms(),
         };
-        let message = self.0.to_string();
-        Body { code: self.0.code(), reason: self.0.reason(), message, retry_after_ms }
+        let message = self.text();
+        Body { code: self.error.code(), reason: self.error.reason(), message, retry_after_ms }
             .serialize(serializer)
     }
 }

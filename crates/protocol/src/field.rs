@@ -241,6 +241,37 @@ pub struct NamedMessage {
     pub message_id: MessageIdText,
 }
 
+/// A message, named by its ID, and perhaps by its conversation. All other fields of the SDK's message
+/// object are ignored.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageOfConversation {
+    /// The ID of the message.
+    #[serde(rename = "messageID")]
+    pub message_id: MessageIdText,
+    /// The ID of the other user.
+    #[serde(rename = "conversationID")]
+    pub conversation_id: Option<User>,
+    /// 0, a conversation with a peer.
+    pub conversation_type: Option<PeerType>,
+}
+
+impl MessageOfConversation {
+    /// The other user of the conversation and the ID of the message. The conversation may be named
+    /// beside the message; if it is named twice, then alike.
+    pub fn of(self, beside: Option<User>) -> Result<(UserId, MessageId), Rejection> {
+        let MessageIdText(id) = self.message_id;
+        match (self.conversation_id, beside) {
+            (Some(within), Some(beside)) if within != beside => {
+                let problem = "names another conversation than message.conversationID";
+                Err(Rejection::invalid("conversationID", problem))
+            }
+            (Some(User(other)), _) | (None, Some(User(other))) => Ok((other, id)),
+            (None, None) => Err(Rejection::invalid("message.conversationID", "is missing")),
+        }
+    }
+}
+
 /// The caller's own ID of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalId(pub LocalMessageId);

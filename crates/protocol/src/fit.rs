@@ -49,7 +49,7 @@ pub fn reply(
     within(encoding.encode(&reply.body(shown))?, room)
 }
 
-/// The bodies of an event, in order: one, or several with the same revision where its list does not
+/// The bodies of an event, in order: one, or several with the same revision if its list does not
 /// fit into one. An event that does not fit at all is published without content.
 pub fn event(
     body: &EventBody<'_>,
@@ -99,6 +99,14 @@ fn parts(event: &Event, sizes: Sizes<'_>, most: usize) -> Vec<Event> {
             };
             split(messages, |message| sizes.message(message), most).map(part).collect()
         }
+        Event::MessagesRevoked(messages) => {
+            let parts = split(messages, |message| sizes.message(message), most);
+            parts.map(|messages| Event::MessagesRevoked(messages.into())).collect()
+        }
+        Event::MessagesEdited(messages) => {
+            let parts = split(messages, |message| sizes.message(message), most);
+            parts.map(|messages| Event::MessagesEdited(messages.into())).collect()
+        }
         Event::ConversationChanged(changes) => {
             let parts = split(changes, |(_, view)| sizes.view(view) + AROUND_ENTRY_BYTES, most);
             parts.map(|changes| Event::ConversationChanged(changes.into())).collect()
@@ -110,6 +118,8 @@ fn parts(event: &Event, sizes: Sizes<'_>, most: usize) -> Vec<Event> {
                 .collect()
         }
         Event::TotalChanged(_)
+        | Event::AllMessagesDeleted
+        | Event::ConversationsAllDeleted { .. }
         | Event::UserInfoUpdated(_)
         | Event::UserRuleUpdated(_)
         | Event::KickedOut { .. } => vec![event.clone()],

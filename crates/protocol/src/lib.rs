@@ -13,6 +13,7 @@ pub mod failure;
 pub mod field;
 pub mod fit;
 pub mod message;
+mod object;
 pub mod packed;
 pub mod push;
 pub mod reply;

@@ -1,9 +1,10 @@
 //! Messages and conversations in bodies.
 
 use serde::Serialize;
-use serde::ser::{SerializeMap, SerializeSeq as _, Serializer};
+use serde::ser::{SerializeSeq as _, Serializer};
 
 use super::encoding::Encoding;
+use super::object::{self, Object, Sink};
 use super::{content, size};
 use peerd_core::conversation::ConversationView;
 use peerd_core::id::UserId;
@@ -42,34 +43,43 @@ const fn encoding(is_json: bool) -> Encoding {
 
 impl Serialize for MessageBody<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { message, viewer, .. } = self;
         let is_shortened = self.is_shortened(serializer.is_human_readable());
+        object::serialize(&Shown { body: self, is_shortened }, serializer)
+    }
+}
+
+/// A message with or without its content.
+struct Shown<'a> {
+    body: &'a MessageBody<'a>,
+    is_shortened: bool,
+}
+
+impl Object for Shown<'_> {
+    fn fields<K: Sink>(&self, sink: &mut K) -> Result<(), K::Error> {
+        let Self { body: MessageBody { message, viewer, .. }, is_shortened } = *self;
         let own = *viewer == &message.sender;
         let direction = if own { Direction::Send } else { Direction::Receive };
         let local_id = message.local_id.as_ref().map_or("", |id| id.as_str());
-        let own_fields = if is_shortened { 1 } else { content::field_count(&message.content) };
         let extended_data = if is_shortened { "" } else { message.extended_data.as_str() };
-        let mut map = serializer.serialize_map(Some(14 + own_fields))?;
-        map.serialize_entry("type", &message.content.message_type().number())?;
-        map.serialize_entry("messageID", &Text(message.id().number()))?;
-        map.serialize_entry("localMessageID", local_id)?;
-        map.serialize_entry("messageSeq", &message.seq)?;
-        map.serialize_entry("senderUserID", message.sender.as_str())?;
-        map.serialize_entry("conversationID", message.other(viewer).as_str())?;
-        map.serialize_entry("conversationType", &PEER)?;
-        map.serialize_entry("direction", &(direction as u8))?;
-        map.serialize_entry("sentStatus", &SUCCESS)?;
-        map.serialize_entry("timestamp", &message.timestamp_ms)?;
-        map.serialize_entry("orderKey", &message.key.0)?;
-        map.serialize_entry("receiptStatus", &(message.receipt as u8))?;
-        map.serialize_entry("extendedData", extended_data)?;
-        map.serialize_entry("isServerMessage", &false)?;
+        sink.field("type", &message.message_type().number())?;
+        sink.field("messageID", &Text(message.id().number()))?;
+        sink.field("localMessageID", local_id)?;
+        sink.field("messageSeq", &message.seq)?;
+        sink.field("senderUserID", message.sender.as_str())?;
+        sink.field("conversationID", message.other(viewer).as_str())?;
+        sink.field("conversationType", &PEER)?;
+        sink.field("direction", &(direction as u8))?;
+        sink.field("sentStatus", &SUCCESS)?;
+        sink.field("timestamp", &message.timestamp_ms)?;
+        sink.field("orderKey", &message.key.0)?;
+        sink.field("receiptStatus", &(message.receipt as u8))?;
+        sink.field("extendedData", extended_data)?;
+        sink.field("isServerMessage", &false)?;
         if is_shortened {
-            map.serialize_entry(IS_CONTENT_OMITTED, &true)?;
+            sink.field(IS_CONTENT_OMITTED, &true)
         } else {
-            content::write(&message.content, &mut map)?;
+            content::fields_of(message, sink)
         }
-        map.end()
     }
 }
 
@@ -95,36 +105,44 @@ pub struct ConversationBody<'a> {
 
 impl Serialize for ConversationBody<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        const NONE: [u8; 0] = [];
-        let Self { view, viewer, content_max } = *self;
-        let draft = view.draft.as_deref().unwrap_or_default();
         // Where there is not room for all, the draft comes first: it is shown nowhere else.
-        let encoding = encoding(serializer.is_human_readable());
-        let content_max =
-            content_max.map(|most| most.saturating_sub(size::text_bytes(draft, encoding)));
-        let fields =
-            12 + usize::from(view.avatar_url.is_some()) + usize::from(view.last_message.is_some());
-        let mut map = serializer.serialize_map(Some(fields))?;
-        map.serialize_entry("conversationID", view.id.as_str())?;
-        map.serialize_entry("conversationName", &*view.name)?;
+        let draft = self.view.draft.as_deref().unwrap_or_default();
+        let draft_bytes = size::text_bytes(draft, encoding(serializer.is_human_readable()));
+        let content_max = self.content_max.map(|most| most.saturating_sub(draft_bytes));
+        object::serialize(&ConversationFields(Self { content_max, ..*self }), serializer)
+    }
+}
+
+/// A conversation whose last message has as much content as there is room for.
+struct ConversationFields<'a>(ConversationBody<'a>);
+
+impl Object for ConversationFields<'_> {
+    fn fields<K: Sink>(&self, sink: &mut K) -> Result<(), K::Error> {
+        const NONE: [u8; 0] = [];
+        let ConversationBody { view, viewer, content_max } = self.0;
+        sink.field("conversationID", view.id.as_str())?;
+        sink.field("conversationName", &*view.name)?;
         if let Some(url) = &view.avatar_url {
-            map.serialize_entry("conversationAvatarUrl", &**url)?;
+            sink.field("conversationAvatarUrl", &**url)?;
         }
-        map.serialize_entry("type", &PEER)?;
-        map.serialize_entry("notificationStatus", &(view.notification as u8))?;
-        map.serialize_entry("unreadMessageCount", &view.unread)?;
+        sink.field("type", &PEER)?;
+        sink.field("notificationStatus", &(view.notification as u8))?;
+        sink.field("unreadMessageCount", &view.unread)?;
         if let Some(message) = &view.last_message {
             let message = MessageBody { message, viewer, content_max };
-            map.serialize_entry("lastMessage", &message)?;
+            sink.field("lastMessage", &message)?;
         }
-        map.serialize_entry("orderKey", &view.order_key.0)?;
-        map.serialize_entry("isPinned", &(view.pinned_ms > 0))?;
-        map.serialize_entry("pinnedTime", &view.pinned_ms)?;
-        map.serialize_entry("draft", draft)?;
-        map.serialize_entry("mentionedInfoList", &NONE)?;
-        map.serialize_entry("marks", &Marks(view.marks))?;
-        map.serialize_entry("readMessageSeq", &view.read_seq)?;
-        map.end()
+        sink.field("orderKey", &view.order_key.0)?;
+        sink.field("isPinned", &(view.pinned_ms > 0))?;
+        sink.field("pinnedTime", &view.pinned_ms)?;
+        sink.field("draft", view.draft.as_deref().unwrap_or_default())?;
+        sink.field("mentionedInfoList", &NONE)?;
+        sink.field("marks", &Marks(view.marks))?;
+        sink.field("readMessageSeq", &view.read_seq)?;
+        if view.is_marked_unread {
+            sink.field("isMarkedUnread", &true)?;
+        }
+        Ok(())
     }
 }
 

@@ -47,7 +47,7 @@ pub struct ExcerptV1(String, String, u64, String, ContentV1);
 #[derive(Serialize, Deserialize)]
 pub struct PushV1(String, String, String, String, String);
 
-/// Bytes as `bin`, where serde's default is a list of numbers.
+/// Bytes as `bin` instead of serde's default, a list of numbers.
 mod bytes_v1 {
     use serde::de::{Error, Visitor};
 

@@ -66,7 +66,7 @@ impl Reply for Changed {
     }
 }
 
-/// A message was stored, or delivered where it is not stored.
+/// A message was stored, or delivered if it is not of a stored type.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sent {
     /// The message.
@@ -132,6 +132,13 @@ impl Reply for History {
 /// A page of the conversation list.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conversations(pub Vec<ConversationView>);
+
+impl Conversations {
+    /// The list, as bodies show it.
+    pub fn list<'a>(&'a self, shown: Shown<'a>) -> impl Serialize + 'a {
+        Views { list: &self.0, shown }
+    }
+}
 
 impl Reply for Conversations {
     fn body<'a>(&'a self, shown: Shown<'a>) -> impl Serialize + 'a {

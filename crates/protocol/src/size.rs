@@ -7,8 +7,9 @@
 use std::io;
 
 use serde::Serialize;
-use serde::ser::{SerializeMap as _, Serializer};
+use serde::ser::Serializer;
 
+use super::object::{self, Object, Sink};
 use super::packed::{ContentV1, PushV1};
 use crate::content;
 use crate::encoding::{EncodeError, Encoding};
@@ -21,9 +22,10 @@ use peerd_core::send::{Push, Send};
 /// The size of a NATS message beside its body: the headers, which count, and their framing.
 const HEADERS_BYTES: usize = 1024;
 /// The most bytes around the part of a message that its sender sets, in any form: the message's
-/// other fields, the conversation that shows it, the event or reply that shows the conversation,
-/// and the header and numbers of a record; with IDs of 128 bytes, a name of which JSON escapes each
-/// byte to six, and the URL of an avatar of which it escapes each byte to two.
+/// other fields, the conversation that shows it, and the event or reply that shows the conversation,
+/// with the longest IDs, the longest name and the longest avatar URL. A test measures it. It also
+/// covers the header and numbers of a record and of a delivery from owner to owner, which are
+/// smaller.
 const AROUND_BYTES: usize = 4224;
 /// The most bytes that JSON turns one byte into.
 const JSON_ESCAPED: usize = 6;
@@ -146,7 +148,8 @@ pub fn needed_by(send: &Send) -> u64 {
 
 /// The encoded size of the part of a message that its sender sets.
 pub(super) fn content_bytes(message: &Message, encoding: Encoding) -> usize {
-    let Message { content, extended_data, local_id, .. } = message;
+    let Message { extended_data, local_id, .. } = message;
+    let content = OwnContent::Message(message);
     Own { content, extended_data, local_id: local_id.as_ref() }.bytes(encoding)
 }
 
@@ -189,9 +192,15 @@ fn push_texts(push: &Push) -> usize {
     push_fields(push).iter().map(|text| text.len()).sum()
 }
 
+/// The content of a draft, or of a message with its later changes.
+enum OwnContent<'a> {
+    Draft(&'a Content),
+    Message(&'a Message),
+}
+
 /// The part of a message that its sender sets.
 struct Own<'a> {
-    content: &'a Content,
+    content: OwnContent<'a>,
     extended_data: &'a str,
     local_id: Option<&'a LocalMessageId>,
 }
@@ -199,6 +208,7 @@ struct Own<'a> {
 impl<'a> Own<'a> {
     fn of(draft: &'a Draft) -> Self {
         let Draft { content, extended_data, local_id } = draft;
+        let content = OwnContent::Draft(content);
         Self { content, extended_data, local_id: local_id.as_ref() }
     }
 
@@ -207,13 +217,20 @@ impl<'a> Own<'a> {
     }
 }
 
+impl Object for Own<'_> {
+    fn fields<K: Sink>(&self, sink: &mut K) -> Result<(), K::Error> {
+        sink.field("localMessageID", self.local_id.map_or("", LocalMessageId::as_str))?;
+        sink.field("extendedData", self.extended_data)?;
+        match self.content {
+            OwnContent::Draft(content) => content::fields(content, sink),
+            OwnContent::Message(message) => content::fields_of(message, sink),
+        }
+    }
+}
+
 impl Serialize for Own<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(2 + content::field_count(self.content)))?;
-        map.serialize_entry("localMessageID", self.local_id.map_or("", LocalMessageId::as_str))?;
-        map.serialize_entry("extendedData", self.extended_data)?;
-        content::write(self.content, &mut map)?;
-        map.end()
+        object::serialize(self, serializer)
     }
 }
 
@@ -243,3 +260,6 @@ impl io::Write for Counter {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,6 +36,10 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
         Fault::ContentLogged => &[Rule::NoContentInLog],
         Fault::WrongStream => &[Rule::StoreIsKept],
         Fault::SendReadsTheLog => &[Rule::Cost],
+        Fault::LostPreference | Fault::LostDeletion => &[Rule::ChangesStay],
+        Fault::ChangeMissed => &[Rule::NeverStale],
+        Fault::ReadTooFar => &[Rule::CountsEqualRecount, Rule::ChangesStay],
+        Fault::WrongNumber => &[Rule::Pages, Rule::NeverStale],
     }
 }
 
@@ -61,7 +65,12 @@ const fn seed_that_shows(fault: Fault) -> u64 {
         | Fault::ContentLogged
         | Fault::WrongStream
         | Fault::SendReadsTheLog
-        | Fault::DeletedShown => 1,
+        | Fault::DeletedShown
+        | Fault::LostPreference
+        | Fault::LostDeletion
+        | Fault::ChangeMissed
+        | Fault::ReadTooFar
+        | Fault::WrongNumber => 1,
     }
 }
 

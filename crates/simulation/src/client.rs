@@ -171,6 +171,42 @@ impl Client {
                 self.ask(user, &Request::List { count: 100, after: None, option }).await;
                 self.ask(user, &Request::PinnedList { count: 100 }).await;
             }
+            Call::ClearTo { other, pick } => {
+                let known = self.world.lock().watch.journal.known_with(user, other);
+                if let Some(id) = known.get(pick % known.len().max(1)).cloned() {
+                    let request = Request::Clear { other, up_to: Some(id.clone()) };
+                    self.change(user, Some(other), OpKind::ClearTo(id), &request).await;
+                }
+            }
+            Call::MarkUnread { other, on } => {
+                let request = Request::MarkUnread { other, on };
+                self.change(user, Some(other), OpKind::MarkUnread(on), &request).await;
+            }
+            Call::DeleteConversation { other } => {
+                let request = Request::DeleteConversation { other };
+                self.change(user, Some(other), OpKind::DeleteConversation, &request).await;
+            }
+            Call::DeleteConversations => {
+                let request = Request::DeleteConversations;
+                self.change(user, None, OpKind::DeleteConversation, &request).await;
+            }
+            Call::DeleteAllMessages => {
+                self.change(user, None, OpKind::DeleteAll, &Request::DeleteAllMessages).await;
+            }
+            Call::Numbered { other, first } => {
+                let seqs = (first..first + 5).collect();
+                self.ask(user, &Request::Numbered { other, seqs, sender: None }).await;
+            }
+            Call::Changes { other, pick } => {
+                let revision = {
+                    let journal = &self.world.lock().watch.journal;
+                    let known = journal.known_with(user, other);
+                    let id = known.get(pick % known.len().max(1));
+                    let known = journal.known.get(&user).zip(id);
+                    known.and_then(|(known, id)| known.get(id)).map_or(0, |known| known.key)
+                };
+                self.ask(user, &Request::Changes { revision }).await;
+            }
             Call::Pin { other, on } => {
                 let request = Request::Pin { other, on };
                 self.change(user, Some(other), OpKind::Pin(on), &request).await;
@@ -188,7 +224,7 @@ impl Client {
                 self.ask(user, &Request::Conversation { other }).await;
             }
             Call::Clear { other } => {
-                let request = Request::Clear { other };
+                let request = Request::Clear { other, up_to: None };
                 self.change(user, Some(other), OpKind::Clear, &request).await;
             }
             Call::ClearAll => self.change(user, None, OpKind::Clear, &Request::ClearAll).await,
@@ -215,7 +251,8 @@ impl Client {
     async fn change(&self, user: usize, other: Option<usize>, kind: OpKind, request: &Request) {
         let is_partial = matches!(
             (&kind, other),
-            (OpKind::Clear, None) | (OpKind::Block(_) | OpKind::Mark(_), _)
+            (OpKind::Clear | OpKind::DeleteAll | OpKind::DeleteConversation, None)
+                | (OpKind::Block(_) | OpKind::Mark(_), _)
         );
         // Sessions belong to no conversation: the user stands in for the other.
         let other = if matches!(kind, OpKind::Login | OpKind::Logout) { Some(user) } else { other };

@@ -44,6 +44,10 @@ pub(crate) enum OpKind {
     Pin(bool),
     Draft(String),
     Mark(bool),
+    /// Reads up to a message.
+    ClearTo(String),
+    MarkUnread(bool),
+    DeleteConversation,
     Block(bool),
     Login,
     Logout,
@@ -192,8 +196,8 @@ impl Journal {
         })
     }
 
-    /// The possible values of a setting, as seen by a call between two times. `value` is what a change
-    /// sets, `initial` the value without a change.
+    /// The values that a call between two times may see for a setting. `value` is the value that a
+    /// change sets, `initial` the value before any change.
     pub(crate) fn possible<T: Clone + Ord>(
         &self,
         (user, other): (usize, usize),
@@ -221,7 +225,7 @@ impl Journal {
         values
     }
 
-    /// Whether something is set that is not set at first.
+    /// Likewise for a flag that is initially not set.
     pub(crate) fn may(
         &self,
         pair: (usize, usize),
@@ -248,10 +252,52 @@ impl Journal {
         self.may(pair, |kind| if let OpKind::Mark(on) = kind { Some(*on) } else { None }, span)
     }
 
-    /// What a draft may be.
+    /// Whether a conversation may be marked as unread. Whoever sent into it or read it may have taken the
+    /// mark away.
+    pub(crate) fn may_mark_unread(&self, pair: (usize, usize), span: (u64, u64)) -> May {
+        let value =
+            |kind: &OpKind| if let OpKind::MarkUnread(on) = kind { Some(*on) } else { None };
+        let mut may = self.may(pair, value, span);
+        let has_sent = self.sent.values().any(|sent| (sent.from, sent.to) == pair);
+        may.not_be |= has_sent || self.clears(pair.0, pair.1).next().is_some();
+        may
+    }
+
+    /// Whether the user may have deleted the conversation, and certainly has it deleted, unless a message
+    /// came since the time that is given then.
+    pub(crate) fn delisted(
+        &self,
+        (user, other): (usize, usize),
+        (asked_ms, answered_ms): (u64, u64),
+    ) -> (bool, Option<u64>) {
+        let is_deletion = |op: &&Op| op.kind == OpKind::DeleteConversation;
+        let may = self.of(user, other).any(|op| is_deletion(&op) && op.issued_ms <= answered_ms);
+        let done =
+            |op: &&Op| is_deletion(op) && op.outcome == Outcome::Done && op.done_ms < asked_ms;
+        let last = self.of(user, other).filter(done).max_by_key(|op| op.issued_ms);
+        let is_last = |last: &&Op| {
+            self.of(user, other).all(|op| op.done_ms < last.issued_ms || std::ptr::eq(op, *last))
+        };
+        (may, last.filter(is_last).map(|last| last.issued_ms))
+    }
+
+    /// The possible drafts.
     pub(crate) fn drafts(&self, pair: (usize, usize), span: (u64, u64)) -> Vec<String> {
-        let text =
-            |kind: &OpKind| if let OpKind::Draft(text) = kind { Some(text.clone()) } else { None };
+        let text = |kind: &OpKind| match kind {
+            OpKind::Draft(text) => Some(text.clone()),
+            OpKind::DeleteConversation => Some(String::new()),
+            OpKind::Clear
+            | OpKind::ClearTo(_)
+            | OpKind::Delete(_)
+            | OpKind::DeleteAll
+            | OpKind::Mute(_)
+            | OpKind::Pin(_)
+            | OpKind::Mark(_)
+            | OpKind::MarkUnread(_)
+            | OpKind::Block(_)
+            | OpKind::Login
+            | OpKind::Logout => None,
+        };
         self.possible(pair, String::new(), text, span).into_iter().collect()
     }
 
@@ -278,6 +324,9 @@ impl Journal {
                 | OpKind::Pin(_)
                 | OpKind::Draft(_)
                 | OpKind::Mark(_)
+                | OpKind::ClearTo(_)
+                | OpKind::MarkUnread(_)
+                | OpKind::DeleteConversation
                 | OpKind::Block(_)
                 | OpKind::Login
                 | OpKind::Logout => (false, false),
@@ -300,6 +349,9 @@ impl Journal {
             | OpKind::Pin(_)
             | OpKind::Draft(_)
             | OpKind::Mark(_)
+            | OpKind::ClearTo(_)
+            | OpKind::MarkUnread(_)
+            | OpKind::DeleteConversation
             | OpKind::Block(_) => None,
         };
         self.may((user, user), value, span)
@@ -307,7 +359,20 @@ impl Journal {
 
     /// All attempts of a user to move a conversation's read mark.
     pub(crate) fn clears(&self, user: usize, other: usize) -> impl Iterator<Item = &Op> {
-        let is_clear = |op: &&Op| matches!(op.kind, OpKind::Clear | OpKind::DeleteAll);
+        let is_clear = |op: &&Op| match op.kind {
+            OpKind::Clear | OpKind::ClearTo(_) | OpKind::DeleteAll | OpKind::DeleteConversation => {
+                true
+            }
+            OpKind::Delete(_)
+            | OpKind::Mute(_)
+            | OpKind::Pin(_)
+            | OpKind::Draft(_)
+            | OpKind::Mark(_)
+            | OpKind::MarkUnread(_)
+            | OpKind::Block(_)
+            | OpKind::Login
+            | OpKind::Logout => false,
+        };
         self.of(user, other).filter(is_clear)
     }
 }

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 
 use serde_json::Value;
 
-use crate::journal::{Journal, Outcome};
+use crate::journal::{Journal, OpKind, Outcome};
 use crate::model::NAMES;
 use crate::model::facts::{ANY, BlockList, Conversation, Facts, May};
 use crate::model::state::{Message, User, show_info, show_rule, show_user};
@@ -70,9 +70,15 @@ impl Known<'_> {
         let (mut least, mut last_ms) = (0, 0);
         for clear in self.watch.journal.clears(user, other) {
             last_ms = last_ms.max(clear.done_ms);
+            let reach = if let OpKind::ClearTo(id) = &clear.kind {
+                self.watch.logged(id).map_or(0, |logged| logged.key)
+            } else {
+                u64::MAX
+            };
             // A clear of a conversation without unread messages does not move the mark.
             let is_read = |logged: &&&Logged| {
                 clear.outcome == Outcome::Done
+                    && logged.key <= reach
                     && logged.counts
                     && clear.known.contains(&logged.id)
                     && self.sees(user, other, logged).is_sure()
@@ -115,14 +121,20 @@ impl Facts for Known<'_> {
             self.before.newest[other]
         };
         let is_certain = self.is_settled() && newest > 0;
+        let (may_be_deleted, deleted_ms) = journal.delisted(pair, self.span());
+        let is_back = |since_ms: u64| {
+            self.watch.between(user, other).iter().any(|logged| logged.stored_at_ms >= since_ms)
+        };
+        let is_deleted = deleted_ms.is_some_and(|since_ms| !is_back(since_ms));
         Conversation {
-            exists: May { be: true, not_be: newest == 0 },
+            exists: May { be: !is_deleted, not_be: newest == 0 || may_be_deleted },
             order_key: newest..=if is_certain { newest } else { u64::MAX },
             read_seq: self.read_seq(user, other),
             muted: journal.may_mute(pair, self.span()),
             pinned: journal.may_pin(pair, self.span()),
             pinned_ms: 1..=u64::MAX,
             drafts: journal.drafts(pair, self.span()),
+            marked_unread: journal.may_mark_unread(pair, self.span()),
             marks: vec![(MARK, journal.may_mark(pair, self.span()))],
             // Nobody gives a name.
             name: NAMES[other].to_owned(),
@@ -141,6 +153,15 @@ impl Facts for Known<'_> {
             loud.1 += if muted.not_be { most } else { 0 };
         }
         [loud.0..=loud.1, all.0..=all.1]
+    }
+
+    fn changed_since(&self, user: usize, revision: u64) -> (May, Vec<(usize, May)>) {
+        let changed = |other: usize| {
+            let is_newer = self.before.newest[other] > revision;
+            let exists = self.conversation(user, other).exists;
+            (other, May { be: exists.be, not_be: !is_newer || exists.not_be })
+        };
+        (May { be: true, not_be: true }, (0..NAMES.len()).map(changed).collect())
     }
 
     fn blocks(&self, user: usize, other: usize) -> May {

@@ -9,8 +9,10 @@
 //! Numbers that only the daemon can choose (IDs, order keys, revisions) are taken from the observed
 //! results, after a check against the rules of the contract. Everything else is computed.
 
+pub(crate) mod amending;
 mod blocking;
-mod conversations;
+pub(crate) mod conversations;
+mod delisting;
 pub(crate) mod facts;
 mod preferences;
 mod profile;
@@ -64,7 +66,7 @@ pub(crate) struct Expected {
 
 #[derive(Debug)]
 pub(crate) enum Reply {
-    /// What [`replies`] admits.
+    /// A reply that [`replies`] admits.
     Read,
     Good(Value),
     Repeated(Value),
@@ -135,7 +137,7 @@ impl Model {
         observed: &Observed,
     ) -> Result<(), Wrong> {
         self.now_ms = now_ms;
-        // A message that was sent is in the state afterwards; whoever calls is logged in before.
+        // A message that was sent is in the state afterwards; the caller was logged in before.
         let is_send = matches!(call, Call::Send { .. });
         if !is_send {
             self.judge(user, request, observed)?;
@@ -159,7 +161,7 @@ impl Model {
         Ok(())
     }
 
-    /// What is known of the state.
+    /// The facts of the state.
     pub(crate) const fn facts(&self) -> Certain<'_> {
         Certain { state: &self.state, now_ms: self.now_ms }
     }
@@ -209,6 +211,8 @@ impl Model {
             | Call::PinnedList { .. }
             | Call::Conversation { .. }
             | Call::Totals
+            | Call::Numbered { .. }
+            | Call::Changes { .. }
             | Call::UsersInfo { .. }
             | Call::SelfInfo
             | Call::IsBlocked { .. } => Ok(Expected::read()),
@@ -216,13 +220,34 @@ impl Model {
                 self.delete(user, *other, picks, *foreign, observed)
             }
             Call::DeleteAll { other } => self.delete_all(user, *other, observed),
-            Call::Clear { other } => self.clear(user, *other, observed),
+            Call::Clear { other, up_to } => match self.anchor(user, *other, *up_to) {
+                Some(last) => {
+                    let last = last.id.clone();
+                    self.clear_up_to(user, *other, &last, observed)
+                }
+                None => self.clear(user, *other, observed),
+            },
+            Call::MarkUnread { other, on } => self.mark_unread(user, *other, *on, observed),
+            Call::DeleteConversation { other } => self.delete_conversation(user, *other, observed),
+            Call::DeleteConversations => self.delete_conversations(user, observed),
+            Call::DeleteAllMessages => self.delete_all_messages(user, observed),
+            Call::Combine { other, pick } => {
+                let id = self.picked(user, *other, &[*pick], false).remove(0);
+                let visible = self.state.visible(user, *other);
+                let found = visible.iter().find(|message| message.id == id);
+                let is_combine = found.is_some_and(|message| message.content_now()["type"] == 100);
+                Ok(if is_combine { Expected::read() } else { Expected::refused(INVALID_PARAMETER) })
+            }
             Call::ClearAll => self.clear_all(user, observed),
             Call::Mute { other, mute } => self.mute(user, *other, *mute, observed),
             Call::Pin { other, on } => self.pin(user, *other, *on, observed),
             Call::Draft { other, text } => self.draft(user, *other, DRAFTS[*text], observed),
             Call::SetMark { mark, on, others } => {
                 self.set_mark(user, (*mark, *on), others, observed)
+            }
+            Call::Revoke { other, pick } => self.revoke(user, *other, *pick, observed),
+            Call::Edit { other, pick, kind, variant } => {
+                self.edit(user, *other, (*pick, *kind, *variant), observed)
             }
             Call::Block { others, block } => self.block(user, others, *block, observed),
             Call::Typing { other, on } => self.typing(user, *other, *on, observed),
@@ -357,7 +382,8 @@ impl Model {
         messages.retain(|message| message.to == user && message.at_ms >= since_ms);
         messages.retain(|message| message.key > after.unwrap_or_default());
         messages.sort_by_key(|message| message.key);
-        let is_visible = |message: &&&Message| !message.hidden_for.contains(&user);
+        let is_visible =
+            |message: &&&Message| !message.hidden_for.contains(&user) && !message.is_revoked;
         let recent = messages.len().saturating_sub(REPLAY_MESSAGES);
         let least = messages[recent..].iter().filter(is_visible).count();
         messages.retain(|message| is_visible(&message));

@@ -8,7 +8,7 @@ use crate::random::Random;
 const OBSERVED: u64 = 0x0b5e_77ed;
 /// Likewise for calls that show a user as typing.
 const TYPING: u64 = 0x0079_7069;
-/// Likewise for calls that set something for a conversation.
+/// Likewise for calls that change the settings of a conversation.
 const PREFERENCES: u64 = 0x7072_6566;
 /// The mark that users put on conversations.
 pub(crate) const MARK: i64 = 7;
@@ -144,6 +144,29 @@ pub(crate) enum Call {
         other: usize,
         on: bool,
     },
+    /// Reads up to one of the messages that the caller knows.
+    ClearTo {
+        other: usize,
+        pick: usize,
+    },
+    MarkUnread {
+        other: usize,
+        on: bool,
+    },
+    DeleteConversation {
+        other: usize,
+    },
+    DeleteConversations,
+    DeleteAllMessages,
+    Numbered {
+        other: usize,
+        first: u64,
+    },
+    /// What changed since one of the messages that the caller knows.
+    Changes {
+        other: usize,
+        pick: usize,
+    },
     /// A list with a filter.
     Filtered {
         pinned: u8,
@@ -168,7 +191,12 @@ impl Call {
             | Self::Typing { other, .. }
             | Self::Pin { other, .. }
             | Self::Draft { other, .. }
-            | Self::SetMark { other, .. } => *other < users,
+            | Self::SetMark { other, .. }
+            | Self::ClearTo { other, .. }
+            | Self::MarkUnread { other, .. }
+            | Self::DeleteConversation { other }
+            | Self::Numbered { other, .. }
+            | Self::Changes { other, .. } => *other < users,
             Self::Login
             | Self::Logout
             | Self::Heartbeat
@@ -178,6 +206,8 @@ impl Call {
             | Self::ClearAll
             | Self::Totals
             | Self::Blacklist
+            | Self::DeleteConversations
+            | Self::DeleteAllMessages
             | Self::Filtered { .. } => true,
         }
     }
@@ -259,7 +289,7 @@ pub(crate) enum Outage {
     Bucket,
 }
 
-/// What a run does: a configuration, calls and faults.
+/// A plan: the configuration, calls and faults of a run.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub(crate) seed: u64,
@@ -308,7 +338,7 @@ impl Plan {
             steps.push(Step { at_ms: typing.below(ends_ms), what: What::Call { user, call } });
         }
         let mut preferences = Random::new(seed ^ PREFERENCES);
-        for _ in 0..preferences.below(8) {
+        for _ in 0..preferences.below(14) {
             let user = busy(&mut preferences, setup.users);
             let call = preference(&mut preferences, &setup, user);
             let at_ms = preferences.below(ends_ms);
@@ -435,10 +465,17 @@ fn call(random: &mut Random, setup: &Setup, user: usize) -> Call {
     }
 }
 
-/// A call that sets something for a conversation, or a list that goes by it.
+/// A call that changes a setting of a conversation, or a list that filters by one.
 fn preference(random: &mut Random, setup: &Setup, user: usize) -> Call {
     let other = other(random, setup.users, user);
-    match random.below(8) {
+    match random.below(20) {
+        8..11 => Call::ClearTo { other, pick: choose(random, 1000) },
+        11..13 => Call::MarkUnread { other, on: random.percent(70) },
+        13..15 => Call::DeleteConversation { other },
+        15 => Call::DeleteConversations,
+        16 => Call::DeleteAllMessages,
+        17 => Call::Numbered { other, first: 1 + random.below(20) },
+        18..20 => Call::Changes { other, pick: choose(random, 1000) },
         0..2 => Call::Pin { other, on: random.percent(70) },
         2..4 => Call::Draft { other, is_empty: random.percent(30) },
         4..6 => Call::SetMark { other, on: random.percent(70) },

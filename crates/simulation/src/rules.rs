@@ -179,6 +179,9 @@ impl Watch {
                 counts: message.counts,
                 read: false,
                 hidden_for: Vec::new(),
+                shown: None,
+                edited_ms: 0,
+                is_revoked: false,
             },
         };
         let before = self.newest.get(&(from, to)).map(|index| &self.log[*index]);

@@ -25,7 +25,7 @@ const INSTANCES_MAX: usize = 6;
 pub struct Run {
     /// The first broken rule.
     pub broken: Option<Broken>,
-    /// What happened, line by line.
+    /// The trace, line by line.
     pub trace: String,
     /// Its statistics.
     pub figures: Figures,

@@ -51,6 +51,11 @@ fn a_model_with_a_flaw_is_detected() {
         Flaw::EventsIgnoreSessions,
         Flaw::BlocksGoByName,
         Flaw::BlockedMaySend,
+        Flaw::UnreadMarkStays,
+        Flaw::DeletedIsListed,
+        Flaw::ReadsEverything,
+        Flaw::RevokedStaysUnread,
+        Flaw::EditsAreForgotten,
     ];
     let mut runner = TestRunner::deterministic();
     let cases: Vec<_> = (0..FLAWED_CASES)

@@ -17,7 +17,7 @@ const FOUND: [u64; 24] = [
     248, 323, 344, 375, 561, 584, 617, 635, 681, 740, 773, 1237, 1579, 2066, 2247, 2315, 2342,
     2385, 4234, 4471, 6366, 9389, 12980, 16893,
 ];
-/// Seeds that have shown a fault of peerd, which was mended, where one write in ten comes late.
+/// Seeds that have shown a fault of peerd, since corrected, with one write in ten coming late.
 const FOUND_LATE: [u64; 2] = [888, 964];
 /// How many writes in 1,000 come late in those.
 const LATE_WRITES: u64 = 100;

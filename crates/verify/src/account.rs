@@ -53,6 +53,8 @@ pub struct Mark {
 pub enum Change {
     /// One conversation is read.
     Clear(String),
+    /// One conversation is read, up to the message with this order key.
+    ClearUpTo(String, u64),
     /// All conversations are read.
     ClearTotal,
     /// Notification status of a conversation: true is `DoNotDisturb`.
@@ -61,6 +63,18 @@ pub enum Change {
     Delete(String, String),
     /// All messages of a conversation up to now.
     DeleteAll(String),
+    /// All messages of all conversations up to now.
+    DeleteEverything,
+    /// A conversation leaves the list until its next message, and is read.
+    Delist(String),
+    /// All conversations do.
+    DelistAll,
+    /// Whether a conversation is pinned.
+    Pin(String, bool),
+    /// The draft of a conversation.
+    Draft(String, String),
+    /// A mark of a conversation, by its number, and whether it is set.
+    SetMark(String, u8, bool),
 }
 
 /// All calls of the clients of one run.
@@ -90,11 +104,16 @@ impl Account {
         let concerns = |mark: &&Mark| {
             mark.user == user
                 && match &mark.what {
-                    Change::ClearTotal => true,
+                    Change::ClearTotal | Change::DeleteEverything | Change::DelistAll => true,
                     Change::Clear(conversation)
+                    | Change::ClearUpTo(conversation, _)
                     | Change::Mute(conversation, _)
                     | Change::Delete(conversation, _)
-                    | Change::DeleteAll(conversation) => conversation == other,
+                    | Change::DeleteAll(conversation)
+                    | Change::Delist(conversation)
+                    | Change::Pin(conversation, _)
+                    | Change::Draft(conversation, _)
+                    | Change::SetMark(conversation, ..) => conversation == other,
                 }
         };
         Marks(self.marks.iter().filter(concerns).collect())
@@ -111,10 +130,17 @@ impl Marks<'_> {
     pub fn deleted(&self, sent: &Sent) -> Held {
         self.covered(sent, |what| match what {
             Change::Delete(_, local_id) if *local_id == sent.local_id => Held::Yes,
-            Change::DeleteAll(_) => Held::Yes,
-            Change::Delete(..) | Change::Clear(_) | Change::ClearTotal | Change::Mute(..) => {
-                Held::No
-            }
+            Change::DeleteAll(_) | Change::DeleteEverything => Held::Yes,
+            Change::Delete(..)
+            | Change::Clear(_)
+            | Change::ClearUpTo(..)
+            | Change::ClearTotal
+            | Change::Mute(..)
+            | Change::Delist(_)
+            | Change::DelistAll
+            | Change::Pin(..)
+            | Change::Draft(..)
+            | Change::SetMark(..) => Held::No,
         })
     }
 
@@ -125,31 +151,106 @@ impl Marks<'_> {
         let muted = self.0.iter().any(|mark| matches!(mark.what, Change::Mute(_, true)));
         let total = if muted { Held::Maybe } else { Held::Yes };
         self.covered(sent, |what| match what {
-            Change::Clear(_) => Held::Yes,
+            Change::Clear(_) | Change::Delist(_) | Change::DelistAll => Held::Yes,
+            Change::ClearUpTo(_, key) => match &sent.ack {
+                None => Held::Maybe,
+                Some(ack) if ack.order_key <= *key => Held::Yes,
+                Some(_) => Held::No,
+            },
             Change::ClearTotal => total,
-            Change::Delete(..) | Change::DeleteAll(_) | Change::Mute(..) => Held::No,
+            Change::Delete(..)
+            | Change::DeleteAll(_)
+            | Change::DeleteEverything
+            | Change::Mute(..)
+            | Change::Pin(..)
+            | Change::Draft(..)
+            | Change::SetMark(..) => Held::No,
         })
     }
 
-    /// The notification status that this side may have: true is `DoNotDisturb`.
+    /// The values that a setting may have: `value` is what a change sets, `initial` the value before.
     #[must_use]
-    pub fn may_be_muted(&self) -> Vec<bool> {
-        let mut possible = vec![false];
+    pub fn possible<T>(&self, initial: T, value: impl Fn(&Change) -> Option<T>) -> Vec<T> {
+        let mut possible = vec![initial];
         for mark in &self.0 {
-            if let Change::Mute(_, muted) = mark.what {
+            if let Some(value) = value(&mark.what) {
                 if mark.acked.is_some() {
                     possible.clear();
                 }
-                possible.push(muted);
+                possible.push(value);
             }
         }
         possible
     }
 
+    /// The notification status that this side may have: true is `DoNotDisturb`.
+    #[must_use]
+    pub fn may_be_muted(&self) -> Vec<bool> {
+        self.possible(
+            false,
+            |what| {
+                if let Change::Mute(_, muted) = what { Some(*muted) } else { None }
+            },
+        )
+    }
+
+    /// Whether this side may be pinned.
+    #[must_use]
+    pub fn may_be_pinned(&self) -> Vec<bool> {
+        self.possible(
+            false,
+            |what| {
+                if let Change::Pin(_, pinned) = what { Some(*pinned) } else { None }
+            },
+        )
+    }
+
+    /// Whether this side may have a mark.
+    #[must_use]
+    pub fn may_be_marked(&self, number: u8) -> Vec<bool> {
+        self.possible(false, |what| match what {
+            Change::SetMark(_, mark, is_set) if *mark == number => Some(*is_set),
+            _ => None,
+        })
+    }
+
+    /// The drafts that this side may have.
+    #[must_use]
+    pub fn drafts(&self) -> Vec<&str> {
+        let mut possible = vec![""];
+        for mark in &self.0 {
+            let text = match &mark.what {
+                Change::Draft(_, text) => text.as_str(),
+                Change::Delist(_) | Change::DelistAll => "",
+                _ => continue,
+            };
+            if mark.acked.is_some() {
+                possible.clear();
+            }
+            possible.push(text);
+        }
+        possible
+    }
+
+    /// Whether this side is out of its user's list, given what both sent.
+    #[must_use]
+    pub fn delisted(&self, sent: &[&Sent]) -> Held {
+        let is_deletion =
+            |mark: &&&Mark| matches!(mark.what, Change::Delist(_) | Change::DelistAll);
+        let Some(last) = self.0.iter().rfind(is_deletion) else { return Held::No };
+        let is_before = |at: Option<u64>| at.is_some_and(|at| at < last.started);
+        let others = self.0.iter().filter(|mark| !std::ptr::eq(**mark, *last));
+        let is_last = others.clone().all(|mark| is_before(mark.acked))
+            && sent.iter().all(|sent| is_before(sent.ack.as_ref().map(|ack| ack.at)));
+        if is_last && last.acked.is_some() { Held::Yes } else { Held::Maybe }
+    }
+
     /// Whether anything was ever deleted on this side.
     #[must_use]
     pub fn any_deleted(&self) -> bool {
-        let deletes = |what: &Change| matches!(what, Change::Delete(..) | Change::DeleteAll(_));
+        let deletes = |what: &Change| {
+            matches!(what, Change::Delete(..) | Change::DeleteAll(_) | Change::DeleteEverything)
+        };
         self.0.iter().any(|mark| deletes(&mark.what))
     }
 

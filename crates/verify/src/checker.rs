@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::account::{Account, Held, Marks, Sent};
 use super::fault::{Fault, Kind};
+use peerd_core::limits::MARK_MAX;
 
 #[cfg(test)]
 mod tests;
@@ -28,12 +29,18 @@ pub struct Line {
 }
 
 /// One conversation as the list shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Unread messages.
     pub unread: u64,
     /// Whether it is `DoNotDisturb`.
     pub muted: bool,
+    /// Whether it is pinned.
+    pub pinned: bool,
+    /// The draft.
+    pub draft: String,
+    /// The numbers of its marks, ascending.
+    pub marks: Vec<u8>,
     /// The newest message that the user sees.
     pub last_message_id: Option<String>,
 }
@@ -317,6 +324,7 @@ impl Side<'_> {
             let stored = self.sent.iter().any(|sent| sent.ack.is_some());
             let missing = stored || !self.lines().is_empty();
             let text = "not in the list".to_owned();
+            let missing = missing && self.marks.delisted(self.sent) == Held::No;
             return if missing { vec![Fault::new(Kind::Lost, text)] } else { Vec::new() };
         };
         let mut found = Vec::new();
@@ -331,6 +339,10 @@ impl Side<'_> {
         if !self.marks.may_be_muted().contains(&summary.muted) {
             found.push(Fault::new(Kind::WrongContent, format!("muted is {}", summary.muted)));
         }
+        if self.marks.delisted(self.sent) == Held::Yes {
+            found.push(Fault::new(Kind::Undeleted, "the conversation was deleted".to_owned()));
+        }
+        found.extend(self.preference_faults(summary));
         let newest = self.lines().last().map(|line| &line.message_id);
         if !self.marks.any_deleted() && summary.last_message_id.as_ref() != newest {
             let shown = &summary.last_message_id;
@@ -340,6 +352,25 @@ impl Side<'_> {
             ));
         }
         found
+    }
+
+    /// What the user set is as it was set.
+    fn preference_faults(&self, summary: &Summary) -> Vec<Fault> {
+        let mut wrong = Vec::new();
+        if !self.marks.may_be_pinned().contains(&summary.pinned) {
+            wrong.push(format!("pinned is {}", summary.pinned));
+        }
+        // Without the text, which is the user's.
+        if !self.marks.drafts().contains(&summary.draft.as_str()) {
+            wrong.push("the draft is not what was set".to_owned());
+        }
+        for number in 1..=MARK_MAX {
+            let is_set = summary.marks.contains(&number);
+            if !self.marks.may_be_marked(number).contains(&is_set) {
+                wrong.push(format!("mark {number} is set: {is_set}"));
+            }
+        }
+        wrong.into_iter().map(|text| Fault::new(Kind::WrongContent, text)).collect()
     }
 
     /// The least and the greatest possible unread count, by a recount of the received messages.

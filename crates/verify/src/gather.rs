@@ -8,6 +8,7 @@ use super::account::{Account, Ack, Change, Mark, Sent};
 use super::fault::{Fault, Kind};
 use super::notes::{Answer, Call, Notes};
 use super::stored::{Stored, key};
+use peerd_core::id::MessageId;
 
 /// How long after its last attempt a call without an answer may still have an effect.
 const SETTLES_US: u64 = 60_000_000;
@@ -122,12 +123,30 @@ impl Gathered {
         let Call { user, method, body, .. } = outcome.call;
         let other = body["conversationID"].as_str().unwrap_or_default().to_owned();
         let changes = match method.as_str() {
-            "clear_conversation_unread_message_count" => vec![Change::Clear(other)],
+            "clear_conversation_unread_message_count" => {
+                let up_to = body["upToMessage"]["messageID"].as_str();
+                let up_to = up_to.and_then(|id| MessageId::parse(id, "").ok());
+                vec![match up_to {
+                    Some(message) => Change::ClearUpTo(other, message.key().0),
+                    None => Change::Clear(other),
+                }]
+            }
             "clear_conversation_total_unread_message_count" => vec![Change::ClearTotal],
             "set_conversation_notification_status" => {
                 vec![Change::Mute(other, body["status"].as_u64() == Some(DO_NOT_DISTURB))]
             }
             "delete_all_message" => vec![Change::DeleteAll(other)],
+            "delete_all_conversation_messages" => vec![Change::DeleteEverything],
+            "delete_conversation" => vec![Change::Delist(other)],
+            "delete_all_conversations" => vec![Change::DelistAll],
+            "update_conversation_pinned_state" => {
+                vec![Change::Pin(other, body["isPinned"] == true)]
+            }
+            "set_conversation_draft" => {
+                let text = body["draft"].as_str().unwrap_or_default();
+                vec![Change::Draft(other, text.to_owned())]
+            }
+            "set_conversation_mark" => marks(body, outcome.reply.map(|(_, reply)| reply)),
             "delete_messages" => {
                 let list = body["messageList"].as_array().into_iter().flatten();
                 let known = list.filter_map(|it| ids.get(it["messageID"].as_str()?));
@@ -171,6 +190,20 @@ impl Gathered {
         }
         self.account.sent = merged;
     }
+}
+
+/// The marks that a call set or took away, but for conversations that the reply says it did not mark.
+fn marks(body: &Value, reply: Option<&Value>) -> Vec<Change> {
+    let ids = |list: &Value| -> Vec<String> {
+        let list = list.as_array().into_iter().flatten();
+        list.filter_map(|it| it["conversationID"].as_str().map(str::to_owned)).collect()
+    };
+    let failed = reply.map_or_else(Vec::new, |reply| ids(&reply["failedConversationInfos"]));
+    let number = body["markType"].as_u64().and_then(|number| u8::try_from(number).ok());
+    let mut others = ids(&body["conversationInfos"]);
+    others.retain(|other| !failed.contains(other));
+    let set = |other| Change::SetMark(other, number.unwrap_or_default(), body["enable"] == true);
+    others.into_iter().map(set).collect()
 }
 
 fn ack(message: &Value, at: u64) -> Option<Ack> {

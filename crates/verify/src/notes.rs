@@ -89,7 +89,7 @@ pub enum What {
 /// The time of a disturbance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Disturbed {
-    /// What.
+    /// The target.
     pub what: What,
     /// Since when.
     pub since: u64,
@@ -108,7 +108,7 @@ pub enum NotesError {
     Line {
         /// Its number, from 1.
         line: usize,
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
 }

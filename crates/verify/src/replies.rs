@@ -59,7 +59,12 @@ impl Reading<'_> {
     fn faults(&self) -> Vec<Fault> {
         match self.call.method.as_str() {
             "query_history_message" => self.history(),
+            "query_messages" => self.numbered(),
             "query_conversation_list" => self.list(),
+            "query_conversation_pinned_list" | "query_changes" => {
+                let page = array(&self.reply["conversationList"]);
+                page.iter().flat_map(|one| self.conversation(one)).collect()
+            }
             "query_conversation" => self.conversation(&self.reply["conversation"]),
             "query_conversation_total_unread_message_count" => self.totals(),
             _ => Vec::new(),
@@ -87,6 +92,21 @@ impl Reading<'_> {
         }
         if self.is_final && found.is_empty() {
             found.extend(self.is_run(&page, other));
+        }
+        found
+    }
+
+    /// Messages by their numbers: each is one of those, as it is stored.
+    fn numbered(&self) -> Vec<Fault> {
+        let other = self.call.body["conversationID"].as_str().unwrap_or_default();
+        let numbers = array(&self.call.body["messageSeqs"]);
+        let mut found = Vec::new();
+        for message in array(&self.reply["messageList"]) {
+            found.extend(self.message(&line(message), other));
+            if !numbers.contains(&message["messageSeq"]) {
+                let text = format!("{} is none of those with {other}", message["messageSeq"]);
+                found.push(Fault::new(Kind::WrongContent, text));
+            }
         }
         found
     }
@@ -169,6 +189,15 @@ impl Reading<'_> {
         }
         if (shown["notificationStatus"] == 2) != stored.muted {
             let text = format!("muted with {other} is not {}", stored.muted);
+            found.push(Fault::new(Kind::WrongContent, text));
+        }
+        // A client of an older release may not note these fields.
+        let is_same = |field: &str, value: Value| shown[field].is_null() || shown[field] == value;
+        let is_set_so = is_same("isPinned", stored.pinned.into())
+            && is_same("draft", stored.draft.as_str().into())
+            && is_same("marks", stored.marks.clone().into());
+        if !is_set_so {
+            let text = format!("pin, draft or marks with {other} are not what the store says");
             found.push(Fault::new(Kind::WrongContent, text));
         }
         if last["messageID"].as_str() != stored.last_message_id.as_deref() {

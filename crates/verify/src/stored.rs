@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::checker::{Line, Summary, Views};
 use super::fault::{Fault, Kind};
-use peerd_core::amendment::Stub;
+use peerd_core::amendment::Removed;
 use peerd_core::audit::{Counted, Recount, Subject};
 use peerd_core::content::Content;
 use peerd_core::conversation::{Conversation, Head, Settings};
@@ -21,6 +21,8 @@ pub struct StoredMessage {
     pub line: Line,
     /// Whether its content was removed.
     pub is_removed: bool,
+    /// Whether histories show it: a message, or the revocation of a removed one.
+    pub is_shown: bool,
     /// The receiver.
     pub receiver: UserId,
     /// The sender.
@@ -43,6 +45,16 @@ pub struct Stored {
     amended: Vec<(UserId, UserId, u64)>,
     unreadable: Vec<String>,
     may_age: bool,
+}
+
+/// The remaining part of a message, by the log and its amendments.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Left {
+    Message,
+    /// Its revocation, which histories show.
+    Revocation,
+    /// Only the fields on which other messages depend.
+    Stub,
 }
 
 /// The name of a message within a conversation: its sender, and the sender's own ID for it.
@@ -68,7 +80,7 @@ impl Stored {
         let id = message.id();
         let line =
             line(&pair.1, id, message.seq, message.local_id.as_ref(), text(&message.content));
-        self.take(pair, line, head, (message.counts, false));
+        self.take(pair, line, head, message.counts, Left::Message);
     }
 
     /// Adds the stub of a removed message from `sender` to `receiver`.
@@ -76,12 +88,14 @@ impl Stored {
         &mut self,
         (receiver, sender): (UserId, UserId),
         partition: Partition,
-        stub: &Stub,
+        removed: &Removed,
         head: Head,
     ) {
+        let stub = &removed.stub;
         let id = MessageId::new(stub.key, partition);
         let line = line(&sender, id, stub.mark.seq, stub.local_id.as_ref(), String::new());
-        self.take((receiver, sender), line, head, (stub.counts, true));
+        let left = if removed.revocation.is_some() { Left::Revocation } else { Left::Stub };
+        self.take((receiver, sender), line, head, stub.counts, left);
     }
 
     fn take(
@@ -89,9 +103,12 @@ impl Stored {
         (receiver, sender): (UserId, UserId),
         line: Line,
         head: Head,
-        (counts, is_removed): (bool, bool),
+        counts: bool,
+        left: Left,
     ) {
-        self.messages.push(StoredMessage { line, is_removed, receiver, sender, head, counts });
+        let (is_removed, is_shown) = (left != Left::Message, left != Left::Stub);
+        let stored = StoredMessage { line, is_removed, is_shown, receiver, sender, head, counts };
+        self.messages.push(stored);
     }
 
     /// Adds the settings of `user`'s conversation with `other`.
@@ -198,6 +215,9 @@ impl Stored {
             let pair = (stored.sender.clone(), stored.receiver.clone());
             map.entry(pair).or_default().0.sent = Some(stored.head);
         }
+        for (conversation, messages) in map.values_mut() {
+            end_removal(conversation, messages);
+        }
         map
     }
 
@@ -211,7 +231,7 @@ impl Stored {
             let sent = theirs.map_or(&[][..], |(_, received)| received);
             let is_seen = |direction| {
                 move |stored: &&&StoredMessage| {
-                    !stored.is_removed && !conversation.hides(direction, stored.line.seq)
+                    stored.is_shown && !conversation.hides(direction, stored.line.seq)
                 }
             };
             let mut lines: Vec<Line> = (received.iter().filter(is_seen(Direction::Receive)))
@@ -226,7 +246,14 @@ impl Stored {
                 let muted = conversation.is_muted();
                 view.total += if muted { 0 } else { unread };
                 view.total_with_muted += unread;
-                let summary = Summary { unread, muted, last_message_id };
+                let summary = Summary {
+                    unread,
+                    muted,
+                    last_message_id,
+                    pinned: conversation.is_pinned(),
+                    draft: conversation.settings.draft.as_deref().unwrap_or_default().to_owned(),
+                    marks: conversation.settings.marks.numbers().collect(),
+                };
                 view.conversations.insert(other.as_str().to_owned(), summary);
             }
             view.histories.insert(other.as_str().to_owned(), lines);
@@ -235,6 +262,20 @@ impl Stored {
             view.removed.insert(other.as_str().to_owned(), removed);
         }
         views
+    }
+}
+
+/// A removal that was begun and has removed the message: the unread count follows when the user is
+/// loaded next.
+fn end_removal(conversation: &mut Conversation, messages: &[&StoredMessage]) {
+    let Some(removing) = conversation.settings.removing.take() else { return };
+    let mut removed = messages.iter().filter(|stored| stored.is_removed && stored.counts);
+    let is_it = |stored: &&&StoredMessage| stored.head.key == removing.key;
+    if let Some(stored) = removed.find(is_it)
+        && stored.head.mark.seq > conversation.settings.read.seq
+        && !conversation.hides(Direction::Receive, stored.head.mark.seq)
+    {
+        conversation.settings.deleted_unread += 1;
     }
 }
 

@@ -7,10 +7,11 @@ use super::fault::Kind;
 use super::notes::Notes;
 use super::stored::Stored;
 use super::{Verdict, verdict};
-use peerd_core::amendment::{AmendedPages, Stub};
+use peerd_core::amendment::{AmendedPages, Removed, Stub};
 use peerd_core::content::Content;
-use peerd_core::conversation::{Head, Mark, PagePointers, Settings};
+use peerd_core::conversation::{Delisted, Head, Mark, PagePointers, Settings};
 use peerd_core::id::{LocalMessageId, OrderKey, Partition, UserId};
+use peerd_core::marks::{ConversationMark, ConversationMarks};
 use peerd_core::message::{Message, ReceiptStatus};
 
 const PARTITION: Partition = Partition(0);
@@ -60,6 +61,7 @@ impl Sent {
             counts: true,
             extended_data: String::new(),
             content: Content::Text { message: self.text() },
+            annotations: None,
         }
     }
 
@@ -200,7 +202,9 @@ impl Scene {
         for (place, sent) in (1..).zip(&self.stored) {
             while let Some(stub) = removed.next_if(|stub| stub.key.0 < sent.key) {
                 let pair = (user("bob"), user("ann"));
-                stored.take_removed(pair, PARTITION, stub, stub.head(place));
+                let (stub, revocation) = (stub.clone(), None);
+                let removed = Removed { stream_seq: place, stored_ms: 0, stub, revocation };
+                stored.take_removed(pair, PARTITION, &removed, removed.head());
             }
             stored.take_message(&sent.message(), sent.head(place));
         }
@@ -356,6 +360,93 @@ fn wrong_count() {
         *reply["body"].pointer_mut(field).expect("a count") = json!(4);
         scene.assert_found(Kind::WrongCount, "the store says 3");
     }
+}
+
+#[test]
+fn what_a_user_sets_for_a_conversation_is_there_in_the_end() {
+    let mark = |number| ConversationMark::new(number).expect("a mark");
+    let set = Settings {
+        kept: true,
+        pinned_ms: 7,
+        draft: Some("Dear".into()),
+        marks: ConversationMarks::default().with(mark(3), true),
+        ..Settings::default()
+    };
+    let noted = || {
+        let mut scene = scene();
+        let of = |mut body: Value| {
+            body["conversationID"] = json!("eve");
+            body
+        };
+        let calls = [
+            ("update_conversation_pinned_state", of(json!({ "isPinned": true }))),
+            ("set_conversation_draft", of(json!({ "draft": "Dear" }))),
+            (
+                "set_conversation_mark",
+                json!({ "markType": 3, "enable": true, "conversationInfos": [of(json!({})), of(json!({}))] }),
+            ),
+        ];
+        for (number, (method, body)) in (200..).zip(calls) {
+            scene.read(number, method, &body, &json!({ "failedConversationInfos": [] }));
+        }
+        scene
+    };
+    let mut scene = noted();
+    scene.settings.push(("bob", "eve", set.clone()));
+    assert_eq!(scene.verdict().faults, []);
+    for (settings, why) in [
+        (Settings { pinned_ms: 0, ..set.clone() }, "bob with eve: pinned is false"),
+        (Settings { draft: None, ..set.clone() }, "bob with eve: the draft is not what was set"),
+        (
+            Settings { marks: ConversationMarks::default(), ..set.clone() },
+            "bob with eve: mark 3 is set: false",
+        ),
+        (
+            Settings { marks: set.marks.with(mark(4), true), ..set.clone() },
+            "bob with eve: mark 4 is set: true",
+        ),
+    ] {
+        let mut scene = noted();
+        scene.settings.push(("bob", "eve", settings));
+        scene.assert_found(Kind::WrongContent, why);
+    }
+}
+
+#[test]
+fn a_deleted_conversation_is_not_in_the_list_and_nothing_is_unread() {
+    let all = Mark { seq: 3, counted: 3 };
+    let noted = |read| {
+        let mut scene = scene();
+        scene.notes.truncate(scene.notes.len() - 6);
+        scene.read(200, "delete_conversation", &json!({ "conversationID": "ann" }), &json!({}));
+        let delisted = Some(Delisted { received: 3, sent: 1 });
+        scene.settings.push(("bob", "ann", Settings { read, delisted, ..Settings::default() }));
+        scene
+    };
+    assert_eq!(noted(all).verdict().faults, []);
+    let mut kept = noted(all);
+    kept.settings[0].2.kept = true;
+    kept.assert_found(Kind::Undeleted, "bob with ann: the conversation was deleted");
+    // A deletion without a call.
+    let mut unasked = noted(all);
+    unasked.notes.truncate(unasked.notes.len() - 2);
+    unasked.assert_found(Kind::Lost, "bob with ann: not in the list");
+}
+
+#[test]
+fn what_is_read_up_to_a_message_is_read_and_nothing_else() {
+    let noted = |read| {
+        let mut scene = scene();
+        scene.notes.truncate(scene.notes.len() - 6);
+        let up_to = json!({ "messageID": scene.sent[1].id() });
+        let body = json!({ "conversationID": "ann", "upToMessage": up_to });
+        scene.read(200, "clear_conversation_unread_message_count", &body, &json!({}));
+        scene.settings.push(("bob", "ann", Settings { read, kept: true, ..Settings::default() }));
+        scene
+    };
+    assert_eq!(noted(Mark { seq: 2, counted: 2 }).verdict().faults, []);
+    let all = noted(Mark { seq: 3, counted: 3 });
+    all.assert_found(Kind::WrongCount, "bob with ann: unread is 0, the recount 1 to 1");
 }
 
 #[test]

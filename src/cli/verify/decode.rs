@@ -110,7 +110,7 @@ impl<'s> Decoder<'s> {
                 match slot {
                     Slot::Message(found) => self.stored.take_message(&found.stored.message, head),
                     Slot::Removed(removed) => {
-                        self.stored.take_removed(pair.clone(), partition, &removed.stub, head);
+                        self.stored.take_removed(pair.clone(), partition, &removed, head);
                     }
                 }
             }
@@ -159,6 +159,7 @@ mod tests {
             counts: true,
             extended_data: String::new(),
             content: Content::Text { message: "hello".to_owned() },
+            annotations: None,
         });
         let mark = Mark { seq: 1, counted: 1 };
         let placed = Placed { message, mark, page: PagePointers::default(), expected_seq: 0 };

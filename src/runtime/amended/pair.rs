@@ -265,8 +265,9 @@ impl World {
         stored.expect("stored")
     }
 
-    /// Makes both conversation entries name a page that may have amendments.
-    async fn index(&self, from: usize, page: u64) {
+    /// Makes both conversation entries name a page that may have amendments. `is_gone`: an unread
+    /// message of the page is being removed.
+    async fn index(&self, from: usize, page: u64, is_gone: bool) {
         for user in 0..2 {
             let cell = self.cell(user).await;
             let other = id(1 - user);
@@ -277,9 +278,11 @@ impl World {
             } else {
                 &mut settings.amended_received
             };
-            if !pages.insert(page) {
+            let is_unread = is_gone && user != from;
+            if !pages.insert(page) && !is_unread {
                 continue;
             }
+            settings.deleted_unread += u64::from(is_unread);
             let token = Token::of(&other);
             let subjects = &self.node.parts.env.subjects;
             self.store(Write {
@@ -310,9 +313,18 @@ impl World {
     }
 
     async fn amend(&self, index: usize, change: impl FnOnce(&mut Amendment)) -> Result<(), String> {
+        self.amend_with(index, false, change).await
+    }
+
+    async fn amend_with(
+        &self,
+        index: usize,
+        is_gone: bool,
+        change: impl FnOnce(&mut Amendment),
+    ) -> Result<(), String> {
         let Listed { from, seq, key, .. } = self.messages[index];
         let (pair, number) = (self.pair(from), page_number(seq));
-        self.index(from, number).await;
+        self.index(from, number, is_gone).await;
         let storage = self.node.parts.env.storage(deadline());
         let (mut page, at) = storage.amendments(&pair, number).await.expect("readable");
         change(page.amend(seq, OrderKey(key)));
@@ -325,7 +337,8 @@ impl World {
         let content = Content::Text { message: text.to_owned() };
         let change = |amendment: &mut Amendment| {
             let extended_data = "replaced".to_owned();
-            amendment.change = Change::Replaced(Replacement { content, extended_data });
+            amendment.change =
+                Change::Replaced(Replacement { content, extended_data, edited_ms: 0 });
         };
         self.amend(index, change).await?;
         text.clone_into(&mut self.messages[index].text);
@@ -364,11 +377,14 @@ impl World {
             stream_seq: found.stream_seq,
             stored_ms: found.stored_ms,
             stub: Stub::of(&stored.message, stored.mark, stored.page),
+            revocation: None,
         };
         let change = |amendment: &mut Amendment| {
             amendment.change = Change::Removed(removed.clone());
         };
-        self.amend(index, change).await.expect("there is room");
+        let Listed { counts, is_read, deleted, .. } = self.messages[index];
+        let is_unread = counts && !is_read && !deleted[1 - from];
+        self.amend_with(index, is_unread, change).await.expect("there is room");
         self.messages[index].is_removed = true;
         self.go_on(index, &removed, reached).await;
         if reached != Reached::All {

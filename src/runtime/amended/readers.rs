@@ -72,10 +72,9 @@ impl World {
 
     /// A user's unread messages.
     pub(super) fn unread(&self, viewer: usize) -> u64 {
-        // A removed message counts until the method that removes it deletes it for the receiver.
         let is_unread = |message: &&Listed| {
             let is_counted = message.from != viewer && message.counts && !message.is_aged;
-            is_counted && !message.is_read && !message.deleted[viewer]
+            is_counted && !message.is_read && !message.deleted[viewer] && !message.is_removed
         };
         self.messages.iter().filter(is_unread).count() as u64
     }

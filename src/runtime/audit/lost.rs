@@ -11,16 +11,13 @@ use tokio::time::Instant;
 
 use super::{Auditor, ReadRate, Unaudited};
 use crate::bus::Bus;
+use crate::runtime::tuning::{LOST_READS_MAX, LOST_RECORDS_PER_READ};
 use crate::runtime::users::{LoadError, Ownership, UserCell};
 use crate::store::Store;
 use crate::wire::owner_request::Audited;
 use peerd_core::conversation::Conversation;
 use peerd_core::id::UserId;
 use peerd_protocol::failure::{CallError, Failure};
-
-/// Records that one read requests, and the most reads that look for a missing place.
-const PAGE: usize = 256;
-const PAGES_MAX: usize = 64;
 
 impl<S: Store, B: Bus> Auditor<S, B> {
     /// Whether records are missing between each two of these places of the user's log: a message
@@ -52,10 +49,10 @@ impl<S: Store, B: Bus> Auditor<S, B> {
         rate: &mut ReadRate,
     ) -> Result<bool, Unaudited> {
         let mut expected = from + 1;
-        for _ in 0..PAGES_MAX {
+        for _ in 0..LOST_READS_MAX {
             self.wait_for_interval(rate, &cell.ownership).await?;
             let storage = self.env.storage(self.env.deadline());
-            let places = storage.places(cell.partition, expected, PAGE).await;
+            let places = storage.places(cell.partition, expected, LOST_RECORDS_PER_READ).await;
             let (places, has_more) = places.map_err(LoadError::from)?;
             for place in places {
                 if place >= to || place > expected {

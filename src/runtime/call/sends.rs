@@ -13,15 +13,13 @@ use crate::bus::{Bus, Incoming};
 use crate::runtime::commands::encode_reply;
 use crate::runtime::pending::OwnedUnderWay;
 use crate::runtime::send::{Beginning, Direct, Rest};
+use crate::runtime::tuning::INLINE_BODY_BYTES_MAX;
 use crate::runtime::users::Work;
 use crate::store::{Appended, Store};
 use peerd_core::id::UserId;
 use peerd_protocol::encoding::Encoding;
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::reply::Sent;
-
-/// A larger body is decoded in a task of its own, since all other messages wait meanwhile.
-const BODY_BYTES_MAX: usize = 4096;
 
 /// An accepted call for a partition that this instance owns.
 pub(in crate::runtime) struct Taken {
@@ -48,7 +46,8 @@ impl<S: Store, B: Bus> Calls<S, B> {
         user: &UserId,
         method: Method,
     ) -> Option<Taken> {
-        if !method.is_send() || taken.incoming.body.len() > BODY_BYTES_MAX {
+        let Some(decode) = method.send_decoder() else { return Some(taken) };
+        if taken.incoming.body.len() > INLINE_BODY_BYTES_MAX {
             return Some(taken);
         }
         let env = &self.parts.env;
@@ -60,9 +59,7 @@ impl<S: Store, B: Bus> Calls<S, B> {
         let encoding = Encoding::of_request(incoming.content_type.as_deref(), &incoming.body);
         let Ok(encoding) = encoding else { return Some(taken) };
         let most = env.limits().user_id_bytes;
-        let Some(Ok(send)) = method.decode_send(encoding, &incoming.body, most) else {
-            return Some(taken);
-        };
+        let Ok(send) = decode(encoding, &incoming.body, most) else { return Some(taken) };
         let span = span_of(Called::Method(method), &work.ownership, user);
         let began = Instant::now();
         let deadline = began + env.options.call_deadline;

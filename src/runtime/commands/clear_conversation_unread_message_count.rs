@@ -1,29 +1,60 @@
-//! `clear_conversation_unread_message_count`: marks a conversation as read.
+//! `clear_conversation_unread_message_count`: marks a conversation as read, whole or up to a message.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::{Call, Command, Kind};
 use crate::bus::Bus;
+use crate::runtime::commit::{Change, Events, Write};
+use crate::runtime::history::Reader;
+use crate::runtime::parts::Parts;
+use crate::runtime::users::UserCell;
 use crate::store::Store;
-use peerd_core::clear::clear_unread;
-use peerd_protocol::failure::CallError;
-use peerd_protocol::field::{OfConversation, User};
+use peerd_core::clear::{clear_unread, read_up_to};
+use peerd_core::id::{MessageId, UserId};
+use peerd_core::rejection::Rejection;
+use peerd_protocol::failure::{CallError, Failure};
+use peerd_protocol::field::{MessageIdText, NamedMessage, PeerType, User};
 use peerd_protocol::reply::Changed;
 
-/// Marks a conversation as read.
+/// Marks a conversation as read, whole or up to a message.
 pub struct ClearConversationUnreadMessageCount;
+
+/// What was read.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Request {
+    /// The conversation with this user.
+    #[serde(rename = "conversationID")]
+    pub conversation_id: User,
+    /// 0, a conversation with a peer.
+    pub conversation_type: Option<PeerType>,
+    /// The last message that was read; all of them if it is left out.
+    pub up_to_message: Option<NamedMessage>,
+}
 
 impl Command for ClearConversationUnreadMessageCount {
     const NAME: &'static str = "clear_conversation_unread_message_count";
-    const SUMMARY: &'static str = "Marks a conversation as read.";
+    const SUMMARY: &'static str = "Marks a conversation as read, whole or up to a message.";
     const KIND: Kind = Kind::Change;
-    const EXAMPLES: &'static [&'static str] = &[r#"{"conversationID":"bob"}"#];
-    type Request = OfConversation;
+    const EXAMPLES: &'static [&'static str] = &[
+        r#"{"conversationID":"bob"}"#,
+        r#"{"conversationID":"bob","conversationType":0,"upToMessage":{"messageID":"118106327250633732"}}"#,
+    ];
+    type Request = Request;
     type Reply = Changed;
 
     async fn run<S: Store, B: Bus>(
-        request: OfConversation,
+        Request { conversation_id: User(other), up_to_message, .. }: Request,
         Call { parts, cell, deadline, .. }: Call<'_, S, B>,
     ) -> Result<Changed, CallError> {
-        let User(other) = request.conversation_id;
+        if let Some(NamedMessage { message_id: MessageIdText(message) }) = up_to_message {
+            clear_up_to(parts, cell, (&other, message), deadline).await?;
+            return Ok(Changed(other));
+        }
         let entries = &parts.entries;
         entries
             .commit_settings(cell, &other, None, deadline, |_, known, key| {
@@ -32,4 +63,28 @@ impl Command for ClearConversationUnreadMessageCount {
             .await?;
         Ok(Changed(other))
     }
+}
+
+async fn clear_up_to<S: Store, B: Bus>(
+    parts: &Parts<S, B>,
+    cell: &Arc<UserCell>,
+    (other, message): (&UserId, MessageId),
+    deadline: Instant,
+) -> Result<(), CallError> {
+    let entry_lock = parts.users.entry_lock(cell, deadline).await?;
+    let known = cell.lock().conversations.get(other).cloned().unwrap_or_default();
+    let deleted = known.settings.deleted_unread.saturating_sub(known.gone.deleted);
+    let mut reader = Reader::new(&parts.history, cell, other, &known, deadline);
+    let up_to = reader.up_to(message, deleted).await.map_err(Failure::from)?;
+    let Some(up_to) = up_to else {
+        let problem = "is not in the conversation";
+        return Err(Rejection::invalid("upToMessage.messageID", problem).into());
+    };
+    let key = parts.entries.next_key(cell);
+    // What came in meanwhile comes after the message.
+    let known = cell.lock().conversations.get(other).cloned().unwrap_or_default();
+    let Some(settings) = read_up_to(&known, up_to, key) else { return Ok(()) };
+    let writes = vec![Write::settings(other, &known, settings)];
+    let change = Change { writes, events: Events::Conversations { key, first: None } };
+    parts.entries.carry_out(&entry_lock, cell, change, deadline).await
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, de};
 use super::{Call, Command, Kind};
 use crate::bus::Bus;
 use crate::store::Store;
-use peerd_core::conversation::Conversation;
+use peerd_core::conversation::{Conversation, ConversationView};
 use peerd_core::id::{OrderKey, UserId};
 use peerd_core::limits::{CONVERSATION_PAGE_MAX, MARK_MAX};
 use peerd_core::list::{Anchor, ListFilter, MarkFilter, PinnedFilter};
@@ -34,11 +34,12 @@ pub struct Request {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Filter {
-    /// Those of these types; all types if it is empty. All conversations have the type 0.
+    /// Conversations of these types; all types if it is empty. Every conversation has the type 0.
     pub conversation_types: Option<Vec<u64>>,
-    /// Those with one of these marks, with any mark (-1), or without one (0); all if it is empty.
+    /// Conversations with one of these marks, with any mark (-1), or without a mark (0); all if it
+    /// is empty.
     pub marks: Option<Vec<MarkChoice>>,
-    /// Only those with unread messages.
+    /// Only conversations with unread messages.
     pub is_only_unread_conversation: Option<bool>,
     /// 0: all, 1: only pinned ones, 2: only others.
     pub pinned_filter: Option<Pinned>,
@@ -102,6 +103,7 @@ impl Filter {
             only_unread: self.is_only_unread_conversation.unwrap_or_default(),
             pinned: self.pinned_filter.map_or_else(PinnedFilter::default, |Pinned(pinned)| pinned),
             marks,
+            changed_after: None,
         })
     }
 }
@@ -186,16 +188,24 @@ impl Command for QueryConversationList {
 pub(super) async fn read_page<S: Store, B: Bus>(
     page: Page,
     filter: &ListFilter,
-    Call { parts, cell, deadline, .. }: &Call<'_, S, B>,
+    call: &Call<'_, S, B>,
 ) -> Result<Conversations, CallError> {
     let Page { next_conversation, count: Count(count) } = page;
     let anchor = next_conversation.map(Anchor::from);
     let page: Vec<(UserId, Conversation)> = {
-        let user = cell.lock();
+        let user = call.cell.lock();
         let ids = user.list(anchor.as_ref(), count, filter);
         let snapshot = |id: UserId| user.conversations.get(&id).cloned().map(|known| (id, known));
         ids.into_iter().filter_map(snapshot).collect()
     };
-    let views = parts.conversations.views(cell, &page, *deadline).await;
-    Ok(Conversations(views.map_err(Failure::from)?))
+    Ok(Conversations(views_of(&page, call).await?))
+}
+
+/// Conversations as bodies show them.
+pub(super) async fn views_of<S: Store, B: Bus>(
+    page: &[(UserId, Conversation)],
+    Call { parts, cell, deadline, .. }: &Call<'_, S, B>,
+) -> Result<Vec<ConversationView>, CallError> {
+    let views = parts.conversations.views(cell, page, *deadline).await;
+    Ok(views.map_err(Failure::from)?)
 }

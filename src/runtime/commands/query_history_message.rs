@@ -10,6 +10,7 @@ use super::{Call, Command, Kind};
 use crate::bus::Bus;
 use crate::runtime::crossing::InFlight;
 use crate::runtime::history::{Page as ReadPage, Reader};
+use crate::runtime::tuning::HISTORY_PAGE_TRIES_MAX;
 use crate::runtime::users::UserCell;
 use crate::store::Store;
 use peerd_core::conversation::Conversation;
@@ -19,9 +20,6 @@ use peerd_core::message::Message;
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::field::{Count, NamedMessage, PeerType, User};
 use peerd_protocol::reply::History;
-
-/// The most reads of a page if messages cross while it is read.
-const PAGE_TRIES: usize = 4;
 
 /// Reads a page of a conversation.
 pub struct QueryHistoryMessage;
@@ -75,7 +73,7 @@ impl Command for QueryHistoryMessage {
                 let user = cell.lock();
                 // Under the lock: messages that are no longer in flight are known.
                 let is_sent_ahead = parts.in_flight.may_cross(&user.id, &other, OrderKey(u64::MAX));
-                (user.conversation(&other).cloned().unwrap_or_default(), is_sent_ahead)
+                (user.conversations.get(&other).cloned().unwrap_or_default(), is_sent_ahead)
             };
             let seen = (&other, &conversation);
             let mut reader =
@@ -93,7 +91,7 @@ impl Command for QueryHistoryMessage {
                     .await
             {
                 settled = newest;
-                if tries < PAGE_TRIES {
+                if tries < HISTORY_PAGE_TRIES_MAX {
                     continue;
                 }
                 // The page ends where nothing can be missing, and has the requested length.
@@ -172,6 +170,7 @@ mod tests {
             counts: true,
             extended_data: String::new(),
             content: Content::Text { message: String::new() },
+            annotations: None,
         })
     }
 

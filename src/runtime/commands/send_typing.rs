@@ -74,6 +74,7 @@ impl Command for SendTyping {
 impl WithPeer for SendTyping {
     /// Whether the caller is typing.
     type Part = bool;
+    type Answer = ();
 
     async fn at_peer<S: Store, B: Bus>(
         is_typing: bool,

@@ -39,6 +39,13 @@ fn every_example_is_read_the_same_in_both_encodings() {
 }
 
 #[test]
+fn the_methods_that_send_are_those_whose_repeats_are_recognized() {
+    let sends = Method::ALL.iter().filter(|method| method.send_decoder().is_some());
+    let sends: Vec<&str> = sends.map(|method| method.name()).collect();
+    assert_eq!(sends, peerd_protocol::failure::SENDS);
+}
+
+#[test]
 fn the_error_of_an_unknown_method_names_it_and_the_right_spelling() {
     for (called, text) in [
         ("sendPeerMessage", " as sendPeerMessage; it is written send_peer_message"),
@@ -61,9 +68,9 @@ fn the_error_of_an_unknown_method_names_it_and_the_right_spelling() {
 fn errors_name_the_field_by_its_path() {
     use Method::{
         AddUsersToBlacklist, DeleteMessages, Login, QueryBlacklist, QueryConversation,
-        QueryConversationTotalUnreadMessageCount, QueryHistoryMessage, RemoveUsersFromBlacklist,
-        QueryUsersInfo, SendMessage, SetConversationNotificationStatus, UpdateUserAvatarUrl,
-        UpdateUserExtendedData, UpdateUserName, UpdateUserPrivacy,
+        QueryConversationTotalUnreadMessageCount, QueryHistoryMessage, QueryUsersInfo,
+        RemoveUsersFromBlacklist, SendMessage, SetConversationNotificationStatus,
+        UpdateUserAvatarUrl, UpdateUserExtendedData, UpdateUserName, UpdateUserPrivacy,
     };
     for (method, body, expected) in [
         (Login, r#"{"userName":" "}"#, "userName must not be blank"),

@@ -61,6 +61,7 @@ impl Command for UpdateUserName {
 
 impl WithPeer for UpdateUserName {
     type Part = ShownProfile;
+    type Answer = ();
 
     async fn at_peer<S: Store, B: Bus>(
         part: ShownProfile,

@@ -6,11 +6,12 @@ use peerd_dataplane::{Client, Credentials, Event, Options, Tls};
 
 use super::judge::judge_bus;
 use super::log::Log;
-use super::{ConnectError, NatsOptions, PING_INTERVAL, TRY, wait};
+use super::{ConnectError, NatsOptions, wait};
 use crate::bus::connection::Connection;
 use crate::link::{Link, Violation};
 use crate::runtime::patience::Patience;
 use crate::runtime::permissions::Permissions;
+use crate::runtime::tuning::{CONNECT_TIMEOUT, PING_INTERVAL};
 
 /// Connects, retrying for as long as `patience` allows. The server's monitoring shows `name`.
 pub(in crate::runtime) async fn connect(
@@ -49,7 +50,7 @@ fn client_options(
         },
         name: name.to_owned(),
         inbox_prefix: options.inbox_prefix.clone(),
-        connect_timeout: TRY,
+        connect_timeout: CONNECT_TIMEOUT,
         ping_interval: PING_INTERVAL,
         on_event: Arc::new(move |event| {
             note(&link, event);

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use async_nats::{ClientError, Event};
 use tokio::time::Instant;
@@ -10,15 +9,9 @@ use tokio::time::Instant;
 use super::judge::{judge_bus, judge_refusal};
 use crate::link::{Cause, Violation};
 use crate::runtime::permissions::Permissions;
-
-/// How often the log reports dropped messages.
-const DROPPED_EACH: Duration = Duration::from_secs(1);
-/// How often the log names one missing permission.
-const REFUSED_EACH: Duration = Duration::from_secs(600);
-/// How often the log reports that there is still no connection.
-const WAITING_EACH: Duration = Duration::from_secs(10);
-/// The number of distinct violations that are tracked.
-const REFUSALS_MAX: usize = 64;
+use crate::runtime::tuning::{
+    LOG_DROPPED_EVERY, LOG_REFUSED_EVERY, LOG_WAITING_EVERY, VIOLATIONS_TRACKED_MAX,
+};
 
 /// Logs the events of a connection.
 pub(super) struct Log {
@@ -111,7 +104,8 @@ impl Log {
     fn note_waiting(&self, cause: Cause, problem: &str) {
         let mut reported = self.reported();
         let is_due = reported.waiting.as_ref().is_none_or(|(at, before)| {
-            at.elapsed() >= WAITING_EACH || (before != problem && at.elapsed() >= DROPPED_EACH)
+            at.elapsed() >= LOG_WAITING_EVERY
+                || (before != problem && at.elapsed() >= LOG_DROPPED_EVERY)
         });
         if is_due {
             reported.waiting = Some((Instant::now(), problem.to_owned()));
@@ -129,7 +123,7 @@ impl Log {
         let mut reported = self.reported();
         let (count, at) = &mut reported.dropped;
         *count += 1;
-        if at.is_none_or(|at| at.elapsed() >= DROPPED_EACH) {
+        if at.is_none_or(|at| at.elapsed() >= LOG_DROPPED_EVERY) {
             let (connection, count) = (&self.connection, std::mem::take(count));
             *at = Some(Instant::now());
             // There may have been more: async-nats does not report each of them.
@@ -149,11 +143,11 @@ impl Log {
 impl Reported {
     /// Whether a kind of violation is to be logged again.
     fn is_due(&mut self, kind: String) -> bool {
-        if self.refusals.get(&kind).is_some_and(|at| at.elapsed() < REFUSED_EACH) {
+        if self.refusals.get(&kind).is_some_and(|at| at.elapsed() < LOG_REFUSED_EVERY) {
             return false;
         }
-        self.refusals.retain(|_, at| at.elapsed() < REFUSED_EACH);
-        if self.refusals.len() >= REFUSALS_MAX {
+        self.refusals.retain(|_, at| at.elapsed() < LOG_REFUSED_EVERY);
+        if self.refusals.len() >= VIOLATIONS_TRACKED_MAX {
             return false;
         }
         self.refusals.insert(kind, Instant::now());

@@ -20,8 +20,10 @@ pub(in crate::runtime) struct Faulty {
     pub(in crate::runtime) loses_ack: AtomicBool,
     /// Whether reads of ranges fail.
     pub(in crate::runtime) is_deaf: AtomicBool,
-    /// What [`Store::generation`] answers.
+    /// The value of [`Store::generation`].
     pub(in crate::runtime) generation: AtomicU64,
+    /// How many writes still get through, as before the death of an instance; `None`: all.
+    pub(in crate::runtime) writes_left: Mutex<Option<usize>>,
     /// The appends that fail, by the last token of their subjects.
     pub(in crate::runtime) appends: Mutex<Vec<(&'static str, AppendError)>>,
 }
@@ -34,7 +36,19 @@ impl Faulty {
             loses_ack: AtomicBool::new(false),
             is_deaf: AtomicBool::new(false),
             generation: AtomicU64::new(1),
+            writes_left: Mutex::default(),
             appends: Mutex::default(),
+        }
+    }
+
+    fn count_write(&self) -> Result<(), AppendError> {
+        match &mut *self.writes_left.lock().expect("no panic") {
+            None => Ok(()),
+            Some(0) => Err(AppendError::Unavailable("disconnected".to_owned())),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
         }
     }
 }
@@ -48,6 +62,7 @@ impl Store for Faulty {
         expected_seq: u64,
         deadline: Instant,
     ) -> Result<u64, AppendError> {
+        self.count_write()?;
         let failing = self.appends.lock().expect("no panic").clone();
         let last = subject.rsplit('.').next().unwrap_or_default();
         if let Some((_, error)) = failing.into_iter().find(|(entry, _)| *entry == last) {
@@ -102,6 +117,7 @@ impl Store for Faulty {
         seq: u64,
         deadline: Instant,
     ) -> Result<(), AppendError> {
+        self.count_write()?;
         self.memory.erase(stream, seq, deadline).await
     }
 

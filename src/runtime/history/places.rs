@@ -13,18 +13,9 @@ use tokio::time::{Instant, sleep, timeout};
 use super::History;
 use super::side::{Backward, Reads};
 use crate::bus::Bus;
+use crate::runtime::tuning::{PLACE_BYTES, READ_AHEAD_DELAY, READ_AHEAD_SHARE, READ_AHEADS_MAX};
 use crate::store::Store;
 use peerd_core::id::{OrderKey, UserId};
-
-/// The most places at which pages are read ahead concurrently.
-const AHEAD_MAX: usize = 16;
-/// The share of a call's time that reading ahead, and waiting for it, may take.
-const AHEAD_SHARE: u32 = 4;
-/// The delay before reading ahead, so that the page itself leaves first. No person reads a page
-/// faster; a program that does reads the next page itself.
-const LOOK: Duration = Duration::from_millis(10);
-/// The memory of a place besides its messages.
-const PLACE_BYTES: usize = 256;
 
 /// Where a page of a conversation ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -88,8 +79,8 @@ impl Places {
     pub(super) fn new(bytes_max: usize, call_deadline: Duration) -> Self {
         Self {
             kept: Mutex::new(Shelf::new(bytes_max)),
-            patience: call_deadline / AHEAD_SHARE,
-            ahead: Arc::new(Semaphore::new(AHEAD_MAX)),
+            patience: call_deadline / READ_AHEAD_SHARE,
+            ahead: Arc::new(Semaphore::new(READ_AHEADS_MAX)),
         }
     }
 
@@ -127,7 +118,7 @@ impl<S: Store, B: Bus> History<S, B> {
         let Ok(permit) = self.places.ahead.clone().try_acquire_owned() else { return };
         let history = self.clone();
         self.env.tasks.spawn(async move {
-            sleep(LOOK).await;
+            sleep(READ_AHEAD_DELAY).await;
             // A caller may have taken the place already, or it may have been evicted.
             let is_kept = history.places.kept().has(&place, number);
             if let (true, Ok(mut rest)) = (is_kept, rest.try_lock()) {

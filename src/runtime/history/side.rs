@@ -5,11 +5,13 @@
 //! found from the time in an order key, with two or three more reads.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::failpoint::{self, Fault};
+use crate::runtime::tuning::{
+    GUESSED_PAGES, HISTORY_CLOCK_SLACK_MS, READ_AHEAD_TTL, SEEK_TRIES_MAX,
+};
 use crate::runtime::users::LoadError;
 use crate::storage::reads::{Found, Pair, Slot, Storage};
 use crate::store::{Start, Store};
@@ -19,17 +21,8 @@ use peerd_core::id::OrderKey;
 use peerd_core::limits::PAGE_MESSAGES;
 use peerd_core::message::Direction;
 
-/// How far the server's clock may lag behind an order key before a place must be searched.
-const CLOCK_SLACK_MS: u64 = 100;
-/// The most measurements of the clocks' difference before a place is searched page by page.
-const SEEK_TRIES: u32 = 3;
 /// Records read at once: a page and the one before.
 pub(super) const TWO_PAGES: usize = 2 * PAGE_MESSAGES;
-/// Pages that are read beyond the next one, whose beginning is guessed.
-const GUESSED_PAGES: usize = 2;
-/// How long messages that were read and not requested stay valid: messages that were removed by
-/// retention or by an operator are not shown for longer.
-const FRESH: Duration = Duration::from_secs(60);
 
 /// One direction of a conversation.
 #[derive(Clone)]
@@ -95,7 +88,7 @@ pub(super) struct Backward {
 impl Backward {
     /// Forgets messages that were read too long ago and not taken.
     pub(super) fn refresh(&mut self) {
-        if self.read_at.elapsed() > FRESH {
+        if self.read_at.elapsed() > READ_AHEAD_TTL {
             self.strip();
         }
     }
@@ -168,7 +161,8 @@ impl<S: Store> Reads<'_, S> {
         if cursor.buffer.is_empty() {
             cursor.read_at = Instant::now();
         }
-        cursor.buffer.extend(found.into_iter().rev().filter_map(Slot::message));
+        let pair = &cursor.side.pair;
+        cursor.buffer.extend(found.into_iter().rev().filter_map(|slot| slot.shown(pair)));
         Ok(())
     }
 
@@ -211,7 +205,7 @@ impl<S: Store> Reads<'_, S> {
         side: &Side,
         key: OrderKey,
     ) -> Result<Option<PagePointers>, LoadError> {
-        let mut at_ms = key.unix_ms().saturating_sub(CLOCK_SLACK_MS);
+        let mut at_ms = key.unix_ms().saturating_sub(HISTORY_CLOCK_SLACK_MS);
         for tries in 1.. {
             let found = self.read(side, Start::TimeMs(at_ms), 1).await?;
             let Some(found) = found.into_iter().next() else { break };
@@ -221,8 +215,11 @@ impl<S: Store> Reads<'_, S> {
             // If the server's clock lagged when it stored this record, it probably lagged for the
             // wanted one too. If the pair was silent, the same record is found again.
             let behind_ms = key.unix_ms().saturating_sub(found.key().unix_ms());
-            let next_ms = (found.stored_ms() + behind_ms).saturating_sub(CLOCK_SLACK_MS);
-            if behind_ms <= 2 * CLOCK_SLACK_MS || next_ms <= at_ms || tries == SEEK_TRIES {
+            let next_ms = (found.stored_ms() + behind_ms).saturating_sub(HISTORY_CLOCK_SLACK_MS);
+            if behind_ms <= 2 * HISTORY_CLOCK_SLACK_MS
+                || next_ms <= at_ms
+                || tries == SEEK_TRIES_MAX
+            {
                 return self.walk_forth(side, found, key).await.map(Some);
             }
             at_ms = next_ms;

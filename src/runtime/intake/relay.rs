@@ -7,7 +7,6 @@
 //! reply subject (`docs/decisions/0010-calls-are-passed-on-with-the-callers-reply-subject.md`).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
@@ -15,15 +14,13 @@ use super::{HOPS_MAX, Intake};
 use crate::bus::{Answer, AskError, Bus, Incoming, IsAnswer, Kind, Outgoing};
 use crate::runtime::retry::NO_OWNER;
 use crate::runtime::router::Route;
+use crate::runtime::tuning::RELAY_RETRY_DELAY;
 use crate::runtime::users::{What, Work};
 use crate::store::Store;
 use peerd_core::id::Partition;
 use peerd_protocol::encoding::{CONTENT_TYPE, Encoding};
 use peerd_protocol::failure::Failure;
 use peerd_protocol::subject::is_servers_reply;
-
-/// The wait before another attempt after the server reported no responders.
-const AGAIN: Duration = Duration::from_millis(20);
 
 /// Whether a call cannot be forwarded with its reply subject.
 pub(super) fn is_relayed(incoming: &Incoming) -> bool {
@@ -64,7 +61,9 @@ impl<S: Store, B: Bus> Intake<S, B> {
                     }));
                     return None;
                 }
-                Err(AskError::Nobody) if Instant::now() + AGAIN < until => sleep(AGAIN).await,
+                Err(AskError::Nobody) if Instant::now() + RELAY_RETRY_DELAY < until => {
+                    sleep(RELAY_RETRY_DELAY).await;
+                }
                 Err(AskError::Nobody) => break,
                 Err(AskError::Unknown) => {
                     self.refuse(incoming, Failure::OutcomeUnknown);

@@ -14,13 +14,13 @@ use peerd_core::rejection::Rejection;
 use peerd_core::send::{Basis, Delivery, Send};
 use peerd_core::user::User;
 
-/// What becomes of a send at the sender's owner.
+/// The result of the first step.
 pub(super) enum Admission {
-    /// It goes to the owner of its receiver. It has taken a place of the sender's rate.
+    /// It goes to the owner of its receiver, and has taken a slot of the sender's rate limit.
     Admitted(Admitted, Place),
-    /// It is the first to its receiver: that comes first.
+    /// It is the first message to its receiver, which needs a first contact before.
     FirstContact(Box<Send>, Place),
-    /// It is over the rate, and may be a repeat: a repeat is no new message.
+    /// It exceeds the rate limit, but may be a repeat, which is not a new message.
     OverRate(Box<Send>, Rejection),
 }
 
@@ -28,12 +28,12 @@ pub(super) enum Admission {
 pub(super) struct Admitted {
     pub(super) delivery: Delivery,
     pub(super) flight: Flight,
-    /// The message's place in the queue of its pair, if it came while that was busy.
+    /// The message's place in the queue of its pair, if the pair was busy.
     pub(super) queued: Option<QueuedPairLock>,
 }
 
 impl<S: Store, B: Bus> SendPath<S, B> {
-    /// Checks what can be checked without any state.
+    /// Checks the send without any state.
     pub(super) fn check(&self, sender: &UserCell, send: &Send) -> Result<(), Rejection> {
         send.validate(&sender.id, self.env.limits())?;
         self.env.room().check(send)?;
@@ -43,7 +43,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         Ok(())
     }
 
-    /// Notes the call, takes a place of the rate, and makes of the send what goes to the receiver's
+    /// Notes the call, takes a slot of the rate limit, and makes the delivery for the receiver's
     /// owner.
     pub(super) fn admit(
         self: &Arc<Self>,
@@ -73,7 +73,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         admission
     }
 
-    /// A message on its way, as its sender, whose state is locked meanwhile, knows things now.
+    /// Makes the delivery from the sender's state, which is locked.
     pub(super) fn admitted(
         &self,
         sender: &User,
@@ -82,7 +82,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         timestamp_ms: u64,
     ) -> Admitted {
         let Basis { floor, sent_seq, .. } = basis;
-        // In the lock, so that whoever does not see it has its floor above what is published.
+        // Under the lock: a caller that does not see it has a floor above everything published.
         let flight = self.in_flight.begin_delivery(&sender.id, &send.to, floor);
         let delivery = Delivery {
             from: sender.id.clone(),

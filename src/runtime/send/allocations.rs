@@ -1,5 +1,4 @@
-//! How many allocations a send costs, counted on the thread of an instance that talks to a real
-//! nats-server.
+//! Counts the allocations of a send on the thread of an instance that uses a real nats-server.
 
 use std::sync::Arc;
 use std::thread;
@@ -69,7 +68,7 @@ async fn call(client: &Client, user: &str, method: &str, body: Vec<u8>) {
     assert!(!error, "{:?}", reply.payload);
 }
 
-/// Has each pair send messages, one after another.
+/// Sends messages of each pair, one after another.
 async fn send_all(client: &Client, round: &str, encoding: Encoding) {
     let pairs = (0..PAIRS).map(|pair| async move {
         for number in 0..MESSAGES {

@@ -1,7 +1,6 @@
-//! Catching up with the log after an append whose outcome is not known.
+//! Reads the log up to its end after an append in doubt, and takes in the messages found.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
@@ -10,30 +9,25 @@ use super::commit::Stored;
 use super::deliver::Accepted;
 use crate::bus::Bus;
 use crate::runtime::injected;
-use crate::runtime::users::{LATE_WRITE, LoadError, Ownership, PairLock, UserCell, Work};
+use crate::runtime::tuning::{
+    CATCH_UP_RECORDS_PER_READ, CATCH_UP_RETRY_DELAY, CATCH_UP_SLACK_MS, CATCH_UP_TIMEOUT,
+    LATE_WRITE_MAX,
+};
+use crate::runtime::users::{LoadError, Ownership, PairLock, UserCell, Work};
 use crate::storage::reads::{Found, Item, Logged, Slot};
 use crate::store::{ReadError, Start, Store};
 use peerd_core::amendment::{Removed, Stub};
 use peerd_core::conversation::Conversation;
 use peerd_core::id::{OrderKey, UserId};
-use peerd_core::message::{Direction, Message, fingerprint};
+use peerd_core::message::{Direction, Message};
 use peerd_core::receive::Delivered;
 use peerd_core::send::Delivery;
 use peerd_core::user::User;
 use peerd_protocol::failure::{CallError, Failure};
 
-/// Records read at once.
-const BATCH: usize = 64;
-/// How much earlier than the sender's owner sent a message first the log is read for it.
-const SENT_SLACK_MS: u64 = 30_000;
-/// Wait between tries while the store does not answer.
-const RETRY: Duration = Duration::from_millis(200);
-/// How long one try may take.
-const TRY: Duration = Duration::from_secs(5);
-
 impl<S: Store, B: Bus> SendPath<S, B> {
-    /// Takes in what the log has of `sender` beyond what was published, as its acknowledgement would
-    /// have had it. To be called under the pair lock.
+    /// Takes in the messages of `sender` in the log that were not published, as after their
+    /// acknowledgement. Call it under the pair lock.
     pub(in crate::runtime) async fn catch_up(
         self: &Arc<Self>,
         receiver: &Arc<UserCell>,
@@ -48,8 +42,8 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         caught_up
     }
 
-    /// [`SendPath::catch_up`], except for notifying the sender's owner: that is to be done where
-    /// `missed_ms` says since when.
+    /// [`SendPath::catch_up`] without notifying the sender's owner, which is necessary if
+    /// `missed_ms` has a time.
     async fn take_in_newer(
         self: &Arc<Self>,
         receiver: &Arc<UserCell>,
@@ -64,7 +58,11 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         let (mut next, mut is_ahead) = (Some(published_seq + 1), false);
         while let Some(from) = next {
             let start = Start::Seq(from);
-            let page = self.env.storage(deadline).page(&pair, &amended, start, BATCH).await?;
+            let page = self
+                .env
+                .storage(deadline)
+                .page(&pair, &amended, start, CATCH_UP_RECORDS_PER_READ)
+                .await?;
             next = page.next;
             for item in page.items {
                 is_ahead = true;
@@ -77,8 +75,8 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         Ok(())
     }
 
-    /// Takes in a message that was found in the log, on both sides. Where the sender is not in memory,
-    /// `missed_ms` says since when the sender's owner is to look.
+    /// Takes in a message that was found in the log, on both sides. If the sender is not in memory,
+    /// `missed_ms` is set to the time from which the sender's owner must read the log.
     async fn take_in_record(
         self: &Arc<Self>,
         receiver: &Arc<UserCell>,
@@ -127,9 +125,9 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         Ok(())
     }
 
-    /// The newest message of a conversation, where it is newer than `key` and nobody holds it any
-    /// more: held until what is answered is dropped, it is shown as the last one, and not the one with
-    /// `key`, which becomes known late.
+    /// Loads the newest message of a conversation if it is newer than `key` and no longer in
+    /// memory. While the returned value exists, that message is shown as the last one instead of
+    /// the late one with `key`.
     async fn hold_newer(
         &self,
         receiver: &UserCell,
@@ -156,8 +154,8 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         Ok(Some(newest))
     }
 
-    /// Takes in a message of the log that somebody else wrote, or that this owner wrote without
-    /// knowing.
+    /// Takes in a message of the log that is a foreign write, or this owner's own without an
+    /// acknowledgement.
     pub(in crate::runtime) async fn take_in_foreign(
         self: &Arc<Self>,
         ownership: &Arc<Ownership>,
@@ -167,7 +165,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         let (sender, stream_seq) = (&sender, record.stream_seq());
         let receiver = self.ageing.user(ownership, &receiver, deadline).await;
         let receiver = receiver.map_err(|failure| ReadError(failure.to_string()))?;
-        // Under the pair lock: it may be this instance's own, not published yet.
+        // Under the pair lock: it may be this instance's own message, not published yet.
         let Ok(_pair_lock) = receiver.pair_lock(sender, deadline).await else { return Ok(()) };
         let known =
             |user: &User| user.conversations.get(sender).map_or(0, |known| known.published_seq);
@@ -176,7 +174,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         if published_seq < stream_seq || ownership.written(receiver.log()).knows(stream_seq) {
             return Ok(());
         }
-        // A load has taken it in, and it is not published.
+        // A load has found it, but it is not published.
         let storage = self.env.storage(deadline);
         let records = vec![(sender.clone(), receiver.id.clone(), record)];
         let amended = |sender: &UserId, _: &UserId| receiver.amended(sender, Direction::Receive);
@@ -197,8 +195,8 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         taken_in
     }
 
-    /// The answer that a delivery would have had from an owner before, who has stored it since
-    /// `sent_ms` and could not say so; `None` where none has.
+    /// The answer to a delivery that a former owner stored since `sent_ms` without answering;
+    /// `None` if none did.
     pub(super) async fn sent_before(
         self: &Arc<Self>,
         receiver: &Arc<UserCell>,
@@ -213,14 +211,18 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             user.conversations.get(sender).is_some_and(Conversation::has_unpublished)
         };
         if has_unpublished {
-            // It may be what is sent again, and is published before what comes after it.
+            // It may be the repeated message, and must be published before later ones.
             self.catch_up(receiver, sender, deadline).await.map_err(Failure::from)?;
         }
         let pair = self.env.pair(sender, &receiver.id);
         let amended = receiver.amended(sender, Direction::Receive);
-        let mut from = Start::TimeMs(sent_ms.saturating_sub(SENT_SLACK_MS));
+        let mut from = Start::TimeMs(sent_ms.saturating_sub(CATCH_UP_SLACK_MS));
         loop {
-            let page = self.env.storage(deadline).page(&pair, &amended, from, BATCH).await;
+            let page = self
+                .env
+                .storage(deadline)
+                .page(&pair, &amended, from, CATCH_UP_RECORDS_PER_READ)
+                .await;
             let page = page.map_err(|error| Failure::from(LoadError::from(error)))?;
             for item in page.items {
                 let slot = item.required().map_err(Failure::from)?;
@@ -236,12 +238,12 @@ impl<S: Store, B: Bus> SendPath<S, B> {
                 let is_it = message.seq > delivery.sent_seq
                     && message.timestamp_ms == delivery.timestamp_ms
                     && message.local_id == draft.local_id
-                    && fingerprint(&message.content, &message.extended_data) == draft.fingerprint();
+                    && message.fingerprint() == draft.fingerprint();
                 if !is_it {
                     continue;
                 }
                 if draft.local_id.is_none() {
-                    // Or another that says the same, sent in the same millisecond.
+                    // Or another message with the same content, sent in the same millisecond.
                     return Err(Failure::OutcomeUnknown.into());
                 }
                 return Ok(Some(Delivered {
@@ -258,8 +260,8 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         }
     }
 
-    /// Resolves, after the caller got `outcome_unknown`, whether the message was stored. The pair
-    /// lock is held until then: nothing may be decided on a guess.
+    /// Finds out, after the caller was answered `outcome_unknown`, whether the message was stored.
+    /// The pair lock is held until then, so that no decision rests on a guess.
     pub(super) fn resolve(
         self: &Arc<Self>,
         receiver: Arc<UserCell>,
@@ -268,7 +270,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         began_ms: u64,
     ) {
         let (send_path, work) = (self.clone(), receiver.ownership.go_on());
-        // It may have been stored at any time since. Whoever takes over either side is to know.
+        // It may have been stored at any time since. The next owner of either side must know this.
         let senders = self.users.ownership(self.env.subjects.partition_of_user(&sender));
         let under_way = (
             self.env.pending.clone().begin_owned(began_ms),
@@ -279,18 +281,19 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             let _under_way = under_way;
             send_path.resolve_outcome(&receiver, &sender, (pair_lock, work)).await;
             if !receiver.ownership.may_act() {
-                // Whoever owns the receiver now publishes it there, and the sender may be here still.
+                // The next owner of the receiver publishes it there, but the sender may still be
+                // owned here.
                 tokio::select! {
                     biased;
                     () = send_path.env.stopping.cancelled() => {}
-                    () = sleep(LATE_WRITE) => {}
+                    () = sleep(LATE_WRITE_MAX) => {}
                 }
                 send_path.notify_sender(&sender, &receiver.id, began_ms);
             }
         });
     }
 
-    /// Resolves whether a message was stored, however long it takes.
+    /// Finds out whether a message was stored, however long it takes.
     async fn resolve_outcome(
         self: &Arc<Self>,
         receiver: &Arc<UserCell>,
@@ -298,11 +301,11 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         (pair_lock, work): (PairLock, Work),
     ) {
         while receiver.ownership.may_act() {
-            match self.catch_up(receiver, sender, Instant::now() + TRY).await {
+            match self.catch_up(receiver, sender, Instant::now() + CATCH_UP_TIMEOUT).await {
                 Ok(()) => break,
                 Err(LoadError::Read(error)) => {
                     tracing::warn!(%error, "it is not known yet whether a message was stored");
-                    receiver.ownership.sleep(RETRY).await;
+                    receiver.ownership.sleep(CATCH_UP_RETRY_DELAY).await;
                 }
                 Err(LoadError::Record(error)) => {
                     tracing::error!(%error, "the store holds what peerd cannot read");
@@ -310,15 +313,15 @@ impl<S: Store, B: Bus> SendPath<S, B> {
                 }
             }
         }
-        // A partition that is about to change hands need not wait for the rest.
+        // A hand-over need not wait for the rest.
         drop((pair_lock, work));
-        // Should it come into the log after that, the next append meets it. This is for a pair
-        // that falls silent: its counts are to be right all the same.
-        receiver.ownership.sleep(LATE_WRITE).await;
+        // If it is stored after that, the next append conflicts with it. This second check is for a
+        // pair that falls silent, whose counts must be right too.
+        receiver.ownership.sleep(LATE_WRITE_MAX).await;
         if !receiver.ownership.may_act() {
             return;
         }
-        let deadline = Instant::now() + TRY;
+        let deadline = Instant::now() + CATCH_UP_TIMEOUT;
         if let Ok(_pair_lock) = receiver.pair_lock(sender, deadline).await
             && let Err(error) = self.catch_up(receiver, sender, deadline).await
         {
@@ -328,14 +331,14 @@ impl<S: Store, B: Bus> SendPath<S, B> {
     }
 }
 
-/// Whether what was removed may be what a delivery sends again.
+/// Whether a removed message may be the one that a delivery repeats.
 fn may_be(stub: &Stub, delivery: &Delivery) -> bool {
     stub.mark.seq > delivery.sent_seq
         && stub.timestamp_ms == delivery.timestamp_ms
         && stub.local_id == delivery.send.draft.local_id
 }
 
-/// Whether the receiver has deleted a message, which a load had shown before it was published.
+/// Whether the receiver has deleted a message that a load showed before it was published.
 fn is_deleted(receiver: &UserCell, sender: &UserId, found: &Found) -> bool {
     let user = receiver.lock();
     let known = user.conversations.get(sender);

@@ -1,8 +1,8 @@
-//! The last step of a send: a message has become stored. Both sides follow, each with its state locked
-//! once: counts, revision, events.
+//! The last step of a send, after the message was stored: updates both sides, each with its state
+//! locked once: counts, revision, events.
 //!
-//! This is the only place where that happens, whether the store has acknowledged the message, it was
-//! found in the log after an append of unknown outcome, or somebody else wrote it.
+//! No other code does this, whether the store has acknowledged the message, or the message was
+//! found in the log after an append in doubt or as a foreign write.
 
 use std::sync::Arc;
 
@@ -15,12 +15,12 @@ use crate::runtime::users::{LockedUser, Ownership, UserCell};
 use crate::storage::message::StoredMessage;
 use crate::store::Store;
 use peerd_core::conversation::Head;
-use peerd_core::message::{Message, fingerprint};
+use peerd_core::message::Message;
 use peerd_core::receive::{Arrived, Delivered, Placed};
 use peerd_core::send::{Delivery, Push};
 use peerd_core::user_info::Profile;
 
-/// A message that has become stored.
+/// A stored message.
 pub(super) struct Stored<'m> {
     pub(super) message: Arc<Message>,
     pub(super) head: Head,
@@ -30,7 +30,7 @@ pub(super) struct Stored<'m> {
 }
 
 impl<'m> Stored<'m> {
-    /// One that the store has acknowledged, at its place in the stream.
+    /// A message that the store has acknowledged, at its stream sequence.
     pub(super) fn placed(delivery: &'m Delivery, placed: Placed, stream_seq: u64) -> Self {
         Self {
             head: placed.head(stream_seq),
@@ -41,7 +41,7 @@ impl<'m> Stored<'m> {
         }
     }
 
-    /// One that was found in the log.
+    /// A message that was found in the log.
     pub(super) fn found(
         StoredMessage { message, mark, page, .. }: StoredMessage,
         push: Option<&'m Push>,
@@ -50,7 +50,7 @@ impl<'m> Stored<'m> {
     ) -> Self {
         Self {
             head: peerd_core::receive::head(&message, mark, page, stream_seq),
-            fingerprint: fingerprint(&message.content, &message.extended_data),
+            fingerprint: message.fingerprint(),
             message: Arc::new(message),
             sender_profile,
             push,
@@ -59,8 +59,8 @@ impl<'m> Stored<'m> {
 }
 
 impl<S: Store, B: Bus> SendPath<S, B> {
-    /// The receiver's side, as soon as nothing that crosses the message can be stored with a smaller
-    /// key. Where this instance owns the sender, `of_sender` is its ownership.
+    /// Commits the receiver's side, as soon as no crossing message can be stored with a smaller
+    /// key. If this instance owns the sender, `of_sender` is its ownership.
     pub(super) async fn commit_in_order(
         self: &Arc<Self>,
         receiver: &Arc<UserCell>,
@@ -74,7 +74,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         Accepted { delivered: self.commit_received(receiver, user, stored), is_settled }
     }
 
-    /// The receiver's side.
+    /// Commits the receiver's side.
     pub(super) fn commit_received(
         self: &Arc<Self>,
         receiver: &Arc<UserCell>,
@@ -92,7 +92,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         Delivered { message, head: Some(head), receiver_profile, is_duplicate: false }
     }
 
-    /// The sender's side, when nothing that crosses the message can be stored with a smaller key.
+    /// Commits the sender's side, when no crossing message can be stored with a smaller key.
     pub(super) fn commit_sent(
         self: &Arc<Self>,
         sender: &Arc<UserCell>,

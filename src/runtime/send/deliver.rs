@@ -1,4 +1,5 @@
-//! Delivering a message to the owner of its receiver, which is this instance or another.
+//! Delivers a message to the owner of its receiver: this instance, or another by a `Deliver`
+//! request.
 
 use std::sync::Arc;
 
@@ -18,11 +19,11 @@ use peerd_core::receive::Delivered;
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::subject::Token;
 
-/// What became of a message at the owner of its receiver.
+/// The answer of the receiver's owner to a message.
 pub(super) struct Accepted {
     pub(super) delivered: Delivered,
-    /// Whether it may be published to its sender: nothing that crosses it can be stored with a smaller
-    /// key. Else that is to be settled yet.
+    /// Whether it may be published to its sender, because no crossing message can be stored with a
+    /// smaller key. Otherwise that must be settled first.
     pub(super) is_settled: bool,
 }
 
@@ -32,17 +33,17 @@ impl Accepted {
     }
 }
 
-/// A message on its way to the owner of its receiver.
+/// A delivery to the owner of a receiver.
 struct Attempt<'a> {
     flight: &'a mut Flight,
     queued: Option<QueuedPairLock>,
     began_ms: u64,
-    /// Whether another owner may have stored it.
+    /// Whether a former owner may have stored it.
     may_be_there: bool,
 }
 
 impl<S: Store, B: Bus> SendPath<S, B> {
-    /// Has the owner of the receiver take a message in.
+    /// Delivers a message to the owner of the receiver.
     pub(super) async fn deliver_to_owner(
         self: &Arc<Self>,
         sender: &Arc<UserCell>,
@@ -54,15 +55,15 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         let mut attempt = Attempt { flight, queued, began_ms, may_be_there: false };
         let sent = self.try_deliver_to_owner(sender, &mut request, &mut attempt, deadline).await;
         if sent.is_err() && attempt.may_be_there {
-            // Whatever else was met after that.
+            // Regardless of later outcomes.
             self.follow_unknown(sender, &request.delivery, began_ms);
             return Err(Failure::OutcomeUnknown.into());
         }
         sent
     }
 
-    /// [`SendPath::deliver_to_owner`], as far as the outcome is known. The message is sent again only
-    /// where nothing was done, or so that nothing is done twice.
+    /// [`SendPath::deliver_to_owner`] without following an unknown outcome. The message is sent
+    /// again only if nothing was done, or in a way that cannot store it twice.
     async fn try_deliver_to_owner(
         self: &Arc<Self>,
         sender: &Arc<UserCell>,
@@ -77,7 +78,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         loop {
             let route = self.router.wait_for_owner(partition, What::Delivery, until).await;
             if !sender.ownership.may_act() && !failpoint::is(Fault::FormerOwnerSends) {
-                // What was decided for the sender is somebody else's to decide now.
+                // Another instance decides for the sender now.
                 return Err(NO_OWNER.into());
             }
             match route {
@@ -99,7 +100,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
                     return answer.map(Accepted::unsettled);
                 }
                 Outcome::NotDone => self.router.wait_to_send_again(until).await?,
-                // Another owner may have stored it. It must not be stored twice.
+                // A former owner may have stored it, and it must not be stored twice.
                 Outcome::NotDoneHere => {
                     request.sent_before_ms.get_or_insert(attempt.began_ms);
                     attempt.may_be_there = true;

@@ -1,9 +1,10 @@
-//! A send between two users in memory whose pair is idle: two synchronous steps, joined by one append.
-//! No task is needed, and each side's state is locked once before the append and once after it.
+//! A send between two users in memory whose pair is idle: two synchronous steps, joined by one
+//! append. No task is needed, and each side's state is locked once before the append and once after
+//! it.
 //!
-//! [`SendPath::begin`] runs where calls are taken in, [`SendPath::commit`] where acknowledgements are
-//! read. Whatever would have to wait there is handed back as a [`Rest`], which goes on in a task by
-//! [`SendPath::resume`], from where it was.
+//! [`SendPath::begin`] runs where calls are taken in, [`SendPath::commit`] where acknowledgements
+//! are read. Work that would have to wait there is returned as a [`Rest`], which continues in a
+//! task with [`SendPath::resume`].
 
 use std::future::ready;
 use std::sync::Arc;
@@ -25,17 +26,17 @@ use peerd_core::send::Send;
 use peerd_protocol::failure::CallError;
 use peerd_protocol::reply;
 
-/// What comes of the first step of a send.
+/// The result of the first step of a send.
 pub(in crate::runtime) enum Beginning {
     /// The caller is refused.
     Refused(CallError),
-    /// The message is to be appended, until the deadline; then it is committed.
+    /// The message must be appended by the deadline, and then committed.
     Append(Direct, Append, Instant),
-    /// The rest has to wait for something.
+    /// The rest must wait for something.
     Waits(Rest),
 }
 
-/// A send whose append is under way.
+/// A send whose append is in progress.
 pub(in crate::runtime) struct Direct {
     sender: Arc<UserCell>,
     admitted: Admitted,
@@ -46,26 +47,26 @@ pub(in crate::runtime) struct Direct {
     began_ms: u64,
 }
 
-/// The receiver of a message, with the right to be the pair's only message.
+/// The receiver of a message, with the pair lock.
 struct Receiving {
     work: Work,
     receiver: Arc<UserCell>,
     pair_lock: PairLock,
 }
 
-/// The rest of a send, which goes on in a task.
+/// The rest of a send, which continues in a task.
 pub(in crate::runtime) struct Rest {
     sender: Arc<UserCell>,
     at: At,
 }
 
-/// Where a send goes on.
+/// The point at which a send continues.
 enum At {
-    /// At its start. A message whose pair is busy has its place in that queue.
+    /// At its start. A message of a busy pair has its place in the pair's queue.
     Start(Box<Send>, Option<QueuedPairLock>),
-    /// Where the sender's owner has decided, at this time (milliseconds since 1970).
+    /// After the decision of the sender's owner, at this time (milliseconds since 1970).
     Admission(Admission, u64),
-    /// While its append is under way.
+    /// During its append.
     Append(Admitted, Place, InAppend),
 }
 
@@ -89,7 +90,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
     ) -> Beginning {
         let waits = |at| Beginning::Waits(Rest { sender: sender.clone(), at });
         if let Err(rejection) = self.check(sender, &send) {
-            // Only a caller who is logged in gets the reason.
+            // Only a logged-in caller gets the reason.
             let refused = self.sessions.note_last_seen(sender).err().unwrap_or(rejection);
             return Beginning::Refused(refused.into());
         }
@@ -109,15 +110,15 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         }
     }
 
-    /// The receiver, where this instance has the user in memory and no other message of the sender's
-    /// is under way. Where one is, this one gets its place in the queue now, so that messages keep
-    /// the order in which they came.
+    /// The receiver, if this instance has the user in memory and no other message of the sender is
+    /// in progress. Otherwise this message gets its place in the queue now, so that messages keep
+    /// their order of arrival.
     fn receiving(
         &self,
         sender: &UserCell,
         send: &Send,
     ) -> Result<Receiving, Option<QueuedPairLock>> {
-        // A Command is not stored, and goes the other way.
+        // A Command is not stored and takes the asynchronous path.
         if !send.draft.content.is_stored() || failpoint::is(Fault::SendReadsTheLog) {
             return Err(None);
         }
@@ -174,8 +175,8 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         }
     }
 
-    /// The second step: commits the message on both sides. Hands back the rest where the message is
-    /// not stored, or not yet, or another one that crosses it comes first.
+    /// The second step: commits the message on both sides. Returns the rest if the message is not
+    /// stored, or not yet, or if a crossing message comes first.
     pub(in crate::runtime) fn commit(
         self: &Arc<Self>,
         direct: Direct,
@@ -202,8 +203,8 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         Ok(reply::Sent { message: delivered.message, is_duplicate: false })
     }
 
-    /// Whether a message that is stored at `seq` may be committed at once: this instance is still the
-    /// owner of both sides, and nothing that crosses the message can be stored with a smaller key.
+    /// Whether a message that is stored at `seq` may be committed at once: this instance still owns
+    /// both sides, and no crossing message can be stored with a smaller key.
     fn may_commit(&self, Direct { sender, receiving, placed, .. }: &Direct, seq: u64) -> bool {
         let receiver = &receiving.receiver;
         let key = placed.message.key;
@@ -212,7 +213,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             && self.in_flight.is_settled(&sender.ownership, (&receiver.id, &sender.id), key)
     }
 
-    /// Goes on with a send.
+    /// Continues a send.
     pub(in crate::runtime) async fn resume(
         self: &Arc<Self>,
         Rest { sender, at }: Rest,

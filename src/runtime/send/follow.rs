@@ -1,15 +1,17 @@
-//! The sender's side follows the log: for messages that are stored without an answer to the sender's
-//! owner.
+//! The sender's side follows the log, for messages that were stored without an answer to the
+//! sender's owner.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
 use super::SendPath;
 use crate::bus::Bus;
-use crate::runtime::owner_request::AGAIN;
-use crate::runtime::users::{LATE_WRITE, LoadError, UserCell};
+use crate::runtime::tuning::{
+    FOLLOW_RETRY_MAX, LATE_WRITE_MAX, NOTIFY_SENDER_TIMEOUT, NOTIFY_SENDER_TRIES_MAX,
+    NOTIFY_STOP_TIMEOUT, OWNER_REQUEST_RETRY_DELAY,
+};
+use crate::runtime::users::{LoadError, UserCell};
 use crate::storage::reads::Found;
 use crate::store::Store;
 use crate::wire::owner_request::FollowLog;
@@ -18,18 +20,9 @@ use peerd_core::message::Direction;
 use peerd_core::send::Delivery;
 use peerd_protocol::failure::{CallError, Failure};
 
-/// Most that is waited between two looks, or between two requests to the sender's owner.
-const AGAIN_MAX: Duration = Duration::from_secs(1);
-/// How long the owner of a sender is sought, and how often it is asked: far longer than a partition
-/// is without an owner after a death.
-const NOTIFY_FOR: Duration = Duration::from_secs(60);
-const NOTIFY_TRIES: u32 = 100;
-/// How long an instance that stops keeps trying.
-const NOTIFY_AT_THE_END: Duration = Duration::from_secs(1);
-
 impl<S: Store, B: Bus> SendPath<S, B> {
-    /// Follows the log, after the caller got `outcome_unknown`: the owner of the
-    /// receiver may store the message later, and the sender's sessions must learn of it.
+    /// Follows the log after the caller was answered `outcome_unknown`: the owner of the receiver
+    /// may store the message later, and the sender's sessions must receive its event.
     pub(super) fn follow_unknown(
         self: &Arc<Self>,
         sender: &Arc<UserCell>,
@@ -42,8 +35,8 @@ impl<S: Store, B: Bus> SendPath<S, B> {
     }
 
     /// Follows the log of `sender`'s messages to `receiver` until an attempt that is in doubt since
-    /// `since_ms` (server's clock, milliseconds since 1970) can no longer be stored. If the sender is
-    /// handed over before, the next owner is asked to go on.
+    /// `since_ms` (server's clock, milliseconds since 1970) can no longer be stored. If the sender
+    /// is handed over before, the next owner is notified.
     pub(in crate::runtime) fn follow_in_doubt(
         self: &Arc<Self>,
         sender: &Arc<UserCell>,
@@ -52,7 +45,8 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         since_ms: u64,
     ) {
         let (send_path, sender, receiver) = (self.clone(), sender.clone(), receiver.clone());
-        // If this owner dies, or hands the sender over, the next one publishes what was stored since.
+        // If this owner dies, or hands the sender over, the next one publishes what was stored
+        // since.
         let unpublished = (
             self.env.pending.clone().begin_owned(since_ms),
             sender.ownership.begin_in_doubt(since_ms),
@@ -61,9 +55,9 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             let _unpublished = unpublished;
             // The receiver's owner has a deadline of its own, and an attempt that it gave up may
             // still be stored. By the server's clock, which the next owner goes by as well.
-            let span = send_path.env.options.call_deadline * 2 + LATE_WRITE;
+            let span = send_path.env.options.call_deadline * 2 + LATE_WRITE_MAX;
             let ends_ms = since_ms + u64::try_from(span.as_millis()).unwrap_or(u64::MAX / 2);
-            let mut wait = AGAIN;
+            let mut wait = OWNER_REQUEST_RETRY_DELAY;
             while send_path.env.server_ms() < ends_ms {
                 sender.ownership.sleep(wait).await;
                 if !sender.ownership.may_act() {
@@ -71,7 +65,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
                     send_path.notify(&sender.id, request, since_ms);
                     return;
                 }
-                wait = (wait * 4).min(AGAIN_MAX);
+                wait = (wait * 4).min(FOLLOW_RETRY_MAX);
                 let deadline = send_path.env.deadline();
                 match send_path.follow_log(&sender, &receiver, published_seq, deadline).await {
                     Ok(seq) => published_seq = seq,
@@ -81,9 +75,9 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         });
     }
 
-    /// Looks what the log has of the user's own messages to `receiver`, takes in what is new, and
-    /// publishes it. What is known here may have been loaded since, and not published: what is
-    /// above `published_seq` is published again. Answers up to where it is published now.
+    /// Reads the user's own messages to `receiver` from the log, takes in the new ones, and
+    /// publishes them. Known messages may have been loaded without being published: those above
+    /// `published_seq` are published again. Returns the sequence up to which all are published.
     pub(in crate::runtime) async fn follow_log(
         self: &Arc<Self>,
         sender: &Arc<UserCell>,
@@ -104,7 +98,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             known.is_none_or(|known| known.mark.seq < head.mark.seq)
         };
         let Some(Found { stored, .. }) = last.message() else {
-            // Its content is gone: the conversation is published without it.
+            // Its content was removed: the conversation is published without it.
             sender.lock().update(receiver, |known| known.adopt_head(Direction::Send, head));
             if head.mark.seq > published_seq {
                 self.redelivery.publish_sent(&sender.id, receiver).await?;
@@ -121,8 +115,8 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         Ok(head.mark.seq.max(published_seq))
     }
 
-    /// Has the owner of `sender` publish what the log has of the messages to `receiver`: one of
-    /// `stored_ms` (server's clock, milliseconds since 1970) was stored without that owner's
+    /// Notifies the owner of `sender`, which publishes the messages to `receiver` in the log: one
+    /// of `stored_ms` (server's clock, milliseconds since 1970) was stored without that owner's
     /// knowledge.
     pub(in crate::runtime) fn notify_sender(
         self: &Arc<Self>,
@@ -134,15 +128,15 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         self.notify(sender, request, stored_ms);
     }
 
-    /// Sends the request until an owner of `sender` has answered. Meanwhile the messages since
-    /// `stored_ms` count as unpublished, so that the next owner publishes what this instance owned
-    /// again if it dies.
+    /// Repeats the request until an owner of `sender` has answered. Meanwhile the messages since
+    /// `stored_ms` count as unpublished, so that the next owner redelivers them if this instance
+    /// dies.
     fn notify(self: &Arc<Self>, sender: &UserId, request: FollowLog, stored_ms: u64) {
         let Ok(place) = self.notices.clone().try_acquire_owned() else {
             tracing::warn!("a sender does not learn that a message was stored: too many do");
             return;
         };
-        // If the sender is here and about to be handed over, the next owner is to publish it.
+        // If the sender is owned here and about to be handed over, the next owner must publish it.
         let senders = self.users.ownership(self.env.subjects.partition_of_user(sender));
         let unpublished = (
             self.env.pending.clone().begin_owned(stored_ms),
@@ -153,7 +147,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             let _held = (unpublished, place);
             let stopping = async {
                 send_path.env.stopping.cancelled().await;
-                sleep(NOTIFY_AT_THE_END).await;
+                sleep(NOTIFY_STOP_TIMEOUT).await;
             };
             let is_done = tokio::select! {
                 is_done = send_path.try_notify(&sender, &request) => is_done,
@@ -167,15 +161,15 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         });
     }
 
-    /// Answers whether an owner has served the request.
+    /// Returns whether an owner has served the request.
     async fn try_notify(self: &Arc<Self>, sender: &UserId, request: &FollowLog) -> bool {
-        let ends = Instant::now() + NOTIFY_FOR;
-        let mut wait = AGAIN;
-        for _ in 0..NOTIFY_TRIES {
+        let ends = Instant::now() + NOTIFY_SENDER_TIMEOUT;
+        let mut wait = OWNER_REQUEST_RETRY_DELAY;
+        for _ in 0..NOTIFY_SENDER_TRIES_MAX {
             let deadline = ends.min(self.env.deadline());
             match self.at_owner(sender, request, deadline).await {
                 Ok(()) => return true,
-                // What an owner cannot read now it cannot read later, either.
+                // A record that an owner cannot read now cannot be read later.
                 Err(CallError::Failed(Failure::Internal)) => return false,
                 Err(error) => tracing::debug!(%error, "a sender's owner does not answer yet"),
             }
@@ -183,7 +177,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
                 return false;
             }
             sleep(wait).await;
-            wait = (wait * 2).min(AGAIN_MAX);
+            wait = (wait * 2).min(FOLLOW_RETRY_MAX);
         }
         false
     }

@@ -1,29 +1,24 @@
-//! Committing in order: a message is published when nothing that crosses it can be stored with a
-//! smaller key ([`crate::runtime::crossing`]), which the owner of the other direction sees to.
+//! Commits in order: a message is published when no crossing message can be stored with a smaller
+//! key ([`crate::runtime::crossing`]), which the owner of the other direction ensures.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
 use super::SendPath;
 use crate::bus::{AskError, Bus};
-use crate::runtime::users::{LATE_WRITE, LockedUser, Ownership, UserCell, What};
+use crate::runtime::tuning::{LATE_WRITE_MAX, SETTLE_ANSWER_TIMEOUT, SETTLE_RETRY_DELAY};
+use crate::runtime::users::{LockedUser, Ownership, UserCell, What};
 use crate::store::Store;
 use crate::wire::owner_request::Settle;
 use peerd_core::id::{OrderKey, UserId};
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::subject::Token;
 
-/// How long an answer is waited for before the owner is asked again: the request may be lost.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// Wait before an owner is asked again that could not answer.
-const AGAIN: Duration = Duration::from_millis(10);
-
 impl<S: Store, B: Bus> SendPath<S, B> {
-    /// Waits until a message that the user received may be published: until nothing that the user sent
-    /// to `other` can still be stored with a smaller key. Answers whether that is so by now, whatever
-    /// is sent from now on; else it is so as long as no delivery is in flight.
+    /// Waits until a message that the user received may be published: until no message of the user
+    /// to `other` can still be stored with a smaller key. Returns whether this holds regardless of
+    /// later sends; otherwise it holds as long as no delivery is in flight.
     async fn settle_sent(
         &self,
         receiver: &UserCell,
@@ -38,19 +33,19 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         {
             return true;
         }
-        // Nobody here knows what an owner before has in flight that has died.
+        // The messages in flight of a dead owner are unknown.
         let is_young =
-            receiver.ownership.is_after_death(self.env.options.call_deadline + LATE_WRITE);
+            receiver.ownership.is_after_death(self.env.options.call_deadline + LATE_WRITE_MAX);
         if !is_young && !self.in_flight.may_cross(user, other, key) {
             return false;
         }
-        // In a box, as all that is rare.
+        // Boxed, like all rare work.
         Box::pin(self.ask_to_settle(user, other, key, deadline)).await;
         true
     }
 
-    /// Sees to it that nothing of a direction can be stored any more with a key below this, where its
-    /// receiver is owned here by this ownership. Answers whether that is so.
+    /// Ensures that no message of a direction can still be stored with a smaller key, if this
+    /// ownership owns its receiver. Returns whether that is so.
     async fn settle_in(
         &self,
         ownership: &Arc<Ownership>,
@@ -58,16 +53,16 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         key: OrderKey,
         deadline: Instant,
     ) -> bool {
-        // As work under way: whoever owns the partition next is to know of the key.
+        // As work in progress, so that the next owner of the partition knows of the key.
         let Some(work) = ownership.enter(What::Delivery) else { return false };
         work.ownership.clock.observe(key);
         self.in_flight.wait_below(sender, receiver, key, deadline).await;
         true
     }
 
-    /// The receiver's state, locked when a message that `sender` sent may be published. Where the
-    /// sender is owned here by `of_sender`, what crosses the message is settled for the sender's side
-    /// too; answers besides whether that is so.
+    /// Locks the receiver's state as soon as a message of `sender` may be published. If `of_sender`
+    /// owns the sender here, crossing messages are settled for the sender's side too; also returns
+    /// whether they are.
     pub(super) async fn lock_in_order<'c>(
         &self,
         receiver: &'c UserCell,
@@ -83,26 +78,28 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         loop {
             let is_settled = self.settle_sent(receiver, sender, key, deadline).await;
             let user = receiver.lock();
-            // What is sent from here on sorts after it.
+            // Messages sent from here on sort after it.
             if is_settled || !self.in_flight.may_cross(&receiver.id, sender, key) {
                 return (user, false);
             }
         }
     }
 
-    /// Has the owner of `other` see to it that nothing that the user sent to `other` can be stored any
-    /// more with a key below this.
+    /// Requests the owner of `other` to ensure that no message of the user to `other` can be stored
+    /// with a smaller key.
     async fn ask_to_settle(&self, user: &UserId, other: &UserId, key: OrderKey, until: Instant) {
         let token = Token::of(other);
         let partition = self.env.subjects.partition(&token);
         let request = Settle { sender: user.clone(), key };
         while Instant::now() < until {
-            let ask_until = until.min(Instant::now() + ASK_AGAIN);
+            let ask_until = until.min(Instant::now() + SETTLE_ANSWER_TIMEOUT);
             match self.router.request_once((&token, partition), &request, ask_until).await {
                 // Settled; or its release does not understand the request.
                 Ok(Ok(()) | Err(CallError::Failed(Failure::Internal))) => return,
-                // It has too much to do, or another is about to be the owner.
-                Ok(Err(_)) | Err(AskError::Nobody | AskError::Unknown) => sleep(AGAIN).await,
+                // It is overloaded, or another instance is about to be the owner.
+                Ok(Err(_)) | Err(AskError::Nobody | AskError::Unknown) => {
+                    sleep(SETTLE_RETRY_DELAY).await;
+                }
             }
         }
     }

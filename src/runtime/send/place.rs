@@ -1,4 +1,4 @@
-//! The second decision of a send: what the receiver's owner decides, with the receiver's state locked
+//! The second decision of a send, that of the receiver's owner, with the receiver's state locked
 //! once.
 
 use std::sync::Arc;
@@ -38,7 +38,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         Ok(injected::planned(plan, now_ms))
     }
 
-    /// A Command has no place: it is published and forgotten.
+    /// A Command has no place: it is published and not stored.
     pub(super) fn deliver_live(
         &self,
         receiver: &UserCell,
@@ -48,7 +48,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         let mut user = receiver.lock();
         injected::accepted(user.accepts(&delivery.from, self.env.limits()))?;
         if is_sent_before {
-            // Nothing is kept of it by which it would be found.
+            // It could not be found later.
             return Err(Failure::OutcomeUnknown.into());
         }
         let (now_ms, clock) = (self.env.clock.wall_ms(), &receiver.ownership.clock);

@@ -1,4 +1,4 @@
-//! Repeats: a message that was sent before is answered as the first one was.
+//! Repeats: a message that was sent before gets the answer of the first one.
 
 use std::sync::Arc;
 
@@ -6,13 +6,14 @@ use tokio::time::Instant;
 
 use super::SendPath;
 use crate::bus::Bus;
+use crate::runtime::tuning::{READ_BACK_RECORDS, REPEAT_CLOCK_SLACK_MS};
 use crate::runtime::users::{LoadError, Ownership, UserCell};
 use crate::storage::reads::{Found, Item, Slot};
 use crate::store::{Start, Store};
 use crate::wire::owner_request::FindRepeat;
 use peerd_core::amendment::Removed;
 use peerd_core::id::{LocalMessageId, UserId};
-use peerd_core::message::{Direction, Message, fingerprint};
+use peerd_core::message::{Direction, Message};
 use peerd_core::receive::Delivered;
 use peerd_core::rejection::Rejection;
 use peerd_core::repeats::{Known, Repeat};
@@ -21,13 +22,8 @@ use peerd_core::user_info::Profile;
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::reply;
 
-/// How much earlier than by peerd's clock the log is read back, for a server whose clock is behind.
-const CLOCK_SLACK_MS: u64 = 2000;
-/// Records read at once when the log is read back.
-const READ_BACK: usize = 256;
-
 impl<S: Store, B: Bus> SendPath<S, B> {
-    /// Answers a send that is over the rate, and is not kept back if it is a repeat.
+    /// Answers a send that exceeds the rate limit; a repeat gets its first answer.
     pub(super) async fn repeat_over_rate(
         self: &Arc<Self>,
         sender: &UserCell,
@@ -42,8 +38,8 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         }
     }
 
-    /// The first message of a send that is a repeat, as far as memory knows: who is over the rate has
-    /// nothing loaded or searched.
+    /// The first message of a send that is a repeat, according to memory: nothing is loaded or
+    /// searched for a sender over the rate limit.
     pub(in crate::runtime) async fn find_repeat(
         &self,
         ownership: &Ownership,
@@ -71,8 +67,8 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         self.env.clock.wall_ms().saturating_sub(span_ms)
     }
 
-    /// Reads back from the log what the sender sent since then, so that its repeats are recognized. A
-    /// pair that was silent for so long, or that is in memory, needs no read.
+    /// Reads back the messages of the sender since then from the log, so that their repeats are
+    /// recognized. A pair that was silent for so long, or is in memory, needs no read.
     pub(super) async fn read_back(
         &self,
         receiver: &UserCell,
@@ -94,11 +90,12 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         deadline: Instant,
     ) -> Result<Vec<Repeat>, LoadError> {
         let mut repeats = Vec::new();
-        let mut from = Start::TimeMs(since_ms.saturating_sub(CLOCK_SLACK_MS));
+        let mut from = Start::TimeMs(since_ms.saturating_sub(REPEAT_CLOCK_SLACK_MS));
         let pair = self.env.pair(sender, &receiver.id);
         let amended = receiver.amended(sender, Direction::Receive);
         loop {
-            let page = self.env.storage(deadline).page(&pair, &amended, from, READ_BACK).await?;
+            let page =
+                self.env.storage(deadline).page(&pair, &amended, from, READ_BACK_RECORDS).await?;
             let slots = page.items.into_iter().filter_map(Item::slot);
             repeats.extend(slots.filter_map(|slot| repeat_of(&slot, since_ms)));
             match page.next {
@@ -108,7 +105,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         }
     }
 
-    /// Answers a repeat of the message at `stream_seq`; `None` where that is not there any more.
+    /// Answers a repeat of the message at `stream_seq`; `None` if that no longer exists.
     pub(super) async fn repeat(
         &self,
         receiver: &UserCell,
@@ -138,15 +135,15 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             known.is_some_and(|known| known.repeats.covers(since_ms))
         };
         if !is_known {
-            // It is there and cannot be read.
+            // It exists and cannot be read.
             return Ok(None);
         }
         tracing::warn!("a message that is to be repeated is not found");
         Err(Failure::StoreUnavailable.into())
     }
 
-    /// The first of repeated messages. `None` where it is not found: the store lost its end, or
-    /// retention took it. Another message may be in its place then.
+    /// The first of repeated messages. `None` if it is not found: the store lost its end, or
+    /// retention removed it. Another message may have its sequence then.
     async fn first_message(
         &self,
         receiver: &UserCell,
@@ -160,7 +157,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         let page = self.env.storage(deadline).page(&pair, &amended, start, 1).await;
         let page = page.map_err(|error| Failure::from(LoadError::from(error)))?;
         let there = page.items.into_iter().find(|item| match item {
-            // Its carrier has another place.
+            // Its carrier has another sequence.
             Item::Slot(Slot::Removed(removed)) => removed.stub.local_id.as_ref() == Some(local_id),
             Item::Slot(Slot::Message(_)) | Item::Unreadable { .. } => {
                 item.stream_seq() == stream_seq
@@ -169,11 +166,11 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         let stored = match there {
             Some(Item::Slot(Slot::Message(found))) => found.stored,
             Some(Item::Slot(Slot::Removed(_))) => {
-                // What it said is gone: nothing shows that this is the same.
+                // Its content is gone, so the repeat cannot be compared.
                 return Err(Rejection::LocalMessageIdReused.into());
             }
             Some(Item::Unreadable { .. }) => {
-                // It is sent anew: nobody can say what the first one was.
+                // It is sent as a new message, since the first one is unknown.
                 receiver.lock().update(sender, |known| known.repeats.forget());
                 return Ok(None);
             }
@@ -184,13 +181,13 @@ impl<S: Store, B: Bus> SendPath<S, B> {
     }
 }
 
-/// What a repeat of a message that was accepted since then is recognized by.
+/// The record by which repeats of a message are recognized, if it was accepted since then.
 fn repeat_of(slot: &Slot, since_ms: u64) -> Option<Repeat> {
     match slot {
         Slot::Message(Found { stream_seq, stored, .. }) => {
-            let Message { local_id, timestamp_ms, content, extended_data, .. } = &stored.message;
+            let Message { local_id, timestamp_ms, .. } = &stored.message;
             let local_id = local_id.as_ref().filter(|_| *timestamp_ms >= since_ms)?;
-            let fingerprint = fingerprint(content, extended_data);
+            let fingerprint = stored.message.fingerprint();
             Some(Repeat::new(local_id, fingerprint, *timestamp_ms, *stream_seq))
         }
         Slot::Removed(Removed { stream_seq, stub, .. }) => {

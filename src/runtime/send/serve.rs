@@ -1,4 +1,4 @@
-//! What an owner does with the requests of other owners: one [`Served`] for each kind.
+//! Serves the requests of other owners: one [`Served`] for each kind.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -16,9 +16,9 @@ use peerd_core::message::Message;
 use peerd_core::receive::Delivered;
 use peerd_protocol::failure::{CallError, Failure};
 
-/// A request that the owner of a user serves, whoever sent it.
+/// A request that the owner of a user serves, local or remote.
 pub(in crate::runtime) trait Served: OwnerRequest + Sync {
-    /// Does what the request asks of the owner of `user`, who has `ownership`.
+    /// Performs the request as the owner of `user`, under `ownership`.
     fn serve<S: Store, B: Bus>(
         &self,
         path: &Arc<SendPath<S, B>>,
@@ -36,7 +36,7 @@ impl Served for Deliver {
         _user: &UserId,
         deadline: Instant,
     ) -> Result<Delivered, CallError> {
-        // The servers of a cluster may differ in what they take.
+        // The servers of a cluster may differ in `max_payload`.
         path.env.room().check(&self.delivery.send)?;
         path.take_delivery(ownership, self, deadline).await
     }
@@ -102,8 +102,8 @@ impl Served for Settle {
 }
 
 impl<S: Store, B: Bus> SendPath<S, B> {
-    /// Has the owner of a user serve a request that may be served more than once, whether that is
-    /// this instance or another.
+    /// Has the owner of a user, this instance or another, serve a request that may be served more
+    /// than once.
     pub(super) async fn at_owner<R: Served>(
         self: &Arc<Self>,
         user: &UserId,

@@ -1,4 +1,4 @@
-//! What a send costs between two users in memory.
+//! The cost of a send between two users in memory.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -49,7 +49,7 @@ fn locked(node: &TestNode<Memory>) -> [u64; 2] {
     ["alice", "bob"].map(|user| cell(node, user).locked.load(Ordering::Relaxed))
 }
 
-/// The names of the events that were published since the last call, with the reply at its place.
+/// The names of the events published since the last call, with the reply in its place.
 fn published(node: &TestNode<Memory>) -> Vec<String> {
     let name = |outgoing: Outgoing| match outgoing.kind {
         Kind::Event { .. } => outgoing.subject.trim_start_matches("peer.event.").to_owned(),
@@ -147,7 +147,7 @@ async fn whatever_cannot_go_on_at_once_goes_on_in_a_task() {
     assert!(refused.is_some(), "ten a second");
     node.settle().await;
     assert!(published(&node).iter().all(|kind| kind.contains("6000005")), "rate_limited");
-    // The state is to be loaded again.
+    // The state must be loaded again.
     tokio::time::advance(Duration::from_secs(2)).await;
     cell(&node, "bob").invalidate();
     assert!(node.take(send("alice", "bob", "b")).is_none());

@@ -2,8 +2,8 @@
 //! gaps.
 //!
 //! Only the owner writes to a partition. But an owner that was paused and taken for dead may have
-//! had an append in flight, and the stream accepts it where no newer record is on its subject. The
-//! gap in what the new owner wrote is then the only sign of it.
+//! had an append in flight, and the stream accepts it if no newer record is on its subject. The gap
+//! in what the new owner wrote is then the only sign of it.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;

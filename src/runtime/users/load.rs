@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::{UserCell, Users};
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
+use crate::runtime::tuning::{PEER_CLOCK_SLACK_MS, RATE_RECALL_MESSAGES_MAX};
 use crate::storage::Entry;
 pub(in crate::runtime) use crate::storage::reads::LoadError;
 use crate::store::Store;
@@ -32,10 +33,6 @@ use peerd_protocol::failure::Failure;
 mod tests;
 
 const SECOND_MS: u64 = 1000;
-/// The greatest difference between the clocks of two machines of peerd.
-const CLOCK_SLACK_MS: u64 = 2000;
-/// The most messages of one pair that are read to know a sender's last second.
-const RECALLED: usize = 1024;
 
 impl From<LoadError> for Failure {
     fn from(error: LoadError) -> Self {
@@ -109,6 +106,8 @@ impl<S: Store, B: Bus> Users<S, B> {
             }
             stored.merge_into(&mut user);
             user.settle_revision();
+            let revision = user.revision.current;
+            user.blocked.note_loaded(revision);
             let clock = &cell.ownership.clock;
             for known in user.conversations.values() {
                 clock.observe(known.order_key().max(known.settings.changed));
@@ -116,16 +115,26 @@ impl<S: Store, B: Bus> Users<S, B> {
             clock.observe(user.newest_published());
             clock.observe(user.blocked.newest());
         }
+        self.end_removals(cell, deadline).await?;
         self.look_at_oldest(cell, deadline).await?;
         if !cell.was_ever_loaded() && !failpoint::is(Fault::RateForgotten) {
             self.recall_last_second(cell, deadline).await?;
         }
-        cell.set_loaded(generation, self.loads.fetch_add(1, Ordering::Relaxed) + 1);
+        cell.set_loaded(generation, self.next_load());
         Ok(())
     }
 
-    /// A new owner does not know what the user sent in the last second, but the log does. For a
-    /// user who did not send, no read is needed.
+    fn next_load(&self) -> u64 {
+        self.loads.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Drops the cached histories of the user, because a message was changed.
+    pub(in crate::runtime) fn forget_read(&self, cell: &UserCell) {
+        cell.forget_read(self.next_load());
+    }
+
+    /// A new owner of a user does not know the user's messages of the last second, and reads them
+    /// from the log. A user who did not send then needs no read.
     ///
     /// Ages are measured by the clock of the server that stored the messages: the clocks of two
     /// owners may differ by more than the rate limit allows.
@@ -137,7 +146,7 @@ impl<S: Store, B: Bus> Users<S, B> {
         let now = self.env.clock.now();
         let server_ms = self.env.server_ms();
         // The heads have times of the clocks of peerd's machines.
-        let recent_ms = now.wall_ms.saturating_sub(SECOND_MS + CLOCK_SLACK_MS);
+        let recent_ms = now.wall_ms.saturating_sub(SECOND_MS + PEER_CLOCK_SLACK_MS);
         let receivers = cell.lock().receivers_since(recent_ms);
         let since_ms = server_ms.saturating_sub(SECOND_MS);
         let mut sent_us = Vec::new();
@@ -146,7 +155,9 @@ impl<S: Store, B: Bus> Users<S, B> {
             let amended = cell.amended(&receiver, Direction::Send);
             // The rate limit bounds the number; with an extreme configured limit some are missed.
             let storage = self.env.storage(deadline);
-            for stored_ms in storage.times(&pair, &amended, since_ms, RECALLED).await? {
+            for stored_ms in
+                storage.times(&pair, &amended, since_ms, RATE_RECALL_MESSAGES_MAX).await?
+            {
                 let age_ms = server_ms.saturating_sub(stored_ms);
                 if age_ms <= SECOND_MS {
                     sent_us.push(now.steady_us.saturating_sub(age_ms * 1000));

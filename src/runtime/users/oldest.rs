@@ -1,31 +1,19 @@
 //! Finds which of the messages counted as unread have aged out of the store.
 
-use std::time::Duration;
-
 use futures::future::try_join_all;
 use tokio::time::Instant;
 
 use super::{LoadError, UserCell, Users, unread_pages};
 use crate::bus::Bus;
+use crate::runtime::tuning::{
+    DELETION_PAGES_PER_READ, DELETION_READ_TIMEOUT, OLDEST_BATCH_MESSAGES, OLDEST_CONCURRENT_MAX,
+    OLDEST_LOOK_MESSAGES, OLDEST_PASSES_MAX,
+};
 use crate::storage::reads::{Item, Slot};
 use crate::store::{ReadError, Start, Store};
 use peerd_core::conversation::{Conversation, Gone};
 use peerd_core::id::UserId;
 use peerd_core::message::Direction;
-
-/// Messages that one look reads: if the oldest unread one is among them, the next look is when that
-/// one ages out.
-const LOOK: usize = 16;
-/// Messages that one read requests if all remaining ones are counted.
-const BATCH: usize = 256;
-/// Conversations that are examined concurrently.
-const CONCURRENT: usize = 16;
-/// The most passes over due conversations: others may become due meanwhile.
-const PASSES: usize = 4;
-
-/// Pages of deletions that one read requests, and how long that may take.
-const DELETIONS: usize = 256;
-const READ: Duration = Duration::from_secs(5);
 
 impl<S: Store, B: Bus> Users<S, B> {
     /// Whether an unread message may have aged out.
@@ -47,13 +35,13 @@ impl<S: Store, B: Bus> Users<S, B> {
         deadline: Instant,
     ) -> Result<Vec<UserId>, LoadError> {
         let mut changed = Vec::new();
-        for _ in 0..PASSES {
+        for _ in 0..OLDEST_PASSES_MAX {
             let Some(gone_ms) = self.oldest_ms(cell) else { break };
             let due = cell.lock().unread_before(gone_ms);
             if due.is_empty() {
                 break;
             }
-            for chunk in due.chunks(CONCURRENT) {
+            for chunk in due.chunks(OLDEST_CONCURRENT_MAX) {
                 let looks =
                     chunk.iter().map(|(other, seen)| self.gone(cell, other, seen, deadline));
                 let gone = try_join_all(looks).await?;
@@ -85,7 +73,8 @@ impl<S: Store, B: Bus> Users<S, B> {
         seen: &Conversation,
         deadline: Instant,
     ) -> Result<Option<Gone>, LoadError> {
-        let batch = self.read_received(cell, other, seen, (1, LOOK), deadline).await?;
+        let batch =
+            self.read_received(cell, other, seen, (1, OLDEST_LOOK_MESSAGES), deadline).await?;
         let (Some(first), Some(last)) = (batch.first(), batch.last()) else { return Ok(None) };
         let counted = first.head().mark.counted.saturating_sub(u64::from(first.counts()));
         let (read, newest) = (seen.settings.read.counted, seen.counted());
@@ -111,24 +100,29 @@ impl<S: Store, B: Bus> Users<S, B> {
         deadline: Instant,
     ) -> Result<u64, LoadError> {
         let mut seen = seen.clone();
-        for pages in unread_pages(&seen, DELETIONS) {
+        for pages in unread_pages(&seen, DELETION_PAGES_PER_READ) {
             if !cell.ownership.may_act() {
                 return Err(ReadError("the partition has another owner now".to_owned()).into());
             }
-            let deadline = Instant::now() + READ;
+            let deadline = Instant::now() + DELETION_READ_TIMEOUT;
             self.add_deletions(cell, other, &mut seen, pages, deadline).await?;
         }
         let newest = seen.received.map_or(0, |head| head.stream_seq);
         let (mut left, mut next) = (0, 1);
         loop {
-            let batch = self.read_received(cell, other, &seen, (next, BATCH), deadline).await?;
+            let batch = self
+                .read_received(cell, other, &seen, (next, OLDEST_BATCH_MESSAGES), deadline)
+                .await?;
             for slot in batch.iter().filter(|slot| slot.stream_seq() <= newest) {
-                let is_deleted = seen.hides(Direction::Receive, slot.seq());
+                let is_removed = matches!(slot, Slot::Removed(_));
+                let is_deleted = is_removed || seen.hides(Direction::Receive, slot.seq());
                 let is_unread = slot.seq() > seen.settings.read.seq && !is_deleted;
                 left += u64::from(is_unread && slot.counts());
             }
             match batch.last() {
-                Some(last) if batch.len() == BATCH && last.stream_seq() < newest => {
+                Some(last)
+                    if batch.len() == OLDEST_BATCH_MESSAGES && last.stream_seq() < newest =>
+                {
                     next = last.stream_seq() + 1;
                 }
                 _ => return Ok(left),

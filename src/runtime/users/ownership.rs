@@ -14,24 +14,21 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use self::cell::{LATE_WRITE, UserCell};
+use self::cell::UserCell;
 use super::gap_tracker::GapTracker;
 use crate::bus::Permit;
 use crate::clock::Clock;
 use crate::cluster::host::Grant;
 use crate::runtime::pending::{OwnedUnderWay, Pending};
+use crate::runtime::tuning::{
+    COMMAND_RATE_SPAN, CROSSING_MESSAGES_KEPT, LATE_WRITE_MAX, SWEEP_USERS_PER_ADD,
+};
 use crate::store::StreamId;
 use peerd_core::clock::KeyClock;
 use peerd_core::id::{Partition, UserId};
 use peerd_core::message::Message;
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-/// How long a sent Command counts against the rate limit.
-const RATE_SPAN: Duration = Duration::from_secs(1);
-/// Users that the sweep examines for each user that is added.
-const SWEEP_STEPS: usize = 16;
-/// Recent messages of a partition that are kept in case messages in the other direction cross them.
-const LATEST_KEPT: usize = 256;
 
 /// The ownership of one partition by this instance.
 pub(in crate::runtime) struct Ownership {
@@ -60,7 +57,7 @@ pub(in crate::runtime) struct Ownership {
     in_doubt: Arc<Pending>,
     /// Cancelled when the ownership has ended.
     over: CancellationToken,
-    /// When the ownership began, where the previous owner had died.
+    /// When the ownership began, if the previous owner had died.
     after_death: Option<Instant>,
     log: Mutex<GapTracker>,
     state: Mutex<GapTracker>,
@@ -139,7 +136,8 @@ impl Ownership {
             incarnations,
             clock: KeyClock::default(),
             opened: Instant::now(),
-            commands_from: Instant::now() + if is_first { Duration::ZERO } else { RATE_SPAN },
+            commands_from: Instant::now()
+                + if is_first { Duration::ZERO } else { COMMAND_RATE_SPAN },
             grant: grant.clone(),
             time,
             users: Mutex::default(),
@@ -195,8 +193,8 @@ impl Ownership {
         self.calls.reopen();
     }
 
-    /// The grant of an ownership that replaces this one with what the store holds now, where events
-    /// may be unpublished since `unpublished_since_ms`.
+    /// The grant of an ownership that replaces this one with the present content of the store;
+    /// events may be unpublished since `unpublished_since_ms`.
     pub(in crate::runtime) fn grant_anew(&self, unpublished_since_ms: u64) -> Grant {
         let unpublished_since_ms =
             self.unpublished_since_ms().into_iter().chain([unpublished_since_ms]).min();
@@ -231,7 +229,7 @@ impl Ownership {
 
     /// Whether no write of the owner before can be stored any more without being known.
     pub(in crate::runtime) fn has_all_late_writes(&self) -> bool {
-        self.looks().known.is_some_and(|known| known >= self.opened + LATE_WRITE)
+        self.looks().known.is_some_and(|known| known >= self.opened + LATE_WRITE_MAX)
     }
 
     fn looks(&self) -> MutexGuard<'_, Looks> {
@@ -309,7 +307,7 @@ impl Ownership {
     /// Keeps a message for as long as it is one of the latest.
     pub(in crate::runtime) fn keep_for_a_while(&self, message: &Arc<Message>) {
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        if latest.len() >= LATEST_KEPT {
+        if latest.len() >= CROSSING_MESSAGES_KEPT {
             latest.pop_front();
         }
         latest.push_back(message.clone());
@@ -341,7 +339,7 @@ impl Users {
     /// Evicts a user that was not used recently and that nothing else holds. Like a clock's hand,
     /// the sweep passes each user once before it evicts one.
     fn forget_one(&mut self) {
-        for _ in 0..SWEEP_STEPS {
+        for _ in 0..SWEEP_USERS_PER_ADD {
             self.hand = if self.hand >= self.cells.len() { 0 } else { self.hand };
             let Some((_, cell)) = self.cells.get_index(self.hand) else { return };
             if Arc::strong_count(cell) == 1 && !cell.take_used() {

@@ -107,6 +107,7 @@ fn plain(content: Content) -> Placed {
             counts: true,
             extended_data: String::new(),
             content,
+            annotations: None,
         }),
         mark: Mark { seq: 33, counted: 30 },
         page: PagePointers { first: 0, previous: 70_000 },

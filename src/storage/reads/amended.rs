@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
-use super::items::{Found, Item, Page, Pair, Raw, Slot};
+use super::items::{Item, Page, Pair, Raw, Slot};
 use super::{LoadError, Storage};
 use crate::storage::amendments;
 use crate::store::{ReadError, Start, Store, StreamId};
@@ -122,8 +122,8 @@ impl<S: Store> Storage<'_, S> {
     ) -> Result<Vec<Item>, ReadError> {
         let mut by_entry: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for (index, (sender, receiver, record)) in records.iter().enumerate() {
-            let Item::Slot(Slot::Message(found)) = &record.0 else { continue };
-            let number = page_number(found.seq());
+            let Item::Slot(slot) = &record.0 else { continue };
+            let number = page_number(slot.seq());
             if amended(sender, receiver).contains(number) {
                 let tokens = (Token::of(receiver), Token::of(sender));
                 let key = amendments::key(self.subjects, partition, &tokens.0, &tokens.1, number);
@@ -353,19 +353,21 @@ impl Edge {
     }
 }
 
-/// Applies the amendment of a message.
+/// Applies the amendment of a message. A carrier gets the revocation of its message.
 fn apply(item: &mut Item, page: &AmendmentPage) {
-    let Item::Slot(Slot::Message(found)) = item else { return };
-    let Some(amendment) = page.get(found.seq(), found.key()) else { return };
-    let Found { stream_seq, stored_ms, .. } = *found;
-    *item = Item::Slot(match &amendment.change {
-        Change::Removed(removed) => {
-            Slot::Removed(Removed { stream_seq, stored_ms, stub: removed.stub.clone() })
+    let Item::Slot(slot) = item else { return };
+    let Some(amendment) = page.get(slot.seq(), slot.key()) else { return };
+    let (stream_seq, stored_ms) = (slot.stream_seq(), slot.stored_ms());
+    let amended = match (&amendment.change, slot) {
+        (Change::Removed(removed), _) => {
+            Slot::Removed(Removed { stream_seq, stored_ms, ..removed.clone() })
         }
-        Change::None | Change::Replaced(_) | Change::Unknown(_) => {
+        (Change::None | Change::Replaced(_) | Change::Unknown(_), Slot::Message(found)) => {
             Slot::Message(found.clone().amended(amendment))
         }
-    });
+        (Change::None | Change::Replaced(_) | Change::Unknown(_), Slot::Removed(_)) => return,
+    };
+    *item = Item::Slot(amended);
 }
 
 /// Inserts the stubs of removed messages at the places of their records, unless these or their

@@ -160,6 +160,20 @@ impl Slot {
         Counted { head: self.head(), counts: self.counts(), is_removed }
     }
 
+    /// The message that histories show: itself, or its revocation; `None` if there is none.
+    #[must_use]
+    pub fn shown(self, pair: &Pair) -> Option<Found> {
+        let removed = match self {
+            Self::Message(found) => return Some(found),
+            Self::Removed(removed) => removed,
+        };
+        let message = removed.shown(&pair.sender, &pair.receiver, pair.partition)?;
+        let Removed { stream_seq, stored_ms, stub, .. } = removed;
+        let bytes = Found::memory(&message, 0);
+        let stored = StoredMessage { message, mark: stub.mark, page: stub.page, push: None };
+        Some(Found { stream_seq, stored_ms, bytes, stored })
+    }
+
     /// The message, if it was not removed.
     #[must_use]
     pub fn message(self) -> Option<Found> {
@@ -254,7 +268,9 @@ impl Raw {
         let &Record { stream_seq, stored_ms, .. } = record;
         let slot = match message::decode(&record.payload, sender, receiver, partition)? {
             Recorded::Message(stored) => Slot::Message(Found::new(record, stored)),
-            Recorded::Carrier(stub) => Slot::Removed(Removed { stream_seq, stored_ms, stub }),
+            Recorded::Carrier(stub) => {
+                Slot::Removed(Removed { stream_seq, stored_ms, stub, revocation: None })
+            }
         };
         Ok(Self(Item::Slot(slot)))
     }

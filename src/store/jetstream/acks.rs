@@ -1,12 +1,11 @@
-//! What is being published over the data plane's connection, and the acknowledgements.
+//! The publishes in progress over the data plane's connection, and their acknowledgements.
 //!
-//! All acknowledgements arrive on one subscription, whose handler calls whatever waits for each. So the
-//! common case needs neither a task nor a wake-up.
+//! All acknowledgements arrive on one subscription, whose handler calls the waiting function of
+//! each. So the common case needs neither a task nor a wake-up.
 
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use hashbrown::HashMap;
 use peerd_dataplane::{HandledSubscription, Message, Publish, PublishError};
@@ -15,24 +14,20 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use tokio_util::task::AbortOnDropHandle as AbortOnDrop;
 
-use super::publish::{EXPECTING_BYTES, Entry};
+use super::publish::Entry;
 use crate::bus::connection::Connection;
 use crate::link::Link;
 use crate::store::names::Resource;
+use crate::store::tuning::{ACK_OVERDUE_INTERVAL, ACK_REPLY_BYTES_MAX, EXPECTING_BYTES};
 
-/// How often it is looked for publishes that are overdue.
-const OVERDUE_TICK: Duration = Duration::from_millis(100);
-/// The longest reply subject: an inbox and a number.
-const REPLY_BYTES_MAX: usize = 256;
-
-/// What JetStream answers to a publish.
+/// JetStream's answer to a publish.
 #[derive(Debug, Deserialize, PartialEq, Eq)]
 pub(super) struct Ack {
     pub(super) seq: Option<u64>,
     pub(super) error: Option<ApiError>,
 }
 
-/// What JetStream says of a request that it refuses.
+/// The error in an answer of JetStream.
 #[derive(Debug, Deserialize, PartialEq, Eq)]
 pub(super) struct ApiError {
     #[serde(default)]
@@ -48,25 +43,25 @@ pub(super) enum Unacked {
     NotSent,
     /// The connection has no room for it: it was not sent.
     NoRoom,
-    /// It is larger than the server takes: it was not sent.
+    /// It is larger than `max_payload`: it was not sent.
     TooLarge,
-    /// Nobody stores such messages at the moment.
+    /// No responders: the stream has no leader at the moment.
     NoResponders,
-    /// The stream was found to be gone, and with it what was sent to it.
+    /// The stream was found to be gone, with everything sent to it.
     Gone,
     /// It may have been stored.
     Unknown,
 }
 
-/// What comes of a publish.
+/// The outcome of a publish.
 pub(super) enum Outcome {
     /// The server's answer, or why there is none.
     Answered(Result<Ack, Unacked>),
-    /// There was no answer for a while. It is still expected, here.
+    /// There was no answer for a while. It is still expected on this channel.
     Overdue(oneshot::Receiver<Result<Ack, Unacked>>),
 }
 
-/// Called once with what comes of a publish, by the task that reads acknowledgements: it must not
+/// Called once with the outcome of a publish, by the task that reads acknowledgements: it must not
 /// block.
 pub(super) type Then = Box<dyn FnOnce(Outcome) + Send>;
 
@@ -74,14 +69,14 @@ pub(super) type Then = Box<dyn FnOnce(Outcome) + Send>;
 #[derive(Debug)]
 pub(super) struct Acks {
     connection: Connection,
-    /// What the reply subjects begin with, the dot before the number included.
+    /// The prefix of the reply subjects, including the dot before the number.
     inbox: String,
     waiting: Arc<Waiting>,
     _subscription: HandledSubscription,
     _tasks: [AbortOnDrop<()>; 2],
 }
 
-/// Whatever waits for an acknowledgement, by number.
+/// The publishes without an acknowledgement, by number.
 #[derive(Debug, Default)]
 struct Waiting {
     slots: Mutex<Slots>,
@@ -94,11 +89,11 @@ struct Slots {
 }
 
 struct Slot {
-    /// The connection on which it is sent.
+    /// The generation of the connection on which it was sent.
     generation: u64,
-    /// The stream that is to store it.
+    /// The stream to store it.
     resource: Resource,
-    /// When it is overdue; `None` where the caller sees to that.
+    /// When it is overdue; `None` if the caller has a deadline.
     due: Option<Instant>,
     then: Then,
 }
@@ -109,7 +104,7 @@ impl std::fmt::Debug for Slot {
     }
 }
 
-/// A slot, which is given up when this is dropped.
+/// A slot, which is freed when this is dropped.
 struct Place<'w> {
     waiting: &'w Waiting,
     number: u64,
@@ -121,7 +116,7 @@ impl Drop for Place<'_> {
     }
 }
 
-/// Calls it, with nothing locked. A fault in one is that one's alone.
+/// Calls the function without holding a lock. A panic in one does not affect others.
 fn call(then: Then, outcome: Outcome) {
     if catch_unwind(AssertUnwindSafe(|| then(outcome))).is_err() {
         tracing::error!("an acknowledgement could not be handled: a panic");
@@ -147,7 +142,7 @@ impl Waiting {
         }
     }
 
-    /// Ends the waits for what was sent on that connection, or on one before: it is lost.
+    /// Ends the waits for publishes on this connection or an earlier one, which are lost.
     fn lose(&self, generation: u64) {
         self.end_where(Unacked::Unknown, |slot| slot.generation <= generation);
     }
@@ -168,7 +163,7 @@ impl Waiting {
         }
     }
 
-    /// Has those go on by themselves that are overdue.
+    /// Passes overdue publishes on to tasks of their own.
     fn pass_overdue(&self, now: Instant) {
         let mut overdue = Vec::new();
         for slot in self.slots().by_number.values_mut() {
@@ -199,7 +194,7 @@ fn into_channel(answer: oneshot::Sender<Result<Ack, Unacked>>) -> Then {
 }
 
 impl Acks {
-    /// Publishes over that connection, as long as this lives.
+    /// Publishes over a connection, as long as this exists.
     pub(super) fn start(connection: &Connection) -> Self {
         let waiting = Arc::<Waiting>::default();
         let inbox = format!("{}.", connection.client.new_inbox());
@@ -224,8 +219,8 @@ impl Acks {
         self.waiting.lose_stream(resource);
     }
 
-    /// Publishes into a stream, if there is a connection with room. What `then` makes of the entry is
-    /// called once, here where nothing was sent, and later where something was: with an answer, or
+    /// Publishes into a stream, if there is a connection with room. The function that `then` makes
+    /// from the entry is called once: here if nothing was sent, otherwise later with the answer or
     /// when it is overdue.
     pub(super) fn publish_then(
         &self,
@@ -237,7 +232,7 @@ impl Acks {
         let mut slots = self.waiting.slots();
         slots.last += 1;
         let number = slots.last;
-        // Locked until it is noted what waits: the answer is not handled before.
+        // Locked until the function is registered, so that the answer is not handled before.
         let given = self.give(number, generation, &entry.publish(&mut [0; EXPECTING_BYTES]));
         let then = then(entry);
         match given {
@@ -254,14 +249,15 @@ impl Acks {
 
     /// Gives a publish to the connection.
     fn give(&self, number: u64, generation: u64, publish: &Publish<'_>) -> Result<(), Unacked> {
-        // From here on a loss is noticed: what waits is noted already, or while the slots are locked.
+        // From here on a loss is noticed: the waiting functions are registered, or the slots are
+        // locked.
         if !self.connection.link.is_up_since(generation) {
             return Err(Unacked::NotSent);
         }
-        let mut reply = [0; REPLY_BYTES_MAX];
+        let mut reply = [0; ACK_REPLY_BYTES_MAX];
         let mut rest = &mut reply[..];
         write!(rest, "{}{number}", self.inbox).map_err(|_| Unacked::NotSent)?;
-        let length = REPLY_BYTES_MAX - rest.len();
+        let length = ACK_REPLY_BYTES_MAX - rest.len();
         let publish = Publish { reply: Some(&reply[..length]), ..*publish };
         self.connection.client.try_publish(&publish).map_err(|error| match error {
             PublishError::Full => Unacked::NoRoom,
@@ -286,7 +282,7 @@ impl Acks {
         let place = Place { waiting: &self.waiting, number: self.waiting.enter(slot) };
         let answered = async {
             let mut given = Ok(());
-            // It ends with what became of it where that is not for want of room.
+            // It ends with the outcome, unless there is no room.
             let _ = self
                 .connection
                 .client
@@ -306,8 +302,8 @@ fn number(subject: &[u8], prefix: &[u8]) -> Option<u64> {
     std::str::from_utf8(subject.strip_prefix(prefix)?).ok()?.parse().ok()
 }
 
-/// An acknowledgement or a refusal; `None` for anything else, which a client may have replied that
-/// sees what is published.
+/// An acknowledgement or a refusal; `None` for any other message, which a client that sees the
+/// publish may have sent.
 fn ack(message: &Message) -> Option<Ack> {
     let ack: Ack = serde_json::from_slice(&message.payload).ok()?;
     (ack.seq.is_some() || ack.error.is_some()).then_some(ack)
@@ -326,7 +322,7 @@ async fn watch(link: Link, waiting: Arc<Waiting>) {
 }
 
 async fn overdue(waiting: Arc<Waiting>) {
-    let mut ticks = interval(OVERDUE_TICK);
+    let mut ticks = interval(ACK_OVERDUE_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let now = ticks.tick().await;
@@ -397,15 +393,15 @@ mod tests {
         let slot = Slot {
             generation: 1,
             resource: Resource::Push,
-            due: Some(now + OVERDUE_TICK),
+            due: Some(now + ACK_OVERDUE_INTERVAL),
             then: Box::new(move |outcome| _ = overdue.send(outcome)),
         };
         let number = waiting.enter(slot);
         waiting.pass_overdue(now);
         assert!(is_overdue.try_recv().is_err());
-        waiting.pass_overdue(now + OVERDUE_TICK);
+        waiting.pass_overdue(now + ACK_OVERDUE_INTERVAL);
         let Ok(Outcome::Overdue(mut answered)) = is_overdue.try_recv() else { panic!("overdue") };
-        waiting.pass_overdue(now + 2 * OVERDUE_TICK);
+        waiting.pass_overdue(now + 2 * ACK_OVERDUE_INTERVAL);
         let ack = || Ack { seq: Some(7), error: None };
         waiting.answer(number, Ok(ack()));
         assert_eq!(answered.try_recv().expect("an answer"), Ok(ack()));

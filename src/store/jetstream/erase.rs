@@ -36,21 +36,21 @@ impl JetStream {
                 if success {
                     return Ok(());
                 }
-                // It may be gone since an earlier try, whose answer was lost: the leader knows.
+                // An earlier attempt may have erased it, with its answer lost: the leader knows.
                 if !self.has_record(stream, seq, &mut backoff).await {
                     return Ok(());
                 }
                 tracing::debug!(?error, seq, "a record was not erased");
                 self.troubles.suspect(Resource::Stream(stream));
             }
-            // No leader at the moment, perhaps.
+            // Perhaps there is no leader at the moment.
             if !backoff.wait().await {
                 return Err(AppendError::Unknown);
             }
         }
     }
 
-    /// Whether a record is there, as far as the stream's leader says so.
+    /// Whether a record exists, according to the stream's leader.
     async fn has_record(&self, stream: StreamId, seq: u64, backoff: &mut Backoff) -> bool {
         let subject = format!("$JS.API.STREAM.MSG.GET.{}", self.names.of(stream));
         let body = Bytes::from(serde_json::json!({ "seq": seq }).to_string());
@@ -115,7 +115,7 @@ mod tests {
             let stored = store.append(log, subject.clone(), payload, expected, deadline).await;
             places.push(stored.expect("stored"));
         }
-        // A repeat is success.
+        // A repeat succeeds.
         for _ in 0..2 {
             store.erase(log, places[2], deadline).await.expect("erased");
         }
@@ -123,7 +123,7 @@ mod tests {
         let left: Vec<u64> =
             read.expect("read").records.iter().map(|record| record.stream_seq).collect();
         assert_eq!(left, [places[1], places[3]]);
-        // The newest one, too: numbering goes on after it.
+        // The newest one, too: numbering continues after it.
         store.erase(log, places[3], deadline).await.expect("erased");
         let last = store.last(log, vec![subject.clone()], deadline).await.expect("read");
         assert_eq!(last[0].stream_seq, places[1]);
@@ -135,7 +135,7 @@ mod tests {
         }
     }
 
-    /// Whether a file below a folder has these bytes.
+    /// Whether any file below a folder contains these bytes.
     fn holds(folder: &std::path::Path, bytes: &[u8]) -> bool {
         std::fs::read_dir(folder).expect("a folder").any(|entry| {
             let path = entry.expect("an entry").path();

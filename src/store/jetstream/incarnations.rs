@@ -1,4 +1,4 @@
-//! Which of the streams of a name a stream is: one that was lost is made anew.
+//! The incarnations of streams: a stream that was lost is created again under its name.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +10,7 @@ use crate::store::StreamId;
 pub(super) struct Incarnations(Mutex<BTreeMap<StreamId, (u64, u64)>>);
 
 impl Incarnations {
-    /// Takes note of when a stream was made; answers whether it was another before.
+    /// Notes the time of creation of a stream; returns whether it was another one before.
     pub(super) fn is_another(&self, stream: StreamId, created_ms: Option<u64>) -> bool {
         let Some(created_ms) = created_ms else { return false };
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -21,7 +21,7 @@ impl Incarnations {
         is_another
     }
 
-    /// How often it was made anew.
+    /// How often it was created again.
     pub(super) fn of(&self, stream: StreamId) -> u64 {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.get(&stream).map_or(0, |(_, count)| *count)

@@ -16,9 +16,12 @@ use super::acks::{Ack, Acks, Outcome, Unacked};
 use crate::bus::connection::Connection;
 use crate::store::names::Resource;
 use crate::store::trouble::{Cause, Troubles};
+use crate::store::tuning::{
+    EXPECTING_BYTES, PUBLISH_BACKOFF_FIRST, PUBLISH_BACKOFF_MAX, PUBLISH_TIMEOUT_FIRST,
+};
 use crate::store::{AppendError, Appended};
 
-/// The header with the place at which the subject must end for a publish to be stored.
+/// The header with the expected last sequence of the subject.
 pub(super) const EXPECTED_LAST: &str = "Nats-Expected-Last-Subject-Sequence";
 /// The subject does not end at the expected sequence.
 const WRONG_LAST_SEQUENCE: u32 = 10071;
@@ -26,10 +29,6 @@ const WRONG_LAST_SEQUENCE: u32 = 10071;
 const IN_FLIGHT: u32 = 10164;
 /// No leader at the moment.
 const TEMPORARILY_UNAVAILABLE: u32 = 10008;
-const BACKOFF_FIRST: Duration = Duration::from_millis(10);
-const BACKOFF_MAX: Duration = Duration::from_millis(500);
-/// How long the first answer is waited for; the next, twice as long.
-const PATIENCE_FIRST: Duration = Duration::from_secs(1);
 
 /// Publishes over the data plane's connection.
 #[derive(Debug)]
@@ -42,7 +41,7 @@ pub(super) struct Publisher {
 /// A message to be stored.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// The stream that is to store it.
+    /// The stream to store it.
     pub(super) resource: Resource,
     pub(super) subject: String,
     pub(super) headers: Headers,
@@ -52,17 +51,14 @@ pub(super) struct Entry {
 /// The header block of a message to be stored.
 #[derive(Debug)]
 pub(super) enum Headers {
-    /// It is stored where its subject ends at this sequence.
+    /// Stored only if its subject ends at this sequence.
     Expecting(u64),
     /// The whole block.
     Block(Vec<u8>),
 }
 
-/// Room for a header block that expects a sequence.
-pub(super) const EXPECTING_BYTES: usize = 96;
-
 impl Entry {
-    /// The message as it is given to the connection. `expecting` is room for its headers.
+    /// The message for the connection. `expecting` is room for its headers.
     pub(super) fn publish<'p>(&'p self, expecting: &'p mut [u8; EXPECTING_BYTES]) -> Publish<'p> {
         let headers: &[u8] = match &self.headers {
             Headers::Block(block) => block,
@@ -82,13 +78,13 @@ impl Entry {
 /// Why one publish was not acknowledged.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// Nothing was stored, and it may be different soon.
+    /// Nothing was stored, and a retry may succeed soon.
     ForNow(&'static str),
-    /// It would be no different soon, or it may be stored.
+    /// A retry would not succeed soon, or the message may be stored.
     ForGood(AppendError),
 }
 
-/// Waits that grow, up to a deadline: between tries, and for the answer to each.
+/// Growing waits up to a deadline: between attempts, and for the answer to each.
 pub(super) struct Backoff {
     next: Duration,
     patience: Duration,
@@ -97,21 +93,21 @@ pub(super) struct Backoff {
 
 impl Backoff {
     pub(super) const fn until(deadline: Instant) -> Self {
-        Self { next: BACKOFF_FIRST, patience: PATIENCE_FIRST, deadline }
+        Self { next: PUBLISH_BACKOFF_FIRST, patience: PUBLISH_TIMEOUT_FIRST, deadline }
     }
 
-    /// Until when the answer to a try is waited for before it is tried again. That nobody serves a
-    /// subject is not said where somebody listens to it.
+    /// Until when to wait for the answer to an attempt before the next one. With an observer on the
+    /// subject, the server does not report no responders.
     pub(super) fn try_until(&mut self) -> Instant {
         let until = self.deadline.min(Instant::now() + self.patience);
         self.patience *= 2;
         until
     }
 
-    /// Waits a while; false when the deadline comes first.
+    /// Waits; false if the deadline comes first.
     pub(super) async fn wait(&mut self) -> bool {
         let until = Instant::now() + self.next;
-        self.next = (self.next * 2).min(BACKOFF_MAX);
+        self.next = (self.next * 2).min(PUBLISH_BACKOFF_MAX);
         if until >= self.deadline {
             return false;
         }
@@ -138,12 +134,12 @@ impl Publisher {
         Self { connection, troubles, acks }
     }
 
-    /// Ends the waits of all who publish into a stream that is gone.
+    /// Ends all waits for a stream that is gone.
     pub(super) fn lose_stream(&self, resource: Resource) {
         self.acks.lose_stream(resource);
     }
 
-    /// One publish that asks for an answer.
+    /// One publish with an answer.
     async fn publish_once(&self, entry: &Entry, deadline: Instant) -> Result<u64, Refused> {
         let mut expecting = [0; EXPECTING_BYTES];
         let publish = entry.publish(&mut expecting);
@@ -151,7 +147,7 @@ impl Publisher {
         self.judge(entry.resource, answer)
     }
 
-    /// What an answer means.
+    /// The meaning of an answer.
     fn judge(&self, resource: Resource, answer: Result<Ack, Unacked>) -> Result<u64, Refused> {
         let unavailable = |why: &str| Refused::ForGood(AppendError::Unavailable(why.to_owned()));
         match answer {
@@ -174,7 +170,7 @@ impl Publisher {
                 self.troubles.suspect(resource);
                 Err(Refused::ForNow("no responders"))
             }
-            // It is made anew, perhaps, but not by waiting for it here.
+            // It may be created again, but waiting here would not help.
             Err(Unacked::Gone) => Err(unavailable("the stream is gone")),
             Err(Unacked::TooLarge) => Err(unavailable("over the server's max_payload")),
             Err(Unacked::Unknown) => {
@@ -186,7 +182,7 @@ impl Publisher {
         }
     }
 
-    /// Publishes until the store takes it, refuses it, or might have taken it.
+    /// Publishes until the store has stored or refused the message, or may have stored it.
     pub(super) async fn publish(
         &self,
         entry: &Entry,
@@ -206,7 +202,7 @@ impl Publisher {
             let mut first = pin!(once());
             let published = match timeout_at(backoff.try_until(), &mut first).await {
                 Ok(published) => published,
-                // In a box: it is rare.
+                // Boxed, because it is rare.
                 Err(_) => Box::pin(publish_again(first, once, backoff)).await,
             };
             match published {
@@ -221,8 +217,8 @@ impl Publisher {
         }
     }
 
-    /// As [`Publisher::publish`], without a task: `then` is called with the outcome where the first
-    /// answer decides, and else with a future that waits for the outcome.
+    /// As [`Publisher::publish`], without a task: `then` is called with the outcome if the first
+    /// answer decides, and otherwise with a future for the outcome.
     pub(super) fn publish_then(
         self: &Arc<Self>,
         entry: Entry,
@@ -249,7 +245,7 @@ impl Publisher {
         });
     }
 
-    /// Publishes on, where the first answer decided nothing.
+    /// Continues publishing if the first answer did not decide.
     async fn go_on(
         &self,
         entry: &Entry,
@@ -280,17 +276,17 @@ impl Publisher {
     }
 }
 
-/// Why the first answer to a publish decided nothing.
+/// Why the first answer to a publish did not decide.
 enum Later {
-    /// It was refused, and may be taken soon.
+    /// It was refused, but a retry may succeed soon.
     Refused(&'static str),
-    /// It did not come yet.
+    /// There was no answer yet.
     Overdue(oneshot::Receiver<Result<Ack, Unacked>>),
 }
 
-/// Publishes again what was not answered in time: nobody may have been there to store it, which the
-/// server does not say where somebody listens to the subject. Every attempt is waited for, since each
-/// names the place where it is to be stored: at most one is, and only its own answer says so.
+/// Publishes again what was not answered in time: there may have been no responders, which an
+/// observer's subscription hides. All attempts are awaited: each names the expected last sequence,
+/// so at most one is stored, and only its own answer shows it.
 async fn publish_again<F>(
     first: Pin<&mut impl Future<Output = Result<u64, Refused>>>,
     once: impl Fn() -> F,
@@ -330,7 +326,7 @@ where
                 ))) => {
                     refused = Some(it);
                 }
-                // That attempt: perhaps because another one is stored there.
+                // This attempt: perhaps because another one is stored.
                 Ok(Some(Err(Refused::ForGood(AppendError::Conflict | AppendError::Unknown)))) => {
                     may_be_stored = true;
                 }
@@ -357,8 +353,8 @@ mod tests {
 
     const DEADLINE: Duration = Duration::from_secs(5);
 
-    /// What attempts come to that are answered so long after each was made; the first was made a
-    /// second ago.
+    /// The outcome of attempts that are answered after the given times; the first was made a second
+    /// ago.
     async fn publish(
         attempts: Vec<(u64, Result<u64, Refused>)>,
     ) -> (Result<u64, Refused>, usize, Duration) {

@@ -60,7 +60,7 @@ impl Registry for JetStream {
         deadline: Instant,
     ) -> Result<u64, AppendError> {
         let expected_seq = expected_seq.to_string();
-        // The mark of a member that is gone is of use for a while only.
+        // The marker of an expired member is needed for a while only.
         let named = [(EXPECTED_LAST, expected_seq.as_str()), (OPERATION, "DEL"), (TTL, "60s")];
         self.put_entry(&key, Headers::block(named), Bytes::new(), deadline).await
     }
@@ -68,7 +68,7 @@ impl Registry for JetStream {
     async fn find(&self, key: String, deadline: Instant) -> Result<Option<u64>, ReadError> {
         let entry = self.names.owners_entry(&key);
         let newest = self.newest_of(Resource::Owners, &entry, deadline).await?;
-        // Only the marks of what is gone are empty.
+        // Only the markers of deleted entries are empty.
         Ok(newest.filter(|newest| !newest.data.is_empty()).map(|newest| newest.seq))
     }
 

@@ -1,12 +1,10 @@
-//! The part of a command that belongs to the other user of a conversation. Sent to the owner of that
-//! user.
+//! The part of a command that belongs to the other user of a conversation. Sent to the owner of
+//! that user.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Done, OwnerRequest, VERSION, encode_rejection, read_done, read_request, user_id, write,
-};
+use super::{OwnerRequest, VERSION, encode_rejection, read_answer, read_request, user_id, write};
 use crate::wire::packed::{EncodeError, RecordError};
 use peerd_core::id::{Partition, UserId};
 use peerd_protocol::failure::CallError;
@@ -34,8 +32,13 @@ struct PeerPartV1<'a> {
     part: &'a [u8],
 }
 
+/// Version, tag, and the answer of the part.
+#[derive(Serialize, Deserialize)]
+struct AnswerV1<'a>(u8, u8, #[serde(borrow, with = "serde_bytes")] &'a [u8]);
+
 impl OwnerRequest for PeerPart {
-    type Answer = ();
+    /// The answer of the part, encoded by the command.
+    type Answer = Bytes;
     const TAG: u8 = 8;
 
     fn encode(&self) -> Result<Bytes, EncodeError> {
@@ -50,16 +53,16 @@ impl OwnerRequest for PeerPart {
         Ok(Self { from, method: method.to_owned(), part })
     }
 
-    fn encode_answer((): &()) -> Result<Bytes, EncodeError> {
-        let done: Done = (VERSION, Self::ANSWER_TAG);
-        write(&done)
+    fn encode_answer(answer: &Bytes) -> Result<Bytes, EncodeError> {
+        write(&AnswerV1(VERSION, Self::ANSWER_TAG, answer))
     }
 
     fn encode_refusal(error: &CallError) -> Result<Bytes, EncodeError> {
         encode_rejection(error)
     }
 
-    fn decode_answer(&self, bytes: &[u8], _partition: Partition) -> Result<(), RecordError> {
-        read_done(bytes)
+    fn decode_answer(&self, bytes: &[u8], _partition: Partition) -> Result<Bytes, RecordError> {
+        let AnswerV1(_, _, answer) = read_answer(bytes)?;
+        Ok(Bytes::copy_from_slice(answer))
     }
 }

@@ -56,6 +56,7 @@ fn message() -> Message {
         counts: true,
         extended_data: String::new(),
         content: Content::Text { message: "hello".to_owned() },
+        annotations: None,
     }
 }
 
@@ -146,7 +147,7 @@ fn an_answer_survives_the_wire() {
     survives(&find_repeat(), None);
     survives(&find_repeat(), Some(Arc::new(message())));
     survives(&follow_log(Some(5)), ());
-    survives(&peer_part(), ());
+    survives(&peer_part(), Bytes::from_static(b"answer"));
     survives(&Settle { sender: user("carol"), key: OrderKey(99) }, ());
     survives(&was_begun(), Begun::Yes);
     survives(&was_begun(), Begun::No { known_for: Duration::from_millis(1_234) });
@@ -203,7 +204,7 @@ fn a_refusal_answers_every_request() {
 #[test]
 fn a_refusal_of_a_part_names_the_field_and_the_problem() {
     let refusal: CallError = Rejection::invalid("messageList[1]", "is too old").into();
-    let refused: Result<(), CallError> = Err(refusal.clone());
+    let refused: Result<Bytes, CallError> = Err(refusal.clone());
     let bytes = encode_answer::<PeerPart>(&refused).expect("writable");
     assert!(is_answer::<PeerPart>(&bytes));
     assert_eq!(decode_answer(&peer_part(), &bytes, PARTITION), Ok(refused));

@@ -1,4 +1,4 @@
-//! What is passed over a connection.
+//! Messages over a connection.
 
 use std::time::Duration;
 
@@ -88,7 +88,7 @@ async fn requests_are_answered_refused_or_lost() {
     let serving = tokio::spawn(async move {
         while let Some(request) = requests.next().await {
             let reply = request.reply.expect("a reply subject");
-            // What somebody else says comes first, and is no answer.
+            // A message of another client comes first, and is not the answer.
             for payload in [&b"no"[..], b"yes"] {
                 let answer = Publish { subject: &reply, payload, ..Publish::default() };
                 service.publish(&answer).await.expect("a connection");
@@ -109,7 +109,7 @@ async fn requests_are_answered_refused_or_lost() {
     let refused = soon(client.request(&foreign, |_| true)).await;
     assert_eq!(refused, Err(RequestError::NotSent(PublishError::Subject)));
 
-    // Somebody listens and does not answer.
+    // A subscriber that does not answer.
     let mut silent = client.subscribe("silent", None);
     let reply = client.new_reply_subject();
     let request = Publish { reply: Some(reply.as_bytes()), ..to("silent", b"") };
@@ -150,7 +150,7 @@ async fn a_drained_subscription_loses_nothing_that_its_group_was_sent() {
     });
     let (client, _) = connect(&nats.url()).await;
     let mut taken = 0;
-    // A member of the group comes and goes while the group is sent messages.
+    // A member of the group joins and leaves while messages are sent to the group.
     while !publishing.is_finished() {
         let mut subscription = client.subscribe("calls.*", Some("group"));
         client.round_trip().await.expect("a connection");
@@ -209,7 +209,7 @@ async fn a_frame_too_large_for_the_server_is_not_sent() {
     let reply = "r".repeat(4096);
     let long = Publish { reply: Some(reply.as_bytes()), ..to("a", b"") };
     assert_eq!(client.try_publish(&long), Err(PublishError::SubjectTooLong));
-    // The longest line that the server takes.
+    // The longest line that the server accepts.
     let subject = "a".repeat(4096 - b"PUB  0".len());
     client.try_publish(&to(&subject[..subject.len() - 6], b"")).expect("a subject");
     soon(client.round_trip()).await.expect("a connection");
@@ -256,7 +256,7 @@ async fn a_client_that_is_closed_has_written_everything() {
         soon(subscription.next()).await.expect("a message");
     }
     assert_eq!(events.count("Closed"), 1);
-    // With the last handle it closes, too.
+    // Dropping the last handle closes it, too.
     let (client, events) = connect(&nats.url()).await;
     drop(client);
     events.until("Closed", 1).await;

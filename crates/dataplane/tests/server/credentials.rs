@@ -1,4 +1,4 @@
-//! Who a connection may be made as.
+//! The credentials of a connection.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,7 +8,7 @@ use peerd_dataplane::{Client, ConnectErrorKind, Credentials};
 use crate::nats::Nats;
 use crate::support::{Raw, file, options, server, soon};
 
-/// Connects, and shows by a message to itself that it is let through.
+/// Connects, and sends a message to itself.
 async fn works(nats: &Nats, credentials: Credentials) {
     let (mut options, events) = options(&nats.url());
     options.credentials = credentials;
@@ -97,7 +97,7 @@ async fn a_jwt_in_operator_mode() {
     let good = creds(&jwt(&account, &user, "user", USER), &user);
     works(&nats, Credentials::Text(good.clone())).await;
     works(&nats, Credentials::File(file(&dir, "user.creds", &good))).await;
-    // Signed by somebody else than the account.
+    // Signed by another key than the account's.
     let other = KeyPair::new_account();
     let forged = creds(&jwt(&other, &user, "user", USER), &user);
     is_refused(&nats.url(), Credentials::Text(forged)).await;
@@ -144,7 +144,7 @@ async fn a_server_that_is_not_nats_is_reported() {
     assert_eq!(error.expect_err("nobody listens").kind(), ConnectErrorKind::Io);
     let error = Client::connect(options("http://127.0.0.1").0).await;
     assert_eq!(error.expect_err("another scheme").kind(), ConnectErrorKind::Settings);
-    // The test's own raw client is let in by a server without authentication.
+    // A server without authentication accepts the test's raw client.
     let nats = Nats::start().await;
     Raw::connect(nats.port()).await.synced().await;
 }

@@ -1,4 +1,4 @@
-//! What happens when the connection breaks, anywhere, and when servers come and go.
+//! Connections that break at any byte, and servers that stop and start.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream, tcp};
 use crate::nats::{Nats, reserved_port};
 use crate::support::{connect, file, options, soon, to, until};
 
-/// A proxy that cuts its first connection after so many bytes from the server, or to it.
+/// A proxy that cuts its first connection after a number of bytes from or to the server.
 struct Cutter {
     url: String,
     connections: Arc<AtomicUsize>,
@@ -56,7 +56,7 @@ impl Drop for Cutter {
     }
 }
 
-/// Passes so many bytes on, then ends.
+/// Forwards a number of bytes, then ends.
 async fn pass(mut from: tcp::OwnedReadHalf, mut to: tcp::OwnedWriteHalf, mut bytes: usize) {
     let mut buffer = [0; 4096];
     while bytes > 0 {
@@ -69,7 +69,7 @@ async fn pass(mut from: tcp::OwnedReadHalf, mut to: tcp::OwnedWriteHalf, mut byt
     }
 }
 
-/// Connects, subscribes, and has messages and a request come back, whatever breaks on the way.
+/// Connects, subscribes, and exchanges messages and a request, despite failures.
 async fn exchange(url: &str) {
     let client = loop {
         if let Ok(client) = Client::connect(options(url).0).await {
@@ -79,7 +79,7 @@ async fn exchange(url: &str) {
     let subject = nuid::next().to_string();
     let mut subscription = client.subscribe(&subject, None);
     for round in 0..3_u8 {
-        // What is lost with a connection is sent again.
+        // Messages that were lost with a connection are sent again.
         loop {
             client.publish(&to(&subject, &[round])).await.expect("not closed");
             if client.round_trip().await.is_ok() {
@@ -120,9 +120,9 @@ async fn exchange(url: &str) {
 
 #[tokio::test]
 async fn cut_at_any_byte_the_connection_is_made_again() {
-    /// More than the exchange has, in either direction.
+    /// More than the bytes of the exchange in either direction.
     const BYTES: usize = 1200;
-    /// At the same time.
+    /// The number of concurrent exchanges.
     const AT_ONCE: usize = 60;
     let nats = Nats::start().await;
     let port = nats.port();
@@ -162,7 +162,7 @@ async fn subscriptions_are_made_again_after_a_restart() {
     drop(dropped);
     soon(drained.drain()).await;
     let mut late = client.subscribe("d", None);
-    // What waits for a connection is sent when there is one.
+    // A message that waits for a connection is sent when there is one.
     let waiting = tokio::spawn({
         let client = client.clone();
         async move { client.publish(&to("d", b"late")).await }
@@ -173,7 +173,7 @@ async fn subscriptions_are_made_again_after_a_restart() {
     assert_eq!(&soon(late.next()).await.expect("a message").payload[..], b"late");
     client.publish(&to("a.1", b"")).await.expect("a connection");
     soon(kept.next()).await.expect("a message");
-    // Nobody is subscribed to what was given up.
+    // Ended subscriptions are not restored.
     for subject in ["b", "c"] {
         let reply = client.new_reply_subject();
         let request = Publish { reply: Some(reply.as_bytes()), ..to(subject, b"") };
@@ -220,7 +220,7 @@ async fn servers_that_the_cluster_names_are_used() {
 #[tokio::test]
 async fn a_server_that_is_about_to_end_is_left_in_good_time() {
     let dir = tempfile::tempdir().unwrap();
-    // As short as a server allows.
+    // The shortest values that a server allows.
     let more = "lame_duck_duration: \"30s\"\nlame_duck_grace_period: \"20s\"";
     let mut nodes = cluster(&dir, more).await;
     let (client, events) = connect(&nodes[0].url()).await;
@@ -231,7 +231,7 @@ async fn a_server_that_is_about_to_end_is_left_in_good_time() {
     assert!(status.unwrap().success());
     events.until("LameDuck", 1).await;
     events.until("Connected { server", 2).await;
-    // Not since the server closed it: that would take it twenty seconds.
+    // It was not closed by the server, which would take twenty seconds.
     let all = events.all();
     assert!(all[2].contains("the server is shutting down"), "{all:?}");
     let moved = all.iter().rfind(|event| event.starts_with("Connected")).unwrap();

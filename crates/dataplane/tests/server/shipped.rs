@@ -22,12 +22,12 @@ async fn connect(nats: &Nats, user: &str, inbox_prefix: &str) -> (Client, crate:
     (Client::connect(options).await.expect("a connection"), events)
 }
 
-/// As peerd uses it: a call by a user is passed on and answered by its reply subject.
+/// As in peerd: a call of a user is forwarded and answered on its reply subject.
 async fn serves(nats: &Nats) {
     let (peerd, events) = connect(nats, "peerd", "_INBOX").await;
     let mut calls = peerd.subscribe("peer.api.*.*", Some("peerd"));
-    // The one that it is passed on to is another instance: on one connection a server lets peerd
-    // answer once on each reply subject that it was given.
+    // It is forwarded to another instance: on one connection a server lets peerd answer only once
+    // on each reply subject.
     let (owner, owners) = connect(nats, "peerd", "_INBOX").await;
     let mut routed = owner.subscribe("peer.part.1.>", Some("peerd"));
     soon(peerd.round_trip()).await.expect("a connection");
@@ -76,7 +76,7 @@ async fn a_node_of_the_cluster() {
         ("ROUTE_2", &route),
         ("ROUTE_3", &route),
     ];
-    // The file names a port for its routes that another test may use at the same time.
+    // The port for routes in the file may be in use by another test.
     let text = std::fs::read_to_string(shipped("cluster.conf")).unwrap();
     let users = std::fs::read_to_string(shipped("users.conf")).unwrap();
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! What these tests have in common.
+//! The shared code of these tests.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -26,7 +26,7 @@ impl Events {
         self.all().iter().filter(|event| event.contains(what)).count()
     }
 
-    /// Waits until there are so many events that contain the text.
+    /// Waits until `count` events contain the text.
     pub(crate) async fn until(&self, what: &str, count: usize) {
         until(what, || self.count(what) >= count).await;
     }
@@ -65,12 +65,12 @@ pub(crate) fn to<'p>(subject: &'p str, payload: &'p [u8]) -> Publish<'p> {
     Publish { subject: subject.as_bytes(), payload, ..Publish::default() }
 }
 
-/// That something ends in time.
+/// Asserts that a future completes in time.
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, future).await.expect("an end in time")
 }
 
-/// A server with that configuration, and the folder of the files that it names.
+/// A server with a configuration, and the folder of the files that it names.
 pub(crate) async fn server(config: &str) -> (Nats, TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let nats = server_in(&dir, config).await;
@@ -92,7 +92,7 @@ pub(crate) fn shown(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// A connection that sends what no library would.
+/// A raw connection, for frames that no library sends.
 pub(crate) struct Raw(TcpStream);
 
 impl Raw {
@@ -108,7 +108,7 @@ impl Raw {
         self.0.write_all(bytes).await.unwrap();
     }
 
-    /// Waits until the server has everything.
+    /// Waits until the server has received everything.
     pub(crate) async fn synced(&mut self) {
         self.send(b"PING\r\n").await;
         let mut read = Vec::new();

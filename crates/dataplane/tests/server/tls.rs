@@ -1,4 +1,4 @@
-//! TLS: who is trusted, who is refused and why.
+//! TLS: trusted and refused certificates.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::nats::Nats;
 use crate::support::{file, options, server_in, shown, soon};
 
-/// An authority of the test's own, and the certificates that it gave.
+/// The test's own certificate authority, and the certificates that it issued.
 struct Authority {
     dir: TempDir,
     issuer: Issuer<'static, KeyPair>,
@@ -30,7 +30,7 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), dir, ca }
     }
 
-    /// Certificate and key for those names.
+    /// A certificate and its key for the given names.
     fn certificate(&self, name: &str, hosts: &[&str]) -> (PathBuf, PathBuf) {
         let key = KeyPair::generate().unwrap();
         let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
@@ -42,7 +42,7 @@ impl Authority {
         (certificate, file(&self.dir, &format!("{name}.key"), &key.serialize_pem()))
     }
 
-    /// A server with a certificate for those names.
+    /// A server with a certificate for the given names.
     async fn server(&self, hosts: &[&str], more: &str) -> Nats {
         let (certificate, key) = self.certificate("server", hosts);
         let (certificate, key, ca) = (shown(&certificate), shown(&key), shown(&self.ca));
@@ -83,7 +83,7 @@ async fn a_server_that_asks_for_it_gets_it() {
     let by_name = nats.url().replace("nats://127.0.0.1", "tls://localhost");
     let client = Client::connect(Options { tls: authority.trusted(), ..options(&by_name).0 });
     client.await.expect("a connection by name");
-    // Nobody whom the system trusts has signed it, nor has another authority.
+    // It is not signed by an authority that the system trusts, nor by another.
     is_refused(&nats, Tls::default(), "UnknownIssuer").await;
     is_refused(&nats, Authority::new().trusted(), "").await;
 }
@@ -93,7 +93,7 @@ async fn it_may_come_before_everything_else() {
     let authority = Authority::new();
     let nats = authority.server(&LOCAL, "handshake_first: true").await;
     works(&nats, Tls { first: true, ..authority.trusted() }).await;
-    // A server that takes both.
+    // A server that accepts both.
     let nats = authority.server(&LOCAL, "handshake_first: auto").await;
     works(&nats, Tls { first: true, ..authority.trusted() }).await;
     works(&nats, authority.trusted()).await;
@@ -114,7 +114,7 @@ async fn a_server_may_ask_for_a_certificate() {
     works(&nats, Tls { certificate, ..authority.trusted() }).await;
     is_refused(&nats, authority.trusted(), "").await;
     let foreign = Some(Authority::new().certificate("client", &["peerd"]));
-    // Its folder is gone with its authority.
+    // Its folder was deleted with its authority.
     let error = connect(&nats, Tls { certificate: foreign, ..authority.trusted() }).await;
     let error = error.expect_err("no file");
     assert_eq!(error.kind(), ConnectErrorKind::Settings);

@@ -8,7 +8,7 @@ use crate::model::{Expected, INVALID_PARAMETER, Model, Wrong, number};
 use crate::single::world::{Observed, PublishedEvent};
 
 /// An ID that no message has.
-const NO_MESSAGE: &str = "12345";
+pub(crate) const NO_MESSAGE: &str = "12345";
 
 fn changed_reply(other: usize) -> Value {
     json!({ "conversationID": NAMES[other], "conversationType": 0 })
@@ -74,7 +74,7 @@ impl Model {
         observed: &Observed,
     ) -> Result<Expected, Wrong> {
         let mut events = Vec::new();
-        if self.state.unread(user, other) > 0 {
+        if self.is_unread(user, other) {
             let before = self.state.totals(user).0;
             self.read_all(user, other);
             events = self.publish_change(user, &[other], before, None, observed)?;
@@ -89,7 +89,7 @@ impl Model {
     ) -> Result<Expected, Wrong> {
         let before = self.state.totals(user).0;
         let unread: Vec<usize> =
-            (0..NAMES.len()).filter(|other| self.state.unread(user, *other) > 0).collect();
+            (0..NAMES.len()).filter(|other| self.is_unread(user, *other)).collect();
         for other in &unread {
             self.read_all(user, *other);
         }
@@ -138,6 +138,7 @@ impl Model {
         let mut events = Vec::new();
         if !gone.is_empty() {
             let before = self.state.totals(user).0;
+            let shown_in = self.if_exists(user, other);
             self.hide(user, |message| gone.iter().any(|gone| gone.id == message.id));
             let shown = gone.iter().map(|message| show_message(user, message));
             let deleted = json!({
@@ -147,9 +148,18 @@ impl Model {
                 "isDeleteConversationAllMessage": false,
                 "messageList": shown.collect::<Value>(),
             });
-            events = self.publish_change(user, &[other], before, Some(deleted), observed)?;
+            events = self.publish_change(user, &shown_in, before, Some(deleted), observed)?;
         }
         Ok(Expected::good(json!({}), events))
+    }
+
+    /// The conversation, as long as the user has it: what is deleted of a deleted one is not shown.
+    fn if_exists(&self, user: usize, other: usize) -> Vec<usize> {
+        if self.state.exists(user, other) { vec![other] } else { Vec::new() }
+    }
+
+    fn is_unread(&self, user: usize, other: usize) -> bool {
+        self.state.unread(user, other) > 0 || self.state.settings(user, other).marked_unread
     }
 
     /// The call changes something if a message was sent or received since the last deletion of all.
@@ -163,7 +173,13 @@ impl Model {
         // If all messages were already deleted one by one, nothing changes.
         if !self.state.visible(user, other).is_empty() {
             let before = self.state.totals(user).0;
+            let shown_in = self.if_exists(user, other);
+            let marked_unread = self.state.settings(user, other).marked_unread;
+            let read_seq = self.state.settings(user, other).read_seq;
             self.read_all(user, other);
+            // It goes away where the read mark moves.
+            let is_read = self.state.settings(user, other).read_seq != read_seq;
+            self.settings_mut(user, other).marked_unread = marked_unread && !is_read;
             self.hide(user, |message| {
                 let way = (message.from, message.to);
                 way == (user, other) || way == (other, user)
@@ -175,25 +191,27 @@ impl Model {
                 "isDeleteConversationAllMessage": true,
                 "messageList": [],
             });
-            events = self.publish_change(user, &[other], before, Some(deleted), observed)?;
+            events = self.publish_change(user, &shown_in, before, Some(deleted), observed)?;
         }
         Ok(Expected::good(json!({}), events))
     }
 
-    fn hide(&mut self, user: usize, is_gone: impl Fn(&Message) -> bool) {
+    pub(crate) fn hide(&mut self, user: usize, is_gone: impl Fn(&Message) -> bool) {
         for message in self.state.messages.iter_mut().filter(|message| is_gone(message)) {
             message.hidden_for.push(user);
         }
     }
 
-    fn read_all(&mut self, user: usize, other: usize) {
+    pub(crate) fn read_all(&mut self, user: usize, other: usize) {
         let is_from = |message: &&mut Message| (message.from, message.to) == (other, user);
         let mut read_seq = 0;
         for message in self.state.messages.iter_mut().filter(is_from) {
             message.read = true;
             read_seq += 1;
         }
-        self.settings_mut(user, other).read_seq = read_seq;
+        let settings = self.settings_mut(user, other);
+        settings.read_seq = read_seq;
+        settings.marked_unread = false;
     }
 
     pub(crate) fn settings_mut(&mut self, user: usize, other: usize) -> &mut Settings {
@@ -210,20 +228,12 @@ impl Model {
         deleted: Option<Value>,
         observed: &Observed,
     ) -> Result<Vec<PublishedEvent>, Wrong> {
+        // Those that change together have the same key.
+        let newest = self.state.list(user).into_iter();
+        let newest = newest.map(|other| self.state.order_key(user, other)).max();
         for other in others {
             self.settings_mut(user, *other).kept = true;
-            if self.state.between(user, *other).is_empty() {
-                // The daemon chooses the order key, but it must be above all earlier ones.
-                let key = changed_key(observed, NAMES[*other]);
-                let newest =
-                    self.state.list(user).first().map(|other| self.state.order_key(user, *other));
-                if newest.is_some_and(|newest| key <= newest) {
-                    return Err(format!(
-                        "the changed conversation's order key {key} is not the newest"
-                    ));
-                }
-                self.settings_mut(user, *other).key = key;
-            }
+            self.take_key(user, *other, newest, observed)?;
         }
         let infos = others.iter().map(|other| {
             let conversation = self.state.show_conversation(user, *other);
@@ -232,11 +242,38 @@ impl Model {
         let infos: Vec<Value> = infos.collect();
         let mut events: Vec<(&str, Value)> = Vec::new();
         events.extend(deleted.map(|deleted| ("message_deleted", deleted)));
-        events.push(("conversation_changed", json!({ "infoList": infos })));
+        if !infos.is_empty() {
+            events.push(("conversation_changed", json!({ "infoList": infos })));
+        }
         if self.state.totals(user).0 != total_before {
             events.push(self.total_changed(user));
         }
-        self.events_of_change(user, events, observed)
+        let events = self.events_of_change(user, events, observed)?;
+        let revision = self.state.users[user].revision;
+        for other in others {
+            self.settings_mut(user, *other).revision = revision;
+        }
+        Ok(events)
+    }
+
+    /// The order key of a conversation without messages is that of its last change. The daemon chooses
+    /// it, but it must be above all earlier ones.
+    pub(crate) fn take_key(
+        &mut self,
+        user: usize,
+        other: usize,
+        newest: Option<u64>,
+        observed: &Observed,
+    ) -> Result<(), Wrong> {
+        if !self.state.between(user, other).is_empty() {
+            return Ok(());
+        }
+        let key = changed_key(observed, NAMES[other]);
+        if newest.is_some_and(|newest| key <= newest) {
+            return Err(format!("the changed conversation's order key {key} is not the newest"));
+        }
+        self.settings_mut(user, other).key = key;
+        Ok(())
     }
 }
 

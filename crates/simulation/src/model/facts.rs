@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::state::Message;
 
-/// Whether something is so: `be` if it may be, `not_be` if it may not be.
+/// Whether a condition may hold (`be`), and whether it may fail (`not_be`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct May {
     pub(crate) be: bool,
@@ -17,12 +17,12 @@ pub(crate) struct May {
 }
 
 impl May {
-    /// It is so, or is not so.
+    /// A condition that certainly holds or certainly fails.
     pub(crate) const fn sure(is_so: bool) -> Self {
         Self { be: is_so, not_be: !is_so }
     }
 
-    /// Whether one of several is so.
+    /// Whether at least one of several conditions holds.
     pub(crate) fn any(several: impl Iterator<Item = Self>) -> Self {
         several.fold(Self::sure(false), |all, one| Self {
             be: all.be || one.be,
@@ -30,7 +30,7 @@ impl May {
         })
     }
 
-    /// Whether it is not so.
+    /// The opposite condition.
     pub(crate) const fn not(self) -> Self {
         Self { be: self.not_be, not_be: self.be }
     }
@@ -40,7 +40,7 @@ impl May {
         if is_so { self.be } else { self.not_be }
     }
 
-    /// Whether it is certainly so.
+    /// Whether the condition certainly holds.
     pub(crate) const fn is_sure(self) -> bool {
         self.be && !self.not_be
     }
@@ -57,11 +57,12 @@ pub(crate) struct Conversation {
     pub(crate) read_seq: RangeInclusive<u64>,
     pub(crate) muted: May,
     pub(crate) pinned: May,
-    /// When it was pinned, if it is.
+    /// When it was pinned, if it is pinned.
     pub(crate) pinned_ms: RangeInclusive<u64>,
-    /// What its draft may be.
+    /// The possible drafts.
     pub(crate) drafts: Vec<String>,
-    /// The marks that it may have.
+    pub(crate) marked_unread: May,
+    /// The marks that were ever set, and whether each may be set now.
     pub(crate) marks: Vec<(i64, May)>,
     /// Its name: that of the other user, or the other user's ID.
     pub(crate) name: String,
@@ -100,13 +101,13 @@ impl Conversation {
 /// The users of a block list who come after a place.
 #[derive(Clone, Debug)]
 pub(crate) struct BlockList {
-    /// Who may be in it. Those whom the facts call certain are.
+    /// The users who may be in it; those who are certain must be.
     pub(crate) users: Vec<(usize, May)>,
     /// Whether they are in the order in which they were blocked.
     pub(crate) is_in_order: bool,
 }
 
-/// What is known of a user between the time when a call is made and the time when it is answered.
+/// The known facts about a user between a call and its reply.
 pub(crate) trait Facts {
     fn is_logged_in(&self, user: usize) -> May;
 
@@ -126,6 +127,10 @@ pub(crate) trait Facts {
 
     /// The unread messages of the conversations that are not muted, and of all.
     fn totals(&self, user: usize) -> [RangeInclusive<u64>; 2];
+
+    /// Whether the conversations of the user changed since a revision, and which of them may have;
+    /// `None`: all are to be read.
+    fn changed_since(&self, user: usize, revision: u64) -> (May, Vec<(usize, May)>);
 
     /// Whether the user blocks the other.
     fn blocks(&self, user: usize, other: usize) -> May;

@@ -62,6 +62,16 @@ impl Model {
         Ok(Expected::good(json!({ "failedConversationInfos": refused }), events))
     }
 
+    pub(crate) fn mark_unread(
+        &mut self,
+        user: usize,
+        other: usize,
+        on: bool,
+        observed: &Observed,
+    ) -> Result<Expected, Wrong> {
+        self.set(user, other, observed, |settings| settings.marked_unread = on)
+    }
+
     /// Sets something for a conversation. A value that is set already is no change.
     fn set(
         &mut self,

@@ -54,8 +54,10 @@ pub(crate) fn check(
         }
         Request::Conversation { other } => check.single_conversation(*other, reply),
         Request::Totals => check.totals(reply),
-        Request::Clear { other }
+        Request::Clear { other, .. }
         | Request::Mute { other, .. }
+        | Request::MarkUnread { other, .. }
+        | Request::DeleteConversation { other }
         | Request::Pin { other, .. }
         | Request::Draft { other, .. } => {
             let fields = json!({ "conversationID": NAMES[*other], "conversationType": 0 });
@@ -65,6 +67,8 @@ pub(crate) fn check(
         | Request::Delete { .. }
         | Request::DeleteAll { .. }
         | Request::ClearAll
+        | Request::DeleteConversations
+        | Request::DeleteAllMessages
         | Request::Typing { .. } => check.is(reply, &json!({})),
         Request::Block { others, on } => {
             let own = json!({ "userID": NAMES[user], "reason": OWN_ID });
@@ -76,6 +80,12 @@ pub(crate) fn check(
             check.block_page(*count, &facts.block_list(user, *place), reply);
         }
         Request::IsBlocked { other } => check.is_blocked(*other, reply),
+        Request::Revoke { id, .. } | Request::Edit { id, .. } => {
+            check.has_fields(reply, &["message"]);
+            if text(&reply["message"], "messageID") != id {
+                check.wrong(Rule::PublishedCorrectly, format!("{reply}, changed was {id}"));
+            }
+        }
         Request::Profile { part, text } => {
             let field = ["userName", "userAvatarUrl", "extendedData"][*part];
             check.is(reply, &json!({ field: text }));
@@ -92,6 +102,15 @@ pub(crate) fn check(
             let refused: Vec<Value> = if others.contains(&user) { vec![own] } else { Vec::new() };
             check.is(reply, &json!({ "failedConversationInfos": refused }));
         }
+        Request::Numbered { other, seqs, sender } => {
+            check.numbered(*other, seqs, *sender, reply);
+        }
+        Request::Combine { other, .. } => {
+            check.has_fields(reply, &["message"]);
+            let history = check.facts.history(user, *other);
+            check.message(*other, &history, &reply["message"]);
+        }
+        Request::Changes { revision } => check.changes(*revision, reply),
     }
     check.found
 }
@@ -111,7 +130,9 @@ pub(crate) fn check_refusal(
                 check.wrong(Rule::ChangesStay, "the user is logged in");
             }
         }
-        (BLOCKED_BY_RECEIVER, Request::Send { to, .. }) if !facts.blocks(*to, user).be => {
+        (BLOCKED_BY_RECEIVER, Request::Send { to, .. } | Request::Edit { other: to, .. })
+            if !facts.blocks(*to, user).be =>
+        {
             check.wrong(Rule::Blocked, format!("{} blocks nobody", NAMES[*to]));
         }
         (CONVERSATION_NOT_FOUND, Request::Conversation { other })
@@ -120,7 +141,7 @@ pub(crate) fn check_refusal(
             let why = format!("the conversation with {} is denied", NAMES[*other]);
             check.wrong(Rule::NeverStale, why);
         }
-        (BLOCKED_BY_RECEIVER, Request::Send { .. })
+        (BLOCKED_BY_RECEIVER, Request::Send { .. } | Request::Edit { .. })
         | (CONVERSATION_NOT_FOUND, Request::Conversation { .. }) => {}
         (BLOCKED_BY_RECEIVER | CONVERSATION_NOT_FOUND, _) => {
             check.wrong(
@@ -268,6 +289,74 @@ impl<F: Facts> Check<'_, F> {
         }
     }
 
+    /// Exactly the messages with these numbers that the user sees.
+    fn numbered(&mut self, other: usize, seqs: &[u64], sender: Option<usize>, reply: &Value) {
+        self.has_fields(reply, &["conversationID", "conversationType", "messageList"]);
+        let shown = list(&reply["messageList"]);
+        let history = self.facts.history(self.user, other);
+        let is_meant = |message: &Message| {
+            seqs.contains(&message.seq) && sender.is_none_or(|sender| message.from == sender)
+        };
+        for one in shown {
+            self.message(other, &history, one);
+            let id = text(one, "messageID");
+            let is_wrong =
+                history.iter().any(|(message, _)| message.id == id && !is_meant(message));
+            if is_wrong {
+                self.wrong(Rule::Pages, format!("{id} is none of {seqs:?} of {sender:?}"));
+            }
+        }
+        let keys: Vec<u64> = shown.iter().map(|message| number(message, "orderKey")).collect();
+        if !keys.is_sorted_by(|a, b| a < b) {
+            self.wrong(Rule::Pages, format!("messages by number are {keys:?}"));
+        }
+        for (message, seen) in history {
+            let is_shown = shown.iter().any(|shown| text(shown, "messageID") == message.id);
+            if is_meant(message) && seen.is_sure() && !is_shown {
+                self.wrong(Rule::NeverStale, format!("{} is missing", message.id));
+            }
+        }
+    }
+
+    /// What changed since a revision: every conversation that certainly did, or a page of all.
+    fn changes(&mut self, revision: u64, reply: &Value) {
+        let (reset, changed) = self.facts.changed_since(self.user, revision);
+        let mut fields = json!({
+            "conversationList": reply["conversationList"], "revision": reply["revision"],
+        });
+        for (field, is_there) in [("reset", reply["reset"] == true), ("blacklistChanged", true)] {
+            if is_there && reply[field] == true {
+                fields[field] = json!(true);
+            }
+        }
+        self.is(reply, &fields);
+        let is_reset = reply["reset"] == true;
+        if !reset.admits(is_reset) {
+            self.wrong(Rule::NeverStale, format!("since {revision} all is to be read: {is_reset}"));
+        }
+        let newest = self.facts.revision(self.user);
+        self.is_within("revision", number(reply, "revision"), &newest);
+        let mut others = Vec::new();
+        for shown in list(&reply["conversationList"]) {
+            let Some(other) = user_of(text(shown, "conversationID")) else {
+                self.wrong(Rule::PublishedCorrectly, format!("{shown} is with nobody"));
+                continue;
+            };
+            self.conversation(other, shown);
+            others.push(other);
+        }
+        for (other, may) in &changed {
+            if may.is_sure() && !others.contains(other) {
+                let why = format!("{} changed since {revision}", NAMES[*other]);
+                self.wrong(Rule::NeverStale, why);
+            }
+        }
+        let is_known = |other: &usize| changed.iter().any(|(known, may)| known == other && may.be);
+        if let Some(other) = others.iter().find(|other| !is_known(other)) {
+            self.wrong(Rule::Pages, format!("{} did not change since {revision}", NAMES[*other]));
+        }
+    }
+
     /// A message that is shown is stored, in this conversation, and not deleted.
     fn message(&mut self, other: usize, history: &[(&Message, May)], shown: &Value) {
         let id = text(shown, "messageID");
@@ -396,6 +485,13 @@ impl<F: Facts> Check<'_, F> {
             "marks": shown["marks"],
             "readMessageSeq": read_seq,
         });
+        let is_marked_unread = shown["isMarkedUnread"] == true;
+        if !known.marked_unread.admits(is_marked_unread) {
+            self.wrong(Rule::ChangesStay, format!("{with} is marked unread: {is_marked_unread}"));
+        }
+        if is_marked_unread {
+            fields["isMarkedUnread"] = json!(true);
+        }
         if !known.avatar.is_empty() {
             fields["conversationAvatarUrl"] = json!(known.avatar);
         }
@@ -523,7 +619,7 @@ impl<F: Facts> Check<'_, F> {
         if once.len() != places.len() || !is_in_order || page.len() > count || place >= 1 << 53 {
             self.wrong(Rule::Pages, format!("{reply} is a page of {count} of {known:?}"));
         }
-        // The last page has everybody who is left; another one, everybody up to its end.
+        // The last page has all remaining users; any other has all users up to its end.
         let end =
             if place == 0 { known.users.len() } else { once.last().map_or(0, |last| last + 1) };
         let is_due = |at: usize| at < end && (known.is_in_order || place == 0);

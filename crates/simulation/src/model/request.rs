@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::NAMES;
+use super::amending::SORRY;
 use super::replies::HIDDEN;
 
 /// A call. Users are indexes of [`NAMES`].
@@ -53,6 +54,8 @@ pub(crate) enum Request {
     },
     Clear {
         other: usize,
+        /// The ID of the message up to which it is read; all of it without one.
+        up_to: Option<String>,
     },
     ClearAll,
     Totals,
@@ -88,6 +91,37 @@ pub(crate) enum Request {
         mark: i64,
         on: bool,
         others: Vec<usize>,
+    },
+    MarkUnread {
+        other: usize,
+        on: bool,
+    },
+    DeleteConversation {
+        other: usize,
+    },
+    DeleteConversations,
+    DeleteAllMessages,
+    Numbered {
+        other: usize,
+        seqs: Vec<u64>,
+        sender: Option<usize>,
+    },
+    Combine {
+        other: usize,
+        id: String,
+    },
+    Changes {
+        revision: u64,
+    },
+    Revoke {
+        other: usize,
+        id: String,
+    },
+    Edit {
+        other: usize,
+        id: String,
+        /// The content of the message after the edit.
+        content: Value,
     },
     /// Name, avatar or extended data.
     Profile {
@@ -141,6 +175,15 @@ impl Request {
             Self::Pin { .. } => "update_conversation_pinned_state",
             Self::Draft { .. } => "set_conversation_draft",
             Self::SetMark { .. } => "set_conversation_mark",
+            Self::MarkUnread { .. } => "set_conversation_unread",
+            Self::DeleteConversation { .. } => "delete_conversation",
+            Self::DeleteConversations => "delete_all_conversations",
+            Self::DeleteAllMessages => "delete_all_conversation_messages",
+            Self::Numbered { .. } => "query_messages",
+            Self::Combine { .. } => "query_combine_message_detail",
+            Self::Changes { .. } => "query_changes",
+            Self::Revoke { .. } => "revoke_message",
+            Self::Edit { .. } => "edit_message",
             Self::Profile { part: 0, .. } => "update_user_name",
             Self::Profile { part: 1, .. } => "update_user_avatar_url",
             Self::Profile { .. } => "update_user_extended_data",
@@ -158,7 +201,11 @@ impl Request {
                 "userName": name, "platform": "model", "deviceID": device, "replayAfter": after,
             }),
             Self::Logout { session } => json!({ "sessionID": session }),
-            Self::Heartbeat | Self::ClearAll | Self::Totals => json!({}),
+            Self::Heartbeat
+            | Self::ClearAll
+            | Self::Totals
+            | Self::DeleteConversations
+            | Self::DeleteAllMessages => json!({}),
             Self::Send { to, message, config, into_conversation } => {
                 let field = if *into_conversation { "toConversationID" } else { "toUserID" };
                 json!({ field: NAMES[*to], "message": message, "config": config })
@@ -185,9 +232,29 @@ impl Request {
                 })
             }
             Self::PinnedList { count } => json!({ "config": { "count": count } }),
-            Self::DeleteAll { other } | Self::Conversation { other } | Self::Clear { other } => {
-                with(*other)
+            Self::DeleteAll { other }
+            | Self::Conversation { other }
+            | Self::DeleteConversation { other } => with(*other),
+            Self::Clear { other, up_to } => {
+                let mut body = with(*other);
+                body["upToMessage"] = json!(up_to.as_ref().map(|id| json!({ "messageID": id })));
+                body
             }
+            Self::MarkUnread { other, on } => {
+                let mut body = with(*other);
+                body["isMarkedUnread"] = json!(on);
+                body
+            }
+            Self::Numbered { other, seqs, sender } => {
+                let mut body = with(*other);
+                body["messageSeqs"] = json!(seqs);
+                body["senderUserID"] = json!(sender.map(|sender| NAMES[sender]));
+                body
+            }
+            Self::Combine { other, id } => {
+                json!({ "message": { "messageID": id, "conversationID": NAMES[*other] } })
+            }
+            Self::Changes { revision } => json!({ "revision": revision }),
             Self::Mute { other, on } => {
                 let status = if *on { 2 } else { 1 };
                 let mut body = with(*other);
@@ -221,6 +288,17 @@ impl Request {
             Self::SetMark { mark, on, others } => {
                 let infos: Vec<Value> = others.iter().map(|other| with(*other)).collect();
                 json!({ "markType": mark, "enable": on, "conversationInfos": infos })
+            }
+            Self::Revoke { other, id } => {
+                let mut message = with(*other);
+                message["messageID"] = json!(id);
+                json!({ "message": message, "config": { "revokeExtendedData": SORRY } })
+            }
+            Self::Edit { other, id, content } => {
+                let mut body = with(*other);
+                body["message"] = content.clone();
+                body["message"]["messageID"] = json!(id);
+                body
             }
             Self::Profile { part, text } => {
                 let field = ["userName", "userAvatarUrl", "extendedData"][*part];
@@ -260,7 +338,7 @@ pub fn unknown_methods() -> Vec<&'static str> {
         Request::List { count: 1, after: None, option: ListOption::default() },
         Request::PinnedList { count: 1 },
         Request::Conversation { other: 0 },
-        Request::Clear { other: 0 },
+        Request::Clear { other: 0, up_to: None },
         Request::ClearAll,
         Request::Totals,
         Request::Mute { other: 0, on: false },
@@ -272,6 +350,15 @@ pub fn unknown_methods() -> Vec<&'static str> {
         Request::Pin { other: 0, on: false },
         Request::Draft { other: 0, text: String::new() },
         Request::SetMark { mark: 1, on: false, others: Vec::new() },
+        Request::MarkUnread { other: 0, on: false },
+        Request::DeleteConversation { other: 0 },
+        Request::DeleteConversations,
+        Request::DeleteAllMessages,
+        Request::Numbered { other: 0, seqs: Vec::new(), sender: None },
+        Request::Combine { other: 0, id: String::new() },
+        Request::Changes { revision: 0 },
+        Request::Revoke { other: 0, id: String::new() },
+        Request::Edit { other: 0, id: String::new(), content: json!({}) },
         profile(0),
         profile(1),
         profile(2),

@@ -82,7 +82,7 @@ impl Model {
             return self.send_command(from, to, draft, now_ms, observed);
         }
         if let Some(first) = self.used_before(from, to, draft, config, now_ms) {
-            if !says_the_same(&first, draft) {
+            if first.is_revoked || !says_the_same(&first, draft) {
                 return Ok(Expected::refused((6_000_001, "local_message_id_reused")));
             }
             return Ok(repeated(from, &first));
@@ -143,7 +143,7 @@ impl Model {
         let may_be_forgotten =
             self.is_forgetful() || self.restarted_ms.is_some_and(|at| first.at_ms <= at);
         let is_refused = observed.reply["reason"] == RATE_LIMITED.1;
-        let is_repeat = !is_command(draft) && says_the_same(&first, draft);
+        let is_repeat = !is_command(draft) && !first.is_revoked && says_the_same(&first, draft);
         (is_repeat && !(may_be_forgotten && is_refused)).then_some(first)
     }
 
@@ -211,6 +211,9 @@ impl Model {
             counts: !config.not_counted,
             read: false,
             hidden_for: Vec::new(),
+            shown: None,
+            edited_ms: 0,
+            is_revoked: false,
         })
     }
 
@@ -244,13 +247,20 @@ impl Model {
         observed: &Observed,
     ) -> Result<Expected, Wrong> {
         let message = self.given(from, to, draft, config, now_ms, observed)?;
-        let is_first = self.state.between(from, to).is_empty()
-            || self.state.flaw == Flaw::EveryMessageIsTheFirst;
-        let (event, action) = if is_first { (0, 0) } else { (1, 2) };
+        let is_flawed = self.state.flaw == Flaw::EveryMessageIsTheFirst;
+        let is_first =
+            [(to, from), (from, to)].map(|(user, other)| !self.state.has_messages(user, other));
         self.state.messages.push(message.clone());
+        let stays = self.state.flaw == Flaw::UnreadMarkStays;
+        let settings = self.state.users[from].settings.get_mut(&to);
+        if let Some(settings) = settings.filter(|_| !stays) {
+            settings.marked_unread = false;
+        }
         self.state.users[from].accepted_ms.push(now_ms);
         let changed = |model: &Self, user: usize, other: usize| {
             let conversation = model.state.show_conversation(user, other);
+            let is_first = is_first[usize::from(user == from)] || is_flawed;
+            let (event, action) = if is_first { (0, 0) } else { (1, 2) };
             let infos = json!([{ "event": event, "action": action, "conversation": conversation }]);
             ("conversation_changed", json!({ "infoList": infos }))
         };
@@ -263,6 +273,10 @@ impl Model {
         let to_sender = vec![changed(self, from, to)];
         let mut events = self.events_of_change(to, to_receiver, observed)?;
         events.extend(self.events_of_change(from, to_sender, observed)?);
+        for (user, other) in [(to, from), (from, to)] {
+            let revision = self.state.users[user].revision;
+            self.settings_mut(user, other).revision = revision;
+        }
         let reply = json!({ "message": show_message(from, &message) });
         let mut expected = Expected::good(reply, events);
         let wakes_muted = self.state.flaw == Flaw::PushesWakeTheMuted;

@@ -11,6 +11,7 @@ use crate::single::world::{IDLE_MS, OFFLINE_MS};
 
 /// A stored message.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Message {
     pub(crate) id: String,
     pub(crate) key: u64,
@@ -28,6 +29,18 @@ pub(crate) struct Message {
     pub(crate) read: bool,
     /// The users that deleted it.
     pub(crate) hidden_for: Vec<usize>,
+    /// The fields that are shown in place of `content`, if it was edited or revoked.
+    pub(crate) shown: Option<Value>,
+    /// When it was last edited; 0 for never.
+    pub(crate) edited_ms: u64,
+    pub(crate) is_revoked: bool,
+}
+
+impl Message {
+    /// The content that is shown.
+    pub(crate) fn content_now(&self) -> &Value {
+        self.shown.as_ref().unwrap_or(&self.content)
+    }
 }
 
 /// The settings of one user for the conversation with another.
@@ -38,6 +51,11 @@ pub(crate) struct Settings {
     pub(crate) pinned_ms: u64,
     pub(crate) draft: String,
     pub(crate) marks: BTreeSet<i64>,
+    pub(crate) marked_unread: bool,
+    /// The key of the newest message when the conversation was deleted, if that ever happened.
+    pub(crate) delisted: Option<u64>,
+    /// The revision of the last change of the conversation.
+    pub(crate) revision: u64,
     /// Whether the user changed a setting, so that the conversation exists without messages.
     pub(crate) kept: bool,
     pub(crate) read_seq: u64,
@@ -116,6 +134,16 @@ pub enum Flaw {
     BlocksGoByName,
     /// Blocked users may send.
     BlockedMaySend,
+    /// The mark as unread stays when its user sends.
+    UnreadMarkStays,
+    /// Deleted conversations stay in the list.
+    DeletedIsListed,
+    /// Reading up to a message reads everything.
+    ReadsEverything,
+    /// Revoked messages stay unread.
+    RevokedStaysUnread,
+    /// Edits change nothing that is stored.
+    EditsAreForgotten,
 }
 
 /// The complete state, by the contract.
@@ -181,9 +209,17 @@ impl State {
         self.between(user, other).iter().filter(is_unread).count() as u64
     }
 
+    /// Whether there are messages, since the user deleted the conversation if that ever happened.
+    pub(crate) fn has_messages(&self, user: usize, other: usize) -> bool {
+        let since = self.settings(user, other).delisted;
+        let since = since.filter(|_| self.flaw != Flaw::DeletedIsListed);
+        let newest = self.between(user, other).last().map(|message| message.key);
+        newest.is_some_and(|newest| since.is_none_or(|since| newest > since))
+    }
+
     /// Whether the user has a conversation with the other.
     pub(crate) fn exists(&self, user: usize, other: usize) -> bool {
-        !self.between(user, other).is_empty() || self.settings(user, other).kept
+        self.has_messages(user, other) || self.settings(user, other).kept
     }
 
     /// The user's conversations, the pinned ones first, then the most recent.
@@ -231,6 +267,9 @@ impl State {
             "marks": settings.marks,
             "readMessageSeq": settings.read_seq,
         });
+        if settings.marked_unread {
+            merge(&mut shown, json!({ "isMarkedUnread": true }));
+        }
         let avatar = &self.users[other].avatar;
         if !avatar.is_empty() {
             merge(&mut shown, json!({ "conversationAvatarUrl": avatar }));
@@ -245,7 +284,16 @@ impl State {
 /// A message as shown to one of its two users.
 pub(crate) fn show_message(viewer: usize, message: &Message) -> Value {
     let other = if viewer == message.from { message.to } else { message.from };
-    let mut shown = show_content(&message.content);
+    let mut shown = match &message.shown {
+        Some(revoked) if message.is_revoked => revoked.clone(),
+        _ => show_content(message.content_now()),
+    };
+    if message.edited_ms > 0 && !message.is_revoked {
+        let edited = json!({
+            "editedTime": message.edited_ms, "editorUserID": NAMES[message.from],
+        });
+        merge(&mut shown, edited);
+    }
     let fields = json!({
         "messageID": message.id,
         "localMessageID": message.local,
@@ -313,6 +361,7 @@ impl Facts for Certain<'_> {
             pinned: May::sure(settings.pinned_ms > 0),
             pinned_ms: settings.pinned_ms..=settings.pinned_ms,
             drafts: vec![settings.draft],
+            marked_unread: May::sure(settings.marked_unread),
             marks: settings.marks.iter().map(|mark| (*mark, May::sure(true))).collect(),
             name: name.to_owned(),
             avatar: self.state.users[other].avatar.clone(),
@@ -322,6 +371,20 @@ impl Facts for Certain<'_> {
     fn totals(&self, user: usize) -> [RangeInclusive<u64>; 2] {
         let (loud, all) = self.state.totals(user);
         [loud..=loud, all..=all]
+    }
+
+    fn changed_since(&self, user: usize, revision: u64) -> (May, Vec<(usize, May)>) {
+        let current = self.state.users[user].revision;
+        let of = |other: usize| self.state.settings(user, other).revision;
+        let is_changed = |other: &usize| revision < of(*other);
+        let is_gone = |other: &usize| is_changed(other) && !self.state.exists(user, *other);
+        let is_reset = revision != current
+            && (revision == 0
+                || revision > current
+                || (0..NAMES.len()).any(|other| is_gone(&other)));
+        let others = (0..NAMES.len()).filter(|other| self.state.exists(user, *other));
+        let changed = others.filter(|other| is_reset || is_changed(other));
+        (May::sure(is_reset), changed.map(|other| (other, May::sure(true))).collect())
     }
 
     fn blocks(&self, user: usize, other: usize) -> May {

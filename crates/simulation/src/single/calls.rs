@@ -115,6 +115,7 @@ pub(crate) enum Call {
     },
     Clear {
         other: usize,
+        up_to: Option<usize>,
     },
     ClearAll,
     Totals,
@@ -150,6 +151,39 @@ pub(crate) enum Call {
         mark: i64,
         on: bool,
         others: Vec<usize>,
+    },
+    MarkUnread {
+        other: usize,
+        on: bool,
+    },
+    DeleteConversation {
+        other: usize,
+    },
+    DeleteConversations,
+    DeleteAllMessages,
+    Numbered {
+        other: usize,
+        seqs: Vec<u64>,
+        sender: Option<bool>,
+    },
+    Combine {
+        other: usize,
+        pick: usize,
+    },
+    /// What changed since the last change of the conversation with this user.
+    Changes {
+        other: usize,
+    },
+    Revoke {
+        other: usize,
+        pick: usize,
+    },
+    Edit {
+        other: usize,
+        pick: usize,
+        /// An index for [`content`].
+        kind: usize,
+        variant: usize,
     },
     /// Sets name, avatar or extended data to one of [`PROFILES`].
     Profile {
@@ -265,7 +299,8 @@ fn call() -> impl Strategy<Value = Call> {
         3 => (1..4_usize, anchor(), any::<bool>(), option()).prop_map(
             |(count, anchor, with_key, option)| Call::List { count, anchor, with_key, option }),
         2 => other().prop_map(|other| Call::Conversation { other }),
-        3 => other().prop_map(|other| Call::Clear { other }),
+        3 => (other(), prop::option::weighted(0.5, pick())).prop_map(
+            |(other, up_to)| Call::Clear { other, up_to }),
         1 => Just(Call::ClearAll),
         1 => Just(Call::Totals),
         4 => (other(), flag(0.7)).prop_map(|(other, mute)| Call::Mute { other, mute }),
@@ -281,6 +316,17 @@ fn call() -> impl Strategy<Value = Call> {
         2 => (other(), 0..DRAFTS.len()).prop_map(|(other, text)| Call::Draft { other, text }),
         3 => (1..4_i64, flag(0.7), vec(other(), 1..4)).prop_map(
             |(mark, on, others)| Call::SetMark { mark, on, others }),
+        2 => (other(), flag(0.7)).prop_map(|(other, on)| Call::MarkUnread { other, on }),
+        2 => other().prop_map(|other| Call::DeleteConversation { other }),
+        1 => Just(Call::DeleteConversations),
+        1 => Just(Call::DeleteAllMessages),
+        2 => (other(), vec(1..90_u64, 1..6), prop::option::of(any::<bool>())).prop_map(
+            |(other, seqs, sender)| Call::Numbered { other, seqs, sender }),
+        1 => (other(), pick()).prop_map(|(other, pick)| Call::Combine { other, pick }),
+        2 => other().prop_map(|other| Call::Changes { other }),
+        3 => (other(), pick()).prop_map(|(other, pick)| Call::Revoke { other, pick }),
+        3 => (other(), pick(), prop_oneof![3 => Just(0_usize), 1 => 2..KINDS], 0..2_usize)
+            .prop_map(|(other, pick, kind, variant)| Call::Edit { other, pick, kind, variant }),
         4 => (0..3_usize, 0..PROFILES.len()).prop_map(
             |(part, text)| Call::Profile { part, text }),
         1 => vec(other(), 1..5).prop_map(|others| Call::UsersInfo { others }),

@@ -23,7 +23,7 @@ async fn read(world: &mut World, user: &str, other: &str, reverse: bool) -> Vec<
     }
 }
 
-/// Has two users write to each other at the same time, and checks that both histories have all
+/// Makes two users write to each other at the same time, and checks that both histories have all
 /// messages in the same order.
 pub async fn messages_that_cross(partitions: u16) {
     let setup = Setup {

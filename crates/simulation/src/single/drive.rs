@@ -5,6 +5,7 @@ use std::time::Duration;
 use peerd_protocol::encoding::Encoding;
 use serde_json::{Value, json};
 
+use crate::model::conversations::NO_MESSAGE;
 use crate::model::request::{ListOption, Request};
 use crate::model::sending::{extended_data, local_id, push};
 use crate::model::state::{Flaw, merge};
@@ -179,7 +180,25 @@ impl Driver {
                 Request::List { count: *count, after, option: option.clone() }
             }
             Call::Conversation { other } => Request::Conversation { other: *other },
-            Call::Clear { other } => Request::Clear { other: *other },
+            Call::Clear { other, up_to } => {
+                let up_to = model.anchor(user, *other, *up_to).map(|message| message.id.clone());
+                Request::Clear { other: *other, up_to }
+            }
+            Call::MarkUnread { other, on } => Request::MarkUnread { other: *other, on: *on },
+            Call::DeleteConversation { other } => Request::DeleteConversation { other: *other },
+            Call::DeleteConversations => Request::DeleteConversations,
+            Call::DeleteAllMessages => Request::DeleteAllMessages,
+            Call::Numbered { other, seqs, sender } => {
+                let sender = sender.map(|is_own| if is_own { user } else { *other });
+                Request::Numbered { other: *other, seqs: seqs.clone(), sender }
+            }
+            Call::Combine { other, pick } => {
+                let id = model.picked(user, *other, &[*pick], false).remove(0);
+                Request::Combine { other: *other, id }
+            }
+            Call::Changes { other } => {
+                Request::Changes { revision: model.state.settings(user, *other).revision }
+            }
             Call::ClearAll => Request::ClearAll,
             Call::Totals => Request::Totals,
             Call::Mute { other, mute } => Request::Mute { other: *other, on: *mute },
@@ -197,6 +216,16 @@ impl Driver {
             }
             Call::SetMark { mark, on, others } => {
                 Request::SetMark { mark: *mark, on: *on, others: others.clone() }
+            }
+            Call::Revoke { other, pick } => {
+                let message = model.anchor(user, *other, Some(*pick));
+                let id = message.map_or_else(|| NO_MESSAGE.to_owned(), |found| found.id.clone());
+                Request::Revoke { other: *other, id }
+            }
+            Call::Edit { other, pick, kind, variant } => {
+                let message = model.anchor(user, *other, Some(*pick));
+                let id = message.map_or_else(|| NO_MESSAGE.to_owned(), |found| found.id.clone());
+                Request::Edit { other: *other, id, content: content(*kind, *variant) }
             }
             Call::Profile { part, text } => {
                 Request::Profile { part: *part, text: PROFILES[*text].to_owned() }

@@ -24,6 +24,8 @@ use crate::single::calls::Setup;
 
 pub(crate) const BEGAN_MS: u64 = 1_800_000_000_000;
 pub(crate) const MESSAGES_PER_SECOND: usize = 3;
+/// How long after it was sent a message may be revoked.
+pub(crate) const REVOKE_MS: u64 = 20_000;
 pub(crate) const COMMANDS_PER_SECOND: usize = 2;
 pub(crate) const REPEAT_MS: u64 = 40_000;
 pub(crate) const RETRY_MS: u64 = 90_000;
@@ -185,6 +187,9 @@ fn options(setup: &Setup) -> Options {
         limits: Limits {
             messages_per_second: MESSAGES_PER_SECOND,
             commands_per_second: COMMANDS_PER_SECOND,
+            // The cases do not test this rate.
+            amendments_per_second: usize::MAX,
+            revoke_window_ms: REVOKE_MS,
             repeat_window_ms: REPEAT_MS,
             retry_window_ms: RETRY_MS,
             max_sessions: MAX_SESSIONS,

@@ -57,7 +57,7 @@ fn views() -> Views {
         removed: [].into(),
         conversations: [(
             other.to_owned(),
-            Summary { unread, muted: false, last_message_id: Some("id of a3".to_owned()) },
+            Summary { unread, last_message_id: Some("id of a3".to_owned()), ..Summary::default() },
         )]
         .into(),
         total: unread,

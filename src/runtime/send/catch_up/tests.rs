@@ -1,4 +1,4 @@
-//! A message whose acknowledgement was lost, and a load that comes before the log is caught up with.
+//! A lost acknowledgement, and a load before the log was read up to its end.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -28,7 +28,7 @@ async fn forgetful_node() -> Arc<TestNode> {
     fake::alone(Faulty::new(clock), options, clock).await
 }
 
-/// Calls, and takes what went out: the reply is the last.
+/// Makes a call; returns the sent messages, the reply last.
 async fn call(node: &Arc<TestNode>, user: &str, method: &str, body: Value) -> Vec<Outgoing> {
     node.handle(incoming(user, method, &body)).await;
     node.bus().take()
@@ -61,7 +61,7 @@ async fn a_load_before_the_catch_up_hides_nothing() {
             let sent = call(&node, "alice", "send_peer_message", text("lost ack")).await;
             assert!(matches!(sent[0].kind, Kind::Error { code: 6_000_008, .. }), "{sent:?}");
 
-            // The first look fails; the connection comes back, and has bob loaded again.
+            // The first look fails; then the connection is restored, and bob is loaded again.
             tokio::time::sleep(Duration::from_millis(50)).await;
             node.store().is_deaf.store(false, Ordering::SeqCst);
             node.store().generation.store(2, Ordering::SeqCst);
@@ -89,8 +89,8 @@ fn event_to(user: &str, event: &str, sent: &[Outgoing]) -> Value {
     serde_json::from_slice(&event.body).expect("a JSON body")
 }
 
-/// Whether the acknowledgement came or not, the same events are published to both sides, also where the sender is no
-/// longer in memory when it turns out that the message is stored.
+/// With and without the acknowledgement the same events are published to both sides, also if the
+/// sender is no longer in memory when the message is found.
 #[tokio::test(start_paused = true)]
 async fn a_message_found_stored_is_published_like_an_acknowledged_one() {
     let mut shown = Vec::new();
@@ -126,7 +126,7 @@ async fn a_message_found_stored_is_published_like_an_acknowledged_one() {
         assert_eq!(own["lastMessage"]["message"], "stored");
         shown.push((conversation["unreadMessageCount"].clone(), own["unreadMessageCount"].clone()));
 
-        // What crosses it is shown beside it: it is held for a while.
+        // A crossing message is kept in memory for a while, to be shown with it.
         let bob = node.parts.users.user_in_memory(&id("bob")).expect("in memory");
         let newest = bob.lock().conversations[&id(sender)].newest.upgrade();
         let newest = newest.map(|newest| newest.seq);
@@ -171,7 +171,7 @@ async fn messages_not_counted_yet_are_not_shown() {
     let replayed: Vec<String> = replayed.filter(|body| body.contains("lost ack")).collect();
     assert!(replayed.is_empty(), "{replayed:?}");
 
-    // What was deleted then does not come back, and what was not shown comes.
+    // The deleted messages do not come back, and the one that was not shown appears.
     call(&node, "bob", "delete_all_message", json!({ "conversationID": "alice" })).await;
     tokio::time::sleep(Duration::from_secs(4)).await;
     let published = node.bus().take();
@@ -179,7 +179,7 @@ async fn messages_not_counted_yet_are_not_shown() {
     assert_eq!(shown_to_bob(&node).await, ["lost ack", "lost ack", "lost ack"]);
 }
 
-/// The messages that bob is shown in the history from both ends, and as the last in the list.
+/// Bob's messages in the history from both ends, and the last one in the list.
 async fn shown_to_bob(node: &Arc<TestNode>) -> Vec<String> {
     let mut shown = Vec::new();
     for reverse in [true, false] {

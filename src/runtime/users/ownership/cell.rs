@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use hashbrown::HashMap;
 use tokio::sync::OwnedMutexGuard;
@@ -13,6 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Ownership;
 use crate::runtime::retry::OVERLOADED_RETRY_MS;
+use crate::runtime::tuning::LATE_WRITE_MAX;
 use crate::store::{AppendError, StreamId};
 use peerd_core::amendment::AmendedPages;
 use peerd_core::id::{Partition, UserId};
@@ -20,10 +20,6 @@ use peerd_core::message::Direction;
 use peerd_core::user::User;
 use peerd_protocol::failure::Failure;
 use peerd_protocol::subject::Token;
-
-/// How long after its connection was lost, or its answer was given up, a write may still be stored:
-/// the server may have it in a queue.
-pub(in crate::runtime) const LATE_WRITE: Duration = Duration::from_secs(2);
 
 /// A user in memory.
 ///
@@ -115,7 +111,7 @@ impl UserCell {
     pub(in crate::runtime) fn lock(&self) -> LockedUser<'_> {
         #[cfg(test)]
         self.locked.fetch_add(1, Ordering::Relaxed);
-        // A panic while the lock was held is caught at the call; the state is loaded anew.
+        // A panic while the lock was held is caught at the call; the state is loaded again.
         let user = self.state.lock().unwrap_or_else(|poisoned| {
             self.invalidate();
             self.state.clear_poison();
@@ -163,7 +159,7 @@ impl UserCell {
     /// Makes the state load before each use for a while: an entry whose write was not acknowledged
     /// may still be stored.
     pub(in crate::runtime) fn doubt(&self) {
-        *self.in_doubt_until() = Some(Instant::now() + LATE_WRITE);
+        *self.in_doubt_until() = Some(Instant::now() + LATE_WRITE_MAX);
         self.invalidate();
     }
 
@@ -171,7 +167,13 @@ impl UserCell {
         self.in_doubt_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes the state load again before the next use.
+    /// Changes the number of the load to `load`, so that cached histories are read again: a message
+    /// was changed.
+    pub(in crate::runtime) fn forget_read(&self, load: u64) {
+        self.load.store(load, Ordering::Relaxed);
+    }
+
+    /// Makes the next use of the state load it again.
     pub(in crate::runtime) fn invalidate(&self) {
         self.loaded_in.store(0, Ordering::Release);
     }

@@ -1,0 +1,78 @@
+//! Objects that list their fields once: their number follows from the list. A `MessagePack` map begins
+//! with the number of its fields.
+
+use std::convert::Infallible;
+
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+
+/// An object as a list of fields.
+pub(super) trait Object {
+    /// Adds the fields in their order.
+    fn fields<K: Sink>(&self, sink: &mut K) -> Result<(), K::Error>;
+}
+
+/// Receives the fields of an object one by one.
+pub(super) trait Sink {
+    type Error;
+
+    fn field<T: Serialize + ?Sized>(
+        &mut self,
+        name: &'static str,
+        value: &T,
+    ) -> Result<(), Self::Error>;
+
+    /// Adds a text field, unless it has the default value (empty).
+    fn optional_text(&mut self, name: &'static str, text: &str) -> Result<(), Self::Error> {
+        if text.is_empty() { Ok(()) } else { self.field(name, text) }
+    }
+
+    /// Adds a number field, unless it has the default value (0).
+    fn optional_number(
+        &mut self,
+        name: &'static str,
+        number: impl Into<u64>,
+    ) -> Result<(), Self::Error> {
+        let number = number.into();
+        if number == 0 { Ok(()) } else { self.field(name, &number) }
+    }
+}
+
+/// Counts fields, without serializing their values.
+struct Count(usize);
+
+impl Sink for Count {
+    type Error = Infallible;
+
+    fn field<T: Serialize + ?Sized>(&mut self, _: &'static str, _: &T) -> Result<(), Infallible> {
+        self.0 += 1;
+        Ok(())
+    }
+}
+
+/// Writes fields.
+struct Entries<'m, M>(&'m mut M);
+
+impl<M: SerializeMap> Sink for Entries<'_, M> {
+    type Error = M::Error;
+
+    fn field<T: Serialize + ?Sized>(
+        &mut self,
+        name: &'static str,
+        value: &T,
+    ) -> Result<(), M::Error> {
+        self.0.serialize_entry(name, value)
+    }
+}
+
+/// Serializes an object.
+pub(super) fn serialize<S: Serializer>(
+    object: &impl Object,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let mut count = Count(0);
+    let Ok(()) = object.fields(&mut count);
+    let mut map = serializer.serialize_map(Some(count.0))?;
+    object.fields(&mut Entries(&mut map))?;
+    map.end()
+}

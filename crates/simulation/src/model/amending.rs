@@ -1,0 +1,158 @@
+//! The expected results of the calls that change stored messages.
+
+use serde_json::{Value, json};
+
+use super::NAMES;
+use crate::model::state::{Flaw, Message, show_message};
+use crate::model::{Expected, INVALID_PARAMETER, Model, Wrong, number};
+use crate::single::calls::content;
+use crate::single::world::{Observed, PublishedEvent, REVOKE_MS};
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+/// The text that accompanies revocations.
+pub(crate) const SORRY: &str = "sorry";
+/// The types that can be edited: Text, Multiple, Custom.
+const EDITABLE: [u64; 3] = [1, 10, 200];
+
+impl Model {
+    pub(crate) fn revoke(
+        &mut self,
+        user: usize,
+        other: usize,
+        pick: usize,
+        observed: &Observed,
+    ) -> Result<Expected, Wrong> {
+        let Some(message) = self.anchor(user, other, Some(pick)).cloned() else {
+            return Ok(Expected::refused(INVALID_PARAMETER));
+        };
+        if let Some(refused) = refused(user, &message) {
+            return Ok(refused);
+        }
+        if self.now_ms > message.at_ms + REVOKE_MS {
+            return Ok(Expected::refused((6_000_278, "too_late_to_revoke")));
+        }
+        let revoked = json!({
+            "type": 31,
+            "revokeType": 0,
+            "revokeStatus": 0,
+            "revokeTimestamp": self.now_ms,
+            "operatedUserID": NAMES[user],
+            "originalMessageType": message.content["type"],
+            "originalTextMessageContent": "",
+            "revokeExtendedData": SORRY,
+        });
+        let before = self.state.totals(other).0;
+        let unread = self.state.unread(other, user);
+        let keeps_count = self.state.flaw == Flaw::RevokedStaysUnread;
+        let message = self.message_mut(&message.id);
+        let text = if message.content["type"] == 1 {
+            message.content["message"].clone()
+        } else {
+            json!("")
+        };
+        message.shown = Some(revoked);
+        message.is_revoked = true;
+        message.extended.clear();
+        message.counts &= keeps_count;
+        let message = message.clone();
+        let mut shown = show_message(user, &message);
+        shown["originalTextMessageContent"] = text;
+        let change = (&message, "message_revoke_received", (before, unread));
+        let events = self.publish_amended(change, observed)?;
+        Ok(Expected::good(json!({ "message": shown }), events))
+    }
+
+    pub(crate) fn edit(
+        &mut self,
+        user: usize,
+        other: usize,
+        (pick, kind, variant): (usize, usize, usize),
+        observed: &Observed,
+    ) -> Result<Expected, Wrong> {
+        let Some(message) = self.anchor(user, other, Some(pick)).cloned() else {
+            return Ok(Expected::refused(INVALID_PARAMETER));
+        };
+        let (new, was) = (content(kind, variant), message.content_now().clone());
+        // First the decisions of the caller's owner, then those of the receiver's owner.
+        let refused = refused(user, &message).or_else(|| {
+            if self.now_ms > message.at_ms + DAY_MS {
+                return Some(Expected::refused((6_000_286, "too_late_to_edit")));
+            }
+            let is_editable = EDITABLE.contains(&number(&was, "type"));
+            (!is_editable || new["type"] != was["type"])
+                .then(|| Expected::refused((6_000_285, "not_permitted")))
+        });
+        if let Some(refused) = refused {
+            return Ok(refused);
+        }
+        if new == was && message.extended.is_empty() {
+            return Ok(Expected::good(json!({ "message": show_message(user, &message) }), vec![]));
+        }
+        if self.state.users[other].blocked.contains(&user) {
+            return Ok(Expected::refused((6_000_284, "blocked_by_receiver")));
+        }
+        let (now_ms, before) = (self.now_ms, self.state.totals(other).0);
+        let unread = self.state.unread(other, user);
+        let is_forgotten = self.state.flaw == Flaw::EditsAreForgotten;
+        let message = self.message_mut(&message.id);
+        let mut edited = message.clone();
+        edited.edited_ms = now_ms.max(message.edited_ms + 1);
+        edited.shown = Some(new);
+        edited.extended.clear();
+        if !is_forgotten {
+            message.clone_from(&edited);
+        }
+        let shown = show_message(user, &edited);
+        let events =
+            self.publish_amended((&edited, "message_edited", (before, unread)), observed)?;
+        Ok(Expected::good(json!({ "message": shown }), events))
+    }
+
+    fn message_mut(&mut self, id: &str) -> &mut Message {
+        let mut messages = self.state.messages.iter_mut();
+        messages.find(|message| message.id == id).expect("it is picked from these")
+    }
+
+    /// The events of a change of a message: to its receiver, then to its sender, unless they
+    /// deleted it. `before` is the receiver's total, and the unread count of the conversation.
+    fn publish_amended(
+        &mut self,
+        (message, event, before): (&Message, &'static str, (u64, u64)),
+        observed: &Observed,
+    ) -> Result<Vec<PublishedEvent>, Wrong> {
+        let mut events = Vec::new();
+        for (user, other) in [(message.to, message.from), (message.from, message.to)] {
+            if message.hidden_for.contains(&user) {
+                continue;
+            }
+            let exists = self.state.exists(user, other);
+            self.settings_mut(user, other).kept = exists;
+            let is_last =
+                self.state.visible(user, other).last().is_some_and(|last| last.id == message.id);
+            let is_receiver = user == message.to;
+            let has_read = is_receiver && self.state.unread(user, other) != before.1;
+            let mut change: Vec<(&str, Value)> =
+                vec![(event, json!({ "messageList": [show_message(user, message)] }))];
+            if exists && (is_last || has_read) {
+                let conversation = self.state.show_conversation(user, other);
+                let info = json!({ "event": 1, "action": 2, "conversation": conversation });
+                change.push(("conversation_changed", json!({ "infoList": [info] })));
+            }
+            if is_receiver && self.state.totals(user).0 != before.0 {
+                change.push(self.total_changed(user));
+            }
+            events.extend(self.events_of_change(user, change, observed)?);
+            let revision = self.state.users[user].revision;
+            self.settings_mut(user, other).revision = revision;
+        }
+        Ok(events)
+    }
+}
+
+/// The refusal of a change of a message that is not the caller's, or was revoked.
+fn refused(user: usize, message: &Message) -> Option<Expected> {
+    if message.from != user {
+        return Some(Expected::refused((6_000_285, "not_permitted")));
+    }
+    message.is_revoked.then(|| Expected::refused((6_000_279, "message_revoked")))
+}

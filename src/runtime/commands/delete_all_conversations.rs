@@ -1,0 +1,48 @@
+//! `delete_all_conversations`: takes all conversations out of the list, and leaves their messages.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{Call, Command, Kind};
+use crate::bus::Bus;
+use crate::runtime::commit::{Change, Events, Write};
+use crate::runtime::parts::Parts;
+use crate::store::Store;
+use peerd_core::delete::delete_conversation;
+use peerd_protocol::failure::CallError;
+use peerd_protocol::reply::Empty;
+
+/// Takes all conversations out of the list, and leaves their messages.
+pub struct DeleteAllConversations;
+
+/// No fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+pub struct Request {}
+
+impl Command for DeleteAllConversations {
+    const NAME: &'static str = "delete_all_conversations";
+    const SUMMARY: &'static str =
+        "Takes all conversations out of the list, and leaves their messages.";
+    const KIND: Kind = Kind::Change;
+    const EXAMPLES: &'static [&'static str] = &[r#"{"config":{}}"#];
+    type Request = Request;
+    type Reply = Empty;
+
+    async fn run<S: Store, B: Bus>(
+        Request {}: Request,
+        Call { parts: Parts { entries, .. }, cell, deadline, .. }: Call<'_, S, B>,
+    ) -> Result<Empty, CallError> {
+        entries
+            .commit(cell, deadline, |user, keys| {
+                let key = keys.change(user);
+                let write = |(other, known)| {
+                    let settings = delete_conversation(known, key)?;
+                    Some(Write::settings(other, known, settings))
+                };
+                let writes = user.conversations.iter().filter_map(write).collect();
+                Ok(Some(Change { writes, events: Events::ConversationsDeleted { key } }))
+            })
+            .await?;
+        Ok(Empty {})
+    }
+}

@@ -1,0 +1,99 @@
+//! `query_combine_message_detail`: reads a Combine message with the messages inside it.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Call, Command, Kind};
+use crate::bus::Bus;
+use crate::runtime::history::Reader;
+use crate::store::Store;
+use peerd_core::content::Content;
+use peerd_core::message::Message;
+use peerd_core::rejection::Rejection;
+use peerd_protocol::failure::{CallError, Failure};
+use peerd_protocol::field::{MessageIdText, PeerType, User};
+use peerd_protocol::message::MessageBody;
+use peerd_protocol::reply::{Reply, Shown};
+
+/// Reads a Combine message with the messages inside it.
+pub struct QueryCombineMessageDetail;
+
+/// The message to read.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Request {
+    /// The message.
+    pub message: OfConversation,
+    /// The conversation with this user, unless the message says so.
+    #[serde(rename = "conversationID")]
+    pub conversation_id: Option<User>,
+    /// 0, a conversation with a peer.
+    pub conversation_type: Option<PeerType>,
+}
+
+/// A message that may say which conversation it is in.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+pub struct OfConversation {
+    /// The ID of the message.
+    #[serde(rename = "messageID")]
+    pub message_id: MessageIdText,
+    /// The conversation with this user.
+    #[serde(rename = "conversationID")]
+    pub conversation_id: Option<User>,
+}
+
+/// A message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Detail {
+    /// The message.
+    pub message: Arc<Message>,
+}
+
+impl Reply for Detail {
+    fn body<'a>(&'a self, Shown { viewer, content_max }: Shown<'a>) -> impl Serialize + 'a {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            message: MessageBody<'a>,
+        }
+        Body { message: MessageBody { message: &self.message, viewer, content_max } }
+    }
+}
+
+impl Command for QueryCombineMessageDetail {
+    const NAME: &'static str = "query_combine_message_detail";
+    const SUMMARY: &'static str = "Reads a Combine message with the messages inside it.";
+    const KIND: Kind = Kind::Read;
+    const EXAMPLES: &'static [&'static str] = &[
+        r#"{"message":{"messageID":"118106327250633732","conversationID":"bob"}}"#,
+        r#"{"message":{"messageID":"118106327250633732"},"conversationID":"bob","conversationType":0}"#,
+    ];
+    type Request = Request;
+    type Reply = Detail;
+
+    async fn run<S: Store, B: Bus>(
+        Request { message, conversation_id, .. }: Request,
+        Call { parts, cell, deadline, .. }: Call<'_, S, B>,
+    ) -> Result<Detail, CallError> {
+        let OfConversation { message_id: MessageIdText(id), conversation_id: of_message } = message;
+        let other = conversation_id.or(of_message);
+        let User(other) =
+            other.ok_or_else(|| Rejection::invalid("conversationID", "is missing"))?;
+        let known = cell.lock().conversations.get(&other).cloned().unwrap_or_default();
+        let mut reader = Reader::new(&parts.history, cell, &other, &known, deadline);
+        let found = reader.one(id).await.map_err(Failure::from)?;
+        let is_combine =
+            |message: &Arc<Message>| matches!(message.content, Content::Combine { .. });
+        match found {
+            Some(message) if is_combine(&message) => Ok(Detail { message }),
+            Some(_) => {
+                Err(Rejection::invalid("message.messageID", "names no Combine message").into())
+            }
+            None => {
+                let problem = "names a message that is not in the conversation";
+                Err(Rejection::invalid("message.messageID", problem).into())
+            }
+        }
+    }
+}

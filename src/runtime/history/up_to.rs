@@ -1,0 +1,99 @@
+//! How far a user has read who reads up to a message.
+
+use super::Reader;
+use super::side::Side;
+use crate::bus::Bus;
+use crate::failpoint::{self, Fault};
+use crate::runtime::users::LoadError;
+use crate::storage::reads::Slot;
+use crate::store::{Start, Store};
+use peerd_core::clear::ReadUpTo;
+use peerd_core::deletions::PageId;
+use peerd_core::id::{MessageId, OrderKey};
+use peerd_core::limits::PAGE_MESSAGES;
+use peerd_core::message::Direction;
+
+/// Messages that are read at once where the deleted ones are counted.
+const BATCH: usize = 8 * PAGE_MESSAGES;
+
+impl<S: Store, B: Bus> Reader<'_, S, B> {
+    /// How far the other had come with a message of the conversation, and how many deleted messages
+    /// after it count, of which there are `deleted` in all. `None`: there is no such message.
+    pub(in crate::runtime) async fn up_to(
+        &mut self,
+        message: MessageId,
+        deleted: u64,
+    ) -> Result<Option<ReadUpTo>, LoadError> {
+        if !self.has(message).await? {
+            return Ok(None);
+        }
+        let received = self.sides.iter().find(|side| side.direction == Direction::Receive).cloned();
+        let Some(side) = received else { return Ok(Some(ReadUpTo::default())) };
+        let last = if message.key() >= side.head.key || failpoint::is(Fault::ReadTooFar) {
+            Some(side.head)
+        } else {
+            self.last_at(&side, message.key()).await?.map(|slot| slot.head())
+        };
+        let Some(last) = last else { return Ok(Some(ReadUpTo::default())) };
+        let deleted_after = self.deleted_after(&side, last.stream_seq, deleted).await?;
+        Ok(Some(ReadUpTo { mark: last.mark, deleted_after }))
+    }
+
+    /// Whether a message is in the conversation, deleted or not.
+    async fn has(&self, message: MessageId) -> Result<bool, LoadError> {
+        for side in &self.sides {
+            if side.pair.partition != message.partition() || message.key() > side.head.key {
+                continue;
+            }
+            let last = self.last_at(side, message.key()).await?;
+            if last.is_some_and(|last| last.key() == message.key()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The last message of a side at or before a key.
+    pub(super) async fn last_at(
+        &self,
+        side: &Side,
+        key: OrderKey,
+    ) -> Result<Option<Slot>, LoadError> {
+        let Some(page) = self.reads().seek(side, key).await? else { return Ok(None) };
+        let found = self.reads().read(side, Start::Seq(page.first), 2 * PAGE_MESSAGES).await?;
+        let last = found.into_iter().take_while(|slot| slot.key() <= key).last();
+        if last.is_some() || page.previous == 0 {
+            return Ok(last);
+        }
+        // The key lies between two pages.
+        let found = self.reads().read(side, Start::Seq(page.previous), PAGE_MESSAGES).await?;
+        Ok(found.into_iter().take_while(|slot| slot.key() <= key).last())
+    }
+
+    /// How many messages after a place count and are deleted: `most` at most, which need not be looked
+    /// for any further.
+    async fn deleted_after(
+        &mut self,
+        side: &Side,
+        stream_seq: u64,
+        most: u64,
+    ) -> Result<u64, LoadError> {
+        let (mut next, mut deleted) = (Some(stream_seq + 1), 0);
+        while let (Some(start), true) = (next, deleted < most) {
+            let found = self.reads().read(side, Start::Seq(start), BATCH).await?;
+            next = found.last().filter(|_| found.len() == BATCH).map(|last| last.stream_seq() + 1);
+            let pages = found.iter().map(|slot| PageId::of(Direction::Receive, slot.seq()));
+            let pages = pages.collect();
+            self.load_deletions(pages).await?;
+            // A removed message is counted like a deleted one.
+            let is_deleted = |slot: &&Slot| {
+                slot.counts()
+                    && slot.seq() <= side.head.mark.seq
+                    && (slot.counted().is_removed
+                        || self.deletions.contains(Direction::Receive, slot.seq()))
+            };
+            deleted += found.iter().filter(is_deleted).count() as u64;
+        }
+        Ok(deleted.min(most))
+    }
+}

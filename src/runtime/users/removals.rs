@@ -1,0 +1,179 @@
+//! Completes the removal of messages. The page of amendments decides: if it shows a message as
+//! removed, the rest of it in the log is erased.
+
+use tokio::time::Instant;
+
+use super::{LoadError, UserCell, Users, entry_failure};
+use crate::bus::Bus;
+use crate::storage::amendments::AmendError;
+use crate::storage::conversation;
+use crate::storage::reads::Pair;
+use crate::storage::removal::{self, Left};
+use crate::store::{Append, AppendError, Store, StreamId};
+use peerd_core::amendment::{AmendmentPage, Change, Removed, page_number};
+use peerd_core::clock::Lane;
+use peerd_core::conversation::{Conversation, Removing};
+use peerd_core::deletions::PageId;
+use peerd_core::id::UserId;
+use peerd_core::message::Direction;
+use peerd_protocol::failure::Failure;
+use peerd_protocol::subject::Token;
+
+/// The most checks for remaining steps: a message may arrive between two steps.
+const LOOKS: usize = 8;
+
+impl<S: Store, B: Bus> Users<S, B> {
+    /// Does the remaining steps in the log for a message to `cell` that its page of amendments
+    /// shows as removed. Each step can be repeated.
+    pub(in crate::runtime) async fn remove_record(
+        &self,
+        cell: &UserCell,
+        pair: &Pair,
+        removed: &Removed,
+        deadline: Instant,
+    ) -> Result<(), Failure> {
+        let storage = self.env.storage(deadline);
+        for _ in 0..LOOKS {
+            match storage.left(pair, removed).await.map_err(LoadError::from)? {
+                Left::Nothing => return Ok(()),
+                Left::Record => {
+                    let until = cell.may_write(deadline);
+                    let until = until.map_err(|error| entry_failure(cell, &error))?;
+                    let erased = self.env.store.erase(cell.log(), removed.stream_seq, until).await;
+                    return erased.map_err(|error| entry_failure(cell, &error));
+                }
+                Left::Carrier => {
+                    let write = removal::carry(pair, removed).map_err(|_| Failure::Internal)?;
+                    let removal::Write { stream, subject, payload, expected_seq } = write;
+                    let append = Append { stream, subject, payload, expected_seq };
+                    match self.write(cell, append, deadline).await {
+                        Ok(stream_seq) => {
+                            let (head, counts) =
+                                (removed.stub.head(stream_seq), removed.stub.counts);
+                            cell.lock().update(&pair.sender, |known| {
+                                if known.has_unpublished() {
+                                    // The log is read up to its end before the next message.
+                                    known.adopt_head(Direction::Receive, head);
+                                } else {
+                                    known.take_in_removed(head, counts);
+                                }
+                            });
+                        }
+                        // A message arrived in between: the record is no longer the newest.
+                        Err(AppendError::Conflict) => {}
+                        Err(error) => return Err(entry_failure(cell, &error)),
+                    }
+                }
+            }
+        }
+        Err(Failure::StoreUnavailable)
+    }
+
+    /// Writes a page of amendments of the messages from `sender` to the user, replacing the entry
+    /// at the expected sequence. Returns its sequence.
+    pub(in crate::runtime) async fn write_amendments(
+        &self,
+        cell: &UserCell,
+        sender: &UserId,
+        (number, page, expected_seq): (u64, &AmendmentPage, u64),
+        deadline: Instant,
+    ) -> Result<u64, Failure> {
+        let pair = self.env.pair(sender, &cell.id);
+        let write = removal::amend(&self.env.subjects, &pair, number, page, expected_seq);
+        let write = write.map_err(|error| match error {
+            AmendError::Full { .. } => Failure::TooLarge,
+            AmendError::Encode(_) => Failure::Internal,
+        })?;
+        let removal::Write { stream, subject, payload, expected_seq } = write;
+        let entry = Append { stream, subject, payload, expected_seq };
+        let written = self.write(cell, entry, deadline).await;
+        written.map_err(|error| entry_failure(cell, &error))
+    }
+
+    /// Whether the user deleted the message, or all messages up to it.
+    pub(in crate::runtime) async fn is_hidden(
+        &self,
+        cell: &UserCell,
+        (other, known): (&UserId, &Conversation),
+        (direction, seq): (Direction, u64),
+        deadline: Instant,
+    ) -> Result<bool, Failure> {
+        let (page, deleted) = (PageId::of(direction, seq), &known.settings.deleted);
+        if known.hides(direction, seq) || !deleted.has_spilled(direction) || deleted.has_page(page)
+        {
+            return Ok(known.hides(direction, seq));
+        }
+        let pages = std::iter::once(page).collect();
+        let mut known = known.clone();
+        self.add_deletions(cell, other, &mut known, pages, deadline).await?;
+        Ok(known.hides(direction, seq))
+    }
+
+    /// Completes the removals that a previous owner or a failed call has begun.
+    pub(super) async fn end_removals(
+        &self,
+        cell: &UserCell,
+        deadline: Instant,
+    ) -> Result<(), Failure> {
+        let begun: Vec<(UserId, Conversation, Removing)> = {
+            let user = cell.lock();
+            let known = user.conversations.iter();
+            known
+                .filter_map(|(other, known)| {
+                    Some((other.clone(), known.clone(), known.settings.removing?))
+                })
+                .collect()
+        };
+        for (other, known, removing) in begun {
+            self.end_removal(cell, (&other, &known), removing, deadline).await?;
+        }
+        Ok(())
+    }
+
+    async fn end_removal(
+        &self,
+        cell: &UserCell,
+        (other, known): (&UserId, &Conversation),
+        Removing { seq, key }: Removing,
+        deadline: Instant,
+    ) -> Result<(), Failure> {
+        let pair = self.env.pair(other, &cell.id);
+        let storage = self.env.storage(deadline);
+        let (page, _) = storage.amendments(&pair, page_number(seq)).await?;
+        let removed = match page.get(seq, key).map(|amendment| &amendment.change) {
+            Some(Change::Removed(removed)) => Some(removed),
+            Some(Change::None | Change::Replaced(_) | Change::Unknown(_)) | None => None,
+        };
+        let mut is_unread = false;
+        if let Some(removed) = removed {
+            self.remove_record(cell, &pair, removed, deadline).await?;
+            let message = (Direction::Receive, seq);
+            let is_hidden = self.is_hidden(cell, (other, known), message, deadline).await?;
+            is_unread = removed.is_unread(known) && !is_hidden;
+        }
+        let settings = {
+            let user = cell.lock();
+            let (clock, newest) = (&cell.ownership.clock, user.newest_published());
+            let key = clock.next(self.env.clock.wall_ms(), newest, Lane::Even);
+            known.after_removal(key, is_unread)
+        };
+        let payload = conversation::encode(&settings).map_err(|_| Failure::Internal)?;
+        let entry = Append {
+            stream: StreamId::State(cell.partition),
+            subject: conversation::key(
+                &self.env.subjects,
+                cell.partition,
+                &cell.token,
+                &Token::of(other),
+            ),
+            payload,
+            expected_seq: known.settings_seq,
+        };
+        let written = self.write(cell, entry, deadline).await;
+        let seq = written.map_err(|error| entry_failure(cell, &error))?;
+        let mut user = cell.lock();
+        user.update(other, |known| known.adopt_settings(settings, seq));
+        user.settle_revision();
+        Ok(())
+    }
+}
