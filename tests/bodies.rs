@@ -296,8 +296,6 @@ fn events() {
     insta::assert_snapshot!("event_blacklist_changed", event(&blocked(BlacklistAction::Added)));
     let unblocked = event(&blocked(BlacklistAction::Removed));
     insta::assert_snapshot!("event_blacklist_changed_removed", unblocked);
-    let all = Event::ConversationsAllDeleted { count: 7 };
-    insta::assert_snapshot!("event_conversations_all_deleted", event(&all));
     let full = FullUserInfo {
         user: UserInfo {
             id: user("alice"),
@@ -311,6 +309,8 @@ fn events() {
     insta::assert_snapshot!("event_user_info_updated", event(&Event::UserInfoUpdated(full)));
     let rule = Event::UserRuleUpdated(Privacy::default().with(Hidden::Typing, true));
     insta::assert_snapshot!("event_user_rule_updated", event(&rule));
+    let all = Event::ConversationsAllDeleted { count: 7 };
+    insta::assert_snapshot!("event_conversations_all_deleted", event(&all));
     let kicked = Event::KickedOut { session_id: "S1".into() };
     insta::assert_snapshot!("event_connection_state_changed", event(&kicked));
 }

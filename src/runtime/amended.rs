@@ -1,7 +1,6 @@
 //! Tests every reader with random histories of messages, amendments, carriers and deleted records,
 //! against a plain list of messages.
 
-mod counting;
 mod pair;
 mod readers;
 

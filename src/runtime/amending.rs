@@ -16,6 +16,7 @@
 use std::sync::Arc;
 
 use smallvec::smallvec;
+use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 
 use super::commands::{Call, Peer, WithPeer};
@@ -52,13 +53,21 @@ pub(super) struct Amended {
     pub(super) after: Arc<Message>,
 }
 
-/// A message in the log of its receiver, and its page of amendments.
-struct Located {
+/// A decided change of a message.
+struct Decided {
+    /// The conversation as its receiver has it.
+    known: Conversation,
+    /// The message before the change.
     found: Found,
-    number: u64,
-    page: AmendmentPage,
-    /// The sequence of the page in the state stream; 0 if there is none.
-    page_seq: u64,
+    amendment: Amendment,
+    /// The number of its page of amendments, the page after the change, and the sequence of the page
+    /// before it; 0 if there was none.
+    page: (u64, AmendmentPage, u64),
+    /// Whether the receiver deleted the message.
+    is_hidden: bool,
+    /// The receiver's conversation changes at this key.
+    changed: OrderKey,
+    events: Events,
 }
 
 impl<S: Store, B: Bus> Amending<S, B> {
@@ -130,8 +139,7 @@ impl<S: Store, B: Bus> Amending<S, B> {
             let known = user.conversations.get(other).unwrap_or(&unknown);
             let key = keys.change(user);
             let settings = known.changed_settings(key, |settings| settings.kept = known.exists());
-            let (other, expected_seq) = (other.clone(), known.settings_seq);
-            let writes = vec![Write::Settings { other, settings, expected_seq }];
+            let writes = vec![Write::settings(other, known, settings)];
             Ok(Some(Commit { writes, events: Events::Amended { key, message, event } }))
         });
         if let Err(error) = published.await {
@@ -162,80 +170,111 @@ impl<S: Store, B: Bus> Amending<S, B> {
         if operation.is_refused_to_blocked() && cell.lock().blocked.contains(from) {
             return Err(Rejection::BlockedByReceiver.into());
         }
-        let known = cell.lock().conversations.get(from).cloned().unwrap_or_default();
-        let located = self.locate(cell, (from, &known), key, deadline).await?;
-        let Located { found, number, mut page, page_seq } = located;
-        let (now_ms, limits) = (self.env.clock.wall_ms(), self.env.limits());
-        let (seq, before) = (found.seq(), page.get(found.seq(), key));
-        let decided = operation.decide(from, target(&found), before, now_ms, limits)?;
-        let Some(amendment) = decided else { return Ok(AmendAnswer::unchanged()) };
-        let stored = amendments::encode_one(seq, &amendment).map_err(|_| Failure::Internal)?;
-        *page.amend(seq, key) = amendment.clone();
-        fits(&page)?;
-        let is_hidden =
-            self.users.is_hidden(cell, (from, &known), (Direction::Receive, seq), deadline).await?;
-        let after = Arc::new(amended(&found.stored.message, &amendment)?);
-        let event = event(&operation, after);
-        let page = (number, page, page_seq);
-        // A user who deleted the message gets no event, since nothing changes for this user.
-        let changed = if is_hidden { known.settings.changed } else { self.entries.next_key(cell) };
-        let events = if is_hidden {
-            Events::None
-        } else {
-            Events::Amended { key: changed, message: key, event }
+        let Some(decided) = self.decide(cell, from, key, &operation, deadline).await? else {
+            return Ok(AmendAnswer::unchanged());
         };
-        let state_seq = match &amendment.change {
+        let (seq, stream_seq) = (decided.found.seq(), decided.found.stream_seq);
+        let stored =
+            amendments::encode_one(seq, &decided.amendment).map_err(|_| Failure::Internal)?;
+        let state_seq = match decided.amendment.change.clone() {
             Change::Removed(removed) => {
-                let removal = self.remove(cell, from, &known, removed, page, deadline);
-                let (state_seq, begun, expected_seq) = match removal.await {
-                    Ok(removed) => removed,
-                    Err(failure) => {
-                        // The next load completes the removal.
-                        self.users.forget_read(cell);
-                        cell.invalidate();
-                        return Err(failure.into());
-                    }
-                };
-                let is_unread = removed.is_unread(&known) && !is_hidden;
-                // Messages that arrived meanwhile are from other senders: the pair is locked.
-                let begun = Conversation { settings: begun, ..known.clone() };
-                let settings = begun.after_removal(changed, is_unread);
-                let other = from.clone();
-                let writes = vec![Write::Settings { other, settings, expected_seq }];
-                let committed =
-                    self.entries.carry_out(&entry_lock, cell, Commit { writes, events }, deadline);
-                if let Err(error) = committed.await {
-                    cell.invalidate();
-                    return Err(error);
-                }
-                state_seq
+                self.store_removal(&entry_lock, cell, from, decided, &removed, deadline).await?
             }
             Change::None | Change::Replaced(_) | Change::Unknown(_) => {
-                let (number, page, expected_seq) = page;
-                let settings = known.changed_settings(changed, |settings| {
-                    settings.kept |= !is_hidden && known.exists();
-                    settings.note_amended(Direction::Receive, seq);
-                });
-                let (other, sender) = (from.clone(), from.clone());
-                let settings_seq = known.settings_seq;
-                let writes = vec![
-                    Write::Settings { other, settings, expected_seq: settings_seq },
-                    Write::Amendments { sender, number, page, expected_seq },
-                ];
-                self.entries
-                    .carry_out(&entry_lock, cell, Commit { writes, events }, deadline)
-                    .await?;
-                cell.ownership.written(StreamId::State(cell.partition)).newest()
+                self.store_amendment(&entry_lock, cell, from, decided, deadline).await?
             }
         };
         drop(pair_lock);
-        let carrier_seq = {
-            let user = cell.lock();
-            let head = user.conversations.get(from).and_then(|known| known.received);
-            head.filter(|head| head.mark.seq == seq && head.stream_seq != found.stream_seq)
-                .map_or(0, |head| head.stream_seq)
-        };
+        let user = cell.lock();
+        let head = user.conversations.get(from).and_then(|known| known.received);
+        let carrier = head.filter(|head| head.mark.seq == seq && head.stream_seq != stream_seq);
+        let carrier_seq = carrier.map_or(0, |head| head.stream_seq);
         Ok(AmendAnswer::amended(&stored, state_seq, carrier_seq))
+    }
+
+    /// Decides about a change of a message that `from` sent to the user. `None`: nothing changes.
+    async fn decide(
+        &self,
+        cell: &Arc<UserCell>,
+        from: &UserId,
+        key: OrderKey,
+        operation: &Operation,
+        deadline: Instant,
+    ) -> Result<Option<Decided>, CallError> {
+        let known = cell.lock().conversations.get(from).cloned().unwrap_or_default();
+        let id = MessageId::new(key, cell.partition);
+        let (direction, found) = self.find(cell, (from, &known), id, deadline).await?;
+        let (pair, number) = (self.env.pair(from, &cell.id), page_number(found.seq()));
+        let storage = self.env.storage(deadline);
+        let (mut page, page_seq) =
+            storage.amendments(&pair, number).await.map_err(Failure::from)?;
+        let (now_ms, limits) = (self.env.clock.wall_ms(), self.env.limits());
+        let before = page.get(found.seq(), key);
+        let decided = operation.decide(from, target(&found), before, now_ms, limits)?;
+        let Some(amendment) = decided else { return Ok(None) };
+        *page.amend(found.seq(), key) = amendment.clone();
+        fits(&page)?;
+        let message = (direction, found.seq());
+        let is_hidden = self.users.is_hidden(cell, (from, &known), message, deadline).await?;
+        // A user who deleted the message gets no event, since nothing changes for this user.
+        let (changed, events) = if is_hidden {
+            (known.settings.changed, Events::None)
+        } else {
+            let event = event(operation, Arc::new(amended(&found.stored.message, &amendment)?));
+            let changed = self.entries.next_key(cell);
+            (changed, Events::Amended { key: changed, message: key, event })
+        };
+        let page = (number, page, page_seq);
+        Ok(Some(Decided { known, found, amendment, page, is_hidden, changed, events }))
+    }
+
+    /// Stores what replaced a message's content. Returns the sequence of the page of amendments.
+    async fn store_amendment(
+        &self,
+        entry_lock: &MutexGuard<'_, ()>,
+        cell: &Arc<UserCell>,
+        from: &UserId,
+        Decided { known, found, page, is_hidden, changed, events, .. }: Decided,
+        deadline: Instant,
+    ) -> Result<u64, CallError> {
+        let settings = known.changed_settings(changed, |settings| {
+            settings.kept |= !is_hidden && known.exists();
+            settings.note_amended(Direction::Receive, found.seq());
+        });
+        let ((number, page, expected_seq), sender) = (page, from.clone());
+        let writes = vec![
+            Write::settings(from, &known, settings),
+            Write::Amendments { sender, number, page, expected_seq },
+        ];
+        self.entries.carry_out(entry_lock, cell, Commit { writes, events }, deadline).await?;
+        Ok(cell.ownership.written(StreamId::State(cell.partition)).newest())
+    }
+
+    /// Stores the removal of a message. Returns the sequence of the page of amendments.
+    async fn store_removal(
+        &self,
+        entry_lock: &MutexGuard<'_, ()>,
+        cell: &Arc<UserCell>,
+        from: &UserId,
+        Decided { known, page, is_hidden, changed, events, .. }: Decided,
+        removed: &Removed,
+        deadline: Instant,
+    ) -> Result<u64, CallError> {
+        let removal = self.remove(cell, from, &known, removed, page, deadline).await;
+        let (state_seq, begun, expected_seq) = removal.inspect_err(|_| {
+            // The next load completes the removal.
+            self.users.forget_read(cell);
+            cell.invalidate();
+        })?;
+        let is_unread = removed.is_unread(&known) && !is_hidden;
+        // Messages that arrived meanwhile are from other senders: the pair is locked.
+        let begun = Conversation { settings: begun, ..known };
+        let settings = begun.after_removal(changed, is_unread);
+        let writes = vec![Write::Settings { other: from.clone(), settings, expected_seq }];
+        let change = Commit { writes, events };
+        let committed = self.entries.carry_out(entry_lock, cell, change, deadline).await;
+        committed.inspect_err(|_| cell.invalidate())?;
+        Ok(state_seq)
     }
 
     /// Removes a message, up to erasing its record. Returns the sequence of the page of amendments,
@@ -261,22 +300,6 @@ impl<S: Store, B: Bus> Amending<S, B> {
         let pair = self.env.pair(from, &cell.id);
         self.users.remove_record(cell, &pair, removed, deadline).await?;
         Ok((state_seq, begun, settings_seq))
-    }
-
-    /// The message with an order key that `from` sent to the user.
-    async fn locate(
-        &self,
-        cell: &UserCell,
-        (from, known): (&UserId, &Conversation),
-        key: OrderKey,
-        deadline: Instant,
-    ) -> Result<Located, CallError> {
-        let id = MessageId::new(key, cell.partition);
-        let (_, found) = self.find(cell, (from, known), id, deadline).await?;
-        let (pair, number) = (self.env.pair(from, &cell.id), page_number(found.seq()));
-        let storage = self.env.storage(deadline);
-        let (page, page_seq) = storage.amendments(&pair, number).await.map_err(Failure::from)?;
-        Ok(Located { found, number, page, page_seq })
     }
 
     /// A message of a conversation by its ID.
@@ -305,8 +328,7 @@ fn name_page(user: &User, other: &UserId, seq: u64) -> Option<Commit> {
     let settings = known.changed_settings(known.settings.changed, |settings| {
         settings.note_amended(Direction::Send, seq);
     });
-    let (other, expected_seq) = (other.clone(), known.settings_seq);
-    let writes = vec![Write::Settings { other, settings, expected_seq }];
+    let writes = vec![Write::settings(other, known, settings)];
     Some(Commit { writes, events: Events::None })
 }
 

@@ -203,8 +203,8 @@ fn decode_part<C: Command, T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CallE
     })
 }
 
-/// The encoded answer of a part that answers nothing: nil.
-const NO_ANSWER: [u8; 1] = [0xc0];
+/// The answer `()`, encoded.
+const NOTHING: Bytes = Bytes::from_static(&[0xc0]);
 
 /// The remedy if the owner of the caller is of a later release, as in a rolling update.
 const UPDATE: &str = "update this instance: the other one is of a later release";
@@ -235,7 +235,7 @@ pub(super) async fn serve_peer_part<S: Store, B: Bus>(
         return Err(Failure::Internal.into());
     };
     if method.needs_peer_in_memory() && ownership.cell_in_memory(user).is_none() {
-        return Ok(Bytes::from_static(&NO_ANSWER));
+        return Ok(NOTHING);
     }
     let cell = &parts.ageing.user(ownership, user, deadline).await?;
     let peer = Peer { parts, cell, from: &request.from, deadline };
@@ -486,6 +486,12 @@ commands! {
     query_conversation_pinned_list::QueryConversationPinnedList,
     set_conversation_draft::SetConversationDraft,
     set_conversation_mark::SetConversationMark,
+    update_user_name::UpdateUserName with_peer_in_memory,
+    update_user_avatar_url::UpdateUserAvatarUrl,
+    update_user_extended_data::UpdateUserExtendedData,
+    query_users_info::QueryUsersInfo,
+    query_self_user_info::QuerySelfUserInfo,
+    update_user_privacy::UpdateUserPrivacy,
     revoke_message::RevokeMessage with_peer,
     edit_message::EditMessage with_peer,
     set_conversation_unread::SetConversationUnread,
@@ -495,12 +501,6 @@ commands! {
     query_messages::QueryMessages,
     query_combine_message_detail::QueryCombineMessageDetail,
     query_changes::QueryChanges,
-    update_user_name::UpdateUserName with_peer_in_memory,
-    update_user_avatar_url::UpdateUserAvatarUrl,
-    update_user_extended_data::UpdateUserExtendedData,
-    query_users_info::QueryUsersInfo,
-    query_self_user_info::QuerySelfUserInfo,
-    update_user_privacy::UpdateUserPrivacy,
 }
 
 impl Method {
@@ -534,24 +534,6 @@ impl Method {
             call.parts.sessions.note_last_seen(call.cell)?;
         }
         Err(rejection.into())
-    }
-
-    /// The refusal of a call of an unknown method.
-    #[must_use]
-    pub fn unknown(name: &str) -> Rejection {
-        /// No method's name is longer.
-        const SHOWN_MAX_BYTES: usize = 64;
-        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
-        let is_shown = name.len() <= SHOWN_MAX_BYTES && name.bytes().all(is_name);
-        // Other spellings differ in capitals and in what joins the words.
-        let plain = |name: &str| name.replace(['_', '-'], "").to_ascii_lowercase();
-        let meant = is_shown.then(|| plain(name)).and_then(|called| {
-            let own = Self::ALL.iter().map(|method| method.name());
-            let others = unsupported::names().iter().copied();
-            own.chain(others).find(|name| plain(name) == called)
-        });
-        let name = if is_shown { name.to_owned() } else { String::new() };
-        Rejection::UnknownMethod { name, meant }
     }
 }
 

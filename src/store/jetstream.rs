@@ -2,6 +2,8 @@
 
 mod acks;
 mod erase;
+#[cfg(test)]
+pub(crate) mod fresh;
 mod incarnations;
 mod publish;
 mod registry;
@@ -13,7 +15,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use self::acks::ApiError;
-use self::incarnations::Incarnations;
+use self::incarnations::{Incarnations, StreamInfo};
 use self::publish::{Backoff, EXPECTED_LAST, Entry, Headers, Publisher};
 use super::direct_get::{self, Failed, fitting};
 use super::names::Resource;
@@ -440,25 +442,14 @@ impl Store for JetStream {
     }
 
     async fn last_seq(&self, stream: StreamId, deadline: Instant) -> Result<u64, ReadError> {
-        #[derive(Deserialize)]
-        struct Info {
-            state: State,
-            #[serde(default)]
-            created: String,
-        }
-        #[derive(Deserialize)]
-        struct State {
-            last_seq: u64,
-        }
         let subject = format!("$JS.API.STREAM.INFO.{}", self.names.of(stream));
         let mut backoff = Backoff::until(deadline);
         loop {
             let answer = self.ask_api(subject.clone(), Bytes::new(), &mut backoff).await;
             if let Some(answer) = answer {
-                if let Ok(Info { state: State { last_seq }, created }) =
-                    serde_json::from_slice(&answer.payload)
-                {
-                    if self.incarnations.is_another(stream, unix_ms(&created)) {
+                if let Ok(info) = serde_json::from_slice::<StreamInfo>(&answer.payload) {
+                    let last_seq = info.state.last_seq;
+                    if self.incarnations.is_another(stream, unix_ms(&info.created)) {
                         self.watermarks.lower(stream, last_seq);
                     }
                     self.watermarks.raise(stream, last_seq);

@@ -91,6 +91,18 @@ fn matches(filter: &str, subject: &str) -> bool {
     tokens.next().is_none()
 }
 
+/// [`Store::append_then`] of a store in memory, whose appends complete at once.
+pub fn append_at_once(
+    store: &impl Store,
+    append: Append,
+    deadline: Instant,
+    then: impl FnOnce(Appended),
+) {
+    let Append { stream, subject, payload, expected_seq } = append;
+    let stored = store.append(stream, subject, payload, expected_seq, deadline).now_or_never();
+    then(Appended::Now(stored.unwrap_or(Err(AppendError::Unknown))));
+}
+
 impl Store for Memory {
     async fn append(
         &self,
@@ -121,10 +133,7 @@ impl Store for Memory {
         deadline: Instant,
         then: impl FnOnce(Appended) + Send + 'static,
     ) {
-        let Append { stream, subject, payload, expected_seq } = append;
-        // An append in memory completes at once.
-        let stored = self.append(stream, subject, payload, expected_seq, deadline).now_or_never();
-        then(Appended::Now(stored.unwrap_or(Err(AppendError::Unknown))));
+        append_at_once(self, append, deadline, then);
     }
 
     async fn last(

@@ -81,12 +81,12 @@ async fn a_client_that_missed_everything_is_right_again_with_one_call() {
             4 => world.set_status("alice", "erin", 2).await,
             5 => {
                 set(&world, "update_conversation_pinned_state", json!({ "isPinned": true }), "dan")
-                    .await
+                    .await;
             }
             6 => set(&world, "set_conversation_draft", json!({ "draft": "x" }), "bob").await,
             7 => {
                 set(&world, "set_conversation_unread", json!({ "isMarkedUnread": true }), "carol")
-                    .await
+                    .await;
             }
             8 => set(&world, "delete_conversation", json!({}), "bob").await,
             9 => _ = world.send("bob", "alice", "again").await,

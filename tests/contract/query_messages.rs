@@ -63,7 +63,7 @@ async fn messages_are_found_by_their_number_however_far_back_they_are() {
             numbered(&world, "alice", "bob", &[1, 401, 9_007_199_254_740_991], Value::Null).await;
         assert_eq!(texts(&both), ["b0", "a0"]);
         assert_eq!(both[1], own);
-        assert_eq!(numbered(&world, "alice", "bob", &[1], json!("alice")).await, [own.clone()]);
+        assert_eq!(numbered(&world, "alice", "bob", &[1], json!("alice")).await, vec![own.clone()]);
         assert!(numbered(&world, "alice", "bob", &[2], json!("alice")).await.is_empty());
         assert!(numbered(&world, "alice", "nobody", &[1], Value::Null).await.is_empty());
         assert!(world.peerd.terminate().await.success());

@@ -47,7 +47,7 @@ async fn reading_up_to_a_message_leaves_later_ones_unread() {
     let mut of_bob = world.events("bob").await;
     // Ten of the seventy are alice's own.
     assert_eq!(world.totals("alice").await, (60, 60));
-    for (upto, unread) in [(5, 55), (36, 28), (35, 28), (34, 28), (36, 28), (42, 23), (68, 1)] {
+    for (upto, unread) in [(5, 55), (36, 29), (35, 29), (34, 29), (36, 29), (42, 24), (68, 1)] {
         let before = number(&world.conversation("alice", "bob").await, "unreadMessageCount");
         let writes = world.store.writes().await;
         read_up_to(&world, "alice", "bob", &sent[upto]).await;
@@ -87,7 +87,7 @@ async fn what_was_deleted_is_not_unread_however_far_one_reads() {
     }
     assert_eq!(world.totals("alice").await, (35, 35));
     // Up to a message that is deleted, too.
-    for (upto, unread) in [(4, 31), (10, 27), (20, 18), (38, 0)] {
+    for (upto, unread) in [(4, 31), (10, 26), (20, 17), (38, 0)] {
         read_up_to(&world, "alice", "bob", &sent[upto]).await;
         assert_eq!(world.totals("alice").await, (unread, unread), "up to {upto}");
     }

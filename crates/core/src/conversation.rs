@@ -6,11 +6,14 @@ use super::amendment::{AmendedPages, page_number};
 use super::deletions::Deletions;
 use super::id::{OrderKey, UserId};
 use super::later::LaterFields;
-use super::limits::PAGE_MESSAGES;
 use super::marks::ConversationMarks;
 use super::message::{Direction, Message};
 use super::repeats::Repeats;
 use super::user_info::Profile;
+
+mod head;
+
+pub use self::head::{Cleared, Head, Mark, PagePointers};
 
 /// Whether a conversation moves the total and wakes the user, with the SDK's number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,108 +24,6 @@ pub enum NotificationStatus {
     Notify = 1,
     /// It does not.
     DoNotDisturb = 2,
-}
-
-/// How far into the messages of one direction something reaches.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Mark {
-    /// `messageSeq` of the last message.
-    pub seq: u64,
-    /// How many of the messages up to there count as unread until read.
-    pub counted: u64,
-}
-
-/// How far a user deleted all messages of one direction. By direction, since a message of the other
-/// direction may be on its way with a lower order key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cleared {
-    /// `messageSeq` of the last message that is gone.
-    pub seq: u64,
-    /// Its order key: from here on history is read.
-    pub key: OrderKey,
-}
-
-/// Stream sequences that make a page of history one read: of the first message of a message's own
-/// page, and of the page before (0: there is none). Never handed out to callers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PagePointers {
-    /// First message of the own page.
-    pub first: u64,
-    /// First message of the page before.
-    pub previous: u64,
-}
-
-/// The newest message of one direction. It carries all that is needed to go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head {
-    /// Its sequence, and how many so far count as unread until read.
-    pub mark: Mark,
-    /// Its order key.
-    pub key: OrderKey,
-    /// When it was accepted, in milliseconds since 1970.
-    pub timestamp_ms: u64,
-    /// Where the store has it. 0 when the store no longer has any message of this direction.
-    pub stream_seq: u64,
-    /// Its page.
-    pub page: PagePointers,
-}
-
-impl Head {
-    /// Stands before the first message of a direction: reading begins at the start.
-    pub const BEFORE_FIRST: Self = Self {
-        mark: Mark { seq: 0, counted: 0 },
-        key: OrderKey::ZERO,
-        timestamp_ms: 0,
-        stream_seq: 1,
-        page: PagePointers { first: 1, previous: 0 },
-    };
-
-    /// Whether a message is shown where this is the newest that is known. One that the user receives
-    /// is not, while its acknowledgement is on its way: it is counted and published with that. One that the
-    /// user sent may have been answered by an owner before, and be known here a moment later.
-    #[must_use]
-    pub const fn shows(&self, direction: Direction, seq: u64) -> bool {
-        matches!(direction, Direction::Send) || seq <= self.mark.seq
-    }
-
-    /// How many messages its page has up to this one. Where retention had emptied the log, and
-    /// counting went on above it, the page may begin later, and have fewer.
-    #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "a remainder of 32 fits")]
-    pub const fn in_page(&self) -> usize {
-        (self.mark.seq.saturating_sub(1) % PAGE_MESSAGES as u64) as usize + 1
-    }
-
-    /// The head where `count` records after `before` cannot be read, the last of them at `stream_seq`:
-    /// each may have been a message, so that none of their `messageSeq` is given again. None counts.
-    #[must_use]
-    pub fn past(before: Option<Self>, count: u64, stream_seq: u64) -> Self {
-        let before = before.unwrap_or(Self {
-            mark: Mark::default(),
-            key: OrderKey::ZERO,
-            timestamp_ms: 0,
-            stream_seq: 0,
-            page: PagePointers::default(),
-        });
-        let Mark { seq, counted } = before.mark;
-        Self { mark: Mark { seq: seq + count, counted }, stream_seq, ..before }
-    }
-
-    /// Whether it stands for a message, as opposed to what cannot be read alone.
-    const fn is_message(&self) -> bool {
-        self.key.0 > OrderKey::ZERO.0
-    }
-
-    /// The pointers that the message after this one carries. 0 as `first` means "this message":
-    /// a record that opens a page cannot know its own place before it is stored.
-    #[must_use]
-    pub const fn next_pointers(&self) -> PagePointers {
-        if self.mark.seq.is_multiple_of(PAGE_MESSAGES as u64) {
-            PagePointers { first: 0, previous: self.page.first }
-        } else {
-            self.page
-        }
-    }
 }
 
 /// How far a conversation had come when its user marked it as unread. It stays so until the user reads
@@ -284,7 +185,7 @@ impl Conversation {
     /// Whether the user marked it as unread, and has neither read nor sent since.
     #[must_use]
     pub fn is_marked_unread(&self) -> bool {
-        self.settings.marked_unread == Some(self.marked_unread_now())
+        self.settings.marked_unread.is_some_and(|at| at == self.marked_unread_now())
     }
 
     /// The mark of a conversation that is marked as unread now.
@@ -585,110 +486,4 @@ impl ConversationView {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn head(seq: u64, counted: u64) -> Head {
-        Head {
-            mark: Mark { seq, counted },
-            key: OrderKey(seq),
-            timestamp_ms: 0,
-            stream_seq: seq * 10,
-            page: PagePointers { first: 10, previous: 0 },
-        }
-    }
-
-    #[test]
-    fn unread_is_what_counts_past_the_read_mark_less_what_was_deleted() {
-        let mut conversation = Conversation { received: Some(head(9, 7)), ..Default::default() };
-        assert_eq!(conversation.unread(), 7);
-        conversation.settings.read = Mark { seq: 4, counted: 3 };
-        conversation.settings.deleted_unread = 1;
-        assert_eq!(conversation.unread(), 3);
-    }
-
-    #[test]
-    fn messages_gone_from_the_store_are_not_unread() {
-        let mut conversation = Conversation { received: Some(head(9, 7)), ..Default::default() };
-        conversation.settings.read = Mark { seq: 3, counted: 2 };
-        conversation.settings.deleted_unread = 2;
-        assert_eq!(conversation.unread(), 3);
-        conversation.gone = Gone { counted: 4, deleted: 1, oldest_ms: 0 };
-        assert_eq!(conversation.unread(), 2, "five to seven, of which one was deleted");
-        conversation.gone = Gone { counted: 1, deleted: 0, oldest_ms: 0 };
-        assert_eq!(conversation.unread(), 3, "what is gone had been read");
-        assert!(conversation.move_end_back(Direction::Receive, None));
-        assert_eq!((conversation.unread(), conversation.received_mark().seq), (0, 9));
-        let next = Mark { seq: 10, counted: conversation.counted() + 1 };
-        let next = Head { mark: next, ..head(10, 0) };
-        conversation.begins_with(&next, true);
-        conversation.adopt_head(Direction::Receive, next);
-        assert_eq!(conversation.unread(), 1);
-        conversation.gone = Gone::default();
-        assert_eq!(conversation.unread(), 1, "as a load finds it");
-    }
-
-    #[test]
-    fn numbering_goes_on_above_an_end_that_was_lost() {
-        let mut conversation = Conversation { received: Some(head(9, 7)), ..Default::default() };
-        assert!(conversation.move_end_back(Direction::Receive, Some(head(6, 5))));
-        assert_eq!((conversation.unread(), conversation.counted()), (5, 5));
-        assert_eq!(conversation.received_mark().seq, 9);
-        assert!(!conversation.move_end_back(Direction::Receive, Some(head(8, 6))));
-    }
-
-    #[test]
-    fn counting_goes_on_above_the_stored_marks_when_the_log_is_empty() {
-        let mut conversation = Conversation::default();
-        conversation.settings.received_mark = Mark { seq: 40, counted: 38 };
-        assert_eq!(conversation.received_mark().seq, 40);
-        conversation.adopt_head(Direction::Receive, head(41, 39));
-        assert_eq!(conversation.received_mark(), Mark { seq: 41, counted: 39 });
-    }
-
-    #[test]
-    fn a_page_opens_after_32_messages_and_points_to_the_one_before() {
-        assert_eq!(head(31, 0).next_pointers(), PagePointers { first: 10, previous: 0 });
-        assert_eq!(head(32, 0).next_pointers(), PagePointers { first: 0, previous: 10 });
-        assert_eq!([1, 31, 32, 33].map(|seq| head(seq, 0).in_page()), [1, 31, 32, 1]);
-    }
-
-    #[test]
-    fn an_older_answer_of_the_store_changes_nothing() {
-        let mut conversation = Conversation { settings_seq: 5, ..Default::default() };
-        conversation.adopt_settings(Settings { kept: true, ..Default::default() }, 4);
-        assert!(!conversation.settings.kept);
-        conversation.adopt_head(Direction::Send, head(3, 3));
-        conversation.adopt_head(Direction::Send, head(2, 2));
-        assert_eq!(conversation.sent, Some(head(3, 3)));
-    }
-
-    #[test]
-    fn a_carrier_takes_the_place_of_its_message_and_changes_no_count() {
-        let mut conversation = Conversation { received: Some(head(9, 7)), ..Default::default() };
-        conversation.published_seq = 90;
-        conversation.repeats.complete(5, Vec::new());
-        let carrier = Head { stream_seq: 95, ..head(9, 7) };
-        conversation.adopt_received(carrier);
-        assert!(conversation.repeats.covers(5), "no message is new");
-        assert_eq!((conversation.received, conversation.unread()), (Some(carrier), 7));
-        assert!(conversation.has_unpublished());
-        conversation.take_in_removed(carrier, true);
-        assert!(!conversation.has_unpublished());
-        conversation.adopt_head(Direction::Receive, head(9, 7));
-        assert_eq!((conversation.received, conversation.unread()), (Some(carrier), 7));
-    }
-
-    #[test]
-    fn with_what_a_load_finds_the_repeats_at_hand_are_not_all() {
-        let mut conversation = Conversation::default();
-        conversation.repeats.complete(5, Vec::new());
-        conversation.adopt_received(head(1, 1));
-        assert!(!conversation.repeats.covers(5), "the first message");
-        conversation.repeats.complete(5, Vec::new());
-        conversation.adopt_received(head(1, 1));
-        assert!(conversation.repeats.covers(5), "no news");
-        conversation.adopt_received(head(2, 2));
-        assert!(!conversation.repeats.covers(5), "a later one");
-    }
-}
+mod tests;

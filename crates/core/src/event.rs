@@ -116,11 +116,11 @@ impl Event {
             Self::MessagesRevoked(messages) | Self::MessagesEdited(messages) => messages.len(),
             Self::ConversationChanged(changes) => changes.len(),
             Self::TotalChanged(_)
-            | Self::AllMessagesDeleted
-            | Self::ConversationsAllDeleted { .. }
             | Self::BlacklistChanged { .. }
             | Self::UserInfoUpdated(_)
             | Self::UserRuleUpdated(_)
+            | Self::AllMessagesDeleted
+            | Self::ConversationsAllDeleted { .. }
             | Self::KickedOut { .. } => 0,
         }
     }

@@ -49,11 +49,10 @@ impl User {
     /// The account after a change of what the user hides; `None` if all is so already.
     #[must_use]
     pub fn change_privacy(&self, changes: &[(Hidden, Option<bool>)]) -> Option<Account> {
-        let changed = changes.iter().fold(self.account.privacy, |privacy, (what, hide)| {
+        let after = changes.iter().fold(self.account.privacy, |privacy, (what, hide)| {
             hide.map_or(privacy, |hide| privacy.with(*what, hide))
         });
-        (changed != self.account.privacy)
-            .then(|| Account { privacy: changed, ..self.account.clone() })
+        (after != self.account.privacy).then(|| Account { privacy: after, ..self.account.clone() })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 
 use crate::error::ConnectError;
@@ -44,7 +45,7 @@ impl Address {
         };
         // User and password are percent-encoded in a URL.
         let decoded = |text: &str| {
-            let bytes = percent_decoded(text.as_bytes());
+            let bytes: Vec<u8> = percent_decode_str(text).collect();
             (!bytes.is_empty()).then(|| String::from_utf8_lossy(&bytes).into_owned())
         };
         Ok(Self {
@@ -79,25 +80,6 @@ impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
-}
-
-fn percent_decoded(text: &[u8]) -> Vec<u8> {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((&byte, after)) = rest.split_first() {
-        let hex = |index: usize| char::from(*after.get(index)?).to_digit(16);
-        match (byte, hex(0), hex(1)) {
-            (b'%', Some(high), Some(low)) => {
-                decoded.extend(u8::try_from(high * 16 + low));
-                rest = &after[2..];
-            }
-            (byte, ..) => {
-                decoded.push(byte);
-                rest = after;
-            }
-        }
-    }
-    decoded
 }
 
 #[cfg(test)]

@@ -18,14 +18,13 @@ const STALL: Duration = Duration::from_millis(20);
 /// it unsubscribes at once.
 #[derive(Debug)]
 pub struct Subscription {
-    shared: Arc<Shared>,
-    sid: u64,
+    handle: HandledSubscription,
     queue: Queue,
 }
 
 impl Subscription {
     pub(crate) const fn new(shared: Arc<Shared>, sid: u64, queue: Queue) -> Self {
-        Self { shared, sid, queue }
+        Self { handle: HandledSubscription::new(shared, sid), queue }
     }
 
     /// The next message; `None` when the subscription has ended or the client was closed.
@@ -48,9 +47,10 @@ impl Subscription {
 
     /// Ends the subscription after its `last`th message, counted from its beginning.
     pub fn end_after(&self, last: u64) {
-        let mut subscriptions = self.shared.subscriptions();
-        if let Some(frame) = subscriptions.end_after(self.sid, last) {
-            self.shared.outbox.control(frame.as_bytes());
+        let HandledSubscription { shared, sid } = &self.handle;
+        let mut subscriptions = shared.subscriptions();
+        if let Some(frame) = subscriptions.end_after(*sid, last) {
+            shared.outbox.control(frame.as_bytes());
         }
     }
 
@@ -65,7 +65,7 @@ impl Subscription {
     /// is closed before it writes a message. So no message follows the `PONG`, except those of
     /// publishers that were stalled meanwhile: hence the wait and a second round trip.
     pub fn drain(&self) -> impl Future<Output = ()> + Send + use<> {
-        drain(self.shared.clone(), self.sid)
+        self.handle.drain()
     }
 }
 
@@ -103,21 +103,11 @@ fn drain(shared: Arc<Shared>, sid: u64) -> impl Future<Output = ()> + Send + use
     }
 }
 
-impl Drop for Subscription {
-    fn drop(&mut self) {
-        leave(&self.shared, self.sid);
-    }
-}
-
 impl Drop for HandledSubscription {
     fn drop(&mut self) {
-        leave(&self.shared, self.sid);
-    }
-}
-
-fn leave(shared: &Shared, sid: u64) {
-    let mut subscriptions = shared.subscriptions();
-    if subscriptions.remove(sid) {
-        shared.outbox.control(unsubscribe(sid).as_bytes());
+        let mut subscriptions = self.shared.subscriptions();
+        if subscriptions.remove(self.sid) {
+            self.shared.outbox.control(unsubscribe(self.sid).as_bytes());
+        }
     }
 }

@@ -118,10 +118,10 @@ fn parts(event: &Event, sizes: Sizes<'_>, most: usize) -> Vec<Event> {
                 .collect()
         }
         Event::TotalChanged(_)
-        | Event::AllMessagesDeleted
-        | Event::ConversationsAllDeleted { .. }
         | Event::UserInfoUpdated(_)
         | Event::UserRuleUpdated(_)
+        | Event::AllMessagesDeleted
+        | Event::ConversationsAllDeleted { .. }
         | Event::KickedOut { .. } => vec![event.clone()],
     }
 }

@@ -135,6 +135,7 @@ pub struct Conversations(pub Vec<ConversationView>);
 
 impl Conversations {
     /// The list, as bodies show it.
+    #[must_use]
     pub fn list<'a>(&'a self, shown: Shown<'a>) -> impl Serialize + 'a {
         Views { list: &self.0, shown }
     }

@@ -23,9 +23,8 @@ use peerd_core::send::{Push, Send};
 const HEADERS_BYTES: usize = 1024;
 /// The most bytes around the part of a message that its sender sets, in any form: the message's
 /// other fields, the conversation that shows it, and the event or reply that shows the conversation,
-/// with the longest IDs, the longest name and the longest avatar URL. A test measures it. It also
-/// covers the header and numbers of a record and of a delivery from owner to owner, which are
-/// smaller.
+/// with the longest IDs, name and avatar. A test measures it. It also covers the header and
+/// numbers of a record and of a delivery from owner to owner, which are smaller.
 const AROUND_BYTES: usize = 4224;
 /// The most bytes that JSON turns one byte into.
 const JSON_ESCAPED: usize = 6;

@@ -8,6 +8,7 @@ use peerd_core::user_info::{FullUserInfo, UserInfo};
 /// A user: ID, name, avatar and extended data.
 #[derive(Clone, Copy, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the names of the contract")]
 pub struct UserInfoBody<'a> {
     #[serde(rename = "userID")]
     user_id: &'a str,
@@ -55,7 +56,6 @@ impl Serialize for FullUserInfoBody<'_> {
 /// What a user hides.
 #[derive(Clone, Copy, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(clippy::struct_field_names, reason = "the names of the contract")]
 pub struct PrivacyBody {
     hide_read_receipts: bool,
     hide_typing: bool,

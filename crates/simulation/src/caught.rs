@@ -30,13 +30,14 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
         Fault::BlockIgnored => &[Rule::Blocked],
         Fault::KeyGoesBack | Fault::GapInSequence => &[Rule::InSequence],
         Fault::FormerOwnerSends => &[Rule::OneOwner, Rule::PublishedAtAll],
-        Fault::LostSession | Fault::DeletedShown => &[Rule::ChangesStay],
+        Fault::LostSession | Fault::DeletedShown | Fault::LostPreference | Fault::LostDeletion => {
+            &[Rule::ChangesStay]
+        }
         Fault::RevisionGoesBack => &[Rule::PublishedInOrder],
         Fault::SilentAtTheBound => &[Rule::Bounded],
         Fault::ContentLogged => &[Rule::NoContentInLog],
         Fault::WrongStream => &[Rule::StoreIsKept],
         Fault::SendReadsTheLog => &[Rule::Cost],
-        Fault::LostPreference | Fault::LostDeletion => &[Rule::ChangesStay],
         Fault::ChangeMissed => &[Rule::NeverStale],
         Fault::ReadTooFar => &[Rule::CountsEqualRecount, Rule::ChangesStay],
         Fault::WrongNumber => &[Rule::Pages, Rule::NeverStale],

@@ -127,6 +127,7 @@ impl Client {
     }
 
     /// Executes a call of the plan.
+    #[expect(clippy::too_many_lines, reason = "an arm for each call")]
     pub(crate) async fn perform(&self, user: usize, call: Call, number: usize) {
         let now_ms = self.world.now_ms();
         self.world.lock().watch.journal.learn(now_ms);

@@ -211,10 +211,10 @@ impl Model {
             | Call::PinnedList { .. }
             | Call::Conversation { .. }
             | Call::Totals
-            | Call::Numbered { .. }
-            | Call::Changes { .. }
             | Call::UsersInfo { .. }
             | Call::SelfInfo
+            | Call::Numbered { .. }
+            | Call::Changes { .. }
             | Call::IsBlocked { .. } => Ok(Expected::read()),
             Call::Delete { other, picks, foreign } => {
                 self.delete(user, *other, picks, *foreign, observed)

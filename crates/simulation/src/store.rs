@@ -288,6 +288,21 @@ impl Core {
     }
 }
 
+/// [`Store::append_then`] as a task of its own.
+pub(crate) fn append_in_task<S: Store + Clone>(
+    store: &S,
+    append: Append,
+    deadline: Instant,
+    then: impl FnOnce(Appended) + Send + 'static,
+) {
+    let store = store.clone();
+    tokio::spawn(async move {
+        let Append { stream, subject, payload, expected_seq } = append;
+        let stored = store.append(stream, subject, payload, expected_seq, deadline).await;
+        then(Appended::Now(stored));
+    });
+}
+
 impl Store for SimStore {
     async fn append(
         &self,
@@ -333,12 +348,7 @@ impl Store for SimStore {
         deadline: Instant,
         then: impl FnOnce(Appended) + Send + 'static,
     ) {
-        let store = self.clone();
-        tokio::spawn(async move {
-            let Append { stream, subject, payload, expected_seq } = append;
-            let stored = store.append(stream, subject, payload, expected_seq, deadline).await;
-            then(Appended::Now(stored));
-        });
+        append_in_task(self, append, deadline, then);
     }
 
     async fn last(

@@ -208,9 +208,9 @@ impl Marks<'_> {
     /// Whether this side may have a mark.
     #[must_use]
     pub fn may_be_marked(&self, number: u8) -> Vec<bool> {
-        self.possible(false, |what| match what {
-            Change::SetMark(_, mark, is_set) if *mark == number => Some(*is_set),
-            _ => None,
+        self.possible(false, |what| {
+            let Change::SetMark(_, mark, is_set) = what else { return None };
+            (*mark == number).then_some(*is_set)
         })
     }
 
@@ -219,10 +219,12 @@ impl Marks<'_> {
     pub fn drafts(&self) -> Vec<&str> {
         let mut possible = vec![""];
         for mark in &self.0 {
-            let text = match &mark.what {
-                Change::Draft(_, text) => text.as_str(),
-                Change::Delist(_) | Change::DelistAll => "",
-                _ => continue,
+            let text = if let Change::Draft(_, text) = &mark.what {
+                text.as_str()
+            } else if matches!(mark.what, Change::Delist(_) | Change::DelistAll) {
+                ""
+            } else {
+                continue;
             };
             if mark.acked.is_some() {
                 possible.clear();

@@ -8,9 +8,9 @@ use proptest::sample::Index;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::counting::Counting;
 use crate::bus;
 use crate::clock::Clock;
+use crate::runtime::fake::faulty::Faulty;
 use crate::runtime::fake::{self, WALL_MS, incoming};
 use crate::runtime::node::{Node, Options};
 use crate::runtime::users::UserCell;
@@ -34,7 +34,7 @@ pub(super) const PARTITIONS: u16 = 4;
 /// The age at which messages age out, if they do.
 const MAX_AGE_MS: u64 = 600_000;
 
-type TestNode = Node<Counting, bus::memory::Memory>;
+type TestNode = Node<Faulty, bus::memory::Memory>;
 
 /// How far a removal has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +99,7 @@ impl World {
     pub(super) async fn new(ages: bool) -> Self {
         let clock = Clock::simulated(WALL_MS);
         let memory = Memory::new(move || clock.wall_ms());
-        let store = Counting::new(memory);
+        let store = Faulty::over(memory);
         let limits =
             Limits { messages_per_second: 10_000, replay_messages: 100_000, ..Limits::default() };
         // No page cache: the test amends messages behind the node's back, and must see it.

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 
 use serde_json::{Value, json};
 
-use super::counting::Counts;
 use super::pair::{Listed, NAMES, PARTITIONS, World, deadline, first_text, id};
 use super::{Shown, page_config, shown};
 use crate::cli::verify::decode::Decoder;
 use crate::runtime::audit::ReadRate;
+use crate::runtime::fake::faulty::Counts;
 use crate::runtime::replay::ReplayFrom;
 use crate::store::StreamId;
 use crate::wire::owner_request::Audited;

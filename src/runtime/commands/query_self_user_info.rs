@@ -63,6 +63,7 @@ struct Body<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the names of the contract")]
 struct Info<'a> {
     user_full_info: FullUserInfoBody<'a>,
     user_rule: UserRuleBody,
@@ -74,6 +75,7 @@ const ONLINE: u8 = 0;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the names of the contract")]
 struct Status<'a> {
     #[serde(rename = "userID")]
     user_id: &'a str,

@@ -18,7 +18,6 @@ pub struct UpdateUserPrivacy;
 /// What to hide or to show. Fields that are left out stay as they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[expect(clippy::struct_field_names, reason = "the names of the contract")]
 pub struct Request {
     /// Whether to hide which messages the caller has read.
     pub hide_read_receipts: Option<bool>,

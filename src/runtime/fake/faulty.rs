@@ -1,17 +1,23 @@
-//! A store that fails on demand, for tests of what one instance does then.
+//! A store that fails on demand and counts its reads, for tests of what one instance does then.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
-use futures::FutureExt as _;
 use tokio::time::Instant;
 
 use crate::clock::Clock;
-use crate::store::memory::Memory;
+use crate::store::memory::{Memory, append_at_once};
 use crate::store::{
     Append, AppendError, Appended, Batch, ReadError, Record, Start, Store, StreamId,
 };
+
+/// Reads of a store.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::runtime) struct Counts {
+    pub(in crate::runtime) log: u64,
+    pub(in crate::runtime) amendments: u64,
+}
 
 /// A store in memory that fails as a test asks.
 pub(in crate::runtime) struct Faulty {
@@ -26,18 +32,27 @@ pub(in crate::runtime) struct Faulty {
     pub(in crate::runtime) writes_left: Mutex<Option<usize>>,
     /// The appends that fail, by the last token of their subjects.
     pub(in crate::runtime) appends: Mutex<Vec<(&'static str, AppendError)>>,
+    log_reads: AtomicU64,
+    amendment_reads: AtomicU64,
 }
 
 impl Faulty {
     /// A store that does not fail yet.
     pub(in crate::runtime) fn new(clock: Clock) -> Self {
+        Self::over(Memory::new(move || clock.wall_ms()))
+    }
+
+    /// A store that does not fail yet, over what is stored already.
+    pub(in crate::runtime) fn over(memory: Memory) -> Self {
         Self {
-            memory: Memory::new(move || clock.wall_ms()),
+            memory,
             loses_ack: AtomicBool::new(false),
             is_deaf: AtomicBool::new(false),
             generation: AtomicU64::new(1),
             writes_left: Mutex::default(),
             appends: Mutex::default(),
+            log_reads: AtomicU64::new(0),
+            amendment_reads: AtomicU64::new(0),
         }
     }
 
@@ -50,6 +65,12 @@ impl Faulty {
                 Ok(())
             }
         }
+    }
+
+    /// The reads so far.
+    pub(in crate::runtime) fn counts(&self) -> Counts {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counts { log: count(&self.log_reads), amendments: count(&self.amendment_reads) }
     }
 }
 
@@ -82,10 +103,7 @@ impl Store for Faulty {
         deadline: Instant,
         then: impl FnOnce(Appended) + Send + 'static,
     ) {
-        let Append { stream, subject, payload, expected_seq } = append;
-        // An append here waits for nothing.
-        let stored = self.append(stream, subject, payload, expected_seq, deadline).now_or_never();
-        then(Appended::Now(stored.unwrap_or(Err(AppendError::Unknown))));
+        append_at_once(self, append, deadline, then);
     }
 
     async fn last(
@@ -94,6 +112,9 @@ impl Store for Faulty {
         subjects: Vec<String>,
         deadline: Instant,
     ) -> Result<Vec<Record>, ReadError> {
+        if subjects.iter().any(|subject| subject.contains(".amendments.")) {
+            self.amendment_reads.fetch_add(1, Ordering::Relaxed);
+        }
         self.memory.last(stream, subjects, deadline).await
     }
 
@@ -105,6 +126,7 @@ impl Store for Faulty {
         limit: usize,
         deadline: Instant,
     ) -> Result<Batch, ReadError> {
+        self.log_reads.fetch_add(1, Ordering::Relaxed);
         if self.is_deaf.load(Ordering::SeqCst) {
             return Err(ReadError("disconnected".to_owned()));
         }

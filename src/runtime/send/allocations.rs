@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 use async_nats::Client;
 use futures::StreamExt as _;
@@ -11,14 +10,11 @@ use serde_json::json;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
-use crate::bus::connection::Connection as BusConnection;
 use crate::bus::nats::Nats;
 use crate::clock::Clock;
-use crate::link::{Connection, Link};
 use crate::runtime::fake;
 use crate::runtime::node::{MESSAGES_PER_CALL, Node, Options, ROOM_BEYOND_CALLS};
-use crate::store::jetstream::{JetStream, StreamNames};
-use crate::store::provision::{StreamOptions, provision};
+use crate::store::jetstream::{JetStream, fresh};
 use peerd_core::limits::Limits;
 use peerd_protocol::encoding::Encoding;
 use peerd_protocol::subject::Subjects;
@@ -29,27 +25,10 @@ const ALLOCATIONS_MAX: u64 = 20;
 const PAIRS: usize = 8;
 const MESSAGES: usize = 50;
 
-const STREAMS: StreamOptions = StreamOptions {
-    replicas: 1,
-    in_memory: false,
-    max_age: Duration::ZERO,
-    max_bytes: 0,
-    push_max_age: Duration::ZERO,
-    push_max_messages: 0,
-};
-
 /// An instance that owns all partitions and takes calls.
 async fn instance(url: String) -> Arc<Node<JetStream, Nats>> {
-    let (subjects, names) = (Subjects::new("peer", 2), StreamNames::new("peer"));
-    let link = Link::new();
-    link.note_up();
-    let client = async_nats::connect(&url).await.expect("connected");
-    provision(&client, &subjects, &names, &STREAMS).await.expect("streams");
-    let options = peerd_dataplane::Options { servers: vec![url], ..Default::default() };
-    let data_plane = peerd_dataplane::Client::connect(options).await.expect("connected");
-    let data_plane = BusConnection { client: data_plane, link: link.clone() };
-    let connection = Connection { client, link };
-    let store = JetStream::new(connection, data_plane.clone(), names, 2, &STREAMS);
+    let subjects = Subjects::new("peer", 2);
+    let (store, data_plane) = fresh::store(url, &subjects).await;
     let limits = Limits { messages_per_second: 1_000_000, ..Limits::default() };
     let event_encoding = Encoding::MessagePack;
     let options = Options { event_encoding, ..fake::options(limits) };

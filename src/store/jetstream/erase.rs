@@ -71,41 +71,15 @@ mod tests {
     use peerd_testkit::Nats;
 
     use super::*;
-    use crate::bus::connection::Connection as BusConnection;
-    use crate::link::{Connection, Link};
-    use crate::store::jetstream::StreamNames;
-    use crate::store::provision::{StreamOptions, provision};
+    use crate::store::jetstream::fresh;
     use crate::store::{Start, Store as _};
     use peerd_core::id::Partition;
     use peerd_protocol::subject::Subjects;
 
-    /// A store on a fresh server.
-    async fn store(nats: &Nats, subjects: &Subjects) -> JetStream {
-        let client = async_nats::connect(nats.url()).await.expect("connected");
-        let names = StreamNames::new("peer");
-        let options = StreamOptions {
-            replicas: 1,
-            in_memory: false,
-            max_age: Duration::ZERO,
-            max_bytes: 0,
-            push_max_age: Duration::ZERO,
-            push_max_messages: 0,
-        };
-        provision(&client, subjects, &names, &options).await.expect("streams");
-        let link = Link::new();
-        link.note_up();
-        let servers = vec![nats.url()];
-        let data_plane = peerd_dataplane::Options { servers, ..Default::default() };
-        let data_plane = peerd_dataplane::Client::connect(data_plane).await.expect("connected");
-        let data_plane = BusConnection { client: data_plane, link: link.clone() };
-        let connection = Connection { client, link };
-        JetStream::new(connection, data_plane, names, subjects.partitions(), &options)
-    }
-
     #[tokio::test]
     async fn an_erased_record_is_gone_from_reads_and_from_the_disk_and_the_others_stay() {
         let (nats, subjects) = (Nats::start().await, Subjects::new("peer", 1));
-        let store = store(&nats, &subjects).await;
+        let (store, _) = fresh::store(nats.url(), &subjects).await;
         let (log, deadline) =
             (StreamId::Log(Partition(0)), Instant::now() + Duration::from_secs(20));
         let subject = subjects.log_sentinel(Partition(0)).replace('=', "a");

@@ -3,7 +3,24 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use serde::Deserialize;
+
 use crate::store::StreamId;
+
+/// What JetStream says of a stream, as far as it is needed here.
+#[derive(Deserialize)]
+pub(super) struct StreamInfo {
+    pub(super) state: StreamState,
+    /// When the stream was made.
+    #[serde(default)]
+    pub(super) created: String,
+}
+
+/// What a stream holds.
+#[derive(Deserialize)]
+pub(super) struct StreamState {
+    pub(super) last_seq: u64,
+}
 
 /// When each stream was made, as far as it was seen, and how often it was made anew since.
 #[derive(Debug, Default)]

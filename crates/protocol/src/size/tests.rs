@@ -10,7 +10,7 @@ use crate::reply::{Conversations, History, OneConversation, Reply as _, Sent, Sh
 use peerd_core::conversation::{ConversationEvent, ConversationView, NotificationStatus};
 use peerd_core::event::{DeleteType, Event, Revision};
 use peerd_core::id::{OrderKey, Partition, USER_ID_MAX_BYTES, UserId};
-use peerd_core::limits::USER_NAME_MAX_BYTES;
+use peerd_core::limits::{AVATAR_URL_MAX_BYTES, USER_NAME_MAX_BYTES};
 use peerd_core::marks::ConversationMarks;
 use peerd_core::message::ReceiptStatus;
 
@@ -102,6 +102,8 @@ fn view(other: &UserId, message: &Arc<Message>) -> ConversationView {
     ConversationView {
         id: other.clone(),
         name: ESCAPED.repeat(USER_NAME_MAX_BYTES).into(),
+        // A URL has no control characters: JSON escapes a byte to two at most.
+        avatar_url: Some("\"".repeat(AVATAR_URL_MAX_BYTES).into()),
         notification: NotificationStatus::DoNotDisturb,
         unread: NUMBER_MAX,
         last_message: Some(message.clone()),

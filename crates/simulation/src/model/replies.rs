@@ -80,12 +80,6 @@ pub(crate) fn check(
             check.block_page(*count, &facts.block_list(user, *place), reply);
         }
         Request::IsBlocked { other } => check.is_blocked(*other, reply),
-        Request::Revoke { id, .. } | Request::Edit { id, .. } => {
-            check.has_fields(reply, &["message"]);
-            if text(&reply["message"], "messageID") != id {
-                check.wrong(Rule::PublishedCorrectly, format!("{reply}, changed was {id}"));
-            }
-        }
         Request::Profile { part, text } => {
             let field = ["userName", "userAvatarUrl", "extendedData"][*part];
             check.is(reply, &json!({ field: text }));
@@ -96,6 +90,12 @@ pub(crate) fn check(
             let field = HIDDEN[*what];
             check.is(&reply[field], &json!(on));
             check.has_fields(reply, &HIDDEN);
+        }
+        Request::Revoke { id, .. } | Request::Edit { id, .. } => {
+            check.has_fields(reply, &["message"]);
+            if text(&reply["message"], "messageID") != id {
+                check.wrong(Rule::PublishedCorrectly, format!("{reply}, changed was {id}"));
+            }
         }
         Request::SetMark { others, .. } => {
             let own = json!({ "conversationID": NAMES[user], "conversationType": 0 });
@@ -485,15 +485,15 @@ impl<F: Facts> Check<'_, F> {
             "marks": shown["marks"],
             "readMessageSeq": read_seq,
         });
+        if !known.avatar.is_empty() {
+            fields["conversationAvatarUrl"] = json!(known.avatar);
+        }
         let is_marked_unread = shown["isMarkedUnread"] == true;
         if !known.marked_unread.admits(is_marked_unread) {
             self.wrong(Rule::ChangesStay, format!("{with} is marked unread: {is_marked_unread}"));
         }
         if is_marked_unread {
             fields["isMarkedUnread"] = json!(true);
-        }
-        if !known.avatar.is_empty() {
-            fields["conversationAvatarUrl"] = json!(known.avatar);
         }
         if shown["lastMessage"].is_object() {
             fields["lastMessage"] = shown["lastMessage"].clone();

@@ -92,6 +92,20 @@ pub(crate) enum Request {
         on: bool,
         others: Vec<usize>,
     },
+    /// Name, avatar or extended data.
+    Profile {
+        part: usize,
+        text: String,
+    },
+    UsersInfo {
+        others: Vec<usize>,
+    },
+    SelfInfo,
+    /// Hides one part of what others see, or shows it.
+    Privacy {
+        what: usize,
+        on: bool,
+    },
     MarkUnread {
         other: usize,
         on: bool,
@@ -122,20 +136,6 @@ pub(crate) enum Request {
         id: String,
         /// The content of the message after the edit.
         content: Value,
-    },
-    /// Name, avatar or extended data.
-    Profile {
-        part: usize,
-        text: String,
-    },
-    UsersInfo {
-        others: Vec<usize>,
-    },
-    SelfInfo,
-    /// Hides one part of what others see, or shows it.
-    Privacy {
-        what: usize,
-        on: bool,
     },
 }
 
@@ -175,6 +175,12 @@ impl Request {
             Self::Pin { .. } => "update_conversation_pinned_state",
             Self::Draft { .. } => "set_conversation_draft",
             Self::SetMark { .. } => "set_conversation_mark",
+            Self::Profile { part: 0, .. } => "update_user_name",
+            Self::Profile { part: 1, .. } => "update_user_avatar_url",
+            Self::Profile { .. } => "update_user_extended_data",
+            Self::UsersInfo { .. } => "query_users_info",
+            Self::SelfInfo => "query_self_user_info",
+            Self::Privacy { .. } => "update_user_privacy",
             Self::MarkUnread { .. } => "set_conversation_unread",
             Self::DeleteConversation { .. } => "delete_conversation",
             Self::DeleteConversations => "delete_all_conversations",
@@ -184,16 +190,11 @@ impl Request {
             Self::Changes { .. } => "query_changes",
             Self::Revoke { .. } => "revoke_message",
             Self::Edit { .. } => "edit_message",
-            Self::Profile { part: 0, .. } => "update_user_name",
-            Self::Profile { part: 1, .. } => "update_user_avatar_url",
-            Self::Profile { .. } => "update_user_extended_data",
-            Self::UsersInfo { .. } => "query_users_info",
-            Self::SelfInfo => "query_self_user_info",
-            Self::Privacy { .. } => "update_user_privacy",
         }
     }
 
     /// The body.
+    #[expect(clippy::too_many_lines, reason = "an arm for each method")]
     pub(crate) fn body(&self) -> Value {
         let with = |other: usize| json!({ "conversationID": NAMES[other], "conversationType": 0 });
         match self {
@@ -205,7 +206,8 @@ impl Request {
             | Self::ClearAll
             | Self::Totals
             | Self::DeleteConversations
-            | Self::DeleteAllMessages => json!({}),
+            | Self::DeleteAllMessages
+            | Self::SelfInfo => json!({}),
             Self::Send { to, message, config, into_conversation } => {
                 let field = if *into_conversation { "toConversationID" } else { "toUserID" };
                 json!({ field: NAMES[*to], "message": message, "config": config })
@@ -289,6 +291,15 @@ impl Request {
                 let infos: Vec<Value> = others.iter().map(|other| with(*other)).collect();
                 json!({ "markType": mark, "enable": on, "conversationInfos": infos })
             }
+            Self::Profile { part, text } => {
+                let field = ["userName", "userAvatarUrl", "extendedData"][*part];
+                json!({ field: text })
+            }
+            Self::UsersInfo { others } => {
+                let others: Vec<&str> = others.iter().map(|other| NAMES[*other]).collect();
+                json!({ "userIDs": others, "config": { "isQueryFromServer": true } })
+            }
+            Self::Privacy { what, on } => json!({ HIDDEN[*what]: on }),
             Self::Revoke { other, id } => {
                 let mut message = with(*other);
                 message["messageID"] = json!(id);
@@ -300,16 +311,6 @@ impl Request {
                 body["message"]["messageID"] = json!(id);
                 body
             }
-            Self::Profile { part, text } => {
-                let field = ["userName", "userAvatarUrl", "extendedData"][*part];
-                json!({ field: text })
-            }
-            Self::UsersInfo { others } => {
-                let others: Vec<&str> = others.iter().map(|other| NAMES[*other]).collect();
-                json!({ "userIDs": others, "config": { "isQueryFromServer": true } })
-            }
-            Self::SelfInfo => json!({}),
-            Self::Privacy { what, on } => json!({ HIDDEN[*what]: on }),
         }
     }
 }
@@ -350,6 +351,12 @@ pub fn unknown_methods() -> Vec<&'static str> {
         Request::Pin { other: 0, on: false },
         Request::Draft { other: 0, text: String::new() },
         Request::SetMark { mark: 1, on: false, others: Vec::new() },
+        profile(0),
+        profile(1),
+        profile(2),
+        Request::UsersInfo { others: Vec::new() },
+        Request::SelfInfo,
+        Request::Privacy { what: 0, on: false },
         Request::MarkUnread { other: 0, on: false },
         Request::DeleteConversation { other: 0 },
         Request::DeleteConversations,
@@ -359,12 +366,6 @@ pub fn unknown_methods() -> Vec<&'static str> {
         Request::Changes { revision: 0 },
         Request::Revoke { other: 0, id: String::new() },
         Request::Edit { other: 0, id: String::new(), content: json!({}) },
-        profile(0),
-        profile(1),
-        profile(2),
-        Request::UsersInfo { others: Vec::new() },
-        Request::SelfInfo,
-        Request::Privacy { what: 0, on: false },
     ];
     let methods = peerd::runtime::commands::Method::ALL.iter().map(|method| method.name());
     methods.filter(|name| !all.iter().any(|request| request.method() == *name)).collect()

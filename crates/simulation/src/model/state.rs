@@ -267,12 +267,12 @@ impl State {
             "marks": settings.marks,
             "readMessageSeq": settings.read_seq,
         });
-        if settings.marked_unread {
-            merge(&mut shown, json!({ "isMarkedUnread": true }));
-        }
         let avatar = &self.users[other].avatar;
         if !avatar.is_empty() {
             merge(&mut shown, json!({ "conversationAvatarUrl": avatar }));
+        }
+        if settings.marked_unread {
+            merge(&mut shown, json!({ "isMarkedUnread": true }));
         }
         if let Some(message) = self.visible(user, other).last() {
             merge(&mut shown, json!({ "lastMessage": show_message(user, message) }));

@@ -152,6 +152,19 @@ pub(crate) enum Call {
         on: bool,
         others: Vec<usize>,
     },
+    /// Sets name, avatar or extended data to one of [`PROFILES`].
+    Profile {
+        part: usize,
+        text: usize,
+    },
+    UsersInfo {
+        others: Vec<usize>,
+    },
+    SelfInfo,
+    Privacy {
+        what: usize,
+        on: bool,
+    },
     MarkUnread {
         other: usize,
         on: bool,
@@ -184,19 +197,6 @@ pub(crate) enum Call {
         /// An index for [`content`].
         kind: usize,
         variant: usize,
-    },
-    /// Sets name, avatar or extended data to one of [`PROFILES`].
-    Profile {
-        part: usize,
-        text: usize,
-    },
-    UsersInfo {
-        others: Vec<usize>,
-    },
-    SelfInfo,
-    Privacy {
-        what: usize,
-        on: bool,
     },
     Invalid {
         which: usize,
@@ -279,7 +279,7 @@ fn call() -> impl Strategy<Value = Call> {
     let anchor = || prop::option::weighted(0.6, 0..1000_usize);
     let flag = prop::bool::weighted;
     prop_oneof![
-        3 => (
+        6 => (
             prop::option::of(0..3_usize),
             prop::option::weighted(0.4, 0..2_usize),
             prop::option::weighted(0.4, 0..1000_usize),
@@ -316,6 +316,11 @@ fn call() -> impl Strategy<Value = Call> {
         2 => (other(), 0..DRAFTS.len()).prop_map(|(other, text)| Call::Draft { other, text }),
         3 => (1..4_i64, flag(0.7), vec(other(), 1..4)).prop_map(
             |(mark, on, others)| Call::SetMark { mark, on, others }),
+        4 => (0..3_usize, 0..PROFILES.len()).prop_map(
+            |(part, text)| Call::Profile { part, text }),
+        1 => vec(other(), 1..5).prop_map(|others| Call::UsersInfo { others }),
+        1 => Just(Call::SelfInfo),
+        2 => (0..3_usize, flag(0.6)).prop_map(|(what, on)| Call::Privacy { what, on }),
         2 => (other(), flag(0.7)).prop_map(|(other, on)| Call::MarkUnread { other, on }),
         2 => other().prop_map(|other| Call::DeleteConversation { other }),
         1 => Just(Call::DeleteConversations),
@@ -327,11 +332,6 @@ fn call() -> impl Strategy<Value = Call> {
         3 => (other(), pick()).prop_map(|(other, pick)| Call::Revoke { other, pick }),
         3 => (other(), pick(), prop_oneof![3 => Just(0_usize), 1 => 2..KINDS], 0..2_usize)
             .prop_map(|(other, pick, kind, variant)| Call::Edit { other, pick, kind, variant }),
-        4 => (0..3_usize, 0..PROFILES.len()).prop_map(
-            |(part, text)| Call::Profile { part, text }),
-        1 => vec(other(), 1..5).prop_map(|others| Call::UsersInfo { others }),
-        1 => Just(Call::SelfInfo),
-        2 => (0..3_usize, flag(0.6)).prop_map(|(what, on)| Call::Privacy { what, on }),
     ]
 }
 

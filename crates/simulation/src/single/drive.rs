@@ -217,6 +217,12 @@ impl Driver {
             Call::SetMark { mark, on, others } => {
                 Request::SetMark { mark: *mark, on: *on, others: others.clone() }
             }
+            Call::Profile { part, text } => {
+                Request::Profile { part: *part, text: PROFILES[*text].to_owned() }
+            }
+            Call::UsersInfo { others } => Request::UsersInfo { others: others.clone() },
+            Call::SelfInfo => Request::SelfInfo,
+            Call::Privacy { what, on } => Request::Privacy { what: *what, on: *on },
             Call::Revoke { other, pick } => {
                 let message = model.anchor(user, *other, Some(*pick));
                 let id = message.map_or_else(|| NO_MESSAGE.to_owned(), |found| found.id.clone());
@@ -227,12 +233,6 @@ impl Driver {
                 let id = message.map_or_else(|| NO_MESSAGE.to_owned(), |found| found.id.clone());
                 Request::Edit { other: *other, id, content: content(*kind, *variant) }
             }
-            Call::Profile { part, text } => {
-                Request::Profile { part: *part, text: PROFILES[*text].to_owned() }
-            }
-            Call::UsersInfo { others } => Request::UsersInfo { others: others.clone() },
-            Call::SelfInfo => Request::SelfInfo,
-            Call::Privacy { what, on } => Request::Privacy { what: *what, on: *on },
             Call::Invalid { .. } => return None,
         };
         Some(request)

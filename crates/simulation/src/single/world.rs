@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use crate::model::NAMES;
 use crate::single::calls::Setup;
+use crate::store::append_in_task;
 
 pub(crate) const BEGAN_MS: u64 = 1_800_000_000_000;
 pub(crate) const MESSAGES_PER_SECOND: usize = 3;
@@ -67,12 +68,7 @@ impl Store for Shared {
         deadline: Instant,
         then: impl FnOnce(Appended) + Send + 'static,
     ) {
-        let store = self.clone();
-        tokio::spawn(async move {
-            let Append { stream, subject, payload, expected_seq } = append;
-            let stored = store.append(stream, subject, payload, expected_seq, deadline).await;
-            then(Appended::Now(stored));
-        });
+        append_in_task(self, append, deadline, then);
     }
 
     fn last(
