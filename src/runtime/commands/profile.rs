@@ -77,7 +77,9 @@ pub(super) async fn commit<S: Store, B: Bus>(
 /// Publishes the caller's present name and avatar to the other users of the newest conversations,
 /// as far as they are in their owners' memory. The number of conversations and the rate of changes
 /// bound what a change costs others.
-pub(super) async fn show<C: WithPeer<Part = ShownProfile>, S: Store, B: Bus>(call: Call<'_, S, B>) {
+pub(super) async fn show<C: WithPeer<Part = ShownProfile, Answer = ()>, S: Store, B: Bus>(
+    call: Call<'_, S, B>,
+) {
     let deadline = call.deadline.min(Instant::now() + SHOW_FOR);
     let call = &Call { deadline, ..call };
     let peers = call.cell.lock().newest_peers(PROFILE_CONVERSATIONS_MAX);
@@ -86,7 +88,7 @@ pub(super) async fn show<C: WithPeer<Part = ShownProfile>, S: Store, B: Bus>(cal
     }
 }
 
-async fn show_to<C: WithPeer<Part = ShownProfile>, S: Store, B: Bus>(
+async fn show_to<C: WithPeer<Part = ShownProfile, Answer = ()>, S: Store, B: Bus>(
     call: &Call<'_, S, B>,
     peer: &UserId,
 ) {

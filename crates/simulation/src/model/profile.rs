@@ -103,6 +103,7 @@ impl Model {
         let mut peers: Vec<usize> = (0..NAMES.len())
             .filter(|other| *other != user && !self.state.between(user, *other).is_empty())
             .filter(|other| self.state.is_logged_in(*other, self.now_ms))
+            .filter(|other| self.state.exists(*other, user))
             .filter(|other| !self.state.users[*other].blocked.contains(&user))
             .filter(|other| is_certain || place(*other).is_some())
             .collect();
