@@ -377,12 +377,14 @@ impl Side<'_> {
     fn unread(&self) -> (u64, u64) {
         let shown: BTreeSet<_> = (self.lines().iter())
             .chain(self.lines_of(self.other, self.user))
-            .chain(self.removed())
             .map(|line| &line.local_id)
             .collect();
+        // A removed message is not unread any more.
+        let removed: BTreeSet<_> = self.removed().iter().map(|line| &line.local_id).collect();
         let (mut least, mut most) = (0, 0);
         for sent in self.sent.iter().filter(|sent| sent.from == self.other && sent.counts) {
-            if sent.ack.is_none() && !shown.contains(&sent.local_id) {
+            let is_stored = sent.ack.is_some() || shown.contains(&sent.local_id);
+            if !is_stored || removed.contains(&sent.local_id) {
                 continue;
             }
             let gone = self.marks.deleted(sent);

@@ -335,6 +335,20 @@ fn a_message_that_was_removed_is_no_gap_and_not_lost() {
     scene.assert_found(Kind::Gap, "ann's messageSeq jumps from 1 to 3");
     scene.assert_found(Kind::Lost, "bob with ann: ann:a2 is lost");
     scene.removed.push(removed(&a2));
+    // It is not unread any more.
+    scene.assert_found(Kind::WrongCount, "bob with ann: deletedUnread is 0, the recount 1");
+    let settings = Settings { deleted_unread: 1, kept: true, ..Settings::default() };
+    scene.settings.push(("bob", "ann", settings));
+    for (answer, fields) in [
+        (101, &["/unreadMessageCount", "/unreadMessageCountIncludingMuted"][..]),
+        (102, &["/conversationList/0/unreadMessageCount"]),
+    ] {
+        let reply = scene.notes.iter_mut().find(|note| note["answer"] == answer);
+        let body = &mut reply.expect("a reply")["body"];
+        for field in fields {
+            *body.pointer_mut(field).expect("a count") = json!(2);
+        }
+    }
     assert_eq!(scene.verdict().faults, []);
     // The number belongs to another message.
     let other = removed(&Sent { key: a2.key + 1, ..a2 });
