@@ -272,7 +272,7 @@ fn a_message_that_does_not_fit_is_rejected_with_its_size() {
     assert_eq!(answer(draft(text("\u{1}".repeat(2048))), None), "accepted");
     let large = answer(draft(text("\u{1}".repeat(20_000))), None);
     assert!(large.starts_with("message is 1200"), "{large}");
-    assert!(large.contains("as JSON, 60288 fit the max_payload"), "{large}");
+    assert!(large.contains("as JSON, 60416 fit the max_payload"), "{large}");
     let push = Push { content: "\u{1}".repeat(4096), ..Push::default() };
     let push = Push { payload: push.content.clone(), ..push };
     assert_eq!(answer(draft(text("x".into())), Some(push.clone())), "accepted");
@@ -381,7 +381,7 @@ fn a_draft_is_shown_whole_and_takes_the_place_of_a_message_that_does_not_fit_bes
     }
     let room = Room::of(16 * 1024);
     let refused = room.check_text("draft", &draft).expect_err("it does not fit");
-    let text = "draft is 24578 bytes long as JSON, 11136 fit the max_payload of the nats-server";
+    let text = "draft is 24578 bytes long as JSON, 11264 fit the max_payload of the nats-server";
     assert_eq!(refused.to_string(), text);
 }
 

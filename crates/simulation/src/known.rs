@@ -67,9 +67,8 @@ impl Known<'_> {
         }
         let between = self.watch.between(user, other);
         let received = || between.iter().filter(|logged| logged.from == other);
-        let (mut least, mut last_ms) = (0, 0);
+        let (mut least, mut most) = (0, 0);
         for clear in self.watch.journal.clears(user, other) {
-            last_ms = last_ms.max(clear.done_ms);
             let reach = if let OpKind::ClearTo(id) = &clear.kind {
                 self.watch.logged(id).map_or(0, |logged| logged.key)
             } else {
@@ -84,9 +83,11 @@ impl Known<'_> {
                     && self.sees(user, other, logged).is_sure()
             };
             least = received().filter(is_read).map(|logged| logged.seq).fold(least, u64::max);
+            let may_be_read =
+                |logged: &&&Logged| logged.key <= reach && logged.stored_at_ms <= clear.done_ms;
+            most = received().filter(may_be_read).map(|logged| logged.seq).fold(most, u64::max);
         }
-        let stored = received().filter(|logged| logged.stored_at_ms <= last_ms);
-        least..=stored.map(|logged| logged.seq).max().unwrap_or_default()
+        least..=most
     }
 }
 

@@ -37,9 +37,11 @@ impl Command for DeleteAllConversations {
                 let key = keys.change(user);
                 let write = |(other, known)| {
                     let settings = delete_conversation(known, key)?;
-                    Some(Write::settings(other, known, settings))
+                    Some((other, Write::settings(other, known, settings)))
                 };
-                let writes = user.conversations.iter().filter_map(write).collect();
+                let mut writes: Vec<_> = user.conversations.iter().filter_map(write).collect();
+                writes.sort_unstable_by_key(|(other, _)| *other);
+                let writes = writes.into_iter().map(|(_, write)| write).collect();
                 Ok(Some(Change { writes, events: Events::ConversationsDeleted { key } }))
             })
             .await?;

@@ -115,7 +115,7 @@ impl<S: Store, B: Bus> Users<S, B> {
         cell: &UserCell,
         deadline: Instant,
     ) -> Result<(), Failure> {
-        let begun: Vec<(UserId, Conversation, Removing)> = {
+        let mut begun: Vec<(UserId, Conversation, Removing)> = {
             let user = cell.lock();
             let known = user.conversations.iter();
             known
@@ -124,6 +124,7 @@ impl<S: Store, B: Bus> Users<S, B> {
                 })
                 .collect()
         };
+        begun.sort_unstable_by(|(one, ..), (other, ..)| one.cmp(other));
         for (other, known, removing) in begun {
             self.end_removal(cell, (&other, &known), removing, deadline).await?;
         }
