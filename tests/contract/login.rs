@@ -14,12 +14,6 @@ fn methods_that_need_a_session() -> Vec<(&'static str, Value)> {
     vec![
         ("logout", json!({})),
         ("heartbeat", json!({})),
-        ("update_user_name", json!({ "userName": "Alice" })),
-        ("update_user_avatar_url", json!({ "userAvatarUrl": "https://example.com/a.png" })),
-        ("update_user_extended_data", json!({ "extendedData": "x" })),
-        ("query_users_info", json!({ "userIDs": ["bob"] })),
-        ("query_self_user_info", json!({})),
-        ("update_user_privacy", json!({ "hideTyping": true })),
         ("send_peer_message", text_to("bob", "hi")),
         (
             "send_message",
@@ -61,6 +55,12 @@ fn methods_that_need_a_session() -> Vec<(&'static str, Value)> {
             "set_conversation_mark",
             json!({ "markType": 1, "enable": true, "conversationInfos": [{ "conversationID": "bob" }] }),
         ),
+        ("update_user_name", json!({ "userName": "Alice" })),
+        ("update_user_avatar_url", json!({ "userAvatarUrl": "https://example.com/a.png" })),
+        ("update_user_extended_data", json!({ "extendedData": "x" })),
+        ("query_users_info", json!({ "userIDs": ["bob"] })),
+        ("query_self_user_info", json!({})),
+        ("update_user_privacy", json!({ "hideTyping": true })),
         ("revoke_message", json!({ "message": { "messageID": "12345", "conversationID": "bob" } })),
         (
             "edit_message",

@@ -47,30 +47,32 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
 /// A seed that reveals a fault.
 const fn seed_that_shows(fault: Fault) -> u64 {
     match fault {
-        Fault::SuccessWithoutAck => 7,
-        Fault::RepeatStored | Fault::RevisionGoesBack | Fault::OwnMessagesCount => 2,
-        Fault::LeaseIgnored => 23,
+        Fault::SuccessWithoutAck => 48,
+        Fault::RepeatStored
+        | Fault::RevisionGoesBack
+        | Fault::OwnMessagesCount
+        | Fault::LostSession => 2,
+        Fault::BlockIgnored => 3,
+        Fault::ChangeMissed => 9,
+        Fault::LostDeletion => 27,
+        Fault::ReadTooFar => 79,
+        Fault::LeaseIgnored => 78,
         Fault::RateForgotten => 150,
         Fault::MutedCounts => 5,
         Fault::StaleCopy => 12,
-        Fault::KeyGoesBack => 11,
-        Fault::FormerOwnerSends => 98,
+        Fault::KeyGoesBack => 6,
+        Fault::FormerOwnerSends => 85,
         Fault::LateWriteUnnoticed | Fault::NotRedelivered => 15,
         Fault::SilentAtTheBound => 75,
         Fault::LostReadMark
         | Fault::PageOverlaps
         | Fault::WrongReceiver
-        | Fault::BlockIgnored
         | Fault::GapInSequence
-        | Fault::LostSession
         | Fault::ContentLogged
         | Fault::WrongStream
         | Fault::SendReadsTheLog
         | Fault::DeletedShown
         | Fault::LostPreference
-        | Fault::LostDeletion
-        | Fault::ChangeMissed
-        | Fault::ReadTooFar
         | Fault::WrongNumber => 1,
     }
 }
