@@ -85,11 +85,11 @@ impl Model {
         if let Some(refused) = refused {
             return Ok(refused);
         }
-        if new == was && message.extended.is_empty() {
-            return Ok(Expected::good(json!({ "message": show_message(user, &message) }), vec![]));
-        }
         if self.state.users[other].blocked.contains(&user) {
             return Ok(Expected::refused((6_000_284, "blocked_by_receiver")));
+        }
+        if new == was && message.extended.is_empty() {
+            return Ok(Expected::good(json!({ "message": show_message(user, &message) }), vec![]));
         }
         let (now_ms, before) = (self.now_ms, self.state.totals(other).0);
         let unread = self.state.unread(other, user);
