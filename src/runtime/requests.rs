@@ -58,7 +58,7 @@ impl<S: Store, B: Bus> Requests<S, B> {
         if is_inquired
             && !incoming.reply_to.as_ref().is_none_or(|it| self.router.received.begin(it))
         {
-            // Its sender was told that it was not begun, or it arrived twice.
+            // It was already answered as not begun, or it arrived twice.
             return;
         }
         match &request {

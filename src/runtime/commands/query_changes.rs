@@ -43,7 +43,7 @@ pub struct Page {
 /// What changed since a revision.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Changes {
-    /// Whether the page is one of all conversations, because what changed cannot be told.
+    /// Whether the page lists all conversations, because what changed since is not known.
     pub is_reset: bool,
     /// A page of the conversations.
     pub conversations: Conversations,

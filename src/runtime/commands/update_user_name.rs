@@ -8,7 +8,6 @@ use super::profile::{self, ShownProfile};
 use super::{Call, Command, Kind, Peer, WithPeer};
 use crate::bus::Bus;
 use crate::store::Store;
-
 use peerd_core::profile::ProfileChange;
 use peerd_protocol::failure::CallError;
 use peerd_protocol::field::Line;

@@ -14,7 +14,7 @@ const CHANGES_PER_SECOND: usize = 5;
 const RATE_LIMITED: u32 = 6_000_005;
 
 impl Model {
-    /// The user's sessions are told, and the peers whose conversations show a new name or avatar.
+    /// The user's sessions get the event, and so do peers whose conversations show the new value.
     pub(crate) fn set_profile(
         &mut self,
         user: usize,
