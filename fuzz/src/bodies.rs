@@ -1,14 +1,16 @@
 //! Bodies of calls, as bytes: every method in both encodings. The first byte chooses the method,
 //! the second how the encoding is told, the rest is the body.
 
-use peerd::runtime::commands::{Method, Request};
+use peerd::runtime::commands::{Method, Request, send_peer_message};
 use peerd_core::limits::{
     BLOCK_BATCH_MAX, BLOCKED_PAGE_MAX, CONVERSATION_PAGE_MAX, DELETE_BATCH_MAX, DEVICE_MAX_BYTES,
     HISTORY_PAGE_MAX, USER_NAME_MAX_BYTES,
 };
 use peerd_core::rejection::Rejection;
 use peerd_core::send::Send;
+use peerd_protocol::decode;
 use peerd_protocol::encoding::Encoding;
+use peerd_protocol::plain;
 use peerd_protocol::value::Value;
 
 use super::messages;
@@ -50,6 +52,19 @@ pub fn check(data: &[u8]) {
         Err(error) => assert_eq!(parsed, Err(error), "read although it is no body"),
     }
     judge(&parsed);
+    if encoding == Encoding::MessagePack {
+        plain_as_by_the_tree(body);
+    }
+}
+
+/// A plain message that is read without the tree is read as with it.
+fn plain_as_by_the_tree(body: &[u8]) {
+    let most = super::USER_ID_BYTES;
+    if let Some(send) = plain::send(body, "toUserID", most) {
+        let by_tree =
+            decode::request::<send_peer_message::Request>(Encoding::MessagePack, body, most);
+        assert_eq!(by_tree.map(Send::from), Ok(send));
+    }
 }
 
 /// What holds for whatever a body was read as.

@@ -29,6 +29,7 @@ use peerd_protocol::decode;
 use peerd_protocol::encoding::Encoding;
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::fit::{self, Unfit};
+use peerd_protocol::plain;
 use peerd_protocol::reply::Reply;
 use peerd_protocol::size::Room;
 
@@ -450,13 +451,19 @@ impl Method {
         body: &[u8],
         user_id_bytes: usize,
     ) -> Option<Result<send::Send, Rejection>> {
+        let plain = |to_field| match encoding {
+            Encoding::MessagePack => plain::send(body, to_field, user_id_bytes),
+            Encoding::Json => None,
+        };
         if self == Self::SendPeerMessage {
             let request = decode::request::<send_peer_message::Request>;
-            return Some(request(encoding, body, user_id_bytes).map(send::Send::from));
+            let other = || request(encoding, body, user_id_bytes).map(send::Send::from);
+            return Some(plain(send_peer_message::TO).map_or_else(other, Ok));
         }
         if self == Self::SendMessage {
             let request = decode::request::<send_message::Request>;
-            return Some(request(encoding, body, user_id_bytes).map(send::Send::from));
+            let other = || request(encoding, body, user_id_bytes).map(send::Send::from);
+            return Some(plain(send_message::TO).map_or_else(other, Ok));
         }
         None
     }

@@ -128,7 +128,12 @@ impl<S: Store, B: Bus> Env<S, B> {
     /// instance first sees itself in the bucket, before it owns anything, and advances with the
     /// steady clock, since the wall clock may be set.
     pub(super) fn server_ms(&self) -> u64 {
-        self.server_began_ms.load(Ordering::Relaxed) + self.clock.steady_us() / 1000
+        self.server_ms_at(self.clock.steady_us())
+    }
+
+    /// As [`Env::server_ms`], at a time of the steady clock.
+    pub(super) fn server_ms_at(&self, steady_us: u64) -> u64 {
+        self.server_began_ms.load(Ordering::Relaxed) + steady_us / 1000
     }
 
     /// Sets the age at which messages are deleted; zero: never.

@@ -3,13 +3,17 @@
 use std::convert::Infallible;
 
 use serde::Serialize;
-use serde::ser::{SerializeMap, Serializer};
+use serde::ser::{SerializeStruct, Serializer};
 
 use super::encoding::Binary;
 use peerd_core::content::{Content, Excerpt, Media};
 
 /// The largest number that every JSON reader represents exactly.
 pub const NUMBER_MAX: u64 = (1 << 53) - 1;
+
+/// The name of an object whose fields are written one by one: neither encoding shows it. An object is
+/// written as a struct, and not as a map, since its names are known when this is compiled.
+pub(super) const NAMED: &str = "";
 
 /// Receives the fields of an object one by one.
 trait Sink {
@@ -52,7 +56,7 @@ impl Sink for Count {
 /// Writes fields.
 struct Entries<'m, M>(&'m mut M);
 
-impl<M: SerializeMap> Sink for Entries<'_, M> {
+impl<M: SerializeStruct> Sink for Entries<'_, M> {
     type Error = M::Error;
 
     fn field<T: Serialize + ?Sized>(
@@ -60,7 +64,7 @@ impl<M: SerializeMap> Sink for Entries<'_, M> {
         name: &'static str,
         value: &T,
     ) -> Result<(), M::Error> {
-        self.0.serialize_entry(name, value)
+        self.0.serialize_field(name, value)
     }
 }
 
@@ -76,7 +80,7 @@ pub(super) fn field_count(content: &Content) -> usize {
 }
 
 /// Adds the content's fields, without `type`, to an object.
-pub(super) fn write<M: SerializeMap>(content: &Content, map: &mut M) -> Result<(), M::Error> {
+pub(super) fn write<M: SerializeStruct>(content: &Content, map: &mut M) -> Result<(), M::Error> {
     fields(content, &mut Entries(map))
 }
 
@@ -152,8 +156,8 @@ pub(super) struct Info<'a>(pub(super) &'a Content);
 
 impl Serialize for Info<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(1 + field_count(self.0)))?;
-        map.serialize_entry("type", &self.0.message_type().number())?;
+        let mut map = serializer.serialize_struct(NAMED, 1 + field_count(self.0))?;
+        map.serialize_field("type", &self.0.message_type().number())?;
         write(self.0, &mut map)?;
         map.end()
     }
@@ -174,8 +178,8 @@ struct ExcerptBody<'a>(&'a Excerpt);
 impl Serialize for ExcerptBody<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let fields = 1 + count(|count| excerpt_fields(self.0, count));
-        let mut map = serializer.serialize_map(Some(fields))?;
-        map.serialize_entry("type", &self.0.content.message_type().number())?;
+        let mut map = serializer.serialize_struct(NAMED, fields)?;
+        map.serialize_field("type", &self.0.content.message_type().number())?;
         excerpt_fields(self.0, &mut Entries(&mut map))?;
         map.end()
     }

@@ -1,8 +1,9 @@
 //! Messages and conversations in bodies.
 
 use serde::Serialize;
-use serde::ser::{SerializeMap, SerializeSeq as _, Serializer};
+use serde::ser::{SerializeSeq as _, SerializeStruct, Serializer};
 
+use super::content::NAMED;
 use super::encoding::Encoding;
 use super::{content, size};
 use peerd_core::conversation::ConversationView;
@@ -49,23 +50,23 @@ impl Serialize for MessageBody<'_> {
         let local_id = message.local_id.as_ref().map_or("", |id| id.as_str());
         let own_fields = if is_shortened { 1 } else { content::field_count(&message.content) };
         let extended_data = if is_shortened { "" } else { message.extended_data.as_str() };
-        let mut map = serializer.serialize_map(Some(14 + own_fields))?;
-        map.serialize_entry("type", &message.content.message_type().number())?;
-        map.serialize_entry("messageID", &Text(message.id().number()))?;
-        map.serialize_entry("localMessageID", local_id)?;
-        map.serialize_entry("messageSeq", &message.seq)?;
-        map.serialize_entry("senderUserID", message.sender.as_str())?;
-        map.serialize_entry("conversationID", message.other(viewer).as_str())?;
-        map.serialize_entry("conversationType", &PEER)?;
-        map.serialize_entry("direction", &(direction as u8))?;
-        map.serialize_entry("sentStatus", &SUCCESS)?;
-        map.serialize_entry("timestamp", &message.timestamp_ms)?;
-        map.serialize_entry("orderKey", &message.key.0)?;
-        map.serialize_entry("receiptStatus", &(message.receipt as u8))?;
-        map.serialize_entry("extendedData", extended_data)?;
-        map.serialize_entry("isServerMessage", &false)?;
+        let mut map = serializer.serialize_struct(NAMED, 14 + own_fields)?;
+        map.serialize_field("type", &message.content.message_type().number())?;
+        map.serialize_field("messageID", &Text(message.id().number()))?;
+        map.serialize_field("localMessageID", local_id)?;
+        map.serialize_field("messageSeq", &message.seq)?;
+        map.serialize_field("senderUserID", message.sender.as_str())?;
+        map.serialize_field("conversationID", message.other(viewer).as_str())?;
+        map.serialize_field("conversationType", &PEER)?;
+        map.serialize_field("direction", &(direction as u8))?;
+        map.serialize_field("sentStatus", &SUCCESS)?;
+        map.serialize_field("timestamp", &message.timestamp_ms)?;
+        map.serialize_field("orderKey", &message.key.0)?;
+        map.serialize_field("receiptStatus", &(message.receipt as u8))?;
+        map.serialize_field("extendedData", extended_data)?;
+        map.serialize_field("isServerMessage", &false)?;
         if is_shortened {
-            map.serialize_entry(IS_CONTENT_OMITTED, &true)?;
+            map.serialize_field(IS_CONTENT_OMITTED, &true)?;
         } else {
             content::write(&message.content, &mut map)?;
         }
@@ -103,23 +104,23 @@ impl Serialize for ConversationBody<'_> {
         let content_max =
             content_max.map(|most| most.saturating_sub(size::text_bytes(draft, encoding)));
         let fields = 12 + usize::from(view.last_message.is_some());
-        let mut map = serializer.serialize_map(Some(fields))?;
-        map.serialize_entry("conversationID", view.id.as_str())?;
-        map.serialize_entry("conversationName", &*view.name)?;
-        map.serialize_entry("type", &PEER)?;
-        map.serialize_entry("notificationStatus", &(view.notification as u8))?;
-        map.serialize_entry("unreadMessageCount", &view.unread)?;
+        let mut map = serializer.serialize_struct(NAMED, fields)?;
+        map.serialize_field("conversationID", view.id.as_str())?;
+        map.serialize_field("conversationName", &*view.name)?;
+        map.serialize_field("type", &PEER)?;
+        map.serialize_field("notificationStatus", &(view.notification as u8))?;
+        map.serialize_field("unreadMessageCount", &view.unread)?;
         if let Some(message) = &view.last_message {
             let message = MessageBody { message, viewer, content_max };
-            map.serialize_entry("lastMessage", &message)?;
+            map.serialize_field("lastMessage", &message)?;
         }
-        map.serialize_entry("orderKey", &view.order_key.0)?;
-        map.serialize_entry("isPinned", &(view.pinned_ms > 0))?;
-        map.serialize_entry("pinnedTime", &view.pinned_ms)?;
-        map.serialize_entry("draft", draft)?;
-        map.serialize_entry("mentionedInfoList", &NONE)?;
-        map.serialize_entry("marks", &Marks(view.marks))?;
-        map.serialize_entry("readMessageSeq", &view.read_seq)?;
+        map.serialize_field("orderKey", &view.order_key.0)?;
+        map.serialize_field("isPinned", &(view.pinned_ms > 0))?;
+        map.serialize_field("pinnedTime", &view.pinned_ms)?;
+        map.serialize_field("draft", draft)?;
+        map.serialize_field("mentionedInfoList", &NONE)?;
+        map.serialize_field("marks", &Marks(view.marks))?;
+        map.serialize_field("readMessageSeq", &view.read_seq)?;
         map.end()
     }
 }

@@ -328,7 +328,7 @@ fn incoming(encoding: Encoding, user: &str, method: &str, body: &str) -> Incomin
     Incoming {
         subject: format!("peer.api.{}.{method}", token(user)).into(),
         reply_to: Some(INBOX.into()),
-        content_type: Some(encoding.content_type().to_owned()),
+        content_type: Some(encoding.content_type().into()),
         malformed: None,
         status: None,
         body: bytes,
