@@ -32,6 +32,8 @@ pub const ROOM_BEYOND_CALLS: usize = 4096;
 pub struct Options {
     /// The encoding of offline pushes, and of events where a user's sessions do not determine it.
     pub event_encoding: Encoding,
+    /// Whether all events of one change of one user are published in one message.
+    pub bundle_events: bool,
     /// The time within which a call is answered.
     pub call_deadline: Duration,
     /// How long a call waits while its partition has no owner.
