@@ -9,6 +9,7 @@ mod intake;
 mod sender;
 mod tuning;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -30,7 +31,7 @@ pub struct Incoming {
     /// The reply subject; `None` when no reply is expected.
     pub reply_to: Option<ByteString>,
     /// The `Content-Type` header.
-    pub content_type: Option<String>,
+    pub content_type: Option<Cow<'static, str>>,
     /// What is wrong with the header block, if it is malformed.
     pub malformed: Option<Malformed>,
     /// The status code in the header block's first line. A message with a status comes from the

@@ -1,7 +1,7 @@
 //! The clocks: the only module that reads the time.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
@@ -55,6 +55,12 @@ impl Clock {
     #[must_use]
     pub fn steady_us(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// A time of the monotonic clock as an instant.
+    #[must_use]
+    pub fn instant(&self, now: Now) -> Instant {
+        self.began + Duration::from_micros(now.steady_us)
     }
 
     /// The current time.

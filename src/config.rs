@@ -83,6 +83,7 @@ pub struct Cluster {
 #[expect(missing_docs, reason = "each option is explained once, in config/peerd.toml")]
 pub struct Events {
     pub encoding: String,
+    pub bundle: bool,
 }
 
 /// `[session]`
@@ -158,7 +159,7 @@ impl Default for Config {
             nats: Nats::default(),
             stream: Stream::default(),
             cluster: Cluster::default(),
-            events: Events { encoding: "msgpack".to_owned() },
+            events: Events::default(),
             session: Session::default(),
             send: Send::default(),
             limits: Limits::default(),
@@ -206,7 +207,7 @@ impl Default for Cluster {
 
 impl Default for Events {
     fn default() -> Self {
-        Self { encoding: "msgpack".to_owned() }
+        Self { encoding: "msgpack".to_owned(), bundle: false }
     }
 }
 

@@ -7,7 +7,7 @@ pub use violation::{Operation, Violation};
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use async_nats::{Client, Event, ServerError};
 use tokio::sync::watch;
@@ -35,6 +35,16 @@ struct State {
     generation: u64,
 }
 
+/// Where a packed state has its parts.
+const CONNECTED: u64 = 1;
+const GENERATION: u64 = 2;
+
+impl State {
+    const fn packed(self) -> u64 {
+        self.generation * GENERATION + if self.connected { CONNECTED } else { 0 }
+    }
+}
+
 /// The most different violations that are remembered.
 const VIOLATIONS_MAX: usize = 32;
 
@@ -53,6 +63,8 @@ pub enum Cause {
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
     state: watch::Sender<State>,
+    /// The same state in one number, to be read without a lock.
+    packed: Arc<AtomicU64>,
     /// The smallest `max_payload` that was seen.
     max_payload: Arc<AtomicUsize>,
     /// The operations that the server forbade, each once.
@@ -72,7 +84,7 @@ impl Link {
     pub(crate) fn new() -> Self {
         let max_payload = Arc::new(AtomicUsize::new(usize::MAX));
         let state = watch::Sender::new(State::default());
-        Self { state, max_payload, violations: watch::Sender::default() }
+        Self { state, packed: Arc::default(), max_payload, violations: watch::Sender::default() }
     }
 
     /// Records a connection event.
@@ -97,18 +109,28 @@ impl Link {
 
     /// Records that the connection is made, or made again.
     pub(crate) fn note_up(&self) {
-        self.state.send_modify(|state| {
-            *state = State { connected: true, generation: state.generation + 1 };
-        });
+        self.change(|state| State { connected: true, generation: state.generation + 1 });
     }
 
     /// Records that the connection is lost.
     pub(crate) fn note_down(&self) {
-        self.state.send_modify(|state| state.connected = false);
+        self.change(|state| State { connected: false, ..state });
+    }
+
+    fn change(&self, change: impl FnOnce(State) -> State) {
+        self.state.send_modify(|state| {
+            *state = change(*state);
+            // Still locked, so that both always come to the same.
+            self.packed.store(state.packed(), Ordering::Release);
+        });
     }
 
     /// Records a server's `max_payload`, and returns the smallest one so far.
     pub(crate) fn note_max_payload(&self, seen: usize) -> usize {
+        let smallest = self.max_payload.load(Ordering::Relaxed);
+        if smallest <= seen {
+            return smallest;
+        }
         self.max_payload.fetch_min(seen, Ordering::Relaxed).min(seen)
     }
 
@@ -136,16 +158,16 @@ impl Link {
     }
 
     pub(crate) fn is_up(&self) -> bool {
-        self.state.borrow().connected
+        self.packed.load(Ordering::Acquire) & CONNECTED != 0
     }
 
     /// Whether the `generation`th connection is still up.
     pub(crate) fn is_up_since(&self, generation: u64) -> bool {
-        *self.state.borrow() == State { connected: true, generation }
+        self.packed.load(Ordering::Acquire) == State { connected: true, generation }.packed()
     }
 
     pub(crate) fn generation(&self) -> u64 {
-        self.state.borrow().generation
+        self.packed.load(Ordering::Acquire) / GENERATION
     }
 
     /// Waits until the connection is up.

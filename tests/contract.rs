@@ -17,6 +17,7 @@ mod contract {
     mod bad_input;
     mod bench;
     mod blocklist;
+    mod bundle;
     mod changes;
     mod config_and_cli;
     mod conversations;

@@ -1,7 +1,7 @@
 //! Bodies of calls, as bytes: every method in both encodings. The first byte chooses the method,
 //! the second how the encoding is told, the rest is the body.
 
-use peerd::runtime::commands::{Method, Request};
+use peerd::runtime::commands::{Method, Request, send_peer_message};
 use peerd_core::limits::{
     AVATAR_URL_MAX_BYTES, BLOCK_BATCH_MAX, BLOCKED_PAGE_MAX, CHANGES_PAGE_MAX,
     CONVERSATION_PAGE_MAX, DELETE_BATCH_MAX, DEVICE_MAX_BYTES, DRAFT_MAX_BYTES, HISTORY_PAGE_MAX,
@@ -10,7 +10,9 @@ use peerd_core::limits::{
 };
 use peerd_core::rejection::Rejection;
 use peerd_core::send::Send;
+use peerd_protocol::decode;
 use peerd_protocol::encoding::Encoding;
+use peerd_protocol::plain;
 use peerd_protocol::value::Value;
 
 use super::messages;
@@ -52,6 +54,19 @@ pub fn check(data: &[u8]) {
         Err(error) => assert_eq!(parsed, Err(error), "read although it is no body"),
     }
     judge(&parsed);
+    if encoding == Encoding::MessagePack {
+        plain_as_by_the_tree(body);
+    }
+}
+
+/// A plain message that is read without the tree is read as with it.
+fn plain_as_by_the_tree(body: &[u8]) {
+    let most = super::USER_ID_BYTES;
+    if let Some(send) = plain::send(body, "toUserID", most) {
+        let by_tree =
+            decode::request::<send_peer_message::Request>(Encoding::MessagePack, body, most);
+        assert_eq!(by_tree.map(Send::from), Ok(send));
+    }
 }
 
 /// Checks the properties of any decoded body.

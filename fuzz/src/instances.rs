@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use bytes::Bytes;
-use peerd::cli::readable::{event_line, indented};
+use peerd::cli::readable::{event_lines, indented};
 use peerd::storage::message::RecordError;
 use peerd::storage::owners::{self, Member, MemberId, Owner, PublishedUpTo};
 use peerd::store::batch::{self, Part};
@@ -200,9 +200,13 @@ fn event(bytes: &[u8]) {
     let Some((how, body)) = bytes.split_first() else { return };
     let content_type = [Some("application/json"), Some("application/msgpack"), None, Some("?")];
     let content_type = content_type[usize::from(*how) % 4];
-    let line = event_line("a\"b", "peer.event.a.conversation_changed", content_type, body);
+    for line in event_lines("a\"b", "peer.event.a.bundle", content_type, body) {
+        assert!(!line.contains(['\n', '\r']), "more than one line");
+    }
+    let lines = event_lines("a\"b", "peer.event.a.conversation_changed", content_type, body);
+    let [line] = &lines[..] else { panic!("it is one event") };
     assert!(!line.contains(['\n', '\r']), "more than one line");
-    let Ok(shown) = serde_json::from_str::<serde_json::Value>(&line) else {
+    let Ok(shown) = serde_json::from_str::<serde_json::Value>(line) else {
         let opened = line.bytes().filter(|byte| b"[{".contains(byte)).count();
         assert!(opened > DEPTH_OF_READERS, "not JSON: {line}");
         return;

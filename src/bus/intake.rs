@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use peerd_dataplane::{HandledSubscription, Headers, Message};
+use peerd_dataplane::{HandledSubscription, Headers, Malformed, Message};
 use tokio::time::timeout;
 
 use super::connection::Connection;
@@ -52,14 +52,10 @@ impl Subscription {
 
 fn incoming(message: Message) -> Incoming {
     let Message { subject, reply, payload, headers } = message;
-    let malformed = headers.as_ref().and_then(|headers| Headers::check(headers).err());
-    let status = headers.as_ref().and_then(Headers::status);
-    // No header of a malformed block is trusted.
-    let headers = headers.filter(|_| malformed.is_none());
-    let header = |name| headers.as_ref().and_then(|headers| headers.get(name));
+    let Read { content_type, hops, malformed, status } = read(headers);
     Incoming {
-        content_type: header(CONTENT_TYPE).map(content_type),
-        hops: hops(header(PEER_HOPS).as_deref()),
+        content_type,
+        hops,
         malformed,
         status,
         // A replacement character is in no user token and no method, so such a subject matches
@@ -69,6 +65,36 @@ fn incoming(message: Message) -> Incoming {
         // A reply subject that is not UTF-8 is never answered.
         reply_to: reply.as_ref().and_then(text),
         body: payload,
+    }
+}
+
+/// What the headers of a message say.
+#[derive(Default)]
+struct Read {
+    content_type: Option<Cow<'static, str>>,
+    hops: u8,
+    malformed: Option<Malformed>,
+    status: Option<u16>,
+}
+
+fn read(headers: Option<Headers>) -> Read {
+    /// The whole block of most calls, and what it says.
+    const USUAL: [(&[u8], &str); 2] = [
+        (b"NATS/1.0\r\nContent-Type: application/msgpack\r\n\r\n", "application/msgpack"),
+        (b"NATS/1.0\r\nContent-Type: application/json\r\n\r\n", "application/json"),
+    ];
+    let Some(headers) = headers else { return Read::default() };
+    if let Some((_, named)) = USUAL.iter().find(|(block, _)| headers.is(block)) {
+        return Read { content_type: Some(Cow::Borrowed(named)), ..Read::default() };
+    }
+    let (malformed, status) = (headers.check().err(), headers.status());
+    // No header of a malformed block is trusted.
+    let header = |name| headers.get(name).filter(|_| malformed.is_none());
+    Read {
+        content_type: header(CONTENT_TYPE).map(|named| Cow::Owned(content_type(named))),
+        hops: hops(header(PEER_HOPS).as_deref()),
+        malformed,
+        status,
     }
 }
 
@@ -87,8 +113,6 @@ fn text(bytes: &Bytes) -> Option<ByteString> {
 
 #[cfg(test)]
 mod tests {
-    use peerd_dataplane::Malformed;
-
     use super::*;
 
     fn of(subject: &'static [u8], reply: Option<&'static [u8]>, block: &'static [u8]) -> Incoming {
@@ -111,6 +135,21 @@ mod tests {
         assert_eq!(call.status, None);
         let status = of(b"a.b", None, b"NATS/1.0 404 No Messages\r\n\r\n");
         assert_eq!((status.malformed, status.status), (None, Some(404)));
+    }
+
+    #[test]
+    fn the_usual_header_blocks_are_read_as_any_other() {
+        for named in ["application/msgpack", "application/json"] {
+            let usual = format!("NATS/1.0\r\nContent-Type: {named}\r\n\r\n");
+            let other = format!("NATS/1.0\r\nContent-Type:{named}\r\n\r\n");
+            for block in [&usual, &other] {
+                let call = read(Some(Headers::new(block.clone().into(), false)));
+                assert_eq!(call.content_type.as_deref(), Some(named));
+                assert_eq!((call.hops, call.malformed, call.status), (0, None, None));
+                let cut = read(Some(Headers::new(block.clone().into(), true)));
+                assert_eq!((cut.content_type, cut.malformed), (None, Some(Malformed::Length)));
+            }
+        }
     }
 
     #[test]

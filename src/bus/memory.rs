@@ -35,6 +35,9 @@ impl Memory {
 
 impl Bus for Memory {
     fn emit(&self, outgoing: Outgoing) -> Result<(), Full> {
+        if outgoing.permit.as_ref().is_some_and(|permit| !permit.holds()) {
+            return Ok(());
+        }
         self.sent.lock().unwrap_or_else(PoisonError::into_inner).push(outgoing);
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Formats bodies and events for a terminal.
 
 use peerd_protocol::encoding::Encoding;
+use peerd_protocol::event::BUNDLE;
 use peerd_protocol::subject::last_token;
 
 /// A body as indented JSON, or unchanged if it is not JSON.
@@ -11,18 +12,40 @@ pub fn indented(body: &[u8]) -> String {
     text.unwrap_or_else(|_| String::from_utf8_lossy(body).into_owned())
 }
 
-/// An event as one line of JSON: the user, the event's name, and the body, which is null if it
-/// cannot be read.
+/// The events of a message, each as one line of JSON: the user, the event's name, and the body, which
+/// is null if it cannot be read.
 #[must_use]
-pub fn event_line(user: &str, subject: &str, content_type: Option<&str>, body: &[u8]) -> String {
+pub fn event_lines(
+    user: &str,
+    subject: &str,
+    content_type: Option<&str>,
+    body: &[u8],
+) -> Vec<String> {
     let encoding = Encoding::of_request(content_type, body).unwrap_or_default();
     let body = match encoding {
         Encoding::Json => serde_json::from_slice(body).ok(),
         Encoding::MessagePack => rmpv::decode::read_value(&mut &*body).ok().map(json),
     };
-    let line = Line { user, event: last_token(subject), body };
     // None of its values can fail to serialize.
-    serde_json::to_string(&line).unwrap_or_default()
+    let line = |line: Line<'_>| serde_json::to_string(&line).unwrap_or_default();
+    let event = last_token(subject);
+    match body {
+        Some(body) if event == BUNDLE && body["events"].is_array() => {
+            let events = body["events"].as_array().into_iter().flatten();
+            let events = events.map(|one| {
+                let event = one["event"].as_str().unwrap_or_default();
+                let mut shown = one["body"].clone();
+                if let Some(fields) = shown.as_object_mut() {
+                    for name in ["revision", "previousRevision"] {
+                        fields.insert(name.to_owned(), body[name].clone());
+                    }
+                }
+                line(Line { user, event, body: Some(shown) })
+            });
+            events.collect()
+        }
+        body => vec![line(Line { user, event, body })],
+    }
 }
 
 /// The fields that people look for first come first.

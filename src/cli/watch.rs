@@ -7,7 +7,7 @@ use futures::stream::{self, StreamExt as _};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::connection::with_client;
-use super::readable::event_line;
+use super::readable::event_lines;
 use super::{EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_UNAVAILABLE, complain, print};
 use crate::runtime::daemon::Settings;
 use peerd_core::id::UserId;
@@ -44,7 +44,7 @@ async fn watch(client: Client, settings: &Settings, users: Vec<UserId>) -> ExitC
         tokio::select! {
             event = events.next() => match event {
                 Some((user, message)) => {
-                    if !print(&line(&user, &message)) {
+                    if !print(&lines(&user, &message)) {
                         return ExitCode::SUCCESS;
                     }
                 }
@@ -55,8 +55,8 @@ async fn watch(client: Client, settings: &Settings, users: Vec<UserId>) -> ExitC
     }
 }
 
-fn line(user: &UserId, message: &Message) -> String {
+fn lines(user: &UserId, message: &Message) -> String {
     let content_type = message.headers.as_ref().and_then(|headers| headers.get(CONTENT_TYPE));
     let content_type = content_type.map(async_nats::HeaderValue::as_str);
-    event_line(user.as_str(), &message.subject, content_type, &message.payload)
+    event_lines(user.as_str(), &message.subject, content_type, &message.payload).join("\n")
 }

@@ -159,6 +159,7 @@ impl Config {
         let mut number = |key: &str, value, min, max| check.number(key, value, min, max);
         Options {
             event_encoding: encoding.unwrap_or_default(),
+            bundle_events: self.events.bundle,
             call_deadline: Duration::from_millis(number(
                 "limits.call_deadline_ms",
                 limits.call_deadline_ms,

@@ -30,6 +30,7 @@ use peerd_protocol::decode;
 use peerd_protocol::encoding::Encoding;
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::fit::{self, Unfit};
+use peerd_protocol::plain;
 use peerd_protocol::reply::Reply;
 use peerd_protocol::size::Room;
 
@@ -516,10 +517,16 @@ impl Method {
     /// The decoder of a send; `None` for every method that does not send a message.
     pub(super) fn send_decoder(self) -> Option<DecodeSend> {
         if self == Self::SendPeerMessage {
-            return Some(decode_send::<send_peer_message::Request>);
+            return Some(|encoding, body, user_id_bytes| {
+                let to_field = send_peer_message::TO;
+                decode_send::<send_peer_message::Request>(to_field, encoding, body, user_id_bytes)
+            });
         }
         if self == Self::SendMessage {
-            return Some(decode_send::<send_message::Request>);
+            return Some(|encoding, body, user_id_bytes| {
+                let to_field = send_message::TO;
+                decode_send::<send_message::Request>(to_field, encoding, body, user_id_bytes)
+            });
         }
         None
     }
@@ -541,10 +548,16 @@ impl Method {
 pub(super) type DecodeSend = fn(Encoding, &[u8], usize) -> Result<send::Send, Rejection>;
 
 fn decode_send<R: DeserializeOwned + Into<send::Send>>(
+    to_field: &'static str,
     encoding: Encoding,
     body: &[u8],
     user_id_bytes: usize,
 ) -> Result<send::Send, Rejection> {
+    if encoding == Encoding::MessagePack
+        && let Some(send) = plain::send(body, to_field, user_id_bytes)
+    {
+        return Ok(send);
+    }
     decode::request::<R>(encoding, body, user_id_bytes).map(Into::into)
 }
 

@@ -32,6 +32,8 @@ pub const ROOM_BEYOND_CALLS: usize = 4096;
 pub struct Options {
     /// The encoding of offline pushes, and of events if a user's sessions do not determine it.
     pub event_encoding: Encoding,
+    /// Whether all events of one change of one user are published in one message.
+    pub bundle_events: bool,
     /// The time within which a call is answered.
     pub call_deadline: Duration,
     /// How long a call waits while its partition has no owner.
@@ -128,7 +130,12 @@ impl<S: Store, B: Bus> Env<S, B> {
     /// instance first sees itself in the bucket, before it owns anything, and advances with the
     /// steady clock, since the wall clock may be set.
     pub(super) fn server_ms(&self) -> u64 {
-        self.server_began_ms.load(Ordering::Relaxed) + self.clock.steady_us() / 1000
+        self.server_ms_at(self.clock.steady_us())
+    }
+
+    /// As [`Env::server_ms`], at a time of the steady clock.
+    pub(super) fn server_ms_at(&self, steady_us: u64) -> u64 {
+        self.server_began_ms.load(Ordering::Relaxed) + steady_us / 1000
     }
 
     /// Sets the age at which messages are deleted; zero: never.

@@ -31,6 +31,7 @@ pub(super) async fn node<S: Store>(
 pub(super) fn options(limits: Limits) -> Options {
     Options {
         event_encoding: Encoding::Json,
+        bundle_events: false,
         call_deadline: Duration::from_secs(5),
         owner_wait: Duration::from_secs(1),
         stale_after: Duration::MAX,

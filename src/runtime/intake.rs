@@ -84,7 +84,9 @@ impl<S: Store, B: Bus> Intake<S, B> {
     /// Takes in a call or a request of another instance. Starts a task for it, or returns the
     /// message to send at once: a refusal, or the forwarded call.
     pub(super) fn take(self: &Arc<Self>, incoming: Incoming) -> Option<Outgoing> {
-        let taken_us = self.env.clock.steady_us();
+        // Once for all that is decided here.
+        let now = self.env.clock.now();
+        let taken_us = now.steady_us;
         let addressee = match self.addressee(&incoming) {
             Ok(addressee) => addressee,
             // Refused on every instance alike.
@@ -95,7 +97,7 @@ impl<S: Store, B: Bus> Intake<S, B> {
             return self.replies.refusal(&incoming, self.router.no_owner());
         }
         let (partition, asks) = (addressee.partition, addressee.asks);
-        let route = self.router.route(partition, asks.what());
+        let route = self.router.route_at(partition, asks.what(), now);
         let is_relayed = asks.what() == What::Call && is_relayed(&incoming);
         if matches!(route, Route::There) && incoming.hops < HOPS_MAX && !is_relayed {
             return self.pass_on(incoming, partition);
@@ -119,7 +121,7 @@ impl<S: Store, B: Bus> Intake<S, B> {
         let (incoming, route, permit) = match (route, asks) {
             (Route::Here(work), Asks::Call(Called::Method(method))) => {
                 let call = Taken { incoming, work, permit };
-                match self.calls.take_send(call, &addressee.user, method) {
+                match self.calls.take_send(call, &addressee.user, method, now) {
                     None => return None,
                     Some(Taken { incoming, work, permit }) => (incoming, Route::Here(work), permit),
                 }

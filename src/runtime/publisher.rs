@@ -11,7 +11,7 @@ use peerd_core::conversation::{ConversationEvent, ConversationView};
 use peerd_core::event::{Changes, Publication, Revision};
 use peerd_core::user::User;
 use peerd_protocol::encoding::{Encode as _, Encoding};
-use peerd_protocol::event::{self, EventBody, LiveBody, LiveEvent};
+use peerd_protocol::event::{self, Bundle, EventBody, LiveBody, LiveEvent};
 use peerd_protocol::fit;
 
 /// Publishes events to users.
@@ -36,22 +36,31 @@ impl<S: Store, B: Bus> Publisher<S, B> {
     }
 
     /// Publishes events to a user. The user's state is locked meanwhile, so that events go out in
-    /// the order of their revisions.
+    /// the order of their revisions. The bus checks the permit of each.
     pub(super) fn publish(&self, cell: &UserCell, user: &User, publication: &Publication) {
-        if !cell.ownership.may_act() {
-            return;
-        }
         let encoding = self.encoding_for(user);
         let (room, revision) = (self.env.room(), publication.revision);
         let content_max = room.content_of(publication.entries());
+        let emit = |name, body| {
+            let subject = self.env.subjects.event(&cell.token, name);
+            let permit: Option<Arc<dyn Permit>> = Some(cell.ownership.clone());
+            let kind = Kind::Event { revision };
+            self.env.emit(Outgoing { subject, encoding, kind, body, permit });
+        };
+        let is_one = 1..=CHANGES_PER_EVENT;
+        if self.env.options.bundle_events && is_one.contains(&publication.events.len()) {
+            let (events, viewer) = (&publication.events[..], &cell.id);
+            let bundle = Bundle { events, revision, viewer, content_max };
+            match fit::bundle(&bundle, encoding, room) {
+                Ok(Some(body)) => return emit(event::BUNDLE, body),
+                // It does not fit.
+                Ok(None) => {}
+                Err(error) => tracing::error!(%error, "cannot encode a bundle of events"),
+            }
+        }
         for event in &publication.events {
             let body = EventBody { event, revision, viewer: &cell.id, content_max };
-            let emit = |body| {
-                let subject = self.env.subjects.event(&cell.token, event::name(event));
-                let permit: Option<Arc<dyn Permit>> = Some(cell.ownership.clone());
-                let kind = Kind::Event { revision };
-                self.env.emit(Outgoing { subject, encoding, kind, body, permit });
-            };
+            let emit = |body| emit(event::name(event), body);
             if let Err(error) = fit::event(&body, encoding, room, emit) {
                 tracing::error!(%error, "cannot encode an event");
             }

@@ -29,6 +29,7 @@ use super::replies::body_too_large;
 use super::retry::NO_OWNER;
 use super::users::{Users, What, Work};
 use crate::bus::{Bus, Incoming, Kind, Outgoing, Permit};
+use crate::clock::Now;
 use crate::cluster::table::{Place, Table};
 use crate::store::Store;
 use peerd_core::id::Partition;
@@ -84,9 +85,13 @@ impl<S: Store, B: Bus> Router<S, B> {
 
     /// The route of a message for a partition.
     pub(super) fn route(&self, partition: Partition, what: What) -> Route {
-        if let Some(work) =
-            self.users.ownership(partition).and_then(|ownership| ownership.enter(what))
-        {
+        self.route_at(partition, what, self.env.clock.now())
+    }
+
+    /// As [`Router::route`], where the time was just read.
+    pub(super) fn route_at(&self, partition: Partition, what: What, now: Now) -> Route {
+        let ownership = self.users.ownership(partition);
+        if let Some(work) = ownership.and_then(|ownership| ownership.enter_at(what, now)) {
             return Route::Here(work);
         }
         match self.table.place(partition) {

@@ -298,7 +298,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         source: Source<'_>,
         deadline: Instant,
     ) -> Result<Accepted, CallError> {
-        let repeats_since_ms = self.repeats_since_ms(delivery);
+        let repeats_since_ms = self.repeats_since_ms(delivery, self.env.clock.wall_ms());
         if failpoint::is(Fault::SendReadsTheLog) {
             Box::pin(self.read_back(&receiver, delivery, repeats_since_ms, deadline)).await?;
         }
@@ -314,7 +314,8 @@ impl<S: Store, B: Bus> SendPath<S, B> {
                 let appended = appending.await;
                 (placed, appended.and_then(|seq| receiver.wrote(receiver.log(), seq)))
             } else {
-                let plan = self.place(&receiver, delivery, repeats_since_ms, source.flight)?;
+                let times = (self.env.clock.wall_ms(), repeats_since_ms);
+                let plan = self.place(&receiver, delivery, times, source.flight)?;
                 let Plan::Store(placed) = plan else {
                     let since_ms = repeats_since_ms;
                     let known = self.prepare(&receiver, delivery, &plan, since_ms, deadline);

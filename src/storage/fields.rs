@@ -3,12 +3,13 @@
 //! so that a field can be added without a new version: an older release that rewrites the entry
 //! does not lose it.
 
-use bytes::{Buf as _, BufMut as _, Bytes};
+use bytes::{Buf as _, Bytes};
 use serde::{Deserialize, Serialize};
 
 use crate::wire::packed::{EncodeError, RecordError, from_slice, version};
 use peerd_core::later::LaterFields;
-use peerd_protocol::block;
+use peerd_protocol::block::{self, Buffer};
+use peerd_protocol::msgpack;
 
 /// The most unknown bytes and fields of one entry. Later releases keep within these; an entry with
 /// more cannot be read.
@@ -20,7 +21,7 @@ pub(super) const LATER_FIELDS_MAX: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct FieldsOut {
     count: u32,
-    bytes: Vec<u8>,
+    bytes: Buffer,
 }
 
 impl FieldsOut {
@@ -40,35 +41,34 @@ impl FieldsOut {
         value: &T,
     ) -> Result<(), EncodeError> {
         self.count += 1;
-        rmp_serde::encode::write(&mut self.bytes, &number)?;
-        rmp_serde::encode::write(&mut self.bytes, value)
+        msgpack::append(&mut self.bytes, &number)?;
+        msgpack::append(&mut self.bytes, value)
     }
 
     /// Adds known fields as a later release wrote them ([`FieldsIn::encoded`]).
     pub(super) fn put_encoded(&mut self, fields: &LaterFields) {
         self.count += fields.count();
-        self.bytes.extend_from_slice(fields.as_bytes());
+        self.bytes.append(fields.as_bytes());
     }
 
     /// The entry, with the fields that this release does not know.
     pub(super) fn entry(self, version: u8, later: &LaterFields) -> Result<Bytes, EncodeError> {
         let count = self.count + later.count();
         block::written(|out| {
-            let out = out.get_mut();
-            out.put_slice(&[0x92, version]);
+            out.append(&[0x92, version]);
             match (u8::try_from(count), u16::try_from(count)) {
-                (Ok(count @ 0..16), _) => out.put_u8(0x80 | count),
+                (Ok(count @ 0..16), _) => out.push(0x80 | count),
                 (_, Ok(count)) => {
-                    out.put_u8(0xde);
-                    out.put_u16(count);
+                    out.push(0xde);
+                    out.append(&count.to_be_bytes());
                 }
                 _ => {
-                    out.put_u8(0xdf);
-                    out.put_u32(count);
+                    out.push(0xdf);
+                    out.append(&count.to_be_bytes());
                 }
             }
-            out.put_slice(&self.bytes);
-            out.put_slice(later.as_bytes());
+            out.append(self.bytes.as_slice());
+            out.append(later.as_bytes());
             Ok(())
         })
     }

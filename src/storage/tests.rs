@@ -276,7 +276,11 @@ fn every_entry_has_its_golden_bytes() {
     assert_written(pages.iter().map(|(name, it)| (*name, deletions::encode(it))), PAGES);
     let pages = amendment_pages();
     let written = pages.iter().map(|(name, it)| {
-        (*name, amendments::encode(it).map_err(|error| EncodeError::Syntax(error.to_string())))
+        (
+            *name,
+            amendments::encode(it)
+                .map_err(|error| <EncodeError as serde::ser::Error>::custom(error)),
+        )
     });
     assert_written(written, AMENDMENTS);
 }

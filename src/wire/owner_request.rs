@@ -30,8 +30,8 @@ use super::packed::EncodeError;
 use super::packed::{self, RecordError, check_numbers, version};
 use peerd_core::id::{LocalMessageId, Partition, UserId};
 use peerd_core::rejection::Rejection;
-use peerd_protocol::block;
 use peerd_protocol::failure::{CallError, Failure};
+use peerd_protocol::{block, msgpack};
 
 const KIND: &str = "request between instances";
 const ANSWER: &str = "answer between instances";
@@ -173,7 +173,7 @@ fn tag(bytes: &[u8], kind: &'static str) -> Result<u8, RecordError> {
 
 /// Writes a request or an answer: an array whose first fields are the version and the tag.
 fn write(array: &impl Serialize) -> Result<Bytes, EncodeError> {
-    block::written(|out| rmp_serde::encode::write(out, array))
+    block::written(|out| msgpack::append(out, array))
 }
 
 fn read_request<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, RecordError> {

@@ -11,11 +11,12 @@ use peerd_core::receive::head;
 use peerd_core::send::Push;
 use peerd_protocol::block;
 use peerd_protocol::content::NUMBER_MAX;
+use peerd_protocol::msgpack;
 
-pub(crate) use peerd_protocol::packed::{ContentV1, PushV1};
+pub(crate) use peerd_protocol::packed::{BorrowedV1, ContentV1, PushV1};
 
 /// An error of the encoder.
-pub type EncodeError = rmp_serde::encode::Error;
+pub type EncodeError = msgpack::Error;
 
 /// A stored record that cannot be read: of another version, or damaged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,7 +66,7 @@ const DEPTH_MAX: usize = 64;
 
 /// Version 1. The fields are in the order of the array; texts are borrowed when writing.
 #[derive(Serialize, Deserialize)]
-struct V1<'a> {
+struct V1<'a, C> {
     version: u8,
     key: u64,
     seq: u64,
@@ -78,7 +79,7 @@ struct V1<'a> {
     local_id: &'a str,
     #[serde(borrow)]
     extended_data: &'a str,
-    content: ContentV1,
+    content: C,
     push: Option<PushV1>,
 }
 
@@ -150,10 +151,10 @@ pub fn encode(
         flags: flags.number(),
         local_id: message.local_id.as_ref().map_or("", |id| id.as_str()),
         extended_data: &message.extended_data,
-        content: ContentV1::from(&message.content),
+        content: BorrowedV1(&message.content),
         push: push.map(PushV1::from),
     };
-    block::written(|out| rmp_serde::encode::write(out, &record))
+    block::written(|out| msgpack::append(out, &record))
 }
 
 /// Reads the record of a message. Its sender and its receiver are in its subject.
@@ -186,12 +187,12 @@ pub fn decode(
     })
 }
 
-fn decode_v1(bytes: &[u8]) -> Result<V1<'_>, RecordError> {
+fn decode_v1(bytes: &[u8]) -> Result<V1<'_, ContentV1>, RecordError> {
     match version(bytes, KIND)? {
         1 => {}
         other => return Err(RecordError::new(KIND, format!("its version {other} is unknown"))),
     }
-    let record: V1<'_> =
+    let record: V1<'_, ContentV1> =
         from_slice(bytes).map_err(|_| RecordError::new(KIND, "it is not a version 1 record"))?;
     let V1 { key, seq, counted, page_first, page_previous, timestamp_ms, .. } = record;
     check_numbers(KIND, &[key, seq, counted, page_first, page_previous, timestamp_ms])?;

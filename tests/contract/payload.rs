@@ -14,12 +14,12 @@ use super::world::{
 use crate::support::{Client, Encoding, Event, Nats, Peerd, Reply, Store, bin, run_cli_env};
 
 /// A nats-server's configuration with this `max_payload`, in a folder of its own.
-struct Config {
+pub(super) struct Config {
     dir: TempDir,
 }
 
 impl Config {
-    fn new(max_payload: &str) -> Self {
+    pub(super) fn new(max_payload: &str) -> Self {
         let config = Self { dir: tempfile::tempdir().unwrap() };
         config.set(max_payload);
         config
@@ -34,7 +34,8 @@ impl Config {
     }
 }
 
-async fn world(config: &Config, envs: &[(&str, &str)]) -> World {
+/// A world whose nats-server has that configuration.
+pub(super) async fn world_of(config: &Config, envs: &[(&str, &str)]) -> World {
     let nats = Nats::start_with_config(config.path(), &[]).await;
     let peerd = Peerd::start_with(&nats.url(), envs).await;
     let client = Client::connect(&nats.url()).await;
@@ -160,7 +161,7 @@ async fn a_combine_of_very_many_small_messages_can_be_read_in_both_encodings() {
 #[tokio::test]
 async fn control_characters_fit_or_are_refused_with_their_size() {
     let config = Config::new("64KB");
-    let world = world(&config, &[FAST, ("PEERD__EVENTS__ENCODING", "json")]).await;
+    let world = world_of(&config, &[FAST, ("PEERD__EVENTS__ENCODING", "json")]).await;
     assert!(world.peerd.log().contains("limits.combine_bytes"), "warned at the start");
     world.login(&["alice", "bob"]).await;
     let mut events = world.events("bob").await;
@@ -209,7 +210,7 @@ async fn control_characters_fit_or_are_refused_with_their_size() {
 async fn a_message_that_no_longer_fits_is_shown_without_its_content() {
     let config = Config::new("1MB");
     let envs = [FAST, ("PEERD__LIMITS__TEXT_BYTES", "32768")];
-    let mut world = world(&config, &envs).await;
+    let mut world = world_of(&config, &envs).await;
     world.login(&["alice", "bob"]).await;
     let mut sent = Vec::new();
     for text in ["before", &"\u{1}".repeat(32_768), "between", &"\u{2}".repeat(20_000), "after"] {
@@ -314,7 +315,7 @@ async fn three_thousand_conversations_are_cleared_in_one_call() {
     const USERS: usize = 3000;
     let config = Config::new("64KB");
     let envs = [("PEERD__LIMITS__CALL_DEADLINE_MS", "60000")];
-    let world = world(&config, &envs).await;
+    let world = world_of(&config, &envs).await;
     world.login(&["bob"]).await;
     let sends = stream::iter(0..USERS).map(|number| {
         let (world, user) = (&world, format!("user{number}"));
@@ -356,7 +357,7 @@ async fn a_max_payload_that_is_too_small_is_refused_at_the_start() {
 #[tokio::test]
 async fn a_call_as_large_as_the_server_takes_is_answered_by_whichever_instance() {
     let config = Config::new("64KB");
-    let world = world(&config, &[FAST]).await;
+    let world = world_of(&config, &[FAST]).await;
     let _second = Peerd::start_with(&world.nats.url(), &[]).await;
     let users: Vec<String> = (0..16).map(|number| format!("u{number}")).collect();
     for user in &users {

@@ -24,6 +24,7 @@ TOTAL_UPDATED = "conversation_total_unread_message_count_updated"
 MESSAGE_DELETED = "message_deleted"
 BLACKLIST_CHANGED = "blacklist_changed"
 CONNECTION_CHANGED = "connection_state_changed"
+BUNDLE = "bundle"
 
 # Long enough for a loaded machine; a wait that succeeds ends as soon as its condition holds.
 DEADLINE_S = 20
@@ -97,6 +98,7 @@ class User:
         self.codec = codec
         self.revision = None
         self._events = asyncio.Queue()
+        self._bundled = []
         self._fence = NOTIFY
 
     async def listen(self):
@@ -129,13 +131,20 @@ class User:
 
     async def next_event(self):
         """The name and body of the next event, which must follow on the one before."""
+        if self._bundled:
+            return self._bundled.pop(0)
         message = await asyncio.wait_for(self._events.get(), DEADLINE_S)
         assert message.headers["Content-Type"] == self.codec.content_type
         body = self.codec.decode(message.data)
         # Events of one change share its revision; the first of a change names the one before.
         assert body["revision"] == self.revision or body["previousRevision"] == self.revision
         self.revision = body["revision"]
-        return message.subject.rsplit(".", 1)[1], body
+        name = message.subject.rsplit(".", 1)[1]
+        if name != BUNDLE:
+            return name, body
+        revisions = {field: body[field] for field in ("revision", "previousRevision")}
+        self._bundled = [(one["event"], one["body"] | revisions) for one in body["events"]]
+        return self._bundled.pop(0)
 
     async def event(self, name):
         """The body of the next event, which must be `name`."""

@@ -17,7 +17,9 @@ use super::marker::{Run, Template};
 use super::numbers::{Latencies, float, micros};
 use super::process::{Processes, Used, Watch};
 use super::tally::{Answer, Tally, Window};
+use super::users::RECEIVER;
 use super::{Connections, closed, open};
+use peerd_protocol::event::BUNDLE;
 
 /// How often memory is measured.
 const LOOK: Duration = Duration::from_millis(250);
@@ -340,12 +342,16 @@ async fn listen(
         let Some(event) = event else { return (received, count) };
         let mut tokens = event.subject.rsplit('.');
         let (name, user) = (tokens.next(), tokens.next().unwrap_or_default());
-        if !user.starts_with(user_prefix.as_str()) {
-            continue;
-        }
+        let Some(user) = user.strip_prefix(user_prefix.as_str()) else { continue };
         let now_us = shared.now_us();
         count += u64::from(shared.window().holds(now_us));
-        if name == Some(RECEIVED)
+        let is_received = match name {
+            Some(RECEIVED) => true,
+            // The sender's has the message too.
+            Some(BUNDLE) => user.starts_with(RECEIVER),
+            _ => false,
+        };
+        if is_received
             && let Some(due_us) = run.due_us(&event.payload, &mut place)
             && shared.window().holds(due_us)
         {

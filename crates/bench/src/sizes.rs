@@ -9,10 +9,13 @@ use tokio::time::{Instant, timeout_at};
 
 use super::load::Target;
 use super::users::{Pair, TRY_FOR, until_accepted};
+use peerd_protocol::event::BUNDLE;
 use peerd_protocol::subject::{Subjects, Token};
 
-/// Events of one message: three to the receiver, one to the sender.
-const EVENTS: usize = 4;
+/// The events of one message to its sender.
+const SENDERS: usize = 1;
+/// The events of one message to its receiver.
+const RECEIVERS: usize = 3;
 /// How long they may take.
 const SOON: Duration = Duration::from_secs(5);
 
@@ -53,8 +56,8 @@ pub(super) async fn learn(
         until_accepted(client, call.subject.to_string(), target.headers.clone(), body, TRY_FOR)
             .await?;
     let deadline = Instant::now() + SOON;
-    let mut events = Vec::new();
-    while events.len() < EVENTS {
+    let (mut events, mut count) = (Vec::new(), 0);
+    while count < SENDERS + RECEIVERS {
         let next = async {
             tokio::select! {
                 event = receivers.next() => (false, event),
@@ -62,9 +65,14 @@ pub(super) async fn learn(
             }
         };
         let Ok((is_senders, Some(event))) = timeout_at(deadline, next).await else {
-            return Err(failed(&format!("{} of {EVENTS} events came", events.len())));
+            return Err(failed(&format!("{count} of the events came")));
         };
         let name = peerd_protocol::subject::last_token(&event.subject).to_owned();
+        count += match &*name {
+            BUNDLE if is_senders => SENDERS,
+            BUNDLE => RECEIVERS,
+            _ => 1,
+        };
         events.push(EventSize { is_senders, name, bytes: event.payload.len() });
     }
     let partition = subjects.partition(&receiver);

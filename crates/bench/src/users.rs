@@ -25,6 +25,9 @@ const TRY_TO_LEAVE_FOR: Duration = Duration::from_secs(5);
 /// The pause before a repeat, if the answer does not give one.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// What follows the prefix of the run in the names of receivers.
+pub(super) const RECEIVER: &str = "-r";
+
 /// The pairs of senders and receivers.
 #[derive(Clone, Debug)]
 pub(super) struct Pair {
@@ -41,7 +44,7 @@ pub(super) fn pairs(
     is_allowed: impl Fn(&Token) -> bool,
 ) -> Result<Vec<Pair>, Rejection> {
     let user = |name: String| UserId::new(&name, "--users");
-    let named = (0..).map(|number: u64| user(format!("{prefix}-r{number}")));
+    let named = (0..).map(|number: u64| user(format!("{prefix}{RECEIVER}{number}")));
     // An invalid userID is kept: it ends the search with its error.
     let accepted = named.filter(|user| user.as_ref().map_or(true, |id| is_allowed(&Token::of(id))));
     let receivers: Vec<UserId> = accepted.take(receivers).collect::<Result<_, _>>()?;

@@ -30,6 +30,11 @@ impl Encoding {
     /// one.
     pub fn of_request(content_type: Option<&str>, body: &[u8]) -> Result<Self, Rejection> {
         let Some(content_type) = content_type else { return Ok(Self::sniff(body)) };
+        if let Some(known) =
+            [Self::MessagePack, Self::Json].into_iter().find(|it| it.content_type() == content_type)
+        {
+            return Ok(known);
+        }
         let essence = content_type.split(';').next().unwrap_or_default().trim();
         if essence.eq_ignore_ascii_case(Self::Json.content_type()) {
             Ok(Self::Json)

@@ -55,8 +55,24 @@ impl UserId {
 }
 
 /// Letters, digits, the punctuation that ZIM's typings list, and the space.
-fn is_user_id_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&()+-:;<=.>?@[]^_{}|~ ".contains(&byte)
+const fn is_user_id_byte(byte: u8) -> bool {
+    const PUNCTUATION: &[u8] = b"!#$%&()+-:;<=.>?@[]^_{}|~ ";
+    /// For each byte whether it is one: each call and each send checks an ID.
+    const ALLOWED: [bool; 256] = {
+        let mut allowed = [false; 256];
+        let mut byte = 0_u8;
+        while byte < 0x80 {
+            allowed[byte as usize] = byte.is_ascii_alphanumeric();
+            byte += 1;
+        }
+        let mut place = 0;
+        while place < PUNCTUATION.len() {
+            allowed[PUNCTUATION[place] as usize] = true;
+            place += 1;
+        }
+        allowed
+    };
+    ALLOWED[byte as usize]
 }
 
 impl Borrow<str> for UserId {

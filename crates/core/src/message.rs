@@ -1,6 +1,9 @@
 //! A message as it is stored, and as its two users see it.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
+use std::sync::LazyLock;
+
+use hashbrown::DefaultHashBuilder;
 
 use super::content::{Content, MessageType};
 use super::id::{LocalMessageId, MessageId, OrderKey, Partition, UserId};
@@ -18,7 +21,9 @@ pub struct Draft {
 
 impl Draft {
     /// Distinguishes a repeat from a reuse of its local message ID: equal for equal content, type
-    /// and extended data. Only compared within one process, so it may differ between versions.
+    /// and extended data. Only compared within one
+    /// process, so it may differ between processes. The hash is a fast one: whoever finds two contents
+    /// with the same one can only have messages of their own taken for repeats.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
         fingerprint(&self.content, &self.extended_data)
@@ -28,7 +33,8 @@ impl Draft {
 /// See [`Draft::fingerprint`].
 #[must_use]
 pub fn fingerprint(content: &Content, extended_data: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
+    static KEY: LazyLock<DefaultHashBuilder> = LazyLock::new(DefaultHashBuilder::default);
+    let mut hasher = KEY.build_hasher();
     content.hash(&mut hasher);
     extended_data.hash(&mut hasher);
     hasher.finish()

@@ -1,10 +1,10 @@
 //! The recent messages of one sender to one receiver, by which repeats are recognized.
 
 use std::collections::VecDeque;
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::BuildHasher as _;
 use std::sync::LazyLock;
 
-use hashbrown::HashTable;
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::id::LocalMessageId;
 
@@ -41,7 +41,7 @@ impl Repeat {
 
 fn hash(local_id: &LocalMessageId) -> u64 {
     // With a secret key: senders choose their IDs, and could make them collide.
-    static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    static KEY: LazyLock<DefaultHashBuilder> = LazyLock::new(DefaultHashBuilder::default);
     KEY.hash_one(local_id)
 }
 

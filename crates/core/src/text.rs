@@ -38,14 +38,17 @@ fn is_invisible(c: char) -> bool {
 pub fn is_line(text: &str) -> bool {
     /// Left-to-right mark, right-to-left mark, Arabic letter mark: they affect no other text.
     const MARKS: [char; 3] = ['\u{200e}', '\u{200f}', '\u{61c}'];
-    text.chars().all(|c| {
-        if c.is_ascii() {
-            return !c.is_ascii_control();
-        }
-        let is_break = matches!(c, '\u{2028}' | '\u{2029}') || c.is_control();
-        let turns = CodePointSetData::new::<BidiControl>().contains(c) && !MARKS.contains(&c);
-        !is_break && !turns
-    })
+    // Most texts have no other characters, and these are compared many at once.
+    let is_plain = text.bytes().all(|byte| (b' '..0x7f).contains(&byte));
+    is_plain
+        || text.chars().all(|c| {
+            if c.is_ascii() {
+                return !c.is_ascii_control();
+            }
+            let is_break = matches!(c, '\u{2028}' | '\u{2029}') || c.is_control();
+            let turns = CodePointSetData::new::<BidiControl>().contains(c) && !MARKS.contains(&c);
+            !is_break && !turns
+        })
 }
 
 #[cfg(test)]

@@ -57,6 +57,12 @@ impl Headers {
         &self.block
     }
 
+    /// Whether the block is this one, and whole.
+    #[must_use]
+    pub fn is(&self, block: &[u8]) -> bool {
+        !self.is_cut && self.block == block
+    }
+
     /// Checks the whole block.
     pub fn check(&self) -> Result<(), Malformed> {
         if self.is_cut {

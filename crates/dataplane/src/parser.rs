@@ -196,17 +196,14 @@ fn announced(
     arguments: &[u8],
     has_headers: bool,
 ) -> Result<Announced, ProtocolError> {
-    // The server separates arguments by space and tab, which no subject can contain.
-    let mut words = arguments.split(|byte| matches!(byte, b' ' | b'\t')).filter(|w| !w.is_empty());
-    let mut next = || words.next().ok_or(ProtocolError::Arguments);
-    let (subject, sid, third) = (next()?, next()?, next()?);
-    let rest = [words.next(), words.next(), words.next()];
-    let (reply, header_bytes, total_bytes) = match (has_headers, rest) {
-        (false, [None, None, None]) => (None, None, third),
-        (false, [Some(total), None, None]) => (Some(third), None, total),
-        (true, [Some(total), None, None]) => (None, Some(third), total),
-        (true, [Some(header), Some(total), None]) => (Some(third), Some(header), total),
-        (_, [_, _, _]) => return Err(ProtocolError::Arguments),
+    let (words, count) = words(arguments)?;
+    let [subject, sid, third, fourth, fifth] = words;
+    let (reply, header_bytes, total_bytes) = match (has_headers, count) {
+        (false, 3) => (None, None, third),
+        (false, 4) => (Some(third), None, fourth),
+        (true, 4) => (None, Some(third), fourth),
+        (true, 5) => (Some(third), Some(fourth), fifth),
+        _ => return Err(ProtocolError::Arguments),
     };
     let total_bytes = number(total_bytes)?;
     if total_bytes > MESSAGE_BYTES_MAX {
@@ -219,6 +216,24 @@ fn announced(
         header_bytes: header_bytes.map(number).transpose()?,
         total_bytes,
     })
+}
+
+/// The words of a line, and how many there are: five at most.
+fn words(line: &[u8]) -> Result<([&[u8]; 5], usize), ProtocolError> {
+    let (mut words, mut count, mut rest) = ([&line[..0]; 5], 0, line);
+    loop {
+        // The server separates arguments by space and tab, which no subject can contain.
+        while let Some((b' ' | b'\t', after)) = rest.split_first() {
+            rest = after;
+        }
+        if rest.is_empty() {
+            return Ok((words, count));
+        }
+        let end = memchr::memchr2(b' ', b'\t', rest).unwrap_or(rest.len());
+        *words.get_mut(count).ok_or(ProtocolError::Arguments)? = &rest[..end];
+        count += 1;
+        rest = &rest[end..];
+    }
 }
 
 fn number(digits: &[u8]) -> Result<usize, ProtocolError> {

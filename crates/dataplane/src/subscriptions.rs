@@ -1,6 +1,6 @@
 //! The subscriptions of a connection: their subjects, where their messages go, and how they end.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -64,7 +64,7 @@ pub(crate) struct Queue {
 /// All subscriptions of a connection.
 #[derive(Debug)]
 pub(crate) struct Subscriptions {
-    entries: HashMap<u64, Entry>,
+    entries: BTreeMap<u64, Entry>,
     next_sid: u64,
     messages_max: usize,
     bytes_max: usize,
@@ -72,7 +72,7 @@ pub(crate) struct Subscriptions {
 
 impl Subscriptions {
     pub(crate) fn new(messages_max: usize, bytes_max: usize) -> Self {
-        Self { entries: HashMap::new(), next_sid: 1, messages_max, bytes_max }
+        Self { entries: BTreeMap::new(), next_sid: 1, messages_max, bytes_max }
     }
 
     /// A number that no other subscription has.

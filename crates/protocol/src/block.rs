@@ -1,42 +1,140 @@
 //! Memory for outgoing bodies: many bodies share one block, one after another.
 
 use std::cell::RefCell;
-use std::io::Write as _;
+use std::io;
 
-use bytes::buf::Writer;
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 
 /// The size of a block. A block is freed with the last body in it.
 const BLOCK: usize = 64 * 1024;
-/// A block with fewer free bytes is not used for another body. Most bodies are smaller.
+/// The size of a buffer that is new.
+const FIRST: usize = 4 * 1024;
+/// A larger body has memory of its own. Most bodies are smaller.
 const ROOM: usize = 2 * 1024;
 
 thread_local! {
     static FREE: RefCell<BytesMut> = RefCell::default();
+    static SCRATCH: RefCell<Buffer> = RefCell::default();
 }
 
 /// Returns the bytes that `write` writes. A body keeps its whole block alive, so it must not be
 /// kept for long.
-pub fn written<E>(write: impl FnOnce(&mut Writer<BytesMut>) -> Result<(), E>) -> Result<Bytes, E> {
-    // The block is taken out meanwhile, because `write` may call this function again.
-    let mut block = FREE.take();
-    if block.capacity() < ROOM {
-        block = BytesMut::with_capacity(BLOCK);
+pub fn written<E>(write: impl FnOnce(&mut Buffer) -> Result<(), E>) -> Result<Bytes, E> {
+    with_scratch(write, kept)
+}
+
+/// Returns how many bytes `write` writes.
+pub fn measured<E>(write: impl FnOnce(&mut Buffer) -> Result<(), E>) -> Result<usize, E> {
+    with_scratch(write, <[u8]>::len)
+}
+
+/// Memory that is written to from its beginning. It keeps its size when it is emptied, so that
+/// appending is a comparison and a copy.
+#[derive(Debug, Default)]
+pub struct Buffer {
+    /// The memory: what is not written to yet has any values.
+    bytes: Vec<u8>,
+    /// How much of it is written.
+    length: usize,
+}
+
+impl Buffer {
+    /// Appends bytes.
+    #[inline(always)]
+    pub fn append(&mut self, bytes: &[u8]) {
+        self.room(bytes.len()).copy_from_slice(bytes);
     }
-    let mut writer = block.writer();
-    let written = write(&mut writer);
-    let mut block = writer.into_inner();
-    let body = block.split().freeze();
-    FREE.set(block);
-    written.map(|()| body)
+
+    /// Appends a byte.
+    #[inline(always)]
+    pub fn push(&mut self, byte: u8) {
+        self.append(&[byte]);
+    }
+
+    /// Appends so many bytes, which the caller sets.
+    #[inline(always)]
+    pub fn room(&mut self, count: usize) -> &mut [u8] {
+        let (start, end) = (self.length, self.length + count);
+        if end > self.bytes.len() {
+            self.grow(end);
+        }
+        self.length = end;
+        &mut self.bytes[start..end]
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self, length: usize) {
+        self.bytes.resize(length.next_power_of_two().max(FIRST), 0);
+    }
+
+    /// What was written.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    /// Forgets what was written after `length` bytes.
+    pub fn truncate(&mut self, length: usize) {
+        self.length = self.length.min(length);
+    }
+}
+
+impl io::Write for Buffer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.append(bytes);
+        Ok(bytes.len())
+    }
+
+    #[inline]
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.append(bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes into memory that is used again.
+fn with_scratch<E, R>(
+    write: impl FnOnce(&mut Buffer) -> Result<(), E>,
+    then: impl FnOnce(&[u8]) -> R,
+) -> Result<R, E> {
+    // Taken out meanwhile, because `write` may come here again.
+    let mut scratch = SCRATCH.take();
+    let result = write(&mut scratch).map(|()| then(scratch.as_slice()));
+    if scratch.bytes.len() <= BLOCK {
+        scratch.truncate(0);
+        SCRATCH.set(scratch);
+    }
+    result
+}
+
+/// The bytes, in a block.
+fn kept(bytes: &[u8]) -> Bytes {
+    if bytes.len() > ROOM {
+        return Bytes::copy_from_slice(bytes);
+    }
+    FREE.with_borrow_mut(|block| {
+        if block.capacity() < bytes.len() {
+            *block = BytesMut::with_capacity(BLOCK);
+        }
+        block.extend_from_slice(bytes);
+        block.split().freeze()
+    })
 }
 
 /// The concatenation of texts.
 #[must_use]
 pub fn text<const N: usize>(parts: [&str; N]) -> ByteString {
-    let written = written(|out| parts.iter().try_for_each(|part| out.write_all(part.as_bytes())));
-    // It cannot fail: writing to a block does not, and these are texts.
+    let written = written(|out| {
+        parts.iter().for_each(|part| out.append(part.as_bytes()));
+        Ok::<_, std::convert::Infallible>(())
+    });
+    // It cannot fail: these are texts.
     let text = written.ok().and_then(|bytes| ByteString::try_from(bytes).ok());
     text.unwrap_or_else(|| ByteString::from(parts.concat()))
 }
@@ -46,7 +144,12 @@ mod tests {
     use super::*;
 
     fn body(byte: u8, length: usize) -> Bytes {
-        written(|out| out.write_all(&vec![byte; length])).expect("written")
+        let write = |out: &mut Buffer| {
+            out.append(&vec![byte; length]);
+            Ok::<_, ()>(())
+        };
+        assert_eq!(measured(write), Ok(length));
+        written(write).expect("written")
     }
 
     #[test]
@@ -64,7 +167,7 @@ mod tests {
     #[test]
     fn a_failed_body_leaves_no_bytes_behind() {
         let failed = written(|out| {
-            out.write_all(b"half of it").expect("written");
+            out.append(b"half of it");
             Err("no")
         });
         assert_eq!(failed, Err("no"));
@@ -75,10 +178,11 @@ mod tests {
     fn a_body_may_be_written_while_another_is_being_written() {
         let mut inner = Bytes::new();
         let outer = written(|out| {
-            out.write_all(b"be")?;
+            out.append(b"be");
             inner = body(b'i', 3);
-            out.write_all(b"gun")
+            out.append(b"gun");
+            Ok::<_, ()>(())
         });
-        assert_eq!((outer.expect("written"), inner), ("begun".into(), "iii".into()));
+        assert_eq!((outer, inner), (Ok("begun".into()), "iii".into()));
     }
 }

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::block;
+use super::block::{self, Buffer};
+use super::msgpack;
 pub use peerd_core::encoding::{CONTENT_TYPE, Encoding};
 
 /// The header with the text of an error, as in NATS's service convention (ADR-32).
@@ -33,21 +34,32 @@ pub enum EncodeError {
     Json(#[from] serde_json::Error),
     /// Encoding as `MessagePack` failed.
     #[error("a body cannot be encoded as MessagePack")]
-    MessagePack(#[from] rmp_serde::encode::Error),
+    MessagePack(#[from] msgpack::Error),
 }
 
 /// Writing bodies.
 pub trait Encode {
     /// Writes a body.
     fn encode(self, body: &impl Serialize) -> Result<Bytes, EncodeError>;
+
+    /// The size of a body in bytes.
+    fn measure(self, body: &impl Serialize) -> Result<usize, EncodeError>;
 }
 
 impl Encode for Encoding {
     fn encode(self, body: &impl Serialize) -> Result<Bytes, EncodeError> {
-        block::written(|out| match self {
-            Self::Json => Ok(serde_json::to_writer(out, body)?),
-            Self::MessagePack => Ok(rmp_serde::encode::write_named(out, body)?),
-        })
+        block::written(|out| append(self, out, body))
+    }
+
+    fn measure(self, body: &impl Serialize) -> Result<usize, EncodeError> {
+        block::measured(|out| append(self, out, body))
+    }
+}
+
+fn append(encoding: Encoding, out: &mut Buffer, body: &impl Serialize) -> Result<(), EncodeError> {
+    match encoding {
+        Encoding::Json => Ok(serde_json::to_writer(out, body)?),
+        Encoding::MessagePack => Ok(msgpack::append_named(out, body)?),
     }
 }
 

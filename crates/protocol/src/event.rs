@@ -1,9 +1,10 @@
 //! The bodies of events.
 
 use serde::Serialize;
-use serde::ser::{SerializeMap as _, SerializeSeq as _, Serializer};
+use serde::ser::{SerializeSeq as _, SerializeStruct as _, Serializer};
 
 use super::message::{ConversationBody, IS_CONTENT_OMITTED, PEER};
+use super::object::NAMED;
 use super::reply::{Messages, UserInfos};
 use super::user_info::{FullUserInfoBody, UserRuleBody};
 use peerd_core::conversation::{ConversationEvent, ConversationView};
@@ -27,10 +28,10 @@ pub struct Omitted {
 impl Serialize for Omitted {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Revision { current, previous } = self.revision;
-        let mut map = serializer.serialize_map(Some(3))?;
-        map.serialize_entry(IS_CONTENT_OMITTED, &true)?;
-        map.serialize_entry("revision", &current)?;
-        map.serialize_entry("previousRevision", &previous)?;
+        let mut map = serializer.serialize_struct(NAMED, 3)?;
+        map.serialize_field(IS_CONTENT_OMITTED, &true)?;
+        map.serialize_field("revision", &current)?;
+        map.serialize_field("previousRevision", &previous)?;
         map.end()
     }
 }
@@ -91,10 +92,75 @@ pub struct EventBody<'a> {
     pub content_max: Option<usize>,
 }
 
+/// The name in the subject of a [`Bundle`].
+pub const BUNDLE: &str = "bundle";
+
+/// All events of one change of one user in one body, in their order.
+pub struct Bundle<'a> {
+    /// The events.
+    pub events: &'a [Event],
+    /// The revision of the user's conversations after the change.
+    pub revision: Revision,
+    /// The user to whom they are published.
+    pub viewer: &'a UserId,
+    /// See [`EventBody::content_max`].
+    pub content_max: Option<usize>,
+}
+
+impl Serialize for Bundle<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Body<L> {
+            events: L,
+            revision: u64,
+            previous_revision: u64,
+        }
+        let Revision { current: revision, previous: previous_revision } = self.revision;
+        Body { events: Bundled(self), revision, previous_revision }.serialize(serializer)
+    }
+}
+
+/// The events of a bundle, whose revision is that of the bundle.
+struct Bundled<'b>(&'b Bundle<'b>);
+
+impl Serialize for Bundled<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Entry<'a> {
+            event: &'static str,
+            body: Shown<'a>,
+        }
+        let Bundle { events, viewer, content_max, .. } = *self.0;
+        let mut seq = serializer.serialize_seq(Some(events.len()))?;
+        for event in events {
+            let body = Shown { event, revision: None, viewer, content_max };
+            seq.serialize_element(&Entry { event: name(event), body })?;
+        }
+        seq.end()
+    }
+}
+
 impl Serialize for EventBody<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { event, revision, viewer, content_max } = *self;
+        Shown { event, revision: Some(revision), viewer, content_max }.serialize(serializer)
+    }
+}
+
+/// An event with its revision, or without in a bundle.
+struct Shown<'a> {
+    event: &'a Event,
+    revision: Option<Revision>,
+    viewer: &'a UserId,
+    content_max: Option<usize>,
+}
+
+impl Serialize for Shown<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { viewer, content_max, .. } = *self;
-        let Revision { current: revision, previous: previous_revision } = self.revision;
+        let revision = self.revision.map(|revision| revision.current);
+        let previous_revision = self.revision.map(|revision| revision.previous);
         match self.event {
             Event::PeerMessageReceived { messages, from, offline } => Received {
                 message_list: Messages { list: messages, viewer, content_max },
@@ -179,8 +245,10 @@ struct Received<'a> {
     #[serde(rename = "fromConversationID")]
     from_conversation_id: &'a str,
     info: Info,
-    revision: u64,
-    previous_revision: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous_revision: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -193,8 +261,10 @@ struct Info {
 #[serde(rename_all = "camelCase")]
 struct Changed<'a> {
     info_list: Changes<'a>,
-    revision: u64,
-    previous_revision: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous_revision: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -203,8 +273,10 @@ struct Changed<'a> {
 struct Total {
     total_unread_message_count: u64,
     total_unread_message_count_including_muted: u64,
-    revision: u64,
-    previous_revision: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous_revision: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -216,24 +288,30 @@ struct Deleted<'a> {
     message_delete_type: u8,
     is_delete_conversation_all_message: bool,
     message_list: Messages<'a>,
-    revision: u64,
-    previous_revision: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous_revision: Option<u64>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct AllDeleted {
     count: usize,
-    revision: u64,
-    previous_revision: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous_revision: Option<u64>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Amended<'a> {
     message_list: Messages<'a>,
-    revision: u64,
-    previous_revision: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous_revision: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -241,24 +319,30 @@ struct Amended<'a> {
 struct Blacklist<'a> {
     user_list: UserInfos<'a>,
     action: u8,
-    revision: u64,
-    previous_revision: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous_revision: Option<u64>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct InfoUpdated<'a> {
     info: FullUserInfoBody<'a>,
-    revision: u64,
-    previous_revision: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous_revision: Option<u64>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct RuleUpdated {
     user_rule: UserRuleBody,
-    revision: u64,
-    previous_revision: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous_revision: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -269,8 +353,10 @@ struct Connection<'a> {
     extended_data: &'a str,
     #[serde(rename = "sessionID")]
     session_id: &'a str,
-    revision: u64,
-    previous_revision: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous_revision: Option<u64>,
 }
 
 /// The change of a conversation as a number of the SDK's 3.x: Added 0, Deleted 1, Updated 2.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::entry_size::{Sizes, how_many};
 use super::size::Room;
 use crate::encoding::{Encode as _, EncodeError, Encoding};
-use crate::event::{EventBody, Omitted};
+use crate::event::{Bundle, EventBody, Omitted};
 use crate::reply::{Reply, Shown};
 use peerd_core::event::Event;
 use peerd_core::id::UserId;
@@ -74,6 +74,15 @@ pub fn event(
         }
     }
     Ok(())
+}
+
+/// The body of a bundle; `None` where it does not fit: then each event has a body of its own.
+pub fn bundle(
+    bundle: &Bundle<'_>,
+    encoding: Encoding,
+    room: Room,
+) -> Result<Option<Bytes>, EncodeError> {
+    Ok(within(encoding.encode(bundle)?, room).ok())
 }
 
 fn within(body: Bytes, room: Room) -> Result<Bytes, Unfit> {

@@ -4,7 +4,11 @@
 use std::convert::Infallible;
 
 use serde::Serialize;
-use serde::ser::{SerializeMap, Serializer};
+use serde::ser::{SerializeStruct, Serializer};
+
+/// The name of an object whose fields are written one by one: neither encoding shows it. An object is
+/// written as a struct, and not as a map, since its names are known when this is compiled.
+pub(super) const NAMED: &str = "";
 
 /// An object as a list of fields.
 pub(super) trait Object {
@@ -53,7 +57,7 @@ impl Sink for Count {
 /// Writes fields.
 struct Entries<'m, M>(&'m mut M);
 
-impl<M: SerializeMap> Sink for Entries<'_, M> {
+impl<M: SerializeStruct> Sink for Entries<'_, M> {
     type Error = M::Error;
 
     fn field<T: Serialize + ?Sized>(
@@ -61,7 +65,7 @@ impl<M: SerializeMap> Sink for Entries<'_, M> {
         name: &'static str,
         value: &T,
     ) -> Result<(), M::Error> {
-        self.0.serialize_entry(name, value)
+        self.0.serialize_field(name, value)
     }
 }
 
@@ -72,7 +76,7 @@ pub(super) fn serialize<S: Serializer>(
 ) -> Result<S::Ok, S::Error> {
     let mut count = Count(0);
     let Ok(()) = object.fields(&mut count);
-    let mut map = serializer.serialize_map(Some(count.0))?;
+    let mut map = serializer.serialize_struct(NAMED, count.0)?;
     object.fields(&mut Entries(&mut map))?;
     map.end()
 }

@@ -2,7 +2,7 @@
 //! instances have. It is here because an accepted message must fit in this form too
 //! ([`crate::size`]).
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use peerd_core::content::{Content, Excerpt, Media, Pixels};
 use peerd_core::send::Push;
@@ -29,6 +29,27 @@ pub enum ContentV1 {
     Combine(String, String, Vec<ExcerptV1>),
     #[serde(rename = "200")]
     Custom(String, u8, String),
+}
+
+/// Content that is written as [`ContentV1`], text without a copy.
+pub struct BorrowedV1<'a>(pub &'a Content);
+
+impl Serialize for BorrowedV1<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Content::Text { message } => {
+                serializer.serialize_newtype_variant("ContentV1", 0, "1", message)
+            }
+            Content::Command { .. }
+            | Content::Multiple { .. }
+            | Content::Image { .. }
+            | Content::File { .. }
+            | Content::Audio { .. }
+            | Content::Video { .. }
+            | Content::Combine { .. }
+            | Content::Custom { .. } => ContentV1::from(self.0).serialize(serializer),
+        }
+    }
 }
 
 /// A file.

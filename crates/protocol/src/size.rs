@@ -4,15 +4,13 @@
 //! three bytes into four, and a record has fields that the message lacked. An accepted message must
 //! fit in every form that it may ever take.
 
-use std::io;
-
 use serde::Serialize;
 use serde::ser::Serializer;
 
 use super::object::{self, Object, Sink};
 use super::packed::{ContentV1, PushV1};
 use crate::content;
-use crate::encoding::{EncodeError, Encoding};
+use crate::encoding::{Encode as _, Encoding};
 use peerd_core::content::Content;
 use peerd_core::id::LocalMessageId;
 use peerd_core::message::{Draft, Message};
@@ -236,28 +234,7 @@ impl Serialize for Own<'_> {
 /// The encoded size of a body; the maximum for a body that cannot be encoded, so that it fits
 /// nowhere.
 pub(super) fn counted(body: &impl Serialize, encoding: Encoding) -> usize {
-    let mut counter = Counter(0);
-    let written: Result<(), EncodeError> = match encoding {
-        Encoding::Json => serde_json::to_writer(&mut counter, body).map_err(Into::into),
-        Encoding::MessagePack => {
-            rmp_serde::encode::write_named(&mut counter, body).map_err(Into::into)
-        }
-    };
-    written.map_or(usize::MAX, |()| counter.0)
-}
-
-/// Counts the written bytes.
-struct Counter(usize);
-
-impl io::Write for Counter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    encoding.measure(body).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

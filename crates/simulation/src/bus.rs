@@ -2,6 +2,7 @@
 //! arrive at the server in order; from there, each takes its own time. Messages in transit may be
 //! lost when a connection breaks or its process ends.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -181,7 +182,7 @@ impl World {
         }
         let Kind::Routed { content_type, hops, .. } = kind else { return };
         let reply_to = Some(inbox.into());
-        let (malformed, status) = (None, None);
+        let (malformed, status, content_type) = (None, None, content_type.map(Cow::from));
         let incoming = Incoming { subject, reply_to, content_type, malformed, status, body, hops };
         self.deliver(core, to, incoming);
     }
@@ -215,7 +216,7 @@ impl World {
                 return;
             }
             if let Some(to) = core.subscriber(&subject) {
-                let (malformed, status) = (None, None);
+                let (malformed, status, content_type) = (None, None, content_type.map(Cow::from));
                 let incoming =
                     Incoming { subject, reply_to, content_type, malformed, status, body, hops };
                 self.deliver(core, to, incoming);
@@ -303,7 +304,7 @@ impl World {
                 if Core::take_one(&mut core.lose_messages) || core.chance(weather.lost_message) {
                     return;
                 }
-                let content_type = Some("application/json".to_owned());
+                let content_type = Some("application/json".into());
                 let (subject, reply_to) = (subject.into(), Some(inbox.into()));
                 let body = Bytes::from(body);
                 let (malformed, status, hops) = (None, None, 0);

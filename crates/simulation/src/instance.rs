@@ -55,6 +55,7 @@ fn new_session_id() -> String {
 fn options(setup: &Setup) -> Options {
     Options {
         event_encoding: Encoding::Json,
+        bundle_events: false,
         call_deadline: Duration::from_millis(setup.call_deadline_ms),
         owner_wait: Duration::from_millis(setup.owner_wait_ms),
         stale_after: Duration::from_millis(setup.ttl_ms * 3 / 5),

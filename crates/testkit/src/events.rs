@@ -1,5 +1,6 @@
 //! The events of one user, in order and with their revisions checked.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use async_nats::HeaderMap;
@@ -14,6 +15,7 @@ use super::{
 
 const EVENT_DEADLINE: Duration = Duration::from_secs(5);
 const MARKER: &str = "marker";
+const BUNDLE: &str = "bundle";
 
 /// One received event.
 #[derive(Debug, Clone)]
@@ -26,6 +28,20 @@ pub struct Event {
     pub headers: HeaderMap,
 }
 
+/// The events of a bundle, each with the bundle's revision, or the event itself.
+pub(crate) fn unbundled(name: &str, body: &Value) -> Vec<(String, Value)> {
+    let Some(events) = body["events"].as_array().filter(|_| name == BUNDLE) else {
+        return vec![(name.to_owned(), body.clone())];
+    };
+    let of_one = |event: &Value| {
+        let mut one = event["body"].clone();
+        one["revision"] = body["revision"].clone();
+        one["previousRevision"] = body["previousRevision"].clone();
+        (event["event"].as_str().unwrap().to_owned(), one)
+    };
+    events.iter().map(of_one).collect()
+}
+
 /// A subscription to all events of one user.
 pub struct Events {
     user: String,
@@ -34,6 +50,8 @@ pub struct Events {
     subscriber: async_nats::Subscriber,
     last_pair: Option<(u64, u64)>,
     marker: Option<Bytes>,
+    /// Events of a bundle that were not asked for yet.
+    bundled: VecDeque<Event>,
     seen: Vec<String>,
 }
 
@@ -61,6 +79,7 @@ impl Events {
             subscriber: subscription,
             last_pair: None,
             marker: None,
+            bundled: VecDeque::new(),
             seen: Vec::new(),
         }
     }
@@ -118,6 +137,9 @@ impl Events {
     }
 
     async fn next_or_marker(&mut self) -> Event {
+        if let Some(event) = self.bundled.pop_front() {
+            return event;
+        }
         let deadline = tokio::time::Instant::now() + EVENT_DEADLINE;
         let (name, message) = loop {
             let received = tokio::time::timeout_at(deadline, self.subscriber.next()).await;
@@ -142,7 +164,14 @@ impl Events {
         let body = decode(encoding, &message.payload);
         self.seen.push(format!("{name} {body}"));
         self.check_revision(&name, &body);
-        Event { name, body, headers: message.headers.unwrap_or_default() }
+        let headers = message.headers.unwrap_or_default();
+        let events = unbundled(&name, &body).into_iter();
+        self.bundled.extend(events.map(|(name, body)| Event {
+            name,
+            body,
+            headers: headers.clone(),
+        }));
+        self.bundled.pop_front().unwrap()
     }
 
     fn check_revision(&mut self, name: &str, body: &Value) {

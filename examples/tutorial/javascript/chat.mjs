@@ -235,6 +235,9 @@ export class Client {
 
   async #apply(name, body) {
     switch (name) {
+      case "bundle": // all events of one change, where peerd is configured so
+        for (const { event, body: one } of body.events ?? []) await this.#apply(event, one);
+        break;
       case "peer_message_received":
         for (const message of body.messageList ?? []) {
           await this.#add(body.fromConversationID, message);

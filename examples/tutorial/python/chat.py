@@ -236,6 +236,9 @@ class Client:
 
     async def apply(self, name, body):
         match name:
+            case "bundle":  # all events of one change, where peerd is configured so
+                for one in body.get("events", []):
+                    await self.apply(one["event"], one["body"])
             case "peer_message_received":
                 for message in body.get("messageList", []):
                     await self.add(body["fromConversationID"], message)

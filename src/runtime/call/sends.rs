@@ -10,6 +10,7 @@ use tracing::{Instrument as _, Span};
 
 use super::{Called, Calls, Method, span_of};
 use crate::bus::{Bus, Incoming};
+use crate::clock::Now;
 use crate::runtime::commands::encode_reply;
 use crate::runtime::pending::OwnedUnderWay;
 use crate::runtime::send::{Beginning, Direct, Rest};
@@ -39,12 +40,13 @@ struct SendCall {
 }
 
 impl<S: Store, B: Bus> Calls<S, B> {
-    /// Takes a send of a user in memory. Returns every other call.
+    /// Takes a send of a user in memory, at a time that was just read. Returns every other call.
     pub(in crate::runtime) fn take_send(
         &self,
         taken: Taken,
         user: &UserId,
         method: Method,
+        now: Now,
     ) -> Option<Taken> {
         let Some(decode) = method.send_decoder() else { return Some(taken) };
         if taken.incoming.body.len() > INLINE_BODY_BYTES_MAX {
@@ -61,12 +63,12 @@ impl<S: Store, B: Bus> Calls<S, B> {
         let most = env.limits().user_id_bytes;
         let Ok(send) = decode(encoding, &incoming.body, most) else { return Some(taken) };
         let span = span_of(Called::Method(method), &work.ownership, user);
-        let began = Instant::now();
+        let began = env.clock.instant(now);
         let deadline = began + env.options.call_deadline;
-        let under_way = env.pending.clone().begin_owned(env.server_ms());
+        let under_way = env.pending.clone().begin_owned(env.server_ms_at(now.steady_us));
         let user = user.clone();
         let call = SendCall { taken, sender: user, encoding, began, span, under_way };
-        let admit = || self.parts.send_path.begin(&sender, Box::new(send), deadline);
+        let admit = || self.parts.send_path.begin(&sender, Box::new(send), now, deadline);
         // A fault in one call is that call's alone.
         match catch_unwind(AssertUnwindSafe(|| call.span.in_scope(admit))) {
             Err(_) => self.panicked(call),

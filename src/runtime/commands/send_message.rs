@@ -12,6 +12,9 @@ use peerd_protocol::failure::CallError;
 use peerd_protocol::field::{PeerType, User};
 use peerd_protocol::reply::Sent;
 
+/// The field with the receiver.
+pub(super) const TO: &str = "toConversationID";
+
 /// Sends a message into a conversation.
 pub struct SendMessage;
 
@@ -33,7 +36,7 @@ pub struct Request {
 impl From<Request> for Send {
     fn from(Request { to_conversation_id: User(to), message, config, .. }: Request) -> Self {
         let options = config.map(SendOptions::from).unwrap_or_default();
-        Self { to, to_field: "toConversationID", draft: message.into(), options }
+        Self { to, to_field: TO, draft: message.into(), options }
     }
 }
 

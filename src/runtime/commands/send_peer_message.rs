@@ -13,6 +13,9 @@ use peerd_protocol::failure::CallError;
 use peerd_protocol::field::User;
 use peerd_protocol::reply::Sent;
 
+/// The field with the receiver.
+pub(super) const TO: &str = "toUserID";
+
 /// Sends a message to a user.
 pub struct SendPeerMessage;
 
@@ -32,7 +35,7 @@ pub struct Request {
 impl From<Request> for Send {
     fn from(Request { to_user_id: User(to), message, config }: Request) -> Self {
         let options = config.map(SendOptions::from).unwrap_or_default();
-        Self { to, to_field: "toUserID", draft: message.into(), options }
+        Self { to, to_field: TO, draft: message.into(), options }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Tests of all commands.
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn error(method: Method, body: &str) -> String {
@@ -187,5 +189,96 @@ fn errors_name_the_field_of_a_message_by_its_path() {
         ),
     ] {
         assert_eq!(error(Method::SendPeerMessage, body), expected, "{body}");
+    }
+}
+
+/// Fields of a plain text message and others, some with values of a wrong type.
+fn nearly_plain() -> impl Strategy<Value = rmpv::Value> {
+    let text = || {
+        prop_oneof![
+            "[a-z]{0,40}".prop_map(rmpv::Value::from),
+            "\\PC{0,6}".prop_map(rmpv::Value::from),
+            (0..70_usize).prop_map(|length| "x".repeat(length).into()),
+            Just(rmpv::Value::from("line\nbreak")),
+        ]
+    };
+    let other = || {
+        prop_oneof![
+            Just(rmpv::Value::Nil),
+            any::<bool>().prop_map(rmpv::Value::from),
+            (0..300_u64).prop_map(rmpv::Value::from),
+            any::<f64>().prop_map(rmpv::Value::from),
+            proptest::collection::vec(any::<u8>(), 0..4).prop_map(rmpv::Value::Binary),
+            Just(rmpv::Value::Array(vec![1.into()])),
+            Just(rmpv::Value::Map(vec![("type".into(), 1.into())])),
+        ]
+    };
+    let value = move || prop_oneof![12 => text(), 1 => other()];
+    let kind =
+        prop_oneof![12 => Just(1_u64.into()), 1 => (0..300_u64).prop_map(Into::into), 1 => other()];
+    let field = |name: &'static str, often: f64, value: BoxedStrategy<rmpv::Value>| {
+        proptest::option::weighted(often, value.prop_map(move |value| (name.into(), value)))
+    };
+    let message = (
+        field("type", 0.95, kind.boxed()),
+        field("message", 0.95, value().boxed()),
+        field("localMessageID", 0.7, value().boxed()),
+        field("extendedData", 0.5, value().boxed()),
+        field("subType", 0.05, value().boxed()),
+        field("message", 0.05, value().boxed()),
+    );
+    let message = message.prop_map(|(a, b, c, d, e, f)| {
+        rmpv::Value::Map([a, b, c, d, e, f].into_iter().flatten().collect())
+    });
+    let message = prop_oneof![12 => message, 1 => other()].boxed();
+    let fields = (
+        field("toUserID", 0.8, value().boxed()),
+        field("toConversationID", 0.3, value().boxed()),
+        field("message", 0.95, message.clone()),
+        field("config", 0.1, other().boxed()),
+        field("unknown", 0.05, other().boxed()),
+        field("message", 0.05, message),
+    );
+    fields
+        .prop_map(|(a, b, c, d, e, f)| [a, b, c, d, e, f].into_iter().flatten().collect::<Vec<_>>())
+        .prop_shuffle()
+        .prop_map(rmpv::Value::Map)
+}
+
+proptest! {
+    #[test]
+    fn a_plain_message_is_read_as_by_the_tree(
+        body in nearly_plain(),
+        after in proptest::collection::vec(any::<u8>(), 0..2),
+        cut in 0..400_usize,
+    ) {
+        let mut bytes = Vec::new();
+        rmpv::encode::write_value(&mut bytes, &body).expect("writable");
+        bytes.extend(after);
+        for bytes in [&bytes[..], &bytes[..cut.min(bytes.len())]] {
+            let encoding = Encoding::MessagePack;
+            let by_tree = decode::request::<send_peer_message::Request>(encoding, bytes, 64);
+            let read = Method::SendPeerMessage.decode_send(encoding, bytes, 64);
+            prop_assert_eq!(read, Some(by_tree.map(send::Send::from)));
+            let by_tree = decode::request::<send_message::Request>(encoding, bytes, 64);
+            let read = Method::SendMessage.decode_send(encoding, bytes, 64);
+            prop_assert_eq!(read, Some(by_tree.map(send::Send::from)));
+        }
+    }
+}
+
+#[test]
+fn a_plain_message_needs_no_tree() {
+    let message = serde_json::json!({
+        "type": 1, "message": "Hello", "localMessageID": "l-1", "extendedData": "e",
+    });
+    for (field, message) in [
+        ("toUserID", message.clone()),
+        ("toConversationID", message),
+        ("toUserID", serde_json::json!({ "type": 1, "message": "x".repeat(300) })),
+    ] {
+        let body = serde_json::json!({ field: "bob", "message": message });
+        let packed = rmp_serde::to_vec_named(&body).expect("packs");
+        assert!(plain::send(&packed, field, 64).is_some(), "{body}");
     }
 }

@@ -15,6 +15,7 @@ use super::admit::{Admission, Admitted};
 use super::commit::Stored;
 use super::{BegunAppend, InAppend, SendPath, conclude};
 use crate::bus::Bus;
+use crate::clock::Now;
 use crate::failpoint::{self, Fault};
 use crate::runtime::injected;
 use crate::runtime::users::{PairLock, QueuedPairLock, UserCell, What, Work};
@@ -81,11 +82,12 @@ impl Direct {
 }
 
 impl<S: Store, B: Bus> SendPath<S, B> {
-    /// The first step: admits the message and gives it its place.
+    /// The first step: admits the message and gives it its place, at a time that was just read.
     pub(in crate::runtime) fn begin(
         self: &Arc<Self>,
         sender: &Arc<UserCell>,
         send: Box<Send>,
+        now: Now,
         deadline: Instant,
     ) -> Beginning {
         let waits = |at| Beginning::Waits(Rest { sender: sender.clone(), at });
@@ -94,15 +96,14 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             let refused = self.sessions.note_last_seen(sender).err().unwrap_or(rejection);
             return Beginning::Refused(refused.into());
         }
-        let receiving = match self.receiving(sender, &send) {
+        let receiving = match self.receiving(sender, &send, now) {
             Ok(receiving) => receiving,
             Err(queued) => return waits(At::Start(send, queued)),
         };
-        let now = self.env.clock.now();
         match self.admit(sender, send, now) {
             Err(rejection) => Beginning::Refused(rejection.into()),
             Ok(Admission::Admitted(admitted, place)) => {
-                self.begin_append(sender, (admitted, place), receiving, now.wall_ms, deadline)
+                self.begin_append(sender, (admitted, place), receiving, now, deadline)
             }
             Ok(admission @ (Admission::FirstContact(..) | Admission::OverRate(..))) => {
                 waits(At::Admission(admission, now.wall_ms))
@@ -117,12 +118,13 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         &self,
         sender: &UserCell,
         send: &Send,
+        now: Now,
     ) -> Result<Receiving, Option<QueuedPairLock>> {
         // A Command is not stored and takes the asynchronous path.
         if !send.draft.content.is_stored() || failpoint::is(Fault::SendReadsTheLog) {
             return Err(None);
         }
-        let (work, receiver) = self.receiver(&send.to).ok_or(None)?;
+        let (work, receiver) = self.receiver(&send.to, now).ok_or(None)?;
         match receiver.try_pair_lock(&sender.id) {
             Some(pair_lock) => Ok(Receiving { work, receiver, pair_lock }),
             None => Err(Some(receiver.queue_for_pair_lock(&sender.id))),
@@ -130,9 +132,9 @@ impl<S: Store, B: Bus> SendPath<S, B> {
     }
 
     /// A receiver whom this instance owns and has in memory.
-    fn receiver(&self, user: &UserId) -> Option<(Work, Arc<UserCell>)> {
+    fn receiver(&self, user: &UserId, now: Now) -> Option<(Work, Arc<UserCell>)> {
         let partition = self.env.subjects.partition_of_user(user);
-        let work = self.users.ownership(partition)?.enter(What::Delivery)?;
+        let work = self.users.ownership(partition)?.enter_at(What::Delivery, now)?;
         let receiver = self.users.ready(&work.ownership, user)?;
         Some((work, receiver))
     }
@@ -142,18 +144,18 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         sender: &Arc<UserCell>,
         (mut admitted, place): (Admitted, Place),
         receiving: Receiving,
-        wall_ms: u64,
+        now: Now,
         deadline: Instant,
     ) -> Beginning {
         let receiver = &receiving.receiver;
-        let began_ms = self.env.server_ms();
+        let began_ms = self.env.server_ms_at(now.steady_us);
         let delivery = &admitted.delivery;
-        let repeats_since_ms = self.repeats_since_ms(delivery);
-        let plan = self.place(receiver, delivery, repeats_since_ms, &mut admitted.flight);
+        let times = (now.wall_ms, self.repeats_since_ms(delivery, now.wall_ms));
+        let plan = self.place(receiver, delivery, times, &mut admitted.flight);
         let placed = match plan {
             Ok(Plan::Store(placed)) => placed,
             Ok(Plan::Repeat(_) | Plan::CatchUp | Plan::ReadBack) => {
-                let at = At::Admission(Admission::Admitted(admitted, place), wall_ms);
+                let at = At::Admission(Admission::Admitted(admitted, place), now.wall_ms);
                 return Beginning::Waits(Rest { sender: sender.clone(), at });
             }
             Err(rejection) => {
@@ -164,7 +166,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         let push = delivery.send.options.push.as_ref();
         let append = self.record(receiver, &delivery.from, &placed, push);
         let append = append.and_then(|append| {
-            let until = receiver.may_write(deadline)?;
+            let until = receiver.may_write_at(deadline, (now, self.env.clock.instant(now)))?;
             Ok((append, until))
         });
         let sender = sender.clone();
@@ -207,9 +209,9 @@ impl<S: Store, B: Bus> SendPath<S, B> {
     /// both sides, and no crossing message can be stored with a smaller key.
     fn may_commit(&self, Direct { sender, receiving, placed, .. }: &Direct, seq: u64) -> bool {
         let receiver = &receiving.receiver;
-        let key = placed.message.key;
-        sender.ownership.may_act()
-            && receiver.wrote(receiver.log(), seq).is_ok()
+        let (key, now) = (placed.message.key, self.env.clock.now());
+        sender.ownership.may_act_at(now)
+            && receiver.wrote_at(receiver.log(), seq, now).is_ok()
             && self.in_flight.is_settled(&sender.ownership, (&receiver.id, &sender.id), key)
     }
 

@@ -19,15 +19,17 @@ use peerd_core::send::Delivery;
 use peerd_protocol::failure::{CallError, Failure};
 
 impl<S: Store, B: Bus> SendPath<S, B> {
-    /// Applies the receiver's rules and gives the message its place. Under the pair lock.
+    /// Applies the receiver's rules and gives the message its place, at a time of the wall clock
+    /// (milliseconds since 1970). Under the pair lock. The message is a repeat of one since
+    /// `repeats_since_ms`, if at all.
     pub(super) fn place(
         &self,
         receiver: &UserCell,
         delivery: &Delivery,
-        repeats_since_ms: u64,
+        (now_ms, repeats_since_ms): (u64, u64),
         flight: &mut Flight,
     ) -> Result<Plan, Rejection> {
-        let (now_ms, clock) = (self.env.clock.wall_ms(), &receiver.ownership.clock);
+        let clock = &receiver.ownership.clock;
         let lane = Lane::of(&delivery.from, &receiver.id);
         let mut user = receiver.lock();
         injected::accepted(user.accepts(&delivery.from, self.env.limits()))?;

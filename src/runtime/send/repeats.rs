@@ -59,12 +59,13 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         first.await.ok().flatten()
     }
 
-    /// Since when a message is a repeat of one that was sent before.
-    pub(super) fn repeats_since_ms(&self, delivery: &Delivery) -> u64 {
+    /// Since when a message is a repeat of one that was sent before, at a time of the wall clock
+    /// (milliseconds since 1970).
+    pub(super) fn repeats_since_ms(&self, delivery: &Delivery, now_ms: u64) -> u64 {
         let limits = self.env.limits();
         let is_retry = delivery.send.options.is_retry;
         let span_ms = if is_retry { limits.retry_window_ms } else { limits.repeat_window_ms };
-        self.env.clock.wall_ms().saturating_sub(span_ms)
+        now_ms.saturating_sub(span_ms)
     }
 
     /// Reads back the messages of the sender since then from the log, so that their repeats are

@@ -17,7 +17,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use self::cell::UserCell;
 use super::gap_tracker::GapTracker;
 use crate::bus::Permit;
-use crate::clock::Clock;
+use crate::clock::{Clock, Now};
 use crate::cluster::host::Grant;
 use crate::runtime::pending::{OwnedUnderWay, Pending};
 use crate::runtime::tuning::{
@@ -55,7 +55,9 @@ pub(in crate::runtime) struct Ownership {
     unpublished_since_ms: Mutex<Option<u64>>,
     /// Appends in doubt, and published revisions that are not stored, by start time.
     in_doubt: Arc<Pending>,
-    /// Cancelled when the ownership has ended.
+    /// Whether the ownership has ended.
+    is_over: AtomicBool,
+    /// Cancelled then, for those who wait for it.
     over: CancellationToken,
     /// When the ownership began, if the previous owner had died.
     after_death: Option<Instant>,
@@ -146,6 +148,7 @@ impl Ownership {
             deliveries: Stage::default(),
             unpublished_since_ms: Mutex::new(grant.unpublished_since_ms),
             in_doubt: Arc::default(),
+            is_over: AtomicBool::new(false),
             over: CancellationToken::new(),
             after_death: grant.unpublished_since_ms.map(|_| Instant::now()),
             log: Mutex::new(GapTracker::since(log_end)),
@@ -156,23 +159,40 @@ impl Ownership {
 
     /// Whether this instance may still decide, write and publish for the partition.
     pub(in crate::runtime) fn may_act(&self) -> bool {
-        !self.over.is_cancelled() && self.grant.lease.holds(self.time.now())
+        self.may_act_at(self.time.now())
+    }
+
+    /// As [`Ownership::may_act`], where the time was just read. Reading the clocks is most of what the
+    /// question costs.
+    pub(in crate::runtime) fn may_act_at(&self, now: Now) -> bool {
+        !self.is_over.load(Ordering::Acquire) && self.grant.lease.holds(now)
+    }
+
+    /// The time by the clocks that the lease goes by.
+    pub(in crate::runtime) fn now(&self) -> (Now, Instant) {
+        let now = self.time.now();
+        (now, self.time.instant(now))
     }
 
     /// How long this instance is certain to remain the owner.
-    pub(in crate::runtime) fn lease_left(&self) -> Duration {
+    pub(in crate::runtime) fn lease_left(&self, now: Now) -> Duration {
         // An endless lease lasts longer than an `Instant` can represent.
-        self.grant.lease.left(self.time.now()).min(YEAR)
+        self.grant.lease.left(now).min(YEAR)
     }
 
     /// Begins a call or a delivery; `None` when the ownership is being closed or has ended.
     pub(in crate::runtime) fn enter(self: &Arc<Self>, what: What) -> Option<Work> {
+        self.enter_at(what, self.time.now())
+    }
+
+    /// As [`Ownership::enter`], where the time was just read.
+    pub(in crate::runtime) fn enter_at(self: &Arc<Self>, what: What, now: Now) -> Option<Work> {
         let stage = match what {
             What::Call => &self.calls,
             What::Delivery => &self.deliveries,
         };
         let token = stage.enter()?;
-        self.may_act().then(|| Work { ownership: self.clone(), _token: token })
+        self.may_act_at(now).then(|| Work { ownership: self.clone(), _token: token })
     }
 
     /// Begins background work on behalf of a call or a delivery that is in progress.
@@ -255,6 +275,7 @@ impl Ownership {
     /// Ends the ownership at once. Work still in progress may not act any more.
     pub(in crate::runtime) fn end(&self) {
         let mut users = self.users();
+        self.is_over.store(true, Ordering::Release);
         self.over.cancel();
         // Breaks the reference cycle: each cell holds its ownership.
         users.cells.clear();
@@ -282,7 +303,7 @@ impl Ownership {
             users.forget_one();
         }
         let cell = Arc::new(UserCell::new(id.clone(), self.clone()));
-        if !self.over.is_cancelled() {
+        if !self.is_over.load(Ordering::Acquire) {
             users.cells.insert(id.clone(), cell.clone());
         }
         cell

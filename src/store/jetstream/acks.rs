@@ -3,7 +3,6 @@
 //! All acknowledgements arrive on one subscription, whose handler calls the waiting function of
 //! each. So the common case needs neither a task nor a wake-up.
 
-use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -254,11 +253,8 @@ impl Acks {
         if !self.connection.link.is_up_since(generation) {
             return Err(Unacked::NotSent);
         }
-        let mut reply = [0; ACK_REPLY_BYTES_MAX];
-        let mut rest = &mut reply[..];
-        write!(rest, "{}{number}", self.inbox).map_err(|_| Unacked::NotSent)?;
-        let length = ACK_REPLY_BYTES_MAX - rest.len();
-        let publish = Publish { reply: Some(&reply[..length]), ..*publish };
+        let reply = ReplySubject::new(&self.inbox, number).ok_or(Unacked::NotSent)?;
+        let publish = Publish { reply: Some(reply.as_bytes()), ..*publish };
         self.connection.client.try_publish(&publish).map_err(|error| match error {
             PublishError::Full => Unacked::NoRoom,
             PublishError::TooLarge => Unacked::TooLarge,
@@ -298,13 +294,55 @@ impl Acks {
     }
 }
 
+/// The subject on which a publish is acknowledged, without an allocation.
+struct ReplySubject {
+    bytes: [u8; ACK_REPLY_BYTES_MAX],
+    length: usize,
+}
+
+impl ReplySubject {
+    fn new(inbox: &str, number: u64) -> Option<Self> {
+        let mut bytes = [0; ACK_REPLY_BYTES_MAX];
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(number).as_bytes();
+        let length = inbox.len() + digits.len();
+        bytes.get_mut(..inbox.len())?.copy_from_slice(inbox.as_bytes());
+        bytes.get_mut(inbox.len()..length)?.copy_from_slice(digits);
+        Some(Self { bytes, length })
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
 fn number(subject: &[u8], prefix: &[u8]) -> Option<u64> {
-    std::str::from_utf8(subject.strip_prefix(prefix)?).ok()?.parse().ok()
+    digits(subject.strip_prefix(prefix)?)
+}
+
+/// A number above 0 of up to 18 digits, as it is written.
+fn digits(digits: &[u8]) -> Option<u64> {
+    let is_number = (1..=18).contains(&digits.len())
+        && digits[0] != b'0'
+        && digits.iter().all(u8::is_ascii_digit);
+    let add = |sum: u64, digit: &u8| sum * 10 + u64::from(digit - b'0');
+    is_number.then(|| digits.iter().fold(0, add))
+}
+
+/// The sequence of an acknowledgement that says nothing else. Nearly all of them do, and they are
+/// read without a JSON parser.
+fn plain_seq(payload: &[u8]) -> Option<u64> {
+    let rest = payload.strip_prefix(br#"{"stream":""#)?;
+    let end = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+    digits(rest[end..].strip_prefix(br#"", "seq":"#)?.strip_suffix(b"}")?)
 }
 
 /// An acknowledgement or a refusal; `None` for any other message, which a client that sees the
 /// publish may have sent.
 fn ack(message: &Message) -> Option<Ack> {
+    if let Some(seq) = plain_seq(&message.payload) {
+        return Some(Ack { seq: Some(seq), error: None });
+    }
     let ack: Ack = serde_json::from_slice(&message.payload).ok()?;
     (ack.seq.is_some() || ack.error.is_some()).then_some(ack)
 }
@@ -434,6 +472,22 @@ mod tests {
         }
         let stored = ack(&message(r#"{"stream":"S","seq":3,"duplicate":true}"#)).expect("an ack");
         assert_eq!(stored, Ack { seq: Some(3), error: None });
+        for plain in [r#"{"stream":"PEER_LOG_0", "seq":17}"#, r#"{"stream":"", "seq":1}"#] {
+            let seq = plain_seq(plain.as_bytes());
+            let parsed: Ack = serde_json::from_str(plain).expect("JSON");
+            assert!(seq.is_some() && seq == parsed.seq, "{plain}");
+        }
+        for other in [
+            r#"{"stream":"S", "seq":3,"duplicate":true}"#,
+            r#"{"stream":"S", "seq":-3}"#,
+            r#"{"stream":"S", "seq":03}"#,
+            r#"{"stream":"S", "seq":}"#,
+            r#"{"stream":"S", "seq":3}}"#,
+            r#"{"stream":"S\", "seq":3}"#,
+            r#"{"stream":"S", "seq":9999999999999999999}"#,
+        ] {
+            assert_eq!(plain_seq(other.as_bytes()), None, "{other}");
+        }
         let refused = ack(&message(r#"{"error":{"code":400,"err_code":10071}}"#));
         assert_eq!(refused.and_then(|it| it.error).expect("a refusal").err_code, 10071);
     }

@@ -1,6 +1,5 @@
 //! Publishing into a stream.
 
-use std::io::Write as _;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,10 +62,14 @@ impl Entry {
         let headers: &[u8] = match &self.headers {
             Headers::Block(block) => block,
             Headers::Expecting(seq) => {
-                let mut rest = &mut expecting[..];
+                let mut number = itoa::Buffer::new();
+                let parts = ["NATS/1.0\r\n", EXPECTED_LAST, ": ", number.format(*seq), "\r\n\r\n"];
                 // There is room for the longest number.
-                let _ = write!(rest, "NATS/1.0\r\n{EXPECTED_LAST}: {seq}\r\n\r\n");
-                let length = EXPECTING_BYTES - rest.len();
+                let mut length = 0;
+                for part in parts {
+                    expecting[length..length + part.len()].copy_from_slice(part.as_bytes());
+                    length += part.len();
+                }
                 &expecting[..length]
             }
         };

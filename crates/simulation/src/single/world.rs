@@ -170,6 +170,7 @@ pub(crate) struct World {
 fn options(setup: &Setup) -> Options {
     Options {
         event_encoding: Encoding::Json,
+        bundle_events: false,
         call_deadline: Duration::from_secs(5),
         owner_wait: Duration::from_secs(1),
         stale_after: Duration::MAX,
@@ -329,7 +330,7 @@ fn incoming(encoding: Encoding, user: &str, method: &str, body: &str) -> Incomin
     Incoming {
         subject: format!("peer.api.{}.{method}", token(user)).into(),
         reply_to: Some(INBOX.into()),
-        content_type: Some(encoding.content_type().to_owned()),
+        content_type: Some(encoding.content_type().into()),
         malformed: None,
         status: None,
         body: bytes,

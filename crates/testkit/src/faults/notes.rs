@@ -20,6 +20,7 @@ use tokio::{
 };
 
 use super::caller::Failure;
+use crate::events::unbundled;
 use crate::{Encoding, decode, peerd_command};
 
 /// The subjects of all events.
@@ -207,7 +208,10 @@ impl Sheet {
         let is_json = content_type.is_some_and(|kind| kind.as_str() == "application/json");
         let encoding = if is_json { Encoding::Json } else { Encoding::MessagePack };
         let body = decode(encoding, &message.payload);
-        self.write(json!({ "event": event, "user": user_of(user), "body": body }));
+        let user = user_of(user);
+        for (event, body) in unbundled(event, &body) {
+            self.write(json!({ "event": event, "user": user, "body": body }));
+        }
     }
 
     fn write(&self, mut note: Value) {

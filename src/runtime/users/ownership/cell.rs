@@ -11,6 +11,7 @@ use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, timeout_at};
 
 use super::Ownership;
+use crate::clock::Now;
 use crate::runtime::retry::OVERLOADED_RETRY_MS;
 use crate::runtime::tuning::LATE_WRITE_MAX;
 use crate::store::{AppendError, StreamId};
@@ -91,16 +92,35 @@ impl UserCell {
     /// Until when a write for the user may be tried: an instance that is no longer the owner does
     /// not write, and retries only while it is certain to remain the owner.
     pub(in crate::runtime) fn may_write(&self, deadline: Instant) -> Result<Instant, AppendError> {
-        if !self.ownership.may_act() {
+        self.may_write_at(deadline, self.ownership.now())
+    }
+
+    /// As [`UserCell::may_write`], where the time was just read.
+    pub(in crate::runtime) fn may_write_at(
+        &self,
+        deadline: Instant,
+        (now, instant): (Now, Instant),
+    ) -> Result<Instant, AppendError> {
+        if !self.ownership.may_act_at(now) {
             return Err(AppendError::Unavailable("no longer the owner".to_owned()));
         }
-        Ok(deadline.min(Instant::now() + self.ownership.lease_left()))
+        Ok(deadline.min(instant + self.ownership.lease_left(now)))
     }
 
     /// Notes a write that was acknowledged. An instance that lost the ownership meanwhile does not
     /// act on what it wrote.
     pub(in crate::runtime) fn wrote(&self, stream: StreamId, seq: u64) -> Result<u64, AppendError> {
-        if !self.ownership.may_act() {
+        self.wrote_at(stream, seq, self.ownership.now().0)
+    }
+
+    /// As [`UserCell::wrote`], where the time was just read.
+    pub(in crate::runtime) fn wrote_at(
+        &self,
+        stream: StreamId,
+        seq: u64,
+        now: Now,
+    ) -> Result<u64, AppendError> {
+        if !self.ownership.may_act_at(now) {
             return Err(AppendError::Unknown);
         }
         self.ownership.written(stream).note(seq);
