@@ -64,11 +64,19 @@ pub enum Fault {
     ReadTooFar,
     /// A message is searched by the number after its own.
     WrongNumber,
+    /// Read receipts are kept in memory and not stored.
+    LostReceipt,
+    /// Read receipts reach the author, and the reader's entry is not completed.
+    HalfReceipt,
+    /// Read receipts of a user whom the author blocked are taken.
+    ReceiptOfBlocked,
+    /// Read receipts are sent although one of the two users hides them.
+    ReceiptDespitePrivacy,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 32] = [
         Self::SuccessWithoutAck,
         Self::LostReadMark,
         Self::OwnMessagesCount,
@@ -97,6 +105,10 @@ impl Fault {
         Self::ChangeMissed,
         Self::ReadTooFar,
         Self::WrongNumber,
+        Self::LostReceipt,
+        Self::HalfReceipt,
+        Self::ReceiptOfBlocked,
+        Self::ReceiptDespitePrivacy,
     ];
 }
 

@@ -85,7 +85,8 @@ impl<S: Store, B: Bus> Amending<S, B> {
         let (sender, deadline) = (call.cell, call.deadline);
         self.admit(sender)?;
         let known = sender.lock().conversations.get(other).cloned().unwrap_or_default();
-        let (direction, found) = self.find(sender, (other, &known), id, deadline).await?;
+        let (direction, mut found) = self.find(sender, (other, &known), id, deadline).await?;
+        known.settings.receipts.show(direction, &mut found.stored.message);
         if direction == Direction::Receive {
             return Err(Rejection::NotPermitted.into());
         }

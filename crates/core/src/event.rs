@@ -8,6 +8,7 @@ use super::conversation::{ConversationEvent, ConversationView};
 use super::id::UserId;
 use super::message::Message;
 use super::privacy::Privacy;
+use super::receipts::ReceiptInfo;
 use super::user_info::{FullUserInfo, UserInfo};
 
 /// The revision of a user's conversations. It rises with each change of them and names the previous
@@ -87,6 +88,8 @@ pub enum Event {
     MessagesRevoked(Messages),
     /// Messages were edited.
     MessagesEdited(Messages),
+    /// Messages were confirmed as read, all up to the one in the receipt.
+    ConversationReceiptChanged(ReceiptInfo),
     /// The user blocked or unblocked others.
     BlacklistChanged {
         /// How the list changed.
@@ -116,6 +119,7 @@ impl Event {
             Self::MessagesRevoked(messages) | Self::MessagesEdited(messages) => messages.len(),
             Self::ConversationChanged(changes) => changes.len(),
             Self::TotalChanged(_)
+            | Self::ConversationReceiptChanged(_)
             | Self::BlacklistChanged { .. }
             | Self::UserInfoUpdated(_)
             | Self::UserRuleUpdated(_)

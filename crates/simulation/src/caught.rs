@@ -41,6 +41,8 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
         Fault::ChangeMissed => &[Rule::NeverStale],
         Fault::ReadTooFar => &[Rule::CountsEqualRecount, Rule::ChangesStay],
         Fault::WrongNumber => &[Rule::Pages, Rule::NeverStale],
+        Fault::LostReceipt | Fault::HalfReceipt => &[Rule::ChangesStay],
+        Fault::ReceiptOfBlocked | Fault::ReceiptDespitePrivacy => &[Rule::PublishedCorrectly],
     }
 }
 
@@ -73,6 +75,10 @@ const fn seed_that_shows(fault: Fault) -> u64 {
         | Fault::SendReadsTheLog
         | Fault::DeletedShown
         | Fault::LostPreference
+        | Fault::LostReceipt
+        | Fault::HalfReceipt
+        | Fault::ReceiptOfBlocked
+        | Fault::ReceiptDespitePrivacy
         | Fault::WrongNumber => 1,
     }
 }

@@ -49,6 +49,10 @@ pub(crate) enum OpKind {
     MarkUnread(bool),
     DeleteConversation,
     Block(bool),
+    /// Confirms a conversation as read.
+    Receipt,
+    /// Hides read receipts, or shows them.
+    Hide(bool),
     Login,
     Logout,
 }
@@ -240,6 +244,17 @@ impl Journal {
         self.may(pair, |kind| if let OpKind::Block(on) = kind { Some(*on) } else { None }, span)
     }
 
+    /// Whether a user may hide read receipts.
+    pub(crate) fn may_hide(&self, user: usize, span: (u64, u64)) -> May {
+        let value = |kind: &OpKind| if let OpKind::Hide(on) = kind { Some(*on) } else { None };
+        self.may((user, user), value, span)
+    }
+
+    /// The read receipts that a user sent, or may have sent, for the messages of another.
+    pub(crate) fn receipts(&self, user: usize, other: usize) -> impl Iterator<Item = &Op> {
+        self.of(user, other).filter(|op| op.kind == OpKind::Receipt)
+    }
+
     pub(crate) fn may_mute(&self, pair: (usize, usize), span: (u64, u64)) -> May {
         self.may(pair, |kind| if let OpKind::Mute(on) = kind { Some(*on) } else { None }, span)
     }
@@ -295,6 +310,8 @@ impl Journal {
             | OpKind::Mark(_)
             | OpKind::MarkUnread(_)
             | OpKind::Block(_)
+            | OpKind::Receipt
+            | OpKind::Hide(_)
             | OpKind::Login
             | OpKind::Logout => None,
         };
@@ -328,6 +345,8 @@ impl Journal {
                 | OpKind::MarkUnread(_)
                 | OpKind::DeleteConversation
                 | OpKind::Block(_)
+                | OpKind::Receipt
+                | OpKind::Hide(_)
                 | OpKind::Login
                 | OpKind::Logout => (false, false),
             };
@@ -352,6 +371,8 @@ impl Journal {
             | OpKind::ClearTo(_)
             | OpKind::MarkUnread(_)
             | OpKind::DeleteConversation
+            | OpKind::Receipt
+            | OpKind::Hide(_)
             | OpKind::Block(_) => None,
         };
         self.may((user, user), value, span)
@@ -370,6 +391,8 @@ impl Journal {
             | OpKind::Mark(_)
             | OpKind::MarkUnread(_)
             | OpKind::Block(_)
+            | OpKind::Receipt
+            | OpKind::Hide(_)
             | OpKind::Login
             | OpKind::Logout => false,
         };

@@ -10,6 +10,8 @@ const OBSERVED: u64 = 0x0b5e_77ed;
 const TYPING: u64 = 0x0079_7069;
 /// Likewise for calls that change the settings of a conversation.
 const PREFERENCES: u64 = 0x7072_6566;
+/// Likewise for calls that send read receipts, and that hide them.
+const RECEIPTS: u64 = 0x7265_6164;
 /// The mark that users put on conversations.
 pub(crate) const MARK: i64 = 7;
 
@@ -172,6 +174,14 @@ pub(crate) enum Call {
         pinned: u8,
         mark: Option<i64>,
     },
+    /// Confirms a conversation as read.
+    Receipt {
+        other: usize,
+    },
+    /// Hides read receipts, or shows them.
+    Hide {
+        on: bool,
+    },
 }
 
 impl Call {
@@ -196,6 +206,7 @@ impl Call {
             | Self::MarkUnread { other, .. }
             | Self::DeleteConversation { other }
             | Self::Numbered { other, .. }
+            | Self::Receipt { other }
             | Self::Changes { other, .. } => *other < users,
             Self::Login
             | Self::Logout
@@ -208,6 +219,7 @@ impl Call {
             | Self::Blacklist
             | Self::DeleteConversations
             | Self::DeleteAllMessages
+            | Self::Hide { .. }
             | Self::Filtered { .. } => true,
         }
     }
@@ -342,6 +354,18 @@ impl Plan {
             let user = busy(&mut preferences, setup.users);
             let call = preference(&mut preferences, &setup, user);
             let at_ms = preferences.below(ends_ms);
+            steps.push(Step { at_ms, what: What::Call { user, call } });
+        }
+        let mut receipts = Random::new(seed ^ RECEIPTS);
+        for _ in 0..receipts.below(12) {
+            let user = busy(&mut receipts, setup.users);
+            let other = other(&mut receipts, setup.users, user);
+            let call = match receipts.below(10) {
+                0 => Call::Hide { on: receipts.percent(70) },
+                1 => Call::History { other, count: 100, reverse: true, pick: None },
+                _ => Call::Receipt { other },
+            };
+            let at_ms = receipts.below(ends_ms);
             steps.push(Step { at_ms, what: What::Call { user, call } });
         }
         for _ in 0..faults {

@@ -56,6 +56,8 @@ fn a_model_with_a_flaw_is_detected() {
         Flaw::ReadsEverything,
         Flaw::RevokedStaysUnread,
         Flaw::EditsAreForgotten,
+        Flaw::ReceiptsIgnorePrivacy,
+        Flaw::ReceiptsAreForgotten,
     ];
     let mut runner = TestRunner::deterministic();
     let cases: Vec<_> = (0..FLAWED_CASES)

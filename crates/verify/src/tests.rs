@@ -13,6 +13,7 @@ use peerd_core::conversation::{Delisted, Head, Mark, PagePointers, Settings};
 use peerd_core::id::{LocalMessageId, OrderKey, Partition, UserId};
 use peerd_core::marks::{ConversationMark, ConversationMarks};
 use peerd_core::message::{Message, ReceiptStatus, Revocation};
+use peerd_core::receipts::ReceiptMarks;
 
 mod amended;
 mod events;
@@ -549,6 +550,29 @@ fn unnamed() {
     assert_eq!(scene.kinds(), [Kind::Unnamed], "the other direction is named");
     scene.settings[1].2 = sent;
     assert_eq!(scene.verdict().faults, []);
+}
+
+#[test]
+fn half_receipt() {
+    let marks = |sent, begun, received| {
+        let key = OrderKey;
+        let receipts = ReceiptMarks { sent: key(sent), begun: key(begun), received: key(received) };
+        Settings { receipts, ..Settings::default() }
+    };
+    let with = |of_bob: Settings, of_ann: Settings| {
+        let mut scene = scene();
+        scene.settings.push(("bob", "ann", of_bob));
+        scene.settings.push(("ann", "bob", of_ann));
+        scene
+    };
+    let scene = with(marks(7, 7, 0), marks(0, 0, 5));
+    scene.assert_found(Kind::HalfReceipt, "bob with ann: ann does not see what was confirmed");
+    let scene = with(marks(5, 5, 0), marks(0, 0, 7));
+    scene.assert_found(Kind::HalfReceipt, "ann with bob: bob has not confirmed what is seen");
+    for received in [5, 7] {
+        // It has begun, and may have reached its author.
+        assert_eq!(with(marks(5, 7, 0), marks(0, 0, received)).kinds(), []);
+    }
 }
 
 #[test]

@@ -59,7 +59,8 @@ pub(crate) fn check(
         | Request::MarkUnread { other, .. }
         | Request::DeleteConversation { other }
         | Request::Pin { other, .. }
-        | Request::Draft { other, .. } => {
+        | Request::Draft { other, .. }
+        | Request::ReceiptRead { other } => {
             let fields = json!({ "conversationID": NAMES[*other], "conversationType": 0 });
             check.is(reply, &fields);
         }
@@ -111,6 +112,7 @@ pub(crate) fn check(
             check.message(*other, &history, &reply["message"]);
         }
         Request::Changes { revision } => check.changes(*revision, reply),
+        Request::Receipts { other, ids } => check.receipts(*other, ids, reply),
     }
     check.found
 }
@@ -130,9 +132,12 @@ pub(crate) fn check_refusal(
                 check.wrong(Rule::ChangesStay, "the user is logged in");
             }
         }
-        (BLOCKED_BY_RECEIVER, Request::Send { to, .. } | Request::Edit { other: to, .. })
-            if !facts.blocks(*to, user).be =>
-        {
+        (
+            BLOCKED_BY_RECEIVER,
+            Request::Send { to, .. }
+            | Request::Edit { other: to, .. }
+            | Request::ReceiptRead { other: to },
+        ) if !facts.blocks(*to, user).be => {
             check.wrong(Rule::Blocked, format!("{} blocks nobody", NAMES[*to]));
         }
         (CONVERSATION_NOT_FOUND, Request::Conversation { other })
@@ -141,7 +146,10 @@ pub(crate) fn check_refusal(
             let why = format!("the conversation with {} is denied", NAMES[*other]);
             check.wrong(Rule::NeverStale, why);
         }
-        (BLOCKED_BY_RECEIVER, Request::Send { .. } | Request::Edit { .. })
+        (
+            BLOCKED_BY_RECEIVER,
+            Request::Send { .. } | Request::Edit { .. } | Request::ReceiptRead { .. },
+        )
         | (CONVERSATION_NOT_FOUND, Request::Conversation { .. }) => {}
         (BLOCKED_BY_RECEIVER | CONVERSATION_NOT_FOUND, _) => {
             check.wrong(
@@ -154,9 +162,16 @@ pub(crate) fn check_refusal(
     check.found
 }
 
-/// Whether a message is shown to its viewer as it is stored.
+/// Whether a message is shown to its viewer as it is stored, apart from the status of its receipt.
 pub(crate) fn is_shown_rightly(viewer: usize, message: &Message, shown: &Value) -> bool {
-    is_shown(viewer, message) && *shown == show_message(viewer, message)
+    let mut expected = show_message(viewer, message);
+    // Whether it is confirmed as read is another question.
+    if message.receipt && shown["receiptStatus"] == 2 {
+        expected["receiptStatus"] = json!(2);
+    } else if message.confirmed && shown["receiptStatus"] == 1 {
+        expected["receiptStatus"] = json!(1);
+    }
+    is_shown(viewer, message) && *shown == expected
 }
 
 struct Check<'f, F> {
@@ -369,6 +384,62 @@ impl<F: Facts> Check<'_, F> {
         }
         if !seen.be {
             self.wrong(Rule::ChangesStay, format!("{id} ({}) was deleted", message.extended));
+        }
+        let confirmed = self.facts.confirmed(message);
+        let is_confirmed = shown["receiptStatus"] == 2;
+        if !confirmed.admits(is_confirmed) {
+            let rule = if is_confirmed { Rule::PublishedCorrectly } else { Rule::ChangesStay };
+            self.wrong(rule, format!("{id} ({}) is read: {is_confirmed}", message.extended));
+        }
+    }
+
+    /// Each message with a receipt once, in the order of the IDs, and the IDs of the others.
+    fn receipts(&mut self, other: usize, ids: &[String], reply: &Value) {
+        self.has_fields(reply, &["infos", "errorMessageIDs"]);
+        let mut ids = ids.to_vec();
+        ids.sort_by_key(|id| id.parse().unwrap_or(0_u64));
+        ids.dedup();
+        let history = self.facts.history(self.user, other);
+        let (infos, errors) = (list(&reply["infos"]), list(&reply["errorMessageIDs"]));
+        if infos.len() + errors.len() != ids.len() {
+            self.wrong(Rule::Pages, format!("{reply} for {ids:?}"));
+        }
+        for id in ids {
+            let found = history.iter().find(|(message, _)| message.id == id);
+            let found = found.filter(|(message, seen)| message.receipt && seen.be);
+            let info = infos.iter().find(|info| text(info, "messageID") == id);
+            let (message, seen) = match (found, info) {
+                (Some(found), Some(_)) => found,
+                (found, None) => {
+                    let is_due = found.is_some_and(|(_, seen)| seen.is_sure());
+                    if is_due || !errors.contains(&json!(id)) {
+                        self.wrong(Rule::NeverStale, format!("{id} is missing in {reply}"));
+                    }
+                    continue;
+                }
+                (None, Some(info)) => {
+                    self.wrong(Rule::PublishedCorrectly, format!("{info} has no receipt"));
+                    continue;
+                }
+            };
+            debug_assert!(seen.be, "see above");
+            let is_confirmed = info.is_some_and(|info| number(info, "status") == 2);
+            if !self.facts.confirmed(message).admits(is_confirmed) {
+                self.wrong(Rule::ChangesStay, format!("{id} is read: {is_confirmed}"));
+            }
+            let own = message.from == self.user;
+            let expected = json!({
+                "status": if is_confirmed { 2 } else { 1 },
+                "messageID": id,
+                "conversationID": NAMES[other],
+                "conversationType": 0,
+                "readMemberCount": u8::from(own && is_confirmed),
+                "unreadMemberCount": u8::from(own && !is_confirmed),
+                "deliveredMemberCount": 0,
+                "isSelfOperated": false,
+                "readTime": 0,
+            });
+            self.is(info.unwrap_or(&Value::Null), &expected);
         }
     }
 

@@ -137,6 +137,14 @@ pub(crate) enum Request {
         /// The content of the message after the edit.
         content: Value,
     },
+    /// Confirms a conversation as read.
+    ReceiptRead {
+        other: usize,
+    },
+    Receipts {
+        other: usize,
+        ids: Vec<String>,
+    },
 }
 
 /// The filter of a list.
@@ -190,6 +198,8 @@ impl Request {
             Self::Changes { .. } => "query_changes",
             Self::Revoke { .. } => "revoke_message",
             Self::Edit { .. } => "edit_message",
+            Self::ReceiptRead { .. } => "send_conversation_message_receipt_read",
+            Self::Receipts { .. } => "query_message_receipts_info",
         }
     }
 
@@ -217,7 +227,7 @@ impl Request {
                 let config = json!({ "reverse": reverse, "count": count, "nextMessage": anchor });
                 json!({ "conversationID": NAMES[*other], "config": config })
             }
-            Self::Delete { other, ids } => {
+            Self::Delete { other, ids } | Self::Receipts { other, ids } => {
                 let list: Vec<Value> = ids.iter().map(|id| json!({ "messageID": id })).collect();
                 json!({ "conversationID": NAMES[*other], "messageList": list })
             }
@@ -235,6 +245,7 @@ impl Request {
             }
             Self::PinnedList { count } => json!({ "config": { "count": count } }),
             Self::DeleteAll { other }
+            | Self::ReceiptRead { other }
             | Self::Conversation { other }
             | Self::DeleteConversation { other } => with(*other),
             Self::Clear { other, up_to } => {
@@ -366,6 +377,8 @@ pub fn unknown_methods() -> Vec<&'static str> {
         Request::Changes { revision: 0 },
         Request::Revoke { other: 0, id: String::new() },
         Request::Edit { other: 0, id: String::new(), content: json!({}) },
+        Request::ReceiptRead { other: 0 },
+        Request::Receipts { other: 0, ids: Vec::new() },
     ];
     let methods = peerd::runtime::commands::Method::ALL.iter().map(|method| method.name());
     methods.filter(|name| !all.iter().any(|request| request.method() == *name)).collect()

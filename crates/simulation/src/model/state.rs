@@ -24,6 +24,8 @@ pub(crate) struct Message {
     pub(crate) content: Value,
     pub(crate) extended: String,
     pub(crate) receipt: bool,
+    /// Whether the receiver has confirmed it as read.
+    pub(crate) confirmed: bool,
     pub(crate) counts: bool,
     /// Whether the receiver has read the message.
     pub(crate) read: bool,
@@ -144,6 +146,10 @@ pub enum Flaw {
     RevokedStaysUnread,
     /// Edits change nothing that is stored.
     EditsAreForgotten,
+    /// Read receipts are sent although one of the two users hides them.
+    ReceiptsIgnorePrivacy,
+    /// Only the author of a message sees that it was read.
+    ReceiptsAreForgotten,
 }
 
 /// The complete state, by the contract.
@@ -305,7 +311,7 @@ pub(crate) fn show_message(viewer: usize, message: &Message) -> Value {
         "sentStatus": 1,
         "timestamp": message.at_ms,
         "orderKey": message.key,
-        "receiptStatus": u8::from(message.receipt),
+        "receiptStatus": if message.confirmed { 2 } else { u8::from(message.receipt) },
         "extendedData": message.extended,
         "isServerMessage": false,
     });
@@ -343,6 +349,10 @@ impl Facts for Certain<'_> {
         let is_seen = |message: &Message| shows_all || !message.hidden_for.contains(&user);
         let messages = self.state.between(user, other).into_iter();
         messages.map(|message| (message, May::sure(is_seen(message)))).collect()
+    }
+
+    fn confirmed(&self, message: &Message) -> May {
+        May::sure(message.confirmed)
     }
 
     fn message(&self, id: &str) -> Option<&Message> {

@@ -233,6 +233,11 @@ impl Driver {
                 let id = message.map_or_else(|| NO_MESSAGE.to_owned(), |found| found.id.clone());
                 Request::Edit { other: *other, id, content: content(*kind, *variant) }
             }
+            Call::Receipts { other, picks } => {
+                let ids = model.picked(user, *other, picks, false);
+                Request::Receipts { other: *other, ids }
+            }
+            Call::ReceiptRead { other } => Request::ReceiptRead { other: *other },
             Call::Invalid { .. } => return None,
         };
         Some(request)
