@@ -1,7 +1,7 @@
-"""The typings of the SDK beside docs/conformance.toml, and the TypeScript that compares both with
-what peerd answers and publishes.
+"""The typings of the SDK, docs/conformance.toml, and TypeScript that compares both with recorded
+bodies of peerd.
 
-The classification says by name what a body of peerd may leave out or add. From it, each type of
+The classification names the fields that a body of peerd may leave out or add. From it, each type of
 the typings gets a counterpart for what is sent (`wire.ts`): its fields have the types of the
 typings, those of the client library are missing, and those with a default are optional.
 `complete.ts` shows that this is the only difference: a counterpart with the defaults and with the
@@ -57,7 +57,7 @@ class Classification:
         self.areas, self.own = read["areas"], read["own"]
 
     def of_areas(self, kind):
-        """What the areas that are not offered name: methods, events, or patterns of the rest."""
+        """The methods, events or patterns of the areas that are not offered."""
         return [name for area in self.areas for name in area.get(kind, ())]
 
     def named(self, kind):
@@ -109,7 +109,7 @@ class Typings:
         return found.union(*(self.declaring(base, field) for base in of_type["bases"]))
 
     def alternatives(self, name):
-        """The classified types that extend this one and say by `type` which they are, by that."""
+        """The classified types that extend this one, by the value of `type` that marks each."""
         found = {}
         for one, of_type in self.types.items():
             kind = of_type["fields"].get("type", {}).get("type", "")
@@ -214,6 +214,10 @@ class TypeScript:
 
     def status(self, declaring, field):
         return self.classification.status(self.classification.types[declaring], field)
+
+    def is_sent(self, name):
+        """Whether peerd sends any field of a type: an empty interface would take every object."""
+        return any(self.status(of, field) in SENT for field, of, *_ in self.typings.fields(name))
 
     def type_of(self, name, field, text):
         """The type of a field: the counterpart of its type, or the type in the typings."""

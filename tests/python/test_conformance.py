@@ -2,7 +2,7 @@
 
 Calls, replies and events are recorded while the examples of docs/protocol.md are played, and the
 calls of conformance_calls.py after them. Each recorded body must be of the type that the typings
-have for it, as far as the classification does not name a difference; and what is classified as
+have for it, except for the differences that the classification names. All that is classified as
 offered must be in the recorded bodies.
 """
 
@@ -59,7 +59,7 @@ class Recorder(User):
 
 
 class Recorded:
-    """What was recorded: calls in the SDK's form, other calls, and events."""
+    """Calls in the form of the SDK, other calls, and events."""
 
     def __init__(self):
         self.sdk_calls, self.calls, self.events = [], [], []
@@ -138,7 +138,7 @@ def seen(typings, recorded):
 
 
 def by_name(names):
-    """What the typings say of methods or events, by the names of peerd."""
+    """Methods or events of the typings, by peerd's names."""
     return {snake_case(name): rest for name, rest in names.items()}
 
 
@@ -166,7 +166,7 @@ def test_every_field_and_value_of_the_typings_is_classified(typings):
 
 
 def compare(section, names, classified, of_areas):
-    """What is wrong in a section; what is missing in the form in which it can be added."""
+    """The differences of a section; missing names in the form in which they can be added."""
     codes = CLASSIFICATION.of_areas("codes")
     for name in names.keys() | classified.keys():
         entry = classified.get(name, {})
@@ -294,17 +294,17 @@ def test_recorded_bodies_are_of_the_types_of_the_typings(typings, recorded):
     ]
     called = files.counterparts(typings.reached(parameters), is_sent=False)
     files.write("call.ts", called)
-    files.write("recorded.ts", bodies(typings, recorded))
+    files.write("recorded.ts", bodies(files, recorded))
     files.write("falsified.ts", falsified(recorded))
     assert files.compile() == ""
 
 
-def bodies(typings, recorded):
+def bodies(files, recorded):
     """Each recorded body as a constant of the type that it must have."""
     yield 'import type * as wire from "./wire";'
     yield 'import type * as call from "./call";'
+    typings, count = files.typings, 0
     methods, events = by_name(typings.methods), by_name(typings.events)
-    count = 0
 
     def constant(text, body, what):
         nonlocal count
@@ -320,7 +320,8 @@ def bodies(typings, recorded):
             yield constant("wire.ZIMError", failure, f"failure of {method}")
             continue
         result = methods.get(method, {}).get("result", "void")
-        text = own_type("replies", method) if result == "void" else f"wire.{result}"
+        is_sent = result != "void" and files.is_sent(result)
+        text = f"wire.{result}" if is_sent else own_type("replies", method)
         yield constant(text, reply, f"reply to {method}")
     for _, name, body in recorded.events:
         text = f"wire.{events[name]}" if name in events else own_type("bodies", name)
@@ -329,7 +330,7 @@ def bodies(typings, recorded):
 
 
 def falsified(recorded):
-    """Bodies that are wrong in one point each: the compiler says if it does not complain of one."""
+    """Bodies with one fault each. The compiler reports those in which it finds none."""
     yield 'import type * as wire from "./wire";'
     shown = next(body for method, _, body, _ in recorded.calls if method == "query_conversation")
     conversation = shown["conversation"]
