@@ -1,4 +1,4 @@
-//! Profiles and privacy: what users show of themselves, to whom, and what they hide.
+//! Profiles and privacy settings, and who sees their changes.
 
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ fn info(id: &str, name: &str, avatar: &str, data: &str) -> Value {
     })
 }
 
-/// Sets a value, and answers what was set.
+/// Sets a value, and returns the reply.
 async fn set(world: &World, method: &str, field: &str, value: &str) {
     let body = json!({ field: value });
     assert_eq!(world.ok("alice", method, body.clone()).await, body);
