@@ -69,7 +69,7 @@ impl AmendAnswer {
         Self { amendment: None, state_seq: 0, carrier_seq: 0 }
     }
 
-    /// What became of the message, as it is stored.
+    /// The amendment of the message, as it is stored.
     #[must_use]
     pub fn amended(amendment: &Bytes, state_seq: u64, carrier_seq: u64) -> Self {
         Self { amendment: Some(amendment.to_vec()), state_seq, carrier_seq }
