@@ -311,9 +311,9 @@ fn call() -> impl Strategy<Value = Call> {
         1 => Just(Call::ClearAll),
         1 => Just(Call::Totals),
         4 => (other(), flag(0.7)).prop_map(|(other, mute)| Call::Mute { other, mute }),
-        3 => (vec(other(), 1..4), flag(0.6)).prop_map(
+        6 => (vec(other(), 1..4), flag(0.6)).prop_map(
             |(others, block)| Call::Block { others, block }),
-        2 => (1..4_usize, any::<bool>()).prop_map(
+        5 => (1..4_usize, any::<bool>()).prop_map(
             |(count, goes_on)| Call::Blacklist { count, goes_on }),
         1 => other().prop_map(|other| Call::IsBlocked { other }),
         1 => (0..INVALID.len()).prop_map(|which| Call::Invalid { which }),
