@@ -132,7 +132,9 @@ async def messages(erin, frank):
         reply = await erin("sendMessage", message, "frank", PEER, config)
         sent.append(reply["message"])
     history = {"count": 100, "reverse": True, "mode": 1}
-    await frank("queryHistoryMessage", "erin", PEER, history)
+    shown = (await frank("queryHistoryMessage", "erin", PEER, history))["messageList"]
+    await frank("sendConversationMessageReceiptRead", "erin", PEER)
+    await frank("queryMessageReceiptsInfo", shown[:2], "erin", PEER)
     await frank("queryMessages", [1, 2], "erin", PEER)
     await frank("queryCombineMessageDetail", sent[-1] | {"conversationID": "erin"})
     await erin("editMessage", sent[0] | {"message": "Hello!"}, {})
