@@ -8,6 +8,7 @@ use super::conversation::{ConversationEvent, ConversationView};
 use super::id::UserId;
 use super::message::Message;
 use super::privacy::Privacy;
+use super::reaction::ReactionChange;
 use super::user_info::{FullUserInfo, UserInfo};
 
 /// The revision of a user's conversations. It rises with each change of them and names the previous
@@ -87,6 +88,13 @@ pub enum Event {
     MessagesRevoked(Messages),
     /// Messages were edited.
     MessagesEdited(Messages),
+    /// Reactions to a message changed.
+    ReactionsChanged {
+        /// The message with the reactions after the change.
+        message: Arc<Message>,
+        /// The change.
+        change: ReactionChange,
+    },
     /// The user blocked or unblocked others.
     BlacklistChanged {
         /// How the list changed.
@@ -115,6 +123,7 @@ impl Event {
             }
             Self::MessagesRevoked(messages) | Self::MessagesEdited(messages) => messages.len(),
             Self::ConversationChanged(changes) => changes.len(),
+            Self::ReactionsChanged { .. } => 1,
             Self::TotalChanged(_)
             | Self::BlacklistChanged { .. }
             | Self::UserInfoUpdated(_)
