@@ -1,5 +1,6 @@
 use bytes::Bytes;
 use proptest::prelude::*;
+use serde::ser::Error as _;
 
 use super::*;
 use crate::wire::packed::EncodeError;
@@ -275,13 +276,8 @@ fn every_entry_has_its_golden_bytes() {
     let pages = pages();
     assert_written(pages.iter().map(|(name, it)| (*name, deletions::encode(it))), PAGES);
     let pages = amendment_pages();
-    let written = pages.iter().map(|(name, it)| {
-        (
-            *name,
-            amendments::encode(it)
-                .map_err(|error| <EncodeError as serde::ser::Error>::custom(error)),
-        )
-    });
+    let encode = |page| amendments::encode(page).map_err(EncodeError::custom);
+    let written = pages.iter().map(|(name, it)| (*name, encode(it)));
     assert_written(written, AMENDMENTS);
 }
 

@@ -269,8 +269,9 @@ fn digits(number: usize) -> usize {
 
 /// Whether bytes can stand in a line as a subject.
 fn is_subject(subject: &[u8]) -> bool {
-    // Without a branch for each byte, so that many are compared at once: nearly every one is above.
-    let is_above = subject.iter().fold(true, |is_above, byte| is_above & (*byte > b' '));
+    // The smallest is found without a branch for each byte: nearly every one is above.
+    let smallest = subject.iter().fold(u8::MAX, |smallest, byte| smallest.min(*byte));
+    let is_above = smallest > b' ';
     !subject.is_empty() && (is_above || !subject.iter().any(|byte| b" \t\r\n".contains(byte)))
 }
 

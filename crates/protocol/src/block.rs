@@ -41,19 +41,19 @@ pub struct Buffer {
 
 impl Buffer {
     /// Appends bytes.
-    #[inline(always)]
+    #[inline]
     pub fn append(&mut self, bytes: &[u8]) {
         self.room(bytes.len()).copy_from_slice(bytes);
     }
 
     /// Appends a byte.
-    #[inline(always)]
+    #[inline]
     pub fn push(&mut self, byte: u8) {
         self.append(&[byte]);
     }
 
     /// Appends so many bytes, which the caller sets.
-    #[inline(always)]
+    #[inline]
     pub fn room(&mut self, count: usize) -> &mut [u8] {
         let (start, end) = (self.length, self.length + count);
         if end > self.bytes.len() {
@@ -131,7 +131,9 @@ fn kept(bytes: &[u8]) -> Bytes {
 #[must_use]
 pub fn text<const N: usize>(parts: [&str; N]) -> ByteString {
     let written = written(|out| {
-        parts.iter().for_each(|part| out.append(part.as_bytes()));
+        for part in parts {
+            out.append(part.as_bytes());
+        }
         Ok::<_, std::convert::Infallible>(())
     });
     // It cannot fail: these are texts.

@@ -30,7 +30,7 @@ pub fn append(out: &mut Buffer, value: &(impl Serialize + ?Sized)) -> Result<(),
     value.serialize(Writer::<false> { out })
 }
 
-#[inline(always)]
+#[inline]
 fn number(out: &mut Buffer, number: u64) {
     if let Ok(short @ ..=0x7f) = u8::try_from(number) {
         out.push(short);
@@ -43,14 +43,14 @@ fn large_number(out: &mut Buffer, number: u64) {
     if let Ok(number) = u8::try_from(number) {
         out.append(&[0xcc, number]);
     } else if let Ok(number) = u16::try_from(number) {
-        let [a, b] = number.to_be_bytes();
-        out.append(&[0xcd, a, b]);
+        out.push(0xcd);
+        out.append(&number.to_be_bytes());
     } else if let Ok(number) = u32::try_from(number) {
-        let [a, b, c, d] = number.to_be_bytes();
-        out.append(&[0xce, a, b, c, d]);
+        out.push(0xce);
+        out.append(&number.to_be_bytes());
     } else {
-        let [a, b, c, d, e, f, g, h] = number.to_be_bytes();
-        out.append(&[0xcf, a, b, c, d, e, f, g, h]);
+        out.push(0xcf);
+        out.append(&number.to_be_bytes());
     }
 }
 
@@ -72,7 +72,7 @@ fn negative(out: &mut Buffer, number: i64) {
     }
 }
 
-#[inline(always)]
+#[inline]
 fn text(out: &mut Buffer, text: &str) -> Result<(), Error> {
     match u8::try_from(text.len()) {
         Ok(short @ ..=31) => {
@@ -98,7 +98,7 @@ fn bytes(out: &mut Buffer, bytes: &[u8]) -> Result<(), Error> {
 }
 
 /// Begins a list or a map.
-#[inline(always)]
+#[inline]
 fn head(out: &mut Buffer, kind: Kind, length: usize) -> Result<(), Error> {
     match (kind, u8::try_from(length)) {
         (Kind::List, Ok(short @ ..=15)) => out.push(0x90 | short),
@@ -134,7 +134,7 @@ struct Writer<'o, const NAMED: bool> {
 }
 
 impl<'o, const NAMED: bool> Writer<'o, NAMED> {
-    #[inline(always)]
+    #[inline]
     fn entries(self, kind: Kind, length: Option<usize>) -> Result<Entries<'o, NAMED>, Error> {
         let uncounted = match length {
             Some(length) => {
@@ -168,7 +168,7 @@ struct Uncounted {
 }
 
 impl<const NAMED: bool> Entries<'_, NAMED> {
-    #[inline(always)]
+    #[inline]
     fn add<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
         if let Some(uncounted) = &mut self.uncounted {
             uncounted.count += 1;
@@ -176,7 +176,7 @@ impl<const NAMED: bool> Entries<'_, NAMED> {
         value.serialize(Writer::<NAMED> { out: self.out })
     }
 
-    #[inline(always)]
+    #[inline]
     fn field<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), Error> {
         if NAMED {
             text(self.out, name)?;
@@ -184,7 +184,7 @@ impl<const NAMED: bool> Entries<'_, NAMED> {
         value.serialize(Writer::<NAMED> { out: self.out })
     }
 
-    #[inline(always)]
+    #[inline]
     fn finish(self) -> Result<(), Error> {
         let Some(Uncounted { kind, start, count }) = self.uncounted else { return Ok(()) };
         let length = match kind {
@@ -202,7 +202,7 @@ impl<const NAMED: bool> Entries<'_, NAMED> {
 /// The numbers that have a form of their own in serde and none here.
 macro_rules! as_other {
     ($($method:ident($own:ty) is $other:ident,)+) => {
-        $(#[inline(always)]
+        $(#[inline]
         fn $method(self, value: $own) -> Result<(), Error> {
             self.$other(value.into())
         })+
@@ -229,18 +229,18 @@ impl<'o, const NAMED: bool> Serializer for Writer<'o, NAMED> {
         serialize_u32(u32) is serialize_u64,
     }
 
-    #[inline(always)]
+    #[inline]
     fn is_human_readable(&self) -> bool {
         false
     }
 
-    #[inline(always)]
+    #[inline]
     fn serialize_bool(self, value: bool) -> Result<(), Error> {
         self.out.push(0xc2 | u8::from(value));
         Ok(())
     }
 
-    #[inline(always)]
+    #[inline]
     fn serialize_i64(self, value: i64) -> Result<(), Error> {
         match u64::try_from(value) {
             Ok(value) => number(self.out, value),
@@ -249,7 +249,7 @@ impl<'o, const NAMED: bool> Serializer for Writer<'o, NAMED> {
         Ok(())
     }
 
-    #[inline(always)]
+    #[inline]
     fn serialize_u64(self, value: u64) -> Result<(), Error> {
         number(self.out, value);
         Ok(())
@@ -283,7 +283,7 @@ impl<'o, const NAMED: bool> Serializer for Writer<'o, NAMED> {
         self.serialize_unit()
     }
 
-    #[inline(always)]
+    #[inline]
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Error> {
         value.serialize(self)
     }
@@ -306,7 +306,7 @@ impl<'o, const NAMED: bool> Serializer for Writer<'o, NAMED> {
         text(self.out, variant)
     }
 
-    #[inline(always)]
+    #[inline]
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
         self,
         _name: &'static str,
@@ -326,17 +326,17 @@ impl<'o, const NAMED: bool> Serializer for Writer<'o, NAMED> {
         value.serialize(self)
     }
 
-    #[inline(always)]
+    #[inline]
     fn serialize_seq(self, length: Option<usize>) -> Result<Entries<'o, NAMED>, Error> {
         self.entries(Kind::List, length)
     }
 
-    #[inline(always)]
+    #[inline]
     fn serialize_tuple(self, length: usize) -> Result<Entries<'o, NAMED>, Error> {
         self.entries(Kind::List, Some(length))
     }
 
-    #[inline(always)]
+    #[inline]
     fn serialize_tuple_struct(
         self,
         _name: &'static str,
@@ -356,12 +356,12 @@ impl<'o, const NAMED: bool> Serializer for Writer<'o, NAMED> {
         self.entries(Kind::List, Some(length))
     }
 
-    #[inline(always)]
+    #[inline]
     fn serialize_map(self, length: Option<usize>) -> Result<Entries<'o, NAMED>, Error> {
         self.entries(Kind::Map, length)
     }
 
-    #[inline(always)]
+    #[inline]
     fn serialize_struct(
         self,
         _name: &'static str,
@@ -388,12 +388,12 @@ macro_rules! entries {
             type Ok = ();
             type Error = Error;
 
-            #[inline(always)]
+            #[inline]
             fn $add<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
                 self.add(value)
             }
 
-            #[inline(always)]
+            #[inline]
             fn end(self) -> Result<(), Error> {
                 self.finish()
             }
@@ -414,7 +414,7 @@ macro_rules! fields {
             type Ok = ();
             type Error = Error;
 
-            #[inline(always)]
+            #[inline]
             fn serialize_field<T: Serialize + ?Sized>(
                 &mut self,
                 name: &'static str,
@@ -423,7 +423,7 @@ macro_rules! fields {
                 self.field(name, value)
             }
 
-            #[inline(always)]
+            #[inline]
             fn end(self) -> Result<(), Error> {
                 self.finish()
             }
@@ -440,17 +440,17 @@ impl<const NAMED: bool> ser::SerializeMap for Entries<'_, NAMED> {
     type Ok = ();
     type Error = Error;
 
-    #[inline(always)]
+    #[inline]
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Error> {
         self.add(key)
     }
 
-    #[inline(always)]
+    #[inline]
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
         self.add(value)
     }
 
-    #[inline(always)]
+    #[inline]
     fn end(self) -> Result<(), Error> {
         self.finish()
     }
