@@ -64,11 +64,19 @@ pub enum Fault {
     ReadTooFar,
     /// A message is searched by the number after its own.
     WrongNumber,
+    /// Reactions are published and not stored.
+    LostReaction,
+    /// The sender of a message that its receiver changes does not look for the change.
+    PageUnnamed,
+    /// A blocked user may react to messages of the user who blocks.
+    BlockedReacts,
+    /// Events about reactions name the other user.
+    WrongReactor,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 32] = [
         Self::SuccessWithoutAck,
         Self::LostReadMark,
         Self::OwnMessagesCount,
@@ -97,6 +105,10 @@ impl Fault {
         Self::ChangeMissed,
         Self::ReadTooFar,
         Self::WrongNumber,
+        Self::LostReaction,
+        Self::PageUnnamed,
+        Self::BlockedReacts,
+        Self::WrongReactor,
     ];
 }
 

@@ -83,6 +83,29 @@ fn methods_that_need_a_session() -> Vec<(&'static str, Value)> {
             json!({ "message": { "messageID": "1", "conversationID": "bob" } }),
         ),
         ("query_changes", json!({ "revision": 0 })),
+        (
+            "add_message_reaction",
+            json!({
+                "reactionType": "a", "message": { "messageID": "12345", "conversationID": "bob" },
+            }),
+        ),
+        (
+            "delete_message_reaction",
+            json!({
+                "reactionType": "a", "message": { "messageID": "12345", "conversationID": "bob" },
+            }),
+        ),
+        (
+            "delete_message_all_reactions",
+            json!({ "message": { "messageID": "12345", "conversationID": "bob" } }),
+        ),
+        (
+            "query_message_reaction_user_list",
+            json!({
+                "message": { "messageID": "12345", "conversationID": "bob" },
+                "config": { "reactionType": "a" },
+            }),
+        ),
     ]
 }
 

@@ -23,6 +23,7 @@ CONVERSATION_CHANGED = "conversation_changed"
 TOTAL_UPDATED = "conversation_total_unread_message_count_updated"
 MESSAGE_DELETED = "message_deleted"
 BLACKLIST_CHANGED = "blacklist_changed"
+REACTIONS_CHANGED = "message_reactions_changed"
 CONNECTION_CHANGED = "connection_state_changed"
 BUNDLE = "bundle"
 

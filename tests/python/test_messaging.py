@@ -20,6 +20,7 @@ from client import (
     MESSAGE_RECEIVED,
     NOTIFY,
     PEER,
+    REACTIONS_CHANGED,
     RECEIVE,
     SEND,
     SUCCESS,
@@ -409,6 +410,47 @@ async def test_the_block_list_shows_users_in_the_order_of_blocking(daemon):
         config = {"count": 1, "nextFlag": first["nextFlag"]}
         last = await bob.call("query_blacklist", {"config": config})
         assert last == {"blacklist": [info(alice)], "nextFlag": 0}
+
+
+async def test_both_users_see_reactions(daemon):
+    async with daemon.users("alice", "bob") as (alice, bob):
+        sent = await alice.send(bob, text("hello"))
+        message = await received_and_counted(bob, alice, 1, (1, 1))
+
+        def body(user, kind, **config):
+            named = {"messageID": sent["messageID"], "conversationID": user.id}
+            return {"reactionType": kind, "message": named, "config": config}
+
+        reply = await bob.call("add_message_reaction", body(alice, "👋🏽"))
+        expected = {
+            "reactionType": "👋🏽",
+            "conversationID": alice.id,
+            "conversationType": PEER,
+            "messageID": message["messageID"],
+            "totalCount": 1,
+            "isSelfIncluded": True,
+            "userList": [{"userID": bob.id}],
+            "sumCount": 1,
+        }
+        assert reply == {"reaction": expected}
+        event = await bob.event(REACTIONS_CHANGED)
+        assert event["reactions"] == [expected]
+        change = {"userID": bob.id, "reactionType": "👋🏽", "action": 0, "sumCount": 1}
+        assert event["changeInfoList"][0]["userChangeInfoList"] == [change]
+        event = await alice.event(REACTIONS_CHANGED)
+        seen = expected | {"conversationID": bob.id, "isSelfIncluded": False}
+        assert event["reactions"] == [seen]
+        assert event["changeInfoList"][0]["message"] == sent | {"reactions": [seen]}
+        with pytest.raises(Rejected) as refused:
+            await bob.call("add_message_reaction", body(alice, "👋🏽"))
+        assert (refused.value.code, refused.value.reason) == (6000280, "reaction_unchanged")
+        await bob.call("add_message_reaction", body(alice, "👋🏽", increaseCount=2))
+        await bob.event(REACTIONS_CHANGED)
+        await bob.call("delete_message_all_reactions", body(alice, ""))
+        event = await bob.event(REACTIONS_CHANGED)
+        change = {"userID": bob.id, "reactionType": "👋🏽", "action": 1, "sumCount": 0}
+        assert event["changeInfoList"][0]["userChangeInfoList"] == [change]
+        assert (await bob.history(alice.id))[0] == message
 
 
 async def test_a_user_id_is_percent_encoded_in_subjects(daemon):

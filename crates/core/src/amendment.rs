@@ -209,7 +209,7 @@ impl Amendment {
         if let Receipt::Changed(status) = self.receipt {
             message.receipt = status;
         }
-        if !self.reactions.is_empty() {
+        if !self.reactions.is_empty() || !message.reactions().is_empty() {
             message.annotations.get_or_insert_default().reactions.clone_from(&self.reactions);
         }
     }
@@ -256,6 +256,16 @@ impl AmendmentPage {
             *amendment = Amendment { key, ..Amendment::default() };
         }
         amendment
+    }
+
+    /// The same page without reactions.
+    #[must_use]
+    pub fn without_reactions(&self) -> Self {
+        let mut page = self.clone();
+        for amendment in page.by_seq.values_mut() {
+            amendment.reactions.clear();
+        }
+        page
     }
 
     /// The messages that were removed, by ascending `messageSeq`.

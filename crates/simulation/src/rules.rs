@@ -16,7 +16,8 @@ use peerd_core::id::{Partition, UserId};
 use peerd_protocol::subject::Token;
 use serde_json::{Value, json};
 
-use crate::journal::Journal;
+use crate::journal::{Journal, OpKind};
+use crate::known::with_reactions;
 use crate::model::replies::is_shown_rightly;
 use crate::model::state::Message;
 pub(crate) use crate::model::{number, text, user_of as user};
@@ -117,6 +118,8 @@ pub(crate) struct Watch {
     /// The number of ownership changes.
     pub(crate) claims: usize,
     pub(crate) events: usize,
+    /// Who has reacted to each message, as the first of its users was shown at the end.
+    pub(crate) reacted: BTreeMap<String, (usize, Vec<usize>)>,
 }
 
 pub(crate) fn id(user: usize) -> Option<UserId> {
@@ -182,6 +185,7 @@ impl Watch {
                 shown: None,
                 edited_ms: 0,
                 is_revoked: false,
+                reactions: Vec::new(),
             },
         };
         let before = self.newest.get(&(from, to)).map(|index| &self.log[*index]);
@@ -376,6 +380,24 @@ impl Core {
                 self.watch.is_of(user, last);
             }
         }
+        for info in body["changeInfoList"].as_array().into_iter().flatten() {
+            self.watch.is_of(user, &info["message"]);
+            self.published_reaction(info);
+        }
+    }
+
+    /// A change of reactions is one that its user tried to make.
+    fn published_reaction(&mut self, info: &Value) {
+        let id = text(&info["message"], "messageID");
+        for change in info["userChangeInfoList"].as_array().into_iter().flatten() {
+            let (by, on) = (self::user(text(change, "userID")), number(change, "action") == 0);
+            let kind = OpKind::React(id.to_owned(), on);
+            let ops = &self.watch.journal.ops;
+            if !ops.iter().any(|op| Some(op.user) == by && op.kind == kind) {
+                let why = format!("{change} of {id}, which this user did not make");
+                self.broken(Rule::PublishedCorrectly, why);
+            }
+        }
     }
 
     fn published_message(&mut self, user: usize, message: &Value, now_ms: u64) {
@@ -387,7 +409,7 @@ impl Core {
                 Some(logged)
                     if logged.to == user
                         && Some(logged.from) == from
-                        && is_shown_rightly(user, logged, message) => {}
+                        && is_shown_rightly(user, &with_reactions(logged, message), message) => {}
                 Some(_) => {
                     let why =
                         format!("{} receives {id}, which is not addressed to it", NAMES[user]);
@@ -445,7 +467,9 @@ impl Watch {
     /// one.
     pub(crate) fn is_of(&mut self, user: usize, message: &Value) {
         let id = text(message, "messageID");
-        let is_it = self.logged(id).is_some_and(|logged| is_shown_rightly(user, logged, message));
+        let is_it = self.logged(id).is_some_and(|logged| {
+            is_shown_rightly(user, &with_reactions(logged, message), message)
+        });
         if !is_it {
             let why =
                 format!("{} is shown {message}, the log has {:?}", NAMES[user], self.logged(id));

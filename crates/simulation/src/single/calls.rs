@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::model::NAMES;
+use crate::model::amending::REACTIONS;
 use crate::model::request::ListOption;
 
 /// The number of users that make calls: three log in at the start, one may log in. The last never
@@ -201,6 +202,23 @@ pub(crate) enum Call {
     Invalid {
         which: usize,
     },
+    /// The kind is an index for [`REACTIONS`].
+    React {
+        other: usize,
+        pick: usize,
+        kind: usize,
+        increase: u64,
+    },
+    Unreact {
+        other: usize,
+        pick: usize,
+        kind: Option<usize>,
+    },
+    Reactors {
+        other: usize,
+        pick: usize,
+        kind: usize,
+    },
 }
 
 impl Call {
@@ -332,6 +350,12 @@ fn call() -> impl Strategy<Value = Call> {
         3 => (other(), pick()).prop_map(|(other, pick)| Call::Revoke { other, pick }),
         3 => (other(), pick(), prop_oneof![3 => Just(0_usize), 1 => 2..KINDS], 0..2_usize)
             .prop_map(|(other, pick, kind, variant)| Call::Edit { other, pick, kind, variant }),
+        4 => (other(), pick(), 0..REACTIONS.len(), 0..3_u64).prop_map(
+            |(other, pick, kind, increase)| Call::React { other, pick, kind, increase }),
+        3 => (other(), pick(), prop::option::weighted(0.7, 0..REACTIONS.len())).prop_map(
+            |(other, pick, kind)| Call::Unreact { other, pick, kind }),
+        1 => (other(), pick(), 0..REACTIONS.len()).prop_map(
+            |(other, pick, kind)| Call::Reactors { other, pick, kind }),
     ]
 }
 
