@@ -72,11 +72,19 @@ pub enum Fault {
     BlockedReacts,
     /// Events about reactions name the other user.
     WrongReactor,
+    /// Read receipts are kept in memory and not stored.
+    LostReceipt,
+    /// Read receipts reach the author, and the reader's entry is not completed.
+    HalfReceipt,
+    /// Read receipts of a user whom the author blocked are taken.
+    ReceiptOfBlocked,
+    /// Read receipts are sent although one of the two users hides them.
+    ReceiptDespitePrivacy,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 36] = [
         Self::SuccessWithoutAck,
         Self::LostReadMark,
         Self::OwnMessagesCount,
@@ -109,6 +117,10 @@ impl Fault {
         Self::PageUnnamed,
         Self::BlockedReacts,
         Self::WrongReactor,
+        Self::LostReceipt,
+        Self::HalfReceipt,
+        Self::ReceiptOfBlocked,
+        Self::ReceiptDespitePrivacy,
     ];
 }
 

@@ -11,16 +11,18 @@ use peerd::runtime::commands::heartbeat::LastSeen;
 use peerd::runtime::commands::login::LoggedIn;
 use peerd::runtime::commands::query_changes::Changes;
 use peerd::runtime::commands::query_conversation_total_unread_message_count::TotalUnread;
+use peerd::runtime::commands::query_message_receipts_info::Receipts;
 use peerd::runtime::commands::set_conversation_mark::Marked;
 use peerd_core::blocklist::{BlockNumber, BlockRefusal};
 use peerd_core::content::{Content, Excerpt, Media, MessageType, Pixels};
 use peerd_core::conversation::{ConversationEvent, ConversationView, NotificationStatus};
 use peerd_core::event::{BlacklistAction, DeleteType, Event, Revision, Totals};
-use peerd_core::id::{LocalMessageId, OrderKey, Partition, UserId};
+use peerd_core::id::{LocalMessageId, MessageId, OrderKey, Partition, UserId};
 use peerd_core::marks::{ConversationMark, ConversationMarks};
 use peerd_core::message::{Annotations, Message, ReceiptStatus, Revocation};
 use peerd_core::privacy::{Hidden, Privacy};
 use peerd_core::reaction::{Reaction, ReactionChange};
+use peerd_core::receipts::ReceiptInfo;
 use peerd_core::rejection::Rejection;
 use peerd_core::send::Push;
 use peerd_core::user_info::{FullUserInfo, Profile, UserInfo};
@@ -113,6 +115,17 @@ fn all_contents() -> Vec<Content> {
         },
         custom,
     ]
+}
+
+fn receipt(status: ReceiptStatus) -> ReceiptInfo {
+    ReceiptInfo {
+        message: MessageId::new(OrderKey(KEY), Partition(3)),
+        other: user("alice"),
+        status,
+        is_sender: true,
+        is_self_operated: false,
+        read_ms: 0,
+    }
 }
 
 fn conversation(last_message: Option<Arc<Message>>) -> ConversationView {
@@ -210,6 +223,11 @@ fn replies_with_conversations() {
     insta::assert_snapshot!("reply_list", reply(&list));
     let one = OneConversation(conversation(Some(bare())));
     insta::assert_snapshot!("reply_conversation", reply(&one));
+    let receipts = Receipts {
+        infos: vec![receipt(ReceiptStatus::Processing), receipt(ReceiptStatus::Done)],
+        error_ids: vec![MessageId::new(OrderKey(KEY + 1), Partition(3))],
+    };
+    insta::assert_snapshot!("reply_receipts", reply(&receipts));
     insta::assert_snapshot!("reply_changed", reply(&Changed(user("alice"))));
     let changes = |is_reset, is_blacklist_changed| Changes {
         is_reset,
@@ -316,6 +334,10 @@ fn events() {
         extended_data: Some("mood: good".into()),
     };
     insta::assert_snapshot!("event_user_info_updated", event(&Event::UserInfoUpdated(full)));
+    let read =
+        ReceiptInfo { is_sender: false, is_self_operated: true, ..receipt(ReceiptStatus::Done) };
+    let read = Event::ConversationReceiptChanged(read);
+    insta::assert_snapshot!("event_conversation_receipt_changed", event(&read));
     let rule = Event::UserRuleUpdated(Privacy::default().with(Hidden::Typing, true));
     insta::assert_snapshot!("event_user_rule_updated", event(&rule));
     let all = Event::ConversationsAllDeleted { count: 7 };

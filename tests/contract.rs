@@ -46,6 +46,7 @@ mod contract {
     #[path = "../../examples/push_gateway/queue.rs"]
     mod queue;
     mod reactions;
+    mod receipts;
     mod receive;
     mod repeats;
     mod replay;

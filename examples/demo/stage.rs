@@ -17,6 +17,7 @@ pub(crate) const RECEIVED: &str = "peer_message_received";
 pub(crate) const CHANGED: &str = "conversation_changed";
 pub(crate) const TOTAL: &str = "conversation_total_unread_message_count_updated";
 pub(crate) const DELETED: &str = "message_deleted";
+pub(crate) const READ: &str = "conversation_message_receipt_changed";
 pub(crate) const EDITED: &str = "message_edited";
 pub(crate) const REVOKED: &str = "message_revoke_received";
 pub(crate) const TYPING: &str = "typing";
@@ -175,7 +176,8 @@ impl Stage {
         };
         let arrow = format!("→ {}", content(message));
         self.screen.say(from, Look::Plain, &arrow);
-        let body = json!({ "message": message, "toUserID": receiver.name });
+        let config = json!({ "hasReceipt": message["type"] != COMMAND });
+        let body = json!({ "message": message, "toUserID": receiver.name, "config": config });
         let (reply, events) = tokio::join!(
             self.client.call(sender.name, "send_peer_message", body),
             receiver.expect_events(self.screen, expected)
@@ -327,6 +329,11 @@ pub(crate) fn show(screen: Screen, side: Side, event: &Event) {
             for message in body["messageList"].as_array().into_iter().flatten() {
                 screen.say(side, Look::Plain, &format!("← {}", content(message)));
             }
+        }
+        READ => {
+            let is_own = body["infos"][0]["isSelfOperated"] == json!(true);
+            let note = if is_own { "  confirmed as read" } else { "← ✓✓ read" };
+            screen.say(side, Look::Dim, note);
         }
         other => screen.say(side, Look::Dim, &format!("  {other}")),
     }

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use crate::{
     screen::{Look, Side},
     stage::{
-        CHANGED, DELETED, EDITED, Failed, RECEIVED, REVOKED, Shown, Stage, TOTAL, TYPING, content,
-        message, same, show, success,
+        CHANGED, DELETED, EDITED, Failed, READ, RECEIVED, REVOKED, Shown, Stage, TOTAL, TYPING,
+        content, message, same, show, success,
     },
     support::login,
 };
@@ -220,7 +220,7 @@ pub(crate) async fn delete(stage: &mut Stage) -> Shown {
     Ok("the image is gone from alice's history and unread count; bob keeps his copy".to_owned())
 }
 
-/// Bob types, corrects what he sent, and takes another message back.
+/// Bob types, corrects what he sent, learns that it was read, and takes another message back.
 pub(crate) async fn amend(stage: &mut Stage) -> Shown {
     let screen = stage.screen;
     screen.say(Side::Right, Look::Plain, "(is typing)");
@@ -240,6 +240,15 @@ pub(crate) async fn amend(stage: &mut Stage) -> Shown {
 
     let secret = json!({ "type": 1, "message": "My PIN is 4711." });
     let secret = stage.send(Side::Right, &secret, &[RECEIVED, CHANGED, TOTAL]).await?;
+    screen.say(Side::Left, Look::Plain, "(confirms that she has read it)");
+    let with_bob = json!({ "conversationID": "bob", "conversationType": 0 });
+    stage.ask("alice", "send_conversation_message_receipt_read", with_bob).await?;
+    stage.alice.expect_events(screen, &[READ]).await?;
+    stage.bob.expect_events(screen, &[READ]).await?;
+    let newest = stage.page("bob", "alice", json!({ "count": 1, "reverse": true })).await?;
+    let status = newest.first().map(|message| message["receiptStatus"].clone());
+    same("the status of the receipt", &status, &Some(json!(2)))?;
+
     let unread = stage.totals("alice").await?.0.unwrap_or_default();
     screen.say(Side::Right, Look::Plain, "(revokes it)");
     stage.ask("bob", "revoke_message", json!({ "message": secret })).await?;

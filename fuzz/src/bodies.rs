@@ -6,7 +6,8 @@ use peerd_core::limits::{
     AVATAR_URL_MAX_BYTES, BLOCK_BATCH_MAX, BLOCKED_PAGE_MAX, CHANGES_PAGE_MAX,
     CONVERSATION_PAGE_MAX, DELETE_BATCH_MAX, DEVICE_MAX_BYTES, DRAFT_MAX_BYTES, HISTORY_PAGE_MAX,
     MARK_BATCH_MAX, MARK_MAX, MESSAGE_SEQS_MAX, REACTION_COUNT_MAX, REACTION_TYPE_MAX_BYTES,
-    REACTION_USERS_MAX, USER_EXTENDED_DATA_MAX_BYTES, USER_NAME_MAX_BYTES, USERS_INFO_MAX,
+    REACTION_USERS_MAX, RECEIPTS_QUERY_MAX, USER_EXTENDED_DATA_MAX_BYTES, USER_NAME_MAX_BYTES,
+    USERS_INFO_MAX,
 };
 use peerd_core::rejection::Rejection;
 use peerd_core::send::Send;
@@ -203,6 +204,9 @@ fn has_bounds(request: &Request) {
     }
     if let Request::QueryMessages(query) = request {
         rising(&query.message_seqs.clone().each_once(), MESSAGE_SEQS_MAX);
+    }
+    if let Request::QueryMessageReceiptsInfo(query) = request {
+        rising(&query.message_list.clone().each_once(), RECEIPTS_QUERY_MAX);
     }
     if let Request::DeleteMessages(delete) = request {
         rising(&delete.message_list.clone().each_once(), DELETE_BATCH_MAX);

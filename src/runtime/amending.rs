@@ -96,7 +96,9 @@ impl<S: Store, B: Bus> Amending<S, B> {
     {
         self.admit(call.cell)?;
         let known = call.cell.lock().conversations.get(other).cloned().unwrap_or_default();
-        let (direction, found) = self.find(call.cell, (other, &known), id, call.deadline).await?;
+        let (direction, mut found) =
+            self.find(call.cell, (other, &known), id, call.deadline).await?;
+        known.settings.receipts.show(direction, &mut found.stored.message);
         match direction {
             Direction::Send => self.amend_sent::<C>(call, other, found, operation).await,
             Direction::Receive if operation.is_for_sender() => Err(Rejection::NotPermitted.into()),

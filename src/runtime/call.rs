@@ -11,6 +11,7 @@ use futures::FutureExt as _;
 use tokio::time::Instant;
 use tracing::{Instrument as _, Span, field};
 
+use super::commands::send_conversation_message_receipt_read as receipts;
 use super::commands::{self, Call, Called, Method};
 use super::parts::Parts;
 use super::replay::ReplayFrom;
@@ -149,6 +150,7 @@ impl<S: Store, B: Bus> Calls<S, B> {
         deadline: Instant,
     ) -> Result<Outcome, CallError> {
         let cell = self.parts.ageing.user(ownership, user, deadline).await?;
+        receipts::resume(&self.parts, &cell);
         let checks_session = method.is_some_and(Method::checks_session);
         if !checks_session && method.is_none_or(Method::needs_session) {
             self.parts.sessions.note_last_seen(&cell)?;

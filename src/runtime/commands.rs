@@ -59,11 +59,13 @@ pub mod query_conversation_pinned_list;
 pub mod query_conversation_total_unread_message_count;
 pub mod query_history_message;
 pub mod query_message_reaction_user_list;
+pub mod query_message_receipts_info;
 pub mod query_messages;
 pub mod query_self_user_info;
 pub mod query_users_info;
 pub mod remove_users_from_blacklist;
 pub mod revoke_message;
+pub mod send_conversation_message_receipt_read;
 pub mod send_message;
 pub mod send_peer_message;
 pub mod send_typing;
@@ -507,6 +509,8 @@ commands! {
     query_messages::QueryMessages,
     query_combine_message_detail::QueryCombineMessageDetail,
     query_changes::QueryChanges,
+    send_conversation_message_receipt_read::SendConversationMessageReceiptRead with_peer,
+    query_message_receipts_info::QueryMessageReceiptsInfo,
     add_message_reaction::AddMessageReaction with_peer,
     delete_message_reaction::DeleteMessageReaction with_peer,
     delete_message_all_reactions::DeleteMessageAllReactions with_peer,

@@ -31,6 +31,7 @@ use peerd_core::deletions::{Bitmap, PageId};
 use peerd_core::event::{BlacklistAction, Event, Publication};
 use peerd_core::id::{OrderKey, UserId};
 use peerd_core::marks::ConversationMarks;
+use peerd_core::receipts::ReceiptMarks;
 use peerd_core::rejection::Rejection;
 use peerd_core::user::{Account, User};
 use peerd_core::user_info::{Profile, UserInfo};
@@ -81,6 +82,8 @@ pub(super) enum Events {
     /// or its unread count changed, then the total if it changed. The revision advances to `key`.
     /// If an entry could not be written, nothing is published.
     Amended { key: OrderKey, message: OrderKey, event: Event },
+    /// The event about a receipt. The revision advances to `key`; no conversation is shown.
+    Receipt { key: OrderKey, event: Event },
     /// The users whose blocks were written. Conversations do not change: the revision stays.
     Blacklist(BlacklistAction),
     /// These events. Conversations do not change: the revision stays.
@@ -271,6 +274,14 @@ impl<S: Store, B: Bus> Entries<S, B> {
                 Events::ConversationsDeleted { key } => {
                     self.apply_deleted(cell, key, stored);
                 }
+                Events::Receipt { key, event } => {
+                    let mut user = cell.lock();
+                    apply(&mut user, stored);
+                    let revision = user.advance(key);
+                    self.sessions.note_revision(cell, &mut user);
+                    let publication = Publication { revision, events: vec![event].into() };
+                    self.publisher.publish(cell, &user, &publication);
+                }
                 Events::Blacklist(action) => {
                     let users = users(&stored, profiles);
                     let mut user = cell.lock();
@@ -407,6 +418,9 @@ impl<S: Store, B: Bus> Entries<S, B> {
             stored.draft = None;
             stored.marks = ConversationMarks::default();
         }
+        if failpoint::is(Fault::LostReceipt) {
+            stored.receipts = ReceiptMarks::default();
+        }
         if failpoint::is(Fault::LostDeletion) {
             stored.delisted = None;
         }
@@ -480,6 +494,10 @@ impl<S: Store, B: Bus> Entries<S, B> {
                 is_shown.then_some((event, view))
             });
             let views: Vec<_> = views.collect();
+            let mut first = first;
+            if let Some(event) = &mut first {
+                event.show_receipts(&user);
+            }
             let mut events: Vec<Event> = first.into_iter().collect();
             events.extend(chunks(views).map(Event::ConversationChanged));
             if user.totals.unmuted != totals.unmuted {

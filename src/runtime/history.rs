@@ -25,6 +25,7 @@
 
 mod numbered;
 mod places;
+mod receipts;
 mod side;
 mod up_to;
 
@@ -136,6 +137,7 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
                 head,
                 cleared: cleared.seq,
                 cleared_key: cleared.key,
+                receipts: conversation.settings.receipts,
                 is_ahead,
             })
         };
@@ -175,9 +177,10 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
                 .iter_mut()
                 .filter(|cursor| !cursor.buffer.is_empty())
                 .max_by_key(|cursor| cursor.buffer.front().map(Found::key));
-            let Some(found) = newest.and_then(|cursor| cursor.buffer.pop_front()) else { break };
+            let Some(cursor) = newest else { break };
+            let Some(found) = cursor.buffer.pop_front() else { break };
             bytes += found.bytes;
-            messages.push(Arc::new(found.stored.message));
+            messages.push(cursor.side.shown(found.stored.message));
         }
         let stays = messages.len() == count
             && messages.last().is_some_and(|oldest| self.is_settled(oldest.key))
@@ -254,8 +257,9 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
                 .iter_mut()
                 .filter(|cursor| !cursor.buffer.is_empty())
                 .min_by_key(|cursor| cursor.buffer.front().map(Found::key));
-            let Some(found) = oldest.and_then(|cursor| cursor.buffer.pop_front()) else { break };
-            messages.push(Arc::new(found.stored.message));
+            let Some(cursor) = oldest else { break };
+            let Some(found) = cursor.buffer.pop_front() else { break };
+            messages.push(cursor.side.shown(found.stored.message));
         }
         Ok(messages)
     }
@@ -344,7 +348,10 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
         wanted: &[(OrderKey, Partition)],
     ) -> Result<Vec<(Direction, Arc<Message>)>, LoadError> {
         let found = self.find_stored(wanted).await?.into_iter();
-        let found = found.map(|(way, found)| (way, Arc::new(found.stored.message)));
+        let found = found.filter_map(|(way, found)| {
+            let side = self.sides.iter().find(|side| side.direction == way)?;
+            Some((way, side.shown(found.stored.message)))
+        });
         Ok(found.collect())
     }
 

@@ -67,7 +67,7 @@ impl<S: Store, B: Bus> Replays<S, B> {
         messages.sort_by_key(|message| message.key);
         let surplus = messages.len().saturating_sub(limits.replay_messages);
         for run in runs(&messages[surplus..]) {
-            let event = Event::PeerMessageReceived {
+            let mut event = Event::PeerMessageReceived {
                 from: run[0].sender.clone(),
                 messages: run.into(),
                 offline: true,
@@ -75,6 +75,7 @@ impl<S: Store, B: Bus> Replays<S, B> {
             // An event for each message, at worst.
             self.env.wait_for_room_beyond(run.len()).await;
             let user = cell.lock();
+            event.show_receipts(&user);
             let publication = user.publication(vec![event]);
             self.publisher.publish(cell, &user, &publication);
         }

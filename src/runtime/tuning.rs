@@ -251,6 +251,8 @@ pub(super) const GUESSED_PAGES: usize = 2;
 pub(super) const READ_AHEAD_TTL: Duration = Duration::from_secs(60);
 /// The most reads of a page if messages cross while it is read.
 pub(super) const HISTORY_PAGE_TRIES_MAX: usize = 4;
+/// The most pages that are searched for the newest message with a read receipt.
+pub(super) const UNCONFIRMED_PAGES_MAX: usize = 8;
 /// How long a replay may take, in call deadlines.
 pub(super) const REPLAY_DEADLINES: u32 = 4;
 /// Records read at once.

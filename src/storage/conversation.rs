@@ -33,6 +33,7 @@ use peerd_core::id::{OrderKey, Partition};
 use peerd_core::later::LaterFields;
 use peerd_core::marks::ConversationMarks;
 use peerd_core::message::Direction;
+use peerd_core::receipts::ReceiptMarks;
 use peerd_protocol::subject::{Subjects, Token};
 
 const KIND: &str = Kind::Conversation.name();
@@ -124,6 +125,11 @@ const MARKED_UNREAD: u8 = 18;
 const DELISTED: u8 = 19;
 /// `(seq, order key)`; `(0, 0)` if no removal is in progress.
 const REMOVING: u8 = 20;
+/// The order keys of [`ReceiptMarks`].
+const RECEIPTS_SENT: u8 = 21;
+/// Left out unless it is beyond `RECEIPTS_SENT`.
+const RECEIPTS_BEGUN: u8 = 22;
+const RECEIPTS_RECEIVED: u8 = 23;
 
 const fn pair(mark: Mark) -> (u64, u64) {
     (mark.seq, mark.counted)
@@ -172,6 +178,10 @@ pub fn encode(settings: &Settings) -> Result<Bytes, EncodeError> {
     fields.put(DELISTED, &delisted)?;
     let removing = settings.removing.map(|removing| (removing.seq, removing.key.0));
     fields.put(REMOVING, &removing.unwrap_or_default())?;
+    let ReceiptMarks { sent, received, .. } = settings.receipts;
+    fields.put(RECEIPTS_SENT, &sent.0)?;
+    fields.put(RECEIPTS_BEGUN, &settings.receipts.unfinished().unwrap_or_default().0)?;
+    fields.put(RECEIPTS_RECEIVED, &received.0)?;
     fields.entry(2, &settings.later)
 }
 
@@ -181,7 +191,7 @@ pub fn decode(bytes: &[u8]) -> Result<Settings, RecordError> {
         let entry: SettingsV1<'_> = read(bytes, KIND, 1)?;
         return settings(&entry, LaterFields::default());
     }
-    let fields = FieldsIn::read(bytes, KIND, 2, REMOVING)?;
+    let fields = FieldsIn::read(bytes, KIND, 2, RECEIPTS_RECEIVED)?;
     let entry = SettingsV1 {
         _version: 2,
         changed: fields.get(CHANGED)?,
@@ -216,9 +226,21 @@ pub fn decode(bytes: &[u8]) -> Result<Settings, RecordError> {
     check_numbers(KIND, &[removing.0, removing.1])?;
     let removing = Some(Removing { seq: removing.0, key: OrderKey(removing.1) });
     let removing = removing.filter(|removing| removing.seq > 0);
-    let settings = Settings { draft, marks, removing, ..settings(&entry, fields.later())? };
+    let receipts = receipts(&fields)?;
+    let settings =
+        Settings { draft, marks, removing, receipts, ..settings(&entry, fields.later())? };
     let settings = Settings { marked_unread, delisted, ..settings };
     Ok(Settings { amended_received: received, amended_sent: sent, ..settings })
+}
+
+fn receipts(fields: &FieldsIn<'_>) -> Result<ReceiptMarks, RecordError> {
+    let key = |number| {
+        let key = fields.get(number)?;
+        check_numbers(KIND, &[key])?;
+        Ok::<_, RecordError>(OrderKey(key))
+    };
+    let (sent, received) = (key(RECEIPTS_SENT)?, key(RECEIPTS_RECEIVED)?);
+    Ok(ReceiptMarks { sent, begun: key(RECEIPTS_BEGUN)?.max(sent), received })
 }
 
 fn amended(ranges: Vec<(u64, u64)>) -> Result<AmendedPages, RecordError> {
@@ -269,6 +291,7 @@ fn settings(entry: &SettingsV1<'_>, later: LaterFields) -> Result<Settings, Reco
         amended_received: AmendedPages::default(),
         amended_sent: AmendedPages::default(),
         removing: None,
+        receipts: ReceiptMarks::default(),
         later,
     })
 }

@@ -19,6 +19,7 @@ use peerd_core::marks::{ConversationMark, ConversationMarks};
 use peerd_core::message::{Direction, ReceiptStatus, Revocation};
 use peerd_core::privacy::{Hidden, Privacy};
 use peerd_core::reaction::Reaction;
+use peerd_core::receipts::ReceiptMarks;
 use peerd_core::user::Session;
 use peerd_core::user_info::Profile;
 
@@ -155,6 +156,7 @@ fn settings() -> Vec<(&'static str, Settings)> {
         amended_received: AmendedPages::default(),
         amended_sent: AmendedPages::default(),
         removing: None,
+        receipts: ReceiptMarks::default(),
         later: LaterFields::default(),
     };
     let spilled_sent = Settings { deleted: Deletions::new([], true, false), ..Settings::default() };
@@ -197,6 +199,17 @@ fn settings() -> Vec<(&'static str, Settings)> {
             "removing",
             Settings {
                 removing: Some(Removing { seq: 33, key: OrderKey((1 << 52) + 5) }),
+                ..Settings::default()
+            },
+        ),
+        (
+            "receipts",
+            Settings {
+                receipts: ReceiptMarks {
+                    sent: OrderKey((1 << 52) + 5),
+                    begun: OrderKey((1 << 52) + 6),
+                    received: OrderKey(1),
+                },
                 ..Settings::default()
             },
         ),

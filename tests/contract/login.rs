@@ -83,6 +83,11 @@ fn methods_that_need_a_session() -> Vec<(&'static str, Value)> {
             json!({ "message": { "messageID": "1", "conversationID": "bob" } }),
         ),
         ("query_changes", json!({ "revision": 0 })),
+        ("send_conversation_message_receipt_read", of("bob")),
+        (
+            "query_message_receipts_info",
+            json!({ "conversationID": "bob", "messageList": [{ "messageID": "1" }] }),
+        ),
         (
             "add_message_reaction",
             json!({

@@ -17,6 +17,8 @@ ADDED, UPDATED, DELETED = 0, 1, 3
 ACTIONS = {ADDED: 0, UPDATED: 2, DELETED: 1}
 BLOCKED, UNBLOCKED = 0, 1
 MESSAGE_LIST_DELETED, CONVERSATION_ALL_MESSAGES_DELETED = 0, 1
+# The status of a read receipt.
+PROCESSING, DONE = 1, 2
 
 MESSAGE_RECEIVED = "peer_message_received"
 CONVERSATION_CHANGED = "conversation_changed"
@@ -24,6 +26,7 @@ TOTAL_UPDATED = "conversation_total_unread_message_count_updated"
 MESSAGE_DELETED = "message_deleted"
 BLACKLIST_CHANGED = "blacklist_changed"
 REACTIONS_CHANGED = "message_reactions_changed"
+RECEIPT_CHANGED = "conversation_message_receipt_changed"
 CONNECTION_CHANGED = "connection_state_changed"
 BUNDLE = "bundle"
 

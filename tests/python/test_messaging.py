@@ -14,13 +14,16 @@ from client import (
     CONVERSATION_CHANGED,
     CUSTOM,
     DO_NOT_DISTURB,
+    DONE,
     IMAGE,
     MESSAGE_DELETED,
     MESSAGE_LIST_DELETED,
     MESSAGE_RECEIVED,
     NOTIFY,
     PEER,
+    PROCESSING,
     REACTIONS_CHANGED,
+    RECEIPT_CHANGED,
     RECEIVE,
     SEND,
     SUCCESS,
@@ -451,6 +454,38 @@ async def test_both_users_see_reactions(daemon):
         change = {"userID": bob.id, "reactionType": "👋🏽", "action": 1, "sumCount": 0}
         assert event["changeInfoList"][0]["userChangeInfoList"] == [change]
         assert (await bob.history(alice.id))[0] == message
+
+
+async def test_a_receipt_is_shown_to_both_and_changes_no_count(daemon):
+    async with daemon.users("alice", "bob") as (alice, bob):
+        sent = await alice.send(bob, text("read this"), hasReceipt=True)
+        assert sent["receiptStatus"] == PROCESSING
+        await alice.conversation_event(bob.id)
+        await bob.event(MESSAGE_RECEIVED)
+        await bob.conversation_event(alice.id)
+        await bob.total_event()
+        body = {"conversationID": alice.id, "conversationType": PEER}
+        for _ in range(2):
+            # The second time there is nothing to confirm.
+            assert await bob.call("send_conversation_message_receipt_read", body) == body
+        for user, other, own in ((alice, bob, False), (bob, alice, True)):
+            [info] = (await user.event(RECEIPT_CHANGED))["infos"]
+            expected = {
+                "status": DONE,
+                "messageID": sent["messageID"],
+                "conversationID": other.id,
+                "readMemberCount": 0 if own else 1,
+                "isSelfOperated": own,
+            }
+            check_fields(info, expected)
+            await user.received_nothing_more()
+            [message] = await user.history(other.id)
+            assert message["receiptStatus"] == DONE
+        assert (await bob.conversation(alice.id))["unreadMessageCount"] == 1
+        query = {"conversationID": bob.id, "messageList": [sent]}
+        reply = await alice.call("query_message_receipts_info", query)
+        check_fields(reply["infos"][0], {"status": DONE, "readMemberCount": 1})
+        assert reply["errorMessageIDs"] == []
 
 
 async def test_a_user_id_is_percent_encoded_in_subjects(daemon):

@@ -8,6 +8,7 @@ use super::id::{OrderKey, UserId};
 use super::later::LaterFields;
 use super::marks::ConversationMarks;
 use super::message::{Direction, Message};
+use super::receipts::ReceiptMarks;
 use super::repeats::Repeats;
 use super::user_info::Profile;
 
@@ -97,6 +98,8 @@ pub struct Settings {
     /// The removal of a received message that began and may not have ended: the page of amendments
     /// says whether the message was removed.
     pub removing: Option<Removing>,
+    /// Up to where the two users have confirmed what they read.
+    pub receipts: ReceiptMarks,
     /// Fields of a later release.
     pub later: LaterFields,
 }
@@ -344,6 +347,15 @@ impl Conversation {
         })
     }
 
+    /// A message of the conversation with `other`, with the receipt that the user sees.
+    fn shown(&self, other: &UserId, mut message: Arc<Message>) -> Arc<Message> {
+        let direction = if message.sender == *other { Direction::Receive } else { Direction::Send };
+        if self.settings.receipts.confirms(direction, &message) {
+            self.settings.receipts.show(direction, Arc::make_mut(&mut message));
+        }
+        message
+    }
+
     /// Takes stored settings, if they are newer than those in memory.
     pub fn adopt_settings(&mut self, settings: Settings, settings_seq: u64) {
         if settings_seq > self.settings_seq {
@@ -468,6 +480,7 @@ impl ConversationView {
         conversation: &Conversation,
         last_message: Option<Arc<Message>>,
     ) -> Self {
+        let last_message = last_message.map(|message| conversation.shown(id, message));
         Self {
             id: id.clone(),
             name: if name.is_empty() { id.shared() } else { name.as_str().into() },

@@ -9,6 +9,7 @@ use super::id::UserId;
 use super::message::Message;
 use super::privacy::Privacy;
 use super::reaction::ReactionChange;
+use super::receipts::ReceiptInfo;
 use super::user_info::{FullUserInfo, UserInfo};
 
 /// The revision of a user's conversations. It rises with each change of them and names the previous
@@ -95,6 +96,8 @@ pub enum Event {
         /// The change.
         change: ReactionChange,
     },
+    /// Messages were confirmed as read, all up to the one in the receipt.
+    ConversationReceiptChanged(ReceiptInfo),
     /// The user blocked or unblocked others.
     BlacklistChanged {
         /// How the list changed.
@@ -125,6 +128,7 @@ impl Event {
             Self::ConversationChanged(changes) => changes.len(),
             Self::ReactionsChanged { .. } => 1,
             Self::TotalChanged(_)
+            | Self::ConversationReceiptChanged(_)
             | Self::BlacklistChanged { .. }
             | Self::UserInfoUpdated(_)
             | Self::UserRuleUpdated(_)

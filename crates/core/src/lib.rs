@@ -26,6 +26,7 @@ pub mod privacy;
 pub mod profile;
 pub mod rate;
 pub mod reaction;
+pub mod receipts;
 pub mod receive;
 pub mod rejection;
 pub mod repeats;

@@ -34,6 +34,10 @@ pub const AVATAR_URL_MAX_BYTES: usize = 500;
 pub const USER_EXTENDED_DATA_MAX_BYTES: usize = 2048;
 /// How often a user may change the profile in any second.
 pub const PROFILE_CHANGES_PER_SECOND: usize = 5;
+/// How many read receipts a user may send in any second.
+pub const RECEIPTS_PER_SECOND: usize = 30;
+/// Messages whose read receipts one call queries.
+pub const RECEIPTS_QUERY_MAX: usize = 100;
 /// To how many of the user's newest conversations a new name or avatar is published.
 pub const PROFILE_CONVERSATIONS_MAX: usize = 64;
 /// The most users of one `query_users_info` call.

@@ -83,6 +83,8 @@ pub struct User {
     pub commands_sent: Window,
     /// Changes of stored messages in the last second.
     pub amendments_made: Window,
+    /// Read receipts sent in the last second.
+    pub receipts_sent: Window,
     /// To whom the user was shown as typing in the last second.
     pub typing_sent: Signals,
     /// Changes of the user's profile and privacy in the last second.
@@ -110,6 +112,7 @@ impl User {
             messages_sent: Window::default(),
             commands_sent: Window::default(),
             amendments_made: Window::default(),
+            receipts_sent: Window::default(),
             typing_sent: Signals::default(),
             profile_changes: Window::default(),
             oldest_unread_ms: u64::MAX,

@@ -6,6 +6,7 @@ use serde::ser::{SerializeSeq as _, SerializeStruct as _, Serializer};
 use super::message::{ConversationBody, IS_CONTENT_OMITTED, MessageBody, PEER};
 use super::object::NAMED;
 use super::reaction::{Changed, UserChanges};
+use super::receipt::ReceiptBody;
 use super::reply::{Messages, UserInfos};
 use super::user_info::{FullUserInfoBody, UserRuleBody};
 use peerd_core::conversation::{ConversationEvent, ConversationView};
@@ -49,6 +50,7 @@ pub const fn name(event: &Event) -> &'static str {
         Event::MessagesEdited(_) => "message_edited",
         Event::ReactionsChanged { .. } => "message_reactions_changed",
         Event::ConversationsAllDeleted { .. } => "conversations_all_deleted",
+        Event::ConversationReceiptChanged(_) => "conversation_message_receipt_changed",
         Event::BlacklistChanged { .. } => "blacklist_changed",
         Event::UserInfoUpdated(_) => "user_info_updated",
         Event::UserRuleUpdated(_) => "user_rule_updated",
@@ -223,6 +225,10 @@ impl Serialize for Shown<'_> {
                 previous_revision,
             }
             .serialize(serializer),
+            Event::ConversationReceiptChanged(receipt) => {
+                let infos = [ReceiptBody::of(receipt)];
+                ReceiptsChanged { infos: &infos, revision, previous_revision }.serialize(serializer)
+            }
             Event::BlacklistChanged { action, users } => Blacklist {
                 user_list: UserInfos(users),
                 action: *action as u8,
@@ -332,6 +338,16 @@ struct Amended<'a> {
 struct ReactionsChanged<'a> {
     reactions: Changed<'a>,
     change_info_list: [ChangedMessage<'a>; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous_revision: Option<u64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ReceiptsChanged<'a> {
+    infos: &'a [ReceiptBody<'a>],
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]

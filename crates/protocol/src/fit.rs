@@ -129,6 +129,7 @@ fn parts(event: &Event, sizes: Sizes<'_>, most: usize) -> Vec<Event> {
         Event::TotalChanged(_)
         | Event::ReactionsChanged { .. }
         | Event::UserInfoUpdated(_)
+        | Event::ConversationReceiptChanged(_)
         | Event::UserRuleUpdated(_)
         | Event::AllMessagesDeleted
         | Event::ConversationsAllDeleted { .. }

@@ -19,6 +19,7 @@ pub mod packed;
 pub mod plain;
 pub mod push;
 pub mod reaction;
+pub mod receipt;
 pub mod reply;
 pub mod size;
 pub mod subject;

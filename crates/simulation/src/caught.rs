@@ -44,6 +44,8 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
         Fault::LostReaction | Fault::PageUnnamed => &[Rule::ChangesStay],
         Fault::BlockedReacts => &[Rule::Blocked],
         Fault::WrongReactor => &[Rule::PublishedCorrectly],
+        Fault::LostReceipt | Fault::HalfReceipt => &[Rule::ChangesStay],
+        Fault::ReceiptOfBlocked | Fault::ReceiptDespitePrivacy => &[Rule::PublishedCorrectly],
     }
 }
 
@@ -76,6 +78,10 @@ const fn seed_that_shows(fault: Fault) -> u64 {
         | Fault::SendReadsTheLog
         | Fault::DeletedShown
         | Fault::LostPreference
+        | Fault::LostReceipt
+        | Fault::HalfReceipt
+        | Fault::ReceiptOfBlocked
+        | Fault::ReceiptDespitePrivacy
         | Fault::WrongNumber
         | Fault::LostReaction
         | Fault::PageUnnamed

@@ -208,6 +208,14 @@ impl Client {
                 };
                 self.ask(user, &Request::Changes { revision }).await;
             }
+            Call::Receipt { other } => {
+                let request = Request::ReceiptRead { other };
+                self.change(user, Some(other), OpKind::Receipt, &request).await;
+            }
+            Call::Hide { on } => {
+                let request = Request::Privacy { what: 0, on };
+                self.change(user, None, OpKind::Hide(on), &request).await;
+            }
             Call::Pin { other, on } => {
                 let request = Request::Pin { other, on };
                 self.change(user, Some(other), OpKind::Pin(on), &request).await;
@@ -254,10 +262,11 @@ impl Client {
         let is_partial = matches!(
             (&kind, other),
             (OpKind::Clear | OpKind::DeleteAll | OpKind::DeleteConversation, None)
-                | (OpKind::Block(_) | OpKind::Mark(_), _)
+                | (OpKind::Block(_) | OpKind::Mark(_) | OpKind::Receipt, _)
         );
-        // Sessions belong to no conversation: the user stands in for the other.
-        let other = if matches!(kind, OpKind::Login | OpKind::Logout) { Some(user) } else { other };
+        // Sessions and privacy belong to no conversation: the user stands in for the other.
+        let is_own = matches!(kind, OpKind::Login | OpKind::Logout | OpKind::Hide(_));
+        let other = if is_own { Some(user) } else { other };
         let op = {
             let now_ms = self.world.now_ms();
             self.world.lock().watch.journal.begin(user, other, kind, now_ms)
@@ -466,7 +475,8 @@ fn message_of(mark: &str, draft: Draft) -> Value {
 }
 
 pub(crate) fn send_request(mark: &str, to: usize, draft: Draft) -> Request {
-    let mut config = json!({ "disableUnreadMessageCount": !draft.counts });
+    let mut config =
+        json!({ "disableUnreadMessageCount": !draft.counts, "hasReceipt": !draft.command });
     if draft.push {
         config["pushConfig"] = json!({ "title": "secret-title", "content": mark });
     }

@@ -49,6 +49,10 @@ pub(crate) enum OpKind {
     MarkUnread(bool),
     DeleteConversation,
     Block(bool),
+    /// Confirms a conversation as read.
+    Receipt,
+    /// Hides read receipts, or shows them.
+    Hide(bool),
     Login,
     Logout,
     /// Reacts to a message, or deletes the reaction.
@@ -242,6 +246,17 @@ impl Journal {
         self.may(pair, |kind| if let OpKind::Block(on) = kind { Some(*on) } else { None }, span)
     }
 
+    /// Whether a user may hide read receipts.
+    pub(crate) fn may_hide(&self, user: usize, span: (u64, u64)) -> May {
+        let value = |kind: &OpKind| if let OpKind::Hide(on) = kind { Some(*on) } else { None };
+        self.may((user, user), value, span)
+    }
+
+    /// The read receipts that a user sent, or may have sent, for the messages of another.
+    pub(crate) fn receipts(&self, user: usize, other: usize) -> impl Iterator<Item = &Op> {
+        self.of(user, other).filter(|op| op.kind == OpKind::Receipt)
+    }
+
     pub(crate) fn may_mute(&self, pair: (usize, usize), span: (u64, u64)) -> May {
         self.may(pair, |kind| if let OpKind::Mute(on) = kind { Some(*on) } else { None }, span)
     }
@@ -306,6 +321,8 @@ impl Journal {
             | OpKind::Mark(_)
             | OpKind::MarkUnread(_)
             | OpKind::Block(_)
+            | OpKind::Receipt
+            | OpKind::Hide(_)
             | OpKind::Login
             | OpKind::Logout
             | OpKind::React(..) => None,
@@ -340,6 +357,8 @@ impl Journal {
                 | OpKind::MarkUnread(_)
                 | OpKind::DeleteConversation
                 | OpKind::Block(_)
+                | OpKind::Receipt
+                | OpKind::Hide(_)
                 | OpKind::Login
                 | OpKind::Logout
                 | OpKind::React(..) => (false, false),
@@ -365,6 +384,8 @@ impl Journal {
             | OpKind::ClearTo(_)
             | OpKind::MarkUnread(_)
             | OpKind::DeleteConversation
+            | OpKind::Receipt
+            | OpKind::Hide(_)
             | OpKind::Block(_)
             | OpKind::React(..) => None,
         };
@@ -384,6 +405,8 @@ impl Journal {
             | OpKind::Mark(_)
             | OpKind::MarkUnread(_)
             | OpKind::Block(_)
+            | OpKind::Receipt
+            | OpKind::Hide(_)
             | OpKind::Login
             | OpKind::Logout
             | OpKind::React(..) => false,

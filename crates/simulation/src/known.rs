@@ -121,6 +121,11 @@ impl Facts for Known<'_> {
         between.map(|logged| (&logged.message, self.sees(user, other, logged))).collect()
     }
 
+    fn confirmed(&self, message: &Message) -> May {
+        let logged = self.watch.logged(&message.id);
+        logged.map_or(May::sure(false), |logged| self.watch.confirmed(logged, self.span()))
+    }
+
     fn message(&self, id: &str) -> Option<&Message> {
         self.watch.logged(id).map(|logged| &logged.message)
     }

@@ -16,6 +16,7 @@ mod delisting;
 pub(crate) mod facts;
 mod preferences;
 mod profile;
+mod receipts;
 pub(crate) mod replies;
 pub(crate) mod request;
 pub(crate) mod sending;
@@ -216,6 +217,7 @@ impl Model {
             | Call::SelfInfo
             | Call::Numbered { .. }
             | Call::Changes { .. }
+            | Call::Receipts { .. }
             | Call::IsBlocked { .. } => Ok(Expected::read()),
             Call::Delete { other, picks, foreign } => {
                 self.delete(user, *other, picks, *foreign, observed)
@@ -250,6 +252,7 @@ impl Model {
             Call::Edit { other, pick, kind, variant } => {
                 self.edit(user, *other, (*pick, *kind, *variant), observed)
             }
+            Call::ReceiptRead { other } => self.receipt_read(user, *other, observed),
             Call::React { other, pick, kind, increase } => {
                 let change = Reacting::Add(REACTIONS[*kind], *increase);
                 self.react(user, *other, *pick, change, observed)

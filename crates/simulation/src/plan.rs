@@ -14,6 +14,8 @@ const PREFERENCES: u64 = 0x7072_6566;
 const REACTIONS: u64 = 0x7265_6163;
 /// The type of reactions.
 pub(crate) const REACTION: &str = "secret-\u{1f44d}";
+/// Likewise for calls that send read receipts, and that hide them.
+const RECEIPTS: u64 = 0x7265_6164;
 /// The mark that users put on conversations.
 pub(crate) const MARK: i64 = 7;
 
@@ -176,6 +178,14 @@ pub(crate) enum Call {
         pinned: u8,
         mark: Option<i64>,
     },
+    /// Confirms a conversation as read.
+    Receipt {
+        other: usize,
+    },
+    /// Hides read receipts, or shows them.
+    Hide {
+        on: bool,
+    },
     /// Reacts to one of the messages that the caller knows, or deletes the reaction, or all.
     React {
         other: usize,
@@ -214,6 +224,7 @@ impl Call {
             | Self::MarkUnread { other, .. }
             | Self::DeleteConversation { other }
             | Self::Numbered { other, .. }
+            | Self::Receipt { other }
             | Self::Changes { other, .. }
             | Self::React { other, .. } => *other < users,
             Self::Login
@@ -227,6 +238,7 @@ impl Call {
             | Self::Blacklist
             | Self::DeleteConversations
             | Self::DeleteAllMessages
+            | Self::Hide { .. }
             | Self::Filtered { .. } => true,
         }
     }
@@ -361,6 +373,18 @@ impl Plan {
             let user = busy(&mut preferences, setup.users);
             let call = preference(&mut preferences, &setup, user);
             let at_ms = preferences.below(ends_ms);
+            steps.push(Step { at_ms, what: What::Call { user, call } });
+        }
+        let mut receipts = Random::new(seed ^ RECEIPTS);
+        for _ in 0..receipts.below(12) {
+            let user = busy(&mut receipts, setup.users);
+            let other = other(&mut receipts, setup.users, user);
+            let call = match receipts.below(10) {
+                0 => Call::Hide { on: receipts.percent(70) },
+                1 => Call::History { other, count: 100, reverse: true, pick: None },
+                _ => Call::Receipt { other },
+            };
+            let at_ms = receipts.below(ends_ms);
             steps.push(Step { at_ms, what: What::Call { user, call } });
         }
         let mut reactions = Random::new(seed ^ REACTIONS);

@@ -13,11 +13,13 @@ use peerd::store::registry::Value as Entry;
 use peerd::wire::owner_request::Request;
 use peerd_core::content::Content;
 use peerd_core::id::{Partition, UserId};
+use peerd_core::message::ReceiptStatus;
 use peerd_protocol::subject::Token;
 use serde_json::{Value, json};
 
-use crate::journal::{Journal, OpKind};
+use crate::journal::{Journal, OpKind, Outcome};
 use crate::known::with_reactions;
+use crate::model::facts::May;
 use crate::model::replies::is_shown_rightly;
 use crate::model::state::Message;
 pub(crate) use crate::model::{number, text, user_of as user};
@@ -178,7 +180,7 @@ impl Watch {
                 local: message.local_id.map_or_else(String::new, |id| id.as_str().to_owned()),
                 content,
                 extended: message.extended_data,
-                receipt: false,
+                receipt: message.receipt == ReceiptStatus::Processing,
                 counts: message.counts,
                 read: false,
                 hidden_for: Vec::new(),
@@ -186,6 +188,7 @@ impl Watch {
                 edited_ms: 0,
                 is_revoked: false,
                 reactions: Vec::new(),
+                confirmed: false,
             },
         };
         let before = self.newest.get(&(from, to)).map(|index| &self.log[*index]);
@@ -257,6 +260,32 @@ impl Watch {
     /// A message in the log by its mark.
     pub(crate) fn logged_by_mark(&self, mark: &str) -> Option<&Logged> {
         self.by_mark.get(mark).map(|index| &self.log[*index])
+    }
+
+    /// Whether the receiver of a message has confirmed it as read, for a call between two times.
+    pub(crate) fn confirmed(&self, logged: &Logged, (asked_ms, answered_ms): (u64, u64)) -> May {
+        let (author, reader) = (logged.from, logged.to);
+        let mut may = May { be: false, not_be: true };
+        for op in self.journal.receipts(reader, author) {
+            if !logged.receipt || op.issued_ms > answered_ms || logged.stored_at_ms > op.done_ms {
+                continue;
+            }
+            let span = (op.issued_ms, op.done_ms);
+            let refusals = [
+                self.journal.may_block((author, reader), span),
+                self.journal.may_hide(author, span),
+                self.journal.may_hide(reader, span),
+            ];
+            may.be |= refusals.iter().all(|refusal| refusal.not_be);
+            let stored = (logged.id.as_str(), logged.stored_at_ms);
+            let is_sure = op.outcome == Outcome::Done
+                && op.done_ms < asked_ms
+                && op.known.contains(&logged.id)
+                && !self.journal.hidden((reader, author), stored, span).be
+                && refusals.iter().all(|refusal| !refusal.be);
+            may.not_be &= !is_sure;
+        }
+        may
     }
 
     /// The messages between two users, by order key.
@@ -374,6 +403,9 @@ impl Core {
                 self.published_message(user, message, now_ms);
             }
         }
+        for info in body["infos"].as_array().into_iter().flatten() {
+            self.published_receipt(user, info, now_ms);
+        }
         for info in body["infoList"].as_array().into_iter().flatten() {
             let last = &info["conversation"]["lastMessage"];
             if last.is_object() {
@@ -397,6 +429,23 @@ impl Core {
                 let why = format!("{change} of {id}, which this user did not make");
                 self.broken(Rule::PublishedCorrectly, why);
             }
+        }
+    }
+
+    /// A receipt is published to the two users of its message, after its reader sent it.
+    fn published_receipt(&mut self, user: usize, info: &Value, now_ms: u64) {
+        let watch = &self.watch;
+        let is_right = watch.logged(text(info, "messageID")).is_some_and(|logged| {
+            let (own, other) = (logged.from == user, text(info, "conversationID"));
+            let reader = NAMES[logged.to];
+            let expected = if own { reader } else { NAMES[logged.from] };
+            (own || logged.to == user)
+                && (other == expected && info["isSelfOperated"] == !own)
+                && (number(info, "status") == 2 && watch.confirmed(logged, (now_ms, now_ms)).be)
+        });
+        if !is_right {
+            let why = format!("{} receives the receipt {info}", NAMES[user]);
+            self.broken(Rule::PublishedCorrectly, why);
         }
     }
 

@@ -56,6 +56,8 @@ fn a_model_with_a_flaw_is_detected() {
         Flaw::ReadsEverything,
         Flaw::RevokedStaysUnread,
         Flaw::EditsAreForgotten,
+        Flaw::ReceiptsIgnorePrivacy,
+        Flaw::ReceiptsAreForgotten,
         Flaw::ReactsTwice,
         Flaw::DeletesOthersReactions,
     ];

@@ -29,11 +29,13 @@ pub enum Kind {
     Unreadable,
     /// A user's conversation entry does not name a page of amendments, so readers do not read it.
     Unnamed,
+    /// The conversation entries of two users disagree about a read receipt.
+    HalfReceipt,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Lost,
         Self::Doubled,
         Self::Reordered,
@@ -46,6 +48,7 @@ impl Kind {
         Self::Unpublished,
         Self::Unreadable,
         Self::Unnamed,
+        Self::HalfReceipt,
     ];
 
     /// Its name for programs.
@@ -64,6 +67,7 @@ impl Kind {
             Self::Unpublished => "unpublished",
             Self::Unreadable => "unreadable",
             Self::Unnamed => "unnamed",
+            Self::HalfReceipt => "halfReceipt",
         }
     }
 }

@@ -13,6 +13,7 @@ use peerd_core::conversation::{Conversation, Head, Settings};
 use peerd_core::deletions::{Bitmap, PageId};
 use peerd_core::id::{LocalMessageId, MessageId, Partition, UserId};
 use peerd_core::message::{Direction, Message};
+use peerd_core::receipts::ReceiptMarks;
 
 /// A message in the log, or the stub of one.
 #[derive(Clone, Debug)]
@@ -150,6 +151,7 @@ impl Stored {
             }
         }
         found.extend(self.unnamed_pages());
+        found.extend(self.half_receipts());
         for ((receiver, sender), (conversation, messages)) in self.conversations() {
             let mut recount = Recount::new(&sender, &conversation, self.may_age);
             for message in messages {
@@ -193,6 +195,27 @@ impl Stored {
                 let text = format!("the entry does not name page {page} of what was {what}");
                 Fault::new(Kind::Unnamed, text).of(&format!("{user} with {other}"))
             })
+        })
+    }
+
+    /// The read receipts that only one of the two users sees. One that has begun may have reached
+    /// its author or not.
+    fn half_receipts(&self) -> impl Iterator<Item = Fault> {
+        let unknown = ReceiptMarks::default;
+        let marks = move |user: &UserId, other: &UserId| {
+            let settings = self.settings.get(&(user.clone(), other.clone()));
+            settings.map_or_else(unknown, |settings| settings.receipts)
+        };
+        self.settings.keys().flat_map(move |(user, other)| {
+            let (own, others) = (marks(user, other), marks(other, user));
+            let lost = (own.sent > others.received).then(|| {
+                Fault::new(Kind::HalfReceipt, format!("{other} does not see what was confirmed"))
+            });
+            let unsent = (own.received > others.begun).then(|| {
+                Fault::new(Kind::HalfReceipt, format!("{other} has not confirmed what is seen"))
+            });
+            let faults = lost.into_iter().chain(unsent);
+            faults.map(move |fault| fault.of(&format!("{user} with {other}")))
         })
     }
 

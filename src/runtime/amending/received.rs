@@ -38,7 +38,7 @@ impl<S: Store, B: Bus> Amending<S, B> {
     where
         C: WithPeer<Part = AmendPart, Answer = AmendAnswer>,
     {
-        let (cell, deadline) = (call.cell, call.deadline);
+        let cell = call.cell;
         // A refusal here writes nothing.
         let (now_ms, limits) = (self.env.clock.wall_ms(), self.env.limits());
         let mut seqs = Vec::with_capacity(found.len());

@@ -47,7 +47,7 @@ impl<S: Store, B: Bus> Reader<'_, S, B> {
                     .collect();
                 left.retain(|seq| *seq > reached);
                 let visible = self.visible(side, wanted).await?.into_iter();
-                messages.extend(visible.map(|found| Arc::new(found.stored.message)));
+                messages.extend(visible.map(|found| side.shown(found.stored.message)));
             }
         }
         messages.sort_unstable_by_key(|message| message.key);
@@ -67,7 +67,7 @@ impl<S: Store, B: Bus> Reader<'_, S, B> {
             let last = last.and_then(|slot| slot.shown(&side.pair));
             let found = last.filter(|last| last.key() == message.key()).into_iter().collect();
             if let Some(found) = self.visible(&side, found).await?.pop() {
-                return Ok(Some(Arc::new(found.stored.message)));
+                return Ok(Some(side.shown(found.stored.message)));
             }
         }
         Ok(None)

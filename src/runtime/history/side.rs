@@ -5,6 +5,7 @@
 //! found from the time in an order key, with two or three more reads.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
@@ -19,7 +20,8 @@ use peerd_core::amendment::AmendedPages;
 use peerd_core::conversation::{Head, PagePointers};
 use peerd_core::id::OrderKey;
 use peerd_core::limits::PAGE_MESSAGES;
-use peerd_core::message::Direction;
+use peerd_core::message::{Direction, Message};
+use peerd_core::receipts::ReceiptMarks;
 
 /// Records read at once: a page and the one before.
 pub(super) const TWO_PAGES: usize = 2 * PAGE_MESSAGES;
@@ -36,8 +38,18 @@ pub(super) struct Side {
     pub(super) cleared: u64,
     /// The key of the last cleared message.
     pub(super) cleared_key: OrderKey,
+    /// Which of its messages are confirmed as read.
+    pub(super) receipts: ReceiptMarks,
     /// Whether the store may have messages newer than the newest known one, which are shown.
     pub(super) is_ahead: bool,
+}
+
+impl Side {
+    /// A message of this direction as the user sees it.
+    pub(super) fn shown(&self, mut message: Message) -> Arc<Message> {
+        self.receipts.show(self.direction, &mut message);
+        Arc::new(message)
+    }
 }
 
 /// The next pages to read towards older messages.

@@ -109,9 +109,12 @@ impl<S: Store, B: Bus> Users<S, B> {
             let revision = user.revision.current;
             user.blocked.note_loaded(revision);
             let clock = &cell.ownership.clock;
+            let mut are_receipts_due = false;
             for known in user.conversations.values() {
                 clock.observe(known.order_key().max(known.settings.changed));
+                are_receipts_due |= known.settings.receipts.unfinished().is_some();
             }
+            cell.set_receipts_due(are_receipts_due);
             clock.observe(user.newest_published());
             clock.observe(user.blocked.newest());
         }

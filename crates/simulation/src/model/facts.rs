@@ -120,6 +120,9 @@ pub(crate) trait Facts {
     /// The messages of a conversation in order, and whether the user sees them.
     fn history(&self, user: usize, other: usize) -> Vec<(&Message, May)>;
 
+    /// Whether the receiver of a message has confirmed it as read.
+    fn confirmed(&self, message: &Message) -> May;
+
     /// A stored message.
     fn message(&self, id: &str) -> Option<&Message>;
 

@@ -59,7 +59,8 @@ pub(crate) fn check(
         | Request::MarkUnread { other, .. }
         | Request::DeleteConversation { other }
         | Request::Pin { other, .. }
-        | Request::Draft { other, .. } => {
+        | Request::Draft { other, .. }
+        | Request::ReceiptRead { other } => {
             let fields = json!({ "conversationID": NAMES[*other], "conversationType": 0 });
             check.is(reply, &fields);
         }
@@ -128,6 +129,7 @@ pub(crate) fn check(
             check.message(*other, &history, &reply["message"]);
         }
         Request::Changes { revision } => check.changes(*revision, reply),
+        Request::Receipts { other, ids } => check.receipts(*other, ids, reply),
     }
     check.found
 }
@@ -152,7 +154,8 @@ pub(crate) fn check_refusal(
             Request::Send { to, .. }
             | Request::Edit { other: to, .. }
             | Request::React { other: to, .. }
-            | Request::Unreact { other: to, .. },
+            | Request::Unreact { other: to, .. }
+            | Request::ReceiptRead { other: to },
         ) if !facts.blocks(*to, user).be => {
             check.wrong(Rule::Blocked, format!("{} blocks nobody", NAMES[*to]));
         }
@@ -167,7 +170,8 @@ pub(crate) fn check_refusal(
             Request::Send { .. }
             | Request::Edit { .. }
             | Request::React { .. }
-            | Request::Unreact { .. },
+            | Request::Unreact { .. }
+            | Request::ReceiptRead { .. },
         )
         | (CONVERSATION_NOT_FOUND, Request::Conversation { .. }) => {}
         (BLOCKED_BY_RECEIVER | CONVERSATION_NOT_FOUND, _) => {
@@ -181,9 +185,16 @@ pub(crate) fn check_refusal(
     check.found
 }
 
-/// Whether a message is shown to its viewer as it is stored.
+/// Whether a message is shown to its viewer as it is stored, apart from the status of its receipt.
 pub(crate) fn is_shown_rightly(viewer: usize, message: &Message, shown: &Value) -> bool {
-    is_shown(viewer, message) && *shown == show_message(viewer, message)
+    let mut expected = show_message(viewer, message);
+    // Whether it is confirmed as read is another question.
+    if message.receipt && shown["receiptStatus"] == 2 {
+        expected["receiptStatus"] = json!(2);
+    } else if message.confirmed && shown["receiptStatus"] == 1 {
+        expected["receiptStatus"] = json!(1);
+    }
+    is_shown(viewer, message) && *shown == expected
 }
 
 /// Whether a shown message has a reaction of a user.
@@ -442,6 +453,62 @@ impl<F: Facts> Check<'_, F> {
         }
         if !seen.be {
             self.wrong(Rule::ChangesStay, format!("{id} ({}) was deleted", message.extended));
+        }
+        let confirmed = self.facts.confirmed(message);
+        let is_confirmed = shown["receiptStatus"] == 2;
+        if !confirmed.admits(is_confirmed) {
+            let rule = if is_confirmed { Rule::PublishedCorrectly } else { Rule::ChangesStay };
+            self.wrong(rule, format!("{id} ({}) is read: {is_confirmed}", message.extended));
+        }
+    }
+
+    /// Each message with a receipt once, in the order of the IDs, and the IDs of the others.
+    fn receipts(&mut self, other: usize, ids: &[String], reply: &Value) {
+        self.has_fields(reply, &["infos", "errorMessageIDs"]);
+        let mut ids = ids.to_vec();
+        ids.sort_by_key(|id| id.parse().unwrap_or(0_u64));
+        ids.dedup();
+        let history = self.facts.history(self.user, other);
+        let (infos, errors) = (list(&reply["infos"]), list(&reply["errorMessageIDs"]));
+        if infos.len() + errors.len() != ids.len() {
+            self.wrong(Rule::Pages, format!("{reply} for {ids:?}"));
+        }
+        for id in ids {
+            let found = history.iter().find(|(message, _)| message.id == id);
+            let found = found.filter(|(message, seen)| message.receipt && seen.be);
+            let info = infos.iter().find(|info| text(info, "messageID") == id);
+            let (message, seen) = match (found, info) {
+                (Some(found), Some(_)) => found,
+                (found, None) => {
+                    let is_due = found.is_some_and(|(_, seen)| seen.is_sure());
+                    if is_due || !errors.contains(&json!(id)) {
+                        self.wrong(Rule::NeverStale, format!("{id} is missing in {reply}"));
+                    }
+                    continue;
+                }
+                (None, Some(info)) => {
+                    self.wrong(Rule::PublishedCorrectly, format!("{info} has no receipt"));
+                    continue;
+                }
+            };
+            debug_assert!(seen.be, "see above");
+            let is_confirmed = info.is_some_and(|info| number(info, "status") == 2);
+            if !self.facts.confirmed(message).admits(is_confirmed) {
+                self.wrong(Rule::ChangesStay, format!("{id} is read: {is_confirmed}"));
+            }
+            let own = message.from == self.user;
+            let expected = json!({
+                "status": if is_confirmed { 2 } else { 1 },
+                "messageID": id,
+                "conversationID": NAMES[other],
+                "conversationType": 0,
+                "readMemberCount": u8::from(own && is_confirmed),
+                "unreadMemberCount": u8::from(own && !is_confirmed),
+                "deliveredMemberCount": 0,
+                "isSelfOperated": false,
+                "readTime": 0,
+            });
+            self.is(info.unwrap_or(&Value::Null), &expected);
         }
     }
 

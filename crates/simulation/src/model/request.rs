@@ -156,6 +156,14 @@ pub(crate) enum Request {
         id: String,
         kind: String,
     },
+    /// Confirms a conversation as read.
+    ReceiptRead {
+        other: usize,
+    },
+    Receipts {
+        other: usize,
+        ids: Vec<String>,
+    },
 }
 
 /// The filter of a list.
@@ -213,6 +221,8 @@ impl Request {
             Self::Unreact { kind: Some(_), .. } => "delete_message_reaction",
             Self::Unreact { kind: None, .. } => "delete_message_all_reactions",
             Self::Reactors { .. } => "query_message_reaction_user_list",
+            Self::ReceiptRead { .. } => "send_conversation_message_receipt_read",
+            Self::Receipts { .. } => "query_message_receipts_info",
         }
     }
 
@@ -240,7 +250,7 @@ impl Request {
                 let config = json!({ "reverse": reverse, "count": count, "nextMessage": anchor });
                 json!({ "conversationID": NAMES[*other], "config": config })
             }
-            Self::Delete { other, ids } => {
+            Self::Delete { other, ids } | Self::Receipts { other, ids } => {
                 let list: Vec<Value> = ids.iter().map(|id| json!({ "messageID": id })).collect();
                 json!({ "conversationID": NAMES[*other], "messageList": list })
             }
@@ -258,6 +268,7 @@ impl Request {
             }
             Self::PinnedList { count } => json!({ "config": { "count": count } }),
             Self::DeleteAll { other }
+            | Self::ReceiptRead { other }
             | Self::Conversation { other }
             | Self::DeleteConversation { other } => with(*other),
             Self::Clear { other, up_to } => {
@@ -411,6 +422,8 @@ pub fn unknown_methods() -> Vec<&'static str> {
         Request::Unreact { other: 0, id: String::new(), kind: Some(String::new()) },
         Request::Unreact { other: 0, id: String::new(), kind: None },
         Request::Reactors { other: 0, id: String::new(), kind: String::new() },
+        Request::ReceiptRead { other: 0 },
+        Request::Receipts { other: 0, ids: Vec::new() },
     ];
     let methods = peerd::runtime::commands::Method::ALL.iter().map(|method| method.name());
     methods.filter(|name| !all.iter().any(|request| request.method() == *name)).collect()

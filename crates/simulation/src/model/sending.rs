@@ -215,6 +215,7 @@ impl Model {
             edited_ms: 0,
             is_revoked: false,
             reactions: Vec::new(),
+            confirmed: false,
         })
     }
 

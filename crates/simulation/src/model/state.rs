@@ -24,6 +24,8 @@ pub(crate) struct Message {
     pub(crate) content: Value,
     pub(crate) extended: String,
     pub(crate) receipt: bool,
+    /// Whether the receiver has confirmed it as read.
+    pub(crate) confirmed: bool,
     pub(crate) counts: bool,
     /// Whether the receiver has read the message.
     pub(crate) read: bool,
@@ -156,6 +158,10 @@ pub enum Flaw {
     ReactsTwice,
     /// Deleting all reactions deletes those of the other user, too.
     DeletesOthersReactions,
+    /// Read receipts are sent although one of the two users hides them.
+    ReceiptsIgnorePrivacy,
+    /// Only the author of a message sees that it was read.
+    ReceiptsAreForgotten,
 }
 
 /// The complete state, by the contract.
@@ -322,7 +328,7 @@ pub(crate) fn show_message(viewer: usize, message: &Message) -> Value {
         "sentStatus": 1,
         "timestamp": message.at_ms,
         "orderKey": message.key,
-        "receiptStatus": u8::from(message.receipt),
+        "receiptStatus": if message.confirmed { 2 } else { u8::from(message.receipt) },
         "extendedData": message.extended,
         "isServerMessage": false,
     });
@@ -379,6 +385,10 @@ impl Facts for Certain<'_> {
         let is_seen = |message: &Message| shows_all || !message.hidden_for.contains(&user);
         let messages = self.state.between(user, other).into_iter();
         messages.map(|message| (message, May::sure(is_seen(message)))).collect()
+    }
+
+    fn confirmed(&self, message: &Message) -> May {
+        May::sure(message.confirmed)
     }
 
     fn message(&self, id: &str) -> Option<&Message> {

@@ -199,6 +199,13 @@ pub(crate) enum Call {
         kind: usize,
         variant: usize,
     },
+    ReceiptRead {
+        other: usize,
+    },
+    Receipts {
+        other: usize,
+        picks: Vec<usize>,
+    },
     Invalid {
         which: usize,
     },
@@ -273,7 +280,7 @@ fn draft() -> impl Strategy<Value = Draft> {
 
 fn config() -> impl Strategy<Value = Config> {
     let flag = prop::bool::weighted;
-    (flag(0.2), flag(0.1), flag(0.25), prop::option::weighted(0.5, 0..2_usize)).prop_map(
+    (flag(0.2), flag(0.3), flag(0.25), prop::option::weighted(0.5, 0..2_usize)).prop_map(
         |(not_counted, receipt, retry, push)| Config { not_counted, receipt, retry, push },
     )
 }
@@ -350,6 +357,9 @@ fn call() -> impl Strategy<Value = Call> {
         3 => (other(), pick()).prop_map(|(other, pick)| Call::Revoke { other, pick }),
         3 => (other(), pick(), prop_oneof![3 => Just(0_usize), 1 => 2..KINDS], 0..2_usize)
             .prop_map(|(other, pick, kind, variant)| Call::Edit { other, pick, kind, variant }),
+        5 => other().prop_map(|other| Call::ReceiptRead { other }),
+        2 => (other(), vec(pick(), 1..5)).prop_map(
+            |(other, picks)| Call::Receipts { other, picks }),
         4 => (other(), pick(), 0..REACTIONS.len(), 0..3_u64).prop_map(
             |(other, pick, kind, increase)| Call::React { other, pick, kind, increase }),
         3 => (other(), pick(), prop::option::weighted(0.7, 0..REACTIONS.len())).prop_map(

@@ -232,6 +232,11 @@ impl Driver {
                 let id = picked_id(model, user, *other, *pick);
                 Request::Edit { other: *other, id, content: content(*kind, *variant) }
             }
+            Call::Receipts { other, picks } => {
+                let ids = model.picked(user, *other, picks, false);
+                Request::Receipts { other: *other, ids }
+            }
+            Call::ReceiptRead { other } => Request::ReceiptRead { other: *other },
             Call::React { other, pick, kind, increase } => {
                 let (id, kind) = (picked_id(model, user, *other, *pick), REACTIONS[*kind].into());
                 Request::React { other: *other, id, kind, increase: *increase }

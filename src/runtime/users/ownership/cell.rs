@@ -51,6 +51,8 @@ pub(in crate::runtime) struct UserCell {
     may_change_until: Mutex<Option<Instant>>,
     /// Whether a write of the account because of its revision is in progress.
     pub(in crate::runtime) is_revision_due: AtomicBool,
+    /// Whether read receipts of the user have begun and must be completed.
+    receipts_due: AtomicBool,
     /// Set at each use, cleared by the eviction sweep.
     used: AtomicBool,
     /// The stored last-seen time, in milliseconds since 1970.
@@ -79,6 +81,7 @@ impl UserCell {
             in_doubt_until: Mutex::new(None),
             may_change_until: Mutex::new(None),
             is_revision_due: AtomicBool::new(false),
+            receipts_due: AtomicBool::new(false),
             used: AtomicBool::new(true),
             last_seen_stored_ms: AtomicU64::new(0),
             last_seen_due_ms: AtomicU64::new(0),
@@ -232,6 +235,17 @@ impl UserCell {
     pub(in crate::runtime) fn is_last_seen_lagging(&self) -> bool {
         let stored_ms = self.last_seen_stored_ms.load(Ordering::Relaxed);
         self.lock().account.last_seen_ms.is_some_and(|last_seen_ms| last_seen_ms > stored_ms)
+    }
+
+    pub(in crate::runtime) fn set_receipts_due(&self, are_due: bool) {
+        self.receipts_due.store(are_due, Ordering::Relaxed);
+    }
+
+    /// Whether read receipts must be completed. Returns true to one of concurrent callers.
+    pub(in crate::runtime) fn take_receipts_due(&self) -> bool {
+        // The swap alone would write to the line that every call reads.
+        self.receipts_due.load(Ordering::Relaxed)
+            && self.receipts_due.swap(false, Ordering::Relaxed)
     }
 
     pub(in crate::runtime) fn touch(&self) {

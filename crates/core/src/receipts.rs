@@ -1,0 +1,208 @@
+//! Decides read receipts of whole conversations: how far each user has confirmed the messages of
+//! the other.
+//!
+//! A receipt concerns both users. The reader's owner first stores that it begins, the author's
+//! owner stores it, and then the reader's owner stores it too. Only from then on the reader is
+//! shown it, so that it never happens for the reader alone; if the reader's owner ends in between,
+//! the next one repeats it. Positions are order keys, which are never assigned again.
+
+use std::sync::Arc;
+
+use super::conversation::{Conversation, Settings};
+use super::event::Event;
+use super::id::{MessageId, OrderKey, UserId};
+use super::limits::RECEIPTS_PER_SECOND;
+use super::message::{Direction, Message, ReceiptStatus};
+use super::rejection::Rejection;
+use super::user::User;
+
+/// Up to which messages of a conversation read receipts were sent. Each only moves forward.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReceiptMarks {
+    /// The user has confirmed the other's messages up to here, and the other knows.
+    pub sent: OrderKey,
+    /// The user has begun to confirm the other's messages up to here. Beyond `sent`, it is not
+    /// known whether the other knows.
+    pub begun: OrderKey,
+    /// The other has confirmed the user's messages up to here.
+    pub received: OrderKey,
+}
+
+/// The state of one message's read receipt, as one of its two users sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceiptInfo {
+    /// The message.
+    pub message: MessageId,
+    /// The other user of the conversation.
+    pub other: UserId,
+    /// The status.
+    pub status: ReceiptStatus,
+    /// Whether the user who sees this sent the message.
+    pub is_sender: bool,
+    /// Whether the user who sees this read the message, in one of the sessions.
+    pub is_self_operated: bool,
+    /// When it was read, in milliseconds since 1970; 0 if that is not known.
+    pub read_ms: u64,
+}
+
+impl ReceiptMarks {
+    /// Up to where a direction is confirmed.
+    #[must_use]
+    pub const fn of(&self, direction: Direction) -> OrderKey {
+        match direction {
+            Direction::Send => self.received,
+            Direction::Receive => self.sent,
+        }
+    }
+
+    /// Up to where a receipt has begun of which it is not known whether the other knows.
+    #[must_use]
+    pub fn unfinished(&self) -> Option<OrderKey> {
+        (self.begun > self.sent).then_some(self.begun)
+    }
+
+    /// Sets the status of a message of this direction that is confirmed.
+    pub fn show(&self, direction: Direction, message: &mut Message) {
+        if self.confirms(direction, message) {
+            message.receipt = ReceiptStatus::Done;
+        }
+    }
+
+    /// Whether a message of this direction is confirmed, and does not show it.
+    #[must_use]
+    pub fn confirms(&self, direction: Direction, message: &Message) -> bool {
+        message.receipt == ReceiptStatus::Processing && message.key <= self.of(direction)
+    }
+}
+
+impl User {
+    /// Admits a receipt, by the rate.
+    pub fn admit_receipt(&mut self, now_us: u64) -> Result<(), Rejection> {
+        let taken = self.receipts_sent.take(now_us, RECEIPTS_PER_SECOND);
+        let refused = |retry_after_ms| Rejection::RateLimited { retry_after_ms };
+        taken.map(drop).map_err(refused)
+    }
+}
+
+impl Event {
+    /// Shows the receipts of the messages of an event to `user`.
+    pub fn show_receipts(&mut self, user: &User) {
+        let messages = if let Self::ReactionsChanged { message, .. } = self {
+            std::slice::from_mut(message)
+        } else if let Self::MessagesRevoked(messages)
+        | Self::MessagesEdited(messages)
+        | Self::MessageDeleted { messages, .. }
+        | Self::PeerMessageReceived { messages, .. } = self
+        {
+            messages.as_mut_slice()
+        } else {
+            return;
+        };
+        for message in messages {
+            let other = message.other(&user.id);
+            let Some(known) = user.conversations.get(other) else { continue };
+            let receipts = known.settings.receipts;
+            let is_sender = message.sender == user.id;
+            let direction = if is_sender { Direction::Send } else { Direction::Receive };
+            if receipts.confirms(direction, message) {
+                receipts.show(direction, Arc::make_mut(message));
+            }
+        }
+    }
+}
+
+impl Conversation {
+    /// The settings with a receipt begun that confirms the other's messages up to `up_to`. `None`:
+    /// it has begun before.
+    #[must_use]
+    pub fn begin_receipt(&self, up_to: OrderKey) -> Option<Settings> {
+        let is_new = self.settings.receipts.begun.max(self.settings.receipts.sent) < up_to;
+        is_new.then(|| {
+            self.changed_settings(self.settings.changed, |settings| settings.receipts.begun = up_to)
+        })
+    }
+
+    /// The settings at `key` with a receipt that the other's owner has stored. `None`: it was known.
+    #[must_use]
+    pub fn end_receipt(&self, up_to: OrderKey, key: OrderKey) -> Option<Settings> {
+        (self.settings.receipts.sent < up_to).then(|| {
+            self.changed_settings(key, |settings| {
+                settings.kept = self.exists();
+                settings.receipts.sent = up_to;
+                settings.receipts.begun = settings.receipts.begun.max(up_to);
+            })
+        })
+    }
+
+    /// The settings without a receipt that had begun and that the other's owner did not store.
+    /// `None`: a later one has begun, or it was stored by another call.
+    #[must_use]
+    pub fn drop_receipt(&self, up_to: OrderKey) -> Option<Settings> {
+        let unfinished = self.settings.receipts.unfinished().filter(|begun| *begun <= up_to);
+        unfinished.map(|_| {
+            self.changed_settings(self.settings.changed, |settings| {
+                settings.receipts.begun = settings.receipts.sent;
+            })
+        })
+    }
+
+    /// The settings at `key` after the other has confirmed the user's messages up to `up_to`.
+    /// `None`: it was known.
+    #[must_use]
+    pub fn receive_receipt(&self, up_to: OrderKey, key: OrderKey) -> Option<Settings> {
+        (self.settings.receipts.received < up_to).then(|| {
+            self.changed_settings(key, |settings| {
+                settings.kept = self.exists();
+                settings.receipts.received = up_to;
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(settings: Settings) -> Conversation {
+        Conversation { settings, ..Conversation::default() }
+    }
+
+    #[test]
+    fn a_receipt_is_shown_to_its_reader_when_the_author_has_it() {
+        let known = Conversation::default();
+        let begun = with(known.begin_receipt(OrderKey(5)).expect("it begins"));
+        assert_eq!(begun.settings.receipts.unfinished(), Some(OrderKey(5)));
+        assert_eq!(begun.settings.receipts.of(Direction::Receive), OrderKey::ZERO);
+        assert_eq!(begun.settings.changed, OrderKey::ZERO, "its user sees nothing of it");
+        assert_eq!(begun.begin_receipt(OrderKey(5)), None);
+        let ended = with(begun.end_receipt(OrderKey(5), OrderKey(9)).expect("it ends"));
+        assert_eq!(ended.settings.receipts.unfinished(), None);
+        assert_eq!(ended.settings.receipts.of(Direction::Receive), OrderKey(5));
+        assert_eq!(ended.settings.changed, OrderKey(9));
+        assert_eq!(ended.begin_receipt(OrderKey(5)), None);
+        assert_eq!(ended.begin_receipt(OrderKey(4)), None);
+        assert_eq!(ended.end_receipt(OrderKey(4), OrderKey(10)), None, "it never moves back");
+    }
+
+    #[test]
+    fn a_receipt_that_is_refused_leaves_nothing_unless_a_later_one_has_begun() {
+        let begun = with(Conversation::default().begin_receipt(OrderKey(5)).expect("it begins"));
+        assert_eq!(begun.drop_receipt(OrderKey(5)).expect("a change").receipts.begun.0, 0);
+        let later = with(begun.begin_receipt(OrderKey(7)).expect("it begins"));
+        assert_eq!(later.drop_receipt(OrderKey(5)), None);
+        let ended = with(later.end_receipt(OrderKey(5), OrderKey(9)).expect("it ends"));
+        assert_eq!(ended.settings.receipts.unfinished(), Some(OrderKey(7)));
+        let dropped = with(ended.drop_receipt(OrderKey(7)).expect("a change"));
+        assert_eq!(dropped.settings.receipts.begun, OrderKey(5));
+        assert_eq!(dropped.drop_receipt(OrderKey(7)), None);
+    }
+
+    #[test]
+    fn the_author_takes_each_receipt_once() {
+        let known = Conversation::default();
+        let known = with(known.receive_receipt(OrderKey(5), OrderKey(9)).expect("a change"));
+        assert_eq!(known.settings.receipts.of(Direction::Send), OrderKey(5));
+        assert_eq!(known.receive_receipt(OrderKey(5), OrderKey(10)), None);
+        assert_eq!(known.receive_receipt(OrderKey(4), OrderKey(10)), None);
+    }
+}

@@ -1,0 +1,60 @@
+//! Finds messages for read receipts.
+
+use std::sync::Arc;
+
+use super::Reader;
+use crate::bus::Bus;
+use crate::runtime::tuning::UNCONFIRMED_PAGES_MAX;
+use crate::runtime::users::LoadError;
+use crate::store::Store;
+use peerd_core::id::{OrderKey, Partition};
+use peerd_core::limits::PAGE_MESSAGES;
+use peerd_core::message::{Direction, Message, ReceiptStatus};
+
+impl<S: Store, B: Bus> Reader<'_, S, B> {
+    /// The newest message of the other that the user sees and that waits for a read receipt. If
+    /// many messages have none, it may be one of those.
+    pub(in crate::runtime) async fn newest_unconfirmed(
+        &mut self,
+    ) -> Result<Option<Arc<Message>>, LoadError> {
+        self.sides.retain(|side| side.direction == Direction::Receive);
+        let Some(side) = self.sides.first() else { return Ok(None) };
+        let confirmed = side.receipts.of(Direction::Receive);
+        if side.head.key <= confirmed {
+            return Ok(None);
+        }
+        let (mut before, mut newest) = (None, None);
+        for _ in 0..UNCONFIRMED_PAGES_MAX {
+            let page = self.back(before, PAGE_MESSAGES).await?.messages;
+            let (Some(oldest), Some(last)) = (page.first(), page.last()) else { return Ok(None) };
+            let waits = |message: &&Arc<Message>| {
+                message.receipt == ReceiptStatus::Processing && message.revoked().is_none()
+            };
+            if let Some(found) = page.iter().rev().find(waits) {
+                return Ok(Some(found.clone()));
+            }
+            if oldest.key <= confirmed || page.len() < PAGE_MESSAGES {
+                return Ok(None);
+            }
+            before = Some(oldest.key);
+            newest.get_or_insert_with(|| last.clone());
+        }
+        Ok(newest)
+    }
+
+    /// Those of the messages with these keys that the user sees. `wanted` ascends.
+    pub(in crate::runtime) async fn find_seen(
+        &mut self,
+        wanted: &[(OrderKey, Partition)],
+    ) -> Result<Vec<(Direction, Arc<Message>)>, LoadError> {
+        let mut found = self.find_stored(wanted).await?;
+        let mut seen = Vec::with_capacity(found.len());
+        for side in self.sides.clone() {
+            let here = found.extract_if(.., |(direction, _)| *direction == side.direction);
+            let here = here.map(|(_, found)| found).collect();
+            let visible = self.visible(&side, here).await?.into_iter();
+            seen.extend(visible.map(|found| (side.direction, side.shown(found.stored.message))));
+        }
+        Ok(seen)
+    }
+}
