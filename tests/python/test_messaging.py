@@ -419,6 +419,13 @@ async def test_both_users_see_reactions(daemon):
     async with daemon.users("alice", "bob") as (alice, bob):
         sent = await alice.send(bob, text("hello"))
         message = await received_and_counted(bob, alice, 1, (1, 1))
+        await alice.conversation_event(bob.id)
+
+        async def reacted(user, other):
+            event = await user.event(REACTIONS_CHANGED)
+            # It is the last message.
+            await user.conversation_event(other.id)
+            return event
 
         def body(user, kind, **config):
             named = {"messageID": sent["messageID"], "conversationID": user.id}
@@ -436,11 +443,11 @@ async def test_both_users_see_reactions(daemon):
             "sumCount": 1,
         }
         assert reply == {"reaction": expected}
-        event = await bob.event(REACTIONS_CHANGED)
+        event = await reacted(bob, alice)
         assert event["reactions"] == [expected]
         change = {"userID": bob.id, "reactionType": "👋🏽", "action": 0, "sumCount": 1}
         assert event["changeInfoList"][0]["userChangeInfoList"] == [change]
-        event = await alice.event(REACTIONS_CHANGED)
+        event = await reacted(alice, bob)
         seen = expected | {"conversationID": bob.id, "isSelfIncluded": False}
         assert event["reactions"] == [seen]
         assert event["changeInfoList"][0]["message"] == sent | {"reactions": [seen]}
@@ -448,9 +455,9 @@ async def test_both_users_see_reactions(daemon):
             await bob.call("add_message_reaction", body(alice, "👋🏽"))
         assert (refused.value.code, refused.value.reason) == (6000280, "reaction_unchanged")
         await bob.call("add_message_reaction", body(alice, "👋🏽", increaseCount=2))
-        await bob.event(REACTIONS_CHANGED)
+        await reacted(bob, alice)
         await bob.call("delete_message_all_reactions", body(alice, ""))
-        event = await bob.event(REACTIONS_CHANGED)
+        event = await reacted(bob, alice)
         change = {"userID": bob.id, "reactionType": "👋🏽", "action": 1, "sumCount": 0}
         assert event["changeInfoList"][0]["userChangeInfoList"] == [change]
         assert (await bob.history(alice.id))[0] == message
