@@ -35,7 +35,6 @@ VARYING = {
     "revokeTimestamp": "revoked at",
     "pinnedTime": "pinned at",
     "serverTime": "served at",
-    "pinnedTime": "pinned at",
     "orderKey": "key",
     "revision": "key",
     "previousRevision": "key",

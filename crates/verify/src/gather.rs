@@ -245,7 +245,7 @@ fn ack(message: &Value, at: u64) -> Option<Ack> {
     })
 }
 
-/// Until when the calls of an account may still have changed what each user sees.
+/// For each user, the time until which calls of the account may have changed what the user sees.
 pub(super) fn changing_until(account: &Account) -> BTreeMap<&str, u64> {
     let mut until: BTreeMap<&str, u64> = BTreeMap::new();
     let mut note = |user, at: u64| {

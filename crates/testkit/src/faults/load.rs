@@ -190,7 +190,7 @@ enum Kind {
     RacingSends,
     /// Marks as `user` only, while others send.
     RacingMarks,
-    /// Sends and marks as either of two users, who are new ones each time.
+    /// Sends and marks as either of two users. After some steps, two new users replace them.
     Visits,
 }
 
