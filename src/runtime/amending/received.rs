@@ -38,22 +38,20 @@ impl<S: Store, B: Bus> Amending<S, B> {
     where
         C: WithPeer<Part = AmendPart, Answer = AmendAnswer>,
     {
-        let cell = call.cell;
+        let user = call.cell;
         // A refusal here writes nothing.
         let (now_ms, limits) = (self.env.clock.wall_ms(), self.env.limits());
         let mut seqs = Vec::with_capacity(found.len());
         for found in &found {
-            let decided = operation.decide(&cell.id, target(found), None, now_ms, limits)?;
+            let decided = operation.decide(&user.id, target(found), None, now_ms, limits)?;
             seqs.extend(decided.map(|_| found.seq()));
         }
-        let stored = match self.store_received::<C>(call, other, &found, &seqs, operation).await? {
-            Some(stored) => Some(stored),
+        let mut stored = self.store_received::<C>(call, other, &found, &seqs, operation).await?;
+        if stored.is_none() {
             // Another call came in between, so that more messages change than were announced.
-            None => {
-                let all: Vec<u64> = found.iter().map(Found::seq).collect();
-                self.store_received::<C>(call, other, &found, &all, operation).await?
-            }
-        };
+            let all: Vec<u64> = found.iter().map(Found::seq).collect();
+            stored = self.store_received::<C>(call, other, &found, &all, operation).await?;
+        }
         let Stored { messages, notice, state_seq } = stored.ok_or(Failure::Internal)?;
         let changed = messages.iter().filter(|(_, amendment)| amendment.is_some());
         let changed: Vec<OrderKey> = changed.map(|(found, _)| found.key()).collect();
@@ -87,17 +85,17 @@ impl<S: Store, B: Bus> Amending<S, B> {
     where
         C: WithPeer<Part = AmendPart, Answer = AmendAnswer>,
     {
-        let (cell, deadline) = (call.cell, call.deadline);
+        let (user, deadline) = (call.cell, call.deadline);
         let announced = call.at_peer::<C>(other, &AmendPart::Announce(seqs.to_vec())).await;
         announced.map_err(|error| match error {
             // Whatever became of it, no message has changed.
             CallError::Failed(Failure::OutcomeUnknown) => Failure::StoreUnavailable.into(),
-            error => error,
+            error @ (CallError::Rejected(_) | CallError::Failed(_)) => error,
         })?;
         let keys: Vec<OrderKey> = found.iter().map(Found::key).collect();
-        let entry_lock = self.users.entry_lock(cell, deadline).await?;
-        let _pair_lock = cell.pair_lock(other, deadline).await?;
-        let mut decided = self.decide(cell, (other, &cell.id), &keys, operation, deadline).await?;
+        let entry_lock = self.users.entry_lock(user, deadline).await?;
+        let _pair_lock = user.pair_lock(other, deadline).await?;
+        let mut decided = self.decide(user, (other, &user.id), &keys, operation, deadline).await?;
         let messages = std::mem::take(&mut decided.messages);
         let mut changed = messages.iter().filter(|(_, amendment)| amendment.is_some());
         if !changed.all(|(found, _)| seqs.contains(&found.seq())) {
@@ -105,7 +103,7 @@ impl<S: Store, B: Bus> Amending<S, B> {
         }
         let (notice, mut state_seq) = (decided.notice.clone(), 0);
         if messages.iter().any(|(_, amendment)| amendment.is_some()) {
-            state_seq = self.store_amendments(&entry_lock, cell, other, decided, deadline).await?;
+            state_seq = self.store_amendments(&entry_lock, user, other, decided, deadline).await?;
         }
         Ok(Some(Stored { messages, notice, state_seq }))
     }

@@ -208,7 +208,7 @@ async fn messages_of_several_pages_are_changed_with_one_event_for_each_user() {
     let found = amending.find_all(&cell, (&alice, &known), &wanted, deadline).await.expect("read");
     let found: Vec<Found> = found.into_iter().map(|(_, found)| found).collect();
     assert_eq!(found.len(), 3);
-    let call = Call {
+    let context = Call {
         parts: &node.parts,
         cell: &cell,
         encoding: Encoding::Json,
@@ -217,7 +217,8 @@ async fn messages_of_several_pages_are_changed_with_one_event_for_each_user() {
     };
     node.bus().take();
     let operation = Operation::React { kind: "a".into(), increase: 0 };
-    let changed = amending.amend_received::<AddMessageReaction>(&call, &alice, found, &operation);
+    let changed =
+        amending.amend_received::<AddMessageReaction>(&context, &alice, found, &operation);
     let changed = changed.await.expect("changed");
     assert!(changed.iter().all(|one| one.after.reactions().len() == 1), "each has changed");
     let events = node.bus().take();
@@ -227,7 +228,7 @@ async fn messages_of_several_pages_are_changed_with_one_event_for_each_user() {
     }
     for (user, other) in [("alice", "bob"), ("bob", "alice")] {
         let body = json!({ "conversationID": other, "config": { "count": 100, "reverse": true } });
-        let page = super::tests::call(&node, user, "query_history_message", &body).await;
+        let page = call(&node, user, "query_history_message", &body).await;
         let shown = page["messageList"].as_array().expect("a page");
         let reacted = shown.iter().filter(|message| message["reactions"].is_array()).count();
         assert_eq!(reacted, 3, "{user}");
