@@ -64,6 +64,14 @@ pub enum Fault {
     ReadTooFar,
     /// A message is searched by the number after its own.
     WrongNumber,
+    /// Reactions are published and not stored.
+    LostReaction,
+    /// The sender of a message that its receiver changes does not look for the change.
+    PageUnnamed,
+    /// A blocked user may react to messages of the user who blocks.
+    BlockedReacts,
+    /// Events about reactions name the other user.
+    WrongReactor,
     /// Read receipts are kept in memory and not stored.
     LostReceipt,
     /// Read receipts reach the author, and the reader's entry is not completed.
@@ -76,7 +84,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 36] = [
         Self::SuccessWithoutAck,
         Self::LostReadMark,
         Self::OwnMessagesCount,
@@ -105,6 +113,10 @@ impl Fault {
         Self::ChangeMissed,
         Self::ReadTooFar,
         Self::WrongNumber,
+        Self::LostReaction,
+        Self::PageUnnamed,
+        Self::BlockedReacts,
+        Self::WrongReactor,
         Self::LostReceipt,
         Self::HalfReceipt,
         Self::ReceiptOfBlocked,

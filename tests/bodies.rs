@@ -21,6 +21,7 @@ use peerd_core::id::{LocalMessageId, MessageId, OrderKey, Partition, UserId};
 use peerd_core::marks::{ConversationMark, ConversationMarks};
 use peerd_core::message::{Annotations, Message, ReceiptStatus, Revocation};
 use peerd_core::privacy::{Hidden, Privacy};
+use peerd_core::reaction::{Reaction, ReactionChange};
 use peerd_core::receipts::ReceiptInfo;
 use peerd_core::rejection::Rejection;
 use peerd_core::send::Push;
@@ -310,6 +311,14 @@ fn events() {
     let revoked = with(Annotations { revoked: Some(revocation), ..Annotations::default() });
     let revoked = Event::MessagesRevoked(vec![revoked].into());
     insta::assert_snapshot!("event_message_revoke_received", event(&revoked));
+    let reaction =
+        |kind: &str, by_sender, by_receiver| Reaction { kind: kind.into(), by_sender, by_receiver };
+    let reactions = vec![reaction("👍", 1, 3), reaction("a", 0, 1)];
+    let message = with(Annotations { reactions, ..Annotations::default() });
+    let kinds = vec!["👍".into(), "b".into()];
+    let change = ReactionChange { by: user("bob"), kinds, is_added: false };
+    let reacted = Event::ReactionsChanged { message, change };
+    insta::assert_snapshot!("event_message_reactions_changed", event(&reacted));
     let blocked = |action| Event::BlacklistChanged { action, users: vec![info("alice", "Alice")] };
     insta::assert_snapshot!("event_blacklist_changed", event(&blocked(BlacklistAction::Added)));
     let unblocked = event(&blocked(BlacklistAction::Removed));
@@ -357,6 +366,8 @@ fn errors() {
         Rejection::Revoked,
         Rejection::NotPermitted,
         Rejection::TooLateToEdit,
+        Rejection::TooLateToReact,
+        Rejection::ReactionUnchanged,
     ];
     let failures = [
         Failure::Overloaded { retry_after_ms: 100 },

@@ -45,6 +45,7 @@ mod contract {
     mod query_messages;
     #[path = "../../examples/push_gateway/queue.rs"]
     mod queue;
+    mod reactions;
     mod receipts;
     mod receive;
     mod repeats;

@@ -5,8 +5,9 @@ use peerd::runtime::commands::{Method, Request, send_peer_message};
 use peerd_core::limits::{
     AVATAR_URL_MAX_BYTES, BLOCK_BATCH_MAX, BLOCKED_PAGE_MAX, CHANGES_PAGE_MAX,
     CONVERSATION_PAGE_MAX, DELETE_BATCH_MAX, DEVICE_MAX_BYTES, DRAFT_MAX_BYTES, HISTORY_PAGE_MAX,
-    MARK_BATCH_MAX, MARK_MAX, MESSAGE_SEQS_MAX, RECEIPTS_QUERY_MAX, USER_EXTENDED_DATA_MAX_BYTES,
-    USER_NAME_MAX_BYTES, USERS_INFO_MAX,
+    MARK_BATCH_MAX, MARK_MAX, MESSAGE_SEQS_MAX, REACTION_COUNT_MAX, REACTION_TYPE_MAX_BYTES,
+    REACTION_USERS_MAX, RECEIPTS_QUERY_MAX, USER_EXTENDED_DATA_MAX_BYTES, USER_NAME_MAX_BYTES,
+    USERS_INFO_MAX,
 };
 use peerd_core::rejection::Rejection;
 use peerd_core::send::Send;
@@ -25,7 +26,7 @@ const VALUES_MAX: usize = 20_000;
 const ERROR_MAX_BYTES: usize = 300;
 
 /// More methods than exist, so that an input keeps its method when one is added.
-const METHODS_MAX: usize = 32;
+const METHODS_MAX: usize = 64;
 
 const CONTENT_TYPES: [Option<&str>; 4] = [
     Some("application/json"),
@@ -212,6 +213,20 @@ fn has_bounds(request: &Request) {
     }
     if let Request::AddUsersToBlacklist(of) | Request::RemoveUsersFromBlacklist(of) = request {
         rising(&of.user_ids.clone().each_once(), BLOCK_BATCH_MAX);
+    }
+    if let Request::AddMessageReaction(add) = request {
+        assert!(add.reaction_type.0.len() <= REACTION_TYPE_MAX_BYTES);
+        let count = add.config.and_then(|config| config.increase_count);
+        assert!(count.is_none_or(|count| count.0 <= REACTION_COUNT_MAX));
+    }
+    if let Request::DeleteMessageReaction(delete) = request {
+        assert!(delete.reaction_type.0.len() <= REACTION_TYPE_MAX_BYTES);
+    }
+    if let Request::QueryMessageReactionUserList(query) = request {
+        assert!(query.config.reaction_type.0.len() <= REACTION_TYPE_MAX_BYTES);
+        let most = u64::try_from(REACTION_USERS_MAX).expect("a small number");
+        assert!(query.config.count.is_none_or(|count| count.0 <= most));
+        assert!(query.config.next_flag.is_none_or(|from| from < 1 << 53));
     }
     if let Request::UpdateUserName(update) = request {
         assert!(update.user_name.0.0.len() <= USER_NAME_MAX_BYTES);

@@ -25,6 +25,8 @@ enum Op {
     Replace(Index),
     /// A message was read.
     Read(Index),
+    /// A user reacted to a message.
+    React(usize, Index),
     /// A message is removed; or the owner dies during the removal, which is finished later.
     Remove(Index, Reached),
     /// Consecutive messages are removed, possibly whole pages.
@@ -59,6 +61,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (1..30_usize).prop_map(Op::Talk),
         2 => index().prop_map(Op::Replace),
         2 => index().prop_map(Op::Read),
+        2 => (0..2_usize, index()).prop_map(|(who, which)| Op::React(who, which)),
         4 => (index(), reached()).prop_map(|(which, reached)| Op::Remove(which, reached)),
         1 => (index(), 2..80_usize).prop_map(|(which, count)| Op::RemoveRun(which, count)),
         3 => (0..2_usize, reached()).prop_map(|(of, reached)| Op::RemoveNewest(of, reached)),
@@ -85,6 +88,7 @@ async fn apply(world: &mut World, op: Op) {
         }
         Op::Replace(which) if count > 0 => world.replace(which.index(count)).await,
         Op::Read(which) if count > 0 => world.read(which.index(count)).await,
+        Op::React(who, which) if count > 0 => world.react(who, which.index(count)).await,
         Op::Remove(which, reached) if count > 0 => {
             world.remove(which.index(count), reached).await;
         }
@@ -113,6 +117,7 @@ async fn apply(world: &mut World, op: Op) {
         Op::Look => look(world).await,
         Op::Replace(_)
         | Op::Read(_)
+        | Op::React(..)
         | Op::Remove(..)
         | Op::RemoveRun(..)
         | Op::Delete(..)
@@ -395,12 +400,13 @@ fn read_messages_are_shown_as_read() {
 }
 
 /// A message as a reader shows it.
-type Shown = (u64, String, u64);
+type Shown = (u64, String, u64, u64);
 
 fn shown(message: &Value) -> Shown {
     let number = |field: &str| message[field].as_u64().unwrap_or_default();
     let text = message["message"].as_str().unwrap_or_default().to_owned();
-    (number("messageSeq"), text, number("receiptStatus"))
+    let reactions = message["reactions"][0]["sumCount"].as_u64().unwrap_or_default();
+    (number("messageSeq"), text, number("receiptStatus"), reactions)
 }
 
 fn page_config(backwards: bool, anchor: Option<&Value>, count: usize) -> Value {

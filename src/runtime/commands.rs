@@ -34,6 +34,7 @@ use peerd_protocol::plain;
 use peerd_protocol::reply::Reply;
 use peerd_protocol::size::Room;
 
+pub mod add_message_reaction;
 pub mod add_users_to_blacklist;
 pub mod check_user_is_in_blacklist;
 pub mod clear_conversation_total_unread_message_count;
@@ -42,6 +43,8 @@ pub mod delete_all_conversation_messages;
 pub mod delete_all_conversations;
 pub mod delete_all_message;
 pub mod delete_conversation;
+pub mod delete_message_all_reactions;
+pub mod delete_message_reaction;
 pub mod delete_messages;
 pub mod edit_message;
 pub mod heartbeat;
@@ -55,6 +58,7 @@ pub mod query_conversation_list;
 pub mod query_conversation_pinned_list;
 pub mod query_conversation_total_unread_message_count;
 pub mod query_history_message;
+pub mod query_message_reaction_user_list;
 pub mod query_message_receipts_info;
 pub mod query_messages;
 pub mod query_self_user_info;
@@ -78,6 +82,7 @@ pub mod update_user_privacy;
 mod blacklist;
 mod called;
 mod profile;
+mod reacting;
 mod unsupported;
 
 pub use self::called::Called;
@@ -506,6 +511,10 @@ commands! {
     query_changes::QueryChanges,
     send_conversation_message_receipt_read::SendConversationMessageReceiptRead with_peer,
     query_message_receipts_info::QueryMessageReceiptsInfo,
+    add_message_reaction::AddMessageReaction with_peer,
+    delete_message_reaction::DeleteMessageReaction with_peer,
+    delete_message_all_reactions::DeleteMessageAllReactions with_peer,
+    query_message_reaction_user_list::QueryMessageReactionUserList,
 }
 
 impl Method {

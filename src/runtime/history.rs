@@ -150,7 +150,8 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
             sides,
             deletions: conversation.settings.deleted.clone(),
             looked_up: HashSet::new(),
-            load: cell.load(),
+            // With a number of its own, it neither uses cached pages nor leaves any.
+            load: if cell.may_have_changed() { history.users.next_load() } else { cell.load() },
             is_counted: true,
             deadline,
         }

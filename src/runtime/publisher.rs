@@ -98,7 +98,7 @@ pub(super) fn chunks(
         let mut bytes = 0;
         let fits = |(_, view): &&(ConversationEvent, ConversationView)| {
             let last = view.last_message.as_ref();
-            bytes += last.map_or(0, |last| last.content.size_bytes() + last.extended_data.len());
+            bytes += last.map_or(0, |last| last.size_bytes());
             bytes <= CHANGE_BYTES_PER_EVENT
         };
         let length = changes.iter().take(CHANGES_PER_EVENT).take_while(fits).count();

@@ -18,6 +18,7 @@ use peerd_core::later::LaterFields;
 use peerd_core::marks::{ConversationMark, ConversationMarks};
 use peerd_core::message::{Direction, ReceiptStatus, Revocation};
 use peerd_core::privacy::{Hidden, Privacy};
+use peerd_core::reaction::Reaction;
 use peerd_core::receipts::ReceiptMarks;
 use peerd_core::user::Session;
 use peerd_core::user_info::Profile;
@@ -257,14 +258,20 @@ fn amendment_pages() -> Vec<(&'static str, AmendmentPage)> {
     let revoked = Removed { revocation: Some(Box::new(revocation)), ..removed.clone() };
     let edited = Replacement { edited_ms: 1_800_000_000_777, ..replaced.clone() };
     let read = Receipt::Changed(ReceiptStatus::Done);
-    let amendment =
-        |change, receipt, later| Amendment { key: OrderKey((1 << 52) + 5), change, receipt, later };
+    let amendment = |change, receipt, later| {
+        let key = OrderKey((1 << 52) + 5);
+        Amendment { key, change, receipt, later, reactions: Vec::new() }
+    };
     let nothing = LaterFields::default;
     let unchanged = Receipt::Unchanged;
     let replaced = amendment(Change::Replaced(replaced), unchanged.clone(), nothing());
     let receipt = amendment(Change::None, read, nothing());
     let with_later = amendment(Change::None, unchanged.clone(), later());
     let edited = amendment(Change::Replaced(edited), unchanged.clone(), nothing());
+    let reaction =
+        |kind: &str, by_sender, by_receiver| Reaction { kind: kind.into(), by_sender, by_receiver };
+    let reactions = vec![reaction("\u{1f44d}", 1, 300), reaction("a", 0, 1)];
+    let reacted = Amendment { reactions, ..edited.clone() };
     let revoked = amendment(Change::Removed(revoked), unchanged.clone(), nothing());
     let removed = amendment(Change::Removed(removed), unchanged, nothing());
     vec![
@@ -275,6 +282,7 @@ fn amendment_pages() -> Vec<(&'static str, AmendmentPage)> {
         ("later", AmendmentPage::new([(7, with_later)], later())),
         ("revoked", AmendmentPage::new([(33, revoked)], nothing())),
         ("edited", AmendmentPage::new([(1, edited)], nothing())),
+        ("reacted", AmendmentPage::new([(1, reacted)], nothing())),
     ]
 }
 

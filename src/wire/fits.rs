@@ -15,10 +15,11 @@ use peerd_core::event::Event;
 use peerd_core::event::{DeleteType, Revision};
 use peerd_core::id::UserId;
 use peerd_core::id::{LocalMessageId, OrderKey, Partition};
-use peerd_core::limits::DRAFT_MAX_BYTES;
+use peerd_core::limits::{DRAFT_MAX_BYTES, REACTION_COUNT_MAX, REACTION_TYPES_MAX};
 use peerd_core::marks::ConversationMarks;
 use peerd_core::message::Message;
-use peerd_core::message::{Draft, ReceiptStatus};
+use peerd_core::message::{Annotations, Draft, ReceiptStatus};
+use peerd_core::reaction::{Reaction, ReactionChange};
 use peerd_core::receive::Placed;
 use peerd_core::send::{Delivery, Push, Send, SendOptions};
 use peerd_core::user_info::{Profile, UserInfo};
@@ -349,6 +350,50 @@ fn a_message_that_fits_nowhere_is_shown_without_its_content() {
             let body = body.expect("an answer");
             assert!(body.len() <= room.body);
             assert_eq!(body.windows(16).filter(|at| at == b"isContentOmitted").count(), 1);
+        }
+    }
+}
+
+/// A message with as many reactions as there may be, of types and users that are as long as possible.
+fn with_all_reactions() -> Arc<Message> {
+    let kind = |number: usize| format!("{}{number:02}", "\"".repeat(30));
+    let reactions = (0..REACTION_TYPES_MAX).map(|number| Reaction {
+        kind: kind(number),
+        by_sender: REACTION_COUNT_MAX,
+        by_receiver: REACTION_COUNT_MAX,
+    });
+    let annotations = Annotations { reactions: reactions.collect(), ..Annotations::default() };
+    let longest = |id: char| UserId::new(&id.to_string().repeat(128), "userID").expect("valid");
+    let (sender, receiver) = (longest('a'), longest('b'));
+    let message = Message::clone(&message(draft(text("hello".to_owned()))));
+    Arc::new(Message { sender, receiver, annotations: Some(Box::new(annotations)), ..message })
+}
+
+#[test]
+fn a_message_with_reactions_that_do_not_fit_is_shown_without_them() {
+    let message = with_all_reactions();
+    let viewer = message.receiver.clone();
+    let history = |encoding, room| {
+        let history =
+            History { other: user('a'), messages: vec![message.clone()], backwards: true };
+        let body = fit::reply(history, encoding, &viewer, room).expect("an answer");
+        assert!(body.len() <= room.body);
+        (body.len(), list(&decoded(encoding, &body), "messageList")[0].clone())
+    };
+    let kinds: Vec<String> =
+        message.reactions().iter().map(|reaction| reaction.kind.clone()).collect();
+    let change = ReactionChange { by: viewer.clone(), kinds, is_added: false };
+    let reacted = Event::ReactionsChanged { message: message.clone(), change };
+    for encoding in BOTH {
+        let (bytes, shown) = history(encoding, Room::of(1024 * 1024));
+        assert_eq!(list(&shown, "reactions").len(), REACTION_TYPES_MAX);
+        assert!(bytes < 6 * message.size_bytes(), "{bytes} of {}", message.size_bytes());
+        let (_, shown) = history(encoding, Room::of(32 * 1024));
+        assert_eq!((&shown["isContentOmitted"], shown.get("reactions")), (&true.into(), None));
+        for event in [&reacted, &changed(std::slice::from_ref(&message))] {
+            for room in [Room::of(32 * 1024), Room::of(1024 * 1024)] {
+                assert_eq!(events(event, encoding, room, None).len(), 1);
+            }
         }
     }
 }

@@ -88,6 +88,29 @@ fn methods_that_need_a_session() -> Vec<(&'static str, Value)> {
             "query_message_receipts_info",
             json!({ "conversationID": "bob", "messageList": [{ "messageID": "1" }] }),
         ),
+        (
+            "add_message_reaction",
+            json!({
+                "reactionType": "a", "message": { "messageID": "12345", "conversationID": "bob" },
+            }),
+        ),
+        (
+            "delete_message_reaction",
+            json!({
+                "reactionType": "a", "message": { "messageID": "12345", "conversationID": "bob" },
+            }),
+        ),
+        (
+            "delete_message_all_reactions",
+            json!({ "message": { "messageID": "12345", "conversationID": "bob" } }),
+        ),
+        (
+            "query_message_reaction_user_list",
+            json!({
+                "message": { "messageID": "12345", "conversationID": "bob" },
+                "config": { "reactionType": "a" },
+            }),
+        ),
     ]
 }
 

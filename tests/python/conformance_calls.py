@@ -139,6 +139,13 @@ async def messages(erin, frank):
     await frank("queryCombineMessageDetail", sent[-1] | {"conversationID": "erin"})
     await erin("editMessage", sent[0] | {"message": "Hello!"}, {})
     await erin("queryHistoryMessage", "frank", PEER, history | {"nextMessage": sent[1]})
+    seen = sent[0] | {"conversationID": "erin"}
+    for kind in ("+1", "heart"):
+        await frank("addMessageReaction", kind, seen, {"increaseCount": 0})
+    users = {"nextFlag": 0, "count": 0, "reactionType": "+1"}
+    await erin("queryMessageReactionUserList", sent[0], users)
+    await frank("deleteMessageReaction", "+1", seen)
+    await frank("deleteMessageAllReactions", seen)
     revocation = {"pushConfig": PUSH, "revokeExtendedData": "sorry"}
     await erin("revokeMessage", sent[0], revocation)
 

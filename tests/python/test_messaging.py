@@ -22,6 +22,7 @@ from client import (
     NOTIFY,
     PEER,
     PROCESSING,
+    REACTIONS_CHANGED,
     RECEIPT_CHANGED,
     RECEIVE,
     SEND,
@@ -412,6 +413,54 @@ async def test_the_block_list_shows_users_in_the_order_of_blocking(daemon):
         config = {"count": 1, "nextFlag": first["nextFlag"]}
         last = await bob.call("query_blacklist", {"config": config})
         assert last == {"blacklist": [info(alice)], "nextFlag": 0}
+
+
+async def test_both_users_see_reactions(daemon):
+    async with daemon.users("alice", "bob") as (alice, bob):
+        sent = await alice.send(bob, text("hello"))
+        message = await received_and_counted(bob, alice, 1, (1, 1))
+        await alice.conversation_event(bob.id)
+
+        async def reacted(user, other):
+            event = await user.event(REACTIONS_CHANGED)
+            # It is the last message.
+            await user.conversation_event(other.id)
+            return event
+
+        def body(user, kind, **config):
+            named = {"messageID": sent["messageID"], "conversationID": user.id}
+            return {"reactionType": kind, "message": named, "config": config}
+
+        reply = await bob.call("add_message_reaction", body(alice, "👋🏽"))
+        expected = {
+            "reactionType": "👋🏽",
+            "conversationID": alice.id,
+            "conversationType": PEER,
+            "messageID": message["messageID"],
+            "totalCount": 1,
+            "isSelfIncluded": True,
+            "userList": [{"userID": bob.id}],
+            "sumCount": 1,
+        }
+        assert reply == {"reaction": expected}
+        event = await reacted(bob, alice)
+        assert event["reactions"] == [expected]
+        change = {"userID": bob.id, "reactionType": "👋🏽", "action": 0, "sumCount": 1}
+        assert event["changeInfoList"][0]["userChangeInfoList"] == [change]
+        event = await reacted(alice, bob)
+        seen = expected | {"conversationID": bob.id, "isSelfIncluded": False}
+        assert event["reactions"] == [seen]
+        assert event["changeInfoList"][0]["message"] == sent | {"reactions": [seen]}
+        with pytest.raises(Rejected) as refused:
+            await bob.call("add_message_reaction", body(alice, "👋🏽"))
+        assert (refused.value.code, refused.value.reason) == (6000280, "reaction_unchanged")
+        await bob.call("add_message_reaction", body(alice, "👋🏽", increaseCount=2))
+        await reacted(bob, alice)
+        await bob.call("delete_message_all_reactions", body(alice, ""))
+        event = await reacted(bob, alice)
+        change = {"userID": bob.id, "reactionType": "👋🏽", "action": 1, "sumCount": 0}
+        assert event["changeInfoList"][0]["userChangeInfoList"] == [change]
+        assert (await bob.history(alice.id))[0] == message
 
 
 async def test_a_receipt_is_shown_to_both_and_changes_no_count(daemon):

@@ -10,6 +10,7 @@ use super::id::{LocalMessageId, OrderKey, Partition, UserId};
 use super::later::LaterFields;
 use super::limits::PAGE_MESSAGES;
 use super::message::{Annotations, Message, ReceiptStatus, Revocation};
+use super::reaction::Reaction;
 use super::receive::head_at;
 
 /// The most ranges of page numbers that a conversation's entry lists for one direction.
@@ -189,6 +190,8 @@ pub struct Amendment {
     pub change: Change,
     /// The change of its read receipt.
     pub receipt: Receipt,
+    /// The reactions to it.
+    pub reactions: Vec<Reaction>,
     /// Fields of a later release.
     pub later: LaterFields,
 }
@@ -205,6 +208,9 @@ impl Amendment {
         }
         if let Receipt::Changed(status) = self.receipt {
             message.receipt = status;
+        }
+        if !self.reactions.is_empty() || !message.reactions().is_empty() {
+            message.annotations.get_or_insert_default().reactions.clone_from(&self.reactions);
         }
     }
 }
@@ -250,6 +256,16 @@ impl AmendmentPage {
             *amendment = Amendment { key, ..Amendment::default() };
         }
         amendment
+    }
+
+    /// The same page without reactions.
+    #[must_use]
+    pub fn without_reactions(&self) -> Self {
+        let mut page = self.clone();
+        for amendment in page.by_seq.values_mut() {
+            amendment.reactions.clear();
+        }
+        page
     }
 
     /// The messages that were removed, by ascending `messageSeq`.

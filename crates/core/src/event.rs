@@ -8,6 +8,7 @@ use super::conversation::{ConversationEvent, ConversationView};
 use super::id::UserId;
 use super::message::Message;
 use super::privacy::Privacy;
+use super::reaction::ReactionChange;
 use super::receipts::ReceiptInfo;
 use super::user_info::{FullUserInfo, UserInfo};
 
@@ -88,6 +89,13 @@ pub enum Event {
     MessagesRevoked(Messages),
     /// Messages were edited.
     MessagesEdited(Messages),
+    /// Reactions to a message changed.
+    ReactionsChanged {
+        /// The message with the reactions after the change.
+        message: Arc<Message>,
+        /// The change.
+        change: ReactionChange,
+    },
     /// Messages were confirmed as read, all up to the one in the receipt.
     ConversationReceiptChanged(ReceiptInfo),
     /// The user blocked or unblocked others.
@@ -118,6 +126,7 @@ impl Event {
             }
             Self::MessagesRevoked(messages) | Self::MessagesEdited(messages) => messages.len(),
             Self::ConversationChanged(changes) => changes.len(),
+            Self::ReactionsChanged { .. } => 1,
             Self::TotalChanged(_)
             | Self::ConversationReceiptChanged(_)
             | Self::BlacklistChanged { .. }

@@ -87,11 +87,15 @@ impl User {
 impl Event {
     /// Shows the receipts of the messages of an event to `user`.
     pub fn show_receipts(&mut self, user: &User) {
-        let (Self::MessagesRevoked(messages)
+        let messages = if let Self::ReactionsChanged { message, .. } = self {
+            std::slice::from_mut(message)
+        } else if let Self::MessagesRevoked(messages)
         | Self::MessagesEdited(messages)
         | Self::MessageDeleted { messages, .. }
-        | Self::PeerMessageReceived { messages, .. }) = self
-        else {
+        | Self::PeerMessageReceived { messages, .. } = self
+        {
+            messages.as_mut_slice()
+        } else {
             return;
         };
         for message in messages {

@@ -54,6 +54,10 @@ pub enum Rejection {
     NotPermitted,
     /// The message is too old to be edited.
     TooLateToEdit,
+    /// The message is too old to be reacted to.
+    TooLateToReact,
+    /// The caller has reacted with this type already, or has not.
+    ReactionUnchanged,
 }
 
 impl Rejection {
@@ -78,8 +82,9 @@ impl Rejection {
             Self::TooLateToRevoke => 6_000_278,
             Self::Revoked => 6_000_279,
             Self::BlockedByReceiver => 6_000_284,
-            Self::NotPermitted => 6_000_285,
+            Self::NotPermitted | Self::TooLateToReact => 6_000_285,
             Self::TooLateToEdit => 6_000_286,
+            Self::ReactionUnchanged => 6_000_280,
             Self::ConversationNotFound => 6_000_603,
             Self::PinnedListFull => 6_000_604,
             Self::MutedListFull => 6_000_601,
@@ -106,6 +111,8 @@ impl Rejection {
             Self::Revoked => "message_revoked",
             Self::NotPermitted => "not_permitted",
             Self::TooLateToEdit => "too_late_to_edit",
+            Self::TooLateToReact => "too_late_to_react",
+            Self::ReactionUnchanged => "reaction_unchanged",
         }
     }
 
@@ -128,7 +135,9 @@ impl Rejection {
             | Self::TooLateToRevoke
             | Self::Revoked
             | Self::NotPermitted
-            | Self::TooLateToEdit => None,
+            | Self::TooLateToEdit
+            | Self::TooLateToReact
+            | Self::ReactionUnchanged => None,
         }
     }
 }
@@ -179,6 +188,10 @@ impl fmt::Display for Rejection {
                 f.write_str("the message is not the caller's, or its type cannot be changed")
             }
             Self::TooLateToEdit => f.write_str("the message is too old to be edited"),
+            Self::TooLateToReact => f.write_str("the message is too old to be reacted to"),
+            Self::ReactionUnchanged => {
+                f.write_str("the user has reacted with this type already, or has not")
+            }
         }
     }
 }

@@ -3,8 +3,9 @@
 use serde::Serialize;
 use serde::ser::{SerializeSeq as _, SerializeStruct as _, Serializer};
 
-use super::message::{ConversationBody, IS_CONTENT_OMITTED, PEER};
+use super::message::{ConversationBody, IS_CONTENT_OMITTED, MessageBody, PEER};
 use super::object::NAMED;
+use super::reaction::{Changed, UserChanges};
 use super::receipt::ReceiptBody;
 use super::reply::{Messages, UserInfos};
 use super::user_info::{FullUserInfoBody, UserRuleBody};
@@ -47,6 +48,7 @@ pub const fn name(event: &Event) -> &'static str {
         Event::MessageDeleted { .. } | Event::AllMessagesDeleted => "message_deleted",
         Event::MessagesRevoked(_) => "message_revoke_received",
         Event::MessagesEdited(_) => "message_edited",
+        Event::ReactionsChanged { .. } => "message_reactions_changed",
         Event::ConversationsAllDeleted { .. } => "conversations_all_deleted",
         Event::ConversationReceiptChanged(_) => "conversation_message_receipt_changed",
         Event::BlacklistChanged { .. } => "blacklist_changed",
@@ -174,7 +176,8 @@ impl Serialize for Shown<'_> {
             .serialize(serializer),
             Event::ConversationChanged(changes) => {
                 let info_list = Changes { list: changes, viewer, content_max };
-                Changed { info_list, revision, previous_revision }.serialize(serializer)
+                ConversationsChanged { info_list, revision, previous_revision }
+                    .serialize(serializer)
             }
             Event::TotalChanged(totals) => Total {
                 total_unread_message_count: totals.unmuted,
@@ -208,6 +211,16 @@ impl Serialize for Shown<'_> {
             }
             Event::MessagesRevoked(messages) | Event::MessagesEdited(messages) => Amended {
                 message_list: Messages { list: messages, viewer, content_max },
+                revision,
+                previous_revision,
+            }
+            .serialize(serializer),
+            Event::ReactionsChanged { message, change } => ReactionsChanged {
+                reactions: Changed { message, change, viewer },
+                change_info_list: [ChangedMessage {
+                    message: MessageBody { message, viewer, content_max },
+                    user_change_info_list: UserChanges { message, change },
+                }],
                 revision,
                 previous_revision,
             }
@@ -265,7 +278,7 @@ struct Info {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Changed<'a> {
+struct ConversationsChanged<'a> {
     info_list: Changes<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<u64>,
@@ -322,12 +335,30 @@ struct Amended<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
+struct ReactionsChanged<'a> {
+    reactions: Changed<'a>,
+    change_info_list: [ChangedMessage<'a>; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous_revision: Option<u64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct ReceiptsChanged<'a> {
     infos: &'a [ReceiptBody<'a>],
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     previous_revision: Option<u64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ChangedMessage<'a> {
+    message: MessageBody<'a>,
+    user_change_info_list: UserChanges<'a>,
 }
 
 #[derive(Serialize)]

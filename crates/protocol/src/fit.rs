@@ -127,6 +127,7 @@ fn parts(event: &Event, sizes: Sizes<'_>, most: usize) -> Vec<Event> {
                 .collect()
         }
         Event::TotalChanged(_)
+        | Event::ReactionsChanged { .. }
         | Event::UserInfoUpdated(_)
         | Event::ConversationReceiptChanged(_)
         | Event::UserRuleUpdated(_)

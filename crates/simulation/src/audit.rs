@@ -8,6 +8,7 @@ use tokio::time::{Duration, sleep};
 
 use crate::client::{Client, Said};
 use crate::journal::{OpKind, Outcome};
+use crate::model::replies::has_reacted;
 use crate::model::request::{ListOption, Request};
 use crate::plan::{NAMES, Plan};
 use crate::rules::{Rule, number, text};
@@ -242,6 +243,23 @@ impl Client {
         Some(whole.into_iter().zip(lists.pop().unwrap_or_default()).collect())
     }
 
+    /// Both users of a message see the same reactions, also where it is not known whether they were
+    /// made.
+    fn same_reactions(&self, user: usize, other: usize, message: &Value) {
+        let users = [user.min(other), user.max(other)];
+        let reacted = users.into_iter().filter(|user| has_reacted(*user, message)).collect();
+        let id = text(message, "messageID").to_owned();
+        let mut core = self.world.lock();
+        let seen = core.watch.reacted.entry(id).or_insert((user, reacted)).clone();
+        let now: Vec<usize> =
+            users.into_iter().filter(|user| has_reacted(*user, message)).collect();
+        if seen.1 != now {
+            let why =
+                format!("{} sees {message}, {} sees {:?}", NAMES[user], NAMES[seen.0], seen.1);
+            core.broken(Rule::ChangesStay, why);
+        }
+    }
+
     /// The messages that a user sees. Checks that they are the same with pages of any size, from
     /// either end.
     async fn read_history(&self, user: usize, other: usize) -> Option<Vec<Value>> {
@@ -266,6 +284,9 @@ impl Client {
                 }
                 read.push(all);
             }
+        }
+        for message in read.last().into_iter().flatten() {
+            self.same_reactions(user, other, message);
         }
         let ids = |all: &Vec<Value>| -> Vec<String> {
             all.iter().map(|message| text(message, "messageID").to_owned()).collect()

@@ -41,6 +41,9 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
         Fault::ChangeMissed => &[Rule::NeverStale],
         Fault::ReadTooFar => &[Rule::CountsEqualRecount, Rule::ChangesStay],
         Fault::WrongNumber => &[Rule::Pages, Rule::NeverStale],
+        Fault::LostReaction | Fault::PageUnnamed => &[Rule::ChangesStay],
+        Fault::BlockedReacts => &[Rule::Blocked],
+        Fault::WrongReactor => &[Rule::PublishedCorrectly],
         Fault::LostReceipt | Fault::HalfReceipt => &[Rule::ChangesStay],
         Fault::ReceiptOfBlocked | Fault::ReceiptDespitePrivacy => &[Rule::PublishedCorrectly],
     }
@@ -79,7 +82,11 @@ const fn seed_that_shows(fault: Fault) -> u64 {
         | Fault::HalfReceipt
         | Fault::ReceiptOfBlocked
         | Fault::ReceiptDespitePrivacy
-        | Fault::WrongNumber => 1,
+        | Fault::WrongNumber
+        | Fault::LostReaction
+        | Fault::PageUnnamed
+        | Fault::BlockedReacts
+        | Fault::WrongReactor => 1,
     }
 }
 

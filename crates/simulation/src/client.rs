@@ -12,7 +12,7 @@ use crate::journal::{OpKind, Outcome, Sent};
 use crate::known::{Before, Known};
 use crate::model::replies;
 use crate::model::request::{ListOption, Request};
-use crate::plan::{Call, Draft, MARK, NAMES};
+use crate::plan::{Call, Draft, MARK, NAMES, REACTION, Reacting};
 use crate::rules::{Rule, number, text, token};
 use crate::world::{Core, World};
 
@@ -250,6 +250,7 @@ impl Client {
             Call::Typing { other, on } => {
                 self.ask(user, &Request::Typing { other, on }).await;
             }
+            Call::React { other, pick, change } => self.react(user, other, pick, change).await,
             Call::Blacklist => {
                 self.ask(user, &Request::Blacklist { count: NAMES.len(), place: 0 }).await;
             }
@@ -280,6 +281,19 @@ impl Client {
         };
         let now_ms = self.world.now_ms();
         self.world.lock().watch.journal.end(op, outcome, now_ms);
+    }
+
+    async fn react(&self, user: usize, other: usize, pick: usize, change: Reacting) {
+        let known = self.world.lock().watch.journal.known_with(user, other);
+        let Some(id) = known.get(pick % known.len().max(1)).cloned() else { return };
+        let kind = REACTION.to_owned();
+        let request = match change {
+            Reacting::Add => Request::React { other, id: id.clone(), kind, increase: 0 },
+            Reacting::Delete => Request::Unreact { other, id: id.clone(), kind: Some(kind) },
+            Reacting::DeleteAll => Request::Unreact { other, id: id.clone(), kind: None },
+        };
+        let on = change == Reacting::Add;
+        self.change(user, Some(other), OpKind::React(id, on), &request).await;
     }
 
     async fn delete(&self, user: usize, other: usize, picks: &[usize]) {

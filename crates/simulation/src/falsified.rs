@@ -5,6 +5,7 @@ use peerd::bus::Outgoing;
 use peerd::failpoint::{self, Fault};
 use serde_json::{Value, json};
 
+const REACTED: &str = ".message_reactions_changed";
 const RECEIVED: &str = ".peer_message_received";
 
 /// Applies the injected fault to a message that leaves an instance.
@@ -14,6 +15,7 @@ pub(crate) fn falsified(mut outgoing: Outgoing) -> Outgoing {
         Fault::MutedCounts,
         Fault::RevisionGoesBack,
         Fault::WrongReceiver,
+        Fault::WrongReactor,
     ];
     if !faults.into_iter().any(failpoint::is) {
         return outgoing;
@@ -25,6 +27,13 @@ pub(crate) fn falsified(mut outgoing: Outgoing) -> Outgoing {
     }
     if failpoint::is(Fault::MutedCounts) {
         count_muted(&mut body);
+    }
+    if failpoint::is(Fault::WrongReactor) && outgoing.subject.ends_with(REACTED) {
+        let info = &mut body["changeInfoList"][0];
+        let users = [&info["message"]["senderUserID"], &info["message"]["conversationID"]];
+        let user = &info["userChangeInfoList"][0]["userID"];
+        let other = users.into_iter().find(|other| *other != user).cloned();
+        info["userChangeInfoList"][0]["userID"] = other.unwrap_or_default();
     }
     if outgoing.subject.ends_with(RECEIVED) {
         let first = &body["messageList"][0];

@@ -55,6 +55,8 @@ pub(crate) enum OpKind {
     Hide(bool),
     Login,
     Logout,
+    /// Reacts to a message, or deletes the reaction.
+    React(String, bool),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -267,6 +269,15 @@ impl Journal {
         self.may(pair, |kind| if let OpKind::Mark(on) = kind { Some(*on) } else { None }, span)
     }
 
+    /// Whether a user may have a reaction to a message.
+    pub(crate) fn may_react(&self, pair: (usize, usize), id: &str, span: (u64, u64)) -> May {
+        let value = |kind: &OpKind| match kind {
+            OpKind::React(named, on) if named == id => Some(*on),
+            _ => None,
+        };
+        self.may(pair, value, span)
+    }
+
     /// Whether a conversation may be marked as unread. A send or a clear of the user may have
     /// removed the mark.
     pub(crate) fn may_mark_unread(&self, pair: (usize, usize), span: (u64, u64)) -> May {
@@ -313,7 +324,8 @@ impl Journal {
             | OpKind::Receipt
             | OpKind::Hide(_)
             | OpKind::Login
-            | OpKind::Logout => None,
+            | OpKind::Logout
+            | OpKind::React(..) => None,
         };
         self.possible(pair, String::new(), text, span).into_iter().collect()
     }
@@ -348,7 +360,8 @@ impl Journal {
                 | OpKind::Receipt
                 | OpKind::Hide(_)
                 | OpKind::Login
-                | OpKind::Logout => (false, false),
+                | OpKind::Logout
+                | OpKind::React(..) => (false, false),
             };
             may.be |= is_meant;
             may.not_be &= !(is_sure && op.outcome == Outcome::Done && op.done_ms < asked_ms);
@@ -373,7 +386,8 @@ impl Journal {
             | OpKind::DeleteConversation
             | OpKind::Receipt
             | OpKind::Hide(_)
-            | OpKind::Block(_) => None,
+            | OpKind::Block(_)
+            | OpKind::React(..) => None,
         };
         self.may((user, user), value, span)
     }
@@ -394,7 +408,8 @@ impl Journal {
             | OpKind::Receipt
             | OpKind::Hide(_)
             | OpKind::Login
-            | OpKind::Logout => false,
+            | OpKind::Logout
+            | OpKind::React(..) => false,
         };
         self.of(user, other).filter(is_clear)
     }

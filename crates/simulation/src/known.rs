@@ -10,8 +10,9 @@ use serde_json::Value;
 use crate::journal::{Journal, OpKind, Outcome};
 use crate::model::NAMES;
 use crate::model::facts::{ANY, BlockList, Conversation, Facts, May};
-use crate::model::state::{Message, User, show_info, show_rule, show_user};
-use crate::plan::MARK;
+use crate::model::replies::has_reacted;
+use crate::model::state::{Message, Reaction, User, show_info, show_rule, show_user};
+use crate::plan::{MARK, REACTION};
 use crate::rules::{Logged, Watch};
 
 /// The knowledge of a user when it made a call.
@@ -91,6 +92,16 @@ impl Known<'_> {
     }
 }
 
+/// A message with the reactions with which it is shown, if both are of the type of the plans.
+pub(crate) fn with_reactions(message: &Message, shown: &Value) -> Message {
+    let mut message = message.clone();
+    let by = [message.from, message.to].map(|user| u64::from(has_reacted(user, shown)));
+    if by != [0, 0] {
+        message.reactions.push(Reaction { kind: REACTION.to_owned(), by });
+    }
+    message
+}
+
 impl Facts for Known<'_> {
     fn is_logged_in(&self, user: usize) -> May {
         self.watch.journal.may_be_home(user, self.span())
@@ -117,6 +128,15 @@ impl Facts for Known<'_> {
 
     fn message(&self, id: &str) -> Option<&Message> {
         self.watch.logged(id).map(|logged| &logged.message)
+    }
+
+    fn as_shown(&self, message: &Message, shown: &Value) -> Message {
+        with_reactions(message, shown)
+    }
+
+    fn reacted(&self, user: usize, message: &Message) -> May {
+        let other = if user == message.from { message.to } else { message.from };
+        self.watch.journal.may_react((user, other), &message.id, self.span())
     }
 
     fn conversation(&self, user: usize, other: usize) -> Conversation {

@@ -27,6 +27,7 @@ use std::collections::HashSet;
 use peerd::bus::Kind;
 use serde_json::{Value, json};
 
+use self::amending::{REACTIONS, Reacting};
 use self::replies::CONVERSATION_NOT_FOUND;
 use self::request::Request;
 use self::state::Certain;
@@ -252,6 +253,20 @@ impl Model {
                 self.edit(user, *other, (*pick, *kind, *variant), observed)
             }
             Call::ReceiptRead { other } => self.receipt_read(user, *other, observed),
+            Call::React { other, pick, kind, increase } => {
+                let change = Reacting::Add(REACTIONS[*kind], *increase);
+                self.react(user, *other, *pick, change, observed)
+            }
+            Call::Unreact { other, pick, kind } => {
+                let change =
+                    kind.map_or(Reacting::DeleteAll, |kind| Reacting::Delete(REACTIONS[kind]));
+                self.react(user, *other, *pick, change, observed)
+            }
+            Call::Reactors { other, pick, .. } => {
+                let message = self.anchor(user, *other, Some(*pick));
+                let is_seen = message.is_some_and(|message| !message.hidden_for.contains(&user));
+                Ok(if is_seen { Expected::read() } else { Expected::refused(INVALID_PARAMETER) })
+            }
             Call::Block { others, block } => self.block(user, others, *block, observed),
             Call::Typing { other, on } => self.typing(user, *other, *on, observed),
             Call::Profile { part, text } => {

@@ -10,6 +10,10 @@ const OBSERVED: u64 = 0x0b5e_77ed;
 const TYPING: u64 = 0x0079_7069;
 /// Likewise for calls that change the settings of a conversation.
 const PREFERENCES: u64 = 0x7072_6566;
+/// Likewise for reactions to messages.
+const REACTIONS: u64 = 0x7265_6163;
+/// The type of reactions.
+pub(crate) const REACTION: &str = "secret-\u{1f44d}";
 /// Likewise for calls that send read receipts, and that hide them.
 const RECEIPTS: u64 = 0x7265_6164;
 /// The mark that users put on conversations.
@@ -182,6 +186,20 @@ pub(crate) enum Call {
     Hide {
         on: bool,
     },
+    /// Reacts to one of the messages that the caller knows, or deletes the reaction, or all.
+    React {
+        other: usize,
+        pick: usize,
+        change: Reacting,
+    },
+}
+
+/// A change of a user's reactions to a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reacting {
+    Add,
+    Delete,
+    DeleteAll,
 }
 
 impl Call {
@@ -207,7 +225,8 @@ impl Call {
             | Self::DeleteConversation { other }
             | Self::Numbered { other, .. }
             | Self::Receipt { other }
-            | Self::Changes { other, .. } => *other < users,
+            | Self::Changes { other, .. }
+            | Self::React { other, .. } => *other < users,
             Self::Login
             | Self::Logout
             | Self::Heartbeat
@@ -368,6 +387,13 @@ impl Plan {
             let at_ms = receipts.below(ends_ms);
             steps.push(Step { at_ms, what: What::Call { user, call } });
         }
+        let mut reactions = Random::new(seed ^ REACTIONS);
+        for _ in 0..reactions.below(12) {
+            let user = busy(&mut reactions, setup.users);
+            let call = reaction(&mut reactions, &setup, user);
+            let at_ms = reactions.below(ends_ms);
+            steps.push(Step { at_ms, what: What::Call { user, call } });
+        }
         for _ in 0..faults {
             let fault = fault(&mut random, &setup);
             steps.push(Step { at_ms: random.below(ends_ms), what: What::Fault(fault) });
@@ -508,6 +534,17 @@ fn preference(random: &mut Random, setup: &Setup, user: usize) -> Call {
             Call::Filtered { pinned: [0, 1, 2][choose(random, 3)], mark }
         }
     }
+}
+
+/// A call that changes the reactions to one of a few messages.
+fn reaction(random: &mut Random, setup: &Setup, user: usize) -> Call {
+    let other = other(random, setup.users, user);
+    let change = match random.below(10) {
+        0..7 => Reacting::Add,
+        7..9 => Reacting::Delete,
+        _ => Reacting::DeleteAll,
+    };
+    Call::React { other, pick: choose(random, 3), change }
 }
 
 fn fault(random: &mut Random, setup: &Setup) -> Fault {

@@ -17,7 +17,8 @@ use peerd_core::message::ReceiptStatus;
 use peerd_protocol::subject::Token;
 use serde_json::{Value, json};
 
-use crate::journal::{Journal, Outcome};
+use crate::journal::{Journal, OpKind, Outcome};
+use crate::known::with_reactions;
 use crate::model::facts::May;
 use crate::model::replies::is_shown_rightly;
 use crate::model::state::Message;
@@ -119,6 +120,8 @@ pub(crate) struct Watch {
     /// The number of ownership changes.
     pub(crate) claims: usize,
     pub(crate) events: usize,
+    /// Who has reacted to each message, as the first of its users was shown at the end.
+    pub(crate) reacted: BTreeMap<String, (usize, Vec<usize>)>,
 }
 
 pub(crate) fn id(user: usize) -> Option<UserId> {
@@ -184,6 +187,7 @@ impl Watch {
                 shown: None,
                 edited_ms: 0,
                 is_revoked: false,
+                reactions: Vec::new(),
                 confirmed: false,
             },
         };
@@ -408,6 +412,24 @@ impl Core {
                 self.watch.is_of(user, last);
             }
         }
+        for info in body["changeInfoList"].as_array().into_iter().flatten() {
+            self.watch.is_of(user, &info["message"]);
+            self.published_reaction(info);
+        }
+    }
+
+    /// A change of reactions is one that its user tried to make.
+    fn published_reaction(&mut self, info: &Value) {
+        let id = text(&info["message"], "messageID");
+        for change in info["userChangeInfoList"].as_array().into_iter().flatten() {
+            let (by, on) = (self::user(text(change, "userID")), number(change, "action") == 0);
+            let kind = OpKind::React(id.to_owned(), on);
+            let ops = &self.watch.journal.ops;
+            if !ops.iter().any(|op| Some(op.user) == by && op.kind == kind) {
+                let why = format!("{change} of {id}, which this user did not make");
+                self.broken(Rule::PublishedCorrectly, why);
+            }
+        }
     }
 
     /// A receipt is published to the two users of its message, after its reader sent it.
@@ -436,7 +458,7 @@ impl Core {
                 Some(logged)
                     if logged.to == user
                         && Some(logged.from) == from
-                        && is_shown_rightly(user, logged, message) => {}
+                        && is_shown_rightly(user, &with_reactions(logged, message), message) => {}
                 Some(_) => {
                     let why =
                         format!("{} receives {id}, which is not addressed to it", NAMES[user]);
@@ -494,7 +516,9 @@ impl Watch {
     /// one.
     pub(crate) fn is_of(&mut self, user: usize, message: &Value) {
         let id = text(message, "messageID");
-        let is_it = self.logged(id).is_some_and(|logged| is_shown_rightly(user, logged, message));
+        let is_it = self.logged(id).is_some_and(|logged| {
+            is_shown_rightly(user, &with_reactions(logged, message), message)
+        });
         if !is_it {
             let why =
                 format!("{} is shown {message}, the log has {:?}", NAMES[user], self.logged(id));

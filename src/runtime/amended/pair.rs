@@ -27,6 +27,7 @@ use peerd_core::event::Totals;
 use peerd_core::id::{OrderKey, Partition, UserId};
 use peerd_core::limits::Limits;
 use peerd_core::message::ReceiptStatus;
+use peerd_core::reaction::Reaction;
 use peerd_protocol::subject::{Token, is_sentinel};
 
 pub(super) const NAMES: [&str; 2] = ["alice", "bob"];
@@ -63,6 +64,8 @@ pub(super) struct Listed {
     pub(super) is_read: bool,
     pub(super) text: String,
     pub(super) receipt: ReceiptStatus,
+    /// How often both have reacted to it.
+    pub(super) reactions: u64,
     pub(super) is_removed: bool,
     /// The users who deleted it.
     pub(super) deleted: [bool; 2],
@@ -164,6 +167,7 @@ impl World {
             is_read: false,
             text: first_text(number),
             receipt: ReceiptStatus::Processing,
+            reactions: 0,
             is_removed: false,
             deleted: [false; 2],
             local_id: format!("l{number}"),
@@ -359,6 +363,22 @@ impl World {
             };
             self.amend(index, change).await.expect("there is room");
             self.messages[index].receipt = ReceiptStatus::Done;
+        }
+    }
+
+    pub(super) async fn react(&mut self, who: usize, index: usize) {
+        if self.messages[index].is_there() {
+            let is_sender = self.messages[index].from == who;
+            let change = |amendment: &mut Amendment| {
+                if amendment.reactions.is_empty() {
+                    let kind = "r".to_owned();
+                    amendment.reactions.push(Reaction { kind, ..Reaction::default() });
+                }
+                let Reaction { by_sender, by_receiver, .. } = &mut amendment.reactions[0];
+                *if is_sender { by_sender } else { by_receiver } += 1;
+            };
+            self.amend(index, change).await.expect("there is room");
+            self.messages[index].reactions += 1;
         }
     }
 

@@ -24,7 +24,7 @@ impl World {
     }
 
     fn shown(message: &Listed) -> Shown {
-        (message.seq, message.text.clone(), message.receipt as u64)
+        (message.seq, message.text.clone(), message.receipt as u64, message.reactions)
     }
 
     /// The messages that a user must see.
@@ -195,7 +195,7 @@ impl World {
             let lines = view.histories.get(NAMES[1 - viewer]).cloned().unwrap_or_default();
             let lines: Vec<(u64, String)> =
                 lines.into_iter().map(|line| (line.seq, line.text)).collect();
-            let seen = self.seen(viewer).into_iter().map(|(seq, text, _)| (seq, text));
+            let seen = self.seen(viewer).into_iter().map(|(seq, text, ..)| (seq, text));
             assert_eq!(lines, seen.collect::<Vec<_>>(), "verified for {}", NAMES[viewer]);
             if self.messages.iter().any(|message| message.is_aged) {
                 // The store does not show how many of the missing messages were unread.

@@ -69,10 +69,12 @@ fn the_error_of_an_unknown_method_names_it_and_the_right_spelling() {
 #[test]
 fn errors_name_the_field_by_its_path() {
     use Method::{
-        AddUsersToBlacklist, DeleteMessages, Login, QueryBlacklist, QueryConversation,
-        QueryConversationTotalUnreadMessageCount, QueryHistoryMessage, QueryUsersInfo,
-        RemoveUsersFromBlacklist, SendMessage, SetConversationNotificationStatus,
-        UpdateUserAvatarUrl, UpdateUserExtendedData, UpdateUserName, UpdateUserPrivacy,
+        AddMessageReaction, AddUsersToBlacklist, DeleteMessageAllReactions, DeleteMessageReaction,
+        DeleteMessages, Login, QueryBlacklist, QueryConversation,
+        QueryConversationTotalUnreadMessageCount, QueryHistoryMessage,
+        QueryMessageReactionUserList, QueryUsersInfo, RemoveUsersFromBlacklist, SendMessage,
+        SetConversationNotificationStatus, UpdateUserAvatarUrl, UpdateUserExtendedData,
+        UpdateUserName, UpdateUserPrivacy,
     };
     for (method, body, expected) in [
         (Login, r#"{"userName":" "}"#, "userName must not be blank"),
@@ -135,6 +137,27 @@ fn errors_name_the_field_by_its_path() {
         (UpdateUserExtendedData, r#"{"extendedData":7}"#, "extendedData must be a text"),
         (QueryUsersInfo, r#"{"userIDs":[]}"#, "userIDs must have 1 to 10 entries"),
         (UpdateUserPrivacy, r#"{"hideTyping":1}"#, "hideTyping must be true or false"),
+        (
+            AddMessageReaction,
+            r#"{"reactionType":7,"message":{"messageID":"1"}}"#,
+            "reactionType must be a text",
+        ),
+        (
+            AddMessageReaction,
+            r#"{"reactionType":"a","message":{"messageID":"1"},"config":{"increaseCount":1000001}}"#,
+            "config.increaseCount must be 0 to 1000000",
+        ),
+        (
+            DeleteMessageReaction,
+            r#"{"reactionType":"a\u2028b","message":{"messageID":"1"}}"#,
+            "reactionType must not have control characters, line breaks or bidirectional overrides",
+        ),
+        (DeleteMessageAllReactions, r#"{"message":{}}"#, "message.messageID is missing"),
+        (
+            QueryMessageReactionUserList,
+            r#"{"message":{"messageID":"1"},"config":{"reactionType":"a","count":101}}"#,
+            "config.count must be 0 to 100",
+        ),
         (QueryBlacklist, r#"{"config":{"count":101}}"#, "config.count must be 1 to 100"),
         (QueryBlacklist, r#"{"config":{"nextFlag":"1"}}"#, "config.nextFlag must be a number"),
     ] {

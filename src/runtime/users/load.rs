@@ -127,7 +127,8 @@ impl<S: Store, B: Bus> Users<S, B> {
         Ok(())
     }
 
-    fn next_load(&self) -> u64 {
+    /// A number that no load has had.
+    pub(in crate::runtime) fn next_load(&self) -> u64 {
         self.loads.fetch_add(1, Ordering::Relaxed) + 1
     }
 

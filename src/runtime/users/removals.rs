@@ -5,6 +5,7 @@ use tokio::time::Instant;
 
 use super::{LoadError, UserCell, Users, entry_failure};
 use crate::bus::Bus;
+use crate::failpoint::{self, Fault};
 use crate::runtime::tuning::REMOVAL_LOOKS_MAX;
 use crate::storage::amendments::AmendError;
 use crate::storage::conversation;
@@ -77,6 +78,8 @@ impl<S: Store, B: Bus> Users<S, B> {
         deadline: Instant,
     ) -> Result<u64, Failure> {
         let pair = self.env.pair(sender, &cell.id);
+        let without = failpoint::is(Fault::LostReaction).then(|| page.without_reactions());
+        let page = without.as_ref().unwrap_or(page);
         let write = removal::amend(&self.env.subjects, &pair, number, page, expected_seq);
         let write = write.map_err(|error| match error {
             AmendError::Full { .. } => Failure::TooLarge,

@@ -3,11 +3,13 @@
 use serde_json::{Value, json};
 
 use super::NAMES;
-use crate::model::state::{Flaw, Message, show_message};
+use crate::model::state::{Flaw, Message, Reaction, show_message, show_reaction};
 use crate::model::{Expected, INVALID_PARAMETER, Model, Wrong, number};
 use crate::single::calls::content;
 use crate::single::world::{Observed, PublishedEvent, REVOKE_MS};
 
+/// The types of reactions.
+pub(crate) const REACTIONS: [&str; 3] = ["\u{1f44d}", "a", "\"\\\u{e9}"];
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 /// The text that accompanies revocations.
 pub(crate) const SORRY: &str = "sorry";
@@ -53,12 +55,14 @@ impl Model {
         message.shown = Some(revoked);
         message.is_revoked = true;
         message.extended.clear();
+        message.reactions.clear();
         message.counts &= keeps_count;
         let message = message.clone();
         let mut shown = show_message(user, &message);
         shown["originalTextMessageContent"] = text;
-        let change = (&message, "message_revoke_received", (before, unread));
-        let events = self.publish_amended(change, observed)?;
+        let change = |viewer| json!({ "messageList": [show_message(viewer, &message)] });
+        let change = ("message_revoke_received", &change as &dyn Fn(usize) -> Value);
+        let events = self.publish_amended(&message, change, (before, unread), observed)?;
         Ok(Expected::good(json!({ "message": shown }), events))
     }
 
@@ -103,9 +107,69 @@ impl Model {
             message.clone_from(&edited);
         }
         let shown = show_message(user, &edited);
-        let events =
-            self.publish_amended((&edited, "message_edited", (before, unread)), observed)?;
+        let change = |viewer| json!({ "messageList": [show_message(viewer, &edited)] });
+        let change = ("message_edited", &change as &dyn Fn(usize) -> Value);
+        let events = self.publish_amended(&edited, change, (before, unread), observed)?;
         Ok(Expected::good(json!({ "message": shown }), events))
+    }
+
+    /// Adds a reaction, or deletes those with a type, or all.
+    pub(crate) fn react(
+        &mut self,
+        user: usize,
+        other: usize,
+        pick: usize,
+        change: Reacting<'_>,
+        observed: &Observed,
+    ) -> Result<Expected, Wrong> {
+        let Some(mut message) = self.anchor(user, other, Some(pick)).cloned() else {
+            return Ok(Expected::refused(INVALID_PARAMETER));
+        };
+        if message.is_revoked {
+            return Ok(Expected::refused((6_000_279, "message_revoked")));
+        }
+        if self.now_ms > message.at_ms + 7 * DAY_MS {
+            return Ok(Expected::refused((6_000_285, "too_late_to_react")));
+        }
+        let side = usize::from(user != message.from);
+        let may_repeat = self.state.flaw == Flaw::ReactsTwice;
+        let takes_all = self.state.flaw == Flaw::DeletesOthersReactions;
+        let Some(kinds) = change.apply(&mut message.reactions, side, may_repeat, takes_all) else {
+            return Ok(Expected::refused((6_000_280, "reaction_unchanged")));
+        };
+        if self.state.users[other].blocked.contains(&user) {
+            return Ok(Expected::refused((6_000_284, "blocked_by_receiver")));
+        }
+        let reply = change.kind().map_or_else(
+            || json!({}),
+            |kind| json!({ "reaction": show_reaction(user, &message, kind) }),
+        );
+        if kinds.is_empty() {
+            return Ok(Expected::good(reply, vec![]));
+        }
+        let (receiver, sender) = (message.to, message.from);
+        let before = (self.state.totals(receiver).0, self.state.unread(receiver, sender));
+        self.message_mut(&message.id).clone_from(&message);
+        let is_added = matches!(change, Reacting::Add(..));
+        let shown = |viewer| {
+            let reactions = kinds.iter().map(|kind| show_reaction(viewer, &message, kind));
+            let changes = kinds.iter().map(|kind| {
+                json!({
+                    "userID": NAMES[user],
+                    "reactionType": kind,
+                    "action": u8::from(!is_added),
+                    "sumCount": show_reaction(viewer, &message, kind)["sumCount"],
+                })
+            });
+            let info = json!({
+                "message": show_message(viewer, &message),
+                "userChangeInfoList": changes.collect::<Value>(),
+            });
+            json!({ "reactions": reactions.collect::<Value>(), "changeInfoList": [info] })
+        };
+        let change = ("message_reactions_changed", &shown as &dyn Fn(usize) -> Value);
+        let events = self.publish_amended(&message, change, before, observed)?;
+        Ok(Expected::good(reply, events))
     }
 
     fn message_mut(&mut self, id: &str) -> &mut Message {
@@ -117,7 +181,9 @@ impl Model {
     /// deleted it. `before` is the receiver's total, and the unread count of the conversation.
     fn publish_amended(
         &mut self,
-        (message, event, before): (&Message, &'static str, (u64, u64)),
+        message: &Message,
+        (event, body): (&'static str, &dyn Fn(usize) -> Value),
+        before: (u64, u64),
         observed: &Observed,
     ) -> Result<Vec<PublishedEvent>, Wrong> {
         let mut events = Vec::new();
@@ -131,8 +197,7 @@ impl Model {
                 self.state.visible(user, other).last().is_some_and(|last| last.id == message.id);
             let is_receiver = user == message.to;
             let has_read = is_receiver && self.state.unread(user, other) != before.1;
-            let mut change: Vec<(&str, Value)> =
-                vec![(event, json!({ "messageList": [show_message(user, message)] }))];
+            let mut change: Vec<(&str, Value)> = vec![(event, body(user))];
             if exists && (is_last || has_read) {
                 let conversation = self.state.show_conversation(user, other);
                 let info = json!({ "event": 1, "action": 2, "conversation": conversation });
@@ -146,6 +211,72 @@ impl Model {
             self.settings_mut(user, other).revision = revision;
         }
         Ok(events)
+    }
+}
+
+/// A change of a user's reactions to a message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Reacting<'k> {
+    Add(&'k str, u64),
+    Delete(&'k str),
+    DeleteAll,
+}
+
+impl Reacting<'_> {
+    const fn kind(&self) -> Option<&str> {
+        match self {
+            Self::Add(kind, _) | Self::Delete(kind) => Some(kind),
+            Self::DeleteAll => None,
+        }
+    }
+
+    /// Changes the reactions of one of the two users. Returns the types that changed; `None` if it
+    /// is refused.
+    fn apply(
+        self,
+        reactions: &mut Vec<Reaction>,
+        side: usize,
+        may_repeat: bool,
+        takes_all: bool,
+    ) -> Option<Vec<String>> {
+        let of = |reactions: &[Reaction], kind: &str| {
+            reactions.iter().position(|reaction| reaction.kind == kind)
+        };
+        let kinds = match self {
+            Self::Add(kind, increase) => {
+                let index = of(reactions, kind).unwrap_or_else(|| {
+                    let kind = kind.to_owned();
+                    reactions.push(Reaction { kind, ..Reaction::default() });
+                    reactions.len() - 1
+                });
+                let count = &mut reactions[index].by[side];
+                if *count > 0 && increase == 0 && !may_repeat {
+                    return None;
+                }
+                *count += increase.max(1);
+                vec![kind.to_owned()]
+            }
+            Self::Delete(kind) => {
+                let index = of(reactions, kind).filter(|index| reactions[*index].by[side] > 0)?;
+                reactions[index].by[side] = 0;
+                vec![kind.to_owned()]
+            }
+            Self::DeleteAll => {
+                let own = reactions.iter_mut().filter(|reaction| reaction.by[side] > 0);
+                let kinds: Vec<String> = own
+                    .map(|reaction| {
+                        reaction.by[side] = 0;
+                        if takes_all {
+                            reaction.by = [0, 0];
+                        }
+                        reaction.kind.clone()
+                    })
+                    .collect();
+                kinds
+            }
+        };
+        reactions.retain(|reaction| reaction.by != [0, 0]);
+        Some(kinds)
     }
 }
 

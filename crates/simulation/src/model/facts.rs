@@ -149,6 +149,17 @@ pub(crate) trait Facts {
     /// The rules of a user.
     fn rule(&self, user: usize) -> Value;
 
+    /// A stored message with the reactions with which it is shown, if these are checked by
+    /// [`Self::reacted`].
+    fn as_shown(&self, message: &Message, _shown: &Value) -> Message {
+        message.clone()
+    }
+
+    /// Whether a user has reacted to a message, unless the message says so.
+    fn reacted(&self, _user: usize, _message: &Message) -> May {
+        May { be: true, not_be: true }
+    }
+
     /// The unread messages of a conversation with this read mark, by a recount.
     fn recount(&self, user: usize, other: usize, read_seq: u64) -> RangeInclusive<u64> {
         let (mut least, mut most) = (0, 0);

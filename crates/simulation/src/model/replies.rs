@@ -99,6 +99,23 @@ pub(crate) fn check(
                 check.wrong(Rule::PublishedCorrectly, format!("{reply}, changed was {id}"));
             }
         }
+        Request::React { other, id, kind, .. }
+        | Request::Unreact { other, id, kind: Some(kind) } => {
+            check.has_fields(reply, &["reaction"]);
+            if !check.facts.blocks(*other, user).not_be {
+                check.wrong(Rule::Blocked, format!("{} blocks {}", NAMES[*other], NAMES[user]));
+            }
+            let shown =
+                (text(&reply["reaction"], "messageID"), text(&reply["reaction"], "reactionType"));
+            if shown != (id.as_str(), kind.as_str()) {
+                check.wrong(
+                    Rule::PublishedCorrectly,
+                    format!("{reply}, changed was {kind} of {id}"),
+                );
+            }
+        }
+        Request::Unreact { kind: None, .. } => check.is(reply, &json!({})),
+        Request::Reactors { other, id, kind } => check.reactors(*other, (id, kind), reply),
         Request::SetMark { others, .. } => {
             let own = json!({ "conversationID": NAMES[user], "conversationType": 0 });
             let refused: Vec<Value> = if others.contains(&user) { vec![own] } else { Vec::new() };
@@ -137,6 +154,8 @@ pub(crate) fn check_refusal(
             BLOCKED_BY_RECEIVER,
             Request::Send { to, .. }
             | Request::Edit { other: to, .. }
+            | Request::React { other: to, .. }
+            | Request::Unreact { other: to, .. }
             | Request::ReceiptRead { other: to },
         ) if !facts.blocks(*to, user).be => {
             check.wrong(Rule::Blocked, format!("{} blocks nobody", NAMES[*to]));
@@ -149,7 +168,11 @@ pub(crate) fn check_refusal(
         }
         (
             BLOCKED_BY_RECEIVER,
-            Request::Send { .. } | Request::Edit { .. } | Request::ReceiptRead { .. },
+            Request::Send { .. }
+            | Request::Edit { .. }
+            | Request::React { .. }
+            | Request::Unreact { .. }
+            | Request::ReceiptRead { .. },
         )
         | (CONVERSATION_NOT_FOUND, Request::Conversation { .. }) => {}
         (BLOCKED_BY_RECEIVER | CONVERSATION_NOT_FOUND, _) => {
@@ -173,6 +196,14 @@ pub(crate) fn is_shown_rightly(viewer: usize, message: &Message, shown: &Value) 
         expected["receiptStatus"] = json!(1);
     }
     is_shown(viewer, message) && *shown == expected
+}
+
+/// Whether a shown message has a reaction of a user.
+pub(crate) fn has_reacted(user: usize, shown: &Value) -> bool {
+    let reactions = shown["reactions"].as_array().into_iter().flatten();
+    let mut users =
+        reactions.flat_map(|reaction| reaction["userList"].as_array().into_iter().flatten());
+    users.any(|shown| shown["userID"] == NAMES[user])
 }
 
 struct Check<'f, F> {
@@ -220,6 +251,37 @@ impl<F: Facts> Check<'_, F> {
         self.is(seen, &Value::Object(fields));
     }
 
+    /// The users who reacted, and the message.
+    fn reactors(&mut self, other: usize, (id, kind): (&str, &str), reply: &Value) {
+        let history = self.facts.history(self.user, other);
+        self.message(other, &history, &reply["message"]);
+        let Some((message, _)) = history.iter().find(|(message, _)| message.id == id) else {
+            return self.wrong(Rule::PublishedCorrectly, format!("{id} is not there: {reply}"));
+        };
+        let is_shown = !message.is_revoked;
+        let by = |side: usize, kind: &str| {
+            let reaction = message.reactions.iter().find(|reaction| reaction.kind == kind);
+            reaction.filter(|_| is_shown).map_or(0, |reaction| reaction.by[side])
+        };
+        let users = [message.from, message.to];
+        let reacted = || (0..2).filter(|side| by(*side, kind) > 0);
+        let full = |side: usize| {
+            let kinds = message.reactions.iter().map(|reaction| reaction.kind.as_str());
+            let own = kinds.filter(|kind| by(side, kind) > 0);
+            let own = own.map(|kind| json!({ "reactionType": kind, "sumCount": by(side, kind) }));
+            json!({ "userID": NAMES[users[side]], "reactions": own.collect::<Value>() })
+        };
+        let expected = json!({
+            "message": reply["message"],
+            "userInfoList": reacted().map(full).collect::<Value>(),
+            "reactionType": kind,
+            "nextFlag": 0,
+            "totalCount": reacted().count(),
+            "userList": reacted().map(|side| json!({ "userID": NAMES[users[side]] })).collect::<Value>(),
+        });
+        self.is(reply, &expected);
+    }
+
     /// A message that is answered is stored, as its sender wrote it; a Command is not stored.
     fn sent(&mut self, to: usize, sent: &Value, reply: &Value) {
         let (from, seen) = (self.user, &reply["message"]);
@@ -251,7 +313,8 @@ impl<F: Facts> Check<'_, F> {
         match self.facts.message(id) {
             Some(message) => {
                 let is_it = (message.from, message.to) == (from, to);
-                if !is_it || !is_shown_rightly(from, message, seen) {
+                let shown = self.facts.as_shown(message, seen);
+                if !is_it || !is_shown_rightly(from, &shown, seen) {
                     let why = format!("{seen} is answered, {message:?} is stored");
                     self.wrong(Rule::SuccessIsStored, why);
                 }
@@ -341,8 +404,14 @@ impl<F: Facts> Check<'_, F> {
             let why = format!("{shown} is not in the conversation with {}", NAMES[other]);
             return self.wrong(Rule::PublishedCorrectly, why);
         };
-        if !is_shown_rightly(self.user, message, shown) {
+        if !is_shown_rightly(self.user, &self.facts.as_shown(message, shown), shown) {
             self.wrong(Rule::PublishedCorrectly, format!("{shown}, {message:?} is stored"));
+        }
+        for user in [message.from, message.to] {
+            if !self.facts.reacted(user, message).admits(has_reacted(user, shown)) {
+                let why = format!("{shown}: the reactions of {}", NAMES[user]);
+                self.wrong(Rule::ChangesStay, why);
+            }
         }
         if !seen.be {
             self.wrong(Rule::ChangesStay, format!("{id} ({}) was deleted", message.extended));

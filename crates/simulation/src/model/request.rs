@@ -137,6 +137,25 @@ pub(crate) enum Request {
         /// The content of the message after the edit.
         content: Value,
     },
+    /// Reacts to a message.
+    React {
+        other: usize,
+        id: String,
+        kind: String,
+        increase: u64,
+    },
+    /// Deletes the user's reactions with one type, or all.
+    Unreact {
+        other: usize,
+        id: String,
+        kind: Option<String>,
+    },
+    /// Reads who reacted to a message with a type.
+    Reactors {
+        other: usize,
+        id: String,
+        kind: String,
+    },
     /// Confirms a conversation as read.
     ReceiptRead {
         other: usize,
@@ -198,6 +217,10 @@ impl Request {
             Self::Changes { .. } => "query_changes",
             Self::Revoke { .. } => "revoke_message",
             Self::Edit { .. } => "edit_message",
+            Self::React { .. } => "add_message_reaction",
+            Self::Unreact { kind: Some(_), .. } => "delete_message_reaction",
+            Self::Unreact { kind: None, .. } => "delete_message_all_reactions",
+            Self::Reactors { .. } => "query_message_reaction_user_list",
             Self::ReceiptRead { .. } => "send_conversation_message_receipt_read",
             Self::Receipts { .. } => "query_message_receipts_info",
         }
@@ -322,6 +345,24 @@ impl Request {
                 body["message"]["messageID"] = json!(id);
                 body
             }
+            Self::React { other, id, kind, increase } => {
+                let mut body = with(*other);
+                body["message"] = json!({ "messageID": id });
+                body["reactionType"] = json!(kind);
+                body["config"] = json!({ "increaseCount": increase });
+                body
+            }
+            Self::Unreact { other, id, kind } => {
+                let mut body = with(*other);
+                body["message"] = json!({ "messageID": id });
+                body["reactionType"] = json!(kind);
+                body
+            }
+            Self::Reactors { other, id, kind } => {
+                let mut message = with(*other);
+                message["messageID"] = json!(id);
+                json!({ "message": message, "config": { "reactionType": kind, "nextFlag": 0, "count": 0 } })
+            }
         }
     }
 }
@@ -377,6 +418,10 @@ pub fn unknown_methods() -> Vec<&'static str> {
         Request::Changes { revision: 0 },
         Request::Revoke { other: 0, id: String::new() },
         Request::Edit { other: 0, id: String::new(), content: json!({}) },
+        Request::React { other: 0, id: String::new(), kind: String::new(), increase: 0 },
+        Request::Unreact { other: 0, id: String::new(), kind: Some(String::new()) },
+        Request::Unreact { other: 0, id: String::new(), kind: None },
+        Request::Reactors { other: 0, id: String::new(), kind: String::new() },
         Request::ReceiptRead { other: 0 },
         Request::Receipts { other: 0, ids: Vec::new() },
     ];

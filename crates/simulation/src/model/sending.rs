@@ -214,6 +214,7 @@ impl Model {
             shown: None,
             edited_ms: 0,
             is_revoked: false,
+            reactions: Vec::new(),
             confirmed: false,
         })
     }

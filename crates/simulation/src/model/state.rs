@@ -36,6 +36,14 @@ pub(crate) struct Message {
     /// When it was last edited; 0 for never.
     pub(crate) edited_ms: u64,
     pub(crate) is_revoked: bool,
+    pub(crate) reactions: Vec<Reaction>,
+}
+
+/// The reactions to a message with one type: how often its sender and its receiver reacted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Reaction {
+    pub(crate) kind: String,
+    pub(crate) by: [u64; 2],
 }
 
 impl Message {
@@ -146,6 +154,10 @@ pub enum Flaw {
     RevokedStaysUnread,
     /// Edits change nothing that is stored.
     EditsAreForgotten,
+    /// A user may react again with the same type.
+    ReactsTwice,
+    /// Deleting all reactions deletes those of the other user, too.
+    DeletesOthersReactions,
     /// Read receipts are sent although one of the two users hides them.
     ReceiptsIgnorePrivacy,
     /// Only the author of a message sees that it was read.
@@ -300,6 +312,11 @@ pub(crate) fn show_message(viewer: usize, message: &Message) -> Value {
         });
         merge(&mut shown, edited);
     }
+    if !message.reactions.is_empty() && !message.is_revoked {
+        let reactions = message.reactions.iter();
+        let reactions = reactions.map(|reaction| show_reaction(viewer, message, &reaction.kind));
+        merge(&mut shown, json!({ "reactions": reactions.collect::<Value>() }));
+    }
     let fields = json!({
         "messageID": message.id,
         "localMessageID": message.local,
@@ -317,6 +334,25 @@ pub(crate) fn show_message(viewer: usize, message: &Message) -> Value {
     });
     merge(&mut shown, fields);
     shown
+}
+
+/// The reactions to a message with one type as shown to one of its two users.
+pub(crate) fn show_reaction(viewer: usize, message: &Message, kind: &str) -> Value {
+    let by = message.reactions.iter().find(|reaction| reaction.kind == kind);
+    let by = by.map_or([0, 0], |reaction| reaction.by);
+    let users = [message.from, message.to];
+    let reacted: Vec<usize> = (0..2).filter(|index| by[*index] > 0).map(|it| users[it]).collect();
+    let other = if viewer == message.from { message.to } else { message.from };
+    json!({
+        "reactionType": kind,
+        "conversationID": NAMES[other],
+        "conversationType": 0,
+        "messageID": message.id,
+        "totalCount": reacted.len(),
+        "isSelfIncluded": reacted.contains(&viewer),
+        "userList": reacted.iter().map(|user| json!({ "userID": NAMES[*user] })).collect::<Value>(),
+        "sumCount": by[0] + by[1],
+    })
 }
 
 /// Whether a message is between its viewer and another user.

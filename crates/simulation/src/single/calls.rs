@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::model::NAMES;
+use crate::model::amending::REACTIONS;
 use crate::model::request::ListOption;
 
 /// The number of users that make calls: three log in at the start, one may log in. The last never
@@ -208,6 +209,23 @@ pub(crate) enum Call {
     Invalid {
         which: usize,
     },
+    /// The kind is an index for [`REACTIONS`].
+    React {
+        other: usize,
+        pick: usize,
+        kind: usize,
+        increase: u64,
+    },
+    Unreact {
+        other: usize,
+        pick: usize,
+        kind: Option<usize>,
+    },
+    Reactors {
+        other: usize,
+        pick: usize,
+        kind: usize,
+    },
 }
 
 impl Call {
@@ -342,6 +360,12 @@ fn call() -> impl Strategy<Value = Call> {
         5 => other().prop_map(|other| Call::ReceiptRead { other }),
         2 => (other(), vec(pick(), 1..5)).prop_map(
             |(other, picks)| Call::Receipts { other, picks }),
+        4 => (other(), pick(), 0..REACTIONS.len(), 0..3_u64).prop_map(
+            |(other, pick, kind, increase)| Call::React { other, pick, kind, increase }),
+        3 => (other(), pick(), prop::option::weighted(0.7, 0..REACTIONS.len())).prop_map(
+            |(other, pick, kind)| Call::Unreact { other, pick, kind }),
+        1 => (other(), pick(), 0..REACTIONS.len()).prop_map(
+            |(other, pick, kind)| Call::Reactors { other, pick, kind }),
     ]
 }
 

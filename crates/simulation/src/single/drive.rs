@@ -5,6 +5,7 @@ use std::time::Duration;
 use peerd_protocol::encoding::Encoding;
 use serde_json::{Value, json};
 
+use crate::model::amending::REACTIONS;
 use crate::model::conversations::NO_MESSAGE;
 use crate::model::request::{ListOption, Request};
 use crate::model::sending::{extended_data, local_id, push};
@@ -224,13 +225,11 @@ impl Driver {
             Call::SelfInfo => Request::SelfInfo,
             Call::Privacy { what, on } => Request::Privacy { what: *what, on: *on },
             Call::Revoke { other, pick } => {
-                let message = model.anchor(user, *other, Some(*pick));
-                let id = message.map_or_else(|| NO_MESSAGE.to_owned(), |found| found.id.clone());
+                let id = picked_id(model, user, *other, *pick);
                 Request::Revoke { other: *other, id }
             }
             Call::Edit { other, pick, kind, variant } => {
-                let message = model.anchor(user, *other, Some(*pick));
-                let id = message.map_or_else(|| NO_MESSAGE.to_owned(), |found| found.id.clone());
+                let id = picked_id(model, user, *other, *pick);
                 Request::Edit { other: *other, id, content: content(*kind, *variant) }
             }
             Call::Receipts { other, picks } => {
@@ -238,10 +237,29 @@ impl Driver {
                 Request::Receipts { other: *other, ids }
             }
             Call::ReceiptRead { other } => Request::ReceiptRead { other: *other },
+            Call::React { other, pick, kind, increase } => {
+                let (id, kind) = (picked_id(model, user, *other, *pick), REACTIONS[*kind].into());
+                Request::React { other: *other, id, kind, increase: *increase }
+            }
+            Call::Unreact { other, pick, kind } => {
+                let id = picked_id(model, user, *other, *pick);
+                let kind = kind.map(|kind| REACTIONS[kind].to_owned());
+                Request::Unreact { other: *other, id, kind }
+            }
+            Call::Reactors { other, pick, kind } => {
+                let (id, kind) = (picked_id(model, user, *other, *pick), REACTIONS[*kind].into());
+                Request::Reactors { other: *other, id, kind }
+            }
             Call::Invalid { .. } => return None,
         };
         Some(request)
     }
+}
+
+/// The ID of a message of a conversation, or of none.
+fn picked_id(model: &Model, user: usize, other: usize, pick: usize) -> String {
+    let message = model.anchor(user, other, Some(pick));
+    message.map_or_else(|| NO_MESSAGE.to_owned(), |found| found.id.clone())
 }
 
 fn send_request(to: usize, draft: &Draft, config: &SendConfig, into_conversation: bool) -> Request {

@@ -47,6 +47,8 @@ pub(in crate::runtime) struct UserCell {
     loaded_in: AtomicU64,
     /// Until when the store may contain more of the user than a load finds.
     in_doubt_until: Mutex<Option<Instant>>,
+    /// Until when another owner may change messages of the user without this one knowing it.
+    may_change_until: Mutex<Option<Instant>>,
     /// Whether a write of the account because of its revision is in progress.
     pub(in crate::runtime) is_revision_due: AtomicBool,
     /// Whether read receipts of the user have begun and must be completed.
@@ -77,6 +79,7 @@ impl UserCell {
             load: AtomicU64::new(0),
             loaded_in: AtomicU64::new(0),
             in_doubt_until: Mutex::new(None),
+            may_change_until: Mutex::new(None),
             is_revision_due: AtomicBool::new(false),
             receipts_due: AtomicBool::new(false),
             used: AtomicBool::new(true),
@@ -194,6 +197,19 @@ impl UserCell {
     /// was changed.
     pub(in crate::runtime) fn forget_read(&self, load: u64) {
         self.load.store(load, Ordering::Relaxed);
+    }
+
+    /// Notes until when another owner may change messages of the user: if that owner dies, it does
+    /// not say so, and cached histories would not show the change.
+    pub(in crate::runtime) fn note_may_change(&self, until: Instant) {
+        let mut known = self.may_change_until.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Some(known.map_or(until, |known| known.max(until)));
+    }
+
+    /// Whether cached histories may lack a change of another owner.
+    pub(in crate::runtime) fn may_have_changed(&self) -> bool {
+        let until = *self.may_change_until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_some_and(|until| Instant::now() < until)
     }
 
     /// Makes the next use of the state load it again.
