@@ -1,4 +1,4 @@
-//! Changing stored messages: revoking and editing.
+//! Changing stored messages: revoking, editing, reactions.
 //!
 //! The log of a message belongs to the owner of its receiver, which decides and writes the change,
 //! in this order, so that after a crash at any moment both users see the same:
@@ -11,11 +11,17 @@
 //!    the change. Before this, nothing has changed.
 //! 4. For a removal, the content is erased from the log, and the receiver's entry is written with
 //!    the new unread count. If that was interrupted, the next load of the receiver does it.
-//! 5. The receiver's owner publishes its events and answers; then the sender's owner publishes.
+//! 5. The receiver's owner publishes its events; then the sender's owner does.
+//!
+//! If the sender makes the change, the sender's owner requests steps 2 to 5 of the receiver's. If
+//! the receiver makes it, the receiver's owner requests step 1 and the end of step 5 of the
+//! sender's (`received.rs`). No owner holds a lock during a request to the other.
+
+mod published;
+mod received;
 
 use std::sync::Arc;
 
-use smallvec::smallvec;
 use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 
@@ -28,12 +34,12 @@ use crate::bus::Bus;
 use crate::storage::amendments::{self, AmendError};
 use crate::storage::reads::Found;
 use crate::store::{Store, StreamId};
-use crate::wire::amend::{AmendAnswer, AmendPart};
-use peerd_core::amend::{Operation, Target};
+use crate::wire::amend::{AmendAnswer, AmendPart, StorePart};
+use peerd_core::amend::{Notice, Operation, Target};
 use peerd_core::amendment::{Amendment, AmendmentPage, Change, Removed, page_number};
 use peerd_core::conversation::{Conversation, Removing, Settings};
-use peerd_core::event::Event;
-use peerd_core::id::{MessageId, OrderKey, UserId};
+use peerd_core::event::Messages;
+use peerd_core::id::{MessageId, OrderKey, Partition, UserId};
 use peerd_core::message::{Direction, Message};
 use peerd_core::rejection::Rejection;
 use peerd_core::user::User;
@@ -47,31 +53,37 @@ pub(super) struct Amending<S, B> {
     pub(super) entries: Arc<Entries<S, B>>,
 }
 
-/// A message before and after a change.
+/// A message before and after a call; the same if nothing changed.
 pub(super) struct Amended {
     pub(super) before: Message,
     pub(super) after: Arc<Message>,
 }
 
-/// A decided change of a message.
+/// A decided change of messages of one sender.
 struct Decided {
-    /// The conversation as its receiver has it.
+    /// The conversation as the receiver of the messages has it.
     known: Conversation,
-    /// The message before the change.
-    found: Found,
-    amendment: Amendment,
-    /// The number of its page of amendments, the page after the change, and the sequence of the page
-    /// before it; 0 if there was none.
-    page: (u64, AmendmentPage, u64),
-    /// Whether the receiver deleted the message.
+    /// The messages, in their order, each with its amendment unless it does not change.
+    messages: Vec<(Found, Option<Amendment>)>,
+    pages: Vec<AmendedPage>,
+    notice: Notice,
+    /// Whether the receiver deleted all of the messages that change.
     is_hidden: bool,
     /// The receiver's conversation changes at this key.
     changed: OrderKey,
     events: Events,
 }
 
+/// A page of amendments to be written.
+struct AmendedPage {
+    number: u64,
+    page: AmendmentPage,
+    /// The sequence of the page before it; 0 if there was none.
+    expected_seq: u64,
+}
+
 impl<S: Store, B: Bus> Amending<S, B> {
-    /// Changes a message that the caller sent to `other`.
+    /// Changes a message of the caller's conversation with `other`, which either of them sent.
     pub(super) async fn amend<C>(
         &self,
         call: &Call<'_, S, B>,
@@ -82,70 +94,69 @@ impl<S: Store, B: Bus> Amending<S, B> {
     where
         C: WithPeer<Part = AmendPart, Answer = AmendAnswer>,
     {
-        let (sender, deadline) = (call.cell, call.deadline);
-        self.admit(sender)?;
-        let known = sender.lock().conversations.get(other).cloned().unwrap_or_default();
-        let (direction, mut found) = self.find(sender, (other, &known), id, deadline).await?;
+        self.admit(call.cell)?;
+        let known = call.cell.lock().conversations.get(other).cloned().unwrap_or_default();
+        let (direction, mut found) =
+            self.find(call.cell, (other, &known), id, call.deadline).await?;
         known.settings.receipts.show(direction, &mut found.stored.message);
-        if direction == Direction::Receive {
-            return Err(Rejection::NotPermitted.into());
+        match direction {
+            Direction::Send => self.amend_sent::<C>(call, other, found, operation).await,
+            Direction::Receive if operation.is_for_sender() => Err(Rejection::NotPermitted.into()),
+            Direction::Receive => {
+                let amended = self.amend_received::<C>(call, other, vec![found], operation).await?;
+                amended.into_iter().next().ok_or(Failure::Internal.into())
+            }
         }
+    }
+
+    /// Changes a message that the caller sent to `other`.
+    async fn amend_sent<C>(
+        &self,
+        call: &Call<'_, S, B>,
+        other: &UserId,
+        found: Found,
+        operation: &Operation,
+    ) -> Result<Amended, CallError>
+    where
+        C: WithPeer<Part = AmendPart, Answer = AmendAnswer>,
+    {
+        let (sender, deadline) = (call.cell, call.deadline);
         // A refusal here writes nothing. The owner of the log decides the rest.
         let (now_ms, limits) = (self.env.clock.wall_ms(), self.env.limits());
         operation.decide(&sender.id, target(&found), None, now_ms, limits)?;
         let (key, seq) = (found.key(), found.seq());
-        self.entries.commit(sender, deadline, |user, _| Ok(name_page(user, other, seq))).await?;
-        let answer = call.at_peer::<C>(other, &AmendPart::new(key, operation)).await;
+        self.entries
+            .commit(sender, deadline, |user, _| Ok(name_pages(user, other, &[seq])))
+            .await?;
+        let part = AmendPart::Store(StorePart::new(key, operation));
+        let answer = call.at_peer::<C>(other, &part).await;
         if let Err(CallError::Failed(_)) = &answer {
             // It may have been changed despite the error.
             self.users.forget_read(sender);
             sender.doubt();
         }
-        let AmendAnswer { amendment, state_seq, carrier_seq } = answer?;
+        let mut answer = answer?;
         let before = found.stored.message;
-        let Some(amendment) = amendment else {
+        let Some(amendment) = &answer.amendment else {
             return Ok(Amended { after: Arc::new(before.clone()), before });
         };
-        let (_, amendment) = amendments::decode_one(&amendment).map_err(|_| Failure::Internal)?;
+        let (_, amendment) = amendments::decode_one(amendment).map_err(|_| Failure::Internal)?;
         let after = Arc::new(amended(&before, &amendment)?);
-        self.env.storage(deadline).note_entry(before.partition, state_seq);
-        if carrier_seq > 0 {
-            self.env.storage(deadline).note_stored(before.partition, carrier_seq);
+        if answer.carrier_seq > 0 {
+            self.env.storage(deadline).note_stored(before.partition, answer.carrier_seq);
             if let Change::Removed(removed) = &amendment.change {
-                let head = removed.stub.head(carrier_seq);
+                let head = removed.stub.head(answer.carrier_seq);
                 sender.lock().update(other, |known| known.adopt_head(Direction::Send, head));
             }
         }
-        let is_hidden =
-            self.users.is_hidden(sender, (other, &known), (direction, seq), deadline).await?;
-        self.users.forget_read(sender);
-        if !is_hidden {
-            let event = event(operation, after.clone());
-            self.publish_sent(sender, other, (key, event), deadline).await;
-        }
-        Ok(Amended { before, after })
-    }
-
-    /// Publishes the change of a message to its sender. The change is stored, so a failure here is
-    /// not the caller's.
-    async fn publish_sent(
-        &self,
-        cell: &Arc<UserCell>,
-        other: &UserId,
-        (message, event): (OrderKey, Event),
-        deadline: Instant,
-    ) {
-        let published = self.entries.commit(cell, deadline, |user, keys| {
-            let unknown = Conversation::default();
-            let known = user.conversations.get(other).unwrap_or(&unknown);
-            let key = keys.change(user);
-            let settings = known.changed_settings(key, |settings| settings.kept = known.exists());
-            let writes = vec![Write::settings(other, known, settings)];
-            Ok(Some(Commit { writes, events: Events::Amended { key, message, event } }))
-        });
-        if let Err(error) = published.await {
+        let notice = answer.take_notice().map_err(|_| Failure::Internal)?;
+        let changed = (&[key][..], answer.state_seq);
+        let published = self.publish_sent(sender, other, changed, notice, deadline).await;
+        if let Err(error) = published {
+            // The change is stored, so this failure is not the caller's.
             tracing::warn!(%error, "a changed message was not published to its sender");
         }
+        Ok(Amended { before, after })
     }
 
     /// Takes a slot of the caller's rate limit.
@@ -158,11 +169,24 @@ impl<S: Store, B: Bus> Amending<S, B> {
         }
     }
 
-    /// Stores a change of a message to `peer.cell`, which this instance owns, and publishes it to
-    /// this user.
-    pub(super) async fn store(
+    /// Performs a part of a change that `peer.from` makes, for a user whom this instance owns.
+    pub(super) async fn serve(
         &self,
         part: AmendPart,
+        peer: Peer<'_, S, B>,
+    ) -> Result<AmendAnswer, CallError> {
+        match part {
+            AmendPart::Store(part) => self.store(part, peer).await,
+            AmendPart::Announce(seqs) => self.announce(&seqs, peer).await,
+            AmendPart::Publish(part) => self.publish(part, peer).await,
+        }
+    }
+
+    /// Stores a change of a message to `peer.cell`, which this instance owns, and publishes it to
+    /// this user.
+    async fn store(
+        &self,
+        part: StorePart,
         Peer { cell, from, deadline, .. }: Peer<'_, S, B>,
     ) -> Result<AmendAnswer, CallError> {
         let (key, operation) = part.into_operation();
@@ -171,18 +195,19 @@ impl<S: Store, B: Bus> Amending<S, B> {
         if operation.is_refused_to_blocked() && cell.lock().blocked.contains(from) {
             return Err(Rejection::BlockedByReceiver.into());
         }
-        let Some(decided) = self.decide(cell, from, key, &operation, deadline).await? else {
+        let keys = [key];
+        let mut decided = self.decide(cell, (from, from), &keys, &operation, deadline).await?;
+        let Some((found, Some(amendment))) = decided.messages.pop() else {
             return Ok(AmendAnswer::unchanged());
         };
-        let (seq, stream_seq) = (decided.found.seq(), decided.found.stream_seq);
-        let stored =
-            amendments::encode_one(seq, &decided.amendment).map_err(|_| Failure::Internal)?;
-        let state_seq = match decided.amendment.change.clone() {
+        let (seq, stream_seq, notice) = (found.seq(), found.stream_seq, decided.notice.clone());
+        let stored = amendments::encode_one(seq, &amendment).map_err(|_| Failure::Internal)?;
+        let state_seq = match amendment.change {
             Change::Removed(removed) => {
                 self.store_removal(&entry_lock, cell, from, decided, &removed, deadline).await?
             }
             Change::None | Change::Replaced(_) | Change::Unknown(_) => {
-                self.store_amendment(&entry_lock, cell, from, decided, deadline).await?
+                self.store_amendments(&entry_lock, cell, from, decided, deadline).await?
             }
         };
         drop(pair_lock);
@@ -190,64 +215,97 @@ impl<S: Store, B: Bus> Amending<S, B> {
         let head = user.conversations.get(from).and_then(|known| known.received);
         let carrier = head.filter(|head| head.mark.seq == seq && head.stream_seq != stream_seq);
         let carrier_seq = carrier.map_or(0, |head| head.stream_seq);
-        Ok(AmendAnswer::amended(&stored, state_seq, carrier_seq))
+        Ok(AmendAnswer::amended(&stored, &notice, state_seq, carrier_seq))
     }
 
-    /// Decides about a change of a message that `from` sent to the user. `None`: nothing changes.
+    /// Decides about a change of messages that `from` sent to the user, if `by` makes it. Their keys
+    /// ascend.
     async fn decide(
         &self,
         cell: &Arc<UserCell>,
-        from: &UserId,
-        key: OrderKey,
+        (from, by): (&UserId, &UserId),
+        keys: &[OrderKey],
         operation: &Operation,
         deadline: Instant,
-    ) -> Result<Option<Decided>, CallError> {
+    ) -> Result<Decided, CallError> {
         let known = cell.lock().conversations.get(from).cloned().unwrap_or_default();
-        let id = MessageId::new(key, cell.partition);
-        let (direction, found) = self.find(cell, (from, &known), id, deadline).await?;
-        let (pair, number) = (self.env.pair(from, &cell.id), page_number(found.seq()));
-        let storage = self.env.storage(deadline);
-        let (mut page, page_seq) =
-            storage.amendments(&pair, number).await.map_err(Failure::from)?;
+        let wanted: Vec<_> = keys.iter().map(|key| (*key, cell.partition)).collect();
+        let found = self.find_all(cell, (from, &known), &wanted, deadline).await?;
+        let received = found.into_iter().filter(|(direction, _)| *direction == Direction::Receive);
+        let found: Vec<Found> = received.map(|(_, found)| found).collect();
+        if found.len() != keys.len() {
+            return Err(not_there().into());
+        }
+        let (pair, storage) = (self.env.pair(from, &cell.id), self.env.storage(deadline));
         let (now_ms, limits) = (self.env.clock.wall_ms(), self.env.limits());
-        let before = page.get(found.seq(), key);
-        let decided = operation.decide(from, target(&found), before, now_ms, limits)?;
-        let Some(amendment) = decided else { return Ok(None) };
-        *page.amend(found.seq(), key) = amendment.clone();
-        fits(&page)?;
-        let message = (direction, found.seq());
-        let is_hidden = self.users.is_hidden(cell, (from, &known), message, deadline).await?;
-        // A user who deleted the message gets no event, since nothing changes for this user.
-        let (changed, events) = if is_hidden {
-            (known.settings.changed, Events::None)
-        } else {
-            let event = event(operation, Arc::new(amended(&found.stored.message, &amendment)?));
-            let changed = self.entries.next_key(cell);
-            (changed, Events::Amended { key: changed, message: key, event })
+        let (mut messages, mut visible) = (Vec::with_capacity(found.len()), Messages::new());
+        let mut pages: Vec<(AmendedPage, bool)> = Vec::new();
+        let mut notice = None;
+        for found in found {
+            let (seq, key, number) = (found.seq(), found.key(), page_number(found.seq()));
+            if pages.last().is_none_or(|(last, _)| last.number != number) {
+                let read = storage.amendments(&pair, number).await.map_err(Failure::from)?;
+                let (page, expected_seq) = read;
+                pages.push((AmendedPage { number, page, expected_seq }, false));
+            }
+            let Some((last, is_changed)) = pages.last_mut() else { break };
+            let before = last.page.get(seq, key);
+            let amendment = operation.decide(by, target(&found), before, now_ms, limits)?;
+            if let Some(amendment) = &amendment {
+                *last.page.amend(seq, key) = amendment.clone();
+                *is_changed = true;
+                let message = &found.stored.message;
+                notice.get_or_insert_with(|| operation.notice(by, message));
+                let at = (Direction::Receive, seq);
+                if !self.users.is_hidden(cell, (from, &known), at, deadline).await? {
+                    visible.push(Arc::new(amended(message, amendment)?));
+                }
+            }
+            messages.push((found, amendment));
+        }
+        let pages = pages.into_iter().filter(|(_, is_changed)| *is_changed);
+        let pages: Vec<AmendedPage> = pages.map(|(page, _)| page).collect();
+        for AmendedPage { page, .. } in &pages {
+            fits(page)?;
+        }
+        let notice = notice.unwrap_or(Notice::Edited);
+        // A user who deleted the messages gets no event, since nothing changes for this user.
+        let newest = visible.last().map(|message| message.key);
+        let (changed, events) = match (newest, notice.clone().event(visible)) {
+            (Some(message), Some(event)) => {
+                let key = self.entries.next_key(cell);
+                (key, Events::amended(key, message, event))
+            }
+            _ => (known.settings.changed, Events::None),
         };
-        let page = (number, page, page_seq);
-        Ok(Some(Decided { known, found, amendment, page, is_hidden, changed, events }))
+        let is_hidden = newest.is_none();
+        Ok(Decided { known, messages, pages, notice, is_hidden, changed, events })
     }
 
-    /// Stores what replaced a message's content. Returns the sequence of the page of amendments.
-    async fn store_amendment(
+    /// Stores amendments of messages that are not removed. Returns the sequence of the newest page
+    /// of amendments.
+    async fn store_amendments(
         &self,
         entry_lock: &MutexGuard<'_, ()>,
         cell: &Arc<UserCell>,
         from: &UserId,
-        Decided { known, found, page, is_hidden, changed, events, .. }: Decided,
+        Decided { known, pages, is_hidden, changed, events, .. }: Decided,
         deadline: Instant,
     ) -> Result<u64, CallError> {
         let settings = known.changed_settings(changed, |settings| {
             settings.kept |= !is_hidden && known.exists();
-            settings.note_amended(Direction::Receive, found.seq());
+            for AmendedPage { number, .. } in &pages {
+                settings.amended_received.insert(*number);
+            }
         });
-        let ((number, page, expected_seq), sender) = (page, from.clone());
-        let writes = vec![
-            Write::settings(from, &known, settings),
-            Write::Amendments { sender, number, page, expected_seq },
-        ];
-        self.entries.carry_out(entry_lock, cell, Commit { writes, events }, deadline).await?;
+        let mut writes = vec![Write::settings(from, &known, settings)];
+        writes.extend(pages.into_iter().map(|AmendedPage { number, page, expected_seq }| {
+            Write::Amendments { sender: from.clone(), number, page, expected_seq }
+        }));
+        let stored =
+            self.entries.carry_out(entry_lock, cell, Commit { writes, events }, deadline).await;
+        // Some of several pages may be written.
+        stored.inspect_err(|_| self.users.forget_read(cell))?;
         Ok(cell.ownership.written(StreamId::State(cell.partition)).newest())
     }
 
@@ -257,10 +315,11 @@ impl<S: Store, B: Bus> Amending<S, B> {
         entry_lock: &MutexGuard<'_, ()>,
         cell: &Arc<UserCell>,
         from: &UserId,
-        Decided { known, page, is_hidden, changed, events, .. }: Decided,
+        Decided { known, mut pages, is_hidden, changed, events, .. }: Decided,
         removed: &Removed,
         deadline: Instant,
     ) -> Result<u64, CallError> {
+        let page = pages.pop().ok_or(Failure::Internal)?;
         let removal = self.remove(cell, from, &known, removed, page, deadline).await;
         let (state_seq, begun, expected_seq) = removal.inspect_err(|_| {
             // The next load completes the removal.
@@ -286,7 +345,7 @@ impl<S: Store, B: Bus> Amending<S, B> {
         from: &UserId,
         known: &Conversation,
         removed: &Removed,
-        (number, page, page_seq): (u64, AmendmentPage, u64),
+        AmendedPage { number, page, expected_seq }: AmendedPage,
         deadline: Instant,
     ) -> Result<(u64, Settings, u64), Failure> {
         let (seq, key) = (removed.seq(), removed.key());
@@ -296,7 +355,7 @@ impl<S: Store, B: Bus> Amending<S, B> {
         });
         let settings_seq =
             self.entries.write_settings(cell, from, &begun, known.settings_seq, deadline).await?;
-        let page = (number, &page, page_seq);
+        let page = (number, &page, expected_seq);
         let state_seq = self.users.write_amendments(cell, from, page, deadline).await?;
         let pair = self.env.pair(from, &cell.id);
         self.users.remove_record(cell, &pair, removed, deadline).await?;
@@ -311,23 +370,40 @@ impl<S: Store, B: Bus> Amending<S, B> {
         id: MessageId,
         deadline: Instant,
     ) -> Result<(Direction, Found), CallError> {
+        let wanted = [(id.key(), id.partition())];
+        let mut found = self.find_all(cell, (other, known), &wanted, deadline).await?;
+        found.pop().ok_or_else(|| not_there().into())
+    }
+
+    /// Messages of a conversation by their order keys, which ascend, and their partitions, as far as
+    /// they are there.
+    async fn find_all(
+        &self,
+        cell: &UserCell,
+        (other, known): (&UserId, &Conversation),
+        wanted: &[(OrderKey, Partition)],
+        deadline: Instant,
+    ) -> Result<Vec<(Direction, Found)>, CallError> {
         let reader = Reader::new(&self.history, cell, other, known, deadline);
-        let found = reader.find_stored(&[(id.key(), id.partition())]).await;
-        found.map_err(Failure::from)?.pop().ok_or_else(|| {
-            let problem = "names a message that is not in the conversation";
-            Rejection::invalid("message.messageID", problem).into()
-        })
+        Ok(reader.find_stored(wanted).await.map_err(Failure::from)?)
     }
 }
 
-/// Makes the sender's entry name the page of a message, if it does not yet.
-fn name_page(user: &User, other: &UserId, seq: u64) -> Option<Commit> {
+fn not_there() -> Rejection {
+    Rejection::invalid("message.messageID", "names a message that is not in the conversation")
+}
+
+/// Makes the sender's entry name the pages of messages, if it does not yet.
+fn name_pages(user: &User, other: &UserId, seqs: &[u64]) -> Option<Commit> {
     let known = user.conversations.get(other)?;
-    if known.settings.amended_sent.contains(page_number(seq)) {
+    let is_named = |seq: &u64| known.settings.amended_sent.contains(page_number(*seq));
+    if seqs.iter().all(is_named) {
         return None;
     }
     let settings = known.changed_settings(known.settings.changed, |settings| {
-        settings.note_amended(Direction::Send, seq);
+        for seq in seqs {
+            settings.note_amended(Direction::Send, *seq);
+        }
     });
     let writes = vec![Write::settings(other, known, settings)];
     Some(Commit { writes, events: Events::None })
@@ -355,20 +431,12 @@ fn amended(message: &Message, amendment: &Amendment) -> Result<Message, Failure>
     Ok(message)
 }
 
-/// The event for both users.
-fn event(operation: &Operation, message: Arc<Message>) -> Event {
-    match operation {
-        Operation::Revoke { .. } => Event::MessagesRevoked(smallvec![message]),
-        Operation::Edit { .. } => Event::MessagesEdited(smallvec![message]),
-    }
-}
-
 /// Refuses a change for which the page of amendments has no room.
 fn fits(page: &AmendmentPage) -> Result<(), CallError> {
     match amendments::encode(page) {
         Ok(_) => Ok(()),
         Err(AmendError::Full { .. }) => {
-            let problem = "is too large together with the edits of the messages around it";
+            let problem = "is too large together with the changes of the messages around it";
             Err(Rejection::invalid("message", problem).into())
         }
         Err(AmendError::Encode(_)) => Err(Failure::Internal.into()),

@@ -63,6 +63,7 @@ pub mod remove_users_from_blacklist;
 pub mod revoke_message;
 pub mod send_conversation_message_receipt_read;
 pub mod send_message;
+pub mod send_message_receipts_read;
 pub mod send_peer_message;
 pub mod send_typing;
 pub mod set_conversation_draft;
@@ -506,6 +507,7 @@ commands! {
     query_changes::QueryChanges,
     send_conversation_message_receipt_read::SendConversationMessageReceiptRead with_peer,
     query_message_receipts_info::QueryMessageReceiptsInfo,
+    send_message_receipts_read::SendMessageReceiptsRead with_peer,
 }
 
 impl Method {

@@ -36,8 +36,11 @@ impl<S: Store, B: Bus> Publisher<S, B> {
     }
 
     /// Publishes events to a user. The user's state is locked meanwhile, so that events go out in
-    /// the order of their revisions. The bus checks the permit of each.
+    /// the order of their revisions.
     pub(super) fn publish(&self, cell: &UserCell, user: &User, publication: &Publication) {
+        if !cell.ownership.may_act() {
+            return;
+        }
         let encoding = self.encoding_for(user);
         let (room, revision) = (self.env.room(), publication.revision);
         let content_max = room.content_of(publication.entries());
@@ -95,7 +98,7 @@ pub(super) fn chunks(
         let mut bytes = 0;
         let fits = |(_, view): &&(ConversationEvent, ConversationView)| {
             let last = view.last_message.as_ref();
-            bytes += last.map_or(0, |last| last.content.size_bytes() + last.extended_data.len());
+            bytes += last.map_or(0, |last| last.size_bytes());
             bytes <= CHANGE_BYTES_PER_EVENT
         };
         let length = changes.iter().take(CHANGES_PER_EVENT).take_while(fits).count();

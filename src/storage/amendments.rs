@@ -15,7 +15,9 @@ use peerd_core::amendment::{
 use peerd_core::content::MessageType;
 use peerd_core::conversation::{Mark, PagePointers};
 use peerd_core::id::{OrderKey, Partition};
+use peerd_core::limits::{REACTION_COUNT_MAX, REACTION_TYPE_MAX_BYTES, REACTION_TYPES_MAX};
 use peerd_core::message::{ReceiptStatus, Revocation};
+use peerd_core::reaction::Reaction;
 use peerd_protocol::content::NUMBER_MAX;
 use peerd_protocol::subject::{Subjects, Token};
 
@@ -70,6 +72,10 @@ const RECEIPT: u8 = 6;
 const EDITED_MS: u8 = 7;
 /// The revocation of a removed message.
 const REVOKED: u8 = 8;
+/// A list of reactions.
+const REACTIONS: u8 = 9;
+/// When its receiver confirmed it as read.
+const READ_MS: u8 = 10;
 
 /// The stub of a removed message, without its `messageSeq` and its order key.
 #[derive(Serialize, Deserialize)]
@@ -88,6 +94,10 @@ struct RemovedV1<'a> {
 /// A revocation: when, the number of the type that the message had, the text that accompanies it.
 #[derive(Serialize, Deserialize)]
 struct RevokedV1<'a>(u64, u16, #[serde(borrow)] &'a str);
+
+/// A reaction: its type, how often the sender of the message reacted with it, how often the receiver.
+#[derive(Default, PartialEq, Serialize, Deserialize)]
+struct ReactionV1<'a>(#[serde(borrow)] &'a str, u64, u64);
 
 /// Writes a page.
 pub fn encode(page: &AmendmentPage) -> Result<Bytes, AmendError> {
@@ -139,6 +149,12 @@ pub fn encode_one(seq: u64, amendment: &Amendment) -> Result<Bytes, EncodeError>
         Receipt::Changed(status) => fields.put_always(RECEIPT, &(*status as u8))?,
         Receipt::Unknown(encoded) => fields.put_encoded(encoded),
     }
+    let reactions = amendment.reactions.iter();
+    let reactions = reactions.map(|Reaction { kind, by_sender, by_receiver }| {
+        ReactionV1(kind, *by_sender, *by_receiver)
+    });
+    fields.put(REACTIONS, &reactions.collect::<Vec<_>>())?;
+    fields.put(READ_MS, &amendment.read_ms)?;
     fields.entry(1, &amendment.later)
 }
 
@@ -160,7 +176,7 @@ pub fn decode(bytes: &[u8]) -> Result<AmendmentPage, RecordError> {
 
 /// Decodes the amendment of one message: its `messageSeq`, and the amendment.
 pub fn decode_one(bytes: &[u8]) -> Result<(u64, Amendment), RecordError> {
-    let fields = FieldsIn::read(bytes, KIND, 1, REVOKED)?;
+    let fields = FieldsIn::read(bytes, KIND, 1, READ_MS)?;
     let (seq, key) = (fields.required(SEQ)?, OrderKey(fields.required(KEY)?));
     check_numbers(KIND, &[seq, key.0])?;
     let removed: Option<RemovedV1<'_>> = fields.get(REMOVED)?;
@@ -177,7 +193,30 @@ pub fn decode_one(bytes: &[u8]) -> Result<(u64, Amendment), RecordError> {
             .map_or_else(|| Receipt::Unknown(fields.encoded(&[RECEIPT])), Receipt::Changed),
         Err(_) => Receipt::Unknown(fields.encoded(&[RECEIPT])),
     };
-    Ok((seq, Amendment { key, change, receipt, later: fields.later() }))
+    let reactions = read_reactions(&fields)?;
+    let read_ms = fields.get(READ_MS)?;
+    check_numbers(KIND, &[read_ms])?;
+    Ok((seq, Amendment { key, change, receipt, read_ms, reactions, later: fields.later() }))
+}
+
+fn read_reactions(fields: &FieldsIn<'_>) -> Result<Vec<Reaction>, RecordError> {
+    let reactions: Vec<ReactionV1<'_>> = fields.get(REACTIONS)?;
+    let is_bounded = reactions.len() <= REACTION_TYPES_MAX
+        && reactions.iter().all(|ReactionV1(kind, by_sender, by_receiver)| {
+            !kind.is_empty()
+                && kind.len() <= REACTION_TYPE_MAX_BYTES
+                && (*by_sender).max(*by_receiver) <= REACTION_COUNT_MAX
+                && by_sender + by_receiver > 0
+        });
+    if !is_bounded {
+        return Err(RecordError::new(KIND, "its reactions exceed a bound"));
+    }
+    let reaction = |ReactionV1(kind, by_sender, by_receiver): ReactionV1<'_>| Reaction {
+        kind: kind.to_owned(),
+        by_sender,
+        by_receiver,
+    };
+    Ok(reactions.into_iter().map(reaction).collect())
 }
 
 /// The replacement of a message's content. Content that only a later release can read is kept as it

@@ -257,12 +257,15 @@ fn amendment_pages() -> Vec<(&'static str, AmendmentPage)> {
     let revoked = Removed { revocation: Some(Box::new(revocation)), ..removed.clone() };
     let edited = Replacement { edited_ms: 1_800_000_000_777, ..replaced.clone() };
     let read = Receipt::Changed(ReceiptStatus::Done);
-    let amendment =
-        |change, receipt, later| Amendment { key: OrderKey((1 << 52) + 5), change, receipt, later };
+    let amendment = |change, receipt, later| {
+        let key = OrderKey((1 << 52) + 5);
+        Amendment { key, change, receipt, later, ..Amendment::default() }
+    };
     let nothing = LaterFields::default;
     let unchanged = Receipt::Unchanged;
     let replaced = amendment(Change::Replaced(replaced), unchanged.clone(), nothing());
     let receipt = amendment(Change::None, read, nothing());
+    let read = Amendment { read_ms: 1_800_000_000_777, ..receipt.clone() };
     let with_later = amendment(Change::None, unchanged.clone(), later());
     let edited = amendment(Change::Replaced(edited), unchanged.clone(), nothing());
     let revoked = amendment(Change::Removed(revoked), unchanged.clone(), nothing());
@@ -275,6 +278,7 @@ fn amendment_pages() -> Vec<(&'static str, AmendmentPage)> {
         ("later", AmendmentPage::new([(7, with_later)], later())),
         ("revoked", AmendmentPage::new([(33, revoked)], nothing())),
         ("edited", AmendmentPage::new([(1, edited)], nothing())),
+        ("read", AmendmentPage::new([(1, read)], nothing())),
     ]
 }
 

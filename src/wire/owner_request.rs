@@ -240,6 +240,8 @@ const REVOKED: u8 = 35;
 const NOT_PERMITTED: u8 = 36;
 const TOO_LATE_TO_EDIT: u8 = 37;
 const EDITED_MEANWHILE: u8 = 38;
+const TOO_LATE_TO_REACT: u8 = 39;
+const REACTION_UNCHANGED: u8 = 40;
 
 /// Writes a refusal of any request. A bad parameter can only mean that the message is too large;
 /// `encode_rejection` keeps the field and the problem.
@@ -265,11 +267,16 @@ pub fn encode_refusal(error: &CallError) -> Result<Bytes, EncodeError> {
         CallError::Rejected(Rejection::NotPermitted) => (NOT_PERMITTED, 0),
         CallError::Rejected(Rejection::TooLateToEdit) => (TOO_LATE_TO_EDIT, 0),
         CallError::Rejected(Rejection::EditedMeanwhile) => (EDITED_MEANWHILE, 0),
+        CallError::Rejected(Rejection::TooLateToReact) => (TOO_LATE_TO_REACT, 0),
+        CallError::Rejected(Rejection::ReactionUnchanged) => (REACTION_UNCHANGED, 0),
         // The sender of an owner request checked the method; the caller's owner checks whether
         // lists are full.
         CallError::Failed(Failure::Internal | Failure::TooLarge)
         | CallError::Rejected(
-            Rejection::UnknownMethod { .. } | Rejection::PinnedListFull | Rejection::MutedListFull,
+            Rejection::UnknownMethod { .. }
+            | Rejection::PinnedListFull
+            | Rejection::MutedListFull
+            | Rejection::TooManyReceipts,
         ) => (INTERNAL, 0),
     };
     let refusal: RefusalV1 = (VERSION, REFUSED, why, retry_after_ms);
@@ -310,6 +317,8 @@ fn decode_refusal(bytes: &[u8]) -> Result<CallError, RecordError> {
         NOT_PERMITTED => Rejection::NotPermitted.into(),
         TOO_LATE_TO_EDIT => Rejection::TooLateToEdit.into(),
         EDITED_MEANWHILE => Rejection::EditedMeanwhile.into(),
+        TOO_LATE_TO_REACT => Rejection::TooLateToReact.into(),
+        REACTION_UNCHANGED => Rejection::ReactionUnchanged.into(),
         OVERLOADED => Failure::Overloaded { retry_after_ms }.into(),
         NO_OWNER => Failure::NoOwner { retry_after_ms }.into(),
         INTERNAL => Failure::Internal.into(),

@@ -88,6 +88,10 @@ fn methods_that_need_a_session() -> Vec<(&'static str, Value)> {
             "query_message_receipts_info",
             json!({ "conversationID": "bob", "messageList": [{ "messageID": "1" }] }),
         ),
+        (
+            "send_message_receipts_read",
+            json!({ "conversationID": "bob", "messageList": [{ "messageID": "1" }] }),
+        ),
     ]
 }
 

@@ -1,13 +1,15 @@
 //! Decides changes of stored messages. The owner of the log decides, since it knows the message and
 //! all earlier changes.
 
-use super::amendment::{Amendment, Change, Removed, Replacement, Stub};
+use super::amendment::{Amendment, Change, Receipt, Removed, Replacement, Stub};
 use super::content::Content;
 use super::conversation::{Mark, PagePointers};
+use super::event::{Event, Messages};
 use super::id::UserId;
 use super::later::LaterFields;
-use super::limits::{EDIT_WINDOW_MS, Limits};
-use super::message::{Message, Revocation};
+use super::limits::{EDIT_WINDOW_MS, Limits, REACTION_WINDOW_MS};
+use super::message::{Direction, Message, ReceiptStatus, Revocation};
+use super::reaction::{self, Reaction, ReactionChange};
 use super::rejection::Rejection;
 
 /// A change that a user wants to make to a stored message.
@@ -27,6 +29,53 @@ pub enum Operation {
         /// The time of the last edit that the caller knows, in milliseconds since 1970; 0 for none.
         expected_edited_ms: Option<u64>,
     },
+    /// Add a reaction of this type; see [`reaction::add`].
+    React {
+        /// The type.
+        kind: String,
+        /// How often; 0: once, unless the user reacted with this type before.
+        increase: u64,
+    },
+    /// Delete the reactions of the user with this type.
+    Unreact {
+        /// The type.
+        kind: String,
+    },
+    /// Delete all reactions of the user.
+    UnreactAll,
+    /// Confirm it as read.
+    Read,
+}
+
+/// What an operation has done, of which both users are notified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// The messages were revoked.
+    Revoked,
+    /// The messages were edited.
+    Edited,
+    /// Reactions to the message changed.
+    Reactions(ReactionChange),
+    /// The messages were confirmed as read.
+    Read,
+}
+
+impl Notice {
+    /// The event that shows the messages as they are now. `None`: there is nothing to show, also
+    /// because they were revoked since.
+    #[must_use]
+    pub fn event(self, mut messages: Messages) -> Option<Event> {
+        if self != Self::Revoked {
+            messages.retain(|message| message.revoked().is_none());
+        }
+        let first = messages.first()?.clone();
+        Some(match self {
+            Self::Revoked => Event::MessagesRevoked(messages),
+            Self::Edited => Event::MessagesEdited(messages),
+            Self::Read => Event::ReceiptsChanged(messages),
+            Self::Reactions(change) => Event::ReactionsChanged { message: first, change },
+        })
+    }
 }
 
 /// A stored message, with all earlier changes.
@@ -50,7 +99,20 @@ impl Operation {
     pub const fn is_refused_to_blocked(&self) -> bool {
         match self {
             Self::Revoke { .. } => false,
-            Self::Edit { .. } => true,
+            Self::Edit { .. }
+            | Self::React { .. }
+            | Self::Unreact { .. }
+            | Self::UnreactAll
+            | Self::Read => true,
+        }
+    }
+
+    /// Whether only the sender of a message may apply it.
+    #[must_use]
+    pub const fn is_for_sender(&self) -> bool {
+        match self {
+            Self::Revoke { .. } | Self::Edit { .. } => true,
+            Self::React { .. } | Self::Unreact { .. } | Self::UnreactAll | Self::Read => false,
         }
     }
 
@@ -65,7 +127,7 @@ impl Operation {
         limits: &Limits,
     ) -> Result<Option<Amendment>, Rejection> {
         let Target { message, mark, page, stream_seq, stored_ms } = target;
-        if *by != message.sender {
+        if self.is_for_sender() && *by != message.sender {
             return Err(Rejection::NotPermitted);
         }
         if message.revoked().is_some() {
@@ -87,6 +149,7 @@ impl Operation {
                 };
                 // A later release may have kept some of the content there.
                 after.later = LaterFields::default();
+                after.reactions = Vec::new();
                 after.change = Change::Removed(Removed {
                     stream_seq,
                     stored_ms,
@@ -118,8 +181,62 @@ impl Operation {
                     edited_ms: now_ms.max(edited_ms + 1),
                 });
             }
+            Self::Read => {
+                if *by == message.sender {
+                    return Err(Rejection::NotPermitted);
+                }
+                if message.receipt != ReceiptStatus::Processing {
+                    return Ok(None);
+                }
+                after.receipt = Receipt::Changed(ReceiptStatus::Done);
+                after.read_ms = now_ms;
+            }
+            Self::React { .. } | Self::Unreact { .. } | Self::UnreactAll => {
+                if age_ms > REACTION_WINDOW_MS {
+                    return Err(Rejection::TooLateToReact);
+                }
+                let direction = message.direction(by);
+                // Those that the message shows, as for its content.
+                after.reactions = message.reactions().to_vec();
+                if !self.react(&mut after.reactions, direction)? {
+                    return Ok(None);
+                }
+            }
         }
         Ok(Some(after))
+    }
+
+    /// What it does to a message if `by` applies it. `before` is the message before that.
+    #[must_use]
+    pub fn notice(&self, by: &UserId, before: &Message) -> Notice {
+        let (kinds, is_added) = match self {
+            Self::Revoke { .. } => return Notice::Revoked,
+            Self::Edit { .. } => return Notice::Edited,
+            Self::Read => return Notice::Read,
+            Self::React { kind, .. } => (vec![kind.clone()], true),
+            Self::Unreact { kind } => (vec![kind.clone()], false),
+            Self::UnreactAll => {
+                (reaction::kinds_of(before.reactions(), before.direction(by)), false)
+            }
+        };
+        Notice::Reactions(ReactionChange { by: by.clone(), kinds, is_added })
+    }
+
+    /// Changes the reactions to a message, which has this direction for the user. Returns whether
+    /// they change.
+    fn react(
+        &self,
+        reactions: &mut Vec<Reaction>,
+        direction: Direction,
+    ) -> Result<bool, Rejection> {
+        match self {
+            Self::React { kind, increase } => {
+                reaction::add(reactions, direction, kind, *increase).map(|()| true)
+            }
+            Self::Unreact { kind } => reaction::delete(reactions, direction, kind).map(|()| true),
+            Self::UnreactAll => Ok(reaction::delete_all(reactions, direction)),
+            Self::Revoke { .. } | Self::Edit { .. } | Self::Read => Ok(false),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use super::id::{LocalMessageId, OrderKey, Partition, UserId};
 use super::later::LaterFields;
 use super::limits::PAGE_MESSAGES;
 use super::message::{Annotations, Message, ReceiptStatus, Revocation};
+use super::reaction::Reaction;
 use super::receive::head_at;
 
 /// The most ranges of page numbers that a conversation's entry lists for one direction.
@@ -189,6 +190,10 @@ pub struct Amendment {
     pub change: Change,
     /// The change of its read receipt.
     pub receipt: Receipt,
+    /// When its receiver confirmed it as read, in milliseconds since 1970; 0 for never.
+    pub read_ms: u64,
+    /// The reactions to it.
+    pub reactions: Vec<Reaction>,
     /// Fields of a later release.
     pub later: LaterFields,
 }
@@ -205,6 +210,12 @@ impl Amendment {
         }
         if let Receipt::Changed(status) = self.receipt {
             message.receipt = status;
+        }
+        if self.read_ms > 0 {
+            message.annotations.get_or_insert_default().read_ms = self.read_ms;
+        }
+        if !self.reactions.is_empty() {
+            message.annotations.get_or_insert_default().reactions.clone_from(&self.reactions);
         }
     }
 }

@@ -8,6 +8,7 @@ use super::conversation::{ConversationEvent, ConversationView};
 use super::id::UserId;
 use super::message::Message;
 use super::privacy::Privacy;
+use super::reaction::ReactionChange;
 use super::receipts::ReceiptInfo;
 use super::user_info::{FullUserInfo, UserInfo};
 
@@ -90,6 +91,15 @@ pub enum Event {
     MessagesEdited(Messages),
     /// Messages were confirmed as read, all up to the one in the receipt.
     ConversationReceiptChanged(ReceiptInfo),
+    /// These messages were confirmed as read.
+    ReceiptsChanged(Messages),
+    /// Reactions to a message changed.
+    ReactionsChanged {
+        /// The message with the reactions after the change.
+        message: Arc<Message>,
+        /// The change.
+        change: ReactionChange,
+    },
     /// The user blocked or unblocked others.
     BlacklistChanged {
         /// How the list changed.
@@ -118,8 +128,10 @@ impl Event {
             }
             Self::MessagesRevoked(messages) | Self::MessagesEdited(messages) => messages.len(),
             Self::ConversationChanged(changes) => changes.len(),
+            Self::ReactionsChanged { .. } => 1,
             Self::TotalChanged(_)
             | Self::ConversationReceiptChanged(_)
+            | Self::ReceiptsChanged(_)
             | Self::BlacklistChanged { .. }
             | Self::UserInfoUpdated(_)
             | Self::UserRuleUpdated(_)

@@ -25,6 +25,7 @@ pub mod preferences;
 pub mod privacy;
 pub mod profile;
 pub mod rate;
+pub mod reaction;
 pub mod receipts;
 pub mod receive;
 pub mod rejection;

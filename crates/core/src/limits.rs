@@ -12,6 +12,16 @@ pub const EXTENDED_DATA_MAX_BYTES: usize = 1024;
 pub const REVOKE_EXTENDED_DATA_MAX_BYTES: usize = 200;
 /// How long after it was sent a message may be edited, in milliseconds.
 pub const EDIT_WINDOW_MS: u64 = 24 * 60 * 60 * 1000;
+/// How long after it was sent a message may get reactions, in milliseconds.
+pub const REACTION_WINDOW_MS: u64 = 7 * 24 * 60 * 60 * 1000;
+/// Longest type of a reaction, in bytes.
+pub const REACTION_TYPE_MAX_BYTES: usize = 32;
+/// The most types of reactions to one message.
+pub const REACTION_TYPES_MAX: usize = 100;
+/// The most reactions of one user with one type to one message.
+pub const REACTION_COUNT_MAX: u64 = 1_000_000;
+/// The most users of one page of those who reacted.
+pub const REACTION_USERS_MAX: usize = 100;
 /// Longest `searchedContent` of a Custom message, in bytes.
 pub const SEARCHED_CONTENT_MAX_BYTES: usize = 64;
 /// Largest `subType` of a Custom message.
@@ -26,6 +36,8 @@ pub const USER_EXTENDED_DATA_MAX_BYTES: usize = 2048;
 pub const PROFILE_CHANGES_PER_SECOND: usize = 5;
 /// How many read receipts a user may send in any second.
 pub const RECEIPTS_PER_SECOND: usize = 30;
+/// Messages that one call confirms as read.
+pub const RECEIPTS_BATCH_MAX: usize = 10;
 /// Messages whose read receipts one call queries.
 pub const RECEIPTS_QUERY_MAX: usize = 100;
 /// To how many of the user's newest conversations a new name or avatar is published.

@@ -7,6 +7,7 @@ use hashbrown::DefaultHashBuilder;
 
 use super::content::{Content, MessageType};
 use super::id::{LocalMessageId, MessageId, OrderKey, Partition, UserId};
+use super::reaction::{REACTION_BYTES, Reaction};
 
 /// A message that a caller wants to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +89,11 @@ pub struct Annotations {
     pub edited_ms: u64,
     /// The [`fingerprint`] of what was sent, if it was edited: a repeat of it is recognized.
     pub sent: Option<u64>,
+    /// When its receiver confirmed this message alone as read, in milliseconds since 1970; 0 for
+    /// never.
+    pub read_ms: u64,
+    /// The reactions to it, by the time of the first one of each type.
+    pub reactions: Vec<Reaction>,
 }
 
 /// A message that peerd accepted.
@@ -143,6 +149,32 @@ impl Message {
     #[must_use]
     pub fn edited_ms(&self) -> u64 {
         self.annotations.as_ref().map_or(0, |annotations| annotations.edited_ms)
+    }
+
+    /// When its receiver confirmed this message alone as read, in milliseconds since 1970; 0 for
+    /// never.
+    #[must_use]
+    pub fn read_ms(&self) -> u64 {
+        self.annotations.as_ref().map_or(0, |annotations| annotations.read_ms)
+    }
+
+    /// The reactions to it.
+    #[must_use]
+    pub fn reactions(&self) -> &[Reaction] {
+        self.annotations.as_ref().map_or(&[], |annotations| &annotations.reactions)
+    }
+
+    /// The approximate bytes of everything that its users set. JSON takes up to six times as many.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        let reactions = self.reactions().len() * REACTION_BYTES;
+        self.content.size_bytes() + self.extended_data.len() + reactions
+    }
+
+    /// Its direction as one of its two users sees it.
+    #[must_use]
+    pub fn direction(&self, viewer: &UserId) -> Direction {
+        if *viewer == self.sender { Direction::Send } else { Direction::Receive }
     }
 
     /// The message ID.

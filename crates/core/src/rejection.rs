@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::limits::{MUTED_MAX, PINNED_MAX};
+use super::limits::{MUTED_MAX, PINNED_MAX, RECEIPTS_BATCH_MAX};
 
 /// A refusal that the caller can expect and understand. Each has one of ZIM's codes. Failures of
 /// the environment, like a store that does not answer, are not among them.
@@ -54,6 +54,12 @@ pub enum Rejection {
     NotPermitted,
     /// The message is too old to be edited.
     TooLateToEdit,
+    /// The call confirms more messages than one call may.
+    TooManyReceipts,
+    /// The message is too old to be reacted to.
+    TooLateToReact,
+    /// The caller has reacted with this type already, or has not.
+    ReactionUnchanged,
 }
 
 impl Rejection {
@@ -77,9 +83,11 @@ impl Rejection {
             Self::EditedMeanwhile => 6_000_205,
             Self::TooLateToRevoke => 6_000_278,
             Self::Revoked => 6_000_279,
+            Self::TooManyReceipts => 6_000_282,
             Self::BlockedByReceiver => 6_000_284,
-            Self::NotPermitted => 6_000_285,
+            Self::NotPermitted | Self::TooLateToReact => 6_000_285,
             Self::TooLateToEdit => 6_000_286,
+            Self::ReactionUnchanged => 6_000_280,
             Self::ConversationNotFound => 6_000_603,
             Self::PinnedListFull => 6_000_604,
             Self::MutedListFull => 6_000_601,
@@ -106,6 +114,9 @@ impl Rejection {
             Self::Revoked => "message_revoked",
             Self::NotPermitted => "not_permitted",
             Self::TooLateToEdit => "too_late_to_edit",
+            Self::TooManyReceipts => "too_many_receipts",
+            Self::TooLateToReact => "too_late_to_react",
+            Self::ReactionUnchanged => "reaction_unchanged",
         }
     }
 
@@ -128,7 +139,10 @@ impl Rejection {
             | Self::TooLateToRevoke
             | Self::Revoked
             | Self::NotPermitted
-            | Self::TooLateToEdit => None,
+            | Self::TooLateToEdit
+            | Self::TooLateToReact
+            | Self::TooManyReceipts
+            | Self::ReactionUnchanged => None,
         }
     }
 }
@@ -179,6 +193,13 @@ impl fmt::Display for Rejection {
                 f.write_str("the message is not the caller's, or its type cannot be changed")
             }
             Self::TooLateToEdit => f.write_str("the message is too old to be edited"),
+            Self::TooManyReceipts => {
+                write!(f, "a call confirms at most {RECEIPTS_BATCH_MAX} messages as read")
+            }
+            Self::TooLateToReact => f.write_str("the message is too old to be reacted to"),
+            Self::ReactionUnchanged => {
+                f.write_str("the user has reacted with this type already, or has not")
+            }
         }
     }
 }

@@ -3,14 +3,16 @@
 use serde::Serialize;
 use serde::ser::{SerializeSeq as _, SerializeStruct as _, Serializer};
 
-use super::message::{ConversationBody, IS_CONTENT_OMITTED, PEER};
+use super::message::{ConversationBody, IS_CONTENT_OMITTED, MessageBody, PEER};
 use super::object::NAMED;
+use super::reaction::{Changed, UserChanges};
 use super::receipt::ReceiptBody;
 use super::reply::{Messages, UserInfos};
 use super::user_info::{FullUserInfoBody, UserRuleBody};
 use peerd_core::conversation::{ConversationEvent, ConversationView};
 use peerd_core::event::{DeleteType, Event, Revision};
 use peerd_core::id::UserId;
+use peerd_core::receipts::ReceiptInfo;
 
 /// The `state` of a connection that ended.
 const DISCONNECTED: u8 = 0;
@@ -47,7 +49,9 @@ pub const fn name(event: &Event) -> &'static str {
         Event::MessageDeleted { .. } | Event::AllMessagesDeleted => "message_deleted",
         Event::MessagesRevoked(_) => "message_revoke_received",
         Event::MessagesEdited(_) => "message_edited",
+        Event::ReactionsChanged { .. } => "message_reactions_changed",
         Event::ConversationsAllDeleted { .. } => "conversations_all_deleted",
+        Event::ReceiptsChanged(_) => "message_receipt_changed",
         Event::ConversationReceiptChanged(_) => "conversation_message_receipt_changed",
         Event::BlacklistChanged { .. } => "blacklist_changed",
         Event::UserInfoUpdated(_) => "user_info_updated",
@@ -174,7 +178,8 @@ impl Serialize for Shown<'_> {
             .serialize(serializer),
             Event::ConversationChanged(changes) => {
                 let info_list = Changes { list: changes, viewer, content_max };
-                Changed { info_list, revision, previous_revision }.serialize(serializer)
+                ConversationsChanged { info_list, revision, previous_revision }
+                    .serialize(serializer)
             }
             Event::TotalChanged(totals) => Total {
                 total_unread_message_count: totals.unmuted,
@@ -212,10 +217,29 @@ impl Serialize for Shown<'_> {
                 previous_revision,
             }
             .serialize(serializer),
+            Event::ReceiptsChanged(messages) => {
+                let receipts = messages.iter().map(|message| ReceiptInfo {
+                    is_self_operated: message.sender != *viewer,
+                    ..ReceiptInfo::of(message, viewer)
+                });
+                let receipts: Vec<ReceiptInfo> = receipts.collect();
+                let infos: Vec<_> = receipts.iter().map(ReceiptBody::of).collect();
+                ReceiptsChanged { infos: &infos, revision, previous_revision }.serialize(serializer)
+            }
             Event::ConversationReceiptChanged(receipt) => {
                 let infos = [ReceiptBody::of(receipt)];
                 ReceiptsChanged { infos: &infos, revision, previous_revision }.serialize(serializer)
             }
+            Event::ReactionsChanged { message, change } => ReactionsChanged {
+                reactions: Changed { message, change, viewer },
+                change_info_list: [ChangedMessage {
+                    message: MessageBody { message, viewer, content_max },
+                    user_change_info_list: UserChanges { message, change },
+                }],
+                revision,
+                previous_revision,
+            }
+            .serialize(serializer),
             Event::BlacklistChanged { action, users } => Blacklist {
                 user_list: UserInfos(users),
                 action: *action as u8,
@@ -265,7 +289,7 @@ struct Info {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Changed<'a> {
+struct ConversationsChanged<'a> {
     info_list: Changes<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<u64>,
@@ -328,6 +352,24 @@ struct ReceiptsChanged<'a> {
     revision: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     previous_revision: Option<u64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ReactionsChanged<'a> {
+    reactions: Changed<'a>,
+    change_info_list: [ChangedMessage<'a>; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous_revision: Option<u64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ChangedMessage<'a> {
+    message: MessageBody<'a>,
+    user_change_info_list: UserChanges<'a>,
 }
 
 #[derive(Serialize)]

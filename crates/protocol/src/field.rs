@@ -129,6 +129,25 @@ impl<const MAX: usize> JsonSchema for Count<MAX> {
     inline_schema!("Count", { "type": "integer", "minimum": 1, "maximum": MAX });
 }
 
+/// A number from 0 to `MAX`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UpTo<const MAX: u64>(pub u64);
+
+impl<'de, const MAX: u64> Deserialize<'de> for UpTo<MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = u64::deserialize(deserializer)?;
+        if number <= MAX {
+            Ok(Self(number))
+        } else {
+            Err(D::Error::custom(format_args!("must be 0 to {MAX}")))
+        }
+    }
+}
+
+impl<const MAX: u64> JsonSchema for UpTo<MAX> {
+    inline_schema!("UpTo", { "type": "integer", "minimum": 0, "maximum": MAX });
+}
+
 /// A list of 1 to `MAX` entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct List<T, const MAX: usize>(pub Vec<T>);

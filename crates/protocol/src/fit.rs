@@ -127,8 +127,10 @@ fn parts(event: &Event, sizes: Sizes<'_>, most: usize) -> Vec<Event> {
                 .collect()
         }
         Event::TotalChanged(_)
+        | Event::ReactionsChanged { .. }
         | Event::UserInfoUpdated(_)
         | Event::ConversationReceiptChanged(_)
+        | Event::ReceiptsChanged(_)
         | Event::UserRuleUpdated(_)
         | Event::AllMessagesDeleted
         | Event::ConversationsAllDeleted { .. }

@@ -18,6 +18,7 @@ mod object;
 pub mod packed;
 pub mod plain;
 pub mod push;
+pub mod reaction;
 pub mod receipt;
 pub mod reply;
 pub mod size;

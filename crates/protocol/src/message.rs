@@ -5,6 +5,7 @@ use serde::ser::{SerializeSeq as _, Serializer};
 
 use super::encoding::Encoding;
 use super::object::{self, Object, Sink};
+use super::reaction::Reactions;
 use super::{content, size};
 use peerd_core::conversation::ConversationView;
 use peerd_core::id::UserId;
@@ -78,9 +79,22 @@ impl Object for Shown<'_> {
         if is_shortened {
             sink.field(IS_CONTENT_OMITTED, &true)
         } else {
-            content::fields_of(message, sink)
+            content::fields_of(message, sink)?;
+            reactions_of(message, viewer, sink)
         }
     }
+}
+
+/// Adds the reactions to a message, if there are any.
+pub(super) fn reactions_of<K: Sink>(
+    message: &Message,
+    viewer: &UserId,
+    sink: &mut K,
+) -> Result<(), K::Error> {
+    if message.reactions().is_empty() {
+        return Ok(());
+    }
+    sink.field("reactions", &Reactions { message, viewer })
 }
 
 /// A number that bodies show as a string.

@@ -11,6 +11,7 @@ use super::object::{self, Object, Sink};
 use super::packed::{ContentV1, PushV1};
 use crate::content;
 use crate::encoding::{Encode as _, Encoding};
+use crate::message::reactions_of;
 use peerd_core::content::Content;
 use peerd_core::id::LocalMessageId;
 use peerd_core::message::{Draft, Message};
@@ -143,7 +144,7 @@ pub fn needed_by(send: &Send) -> u64 {
     forms.into_iter().max().map_or(0, |most| u64::try_from(most).unwrap_or(u64::MAX))
 }
 
-/// The encoded size of the part of a message that its sender sets.
+/// The encoded size of the part of a message that its users set.
 pub(super) fn content_bytes(message: &Message, encoding: Encoding) -> usize {
     let Message { extended_data, local_id, .. } = message;
     let content = OwnContent::Message(message);
@@ -220,7 +221,13 @@ impl Object for Own<'_> {
         sink.field("extendedData", self.extended_data)?;
         match self.content {
             OwnContent::Draft(content) => content::fields(content, sink),
-            OwnContent::Message(message) => content::fields_of(message, sink),
+            OwnContent::Message(message) => {
+                content::fields_of(message, sink)?;
+                // The longer ID is that of the conversation.
+                let ids = [&message.sender, &message.receiver];
+                let viewer = ids.into_iter().min_by_key(|id| id.as_str().len());
+                viewer.map_or(Ok(()), |viewer| reactions_of(message, viewer, sink))
+            }
         }
     }
 }

@@ -251,6 +251,9 @@ impl Model {
             Call::Edit { other, pick, kind, variant } => {
                 self.edit(user, *other, (*pick, *kind, *variant), observed)
             }
+            Call::ReceiptsRead { other, picks } => {
+                self.receipts_read(user, *other, picks, observed)
+            }
             Call::ReceiptRead { other } => self.receipt_read(user, *other, observed),
             Call::Block { others, block } => self.block(user, others, *block, observed),
             Call::Typing { other, on } => self.typing(user, *other, *on, observed),

@@ -85,6 +85,6 @@ impl WithPeer for RevokeMessage {
         part: AmendPart,
         peer: Peer<'_, S, B>,
     ) -> Result<AmendAnswer, CallError> {
-        peer.parts.amending.store(part, peer).await
+        peer.parts.amending.serve(part, peer).await
     }
 }

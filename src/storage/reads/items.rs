@@ -64,8 +64,7 @@ impl Found {
     pub(super) fn amended(mut self, amendment: &Amendment) -> Self {
         amendment.apply(&mut self.stored.message);
         let message = &self.stored.message;
-        let content_bytes = message.content.size_bytes() + message.extended_data.len();
-        self.bytes = self.bytes.max(Self::memory(message, content_bytes));
+        self.bytes = self.bytes.max(Self::memory(message, message.size_bytes()));
         self
     }
 

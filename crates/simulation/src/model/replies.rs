@@ -113,6 +113,9 @@ pub(crate) fn check(
         }
         Request::Changes { revision } => check.changes(*revision, reply),
         Request::Receipts { other, ids } => check.receipts(*other, ids, reply),
+        Request::ReceiptsRead { .. } => {
+            check.has_fields(reply, &["conversationID", "conversationType", "errorMessageIDs"]);
+        }
     }
     check.found
 }
@@ -136,7 +139,8 @@ pub(crate) fn check_refusal(
             BLOCKED_BY_RECEIVER,
             Request::Send { to, .. }
             | Request::Edit { other: to, .. }
-            | Request::ReceiptRead { other: to },
+            | Request::ReceiptRead { other: to }
+            | Request::ReceiptsRead { other: to, .. },
         ) if !facts.blocks(*to, user).be => {
             check.wrong(Rule::Blocked, format!("{} blocks nobody", NAMES[*to]));
         }
@@ -148,7 +152,10 @@ pub(crate) fn check_refusal(
         }
         (
             BLOCKED_BY_RECEIVER,
-            Request::Send { .. } | Request::Edit { .. } | Request::ReceiptRead { .. },
+            Request::Send { .. }
+            | Request::Edit { .. }
+            | Request::ReceiptRead { .. }
+            | Request::ReceiptsRead { .. },
         )
         | (CONVERSATION_NOT_FOUND, Request::Conversation { .. }) => {}
         (BLOCKED_BY_RECEIVER | CONVERSATION_NOT_FOUND, _) => {
@@ -437,7 +444,7 @@ impl<F: Facts> Check<'_, F> {
                 "unreadMemberCount": u8::from(own && !is_confirmed),
                 "deliveredMemberCount": 0,
                 "isSelfOperated": false,
-                "readTime": 0,
+                "readTime": message.read_ms,
             });
             self.is(info.unwrap_or(&Value::Null), &expected);
         }

@@ -215,6 +215,7 @@ impl Model {
             edited_ms: 0,
             is_revoked: false,
             confirmed: false,
+            read_ms: 0,
         })
     }
 

@@ -205,6 +205,10 @@ pub(crate) enum Call {
         other: usize,
         picks: Vec<usize>,
     },
+    ReceiptsRead {
+        other: usize,
+        picks: Vec<usize>,
+    },
     Invalid {
         which: usize,
     },
@@ -342,6 +346,8 @@ fn call() -> impl Strategy<Value = Call> {
         5 => other().prop_map(|other| Call::ReceiptRead { other }),
         2 => (other(), vec(pick(), 1..5)).prop_map(
             |(other, picks)| Call::Receipts { other, picks }),
+        4 => (other(), vec(pick(), 1..5)).prop_map(
+            |(other, picks)| Call::ReceiptsRead { other, picks }),
     ]
 }
 

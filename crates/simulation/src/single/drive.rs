@@ -237,6 +237,10 @@ impl Driver {
                 let ids = model.picked(user, *other, picks, false);
                 Request::Receipts { other: *other, ids }
             }
+            Call::ReceiptsRead { other, picks } => {
+                let ids = model.picked(user, *other, picks, false);
+                Request::ReceiptsRead { other: *other, ids }
+            }
             Call::ReceiptRead { other } => Request::ReceiptRead { other: *other },
             Call::Invalid { .. } => return None,
         };
