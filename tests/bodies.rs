@@ -12,6 +12,7 @@ use peerd::runtime::commands::login::LoggedIn;
 use peerd::runtime::commands::query_changes::Changes;
 use peerd::runtime::commands::query_conversation_total_unread_message_count::TotalUnread;
 use peerd::runtime::commands::query_message_receipts_info::Receipts;
+use peerd::runtime::commands::send_message_receipts_read::Confirmed;
 use peerd::runtime::commands::set_conversation_mark::Marked;
 use peerd_core::blocklist::{BlockNumber, BlockRefusal};
 use peerd_core::content::{Content, Excerpt, Media, MessageType, Pixels};
@@ -228,6 +229,8 @@ fn replies_with_conversations() {
         error_ids: vec![MessageId::new(OrderKey(KEY + 1), Partition(3))],
     };
     insta::assert_snapshot!("reply_receipts", reply(&receipts));
+    let confirmed = Confirmed { other: user("alice"), error_ids: receipts.error_ids };
+    insta::assert_snapshot!("reply_confirmed", reply(&confirmed));
     insta::assert_snapshot!("reply_changed", reply(&Changed(user("alice"))));
     let changes = |is_reset, is_blacklist_changed| Changes {
         is_reset,
@@ -338,6 +341,13 @@ fn events() {
         ReceiptInfo { is_sender: false, is_self_operated: true, ..receipt(ReceiptStatus::Done) };
     let read = Event::ConversationReceiptChanged(read);
     insta::assert_snapshot!("event_conversation_receipt_changed", event(&read));
+    let confirmed = Message {
+        receipt: ReceiptStatus::Done,
+        annotations: Some(Box::new(Annotations { read_ms: AT_MS, ..Annotations::default() })),
+        ..message(text("hello"))
+    };
+    let confirmed = Event::ReceiptsChanged(vec![Arc::new(confirmed)].into());
+    insta::assert_snapshot!("event_message_receipt_changed", event(&confirmed));
     let rule = Event::UserRuleUpdated(Privacy::default().with(Hidden::Typing, true));
     insta::assert_snapshot!("event_user_rule_updated", event(&rule));
     let all = Event::ConversationsAllDeleted { count: 7 };
@@ -368,6 +378,7 @@ fn errors() {
         Rejection::TooLateToEdit,
         Rejection::TooLateToReact,
         Rejection::ReactionUnchanged,
+        Rejection::TooManyReceipts,
     ];
     let failures = [
         Failure::Overloaded { retry_after_ms: 100 },

@@ -274,7 +274,7 @@ impl<S: Store, B: Bus> Amending<S, B> {
         let (changed, events) = match (newest, notice.clone().event(visible)) {
             (Some(message), Some(event)) => {
                 let key = self.entries.next_key(cell);
-                (key, Events::Amended { key, message, event })
+                (key, Events::amended(key, message, event))
             }
             _ => (known.settings.changed, Events::None),
         };

@@ -67,6 +67,7 @@ pub mod remove_users_from_blacklist;
 pub mod revoke_message;
 pub mod send_conversation_message_receipt_read;
 pub mod send_message;
+pub mod send_message_receipts_read;
 pub mod send_peer_message;
 pub mod send_typing;
 pub mod set_conversation_draft;
@@ -515,6 +516,7 @@ commands! {
     delete_message_reaction::DeleteMessageReaction with_peer,
     delete_message_all_reactions::DeleteMessageAllReactions with_peer,
     query_message_reaction_user_list::QueryMessageReactionUserList,
+    send_message_receipts_read::SendMessageReceiptsRead with_peer,
 }
 
 impl Method {

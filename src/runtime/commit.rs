@@ -82,7 +82,8 @@ pub(super) enum Events {
     /// or its unread count changed, then the total if it changed. The revision advances to `key`.
     /// If an entry could not be written, nothing is published.
     Amended { key: OrderKey, message: OrderKey, event: Event },
-    /// The event about a receipt. The revision advances to `key`; no conversation is shown.
+    /// The event about receipts. The revision advances to `key`; no conversation is shown. If an
+    /// entry could not be written, nothing is published.
     Receipt { key: OrderKey, event: Event },
     /// The users whose blocks were written. Conversations do not change: the revision stays.
     Blacklist(BlacklistAction),
@@ -264,7 +265,9 @@ impl<S: Store, B: Bus> Entries<S, B> {
                     let shown = Shown { key, first, only_with: None };
                     self.apply_and_show(cell, shown, stored, deadline).await;
                 }
-                Events::Amended { .. } if failed.is_some() => apply(&mut cell.lock(), stored),
+                Events::Amended { .. } | Events::Receipt { .. } if failed.is_some() => {
+                    apply(&mut cell.lock(), stored);
+                }
                 Events::Amended { key, message, event } => {
                     self.users.forget_read(cell);
                     let only_with = Some(message);
@@ -275,6 +278,9 @@ impl<S: Store, B: Bus> Entries<S, B> {
                     self.apply_deleted(cell, key, stored);
                 }
                 Events::Receipt { key, event } => {
+                    if matches!(event, Event::ReceiptsChanged(_)) {
+                        self.users.forget_read(cell);
+                    }
                     let mut user = cell.lock();
                     apply(&mut user, stored);
                     let revision = user.advance(key);
@@ -492,6 +498,17 @@ impl<S: Store, B: Bus> Entries<S, B> {
         }
         self.sessions.note_revision(cell, &mut user);
         self.publisher.publish(cell, &user, &Publication { revision, events: events.into() });
+    }
+}
+
+impl Events {
+    /// The events of a change of messages, of which `message` is the newest.
+    pub(super) fn amended(key: OrderKey, message: OrderKey, event: Event) -> Self {
+        if matches!(event, Event::ReceiptsChanged(_)) {
+            Self::Receipt { key, event }
+        } else {
+            Self::Amended { key, message, event }
+        }
     }
 }
 

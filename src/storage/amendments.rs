@@ -74,6 +74,8 @@ const EDITED_MS: u8 = 7;
 const REVOKED: u8 = 8;
 /// A list of reactions.
 const REACTIONS: u8 = 9;
+/// When its receiver confirmed it as read.
+const READ_MS: u8 = 10;
 
 /// The stub of a removed message, without its `messageSeq` and its order key.
 #[derive(Serialize, Deserialize)]
@@ -152,6 +154,7 @@ pub fn encode_one(seq: u64, amendment: &Amendment) -> Result<Bytes, EncodeError>
         ReactionV1(kind, *by_sender, *by_receiver)
     });
     fields.put(REACTIONS, &reactions.collect::<Vec<_>>())?;
+    fields.put(READ_MS, &amendment.read_ms)?;
     fields.entry(1, &amendment.later)
 }
 
@@ -173,7 +176,7 @@ pub fn decode(bytes: &[u8]) -> Result<AmendmentPage, RecordError> {
 
 /// Decodes the amendment of one message: its `messageSeq`, and the amendment.
 pub fn decode_one(bytes: &[u8]) -> Result<(u64, Amendment), RecordError> {
-    let fields = FieldsIn::read(bytes, KIND, 1, REACTIONS)?;
+    let fields = FieldsIn::read(bytes, KIND, 1, READ_MS)?;
     let (seq, key) = (fields.required(SEQ)?, OrderKey(fields.required(KEY)?));
     check_numbers(KIND, &[seq, key.0])?;
     let removed: Option<RemovedV1<'_>> = fields.get(REMOVED)?;
@@ -191,7 +194,9 @@ pub fn decode_one(bytes: &[u8]) -> Result<(u64, Amendment), RecordError> {
         Err(_) => Receipt::Unknown(fields.encoded(&[RECEIPT])),
     };
     let reactions = read_reactions(&fields)?;
-    Ok((seq, Amendment { key, change, receipt, reactions, later: fields.later() }))
+    let read_ms = fields.get(READ_MS)?;
+    check_numbers(KIND, &[read_ms])?;
+    Ok((seq, Amendment { key, change, receipt, read_ms, reactions, later: fields.later() }))
 }
 
 fn read_reactions(fields: &FieldsIn<'_>) -> Result<Vec<Reaction>, RecordError> {

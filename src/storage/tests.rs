@@ -260,12 +260,13 @@ fn amendment_pages() -> Vec<(&'static str, AmendmentPage)> {
     let read = Receipt::Changed(ReceiptStatus::Done);
     let amendment = |change, receipt, later| {
         let key = OrderKey((1 << 52) + 5);
-        Amendment { key, change, receipt, later, reactions: Vec::new() }
+        Amendment { key, change, receipt, later, ..Amendment::default() }
     };
     let nothing = LaterFields::default;
     let unchanged = Receipt::Unchanged;
     let replaced = amendment(Change::Replaced(replaced), unchanged.clone(), nothing());
     let receipt = amendment(Change::None, read, nothing());
+    let read = Amendment { read_ms: 1_800_000_000_777, ..receipt.clone() };
     let with_later = amendment(Change::None, unchanged.clone(), later());
     let edited = amendment(Change::Replaced(edited), unchanged.clone(), nothing());
     let reaction =
@@ -283,6 +284,7 @@ fn amendment_pages() -> Vec<(&'static str, AmendmentPage)> {
         ("revoked", AmendmentPage::new([(33, revoked)], nothing())),
         ("edited", AmendmentPage::new([(1, edited)], nothing())),
         ("reacted", AmendmentPage::new([(1, reacted)], nothing())),
+        ("read", AmendmentPage::new([(1, read)], nothing())),
     ]
 }
 

@@ -58,6 +58,8 @@ enum OperationV1 {
     Unreact(String),
     #[serde(rename = "5")]
     UnreactAll,
+    #[serde(rename = "20")]
+    Read,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -69,6 +71,8 @@ enum NoticeV1 {
     /// The user who reacted, the types, and whether reactions were added.
     #[serde(rename = "3")]
     Reactions(String, Vec<String>, bool),
+    #[serde(rename = "20")]
+    Read,
 }
 
 impl NoticeV1 {
@@ -76,6 +80,7 @@ impl NoticeV1 {
         match notice {
             Notice::Revoked => Self::Revoked,
             Notice::Edited => Self::Edited,
+            Notice::Read => Self::Read,
             Notice::Reactions(ReactionChange { by, kinds, is_added }) => {
                 Self::Reactions(by.as_str().to_owned(), kinds.clone(), *is_added)
             }
@@ -86,6 +91,7 @@ impl NoticeV1 {
         Ok(match self {
             Self::Revoked => Notice::Revoked,
             Self::Edited => Notice::Edited,
+            Self::Read => Notice::Read,
             Self::Reactions(by, kinds, is_added) => {
                 let by = UserId::new(&by, "userID");
                 let by = by.map_err(|_| RecordError::new(KIND, "its user"))?;
@@ -107,6 +113,7 @@ impl StorePart {
             Operation::React { kind, increase } => OperationV1::React(kind.clone(), *increase),
             Operation::Unreact { kind } => OperationV1::Unreact(kind.clone()),
             Operation::UnreactAll => OperationV1::UnreactAll,
+            Operation::Read => OperationV1::Read,
         };
         Self { key: key.0, operation }
     }
@@ -122,6 +129,7 @@ impl StorePart {
             OperationV1::React(kind, increase) => Operation::React { kind, increase },
             OperationV1::Unreact(kind) => Operation::Unreact { kind },
             OperationV1::UnreactAll => Operation::UnreactAll,
+            OperationV1::Read => Operation::Read,
         };
         (OrderKey(self.key), operation)
     }

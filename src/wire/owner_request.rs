@@ -273,7 +273,10 @@ pub fn encode_refusal(error: &CallError) -> Result<Bytes, EncodeError> {
         // lists are full.
         CallError::Failed(Failure::Internal | Failure::TooLarge)
         | CallError::Rejected(
-            Rejection::UnknownMethod { .. } | Rejection::PinnedListFull | Rejection::MutedListFull,
+            Rejection::UnknownMethod { .. }
+            | Rejection::PinnedListFull
+            | Rejection::MutedListFull
+            | Rejection::TooManyReceipts,
         ) => (INTERNAL, 0),
     };
     let refusal: RefusalV1 = (VERSION, REFUSED, why, retry_after_ms);

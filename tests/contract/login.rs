@@ -111,6 +111,10 @@ fn methods_that_need_a_session() -> Vec<(&'static str, Value)> {
                 "config": { "reactionType": "a" },
             }),
         ),
+        (
+            "send_message_receipts_read",
+            json!({ "conversationID": "bob", "messageList": [{ "messageID": "1" }] }),
+        ),
     ]
 }
 

@@ -6,6 +6,9 @@ use super::world::{FAST, RATE_LIMITED, RECEIVED, World, number, of};
 use crate::support::{Encoding, Event, Peerd, login};
 
 const READ: &str = "send_conversation_message_receipt_read";
+const READ_MESSAGES: &str = "send_message_receipts_read";
+const MESSAGES_EVENT: &str = "message_receipt_changed";
+const TOO_MANY: (i64, &str) = (6_000_282, "too_many_receipts");
 const INFOS: &str = "query_message_receipts_info";
 const READ_EVENT: &str = "conversation_message_receipt_changed";
 const BLOCKED: (i64, &str) = (6_000_284, "blocked_by_receiver");
@@ -301,4 +304,125 @@ async fn an_edited_message_stays_confirmed_and_a_client_catches_up() {
     world.ok("bob", "delete_messages", body).await;
     let event = of_bob.expect(&["message_deleted"]).await.remove(0);
     assert_eq!(event.body["messageList"][0]["receiptStatus"], 2);
+}
+
+fn listed(other: &str, messages: &[&Value]) -> Value {
+    let ids = messages.iter().map(|message| json!({ "messageID": message["messageID"] }));
+    let mut body = of(other);
+    body["messageList"] = ids.collect();
+    body
+}
+
+/// Confirms messages; returns those that could not be confirmed.
+async fn read_messages(world: &World, reader: &str, author: &str, messages: &[&Value]) -> Value {
+    let reply = world.ok(reader, READ_MESSAGES, listed(author, messages)).await;
+    assert_eq!((&reply["conversationID"], &reply["conversationType"]), (&json!(author), &json!(0)));
+    reply["errorMessageIDs"].clone()
+}
+
+/// The event of messages that were confirmed; returns when.
+#[track_caller]
+fn assert_read(event: &Event, messages: &[&Value], other: &str, is_author: bool) -> u64 {
+    let at_ms = number(&event.body["infos"][0], "readTime");
+    let info = |message: &&Value| {
+        json!({
+            "status": 2,
+            "messageID": message["messageID"],
+            "conversationID": other,
+            "conversationType": 0,
+            "readMemberCount": u8::from(is_author),
+            "unreadMemberCount": 0,
+            "deliveredMemberCount": 0,
+            "isSelfOperated": !is_author,
+            "readTime": at_ms,
+        })
+    };
+    let infos: Vec<Value> = messages.iter().map(info).collect();
+    assert_eq!(event.body["infos"], json!(infos));
+    assert!(messages.iter().all(|message| number(message, "timestamp") <= at_ms));
+    at_ms
+}
+
+#[tokio::test]
+async fn single_messages_are_confirmed_with_one_event_and_the_time() {
+    let mut world = World::with(&[FAST]).await;
+    world.login(&["alice", "bob"]).await;
+    login(&world.client, "bob").await;
+    let mut sent = Vec::new();
+    // Over two pages of amendments.
+    for index in 0..40 {
+        sent.push(send(&world, "alice", "bob", &format!("text {index}")).await);
+    }
+    let plain = world.send("alice", "bob", "without a receipt").await;
+    let own = send(&world, "bob", "alice", "mine").await;
+    let mut of_alice = world.events("alice").await;
+    let (mut of_bob, mut also_of_bob) = (world.events("bob").await, world.events("bob").await);
+    let read = [&sent[3], &sent[39]];
+    let errors =
+        read_messages(&world, "bob", "alice", &[&sent[39], &plain, &sent[3], &own, &sent[3]]).await;
+    assert_eq!(errors, json!([plain["messageID"], own["messageID"]]));
+    let at_ms = assert_read(&of_alice.expect(&[MESSAGES_EVENT]).await[0], &read, "bob", true);
+    for sessions in [&mut of_bob, &mut also_of_bob] {
+        let event = sessions.expect(&[MESSAGES_EVENT]).await.remove(0);
+        assert_eq!(assert_read(&event, &read, "alice", false), at_ms);
+    }
+    assert_eq!(world.totals("bob").await, (41, 41));
+    let confirmed = |index: usize| u64::from(index < 40) + u64::from([3, 39].contains(&index));
+    let expected: Vec<u64> = (0..41).map(confirmed).chain([1]).collect();
+    assert_eq!(statuses(&world, "alice", "bob").await, expected);
+
+    // A repeat changes nothing, and is success.
+    let writes = world.store.writes().await;
+    assert_eq!(read_messages(&world, "bob", "alice", &read).await, json!([]));
+    assert_eq!(world.store.writes().await, writes);
+    assert!(of_alice.drain().await.is_empty() && of_bob.drain().await.is_empty());
+    world.peerd.restart().await;
+    assert_eq!(statuses(&world, "alice", "bob").await, expected);
+    for (user, other) in [("alice", "bob"), ("bob", "alice")] {
+        let reply = query(&world, user, other, &[&sent[3]]).await;
+        assert_eq!(number(&reply["infos"][0], "readTime"), at_ms);
+    }
+    // Both ways of confirming go together.
+    self::read(&world, "bob", "alice").await;
+    let expected: Vec<u64> = (0..40).map(|_| 2).chain([0, 1]).collect();
+    assert_eq!(statuses(&world, "alice", "bob").await, expected);
+    let (mut of_alice, mut of_bob) = (world.events("alice").await, world.events("bob").await);
+    assert_eq!(read_messages(&world, "bob", "alice", &[&sent[5]]).await, json!([]));
+    assert!(of_alice.drain().await.is_empty() && of_bob.drain().await.is_empty());
+}
+
+#[tokio::test]
+async fn single_messages_are_not_confirmed_if_it_is_hidden_or_blocked_or_too_much() {
+    let world = World::of(&["alice", "bob"]).await;
+    let message = send(&world, "alice", "bob", "one").await;
+    let id = json!({ "messageID": message["messageID"] });
+    let mut many = of("alice");
+    many["messageList"] = json!(vec![id; 11]);
+    assert!(is(&world.refused("bob", READ_MESSAGES, many).await, TOO_MANY));
+    world.invalid("bob", READ_MESSAGES, listed("alice", &[]), "messageList").await;
+    world.invalid("bob", READ_MESSAGES, of("alice"), "messageList").await;
+    world.invalid("bob", READ_MESSAGES, listed("bob", &[&message]), "conversationID").await;
+    let hide = |on: bool| json!({ "hideReadReceipts": on });
+    let (mut of_alice, mut of_bob) = (world.events("alice").await, world.events("bob").await);
+    for hider in ["alice", "bob"] {
+        world.ok(hider, "update_user_privacy", hide(true)).await;
+        assert_eq!(read_messages(&world, "bob", "alice", &[&message]).await, json!([]));
+        world.ok(hider, "update_user_privacy", hide(false)).await;
+    }
+    world.ok("alice", "add_users_to_blacklist", json!({ "userIDs": ["bob"] })).await;
+    let refused = world.refused("bob", READ_MESSAGES, listed("alice", &[&message])).await;
+    assert!(is(&refused, BLOCKED));
+    for events in [&mut of_alice, &mut of_bob] {
+        let names = events.drain().await;
+        assert!(names.iter().all(|event| event.name != MESSAGES_EVENT), "{names:?}");
+    }
+    assert_eq!(statuses(&world, "alice", "bob").await, [1]);
+    world.ok("alice", "remove_users_from_blacklist", json!({ "userIDs": ["bob"] })).await;
+    // Over another instance, in the other encoding.
+    let mut second = Peerd::start_with(&world.nats.url(), &[]).await;
+    let body = listed("alice", &[&message]);
+    world.client.call_as(Encoding::MessagePack, "bob", READ_MESSAGES, body).await.ok();
+    assert_eq!(statuses(&world, "alice", "bob").await, [2]);
+    assert!(second.terminate().await.success(), "{}", second.log());
+    assert_eq!(statuses(&world, "alice", "bob").await, [2]);
 }

@@ -25,7 +25,6 @@ const METHODS: [&str; 17] = [
     "call_experimental_api",
     "destroy",
     "reply_message",
-    "send_message_receipts_read",
     "set_conversation_message_destruct_duration",
 ];
 

@@ -33,6 +33,7 @@ VARYING = {
     "timestamp": "sent at",
     "editedTime": "edited at",
     "revokeTimestamp": "revoked at",
+    "readTime": "read at",
     "pinnedTime": "pinned at",
     "serverTime": "served at",
     "orderKey": "key",

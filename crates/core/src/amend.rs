@@ -1,14 +1,14 @@
 //! Decides changes of stored messages. The owner of the log decides, since it knows the message and
 //! all earlier changes.
 
-use super::amendment::{Amendment, Change, Removed, Replacement, Stub};
+use super::amendment::{Amendment, Change, Receipt, Removed, Replacement, Stub};
 use super::content::Content;
 use super::conversation::{Mark, PagePointers};
 use super::event::{Event, Messages};
 use super::id::UserId;
 use super::later::LaterFields;
 use super::limits::{EDIT_WINDOW_MS, Limits, REACTION_WINDOW_MS};
-use super::message::{Direction, Message, Revocation};
+use super::message::{Direction, Message, ReceiptStatus, Revocation};
 use super::reaction::{self, Reaction, ReactionChange};
 use super::rejection::Rejection;
 
@@ -43,6 +43,8 @@ pub enum Operation {
     },
     /// Delete all reactions of the user.
     UnreactAll,
+    /// Confirm it as read.
+    Read,
 }
 
 /// What an operation has done, of which both users are notified.
@@ -54,6 +56,8 @@ pub enum Notice {
     Edited,
     /// Reactions to the message changed.
     Reactions(ReactionChange),
+    /// The messages were confirmed as read.
+    Read,
 }
 
 impl Notice {
@@ -68,6 +72,7 @@ impl Notice {
         Some(match self {
             Self::Revoked => Event::MessagesRevoked(messages),
             Self::Edited => Event::MessagesEdited(messages),
+            Self::Read => Event::ReceiptsChanged(messages),
             Self::Reactions(change) => Event::ReactionsChanged { message: first, change },
         })
     }
@@ -94,9 +99,11 @@ impl Operation {
     pub const fn is_refused_to_blocked(&self) -> bool {
         match self {
             Self::Revoke { .. } => false,
-            Self::Edit { .. } | Self::React { .. } | Self::Unreact { .. } | Self::UnreactAll => {
-                true
-            }
+            Self::Edit { .. }
+            | Self::React { .. }
+            | Self::Unreact { .. }
+            | Self::UnreactAll
+            | Self::Read => true,
         }
     }
 
@@ -105,7 +112,7 @@ impl Operation {
     pub const fn is_for_sender(&self) -> bool {
         match self {
             Self::Revoke { .. } | Self::Edit { .. } => true,
-            Self::React { .. } | Self::Unreact { .. } | Self::UnreactAll => false,
+            Self::React { .. } | Self::Unreact { .. } | Self::UnreactAll | Self::Read => false,
         }
     }
 
@@ -174,6 +181,16 @@ impl Operation {
                     edited_ms: now_ms.max(edited_ms + 1),
                 });
             }
+            Self::Read => {
+                if *by == message.sender {
+                    return Err(Rejection::NotPermitted);
+                }
+                if message.receipt != ReceiptStatus::Processing {
+                    return Ok(None);
+                }
+                after.receipt = Receipt::Changed(ReceiptStatus::Done);
+                after.read_ms = now_ms;
+            }
             Self::React { .. } | Self::Unreact { .. } | Self::UnreactAll => {
                 if age_ms > REACTION_WINDOW_MS {
                     return Err(Rejection::TooLateToReact);
@@ -195,6 +212,7 @@ impl Operation {
         let (kinds, is_added) = match self {
             Self::Revoke { .. } => return Notice::Revoked,
             Self::Edit { .. } => return Notice::Edited,
+            Self::Read => return Notice::Read,
             Self::React { kind, .. } => (vec![kind.clone()], true),
             Self::Unreact { kind } => (vec![kind.clone()], false),
             Self::UnreactAll => {
@@ -217,7 +235,7 @@ impl Operation {
             }
             Self::Unreact { kind } => reaction::delete(reactions, direction, kind).map(|()| true),
             Self::UnreactAll => Ok(reaction::delete_all(reactions, direction)),
-            Self::Revoke { .. } | Self::Edit { .. } => Ok(false),
+            Self::Revoke { .. } | Self::Edit { .. } | Self::Read => Ok(false),
         }
     }
 }

@@ -190,6 +190,8 @@ pub struct Amendment {
     pub change: Change,
     /// The change of its read receipt.
     pub receipt: Receipt,
+    /// When its receiver confirmed it as read, in milliseconds since 1970; 0 for never.
+    pub read_ms: u64,
     /// The reactions to it.
     pub reactions: Vec<Reaction>,
     /// Fields of a later release.
@@ -208,6 +210,9 @@ impl Amendment {
         }
         if let Receipt::Changed(status) = self.receipt {
             message.receipt = status;
+        }
+        if self.read_ms > 0 {
+            message.annotations.get_or_insert_default().read_ms = self.read_ms;
         }
         if !self.reactions.is_empty() || !message.reactions().is_empty() {
             message.annotations.get_or_insert_default().reactions.clone_from(&self.reactions);

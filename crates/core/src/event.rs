@@ -89,6 +89,10 @@ pub enum Event {
     MessagesRevoked(Messages),
     /// Messages were edited.
     MessagesEdited(Messages),
+    /// Messages were confirmed as read, all up to the one in the receipt.
+    ConversationReceiptChanged(ReceiptInfo),
+    /// These messages were confirmed as read.
+    ReceiptsChanged(Messages),
     /// Reactions to a message changed.
     ReactionsChanged {
         /// The message with the reactions after the change.
@@ -96,8 +100,6 @@ pub enum Event {
         /// The change.
         change: ReactionChange,
     },
-    /// Messages were confirmed as read, all up to the one in the receipt.
-    ConversationReceiptChanged(ReceiptInfo),
     /// The user blocked or unblocked others.
     BlacklistChanged {
         /// How the list changed.
@@ -129,6 +131,7 @@ impl Event {
             Self::ReactionsChanged { .. } => 1,
             Self::TotalChanged(_)
             | Self::ConversationReceiptChanged(_)
+            | Self::ReceiptsChanged(_)
             | Self::BlacklistChanged { .. }
             | Self::UserInfoUpdated(_)
             | Self::UserRuleUpdated(_)

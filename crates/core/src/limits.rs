@@ -36,6 +36,8 @@ pub const USER_EXTENDED_DATA_MAX_BYTES: usize = 2048;
 pub const PROFILE_CHANGES_PER_SECOND: usize = 5;
 /// How many read receipts a user may send in any second.
 pub const RECEIPTS_PER_SECOND: usize = 30;
+/// Messages that one call confirms as read.
+pub const RECEIPTS_BATCH_MAX: usize = 10;
 /// Messages whose read receipts one call queries.
 pub const RECEIPTS_QUERY_MAX: usize = 100;
 /// To how many of the user's newest conversations a new name or avatar is published.

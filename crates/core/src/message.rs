@@ -89,6 +89,9 @@ pub struct Annotations {
     pub edited_ms: u64,
     /// The [`fingerprint`] of what was sent, if it was edited: a repeat of it is recognized.
     pub sent: Option<u64>,
+    /// When its receiver confirmed this message alone as read, in milliseconds since 1970; 0 for
+    /// never.
+    pub read_ms: u64,
     /// The reactions to it, by the time of the first one of each type.
     pub reactions: Vec<Reaction>,
 }
@@ -146,6 +149,13 @@ impl Message {
     #[must_use]
     pub fn edited_ms(&self) -> u64 {
         self.annotations.as_ref().map_or(0, |annotations| annotations.edited_ms)
+    }
+
+    /// When its receiver confirmed this message alone as read, in milliseconds since 1970; 0 for
+    /// never.
+    #[must_use]
+    pub fn read_ms(&self) -> u64 {
+        self.annotations.as_ref().map_or(0, |annotations| annotations.read_ms)
     }
 
     /// The reactions to it.

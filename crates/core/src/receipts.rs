@@ -45,6 +45,22 @@ pub struct ReceiptInfo {
     pub read_ms: u64,
 }
 
+impl ReceiptInfo {
+    /// The receipt of a message as `viewer` sees it.
+    #[must_use]
+    pub fn of(message: &Message, viewer: &UserId) -> Self {
+        let is_sender = message.sender == *viewer;
+        Self {
+            message: message.id(),
+            other: message.other(viewer).clone(),
+            status: message.receipt,
+            is_sender,
+            is_self_operated: false,
+            read_ms: message.read_ms(),
+        }
+    }
+}
+
 impl ReceiptMarks {
     /// Up to where a direction is confirmed.
     #[must_use]
@@ -99,15 +115,16 @@ impl Event {
             return;
         };
         for message in messages {
-            let other = message.other(&user.id);
-            let Some(known) = user.conversations.get(other) else { continue };
-            let receipts = known.settings.receipts;
-            let is_sender = message.sender == user.id;
-            let direction = if is_sender { Direction::Send } else { Direction::Receive };
-            if receipts.confirms(direction, message) {
-                receipts.show(direction, Arc::make_mut(message));
-            }
+            show_receipt(message, user);
         }
+    }
+}
+
+fn show_receipt(message: &mut Arc<Message>, user: &User) {
+    let Some(known) = user.conversations.get(message.other(&user.id)) else { return };
+    let (receipts, direction) = (known.settings.receipts, message.direction(&user.id));
+    if receipts.confirms(direction, message) {
+        receipts.show(direction, Arc::make_mut(message));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::limits::{MUTED_MAX, PINNED_MAX};
+use super::limits::{MUTED_MAX, PINNED_MAX, RECEIPTS_BATCH_MAX};
 
 /// A refusal that the caller can expect and understand. Each has one of ZIM's codes. Failures of
 /// the environment, like a store that does not answer, are not among them.
@@ -54,6 +54,8 @@ pub enum Rejection {
     NotPermitted,
     /// The message is too old to be edited.
     TooLateToEdit,
+    /// The call confirms more messages than one call may.
+    TooManyReceipts,
     /// The message is too old to be reacted to.
     TooLateToReact,
     /// The caller has reacted with this type already, or has not.
@@ -81,6 +83,7 @@ impl Rejection {
             Self::EditedMeanwhile => 6_000_205,
             Self::TooLateToRevoke => 6_000_278,
             Self::Revoked => 6_000_279,
+            Self::TooManyReceipts => 6_000_282,
             Self::BlockedByReceiver => 6_000_284,
             Self::NotPermitted | Self::TooLateToReact => 6_000_285,
             Self::TooLateToEdit => 6_000_286,
@@ -111,6 +114,7 @@ impl Rejection {
             Self::Revoked => "message_revoked",
             Self::NotPermitted => "not_permitted",
             Self::TooLateToEdit => "too_late_to_edit",
+            Self::TooManyReceipts => "too_many_receipts",
             Self::TooLateToReact => "too_late_to_react",
             Self::ReactionUnchanged => "reaction_unchanged",
         }
@@ -137,6 +141,7 @@ impl Rejection {
             | Self::NotPermitted
             | Self::TooLateToEdit
             | Self::TooLateToReact
+            | Self::TooManyReceipts
             | Self::ReactionUnchanged => None,
         }
     }
@@ -188,6 +193,9 @@ impl fmt::Display for Rejection {
                 f.write_str("the message is not the caller's, or its type cannot be changed")
             }
             Self::TooLateToEdit => f.write_str("the message is too old to be edited"),
+            Self::TooManyReceipts => {
+                write!(f, "a call confirms at most {RECEIPTS_BATCH_MAX} messages as read")
+            }
             Self::TooLateToReact => f.write_str("the message is too old to be reacted to"),
             Self::ReactionUnchanged => {
                 f.write_str("the user has reacted with this type already, or has not")

@@ -1,5 +1,7 @@
 //! The bodies of events.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde::ser::{SerializeSeq as _, SerializeStruct as _, Serializer};
 
@@ -12,6 +14,8 @@ use super::user_info::{FullUserInfoBody, UserRuleBody};
 use peerd_core::conversation::{ConversationEvent, ConversationView};
 use peerd_core::event::{DeleteType, Event, Revision};
 use peerd_core::id::UserId;
+use peerd_core::message::Message;
+use peerd_core::receipts::ReceiptInfo;
 
 /// The `state` of a connection that ended.
 const DISCONNECTED: u8 = 0;
@@ -50,6 +54,7 @@ pub const fn name(event: &Event) -> &'static str {
         Event::MessagesEdited(_) => "message_edited",
         Event::ReactionsChanged { .. } => "message_reactions_changed",
         Event::ConversationsAllDeleted { .. } => "conversations_all_deleted",
+        Event::ReceiptsChanged(_) => "message_receipt_changed",
         Event::ConversationReceiptChanged(_) => "conversation_message_receipt_changed",
         Event::BlacklistChanged { .. } => "blacklist_changed",
         Event::UserInfoUpdated(_) => "user_info_updated",
@@ -215,6 +220,15 @@ impl Serialize for Shown<'_> {
                 previous_revision,
             }
             .serialize(serializer),
+            Event::ReceiptsChanged(messages) => {
+                let receipts = receipts_of(messages, viewer);
+                let infos: Vec<_> = receipts.iter().map(ReceiptBody::of).collect();
+                ReceiptsChanged { infos: &infos, revision, previous_revision }.serialize(serializer)
+            }
+            Event::ConversationReceiptChanged(receipt) => {
+                let infos = [ReceiptBody::of(receipt)];
+                ReceiptsChanged { infos: &infos, revision, previous_revision }.serialize(serializer)
+            }
             Event::ReactionsChanged { message, change } => ReactionsChanged {
                 reactions: Changed { message, change, viewer },
                 change_info_list: [ChangedMessage {
@@ -225,10 +239,6 @@ impl Serialize for Shown<'_> {
                 previous_revision,
             }
             .serialize(serializer),
-            Event::ConversationReceiptChanged(receipt) => {
-                let infos = [ReceiptBody::of(receipt)];
-                ReceiptsChanged { infos: &infos, revision, previous_revision }.serialize(serializer)
-            }
             Event::BlacklistChanged { action, users } => Blacklist {
                 user_list: UserInfos(users),
                 action: *action as u8,
@@ -255,6 +265,15 @@ impl Serialize for Shown<'_> {
             .serialize(serializer),
         }
     }
+}
+
+/// The receipts of messages that their receiver has confirmed.
+fn receipts_of(messages: &[Arc<Message>], viewer: &UserId) -> Vec<ReceiptInfo> {
+    let receipts = messages.iter().map(|message| ReceiptInfo {
+        is_self_operated: message.sender != *viewer,
+        ..ReceiptInfo::of(message, viewer)
+    });
+    receipts.collect()
 }
 
 #[derive(Serialize)]

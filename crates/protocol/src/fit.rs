@@ -130,6 +130,7 @@ fn parts(event: &Event, sizes: Sizes<'_>, most: usize) -> Vec<Event> {
         | Event::ReactionsChanged { .. }
         | Event::UserInfoUpdated(_)
         | Event::ConversationReceiptChanged(_)
+        | Event::ReceiptsChanged(_)
         | Event::UserRuleUpdated(_)
         | Event::AllMessagesDeleted
         | Event::ConversationsAllDeleted { .. }

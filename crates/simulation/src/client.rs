@@ -210,7 +210,16 @@ impl Client {
             }
             Call::Receipt { other } => {
                 let request = Request::ReceiptRead { other };
-                self.change(user, Some(other), OpKind::Receipt, &request).await;
+                self.change(user, Some(other), OpKind::Receipt(None), &request).await;
+            }
+            Call::ReceiptOf { other, pick } => {
+                let known = self.world.lock().watch.journal.known_with(user, other);
+                let ids: Vec<String> = known.into_iter().skip(pick % 5).take(3).collect();
+                if !ids.is_empty() {
+                    let request = Request::ReceiptsRead { other, ids: ids.clone() };
+                    let kind = OpKind::Receipt(Some(ids));
+                    self.change(user, Some(other), kind, &request).await;
+                }
             }
             Call::Hide { on } => {
                 let request = Request::Privacy { what: 0, on };
@@ -262,7 +271,7 @@ impl Client {
         let is_partial = matches!(
             (&kind, other),
             (OpKind::Clear | OpKind::DeleteAll | OpKind::DeleteConversation, None)
-                | (OpKind::Block(_) | OpKind::Mark(_) | OpKind::Receipt, _)
+                | (OpKind::Block(_) | OpKind::Mark(_) | OpKind::Receipt(_), _)
         );
         // Sessions and privacy belong to no conversation: the user stands in for the other.
         let is_own = matches!(kind, OpKind::Login | OpKind::Logout | OpKind::Hide(_));

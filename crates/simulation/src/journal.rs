@@ -49,8 +49,8 @@ pub(crate) enum OpKind {
     MarkUnread(bool),
     DeleteConversation,
     Block(bool),
-    /// Confirms a conversation as read.
-    Receipt,
+    /// Confirms these messages as read, or the whole conversation.
+    Receipt(Option<Vec<String>>),
     /// Hides read receipts, or shows them.
     Hide(bool),
     Login,
@@ -254,7 +254,7 @@ impl Journal {
 
     /// The read receipts that a user sent, or may have sent, for the messages of another.
     pub(crate) fn receipts(&self, user: usize, other: usize) -> impl Iterator<Item = &Op> {
-        self.of(user, other).filter(|op| op.kind == OpKind::Receipt)
+        self.of(user, other).filter(|op| matches!(op.kind, OpKind::Receipt(_)))
     }
 
     pub(crate) fn may_mute(&self, pair: (usize, usize), span: (u64, u64)) -> May {
@@ -321,7 +321,7 @@ impl Journal {
             | OpKind::Mark(_)
             | OpKind::MarkUnread(_)
             | OpKind::Block(_)
-            | OpKind::Receipt
+            | OpKind::Receipt(_)
             | OpKind::Hide(_)
             | OpKind::Login
             | OpKind::Logout
@@ -357,7 +357,7 @@ impl Journal {
                 | OpKind::MarkUnread(_)
                 | OpKind::DeleteConversation
                 | OpKind::Block(_)
-                | OpKind::Receipt
+                | OpKind::Receipt(_)
                 | OpKind::Hide(_)
                 | OpKind::Login
                 | OpKind::Logout
@@ -384,7 +384,7 @@ impl Journal {
             | OpKind::ClearTo(_)
             | OpKind::MarkUnread(_)
             | OpKind::DeleteConversation
-            | OpKind::Receipt
+            | OpKind::Receipt(_)
             | OpKind::Hide(_)
             | OpKind::Block(_)
             | OpKind::React(..) => None,
@@ -405,7 +405,7 @@ impl Journal {
             | OpKind::Mark(_)
             | OpKind::MarkUnread(_)
             | OpKind::Block(_)
-            | OpKind::Receipt
+            | OpKind::Receipt(_)
             | OpKind::Hide(_)
             | OpKind::Login
             | OpKind::Logout

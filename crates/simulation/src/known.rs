@@ -123,7 +123,9 @@ impl Facts for Known<'_> {
 
     fn confirmed(&self, message: &Message) -> May {
         let logged = self.watch.logged(&message.id);
-        logged.map_or(May::sure(false), |logged| self.watch.confirmed(logged, self.span()))
+        let (span, is_settled) = (self.span(), self.is_settled());
+        let confirmed = |logged| self.watch.confirmed(logged, span, is_settled);
+        logged.map_or(May::sure(false), confirmed)
     }
 
     fn message(&self, id: &str) -> Option<&Message> {

@@ -252,6 +252,9 @@ impl Model {
             Call::Edit { other, pick, kind, variant } => {
                 self.edit(user, *other, (*pick, *kind, *variant), observed)
             }
+            Call::ReceiptsRead { other, picks } => {
+                self.receipts_read(user, *other, picks, observed)
+            }
             Call::ReceiptRead { other } => self.receipt_read(user, *other, observed),
             Call::React { other, pick, kind, increase } => {
                 let change = Reacting::Add(REACTIONS[*kind], *increase);

@@ -182,6 +182,11 @@ pub(crate) enum Call {
     Receipt {
         other: usize,
     },
+    /// Confirms some of the messages that the caller knows as read.
+    ReceiptOf {
+        other: usize,
+        pick: usize,
+    },
     /// Hides read receipts, or shows them.
     Hide {
         on: bool,
@@ -225,6 +230,7 @@ impl Call {
             | Self::DeleteConversation { other }
             | Self::Numbered { other, .. }
             | Self::Receipt { other }
+            | Self::ReceiptOf { other, .. }
             | Self::Changes { other, .. }
             | Self::React { other, .. } => *other < users,
             Self::Login
@@ -382,6 +388,7 @@ impl Plan {
             let call = match receipts.below(10) {
                 0 => Call::Hide { on: receipts.percent(70) },
                 1 => Call::History { other, count: 100, reverse: true, pick: None },
+                2..5 => Call::ReceiptOf { other, pick: choose(&mut receipts, 1000) },
                 _ => Call::Receipt { other },
             };
             let at_ms = receipts.below(ends_ms);

@@ -189,6 +189,7 @@ impl Watch {
                 is_revoked: false,
                 reactions: Vec::new(),
                 confirmed: false,
+                read_ms: 0,
             },
         };
         let before = self.newest.get(&(from, to)).map(|index| &self.log[*index]);
@@ -262,12 +263,22 @@ impl Watch {
         self.by_mark.get(mark).map(|index| &self.log[*index])
     }
 
-    /// Whether the receiver of a message has confirmed it as read, for a call between two times.
-    pub(crate) fn confirmed(&self, logged: &Logged, (asked_ms, answered_ms): (u64, u64)) -> May {
+    /// Whether the receiver of a message has confirmed it as read, for a call between two times. The
+    /// author may learn of a message that was confirmed by itself later, as of an edit.
+    pub(crate) fn confirmed(
+        &self,
+        logged: &Logged,
+        (asked_ms, answered_ms): (u64, u64),
+        is_settled: bool,
+    ) -> May {
         let (author, reader) = (logged.from, logged.to);
         let mut may = May { be: false, not_be: true };
         for op in self.journal.receipts(reader, author) {
             if !logged.receipt || op.issued_ms > answered_ms || logged.stored_at_ms > op.done_ms {
+                continue;
+            }
+            let ids = if let OpKind::Receipt(ids) = &op.kind { ids.as_ref() } else { None };
+            if ids.is_some_and(|ids| !ids.contains(&logged.id)) {
                 continue;
             }
             let span = (op.issued_ms, op.done_ms);
@@ -278,7 +289,8 @@ impl Watch {
             ];
             may.be |= refusals.iter().all(|refusal| refusal.not_be);
             let stored = (logged.id.as_str(), logged.stored_at_ms);
-            let is_sure = op.outcome == Outcome::Done
+            let is_sure = (ids.is_none() || is_settled)
+                && op.outcome == Outcome::Done
                 && op.done_ms < asked_ms
                 && op.known.contains(&logged.id)
                 && !self.journal.hidden((reader, author), stored, span).be
@@ -441,7 +453,8 @@ impl Core {
             let expected = if own { reader } else { NAMES[logged.from] };
             (own || logged.to == user)
                 && (other == expected && info["isSelfOperated"] == !own)
-                && (number(info, "status") == 2 && watch.confirmed(logged, (now_ms, now_ms)).be)
+                && (number(info, "status") == 2
+                    && watch.confirmed(logged, (now_ms, now_ms), false).be)
         });
         if !is_right {
             let why = format!("{} receives the receipt {info}", NAMES[user]);

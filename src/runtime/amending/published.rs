@@ -61,7 +61,7 @@ impl<S: Store, B: Bus> Amending<S, B> {
         let key = self.entries.next_key(cell);
         let settings = known.changed_settings(key, |settings| settings.kept = known.exists());
         let writes = vec![Write::settings(other, &known, settings)];
-        let change = Commit { writes, events: Events::Amended { key, message, event } };
+        let change = Commit { writes, events: Events::amended(key, message, event) };
         self.entries.carry_out(&entry_lock, cell, change, deadline).await
     }
 }

@@ -9,7 +9,7 @@ use crate::runtime::history::Reader;
 use crate::store::Store;
 use peerd_core::id::MessageId;
 use peerd_core::limits::RECEIPTS_QUERY_MAX;
-use peerd_core::message::{Direction, ReceiptStatus};
+use peerd_core::message::ReceiptStatus;
 use peerd_core::receipts::ReceiptInfo;
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::field::{List, NamedMessage, PeerType, User};
@@ -78,16 +78,10 @@ impl Command for QueryMessageReceiptsInfo {
         let found = reader.find_seen(&wanted).await.map_err(Failure::from)?;
         let (mut infos, mut error_ids) = (Vec::new(), Vec::new());
         for id in ids {
-            let message = found.iter().find(|(_, message)| message.id() == id);
-            match message.filter(|(_, message)| message.receipt != ReceiptStatus::None) {
-                Some((direction, message)) => infos.push(ReceiptInfo {
-                    message: id,
-                    other: other.clone(),
-                    status: message.receipt,
-                    is_sender: *direction == Direction::Send,
-                    is_self_operated: false,
-                    read_ms: 0,
-                }),
+            let messages = found.iter().map(|(_, found)| &found.stored.message);
+            let mut named = messages.filter(|message| message.id() == id);
+            match named.find(|message| message.receipt != ReceiptStatus::None) {
+                Some(message) => infos.push(ReceiptInfo::of(message, &cell.id)),
                 None => error_ids.push(id),
             }
         }

@@ -88,7 +88,6 @@ const NAMES: &[&str] = &[
     "send_friend_application",
     "send_group_invite_applications",
     "send_group_join_application",
-    "send_message_receipts_read",
     "set_advanced_config",
     "set_conversation_message_destruct_duration",
     "set_geofencing_config",

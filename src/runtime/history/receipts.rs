@@ -6,6 +6,7 @@ use super::Reader;
 use crate::bus::Bus;
 use crate::runtime::tuning::UNCONFIRMED_PAGES_MAX;
 use crate::runtime::users::LoadError;
+use crate::storage::reads::Found;
 use crate::store::Store;
 use peerd_core::id::{OrderKey, Partition};
 use peerd_core::limits::PAGE_MESSAGES;
@@ -42,18 +43,21 @@ impl<S: Store, B: Bus> Reader<'_, S, B> {
         Ok(newest)
     }
 
-    /// Those of the messages with these keys that the user sees. `wanted` ascends.
+    /// Those of the messages with these keys that the user sees, with their receipts. `wanted`
+    /// ascends, and so do the messages of each direction.
     pub(in crate::runtime) async fn find_seen(
         &mut self,
         wanted: &[(OrderKey, Partition)],
-    ) -> Result<Vec<(Direction, Arc<Message>)>, LoadError> {
+    ) -> Result<Vec<(Direction, Found)>, LoadError> {
         let mut found = self.find_stored(wanted).await?;
         let mut seen = Vec::with_capacity(found.len());
         for side in self.sides.clone() {
             let here = found.extract_if(.., |(direction, _)| *direction == side.direction);
             let here = here.map(|(_, found)| found).collect();
-            let visible = self.visible(&side, here).await?.into_iter();
-            seen.extend(visible.map(|found| (side.direction, side.shown(found.stored.message))));
+            for mut found in self.visible(&side, here).await? {
+                side.receipts.show(side.direction, &mut found.stored.message);
+                seen.push((side.direction, found));
+            }
         }
         Ok(seen)
     }

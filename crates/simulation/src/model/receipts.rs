@@ -44,6 +44,89 @@ impl Model {
         Ok(Expected::good(reply, events))
     }
 
+    /// Confirms messages that the user received and sees.
+    pub(crate) fn receipts_read(
+        &mut self,
+        user: usize,
+        other: usize,
+        picks: &[usize],
+        observed: &Observed,
+    ) -> Result<Expected, Wrong> {
+        if other == user {
+            return Ok(Expected::refused(INVALID_PARAMETER));
+        }
+        let mut ids = self.picked(user, other, picks, false);
+        ids.sort_by_key(|id| id.parse().unwrap_or(0_u64));
+        ids.dedup();
+        let visible = self.state.visible(user, other);
+        let meant = |id: &&String| {
+            visible.iter().any(|message| {
+                message.id == **id
+                    && message.from == other
+                    && message.receipt
+                    && !message.is_revoked
+            })
+        };
+        let (meant, errors): (Vec<&String>, Vec<&String>) = ids.iter().partition(meant);
+        let reply = json!({
+            "conversationID": NAMES[other], "conversationType": 0, "errorMessageIDs": errors,
+        });
+        let is_ignored = self.state.flaw == Flaw::ReceiptsIgnorePrivacy;
+        let hides = |user: usize| self.state.users[user].hidden[0] && !is_ignored;
+        let waits = |id: &&&String| {
+            self.state.messages.iter().any(|message| message.id == ***id && !message.confirmed)
+        };
+        let read: Vec<String> = meant.iter().filter(waits).map(|id| (*id).clone()).collect();
+        if read.is_empty() || hides(user) {
+            return Ok(Expected::good(reply, Vec::new()));
+        }
+        if self.state.users[other].blocked.contains(&user) {
+            return Ok(Expected::refused((6_000_284, "blocked_by_receiver")));
+        }
+        if hides(other) {
+            return Ok(Expected::good(reply, Vec::new()));
+        }
+        let is_forgotten = self.state.flaw == Flaw::ReceiptsAreForgotten;
+        let now_ms = self.now_ms;
+        for message in &mut self.state.messages {
+            if read.contains(&message.id) && !is_forgotten {
+                message.confirmed = true;
+                message.read_ms = now_ms;
+            }
+        }
+        let mut events = Vec::new();
+        for (to, from) in [(user, other), (other, user)] {
+            let is_author = to == other;
+            let visible = self.state.visible(to, from);
+            let shown = visible.iter().filter(|message| read.contains(&message.id));
+            let infos: Vec<_> = shown
+                .map(|message| {
+                    json!({
+                        "status": 2,
+                        "messageID": message.id,
+                        "conversationID": NAMES[from],
+                        "conversationType": 0,
+                        "readMemberCount": u8::from(is_author),
+                        "unreadMemberCount": 0,
+                        "deliveredMemberCount": 0,
+                        "isSelfOperated": !is_author,
+                        "readTime": now_ms,
+                    })
+                })
+                .collect();
+            if infos.is_empty() {
+                continue;
+            }
+            let exists = self.state.exists(to, from);
+            self.settings_mut(to, from).kept = exists;
+            let event = ("message_receipt_changed", json!({ "infos": infos }));
+            events.extend(self.events_of_change(to, vec![event], observed)?);
+            let revision = self.state.users[to].revision;
+            self.settings_mut(to, from).revision = revision;
+        }
+        Ok(Expected::good(reply, events))
+    }
+
     fn publish_receipt(
         &mut self,
         (user, other): (usize, usize),

@@ -131,6 +131,9 @@ pub(crate) fn check(
         }
         Request::Changes { revision } => check.changes(*revision, reply),
         Request::Receipts { other, ids } => check.receipts(*other, ids, reply),
+        Request::ReceiptsRead { .. } => {
+            check.has_fields(reply, &["conversationID", "conversationType", "errorMessageIDs"]);
+        }
     }
     check.found
 }
@@ -156,7 +159,8 @@ pub(crate) fn check_refusal(
             | Request::Edit { other: to, .. }
             | Request::React { other: to, .. }
             | Request::Unreact { other: to, .. }
-            | Request::ReceiptRead { other: to },
+            | Request::ReceiptRead { other: to }
+            | Request::ReceiptsRead { other: to, .. },
         ) if !facts.blocks(*to, user).be => {
             check.wrong(Rule::Blocked, format!("{} blocks nobody", NAMES[*to]));
         }
@@ -172,7 +176,8 @@ pub(crate) fn check_refusal(
             | Request::Edit { .. }
             | Request::React { .. }
             | Request::Unreact { .. }
-            | Request::ReceiptRead { .. },
+            | Request::ReceiptRead { .. }
+            | Request::ReceiptsRead { .. },
         )
         | (CONVERSATION_NOT_FOUND, Request::Conversation { .. }) => {}
         (BLOCKED_BY_RECEIVER | CONVERSATION_NOT_FOUND, _) => {
@@ -468,7 +473,7 @@ impl<F: Facts> Check<'_, F> {
                 "unreadMemberCount": u8::from(own && !is_confirmed),
                 "deliveredMemberCount": 0,
                 "isSelfOperated": false,
-                "readTime": 0,
+                "readTime": message.read_ms,
             });
             self.is(info.unwrap_or(&Value::Null), &expected);
         }

@@ -164,6 +164,11 @@ pub(crate) enum Request {
         other: usize,
         ids: Vec<String>,
     },
+    /// Confirms messages as read.
+    ReceiptsRead {
+        other: usize,
+        ids: Vec<String>,
+    },
 }
 
 /// The filter of a list.
@@ -222,6 +227,7 @@ impl Request {
             Self::Unreact { kind: None, .. } => "delete_message_all_reactions",
             Self::Reactors { .. } => "query_message_reaction_user_list",
             Self::ReceiptRead { .. } => "send_conversation_message_receipt_read",
+            Self::ReceiptsRead { .. } => "send_message_receipts_read",
             Self::Receipts { .. } => "query_message_receipts_info",
         }
     }
@@ -250,7 +256,9 @@ impl Request {
                 let config = json!({ "reverse": reverse, "count": count, "nextMessage": anchor });
                 json!({ "conversationID": NAMES[*other], "config": config })
             }
-            Self::Delete { other, ids } | Self::Receipts { other, ids } => {
+            Self::Delete { other, ids }
+            | Self::Receipts { other, ids }
+            | Self::ReceiptsRead { other, ids } => {
                 let list: Vec<Value> = ids.iter().map(|id| json!({ "messageID": id })).collect();
                 json!({ "conversationID": NAMES[*other], "messageList": list })
             }
@@ -424,6 +432,7 @@ pub fn unknown_methods() -> Vec<&'static str> {
         Request::Reactors { other: 0, id: String::new(), kind: String::new() },
         Request::ReceiptRead { other: 0 },
         Request::Receipts { other: 0, ids: Vec::new() },
+        Request::ReceiptsRead { other: 0, ids: Vec::new() },
     ];
     let methods = peerd::runtime::commands::Method::ALL.iter().map(|method| method.name());
     methods.filter(|name| !all.iter().any(|request| request.method() == *name)).collect()

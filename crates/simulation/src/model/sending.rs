@@ -216,6 +216,7 @@ impl Model {
             is_revoked: false,
             reactions: Vec::new(),
             confirmed: false,
+            read_ms: 0,
         })
     }
 

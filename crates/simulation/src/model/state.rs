@@ -26,6 +26,8 @@ pub(crate) struct Message {
     pub(crate) receipt: bool,
     /// Whether the receiver has confirmed it as read.
     pub(crate) confirmed: bool,
+    /// When it was confirmed by itself; 0 for never.
+    pub(crate) read_ms: u64,
     pub(crate) counts: bool,
     /// Whether the receiver has read the message.
     pub(crate) read: bool,

@@ -206,6 +206,10 @@ pub(crate) enum Call {
         other: usize,
         picks: Vec<usize>,
     },
+    ReceiptsRead {
+        other: usize,
+        picks: Vec<usize>,
+    },
     Invalid {
         which: usize,
     },
@@ -366,6 +370,8 @@ fn call() -> impl Strategy<Value = Call> {
             |(other, pick, kind)| Call::Unreact { other, pick, kind }),
         1 => (other(), pick(), 0..REACTIONS.len()).prop_map(
             |(other, pick, kind)| Call::Reactors { other, pick, kind }),
+        4 => (other(), vec(pick(), 1..5)).prop_map(
+            |(other, picks)| Call::ReceiptsRead { other, picks }),
     ]
 }
 

@@ -236,6 +236,10 @@ impl Driver {
                 let ids = model.picked(user, *other, picks, false);
                 Request::Receipts { other: *other, ids }
             }
+            Call::ReceiptsRead { other, picks } => {
+                let ids = model.picked(user, *other, picks, false);
+                Request::ReceiptsRead { other: *other, ids }
+            }
             Call::ReceiptRead { other } => Request::ReceiptRead { other: *other },
             Call::React { other, pick, kind, increase } => {
                 let (id, kind) = (picked_id(model, user, *other, *pick), REACTIONS[*kind].into());
