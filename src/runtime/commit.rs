@@ -12,11 +12,11 @@ use futures::future::join_all;
 use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 
-use super::conversations::{Conversations, Preview};
+use super::conversations::{Conversations, Preview, Previewed};
 use super::env::Env;
 use super::publisher::{Publisher, chunks};
 use super::session::Sessions;
-use super::tuning::{CHANGE_WRITES_CONCURRENT, PREVIEW_TRIES_MAX};
+use super::tuning::CHANGE_WRITES_CONCURRENT;
 use super::users::{UserCell, Users, entry_failure};
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
@@ -446,72 +446,57 @@ impl<S: Store, B: Bus> Entries<S, B> {
     async fn apply_and_show(
         self: &Arc<Self>,
         cell: &Arc<UserCell>,
-        Shown { key, first, only_with }: Shown,
+        Shown { key, mut first, only_with }: Shown,
         stored: Vec<Stored>,
         deadline: Instant,
     ) {
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            let page = preview(&cell.lock(), &stored);
-            let previews =
-                self.conversations.previews(cell, &page, deadline).await.unwrap_or_else(|error| {
-                    // The change is stored. Clients can query the last message.
-                    tracing::warn!(%error, "an event goes without its conversation's last message");
-                    vec![Preview::default(); page.len()]
-                });
-            // At worst one event for each conversation and message, beyond what a call may send.
-            let messages = first.as_ref().map_or(0, Event::entries);
-            self.env.wait_for_room_beyond(page.len() + messages).await;
-            let mut user = cell.lock();
-            let is_current = page.iter().all(|(other, seen)| {
-                user.conversations
-                    .get(other)
-                    .is_none_or(|known| known.received == seen.received && known.sent == seen.sent)
-            });
-            if !is_current && tries < PREVIEW_TRIES_MAX {
-                continue;
-            }
-            let totals = user.totals;
-            // Whether each exists, and its unread count.
-            let state = |user: &User, other: &UserId| {
-                let known = user.conversations.get(other);
-                known.map_or((false, 0), |known| (known.exists(), known.unread()))
+        // At worst one event for each conversation and message, beyond what a call may send.
+        let messages = first.as_ref().map_or(0, Event::entries);
+        let page_of = |user: &User| preview(user, &stored);
+        let locked = self.conversations.lock_with_previews(cell, page_of, messages, deadline).await;
+        let Previewed { mut user, page, previews, .. } = locked;
+        let previews = previews.unwrap_or_else(|error| {
+            // The change is stored. Clients can query the last message.
+            tracing::warn!(%error, "an event goes without its conversation's last message");
+            vec![Preview::default(); page.len()]
+        });
+        let totals = user.totals;
+        // Whether each exists, and its unread count.
+        let state = |user: &User, other: &UserId| {
+            let known = user.conversations.get(other);
+            known.map_or((false, 0), |known| (known.exists(), known.unread()))
+        };
+        let before: Vec<_> = page.iter().map(|(other, _)| state(&user, other)).collect();
+        apply(&mut user, stored);
+        let revision = user.advance(key);
+        let views = page.iter().zip(&previews).zip(before);
+        let views = views.filter_map(|(((other, _), preview), (existed, unread_before))| {
+            let known = user.conversations.get(other)?;
+            let event = match (existed, known.exists()) {
+                (_, true) => ConversationEvent::Updated,
+                (true, false) => ConversationEvent::Deleted,
+                // It was deleted before, and its user does not see it.
+                (false, false) => return None,
             };
-            let before: Vec<_> = page.iter().map(|(other, _)| state(&user, other)).collect();
-            apply(&mut user, stored);
-            let revision = user.advance(key);
-            let views = page.iter().zip(&previews).zip(before);
-            let views = views.filter_map(|(((other, _), preview), (existed, unread_before))| {
-                let known = user.conversations.get(other)?;
-                let event = match (existed, known.exists()) {
-                    (_, true) => ConversationEvent::Updated,
-                    (true, false) => ConversationEvent::Deleted,
-                    // It was deleted before, and its user does not see it.
-                    (false, false) => return None,
-                };
-                let last = preview.last_message.clone();
-                let is_shown = only_with.is_none_or(|message| {
-                    let is_last = last.as_ref().is_some_and(|last| last.key == message);
-                    is_last || known.unread() != unread_before
-                });
-                let view = ConversationView::new(other, &preview.profile, known, last);
-                is_shown.then_some((event, view))
+            let last = preview.last_message.clone();
+            let is_shown = only_with.is_none_or(|message| {
+                let is_last = last.as_ref().is_some_and(|last| last.key == message);
+                is_last || known.unread() != unread_before
             });
-            let views: Vec<_> = views.collect();
-            let mut first = first;
-            if let Some(event) = &mut first {
-                event.show_receipts(&user);
-            }
-            let mut events: Vec<Event> = first.into_iter().collect();
-            events.extend(chunks(views).map(Event::ConversationChanged));
-            if user.totals.unmuted != totals.unmuted {
-                events.push(Event::TotalChanged(user.totals));
-            }
-            self.sessions.note_revision(cell, &mut user);
-            self.publisher.publish(cell, &user, &Publication { revision, events: events.into() });
-            return;
+            let view = ConversationView::new(other, &preview.profile, known, last);
+            is_shown.then_some((event, view))
+        });
+        let views: Vec<_> = views.collect();
+        if let Some(event) = &mut first {
+            event.show_receipts(&user);
         }
+        let mut events: Vec<Event> = first.into_iter().collect();
+        events.extend(chunks(views).map(Event::ConversationChanged));
+        if user.totals.unmuted != totals.unmuted {
+            events.push(Event::TotalChanged(user.totals));
+        }
+        self.sessions.note_revision(cell, &mut user);
+        self.publisher.publish(cell, &user, &Publication { revision, events: events.into() });
     }
 }
 

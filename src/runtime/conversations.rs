@@ -9,15 +9,15 @@ use tokio::time::Instant;
 use super::crossing::InFlight;
 use super::env::Env;
 use super::history::{History, Reader};
-use super::tuning::PREVIEWS_CONCURRENT_MAX;
-use super::users::{LoadError, UserCell};
+use super::tuning::{PREVIEW_TRIES_MAX, PREVIEWS_CONCURRENT_MAX};
+use super::users::{LoadError, LockedUser, UserCell};
 use crate::bus::Bus;
 use crate::storage::reads::Found;
 use crate::store::Store;
 use peerd_core::conversation::{Conversation, ConversationView};
 use peerd_core::id::UserId;
 use peerd_core::message::{Direction, Message};
-use peerd_core::user::Account;
+use peerd_core::user::{Account, User};
 use peerd_core::user_info::Profile;
 
 /// The parts of a conversation's preview that its owner does not keep in memory.
@@ -27,6 +27,16 @@ pub(super) struct Preview {
     pub(super) profile: Profile,
     /// The newest message that the user still sees.
     pub(super) last_message: Option<Arc<Message>>,
+}
+
+/// A user's state, locked after the previews of conversations were read for an event.
+pub(super) struct Previewed<'c> {
+    pub(super) user: LockedUser<'c>,
+    /// The conversations as they were when their previews were read.
+    pub(super) page: Vec<(UserId, Conversation)>,
+    pub(super) previews: Result<Vec<Preview>, LoadError>,
+    /// Whether no message was sent or received in them since.
+    pub(super) is_current: bool,
 }
 
 /// Reads previews.
@@ -49,6 +59,33 @@ impl<S: Store, B: Bus> Conversations<S, B> {
             ConversationView::new(other, &preview.profile, known, preview.last_message)
         };
         Ok(page.iter().zip(previews).map(view).collect())
+    }
+
+    /// Reads the previews of conversations, waits until there is room for an event about each and
+    /// for `messages` more, and locks the user's state: no await may separate a change from its
+    /// events. If messages arrived meanwhile, it reads again, at most [`PREVIEW_TRIES_MAX`] times.
+    pub(super) async fn lock_with_previews<'c>(
+        &self,
+        cell: &'c UserCell,
+        page_of: impl Fn(&User) -> Vec<(UserId, Conversation)>,
+        messages: usize,
+        deadline: Instant,
+    ) -> Previewed<'c> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let page = page_of(&cell.lock());
+            let previews = self.previews(cell, &page, deadline).await;
+            self.env.wait_for_room_beyond(page.len() + messages).await;
+            let user = cell.lock();
+            let is_current = page.iter().all(|(other, seen)| {
+                let known = user.conversations.get(other);
+                known.is_none_or(|known| known.received == seen.received && known.sent == seen.sent)
+            });
+            if is_current || tries >= PREVIEW_TRIES_MAX {
+                return Previewed { user, page, previews, is_current };
+            }
+        }
     }
 
     /// The previews of conversations, in their order: one read for each partition involved, and a

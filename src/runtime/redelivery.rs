@@ -289,7 +289,9 @@ impl<S: Store, B: Bus> Redelivery<S, B> {
             offline: false,
         };
         let mut events: Vec<Event> = runs.into_iter().map(run).collect();
-        events.iter_mut().for_each(|event| event.show_receipts(&user));
+        for event in &mut events {
+            event.show_receipts(&user);
+        }
         let views = page.iter().zip(previews).filter_map(|((other, seen), preview)| {
             let known = user.conversations.get(other)?;
             // Conversations that changed since were already published.

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use peerd_core::limits::PAGE_MESSAGES;
+
 // Start and stop.
 
 /// How long starting may take once NATS is connected.
@@ -209,6 +211,15 @@ pub(super) const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) const CHANGE_WRITES_CONCURRENT: usize = 32;
 /// The most reads of a conversation's preview if messages arrive meanwhile.
 pub(super) const PREVIEW_TRIES_MAX: usize = 4;
+/// Conversations whose newest messages are read concurrently before all messages are deleted.
+pub(super) const DELETE_ALL_READS_CONCURRENT: usize = 256;
+/// The most checks for remaining steps of a removal: a message may arrive between two steps.
+pub(super) const REMOVAL_LOOKS_MAX: usize = 8;
+/// How long a change of the profile waits until the other users have their events. A name that an
+/// owner does not take in time is shown with the next message or read.
+pub(super) const PROFILE_SHOW_TIMEOUT: Duration = Duration::from_secs(1);
+/// Users who receive the event about another user's profile at the same time.
+pub(super) const PROFILE_SHOWN_CONCURRENT: usize = 16;
 /// Conversations whose newest message is searched page by page concurrently.
 pub(super) const PREVIEWS_CONCURRENT_MAX: usize = 16;
 
@@ -244,6 +255,11 @@ pub(super) const PLACE_BYTES: usize = 256;
 pub(super) const HISTORY_CLOCK_SLACK_MS: u64 = 100;
 /// The most measurements of the clocks' difference before a place is searched page by page.
 pub(super) const SEEK_TRIES_MAX: u32 = 3;
+/// Messages of one read when deleted ones are counted.
+pub(super) const DELETED_MESSAGES_PER_READ: usize = 8 * PAGE_MESSAGES;
+/// The most reads of one search by `messageSeq`: twice as many as halving a stream of 2^53 records
+/// needs.
+pub(super) const NUMBER_READS_MAX: usize = 106;
 /// Pages that are read beyond the next one, whose beginning is guessed.
 pub(super) const GUESSED_PAGES: usize = 2;
 /// How long messages that were read and not requested stay valid: messages that were removed by

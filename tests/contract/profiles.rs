@@ -1,5 +1,6 @@
-//! Profiles and privacy: what users show of themselves, to whom, and what they hide.
+//! Profiles and privacy settings, and who sees their changes.
 
+use futures::future::join_all;
 use serde_json::{Value, json};
 
 use super::world::{CHANGED, INVALID, RATE_LIMITED, RECEIVED, World, keys, number, of};
@@ -25,7 +26,7 @@ fn info(id: &str, name: &str, avatar: &str, data: &str) -> Value {
     })
 }
 
-/// Sets a value, and answers what was set.
+/// Sets a value, which the reply shows.
 async fn set(world: &World, method: &str, field: &str, value: &str) {
     let body = json!({ field: value });
     assert_eq!(world.ok("alice", method, body.clone()).await, body);
@@ -212,6 +213,16 @@ async fn a_flood_of_changes_is_refused() {
 
 fn number_of_ms(body: &Value) -> u64 {
     number(body, "retryAfterMs")
+}
+
+/// Of equal changes at the same time, the first is the change; the others find nothing to change.
+#[tokio::test]
+async fn equal_changes_at_the_same_time_are_one() {
+    let world = World::of(&["alice"]).await;
+    let mut events = world.events("alice").await;
+    join_all((0..20).map(|_| set(&world, NAME, "userName", "Alice"))).await;
+    events.expect(&[INFO_UPDATED]).await;
+    events.none().await;
 }
 
 #[tokio::test]

@@ -129,6 +129,9 @@ async fn a_combine_message_is_read_with_what_is_inside() {
     world.invalid("carol", DETAIL, named(&sent, "alice"), id).await;
     let nowhere = json!({ "message": { "messageID": sent["messageID"] } });
     world.invalid("alice", DETAIL, nowhere, "conversationID").await;
+    let mut twice = named(&sent, "bob");
+    twice["conversationID"] = json!("carol");
+    world.invalid("alice", DETAIL, twice, "conversationID").await;
     world.invalid("alice", DETAIL, json!({ "conversationID": "bob" }), "message").await;
     let list = json!([{ "messageID": sent["messageID"] }]);
     world

@@ -283,7 +283,7 @@ async fn an_entry_that_cannot_be_read_keeps_nobody_out() {
     assert_eq!(world.conversations("bob").await.len(), 1);
     assert_eq!(world.history("bob", "alice").await.len(), 1);
     world.send("alice", "bob", "two").await;
-    // A user who may be blocked is blocked.
+    // A block whose entry cannot be read counts as one.
     let refused = world.call("carol", "send_peer_message", text_to("bob", "x")).await;
     assert_eq!(refused.code, Some(6_000_284), "{}", refused.body);
     world.ok("bob", "remove_users_from_blacklist", json!({ "userIDs": ["carol"] })).await;

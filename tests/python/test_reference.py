@@ -36,7 +36,6 @@ VARYING = {
     "readTime": "read at",
     "pinnedTime": "pinned at",
     "serverTime": "served at",
-    "pinnedTime": "pinned at",
     "orderKey": "key",
     "revision": "key",
     "previousRevision": "key",

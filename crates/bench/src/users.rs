@@ -25,7 +25,7 @@ const TRY_TO_LEAVE_FOR: Duration = Duration::from_secs(5);
 /// The pause before a repeat, if the answer does not give one.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What follows the prefix of the run in the names of receivers.
+/// The names of receivers: this after the prefix of the run.
 pub(super) const RECEIVER: &str = "-r";
 
 /// The pairs of senders and receivers.

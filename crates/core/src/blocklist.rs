@@ -147,8 +147,8 @@ impl Blocklist {
         }
     }
 
-    /// Notes what a load found. When users were blocked is known by their numbers; when one was
-    /// unblocked is not, so that it may have been just now, when `revision` was the newest.
+    /// Computes the time of the last change after a load. Blocks have numbers that tell it; an
+    /// unblocking has none, so it is assumed to be as late as the newest `revision`.
     pub fn note_loaded(&mut self, revision: u64) {
         self.changed = self.changed.max(self.newest().0);
         if self.entries.values().any(|entry| entry.block.is_none()) {

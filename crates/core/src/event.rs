@@ -109,7 +109,7 @@ pub enum Event {
     },
     /// The user's own profile changed.
     UserInfoUpdated(FullUserInfo),
-    /// What the user hides changed.
+    /// The user's privacy settings changed.
     UserRuleUpdated(Privacy),
     /// A session ended because too many newer ones began.
     KickedOut {

@@ -1,8 +1,8 @@
-//! What a user hides from others.
+//! Privacy settings: what a user hides from others.
 
 use super::user::{Account, User};
 
-/// What a user hides from others, as a set of bits: those that this release does not know are kept.
+/// The privacy settings as a set of bits. Bits that this release does not know are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Privacy(u32);
 
@@ -46,7 +46,7 @@ impl Privacy {
 }
 
 impl User {
-    /// The account after a change of what the user hides; `None` if all is so already.
+    /// The account with changed privacy settings; `None` if nothing changes.
     #[must_use]
     pub fn change_privacy(&self, changes: &[(Hidden, Option<bool>)]) -> Option<Account> {
         let after = changes.iter().fold(self.account.privacy, |privacy, (what, hide)| {

@@ -54,7 +54,7 @@ impl User {
 }
 
 impl Account {
-    /// The user with what others may query.
+    /// The user's public information.
     #[must_use]
     pub fn info(&self, id: &UserId) -> FullUserInfo {
         let user = UserInfo { id: id.clone(), profile: self.profile.clone() };

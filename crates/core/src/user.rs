@@ -35,11 +35,11 @@ pub struct Session {
 /// The stored state of a user, apart from conversations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Account {
-    /// What conversations with the user show.
+    /// The name and avatar that conversations with the user show.
     pub profile: Profile,
     /// Data of the application about the user; `None` where none was given.
     pub extended_data: Option<Arc<str>>,
-    /// What the user hides from others.
+    /// The privacy settings.
     pub privacy: Privacy,
     /// The sessions, the earliest first.
     pub sessions: Vec<Session>,

@@ -9,7 +9,6 @@ use peerd_core::receipts::ReceiptInfo;
 /// A `ZIMMessageReceiptInfo`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(clippy::struct_field_names, reason = "the SDK's names")]
 pub struct ReceiptBody<'a> {
     status: u8,
     #[serde(rename = "messageID")]

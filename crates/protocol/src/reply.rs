@@ -66,7 +66,7 @@ impl Reply for Changed {
     }
 }
 
-/// A message was stored, or delivered if it is not of a stored type.
+/// A message: one that was stored, delivered, changed or read by the call.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sent {
     /// The message.

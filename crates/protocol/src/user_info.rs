@@ -53,7 +53,7 @@ impl Serialize for FullUserInfoBody<'_> {
     }
 }
 
-/// What a user hides.
+/// A user's privacy settings.
 #[derive(Clone, Copy, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PrivacyBody {

@@ -164,7 +164,7 @@ pub(crate) enum Call {
         other: usize,
         first: u64,
     },
-    /// What changed since one of the messages that the caller knows.
+    /// Queries the changes since one of the messages that the caller knows.
     Changes {
         other: usize,
         pick: usize,

@@ -20,6 +20,61 @@ pub struct Sent {
     pub started: u64,
     /// The success; `None` while the outcome is unknown.
     pub ack: Option<Ack>,
+    /// Its changes by the sender, in the order in which they began.
+    pub amended: Vec<Amended>,
+}
+
+/// A change of a sent message, for both users.
+#[derive(Clone, Debug)]
+pub struct Amended {
+    /// The change.
+    pub what: Amendment,
+    /// When the first attempt began.
+    pub started: u64,
+    /// When it was answered; `None` while the outcome is unknown.
+    pub acked: Option<u64>,
+}
+
+/// How a sent message is changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Amendment {
+    /// It has this text.
+    Edited(String),
+    /// Its content is removed.
+    Revoked,
+}
+
+impl Sent {
+    /// The texts that the message may have for someone who reads it between the two times, unless
+    /// it is revoked.
+    #[must_use]
+    pub fn texts(&self, from: u64, until: u64) -> Vec<&str> {
+        let mut possible = vec![(self.text.as_str(), Some(0))];
+        for Amended { what, started, acked } in &self.amended {
+            let Amendment::Edited(text) = what else { continue };
+            if *started > until {
+                continue;
+            }
+            if acked.is_some_and(|acked| acked < from) {
+                // Only edits at the same time may have come after this one.
+                possible.retain(|(_, before)| before.is_none_or(|before| before >= *started));
+            }
+            possible.push((text, *acked));
+        }
+        possible.into_iter().map(|(text, _)| text).collect()
+    }
+
+    /// Whether the message is revoked for someone who reads it between the two times.
+    #[must_use]
+    pub fn revoked(&self, from: u64, until: u64) -> Held {
+        let is_revocation = |it: &&Amended| it.what == Amendment::Revoked && it.started <= until;
+        let mut revocations = self.amended.iter().filter(is_revocation).peekable();
+        if revocations.peek().is_none() {
+            return Held::No;
+        }
+        let is_over = revocations.any(|it| it.acked.is_some_and(|acked| acked < from));
+        if is_over { Held::Yes } else { Held::Maybe }
+    }
 }
 
 /// The reply to a successful send.

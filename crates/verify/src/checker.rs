@@ -63,6 +63,9 @@ pub struct View {
 /// The views of all users, by user.
 pub type Views = BTreeMap<String, View>;
 
+/// Later than all calls.
+const END: u64 = u64::MAX;
+
 /// The faults of `views`, given the `account` of the clients; empty if there are none.
 #[must_use]
 pub fn faults(account: &Account, views: &Views) -> Vec<Fault> {
@@ -196,6 +199,7 @@ impl Side<'_> {
     fn content_faults(&self) -> Vec<Fault> {
         let sent: HashMap<_, _> =
             self.sent.iter().map(|s| ((s.from.as_str(), s.local_id.as_str()), *s)).collect();
+        let removed: BTreeSet<_> = self.removed().iter().map(|line| &line.message_id).collect();
         let mut found = Vec::new();
         let mut seen = BTreeSet::new();
         let mut newest = 0;
@@ -215,10 +219,17 @@ impl Side<'_> {
                 ));
                 continue;
             };
-            if line.text != sent.text {
+            if removed.contains(&line.message_id) {
+                if sent.revoked(END, END) == Held::No {
+                    let text = format!("{id} is revoked, and its sender did not revoke it");
+                    found.push(Fault::new(Kind::Lost, text));
+                }
+            } else if sent.revoked(END, END) == Held::Yes {
+                found.push(Fault::new(Kind::Undeleted, format!("{id} was revoked")));
+            } else if !sent.texts(END, END).contains(&line.text.as_str()) {
                 found.push(Fault::new(
                     Kind::WrongContent,
-                    format!("{id} has other content than was sent"),
+                    format!("{id} has other content than was sent, or set last"),
                 ));
             }
             found.extend(other_than_answered(line, sent));

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::account::{Account, Held};
+use super::account::{Account, Amendment, Held, Sent};
 use super::checker::Line;
 use super::fault::{Fault, Kind};
 use super::notes::{Event, Notes, What};
@@ -35,6 +35,9 @@ struct Last {
 
 pub(super) fn hold(notes: &Notes, stored: &Stored, account: &Account) -> Received {
     let by_id = stored.by_id();
+    let sent: BySender<'_> =
+        account.sent.iter().map(|sent| (sent.local_id.as_str(), sent)).collect();
+    let mut amended: BTreeSet<(&str, &str, &str)> = BTreeSet::new();
     let mut seen = Received::default();
     let mut last: BTreeMap<(usize, &str), Last> = BTreeMap::new();
     let mut keys: BTreeMap<(usize, &str, &str), (u64, u64)> = BTreeMap::new();
@@ -50,7 +53,15 @@ pub(super) fn hold(notes: &Notes, stored: &Stored, account: &Account) -> Receive
                     let id = message["messageID"].as_str().unwrap_or_default();
                     let times = delivered.entry((event.user.as_str(), id)).or_default();
                     *times.entry(event.client).or_default() += 1;
-                    seen.faults.extend(received(event, message, &by_id));
+                    seen.faults.extend(received(event, message, &by_id, &sent));
+                }
+            }
+            "message_edited" | "message_revoke_received" => {
+                for message in event.body["messageList"].as_array().into_iter().flatten() {
+                    let id = message["messageID"].as_str().unwrap_or_default();
+                    let text = message["message"].as_str().unwrap_or_default();
+                    amended.insert((event.user.as_str(), id, text));
+                    seen.faults.extend(changed_message(event, message, &by_id, &sent));
                 }
             }
             "conversation_changed" => {
@@ -72,8 +83,12 @@ pub(super) fn hold(notes: &Notes, stored: &Stored, account: &Account) -> Receive
         }
     }
     unpublished(notes, account, &delivered, &mut seen);
+    seen.faults.extend(unpublished_amendments(notes, account, &amended));
     seen
 }
+
+/// Sent messages by their names.
+type BySender<'a> = HashMap<&'a str, &'a Sent>;
 
 fn disturbed(notes: &Notes, what: Option<What>, from: u64, to: u64) -> bool {
     notes.was_disturbed(what, from.saturating_sub(GRACE_US), to.saturating_add(GRACE_US))
@@ -111,6 +126,7 @@ fn received(
     event: &Event,
     message: &serde_json::Value,
     by_id: &HashMap<&str, &StoredMessage>,
+    sent: &BySender<'_>,
 ) -> Option<Fault> {
     const COMMAND: u64 = 2;
     if message["type"].as_u64() == Some(COMMAND) {
@@ -127,10 +143,46 @@ fn received(
         let text = format!("received {id} as from {from}, which is to {to}");
         return Some(Fault::new(Kind::WrongRecipient, text).of(&event.user));
     }
-    // Its text before the removal is not known any more.
-    let shown = if stored.is_removed { Line { text: String::new(), ..shown } } else { shown };
     let text = || format!("received {} other than it is stored", shown.local_id);
-    (stored.line != shown).then(|| Fault::new(Kind::WrongContent, text()).of(&event.user))
+    (!is_as_stored(stored, &shown, sent))
+        .then(|| Fault::new(Kind::WrongContent, text()).of(&event.user))
+}
+
+/// Whether a message was shown as it is stored, or as it was once.
+fn is_as_stored(stored: &StoredMessage, shown: &Line, sent: &BySender<'_>) -> bool {
+    let is_there = stored.line == Line { text: stored.line.text.clone(), ..shown.clone() };
+    let is_known = match sent.get(shown.local_id.as_str()) {
+        Some(sent) => sent.texts(0, u64::MAX).contains(&shown.text.as_str()),
+        None => stored.is_removed || stored.line.text == shown.text,
+    };
+    is_there && is_known
+}
+
+/// Checks that a message that was edited or revoked is between the user of the event and another.
+fn changed_message(
+    event: &Event,
+    message: &serde_json::Value,
+    by_id: &HashMap<&str, &StoredMessage>,
+    sent: &BySender<'_>,
+) -> Option<Fault> {
+    let shown = line(message);
+    let stored = by_id.get(shown.message_id.as_str())?;
+    let fault = |kind, text: String| Some(Fault::new(kind, text).of(&event.user));
+    if ![stored.sender.as_str(), stored.receiver.as_str()].contains(&event.user.as_str()) {
+        return fault(
+            Kind::WrongRecipient,
+            format!("{} changed, which is not theirs", shown.local_id),
+        );
+    }
+    let is_right = match event.event.as_str() {
+        "message_edited" => is_as_stored(stored, &shown, sent),
+        _ => stored.is_removed && shown.text.is_empty(),
+    };
+    if is_right {
+        None
+    } else {
+        fault(Kind::WrongContent, format!("{} changed otherwise", shown.local_id))
+    }
 }
 
 /// Checks that the last message of a conversation in an event is between its two users.
@@ -185,4 +237,33 @@ fn unpublished(
             seen.faults.push(Fault::new(Kind::Unpublished, text).of(&sent.to));
         }
     }
+}
+
+/// Checks that acknowledged edits and revocations were published to the receivers of the messages, if
+/// a client listened and nothing was disturbed: such an event is not repeated.
+fn unpublished_amendments(
+    notes: &Notes,
+    account: &Account,
+    published: &BTreeSet<(&str, &str, &str)>,
+) -> Vec<Fault> {
+    let mut found = Vec::new();
+    for sent in &account.sent {
+        let Some(ack) = &sent.ack else { continue };
+        for amended in &sent.amended {
+            let Some(acked) = amended.acked else { continue };
+            let (ends, to) = (acked.saturating_add(GRACE_US), sent.to.as_str());
+            let text = match &amended.what {
+                Amendment::Edited(text) => text.as_str(),
+                Amendment::Revoked => "",
+            };
+            let is_due = notes.was_seen(to, amended.started, ends)
+                && account.marks_of(to, &sent.from).deleted(sent) == Held::No
+                && !disturbed(notes, None, amended.started, ends);
+            if is_due && !published.contains(&(to, ack.message_id.as_str(), text)) {
+                let text = format!("did not receive a change of {}", sent.local_id);
+                found.push(Fault::new(Kind::Unpublished, text).of(to));
+            }
+        }
+    }
+    found
 }

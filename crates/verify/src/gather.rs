@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
 
-use super::account::{Account, Ack, Change, Mark, Sent};
+use super::account::{Account, Ack, Amended, Amendment, Change, Mark, Sent};
 use super::fault::{Fault, Kind};
 use super::notes::{Answer, Call, Notes};
 use super::stored::{Stored, key};
@@ -21,6 +21,8 @@ const DO_NOT_DISTURB: u64 = 2;
 pub(super) struct Gathered {
     pub(super) account: Account,
     pub(super) faults: Vec<Fault>,
+    /// By the message's name, until all sends are known.
+    amended: Vec<(String, Amended)>,
 }
 
 /// The outcome of one operation, over all its attempts.
@@ -75,10 +77,16 @@ pub(super) fn gather(notes: &Notes, stored: &Stored, slack_us: u64) -> Gathered 
         }
         match outcome.call.method.as_str() {
             "send_peer_message" | "send_message" => gathered.add_sent(&outcome),
+            "edit_message" => {
+                let text = outcome.call.body["message"]["message"].as_str().unwrap_or_default();
+                gathered.add_amended(&outcome, &ids, Amendment::Edited(text.to_owned()));
+            }
+            "revoke_message" => gathered.add_amended(&outcome, &ids, Amendment::Revoked),
             _ => gathered.add_marks(&outcome, &ids),
         }
     }
     gathered.merge_repeats();
+    gathered.attach_amended();
     gathered
 }
 
@@ -116,7 +124,29 @@ impl Gathered {
             counts: body["config"]["disableUnreadMessageCount"] != true,
             started: outcome.started,
             ack,
+            amended: Vec::new(),
         });
+    }
+
+    fn add_amended(&mut self, outcome: &Outcome<'_>, ids: &HashMap<&str, &str>, what: Amendment) {
+        let id = outcome.call.body["message"]["messageID"].as_str().unwrap_or_default();
+        // A message that is not stored is reported as lost.
+        let Some(name) = ids.get(id) else { return };
+        let acked = outcome.reply.map(|(at, _)| at);
+        let amended = Amended { what, started: outcome.started, acked };
+        self.amended.push(((*name).to_owned(), amended));
+    }
+
+    /// Attaches changes of messages to the sends, once these are complete.
+    fn attach_amended(&mut self) {
+        let sent = self.account.sent.iter_mut();
+        let mut sent: HashMap<String, &mut Sent> =
+            sent.map(|sent| (sent.local_id.clone(), sent)).collect();
+        for (name, amended) in self.amended.drain(..) {
+            if let Some(sent) = sent.get_mut(&name) {
+                sent.amended.push(amended);
+            }
+        }
     }
 
     fn add_marks(&mut self, outcome: &Outcome<'_>, ids: &HashMap<&str, &str>) {
@@ -215,7 +245,7 @@ fn ack(message: &Value, at: u64) -> Option<Ack> {
     })
 }
 
-/// Until when the calls of an account may still have changed what each user sees.
+/// For each user, the time until which calls of the account may have changed what the user sees.
 pub(super) fn changing_until(account: &Account) -> BTreeMap<&str, u64> {
     let mut until: BTreeMap<&str, u64> = BTreeMap::new();
     let mut note = |user, at: u64| {
@@ -223,7 +253,9 @@ pub(super) fn changing_until(account: &Account) -> BTreeMap<&str, u64> {
         *known = at.max(*known);
     };
     for sent in &account.sent {
-        let at = sent.ack.as_ref().map_or(sent.started + SETTLES_US, |ack| ack.at);
+        let stored = sent.ack.as_ref().map_or(sent.started + SETTLES_US, |ack| ack.at);
+        let amended = sent.amended.iter().map(|it| it.acked.unwrap_or(it.started + SETTLES_US));
+        let at = amended.fold(stored, u64::max);
         note(sent.from.as_str(), at);
         note(sent.to.as_str(), at);
     }

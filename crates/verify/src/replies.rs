@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
 
-use super::account::Account;
+use super::account::{Account, Held, Sent};
 use super::checker::{Line, View, Views};
 use super::fault::{Fault, Kind};
 use super::gather::changing_until;
@@ -21,12 +21,14 @@ pub(super) fn faults(notes: &Notes, account: &Account, views: &Views, slack_us: 
     let mut found = Vec::new();
     let nothing = View::default();
     let lines = by_id(views);
+    let sent = account.sent.iter().map(|sent| (sent.local_id.as_str(), sent)).collect();
     for call in &notes.calls {
-        let Some((_, Answer::Reply(reply))) = &call.answer else { continue };
+        let Some((answered, Answer::Reply(reply))) = &call.answer else { continue };
         let view = views.get(&call.user).unwrap_or(&nothing);
         let ends = until.get(call.user.as_str()).copied().unwrap_or_default();
-        let is_final = call.at.saturating_sub(slack_us) > ends;
-        let reading = Reading { call, reply, view, lines: &lines, is_final };
+        let began = call.at.saturating_sub(slack_us);
+        let (span, is_final) = ((began, answered + slack_us), began > ends);
+        let reading = Reading { call, reply, view, lines: &lines, sent: &sent, span, is_final };
         let faults = reading.faults();
         found
             .extend(faults.into_iter().map(|it| it.of(&format!("{}, {}", call.user, call.method))));
@@ -52,6 +54,10 @@ struct Reading<'a> {
     reply: &'a Value,
     view: &'a View,
     lines: &'a HashMap<&'a str, (&'a Line, [&'a str; 2])>,
+    /// By the message's name.
+    sent: &'a HashMap<&'a str, &'a Sent>,
+    /// From the beginning of the call to its answer.
+    span: (u64, u64),
     is_final: bool,
 }
 
@@ -145,10 +151,24 @@ impl Reading<'_> {
                 format!("{id}, which is between {} and {}, is shown", parties[0], parties[1]);
             return Some(Fault::new(Kind::WrongRecipient, text));
         }
-        let is_same = *stored == line;
+        let is_there = *stored == &Line { text: stored.text.clone(), ..line.clone() };
+        let is_same = is_there && self.may_have_text(stored, &line.text);
         (!is_same).then(|| {
             Fault::new(Kind::WrongContent, format!("{id} is shown otherwise than it is stored"))
         })
+    }
+
+    /// Whether a message may have been shown with this text, none if it is revoked.
+    fn may_have_text(&self, stored: &Line, text: &str) -> bool {
+        let Some(sent) = self.sent.get(stored.local_id.as_str()) else {
+            return stored.text == text;
+        };
+        let (from, until) = self.span;
+        match sent.revoked(from, until) {
+            Held::Yes => text.is_empty(),
+            Held::Maybe if text.is_empty() => true,
+            Held::Maybe | Held::No => sent.texts(from, until).contains(&text),
+        }
     }
 
     fn list(&self) -> Vec<Fault> {

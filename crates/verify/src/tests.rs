@@ -8,13 +8,14 @@ use super::notes::Notes;
 use super::stored::Stored;
 use super::{Verdict, verdict};
 use peerd_core::amendment::{AmendedPages, Removed, Stub};
-use peerd_core::content::Content;
+use peerd_core::content::{Content, MessageType};
 use peerd_core::conversation::{Delisted, Head, Mark, PagePointers, Settings};
 use peerd_core::id::{LocalMessageId, OrderKey, Partition, UserId};
 use peerd_core::marks::{ConversationMark, ConversationMarks};
-use peerd_core::message::{Message, ReceiptStatus};
+use peerd_core::message::{Message, ReceiptStatus, Revocation};
 use peerd_core::receipts::ReceiptMarks;
 
+mod amended;
 mod events;
 
 const PARTITION: Partition = Partition(0);
@@ -30,6 +31,8 @@ struct Sent {
     counted: u64,
     key: u64,
     at: u64,
+    /// The text after an edit.
+    edited: Option<&'static str>,
 }
 
 impl Sent {
@@ -38,7 +41,7 @@ impl Sent {
     }
 
     fn text(&self) -> String {
-        format!("text of {}", self.local_id)
+        self.edited.map_or_else(|| format!("text of {}", self.local_id), str::to_owned)
     }
 
     /// Its body as shown to `viewer`.
@@ -91,6 +94,8 @@ struct Scene {
     settings: Vec<(&'static str, &'static str, Settings)>,
     /// The stubs of messages from `ann` to `bob`.
     removed: Vec<Stub>,
+    /// Whether they were revoked, and not erased.
+    are_revoked: bool,
     /// Pages of messages from `ann` to `bob` that have amendments.
     amended: Vec<u64>,
     notes: Vec<Value>,
@@ -102,7 +107,7 @@ fn scene() -> Scene {
     let message =
         |(from, to, local_id): (&'static str, &'static str, &'static str), seq, minute| {
             let at = minute * MINUTE_US;
-            Sent { from, to, local_id, seq, counted: seq, key: minute * 1000, at }
+            Sent { from, to, local_id, seq, counted: seq, key: minute * 1000, at, edited: None }
         };
     let sent = vec![
         message(("ann", "bob", "a1"), 1, 1),
@@ -125,6 +130,7 @@ fn scene() -> Scene {
         sent,
         settings: Vec::new(),
         removed: Vec::new(),
+        are_revoked: false,
         amended: Vec::new(),
         notes,
     };
@@ -205,7 +211,8 @@ impl Scene {
         for (place, sent) in (1..).zip(&self.stored) {
             while let Some(stub) = removed.next_if(|stub| stub.key.0 < sent.key) {
                 let pair = (user("bob"), user("ann"));
-                let (stub, revocation) = (stub.clone(), None);
+                let revocation = self.are_revoked.then(|| Box::new(revocation()));
+                let stub = stub.clone();
                 let removed = Removed { stream_seq: place, stored_ms: 0, stub, revocation };
                 stored.take_removed(pair, PARTITION, &removed, removed.head());
             }
@@ -233,6 +240,26 @@ impl Scene {
         let faults = self.verdict().faults;
         let is_it = |fault: &&super::Fault| fault.kind == kind && fault.text.contains(part);
         assert!(faults.iter().any(|fault| is_it(&fault)), "no {kind:?} {part:?} in {faults:#?}");
+    }
+
+    /// Makes the unread count of `bob` two instead of three, as after a removal.
+    fn count_one_less(&mut self) {
+        let settings = Settings { deleted_unread: 1, kept: true, ..Settings::default() };
+        self.settings.push(("bob", "ann", settings));
+        for (answer, fields) in [
+            (101, &["/unreadMessageCount", "/unreadMessageCountIncludingMuted"][..]),
+            (102, &["/conversationList/0/unreadMessageCount"]),
+        ] {
+            for field in fields {
+                let body = &mut self.answer(answer)["body"];
+                *body.pointer_mut(field).expect("a count") = json!(2);
+            }
+        }
+    }
+
+    /// The answer to a call, to be changed.
+    fn answer(&mut self, number: u64) -> &mut Value {
+        self.notes.iter_mut().find(|note| note["answer"] == number).expect("an answer")
     }
 
     /// The events of a user, to be changed.
@@ -313,6 +340,15 @@ fn gap() {
     scene.assert_found(Kind::Gap, "ann's messageSeq jumps from 2 to 4");
 }
 
+fn revocation() -> Revocation {
+    Revocation {
+        at_ms: 0,
+        original_type: MessageType::Text,
+        original_text: String::new(),
+        extended_data: String::new(),
+    }
+}
+
 /// The stub of the message a2 in its page of amendments.
 fn removed(sent: &Sent) -> Stub {
     Stub {
@@ -338,18 +374,7 @@ fn a_message_that_was_removed_is_no_gap_and_not_lost() {
     scene.removed.push(removed(&a2));
     // It is not unread any more.
     scene.assert_found(Kind::WrongCount, "bob with ann: deletedUnread is 0, the recount 1");
-    let settings = Settings { deleted_unread: 1, kept: true, ..Settings::default() };
-    scene.settings.push(("bob", "ann", settings));
-    for (answer, fields) in [
-        (101, &["/unreadMessageCount", "/unreadMessageCountIncludingMuted"][..]),
-        (102, &["/conversationList/0/unreadMessageCount"]),
-    ] {
-        let reply = scene.notes.iter_mut().find(|note| note["answer"] == answer);
-        let body = &mut reply.expect("a reply")["body"];
-        for field in fields {
-            *body.pointer_mut(field).expect("a count") = json!(2);
-        }
-    }
+    scene.count_one_less();
     assert_eq!(scene.verdict().faults, []);
     // The number belongs to another message.
     let other = removed(&Sent { key: a2.key + 1, ..a2 });

@@ -80,7 +80,7 @@ impl<'s> Decoder<'s> {
     fn take_entry(&mut self, user: UserId, entry: Entry) {
         match entry {
             Entry::Conversation(other, settings) => {
-                self.stored.take_settings(user, other, settings);
+                self.stored.take_settings(user, other, *settings);
             }
             Entry::Deletions(other, page, deleted) => {
                 self.stored.take_deletions(user, other, page, deleted);

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::{Call, Command, Kind};
 use crate::bus::Bus;
 use crate::runtime::commit::{Change, Events, Write};
+use crate::runtime::tuning::DELETE_ALL_READS_CONCURRENT;
 use crate::store::Store;
 use peerd_core::conversation::Conversation;
 use peerd_core::delete::delete_all;
@@ -14,9 +15,6 @@ use peerd_core::event::Event;
 use peerd_core::id::{OrderKey, UserId};
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::reply::Empty;
-
-/// Conversations whose newest messages are read concurrently.
-const BATCH: usize = 256;
 
 /// Deletes all messages of all conversations, for the caller only.
 pub struct DeleteAllConversationMessages;
@@ -46,7 +44,7 @@ impl Command for DeleteAllConversationMessages {
         };
         due.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         let mut others = Vec::with_capacity(due.len());
-        for batch in due.chunks(BATCH) {
+        for batch in due.chunks(DELETE_ALL_READS_CONCURRENT) {
             let previews = parts.conversations.previews(cell, batch, deadline).await;
             let previews = previews.map_err(Failure::from)?;
             // If all messages were deleted one by one, nothing is left to delete.

@@ -40,7 +40,7 @@ pub struct Page {
     pub count: Option<Count<CHANGES_PAGE_MAX>>,
 }
 
-/// What changed since a revision.
+/// The changes since a revision.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Changes {
     /// Whether the page lists all conversations, because what changed since is not known.

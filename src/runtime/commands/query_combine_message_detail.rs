@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::{Call, Command, Kind};
 use crate::bus::Bus;
@@ -13,9 +13,8 @@ use peerd_core::content::Content;
 use peerd_core::message::Message;
 use peerd_core::rejection::Rejection;
 use peerd_protocol::failure::{CallError, Failure};
-use peerd_protocol::field::{MessageIdText, PeerType, User};
-use peerd_protocol::message::MessageBody;
-use peerd_protocol::reply::{Reply, Shown};
+use peerd_protocol::field::{MessageOfConversation, PeerType, User};
+use peerd_protocol::reply::Sent;
 
 /// Reads a Combine message with the messages inside it.
 pub struct QueryCombineMessageDetail;
@@ -25,40 +24,12 @@ pub struct QueryCombineMessageDetail;
 #[serde(rename_all = "camelCase")]
 pub struct Request {
     /// The message.
-    pub message: OfConversation,
-    /// The conversation with this user, unless the message says so.
+    pub message: MessageOfConversation,
+    /// The other user; required unless the message has it.
     #[serde(rename = "conversationID")]
     pub conversation_id: Option<User>,
     /// 0, a conversation with a peer.
     pub conversation_type: Option<PeerType>,
-}
-
-/// A message that may say which conversation it is in.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-pub struct OfConversation {
-    /// The ID of the message.
-    #[serde(rename = "messageID")]
-    pub message_id: MessageIdText,
-    /// The conversation with this user.
-    #[serde(rename = "conversationID")]
-    pub conversation_id: Option<User>,
-}
-
-/// A message.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Detail {
-    /// The message.
-    pub message: Arc<Message>,
-}
-
-impl Reply for Detail {
-    fn body<'a>(&'a self, Shown { viewer, content_max }: Shown<'a>) -> impl Serialize + 'a {
-        #[derive(Serialize)]
-        struct Body<'a> {
-            message: MessageBody<'a>,
-        }
-        Body { message: MessageBody { message: &self.message, viewer, content_max } }
-    }
 }
 
 impl Command for QueryCombineMessageDetail {
@@ -66,27 +37,24 @@ impl Command for QueryCombineMessageDetail {
     const SUMMARY: &'static str = "Reads a Combine message with the messages inside it.";
     const KIND: Kind = Kind::Read;
     const EXAMPLES: &'static [&'static str] = &[
-        r#"{"message":{"messageID":"118106327250633732","conversationID":"bob"}}"#,
+        r#"{"message":{"messageID":"118106327250633732","conversationID":"bob","conversationType":0}}"#,
         r#"{"message":{"messageID":"118106327250633732"},"conversationID":"bob","conversationType":0}"#,
     ];
     type Request = Request;
-    type Reply = Detail;
+    type Reply = Sent;
 
     async fn run<S: Store, B: Bus>(
         Request { message, conversation_id, .. }: Request,
         Call { parts, cell, deadline, .. }: Call<'_, S, B>,
-    ) -> Result<Detail, CallError> {
-        let OfConversation { message_id: MessageIdText(id), conversation_id: of_message } = message;
-        let other = conversation_id.or(of_message);
-        let User(other) =
-            other.ok_or_else(|| Rejection::invalid("conversationID", "is missing"))?;
+    ) -> Result<Sent, CallError> {
+        let (other, id) = message.of(conversation_id)?;
         let known = cell.lock().conversations.get(&other).cloned().unwrap_or_default();
         let mut reader = Reader::new(&parts.history, cell, &other, &known, deadline);
         let found = reader.one(id).await.map_err(Failure::from)?;
         let is_combine =
             |message: &Arc<Message>| matches!(message.content, Content::Combine { .. });
         match found {
-            Some(message) if is_combine(&message) => Ok(Detail { message }),
+            Some(message) if is_combine(&message) => Ok(Sent { message, is_duplicate: false }),
             Some(_) => {
                 Err(Rejection::invalid("message.messageID", "names no Combine message").into())
             }

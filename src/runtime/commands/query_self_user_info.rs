@@ -25,7 +25,7 @@ pub struct Request {}
 pub struct SelfInfo {
     /// The profile.
     pub info: FullUserInfo,
-    /// What the caller hides.
+    /// The caller's privacy settings.
     pub privacy: Privacy,
     /// The platforms of the sessions, as numbers of the SDK, ascending.
     pub platforms: Vec<u8>,

@@ -34,9 +34,9 @@ pub struct Request {
 /// The users, in the order of their IDs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Users {
-    /// Those who exist.
+    /// Users who logged in at least once.
     pub users: Vec<FullUserInfo>,
-    /// Those who never logged in.
+    /// Users who never logged in.
     pub unknown: Vec<UserId>,
 }
 

@@ -194,10 +194,10 @@ pub(in crate::runtime) fn resume<S: Store, B: Bus>(parts: &Arc<Parts<S, B>>, cel
     if !cell.take_receipts_due() {
         return;
     }
-    let (parts, cell, work) = (parts.clone(), cell.clone(), cell.ownership.go_on());
+    let (parts, cell, under_way) = (parts.clone(), cell.clone(), cell.ownership.go_on());
     let tasks = parts.env.tasks.clone();
     tasks.spawn(async move {
-        let _work = work;
+        let _under_way = under_way;
         let deadline = parts.env.deadline();
         if let Err(error) = complete(&parts, &cell, deadline).await {
             // The next call of the user tries again.
@@ -208,11 +208,11 @@ pub(in crate::runtime) fn resume<S: Store, B: Bus>(parts: &Arc<Parts<S, B>>, cel
 
 async fn complete<S: Store, B: Bus>(
     parts: &Parts<S, B>,
-    cell: &Arc<UserCell>,
+    reader: &Arc<UserCell>,
     deadline: Instant,
 ) -> Result<(), CallError> {
     let mut unfinished: Vec<(UserId, OrderKey)> = {
-        let user = cell.lock();
+        let user = reader.lock();
         let begun = user.conversations.iter().filter_map(|(other, known)| {
             Some((other.clone(), known.settings.receipts.unfinished()?))
         });
@@ -221,7 +221,8 @@ async fn complete<S: Store, B: Bus>(
     unfinished.sort_unstable();
     let mut replay_from = None;
     let encoding = Encoding::default();
-    let call = Call { parts, cell, encoding, deadline, replay_from: &mut replay_from };
+    let replay_from = &mut replay_from;
+    let call = Call { parts, cell: reader, encoding, deadline, replay_from };
     for (other, up_to) in unfinished {
         match confirm(&call, &other, up_to).await {
             // A refusal ends it, too.

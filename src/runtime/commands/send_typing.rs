@@ -81,7 +81,7 @@ impl WithPeer for SendTyping {
         Peer { parts, cell, from, .. }: Peer<'_, S, B>,
     ) -> Result<(), CallError> {
         let user = cell.lock();
-        // A user who hides it is shown that of nobody.
+        // A user who hides typing does not see it of others.
         if !user.blocked.contains(from) && !user.account.privacy.hides(Hidden::Typing) {
             let typing = Typing { from_user_id: from.as_str(), is_typing };
             parts.publisher.publish_live(cell, &user, &typing);

@@ -27,7 +27,7 @@ pub struct Request {
     pub hide_online_status: Option<bool>,
 }
 
-/// What the caller hides now.
+/// The caller's privacy settings after the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings(pub Privacy);
 

@@ -42,7 +42,7 @@ impl Faulty {
         Self::over(Memory::new(move || clock.wall_ms()))
     }
 
-    /// A store that does not fail yet, over what is stored already.
+    /// A store that does not fail yet, with the content of another.
     pub(in crate::runtime) fn over(memory: Memory) -> Self {
         Self {
             memory,

@@ -9,6 +9,7 @@ use super::Reader;
 use super::side::{Side, TWO_PAGES};
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
+use crate::runtime::tuning::NUMBER_READS_MAX;
 use crate::runtime::users::LoadError;
 use crate::storage::reads::{Found, Slot};
 use crate::store::{Start, Store};
@@ -16,9 +17,6 @@ use peerd_core::conversation::Head;
 use peerd_core::id::MessageId;
 use peerd_core::limits::PAGE_MESSAGES;
 use peerd_core::message::{Direction, Message};
-
-/// The most reads of one search: twice as many as halving a stream of 2^53 records needs.
-const READS_MAX: usize = 106;
 
 impl<S: Store, B: Bus> Reader<'_, S, B> {
     /// The messages with these ascending numbers that the user sees, of one direction or of both,
@@ -78,7 +76,7 @@ impl<S: Store, B: Bus> Reader<'_, S, B> {
         // The message is in this range of the stream; the number before the first is known.
         let (mut low, mut high, mut before) = (1, side.head.stream_seq, 0);
         let mut after = side.head;
-        for tries in 0..READS_MAX {
+        for tries in 0..NUMBER_READS_MAX {
             if let Some(start) = page_of(&after, seq) {
                 return self.reads().read(side, Start::Seq(start), TWO_PAGES).await;
             }

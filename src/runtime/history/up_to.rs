@@ -4,6 +4,7 @@ use super::Reader;
 use super::side::Side;
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
+use crate::runtime::tuning::DELETED_MESSAGES_PER_READ;
 use crate::runtime::users::LoadError;
 use crate::storage::reads::Slot;
 use crate::store::{Start, Store};
@@ -12,9 +13,6 @@ use peerd_core::deletions::PageId;
 use peerd_core::id::{MessageId, OrderKey};
 use peerd_core::limits::PAGE_MESSAGES;
 use peerd_core::message::Direction;
-
-/// Messages of one read when deleted ones are counted.
-const BATCH: usize = 8 * PAGE_MESSAGES;
 
 impl<S: Store, B: Bus> Reader<'_, S, B> {
     /// The other user's mark at a message of the conversation, and the number of later messages
@@ -80,8 +78,12 @@ impl<S: Store, B: Bus> Reader<'_, S, B> {
     ) -> Result<u64, LoadError> {
         let (mut next, mut deleted) = (Some(stream_seq + 1), 0);
         while let (Some(start), true) = (next, deleted < most) {
-            let found = self.reads().read(side, Start::Seq(start), BATCH).await?;
-            next = found.last().filter(|_| found.len() == BATCH).map(|last| last.stream_seq() + 1);
+            let found =
+                self.reads().read(side, Start::Seq(start), DELETED_MESSAGES_PER_READ).await?;
+            next = found
+                .last()
+                .filter(|_| found.len() == DELETED_MESSAGES_PER_READ)
+                .map(|last| last.stream_seq() + 1);
             let pages = found.iter().map(|slot| PageId::of(Direction::Receive, slot.seq()));
             let pages = pages.collect();
             self.load_deletions(pages).await?;

@@ -198,7 +198,7 @@ impl Stored {
     fn take_entry(&mut self, entry: Entry, seq: u64) {
         match entry {
             Entry::Account(account) => self.account = Some((account, seq)),
-            Entry::Conversation(other, settings) => self.settings.push((other, settings, seq)),
+            Entry::Conversation(other, settings) => self.settings.push((other, *settings, seq)),
             Entry::Block(other, block) => self.blocked.push((other, BlockEntry { seq, block })),
             // Read together with their messages.
             Entry::Deletions(..) | Entry::Amendments(..) => {}

@@ -57,7 +57,7 @@ pub(in crate::runtime) struct Ownership {
     in_doubt: Arc<Pending>,
     /// Whether the ownership has ended.
     is_over: AtomicBool,
-    /// Cancelled then, for those who wait for it.
+    /// Cancelled when the ownership ends, for tasks that wait for that.
     over: CancellationToken,
     /// When the ownership began, if the previous owner had died.
     after_death: Option<Instant>,
@@ -162,8 +162,7 @@ impl Ownership {
         self.may_act_at(self.time.now())
     }
 
-    /// As [`Ownership::may_act`], where the time was just read. Reading the clocks is most of what the
-    /// question costs.
+    /// [`Ownership::may_act`] at a time that was just read: reading the clocks is most of the cost.
     pub(in crate::runtime) fn may_act_at(&self, now: Now) -> bool {
         !self.is_over.load(Ordering::Acquire) && self.grant.lease.holds(now)
     }

@@ -5,6 +5,7 @@ use tokio::time::Instant;
 
 use super::{LoadError, UserCell, Users, entry_failure};
 use crate::bus::Bus;
+use crate::runtime::tuning::REMOVAL_LOOKS_MAX;
 use crate::storage::amendments::AmendError;
 use crate::storage::conversation;
 use crate::storage::reads::Pair;
@@ -19,9 +20,6 @@ use peerd_core::message::Direction;
 use peerd_protocol::failure::Failure;
 use peerd_protocol::subject::Token;
 
-/// The most checks for remaining steps: a message may arrive between two steps.
-const LOOKS: usize = 8;
-
 impl<S: Store, B: Bus> Users<S, B> {
     /// Does the remaining steps in the log for a message to `cell` that its page of amendments
     /// shows as removed. Each step can be repeated.
@@ -33,7 +31,7 @@ impl<S: Store, B: Bus> Users<S, B> {
         deadline: Instant,
     ) -> Result<(), Failure> {
         let storage = self.env.storage(deadline);
-        for _ in 0..LOOKS {
+        for _ in 0..REMOVAL_LOOKS_MAX {
             match storage.left(pair, removed).await.map_err(LoadError::from)? {
                 Left::Nothing => return Ok(()),
                 Left::Record => {

@@ -276,8 +276,9 @@ impl<S: Store> Storage<'_, S> {
         Ok(Page { items, count: count(&batch), next: next(&batch) })
     }
 
-    /// From up to `limit` records of a partition's log from a position on, those of the wanted
-    /// pairs (receiver, sender), as they were stored; and where the rest begins, if there are more.
+    /// Reads up to `limit` records of a partition's log from a position on. Returns those of the
+    /// wanted pairs (receiver, sender) as they were stored, and the next position if there are
+    /// more.
     pub async fn logged(
         &self,
         partition: Partition,

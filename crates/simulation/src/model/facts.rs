@@ -101,7 +101,7 @@ impl Conversation {
 /// The users of a block list who come after a place.
 #[derive(Clone, Debug)]
 pub(crate) struct BlockList {
-    /// The users who may be in it; those who are certain must be.
+    /// Users that may be in the list. A user for whom this is certain must be in it.
     pub(crate) users: Vec<(usize, May)>,
     /// Whether they are in the order in which they were blocked.
     pub(crate) is_in_order: bool,

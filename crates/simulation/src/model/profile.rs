@@ -1,4 +1,4 @@
-//! The expected results of the calls that change what others see of the user.
+//! The expected results of calls that change profile and privacy.
 
 use peerd::bus::Kind;
 use serde_json::{Value, json};
@@ -85,8 +85,8 @@ impl Model {
         None
     }
 
-    /// The events of the peers who are logged in and do not block the user: certainly, if the daemon
-    /// has them in memory.
+    /// The events to peers that are logged in and do not block the user. An event is due if the
+    /// daemon has the peer in memory, and otherwise possible.
     fn shown_to_peers(
         &self,
         user: usize,

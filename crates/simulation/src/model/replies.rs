@@ -2,21 +2,22 @@
 //!
 //! If everything is certain, only one reply is possible.
 
+mod conversations;
+mod users;
+
 use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value, json};
 
-use super::facts::{BlockList, Conversation, Facts, May};
+use super::facts::{Facts, May};
 use super::request::{ListOption, Request};
 use super::state::{Message, is_shown, show_content, show_message};
-use super::{NAMES, number, text, user_of};
+use super::{NAMES, number, text};
 use crate::rules::Rule;
 
 /// Reasons of blocking users that do not depend on a state: the caller's own ID.
 const OWN_ID: u32 = 6_000_805;
-
-const NO_SUCH_USER: u32 = 6_000_011;
-/// What a user may hide.
+/// The fields of the privacy settings.
 pub(crate) const HIDDEN: [&str; 3] = ["hideReadReceipts", "hideTyping", "hideOnlineStatus"];
 
 pub(crate) const NOT_LOGGED_IN: u64 = 6_000_121;
@@ -340,45 +341,6 @@ impl<F: Facts> Check<'_, F> {
         }
     }
 
-    /// The changes since a revision: every conversation that certainly changed, or a page of all.
-    fn changes(&mut self, revision: u64, reply: &Value) {
-        let (reset, changed) = self.facts.changed_since(self.user, revision);
-        let mut fields = json!({
-            "conversationList": reply["conversationList"], "revision": reply["revision"],
-        });
-        for (field, is_there) in [("reset", reply["reset"] == true), ("blacklistChanged", true)] {
-            if is_there && reply[field] == true {
-                fields[field] = json!(true);
-            }
-        }
-        self.is(reply, &fields);
-        let is_reset = reply["reset"] == true;
-        if !reset.admits(is_reset) {
-            self.wrong(Rule::NeverStale, format!("since {revision} all is to be read: {is_reset}"));
-        }
-        let newest = self.facts.revision(self.user);
-        self.is_within("revision", number(reply, "revision"), &newest);
-        let mut others = Vec::new();
-        for shown in list(&reply["conversationList"]) {
-            let Some(other) = user_of(text(shown, "conversationID")) else {
-                self.wrong(Rule::PublishedCorrectly, format!("{shown} is with nobody"));
-                continue;
-            };
-            self.conversation(other, shown);
-            others.push(other);
-        }
-        for (other, may) in &changed {
-            if may.is_sure() && !others.contains(other) {
-                let why = format!("{} changed since {revision}", NAMES[*other]);
-                self.wrong(Rule::NeverStale, why);
-            }
-        }
-        let is_known = |other: &usize| changed.iter().any(|(known, may)| known == other && may.be);
-        if let Some(other) = others.iter().find(|other| !is_known(other)) {
-            self.wrong(Rule::Pages, format!("{} did not change since {revision}", NAMES[*other]));
-        }
-    }
-
     /// A message that is shown is stored, in this conversation, and not deleted.
     fn message(&mut self, other: usize, history: &[(&Message, May)], shown: &Value) {
         let id = text(shown, "messageID");
@@ -449,292 +411,8 @@ impl<F: Facts> Check<'_, F> {
             self.is(info.unwrap_or(&Value::Null), &expected);
         }
     }
-
-    fn list(
-        &mut self,
-        count: usize,
-        after: Option<(usize, Option<u64>)>,
-        option: &ListOption,
-        reply: &Value,
-    ) {
-        self.has_fields(reply, &["conversationList"]);
-        let shown = list(&reply["conversationList"]);
-        let places: Vec<Place> = shown.iter().map(Place::of).collect();
-        if !places.is_sorted_by(|a, b| a > b) || places.len() > count {
-            self.wrong(Rule::Pages, format!("a list of {count} is {places:?}"));
-        }
-        let start = after.map(|(other, key)| {
-            let known = self.facts.conversation(self.user, other);
-            let keys = key.map_or_else(|| known.order_key.clone(), |key| key..=key);
-            Place::between(other, known.pinned, &keys)
-        });
-        for (shown, place) in shown.iter().zip(&places) {
-            let Some(other) = user_of(&place.name) else {
-                self.wrong(Rule::PublishedCorrectly, format!("{shown} is with nobody"));
-                continue;
-            };
-            self.conversation(other, shown);
-            self.passes(option, shown);
-            let is_behind = start.as_ref().is_none_or(|(_, latest)| place < latest);
-            if !is_behind {
-                self.wrong(Rule::Pages, format!("{place:?} is not behind {start:?}"));
-            }
-        }
-        let edge = places.last().filter(|_| places.len() >= count);
-        for (other, name) in NAMES.iter().enumerate() {
-            let known = self.facts.conversation(self.user, other);
-            let (least, most) = Place::between(other, known.pinned, &known.order_key);
-            let is_behind = start.as_ref().is_none_or(|(earliest, _)| most < *earliest);
-            let is_covered = edge.is_none_or(|edge| least > *edge);
-            let unread = self.facts.recount(self.user, other, *known.read_seq.end());
-            let is_wanted = (!option.only_unread || *unread.start() > 0)
-                && known.is_wanted(option.pinned).is_sure()
-                && known.is_marked(&option.marks).is_sure();
-            let is_due = known.exists.is_sure() && is_behind && is_covered && is_wanted;
-            if is_due && !places.iter().any(|place| place.name == *name) {
-                self.wrong(Rule::NeverStale, format!("{name} is missing in {places:?}"));
-            }
-        }
-    }
-
-    /// A conversation that is shown passes the filter.
-    fn passes(&mut self, option: &ListOption, shown: &Value) {
-        let marks: Vec<i64> = list(&shown["marks"]).iter().filter_map(Value::as_i64).collect();
-        let is_marked = |filter: &i64| match filter {
-            -1 => !marks.is_empty(),
-            0 => marks.is_empty(),
-            mark => marks.contains(mark),
-        };
-        let is_pinned = shown["isPinned"] == true;
-        let passes = (!option.only_unread || number(shown, "unreadMessageCount") > 0)
-            && (option.pinned == 0 || is_pinned == (option.pinned == 1))
-            && (option.marks.is_empty() || option.marks.iter().any(is_marked));
-        if !passes {
-            self.wrong(Rule::Pages, format!("{shown} does not pass {option:?}"));
-        }
-    }
-
-    fn single_conversation(&mut self, other: usize, reply: &Value) {
-        self.has_fields(reply, &["conversation"]);
-        if text(&reply["conversation"], "conversationID") == NAMES[other] {
-            self.conversation(other, &reply["conversation"]);
-        } else {
-            self.wrong(Rule::PublishedCorrectly, format!("{reply} is not with {}", NAMES[other]));
-        }
-    }
-
-    /// A conversation, as its user is shown it.
-    fn conversation(&mut self, other: usize, shown: &Value) {
-        let with = NAMES[other];
-        let known = self.facts.conversation(self.user, other);
-        if !known.exists.be {
-            self.wrong(Rule::ChangesStay, format!("there is no conversation with {with}"));
-        }
-        let key = number(shown, "orderKey");
-        self.is_within(&format!("the order key of {with}"), key, &known.order_key);
-        let read_seq = number(shown, "readMessageSeq");
-        if !known.read_seq.contains(&read_seq) {
-            let why = format!("{with} is read up to {read_seq}, expected {:?}", known.read_seq);
-            self.wrong(Rule::ChangesStay, why);
-        }
-        let muted = number(shown, "notificationStatus") == 2;
-        if !known.muted.admits(muted) {
-            self.wrong(Rule::ChangesStay, format!("{with} is muted: {muted}"));
-        }
-        self.preferences(&known, shown);
-        let unread = number(shown, "unreadMessageCount");
-        let recount = self.facts.recount(self.user, other, read_seq);
-        if !recount.contains(&unread) {
-            let why = format!("{with} has {unread} unread, the recount {recount:?}");
-            self.wrong(Rule::CountsEqualRecount, why);
-        }
-        self.last_message(other, &shown["lastMessage"]);
-        let mut fields = json!({
-            "conversationID": with,
-            "conversationName": known.name,
-            "type": 0,
-            "notificationStatus": if muted { 2 } else { 1 },
-            "unreadMessageCount": unread,
-            "orderKey": key,
-            "isPinned": number(shown, "pinnedTime") > 0,
-            "pinnedTime": shown["pinnedTime"],
-            "draft": shown["draft"],
-            "mentionedInfoList": [],
-            "marks": shown["marks"],
-            "readMessageSeq": read_seq,
-        });
-        if !known.avatar.is_empty() {
-            fields["conversationAvatarUrl"] = json!(known.avatar);
-        }
-        let is_marked_unread = shown["isMarkedUnread"] == true;
-        if !known.marked_unread.admits(is_marked_unread) {
-            self.wrong(Rule::ChangesStay, format!("{with} is marked unread: {is_marked_unread}"));
-        }
-        if is_marked_unread {
-            fields["isMarkedUnread"] = json!(true);
-        }
-        if shown["lastMessage"].is_object() {
-            fields["lastMessage"] = shown["lastMessage"].clone();
-        }
-        self.is(shown, &fields);
-    }
-
-    /// What the user set for a conversation.
-    fn preferences(&mut self, known: &Conversation, shown: &Value) {
-        let with = &shown["conversationID"];
-        let pinned_ms = number(shown, "pinnedTime");
-        let is_pinned = pinned_ms > 0;
-        if !known.pinned.admits(is_pinned) || (is_pinned && !known.pinned_ms.contains(&pinned_ms)) {
-            self.wrong(Rule::ChangesStay, format!("{with} is pinned at {pinned_ms}"));
-        }
-        let draft = text(shown, "draft");
-        if !known.drafts.iter().any(|known| known == draft) {
-            let why = format!("{with} has the draft {draft:?}, expected {:?}", known.drafts);
-            self.wrong(Rule::ChangesStay, why);
-        }
-        let marks: Vec<i64> = list(&shown["marks"]).iter().filter_map(Value::as_i64).collect();
-        let is_known = |mark: &i64| known.marks.iter().any(|(known, may)| known == mark && may.be);
-        let missing = known.marks.iter().any(|(mark, may)| may.is_sure() && !marks.contains(mark));
-        if missing || !marks.iter().all(is_known) || !marks.is_sorted_by(|a, b| a < b) {
-            let why = format!("{with} has the marks {marks:?}, expected {:?}", known.marks);
-            self.wrong(Rule::ChangesStay, why);
-        }
-    }
-
-    /// The last message is the newest that the user sees.
-    fn last_message(&mut self, other: usize, last: &Value) {
-        let history = self.facts.history(self.user, other);
-        if last.is_object() {
-            self.message(other, &history, last);
-        }
-        let key = number(last, "orderKey");
-        let newer =
-            history.iter().rev().find(|(message, seen)| seen.is_sure() && message.key > key);
-        if let Some((newer, _)) = newer {
-            let why = format!("{last} is the last message of {}, not {newer:?}", NAMES[other]);
-            self.wrong(Rule::NeverStale, why);
-        }
-    }
-
-    fn totals(&mut self, reply: &Value) {
-        const FIELDS: [&str; 2] = ["unreadMessageCount", "unreadMessageCountIncludingMuted"];
-        self.has_fields(reply, &[FIELDS[0], FIELDS[1], "revision"]);
-        for (field, expected) in FIELDS.into_iter().zip(self.facts.totals(self.user)) {
-            let seen = number(reply, field);
-            if !expected.contains(&seen) {
-                let why = format!("{field} is {seen}, expected {expected:?}");
-                self.wrong(Rule::CountsEqualRecount, why);
-            }
-        }
-        let revision = self.facts.revision(self.user);
-        self.is_within("revision", number(reply, "revision"), &revision);
-    }
-
-    /// Each user once, in the order of the IDs.
-    fn users_info(&mut self, others: &[usize], reply: &Value) {
-        let mut others = others.to_vec();
-        others.sort_unstable_by_key(|other| NAMES[*other]);
-        others.dedup();
-        let (mut users, mut unknown) = (Vec::new(), Vec::new());
-        for other in others {
-            match self.facts.info(other) {
-                Some(info) => users.push(info),
-                None => unknown.push(json!({ "userID": NAMES[other], "reason": NO_SUCH_USER })),
-            }
-        }
-        self.is(reply, &json!({ "userList": users, "errorUserList": unknown }));
-    }
-
-    fn self_info(&mut self, reply: &Value) {
-        let info = &reply["selfUserInfo"];
-        let expected = self.facts.info(self.user).unwrap_or_default();
-        self.is(&info["userFullInfo"], &expected);
-        self.is(&info["userRule"], &self.facts.rule(self.user));
-        let since = info["userStatus"]["lastUpdateTime"].clone();
-        let status = json!({
-            "userID": NAMES[self.user],
-            "onlineStatus": 0,
-            "onlinePlatforms": [32],
-            "customStatus": "",
-            "customStatusExpiredTime": 0,
-            "lastUpdateTime": since,
-            "lastOnlineStatusUpdateTime": since,
-            "lastCustomStatusUpdateTime": 0,
-        });
-        self.is(&info["userStatus"], &status);
-        self.has_fields(reply, &["selfUserInfo"]);
-    }
-
-    fn is_blocked(&mut self, other: usize, reply: &Value) {
-        self.has_fields(reply, &["isUserInBlacklist"]);
-        let is_blocked = reply["isUserInBlacklist"] == true;
-        if !self.facts.blocks(self.user, other).admits(is_blocked) {
-            let why = format!("{} is blocked: {is_blocked}", NAMES[other]);
-            self.wrong(Rule::ChangesStay, why);
-        }
-    }
-
-    /// A page of the block list neither skips nor repeats users.
-    fn block_page(&mut self, count: usize, known: &BlockList, reply: &Value) {
-        self.has_fields(reply, &["blacklist", "nextFlag"]);
-        let (page, place) = (list(&reply["blacklist"]), number(reply, "nextFlag"));
-        let mut places: Vec<usize> = Vec::new();
-        for shown in page {
-            let found = user_of(text(shown, "userID"));
-            let at = known.users.iter().position(|(other, _)| Some(*other) == found);
-            match (found, at.and_then(|at| known.users.get(at)).zip(at)) {
-                (Some(other), Some(((_, blocked), at))) if blocked.be => {
-                    self.is(shown, &self.facts.listed(other));
-                    places.push(at);
-                }
-                _ => self.wrong(Rule::ChangesStay, format!("{shown} is not blocked here")),
-            }
-        }
-        let mut once = places.clone();
-        once.sort_unstable();
-        once.dedup();
-        let is_in_order = !known.is_in_order || places == once;
-        if once.len() != places.len() || !is_in_order || page.len() > count || place >= 1 << 53 {
-            self.wrong(Rule::Pages, format!("{reply} is a page of {count} of {known:?}"));
-        }
-        // The last page has all remaining users; any other has all users up to its end.
-        let end =
-            if place == 0 { known.users.len() } else { once.last().map_or(0, |last| last + 1) };
-        let is_due = |at: usize| at < end && (known.is_in_order || place == 0);
-        let missing = (known.users.iter().enumerate())
-            .find(|(at, (_, blocked))| is_due(*at) && blocked.is_sure() && !places.contains(at));
-        let is_cut = place != 0 && page.len() != count;
-        let is_needless = place != 0
-            && !(known.users.iter().enumerate())
-                .any(|(at, (_, blocked))| blocked.be && !places.contains(&at));
-        if missing.is_some() || is_cut || is_needless {
-            let why = format!("{reply} is not all, {missing:?} is missing of {known:?}");
-            self.wrong(Rule::Pages, why);
-        }
-    }
 }
 
 fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
-}
-
-/// Where a conversation is in a list: larger comes first.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
-    is_pinned: bool,
-    key: u64,
-    name: String,
-}
-
-impl Place {
-    fn of(shown: &Value) -> Self {
-        let name = text(shown, "conversationID").to_owned();
-        Self { is_pinned: shown["isPinned"] == true, key: number(shown, "orderKey"), name }
-    }
-
-    /// The last and the first place that a conversation may have.
-    fn between(other: usize, pinned: May, keys: &RangeInclusive<u64>) -> (Self, Self) {
-        let place = |is_pinned, key| Self { is_pinned, key, name: NAMES[other].to_owned() };
-        (place(pinned.is_sure(), *keys.start()), place(pinned.be, *keys.end()))
-    }
 }

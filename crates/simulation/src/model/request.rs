@@ -101,7 +101,7 @@ pub(crate) enum Request {
         others: Vec<usize>,
     },
     SelfInfo,
-    /// Hides one part of what others see, or shows it.
+    /// Turns one of the privacy settings on or off.
     Privacy {
         what: usize,
         on: bool,

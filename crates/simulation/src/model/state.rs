@@ -80,9 +80,9 @@ pub(crate) struct User {
     pub(crate) name: String,
     pub(crate) avatar: String,
     pub(crate) extended: String,
-    /// What the user hides: read receipts, typing, online status.
+    /// Whether the user hides read receipts, typing and the online status.
     pub(crate) hidden: [bool; 3],
-    /// The times of changes of the profile and of what is hidden.
+    /// The times of changes of profile and privacy.
     pub(crate) profile_ms: Vec<u64>,
     pub(crate) sessions: Vec<Session>,
     pub(crate) ever_logged_in: bool,
@@ -455,7 +455,7 @@ pub(crate) fn show_info(user: usize, account: &User) -> Value {
     })
 }
 
-/// What a user hides.
+/// A user's privacy settings, as bodies show them.
 pub(crate) fn show_hidden([receipts, typing, online]: [bool; 3]) -> Value {
     json!({ "hideReadReceipts": receipts, "hideTyping": typing, "hideOnlineStatus": online })
 }

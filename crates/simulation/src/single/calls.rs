@@ -183,7 +183,7 @@ pub(crate) enum Call {
         other: usize,
         pick: usize,
     },
-    /// What changed since the last change of the conversation with this user.
+    /// Queries the changes since the last change of the conversation with this user.
     Changes {
         other: usize,
     },

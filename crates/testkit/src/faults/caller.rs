@@ -282,7 +282,20 @@ impl Caller {
         method: &str,
         body: &Value,
     ) -> Result<Value, Failure> {
+        Ok(self.until_done_or(user, method, body, "").await?.unwrap_or_default())
+    }
+
+    /// As [`Self::until_done`]; `None` if a repeat is refused with this reason, because an earlier
+    /// attempt has had its effect.
+    pub async fn until_done_or(
+        &self,
+        user: &str,
+        method: &str,
+        body: &Value,
+        done: &str,
+    ) -> Result<Option<Value>, Failure> {
         let began = Instant::now();
+        let mut is_repeat = false;
         let patience = began + PATIENCE;
         let operation = self.notes.operation();
         loop {
@@ -293,8 +306,9 @@ impl Caller {
                     if let Some(watch) = &self.watch {
                         watch(method, began.elapsed());
                     }
-                    return Ok(reply);
+                    return Ok(Some(reply));
                 }
+                Answer::Refused(refusal) if is_repeat && refusal.reason == done => return Ok(None),
                 failed if self.manner == Manner::Strict => {
                     return Err(format!("{method} by {user}, the first attempt: {failed:?}").into());
                 }
@@ -312,6 +326,7 @@ impl Caller {
                 let said = format!("{method} by {user}: no success in {PATIENCE:?}, last {last}");
                 return Err(said.into());
             }
+            is_repeat = true;
             tokio::time::sleep(pause).await;
         }
     }

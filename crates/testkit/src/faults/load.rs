@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{
     sync::watch,
     task::JoinSet,
@@ -33,6 +33,11 @@ const STOP_DEADLINE: Duration = Duration::from_secs(40);
 const READ_PERCENT: u64 = 30;
 /// The steps of users who come and leave.
 const VISIT_STEPS: u64 = 12;
+/// The percentage of edits and revocations among the marks of a task.
+const AMEND_PERCENT: u64 = 25;
+/// How long after it was sent a message may still be revoked: less than two minutes, of which the
+/// repeats of the call may take some.
+const REVOKED_WITHIN: Duration = Duration::from_secs(60);
 /// The epoch of a task that has ended.
 const ENDED: u64 = u64::MAX;
 
@@ -52,7 +57,7 @@ pub struct Plan {
     pub users: usize,
     /// The number of pairs with several concurrent tasks.
     pub racing_pairs: usize,
-    /// Whether users also clear and mute conversations and delete messages.
+    /// Whether users also clear and mute conversations, and delete, edit and revoke messages.
     pub marks: bool,
     /// The mean pause of a task between two calls, in milliseconds.
     pub interval_ms: u64,
@@ -120,6 +125,7 @@ impl Load {
                 has_begun: false,
                 visit: Visit::default(),
                 muted: HashMap::new(),
+                own: HashMap::new(),
             };
             walkers.spawn(walker.run());
         }
@@ -184,7 +190,7 @@ enum Kind {
     RacingSends,
     /// Marks as `user` only, while others send.
     RacingMarks,
-    /// Sends and marks as either of two users, who are new ones each time.
+    /// Sends and marks as either of two users. After some steps, two new users replace them.
     Visits,
 }
 
@@ -280,6 +286,15 @@ struct Walker {
     has_begun: bool,
     visit: Visit,
     muted: HashMap<String, bool>,
+    /// By user, the messages that the user sent, can see and did not revoke, where no other task
+    /// changes them.
+    own: HashMap<String, Vec<Own>>,
+}
+
+/// A message that its sender may change.
+struct Own {
+    message_id: String,
+    sent: Instant,
 }
 
 impl Walker {
@@ -313,8 +328,7 @@ impl Walker {
         }
         self.visit.steps_left = self.visit.steps_left.saturating_sub(1);
         let (mut user, mut other) = (self.walk.user.clone(), self.walk.other.clone());
-        let alone = matches!(self.walk.kind, Kind::Sends | Kind::SendsAndMarks | Kind::Visits);
-        if alone && self.random.percent(50) {
+        if self.is_alone() && self.random.percent(50) {
             (user, other) = (other, user);
         }
         let marks = match self.walk.kind {
@@ -346,6 +360,7 @@ impl Walker {
             self.caller.until_done(user, "login", &json!({ "userName": user })).await?;
         }
         self.muted.clear();
+        self.own.clear();
         self.has_begun = false;
         self.visit.steps_left = VISIT_STEPS;
         Ok(())
@@ -370,11 +385,50 @@ impl Walker {
             .as_str()
             .ok_or_else(|| format!("not a sent message: {reply}"))?;
         self.shared.add_deletable(&user, &other, message_id);
+        if self.is_alone() {
+            let own = Own { message_id: message_id.to_owned(), sent: Instant::now() };
+            self.own.entry(user).or_default().push(own);
+        }
+        Ok(())
+    }
+
+    /// Whether no other task calls as one of the two users in their conversation.
+    const fn is_alone(&self) -> bool {
+        matches!(self.walk.kind, Kind::Sends | Kind::SendsAndMarks | Kind::Visits)
+    }
+
+    /// Edits or revokes a message that the user sent.
+    async fn amend(&mut self, user: String, other: String) -> Result<(), Failure> {
+        let own = self.own.entry(user.clone()).or_default();
+        let length = u64::try_from(own.len())?;
+        if length == 0 {
+            return self.send(user, other).await;
+        }
+        let index = usize::try_from(self.random.below(length))?;
+        let mut message = json!({ "messageID": own[index].message_id, "conversationID": other });
+        if own[index].sent.elapsed() < REVOKED_WITHIN && self.random.percent(40) {
+            own.swap_remove(index);
+            return self.revoke(&user, &message).await;
+        }
+        self.sent += 1;
+        message["type"] = json!(1);
+        message["message"] = json!(format!("edited (task-{}-{})", self.index, self.sent));
+        let body = json!({ "message": message, "config": {} });
+        self.caller.until_done(&user, "edit_message", &body).await?;
+        Ok(())
+    }
+
+    async fn revoke(&self, user: &str, message: &Value) -> Result<(), Failure> {
+        let body = json!({ "message": message, "config": {} });
+        self.caller.until_done_or(user, "revoke_message", &body, "message_revoked").await?;
         Ok(())
     }
 
     async fn mark(&mut self, user: String, other: String) -> Result<(), Failure> {
         let mut body = json!({ "conversationID": other, "conversationType": 0 });
+        if self.is_alone() && self.random.percent(AMEND_PERCENT) {
+            return self.amend(user, other).await;
+        }
         let dice = self.random.below(100);
         let method = if dice < 35 {
             "clear_conversation_unread_message_count"
@@ -388,9 +442,11 @@ impl Walker {
         } else if dice < 95 {
             let picked = self.shared.take_deletable(&user, &other, &mut self.random);
             let Some(message_id) = picked else { return self.send(user, other).await };
+            self.own.entry(user.clone()).or_default().retain(|own| own.message_id != message_id);
             body["messageList"] = json!([{ "messageID": message_id }]);
             "delete_messages"
         } else {
+            self.own.remove(&user);
             "delete_all_message"
         };
         self.caller.until_done(&user, method, &body).await?;

@@ -30,6 +30,7 @@ fn sent(from: &str, to: &str, local_id: &str, seq: u64, tick: u64) -> Sent {
             seq,
             order_key: tick * 100,
         }),
+        amended: Vec::new(),
     }
 }
 
