@@ -29,6 +29,12 @@ async fn send(world: &World, from: &str, to: &str, text: &str) -> Value {
     message
 }
 
+/// Stops the daemon in order, so that it redelivers nothing, and starts it again.
+async fn restart(world: &mut World) {
+    assert!(world.peerd.terminate().await.success(), "{}", world.peerd.log());
+    world.peerd.restart().await;
+}
+
 async fn read(world: &World, reader: &str, author: &str) {
     assert_eq!(world.ok(reader, READ, of(author)).await, of(author));
 }
@@ -101,7 +107,7 @@ async fn both_users_and_all_their_sessions_see_what_was_read() {
         assert_eq!(world.conversation(user, other).await["lastMessage"]["receiptStatus"], 2);
     }
     let next = send(&world, "alice", "bob", "three").await;
-    world.peerd.restart().await;
+    restart(&mut world).await;
     assert_eq!(statuses(&world, "alice", "bob").await, [2, 0, 2, 2, 1]);
     for (user, other) in [("alice", "bob"), ("bob", "alice")] {
         assert_eq!(world.conversation(user, other).await["lastMessage"]["receiptStatus"], 1);
@@ -166,7 +172,7 @@ async fn a_blocked_reader_is_refused_and_nothing_changes() {
     }
     assert!(of_alice.drain().await.is_empty() && of_bob.drain().await.is_empty());
     assert_eq!(statuses(&world, "alice", "bob").await, [1]);
-    world.peerd.restart().await;
+    restart(&mut world).await;
     assert_eq!(statuses(&world, "alice", "bob").await, [1]);
     world.ok("alice", "remove_users_from_blacklist", json!({ "userIDs": ["bob"] })).await;
     read(&world, "bob", "alice").await;
@@ -265,7 +271,7 @@ async fn it_works_in_both_encodings_offline_and_over_three_instances() {
     login(&world.client, "alice").await;
     world.ok("bob", "logout", json!({})).await;
     read(&world, "alice", "bob").await;
-    world.peerd.restart().await;
+    restart(&mut world).await;
     login(&world.client, "bob").await;
     let history = world.history("bob", "alice").await;
     assert_eq!(history.last().unwrap()["receiptStatus"], 2);
@@ -376,7 +382,7 @@ async fn single_messages_are_confirmed_with_one_event_and_the_time() {
     assert_eq!(read_messages(&world, "bob", "alice", &read).await, json!([]));
     assert_eq!(world.store.writes().await, writes);
     assert!(of_alice.drain().await.is_empty() && of_bob.drain().await.is_empty());
-    world.peerd.restart().await;
+    restart(&mut world).await;
     assert_eq!(statuses(&world, "alice", "bob").await, expected);
     for (user, other) in [("alice", "bob"), ("bob", "alice")] {
         let reply = query(&world, user, other, &[&sent[3]]).await;
