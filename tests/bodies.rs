@@ -317,10 +317,10 @@ fn events() {
     let reaction =
         |kind: &str, by_sender, by_receiver| Reaction { kind: kind.into(), by_sender, by_receiver };
     let reactions = vec![reaction("👍", 1, 3), reaction("a", 0, 1)];
-    let message = with(Annotations { reactions, ..Annotations::default() });
+    let with_reactions = with(Annotations { reactions, ..Annotations::default() });
     let kinds = vec!["👍".into(), "b".into()];
     let change = ReactionChange { by: user("bob"), kinds, is_added: false };
-    let reacted = Event::ReactionsChanged { message, change };
+    let reacted = Event::ReactionsChanged { message: with_reactions, change };
     insta::assert_snapshot!("event_message_reactions_changed", event(&reacted));
     let blocked = |action| Event::BlacklistChanged { action, users: vec![info("alice", "Alice")] };
     insta::assert_snapshot!("event_blacklist_changed", event(&blocked(BlacklistAction::Added)));

@@ -11,6 +11,7 @@ use crate::support::{Encoding, run_cli};
 
 /// Every method but `login`, with a body that a logged-in user could send.
 fn methods_that_need_a_session() -> Vec<(&'static str, Value)> {
+    let message = json!({ "messageID": "12345", "conversationID": "bob" });
     vec![
         ("logout", json!({})),
         ("heartbeat", json!({})),
@@ -61,7 +62,7 @@ fn methods_that_need_a_session() -> Vec<(&'static str, Value)> {
         ("query_users_info", json!({ "userIDs": ["bob"] })),
         ("query_self_user_info", json!({})),
         ("update_user_privacy", json!({ "hideTyping": true })),
-        ("revoke_message", json!({ "message": { "messageID": "12345", "conversationID": "bob" } })),
+        ("revoke_message", json!({ "message": message })),
         (
             "edit_message",
             json!({
@@ -88,28 +89,12 @@ fn methods_that_need_a_session() -> Vec<(&'static str, Value)> {
             "query_message_receipts_info",
             json!({ "conversationID": "bob", "messageList": [{ "messageID": "1" }] }),
         ),
-        (
-            "add_message_reaction",
-            json!({
-                "reactionType": "a", "message": { "messageID": "12345", "conversationID": "bob" },
-            }),
-        ),
-        (
-            "delete_message_reaction",
-            json!({
-                "reactionType": "a", "message": { "messageID": "12345", "conversationID": "bob" },
-            }),
-        ),
-        (
-            "delete_message_all_reactions",
-            json!({ "message": { "messageID": "12345", "conversationID": "bob" } }),
-        ),
+        ("add_message_reaction", json!({ "reactionType": "a", "message": message })),
+        ("delete_message_reaction", json!({ "reactionType": "a", "message": message })),
+        ("delete_message_all_reactions", json!({ "message": message })),
         (
             "query_message_reaction_user_list",
-            json!({
-                "message": { "messageID": "12345", "conversationID": "bob" },
-                "config": { "reactionType": "a" },
-            }),
+            json!({ "message": message, "config": { "reactionType": "a" } }),
         ),
         (
             "send_message_receipts_read",

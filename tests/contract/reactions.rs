@@ -275,8 +275,9 @@ async fn users_who_deleted_it_or_were_away_get_no_event() {
     world.login(&["alice", "bob"]).await;
     let message = world.send("alice", "bob", "hello").await;
     world.send("alice", "bob", "and more").await;
-    let list = json!({ "conversationID": "alice", "messageList": [{ "messageID": message["messageID"] }] });
-    world.ok("bob", "delete_messages", list).await;
+    let named = json!([{ "messageID": message["messageID"] }]);
+    let deleted = json!({ "conversationID": "alice", "messageList": named });
+    world.ok("bob", "delete_messages", deleted).await;
     let mut of_bob = world.events("bob").await;
     let mut of_alice = world.events("alice").await;
     world.ok("alice", ADD, body("bob", &message, "a")).await;

@@ -27,12 +27,17 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
         Fault::NotRedelivered | Fault::LateWriteUnnoticed => &[Rule::PublishedAtAll],
         Fault::OwnMessagesCount | Fault::MutedCounts => &[Rule::CountsEqualRecount],
         Fault::WrongReceiver => &[Rule::PublishedCorrectly, Rule::OneOwner],
-        Fault::BlockIgnored => &[Rule::Blocked],
+        Fault::BlockIgnored | Fault::BlockedReacts => &[Rule::Blocked],
         Fault::KeyGoesBack | Fault::GapInSequence => &[Rule::InSequence],
         Fault::FormerOwnerSends => &[Rule::OneOwner, Rule::PublishedAtAll],
-        Fault::LostSession | Fault::DeletedShown | Fault::LostPreference | Fault::LostDeletion => {
-            &[Rule::ChangesStay]
-        }
+        Fault::LostSession
+        | Fault::DeletedShown
+        | Fault::LostPreference
+        | Fault::LostDeletion
+        | Fault::LostReaction
+        | Fault::PageUnnamed
+        | Fault::LostReceipt
+        | Fault::HalfReceipt => &[Rule::ChangesStay],
         Fault::RevisionGoesBack => &[Rule::PublishedInOrder],
         Fault::SilentAtTheBound => &[Rule::Bounded],
         Fault::ContentLogged => &[Rule::NoContentInLog],
@@ -41,11 +46,9 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
         Fault::ChangeMissed => &[Rule::NeverStale],
         Fault::ReadTooFar => &[Rule::CountsEqualRecount, Rule::ChangesStay],
         Fault::WrongNumber => &[Rule::Pages, Rule::NeverStale],
-        Fault::LostReaction | Fault::PageUnnamed => &[Rule::ChangesStay],
-        Fault::BlockedReacts => &[Rule::Blocked],
-        Fault::WrongReactor => &[Rule::PublishedCorrectly],
-        Fault::LostReceipt | Fault::HalfReceipt => &[Rule::ChangesStay],
-        Fault::ReceiptOfBlocked | Fault::ReceiptDespitePrivacy => &[Rule::PublishedCorrectly],
+        Fault::WrongReactor | Fault::ReceiptOfBlocked | Fault::ReceiptDespitePrivacy => {
+            &[Rule::PublishedCorrectly]
+        }
     }
 }
 

@@ -71,7 +71,8 @@ pub(crate) fn check(
         | Request::ClearAll
         | Request::DeleteConversations
         | Request::DeleteAllMessages
-        | Request::Typing { .. } => check.is(reply, &json!({})),
+        | Request::Typing { .. }
+        | Request::Unreact { kind: None, .. } => check.is(reply, &json!({})),
         Request::Block { others, on } => {
             let own = json!({ "userID": NAMES[user], "reason": OWN_ID });
             let refused: Vec<Value> =
@@ -101,20 +102,8 @@ pub(crate) fn check(
         }
         Request::React { other, id, kind, .. }
         | Request::Unreact { other, id, kind: Some(kind) } => {
-            check.has_fields(reply, &["reaction"]);
-            if !check.facts.blocks(*other, user).not_be {
-                check.wrong(Rule::Blocked, format!("{} blocks {}", NAMES[*other], NAMES[user]));
-            }
-            let shown =
-                (text(&reply["reaction"], "messageID"), text(&reply["reaction"], "reactionType"));
-            if shown != (id.as_str(), kind.as_str()) {
-                check.wrong(
-                    Rule::PublishedCorrectly,
-                    format!("{reply}, changed was {kind} of {id}"),
-                );
-            }
+            check.reacted(*other, (id, kind), reply);
         }
-        Request::Unreact { kind: None, .. } => check.is(reply, &json!({})),
         Request::Reactors { other, id, kind } => check.reactors(*other, (id, kind), reply),
         Request::SetMark { others, .. } => {
             let own = json!({ "conversationID": NAMES[user], "conversationType": 0 });
@@ -254,6 +243,20 @@ impl<F: Facts> Check<'_, F> {
         let fields: Map<String, Value> =
             names.iter().map(|name| ((*name).to_owned(), seen[*name].clone())).collect();
         self.is(seen, &Value::Object(fields));
+    }
+
+    /// A reaction was added or deleted: not to a message of a user who blocks the caller.
+    fn reacted(&mut self, other: usize, (id, kind): (&str, &str), reply: &Value) {
+        self.has_fields(reply, &["reaction"]);
+        let (blocker, user) = (NAMES[other], NAMES[self.user]);
+        if !self.facts.blocks(other, self.user).not_be {
+            self.wrong(Rule::Blocked, format!("{blocker} blocks {user}"));
+        }
+        let reaction = &reply["reaction"];
+        if (text(reaction, "messageID"), text(reaction, "reactionType")) != (id, kind) {
+            let what = format!("{reply}, changed was {kind} of {id}");
+            self.wrong(Rule::PublishedCorrectly, what);
+        }
     }
 
     /// The users who reacted, and the message.

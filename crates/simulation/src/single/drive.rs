@@ -152,6 +152,8 @@ impl Driver {
     /// The request of a call, with the selected messages and sessions; `None` for an invalid call.
     fn request(&self, user: usize, call: &Call) -> Option<Request> {
         let model = &self.model;
+        let id = |other: &usize, pick: &usize| picked_id(model, user, *other, *pick);
+        let ids = |other: &usize, picks: &[usize]| model.picked(user, *other, picks, false);
         let request = match call {
             Call::Login { name, device, after, packed: _ } => Request::Login {
                 name: name.map(user_name),
@@ -166,8 +168,7 @@ impl Driver {
                 send_request(*to, draft, config, *into_conversation)
             }
             Call::History { other, reverse, count, anchor } => {
-                let anchor = model.anchor(user, *other, *anchor);
-                let anchor = anchor.map(|message| message.id.clone());
+                let anchor = model.anchor(user, *other, *anchor).map(|it| it.id.clone());
                 Request::History { other: *other, reverse: *reverse, count: *count, anchor }
             }
             Call::Delete { other, picks, foreign } => {
@@ -176,8 +177,8 @@ impl Driver {
             }
             Call::DeleteAll { other } => Request::DeleteAll { other: *other },
             Call::List { count, anchor, with_key, option } => {
-                let after = model.list_anchor(user, *anchor);
-                let after = after.map(|(other, then)| (other, with_key.then_some(then)));
+                let anchor = model.list_anchor(user, *anchor);
+                let after = anchor.map(|(other, then)| (other, with_key.then_some(then)));
                 Request::List { count: *count, after, option: option.clone() }
             }
             Call::Conversation { other } => Request::Conversation { other: *other },
@@ -194,8 +195,7 @@ impl Driver {
                 Request::Numbered { other: *other, seqs: seqs.clone(), sender }
             }
             Call::Combine { other, pick } => {
-                let id = model.picked(user, *other, &[*pick], false).remove(0);
-                Request::Combine { other: *other, id }
+                Request::Combine { other: *other, id: ids(other, &[*pick]).remove(0) }
             }
             Call::Changes { other } => {
                 Request::Changes { revision: model.state.settings(user, *other).revision }
@@ -224,34 +224,28 @@ impl Driver {
             Call::UsersInfo { others } => Request::UsersInfo { others: others.clone() },
             Call::SelfInfo => Request::SelfInfo,
             Call::Privacy { what, on } => Request::Privacy { what: *what, on: *on },
-            Call::Revoke { other, pick } => {
-                let id = picked_id(model, user, *other, *pick);
-                Request::Revoke { other: *other, id }
-            }
+            Call::Revoke { other, pick } => Request::Revoke { other: *other, id: id(other, pick) },
             Call::Edit { other, pick, kind, variant } => {
-                let id = picked_id(model, user, *other, *pick);
-                Request::Edit { other: *other, id, content: content(*kind, *variant) }
+                let content = content(*kind, *variant);
+                Request::Edit { other: *other, id: id(other, pick), content }
             }
             Call::Receipts { other, picks } => {
-                let ids = model.picked(user, *other, picks, false);
-                Request::Receipts { other: *other, ids }
+                Request::Receipts { other: *other, ids: ids(other, picks) }
             }
             Call::ReceiptsRead { other, picks } => {
-                let ids = model.picked(user, *other, picks, false);
-                Request::ReceiptsRead { other: *other, ids }
+                Request::ReceiptsRead { other: *other, ids: ids(other, picks) }
             }
             Call::ReceiptRead { other } => Request::ReceiptRead { other: *other },
             Call::React { other, pick, kind, increase } => {
-                let (id, kind) = (picked_id(model, user, *other, *pick), REACTIONS[*kind].into());
+                let (id, kind) = (id(other, pick), REACTIONS[*kind].into());
                 Request::React { other: *other, id, kind, increase: *increase }
             }
             Call::Unreact { other, pick, kind } => {
-                let id = picked_id(model, user, *other, *pick);
                 let kind = kind.map(|kind| REACTIONS[kind].to_owned());
-                Request::Unreact { other: *other, id, kind }
+                Request::Unreact { other: *other, id: id(other, pick), kind }
             }
             Call::Reactors { other, pick, kind } => {
-                let (id, kind) = (picked_id(model, user, *other, *pick), REACTIONS[*kind].into());
+                let (id, kind) = (id(other, pick), REACTIONS[*kind].into());
                 Request::Reactors { other: *other, id, kind }
             }
             Call::Invalid { .. } => return None,
