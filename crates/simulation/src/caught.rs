@@ -27,12 +27,17 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
         Fault::NotRedelivered | Fault::LateWriteUnnoticed => &[Rule::PublishedAtAll],
         Fault::OwnMessagesCount | Fault::MutedCounts => &[Rule::CountsEqualRecount],
         Fault::WrongReceiver => &[Rule::PublishedCorrectly, Rule::OneOwner],
-        Fault::BlockIgnored => &[Rule::Blocked],
+        Fault::BlockIgnored | Fault::BlockedReacts => &[Rule::Blocked],
         Fault::KeyGoesBack | Fault::GapInSequence => &[Rule::InSequence],
         Fault::FormerOwnerSends => &[Rule::OneOwner, Rule::PublishedAtAll],
-        Fault::LostSession | Fault::DeletedShown | Fault::LostPreference | Fault::LostDeletion => {
-            &[Rule::ChangesStay]
-        }
+        Fault::LostSession
+        | Fault::DeletedShown
+        | Fault::LostPreference
+        | Fault::LostReceipt
+        | Fault::HalfReceipt
+        | Fault::LostReaction
+        | Fault::PageUnnamed => &[Rule::ChangesStay],
+        Fault::LostDeletion => &[Rule::ChangesStay, Rule::PublishedInOrder],
         Fault::RevisionGoesBack => &[Rule::PublishedInOrder],
         Fault::SilentAtTheBound => &[Rule::Bounded],
         Fault::ContentLogged => &[Rule::NoContentInLog],
@@ -41,11 +46,9 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
         Fault::ChangeMissed => &[Rule::NeverStale],
         Fault::ReadTooFar => &[Rule::CountsEqualRecount, Rule::ChangesStay],
         Fault::WrongNumber => &[Rule::Pages, Rule::NeverStale],
-        Fault::LostReaction | Fault::PageUnnamed => &[Rule::ChangesStay],
-        Fault::BlockedReacts => &[Rule::Blocked],
-        Fault::WrongReactor => &[Rule::PublishedCorrectly],
-        Fault::LostReceipt | Fault::HalfReceipt => &[Rule::ChangesStay],
-        Fault::ReceiptOfBlocked | Fault::ReceiptDespitePrivacy => &[Rule::PublishedCorrectly],
+        Fault::ReceiptOfBlocked | Fault::ReceiptDespitePrivacy | Fault::WrongReactor => {
+            &[Rule::PublishedCorrectly]
+        }
     }
 }
 
@@ -59,7 +62,8 @@ const fn seed_that_shows(fault: Fault) -> u64 {
         | Fault::LostSession => 2,
         Fault::BlockIgnored => 3,
         Fault::ChangeMissed => 9,
-        Fault::LostDeletion => 27,
+        Fault::LostDeletion => 28,
+        Fault::BlockedReacts => 30,
         Fault::ReadTooFar => 79,
         Fault::LeaseIgnored => 78,
         Fault::RateForgotten => 150,
@@ -85,7 +89,6 @@ const fn seed_that_shows(fault: Fault) -> u64 {
         | Fault::WrongNumber
         | Fault::LostReaction
         | Fault::PageUnnamed
-        | Fault::BlockedReacts
         | Fault::WrongReactor => 1,
     }
 }

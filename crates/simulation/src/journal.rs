@@ -271,9 +271,8 @@ impl Journal {
 
     /// Whether a user may have a reaction to a message.
     pub(crate) fn may_react(&self, pair: (usize, usize), id: &str, span: (u64, u64)) -> May {
-        let value = |kind: &OpKind| match kind {
-            OpKind::React(named, on) if named == id => Some(*on),
-            _ => None,
+        let value = |kind: &OpKind| {
+            if let OpKind::React(named, on) = kind { (named == id).then_some(*on) } else { None }
         };
         self.may(pair, value, span)
     }

@@ -71,6 +71,7 @@ pub(crate) fn check(
         | Request::ClearAll
         | Request::DeleteConversations
         | Request::DeleteAllMessages
+        | Request::Unreact { kind: None, .. }
         | Request::Typing { .. } => check.is(reply, &json!({})),
         Request::Block { others, on } => {
             let own = json!({ "userID": NAMES[user], "reason": OWN_ID });
@@ -114,7 +115,6 @@ pub(crate) fn check(
                 );
             }
         }
-        Request::Unreact { kind: None, .. } => check.is(reply, &json!({})),
         Request::Reactors { other, id, kind } => check.reactors(*other, (id, kind), reply),
         Request::SetMark { others, .. } => {
             let own = json!({ "conversationID": NAMES[user], "conversationType": 0 });

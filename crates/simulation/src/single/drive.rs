@@ -150,6 +150,7 @@ impl Driver {
     }
 
     /// The request of a call, with the selected messages and sessions; `None` for an invalid call.
+    #[expect(clippy::too_many_lines, reason = "an arm for each call")]
     fn request(&self, user: usize, call: &Call) -> Option<Request> {
         let model = &self.model;
         let request = match call {
