@@ -284,8 +284,8 @@ async fn users_who_deleted_it_or_were_away_get_no_event() {
     of_alice.expect(&[REACTED]).await;
     assert!(of_bob.drain().await.is_empty());
     world.ok("bob", "logout", json!({})).await;
-    let last = world.history("alice", "bob").await.pop().unwrap();
-    world.ok("alice", ADD, body("bob", &last, "b")).await;
+    let newest = world.history("alice", "bob").await.pop().unwrap();
+    world.ok("alice", ADD, body("bob", &newest, "b")).await;
     world.login(&["bob"]).await;
     let history = world.history("bob", "alice").await;
     assert_eq!(reactions(&history[0]), [reaction("b", &["alice"], 1)]);

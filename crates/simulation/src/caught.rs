@@ -33,11 +33,12 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
         Fault::LostSession
         | Fault::DeletedShown
         | Fault::LostPreference
-        | Fault::LostDeletion
-        | Fault::LostReaction
-        | Fault::PageUnnamed
         | Fault::LostReceipt
-        | Fault::HalfReceipt => &[Rule::ChangesStay],
+        | Fault::HalfReceipt
+        | Fault::LostReaction
+        | Fault::PageUnnamed => &[Rule::ChangesStay],
+        // Its revision was published and is not stored, so that the next owner's goes back.
+        Fault::LostDeletion => &[Rule::ChangesStay, Rule::PublishedInOrder],
         Fault::RevisionGoesBack => &[Rule::PublishedInOrder],
         Fault::SilentAtTheBound => &[Rule::Bounded],
         Fault::ContentLogged => &[Rule::NoContentInLog],
@@ -46,7 +47,7 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
         Fault::ChangeMissed => &[Rule::NeverStale],
         Fault::ReadTooFar => &[Rule::CountsEqualRecount, Rule::ChangesStay],
         Fault::WrongNumber => &[Rule::Pages, Rule::NeverStale],
-        Fault::WrongReactor | Fault::ReceiptOfBlocked | Fault::ReceiptDespitePrivacy => {
+        Fault::ReceiptOfBlocked | Fault::ReceiptDespitePrivacy | Fault::WrongReactor => {
             &[Rule::PublishedCorrectly]
         }
     }
@@ -62,7 +63,8 @@ const fn seed_that_shows(fault: Fault) -> u64 {
         | Fault::LostSession => 2,
         Fault::BlockIgnored => 3,
         Fault::ChangeMissed => 9,
-        Fault::LostDeletion => 27,
+        Fault::LostDeletion => 28,
+        Fault::BlockedReacts => 30,
         Fault::ReadTooFar => 79,
         Fault::LeaseIgnored => 78,
         Fault::RateForgotten => 150,
@@ -88,7 +90,6 @@ const fn seed_that_shows(fault: Fault) -> u64 {
         | Fault::WrongNumber
         | Fault::LostReaction
         | Fault::PageUnnamed
-        | Fault::BlockedReacts
         | Fault::WrongReactor => 1,
     }
 }
