@@ -35,8 +35,9 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
         | Fault::LostPreference
         | Fault::LostReceipt
         | Fault::HalfReceipt
-        | Fault::LostReaction
-        | Fault::PageUnnamed => &[Rule::ChangesStay],
+        | Fault::LostReaction => &[Rule::ChangesStay],
+        // The sender's history lacks the change, and so does the event.
+        Fault::PageUnnamed => &[Rule::ChangesStay, Rule::PublishedCorrectly],
         // Its revision was published and is not stored, so that the next owner's goes back.
         Fault::LostDeletion => &[Rule::ChangesStay, Rule::PublishedInOrder],
         Fault::RevisionGoesBack => &[Rule::PublishedInOrder],
