@@ -29,7 +29,7 @@ pub enum Operation {
         /// The time of the last edit that the caller knows, in milliseconds since 1970; 0 for none.
         expected_edited_ms: Option<u64>,
     },
-    /// Add a reaction of this type; see [`reaction::add`].
+    /// Add a reaction of this type.
     React {
         /// The type.
         kind: String,
