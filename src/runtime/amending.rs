@@ -1,4 +1,4 @@
-//! Changing stored messages: revoking, editing, reactions.
+//! Changing stored messages: revoking, editing, reactions, receipts of single messages.
 //!
 //! The log of a message belongs to the owner of its receiver, which decides and writes the change,
 //! in this order, so that after a crash at any moment both users see the same:
@@ -25,7 +25,7 @@ use std::sync::Arc;
 use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 
-use super::commands::{Call, Peer, WithPeer};
+use super::commands::{Call, Peer, WithPeer, not_in_conversation};
 use super::commit::{Change as Commit, Entries, Events, Write};
 use super::env::Env;
 use super::history::{History, Reader};
@@ -234,7 +234,7 @@ impl<S: Store, B: Bus> Amending<S, B> {
         let received = found.into_iter().filter(|(direction, _)| *direction == Direction::Receive);
         let found: Vec<Found> = received.map(|(_, found)| found).collect();
         if found.len() != keys.len() {
-            return Err(not_there().into());
+            return Err(not_in_conversation("message.messageID").into());
         }
         let (pair, storage) = (self.env.pair(from, &cell.id), self.env.storage(deadline));
         let (now_ms, limits) = (self.env.clock.wall_ms(), self.env.limits());
@@ -372,7 +372,7 @@ impl<S: Store, B: Bus> Amending<S, B> {
     ) -> Result<(Direction, Found), CallError> {
         let wanted = [(id.key(), id.partition())];
         let mut found = self.find_all(cell, (other, known), &wanted, deadline).await?;
-        found.pop().ok_or_else(|| not_there().into())
+        found.pop().ok_or_else(|| not_in_conversation("message.messageID").into())
     }
 
     /// Messages of a conversation by their order keys, which ascend, and their partitions, as far as
@@ -387,10 +387,6 @@ impl<S: Store, B: Bus> Amending<S, B> {
         let reader = Reader::new(&self.history, cell, other, known, deadline);
         Ok(reader.find_stored(wanted).await.map_err(Failure::from)?)
     }
-}
-
-fn not_there() -> Rejection {
-    Rejection::invalid("message.messageID", "names a message that is not in the conversation")
 }
 
 /// Makes the sender's entry name the pages of messages, if it does not yet.

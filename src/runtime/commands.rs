@@ -268,6 +268,11 @@ async fn perform<C: Command, S: Store, B: Bus>(
     encode_reply(reply, encoding, viewer, env.room())
 }
 
+/// Refuses a message, named in this field, that the caller does not see in the conversation.
+pub(super) fn not_in_conversation(field: &'static str) -> Rejection {
+    Rejection::invalid(field, "names a message that is not in the conversation")
+}
+
 /// Refuses a conversation of the caller with the caller.
 fn not_own(other: &UserId, cell: &UserCell) -> Result<(), Rejection> {
     if *other == cell.id {

@@ -65,7 +65,7 @@ async fn all_events_of_a_change_come_in_one_message_in_order() {
         }
         let body = json!({ "conversationID": "alice" });
         world.login(&["bob"]).await;
-        // What bob had not been told of in a session is replayed.
+        // The messages that were stored while bob had no session are replayed.
         events.expect(&[RECEIVED]).await;
         let mut of_bob = subscribe(&world, "bob").await;
         world.ok("bob", "clear_conversation_unread_message_count", body).await;

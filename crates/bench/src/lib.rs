@@ -154,7 +154,7 @@ pub struct Problem {
     pub text: String,
 }
 
-/// The kind of a problem: it decides who must act.
+/// The kind of a problem, by who can solve it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// An option or the configuration is wrong: a person must act.

@@ -350,9 +350,7 @@ impl Conversation {
     /// A message of the conversation with `other`, with the receipt that the user sees.
     fn shown(&self, other: &UserId, mut message: Arc<Message>) -> Arc<Message> {
         let direction = if message.sender == *other { Direction::Receive } else { Direction::Send };
-        if self.settings.receipts.confirms(direction, &message) {
-            self.settings.receipts.show(direction, Arc::make_mut(&mut message));
-        }
+        self.settings.receipts.show_shared(direction, &mut message);
         message
     }
 

@@ -84,9 +84,16 @@ impl ReceiptMarks {
         }
     }
 
+    /// Sets the status of a shared message of this direction that is confirmed: only then it is
+    /// copied.
+    pub fn show_shared(&self, direction: Direction, message: &mut Arc<Message>) {
+        if self.confirms(direction, message) {
+            self.show(direction, Arc::make_mut(message));
+        }
+    }
+
     /// Whether a message of this direction is confirmed, and does not show it.
-    #[must_use]
-    pub fn confirms(&self, direction: Direction, message: &Message) -> bool {
+    fn confirms(&self, direction: Direction, message: &Message) -> bool {
         message.receipt == ReceiptStatus::Processing && message.key <= self.of(direction)
     }
 }
@@ -122,10 +129,7 @@ impl Event {
 
 fn show_receipt(message: &mut Arc<Message>, user: &User) {
     let Some(known) = user.conversations.get(message.other(&user.id)) else { return };
-    let (receipts, direction) = (known.settings.receipts, message.direction(&user.id));
-    if receipts.confirms(direction, message) {
-        receipts.show(direction, Arc::make_mut(message));
-    }
+    known.settings.receipts.show_shared(message.direction(&user.id), message);
 }
 
 impl Conversation {

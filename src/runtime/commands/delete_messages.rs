@@ -5,7 +5,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Call, Command, Kind};
+use super::{Call, Command, Kind, not_in_conversation};
 use crate::bus::Bus;
 use crate::runtime::commit::{Change, Events, Write};
 use crate::runtime::history::Reader;
@@ -15,7 +15,6 @@ use peerd_core::deletions::PageId;
 use peerd_core::event::{DeleteType, Event};
 use peerd_core::limits::DELETE_BATCH_MAX;
 use peerd_core::message::Message;
-use peerd_core::rejection::Rejection;
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::field::{List, NamedMessage, PeerType, User};
 use peerd_protocol::reply::Empty;
@@ -62,8 +61,7 @@ impl Command for DeleteMessages {
         let reader = Reader::new(&parts.history, cell, &other, &known, deadline);
         let found = reader.find(&wanted).await.map_err(Failure::from)?;
         if found.len() < ids.len() {
-            let problem = "names a message that is not in the conversation";
-            return Err(Rejection::invalid("messageList", problem).into());
+            return Err(not_in_conversation("messageList").into());
         }
         let pages = found.iter().map(|(direction, message)| PageId::of(*direction, message.seq));
         let spilled = pages.filter(|page| {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Call, Command, Kind};
+use super::{Call, Command, Kind, not_in_conversation};
 use crate::bus::Bus;
 use crate::runtime::history::Reader;
 use crate::store::Store;
@@ -58,10 +58,7 @@ impl Command for QueryCombineMessageDetail {
             Some(_) => {
                 Err(Rejection::invalid("message.messageID", "names no Combine message").into())
             }
-            None => {
-                let problem = "names a message that is not in the conversation";
-                Err(Rejection::invalid("message.messageID", problem).into())
-            }
+            None => Err(not_in_conversation("message.messageID").into()),
         }
     }
 }

@@ -6,13 +6,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::reacting::{ReactionType, visible};
-use super::{Call, Command, Kind};
+use super::{Call, Command, Kind, not_in_conversation};
 use crate::bus::Bus;
 use crate::runtime::history::Reader;
 use crate::store::Store;
 use peerd_core::limits::REACTION_USERS_MAX;
 use peerd_core::message::{Direction, Message};
-use peerd_core::rejection::Rejection;
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::field::{MessageOfConversation, PeerType, UpTo, User};
 use peerd_protocol::message::MessageBody;
@@ -104,8 +103,7 @@ impl Command for QueryMessageReactionUserList {
         let known = cell.lock().conversations.get(&other).cloned().unwrap_or_default();
         let mut reader = Reader::new(&parts.history, cell, &other, &known, deadline);
         let Some(message) = reader.one(id).await.map_err(Failure::from)? else {
-            let problem = "names a message that is not in the conversation";
-            return Err(Rejection::invalid("message.messageID", problem).into());
+            return Err(not_in_conversation("message.messageID").into());
         };
         let reaction = with_kind(&message, &kind);
         let both = [Direction::Send, Direction::Receive];

@@ -117,7 +117,8 @@ impl WithPeer for SendConversationMessageReceiptRead {
     }
 }
 
-fn hides(user: &UserState) -> bool {
+/// Whether a user neither sends nor is sent read receipts.
+pub(super) fn hides(user: &UserState) -> bool {
     user.account.privacy.hides(Hidden::ReadReceipts) && !failpoint::is(Fault::ReceiptDespitePrivacy)
 }
 

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use super::send_conversation_message_receipt_read::hides;
 use super::{Call, Command, Kind, Peer, WithPeer, not_own};
 use crate::bus::Bus;
-use crate::failpoint::{self, Fault};
 use crate::runtime::history::Reader;
 use crate::store::Store;
 use crate::wire::amend::{AmendAnswer, AmendPart};
@@ -15,9 +15,7 @@ use peerd_core::amend::Operation;
 use peerd_core::id::{MessageId, UserId};
 use peerd_core::limits::RECEIPTS_BATCH_MAX;
 use peerd_core::message::{Direction, ReceiptStatus};
-use peerd_core::privacy::Hidden;
 use peerd_core::rejection::Rejection;
-use peerd_core::user::User as UserState;
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::field::{NamedMessage, PeerType, User};
 use peerd_protocol::message::PEER;
@@ -161,8 +159,4 @@ impl WithPeer for SendMessageReceiptsRead {
         }
         peer.parts.amending.serve(part, peer).await
     }
-}
-
-fn hides(user: &UserState) -> bool {
-    user.account.privacy.hides(Hidden::ReadReceipts) && !failpoint::is(Fault::ReceiptDespitePrivacy)
 }
