@@ -47,8 +47,10 @@ run: ## start nats-server and peerd on free ports, leave them running until Ctrl
 
 test: test-rust test-python test-demo ## all tests, each against a nats-server of its own, and the demo
 
+# Most tests wait for servers and for time-outs: two for each core use it.
 test-rust: ## the Rust tests
-	$(with_nats) cargo test --locked --workspace
+	$(with_nats) RUST_TEST_THREADS="$$((2 * $$(nproc 2>/dev/null || echo 2)))" \
+		cargo test --locked --workspace
 
 test-python: $(venv)/ready $(tutorial)/ready $(typescript)/ready ## the contract and its pages, from outside
 	cargo build --locked --bin peerd
