@@ -64,8 +64,8 @@
 //! | data plane | one: reads, handles what it reads, writes, reconnects | with the last handle of the connection |
 //!
 //! A call is taken only while the outgoing queue has room for everything that the calls in progress
-//! may send ([0007](../docs/decisions/0007-one-queue-for-what-goes-out.md),
-//! [0017](../docs/decisions/0017-what-comes-in-is-taken-or-refused-at-once.md)).
+//! may send ([0007](../docs/decisions/0007-one-queue-for-outgoing-messages.md),
+//! [0017](../docs/decisions/0017-calls-are-taken-or-refused-at-once.md)).
 
 pub mod commands;
 pub mod connect;
