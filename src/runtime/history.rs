@@ -85,7 +85,7 @@ pub(super) struct Reader<'n, S, B> {
 pub(super) struct Page {
     /// Oldest first.
     pub(super) messages: Vec<Arc<Message>>,
-    /// Where reading continues before them, if that place stays valid.
+    /// The place at which reading continues before them, if it stays valid.
     pub(super) rest: Option<(Place, Rest)>,
 }
 

@@ -41,7 +41,7 @@ use peerd_protocol::failure::Failure;
 /// the caller's.
 const NO_ENCODING: &str = "unknown";
 
-/// Where a message goes.
+/// The route of a message.
 pub(super) enum Route {
     /// To this instance.
     Here(Work),
