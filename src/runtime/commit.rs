@@ -251,7 +251,7 @@ impl<S: Store, B: Bus> Entries<S, B> {
                 // Without the conversation's entry the pages have no effect.
                 Ok(_) if matches!(write, Write::Deletions { .. }) => {}
                 Ok(seq) => stored.push(Stored { write, seq }),
-                // Of several failures, an unknown outcome is the one that holds for all.
+                // If several writes fail, an unknown outcome takes precedence.
                 Err(_) if failed == Some(Failure::OutcomeUnknown) => {}
                 Err(failure) => failed = Some(failure),
             }

@@ -1,4 +1,4 @@
-//! Previews: what conversations show without being opened, names and newest messages.
+//! Previews of conversations, as lists show them: names and newest messages.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -7,7 +7,7 @@
 //! 2. The two directions are often in two partitions. A `Reader` has a cursor on each.
 //! 3. If the anchor is the end of a page that the user has read before, the page cache has the
 //!    cursors, with messages that were read beyond that page or ahead (`places.rs`,
-//!    [0020](../../docs/decisions/0020-what-was-read-of-a-history-is-kept-for-who-pages-on.md)).
+//!    [0020](../../docs/decisions/0020-messages-read-are-kept-for-the-next-page.md)).
 //!    Otherwise `Reads::seek` finds the place (`side.rs`): one read finds the first record stored
 //!    at or after that time, and a second one the page that it belongs to. If the clocks differ,
 //!    the difference is measured and the read repeated, and then the search walks from page to
@@ -85,7 +85,7 @@ pub(super) struct Reader<'n, S, B> {
 pub(super) struct Page {
     /// Oldest first.
     pub(super) messages: Vec<Arc<Message>>,
-    /// Where reading continues before them, if that place stays valid.
+    /// The place at which reading continues before them, if it stays valid.
     pub(super) rest: Option<(Place, Rest)>,
 }
 

@@ -30,7 +30,7 @@ use peerd_core::id::{Partition, UserId};
 use peerd_core::message::{Direction, Message};
 use peerd_protocol::failure::Failure;
 
-/// A partition whose owner has died, and since when its events may be unpublished.
+/// A partition whose owner has died, and the time since which its events may be unpublished.
 #[derive(Debug)]
 pub(super) struct Unpublished {
     pub(super) partition: Partition,

@@ -28,7 +28,7 @@ mod tests;
 pub(super) enum ReplayFrom {
     /// Messages stored since a time, in milliseconds since 1970.
     Since(u64),
-    /// Messages that a device did not receive whose newest message has this key.
+    /// Messages that a device, whose newest message has this key, did not receive.
     After(OrderKey),
 }
 

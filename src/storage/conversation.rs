@@ -1,6 +1,6 @@
-//! A conversation entry: what a user decided about the messages with one other, and marks from
-//! which counting continues. Key: `peer.state.<p>.<user>.conversation.<other>`. A load takes the
-//! newer one.
+//! A conversation entry: a user's settings, read mark and deletions of the conversation with one
+//! other user, and marks from which counting continues. Key:
+//! `peer.state.<p>.<user>.conversation.<other>`. A load takes the newer one.
 //!
 //! It is written at first contact by the sender, and whenever its user changes something; never per
 //! message. It has the order key of the change, whether the user ever made a setting, the

@@ -354,7 +354,7 @@ fn a_message_that_fits_nowhere_is_shown_without_its_content() {
     }
 }
 
-/// A message with as many reactions as there may be, of types and users that are as long as possible.
+/// A message with the maximum number of reactions, whose types and users are as long as possible.
 fn with_all_reactions() -> Arc<Message> {
     let kind = |number: usize| format!("{}{number:02}", "\"".repeat(30));
     let reactions = (0..REACTION_TYPES_MAX).map(|number| Reaction {

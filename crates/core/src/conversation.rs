@@ -16,7 +16,7 @@ mod head;
 
 pub use self::head::{Cleared, Head, Mark, PagePointers};
 
-/// Whether a conversation moves the total and wakes the user, with the SDK's number.
+/// Whether a conversation counts in the total and causes pushes, with the SDK's number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum NotificationStatus {
@@ -98,7 +98,7 @@ pub struct Settings {
     /// The removal of a received message that began and may not have ended: the page of amendments
     /// says whether the message was removed.
     pub removing: Option<Removing>,
-    /// Up to where the two users have confirmed what they read.
+    /// How far each of the two users has confirmed messages as read.
     pub receipts: ReceiptMarks,
     /// Fields of a later release.
     pub later: LaterFields,
@@ -114,7 +114,7 @@ impl Settings {
         pages.insert(page_number(seq));
     }
 
-    /// Up to where all messages of a direction are deleted for the user.
+    /// The position up to which all messages of a direction are deleted for the user.
     #[must_use]
     pub const fn cleared(&self, direction: Direction) -> Cleared {
         match direction {
@@ -158,7 +158,7 @@ pub struct Conversation {
     /// The sequence of the settings in the store; 0 if they are not stored.
     pub settings_seq: u64,
     /// The stream sequence of the newest published message of the other. A load may find newer
-    /// ones, whose acknowledgements were lost; they are published when the log was read to its end.
+    /// ones, whose acknowledgements were lost; they are published once the log was read to its end.
     pub published_seq: u64,
     /// The other's recent messages, to recognize repeats.
     pub repeats: Repeats,
@@ -273,7 +273,7 @@ impl Conversation {
         })
     }
 
-    /// Whether it does not count in the total.
+    /// Whether it is muted: it does not count in the total.
     #[must_use]
     pub fn is_muted(&self) -> bool {
         self.settings.notification == NotificationStatus::DoNotDisturb
@@ -376,8 +376,8 @@ impl Conversation {
         self.adopt_head(Direction::Receive, head);
     }
 
-    /// Takes in a message that the store has acknowledged. Answers what is published of the
-    /// conversation; `profile` is the other's.
+    /// Takes in a message that the store has acknowledged. Returns the view to publish; `profile`
+    /// is the other user's.
     pub fn take_in(
         &mut self,
         direction: Direction,

@@ -40,7 +40,7 @@ pub const RECEIPTS_PER_SECOND: usize = 30;
 pub const RECEIPTS_BATCH_MAX: usize = 10;
 /// Messages whose read receipts one call queries.
 pub const RECEIPTS_QUERY_MAX: usize = 100;
-/// To how many of the user's newest conversations a new name or avatar is published.
+/// The number of the user's newest conversations in which a new name or avatar is published.
 pub const PROFILE_CONVERSATIONS_MAX: usize = 64;
 /// The most users of one `query_users_info` call.
 pub const USERS_INFO_MAX: usize = 10;

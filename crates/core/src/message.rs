@@ -22,9 +22,9 @@ pub struct Draft {
 
 impl Draft {
     /// Distinguishes a repeat from a reuse of its local message ID: equal for equal content, type
-    /// and extended data. Only compared within one
-    /// process, so it may differ between processes. The hash is a fast one: whoever finds two contents
-    /// with the same one can only have messages of their own taken for repeats.
+    /// and extended data. It is compared within one process only, and may differ between processes.
+    /// The hash is fast and not secure: a sender who finds a collision can only make an own message
+    /// look like a repeat.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
         fingerprint(&self.content, &self.extended_data)

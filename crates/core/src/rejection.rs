@@ -58,7 +58,7 @@ pub enum Rejection {
     TooManyReceipts,
     /// The message is too old to be reacted to.
     TooLateToReact,
-    /// The caller has reacted with this type already, or has not.
+    /// The caller has reacted with this type already, or has no reaction with it to delete.
     ReactionUnchanged,
 }
 

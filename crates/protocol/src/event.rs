@@ -63,8 +63,8 @@ pub const fn name(event: &Event) -> &'static str {
     }
 }
 
-/// An event that belongs to no change of the user's conversations, is never stored, and is small: its
-/// fields are those of the body. A command that publishes one defines it in its own file.
+/// An event that belongs to no change of the user's conversations, is never stored, and is small:
+/// its fields are those of the body. A command that publishes one defines it in its own file.
 pub trait LiveEvent: Serialize {
     /// The name in the subject: the SDK's in `snake_case`.
     const NAME: &'static str;

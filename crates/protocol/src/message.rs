@@ -119,7 +119,7 @@ pub struct ConversationBody<'a> {
 
 impl Serialize for ConversationBody<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // Where there is not room for all, the draft comes first: it is shown nowhere else.
+        // If there is not room for both, the draft comes first: it is shown nowhere else.
         let draft = self.view.draft.as_deref().unwrap_or_default();
         let draft_bytes = size::text_bytes(draft, encoding(serializer.is_human_readable()));
         let content_max = self.content_max.map(|most| most.saturating_sub(draft_bytes));

@@ -38,7 +38,7 @@ impl Before {
 pub(crate) struct Known<'w> {
     pub(crate) watch: &'w Watch,
     pub(crate) before: &'w Before,
-    /// Since when a block may have mattered: the first of several tries.
+    /// The time since which a block may matter: that of the first of several tries.
     pub(crate) since_ms: u64,
     pub(crate) answered_ms: u64,
 }

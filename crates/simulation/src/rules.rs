@@ -120,7 +120,7 @@ pub(crate) struct Watch {
     /// The number of ownership changes.
     pub(crate) claims: usize,
     pub(crate) events: usize,
-    /// Who has reacted to each message, as the first of its users was shown at the end.
+    /// The users who reacted to each message, as the first of its two users saw it at the end.
     pub(crate) reacted: BTreeMap<String, (usize, Vec<usize>)>,
 }
 

@@ -45,8 +45,7 @@ pub enum Amendment {
 }
 
 impl Sent {
-    /// The texts that the message may have for someone who reads it between the two times, unless
-    /// it is revoked.
+    /// The texts that a reader may see between the two times, unless the message is revoked.
     #[must_use]
     pub fn texts(&self, from: u64, until: u64) -> Vec<&str> {
         let mut possible = vec![(self.text.as_str(), Some(0))];
@@ -64,7 +63,7 @@ impl Sent {
         possible.into_iter().map(|(text, _)| text).collect()
     }
 
-    /// Whether the message is revoked for someone who reads it between the two times.
+    /// Whether a reader sees the message as revoked between the two times.
     #[must_use]
     pub fn revoked(&self, from: u64, until: u64) -> Held {
         let is_revocation = |it: &&Amended| it.what == Amendment::Revoked && it.started <= until;

@@ -183,7 +183,7 @@ pub(crate) fn check_refusal(
 /// Whether a message is shown to its viewer as it is stored, apart from the status of its receipt.
 pub(crate) fn is_shown_rightly(viewer: usize, message: &Message, shown: &Value) -> bool {
     let mut expected = show_message(viewer, message);
-    // Whether it is confirmed as read is another question.
+    // Whether it is confirmed as read is checked elsewhere.
     if message.receipt && shown["receiptStatus"] == 2 {
         expected["receiptStatus"] = json!(2);
     } else if message.confirmed && shown["receiptStatus"] == 1 {
@@ -305,7 +305,7 @@ impl<F: Facts> Check<'_, F> {
         };
         let content = show_content(sent);
         let is_content = content.as_object().into_iter().flatten().all(|(name, value)| {
-            // These are not the caller's to set, or are compared below.
+            // The caller cannot set these, or they are compared below.
             let is_other = ["messageSeq", "localMessageID", "extendedData"];
             is_other.contains(&name.as_str()) || seen[name] == *value
         });
