@@ -74,7 +74,7 @@ enum Command {
     Call {
         /// The userID; peerd does not verify it, NATS permissions control its use.
         user: String,
-        /// The method's name, for example send_peer_message.
+        /// The method's name, for example `send_peer_message`.
         method: String,
         /// The body; an empty object if left out.
         #[arg(default_value = "{}")]

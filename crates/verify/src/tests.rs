@@ -12,10 +12,12 @@ use peerd_core::content::{Content, MessageType};
 use peerd_core::conversation::{Delisted, Head, Mark, PagePointers, Settings};
 use peerd_core::id::{LocalMessageId, OrderKey, Partition, UserId};
 use peerd_core::marks::{ConversationMark, ConversationMarks};
-use peerd_core::message::{Message, ReceiptStatus, Revocation};
+use peerd_core::message::{Annotations, Message, ReceiptStatus, Revocation};
+use peerd_core::reaction::Reaction;
 use peerd_core::receipts::ReceiptMarks;
 
 mod amended;
+mod attached;
 mod events;
 
 const PARTITION: Partition = Partition(0);
@@ -33,6 +35,9 @@ struct Sent {
     at: u64,
     /// The text after an edit.
     edited: Option<&'static str>,
+    receipt: ReceiptStatus,
+    /// The reaction of its receiver.
+    reaction: Option<&'static str>,
 }
 
 impl Sent {
@@ -63,11 +68,15 @@ impl Sent {
             seq: self.seq,
             timestamp_ms: 0,
             local_id: Some(LocalMessageId::new(self.local_id).expect("a local ID")),
-            receipt: ReceiptStatus::None,
+            receipt: self.receipt,
             counts: true,
             extended_data: String::new(),
             content: Content::Text { message: self.text() },
-            annotations: None,
+            annotations: self.reaction.map(|kind| {
+                let kind = kind.to_owned();
+                let reactions = vec![Reaction { kind, by_sender: 0, by_receiver: 1 }];
+                Box::new(Annotations { reactions, ..Annotations::default() })
+            }),
         }
     }
 
@@ -107,7 +116,9 @@ fn scene() -> Scene {
     let message =
         |(from, to, local_id): (&'static str, &'static str, &'static str), seq, minute| {
             let at = minute * MINUTE_US;
-            Sent { from, to, local_id, seq, counted: seq, key: minute * 1000, at, edited: None }
+            let (edited, receipt, reaction) = (None, ReceiptStatus::None, None);
+            let key = minute * 1000;
+            Sent { from, to, local_id, seq, counted: seq, key, at, edited, receipt, reaction }
         };
     let sent = vec![
         message(("ann", "bob", "a1"), 1, 1),
@@ -155,6 +166,7 @@ fn call(number: usize, sent: &Sent) -> [Value; 2] {
     let body = json!({
         "toUserID": sent.to,
         "message": { "type": 1, "message": sent.text(), "localMessageID": sent.local_id },
+        "config": { "hasReceipt": sent.receipt != ReceiptStatus::None },
     });
     [
         json!({
