@@ -80,11 +80,17 @@ pub enum Fault {
     ReceiptOfBlocked,
     /// Read receipts are sent although one of the two users hides them.
     ReceiptDespitePrivacy,
+    /// The status of a user who hides it is shown.
+    HiddenShown,
+    /// A user whose sessions ended remains online.
+    EndedSessionOnline,
+    /// Custom statuses are kept in memory and not stored.
+    LostStatus,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 39] = [
         Self::SuccessWithoutAck,
         Self::LostReadMark,
         Self::OwnMessagesCount,
@@ -121,6 +127,9 @@ impl Fault {
         Self::HalfReceipt,
         Self::ReceiptOfBlocked,
         Self::ReceiptDespitePrivacy,
+        Self::HiddenShown,
+        Self::EndedSessionOnline,
+        Self::LostStatus,
     ];
 }
 

@@ -26,6 +26,7 @@ use peerd_core::reaction::{Reaction, ReactionChange};
 use peerd_core::receipts::ReceiptInfo;
 use peerd_core::rejection::Rejection;
 use peerd_core::send::Push;
+use peerd_core::status::{CustomStatus, OnlineStatus, UserStatus};
 use peerd_core::user_info::{FullUserInfo, Profile, UserInfo};
 use peerd_protocol::encoding::{Encode as _, Encoding};
 use peerd_protocol::event::EventBody;
@@ -350,6 +351,19 @@ fn events() {
     insta::assert_snapshot!("event_message_receipt_changed", event(&confirmed));
     let rule = Event::UserRuleUpdated(Privacy::default().with(Hidden::Typing, true));
     insta::assert_snapshot!("event_user_rule_updated", event(&rule));
+    let status = UserStatus {
+        id: user("bob"),
+        online: OnlineStatus::Online,
+        platforms: vec![2, 6],
+        online_since_ms: AT_MS,
+        custom: CustomStatus {
+            text: "on a train".into(),
+            since_ms: AT_MS + 1000,
+            until_ms: AT_MS + 3_601_000,
+        },
+    };
+    let status = Event::UserStatusUpdated(vec![status]);
+    insta::assert_snapshot!("event_user_status_updated", event(&status));
     let all = Event::ConversationsAllDeleted { count: 7 };
     insta::assert_snapshot!("event_conversations_all_deleted", event(&all));
     let kicked = Event::KickedOut { session_id: "S1".into() };

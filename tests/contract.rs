@@ -39,6 +39,7 @@ mod contract {
     mod payload;
     mod permissions;
     mod preferences;
+    mod presence;
     mod profiles;
     mod provisioning;
     mod push;

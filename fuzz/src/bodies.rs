@@ -4,10 +4,11 @@
 use peerd::runtime::commands::{Method, Request, send_peer_message};
 use peerd_core::limits::{
     AVATAR_URL_MAX_BYTES, BLOCK_BATCH_MAX, BLOCKED_PAGE_MAX, CHANGES_PAGE_MAX,
-    CONVERSATION_PAGE_MAX, DELETE_BATCH_MAX, DEVICE_MAX_BYTES, DRAFT_MAX_BYTES, HISTORY_PAGE_MAX,
-    MARK_BATCH_MAX, MARK_MAX, MESSAGE_SEQS_MAX, REACTION_COUNT_MAX, REACTION_TYPE_MAX_BYTES,
-    REACTION_USERS_MAX, RECEIPTS_QUERY_MAX, USER_EXTENDED_DATA_MAX_BYTES, USER_NAME_MAX_BYTES,
-    USERS_INFO_MAX,
+    CONVERSATION_PAGE_MAX, CUSTOM_STATUS_MAX_BYTES, CUSTOM_STATUS_SECONDS_MAX, DELETE_BATCH_MAX,
+    DEVICE_MAX_BYTES, DRAFT_MAX_BYTES, HISTORY_PAGE_MAX, MARK_BATCH_MAX, MARK_MAX,
+    MESSAGE_SEQS_MAX, REACTION_COUNT_MAX, REACTION_TYPE_MAX_BYTES, REACTION_USERS_MAX,
+    RECEIPTS_QUERY_MAX, USER_EXTENDED_DATA_MAX_BYTES, USER_NAME_MAX_BYTES, USERS_INFO_MAX,
+    USERS_STATUS_MAX,
 };
 use peerd_core::rejection::Rejection;
 use peerd_core::send::Send;
@@ -236,6 +237,14 @@ fn has_bounds(request: &Request) {
     }
     if let Request::UpdateUserExtendedData(update) = request {
         assert!(update.extended_data.0.len() <= USER_EXTENDED_DATA_MAX_BYTES);
+    }
+    if let Request::UpdateUserCustomStatus(update) = request {
+        assert!(update.custom_status.0.len() <= CUSTOM_STATUS_MAX_BYTES);
+        let seconds = update.config.and_then(|config| config.duration);
+        assert!(seconds.is_none_or(|seconds| seconds.0 <= CUSTOM_STATUS_SECONDS_MAX));
+    }
+    if let Request::QueryUsersStatus(query) = request {
+        rising(&query.user_ids.clone().each_once(), USERS_STATUS_MAX);
     }
     if let Request::QueryUsersInfo(query) = request {
         rising(&query.user_ids.clone().each_once(), USERS_INFO_MAX);

@@ -11,13 +11,15 @@ use peerd::storage::owners::{self, Member, MemberId, Owner, PublishedUpTo};
 use peerd::store::batch::{self, Part};
 use peerd::wire::owner_request::{
     Audit, Audited, Begun, DIFFERENCES_MAX, Deliver, FindRepeat, FollowLog, MaySend, OwnerRequest,
-    PeerPart, Request, Settle, WasBegun, decode_answer, encode_answer, encode_refusal, is_answer,
+    PeerPart, ReadStatus, Request, STATUS_BATCH_MAX, Settle, WasBegun, decode_answer,
+    encode_answer, encode_refusal, is_answer,
 };
 use peerd_core::audit::{Difference, Subject};
 use peerd_core::content::Content;
 use peerd_core::id::{OrderKey, Partition, UserId};
 use peerd_core::message::Draft;
 use peerd_core::send::{Delivery, Push, Send, SendOptions};
+use peerd_core::status::{CustomStatus, OnlineStatus, UserStatus};
 use peerd_core::user_info::Profile;
 use peerd_protocol::discovery::StatsAnswer;
 use peerd_protocol::failure::{CallError, Failure};
@@ -66,6 +68,16 @@ fn user(id: &str) -> UserId {
     UserId::new(id, "userID").expect("a userID")
 }
 
+fn status() -> UserStatus {
+    UserStatus {
+        id: user("alice"),
+        online: OnlineStatus::Online,
+        platforms: vec![2, 32],
+        online_since_ms: 1_800_000_000_000,
+        custom: CustomStatus { text: "busy".to_owned(), since_ms: 7, until_ms: 9 },
+    }
+}
+
 fn request(bytes: &[u8]) {
     let receiver = user("bob");
     let read = |bytes: &[u8]| Request::decode(bytes, &receiver);
@@ -78,6 +90,10 @@ fn request(bytes: &[u8]) {
         Request::WasBegun(request) => request.encode().expect("writable"),
         Request::Settle(request) => request.encode().expect("writable"),
         Request::PeerPart(request) => request.encode().expect("writable"),
+        Request::ReadStatus(request) => {
+            assert!(request.users.len() <= STATUS_BATCH_MAX);
+            request.encode().expect("writable")
+        }
     });
     let Some(Request::Deliver(Deliver { delivery, .. })) = request else { return };
     assert!(delivery.floor.0 < NUMBER_END, "a key that no clock can follow");
@@ -102,6 +118,12 @@ fn answer(bytes: &[u8]) {
     answer_to(bytes, &WasBegun { reply_to: "_INBOX.x.7".to_owned() });
     let (method, part) = (String::new(), Bytes::new());
     answer_to(bytes, &PeerPart { from: from.clone(), method, part });
+    for count in 0..3 {
+        let users = vec![from.clone(); count];
+        if let Some(statuses) = answer_to(bytes, &ReadStatus { users }) {
+            assert_eq!(statuses.len(), count);
+        }
+    }
     answer_to(bytes, &Settle { sender: from, key: OrderKey(9) });
     if let Some(Ok(audited)) = answer_to(bytes, &Audit) {
         assert!(audited.differences.len() <= DIFFERENCES_MAX);
@@ -264,6 +286,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let (from, part) = (user("alice"), Bytes::from_static(b"\x91\xc3"));
     let part = PeerPart { from, method: "send_typing".to_owned(), part };
     add(0, part.encode().expect("writable"));
+    let users = vec![user("bob"), user("carol")];
+    add(0, ReadStatus { users }.encode().expect("writable"));
     add(0, MaySend { from: user("alice"), needed_bytes: 70 }.encode().expect("writable"));
     for in_doubt_since_ms in [None, Some(1_800_000_000_000)] {
         let follow = FollowLog { receiver: user("bob"), in_doubt_since_ms };
@@ -276,6 +300,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         add(1, encode_refusal(&error.into()).expect("writable"));
     }
     add(1, MaySend::encode_answer(&()).expect("writable"));
+    add(1, ReadStatus::encode_answer(&vec![None, Some(status())]).expect("writable"));
     add(1, FindRepeat::encode_answer(&None).expect("writable"));
     add(1, FollowLog::encode_answer(&()).expect("writable"));
     add(1, Settle::encode_answer(&()).expect("writable"));

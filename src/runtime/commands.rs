@@ -63,6 +63,7 @@ pub mod query_message_receipts_info;
 pub mod query_messages;
 pub mod query_self_user_info;
 pub mod query_users_info;
+pub mod query_users_status;
 pub mod remove_users_from_blacklist;
 pub mod revoke_message;
 pub mod send_conversation_message_receipt_read;
@@ -76,6 +77,7 @@ pub mod set_conversation_notification_status;
 pub mod set_conversation_unread;
 pub mod update_conversation_pinned_state;
 pub mod update_user_avatar_url;
+pub mod update_user_custom_status;
 pub mod update_user_extended_data;
 pub mod update_user_name;
 pub mod update_user_privacy;
@@ -522,6 +524,8 @@ commands! {
     delete_message_all_reactions::DeleteMessageAllReactions with_peer,
     query_message_reaction_user_list::QueryMessageReactionUserList,
     send_message_receipts_read::SendMessageReceiptsRead with_peer,
+    query_users_status::QueryUsersStatus,
+    update_user_custom_status::UpdateUserCustomStatus,
 }
 
 impl Method {

@@ -64,7 +64,7 @@ pub(super) enum Write {
     Login { account: Account, now_ms: u64, replay_due_ms: Option<u64>, expected_seq: u64 },
     /// The account with fewer sessions.
     Logout { account: Account, expected_seq: u64 },
-    /// The account with another profile or privacy.
+    /// The account with another profile, privacy or custom status.
     Profile { account: Account, expected_seq: u64 },
 }
 
@@ -557,9 +557,9 @@ fn apply(user: &mut User, stored: Vec<Stored>) {
                 user.set_account(account, seq);
             }
             Write::Profile { account, .. } => {
-                let Account { profile, extended_data, privacy, .. } = account;
+                let Account { profile, extended_data, privacy, custom_status, .. } = account;
                 let now = std::mem::take(&mut user.account);
-                let account = Account { profile, extended_data, privacy, ..now };
+                let account = Account { profile, extended_data, privacy, custom_status, ..now };
                 user.set_account(account, seq);
             }
         }

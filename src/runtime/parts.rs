@@ -13,6 +13,7 @@
 //! | [`Amending`] | changes of stored messages |
 //! | [`Replays`], [`Redelivery`] | missed messages; events that a dead owner left unpublished |
 //! | [`Router`], [`Replies`] | the owners of partitions, and requests to them; replies and refusals |
+//! | [`Presences`] | the status of users |
 //! | [`SendPath`] | messages, from the sender's call to both sides' events |
 //!
 //! Calls, owner requests, the audit and the take-over of partitions use these; `node` composes all
@@ -27,6 +28,7 @@ use super::conversations::Conversations;
 use super::crossing::InFlight;
 use super::env::{Env, Options};
 use super::history::History;
+use super::presence::Presences;
 use super::publisher::Publisher;
 use super::pushes::Pushes;
 use super::redelivery::Redelivery;
@@ -59,6 +61,7 @@ pub(super) struct Parts<S, B> {
     pub(super) redelivery: Arc<Redelivery<S, B>>,
     pub(super) router: Arc<Router<S, B>>,
     pub(super) replies: Arc<Replies<S, B>>,
+    pub(super) presences: Arc<Presences<S, B>>,
     pub(super) send_path: Arc<SendPath<S, B>>,
 }
 
@@ -111,6 +114,8 @@ impl<S: Store, B: Bus> Parts<S, B> {
         ));
         let router = Arc::new(Router::new(env.clone(), users.clone(), table));
         let replies = Arc::new(Replies::new(env.clone()));
+        let presences =
+            Arc::new(Presences { env: env.clone(), users: users.clone(), router: router.clone() });
         let send_path = Arc::new(SendPath {
             env: env.clone(),
             users: users.clone(),
@@ -141,6 +146,7 @@ impl<S: Store, B: Bus> Parts<S, B> {
             redelivery,
             router,
             replies,
+            presences,
             send_path,
         }
     }

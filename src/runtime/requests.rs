@@ -14,9 +14,11 @@ use super::send::{SendPath, Served};
 use super::users::Work;
 use crate::bus::{Bus, Incoming};
 use crate::store::Store;
-use crate::wire::owner_request::{OwnerRequest as _, PeerPart, Request, WasBegun, encode_answer};
+use crate::wire::owner_request::{
+    OwnerRequest as _, PeerPart, ReadStatus, Request, WasBegun, encode_answer,
+};
 use peerd_core::id::UserId;
-use peerd_protocol::failure::Failure;
+use peerd_protocol::failure::{CallError, Failure};
 
 /// Serves the requests of other instances.
 pub(super) struct Requests<S, B> {
@@ -52,7 +54,8 @@ impl<S: Store, B: Bus> Requests<S, B> {
             | Request::MaySend(_)
             | Request::FindRepeat(_)
             | Request::FollowLog(_)
-            | Request::PeerPart(_) => true,
+            | Request::PeerPart(_)
+            | Request::ReadStatus(_) => true,
             Request::Audit(_) | Request::WasBegun(_) | Request::Settle(_) => false,
         };
         if is_inquired
@@ -78,6 +81,12 @@ impl<S: Store, B: Bus> Requests<S, B> {
                 let part = serve_peer_part(parts, request, &work.ownership, user, deadline);
                 let served = Box::pin(part).await;
                 self.env.emit_any(owner_answer(&incoming, encode_answer::<PeerPart>(&served)));
+            }
+            Request::ReadStatus(request) => {
+                let (presences, deadline) = (&self.parts.presences, self.answer_by());
+                let read = presences.serve_read(&work.ownership, request, deadline);
+                let read = Box::pin(read).await.map_err(CallError::from);
+                self.env.emit_any(owner_answer(&incoming, encode_answer::<ReadStatus>(&read)));
             }
             Request::Audit(_) => {
                 let ownership = work.ownership.clone();

@@ -39,6 +39,9 @@ impl<S: Store, B: Bus> Sessions<S, B> {
         if failpoint::is(Fault::LostSession) {
             stored.sessions.clear();
         }
+        if failpoint::is(Fault::LostStatus) {
+            stored.custom_status = None;
+        }
         let payload = account::encode(&stored).map_err(|_| Failure::Internal)?;
         let subject = account::key(&self.env.subjects, cell.partition, &cell.token);
         let stream = StreamId::State(cell.partition);

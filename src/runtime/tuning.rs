@@ -223,6 +223,9 @@ pub(super) const PROFILE_SHOWN_CONCURRENT: usize = 16;
 /// Conversations whose newest message is searched page by page concurrently.
 pub(super) const PREVIEWS_CONCURRENT_MAX: usize = 16;
 
+/// Requests about the status of users that one call makes at the same time.
+pub(super) const STATUS_REQUESTS_CONCURRENT: usize = 16;
+
 // Events and pushes.
 
 /// The most conversations in one event.

@@ -1,4 +1,4 @@
-//! An account: a user's profile and sessions, when the user was last seen, and a revision that no
+//! An account: a user's profile, custom status and sessions, when the user was last seen, and a revision that no
 //! order key shows. Key: `peer.state.<p>.<user>.account`. A load takes the newer one.
 
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use crate::wire::packed::{EncodeError, RecordError, check_numbers, version};
 use peerd_core::encoding::Encoding;
 use peerd_core::id::Partition;
 use peerd_core::privacy::Privacy;
+use peerd_core::status::CustomStatus;
 use peerd_core::user::{Account, Session};
 use peerd_core::user_info::Profile;
 use peerd_protocol::subject::{Subjects, Token};
@@ -64,6 +65,11 @@ const AVATAR_URL: u8 = 5;
 const EXTENDED_DATA: u8 = 6;
 /// A bit for each part that the user hides.
 const PRIVACY: u8 = 7;
+const CUSTOM_STATUS: u8 = 8;
+
+/// A custom status: text, when it was set, when it expires (ms since 1970, 0 for never).
+#[derive(Default, PartialEq, Serialize, Deserialize)]
+struct CustomStatusV1(String, u64, u64);
 
 /// Writes an account.
 pub fn encode(account: &Account) -> Result<Bytes, EncodeError> {
@@ -72,7 +78,7 @@ pub fn encode(account: &Account) -> Result<Bytes, EncodeError> {
         let is_json = encoding.map(|encoding| encoding == Encoding::Json);
         SessionV2(id, since_ms, platform, device_id, is_json)
     };
-    let Account { profile, extended_data, privacy, .. } = account;
+    let Account { profile, extended_data, privacy, custom_status, .. } = account;
     let Account { sessions, last_seen_ms, revision, later, .. } = account;
     let Profile { name, avatar_url } = profile;
     let mut fields = FieldsOut::default();
@@ -83,6 +89,10 @@ pub fn encode(account: &Account) -> Result<Bytes, EncodeError> {
     fields.put(AVATAR_URL, &avatar_url.as_deref().unwrap_or_default())?;
     fields.put(EXTENDED_DATA, &extended_data.as_deref().unwrap_or_default())?;
     fields.put(PRIVACY, &privacy.bits())?;
+    let status = custom_status
+        .as_deref()
+        .map(|status| CustomStatusV1(status.text.clone(), status.since_ms, status.until_ms));
+    fields.put(CUSTOM_STATUS, &status)?;
     fields.entry(3, later)
 }
 
@@ -101,13 +111,14 @@ pub fn decode(bytes: &[u8]) -> Result<Account, RecordError> {
             early(name, sessions, last_seen_ms, revision)
         }
         _ => {
-            let fields = FieldsIn::read(bytes, KIND, 3, PRIVACY)?;
+            let fields = FieldsIn::read(bytes, KIND, 3, CUSTOM_STATUS)?;
             let sessions: Vec<SessionV2> = fields.get(SESSIONS)?;
             let text = |number| Ok::<_, RecordError>(shared(fields.get(number)?));
             Account {
                 profile: Profile { name: fields.get(NAME)?, avatar_url: text(AVATAR_URL)? },
                 extended_data: text(EXTENDED_DATA)?,
                 privacy: Privacy::from_bits(fields.get(PRIVACY)?),
+                custom_status: custom_status(fields.get(CUSTOM_STATUS)?)?,
                 sessions: sessions.into_iter().map(session).collect(),
                 last_seen_ms: fields.get(LAST_SEEN_MS)?,
                 revision: fields.get(REVISION)?,
@@ -129,6 +140,12 @@ fn early(
     let profile = Profile { name, avatar_url: None };
     let sessions = sessions.into_iter().map(session).collect();
     Account { profile, sessions, last_seen_ms, revision, ..Account::default() }
+}
+
+fn custom_status(stored: Option<CustomStatusV1>) -> Result<Option<Arc<CustomStatus>>, RecordError> {
+    let Some(CustomStatusV1(text, since_ms, until_ms)) = stored else { return Ok(None) };
+    check_numbers(KIND, &[since_ms, until_ms])?;
+    Ok(Some(Arc::new(CustomStatus { text, since_ms, until_ms })))
 }
 
 /// A text; `None` if it is empty.

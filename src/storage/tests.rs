@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use bytes::Bytes;
 use proptest::prelude::*;
 use serde::ser::Error as _;
@@ -20,6 +22,7 @@ use peerd_core::message::{Direction, ReceiptStatus, Revocation};
 use peerd_core::privacy::{Hidden, Privacy};
 use peerd_core::reaction::Reaction;
 use peerd_core::receipts::ReceiptMarks;
+use peerd_core::status::CustomStatus;
 use peerd_core::user::Session;
 use peerd_core::user_info::Profile;
 
@@ -67,6 +70,7 @@ fn accounts() -> Vec<(&'static str, Account)> {
                 profile: named("B\u{e9}la"),
                 extended_data: None,
                 privacy: Privacy::default(),
+                custom_status: None,
                 sessions,
                 last_seen_ms,
                 revision: 1 << 50,
@@ -79,6 +83,7 @@ fn accounts() -> Vec<(&'static str, Account)> {
                 profile: named("Anna"),
                 extended_data: None,
                 privacy: Privacy::default(),
+                custom_status: None,
                 sessions: Vec::new(),
                 last_seen_ms,
                 revision: 0,
@@ -91,6 +96,7 @@ fn accounts() -> Vec<(&'static str, Account)> {
                 profile: named(""),
                 extended_data: None,
                 privacy: Privacy::default(),
+                custom_status: None,
                 sessions: of_before,
                 last_seen_ms: None,
                 revision: 0,
@@ -108,6 +114,17 @@ fn accounts() -> Vec<(&'static str, Account)> {
                 extended_data: Some("{\"mood\": 1}".into()),
                 privacy: Privacy::default().with(Hidden::Typing, true),
                 revision: 4,
+                ..Account::default()
+            },
+        ),
+        (
+            "custom-status",
+            Account {
+                custom_status: Some(Arc::new(CustomStatus {
+                    text: "on a train".to_owned(),
+                    since_ms: 1_800_000_000_000,
+                    until_ms: 1_800_003_600_000,
+                })),
                 ..Account::default()
             },
         ),

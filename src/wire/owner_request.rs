@@ -12,6 +12,7 @@ mod find_repeat;
 mod follow_log;
 mod may_send;
 mod peer_part;
+mod read_status;
 mod settle;
 mod was_begun;
 
@@ -24,6 +25,7 @@ pub use self::find_repeat::FindRepeat;
 pub use self::follow_log::FollowLog;
 pub use self::may_send::MaySend;
 pub use self::peer_part::PeerPart;
+pub use self::read_status::{ReadStatus, STATUS_BATCH_MAX};
 pub use self::settle::Settle;
 pub use self::was_begun::{Begun, WasBegun};
 use super::packed::EncodeError;
@@ -93,6 +95,8 @@ pub enum Request {
     Settle(Settle),
     /// See [`PeerPart`].
     PeerPart(PeerPart),
+    /// See [`ReadStatus`].
+    ReadStatus(ReadStatus),
 }
 
 impl Request {
@@ -107,6 +111,7 @@ impl Request {
             WasBegun::TAG => Self::WasBegun(WasBegun::decode(bytes, user)?),
             Settle::TAG => Self::Settle(Settle::decode(bytes, user)?),
             PeerPart::TAG => Self::PeerPart(PeerPart::decode(bytes, user)?),
+            ReadStatus::TAG => Self::ReadStatus(ReadStatus::decode(bytes, user)?),
             _ => return Err(RecordError::new(KIND, "its tag is unknown")),
         };
         Ok(request)

@@ -100,6 +100,8 @@ fn methods_that_need_a_session() -> Vec<(&'static str, Value)> {
             "send_message_receipts_read",
             json!({ "conversationID": "bob", "messageList": [{ "messageID": "1" }] }),
         ),
+        ("query_users_status", json!({ "userIDs": ["bob"] })),
+        ("update_user_custom_status", json!({ "customStatus": "busy" })),
     ]
 }
 

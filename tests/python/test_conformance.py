@@ -87,7 +87,7 @@ async def record(url, typings):
             _, _, user, name = message.subject.split(".")
             return (user, name), json.loads(message.data)
 
-        users = {name: Recorder(nc, name, Json) for name in ("alice", "bob", "carol", "dave")}
+        users = {name: Recorder(nc, name, Json) for name in ("alice", "bob", "carol", "dave", "erin")}
         story = Story(users)
         for step in STEP.finditer(PAGE):
             await story.play(step, next_event)

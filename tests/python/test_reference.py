@@ -36,6 +36,10 @@ VARYING = {
     "readTime": "read at",
     "pinnedTime": "pinned at",
     "serverTime": "served at",
+    "customStatusExpiredTime": "status at",
+    "lastUpdateTime": "status at",
+    "lastOnlineStatusUpdateTime": "status at",
+    "lastCustomStatusUpdateTime": "status at",
     "orderKey": "key",
     "revision": "key",
     "previousRevision": "key",
@@ -158,7 +162,7 @@ async def test_the_examples_of_the_reference_are_what_peerd_does(url):
             _, _, user, name = msg.subject.split(".")
             return (user, name), json.loads(msg.data)
 
-        story = Story({user: User(nc, user, Json) for user in ("alice", "bob", "carol", "dave")})
+        story = Story({user: User(nc, user, Json) for user in ("alice", "bob", "carol", "dave", "erin")})
         for step in STEP.finditer(PAGE):
             await story.play(step, next_event)
     assert sum(map(len, story.came.values())) >= 15

@@ -10,6 +10,7 @@ use super::message::Message;
 use super::privacy::Privacy;
 use super::reaction::ReactionChange;
 use super::receipts::ReceiptInfo;
+use super::status::UserStatus;
 use super::user_info::{FullUserInfo, UserInfo};
 
 /// The revision of a user's conversations. It rises with each change of them and names the previous
@@ -111,6 +112,8 @@ pub enum Event {
     UserInfoUpdated(FullUserInfo),
     /// The user's privacy settings changed.
     UserRuleUpdated(Privacy),
+    /// The status of users changed: the user's own, or of those whose status the user follows.
+    UserStatusUpdated(Vec<UserStatus>),
     /// A session ended because too many newer ones began.
     KickedOut {
         /// The session's ID.
@@ -135,6 +138,7 @@ impl Event {
             | Self::BlacklistChanged { .. }
             | Self::UserInfoUpdated(_)
             | Self::UserRuleUpdated(_)
+            | Self::UserStatusUpdated(_)
             | Self::AllMessagesDeleted
             | Self::ConversationsAllDeleted { .. }
             | Self::KickedOut { .. } => 0,

@@ -31,6 +31,7 @@ pub mod receive;
 pub mod rejection;
 pub mod repeats;
 pub mod send;
+pub mod status;
 pub mod text;
 pub mod user;
 pub mod user_info;

@@ -44,6 +44,22 @@ pub const RECEIPTS_QUERY_MAX: usize = 100;
 pub const PROFILE_CONVERSATIONS_MAX: usize = 64;
 /// The most users of one `query_users_info` call.
 pub const USERS_INFO_MAX: usize = 10;
+/// Longest custom status, in bytes.
+pub const CUSTOM_STATUS_MAX_BYTES: usize = 64;
+/// How long a custom status is valid unless the call says otherwise, in seconds.
+pub const CUSTOM_STATUS_SECONDS: u64 = 24 * 60 * 60;
+/// The longest time for which a custom status is valid, in seconds.
+pub const CUSTOM_STATUS_SECONDS_MAX: u64 = 30 * CUSTOM_STATUS_SECONDS;
+/// How long after a change the custom status may change again, in milliseconds.
+pub const CUSTOM_STATUS_INTERVAL_MS: u64 = 1000;
+/// A repeated custom status that would expire less than this later changes nothing.
+pub const CUSTOM_STATUS_REPEAT_MS: u64 = 60 * 1000;
+/// The same as a share of the time for which it is valid.
+pub const CUSTOM_STATUS_REPEAT_SHARE: u64 = 10;
+/// The most users of one call about the status of users.
+pub const USERS_STATUS_MAX: usize = 100;
+/// How often a user may query the status of others in any second.
+pub const STATUS_QUERIES_PER_SECOND: usize = 10;
 /// Longest `platform` and `deviceID` of a login, in bytes.
 pub const DEVICE_MAX_BYTES: usize = 128;
 /// The most messages of one history page.

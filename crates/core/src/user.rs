@@ -15,6 +15,7 @@ use super::message::Direction;
 use super::privacy::Privacy;
 use super::rate::{Signals, Window};
 use super::rejection::Rejection;
+use super::status::CustomStatus;
 use super::user_info::Profile;
 
 /// A session: one login of a user.
@@ -41,6 +42,8 @@ pub struct Account {
     pub extended_data: Option<Arc<str>>,
     /// The privacy settings.
     pub privacy: Privacy,
+    /// The custom status; `None` if none was ever set.
+    pub custom_status: Option<Arc<CustomStatus>>,
     /// The sessions, the earliest first.
     pub sessions: Vec<Session>,
     /// When the user was last seen, in milliseconds since 1970; `None` for never.
@@ -89,6 +92,8 @@ pub struct User {
     pub typing_sent: Signals,
     /// Changes of the user's profile and privacy in the last second.
     pub profile_changes: Window,
+    /// Queries of the status of others in the last second.
+    pub status_queries: Window,
     /// No unread message was stored before this time, in milliseconds since 1970.
     pub oldest_unread_ms: u64,
 }
@@ -115,6 +120,7 @@ impl User {
             receipts_sent: Window::default(),
             typing_sent: Signals::default(),
             profile_changes: Window::default(),
+            status_queries: Window::default(),
             oldest_unread_ms: u64::MAX,
         }
     }

@@ -8,10 +8,13 @@ use super::size::counted;
 use peerd_core::conversation::ConversationView;
 use peerd_core::id::UserId;
 use peerd_core::message::Message;
+use peerd_core::status::UserStatus;
 use peerd_core::user_info::{Profile, UserInfo};
 
 /// The bytes of a listed user around its ID and its profile.
 const AROUND_USER_BYTES: usize = 96;
+/// The bytes of a status around its ID and its text.
+const AROUND_STATUS_BYTES: usize = 384;
 /// The most bytes that JSON turns one byte into.
 const JSON_ESCAPED: usize = 6;
 
@@ -59,5 +62,12 @@ impl Sizes<'_> {
         let Profile { name, avatar_url } = &user.profile;
         let texts = name.len() + avatar_url.as_ref().map_or(0, |url| url.len());
         user.id.as_str().len() + texts * JSON_ESCAPED + AROUND_USER_BYTES
+    }
+
+    /// A status, at most.
+    #[must_use]
+    pub fn status(status: &UserStatus) -> usize {
+        let text = status.custom.text.len();
+        status.id.as_str().len() + text * JSON_ESCAPED + AROUND_STATUS_BYTES
     }
 }

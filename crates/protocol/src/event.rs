@@ -10,7 +10,7 @@ use super::object::NAMED;
 use super::reaction::{Changed, UserChanges};
 use super::receipt::ReceiptBody;
 use super::reply::{Messages, UserInfos};
-use super::user_info::{FullUserInfoBody, UserRuleBody};
+use super::user_info::{FullUserInfoBody, UserRuleBody, UserStatusBody};
 use peerd_core::conversation::{ConversationEvent, ConversationView};
 use peerd_core::event::{DeleteType, Event, Revision};
 use peerd_core::id::UserId;
@@ -59,6 +59,7 @@ pub const fn name(event: &Event) -> &'static str {
         Event::BlacklistChanged { .. } => "blacklist_changed",
         Event::UserInfoUpdated(_) => "user_info_updated",
         Event::UserRuleUpdated(_) => "user_rule_updated",
+        Event::UserStatusUpdated(_) => "user_status_updated",
         Event::KickedOut { .. } => "connection_state_changed",
     }
 }
@@ -166,6 +167,7 @@ struct Shown<'a> {
 }
 
 impl Serialize for Shown<'_> {
+    #[expect(clippy::too_many_lines, reason = "an arm for each event")]
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { viewer, content_max, .. } = *self;
         let revision = self.revision.map(|revision| revision.current);
@@ -254,6 +256,12 @@ impl Serialize for Shown<'_> {
                 RuleUpdated { user_rule: UserRuleBody::of(*privacy), revision, previous_revision }
                     .serialize(serializer)
             }
+            Event::UserStatusUpdated(statuses) => StatusUpdated {
+                user_status_list: statuses.iter().map(UserStatusBody::of).collect(),
+                revision,
+                previous_revision,
+            }
+            .serialize(serializer),
             Event::KickedOut { session_id } => Connection {
                 state: DISCONNECTED,
                 event: KICKED_OUT,
@@ -405,6 +413,16 @@ struct InfoUpdated<'a> {
 #[serde(rename_all = "camelCase")]
 struct RuleUpdated {
     user_rule: UserRuleBody,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous_revision: Option<u64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StatusUpdated<'a> {
+    user_status_list: Vec<UserStatusBody<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -126,6 +126,10 @@ fn parts(event: &Event, sizes: Sizes<'_>, most: usize) -> Vec<Event> {
                 .map(|users| Event::BlacklistChanged { action: *action, users: users.to_vec() })
                 .collect()
         }
+        Event::UserStatusUpdated(statuses) => {
+            let parts = split(statuses, Sizes::status, most);
+            parts.map(|statuses| Event::UserStatusUpdated(statuses.to_vec())).collect()
+        }
         Event::TotalChanged(_)
         | Event::ReactionsChanged { .. }
         | Event::UserInfoUpdated(_)

@@ -2,7 +2,9 @@
 
 use serde::{Serialize, Serializer};
 
+use peerd_core::id::UserId;
 use peerd_core::privacy::{Hidden, Privacy};
+use peerd_core::status::UserStatus;
 use peerd_core::user_info::{FullUserInfo, UserInfo};
 
 /// A user: ID, name, avatar and extended data.
@@ -50,6 +52,58 @@ impl Serialize for FullUserInfoBody<'_> {
         let base_info = UserInfoBody { user_extended_data: extended_data, ..base_info };
         let user_avatar_url = base_info.user_avatar_url;
         Body { base_info, user_avatar_url, extended_data }.serialize(serializer)
+    }
+}
+
+/// The code for a user who never logged in.
+pub const NO_SUCH_USER: u32 = 6_000_011;
+
+/// A user for whom a part of a call failed.
+#[derive(Clone, Copy, Serialize)]
+pub struct ErrorUser<'a> {
+    #[serde(rename = "userID")]
+    id: &'a str,
+    reason: u32,
+}
+
+impl<'a> ErrorUser<'a> {
+    /// These users, for whom it failed with this code.
+    #[must_use]
+    pub fn all(users: &'a [UserId], reason: u32) -> Vec<Self> {
+        users.iter().map(|id| Self { id: id.as_str(), reason }).collect()
+    }
+}
+
+/// The status of a user.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UserStatusBody<'a> {
+    #[serde(rename = "userID")]
+    user_id: &'a str,
+    online_status: u8,
+    online_platforms: &'a [u8],
+    custom_status: &'a str,
+    custom_status_expired_time: u64,
+    last_update_time: u64,
+    last_online_status_update_time: u64,
+    last_custom_status_update_time: u64,
+}
+
+impl<'a> UserStatusBody<'a> {
+    /// With the names of the contract.
+    #[must_use]
+    pub fn of(status: &'a UserStatus) -> Self {
+        let UserStatus { id, online, platforms, online_since_ms, custom } = status;
+        Self {
+            user_id: id.as_str(),
+            online_status: *online as u8,
+            online_platforms: platforms,
+            custom_status: &custom.text,
+            custom_status_expired_time: custom.until_ms,
+            last_update_time: custom.since_ms.max(*online_since_ms),
+            last_online_status_update_time: *online_since_ms,
+            last_custom_status_update_time: custom.since_ms,
+        }
     }
 }
 

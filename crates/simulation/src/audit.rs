@@ -183,6 +183,10 @@ impl Client {
         if self.surely(user, &Request::Blacklist { count: NAMES.len(), place: 0 }).await.is_none() {
             return;
         }
+        let others = (0..users).collect();
+        if self.surely(user, &Request::UsersStatus { others }).await.is_none() {
+            return;
+        }
         let (mut loud, mut all) = (0, 0);
         for other in (0..users).filter(|other| *other != user) {
             if self.read_history(user, other).await.is_none() {

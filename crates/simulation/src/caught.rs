@@ -35,7 +35,10 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
         | Fault::LostPreference
         | Fault::LostReceipt
         | Fault::HalfReceipt
-        | Fault::LostReaction => &[Rule::ChangesStay],
+        | Fault::LostReaction
+        | Fault::LostStatus
+        | Fault::HiddenShown
+        | Fault::EndedSessionOnline => &[Rule::ChangesStay],
         // The sender's history lacks the change, and so does the event.
         Fault::PageUnnamed => &[Rule::ChangesStay, Rule::PublishedCorrectly],
         // Its revision was published and is not stored, so that the next owner's goes back.
@@ -91,6 +94,9 @@ const fn seed_that_shows(fault: Fault) -> u64 {
         | Fault::WrongNumber
         | Fault::LostReaction
         | Fault::PageUnnamed
+        | Fault::LostStatus
+        | Fault::HiddenShown
+        | Fault::EndedSessionOnline
         | Fault::WrongReactor => 1,
     }
 }

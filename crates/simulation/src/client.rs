@@ -225,6 +225,19 @@ impl Client {
                 let request = Request::Privacy { what: 0, on };
                 self.change(user, None, OpKind::Hide(on), &request).await;
             }
+            Call::HideStatus { on } => {
+                let request = Request::Privacy { what: 2, on };
+                self.change(user, None, OpKind::HideStatus(on), &request).await;
+            }
+            Call::CustomStatus { is_empty } => {
+                let text = if is_empty { String::new() } else { format!("secret-status-{number}") };
+                let request = Request::CustomStatus { text: text.clone(), seconds: None };
+                self.change(user, None, OpKind::CustomStatus(text), &request).await;
+            }
+            Call::UsersStatus => {
+                let others = (0..self.world.lock().setup.users).collect();
+                self.ask(user, &Request::UsersStatus { others }).await;
+            }
             Call::Pin { other, on } => {
                 let request = Request::Pin { other, on };
                 self.change(user, Some(other), OpKind::Pin(on), &request).await;
@@ -273,8 +286,15 @@ impl Client {
             (OpKind::Clear | OpKind::DeleteAll | OpKind::DeleteConversation, None)
                 | (OpKind::Block(_) | OpKind::Mark(_) | OpKind::Receipt(_), _)
         );
-        // Sessions and privacy belong to no conversation: the user stands in for the other.
-        let is_own = matches!(kind, OpKind::Login | OpKind::Logout | OpKind::Hide(_));
+        // These belong to no conversation: the user stands in for the other.
+        let is_own = matches!(
+            kind,
+            OpKind::Login
+                | OpKind::Logout
+                | OpKind::Hide(_)
+                | OpKind::HideStatus(_)
+                | OpKind::CustomStatus(_)
+        );
         let other = if is_own { Some(user) } else { other };
         let op = {
             let now_ms = self.world.now_ms();

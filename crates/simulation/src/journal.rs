@@ -53,6 +53,10 @@ pub(crate) enum OpKind {
     Receipt(Option<Vec<String>>),
     /// Hides read receipts, or shows them.
     Hide(bool),
+    /// Hides the online status, or shows it.
+    HideStatus(bool),
+    /// Sets the custom status.
+    CustomStatus(String),
     Login,
     Logout,
     /// Reacts to a message, or deletes the reaction.
@@ -252,6 +256,28 @@ impl Journal {
         self.may((user, user), value, span)
     }
 
+    /// Whether a user may hide the online status.
+    pub(crate) fn may_hide_status(&self, user: usize, span: (u64, u64)) -> May {
+        let value =
+            |kind: &OpKind| if let OpKind::HideStatus(on) = kind { Some(*on) } else { None };
+        self.may((user, user), value, span)
+    }
+
+    /// The possible custom statuses of a user.
+    pub(crate) fn custom_statuses(&self, user: usize, span: (u64, u64)) -> BTreeSet<String> {
+        let value = |kind: &OpKind| {
+            if let OpKind::CustomStatus(text) = kind { Some(text.clone()) } else { None }
+        };
+        self.possible((user, user), String::new(), value, span)
+    }
+
+    /// When a user last logged in, as far as that is certain and nothing changed it since.
+    pub(crate) fn certain_login(&self, user: usize, asked_ms: u64) -> Option<u64> {
+        let is_login = |op: &&Op| op.kind == OpKind::Login && op.outcome == Outcome::Done;
+        let logins = self.of(user, user).filter(is_login).filter(|op| op.done_ms < asked_ms);
+        logins.map(|op| op.issued_ms).max()
+    }
+
     /// The read receipts that a user sent, or may have sent, for the messages of another.
     pub(crate) fn receipts(&self, user: usize, other: usize) -> impl Iterator<Item = &Op> {
         self.of(user, other).filter(|op| matches!(op.kind, OpKind::Receipt(_)))
@@ -323,6 +349,8 @@ impl Journal {
             | OpKind::Block(_)
             | OpKind::Receipt(_)
             | OpKind::Hide(_)
+            | OpKind::HideStatus(_)
+            | OpKind::CustomStatus(_)
             | OpKind::Login
             | OpKind::Logout
             | OpKind::React(..) => None,
@@ -359,6 +387,8 @@ impl Journal {
                 | OpKind::Block(_)
                 | OpKind::Receipt(_)
                 | OpKind::Hide(_)
+                | OpKind::HideStatus(_)
+                | OpKind::CustomStatus(_)
                 | OpKind::Login
                 | OpKind::Logout
                 | OpKind::React(..) => (false, false),
@@ -386,6 +416,8 @@ impl Journal {
             | OpKind::DeleteConversation
             | OpKind::Receipt(_)
             | OpKind::Hide(_)
+            | OpKind::HideStatus(_)
+            | OpKind::CustomStatus(_)
             | OpKind::Block(_)
             | OpKind::React(..) => None,
         };
@@ -407,6 +439,8 @@ impl Journal {
             | OpKind::Block(_)
             | OpKind::Receipt(_)
             | OpKind::Hide(_)
+            | OpKind::HideStatus(_)
+            | OpKind::CustomStatus(_)
             | OpKind::Login
             | OpKind::Logout
             | OpKind::React(..) => false,

@@ -5,15 +5,18 @@
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::journal::{Journal, OpKind, Outcome};
-use crate::model::NAMES;
 use crate::model::facts::{ANY, BlockList, Conversation, Facts, May};
-use crate::model::replies::has_reacted;
+use crate::model::replies::{Difference, has_reacted};
 use crate::model::state::{Message, Reaction, User, show_info, show_rule, show_user};
+use crate::model::{NAMES, number, text};
 use crate::plan::{MARK, REACTION};
-use crate::rules::{Logged, Watch};
+use crate::rules::{Logged, Rule, Watch};
+
+/// How long a user who logged in is certainly online: less than it takes to be offline.
+const SOON_MS: u64 = 10_000;
 
 /// The knowledge of a user when it made a call.
 #[derive(Debug)]
@@ -207,6 +210,45 @@ impl Facts for Known<'_> {
 
     fn info(&self, user: usize) -> Option<Value> {
         Some(show_info(user, &User::default()))
+    }
+
+    fn wrong_status(&self, viewer: usize, of: usize, shown: Option<&Value>) -> Option<Difference> {
+        let (journal, span) = (&self.watch.journal, self.span());
+        let login_ms = journal.certain_login(of, self.before.asked_ms);
+        let Some(shown) = shown else {
+            let why = format!("{} never logged in", NAMES[of]);
+            return login_ms.map(|_| (Rule::NeverStale, why));
+        };
+        let wrong = |rule: Rule, why: &str| Some((rule, format!("{}: {shown}: {why}", NAMES[of])));
+        let (online, is_own) = (number(shown, "onlineStatus"), viewer == of);
+        let is_online = online == 0;
+        let platforms = if is_online { json!([32]) } else { json!([]) };
+        if shown["onlinePlatforms"] != platforms {
+            return wrong(Rule::PublishedCorrectly, "the platforms");
+        }
+        if !journal.custom_statuses(of, span).contains(text(shown, "customStatus")) {
+            return wrong(Rule::ChangesStay, "the custom status");
+        }
+        let hidden = if is_own { May::sure(false) } else { journal.may_hide_status(of, span) };
+        let names = ["lastUpdateTime", "customStatusExpiredTime", "lastCustomStatusUpdateTime"];
+        let has_times = names.iter().any(|name| number(shown, name) > 0);
+        if hidden.is_sure() && (online != 1 || has_times) {
+            return wrong(Rule::ChangesStay, "the status is hidden");
+        }
+        let home = journal.may_be_home(of, span);
+        if is_online && !home.be {
+            return wrong(Rule::ChangesStay, "the user logged out");
+        }
+        if online == 2 && !home.not_be {
+            return wrong(Rule::ChangesStay, "the user is logged in");
+        }
+        // At the end all users log in, one soon after the other.
+        let is_recent = login_ms.is_some_and(|at_ms| self.before.asked_ms - at_ms < SOON_MS);
+        let is_there = is_own || (self.is_settled() && is_recent && !hidden.be);
+        if is_there && home.is_sure() && !is_online {
+            return wrong(Rule::NeverStale, "the user is online");
+        }
+        None
     }
 
     fn rule(&self, _user: usize) -> Value {

@@ -33,7 +33,7 @@ use self::request::Request;
 use self::state::Certain;
 pub use self::state::Flaw;
 use self::state::{Message, Session, State, merge, show_message};
-use crate::single::calls::{Call, DRAFTS, INVALID, PROFILES, Setup};
+use crate::single::calls::{Call, DRAFTS, INVALID, PROFILES, STATUSES, Setup};
 use crate::single::world::{
     HEARTBEAT_MS, MAX_SESSIONS, Observed, PublishedEvent, Pushed, REPLAY_AGE_MS, REPLAY_MESSAGES,
 };
@@ -193,7 +193,8 @@ impl Model {
     ) -> Result<Expected, Wrong> {
         if let Call::Login { name, device, after, packed } = call {
             let after = after.map(|after| self.newest_of_device(user, after));
-            let session = Session { id: String::new(), device: *device, packed: *packed };
+            let (device, packed) = (*device, *packed);
+            let session = Session { id: String::new(), device, packed, since_ms: now_ms };
             return self.login(user, *name, session, after, observed);
         }
         if !self.state.is_logged_in(user, now_ms) {
@@ -215,6 +216,7 @@ impl Model {
             | Call::Totals
             | Call::UsersInfo { .. }
             | Call::SelfInfo
+            | Call::UsersStatus { .. }
             | Call::Numbered { .. }
             | Call::Changes { .. }
             | Call::Receipts { .. }
@@ -274,6 +276,9 @@ impl Model {
             Call::Typing { other, on } => self.typing(user, *other, *on, observed),
             Call::Profile { part, text } => {
                 self.set_profile(user, *part, PROFILES[*text], observed)
+            }
+            Call::CustomStatus { text, seconds } => {
+                self.set_custom_status(user, STATUSES[*text], *seconds, observed)
             }
             Call::Privacy { what, on } => self.set_privacy(user, *what, *on, observed),
             Call::Blacklist { goes_on, .. } => {

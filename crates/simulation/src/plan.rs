@@ -16,6 +16,8 @@ const REACTIONS: u64 = 0x7265_6163;
 pub(crate) const REACTION: &str = "secret-\u{1f44d}";
 /// Likewise for calls that send read receipts, and that hide them.
 const RECEIPTS: u64 = 0x7265_6164;
+/// Likewise for calls about the status of users.
+const STATUS: u64 = 0x7374_6174;
 /// The mark that users put on conversations.
 pub(crate) const MARK: i64 = 7;
 
@@ -191,6 +193,15 @@ pub(crate) enum Call {
     Hide {
         on: bool,
     },
+    CustomStatus {
+        is_empty: bool,
+    },
+    /// Hides the online status, or shows it.
+    HideStatus {
+        on: bool,
+    },
+    /// Reads the status of all users.
+    UsersStatus,
     /// Reacts to one of the messages that the caller knows, or deletes the reaction, or all.
     React {
         other: usize,
@@ -245,6 +256,9 @@ impl Call {
             | Self::DeleteConversations
             | Self::DeleteAllMessages
             | Self::Hide { .. }
+            | Self::CustomStatus { .. }
+            | Self::HideStatus { .. }
+            | Self::UsersStatus
             | Self::Filtered { .. } => true,
         }
     }
@@ -399,6 +413,17 @@ impl Plan {
             let user = busy(&mut reactions, setup.users);
             let call = reaction(&mut reactions, &setup, user);
             let at_ms = reactions.below(ends_ms);
+            steps.push(Step { at_ms, what: What::Call { user, call } });
+        }
+        let mut status = Random::new(seed ^ STATUS);
+        for _ in 0..status.below(10) {
+            let user = busy(&mut status, setup.users);
+            let call = match status.below(10) {
+                0..3 => Call::CustomStatus { is_empty: status.percent(20) },
+                3..5 => Call::HideStatus { on: status.percent(60) },
+                _ => Call::UsersStatus,
+            };
+            let at_ms = status.below(ends_ms);
             steps.push(Step { at_ms, what: What::Call { user, call } });
         }
         for _ in 0..faults {

@@ -58,6 +58,8 @@ fn a_model_with_a_flaw_is_detected() {
         Flaw::EditsAreForgotten,
         Flaw::ReceiptsIgnorePrivacy,
         Flaw::ReceiptsAreForgotten,
+        Flaw::HiddenIsShown,
+        Flaw::CustomStatusStays,
         Flaw::ReactsTwice,
         Flaw::DeletesOthersReactions,
     ];

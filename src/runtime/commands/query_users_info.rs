@@ -12,10 +12,7 @@ use peerd_core::user_info::FullUserInfo;
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::field::{AnyObject, List, User};
 use peerd_protocol::reply::{Reply, Shown};
-use peerd_protocol::user_info::FullUserInfoBody;
-
-/// The code for a user who never logged in.
-const NO_SUCH_USER: u32 = 6_000_011;
+use peerd_protocol::user_info::{ErrorUser, FullUserInfoBody, NO_SUCH_USER};
 
 /// Reads names, avatars and extended data of users.
 pub struct QueryUsersInfo;
@@ -46,18 +43,11 @@ impl Reply for Users {
         #[serde(rename_all = "camelCase")]
         struct Body<'a> {
             user_list: Vec<FullUserInfoBody<'a>>,
-            error_user_list: Vec<ErrorInfo<'a>>,
+            error_user_list: Vec<ErrorUser<'a>>,
         }
-        #[derive(Serialize)]
-        struct ErrorInfo<'a> {
-            #[serde(rename = "userID")]
-            id: &'a str,
-            reason: u32,
-        }
-        let error = |id: &'a UserId| ErrorInfo { id: id.as_str(), reason: NO_SUCH_USER };
         Body {
             user_list: self.users.iter().map(FullUserInfoBody).collect(),
-            error_user_list: self.unknown.iter().map(error).collect(),
+            error_user_list: ErrorUser::all(&self.unknown, NO_SUCH_USER),
         }
     }
 }

@@ -73,7 +73,6 @@ const NAMES: &[&str] = &[
     "query_room_members_attributes",
     "query_room_online_member_count",
     "query_subscribed_user_status_list",
-    "query_users_status",
     "reject_friend_application",
     "reject_group_invite_application",
     "reject_group_join_application",
@@ -112,7 +111,6 @@ const NAMES: &[&str] = &[
     "update_group_notice",
     "update_message_local_extended_data",
     "update_user_badge",
-    "update_user_custom_status",
     "update_user_offline_push_rule",
     "upload_log",
 ];

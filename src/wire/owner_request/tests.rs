@@ -77,6 +77,10 @@ fn peer_part() -> PeerPart {
     PeerPart { from: user("alice"), method: "send_typing".to_owned(), part }
 }
 
+fn read_status() -> ReadStatus {
+    ReadStatus { users: vec![user("bob"), user("b.o b")] }
+}
+
 /// One of each kind, to the owner of bob.
 fn requests() -> Vec<(Request, Bytes)> {
     fn written<R: OwnerRequest>(of: fn(R) -> Request, request: R) -> (Request, Bytes) {
@@ -93,6 +97,7 @@ fn requests() -> Vec<(Request, Bytes)> {
         written(Request::WasBegun, was_begun()),
         written(Request::Settle, Settle { sender: user("carol"), key: OrderKey(99) }),
         written(Request::PeerPart, peer_part()),
+        written(Request::ReadStatus, read_status()),
     ]
 }
 
@@ -112,7 +117,7 @@ fn a_request_survives_the_wire() {
 #[test]
 fn each_kind_of_request_has_a_tag_of_its_own() {
     let tags: Vec<u8> = requests().iter().map(|(_, bytes)| bytes[2]).collect();
-    assert_eq!(tags, [1, 1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(tags, [1, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
 }
 
 /// A first contact sends a check first. The content is sent once, with the message.

@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 
 use serde_json::Value;
 
+use super::replies::Difference;
 use super::state::Message;
 
 /// Whether a condition may hold (`be`), and whether it may fail (`not_be`).
@@ -145,6 +146,10 @@ pub(crate) trait Facts {
 
     /// A user with everything that others may query; `None` if the user never logged in.
     fn info(&self, user: usize) -> Option<Value>;
+
+    /// The difference between the status of a user as it is shown to a viewer and what is known, if
+    /// there is one. `None` is shown of a user who never logged in.
+    fn wrong_status(&self, viewer: usize, of: usize, shown: Option<&Value>) -> Option<Difference>;
 
     /// The rules of a user.
     fn rule(&self, user: usize) -> Value;

@@ -65,6 +65,38 @@ impl Model {
         Ok(Expected::good(show_hidden(hidden), vec![event]))
     }
 
+    /// A change is told to the user's sessions. A repeat that would hardly extend the status changes
+    /// nothing.
+    pub(crate) fn set_custom_status(
+        &mut self,
+        user: usize,
+        text: &str,
+        seconds: Option<u64>,
+        observed: &Observed,
+    ) -> Result<Expected, Wrong> {
+        let reply = json!({ "customStatus": text });
+        let now_ms = self.now_ms;
+        let span_ms = seconds.unwrap_or(24 * 60 * 60) * 1000;
+        let (_, since_ms, until_ms) = self.state.users[user].custom;
+        let present = self.state.custom_status(user, now_ms).0;
+        let moved_ms = until_ms.abs_diff(now_ms + span_ms);
+        if present == text && (text.is_empty() || moved_ms < (span_ms / 10).min(60_000)) {
+            return Ok(Expected::good(reply, Vec::new()));
+        }
+        if now_ms < since_ms + 1000 {
+            let retry_after_ms = Some(since_ms + 1000 - now_ms);
+            let (code, reason) = (RATE_LIMITED, "rate_limited");
+            let reply = Reply::Refused { code, reason, retry_after_ms };
+            return Ok(Expected { reply, ..Expected::good(Value::Null, Vec::new()) });
+        }
+        let until_ms = if text.is_empty() { 0 } else { now_ms + span_ms };
+        self.state.users[user].custom = (text.to_owned(), now_ms, until_ms);
+        let status = self.state.show_status(user, user, now_ms);
+        let body = json!({ "userStatusList": [status] });
+        let event = self.event_without_change(user, "user_status_updated", body, observed)?;
+        Ok(Expected::good(reply, vec![event]))
+    }
+
     /// Counts a change; the refusal if it is over the rate. A user who left memory, or a restart,
     /// may begin a new second.
     fn over_profile_rate(&mut self, user: usize, observed: &Observed) -> Option<Expected> {
@@ -101,7 +133,7 @@ impl Model {
         let place = |other: usize| changed.iter().position(|event| is_its(event, other));
         let is_certain = !self.is_forgetful() && self.restarted_ms.is_none();
         let mut peers: Vec<usize> = (0..NAMES.len())
-            .filter(|other| *other != user && !self.state.between(user, *other).is_empty())
+            .filter(|other| *other != user && self.state.has_messages(user, *other))
             .filter(|other| self.state.is_logged_in(*other, self.now_ms))
             .filter(|other| self.state.exists(*other, user))
             .filter(|other| !self.state.users[*other].blocked.contains(&user))

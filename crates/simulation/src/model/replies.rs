@@ -89,6 +89,8 @@ pub(crate) fn check(
         }
         Request::UsersInfo { others } => check.users_info(others, reply),
         Request::SelfInfo => check.self_info(reply),
+        Request::CustomStatus { text, .. } => check.is(reply, &json!({ "customStatus": text })),
+        Request::UsersStatus { others } => check.users_status(others, reply),
         Request::Privacy { what, on } => {
             let field = HIDDEN[*what];
             check.is(&reply[field], &json!(on));

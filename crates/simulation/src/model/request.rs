@@ -106,6 +106,14 @@ pub(crate) enum Request {
         what: usize,
         on: bool,
     },
+    /// Sets the custom status, for so many seconds.
+    CustomStatus {
+        text: String,
+        seconds: Option<u64>,
+    },
+    UsersStatus {
+        others: Vec<usize>,
+    },
     MarkUnread {
         other: usize,
         on: bool,
@@ -213,6 +221,8 @@ impl Request {
             Self::UsersInfo { .. } => "query_users_info",
             Self::SelfInfo => "query_self_user_info",
             Self::Privacy { .. } => "update_user_privacy",
+            Self::CustomStatus { .. } => "update_user_custom_status",
+            Self::UsersStatus { .. } => "query_users_status",
             Self::MarkUnread { .. } => "set_conversation_unread",
             Self::DeleteConversation { .. } => "delete_conversation",
             Self::DeleteConversations => "delete_all_conversations",
@@ -341,6 +351,13 @@ impl Request {
                 let others: Vec<&str> = others.iter().map(|other| NAMES[*other]).collect();
                 json!({ "userIDs": others, "config": { "isQueryFromServer": true } })
             }
+            Self::CustomStatus { text, seconds } => {
+                json!({ "customStatus": text, "config": { "duration": seconds } })
+            }
+            Self::UsersStatus { others } => {
+                let others: Vec<&str> = others.iter().map(|other| NAMES[*other]).collect();
+                json!({ "userIDs": others })
+            }
             Self::Privacy { what, on } => json!({ HIDDEN[*what]: on }),
             Self::Revoke { other, id } => {
                 let mut message = with(*other);
@@ -417,6 +434,8 @@ pub fn unknown_methods() -> Vec<&'static str> {
         Request::UsersInfo { others: Vec::new() },
         Request::SelfInfo,
         Request::Privacy { what: 0, on: false },
+        Request::CustomStatus { text: String::new(), seconds: None },
+        Request::UsersStatus { others: Vec::new() },
         Request::MarkUnread { other: 0, on: false },
         Request::DeleteConversation { other: 0 },
         Request::DeleteConversations,

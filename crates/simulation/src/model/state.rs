@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 use super::NAMES;
 use super::facts::{BlockList, Conversation, Facts, May};
+use super::replies::Difference;
+use crate::rules::Rule;
 use crate::single::world::{IDLE_MS, OFFLINE_MS};
 
 /// A stored message.
@@ -81,6 +83,7 @@ pub(crate) struct Session {
     pub(crate) device: Option<usize>,
     /// Whether the login was encoded in `MessagePack`.
     pub(crate) packed: bool,
+    pub(crate) since_ms: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -90,6 +93,8 @@ pub(crate) struct User {
     pub(crate) extended: String,
     /// Whether the user hides read receipts, typing and the online status.
     pub(crate) hidden: [bool; 3],
+    /// The custom status, when it was set, and when it expires.
+    pub(crate) custom: (String, u64, u64),
     /// The times of changes of profile and privacy.
     pub(crate) profile_ms: Vec<u64>,
     pub(crate) sessions: Vec<Session>,
@@ -164,6 +169,10 @@ pub enum Flaw {
     ReceiptsIgnorePrivacy,
     /// Only the author of a message sees that it was read.
     ReceiptsAreForgotten,
+    /// Users who hide their status are shown as online.
+    HiddenIsShown,
+    /// A custom status never expires.
+    CustomStatusStays,
 }
 
 /// The complete state, by the contract.
@@ -267,6 +276,42 @@ impl State {
             totals.1 += unread;
         }
         totals
+    }
+
+    /// The custom status at a time: the text, since when, and until when.
+    pub(crate) fn custom_status(&self, user: usize, now_ms: u64) -> (String, u64, u64) {
+        let (text, since_ms, until_ms) = self.users[user].custom.clone();
+        let stays = text.is_empty() || now_ms < until_ms || self.flaw == Flaw::CustomStatusStays;
+        if stays { (text, since_ms, until_ms) } else { (String::new(), until_ms, 0) }
+    }
+
+    /// The status of a user as shown to a user; `None` if the user never logged in.
+    pub(crate) fn show_status(&self, viewer: usize, of: usize, now_ms: u64) -> Option<Value> {
+        let account = &self.users[of];
+        let (text, custom_ms, until_ms) = self.custom_status(of, now_ms);
+        let is_shown = viewer == of || !account.hidden[2] || self.flaw == Flaw::HiddenIsShown;
+        let seen_ms = account.last_seen_ms.unwrap_or_default();
+        let (online, at_ms) = match account.sessions.last() {
+            None => (2, seen_ms),
+            // The call of a user who reads the own status shows that the user is there.
+            Some(session) if viewer == of || self.is_online(of, now_ms) => (0, session.since_ms),
+            Some(_) => (1, seen_ms),
+        };
+        let (online, at_ms) = if is_shown { (online, at_ms) } else { (1, 0) };
+        let (custom_ms, until_ms) = if is_shown { (custom_ms, until_ms) } else { (0, 0) };
+        let platforms: &[u8] = if online == 0 { &[32] } else { &[] };
+        account.ever_logged_in.then(|| {
+            json!({
+                "userID": NAMES[of],
+                "onlineStatus": online,
+                "onlinePlatforms": platforms,
+                "customStatus": text,
+                "customStatusExpiredTime": until_ms,
+                "lastUpdateTime": at_ms.max(custom_ms),
+                "lastOnlineStatusUpdateTime": at_ms,
+                "lastCustomStatusUpdateTime": custom_ms,
+            })
+        })
     }
 
     /// A conversation as shown to its user.
@@ -458,6 +503,14 @@ impl Facts for Certain<'_> {
     fn info(&self, user: usize) -> Option<Value> {
         let account = &self.state.users[user];
         account.ever_logged_in.then(|| show_info(user, account))
+    }
+
+    fn wrong_status(&self, viewer: usize, of: usize, shown: Option<&Value>) -> Option<Difference> {
+        let expected = self.state.show_status(viewer, of, self.now_ms);
+        let is_it = expected.as_ref() == shown;
+        (!is_it).then(|| {
+            (Rule::PublishedCorrectly, format!("{}: {shown:?}, expected {expected:?}", NAMES[of]))
+        })
     }
 
     fn rule(&self, user: usize) -> Value {

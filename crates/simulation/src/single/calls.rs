@@ -166,6 +166,14 @@ pub(crate) enum Call {
         what: usize,
         on: bool,
     },
+    /// Sets the custom status to one of [`STATUSES`].
+    CustomStatus {
+        text: usize,
+        seconds: Option<u64>,
+    },
+    UsersStatus {
+        others: Vec<usize>,
+    },
     MarkUnread {
         other: usize,
         on: bool,
@@ -295,6 +303,9 @@ pub(crate) const DRAFTS: [&str; 3] = ["", "Dear", "Dear \u{1f600},\n"];
 /// The names, avatars and extended data that users set.
 pub(crate) const PROFILES: [&str; 3] = ["", "one", "B\u{e9}la \u{1f600}"];
 
+/// The custom statuses that users set.
+pub(crate) const STATUSES: [&str; 3] = ["", "busy", "B\u{e9}la \u{1f600}\nis away"];
+
 fn option() -> impl Strategy<Value = ListOption> {
     let marks = prop_oneof![3 => Just(Vec::new()), 1 => vec(-1..4_i64, 1..3)];
     (prop::bool::weighted(0.3), prop_oneof![2 => Just(0_u8), 1 => 1..3_u8], marks)
@@ -372,6 +383,9 @@ fn call() -> impl Strategy<Value = Call> {
             |(other, pick, kind)| Call::Reactors { other, pick, kind }),
         4 => (other(), vec(pick(), 1..5)).prop_map(
             |(other, picks)| Call::ReceiptsRead { other, picks }),
+        5 => (0..STATUSES.len(), prop::option::of(prop::sample::select(vec![1_u64, 30, 100])))
+            .prop_map(|(text, seconds)| Call::CustomStatus { text, seconds }),
+        6 => vec(other(), 1..5).prop_map(|others| Call::UsersStatus { others }),
     ]
 }
 

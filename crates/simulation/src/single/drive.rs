@@ -12,8 +12,8 @@ use crate::model::sending::{extended_data, local_id, push};
 use crate::model::state::{Flaw, merge};
 use crate::model::{Model, NAMES, Wrong, user_name};
 use crate::single::calls::{
-    AT_HOME, CALLERS, Call, Case, Config as SendConfig, DRAFTS, Draft, INVALID, PROFILES, Step,
-    content,
+    AT_HOME, CALLERS, Call, Case, Config as SendConfig, DRAFTS, Draft, INVALID, PROFILES, STATUSES,
+    Step, content,
 };
 use crate::single::world::{MESSAGES_PER_SECOND, World};
 
@@ -223,6 +223,10 @@ impl Driver {
             }
             Call::UsersInfo { others } => Request::UsersInfo { others: others.clone() },
             Call::SelfInfo => Request::SelfInfo,
+            Call::CustomStatus { text, seconds } => {
+                Request::CustomStatus { text: STATUSES[*text].to_owned(), seconds: *seconds }
+            }
+            Call::UsersStatus { others } => Request::UsersStatus { others: others.clone() },
             Call::Privacy { what, on } => Request::Privacy { what: *what, on: *on },
             Call::Revoke { other, pick } => Request::Revoke { other: *other, id: id(other, pick) },
             Call::Edit { other, pick, kind, variant } => {

@@ -30,19 +30,36 @@ impl<F: Facts> Check<'_, F> {
         let expected = self.facts.info(self.user).unwrap_or_default();
         self.is(&info["userFullInfo"], &expected);
         self.is(&info["userRule"], &self.facts.rule(self.user));
-        let since = info["userStatus"]["lastUpdateTime"].clone();
-        let status = json!({
-            "userID": NAMES[self.user],
-            "onlineStatus": 0,
-            "onlinePlatforms": [32],
-            "customStatus": "",
-            "customStatusExpiredTime": 0,
-            "lastUpdateTime": since,
-            "lastOnlineStatusUpdateTime": since,
-            "lastCustomStatusUpdateTime": 0,
-        });
-        self.is(&info["userStatus"], &status);
+        let wrong = self.facts.wrong_status(self.user, self.user, info.get("userStatus"));
+        self.found.extend(wrong);
         self.has_fields(reply, &["selfUserInfo"]);
+    }
+
+    /// Each user once, in the order of the IDs, in one of the two lists.
+    pub(super) fn users_status(&mut self, others: &[usize], reply: &Value) {
+        self.has_fields(reply, &["userStatusList", "errorUserList"]);
+        let mut others = others.to_vec();
+        others.sort_unstable_by_key(|other| NAMES[*other]);
+        others.dedup();
+        let unknown = |other: &usize| json!({ "userID": NAMES[*other], "reason": NO_SUCH_USER });
+        let errors = list(&reply["errorUserList"]);
+        let (missing, there): (Vec<usize>, Vec<usize>) =
+            others.into_iter().partition(|other| errors.contains(&unknown(other)));
+        self.is(&reply["errorUserList"], &missing.iter().map(unknown).collect());
+        for other in missing {
+            let wrong = self.facts.wrong_status(self.user, other, None);
+            self.found.extend(wrong);
+        }
+        let shown = list(&reply["userStatusList"]);
+        let ids: Vec<Option<usize>> =
+            shown.iter().map(|shown| user_of(text(shown, "userID"))).collect();
+        if !ids.iter().copied().eq(there.iter().copied().map(Some)) {
+            return self.wrong(Rule::Pages, format!("{reply}, expected {there:?}"));
+        }
+        for (other, shown) in there.into_iter().zip(shown) {
+            let wrong = self.facts.wrong_status(self.user, other, Some(shown));
+            self.found.extend(wrong);
+        }
     }
 
     pub(super) fn is_blocked(&mut self, other: usize, reply: &Value) {
