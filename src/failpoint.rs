@@ -80,11 +80,19 @@ pub enum Fault {
     ReceiptOfBlocked,
     /// Read receipts are sent although one of the two users hides them.
     ReceiptDespitePrivacy,
+    /// Pinned messages are kept in memory and not stored.
+    LostPins,
+    /// The user who does not keep the pins of a conversation does not look for them.
+    PinUnnamed,
+    /// A blocked user may pin messages.
+    BlockedPins,
+    /// Events about pins name the other user as the one who pinned.
+    WrongPinner,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 40] = [
         Self::SuccessWithoutAck,
         Self::LostReadMark,
         Self::OwnMessagesCount,
@@ -121,6 +129,10 @@ impl Fault {
         Self::HalfReceipt,
         Self::ReceiptOfBlocked,
         Self::ReceiptDespitePrivacy,
+        Self::LostPins,
+        Self::PinUnnamed,
+        Self::BlockedPins,
+        Self::WrongPinner,
     ];
 }
 

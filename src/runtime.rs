@@ -98,6 +98,7 @@ mod parts;
 mod patience;
 mod pending;
 mod permits;
+mod pins;
 mod publisher;
 mod pushes;
 mod received;

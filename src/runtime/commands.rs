@@ -50,6 +50,7 @@ pub mod edit_message;
 pub mod heartbeat;
 pub mod login;
 pub mod logout;
+pub mod pin_message;
 pub mod query_blacklist;
 pub mod query_changes;
 pub mod query_combine_message_detail;
@@ -61,6 +62,7 @@ pub mod query_history_message;
 pub mod query_message_reaction_user_list;
 pub mod query_message_receipts_info;
 pub mod query_messages;
+pub mod query_pinned_message_list;
 pub mod query_self_user_info;
 pub mod query_users_info;
 pub mod remove_users_from_blacklist;
@@ -522,6 +524,8 @@ commands! {
     delete_message_all_reactions::DeleteMessageAllReactions with_peer,
     query_message_reaction_user_list::QueryMessageReactionUserList,
     send_message_receipts_read::SendMessageReceiptsRead with_peer,
+    pin_message::PinMessage with_peer,
+    query_pinned_message_list::QueryPinnedMessageList,
 }
 
 impl Method {

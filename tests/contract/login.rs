@@ -100,6 +100,8 @@ fn methods_that_need_a_session() -> Vec<(&'static str, Value)> {
             "send_message_receipts_read",
             json!({ "conversationID": "bob", "messageList": [{ "messageID": "1" }] }),
         ),
+        ("pin_message", json!({ "message": message, "isPinned": true })),
+        ("query_pinned_message_list", of("bob")),
     ]
 }
 
