@@ -86,11 +86,19 @@ pub enum Fault {
     EndedSessionOnline,
     /// Custom statuses are kept in memory and not stored.
     LostStatus,
+    /// Pinned messages are kept in memory and not stored.
+    LostPins,
+    /// The user who does not keep the pins of a conversation does not look for them.
+    PinUnnamed,
+    /// A blocked user may pin messages.
+    BlockedPins,
+    /// Events about pins name the other user as the one who pinned.
+    WrongPinner,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 43] = [
         Self::SuccessWithoutAck,
         Self::LostReadMark,
         Self::OwnMessagesCount,
@@ -130,6 +138,10 @@ impl Fault {
         Self::HiddenShown,
         Self::EndedSessionOnline,
         Self::LostStatus,
+        Self::LostPins,
+        Self::PinUnnamed,
+        Self::BlockedPins,
+        Self::WrongPinner,
     ];
 }
 

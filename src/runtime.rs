@@ -98,6 +98,7 @@ mod parts;
 mod patience;
 mod pending;
 mod permits;
+mod pins;
 mod presence;
 mod publisher;
 mod pushes;

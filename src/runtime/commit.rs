@@ -31,6 +31,7 @@ use peerd_core::deletions::{Bitmap, PageId};
 use peerd_core::event::{BlacklistAction, Event, Publication};
 use peerd_core::id::{OrderKey, UserId};
 use peerd_core::marks::ConversationMarks;
+use peerd_core::pins::Pins;
 use peerd_core::receipts::ReceiptMarks;
 use peerd_core::rejection::Rejection;
 use peerd_core::user::{Account, User};
@@ -426,6 +427,9 @@ impl<S: Store, B: Bus> Entries<S, B> {
         }
         if failpoint::is(Fault::LostReceipt) {
             stored.receipts = ReceiptMarks::default();
+        }
+        if failpoint::is(Fault::LostPins) {
+            stored.pins = Pins::default();
         }
         if failpoint::is(Fault::LostDeletion) {
             stored.delisted = None;

@@ -63,6 +63,10 @@ impl<S: Store, B: Bus> History<S, B> {
         let places = Places::new(options.history_bytes, options.call_deadline);
         Self { env, users, places }
     }
+
+    pub(super) fn env(&self) -> &Env<S, B> {
+        &self.env
+    }
 }
 
 /// Reads one conversation as its user sees it at one moment.
@@ -191,6 +195,7 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
         let oldest = messages.last().filter(|_| stays).map(|oldest| oldest.key);
         let rest = oldest.map(|oldest| (self.place(oldest), Rest(cursors)));
         messages.reverse();
+        self.show_pins(&mut messages).await?;
         Ok(Page { messages, rest })
     }
 
@@ -261,7 +266,14 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
             let Some(found) = cursor.buffer.pop_front() else { break };
             messages.push(cursor.side.shown(found.stored.message));
         }
+        self.show_pins(&mut messages).await?;
         Ok(messages)
+    }
+
+    /// Shows which of these messages are pinned.
+    async fn show_pins(&self, messages: &mut [Arc<Message>]) -> Result<(), LoadError> {
+        let Self { history, cell, other, deadline, .. } = self;
+        history.env.show_pins(cell, other, messages, *deadline).await
     }
 
     /// The newest message that the user still sees.

@@ -8,6 +8,7 @@ use super::id::{OrderKey, UserId};
 use super::later::LaterFields;
 use super::marks::ConversationMarks;
 use super::message::{Direction, Message};
+use super::pins::Pins;
 use super::receipts::ReceiptMarks;
 use super::repeats::Repeats;
 use super::user_info::Profile;
@@ -100,6 +101,11 @@ pub struct Settings {
     pub removing: Option<Removing>,
     /// How far each of the two users has confirmed messages as read.
     pub receipts: ReceiptMarks,
+    /// The pinned messages, if the user is their keeper.
+    pub pins: Pins,
+    /// No message after this one was ever pinned, if the other user is the keeper: up to here, the
+    /// keeper's entry says what is pinned.
+    pub pinned_up_to: OrderKey,
     /// Fields of a later release.
     pub later: LaterFields,
 }
@@ -347,10 +353,15 @@ impl Conversation {
         })
     }
 
-    /// A message of the conversation with `other`, with the receipt that the user sees.
+    /// A message of the conversation with `other`, with the receipt and the pin that the user sees.
     fn shown(&self, other: &UserId, mut message: Arc<Message>) -> Arc<Message> {
         let direction = if message.sender == *other { Direction::Receive } else { Direction::Send };
         self.settings.receipts.show_shared(direction, &mut message);
+        // Where the other user keeps the pins, the message has its pin already.
+        let may_differ = !self.settings.pins.list().is_empty() || message.pinned().is_some();
+        if may_differ && *message.other(other) < *other {
+            self.settings.pins.show_shared(&mut message);
+        }
         message
     }
 

@@ -20,6 +20,8 @@ pub const REACTION_TYPE_MAX_BYTES: usize = 32;
 pub const REACTION_TYPES_MAX: usize = 100;
 /// The most reactions of one user with one type to one message.
 pub const REACTION_COUNT_MAX: u64 = 1_000_000;
+/// The most pinned messages of one conversation.
+pub const PINNED_MESSAGES_MAX: usize = 10;
 /// The most users of one page of those who reacted.
 pub const REACTION_USERS_MAX: usize = 100;
 /// Longest `searchedContent` of a Custom message, in bytes.

@@ -80,6 +80,15 @@ pub struct Revocation {
     pub extended_data: String,
 }
 
+/// A message is pinned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pinned {
+    /// Whether the sender of the message pinned it; otherwise its receiver did.
+    pub by_sender: bool,
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+}
+
 /// Later changes that a message shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Annotations {
@@ -94,6 +103,8 @@ pub struct Annotations {
     pub read_ms: u64,
     /// The reactions to it, by the time of the first one of each type.
     pub reactions: Vec<Reaction>,
+    /// Its pin, if it is pinned.
+    pub pinned: Option<Pinned>,
 }
 
 /// A message that peerd accepted.
@@ -162,6 +173,12 @@ impl Message {
     #[must_use]
     pub fn reactions(&self) -> &[Reaction] {
         self.annotations.as_ref().map_or(&[], |annotations| &annotations.reactions)
+    }
+
+    /// Its pin, if it is pinned.
+    #[must_use]
+    pub fn pinned(&self) -> Option<Pinned> {
+        self.annotations.as_ref().and_then(|annotations| annotations.pinned)
     }
 
     /// The approximate bytes of everything that its users set. JSON takes up to six times as many.

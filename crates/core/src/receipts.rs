@@ -110,6 +110,10 @@ impl User {
 impl Event {
     /// Shows the receipts of the messages of an event to `user`.
     pub fn show_receipts(&mut self, user: &User) {
+        if let Self::PinsChanged(infos) = self {
+            infos.iter_mut().for_each(|info| show_receipt(&mut info.message, user));
+            return;
+        }
         let messages = if let Self::ReactionsChanged { message, .. } = self {
             std::slice::from_mut(message)
         } else if let Self::MessagesRevoked(messages)

@@ -10,7 +10,7 @@ use super::{content, size};
 use peerd_core::conversation::ConversationView;
 use peerd_core::id::UserId;
 use peerd_core::marks::ConversationMarks;
-use peerd_core::message::{Direction, Message};
+use peerd_core::message::{Direction, Message, Pinned};
 
 /// The `conversationType` of a conversation with a peer, the only type.
 pub const PEER: u8 = 0;
@@ -76,6 +76,11 @@ impl Object for Shown<'_> {
         sink.field("receiptStatus", &(message.receipt as u8))?;
         sink.field("extendedData", extended_data)?;
         sink.field("isServerMessage", &false)?;
+        if let Some(Pinned { by_sender, at_ms }) = message.pinned() {
+            let user = if by_sender { &message.sender } else { &message.receiver };
+            sink.field("pinnedUserID", user.as_str())?;
+            sink.field("pinnedTime", &at_ms)?;
+        }
         if is_shortened {
             sink.field(IS_CONTENT_OMITTED, &true)
         } else {

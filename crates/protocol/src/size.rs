@@ -24,7 +24,7 @@ const HEADERS_BYTES: usize = 1024;
 /// other fields, the conversation that shows it, and the event or reply that shows the
 /// conversation, with the longest IDs, name and avatar. A test measures it. It also covers the
 /// header and numbers of a record and of a delivery from owner to owner, which are smaller.
-const AROUND_BYTES: usize = 4096;
+pub(super) const AROUND_BYTES: usize = 4096;
 /// The most bytes that JSON turns one byte into.
 const JSON_ESCAPED: usize = 6;
 /// An upper bound for the JSON size of one part of a message beyond what [`Content::size_bytes`]

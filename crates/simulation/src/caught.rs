@@ -27,7 +27,7 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
         Fault::NotRedelivered | Fault::LateWriteUnnoticed => &[Rule::PublishedAtAll],
         Fault::OwnMessagesCount | Fault::MutedCounts => &[Rule::CountsEqualRecount],
         Fault::WrongReceiver => &[Rule::PublishedCorrectly, Rule::OneOwner],
-        Fault::BlockIgnored | Fault::BlockedReacts => &[Rule::Blocked],
+        Fault::BlockIgnored | Fault::BlockedReacts | Fault::BlockedPins => &[Rule::Blocked],
         Fault::KeyGoesBack | Fault::GapInSequence => &[Rule::InSequence],
         Fault::FormerOwnerSends => &[Rule::OneOwner, Rule::PublishedAtAll],
         Fault::LostSession
@@ -40,7 +40,9 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
         | Fault::HiddenShown
         | Fault::EndedSessionOnline => &[Rule::ChangesStay],
         // The sender's history lacks the change, and so does the event.
-        Fault::PageUnnamed => &[Rule::ChangesStay, Rule::PublishedCorrectly],
+        Fault::PageUnnamed | Fault::PinUnnamed | Fault::LostPins => {
+            &[Rule::ChangesStay, Rule::PublishedCorrectly]
+        }
         // Its revision was published and is not stored, so that the next owner's goes back.
         Fault::LostDeletion => &[Rule::ChangesStay, Rule::PublishedInOrder],
         Fault::RevisionGoesBack => &[Rule::PublishedInOrder],
@@ -51,9 +53,10 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
         Fault::ChangeMissed => &[Rule::NeverStale],
         Fault::ReadTooFar => &[Rule::CountsEqualRecount, Rule::ChangesStay],
         Fault::WrongNumber => &[Rule::Pages, Rule::NeverStale],
-        Fault::ReceiptOfBlocked | Fault::ReceiptDespitePrivacy | Fault::WrongReactor => {
-            &[Rule::PublishedCorrectly]
-        }
+        Fault::ReceiptOfBlocked
+        | Fault::ReceiptDespitePrivacy
+        | Fault::WrongReactor
+        | Fault::WrongPinner => &[Rule::PublishedCorrectly],
     }
 }
 
@@ -97,6 +100,10 @@ const fn seed_that_shows(fault: Fault) -> u64 {
         | Fault::LostStatus
         | Fault::HiddenShown
         | Fault::EndedSessionOnline
+        | Fault::LostPins
+        | Fault::PinUnnamed
+        | Fault::BlockedPins
+        | Fault::WrongPinner
         | Fault::WrongReactor => 1,
     }
 }

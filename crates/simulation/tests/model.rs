@@ -62,6 +62,9 @@ fn a_model_with_a_flaw_is_detected() {
         Flaw::CustomStatusStays,
         Flaw::ReactsTwice,
         Flaw::DeletesOthersReactions,
+        Flaw::PinsAreUnbounded,
+        Flaw::PinsAreOwn,
+        Flaw::PinsKeepTheirTime,
     ];
     let mut runner = TestRunner::deterministic();
     let cases: Vec<_> = (0..FLAWED_CASES)

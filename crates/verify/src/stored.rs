@@ -148,6 +148,7 @@ impl Stored {
         }
         found.extend(self.unnamed_pages());
         found.extend(self.half_receipts());
+        found.extend(self.unnamed_pins());
         for ((receiver, sender), (conversation, messages)) in self.conversations() {
             let mut recount = Recount::new(&sender, &conversation, self.may_age);
             for message in messages {
@@ -212,6 +213,19 @@ impl Stored {
             });
             let faults = lost.into_iter().chain(unsent);
             faults.map(move |fault| fault.of(&format!("{user} with {other}")))
+        })
+    }
+
+    /// The pinned messages that the user who does not keep the pins does not look for.
+    fn unnamed_pins(&self) -> impl Iterator<Item = Fault> {
+        self.settings.iter().flat_map(|((keeper, other), settings)| {
+            let others = self.settings.get(&(other.clone(), keeper.clone()));
+            let up_to = others.map_or(OrderKey::ZERO, |settings| settings.pinned_up_to);
+            let pinned = settings.pins.list().iter().map(|pin| pin.message.key);
+            pinned.filter(move |key| *key > up_to).map(move |OrderKey(key)| {
+                let text = format!("{other} does not see that the message {key} is pinned");
+                Fault::new(Kind::Unnamed, text).of(&format!("{keeper} with {other}"))
+            })
         })
     }
 

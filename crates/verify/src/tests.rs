@@ -13,6 +13,7 @@ use peerd_core::conversation::{Delisted, Head, Mark, PagePointers, Settings};
 use peerd_core::id::{LocalMessageId, OrderKey, Partition, UserId};
 use peerd_core::marks::{ConversationMark, ConversationMarks};
 use peerd_core::message::{Annotations, Message, ReceiptStatus, Revocation};
+use peerd_core::pins::{Pin, PinnedId, Pins};
 use peerd_core::reaction::Reaction;
 use peerd_core::receipts::ReceiptMarks;
 
@@ -561,6 +562,21 @@ fn unnamed() {
     scene.settings.push(("ann", "bob", received));
     assert_eq!(scene.kinds(), [Kind::Unnamed], "the other direction is named");
     scene.settings[1].2 = sent;
+    assert_eq!(scene.verdict().faults, []);
+}
+
+#[test]
+fn unnamed_pin() {
+    let message = PinnedId { key: OrderKey(7), from_keeper: true };
+    let pins = Pins::new(vec![Pin { message, by_keeper: false, at_ms: 1 }]);
+    let mut scene = scene();
+    scene.settings.push(("ann", "bob", Settings { pins, ..Settings::default() }));
+    let text = "ann with bob: bob does not see that the message 7 is pinned";
+    scene.assert_found(Kind::Unnamed, text);
+    let up_to = |key| Settings { pinned_up_to: OrderKey(key), ..Settings::default() };
+    scene.settings.push(("bob", "ann", up_to(6)));
+    assert_eq!(scene.kinds(), [Kind::Unnamed]);
+    scene.settings[1].2 = up_to(7);
     assert_eq!(scene.verdict().faults, []);
 }
 

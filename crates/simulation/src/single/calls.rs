@@ -45,6 +45,12 @@ pub(crate) enum Step {
         to: usize,
         count: usize,
     },
+    /// A user pins `count` messages, one after another.
+    PinSeveral {
+        user: usize,
+        other: usize,
+        count: usize,
+    },
     Restart,
 }
 
@@ -238,6 +244,15 @@ pub(crate) enum Call {
         pick: usize,
         kind: usize,
     },
+    PinMessage {
+        other: usize,
+        pick: usize,
+        on: bool,
+        replaces: bool,
+    },
+    PinnedMessages {
+        other: usize,
+    },
 }
 
 impl Call {
@@ -386,6 +401,9 @@ fn call() -> impl Strategy<Value = Call> {
         5 => (0..STATUSES.len(), prop::option::of(prop::sample::select(vec![1_u64, 30, 100])))
             .prop_map(|(text, seconds)| Call::CustomStatus { text, seconds }),
         6 => vec(other(), 1..5).prop_map(|others| Call::UsersStatus { others }),
+        6 => (other(), prop_oneof![0..4_usize, pick()], flag(0.7), flag(0.7)).prop_map(
+            |(other, pick, on, replaces)| Call::PinMessage { other, pick, on, replaces }),
+        2 => other().prop_map(|other| Call::PinnedMessages { other }),
     ]
 }
 
@@ -397,6 +415,9 @@ fn step() -> impl Strategy<Value = Step> {
         4 => span().prop_map(|ms| Step::Pass { ms }),
         1 => (0..CALLERS, 0..NAMES.len(), 10..70_usize).prop_map(|(from, to, count)| Step::Chat {
             from, to, count
+        }),
+        1 => (0..2_usize, 0..2_usize, 8..14_usize).prop_map(|(user, other, count)| {
+            Step::PinSeveral { user, other, count }
         }),
         1 => Just(Step::Restart),
     ]
