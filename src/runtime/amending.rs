@@ -389,7 +389,9 @@ impl<S: Store, B: Bus> Amending<S, B> {
         let oldest = wanted.first().map_or(OrderKey::ZERO, |(key, _)| *key);
         let pins = self.env.pins_from(cell, other, oldest, deadline).await;
         if let Some(pins) = pins.map_err(Failure::from)? {
-            found.iter_mut().for_each(|(_, found)| pins.show(&mut found.stored.message));
+            for (_, found) in &mut found {
+                pins.show(&mut found.stored.message);
+            }
         }
         Ok(found)
     }

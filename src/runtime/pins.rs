@@ -53,7 +53,9 @@ impl<S: Store, B: Bus> Env<S, B> {
     ) -> Result<(), LoadError> {
         let Some(oldest) = messages.iter().map(|message| message.key).min() else { return Ok(()) };
         if let Some(pins) = self.pins_from(cell, other, oldest, deadline).await? {
-            messages.iter_mut().for_each(|message| pins.show_shared(message));
+            for message in messages {
+                pins.show_shared(message);
+            }
         }
         Ok(())
     }
@@ -91,7 +93,9 @@ impl<S: Store, B: Bus> History<S, B> {
         let found = reader.find_seen(&wanted).await?.into_iter();
         let mut found: Vec<Message> = found.map(|(_, found)| found.stored.message).collect();
         found.retain(|message| message.revoked().is_none());
-        found.iter_mut().for_each(|message| pins.show(message));
+        for message in &mut found {
+            pins.show(message);
+        }
         let of = |id| found.iter().find(|message| PinnedId::of(message) == id).cloned();
         Ok(ids.filter_map(of).map(Arc::new).collect())
     }

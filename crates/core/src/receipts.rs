@@ -111,7 +111,9 @@ impl Event {
     /// Shows the receipts of the messages of an event to `user`.
     pub fn show_receipts(&mut self, user: &User) {
         if let Self::PinsChanged(infos) = self {
-            infos.iter_mut().for_each(|info| show_receipt(&mut info.message, user));
+            for info in infos {
+                show_receipt(&mut info.message, user);
+            }
             return;
         }
         let messages = if let Self::ReactionsChanged { message, .. } = self {
