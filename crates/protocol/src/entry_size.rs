@@ -52,9 +52,8 @@ impl Sizes<'_> {
     /// The most bytes that the sender of each of `count` messages may have set, so that all of them
     /// fit into `most`.
     #[must_use]
-    pub const fn content_of_each(self, count: usize, most: usize) -> usize {
-        let each = if count > 0 { most / count } else { most };
-        each.saturating_sub(AROUND_BYTES)
+    pub fn content_of_each(self, count: usize, most: usize) -> usize {
+        most.checked_div(count).unwrap_or(most).saturating_sub(AROUND_BYTES)
     }
 
     /// A conversation.
