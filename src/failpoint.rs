@@ -80,11 +80,17 @@ pub enum Fault {
     ReceiptOfBlocked,
     /// Read receipts are sent although one of the two users hides them.
     ReceiptDespitePrivacy,
+    /// A reply is published with its original and stored without.
+    LostReference,
+    /// Replies show originals that the user deleted.
+    DeletedOriginalShown,
+    /// Replies name the wrong sender of their original.
+    WrongOriginal,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 39] = [
         Self::SuccessWithoutAck,
         Self::LostReadMark,
         Self::OwnMessagesCount,
@@ -121,6 +127,9 @@ impl Fault {
         Self::HalfReceipt,
         Self::ReceiptOfBlocked,
         Self::ReceiptDespitePrivacy,
+        Self::LostReference,
+        Self::DeletedOriginalShown,
+        Self::WrongOriginal,
     ];
 }
 

@@ -25,6 +25,7 @@ use peerd_core::privacy::{Hidden, Privacy};
 use peerd_core::reaction::{Reaction, ReactionChange};
 use peerd_core::receipts::ReceiptInfo;
 use peerd_core::rejection::Rejection;
+use peerd_core::reply::{Original, Reference, Reply as ReplyTo};
 use peerd_core::send::Push;
 use peerd_core::user_info::{FullUserInfo, Profile, UserInfo};
 use peerd_protocol::encoding::{Encode as _, Encoding};
@@ -322,6 +323,23 @@ fn events() {
     let change = ReactionChange { by: user("bob"), kinds, is_added: false };
     let reacted = Event::ReactionsChanged { message: with_reactions, change };
     insta::assert_snapshot!("event_message_reactions_changed", event(&reacted));
+    let to = Reference {
+        by_sender: false,
+        key: OrderKey(52_323_982_421_000),
+        partition: Partition(3),
+        seq: 7,
+        stream_seq: 70_000,
+        timestamp_ms: AT_MS,
+    };
+    let combined =
+        Content::Combine { title: "Notes".into(), summary: String::new(), messages: Vec::new() };
+    let originals =
+        [Original::Normal(combined), Original::Revoked, Original::Deleted, Original::NotFound];
+    let replies = originals.map(|original| {
+        with(Annotations { reply: Some(ReplyTo { to, original }), ..Annotations::default() })
+    });
+    let replied = Event::RepliedInfoChanged(replies.to_vec().into());
+    insta::assert_snapshot!("event_message_replied_info_changed", event(&replied));
     let blocked = |action| Event::BlacklistChanged { action, users: vec![info("alice", "Alice")] };
     insta::assert_snapshot!("event_blacklist_changed", event(&blocked(BlacklistAction::Added)));
     let unblocked = event(&blocked(BlacklistAction::Removed));

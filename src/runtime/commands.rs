@@ -64,6 +64,7 @@ pub mod query_messages;
 pub mod query_self_user_info;
 pub mod query_users_info;
 pub mod remove_users_from_blacklist;
+pub mod reply_message;
 pub mod revoke_message;
 pub mod send_conversation_message_receipt_read;
 pub mod send_message;
@@ -522,6 +523,7 @@ commands! {
     delete_message_all_reactions::DeleteMessageAllReactions with_peer,
     query_message_reaction_user_list::QueryMessageReactionUserList,
     send_message_receipts_read::SendMessageReceiptsRead with_peer,
+    reply_message::ReplyMessage with_peer,
 }
 
 impl Method {

@@ -100,6 +100,10 @@ fn methods_that_need_a_session() -> Vec<(&'static str, Value)> {
             "send_message_receipts_read",
             json!({ "conversationID": "bob", "messageList": [{ "messageID": "1" }] }),
         ),
+        (
+            "reply_message",
+            json!({ "message": { "type": 1, "message": "x" }, "toOriginalMessage": message }),
+        ),
     ]
 }
 

@@ -30,6 +30,7 @@ pub mod receipts;
 pub mod receive;
 pub mod rejection;
 pub mod repeats;
+pub mod reply;
 pub mod send;
 pub mod text;
 pub mod user;

@@ -53,6 +53,7 @@ pub const fn name(event: &Event) -> &'static str {
         Event::MessagesRevoked(_) => "message_revoke_received",
         Event::MessagesEdited(_) => "message_edited",
         Event::ReactionsChanged { .. } => "message_reactions_changed",
+        Event::RepliedInfoChanged(_) => "message_replied_info_changed",
         Event::ConversationsAllDeleted { .. } => "conversations_all_deleted",
         Event::ReceiptsChanged(_) => "message_receipt_changed",
         Event::ConversationReceiptChanged(_) => "conversation_message_receipt_changed",
@@ -214,7 +215,9 @@ impl Serialize for Shown<'_> {
             Event::ConversationsAllDeleted { count } => {
                 AllDeleted { count: *count, revision, previous_revision }.serialize(serializer)
             }
-            Event::MessagesRevoked(messages) | Event::MessagesEdited(messages) => Amended {
+            Event::MessagesRevoked(messages)
+            | Event::MessagesEdited(messages)
+            | Event::RepliedInfoChanged(messages) => Amended {
                 message_list: Messages { list: messages, viewer, content_max },
                 revision,
                 previous_revision,

@@ -35,7 +35,8 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
         | Fault::LostPreference
         | Fault::LostReceipt
         | Fault::HalfReceipt
-        | Fault::LostReaction => &[Rule::ChangesStay],
+        | Fault::LostReaction
+        | Fault::DeletedOriginalShown => &[Rule::ChangesStay],
         // The sender's history lacks the change, and so does the event.
         Fault::PageUnnamed => &[Rule::ChangesStay, Rule::PublishedCorrectly],
         // Its revision was published and is not stored, so that the next owner's goes back.
@@ -48,50 +49,52 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
         Fault::ChangeMissed => &[Rule::NeverStale],
         Fault::ReadTooFar => &[Rule::CountsEqualRecount, Rule::ChangesStay],
         Fault::WrongNumber => &[Rule::Pages, Rule::NeverStale],
-        Fault::ReceiptOfBlocked | Fault::ReceiptDespitePrivacy | Fault::WrongReactor => {
-            &[Rule::PublishedCorrectly]
-        }
+        Fault::ReceiptOfBlocked
+        | Fault::ReceiptDespitePrivacy
+        | Fault::WrongReactor
+        | Fault::WrongOriginal => &[Rule::PublishedCorrectly],
+        Fault::LostReference => &[Rule::PublishedCorrectly, Rule::SuccessIsStored],
     }
 }
 
 /// A seed that reveals a fault.
 const fn seed_that_shows(fault: Fault) -> u64 {
     match fault {
-        Fault::SuccessWithoutAck => 48,
+        Fault::SuccessWithoutAck => 31,
         Fault::RepeatStored
         | Fault::RevisionGoesBack
         | Fault::OwnMessagesCount
         | Fault::LostSession => 2,
         Fault::BlockIgnored => 3,
-        Fault::ChangeMissed => 9,
+        Fault::ChangeMissed | Fault::LostReceipt | Fault::HalfReceipt => 9,
         Fault::LostDeletion => 28,
         Fault::BlockedReacts => 30,
         Fault::ReadTooFar => 79,
         Fault::LeaseIgnored => 78,
         Fault::RateForgotten => 150,
-        Fault::MutedCounts => 5,
+        Fault::MutedCounts | Fault::LostReadMark | Fault::KeyGoesBack => 6,
+        Fault::LostPreference => 5,
+        Fault::PageUnnamed => 7,
+        Fault::LateWriteUnnoticed => 64,
         Fault::StaleCopy => 12,
-        Fault::KeyGoesBack => 6,
         Fault::FormerOwnerSends => 85,
-        Fault::LateWriteUnnoticed | Fault::NotRedelivered => 15,
+        Fault::NotRedelivered => 15,
         Fault::SilentAtTheBound => 75,
-        Fault::LostReadMark
-        | Fault::PageOverlaps
+        Fault::PageOverlaps
         | Fault::WrongReceiver
         | Fault::GapInSequence
         | Fault::ContentLogged
         | Fault::WrongStream
         | Fault::SendReadsTheLog
         | Fault::DeletedShown
-        | Fault::LostPreference
-        | Fault::LostReceipt
-        | Fault::HalfReceipt
         | Fault::ReceiptOfBlocked
         | Fault::ReceiptDespitePrivacy
         | Fault::WrongNumber
         | Fault::LostReaction
-        | Fault::PageUnnamed
-        | Fault::WrongReactor => 1,
+        | Fault::WrongReactor
+        | Fault::LostReference
+        | Fault::DeletedOriginalShown
+        | Fault::WrongOriginal => 1,
     }
 }
 

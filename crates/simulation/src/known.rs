@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::journal::{Journal, OpKind, Outcome};
 use crate::model::NAMES;
 use crate::model::facts::{ANY, BlockList, Conversation, Facts, May};
-use crate::model::replies::has_reacted;
+use crate::model::replies::{has_reacted, shows_deleted};
 use crate::model::state::{Message, Reaction, User, show_info, show_rule, show_user};
 use crate::plan::{MARK, REACTION};
 use crate::rules::{Logged, Watch};
@@ -92,12 +92,19 @@ impl Known<'_> {
     }
 }
 
-/// A message with the reactions with which it is shown, if both are of the type of the plans.
+/// A message with the reactions with which it is shown, if both are of the type of the plans. A reply
+/// may show that its viewer deleted the original.
 pub(crate) fn with_reactions(message: &Message, shown: &Value) -> Message {
     let mut message = message.clone();
     let by = [message.from, message.to].map(|user| u64::from(has_reacted(user, shown)));
     if by != [0, 0] {
         message.reactions.push(Reaction { kind: REACTION.to_owned(), by });
+    }
+    let viewer = if shown["direction"] == 0 { message.from } else { message.to };
+    if let Some(original) = &mut message.original
+        && shows_deleted(&shown["repliedInfo"])
+    {
+        original.hidden_for = vec![viewer];
     }
     message
 }

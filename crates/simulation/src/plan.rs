@@ -16,6 +16,8 @@ const REACTIONS: u64 = 0x7265_6163;
 pub(crate) const REACTION: &str = "secret-\u{1f44d}";
 /// Likewise for calls that send read receipts, and that hide them.
 const RECEIPTS: u64 = 0x7265_6164;
+/// Likewise for replies to messages.
+const REPLIES: u64 = 0x7265_706c;
 /// The mark that users put on conversations.
 pub(crate) const MARK: i64 = 7;
 
@@ -197,6 +199,12 @@ pub(crate) enum Call {
         pick: usize,
         change: Reacting,
     },
+    /// Replies to one of the messages that the caller knows.
+    Reply {
+        other: usize,
+        pick: usize,
+        draft: Draft,
+    },
 }
 
 /// A change of a user's reactions to a message.
@@ -232,6 +240,7 @@ impl Call {
             | Self::Receipt { other }
             | Self::ReceiptOf { other, .. }
             | Self::Changes { other, .. }
+            | Self::Reply { other, .. }
             | Self::React { other, .. } => *other < users,
             Self::Login
             | Self::Logout
@@ -401,6 +410,13 @@ impl Plan {
             let at_ms = reactions.below(ends_ms);
             steps.push(Step { at_ms, what: What::Call { user, call } });
         }
+        let mut replies = Random::new(seed ^ REPLIES);
+        for _ in 0..replies.below(14) {
+            let user = busy(&mut replies, setup.users);
+            let call = reply(&mut replies, &setup, user);
+            let at_ms = replies.below(ends_ms);
+            steps.push(Step { at_ms, what: What::Call { user, call } });
+        }
         for _ in 0..faults {
             let fault = fault(&mut random, &setup);
             steps.push(Step { at_ms: random.below(ends_ms), what: What::Fault(fault) });
@@ -552,6 +568,26 @@ fn reaction(random: &mut Random, setup: &Setup, user: usize) -> Call {
         _ => Reacting::DeleteAll,
     };
     Call::React { other, pick: choose(random, 3), change }
+}
+
+/// A reply to one of a few messages, or the deletion of one of them.
+fn reply(random: &mut Random, setup: &Setup, user: usize) -> Call {
+    let other = other(random, setup.users, user);
+    let pick = choose(random, 3);
+    match random.below(10) {
+        0..2 => Call::Delete { other, picks: vec![pick] },
+        2 => Call::History { other, count: 100, reverse: random.percent(50), pick: None },
+        _ => {
+            let draft = Draft {
+                local: random.percent(70),
+                command: false,
+                counts: random.percent(85),
+                push: random.percent(15),
+                into_conversation: false,
+            };
+            Call::Reply { other, pick, draft }
+        }
+    }
 }
 
 fn fault(random: &mut Random, setup: &Setup) -> Fault {
