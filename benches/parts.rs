@@ -43,7 +43,8 @@ fn user(name: &str) -> UserId {
 fn delivery(from: &str, number: u64) -> Delivery {
     let local_id = LocalMessageId::new(&format!("local-{number}")).expect("a valid ID");
     let content = Content::Text { message: TEXT.to_owned() };
-    let draft = Draft { content, local_id: Some(local_id), extended_data: String::new() };
+    let draft =
+        Draft { content, local_id: Some(local_id), extended_data: String::new(), reply: None };
     let options = SendOptions::default();
     Delivery {
         from: user(from),

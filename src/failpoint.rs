@@ -94,11 +94,17 @@ pub enum Fault {
     BlockedPins,
     /// Events about pins name the other user as the one who pinned.
     WrongPinner,
+    /// A reply is published with its original and stored without.
+    LostReference,
+    /// Replies show originals that the user deleted.
+    DeletedOriginalShown,
+    /// Replies name the wrong sender of their original.
+    WrongOriginal,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 46] = [
         Self::SuccessWithoutAck,
         Self::LostReadMark,
         Self::OwnMessagesCount,
@@ -142,6 +148,9 @@ impl Fault {
         Self::PinUnnamed,
         Self::BlockedPins,
         Self::WrongPinner,
+        Self::LostReference,
+        Self::DeletedOriginalShown,
+        Self::WrongOriginal,
     ];
 }
 

@@ -26,6 +26,7 @@ use peerd_core::privacy::{Hidden, Privacy};
 use peerd_core::reaction::{Reaction, ReactionChange};
 use peerd_core::receipts::ReceiptInfo;
 use peerd_core::rejection::Rejection;
+use peerd_core::reply::{Original, Reference, Reply as ReplyTo};
 use peerd_core::send::Push;
 use peerd_core::status::{CustomStatus, OnlineStatus, UserStatus};
 use peerd_core::user_info::{FullUserInfo, Profile, UserInfo};
@@ -330,6 +331,23 @@ fn events() {
     let infos = vec![of(PinStatus::Pinned, pinned), of(PinStatus::NotPinned, bare())];
     let pinned = Event::PinsChanged(infos);
     insta::assert_snapshot!("event_message_pin_status_changed", event(&pinned));
+    let to = Reference {
+        by_sender: false,
+        key: OrderKey(52_323_982_421_000),
+        partition: Partition(3),
+        seq: 7,
+        stream_seq: 70_000,
+        timestamp_ms: AT_MS,
+    };
+    let combined =
+        Content::Combine { title: "Notes".into(), summary: String::new(), messages: Vec::new() };
+    let originals =
+        [Original::Normal(combined), Original::Revoked, Original::Deleted, Original::NotFound];
+    let replies = originals.map(|original| {
+        with(Annotations { reply: Some(ReplyTo { to, original }), ..Annotations::default() })
+    });
+    let replied = Event::RepliedInfoChanged(replies.to_vec().into());
+    insta::assert_snapshot!("event_message_replied_info_changed", event(&replied));
     let blocked = |action| Event::BlacklistChanged { action, users: vec![info("alice", "Alice")] };
     insta::assert_snapshot!("event_blacklist_changed", event(&blocked(BlacklistAction::Added)));
     let unblocked = event(&blocked(BlacklistAction::Removed));

@@ -52,6 +52,7 @@ mod contract {
     mod receive;
     mod repeats;
     mod replay;
+    mod replies;
     mod revoke;
     mod send;
     mod sessions;

@@ -2,6 +2,7 @@
 //! the second how the encoding is told, the rest is the body.
 
 use peerd::runtime::commands::{Method, Request, send_peer_message};
+use peerd_core::id::UserId;
 use peerd_core::limits::{
     AVATAR_URL_MAX_BYTES, BLOCK_BATCH_MAX, BLOCKED_PAGE_MAX, CHANGES_PAGE_MAX,
     CONVERSATION_PAGE_MAX, CUSTOM_STATUS_MAX_BYTES, CUSTOM_STATUS_SECONDS_MAX, DELETE_BATCH_MAX,
@@ -11,7 +12,7 @@ use peerd_core::limits::{
     USERS_STATUS_MAX,
 };
 use peerd_core::rejection::Rejection;
-use peerd_core::send::Send;
+use peerd_core::send::{Send, SendOptions};
 use peerd_protocol::decode;
 use peerd_protocol::encoding::Encoding;
 use peerd_protocol::plain;
@@ -176,6 +177,14 @@ fn has_bounds(request: &Request) {
     }
     if let Request::SendMessage(send) = request {
         messages::check(&Send::from((**send).clone()));
+    }
+    if let Request::ReplyMessage(reply) = request {
+        let (draft, options) = (reply.message.clone().into(), reply.config.clone());
+        let options = options.map(SendOptions::from).unwrap_or_default();
+        let to = UserId::new("the receiver", "userID").expect("a userID");
+        let send = Send { to, to_field: "conversationID", draft, options };
+        messages::check(&send);
+        messages::check_reply(&send);
     }
     if let Request::QueryHistoryMessage(query) = request {
         assert!((1..=HISTORY_PAGE_MAX).contains(&query.config.count.0));

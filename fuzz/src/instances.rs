@@ -105,7 +105,7 @@ fn request(bytes: &[u8]) {
 fn answer(bytes: &[u8]) {
     let (from, to) = (user("alice"), user("bob"));
     let content = Content::Text { message: String::new() };
-    let draft = Draft { content, local_id: None, extended_data: String::new() };
+    let draft = Draft { content, local_id: None, extended_data: String::new(), reply: None };
     let delivery = delivery(draft.clone());
     let deliver = Deliver { delivery, sent_before_ms: None };
     if let Some(delivered) = answer_to(bytes, &deliver) {
@@ -273,7 +273,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         Content::Text { message: "hello".to_owned() },
         Content::Command { message: vec![0, 1, 254, 255] },
     ] {
-        let draft = Draft { content, local_id: None, extended_data: "e".to_owned() };
+        let draft = Draft { content, local_id: None, extended_data: "e".to_owned(), reply: None };
         let delivery = delivery(draft);
         for sent_before_ms in [None, Some(7)] {
             let request = Deliver { delivery: delivery.clone(), sent_before_ms };

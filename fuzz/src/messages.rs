@@ -10,12 +10,13 @@ use peerd_core::clock::{KeyClock, Lane};
 use peerd_core::id::{OrderKey, Partition, UserId};
 use peerd_core::limits::Limits;
 use peerd_core::receive::{Delivered, Placed, Plan};
+use peerd_core::reply::{Original, Reference, Reply};
 use peerd_core::send::{Delivery, Send};
 use peerd_core::user::User;
 use peerd_core::user_info::Profile;
 use peerd_protocol::decode;
 use peerd_protocol::encoding::{Encode as _, Encoding};
-use peerd_protocol::reply::{Reply, Sent, Shown};
+use peerd_protocol::reply::{Reply as _, Sent, Shown};
 use peerd_protocol::value::Value;
 
 const PARTITION: Partition = Partition(3);
@@ -28,19 +29,47 @@ pub(super) fn check(send: &Send) {
     if send.validate(&sender, &Limits::default()).is_err() {
         return;
     }
-    let delivery = Delivery {
+    let delivery = delivery(sender, send);
+    to_the_owner(&delivery);
+    let placed = place(&delivery);
+    into_the_log(&delivery, &placed);
+    back_to_the_sender(&delivery, &placed);
+    into_the_reply(&delivery, placed);
+}
+
+/// Follows a send as a reply to another message, up to the reply to the call.
+pub(super) fn check_reply(send: &Send) {
+    let sender = UserId::new("the sender", "userID").expect("a userID");
+    let to = Reference {
+        by_sender: false,
+        key: OrderKey(7),
+        partition: PARTITION,
+        seq: 3,
+        stream_seq: STREAM_SEQ,
+        timestamp_ms: AT_MS,
+    };
+    let mut send = send.clone();
+    send.draft.reply = Some(Box::new(Reply { to, original: Original::NotFound }));
+    send.options.seq_max = Some(32);
+    if send.validate(&sender, &Limits::default()).is_err() {
+        return;
+    }
+    let delivery = delivery(sender, &send);
+    to_the_owner(&delivery);
+    let placed = place(&delivery);
+    into_the_log(&delivery, &placed);
+    back_to_the_sender(&delivery, &placed);
+}
+
+fn delivery(sender: UserId, send: &Send) -> Delivery {
+    Delivery {
         from: sender,
         from_profile: Profile { name: "The Sender".to_owned(), avatar_url: None },
         send: Box::new(Send { to_field: "toUserID", ..send.clone() }),
         timestamp_ms: AT_MS,
         floor: OrderKey(5),
         sent_seq: 31,
-    };
-    to_the_owner(&delivery);
-    let placed = place(&delivery);
-    into_the_log(&delivery, &placed);
-    back_to_the_sender(&delivery, &placed);
-    into_the_reply(&delivery, placed);
+    }
 }
 
 fn to_the_owner(delivery: &Delivery) {

@@ -261,6 +261,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         (4, include_str!("../../tests/golden/blocks-v3.txt")),
         (0, include_str!("../../tests/golden/carriers-v2.txt")),
         (5, include_str!("../../tests/golden/amendments-v1.txt")),
+        (0, include_str!("../../tests/golden/replies-v3.txt")),
     ];
     let seeds = files.into_iter().flat_map(|(kind, file)| {
         named(file).into_iter().map(move |bytes| [&[kind][..], &bytes].concat())

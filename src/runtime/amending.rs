@@ -19,12 +19,15 @@
 
 mod published;
 mod received;
+mod replied;
 
 use std::sync::Arc;
 
 use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 
+use self::published::Changed;
+use self::replied::in_replies;
 use super::commands::{Call, Peer, WithPeer, not_in_conversation};
 use super::commit::{Change as Commit, Entries, Events, Write};
 use super::env::Env;
@@ -42,6 +45,7 @@ use peerd_core::event::Messages;
 use peerd_core::id::{MessageId, OrderKey, Partition, UserId};
 use peerd_core::message::{Direction, Message};
 use peerd_core::rejection::Rejection;
+use peerd_core::reply::RepliedPages;
 use peerd_core::user::User;
 use peerd_protocol::failure::{CallError, Failure};
 
@@ -99,6 +103,9 @@ impl<S: Store, B: Bus> Amending<S, B> {
         let (direction, mut found) =
             self.find(call.cell, (other, &known), id, call.deadline).await?;
         known.settings.receipts.show(direction, &mut found.stored.message);
+        let message = &mut found.stored.message;
+        let shown = self.history.show_original(call.cell, (other, &known), message, call.deadline);
+        shown.await.map_err(Failure::from)?;
         match direction {
             Direction::Send => self.amend_sent::<C>(call, other, found, operation).await,
             Direction::Receive if operation.is_for_sender() => Err(Rejection::NotPermitted.into()),
@@ -150,7 +157,11 @@ impl<S: Store, B: Bus> Amending<S, B> {
             }
         }
         let notice = answer.take_notice().map_err(|_| Failure::Internal)?;
-        let changed = (&[key][..], answer.state_seq);
+        let mut replied = amendment.replied;
+        if !in_replies(&before, &after) {
+            replied = RepliedPages::default();
+        }
+        let changed = Changed { keys: &[key], state_seq: answer.state_seq, replied: &replied };
         let published = self.publish_sent(sender, other, changed, notice, deadline).await;
         if let Err(error) = published {
             // The change is stored, so this failure is not the caller's.
@@ -240,8 +251,11 @@ impl<S: Store, B: Bus> Amending<S, B> {
         let (now_ms, limits) = (self.env.clock.wall_ms(), self.env.limits());
         let (mut messages, mut visible) = (Vec::with_capacity(found.len()), Messages::new());
         let mut pages: Vec<(AmendedPage, bool)> = Vec::new();
-        let mut notice = None;
-        for found in found {
+        let (mut notice, mut originals) = (None, Vec::new());
+        for mut found in found {
+            let message = &mut found.stored.message;
+            let shown = self.history.show_original(cell, (from, &known), message, deadline);
+            shown.await.map_err(Failure::from)?;
             let (seq, key, number) = (found.seq(), found.key(), page_number(found.seq()));
             if pages.last().is_none_or(|(last, _)| last.number != number) {
                 let read = storage.amendments(&pair, number).await.map_err(Failure::from)?;
@@ -258,7 +272,11 @@ impl<S: Store, B: Bus> Amending<S, B> {
                 notice.get_or_insert_with(|| operation.notice(by, message));
                 let at = (Direction::Receive, seq);
                 if !self.users.is_hidden(cell, (from, &known), at, deadline).await? {
-                    visible.push(Arc::new(amended(message, amendment)?));
+                    let after = Arc::new(amended(message, amendment)?);
+                    if in_replies(message, &after) {
+                        originals.push((after.clone(), amendment.replied.clone()));
+                    }
+                    visible.push(after);
                 }
             }
             messages.push((found, amendment));
@@ -271,14 +289,15 @@ impl<S: Store, B: Bus> Amending<S, B> {
         let notice = notice.unwrap_or(Notice::Edited);
         // A user who deleted the messages gets no event, since nothing changes for this user.
         let newest = visible.last().map(|message| message.key);
+        let replies = self.replies_to(cell, (from, &known), &originals, deadline).await?;
         let (changed, events) = match (newest, notice.clone().event(visible)) {
             (Some(message), Some(event)) => {
                 let key = self.entries.next_key(cell);
-                (key, Events::amended(key, message, event))
+                (key, Events::amended(key, message, event, replies))
             }
             _ => (known.settings.changed, Events::None),
         };
-        let is_hidden = newest.is_none();
+        let is_hidden = newest.is_none() || notice == Notice::Replied;
         Ok(Decided { known, messages, pages, notice, is_hidden, changed, events })
     }
 

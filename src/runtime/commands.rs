@@ -67,6 +67,7 @@ pub mod query_self_user_info;
 pub mod query_users_info;
 pub mod query_users_status;
 pub mod remove_users_from_blacklist;
+pub mod reply_message;
 pub mod revoke_message;
 pub mod send_conversation_message_receipt_read;
 pub mod send_message;
@@ -530,6 +531,7 @@ commands! {
     update_user_custom_status::UpdateUserCustomStatus,
     pin_message::PinMessage with_peer,
     query_pinned_message_list::QueryPinnedMessageList,
+    reply_message::ReplyMessage with_peer,
 }
 
 impl Method {

@@ -28,7 +28,7 @@ use peerd_core::blocklist::{BlockEntry, BlockNumber};
 use peerd_core::clock::{KeyClock, Lane};
 use peerd_core::conversation::{Conversation, ConversationEvent, ConversationView, Mark, Settings};
 use peerd_core::deletions::{Bitmap, PageId};
-use peerd_core::event::{BlacklistAction, Event, Publication};
+use peerd_core::event::{BlacklistAction, Event, Messages, Publication};
 use peerd_core::id::{OrderKey, UserId};
 use peerd_core::marks::ConversationMarks;
 use peerd_core::pins::Pins;
@@ -79,10 +79,12 @@ pub(super) enum Events {
     /// The event about the deletion of all conversations, then the total unread count if it
     /// changed. The revision advances to `key`.
     ConversationsDeleted { key: OrderKey },
-    /// The event about a change of this message, then the conversation if the message is its last
+    /// As [`Events::Conversations`], beginning with the events about the deletion of messages.
+    MessagesDeleted { key: OrderKey, events: Vec<Event> },
+    /// The events about a change of this message, then the conversation if the message is its last
     /// or its unread count changed, then the total if it changed. The revision advances to `key`.
     /// If an entry could not be written, nothing is published.
-    Amended { key: OrderKey, message: OrderKey, event: Event },
+    Amended { key: OrderKey, message: OrderKey, events: Vec<Event> },
     /// The event about receipts. The revision advances to `key`; no conversation is shown. If an
     /// entry could not be written, nothing is published.
     Receipt { key: OrderKey, event: Event },
@@ -118,8 +120,8 @@ impl Keys<'_> {
 struct Shown {
     /// The revision advances to it.
     key: OrderKey,
-    /// The first event.
-    first: Option<Event>,
+    /// The first events.
+    first: Vec<Event>,
     /// Conversations are shown only if this is their last message, or their unread count changed.
     only_with: Option<OrderKey>,
 }
@@ -263,16 +265,21 @@ impl<S: Store, B: Bus> Entries<S, B> {
                     apply(&mut cell.lock(), stored);
                 }
                 Events::Conversations { key, first } => {
+                    let first = first.into_iter().collect();
+                    let shown = Shown { key, first, only_with: None };
+                    self.apply_and_show(cell, shown, stored, deadline).await;
+                }
+                Events::MessagesDeleted { key, events: first } => {
                     let shown = Shown { key, first, only_with: None };
                     self.apply_and_show(cell, shown, stored, deadline).await;
                 }
                 Events::Amended { .. } | Events::Receipt { .. } if failed.is_some() => {
                     apply(&mut cell.lock(), stored);
                 }
-                Events::Amended { key, message, event } => {
+                Events::Amended { key, message, events: first } => {
                     self.users.forget_read(cell);
                     let only_with = Some(message);
-                    let shown = Shown { key, first: Some(event), only_with };
+                    let shown = Shown { key, first, only_with };
                     self.apply_and_show(cell, shown, stored, deadline).await;
                 }
                 Events::ConversationsDeleted { key } => {
@@ -456,7 +463,7 @@ impl<S: Store, B: Bus> Entries<S, B> {
         deadline: Instant,
     ) {
         // At worst one event for each conversation and message, beyond what a call may send.
-        let messages = first.as_ref().map_or(0, Event::entries);
+        let messages = first.iter().map(Event::entries).sum();
         let page_of = |user: &User| preview(user, &stored);
         let locked = self.conversations.lock_with_previews(cell, page_of, messages, deadline).await;
         let Previewed { mut user, page, previews, .. } = locked;
@@ -492,10 +499,10 @@ impl<S: Store, B: Bus> Entries<S, B> {
             is_shown.then_some((event, view))
         });
         let views: Vec<_> = views.collect();
-        if let Some(event) = &mut first {
+        for event in &mut first {
             event.show_receipts(&user);
         }
-        let mut events: Vec<Event> = first.into_iter().collect();
+        let mut events = first;
         events.extend(chunks(views).map(Event::ConversationChanged));
         if user.totals.unmuted != totals.unmuted {
             events.push(Event::TotalChanged(user.totals));
@@ -506,13 +513,20 @@ impl<S: Store, B: Bus> Entries<S, B> {
 }
 
 impl Events {
-    /// The events of a change of messages, of which `message` is the newest.
-    pub(super) fn amended(key: OrderKey, message: OrderKey, event: Event) -> Self {
+    /// The events of a change of messages, of which `message` is the newest. `replies` show them as
+    /// their originals.
+    pub(super) fn amended(
+        key: OrderKey,
+        message: OrderKey,
+        event: Event,
+        replies: Messages,
+    ) -> Self {
         if matches!(event, Event::ReceiptsChanged(_)) {
-            Self::Receipt { key, event }
-        } else {
-            Self::Amended { key, message, event }
+            return Self::Receipt { key, event };
         }
+        let replies = Some(Event::RepliedInfoChanged(replies)).filter(|it| it.entries() > 0);
+        let events = std::iter::once(event).chain(replies).collect();
+        Self::Amended { key, message, events }
     }
 }
 

@@ -133,18 +133,21 @@ impl<S: Store, B: Bus> Conversations<S, B> {
         newest: Newest,
         deadline: Instant,
     ) -> Result<Option<Arc<Message>>, LoadError> {
-        match newest {
-            Newest::Visible(message) => {
-                let mut message = [message];
-                self.env.show_pins(cell, other, &mut message, deadline).await?;
-                let [message] = message;
-                Ok(Some(message))
+        let newest = match newest {
+            Newest::Visible(mut message) => {
+                let list = std::slice::from_mut(&mut message);
+                self.env.show_pins(cell, other, list, deadline).await?;
+                Some(message)
             }
-            Newest::None => Ok(None),
+            Newest::None => None,
             Newest::Hidden => {
-                Reader::new(&self.history, cell, other, known, deadline).newest().await
+                Reader::new(&self.history, cell, other, known, deadline).newest().await?
             }
-        }
+        };
+        let Some(mut newest) = newest else { return Ok(None) };
+        let list = std::slice::from_mut(&mut newest);
+        self.history.show_originals(cell, (other, known), list, deadline).await?;
+        Ok(Some(newest))
     }
 
     /// The profile of a user; empty if there is none.

@@ -24,6 +24,7 @@
 //!    messages are read again after a minute.
 
 mod numbered;
+mod originals;
 mod places;
 mod receipts;
 mod side;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+pub(super) use self::originals::original_of;
 use self::places::{Place, Places, Rest};
 use self::side::{Backward, Reads, Side, TWO_PAGES};
 use super::env::Env;

@@ -1,12 +1,13 @@
 //! Faults that a test injects into decisions of `peerd-core`, which itself knows of none. Without a
 //! fault, and in a release build, each function answers what it is given.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::failpoint::{self, Fault};
 use crate::store::AppendError;
 use peerd_core::id::OrderKey;
-use peerd_core::receive::Plan;
+use peerd_core::receive::{Placed, Plan};
 use peerd_core::rejection::Rejection;
 
 /// The receiver's decision on a message.
@@ -26,6 +27,15 @@ pub(super) fn appended(appended: Result<u64, AppendError>, seq: u64) -> Result<u
 /// The time since which repeats are recognized.
 pub(super) fn repeats_since(since_ms: u64) -> u64 {
     if failpoint::is(Fault::RepeatStored) { u64::MAX } else { since_ms }
+}
+
+/// What is stored of a message.
+pub(super) fn stored(placed: &Placed) -> Cow<'_, Placed> {
+    let mut placed = Cow::Borrowed(placed);
+    if failpoint::is(Fault::LostReference) && placed.message.reply().is_some() {
+        Arc::make_mut(&mut placed.to_mut().message).annotations = None;
+    }
+    placed
 }
 
 /// A plan that was made at `now_ms` by the wall clock.

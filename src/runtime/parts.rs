@@ -104,7 +104,7 @@ impl<S: Store, B: Bus> Parts<S, B> {
             history: history.clone(),
             entries: entries.clone(),
         });
-        let replays = Arc::new(Replays::new(env.clone(), publisher.clone()));
+        let replays = Arc::new(Replays::new(env.clone(), publisher.clone(), history.clone()));
         let redelivery = Arc::new(Redelivery::new(
             env.clone(),
             users.clone(),

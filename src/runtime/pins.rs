@@ -97,6 +97,8 @@ impl<S: Store, B: Bus> History<S, B> {
             pins.show(message);
         }
         let of = |id| found.iter().find(|message| PinnedId::of(message) == id).cloned();
-        Ok(ids.filter_map(of).map(Arc::new).collect())
+        let mut found: Vec<_> = ids.filter_map(of).map(Arc::new).collect();
+        self.show_originals(cell, (other, known), &mut found, deadline).await?;
+        Ok(found)
     }
 }

@@ -14,7 +14,7 @@ use super::conversations::Conversations;
 use super::env::Env;
 use super::pending::OwnedUnderWay;
 use super::publisher::{Publisher, chunks};
-use super::replay::{leave_out_deleted, leave_out_unknown, runs};
+use super::replay::{leave_out_deleted, leave_out_unknown, runs, show_originals};
 use super::tuning::{
     LATE_WRITE_CHECK_TIMEOUT, REDELIVERED_AGE_MAX_MS, REDELIVERED_MESSAGES_MAX,
     REDELIVERY_GATHER_DELAY, REDELIVERY_RECORDS_PER_READ, REDELIVERY_RETRY_DELAY,
@@ -274,6 +274,8 @@ impl<S: Store, B: Bus> Redelivery<S, B> {
             let sender = run[0].sender.clone();
             self.env.show_pins(&cell, &sender, run, deadline).await?;
         }
+        let history = &self.conversations.history;
+        show_originals(history, &cell, &mut received, deadline).await?;
         let page: Vec<_> = {
             let user = cell.lock();
             let known = |other: UserId| {

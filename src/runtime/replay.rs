@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::env::Env;
+use super::history::History;
 use super::publisher::Publisher;
 use super::tuning::{
     REPLAY_BYTES_PER_EVENT, REPLAY_CLOCK_SLACK_MS, REPLAY_HALVINGS_MAX, REPLAY_MESSAGES_PER_EVENT,
@@ -46,11 +47,16 @@ impl ReplayFrom {
 pub(super) struct Replays<S, B> {
     env: Arc<Env<S, B>>,
     publisher: Arc<Publisher<S, B>>,
+    history: Arc<History<S, B>>,
 }
 
 impl<S: Store, B: Bus> Replays<S, B> {
-    pub(super) const fn new(env: Arc<Env<S, B>>, publisher: Arc<Publisher<S, B>>) -> Self {
-        Self { env, publisher }
+    pub(super) const fn new(
+        env: Arc<Env<S, B>>,
+        publisher: Arc<Publisher<S, B>>,
+        history: Arc<History<S, B>>,
+    ) -> Self {
+        Self { env, publisher, history }
     }
 
     /// Publishes the messages that a user missed, oldest first.
@@ -66,7 +72,9 @@ impl<S: Store, B: Bus> Replays<S, B> {
         leave_out_unknown(cell, &mut messages);
         messages.sort_by_key(|message| message.key);
         let surplus = messages.len().saturating_sub(limits.replay_messages);
-        for run in runs(&messages[surplus..]) {
+        let messages = &mut messages[surplus..];
+        show_originals(&self.history, cell, messages, deadline).await?;
+        for run in runs(messages) {
             let (from, mut messages) = (run[0].sender.clone(), Messages::from(run));
             self.env.show_pins(cell, &from, &mut messages, deadline).await?;
             let mut event = Event::PeerMessageReceived { from, messages, offline: true };
@@ -207,6 +215,24 @@ impl<S: Store, B: Bus> Replays<S, B> {
     }
 }
 
+/// Reads the originals of those of these received messages that are replies.
+pub(super) async fn show_originals<S: Store, B: Bus>(
+    history: &History<S, B>,
+    cell: &UserCell,
+    messages: &mut [Arc<Message>],
+    deadline: Instant,
+) -> Result<(), LoadError> {
+    for run in messages.chunk_by_mut(|message, next| message.sender == next.sender) {
+        if run.iter().all(|message| message.reply().is_none()) {
+            continue;
+        }
+        let other = run[0].sender.clone();
+        let known = cell.lock().conversations.get(&other).cloned().unwrap_or_default();
+        history.show_originals(cell, (&other, &known), run, deadline).await?;
+    }
+    Ok(())
+}
+
 pub(super) fn leave_out_deleted(cell: &UserCell, messages: &mut Vec<Arc<Message>>) {
     let user = cell.lock();
     messages.retain(|message| {
@@ -231,7 +257,7 @@ pub(super) fn runs(mut messages: &[Arc<Message>]) -> Vec<&[Arc<Message>]> {
     while let Some(first) = messages.first() {
         let mut bytes = 0;
         let fits = |message: &&Arc<Message>| {
-            bytes += message.content.size_bytes() + message.extended_data.len();
+            bytes += message.size_bytes();
             message.sender == first.sender && bytes <= REPLAY_BYTES_PER_EVENT
         };
         let length =

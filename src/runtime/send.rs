@@ -53,8 +53,10 @@ use crate::storage::message;
 use crate::store::{Append, AppendError, Appending, Store};
 use crate::wire::owner_request::{Deliver, MaySend};
 use peerd_core::id::UserId;
+use peerd_core::message::{Direction, Message};
 use peerd_core::rate::Place;
 use peerd_core::receive::{Delivered, Placed, Plan};
+use peerd_core::reply::Original;
 use peerd_core::send::{Delivery, Push, Send};
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::reply;
@@ -182,6 +184,8 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         deadline: Instant,
     ) -> Result<Delivered, CallError> {
         let (to, began_ms) = (delivery.send.to.clone(), self.env.server_ms());
+        // Each of the two users sees the original in another way.
+        let reply = delivery.send.draft.reply.clone();
         let request = Deliver { delivery, sent_before_ms: None };
         let sent = match in_append {
             None => {
@@ -193,7 +197,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
                 Box::pin(self.deliver_on(in_append, &request, source, deadline)).await
             }
         };
-        let Accepted { delivered, is_settled } = sent?;
+        let Accepted { mut delivered, is_settled } = sent?;
         if !sender.ownership.may_act() && delivered.head.is_some() {
             // It is not published here either.
             self.notify_sender(&sender.id, &to, began_ms);
@@ -202,6 +206,9 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             Some(head) => {
                 if !is_settled {
                     self.in_flight.settle_received(sender, &to, head.key, deadline).await;
+                }
+                if let Some(reply) = reply {
+                    set_original(&mut delivered.message, reply.original);
                 }
                 self.commit_sent(sender, &delivered.message, head, &delivered.receiver_profile);
             }
@@ -275,6 +282,11 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             Box::pin(self.wait_for_pair(&receiver, delivery, queued, deadline)).await?
         };
         let pair_lock = (pair_lock, self.env.server_ms());
+        let mut shown = None;
+        if delivery.send.draft.reply.is_some() {
+            shown = Some(Box::pin(self.show_received(&receiver, request, deadline)).await?);
+        }
+        let request = shown.as_ref().unwrap_or(request);
         self.deliver_under_pair_lock(receiver, pair_lock, None, request, source, deadline).await
     }
 
@@ -290,6 +302,26 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         let pair_lock = (pair_lock, began_ms);
         self.deliver_under_pair_lock(receiver, pair_lock, Some(append), request, source, deadline)
             .await
+    }
+
+    /// A reply with its original as its receiver sees it.
+    async fn show_received(
+        &self,
+        receiver: &UserCell,
+        request: &Deliver,
+        deadline: Instant,
+    ) -> Result<Deliver, CallError> {
+        let mut request = request.clone();
+        let from = &request.delivery.from;
+        let known = receiver.lock().conversations.get(from).cloned().unwrap_or_default();
+        if let Some(reply) = &mut request.delivery.send.draft.reply {
+            let direction = reply.to.direction(Direction::Receive);
+            let history = &self.conversations.history;
+            let original =
+                history.original(receiver, (from, &known), (direction, reply.to), deadline);
+            reply.original = original.await.map_err(Failure::from)?;
+        }
+        Ok(request)
     }
 
     /// Takes in a message under the pair lock, which was taken at `began_ms` by the server's clock.
@@ -425,11 +457,20 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         push: Option<&Push>,
     ) -> Result<Append, AppendError> {
         let subject = self.users.log_subject(receiver, sender);
-        let payload = message::encode(placed, push).map_err(|error| {
+        let payload = message::encode(&injected::stored(placed), push).map_err(|error| {
             tracing::error!(%error, "a record could not be written");
             AppendError::Unavailable("a record could not be written".to_owned())
         })?;
         Ok(Append { stream: receiver.log(), subject, payload, expected_seq: placed.expected_seq })
+    }
+}
+
+/// Sets the original of a reply.
+fn set_original(message: &mut Arc<Message>, original: Original) {
+    if let Some(annotations) = &mut Arc::make_mut(message).annotations
+        && let Some(reply) = &mut annotations.reply
+    {
+        reply.original = original;
     }
 }
 

@@ -220,6 +220,10 @@ pub(super) const REMOVAL_LOOKS_MAX: usize = 8;
 pub(super) const PROFILE_SHOW_TIMEOUT: Duration = Duration::from_secs(1);
 /// Users who receive the event about another user's profile at the same time.
 pub(super) const PROFILE_SHOWN_CONCURRENT: usize = 16;
+/// Originals of replies that are read at the same time.
+pub(super) const ORIGINALS_CONCURRENT_MAX: usize = 16;
+/// Pages of each direction that are searched for the replies to a message.
+pub(super) const REPLIED_PAGES_READ_MAX: usize = 16;
 /// Conversations whose newest message is searched page by page concurrently.
 pub(super) const PREVIEWS_CONCURRENT_MAX: usize = 16;
 

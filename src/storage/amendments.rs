@@ -10,7 +10,8 @@ use super::fields::{FieldsIn, FieldsOut};
 use super::{AsBytes, Kind};
 use crate::wire::packed::{ContentV1, EncodeError, Flags, RecordError, check_numbers, local_id};
 use peerd_core::amendment::{
-    Amendment, AmendmentPage, Change, Receipt, Removed, Replacement, Stub, page_number,
+    AmendedPages, Amendment, AmendmentPage, Change, RANGES_MAX, Receipt, Removed, Replacement,
+    Stub, page_number,
 };
 use peerd_core::content::MessageType;
 use peerd_core::conversation::{Mark, PagePointers};
@@ -18,6 +19,7 @@ use peerd_core::id::{OrderKey, Partition};
 use peerd_core::limits::{REACTION_COUNT_MAX, REACTION_TYPE_MAX_BYTES, REACTION_TYPES_MAX};
 use peerd_core::message::{ReceiptStatus, Revocation};
 use peerd_core::reaction::Reaction;
+use peerd_core::reply::RepliedPages;
 use peerd_protocol::content::NUMBER_MAX;
 use peerd_protocol::subject::{Subjects, Token};
 
@@ -76,6 +78,8 @@ const REVOKED: u8 = 8;
 const REACTIONS: u8 = 9;
 /// When its receiver confirmed it as read.
 const READ_MS: u8 = 10;
+/// The pages that may have replies to the message.
+const REPLIED: u8 = 11;
 
 /// The stub of a removed message, without its `messageSeq` and its order key.
 #[derive(Serialize, Deserialize)]
@@ -98,6 +102,10 @@ struct RevokedV1<'a>(u64, u16, #[serde(borrow)] &'a str);
 /// A reaction: its type, and how often the sender and the receiver of the message reacted with it.
 #[derive(Default, PartialEq, Serialize, Deserialize)]
 struct ReactionV1<'a>(#[serde(borrow)] &'a str, u64, u64);
+
+/// Ranges of pages that may have replies: of the sender of the message, and of its receiver.
+#[derive(Default, PartialEq, Serialize, Deserialize)]
+struct RepliedV1(Vec<(u64, u64)>, Vec<(u64, u64)>);
 
 /// Writes a page.
 pub fn encode(page: &AmendmentPage) -> Result<Bytes, AmendError> {
@@ -155,6 +163,9 @@ pub fn encode_one(seq: u64, amendment: &Amendment) -> Result<Bytes, EncodeError>
     });
     fields.put(REACTIONS, &reactions.collect::<Vec<_>>())?;
     fields.put(READ_MS, &amendment.read_ms)?;
+    let RepliedPages { by_sender, by_receiver } = &amendment.replied;
+    let replied = RepliedV1(by_sender.ranges().to_vec(), by_receiver.ranges().to_vec());
+    fields.put(REPLIED, &replied)?;
     fields.entry(1, &amendment.later)
 }
 
@@ -176,7 +187,7 @@ pub fn decode(bytes: &[u8]) -> Result<AmendmentPage, RecordError> {
 
 /// Decodes the amendment of one message: its `messageSeq`, and the amendment.
 pub fn decode_one(bytes: &[u8]) -> Result<(u64, Amendment), RecordError> {
-    let fields = FieldsIn::read(bytes, KIND, 1, READ_MS)?;
+    let fields = FieldsIn::read(bytes, KIND, 1, REPLIED)?;
     let (seq, key) = (fields.required(SEQ)?, OrderKey(fields.required(KEY)?));
     check_numbers(KIND, &[seq, key.0])?;
     let removed: Option<RemovedV1<'_>> = fields.get(REMOVED)?;
@@ -196,7 +207,21 @@ pub fn decode_one(bytes: &[u8]) -> Result<(u64, Amendment), RecordError> {
     let reactions = read_reactions(&fields)?;
     let read_ms = fields.get(READ_MS)?;
     check_numbers(KIND, &[read_ms])?;
-    Ok((seq, Amendment { key, change, receipt, read_ms, reactions, later: fields.later() }))
+    let replied = read_replied(&fields)?;
+    let later = fields.later();
+    Ok((seq, Amendment { key, change, receipt, read_ms, reactions, replied, later }))
+}
+
+fn read_replied(fields: &FieldsIn<'_>) -> Result<RepliedPages, RecordError> {
+    let RepliedV1(by_sender, by_receiver) = fields.get(REPLIED)?;
+    if by_sender.len().max(by_receiver.len()) > RANGES_MAX {
+        return Err(RecordError::new(KIND, "it has too many pages with replies"));
+    }
+    for (first, last) in by_sender.iter().chain(&by_receiver) {
+        check_numbers(KIND, &[*first, *last])?;
+    }
+    let [by_sender, by_receiver] = [by_sender, by_receiver].map(AmendedPages::new);
+    Ok(RepliedPages { by_sender, by_receiver })
 }
 
 fn read_reactions(fields: &FieldsIn<'_>) -> Result<Vec<Reaction>, RecordError> {

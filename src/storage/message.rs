@@ -5,7 +5,8 @@
 //! A record is a MessagePack array with its version first: order key, `messageSeq`, how many
 //! messages of the subject so far count as unread, two page pointers, timestamp, flags, local
 //! message ID, extended data, content, and the requested offline push. Sender and receiver are in
-//! the subject. Records are for ever: a new version is added beside the old ones, which stay
+//! the subject. The record of a reply is of its own version (3), with the reference to the original
+//! at the end, and without a copy of that. Records are for ever: a new version is added beside the old ones, which stay
 //! readable.
 //!
 //! A carrier is a record of its own version with the place, the counts and the page pointers of its
@@ -30,7 +31,7 @@ use peerd_protocol::subject::{Subjects, Token};
 
 pub use crate::wire::packed::{EncodeError, RecordError, StoredMessage};
 
-/// The version of a carrier. Messages have the others.
+/// The version of a carrier. Messages have the others: replies 3, all others 1.
 const CARRIER: u8 = 2;
 
 /// The fields of a carrier.

@@ -23,6 +23,7 @@ use peerd_core::pins::{Pin, PinnedId, Pins};
 use peerd_core::privacy::{Hidden, Privacy};
 use peerd_core::reaction::Reaction;
 use peerd_core::receipts::ReceiptMarks;
+use peerd_core::reply::RepliedPages;
 use peerd_core::status::CustomStatus;
 use peerd_core::user::Session;
 use peerd_core::user_info::Profile;
@@ -305,6 +306,11 @@ fn amendment_pages() -> Vec<(&'static str, AmendmentPage)> {
         |kind: &str, by_sender, by_receiver| Reaction { kind: kind.into(), by_sender, by_receiver };
     let reactions = vec![reaction("\u{1f44d}", 1, 300), reaction("a", 0, 1)];
     let reacted = Amendment { reactions, ..edited.clone() };
+    let replied = RepliedPages {
+        by_sender: AmendedPages::new([(0, 1)]),
+        by_receiver: AmendedPages::new([(3, 3)]),
+    };
+    let replied = Amendment { replied, ..amendment(Change::None, unchanged.clone(), nothing()) };
     let revoked = amendment(Change::Removed(revoked), unchanged.clone(), nothing());
     let removed = amendment(Change::Removed(removed), unchanged, nothing());
     vec![
@@ -317,6 +323,7 @@ fn amendment_pages() -> Vec<(&'static str, AmendmentPage)> {
         ("edited", AmendmentPage::new([(1, edited)], nothing())),
         ("reacted", AmendmentPage::new([(1, reacted)], nothing())),
         ("read", AmendmentPage::new([(1, read)], nothing())),
+        ("replied", AmendmentPage::new([(1, replied)], nothing())),
     ]
 }
 

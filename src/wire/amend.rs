@@ -60,6 +60,9 @@ enum OperationV1 {
     UnreactAll,
     #[serde(rename = "20")]
     Read,
+    /// The `messageSeq` of the caller's message after which a reply may come.
+    #[serde(rename = "30")]
+    NoteReply(u64),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -73,6 +76,8 @@ enum NoticeV1 {
     Reactions(String, Vec<String>, bool),
     #[serde(rename = "20")]
     Read,
+    #[serde(rename = "30")]
+    Replied,
 }
 
 impl NoticeV1 {
@@ -81,6 +86,7 @@ impl NoticeV1 {
             Notice::Revoked => Self::Revoked,
             Notice::Edited => Self::Edited,
             Notice::Read => Self::Read,
+            Notice::Replied => Self::Replied,
             Notice::Reactions(ReactionChange { by, kinds, is_added }) => {
                 Self::Reactions(by.as_str().to_owned(), kinds.clone(), *is_added)
             }
@@ -92,6 +98,7 @@ impl NoticeV1 {
             Self::Revoked => Notice::Revoked,
             Self::Edited => Notice::Edited,
             Self::Read => Notice::Read,
+            Self::Replied => Notice::Replied,
             Self::Reactions(by, kinds, is_added) => {
                 let by = UserId::new(&by, "userID");
                 let by = by.map_err(|_| RecordError::new(KIND, "its user"))?;
@@ -114,6 +121,7 @@ impl StorePart {
             Operation::Unreact { kind } => OperationV1::Unreact(kind.clone()),
             Operation::UnreactAll => OperationV1::UnreactAll,
             Operation::Read => OperationV1::Read,
+            Operation::NoteReply { after } => OperationV1::NoteReply(*after),
         };
         Self { key: key.0, operation }
     }
@@ -130,6 +138,7 @@ impl StorePart {
             OperationV1::Unreact(kind) => Operation::Unreact { kind },
             OperationV1::UnreactAll => Operation::UnreactAll,
             OperationV1::Read => Operation::Read,
+            OperationV1::NoteReply(after) => Operation::NoteReply { after },
         };
         (OrderKey(self.key), operation)
     }

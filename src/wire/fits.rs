@@ -21,6 +21,7 @@ use peerd_core::message::Message;
 use peerd_core::message::{Annotations, Draft, Pinned, ReceiptStatus};
 use peerd_core::reaction::{Reaction, ReactionChange};
 use peerd_core::receive::Placed;
+use peerd_core::reply::{Original, Reference, Reply};
 use peerd_core::send::{Delivery, Push, Send, SendOptions};
 use peerd_core::user_info::{Profile, UserInfo};
 use peerd_protocol::encoding::{Encode as _, Encoding};
@@ -40,8 +41,25 @@ fn user(id: char) -> UserId {
     UserId::new(&id.to_string().repeat(32), "userID").expect("a valid ID")
 }
 
+/// What makes a message a reply, with the longest numbers.
+fn reply(original: Original) -> Reply {
+    let to = Reference {
+        by_sender: true,
+        key: OrderKey(LARGEST),
+        partition: Partition(1023),
+        seq: LARGEST,
+        stream_seq: LARGEST,
+        timestamp_ms: LARGEST,
+    };
+    Reply { to, original }
+}
+
+fn replying(original: Original) -> Option<Box<Annotations>> {
+    Some(Box::new(Annotations { reply: Some(reply(original)), ..Annotations::default() }))
+}
+
 fn message(draft: Draft) -> Arc<Message> {
-    let Draft { content, local_id, extended_data } = draft;
+    let Draft { content, local_id, extended_data, .. } = draft;
     Arc::new(Message {
         sender: user('a'),
         receiver: user('b'),
@@ -54,7 +72,7 @@ fn message(draft: Draft) -> Arc<Message> {
         counts: true,
         extended_data,
         content,
-        annotations: None,
+        annotations: replying(Original::NotFound),
     })
 }
 
@@ -63,7 +81,7 @@ fn text(message: String) -> Content {
 }
 
 fn draft(content: Content) -> Draft {
-    Draft { content, local_id: None, extended_data: String::new() }
+    Draft { content, local_id: None, extended_data: String::new(), reply: None }
 }
 
 /// A conversation in which everything but the message has its maximum.
@@ -185,6 +203,7 @@ fn drafts() -> impl Strategy<Value = Draft> {
         content,
         local_id: has_id.then(|| LocalMessageId::new(&"\"".repeat(64)).expect("printable")),
         extended_data,
+        reply: None,
     })
 }
 
@@ -250,6 +269,9 @@ proptest! {
         let placed = Placed { message: message.clone(), mark, page, expected_seq: 0 };
         let record = crate::storage::message::encode(&placed, send.options.push.as_ref()).expect("written");
         prop_assert!(record.len() <= most, "a record of {}", record.len());
+        let mut send = send;
+        send.draft.reply = Some(Box::new(reply(Original::NotFound)));
+        send.options.seq_max = Some(LARGEST);
         let delivery = Delivery {
             from: user('a'),
             from_profile: Profile {
@@ -326,6 +348,7 @@ fn a_message_that_fits_nowhere_is_shown_without_its_content() {
         content: text("x".repeat(20_000)),
         local_id: LocalMessageId::new("l").ok(),
         extended_data: "e".into(),
+        reply: None,
     });
     let small = message(draft(text("small".into())));
     let messages = vec![small.clone(), large.clone(), small.clone()];
@@ -354,6 +377,30 @@ fn a_message_that_fits_nowhere_is_shown_without_its_content() {
             let body = body.expect("an answer");
             assert!(body.len() <= room.body);
             assert_eq!(body.windows(16).filter(|at| at == b"isContentOmitted").count(), 1);
+        }
+    }
+}
+
+/// Of a reply and its original, the content of the original gives way.
+#[test]
+fn a_reply_whose_original_does_not_fit_is_shown_with_its_own_content() {
+    let draft = draft(text("x".repeat(30_000)));
+    let original = Original::Normal(text("y".repeat(40_000)));
+    let message = Message { annotations: replying(original), ..Message::clone(&message(draft)) };
+    let viewer = user('b');
+    for encoding in BOTH {
+        for (room, is_omitted) in [(64, true), (256, false)] {
+            let message = Arc::new(message.clone());
+            let sent = Sent { message: message.clone(), is_duplicate: false };
+            let body = fit::reply(sent, encoding, &viewer, Room::of(room * 1024));
+            let shown = decoded(encoding, &body.expect("an answer"))["message"].clone();
+            assert_eq!(shown["message"].as_str().map(str::len), Some(30_000));
+            let info = &shown["repliedInfo"]["messageInfo"];
+            assert_eq!(info.get("isContentOmitted").is_some(), is_omitted);
+            assert_eq!(info.get("message").is_none(), is_omitted);
+            let event = Event::RepliedInfoChanged(vec![message.clone(), message].into());
+            let bodies = events(&event, encoding, Room::of(room * 1024), None);
+            assert_eq!(bodies.len(), 1);
         }
     }
 }

@@ -170,8 +170,8 @@ fn tag(bytes: &[u8], kind: &'static str) -> Result<u8, RecordError> {
         other => return Err(RecordError::new(kind, format!("its version {other} is unknown"))),
     }
     match bytes {
-        // The array's header is one byte up to 15 fields; then the version.
-        [0x90..=0x9f, _, tag @ 0..=0x7f, ..] => Ok(*tag),
+        // The array's header is one byte up to 15 fields, and three beyond; then the version.
+        [0x90..=0x9f, _, tag @ 0..=0x7f, ..] | [0xdc, _, _, _, tag @ 0..=0x7f, ..] => Ok(*tag),
         _ => Err(RecordError::new(kind, "it has no tag")),
     }
 }

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use peerd_core::conversation::{Head, Mark, PagePointers};
 use peerd_core::id::{LocalMessageId, OrderKey, Partition, UserId};
-use peerd_core::message::{Message, ReceiptStatus};
+use peerd_core::message::{Annotations, Message, ReceiptStatus};
 use peerd_core::receive::head;
+use peerd_core::reply::{Original, Reference, Reply};
 use peerd_core::send::Push;
 use peerd_protocol::block;
 use peerd_protocol::content::NUMBER_MAX;
@@ -64,7 +65,10 @@ const FLAG_READ: u8 = 4;
 /// below the limit of a thread's stack.
 const DEPTH_MAX: usize = 64;
 
-/// Version 1. The fields are in the order of the array; texts are borrowed when writing.
+/// The version of a reply. Other messages have version 1.
+const REPLY: u8 = 3;
+
+/// Versions 1 and 3. The fields are in the order of the array; texts are borrowed when writing.
 #[derive(Serialize, Deserialize)]
 struct V1<'a, C> {
     version: u8,
@@ -81,6 +85,32 @@ struct V1<'a, C> {
     extended_data: &'a str,
     content: C,
     push: Option<PushV1>,
+    /// The original of a reply, which only version 3 has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reply: Option<ReferenceV3>,
+}
+
+/// A reference to an original: whether the sender of the reply sent it, its order key, the partition
+/// of its receiver, its `messageSeq`, its stream sequence, its timestamp.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct ReferenceV3(bool, u64, u16, u64, u64, u64);
+
+impl From<&Reference> for ReferenceV3 {
+    fn from(reference: &Reference) -> Self {
+        let Reference { by_sender, key, partition, seq, stream_seq, timestamp_ms } = *reference;
+        Self(by_sender, key.0, partition.0, seq, stream_seq, timestamp_ms)
+    }
+}
+
+impl ReferenceV3 {
+    /// The reference, whose original is not read yet.
+    pub(crate) fn reply(self, kind: &'static str) -> Result<Reply, RecordError> {
+        let Self(by_sender, key, partition, seq, stream_seq, timestamp_ms) = self;
+        check_numbers(kind, &[key, seq, stream_seq, timestamp_ms])?;
+        let (key, partition) = (OrderKey(key), Partition(partition));
+        let to = Reference { by_sender, key, partition, seq, stream_seq, timestamp_ms };
+        Ok(Reply { to, original: Original::NotFound })
+    }
 }
 
 /// The flags of a record.
@@ -140,8 +170,9 @@ pub fn encode(
     push: Option<&Push>,
 ) -> Result<Bytes, EncodeError> {
     let flags = Flags { counts: message.counts, receipt: message.receipt };
+    let reply = message.reply().map(|reply| ReferenceV3::from(&reply.to));
     let record = V1 {
-        version: 1,
+        version: if reply.is_some() { REPLY } else { 1 },
         key: message.key.0,
         seq: mark.seq,
         counted: mark.counted,
@@ -153,6 +184,7 @@ pub fn encode(
         extended_data: &message.extended_data,
         content: BorrowedV1(&message.content),
         push: push.map(PushV1::from),
+        reply,
     };
     block::written(|out| msgpack::append(out, &record))
 }
@@ -166,6 +198,9 @@ pub fn decode(
 ) -> Result<StoredMessage, RecordError> {
     let record = decode_v1(bytes)?;
     let Flags { counts, receipt } = Flags::from_number(record.flags);
+    let reply = record.reply.map(|reply| reply.reply(KIND)).transpose()?;
+    let annotations =
+        reply.map(|reply| Box::new(Annotations { reply: Some(reply), ..Annotations::default() }));
     Ok(StoredMessage {
         message: Message {
             sender: sender.clone(),
@@ -179,7 +214,7 @@ pub fn decode(
             counts,
             extended_data: record.extended_data.to_owned(),
             content: record.content.into(),
-            annotations: None,
+            annotations,
         },
         mark: Mark { seq: record.seq, counted: record.counted },
         page: PagePointers { first: record.page_first, previous: record.page_previous },
@@ -188,12 +223,15 @@ pub fn decode(
 }
 
 fn decode_v1(bytes: &[u8]) -> Result<V1<'_, ContentV1>, RecordError> {
-    match version(bytes, KIND)? {
-        1 => {}
+    let version = match version(bytes, KIND)? {
+        version @ (1 | REPLY) => version,
         other => return Err(RecordError::new(KIND, format!("its version {other} is unknown"))),
+    };
+    let problem = || RecordError::new(KIND, format!("it is not a version {version} record"));
+    let record: V1<'_, ContentV1> = from_slice(bytes).map_err(|_| problem())?;
+    if record.reply.is_some() != (version == REPLY) {
+        return Err(problem());
     }
-    let record: V1<'_, ContentV1> =
-        from_slice(bytes).map_err(|_| RecordError::new(KIND, "it is not a version 1 record"))?;
     let V1 { key, seq, counted, page_first, page_previous, timestamp_ms, .. } = record;
     check_numbers(KIND, &[key, seq, counted, page_first, page_previous, timestamp_ms])?;
     Ok(record)

@@ -104,6 +104,10 @@ fn methods_that_need_a_session() -> Vec<(&'static str, Value)> {
         ("update_user_custom_status", json!({ "customStatus": "busy" })),
         ("pin_message", json!({ "message": message, "isPinned": true })),
         ("query_pinned_message_list", of("bob")),
+        (
+            "reply_message",
+            json!({ "message": { "type": 1, "message": "x" }, "toOriginalMessage": message }),
+        ),
     ]
 }
 

@@ -9,7 +9,7 @@ const UNSUPPORTED: i64 = 6_000_013;
 
 /// One method of each kind: groups, rooms, calls, friends, local data, the SDK's own object, and
 /// planned methods.
-const METHODS: [&str; 16] = [
+const METHODS: [&str; 15] = [
     "create_group",
     "query_group_member_list",
     "enter_room",
@@ -24,7 +24,6 @@ const METHODS: [&str; 16] = [
     "set_log_config",
     "call_experimental_api",
     "destroy",
-    "reply_message",
     "set_conversation_message_destruct_duration",
 ];
 

@@ -12,6 +12,8 @@ TEXT, COMMAND, MULTIPLE, IMAGE, FILE, AUDIO, VIDEO = 1, 2, 10, 11, 12, 13, 14
 COMBINE, CUSTOM = 100, 200
 PLATFORMS = (1, 2, 3, 4, 5, 6, 7, 9, 10, 32)
 LOW, MEDIUM, HIGH = 1, 2, 3
+HISTORY = {"count": 100, "reverse": True, "mode": 1}
+PARTITIONS = 8
 URL = "https://files.example/a"
 
 MEDIA = {"fileDownloadUrl": URL, "fileName": "a.bin", "fileSize": 123_456}
@@ -101,6 +103,7 @@ async def make(nc, typings, new_user):
     await messages(erin, frank)
     await conversations(frank)
     await deletions(frank)
+    await lost_originals(nc, erin)
     await erin("logout")
 
 
@@ -116,29 +119,32 @@ async def profiles(erin, frank):
     await frank("removeUsersFromBlacklist", ["erin"])
 
 
+def send_config(position, message):
+    return config_of(
+        (LOW, MEDIUM, HIGH)[position % 3],
+        pushConfig=PUSH,
+        hasReceipt=message["type"] != COMMAND,
+        isNotifyMentionedUsers=False,
+        isRetrySend=False,
+        disableUnreadMessageCount=position == 2,
+        isAllowMultipleMessagePartialFailed=False,
+    )
+
+
 async def messages(erin, frank):
     """Each kind of message, then reading, editing and revoking them."""
     sent = []
     for position, message in enumerate(MESSAGES):
-        config = config_of(
-            (LOW, MEDIUM, HIGH)[position % 3],
-            pushConfig=PUSH,
-            hasReceipt=message["type"] != COMMAND,
-            isNotifyMentionedUsers=False,
-            isRetrySend=False,
-            disableUnreadMessageCount=position == 2,
-            isAllowMultipleMessagePartialFailed=False,
-        )
+        config = send_config(position, message)
         reply = await erin("sendMessage", message, "frank", PEER, config)
         sent.append(reply["message"])
-    history = {"count": 100, "reverse": True, "mode": 1}
-    shown = (await frank("queryHistoryMessage", "erin", PEER, history))["messageList"]
+    shown = (await frank("queryHistoryMessage", "erin", PEER, HISTORY))["messageList"]
     await frank("sendConversationMessageReceiptRead", "erin", PEER)
     await frank("queryMessageReceiptsInfo", shown[:2], "erin", PEER)
     await frank("queryMessages", [1, 2], "erin", PEER)
     await frank("queryCombineMessageDetail", sent[-1] | {"conversationID": "erin"})
     await erin("editMessage", sent[0] | {"message": "Hello!"}, {})
-    await erin("queryHistoryMessage", "frank", PEER, history | {"nextMessage": sent[1]})
+    await erin("queryHistoryMessage", "frank", PEER, HISTORY | {"nextMessage": sent[1]})
     seen = sent[0] | {"conversationID": "erin"}
     for kind in ("+1", "heart"):
         await frank("addMessageReaction", kind, seen, {"increaseCount": 0})
@@ -150,8 +156,21 @@ async def messages(erin, frank):
     await erin("pinMessage", sent[0], True)
     await frank("queryPinnedMessageList", "erin", PEER)
     await erin("pinMessage", sent[0], False)
+    for message, original in zip(MESSAGES, sent, strict=True):
+        if message["type"] != COMMAND:
+            seen = original | {"conversationID": "erin"}
+            reply = message | {"localMessageID": f"reply-{original['messageSeq']}"}
+            await frank("replyMessage", reply, seen, send_config(0, message))
     revocation = {"pushConfig": PUSH, "revokeExtendedData": "sorry"}
     await erin("revokeMessage", sent[0], revocation)
+
+
+async def lost_originals(nc, erin):
+    """An operator removes what Erin sent: the replies to it stay."""
+    for partition in range(PARTITIONS):
+        subject = f"peer.log.{partition}.frank.erin"
+        await nc.jetstream().purge_stream(f"PEER_LOG_{partition}", subject=subject)
+    await erin("queryHistoryMessage", "frank", PEER, HISTORY)
 
 
 async def conversations(frank):

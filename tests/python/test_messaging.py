@@ -24,6 +24,7 @@ from client import (
     PINS_CHANGED,
     PROCESSING,
     REACTIONS_CHANGED,
+    REPLIED_INFO_CHANGED,
     RECEIPT_CHANGED,
     RECEIVE,
     SEND,
@@ -499,6 +500,36 @@ async def test_both_users_see_pinned_messages(daemon):
         with pytest.raises(Rejected) as refused:
             await alice.call("pin_message", body(bob, False))
         assert (refused.value.code, refused.value.reason) == (6000208, "not_pinned")
+
+
+async def test_a_reply_shows_its_original_as_it_is(daemon):
+    async with daemon.users("alice", "bob") as (alice, bob):
+        sent = await alice.send(bob, text("Coffee?"))
+        original = await received_and_counted(bob, alice, 1, (1, 1))
+        await alice.conversation_event(bob.id)
+        named = {"messageID": original["messageID"], "conversationID": alice.id}
+        body = {"message": text("Yes"), "toOriginalMessage": named}
+        reply = (await bob.call("reply_message", body))["message"]
+        info = {
+            "state": 0,
+            "messageInfo": text("Coffee?"),
+            "senderUserID": alice.id,
+            "sentTime": sent["timestamp"],
+            "messageID": sent["messageID"],
+            "messageSeq": 1,
+        }
+        assert reply["repliedInfo"] == info
+        seen = await received_and_counted(alice, bob, 1, (1, 1))
+        assert seen["repliedInfo"] == info
+        await bob.conversation_event(alice.id)
+        revocation = {"messageID": sent["messageID"], "conversationID": bob.id}
+        await alice.call("revoke_message", {"message": revocation})
+        info |= {"state": 1, "messageInfo": {"type": 31}}
+        for user, other in ((alice, bob), (bob, alice)):
+            await user.event("message_revoke_received")
+            [changed] = (await user.event(REPLIED_INFO_CHANGED))["messageList"]
+            assert changed["repliedInfo"] == info
+            assert (await user.history(other.id))[-1] == changed
 
 
 async def test_a_receipt_is_shown_to_both_and_changes_no_count(daemon):

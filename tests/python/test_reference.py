@@ -31,6 +31,7 @@ VARYING = {
     "messageID": "message",
     "sessionID": "session",
     "timestamp": "sent at",
+    "sentTime": "sent at",
     "editedTime": "edited at",
     "revokeTimestamp": "revoked at",
     "readTime": "read at",

@@ -45,6 +45,11 @@ pub enum Operation {
     UnreactAll,
     /// Confirm it as read.
     Read,
+    /// Note that a reply of the user may be stored after the user's message with this `messageSeq`.
+    NoteReply {
+        /// The `messageSeq`.
+        after: u64,
+    },
 }
 
 /// The effect of an operation, of which both users are notified.
@@ -58,6 +63,8 @@ pub enum Notice {
     Reactions(ReactionChange),
     /// The messages were confirmed as read.
     Read,
+    /// Replies to the message may follow, which is not shown.
+    Replied,
 }
 
 impl Notice {
@@ -73,6 +80,7 @@ impl Notice {
             Self::Revoked => Event::MessagesRevoked(messages),
             Self::Edited => Event::MessagesEdited(messages),
             Self::Read => Event::ReceiptsChanged(messages),
+            Self::Replied => return None,
             Self::Reactions(change) => Event::ReactionsChanged { message: first, change },
         })
     }
@@ -103,7 +111,8 @@ impl Operation {
             | Self::React { .. }
             | Self::Unreact { .. }
             | Self::UnreactAll
-            | Self::Read => true,
+            | Self::Read
+            | Self::NoteReply { .. } => true,
         }
     }
 
@@ -112,7 +121,11 @@ impl Operation {
     pub const fn is_for_sender(&self) -> bool {
         match self {
             Self::Revoke { .. } | Self::Edit { .. } => true,
-            Self::React { .. } | Self::Unreact { .. } | Self::UnreactAll | Self::Read => false,
+            Self::React { .. }
+            | Self::Unreact { .. }
+            | Self::UnreactAll
+            | Self::Read
+            | Self::NoteReply { .. } => false,
         }
     }
 
@@ -191,6 +204,12 @@ impl Operation {
                 after.receipt = Receipt::Changed(ReceiptStatus::Done);
                 after.read_ms = now_ms;
             }
+            Self::NoteReply { after: newest } => {
+                after.replied = message.replied().cloned().unwrap_or_default();
+                if !after.replied.insert(*by == message.sender, *newest) {
+                    return Ok(None);
+                }
+            }
             Self::React { .. } | Self::Unreact { .. } | Self::UnreactAll => {
                 if age_ms > REACTION_WINDOW_MS {
                     return Err(Rejection::TooLateToReact);
@@ -213,6 +232,7 @@ impl Operation {
             Self::Revoke { .. } => return Notice::Revoked,
             Self::Edit { .. } => return Notice::Edited,
             Self::Read => return Notice::Read,
+            Self::NoteReply { .. } => return Notice::Replied,
             Self::React { kind, .. } => (vec![kind.clone()], true),
             Self::Unreact { kind } => (vec![kind.clone()], false),
             Self::UnreactAll => {
@@ -235,7 +255,9 @@ impl Operation {
             }
             Self::Unreact { kind } => reaction::delete(reactions, direction, kind).map(|()| true),
             Self::UnreactAll => Ok(reaction::delete_all(reactions, direction)),
-            Self::Revoke { .. } | Self::Edit { .. } | Self::Read => Ok(false),
+            Self::Revoke { .. } | Self::Edit { .. } | Self::Read | Self::NoteReply { .. } => {
+                Ok(false)
+            }
         }
     }
 }

@@ -12,6 +12,7 @@ use super::limits::PAGE_MESSAGES;
 use super::message::{Annotations, Message, ReceiptStatus, Revocation};
 use super::reaction::Reaction;
 use super::receive::head_at;
+use super::reply::RepliedPages;
 
 /// The most ranges of page numbers that a conversation's entry lists for one direction.
 pub const RANGES_MAX: usize = 16;
@@ -194,6 +195,8 @@ pub struct Amendment {
     pub read_ms: u64,
     /// The reactions to it.
     pub reactions: Vec<Reaction>,
+    /// The pages that may have replies to it.
+    pub replied: RepliedPages,
     /// Fields of a later release.
     pub later: LaterFields,
 }
@@ -216,6 +219,9 @@ impl Amendment {
         }
         if !self.reactions.is_empty() || !message.reactions().is_empty() {
             message.annotations.get_or_insert_default().reactions.clone_from(&self.reactions);
+        }
+        if !self.replied.is_empty() {
+            message.annotations.get_or_insert_default().replied.clone_from(&self.replied);
         }
     }
 }

@@ -91,6 +91,8 @@ pub enum Event {
     MessagesRevoked(Messages),
     /// Messages were edited.
     MessagesEdited(Messages),
+    /// The originals of these replies were edited, revoked or deleted.
+    RepliedInfoChanged(Messages),
     /// Messages were confirmed as read, all up to the one in the receipt.
     ConversationReceiptChanged(ReceiptInfo),
     /// These messages were confirmed as read.
@@ -132,7 +134,9 @@ impl Event {
             Self::PeerMessageReceived { messages, .. } | Self::MessageDeleted { messages, .. } => {
                 messages.len()
             }
-            Self::MessagesRevoked(messages) | Self::MessagesEdited(messages) => messages.len(),
+            Self::MessagesRevoked(messages)
+            | Self::MessagesEdited(messages)
+            | Self::RepliedInfoChanged(messages) => messages.len(),
             Self::ConversationChanged(changes) => changes.len(),
             Self::PinsChanged(infos) => infos.len(),
             Self::ReactionsChanged { .. } => 1,

@@ -31,6 +31,7 @@ pub mod receipts;
 pub mod receive;
 pub mod rejection;
 pub mod repeats;
+pub mod reply;
 pub mod send;
 pub mod status;
 pub mod text;

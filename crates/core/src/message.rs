@@ -8,6 +8,7 @@ use hashbrown::DefaultHashBuilder;
 use super::content::{Content, MessageType};
 use super::id::{LocalMessageId, MessageId, OrderKey, Partition, UserId};
 use super::reaction::{REACTION_BYTES, Reaction};
+use super::reply::{RepliedPages, Reply};
 
 /// A message that a caller wants to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,26 +19,32 @@ pub struct Draft {
     pub local_id: Option<LocalMessageId>,
     /// Text that accompanies the message, at most 1 KB.
     pub extended_data: String,
+    /// If it is a reply: to what.
+    pub reply: Option<Box<Reply>>,
 }
 
 impl Draft {
-    /// Distinguishes a repeat from a reuse of its local message ID: equal for equal content, type
-    /// and extended data. It is compared within one process only, and may differ between processes.
-    /// The hash is fast and not secure: a sender who finds a collision can only make an own message
-    /// look like a repeat.
+    /// Distinguishes a repeat from a reuse of its local message ID: equal for equal content, type,
+    /// extended data and original. It is compared within one process only, and may differ between
+    /// processes. The hash is fast and not secure: a sender who finds a collision can only make an own
+    /// message look like a repeat.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
-        fingerprint(&self.content, &self.extended_data)
+        let original = self.reply.as_ref().map(|reply| reply.to.key);
+        fingerprint(&self.content, &self.extended_data, original)
     }
 }
 
 /// See [`Draft::fingerprint`].
 #[must_use]
-pub fn fingerprint(content: &Content, extended_data: &str) -> u64 {
+pub fn fingerprint(content: &Content, extended_data: &str, original: Option<OrderKey>) -> u64 {
     static KEY: LazyLock<DefaultHashBuilder> = LazyLock::new(DefaultHashBuilder::default);
     let mut hasher = KEY.build_hasher();
     content.hash(&mut hasher);
     extended_data.hash(&mut hasher);
+    if let Some(original) = original {
+        original.hash(&mut hasher);
+    }
     hasher.finish()
 }
 
@@ -89,7 +96,7 @@ pub struct Pinned {
     pub at_ms: u64,
 }
 
-/// Later changes that a message shows.
+/// What a message shows beside its content: later changes, and the original of a reply.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Annotations {
     /// The revocation, if the message was revoked: its content is an empty text then.
@@ -105,6 +112,10 @@ pub struct Annotations {
     pub reactions: Vec<Reaction>,
     /// Its pin, if it is pinned.
     pub pinned: Option<Pinned>,
+    /// If it is a reply: to what.
+    pub reply: Option<Reply>,
+    /// The pages that may have replies to it.
+    pub replied: RepliedPages,
 }
 
 /// A message that peerd accepted.
@@ -132,7 +143,7 @@ pub struct Message {
     pub extended_data: String,
     /// The content.
     pub content: Content,
-    /// Later changes; `None` for nearly all messages.
+    /// Later changes and the original of a reply; `None` for nearly all messages.
     pub annotations: Option<Box<Annotations>>,
 }
 
@@ -153,7 +164,21 @@ impl Message {
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
         let sent = self.annotations.as_ref().and_then(|annotations| annotations.sent);
-        sent.unwrap_or_else(|| fingerprint(&self.content, &self.extended_data))
+        let original = self.reply().map(|reply| reply.to.key);
+        sent.unwrap_or_else(|| fingerprint(&self.content, &self.extended_data, original))
+    }
+
+    /// If it is a reply: to what.
+    #[must_use]
+    pub fn reply(&self) -> Option<&Reply> {
+        self.annotations.as_ref().and_then(|annotations| annotations.reply.as_ref())
+    }
+
+    /// The pages that may have replies to it; `None` if there are none.
+    #[must_use]
+    pub fn replied(&self) -> Option<&RepliedPages> {
+        let replied = self.annotations.as_ref().map(|annotations| &annotations.replied);
+        replied.filter(|replied| !replied.is_empty())
     }
 
     /// When the sender last edited it, in milliseconds since 1970; 0 for never.
@@ -185,7 +210,9 @@ impl Message {
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         let reactions = self.reactions().len() * REACTION_BYTES;
-        self.content.size_bytes() + self.extended_data.len() + reactions
+        let original = self.reply().and_then(|reply| reply.original.content());
+        let original = original.map_or(0, Content::size_bytes);
+        self.content.size_bytes() + self.extended_data.len() + reactions + original
     }
 
     /// Its direction as one of its two users sees it.

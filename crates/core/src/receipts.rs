@@ -120,6 +120,7 @@ impl Event {
             std::slice::from_mut(message)
         } else if let Self::MessagesRevoked(messages)
         | Self::MessagesEdited(messages)
+        | Self::RepliedInfoChanged(messages)
         | Self::MessageDeleted { messages, .. }
         | Self::PeerMessageReceived { messages, .. } = self
         {

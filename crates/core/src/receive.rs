@@ -9,12 +9,15 @@ use super::conversation::{Conversation, Head, Mark, PagePointers};
 use super::event::{Event, Publication};
 use super::id::{OrderKey, Partition, UserId};
 use super::limits::Limits;
-use super::message::{Direction, Message};
+use super::message::{Annotations, Direction, Message};
 use super::rejection::Rejection;
 use super::repeats::{Known, Repeat};
 use super::send::Delivery;
 use super::user::User;
 use super::user_info::Profile;
+
+/// When a reply that found too many messages in progress may be tried again.
+const RETRY_REPLY_MS: u64 = 1000;
 
 /// A message with its place, to be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,6 +157,10 @@ impl User {
         }
         let newest = conversation.received;
         let seq = conversation.received_mark().seq.max(delivery.sent_seq) + 1;
+        if delivery.send.options.seq_max.is_some_and(|most| seq > most) {
+            // Too many messages came in between: the original does not name the page.
+            return Err(Rejection::RateLimited { retry_after_ms: RETRY_REPLY_MS });
+        }
         let counts = u64::from(!delivery.send.options.not_counted);
         let mark = Mark { seq, counted: conversation.counted() + counts };
         Ok(Plan::Store(Placed {
@@ -217,6 +224,9 @@ fn message(
     key: OrderKey,
 ) -> Message {
     let send = &delivery.send;
+    let reply = send.draft.reply.as_deref().cloned();
+    let annotations =
+        reply.map(|reply| Box::new(Annotations { reply: Some(reply), ..Annotations::default() }));
     Message {
         sender: delivery.from.clone(),
         receiver: receiver.clone(),
@@ -229,6 +239,6 @@ fn message(
         counts: !send.options.not_counted,
         extended_data: send.draft.extended_data.clone(),
         content: send.draft.content.clone(),
-        annotations: None,
+        annotations,
     }
 }

@@ -41,6 +41,8 @@ pub struct SendOptions {
     pub is_retry: bool,
     /// Whether it does not count as unread.
     pub not_counted: bool,
+    /// For a reply, the highest `messageSeq` that it may get ([`super::reply`]).
+    pub seq_max: Option<u64>,
 }
 
 /// A send as requested by the caller.
@@ -95,6 +97,9 @@ impl Send {
         if self.draft.extended_data.len() > EXTENDED_DATA_MAX_BYTES {
             let problem = "must be 1024 bytes or shorter";
             return Err(Rejection::invalid("message.extendedData", problem));
+        }
+        if self.draft.reply.is_some() && !self.draft.content.is_stored() {
+            return Err(Rejection::invalid("message.type", "must not be 2, a Command, in a reply"));
         }
         if self.options.has_receipt && matches!(self.draft.content, Content::Command { .. }) {
             return Err(Rejection::invalid("config.hasReceipt", "is not for a Command message"));

@@ -240,6 +240,7 @@ impl From<MessageBody> for Draft {
             content: content.into(),
             local_id: fields.local_message_id.map(|LocalId(id)| id),
             extended_data: fields.extended_data.unwrap_or_default(),
+            reply: None,
         }
     }
 }
@@ -247,7 +248,7 @@ impl From<MessageBody> for Draft {
 impl From<EditBody> for Draft {
     fn from(Both(content, EditFields { extended_data }): EditBody) -> Self {
         let extended_data = extended_data.unwrap_or_default();
-        Self { content: content.into(), local_id: None, extended_data }
+        Self { content: content.into(), local_id: None, extended_data, reply: None }
     }
 }
 
@@ -333,6 +334,7 @@ impl From<SendConfigBody> for SendOptions {
             has_receipt: config.has_receipt.unwrap_or_default(),
             is_retry: config.is_retry_send.unwrap_or_default(),
             not_counted: config.disable_unread_message_count.unwrap_or_default(),
+            seq_max: None,
         }
     }
 }

@@ -55,6 +55,7 @@ pub const fn name(event: &Event) -> &'static str {
         Event::MessagesEdited(_) => "message_edited",
         Event::PinsChanged(_) => "message_pin_status_changed",
         Event::ReactionsChanged { .. } => "message_reactions_changed",
+        Event::RepliedInfoChanged(_) => "message_replied_info_changed",
         Event::ConversationsAllDeleted { .. } => "conversations_all_deleted",
         Event::ReceiptsChanged(_) => "message_receipt_changed",
         Event::ConversationReceiptChanged(_) => "conversation_message_receipt_changed",
@@ -218,7 +219,9 @@ impl Serialize for Shown<'_> {
             Event::ConversationsAllDeleted { count } => {
                 AllDeleted { count: *count, revision, previous_revision }.serialize(serializer)
             }
-            Event::MessagesRevoked(messages) | Event::MessagesEdited(messages) => Amended {
+            Event::MessagesRevoked(messages)
+            | Event::MessagesEdited(messages)
+            | Event::RepliedInfoChanged(messages) => Amended {
                 message_list: Messages { list: messages, viewer, content_max },
                 revision,
                 previous_revision,

@@ -279,14 +279,25 @@ impl MessageOfConversation {
     /// The other user of the conversation and the ID of the message. The conversation may be named
     /// beside the message; if it is named twice, then alike.
     pub fn of(self, beside: Option<User>) -> Result<(UserId, MessageId), Rejection> {
+        self.of_field("message", beside)
+    }
+
+    /// As [`Self::of`], for the original of a reply.
+    pub fn of_original(self, beside: Option<User>) -> Result<(UserId, MessageId), Rejection> {
+        self.of_field("toOriginalMessage", beside)
+    }
+
+    fn of_field(self, field: &str, beside: Option<User>) -> Result<(UserId, MessageId), Rejection> {
         let MessageIdText(id) = self.message_id;
         match (self.conversation_id, beside) {
             (Some(within), Some(beside)) if within != beside => {
-                let problem = "names another conversation than message.conversationID";
+                let problem = format!("names another conversation than {field}.conversationID");
                 Err(Rejection::invalid("conversationID", problem))
             }
             (Some(User(other)), _) | (None, Some(User(other))) => Ok((other, id)),
-            (None, None) => Err(Rejection::invalid("message.conversationID", "is missing")),
+            (None, None) => {
+                Err(Rejection::invalid(format!("{field}.conversationID"), "is missing"))
+            }
         }
     }
 }

@@ -121,6 +121,10 @@ fn parts(event: &Event, sizes: Sizes<'_>, most: usize) -> Vec<Event> {
             let size = |info: &PinInfo| sizes.message(&info.message) + AROUND_ENTRY_BYTES;
             split(infos, size, most).map(|infos| Event::PinsChanged(infos.to_vec())).collect()
         }
+        Event::RepliedInfoChanged(messages) => {
+            let parts = split(messages, |message| sizes.message(message), most);
+            parts.map(|messages| Event::RepliedInfoChanged(messages.into())).collect()
+        }
         Event::ConversationChanged(changes) => {
             let parts = split(changes, |(_, view)| sizes.view(view) + AROUND_ENTRY_BYTES, most);
             parts.map(|changes| Event::ConversationChanged(changes.into())).collect()

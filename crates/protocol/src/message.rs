@@ -6,6 +6,7 @@ use serde::ser::{SerializeSeq as _, Serializer};
 use super::encoding::Encoding;
 use super::object::{self, Object, Sink};
 use super::reaction::Reactions;
+use super::replied::replied_info;
 use super::{content, size};
 use peerd_core::conversation::ConversationView;
 use peerd_core::id::UserId;
@@ -32,9 +33,13 @@ pub struct MessageBody<'a> {
 }
 
 impl MessageBody<'_> {
-    fn is_shortened(&self, is_json: bool) -> bool {
+    /// Whether there is room for the content, and for that of the original of a reply.
+    fn has_room(&self, is_json: bool) -> (bool, bool) {
+        let Some(most) = self.content_max else { return (true, true) };
         let encoding = encoding(is_json);
-        self.content_max.is_some_and(|most| size::content_bytes(self.message, encoding) > most)
+        let own = size::content_bytes(self.message, encoding);
+        let both = own.saturating_add(size::original_bytes(self.message, encoding));
+        (own <= most, both <= most)
     }
 }
 
@@ -44,8 +49,9 @@ const fn encoding(is_json: bool) -> Encoding {
 
 impl Serialize for MessageBody<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let is_shortened = self.is_shortened(serializer.is_human_readable());
-        object::serialize(&Shown { body: self, is_shortened }, serializer)
+        let (has_content, has_original) = self.has_room(serializer.is_human_readable());
+        let shown = Shown { body: self, is_shortened: !has_content, has_original };
+        object::serialize(&shown, serializer)
     }
 }
 
@@ -53,11 +59,13 @@ impl Serialize for MessageBody<'_> {
 struct Shown<'a> {
     body: &'a MessageBody<'a>,
     is_shortened: bool,
+    /// Whether a reply shows the content of its original.
+    has_original: bool,
 }
 
 impl Object for Shown<'_> {
     fn fields<K: Sink>(&self, sink: &mut K) -> Result<(), K::Error> {
-        let Self { body: MessageBody { message, viewer, .. }, is_shortened } = *self;
+        let Self { body: MessageBody { message, viewer, .. }, is_shortened, has_original } = *self;
         let own = *viewer == &message.sender;
         let direction = if own { Direction::Send } else { Direction::Receive };
         let local_id = message.local_id.as_ref().map_or("", |id| id.as_str());
@@ -82,11 +90,12 @@ impl Object for Shown<'_> {
             sink.field("pinnedTime", &at_ms)?;
         }
         if is_shortened {
-            sink.field(IS_CONTENT_OMITTED, &true)
+            sink.field(IS_CONTENT_OMITTED, &true)?;
         } else {
             content::fields_of(message, sink)?;
-            reactions_of(message, viewer, sink)
+            reactions_of(message, viewer, sink)?;
         }
+        replied_info(message, has_original, sink)
     }
 }
 

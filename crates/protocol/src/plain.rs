@@ -45,7 +45,7 @@ fn message(rest: &mut &[u8]) -> Option<Draft> {
     }
     let message = message.filter(|_| is_text)?.to_owned();
     let extended_data = extended_data.unwrap_or_default().to_owned();
-    Some(Draft { content: Content::Text { message }, local_id, extended_data })
+    Some(Draft { content: Content::Text { message }, local_id, extended_data, reply: None })
 }
 
 /// The number of fields of a map of up to 15.

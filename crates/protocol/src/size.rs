@@ -12,6 +12,7 @@ use super::packed::{ContentV1, PushV1};
 use crate::content;
 use crate::encoding::{Encode as _, Encoding};
 use crate::message::reactions_of;
+use crate::replied::Lite;
 use peerd_core::content::Content;
 use peerd_core::id::LocalMessageId;
 use peerd_core::message::{Draft, Message};
@@ -151,6 +152,12 @@ pub(super) fn content_bytes(message: &Message, encoding: Encoding) -> usize {
     Own { content, extended_data, local_id: local_id.as_ref() }.bytes(encoding)
 }
 
+/// The encoded size of the content of the original that a reply shows.
+pub(super) fn original_bytes(message: &Message, encoding: Encoding) -> usize {
+    let original = message.reply().and_then(|reply| reply.original.content());
+    original.map_or(0, |content| counted(&Lite(content), encoding))
+}
+
 /// The size of a text, in an encoding.
 pub(super) fn text_bytes(text: &str, encoding: Encoding) -> usize {
     if text.is_empty() { 0 } else { counted(&text, encoding) }
@@ -205,7 +212,7 @@ struct Own<'a> {
 
 impl<'a> Own<'a> {
     fn of(draft: &'a Draft) -> Self {
-        let Draft { content, extended_data, local_id } = draft;
+        let Draft { content, extended_data, local_id, reply: _ } = draft;
         let content = OwnContent::Draft(content);
         Self { content, extended_data, local_id: local_id.as_ref() }
     }

@@ -36,6 +36,7 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
         | Fault::LostReceipt
         | Fault::HalfReceipt
         | Fault::LostReaction
+        | Fault::DeletedOriginalShown
         | Fault::LostStatus
         | Fault::HiddenShown
         | Fault::EndedSessionOnline => &[Rule::ChangesStay],
@@ -56,47 +57,46 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
         Fault::ReceiptOfBlocked
         | Fault::ReceiptDespitePrivacy
         | Fault::WrongReactor
+        | Fault::WrongOriginal
         | Fault::WrongPinner => &[Rule::PublishedCorrectly],
+        Fault::LostReference => &[Rule::PublishedCorrectly, Rule::SuccessIsStored],
     }
 }
 
 /// A seed that reveals a fault.
 const fn seed_that_shows(fault: Fault) -> u64 {
     match fault {
-        Fault::SuccessWithoutAck => 48,
+        Fault::SuccessWithoutAck => 31,
         Fault::RepeatStored
         | Fault::RevisionGoesBack
         | Fault::OwnMessagesCount
         | Fault::LostSession => 2,
         Fault::BlockIgnored => 3,
-        Fault::ChangeMissed => 9,
+        Fault::ChangeMissed | Fault::LostReceipt | Fault::HalfReceipt => 9,
         Fault::LostDeletion => 28,
         Fault::BlockedReacts => 30,
         Fault::ReadTooFar => 79,
         Fault::LeaseIgnored => 78,
         Fault::RateForgotten => 150,
-        Fault::MutedCounts => 5,
+        Fault::MutedCounts | Fault::LostReadMark | Fault::KeyGoesBack => 6,
+        Fault::LostPreference => 5,
+        Fault::PageUnnamed => 7,
+        Fault::LateWriteUnnoticed => 64,
         Fault::StaleCopy => 12,
-        Fault::KeyGoesBack => 6,
         Fault::FormerOwnerSends => 85,
-        Fault::LateWriteUnnoticed | Fault::NotRedelivered => 15,
+        Fault::NotRedelivered => 15,
         Fault::SilentAtTheBound => 75,
-        Fault::LostReadMark
-        | Fault::PageOverlaps
+        Fault::PageOverlaps
         | Fault::WrongReceiver
         | Fault::GapInSequence
         | Fault::ContentLogged
         | Fault::WrongStream
         | Fault::SendReadsTheLog
         | Fault::DeletedShown
-        | Fault::LostPreference
-        | Fault::LostReceipt
-        | Fault::HalfReceipt
         | Fault::ReceiptOfBlocked
         | Fault::ReceiptDespitePrivacy
         | Fault::WrongNumber
         | Fault::LostReaction
-        | Fault::PageUnnamed
         | Fault::LostStatus
         | Fault::HiddenShown
         | Fault::EndedSessionOnline
@@ -104,7 +104,10 @@ const fn seed_that_shows(fault: Fault) -> u64 {
         | Fault::PinUnnamed
         | Fault::BlockedPins
         | Fault::WrongPinner
-        | Fault::WrongReactor => 1,
+        | Fault::WrongReactor
+        | Fault::LostReference
+        | Fault::DeletedOriginalShown
+        | Fault::WrongOriginal => 1,
     }
 }
 

@@ -284,6 +284,13 @@ impl Client {
                 self.ask(user, &Request::PinnedMessages { other }).await;
             }
             Call::React { other, pick, change } => self.react(user, other, pick, change).await,
+            Call::Reply { other, pick, draft } => {
+                let known = self.world.lock().watch.journal.known_with(user, other);
+                if let Some(id) = known.get(pick % known.len().max(1)) {
+                    let mark = format!("secret-{number}");
+                    self.send(user, other, (&mark, Some(id)), draft).await;
+                }
+            }
             Call::Blacklist => {
                 self.ask(user, &Request::Blacklist { count: NAMES.len(), place: 0 }).await;
             }
@@ -348,7 +355,7 @@ impl Client {
 
     async fn send_new(&self, user: usize, to: usize, draft: Draft, number: usize) {
         let mark = format!("secret-{number}");
-        self.send(user, to, &mark, draft).await;
+        self.send(user, to, (&mark, None), draft).await;
     }
 
     async fn burst(&self, user: usize, to: usize, count: usize, number: usize) {
@@ -361,20 +368,28 @@ impl Client {
         };
         let sends = (0..count).map(|index| async move {
             let mark = format!("secret-{number}-{index}");
-            self.send(user, to, &mark, draft).await;
+            self.send(user, to, (&mark, None), draft).await;
         });
         futures::future::join_all(sends).await;
     }
 
-    async fn send(&self, user: usize, to: usize, mark: &str, draft: Draft) {
+    /// Sends a message with this mark, which may reply to another.
+    async fn send(
+        &self,
+        user: usize,
+        to: usize,
+        (mark, original): (&str, Option<&String>),
+        draft: Draft,
+    ) {
         let issued_ms = self.world.now_ms();
-        let request = send_request(mark, to, draft);
+        let request = send_request((mark, original), to, draft);
         {
             let journal = &mut self.world.lock().watch.journal;
             let sent = Sent {
                 from: user,
                 to,
                 local: draft.local.then(|| mark.to_owned()),
+                original: original.cloned(),
                 command: draft.command,
                 floor: journal.floor(user),
                 acked: Vec::new(),
@@ -460,7 +475,8 @@ impl Client {
         let Some((mark, sent)) = self.earlier(user, pick) else { return };
         // Its first try was long ago: over the rate, a repeat is answered without asking the receiver,
         // who may have blocked the sender since.
-        let said = self.ask_since(user, &send_request(&mark, sent.to, PLAIN), 0).await;
+        let request = send_request((&mark, sent.original.as_ref()), sent.to, PLAIN);
+        let said = self.ask_since(user, &request, 0).await;
         if let Said::Good { body, is_repeat } = &said {
             let id = text(&body["message"], "messageID");
             if !is_repeat || sent.acked.first().is_none_or(|first| first != id) {
@@ -514,12 +530,19 @@ fn message_of(mark: &str, draft: Draft) -> Value {
     message
 }
 
-pub(crate) fn send_request(mark: &str, to: usize, draft: Draft) -> Request {
+pub(crate) fn send_request(
+    (mark, original): (&str, Option<&String>),
+    to: usize,
+    draft: Draft,
+) -> Request {
     let mut config =
         json!({ "disableUnreadMessageCount": !draft.counts, "hasReceipt": !draft.command });
     if draft.push {
         config["pushConfig"] = json!({ "title": "secret-title", "content": mark });
     }
     let message = message_of(mark, draft);
+    if let Some(id) = original {
+        return Request::Reply { other: to, id: id.clone(), message, config };
+    }
     Request::Send { to, message, config, into_conversation: draft.into_conversation }
 }

@@ -122,7 +122,7 @@ fn run<R>(what: impl AsyncFnOnce(Client) -> R) -> R {
 
 async fn send(client: &Client, to: usize, number: &mut usize) {
     *number += 1;
-    client.ask(0, &send_request(&format!("secret-{number}"), to, PLAIN)).await;
+    client.ask(0, &send_request((&format!("secret-{number}"), None), to, PLAIN)).await;
     sleep(Duration::from_millis(10)).await;
 }
 

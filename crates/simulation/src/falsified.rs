@@ -18,6 +18,7 @@ pub(crate) fn falsified(mut outgoing: Outgoing) -> Outgoing {
         Fault::WrongReceiver,
         Fault::WrongReactor,
         Fault::WrongPinner,
+        Fault::WrongOriginal,
     ];
     if !faults.into_iter().any(failpoint::is) {
         return outgoing;
@@ -51,6 +52,12 @@ pub(crate) fn falsified(mut outgoing: Outgoing) -> Outgoing {
             let sender = peerd_testkit::token(first["senderUserID"].as_str().unwrap_or_default());
             outgoing.subject = format!("peer.event.{sender}{RECEIVED}").into();
         }
+        if failpoint::is(Fault::WrongOriginal) && first["repliedInfo"].is_object() {
+            let users = [&first["senderUserID"], &first["repliedInfo"]["senderUserID"]];
+            let user = if users[0] == users[1] { json!("nobody") } else { users[0].clone() };
+            body["messageList"][0]["repliedInfo"]["senderUserID"] = user;
+        }
+        let first = &body["messageList"][0];
         if failpoint::is(Fault::RevisionGoesBack) {
             // The order key in place of a number that only rises.
             body["revision"] = first["orderKey"].clone();

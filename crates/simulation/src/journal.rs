@@ -10,6 +10,8 @@ pub(crate) struct Sent {
     pub(crate) from: usize,
     pub(crate) to: usize,
     pub(crate) local: Option<String>,
+    /// The message that it replies to.
+    pub(crate) original: Option<String>,
     pub(crate) command: bool,
     /// The largest order key that the sender knew at the time of the call.
     pub(crate) floor: u64,

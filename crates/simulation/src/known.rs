@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::journal::{Journal, OpKind, Outcome};
 use crate::model::facts::{ANY, BlockList, Conversation, Facts, May};
-use crate::model::replies::{Difference, has_reacted};
+use crate::model::replies::{Difference, has_reacted, shows_deleted};
 use crate::model::state::{Message, Reaction, User, show_info, show_rule, show_user};
 use crate::model::{NAMES, number, text, user_of};
 use crate::plan::{MARK, REACTION};
@@ -96,7 +96,8 @@ impl Known<'_> {
 }
 
 /// A message with the reactions and the pin with which it is shown, if they can be: reactions of the
-/// type of the plans, a pin of one of the two users.
+/// type of the plans, a pin of one of the two users. A reply may show that its viewer deleted the
+/// original.
 pub(crate) fn with_changes(message: &Message, shown: &Value) -> Message {
     let mut message = message.clone();
     let by = [message.from, message.to].map(|user| u64::from(has_reacted(user, shown)));
@@ -106,6 +107,12 @@ pub(crate) fn with_changes(message: &Message, shown: &Value) -> Message {
     let by = user_of(text(shown, "pinnedUserID"));
     let by = by.filter(|by| [message.from, message.to].contains(by));
     message.pinned = by.map(|by| (by, number(shown, "pinnedTime")));
+    let viewer = if shown["direction"] == 0 { message.from } else { message.to };
+    if let Some(original) = &mut message.original
+        && shows_deleted(&shown["repliedInfo"])
+    {
+        original.hidden_for = vec![viewer];
+    }
     message
 }
 

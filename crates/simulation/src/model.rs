@@ -141,7 +141,7 @@ impl Model {
     ) -> Result<(), Wrong> {
         self.now_ms = now_ms;
         // A message that was sent is in the state afterwards; the caller was logged in before.
-        let is_send = matches!(call, Call::Send { .. });
+        let is_send = matches!(call, Call::Send { .. } | Call::Reply { .. });
         if !is_send {
             self.judge(user, request, observed)?;
         }
@@ -209,6 +209,9 @@ impl Model {
             Call::Heartbeat => Ok(Expected::good(json!({ "serverTime": now_ms }), Vec::new())),
             Call::Send { to, draft, config, .. } => {
                 self.send(user, *to, draft, config, now_ms, observed)
+            }
+            Call::Reply { other, pick, draft, config } => {
+                self.reply((user, *other), *pick, (draft, config), now_ms, observed)
             }
             Call::History { .. }
             | Call::List { .. }

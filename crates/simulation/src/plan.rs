@@ -20,6 +20,8 @@ const RECEIPTS: u64 = 0x7265_6164;
 const STATUS: u64 = 0x7374_6174;
 /// Likewise for pinned messages.
 const PINS: u64 = 0x7069_6e73;
+/// Likewise for replies to messages.
+const REPLIES: u64 = 0x7265_706c;
 /// The mark that users put on conversations.
 pub(crate) const MARK: i64 = 7;
 
@@ -219,6 +221,12 @@ pub(crate) enum Call {
     PinnedMessages {
         other: usize,
     },
+    /// Replies to one of the messages that the caller knows.
+    Reply {
+        other: usize,
+        pick: usize,
+        draft: Draft,
+    },
 }
 
 /// A change of a user's reactions to a message.
@@ -256,6 +264,7 @@ impl Call {
             | Self::Changes { other, .. }
             | Self::PinMessage { other, .. }
             | Self::PinnedMessages { other }
+            | Self::Reply { other, .. }
             | Self::React { other, .. } => *other < users,
             Self::Login
             | Self::Logout
@@ -446,6 +455,13 @@ impl Plan {
             let at_ms = pins.below(ends_ms);
             steps.push(Step { at_ms, what: What::Call { user, call } });
         }
+        let mut replies = Random::new(seed ^ REPLIES);
+        for _ in 0..replies.below(14) {
+            let user = busy(&mut replies, setup.users);
+            let call = reply(&mut replies, &setup, user);
+            let at_ms = replies.below(ends_ms);
+            steps.push(Step { at_ms, what: What::Call { user, call } });
+        }
         for _ in 0..faults {
             let fault = fault(&mut random, &setup);
             steps.push(Step { at_ms: random.below(ends_ms), what: What::Fault(fault) });
@@ -606,6 +622,26 @@ fn pin(random: &mut Random, setup: &Setup, user: usize) -> Call {
         0 => Call::PinnedMessages { other },
         1 => Call::History { other, count: 100, reverse: true, pick: None },
         _ => Call::PinMessage { other, pick: choose(random, 3), on: random.percent(65) },
+    }
+}
+
+/// A reply to one of a few messages, or the deletion of one of them.
+fn reply(random: &mut Random, setup: &Setup, user: usize) -> Call {
+    let other = other(random, setup.users, user);
+    let pick = choose(random, 3);
+    match random.below(10) {
+        0..2 => Call::Delete { other, picks: vec![pick] },
+        2 => Call::History { other, count: 100, reverse: random.percent(50), pick: None },
+        _ => {
+            let draft = Draft {
+                local: random.percent(70),
+                command: false,
+                counts: random.percent(85),
+                push: random.percent(15),
+                into_conversation: false,
+            };
+            Call::Reply { other, pick, draft }
+        }
     }
 }
 

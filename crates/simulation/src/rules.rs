@@ -170,6 +170,8 @@ impl Watch {
         } else {
             Value::Null
         };
+        let original = message.reply().and_then(|reply| self.logged(&reply.to.id().to_string()));
+        let original = original.map(|logged| Message { original: None, ..logged.message.clone() });
         let logged = Logged {
             mark: message.extended_data.clone(),
             stored_at_ms: at_ms,
@@ -192,6 +194,7 @@ impl Watch {
                 is_revoked: false,
                 reactions: Vec::new(),
                 pinned: None,
+                original: original.map(Box::new),
                 confirmed: false,
                 read_ms: 0,
             },
@@ -417,6 +420,11 @@ impl Core {
         if event == "peer_message_received" {
             for message in body["messageList"].as_array().into_iter().flatten() {
                 self.published_message(user, message, now_ms);
+            }
+        }
+        if event == "message_replied_info_changed" {
+            for message in body["messageList"].as_array().into_iter().flatten() {
+                self.watch.is_of(user, message);
             }
         }
         for info in body["infos"].as_array().into_iter().flatten() {

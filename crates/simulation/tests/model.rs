@@ -65,6 +65,8 @@ fn a_model_with_a_flaw_is_detected() {
         Flaw::PinsAreUnbounded,
         Flaw::PinsAreOwn,
         Flaw::PinsKeepTheirTime,
+        Flaw::OriginalsStay,
+        Flaw::RepliesGoUnnoticed,
     ];
     let mut runner = TestRunner::deterministic();
     let cases: Vec<_> = (0..FLAWED_CASES)

@@ -13,7 +13,18 @@ use peerd_core::amend::Notice;
 use peerd_core::event::Messages;
 use peerd_core::id::{OrderKey, UserId};
 use peerd_core::message::Direction;
+use peerd_core::reply::RepliedPages;
 use peerd_protocol::failure::{CallError, Failure};
+
+/// Changed messages of a user.
+pub(super) struct Changed<'c> {
+    /// Their order keys, which ascend.
+    pub(super) keys: &'c [OrderKey],
+    /// The sequence of the newest page of amendments in the state stream.
+    pub(super) state_seq: u64,
+    /// The pages that may have replies to them that show the change.
+    pub(super) replied: &'c RepliedPages,
+}
 
 impl<S: Store, B: Bus> Amending<S, B> {
     /// Publishes changes of messages that `peer.cell` sent to the caller, who made them.
@@ -24,24 +35,28 @@ impl<S: Store, B: Bus> Amending<S, B> {
     ) -> Result<AmendAnswer, CallError> {
         let state_seq = part.state_seq;
         let (keys, notice) = part.into_notice().map_err(|_| Failure::Internal)?;
-        self.publish_sent(cell, from, (&keys, state_seq), notice, deadline).await?;
+        // The receiver of a message cannot change what its replies show.
+        let changed = Changed { keys: &keys, state_seq, replied: &RepliedPages::default() };
+        self.publish_sent(cell, from, changed, notice, deadline).await?;
         Ok(AmendAnswer::unchanged())
     }
 
-    /// Publishes a change of messages that the user sent to `other`, whose keys ascend. They are
-    /// read under the entry lock, with everything that was stored up to `state_seq`: so of two
+    /// Publishes a change of messages that the user sent to `other`. They are read under the entry lock, with everything that was stored up to `state_seq`: so of two
     /// changes, whose parts may arrive in any order, the last event always shows the newest state.
     pub(super) async fn publish_sent(
         &self,
         cell: &Arc<UserCell>,
         other: &UserId,
-        (keys, state_seq): (&[OrderKey], u64),
+        Changed { keys, state_seq, replied }: Changed<'_>,
         notice: Notice,
         deadline: Instant,
     ) -> Result<(), CallError> {
         let partition = self.env.subjects.partition_of_user(other);
         self.env.storage(deadline).note_entry(partition, state_seq);
         self.users.forget_read(cell);
+        if notice == Notice::Replied {
+            return Ok(());
+        }
         let entry_lock = self.users.entry_lock(cell, deadline).await?;
         let known = cell.lock().conversations.get(other).cloned().unwrap_or_default();
         let wanted: Vec<_> = keys.iter().map(|key| (*key, partition)).collect();
@@ -53,6 +68,11 @@ impl<S: Store, B: Bus> Amending<S, B> {
                 messages.push(Arc::new(found.stored.message));
             }
         }
+        let seen = (other, &known);
+        let shown = self.history.show_originals(cell, seen, &mut messages, deadline).await;
+        shown.map_err(Failure::from)?;
+        let changed = messages.iter().map(|message| (message.clone(), replied.clone()));
+        let replies = self.replies_to(cell, seen, &changed.collect::<Vec<_>>(), deadline).await?;
         let newest = messages.last().map(|message| message.key);
         let (Some(message), Some(event)) = (newest, notice.event(messages)) else {
             return Ok(());
@@ -61,7 +81,7 @@ impl<S: Store, B: Bus> Amending<S, B> {
         let key = self.entries.next_key(cell);
         let settings = known.changed_settings(key, |settings| settings.kept = known.exists());
         let writes = vec![Write::settings(other, &known, settings)];
-        let change = Commit { writes, events: Events::amended(key, message, event) };
+        let change = Commit { writes, events: Events::amended(key, message, event, replies) };
         self.entries.carry_out(&entry_lock, cell, change, deadline).await
     }
 }

@@ -4,17 +4,22 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::{Call, Command, Kind, not_in_conversation};
 use crate::bus::Bus;
 use crate::runtime::commit::{Change, Events, Write};
-use crate::runtime::history::Reader;
+use crate::runtime::history::{History, Reader};
+use crate::runtime::users::{LoadError, UserCell};
 use crate::store::Store;
+use peerd_core::conversation::Conversation;
 use peerd_core::delete::delete_messages;
 use peerd_core::deletions::PageId;
 use peerd_core::event::{DeleteType, Event};
+use peerd_core::id::UserId;
 use peerd_core::limits::DELETE_BATCH_MAX;
 use peerd_core::message::Message;
+use peerd_core::reply::Original;
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::field::{List, NamedMessage, PeerType, User};
 use peerd_protocol::reply::Empty;
@@ -80,19 +85,40 @@ impl Command for DeleteMessages {
         };
         let mut deleted: Vec<Arc<Message>> = gone.into_iter().map(|i| found[i].1.clone()).collect();
         deleted.sort_by_key(|message| message.key);
-        let first = Event::MessageDeleted {
-            other: other.clone(),
-            delete_type: DeleteType::Messages,
-            messages: deleted.into(),
-        };
+        let events = events(&parts.history, cell, (&other, &known), deleted, deadline);
+        let events = events.await.map_err(Failure::from)?;
         let pages = settings.deleted.spill();
         let expected_seq = known.settings_seq;
         let writes = vec![
             Write::Deletions { other: other.clone(), pages },
             Write::Settings { other, settings, expected_seq },
         ];
-        let change = Change { writes, events: Events::Conversations { key, first: Some(first) } };
+        let change = Change { writes, events: Events::MessagesDeleted { key, events } };
         parts.entries.carry_out(&entry_lock, cell, change, deadline).await?;
         Ok(Empty {})
     }
+}
+
+/// The events about deleted messages: that they were deleted, and the replies to them.
+async fn events<S: Store, B: Bus>(
+    history: &History<S, B>,
+    cell: &UserCell,
+    (other, known): (&UserId, &Conversation),
+    mut deleted: Vec<Arc<Message>>,
+    deadline: Instant,
+) -> Result<Vec<Event>, LoadError> {
+    history.show_originals(cell, (other, known), &mut deleted, deadline).await?;
+    let originals = deleted.iter().map(|message| (&**message, Original::Deleted));
+    let originals: Vec<_> = originals.collect();
+    let mut replies = history.replies_to(cell, (other, known), &originals, deadline).await?;
+    replies.retain(|reply| deleted.iter().all(|message| message.key != reply.key));
+    let mut events = vec![Event::MessageDeleted {
+        other: other.clone(),
+        delete_type: DeleteType::Messages,
+        messages: deleted.into(),
+    }];
+    if !replies.is_empty() {
+        events.push(Event::RepliedInfoChanged(replies));
+    }
+    Ok(events)
 }

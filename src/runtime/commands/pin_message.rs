@@ -237,7 +237,7 @@ async fn store<S: Store, B: Bus>(
     let (changed, events) = match newest {
         Some(message) => {
             let (key, event) = (parts.entries.next_key(keeper), Event::PinsChanged(infos));
-            (key, Events::Amended { key, message, event })
+            (key, Events::Amended { key, message, events: vec![event] })
         }
         None => (known.settings.changed, Events::None),
     };
@@ -275,7 +275,7 @@ async fn publish<S: Store, B: Bus>(
     let key = parts.entries.next_key(cell);
     let settings = known.changed_settings(key, |settings| settings.kept = known.exists());
     let writes = vec![Write::settings(keeper, &known, settings)];
-    let events = Events::Amended { key, message, event: Event::PinsChanged(infos) };
+    let events = Events::Amended { key, message, events: vec![Event::PinsChanged(infos)] };
     parts.entries.carry_out(&entry_lock, cell, Change { writes, events }, deadline).await
 }
 

@@ -54,7 +54,12 @@ impl Command for QueryCombineMessageDetail {
         let is_combine =
             |message: &Arc<Message>| matches!(message.content, Content::Combine { .. });
         match found {
-            Some(message) if is_combine(&message) => Ok(Sent { message, is_duplicate: false }),
+            Some(mut message) if is_combine(&message) => {
+                let (history, list) = (&parts.history, std::slice::from_mut(&mut message));
+                let shown = history.show_originals(cell, (&other, &known), list, deadline).await;
+                shown.map_err(Failure::from)?;
+                Ok(Sent { message, is_duplicate: false })
+            }
             Some(_) => {
                 Err(Rejection::invalid("message.messageID", "names no Combine message").into())
             }

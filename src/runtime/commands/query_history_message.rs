@@ -106,6 +106,8 @@ impl Command for QueryHistoryMessage {
                 let likely = if anchor.is_some() { count } else { 0 };
                 parts.history.keep_place(place, rest, likely);
             }
+            let shown = parts.history.show_originals(cell, seen, &mut messages, deadline).await;
+            shown.map_err(Failure::from)?;
             return Ok(History { other, messages, backwards });
         }
         Err(Failure::Internal.into())

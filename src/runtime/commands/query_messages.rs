@@ -59,7 +59,10 @@ impl Command for QueryMessages {
         let known = cell.lock().conversations.get(&other).cloned().unwrap_or_default();
         let mut reader = Reader::new(&parts.history, cell, &other, &known, deadline);
         let seqs = message_seqs.each_once();
-        let messages = reader.numbered(&seqs, only).await.map_err(Failure::from)?;
+        let mut messages = reader.numbered(&seqs, only).await.map_err(Failure::from)?;
+        let (history, list) = (&parts.history, &mut messages[..]);
+        let shown = history.show_originals(cell, (&other, &known), list, deadline).await;
+        shown.map_err(Failure::from)?;
         Ok(History { other, messages, backwards: false })
     }
 }

@@ -75,7 +75,6 @@ const NAMES: &[&str] = &[
     "reject_group_invite_application",
     "reject_group_join_application",
     "renew_token",
-    "reply_message",
     "search_global_local_messages",
     "search_local_conversations",
     "search_local_friends",

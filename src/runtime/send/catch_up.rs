@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, sleep};
 
-use super::SendPath;
 use super::commit::Stored;
 use super::deliver::Accepted;
+use super::{SendPath, set_original};
 use crate::bus::Bus;
 use crate::runtime::injected;
 use crate::runtime::tuning::{
@@ -21,6 +21,7 @@ use peerd_core::conversation::Conversation;
 use peerd_core::id::{OrderKey, UserId};
 use peerd_core::message::{Direction, Message};
 use peerd_core::receive::Delivered;
+use peerd_core::reply::Original;
 use peerd_core::send::Delivery;
 use peerd_core::user::User;
 use peerd_protocol::failure::{CallError, Failure};
@@ -86,7 +87,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         deadline: Instant,
     ) -> Result<(), LoadError> {
         let (stream, seq) = (receiver.log(), item.stream_seq());
-        let Found { stored, stored_ms, .. } = match item {
+        let Found { mut stored, stored_ms, .. } = match item {
             Item::Slot(Slot::Message(found)) => found,
             Item::Slot(Slot::Removed(removed)) => {
                 let (head, counts) = (removed.head(), removed.stub.counts);
@@ -106,16 +107,21 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             None => self.conversations.profile(sender, deadline).await?,
         };
         let key = stored.message.key;
+        let of_sender =
+            self.show_found(receiver, in_memory.as_ref(), &mut stored.message, deadline).await?;
         let _newest = self.hold_newer(receiver, sender, key, deadline).await?;
         let push = stored.push.clone();
         let stored = Stored::found(stored, push.as_ref(), seq, &sender_profile);
-        let of_sender = in_memory.as_ref().map(|cell| &cell.ownership);
-        let Accepted { delivered, is_settled } =
-            self.commit_in_order(receiver, stored, of_sender, deadline).await;
+        let senders = in_memory.as_ref().map(|cell| &cell.ownership);
+        let Accepted { mut delivered, is_settled } =
+            self.commit_in_order(receiver, stored, senders, deadline).await;
         match in_memory.zip(delivered.head) {
             Some((sender, head)) => {
                 if !is_settled {
                     self.in_flight.settle_received(&sender, &receiver.id, key, deadline).await;
+                }
+                if let Some(original) = of_sender {
+                    set_original(&mut delivered.message, original);
                 }
                 self.commit_sent(&sender, &delivered.message, head, &delivered.receiver_profile);
             }
@@ -123,6 +129,32 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         }
         receiver.ownership.written(stream).note(seq);
         Ok(())
+    }
+
+    /// Reads the original of a reply that was found in the log, as its receiver sees it. Returns it
+    /// as its sender does, if that user is in memory.
+    async fn show_found(
+        &self,
+        receiver: &UserCell,
+        sender: Option<&Arc<UserCell>>,
+        message: &mut Message,
+        deadline: Instant,
+    ) -> Result<Option<Original>, LoadError> {
+        let Some(reference) = message.reply().map(|reply| reply.to) else { return Ok(None) };
+        let history = &self.conversations.history;
+        let of_sender = match sender {
+            Some(cell) => {
+                let other = &receiver.id;
+                let known = cell.lock().conversations.get(other).cloned().unwrap_or_default();
+                let wanted = (reference.direction(Direction::Send), reference);
+                Some(history.original(cell, (other, &known), wanted, deadline).await?)
+            }
+            None => None,
+        };
+        let other = message.sender.clone();
+        let known = receiver.lock().conversations.get(&other).cloned().unwrap_or_default();
+        history.show_original(receiver, (&other, &known), message, deadline).await?;
+        Ok(of_sender)
     }
 
     /// Loads the newest message of a conversation if it is newer than `key` and no longer in

@@ -120,8 +120,9 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         send: &Send,
         now: Now,
     ) -> Result<Receiving, Option<QueuedPairLock>> {
-        // A Command is not stored and takes the asynchronous path.
-        if !send.draft.content.is_stored() || failpoint::is(Fault::SendReadsTheLog) {
+        // A Command is not stored, and for a reply the original is read.
+        let is_plain = send.draft.content.is_stored() && send.draft.reply.is_none();
+        if !is_plain || failpoint::is(Fault::SendReadsTheLog) {
             return Err(None);
         }
         let (work, receiver) = self.receiver(&send.to, now).ok_or(None)?;

@@ -107,8 +107,12 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         };
         if is_new {
             let profile = self.conversations.profile(receiver, deadline).await?;
+            let mut message = stored.message;
+            let known = sender.lock().conversations.get(receiver).cloned().unwrap_or_default();
+            let history = &self.conversations.history;
+            history.show_original(sender, (receiver, &known), &mut message, deadline).await?;
             self.in_flight.settle_received(sender, receiver, head.key, deadline).await;
-            self.commit_sent(sender, &Arc::new(stored.message), head, &profile);
+            self.commit_sent(sender, &Arc::new(message), head, &profile);
         } else if head.mark.seq > published_seq {
             self.redelivery.publish_sent(&sender.id, receiver).await?;
         }

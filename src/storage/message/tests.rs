@@ -7,11 +7,15 @@ use peerd_core::content::{Content, Excerpt, Media, Pixels};
 use peerd_core::conversation::{Mark, PagePointers};
 use peerd_core::id::LocalMessageId;
 use peerd_core::limits::{COMBINE_DEPTH_MAX, Limits};
-use peerd_core::message::{Message, ReceiptStatus};
+use peerd_core::message::{Annotations, Message, ReceiptStatus};
+use peerd_core::reply::{Original, Reference, Reply};
 
 /// Records as version 1 writes them, with a name and hex digits per line. A line is never changed:
 /// a stored record must stay readable for ever.
 const GOLDEN: &str = include_str!("../../../tests/golden/records-v1.txt");
+
+/// Replies as version 3 of the record writes them.
+const REPLIES: &str = include_str!("../../../tests/golden/replies-v3.txt");
 
 /// Carriers as version 2 of the record writes them.
 const CARRIERS: &str = include_str!("../../../tests/golden/carriers-v2.txt");
@@ -238,12 +242,66 @@ fn every_carrier_has_its_golden_bytes() {
     }
 }
 
+fn replies() -> Vec<(&'static str, Placed, Option<Push>)> {
+    let reply = |by_sender| {
+        let to = Reference {
+            by_sender,
+            key: OrderKey((1 << 52) + 3),
+            partition: Partition(7),
+            seq: 31,
+            stream_seq: 69_000,
+            timestamp_ms: 1_800_000_000_023,
+        };
+        let reply = Some(Reply { to, original: Original::NotFound });
+        let mut placed = plain(text("x"));
+        let message = Arc::make_mut(&mut placed.message);
+        message.annotations = Some(Box::new(Annotations { reply, ..Annotations::default() }));
+        placed
+    };
+    let push = Push { title: "T".into(), ..Push::default() };
+    vec![("to-received", reply(false), None), ("to-own", reply(true), Some(push))]
+}
+
+#[test]
+fn every_reply_has_its_golden_bytes() {
+    let written: Vec<(&str, Vec<u8>)> = replies()
+        .iter()
+        .map(|(name, placed, push)| (*name, encode(placed, push.as_ref()).expect("fits").to_vec()))
+        .collect();
+    let golden = crate::storage::golden::lines(REPLIES);
+    crate::storage::golden::assert_same(&written, &golden);
+    for ((name, placed, push), (_, mut bytes)) in replies().into_iter().zip(golden) {
+        let Placed { message, mark, page, .. } = placed;
+        let message = (*message).clone();
+        assert_eq!(order_key(&bytes), Ok(message.key), "{name}");
+        assert_eq!(read(&bytes), Ok(StoredMessage { message, mark, page, push }), "{name}");
+        for length in 0..bytes.len() {
+            assert!(read(&bytes[..length]).is_err(), "{name} cut to {length}");
+        }
+        // Version 1 has no reference, and a reply is not taken for another message.
+        bytes[1] = 1;
+        assert!(read(&bytes).is_err(), "{name}");
+    }
+}
+
+/// The content of the original is nowhere in the record.
+#[test]
+fn a_reply_is_stored_without_its_original() {
+    let (_, mut placed, _) = replies().swap_remove(0);
+    let message = Arc::make_mut(&mut placed.message);
+    let annotations = message.annotations.as_mut().expect("a reply");
+    let reply = annotations.reply.as_mut().expect("a reply");
+    reply.original = Original::Normal(text("secret"));
+    let bytes = encode(&placed, None).expect("fits");
+    assert!(!bytes.windows(6).any(|part| part == b"secret"));
+}
+
 #[test]
 fn a_record_of_an_unknown_version_is_refused() {
     for (name, mut bytes) in golden() {
-        bytes[1] = 3;
+        bytes[1] = 4;
         let error = read(&bytes).expect_err(name);
-        assert_eq!(error.to_string(), "a stored message cannot be read: its version 3 is unknown");
+        assert_eq!(error.to_string(), "a stored message cannot be read: its version 4 is unknown");
         assert!(order_key(&bytes).is_err());
     }
 }

@@ -9,13 +9,14 @@ use super::{
     ANSWER, KIND, OwnerRequest, VERSION, local_id, read_answer, read_request, user_id, write,
 };
 use crate::wire::packed::EncodeError;
-use crate::wire::packed::{self, ContentV1, PushV1, RecordError, check_numbers};
+use crate::wire::packed::{self, ContentV1, PushV1, RecordError, ReferenceV3, check_numbers};
 use peerd_core::conversation::{Mark, PagePointers};
 use peerd_core::id::{LocalMessageId, OrderKey, Partition, UserId};
 use peerd_core::message::{Draft, Message};
 use peerd_core::receive::Delivered;
 use peerd_core::send::{Delivery, Send, SendOptions};
 use peerd_core::user_info::Profile;
+use peerd_protocol::content::NUMBER_MAX;
 
 /// Deliver a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,9 +50,37 @@ struct DeliverV1<'a> {
     content: ContentV1,
     push: Option<PushV1>,
     sent_before_ms: Option<u64>,
-    /// Left out without an avatar.
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    from_avatar: Option<&'a str>,
+    /// Left out without an avatar, unless there is more.
+    #[serde(borrow, default, skip_serializing_if = "Avatar::is_left_out")]
+    from_avatar: Avatar<'a>,
+    /// Left out unless it is a reply: its original, and the highest `messageSeq` that it may get.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reply: Option<(ReferenceV3, u64)>,
+}
+
+/// An optional avatar, at the end of an array or followed by more.
+#[derive(Default)]
+struct Avatar<'a> {
+    url: Option<&'a str>,
+    is_followed: bool,
+}
+
+impl Avatar<'_> {
+    const fn is_left_out(&self) -> bool {
+        self.url.is_none() && !self.is_followed
+    }
+}
+
+impl Serialize for Avatar<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.url.serialize(serializer)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Avatar<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self { url: Option::deserialize(deserializer)?, is_followed: false })
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -82,6 +111,8 @@ impl OwnerRequest for Deliver {
     fn encode(&self) -> Result<Bytes, EncodeError> {
         let Delivery { from, from_profile, send, timestamp_ms, floor, sent_seq } = &self.delivery;
         let Send { draft, options, .. } = &**send;
+        let reply = draft.reply.as_ref().map(|reply| ReferenceV3::from(&reply.to));
+        let seq_max = options.seq_max.unwrap_or(NUMBER_MAX);
         write(&DeliverV1 {
             version: VERSION,
             tag: Self::TAG,
@@ -98,7 +129,11 @@ impl OwnerRequest for Deliver {
             content: ContentV1::from(&draft.content),
             push: options.push.as_ref().map(PushV1::from),
             sent_before_ms: self.sent_before_ms,
-            from_avatar: from_profile.avatar_url.as_deref(),
+            from_avatar: Avatar {
+                url: from_profile.avatar_url.as_deref(),
+                is_followed: reply.is_some(),
+            },
+            reply: reply.map(|reply| (reply, seq_max)),
         })
     }
 
@@ -106,9 +141,12 @@ impl OwnerRequest for Deliver {
         let read: DeliverV1<'_> = read_request(bytes)?;
         let sent_before_ms = read.sent_before_ms.unwrap_or_default();
         check_numbers(KIND, &[read.timestamp_ms, read.floor, read.sent_seq, sent_before_ms])?;
+        let seq_max = read.reply.map(|(_, seq_max)| seq_max);
+        let reply = read.reply.map(|(reply, _)| reply.reply(KIND)).transpose()?;
+        check_numbers(KIND, &[seq_max.unwrap_or_default()])?;
         let delivery = Delivery {
             from: user_id(read.from)?,
-            from_profile: profile(read.from_name, read.from_avatar),
+            from_profile: profile(read.from_name, read.from_avatar.url),
             send: Box::new(Send {
                 to: user.clone(),
                 to_field: "toUserID",
@@ -116,12 +154,14 @@ impl OwnerRequest for Deliver {
                     content: read.content.into(),
                     local_id: local_id(read.local_id)?,
                     extended_data: read.extended_data.to_owned(),
+                    reply: reply.map(Box::new),
                 },
                 options: SendOptions {
                     push: read.push.map(Into::into),
                     has_receipt: read.has_receipt,
                     is_retry: read.is_retry,
                     not_counted: read.not_counted,
+                    seq_max,
                 },
             }),
             timestamp_ms: read.timestamp_ms,

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::deliver::encode_message;
-use super::{OwnerRequest, VERSION, local_id, read_answer, read_request, user_id, write};
+use super::{KIND, OwnerRequest, VERSION, local_id, read_answer, read_request, user_id, write};
 use crate::wire::packed::EncodeError;
-use crate::wire::packed::{self, ContentV1, RecordError};
+use crate::wire::packed::{self, ContentV1, RecordError, ReferenceV3};
 use peerd_core::id::{LocalMessageId, Partition, UserId};
 use peerd_core::message::{Draft, Message};
 
@@ -35,6 +35,9 @@ struct FindRepeatV1<'a> {
     #[serde(borrow)]
     extended_data: &'a str,
     content: ContentV1,
+    /// Left out unless it is a reply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reply: Option<ReferenceV3>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -51,7 +54,7 @@ impl OwnerRequest for FindRepeat {
     const TAG: u8 = 3;
 
     fn encode(&self) -> Result<Bytes, EncodeError> {
-        let Draft { content, local_id, extended_data } = &self.draft;
+        let Draft { content, local_id, extended_data, reply } = &self.draft;
         write(&FindRepeatV1 {
             version: VERSION,
             tag: Self::TAG,
@@ -59,15 +62,18 @@ impl OwnerRequest for FindRepeat {
             local_id: local_id.as_ref().map(LocalMessageId::as_str),
             extended_data,
             content: ContentV1::from(content),
+            reply: reply.as_ref().map(|reply| ReferenceV3::from(&reply.to)),
         })
     }
 
     fn decode(bytes: &[u8], user: &UserId) -> Result<Self, RecordError> {
         let read: FindRepeatV1<'_> = read_request(bytes)?;
+        let reply = read.reply.map(|reply| reply.reply(KIND)).transpose()?;
         let draft = Draft {
             content: read.content.into(),
             local_id: local_id(read.local_id)?,
             extended_data: read.extended_data.to_owned(),
+            reply: reply.map(Box::new),
         };
         Ok(Self { from: user_id(read.from)?, to: user.clone(), draft })
     }

@@ -9,6 +9,7 @@ use peerd_core::conversation::{Mark, PagePointers};
 use peerd_core::id::OrderKey;
 use peerd_core::message::{Draft, Message, ReceiptStatus};
 use peerd_core::receive::{Delivered, Placed};
+use peerd_core::reply::{Original, Reference, Reply};
 use peerd_core::send::{Delivery, Push, Send, SendOptions};
 use peerd_core::user_info::Profile;
 
@@ -29,12 +30,14 @@ fn delivery() -> Delivery {
                 content: Content::Command { message: vec![0, 255] },
                 local_id: Some(LocalMessageId::new("l1").expect("a valid ID")),
                 extended_data: "x".to_owned(),
+                reply: None,
             },
             options: SendOptions {
                 push: Some(Push { title: "t".to_owned(), ..Push::default() }),
                 has_receipt: true,
                 is_retry: false,
                 not_counted: true,
+                seq_max: None,
             },
         }),
         timestamp_ms: 1_800_000_000_000,
@@ -110,6 +113,35 @@ fn a_request_survives_the_wire() {
     for (request, bytes) in requests() {
         assert_eq!(Request::decode(&bytes, &user("bob")), Ok(request));
         assert_eq!(bytes[1], 1, "the version");
+    }
+}
+
+/// With an avatar, and more so with an original, a delivery has so many fields that the header of its
+/// array is longer.
+#[test]
+fn a_delivery_with_every_field_survives_the_wire() {
+    let to = Reference {
+        by_sender: true,
+        key: OrderKey(70),
+        partition: Partition(3),
+        seq: 4,
+        stream_seq: 9,
+        timestamp_ms: 1_800_000_000_000,
+    };
+    for (avatar, is_reply) in [(true, false), (false, true), (true, true)] {
+        let mut request = deliver(Some(1));
+        request.delivery.from_profile.avatar_url = avatar.then(|| "https://x/a.png".into());
+        if is_reply {
+            let send = &mut request.delivery.send;
+            send.draft.reply = Some(Box::new(Reply { to, original: Original::NotFound }));
+            send.options.seq_max = Some(37);
+        }
+        let find = FindRepeat { draft: request.delivery.send.draft.clone(), ..find_repeat() };
+        let bytes = request.encode().expect("writable");
+        assert_eq!(Request::decode(&bytes, &user("bob")), Ok(Request::Deliver(request)));
+        let bytes = find.encode().expect("writable");
+        let find = Request::FindRepeat(Box::new(find));
+        assert_eq!(Request::decode(&bytes, &user("bob")), Ok(find));
     }
 }
 

@@ -62,7 +62,7 @@ impl Model {
         shown["originalTextMessageContent"] = text;
         let change = |viewer| json!({ "messageList": [show_message(viewer, &message)] });
         let change = ("message_revoke_received", &change as &dyn Fn(usize) -> Value);
-        let events = self.publish_amended(&message, change, (before, unread), observed)?;
+        let events = self.publish_amended(&message, (change, true), (before, unread), observed)?;
         Ok(Expected::good(json!({ "message": shown }), events))
     }
 
@@ -98,6 +98,7 @@ impl Model {
         let (now_ms, before) = (self.now_ms, self.state.totals(other).0);
         let unread = self.state.unread(other, user);
         let is_forgotten = self.state.flaw == Flaw::EditsAreForgotten;
+        let is_other = new != was;
         let message = self.message_mut(&message.id);
         let mut edited = message.clone();
         edited.edited_ms = now_ms.max(message.edited_ms + 1);
@@ -109,6 +110,7 @@ impl Model {
         let shown = show_message(user, &edited);
         let change = |viewer| json!({ "messageList": [show_message(viewer, &edited)] });
         let change = ("message_edited", &change as &dyn Fn(usize) -> Value);
+        let change = (change, is_other);
         let events = self.publish_amended(&edited, change, (before, unread), observed)?;
         Ok(Expected::good(json!({ "message": shown }), events))
     }
@@ -168,8 +170,20 @@ impl Model {
             json!({ "reactions": reactions.collect::<Value>(), "changeInfoList": [info] })
         };
         let change = ("message_reactions_changed", &shown as &dyn Fn(usize) -> Value);
-        let events = self.publish_amended(&message, change, before, observed)?;
+        let events = self.publish_amended(&message, (change, false), before, observed)?;
         Ok(Expected::good(reply, events))
+    }
+
+    /// The event about the replies to messages that changed, if there are any.
+    pub(crate) fn replies_changed(
+        &self,
+        user: usize,
+        other: usize,
+        ids: &[&str],
+    ) -> Option<(&'static str, Value)> {
+        let shown = self.state.shown_replies(user, other, ids);
+        let is_published = !shown.is_empty() && self.state.flaw != Flaw::RepliesGoUnnoticed;
+        is_published.then(|| ("message_replied_info_changed", json!({ "messageList": shown })))
     }
 
     fn message_mut(&mut self, id: &str) -> &mut Message {
@@ -178,14 +192,16 @@ impl Model {
     }
 
     /// The events of a change of a message: to its receiver, then to its sender, unless they
-    /// deleted it. `before` is the receiver's total, and the unread count of the conversation.
+    /// deleted it. The change may be one that its replies show. `before` is the receiver's total,
+    /// and the unread count of the conversation.
     fn publish_amended(
         &mut self,
         message: &Message,
-        (event, body): (&'static str, &dyn Fn(usize) -> Value),
+        ((event, body), in_replies): ((&'static str, &dyn Fn(usize) -> Value), bool),
         before: (u64, u64),
         observed: &Observed,
     ) -> Result<Vec<PublishedEvent>, Wrong> {
+        self.state.renew_originals();
         let mut events = Vec::new();
         for (user, other) in [(message.to, message.from), (message.from, message.to)] {
             if message.hidden_for.contains(&user) {
@@ -198,6 +214,9 @@ impl Model {
             let is_receiver = user == message.to;
             let has_read = is_receiver && self.state.unread(user, other) != before.1;
             let mut change: Vec<(&str, Value)> = vec![(event, body(user))];
+            if in_replies {
+                change.extend(self.replies_changed(user, other, &[&message.id]));
+            }
             if exists && (is_last || has_read) {
                 let conversation = self.state.show_conversation(user, other);
                 let info = json!({ "event": 1, "action": 2, "conversation": conversation });

@@ -77,7 +77,7 @@ impl Model {
         if self.is_unread(user, other) {
             let before = self.state.totals(user).0;
             self.read_all(user, other);
-            events = self.publish_change(user, &[other], before, None, observed)?;
+            events = self.publish_change(user, &[other], before, Vec::new(), observed)?;
         }
         Ok(Expected::good(changed_reply(other), events))
     }
@@ -95,7 +95,7 @@ impl Model {
         }
         let mut events = Vec::new();
         if !unread.is_empty() {
-            events = self.publish_change(user, &unread, before, None, observed)?;
+            events = self.publish_change(user, &unread, before, Vec::new(), observed)?;
         }
         Ok(Expected::good(json!({}), events))
     }
@@ -114,7 +114,7 @@ impl Model {
         if self.state.settings(user, other).muted != mute {
             let before = self.state.totals(user).0;
             self.settings_mut(user, other).muted = mute;
-            events = self.publish_change(user, &[other], before, None, observed)?;
+            events = self.publish_change(user, &[other], before, Vec::new(), observed)?;
         }
         Ok(Expected::good(changed_reply(other), events))
     }
@@ -148,7 +148,12 @@ impl Model {
                 "isDeleteConversationAllMessage": false,
                 "messageList": shown.collect::<Value>(),
             });
-            events = self.publish_change(user, &shown_in, before, Some(deleted), observed)?;
+            // What was revoked has no content that replies could lose.
+            let gone = gone.iter().filter(|gone| !gone.is_revoked);
+            let gone: Vec<&str> = gone.map(|gone| gone.id.as_str()).collect();
+            let deleted = std::iter::once(("message_deleted", deleted));
+            let deleted = deleted.chain(self.replies_changed(user, other, &gone)).collect();
+            events = self.publish_change(user, &shown_in, before, deleted, observed)?;
         }
         Ok(Expected::good(json!({}), events))
     }
@@ -191,7 +196,8 @@ impl Model {
                 "isDeleteConversationAllMessage": true,
                 "messageList": [],
             });
-            events = self.publish_change(user, &shown_in, before, Some(deleted), observed)?;
+            let deleted = vec![("message_deleted", deleted)];
+            events = self.publish_change(user, &shown_in, before, deleted, observed)?;
         }
         Ok(Expected::good(json!({}), events))
     }
@@ -200,6 +206,7 @@ impl Model {
         for message in self.state.messages.iter_mut().filter(|message| is_gone(message)) {
             message.hidden_for.push(user);
         }
+        self.state.renew_originals();
     }
 
     pub(crate) fn read_all(&mut self, user: usize, other: usize) {
@@ -225,7 +232,7 @@ impl Model {
         user: usize,
         others: &[usize],
         total_before: u64,
-        deleted: Option<Value>,
+        mut events: Vec<(&'static str, Value)>,
         observed: &Observed,
     ) -> Result<Vec<PublishedEvent>, Wrong> {
         // Those that change together have the same key.
@@ -240,8 +247,6 @@ impl Model {
             json!({ "event": 1, "action": 2, "conversation": conversation })
         });
         let infos: Vec<Value> = infos.collect();
-        let mut events: Vec<(&str, Value)> = Vec::new();
-        events.extend(deleted.map(|deleted| ("message_deleted", deleted)));
         if !infos.is_empty() {
             events.push(("conversation_changed", json!({ "infoList": infos })));
         }

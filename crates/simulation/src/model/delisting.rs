@@ -41,7 +41,7 @@ impl Model {
             let settings = self.settings_mut(user, other);
             settings.read_seq = read_seq;
             settings.marked_unread = false;
-            events = self.publish_change(user, &[other], before, None, observed)?;
+            events = self.publish_change(user, &[other], before, Vec::new(), observed)?;
         }
         let reply = json!({ "conversationID": NAMES[other], "conversationType": 0 });
         Ok(Expected::good(reply, events))
@@ -146,7 +146,8 @@ impl Model {
             "isDeleteConversationAllMessage": true,
             "messageList": [],
         });
-        let events = self.publish_change(user, &shown, before, Some(deleted), observed)?;
+        let deleted = vec![("message_deleted", deleted)];
+        let events = self.publish_change(user, &shown, before, deleted, observed)?;
         Ok(Expected::good(json!({}), events))
     }
 }

@@ -57,7 +57,7 @@ impl Model {
         }
         let mut events = Vec::new();
         if !changed.is_empty() {
-            events = self.publish_change(user, &changed, before, None, observed)?;
+            events = self.publish_change(user, &changed, before, Vec::new(), observed)?;
         }
         Ok(Expected::good(json!({ "failedConversationInfos": refused }), events))
     }
@@ -88,7 +88,7 @@ impl Model {
         set(self.settings_mut(user, other));
         let mut events = Vec::new();
         if self.state.settings(user, other) != before {
-            events = self.publish_change(user, &[other], total_before, None, observed)?;
+            events = self.publish_change(user, &[other], total_before, Vec::new(), observed)?;
         }
         let reply = json!({ "conversationID": NAMES[other], "conversationType": 0 });
         Ok(Expected::good(reply, events))

@@ -45,7 +45,9 @@ pub(crate) fn check(
             check.is_within("serverTime", number(reply, "serverTime"), &facts.now_ms());
             check.is(reply, &json!({ "serverTime": reply["serverTime"] }));
         }
-        Request::Send { to, message, .. } => check.sent(*to, message, reply),
+        Request::Send { to, message, .. } | Request::Reply { other: to, message, .. } => {
+            check.sent(*to, message, reply);
+        }
         Request::History { other, reverse, count, anchor } => {
             check.page(*other, *reverse, *count, anchor.as_deref(), reply);
         }
@@ -155,6 +157,7 @@ pub(crate) fn check_refusal(
         (
             BLOCKED_BY_RECEIVER,
             Request::Send { to, .. }
+            | Request::Reply { other: to, .. }
             | Request::Edit { other: to, .. }
             | Request::React { other: to, .. }
             | Request::Unreact { other: to, .. }
@@ -173,6 +176,7 @@ pub(crate) fn check_refusal(
         (
             BLOCKED_BY_RECEIVER,
             Request::Send { .. }
+            | Request::Reply { .. }
             | Request::Edit { .. }
             | Request::React { .. }
             | Request::Unreact { .. }
@@ -208,6 +212,11 @@ pub(crate) fn is_shown_rightly(viewer: usize, message: &Message, shown: &Value) 
         expected["receiptStatus"] = json!(1);
     }
     is_shown(viewer, message) && *shown == expected
+}
+
+/// Whether a reply shows that its viewer deleted the original, or that it was revoked.
+pub(crate) fn shows_deleted(info: &Value) -> bool {
+    info["state"] == 1
 }
 
 /// Whether a shown message has a reaction of a user.
@@ -445,6 +454,14 @@ impl<F: Facts> Check<'_, F> {
         let is_pinned = !shown["pinnedTime"].is_null();
         if !self.facts.pinned(message).admits(is_pinned) {
             self.wrong(Rule::ChangesStay, format!("{shown} is pinned: {is_pinned}"));
+        }
+        let info = &shown["repliedInfo"];
+        let original = text(info, "messageID");
+        if let Some((original, seen)) = history.iter().find(|(message, _)| message.id == original) {
+            let gone = [May::sure(original.is_revoked), seen.not()];
+            if !May::any(gone.into_iter()).admits(shows_deleted(info)) {
+                self.wrong(Rule::ChangesStay, format!("{shown}: the original is seen: {seen:?}"));
+            }
         }
         let confirmed = self.facts.confirmed(message);
         let is_confirmed = shown["receiptStatus"] == 2;

@@ -188,6 +188,13 @@ pub(crate) enum Request {
         other: usize,
         ids: Vec<String>,
     },
+    /// Sends a message that replies to another.
+    Reply {
+        other: usize,
+        id: String,
+        message: Value,
+        config: Value,
+    },
 }
 
 /// The filter of a list.
@@ -252,6 +259,7 @@ impl Request {
             Self::ReceiptRead { .. } => "send_conversation_message_receipt_read",
             Self::ReceiptsRead { .. } => "send_message_receipts_read",
             Self::Receipts { .. } => "query_message_receipts_info",
+            Self::Reply { .. } => "reply_message",
         }
     }
 
@@ -391,6 +399,11 @@ impl Request {
                 body["config"] = json!({ "increaseCount": increase });
                 body
             }
+            Self::Reply { other, id, message, config } => {
+                let mut original = with(*other);
+                original["messageID"] = json!(id);
+                json!({ "message": message, "toOriginalMessage": original, "config": config })
+            }
             Self::Unreact { other, id, kind } => {
                 let mut body = with(*other);
                 body["message"] = json!({ "messageID": id });
@@ -475,6 +488,7 @@ pub fn unknown_methods() -> Vec<&'static str> {
         Request::ReceiptRead { other: 0 },
         Request::Receipts { other: 0, ids: Vec::new() },
         Request::ReceiptsRead { other: 0, ids: Vec::new() },
+        Request::Reply { other: 0, id: String::new(), message: empty(), config: empty() },
     ];
     let methods = peerd::runtime::commands::Method::ALL.iter().map(|method| method.name());
     methods.filter(|name| !all.iter().any(|request| request.method() == *name)).collect()

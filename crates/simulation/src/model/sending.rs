@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::NAMES;
+use crate::model::conversations::NO_MESSAGE;
 use crate::model::state::{Flaw, Message, show_message};
 use crate::model::{Expected, INVALID_PARAMETER, Model, Reply, Wrong, number};
 use crate::single::calls::{Config, Draft, content};
@@ -45,7 +46,10 @@ fn received(message: &Message) -> Value {
 }
 
 fn says_the_same(first: &Message, draft: &Draft) -> bool {
-    first.content == content(draft.kind, draft.variant) && first.extended == extended_data(draft)
+    let original = first.original.as_ref().map(|original| &original.id);
+    first.content == content(draft.kind, draft.variant)
+        && first.extended == extended_data(draft)
+        && original == draft.original.as_ref()
 }
 
 /// A repeat gets the first reply again, and no event is published.
@@ -88,6 +92,39 @@ impl Model {
             return Ok(repeated(from, &first));
         }
         self.store(from, to, draft, config, now_ms, observed)
+    }
+
+    /// A send that replies to a message, which the sender must see.
+    pub(crate) fn reply(
+        &mut self,
+        (from, to): (usize, usize),
+        pick: usize,
+        (draft, config): (&Draft, &Config),
+        now_ms: u64,
+        observed: &Observed,
+    ) -> Result<Expected, Wrong> {
+        if is_command(draft) {
+            return Ok(Expected::refused(INVALID_PARAMETER));
+        }
+        let original = self.anchor(from, to, Some(pick)).cloned();
+        let id = original.as_ref().map_or(NO_MESSAGE, |original| original.id.as_str());
+        let draft = &Draft { original: Some(id.to_owned()), ..draft.clone() };
+        let refused = match &original {
+            Some(original) if original.hidden_for.contains(&from) => Some(INVALID_PARAMETER),
+            Some(original) if original.is_revoked => Some((6_000_279, "message_revoked")),
+            Some(_) => None,
+            None => Some(INVALID_PARAMETER),
+        };
+        let is_over = self.over_the_rate(from, draft, now_ms, observed).is_some();
+        let Some(refused) = refused.filter(|_| to != from && !is_over) else {
+            return self.send(from, to, draft, config, now_ms, observed);
+        };
+        // A repeat is answered nevertheless.
+        let is_blocked = self.state.users[to].blocked.contains(&from);
+        let first = self.used_before(from, to, draft, config, now_ms);
+        let first = first.filter(|first| !first.is_revoked && says_the_same(first, draft));
+        let first = first.filter(|_| !is_blocked || self.state.flaw == Flaw::BlockedMaySend);
+        Ok(first.map_or(Expected::refused(refused), |first| repeated(from, &first)))
     }
 
     /// Applies the limit of messages in any second. Rejected calls and repeats do not count.
@@ -195,6 +232,10 @@ impl Model {
         if id.is_empty() || !self.ids.insert(id.clone()) {
             return Err(format!("the message ID {id:?} is not new"));
         }
+        let original = draft.original.as_ref().and_then(|id| {
+            let original = self.state.messages.iter().find(|message| message.id == *id);
+            original.map(|original| Message { original: None, ..original.clone() })
+        });
         let sent = self.state.messages.iter().filter(|sent| (sent.from, sent.to) == (from, to));
         let seq = if is_command(draft) { 0 } else { sent.count() as u64 + 1 };
         Ok(Message {
@@ -216,6 +257,7 @@ impl Model {
             is_revoked: false,
             reactions: Vec::new(),
             pinned: None,
+            original: original.map(Box::new),
             confirmed: false,
             read_ms: 0,
         })

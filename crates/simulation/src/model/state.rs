@@ -43,6 +43,8 @@ pub(crate) struct Message {
     pub(crate) reactions: Vec<Reaction>,
     /// Who pinned it, and when.
     pub(crate) pinned: Option<(usize, u64)>,
+    /// The message that it replies to, as it is now.
+    pub(crate) original: Option<Box<Message>>,
 }
 
 /// The reactions to a message with one type: how often its sender and its receiver reacted.
@@ -181,6 +183,10 @@ pub enum Flaw {
     PinsAreOwn,
     /// Pinning again keeps the time.
     PinsKeepTheirTime,
+    /// Replies show their originals as they were sent.
+    OriginalsStay,
+    /// No event shows the replies to a message that changes.
+    RepliesGoUnnoticed,
 }
 
 /// The complete state, by the contract.
@@ -234,6 +240,30 @@ impl State {
         let mut messages = self.between(user, other);
         messages.retain(|message| !message.hidden_for.contains(&user));
         messages
+    }
+
+    /// Renews the originals that replies show, after messages changed.
+    pub(crate) fn renew_originals(&mut self) {
+        if self.flaw == Flaw::OriginalsStay {
+            return;
+        }
+        for index in 0..self.messages.len() {
+            let Some(known) = &self.messages[index].original else { continue };
+            let original = self.messages.iter().find(|message| message.id == known.id).cloned();
+            let original = original.map(|original| Message { original: None, ..original });
+            self.messages[index].original = original.map(Box::new);
+        }
+    }
+
+    /// The replies to messages that the user sees, as shown; at most the newest hundred.
+    pub(crate) fn shown_replies(&self, user: usize, other: usize, ids: &[&str]) -> Vec<Value> {
+        let mut replies = self.visible(user, other);
+        replies.retain(|reply| {
+            let original = reply.original.as_ref().filter(|_| !reply.is_revoked);
+            original.is_some_and(|original| ids.contains(&original.id.as_str()))
+        });
+        let newest = replies.len().saturating_sub(100);
+        replies[newest..].iter().map(|reply| show_message(user, reply)).collect()
     }
 
     pub(crate) fn unread(&self, user: usize, other: usize) -> u64 {
@@ -375,6 +405,9 @@ pub(crate) fn show_message(viewer: usize, message: &Message) -> Value {
     if let Some((user, at_ms)) = message.pinned.filter(|_| !message.is_revoked) {
         merge(&mut shown, json!({ "pinnedUserID": NAMES[user], "pinnedTime": at_ms }));
     }
+    if let Some(original) = message.original.as_ref().filter(|_| !message.is_revoked) {
+        merge(&mut shown, json!({ "repliedInfo": show_original(viewer, original) }));
+    }
     let fields = json!({
         "messageID": message.id,
         "localMessageID": message.local,
@@ -392,6 +425,27 @@ pub(crate) fn show_message(viewer: usize, message: &Message) -> Value {
     });
     merge(&mut shown, fields);
     shown
+}
+
+/// An original as a reply shows it to one of the two users.
+fn show_original(viewer: usize, original: &Message) -> Value {
+    let content = original.content_now();
+    let (state, info) = if original.hidden_for.contains(&viewer) || original.is_revoked {
+        (1, json!({ "type": 31 }))
+    } else if content["type"] == 100 {
+        let text = |field: &str| content[field].as_str().unwrap_or_default();
+        (0, json!({ "type": 100, "title": text("title"), "summary": text("summary") }))
+    } else {
+        (0, show_content(content))
+    };
+    json!({
+        "state": state,
+        "messageInfo": info,
+        "senderUserID": NAMES[original.from],
+        "sentTime": original.at_ms,
+        "messageID": original.id,
+        "messageSeq": original.seq,
+    })
 }
 
 /// The reactions to a message with one type as shown to one of its two users.

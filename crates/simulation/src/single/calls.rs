@@ -62,6 +62,8 @@ pub(crate) struct Draft {
     pub(crate) variant: usize,
     pub(crate) local: Option<usize>,
     pub(crate) extended: bool,
+    /// The ID of the message that it replies to, once that is picked.
+    pub(crate) original: Option<String>,
 }
 
 /// The options of a send.
@@ -253,6 +255,12 @@ pub(crate) enum Call {
     PinnedMessages {
         other: usize,
     },
+    Reply {
+        other: usize,
+        pick: usize,
+        draft: Draft,
+        config: Config,
+    },
 }
 
 impl Call {
@@ -301,8 +309,9 @@ fn span() -> impl Strategy<Value = u64> {
 fn draft() -> impl Strategy<Value = Draft> {
     let kind = prop_oneof![6 => Just(0_usize), 2 => Just(1), 3 => 2..KINDS];
     let local = prop_oneof![2 => Just(None), 3 => (0..3_usize).prop_map(Some)];
-    (kind, 0..2_usize, local, prop::bool::weighted(0.1))
-        .prop_map(|(kind, variant, local, extended)| Draft { kind, variant, local, extended })
+    (kind, 0..2_usize, local, prop::bool::weighted(0.1)).prop_map(
+        |(kind, variant, local, extended)| Draft { kind, variant, local, extended, original: None },
+    )
 }
 
 fn config() -> impl Strategy<Value = Config> {
@@ -404,6 +413,8 @@ fn call() -> impl Strategy<Value = Call> {
         6 => (other(), prop_oneof![0..4_usize, pick()], flag(0.7), flag(0.7)).prop_map(
             |(other, pick, on, replaces)| Call::PinMessage { other, pick, on, replaces }),
         2 => other().prop_map(|other| Call::PinnedMessages { other }),
+        7 => (other(), pick(), draft(), config()).prop_map(
+            |(other, pick, draft, config)| Call::Reply { other, pick, draft, config }),
     ]
 }
 

@@ -62,7 +62,8 @@ impl Driver {
             Step::Chat { from, to, count } => {
                 for text in 0..*count {
                     let local = None;
-                    let draft = Draft { kind: 0, variant: text % 2, local, extended: false };
+                    let (kind, variant, extended, original) = (0, text % 2, false, None);
+                    let draft = Draft { kind, variant, local, extended, original };
                     let (config, into_conversation) = (SendConfig::default(), false);
                     let call = Call::Send { to: *to, draft, config, into_conversation };
                     self.call(*from, &call).await?;
@@ -265,6 +266,10 @@ impl Driver {
                 Request::PinMessage { other: *other, id, on: *on, replaces: *replaces }
             }
             Call::PinnedMessages { other } => Request::PinnedMessages { other: *other },
+            Call::Reply { other, pick, draft, config } => {
+                let (message, config) = message_of(draft, config);
+                Request::Reply { other: *other, id: id(other, pick), message, config }
+            }
             Call::Invalid { .. } => return None,
         };
         Some(request)
@@ -278,6 +283,12 @@ fn picked_id(model: &Model, user: usize, other: usize, pick: usize) -> String {
 }
 
 fn send_request(to: usize, draft: &Draft, config: &SendConfig, into_conversation: bool) -> Request {
+    let (message, config) = message_of(draft, config);
+    Request::Send { to, message, config, into_conversation }
+}
+
+/// The message and the options of a send.
+fn message_of(draft: &Draft, config: &SendConfig) -> (Value, Value) {
     let mut message = content(draft.kind, draft.variant);
     let mine = json!({
         "localMessageID": draft.local.map(|_| local_id(draft)),
@@ -292,5 +303,5 @@ fn send_request(to: usize, draft: &Draft, config: &SendConfig, into_conversation
         "isRetrySend": config.retry,
         "pushConfig": config.push.map(push),
     });
-    Request::Send { to, message, config, into_conversation }
+    (message, config)
 }

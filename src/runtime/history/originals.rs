@@ -1,0 +1,226 @@
+//! The originals of replies, which are read when the replies are shown, and the replies to a message.
+//! Pages without replies read nothing more.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use futures::future::try_join_all;
+use tokio::time::Instant;
+
+use super::{History, Reader};
+use crate::bus::Bus;
+use crate::failpoint::{self, Fault};
+use crate::runtime::tuning::{ORIGINALS_CONCURRENT_MAX, REPLIED_PAGES_READ_MAX};
+use crate::runtime::users::{LoadError, UserCell};
+use crate::storage::reads::Slot;
+use crate::store::{Start, Store};
+use peerd_core::amendment::{first_of_page, page_number};
+use peerd_core::conversation::Conversation;
+use peerd_core::deletions::PageId;
+use peerd_core::event::Messages;
+use peerd_core::id::{OrderKey, UserId};
+use peerd_core::limits::{PAGE_MESSAGES, REPLIES_SHOWN_MAX};
+use peerd_core::message::{Direction, Message};
+use peerd_core::reply::{Original, Reference};
+use peerd_protocol::subject::Token;
+
+/// Originals by their keys, each with its direction and its reference.
+type Wanted = BTreeMap<OrderKey, (Direction, Reference)>;
+
+impl<S: Store, B: Bus> History<S, B> {
+    /// Reads the originals of those of these messages of a conversation that are replies, as the user
+    /// sees them.
+    pub(in crate::runtime) async fn show_originals(
+        &self,
+        cell: &UserCell,
+        (other, known): (&UserId, &Conversation),
+        messages: &mut [Arc<Message>],
+        deadline: Instant,
+    ) -> Result<(), LoadError> {
+        let wanted = wanted(cell, messages.iter().map(|message| &**message));
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let shown = messages.iter().map(|message| (message.key, original_of(message)));
+        let shown = shown.filter(|(key, _)| wanted.contains_key(key)).collect();
+        let reading = self.read_originals(cell, (other, known), wanted, shown, deadline);
+        let originals = Box::pin(reading).await?;
+        for message in messages.iter_mut().filter(|message| message.reply().is_some()) {
+            show(Arc::make_mut(message), &originals);
+        }
+        Ok(())
+    }
+
+    /// As [`Self::show_originals`], for one message.
+    pub(in crate::runtime) async fn show_original(
+        &self,
+        cell: &UserCell,
+        (other, known): (&UserId, &Conversation),
+        message: &mut Message,
+        deadline: Instant,
+    ) -> Result<(), LoadError> {
+        let wanted = wanted(cell, std::iter::once(&*message));
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let shown = HashMap::new();
+        let reading = self.read_originals(cell, (other, known), wanted, shown, deadline);
+        let originals = Box::pin(reading).await?;
+        show(message, &originals);
+        Ok(())
+    }
+
+    /// An original of this direction as the user sees it.
+    pub(in crate::runtime) async fn original(
+        &self,
+        cell: &UserCell,
+        (other, known): (&UserId, &Conversation),
+        (direction, reference): (Direction, Reference),
+        deadline: Instant,
+    ) -> Result<Original, LoadError> {
+        let wanted = Wanted::from([(reference.key, (direction, reference))]);
+        let reading = self.read_originals(cell, (other, known), wanted, HashMap::new(), deadline);
+        Ok(reading.await?.remove(&reference.key).unwrap_or_default())
+    }
+
+    /// Reads originals, except those that the user deleted and those that are `shown` anyway.
+    async fn read_originals(
+        &self,
+        cell: &UserCell,
+        (other, known): (&UserId, &Conversation),
+        wanted: Wanted,
+        mut shown: HashMap<OrderKey, Original>,
+        deadline: Instant,
+    ) -> Result<HashMap<OrderKey, Original>, LoadError> {
+        let mut deletions = known.settings.deleted.clone();
+        let pages = wanted.values().map(|(way, reference)| PageId::of(*way, reference.seq));
+        let pages: HashSet<PageId> = pages
+            .filter(|page| deletions.has_spilled(page.direction) && !deletions.has_page(*page))
+            .collect();
+        if !pages.is_empty() {
+            let token = Token::of(other);
+            let read = self.users.read_deletions(cell, &token, pages, deadline).await?;
+            for (page, bitmap, _) in read {
+                deletions.add_page(page, bitmap);
+            }
+        }
+        let mut left = Vec::new();
+        for (key, (way, reference)) in wanted {
+            let is_hidden = reference.seq <= known.settings.cleared(way).seq
+                || deletions.contains(way, reference.seq);
+            if is_hidden && !failpoint::is(Fault::DeletedOriginalShown) {
+                shown.insert(key, Original::Deleted);
+            } else if !shown.contains_key(&key) {
+                left.push((way, reference));
+            }
+        }
+        for chunk in left.chunks(ORIGINALS_CONCURRENT_MAX) {
+            let reads = chunk.iter().map(|(way, reference)| async {
+                let read = self.read_original(cell, (other, known), *way, reference, deadline);
+                Ok::<_, LoadError>((reference.key, read.await?))
+            });
+            shown.extend(try_join_all(reads).await?);
+        }
+        Ok(shown)
+    }
+
+    async fn read_original(
+        &self,
+        cell: &UserCell,
+        (other, known): (&UserId, &Conversation),
+        direction: Direction,
+        reference: &Reference,
+        deadline: Instant,
+    ) -> Result<Original, LoadError> {
+        let pair = match direction {
+            Direction::Receive => self.env.pair(other, &cell.id),
+            Direction::Send => self.env.pair(&cell.id, other),
+        };
+        let storage = self.env.storage(deadline);
+        if known.head(direction).is_none_or(|head| head.mark.seq < reference.seq) {
+            // Its acknowledgement has not arrived here, but it is stored.
+            storage.note_stored(pair.partition, reference.stream_seq);
+        }
+        let (amended, start) =
+            (known.settings.amended(direction), Start::Seq(reference.stream_seq));
+        let found = storage.messages(&pair, amended, start, 1).await?.into_iter().next();
+        Ok(match found.filter(|slot| slot.key() == reference.key) {
+            Some(Slot::Message(found)) => Original::Normal(found.stored.message.content),
+            Some(Slot::Removed(_)) => Original::Revoked,
+            None => Original::NotFound,
+        })
+    }
+
+    /// The newest replies of a conversation to changed messages, as the user sees them now: each
+    /// change has the message as it was before, and the original as its replies show it now.
+    pub(in crate::runtime) async fn replies_to(
+        &self,
+        cell: &UserCell,
+        (other, known): (&UserId, &Conversation),
+        changed: &[(&Message, Original)],
+        deadline: Instant,
+    ) -> Result<Messages, LoadError> {
+        let originals: HashMap<OrderKey, Original> =
+            changed.iter().map(|(message, original)| (message.key, original.clone())).collect();
+        let mut replies = Vec::new();
+        for way in [Direction::Receive, Direction::Send] {
+            let Some(head) = known.head(way) else { continue };
+            let newest = page_number(head.mark.seq);
+            let pages = changed.iter().flat_map(|(message, _)| {
+                let pages = message.replied().map(|replied| {
+                    let ranges = replied.of(message.direction(&cell.id), way).ranges().iter();
+                    let pages = ranges.rev().flat_map(|(first, last)| *first..=newest.min(*last));
+                    pages.rev().take(REPLIED_PAGES_READ_MAX)
+                });
+                pages.into_iter().flatten()
+            });
+            let pages: BTreeSet<u64> = pages.collect();
+            let pages: Vec<u64> = pages.into_iter().rev().take(REPLIED_PAGES_READ_MAX).collect();
+            if pages.is_empty() {
+                continue;
+            }
+            let seqs = pages.into_iter().rev().flat_map(|page| {
+                let first = first_of_page(page);
+                first..first + PAGE_MESSAGES as u64
+            });
+            let seqs: Vec<u64> = seqs.collect();
+            let mut reader = Reader::new(self, cell, other, known, deadline);
+            replies.extend(reader.numbered(&seqs, Some(way)).await?);
+        }
+        replies.retain(|reply| {
+            reply.reply().is_some_and(|reply| originals.contains_key(&reply.to.key))
+        });
+        replies.sort_unstable_by_key(|reply| reply.key);
+        replies.drain(..replies.len().saturating_sub(REPLIES_SHOWN_MAX));
+        for reply in &mut replies {
+            show(Arc::make_mut(reply), &originals);
+        }
+        Ok(replies.into())
+    }
+}
+
+/// The originals of the replies among messages.
+fn wanted<'m>(cell: &UserCell, messages: impl Iterator<Item = &'m Message>) -> Wanted {
+    let references = messages.filter_map(|message| {
+        let to = message.reply()?.to;
+        Some((to.key, (to.direction(message.direction(&cell.id)), to)))
+    });
+    references.collect()
+}
+
+/// A message that the user sees, as replies to it show it.
+pub(in crate::runtime) fn original_of(message: &Message) -> Original {
+    match message.revoked() {
+        Some(_) => Original::Revoked,
+        None => Original::Normal(message.content.clone()),
+    }
+}
+
+/// Sets the original of a reply.
+fn show(message: &mut Message, originals: &HashMap<OrderKey, Original>) {
+    if let Some(annotations) = &mut message.annotations
+        && let Some(reply) = &mut annotations.reply
+    {
+        reply.original = originals.get(&reply.to.key).cloned().unwrap_or_default();
+    }
+}
