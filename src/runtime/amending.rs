@@ -349,7 +349,7 @@ impl<S: Store, B: Bus> Amending<S, B> {
         // Messages that arrived meanwhile are from other senders: the pair is locked.
         let begun = Conversation { settings: begun, ..known };
         let settings = begun.after_removal(changed, is_unread);
-        let writes = vec![Write::Settings { other: from.clone(), settings, expected_seq }];
+        let writes = vec![Write::entry(from.clone(), settings, expected_seq)];
         let change = Commit { writes, events };
         let committed = self.entries.carry_out(entry_lock, cell, change, deadline).await;
         committed.inspect_err(|_| cell.invalidate())?;

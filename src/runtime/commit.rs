@@ -53,7 +53,7 @@ pub(super) enum Write {
     /// other entries; if one fails, the change ends there.
     Deletions { other: UserId, pages: Vec<(PageId, Bitmap)> },
     /// A conversation's settings.
-    Settings { other: UserId, settings: Settings, expected_seq: u64 },
+    Settings { other: UserId, settings: Box<Settings>, expected_seq: u64 },
     /// A block, or `None` to unblock.
     Block { other: UserId, block: Option<BlockNumber>, expected_seq: u64 },
     /// Amendments of a page of what `sender` sent to the user. They are written after all other
@@ -174,7 +174,7 @@ impl<S: Store, B: Bus> Entries<S, B> {
             let known = user.conversations.get(other).unwrap_or(&unknown);
             Ok(decide(user, known, key)?.map(|settings| {
                 let (other, expected_seq) = (other.clone(), known.settings_seq);
-                let writes = vec![Write::Settings { other, settings, expected_seq }];
+                let writes = vec![Write::entry(other, settings, expected_seq)];
                 Change { writes, events: Events::Conversations { key, first } }
             }))
         };
@@ -192,7 +192,7 @@ impl<S: Store, B: Bus> Entries<S, B> {
     ) -> Result<(), CallError> {
         let expected_seq =
             cell.lock().conversations.get(other).map_or(0, |known| known.settings_seq);
-        let writes = vec![Write::Settings { other: other.clone(), settings, expected_seq }];
+        let writes = vec![Write::entry(other.clone(), settings, expected_seq)];
         let change = Change { writes, events: Events::Conversations { key, first: None } };
         self.store_change(cell, change, deadline).await
     }
@@ -208,7 +208,7 @@ impl<S: Store, B: Bus> Entries<S, B> {
         let decide = |user: &User, keys: &Keys<'_>| {
             Ok(user.first_contact(other, keys.change(user)).map(|settings| {
                 let other = other.clone();
-                let writes = vec![Write::Settings { other, settings, expected_seq: 0 }];
+                let writes = vec![Write::entry(other, settings, 0)];
                 Change { writes, events: Events::None }
             }))
         };
@@ -533,7 +533,12 @@ impl Events {
 impl Write {
     /// New settings of a known conversation.
     pub(super) fn settings(other: &UserId, known: &Conversation, settings: Settings) -> Self {
-        Self::Settings { other: other.clone(), settings, expected_seq: known.settings_seq }
+        Self::entry(other.clone(), settings, known.settings_seq)
+    }
+
+    /// New settings of a conversation whose entry has this sequence; 0: it has none.
+    pub(super) fn entry(other: UserId, settings: Settings, expected_seq: u64) -> Self {
+        Self::Settings { other, settings: Box::new(settings), expected_seq }
     }
 
     /// The other user of the conversation or block.
@@ -557,7 +562,7 @@ fn apply(user: &mut User, stored: Vec<Stored>) {
                 user.update(&sender, |known| known.newest = Weak::new());
             }
             Write::Settings { other, settings, .. } => {
-                user.update(&other, |known| known.adopt_settings(settings, seq));
+                user.update(&other, |known| known.adopt_settings(*settings, seq));
             }
             Write::Block { other, block, .. } => {
                 user.blocked.adopt(other, BlockEntry { seq, block });
@@ -589,7 +594,7 @@ fn preview(user: &User, stored: &[Stored]) -> Vec<(UserId, Conversation)> {
     let with_settings = |Stored { write, seq }: &Stored| {
         let Write::Settings { other, settings, .. } = write else { return None };
         let mut known = user.conversations.get(other).cloned().unwrap_or_default();
-        known.adopt_settings(settings.clone(), *seq);
+        known.adopt_settings(Settings::clone(settings), *seq);
         Some((other.clone(), known))
     };
     stored.iter().filter_map(with_settings).collect()

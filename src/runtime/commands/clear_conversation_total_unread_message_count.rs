@@ -39,7 +39,7 @@ impl Command for ClearConversationTotalUnreadMessageCount {
                     let known = user.conversations.get(&other)?;
                     let expected_seq = known.settings_seq;
                     let settings = clear_unread(known, key)?;
-                    Some(Write::Settings { other, settings, expected_seq })
+                    Some(Write::entry(other, settings, expected_seq))
                 };
                 let writes = user.unread_conversations().into_iter().filter_map(write).collect();
                 Ok(Some(Change { writes, events: Events::Conversations { key, first: None } }))

@@ -91,7 +91,7 @@ impl Command for DeleteMessages {
         let expected_seq = known.settings_seq;
         let writes = vec![
             Write::Deletions { other: other.clone(), pages },
-            Write::Settings { other, settings, expected_seq },
+            Write::entry(other, settings, expected_seq),
         ];
         let change = Change { writes, events: Events::MessagesDeleted { key, events } };
         parts.entries.carry_out(&entry_lock, cell, change, deadline).await?;

@@ -83,10 +83,10 @@ impl Command for PinMessage {
         call: Call<'_, S, B>,
     ) -> Result<Empty, CallError> {
         let (other, id) = message.of(conversation_id)?;
-        let (parts, cell, deadline) = (call.parts, call.cell, call.deadline);
-        parts.amending.admit(cell)?;
-        let known = known(cell, &other);
-        let mut reader = Reader::new(&parts.history, cell, &other, &known, deadline);
+        call.parts.amending.admit(call.cell)?;
+        let known = known(call.cell, &other);
+        let history = &call.parts.history;
+        let mut reader = Reader::new(history, call.cell, &other, &known, call.deadline);
         let found = reader.find_seen(&[(id.key(), id.partition())]).await.map_err(Failure::from)?;
         let Some((_, found)) = found.into_iter().next() else {
             return Err(not_in_conversation("message.messageID").into());
@@ -96,7 +96,7 @@ impl Command for PinMessage {
             let refused = if is_pinned { Rejection::Revoked } else { Rejection::NotPinned };
             return Err(refused.into());
         }
-        let (message, by_keeper) = (PinnedId::of(&message), cell.id < other);
+        let (message, by_keeper) = (PinnedId::of(&message), call.cell.id < other);
         let replaces = !config.unwrap_or_default().disable_auto_replace.unwrap_or_default();
         let change = PinChange { message, by_keeper, is_pinned, replaces };
         if by_keeper {
@@ -218,30 +218,30 @@ async fn store<S: Store, B: Bus>(
     parts: &Parts<S, B>,
     keeper: &Arc<UserCell>,
     other: &UserId,
-    change: PinChange,
+    wanted: PinChange,
     deadline: Instant,
 ) -> Result<(Changes, u64), CallError> {
     let entry_lock = parts.users.entry_lock(keeper, deadline).await?;
     let known = known(keeper, other);
     let gone = match &known.settings.pins {
-        pins if change.is_pinned && pins.is_full() => {
+        pins if wanted.is_pinned && pins.is_full() => {
             gone(parts, keeper, (other, &known), deadline).await?
         }
         _ => Vec::new(),
     };
     let now_ms = parts.env.clock.wall_ms();
-    let (pins, changes) = known.settings.pins.decide(change, now_ms, &gone)?;
+    let (pins, changes) = known.settings.pins.decide(wanted, now_ms, &gone)?;
     let infos = infos(parts, keeper, (other, &known), (&pins, &changes), deadline).await?;
     // A user who deleted the messages gets no event, since nothing changes for this user.
     let newest = infos.iter().map(|info| info.message.key).max();
-    let (changed, events) = match newest {
+    let (revised, events) = match newest {
         Some(message) => {
             let (key, event) = (parts.entries.next_key(keeper), Event::PinsChanged(infos));
             (key, Events::Amended { key, message, events: vec![event] })
         }
         None => (known.settings.changed, Events::None),
     };
-    let settings = known.changed_settings(changed, |settings| {
+    let settings = known.changed_settings(revised, |settings| {
         settings.kept |= newest.is_some() && known.exists();
         settings.pins = pins;
     });
@@ -257,12 +257,12 @@ async fn publish<S: Store, B: Bus>(
     parts: &Parts<S, B>,
     cell: &Arc<UserCell>,
     keeper: &UserId,
-    changed: PinsChanged,
+    stored: PinsChanged,
     deadline: Instant,
 ) -> Result<(), CallError> {
     let partition = parts.env.subjects.partition_of_user(keeper);
-    parts.env.storage(deadline).note_entry(partition, changed.state_seq);
-    let mut changes = changed.into_changes().map_err(|_| Failure::Internal)?;
+    parts.env.storage(deadline).note_entry(partition, stored.state_seq);
+    let mut changes = stored.into_changes().map_err(|_| Failure::Internal)?;
     let entry_lock = parts.users.entry_lock(cell, deadline).await?;
     let pins = parts.env.pins_from(cell, keeper, OrderKey::ZERO, deadline).await;
     let pins = pins.map_err(Failure::from)?.unwrap_or_default();

@@ -119,7 +119,7 @@ impl Command for SetConversationMark {
                 };
                 let write = |(other, settings)| {
                     let expected_seq = seq(&other);
-                    Write::Settings { other, settings, expected_seq }
+                    Write::entry(other, settings, expected_seq)
                 };
                 let writes = writes.into_iter().map(write).collect();
                 Ok(Some(Change { writes, events: Events::Conversations { key, first: None } }))
