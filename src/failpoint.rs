@@ -86,11 +86,17 @@ pub enum Fault {
     EndedSessionOnline,
     /// Custom statuses are kept in memory and not stored.
     LostStatus,
+    /// A user who follows another is not shown a changed status.
+    FollowerNotShown,
+    /// A subscription that has expired counts.
+    ExpiredFollowed,
+    /// Subscriptions are kept in memory and not stored.
+    LostSubscription,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 42] = [
         Self::SuccessWithoutAck,
         Self::LostReadMark,
         Self::OwnMessagesCount,
@@ -130,6 +136,9 @@ impl Fault {
         Self::HiddenShown,
         Self::EndedSessionOnline,
         Self::LostStatus,
+        Self::FollowerNotShown,
+        Self::ExpiredFollowed,
+        Self::LostSubscription,
     ];
 }
 

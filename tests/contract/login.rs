@@ -102,6 +102,12 @@ fn methods_that_need_a_session() -> Vec<(&'static str, Value)> {
         ),
         ("query_users_status", json!({ "userIDs": ["bob"] })),
         ("update_user_custom_status", json!({ "customStatus": "busy" })),
+        (
+            "subscribe_users_status",
+            json!({ "userIDs": ["bob"], "config": { "subscriptionDuration": 5 } }),
+        ),
+        ("unsubscribe_users_status", json!({ "userIDs": ["bob"] })),
+        ("query_subscribed_user_status_list", json!({ "config": { "userIDs": [] } })),
     ]
 }
 

@@ -24,7 +24,9 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
         Fault::PageOverlaps => &[Rule::Pages],
         Fault::RepeatStored => &[Rule::StoredOnce],
         Fault::RateForgotten => &[Rule::Rate],
-        Fault::NotRedelivered | Fault::LateWriteUnnoticed => &[Rule::PublishedAtAll],
+        Fault::NotRedelivered | Fault::LateWriteUnnoticed | Fault::FollowerNotShown => {
+            &[Rule::PublishedAtAll]
+        }
         Fault::OwnMessagesCount | Fault::MutedCounts => &[Rule::CountsEqualRecount],
         Fault::WrongReceiver => &[Rule::PublishedCorrectly, Rule::OneOwner],
         Fault::BlockIgnored | Fault::BlockedReacts => &[Rule::Blocked],
@@ -37,6 +39,7 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
         | Fault::HalfReceipt
         | Fault::LostReaction
         | Fault::LostStatus
+        | Fault::LostSubscription
         | Fault::HiddenShown
         | Fault::EndedSessionOnline => &[Rule::ChangesStay],
         // The sender's history lacks the change, and so does the event.
@@ -51,9 +54,10 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
         Fault::ChangeMissed => &[Rule::NeverStale],
         Fault::ReadTooFar => &[Rule::CountsEqualRecount, Rule::ChangesStay],
         Fault::WrongNumber => &[Rule::Pages, Rule::NeverStale],
-        Fault::ReceiptOfBlocked | Fault::ReceiptDespitePrivacy | Fault::WrongReactor => {
-            &[Rule::PublishedCorrectly]
-        }
+        Fault::ReceiptOfBlocked
+        | Fault::ReceiptDespitePrivacy
+        | Fault::ExpiredFollowed
+        | Fault::WrongReactor => &[Rule::PublishedCorrectly],
     }
 }
 
@@ -95,9 +99,12 @@ const fn seed_that_shows(fault: Fault) -> u64 {
         | Fault::LostReaction
         | Fault::PageUnnamed
         | Fault::LostStatus
+        | Fault::LostSubscription
+        | Fault::FollowerNotShown
         | Fault::HiddenShown
         | Fault::EndedSessionOnline
         | Fault::WrongReactor => 1,
+        Fault::ExpiredFollowed => 8,
     }
 }
 
